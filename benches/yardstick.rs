@@ -1,0 +1,63 @@
+//! The plain program that `ikbulk` is measured against: what one writes first, with reqwest and
+//! csv. It reads rows of `fileId,tags,description`, sends one PATCH a row, 64 at a time, reads
+//! every answer and counts. No validation, no ledger, no retry, no report.
+//!
+//! `yardstick FILE BASE_URL [current_thread | multi_thread]`, the key in `IMAGEKIT_PRIVATE_KEY`.
+#![expect(missing_docs, clippy::print_stdout, reason = "a program of its own, not a library")]
+
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use serde_json::json;
+
+const CONCURRENCY: usize = 64;
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "fileId")]
+    file_id: String,
+    tags: String,
+    description: String,
+}
+
+async fn patch(client: &reqwest::Client, base: &str, key: &str, row: Row) -> reqwest::Result<bool> {
+    let tags: Vec<&str> = row.tags.split(',').collect();
+    let body = json!({ "tags": tags, "description": row.description }).to_string();
+    let response = client
+        .patch(format!("{base}/v1/files/{}/details", row.file_id))
+        .basic_auth(key, Some(""))
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await?;
+    let accepted = response.status().is_success();
+    response.bytes().await?;
+    Ok(accepted)
+}
+
+async fn run(file: String, base: String, key: String) -> Result<(), Box<dyn std::error::Error>> {
+    let client = reqwest::Client::new();
+    let mut reader = csv::Reader::from_path(file)?;
+    let mut answers = stream::iter(reader.deserialize::<Row>())
+        .map(|row| async {
+            Ok::<_, Box<dyn std::error::Error>>(patch(&client, &base, &key, row?).await?)
+        })
+        .buffer_unordered(CONCURRENCY);
+    let (mut accepted, mut refused) = (0_u64, 0_u64);
+    while let Some(answer) = answers.next().await {
+        if answer? { accepted += 1 } else { refused += 1 }
+    }
+    println!("{accepted} accepted, {refused} refused");
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let usage = "usage: yardstick FILE BASE_URL [current_thread | multi_thread]";
+    let (file, base) = (args.next().ok_or(usage)?, args.next().ok_or(usage)?);
+    let key = std::env::var("IMAGEKIT_PRIVATE_KEY")?;
+    let mut runtime = match args.next().as_deref() {
+        Some("current_thread") => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build()?.block_on(run(file, base, key))
+}

@@ -1,0 +1,265 @@
+//! `ikbulk apply`: shows what is about to happen, asks, does it.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::ZonedDateTime;
+
+use super::choices::{Choices, Client};
+use super::finish::{Deadline, Ready};
+use super::prepare::{Fields, InputArg, start_sandbox};
+use super::resume::Resume;
+use super::{IN_THE_WAY, Refusal, Screen};
+use crate::execute::Stop;
+use crate::input::{Context, Format, Owned};
+use crate::ledger::{Facts, LedgerFile};
+use crate::plan::{Survey, survey};
+use crate::report::{Opening, Target, opening};
+use crate::run::{AccountLock, LockError, Place, RunDir, Session, unfinished_runs};
+use crate::settings::Execution;
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct Apply {
+    /// The sheet of changes, CSV or JSONL; - for standard input
+    #[arg(value_name = "FILE")]
+    file: InputArg,
+    /// Try it on a local ImageKit, started for this run: no account, no network
+    #[arg(long)]
+    sandbox: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Send every row as it is, without reading the live state (so far the only way)
+    #[arg(long)]
+    direct: bool,
+    /// Go on with an unfinished run of this input, if there is one (for cron)
+    #[arg(long = "continue")]
+    continue_run: bool,
+    /// How the input is written [default: what its name or beginning says]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Where the run lives [default: <FILE's stem>.ikbulk/<UTC time>/ beside it]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Take custom metadata as it stands, without asking the account for its fields
+    #[arg(long)]
+    no_schema: bool,
+    /// Accept an input without rows
+    #[arg(long)]
+    allow_empty: bool,
+    /// Send rows of an unknown.csv again, although they may have been done: this can pay twice
+    #[arg(long)]
+    repeat_unknown: bool,
+    #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+/// How far a session goes.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Bounds {
+    /// Send only the first N rows, as a pilot; `ikbulk resume` does the rest
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Stop in good order after this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) max_duration: Option<super::values::Span>,
+    /// Stop in good order at this local time, like 06:00
+    #[arg(long, value_name = "HH:MM")]
+    pub(super) stop_at: Option<jiff::civil::Time>,
+    /// Wait for another run on this account to end, instead of giving up
+    #[arg(long)]
+    pub(super) wait_lock: bool,
+}
+
+impl Apply {
+    pub(super) async fn run(
+        mut self,
+        screen: &Screen,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, Refusal> {
+        self.choices = self.choices.with_profile()?;
+        let execution = self.choices.execution()?;
+        let deadline = Deadline::of(&self.bounds)?;
+        let run = match &self.run_dir {
+            Some(path) => RunDir::create_at(path),
+            None => RunDir::create(self.file.path(), jiff::Timestamp::now()),
+        }
+        .map_err(|error| Refusal::of(&error))?;
+        match self.prepare(&run, execution, screen).await {
+            Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
+            Ok(Prepared::Continue(other)) => {
+                run.discard();
+                Resume::of(&other, self.bounds, self.choices).run(screen, signal).await
+            }
+            Err(refusal) => {
+                run.discard();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Everything up to the first request that changes anything.
+    async fn prepare(
+        &self,
+        run: &RunDir,
+        execution: Execution,
+        screen: &Screen,
+    ) -> Result<Prepared, Refusal> {
+        let owned = self.file.take_over(self.format, run.path())?;
+        let (sandbox, client) = if self.sandbox {
+            let (sandbox, client) = start_sandbox(&owned.input, &self.choices)?;
+            (Some(sandbox), client)
+        } else {
+            (None, self.choices.api()?)
+        };
+        if let Some(other) = self.unfinished(&owned, &client) {
+            if self.continue_run {
+                return Ok(Prepared::Continue(other));
+            }
+            return Err(Refusal::new(format!(
+                "there is an unfinished run of this input: {0}\n\
+                 go on with it:  ikbulk resume {0}\n\
+                 or remove it to begin anew",
+                other.path().display()
+            )));
+        }
+        let lock = match sandbox {
+            Some(_) => None,
+            None => Some(lock(&client.account, run, self.bounds.wait_lock).await?),
+        };
+        let fields = if self.no_schema {
+            Fields::unchecked()
+        } else {
+            Fields::of(&client, &owned.input).await?
+        };
+        let context = fields.context(self.choices.clear_token());
+        let survey = survey(&owned.input, &context).map_err(|error| Refusal::of(&error))?;
+        self.show_and_ask(&survey, &client, &execution, screen)?;
+        let facts = Facts {
+            input_name: self.file.name(),
+            input_format: owned.input.format,
+            input_fingerprint: owned.fingerprint.0.clone(),
+            rows: survey.tally.rows,
+            endpoint: client.endpoint.clone(),
+            account: client.account.clone(),
+            sandbox: self.sandbox,
+            clear_token: self.choices.clear_token(),
+            fields: fields.json,
+            begun: jiff::Timestamp::now().to_string(),
+        };
+        let ledger =
+            LedgerFile::create(run.path(), &facts).map_err(|error| Refusal::not_written(&error))?;
+        Ok(Prepared::Ready(Box::new(Ready {
+            session: self.session(&owned, context, execution),
+            run: run.clone(),
+            facts,
+            ledger,
+            api: client.api,
+            _lock: lock,
+            _sandbox: sandbox,
+        })))
+    }
+
+    fn session(&self, owned: &Owned, context: Context, execution: Execution) -> Session {
+        Session { input: owned.input.clone(), context, execution, rows_max: self.bounds.limit }
+    }
+
+    /// An unfinished run of the same bytes for the same account. A sandbox's runs end with it.
+    fn unfinished(&self, owned: &Owned, client: &Client) -> Option<RunDir> {
+        if self.sandbox {
+            return None;
+        }
+        let runs = unfinished_runs(&Place::Input(self.file.path()));
+        runs.into_iter().find(|run| {
+            let facts = run.ledger().and_then(|ledger| ledger.facts());
+            facts.is_ok_and(|facts| {
+                facts.input_fingerprint == owned.fingerprint.0
+                    && facts.account == client.account
+                    && !facts.sandbox
+            })
+        })
+    }
+
+    fn show_and_ask(
+        &self,
+        survey: &Survey,
+        client: &Client,
+        execution: &Execution,
+        screen: &Screen,
+    ) -> Result<(), Refusal> {
+        let tally = &survey.tally;
+        screen.say(&opening(&Opening {
+            input: &self.file.name(),
+            tally,
+            ignored_columns: &survey.ignored_columns,
+            left_alone: survey.left_alone,
+            target: Some(Target {
+                endpoint: &client.endpoint,
+                account: &client.account,
+                sandbox: self.sandbox,
+                execution,
+                limit: self.bounds.limit,
+                now: ZonedDateTime::now(),
+            }),
+        }));
+        if tally.rows == 0 && !self.allow_empty {
+            return Err(Refusal::new("the input has no rows (--allow-empty accepts that)"));
+        }
+        if let Some(row) = survey.first_unknown.filter(|_| !self.repeat_unknown) {
+            return Err(Refusal::new(format!(
+                "row {row} is one of which nobody knows whether it was done; sending it again can \
+                 pay for it twice. Look at the file first; --repeat-unknown sends it all the same"
+            )));
+        }
+        if self.sandbox {
+            return Ok(());
+        }
+        let attended = screen.is_attended() && self.file.path().is_some() && !self.yes;
+        if tally.rejected_share() > self.choices.max_bad() && !attended {
+            return Err(Refusal::new(format!(
+                "{} of {} rows are bad, more than --max-bad allows ({} %); nothing was sent",
+                tally.rejected,
+                tally.rows,
+                self.choices.max_bad() * 100.0
+            )));
+        }
+        match (self.yes, attended) {
+            (true, _) => Ok(()),
+            (false, true) if screen.ask("Send this?") => Ok(()),
+            (false, true) => Err(Refusal::new("nothing was sent")),
+            (false, false) => Err(Refusal::new(
+                "there is nobody to ask; --yes sends without asking. Nothing was sent",
+            )),
+        }
+    }
+}
+
+/// What a run came to before its first request.
+enum Prepared {
+    Ready(Box<Ready>),
+    /// There is another one to go on with.
+    Continue(RunDir),
+}
+
+/// Takes the account's lock, waiting for it if asked to.
+pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
+    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+    loop {
+        match AccountLock::take(account, run.path()) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held { holder }) if wait => {
+                tracing::info!("waiting for another run on this account: {holder}");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Err(error @ LockError::Held { .. }) => {
+                let message = format!("{error}; --wait-lock waits for it");
+                return Err(Refusal { message, exit_code: IN_THE_WAY });
+            }
+            Err(error) => return Err(Refusal::not_written(&error)),
+        }
+    }
+}

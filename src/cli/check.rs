@@ -1,0 +1,82 @@
+//! `ikbulk check`: reads and validates everything, sends nothing.
+
+use clap::Args;
+
+use super::choices::Choices;
+use super::prepare::{Fields, InputArg};
+use super::{Refusal, Screen};
+use crate::input::{Format, Input};
+use crate::plan::survey;
+use crate::report::{Opening, opening};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The sheet of changes, CSV or JSONL; - for standard input
+    #[arg(value_name = "FILE")]
+    file: InputArg,
+    /// How the input is written [default: what its name or beginning says]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Take custom metadata as it stands, without asking the account for its fields
+    #[arg(long)]
+    no_schema: bool,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+impl Check {
+    /// Exits 0 if every row is good, 1 if some are not, 2 if nothing of the input could be sent.
+    pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
+        let choices = self.choices.with_profile()?;
+        let scratch;
+        let input = if let Some(path) = self.file.path() {
+            let format = self.format.map_or_else(|| Format::of_file(path), Ok);
+            let format = format.map_err(|error| {
+                Refusal::new(format!("cannot read {}: {error}", path.display()))
+            })?;
+            Input { path: path.to_owned(), format }
+        } else {
+            scratch = Scratch::new()?;
+            self.file.take_over(self.format, &scratch.0)?.input
+        };
+        let sets_metadata = input.mentions_metadata().map_err(|error| Refusal::of(&error))?;
+        let fields = if self.no_schema || !sets_metadata {
+            Fields::unchecked()
+        } else if choices.has_key() {
+            Fields::of(&choices.api()?, &input).await?
+        } else {
+            screen.error(
+                "custom metadata is not checked against the account's fields, for want of a key",
+            );
+            Fields::unchecked()
+        };
+        let context = fields.context(choices.clear_token());
+        let survey = survey(&input, &context).map_err(|error| Refusal::of(&error))?;
+        screen.say(&opening(&Opening {
+            input: &self.file.name(),
+            tally: &survey.tally,
+            ignored_columns: &survey.ignored_columns,
+            left_alone: survey.left_alone,
+            target: None,
+        }));
+        Ok(u8::from(survey.tally.rejected > 0))
+    }
+}
+
+/// A directory for standard input, removed in the end.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Refusal> {
+        let path = std::env::temp_dir().join(format!("ikbulk-check-{}", std::process::id()));
+        crate::run::RunDir::create_at(&path).map_err(|error| Refusal::of(&error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning of its temporary files.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,253 @@
+//! The settings that can come from a flag, the environment, a profile or a default, in this order.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::Refusal;
+use super::values::{Optional, RateText, Share, Span};
+use crate::imagekit::{Api, ApiSettings};
+use crate::settings::{Execution, Halts, RateLimit};
+
+/// The variable that ImageKit's own SDKs read the key from.
+const KEY_VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
+const ENDPOINT: &str = "https://api.imagekit.io";
+const SETTINGS_FILE: &str = "ikbulk.toml";
+const PROFILE: &str = "default";
+
+/// Settings of the account and of the execution. Each is a flag, and under the same name a key of
+/// a profile in `ikbulk.toml`.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[command(next_help_heading = "Settings (also in ikbulk.toml)")]
+pub struct Choices {
+    /// Where the API is [default: ImageKit's own]
+    #[arg(long, env = "IMAGE_KIT_BASE_URL", value_name = "URL")]
+    endpoint: Option<String>,
+    /// A file that holds the private key, instead of the environment
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The account's writes a second, or unlimited [default: 5]
+    #[arg(long, value_name = "RATE")]
+    rate: Option<RateText>,
+    /// Writes that may go out at once after a pause [default: 5]
+    #[arg(long, value_name = "N")]
+    burst: Option<NonZeroU32>,
+    /// The account's reads a second, or unlimited [default: 40]
+    #[arg(long, value_name = "RATE")]
+    read_rate: Option<RateText>,
+    /// Reads that may go out at once after a pause [default: 40]
+    #[arg(long, value_name = "N")]
+    read_burst: Option<NonZeroU32>,
+    /// The share of the limits that is left to the account's other users [default: 10%]
+    #[arg(long, value_name = "SHARE")]
+    leave: Option<Share>,
+    /// Requests under way at once [default: what the rate needs]
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroUsize>,
+    /// Attempts for a request that may be repeated [default: 6]
+    #[arg(long, value_name = "N")]
+    attempts: Option<NonZeroU32>,
+    /// How long an answer may take [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Span>,
+    /// How long a connection may take to come about [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    connect_timeout: Option<Span>,
+    /// The share of bad rows above which nothing is sent [default: 1%]
+    #[arg(long, value_name = "SHARE")]
+    max_bad: Option<Share>,
+    /// Halt after so many steps of unknown outcome [default: 20]
+    #[arg(long, value_name = "N")]
+    max_unknown: Option<NonZeroU32>,
+    /// Halt after the same rejection so many times in a row, or off [default: 20]
+    #[arg(long, value_name = "N")]
+    max_same_rejection: Option<Optional>,
+    /// Halt above this share of rejected requests, looked at after 100 answers [default: 20%]
+    #[arg(long, value_name = "SHARE")]
+    max_rejected: Option<Share>,
+    /// Halt when ImageKit is out of reach for so long [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    down_max: Option<Span>,
+    /// The text that clears a field [default: <clear>]
+    #[arg(long, value_name = "TEXT")]
+    clear_token: Option<String>,
+    /// The profile of the settings file [default: default]
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    profile: Option<String>,
+    /// The settings file [default: ikbulk.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    settings: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    #[serde(default)]
+    profile: std::collections::BTreeMap<String, Choices>,
+}
+
+impl Choices {
+    /// Fills what was not given from the profile.
+    pub(super) fn with_profile(self) -> Result<Self, Refusal> {
+        let Some(mut profile) = self.read_profile()? else {
+            return Ok(self);
+        };
+        macro_rules! first_given {
+            ($($setting:ident),*) => { Self { $($setting: self.$setting.or(profile.$setting.take())),* } };
+        }
+        Ok(first_given!(
+            endpoint,
+            key_file,
+            rate,
+            burst,
+            read_rate,
+            read_burst,
+            leave,
+            concurrency,
+            attempts,
+            timeout,
+            connect_timeout,
+            max_bad,
+            max_unknown,
+            max_same_rejection,
+            max_rejected,
+            down_max,
+            clear_token,
+            profile,
+            settings
+        ))
+    }
+
+    fn read_profile(&self) -> Result<Option<Self>, Refusal> {
+        let path = self.settings.as_deref().unwrap_or(Path::new(SETTINGS_FILE));
+        let name = self.profile.as_deref().unwrap_or(PROFILE);
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error)
+                if self.settings.is_none() && error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                return match &self.profile {
+                    None => Ok(None),
+                    Some(name) => Err(Refusal::new(format!(
+                        "there is no settings file {SETTINGS_FILE} to take the profile {name} from"
+                    ))),
+                };
+            }
+            Err(error) => {
+                return Err(Refusal::new(format!("cannot read {}: {error}", path.display())));
+            }
+        };
+        let mut file: SettingsFile = toml::from_str(&text)
+            .map_err(|error| Refusal::new(format!("{}: {error}", path.display())))?;
+        match file.profile.remove(name) {
+            None if self.profile.is_some() => {
+                Err(Refusal::new(format!("{} has no profile {name}", path.display())))
+            }
+            profile => Ok(profile),
+        }
+    }
+
+    /// How the run is executed.
+    pub(super) fn execution(&self) -> Result<Execution, Refusal> {
+        let default = Execution::default();
+        let leave = self.leave.map_or(default.writes.leave, |share| share.0);
+        if leave >= 1.0 {
+            return Err(Refusal::new("--leave 100% leaves nothing for this run"));
+        }
+        let limit =
+            |rate: Option<RateText>, burst: Option<NonZeroU32>, default: RateLimit| RateLimit {
+                rate: rate.map_or(default.rate, |rate| rate.0),
+                burst: burst.unwrap_or(default.burst),
+                leave,
+            };
+        let writes = limit(self.rate, self.burst, default.writes);
+        Ok(Execution {
+            writes,
+            reads: limit(self.read_rate, self.read_burst, default.reads),
+            concurrency: self.concurrency.unwrap_or_else(|| Execution::derived_concurrency(writes)),
+            attempts: self.attempts.unwrap_or(default.attempts),
+            seed: default.seed,
+            halts: Halts {
+                unknown_max: self.max_unknown.unwrap_or(default.halts.unknown_max),
+                same_rejection_max: self
+                    .max_same_rejection
+                    .map_or(default.halts.same_rejection_max, |limit| limit.0),
+                rejected_share_max: self
+                    .max_rejected
+                    .map_or(default.halts.rejected_share_max, |share| share.0),
+                down_max: self.down_max.map_or(default.halts.down_max, |span| span.0),
+            },
+        })
+    }
+
+    /// The share of bad rows above which nothing is sent.
+    pub(super) fn max_bad(&self) -> f64 {
+        self.max_bad.map_or(0.01, |share| share.0)
+    }
+
+    pub(super) fn clear_token(&self) -> String {
+        self.clear_token.clone().unwrap_or_else(|| crate::row::Rules::default().clear_token)
+    }
+
+    /// Whether a key is there at all.
+    pub(super) fn has_key(&self) -> bool {
+        self.key_file.is_some() || std::env::var_os(KEY_VARIABLE).is_some()
+    }
+
+    /// A client for the account that the key belongs to.
+    pub(super) fn api(&self) -> Result<Client, Refusal> {
+        self.client_of(self.endpoint.as_deref().unwrap_or(ENDPOINT))
+    }
+
+    /// The same at an endpoint that is known already.
+    pub(super) fn client_of(&self, endpoint: &str) -> Result<Client, Refusal> {
+        self.client(endpoint, self.key()?)
+    }
+
+    /// A client for that endpoint and key.
+    pub(super) fn client(&self, endpoint: &str, key: SecretString) -> Result<Client, Refusal> {
+        let url = reqwest::Url::parse(endpoint).map_err(|error| {
+            Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}"))
+        })?;
+        let settings = ApiSettings {
+            endpoint: url,
+            key,
+            connect_timeout: self.connect_timeout.map_or(Duration::from_secs(10), |span| span.0),
+            timeout: self.timeout.map_or(Duration::from_mins(1), |span| span.0),
+        };
+        let api = Api::new(&settings).map_err(|error| Refusal::of(&error))?;
+        let account = crate::run::account_fingerprint(settings.endpoint.as_str(), &settings.key);
+        Ok(Client { api, endpoint: settings.endpoint.to_string(), account })
+    }
+
+    fn key(&self) -> Result<SecretString, Refusal> {
+        let Some(path) = &self.key_file else {
+            return std::env::var(KEY_VARIABLE).map(SecretString::from).map_err(|_| {
+                Refusal::new(format!(
+                    "there is no private key: set {KEY_VARIABLE} or use --key-file \
+                     (or --sandbox, to try things without an account)"
+                ))
+            });
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Refusal::new(format!("cannot read the key file {}: {error}", path.display()))
+        })?;
+        Ok(text.trim().to_owned().into())
+    }
+}
+
+/// A client, and what it is known by.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) api: Api,
+    pub(super) endpoint: String,
+    /// The account's fingerprint.
+    pub(super) account: String,
+}

@@ -1,0 +1,107 @@
+//! What was typed, command by command, and turning it into what is done.
+
+mod apply;
+mod check;
+mod choices;
+mod finish;
+mod prepare;
+mod report;
+mod resume;
+mod sandbox;
+mod screen;
+mod values;
+
+pub use choices::Choices;
+pub use screen::Screen;
+
+use std::future::Future;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::chain;
+use crate::execute::Stop;
+
+/// Apply a spreadsheet of changes to an ImageKit media library.
+#[derive(Debug, Parser)]
+#[command(name = "ikbulk", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value = "text", global = true, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read and validate everything, send nothing
+    Check(Box<check::Check>),
+    /// Show what is about to happen, ask, and do it
+    Apply(Box<apply::Apply>),
+    /// Go on with an unfinished run
+    Resume(Box<resume::Resume>),
+    /// Write the reports of a run again
+    Report(report::Report),
+    /// Serve a local ImageKit to try things on
+    Sandbox(sandbox::Sandbox),
+}
+
+/// The exit code for wrong usage and refused input: nothing was sent.
+const REFUSED: u8 = 2;
+/// The exit code for a ledger or report that cannot be written.
+const NOT_WRITTEN: u8 = 4;
+/// The exit code for another run being in the way.
+const IN_THE_WAY: u8 = 75;
+
+/// Why a command did not come to an end of its own, and the exit code that says so.
+#[derive(Debug)]
+struct Refusal {
+    message: String,
+    exit_code: u8,
+}
+
+impl Refusal {
+    /// Nothing was sent, because something about the call or the input is wrong.
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: REFUSED }
+    }
+
+    fn of(error: &dyn std::error::Error) -> Self {
+        Self::new(chain(error))
+    }
+
+    fn not_written(error: &dyn std::error::Error) -> Self {
+        Self { message: chain(error), exit_code: NOT_WRITTEN }
+    }
+}
+
+/// Runs a command to its exit code. `signal` resolves when the program is asked to stop; it is not
+/// looked at before a run is under way.
+pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
+    let done = match cli.command {
+        Command::Check(check) => check.run(screen).await,
+        Command::Apply(apply) => apply.run(screen, signal).await,
+        Command::Resume(resume) => resume.run(screen, signal).await,
+        Command::Report(report) => report.run(screen),
+        Command::Sandbox(sandbox) => sandbox.run(screen, signal).await,
+    };
+    done.unwrap_or_else(|refusal| {
+        screen.error(&refusal.message);
+        refusal.exit_code
+    })
+}

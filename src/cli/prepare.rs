@@ -1,0 +1,115 @@
+//! What commands do before they do what they are for: take an input over, read it whole, and get
+//! at the account's custom metadata fields.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Refusal;
+use super::choices::{Choices, Client};
+use crate::input::{Context, Format, Input, Owned, take_over};
+use crate::row::{Rules, Schema};
+use crate::sandbox::{self, Library};
+
+/// An input as it was typed: a path, or `-` for standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InputArg(Option<PathBuf>);
+
+impl From<&str> for InputArg {
+    fn from(text: &str) -> Self {
+        Self((text != "-").then(|| text.into()))
+    }
+}
+
+impl InputArg {
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.0.as_deref()
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path().map_or("standard input".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Copies the input into a directory.
+    pub(super) fn take_over(
+        &self,
+        format: Option<Format>,
+        directory: &Path,
+    ) -> Result<Owned, Refusal> {
+        let owned = match self.path() {
+            Some(path) => {
+                let file = File::open(path).map_err(|error| {
+                    Refusal::new(format!("cannot read {}: {error}", path.display()))
+                })?;
+                take_over(file, path, format, directory)
+            }
+            None => take_over(io::stdin().lock(), Path::new("-"), format, directory),
+        };
+        owned.map_err(|error| Refusal::of(&error))
+    }
+}
+
+/// The account's fields as text to keep, and as a schema.
+pub(super) struct Fields {
+    pub(super) json: String,
+    pub(super) schema: Option<Schema>,
+}
+
+impl Fields {
+    /// No schema: names and values go as they stand.
+    pub(super) fn unchecked() -> Self {
+        Self { json: String::new(), schema: None }
+    }
+
+    /// One GET of the account's fields, if the input sets custom metadata.
+    pub(super) async fn of(client: &Client, input: &Input) -> Result<Self, Refusal> {
+        if !input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
+            return Ok(Self::unchecked());
+        }
+        match client.api.schema().await {
+            Ok((schema, body)) => {
+                let json = String::from_utf8_lossy(&body).into_owned();
+                Ok(Self { json, schema: Some(schema) })
+            }
+            Err(failure) => Err(Refusal::new(format!(
+                "cannot read the account's custom metadata fields, which the input sets \
+                 (--no-schema goes without): {failure}"
+            ))),
+        }
+    }
+
+    /// From the text that was kept.
+    pub(super) fn kept(json: &str) -> Result<Self, Refusal> {
+        if json.is_empty() {
+            return Ok(Self::unchecked());
+        }
+        let schema = Schema::from_json(json.as_bytes()).map_err(|error| {
+            Refusal::new(format!("the custom metadata fields in the ledger are damaged: {error}"))
+        })?;
+        Ok(Self { json: json.to_owned(), schema: Some(schema) })
+    }
+
+    pub(super) fn context(&self, clear_token: String) -> Context {
+        Context { rules: Rules { clear_token }, schema: self.schema.clone() }
+    }
+}
+
+/// Starts a sandbox of its own for a run, whose library holds the files that the input names.
+pub(super) fn start_sandbox(
+    input: &Input,
+    choices: &Choices,
+) -> Result<(sandbox::Running, Client), Refusal> {
+    let mut records = input.records().map_err(|error| Refusal::of(&error))?;
+    let mut ids = Vec::new();
+    while records.advance().map_err(|error| Refusal::of(&error))?.is_some() {
+        let id = records.file_id();
+        if !id.is_empty() {
+            ids.push(id.into_owned());
+        }
+    }
+    let config = sandbox::Config { library: Library::from_ids(ids), ..sandbox::Config::default() };
+    let running = sandbox::start(config)
+        .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
+    let client = choices.client(&running.base_url(), running.key().to_owned().into())?;
+    Ok((running, client))
+}

@@ -1,0 +1,91 @@
+//! `ikbulk resume`: goes on with an unfinished run.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::apply::{Bounds, lock};
+use super::choices::Choices;
+use super::finish::{Deadline, Ready};
+use super::prepare::{Fields, start_sandbox};
+use super::{Refusal, Screen};
+use crate::execute::Stop;
+use crate::run::{Place, RunDir, Session, unfinished_runs};
+
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The run's directory [default, on a terminal: the one unfinished run of this directory]
+    #[arg(value_name = "RUN")]
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+impl Resume {
+    /// Going on with a run that another command found.
+    pub(super) fn of(run: &RunDir, bounds: Bounds, choices: Choices) -> Self {
+        Self { run: Some(run.path().to_owned()), bounds, choices }
+    }
+
+    pub(super) async fn run(
+        self,
+        screen: &Screen,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, Refusal> {
+        let choices = self.choices.with_profile()?;
+        let execution = choices.execution()?;
+        let deadline = Deadline::of(&self.bounds)?;
+        let run = match &self.run {
+            Some(path) => RunDir::open(path).map_err(|error| Refusal::of(&error))?,
+            None => the_only_unfinished(screen)?,
+        };
+        let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
+        let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+        let input = run.input(facts.input_format);
+        let (sandbox, client) = if facts.sandbox {
+            screen.error("the sandbox of this run is gone; going on with a new one");
+            let (sandbox, client) = start_sandbox(&input, &choices)?;
+            (Some(sandbox), client)
+        } else {
+            let client = choices.client_of(&facts.endpoint)?;
+            if client.account != facts.account {
+                return Err(Refusal::new(format!(
+                    "the run is for the account {} and the key is of the account {}; nothing was sent",
+                    facts.account, client.account
+                )));
+            }
+            (None, client)
+        };
+        let lock = match sandbox {
+            Some(_) => None,
+            None => Some(lock(&client.account, &run, self.bounds.wait_lock).await?),
+        };
+        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone());
+        let session = Session { input, context, execution, rows_max: self.bounds.limit };
+        let ready =
+            Ready { session, run, facts, ledger, api: client.api, _lock: lock, _sandbox: sandbox };
+        Box::new(ready).finish(screen, signal, deadline).await
+    }
+}
+
+/// The one unfinished run of this directory. Only on a terminal: a script says which.
+fn the_only_unfinished(screen: &Screen) -> Result<RunDir, Refusal> {
+    if !screen.is_attended() {
+        return Err(Refusal::new("say which run to go on with: ikbulk resume RUN"));
+    }
+    let mut runs = unfinished_runs(&Place::Directory(Path::new(".")));
+    match (runs.pop(), runs.is_empty()) {
+        (Some(run), true) => Ok(run),
+        (None, _) => Err(Refusal::new("there is no unfinished run in this directory")),
+        (Some(last), false) => {
+            runs.push(last);
+            let names: Vec<String> =
+                runs.iter().map(|run| format!("ikbulk resume {}", run.path().display())).collect();
+            let names = names.join("\n");
+            Err(Refusal::new(format!("there are several unfinished runs; say which:\n{names}")))
+        }
+    }
+}

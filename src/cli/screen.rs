@@ -1,0 +1,76 @@
+//! The terminal: what is said, what is asked, and the bar that both must not tear.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use indicatif::MultiProgress;
+
+/// Where the program speaks to a person, if there is one.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    bars: MultiProgress,
+    quiet: bool,
+    attended: bool,
+}
+
+impl Screen {
+    /// The terminal that the program was started on.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        let attended = io::stdin().is_terminal() && io::stderr().is_terminal();
+        Self { bars: MultiProgress::new(), quiet, attended }
+    }
+
+    /// Whether there is a person to be asked.
+    #[must_use]
+    pub fn is_attended(&self) -> bool {
+        self.attended
+    }
+
+    /// Where bars go; `None` where nobody would see them.
+    #[must_use]
+    pub fn bars(&self) -> Option<&MultiProgress> {
+        (io::stderr().is_terminal() && !self.quiet).then_some(&self.bars)
+    }
+
+    /// Says what the program has to say.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            // A closed output (`| head`) is no reason to stop a run.
+            self.bars.suspend(|| drop(io::stdout().write_all(text.as_bytes())));
+        }
+    }
+
+    /// Says why the program did not do what it was asked to.
+    pub fn error(&self, message: &str) {
+        self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {message}")));
+    }
+
+    /// Asks a question; everything but yes is no.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> bool {
+        let mut answer = String::new();
+        drop(write!(io::stderr(), "{question} [y/N] "));
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// A writer for log lines, which takes the bars away while it writes.
+    #[must_use]
+    pub fn log_writer(&self) -> LogWriter {
+        LogWriter(self.bars.clone())
+    }
+}
+
+/// Writes log lines to standard error.
+#[derive(Debug, Clone)]
+pub struct LogWriter(MultiProgress);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,134 @@
+//! Values as people type them, on the command line and in the settings file alike.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::settings::Rate;
+
+/// A rate: a number of requests a second, or `unlimited`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RateText(pub(super) Rate);
+
+impl FromStr for RateText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unlimited" {
+            return Ok(Self(Rate::Unlimited));
+        }
+        match text.parse::<f64>() {
+            Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(Self(Rate::PerSecond(rate))),
+            _ => Err("not a rate: write requests a second, like 5 or 2.5, or unlimited"),
+        }
+    }
+}
+
+/// A share: `10%` or `0.1`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share(pub(super) f64);
+
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, unit) = match text.strip_suffix('%') {
+            Some(percent) => (percent, 100.0),
+            None => (text, 1.0),
+        };
+        match number.trim().parse::<f64>().map(|number| number / unit) {
+            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(share)),
+            _ => Err("not a share: write it like 10% or 0.1"),
+        }
+    }
+}
+
+/// A duration: `30s`, `15m`, `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = text.parse::<jiff::SignedDuration>().ok();
+        let span = span.and_then(|span| Duration::try_from(span).ok());
+        span.map(Self).ok_or("not a duration: write it like 30s, 15m or 1h30m")
+    }
+}
+
+/// A limit that can be switched off: a whole number above zero, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Optional(pub(super) Option<std::num::NonZeroU32>);
+
+impl FromStr for Optional {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|number| Self(Some(number))).map_err(|_| "write a number above 0, or off")
+    }
+}
+
+/// Reads a value from a settings file in the spelling of the command line; a bare number is as
+/// good as a quoted one.
+fn from_text<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err = &'static str>,
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Integer(i64),
+        Float(f64),
+        Quoted(String),
+    }
+    let text = match Value::deserialize(from)? {
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Quoted(text) => text,
+    };
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+macro_rules! from_text {
+    ($($value:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $value {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from_text(from)
+            }
+        }
+    )*};
+}
+from_text!(RateText, Share, Span, Optional);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_shares_and_durations_are_read_as_people_write_them() {
+        assert_eq!("2.5".parse(), Ok(RateText(Rate::PerSecond(2.5))));
+        assert_eq!("unlimited".parse(), Ok(RateText(Rate::Unlimited)));
+        assert_eq!("10%".parse(), Ok(Share(0.1)));
+        assert_eq!("0.25".parse(), Ok(Share(0.25)));
+        assert_eq!("1h30m".parse(), Ok(Span(Duration::from_mins(90))));
+    }
+
+    #[test]
+    fn what_is_no_rate_share_or_duration_is_refused() {
+        for text in ["0", "-1", "NaN", "inf", "five", ""] {
+            assert!(text.parse::<RateText>().is_err(), "{text}");
+        }
+        for text in ["101%", "-1%", "1.5", "%", ""] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
+        for text in ["", "15", "-5m", "soon"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+}

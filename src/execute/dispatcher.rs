@@ -1,0 +1,771 @@
+//! Decides what is sent when. Pure: no clock, no network, no disk; what happened and when comes
+//! in, what to do and what to write down goes out.
+//!
+//! A bounded window of rows is admitted in input order. A request waits until it is at its turn on
+//! all of its files, then in the lane of its endpoint for a place and for the budget. It holds a
+//! place only while an attempt is under way, never while it waits for the next one, so that a row
+//! in backoff holds up nothing but its own files.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::lines::{FileKey, Lines};
+use super::trouble::Trouble;
+use super::verdict::{Verdict, of_unread};
+use super::watch::Watch;
+use super::{Backoff, Budget, Time};
+use crate::imagekit::{Failure, RateLimitNote};
+use crate::ledger::{Counters, Mark, Op};
+use crate::outcome::{Outcome, Status};
+use crate::plan::{Batch, PlannedRow};
+use crate::request::{BudgetKind, Call, Endpoint, Lost, Request, Sendable as _, StepKind, StepRef};
+use crate::row::{FileId, RowPos};
+use crate::settings::{Execution, Halts};
+
+/// Rows in memory at once. Enough that a row in its longest backoff holds up nothing else at the
+/// rates that ImageKit allows.
+const WINDOW_ROWS: usize = 4096;
+/// How long an endpoint holds after a 429 that does not say for how long: this, doubled each time.
+const HOLD_FIRST: Duration = Duration::from_secs(1);
+const HOLD_MAX: Duration = Duration::from_mins(1);
+
+/// A request under the dispatcher's care.
+pub type Ticket = usize;
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Action {
+    /// Send this request; if it must not be repeated, record it first, with the state of its file.
+    Send(Ticket, Request, Option<String>),
+    /// Read the state of this file for the request of that ticket.
+    Read(Ticket, FileId),
+    /// Ask whether the service answers.
+    Probe,
+    /// Nothing until then, or until something happens.
+    WaitUntil(Time),
+    /// Nothing until something happens.
+    WaitEvent,
+    /// All is done that will be.
+    Finished,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Rows were read.
+    Admit(Batch),
+    /// There are no more.
+    InputEnded,
+    /// A request that was sent has come to its end.
+    Answered(Ticket, Verdict),
+    /// The state of a file was read, as JSON, or not.
+    Read(Ticket, Result<String, Failure>),
+    /// The probe was answered or not.
+    Probed(Result<(), Failure>),
+    /// Nothing more is to be sent.
+    Stop(Ending),
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that was read is settled.
+    Done,
+    /// It was asked to, and can go on later.
+    Stopped(Stop),
+    /// It would have done harm or nothing to go on.
+    Halted(Halt),
+    /// The ledger cannot be written.
+    Ledger,
+    /// The input cannot be read any more.
+    Input(String),
+}
+
+/// Who asked a run to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// A person, with Ctrl-C (SIGINT).
+    Interrupt,
+    /// The system, with SIGTERM.
+    Terminate,
+    /// The time that the run was given is over.
+    Deadline,
+}
+
+/// Why a run halted by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// ImageKit does not accept the key or the account.
+    Account {
+        /// What it said.
+        message: Box<str>,
+    },
+    /// The same rejection, again and again.
+    SameRejection {
+        /// What ImageKit said.
+        message: Box<str>,
+        /// How often.
+        times: u32,
+    },
+    /// Too many rejections.
+    ManyRejected {
+        /// So many…
+        rejected: u64,
+        /// …of so many answers.
+        answers: u64,
+    },
+    /// Too many steps of unknown outcome.
+    ManyUnknown {
+        /// How many.
+        unknown: u32,
+    },
+    /// The service was out of reach for too long.
+    Down {
+        /// For how long.
+        after: Duration,
+    },
+}
+
+/// What the dispatcher goes by.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub concurrency: NonZeroUsize,
+    /// Attempts for a request that may be repeated.
+    pub attempts: NonZeroU32,
+    /// What stops a run.
+    pub halts: Halts,
+}
+
+/// The queues in which requests wait for a place and for the budget, one for each thing that can
+/// hold them up together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Patch,
+    /// Those that must not be repeated, their file's state having been read.
+    PatchOnce,
+    AddTags,
+    RemoveTags,
+    /// Requests that must not be repeated, before their file's state has been read.
+    ReadBefore,
+}
+
+impl Lane {
+    const ALL: [Self; 5] =
+        [Self::Patch, Self::PatchOnce, Self::AddTags, Self::RemoveTags, Self::ReadBefore];
+
+    fn endpoint(self) -> Endpoint {
+        match self {
+            Self::Patch | Self::PatchOnce => Endpoint::Patch,
+            Self::AddTags => Endpoint::AddTags,
+            Self::RemoveTags => Endpoint::RemoveTags,
+            Self::ReadBefore => Endpoint::GetDetails,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// The request; `None` while it is given away to be sent.
+    request: Option<Request>,
+    /// Its place in the order of admission.
+    sequence: u64,
+    files: Box<[FileKey]>,
+    /// Lines of which it is not at the head.
+    behind: usize,
+    /// The state of its file, where it needs to be known.
+    before: Option<String>,
+    /// Attempts that count, with the one under way.
+    attempts: u32,
+    /// Attempts that came to nothing, whether they count or not.
+    waits: u32,
+}
+
+#[derive(Debug)]
+struct RowState {
+    pos: RowPos,
+    /// Steps that are not settled.
+    open: usize,
+    worst: Status,
+}
+
+/// Decides what is sent when.
+#[derive(Debug)]
+pub struct Dispatcher {
+    limits: Limits,
+    budgets: [Budget; 2],
+    backoff: Backoff,
+    window: VecDeque<RowState>,
+    /// The last row that left the window.
+    behind: Option<RowPos>,
+    /// The first row that left the window and is open again after a halt.
+    reopened: Option<RowPos>,
+    slots: Slab<Slot>,
+    next_sequence: u64,
+    lines: Lines,
+    /// Each in the order of admission, so that what was held up does not fall behind.
+    lanes: [BinaryHeap<Reverse<(u64, Ticket)>>; Lane::ALL.len()],
+    /// Requests in backoff, by the time at which they come back.
+    backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
+    /// Until when each endpoint holds, and how often in a row it did so without saying for how
+    /// long.
+    holds: [(Time, u32); Endpoint::ALL.len()],
+    trouble: Trouble,
+    watch: Watch,
+    under_way: usize,
+    input_ended: bool,
+    ending: Option<Ending>,
+    ops: Vec<Op>,
+    counters: Counters,
+    settled: [u64; Status::ALL.len()],
+}
+
+impl Dispatcher {
+    /// A dispatcher with nothing to do yet.
+    #[must_use]
+    pub fn new(settings: &Execution, counters: Counters) -> Self {
+        Self {
+            limits: Limits {
+                concurrency: settings.concurrency,
+                attempts: settings.attempts,
+                halts: settings.halts,
+            },
+            budgets: [Budget::new(settings.writes), Budget::new(settings.reads)],
+            backoff: Backoff::new(settings.seed),
+            window: VecDeque::new(),
+            behind: None,
+            reopened: None,
+            slots: Slab::new(),
+            next_sequence: 0,
+            lines: Lines::default(),
+            lanes: Default::default(),
+            backing_off: BinaryHeap::new(),
+            holds: Default::default(),
+            trouble: Trouble::default(),
+            watch: Watch::new(settings.halts),
+            under_way: 0,
+            input_ended: false,
+            ending: None,
+            ops: Vec::new(),
+            counters,
+            settled: Default::default(),
+        }
+    }
+
+    /// Whether it takes more rows.
+    #[must_use]
+    pub fn wants_rows(&self) -> bool {
+        !self.input_ended && self.ending.is_none() && self.window.len() < WINDOW_ROWS
+    }
+
+    /// What is to be written down, in order; taken away by whoever writes it.
+    pub fn ops(&mut self) -> &mut Vec<Op> {
+        &mut self.ops
+    }
+
+    /// What stands beside the next group in the ledger.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let low_water = self.window.front().map(|row| row.pos).or(self.behind);
+        let low_water = low_water.map(|pos| self.reopened.map_or(pos, |open| open.min(pos)));
+        Mark { low_water, counters: self.counters }
+    }
+
+    /// How many rows have been settled so, in the order of [`Status::ALL`].
+    #[must_use]
+    pub fn settled(&self) -> [u64; Status::ALL.len()] {
+        self.settled
+    }
+
+    /// Why it ended or is ending.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    /// Writes allowed now, in requests a second; `None` where there is no limit.
+    #[must_use]
+    pub fn write_rate(&self, now: Time) -> Option<f64> {
+        self.budgets[BudgetKind::Writes as usize].rate(now)
+    }
+
+    /// The endpoint that holds longest, and until when.
+    #[must_use]
+    pub fn hold(&self, now: Time) -> Option<(Endpoint, Time)> {
+        let held = Endpoint::ALL.into_iter().map(|e| (e, self.holds[e as usize].0));
+        held.filter(|(_, until)| *until > now).max_by_key(|(_, until)| *until)
+    }
+
+    /// Since when the service is out of reach for everyone.
+    #[must_use]
+    pub fn down_since(&self) -> Option<Time> {
+        self.trouble.down_since()
+    }
+}
+
+/// What to do next.
+impl Dispatcher {
+    /// Says what to do now.
+    pub fn next(&mut self, now: Time) -> Action {
+        if let Some(action) = self.end(now) {
+            return action;
+        }
+        self.come_back(now);
+        let mut wake = Wake::default();
+        if let Some(at) = self.trouble.next_probe() {
+            if at <= now {
+                match self.budgets[BudgetKind::Reads as usize].take(now) {
+                    Ok(()) => return self.probe(),
+                    Err(at) => wake.at(at),
+                }
+            }
+            wake.at(at);
+        }
+        if self.trouble.holds_everyone() {
+            let since = self.trouble.down_since().unwrap_or(now);
+            wake.at(since + self.limits.halts.down_max);
+            return wake.action();
+        }
+        if self.under_way < self.limits.concurrency.get() {
+            if let Some(action) = self.send(now, &mut wake) {
+                return action;
+            }
+            if let Some(Reverse((at, _))) = self.backing_off.peek() {
+                wake.at(*at);
+            }
+        }
+        wake.action()
+    }
+
+    /// What follows if the end is near.
+    fn end(&mut self, now: Time) -> Option<Action> {
+        let down = self.trouble.down_since().map(|since| now.saturating_sub(since));
+        if let Some(after) = down.filter(|after| *after >= self.limits.halts.down_max) {
+            self.stop(Ending::Halted(Halt::Down { after }));
+        }
+        if self.input_ended && self.slots.is_empty() {
+            self.ending.get_or_insert(Ending::Done);
+        }
+        self.ending.as_ref()?;
+        Some(if self.under_way == 0 { Action::Finished } else { Action::WaitEvent })
+    }
+
+    /// Requests whose backoff is over go back to their lanes.
+    fn come_back(&mut self, now: Time) {
+        while let Some(Reverse((at, ticket))) = self.backing_off.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.backing_off.pop();
+            self.queue(ticket);
+        }
+    }
+
+    fn probe(&mut self) -> Action {
+        self.trouble.probe_sent();
+        self.under_way += 1;
+        self.counters.read += 1;
+        Action::Probe
+    }
+
+    /// Takes the request that came first out of the lanes that may go, if the budget allows it.
+    fn send(&mut self, now: Time, wake: &mut Wake) -> Option<Action> {
+        let mut closed = [false; 2];
+        loop {
+            let lane = self.first_lane(now, closed, wake)?;
+            let budget = lane.endpoint().budget() as usize;
+            match self.budgets[budget].take(now) {
+                Ok(()) => {
+                    let Reverse((_, ticket)) = self.lanes[lane as usize].pop()?;
+                    return self.take_out(ticket, lane);
+                }
+                Err(at) => {
+                    wake.at(at);
+                    closed[budget] = true;
+                }
+            }
+        }
+    }
+
+    /// The lane whose first request was admitted first, of those that nothing holds up.
+    fn first_lane(&self, now: Time, closed: [bool; 2], wake: &mut Wake) -> Option<Lane> {
+        let open = Lane::ALL.into_iter().filter_map(|lane| {
+            let Reverse((sequence, _)) = *self.lanes[lane as usize].peek()?;
+            let until = self.holds[lane.endpoint() as usize].0;
+            if until > now {
+                wake.at(until);
+                return None;
+            }
+            let held = lane == Lane::PatchOnce && self.trouble.holds_once();
+            let closed = closed[lane.endpoint().budget() as usize];
+            (!held && !closed).then_some((sequence, lane))
+        });
+        open.min_by_key(|(sequence, _)| *sequence).map(|(_, lane)| lane)
+    }
+
+    fn take_out(&mut self, ticket: Ticket, lane: Lane) -> Option<Action> {
+        let slot = self.slots.get_mut(ticket)?;
+        slot.attempts += 1;
+        self.under_way += 1;
+        self.counters.retried += u64::from(slot.waits > 0);
+        if lane == Lane::ReadBefore {
+            self.counters.read += 1;
+            let file = slot.request.as_ref()?.files().first()?.clone();
+            return Some(Action::Read(ticket, file));
+        }
+        let request = slot.request.take()?;
+        match request.call() {
+            Call::Details(_) => self.counters.patch += 1,
+            Call::Publish(_) => self.counters.publish += 1,
+            Call::AddTags(_) => self.counters.add_tags += 1,
+            Call::RemoveTags(_) => self.counters.remove_tags += 1,
+        }
+        Some(Action::Send(ticket, request, slot.before.take()))
+    }
+}
+
+/// The earliest of several times.
+#[derive(Debug, Default)]
+struct Wake(Option<Time>);
+
+impl Wake {
+    fn at(&mut self, time: Time) {
+        self.0 = Some(self.0.map_or(time, |earlier| earlier.min(time)));
+    }
+
+    fn action(self) -> Action {
+        self.0.map_or(Action::WaitEvent, Action::WaitUntil)
+    }
+}
+
+/// What happened.
+impl Dispatcher {
+    /// Takes note of what happened.
+    pub fn on(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Admit(batch) => self.admit(batch),
+            Event::InputEnded => self.input_ended = true,
+            Event::Answered(ticket, verdict) => {
+                self.under_way -= 1;
+                self.answered(ticket, verdict, now);
+            }
+            Event::Read(ticket, state) => {
+                self.under_way -= 1;
+                self.read(ticket, state, now);
+            }
+            Event::Probed(answer) => {
+                self.under_way -= 1;
+                self.probed(answer, now);
+            }
+            Event::Stop(ending) => self.stop(ending),
+        }
+    }
+
+    fn stop(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    fn admit(&mut self, batch: Batch) {
+        for PlannedRow { pos, open, settled } in batch.rows {
+            self.window.push_back(RowState { pos, open, worst: Status::Unchanged });
+            if let Some(outcome) = settled {
+                let step = StepRef { row: pos.number, kind: StepKind::Details };
+                self.record(step, outcome, 0);
+            }
+        }
+        for request in batch.requests {
+            let files: Box<[FileKey]> = request.files().iter().map(FileKey::from).collect();
+            let sequence = self.next_sequence;
+            self.next_sequence += 1;
+            let ticket = self.slots.insert(Slot {
+                request: Some(request),
+                sequence,
+                files,
+                behind: 0,
+                before: None,
+                attempts: 0,
+                waits: 0,
+            });
+            let slot = &mut self.slots[ticket];
+            let lines = &mut self.lines;
+            slot.behind = slot.files.iter().filter(|file| !lines.join(**file, ticket)).count();
+            if slot.behind == 0 {
+                self.queue(ticket);
+            }
+        }
+        self.leave_window();
+    }
+
+    /// Puts a request that is at its turn into its lane, or drops it if its rows are at an end.
+    fn queue(&mut self, ticket: Ticket) {
+        let Some(request) = self.slots[ticket].request.as_ref() else {
+            return;
+        };
+        let stopped = request.steps().iter().all(|step| {
+            step.kind != StepKind::Remainder
+                && self.row(step.row).is_none_or(|row| !row.worst.is_success())
+        });
+        if stopped {
+            self.drop_request(ticket);
+            return;
+        }
+        let lane = match (request, request.endpoint()) {
+            (Request::Once(_), _) if self.slots[ticket].before.is_none() => Lane::ReadBefore,
+            (Request::Once(_), _) => Lane::PatchOnce,
+            (_, Endpoint::AddTags) => Lane::AddTags,
+            (_, Endpoint::RemoveTags) => Lane::RemoveTags,
+            (_, _) => Lane::Patch,
+        };
+        self.lanes[lane as usize].push(Reverse((self.slots[ticket].sequence, ticket)));
+    }
+
+    fn answered(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
+        match verdict {
+            Verdict::Final(outcomes) => {
+                self.trouble.answered();
+                if let Some((step, _)) = outcomes.first() {
+                    self.holds[step.kind.endpoint() as usize].1 = 0;
+                }
+                self.settle(ticket, outcomes);
+            }
+            Verdict::Again { request, cause } => {
+                self.again(ticket, Request::Safe(request), &cause, now);
+            }
+            Verdict::Unread { request, cause } => self.again(ticket, request, &cause, now),
+            Verdict::NotSent { request, .. } => {
+                self.trouble.not_sent(now);
+                self.put_back_unsent(ticket, request);
+                self.back_off(ticket, now);
+            }
+            Verdict::Hold { request, note } => {
+                self.held(request.endpoint(), note, now);
+                self.put_back_unsent(ticket, request);
+                self.queue(ticket);
+            }
+            Verdict::Lost { lost, cause } => self.lost(ticket, lost, &cause, now),
+            Verdict::Halt { message, request } => {
+                self.put_back_unsent(ticket, request);
+                self.stop(Ending::Halted(Halt::Account { message }));
+            }
+        }
+    }
+
+    /// Nothing was done: no attempt is used up, and an intent that was written down is withdrawn.
+    fn put_back_unsent(&mut self, ticket: Ticket, request: Request) {
+        if let Request::Once(once) = &request {
+            self.ops.extend(once.steps().iter().map(|step| Op::Forget(*step)));
+        }
+        let slot = &mut self.slots[ticket];
+        slot.attempts = slot.attempts.saturating_sub(1);
+        slot.request = Some(request);
+    }
+
+    fn back_off(&mut self, ticket: Ticket, now: Time) {
+        let slot = &mut self.slots[ticket];
+        slot.waits += 1;
+        let at = now + self.backoff.wait(slot.waits);
+        self.backing_off.push(Reverse((at, ticket)));
+    }
+
+    fn again(&mut self, ticket: Ticket, request: Request, cause: &Outcome, now: Time) {
+        self.trouble.lost(ticket, now);
+        let blameless = u32::from(self.trouble.is_confirmed());
+        let slot = &mut self.slots[ticket];
+        slot.attempts = slot.attempts.saturating_sub(blameless);
+        if slot.attempts < self.limits.attempts.get() {
+            slot.request = Some(request);
+            self.back_off(ticket, now);
+        } else {
+            let steps = request.steps().iter();
+            self.settle(ticket, steps.map(|step| (*step, cause.clone())).collect());
+        }
+    }
+
+    fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
+        self.trouble.answered();
+        self.counters.throttled += 1;
+        let budget = &mut self.budgets[endpoint.budget() as usize];
+        let (until, unsaid) = &mut self.holds[endpoint as usize];
+        let wait = note.reset.unwrap_or_else(|| {
+            let doubled = 1_u32.checked_shl(*unsaid).unwrap_or(u32::MAX);
+            HOLD_FIRST.saturating_mul(doubled).min(HOLD_MAX)
+        });
+        // Answers to requests that were under way together tell of one and the same hold.
+        if *until <= now {
+            *unsaid = if note.reset.is_some() { 0 } else { *unsaid + 1 };
+        }
+        *until = (*until).max(now + wait);
+        budget.return_from(*until);
+        if let Some(rate) = note.rate {
+            budget.lower_ceiling(rate);
+        }
+    }
+
+    fn lost(&mut self, ticket: Ticket, lost: Lost, cause: &Outcome, now: Time) {
+        self.trouble.lost_once(ticket, now);
+        let Lost { steps, remainder } = lost;
+        if let Some(remainder) = remainder {
+            for step in &steps {
+                if let Some(row) = self.row_mut(step.row) {
+                    row.open += 1;
+                }
+            }
+            self.record_all(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
+            let slot = &mut self.slots[ticket];
+            (slot.attempts, slot.waits) = (0, 0);
+            slot.request = Some(Request::Safe(remainder));
+            self.queue(ticket);
+        } else {
+            self.settle(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
+        }
+    }
+
+    fn read(&mut self, ticket: Ticket, state: Result<String, Failure>, now: Time) {
+        let failure = match state {
+            Ok(before) => {
+                self.trouble.answered();
+                let slot = &mut self.slots[ticket];
+                slot.before = Some(before);
+                (slot.attempts, slot.waits) = (0, 0);
+                return self.queue(ticket);
+            }
+            Err(failure) => failure,
+        };
+        let Some(request) = self.slots[ticket].request.take() else {
+            return;
+        };
+        match of_unread(request, failure) {
+            Verdict::Hold { request, note } => {
+                self.held(Endpoint::GetDetails, note, now);
+                self.put_back_unsent(ticket, request);
+                self.queue(ticket);
+            }
+            other => self.answered(ticket, other, now),
+        }
+    }
+
+    fn probed(&mut self, answer: Result<(), Failure>, now: Time) {
+        match answer {
+            Err(Failure::Account { message }) => {
+                self.stop(Ending::Halted(Halt::Account { message }));
+            }
+            Ok(()) | Err(Failure::Throttled(_) | Failure::Refused { .. }) => {
+                self.trouble.probe_answered();
+            }
+            Err(Failure::NotSent { .. } | Failure::Lost { .. }) => {
+                for ticket in self.trouble.probe_failed(now, &mut self.backoff) {
+                    if let Some(slot) = self.slots.get_mut(ticket) {
+                        slot.attempts = slot.attempts.saturating_sub(1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Settling.
+impl Dispatcher {
+    /// Writes down the outcomes of a request and frees its files. In this order: who takes a file
+    /// next must find that what came before is on its way to the ledger.
+    fn settle(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
+        self.record_all(ticket, outcomes);
+        self.free(ticket);
+    }
+
+    fn record_all(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
+        let attempts = self.slots[ticket].attempts;
+        for (step, outcome) in outcomes {
+            let halt = match (outcome.status, self.row(step.row)) {
+                (Status::Unknown, _) => self.watch.unknown(),
+                (Status::Failed, _) | (_, None) => None,
+                (_, Some(row)) => self.watch.answered(step, row.pos, &outcome),
+            };
+            self.record(step, outcome, attempts);
+            if let Some(halt) = halt {
+                self.halt(halt);
+            }
+        }
+    }
+
+    fn record(&mut self, step: StepRef, outcome: Outcome, attempts: u32) {
+        let Some(row) = self.row_mut(step.row) else {
+            return;
+        };
+        row.worst = row.worst.max(outcome.status);
+        row.open = row.open.saturating_sub(1);
+        let (row_done, worst) = (row.open == 0, row.worst);
+        if row_done {
+            self.settled[worst as usize] += 1;
+        }
+        self.ops.push(Op::Outcome { step, outcome, attempts, row_done });
+    }
+
+    fn halt(&mut self, halt: Halt) {
+        if matches!(halt, Halt::SameRejection { .. }) {
+            for (step, pos) in self.watch.take_streak() {
+                self.ops.push(Op::Forget(step));
+                self.settled[Status::Rejected as usize] =
+                    self.settled[Status::Rejected as usize].saturating_sub(1);
+                self.reopened = Some(self.reopened.map_or(pos, |open| open.min(pos)));
+            }
+        }
+        self.stop(Ending::Halted(halt));
+    }
+
+    /// A request that nothing is left to be sent of.
+    fn drop_request(&mut self, ticket: Ticket) {
+        let Some(request) = self.slots[ticket].request.take() else {
+            return;
+        };
+        for step in request.steps() {
+            if let Some(row) = self.row_mut(step.row) {
+                row.open = row.open.saturating_sub(1);
+                if row.open == 0 {
+                    let worst = row.worst;
+                    self.settled[worst as usize] += 1;
+                }
+            }
+        }
+        self.free(ticket);
+    }
+
+    fn free(&mut self, ticket: Ticket) {
+        let slot = self.slots.remove(ticket);
+        for file in &slot.files {
+            if let Some(next) = self.lines.leave(*file) {
+                let slot = &mut self.slots[next];
+                slot.behind -= 1;
+                if slot.behind == 0 {
+                    self.queue(next);
+                }
+            }
+        }
+        self.leave_window();
+    }
+
+    fn leave_window(&mut self) {
+        while self.window.front().is_some_and(|row| row.open == 0) {
+            self.behind = self.window.pop_front().map(|row| row.pos);
+        }
+    }
+
+    fn row(&self, number: u64) -> Option<&RowState> {
+        let index = self.window.binary_search_by_key(&number, |row| row.pos.number).ok()?;
+        self.window.get(index)
+    }
+
+    fn row_mut(&mut self, number: u64) -> Option<&mut RowState> {
+        let index = self.window.binary_search_by_key(&number, |row| row.pos.number).ok()?;
+        self.window.get_mut(index)
+    }
+}

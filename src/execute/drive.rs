@@ -1,0 +1,208 @@
+//! The one loop: does what the dispatcher says, tells it what came of it, and keeps the ledger
+//! behind it. Decides nothing.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::dispatcher::{Action, Dispatcher, Ending, Event, Ticket};
+use super::verdict::{Verdict, of_once, of_safe};
+use crate::imagekit::{Accepted, Api, Failure, Fate, FileState};
+use crate::ledger::{Journal, LedgerError, LedgerFile, Recorded, Recording};
+use crate::plan::Batch;
+use crate::request::{Request, Safe};
+use crate::row::FileId;
+
+/// How long requests under way may take to finish once the run is to stop.
+pub const GRACE: Duration = Duration::from_secs(8);
+/// How often whoever watches is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// The far end of the wire, so that the loop can be tested without one.
+pub trait Wire {
+    /// Sends a request that may be repeated.
+    fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>>;
+    /// Sends a request that must not be repeated, and uses it up.
+    fn send_once(&self, recorded: Recorded) -> impl Future<Output = Fate>;
+    /// Reads what a file is like.
+    fn file_state(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>>;
+    /// Asks whether the service answers.
+    fn probe(&self) -> impl Future<Output = Result<(), Failure>>;
+}
+
+impl Wire for Api {
+    fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>> {
+        Self::send(self, request)
+    }
+    fn send_once(&self, recorded: Recorded) -> impl Future<Output = Fate> {
+        Self::send_once(self, recorded)
+    }
+    fn file_state(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>> {
+        Self::file_state(self, file)
+    }
+    fn probe(&self) -> impl Future<Output = Result<(), Failure>> {
+        Self::probe(self)
+    }
+}
+
+/// What comes from the reader.
+#[derive(Debug)]
+pub enum Feed {
+    /// Planned rows.
+    Rows(Batch),
+    /// The input cannot be read any further.
+    Failed(String),
+}
+
+/// A run that came to an end, and its ledger.
+#[derive(Debug)]
+pub struct Executed {
+    /// Why it ended.
+    pub ending: Ending,
+    /// The ledger, with all that happened in it, or why it could not be written.
+    pub ledger: Result<LedgerFile, LedgerError>,
+}
+
+/// Carries out what comes out of `feed` until it is done or `stop` comes. `watch` is shown the
+/// dispatcher now and then.
+pub async fn drive<W: Wire>(
+    mut dispatcher: Dispatcher,
+    mut journal: Journal,
+    wire: &W,
+    mut feed: mpsc::Receiver<Feed>,
+    stop: impl Future<Output = Ending>,
+    mut watch: impl FnMut(&Dispatcher, Duration),
+) -> Executed {
+    let began = Instant::now();
+    let mut attempts = FuturesUnordered::new();
+    let mut stop = pin!(stop.fuse());
+    let mut ledger_failed = pin!(journal.failed().fuse());
+    let mut timer = pin!(sleep_until(began));
+    let mut watched = began;
+    let mut last_moment: Option<Instant> = None;
+    loop {
+        let now = began.elapsed();
+        let mut wake = watched + PROGRESS_EVERY;
+        match decide(&mut dispatcher, &mut journal, now, |work| {
+            attempts.push(attempt(wire, work));
+        }) {
+            Some(Action::Finished) => break,
+            Some(Action::WaitUntil(at)) => wake = wake.min(began + at),
+            _ => {}
+        }
+        let has_room = hand_over(&dispatcher, &mut journal, &mut wake);
+        if began + now >= watched + PROGRESS_EVERY {
+            watched = began + now;
+            watch(&dispatcher, now);
+        }
+        wake = last_moment.map_or(wake, |last| last.min(wake));
+        if timer.deadline() != wake {
+            timer.as_mut().reset(wake);
+        }
+        tokio::select! {
+            biased;
+            ending = &mut stop => {
+                last_moment = Some(Instant::now() + GRACE);
+                dispatcher.on(Event::Stop(ending), now);
+            }
+            () = &mut ledger_failed => dispatcher.on(Event::Stop(Ending::Ledger), now),
+            Some(event) = attempts.next(), if !attempts.is_empty() => {
+                let now = began.elapsed();
+                dispatcher.on(event, now);
+                while let Some(Some(event)) = attempts.next().now_or_never() {
+                    dispatcher.on(event, now);
+                }
+            }
+            rows = feed.recv(), if dispatcher.wants_rows() => dispatcher.on(match rows {
+                Some(Feed::Rows(batch)) => Event::Admit(batch),
+                Some(Feed::Failed(why)) => Event::Stop(Ending::Input(why)),
+                None => Event::InputEnded,
+            }, now),
+            () = journal.room(), if !has_room && !ledger_failed.is_terminated() => {}
+            () = &mut timer => if last_moment.is_some_and(|last| last <= Instant::now()) {
+                break;
+            }
+        }
+    }
+    watch(&dispatcher, began.elapsed());
+    let ending = dispatcher.ending().cloned().unwrap_or(Ending::Done);
+    journal.append(dispatcher.ops());
+    Executed { ending, ledger: journal.close(dispatcher.mark()).await }
+}
+
+/// Lets the dispatcher decide until it wants to wait, and starts what it decides.
+fn decide(
+    dispatcher: &mut Dispatcher,
+    journal: &mut Journal,
+    now: Duration,
+    mut start: impl FnMut(Work),
+) -> Option<Action> {
+    while !journal.is_behind() {
+        let action = dispatcher.next(now);
+        // What is to be recorded comes behind what has happened.
+        journal.append(dispatcher.ops());
+        start(match action {
+            Action::Send(ticket, Request::Safe(safe), _) => Work::Safe(ticket, safe),
+            Action::Send(ticket, Request::Once(once), before) => {
+                Work::Once(ticket, journal.record(once, &before.unwrap_or_default()))
+            }
+            Action::Read(ticket, file) => Work::Read(ticket, file),
+            Action::Probe => Work::Probe,
+            other => return Some(other),
+        });
+    }
+    None
+}
+
+/// Hands the group over to the ledger if it is due; says whether there was room for it.
+fn hand_over(dispatcher: &Dispatcher, journal: &mut Journal, wake: &mut Instant) -> bool {
+    match journal.due() {
+        Some(due) if due <= Instant::now() => journal.flush(dispatcher.mark()),
+        Some(due) => {
+            *wake = due.min(*wake);
+            true
+        }
+        None => true,
+    }
+}
+
+/// One thing to do on the wire.
+enum Work {
+    Safe(Ticket, Safe),
+    Once(Ticket, Recording),
+    Read(Ticket, FileId),
+    Probe,
+}
+
+async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
+    match work {
+        Work::Safe(ticket, safe) => {
+            let answer = wire.send(&safe).await;
+            Event::Answered(ticket, of_safe(safe, answer))
+        }
+        Work::Once(ticket, recording) => {
+            let verdict = match recording.durable().await {
+                Ok(recorded) => of_once(wire.send_once(recorded).await),
+                Err(once) => Verdict::NotSent {
+                    request: Request::Once(once),
+                    message: "the ledger cannot be written".into(),
+                },
+            };
+            Event::Answered(ticket, verdict)
+        }
+        Work::Read(ticket, file) => {
+            let state = wire.file_state(&file).await;
+            Event::Read(
+                ticket,
+                state.map(|state| serde_json::to_string(&state).unwrap_or_default()),
+            )
+        }
+        Work::Probe => Event::Probed(wire.probe().await),
+    }
+}

@@ -1,0 +1,66 @@
+//! Who may touch a file next: a line of requests for each file, in the order of the input.
+//!
+//! A request is at its turn when it is at the head of the line of every file that it touches.
+//! Requests join all of their lines at once and in one order, so that no two can wait for each
+//! other.
+
+use std::collections::{HashMap, VecDeque};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::dispatcher::Ticket;
+use crate::row::FileId;
+
+/// A file as lines know it: a hash of its id. Should two ids share one, they also share a line,
+/// and lose nothing but a little time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileKey(u64);
+
+impl From<&FileId> for FileKey {
+    fn from(file: &FileId) -> Self {
+        Self(xxh3_64(file.as_str().as_bytes()))
+    }
+}
+
+/// All lines that are not empty.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    lines: HashMap<FileKey, Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    head: Ticket,
+    rest: VecDeque<Ticket>,
+}
+
+impl Lines {
+    /// Joins the line of a file; says whether it is at the head of it.
+    pub(super) fn join(&mut self, file: FileKey, ticket: Ticket) -> bool {
+        match self.lines.get_mut(&file) {
+            // A request that names a file twice, or two files of one key, is in the line already.
+            Some(line) if line.head == ticket => true,
+            Some(line) => {
+                if line.rest.back() != Some(&ticket) {
+                    line.rest.push_back(ticket);
+                }
+                false
+            }
+            None => {
+                self.lines.insert(file, Line { head: ticket, rest: VecDeque::new() });
+                true
+            }
+        }
+    }
+
+    /// Leaves the head of a line; says who is there now.
+    pub(super) fn leave(&mut self, file: FileKey) -> Option<Ticket> {
+        let line = self.lines.get_mut(&file)?;
+        if let Some(next) = line.rest.pop_front() {
+            line.head = next;
+            return Some(next);
+        }
+        self.lines.remove(&file);
+        None
+    }
+}

@@ -1,0 +1,26 @@
+//! From requests to outcomes.
+//!
+//! The [`Dispatcher`] decides and does nothing: it is told what happened and when, and says what
+//! to do next. [`drive`] does what it says and decides nothing. Between the two, [`Verdict`] says
+//! what an answer means. So every promise about order, rate, repetition and loss is one about the
+//! dispatcher alone, and is tested there, without a network and without a clock.
+
+mod backoff;
+mod budget;
+mod dispatcher;
+mod drive;
+mod lines;
+mod trouble;
+mod verdict;
+mod watch;
+
+pub use backoff::Backoff;
+pub use budget::Budget;
+pub use dispatcher::{Action, Dispatcher, Ending, Event, Halt, Limits, Stop, Ticket};
+pub use drive::{Executed, Feed, GRACE, Wire, drive};
+pub use verdict::{Verdict, of_once, of_safe};
+
+use std::time::Duration;
+
+/// A moment, as the time since the execution began. Passed in everywhere, read nowhere.
+pub type Time = Duration;

@@ -1,0 +1,213 @@
+//! What an answer means: pure, and a value. The dispatcher alone acts on it.
+
+use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, Fate, RateLimitNote};
+use crate::outcome::{Code, Outcome, Status};
+use crate::request::{Call, Lost, Request, Safe, Sendable, StepRef};
+use crate::row::FileId;
+
+/// What became of a request that was sent.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Every step of it is settled.
+    Final(Vec<(StepRef, Outcome)>),
+    /// It may be sent again after a wait; `cause` is its outcome if the attempts are used up.
+    Again {
+        /// The request.
+        request: Safe,
+        /// Why it came to nothing.
+        cause: Outcome,
+    },
+    /// It was not sent, because the state of its file could not be read; reading may be tried
+    /// again, and `cause` is the outcome if the attempts are used up.
+    Unread {
+        /// The request.
+        request: Request,
+        /// Why not.
+        cause: Outcome,
+    },
+    /// No connection came about: it is as if it had never been taken out.
+    NotSent {
+        /// The request.
+        request: Request,
+        /// Why not.
+        message: Box<str>,
+    },
+    /// Everyone on its endpoint holds; nothing was done, and no attempt used up.
+    Hold {
+        /// The request.
+        request: Request,
+        /// What the answer said of the limit.
+        note: RateLimitNote,
+    },
+    /// It must not be repeated, and nobody knows what became of it.
+    Lost {
+        /// What is left of it.
+        lost: Lost,
+        /// The outcome of its steps.
+        cause: Outcome,
+    },
+    /// The answer concerns the account: no request can succeed.
+    Halt {
+        /// What ImageKit said.
+        message: Box<str>,
+        /// The request, on which nothing was done.
+        request: Request,
+    },
+}
+
+/// What became of a request that may be repeated.
+#[must_use]
+pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
+    let answer = answer.and_then(|accepted| outcomes(&request, &accepted));
+    match answer {
+        Ok(outcomes) => Verdict::Final(outcomes),
+        Err(Failure::Lost { code, message, http_status, request_id }) => {
+            let cause = failed(Status::Failed, code, message, http_status, request_id);
+            Verdict::Again { request, cause }
+        }
+        Err(other) => not_done(Request::Safe(request), other),
+    }
+}
+
+/// What became of a request that must not be repeated.
+#[must_use]
+pub fn of_once(fate: Fate) -> Verdict {
+    match fate {
+        Fate::Accepted(once, accepted) => match outcomes(&once, &accepted) {
+            Ok(outcomes) => Verdict::Final(outcomes),
+            Err(failure) => lost(once.lost(), failure),
+        },
+        Fate::NotDone(once, failure) => not_done(Request::Once(once), failure),
+        Fate::Lost(what, failure) => lost(what, failure),
+    }
+}
+
+fn lost(lost: Lost, failure: Failure) -> Verdict {
+    let cause = match failure {
+        Failure::Lost { code, message, http_status, request_id } => {
+            failed(Status::Unknown, code, message, http_status, request_id)
+        }
+        other => failed(Status::Unknown, Code::Unreadable, format!("{other:?}").into(), None, None),
+    };
+    Verdict::Lost { lost, cause }
+}
+
+/// A failure after which it is certain that nothing was done.
+fn not_done(request: Request, failure: Failure) -> Verdict {
+    match failure {
+        Failure::NotSent { message } => Verdict::NotSent { request, message },
+        Failure::Throttled(note) => Verdict::Hold { request, note },
+        Failure::Account { message } => Verdict::Halt { message, request },
+        Failure::Refused { code, message, http_status, request_id } => {
+            let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
+            Verdict::Final(for_all(request.steps(), outcome))
+        }
+        Failure::Lost { .. } => match request {
+            Request::Safe(safe) => of_safe(safe, Err(failure)),
+            Request::Once(once) => lost(once.lost(), failure),
+        },
+    }
+}
+
+/// The same outcome for every step; one step, the usual case, needs no copy.
+fn for_all(steps: &[StepRef], outcome: Outcome) -> Vec<(StepRef, Outcome)> {
+    let Some((last, others)) = steps.split_last() else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = others.iter().map(|step| (*step, outcome.clone())).collect();
+    all.push((*last, outcome));
+    all
+}
+
+fn failed(
+    status: Status,
+    code: Code,
+    message: Box<str>,
+    http_status: Option<u16>,
+    request_id: Option<Box<str>>,
+) -> Outcome {
+    let local = Outcome::local(status, code, Some(message));
+    Outcome { http_status, request_id, ..local }
+}
+
+/// The outcome of every step of a request that was accepted.
+fn outcomes(
+    request: &impl Sendable,
+    accepted: &Accepted,
+) -> Result<Vec<(StepRef, Outcome)>, Failure> {
+    let unreadable = |message: &str| {
+        Failure::unreadable(message, accepted.http_status, accepted.request_id.clone())
+    };
+    match (request.call(), request.files()) {
+        (call @ (Call::Details(_) | Call::Publish(_)), [file]) => {
+            let outcome = echoed(call, file, accepted).map_err(|why| unreadable(&why))?;
+            Ok(for_all(request.steps(), outcome))
+        }
+        (_, files) => {
+            let answer: BulkAnswer = serde_json::from_slice(&accepted.body)
+                .map_err(|error| unreadable(&error.to_string()))?;
+            let outcomes = files.iter().zip(request.steps()).map(|(file, step)| {
+                let outcome = named(&answer, file, accepted);
+                outcome.map(|outcome| (*step, outcome))
+            });
+            outcomes.collect::<Option<_>>().ok_or_else(|| {
+                unreadable("the answer names the file neither as updated nor as failed")
+            })
+        }
+    }
+}
+
+/// The outcome of a PATCH, by the object that came back.
+fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, String> {
+    let echo = Echo::read(&accepted.body, file)?;
+    let differences = match call {
+        Call::Details(patch) => echo.differences(patch),
+        Call::Publish(publish) if echo.is_published_as(*publish) => Vec::new(),
+        _ => vec!["isPublished".to_owned()],
+    };
+    let differs = (!differences.is_empty()).then(|| {
+        let names = differences.join(", ");
+        format!("ImageKit accepted it, but what came back is not what was asked in: {names}").into()
+    });
+    Ok(Outcome {
+        status: Status::Updated,
+        code: differs.is_some().then_some(Code::Differs),
+        message: differs,
+        http_status: Some(accepted.http_status),
+        request_id: accepted.request_id.clone(),
+        updated_at: echo.updated_at.map(Into::into),
+        extension_status: echo.extension_status.map(|raw| raw.get().into()),
+    })
+}
+
+/// The outcome of one file of a bulk call, by the ids that the answer names.
+fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outcome> {
+    let (http_status, request_id) = (Some(accepted.http_status), accepted.request_id.clone());
+    if answer.successfully_updated_file_ids.iter().any(|id| id == file.as_str()) {
+        return Some(Outcome {
+            status: Status::Updated,
+            code: None,
+            message: None,
+            http_status,
+            request_id,
+            updated_at: None,
+            extension_status: None,
+        });
+    }
+    let error = answer.errors.iter().find(|error| error.file_id == file.as_str())?;
+    let message = error.error.as_str().into();
+    Some(failed(Status::Rejected, Code::Refused, message, http_status, request_id))
+}
+
+/// What a failure to read the state before a request means for that request, which has not been
+/// sent.
+pub(super) fn of_unread(request: Request, failure: Failure) -> Verdict {
+    match failure {
+        Failure::Lost { code, message, http_status, request_id } => {
+            let message = format!("could not read the file before it: {message}").into();
+            let cause = failed(Status::Failed, code, message, http_status, request_id);
+            Verdict::Unread { request, cause }
+        }
+        other => not_done(request, other),
+    }
+}

@@ -1,0 +1,70 @@
+//! Watches what ImageKit answers for signs that going on would do harm or nothing.
+
+use super::dispatcher::Halt;
+use crate::outcome::{Outcome, Status};
+use crate::request::StepRef;
+use crate::row::RowPos;
+use crate::settings::Halts;
+
+/// The counts behind the halts.
+#[derive(Debug)]
+pub(super) struct Watch {
+    halts: Halts,
+    answers: u64,
+    rejected: u64,
+    unknown: u32,
+    streak: Vec<(StepRef, RowPos)>,
+    /// What the rejections of the streak have in common.
+    said: Option<(Option<u16>, Option<Box<str>>)>,
+}
+
+impl Watch {
+    pub(super) fn new(halts: Halts) -> Self {
+        Self { halts, answers: 0, rejected: 0, unknown: 0, streak: Vec::new(), said: None }
+    }
+
+    /// Takes the outcome of one step that ImageKit answered; says whether to halt.
+    pub(super) fn answered(
+        &mut self,
+        step: StepRef,
+        pos: RowPos,
+        outcome: &Outcome,
+    ) -> Option<Halt> {
+        self.answers += 1;
+        if outcome.status != Status::Rejected {
+            self.streak.clear();
+            self.said = None;
+            return None;
+        }
+        self.rejected += 1;
+        let said = (outcome.http_status, outcome.message.clone());
+        if self.said.as_ref() != Some(&said) {
+            self.streak.clear();
+            self.said = Some(said);
+        }
+        let limit = self.halts.same_rejection_max.map(std::num::NonZeroU32::get);
+        if let Some(limit) = limit {
+            self.streak.push((step, pos));
+            if self.streak.len() >= limit as usize {
+                let message = outcome.message.clone().unwrap_or_default();
+                return Some(Halt::SameRejection { message, times: limit });
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
+        let share = self.rejected as f64 / self.answers as f64;
+        (self.answers >= Halts::REJECTED_SHARE_FROM && share > self.halts.rejected_share_max)
+            .then_some(Halt::ManyRejected { rejected: self.rejected, answers: self.answers })
+    }
+
+    /// A step became unknown; says whether to halt.
+    pub(super) fn unknown(&mut self) -> Option<Halt> {
+        self.unknown += 1;
+        let limit = self.halts.unknown_max.get();
+        (self.unknown >= limit).then_some(Halt::ManyUnknown { unknown: self.unknown })
+    }
+
+    /// The steps of the streak of one rejection, which are open again after a halt for it.
+    pub(super) fn take_streak(&mut self) -> Vec<(StepRef, RowPos)> {
+        std::mem::take(&mut self.streak)
+    }
+}

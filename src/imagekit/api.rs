@@ -1,0 +1,257 @@
+//! The one client: sends requests and sorts what comes back.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::body::{self, DetailsPath};
+use super::echo::FileState;
+use super::failure::Failure;
+use crate::ledger::Recorded;
+use crate::request::{Call, Lost, Once, Safe, Sendable};
+use crate::row::{FileId, Schema};
+
+/// The most that is read of an answer. A file object has a few kilobytes.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// An idle connection is given up before the servers and proxies on the way do it silently.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Where the API is: `https://api.imagekit.io`, or plain http on this machine only.
+    pub endpoint: Url,
+    /// The private key.
+    pub key: SecretString,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long an answer may take, from sending to its last byte.
+    pub timeout: Duration,
+}
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The key cannot be a header.
+    #[error(
+        "the private key contains characters that no key has; check for a line end or space in it"
+    )]
+    Key,
+    /// Plain http to another machine would show the key to everyone on the way.
+    #[error("the endpoint {0} is not https; plain http is for this machine only")]
+    Plain(Url),
+    /// The HTTP library failed, most often for want of certificates.
+    #[error(
+        "cannot set up HTTPS; does this machine have CA certificates (package ca-certificates)?"
+    )]
+    Client(#[source] reqwest::Error),
+}
+
+/// A client for one account at one endpoint.
+#[derive(Debug, Clone)]
+pub struct Api {
+    client: reqwest::Client,
+    endpoint: Url,
+    headers: HeaderMap,
+}
+
+/// An answer that says yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// 200, or 207 for a bulk call.
+    pub http_status: u16,
+    /// `x-ik-requestid`.
+    pub request_id: Option<Box<str>>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What became of a request that must not be repeated. It comes back whole only where it is
+/// certain that nothing was done.
+#[derive(Debug)]
+pub enum Fate {
+    /// ImageKit accepted it.
+    Accepted(Once, Accepted),
+    /// It was not carried out.
+    NotDone(Once, Failure),
+    /// Nobody knows.
+    Lost(Lost, Failure),
+}
+
+impl Api {
+    /// Makes a client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The key cannot be sent, the endpoint would expose it, or HTTPS cannot be set up.
+    pub fn new(settings: &ApiSettings) -> Result<Self, BuildError> {
+        let plain = settings.endpoint.scheme() != "https";
+        if plain && !is_loopback(&settings.endpoint) {
+            return Err(BuildError::Plain(settings.endpoint.clone()));
+        }
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("ikbulk/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .https_only(!plain)
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_nodelay(true);
+        let builder = if plain { builder.no_proxy() } else { builder };
+        let client = builder.build().map_err(BuildError::Client)?;
+        let headers = headers(&client, settings)?;
+        Ok(Self { client, endpoint: settings.endpoint.clone(), headers })
+    }
+
+    /// Sends a request that may be repeated.
+    ///
+    /// # Errors
+    /// Everything but an answer that says yes.
+    pub async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
+        self.call(request).await
+    }
+
+    /// Sends a request that must not be repeated, and uses it up.
+    pub async fn send_once(&self, recorded: Recorded) -> Fate {
+        let once = recorded.into_once();
+        match self.call(&once).await {
+            Ok(accepted) => Fate::Accepted(once, accepted),
+            Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
+            Err(failure) => Fate::NotDone(once, failure),
+        }
+    }
+
+    /// Reads what a file is like: `GET /v1/files/{fileId}/details`.
+    ///
+    /// # Errors
+    /// Everything but a file object.
+    pub async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
+        let accepted = self.get(&DetailsPath(file).to_string()).await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// The account's custom metadata fields, and the answer as it came, to be kept:
+    /// `GET /v1/customMetadataFields`.
+    ///
+    /// # Errors
+    /// Everything but an array of fields.
+    pub async fn schema(&self) -> Result<(Schema, Bytes), Failure> {
+        let accepted = self.get("/v1/customMetadataFields").await?;
+        let schema = parse(&accepted, Schema::from_json)?;
+        Ok((schema, accepted.body))
+    }
+
+    /// Asks for as little as can be asked, to learn whether the service answers at all:
+    /// `GET /v1/files?limit=1`.
+    ///
+    /// # Errors
+    /// Everything but an answer that says yes.
+    pub async fn probe(&self) -> Result<(), Failure> {
+        self.get("/v1/files?limit=1").await.map(|_| ())
+    }
+
+    async fn call(&self, request: &impl Sendable) -> Result<Accepted, Failure> {
+        let (call, files) = (request.call(), request.files());
+        let (_, path) = body::target(call, files);
+        let method = match call {
+            Call::Details(_) | Call::Publish(_) => Method::PATCH,
+            Call::AddTags(_) | Call::RemoveTags(_) => Method::POST,
+        };
+        self.execute(method, &path, Some(body::encode(call, files))).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Accepted, Failure> {
+        self.execute(Method::GET, path, None).await
+    }
+
+    async fn execute(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Accepted, Failure> {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let mut url = self.endpoint.clone();
+        url.set_path(path);
+        url.set_query(query);
+        let mut request = reqwest::Request::new(method, url);
+        request.headers_mut().clone_from(&self.headers);
+        *request.body_mut() = body.map(Into::into);
+        let response = self.client.execute(request).await.map_err(Failure::of_error)?;
+        let status = response.status();
+        let request_id = request_id(response.headers());
+        if matches!(status.as_u16(), 200 | 207) {
+            let body = read(response).await?;
+            return Ok(Accepted { http_status: status.as_u16(), request_id, body });
+        }
+        let headers = response.headers().clone();
+        // The status says enough; a body that cannot be read takes nothing away from it.
+        let body = read(response).await.unwrap_or_default();
+        Err(Failure::of_answer(status, &headers, request_id, &body))
+    }
+}
+
+fn parse<T>(
+    accepted: &Accepted,
+    read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+) -> Result<T, Failure> {
+    read(&accepted.body).map_err(|error| {
+        let request_id = accepted.request_id.clone();
+        Failure::unreadable(&error.to_string(), accepted.http_status, request_id)
+    })
+}
+
+/// The headers of every request: HTTP Basic with the key as the user name and an empty password.
+fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap, BuildError> {
+    let key = settings.key.expose_secret();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(BuildError::Key);
+    }
+    let request = client.get(settings.endpoint.clone()).basic_auth(key, Some("")).build();
+    let mut headers = request.map_err(BuildError::Client)?.headers().clone();
+    if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
+        authorization.set_sensitive(true);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(headers)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+fn request_id(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get("x-ik-requestid").and_then(|id| id.to_str().ok()).map(Into::into)
+}
+
+/// Reads a body up to [`ANSWER_BYTES_MAX`]. One that comes in one piece is not copied.
+async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
+    let Some(first) = response.chunk().await.map_err(Failure::of_error)? else {
+        return Ok(Bytes::new());
+    };
+    let Some(second) = response.chunk().await.map_err(Failure::of_error)? else {
+        return Ok(first);
+    };
+    let mut whole = BytesMut::from(&first[..]);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if whole.len() + chunk.len() > ANSWER_BYTES_MAX {
+            let message = "the answer is over 4 MiB long";
+            return Err(Failure::unreadable(message, response.status().as_u16(), None));
+        }
+        whole.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(Failure::of_error)?;
+    }
+    Ok(whole.freeze())
+}

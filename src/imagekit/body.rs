@@ -1,0 +1,140 @@
+//! Requests in the API's own words: paths and JSON bodies.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::request::{Call, Patch};
+use crate::row::{AiTagRemoval, Extension, FileId, MetadataField, MetadataValue, Publish, Set};
+
+/// Everything but RFC 3986's unreserved characters, so that no file id can leave its place in a
+/// path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The path of a file's details.
+pub(crate) struct DetailsPath<'a>(pub(crate) &'a FileId);
+
+impl fmt::Display for DetailsPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let segment: PercentEncode<'_> = utf8_percent_encode(self.0.as_str(), SEGMENT);
+        write!(f, "/v1/files/{segment}/details")
+    }
+}
+
+/// Method and path of a call.
+#[must_use]
+pub fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
+    match call {
+        Call::Details(_) | Call::Publish(_) => {
+            let file = files.first().map(|file| DetailsPath(file).to_string());
+            ("PATCH", file.unwrap_or_default())
+        }
+        Call::AddTags(_) => ("POST", "/v1/files/addTags".to_owned()),
+        Call::RemoveTags(_) => ("POST", "/v1/files/removeTags".to_owned()),
+    }
+}
+
+/// The JSON body of a call.
+///
+/// # Panics
+/// Never: strings, numbers and JSON values can always be written into memory.
+#[must_use]
+pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(128);
+    let written = match call {
+        Call::Details(patch) => serde_json::to_writer(&mut body, &Details(patch)),
+        Call::Publish(publish) => {
+            serde_json::to_writer(&mut body, &PublishBody { publish: (*publish).into() })
+        }
+        Call::AddTags(tags) | Call::RemoveTags(tags) => {
+            let file_ids = files.iter().map(FileId::as_str).collect();
+            serde_json::to_writer(&mut body, &Bulk { file_ids, tags: tags.as_slice() })
+        }
+    };
+    written.expect("strings, numbers and JSON values can always be written into memory");
+    body
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bulk<'a> {
+    file_ids: Vec<&'a str>,
+    tags: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PublishBody {
+    publish: PublishFields,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublishFields {
+    is_published: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_file_versions: Option<bool>,
+}
+
+impl From<Publish> for PublishFields {
+    fn from(publish: Publish) -> Self {
+        let Publish { is_published, include_file_versions } = publish;
+        Self { is_published, include_file_versions }
+    }
+}
+
+struct Details<'a>(&'a Patch);
+
+impl Serialize for Details<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let patch = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        match &patch.tags {
+            None => {}
+            Some(Set::To(tags)) => map.serialize_entry("tags", tags.as_slice())?,
+            Some(Set::Clear) => map.serialize_entry("tags", &())?,
+        }
+        match &patch.coordinates {
+            None => {}
+            Some(Set::To(area)) => map.serialize_entry("customCoordinates", &area.to_string())?,
+            Some(Set::Clear) => map.serialize_entry("customCoordinates", &())?,
+        }
+        match &patch.description {
+            None => {}
+            Some(Set::To(text)) => map.serialize_entry("description", text)?,
+            Some(Set::Clear) => map.serialize_entry("description", "")?,
+        }
+        if !patch.metadata.is_empty() {
+            map.serialize_entry("customMetadata", &Metadata(&patch.metadata))?;
+        }
+        match &patch.remove_ai_tags {
+            None => {}
+            Some(AiTagRemoval::Named(tags)) => map.serialize_entry("removeAITags", tags)?,
+            Some(AiTagRemoval::All) => map.serialize_entry("removeAITags", "all")?,
+        }
+        if let Some(extensions) = &patch.extensions {
+            let configs: Vec<_> = extensions.as_slice().iter().map(Extension::config).collect();
+            map.serialize_entry("extensions", &configs)?;
+        }
+        if let Some(url) = patch.webhook_url.as_ref().filter(|_| patch.extensions.is_some()) {
+            map.serialize_entry("webhookUrl", url.as_str())?;
+        }
+        map.end()
+    }
+}
+
+struct Metadata<'a>(&'a [(MetadataField, Set<MetadataValue>)]);
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (field, set) in self.0 {
+            match set {
+                Set::To(value) => map.serialize_entry(field.name.as_ref(), value)?,
+                Set::Clear => map.serialize_entry(field.name.as_ref(), &())?,
+            }
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,213 @@
+//! What ImageKit sends back, read leniently: only what is compared or reported is looked at, and
+//! nothing of it is copied where it can be borrowed.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::request::Patch;
+use crate::row::{FileId, Publish, Set};
+
+/// The file object that answers a PATCH.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Echo<'a> {
+    #[serde(borrow)]
+    file_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    tags: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow, default)]
+    custom_coordinates: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    description: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    custom_metadata: Option<&'a RawValue>,
+    #[serde(default)]
+    is_published: Option<bool>,
+    /// When the file was last updated, as ImageKit writes it.
+    #[serde(borrow, default)]
+    pub updated_at: Option<Cow<'a, str>>,
+    /// The status of each extension asked for, kept as it came.
+    #[serde(borrow, default)]
+    pub extension_status: Option<&'a RawValue>,
+}
+
+impl<'a> Echo<'a> {
+    /// Reads the body of an answer to a PATCH of `file`.
+    ///
+    /// # Errors
+    /// It is not a file object, or not that file's.
+    pub fn read(body: &'a [u8], file: &FileId) -> Result<Self, String> {
+        let echo: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if echo.file_id == file.as_str() {
+            Ok(echo)
+        } else {
+            Err(format!("the answer is about another file, {:?}", echo.file_id))
+        }
+    }
+
+    /// The fields in which the file is not as it was asked to be. Fields that an extension of the
+    /// same request may write are not looked at.
+    #[must_use]
+    pub fn differences(&self, patch: &Patch) -> Vec<String> {
+        let writes = patch.extensions.as_ref();
+        let exempt = |may_write: fn(&crate::row::Extensions) -> bool| writes.is_some_and(may_write);
+        let mut names = Vec::new();
+        if !exempt(crate::row::Extensions::may_write_tags)
+            && patch.tags.as_ref().is_some_and(|tags| !self.has_tags(tags))
+        {
+            names.push("tags".to_owned());
+        }
+        if patch.coordinates.as_ref().is_some_and(|area| !self.has_coordinates(area)) {
+            names.push("customCoordinates".to_owned());
+        }
+        if !exempt(crate::row::Extensions::may_write_description)
+            && patch.description.as_ref().is_some_and(|text| !self.has_description(text))
+        {
+            names.push("description".to_owned());
+        }
+        if !exempt(crate::row::Extensions::may_write_metadata) && !patch.metadata.is_empty() {
+            self.compare_metadata(patch, &mut names);
+        }
+        names
+    }
+
+    /// Whether the file has the publication status that was asked for. Where the object does not
+    /// say, it is believed.
+    #[must_use]
+    pub fn is_published_as(&self, publish: Publish) -> bool {
+        self.is_published.is_none_or(|is_published| is_published == publish.is_published)
+    }
+
+    /// Tags are compared as a set: nobody says that ImageKit keeps their order.
+    fn has_tags(&self, asked: &Set<crate::row::Tags>) -> bool {
+        let has = self.tags.as_deref().unwrap_or_default();
+        match asked {
+            Set::Clear => has.is_empty(),
+            Set::To(tags) => {
+                let asked = tags.as_slice();
+                asked.len() == has.len()
+                    && (asked.iter().zip(has).all(|(a, b)| a == b)
+                        || asked.iter().all(|tag| has.iter().any(|has| has == tag)))
+            }
+        }
+    }
+
+    fn has_coordinates(&self, asked: &Set<crate::row::Coordinates>) -> bool {
+        let has = self.custom_coordinates.as_deref().filter(|text| !text.is_empty());
+        match asked {
+            Set::Clear => has.is_none(),
+            Set::To(area) => has.and_then(crate::row::Coordinates::parse) == Some(*area),
+        }
+    }
+
+    fn has_description(&self, asked: &Set<Box<str>>) -> bool {
+        let has = self.description.as_deref().unwrap_or_default();
+        match asked {
+            Set::Clear => has.is_empty(),
+            Set::To(text) => has == text.as_ref(),
+        }
+    }
+
+    fn compare_metadata(&self, patch: &Patch, names: &mut Vec<String>) {
+        let has: BTreeMap<Cow<'_, str>, Value> = self
+            .custom_metadata
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        for (field, set) in &patch.metadata {
+            let value = has.get(field.name.as_ref()).filter(|value| !value.is_null());
+            let same = match (set, value) {
+                (Set::Clear, value) => value.is_none(),
+                (Set::To(_), None) => false,
+                (Set::To(asked), Some(value)) => same_value(asked, value),
+            };
+            if !same {
+                names.push(format!("customMetadata.{}", field.name));
+            }
+        }
+    }
+}
+
+/// Whether two metadata values are the same. `12` and `12.0` are; so are two spellings of one
+/// date, because ImageKit may store a date in its own.
+fn same_value(asked: &Value, has: &Value) -> bool {
+    match (asked, has) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::String(a), Value::String(b)) => {
+            a == b || crate::row::instant(a).is_some_and(|at| crate::row::instant(b) == Some(at))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().all(|a| b.iter().any(|b| same_value(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// The answer of a bulk call: 200, and 207 where some files failed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BulkAnswer {
+    /// The files that were updated.
+    #[serde(default)]
+    pub successfully_updated_file_ids: Vec<String>,
+    /// The files that were not.
+    #[serde(default)]
+    pub errors: Vec<BulkError>,
+}
+
+/// Why one file of a bulk call was not updated.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BulkError {
+    /// The file.
+    pub file_id: String,
+    /// What ImageKit said.
+    #[serde(default)]
+    pub error: String,
+}
+
+/// What a file was like before a request that must not be repeated. Without it nobody could find
+/// out later what became of a lost one: whether a pending extension ended is inferred from AI tags
+/// of its source, a changed description or a new version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct FileState {
+    /// The sources of its AI tags.
+    #[serde(default, rename = "AITags", deserialize_with = "sources")]
+    pub ai_tag_sources: Option<Vec<String>>,
+    /// Its version.
+    #[serde(default)]
+    pub version_info: Option<VersionInfo>,
+    /// Its description.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Whether it is published.
+    #[serde(default)]
+    pub is_published: Option<bool>,
+}
+
+/// Which version of a file is current.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct VersionInfo {
+    /// Its id.
+    #[serde(default)]
+    pub id: Option<String>,
+}
+
+fn sources<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    struct AiTag {
+        #[serde(default)]
+        source: Option<String>,
+    }
+    let tags = Option::<Vec<AiTag>>::deserialize(from)?;
+    Ok(tags.map(|tags| {
+        let mut sources: Vec<_> = tags.into_iter().filter_map(|tag| tag.source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }))
+}

@@ -1,0 +1,237 @@
+//! The ends of a request that are not a yes, sorted by what may be done next.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use crate::outcome::Code;
+
+/// How much of an answer that is not JSON is kept for people, in characters.
+const MESSAGE_LENGTH_MAX: usize = 300;
+/// A reset further away is taken for a mistake (for a point in time, say), not for a wait.
+const RESET_MAX: Duration = Duration::from_hours(1);
+
+/// Why a request did not succeed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// No connection came about, so nothing was sent.
+    #[error("no connection: {message}")]
+    NotSent {
+        /// Why not.
+        message: Box<str>,
+    },
+    /// 429: nothing was done, and nothing may be sent to that endpoint for a while.
+    #[error("too many requests")]
+    Throttled(RateLimitNote),
+    /// It was sent, and nobody knows what became of it: no answer in time, a lost connection, an
+    /// unreadable answer, 408, 409, 5xx.
+    #[error("no usable answer: {message}")]
+    Lost {
+        /// In which way.
+        code: Code,
+        /// The same for people.
+        message: Box<str>,
+        /// The status, if an answer came.
+        http_status: Option<u16>,
+        /// Its request id, if an answer came.
+        request_id: Option<Box<str>>,
+    },
+    /// Any other 4xx: it was looked at and not done.
+    #[error("refused with {http_status}: {message}")]
+    Refused {
+        /// In which way.
+        code: Code,
+        /// What ImageKit said.
+        message: Box<str>,
+        /// The status.
+        http_status: u16,
+        /// The request id.
+        request_id: Option<Box<str>>,
+    },
+    /// 401, or 403 about the account: no other request can succeed either.
+    #[error("the account was not accepted: {message}")]
+    Account {
+        /// What ImageKit said.
+        message: Box<str>,
+    },
+}
+
+/// What a 429 says of the limit. Documented by ImageKit: the reset is a duration in milliseconds
+/// until the next request may go out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RateLimitNote {
+    /// How long to hold; `None` where it is missing or absurd.
+    pub reset: Option<Duration>,
+    /// `X-RateLimit-Limit` over `X-RateLimit-Interval`, in requests a second.
+    pub rate: Option<f64>,
+}
+
+/// ImageKit's error body: `{"message", "help"[, "errors"]}`.
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: String,
+    #[serde(default)]
+    errors: Option<serde_json::Value>,
+}
+
+impl Failure {
+    /// Sorts an answer that is not a yes.
+    pub(super) fn of_answer(
+        status: StatusCode,
+        headers: &HeaderMap,
+        request_id: Option<Box<str>>,
+        body: &[u8],
+    ) -> Self {
+        let message = message(status, body);
+        let http_status = status.as_u16();
+        match http_status {
+            429 => Self::Throttled(RateLimitNote::read(headers)),
+            401 => Self::Account { message },
+            403 if concerns_account(&message) => Self::Account { message },
+            400..=499 if !matches!(http_status, 408 | 409) => {
+                let code = if http_status == 404 { Code::NotFound } else { Code::Refused };
+                Self::Refused { code, message, http_status, request_id }
+            }
+            300..=399 => Self::Refused { code: Code::Refused, message, http_status, request_id },
+            _ => Self::Lost {
+                code: Code::Server,
+                message,
+                http_status: Some(http_status),
+                request_id,
+            },
+        }
+    }
+
+    /// Sorts an error of the connection. The URL is left out of the message: it says nothing that
+    /// the row does not, and no secret can come with it.
+    pub(super) fn of_error(error: reqwest::Error) -> Self {
+        let (connect, timeout) = (error.is_connect(), error.is_timeout());
+        let error = error.without_url();
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        let message = shortened(&message);
+        if connect {
+            Self::NotSent { message }
+        } else {
+            let code = if timeout { Code::Timeout } else { Code::Connection };
+            Self::Lost { code, message, http_status: None, request_id: None }
+        }
+    }
+
+    /// An answer that says yes and cannot be read.
+    pub(crate) fn unreadable(
+        message: &str,
+        http_status: u16,
+        request_id: Option<Box<str>>,
+    ) -> Self {
+        let message = shortened(message);
+        Self::Lost { code: Code::Unreadable, message, http_status: Some(http_status), request_id }
+    }
+}
+
+impl RateLimitNote {
+    fn read(headers: &HeaderMap) -> Self {
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+        let reset = number("x-ratelimit-reset").map(Duration::from_millis);
+        // Not mentioned by ImageKit, but any proxy on the way may send it.
+        let retry_after = || number("retry-after").map(Duration::from_secs);
+        let interval = number("x-ratelimit-interval").filter(|ms| *ms > 0);
+        let limit = number("x-ratelimit-limit").filter(|limit| *limit > 0);
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+        let rate = limit.zip(interval).map(|(limit, ms)| limit as f64 / (ms as f64 / 1000.0));
+        Self { reset: reset.or_else(retry_after).filter(|reset| *reset <= RESET_MAX), rate }
+    }
+}
+
+/// The messages of a 403 that concern the account, not the row, as ImageKit's API description
+/// gives them.
+fn concerns_account(message: &str) -> bool {
+    ["cannot be authenticated", "expired private API key", "account is disabled"]
+        .iter()
+        .any(|known| message.contains(known))
+}
+
+fn message(status: StatusCode, body: &[u8]) -> Box<str> {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(ErrorBody { message, errors: None }) => shortened(&message),
+        Ok(ErrorBody { message, errors: Some(errors) }) => {
+            shortened(&format!("{message} {errors}"))
+        }
+        Err(_) => {
+            let text = String::from_utf8_lossy(body);
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            shortened(&format!("{status} {text}"))
+        }
+    }
+}
+
+fn shortened(text: &str) -> Box<str> {
+    let mut short: String = text.trim().chars().take(MESSAGE_LENGTH_MAX).collect();
+    if short.len() < text.trim().len() {
+        short.push('…');
+    }
+    short.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(status: u16, body: &str) -> Failure {
+        let status = StatusCode::from_u16(status).unwrap();
+        Failure::of_answer(status, &HeaderMap::new(), None, body.as_bytes())
+    }
+
+    #[test]
+    fn a_403_concerns_the_account_only_with_one_of_its_messages() {
+        for message in [
+            "Your account cannot be authenticated.",
+            "Your request contains expired private API key.",
+            "Your account is disabled.",
+        ] {
+            let body = format!(r#"{{"message":"{message}","help":""}}"#);
+            assert!(matches!(sorted(403, &body), Failure::Account { .. }), "{message}");
+        }
+        let other = sorted(403, r#"{"message":"Not allowed on this plan."}"#);
+        assert!(matches!(other, Failure::Refused { .. }));
+    }
+
+    #[test]
+    fn only_answers_that_say_that_nothing_was_done_are_refusals() {
+        for status in [400, 404, 405, 413, 422] {
+            assert!(matches!(sorted(status, ""), Failure::Refused { .. }), "{status}");
+        }
+        for status in [408, 409, 500, 502, 503, 504] {
+            assert!(matches!(sorted(status, ""), Failure::Lost { .. }), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_proxy_becomes_one_short_line() {
+        let page = format!("<html>\n<h1>Bad   Gateway</h1>{}</html>", "x".repeat(9000));
+        let Failure::Lost { message, .. } = sorted(502, &page) else { panic!("a 502 is a loss") };
+        assert!(message.starts_with("502 Bad Gateway <html> <h1>Bad Gateway</h1>"), "{message}");
+        assert!(message.chars().count() <= MESSAGE_LENGTH_MAX + 1);
+    }
+
+    #[test]
+    fn a_reset_is_a_duration_in_milliseconds_and_an_absurd_one_is_none() {
+        let note = |reset: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-ratelimit-reset", reset.parse().unwrap());
+            headers.insert("x-ratelimit-limit", "1000".parse().unwrap());
+            headers.insert("x-ratelimit-interval", "900000".parse().unwrap());
+            RateLimitNote::read(&headers)
+        };
+        assert_eq!(note("250").reset, Some(Duration::from_millis(250)));
+        assert_eq!(note("1795521471000").reset, None);
+        assert_eq!(note("soon").reset, None);
+        assert!((note("250").rate.unwrap() - 1000.0 / 900.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,54 @@
+//! A reader that refuses to go on once too many bytes have come since the last record, because a
+//! quote that is never closed makes one record of all the rest.
+
+use std::cell::Cell;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::rc::Rc;
+
+use super::RECORD_BYTES_MAX;
+
+/// Bytes read since the last whole record, shared between the guard and who parses behind it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SinceRecord(Rc<Cell<u64>>);
+
+impl SinceRecord {
+    pub(super) fn record_read(&self) {
+        self.0.set(0);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.get() > RECORD_BYTES_MAX
+    }
+}
+
+/// The guard itself.
+#[derive(Debug)]
+pub(super) struct Guard<R> {
+    inner: R,
+    since: SinceRecord,
+}
+
+impl<R> Guard<R> {
+    pub(super) fn new(inner: R) -> (Self, SinceRecord) {
+        let since = SinceRecord::default();
+        (Self { inner, since: since.clone() }, since)
+    }
+}
+
+impl<R: Read> Read for Guard<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.since.is_over() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "record too long"));
+        }
+        let read = self.inner.read(buffer)?;
+        self.since.0.set(self.since.0.get() + read as u64);
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Guard<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.since.record_read();
+        self.inner.seek(to)
+    }
+}

@@ -1,0 +1,152 @@
+//! JSON lines with their places, and what their keys mean.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
+
+use super::columns::close_to;
+use super::{Context, Input, InputError, RECORD_BYTES_MAX};
+use crate::row::{Builder, Cell, Field, Problem, RowPos};
+
+/// Reads the lines of a JSONL file.
+pub(super) struct JsonLines {
+    reader: BufReader<File>,
+    input: Input,
+    line: Vec<u8>,
+    next: RowPos,
+}
+
+impl JsonLines {
+    pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
+        let mut file = File::open(&input.path).map_err(|source| input.unreadable(source))?;
+        let mut next = from.unwrap_or(RowPos { number: 1, offset: 0 });
+        if next.offset == 0 {
+            let mut mark = [0; 3];
+            let read = file.read(&mut mark).map_err(|source| input.unreadable(source))?;
+            if mark.get(..read) == Some(b"\xEF\xBB\xBF") {
+                next.offset = 3;
+            }
+        }
+        file.seek(SeekFrom::Start(next.offset)).map_err(|source| input.unreadable(source))?;
+        let reader = BufReader::with_capacity(64 << 10, file);
+        Ok(Self { reader, input: input.clone(), line: Vec::new(), next })
+    }
+
+    /// The line last read, without its end.
+    pub(super) fn line(&self) -> &[u8] {
+        self.line.trim_ascii_end()
+    }
+
+    /// Reads the next line that is not blank; `None` at the end, if the end is whole.
+    pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
+        loop {
+            let pos = self.next;
+            self.line.clear();
+            let mut bounded = (&mut self.reader).take(RECORD_BYTES_MAX);
+            let read = bounded.read_until(b'\n', &mut self.line);
+            let read = read.map_err(|source| self.input.unreadable(source))? as u64;
+            if read == 0 {
+                return Ok(None);
+            }
+            let RowPos { number: row, offset } = pos;
+            if read == RECORD_BYTES_MAX {
+                return Err(InputError::TooLong { row, offset });
+            }
+            self.next = RowPos { number: row + 1, offset: offset + read };
+            let cut = !self.line.ends_with(b"\n");
+            if cut && serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_err() {
+                let why = "its last line is not a whole JSON object";
+                return Err(InputError::DamagedEnd { row, offset, why });
+            }
+            if !self.line().is_empty() {
+                return Ok(Some(pos));
+            }
+        }
+    }
+}
+
+/// The keys and values of one object, in order, duplicates kept.
+#[derive(Debug, Default)]
+pub(super) struct Object(pub(super) Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(4));
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Object(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+impl Object {
+    pub(super) fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+
+    /// What ikbulk wrote behind a person's own keys: the columns of `failed.csv` as one nested object.
+    pub(super) fn own(&self, key: &str) -> Option<&str> {
+        let short = key.strip_prefix("ikbulk.")?;
+        let (_, own) = self.0.iter().find(|(key, _)| key == "ikbulk")?;
+        own.get(short)?.as_str()
+    }
+
+    /// Hands every key to the builder as the field that it means.
+    pub(super) fn fill(&self, builder: &mut Builder<'_>, context: &Context) {
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            if self.0.iter().take(index).any(|(earlier, _)| earlier == key) {
+                let shown = value.to_string();
+                builder.reject(Problem::new(key, &shown, "is there twice", "keep one of them"));
+                continue;
+            }
+            match (key.as_str(), value) {
+                ("ikbulk", Value::Object(_)) => {}
+                ("customMetadata" | "publish", Value::Object(nested)) => {
+                    let prefix = if key == "publish" { "" } else { "customMetadata." };
+                    for (name, value) in nested {
+                        fill_one(builder, context, &format!("{prefix}{name}"), value);
+                    }
+                }
+                (key, value) => fill_one(builder, context, key, value),
+            }
+        }
+    }
+}
+
+fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Value) {
+    let problem = match context.field(key) {
+        Ok(Some(field)) => return builder.set(key, &field, Cell::Json(value)),
+        Ok(None) => {
+            let right = match close_to(key) {
+                Some(close) => format!("did you mean {close}?"),
+                None => format!(
+                    "use {} or customMetadata",
+                    Field::FIXED.map(|(name, _)| name).join(", ")
+                ),
+            };
+            Problem::new(key, &value.to_string(), "is under an unknown key", right)
+        }
+        Err(InputError::Metadata { source, .. }) => {
+            Problem::new(key, &value.to_string(), "cannot be set", source.to_string())
+        }
+        Err(other) => Problem::new(key, &value.to_string(), "cannot be read", other.to_string()),
+    };
+    builder.reject(problem);
+}
+
+/// The word that a JSON line must hold somewhere if it sets custom metadata.
+pub(super) const METADATA_WORD: &[u8] = b"customMetadata";

@@ -1,0 +1,275 @@
+//! The ledger's file: its tables, and what holds for the whole run.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use serde::{Deserialize, Serialize};
+
+use super::Counters;
+use crate::input::Format;
+use crate::row::RowPos;
+
+/// Raised with every change of the tables that an older version could not read.
+const FORMAT: i64 = 1;
+/// Earlier versions can lose a write-ahead log that is reset while it is read.
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// Why the ledger cannot be used. Whatever the cause, nothing more may be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite refused.
+    #[error("the ledger {path} cannot be {doing}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Written, read or opened.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// It is of another version.
+    #[error(
+        "the ledger {path} has format {found}, and this ikbulk knows {FORMAT}; use the version that began the run"
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// The facts of the run are missing or damaged.
+    #[error("the ledger {path} does not say which run it is of; it was never begun or is damaged")]
+    Facts {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The linked SQLite is too old.
+    #[error("SQLite {found} can lose data; 3.51.3 or later is needed")]
+    Version {
+        /// The version.
+        found: &'static str,
+    },
+    /// The thread that writes it is gone.
+    #[error("the ledger stopped writing")]
+    Gone,
+}
+
+/// What a run is: fixed when it begins, except what is said to change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The input's name, as it was given.
+    pub input_name: String,
+    /// How the input is written.
+    pub input_format: Format,
+    /// Its fingerprint.
+    pub input_fingerprint: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// The endpoint.
+    pub endpoint: String,
+    /// The account, as a fingerprint of its key.
+    pub account: String,
+    /// Whether it runs against the built-in sandbox.
+    pub sandbox: bool,
+    /// The clear token.
+    pub clear_token: String,
+    /// The account's custom metadata fields as they were read; empty where they were not.
+    pub fields: String,
+    /// When it began, in UTC.
+    pub begun: String,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The program's exit code.
+    pub exit_code: u8,
+    /// Rows that were not attempted, for which the run can be resumed.
+    pub not_attempted: u64,
+}
+
+/// An open ledger.
+#[derive(Debug)]
+pub struct LedgerFile {
+    pub(super) connection: Connection,
+    path: PathBuf,
+}
+
+impl LedgerFile {
+    /// The file's name in a run directory.
+    pub const NAME: &'static str = "ledger.db";
+
+    /// Makes a new ledger and writes down what the run is.
+    ///
+    /// # Errors
+    /// The file cannot be made or written.
+    pub fn create(directory: &Path, facts: &Facts) -> Result<Self, LedgerError> {
+        let path = directory.join(Self::NAME);
+        let ledger = Self::connect(path, OpenFlags::default())?;
+        let facts = serde_json::to_string(facts).map_err(|_| ledger.no_facts())?;
+        ledger.writing(|connection| {
+            connection.execute_batch(&format!(
+                "PRAGMA user_version = {FORMAT};
+                 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE step (
+                     id INTEGER PRIMARY KEY,
+                     status TEXT NOT NULL,
+                     code TEXT,
+                     message TEXT,
+                     attempts INTEGER NOT NULL,
+                     http_status INTEGER,
+                     request_id TEXT,
+                     updated_at TEXT,
+                     extension_status TEXT,
+                     row_done INTEGER NOT NULL,
+                     before TEXT
+                 );"
+            ))
+        })?;
+        ledger.set("run", &facts)?;
+        Ok(ledger)
+    }
+
+    /// Opens a ledger to go on writing it.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is of another version.
+    pub fn open(directory: &Path) -> Result<Self, LedgerError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let ledger = Self::connect(directory.join(Self::NAME), flags)?;
+        let found = ledger.reading(|connection| {
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+        })?;
+        if found == FORMAT {
+            Ok(ledger)
+        } else {
+            Err(LedgerError::Format { path: ledger.path, found })
+        }
+    }
+
+    fn connect(path: PathBuf, flags: OpenFlags) -> Result<Self, LedgerError> {
+        if rusqlite::version_number() < SQLITE_MIN {
+            return Err(LedgerError::Version { found: rusqlite::version() });
+        }
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            Ok(connection)
+        });
+        match opened {
+            Ok(connection) => Ok(Self { connection, path }),
+            Err(source) => Err(LedgerError::Sqlite { path, doing: "opened", source }),
+        }
+    }
+
+    /// What the run is.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn facts(&self) -> Result<Facts, LedgerError> {
+        let text = self.get("run")?.ok_or_else(|| self.no_facts())?;
+        serde_json::from_str(&text).map_err(|_| self.no_facts())
+    }
+
+    /// The row below which everything is settled; `None` before the first outcome.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn low_water(&self) -> Result<Option<RowPos>, LedgerError> {
+        let text = self.get("low_water")?;
+        let pos = text.as_deref().and_then(|text| text.split_once(' '));
+        Ok(pos.and_then(|(number, offset)| {
+            Some(RowPos { number: number.parse().ok()?, offset: offset.parse().ok()? })
+        }))
+    }
+
+    /// Requests sent so far.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn counters(&self) -> Result<Counters, LedgerError> {
+        let text = self.get("counters")?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    /// For how long the run has been executed, in seconds, over all of its sessions.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn seconds(&self) -> Result<f64, LedgerError> {
+        Ok(self.get("seconds")?.and_then(|text| text.parse().ok()).unwrap_or(0.0))
+    }
+
+    /// Writes down for how long the run has been executed.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_seconds(&self, seconds: f64) -> Result<(), LedgerError> {
+        self.set("seconds", &format!("{seconds:.3}"))
+    }
+
+    /// How the last session ended; `None` while it runs, and after a crash.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ended(&self) -> Result<Option<Ended>, LedgerError> {
+        Ok(self.get("ended")?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Writes down how this session ended; `None` when it begins.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_ended(&self, ended: Option<Ended>) -> Result<(), LedgerError> {
+        let text = ended.and_then(|ended| serde_json::to_string(&ended).ok());
+        self.set("ended", &text.unwrap_or_default())
+    }
+
+    /// Folds the write-ahead log into the file, so that one file is all there is.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn checkpoint(&self) -> Result<(), LedgerError> {
+        self.writing(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        })
+    }
+
+    fn get(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        self.reading(|connection| {
+            let query = "SELECT value FROM fact WHERE name = ?1";
+            connection.query_row(query, [name], |row| row.get(0)).optional()
+        })
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<(), LedgerError> {
+        self.writing(|connection| {
+            connection.execute("INSERT OR REPLACE INTO fact VALUES (?1, ?2)", [name, value])?;
+            Ok(())
+        })
+    }
+
+    pub(super) fn reading<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        read(&self.connection).map_err(|source| self.failed("read", source))
+    }
+
+    pub(super) fn writing<T>(
+        &self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        write(&self.connection).map_err(|source| self.failed("written", source))
+    }
+
+    pub(super) fn failed(&self, doing: &'static str, source: rusqlite::Error) -> LedgerError {
+        LedgerError::Sqlite { path: self.path.clone(), doing, source }
+    }
+
+    fn no_facts(&self) -> LedgerError {
+        LedgerError::Facts { path: self.path.clone() }
+    }
+}

@@ -1,0 +1,43 @@
+//! The run's durable truth: which steps are settled and how, and which requests that must not be
+//! repeated may be under way. One SQLite file a run; the reports are views of it.
+//!
+//! What a process that dies at any moment leaves behind is decided here. An outcome reaches the
+//! disk within a group of outcomes, at the latest [`GROUP_AGE_MAX`] after it is known: losing it
+//! costs a repetition of a request that may be repeated. The intent to send one that must not be
+//! repeated reaches the disk before its first byte goes out: [`Journal::record`] takes the request
+//! and gives it back as [`Recorded`] only then.
+//!
+//! No index stands beside the table's own key: keeping one costs six times the insertion.
+
+mod file;
+mod journal;
+mod views;
+mod writer;
+
+pub use file::{Ended, Facts, LedgerError, LedgerFile};
+pub use journal::{Journal, Recorded, Recording};
+pub use views::{StepRecord, Steps};
+pub use writer::{GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};
+
+use serde::{Deserialize, Serialize};
+
+/// Requests sent, by kind, since the run began, also across interruptions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// PATCH with fields.
+    pub patch: u64,
+    /// PATCH with `publish`.
+    pub publish: u64,
+    /// Bulk calls that add tags.
+    pub add_tags: u64,
+    /// Bulk calls that remove tags.
+    pub remove_tags: u64,
+    /// Bulk calls that remove AI tags.
+    pub remove_ai_tags: u64,
+    /// Reads.
+    pub read: u64,
+    /// Of all of them, those answered with 429.
+    pub throttled: u64,
+    /// Of all of them, those that repeat an earlier one.
+    pub retried: u64,
+}

@@ -1,0 +1,163 @@
+//! Reading the ledger: steps in the order of their rows.
+
+use rusqlite::{Row, Rows, Statement};
+
+use super::writer::{INTENT, step_id, step_of_id};
+use super::{LedgerError, LedgerFile};
+use crate::outcome::{Code, Outcome, Status};
+use crate::request::{StepKind, StepRef};
+
+/// One step as the ledger holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRecord {
+    /// Which.
+    pub step: StepRef,
+    /// What became of it. A step that was about to be sent when the program ended is
+    /// [`Status::Unknown`] with [`Code::Interrupted`].
+    pub outcome: Outcome,
+    /// After how many attempts.
+    pub attempts: u32,
+    /// Whether nothing of the row follows.
+    pub row_done: bool,
+}
+
+const COLUMNS: &str = "id, status, code, message, attempts, http_status, request_id, updated_at, \
+                       extension_status, row_done";
+
+impl LedgerFile {
+    /// Every step from a row on, in order, into a function.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the function fails.
+    pub fn steps<T, E: From<LedgerError>>(
+        &self,
+        from_row: u64,
+        use_them: impl FnOnce(Steps<'_, '_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let failed = |source| E::from(self.failed("read", source));
+        let sql = format!("SELECT {COLUMNS} FROM step WHERE id >= ?1 ORDER BY id");
+        let mut statement: Statement<'_> = self.connection.prepare(&sql).map_err(failed)?;
+        let from = step_id(StepRef { row: from_row, kind: StepKind::Details });
+        let rows = statement.query([from]).map_err(failed)?;
+        use_them(Steps { rows, file: self, ahead: None })
+    }
+
+    /// How many rows are settled.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn settled_rows(&self) -> Result<u64, LedgerError> {
+        self.reading(|connection| {
+            let query = "SELECT count(*) FROM step WHERE row_done";
+            let rows: i64 = connection.query_row(query, [], |row| row.get(0))?;
+            Ok(rows.unsigned_abs())
+        })
+    }
+
+    /// Whether any step ended so.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn has_status(&self, statuses: &[Status]) -> Result<bool, LedgerError> {
+        self.reading(|connection| {
+            let mut statement =
+                connection.prepare("SELECT EXISTS (SELECT 1 FROM step WHERE status = ?1)")?;
+            for status in statuses {
+                if statement.query_row([status.as_str()], |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// Every `extensionStatus` there is, into a function.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn extension_statuses(&self, mut take: impl FnMut(&str)) -> Result<(), LedgerError> {
+        self.reading(|connection| {
+            let mut statement = connection
+                .prepare("SELECT extension_status FROM step WHERE extension_status IS NOT NULL")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                take(row.get_ref(0)?.as_str().unwrap_or_default());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Steps in order, with one step of look-ahead to gather those of one row.
+pub struct Steps<'f, 's> {
+    rows: Rows<'s>,
+    file: &'f LedgerFile,
+    ahead: Option<StepRecord>,
+}
+
+impl Steps<'_, '_> {
+    /// The next step; `None` at the end.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn next_step(&mut self) -> Result<Option<StepRecord>, LedgerError> {
+        if let Some(step) = self.ahead.take() {
+            return Ok(Some(step));
+        }
+        let read = self.rows.next().and_then(|row| row.map(read).transpose());
+        read.map_err(|source| self.file.failed("read", source))
+    }
+
+    /// The steps of one row, where rows are asked for in ascending order.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn of_row(&mut self, row: u64, into: &mut Vec<StepRecord>) -> Result<(), LedgerError> {
+        into.clear();
+        while let Some(step) = self.next_step()? {
+            if step.step.row > row {
+                self.ahead = Some(step);
+                break;
+            }
+            if step.step.row == row {
+                into.push(step);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
+    let damaged = |index, what: &str| {
+        let kind = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(index, kind, what.to_owned().into())
+    };
+    let text = |index| -> rusqlite::Result<Option<Box<str>>> {
+        Ok(row.get_ref(index)?.as_str_or_null()?.map(Into::into))
+    };
+    let step = step_of_id(row.get(0)?).ok_or_else(|| damaged(0, "no step has this id"))?;
+    let word = row.get_ref(1)?.as_str()?;
+    let code = row.get_ref(2)?.as_str_or_null()?.and_then(Code::parse);
+    let (status, code, message) = if word == INTENT {
+        let message =
+            "the program ended while this was under way; nobody knows whether it was done";
+        (Status::Unknown, Some(Code::Interrupted), Some(message.into()))
+    } else {
+        let status = Status::ALL.into_iter().find(|status| status.as_str() == word);
+        (status.ok_or_else(|| damaged(1, "no status has this name"))?, code, text(3)?)
+    };
+    Ok(StepRecord {
+        step,
+        outcome: Outcome {
+            status,
+            code,
+            message,
+            http_status: row.get(5)?,
+            request_id: text(6)?,
+            updated_at: text(7)?,
+            extension_status: text(8)?,
+        },
+        attempts: row.get(4)?,
+        row_done: row.get(9)?,
+    })
+}

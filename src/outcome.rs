@@ -1,0 +1,173 @@
+//! What became of a step, and so of a row.
+
+use std::fmt;
+
+/// What became of a row or step, from the best to the worst: the status of a row is the greatest
+/// of its steps'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// It was already so, or nothing was asked; nothing was sent.
+    Unchanged,
+    /// ImageKit accepted it.
+    Updated,
+    /// The run stopped first.
+    NotAttempted,
+    /// The attempts are used up, for a reason that may pass.
+    Failed,
+    /// The row is wrong, by our rules or by ImageKit's.
+    Rejected,
+    /// A step that must not be repeated went out, and its answer was lost.
+    Unknown,
+}
+
+impl Status {
+    /// Every status, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Unchanged,
+        Self::Updated,
+        Self::NotAttempted,
+        Self::Failed,
+        Self::Rejected,
+        Self::Unknown,
+    ];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Updated => "updated",
+            Self::NotAttempted => "not_attempted",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a row's later steps may follow a step of this status.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Unchanged | Self::Updated)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The reason behind a status, as one word for machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// Unchanged: all cells of the row are empty.
+    Blank,
+    /// Unchanged: the row names a file and asks for nothing.
+    NoChange,
+    /// Unchanged: done in the run whose failed rows this input repeats.
+    DoneBefore,
+    /// Updated: the object that came back is not what was asked for.
+    Differs,
+    /// An earlier step of the row was done, this one was not.
+    Partial,
+    /// A later row on the same file and field succeeded, so this one must not be sent again.
+    Superseded,
+    /// Rejected by ikbulk's own rules.
+    Invalid,
+    /// Rejected: ImageKit has no such file.
+    NotFound,
+    /// Rejected by ImageKit for another reason.
+    Refused,
+    /// Failed or unknown: the connection was lost.
+    Connection,
+    /// Failed or unknown: no answer came in time.
+    Timeout,
+    /// Failed or unknown: ImageKit answered that it had a problem of its own.
+    Server,
+    /// Failed or unknown: the answer could not be read.
+    Unreadable,
+    /// Unknown: the program was stopped or killed while the request was under way.
+    Interrupted,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 14] = [
+        Self::Blank,
+        Self::NoChange,
+        Self::DoneBefore,
+        Self::Differs,
+        Self::Partial,
+        Self::Superseded,
+        Self::Invalid,
+        Self::NotFound,
+        Self::Refused,
+        Self::Connection,
+        Self::Timeout,
+        Self::Server,
+        Self::Unreadable,
+        Self::Interrupted,
+    ];
+
+    /// The word in reports and in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::NoChange => "no_change",
+            Self::DoneBefore => "done_before",
+            Self::Differs => "differs",
+            Self::Partial => "partial",
+            Self::Superseded => "superseded",
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Refused => "refused",
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Server => "server",
+            Self::Unreadable => "unreadable",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The code of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    }
+}
+
+/// The final word on one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What became of it; never [`Status::NotAttempted`], which is the absence of an outcome.
+    pub status: Status,
+    /// The reason; none where it was simply done.
+    pub code: Option<Code>,
+    /// The same for people, with what ImageKit said.
+    pub message: Option<Box<str>>,
+    /// The HTTP status of the last answer.
+    pub http_status: Option<u16>,
+    /// `x-ik-requestid` of the last answer, which ImageKit's support asks for.
+    pub request_id: Option<Box<str>>,
+    /// `updatedAt` of the object that came back.
+    pub updated_at: Option<Box<str>>,
+    /// `extensionStatus` of the object that came back, as JSON, untouched.
+    pub extension_status: Option<Box<str>>,
+}
+
+impl Outcome {
+    /// An outcome that no answer stands behind.
+    #[must_use]
+    pub fn local(status: Status, code: Code, message: Option<Box<str>>) -> Self {
+        Self {
+            status,
+            code: Some(code),
+            message,
+            http_status: None,
+            request_id: None,
+            updated_at: None,
+            extension_status: None,
+        }
+    }
+}

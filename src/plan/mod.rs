@@ -1,0 +1,78 @@
+//! From rows to requests. There is one planner so far: [`direct`] makes one request a step and
+//! asks nobody.
+
+mod direct;
+mod survey;
+mod tally;
+
+pub use direct::{direct, fingerprint, steps};
+pub use survey::{Survey, survey};
+pub use tally::{Preview, Tally};
+
+use crate::outcome::{Outcome, Status};
+use crate::request::{Request, StepKind};
+use crate::row::RowPos;
+
+/// A stretch of the input, planned: what goes through the channel from reader to executor.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The rows, in input order.
+    pub rows: Vec<PlannedRow>,
+    /// Their requests, in the order in which those of one file are to be sent.
+    pub requests: Vec<Request>,
+}
+
+/// One row as the executor knows it.
+#[derive(Debug)]
+pub struct PlannedRow {
+    /// Where it stands.
+    pub pos: RowPos,
+    /// How many steps the requests of its batch settle for it.
+    pub open: usize,
+    /// Its outcome where that is known without sending anything. A row with neither an outcome nor
+    /// an open step is one that the ledger already holds.
+    pub settled: Option<Outcome>,
+}
+
+/// The steps of a row that are behind it, when a run goes on or failed rows are fed back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Steps that this run's ledger knows to be done, as a set of [`StepKind`]s.
+    done: u8,
+    /// A step of this run ended without success, so that nothing of the row follows.
+    stopped: bool,
+    /// That step was a lost details step whose repeatable part has not been settled.
+    remainder_due: bool,
+    /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row still asks
+    /// for the same.
+    fingerprints: Vec<u64>,
+}
+
+impl Behind {
+    /// The same, and steps done in an earlier run.
+    #[must_use]
+    pub fn with_fed_back(&self, fingerprints: Vec<u64>) -> Self {
+        Self { fingerprints, ..*self }
+    }
+
+    /// The ledger says that this step ended so.
+    pub fn ended(&mut self, kind: StepKind, status: Status) {
+        if kind == StepKind::Remainder {
+            self.remainder_due = false;
+        } else if status.is_success() {
+            self.done |= 1 << kind as u8;
+        } else {
+            self.stopped = true;
+            self.remainder_due = status == Status::Unknown && kind == StepKind::Details;
+        }
+    }
+
+    fn is_done(&self, kind: StepKind) -> bool {
+        self.done & (1 << kind as u8) != 0
+    }
+
+    /// Whether the ledger holds anything of the row.
+    fn is_recorded(&self) -> bool {
+        self.done != 0 || self.stopped
+    }
+}

@@ -1,0 +1,40 @@
+//! Reads a whole input before anything of it is sent.
+
+use super::{Batch, Behind, Tally, direct};
+use crate::input::{Context, Input, InputError};
+
+/// What an input holds.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Its rows and what they ask for.
+    pub tally: Tally,
+    /// Columns that are not read.
+    pub ignored_columns: Vec<String>,
+    /// Empty cells that leave their field alone.
+    pub left_alone: u64,
+    /// The first row that an earlier run left `unknown`, so that sending it may pay twice.
+    pub first_unknown: Option<u64>,
+}
+
+/// Reads and plans every row.
+///
+/// # Errors
+/// The input cannot be read, or is damaged in a way that is not one row's.
+pub fn survey(input: &Input, context: &Context) -> Result<Survey, InputError> {
+    let mut rows = input.rows(context, None)?;
+    let mut survey = Survey::default();
+    let mut batch = Batch::default();
+    let nothing_recorded = Behind::default();
+    while let Some((row, fed_back)) = rows.next_row()? {
+        if fed_back.unknown {
+            survey.first_unknown.get_or_insert(row.pos.number);
+        }
+        direct(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch);
+        survey.tally.add(&batch);
+        batch.rows.clear();
+        batch.requests.clear();
+    }
+    survey.left_alone = rows.left_alone();
+    survey.ignored_columns = rows.ignored_columns().to_vec();
+    Ok(survey)
+}

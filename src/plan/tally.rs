@@ -1,0 +1,134 @@
+//! What an input would do, counted before anything is sent.
+
+use std::collections::BTreeMap;
+
+use super::Batch;
+use crate::imagekit::body;
+use crate::outcome::Status;
+use crate::request::{Call, Request};
+use crate::row::{ExtensionName, Extensions, Set};
+
+/// How many requests are kept to be shown.
+const REQUESTS_SHOWN_MAX: usize = 3;
+/// How many rejected rows are kept to be shown.
+const REJECTED_SHOWN_MAX: usize = 10;
+
+/// The count of a whole input.
+#[derive(Debug, Default, Clone)]
+pub struct Tally {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows that break our rules.
+    pub rejected: u64,
+    /// The first of them, with what is wrong.
+    pub first_rejected: Vec<(u64, String)>,
+    /// Rows that ask for nothing.
+    pub without_change: u64,
+    /// Writes: one a step.
+    pub writes: u64,
+    /// Reads: the state before each request that must not be repeated.
+    pub reads: u64,
+    /// How often each field is set.
+    pub set: BTreeMap<String, u64>,
+    /// How often each field is cleared.
+    pub cleared: BTreeMap<String, u64>,
+    /// Runs asked of each extension.
+    pub paid_runs: BTreeMap<ExtensionName, u64>,
+    /// The first requests.
+    pub first_requests: Vec<Preview>,
+}
+
+/// One request, to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Method and path.
+    pub target: String,
+    /// The JSON body.
+    pub body: String,
+}
+
+impl Tally {
+    /// Counts a batch.
+    pub fn add(&mut self, batch: &Batch) {
+        for row in &batch.rows {
+            self.rows += 1;
+            let Some(outcome) = &row.settled else {
+                continue;
+            };
+            if outcome.status == Status::Rejected {
+                self.rejected += 1;
+                if self.first_rejected.len() < REJECTED_SHOWN_MAX {
+                    let message = outcome.message.as_deref().unwrap_or_default().to_owned();
+                    self.first_rejected.push((row.pos.number, message));
+                }
+            } else {
+                self.without_change += 1;
+            }
+        }
+        for request in &batch.requests {
+            self.writes += 1;
+            self.reads += u64::from(matches!(request, Request::Once(_)));
+            self.count_fields(request.call());
+            if self.first_requests.len() < REQUESTS_SHOWN_MAX {
+                self.first_requests.push(Preview::of(request));
+            }
+        }
+    }
+
+    /// The share of rows that break our rules, from 0 to 1.
+    #[must_use]
+    pub fn rejected_share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
+        let share = self.rejected as f64 / self.rows.max(1) as f64;
+        share
+    }
+
+    fn count_fields(&mut self, call: &Call) {
+        match call {
+            Call::AddTags(_) => self.count("addTags", false),
+            Call::RemoveTags(_) => self.count("removeTags", false),
+            Call::Publish(_) => self.count("isPublished", false),
+            Call::Details(patch) => {
+                let fields = [
+                    ("tags", patch.tags.as_ref().map(|set| *set == Set::Clear)),
+                    ("removeAITags", patch.remove_ai_tags.as_ref().map(|_| false)),
+                    ("customCoordinates", patch.coordinates.as_ref().map(|set| *set == Set::Clear)),
+                    ("description", patch.description.as_ref().map(|set| *set == Set::Clear)),
+                    ("extensions", patch.extensions.as_ref().map(|_| false)),
+                ];
+                for (name, clears) in fields {
+                    if let Some(clears) = clears {
+                        self.count(name, clears);
+                    }
+                }
+                for (field, set) in &patch.metadata {
+                    self.count(&format!("customMetadata.{}", field.name), *set == Set::Clear);
+                }
+                for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
+                    *self.paid_runs.entry(extension.name()).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, field: &str, clears: bool) {
+        let counts = if clears { &mut self.cleared } else { &mut self.set };
+        match counts.get_mut(field) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(field.to_owned(), 1);
+            }
+        }
+    }
+}
+
+impl Preview {
+    fn of(request: &Request) -> Self {
+        let (call, files) = (request.call(), request.files());
+        let (method, path) = body::target(call, files);
+        Self {
+            target: format!("{method} {path}"),
+            body: String::from_utf8_lossy(&body::encode(call, files)).into_owned(),
+        }
+    }
+}

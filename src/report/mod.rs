@@ -1,0 +1,20 @@
+//! What became of every row, as views of the ledger: for spreadsheets (`report.csv`), to be mended
+//! and fed back (`failed.*`), to be settled (`unknown.*`), for machines (`summary.json`), and for
+//! the person at the terminal.
+
+mod atomic;
+mod failures;
+mod progress;
+mod row;
+mod sheets;
+mod summary;
+mod superseded;
+mod terminal;
+mod write;
+
+pub use failures::{Cause, Failures};
+pub use progress::{Numbers, Progress};
+pub use row::RowResult;
+pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
+pub use terminal::{Opening, Target, closing, opening};
+pub use write::{ReportError, Reports, write};

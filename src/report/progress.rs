@@ -1,0 +1,163 @@
+//! The run while it goes on: a bar for a person, a line now and then for a log.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::execute::{Dispatcher, Time};
+use crate::outcome::Status;
+
+/// How often a log is told.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Over how long the rate shown is measured.
+const RATE_OVER: Duration = Duration::from_secs(5);
+
+/// Shows how far a run is.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    total: u64,
+    /// Rows settled before this session.
+    before: u64,
+    began: Option<(Time, u64)>,
+    rate_from: (Time, u64),
+    rate: f64,
+    logged: Time,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Numbers {
+    /// Rows settled, also in earlier sessions.
+    pub settled: u64,
+    /// Rows in all.
+    pub total: u64,
+    /// Writes a second, lately.
+    pub rate: f64,
+    /// Writes a second that are allowed now; `None` where there is no limit.
+    pub allowed: Option<f64>,
+    /// Time left at the pace of this session.
+    pub left: Option<Duration>,
+    /// What stands in the way.
+    pub hold: Option<String>,
+    /// Rows of this session, in the order of [`Status::ALL`].
+    pub counts: [u64; Status::ALL.len()],
+}
+
+impl Progress {
+    /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
+    /// line every ten seconds without one.
+    #[must_use]
+    pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64) -> Self {
+        let bar = screen.map(|screen| {
+            let style = ProgressStyle::with_template("{bar:30.cyan/blue} {pos}/{len} rows  {msg}");
+            let bar = ProgressBar::new(total).with_style(
+                style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"),
+            );
+            screen.add(bar)
+        });
+        Self {
+            bar,
+            total,
+            before,
+            began: None,
+            rate_from: (Duration::ZERO, 0),
+            rate: 0.0,
+            logged: Duration::ZERO,
+        }
+    }
+
+    /// Looks at the run and shows how far it is.
+    pub fn show(&mut self, dispatcher: &Dispatcher, now: Time) {
+        let numbers = self.look(dispatcher, now);
+        if let Some(bar) = &self.bar {
+            bar.set_position(numbers.settled);
+            bar.set_message(numbers.line());
+        } else if now >= self.logged + LOG_EVERY {
+            self.logged = now;
+            let Numbers { settled, total, .. } = numbers;
+            tracing::info!("{settled} of {total} rows, {}", numbers.line());
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> Numbers {
+        let counts = dispatcher.settled();
+        let here: u64 = counts.iter().sum();
+        let counters = dispatcher.mark().counters;
+        let writes = counters.patch + counters.publish + counters.add_tags + counters.remove_tags;
+        let (_, rows_then) = *self.began.get_or_insert((now, here));
+        let (since, then) = self.rate_from;
+        if now.saturating_sub(since) >= RATE_OVER || self.rate == 0.0 {
+            self.rate = per_second(writes.saturating_sub(then), now.saturating_sub(since));
+            self.rate_from = (now, writes);
+        }
+        let settled = self.before + here;
+        let left = self.total.saturating_sub(settled);
+        let pace = per_second(here - rows_then.min(here), now);
+        Numbers {
+            settled,
+            total: self.total,
+            rate: self.rate,
+            allowed: dispatcher.write_rate(now),
+            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+            left: (pace > 0.0).then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
+            hold: hold(dispatcher, now),
+            counts,
+        }
+    }
+}
+
+impl Numbers {
+    /// All but the rows, in one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let allowed =
+            self.allowed.map_or("no limit".to_owned(), |rate| format!("{rate:.1} allowed"));
+        let mut line = format!("{:.1}/s ({allowed})", self.rate);
+        if let Some(left) = self.left {
+            line.push_str(&format!(", {} left", duration(left)));
+        }
+        for (status, count) in Status::ALL.iter().zip(self.counts) {
+            if count > 0 {
+                line.push_str(&format!(", {count} {status}"));
+            }
+        }
+        if let Some(hold) = &self.hold {
+            line.push_str(&format!("; {hold}"));
+        }
+        line
+    }
+}
+
+fn hold(dispatcher: &Dispatcher, now: Time) -> Option<String> {
+    if let Some(since) = dispatcher.down_since() {
+        let since = duration(now.saturating_sub(since));
+        return Some(format!("ImageKit out of reach for {since}, probing"));
+    }
+    let (endpoint, until) = dispatcher.hold(now)?;
+    let wait = duration(until.saturating_sub(now));
+    Some(format!("{} holds for {wait}, as ImageKit asked", endpoint.as_str()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn per_second(count: u64, over: Duration) -> f64 {
+    if over.is_zero() { 0.0 } else { count as f64 / over.as_secs_f64() }
+}
+
+/// A duration in two units at most.
+pub(super) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 if duration.subsec_millis() > 0 => format!("{:.1} s", duration.as_secs_f64()),
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

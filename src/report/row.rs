@@ -1,0 +1,109 @@
+//! A row's line, from its steps.
+
+use std::borrow::Cow;
+
+use crate::ledger::StepRecord;
+use crate::outcome::{Code, Status};
+use crate::request::StepKind;
+
+/// What became of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowResult<'s> {
+    /// Its status: the worst of its steps'.
+    pub status: Status,
+    /// The reason, as one word.
+    pub code: Option<Code>,
+    /// The reason, for people.
+    pub message: Cow<'s, str>,
+    /// Attempts over all steps.
+    pub attempts: u32,
+    /// The HTTP status behind the status.
+    pub http_status: Option<u16>,
+    /// The request id behind the status.
+    pub request_id: Option<&'s str>,
+    /// When ImageKit last updated the file.
+    pub updated_at: Option<&'s str>,
+    /// What ImageKit said of its extensions, as JSON.
+    pub extension_status: Option<&'s str>,
+}
+
+impl<'s> RowResult<'s> {
+    /// From the steps that the ledger holds of the row, in order.
+    #[must_use]
+    pub fn of(steps: &'s [StepRecord]) -> Self {
+        // Of equally bad steps the first one is the cause.
+        let worst = steps.iter().rev().max_by_key(|record| record.outcome.status);
+        let Some(worst) = worst else {
+            return Self::not_attempted(Cow::Borrowed(""));
+        };
+        let last = |of: fn(&StepRecord) -> Option<&str>| steps.iter().rev().find_map(of);
+        let mut result = Self {
+            status: worst.outcome.status,
+            code: worst.outcome.code,
+            message: Cow::Borrowed(worst.outcome.message.as_deref().unwrap_or_default()),
+            attempts: steps.iter().map(|record| record.attempts).sum(),
+            http_status: worst.outcome.http_status,
+            request_id: worst.outcome.request_id.as_deref(),
+            updated_at: last(|record| record.outcome.updated_at.as_deref()),
+            extension_status: last(|record| record.outcome.extension_status.as_deref()),
+        };
+        if let [_] = steps
+            && (worst.row_done || !worst.outcome.status.is_success())
+        {
+            return result;
+        }
+        result.fit_together(steps, worst);
+        result
+    }
+
+    /// No step of the row is settled, or not the last one.
+    fn not_attempted(message: Cow<'s, str>) -> Self {
+        Self {
+            status: Status::NotAttempted,
+            code: None,
+            message,
+            attempts: 0,
+            http_status: None,
+            request_id: None,
+            updated_at: None,
+            extension_status: None,
+        }
+    }
+
+    /// What several steps, or one that is not the last, mean together.
+    fn fit_together(&mut self, steps: &[StepRecord], worst: &StepRecord) {
+        let done: Vec<&str> = steps
+            .iter()
+            .filter(|record| record.outcome.status.is_success())
+            .map(|record| record.step.kind.as_str())
+            .collect();
+        let done = done.join(", ");
+        if !self.status.is_success() {
+            // The repeatable rest of a lost request was meant to be done; it is not half a row.
+            let remainder_only = steps.iter().all(|record| {
+                !record.outcome.status.is_success() || record.step.kind == StepKind::Remainder
+            });
+            if !done.is_empty() {
+                let failed = worst.step.kind.as_str();
+                self.message = Cow::Owned(format!("{done} done; {failed}: {}", self.message));
+                if !remainder_only {
+                    self.code = Some(Code::Partial);
+                }
+            }
+        } else if !steps.iter().any(|record| record.row_done) {
+            self.status = Status::NotAttempted;
+            self.code = Some(Code::Partial);
+            self.message = Cow::Owned(format!("{done} done; the run stopped before the rest"));
+        } else if let Some(differs) = steps.iter().find(|r| r.outcome.code == Some(Code::Differs)) {
+            self.code = Some(Code::Differs);
+            let message = differs.outcome.message.as_deref().unwrap_or_default();
+            self.message = Cow::Owned(message.to_owned());
+        }
+    }
+
+    /// Whether one of its extensions failed.
+    #[must_use]
+    pub fn has_failed_extension(&self) -> bool {
+        self.extension_status.is_some_and(|json| json.contains("\"failed\""))
+    }
+}

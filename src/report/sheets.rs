@@ -1,0 +1,194 @@
+//! The files that hold rows: `report.csv`, and the input's own records with a reason behind them.
+
+use std::io::{self, BufWriter, Write};
+
+use csv::ByteRecord;
+use serde_json::json;
+
+use super::atomic::Whole;
+use super::row::RowResult;
+use crate::input::{Record, own};
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// `report.csv`: a line a row, in input order.
+pub(super) struct ReportSheet {
+    csv: csv::Writer<Whole>,
+    extensions: Vec<String>,
+}
+
+const REPORT_COLUMNS: [&str; 9] = [
+    "row",
+    "fileId",
+    "status",
+    "code",
+    "message",
+    "attempts",
+    "httpStatus",
+    "requestId",
+    "updatedAt",
+];
+
+impl ReportSheet {
+    pub(super) fn new(file: Whole, extensions: Vec<String>) -> csv::Result<Self> {
+        let mut csv = csv::WriterBuilder::new().buffer_capacity(BUFFER_BYTES).from_writer(file);
+        let columns = extensions.iter().map(|name| format!("extensionStatus.{name}"));
+        let columns = REPORT_COLUMNS.iter().map(|name| (*name).to_owned()).chain(columns);
+        csv.write_record(columns.map(|name| defused(&name).into_owned()))?;
+        Ok(Self { csv, extensions })
+    }
+
+    pub(super) fn write(
+        &mut self,
+        number: u64,
+        file_id: &str,
+        row: &RowResult<'_>,
+    ) -> csv::Result<()> {
+        let csv = &mut self.csv;
+        csv.write_field(number.to_string())?;
+        csv.write_field(defused(file_id).as_bytes())?;
+        csv.write_field(row.status.as_str())?;
+        csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
+        csv.write_field(defused(&row.message).as_bytes())?;
+        csv.write_field(row.attempts.to_string())?;
+        csv.write_field(row.http_status.map_or(String::new(), |status| status.to_string()))?;
+        csv.write_field(defused(row.request_id.unwrap_or_default()).as_bytes())?;
+        csv.write_field(defused(row.updated_at.unwrap_or_default()).as_bytes())?;
+        if !self.extensions.is_empty() {
+            let statuses: serde_json::Map<String, serde_json::Value> = row
+                .extension_status
+                .and_then(|json| serde_json::from_str(json).ok())
+                .unwrap_or_default();
+            for name in &self.extensions {
+                let status = statuses.get(name).map(|status| match status.as_str() {
+                    Some(word) => word.to_owned(),
+                    None => status.to_string(),
+                });
+                csv.write_field(defused(&status.unwrap_or_default()).as_bytes())?;
+            }
+        }
+        csv.write_record(None::<&[u8]>)
+    }
+
+    pub(super) fn finish(self) -> io::Result<Whole> {
+        self.csv.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+}
+
+/// Text that a spreadsheet program would take for a formula, made harmless. Only for the report:
+/// a person's own cells go back as they came.
+fn defused(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}").into()
+    } else {
+        text.into()
+    }
+}
+
+/// `failed.*` or `unknown.*`: the input's own records, each with its reason behind it.
+pub(super) enum OwnSheet {
+    Cells {
+        csv: Box<csv::Writer<Whole>>,
+        /// The columns that are a person's own.
+        kept: Vec<usize>,
+    },
+    Lines(BufWriter<Whole>),
+}
+
+/// Why a record is in the sheet.
+pub(super) struct Reason<'r> {
+    pub(super) row: &'r RowResult<'r>,
+    /// Fingerprints of the steps that are done, so that they are not repeated.
+    pub(super) done: &'r str,
+}
+
+impl OwnSheet {
+    pub(super) fn cells(file: Whole, header: &ByteRecord) -> csv::Result<Self> {
+        let mut csv = csv::Writer::from_writer(file);
+        let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
+        let kept: Vec<usize> = header
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !is_own(name))
+            .map(|(index, _)| index)
+            .collect();
+        for index in &kept {
+            csv.write_field(header.get(*index).unwrap_or_default())?;
+        }
+        for name in own::ALL {
+            csv.write_field(name)?;
+        }
+        csv.write_record(None::<&[u8]>)?;
+        Ok(Self::Cells { csv: Box::new(csv), kept })
+    }
+
+    pub(super) fn lines(file: Whole) -> Self {
+        Self::Lines(BufWriter::new(file))
+    }
+
+    pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
+        match (self, record) {
+            (Self::Cells { csv, kept }, Record::Cells(cells)) => {
+                write_cells(csv, kept, cells, reason).map_err(io::Error::from)
+            }
+            (Self::Lines(file), Record::Line(line)) => write_line(file, line, reason),
+            _ => unreachable!("a sheet and its records come from one input"),
+        }
+    }
+
+    pub(super) fn finish(self) -> io::Result<Whole> {
+        match self {
+            Self::Cells { csv, .. } => csv.into_inner().map_err(csv::IntoInnerError::into_error),
+            Self::Lines(file) => file.into_inner().map_err(io::IntoInnerError::into_error),
+        }
+    }
+}
+
+fn write_cells(
+    csv: &mut csv::Writer<Whole>,
+    kept: &[usize],
+    cells: &ByteRecord,
+    reason: &Reason<'_>,
+) -> csv::Result<()> {
+    for index in kept {
+        csv.write_field(cells.get(*index).unwrap_or_default())?;
+    }
+    let Reason { row, done } = reason;
+    csv.write_field(row.status.as_str())?;
+    csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
+    csv.write_field(row.message.as_bytes())?;
+    csv.write_field(done)?;
+    csv.write_record(None::<&[u8]>)
+}
+
+/// The line itself, with one more key at its end. A line that is no object is left as it is: it
+/// must be mended before anything can be added to it.
+fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Result<()> {
+    let Reason { row, done } = reason;
+    let own = json!({
+        "status": row.status.as_str(),
+        "code": row.code.map_or("", crate::outcome::Code::as_str),
+        "message": row.message,
+        "done": done,
+    });
+    let Some(object) = before_own_key(line) else {
+        file.write_all(line)?;
+        return file.write_all(b"\n");
+    };
+    file.write_all(object)?;
+    let comma = if object.trim_ascii_end().ends_with(b"{") { "" } else { "," };
+    writeln!(file, "{comma}\"ikbulk\":{own}}}")
+}
+
+/// An object's text up to its closing brace, without what ikbulk added to it earlier, which always
+/// stands at the end.
+fn before_own_key(line: &[u8]) -> Option<&[u8]> {
+    const ADDED: &[u8] = b",\"ikbulk\":{\"";
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line).ok()?;
+    let object = line.trim_ascii_end().strip_suffix(b"}")?;
+    let added = memchr::memmem::rfind(object, ADDED);
+    match added.and_then(|at| object.split_at_checked(at)) {
+        Some((before, _)) => Some(before),
+        None => Some(object),
+    }
+}

@@ -1,0 +1,138 @@
+//! The run in numbers, and what they come to for who called the program.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::row::RowResult;
+use crate::execute::{Ending, Stop};
+use crate::ledger::Counters;
+use crate::outcome::{Code, Status};
+
+/// `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The run directory.
+    pub run: String,
+    /// The input's name.
+    pub input: String,
+    /// Whether it ran against the built-in sandbox.
+    pub sandbox: bool,
+    /// Rows by status.
+    pub rows: RowCounts,
+    /// Requests by kind.
+    pub requests: Counters,
+    /// What ImageKit said of the extensions that were run.
+    pub extensions: BTreeMap<String, ExtensionCounts>,
+    /// For how long it was executed, in seconds, over all sessions.
+    pub seconds: f64,
+    /// The program's exit code.
+    pub exit_code: u8,
+    /// Rows that a person must look at although they are in no bad status.
+    #[serde(skip)]
+    pub to_mend: u64,
+    /// Rows for which nothing is to be done, because a later row did it.
+    #[serde(skip)]
+    pub superseded: SupersededCounts,
+}
+
+/// Rows by status. The statuses add up to the total.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RowCounts {
+    /// Rows read.
+    pub total: u64,
+    /// Accepted.
+    pub updated: u64,
+    /// Nothing to do.
+    pub unchanged: u64,
+    /// Wrong.
+    pub rejected: u64,
+    /// Attempts used up.
+    pub failed: u64,
+    /// Answer lost.
+    pub unknown: u64,
+    /// Not reached.
+    pub not_attempted: u64,
+}
+
+/// One extension's results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ExtensionCounts {
+    /// It ran.
+    pub success: u64,
+    /// It is still running.
+    pub pending: u64,
+    /// It did not work out; ImageKit gives no reason and does not try again.
+    pub failed: u64,
+}
+
+/// Rows that a later row overtook in everything that they asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SupersededCounts {
+    /// Of the rejected ones.
+    pub rejected: u64,
+    /// Of the failed ones.
+    pub failed: u64,
+}
+
+impl RowCounts {
+    /// Counts a row.
+    pub fn add(&mut self, status: Status) {
+        self.total += 1;
+        *match status {
+            Status::Updated => &mut self.updated,
+            Status::Unchanged => &mut self.unchanged,
+            Status::Rejected => &mut self.rejected,
+            Status::Failed => &mut self.failed,
+            Status::Unknown => &mut self.unknown,
+            Status::NotAttempted => &mut self.not_attempted,
+        } += 1;
+    }
+}
+
+impl Summary {
+    /// Counts a row; `overtaken` says that later rows did all that it asked for.
+    pub(super) fn add(&mut self, row: &RowResult<'_>, overtaken: bool) {
+        self.rows.add(row.status);
+        match (row.status, overtaken) {
+            (Status::Rejected, true) => self.superseded.rejected += 1,
+            (Status::Failed, true) => self.superseded.failed += 1,
+            _ => {}
+        }
+        if row.status == Status::Updated && row.code == Some(Code::Differs)
+            || row.has_failed_extension()
+        {
+            self.to_mend += 1;
+        }
+        let Some(json) = row.extension_status else {
+            return;
+        };
+        let statuses: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(json).unwrap_or_default();
+        for (name, status) in statuses {
+            let counts = self.extensions.entry(name).or_default();
+            match status.as_str() {
+                Some("success") => counts.success += 1,
+                Some("failed") => counts.failed += 1,
+                // Whatever ImageKit may add later is at least not at its end.
+                _ => counts.pending += 1,
+            }
+        }
+    }
+}
+
+/// What the program's caller is told.
+#[must_use]
+pub fn exit_code(summary: &Summary, ending: &Ending) -> u8 {
+    let rows = summary.rows;
+    match ending {
+        Ending::Ledger | Ending::Input(_) => 4,
+        Ending::Halted(_) => 3,
+        Ending::Stopped(Stop::Interrupt) => 130,
+        Ending::Stopped(Stop::Terminate) => 143,
+        _ if rows.unknown > 0 => 6,
+        _ if rows.rejected > summary.superseded.rejected || summary.to_mend > 0 => 1,
+        _ if rows.failed > summary.superseded.failed || rows.not_attempted > 0 => 5,
+        Ending::Done | Ending::Stopped(Stop::Deadline) => 0,
+    }
+}

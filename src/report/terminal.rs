@@ -1,0 +1,270 @@
+//! What the person at the terminal reads: before anything is sent, and when it is over.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::progress::duration;
+use super::write::Reports;
+use crate::execute::{Ending, Halt, Stop};
+use crate::plan::Tally;
+use crate::row::Units;
+use crate::settings::{Execution, Rate};
+
+/// What is about to happen.
+#[derive(Debug)]
+pub struct Opening<'o> {
+    /// The input's name.
+    pub input: &'o str,
+    /// Its rows, counted.
+    pub tally: &'o Tally,
+    /// Columns that are not read.
+    pub ignored_columns: &'o [String],
+    /// Empty cells that leave their field alone.
+    pub left_alone: u64,
+    /// Where it goes; `None` where nothing is sent.
+    pub target: Option<Target<'o>>,
+}
+
+/// Where the requests go.
+#[derive(Debug)]
+pub struct Target<'o> {
+    /// The endpoint.
+    pub endpoint: &'o str,
+    /// The account's fingerprint.
+    pub account: &'o str,
+    /// Whether it is the built-in sandbox.
+    pub sandbox: bool,
+    /// At which rates.
+    pub execution: &'o Execution,
+    /// The most rows that are sent now.
+    pub limit: Option<u64>,
+    /// The local time now.
+    pub now: jiff::ZonedDateTime,
+}
+
+/// Says what is about to happen, or, for `check`, what the input holds.
+#[must_use]
+pub fn opening(about: &Opening<'_>) -> String {
+    let mut text = String::new();
+    let tally = about.tally;
+    let mut line = |name: &str, value: String| {
+        text.push_str(&format!("{name:<10} {value}\n"));
+    };
+    line("input", about.input.to_owned());
+    if let Some(target) = &about.target {
+        let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
+        line("endpoint", format!("{}  account {}{sandbox}", target.endpoint, target.account));
+    }
+    line("rows", rows(tally));
+    if !tally.set.is_empty() {
+        line("sets", counts(&tally.set));
+    }
+    if !tally.cleared.is_empty() {
+        line("clears", counts(&tally.cleared));
+    }
+    if about.left_alone > 0 {
+        line("leaves", format!("{} empty cells leave their field alone", about.left_alone));
+    }
+    if !about.ignored_columns.is_empty() {
+        line("not read", format!("columns {}", about.ignored_columns.join(", ")));
+    }
+    line("requests", requests(tally));
+    if let Some(target) = &about.target {
+        if let Some(limit) = target.limit {
+            line(
+                "pilot",
+                format!("only the first {limit} rows now; `ikbulk resume` does the rest"),
+            );
+        }
+        if let Some(time) = time(tally, target) {
+            line("time", time);
+        }
+    }
+    if !tally.paid_runs.is_empty() {
+        line("paid runs", paid_runs(tally));
+    }
+    for (index, request) in tally.first_requests.iter().enumerate() {
+        let name = if index == 0 { "first" } else { "" };
+        line(name, format!("{} {}", request.target, request.body));
+    }
+    for (row, message) in &tally.first_rejected {
+        line("bad row", format!("{row}: {message}"));
+    }
+    let more = tally.rejected.saturating_sub(tally.first_rejected.len() as u64);
+    if more > 0 {
+        line("", format!("and {more} more bad rows"));
+    }
+    text
+}
+
+fn rows(tally: &Tally) -> String {
+    let mut text = tally.rows.to_string();
+    if tally.rejected > 0 {
+        let percent = tally.rejected_share() * 100.0;
+        text.push_str(&format!(", {} bad ({percent:.1} %)", tally.rejected));
+    }
+    if tally.without_change > 0 {
+        text.push_str(&format!(", {} ask for nothing", tally.without_change));
+    }
+    text
+}
+
+fn counts(counts: &BTreeMap<String, u64>) -> String {
+    counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+fn requests(tally: &Tally) -> String {
+    match tally.reads {
+        0 => format!("{} writes", tally.writes),
+        reads => format!(
+            "{} writes, {reads} reads (the state before what cannot be repeated)",
+            tally.writes
+        ),
+    }
+}
+
+/// The time that the writes take at the limit, and when they will be through.
+fn time(tally: &Tally, target: &Target<'_>) -> Option<String> {
+    let Rate::PerSecond(rate) = target.execution.writes.rate else {
+        return None;
+    };
+    let rate = rate * (1.0 - target.execution.writes.leave);
+    let writes = tally.writes.min(target.limit.unwrap_or(u64::MAX));
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds = Duration::from_secs_f64((writes as f64 / rate).min(1e9));
+    let span = jiff::SignedDuration::try_from(seconds).ok()?;
+    let finish = target.now.checked_add(span).ok()?;
+    let day = if finish.date() == target.now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    Some(format!(
+        "{} at {rate:.1} writes/s, until about {}",
+        duration(seconds),
+        finish.strftime(day)
+    ))
+}
+
+fn paid_runs(tally: &Tally) -> String {
+    let runs = tally.paid_runs.iter().map(|(name, runs)| {
+        let units = match name.units() {
+            Units::Known(units) => format!("{} units", units * runs),
+            Units::Unknown => "units unknown".to_owned(),
+        };
+        format!("{} {runs} ({units})", name.as_str())
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}
+
+/// Says how the run ended, what became of the rows, and what to do next.
+#[must_use]
+pub fn closing(reports: &Reports, ending: &Ending, run: &Path) -> String {
+    let mut text = String::new();
+    let summary = &reports.summary;
+    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<10} {value}\n"));
+    line("run", &format!("{}{}", run.display(), if summary.sandbox { "  SANDBOX" } else { "" }));
+    if let Some(why) = why(ending) {
+        line("stopped", &why);
+    }
+    line("rows", &row_counts(summary));
+    for (name, counts) in &summary.extensions {
+        let super::ExtensionCounts { success, pending, failed } = counts;
+        line(
+            "extension",
+            &format!("{name}: {success} success, {pending} pending, {failed} failed"),
+        );
+    }
+    line("requests", &request_counts(summary));
+    let causes = reports.failures.causes();
+    for (index, cause) in causes.iter().enumerate() {
+        let code = cause.code.map_or("", crate::outcome::Code::as_str);
+        let rows = cause.rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let more = if cause.count > cause.rows.len() as u64 { ", …" } else { "" };
+        let plural = if cause.count == 1 { "row" } else { "rows" };
+        let name = if index == 0 { "problems" } else { "" };
+        line(name, &format!("{} × {} {code} ({plural} {rows}{more})", cause.count, cause.status));
+        line("", &format!("  {}", cause.message));
+    }
+    if reports.failures.others > 0 {
+        line("", &format!("{} × other causes, see the report", reports.failures.others));
+    }
+    line("report", &reports.report.display().to_string());
+    for next in next_steps(reports, run) {
+        line("next", &next);
+    }
+    text
+}
+
+fn row_counts(summary: &super::Summary) -> String {
+    let rows = summary.rows;
+    let counts = [
+        (rows.updated, "updated"),
+        (rows.unchanged, "unchanged"),
+        (rows.rejected, "rejected"),
+        (rows.failed, "failed"),
+        (rows.unknown, "unknown"),
+        (rows.not_attempted, "not attempted"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
+    format!("{}: {}", rows.total, counts.join(", "))
+}
+
+fn request_counts(summary: &super::Summary) -> String {
+    let counters = summary.requests;
+    let writes = counters.patch
+        + counters.publish
+        + counters.add_tags
+        + counters.remove_tags
+        + counters.remove_ai_tags;
+    format!(
+        "{writes} writes, {} reads in {}; {} repeated, {} throttled",
+        counters.read,
+        duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
+        counters.retried,
+        counters.throttled
+    )
+}
+
+fn why(ending: &Ending) -> Option<String> {
+    Some(match ending {
+        Ending::Done => return None,
+        Ending::Stopped(Stop::Interrupt | Stop::Terminate) => "by a signal".to_owned(),
+        Ending::Stopped(Stop::Deadline) => "the time given is over".to_owned(),
+        Ending::Ledger => "the ledger cannot be written; nothing more was sent".to_owned(),
+        Ending::Input(why) => format!("the input cannot be read any more: {why}"),
+        Ending::Halted(halt) => match halt {
+            Halt::Account { message } => {
+                format!("ImageKit does not accept the key or account: {message}")
+            }
+            Halt::SameRejection { message, times } => format!(
+                "the same rejection {times} times in a row; these rows count as not attempted: \
+                 {message}"
+            ),
+            Halt::ManyRejected { rejected, answers } => {
+                format!("ImageKit rejected {rejected} of {answers} requests")
+            }
+            Halt::ManyUnknown { unknown } => {
+                format!("{unknown} steps that must not be repeated have lost their answers")
+            }
+            Halt::Down { after } => format!("ImageKit was out of reach for {}", duration(*after)),
+        },
+    })
+}
+
+fn next_steps(reports: &Reports, run: &Path) -> Vec<String> {
+    let rows = reports.summary.rows;
+    let mut steps = Vec::new();
+    if rows.not_attempted > 0 {
+        steps.push(format!("ikbulk resume {}", run.display()));
+    }
+    if rows.rejected + rows.failed > 0 {
+        let failed = reports.failed.display();
+        steps.push(format!("mend {failed} and run `ikbulk apply` on it"));
+    }
+    if rows.unknown > 0 {
+        let unknown = reports.unknown.display();
+        steps.push(format!(
+            "look at the files in {unknown}: what was asked of them may or may not have been done"
+        ));
+    }
+    steps
+}

@@ -1,0 +1,233 @@
+//! Writes the reports of a run: one pass over its input and its ledger, side by side.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use super::atomic::Whole;
+use super::failures::Failures;
+use super::row::RowResult;
+use super::sheets::{OwnSheet, Reason, ReportSheet};
+use super::summary::{Summary, exit_code};
+use super::superseded::{Overtaken, Superseded};
+use crate::execute::Ending;
+use crate::input::{Context, Format, Input, InputError, Records};
+use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, StepRecord};
+use crate::outcome::{Code, Status};
+use crate::plan::{fingerprint, steps};
+use crate::row::Content;
+use crate::run::RunDir;
+
+/// Why reports could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file cannot be written.
+    #[error("cannot write the reports in {directory}")]
+    Write {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The run's own copy of its input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The statuses do not add up to the rows read: a bug, or a changed input.
+    #[error(
+        "the input has {found} rows now, and had {expected} when the run began; a row may be lost"
+    )]
+    Lost {
+        /// Rows now.
+        found: u64,
+        /// Rows then.
+        expected: u64,
+    },
+}
+
+/// What was written.
+#[derive(Debug, Clone)]
+pub struct Reports {
+    /// The run in numbers.
+    pub summary: Summary,
+    /// What went wrong.
+    pub failures: Failures,
+    /// `report.csv`.
+    pub report: PathBuf,
+    /// `failed.*`.
+    pub failed: PathBuf,
+    /// `unknown.*`.
+    pub unknown: PathBuf,
+}
+
+/// Writes all reports, and writes down in the ledger how the run ended.
+///
+/// # Errors
+/// A file cannot be read or written, or rows are missing.
+pub fn write(
+    run: &RunDir,
+    ledger: &LedgerFile,
+    facts: &Facts,
+    context: &Context,
+    ending: &Ending,
+) -> Result<Reports, ReportError> {
+    let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
+    let input = run.input(facts.input_format);
+    let mut pass = Pass::open(run, ledger, facts, context, &input)?;
+    ledger.steps(0, |ledger_steps| pass.rows(ledger_steps, &failed))?;
+    let Pass { mut summary, failures, report, failed: failed_sheet, unknown, .. } = pass;
+    if summary.rows.total != facts.rows {
+        return Err(ReportError::Lost { found: summary.rows.total, expected: facts.rows });
+    }
+    summary.exit_code = exit_code(&summary, ending);
+    let finish = |whole: io::Result<Whole>| whole.and_then(Whole::finish).map_err(failed);
+    let reports = Reports {
+        report: finish(report.finish())?,
+        failed: finish(failed_sheet.finish())?,
+        unknown: finish(unknown.finish())?,
+        failures,
+        summary,
+    };
+    let mut file = Whole::create(run.path(), "summary.json").map_err(failed)?;
+    let json = serde_json::to_string_pretty(&reports.summary).unwrap_or_default() + "\n";
+    file.write_all(json.as_bytes()).map_err(failed)?;
+    file.finish().map_err(failed)?;
+    let Summary { exit_code, rows, .. } = reports.summary;
+    ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted }))?;
+    ledger.checkpoint()?;
+    Ok(reports)
+}
+
+/// One pass over input and ledger.
+struct Pass<'p> {
+    records: Records,
+    superseded: Superseded,
+    input: &'p Input,
+    context: &'p Context,
+    summary: Summary,
+    failures: Failures,
+    report: ReportSheet,
+    failed: OwnSheet,
+    unknown: OwnSheet,
+}
+
+impl<'p> Pass<'p> {
+    fn open(
+        run: &RunDir,
+        ledger: &LedgerFile,
+        facts: &Facts,
+        context: &'p Context,
+        input: &'p Input,
+    ) -> Result<Self, ReportError> {
+        let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
+        let records = input.records()?;
+        let sheet = |name: &str| -> Result<OwnSheet, ReportError> {
+            let name = format!("{name}.{}", input.format.extension());
+            let file = Whole::create(run.path(), &name).map_err(failed)?;
+            match (input.format, records.header()) {
+                (Format::Csv, Some(header)) => {
+                    OwnSheet::cells(file, header).map_err(|error| failed(error.into()))
+                }
+                _ => Ok(OwnSheet::lines(file)),
+            }
+        };
+        let report = Whole::create(run.path(), "report.csv").map_err(failed)?;
+        let report = ReportSheet::new(report, extension_names(ledger)?);
+        Ok(Self {
+            superseded: Superseded::find(input.records()?, ledger)?,
+            summary: Summary {
+                run: run.path().display().to_string(),
+                input: facts.input_name.clone(),
+                sandbox: facts.sandbox,
+                rows: super::RowCounts::default(),
+                requests: ledger.counters()?,
+                extensions: std::collections::BTreeMap::new(),
+                seconds: ledger.seconds()?,
+                exit_code: 0,
+                to_mend: 0,
+                superseded: super::summary::SupersededCounts::default(),
+            },
+            failures: Failures::default(),
+            report: report.map_err(|error| failed(error.into()))?,
+            failed: sheet("failed")?,
+            unknown: sheet("unknown")?,
+            records,
+            input,
+            context,
+        })
+    }
+
+    fn rows(
+        &mut self,
+        mut ledger_steps: crate::ledger::Steps<'_, '_>,
+        failed: &impl Fn(io::Error) -> ReportError,
+    ) -> Result<(), ReportError> {
+        let mut steps: Vec<StepRecord> = Vec::new();
+        while let Some(pos) = self.records.advance()? {
+            ledger_steps.of_row(pos.number, &mut steps)?;
+            let mut row = RowResult::of(&steps);
+            let overtaken = self.superseded.of(pos.number);
+            if let Some(overtaken) = overtaken {
+                row.code = Some(Code::Superseded);
+                row.message = overtaken.message(&row.message).into();
+            }
+            self.summary.add(&row, overtaken.is_some_and(Overtaken::is_whole));
+            self.failures.add(pos.number, &row);
+            let file_id = self.records.file_id();
+            self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
+            let sheet = match row.status {
+                Status::Rejected | Status::Failed if overtaken.is_none() => &mut self.failed,
+                Status::Unknown => &mut self.unknown,
+                _ => continue,
+            };
+            let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
+                done_before(self.input, self.context, pos, &steps)?
+            } else {
+                self.records.done_before()
+            };
+            let reason = Reason { row: &row, done: &done };
+            sheet.write(&self.records.record(), &reason).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Every extension that ImageKit said anything of, by name.
+fn extension_names(ledger: &LedgerFile) -> Result<Vec<String>, LedgerError> {
+    let mut names = BTreeSet::new();
+    ledger.extension_statuses(|json| {
+        if let Ok(statuses) =
+            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json)
+        {
+            names.extend(statuses.into_iter().map(|(name, _)| name));
+        }
+    })?;
+    Ok(names.into_iter().collect())
+}
+
+/// Fingerprints of the steps of a row that are done, here or, for a row that was fed back, before.
+fn done_before(
+    input: &Input,
+    context: &Context,
+    pos: crate::row::RowPos,
+    records: &[StepRecord],
+) -> Result<String, ReportError> {
+    let Some((row, fed_back)) = input.rows(context, Some(pos))?.next_row()? else {
+        return Ok(String::new());
+    };
+    let mut done = fed_back.done;
+    if let Content::Update(update) = row.content {
+        for (kind, call) in steps(update.change).into_iter().flatten() {
+            let is_done = records
+                .iter()
+                .any(|record| record.step.kind == kind && record.outcome.status.is_success());
+            if is_done {
+                done.push(fingerprint(&update.file, &call));
+            }
+        }
+    }
+    Ok(done.iter().map(|hash| format!("{hash:016x}")).collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,326 @@
+//! One API call on its way: what is called, on which files, which steps of which rows it settles,
+//! and whether it may be repeated.
+//!
+//! Whether a request may be repeated is decided in one place, [`Request::new`], and carried by its
+//! type from there on: a [`Safe`] can be sent again and again; a [`Once`] is given away to be sent
+//! and comes back only where it is certain that nothing was done. What is left of a `Once` whose
+//! answer was lost is a [`Lost`]: the steps, and the part of the body that may be sent again.
+
+use crate::row::{
+    AiTagRemoval, Coordinates, Extensions, FileId, MetadataField, MetadataValue, Publish, Set,
+    Tags, WebhookUrl,
+};
+
+/// What one row needs of one request. The steps of a row are carried out in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StepKind {
+    /// The details of the file: one PATCH.
+    Details = 0,
+    /// The repeatable part of a details step whose answer was lost.
+    Remainder = 1,
+    /// Tags taken away. Before adding, so that the sum stays within ImageKit's limit.
+    RemoveTags = 2,
+    /// Tags added.
+    AddTags = 3,
+    /// The publication status: a PATCH of its own, because the API takes it with nothing else.
+    Publish = 4,
+}
+
+impl StepKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Details, Self::Remainder, Self::RemoveTags, Self::AddTags, Self::Publish];
+
+    /// How people call it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Details => "details",
+            Self::Remainder => "details without extensions",
+            Self::RemoveTags => "remove tags",
+            Self::AddTags => "add tags",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+impl StepKind {
+    /// Where its requests go.
+    #[must_use]
+    pub fn endpoint(self) -> Endpoint {
+        match self {
+            Self::Details | Self::Remainder | Self::Publish => Endpoint::Patch,
+            Self::RemoveTags => Endpoint::RemoveTags,
+            Self::AddTags => Endpoint::AddTags,
+        }
+    }
+}
+
+/// One step of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepRef {
+    /// The row's number.
+    pub row: u64,
+    /// Which of its steps.
+    pub kind: StepKind,
+}
+
+/// What is called, with what.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// `PATCH /v1/files/{fileId}/details`, the branch with the fields.
+    Details(Box<Patch>),
+    /// `PATCH /v1/files/{fileId}/details`, the branch with `publish`.
+    Publish(Publish),
+    /// `POST /v1/files/addTags`.
+    AddTags(Tags),
+    /// `POST /v1/files/removeTags`.
+    RemoveTags(Tags),
+}
+
+/// The fields of a details PATCH. `None` leaves a field alone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Patch {
+    /// Replaces all tags.
+    pub tags: Option<Set<Tags>>,
+    /// AI tags to remove, before any extension runs.
+    pub remove_ai_tags: Option<AiTagRemoval>,
+    /// The important area.
+    pub coordinates: Option<Set<Coordinates>>,
+    /// The description.
+    pub description: Option<Set<Box<str>>>,
+    /// Custom metadata, merged by key.
+    pub metadata: Vec<(MetadataField, Set<MetadataValue>)>,
+    /// Extensions to run.
+    pub extensions: Option<Extensions>,
+    /// Where their final status goes.
+    pub webhook_url: Option<WebhookUrl>,
+}
+
+impl Patch {
+    /// Whether it would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_none()
+            && self.remove_ai_tags.is_none()
+            && self.coordinates.is_none()
+            && self.description.is_none()
+            && self.metadata.is_empty()
+            && self.extensions.is_none()
+    }
+
+    /// What may be sent again although it is not known whether this patch was carried out: no
+    /// extension, and no field that an extension of it may have written in the meantime, since a
+    /// second writing would destroy what was paid for.
+    fn repeatable(self) -> Self {
+        let Some(extensions) = self.extensions else {
+            return self;
+        };
+        Self {
+            tags: self.tags.filter(|_| !extensions.may_write_tags()),
+            remove_ai_tags: self.remove_ai_tags.filter(|_| !extensions.may_write_ai_tags()),
+            coordinates: self.coordinates,
+            description: self.description.filter(|_| !extensions.may_write_description()),
+            metadata: if extensions.may_write_metadata() { Vec::new() } else { self.metadata },
+            extensions: None,
+            webhook_url: None,
+        }
+    }
+}
+
+/// The addresses that ImageKit limits one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// PATCH of a file's details, publishing included.
+    Patch = 0,
+    /// Adding tags in bulk.
+    AddTags = 1,
+    /// Removing tags in bulk.
+    RemoveTags = 2,
+    /// Reading a file's details.
+    GetDetails = 3,
+    /// Listing files; also the probe that asks whether the service is back.
+    List = 4,
+}
+
+impl Endpoint {
+    /// Every endpoint, in the order of its number.
+    pub const ALL: [Self; 5] =
+        [Self::Patch, Self::AddTags, Self::RemoveTags, Self::GetDetails, Self::List];
+
+    /// Which of the account's budgets it draws on.
+    #[must_use]
+    pub fn budget(self) -> BudgetKind {
+        match self {
+            Self::Patch | Self::AddTags | Self::RemoveTags => BudgetKind::Writes,
+            Self::GetDetails | Self::List => BudgetKind::Reads,
+        }
+    }
+
+    /// How logs and progress call it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Patch => "PATCH details",
+            Self::AddTags => "POST addTags",
+            Self::RemoveTags => "POST removeTags",
+            Self::GetDetails => "GET details",
+            Self::List => "GET files",
+        }
+    }
+}
+
+/// ImageKit counts writes and reads apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BudgetKind {
+    /// Everything that changes a file.
+    Writes = 0,
+    /// Everything else.
+    Reads = 1,
+}
+
+/// A request that has not been sent.
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    /// It may be repeated.
+    Safe(Safe),
+    /// It must not be repeated.
+    Once(Once),
+}
+
+/// A request that has the same effect however often it is carried out.
+#[derive(Debug, PartialEq)]
+pub struct Safe(Parts);
+
+/// A request of which every execution counts: extensions are billed each time, unpublishing
+/// purges caches. Not `Clone`: there is one, and whoever sends it gives it away.
+#[derive(Debug, PartialEq)]
+pub struct Once(Parts);
+
+#[derive(Debug, PartialEq)]
+struct Parts {
+    call: Call,
+    files: Box<[FileId]>,
+    steps: Box<[StepRef]>,
+}
+
+/// What is left of a [`Once`] whose answer was lost.
+#[derive(Debug, PartialEq)]
+pub struct Lost {
+    /// Steps of which nobody knows what became of them.
+    pub steps: Box<[StepRef]>,
+    /// The part of the same body that may be sent again, settling [`StepKind::Remainder`].
+    pub remainder: Option<Safe>,
+}
+
+impl Request {
+    /// The one place that decides whether a request may be repeated.
+    #[must_use]
+    pub fn new(call: Call, files: Box<[FileId]>, steps: Box<[StepRef]>) -> Self {
+        let repeatable = match &call {
+            Call::Details(patch) => patch.extensions.is_none(),
+            Call::Publish(_) => false,
+            Call::AddTags(_) | Call::RemoveTags(_) => true,
+        };
+        let parts = Parts { call, files, steps };
+        if repeatable { Self::Safe(Safe(parts)) } else { Self::Once(Once(parts)) }
+    }
+
+    fn parts(&self) -> &Parts {
+        match self {
+            Self::Safe(Safe(parts)) | Self::Once(Once(parts)) => parts,
+        }
+    }
+
+    /// What is called.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.parts().call
+    }
+
+    /// The files that it touches.
+    #[must_use]
+    pub fn files(&self) -> &[FileId] {
+        &self.parts().files
+    }
+
+    /// The steps that it settles.
+    #[must_use]
+    pub fn steps(&self) -> &[StepRef] {
+        &self.parts().steps
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        self.call().endpoint()
+    }
+}
+
+impl Call {
+    /// Where it goes.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Details(_) | Self::Publish(_) => Endpoint::Patch,
+            Self::AddTags(_) => Endpoint::AddTags,
+            Self::RemoveTags(_) => Endpoint::RemoveTags,
+        }
+    }
+}
+
+/// What [`Safe`] and [`Once`] have in common.
+pub trait Sendable {
+    /// What is called.
+    fn call(&self) -> &Call;
+    /// The files that it touches.
+    fn files(&self) -> &[FileId];
+    /// The steps that it settles.
+    fn steps(&self) -> &[StepRef];
+}
+
+macro_rules! sendable {
+    ($($request:ty),*) => {$(
+        impl Sendable for $request {
+            fn call(&self) -> &Call {
+                &self.0.call
+            }
+            fn files(&self) -> &[FileId] {
+                &self.0.files
+            }
+            fn steps(&self) -> &[StepRef] {
+                &self.0.steps
+            }
+        }
+    )*};
+}
+sendable!(Safe, Once);
+
+impl Once {
+    /// Gives up on the answer: what was asked may have been done, or not, or not yet.
+    #[must_use]
+    pub fn lost(self) -> Lost {
+        let Parts { call, files, steps } = self.0;
+        let remainder = match call {
+            Call::Details(patch) => Some(patch.repeatable()).filter(|patch| !patch.is_empty()),
+            _ => None,
+        };
+        let remainder = remainder.map(|patch| {
+            let steps = steps.iter().map(|step| StepRef { kind: StepKind::Remainder, ..*step });
+            Safe(Parts { call: Call::Details(Box::new(patch)), files, steps: steps.collect() })
+        });
+        Lost { steps, remainder }
+    }
+}
+
+impl Request {
+    /// The remainder of a details step whose answer was lost in an earlier session, rebuilt from
+    /// its row: what [`Once::lost`] would have left.
+    #[must_use]
+    pub fn remainder(self) -> Option<Safe> {
+        match self {
+            Self::Safe(_) => None,
+            Self::Once(once) => once.lost().remainder,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Cells in, a checked row out: the one place that knows how the columns of a row fit together.
+
+use std::borrow::Cow;
+
+use super::cell::Cell;
+use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
+use super::metadata;
+use super::problem::{Problem, Rejection};
+use super::{Content, Extensions, Field, FileId, Update};
+
+/// What holds for every row of an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The text that clears a field, `<clear>` unless set otherwise.
+    pub clear_token: String,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { clear_token: "<clear>".to_owned() }
+    }
+}
+
+/// Collects the cells of one row.
+#[derive(Debug)]
+pub struct Builder<'a> {
+    rules: &'a Rules,
+    file: Option<FileId>,
+    change: Change,
+    add_tags: Option<Tags>,
+    remove_tags: Option<Tags>,
+    is_published: Option<bool>,
+    include_file_versions: Option<bool>,
+    problems: Vec<Problem>,
+    seen_any: bool,
+}
+
+impl<'a> Builder<'a> {
+    /// An empty row.
+    #[must_use]
+    pub fn new(rules: &'a Rules) -> Self {
+        Self {
+            rules,
+            file: None,
+            change: Change::default(),
+            add_tags: None,
+            remove_tags: None,
+            is_published: None,
+            include_file_versions: None,
+            problems: Vec::new(),
+            seen_any: false,
+        }
+    }
+
+    /// Takes one cell of the column `column`, which is about `field`. An empty one leaves its field
+    /// alone.
+    pub fn set(&mut self, column: &str, field: &Field, cell: Cell<'_>) {
+        if cell.is_empty() {
+            return;
+        }
+        self.seen_any = true;
+        if let Err(Wrong { wrong, right }) = self.understand(field, cell) {
+            self.problems.push(Problem::new(column, &cell.shown(), wrong, right));
+        }
+    }
+
+    /// Takes a problem that the reader found before the cell could be read.
+    pub fn reject(&mut self, problem: Problem) {
+        self.seen_any = true;
+        self.problems.push(problem);
+    }
+
+    /// The row, once all of its cells are in.
+    #[must_use]
+    pub fn finish(mut self) -> Content {
+        if !self.seen_any {
+            return Content::Blank;
+        }
+        self.combine();
+        if self.file.is_none() && !self.complains_of("fileId") {
+            self.problems.push(no_file());
+        }
+        match (Rejection::of(self.problems), self.file) {
+            (None, Some(file)) => Content::Update(Box::new(Update { file, change: self.change })),
+            (None, None) => Content::Rejected(no_file().into()),
+            (Some(rejection), _) => Content::Rejected(rejection),
+        }
+    }
+
+    fn complains_of(&self, column: &str) -> bool {
+        self.problems.iter().any(|problem| problem.column() == column)
+    }
+
+    fn understand(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Wrong> {
+        if cell.is_error() {
+            return Err(Wrong::new(
+                "is what a failed formula prints, not a value",
+                "mend the formula, or empty the cell to leave the field alone",
+            ));
+        }
+        if cell.is_clear(&self.rules.clear_token) {
+            return self.clear(field);
+        }
+        match field {
+            Field::FileId => self.file = Some(file_id(cell)?),
+            Field::Tags => self.change.tags = Some(replacement(cell)?),
+            Field::AddTags => self.add_tags = tags(cell)?,
+            Field::RemoveTags => self.remove_tags = tags(cell)?,
+            Field::RemoveAiTags => self.change.ai_tags = ai_tags(cell)?,
+            Field::CustomCoordinates => self.change.coordinates = Some(Set::To(coordinates(cell)?)),
+            Field::Description => self.change.description = Some(Set::To(description(cell)?)),
+            Field::CustomMetadata(field) => {
+                let value = metadata::value(field.rule.as_deref(), cell)?;
+                self.change.metadata.push((field.clone(), Set::To(value)));
+            }
+            Field::Extensions => self.change.extensions = Extensions::read(cell)?,
+            Field::WebhookUrl => self.change.webhook_url = Some(webhook_url(cell)?),
+            Field::IsPublished => self.is_published = Some(boolean(cell)?),
+            Field::IncludeFileVersions => self.include_file_versions = Some(boolean(cell)?),
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, field: &Field) -> Result<(), Wrong> {
+        match field {
+            Field::Tags => self.change.tags = Some(TagChange::Clear),
+            Field::CustomCoordinates => self.change.coordinates = Some(Set::Clear),
+            Field::Description => self.change.description = Some(Set::Clear),
+            Field::CustomMetadata(field) => {
+                if field.rule.as_ref().is_some_and(|rule| rule.is_value_required) {
+                    return Err(Wrong::new(
+                        "would clear a field that the account requires",
+                        "write a value, or empty the cell to leave the field alone",
+                    ));
+                }
+                self.change.metadata.push((field.clone(), Set::Clear));
+            }
+            Field::RemoveAiTags => {
+                return Err(Wrong::new("clears nothing here", "write all to remove all AI tags"));
+            }
+            Field::AddTags | Field::RemoveTags => {
+                let right = "put it into the column tags to remove all tags";
+                return Err(Wrong::new("clears nothing here", right));
+            }
+            Field::FileId
+            | Field::Extensions
+            | Field::WebhookUrl
+            | Field::IsPublished
+            | Field::IncludeFileVersions => {
+                let right = "write a value, or empty the cell to leave the field alone";
+                return Err(Wrong::new("cannot be cleared", right));
+            }
+        }
+        Ok(())
+    }
+
+    /// What cells of two columns mean together.
+    fn combine(&mut self) {
+        self.combine_tags();
+        match (self.is_published, self.include_file_versions) {
+            (Some(is_published), include_file_versions) => {
+                self.change.publish = Some(Publish { is_published, include_file_versions });
+            }
+            (None, Some(include)) if !self.complains_of("isPublished") => {
+                self.problems.push(Problem::new(
+                    "includeFileVersions",
+                    if include { "true" } else { "false" },
+                    "says nothing without isPublished",
+                    "fill isPublished, or empty this cell",
+                ));
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn combine_tags(&mut self) {
+        let (add, remove) = (self.add_tags.take(), self.remove_tags.take());
+        if add.is_none() && remove.is_none() {
+            return;
+        }
+        let (column, edit) = match (&add, &remove) {
+            (Some(add), _) => ("addTags", add),
+            (None, Some(remove)) => ("removeTags", remove),
+            (None, None) => return,
+        };
+        if self.change.tags.is_some() {
+            self.problems.push(Problem::new(
+                column,
+                &edit.as_slice().join(","),
+                "stands beside tags, which replaces the whole list",
+                "use either tags, or addTags and removeTags",
+            ));
+            return;
+        }
+        if let (Some(add), Some(remove)) = (&add, &remove)
+            && let Some(both) = add.as_slice().iter().find(|tag| remove.as_slice().contains(tag))
+        {
+            let right = "name each tag in one of the two";
+            self.problems.push(Problem::new("removeTags", both, "is also in addTags", right));
+            return;
+        }
+        self.change.tags = Some(TagChange::Edit { add, remove });
+    }
+}
+
+/// What is wrong with a value and what would be right, before the column is known.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    wrong: Cow<'static, str>,
+    right: Cow<'static, str>,
+}
+
+impl Wrong {
+    pub(super) fn new(
+        wrong: impl Into<Cow<'static, str>>,
+        right: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { wrong: wrong.into(), right: right.into() }
+    }
+}
+
+fn no_file() -> Problem {
+    Problem::new("fileId", "", "is empty", "write the file's id")
+}
+
+const LIST_RIGHT: &str = r#"write words with commas between them, or a JSON array: ["a","b"]"#;
+
+fn file_id(cell: Cell<'_>) -> Result<FileId, Wrong> {
+    let right = "write the id as ImageKit shows it, like 598821f949c0a938d57563bd";
+    let text = cell.word().ok_or_else(|| Wrong::new("is not text", right))?;
+    FileId::new(text).map_err(|wrong| Wrong::new(wrong, right))
+}
+
+fn replacement(cell: Cell<'_>) -> Result<TagChange, Wrong> {
+    // An explicit empty list says that no tag remains. It is sent as null, because what the API
+    // makes of [] is not documented.
+    Ok(tags(cell)?.map_or(TagChange::Clear, TagChange::Replace))
+}
+
+/// The tags of a cell; `None` where the list is there but empty.
+fn tags(cell: Cell<'_>) -> Result<Option<Tags>, Wrong> {
+    let words = list(cell)?;
+    if words.is_empty() && is_array(cell) {
+        return Ok(None);
+    }
+    Tags::new(words).map(Some).map_err(|(wrong, right)| Wrong::new(wrong, right))
+}
+
+fn is_array(cell: Cell<'_>) -> bool {
+    match cell {
+        Cell::Text(text) => text.trim_start().starts_with('['),
+        Cell::Json(value) => value.is_array(),
+    }
+}
+
+fn list(cell: Cell<'_>) -> Result<Vec<String>, Wrong> {
+    cell.list().map_err(|wrong| Wrong::new(wrong, LIST_RIGHT))
+}
+
+fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Wrong> {
+    if cell.word() == Some("all") {
+        return Ok(Some(AiTagRemoval::All));
+    }
+    let words = list(cell)?;
+    Ok((!words.is_empty()).then(|| AiTagRemoval::Named(words.into())))
+}
+
+fn coordinates(cell: Cell<'_>) -> Result<Coordinates, Wrong> {
+    let right = "write x,y,width,height in whole pixels, like 10,10,100,100";
+    cell.word()
+        .and_then(Coordinates::parse)
+        .ok_or_else(|| Wrong::new("is not an area of an image", right))
+}
+
+fn description(cell: Cell<'_>) -> Result<Box<str>, Wrong> {
+    let text = cell.text().ok_or_else(|| Wrong::new("is not text", "write text"))?;
+    Ok(text.into())
+}
+
+fn webhook_url(cell: Cell<'_>) -> Result<WebhookUrl, Wrong> {
+    let right = "write a whole URL, like https://example.com/hook";
+    cell.word().and_then(WebhookUrl::parse).ok_or_else(|| Wrong::new("is not a URL", right))
+}
+
+fn boolean(cell: Cell<'_>) -> Result<bool, Wrong> {
+    cell.boolean().ok_or_else(|| Wrong::new("is neither true nor false", "write true or false"))
+}

@@ -1,0 +1,172 @@
+//! What a row asks for, in types that cannot say what the API cannot do.
+
+use std::fmt;
+
+use super::{Extensions, MetadataField, MetadataValue};
+
+/// The combined length of all tags of a file, in characters. ImageKit states it for upload and
+/// for the bulk calls; for PATCH it is taken to be the same. Whether it counts characters or bytes
+/// is open: what passes here and not there comes back as a 400.
+pub const TAGS_LENGTH_MAX: usize = 500;
+
+/// What is to become of one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Set<T> {
+    /// It gets this value.
+    To(T),
+    /// Its value is taken away.
+    Clear,
+}
+
+/// All that one row asks for. A field that is `None` is left alone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Change {
+    /// The tags.
+    pub tags: Option<TagChange>,
+    /// Which AI tags go, before any extension runs.
+    pub ai_tags: Option<AiTagRemoval>,
+    /// The important area.
+    pub coordinates: Option<Set<Coordinates>>,
+    /// The description. Clearing sends `""`: the API takes no null here, and how else to clear it
+    /// is not documented; the echoed object shows whether it worked.
+    pub description: Option<Set<Box<str>>>,
+    /// Custom metadata, merged key by key by the API.
+    pub metadata: Vec<(MetadataField, Set<MetadataValue>)>,
+    /// Extensions to run. They cost money each time.
+    pub extensions: Option<Extensions>,
+    /// Where the final status of pending extensions goes.
+    pub webhook_url: Option<WebhookUrl>,
+    /// The publication status.
+    pub publish: Option<Publish>,
+}
+
+impl Change {
+    /// Whether nothing at all would change. A webhook URL alone changes nothing: it only says
+    /// where the results of extensions go.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_none()
+            && self.ai_tags.is_none()
+            && self.coordinates.is_none()
+            && self.description.is_none()
+            && self.metadata.is_empty()
+            && self.extensions.is_none()
+            && self.publish.is_none()
+    }
+}
+
+/// What is to become of the tags. Replacing and editing at once cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagChange {
+    /// The list becomes this one.
+    Replace(Tags),
+    /// No tags remain.
+    Clear,
+    /// Some are added, some removed, the others stay. At least one of the two is there.
+    Edit {
+        /// Tags to add.
+        add: Option<Tags>,
+        /// Tags to remove; none of them is also added.
+        remove: Option<Tags>,
+    },
+}
+
+/// A list of tags that the API accepts: not empty, no duplicates, no `%`, at most
+/// [`TAGS_LENGTH_MAX`] characters together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tags(Box<[String]>);
+
+impl Tags {
+    /// Takes a list of words without duplicates, or says what is wrong and what would be right.
+    ///
+    /// # Errors
+    /// The list is empty, a tag holds `%`, or they are too long together.
+    pub fn new(words: Vec<String>) -> Result<Self, (String, &'static str)> {
+        if words.is_empty() {
+            return Err(("names no tag".into(), "write at least one tag, or leave the cell empty"));
+        }
+        if let Some(tag) = words.iter().find(|tag| tag.contains('%')) {
+            let wrong = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
+            return Err((wrong, "write the tag without %"));
+        }
+        let length: usize = words.iter().map(|tag| tag.chars().count()).sum();
+        if length > TAGS_LENGTH_MAX {
+            let wrong =
+                format!("has {length} characters of tags, and ImageKit allows 500 together");
+            return Err((wrong, "use fewer or shorter tags"));
+        }
+        Ok(Self(words.into()))
+    }
+
+    /// The tags, in the order given.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// Which AI tags are to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AiTagRemoval {
+    /// These.
+    Named(Box<[String]>),
+    /// All of them.
+    All,
+}
+
+/// The important area of an image, in pixels, written `x,y,width,height`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coordinates {
+    x: u32,
+    y: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Coordinates {
+    /// Reads `x,y,width,height`; spaces around the numbers do not matter.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split(',').map(|number| number.trim().parse::<u32>());
+        let mut next = || numbers.next()?.ok();
+        let area = Self { x: next()?, y: next()?, width: next()?, height: next()? };
+        (numbers.next().is_none() && area.width > 0 && area.height > 0).then_some(area)
+    }
+}
+
+impl fmt::Display for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{},{},{}", self.x, self.y, self.width, self.height)
+    }
+}
+
+/// An absolute `http` or `https` URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookUrl(Box<str>);
+
+impl WebhookUrl {
+    /// Takes an absolute `http://` or `https://` URL with a host and without spaces.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+        let host = rest.split(['/', '?', '#']).next()?;
+        let clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        (clean && !host.is_empty()).then(|| Self(text.into()))
+    }
+
+    /// The URL as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The publication status that a file is to have. Enterprise plans only; unpublishing purges
+/// caches, which counts against a quota, so a lost answer is never answered with a second try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// Published or not.
+    pub is_published: bool,
+    /// Whether all versions are meant, or the current one only; the API's default where absent.
+    pub include_file_versions: Option<bool>,
+}

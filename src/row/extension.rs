@@ -1,0 +1,404 @@
+//! Extensions: paid work on a file. Checked strictly, because every run is billed and a wrong
+//! option is found out only after the money is gone.
+//!
+//! Limits and units are from ImageKit's API description and its 2024 pricing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::builder::Wrong;
+use super::cell::Cell;
+
+const TASKS_MAX: usize = 10;
+const INSTRUCTION_LENGTH_MAX: usize = 2000;
+const VOCABULARY_MAX: usize = 30;
+const VOCABULARY_LENGTH_MAX: usize = 500;
+
+/// The extensions of one row, in their order; never empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extensions(Arc<[Extension]>);
+
+/// One extension with its configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extension {
+    name: ExtensionName,
+    config: Value,
+}
+
+/// Which extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExtensionName {
+    /// `remove-bg`: removes the background; always asynchronous; makes a new version.
+    RemoveBg,
+    /// `google-auto-tagging`: writes AI tags.
+    GoogleAutoTagging,
+    /// `aws-auto-tagging`: writes AI tags.
+    AwsAutoTagging,
+    /// `ai-auto-description`: writes the description.
+    AiAutoDescription,
+    /// `ai-tasks`: writes tags and custom metadata, as its tasks say.
+    AiTasks,
+    /// `saved-extension`: whatever the account saved under that id.
+    SavedExtension,
+}
+
+/// What one run costs, in ImageKit's extension units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// This many.
+    Known(u64),
+    /// Nobody states the number.
+    Unknown,
+}
+
+impl ExtensionName {
+    const ALL: [Self; 6] = [
+        Self::RemoveBg,
+        Self::GoogleAutoTagging,
+        Self::AwsAutoTagging,
+        Self::AiAutoDescription,
+        Self::AiTasks,
+        Self::SavedExtension,
+    ];
+
+    /// The name that the API knows it by.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RemoveBg => "remove-bg",
+            Self::GoogleAutoTagging => "google-auto-tagging",
+            Self::AwsAutoTagging => "aws-auto-tagging",
+            Self::AiAutoDescription => "ai-auto-description",
+            Self::AiTasks => "ai-tasks",
+            Self::SavedExtension => "saved-extension",
+        }
+    }
+
+    /// What one run costs (2024).
+    #[must_use]
+    pub fn units(self) -> Units {
+        match self {
+            Self::AwsAutoTagging => Units::Known(1),
+            Self::GoogleAutoTagging => Units::Known(2),
+            Self::RemoveBg => Units::Known(130),
+            Self::AiAutoDescription | Self::AiTasks | Self::SavedExtension => Units::Unknown,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+}
+
+impl Extension {
+    /// Which one.
+    #[must_use]
+    pub fn name(&self) -> ExtensionName {
+        self.name
+    }
+
+    /// The whole configuration, as it is sent.
+    #[must_use]
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    fn any_task(&self, found: impl Fn(&Map<String, Value>) -> bool) -> bool {
+        let tasks = self.config.get("tasks").and_then(Value::as_array);
+        tasks.into_iter().flatten().filter_map(Value::as_object).any(found)
+    }
+}
+
+impl Extensions {
+    /// Every extension, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Extension] {
+        &self.0
+    }
+
+    /// Whether one of them may write AI tags.
+    #[must_use]
+    pub fn may_write_ai_tags(&self) -> bool {
+        self.any(|name| {
+            matches!(name, ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging)
+        })
+    }
+
+    /// Whether one of them may write the description.
+    #[must_use]
+    pub fn may_write_description(&self) -> bool {
+        self.any(|name| name == ExtensionName::AiAutoDescription)
+    }
+
+    /// Whether one of them may write tags.
+    #[must_use]
+    pub fn may_write_tags(&self) -> bool {
+        self.any(|name| name == ExtensionName::AiTasks)
+    }
+
+    /// Whether one of them may write custom metadata.
+    #[must_use]
+    pub fn may_write_metadata(&self) -> bool {
+        self.any(|name| name == ExtensionName::AiTasks)
+            && self.0.iter().any(|extension| {
+                extension.name == ExtensionName::SavedExtension
+                    || extension.any_task(|task| {
+                        task.get("type").and_then(Value::as_str) != Some("select_tags")
+                    })
+            })
+    }
+
+    /// A saved extension can be any of them.
+    fn any(&self, wanted: impl Fn(ExtensionName) -> bool) -> bool {
+        self.0.iter().any(|e| e.name == ExtensionName::SavedExtension || wanted(e.name))
+    }
+
+    /// Reads a cell; `None` for an empty array.
+    pub(super) fn read(cell: Cell<'_>) -> Result<Option<Self>, Wrong> {
+        let json = cell.json().map_err(|error| {
+            Wrong::new(
+                format!("is not JSON ({error})"),
+                r#"write an array like [{"name":"remove-bg"}]"#,
+            )
+        })?;
+        let Value::Array(array) = json.as_ref() else {
+            return Err(Wrong::new("is not a JSON array", r#"write it as [{"name":…}]"#));
+        };
+        let extensions = array.iter().map(extension).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = BTreeSet::new();
+        for extension in &extensions {
+            if !seen.insert(extension.config.to_string()) {
+                let wrong = format!("asks for {} twice", extension.name.as_str());
+                return Err(Wrong::new(wrong, "ask once: every run is billed"));
+            }
+        }
+        Ok((!extensions.is_empty()).then(|| Self(extensions.into())))
+    }
+}
+
+fn extension(value: &Value) -> Result<Extension, Wrong> {
+    let known = || ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
+    let object = value
+        .as_object()
+        .ok_or_else(|| Wrong::new("has an element that is not an object", "write {\"name\":…}"))?;
+    let text = object.get("name").and_then(Value::as_str).ok_or_else(|| {
+        Wrong::new("has an extension without a name", format!("name one of {}", known()))
+    })?;
+    let name = ExtensionName::parse(text).ok_or_else(|| {
+        Wrong::new(format!("names no known extension: {text:?}"), format!("use one of {}", known()))
+    })?;
+    match name {
+        ExtensionName::RemoveBg => remove_bg(object),
+        ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging => {
+            only(text, object, &["name", "minConfidence", "maxTags"])?;
+            whole_number(text, object, "minConfidence", 0, 100)?;
+            whole_number(text, object, "maxTags", 0, 30)
+        }
+        ExtensionName::AiAutoDescription => only(text, object, &["name"]),
+        ExtensionName::AiTasks => ai_tasks(object),
+        ExtensionName::SavedExtension => {
+            only(text, object, &["name", "id"])?;
+            string(text, object, "id").map(|_| ())
+        }
+    }?;
+    Ok(Extension { name, config: value.clone() })
+}
+
+fn remove_bg(object: &Map<String, Value>) -> Result<(), Wrong> {
+    only("remove-bg", object, &["name", "options"])?;
+    let Some(options) = object.get("options") else {
+        return Ok(());
+    };
+    let options = options.as_object().ok_or_else(|| {
+        Wrong::new("has options that are not an object", "write {\"options\":{…}}")
+    })?;
+    let keys = ["add_shadow", "semitransparency", "bg_color", "bg_image_url"];
+    only("remove-bg options", options, &keys)?;
+    for key in ["add_shadow", "semitransparency"] {
+        if options.get(key).is_some_and(|value| !value.is_boolean()) {
+            return Err(Wrong::new(format!("has a {key} that is no boolean"), "use true or false"));
+        }
+    }
+    for key in ["bg_color", "bg_image_url"] {
+        if options.contains_key(key) {
+            string("remove-bg options", options, key)?;
+        }
+    }
+    if options.contains_key("bg_color") && options.contains_key("bg_image_url") {
+        return Err(Wrong::new("has both bg_color and bg_image_url", "use one of the two"));
+    }
+    Ok(())
+}
+
+fn ai_tasks(object: &Map<String, Value>) -> Result<(), Wrong> {
+    only("ai-tasks", object, &["name", "tasks"])?;
+    let tasks = object.get("tasks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if tasks.is_empty() || tasks.len() > TASKS_MAX {
+        let wrong = format!("has {} tasks in ai-tasks", tasks.len());
+        return Err(Wrong::new(wrong, "give 1 to 10 tasks"));
+    }
+    tasks.iter().try_for_each(task)
+}
+
+fn task(value: &Value) -> Result<(), Wrong> {
+    let task = value
+        .as_object()
+        .ok_or_else(|| Wrong::new("has a task that is not an object", "write {\"type\":…}"))?;
+    let kind = string("a task", task, "type")?;
+    let instruction = string(kind, task, "instruction")?;
+    if instruction.chars().count() > INSTRUCTION_LENGTH_MAX {
+        return Err(Wrong::new("has an instruction over 2000 characters", "shorten it"));
+    }
+    let selections = ["min_selections", "max_selections"];
+    match kind {
+        "select_tags" => {
+            only(kind, task, &[&["type", "instruction", "vocabulary"][..], &selections].concat())?;
+            vocabulary(task, true)
+        }
+        "select_metadata" => {
+            let keys = &["type", "instruction", "field", "vocabulary"][..];
+            only(kind, task, &[keys, &selections].concat())?;
+            string(kind, task, "field")?;
+            vocabulary(task, false)
+        }
+        "yes_no" => {
+            let actions = ["on_yes", "on_no", "on_unknown"];
+            only(kind, task, &[&["type", "instruction"][..], &actions].concat())?;
+            actions.iter().filter_map(|key| task.get(*key)).try_for_each(action)
+        }
+        other => Err(Wrong::new(
+            format!("has a task of the unknown type {other:?}"),
+            "use select_tags, select_metadata or yes_no",
+        )),
+    }
+}
+
+fn vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Wrong> {
+    let Some(value) = task.get("vocabulary") else {
+        return Ok(());
+    };
+    let words = value.as_array().map_or(&[][..], Vec::as_slice);
+    if words.is_empty() || words.len() > VOCABULARY_MAX {
+        return Err(Wrong::new("has a vocabulary that is no list of 1 to 30 words", "shorten it"));
+    }
+    if strings_only && !words.iter().all(Value::is_string) {
+        return Err(Wrong::new("has a vocabulary with something that is no string", "use strings"));
+    }
+    let texts = || words.iter().filter_map(Value::as_str);
+    if texts().map(|word| word.chars().count()).sum::<usize>() > VOCABULARY_LENGTH_MAX {
+        let right = "keep it to 500 characters together";
+        return Err(Wrong::new("has a vocabulary that is too long", right));
+    }
+    if strings_only && texts().any(|word| word.contains('%')) {
+        return Err(Wrong::new("has a % in its vocabulary", "write the words without %"));
+    }
+    Ok(())
+}
+
+fn action(value: &Value) -> Result<(), Wrong> {
+    let right = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
+    let action = value
+        .as_object()
+        .ok_or_else(|| Wrong::new("has an action that is not an object", right))?;
+    let keys = ["add_tags", "remove_tags", "set_metadata", "unset_metadata"];
+    only("an action", action, &keys)?;
+    if action.values().all(Value::is_array) {
+        Ok(())
+    } else {
+        Err(Wrong::new("has an action that is not a list", right))
+    }
+}
+
+/// An unknown key is most often a misspelt one, and what it was to do would silently not happen.
+fn only(of: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Wrong> {
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(Wrong::new(
+            format!("has an unknown key {key:?} in {of}"),
+            format!("use only {}", known.join(", ")),
+        )),
+    }
+}
+
+fn whole_number(
+    of: &str,
+    object: &Map<String, Value>,
+    key: &str,
+    min: u64,
+    max: u64,
+) -> Result<(), Wrong> {
+    match object.get(key).and_then(Value::as_u64) {
+        Some(number) if (min..=max).contains(&number) => Ok(()),
+        _ => Err(Wrong::new(
+            format!("has no {key} from {min} to {max} in {of}"),
+            format!("write \"{key}\": followed by a whole number"),
+        )),
+    }
+}
+
+fn string<'v>(of: &str, object: &'v Map<String, Value>, key: &str) -> Result<&'v str, Wrong> {
+    object.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).ok_or_else(
+        || Wrong::new(format!("has no text for {key} in {of}"), format!("write \"{key}\":\"…\"")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Extensions>, Wrong> {
+        Extensions::read(Cell::Text(text))
+    }
+
+    #[test]
+    fn every_documented_extension_is_accepted() {
+        let all = r#"[
+            {"name":"remove-bg","options":{"add_shadow":true,"bg_color":"green"}},
+            {"name":"google-auto-tagging","minConfidence":80,"maxTags":10},
+            {"name":"aws-auto-tagging","minConfidence":0,"maxTags":30},
+            {"name":"ai-auto-description"},
+            {"name":"ai-tasks","tasks":[
+                {"type":"select_tags","instruction":"What?","vocabulary":["shirt"]},
+                {"type":"select_metadata","instruction":"Colour?","field":"color"},
+                {"type":"yes_no","instruction":"Luxury?","on_yes":{"add_tags":["luxury"]}}]},
+            {"name":"saved-extension","id":"ext_abc123"}]"#;
+        let extensions = read(all).expect("all are allowed").expect("there are some");
+        assert_eq!(extensions.as_slice().len(), 6);
+        assert!(extensions.may_write_tags() && extensions.may_write_metadata());
+    }
+
+    #[test]
+    fn what_would_cost_money_for_nothing_is_refused() {
+        for wrong in [
+            "remove-bg",
+            r#"{"name":"remove-bg"}"#,
+            r#"["remove-bg"]"#,
+            r#"[{"name":"remove-background"}]"#,
+            r#"[{"name":"remove-bg","options":{"bg_colour":"green"}}]"#,
+            r#"[{"name":"remove-bg","options":{"bg_color":"a","bg_image_url":"b"}}]"#,
+            r#"[{"name":"google-auto-tagging","minConfidence":80}]"#,
+            r#"[{"name":"google-auto-tagging","minConfidence":101,"maxTags":3}]"#,
+            r#"[{"name":"ai-tasks","tasks":[]}]"#,
+            r#"[{"name":"ai-tasks","tasks":[{"type":"guess","instruction":"x"}]}]"#,
+            r#"[{"name":"ai-tasks","tasks":[{"type":"select_tags","instruction":"x","vocabulary":["5%"]}]}]"#,
+            r#"[{"name":"saved-extension"}]"#,
+            r#"[{"name":"remove-bg"},{"name":"remove-bg"}]"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_extension_may_write_only_what_it_is_known_to_write() {
+        let tagging = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":10}]"#;
+        let tagging = read(tagging).expect("allowed").expect("one");
+        assert!(tagging.may_write_ai_tags());
+        assert!(!tagging.may_write_tags() && !tagging.may_write_description());
+        let saved = read(r#"[{"name":"saved-extension","id":"ext_1"}]"#);
+        let saved = saved.expect("allowed").expect("one");
+        assert!(saved.may_write_ai_tags() && saved.may_write_tags());
+        assert!(saved.may_write_description() && saved.may_write_metadata());
+    }
+}

@@ -1,0 +1,406 @@
+//! Custom metadata: the account's fields, and the values that they accept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Number, Value};
+
+use super::builder::Wrong;
+use super::cell::Cell;
+use super::field::{METADATA_PREFIX, MetadataField};
+
+/// A value of a custom metadata field, in the type that the API wants: a string, a number, a
+/// boolean, or an array of them.
+pub type MetadataValue = Value;
+
+/// The account's custom metadata fields, as `GET /v1/customMetadataFields` gives them.
+#[derive(Debug, Clone, Default)]
+pub struct Schema {
+    by_name: HashMap<Arc<str>, Arc<MetadataRule>>,
+    names_by_label: HashMap<String, Vec<Arc<str>>>,
+}
+
+/// Why a name could not be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// No field has that name or label.
+    #[error("the account has no custom metadata field named {name:?}; it has: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Several fields share that label.
+    #[error(
+        "several custom metadata fields have the label {name:?}: {names}; use one of these names"
+    )]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The fields that share it.
+        names: String,
+    },
+}
+
+/// One field of the account, read leniently: what is not needed is not looked at.
+#[derive(Debug, Clone, Deserialize)]
+struct AccountField {
+    name: String,
+    #[serde(default)]
+    label: String,
+    schema: MetadataRule,
+}
+
+/// The rule for the values of one field.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetadataRule {
+    /// Which values there are.
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// The options of a select field; strings, numbers and booleans, where `"30"` and `30` differ.
+    #[serde(default)]
+    pub select_options: Vec<Value>,
+    /// Whether the account requires a value.
+    #[serde(default)]
+    pub is_value_required: bool,
+    /// The least value of a number or date.
+    #[serde(default)]
+    pub min_value: Option<Value>,
+    /// The greatest value of a number or date.
+    #[serde(default)]
+    pub max_value: Option<Value>,
+    /// The least length of a text, in characters.
+    #[serde(default)]
+    pub min_length: Option<f64>,
+    /// The greatest length of a text, in characters.
+    #[serde(default)]
+    pub max_length: Option<f64>,
+}
+
+/// The type of a custom metadata field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum FieldType {
+    /// One line of text.
+    Text,
+    /// Text.
+    Textarea,
+    /// A number.
+    Number,
+    /// An ISO 8601 date, with or without a time.
+    Date,
+    /// True or false.
+    Boolean,
+    /// One of the options.
+    SingleSelect,
+    /// Some of the options.
+    MultiSelect,
+    /// A type that ImageKit added later: values go as they stand.
+    #[serde(other)]
+    Other,
+}
+
+impl Schema {
+    /// Reads the API's answer.
+    ///
+    /// # Errors
+    /// It is not an array of fields.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        let mut schema = Self::default();
+        for field in serde_json::from_slice::<Vec<AccountField>>(json)? {
+            let name: Arc<str> = field.name.into();
+            schema.names_by_label.entry(field.label).or_default().push(Arc::clone(&name));
+            schema.by_name.insert(name, Arc::new(field.schema));
+        }
+        Ok(schema)
+    }
+
+    /// The field with that name, or else with that label: people know the label, the API wants
+    /// the name.
+    ///
+    /// # Errors
+    /// There is none, or the label fits several.
+    pub fn resolve(&self, wanted: &str) -> Result<MetadataField, SchemaError> {
+        if let Some((name, rule)) = self.by_name.get_key_value(wanted) {
+            return Ok(MetadataField { name: Arc::clone(name), rule: Some(Arc::clone(rule)) });
+        }
+        match self.names_by_label.get(wanted).map_or(&[][..], Vec::as_slice) {
+            [name] => {
+                let rule = self.by_name.get(name).map(Arc::clone);
+                Ok(MetadataField { name: Arc::clone(name), rule })
+            }
+            [] => Err(SchemaError::Unknown { name: wanted.to_owned(), known: self.known() }),
+            names => {
+                Err(SchemaError::Ambiguous { name: wanted.to_owned(), names: names.join(", ") })
+            }
+        }
+    }
+
+    fn known(&self) -> String {
+        let mut names: Vec<&str> = self.by_name.keys().map(AsRef::as_ref).collect();
+        names.sort_unstable();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+impl MetadataField {
+    /// The field of that name, unchecked, as `--no-schema` takes it.
+    #[must_use]
+    pub fn unchecked(name: &str) -> Self {
+        Self { name: name.into(), rule: None }
+    }
+
+    /// The name behind `customMetadata.` in a column's name.
+    #[must_use]
+    pub fn name_in_column(column: &str) -> Option<&str> {
+        column.strip_prefix(METADATA_PREFIX).map(str::trim).filter(|name| !name.is_empty())
+    }
+}
+
+/// The value of a cell under a rule, or as it stands without one.
+pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<MetadataValue, Wrong> {
+    let Some(rule) = rule else {
+        return Ok(as_it_stands(cell));
+    };
+    match rule.kind {
+        FieldType::Text | FieldType::Textarea => text(rule, cell),
+        FieldType::Number => number(rule, cell),
+        FieldType::Date => date(rule, cell),
+        FieldType::Boolean => cell
+            .boolean()
+            .map(Value::Bool)
+            .ok_or_else(|| Wrong::new("is neither true nor false", "write true or false")),
+        FieldType::SingleSelect => option(rule, cell),
+        FieldType::MultiSelect => options(rule, cell),
+        FieldType::Other => Ok(as_it_stands(cell)),
+    }
+}
+
+fn as_it_stands(cell: Cell<'_>) -> Value {
+    match cell {
+        Cell::Text(text) => Value::String(text.to_owned()),
+        Cell::Json(value) => value.clone(),
+    }
+}
+
+fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+    let text = cell
+        .text()
+        .ok_or_else(|| Wrong::new("is not text", "the field takes text only: write a string"))?;
+    #[expect(clippy::cast_precision_loss, reason = "no text is 2^53 characters long")]
+    let length = text.chars().count() as f64;
+    if let Some(min) = rule.min_length.filter(|min| length < *min) {
+        let wrong = format!("has {length} characters, and the field wants at least {min}");
+        return Err(Wrong::new(wrong, "write a longer text"));
+    }
+    if let Some(max) = rule.max_length.filter(|max| length > *max) {
+        let wrong = format!("has {length} characters, and the field allows {max}");
+        return Err(Wrong::new(wrong, "write a shorter text"));
+    }
+    Ok(Value::String(text.to_owned()))
+}
+
+fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+    let number = match cell {
+        Cell::Json(Value::Number(number)) => Some(number.clone()),
+        other => other.word().and_then(parse_number),
+    };
+    let number = number.ok_or_else(|| {
+        Wrong::new("is not a number", "write a number with a point, like 12.5, and nothing else")
+    })?;
+    let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_f64);
+    let float = number.as_f64().unwrap_or(f64::NAN);
+    if let Some(min) = bound(&rule.min_value).filter(|min| float < *min) {
+        return Err(Wrong::new(format!("is below the field's least value {min}"), "write more"));
+    }
+    if let Some(max) = bound(&rule.max_value).filter(|max| float > *max) {
+        return Err(Wrong::new(format!("is above the field's greatest value {max}"), "write less"));
+    }
+    Ok(Value::Number(number))
+}
+
+/// A number in the spellings that people use: JSON's own, and a leading `+`, `.` or zeros.
+fn parse_number(text: &str) -> Option<Number> {
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number.into());
+    }
+    let numeric = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
+    text.chars().all(numeric).then(|| text.parse().ok()).flatten().and_then(Number::from_f64)
+}
+
+fn date(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+    let right = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
+    let text = cell.word().ok_or_else(|| Wrong::new("is not text", right))?;
+    let at = instant(text).ok_or_else(|| Wrong::new("is not an ISO 8601 date", right))?;
+    let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(instant);
+    if bound(&rule.min_value).is_some_and(|min| at < min) {
+        return Err(Wrong::new("is before the field's earliest date", "write a later date"));
+    }
+    if bound(&rule.max_value).is_some_and(|max| at > max) {
+        return Err(Wrong::new("is after the field's latest date", "write an earlier date"));
+    }
+    Ok(Value::String(text.to_owned()))
+}
+
+/// The moment that a date means; without an offset it is taken for UTC, which only matters at the
+/// edge of a field's range.
+pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return Some(timestamp);
+    }
+    let datetime = text.parse::<jiff::civil::DateTime>().ok()?;
+    jiff::tz::TimeZone::UTC.to_timestamp(datetime).ok()
+}
+
+fn option(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+    match cell {
+        Cell::Text(text) => option_of_text(rule, text),
+        Cell::Json(value) if rule.select_options.contains(value) => Ok(value.clone()),
+        Cell::Json(Value::String(text)) => option_of_text(rule, text),
+        Cell::Json(_) => Err(no_option(rule)),
+    }
+}
+
+/// The option that a text means. Text that fits a string and a number of the same spelling is
+/// taken for neither; JSON says which (`"30"` or `30`) where a sheet's cell is quoted once more.
+fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Wrong> {
+    let word = text.trim();
+    let spelt = |option: &&Value| match option {
+        Value::String(string) => string == text || string.trim() == word,
+        Value::Bool(boolean) => word.eq_ignore_ascii_case(if *boolean { "true" } else { "false" }),
+        Value::Number(number) => number.to_string() == word,
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    };
+    let mut fitting = rule.select_options.iter().filter(spelt);
+    match (fitting.next(), fitting.next()) {
+        (Some(option), None) => Ok(option.clone()),
+        (Some(_), Some(_)) => Err(Wrong::new(
+            "fits two options of the field, one a string and one not",
+            format!("write it as JSON in a JSONL input: \"{word}\" or {word}"),
+        )),
+        (None, _) => match serde_json::from_str::<Value>(word) {
+            Ok(quoted) if rule.select_options.contains(&quoted) => Ok(quoted),
+            _ => Err(no_option(rule)),
+        },
+    }
+}
+
+fn no_option(rule: &MetadataRule) -> Wrong {
+    const SHOWN_MAX: usize = 12;
+    let mut shown: Vec<String> =
+        rule.select_options.iter().take(SHOWN_MAX).map(Value::to_string).collect();
+    if rule.select_options.len() > SHOWN_MAX {
+        shown.push("…".to_owned());
+    }
+    Wrong::new("is not one of the field's options", format!("use one of {}", shown.join(", ")))
+}
+
+fn options(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+    let array: Vec<Value> = match (cell, cell.text()) {
+        (Cell::Json(Value::Array(array)), _) => array.clone(),
+        (_, Some(text)) if text.trim_start().starts_with('[') => serde_json::from_str(text)
+            .map_err(|_| Wrong::new("begins like a JSON array, but is none", "mend the JSON"))?,
+        (_, Some(text)) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            words.map(|word| Value::String(word.to_owned())).collect()
+        }
+        (_, None) => return Err(Wrong::new("is not a list", "write a list of options")),
+    };
+    let mut chosen: Vec<Value> = Vec::with_capacity(array.len());
+    for value in &array {
+        let value = option(rule, Cell::Json(value))?;
+        if !chosen.contains(&value) {
+            chosen.push(value);
+        }
+    }
+    Ok(Value::Array(chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rule(schema: Value) -> MetadataRule {
+        serde_json::from_value(schema).expect("a rule")
+    }
+
+    fn of_text(schema: Value, text: &str) -> Result<Value, Wrong> {
+        value(Some(&rule(schema)), Cell::Text(text))
+    }
+
+    #[test]
+    fn a_number_field_takes_numbers_in_its_range_only() {
+        let price = || json!({"type": "Number", "minValue": 1, "maxValue": 100});
+        assert_eq!(of_text(price(), " 12.50 ").ok(), Some(json!(12.5)));
+        assert_eq!(of_text(price(), "007").ok(), Some(json!(7)));
+        for wrong in ["12,50", "0", "101", "12 EUR", "NaN", "1e999", "inf"] {
+            assert!(of_text(price(), wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_text_field_keeps_what_looks_like_a_number_as_text() {
+        assert_eq!(of_text(json!({"type": "Text"}), "007").ok(), Some(json!("007")));
+        assert!(value(Some(&rule(json!({"type": "Text"}))), Cell::Json(&json!(7))).is_err());
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters() {
+        let name = || json!({"type": "Text", "minLength": 2, "maxLength": 3});
+        assert!(of_text(name(), "äöü").is_ok());
+        assert!(of_text(name(), "ä").is_err());
+        assert!(of_text(name(), "abcd").is_err());
+    }
+
+    #[test]
+    fn a_date_field_takes_iso_dates_in_its_range_only() {
+        let date = || json!({"type": "Date", "minValue": "2020-01-01T00:00:00.000Z"});
+        assert!(of_text(date(), "2026-11-24").is_ok());
+        assert!(of_text(date(), "2026-11-24T10:30:00+01:00").is_ok());
+        for wrong in ["24.11.2026", "2019-12-31", "2026-13-01", "soon"] {
+            assert!(of_text(date(), wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_select_option_keeps_the_type_that_the_account_gave_it() {
+        let size = || json!({"type": "SingleSelect", "selectOptions": ["small", 30, true]});
+        assert_eq!(of_text(size(), "small").ok(), Some(json!("small")));
+        assert_eq!(of_text(size(), "30").ok(), Some(json!(30)));
+        assert_eq!(of_text(size(), "TRUE").ok(), Some(json!(true)));
+        assert!(of_text(size(), "large").is_err());
+    }
+
+    #[test]
+    fn a_text_that_fits_a_string_and_a_number_is_taken_for_neither() {
+        let size = || json!({"type": "SingleSelect", "selectOptions": ["30", 30]});
+        assert!(of_text(size(), "30").is_err());
+        let number = value(Some(&rule(size())), Cell::Json(&json!(30)));
+        assert_eq!(number.ok(), Some(json!(30)));
+    }
+
+    #[test]
+    fn a_multi_select_takes_a_list_of_options_without_duplicates() {
+        let sizes = || json!({"type": "MultiSelect", "selectOptions": ["a", "b, c", 3]});
+        assert_eq!(of_text(sizes(), "a, 3,a").ok(), Some(json!(["a", 3])));
+        assert_eq!(of_text(sizes(), r#"["b, c",3]"#).ok(), Some(json!(["b, c", 3])));
+        assert!(of_text(sizes(), "a,d").is_err());
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_name_or_by_its_label() {
+        let fields = br#"[{"id":"1","name":"sku","label":"SKU","schema":{"type":"Text"}},
+            {"id":"2","name":"a","label":"Same","schema":{"type":"Text"}},
+            {"id":"3","name":"b","label":"Same","schema":{"type":"Hologram"}}]"#;
+        let schema = Schema::from_json(fields).expect("fields");
+        assert_eq!(schema.resolve("sku").expect("name").name.as_ref(), "sku");
+        assert_eq!(schema.resolve("SKU").expect("label").name.as_ref(), "sku");
+        assert!(matches!(schema.resolve("Same"), Err(SchemaError::Ambiguous { .. })));
+        assert!(matches!(schema.resolve("nope"), Err(SchemaError::Unknown { .. })));
+        let later = schema.resolve("b").expect("name").rule.expect("a rule");
+        assert_eq!(later.kind, FieldType::Other);
+    }
+}

@@ -1,0 +1,84 @@
+//! What is wrong with a row, said so that the person who wrote the cell can mend it.
+
+use std::fmt;
+
+/// How much of a wrong value is shown, in characters.
+const VALUE_SHOWN_MAX: usize = 60;
+
+/// One cell that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    column: Box<str>,
+    value: Box<str>,
+    wrong: Box<str>,
+    right: Box<str>,
+}
+
+impl Problem {
+    /// The cell of `column` holds `value`; `wrong` continues the sentence «value …», `right` says
+    /// what to write instead.
+    pub fn new(
+        column: &str,
+        value: &str,
+        wrong: impl Into<Box<str>>,
+        right: impl Into<Box<str>>,
+    ) -> Self {
+        let mut shown: String = value.chars().take(VALUE_SHOWN_MAX).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        Self {
+            column: column.into(),
+            value: shown.into(),
+            wrong: wrong.into(),
+            right: right.into(),
+        }
+    }
+
+    /// The column's name as the input writes it.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?} {}; {}", self.column, self.value, self.wrong, self.right)
+    }
+}
+
+/// All that is wrong with one row; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    first: Problem,
+    others: Vec<Problem>,
+}
+
+impl Rejection {
+    /// Collects problems; `None` where there are none.
+    #[must_use]
+    pub fn of(problems: Vec<Problem>) -> Option<Self> {
+        let mut problems = problems.into_iter();
+        let first = problems.next()?;
+        Some(Self { first, others: problems.collect() })
+    }
+
+    /// Every problem, in the order of the cells.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl From<Problem> for Rejection {
+    fn from(first: Problem) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        self.others.iter().try_for_each(|problem| write!(f, " | {problem}"))
+    }
+}

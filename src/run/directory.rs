@@ -1,0 +1,173 @@
+//! Where a run lives: `<input stem>.ikbulk/<UTC time>/` beside its input.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::input::{Format, Input};
+use crate::ledger::{LedgerError, LedgerFile};
+
+/// What directories that hold runs end in.
+const RUNS_SUFFIX: &str = "ikbulk";
+/// Runs begun within the same second that are told apart.
+const SAME_SECOND_MAX: u32 = 100;
+
+/// The directory of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(PathBuf);
+
+/// Why a run directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// It cannot be made.
+    #[error("cannot make the run directory {path}")]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no run there.
+    #[error("there is no run in {path}: it holds no ledger.db")]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl RunDir {
+    /// Makes a new directory for a run on `input`, or on standard input where there is none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create(input: Option<&Path>, now: jiff::Timestamp) -> Result<Self, RunDirError> {
+        let runs = match input {
+            Some(path) => path.with_extension(RUNS_SUFFIX),
+            None => state_dir().join(format!("stdin.{RUNS_SUFFIX}")),
+        };
+        let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        for attempt in 1..=SAME_SECOND_MAX {
+            let path = match attempt {
+                1 => runs.join(&time),
+                again => runs.join(format!("{time}-{again}")),
+            };
+            match Self::create_at(&path) {
+                Err(RunDirError::Create { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
+        let source = io::ErrorKind::AlreadyExists.into();
+        Err(RunDirError::Create { path: runs.join(time), source })
+    }
+
+    /// Makes a new directory for a run at a place of the person's choice. It must not hold
+    /// anything.
+    ///
+    /// # Errors
+    /// It cannot be made, or holds something.
+    pub fn create_at(path: &Path) -> Result<Self, RunDirError> {
+        let failed = |source| RunDirError::Create { path: path.to_owned(), source };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open(path: &Path) -> Result<Self, RunDirError> {
+        if path.join(LedgerFile::NAME).is_file() {
+            Ok(Self(path.to_owned()))
+        } else {
+            Err(RunDirError::NoRun { path: path.to_owned() })
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The run's own copy of its input.
+    #[must_use]
+    pub fn input(&self, format: Format) -> Input {
+        Input { path: self.0.join(format!("input.{}", format.extension())), format }
+    }
+
+    /// Opens its ledger.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn ledger(&self) -> Result<LedgerFile, LedgerError> {
+        LedgerFile::open(&self.0)
+    }
+
+    /// Removes a run that was never begun, and the directory of runs if it was the only one.
+    pub fn discard(self) {
+        // What cannot be removed is an empty attempt that disturbs nobody.
+        drop(fs::remove_dir_all(&self.0));
+        if let Some(runs) = self.0.parent() {
+            drop(fs::remove_dir(runs));
+        }
+    }
+}
+
+/// The runs of one input, or of all inputs of a directory, that can be resumed: those that were
+/// interrupted, and those with rows that were not attempted.
+#[must_use]
+pub fn unfinished_runs(place: &Place<'_>) -> Vec<RunDir> {
+    let homes = match place {
+        Place::Input(Some(path)) => vec![path.with_extension(RUNS_SUFFIX)],
+        Place::Input(None) => vec![state_dir().join(format!("stdin.{RUNS_SUFFIX}"))],
+        Place::Directory(path) => {
+            let mut homes = children(path);
+            homes.retain(|path| path.extension().is_some_and(|ending| ending == RUNS_SUFFIX));
+            homes
+        }
+    };
+    let mut runs: Vec<RunDir> = homes
+        .iter()
+        .flat_map(|home| children(home))
+        .filter_map(|path| RunDir::open(&path).ok())
+        .filter(RunDir::is_unfinished)
+        .collect();
+    runs.sort_by(|a, b| a.0.cmp(&b.0));
+    runs
+}
+
+/// Where to look for runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'p> {
+    /// Those of this input, or of standard input.
+    Input(Option<&'p Path>),
+    /// Those of every input in this directory.
+    Directory(&'p Path),
+}
+
+impl RunDir {
+    fn is_unfinished(&self) -> bool {
+        let ended = self.ledger().and_then(|ledger| ledger.ended());
+        ended.is_ok_and(|ended| ended.is_none_or(|ended| ended.not_attempted > 0))
+    }
+}
+
+fn children(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Where what belongs to no input is kept.
+pub(super) fn state_dir() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_STATE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("ikbulk")
+}

@@ -1,0 +1,10 @@
+//! One execution on one input for one account: its directory, the lock on its account, and the
+//! session that carries it out from where it stands.
+
+mod directory;
+mod lock;
+mod session;
+
+pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
+pub use lock::{AccountLock, LockError, account_fingerprint};
+pub use session::{Session, SessionError};

@@ -1,0 +1,132 @@
+//! Carries a run out from where it stands: reader → dispatcher → wire → ledger.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::execute::{Dispatcher, Ending, Feed, Wire, drive};
+use crate::input::{Context, Input, InputError};
+use crate::ledger::{Journal, LedgerError, LedgerFile};
+use crate::plan::{Batch, Behind, direct};
+use crate::row::RowPos;
+use crate::settings::Execution;
+
+/// Rows in one message from the reader. Enough that passing it on costs nothing a row.
+const BATCH_ROWS: usize = 128;
+/// Messages on their way. The executor's window is where rows are meant to wait.
+const BATCHES_MAX: usize = 2;
+
+/// One session of a run: the first, or one that resumes it.
+#[derive(Debug)]
+pub struct Session {
+    /// The run's input.
+    pub input: Input,
+    /// What its cells are read with.
+    pub context: Context,
+    /// How it is executed.
+    pub execution: Execution,
+    /// The most rows that this session reads.
+    pub rows_max: Option<u64>,
+}
+
+/// Why a session did not come to an end of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Session {
+    /// Executes until it is done or `stop` comes; `watch` is shown the dispatcher now and then.
+    /// Gives the ending, and the ledger to make reports of.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written, or a thread cannot be started.
+    pub async fn execute<W: Wire>(
+        self,
+        ledger: LedgerFile,
+        wire: &W,
+        stop: impl Future<Output = Ending>,
+        watch: impl FnMut(&Dispatcher, Duration),
+    ) -> Result<(Ending, LedgerFile), SessionError> {
+        let dispatcher = Dispatcher::new(&self.execution, ledger.counters()?);
+        let from = ledger.low_water()?;
+        let behind = behind(&ledger, from)?;
+        let before = ledger.seconds()?;
+        ledger.set_ended(None)?;
+        let began = tokio::time::Instant::now();
+        let (sender, feed) = mpsc::channel(BATCHES_MAX);
+        let reader = std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || self.read(from, &behind, &sender))
+            .map_err(SessionError::Thread)?;
+        let journal = Journal::start(ledger).map_err(SessionError::Thread)?;
+        let executed = drive(dispatcher, journal, wire, feed, stop, watch).await;
+        // The channel is closed, so that the reader has ended or is about to.
+        drop(reader.join());
+        let ledger = executed.ledger?;
+        ledger.set_seconds(before + began.elapsed().as_secs_f64())?;
+        Ok((executed.ending, ledger))
+    }
+
+    /// Reads and plans rows until the input or the executor ends.
+    fn read(&self, from: Option<RowPos>, behind: &HashMap<u64, Behind>, feed: &mpsc::Sender<Feed>) {
+        if let Err(error) = self.try_read(from, behind, feed) {
+            // Nobody listens any more where the run has been stopped.
+            drop(feed.blocking_send(Feed::Failed(crate::error::chain(&error))));
+        }
+    }
+
+    fn try_read(
+        &self,
+        from: Option<RowPos>,
+        behind: &HashMap<u64, Behind>,
+        feed: &mpsc::Sender<Feed>,
+    ) -> Result<(), InputError> {
+        let mut rows = self.input.rows(&self.context, from)?;
+        let nothing_behind = Behind::default();
+        let mut left = self.rows_max.unwrap_or(u64::MAX);
+        let mut more = true;
+        while more {
+            let mut batch = Batch::default();
+            while batch.rows.len() < BATCH_ROWS && left > 0 {
+                let Some((row, fed_back)) = rows.next_row()? else {
+                    more = false;
+                    break;
+                };
+                left -= 1;
+                let mut known = behind.get(&row.pos.number).unwrap_or(&nothing_behind);
+                let with_fed_back;
+                if !fed_back.done.is_empty() {
+                    with_fed_back = known.with_fed_back(fed_back.done);
+                    known = &with_fed_back;
+                }
+                direct(row, known, &mut batch);
+            }
+            more &= left > 0;
+            if !batch.rows.is_empty() && feed.blocking_send(Feed::Rows(batch)).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the ledger knows of the rows from the low-water mark on: no more than a window of them.
+fn behind(ledger: &LedgerFile, from: Option<RowPos>) -> Result<HashMap<u64, Behind>, LedgerError> {
+    let mut rows: HashMap<u64, Behind> = HashMap::new();
+    ledger.steps(from.map_or(0, |pos| pos.number), |mut steps| {
+        while let Some(record) = steps.next_step()? {
+            let row = rows.entry(record.step.row).or_default();
+            row.ended(record.step.kind, record.outcome.status);
+        }
+        Ok::<_, LedgerError>(())
+    })?;
+    Ok(rows)
+}

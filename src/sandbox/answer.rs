@@ -1,0 +1,177 @@
+//! Answers, and the API's own words for what is wrong.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::limiter::Announced;
+
+const HELP: &str = "For support kindly contact us at support@imagekit.io.";
+const JSON: &str = "application/json; charset=utf-8";
+
+/// One answer, before it goes on the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: Cow<'static, str>,
+    pub(crate) body: Bytes,
+    pub(crate) rate: RateHeaders,
+}
+
+/// The `X-RateLimit-*` headers of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RateHeaders {
+    /// `X-RateLimit-Limit` and `X-RateLimit-Interval`.
+    pub(crate) announced: Option<Announced>,
+    /// `X-RateLimit-Reset`.
+    pub(crate) reset_ms: Option<u64>,
+}
+
+impl Answer {
+    pub(crate) fn json<T: Serialize>(status: u16, body: &T) -> Self {
+        // Enough for most file objects, and just below what malloc treats as large.
+        let mut buffer = Vec::with_capacity(1000);
+        serde_json::to_writer(&mut buffer, body)
+            .expect("a buffer takes everything, and all keys are strings");
+        Self::plain(status, buffer, JSON)
+    }
+
+    pub(crate) fn plain(
+        status: u16,
+        body: impl Into<Bytes>,
+        content_type: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            content_type: content_type.into(),
+            body: body.into(),
+            rate: RateHeaders::default(),
+        }
+    }
+
+    /// An error with the API's usual body.
+    pub(crate) fn error(status: u16, message: &str) -> Self {
+        Self::json(status, &json!({"message": message, "help": HELP}))
+    }
+
+    pub(crate) fn bad_request(message: &str) -> Self {
+        Self::error(400, message)
+    }
+
+    pub(crate) fn invalid_metadata(errors: &serde_json::Map<String, Value>) -> Self {
+        Self::json(
+            400,
+            &json!({"message": "Invalid custom metadata.", "help": HELP, "errors": errors}),
+        )
+    }
+
+    pub(crate) fn invalid_file_id() -> Self {
+        Self::bad_request("Your request contains invalid fileId parameter.")
+    }
+
+    pub(crate) fn no_key() -> Self {
+        Self::error(401, "Your request does not contain private API key.")
+    }
+
+    pub(crate) fn wrong_key() -> Self {
+        Self::error(403, "Your account cannot be authenticated.")
+    }
+
+    pub(crate) fn expired_key() -> Self {
+        Self::error(403, "Your request contains expired private API key.")
+    }
+
+    pub(crate) fn no_file() -> Self {
+        Self::error(404, "The requested file does not exist.")
+    }
+
+    /// Some of the files of a bulk call do not exist, so nothing was done.
+    pub(crate) fn no_files(missing: Option<&[&str]>) -> Self {
+        let mut body = json!({"message": "The requested file(s) does not exist.", "help": HELP});
+        if let Some(missing) = missing {
+            body["missingFileIds"] = json!(missing);
+        }
+        Self::json(404, &body)
+    }
+
+    pub(crate) fn no_endpoint() -> Self {
+        Self::error(404, "The requested resource does not exist.")
+    }
+
+    pub(crate) fn no_method() -> Self {
+        Self::error(405, "The requested method is not allowed for this resource.")
+    }
+
+    pub(crate) fn throttled(rate: RateHeaders) -> Self {
+        let message = "The request exceeded the rate limit. Please try again later.";
+        Self { rate, ..Self::error(429, message) }
+    }
+
+    /// A success whose body nobody can read.
+    pub(crate) fn garbage() -> Self {
+        Self::plain(
+            200,
+            Bytes::from_static(b"{\"fileId\": \"598821f9\", \"tags\": [\"t-sh\x00"),
+            JSON,
+        )
+    }
+
+    pub(crate) fn into_response(self, request_id: Option<u64>) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        let content_type = match self.content_type {
+            Cow::Borrowed(text) => Some(HeaderValue::from_static(text)),
+            Cow::Owned(text) => HeaderValue::try_from(text).ok(),
+        };
+        headers.extend(content_type.map(|value| (header::CONTENT_TYPE, value)));
+        headers.extend(
+            request_id.map(|n| (HeaderName::from_static("x-ik-requestid"), request_id_header(n))),
+        );
+        headers.extend(self.rate.headers());
+        response
+    }
+}
+
+impl RateHeaders {
+    fn headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let announced = self.announced;
+        let number = |name, value: Option<u64>| {
+            Some((HeaderName::from_static(name), HeaderValue::from(value?)))
+        };
+        [
+            number("x-ratelimit-limit", announced.map(|announced| announced.limit)),
+            number("x-ratelimit-interval", announced.map(|announced| announced.interval_ms)),
+            number("x-ratelimit-reset", self.reset_ms),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// Looks like a UUID and says nothing, but is the same for the same number in every run.
+pub(crate) fn request_id(n: u64) -> String {
+    request_id_bytes(n).map(char::from).iter().collect()
+}
+
+fn request_id_header(n: u64) -> HeaderValue {
+    HeaderValue::from_bytes(&request_id_bytes(n))
+        .expect("digits and hyphens are allowed in a header")
+}
+
+fn request_id_bytes(n: u64) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    let hash = xxh3_128(&n.to_le_bytes()).to_le_bytes();
+    let places = (0..36).filter(|place| ![8, 13, 18, 23].contains(place));
+    let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    for (place, nibble) in places.zip(nibbles) {
+        text[place] = b"0123456789abcdef"[usize::from(nibble)];
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! The three bulk calls: the same tags for up to 50 files.
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::config::{MissingIds, Open};
+use super::file::Details;
+use super::library::{Key, Stock};
+use super::patch::{not_strings, reason_against_tags, strings};
+use super::play::{add_tags, remove_tags};
+use super::route::Bulk;
+
+const FILES_MAX: usize = 50;
+
+/// A checked body.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    which: Bulk,
+    pub(crate) files: Vec<&'a str>,
+    tags: Vec<String>,
+}
+
+/// What became of an order: the files that were changed, and the ones that could not be.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) done: Vec<&'a str>,
+    refused: Vec<(&'a str, &'static str)>,
+}
+
+/// Checks a body.
+///
+/// # Errors
+/// The 400 that the API gives it.
+pub(crate) fn check(which: Bulk, body: &Value, open: Open) -> Result<Order<'_>, Answer> {
+    let files = check_files(body)?;
+    let parameter = match which {
+        Bulk::Add | Bulk::Remove => "tags",
+        Bulk::RemoveAi => "AITags",
+    };
+    let refused = |text: &str| Answer::bad_request(&format!("{parameter} {text}"));
+    let given = body.get(parameter).ok_or_else(|| refused("parameter is missing."))?;
+    let tags = strings(given).ok_or_else(|| not_strings(parameter))?;
+    if tags.is_empty() {
+        return Err(refused("array cannot be empty."));
+    }
+    match reason_against_tags(&tags, open.tag_length) {
+        Some(reason) if which != Bulk::RemoveAi => Err(Answer::bad_request(&format!(
+            "Your request contains invalid value for tags parameter. {reason}"
+        ))),
+        _ => Ok(Order { which, files, tags }),
+    }
+}
+
+fn check_files(body: &Value) -> Result<Vec<&str>, Answer> {
+    let given =
+        body.get("fileIds").ok_or_else(|| Answer::bad_request("fileIds parameter is missing."))?;
+    let not_array = || Answer::bad_request("fileIds should be an Array.");
+    let given = given.as_array().ok_or_else(not_array)?;
+    if given.is_empty() {
+        return Err(Answer::bad_request("fileIds is empty."));
+    }
+    if given.len() > FILES_MAX {
+        return Err(Answer::bad_request("A maximum of 50 files can be edited at a time."));
+    }
+    let mut files = Vec::with_capacity(given.len());
+    for id in given {
+        let id = id.as_str().ok_or_else(Answer::invalid_file_id)?;
+        if !files.contains(&id) {
+            files.push(id);
+        }
+    }
+    Ok(files)
+}
+
+impl<'a> Order<'a> {
+    /// Carries the order out, all or nothing as far as missing files go.
+    ///
+    /// # Errors
+    /// The 404 that names the missing files.
+    pub(crate) fn carry_out(
+        &self,
+        stock: &mut Stock,
+        open: Open,
+        wall_ms: i64,
+    ) -> Result<Outcome<'a>, Answer> {
+        let missing: Vec<&str> =
+            self.files.iter().copied().filter(|id| stock.find(id).is_none()).collect();
+        if !missing.is_empty() {
+            let named = (open.missing_ids == MissingIds::Named).then_some(missing.as_slice());
+            return Err(Answer::no_files(named));
+        }
+        let mut outcome = Outcome::default();
+        for id in &self.files {
+            let Some(key) = stock.find(id) else { continue };
+            match self.edit(stock, key, open, wall_ms) {
+                Ok(()) => outcome.done.push(id),
+                Err(reason) => outcome.refused.push((id, reason)),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn edit(
+        &self,
+        stock: &mut Stock,
+        key: Key,
+        open: Open,
+        wall_ms: i64,
+    ) -> Result<(), &'static str> {
+        if self.which == Bulk::Add {
+            let mut tried = stock.file(key).details;
+            add_tags(&mut tried, &self.tags);
+            let tags = tried.tags.as_deref().unwrap_or_default();
+            reason_against_tags(tags, open.tag_length).map_or(Ok(()), Err)?;
+        }
+        let (_, details) = stock.edit(key);
+        self.change(details);
+        details.touch(wall_ms);
+        Ok(())
+    }
+
+    fn change(&self, details: &mut Details) {
+        match self.which {
+            Bulk::Add => add_tags(details, &self.tags),
+            Bulk::Remove => remove_tags(details, &self.tags),
+            Bulk::RemoveAi => details.ai_tags.retain(|tag| !self.tags.contains(&tag.name)),
+        }
+    }
+
+    /// The answer to an order that the API says it carried out, and did not.
+    pub(crate) fn pretended(&self) -> Answer {
+        Answer::json(200, &json!({"successfullyUpdatedFileIds": self.files}))
+    }
+}
+
+impl Outcome<'_> {
+    pub(crate) fn answer(&self) -> Answer {
+        if self.refused.is_empty() {
+            return Answer::json(200, &json!({"successfullyUpdatedFileIds": self.done}));
+        }
+        let error = |(id, reason): &(&str, &str)| json!({"fileId": id, "error": reason});
+        let errors: Vec<Value> = self.refused.iter().map(error).collect();
+        Answer::json(207, &json!({"successfullyUpdatedFileIds": self.done, "errors": errors}))
+    }
+}

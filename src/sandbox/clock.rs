@@ -1,0 +1,91 @@
+//! The two clocks of the sandbox, and the one place where they are read.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+use super::digits::push_decimal;
+
+/// Monotonic time since a start, for the limits and the statistics; wall time for what is stored.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the sandbox stands for another machine, which has a clock of its own"
+    )]
+    pub(crate) fn started_now() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// Nanoseconds since the start. They fit for 584 years.
+    pub(crate) fn now_ns(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since 1970, as the wall clock has them.
+    pub(crate) fn wall_ms() -> i64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A wall time as the API writes it: ISO 8601 with milliseconds and `Z`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Iso(pub(crate) i64);
+
+impl std::fmt::Display for Iso {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl Iso {
+    fn text(self) -> String {
+        let stamp = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let time = jiff::tz::Offset::UTC.to_datetime(stamp);
+        let number = |part: i32| u64::from(part.unsigned_abs());
+        let mut text = String::with_capacity(24);
+        for (part, places, end) in [
+            (number(time.year().into()), 4, '-'),
+            (number(time.month().into()), 2, '-'),
+            (number(time.day().into()), 2, 'T'),
+            (number(time.hour().into()), 2, ':'),
+            (number(time.minute().into()), 2, ':'),
+            (number(time.second().into()), 2, '.'),
+            (number(time.millisecond().into()), 3, 'Z'),
+        ] {
+            push_decimal(&mut text, part, places);
+            text.push(end);
+        }
+        text
+    }
+}
+
+impl Serialize for Iso {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+/// Reads a wall time written in ISO 8601 with an offset.
+pub(crate) fn parse_iso(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_is_written_with_milliseconds_and_read_back() {
+        assert_eq!(Iso(1_566_630_881_313).to_string(), "2019-08-24T07:14:41.313Z");
+        assert_eq!(Iso(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(parse_iso("2019-08-24T07:14:41.313Z"), Some(1_566_630_881_313));
+        assert_eq!(parse_iso("yesterday"), None);
+    }
+}

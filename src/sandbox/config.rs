@@ -1,0 +1,134 @@
+//! How a sandbox behaves: everything that can be set before it starts.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::defaults;
+use super::faults::Faults;
+use super::library::Library;
+use super::play::ExtensionPlay;
+use super::tap::Tap;
+
+/// The settings of a sandbox. `Config::default()` is an empty library behind the reported limits.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The private key it accepts.
+    pub key: String,
+    /// The port on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// The files it starts with.
+    pub library: Library,
+    /// The account's custom metadata fields, as the API lists them.
+    pub fields: Vec<Value>,
+    /// The account's saved extensions, as the API lists them.
+    pub saved: Vec<Value>,
+    /// The limit on writes (PATCH, bulk tags); `None` is unlimited.
+    pub writes: Option<Limit>,
+    /// The limit on reads; `None` is unlimited.
+    pub reads: Option<Limit>,
+    /// Whether a refused (429) request uses up a place too. Nobody knows what the API does.
+    pub refused_count: bool,
+    /// Whether the `X-RateLimit-*` headers are on every answer, and not only on a 429.
+    pub headers_always: bool,
+    /// What goes wrong, and when.
+    pub faults: Faults,
+    /// How extension runs end.
+    pub extensions: ExtensionPlay,
+    /// An observer of every request.
+    pub tap: Option<Tap>,
+    /// Think time before the work of every API request. Without any, requests of one file that
+    /// are sent together are worked off one after the other, too fast to be seen as overlapping.
+    pub latency: Duration,
+    /// Whether to keep the history of changes, the requests under way per file and the paid runs
+    /// per file. Off, a load test costs and keeps less; the totals are counted all the same.
+    pub record: bool,
+    /// The answers to what the API's description leaves open.
+    pub open: Open,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            key: "private_sandbox".to_owned(),
+            port: 0,
+            library: Library::default(),
+            fields: defaults::fields(),
+            saved: defaults::saved(),
+            writes: Some(Limit { rate: 5.0, burst: 5 }),
+            reads: Some(Limit { rate: 40.0, burst: 40 }),
+            refused_count: false,
+            headers_always: false,
+            faults: Faults::default(),
+            extensions: ExtensionPlay::default(),
+            tap: None,
+            latency: Duration::ZERO,
+            record: true,
+            open: Open::default(),
+        }
+    }
+}
+
+/// A rate limit: a bucket that holds `burst` requests and fills at `rate` a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    /// Requests a second that are allowed for ever.
+    pub rate: f64,
+    /// Requests that are allowed at once after a pause.
+    pub burst: u32,
+}
+
+/// What the API's description leaves open, and which answer this sandbox plays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Open {
+    /// What `tags: []` does.
+    pub empty_tags: EmptyTags,
+    /// In what the 500 of all tags together are counted.
+    pub tag_length: TagLength,
+    /// Whether a bulk 404 names the files it misses.
+    pub missing_ids: MissingIds,
+    /// What a key that is not the account's gets.
+    pub wrong_key: WrongKey,
+}
+
+/// What `tags: []` in a PATCH does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmptyTags {
+    /// The same as `null`: no tags.
+    #[default]
+    Clear,
+    /// Nothing: the tags stay.
+    Ignore,
+    /// 400.
+    Refuse,
+}
+
+/// The unit in which the length of tags is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TagLength {
+    /// Characters (Unicode scalar values).
+    #[default]
+    Characters,
+    /// Bytes of UTF-8.
+    Bytes,
+}
+
+/// Whether a bulk 404 carries `missingFileIds`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingIds {
+    /// It does.
+    #[default]
+    Named,
+    /// It does not: the client has to find out by halving.
+    Silent,
+}
+
+/// What a wrong private key gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WrongKey {
+    /// 401, as if there were none.
+    #[default]
+    Unauthorized,
+    /// 403 "Your account cannot be authenticated."
+    Forbidden,
+}

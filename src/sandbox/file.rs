@@ -1,0 +1,174 @@
+//! A file: what never changes about it, what does, and the JSON object that the API shows.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+use super::clock::Iso;
+use super::digits::push_decimal;
+use super::metadata::Metadata;
+use super::play::Status;
+
+/// What no request of this API changes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Base {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// The folder, with a slash at both ends.
+    pub(crate) folder: Cow<'static, str>,
+    pub(crate) is_private: bool,
+    pub(crate) file_type: Cow<'static, str>,
+    pub(crate) mime: Cow<'static, str>,
+    pub(crate) width: u64,
+    pub(crate) height: u64,
+    pub(crate) size: u64,
+    pub(crate) has_alpha: bool,
+    pub(crate) created_ms: i64,
+    /// Members that the sandbox does not know and shows as they were given.
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// What requests change. Kept only for the files that were changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Details {
+    /// `None` is `null`; never empty.
+    pub(crate) tags: Option<Vec<String>>,
+    /// Shown as `null` when empty.
+    pub(crate) ai_tags: Vec<AiTag>,
+    pub(crate) custom_coordinates: Option<String>,
+    pub(crate) custom_metadata: Metadata,
+    /// Left out of the object until it has been set.
+    pub(crate) description: Option<String>,
+    pub(crate) is_published: bool,
+    /// remove-bg makes a new one.
+    pub(crate) version: u32,
+    pub(crate) updated_ms: i64,
+}
+
+impl Details {
+    /// Marks a change. The time is the wall clock's, but never the same twice for one file.
+    pub(crate) fn touch(&mut self, wall_ms: i64) {
+        self.updated_ms = wall_ms.max(self.updated_ms + 1);
+    }
+}
+
+/// A tag that an extension found.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct AiTag {
+    pub(crate) name: String,
+    pub(crate) confidence: f64,
+    pub(crate) source: Cow<'static, str>,
+}
+
+/// A file as it was before anybody changed it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct File {
+    pub(crate) base: Base,
+    pub(crate) details: Details,
+}
+
+/// The file object of an answer.
+pub(crate) struct FileObject<'a> {
+    pub(crate) base: &'a Base,
+    pub(crate) details: &'a Details,
+    /// Only after a PATCH with extensions.
+    pub(crate) extension_status: &'a [(&'static str, Status)],
+}
+
+impl FileObject<'_> {
+    /// The object as a tree, for those who ask in-process.
+    pub(crate) fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("strings, numbers and string keys only")
+    }
+}
+
+impl Serialize for FileObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { base, details, .. } = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", "file")?;
+        map.serialize_entry("name", &base.name)?;
+        map.serialize_entry("createdAt", &Iso(base.created_ms))?;
+        map.serialize_entry("updatedAt", &Iso(details.updated_ms))?;
+        map.serialize_entry("fileId", &base.id)?;
+        map.serialize_entry("tags", &details.tags)?;
+        let ai_tags = (!details.ai_tags.is_empty()).then_some(&details.ai_tags);
+        map.serialize_entry("AITags", &ai_tags)?;
+        map.serialize_entry("versionInfo", &VersionInfo(self))?;
+        if let Some(description) = &details.description {
+            map.serialize_entry("description", description)?;
+        }
+        map.serialize_entry("customCoordinates", &details.custom_coordinates)?;
+        map.serialize_entry("customMetadata", &details.custom_metadata)?;
+        map.serialize_entry("isPrivateFile", &base.is_private)?;
+        map.serialize_entry("isPublished", &details.is_published)?;
+        self.serialize_media(&mut map)?;
+        if !self.extension_status.is_empty() {
+            map.serialize_entry("extensionStatus", &StatusMap(self.extension_status))?;
+        }
+        map.end()
+    }
+}
+
+impl FileObject<'_> {
+    /// Where it lies and what it is.
+    fn serialize_media<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let base = self.base;
+        // A URL is long and made of pieces: put together once, it is escaped once.
+        let mut text = String::with_capacity(128);
+        text += &base.folder;
+        text += &base.name;
+        map.serialize_entry("filePath", &text)?;
+        text += "?updatedAt=";
+        push_decimal(&mut text, self.details.updated_ms.unsigned_abs(), 13);
+        text.insert_str(0, "https://ik.imagekit.io/sandbox");
+        map.serialize_entry("url", &text)?;
+        text += "&tr=n-ik_ml_thumbnail";
+        map.serialize_entry("thumbnail", &text)?;
+        map.serialize_entry("fileType", &base.file_type)?;
+        map.serialize_entry("mime", &base.mime)?;
+        map.serialize_entry("width", &base.width)?;
+        map.serialize_entry("height", &base.height)?;
+        map.serialize_entry("size", &base.size)?;
+        map.serialize_entry("hasAlpha", &base.has_alpha)?;
+        for (key, value) in &base.extra {
+            map.serialize_entry(key, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// Something printed straight into a JSON string.
+struct Text<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// The first version has the file's own id, as in the API's examples.
+struct VersionInfo<'a>(&'a FileObject<'a>);
+
+impl Serialize for VersionInfo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (id, version) = (&self.0.base.id, self.0.details.version);
+        let mut map = serializer.serialize_map(Some(2))?;
+        if version == 1 {
+            map.serialize_entry("id", id)?;
+        } else {
+            map.serialize_entry("id", &Text(format_args!("{id}v{version}")))?;
+        }
+        map.serialize_entry("name", &Text(format_args!("Version {version}")))?;
+        map.end()
+    }
+}
+
+struct StatusMap<'a>(&'a [(&'static str, Status)]);
+
+impl Serialize for StatusMap<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, status)| (name, status)))
+    }
+}

@@ -1,0 +1,155 @@
+//! List and search: `GET /v1/files`.
+
+use percent_encoding::percent_decode_str;
+use serde::ser::{Serialize, SerializeSeq, Serializer};
+
+use super::answer::Answer;
+use super::file::{File, FileObject};
+use super::library::{Key, Stock};
+use super::query::{self, Search};
+
+const LIMIT_MAX: usize = 1000;
+
+/// The checked parameters of a list request.
+#[derive(Debug)]
+struct Listing {
+    limit: usize,
+    skip: usize,
+    newest_first: bool,
+    file_type: Option<String>,
+    search: Search,
+}
+
+/// Answers a list request.
+pub(crate) fn answer(stock: &Stock, query: &str) -> Answer {
+    match Listing::parse(query) {
+        Ok(listing) => Answer::json(200, &Objects { stock, keys: listing.keys(stock) }),
+        Err(message) => Answer::bad_request(&message),
+    }
+}
+
+impl Listing {
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut listing = Self {
+            limit: LIMIT_MAX,
+            skip: 0,
+            newest_first: false,
+            file_type: None,
+            search: Search::default(),
+        };
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let mut search_query = None;
+        for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+            let value = decoded(value);
+            match decoded(key).as_str() {
+                "searchQuery" => search_query = Some(value),
+                key => listing.take_in(key, value)?,
+            }
+        }
+        if let Some(text) = search_query {
+            // `type` has no effect beside a query; `path` has.
+            let path = listing.search.path.take();
+            listing.search = query::parse(&text)?;
+            listing.search.path = listing.search.path.or(path);
+        }
+        Ok(listing)
+    }
+
+    fn take_in(&mut self, key: &str, value: String) -> Result<(), String> {
+        match (key, value.as_str()) {
+            ("limit", text) => self.limit = whole(key, text, 1, LIMIT_MAX)?,
+            ("skip", text) => self.skip = whole(key, text, 0, usize::MAX)?,
+            ("sort", "ASC_CREATED") => self.newest_first = false,
+            ("sort", "DESC_CREATED") => self.newest_first = true,
+            ("path", _) => self.search.path = Some(value),
+            ("type", "file" | "file-version" | "folder" | "all") => self.search.kind = Some(value),
+            ("fileType", "all") => self.file_type = None,
+            ("fileType", "image" | "non-image") => self.file_type = Some(value),
+            _ => return Err(format!("The sandbox does not play {key}={value}.")),
+        }
+        Ok(())
+    }
+
+    fn keys(&self, stock: &Stock) -> Vec<Key> {
+        // There are files here, and neither folders nor old versions.
+        if matches!(self.search.kind.as_deref(), Some("folder" | "file-version")) {
+            return Vec::new();
+        }
+        let found = self.matching(stock);
+        if self.newest_first {
+            let mut all: Vec<Key> = found.collect();
+            all.reverse();
+            return self.page(all.into_iter());
+        }
+        self.page(found)
+    }
+
+    fn page(&self, keys: impl Iterator<Item = Key>) -> Vec<Key> {
+        keys.skip(self.skip).take(self.limit).collect()
+    }
+
+    /// Looks up ids and walks folders, rather than making up a million files to compare them.
+    fn matching<'a>(&'a self, stock: &'a Stock) -> Box<dyn Iterator<Item = Key> + 'a> {
+        let wanted = |key: &Key| self.wants(stock, *key);
+        match (&self.search.ids, &self.search.path) {
+            (Some(ids), _) => {
+                let mut found: Vec<Key> = ids.iter().filter_map(|id| stock.find(id)).collect();
+                found.sort_unstable_by_key(|key| stock.upload_order(*key));
+                found.dedup();
+                Box::new(found.into_iter().filter(wanted))
+            }
+            (None, Some(path)) => Box::new(stock.keys_in(folder(path)).filter(wanted)),
+            (None, None) if self.search.name.is_none() && self.file_type.is_none() => {
+                Box::new(stock.keys())
+            }
+            (None, None) => Box::new(stock.keys().filter(wanted)),
+        }
+    }
+
+    fn wants(&self, stock: &Stock, key: Key) -> bool {
+        let base = stock.base(key);
+        let Search { name, path, .. } = &self.search;
+        let named = name.as_ref().is_none_or(|name| *name == base.name);
+        let placed = path.as_ref().is_none_or(|path| folder(path) == base.folder);
+        named && placed && self.file_type.as_ref().is_none_or(|kind| *kind == base.file_type)
+    }
+}
+
+/// A folder with a slash at both ends, however it was written.
+fn folder(path: &str) -> String {
+    match path.trim_matches('/') {
+        "" => "/".to_owned(),
+        inner => format!("/{inner}/"),
+    }
+}
+
+fn whole(key: &str, text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("Your request contains invalid value for {key} parameter."))
+}
+
+fn decoded(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
+
+/// The bare array of an answer, made file by file.
+struct Objects<'a> {
+    stock: &'a Stock,
+    keys: Vec<Key>,
+}
+
+impl Serialize for Objects<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.keys.len()))?;
+        for &key in &self.keys {
+            let File { base, details } = self.stock.file(key);
+            list.serialize_element(&FileObject {
+                base: &base,
+                details: &details,
+                extension_status: &[],
+            })?;
+        }
+        list.end()
+    }
+}

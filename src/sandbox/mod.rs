@@ -1,0 +1,60 @@
+//! A local `ImageKit`: the other end of the wire, over loopback HTTP.
+//!
+//! It is for trying (`--sandbox`), for tests (in-process) and for measuring, and it shares no code
+//! with the client: what this side knows about the API it knows from the API's description alone,
+//! so that a misreading on one side shows as a failure.
+//!
+//! # The way of a request
+//! ```text
+//! wire ─► service ─► route ─► state: number, gate ─► work ─► service ─► wire
+//!                     │          │                   │
+//!                     └─ internal├─ auth, limiter    ├─ patch, metadata, extensions, play
+//!                                └─ faults           ├─ bulk, listing, query
+//!                                                    └─ library, file, synthetic, given
+//! ```
+//! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
+//! * `wire` is the connection and can break it at a chosen byte.
+//! * `service` carries one request through, with its delays, faults and the [`Tap`].
+//! * `state` holds all that changes, behind one lock, and decides who may pass.
+//! * `recorder` and `history` watch; [`Stats`] says what was seen.
+
+mod answer;
+mod auth;
+mod bulk;
+mod clock;
+mod config;
+mod defaults;
+mod digits;
+mod extensions;
+mod faults;
+mod file;
+mod given;
+mod history;
+mod internal;
+mod library;
+mod limiter;
+mod listing;
+mod metadata;
+mod patch;
+mod play;
+mod query;
+mod recorder;
+mod request;
+mod route;
+mod server;
+mod service;
+mod state;
+mod stats;
+mod synthetic;
+mod tap;
+mod wire;
+mod work;
+
+pub use config::{Config, EmptyTags, Limit, MissingIds, Open, TagLength, WrongKey};
+pub use faults::{Fault, Faults};
+pub use library::Library;
+pub use play::{ExtensionPlay, Status};
+pub use server::{Running, start};
+pub use stats::{Calls, Peak, Stats};
+pub use synthetic::synthetic_id;
+pub use tap::{Phase, Tap, TapEvent};

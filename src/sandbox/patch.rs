@@ -1,0 +1,235 @@
+//! The body of "Update file details": what it may say, and what it does to a file.
+
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::config::{EmptyTags, Open, TagLength};
+use super::extensions::{Catalogue, Extension};
+use super::file::Details;
+use super::metadata::MetadataChange;
+
+/// The combined length of all tags of one request or file.
+const TAGS_LENGTH_MAX: usize = 500;
+
+/// A checked body: one of the two branches of the API's `oneOf`.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Patch {
+    Details(Update),
+    Publish { is_published: bool },
+}
+
+/// The branch with the details. What the body does not name stays as it is.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Update {
+    pub(crate) tags: Change<Vec<String>>,
+    pub(crate) custom_coordinates: Change<String>,
+    pub(crate) custom_metadata: MetadataChange,
+    pub(crate) description: Option<String>,
+    pub(crate) remove_ai_tags: Option<RemoveAiTags>,
+    pub(crate) extensions: Vec<Extension>,
+}
+
+/// What becomes of a value that can be unset.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) enum Change<T> {
+    #[default]
+    Keep,
+    Unset,
+    Set(T),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum RemoveAiTags {
+    All,
+    Named(Vec<String>),
+}
+
+/// Checks a body.
+///
+/// # Errors
+/// The 400 that the API gives it.
+pub(crate) fn check(body: &Value, catalogue: &Catalogue, open: Open) -> Result<Patch, Answer> {
+    let body = body
+        .as_object()
+        .ok_or_else(|| Answer::bad_request("The request body should be a JSON object."))?;
+    if let Some(publish) = body.get("publish") {
+        return check_publish(body, publish);
+    }
+    let mut update = Update::default();
+    for (name, value) in body {
+        update.take_in(name, value, catalogue, open)?;
+    }
+    Ok(Patch::Details(update))
+}
+
+fn check_publish(body: &Map<String, Value>, publish: &Value) -> Result<Patch, Answer> {
+    if body.len() > 1 {
+        return Err(Answer::bad_request("publish cannot be combined with other parameters."));
+    }
+    let include = publish.get("includeFileVersions");
+    match publish.get("isPublished").and_then(Value::as_bool) {
+        Some(is_published) if include.is_none_or(Value::is_boolean) => {
+            Ok(Patch::Publish { is_published })
+        }
+        _ => Err(invalid("publish", "It should be an object with a boolean isPublished.")),
+    }
+}
+
+impl Update {
+    fn take_in(
+        &mut self,
+        name: &str,
+        value: &Value,
+        catalogue: &Catalogue,
+        open: Open,
+    ) -> Result<(), Answer> {
+        match name {
+            "tags" => self.tags = check_tags(value, open)?,
+            "customCoordinates" => self.custom_coordinates = check_coordinates(value)?,
+            "customMetadata" => self.custom_metadata = check_metadata(value, catalogue)?,
+            "description" => {
+                let text = value.as_str().ok_or_else(|| invalid(name, "It should be a string."))?;
+                self.description = Some(text.to_owned());
+            }
+            "removeAITags" => self.remove_ai_tags = Some(check_remove_ai_tags(value)?),
+            "extensions" => {
+                self.extensions =
+                    catalogue.check(value).map_err(|reason| invalid(name, &reason))?;
+            }
+            // Where the final status of pending extensions would go.
+            "webhookUrl" => check_webhook_url(value)?,
+            _ => {
+                return Err(Answer::bad_request(&format!(
+                    "Your request contains unknown parameter {name}."
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything but the results of extensions, which run after it has been saved.
+    pub(crate) fn apply(self, details: &mut Details) -> Vec<Extension> {
+        self.tags.apply(&mut details.tags);
+        self.custom_coordinates.apply(&mut details.custom_coordinates);
+        details.custom_metadata.apply(self.custom_metadata);
+        if self.description.is_some() {
+            details.description = self.description;
+        }
+        match self.remove_ai_tags {
+            Some(RemoveAiTags::All) => details.ai_tags.clear(),
+            Some(RemoveAiTags::Named(names)) => {
+                details.ai_tags.retain(|tag| !names.contains(&tag.name));
+            }
+            None => {}
+        }
+        self.extensions
+    }
+}
+
+impl<T> Change<T> {
+    fn apply(self, place: &mut Option<T>) {
+        match self {
+            Self::Keep => {}
+            Self::Unset => *place = None,
+            Self::Set(value) => *place = Some(value),
+        }
+    }
+}
+
+/// The body without one of its fields, for the fault that ignores one.
+pub(crate) fn without(body: &Value, field: &str) -> Value {
+    let mut body = body.clone();
+    match field.strip_prefix("customMetadata.") {
+        Some(name) => {
+            body["customMetadata"].as_object_mut().and_then(|metadata| metadata.remove(name))
+        }
+        None => body.as_object_mut().and_then(|body| body.remove(field)),
+    };
+    body
+}
+
+fn invalid(parameter: &str, reason: &str) -> Answer {
+    Answer::bad_request(&format!(
+        "Your request contains invalid value for {parameter} parameter. {reason}"
+    ))
+}
+
+fn check_tags(value: &Value, open: Open) -> Result<Change<Vec<String>>, Answer> {
+    if value.is_null() {
+        return Ok(Change::Unset);
+    }
+    let tags = strings(value).ok_or_else(|| not_strings("tags"))?;
+    if let Some(reason) = reason_against_tags(&tags, open.tag_length) {
+        return Err(invalid("tags", reason));
+    }
+    match (tags.is_empty(), open.empty_tags) {
+        (false, _) => Ok(Change::Set(tags)),
+        (true, EmptyTags::Clear) => Ok(Change::Unset),
+        (true, EmptyTags::Ignore) => Ok(Change::Keep),
+        (true, EmptyTags::Refuse) => Err(invalid("tags", "It should not be empty.")),
+    }
+}
+
+/// What the API has against a list of tags, for one request or for one file.
+pub(crate) fn reason_against_tags(tags: &[String], unit: TagLength) -> Option<&'static str> {
+    let length = |tag: &String| match unit {
+        TagLength::Characters => tag.chars().count(),
+        TagLength::Bytes => tag.len(),
+    };
+    if tags.iter().map(length).sum::<usize>() > TAGS_LENGTH_MAX {
+        return Some("Combined length of all tags should be less than or equal to 500.");
+    }
+    let percent = tags.iter().any(|tag| tag.contains('%'));
+    percent.then_some("% is not allowed in tags.")
+}
+
+pub(crate) fn strings(value: &Value) -> Option<Vec<String>> {
+    let texts = value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned));
+    texts.collect()
+}
+
+pub(crate) fn not_strings(parameter: &str) -> Answer {
+    Answer::bad_request(&format!(
+        "Your request contains invalid value for {parameter}. Please provide an array of strings. \
+         Example - ['t-shirt','summer-sale']."
+    ))
+}
+
+fn check_coordinates(value: &Value) -> Result<Change<String>, Answer> {
+    let text = match value {
+        Value::Null => return Ok(Change::Unset),
+        Value::String(text) => text,
+        _ => return Err(invalid("customCoordinates", "It should be a string.")),
+    };
+    let whole =
+        |part: &str| part.parse::<u32>().is_ok() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if text.split(',').count() == 4 && text.split(',').all(whole) {
+        Ok(Change::Set(text.clone()))
+    } else {
+        Err(invalid("customCoordinates", "The format is x,y,width,height."))
+    }
+}
+
+fn check_metadata(value: &Value, catalogue: &Catalogue) -> Result<MetadataChange, Answer> {
+    let asked =
+        value.as_object().ok_or_else(|| invalid("customMetadata", "It should be an object."))?;
+    let checked = catalogue.fields().check(asked.clone());
+    checked.map_err(|errors| Answer::invalid_metadata(&errors))
+}
+
+fn check_remove_ai_tags(value: &Value) -> Result<RemoveAiTags, Answer> {
+    match value {
+        Value::String(text) if text == "all" => Ok(RemoveAiTags::All),
+        value => strings(value).map(RemoveAiTags::Named).ok_or_else(|| not_strings("removeAITags")),
+    }
+}
+
+fn check_webhook_url(value: &Value) -> Result<(), Answer> {
+    let schemes = ["https://", "http://"];
+    let url = value.as_str().unwrap_or_default();
+    if schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        Ok(())
+    } else {
+        Err(invalid("webhookUrl", "It should be a URL."))
+    }
+}

@@ -1,0 +1,111 @@
+//! The part of the API's search language that this sandbox plays: conditions joined by `AND`.
+
+use serde_json::Value;
+
+/// What a file has to fulfil; `None` is anything.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Search {
+    pub(crate) ids: Option<Vec<String>>,
+    pub(crate) name: Option<String>,
+    /// The folder.
+    pub(crate) path: Option<String>,
+    pub(crate) kind: Option<String>,
+}
+
+/// Reads a query: `id IN ["a", "b"]`, `id = "a"`, `name = "c.jpg"`, `path = "/a/b/"`,
+/// `type = "file"`, joined by `AND`.
+///
+/// # Errors
+/// Says what is not played.
+pub(crate) fn parse(text: &str) -> Result<Search, String> {
+    let mut search = Search::default();
+    let mut rest = text.trim_start();
+    loop {
+        rest = search.condition(rest)?;
+        if rest.is_empty() {
+            return Ok(search);
+        }
+        let Some(after) = keyword(rest, "AND") else {
+            return Err(not_played(rest));
+        };
+        rest = after;
+    }
+}
+
+impl Search {
+    /// Reads one condition and gives back what follows it.
+    fn condition<'a>(&mut self, text: &'a str) -> Result<&'a str, String> {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+        let (field, rest) = text.split_at(end);
+        let rest = rest.trim_start();
+        let value_at = rest.strip_prefix('=').or_else(|| keyword(rest, "IN"));
+        let (value, after) = first_json(value_at.ok_or_else(|| not_played(text))?)?;
+        match (field, value) {
+            ("id", Value::Array(ids)) => {
+                let ids: Option<_> = ids.iter().map(|id| id.as_str().map(str::to_owned)).collect();
+                self.ids = Some(ids.ok_or_else(|| not_played(text))?);
+            }
+            ("id", Value::String(id)) => self.ids = Some(vec![id]),
+            ("name", Value::String(name)) => self.name = Some(name),
+            ("path", Value::String(path)) => self.path = Some(path),
+            ("type", Value::String(kind)) => self.kind = Some(kind),
+            _ => return Err(not_played(text)),
+        }
+        Ok(after)
+    }
+}
+
+/// What follows the keyword, if the text starts with it, in any letter case.
+fn keyword<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    let whole = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (whole && start.eq_ignore_ascii_case(word)).then(|| rest.trim_start())
+}
+
+/// The literals of the search language are JSON.
+fn first_json(text: &str) -> Result<(Value, &str), String> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    match values.next() {
+        Some(Ok(value)) => Ok((value, text[values.byte_offset()..].trim_start())),
+        _ => Err(not_played(text)),
+    }
+}
+
+fn not_played(text: &str) -> String {
+    format!("The sandbox does not play this part of a searchQuery: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_that_are_needed_are_read() {
+        let ids = |ids: &[&str]| Some(ids.iter().map(|&id| id.to_owned()).collect());
+        let search = parse(r#"id IN ["a","b"]"#).unwrap();
+        assert_eq!(search, Search { ids: ids(&["a", "b"]), ..Search::default() });
+        let search = parse(r#"type = "file" and id in [ "a\"b" ]"#).unwrap();
+        assert_eq!((search.ids, search.kind.as_deref()), (ids(&["a\"b"]), Some("file")));
+        let search = parse(r#"name="c AND d.jpg" AND path = "/a/b/""#).unwrap();
+        assert_eq!(search.name.as_deref(), Some("c AND d.jpg"));
+        assert_eq!(search.path.as_deref(), Some("/a/b/"));
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_the_place() {
+        for text in [
+            "",
+            "id",
+            "id IN",
+            r#"id IN ["a"#,
+            r#"tags IN ["a"]"#,
+            r#"createdAt > "7d""#,
+            r#"id = "a" OR id = "b""#,
+            r#"NOT id = "a""#,
+            "id IN [1]",
+            r#"id = "a" AND"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Keeps the statistics while requests come and go.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use serde_json::Value;
+
+use super::history::History;
+use super::request::ApiRequest;
+use super::route::Kind;
+use super::stats::Stats;
+
+const WINDOW_NS: u64 = 1_000_000_000;
+
+/// Counts, and remembers what has to be remembered for counting.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    record: bool,
+    stats: Stats,
+    arrived: PerKind,
+    accepted: PerKind,
+    under_way: u64,
+    /// Only the files that have a request under way.
+    under_way_per_file: HashMap<Box<str>, u64>,
+    history: History,
+}
+
+/// One window for each kind of call.
+#[derive(Debug, Default)]
+struct PerKind {
+    reads: Window,
+    writes: Window,
+}
+
+/// The times of the last second: as many as came in it, never more.
+#[derive(Debug, Default)]
+struct Window {
+    recent_ns: VecDeque<u64>,
+    max: usize,
+}
+
+impl Recorder {
+    pub(crate) fn new(record: bool) -> Self {
+        Self {
+            record,
+            stats: Stats::default(),
+            arrived: PerKind::default(),
+            accepted: PerKind::default(),
+            under_way: 0,
+            under_way_per_file: HashMap::new(),
+            history: History::default(),
+        }
+    }
+
+    /// A request has arrived, and is under way from now on.
+    pub(crate) fn arrived(&mut self, request: &ApiRequest, now_ns: u64) {
+        self.stats.requests += 1;
+        *request.count_in(&mut self.stats.calls) += 1;
+        if let Some(kind) = request.call.kind() {
+            self.arrived.of(kind).add(now_ns);
+        }
+        self.under_way += 1;
+        self.stats.max_under_way = self.stats.max_under_way.max(self.under_way);
+        if self.record {
+            request.files().for_each(|file| self.arrived_for(file));
+        }
+    }
+
+    fn arrived_for(&mut self, file: &str) {
+        let under_way = match self.under_way_per_file.get_mut(file) {
+            Some(under_way) => under_way,
+            None => self.under_way_per_file.entry(file.into()).or_default(),
+        };
+        *under_way += 1;
+        self.stats.max_under_way_per_file = self.stats.max_under_way_per_file.max(*under_way);
+    }
+
+    /// Authentication and limit have let a request through.
+    pub(crate) fn accepted(&mut self, kind: Kind, now_ns: u64) {
+        self.accepted.of(kind).add(now_ns);
+    }
+
+    /// A request is no longer under way: answered, or its client has gone.
+    pub(crate) fn left(&mut self, request: &ApiRequest) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if !self.record {
+            return;
+        }
+        for file in request.files() {
+            if let Some(under_way) = self.under_way_per_file.get_mut(file) {
+                *under_way -= 1;
+                if *under_way == 0 {
+                    self.under_way_per_file.remove(file);
+                }
+            }
+        }
+    }
+
+    /// An answer is decided; `None` is a connection that will be reset instead.
+    pub(crate) fn answered(&mut self, status: Option<u16>) {
+        let Some(status) = status else {
+            self.stats.no_answer += 1;
+            return;
+        };
+        *self.stats.statuses.entry(status).or_default() += 1;
+        self.stats.throttled += u64::from(status == 429);
+    }
+
+    /// A request has changed these files.
+    pub(crate) fn changed(&mut self, request: &ApiRequest, n: u64, files: &[&str]) {
+        self.stats.changes += files.len() as u64;
+        if self.record {
+            let files = files.iter().copied();
+            self.history.note(n, request.name(), files, &request.body);
+        }
+    }
+
+    /// An extension has run on a file.
+    pub(crate) fn paid(&mut self, file: &str, extension: &'static str) {
+        count(&mut self.stats.paid_runs, extension);
+        if self.record {
+            let runs = self.stats.paid_runs_by_file.entry(file.to_owned()).or_default();
+            let runs = count(runs, extension);
+            self.stats.max_paid_runs_per_pair = self.stats.max_paid_runs_per_pair.max(runs);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        let peak = |window: fn(&PerKind) -> &Window| super::stats::Peak {
+            arrived: window(&self.arrived).max as u64,
+            accepted: window(&self.accepted).max as u64,
+        };
+        stats.reads_per_second = peak(|windows| &windows.reads);
+        stats.writes_per_second = peak(|windows| &windows.writes);
+        stats.overlapped = stats.max_under_way_per_file > 1;
+        stats
+    }
+
+    pub(crate) fn history(&self, file: &str) -> Vec<Value> {
+        self.history.of(file)
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, name: &str) -> u64 {
+    let count = match counts.get_mut(name) {
+        Some(count) => count,
+        None => counts.entry(name.to_owned()).or_default(),
+    };
+    *count += 1;
+    *count
+}
+
+impl PerKind {
+    fn of(&mut self, kind: Kind) -> &mut Window {
+        match kind {
+            Kind::Read => &mut self.reads,
+            Kind::Write => &mut self.writes,
+        }
+    }
+}
+
+impl Window {
+    fn add(&mut self, now_ns: u64) {
+        while self.recent_ns.front().is_some_and(|&oldest| oldest + WINDOW_NS <= now_ns) {
+            self.recent_ns.pop_front();
+        }
+        self.recent_ns.push_back(now_ns);
+        self.max = self.max.max(self.recent_ns.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_second_is_found_wherever_it_starts() {
+        let mut window = Window::default();
+        for ms in [0, 600, 700, 800, 1500, 1599, 1600, 5000] {
+            window.add(ms * 1_000_000);
+        }
+        // 600 to 1599; 1600 is a full second after 600.
+        assert_eq!(window.max, 5);
+        assert_eq!(window.recent_ns.len(), 1);
+    }
+}

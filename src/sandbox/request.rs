@@ -1,0 +1,80 @@
+//! One API request as it arrived.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Uri};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::auth::{Lock, Presented};
+use super::route::{Bulk, Call};
+use super::stats::Calls;
+
+/// Everything about a request that matters, read once.
+#[derive(Debug)]
+pub(crate) struct ApiRequest {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) call: Call,
+    pub(crate) presented: Presented,
+    pub(crate) body: Bytes,
+    /// The body as JSON, where the call has one; `None` if it is none.
+    pub(crate) json: Option<Value>,
+}
+
+impl ApiRequest {
+    pub(crate) fn new(head: Parts, call: Call, body: Bytes, lock: &Lock) -> Self {
+        let with_body = matches!(call, Call::Update(_) | Call::Bulk(_));
+        Self {
+            presented: lock.presented(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)),
+            json: with_body.then(|| serde_json::from_slice(&body).ok()).flatten(),
+            method: head.method,
+            uri: head.uri,
+            call,
+            body,
+        }
+    }
+
+    /// The files that it concerns.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        let one = match &self.call {
+            Call::Update(id) | Call::Get(id) => Some(id.as_str()),
+            _ => None,
+        };
+        let listed = self.json.as_ref().and_then(|json| json.get("fileIds")?.as_array());
+        let listed = listed.filter(|_| matches!(self.call, Call::Bulk(_)));
+        one.into_iter().chain(listed.into_iter().flatten().filter_map(Value::as_str))
+    }
+
+    fn publishes(&self) -> bool {
+        self.json.as_ref().is_some_and(|json| json.get("publish").is_some())
+    }
+
+    /// Its place in the statistics.
+    pub(crate) fn count_in<'a>(&self, calls: &'a mut Calls) -> &'a mut u64 {
+        match &self.call {
+            Call::Update(_) if self.publishes() => &mut calls.publish,
+            Call::Update(_) => &mut calls.patch,
+            Call::Get(_) => &mut calls.get,
+            Call::List => &mut calls.list,
+            Call::Bulk(Bulk::Add) => &mut calls.add_tags,
+            Call::Bulk(Bulk::Remove) => &mut calls.remove_tags,
+            Call::Bulk(Bulk::RemoveAi) => &mut calls.remove_ai_tags,
+            Call::Fields => &mut calls.fields,
+            Call::Saved => &mut calls.saved,
+            Call::NoFileId | Call::NoMethod | Call::NoEndpoint => &mut calls.other,
+        }
+    }
+
+    /// What a change by it is called in the history.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.call {
+            Call::Update(_) if self.publishes() => "publish",
+            Call::Update(_) => "patch",
+            Call::Bulk(Bulk::Add) => "addTags",
+            Call::Bulk(Bulk::Remove) => "removeTags",
+            Call::Bulk(Bulk::RemoveAi) => "removeAITags",
+            _ => "none",
+        }
+    }
+}

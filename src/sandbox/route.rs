@@ -1,0 +1,168 @@
+//! Which call a method and a path are.
+
+use std::borrow::Cow;
+
+use axum::http::{Method, Uri};
+use percent_encoding::percent_decode_str;
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Api(Call),
+    Internal(Internal),
+}
+
+/// A call of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// PATCH details; which of its two branches it is, the body says.
+    Update(String),
+    Get(String),
+    List,
+    Bulk(Bulk),
+    Fields,
+    Saved,
+    /// A file id that is not UTF-8, or empty.
+    NoFileId,
+    /// A known path with a method that it does not have.
+    NoMethod,
+    NoEndpoint,
+}
+
+/// The three bulk calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bulk {
+    /// addTags
+    Add,
+    /// removeTags
+    Remove,
+    /// removeAITags
+    RemoveAi,
+}
+
+/// A look behind the scenes: without a key, without a limit, without faults, not counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Internal {
+    Stats,
+    Library,
+    History(String),
+    Reset,
+    Nothing,
+}
+
+/// The two kinds of calls that the account limits apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+}
+
+impl Call {
+    /// What it counts as; calls that do not exist are not limited.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Update(_) | Self::Bulk(_) => Some(Kind::Write),
+            Self::Get(_) | Self::List | Self::Fields | Self::Saved => Some(Kind::Read),
+            Self::NoFileId | Self::NoMethod | Self::NoEndpoint => None,
+        }
+    }
+}
+
+/// Finds the route. Paths are taken as they came: `..` goes nowhere, and an encoded slash is part
+/// of a file id.
+pub(crate) fn route(method: &Method, uri: &Uri) -> Route {
+    let path = uri.path();
+    match path.strip_prefix("/__sandbox/") {
+        Some(rest) => Route::Internal(internal(method, rest)),
+        None => Route::Api(api(method, path)),
+    }
+}
+
+fn internal(method: &Method, rest: &str) -> Internal {
+    let history = |rest: &str| {
+        let id = rest.strip_prefix("files/")?.strip_suffix("/history")?;
+        Some(decoded(id)?.into_owned())
+    };
+    match (method.as_str(), rest) {
+        ("GET", "stats") => Internal::Stats,
+        ("GET", "library") => Internal::Library,
+        ("POST", "reset") => Internal::Reset,
+        ("GET", rest) => history(rest).map_or(Internal::Nothing, Internal::History),
+        _ => Internal::Nothing,
+    }
+}
+
+fn api(method: &Method, path: &str) -> Call {
+    let (expected, call) = match path {
+        "/v1/files" => ("GET", Call::List),
+        "/v1/customMetadataFields" => ("GET", Call::Fields),
+        "/v1/saved-extensions" => ("GET", Call::Saved),
+        "/v1/files/addTags" => ("POST", Call::Bulk(Bulk::Add)),
+        "/v1/files/removeTags" => ("POST", Call::Bulk(Bulk::Remove)),
+        "/v1/files/removeAITags" => ("POST", Call::Bulk(Bulk::RemoveAi)),
+        path => return details(method, path).unwrap_or(Call::NoEndpoint),
+    };
+    if method.as_str() == expected { call } else { Call::NoMethod }
+}
+
+fn details(method: &Method, path: &str) -> Option<Call> {
+    let id = path.strip_prefix("/v1/files/")?.strip_suffix("/details")?;
+    if id.contains('/') {
+        return None;
+    }
+    let id = decoded(id).filter(|id| !id.is_empty()).map(Cow::into_owned);
+    Some(match (method.as_str(), id) {
+        ("GET", Some(id)) => Call::Get(id),
+        ("PATCH", Some(id)) => Call::Update(id),
+        ("GET" | "PATCH", None) => Call::NoFileId,
+        _ => Call::NoMethod,
+    })
+}
+
+fn decoded(id: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(id).decode_utf8().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(method: &str, path: &str) -> Call {
+        match route(&method.parse().unwrap(), &path.parse().unwrap()) {
+            Route::Api(call) => call,
+            Route::Internal(internal) => panic!("{internal:?}"),
+        }
+    }
+
+    #[test]
+    fn every_endpoint_is_found_and_others_are_not() {
+        assert_eq!(call("PATCH", "/v1/files/abc/details"), Call::Update("abc".to_owned()));
+        assert_eq!(call("GET", "/v1/files/abc/details?x=1"), Call::Get("abc".to_owned()));
+        assert_eq!(call("GET", "/v1/files?limit=5"), Call::List);
+        assert_eq!(call("POST", "/v1/files/addTags"), Call::Bulk(Bulk::Add));
+        assert_eq!(call("GET", "/v1/files/addTags"), Call::NoMethod);
+        assert_eq!(call("DELETE", "/v1/files/abc/details"), Call::NoMethod);
+        assert_eq!(call("GET", "/v1/files/abc"), Call::NoEndpoint);
+        assert_eq!(call("GET", "/v2/files"), Call::NoEndpoint);
+        assert_eq!(call("GET", "/"), Call::NoEndpoint);
+    }
+
+    #[test]
+    fn a_file_id_is_decoded_and_reaches_no_other_endpoint() {
+        assert_eq!(call("PATCH", "/v1/files/a%20b%2Fc/details"), Call::Update("a b/c".to_owned()));
+        assert_eq!(call("PATCH", "/v1/files/..%2Fx/details"), Call::Update("../x".to_owned()));
+        assert_eq!(call("PATCH", "/v1/files/../x/details"), Call::NoEndpoint);
+        assert_eq!(call("PATCH", "/v1/files//details"), Call::NoFileId);
+        assert_eq!(call("PATCH", "/v1/files/%ff/details"), Call::NoFileId);
+    }
+
+    #[test]
+    fn internal_paths_are_no_api_calls() {
+        let internal =
+            |method: &str, path: &str| route(&method.parse().unwrap(), &path.parse().unwrap());
+        assert_eq!(internal("GET", "/__sandbox/stats"), Route::Internal(Internal::Stats));
+        let history = Internal::History("a/b".to_owned());
+        assert_eq!(internal("GET", "/__sandbox/files/a%2Fb/history"), Route::Internal(history));
+        assert_eq!(internal("GET", "/__sandbox/reset"), Route::Internal(Internal::Nothing));
+    }
+}

@@ -1,0 +1,192 @@
+//! Carries one request through: in, its faults and delays, the work, out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Response;
+
+use super::answer::{Answer, RateHeaders};
+use super::faults::Fault;
+use super::internal;
+use super::limiter::Announced;
+use super::request::ApiRequest;
+use super::route::{Route, route};
+use super::state::{Arrival, Sandbox};
+use super::tap::{Phase, TapEvent};
+use super::wire::Line;
+
+/// More than any sensible request; what is larger gets a 413.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// What goes on the wire in the end.
+enum Reply {
+    Whole(Answer),
+    /// Announced whole, sent by half.
+    Cut(Answer),
+    /// The connection is reset.
+    Nothing,
+}
+
+/// The handler of every request.
+pub(crate) async fn serve(
+    State(sandbox): State<Arc<Sandbox>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return Answer::error(413, "The request body is too large.").into_response(None);
+    };
+    match route(&head.method, &head.uri) {
+        Route::Internal(asked) => internal::answer(&sandbox, &asked).into_response(None),
+        Route::Api(call) => {
+            let request = ApiRequest::new(head, call, body, &sandbox.lock);
+            serve_api(sandbox, &line, request).await
+        }
+    }
+}
+
+async fn serve_api(sandbox: Arc<Sandbox>, line: &Line, request: ApiRequest) -> Response<Body> {
+    let arrival = sandbox.arrive(&request);
+    let n = arrival.n;
+    let visit = Arc::new(Visit { sandbox, request, n });
+    let _under_way = UnderWay(Arc::clone(&visit));
+    visit.tell(Phase::Arrived);
+    let reply = if visit.may_take_time(&arrival) {
+        // In a task of its own: a client that goes away does not undo what it has sent.
+        let task = tokio::spawn(Arc::clone(&visit).process(arrival));
+        task.await.unwrap_or_else(|_| Reply::Whole(Answer::error(500, "The sandbox failed.")))
+    } else {
+        Arc::clone(&visit).process(arrival).await
+    };
+    deliver(reply, line, n)
+}
+
+fn deliver(reply: Reply, line: &Line, n: u64) -> Response<Body> {
+    let answer = match reply {
+        Reply::Whole(answer) => answer,
+        Reply::Cut(answer) => {
+            line.cut_body_after(answer.body.len() / 2);
+            answer
+        }
+        Reply::Nothing => {
+            line.reset();
+            Answer::plain(200, "", "text/plain")
+        }
+    };
+    answer.into_response(Some(n))
+}
+
+/// One API request under way.
+struct Visit {
+    sandbox: Arc<Sandbox>,
+    request: ApiRequest,
+    n: u64,
+}
+
+/// A visit counts as under way as long as this lives: until the answer, or until the client has
+/// gone.
+struct UnderWay(Arc<Visit>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.sandbox.state().recorder.left(&self.0.request);
+    }
+}
+
+impl Visit {
+    /// Whether there is any wait between arrival and answer. While recording there always is one
+    /// turn of the event loop, so that requests that arrive together are seen to overlap.
+    fn may_take_time(&self, arrival: &Arrival) -> bool {
+        let config = &self.sandbox.config;
+        config.record || !config.latency.is_zero() || arrival.fault.is_some()
+    }
+
+    fn tell(&self, phase: Phase) {
+        if let Some(tap) = &self.sandbox.config.tap {
+            tap.call(&TapEvent {
+                n: self.n,
+                phase,
+                method: self.request.method.to_string(),
+                path: self.request.uri.path().to_owned(),
+            });
+        }
+    }
+
+    async fn process(self: Arc<Self>, arrival: Arrival) -> Reply {
+        let Arrival { fault, refusal, rate, .. } = arrival;
+        let reply = if let Some(reply) = fault.as_ref().and_then(instead) {
+            reply
+        } else {
+            self.pause(fault.as_ref()).await;
+            let answer = refusal.unwrap_or_else(|| Answer { rate, ..self.work(fault.as_ref()) });
+            self.tell(Phase::Worked);
+            afterwards(fault, answer).await
+        };
+        let status = match &reply {
+            Reply::Whole(answer) | Reply::Cut(answer) => Some(answer.status),
+            Reply::Nothing => None,
+        };
+        self.sandbox.state().recorder.answered(status);
+        reply
+    }
+
+    /// Think time, and the fault that makes it longer.
+    async fn pause(&self, fault: Option<&Fault>) {
+        let hang = match fault {
+            Some(Fault::HangBefore(hang)) => *hang,
+            _ => Duration::ZERO,
+        };
+        sleep(self.sandbox.config.latency + hang).await;
+    }
+
+    fn work(&self, fault: Option<&Fault>) -> Answer {
+        let ignored = match fault {
+            Some(Fault::DropField(field)) => Some(field.as_str()),
+            _ => None,
+        };
+        self.sandbox.work(&self.request, self.n, ignored)
+    }
+}
+
+/// The reply of a fault that takes the place of the work.
+fn instead(fault: &Fault) -> Option<Reply> {
+    match fault {
+        Fault::Status { code, body, content_type } => {
+            Some(Reply::Whole(Answer::plain(*code, body.clone(), content_type.clone())))
+        }
+        Fault::Throttle { reset_ms, limit } => {
+            let announced = limit.map(|(limit, interval_ms)| Announced { limit, interval_ms });
+            let rate = RateHeaders { announced, reset_ms: *reset_ms };
+            Some(Reply::Whole(Answer::throttled(rate)))
+        }
+        Fault::ResetBefore => Some(Reply::Nothing),
+        _ => None,
+    }
+}
+
+/// What a fault makes of an answer.
+async fn afterwards(fault: Option<Fault>, answer: Answer) -> Reply {
+    match fault {
+        Some(Fault::StatusAfter { code, body, content_type }) => {
+            Reply::Whole(Answer::plain(code, body, content_type))
+        }
+        Some(Fault::ResetAfter) => Reply::Nothing,
+        Some(Fault::HangAfter(hang)) => {
+            sleep(hang).await;
+            Reply::Whole(answer)
+        }
+        Some(Fault::CutBody) => Reply::Cut(answer),
+        Some(Fault::Garbage) => Reply::Whole(Answer::garbage()),
+        _ => Reply::Whole(answer),
+    }
+}
+
+/// Does not even look at the timer for no time at all.
+async fn sleep(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! The one state of a sandbox, behind one lock, and the gate that every API request passes.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::answer::{Answer, RateHeaders};
+use super::auth::{Lock, Presented};
+use super::clock::Clock;
+use super::config::{Config, WrongKey};
+use super::extensions::Catalogue;
+use super::faults::{Fault, Plan};
+use super::library::Stock;
+use super::limiter::{Limiter, ms_up};
+use super::metadata::Fields;
+use super::recorder::Recorder;
+use super::request::ApiRequest;
+use super::route::Kind;
+
+/// A sandbox: what stays, and the state.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    /// Its library has gone into the stock.
+    pub(crate) config: Config,
+    pub(crate) lock: Lock,
+    pub(crate) catalogue: Catalogue,
+    faults: Plan,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// Everything that changes.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) stock: Stock,
+    pub(crate) recorder: Recorder,
+    limits: Limits,
+    /// API requests so far: the number of the last one.
+    n: u64,
+    /// The key has expired.
+    expired: bool,
+}
+
+/// The account's limits. Each kind has one now; several windows at once would stand here.
+#[derive(Debug, Clone)]
+struct Limits {
+    reads: Option<Limiter>,
+    writes: Option<Limiter>,
+}
+
+/// What is known about a request once it has arrived.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) n: u64,
+    pub(crate) fault: Option<Fault>,
+    /// The answer to a request that the gate turned away.
+    pub(crate) refusal: Option<Answer>,
+    /// The rate headers of any other answer.
+    pub(crate) rate: RateHeaders,
+}
+
+impl Sandbox {
+    pub(crate) fn new(mut config: Config) -> io::Result<Self> {
+        let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
+        let fields = Fields::new(&config.fields).map_err(refused)?;
+        let library = std::mem::take(&mut config.library);
+        let state = State {
+            stock: Stock::new(library),
+            recorder: Recorder::new(config.record),
+            limits: Limits::new(&config).map_err(refused)?,
+            n: 0,
+            expired: false,
+        };
+        Ok(Self {
+            lock: Lock::new(&config.key),
+            catalogue: Catalogue::new(fields, &config.saved).map_err(refused)?,
+            faults: Plan::new(&config.faults),
+            clock: Clock::started_now(),
+            state: Mutex::new(state),
+            config,
+        })
+    }
+
+    /// The state. A panic elsewhere leaves it as usable as it was: each step is small and whole.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything as it was at the start, numbers and limits included.
+    pub(crate) fn reset(&self) {
+        let limits = Limits::new(&self.config);
+        let mut state = self.state();
+        state.stock.reset();
+        state.recorder = Recorder::new(self.config.record);
+        state.n = 0;
+        state.expired = false;
+        state.limits = limits.expect("they were made from the same settings at the start");
+    }
+
+    /// Numbers a request, counts it and decides whether it may pass: first the faults that come
+    /// before everything, then authentication, then the limit.
+    pub(crate) fn arrive(&self, request: &ApiRequest) -> Arrival {
+        let now_ns = self.clock.now_ns();
+        let mut state = self.state();
+        state.n += 1;
+        let n = state.n;
+        state.recorder.arrived(request, now_ns);
+        let fault = self.faults.of(n).cloned();
+        state.expired |= fault == Some(Fault::Expire);
+        if fault.as_ref().is_some_and(Fault::replaces_the_work) {
+            return Arrival { n, fault, refusal: None, rate: RateHeaders::default() };
+        }
+        let refusal = self.gate(&mut state, request, now_ns).err();
+        let rate = match (request.call.kind(), self.config.headers_always) {
+            (Some(kind), true) => state.limits.headers(kind, now_ns),
+            _ => RateHeaders::default(),
+        };
+        Arrival { n, fault, refusal, rate }
+    }
+
+    fn gate(&self, state: &mut State, request: &ApiRequest, now_ns: u64) -> Result<(), Answer> {
+        match (request.presented, self.config.open.wrong_key) {
+            (Presented::None, _) | (Presented::Wrong, WrongKey::Unauthorized) => {
+                return Err(Answer::no_key());
+            }
+            (Presented::Wrong, WrongKey::Forbidden) => return Err(Answer::wrong_key()),
+            (Presented::Right, _) if state.expired => return Err(Answer::expired_key()),
+            (Presented::Right, _) => {}
+        }
+        if let Some(kind) = request.call.kind() {
+            state.limits.take(kind, now_ns)?;
+            state.recorder.accepted(kind, now_ns);
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn new(config: &Config) -> Result<Self, String> {
+        let limiter = |limit| Limiter::new(limit, config.refused_count);
+        Ok(Self {
+            reads: config.reads.map(limiter).transpose()?,
+            writes: config.writes.map(limiter).transpose()?,
+        })
+    }
+
+    fn of(&mut self, kind: Kind) -> Option<&mut Limiter> {
+        match kind {
+            Kind::Read => self.reads.as_mut(),
+            Kind::Write => self.writes.as_mut(),
+        }
+    }
+
+    fn take(&mut self, kind: Kind, now_ns: u64) -> Result<(), Answer> {
+        let Some(limiter) = self.of(kind) else {
+            return Ok(());
+        };
+        limiter.take(now_ns).map_err(|wait_ns| {
+            Answer::throttled(RateHeaders {
+                announced: Some(limiter.announced()),
+                reset_ms: Some(ms_up(wait_ns)),
+            })
+        })
+    }
+
+    fn headers(&mut self, kind: Kind, now_ns: u64) -> RateHeaders {
+        self.of(kind).map_or_else(RateHeaders::default, |limiter| RateHeaders {
+            announced: Some(limiter.announced()),
+            reset_ms: Some(ms_up(limiter.wait_ns(now_ns))),
+        })
+    }
+}

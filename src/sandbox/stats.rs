@@ -1,0 +1,81 @@
+//! What a sandbox has seen, for those who judge a client by it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Everything counted since the start (or the last reset). Internal requests are in none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// All API requests that arrived.
+    pub requests: u64,
+    /// The same by call.
+    pub calls: Calls,
+    /// Answers by HTTP status, whether or not they got through whole.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Requests whose connection was reset before any byte of an answer.
+    pub no_answer: u64,
+    /// 429s, those of [`Fault::Throttle`](super::Fault::Throttle) included.
+    pub throttled: u64,
+    /// The busiest second of the writes.
+    pub writes_per_second: Peak,
+    /// The busiest second of the reads.
+    pub reads_per_second: Peak,
+    /// The most API requests under way at once.
+    pub max_under_way: u64,
+    /// The most requests under way at once for any one file. 0 when nothing is recorded.
+    pub max_under_way_per_file: u64,
+    /// Whether two requests for one file were ever under way at once.
+    pub overlapped: bool,
+    /// Changes made: one for each file of each accepted write.
+    pub changes: u64,
+    /// Extension runs by extension, failed and pending ones included: each is billed.
+    pub paid_runs: BTreeMap<String, u64>,
+    /// The same by file and extension. Empty when nothing is recorded.
+    pub paid_runs_by_file: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The most runs of one extension on one file. 0 when nothing is recorded.
+    pub max_paid_runs_per_pair: u64,
+}
+
+/// Requests by call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// PATCH details with details, or with a body that says nothing clear.
+    pub patch: u64,
+    /// PATCH details with `publish`.
+    pub publish: u64,
+    /// GET details.
+    pub get: u64,
+    /// List and search.
+    pub list: u64,
+    /// Bulk addTags.
+    pub add_tags: u64,
+    /// Bulk removeTags.
+    pub remove_tags: u64,
+    /// Bulk removeAITags.
+    pub remove_ai_tags: u64,
+    /// Custom metadata fields.
+    pub fields: u64,
+    /// Saved extensions.
+    pub saved: u64,
+    /// Anything that the API does not have.
+    pub other: u64,
+}
+
+/// The highest number of requests in any one second: half-open, so that one at 0 s and one at 1 s
+/// are not in the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Peak {
+    /// All that arrived.
+    pub arrived: u64,
+    /// Those that authentication and limit let through.
+    pub accepted: u64,
+}
+
+impl Stats {
+    /// How many times this extension has run on this file.
+    #[must_use]
+    pub fn paid_runs_of(&self, file: &str, extension: &str) -> u64 {
+        self.paid_runs_by_file.get(file).and_then(|runs| runs.get(extension)).copied().unwrap_or(0)
+    }
+}

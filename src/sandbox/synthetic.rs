@@ -1,0 +1,206 @@
+//! Files made up on the spot: each a pure function of a seed and its index (or of its id), so that
+//! a million of them cost nothing until they are changed.
+
+use std::borrow::Cow;
+
+use serde_json::Map;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::digits::{push_decimal, push_hex};
+use super::file::{Base, Details, File};
+use super::metadata::Metadata;
+
+const FOLDERS: [&str; 6] = [
+    "/products/shoes/",
+    "/products/bags/",
+    "/products/",
+    "/campaigns/summer/",
+    "/campaigns/winter/",
+    "/",
+];
+const TAGS: [&str; 8] =
+    ["sale", "new", "summer", "winter", "t-shirt", "round-neck", "outdoor", "gift"];
+const BRANDS: [&str; 4] = ["Nike", "Acme", "Umbrella", "Initech"];
+const COLORS: [&str; 5] = ["red", "blue", "green", "black", "white"];
+const DESCRIPTION: &str = "A product on a plain background";
+
+/// 2021-01-01T00:00:00Z: the first upload.
+const FIRST_MS: i64 = 1_609_459_200_000;
+/// Uploads come one every this many milliseconds, so that the order of upload is that of the index.
+const BETWEEN_MS: i64 = 61_001;
+
+/// Odd, so that multiplying by it can be undone.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+const UNMIX: u64 = inverse(MIX);
+
+/// The inverse of an odd number modulo 2⁶⁴, by Newton's method: each step doubles the right bits.
+const fn inverse(odd: u64) -> u64 {
+    let mut inverse = odd;
+    let mut step = 0;
+    while step < 6 {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        step += 1;
+    }
+    inverse
+}
+
+/// The id of the file with this index in [`Library::synthetic`](super::Library::synthetic): 24
+/// hexadecimal digits, of which 16 hide the index and 8 prove that it is one.
+#[must_use]
+pub fn synthetic_id(seed: u64, index: u64) -> String {
+    let mut id = String::with_capacity(24);
+    push_hex(&mut id, hide(seed, index), 16);
+    push_hex(&mut id, proof(seed, index).into(), 8);
+    id
+}
+
+/// The index of a synthetic id, if it is one of this seed.
+pub(crate) fn index_of(seed: u64, id: &str) -> Option<u64> {
+    let digits = id.len() == 24 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let (hidden, proven) = digits.then(|| id.split_at(16))?;
+    let index = unhide(seed, u64::from_str_radix(hidden, 16).ok()?);
+    let right = u64::from_str_radix(proven, 16).ok()? == u64::from(proof(seed, index));
+    right.then_some(index)
+}
+
+fn hide(seed: u64, index: u64) -> u64 {
+    let mixed = (index ^ xxh3_64(&seed.to_le_bytes())).wrapping_mul(MIX);
+    (mixed ^ mixed >> 32).wrapping_mul(MIX)
+}
+
+fn unhide(seed: u64, hidden: u64) -> u64 {
+    let mixed = hidden.wrapping_mul(UNMIX);
+    (mixed ^ mixed >> 32).wrapping_mul(UNMIX) ^ xxh3_64(&seed.to_le_bytes())
+}
+
+fn proof(seed: u64, index: u64) -> u32 {
+    let hash = xxh3_64_with_seed(&index.to_le_bytes(), seed);
+    u32::try_from(hash & 0xFFFF_FFFF).expect("32 bits are left")
+}
+
+/// The folder of the file with this index, without making up the rest.
+pub(crate) fn folder(seed: u64, index: u64) -> &'static str {
+    pick(&FOLDERS, traits_of(&synthetic_id(seed, index)), 0)
+}
+
+/// Enough to make up a file: its id, and when it was uploaded.
+#[derive(Debug)]
+pub(crate) struct Seedling {
+    id: String,
+    traits: u64,
+    created_ms: i64,
+}
+
+impl Seedling {
+    /// Of the file with this index.
+    pub(crate) fn of_index(seed: u64, index: u64) -> Self {
+        let order = i64::try_from(index).unwrap_or(i64::MAX / BETWEEN_MS / 2);
+        Self::new(synthetic_id(seed, index), FIRST_MS + order * BETWEEN_MS)
+    }
+
+    /// Of the file with this id, for libraries that are made of ids.
+    pub(crate) fn of_id(id: &str) -> Self {
+        let order = i64::from(proof(0, traits_of(id)) >> 8);
+        Self::new(id.to_owned(), FIRST_MS + order * 1000)
+    }
+
+    fn new(id: String, created_ms: i64) -> Self {
+        let traits = traits_of(&id);
+        Self { id, traits, created_ms }
+    }
+
+    pub(crate) fn file(self) -> File {
+        let details = self.details();
+        let base = self.base();
+        File { base, details }
+    }
+
+    pub(crate) fn base(self) -> Base {
+        let traits = self.traits;
+        let mut name = String::with_capacity(16);
+        name += "img-";
+        push_decimal(&mut name, traits, 7);
+        name += ".jpg";
+        Base {
+            id: self.id,
+            name,
+            folder: Cow::Borrowed(pick(&FOLDERS, traits, 0)),
+            is_private: false,
+            file_type: Cow::Borrowed("image"),
+            mime: Cow::Borrowed("image/jpeg"),
+            width: 400 + (traits >> 8) % 3600,
+            height: 300 + (traits >> 24) % 2700,
+            size: 20_000 + (traits >> 16) % 3_000_000,
+            has_alpha: false,
+            created_ms: self.created_ms,
+            extra: Map::new(),
+        }
+    }
+
+    pub(crate) fn details(&self) -> Details {
+        let traits = self.traits;
+        let [.., first, _] = traits.to_le_bytes();
+        let tags: Vec<String> = (0..traits % 4)
+            .zip(TAGS.iter().cycle().skip(usize::from(first)))
+            .map(|(_, &tag)| tag.to_owned())
+            .collect();
+        let mut custom_metadata = Metadata::default();
+        if !traits.is_multiple_of(3) {
+            custom_metadata.set("brand", pick(&BRANDS, traits, 11).into());
+            custom_metadata.set("color", pick(&COLORS, traits, 17).into());
+        }
+        Details {
+            tags: (!tags.is_empty()).then_some(tags),
+            ai_tags: Vec::new(),
+            custom_coordinates: None,
+            custom_metadata,
+            description: traits.is_multiple_of(5).then(|| DESCRIPTION.to_owned()),
+            is_published: true,
+            version: 1,
+            updated_ms: self.created_ms,
+        }
+    }
+}
+
+fn traits_of(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
+/// One of the choices, by the bits of `traits` from `shift` up.
+fn pick<'a>(choices: &[&'a str], traits: u64, shift: u32) -> &'a str {
+    let choice = usize::try_from((traits >> shift) & 0xFFFF).expect("16 bits are left");
+    choices[choice % choices.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn an_id_gives_back_its_index_and_no_two_are_the_same() {
+        let ids: HashSet<String> = (0..50_000).map(|index| synthetic_id(7, index)).collect();
+        assert_eq!(ids.len(), 50_000);
+        for index in [0, 1, 2, 999_999, u64::MAX] {
+            assert_eq!(index_of(7, &synthetic_id(7, index)), Some(index));
+        }
+    }
+
+    #[test]
+    fn ids_of_another_seed_or_shape_are_not_known() {
+        assert_eq!(index_of(8, &synthetic_id(7, 3)), None);
+        assert_eq!(index_of(7, &synthetic_id(7, 3).to_uppercase()), None);
+        assert_eq!(index_of(7, "598821f949c0a938d57563bd"), None);
+        assert_eq!(index_of(7, "äöü"), None);
+    }
+
+    #[test]
+    fn a_file_is_the_same_every_time_it_is_made_up() {
+        let file = |index| Seedling::of_index(7, index).file();
+        assert_eq!(file(42), file(42));
+        assert_ne!(file(42), file(43));
+        assert_eq!(file(42).base.folder, folder(7, 42));
+        assert!(file(42).base.created_ms < file(43).base.created_ms);
+    }
+}

@@ -1,0 +1,48 @@
+//! The observer's place: a hook that sees every API request before and after its work.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where in its life a request is when the tap is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It has arrived whole and has its number; nothing of its work has been done.
+    Arrived,
+    /// Its work is done and committed (or refused); no byte of the answer has been written.
+    Worked,
+}
+
+/// What a tap is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TapEvent {
+    /// The number of the API request since the start, from 1. Internal requests have none.
+    pub n: u64,
+    /// Before or after the work.
+    pub phase: Phase,
+    /// The HTTP method.
+    pub method: String,
+    /// The path as it came, still percent-encoded.
+    pub path: String,
+}
+
+/// A function called on the server's thread for each [`TapEvent`]. It may block (for example to
+/// kill the client at that moment): everything stands still meanwhile.
+#[derive(Clone)]
+pub struct Tap(pub Arc<dyn Fn(&TapEvent) + Send + Sync>);
+
+impl Tap {
+    /// A tap that calls `look`.
+    pub fn new(look: impl Fn(&TapEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+
+    pub(crate) fn call(&self, event: &TapEvent) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}

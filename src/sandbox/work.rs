@@ -1,0 +1,130 @@
+//! The work: what a request that has passed the gate does, and its answer.
+
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::clock::Clock;
+use super::extensions::Extension;
+use super::file::{Details, FileObject};
+use super::patch::{self, Patch};
+use super::play::{self, Status};
+use super::request::ApiRequest;
+use super::route::{Bulk, Call};
+use super::state::{Sandbox, State};
+use super::{bulk, listing};
+
+/// How an extension of a request went, by its name.
+type ExtensionStatus = Vec<(&'static str, Status)>;
+
+impl Sandbox {
+    /// Does the work of request `n` and commits it. `ignored` is a field that is silently dropped.
+    pub(crate) fn work(&self, request: &ApiRequest, n: u64, ignored: Option<&str>) -> Answer {
+        let mut state = self.state();
+        let done = match &request.call {
+            Call::Update(id) => self.update(&mut state, request, n, id, ignored),
+            Call::Bulk(which) => self.bulk(&mut state, request, n, *which, ignored),
+            Call::Get(id) => details(&state, id),
+            Call::List => {
+                Ok(listing::answer(&state.stock, request.uri.query().unwrap_or_default()))
+            }
+            Call::Fields => Ok(Answer::json(200, &self.config.fields)),
+            Call::Saved => Ok(Answer::json(200, &self.config.saved)),
+            Call::NoFileId => Err(Answer::invalid_file_id()),
+            Call::NoMethod => Err(Answer::no_method()),
+            Call::NoEndpoint => Err(Answer::no_endpoint()),
+        };
+        done.unwrap_or_else(|refused| refused)
+    }
+
+    fn update(
+        &self,
+        state: &mut State,
+        request: &ApiRequest,
+        n: u64,
+        id: &str,
+        ignored: Option<&str>,
+    ) -> Result<Answer, Answer> {
+        let body = request.json.as_ref().ok_or_else(malformed)?;
+        let check = |body: &Value| patch::check(body, &self.catalogue, self.config.open);
+        let asked = check(body)?;
+        let asked = ignored.map_or(Ok(asked), |field| check(&patch::without(body, field)))?;
+        let key = state.stock.find(id).ok_or_else(|| no_file(id))?;
+        let (base, details) = state.stock.edit(key);
+        let extension_status = match asked {
+            Patch::Publish { is_published } => {
+                details.is_published = is_published;
+                Vec::new()
+            }
+            Patch::Details(update) => {
+                let extensions = update.apply(details);
+                self.run_extensions(&extensions, id, details)
+            }
+        };
+        details.touch(Clock::wall_ms());
+        let answer = Answer::json(
+            200,
+            &FileObject { base: &base, details, extension_status: &extension_status },
+        );
+        for (extension, _) in &extension_status {
+            state.recorder.paid(id, extension);
+        }
+        state.recorder.changed(request, n, &[id]);
+        Ok(answer)
+    }
+
+    /// Runs the extensions in their order. A pending one stays pending: its end would be scheduled
+    /// here, to call `webhookUrl`.
+    fn run_extensions(
+        &self,
+        extensions: &[Extension],
+        id: &str,
+        details: &mut Details,
+    ) -> ExtensionStatus {
+        let run = |extension: &Extension| {
+            let status = self.config.extensions.status(id, extension.name());
+            if status == Status::Success {
+                play::write_result(extension, id, details);
+            }
+            (extension.name(), status)
+        };
+        extensions.iter().map(run).collect()
+    }
+
+    fn bulk(
+        &self,
+        state: &mut State,
+        request: &ApiRequest,
+        n: u64,
+        which: Bulk,
+        ignored: Option<&str>,
+    ) -> Result<Answer, Answer> {
+        let body = request.json.as_ref().ok_or_else(malformed)?;
+        let open = self.config.open;
+        let order = bulk::check(which, body, open)?;
+        if ignored.is_some_and(|field| matches!(field, "tags" | "AITags")) {
+            return Ok(order.pretended());
+        }
+        let outcome = order.carry_out(&mut state.stock, open, Clock::wall_ms())?;
+        state.recorder.changed(request, n, &outcome.done);
+        Ok(outcome.answer())
+    }
+}
+
+fn details(state: &State, id: &str) -> Result<Answer, Answer> {
+    let key = state.stock.find(id).ok_or_else(|| no_file(id))?;
+    let file = state.stock.file(key);
+    Ok(Answer::json(
+        200,
+        &FileObject { base: &file.base, details: &file.details, extension_status: &[] },
+    ))
+}
+
+fn malformed() -> Answer {
+    Answer::bad_request("Your request contains malformed JSON.")
+}
+
+/// A file that does not exist: 404 if its id could be one, else 400.
+fn no_file(id: &str) -> Answer {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if id.bytes().all(usual) { Answer::no_file() } else { Answer::invalid_file_id() }
+}

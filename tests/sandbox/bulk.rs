@@ -1,0 +1,107 @@
+//! The bulk tag calls.
+
+use ikbulk::sandbox::{Config, MissingIds, Open};
+use serde_json::{Value, json};
+
+use crate::client::{config, post, started};
+
+const ADD: &str = "/v1/files/addTags";
+const REMOVE: &str = "/v1/files/removeTags";
+const REMOVE_AI: &str = "/v1/files/removeAITags";
+
+#[test]
+fn tags_are_added_once_and_at_the_end() {
+    let running = started(config());
+    let reply =
+        post(&running, ADD, &json!({"fileIds": ["f1", "f2", "f1"], "tags": ["sale", "new"]}));
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json(), json!({"successfullyUpdatedFileIds": ["f1", "f2"]}));
+    assert_eq!(running.file("f1").unwrap()["tags"], json!(["old", "sale", "new"]));
+    assert_eq!(running.file("f2").unwrap()["tags"], json!(["sale", "new"]));
+}
+
+#[test]
+fn removing_the_last_tag_leaves_null() {
+    let running = started(config());
+    let reply =
+        post(&running, REMOVE, &json!({"fileIds": ["f1", "f2"], "tags": ["old", "sale", "none"]}));
+    assert_eq!(reply.json(), json!({"successfullyUpdatedFileIds": ["f1", "f2"]}));
+    assert_eq!(running.file("f1").unwrap()["tags"], Value::Null);
+}
+
+#[test]
+fn ai_tags_are_removed_by_name() {
+    let running = started(config());
+    let reply = post(&running, REMOVE_AI, &json!({"fileIds": ["f1"], "AITags": ["Shoe", "Bag"]}));
+    assert_eq!(reply.status, 200);
+    assert_eq!(running.file("f1").unwrap()["AITags"], Value::Null);
+}
+
+#[test]
+fn one_missing_file_means_that_nothing_is_done() {
+    for (missing_ids, named) in
+        [(MissingIds::Named, json!(["gone1", "gone2"])), (MissingIds::Silent, Value::Null)]
+    {
+        let open = Open { missing_ids, ..Open::default() };
+        let running = started(Config { open, ..config() });
+        let body = json!({"fileIds": ["f1", "gone1", "gone2"], "tags": ["new"]});
+        let reply = post(&running, ADD, &body);
+        assert_eq!(reply.status, 404);
+        assert_eq!(reply.message(), "The requested file(s) does not exist.");
+        assert_eq!(reply.json()["missingFileIds"], named);
+        assert_eq!(running.file("f1").unwrap()["tags"], json!(["old", "sale"]));
+    }
+}
+
+#[test]
+fn a_file_whose_tags_would_be_too_long_makes_a_207() {
+    let running = started(config());
+    let reply = post(&running, ADD, &json!({"fileIds": ["f1", "f2"], "tags": ["x".repeat(500)]}));
+    assert_eq!(reply.status, 207);
+    let body = reply.json();
+    assert_eq!(body["successfullyUpdatedFileIds"], json!(["f2"]));
+    assert_eq!(body["errors"][0]["fileId"], "f1");
+    assert!(body["errors"][0]["error"].is_string());
+    assert_eq!(running.file("f1").unwrap()["tags"], json!(["old", "sale"]));
+    assert_eq!(running.stats().changes, 1);
+}
+
+#[test]
+fn at_most_50_files_go_into_one_call() {
+    let running = started(config());
+    let ids = |count: u32| (0..count).map(|n| format!("gone{n}")).collect::<Vec<_>>();
+    let call = |count| post(&running, REMOVE, &json!({"fileIds": ids(count), "tags": ["x"]}));
+    assert_eq!(call(50).status, 404);
+    assert_eq!(call(51).status, 400);
+    assert_eq!(call(51).message(), "A maximum of 50 files can be edited at a time.");
+}
+
+#[test]
+fn wrong_bodies_get_the_apis_own_words() {
+    let running = started(config());
+    let too_long = json!(["x".repeat(501)]);
+    let cases = [
+        (ADD, json!({"tags": ["x"]}), "fileIds parameter is missing."),
+        (ADD, json!({"fileIds": [], "tags": ["x"]}), "fileIds is empty."),
+        (ADD, json!({"fileIds": "f1", "tags": ["x"]}), "fileIds should be an Array."),
+        (REMOVE, json!({"fileIds": ["f1"]}), "tags parameter is missing."),
+        (REMOVE, json!({"fileIds": ["f1"], "tags": []}), "tags array cannot be empty."),
+        (
+            ADD,
+            json!({"fileIds": ["f1"], "tags": too_long}),
+            "Your request contains invalid value for tags parameter. Combined length of all tags should be less than or equal to 500.",
+        ),
+        (REMOVE_AI, json!({"fileIds": ["f1"], "tags": ["x"]}), "AITags parameter is missing."),
+        (REMOVE_AI, json!({"fileIds": ["f1"], "AITags": []}), "AITags array cannot be empty."),
+        (
+            REMOVE_AI,
+            json!({"fileIds": ["f1"], "AITags": "all"}),
+            "Your request contains invalid value for AITags. Please provide an array of strings. Example - ['t-shirt','summer-sale'].",
+        ),
+    ];
+    for (path, body, message) in cases {
+        let reply = post(&running, path, &body);
+        assert_eq!((reply.status, reply.message().as_str()), (400, message), "{path} {body}");
+    }
+    assert_eq!(running.stats().changes, 0);
+}

@@ -1,0 +1,127 @@
+//! The smallest HTTP client: one request a connection, and what came back byte for byte.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use ikbulk::sandbox::{Config, Library, Running, start};
+use serde_json::{Value, json};
+
+/// The header of the default key.
+pub(crate) const KEY: &str = "Basic cHJpdmF0ZV9zYW5kYm94Og==";
+
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let line = |line: &'_ str| line.split_once(": ").map(|(name, _)| name.to_lowercase());
+        let found = self.head.lines().find(|text| line(text).as_deref() == Some(name))?;
+        found.split_once(": ").map(|(_, value)| value)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).expect("the body should be JSON")
+    }
+
+    pub(crate) fn message(&self) -> String {
+        let body = self.json();
+        body["message"].as_str().expect("the body should have a message").to_owned()
+    }
+}
+
+/// Two files: `f1` with something in every field, `f2` with nothing.
+pub(crate) fn library() -> Library {
+    let mut library = Library::new();
+    library.insert(json!({
+        "fileId": "f1", "filePath": "/a/one.jpg", "tags": ["old", "sale"],
+        "AITags": [{"name": "Shoe", "confidence": 90.5, "source": "aws-auto-tagging"},
+                   {"name": "Bag", "confidence": 80.5, "source": "google-auto-tagging"}],
+        "customCoordinates": "1,2,3,4", "customMetadata": {"brand": "Acme", "color": "red"},
+        "description": "before", "createdAt": "2022-01-01T00:00:00.000Z",
+    }));
+    library.insert(json!({
+        "fileId": "f2", "filePath": "/a/b/two.jpg", "tags": null, "customMetadata": {},
+        "description": null, "createdAt": "2021-01-01T00:00:00.000Z",
+    }));
+    library
+}
+
+/// Those two files, without limits.
+pub(crate) fn config() -> Config {
+    Config { library: library(), writes: None, reads: None, ..Config::default() }
+}
+
+pub(crate) fn started(config: Config) -> Running {
+    start(config).expect("the sandbox should start")
+}
+
+fn connect(running: &Running) -> TcpStream {
+    let address = running.base_url().replace("http://", "");
+    let stream = TcpStream::connect(address).expect("it should listen");
+    let limit = Some(Duration::from_secs(10));
+    stream.set_read_timeout(limit).expect("a timeout can be set");
+    stream
+}
+
+/// Sends a request and does not wait for its answer.
+pub(crate) fn send(running: &Running, head: &str, body: &str) -> TcpStream {
+    let mut stream = connect(running);
+    let length = body.len();
+    let text = format!(
+        "{head} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).expect("it should read");
+    stream
+}
+
+/// All the bytes of an answer, and how the connection ended.
+pub(crate) fn raw(running: &Running, head: &str, body: &str) -> (String, io::Result<()>) {
+    receive(send(running, head, body))
+}
+
+pub(crate) fn receive(mut stream: TcpStream) -> (String, io::Result<()>) {
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes).map(drop);
+    (String::from_utf8_lossy(&bytes).into_owned(), end)
+}
+
+pub(crate) fn reply(text: &str) -> Reply {
+    let (head, body) = text.split_once("\r\n\r\n").expect("the answer should have a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Reply {
+        status: status.expect("the answer should have a status"),
+        head: head.to_owned(),
+        text: body.to_owned(),
+    }
+}
+
+/// Asks with any headers.
+pub(crate) fn ask_with(running: &Running, head: &str, headers: &str) -> Reply {
+    let mut stream = connect(running);
+    let text = format!("{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(text.as_bytes()).expect("it should read");
+    reply(&receive(stream).0)
+}
+
+/// Asks with the key.
+pub(crate) fn ask(running: &Running, head: &str, body: &str) -> Reply {
+    let (text, end) = raw(running, head, body);
+    end.expect("the connection should end in good order");
+    reply(&text)
+}
+
+pub(crate) fn get(running: &Running, path: &str) -> Reply {
+    ask(running, &format!("GET {path}"), "")
+}
+
+pub(crate) fn post(running: &Running, path: &str, body: &Value) -> Reply {
+    ask(running, &format!("POST {path}"), &body.to_string())
+}
+
+pub(crate) fn patch(running: &Running, id: &str, body: &Value) -> Reply {
+    ask(running, &format!("PATCH /v1/files/{id}/details"), &body.to_string())
+}

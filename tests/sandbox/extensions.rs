@@ -1,0 +1,110 @@
+//! Extensions: their status, what they write, and that every run is counted.
+
+use ikbulk::sandbox::{Config, ExtensionPlay, Running, Status};
+use serde_json::{Value, json};
+
+use crate::client::{config, patch, started};
+
+fn playing(status: Status) -> Running {
+    started(Config { extensions: ExtensionPlay::Always(status), ..config() })
+}
+
+fn tagging(name: &str) -> Value {
+    json!({"name": name, "minConfidence": 80, "maxTags": 2})
+}
+
+#[test]
+fn a_success_shows_its_status_and_writes_its_tags() {
+    let running = playing(Status::Success);
+    let file =
+        patch(&running, "f2", &json!({"extensions": [tagging("google-auto-tagging")]})).json();
+    assert_eq!(file["extensionStatus"], json!({"google-auto-tagging": "success"}));
+    let tags = file["AITags"].as_array().unwrap();
+    assert_eq!(tags.len(), 2);
+    assert!(
+        tags.iter().all(|tag| tag["source"] == "google-auto-tagging"
+            && tag["confidence"].as_f64() >= Some(80.0))
+    );
+    assert_eq!(running.file("f2").unwrap()["AITags"], file["AITags"]);
+    assert_eq!(running.file("f2").unwrap().get("extensionStatus"), None);
+}
+
+#[test]
+fn failed_and_pending_runs_write_nothing_and_are_paid_all_the_same() {
+    for (status, word) in [(Status::Failed, "failed"), (Status::Pending, "pending")] {
+        let running = playing(status);
+        let body =
+            json!({"extensions": [tagging("aws-auto-tagging"), {"name": "ai-auto-description"}]});
+        let file = patch(&running, "f2", &body).json();
+        assert_eq!(
+            file["extensionStatus"],
+            json!({"aws-auto-tagging": word, "ai-auto-description": word})
+        );
+        assert_eq!((&file["AITags"], file.get("description")), (&Value::Null, None));
+        assert_eq!(running.stats().paid_runs_of("f2", "aws-auto-tagging"), 1);
+    }
+}
+
+#[test]
+fn ai_tags_are_removed_before_extensions_run() {
+    let running = playing(Status::Success);
+    let body = json!({"removeAITags": "all", "extensions": [tagging("aws-auto-tagging")]});
+    let file = patch(&running, "f1", &body).json();
+    assert_eq!(file["AITags"].as_array().unwrap().len(), 2);
+    assert!(
+        file["AITags"].as_array().unwrap().iter().all(|tag| tag["source"] == "aws-auto-tagging")
+    );
+}
+
+#[test]
+fn tasks_add_tags_and_metadata() {
+    let running = playing(Status::Success);
+    let tasks = json!([
+        {"type": "select_tags", "instruction": "?", "vocabulary": ["shirt", "dress"]},
+        {"type": "select_metadata", "instruction": "?", "field": "color", "vocabulary": ["blue", "red"]},
+        {"type": "yes_no", "instruction": "?", "on_yes": {
+            "add_tags": ["luxury"], "remove_tags": ["old"],
+            "set_metadata": [{"field": "price", "value": 9}], "unset_metadata": [{"field": "brand"}]},
+            "on_no": {"add_tags": ["cheap"]}},
+    ]);
+    let file =
+        patch(&running, "f1", &json!({"extensions": [{"name": "ai-tasks", "tasks": tasks}]}))
+            .json();
+    assert_eq!(file["tags"], json!(["sale", "shirt", "luxury"]));
+    assert_eq!(file["customMetadata"], json!({"color": "blue", "price": 9}));
+}
+
+#[test]
+fn remove_bg_makes_a_new_version_and_description_is_written() {
+    let running = playing(Status::Success);
+    let body = json!({"extensions": [{"name": "remove-bg"}, {"name": "ai-auto-description"}]});
+    let file = patch(&running, "f1", &body).json();
+    assert_eq!(file["versionInfo"], json!({"id": "f1v2", "name": "Version 2"}));
+    assert_ne!(file["description"], "before");
+}
+
+#[test]
+fn a_saved_extension_reports_as_the_one_it_stands_for() {
+    let running = playing(Status::Success);
+    let body = json!({"extensions": [{"name": "saved-extension", "id": "ext_tagging"}]});
+    let file = patch(&running, "f2", &body).json();
+    assert_eq!(file["extensionStatus"], json!({"google-auto-tagging": "success"}));
+    let unknown = json!({"extensions": [{"name": "saved-extension", "id": "ext_none"}]});
+    assert_eq!(patch(&running, "f2", &unknown).status, 400);
+    assert_eq!(running.stats().paid_runs_of("f2", "google-auto-tagging"), 1);
+}
+
+#[test]
+fn every_run_is_counted_by_file_and_extension() {
+    let running = playing(Status::Success);
+    let body = json!({"extensions": [tagging("google-auto-tagging"), {"name": "remove-bg"}]});
+    patch(&running, "f1", &body);
+    patch(&running, "f1", &body);
+    patch(&running, "f2", &body);
+    patch(&running, "gone", &body);
+    let stats = running.stats();
+    assert_eq!(stats.paid_runs["remove-bg"], 3);
+    assert_eq!(stats.paid_runs_of("f1", "google-auto-tagging"), 2);
+    assert_eq!(stats.paid_runs_of("gone", "remove-bg"), 0);
+    assert_eq!(stats.max_paid_runs_per_pair, 2);
+}

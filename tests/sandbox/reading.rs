@@ -1,0 +1,117 @@
+//! GET details, list and search, fields and saved extensions.
+
+use ikbulk::sandbox::{Config, Library, Running, synthetic_id};
+use serde_json::{Value, json};
+
+use crate::client::{config, get, patch, started};
+
+fn ids(running: &Running, query: &str) -> Vec<String> {
+    let reply = get(running, &format!("/v1/files?{query}"));
+    assert_eq!(reply.status, 200, "{query}: {}", reply.text);
+    let list = reply.json();
+    let id = |file: &Value| file["fileId"].as_str().map(str::to_owned);
+    list.as_array().expect("a bare array").iter().filter_map(id).collect()
+}
+
+#[test]
+fn details_are_the_file_as_it_is() {
+    let running = started(config());
+    patch(&running, "f1", &json!({"description": "after"}));
+    let reply = get(&running, "/v1/files/f1/details");
+    assert_eq!(reply.status, 200);
+    assert_eq!(Some(reply.json()), running.file("f1"));
+    let missing = get(&running, "/v1/files/gone/details");
+    assert_eq!(
+        (missing.status, missing.message().as_str()),
+        (404, "The requested file does not exist.")
+    );
+    assert_eq!(get(&running, "/v1/files/a%2Fb/details").status, 400);
+}
+
+#[test]
+fn a_list_is_in_the_order_of_upload_and_stays_so_after_a_change() {
+    let running = started(config());
+    assert_eq!(ids(&running, ""), ["f2", "f1"]);
+    patch(&running, "f2", &json!({"tags": ["x"]}));
+    assert_eq!(ids(&running, "sort=ASC_CREATED"), ["f2", "f1"]);
+    assert_eq!(ids(&running, "sort=DESC_CREATED"), ["f1", "f2"]);
+}
+
+#[test]
+fn pages_cover_a_library_without_gap_or_repeat() {
+    let running = started(Config { library: Library::synthetic(25, 9), ..config() });
+    let all: Vec<String> = (0..25).map(|index| synthetic_id(9, index)).collect();
+    let pages = (0..4).flat_map(|page| ids(&running, &format!("limit=10&skip={}", page * 10)));
+    assert_eq!(pages.collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn a_folder_is_found_with_and_without_slashes() {
+    let running = started(config());
+    for path in ["/a/b/", "a%2Fb", "/a/b"] {
+        assert_eq!(ids(&running, &format!("path={path}")), ["f2"]);
+    }
+    assert_eq!(ids(&running, "path=/a"), ["f1"]);
+    let running = started(Config { library: Library::synthetic(60, 9), ..config() });
+    let found = ids(&running, "path=/products/shoes");
+    assert!(!found.is_empty() && found.len() < 60);
+    for id in found {
+        let path = running.file(&id).unwrap()["filePath"].to_string();
+        assert!(path.contains("/products/shoes/"), "{path}");
+    }
+}
+
+#[test]
+fn a_search_by_ids_finds_those_that_exist() {
+    let running = started(config());
+    let query = "searchQuery=id%20IN%20%5B%22f1%22%2C%22gone%22%2C%22f2%22%5D";
+    assert_eq!(ids(&running, query), ["f2", "f1"]);
+    assert_eq!(ids(&running, "searchQuery=id+IN+[%22f1%22]+AND+type+=+%22file%22"), ["f1"]);
+    assert_eq!(ids(&running, "searchQuery=name=%22one.jpg%22+AND+path=%22/a/%22"), ["f1"]);
+    assert_eq!(ids(&running, "searchQuery=name=%22One.jpg%22"), [""; 0]);
+    let unplayed = get(&running, "/v1/files?searchQuery=createdAt+%3E+%227d%22");
+    assert_eq!(unplayed.status, 400);
+    assert!(unplayed.message().contains("createdAt"));
+}
+
+#[test]
+fn wrong_parameters_are_refused() {
+    let running = started(config());
+    for query in
+        ["limit=0", "limit=1001", "limit=x", "skip=-1", "sort=UP", "type=picture", "tags=x"]
+    {
+        assert_eq!(get(&running, &format!("/v1/files?{query}")).status, 400, "{query}");
+    }
+    assert_eq!(ids(&running, "type=folder"), [""; 0]);
+    assert_eq!(ids(&running, "fileType=non-image"), [""; 0]);
+    assert_eq!(ids(&running, "fileType=image&type=all").len(), 2);
+}
+
+#[test]
+fn fields_and_saved_extensions_are_listed_as_configured() {
+    let running = started(config());
+    let fields = get(&running, "/v1/customMetadataFields").json();
+    assert_eq!(fields, json!(Config::default().fields));
+    let types: Vec<&str> = fields
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field["schema"]["type"].as_str().unwrap())
+        .collect();
+    for kind in ["Text", "Textarea", "Number", "Date", "Boolean", "SingleSelect", "MultiSelect"] {
+        assert!(types.contains(&kind), "{kind}");
+    }
+    let saved = get(&running, "/v1/saved-extensions").json();
+    assert_eq!(saved.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_million_files_are_there_at_once() {
+    let began = std::time::Instant::now();
+    let running = started(Config { library: Library::synthetic(1_000_000, 9), ..config() });
+    let last = synthetic_id(9, 999_999);
+    assert_eq!(get(&running, &format!("/v1/files/{last}/details")).status, 200);
+    assert_eq!(ids(&running, "limit=1&skip=999999"), [last]);
+    assert!(running.library().is_empty());
+    assert!(began.elapsed().as_secs() < 3);
+}
