@@ -3,7 +3,8 @@
 //! every answer and counts. No validation, no ledger, no retry, no report.
 //!
 //! `yardstick FILE BASE_URL [current_thread | multi_thread]`, the key in `IMAGEKIT_PRIVATE_KEY`.
-#![expect(missing_docs, clippy::print_stdout, reason = "a program of its own, not a library")]
+//! `yardstick FILE read` only reads the sheet, with the csv crate's own serde loop.
+#![expect(clippy::print_stdout, reason = "a program of its own, not a library")]
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -52,8 +53,13 @@ async fn run(file: String, base: String, key: String) -> Result<(), Box<dyn std:
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let usage = "usage: yardstick FILE BASE_URL [current_thread | multi_thread]";
+    let usage = "usage: yardstick FILE BASE_URL [current_thread | multi_thread] | FILE read";
     let (file, base) = (args.next().ok_or(usage)?, args.next().ok_or(usage)?);
+    if base == "read" {
+        let rows = csv::Reader::from_path(file)?.into_deserialize::<Row>().map(|row| row.is_ok());
+        println!("{} rows", rows.filter(|good| *good).count());
+        return Ok(());
+    }
     let key = std::env::var("IMAGEKIT_PRIVATE_KEY")?;
     let mut runtime = match args.next().as_deref() {
         Some("current_thread") => tokio::runtime::Builder::new_current_thread(),

@@ -1,4 +1,48 @@
-//! Lib
+//! `ikbulk` applies a spreadsheet of changes to an ImageKit media library: exactly at the
+//! account's rate limit, without losing a row, without paying for anything twice, and with a report
+//! that says what became of every row.
+//!
+//! # The journey of a row
+//!
+//! ```text
+//! input ──► row ──► plan ──► request ──► execute ──► ledger ──► report
+//!                                           │
+//!                                           └──► imagekit ──► (sandbox)
+//! ```
+//!
+//! A person's sheet is copied into the run's directory and read in a stream. Each record becomes a
+//! [`row::Row`]: checked, typed, or rejected with the cell that is wrong. The planner turns rows
+//! into [`request::Request`]s, each settling *steps* of rows. They pass through a bounded channel
+//! to the executor, where a pure [`execute::Dispatcher`] decides what is sent when, and one loop
+//! does it. Every outcome is written to the ledger, and the reports are views of that.
+//!
+//! # Promises, and where they are kept
+//!
+//! - Every row has exactly one status, and they add up to the rows read: [`report`].
+//! - Never more than burst + rate × t requests in any t seconds: [`execute::Budget`].
+//! - One request at a time for a file, in the order of the input: [`execute::Dispatcher`].
+//! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
+//!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
+//! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
+//! - The key is never in a log, report, error or argument: [`imagekit::Api`].
+//!
+//! # Layout
+//!
+//! In reading order; dependencies point down this list only where they must, and never up:
+//!
+//! - [`row`]: the language of changes, without any I/O
+//! - [`input`]: from a sheet to rows
+//! - [`request`], [`outcome`]: what is sent, and what becomes of it
+//! - [`plan`]: from rows to requests
+//! - [`imagekit`]: the wire
+//! - [`ledger`]: the durable truth of a run
+//! - [`execute`]: from requests to outcomes
+//! - [`report`]: what became of every row
+//! - [`run`]: one execution, its directory and its lock
+//! - [`settings`]: validated values
+//! - [`cli`]: what was typed
+//! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
+
 pub mod cli;
 pub mod error;
 pub mod execute;

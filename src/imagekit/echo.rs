@@ -41,7 +41,9 @@ impl<'a> Echo<'a> {
     /// # Errors
     /// It is not a file object, or not that file's.
     pub fn read(body: &'a [u8], file: &FileId) -> Result<Self, String> {
-        let echo: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        // Checked for UTF-8 once here rather than string by string.
+        let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+        let echo: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
         if echo.file_id == file.as_str() {
             Ok(echo)
         } else {

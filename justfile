@@ -1,0 +1,28 @@
+# The commands of everyday work. `just` without a name lists them.
+
+_list:
+    @just --list
+
+# the main job on a fixture, against the built-in sandbox
+demo:
+    cargo run --release -- apply fixtures/retag.csv --sandbox
+
+# all tests
+test:
+    cargo test
+
+# what CI runs
+ci:
+    .ci/run
+
+# CPU and memory against the plain program, a server on its own core (Linux, 2 cores)
+bench rows="100000" pairs="5":
+    benches/cost.sh {{rows}} {{pairs}}
+
+# the run at a limit of 500 writes a second against the ideal time
+limit:
+    benches/limit.sh
+
+# licences, advisories and duplicate dependencies (needs cargo-deny)
+deny:
+    cargo deny check
