@@ -323,13 +323,16 @@ impl Dispatcher {
         self.come_back(now);
         let mut wake = Wake::default();
         if let Some(at) = self.trouble.next_probe() {
-            if at <= now {
-                match self.budgets[BudgetKind::Reads as usize].take(now) {
-                    Ok(()) => return self.probe(),
-                    Err(at) => wake.at(at),
-                }
+            let at = at.max(self.holds[Endpoint::List as usize].0);
+            let at = if at > now {
+                Err(at)
+            } else {
+                self.budgets[Endpoint::List.budget() as usize].take(now)
+            };
+            match at {
+                Ok(()) => return self.probe(),
+                Err(at) => wake.at(at),
             }
-            wake.at(at);
         }
         if self.trouble.holds_everyone() {
             let since = self.trouble.down_since().unwrap_or(now);
@@ -484,7 +487,7 @@ impl Dispatcher {
             }
         }
         for request in batch.requests {
-            let files: Box<[FileKey]> = request.files().iter().map(FileKey::from).collect();
+            let files = FileKey::of_all(request.files());
             let sequence = self.next_sequence;
             self.next_sequence += 1;
             let ticket = self.slots.insert(Slot {
@@ -659,7 +662,12 @@ impl Dispatcher {
             Err(Failure::Account { message }) => {
                 self.stop(Ending::Halted(Halt::Account { message }));
             }
-            Ok(()) | Err(Failure::Throttled(_) | Failure::Refused { .. }) => {
+            Err(Failure::Throttled(note)) => {
+                self.held(Endpoint::List, note, now);
+                self.trouble.probe_answered();
+            }
+            Ok(()) | Err(Failure::Refused { .. }) => {
+                self.holds[Endpoint::List as usize].1 = 0;
                 self.trouble.probe_answered();
             }
             Err(Failure::NotSent { .. } | Failure::Lost { .. }) => {

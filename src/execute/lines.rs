@@ -13,8 +13,23 @@ use crate::row::FileId;
 
 /// A file as lines know it: a hash of its id. Should two ids share one, they also share a line,
 /// and lose nothing but a little time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FileKey(u64);
+
+impl FileKey {
+    /// The keys of a request's files, each once: a request that names a file twice, or two files
+    /// of one key, stands in that line once and leaves it once.
+    pub(super) fn of_all(files: &[FileId]) -> Box<[Self]> {
+        let mut keys: Box<[Self]> = files.iter().map(Self::from).collect();
+        if keys.len() < 2 {
+            return keys;
+        }
+        keys.sort_unstable();
+        let mut distinct = keys.into_vec();
+        distinct.dedup();
+        distinct.into()
+    }
+}
 
 impl From<&FileId> for FileKey {
     fn from(file: &FileId) -> Self {
@@ -35,15 +50,11 @@ struct Line {
 }
 
 impl Lines {
-    /// Joins the line of a file; says whether it is at the head of it.
+    /// Joins the line of a file, once; says whether it is at the head of it.
     pub(super) fn join(&mut self, file: FileKey, ticket: Ticket) -> bool {
         match self.lines.get_mut(&file) {
-            // A request that names a file twice, or two files of one key, is in the line already.
-            Some(line) if line.head == ticket => true,
             Some(line) => {
-                if line.rest.back() != Some(&ticket) {
-                    line.rest.push_back(ticket);
-                }
+                line.rest.push_back(ticket);
                 false
             }
             None => {
