@@ -10,7 +10,9 @@ use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
 use super::{Format, Input, InputError};
-use crate::row::{Builder, Cell, MetadataField, Problem, Row, RowPos, Rules, Schema, SchemaError};
+use crate::row::{
+    Builder, Cell, Content, MetadataField, Problem, Row, RowPos, Rules, Schema, SchemaError,
+};
 
 /// What the cells of an input are read with.
 #[derive(Debug, Clone, Default)]
@@ -123,55 +125,40 @@ pub struct FedBack {
     pub done: Vec<u64>,
 }
 
+impl FedBack {
+    fn read(status: Option<&str>, done: Option<&str>) -> Self {
+        let done = done.unwrap_or_default().split_whitespace();
+        Self {
+            unknown: status == Some("unknown"),
+            done: done.filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),
+        }
+    }
+}
+
 impl Rows<'_> {
     /// The next row, with what an earlier run said of it; `None` at the end.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged in a way that is not one row's.
     pub fn next_row(&mut self) -> Result<Option<(Row, FedBack)>, InputError> {
-        let mut builder = Builder::new(&self.context.rules);
-        let (pos, fed_back) = match &mut self.source {
+        let context = self.context;
+        let (pos, content, fed_back) = match &mut self.source {
             Source::Csv { columns, records } => {
-                let Some(pos) = records.advance()? else {
-                    return Ok(None);
-                };
-                let record = records.record();
-                if is_second_header(record, records.header()) {
-                    let right = "delete the row; it is left from joining two sheets";
-                    builder.reject(Problem::new("row", "", "repeats the header", right));
-                } else if record.len() == columns.len() {
-                    self.left_alone += fill(&mut builder, columns, record);
-                } else {
-                    builder.reject(wrong_length(record.len(), columns.len()));
-                }
-                (
-                    pos,
-                    fed_back(|column| {
-                        let index =
-                            if column == own::STATUS { columns.status } else { columns.done };
-                        std::str::from_utf8(record.get(index?)?).ok()
-                    }),
-                )
+                let Some(pos) = records.advance()? else { return Ok(None) };
+                let (content, empty) =
+                    of_cells(records.record(), records.header(), columns, context);
+                self.left_alone += empty;
+                let own =
+                    |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
+                (pos, content, FedBack::read(own(columns.status), own(columns.done)))
             }
             Source::Jsonl(lines) => {
-                let Some(pos) = lines.advance()? else {
-                    return Ok(None);
-                };
-                match Object::parse(lines.line()) {
-                    Ok(object) => {
-                        object.fill(&mut builder, self.context);
-                        (pos, fed_back(|column| object.own(column)))
-                    }
-                    Err(error) => {
-                        let line = String::from_utf8_lossy(lines.line());
-                        let wrong = format!("is not a JSON object ({error})");
-                        builder.reject(Problem::new("line", &line, wrong, "mend the JSON"));
-                        (pos, FedBack::default())
-                    }
-                }
+                let Some(pos) = lines.advance()? else { return Ok(None) };
+                let (content, fed_back) = of_line(lines.line(), context);
+                (pos, content, fed_back)
             }
         };
-        Ok(Some((Row { pos, content: builder.finish() }, fed_back)))
+        Ok(Some((Row { pos, content }, fed_back)))
     }
 
     /// How many empty cells so far left their field alone.
@@ -188,6 +175,46 @@ impl Rows<'_> {
             Source::Jsonl(_) => &[],
         }
     }
+}
+
+/// What the cells of a record say, and how many of them are empty.
+fn of_cells(
+    record: &ByteRecord,
+    header: &ByteRecord,
+    columns: &Columns,
+    context: &Context,
+) -> (Content, u64) {
+    if is_second_header(record, header) {
+        let right = "delete the row; it is left from joining two sheets";
+        return (unreadable(Problem::new("row", "", "repeats the header", right)), 0);
+    }
+    if record.len() != columns.len() {
+        return (unreadable(wrong_length(record.len(), columns.len())), 0);
+    }
+    let mut builder = Builder::new(&context.rules);
+    let empty = fill(&mut builder, columns, record);
+    (builder.finish(), empty)
+}
+
+/// What a line of JSON says, and what an earlier run said of it.
+fn of_line(line: &[u8], context: &Context) -> (Content, FedBack) {
+    match Object::parse(line) {
+        Ok(object) => {
+            let mut builder = Builder::new(&context.rules);
+            object.fill(&mut builder, context);
+            (builder.finish(), FedBack::read(object.own(own::STATUS), object.own(own::DONE)))
+        }
+        Err(error) => {
+            let wrong = format!("is not a JSON object ({error})");
+            let line = String::from_utf8_lossy(line);
+            (unreadable(Problem::new("line", &line, wrong, "mend the JSON")), FedBack::default())
+        }
+    }
+}
+
+/// A record of which no cell can be read.
+fn unreadable(problem: Problem) -> Content {
+    Content::Rejected(problem.into())
 }
 
 /// Hands the cells of a record to the builder; gives how many were empty.
@@ -223,14 +250,6 @@ fn wrong_length(has: usize, wanted: usize) -> Problem {
         format!("has {has} cells where the header has {wanted}"),
         "put cells with commas or line ends into quotes",
     )
-}
-
-fn fed_back<'r>(own_column: impl Fn(&str) -> Option<&'r str>) -> FedBack {
-    let done = own_column(own::DONE).unwrap_or_default();
-    FedBack {
-        unknown: own_column(own::STATUS) == Some("unknown"),
-        done: done.split_whitespace().filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),
-    }
 }
 
 fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {

@@ -44,7 +44,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:?} {}; {}", self.column, self.value, self.wrong, self.right)
+        write!(f, "{}: ", self.column)?;
+        if !self.value.is_empty() {
+            write!(f, "{:?} ", self.value)?;
+        }
+        write!(f, "{}; {}", self.wrong, self.right)
     }
 }
 

@@ -1,0 +1,311 @@
+//! The program as a person meets it: a directory with a sheet in it, an ImageKit at the other end
+//! of the wire, and the real binary with nothing of the tester's own environment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ikbulk::sandbox::{self, Config, Library, Running};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// No command here takes longer; one that does hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The key of every sandbox here. Its name shows wherever it leaks.
+pub(crate) const KEY: &str = "private_doNotPrintMe12345=";
+
+/// A directory, a sandbox, and the program.
+pub(crate) struct World {
+    directory: TempDir,
+    pub(crate) sandbox: Running,
+}
+
+/// A sandbox without limits, and with these files.
+pub(crate) fn files<I: IntoIterator<Item = S>, S: Into<String>>(ids: I) -> Config {
+    with_library(Library::from_ids(ids.into_iter().map(Into::into)))
+}
+
+/// A sandbox without limits, and with this library.
+pub(crate) fn with_library(library: Library) -> Config {
+    Config { key: KEY.to_owned(), library, writes: None, reads: None, ..Config::default() }
+}
+
+impl World {
+    pub(crate) fn new(config: Config) -> Self {
+        let directory = TempDir::with_prefix("ikbulk-test-").expect("a directory can be made");
+        let sandbox = sandbox::start(config).expect("the sandbox should start");
+        Self { directory, sandbox }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file into the directory.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.path(name), text).expect("the directory takes files");
+    }
+
+    /// A command of the program that nobody but its arguments has a say in.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Call {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("TZ", "UTC")
+            .env("IMAGEKIT_PRIVATE_KEY", KEY)
+            .env("IMAGE_KIT_BASE_URL", self.sandbox.base_url())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Call { command, input: Vec::new() }
+    }
+
+    /// Runs a command written as in a shell, without quotes.
+    pub(crate) fn run(&self, line: &str) -> Done {
+        self.command(&line.split_whitespace().collect::<Vec<_>>()).run()
+    }
+
+    /// Applies a sheet without asking and as fast as it goes.
+    pub(crate) fn apply(&self, rest: &str) -> Done {
+        self.run(&format!("apply --yes --rate unlimited --read-rate unlimited {rest}"))
+    }
+
+    /// The runs of a sheet, in their order.
+    pub(crate) fn runs(&self, stem: &str) -> Vec<RunFiles> {
+        let entries = fs::read_dir(self.path(&format!("{stem}.ikbulk")));
+        let entries = entries.into_iter().flatten();
+        let mut paths: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("the directory can be read").path()).collect();
+        paths.sort();
+        paths.into_iter().map(RunFiles).collect()
+    }
+
+    /// The only run of a sheet.
+    pub(crate) fn only_run(&self, stem: &str) -> RunFiles {
+        let mut runs = self.runs(stem);
+        assert_eq!(runs.len(), 1, "{stem} should have one run: {runs:?}");
+        runs.remove(0)
+    }
+
+    /// A file of the library as it is now.
+    pub(crate) fn file(&self, id: &str) -> Value {
+        self.sandbox.file(id).expect("the file should exist")
+    }
+}
+
+/// A command that has not been started.
+pub(crate) struct Call {
+    command: Command,
+    input: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// What comes in on standard input.
+    pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = bytes.into();
+        self.command.stdin(Stdio::piped());
+        self
+    }
+
+    pub(crate) fn run(self) -> Done {
+        let (started, input) = self.start();
+        Done::of(started, &input)
+    }
+
+    /// Runs it where `victim` can get at it.
+    pub(crate) fn run_as(self, victim: &Victim) -> Done {
+        // Whoever strikes at its first request waits until its handle is there.
+        let mut place = victim.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut started, _) = self.start();
+        let streams = (started.stdout.take(), started.stderr.take());
+        let id = started.id();
+        *place = Some(started);
+        drop(place);
+        let out = read_in_background(streams.0);
+        let err = read_in_background(streams.1);
+        let (out, err) = (collected(&out, id), collected(&err, id));
+        let mut place = victim.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut child = place.take().expect("it was put there above");
+        let status = child.wait().expect("a child can be waited for");
+        Done::from(Output { status, stdout: out, stderr: err })
+    }
+
+    fn start(mut self) -> (Child, Vec<u8>) {
+        let child = self.command.spawn().expect("the program should start");
+        (child, self.input)
+    }
+}
+
+fn read_in_background(
+    stream: Option<impl std::io::Read + Send + 'static>,
+) -> std::sync::mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = sync_channel(1);
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            stream.read_to_end(&mut bytes).expect("a pipe can be read");
+        }
+        // Nobody listens any more when the test has failed.
+        drop(sender.send(bytes));
+    });
+    receiver
+}
+
+fn collected(stream: &std::sync::mpsc::Receiver<Vec<u8>>, id: u32) -> Vec<u8> {
+    match stream.recv_timeout(PATIENCE) {
+        Ok(bytes) => bytes,
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            signal(id, "KILL");
+            panic!("the program hangs")
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {id}");
+}
+
+/// A running program, for whoever wants to do something to it from a tap.
+#[derive(Clone, Default)]
+pub(crate) struct Victim(Arc<Mutex<Option<Child>>>);
+
+impl Victim {
+    /// Kills it as the system would, and comes back when it is dead.
+    pub(crate) fn kill(&self) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(child) = place.as_mut() {
+            child.kill().expect("a child can be killed");
+            child.wait().expect("a child can be waited for");
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(child) = place.as_ref() {
+            signal(child.id(), name);
+        }
+    }
+}
+
+/// A command that has come to its end.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The exit code; `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    fn of(mut child: Child, input: &[u8]) -> Self {
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that refuses its input does not read it to its end.
+            drop(stdin.write_all(input));
+        }
+        let id = child.id();
+        let out = read_in_background(child.stdout.take());
+        let err = read_in_background(child.stderr.take());
+        let (stdout, stderr) = (collected(&out, id), collected(&err, id));
+        let status = child.wait().expect("a child can be waited for");
+        Self::from(Output { status, stdout, stderr })
+    }
+
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("the program writes UTF-8"),
+            err: String::from_utf8(output.stderr).expect("the program writes UTF-8"),
+        }
+    }
+
+    /// It ended with that exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\n{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// It said that on standard output or standard error.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        let said = self.out.contains(text) || self.err.contains(text);
+        assert!(said, "not said: {text}\n{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// The directory of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunFiles(pub(crate) PathBuf);
+
+impl RunFiles {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.0.join(name));
+        text.unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// `report.csv`, row by row.
+    pub(crate) fn report(&self) -> Vec<Line> {
+        lines(&self.text("report.csv"))
+    }
+
+    /// The line of one row.
+    pub(crate) fn row(&self, number: u64) -> Line {
+        let wanted = number.to_string();
+        let found = self.report().into_iter().find(|line| line["row"] == wanted);
+        found.expect("every row has a line")
+    }
+
+    /// The status of every row, in input order.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        self.report().into_iter().map(|line| line["status"].clone()).collect()
+    }
+
+    pub(crate) fn summary(&self) -> Value {
+        serde_json::from_str(&self.text("summary.json")).expect("the summary is JSON")
+    }
+
+    /// Rows with that status, by the summary.
+    pub(crate) fn count(&self, status: &str) -> u64 {
+        self.summary()["rows"][status].as_u64().expect("every status is counted")
+    }
+}
+
+/// One line of a CSV file, by its header.
+pub(crate) type Line = BTreeMap<String, String>;
+
+/// The lines of a CSV file.
+pub(crate) fn lines(text: &str) -> Vec<Line> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.deserialize().map(|line| line.expect("the file is CSV")).collect()
+}
