@@ -181,7 +181,7 @@ enum Work {
 }
 
 async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
-    match work {
+    let event = match work {
         Work::Safe(ticket, safe) => {
             let answer = wire.send(&safe).await;
             Event::Answered(ticket, of_safe(safe, answer))
@@ -198,11 +198,45 @@ async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
         }
         Work::Read(ticket, file) => {
             let state = wire.file_state(&file).await;
-            Event::Read(
-                ticket,
-                state.map(|state| serde_json::to_string(&state).unwrap_or_default()),
-            )
+            let state = state.map(|state| serde_json::to_string(&state).unwrap_or_default());
+            Event::Read(ticket, state)
         }
         Work::Probe => Event::Probed(wire.probe().await),
+    };
+    log(&event);
+    event
+}
+
+/// What an operator wants to know of a single answer: nothing of one that is as it should be.
+fn log(event: &Event) {
+    match event {
+        Event::Answered(_, Verdict::Final(outcomes)) => {
+            for (step, outcome) in outcomes {
+                let (row, kind) = (step.row, step.kind.as_str());
+                let message = outcome.message.as_deref().unwrap_or_default();
+                tracing::debug!("row {row}, {kind}: {} {message}", outcome.status);
+            }
+        }
+        Event::Answered(_, Verdict::Hold { request, note }) => {
+            let endpoint = request.endpoint().as_str();
+            let reset = note.reset.map_or("a while".to_owned(), |reset| format!("{reset:?}"));
+            tracing::debug!("{endpoint}: 429, to hold for {reset}");
+        }
+        Event::Answered(_, Verdict::Lost { lost, cause }) => {
+            let rows: Vec<String> = lost.steps.iter().map(|step| step.row.to_string()).collect();
+            let message = cause.message.as_deref().unwrap_or_default();
+            let rows = rows.join(", ");
+            tracing::warn!(
+                "row {rows}: the answer to a request that must not be repeated is lost: {message}"
+            );
+        }
+        Event::Answered(_, Verdict::Again { cause, .. } | Verdict::Unread { cause, .. }) => {
+            tracing::debug!("to be tried again: {}", cause.message.as_deref().unwrap_or_default());
+        }
+        Event::Answered(_, Verdict::NotSent { message, .. }) => {
+            tracing::debug!("not sent: {message}");
+        }
+        Event::Read(_, Err(failure)) | Event::Probed(Err(failure)) => tracing::debug!("{failure}"),
+        _ => {}
     }
 }

@@ -141,12 +141,11 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or is damaged in a way that is not one row's.
     pub fn next_row(&mut self) -> Result<Option<(Row, FedBack)>, InputError> {
-        let context = self.context;
         let (pos, content, fed_back) = match &mut self.source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
                 let (content, empty) =
-                    of_cells(records.record(), records.header(), columns, context);
+                    of_cells(records.record(), records.header(), columns, self.context);
                 self.left_alone += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
@@ -154,7 +153,7 @@ impl Rows<'_> {
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let (content, fed_back) = of_line(lines.line(), context);
+                let (content, fed_back) = of_line(lines.line(), self.context);
                 (pos, content, fed_back)
             }
         };
