@@ -1,5 +1,6 @@
 //! The run while it goes on: a bar for a person, a line now and then for a log.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -20,8 +21,8 @@ pub struct Progress {
     /// Rows settled before this session.
     before: u64,
     began: Option<(Time, u64)>,
-    rate_from: (Time, u64),
-    rate: f64,
+    /// When there were how many writes, over the time that the rate shown is measured.
+    writes: VecDeque<(Time, u64)>,
     logged: Time,
 }
 
@@ -56,15 +57,7 @@ impl Progress {
             );
             screen.add(bar)
         });
-        Self {
-            bar,
-            total,
-            before,
-            began: None,
-            rate_from: (Duration::ZERO, 0),
-            rate: 0.0,
-            logged: Duration::ZERO,
-        }
+        Self { bar, total, before, began: None, writes: VecDeque::new(), logged: Duration::ZERO }
     }
 
     /// Looks at the run and shows how far it is.
@@ -93,18 +86,18 @@ impl Progress {
         let counters = dispatcher.mark().counters;
         let writes = counters.patch + counters.publish + counters.add_tags + counters.remove_tags;
         let (_, rows_then) = *self.began.get_or_insert((now, here));
-        let (since, then) = self.rate_from;
-        if now.saturating_sub(since) >= RATE_OVER || self.rate == 0.0 {
-            self.rate = per_second(writes.saturating_sub(then), now.saturating_sub(since));
-            self.rate_from = (now, writes);
+        self.writes.push_back((now, writes));
+        while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
+            self.writes.pop_front();
         }
+        let (since, then) = self.writes.front().copied().unwrap_or((now, writes));
         let settled = self.before + here;
         let left = self.total.saturating_sub(settled);
         let pace = per_second(here - rows_then.min(here), now);
         Numbers {
             settled,
             total: self.total,
-            rate: self.rate,
+            rate: per_second(writes.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             left: (pace > 0.0).then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
