@@ -1,0 +1,12 @@
+//! The program, killed at every kind of moment, and what `resume` makes of it.
+//!
+//! The sandbox lives in the test's own process and kills the program from a tap: while it does,
+//! everything stands still, so that the moment is exact.
+
+mod case;
+#[path = "../apply/harness.rs"]
+#[expect(dead_code, reason = "the harness of tests/apply, of which this needs a part")]
+mod harness;
+mod moments;
+mod sheet;
+mod states;

@@ -1,0 +1,203 @@
+//! Killed in every state that the ledger can be in. Each test looks into the ledger after the kill,
+//! so that none can stop meeting its state without being noticed.
+
+use std::fs;
+use std::process::Command;
+
+use ikbulk::sandbox::{Config, Fault, Faults, Phase, Tap, TapEvent};
+use serde_json::json;
+
+use crate::case::{Case, Ledger, Strike, kill_when, requests};
+use crate::harness::{Victim, World, files};
+
+const REMOVE_BG: &str = "remove-bg";
+
+/// A request for the details of a file.
+fn details(event: &TapEvent, method: &str, file: &str) -> bool {
+    event.method == method && event.path == format!("/v1/files/{file}/details")
+}
+
+/// A case that is killed at one moment of the request for the details of a file.
+fn killed_at(method: &'static str, file: &'static str, phase: Phase) -> Case {
+    let strike = kill_when(move |event| event.phase == phase && details(event, method, file));
+    Case::new(vec![strike]).one_at_a_time().through()
+}
+
+fn paid(case: &Case, file: &str) -> u64 {
+    case.world.sandbox.stats().paid_runs_of(file, REMOVE_BG)
+}
+
+/// The kinds of the row's steps, and their statuses, at the only kill.
+fn steps(case: &Case, file: &str) -> Vec<(u64, String)> {
+    let [ledger] = case.ledgers.as_slice() else { panic!("{} kills", case.ledgers.len()) };
+    let wanted = case.row_of(file);
+    let steps = ledger.0.iter().filter(|(row, ..)| *row == wanted);
+    steps.map(|(_, kind, status)| (*kind, status.clone())).collect()
+}
+
+fn intent() -> Vec<(u64, String)> {
+    vec![(0, "intent".to_owned())]
+}
+
+#[test]
+fn before_there_is_a_ledger_nothing_was_sent_and_the_sheet_is_applied_anew() {
+    let is_schema = |event: &TapEvent| event.path == "/v1/customMetadataFields";
+    let case = Case::new(vec![kill_when(is_schema)]);
+    assert_eq!(case.apply().code, None);
+    let leftover = case.files();
+    assert!(!leftover.path().join("ledger.db").exists());
+    case.resume().exits(2).says("there is no run in");
+    fs::remove_dir_all(leftover.path()).expect("it can be removed");
+    case.through().holds();
+}
+
+#[test]
+fn before_the_first_commit_what_was_done_is_done_again() {
+    let case = Case::new(vec![kill_when(|event| event.n == 5)]).one_at_a_time().through();
+    assert_eq!(case.ledgers, [Ledger(Vec::new())]);
+    // The first request reads the account's fields.
+    assert!(
+        case.world.sandbox.stats().calls.patch
+            > case
+                .rows
+                .iter()
+                .filter(|row| { row.asks.iter().any(|(call, _)| *call == "patch") })
+                .count() as u64
+    );
+    case.holds();
+}
+
+#[test]
+fn while_the_state_before_is_read_nothing_is_recorded_and_nothing_gets_lost() {
+    let case = killed_at("GET", "cut-out0", Phase::Worked);
+    assert_eq!(steps(&case, "cut-out0"), []);
+    assert_eq!(paid(&case, "cut-out0"), 1);
+    assert!(!case.unknown().contains(&case.row_of("cut-out0")));
+    case.holds();
+}
+
+#[test]
+fn an_intent_that_was_never_carried_out_is_unknown_and_is_not_sent_again() {
+    let case = killed_at("PATCH", "cut-out0", Phase::Arrived);
+    assert_eq!(steps(&case, "cut-out0"), intent());
+    // What has arrived is worked on although nobody waits for it, in its own time.
+    assert!(paid(&case, "cut-out0") <= 1);
+    assert!(case.unknown().contains(&case.row_of("cut-out0")));
+    case.holds();
+}
+
+#[test]
+fn what_was_paid_for_and_not_answered_is_unknown_and_is_not_paid_for_again() {
+    let case = killed_at("PATCH", "cut-out0", Phase::Worked);
+    assert_eq!(steps(&case, "cut-out0"), intent());
+    assert_eq!(paid(&case, "cut-out0"), 1);
+    assert!(case.unknown().contains(&case.row_of("cut-out0")));
+    case.holds();
+}
+
+#[test]
+fn an_answer_that_was_not_committed_is_unknown_and_is_not_paid_for_again() {
+    // One request at a time: the second time that the file is read shows that the first request
+    // for it is answered. How soon the ledger commits that is a matter of time, so that one of
+    // five places must do.
+    let missed = (0..5).find(|block| {
+        let file = format!("both{block}");
+        let reads = std::sync::atomic::AtomicU32::new(0);
+        let of = file.clone();
+        let second_read = kill_when(move |event| {
+            let read = event.phase == Phase::Arrived && details(event, "GET", &of);
+            read && reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1
+        });
+        let case = Case::new(vec![second_read]).one_at_a_time().through();
+        case.holds();
+        steps(&case, &file) == intent()
+    });
+    assert!(missed.is_some(), "the state was met in none of five places");
+}
+
+#[test]
+fn what_was_committed_is_not_done_again() {
+    let last = requests();
+    let case =
+        Case::new(vec![kill_when(move |event| event.n == last - 3)]).one_at_a_time().through();
+    let committed =
+        |file: &str| case.ledgers.iter().all(|ledger| ledger.settled(case.row_of(file)) > 0);
+    for file in ["many0", "published0", "cut-out0", "both0", "three0", "cut-out3"] {
+        assert!(committed(file), "{file}");
+        let file = case.world.sandbox.history(file);
+        let mut asked: Vec<String> = file.iter().map(|change| change["body"].to_string()).collect();
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), file.len(), "sent twice");
+    }
+    case.holds();
+}
+
+/// Makes the program stop where it writes `name`, and kills it there: what it opens is a pipe that
+/// nobody reads, until somebody comes and sees that it has.
+fn kill_while_it_writes(name: &'static str) -> Strike {
+    Box::new(move |event, scene| {
+        if event.n != requests() / 2 {
+            return false;
+        }
+        let pipe = scene.run().join(format!(".{name}.writing"));
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", pipe.display());
+        let victim = scene.victim.clone();
+        std::thread::spawn(move || {
+            let opened = fs::File::open(&pipe);
+            victim.kill();
+            drop(opened);
+            // What a crash leaves is half a file.
+            fs::remove_file(&pipe).expect("a pipe can be removed");
+            fs::write(&pipe, "row,fileId,sta").expect("the directory takes files");
+        });
+        true
+    })
+}
+
+#[test]
+fn killed_while_the_reports_are_written_it_writes_them_again_and_sends_nothing() {
+    for name in ["report.csv", "failed.csv", "unknown.csv", "summary.json"] {
+        let case = Case::new(vec![kill_while_it_writes(name)]).one_at_a_time();
+        assert_eq!(case.apply().code, None, "it got past {name}");
+        let ledger = Ledger::of(case.files().path());
+        assert_eq!(ledger.intents().count(), 0);
+        assert!((2..2 + case.rows.len() as u64).all(|row| ledger.settled(row) > 0));
+        assert!(!case.files().path().join("summary.json").exists());
+        let sent = case.world.sandbox.stats().requests;
+        case.resume().exits(1);
+        assert_eq!(case.world.sandbox.stats().requests, sent);
+        case.holds();
+    }
+}
+
+#[test]
+fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pays_once() {
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let patches = std::sync::atomic::AtomicU32::new(0);
+    let tap = Tap::new(move |event| {
+        let patch = event.phase == Phase::Arrived && event.method == "PATCH";
+        if patch && patches.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1 {
+            hand.kill();
+        }
+    });
+    // The first request reads the state before, the second pays.
+    let script = vec![(2, Fault::ResetAfter)];
+    let faults = Faults { script, ..Faults::default() };
+    let world = World::new(Config { tap: Some(tap), faults, ..files(["a"]) });
+    let row = json!({"fileId": "a", "tags": ["x"], "extensions": [{"name": REMOVE_BG}]});
+    world.write("sheet.jsonl", row.to_string());
+    let applied = world.command(&["apply", "--yes", "sheet.jsonl"]).run_as(&victim);
+    assert_eq!(applied.code, None, "{}", applied.err);
+    let run = world.only_run("sheet");
+    let ledger = Ledger::of(run.path());
+    assert!(
+        matches!(ledger.0.as_slice(), [(1, 0, status)] if status == "intent" || status == "unknown")
+    );
+    world.run(&format!("resume {}", run.name())).exits(6);
+    assert_eq!(run.statuses(), ["unknown"]);
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+    assert_eq!(world.sandbox.stats().paid_runs_of("a", REMOVE_BG), 1);
+}
