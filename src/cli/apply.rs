@@ -6,17 +6,18 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::ZonedDateTime;
 
+use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
-use super::finish::{Deadline, Ready};
-use super::prepare::{Fields, InputArg, start_sandbox};
+use super::finish::Ready;
+use super::prepare::{Fields, InputArg, lock, start_sandbox};
 use super::resume::Resume;
-use super::{IN_THE_WAY, Refusal, Screen};
+use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::{Survey, survey};
 use crate::report::{Opening, Target, opening};
-use crate::run::{AccountLock, LockError, Place, RunDir, Session, unfinished_runs};
+use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::Execution;
 
 #[derive(Debug, Args)]
@@ -56,23 +57,6 @@ pub(super) struct Apply {
     bounds: Bounds,
     #[command(flatten)]
     choices: Choices,
-}
-
-/// How far a session goes.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct Bounds {
-    /// Send only the first N rows, as a pilot; `ikbulk resume` does the rest
-    #[arg(long, value_name = "N")]
-    pub(super) limit: Option<u64>,
-    /// Stop in good order after this time
-    #[arg(long, value_name = "TIME")]
-    pub(super) max_duration: Option<super::values::Span>,
-    /// Stop in good order at this local time, like 06:00
-    #[arg(long, value_name = "HH:MM")]
-    pub(super) stop_at: Option<jiff::civil::Time>,
-    /// Wait for another run on this account to end, instead of giving up
-    #[arg(long)]
-    pub(super) wait_lock: bool,
 }
 
 impl Apply {
@@ -243,23 +227,4 @@ enum Prepared {
     Ready(Box<Ready>),
     /// There is another one to go on with.
     Continue(RunDir),
-}
-
-/// Takes the account's lock, waiting for it if asked to.
-pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
-    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-    loop {
-        match AccountLock::take(account, run.path()) {
-            Ok(lock) => return Ok(lock),
-            Err(LockError::Held { holder }) if wait => {
-                tracing::info!("waiting for another run on this account: {holder}");
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            Err(error @ LockError::Held { .. }) => {
-                let message = format!("{error}; --wait-lock waits for it");
-                return Err(Refusal { message, exit_code: IN_THE_WAY });
-            }
-            Err(error) => return Err(Refusal::not_written(&error)),
-        }
-    }
 }

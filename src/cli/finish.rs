@@ -1,12 +1,10 @@
 //! Carries a prepared session out, writes its reports and says what came of it.
 
 use std::future::Future;
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use jiff::ZonedDateTime;
 
-use super::apply::Bounds;
+use super::bounds::Deadline;
 use super::{Refusal, Screen};
 use crate::execute::{Ending, Stop};
 use crate::imagekit::Api;
@@ -26,40 +24,6 @@ pub(super) struct Ready {
     pub(super) _lock: Option<AccountLock>,
     /// Serves until the end.
     pub(super) _sandbox: Option<sandbox::Running>,
-}
-
-/// When a session stops in good order; `None` never.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Option<Duration>);
-
-impl Deadline {
-    /// The earlier of the bounds given.
-    pub(super) fn of(bounds: &Bounds) -> Result<Self, Refusal> {
-        let duration = bounds.max_duration.map(|span| span.0);
-        let at = bounds.stop_at.map(|time| until(&ZonedDateTime::now(), time)).transpose()?;
-        Ok(Self([duration, at].into_iter().flatten().min()))
-    }
-
-    async fn passed(self) -> Stop {
-        match self.0 {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
-        }
-        Stop::Deadline
-    }
-}
-
-/// How long it is from `now` to the next time that clocks show `time`.
-fn until(now: &ZonedDateTime, time: jiff::civil::Time) -> Result<Duration, Refusal> {
-    let impossible = |error: jiff::Error| Refusal::new(format!("--stop-at {time}: {error}"));
-    let today = now.with().time(time).build().map_err(impossible)?;
-    let next = if &today > now {
-        today
-    } else {
-        let tomorrow = now.tomorrow().map_err(impossible)?;
-        tomorrow.with().time(time).build().map_err(impossible)?
-    };
-    Ok(Duration::try_from(now.duration_until(&next)).unwrap_or_default())
 }
 
 impl Ready {

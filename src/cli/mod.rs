@@ -1,6 +1,7 @@
 //! What was typed, command by command, and turning it into what is done.
 
 mod apply;
+mod bounds;
 mod check;
 mod choices;
 mod finish;

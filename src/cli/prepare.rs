@@ -1,14 +1,15 @@
-//! What commands do before they do what they are for: take an input over, read it whole, and get
-//! at the account's custom metadata fields.
+//! What commands do before they do what they are for: take an input over, get at the account's
+//! custom metadata fields, and take its lock.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Refusal;
 use super::choices::{Choices, Client};
+use super::{IN_THE_WAY, Refusal};
 use crate::input::{Context, Format, Input, Owned, take_over};
 use crate::row::{Rules, Schema};
+use crate::run::{AccountLock, LockError, RunDir};
 use crate::sandbox::{self, Library};
 
 /// An input as it was typed: a path, or `-` for standard input.
@@ -112,4 +113,23 @@ pub(super) fn start_sandbox(
         .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
     let client = choices.client(&running.base_url(), running.key().to_owned().into())?;
     Ok((running, client))
+}
+
+/// Takes the account's lock, waiting for it if asked to.
+pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
+    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+    loop {
+        match AccountLock::take(account, run.path()) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held { holder }) if wait => {
+                tracing::info!("waiting for another run on this account: {holder}");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Err(error @ LockError::Held { .. }) => {
+                let message = format!("{error}; --wait-lock waits for it");
+                return Err(Refusal { message, exit_code: IN_THE_WAY });
+            }
+            Err(error) => return Err(Refusal::not_written(&error)),
+        }
+    }
 }

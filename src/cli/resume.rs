@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::apply::{Bounds, lock};
+use super::bounds::{Bounds, Deadline};
 use super::choices::Choices;
-use super::finish::{Deadline, Ready};
-use super::prepare::{Fields, start_sandbox};
+use super::finish::Ready;
+use super::prepare::{Fields, lock, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::run::{Place, RunDir, Session, unfinished_runs};

@@ -3,6 +3,7 @@
 //! the person at the terminal.
 
 mod atomic;
+mod error;
 mod failures;
 mod progress;
 mod row;
@@ -12,9 +13,10 @@ mod superseded;
 mod terminal;
 mod write;
 
+pub use error::ReportError;
 pub use failures::{Cause, Failures};
 pub use progress::{Numbers, Progress};
 pub use row::RowResult;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
 pub use terminal::{Opening, Target, closing, opening};
-pub use write::{ReportError, Reports, write};
+pub use write::{Reports, write};

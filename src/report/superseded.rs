@@ -9,8 +9,8 @@ use crate::input::Records;
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::outcome::Status;
 
+use super::error::ReportError;
 use super::row::RowResult;
-use super::write::ReportError;
 
 /// By which row, and in what.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,48 +5,19 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use super::atomic::Whole;
+use super::error::ReportError;
 use super::failures::Failures;
 use super::row::RowResult;
 use super::sheets::{OwnSheet, Reason, ReportSheet};
 use super::summary::{Summary, exit_code};
 use super::superseded::{Overtaken, Superseded};
 use crate::execute::Ending;
-use crate::input::{Context, Format, Input, InputError, Records};
+use crate::input::{Context, Format, Input, Records};
 use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
 use crate::row::Content;
 use crate::run::RunDir;
-
-/// Why reports could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// A file cannot be written.
-    #[error("cannot write the reports in {directory}")]
-    Write {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The run's own copy of its input cannot be read.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// The ledger cannot be read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The statuses do not add up to the rows read: a bug, or a changed input.
-    #[error(
-        "the input has {found} rows now, and had {expected} when the run began; a row may be lost"
-    )]
-    Lost {
-        /// Rows now.
-        found: u64,
-        /// Rows then.
-        expected: u64,
-    },
-}
 
 /// What was written.
 #[derive(Debug, Clone)]

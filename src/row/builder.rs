@@ -1,11 +1,9 @@
 //! Cells in, a checked row out: the one place that knows how the columns of a row fit together.
 
-use std::borrow::Cow;
-
 use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
 use super::metadata;
-use super::problem::{Problem, Rejection};
+use super::problem::{Problem, Rejection, Wrong};
 use super::{Content, Extensions, Field, FileId, Update};
 
 /// What holds for every row of an input.
@@ -200,22 +198,6 @@ impl<'a> Builder<'a> {
             return;
         }
         self.change.tags = Some(TagChange::Edit { add, remove });
-    }
-}
-
-/// What is wrong with a value and what would be right, before the column is known.
-#[derive(Debug)]
-pub(super) struct Wrong {
-    wrong: Cow<'static, str>,
-    right: Cow<'static, str>,
-}
-
-impl Wrong {
-    pub(super) fn new(
-        wrong: impl Into<Cow<'static, str>>,
-        right: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { wrong: wrong.into(), right: right.into() }
     }
 }
 

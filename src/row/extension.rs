@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::builder::Wrong;
 use super::cell::Cell;
+use super::problem::Wrong;
 
 const TASKS_MAX: usize = 10;
 const INSTRUCTION_LENGTH_MAX: usize = 2000;

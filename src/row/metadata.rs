@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
-use super::builder::Wrong;
 use super::cell::Cell;
 use super::field::{METADATA_PREFIX, MetadataField};
+use super::problem::Wrong;
 
 /// A value of a custom metadata field, in the type that the API wants: a string, a number, a
 /// boolean, or an array of them.

@@ -1,5 +1,6 @@
 //! What is wrong with a row, said so that the person who wrote the cell can mend it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// How much of a wrong value is shown, in characters.
@@ -84,5 +85,21 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
         self.others.iter().try_for_each(|problem| write!(f, " | {problem}"))
+    }
+}
+
+/// What is wrong with a value and what would be right, before the column is known.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) wrong: Cow<'static, str>,
+    pub(super) right: Cow<'static, str>,
+}
+
+impl Wrong {
+    pub(super) fn new(
+        wrong: impl Into<Cow<'static, str>>,
+        right: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { wrong: wrong.into(), right: right.into() }
     }
 }

@@ -1,0 +1,62 @@
+//! How far a session goes, and when it stops.
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::ZonedDateTime;
+
+use super::Refusal;
+use super::values::Span;
+use crate::execute::Stop;
+
+/// How far a session goes.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Bounds {
+    /// Send only the first N rows, as a pilot; `ikbulk resume` does the rest
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Stop in good order after this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) max_duration: Option<Span>,
+    /// Stop in good order at this local time, like 06:00
+    #[arg(long, value_name = "HH:MM")]
+    pub(super) stop_at: Option<jiff::civil::Time>,
+    /// Wait for another run on this account to end, instead of giving up
+    #[arg(long)]
+    pub(super) wait_lock: bool,
+}
+
+/// When a session stops in good order; `None` never.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline(Option<Duration>);
+
+impl Deadline {
+    /// The earlier of the bounds given.
+    pub(super) fn of(bounds: &Bounds) -> Result<Self, Refusal> {
+        let duration = bounds.max_duration.map(|span| span.0);
+        let at = bounds.stop_at.map(|time| until(&ZonedDateTime::now(), time)).transpose()?;
+        Ok(Self([duration, at].into_iter().flatten().min()))
+    }
+
+    /// Comes back when it is time.
+    pub(super) async fn passed(self) -> Stop {
+        match self.0 {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+        Stop::Deadline
+    }
+}
+
+/// How long it is from `now` to the next time that clocks show `time`.
+fn until(now: &ZonedDateTime, time: jiff::civil::Time) -> Result<Duration, Refusal> {
+    let impossible = |error: jiff::Error| Refusal::new(format!("--stop-at {time}: {error}"));
+    let today = now.with().time(time).build().map_err(impossible)?;
+    let next = if &today > now {
+        today
+    } else {
+        let tomorrow = now.tomorrow().map_err(impossible)?;
+        tomorrow.with().time(time).build().map_err(impossible)?
+    };
+    Ok(Duration::try_from(now.duration_until(&next)).unwrap_or_default())
+}
