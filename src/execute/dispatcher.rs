@@ -190,6 +190,9 @@ struct RowState {
     pos: RowPos,
     /// Steps that are not settled.
     open: usize,
+    /// Whether one of them is the remainder of a step whose answer was lost.
+    remainder: bool,
+    /// The worst status of those that are; [`Status::NotAttempted`] where it was taken back.
     worst: Status,
 }
 
@@ -480,7 +483,12 @@ impl Dispatcher {
 
     fn admit(&mut self, batch: Batch) {
         for PlannedRow { pos, open, settled } in batch.rows {
-            self.window.push_back(RowState { pos, open, worst: Status::Unchanged });
+            self.window.push_back(RowState {
+                pos,
+                open,
+                remainder: false,
+                worst: Status::Unchanged,
+            });
             if let Some(outcome) = settled {
                 let step = StepRef { row: pos.number, kind: StepKind::Details };
                 self.record(step, outcome, 0);
@@ -581,14 +589,18 @@ impl Dispatcher {
     }
 
     fn again(&mut self, ticket: Ticket, request: Request, cause: &Outcome, now: Time) {
-        self.trouble.lost(ticket, now);
-        let blameless = u32::from(self.trouble.is_confirmed());
+        self.trouble.lost(now);
+        let is_blameless = self.trouble.is_confirmed();
         let slot = &mut self.slots[ticket];
-        slot.attempts = slot.attempts.saturating_sub(blameless);
+        slot.attempts = slot.attempts.saturating_sub(u32::from(is_blameless));
         if slot.attempts < self.limits.attempts.get() {
             slot.request = Some(request);
+            if !is_blameless {
+                self.trouble.goes_on(ticket);
+            }
             self.back_off(ticket, now);
         } else {
+            self.trouble.is_over(ticket);
             let steps = request.steps().iter();
             self.settle(ticket, steps.map(|step| (*step, cause.clone())).collect());
         }
@@ -599,14 +611,14 @@ impl Dispatcher {
         self.counters.throttled += 1;
         let budget = &mut self.budgets[endpoint.budget() as usize];
         let (until, unsaid) = &mut self.holds[endpoint as usize];
-        let wait = note.reset.unwrap_or_else(|| {
-            let doubled = 1_u32.checked_shl(*unsaid).unwrap_or(u32::MAX);
-            HOLD_FIRST.saturating_mul(doubled).min(HOLD_MAX)
-        });
         // Answers to requests that were under way together tell of one and the same hold.
         if *until <= now {
             *unsaid = if note.reset.is_some() { 0 } else { *unsaid + 1 };
         }
+        let wait = note.reset.unwrap_or_else(|| {
+            let doubled = 1_u32.checked_shl(unsaid.saturating_sub(1)).unwrap_or(u32::MAX);
+            HOLD_FIRST.saturating_mul(doubled).min(HOLD_MAX)
+        });
         *until = (*until).max(now + wait);
         budget.return_from(*until);
         if let Some(rate) = note.rate {
@@ -615,12 +627,13 @@ impl Dispatcher {
     }
 
     fn lost(&mut self, ticket: Ticket, lost: Lost, cause: &Outcome, now: Time) {
-        self.trouble.lost_once(ticket, now);
+        self.trouble.lost_once(now);
         let Lost { steps, remainder } = lost;
         if let Some(remainder) = remainder {
             for step in &steps {
                 if let Some(row) = self.row_mut(step.row) {
                     row.open += 1;
+                    row.remainder = true;
                 }
             }
             self.record_all(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
@@ -711,9 +724,11 @@ impl Dispatcher {
         };
         row.worst = row.worst.max(outcome.status);
         row.open = row.open.saturating_sub(1);
-        let (row_done, worst) = (row.open == 0, row.worst);
-        if row_done {
-            self.settled[worst as usize] += 1;
+        row.remainder &= step.kind != StepKind::Remainder;
+        // What is left of a row after a step without success is not sent, and says nothing more.
+        let row_done = row.open == 0 || !row.worst.is_success() && !row.remainder;
+        if row.open == 0 {
+            self.settled[row.worst as usize] += 1;
         }
         self.ops.push(Op::Outcome { step, outcome, attempts, row_done });
     }
@@ -722,12 +737,24 @@ impl Dispatcher {
         if matches!(halt, Halt::SameRejection { .. }) {
             for (step, pos) in self.watch.take_streak() {
                 self.ops.push(Op::Forget(step));
-                self.settled[Status::Rejected as usize] =
-                    self.settled[Status::Rejected as usize].saturating_sub(1);
                 self.reopened = Some(self.reopened.map_or(pos, |open| open.min(pos)));
+                self.uncount(step);
             }
         }
         self.stop(Ending::Halted(halt));
+    }
+
+    /// The row of a rejection that is taken back is not settled any more; one whose remainder was
+    /// rejected stays unknown.
+    fn uncount(&mut self, rejected: StepRef) {
+        if rejected.kind == StepKind::Remainder {
+            return;
+        }
+        match self.row_mut(rejected.row) {
+            // Its later steps are still to be dropped, and the row is counted only then.
+            Some(row) if row.open > 0 => row.worst = Status::NotAttempted,
+            _ => self.settled[Status::Rejected as usize] -= 1,
+        }
     }
 
     /// A request that nothing is left to be sent of.
@@ -738,7 +765,7 @@ impl Dispatcher {
         for step in request.steps() {
             if let Some(row) = self.row_mut(step.row) {
                 row.open = row.open.saturating_sub(1);
-                if row.open == 0 {
+                if row.open == 0 && row.worst != Status::NotAttempted {
                     let worst = row.worst;
                     self.settled[worst as usize] += 1;
                 }

@@ -119,7 +119,7 @@ pub async fn drive<W: Wire>(
                     dispatcher.on(event, now);
                 }
             }
-            rows = feed.recv(), if dispatcher.wants_rows() => dispatcher.on(match rows {
+            rows = feed.recv(), if dispatcher.wants_rows() && !journal.is_behind() => dispatcher.on(match rows {
                 Some(Feed::Rows(batch)) => Event::Admit(batch),
                 Some(Feed::Failed(why)) => Event::Stop(Ending::Input(why)),
                 None => Event::InputEnded,
@@ -143,6 +143,9 @@ fn decide(
     now: Duration,
     mut start: impl FnMut(Work),
 ) -> Option<Action> {
+    // What happened since goes first in any case: the mark that stands beside a group must not be
+    // ahead of the group.
+    journal.append(dispatcher.ops());
     while !journal.is_behind() {
         let action = dispatcher.next(now);
         // What is to be recorded comes behind what has happened.

@@ -52,16 +52,12 @@ struct Line {
 impl Lines {
     /// Joins the line of a file, once; says whether it is at the head of it.
     pub(super) fn join(&mut self, file: FileKey, ticket: Ticket) -> bool {
-        match self.lines.get_mut(&file) {
-            Some(line) => {
-                line.rest.push_back(ticket);
-                false
-            }
-            None => {
-                self.lines.insert(file, Line { head: ticket, rest: VecDeque::new() });
-                true
-            }
+        if let Some(line) = self.lines.get_mut(&file) {
+            line.rest.push_back(ticket);
+            return false;
         }
+        self.lines.insert(file, Line { head: ticket, rest: VecDeque::new() });
+        true
     }
 
     /// Leaves the head of a line; says who is there now.

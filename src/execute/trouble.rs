@@ -14,8 +14,10 @@ const LOST_MEANS_EVERYONE: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     not_sent: u32,
-    /// The requests whose answers were lost in a row.
-    lost: Vec<Ticket>,
+    /// Answers lost in a row.
+    lost: usize,
+    /// Whose answers they were, as far as they have been given another attempt.
+    again: Vec<Ticket>,
     now: Option<Held>,
 }
 
@@ -35,7 +37,8 @@ impl Trouble {
     /// The service answered, whatever it said.
     pub(super) fn answered(&mut self) {
         self.not_sent = 0;
-        self.lost.clear();
+        self.lost = 0;
+        self.again.clear();
     }
 
     /// A connection did not come about.
@@ -47,18 +50,28 @@ impl Trouble {
     }
 
     /// The answer to a request that may be repeated was lost.
-    pub(super) fn lost(&mut self, ticket: Ticket, now: Time) {
-        self.lost.push(ticket);
-        if self.lost.len() >= LOST_MEANS_EVERYONE {
+    pub(super) fn lost(&mut self, now: Time) {
+        self.lost += 1;
+        if self.lost >= LOST_MEANS_EVERYONE {
             self.hold(now, true);
         }
     }
 
+    /// The request of that lost answer goes on, with one attempt less.
+    pub(super) fn goes_on(&mut self, ticket: Ticket) {
+        self.again.push(ticket);
+    }
+
+    /// It is at its end instead, and its ticket free for another request.
+    pub(super) fn is_over(&mut self, ticket: Ticket) {
+        self.again.retain(|other| *other != ticket);
+    }
+
     /// The answer to a request that must not be repeated was lost: no other one goes out until
     /// the service is known to answer.
-    pub(super) fn lost_once(&mut self, ticket: Ticket, now: Time) {
+    pub(super) fn lost_once(&mut self, now: Time) {
         self.hold(now, false);
-        self.lost(ticket, now);
+        self.lost(now);
     }
 
     fn hold(&mut self, now: Time, everyone: bool) {
@@ -105,7 +118,7 @@ impl Trouble {
     }
 
     /// The probe came to nothing. The first time this gives back the requests that were lost in a
-    /// row: their attempts were the service's fault.
+    /// row and go on: their attempts were the service's fault.
     pub(super) fn probe_failed(&mut self, now: Time, backoff: &mut Backoff) -> Vec<Ticket> {
         let Some(held) = &mut self.now else {
             return Vec::new();
@@ -116,7 +129,7 @@ impl Trouble {
         held.failures += 1;
         let least = Duration::from_millis(500);
         held.next_probe = now + backoff.wait(held.failures).max(least);
-        std::mem::take(&mut self.lost)
+        std::mem::take(&mut self.again)
     }
 
     /// Whether it is certain that no row is to blame for what fails now.

@@ -13,14 +13,20 @@ pub(super) struct Watch {
     answers: u64,
     rejected: u64,
     unknown: u32,
+    /// Rejections in a row that say the same…
+    same: u32,
+    /// …and the steps of them that have not been taken back.
     streak: Vec<(StepRef, RowPos)>,
     /// What the rejections of the streak have in common.
-    said: Option<(Option<u16>, Option<Box<str>>)>,
+    said: Option<Said>,
 }
+
+/// What a rejection says: the HTTP status and the message.
+type Said = (Option<u16>, Option<Box<str>>);
 
 impl Watch {
     pub(super) fn new(halts: Halts) -> Self {
-        Self { halts, answers: 0, rejected: 0, unknown: 0, streak: Vec::new(), said: None }
+        Self { halts, answers: 0, rejected: 0, unknown: 0, same: 0, streak: Vec::new(), said: None }
     }
 
     /// Takes the outcome of one step that ImageKit answered; says whether to halt.
@@ -32,20 +38,20 @@ impl Watch {
     ) -> Option<Halt> {
         self.answers += 1;
         if outcome.status != Status::Rejected {
-            self.streak.clear();
-            self.said = None;
+            self.break_streak(None);
             return None;
         }
         self.rejected += 1;
         let said = (outcome.http_status, outcome.message.clone());
         if self.said.as_ref() != Some(&said) {
-            self.streak.clear();
-            self.said = Some(said);
+            self.break_streak(Some(said));
         }
         let limit = self.halts.same_rejection_max.map(std::num::NonZeroU32::get);
         if let Some(limit) = limit {
+            self.same += 1;
             self.streak.push((step, pos));
-            if self.streak.len() >= limit as usize {
+            // Those that were under way when it was enough belong to the streak as well.
+            if self.same >= limit {
                 let message = outcome.message.clone().unwrap_or_default();
                 return Some(Halt::SameRejection { message, times: limit });
             }
@@ -54,6 +60,12 @@ impl Watch {
         let share = self.rejected as f64 / self.answers as f64;
         (self.answers >= Halts::REJECTED_SHARE_FROM && share > self.halts.rejected_share_max)
             .then_some(Halt::ManyRejected { rejected: self.rejected, answers: self.answers })
+    }
+
+    fn break_streak(&mut self, said: Option<Said>) {
+        self.same = 0;
+        self.streak.clear();
+        self.said = said;
     }
 
     /// A step became unknown; says whether to halt.

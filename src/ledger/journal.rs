@@ -33,8 +33,9 @@ pub struct Journal {
 pub struct Recorded(Once);
 
 impl Recorded {
-    /// The request, to be sent now.
-    pub(crate) fn into_once(self) -> Once {
+    /// The request, to be sent now by whoever stands at the wire.
+    #[must_use]
+    pub fn into_once(self) -> Once {
         self.0
     }
 }

@@ -153,6 +153,14 @@ impl Ledger {
         self.steps.get(&step).is_some_and(|(_, is_intent)| *is_intent)
     }
 
+    /// As the next session finds it: a request that may have been under way is unknown.
+    pub(crate) fn left_behind(mut self) -> Self {
+        for (_, is_intent) in self.steps.values_mut() {
+            *is_intent = false;
+        }
+        self
+    }
+
     /// What a reader of the file finds of a row.
     pub(crate) fn row(&self, row: u64) -> Vec<StepRecord> {
         let of = |kind| StepRef { row, kind };
@@ -277,13 +285,6 @@ impl History {
         self.events.iter().filter_map(|(at, what)| match what {
             What::Replied(shot, reply) => Some((*at, self.shots[*shot], *reply)),
             _ => None,
-        })
-    }
-
-    /// Whether it was ever certain that nobody gets through.
-    pub(crate) fn has_failed_probe(&self) -> bool {
-        self.replies().any(|(_, shot, reply)| {
-            shot.aim == Aim::Probe && (reply.is_lost() || reply == Reply::NotSent)
         })
     }
 }

@@ -1,1 +1,452 @@
-//! To be written.
+//! A few of the laws through the real loop: tokio on a paused clock, a CSV on disk, the reader and
+//! the ledger in their threads, and at the far end of the wire a library in memory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::future::{Future, pending};
+use std::path::Path;
+use std::time::Duration;
+
+use ikbulk::execute::{Ending, Stop, Wire};
+use ikbulk::imagekit::{Accepted, Failure, Fate, FileState, RateLimitNote};
+use ikbulk::input::{Context, Format, Input};
+use ikbulk::ledger::{Facts, LedgerError, LedgerFile, Recorded, StepRecord};
+use ikbulk::outcome::{Code, Status};
+use ikbulk::report::RowResult;
+use ikbulk::request::{Call, Safe, Sendable, StepKind};
+use ikbulk::row::{FileId, Set};
+use ikbulk::run::Session;
+use ikbulk::settings::{Execution, Rate};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::rate::at_most;
+use super::world::{execution, limit};
+
+const ROWS: u64 = 300;
+const FILES: u64 = 40;
+
+/// A file as the library knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct File {
+    description: String,
+    tags: BTreeSet<String>,
+    is_published: bool,
+    paid_runs: u32,
+}
+
+/// What the wire saw of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    at: Duration,
+    file: String,
+    /// The call, with what makes it that row's.
+    what: String,
+    was_done: bool,
+}
+
+/// How the far end behaves: every so many-th request of its kind; 0 for never.
+#[derive(Debug, Clone, Copy, Default)]
+struct Faults {
+    throttled: u32,
+    not_sent: u32,
+    lost: u32,
+}
+
+struct Library {
+    began: Instant,
+    latency: Duration,
+    faults: Faults,
+    files: RefCell<BTreeMap<String, File>>,
+    busy: RefCell<BTreeSet<String>>,
+    seen: RefCell<Vec<Seen>>,
+    reads: Cell<u64>,
+    asked: Cell<u32>,
+}
+
+impl Library {
+    fn new(latency_ms: u64, faults: Faults) -> Self {
+        Self {
+            began: Instant::now(),
+            latency: Duration::from_millis(latency_ms),
+            faults,
+            files: RefCell::default(),
+            busy: RefCell::default(),
+            seen: RefCell::default(),
+            reads: Cell::new(0),
+            asked: Cell::new(0),
+        }
+    }
+
+    /// The fault of this request, and whether it is carried out all the same.
+    fn fault(&self) -> Option<(Failure, bool)> {
+        let asked = self.asked.get() + 1;
+        self.asked.set(asked);
+        let hit = |every: u32| every > 0 && asked.is_multiple_of(every);
+        if hit(self.faults.throttled) {
+            let reset = Some(Duration::from_millis(300));
+            Some((Failure::Throttled(RateLimitNote { reset, rate: None }), false))
+        } else if hit(self.faults.not_sent) {
+            Some((Failure::NotSent { message: "refused".into() }, false))
+        } else if hit(self.faults.lost) {
+            let (code, message) = (Code::Timeout, "no answer in time".into());
+            let lost = Failure::Lost { code, message, http_status: None, request_id: None };
+            Some((lost, asked.is_multiple_of(2)))
+        } else {
+            None
+        }
+    }
+
+    async fn call(&self, request: &impl Sendable) -> Result<Accepted, Failure> {
+        let id = request.files()[0].as_str().to_owned();
+        assert!(self.busy.borrow_mut().insert(id.clone()), "two requests under way for {id}");
+        let at = self.began.elapsed();
+        tokio::time::sleep(self.latency).await;
+        self.busy.borrow_mut().remove(&id);
+        let fault = self.fault();
+        let was_done = fault.as_ref().is_none_or(|(_, was_done)| *was_done);
+        let what = describe(request.call());
+        self.seen.borrow_mut().push(Seen { at, file: id.clone(), what, was_done });
+        let mut files = self.files.borrow_mut();
+        let file = files.entry(id.clone()).or_default();
+        if was_done {
+            apply(request.call(), file);
+        }
+        match fault {
+            Some((failure, _)) => Err(failure),
+            None => Ok(answer(request.call(), &id, file)),
+        }
+    }
+}
+
+impl Wire for Library {
+    fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>> {
+        self.call(request)
+    }
+
+    async fn send_once(&self, recorded: Recorded) -> Fate {
+        let once = recorded.into_once();
+        match self.call(&once).await {
+            Ok(accepted) => Fate::Accepted(once, accepted),
+            Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
+            Err(failure) => Fate::NotDone(once, failure),
+        }
+    }
+
+    async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
+        self.reads.set(self.reads.get() + 1);
+        assert!(!self.busy.borrow().contains(file.as_str()), "{file} is read while it is written");
+        tokio::time::sleep(self.latency).await;
+        Ok(FileState::default())
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        self.reads.set(self.reads.get() + 1);
+        tokio::time::sleep(self.latency).await;
+        Ok(())
+    }
+}
+
+fn describe(call: &Call) -> String {
+    match call {
+        Call::Details(patch) => match &patch.description {
+            Some(Set::To(text)) => format!("details {text}"),
+            _ => "details".to_owned(),
+        },
+        Call::Publish(publish) => format!("publish {}", publish.is_published),
+        Call::AddTags(tags) => format!("add {}", tags.as_slice().join(" ")),
+        Call::RemoveTags(tags) => format!("remove {}", tags.as_slice().join(" ")),
+    }
+}
+
+fn apply(call: &Call, file: &mut File) {
+    match call {
+        Call::Details(patch) => {
+            if let Some(Set::To(text)) = &patch.description {
+                file.description = text.to_string();
+            }
+            file.paid_runs += u32::from(patch.extensions.is_some());
+        }
+        Call::Publish(publish) => file.is_published = publish.is_published,
+        Call::AddTags(tags) => file.tags.extend(tags.as_slice().iter().cloned()),
+        Call::RemoveTags(tags) => file.tags.retain(|tag| !tags.as_slice().contains(tag)),
+    }
+}
+
+fn answer(call: &Call, id: &str, file: &File) -> Accepted {
+    let body = match call {
+        Call::Details(_) | Call::Publish(_) => serde_json::json!({
+            "fileId": id, "description": file.description, "isPublished": file.is_published,
+        }),
+        Call::AddTags(_) | Call::RemoveTags(_) => {
+            serde_json::json!({ "successfullyUpdatedFileIds": [id] })
+        }
+    };
+    Accepted { http_status: 200, request_id: None, body: body.to_string().into() }
+}
+
+/// A sheet of every kind of row: each step says in its values which row it is of.
+fn mixed_sheet() -> String {
+    const PAID: &str = r#""[{""name"":""aws-auto-tagging"",""minConfidence"":80,""maxTags"":5}]""#;
+    sheet_with(PAID, "true")
+}
+
+/// The same without what must not be repeated.
+fn repeatable_sheet() -> String {
+    sheet_with("", "")
+}
+
+fn sheet_with(extensions: &str, publish: &str) -> String {
+    let mut sheet = "fileId,description,addTags,removeTags,extensions,isPublished\n".to_owned();
+    for row in 2..ROWS + 2 {
+        let file = row * 7 % FILES;
+        match row % 10 {
+            0 => sheet.push_str(",,,,,\n"),
+            1 => writeln!(sheet, "file{file},#N/A,,,,").unwrap(),
+            2 | 3 => writeln!(sheet, "file{file},row {row},,,{extensions},").unwrap(),
+            4 => writeln!(sheet, "file{file},row {row},,,{extensions},{publish}").unwrap(),
+            5 => {
+                writeln!(sheet, "file{file},,new{row},new{},,", row.saturating_sub(FILES)).unwrap();
+            }
+            6 => writeln!(sheet, "file{file},row {row},new{row},,,").unwrap(),
+            _ => writeln!(sheet, "file{file},row {row},,,,").unwrap(),
+        }
+    }
+    sheet
+}
+
+fn plain_sheet(rows: u64) -> String {
+    let mut sheet = "fileId,description\n".to_owned();
+    for row in 2..rows + 2 {
+        writeln!(sheet, "file{row},row {row}").unwrap();
+    }
+    sheet
+}
+
+/// A run directory with its input, as `apply` makes it.
+struct Run {
+    directory: TempDir,
+}
+
+impl Run {
+    fn new(sheet: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("input.csv"), sheet).unwrap();
+        let run = Self { directory };
+        drop(LedgerFile::create(run.path(), &facts()).unwrap());
+        run
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    async fn session(
+        &self,
+        execution: &Execution,
+        library: &Library,
+        stop: impl Future<Output = Ending>,
+        mut watch: impl FnMut(),
+    ) -> (Ending, LedgerFile) {
+        let input = Input { path: self.path().join("input.csv"), format: Format::Csv };
+        let context = Context::default();
+        let execution = execution.clone();
+        let session = Session { input, context, execution, rows_max: None };
+        let ledger = LedgerFile::open(self.path()).unwrap();
+        session.execute(ledger, library, stop, |_, _| watch()).await.unwrap()
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        input_name: "input.csv".to_owned(),
+        input_format: Format::Csv,
+        input_fingerprint: String::new(),
+        rows: ROWS,
+        endpoint: String::new(),
+        account: String::new(),
+        sandbox: false,
+        clear_token: "<clear>".to_owned(),
+        fields: String::new(),
+        begun: String::new(),
+    }
+}
+
+fn steps(ledger: &LedgerFile) -> Vec<StepRecord> {
+    let mut all = Vec::new();
+    let read = ledger.steps(0, |mut steps| {
+        while let Some(step) = steps.next_step()? {
+            all.push(step);
+        }
+        Ok::<_, LedgerError>(())
+    });
+    read.unwrap();
+    all
+}
+
+fn statuses(ledger: &LedgerFile) -> BTreeMap<u64, Status> {
+    let mut rows: BTreeMap<u64, Vec<StepRecord>> = BTreeMap::new();
+    for step in steps(ledger) {
+        rows.entry(step.step.row).or_default().push(step);
+    }
+    rows.iter().map(|(row, steps)| (*row, RowResult::of(steps).status)).collect()
+}
+
+fn fast() -> Execution {
+    execution(limit(50.0, 50, 0.0), 8, 6)
+}
+
+/// The row that a call says it is of, where it says one.
+fn row_of(what: &str) -> Option<u64> {
+    let number = what.strip_prefix("details row ").or_else(|| what.strip_prefix("add new"))?;
+    number.parse().ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn through_the_real_loop_every_row_is_settled_once_and_in_order() {
+    let run = Run::new(&mixed_sheet());
+    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29 });
+    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
+    assert_eq!(ending, Ending::Done);
+    let statuses = statuses(&ledger);
+    assert_eq!(statuses.len() as u64, ROWS);
+    for (row, status) in &statuses {
+        match row % 10 {
+            0 => assert_eq!(*status, Status::Unchanged, "row {row}"),
+            1 => assert_eq!(*status, Status::Rejected, "row {row}"),
+            2..=4 => assert!(matches!(status, Status::Updated | Status::Unknown), "row {row}"),
+            _ => assert_eq!(*status, Status::Updated, "row {row}"),
+        }
+    }
+    let unknown = statuses.values().filter(|status| **status == Status::Unknown).count();
+    assert!(unknown > 0, "some answers are lost");
+    let seen = library.seen.borrow();
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    for Seen { file, what, .. } in seen.iter() {
+        if let Some(row) = row_of(what) {
+            let before = last.insert(file, row).unwrap_or(0);
+            assert!(before <= row, "{file} goes back from row {before} to {row}");
+        }
+    }
+    let paid_rows = (2..ROWS + 2).filter(|row| matches!(row % 10, 2..=4));
+    let paid_runs: u32 = library.files.borrow().values().map(|file| file.paid_runs).sum();
+    assert!(u64::from(paid_runs) <= paid_rows.count() as u64, "something is paid for twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_holds_what_the_wire_saw() {
+    let run = Run::new(&mixed_sheet());
+    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29 });
+    let (_, ledger) = run.session(&fast(), &library, pending(), || {}).await;
+    let seen = library.seen.borrow();
+    let counters = ledger.counters().unwrap();
+    let count = |word: &str| seen.iter().filter(|s| s.what.starts_with(word)).count() as u64;
+    assert_eq!(counters.patch, count("details"));
+    assert_eq!(counters.publish, count("publish"));
+    assert_eq!(counters.add_tags, count("add"));
+    assert_eq!(counters.remove_tags, count("remove"));
+    assert_eq!(counters.read, library.reads.get());
+    for record in steps(&ledger) {
+        let row = record.step.row;
+        let what = match record.step.kind {
+            StepKind::Details | StepKind::Remainder => format!("details row {row}"),
+            StepKind::AddTags => format!("add new{row}"),
+            _ => continue,
+        };
+        let done = seen.iter().filter(|seen| seen.what == what && seen.was_done).count();
+        match record.outcome.status {
+            Status::Updated => assert!(done >= 1, "{record:?} was not done"),
+            Status::Unknown => assert!(seen.iter().any(|seen| seen.what == what), "{record:?}"),
+            _ => assert_eq!(done, 0, "{record:?} was done"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_real_loop_stands_at_the_limit_and_never_above() {
+    const RATE: f64 = 50.0;
+    let rows = 3000;
+    let run = Run::new(&plain_sheet(rows));
+    let library = Library::new(30, Faults::default());
+    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
+    assert_eq!(ending, Ending::Done);
+    assert!(statuses(&ledger).values().all(|status| *status == Status::Updated));
+    let mut times: Vec<Duration> = library.seen.borrow().iter().map(|seen| seen.at).collect();
+    times.sort_unstable();
+    at_most(&times, RATE, 50.0);
+    let took = times.last().unwrap().as_secs_f64() - times[0].as_secs_f64();
+    let ideal = f64::from(u32::try_from(rows).unwrap() - 50) / RATE;
+    assert!(took <= ideal * 1.03, "{took} s instead of {ideal} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbed_run() {
+    // Without lost answers there is one right end, whatever the order of the files. Nothing in it
+    // that must not be repeated: while the disk works a paused clock runs on, past the grace of the
+    // stop, so that such a request could be given up while it is being recorded.
+    let faults = Faults { throttled: 19, not_sent: 31, lost: 0 };
+    let whole = Run::new(&repeatable_sheet());
+    let undisturbed = Library::new(40, Faults::default());
+    let (_, ledger) = whole.session(&fast(), &undisturbed, pending(), || {}).await;
+    let wanted = (undisturbed.files.into_inner(), statuses(&ledger));
+    for stops_ms in [[200, 700], [1500, 900], [3000, 50]] {
+        let run = Run::new(&repeatable_sheet());
+        let library = Library::new(40, faults);
+        for stop_ms in stops_ms {
+            let stop = async move {
+                tokio::time::sleep(Duration::from_millis(stop_ms)).await;
+                Ending::Stopped(Stop::Interrupt)
+            };
+            run.session(&fast(), &library, stop, || {}).await;
+        }
+        let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
+        assert_eq!(ending, Ending::Done);
+        assert_eq!((library.files.into_inner(), statuses(&ledger)), wanted, "{stops_ms:?}");
+        // What was done once is never sent again.
+        let mut done = BTreeSet::new();
+        for seen in library.seen.into_inner() {
+            if row_of(&seen.what).is_some() && seen.was_done {
+                assert!(done.insert(seen.what.clone()), "{} is done twice", seen.what);
+            }
+        }
+    }
+}
+
+/// Refuses a mark that is ahead of the outcomes beside it, where every row has one step.
+const MARK_IS_TRUE: &str = "
+    CREATE TRIGGER mark_is_true BEFORE INSERT ON fact WHEN NEW.name = 'low_water' BEGIN
+        SELECT RAISE(ABORT, 'the mark is ahead of the outcomes')
+        WHERE (SELECT count(*) FROM step WHERE id < 8 * CAST(NEW.value AS INTEGER))
+            < CAST(NEW.value AS INTEGER) - 2;
+    END";
+
+#[tokio::test(start_paused = true)]
+async fn with_a_disk_that_cannot_follow_the_mark_is_never_ahead_of_the_outcomes() {
+    let run = Run::new(&plain_sheet(12_000));
+    let other = rusqlite::Connection::open(run.path().join(LedgerFile::NAME)).unwrap();
+    other.execute_batch(MARK_IS_TRUE).unwrap();
+    let mut execution = fast();
+    execution.writes.rate = Rate::Unlimited;
+    let library = Library::new(5, Faults::default());
+    // Somebody holds the file from early on until the run has come to a standstill.
+    let (mut before, mut standing) = (0, 0);
+    let (mut is_taken, mut is_given_back) = (false, false);
+    let (ending, ledger) = run
+        .session(&execution, &library, pending(), || {
+            let seen = library.seen.borrow().len();
+            standing = if seen == before { standing + 1 } else { 0 };
+            before = seen;
+            if !is_taken && seen > 0 {
+                other.execute_batch("BEGIN IMMEDIATE").unwrap();
+                is_taken = true;
+            } else if is_taken && !is_given_back && standing > 3 {
+                other.execute_batch("COMMIT").unwrap();
+                is_given_back = true;
+            }
+        })
+        .await;
+    assert_eq!(ending, Ending::Done);
+    assert!(is_given_back, "the run came to a standstill while the disk did");
+    assert_eq!(statuses(&ledger).len(), 12_000);
+}

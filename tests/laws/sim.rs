@@ -219,6 +219,7 @@ impl<'w> Sim<'w> {
         let throttled = throttled.map(|index| self.throttle_once.remove(index).2);
         let row = self.sheet.requests.get(request).map(|planned| planned.steps[0].row);
         let reply = match shot.aim {
+            _ if id < far_end.script.len() => far_end.script[id],
             _ if throttled.is_some() => Reply::Throttled(throttled.unwrap_or_default()),
             Aim::Probe => far_end.probe_reply(self.now, &mut chance),
             _ if row.is_some() && row == far_end.always_fails => Reply::Server,
@@ -253,12 +254,11 @@ impl<'w> Sim<'w> {
             return self.tell(Event::Stop(Ending::Stopped(Stop::Interrupt)));
         }
         if rows.is_some_and(|at| at <= self.now) {
-            let event = match self.feed.pop_front() {
-                Some((_, batch)) => Event::Admit(batch),
-                None => {
-                    self.ended_feed = true;
-                    Event::InputEnded
-                }
+            let event = if let Some((_, batch)) = self.feed.pop_front() {
+                Event::Admit(batch)
+            } else {
+                self.ended_feed = true;
+                Event::InputEnded
             };
             if !self.tell(event) {
                 return false;

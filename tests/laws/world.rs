@@ -206,6 +206,8 @@ pub(crate) struct FarEnd {
     pub(crate) stated_rate: Option<f64>,
     /// A row whose requests always get a 503.
     pub(crate) always_fails: Option<u64>,
+    /// The ends of the first shots, in order.
+    pub(crate) script: Vec<Reply>,
     /// From this time on the next request on each of these endpoints gets a 429 that says to hold
     /// for so long.
     pub(crate) throttle_once: Vec<(Duration, Endpoint, RateLimitNote)>,
@@ -220,6 +222,7 @@ impl Default for FarEnd {
             down: None,
             stated_rate: None,
             always_fails: None,
+            script: Vec::new(),
             throttle_once: Vec::new(),
         }
     }
@@ -271,7 +274,13 @@ impl FarEnd {
         match self.is_down(now) {
             Some(true) => Reply::Timeout,
             Some(false) => Reply::NotSent,
-            None if chance.u64(0..100) < self.weights.probes_lost => Reply::Timeout,
+            None if chance.u64(0..100) < self.weights.probes_lost => {
+                if chance.bool() {
+                    Reply::Timeout
+                } else {
+                    Reply::NotSent
+                }
+            }
             None if self.weights.throttled > 0 && chance.u64(0..10) == 0 => {
                 Reply::Throttled(self.note(chance))
             }
