@@ -1,5 +1,6 @@
 //! argv → run → exit code. The only file with signals and exits.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -61,8 +62,10 @@ fn log(cli: &Cli, screen: &Screen) {
     };
     let filter = EnvFilter::try_from_env("IKBULK_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let writer = screen.log_writer();
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(move || writer.clone());
     match cli.log_format {
         LogFormat::Text => lines.with_target(false).init(),
         LogFormat::Json => lines.json().init(),

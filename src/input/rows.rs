@@ -312,7 +312,10 @@ impl Records {
                     file_id: Cow<'a, str>,
                 }
                 let id = serde_json::from_slice::<Id<'_>>(lines.line());
-                id.map_or(Cow::Borrowed(""), |id| id.file_id)
+                match id.map_or(Cow::Borrowed(""), |id| id.file_id) {
+                    Cow::Borrowed(id) => Cow::Borrowed(id.trim()),
+                    Cow::Owned(id) => Cow::Owned(id.trim().to_owned()),
+                }
             }
         }
     }
@@ -340,7 +343,11 @@ impl Records {
             Source::Csv { records, columns } => columns
                 .fields()
                 .filter(|(index, ..)| *index != columns.file_id)
-                .filter(|(index, ..)| records.record().get(*index).is_some_and(|c| !c.is_empty()))
+                .filter(|(index, ..)| {
+                    // Spaces leave a field alone, as nothing does.
+                    let cell = records.record().get(*index).unwrap_or_default();
+                    !cell.trim_ascii().is_empty()
+                })
                 .map(|(_, name, _)| name.to_owned())
                 .collect(),
             Source::Jsonl(lines) => {

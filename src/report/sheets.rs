@@ -91,6 +91,8 @@ pub(super) enum OwnSheet {
         csv: Box<csv::Writer<Whole>>,
         /// The columns that are a person's own.
         kept: Vec<usize>,
+        /// All columns, with those that an earlier run wrote.
+        columns: usize,
     },
     Lines(BufWriter<Whole>),
 }
@@ -104,7 +106,7 @@ pub(super) struct Reason<'r> {
 
 impl OwnSheet {
     pub(super) fn cells(file: Whole, header: &ByteRecord) -> csv::Result<Self> {
-        let mut csv = csv::Writer::from_writer(file);
+        let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(file);
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
         let kept: Vec<usize> = header
             .iter()
@@ -119,7 +121,7 @@ impl OwnSheet {
             csv.write_field(name)?;
         }
         csv.write_record(None::<&[u8]>)?;
-        Ok(Self::Cells { csv: Box::new(csv), kept })
+        Ok(Self::Cells { csv: Box::new(csv), kept, columns: header.len() })
     }
 
     pub(super) fn lines(file: Whole) -> Self {
@@ -128,8 +130,17 @@ impl OwnSheet {
 
     pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
         match (self, record) {
-            (Self::Cells { csv, kept }, Record::Cells(cells)) => {
-                write_cells(csv, kept, cells, reason).map_err(io::Error::from)
+            (Self::Cells { csv, kept, columns }, Record::Cells(cells)) => {
+                if cells.len() == *columns {
+                    let cells = kept.iter().map(|index| cells.get(*index).unwrap_or_default());
+                    write_cells(csv, cells, reason).map_err(io::Error::from)
+                } else {
+                    // Nobody can say which cell belongs to which column. All of them go back, so
+                    // that the row stays as wrong as it is until it is mended.
+                    let own = *columns - kept.len();
+                    let cells = cells.iter().take(cells.len().saturating_sub(own));
+                    write_cells(csv, cells, reason).map_err(io::Error::from)
+                }
             }
             (Self::Lines(file), Record::Line(line)) => write_line(file, line, reason),
             _ => unreachable!("a sheet and its records come from one input"),
@@ -144,14 +155,13 @@ impl OwnSheet {
     }
 }
 
-fn write_cells(
+fn write_cells<'c>(
     csv: &mut csv::Writer<Whole>,
-    kept: &[usize],
-    cells: &ByteRecord,
+    cells: impl Iterator<Item = &'c [u8]>,
     reason: &Reason<'_>,
 ) -> csv::Result<()> {
-    for index in kept {
-        csv.write_field(cells.get(*index).unwrap_or_default())?;
+    for cell in cells {
+        csv.write_field(cell)?;
     }
     let Reason { row, done } = reason;
     csv.write_field(row.status.as_str())?;

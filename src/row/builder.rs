@@ -96,6 +96,9 @@ impl<'a> Builder<'a> {
                 "mend the formula, or empty the cell to leave the field alone",
             ));
         }
+        if self.is_set(field) {
+            return Err(Wrong::new("sets a field that the row sets already", "keep one of them"));
+        }
         if cell.is_clear(&self.rules.clear_token) {
             return self.clear(field);
         }
@@ -117,6 +120,18 @@ impl<'a> Builder<'a> {
             Field::IncludeFileVersions => self.include_file_versions = Some(boolean(cell)?),
         }
         Ok(())
+    }
+
+    /// Whether the row sets the field already: the keys of JSON know several ways to say the same.
+    fn is_set(&self, field: &Field) -> bool {
+        match field {
+            Field::CustomMetadata(field) => {
+                self.change.metadata.iter().any(|(known, _)| known.name == field.name)
+            }
+            Field::IsPublished => self.is_published.is_some(),
+            Field::IncludeFileVersions => self.include_file_versions.is_some(),
+            _ => false,
+        }
     }
 
     fn clear(&mut self, field: &Field) -> Result<(), Wrong> {

@@ -58,6 +58,24 @@ fn a_step_that_is_done_is_not_repeated_when_its_row_is_fed_back() {
 }
 
 #[test]
+fn a_row_with_too_many_or_too_few_cells_comes_back_with_all_of_them() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags,Remark\na,red,x,y,z\nb,red\na,blue,\n");
+    world.apply("--max-bad 90% sheet.csv").exits(1);
+    let failed = world.only_run("sheet").text("failed.csv");
+    assert!(failed.contains("\na,red,x,y,z,rejected,"), "{failed}");
+    assert!(failed.contains("\nb,red,rejected,"), "{failed}");
+}
+
+#[test]
+fn one_field_said_in_two_ways_is_refused() {
+    let world = World::new(files(["a"]));
+    let twice = r#"{"fileId":"a","customMetadata":{"brand":"x","Brand":"y"}}"#;
+    world.write("sheet.jsonl", twice);
+    world.apply("--max-bad 100% sheet.jsonl").exits(1).says("sets already");
+}
+
+#[test]
 fn formulas_are_defused_in_the_report() {
     let world = World::new(files(["-a"]));
     world.write("sheet.csv", "fileId,tags\n=cmd(),red\n-a,red\n");
