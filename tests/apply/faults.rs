@@ -1,146 +1,289 @@
-//! What goes wrong at the other end, and what it comes to.
+//! An ImageKit that does not behave.
 
-use ikbulk::sandbox::{Config, Fault, Faults};
+use std::time::Duration;
+
+use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Open};
 use serde_json::json;
 
-use crate::harness::{World, files};
+use crate::harness::{World, chance, files, ids, script, sheet, status, tagging, with_library};
 
-const GOOGLE: &str =
-    r#""[{""name"":""google-auto-tagging"",""minConfidence"":80,""maxTags"":10}]""#;
-
-fn world(ids: &[&str], faults: Faults) -> World {
-    World::new(Config { faults, ..files(ids.iter().copied()) })
+/// A sheet of so many rows, on a sandbox with these faults.
+fn rows(count: usize, faults: impl FnOnce(Config) -> Config) -> World {
+    let ids = ids(count);
+    let world = World::new(faults(files(&ids)));
+    world.write("sheet.csv", tagging(&ids));
+    world
 }
 
-fn script(script: Vec<(u64, Fault)>) -> Faults {
-    Faults { script, ..Faults::default() }
+/// Every row is updated, and every file has what was asked.
+#[track_caller]
+fn all_is_done(world: &World, count: usize) {
+    assert_eq!(world.only_run("sheet").count("updated"), count as u64);
+    for id in ids(count) {
+        assert_eq!(world.file(&id)["tags"], json!([format!("tag-{id}")]), "{id}");
+    }
 }
 
-fn sheet_of(count: usize) -> (Vec<String>, String) {
-    let ids: Vec<String> = (0..count).map(|index| format!("file{index:03}")).collect();
-    let rows: String = ids.iter().map(|id| format!("{id},red\n")).collect();
-    (ids, format!("fileId,tags\n{rows}"))
+fn page() -> Fault {
+    let (body, content_type) = ("<h1>Bad Gateway</h1>".to_owned(), "text/html".to_owned());
+    Fault::Status { code: 502, body, content_type }
 }
 
 #[test]
-fn a_storm_of_429s_costs_no_row_and_no_attempt() {
+fn a_storm_of_429s_costs_no_attempt_and_no_row() {
     let throttle = Fault::Throttle { reset_ms: Some(20), limit: None };
-    let (ids, sheet) = sheet_of(60);
-    let faults = Faults { random: vec![(throttle, 0.3)], seed: 5, ..Faults::default() };
-    let world = World::new(Config { faults, ..files(ids) });
-    world.write("sheet.csv", sheet);
+    let world = rows(100, |config| chance(vec![(throttle, 0.3)], config));
     world.apply("sheet.csv --attempts 1").exits(0);
+    all_is_done(&world, 100);
     let run = world.only_run("sheet");
-    assert_eq!(run.count("updated"), 60);
-    assert!(run.summary()["requests"]["throttled"].as_u64().unwrap() > 5);
-    assert!(run.report().iter().all(|row| row["attempts"] == "1"));
+    assert!(run.report().iter().all(|line| line["attempts"] == "1"));
+    assert_eq!(run.summary()["requests"]["throttled"], world.sandbox.stats().throttled);
+    assert!(world.sandbox.stats().throttled > 10);
 }
 
 #[test]
-fn passing_faults_before_and_after_the_work_leave_every_row_updated() {
-    let server = Fault::Status {
-        code: 502,
-        body: "<html>Bad Gateway</html>".to_owned(),
-        content_type: "text/html".to_owned(),
-    };
-    let (ids, sheet) = sheet_of(40);
-    let random = [server, Fault::ResetBefore, Fault::ResetAfter, Fault::CutBody, Fault::Garbage];
-    let random = random.into_iter().map(|fault| (fault, 0.04)).collect();
-    let faults = Faults { random, seed: 3, ..Faults::default() };
-    let world = World::new(Config { faults, ..files(ids) });
-    world.write("sheet.csv", sheet);
-    world.apply("sheet.csv --attempts 30").exits(0);
-    let run = world.only_run("sheet");
-    assert_eq!(run.count("updated"), 40);
-    assert!(run.summary()["requests"]["retried"].as_u64().unwrap() > 0);
+fn a_real_limit_is_kept_to() {
+    let limit = ikbulk::sandbox::Limit { rate: 100.0, burst: 10 };
+    let world = rows(100, |config| Config { writes: Some(limit), ..config });
+    world.run("apply sheet.csv --yes --rate 100 --burst 10").exits(0);
+    all_is_done(&world, 100);
+    assert_eq!(world.sandbox.stats().throttled, 0);
 }
 
 #[test]
-fn a_row_whose_attempts_are_used_up_is_failed_and_running_again_helps() {
-    let server = Fault::Status {
-        code: 500,
-        body: r#"{"message":"Oops."}"#.to_owned(),
-        content_type: "application/json".to_owned(),
-    };
-    let world = world(&["a"], script(vec![(1, server.clone()), (2, server)]));
-    world.write("sheet.csv", "fileId,tags\na,red\n");
-    world.apply("sheet.csv --attempts 2").exits(5).says("Oops.");
+fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
+    let faults = vec![
+        (page(), 0.04),
+        (status(503, "Try again."), 0.03),
+        (Fault::ResetBefore, 0.03),
+        (Fault::ResetAfter, 0.03),
+        (Fault::Garbage, 0.03),
+        (Fault::CutBody, 0.03),
+    ];
+    let world = rows(60, |config| chance(faults, config));
+    world.apply("sheet.csv --attempts 20").exits(0);
+    all_is_done(&world, 60);
+    assert!(!world.sandbox.stats().overlapped);
+    assert!(world.only_run("sheet").summary()["requests"]["retried"].as_u64() > Some(5));
+}
+
+#[test]
+fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
+    let world = rows(1, |config| script(vec![(1, page()), (2, page())], config));
+    world.apply("sheet.csv --attempts 2").exits(5).says("1 × failed server (row 2)");
+    let run = world.only_run("sheet");
+    assert_eq!((run.row(2)["attempts"].as_str(), run.row(2)["httpStatus"].as_str()), ("2", "502"));
+    world.write("again.csv", run.text("failed.csv"));
+    world.apply("again.csv").exits(0);
+    assert_eq!(world.file("file000")["tags"], json!(["tag-file000"]));
+}
+
+#[test]
+fn a_field_that_is_silently_ignored_is_noticed() {
+    let drop = vec![(1, Fault::DropField("tags".to_owned()))];
+    let world = rows(1, |config| script(drop, config));
+    world.apply("sheet.csv").exits(1).says("what came back is not what was asked in: tags");
     let row = world.only_run("sheet").row(2);
-    assert_eq!((row["status"].as_str(), row["attempts"].as_str()), ("failed", "2"));
-    assert_eq!((row["code"].as_str(), row["httpStatus"].as_str()), ("server", "500"));
+    assert_eq!((row["status"].as_str(), row["code"].as_str()), ("updated", "differs"));
 }
 
 #[test]
-fn a_paid_request_whose_answer_is_lost_is_unknown_paid_once_and_its_rest_is_applied() {
-    // The requests: the state before, the lost PATCH, a probe or the rest of the PATCH.
-    let world = world(&["a"], script(vec![(2, Fault::ResetAfter)]));
-    world.write("sheet.csv", format!("fileId,tags,extensions\na,red,{GOOGLE}\n"));
-    world.apply("sheet.csv").exits(6).says("unknown");
+fn an_expired_key_halts_the_run_and_the_rest_is_resumed_with_a_good_one() {
+    let expired = status(403, "Your request contains expired private API key.");
+    let world = rows(30, |config| script(vec![(10, expired)], config));
+    let done = world.apply("sheet.csv --concurrency 1").exits(3);
+    done.says("ImageKit does not accept the key or account").says("ikbulk resume");
     let run = world.only_run("sheet");
-    assert_eq!(run.statuses(), ["unknown"]);
-    assert_eq!(world.sandbox.stats().paid_runs_of("a", "google-auto-tagging"), 1);
-    assert_eq!(world.file("a")["tags"], json!(["red"]));
-    world.write("again.csv", run.text("unknown.csv"));
-    world.apply("again.csv").exits(2).says("--repeat-unknown");
-    assert_eq!(world.sandbox.stats().paid_runs_of("a", "google-auto-tagging"), 1);
-    world.apply("again.csv --repeat-unknown").exits(0);
-    assert_eq!(world.sandbox.stats().paid_runs_of("a", "google-auto-tagging"), 2);
+    assert_eq!((run.count("updated"), run.count("not_attempted")), (9, 21));
+    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    all_is_done(&world, 30);
 }
 
 #[test]
-fn a_paid_request_that_never_left_is_sent_again_and_paid_once() {
-    let throttle = Fault::Throttle { reset_ms: Some(10), limit: None };
-    let world = world(&["a"], script(vec![(2, throttle)]));
-    world.write("sheet.csv", format!("fileId,extensions\na,{GOOGLE}\n"));
+fn a_key_that_stays_expired_burns_no_row() {
+    let world = rows(30, |config| script(vec![(10, Fault::Expire)], config));
+    world.apply("sheet.csv").exits(3);
+    let run = world.only_run("sheet");
+    world.run(&format!("resume {}", run.name())).exits(3);
+    assert_eq!(run.count("updated") + run.count("not_attempted"), 30);
+    assert_eq!(run.count("rejected"), 0);
+}
+
+#[test]
+fn a_wrong_key_halts_at_its_first_answer() {
+    let world = rows(30, |config| config);
+    let call = world.command(&["apply", "sheet.csv", "--yes", "--concurrency", "1"]);
+    call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run().exits(3);
+    assert_eq!(world.sandbox.stats().requests, 1);
+    assert_eq!(world.only_run("sheet").count("not_attempted"), 30);
+}
+
+#[test]
+fn the_same_rejection_twenty_times_in_a_row_halts_and_its_rows_are_open_again() {
+    let missing: Vec<String> = (0..40).map(|index| format!("missing{index}")).collect();
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&missing));
+    world.apply("sheet.csv --concurrency 1").exits(3).says("the same rejection 20 times in a row");
+    let run = world.only_run("sheet");
+    assert_eq!(run.count("not_attempted"), 40);
+    let on = world.run(&format!("resume {} --rate unlimited --max-same-rejection off", run.name()));
+    on.exits(1);
+    assert_eq!(run.count("rejected"), 40);
+}
+
+#[test]
+fn too_large_a_share_of_rejections_halts() {
+    let ids: Vec<String> = ids(150)
+        .iter()
+        .enumerate()
+        .map(|(i, id)| if i % 3 == 0 { format!("missing{i}") } else { id.clone() })
+        .collect();
+    let world = World::new(files(&ids));
+    world.write("sheet.csv", tagging(&ids));
+    world.apply("sheet.csv --concurrency 1").exits(3).says("ImageKit rejected");
+    assert!(world.only_run("sheet").count("not_attempted") > 0);
+}
+
+#[test]
+fn a_service_out_of_reach_halts_and_burns_no_row() {
+    let world = rows(10, |config| config);
+    let done = world.apply("sheet.csv --endpoint http://127.0.0.1:9 --down-max 1s");
+    done.exits(3).says("ImageKit was out of reach for 1 s");
+    assert_eq!(world.only_run("sheet").count("not_attempted"), 10);
+}
+
+#[test]
+fn a_row_that_a_later_one_overtook_is_not_to_be_sent_again() {
+    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    world.write("sheet.csv", "fileId,tags\na,first\na,second\n");
     world.apply("sheet.csv").exits(0);
-    assert_eq!(world.sandbox.stats().paid_runs_of("a", "google-auto-tagging"), 1);
+    let run = world.only_run("sheet");
+    assert_eq!(run.row(2)["code"], "superseded");
+    assert_eq!(run.row(2)["message"], "overtaken by row 3 in tags; before that: Not today.");
+    assert_eq!(run.text("failed.csv").lines().count(), 1);
+    assert_eq!(world.file("a")["tags"], json!(["second"]));
 }
 
 #[test]
-fn a_lost_publishing_is_not_repeated() {
-    let world = world(&["a"], script(vec![(2, Fault::ResetAfter)]));
+fn a_cell_of_spaces_overtakes_nothing() {
+    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    world.write("sheet.csv", "fileId,tags,description\na,first,\na,  ,text\n");
+    world.apply("sheet.csv").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!(run.row(2)["code"], "refused");
+    assert_eq!(run.text("failed.csv").lines().count(), 2);
+}
+
+#[test]
+fn a_file_id_with_spaces_around_it_is_the_same_file() {
+    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    let lines = r#"{"fileId":" a ","tags":["x"]}
+{"fileId":"a","tags":["y"]}
+"#;
+    world.write("sheet.jsonl", lines);
+    world.apply("sheet.jsonl").exits(0);
+    let first = world.only_run("sheet").row(1);
+    assert_eq!((first["fileId"].as_str(), first["code"].as_str()), ("a", "superseded"));
+}
+
+#[test]
+fn rows_of_one_file_keep_their_order_under_faults() {
+    let faults = vec![(Fault::ResetAfter, 0.1), (page(), 0.1)];
+    let world = World::new(chance(faults, files(["a"])));
+    let rows = (0..30).map(|index| format!("a,t{index}"));
+    world.write("sheet.csv", sheet("fileId,tags", rows));
+    world.apply("sheet.csv --attempts 20").exits(0);
+    assert_eq!(world.file("a")["tags"], json!(["t29"]));
+    assert!(!world.sandbox.stats().overlapped);
+}
+
+#[test]
+fn a_bulk_call_that_failed_for_one_file_rejects_its_row() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "full", "tags": ["x".repeat(495)]}));
+    library.insert(json!({"fileId": "roomy", "tags": []}));
+    let world = World::new(with_library(library));
+    world.write("sheet.csv", "fileId,addTags\nfull,too long\nroomy,too long\n");
+    world.apply("sheet.csv").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!(run.statuses(), ["rejected", "updated"]);
+    assert_eq!(run.row(2)["httpStatus"], "207");
+    assert!(run.row(2)["message"].contains("less than or equal to 500"));
+}
+
+#[test]
+fn a_missing_file_of_a_bulk_call_is_named_or_not_and_rejected_either_way() {
+    for missing_ids in [MissingIds::Named, MissingIds::Silent] {
+        let open = Open { missing_ids, ..Open::default() };
+        let world = World::new(Config { open, ..files(["a"]) });
+        world.write("sheet.csv", "fileId,addTags\na,x\nmissing1,x\n");
+        world.apply("sheet.csv").exits(1);
+        assert_eq!(world.only_run("sheet").statuses(), ["updated", "rejected"]);
+    }
+}
+
+#[test]
+fn a_lost_paid_request_is_unknown_is_paid_once_and_its_repeatable_part_is_applied() {
+    let lost = [
+        Fault::ResetAfter,
+        Fault::Garbage,
+        Fault::CutBody,
+        Fault::StatusAfter {
+            code: 504,
+            body: String::new(),
+            content_type: "text/plain".to_owned(),
+        },
+    ];
+    for fault in lost {
+        // The account's fields, the state before, the paid request.
+        let world = World::new(script(vec![(3, fault.clone())], files(["a", "b"])));
+        let extension =
+            r#""[{""name"":""google-auto-tagging"",""minConfidence"":80,""maxTags"":3}]""#;
+        let rows = format!(
+            "fileId,tags,customMetadata.brand,extensions\na,x,Acme,{extension}\nb,y,,{extension}\n"
+        );
+        world.write("sheet.csv", rows);
+        world.apply("sheet.csv --concurrency 1").exits(6);
+        let run = world.only_run("sheet");
+        assert_eq!(run.statuses(), ["unknown", "updated"], "{fault:?}");
+        let file = world.file("a");
+        assert_eq!(
+            (&file["tags"], &file["customMetadata"]["brand"]),
+            (&json!(["x"]), &json!("Acme"))
+        );
+        let paid = |id| world.sandbox.stats().paid_runs_of(id, "google-auto-tagging");
+        assert_eq!((paid("a"), paid("b")), (1, 1), "{fault:?}");
+        assert_eq!(run.text("unknown.csv").lines().count(), 2);
+    }
+}
+
+#[test]
+fn a_lost_publishing_is_unknown_and_is_not_repeated() {
+    let world = World::new(script(vec![(2, Fault::ResetBefore)], files(["a"])));
     world.write("sheet.csv", "fileId,isPublished\na,false\n");
     world.apply("sheet.csv").exits(6);
+    assert_eq!(world.only_run("sheet").statuses(), ["unknown"]);
     assert_eq!(world.sandbox.stats().calls.publish, 1);
 }
 
 #[test]
-fn a_key_that_expires_half_way_halts_the_run_and_loses_nothing() {
-    let (ids, sheet) = sheet_of(10);
-    let faults = script(vec![(5, Fault::Expire)]);
-    let world = World::new(Config { faults, ..files(ids) });
-    world.write("sheet.csv", sheet);
-    world.apply("sheet.csv --concurrency 1").exits(3).says("expired private API key");
-    let run = world.only_run("sheet");
-    assert_eq!((run.count("updated"), run.count("not_attempted")), (4, 6));
+fn a_request_that_times_out_is_sent_again_if_it_may_be() {
+    let hang = Fault::HangAfter(Duration::from_secs(20));
+    let world = rows(1, |config| script(vec![(1, hang)], config));
+    world.apply("sheet.csv --timeout 300ms").exits(0);
+    assert_eq!(world.only_run("sheet").row(2)["attempts"], "2");
 }
 
 #[test]
-fn the_same_rejection_again_and_again_halts_and_its_rows_are_open_again() {
-    let (ids, sheet) = sheet_of(30);
-    let refusal = Fault::Status {
-        code: 400,
-        body: r#"{"message":"Invalid custom metadata."}"#.to_owned(),
-        content_type: "application/json".to_owned(),
-    };
-    let faults = script((4..=13).map(|n| (n, refusal.clone())).collect());
-    let world = World::new(Config { faults, ..files(ids) });
-    world.write("sheet.csv", sheet);
-    let args = "--concurrency 1 --max-same-rejection 10";
-    world.apply(&format!("sheet.csv {args}")).exits(3).says("the same rejection 10 times in a row");
+fn too_many_unknown_steps_halt() {
+    // Each row: the state before, and the request that is lost; then a question that is answered.
+    let ids = ids(10);
+    let lost = (0..10).map(|row| (3 * row + 2, Fault::ResetAfter)).collect();
+    let world = World::new(script(lost, files(&ids)));
+    let rows = ids.iter().map(|id| format!("{id},false"));
+    world.write("sheet.csv", sheet("fileId,isPublished", rows));
+    let done = world.apply("sheet.csv --concurrency 1 --max-unknown 2").exits(3);
+    done.says("2 steps that must not be repeated have lost their answers");
     let run = world.only_run("sheet");
-    assert_eq!((run.count("updated"), run.count("not_attempted")), (3, 27));
-    world.run(&format!("resume --rate unlimited {}", run.name())).exits(0);
-    assert_eq!(run.count("updated"), 30);
-}
-
-#[test]
-fn a_service_that_cannot_be_reached_halts_the_run_without_burning_a_row() {
-    let world = World::new(files(["a"]));
-    world.write("sheet.csv", "fileId,tags\na,red\nb,red\n");
-    // Nothing listens on port 1.
-    let nowhere = "--endpoint http://127.0.0.1:1 --down-max 1s";
-    world.apply(&format!("sheet.csv {nowhere}")).exits(3).says("out of reach");
-    let run = world.only_run("sheet");
-    assert_eq!(run.count("not_attempted"), 2);
+    assert_eq!((run.count("unknown"), run.count("not_attempted")), (2, 8));
 }

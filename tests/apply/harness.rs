@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::sandbox::{self, Config, Library, Running};
+use ikbulk::sandbox::{self, Config, Fault, Faults, Library, Phase, Running, Tap};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -147,6 +147,23 @@ impl Call {
         let mut child = place.take().expect("it was put there above");
         let status = child.wait().expect("a child can be waited for");
         Done::from(Output { status, stdout: out, stderr: err })
+    }
+
+    /// Does something as soon as it has said that on standard error.
+    pub(crate) fn run_and_when_it_says(self, text: &str, act: impl FnOnce()) -> Done {
+        let (mut child, input) = self.start();
+        let stderr = child.stderr.take().expect("it is piped");
+        let mut said = String::new();
+        let mut stderr = BufReader::new(stderr);
+        while !said.contains(text) {
+            let read = stderr.read_line(&mut said).expect("a pipe can be read");
+            assert!(read > 0, "it never said {text}: {said}");
+        }
+        act();
+        let rest = read_in_background(Some(stderr));
+        let mut done = Done::of(child, &input);
+        done.err = said + &String::from_utf8_lossy(&collected(&rest, 0));
+        done
     }
 
     fn start(mut self) -> (Child, Vec<u8>) {
@@ -308,4 +325,56 @@ pub(crate) type Line = BTreeMap<String, String>;
 pub(crate) fn lines(text: &str) -> Vec<Line> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|line| line.expect("the file is CSV")).collect()
+}
+
+/// A sheet that tags each of these files with its own name.
+pub(crate) fn tagging<S: AsRef<str>>(ids: &[S]) -> String {
+    sheet("fileId,tags", ids.iter().map(|id| format!("{0},tag-{0}", id.as_ref())))
+}
+
+/// A sheet, from its header and its rows.
+pub(crate) fn sheet(header: &str, rows: impl Iterator<Item = String>) -> String {
+    let lines: Vec<String> = std::iter::once(header.to_owned()).chain(rows).collect();
+    lines.join("\n") + "\n"
+}
+
+/// So many ids of files.
+pub(crate) fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("file{index:03}")).collect()
+}
+
+/// What a sandbox was asked for, request by request.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    pub(crate) fn tap(&self) -> Tap {
+        let seen = Arc::clone(&self.0);
+        Tap::new(move |event| {
+            if event.phase == Phase::Arrived {
+                let line = format!("{} {}", event.method, event.path);
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        })
+    }
+
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Faults at chosen requests.
+pub(crate) fn script(script: Vec<(u64, Fault)>, config: Config) -> Config {
+    Config { faults: Faults { script, ..Faults::default() }, ..config }
+}
+
+/// Faults by chance, always the same.
+pub(crate) fn chance(random: Vec<(Fault, f64)>, config: Config) -> Config {
+    Config { faults: Faults { random, seed: 7, ..Faults::default() }, ..config }
+}
+
+/// An answer in the API's own form, instead of the work.
+pub(crate) fn status(code: u16, message: &str) -> Fault {
+    let body = serde_json::json!({"message": message, "help": ""}).to_string();
+    Fault::Status { code, body, content_type: "application/json".to_owned() }
 }

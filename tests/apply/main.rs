@@ -1,9 +1,11 @@
-//! The commands as a person meets them: the real binary, a sheet, and an ImageKit at the other end.
+//! The commands as a person meets them: the real binary, a sheet, and an ImageKit that behaves or
+//! does not.
 
 mod faults;
-#[expect(dead_code, reason = "shared with tests/crash; each needs a part")]
+mod feedback;
 mod harness;
-mod input;
-mod reports;
-mod runs;
-mod wire;
+mod inputs;
+mod journeys;
+mod safety;
+mod settings;
+mod words;

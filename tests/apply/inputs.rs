@@ -1,0 +1,202 @@
+//! Sheets in every shape, whole and damaged.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::{RunFiles, World, files, ids, tagging};
+
+const EVERY_COLUMN: &str = r#"fileId,tags,addTags,removeTags,removeAITags,customCoordinates,description,customMetadata.brand,customMetadata.price,extensions,webhookUrl,isPublished,includeFileVersions
+a,"x, y,x",,,all,"1,2,3,4",text,Acme,12.5,,,,
+b,,new,old,,,,,,,,,
+c,"[""p, q""]",,,Shoe,,,<clear>,,"[{""name"":""remove-bg""}]",https://example.com/hook,false,true
+d,<clear>,,,,<clear>,<clear>,,,,,TRUE,
+"#;
+
+const THE_SAME_AS_JSONL: &str = r#"{"fileId":"a","tags":["x","y","x"],"removeAITags":"all","customCoordinates":"1,2,3,4","description":"text","customMetadata":{"brand":"Acme","price":12.5}}
+{"fileId":"b","addTags":["new"],"removeTags":["old"]}
+{"fileId":"c","tags":["p, q"],"removeAITags":["Shoe"],"customMetadata":{"brand":null},"extensions":[{"name":"remove-bg"}],"webhookUrl":"https://example.com/hook","publish":{"isPublished":false,"includeFileVersions":true}}
+{"fileId":"d","tags":null,"customCoordinates":null,"description":null,"isPublished":true}
+"#;
+
+/// What was changed and asked, file by file, without times and numbers.
+fn changes(world: &World) -> Vec<(Value, Value)> {
+    let histories = ["a", "b", "c", "d"].iter().flat_map(|id| world.sandbox.history(id));
+    histories.map(|change| (change["call"].clone(), change["body"].clone())).collect()
+}
+
+#[test]
+fn every_column_works_and_means_the_same_in_jsonl() {
+    let outcome = |name: &str, text: &str| {
+        let world = World::new(files(["a", "b", "c", "d"]));
+        world.write(name, text);
+        world.apply(name).exits(0);
+        assert_eq!(world.only_run("sheet").statuses(), ["updated"; 4]);
+        changes(&world)
+    };
+    let csv = outcome("sheet.csv", EVERY_COLUMN);
+    let expected = [
+        (
+            "patch",
+            json!({"tags": ["x", "y"], "removeAITags": "all", "customCoordinates": "1,2,3,4",
+            "description": "text", "customMetadata": {"brand": "Acme", "price": 12.5}}),
+        ),
+        ("removeTags", json!({"fileIds": ["b"], "tags": ["old"]})),
+        ("addTags", json!({"fileIds": ["b"], "tags": ["new"]})),
+        (
+            "patch",
+            json!({"tags": ["p, q"], "removeAITags": ["Shoe"], "customMetadata": {"brand": null},
+            "extensions": [{"name": "remove-bg"}], "webhookUrl": "https://example.com/hook"}),
+        ),
+        ("publish", json!({"publish": {"isPublished": false, "includeFileVersions": true}})),
+        ("patch", json!({"tags": null, "customCoordinates": null, "description": ""})),
+        ("publish", json!({"publish": {"isPublished": true}})),
+    ];
+    assert_eq!(csv, expected.map(|(call, body)| (json!(call), body)));
+    assert_eq!(outcome("sheet.jsonl", THE_SAME_AS_JSONL), csv);
+}
+
+#[test]
+fn standard_input_is_a_sheet_like_any_other() {
+    for text in ["fileId,tags\na,x\n", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n"] {
+        let world = World::new(files(["a"]));
+        world.command(&["apply", "-", "--yes"]).input(text).run().exits(0);
+        assert_eq!(world.file("a")["tags"], json!(["x"]));
+        let runs = fs::read_dir(world.path("state/ikbulk/stdin.ikbulk")).unwrap();
+        let run = RunFiles(runs.last().unwrap().unwrap().path());
+        assert_eq!(run.statuses(), ["updated"]);
+        world.command(&["check", "-"]).input(text).run().exits(0);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_crlf_and_line_ends_in_quotes_are_no_part_of_the_values() {
+    let world = World::new(files(["a", "b"]));
+    let text = "\u{feff}fileId,description\r\na,\"one\r\ntwo\"\r\nb,three\r\n";
+    world.write("sheet.csv", text);
+    world.apply("sheet.csv --limit 1").exits(5);
+    // The second row is reached by its place in the file, behind the mark.
+    let run = world.only_run("sheet");
+    world.run(&format!("resume {}", run.name())).exits(0);
+    assert_eq!(world.file("a")["description"], "one\r\ntwo");
+    assert_eq!(world.file("b")["description"], "three");
+    let mut line = json!({"fileId": "a", "description": "jsonl"}).to_string();
+    line.insert(0, '\u{feff}');
+    world.write("lines.jsonl", line + "\r\n");
+    world.apply("lines.jsonl").exits(0);
+    assert_eq!(world.file("a")["description"], "jsonl");
+}
+
+/// Nothing was sent, and nothing is left of the attempt.
+#[track_caller]
+fn refused(name: &str, text: &str, arguments: &str, says: &str) {
+    let world = World::new(files(["a", "b"]));
+    world.write(name, text);
+    world.apply(&format!("{name} {arguments}")).exits(2).says(says);
+    assert_eq!(world.sandbox.stats().requests, 0);
+    assert!(!world.path("sheet.ikbulk").exists());
+}
+
+#[test]
+fn a_sheet_with_a_damaged_end_is_refused_and_nothing_is_sent() {
+    let ends = "ends in the middle of a record";
+    refused("sheet.csv", "fileId,tags\na,x\nb,\"y", "", ends);
+    refused("sheet.csv", "fileId,tags\na,x\nb", "", ends);
+    refused("sheet.jsonl", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n{\"fileId\":\"b\",\"ta", "", ends);
+}
+
+#[test]
+fn a_sheet_that_cannot_be_read_as_one_is_refused_and_nothing_is_sent() {
+    refused("sheet.csv", "fileId;tags\na;x\n", "", "separated by semicolons");
+    refused("sheet.csv", "id,tags\na,x\n", "", "no column fileId");
+    refused("sheet.csv", "fileId,tag\na,x\n", "", "did you mean \"tags\"");
+    refused("sheet.csv", "fileId,tags,tags\na,x,y\n", "", "is there twice");
+    refused("sheet.csv", "PK\u{3}\u{4}rest", "", "a spreadsheet or ZIP file");
+}
+
+#[test]
+fn a_sheet_without_rows_is_refused_unless_that_is_allowed() {
+    refused("sheet.csv", "fileId,tags\n", "", "has no rows");
+    refused("sheet.jsonl", "", "", "has no rows");
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\n");
+    world.apply("sheet.csv --allow-empty").exits(0);
+    assert_eq!(world.only_run("sheet").count("total"), 0);
+}
+
+#[test]
+fn more_than_one_bad_row_in_a_hundred_stops_a_run_that_nobody_watches() {
+    let text = "fileId,tags\na,50%\nb,y\n";
+    refused("sheet.csv", text, "", "1 of 2 rows are bad");
+    let world = World::new(files(["a", "b"]));
+    world.write("sheet.csv", text);
+    world.apply("sheet.csv --max-bad 50%").exits(1);
+    assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
+    // One in a hundred and one is few enough.
+    let mut ids = ids(100);
+    ids.push("bad%tag".to_owned());
+    let world = World::new(files(&ids));
+    world.write("sheet.csv", tagging(&ids));
+    world.apply("sheet.csv").exits(1);
+    assert_eq!(world.only_run("sheet").count("updated"), 100);
+}
+
+#[test]
+fn a_line_that_says_one_thing_twice_is_rejected_and_says_only_that() {
+    let world = World::new(files(["a"]));
+    let lines = r#"{"fileId":"a","customMetadata":{"brand":"x","Brand":"y"}}
+{"fileId":"a","publish":{"isPublished":true},"isPublished":false}
+{"fileId":"a","tags":["x"],"tags":["y"]}
+[]
+"#;
+    world.write("sheet.jsonl", lines);
+    world.apply("sheet.jsonl --max-bad 100%").exits(1);
+    let report = world.only_run("sheet").report();
+    let calls = world.sandbox.stats().calls;
+    assert_eq!((calls.patch, calls.publish), (0, 0));
+    let says = ["sets a field that the row sets already"; 2].into_iter();
+    for (line, says) in report.iter().zip(says.chain(["is there twice", "is not a JSON object"])) {
+        assert_eq!(line["status"], "rejected");
+        assert!(line["message"].contains(says), "{}", line["message"]);
+        assert!(!line["message"].contains(" | "), "{}", line["message"]);
+    }
+}
+
+#[test]
+fn without_a_terminal_nothing_is_sent_that_nobody_said_yes_to() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    world.run("apply sheet.csv").exits(2).says("--yes sends without asking");
+    assert_eq!(world.sandbox.stats().requests, 0);
+    assert!(!world.path("sheet.ikbulk").exists());
+    world.run("apply sheet.csv --sandbox").exits(0).says("SANDBOX");
+    assert_eq!(world.sandbox.stats().requests, 0);
+}
+
+#[test]
+fn check_says_by_its_exit_code_what_the_sheet_is_worth_and_sends_nothing() {
+    let world = World::new(files(["a"]));
+    let check = |text: &str| {
+        world.write("sheet.csv", text);
+        world.run("check sheet.csv")
+    };
+    check("fileId,tags\na,x\n").exits(0).says("1 writes");
+    let bad = check("fileId,tags,customCoordinates\na,x,\nb,y,\"1,2,0,4\"\n");
+    bad.exits(1).says("3: customCoordinates: \"1,2,0,4\" is not an area of an image");
+    check("fileId\na\n").exits(2).says("no column says what to change");
+    world.run("check nowhere.csv").exits(2).says("nowhere.csv");
+    assert_eq!(world.sandbox.stats().requests, 0);
+    assert!(!world.path("sheet.ikbulk").exists());
+}
+
+#[test]
+fn a_wrong_flag_is_wrong_usage() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    for wrong in
+        ["--rate 0", "--leave 100%", "--attempts none", "--max-duration soon", "--nonsense"]
+    {
+        world.apply(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
+    }
+    assert_eq!(world.sandbox.stats().requests, 0);
+}

@@ -1,0 +1,176 @@
+//! What must never happen: another endpoint reached, a key shown, a redirect followed.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+
+use ikbulk::sandbox::{Config, Fault};
+use serde_json::json;
+
+use crate::harness::{KEY, Seen, World, chance, files, ids, status, tagging};
+
+/// The key as HTTP Basic writes it.
+const ENCODED: &str = "cHJpdmF0ZV9kb05vdFByaW50TWUxMjM0NT06";
+
+#[test]
+fn a_hostile_file_id_reaches_no_other_endpoint() {
+    let hostile = [
+        "../x",
+        "a/b",
+        "%2e%2e",
+        "..%2fx",
+        "with space",
+        "übergröße",
+        "a?limit=1",
+        "a#b",
+        "a\\b",
+        "a;b",
+        "../../v1/files/addTags",
+        "a\u{202e}b",
+        "....//",
+        "a%00b",
+    ];
+    let seen = Seen::default();
+    let world = World::new(Config { tap: Some(seen.tap()), ..files(hostile) });
+    let line = |id: &&str| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n";
+    world.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
+    world.apply("sheet.jsonl").exits(0);
+    for request in seen.requests() {
+        let inside =
+            request.strip_prefix("PATCH /v1/files/").and_then(|rest| rest.strip_suffix("/details"));
+        let id = inside.unwrap_or_else(|| panic!("{request}"));
+        assert!(!id.contains(['/', '?', '#', '\\', ' ']), "{request}");
+    }
+    assert_eq!(seen.requests().len(), hostile.len());
+    for id in hostile {
+        assert_eq!(world.file(id)["tags"], json!(["x"]), "{id}");
+    }
+}
+
+#[test]
+fn a_file_id_that_no_url_can_hold_is_refused() {
+    let seen = Seen::default();
+    let world = World::new(Config { tap: Some(seen.tap()), ..files(["a"]) });
+    let lines = [".", "..", "a\nb", "a\u{0}b", &"x".repeat(300)]
+        .map(|id| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n");
+    world.write("sheet.jsonl", lines.concat());
+    world.apply("sheet.jsonl --max-bad 100%").exits(1);
+    assert_eq!(world.only_run("sheet").statuses(), ["rejected"; 5]);
+    assert_eq!(seen.requests(), Vec::<String>::new());
+}
+
+/// Every file below a directory, with its bytes.
+fn below(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(directory).expect("a directory can be read") {
+        let path = entry.expect("a directory can be read").path();
+        if path.is_dir() {
+            below(&path, found);
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).expect("a file can be read")));
+        }
+    }
+}
+
+fn shows(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+#[test]
+fn the_key_is_shown_nowhere() {
+    let faults = vec![
+        (Fault::ResetBefore, 0.1),
+        (Fault::Garbage, 0.1),
+        (status(500, "broken"), 0.1),
+        (status(400, "refused"), 0.1),
+    ];
+    let ids = ids(30);
+    let world = World::new(chance(faults, files(&ids)));
+    world.write("sheet.csv", tagging(&ids));
+    let mut said = Vec::new();
+    let mut listen = |done: crate::harness::Done| said.push(done.out + &done.err);
+    listen(world.apply("sheet.csv -vv"));
+    listen(world.apply("sheet.csv -vv --log-format json"));
+    // What goes wrong says most.
+    listen(world.apply("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
+    listen(world.apply("sheet.csv -vv --endpoint http://example.com"));
+    listen(world.run("report nowhere"));
+    assert!(said[0].contains("Authorization") || said[0].len() > 1000, "-vv says little");
+    let mut found = Vec::new();
+    below(&world.path(""), &mut found);
+    found.extend(said.into_iter().map(|said| ("the terminal".to_owned(), said.into_bytes())));
+    assert!(found.iter().any(|(name, _)| name.ends_with("ledger.db")));
+    for (name, bytes) in found {
+        assert!(!shows(&bytes, KEY.trim_end_matches('=')) && !shows(&bytes, ENCODED), "{name}");
+    }
+}
+
+#[test]
+fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    world.write("key", format!("{KEY}\n"));
+    let with_file = |name: &str| {
+        let words = ["apply", "sheet.csv", "--yes", "--key-file", name];
+        world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
+    };
+    with_file("key").exits(0);
+    world.write("broken", "private_do not\nprint");
+    let broken = with_file("broken").exits(2).says("contains characters that no key has");
+    assert!(!broken.err.contains("print"));
+    with_file("nowhere").exits(2).says("nowhere");
+    let none = world.command(&["apply", "sheet.csv", "--yes"]).without("IMAGEKIT_PRIVATE_KEY");
+    none.run().exits(2).says("IMAGEKIT_PRIVATE_KEY");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    target.set_nonblocking(true).unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (here, there) = (server.local_addr().unwrap(), target.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 4096];
+            while !matches!(stream.read(&mut bytes), Ok(0) | Err(_)) {
+                let head = format!(
+                    "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{there}/\r\nContent-Length: 0\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes()).unwrap();
+            }
+        }
+    });
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    world.apply(&format!("sheet.csv --endpoint http://{here}")).exits(1);
+    assert_eq!(world.only_run("sheet").row(2)["httpStatus"], "307");
+    assert_eq!(target.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn plain_http_goes_to_this_machine_only() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    for endpoint in ["http://example.com", "http://192.0.2.1:8077", "http://127.0.0.1.example.com"]
+    {
+        let done = world.apply(&format!("sheet.csv --endpoint {endpoint}"));
+        done.exits(2).says("is not https");
+    }
+    world.apply("sheet.csv --endpoint nonsense").exits(2).says("is no URL");
+    assert!(!world.path("sheet.ikbulk").exists());
+}
+
+#[test]
+fn a_run_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    world.apply("sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(run.path()), 0o700);
+    for name in ["input.csv", "report.csv", "failed.csv", "summary.json"] {
+        assert_eq!(mode(&run.path().join(name)), 0o600, "{name}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Where settings come from, and what the account says of custom metadata.
+
+use serde_json::json;
+
+use crate::harness::{Done, World, files, tagging};
+
+/// Nobody listens there, so that a run that goes there is out of reach.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn world() -> World {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    world
+}
+
+fn profile(world: &World, name: &str, lines: &str) {
+    world.write("ikbulk.toml", format!("[profile.{name}]\n{lines}\n"));
+}
+
+fn reached(done: &Done) -> bool {
+    match done.code {
+        Some(0) => true,
+        Some(3) => false,
+        _ => panic!("{done:?}"),
+    }
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_and_that_before_a_profile() {
+    let world = world();
+    let words = ["apply", "sheet.csv", "--yes", "--down-max", "1s"];
+    let url = world.sandbox.base_url();
+    profile(&world, "default", &format!("endpoint = \"{url}\""));
+    let run = |words: &[&str], variable: Option<&str>| {
+        let call = world.command(words);
+        let call = match variable {
+            Some(endpoint) => call.env("IMAGE_KIT_BASE_URL", endpoint),
+            None => call.without("IMAGE_KIT_BASE_URL"),
+        };
+        reached(&call.run())
+    };
+    assert!(run(&words, None), "the profile counts");
+    assert!(!run(&words, Some(NOWHERE)), "the environment goes before the profile");
+    let with_flag = [words.as_slice(), &["--endpoint", &url]].concat();
+    assert!(run(&with_flag, Some(NOWHERE)), "the flag goes before both");
+}
+
+#[test]
+fn a_profile_is_chosen_by_name_and_says_everything_that_a_flag_can() {
+    let world = world();
+    let settings = "rate = \"unlimited\"\nleave = \"0%\"\nclear-token = \"-\"\ntimeout = \"5s\"\n\
+                    attempts = 2\nmax-same-rejection = \"off\"\nmax-bad = 0.5\nburst = 3";
+    profile(&world, "shop", settings);
+    world.write("sheet.csv", "fileId,tags\na,-\n");
+    world.run("apply sheet.csv --yes --profile shop").exits(0).says("clears     tags 1");
+    assert_eq!(world.file("a")["tags"], json!(null));
+    world.run("apply sheet.csv --yes --profile shop --rate 5").exits(0).says("at 5.0 writes/s");
+}
+
+#[test]
+fn settings_that_are_not_there_or_not_known_are_refused() {
+    let world = world();
+    world.apply("sheet.csv --profile shop").exits(2).says("there is no settings file");
+    profile(&world, "shop", "rate = 5");
+    world.apply("sheet.csv --profile other").exits(2).says("has no profile other");
+    world.apply("sheet.csv --settings nowhere.toml").exits(2).says("nowhere.toml");
+    profile(&world, "default", "speed = 5");
+    world.apply("sheet.csv").exits(2).says("unknown field");
+    profile(&world, "default", "rate = 0");
+    world.apply("sheet.csv").exits(2).says("not a rate");
+    assert_eq!(world.sandbox.stats().requests, 0);
+}
+
+#[test]
+fn custom_metadata_goes_by_name_or_label_and_in_the_types_of_the_account() {
+    let world = world();
+    world.write(
+        "sheet.csv",
+        "fileId,customMetadata.List price (EUR),customMetadata.Approved by legal?,customMetadata.size,customMetadata.channels,customMetadata.Rights end on\n\
+         a,12.50,yes,30,\"web,2024\",2030-01-31\n",
+    );
+    world.apply("sheet.csv").exits(0);
+    let metadata = world.file("a")["customMetadata"].clone();
+    let expected = json!({"price": 12.5, "approved": true, "size": 30, "channels": ["web", 2024]});
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(metadata[name], *value, "{name}");
+    }
+    assert_eq!(world.sandbox.stats().calls.fields, 1);
+}
+
+#[test]
+fn a_value_that_the_account_does_not_allow_never_gets_there() {
+    let world = world();
+    world.write("sheet.csv", "fileId,customMetadata.size\na,gigantic\n");
+    world.apply("sheet.csv --max-bad 100%").exits(1).says("customMetadata.size: \"gigantic\"");
+    assert_eq!(world.sandbox.stats().calls.patch, 0);
+    world.write("sheet.csv", "fileId,customMetadata.colour of it\na,red\n");
+    world.apply("sheet.csv").exits(2).says("customMetadata.colour of it");
+    world.run("check sheet.csv").exits(2);
+}
+
+#[test]
+fn without_a_schema_text_goes_as_it_stands_and_nobody_is_asked() {
+    let world = world();
+    world.write("sheet.csv", "fileId,customMetadata.size,customMetadata.brand\na,gigantic,Acme\n");
+    world.apply("sheet.csv --no-schema").exits(1);
+    assert_eq!(world.sandbox.stats().calls.fields, 0);
+    assert_eq!(world.only_run("sheet").row(2)["httpStatus"], "400");
+    let check = world.command(&["check", "sheet.csv"]).without("IMAGEKIT_PRIVATE_KEY");
+    check.run().exits(0).says("for want of a key");
+}
+
+#[test]
+fn fields_that_cannot_be_read_stop_a_run_before_it_begins() {
+    let world = world();
+    world.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
+    let call = world.command(&["apply", "sheet.csv", "--yes"]);
+    let done = call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
+    done.exits(2).says("cannot read the account's custom metadata fields");
+    assert!(!world.path("sheet.ikbulk").exists());
+}

@@ -1,0 +1,99 @@
+//! What people read, as it stands.
+
+use ikbulk::sandbox::{Config, Phase, Tap};
+
+use crate::harness::{Done, Victim, World, files, ids, script, status, tagging};
+
+/// What was said, without what differs from run to run: places, times, ports, fingerprints.
+fn said(world: &World, done: &Done) -> String {
+    let home = world.path("").display().to_string();
+    let url = world.sandbox.base_url();
+    let text = format!("{}{}", done.out, done.err).replace(&home, "[home]/").replace(&url, "[url]");
+    text.lines().map(|line| settled(line) + "\n").collect()
+}
+
+fn settled(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        let before = words.iter().rev().find(|word| !word.is_empty()).map(String::as_str);
+        words.push(match before {
+            _ if word.is_empty() => String::new(),
+            Some("account") => "[account]".to_owned(),
+            Some("in") if word.parse::<f64>().is_ok() => "[seconds]".to_owned(),
+            Some("endpoint") => "[url]".to_owned(),
+            _ => without_time(word),
+        });
+    }
+    let line = words.join(" ");
+    // Shortly before midnight it comes with its date.
+    let until = "until about ";
+    let line =
+        line.split_once(until).map_or(line.clone(), |(line, _)| format!("{line}{until}[time]"));
+    line.trim_end().to_owned()
+}
+
+/// A run's directory is named after a time.
+fn without_time(word: &str) -> String {
+    let Some((before, rest)) = word.split_once(".ikbulk/") else {
+        return word.to_owned();
+    };
+    let end = rest.find('Z').map_or(0, |at| at + 1);
+    format!("{before}.ikbulk/[time]{}", &rest[end..])
+}
+
+#[test]
+fn check_names_every_bad_cell() {
+    let world = World::new(files(["a"]));
+    world.write(
+        "sheet.csv",
+        "fileId,tags,addTags,customCoordinates,extensions,isPublished,note\n\
+         a,x,,,,,fine\n\
+         b,50%,,,,,\n\
+         ,x,,,,,\n\
+         c,x,y,\"1,2\",,,\n\
+         d,#N/A,,,,,\n\
+         e,,,,\"[{\"\"name\"\":\"\"magic\"\"}]\",maybe,\n\
+         f,,<clear>,,,,\n\
+         ,,,,,,\n\
+         g,x,y\n\
+         h,x,,,,,\n",
+    );
+    let done = world.run("check sheet.csv").exits(1);
+    insta::assert_snapshot!(said(&world, &done));
+}
+
+#[test]
+fn the_trial_run_of_the_readme() {
+    let world = World::new(files(["a"]));
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/retag.csv");
+    std::fs::copy(fixture, world.path("retag.csv")).unwrap();
+    let done = world.run("apply retag.csv --sandbox").exits(1);
+    assert!(!done.err.contains('\u{1b}'), "colours are for terminals");
+    insta::assert_snapshot!(said(&world, &done));
+}
+
+#[test]
+fn a_halt() {
+    let expired = status(403, "Your request contains expired private API key.");
+    let world = World::new(script(vec![(3, expired)], files(ids(5))));
+    world.write("sheet.csv", tagging(&ids(5)));
+    let done = world.apply("sheet.csv --concurrency 1").exits(3);
+    insta::assert_snapshot!(said(&world, &done));
+}
+
+#[test]
+fn an_interrupted_run() {
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let tap = Tap::new(move |event| {
+        if event.n == 2 && event.phase == Phase::Worked {
+            hand.signal("TERM");
+        }
+    });
+    let latency = std::time::Duration::from_millis(100);
+    let world = World::new(Config { tap: Some(tap), latency, ..files(ids(5)) });
+    world.write("sheet.csv", tagging(&ids(5)));
+    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    let done = world.command(&words).run_as(&victim).exits(143);
+    insta::assert_snapshot!(said(&world, &done));
+}
