@@ -41,7 +41,7 @@ pub(super) struct Apply {
     /// How the input is written [default: what its name or beginning says]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Where the run lives [default: <FILE's stem>.ikbulk/<UTC time>/ beside it]
+    /// Where the run lives [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
     /// Take custom metadata as it stands, without asking the account for its fields

@@ -73,7 +73,7 @@ pub struct Choices {
     /// Halt when ImageKit is out of reach for so long [default: 15m]
     #[arg(long, value_name = "TIME")]
     down_max: Option<Span>,
-    /// The text that clears a field [default: <clear>]
+    /// The text that clears a field [default: `<clear>`]
     #[arg(long, value_name = "TEXT")]
     clear_token: Option<String>,
     /// The profile of the settings file [default: default]
