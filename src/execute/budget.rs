@@ -147,9 +147,11 @@ impl Limiter {
             let cost = f64::from(CELLS_PER_REQUEST) / self.share(now);
             self.owed = cells(cost.ceil()).get();
         }
-        // A request can cost more than fits into the burst: it is then paid for by and by.
-        while let Some(owed) = NonZeroU32::new(self.owed) {
-            let part = owed.min(self.capacity);
+        // A request can cost more than fits into the burst: it is then paid for by and by, the
+        // greatest part last. It takes a full burst, so that whoever comes late to pay it gains
+        // nothing for the next request.
+        while self.owed > 0 {
+            let part = NonZeroU32::new(self.owed % self.capacity).unwrap_or(self.capacity);
             match self.governor.check_n(part) {
                 Ok(Ok(())) => self.owed -= part.get(),
                 Ok(Err(not_until)) => {

@@ -247,6 +247,23 @@ fn a_budget_of_500_a_second_is_used_as_fully() {
 }
 
 #[test]
+fn whoever_asks_late_while_the_rate_comes_back_gains_nothing_for_the_next_request() {
+    for late_at in 0..2 {
+        let mut budget = Budget::new(limit(1.0, 1, 0.0));
+        budget.return_from(Duration::ZERO);
+        let (mut now, mut times) = (Duration::ZERO, Vec::new());
+        while times.len() < 60 {
+            let late = if times.len() % 2 == late_at { 3 } else { 0 };
+            match budget.take(now) {
+                Ok(()) => times.push(now),
+                Err(at) => now = at + Duration::from_millis(late),
+            }
+        }
+        at_most(&times, 1.0, 1.0);
+    }
+}
+
+#[test]
 fn while_one_endpoint_holds_the_others_go_on() {
     let hold = Duration::from_secs(50);
     let note = RateLimitNote { reset: Some(hold), rate: None };
