@@ -58,7 +58,7 @@ fn reported_as_made(world: &World, history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(250) })]
 
     #[test]
     fn the_attempts_reported_are_the_attempts_made(world in worlds()) {
