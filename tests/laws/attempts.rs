@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ikbulk::execute::Ending;
-use ikbulk::imagekit::RateLimitNote;
-use ikbulk::ledger::Op;
-use ikbulk::outcome::Status;
-use ikbulk::request::{Endpoint, StepKind};
+use ikbulk::execute::{Action, Dispatcher, Ending, Event, Ticket, of_safe};
+use ikbulk::imagekit::{Failure, RateLimitNote};
+use ikbulk::ledger::{Counters, Op};
+use ikbulk::outcome::{Code, Status};
+use ikbulk::plan::{Batch, Behind};
+use ikbulk::request::{Endpoint, Request, Safe, StepKind};
 use proptest::prelude::*;
 
 use super::history::{Aim, History, Sheet, What};
-use super::sim::play;
+use super::sim::{accepted, lost, play};
 use super::world::{
-    Details, FIRST_ROW, FarEnd, Reply, Spec, Weights, World, execution, limit, worlds,
+    Details, FIRST_ROW, FarEnd, Reply, Spec, Weights, World, execution, limit, plan, worlds,
 };
 
 /// Attempts as the ledger has them are those that were made: every shot counts but those that
@@ -57,7 +58,7 @@ fn reported_as_made(world: &World, history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(250) })]
 
     #[test]
     fn the_attempts_reported_are_the_attempts_made(world in worlds()) {
@@ -128,4 +129,55 @@ fn while_the_service_is_down_nothing_but_probes_go_out_and_no_attempt_is_burnt()
         let back = within(down.1, down.1 + Duration::from_secs(70));
         assert!(back.count() > 50, "work goes on when the service is back");
     }
+}
+
+/// Every request that may go out now, none of which must not be repeated.
+fn all_sends(dispatcher: &mut Dispatcher, now: Duration) -> Vec<(Ticket, Safe)> {
+    let mut sends = Vec::new();
+    while let Action::Send(ticket, Request::Safe(safe), _) = dispatcher.next(now) {
+        sends.push((ticket, safe));
+    }
+    sends
+}
+
+#[test]
+fn a_failed_probe_takes_no_attempt_from_whoever_got_the_ticket_of_a_failed_request() {
+    let mut dispatcher =
+        Dispatcher::new(&execution(limit(1000.0, 1000, 0.0), 64, 2), Counters::default());
+    let admit = |dispatcher: &mut Dispatcher, rows: std::ops::Range<u8>| {
+        let mut batch = Batch::default();
+        for row in rows {
+            plan(plain(row), FIRST_ROW + u64::from(row), &Behind::default(), &mut batch);
+        }
+        dispatcher.on(Event::Admit(batch), Duration::ZERO);
+    };
+    let lose = |dispatcher: &mut Dispatcher, (ticket, safe), now| {
+        let verdict = of_safe(safe, Err(lost(Code::Timeout, None)));
+        dispatcher.on(Event::Answered(ticket, verdict), now);
+    };
+    admit(&mut dispatcher, 0..5);
+    for send in all_sends(&mut dispatcher, Duration::ZERO) {
+        lose(&mut dispatcher, send, Duration::ZERO);
+    }
+    // The first one loses its second and last attempt, and another row gets its ticket.
+    let now = Duration::from_secs(2);
+    let mut sends = all_sends(&mut dispatcher, now).into_iter();
+    let first = sends.next().unwrap();
+    let failed = first.0;
+    lose(&mut dispatcher, first, now);
+    admit(&mut dispatcher, 5..6);
+    let (ticket, safe) = all_sends(&mut dispatcher, now).pop().unwrap();
+    assert_eq!(ticket, failed, "a ticket is used again");
+    // Ten losses in a row bring the probe, and the probe fails.
+    for send in sends {
+        lose(&mut dispatcher, send, now);
+    }
+    assert!(matches!(dispatcher.next(now), Action::Probe));
+    dispatcher.on(Event::Probed(Err(Failure::NotSent { message: "refused".into() })), now);
+    let answer = accepted(&safe, Reply::Accepted);
+    dispatcher.on(Event::Answered(ticket, of_safe(safe, Ok(answer))), now);
+    let Some(Op::Outcome { outcome, attempts, .. }) = dispatcher.ops().last() else {
+        panic!("the last to be written down is its outcome")
+    };
+    assert_eq!((outcome.status, *attempts), (Status::Updated, 1));
 }

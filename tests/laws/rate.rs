@@ -100,7 +100,7 @@ fn holds_are_kept(history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn in_any_t_seconds_at_most_burst_and_rate_times_t_go_out(world in worlds()) {

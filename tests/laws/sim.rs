@@ -342,7 +342,7 @@ fn arrived(work: Work, reply: Reply, request: usize) -> Event {
     }
 }
 
-fn lost(code: Code, http_status: Option<u16>) -> Failure {
+pub(crate) fn lost(code: Code, http_status: Option<u16>) -> Failure {
     Failure::Lost { code, message: "lost".into(), http_status, request_id: None }
 }
 
@@ -366,7 +366,7 @@ fn failure(reply: Reply, request: usize) -> Option<Failure> {
     })
 }
 
-fn accepted(request: &impl Sendable, reply: Reply) -> Accepted {
+pub(crate) fn accepted(request: &impl Sendable, reply: Reply) -> Accepted {
     let as_asked = reply != Reply::Differs;
     let files = request.files();
     let body = match request.call() {
