@@ -24,6 +24,7 @@
 //! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
 //!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
+//! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
 //! - The key is never in a log, report, error or argument: [`imagekit::Api`].
 //!
 //! # Layout

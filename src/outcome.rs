@@ -68,6 +68,9 @@ pub enum Code {
     DoneBefore,
     /// Updated: the object that came back is not what was asked for.
     Differs,
+    /// Updated, but the answer to an earlier request on the file was lost, and the file could not
+    /// be read back to see that it did not take effect later.
+    Unverified,
     /// An earlier step of the row was done, this one was not.
     Partial,
     /// A later row on the same file and field succeeded, so this one must not be sent again.
@@ -92,11 +95,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Blank,
         Self::NoChange,
         Self::DoneBefore,
         Self::Differs,
+        Self::Unverified,
         Self::Partial,
         Self::Superseded,
         Self::Invalid,
@@ -117,6 +121,7 @@ impl Code {
             Self::NoChange => "no_change",
             Self::DoneBefore => "done_before",
             Self::Differs => "differs",
+            Self::Unverified => "unverified",
             Self::Partial => "partial",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
@@ -128,6 +133,12 @@ impl Code {
             Self::Unreadable => "unreadable",
             Self::Interrupted => "interrupted",
         }
+    }
+
+    /// Whether a person must look at the row although it was updated.
+    #[must_use]
+    pub fn is_odd(self) -> bool {
+        matches!(self, Self::Differs | Self::Unverified)
     }
 
     /// The code of that word.

@@ -24,12 +24,21 @@ pub enum StepKind {
     AddTags = 3,
     /// The publication status: a PATCH of its own, because the API takes it with nothing else.
     Publish = 4,
+    /// The file is looked at once more at the end of the run, because the answer to an earlier
+    /// request on it was lost. Asked by no row: it falls to the last one that changed the file.
+    ReadBack = 5,
 }
 
 impl StepKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Details, Self::Remainder, Self::RemoveTags, Self::AddTags, Self::Publish];
+    pub const ALL: [Self; 6] = [
+        Self::Details,
+        Self::Remainder,
+        Self::RemoveTags,
+        Self::AddTags,
+        Self::Publish,
+        Self::ReadBack,
+    ];
 
     /// How people call it.
     #[must_use]
@@ -40,6 +49,7 @@ impl StepKind {
             Self::RemoveTags => "remove tags",
             Self::AddTags => "add tags",
             Self::Publish => "publish",
+            Self::ReadBack => "read back",
         }
     }
 }
@@ -52,6 +62,7 @@ impl StepKind {
             Self::Details | Self::Remainder | Self::Publish => Endpoint::Patch,
             Self::RemoveTags => Endpoint::RemoveTags,
             Self::AddTags => Endpoint::AddTags,
+            Self::ReadBack => Endpoint::GetDetails,
         }
     }
 }
@@ -76,6 +87,8 @@ pub enum Call {
     AddTags(Tags),
     /// `POST /v1/files/removeTags`.
     RemoveTags(Tags),
+    /// `GET /v1/files/{fileId}/details`, to compare what comes back.
+    ReadBack(Box<Expected>),
 }
 
 /// The fields of a details PATCH. `None` leaves a field alone.
@@ -126,6 +139,24 @@ impl Patch {
             webhook_url: None,
         }
     }
+}
+
+/// What a file must be like after all that was accepted for it. What is left out may be anything.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Expected {
+    /// The fields as they were last set, tags aside.
+    pub fields: Patch,
+    /// All of its tags, in any order.
+    pub tags: Option<Vec<String>>,
+    /// Tags that it must have, where not all of its tags are known.
+    pub tags_added: Vec<String>,
+    /// Tags that it must not have, where not all of its tags are known.
+    pub tags_removed: Vec<String>,
+    /// Its publication status.
+    pub publish: Option<Publish>,
+    /// The row whose request got no answer, so that it may have taken effect later than the
+    /// others.
+    pub doubt: u64,
 }
 
 /// The addresses that ImageKit limits one by one.
@@ -209,6 +240,8 @@ struct Parts {
 pub struct Lost {
     /// Steps of which nobody knows what became of them.
     pub steps: Box<[StepRef]>,
+    /// The files that it touches.
+    pub files: Box<[FileId]>,
     /// The part of the same body that may be sent again, settling [`StepKind::Remainder`].
     pub remainder: Option<Safe>,
 }
@@ -220,7 +253,7 @@ impl Request {
         let repeatable = match &call {
             Call::Details(patch) => patch.extensions.is_none(),
             Call::Publish(_) => false,
-            Call::AddTags(_) | Call::RemoveTags(_) => true,
+            Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => true,
         };
         let parts = Parts { call, files, steps };
         if repeatable { Self::Safe(Safe(parts)) } else { Self::Once(Once(parts)) }
@@ -265,6 +298,7 @@ impl Call {
             Self::Details(_) | Self::Publish(_) => Endpoint::Patch,
             Self::AddTags(_) => Endpoint::AddTags,
             Self::RemoveTags(_) => Endpoint::RemoveTags,
+            Self::ReadBack(_) => Endpoint::GetDetails,
         }
     }
 }
@@ -307,9 +341,10 @@ impl Once {
         };
         let remainder = remainder.map(|patch| {
             let steps = steps.iter().map(|step| StepRef { kind: StepKind::Remainder, ..*step });
-            Safe(Parts { call: Call::Details(Box::new(patch)), files, steps: steps.collect() })
+            let (call, files) = (Call::Details(Box::new(patch)), files.clone());
+            Safe(Parts { call, files, steps: steps.collect() })
         });
-        Lost { steps, remainder }
+        Lost { steps, files, remainder }
     }
 }
 

@@ -49,7 +49,9 @@ impl Ready {
         let executed = executed.await;
         progress.finish();
         let (ending, ledger) = executed.map_err(|error| match error {
-            SessionError::Ledger(error) => Refusal::not_written(&error),
+            error @ (SessionError::Ledger(_) | SessionError::Input(_)) => {
+                Refusal::not_written(&error)
+            }
             error @ SessionError::Thread(_) => Refusal::of(&error),
         })?;
         let reports = write(&run, &ledger, &facts, &context, &ending)

@@ -7,128 +7,27 @@
 //! in backoff holds up nothing but its own files.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::time::Duration;
 
 use slab::Slab;
 
+use super::event::{Action, Ending, Event, Halt, Ticket};
+use super::holds::Holds;
+use super::lanes::{Lane, Lanes};
 use super::lines::{FileKey, Lines};
 use super::trouble::Trouble;
 use super::verdict::{Verdict, of_unread};
 use super::watch::Watch;
+use super::window::Window;
 use super::{Backoff, Budget, Time};
 use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::{Counters, Mark, Op};
 use crate::outcome::{Outcome, Status};
-use crate::plan::{Batch, PlannedRow};
+use crate::plan::Batch;
 use crate::request::{BudgetKind, Call, Endpoint, Lost, Request, Sendable as _, StepKind, StepRef};
-use crate::row::{FileId, RowPos};
+use crate::row::FileId;
 use crate::settings::{Execution, Halts};
-
-/// Rows in memory at once. Enough that a row in its longest backoff holds up nothing else at the
-/// rates that ImageKit allows.
-const WINDOW_ROWS: usize = 4096;
-/// How long an endpoint holds after a 429 that does not say for how long: this, doubled each time.
-const HOLD_FIRST: Duration = Duration::from_secs(1);
-const HOLD_MAX: Duration = Duration::from_mins(1);
-
-/// A request under the dispatcher's care.
-pub type Ticket = usize;
-
-/// What to do next.
-#[derive(Debug)]
-pub enum Action {
-    /// Send this request; if it must not be repeated, record it first, with the state of its file.
-    Send(Ticket, Request, Option<String>),
-    /// Read the state of this file for the request of that ticket.
-    Read(Ticket, FileId),
-    /// Ask whether the service answers.
-    Probe,
-    /// Nothing until then, or until something happens.
-    WaitUntil(Time),
-    /// Nothing until something happens.
-    WaitEvent,
-    /// All is done that will be.
-    Finished,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// Rows were read.
-    Admit(Batch),
-    /// There are no more.
-    InputEnded,
-    /// A request that was sent has come to its end.
-    Answered(Ticket, Verdict),
-    /// The state of a file was read, as JSON, or not.
-    Read(Ticket, Result<String, Failure>),
-    /// The probe was answered or not.
-    Probed(Result<(), Failure>),
-    /// Nothing more is to be sent.
-    Stop(Ending),
-}
-
-/// Why a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// Everything that was read is settled.
-    Done,
-    /// It was asked to, and can go on later.
-    Stopped(Stop),
-    /// It would have done harm or nothing to go on.
-    Halted(Halt),
-    /// The ledger cannot be written.
-    Ledger,
-    /// The input cannot be read any more.
-    Input(String),
-}
-
-/// Who asked a run to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// A person, with Ctrl-C (SIGINT).
-    Interrupt,
-    /// The system, with SIGTERM.
-    Terminate,
-    /// The time that the run was given is over.
-    Deadline,
-}
-
-/// Why a run halted by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Halt {
-    /// ImageKit does not accept the key or the account.
-    Account {
-        /// What it said.
-        message: Box<str>,
-    },
-    /// The same rejection, again and again.
-    SameRejection {
-        /// What ImageKit said.
-        message: Box<str>,
-        /// How often.
-        times: u32,
-    },
-    /// Too many rejections.
-    ManyRejected {
-        /// So many…
-        rejected: u64,
-        /// …of so many answers.
-        answers: u64,
-    },
-    /// Too many steps of unknown outcome.
-    ManyUnknown {
-        /// How many.
-        unknown: u32,
-    },
-    /// The service was out of reach for too long.
-    Down {
-        /// For how long.
-        after: Duration,
-    },
-}
 
 /// What the dispatcher goes by.
 #[derive(Debug, Clone)]
@@ -139,33 +38,6 @@ pub struct Limits {
     pub attempts: NonZeroU32,
     /// What stops a run.
     pub halts: Halts,
-}
-
-/// The queues in which requests wait for a place and for the budget, one for each thing that can
-/// hold them up together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    Patch,
-    /// Those that must not be repeated, their file's state having been read.
-    PatchOnce,
-    AddTags,
-    RemoveTags,
-    /// Requests that must not be repeated, before their file's state has been read.
-    ReadBefore,
-}
-
-impl Lane {
-    const ALL: [Self; 5] =
-        [Self::Patch, Self::PatchOnce, Self::AddTags, Self::RemoveTags, Self::ReadBefore];
-
-    fn endpoint(self) -> Endpoint {
-        match self {
-            Self::Patch | Self::PatchOnce => Endpoint::Patch,
-            Self::AddTags => Endpoint::AddTags,
-            Self::RemoveTags => Endpoint::RemoveTags,
-            Self::ReadBefore => Endpoint::GetDetails,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -183,17 +55,8 @@ struct Slot {
     attempts: u32,
     /// Attempts that came to nothing, whether they count or not.
     waits: u32,
-}
-
-#[derive(Debug)]
-struct RowState {
-    pos: RowPos,
-    /// Steps that are not settled.
-    open: usize,
-    /// Whether one of them is the remainder of a step whose answer was lost.
-    remainder: bool,
-    /// The worst status of those that are; [`Status::NotAttempted`] where it was taken back.
-    worst: Status,
+    /// Whether the next attempt repeats an earlier one.
+    repeats: bool,
 }
 
 /// Decides what is sent when.
@@ -202,21 +65,14 @@ pub struct Dispatcher {
     limits: Limits,
     budgets: [Budget; 2],
     backoff: Backoff,
-    window: VecDeque<RowState>,
-    /// The last row that left the window.
-    behind: Option<RowPos>,
-    /// The first row that left the window and is open again after a halt.
-    reopened: Option<RowPos>,
+    window: Window,
     slots: Slab<Slot>,
     next_sequence: u64,
     lines: Lines,
-    /// Each in the order of admission, so that what was held up does not fall behind.
-    lanes: [BinaryHeap<Reverse<(u64, Ticket)>>; Lane::ALL.len()],
+    lanes: Lanes,
     /// Requests in backoff, by the time at which they come back.
     backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
-    /// Until when each endpoint holds, and how often in a row it did so without saying for how
-    /// long.
-    holds: [(Time, u32); Endpoint::ALL.len()],
+    holds: Holds,
     trouble: Trouble,
     watch: Watch,
     under_way: usize,
@@ -224,7 +80,6 @@ pub struct Dispatcher {
     ending: Option<Ending>,
     ops: Vec<Op>,
     counters: Counters,
-    settled: [u64; Status::ALL.len()],
 }
 
 impl Dispatcher {
@@ -239,15 +94,13 @@ impl Dispatcher {
             },
             budgets: [Budget::new(settings.writes), Budget::new(settings.reads)],
             backoff: Backoff::new(settings.seed),
-            window: VecDeque::new(),
-            behind: None,
-            reopened: None,
+            window: Window::default(),
             slots: Slab::new(),
             next_sequence: 0,
             lines: Lines::default(),
-            lanes: Default::default(),
+            lanes: Lanes::default(),
             backing_off: BinaryHeap::new(),
-            holds: Default::default(),
+            holds: Holds::default(),
             trouble: Trouble::default(),
             watch: Watch::new(settings.halts),
             under_way: 0,
@@ -255,14 +108,13 @@ impl Dispatcher {
             ending: None,
             ops: Vec::new(),
             counters,
-            settled: Default::default(),
         }
     }
 
     /// Whether it takes more rows.
     #[must_use]
     pub fn wants_rows(&self) -> bool {
-        !self.input_ended && self.ending.is_none() && self.window.len() < WINDOW_ROWS
+        !self.input_ended && self.ending.is_none() && self.window.has_room()
     }
 
     /// What is to be written down, in order; taken away by whoever writes it.
@@ -273,21 +125,27 @@ impl Dispatcher {
     /// What stands beside the next group in the ledger.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        let low_water = self.window.front().map(|row| row.pos).or(self.behind);
-        let low_water = low_water.map(|pos| self.reopened.map_or(pos, |open| open.min(pos)));
-        Mark { low_water, counters: self.counters }
+        Mark { low_water: self.window.low_water(), counters: self.counters }
     }
 
     /// How many rows have been settled so, in the order of [`Status::ALL`].
     #[must_use]
     pub fn settled(&self) -> [u64; Status::ALL.len()] {
-        self.settled
+        self.window.settled()
     }
 
     /// Why it ended or is ending.
     #[must_use]
     pub fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
+    }
+
+    /// Takes more rows after all, where it ended because there were none.
+    pub fn go_on(&mut self) {
+        if self.ending == Some(Ending::Done) {
+            self.ending = None;
+            self.input_ended = false;
+        }
     }
 
     /// Requests under way.
@@ -305,8 +163,7 @@ impl Dispatcher {
     /// The endpoint that holds longest, and until when.
     #[must_use]
     pub fn hold(&self, now: Time) -> Option<(Endpoint, Time)> {
-        let held = Endpoint::ALL.into_iter().map(|e| (e, self.holds[e as usize].0));
-        held.filter(|(_, until)| *until > now).max_by_key(|(_, until)| *until)
+        self.holds.longest(now)
     }
 
     /// Since when the service is out of reach for everyone.
@@ -326,7 +183,7 @@ impl Dispatcher {
         self.come_back(now);
         let mut wake = Wake::default();
         if let Some(at) = self.trouble.next_probe() {
-            let at = at.max(self.holds[Endpoint::List as usize].0);
+            let at = at.max(self.holds.until(Endpoint::List));
             let at = if at > now {
                 Err(at)
             } else {
@@ -392,7 +249,7 @@ impl Dispatcher {
             let budget = lane.endpoint().budget() as usize;
             match self.budgets[budget].take(now) {
                 Ok(()) => {
-                    let Reverse((_, ticket)) = self.lanes[lane as usize].pop()?;
+                    let ticket = self.lanes.pop(lane)?;
                     return self.take_out(ticket, lane);
                 }
                 Err(at) => {
@@ -406,8 +263,8 @@ impl Dispatcher {
     /// The lane whose first request was admitted first, of those that nothing holds up.
     fn first_lane(&self, now: Time, closed: [bool; 2], wake: &mut Wake) -> Option<Lane> {
         let open = Lane::ALL.into_iter().filter_map(|lane| {
-            let Reverse((sequence, _)) = *self.lanes[lane as usize].peek()?;
-            let until = self.holds[lane.endpoint() as usize].0;
+            let sequence = self.lanes.first(lane)?;
+            let until = self.holds.until(lane.endpoint());
             if until > now {
                 wake.at(until);
                 return None;
@@ -423,7 +280,7 @@ impl Dispatcher {
         let slot = self.slots.get_mut(ticket)?;
         slot.attempts += 1;
         self.under_way += 1;
-        self.counters.retried += u64::from(slot.waits > 0);
+        self.counters.retried += u64::from(slot.repeats);
         if lane == Lane::ReadBefore {
             self.counters.read += 1;
             let file = slot.request.as_ref()?.files().first()?.clone();
@@ -435,6 +292,7 @@ impl Dispatcher {
             Call::Publish(_) => self.counters.publish += 1,
             Call::AddTags(_) => self.counters.add_tags += 1,
             Call::RemoveTags(_) => self.counters.remove_tags += 1,
+            Call::ReadBack(_) => self.counters.read += 1,
         }
         Some(Action::Send(ticket, request, slot.before.take()))
     }
@@ -482,15 +340,10 @@ impl Dispatcher {
     }
 
     fn admit(&mut self, batch: Batch) {
-        for PlannedRow { pos, open, settled } in batch.rows {
-            self.window.push_back(RowState {
-                pos,
-                open,
-                remainder: false,
-                worst: Status::Unchanged,
-            });
-            if let Some(outcome) = settled {
-                let step = StepRef { row: pos.number, kind: StepKind::Details };
+        for row in batch.rows {
+            self.window.admit(&row);
+            if let Some(outcome) = row.settled {
+                let step = StepRef { row: row.pos.number, kind: StepKind::Details };
                 self.record(step, outcome, 0);
             }
         }
@@ -506,6 +359,7 @@ impl Dispatcher {
                 before: None,
                 attempts: 0,
                 waits: 0,
+                repeats: false,
             });
             let slot = &mut self.slots[ticket];
             let lines = &mut self.lines;
@@ -514,7 +368,7 @@ impl Dispatcher {
                 self.queue(ticket);
             }
         }
-        self.leave_window();
+        self.window.leave();
     }
 
     /// Puts a request that is at its turn into its lane, or drops it if its rows are at an end.
@@ -522,22 +376,12 @@ impl Dispatcher {
         let Some(request) = self.slots[ticket].request.as_ref() else {
             return;
         };
-        let stopped = request.steps().iter().all(|step| {
-            step.kind != StepKind::Remainder
-                && self.row(step.row).is_none_or(|row| !row.worst.is_success())
-        });
-        if stopped {
+        if request.steps().iter().any(|step| self.window.may_send(*step)) {
+            let slot = &self.slots[ticket];
+            self.lanes.push(Lane::of(request, slot.before.is_some()), slot.sequence, ticket);
+        } else {
             self.drop_request(ticket);
-            return;
         }
-        let lane = match (request, request.endpoint()) {
-            (Request::Once(_), _) if self.slots[ticket].before.is_none() => Lane::ReadBefore,
-            (Request::Once(_), _) => Lane::PatchOnce,
-            (_, Endpoint::AddTags) => Lane::AddTags,
-            (_, Endpoint::RemoveTags) => Lane::RemoveTags,
-            (_, _) => Lane::Patch,
-        };
-        self.lanes[lane as usize].push(Reverse((self.slots[ticket].sequence, ticket)));
     }
 
     fn answered(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
@@ -545,11 +389,12 @@ impl Dispatcher {
             Verdict::Final(outcomes) => {
                 self.trouble.answered();
                 if let Some((step, _)) = outcomes.first() {
-                    self.holds[step.kind.endpoint() as usize].1 = 0;
+                    self.holds.answered(step.kind.endpoint());
                 }
                 self.settle(ticket, outcomes);
             }
             Verdict::Again { request, cause } => {
+                self.doubt(request.files(), request.steps());
                 self.again(ticket, Request::Safe(request), &cause, now);
             }
             Verdict::Unread { request, cause } => self.again(ticket, request, &cause, now),
@@ -584,12 +429,13 @@ impl Dispatcher {
     fn back_off(&mut self, ticket: Ticket, now: Time) {
         let slot = &mut self.slots[ticket];
         slot.waits += 1;
+        slot.repeats = true;
         let at = now + self.backoff.wait(slot.waits);
         self.backing_off.push(Reverse((at, ticket)));
     }
 
     fn again(&mut self, ticket: Ticket, request: Request, cause: &Outcome, now: Time) {
-        self.trouble.lost(now);
+        self.trouble.lost(now, self.at_turn());
         let is_blameless = self.trouble.is_confirmed();
         let slot = &mut self.slots[ticket];
         slot.attempts = slot.attempts.saturating_sub(u32::from(is_blameless));
@@ -606,21 +452,27 @@ impl Dispatcher {
         }
     }
 
+    /// A request whose answer was lost may take effect even later than those that follow on its
+    /// files.
+    fn doubt(&mut self, files: &[FileId], steps: &[StepRef]) {
+        let Some(step) = steps.first().filter(|step| step.kind != StepKind::ReadBack) else {
+            return;
+        };
+        let doubts = files.iter().map(|file| Op::Doubt { file: file.clone(), row: step.row });
+        self.ops.extend(doubts);
+    }
+
+    /// Requests at their turn, with the one whose answer has just come.
+    fn at_turn(&self) -> usize {
+        1 + self.under_way + self.lanes.len() + self.backing_off.len()
+    }
+
     fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
         self.trouble.answered();
         self.counters.throttled += 1;
+        let until = self.holds.throttled(endpoint, note.reset, now);
         let budget = &mut self.budgets[endpoint.budget() as usize];
-        let (until, unsaid) = &mut self.holds[endpoint as usize];
-        // Answers to requests that were under way together tell of one and the same hold.
-        if *until <= now {
-            *unsaid = if note.reset.is_some() { 0 } else { *unsaid + 1 };
-        }
-        let wait = note.reset.unwrap_or_else(|| {
-            let doubled = 1_u32.checked_shl(unsaid.saturating_sub(1)).unwrap_or(u32::MAX);
-            HOLD_FIRST.saturating_mul(doubled).min(HOLD_MAX)
-        });
-        *until = (*until).max(now + wait);
-        budget.return_from(*until);
+        budget.return_from(until);
         if let Some(rate) = note.rate {
             budget.lower_ceiling(rate);
         }
@@ -628,17 +480,13 @@ impl Dispatcher {
 
     fn lost(&mut self, ticket: Ticket, lost: Lost, cause: &Outcome, now: Time) {
         self.trouble.lost_once(now);
-        let Lost { steps, remainder } = lost;
+        let Lost { steps, files, remainder } = lost;
+        self.doubt(&files, &steps);
         if let Some(remainder) = remainder {
-            for step in &steps {
-                if let Some(row) = self.row_mut(step.row) {
-                    row.open += 1;
-                    row.remainder = true;
-                }
-            }
+            steps.iter().for_each(|step| self.window.open_remainder(step.row));
             self.record_all(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
             let slot = &mut self.slots[ticket];
-            (slot.attempts, slot.waits) = (0, 0);
+            (slot.attempts, slot.waits, slot.repeats) = (0, 0, false);
             slot.request = Some(Request::Safe(remainder));
             self.queue(ticket);
         } else {
@@ -652,7 +500,9 @@ impl Dispatcher {
                 self.trouble.answered();
                 let slot = &mut self.slots[ticket];
                 slot.before = Some(before);
-                (slot.attempts, slot.waits) = (0, 0);
+                // The waits go on growing: that its file can be read says nothing of a request
+                // that does not get through.
+                (slot.attempts, slot.repeats) = (0, false);
                 return self.queue(ticket);
             }
             Err(failure) => failure,
@@ -680,7 +530,7 @@ impl Dispatcher {
                 self.trouble.probe_answered();
             }
             Ok(()) | Err(Failure::Refused { .. }) => {
-                self.holds[Endpoint::List as usize].1 = 0;
+                self.holds.answered(Endpoint::List);
                 self.trouble.probe_answered();
             }
             Err(Failure::NotSent { .. } | Failure::Lost { .. }) => {
@@ -706,10 +556,10 @@ impl Dispatcher {
     fn record_all(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
         let attempts = self.slots[ticket].attempts;
         for (step, outcome) in outcomes {
-            let halt = match (outcome.status, self.row(step.row)) {
+            let halt = match (outcome.status, self.window.pos(step.row)) {
                 (Status::Unknown, _) => self.watch.unknown(),
                 (Status::Failed, _) | (_, None) => None,
-                (_, Some(row)) => self.watch.answered(step, row.pos, &outcome),
+                (_, Some(pos)) => self.watch.answered(step, pos, &outcome),
             };
             self.record(step, outcome, attempts);
             if let Some(halt) = halt {
@@ -719,42 +569,19 @@ impl Dispatcher {
     }
 
     fn record(&mut self, step: StepRef, outcome: Outcome, attempts: u32) {
-        let Some(row) = self.row_mut(step.row) else {
-            return;
-        };
-        row.worst = row.worst.max(outcome.status);
-        row.open = row.open.saturating_sub(1);
-        row.remainder &= step.kind != StepKind::Remainder;
-        // What is left of a row after a step without success is not sent, and says nothing more.
-        let row_done = row.open == 0 || !row.worst.is_success() && !row.remainder;
-        if row.open == 0 {
-            self.settled[row.worst as usize] += 1;
+        if let Some(row_done) = self.window.settle(step, outcome.status) {
+            self.ops.push(Op::Outcome { step, outcome, attempts, row_done });
         }
-        self.ops.push(Op::Outcome { step, outcome, attempts, row_done });
     }
 
     fn halt(&mut self, halt: Halt) {
         if matches!(halt, Halt::SameRejection { .. }) {
             for (step, pos) in self.watch.take_streak() {
                 self.ops.push(Op::Forget(step));
-                self.reopened = Some(self.reopened.map_or(pos, |open| open.min(pos)));
-                self.uncount(step);
+                self.window.reopen(step, pos);
             }
         }
         self.stop(Ending::Halted(halt));
-    }
-
-    /// The row of a rejection that is taken back is not settled any more; one whose remainder was
-    /// rejected stays unknown.
-    fn uncount(&mut self, rejected: StepRef) {
-        if rejected.kind == StepKind::Remainder {
-            return;
-        }
-        match self.row_mut(rejected.row) {
-            // Its later steps are still to be dropped, and the row is counted only then.
-            Some(row) if row.open > 0 => row.worst = Status::NotAttempted,
-            _ => self.settled[Status::Rejected as usize] -= 1,
-        }
     }
 
     /// A request that nothing is left to be sent of.
@@ -763,13 +590,7 @@ impl Dispatcher {
             return;
         };
         for step in request.steps() {
-            if let Some(row) = self.row_mut(step.row) {
-                row.open = row.open.saturating_sub(1);
-                if row.open == 0 && row.worst != Status::NotAttempted {
-                    let worst = row.worst;
-                    self.settled[worst as usize] += 1;
-                }
-            }
+            self.window.drop_step(step.row);
         }
         self.free(ticket);
     }
@@ -785,22 +606,6 @@ impl Dispatcher {
                 }
             }
         }
-        self.leave_window();
-    }
-
-    fn leave_window(&mut self) {
-        while self.window.front().is_some_and(|row| row.open == 0) {
-            self.behind = self.window.pop_front().map(|row| row.pos);
-        }
-    }
-
-    fn row(&self, number: u64) -> Option<&RowState> {
-        let index = self.window.binary_search_by_key(&number, |row| row.pos.number).ok()?;
-        self.window.get(index)
-    }
-
-    fn row_mut(&mut self, number: u64) -> Option<&mut RowState> {
-        let index = self.window.binary_search_by_key(&number, |row| row.pos.number).ok()?;
-        self.window.get_mut(index)
+        self.window.leave();
     }
 }

@@ -2,7 +2,7 @@
 //! behind it. Decides nothing.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,7 +11,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::dispatcher::{Action, Dispatcher, Ending, Event, Ticket};
+use super::dispatcher::Dispatcher;
+use super::event::{Action, Ending, Event, Ticket};
 use super::verdict::{Verdict, of_once, of_safe};
 use crate::imagekit::{Accepted, Api, Failure, Fate, FileState};
 use crate::ledger::{Journal, LedgerError, LedgerFile, Recorded, Recording};
@@ -60,46 +61,51 @@ pub enum Feed {
     Failed(String),
 }
 
-/// A run that came to an end, and its ledger.
-#[derive(Debug)]
-pub struct Executed {
-    /// Why it ended.
-    pub ending: Ending,
-    /// The ledger, with all that happened in it, or why it could not be written.
-    pub ledger: Result<LedgerFile, LedgerError>,
+/// What the loop works with from the beginning of a session to its end.
+pub struct Engine<'e, W, S, P> {
+    /// Decides.
+    pub dispatcher: Dispatcher,
+    /// When its time began.
+    pub began: Instant,
+    /// The far end.
+    pub wire: &'e W,
+    /// Comes when the session is to stop.
+    pub stop: Pin<&'e mut S>,
+    /// Is shown the dispatcher now and then.
+    pub watch: P,
 }
 
-/// Carries out what comes out of `feed` until it is done or `stop` comes. `watch` is shown the
-/// dispatcher now and then.
-pub async fn drive<W: Wire>(
-    mut dispatcher: Dispatcher,
+/// Carries out what comes out of `feed` until it is done or told to stop. Why it ended, the
+/// dispatcher knows; the ledger, with all that happened in it, comes back.
+///
+/// # Errors
+/// The ledger cannot be written.
+pub async fn drive<W: Wire, S: FusedFuture<Output = Ending>>(
+    engine: &mut Engine<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
     mut journal: Journal,
-    wire: &W,
     mut feed: mpsc::Receiver<Feed>,
-    stop: impl Future<Output = Ending>,
-    mut watch: impl FnMut(&Dispatcher, Duration),
-) -> Executed {
-    let began = Instant::now();
+) -> Result<LedgerFile, LedgerError> {
+    let Engine { dispatcher, began, wire, stop, watch } = engine;
+    let (began, wire) = (*began, *wire);
     let mut attempts = FuturesUnordered::new();
-    let mut stop = pin!(stop.fuse());
     let mut ledger_failed = pin!(journal.failed().fuse());
-    let mut timer = pin!(sleep_until(began));
-    let mut watched = began;
+    let mut watched = Instant::now();
+    let mut timer = pin!(sleep_until(watched));
     let mut last_moment: Option<Instant> = None;
     loop {
         let now = began.elapsed();
         let mut wake = watched + PROGRESS_EVERY;
-        match decide(&mut dispatcher, &mut journal, now, |work| {
+        match decide(dispatcher, &mut journal, now, |work| {
             attempts.push(attempt(wire, work));
         }) {
             Some(Action::Finished) => break,
             Some(Action::WaitUntil(at)) => wake = wake.min(began + at),
             _ => {}
         }
-        let has_room = hand_over(&dispatcher, &mut journal, &mut wake);
+        let has_room = hand_over(dispatcher, &mut journal, &mut wake);
         if began + now >= watched + PROGRESS_EVERY {
             watched = began + now;
-            watch(&dispatcher, now);
+            watch(dispatcher, now);
         }
         wake = last_moment.map_or(wake, |last| last.min(wake));
         if timer.deadline() != wake {
@@ -107,7 +113,7 @@ pub async fn drive<W: Wire>(
         }
         tokio::select! {
             biased;
-            ending = &mut stop => {
+            ending = stop.as_mut() => {
                 last_moment = Some(Instant::now() + GRACE);
                 dispatcher.on(Event::Stop(ending), now);
             }
@@ -130,10 +136,9 @@ pub async fn drive<W: Wire>(
             }
         }
     }
-    watch(&dispatcher, began.elapsed());
-    let ending = dispatcher.ending().cloned().unwrap_or(Ending::Done);
+    watch(dispatcher, began.elapsed());
     journal.append(dispatcher.ops());
-    Executed { ending, ledger: journal.close(dispatcher.mark()).await }
+    journal.close(dispatcher.mark()).await
 }
 
 /// Lets the dispatcher decide until it wants to wait, and starts what it decides.

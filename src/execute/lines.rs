@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::dispatcher::Ticket;
+use super::event::Ticket;
 use crate::row::FileId;
 
 /// A file as lines know it: a hash of its id. Should two ids share one, they also share a line,

@@ -9,15 +9,20 @@ mod backoff;
 mod budget;
 mod dispatcher;
 mod drive;
+mod event;
+mod holds;
+mod lanes;
 mod lines;
 mod trouble;
 mod verdict;
 mod watch;
+mod window;
 
 pub use backoff::Backoff;
 pub use budget::Budget;
-pub use dispatcher::{Action, Dispatcher, Ending, Event, Halt, Limits, Stop, Ticket};
-pub use drive::{Executed, Feed, GRACE, Wire, drive};
+pub use dispatcher::{Dispatcher, Limits};
+pub use drive::{Engine, Feed, GRACE, Wire, drive};
+pub use event::{Action, Ending, Event, Halt, Stop, Ticket};
 pub use verdict::{Verdict, of_once, of_safe};
 
 use std::time::Duration;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::dispatcher::Ticket;
+use super::event::Ticket;
 use super::{Backoff, Time};
 
 /// So many connections in a row that do not come about mean that nobody gets through.
 const NOT_SENT_MEANS_EVERYONE: u32 = 3;
-/// So many lost answers in a row mean the same.
+/// So many lost answers in a row mean the same, or fewer where there are no more requests to lose.
 const LOST_MEANS_EVERYONE: usize = 10;
 
 /// Keeps count of bad ends in a row, and asks one question at a time.
@@ -49,10 +49,10 @@ impl Trouble {
         }
     }
 
-    /// The answer to a request that may be repeated was lost.
-    pub(super) fn lost(&mut self, now: Time) {
+    /// The answer to a request that may be repeated was lost: one of so many that are at their turn.
+    pub(super) fn lost(&mut self, now: Time, at_turn: usize) {
         self.lost += 1;
-        if self.lost >= LOST_MEANS_EVERYONE {
+        if self.lost >= LOST_MEANS_EVERYONE.min(at_turn) {
             self.hold(now, true);
         }
     }
@@ -71,7 +71,7 @@ impl Trouble {
     /// the service is known to answer.
     pub(super) fn lost_once(&mut self, now: Time) {
         self.hold(now, false);
-        self.lost(now);
+        self.lost(now, LOST_MEANS_EVERYONE);
     }
 
     fn hold(&mut self, now: Time, everyone: bool) {

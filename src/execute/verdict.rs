@@ -63,6 +63,7 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
         Ok(outcomes) => Verdict::Final(outcomes),
         Err(Failure::Lost { code, message, http_status, request_id }) => {
             let cause = failed(Status::Failed, code, message, http_status, request_id);
+            let cause = unless_read_back(request.call(), cause);
             Verdict::Again { request, cause }
         }
         Err(other) => not_done(Request::Safe(request), other),
@@ -100,6 +101,7 @@ fn not_done(request: Request, failure: Failure) -> Verdict {
         Failure::Account { message } => Verdict::Halt { message, request },
         Failure::Refused { code, message, http_status, request_id } => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
+            let outcome = unless_read_back(request.call(), outcome);
             Verdict::Final(for_all(request.steps(), outcome))
         }
         Failure::Lost { .. } => match request {
@@ -107,6 +109,21 @@ fn not_done(request: Request, failure: Failure) -> Verdict {
             Request::Once(once) => lost(once.lost(), failure),
         },
     }
+}
+
+/// That a file cannot be read back takes nothing away from what was accepted.
+fn unless_read_back(call: &Call, failed: Outcome) -> Outcome {
+    let Call::ReadBack(expected) = call else {
+        return failed;
+    };
+    let why = failed.message.unwrap_or_default();
+    let message = format!(
+        "the request of row {} on the same file got no answer and may have taken effect later; \
+         the file could not be read back: {why}",
+        expected.doubt
+    );
+    let (code, message) = (Some(Code::Unverified), Some(message.into()));
+    Outcome { status: Status::Updated, code, message, ..failed }
 }
 
 /// The same outcome for every step; one step, the usual case, needs no copy.
@@ -139,7 +156,7 @@ fn outcomes(
         Failure::unreadable(message, accepted.http_status, accepted.request_id.clone())
     };
     match (request.call(), request.files()) {
-        (call @ (Call::Details(_) | Call::Publish(_)), [file]) => {
+        (call @ (Call::Details(_) | Call::Publish(_) | Call::ReadBack(_)), [file]) => {
             let outcome = echoed(call, file, accepted).map_err(|why| unreadable(&why))?;
             Ok(for_all(request.steps(), outcome))
         }
@@ -157,17 +174,27 @@ fn outcomes(
     }
 }
 
-/// The outcome of a PATCH, by the object that came back.
+/// The outcome of a PATCH, or of reading back, by the object that came.
 fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, String> {
     let echo = Echo::read(&accepted.body, file)?;
     let differences = match call {
         Call::Details(patch) => echo.differences(patch),
+        Call::ReadBack(expected) => echo.unlike(expected),
         Call::Publish(publish) if echo.is_published_as(*publish) => Vec::new(),
         _ => vec!["isPublished".to_owned()],
     };
     let differs = (!differences.is_empty()).then(|| {
         let names = differences.join(", ");
-        format!("ImageKit accepted it, but what came back is not what was asked in: {names}").into()
+        if let Call::ReadBack(expected) = call {
+            format!(
+                "read back at the end, the file is not what its rows asked in: {names}; the \
+                 request of row {}, which got no answer, must have taken effect later than theirs",
+                expected.doubt
+            )
+        } else {
+            format!("ImageKit accepted it, but what came back is not what was asked in: {names}")
+        }
+        .into()
     });
     Ok(Outcome {
         status: Status::Updated,
@@ -175,7 +202,7 @@ fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, St
         message: differs,
         http_status: Some(accepted.http_status),
         request_id: accepted.request_id.clone(),
-        updated_at: echo.updated_at.map(Into::into),
+        updated_at: echo.updated_at.as_deref().map(Into::into),
         extension_status: echo.extension_status.map(|raw| raw.get().into()),
     })
 }

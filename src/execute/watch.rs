@@ -1,6 +1,6 @@
 //! Watches what ImageKit answers for signs that going on would do harm or nothing.
 
-use super::dispatcher::Halt;
+use super::event::Halt;
 use crate::outcome::{Outcome, Status};
 use crate::request::StepRef;
 use crate::row::RowPos;

@@ -160,6 +160,7 @@ impl Api {
         let method = match call {
             Call::Details(_) | Call::Publish(_) => Method::PATCH,
             Call::AddTags(_) | Call::RemoveTags(_) => Method::POST,
+            Call::ReadBack(_) => return self.get(&path).await,
         };
         self.execute(method, &path, Some(body::encode(call, files))).await
     }

@@ -27,16 +27,18 @@ impl fmt::Display for DetailsPath<'_> {
 #[must_use]
 pub fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
     match call {
-        Call::Details(_) | Call::Publish(_) => {
-            let file = files.first().map(|file| DetailsPath(file).to_string());
-            ("PATCH", file.unwrap_or_default())
-        }
+        Call::Details(_) | Call::Publish(_) => ("PATCH", details_path(files)),
+        Call::ReadBack(_) => ("GET", details_path(files)),
         Call::AddTags(_) => ("POST", "/v1/files/addTags".to_owned()),
         Call::RemoveTags(_) => ("POST", "/v1/files/removeTags".to_owned()),
     }
 }
 
-/// The JSON body of a call.
+fn details_path(files: &[FileId]) -> String {
+    files.first().map(|file| DetailsPath(file).to_string()).unwrap_or_default()
+}
+
+/// The JSON body of a call; empty for one that only reads.
 ///
 /// # Panics
 /// Never: strings, numbers and JSON values can always be written into memory.
@@ -52,6 +54,7 @@ pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
             let file_ids = files.iter().map(FileId::as_str).collect();
             serde_json::to_writer(&mut body, &Bulk { file_ids, tags: tags.as_slice() })
         }
+        Call::ReadBack(_) => Ok(()),
     };
     written.expect("strings, numbers and JSON values can always be written into memory");
     body

@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::request::Patch;
+use crate::request::{Expected, Patch};
 use crate::row::{FileId, Publish, Set};
 
 /// The file object that answers a PATCH.
@@ -16,23 +17,37 @@ use crate::row::{FileId, Publish, Set};
 #[serde(rename_all = "camelCase")]
 pub struct Echo<'a> {
     #[serde(borrow)]
-    file_id: Cow<'a, str>,
+    file_id: Text<'a>,
     #[serde(borrow, default)]
-    tags: Option<Vec<Cow<'a, str>>>,
+    tags: Option<Vec<Text<'a>>>,
     #[serde(borrow, default)]
-    custom_coordinates: Option<Cow<'a, str>>,
+    custom_coordinates: Option<Text<'a>>,
     #[serde(borrow, default)]
-    description: Option<Cow<'a, str>>,
+    description: Option<Text<'a>>,
     #[serde(borrow, default)]
     custom_metadata: Option<&'a RawValue>,
     #[serde(default)]
     is_published: Option<bool>,
     /// When the file was last updated, as ImageKit writes it.
     #[serde(borrow, default)]
-    pub updated_at: Option<Cow<'a, str>>,
+    pub updated_at: Option<Text<'a>>,
     /// The status of each extension asked for, kept as it came.
     #[serde(borrow, default)]
     pub extension_status: Option<&'a RawValue>,
+}
+
+/// A string, borrowed where it holds no escapes. serde borrows no `Cow` inside of an `Option` or a
+/// `Vec`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 impl<'a> Echo<'a> {
@@ -44,10 +59,10 @@ impl<'a> Echo<'a> {
         // Checked for UTF-8 once here rather than string by string.
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
         let echo: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        if echo.file_id == file.as_str() {
+        if *echo.file_id == *file.as_str() {
             Ok(echo)
         } else {
-            Err(format!("the answer is about another file, {:?}", echo.file_id))
+            Err(format!("the answer is about another file, {:?}", &*echo.file_id))
         }
     }
 
@@ -77,6 +92,23 @@ impl<'a> Echo<'a> {
         names
     }
 
+    /// The fields in which the file is not what it must be.
+    #[must_use]
+    pub fn unlike(&self, expected: &Expected) -> Vec<String> {
+        let Expected { fields, tags, tags_added, tags_removed, publish, doubt: _ } = expected;
+        let mut names = self.differences(fields);
+        if tags.as_ref().is_some_and(|tags| !self.has_exactly(tags))
+            || tags_added.iter().any(|tag| !self.has_tag(tag))
+            || tags_removed.iter().any(|tag| self.has_tag(tag))
+        {
+            names.push("tags".to_owned());
+        }
+        if publish.is_some_and(|publish| !self.is_published_as(publish)) {
+            names.push("isPublished".to_owned());
+        }
+        names
+    }
+
     /// Whether the file has the publication status that was asked for. Where the object does not
     /// say, it is believed.
     #[must_use]
@@ -84,18 +116,23 @@ impl<'a> Echo<'a> {
         self.is_published.is_none_or(|is_published| is_published == publish.is_published)
     }
 
-    /// Tags are compared as a set: nobody says that ImageKit keeps their order.
     fn has_tags(&self, asked: &Set<crate::row::Tags>) -> bool {
-        let has = self.tags.as_deref().unwrap_or_default();
         match asked {
-            Set::Clear => has.is_empty(),
-            Set::To(tags) => {
-                let asked = tags.as_slice();
-                asked.len() == has.len()
-                    && (asked.iter().zip(has).all(|(a, b)| a == b)
-                        || asked.iter().all(|tag| has.iter().any(|has| has == tag)))
-            }
+            Set::Clear => self.has_exactly(&[]),
+            Set::To(tags) => self.has_exactly(tags.as_slice()),
         }
+    }
+
+    /// Tags are compared as a set: nobody says that ImageKit keeps their order.
+    fn has_exactly(&self, asked: &[String]) -> bool {
+        let has = self.tags.as_deref().unwrap_or_default();
+        asked.len() == has.len()
+            && (asked.iter().zip(has).all(|(a, b)| *a == **b)
+                || asked.iter().all(|tag| self.has_tag(tag)))
+    }
+
+    fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().flatten().any(|has| **has == *tag)
     }
 
     fn has_coordinates(&self, asked: &Set<crate::row::Coordinates>) -> bool {

@@ -124,7 +124,8 @@ impl LedgerFile {
                      extension_status TEXT,
                      row_done INTEGER NOT NULL,
                      before TEXT
-                 );"
+                 );
+                 CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;"
             ))
         })?;
         ledger.set("run", &facts)?;

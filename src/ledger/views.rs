@@ -1,5 +1,7 @@
 //! Reading the ledger: steps in the order of their rows.
 
+use std::collections::HashMap;
+
 use rusqlite::{Row, Rows, Statement};
 
 use super::writer::{INTENT, step_id, step_of_id};
@@ -68,6 +70,20 @@ impl LedgerFile {
                 }
             }
             Ok(false)
+        })
+    }
+
+    /// The files of requests whose answers were lost, and the first row of each for which that
+    /// happened.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn doubts(&self) -> Result<HashMap<String, u64>, LedgerError> {
+        self.reading(|connection| {
+            let mut statement = connection.prepare("SELECT file, row FROM doubt")?;
+            let doubts = statement
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+            doubts.collect()
         })
     }
 

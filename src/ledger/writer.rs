@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Counters, LedgerError, LedgerFile};
 use crate::outcome::Outcome;
 use crate::request::{StepKind, StepRef};
-use crate::row::RowPos;
+use crate::row::{FileId, RowPos};
 
 /// A group is written when it has this many operations…
 pub const GROUP_SIZE: usize = 500;
@@ -39,6 +39,14 @@ pub enum Op {
     /// A step is open again: its request was certainly not carried out, or the run was halted by
     /// what happened to it.
     Forget(StepRef),
+    /// The answer to a request on this file was lost, so that it may yet take effect later than
+    /// those of later rows. The first such row of a file counts.
+    Doubt {
+        /// The file.
+        file: FileId,
+        /// The row of the request.
+        row: u64,
+    },
 }
 
 /// What stands beside every group: how far everything is settled, and what has been sent.
@@ -62,6 +70,11 @@ pub(super) struct Group {
 /// The key of a step: rows in order, steps in order within a row.
 pub(super) fn step_id(step: StepRef) -> i64 {
     i64::try_from(step.row << 3).unwrap_or(i64::MAX & !7) | step.kind as i64
+}
+
+/// SQLite's integers have a sign.
+fn row_number(row: u64) -> i64 {
+    i64::try_from(row).unwrap_or(i64::MAX)
 }
 
 /// The step of a key.
@@ -104,6 +117,7 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
              VALUES (?1, 'intent', 1, 0, ?2)",
         )?;
         let mut forget = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
+        let mut doubt = connection.prepare_cached("INSERT OR IGNORE INTO doubt VALUES (?1, ?2)")?;
         for op in &group.ops {
             match op {
                 Op::Outcome { step, outcome: settled, attempts, row_done } => {
@@ -114,6 +128,9 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
                 }
                 Op::Forget(step) => {
                     forget.execute([step_id(*step)])?;
+                }
+                Op::Doubt { file, row } => {
+                    doubt.execute(params![file.as_str(), row_number(*row)])?;
                 }
             }
         }

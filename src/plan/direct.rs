@@ -31,6 +31,7 @@ pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
         settled: settled
             .filter(|_| !behind.is_recorded())
             .map(|(status, code, message)| Outcome::local(status, code, message)),
+        so_far: behind.so_far(),
     });
 }
 

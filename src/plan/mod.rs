@@ -2,10 +2,13 @@
 //! asks nobody.
 
 mod direct;
+mod expected;
+mod read_back;
 mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
+pub use read_back::{ReadBackError, read_back};
 pub use survey::{Survey, survey};
 pub use tally::{Preview, Tally};
 
@@ -32,6 +35,9 @@ pub struct PlannedRow {
     /// Its outcome where that is known without sending anything. A row with neither an outcome nor
     /// an open step is one that the ledger already holds.
     pub settled: Option<Outcome>,
+    /// The worst status of those of its steps that an earlier session settled;
+    /// [`Status::Unchanged`] where there are none.
+    pub so_far: Status,
 }
 
 /// The steps of a row that are behind it, when a run goes on or failed rows are fed back.
@@ -39,6 +45,8 @@ pub struct PlannedRow {
 pub struct Behind {
     /// Steps that this run's ledger knows to be done, as a set of [`StepKind`]s.
     done: u8,
+    /// The worst status of this run's steps.
+    worst: Option<Status>,
     /// A step of this run ended without success, so that nothing of the row follows.
     stopped: bool,
     /// That step was a lost details step whose repeatable part has not been settled.
@@ -55,8 +63,13 @@ impl Behind {
         Self { fingerprints, ..*self }
     }
 
+    fn so_far(&self) -> Status {
+        self.worst.unwrap_or(Status::Unchanged)
+    }
+
     /// The ledger says that this step ended so.
     pub fn ended(&mut self, kind: StepKind, status: Status) {
+        self.worst = self.worst.max(Some(status));
         if kind == StepKind::Remainder {
             self.remainder_due = false;
         } else if status.is_success() {

@@ -88,6 +88,8 @@ impl Tally {
             Call::AddTags(_) => self.count("addTags", false),
             Call::RemoveTags(_) => self.count("removeTags", false),
             Call::Publish(_) => self.count("isPublished", false),
+            // No row asks for it.
+            Call::ReadBack(_) => {}
             Call::Details(patch) => {
                 let fields = [
                     ("tags", patch.tags.as_ref().map(|set| *set == Set::Clear)),

@@ -39,8 +39,8 @@ pub struct Cause {
 impl Failures {
     /// Takes a row, if something is the matter with it.
     pub(super) fn add(&mut self, number: u64, row: &RowResult<'_>) {
-        let differs = row.code == Some(Code::Differs);
-        if row.status == Status::NotAttempted || row.status.is_success() && !differs {
+        let is_odd = row.code.is_some_and(Code::is_odd);
+        if row.status == Status::NotAttempted || row.status.is_success() && !is_odd {
             return;
         }
         let key = (Reverse(row.status), row.code, without_values(&row.message));

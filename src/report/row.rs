@@ -31,6 +31,18 @@ impl<'s> RowResult<'s> {
     /// From the steps that the ledger holds of the row, in order.
     #[must_use]
     pub fn of(steps: &'s [StepRecord]) -> Self {
+        match steps {
+            [own @ .., last] if last.step.kind == StepKind::ReadBack => {
+                let mut result = Self::of_own(own);
+                result.add_read_back(last);
+                result
+            }
+            own => Self::of_own(own),
+        }
+    }
+
+    /// From the steps that the row asked for.
+    fn of_own(steps: &'s [StepRecord]) -> Self {
         // Of equally bad steps the first one is the cause.
         let worst = steps.iter().rev().max_by_key(|record| record.outcome.status);
         let Some(worst) = worst else {
@@ -98,6 +110,21 @@ impl<'s> RowResult<'s> {
             self.code = Some(Code::Differs);
             let message = differs.outcome.message.as_deref().unwrap_or_default();
             self.message = Cow::Owned(message.to_owned());
+        }
+    }
+
+    /// What was found when the file was looked at once more at the end.
+    fn add_read_back(&mut self, read: &'s StepRecord) {
+        let Some(found) = read.outcome.message.as_deref() else {
+            return;
+        };
+        if self.message.is_empty() {
+            self.message = Cow::Borrowed(found);
+        } else {
+            self.message = Cow::Owned(format!("{}; {found}", self.message));
+        }
+        if self.status.is_success() && self.code != Some(Code::Differs) {
+            self.code = read.outcome.code;
         }
     }
 

@@ -31,6 +31,9 @@ pub struct Summary {
     /// Rows that a person must look at although they are in no bad status.
     #[serde(skip)]
     pub to_mend: u64,
+    /// Rows whose files are still to be read back.
+    #[serde(skip)]
+    pub unverified: u64,
     /// Rows for which nothing is to be done, because a later row did it.
     #[serde(skip)]
     pub superseded: SupersededCounts,
@@ -99,11 +102,11 @@ impl Summary {
             (Status::Failed, true) => self.superseded.failed += 1,
             _ => {}
         }
-        if row.status == Status::Updated && row.code == Some(Code::Differs)
-            || row.has_failed_extension()
-        {
+        let is_odd = row.status == Status::Updated && row.code.is_some_and(Code::is_odd);
+        if is_odd || row.has_failed_extension() {
             self.to_mend += 1;
         }
+        self.unverified += u64::from(is_odd && row.code == Some(Code::Unverified));
         let Some(json) = row.extension_status else {
             return;
         };

@@ -253,7 +253,7 @@ fn why(ending: &Ending) -> Option<String> {
 fn next_steps(reports: &Reports, run: &Path) -> Vec<String> {
     let rows = reports.summary.rows;
     let mut steps = Vec::new();
-    if rows.not_attempted > 0 {
+    if rows.not_attempted > 0 || reports.summary.unverified > 0 {
         steps.push(format!("ikbulk resume {}", run.display()));
     }
     if rows.rejected + rows.failed > 0 {

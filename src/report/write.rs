@@ -119,6 +119,7 @@ impl<'p> Pass<'p> {
                 seconds: ledger.seconds()?,
                 exit_code: 0,
                 to_mend: 0,
+                unverified: 0,
                 superseded: super::summary::SupersededCounts::default(),
             },
             failures: Failures::default(),

@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 use tokio::sync::mpsc;
 
-use crate::execute::{Dispatcher, Ending, Feed, Wire, drive};
+use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, Behind, direct};
+use crate::plan::{Batch, Behind, ReadBackError, direct, read_back};
 use crate::row::RowPos;
 use crate::settings::Execution;
 
@@ -37,9 +41,21 @@ pub enum SessionError {
     /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The input cannot be read any more.
+    #[error(transparent)]
+    Input(InputError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
+}
+
+impl From<ReadBackError> for SessionError {
+    fn from(error: ReadBackError) -> Self {
+        match error {
+            ReadBackError::Input(error) => Self::Input(error),
+            ReadBackError::Ledger(error) => Self::Ledger(error),
+        }
+    }
 }
 
 impl Session {
@@ -55,24 +71,56 @@ impl Session {
         stop: impl Future<Output = Ending>,
         watch: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(Ending, LedgerFile), SessionError> {
-        let dispatcher = Dispatcher::new(&self.execution, ledger.counters()?);
         let from = ledger.low_water()?;
         let behind = behind(&ledger, from)?;
         let before = ledger.seconds()?;
         ledger.set_ended(None)?;
-        let began = tokio::time::Instant::now();
+        let mut stop = pin!(stop.fuse());
+        let mut engine = Engine {
+            dispatcher: Dispatcher::new(&self.execution, ledger.counters()?),
+            began: tokio::time::Instant::now(),
+            wire,
+            stop: stop.as_mut(),
+            watch,
+        };
         let (sender, feed) = mpsc::channel(BATCHES_MAX);
+        let session = Arc::new(self);
+        let reading = Arc::clone(&session);
         let reader = std::thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || self.read(from, &behind, &sender))
+            .spawn(move || reading.read(from, &behind, &sender))
             .map_err(SessionError::Thread)?;
         let journal = Journal::start(ledger).map_err(SessionError::Thread)?;
-        let executed = drive(dispatcher, journal, wire, feed, stop, watch).await;
+        let ledger = drive(&mut engine, journal, feed).await;
         // The channel is closed, so that the reader has ended or is about to.
         drop(reader.join());
-        let ledger = executed.ledger?;
-        ledger.set_seconds(before + began.elapsed().as_secs_f64())?;
-        Ok((executed.ending, ledger))
+        let ledger = session.read_back(&mut engine, ledger?).await?;
+        ledger.set_seconds(before + engine.began.elapsed().as_secs_f64())?;
+        Ok((engine.dispatcher.ending().cloned().unwrap_or(Ending::Done), ledger))
+    }
+
+    /// Once everything else is done: looks again at the files for which that is needed.
+    async fn read_back<W: Wire, S: FusedFuture<Output = Ending>>(
+        &self,
+        engine: &mut Engine<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
+        ledger: LedgerFile,
+    ) -> Result<LedgerFile, SessionError> {
+        if engine.dispatcher.ending() != Some(&Ending::Done) {
+            return Ok(ledger);
+        }
+        let (batch, mut ops) = read_back(&self.input, &self.context, &ledger)?;
+        if batch.rows.is_empty() {
+            return Ok(ledger);
+        }
+        tracing::info!("reading back {} files on which an answer was lost", batch.rows.len());
+        let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
+        journal.append(&mut ops);
+        engine.dispatcher.go_on();
+        let (sender, feed) = mpsc::channel(1);
+        // There is room for one.
+        drop(sender.try_send(Feed::Rows(batch)));
+        drop(sender);
+        Ok(drive(engine, journal, feed).await?)
     }
 
     /// Reads and plans rows until the input or the executor ends.

@@ -131,6 +131,26 @@ fn while_the_service_is_down_nothing_but_probes_go_out_and_no_attempt_is_burnt()
     }
 }
 
+#[test]
+fn an_outage_that_hits_the_last_rows_burns_none_of_their_attempts() {
+    // Fewer requests are left than losses that mean an outage among many.
+    for last in 1..10 {
+        let world = World {
+            execution: execution(limit(20.0, 20, 0.0), 8, 3),
+            sheet: (0..last).map(plain).collect(),
+            batches: vec![(usize::from(last), 0)],
+            far_end: FarEnd {
+                down: Some((Duration::ZERO, Duration::from_mins(3), true)),
+                ..FarEnd::default()
+            },
+        };
+        let history = play(&world);
+        for row in 0..u64::from(last) {
+            assert_eq!(history.ledger().row_status(FIRST_ROW + row), Status::Updated, "{last}");
+        }
+    }
+}
+
 /// Every request that may go out now, none of which must not be repeated.
 fn all_sends(dispatcher: &mut Dispatcher, now: Duration) -> Vec<(Ticket, Safe)> {
     let mut sends = Vec::new();
@@ -155,8 +175,11 @@ fn a_failed_probe_takes_no_attempt_from_whoever_got_the_ticket_of_a_failed_reque
         let verdict = of_safe(safe, Err(lost(Code::Timeout, None)));
         dispatcher.on(Event::Answered(ticket, verdict), now);
     };
-    admit(&mut dispatcher, 0..5);
-    for send in all_sends(&mut dispatcher, Duration::ZERO) {
+    // Eleven are under way, so that it takes ten losses to doubt the service, and five are lost.
+    admit(&mut dispatcher, 0..11);
+    let mut sends = all_sends(&mut dispatcher, Duration::ZERO);
+    let _under_way = sends.split_off(5);
+    for send in sends {
         lose(&mut dispatcher, send, Duration::ZERO);
     }
     // The first one loses its second and last attempt, and another row gets its ticket.
@@ -165,7 +188,7 @@ fn a_failed_probe_takes_no_attempt_from_whoever_got_the_ticket_of_a_failed_reque
     let first = sends.next().unwrap();
     let failed = first.0;
     lose(&mut dispatcher, first, now);
-    admit(&mut dispatcher, 5..6);
+    admit(&mut dispatcher, 11..12);
     let (ticket, safe) = all_sends(&mut dispatcher, now).pop().unwrap();
     assert_eq!(ticket, failed, "a ticket is used again");
     // Ten losses in a row bring the probe, and the probe fails.

@@ -140,6 +140,7 @@ impl Ledger {
             Op::Forget(step) => {
                 self.steps.remove(step);
             }
+            Op::Doubt { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //! the ledger in their threads, and at the far end of the wire a library in memory.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::future::{Future, pending};
 use std::path::Path;
@@ -52,6 +52,8 @@ struct Faults {
     throttled: u32,
     not_sent: u32,
     lost: u32,
+    /// After how long those are carried out that were lost and not done at once.
+    late: Option<Duration>,
 }
 
 struct Library {
@@ -63,6 +65,12 @@ struct Library {
     seen: RefCell<Vec<Seen>>,
     reads: Cell<u64>,
     asked: Cell<u32>,
+    /// What is yet to be carried out.
+    late: RefCell<VecDeque<(Instant, String, Call)>>,
+    /// The files as they would be if nothing had been carried out but what was answered.
+    as_answered: RefCell<BTreeMap<String, File>>,
+    /// The files that were read back, and whether each was as it would be.
+    read_back: RefCell<BTreeMap<String, bool>>,
 }
 
 impl Library {
@@ -76,6 +84,9 @@ impl Library {
             seen: RefCell::default(),
             reads: Cell::new(0),
             asked: Cell::new(0),
+            late: RefCell::default(),
+            as_answered: RefCell::default(),
+            read_back: RefCell::default(),
         }
     }
 
@@ -104,6 +115,10 @@ impl Library {
         let at = self.began.elapsed();
         tokio::time::sleep(self.latency).await;
         self.busy.borrow_mut().remove(&id);
+        self.carry_out_what_is_late();
+        if let Call::ReadBack(_) = request.call() {
+            return Ok(self.look_at(&id));
+        }
         let fault = self.fault();
         let was_done = fault.as_ref().is_none_or(|(_, was_done)| *was_done);
         let what = describe(request.call());
@@ -113,10 +128,39 @@ impl Library {
         if was_done {
             apply(request.call(), file);
         }
-        match fault {
-            Some((failure, _)) => Err(failure),
-            None => Ok(answer(request.call(), &id, file)),
+        match (fault, self.faults.late) {
+            (None, _) => {
+                let mut as_answered = self.as_answered.borrow_mut();
+                apply(request.call(), as_answered.entry(id.clone()).or_default());
+                Ok(answer(request.call(), &id, file))
+            }
+            (Some((failure @ Failure::Lost { .. }, false)), Some(late)) => {
+                let at = Instant::now() + late;
+                self.late.borrow_mut().push_back((at, id, request.call().clone()));
+                Err(failure)
+            }
+            (Some((failure, _)), _) => Err(failure),
         }
+    }
+
+    fn carry_out_what_is_late(&self) {
+        let mut late = self.late.borrow_mut();
+        while let Some((_, id, call)) = late.pop_front_if(|(at, ..)| *at <= Instant::now()) {
+            apply(&call, self.files.borrow_mut().entry(id).or_default());
+        }
+    }
+
+    fn look_at(&self, id: &str) -> Accepted {
+        self.reads.set(self.reads.get() + 1);
+        let file = self.files.borrow()[id].clone();
+        let is_as_answered = file == self.as_answered.borrow()[id];
+        let before = self.read_back.borrow_mut().insert(id.to_owned(), is_as_answered);
+        assert_eq!(before, None, "{id} is read back twice");
+        let File { description, tags, is_published, .. } = file;
+        let body = serde_json::json!({
+            "fileId": id, "description": description, "tags": tags, "isPublished": is_published,
+        });
+        Accepted { http_status: 200, request_id: None, body: body.to_string().into() }
     }
 }
 
@@ -157,6 +201,7 @@ fn describe(call: &Call) -> String {
         Call::Publish(publish) => format!("publish {}", publish.is_published),
         Call::AddTags(tags) => format!("add {}", tags.as_slice().join(" ")),
         Call::RemoveTags(tags) => format!("remove {}", tags.as_slice().join(" ")),
+        Call::ReadBack(_) => "read back".to_owned(),
     }
 }
 
@@ -171,12 +216,13 @@ fn apply(call: &Call, file: &mut File) {
         Call::Publish(publish) => file.is_published = publish.is_published,
         Call::AddTags(tags) => file.tags.extend(tags.as_slice().iter().cloned()),
         Call::RemoveTags(tags) => file.tags.retain(|tag| !tags.as_slice().contains(tag)),
+        Call::ReadBack(_) => {}
     }
 }
 
 fn answer(call: &Call, id: &str, file: &File) -> Accepted {
     let body = match call {
-        Call::Details(_) | Call::Publish(_) => serde_json::json!({
+        Call::Details(_) | Call::Publish(_) | Call::ReadBack(_) => serde_json::json!({
             "fileId": id, "description": file.description, "isPublished": file.is_published,
         }),
         Call::AddTags(_) | Call::RemoveTags(_) => {
@@ -306,7 +352,7 @@ fn row_of(what: &str) -> Option<u64> {
 #[tokio::test(start_paused = true)]
 async fn through_the_real_loop_every_row_is_settled_once_and_in_order() {
     let run = Run::new(&mixed_sheet());
-    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29 });
+    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
     let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
     assert_eq!(ending, Ending::Done);
     let statuses = statuses(&ledger);
@@ -337,7 +383,7 @@ async fn through_the_real_loop_every_row_is_settled_once_and_in_order() {
 #[tokio::test(start_paused = true)]
 async fn the_ledger_holds_what_the_wire_saw() {
     let run = Run::new(&mixed_sheet());
-    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29 });
+    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
     let (_, ledger) = run.session(&fast(), &library, pending(), || {}).await;
     let seen = library.seen.borrow();
     let counters = ledger.counters().unwrap();
@@ -385,7 +431,7 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
     // Without lost answers there is one right end, whatever the order of the files. Nothing in it
     // that must not be repeated: while the disk works a paused clock runs on, past the grace of the
     // stop, so that such a request could be given up while it is being recorded.
-    let faults = Faults { throttled: 19, not_sent: 31, lost: 0 };
+    let faults = Faults { throttled: 19, not_sent: 31, lost: 0, late: None };
     let whole = Run::new(&repeatable_sheet());
     let undisturbed = Library::new(40, Faults::default());
     let (_, ledger) = whole.session(&fast(), &undisturbed, pending(), || {}).await;
@@ -449,4 +495,72 @@ async fn with_a_disk_that_cannot_follow_the_mark_is_never_ahead_of_the_outcomes(
     assert_eq!(ending, Ending::Done);
     assert!(is_given_back, "the run came to a standstill while the disk did");
     assert_eq!(statuses(&ledger).len(), 12_000);
+}
+
+fn codes(ledger: &LedgerFile, code: Code) -> BTreeSet<u64> {
+    let steps = steps(ledger).into_iter().filter(|step| step.outcome.code == Some(code));
+    steps.map(|step| step.step.row).collect()
+}
+
+/// The last row of each file in the sheet that is not rejected.
+fn last_rows() -> BTreeMap<String, u64> {
+    let rows = (2..ROWS + 2).filter(|row| !matches!(row % 10, 0 | 1));
+    rows.map(|row| (format!("file{}", row * 7 % FILES), row)).collect()
+}
+
+/// Every seventh answer is lost, and half of those requests take effect two seconds later.
+fn late() -> Library {
+    let faults = Faults { lost: 7, late: Some(Duration::from_secs(2)), ..Faults::default() };
+    Library::new(20, faults)
+}
+
+/// The rows whose files were read back and found to be other than they would be.
+fn found_unlike(library: &Library) -> BTreeSet<u64> {
+    let last_rows = last_rows();
+    let read_back = library.read_back.borrow();
+    read_back.iter().filter(|(_, like)| !**like).map(|(file, _)| last_rows[file]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_request_undid_later_is_found_and_said_at_the_last_row_of_its_file() {
+    let run = Run::new(&repeatable_sheet());
+    let library = late();
+    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
+    assert_eq!(ending, Ending::Done);
+    let unlike = found_unlike(&library);
+    assert!(!unlike.is_empty(), "some late requests undo something");
+    assert!(unlike.len() < library.read_back.borrow().len(), "and some do not");
+    assert_eq!(codes(&ledger, Code::Differs), unlike);
+    assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
+    // Read back is what had a lost answer before its last row, and nothing else.
+    let last_rows = last_rows();
+    let doubts = ledger.doubts().unwrap();
+    let due = doubts.iter().filter(|(file, row)| **row < last_rows[*file]).map(|(file, _)| file);
+    let due: BTreeSet<&String> = due.collect();
+    assert_eq!(library.read_back.borrow().keys().collect::<BTreeSet<_>>(), due);
+    assert_eq!(ledger.settled_rows().unwrap(), ROWS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_while_it_reads_back_it_says_so_and_goes_on_with_it_later() {
+    let run = Run::new(&repeatable_sheet());
+    let library = late();
+    let stop = async {
+        while library.read_back.borrow().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ending::Stopped(Stop::Interrupt)
+    };
+    // Two places, so that not all can be read before the stop.
+    let execution = execution(limit(50.0, 50, 0.0), 2, 6);
+    let (ending, ledger) = run.session(&execution, &library, stop, || {}).await;
+    assert_eq!(ending, Ending::Stopped(Stop::Interrupt));
+    let unverified = codes(&ledger, Code::Unverified);
+    assert!(!unverified.is_empty(), "not all could be read back");
+    assert!(statuses(&ledger).values().all(|status| *status != Status::NotAttempted));
+    drop(ledger);
+    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
+    assert_eq!(ending, Ending::Done);
+    assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
+    assert_eq!(codes(&ledger, Code::Differs), found_unlike(&library));
 }

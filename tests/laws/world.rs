@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use ikbulk::imagekit::RateLimitNote;
+use ikbulk::outcome::Status;
 use ikbulk::plan::{Batch, Behind, PlannedRow, direct};
 use ikbulk::request::{BudgetKind, Call, Endpoint, Request, StepKind, StepRef};
 use ikbulk::row::{
@@ -118,7 +119,12 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
     };
     let steps = [StepRef { row: number, kind }, StepRef { row: number + 1, kind }].into();
     for step in [number, number + 1] {
-        batch.rows.push(PlannedRow { pos: pos(step), open: 1, settled: None });
+        batch.rows.push(PlannedRow {
+            pos: pos(step),
+            open: 1,
+            settled: None,
+            so_far: Status::Unchanged,
+        });
     }
     batch.requests.push(match spec {
         Spec::Pair { files } => {

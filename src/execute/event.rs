@@ -1,0 +1,107 @@
+//! What goes into the dispatcher and what comes out of it.
+
+use std::time::Duration;
+
+use super::Time;
+use super::verdict::Verdict;
+use crate::imagekit::Failure;
+use crate::plan::Batch;
+use crate::request::Request;
+use crate::row::FileId;
+
+/// A request under the dispatcher's care.
+pub type Ticket = usize;
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Action {
+    /// Send this request; if it must not be repeated, record it first, with the state of its file.
+    Send(Ticket, Request, Option<String>),
+    /// Read the state of this file for the request of that ticket.
+    Read(Ticket, FileId),
+    /// Ask whether the service answers.
+    Probe,
+    /// Nothing until then, or until something happens.
+    WaitUntil(Time),
+    /// Nothing until something happens.
+    WaitEvent,
+    /// All is done that will be.
+    Finished,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Rows were read.
+    Admit(Batch),
+    /// There are no more.
+    InputEnded,
+    /// A request that was sent has come to its end.
+    Answered(Ticket, Verdict),
+    /// The state of a file was read, as JSON, or not.
+    Read(Ticket, Result<String, Failure>),
+    /// The probe was answered or not.
+    Probed(Result<(), Failure>),
+    /// Nothing more is to be sent.
+    Stop(Ending),
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that was read is settled.
+    Done,
+    /// It was asked to, and can go on later.
+    Stopped(Stop),
+    /// It would have done harm or nothing to go on.
+    Halted(Halt),
+    /// The ledger cannot be written.
+    Ledger,
+    /// The input cannot be read any more.
+    Input(String),
+}
+
+/// Who asked a run to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// A person, with Ctrl-C (SIGINT).
+    Interrupt,
+    /// The system, with SIGTERM.
+    Terminate,
+    /// The time that the run was given is over.
+    Deadline,
+}
+
+/// Why a run halted by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// ImageKit does not accept the key or the account.
+    Account {
+        /// What it said.
+        message: Box<str>,
+    },
+    /// The same rejection, again and again.
+    SameRejection {
+        /// What ImageKit said.
+        message: Box<str>,
+        /// How often.
+        times: u32,
+    },
+    /// Too many rejections.
+    ManyRejected {
+        /// So many…
+        rejected: u64,
+        /// …of so many answers.
+        answers: u64,
+    },
+    /// Too many steps of unknown outcome.
+    ManyUnknown {
+        /// How many.
+        unknown: u32,
+    },
+    /// The service was out of reach for too long.
+    Down {
+        /// For how long.
+        after: Duration,
+    },
+}

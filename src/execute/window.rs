@@ -1,0 +1,145 @@
+//! The rows in memory: how much of each is open, and how far everything is settled.
+
+use std::collections::VecDeque;
+
+use crate::outcome::Status;
+use crate::plan::PlannedRow;
+use crate::request::{StepKind, StepRef};
+use crate::row::RowPos;
+
+/// Rows in memory at once. Enough that a row in its longest backoff holds up nothing else at the
+/// rates that ImageKit allows.
+const ROWS_MAX: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    rows: VecDeque<OpenRow>,
+    /// The last row that left the window.
+    behind: Option<RowPos>,
+    /// The first row that left the window and is open again after a halt.
+    reopened: Option<RowPos>,
+    settled: [u64; Status::ALL.len()],
+}
+
+#[derive(Debug)]
+struct OpenRow {
+    pos: RowPos,
+    /// Steps that are not settled.
+    open: usize,
+    /// Whether one of them is the remainder of a step whose answer was lost.
+    remainder: bool,
+    /// The worst status of those that are; [`Status::NotAttempted`] where it was taken back.
+    worst: Status,
+}
+
+impl Window {
+    pub(super) fn has_room(&self) -> bool {
+        self.rows.len() < ROWS_MAX
+    }
+
+    /// Takes in a row that comes behind all those that are there.
+    pub(super) fn admit(&mut self, row: &PlannedRow) {
+        let PlannedRow { pos, open, so_far, .. } = *row;
+        self.rows.push_back(OpenRow { pos, open, remainder: false, worst: so_far });
+    }
+
+    /// Lets go of the rows at the front that are settled.
+    pub(super) fn leave(&mut self) {
+        while let Some(row) = self.rows.pop_front_if(|row| row.open == 0) {
+            self.behind = self.behind.max(Some(row.pos));
+        }
+    }
+
+    /// The row below which everything is settled.
+    pub(super) fn low_water(&self) -> Option<RowPos> {
+        // Rows of files that are read back at the end are settled already.
+        let front = self.rows.front().map(|row| row.pos).max(self.behind)?;
+        Some(self.reopened.map_or(front, |open| open.min(front)))
+    }
+
+    /// How many rows have been settled so, in the order of [`Status::ALL`].
+    pub(super) fn settled(&self) -> [u64; Status::ALL.len()] {
+        self.settled
+    }
+
+    /// Where a row that is in the window stands.
+    pub(super) fn pos(&self, number: u64) -> Option<RowPos> {
+        self.index(number).map(|index| self.rows[index].pos)
+    }
+
+    /// Whether a step may still be sent: the repeatable rest of a lost one in any case, another
+    /// one only after steps that succeeded.
+    pub(super) fn may_send(&self, step: StepRef) -> bool {
+        step.kind == StepKind::Remainder
+            || self.index(step.row).is_some_and(|index| self.rows[index].worst.is_success())
+    }
+
+    /// A remainder of the row joins its open steps.
+    pub(super) fn open_remainder(&mut self, number: u64) {
+        if let Some(row) = self.row_mut(number) {
+            row.open += 1;
+            row.remainder = true;
+        }
+    }
+
+    /// A step is settled; says whether nothing of its row follows, and nothing at all for a row
+    /// that is not here.
+    pub(super) fn settle(&mut self, step: StepRef, status: Status) -> Option<bool> {
+        let row = self.row_mut(step.row)?;
+        row.worst = row.worst.max(status);
+        row.open = row.open.saturating_sub(1);
+        row.remainder &= step.kind != StepKind::Remainder;
+        let (open, worst) = (row.open, row.worst);
+        if step.kind == StepKind::ReadBack {
+            // The row was settled and counted before.
+            return Some(false);
+        }
+        // What is left of a row after a step without success is not sent, and says nothing more.
+        let row_done = open == 0 || !worst.is_success() && !row.remainder;
+        if open == 0 {
+            self.settled[worst as usize] += 1;
+        }
+        Some(row_done)
+    }
+
+    /// A step will not be sent, because of an earlier one of its row.
+    pub(super) fn drop_step(&mut self, number: u64) {
+        let Some(row) = self.row_mut(number) else {
+            return;
+        };
+        row.open = row.open.saturating_sub(1);
+        let (open, worst) = (row.open, row.worst);
+        if open == 0 && worst != Status::NotAttempted {
+            self.settled[worst as usize] += 1;
+        }
+    }
+
+    /// A rejection is taken back: its row is not settled any more. One whose remainder was
+    /// rejected stays unknown.
+    pub(super) fn reopen(&mut self, rejected: StepRef, pos: RowPos) {
+        self.reopened = Some(self.reopened.map_or(pos, |open| open.min(pos)));
+        if rejected.kind == StepKind::Remainder {
+            return;
+        }
+        match self.row_mut(rejected.row) {
+            // Its later steps are still to be dropped, and the row is counted only then.
+            Some(row) if row.open > 0 => row.worst = Status::NotAttempted,
+            _ => self.settled[Status::Rejected as usize] -= 1,
+        }
+    }
+
+    fn row_mut(&mut self, number: u64) -> Option<&mut OpenRow> {
+        let index = self.index(number)?;
+        self.rows.get_mut(index)
+    }
+
+    /// Rows stand in order, most often without a gap.
+    fn index(&self, number: u64) -> Option<usize> {
+        let ahead = number.checked_sub(self.rows.front()?.pos.number)?;
+        let guess = usize::try_from(ahead).ok()?;
+        if self.rows.get(guess).is_some_and(|row| row.pos.number == number) {
+            return Some(guess);
+        }
+        self.rows.binary_search_by_key(&number, |row| row.pos.number).ok()
+    }
+}
