@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::body::{self, DetailsPath};
+use super::body;
 use super::echo::FileState;
 use super::failure::Failure;
 use crate::ledger::Recorded;
@@ -130,7 +130,7 @@ impl Api {
     /// # Errors
     /// Everything but a file object.
     pub async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
-        let accepted = self.get(&DetailsPath(file).to_string()).await?;
+        let accepted = self.get(&body::details_path(file)).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 
@@ -221,6 +221,8 @@ fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap
         authorization.set_sensitive(true);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // For those that are added on the way, so that no copy has to grow.
+    headers.reserve(8);
     Ok(headers)
 }
 

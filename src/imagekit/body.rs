@@ -1,8 +1,6 @@
 //! Requests in the API's own words: paths and JSON bodies.
 
-use std::fmt;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -14,28 +12,28 @@ use crate::row::{AiTagRemoval, Extension, FileId, MetadataField, MetadataValue, 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The path of a file's details.
-pub(crate) struct DetailsPath<'a>(pub(crate) &'a FileId);
-
-impl fmt::Display for DetailsPath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let segment: PercentEncode<'_> = utf8_percent_encode(self.0.as_str(), SEGMENT);
-        write!(f, "/v1/files/{segment}/details")
-    }
+pub(crate) fn details_path(file: &FileId) -> String {
+    const USUAL: usize = "/v1/files//details".len() + 24;
+    let mut path = String::with_capacity(USUAL);
+    path.push_str("/v1/files/");
+    path.extend(utf8_percent_encode(file.as_str(), SEGMENT));
+    path.push_str("/details");
+    path
 }
 
 /// Method and path of a call.
 #[must_use]
 pub fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
     match call {
-        Call::Details(_) | Call::Publish(_) => ("PATCH", details_path(files)),
-        Call::ReadBack(_) => ("GET", details_path(files)),
+        Call::Details(_) | Call::Publish(_) => ("PATCH", first_details_path(files)),
+        Call::ReadBack(_) => ("GET", first_details_path(files)),
         Call::AddTags(_) => ("POST", "/v1/files/addTags".to_owned()),
         Call::RemoveTags(_) => ("POST", "/v1/files/removeTags".to_owned()),
     }
 }
 
-fn details_path(files: &[FileId]) -> String {
-    files.first().map(|file| DetailsPath(file).to_string()).unwrap_or_default()
+fn first_details_path(files: &[FileId]) -> String {
+    files.first().map(details_path).unwrap_or_default()
 }
 
 /// The JSON body of a call; empty for one that only reads.
