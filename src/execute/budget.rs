@@ -23,6 +23,9 @@ const CELLS_PER_REQUEST: u32 = 100;
 /// stands exactly at the limit sends requests that arrive closer together than they left; so much
 /// of the burst is held back that ImageKit does not see a limit overstepped.
 const JITTER: Duration = Duration::from_millis(50);
+/// How late a timer wakes up. The burst is at least what comes in meanwhile, or every lateness
+/// would be lost for good.
+const LATENESS: Duration = Duration::from_millis(2);
 /// After a hold requests begin at this share of the rate…
 const RETURN_FROM: f64 = 0.5;
 /// …and are back at the whole of it after this long.
@@ -83,8 +86,10 @@ impl Budget {
         };
         let left_to_us = 1.0 - limit.leave;
         let nominal = rate * left_to_us;
-        let burst = f64::from(limit.burst.get()) * left_to_us - nominal * JITTER.as_secs_f64();
-        let capacity = cells(burst.max(1.0) * f64::from(CELLS_PER_REQUEST)).get();
+        let burst = f64::from(limit.burst.get()) * left_to_us;
+        let least = (1.0 + nominal * LATENESS.as_secs_f64()).min(burst).max(1.0);
+        let burst = (burst - nominal * JITTER.as_secs_f64()).max(least);
+        let capacity = cells(burst * f64::from(CELLS_PER_REQUEST)).get();
         let capacity = NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN);
         // Rounded up: a cell must never come early.
         let nanos = (1e9 / (nominal * f64::from(CELLS_PER_REQUEST))).ceil();

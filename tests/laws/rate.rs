@@ -247,6 +247,23 @@ fn a_budget_of_500_a_second_is_used_as_fully() {
 }
 
 #[test]
+fn a_small_burst_loses_nothing_to_a_timer_of_whole_milliseconds() {
+    for (rate, burst) in [(500.0, 5), (500.0, 500), (100.0, 2), (5.0, 5)] {
+        let mut budget = Budget::new(limit(rate, burst, 0.0));
+        let (mut now, mut times) = (Duration::ZERO, Vec::new());
+        while now < TEN_MINUTES {
+            match budget.take(now) {
+                Ok(()) => times.push(now),
+                Err(at) => now = Duration::from_millis(u64::try_from(at.as_millis()).unwrap() + 2),
+            }
+        }
+        at_most(&times, rate, f64::from(burst));
+        let share = used(&times, Duration::ZERO, rate);
+        assert!(share >= 0.995, "{rate}/s, burst {burst}: {share}");
+    }
+}
+
+#[test]
 fn whoever_asks_late_while_the_rate_comes_back_gains_nothing_for_the_next_request() {
     for late_at in 0..2 {
         let mut budget = Budget::new(limit(1.0, 1, 0.0));
