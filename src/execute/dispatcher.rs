@@ -182,17 +182,8 @@ impl Dispatcher {
         }
         self.come_back(now);
         let mut wake = Wake::default();
-        if let Some(at) = self.trouble.next_probe() {
-            let at = at.max(self.holds.until(Endpoint::List));
-            let at = if at > now {
-                Err(at)
-            } else {
-                self.budgets[Endpoint::List.budget() as usize].take(now)
-            };
-            match at {
-                Ok(()) => return self.probe(),
-                Err(at) => wake.at(at),
-            }
+        if let Some(action) = self.probe(now, &mut wake) {
+            return action;
         }
         if self.trouble.holds_everyone() {
             let since = self.trouble.down_since().unwrap_or(now);
@@ -234,11 +225,22 @@ impl Dispatcher {
         }
     }
 
-    fn probe(&mut self) -> Action {
+    /// Asks whether the service is back, if it is time to.
+    fn probe(&mut self, now: Time, wake: &mut Wake) -> Option<Action> {
+        let at = self.trouble.next_probe()?.max(self.holds.until(Endpoint::List));
+        let free = if at > now { Err(at) } else { self.budget(Endpoint::List).take(now) };
+        if let Err(at) = free {
+            wake.at(at);
+            return None;
+        }
         self.trouble.probe_sent();
         self.under_way += 1;
         self.counters.read += 1;
-        Action::Probe
+        Some(Action::Probe)
+    }
+
+    fn budget(&mut self, endpoint: Endpoint) -> &mut Budget {
+        &mut self.budgets[endpoint.budget() as usize]
     }
 
     /// Takes the request that came first out of the lanes that may go, if the budget allows it.
@@ -246,15 +248,14 @@ impl Dispatcher {
         let mut closed = [false; 2];
         loop {
             let lane = self.first_lane(now, closed, wake)?;
-            let budget = lane.endpoint().budget() as usize;
-            match self.budgets[budget].take(now) {
+            match self.budget(lane.endpoint()).take(now) {
                 Ok(()) => {
                     let ticket = self.lanes.pop(lane)?;
                     return self.take_out(ticket, lane);
                 }
                 Err(at) => {
                     wake.at(at);
-                    closed[budget] = true;
+                    closed[lane.endpoint().budget() as usize] = true;
                 }
             }
         }
@@ -471,7 +472,7 @@ impl Dispatcher {
         self.trouble.answered();
         self.counters.throttled += 1;
         let until = self.holds.throttled(endpoint, note.reset, now);
-        let budget = &mut self.budgets[endpoint.budget() as usize];
+        let budget = self.budget(endpoint);
         budget.return_from(until);
         if let Some(rate) = note.rate {
             budget.lower_ceiling(rate);
