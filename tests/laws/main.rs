@@ -11,6 +11,7 @@ mod accounting;
 mod attempts;
 mod halts;
 mod history;
+mod limits;
 mod once;
 mod order;
 mod rate;

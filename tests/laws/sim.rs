@@ -15,7 +15,7 @@ use ikbulk::request::{Call, Endpoint, Once, Request, Safe, Sendable, StepKind};
 use ikbulk::row::FileId;
 
 use super::history::{Aim, History, Ledger, Sheet, Shot, What};
-use super::world::{FIRST_ROW, Reply, World, plan};
+use super::world::{FIRST_ROW, RealLimit, Reply, World, plan};
 
 /// Beyond so many steps a run is taken to go round in circles.
 const STEPS_MAX: u64 = 3_000_000;
@@ -79,6 +79,7 @@ struct Sim<'w> {
     ledger: Ledger,
     mark: Mark,
     throttle_once: Vec<(Duration, Endpoint, RateLimitNote)>,
+    bucket: Option<Bucket>,
     lateness: fastrand::Rng,
 }
 
@@ -100,6 +101,7 @@ impl<'w> Sim<'w> {
             ledger: left.ledger.clone(),
             mark: Mark::default(),
             throttle_once: world.far_end.throttle_once.clone(),
+            bucket: world.far_end.real_limit.map(Bucket::new),
             lateness: fastrand::Rng::with_seed(world.far_end.seed),
         }
     }
@@ -199,6 +201,11 @@ impl<'w> Sim<'w> {
         open.expect("somebody wants to know").0
     }
 
+    /// What the limit that really holds says of a write that arrives now.
+    fn overflow(&mut self) -> Option<RateLimitNote> {
+        self.bucket.as_mut()?.take(self.now).err()
+    }
+
     fn send(&mut self, shot: Shot, work: Work) {
         let id = self.history.shots.len();
         self.history.shots.push(shot);
@@ -218,9 +225,14 @@ impl<'w> Sim<'w> {
             .position(|(from, endpoint, _)| *from <= self.now && *endpoint == shot.endpoint);
         let throttled = throttled.map(|index| self.throttle_once.remove(index).2);
         let row = self.sheet.requests.get(request).map(|planned| planned.steps[0].row);
+        let overflow = match shot.aim {
+            Aim::Send | Aim::Remainder => self.overflow(),
+            Aim::Read | Aim::Probe => None,
+        };
         let reply = match shot.aim {
             _ if id < far_end.script.len() => far_end.script[id],
             _ if throttled.is_some() => Reply::Throttled(throttled.unwrap_or_default()),
+            _ if overflow.is_some() => Reply::Throttled(overflow.unwrap_or_default()),
             Aim::Probe => far_end.probe_reply(self.now, &mut chance),
             _ if row.is_some() && row == far_end.always_fails => Reply::Server,
             _ => far_end.reply(self.now, &mut chance),
@@ -279,6 +291,36 @@ impl<'w> Sim<'w> {
     fn tell(&mut self, event: Event) -> bool {
         self.dispatcher.on(event, self.now);
         self.stepped()
+    }
+}
+
+/// A limit at work.
+struct Bucket {
+    limit: RealLimit,
+    left: f64,
+    at: Duration,
+}
+
+impl Bucket {
+    fn new(limit: RealLimit) -> Self {
+        Self { limit, left: limit.burst, at: Duration::ZERO }
+    }
+
+    /// Takes a place, or says in a note when there is one.
+    fn take(&mut self, now: Duration) -> Result<(), RateLimitNote> {
+        let RealLimit { rate, burst, is_stated, neighbour } = self.limit;
+        let for_us = rate * (1.0 - neighbour);
+        let since = now.saturating_sub(self.at).as_secs_f64();
+        self.left = (self.left + since * for_us).min(burst);
+        self.at = now;
+        if self.left >= 1.0 {
+            self.left -= 1.0;
+            return Ok(());
+        }
+        // In whole milliseconds, as the header has them.
+        let wait = Duration::from_secs_f64((1.0 - self.left) / for_us).as_millis() + 1;
+        let reset = Some(Duration::from_millis(u64::try_from(wait).unwrap()));
+        Err(RateLimitNote { reset, rate: is_stated.then_some(rate) })
     }
 }
 

@@ -217,6 +217,20 @@ pub(crate) struct FarEnd {
     /// From this time on the next request on each of these endpoints gets a 429 that says to hold
     /// for so long.
     pub(crate) throttle_once: Vec<(Duration, Endpoint, RateLimitNote)>,
+    /// The limit on writes that really holds.
+    pub(crate) real_limit: Option<RealLimit>,
+}
+
+/// A bucket at the far end: requests a second, requests at once, and what it says when it is
+/// empty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RealLimit {
+    pub(crate) rate: f64,
+    pub(crate) burst: f64,
+    /// Whether a 429 states the rate.
+    pub(crate) is_stated: bool,
+    /// The share of the rate that somebody else uses up.
+    pub(crate) neighbour: f64,
 }
 
 impl Default for FarEnd {
@@ -230,6 +244,7 @@ impl Default for FarEnd {
             always_fails: None,
             script: Vec::new(),
             throttle_once: Vec::new(),
+            real_limit: None,
         }
     }
 }
