@@ -39,6 +39,7 @@
 //! - [`ledger`]: the durable truth of a run
 //! - [`execute`]: from requests to outcomes
 //! - [`report`]: what became of every row
+//! - [`export`]: the library as a sheet
 //! - [`run`]: one execution, its directory and its lock
 //! - [`settings`]: validated values
 //! - [`cli`]: what was typed
@@ -47,6 +48,7 @@
 pub mod cli;
 pub mod error;
 pub mod execute;
+pub mod export;
 pub mod imagekit;
 pub mod input;
 pub mod ledger;
@@ -58,3 +60,4 @@ pub mod row;
 pub mod run;
 pub mod sandbox;
 pub mod settings;
+mod whole;

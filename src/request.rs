@@ -172,19 +172,27 @@ pub enum Endpoint {
     GetDetails = 3,
     /// Listing files; also the probe that asks whether the service is back.
     List = 4,
+    /// Reading the account's custom metadata fields.
+    MetadataFields = 5,
 }
 
 impl Endpoint {
     /// Every endpoint, in the order of its number.
-    pub const ALL: [Self; 5] =
-        [Self::Patch, Self::AddTags, Self::RemoveTags, Self::GetDetails, Self::List];
+    pub const ALL: [Self; 6] = [
+        Self::Patch,
+        Self::AddTags,
+        Self::RemoveTags,
+        Self::GetDetails,
+        Self::List,
+        Self::MetadataFields,
+    ];
 
     /// Which of the account's budgets it draws on.
     #[must_use]
     pub fn budget(self) -> BudgetKind {
         match self {
             Self::Patch | Self::AddTags | Self::RemoveTags => BudgetKind::Writes,
-            Self::GetDetails | Self::List => BudgetKind::Reads,
+            Self::GetDetails | Self::List | Self::MetadataFields => BudgetKind::Reads,
         }
     }
 
@@ -197,6 +205,7 @@ impl Endpoint {
             Self::RemoveTags => "POST removeTags",
             Self::GetDetails => "GET details",
             Self::List => "GET files",
+            Self::MetadataFields => "GET customMetadataFields",
         }
     }
 }

@@ -118,7 +118,7 @@ impl Apply {
         let fields = if self.no_schema {
             Fields::unchecked()
         } else {
-            Fields::of(&client, &owned.input).await?
+            Fields::of(&client, &owned.input, &execution).await?
         };
         let context = fields.context(self.choices.clear_token());
         let survey = survey(&owned.input, &context).map_err(|error| Refusal::of(&error))?;

@@ -43,7 +43,7 @@ impl Check {
         let fields = if self.no_schema || !sets_metadata {
             Fields::unchecked()
         } else if choices.has_key() {
-            Fields::of(&choices.api()?, &input).await?
+            Fields::of(&choices.api()?, &input, &choices.execution()?).await?
         } else {
             screen.error(
                 "custom metadata is not checked against the account's fields, for want of a key",

@@ -4,6 +4,7 @@ mod apply;
 mod bounds;
 mod check;
 mod choices;
+mod export;
 mod finish;
 mod prepare;
 mod report;
@@ -58,6 +59,8 @@ enum Command {
     Resume(Box<resume::Resume>),
     /// Write the reports of a run again
     Report(report::Report),
+    /// Write the library, a folder or a search as a sheet to edit and apply
+    Export(Box<export::Export>),
     /// Serve a local ImageKit to try things on
     Sandbox(sandbox::Sandbox),
 }
@@ -98,6 +101,7 @@ pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) 
         Command::Check(check) => check.run(screen).await,
         Command::Apply(apply) => apply.run(screen, signal).await,
         Command::Resume(resume) => resume.run(screen, signal).await,
+        Command::Export(export) => export.run(screen).await,
         Command::Report(report) => report.run(screen),
         Command::Sandbox(sandbox) => sandbox.run(screen, signal).await,
     };

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::choices::{Choices, Client};
 use super::{IN_THE_WAY, Refusal};
+use crate::execute::Reads;
 use crate::input::{Context, Format, Input, Owned, take_over};
+use crate::request::Endpoint;
 use crate::row::{Rules, Schema};
 use crate::run::{AccountLock, LockError, RunDir};
 use crate::sandbox::{self, Library};
+use crate::settings::Execution;
 
 /// An input as it was typed: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +66,16 @@ impl Fields {
     }
 
     /// One GET of the account's fields, if the input sets custom metadata.
-    pub(super) async fn of(client: &Client, input: &Input) -> Result<Self, Refusal> {
+    pub(super) async fn of(
+        client: &Client,
+        input: &Input,
+        execution: &Execution,
+    ) -> Result<Self, Refusal> {
         if !input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
             return Ok(Self::unchecked());
         }
-        match client.api.schema().await {
+        let mut reads = Reads::new(execution);
+        match reads.read(Endpoint::MetadataFields, || client.api.schema()).await {
             Ok((schema, body)) => {
                 let json = String::from_utf8_lossy(&body).into_owned();
                 Ok(Self { json, schema: Some(schema) })

@@ -37,8 +37,8 @@ impl Lane {
             (Request::Once(_), _) => Self::PatchOnce,
             (_, Endpoint::AddTags) => Self::AddTags,
             (_, Endpoint::RemoveTags) => Self::RemoveTags,
-            (_, Endpoint::GetDetails | Endpoint::List) => Self::ReadBack,
             (_, Endpoint::Patch) => Self::Patch,
+            (_, _) => Self::ReadBack,
         }
     }
 

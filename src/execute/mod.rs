@@ -13,6 +13,7 @@ mod event;
 mod holds;
 mod lanes;
 mod lines;
+mod reads;
 mod trouble;
 mod verdict;
 mod watch;
@@ -23,6 +24,7 @@ pub use budget::Budget;
 pub use dispatcher::{Dispatcher, Limits};
 pub use drive::{Engine, Feed, GRACE, Wire, drive};
 pub use event::{Action, Ending, Event, Halt, Stop, Ticket};
+pub use reads::Reads;
 pub use verdict::{Verdict, of_once, of_safe};
 
 use std::time::Duration;

@@ -11,12 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::body;
 use super::echo::FileState;
 use super::failure::Failure;
+use super::listing::{ListedFile, Listing};
 use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
 
-/// The most that is read of an answer. A file object has a few kilobytes.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// The most that is read of an answer. A file object has a few kilobytes, a list a thousand files.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// An idle connection is given up before the servers and proxies on the way do it silently.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
@@ -145,6 +146,15 @@ impl Api {
         Ok((schema, accepted.body))
     }
 
+    /// A page of the library, from behind so many files: `GET /v1/files`.
+    ///
+    /// # Errors
+    /// Everything but an array of files.
+    pub async fn list(&self, listing: &Listing, skip: usize) -> Result<Vec<ListedFile>, Failure> {
+        let accepted = self.get(&listing.page(skip)).await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
     /// Asks for as little as can be asked, to learn whether the service answers at all:
     /// `GET /v1/files?limit=1`.
     ///
@@ -250,7 +260,7 @@ async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
     let mut next = Some(second);
     while let Some(chunk) = next {
         if whole.len() + chunk.len() > ANSWER_BYTES_MAX {
-            let message = "the answer is over 4 MiB long";
+            let message = "the answer is over 32 MiB long";
             return Err(Failure::unreadable(message, response.status().as_u16(), None));
         }
         whole.extend_from_slice(&chunk);

@@ -7,7 +7,9 @@ mod api;
 pub mod body;
 mod echo;
 mod failure;
+mod listing;
 
 pub use api::{Accepted, Api, ApiSettings, BuildError, Fate};
 pub use echo::{BulkAnswer, Echo, FileState};
 pub use failure::{Failure, RateLimitNote};
+pub use listing::{ListedFile, Listing};

@@ -2,7 +2,6 @@
 //! and fed back (`failed.*`), to be settled (`unknown.*`), for machines (`summary.json`), and for
 //! the person at the terminal.
 
-mod atomic;
 mod error;
 mod failures;
 mod progress;

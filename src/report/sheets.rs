@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, Write};
 use csv::ByteRecord;
 use serde_json::json;
 
-use super::atomic::Whole;
 use super::row::RowResult;
 use crate::input::{Record, own};
+use crate::whole::Whole;
 
 const BUFFER_BYTES: usize = 64 << 10;
 

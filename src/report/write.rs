@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::atomic::Whole;
 use super::error::ReportError;
 use super::failures::Failures;
 use super::row::RowResult;
@@ -18,6 +17,7 @@ use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
 use crate::row::Content;
 use crate::run::RunDir;
+use crate::whole::Whole;
 
 /// What was written.
 #[derive(Debug, Clone)]

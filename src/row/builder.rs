@@ -90,7 +90,8 @@ impl<'a> Builder<'a> {
     }
 
     fn understand(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Wrong> {
-        if cell.is_error() {
+        let literal = cell.literal(&self.rules.clear_token);
+        if literal.is_none() && cell.is_error() {
             return Err(Wrong::new(
                 "is what a failed formula prints, not a value",
                 "mend the formula, or empty the cell to leave the field alone",
@@ -99,9 +100,10 @@ impl<'a> Builder<'a> {
         if self.is_set(field) {
             return Err(Wrong::new("sets a field that the row sets already", "keep one of them"));
         }
-        if cell.is_clear(&self.rules.clear_token) {
+        if literal.is_none() && cell.is_clear(&self.rules.clear_token) {
             return self.clear(field);
         }
+        let cell = literal.unwrap_or(cell);
         match field {
             Field::FileId => self.file = Some(file_id(cell)?),
             Field::Tags => self.change.tags = Some(replacement(cell)?),

@@ -54,6 +54,17 @@ impl<'a> Cell<'a> {
             if text.trim_start().starts_with('#') && ERROR_CELLS.contains(&text.trim()))
     }
 
+    /// What stands behind a backslash before a word that would otherwise clear its field or be
+    /// taken for damage: `\<clear>` and `\#N/A` mean those words as they stand.
+    pub(crate) fn literal(self, clear_token: &str) -> Option<Self> {
+        let Cell::Text(text) = self else {
+            return None;
+        };
+        let literal = text.strip_prefix('\\')?;
+        let behind = Cell::Text(literal.trim_start_matches('\\'));
+        (behind.is_clear(clear_token) || behind.is_error()).then_some(Cell::Text(literal))
+    }
+
     /// How it is shown in an error.
     pub(crate) fn shown(self) -> Cow<'a, str> {
         match self {
@@ -84,8 +95,8 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// A list of words: comma-separated text or a JSON array of strings; trimmed, without
-    /// duplicates, in the order given.
+    /// A list of words without duplicates, in the order given: comma-separated text, trimmed, or a
+    /// JSON array of strings, which are taken as they stand.
     pub(crate) fn list(self) -> Result<Vec<String>, &'static str> {
         let mut words = Words::default();
         match self {
@@ -134,8 +145,8 @@ impl Words {
     /// Comma-separated text: what stands between two commas may be nothing.
     fn take(&mut self, word: &str) {
         let word = word.trim();
-        if !word.is_empty() && !self.0.iter().any(|known| known == word) {
-            self.0.push(word.to_owned());
+        if !word.is_empty() {
+            self.add(word);
         }
     }
 
@@ -144,8 +155,14 @@ impl Words {
         if word.trim().is_empty() {
             return Err("contains an empty word");
         }
-        self.take(word);
+        self.add(word);
         Ok(())
+    }
+
+    fn add(&mut self, word: &str) {
+        if !self.0.iter().any(|known| known == word) {
+            self.0.push(word.to_owned());
+        }
     }
 }
 

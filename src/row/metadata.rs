@@ -138,6 +138,20 @@ impl Schema {
         }
     }
 
+    /// Every field, by name.
+    pub fn fields(&self) -> impl Iterator<Item = MetadataField> {
+        let mut fields: Vec<MetadataField> = self
+            .by_name
+            .iter()
+            .map(|(name, rule)| MetadataField {
+                name: Arc::clone(name),
+                rule: Some(Arc::clone(rule)),
+            })
+            .collect();
+        fields.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        fields.into_iter()
+    }
+
     fn known(&self) -> String {
         let mut names: Vec<&str> = self.by_name.keys().map(AsRef::as_ref).collect();
         names.sort_unstable();

@@ -5,7 +5,8 @@
 //! holds a [`Rejection`] that names each cell that is wrong and what would be right.
 //!
 //! In reading order: [`Field`] (the columns there are) → [`Builder`] (cells in, row out) →
-//! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields).
+//! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields); and back:
+//! [`written`] (a value as a cell).
 
 mod builder;
 mod cell;
@@ -14,6 +15,7 @@ mod extension;
 mod field;
 mod metadata;
 mod problem;
+mod written;
 
 pub use builder::{Builder, Rules};
 pub use cell::Cell;
@@ -25,6 +27,7 @@ pub use field::{Field, MetadataField};
 pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub use problem::{Problem, Rejection};
+pub use written::written;
 
 use std::fmt;
 

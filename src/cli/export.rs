@@ -1,0 +1,142 @@
+//! `ikbulk export`: the library, a folder or a search as a sheet to edit and apply.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::choices::{Choices, Client};
+use super::{Refusal, Screen};
+use crate::execute::Reads;
+use crate::export::{Columns, Exported, Sheet};
+use crate::imagekit::{Failure, Listing};
+use crate::input::Format;
+use crate::request::Endpoint;
+use crate::row::Rules;
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Only the files of this folder, like /products/shoes
+    #[arg(long, value_name = "PATH", conflicts_with = "search")]
+    folder: Option<String>,
+    /// Only the files that this query finds, in ImageKit's language of queries
+    #[arg(long, value_name = "QUERY")]
+    search: Option<String>,
+    /// The columns, with commas between them [default: filePath, tags, customCoordinates,
+    /// description and all custom metadata]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// The sheet to write, .csv or .jsonl
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace the sheet if it is there
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+impl Export {
+    pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
+        let choices = self.choices.clone().with_profile()?;
+        let format = Format::of_name(&self.output).ok_or_else(|| {
+            let output = self.output.display();
+            Refusal::new(format!("what shall {output} be? name it .csv or .jsonl"))
+        })?;
+        if self.output.exists() && !self.overwrite {
+            let output = self.output.display();
+            return Err(Refusal::new(format!(
+                "{output} is there already; --overwrite replaces it"
+            )));
+        }
+        let client = choices.api()?;
+        let mut reads = Reads::new(&choices.execution()?);
+        let schema = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
+        let (schema, _) = schema.map_err(|failure| not_read(&failure))?;
+        let columns = if self.columns.is_empty() {
+            Columns::usual(&schema)
+        } else {
+            let names = self.columns.iter().map(|name| name.trim());
+            Columns::named(names, &schema).map_err(|error| Refusal::of(&error))?
+        };
+        let rules = Rules { clear_token: choices.clear_token() };
+        let sheet = Sheet::create(&self.output, format, columns, rules)
+            .map_err(|error| not_written(&self.output, &error))?;
+        let exported = self.write(sheet, &client, &mut reads, screen).await?;
+        screen.say(&said(&exported));
+        Ok(u8::from(exported.unwritten > 0))
+    }
+
+    /// Writes page after page, until one is empty.
+    async fn write(
+        &self,
+        mut sheet: Sheet,
+        client: &Client,
+        reads: &mut Reads,
+        screen: &Screen,
+    ) -> Result<Exported, Refusal> {
+        let listing = Listing { folder: self.folder.clone(), search: self.search.clone() };
+        let bar = screen.bars().map(|bars| {
+            let style = ProgressStyle::with_template("{spinner} {pos} files");
+            bars.add(
+                ProgressBar::no_length()
+                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())),
+            )
+        });
+        let mut skip = 0;
+        let mut first: Option<String> = None;
+        loop {
+            let page = reads.read(Endpoint::List, || client.api.list(&listing, skip)).await;
+            let page = page.map_err(|failure| not_read(&failure))?;
+            let Some(head) = page.first() else {
+                break;
+            };
+            if first.as_ref() == Some(&head.file_id) {
+                return Err(Refusal::new(format!(
+                    "ImageKit lists the same page again after {skip} files; \
+                     export folder by folder with --folder"
+                )));
+            }
+            first = Some(head.file_id.clone());
+            skip += page.len();
+            for file in &page {
+                sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
+            }
+            tracing::info!("{skip} files");
+            if let Some(bar) = &bar {
+                bar.set_position(skip as u64);
+            }
+        }
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        sheet.finish().map_err(|error| not_written(&self.output, &error))
+    }
+}
+
+fn not_read(failure: &Failure) -> Refusal {
+    Refusal::new(format!("cannot read the library; no sheet was written: {failure}"))
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::not_written(&std::io::Error::new(
+        error.kind(),
+        format!("cannot write {}: {error}", path.display()),
+    ))
+}
+
+fn said(exported: &Exported) -> String {
+    let Exported { path, files, unwritten, first_unwritten } = exported;
+    let path = path.display();
+    let mut text = format!("sheet      {path}: {files} files\n");
+    if *unwritten > 0 {
+        let first: Vec<String> =
+            first_unwritten.iter().map(|(id, column)| format!("{column} of {id}")).collect();
+        text += &format!(
+            "problems   {unwritten} values cannot be written in a cell and were left empty, which \
+             leaves them alone:\n             {}\n",
+            first.join(", ")
+        );
+    }
+    text + &format!("next       edit it, then: ikbulk check {path}\n")
+}

@@ -1,0 +1,160 @@
+//! Reads outside of a run: one after the other, within the account's budget, tried again where
+//! that may help.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::holds::Holds;
+use super::{Backoff, Budget};
+use crate::imagekit::Failure;
+use crate::request::Endpoint;
+use crate::settings::Execution;
+
+/// What reads wait for.
+#[derive(Debug)]
+pub struct Reads {
+    budget: Budget,
+    holds: Holds,
+    backoff: Backoff,
+    attempts: NonZeroU32,
+    began: Instant,
+}
+
+impl Reads {
+    /// With all of the budget's burst.
+    #[must_use]
+    pub fn new(settings: &Execution) -> Self {
+        Self {
+            budget: Budget::new(settings.reads),
+            holds: Holds::default(),
+            backoff: Backoff::new(settings.seed),
+            attempts: settings.attempts,
+            began: Instant::now(),
+        }
+    }
+
+    /// Reads until there is an answer. A 429 is waited for and uses up no attempt.
+    ///
+    /// # Errors
+    /// Reading again would not help, or the attempts are used up.
+    pub async fn read<T, F: Future<Output = Result<T, Failure>>>(
+        &mut self,
+        endpoint: Endpoint,
+        mut read: impl FnMut() -> F,
+    ) -> Result<T, Failure> {
+        let mut attempts = 0;
+        loop {
+            self.turn(endpoint).await;
+            let failure = match read().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            tracing::debug!("{failure}");
+            match failure {
+                Failure::Throttled(note) => {
+                    let now = self.began.elapsed();
+                    let until = self.holds.throttled(endpoint, note.reset, now);
+                    self.budget.return_from(until);
+                    if let Some(rate) = note.rate {
+                        self.budget.lower_ceiling(rate);
+                    }
+                }
+                Failure::NotSent { .. } | Failure::Lost { .. } => {
+                    attempts += 1;
+                    if attempts >= self.attempts.get() {
+                        return Err(failure);
+                    }
+                    sleep(self.backoff.wait(attempts)).await;
+                }
+                Failure::Refused { .. } | Failure::Account { .. } => return Err(failure),
+            }
+        }
+    }
+
+    /// Waits until one may go out.
+    async fn turn(&mut self, endpoint: Endpoint) {
+        sleep_until(self.began + self.holds.until(endpoint)).await;
+        while let Err(at) = self.budget.take(self.began.elapsed()) {
+            sleep_until(self.began + at).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::imagekit::RateLimitNote;
+    use crate::outcome::Code;
+    use crate::settings::{Rate, RateLimit};
+
+    fn reads(rate: f64, attempts: u32) -> Reads {
+        let mut settings = Execution::default();
+        let burst = NonZeroU32::MIN;
+        settings.reads = RateLimit { rate: Rate::PerSecond(rate), burst, leave: 0.0 };
+        settings.attempts = NonZeroU32::new(attempts).expect("not 0");
+        Reads::new(&settings)
+    }
+
+    fn lost() -> Failure {
+        let (code, message) = (Code::Timeout, "no answer in time".into());
+        Failure::Lost { code, message, http_status: None, request_id: None }
+    }
+
+    /// Reads with these answers in turn; gives the last one, and when each read went out.
+    async fn read(
+        reads: &mut Reads,
+        answers: Vec<Result<(), Failure>>,
+    ) -> (Result<(), Failure>, Vec<Duration>) {
+        let began = Instant::now();
+        let (answers, sent) = (RefCell::new(VecDeque::from(answers)), RefCell::new(Vec::new()));
+        let answer = reads.read(Endpoint::List, async || {
+            sent.borrow_mut().push(began.elapsed());
+            answers.borrow_mut().pop_front().expect("no more reads than answers")
+        });
+        (answer.await, sent.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_keep_to_the_rate() {
+        let mut reads = reads(2.0, 1);
+        let began = Instant::now();
+        for _ in 0..5 {
+            read(&mut reads, vec![Ok(())]).await.0.expect("each is answered");
+        }
+        let took = began.elapsed().as_millis();
+        assert!((2000..2010).contains(&took), "{took} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_is_waited_for_and_uses_up_no_attempt() {
+        let reset = Some(Duration::from_secs(90));
+        let throttled = || Err(Failure::Throttled(RateLimitNote { reset, rate: None }));
+        let answers = vec![throttled(), throttled(), Ok(())];
+        let (answer, sent) = read(&mut reads(100.0, 1), answers).await;
+        assert_eq!(answer, Ok(()));
+        assert!(sent[1] >= sent[0] + Duration::from_secs(90), "{sent:?}");
+        assert!(sent[2] >= sent[1] + Duration::from_secs(90), "{sent:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_lost_is_read_again_as_often_as_allowed() {
+        let (answer, sent) =
+            read(&mut reads(100.0, 3), vec![Err(lost()), Err(lost()), Ok(())]).await;
+        assert_eq!((answer, sent.len()), (Ok(()), 3));
+        let (answer, sent) = read(&mut reads(100.0, 2), vec![Err(lost()), Err(lost())]).await;
+        assert_eq!((answer, sent.len()), (Err(lost()), 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_not_read_again() {
+        let refused = || Failure::Account { message: "expired".into() };
+        let (answer, sent) = read(&mut reads(100.0, 9), vec![Err(refused())]).await;
+        assert_eq!((answer, sent.len()), (Err(refused()), 1));
+    }
+}

@@ -1,0 +1,183 @@
+//! Which columns a sheet has.
+
+use serde_json::Value;
+
+use crate::imagekit::ListedFile;
+use crate::row::{Field, MetadataField, Schema, SchemaError};
+
+/// One column of an exported sheet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Column {
+    /// `filePath`: for people; a sheet's reader does not look at it.
+    FilePath,
+    /// A column that a sheet's reader knows, by its name there.
+    Field(String, Field),
+}
+
+/// The columns, in their order; the first is `fileId`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns(Vec<Column>);
+
+/// A column that no file can fill.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownColumn {
+    /// It is none of ours.
+    #[error("there is no column {name:?} to export; there are {known} and customMetadata.<name>")]
+    Name {
+        /// As it was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// It is there twice.
+    #[error("the column {name:?} is there twice")]
+    Twice {
+        /// As it was asked for.
+        name: String,
+    },
+    /// The account has no such custom metadata field.
+    #[error(transparent)]
+    Metadata(#[from] SchemaError),
+}
+
+const FILE_PATH: &str = "filePath";
+/// What a file can be asked for, and what is exported where nothing else is said.
+const USUAL: [(&str, Field); 3] = [
+    ("tags", Field::Tags),
+    ("customCoordinates", Field::CustomCoordinates),
+    ("description", Field::Description),
+];
+/// Not among the usual ones: sent back, it is a request of its own, and not every plan has it.
+const PUBLISHED: (&str, Field) = ("isPublished", Field::IsPublished);
+
+impl Columns {
+    /// All that can be edited with every plan.
+    #[must_use]
+    pub fn usual(schema: &Schema) -> Self {
+        let metadata = schema.fields().map(|field| {
+            let name = format!("customMetadata.{}", field.name);
+            Column::Field(name, Field::CustomMetadata(field))
+        });
+        let usual = USUAL.map(|(name, field)| Column::Field(name.to_owned(), field));
+        Self::with_id([Column::FilePath].into_iter().chain(usual).chain(metadata).collect())
+    }
+
+    /// These, and `fileId` before them.
+    ///
+    /// # Errors
+    /// One of them is unknown or there twice.
+    pub fn named<'n>(
+        names: impl Iterator<Item = &'n str>,
+        schema: &Schema,
+    ) -> Result<Self, UnknownColumn> {
+        let mut columns = Vec::new();
+        for name in names.filter(|name| *name != "fileId") {
+            let column = Column::named(name, schema)?;
+            if columns.contains(&column) {
+                return Err(UnknownColumn::Twice { name: name.to_owned() });
+            }
+            columns.push(column);
+        }
+        Ok(Self::with_id(columns))
+    }
+
+    fn with_id(mut columns: Vec<Column>) -> Self {
+        columns.insert(0, Column::Field("fileId".to_owned(), Field::FileId));
+        Self(columns)
+    }
+
+    /// In their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Column> {
+        self.0.iter()
+    }
+}
+
+impl Column {
+    fn named(name: &str, schema: &Schema) -> Result<Self, UnknownColumn> {
+        if name == FILE_PATH {
+            return Ok(Self::FilePath);
+        }
+        if let Some(metadata) = MetadataField::name_in_column(name) {
+            let field = schema.resolve(metadata)?;
+            let name = format!("customMetadata.{}", field.name);
+            return Ok(Self::Field(name, Field::CustomMetadata(field)));
+        }
+        let mut fields = USUAL.into_iter().chain([PUBLISHED]);
+        match fields.find(|(known, _)| *known == name) {
+            Some((name, field)) => Ok(Self::Field(name.to_owned(), field)),
+            None => Err(UnknownColumn::Name {
+                name: name.to_owned(),
+                known: [FILE_PATH]
+                    .into_iter()
+                    .chain(USUAL.map(|(name, _)| name))
+                    .chain([PUBLISHED.0])
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }),
+        }
+    }
+
+    /// Its name in the header.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::FilePath => FILE_PATH,
+            Self::Field(name, _) => name,
+        }
+    }
+
+    /// What a file has there; null where it has nothing.
+    #[must_use]
+    pub fn value(&self, file: &ListedFile) -> Value {
+        match self {
+            Self::FilePath => file.file_path.clone().map_or(Value::Null, Value::String),
+            Self::Field(_, Field::FileId) => Value::String(file.file_id.clone()),
+            Self::Field(_, Field::Tags) => file.tags.clone(),
+            Self::Field(_, Field::CustomCoordinates) => file.custom_coordinates.clone(),
+            Self::Field(_, Field::Description) => file.description.clone(),
+            Self::Field(_, Field::IsPublished) => file.is_published.clone(),
+            Self::Field(_, Field::CustomMetadata(field)) => {
+                let metadata = file.custom_metadata.as_ref();
+                metadata.and_then(|all| all.get(&*field.name)).cloned().unwrap_or_default()
+            }
+            Self::Field(..) => Value::Null,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Schema {
+        let fields = r#"[{"name": "price", "label": "List price", "schema": {"type": "Number"}},
+                         {"name": "brand", "label": "Brand", "schema": {"type": "Text"}}]"#;
+        Schema::from_json(fields.as_bytes()).expect("a schema")
+    }
+
+    fn names(columns: &Columns) -> Vec<&str> {
+        columns.iter().map(Column::name).collect()
+    }
+
+    #[test]
+    fn the_usual_columns_are_all_that_can_be_edited_with_every_plan() {
+        let usual = Columns::usual(&schema());
+        let wanted = ["fileId", "filePath", "tags", "customCoordinates", "description"];
+        let metadata = ["customMetadata.brand", "customMetadata.price"];
+        assert_eq!(names(&usual), [&wanted[..], &metadata[..]].concat());
+    }
+
+    #[test]
+    fn columns_are_asked_for_by_name_or_label_and_once() {
+        let named = |names: &[&'static str]| Columns::named(names.iter().copied(), &schema());
+        let columns = named(&["customMetadata.List price", "fileId", "tags"]).expect("all known");
+        assert_eq!(names(&columns), ["fileId", "customMetadata.price", "tags"]);
+        let error = named(&["tag"]).expect_err("unknown").to_string();
+        assert!(
+            error.starts_with("there is no column \"tag\" to export; there are filePath, tags,")
+        );
+        let error = named(&["tags", "tags"]).expect_err("twice").to_string();
+        assert_eq!(error, "the column \"tags\" is there twice");
+        assert!(named(&["customMetadata.size"]).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! Files of the library, page by page: `GET /v1/files`.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The most files that a page holds. ImageKit's API description states it.
+const PAGE_FILES_MAX: usize = 1000;
+
+/// Which files are listed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// Those of this folder, and of no folder in it.
+    pub folder: Option<String>,
+    /// Those that this query finds, in ImageKit's own language of queries. ImageKit then ignores
+    /// the parameter `type`, so that the query must say `type = "file"` itself where that matters.
+    pub search: Option<String>,
+}
+
+impl Listing {
+    /// Path and query of a page. The order of creation is stable while files are updated; nobody
+    /// states how far one may skip.
+    pub(super) fn page(&self, skip: usize) -> String {
+        let mut page =
+            format!("/v1/files?limit={PAGE_FILES_MAX}&skip={skip}&sort=ASC_CREATED&type=file");
+        for (name, value) in [("path", &self.folder), ("searchQuery", &self.search)] {
+            if let Some(value) = value {
+                page.push_str(&format!("&{name}="));
+                page.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+            }
+        }
+        page
+    }
+}
+
+/// A file of the library as a list shows it, read leniently: what is not written into sheets is
+/// not looked at.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedFile {
+    /// Its id.
+    pub file_id: String,
+    /// Its folder and name.
+    #[serde(default)]
+    pub file_path: Option<String>,
+    /// Its tags; null where there are none.
+    #[serde(default)]
+    pub tags: Value,
+    /// Its important area, as `x,y,width,height`.
+    #[serde(default)]
+    pub custom_coordinates: Value,
+    /// Its description.
+    #[serde(default)]
+    pub description: Value,
+    /// Its custom metadata, by name.
+    #[serde(default)]
+    pub custom_metadata: Option<Map<String, Value>>,
+    /// Whether it is published.
+    #[serde(default)]
+    pub is_published: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_or_query_cannot_leave_its_parameter() {
+        let listing = Listing {
+            folder: Some("/a b&limit=1".to_owned()),
+            search: Some("id IN [\"x\"] # y".to_owned()),
+        };
+        assert_eq!(
+            listing.page(2000),
+            "/v1/files?limit=1000&skip=2000&sort=ASC_CREATED&type=file\
+             &path=%2Fa%20b%26limit%3D1&searchQuery=id%20IN%20%5B%22x%22%5D%20%23%20y"
+        );
+    }
+}
