@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, Library, Limit, synthetic_id};
+use crate::sandbox::{self, Config, Library, Limit, Open, WrongKey, synthetic_id};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -39,6 +39,9 @@ pub(super) struct Sandbox {
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
+    /// Answer a wrong key with 403 rather than 401; nobody knows which the API does
+    #[arg(long)]
+    forbid_wrong_key: bool,
 }
 
 impl Sandbox {
@@ -49,6 +52,10 @@ impl Sandbox {
     ) -> Result<u8, Refusal> {
         let defaults = Config::default();
         let limited = !self.no_limits;
+        let wrong_key = match self.forbid_wrong_key {
+            true => WrongKey::Forbidden,
+            false => WrongKey::Unauthorized,
+        };
         let config = Config {
             key: self.key,
             port: self.port,
@@ -57,6 +64,7 @@ impl Sandbox {
             reads: defaults.reads.filter(|_| limited),
             latency: Duration::from_millis(self.latency_ms),
             record: !self.no_record,
+            open: Open { wrong_key, ..Open::default() },
             ..defaults
         };
         let running = sandbox::start(config)
