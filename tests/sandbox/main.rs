@@ -9,4 +9,5 @@ mod faults;
 mod gate;
 mod patch;
 mod reading;
+mod schema;
 mod watching;
