@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::callbacks::CallbackFlags;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::sandbox::{self, Config, Library, Limit, Open, WrongKey, synthetic_id};
@@ -42,6 +43,8 @@ pub(super) struct Sandbox {
     /// Answer a wrong key with 403 rather than 401; nobody knows which the API does
     #[arg(long)]
     forbid_wrong_key: bool,
+    #[command(flatten)]
+    callbacks: CallbackFlags,
 }
 
 impl Sandbox {
@@ -52,10 +55,8 @@ impl Sandbox {
     ) -> Result<u8, Refusal> {
         let defaults = Config::default();
         let limited = !self.no_limits;
-        let wrong_key = match self.forbid_wrong_key {
-            true => WrongKey::Forbidden,
-            false => WrongKey::Unauthorized,
-        };
+        let wrong_key =
+            if self.forbid_wrong_key { WrongKey::Forbidden } else { WrongKey::Unauthorized };
         let config = Config {
             key: self.key,
             port: self.port,
@@ -65,6 +66,8 @@ impl Sandbox {
             latency: Duration::from_millis(self.latency_ms),
             record: !self.no_record,
             open: Open { wrong_key, ..Open::default() },
+            ending: self.callbacks.ending(),
+            callbacks: self.callbacks.callbacks(self.seed),
             ..defaults
         };
         let running = sandbox::start(config)

@@ -26,14 +26,19 @@ fn schema() -> Value {
     serde_json::from_str(include_str!("schema.json")).expect("the schema is JSON")
 }
 
-/// What the schema says about one answer.
-fn validator(operation: &str, status: u16) -> Validator {
+/// What the schema says at this place.
+pub(crate) fn described(place: &str) -> Validator {
     let mut schema = schema();
-    schema["$ref"] = json!(format!("#/answers/{operation}/{status}"));
+    schema["$ref"] = json!(format!("#/{place}"));
     jsonschema::options()
         .should_validate_formats(true)
         .build(&schema)
-        .unwrap_or_else(|error| panic!("{operation} {status} should be described: {error}"))
+        .unwrap_or_else(|error| panic!("{place} should be described: {error}"))
+}
+
+/// What it says about one answer.
+fn validator(operation: &str, status: u16) -> Validator {
+    described(&format!("answers/{operation}/{status}"))
 }
 
 /// The answers that have been checked so far.
