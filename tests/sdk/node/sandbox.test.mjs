@@ -1,10 +1,13 @@
 // The sandbox as ImageKit's official Node SDK sees it, started by `tests/sdk/run`.
 //
-// Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL
-// and IMAGEKIT_PRIVATE_KEY. The second, at STRICT_BASE_URL, takes one write and no more for
-// minutes, and answers a wrong key with 403.
+// Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL,
+// IMAGEKIT_PRIVATE_KEY and IMAGEKIT_WEBHOOK_SECRET. The second, at STRICT_BASE_URL, takes one write
+// and no more for minutes, and answers a wrong key with 403.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import ImageKit from '@imagekit/nodejs';
 
@@ -24,6 +27,27 @@ async function tagged() {
   for (;;) {
     const file = await client.files.update(fresh(), { extensions: [TAGGING] });
     if (file.extensionStatus['google-auto-tagging'] === 'success') return file;
+  }
+}
+
+/** The callback of a run that was pending and succeeded, which one in sixteen does not. */
+async function calledBack() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const webhookUrl = `http://127.0.0.1:${server.address().port}/done`;
+  try {
+    for (;;) {
+      const call = once(server, 'request');
+      const extensions = [{ name: 'remove-bg' }];
+      const file = await client.files.update(fresh(), { extensions, webhookUrl });
+      if (file.extensionStatus['remove-bg'] !== 'pending') continue;
+      const [request, response] = await call;
+      const body = await text(request);
+      response.end();
+      if (JSON.parse(body).status === 'SUCCESS') return { body, headers: request.headers };
+    }
+  } finally {
+    server.close();
   }
 }
 
@@ -249,6 +273,23 @@ suite('bulk tags', () => {
     const call = () => client.files.bulk.addTags(order);
     const { error } = await refused(call, ImageKit.BadRequestError);
     assert.equal(error.message, 'A maximum of 50 files can be edited at a time.');
+  });
+});
+
+suite('callbacks', () => {
+  test('a pending run calls back with the file as it is then', async () => {
+    const told = JSON.parse((await calledBack()).body);
+    assert.equal(told.service, 'remove-bg');
+    assert.equal(told.fileObject.versionInfo.name, 'Version 2');
+    assert.deepEqual(await client.files.get(told.fileObject.fileId), told.fileObject);
+  });
+
+  test('a signature is one that the SDK verifies', async () => {
+    const { body, headers } = await calledBack();
+    const key = 'whsec_other';
+    assert.deepEqual(client.webhooks.unwrap(body, { headers }), JSON.parse(body));
+    assert.throws(() => client.webhooks.unwrap(`${body} `, { headers }), /signature/);
+    assert.throws(() => client.webhooks.unwrap(body, { headers, key }), /signature/);
   });
 });
 

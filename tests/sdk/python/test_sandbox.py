@@ -1,18 +1,21 @@
 """The sandbox as ImageKit's official Python SDK sees it, started by `tests/sdk/run`.
 
-Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL and
-IMAGEKIT_PRIVATE_KEY. The second, at STRICT_BASE_URL, takes one write and no more for minutes, and
+Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL,
+IMAGEKIT_PRIVATE_KEY and IMAGEKIT_WEBHOOK_SECRET. The second, at STRICT_BASE_URL, takes one write and no more for minutes, and
 answers a wrong key with 403. The SDK checks every result against its types.
 """
 
+import json
 import os
 import unittest
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import imagekitio
 from imagekitio import ImageKit
 from imagekitio.types import CustomMetadataField, File
 from imagekitio.types.shared import SavedExtension
+from standardwebhooks import WebhookVerificationError
 
 client = ImageKit(max_retries=0, _strict_response_validation=True)
 strict = client.with_options(base_url=os.environ["STRICT_BASE_URL"])
@@ -34,6 +37,33 @@ def tagged() -> File:
         file = client.files.update(fresh(), extensions=[TAGGING])
         if file.extension_status.google_auto_tagging == "success":
             return file
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps the body and the headers of every callback."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((body.decode(), dict(self.headers)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def called_back() -> tuple[str, dict[str, str]]:
+    """The callback of a run that was pending and succeeded, which one in sixteen does not."""
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        server.received, server.timeout = [], 10
+        url = f"http://127.0.0.1:{server.server_port}/done"
+        while True:
+            file = client.files.update(fresh(), extensions=[{"name": "remove-bg"}], webhook_url=url)
+            if file.extension_status.remove_bg == "pending":
+                server.handle_request()
+                body, headers = server.received.pop()
+                if json.loads(body)["status"] == "SUCCESS":
+                    return body, headers
 
 
 class UpdateDetails(unittest.TestCase):
@@ -229,6 +259,24 @@ class BulkTags(unittest.TestCase):
             client.files.bulk.add_tags(file_ids=["a"] * 51, tags=["new"])
         message = "A maximum of 50 files can be edited at a time."
         self.assertEqual(caught.exception.body["message"], message)
+
+
+class Callbacks(unittest.TestCase):
+    def test_a_pending_run_calls_back_with_the_file_as_it_is_then(self):
+        body, _ = called_back()
+        told = json.loads(body)
+        self.assertEqual(told["service"], "remove-bg")
+        file = client.files.get(told["fileObject"]["fileId"])
+        self.assertEqual(file.version_info.name, "Version 2")
+        self.assertEqual(file.version_info.to_dict(), told["fileObject"]["versionInfo"])
+
+    def test_a_signature_is_one_that_the_sdk_verifies(self):
+        body, headers = called_back()
+        client.webhooks.unwrap(body, headers=headers)
+        with self.assertRaises(WebhookVerificationError):
+            client.webhooks.unwrap(body + " ", headers=headers)
+        with self.assertRaises(WebhookVerificationError):
+            client.webhooks.unwrap(body, headers=headers, key="whsec_other")
 
 
 class Errors(unittest.TestCase):
