@@ -43,3 +43,48 @@ impl CallbackFlags {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        flags: CallbackFlags,
+    }
+
+    fn typed(flags: &str) -> Result<CallbackFlags, clap::Error> {
+        Typed::try_parse_from(format!("sandbox {flags}").split_whitespace())
+            .map(|typed| typed.flags)
+    }
+
+    #[test]
+    fn every_flag_is_kept() {
+        let flags = typed(
+            "--pending-ms 5 --callback-secret whsec_x --callback-retry-ms 7 --callback-copies 2 \
+             --callback-shuffle-ms 9",
+        );
+        let flags = flags.unwrap();
+        let after = Duration::from_millis(5);
+        assert_eq!(flags.ending(), Some(Ending { after, end: End::Realistic }));
+        let expected = Callbacks {
+            secret: Some("whsec_x".to_owned()),
+            retry_after: Duration::from_millis(7),
+            copies: 2,
+            shuffled_over: Duration::from_millis(9),
+            seed: 3,
+        };
+        assert_eq!(flags.callbacks(3), expected);
+    }
+
+    #[test]
+    fn without_flags_nothing_ends_and_callbacks_are_plain() {
+        let flags = typed("").unwrap();
+        assert_eq!(flags.ending(), None);
+        assert_eq!(flags.callbacks(0), Callbacks::default());
+        assert!(typed("--callback-copies 2").is_err());
+    }
+}

@@ -52,6 +52,16 @@ impl Default for Callbacks {
 }
 
 impl Callbacks {
+    /// The waits before the second attempt and all further ones.
+    fn waits(&self) -> impl Iterator<Item = Duration> {
+        let first = self.retry_after.max(RETRY_AFTER_MIN);
+        let doubled = std::iter::successors(Some(first), |wait| wait.checked_mul(2));
+        doubled.scan(Duration::ZERO, |waited, wait| {
+            *waited = waited.saturating_add(wait);
+            (*waited <= GIVE_UP_AFTER).then_some(wait)
+        })
+    }
+
     /// The wait of one copy before its first attempt.
     fn shuffle(&self, id: &str, copy: u32) -> Duration {
         let over = u64::try_from(self.shuffled_over.as_nanos()).unwrap_or(u64::MAX);
@@ -92,13 +102,12 @@ impl Sandbox {
 
     async fn deliver(self: Arc<Self>, message: Arc<Message>, copy: u32) {
         let callbacks = &self.config.callbacks;
-        tokio::time::sleep(callbacks.shuffle(&message.id, copy)).await;
-        let mut wait = callbacks.retry_after.max(RETRY_AFTER_MIN);
-        let mut waited = Duration::ZERO;
-        while waited <= GIVE_UP_AFTER && !self.attempt(&message).await {
+        let shuffle = callbacks.shuffle(&message.id, copy);
+        for wait in std::iter::once(shuffle).chain(callbacks.waits()) {
             tokio::time::sleep(wait).await;
-            waited = waited.saturating_add(wait);
-            wait = wait.saturating_mul(2);
+            if self.attempt(&message).await {
+                return;
+            }
         }
     }
 
@@ -141,5 +150,33 @@ impl Message {
             header("webhook-timestamp", timestamp_s.to_string()),
             header("webhook-signature", signature(secret, &self.id, timestamp_s, &self.body)),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end_within_a_day() {
+        let waits = |ms| {
+            let retry_after = Duration::from_millis(ms);
+            Callbacks { retry_after, ..Callbacks::default() }.waits().collect::<Vec<_>>()
+        };
+        let seconds: Vec<u64> = waits(1000).iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, (0..16).map(|n| 1 << n).collect::<Vec<_>>());
+        assert_eq!(waits(24 * 3_600_000), [GIVE_UP_AFTER]);
+        assert_eq!(waits(24 * 3_600_000 + 1), []);
+        assert_eq!(waits(0), waits(1));
+    }
+
+    #[test]
+    fn copies_wait_apart_and_within_what_is_set() {
+        let over = Duration::from_secs(1);
+        let callbacks = Callbacks { shuffled_over: over, ..Callbacks::default() };
+        let waits = [0, 1].map(|copy| callbacks.shuffle("msg_1_0", copy));
+        assert_ne!(waits[0], waits[1]);
+        assert!(waits.iter().all(|wait| *wait < over));
+        assert_eq!(Callbacks::default().shuffle("msg_1_0", 0), Duration::ZERO);
     }
 }
