@@ -2,6 +2,7 @@
 
 mod apply;
 mod bounds;
+mod callbacks;
 mod check;
 mod choices;
 mod export;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::callbacks::CallbackFlags;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, Library, Limit, synthetic_id};
+use crate::sandbox::{self, Config, Library, Limit, Open, WrongKey, synthetic_id};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -39,6 +40,11 @@ pub(super) struct Sandbox {
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
+    /// Answer a wrong key with 403 rather than 401; nobody knows which the API does
+    #[arg(long)]
+    forbid_wrong_key: bool,
+    #[command(flatten)]
+    callbacks: CallbackFlags,
 }
 
 impl Sandbox {
@@ -49,6 +55,8 @@ impl Sandbox {
     ) -> Result<u8, Refusal> {
         let defaults = Config::default();
         let limited = !self.no_limits;
+        let wrong_key =
+            if self.forbid_wrong_key { WrongKey::Forbidden } else { WrongKey::Unauthorized };
         let config = Config {
             key: self.key,
             port: self.port,
@@ -57,6 +65,9 @@ impl Sandbox {
             reads: defaults.reads.filter(|_| limited),
             latency: Duration::from_millis(self.latency_ms),
             record: !self.no_record,
+            open: Open { wrong_key, ..Open::default() },
+            ending: self.callbacks.ending(),
+            callbacks: self.callbacks.callbacks(self.seed),
             ..defaults
         };
         let running = sandbox::start(config)

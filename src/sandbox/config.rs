@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::callback::Callbacks;
 use super::defaults;
 use super::faults::Faults;
 use super::library::Library;
-use super::play::ExtensionPlay;
+use super::play::{Ending, ExtensionPlay};
 use super::tap::Tap;
 
 /// The settings of a sandbox. `Config::default()` is an empty library behind the reported limits.
@@ -33,7 +34,7 @@ pub struct Config {
     pub headers_always: bool,
     /// What goes wrong, and when.
     pub faults: Faults,
-    /// How extension runs end.
+    /// How extension runs stand when their request is answered.
     pub extensions: ExtensionPlay,
     /// An observer of every request.
     pub tap: Option<Tap>,
@@ -45,6 +46,10 @@ pub struct Config {
     pub record: bool,
     /// The answers to what the API's description leaves open.
     pub open: Open,
+    /// How pending extension runs end; `None` leaves them pending for ever.
+    pub ending: Option<Ending>,
+    /// How the ends of pending runs are called back.
+    pub callbacks: Callbacks,
 }
 
 impl Default for Config {
@@ -65,6 +70,8 @@ impl Default for Config {
             latency: Duration::ZERO,
             record: true,
             open: Open::default(),
+            ending: None,
+            callbacks: Callbacks::default(),
         }
     }
 }

@@ -10,17 +10,20 @@
 //!                     │          │                   │
 //!                     └─ internal├─ auth, limiter    ├─ patch, metadata, extensions, play
 //!                                └─ faults           ├─ bulk, listing, query
-//!                                                    └─ library, file, synthetic, given
+//!                                                    ├─ library, file, synthetic, given
+//!                                                    └─ run ─► callback ─► post, signature
 //! ```
 //! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
 //! * `wire` is the connection and can break it at a chosen byte.
 //! * `service` carries one request through, with its delays, faults and the [`Tap`].
 //! * `state` holds all that changes, behind one lock, and decides who may pass.
+//! * `run` ends extension runs that were pending, and `callback` tells the client's `webhookUrl`.
 //! * `recorder` and `history` watch; [`Stats`] says what was seen.
 
 mod answer;
 mod auth;
 mod bulk;
+mod callback;
 mod clock;
 mod config;
 mod defaults;
@@ -37,12 +40,15 @@ mod listing;
 mod metadata;
 mod patch;
 mod play;
+mod post;
 mod query;
 mod recorder;
 mod request;
 mod route;
+mod run;
 mod server;
 mod service;
+mod signature;
 mod state;
 mod stats;
 mod synthetic;
@@ -50,11 +56,12 @@ mod tap;
 mod wire;
 mod work;
 
+pub use callback::Callbacks;
 pub use config::{Config, EmptyTags, Limit, MissingIds, Open, TagLength, WrongKey};
 pub use faults::{Fault, Faults};
 pub use library::Library;
-pub use play::{ExtensionPlay, Status};
+pub use play::{End, Ending, ExtensionPlay, Status};
 pub use server::{Running, start};
-pub use stats::{Calls, Peak, Stats};
+pub use stats::{CallbackCounts, Calls, Peak, Stats};
 pub use synthetic::synthetic_id;
 pub use tap::{Phase, Tap, TapEvent};

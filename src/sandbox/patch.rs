@@ -27,6 +27,8 @@ pub(crate) struct Update {
     pub(crate) description: Option<String>,
     pub(crate) remove_ai_tags: Option<RemoveAiTags>,
     pub(crate) extensions: Vec<Extension>,
+    /// Where the final status of pending extensions goes.
+    pub(crate) webhook_url: Option<String>,
 }
 
 /// What becomes of a value that can be unset.
@@ -96,8 +98,7 @@ impl Update {
                 self.extensions =
                     catalogue.check(value).map_err(|reason| invalid(name, &reason))?;
             }
-            // Where the final status of pending extensions would go.
-            "webhookUrl" => check_webhook_url(value)?,
+            "webhookUrl" => self.webhook_url = Some(check_webhook_url(value)?),
             _ => {
                 return Err(Answer::bad_request(&format!(
                     "Your request contains unknown parameter {name}."
@@ -224,11 +225,11 @@ fn check_remove_ai_tags(value: &Value) -> Result<RemoveAiTags, Answer> {
     }
 }
 
-fn check_webhook_url(value: &Value) -> Result<(), Answer> {
+fn check_webhook_url(value: &Value) -> Result<String, Answer> {
     let schemes = ["https://", "http://"];
     let url = value.as_str().unwrap_or_default();
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {
-        Ok(())
+        Ok(url.to_owned())
     } else {
         Err(invalid("webhookUrl", "It should be a URL."))
     }

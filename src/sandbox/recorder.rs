@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::history::History;
 use super::request::ApiRequest;
 use super::route::Kind;
-use super::stats::Stats;
+use super::stats::{CallbackCounts, Stats};
 
 const WINDOW_NS: u64 = 1_000_000_000;
 
@@ -122,6 +122,18 @@ impl Recorder {
             let runs = count(runs, extension);
             self.stats.max_paid_runs_per_pair = self.stats.max_paid_runs_per_pair.max(runs);
         }
+    }
+
+    /// A pending run that request `n` asked for has ended; `end` is its service and its status.
+    pub(crate) fn ended(&mut self, n: u64, file: &str, end: &Value) {
+        self.stats.ended_runs += 1;
+        if self.record {
+            self.history.note(n, "extension", [file].into_iter(), end.to_string().as_bytes());
+        }
+    }
+
+    pub(crate) fn callbacks(&mut self) -> &mut CallbackCounts {
+        &mut self.stats.callbacks
     }
 
     pub(crate) fn stats(&self) -> Stats {

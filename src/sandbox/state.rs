@@ -33,6 +33,8 @@ pub(crate) struct Sandbox {
 pub(crate) struct State {
     pub(crate) stock: Stock,
     pub(crate) recorder: Recorder,
+    /// Counts the resets. What was begun in one era has no effect in the next.
+    pub(crate) era: u64,
     limits: Limits,
     /// API requests so far: the number of the last one.
     n: u64,
@@ -66,6 +68,7 @@ impl Sandbox {
         let state = State {
             stock: Stock::new(library),
             recorder: Recorder::new(config.record),
+            era: 0,
             limits: Limits::new(&config).map_err(refused)?,
             n: 0,
             expired: false,
@@ -91,6 +94,7 @@ impl Sandbox {
         let mut state = self.state();
         state.stock.reset();
         state.recorder = Recorder::new(self.config.record);
+        state.era += 1;
         state.n = 0;
         state.expired = false;
         state.limits = limits.expect("they were made from the same settings at the start");

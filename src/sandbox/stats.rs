@@ -35,6 +35,10 @@ pub struct Stats {
     pub paid_runs_by_file: BTreeMap<String, BTreeMap<String, u64>>,
     /// The most runs of one extension on one file. 0 when nothing is recorded.
     pub max_paid_runs_per_pair: u64,
+    /// Pending runs that have ended, in either way.
+    pub ended_runs: u64,
+    /// The calls to `webhookUrl`.
+    pub callbacks: CallbackCounts,
 }
 
 /// Requests by call.
@@ -60,6 +64,19 @@ pub struct Calls {
     pub saved: u64,
     /// Anything that the API does not have.
     pub other: u64,
+}
+
+/// What became of the ends of pending runs whose request had a `webhookUrl`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CallbackCounts {
+    /// The runs that ended.
+    pub due: u64,
+    /// Those that were not called back, because the URL is not plain http on this machine.
+    pub not_called: u64,
+    /// All POSTs, repetitions and copies included.
+    pub sent: u64,
+    /// The POSTs that were answered with 200.
+    pub delivered: u64,
 }
 
 /// The highest number of requests in any one second: half-open, so that one at 0 s and one at 1 s

@@ -89,12 +89,14 @@ impl Connected<IncomingStream<'_, Door>> for Line {
 pub(crate) struct Wire {
     stream: TcpStream,
     line: Line,
+    /// The client has sent its last byte.
+    has_ended: bool,
 }
 
 impl Wire {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, line: Line(Arc::new(Mutex::new(Fate::Whole))) })
+        Ok(Self { stream, line: Line(Arc::new(Mutex::new(Fate::Whole))), has_ended: false })
     }
 
     /// Writes at most `left` bytes of `buf`; with none left, hyper gets an error and hangs up.
@@ -151,6 +153,15 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let is_end = buf.filled().len() == before;
+        if is_end && !std::mem::replace(&mut self.has_ended, true) {
+            // hyper drops the handler as soon as it sees the end, even one that it has not called
+            // yet. A turn later the handler has taken over what was sent before the end.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,15 +1,17 @@
 //! The work: what a request that has passed the gate does, and its answer.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::answer::Answer;
 use super::clock::Clock;
-use super::extensions::Extension;
 use super::file::{Details, FileObject};
 use super::patch::{self, Patch};
 use super::play::{self, Status};
 use super::request::ApiRequest;
 use super::route::{Bulk, Call};
+use super::run::Run;
 use super::state::{Sandbox, State};
 use super::{bulk, listing};
 
@@ -18,7 +20,12 @@ type ExtensionStatus = Vec<(&'static str, Status)>;
 
 impl Sandbox {
     /// Does the work of request `n` and commits it. `ignored` is a field that is silently dropped.
-    pub(crate) fn work(&self, request: &ApiRequest, n: u64, ignored: Option<&str>) -> Answer {
+    pub(crate) fn work(
+        self: &Arc<Self>,
+        request: &ApiRequest,
+        n: u64,
+        ignored: Option<&str>,
+    ) -> Answer {
         let mut state = self.state();
         let done = match &request.call {
             Call::Update(id) => self.update(&mut state, request, n, id, ignored),
@@ -37,7 +44,7 @@ impl Sandbox {
     }
 
     fn update(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         request: &ApiRequest,
         n: u64,
@@ -50,14 +57,19 @@ impl Sandbox {
         let asked = ignored.map_or(Ok(asked), |field| check(&patch::without(body, field)))?;
         let key = state.stock.find(id).ok_or_else(|| no_file(id))?;
         let (base, details) = state.stock.edit(key);
-        let extension_status = match asked {
+        let extension_status: ExtensionStatus = match asked {
             Patch::Publish { is_published } => {
                 details.is_published = is_published;
                 Vec::new()
             }
-            Patch::Details(update) => {
-                let extensions = update.apply(details);
-                self.run_extensions(&extensions, id, details)
+            Patch::Details(mut update) => {
+                let (era, webhook_url) = (state.era, update.webhook_url.take());
+                let extensions = update.apply(details).into_iter().enumerate();
+                let start = |(place, extension)| {
+                    let (file, webhook_url) = (id.to_owned(), webhook_url.clone());
+                    self.start(Run { n, place, era, file, extension, webhook_url }, details)
+                };
+                extensions.map(start).collect()
             }
         };
         details.touch(Clock::wall_ms());
@@ -72,22 +84,16 @@ impl Sandbox {
         Ok(answer)
     }
 
-    /// Runs the extensions in their order. A pending one stays pending: its end would be scheduled
-    /// here, to call `webhookUrl`.
-    fn run_extensions(
-        &self,
-        extensions: &[Extension],
-        id: &str,
-        details: &mut Details,
-    ) -> ExtensionStatus {
-        let run = |extension: &Extension| {
-            let status = self.config.extensions.status(id, extension.name());
-            if status == Status::Success {
-                play::write_result(extension, id, details);
-            }
-            (extension.name(), status)
-        };
-        extensions.iter().map(run).collect()
+    /// Starts a run. One that succeeds at once writes its result now, a pending one later.
+    fn start(self: &Arc<Self>, run: Run, details: &mut Details) -> (&'static str, Status) {
+        let (file, name) = (&run.file, run.extension.name());
+        let status = self.config.extensions.status(file, name);
+        match status {
+            Status::Success => play::write_result(&run.extension, file, details),
+            Status::Pending => self.end_later(run),
+            Status::Failed => {}
+        }
+        (name, status)
     }
 
     fn bulk(

@@ -3,10 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "a server on a socket has no clock to be paused")]
 
 mod bulk;
+mod callbacks;
 mod client;
 mod extensions;
 mod faults;
 mod gate;
 mod patch;
 mod reading;
+mod receiver;
+mod schema;
 mod watching;

@@ -1,0 +1,182 @@
+//! Callbacks: a POST to `webhookUrl` when a pending run ends, again and again until it gets a 200.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::clock::Clock;
+use super::post::{Target, post};
+use super::run::Run;
+use super::signature::signature;
+use super::state::Sandbox;
+use super::stats::CallbackCounts;
+
+/// How long the API goes on trying, as its documentation says.
+const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+/// Short enough to wait for; a wait of nothing would be a loop without an end.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(1);
+
+/// How callbacks are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callbacks {
+    /// The secret that signs them as Standard Webhooks has it; `None` leaves them unsigned. The
+    /// documentation says that the webhooks set up in the dashboard are signed, and nothing about
+    /// these.
+    pub secret: Option<String>,
+    /// The wait after the first attempt that did not get a 200. Each further one is twice as long.
+    /// The API's own waits are not documented.
+    pub retry_after: Duration,
+    /// How many times each one is delivered: the API promises at least once, not once.
+    pub copies: u32,
+    /// Each copy waits up to this long before its first attempt, so that they come in another order
+    /// than that in which the runs ended. The API promises no order.
+    pub shuffled_over: Duration,
+    /// Decides how long each one waits.
+    pub seed: u64,
+}
+
+impl Default for Callbacks {
+    fn default() -> Self {
+        Self {
+            secret: None,
+            retry_after: Duration::from_secs(1),
+            copies: 1,
+            shuffled_over: Duration::ZERO,
+            seed: 0,
+        }
+    }
+}
+
+impl Callbacks {
+    /// The waits before the second attempt and all further ones.
+    fn waits(&self) -> impl Iterator<Item = Duration> {
+        let first = self.retry_after.max(RETRY_AFTER_MIN);
+        let doubled = std::iter::successors(Some(first), |wait| wait.checked_mul(2));
+        doubled.scan(Duration::ZERO, |waited, wait| {
+            *waited = waited.saturating_add(wait);
+            (*waited <= GIVE_UP_AFTER).then_some(wait)
+        })
+    }
+
+    /// The wait of one copy before its first attempt.
+    fn shuffle(&self, id: &str, copy: u32) -> Duration {
+        let over = u64::try_from(self.shuffled_over.as_nanos()).unwrap_or(u64::MAX);
+        let chance = xxh3_64_with_seed(id.as_bytes(), self.seed.wrapping_add(copy.into()));
+        Duration::from_nanos(chance.checked_rem(over).unwrap_or(0))
+    }
+}
+
+/// What is told to whom.
+#[derive(Debug)]
+struct Message {
+    /// The same for all attempts and copies.
+    id: String,
+    era: u64,
+    target: Target,
+    body: Bytes,
+}
+
+impl Sandbox {
+    /// Tells the `webhookUrl` of a run, if it has one, how it ended.
+    pub(crate) fn call_back(self: &Arc<Self>, run: Run, told: &Value) {
+        let id = run.id();
+        let Some(url) = run.webhook_url else { return };
+        let target = Target::parse(&url);
+        {
+            let mut state = self.state();
+            let counts = state.recorder.callbacks();
+            counts.due += 1;
+            counts.not_called += u64::from(target.is_none());
+        }
+        let Some(target) = target else { return };
+        let body = told.to_string().into();
+        let message = Arc::new(Message { id, era: run.era, target, body });
+        for copy in 0..self.config.callbacks.copies {
+            tokio::spawn(Arc::clone(self).deliver(Arc::clone(&message), copy));
+        }
+    }
+
+    async fn deliver(self: Arc<Self>, message: Arc<Message>, copy: u32) {
+        let callbacks = &self.config.callbacks;
+        let shuffle = callbacks.shuffle(&message.id, copy);
+        for wait in std::iter::once(shuffle).chain(callbacks.waits()) {
+            tokio::time::sleep(wait).await;
+            if self.attempt(&message).await {
+                return;
+            }
+        }
+    }
+
+    /// Sends a message once. Says whether that was the last time: it got a 200, or all was reset.
+    async fn attempt(&self, message: &Message) -> bool {
+        if !self.count(message, |counts| counts.sent += 1) {
+            return true;
+        }
+        let headers = message.headers(self.config.callbacks.secret.as_deref());
+        let status = post(&message.target, headers, message.body.clone()).await;
+        let is_delivered = status == Some(200);
+        if is_delivered {
+            self.count(message, |counts| counts.delivered += 1);
+        }
+        is_delivered
+    }
+
+    /// Counts what happened to a message. After a reset nothing counts any more.
+    fn count(&self, message: &Message, event: fn(&mut CallbackCounts)) -> bool {
+        let mut state = self.state();
+        let counts = state.era == message.era;
+        if counts {
+            event(state.recorder.callbacks());
+        }
+        counts
+    }
+}
+
+impl Message {
+    /// The headers of an attempt that is made now.
+    fn headers(&self, secret: Option<&str>) -> HeaderMap {
+        let Some(secret) = secret else { return HeaderMap::new() };
+        let timestamp_s = Clock::wall_ms() / 1000;
+        let header = |name, value: String| {
+            let value = HeaderValue::try_from(value).expect("letters, digits and base64 only");
+            (HeaderName::from_static(name), value)
+        };
+        HeaderMap::from_iter([
+            header("webhook-id", self.id.clone()),
+            header("webhook-timestamp", timestamp_s.to_string()),
+            header("webhook-signature", signature(secret, &self.id, timestamp_s, &self.body)),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end_within_a_day() {
+        let waits = |ms| {
+            let retry_after = Duration::from_millis(ms);
+            Callbacks { retry_after, ..Callbacks::default() }.waits().collect::<Vec<_>>()
+        };
+        let seconds: Vec<u64> = waits(1000).iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, (0..16).map(|n| 1 << n).collect::<Vec<_>>());
+        assert_eq!(waits(24 * 3_600_000), [GIVE_UP_AFTER]);
+        assert_eq!(waits(24 * 3_600_000 + 1), []);
+        assert_eq!(waits(0), waits(1));
+    }
+
+    #[test]
+    fn copies_wait_apart_and_within_what_is_set() {
+        let over = Duration::from_secs(1);
+        let callbacks = Callbacks { shuffled_over: over, ..Callbacks::default() };
+        let waits = [0, 1].map(|copy| callbacks.shuffle("msg_1_0", copy));
+        assert_ne!(waits[0], waits[1]);
+        assert!(waits.iter().all(|wait| *wait < over));
+        assert_eq!(Callbacks::default().shuffle("msg_1_0", 0), Duration::ZERO);
+    }
+}

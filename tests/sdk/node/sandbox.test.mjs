@@ -1,0 +1,340 @@
+// The sandbox as ImageKit's official Node SDK sees it, started by `tests/sdk/run`.
+//
+// Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL,
+// IMAGEKIT_PRIVATE_KEY and IMAGEKIT_WEBHOOK_SECRET. The second, at STRICT_BASE_URL, takes one write
+// and no more for minutes, and answers a wrong key with 403.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { suite, test } from 'node:test';
+import ImageKit from '@imagekit/nodejs';
+
+const client = new ImageKit({ maxRetries: 0 });
+const strict = client.withOptions({ baseURL: process.env.STRICT_BASE_URL });
+
+const files = await client.assets.list({ sort: 'ASC_CREATED', limit: 1000 });
+const unused = files.values();
+
+const TAGGING = { name: 'google-auto-tagging', minConfidence: 50, maxTags: 3 };
+
+/** The id of a file that no other test changes. */
+const fresh = () => unused.next().value.fileId;
+
+/** A file with AI tags. One run in sixteen fails, so it may take a second one. */
+async function tagged() {
+  for (;;) {
+    const file = await client.files.update(fresh(), { extensions: [TAGGING] });
+    if (file.extensionStatus['google-auto-tagging'] === 'success') return file;
+  }
+}
+
+/** The callback of a run that was pending and succeeded, which one in sixteen does not. */
+async function calledBack() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const webhookUrl = `http://127.0.0.1:${server.address().port}/done`;
+  try {
+    for (;;) {
+      const call = once(server, 'request');
+      const extensions = [{ name: 'remove-bg' }];
+      const file = await client.files.update(fresh(), { extensions, webhookUrl });
+      if (file.extensionStatus['remove-bg'] !== 'pending') continue;
+      const [request, response] = await call;
+      const body = await text(request);
+      response.end();
+      if (JSON.parse(body).status === 'SUCCESS') return { body, headers: request.headers };
+    }
+  } finally {
+    server.close();
+  }
+}
+
+const names = (tags) => tags.map((tag) => tag.name);
+const ids = (list) => list.map((file) => file.fileId);
+
+/** The error of a call that has to fail, and with an error of this class. */
+async function refused(call, type) {
+  const error = await call().then(
+    () => assert.fail('it should be refused'),
+    (error) => error,
+  );
+  assert.ok(error instanceof type, `${error} should be a ${type.name}`);
+  return error;
+}
+
+suite('update details', () => {
+  test('tags are replaced, and null unsets them', async () => {
+    const id = fresh();
+    assert.deepEqual((await client.files.update(id, { tags: ['a', 'b'] })).tags, ['a', 'b']);
+    assert.deepEqual((await client.files.update(id, { tags: ['c'] })).tags, ['c']);
+    assert.equal((await client.files.update(id, { tags: null })).tags, null);
+  });
+
+  test('coordinates are set, and null unsets them', async () => {
+    const id = fresh();
+    const file = await client.files.update(id, { customCoordinates: '10,10,100,100' });
+    assert.equal(file.customCoordinates, '10,10,100,100');
+    const without = await client.files.update(id, { customCoordinates: null });
+    assert.equal(without.customCoordinates, null);
+  });
+
+  test('metadata of every type is merged, and null unsets a key', async () => {
+    const id = fresh();
+    const values = {
+      brand: 'Nike',
+      caption: 'two\nlines',
+      price: 12.5,
+      rights_until: '2030-01-31T00:00:00.000Z',
+      approved: false,
+      size: 30,
+      color: 'red',
+      channels: ['web', 2024, false],
+    };
+    for (const [name, value] of Object.entries(values)) {
+      await client.files.update(id, { customMetadata: { [name]: value } });
+    }
+    assert.deepEqual((await client.files.get(id)).customMetadata, values);
+    const { brand, ...rest } = values;
+    const file = await client.files.update(id, { customMetadata: { brand: null } });
+    assert.deepEqual(file.customMetadata, rest);
+  });
+
+  test('a description is stored, and cannot be null', async () => {
+    const id = fresh();
+    const file = await client.files.update(id, { description: 'new' });
+    assert.equal(file.description, 'new');
+    const clear = () => client.files.update(id, { description: null });
+    await refused(clear, ImageKit.BadRequestError);
+  });
+
+  test('AI tags are removed by name, or all at once', async () => {
+    const file = await tagged();
+    const [first, ...others] = names(file.AITags);
+    const some = await client.files.update(file.fileId, { removeAITags: [first] });
+    assert.deepEqual(names(some.AITags), others);
+    const none = await client.files.update(file.fileId, { removeAITags: 'all' });
+    assert.equal(none.AITags, null);
+  });
+
+  test('every extension has a status', async () => {
+    const tasks = [
+      { type: 'select_tags', instruction: 'What is it?', vocabulary: ['shirt', 'shoe'] },
+      { type: 'select_metadata', instruction: 'Which colour?', field: 'color' },
+      {
+        type: 'yes_no',
+        instruction: 'Is it new?',
+        on_yes: { set_metadata: [{ field: 'approved', value: true }] },
+        on_no: { unset_metadata: [{ field: 'approved' }] },
+      },
+    ];
+    const file = await client.files.update(fresh(), {
+      webhookUrl: 'https://example.com/done',
+      extensions: [
+        { name: 'remove-bg', options: { add_shadow: true } },
+        { name: 'aws-auto-tagging', minConfidence: 80, maxTags: 5 },
+        { name: 'ai-auto-description' },
+        { name: 'ai-tasks', tasks },
+        { name: 'saved-extension', id: 'ext_tagging' },
+      ],
+    });
+    assert.deepEqual(Object.keys(file.extensionStatus).sort(), [
+      'ai-auto-description',
+      'ai-tasks',
+      'aws-auto-tagging',
+      'google-auto-tagging',
+      'remove-bg',
+    ]);
+    assert.ok(['pending', 'failed'].includes(file.extensionStatus['remove-bg']));
+  });
+
+  test('an AI tag has a name, a confidence and a source', async () => {
+    for (const tag of (await tagged()).AITags) {
+      assert.ok(tag.name);
+      assert.ok(tag.confidence >= TAGGING.minConfidence);
+      assert.equal(tag.source, 'google-auto-tagging');
+    }
+  });
+
+  test('publication is a request of its own', async () => {
+    const id = fresh();
+    const publish = { isPublished: false, includeFileVersions: true };
+    assert.equal((await client.files.update(id, { publish })).isPublished, false);
+    const file = await client.files.update(id, { publish: { isPublished: true } });
+    assert.equal(file.isPublished, true);
+    const both = { publish: { isPublished: true }, tags: ['a'] };
+    await refused(() => client.files.update(id, both), ImageKit.BadRequestError);
+  });
+});
+
+suite('reading', () => {
+  test('details are the same as in the list', async () => {
+    const listed = files.at(-1);
+    const file = await client.files.get(listed.fileId);
+    assert.deepEqual(file, listed);
+    assert.equal(file.type, 'file');
+    assert.equal(file.versionInfo.id, file.fileId);
+    assert.ok(file.url.startsWith('https://'));
+  });
+
+  test('pages are the whole list in its order', async () => {
+    const pages = [];
+    for (let page; page?.length !== 0; pages.push(...page)) {
+      page = await client.assets.list({ type: 'file', limit: 7, skip: pages.length });
+    }
+    assert.deepEqual(ids(pages), ids(files));
+    const newest = await client.assets.list({ sort: 'DESC_CREATED', limit: 1 });
+    assert.deepEqual(ids(newest), [files.at(-1).fileId]);
+  });
+
+  test('a search finds ids and paths', async () => {
+    const [first, last] = [files[0], files.at(-1)];
+    const list = `type = "file" AND id IN ["${last.fileId}", "${first.fileId}"]`;
+    const both = await client.assets.list({ searchQuery: list, sort: 'ASC_CREATED' });
+    assert.deepEqual(ids(both), [first.fileId, last.fileId]);
+    const folder = first.filePath.slice(0, -first.name.length);
+    const place = `name = "${first.name}" AND path = "${folder}"`;
+    assert.deepEqual(ids(await client.assets.list({ searchQuery: place })), [first.fileId]);
+    const inFolder = await client.assets.list({ path: folder, fileType: 'image' });
+    assert.ok(inFolder.every((file) => file.filePath === folder + file.name));
+  });
+
+  test('metadata fields have every type', async () => {
+    const fields = await client.customMetadataFields.list({ includeDeleted: false });
+    assert.deepEqual(
+      [...new Set(fields.map((field) => field.schema.type))].sort(),
+      ['Boolean', 'Date', 'MultiSelect', 'Number', 'SingleSelect', 'Text', 'Textarea'],
+    );
+    const size = fields.find((field) => field.name === 'size');
+    assert.equal(size.label, 'Size on label');
+    assert.ok(size.schema.selectOptions.includes(30));
+  });
+
+  test('saved extensions have an id and a configuration', async () => {
+    const saved = await client.savedExtensions.list();
+    assert.deepEqual(saved.map((extension) => extension.id), ['ext_tagging', 'ext_colour']);
+    assert.equal(saved[0].config.name, 'google-auto-tagging');
+  });
+});
+
+suite('bulk tags', () => {
+  const tagsOf = async (list) =>
+    Promise.all(list.map(async (id) => (await client.files.get(id)).tags));
+
+  test('tags are added to all and removed from all', async () => {
+    const fileIds = [fresh(), fresh()];
+    for (const id of fileIds) await client.files.update(id, { tags: ['old'] });
+    const added = await client.files.bulk.addTags({ fileIds, tags: ['new'] });
+    assert.deepEqual(added.successfullyUpdatedFileIds, fileIds);
+    assert.deepEqual(await tagsOf(fileIds), [['old', 'new'], ['old', 'new']]);
+    const removed = await client.files.bulk.removeTags({ fileIds, tags: ['old', 'none'] });
+    assert.deepEqual(removed.successfullyUpdatedFileIds, fileIds);
+    assert.deepEqual(await tagsOf(fileIds), [['new'], ['new']]);
+  });
+
+  test('AI tags are removed from all', async () => {
+    const file = await tagged();
+    const fileIds = [file.fileId];
+    const done = await client.files.bulk.removeAITags({ fileIds, AITags: names(file.AITags) });
+    assert.deepEqual(done.successfullyUpdatedFileIds, fileIds);
+    assert.equal((await client.files.get(file.fileId)).AITags, null);
+  });
+
+  test('what is done in part is a 207', async () => {
+    const [full, free] = [fresh(), fresh()];
+    await client.files.update(full, { tags: ['x'.repeat(495)] });
+    const order = { fileIds: [full, free], tags: ['too long'] };
+    const { data, response } = await client.files.bulk.addTags(order).withResponse();
+    assert.equal(response.status, 207);
+    assert.deepEqual(data.successfullyUpdatedFileIds, [free]);
+    assert.deepEqual(ids(data.errors), [full]);
+    assert.match(data.errors[0].error, /500/);
+  });
+
+  test('one missing file is a 404, and nothing is changed', async () => {
+    const id = fresh();
+    const before = await client.files.get(id);
+    const fileIds = [id, 'no-such-file'];
+    const { bulk } = client.files;
+    for (const call of [
+      () => bulk.addTags({ fileIds, tags: ['new'] }),
+      () => bulk.removeTags({ fileIds, tags: ['new'] }),
+      () => bulk.removeAITags({ fileIds, AITags: ['new'] }),
+    ]) {
+      const { error } = await refused(call, ImageKit.NotFoundError);
+      assert.deepEqual(error.missingFileIds, ['no-such-file']);
+    }
+    assert.deepEqual(await client.files.get(id), before);
+  });
+
+  test('more than fifty files are refused', async () => {
+    const order = { fileIds: Array(51).fill('a'), tags: ['new'] };
+    const call = () => client.files.bulk.addTags(order);
+    const { error } = await refused(call, ImageKit.BadRequestError);
+    assert.equal(error.message, 'A maximum of 50 files can be edited at a time.');
+  });
+});
+
+suite('callbacks', () => {
+  test('a pending run calls back with the file as it is then', async () => {
+    const told = JSON.parse((await calledBack()).body);
+    assert.equal(told.service, 'remove-bg');
+    assert.equal(told.fileObject.versionInfo.name, 'Version 2');
+    assert.deepEqual(await client.files.get(told.fileObject.fileId), told.fileObject);
+  });
+
+  test('a signature is one that the SDK verifies', async () => {
+    const { body, headers } = await calledBack();
+    const key = 'whsec_other';
+    assert.deepEqual(client.webhooks.unwrap(body, { headers }), JSON.parse(body));
+    assert.throws(() => client.webhooks.unwrap(`${body} `, { headers }), /signature/);
+    assert.throws(() => client.webhooks.unwrap(body, { headers, key }), /signature/);
+  });
+});
+
+suite('errors', () => {
+  const other = { privateKey: 'private_other' };
+
+  test('400 names the wrong metadata', async () => {
+    const customMetadata = { price: '12', unheard: 1 };
+    const call = () => client.files.update(fresh(), { customMetadata });
+    const { error } = await refused(call, ImageKit.BadRequestError);
+    assert.equal(error.message, 'Invalid custom metadata.');
+    assert.deepEqual(Object.keys(error.errors).sort(), ['price', 'unheard']);
+  });
+
+  test('401 is for a wrong key', async () => {
+    const call = () => client.withOptions(other).files.get(fresh());
+    const { error } = await refused(call, ImageKit.AuthenticationError);
+    assert.equal(error.message, 'Your request does not contain private API key.');
+  });
+
+  test('403 is for a wrong key where it is set so', async () => {
+    const call = () => strict.withOptions(other).assets.list();
+    const { error } = await refused(call, ImageKit.PermissionDeniedError);
+    assert.equal(error.message, 'Your account cannot be authenticated.');
+  });
+
+  test('404 is for a file that does not exist', async () => {
+    const { files } = client;
+    for (const call of [
+      () => files.get('no-such-file'),
+      () => files.update('no-such-file', { tags: ['a'] }),
+    ]) {
+      const { error } = await refused(call, ImageKit.NotFoundError);
+      assert.equal(error.message, 'The requested file does not exist.');
+    }
+  });
+
+  test('429 says when to go on', async () => {
+    const id = fresh();
+    await strict.files.update(id, { description: 'the one write' });
+    const call = () => strict.files.update(id, { description: 'one too many' });
+    const { headers } = await refused(call, ImageKit.RateLimitError);
+    assert.ok(Number(headers.get('X-RateLimit-Reset')) > 0);
+    assert.ok(Number(headers.get('X-RateLimit-Interval')) > 0);
+    assert.equal(headers.get('X-RateLimit-Limit'), '1');
+    assert.ok(headers.get('x-ik-requestid'));
+  });
+});

@@ -1,0 +1,324 @@
+"""The sandbox as ImageKit's official Python SDK sees it, started by `tests/sdk/run`.
+
+Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL,
+IMAGEKIT_PRIVATE_KEY and IMAGEKIT_WEBHOOK_SECRET. The second, at STRICT_BASE_URL, takes one write and no more for minutes, and
+answers a wrong key with 403. The SDK checks every result against its types.
+"""
+
+import json
+import os
+import unittest
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import imagekitio
+from imagekitio import ImageKit
+from imagekitio.types import CustomMetadataField, File
+from imagekitio.types.shared import SavedExtension
+from standardwebhooks import WebhookVerificationError
+
+client = ImageKit(max_retries=0, _strict_response_validation=True)
+strict = client.with_options(base_url=os.environ["STRICT_BASE_URL"])
+
+FILES = client.assets.list(sort="ASC_CREATED", limit=1000)
+unused = iter(FILES)
+
+TAGGING = {"name": "google-auto-tagging", "minConfidence": 50, "maxTags": 3}
+
+
+def fresh() -> str:
+    """The id of a file that no other test changes."""
+    return next(unused).file_id
+
+
+def tagged() -> File:
+    """A file with AI tags. One run in sixteen fails, so it may take a second one."""
+    while True:
+        file = client.files.update(fresh(), extensions=[TAGGING])
+        if file.extension_status.google_auto_tagging == "success":
+            return file
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps the body and the headers of every callback."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((body.decode(), dict(self.headers)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def called_back() -> tuple[str, dict[str, str]]:
+    """The callback of a run that was pending and succeeded, which one in sixteen does not."""
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        server.received, server.timeout = [], 10
+        url = f"http://127.0.0.1:{server.server_port}/done"
+        while True:
+            file = client.files.update(fresh(), extensions=[{"name": "remove-bg"}], webhook_url=url)
+            if file.extension_status.remove_bg == "pending":
+                server.handle_request()
+                body, headers = server.received.pop()
+                if json.loads(body)["status"] == "SUCCESS":
+                    return body, headers
+
+
+class UpdateDetails(unittest.TestCase):
+    def test_tags_are_replaced_and_null_unsets_them(self):
+        file_id = fresh()
+        self.assertEqual(client.files.update(file_id, tags=["a", "b"]).tags, ["a", "b"])
+        self.assertEqual(client.files.update(file_id, tags=["c"]).tags, ["c"])
+        self.assertIsNone(client.files.update(file_id, tags=None).tags)
+
+    def test_coordinates_are_set_and_null_unsets_them(self):
+        file_id = fresh()
+        file = client.files.update(file_id, custom_coordinates="10,10,100,100")
+        self.assertEqual(file.custom_coordinates, "10,10,100,100")
+        self.assertIsNone(client.files.update(file_id, custom_coordinates=None).custom_coordinates)
+
+    def test_metadata_of_every_type_is_merged_and_null_unsets_a_key(self):
+        file_id = fresh()
+        values = {
+            "brand": "Nike",
+            "caption": "two\nlines",
+            "price": 12.5,
+            "rights_until": "2030-01-31T00:00:00.000Z",
+            "approved": False,
+            "size": 30,
+            "color": "red",
+            "channels": ["web", 2024, False],
+        }
+        for name, value in values.items():
+            client.files.update(file_id, custom_metadata={name: value})
+        self.assertEqual(client.files.get(file_id).custom_metadata, values)
+        file = client.files.update(file_id, custom_metadata={"brand": None})
+        del values["brand"]
+        self.assertEqual(file.custom_metadata, values)
+
+    def test_a_description_is_stored_and_cannot_be_null(self):
+        file_id = fresh()
+        self.assertEqual(client.files.update(file_id, description="new").description, "new")
+        with self.assertRaises(imagekitio.BadRequestError):
+            client.files.update(file_id, description=None)
+
+    def test_ai_tags_are_removed_by_name_or_all_at_once(self):
+        file = tagged()
+        first, *others = [tag.name for tag in file.ai_tags]
+        file = client.files.update(file.file_id, remove_ai_tags=[first])
+        self.assertEqual([tag.name for tag in file.ai_tags], others)
+        self.assertIsNone(client.files.update(file.file_id, remove_ai_tags="all").ai_tags)
+
+    def test_every_extension_has_a_status(self):
+        tasks = [
+            {"type": "select_tags", "instruction": "What is it?", "vocabulary": ["shirt", "shoe"]},
+            {"type": "select_metadata", "instruction": "Which colour?", "field": "color"},
+            {
+                "type": "yes_no",
+                "instruction": "Is it new?",
+                "on_yes": {"set_metadata": [{"field": "approved", "value": True}]},
+                "on_no": {"unset_metadata": [{"field": "approved"}]},
+            },
+        ]
+        extensions = [
+            {"name": "remove-bg", "options": {"add_shadow": True}},
+            {"name": "aws-auto-tagging", "minConfidence": 80, "maxTags": 5},
+            {"name": "ai-auto-description"},
+            {"name": "ai-tasks", "tasks": tasks},
+            {"name": "saved-extension", "id": "ext_tagging"},
+        ]
+        file = client.files.update(
+            fresh(), extensions=extensions, webhook_url="https://example.com/done"
+        )
+        status = file.extension_status.to_dict()
+        names = [
+            "ai-auto-description",
+            "ai-tasks",
+            "aws-auto-tagging",
+            "google-auto-tagging",
+            "remove-bg",
+        ]
+        self.assertEqual(sorted(status), names)
+        self.assertIn(status["remove-bg"], ["pending", "failed"])
+
+    def test_an_ai_tag_has_a_name_a_confidence_and_a_source(self):
+        for tag in tagged().ai_tags:
+            self.assertTrue(tag.name)
+            self.assertGreaterEqual(tag.confidence, TAGGING["minConfidence"])
+            self.assertEqual(tag.source, "google-auto-tagging")
+
+    def test_publication_is_a_request_of_its_own(self):
+        file_id = fresh()
+        publish = {"is_published": False, "include_file_versions": True}
+        self.assertIs(client.files.update(file_id, publish=publish).is_published, False)
+        file = client.files.update(file_id, publish={"is_published": True})
+        self.assertIs(file.is_published, True)
+        with self.assertRaises(imagekitio.BadRequestError):
+            client.files.update(file_id, publish={"is_published": True}, tags=["a"])
+
+
+class Reading(unittest.TestCase):
+    def test_details_are_typed_and_the_same_as_in_the_list(self):
+        listed = FILES[-1]
+        file = client.files.get(listed.file_id)
+        self.assertEqual(file.to_dict(), listed.to_dict())
+        self.assertIsInstance(file, File)
+        self.assertEqual(file.type, "file")
+        self.assertIsInstance(file.created_at, datetime)
+        self.assertEqual(file.version_info.id, file.file_id)
+        self.assertTrue(file.url.startswith("https://"))
+
+    def test_pages_are_the_whole_list_in_its_order(self):
+        pages = []
+        while page := client.assets.list(type="file", limit=7, skip=len(pages)):
+            pages += page
+        self.assertEqual([file.file_id for file in pages], [file.file_id for file in FILES])
+        newest = client.assets.list(sort="DESC_CREATED", limit=1)
+        self.assertEqual(newest[0].file_id, FILES[-1].file_id)
+
+    def test_a_search_finds_ids_and_paths(self):
+        first, last = FILES[0], FILES[-1]
+        query = f'type = "file" AND id IN ["{last.file_id}", "{first.file_id}"]'
+        found = client.assets.list(search_query=query, sort="ASC_CREATED")
+        self.assertEqual([file.file_id for file in found], [first.file_id, last.file_id])
+        folder = first.file_path.removesuffix(first.name)
+        query = f'name = "{first.name}" AND path = "{folder}"'
+        found = client.assets.list(search_query=query)
+        self.assertEqual([file.file_id for file in found], [first.file_id])
+        in_folder = client.assets.list(path=folder, file_type="image")
+        self.assertTrue(all(file.file_path == folder + file.name for file in in_folder))
+
+    def test_metadata_fields_are_typed(self):
+        fields = client.custom_metadata_fields.list(include_deleted=False)
+        self.assertTrue(all(isinstance(field, CustomMetadataField) for field in fields))
+        types = {field.schema_.type for field in fields}
+        every = ["Boolean", "Date", "MultiSelect", "Number", "SingleSelect", "Text", "Textarea"]
+        self.assertEqual(sorted(types), every)
+        size = next(field for field in fields if field.name == "size")
+        self.assertEqual(size.label, "Size on label")
+        self.assertIn(30, size.schema_.select_options)
+
+    def test_saved_extensions_are_typed(self):
+        saved = client.saved_extensions.list()
+        self.assertTrue(all(isinstance(extension, SavedExtension) for extension in saved))
+        self.assertEqual([extension.id for extension in saved], ["ext_tagging", "ext_colour"])
+        self.assertEqual(saved[0].config.name, "google-auto-tagging")
+
+
+class BulkTags(unittest.TestCase):
+    def test_tags_are_added_to_and_removed_from_all(self):
+        ids = [fresh(), fresh()]
+        for file_id in ids:
+            client.files.update(file_id, tags=["old"])
+        done = client.files.bulk.add_tags(file_ids=ids, tags=["new"])
+        self.assertEqual(done.successfully_updated_file_ids, ids)
+        self.assertEqual([client.files.get(id).tags for id in ids], [["old", "new"]] * 2)
+        done = client.files.bulk.remove_tags(file_ids=ids, tags=["old", "none"])
+        self.assertEqual(done.successfully_updated_file_ids, ids)
+        self.assertEqual([client.files.get(id).tags for id in ids], [["new"]] * 2)
+
+    def test_ai_tags_are_removed_from_all(self):
+        file = tagged()
+        names = [tag.name for tag in file.ai_tags]
+        done = client.files.bulk.remove_ai_tags(file_ids=[file.file_id], ai_tags=names)
+        self.assertEqual(done.successfully_updated_file_ids, [file.file_id])
+        self.assertIsNone(client.files.get(file.file_id).ai_tags)
+
+    def test_what_is_done_in_part_is_a_207(self):
+        full, free = fresh(), fresh()
+        client.files.update(full, tags=["x" * 495])
+        response = client.files.bulk.with_raw_response.add_tags(
+            file_ids=[full, free], tags=["too long"]
+        )
+        self.assertEqual(response.status_code, 207)
+        done = response.parse()
+        self.assertEqual(done.successfully_updated_file_ids, [free])
+        (refused,) = done.to_dict()["errors"]
+        self.assertEqual(refused["fileId"], full)
+        self.assertIn("500", refused["error"])
+
+    def test_one_missing_file_is_a_404_and_nothing_is_changed(self):
+        file_id = fresh()
+        before = client.files.get(file_id)
+        bulk = client.files.bulk
+        calls = [
+            lambda ids: bulk.add_tags(file_ids=ids, tags=["new"]),
+            lambda ids: bulk.remove_tags(file_ids=ids, tags=["new"]),
+            lambda ids: bulk.remove_ai_tags(file_ids=ids, ai_tags=["new"]),
+        ]
+        for call in calls:
+            with self.assertRaises(imagekitio.NotFoundError) as caught:
+                call([file_id, "no-such-file"])
+            self.assertEqual(caught.exception.body["missingFileIds"], ["no-such-file"])
+        self.assertEqual(client.files.get(file_id), before)
+
+    def test_more_than_fifty_files_are_refused(self):
+        with self.assertRaises(imagekitio.BadRequestError) as caught:
+            client.files.bulk.add_tags(file_ids=["a"] * 51, tags=["new"])
+        message = "A maximum of 50 files can be edited at a time."
+        self.assertEqual(caught.exception.body["message"], message)
+
+
+class Callbacks(unittest.TestCase):
+    def test_a_pending_run_calls_back_with_the_file_as_it_is_then(self):
+        body, _ = called_back()
+        told = json.loads(body)
+        self.assertEqual(told["service"], "remove-bg")
+        file = client.files.get(told["fileObject"]["fileId"])
+        self.assertEqual(file.version_info.name, "Version 2")
+        self.assertEqual(file.version_info.to_dict(), told["fileObject"]["versionInfo"])
+
+    def test_a_signature_is_one_that_the_sdk_verifies(self):
+        body, headers = called_back()
+        client.webhooks.unwrap(body, headers=headers)
+        with self.assertRaises(WebhookVerificationError):
+            client.webhooks.unwrap(body + " ", headers=headers)
+        with self.assertRaises(WebhookVerificationError):
+            client.webhooks.unwrap(body, headers=headers, key="whsec_other")
+
+
+class Errors(unittest.TestCase):
+    def test_400_names_the_wrong_metadata(self):
+        with self.assertRaises(imagekitio.BadRequestError) as caught:
+            client.files.update(fresh(), custom_metadata={"price": "12", "unheard": 1})
+        body = caught.exception.body
+        self.assertEqual(body["message"], "Invalid custom metadata.")
+        self.assertEqual(sorted(body["errors"]), ["price", "unheard"])
+
+    def test_401_is_for_a_wrong_key(self):
+        other = client.with_options(private_key="private_other")
+        with self.assertRaises(imagekitio.AuthenticationError) as caught:
+            other.files.get(fresh())
+        message = "Your request does not contain private API key."
+        self.assertEqual(caught.exception.body["message"], message)
+
+    def test_403_is_for_a_wrong_key_where_it_is_set_so(self):
+        other = strict.with_options(private_key="private_other")
+        with self.assertRaises(imagekitio.PermissionDeniedError) as caught:
+            other.assets.list()
+        message = "Your account cannot be authenticated."
+        self.assertEqual(caught.exception.body["message"], message)
+
+    def test_404_is_for_a_file_that_does_not_exist(self):
+        for call in [client.files.get, client.files.update]:
+            with self.assertRaises(imagekitio.NotFoundError) as caught:
+                call("no-such-file", extra_body={"tags": ["a"]})
+            body = caught.exception.body
+            self.assertEqual(body["message"], "The requested file does not exist.")
+
+    def test_429_says_when_to_go_on(self):
+        file_id = fresh()
+        strict.files.update(file_id, description="the one write")
+        with self.assertRaises(imagekitio.RateLimitError) as caught:
+            strict.files.update(file_id, description="one too many")
+        headers = caught.exception.response.headers
+        self.assertGreater(int(headers["X-RateLimit-Reset"]), 0)
+        self.assertGreater(int(headers["X-RateLimit-Interval"]), 0)
+        self.assertEqual(headers["X-RateLimit-Limit"], "1")
+        self.assertTrue(headers["x-ik-requestid"])
+
+
+if __name__ == "__main__":
+    unittest.main()
