@@ -219,6 +219,9 @@ pub enum BudgetKind {
     Reads = 1,
 }
 
+/// The most files that a bulk call may name, as ImageKit's API description states.
+pub const BULK_FILES_MAX: usize = 50;
+
 /// A request that has not been sent.
 #[derive(Debug, PartialEq)]
 pub enum Request {
@@ -240,6 +243,7 @@ pub struct Once(Parts);
 #[derive(Debug, PartialEq)]
 struct Parts {
     call: Call,
+    /// The file of each step, so that one with several steps is there several times.
     files: Box<[FileId]>,
     steps: Box<[StepRef]>,
 }
@@ -249,14 +253,15 @@ struct Parts {
 pub struct Lost {
     /// Steps of which nobody knows what became of them.
     pub steps: Box<[StepRef]>,
-    /// The files that it touches.
+    /// The file of each.
     pub files: Box<[FileId]>,
     /// The part of the same body that may be sent again, settling [`StepKind::Remainder`].
     pub remainder: Option<Safe>,
 }
 
 impl Request {
-    /// The one place that decides whether a request may be repeated.
+    /// The one place that decides whether a request may be repeated. `files` holds the file of
+    /// each step.
     #[must_use]
     pub fn new(call: Call, files: Box<[FileId]>, steps: Box<[StepRef]>) -> Self {
         let repeatable = match &call {
@@ -280,7 +285,7 @@ impl Request {
         &self.parts().call
     }
 
-    /// The files that it touches.
+    /// The file of each of its steps; one with several steps is there several times.
     #[must_use]
     pub fn files(&self) -> &[FileId] {
         &self.parts().files
@@ -316,7 +321,7 @@ impl Call {
 pub trait Sendable {
     /// What is called.
     fn call(&self) -> &Call;
-    /// The files that it touches.
+    /// The file of each of its steps; one with several steps is there several times.
     fn files(&self) -> &[FileId];
     /// The steps that it settles.
     fn steps(&self) -> &[StepRef];
@@ -338,6 +343,29 @@ macro_rules! sendable {
     )*};
 }
 sendable!(Safe, Once);
+
+impl Safe {
+    /// The same call for some of its steps; `None` for none of them.
+    #[must_use]
+    pub fn part(&self, wanted: impl Fn(&FileId, StepRef) -> bool) -> Option<Self> {
+        let Parts { call, files, steps } = &self.0;
+        let all = files.iter().zip(steps).filter(|(file, step)| wanted(file, **step));
+        let (files, steps): (Vec<_>, Vec<_>) =
+            all.map(|(file, step)| (file.clone(), *step)).unzip();
+        let call = call.clone();
+        (!steps.is_empty()).then(|| Self(Parts { call, files: files.into(), steps: steps.into() }))
+    }
+
+    /// The same call for one half of its files, and for the other; `None` for a single file.
+    #[must_use]
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let mut files: Vec<&FileId> = self.0.files.iter().collect();
+        files.sort_unstable();
+        files.dedup();
+        let first = files.get(files.len() / 2)?;
+        Some([self.part(|file, _| file < first)?, self.part(|file, _| file >= first)?])
+    }
+}
 
 impl Once {
     /// Gives up on the answer: what was asked may have been done, or not, or not yet.

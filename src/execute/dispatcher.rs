@@ -25,7 +25,9 @@ use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::{Counters, Mark, Op};
 use crate::outcome::{Outcome, Status};
 use crate::plan::Batch;
-use crate::request::{BudgetKind, Call, Endpoint, Lost, Request, Sendable as _, StepKind, StepRef};
+use crate::request::{
+    BudgetKind, Call, Endpoint, Lost, Request, Safe, Sendable as _, StepKind, StepRef,
+};
 use crate::row::FileId;
 use crate::settings::{Execution, Halts};
 
@@ -57,6 +59,21 @@ struct Slot {
     waits: u32,
     /// Whether the next attempt repeats an earlier one.
     repeats: bool,
+}
+
+impl Slot {
+    fn new(request: Request, sequence: u64, files: Box<[FileKey]>) -> Self {
+        Self {
+            request: Some(request),
+            sequence,
+            files,
+            behind: 0,
+            before: None,
+            attempts: 0,
+            waits: 0,
+            repeats: false,
+        }
+    }
 }
 
 /// Decides what is sent when.
@@ -352,16 +369,7 @@ impl Dispatcher {
             let files = FileKey::of_all(request.files());
             let sequence = self.next_sequence;
             self.next_sequence += 1;
-            let ticket = self.slots.insert(Slot {
-                request: Some(request),
-                sequence,
-                files,
-                behind: 0,
-                before: None,
-                attempts: 0,
-                waits: 0,
-                repeats: false,
-            });
+            let ticket = self.slots.insert(Slot::new(request, sequence, files));
             let slot = &mut self.slots[ticket];
             let lines = &mut self.lines;
             slot.behind = slot.files.iter().filter(|file| !lines.join(**file, ticket)).count();
@@ -372,17 +380,30 @@ impl Dispatcher {
         self.window.leave();
     }
 
-    /// Puts a request that is at its turn into its lane, or drops it if its rows are at an end.
+    /// Puts a request that is at its turn into its lane, without the steps of rows that are at an
+    /// end.
     fn queue(&mut self, ticket: Ticket) {
-        let Some(request) = self.slots[ticket].request.as_ref() else {
+        let slot = &self.slots[ticket];
+        let Some(request) = &slot.request else {
             return;
         };
-        if request.steps().iter().any(|step| self.window.may_send(*step)) {
-            let slot = &self.slots[ticket];
+        let may_send = |step: &StepRef| self.window.may_send(*step);
+        let is_to_be_sent = match request {
+            Request::Safe(safe) => safe.steps().iter().all(may_send),
+            Request::Once(once) => once.steps().iter().any(may_send),
+        };
+        if is_to_be_sent {
             self.lanes.push(Lane::of(request, slot.before.is_some()), slot.sequence, ticket);
-        } else {
-            self.drop_request(ticket);
+            return;
         }
+        let rest = match request {
+            Request::Safe(safe) => safe.part(|_, step| may_send(&step)),
+            Request::Once(_) => None,
+        };
+        let dropped: Vec<StepRef> =
+            request.steps().iter().copied().filter(|step| !may_send(step)).collect();
+        dropped.iter().for_each(|step| self.window.drop_step(step.row));
+        self.split(ticket, rest.into_iter().collect());
     }
 
     fn answered(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
@@ -393,6 +414,11 @@ impl Dispatcher {
                     self.holds.answered(step.kind.endpoint());
                 }
                 self.settle(ticket, outcomes);
+            }
+            Verdict::Split { settled, rest } => {
+                self.trouble.answered();
+                self.record_all(ticket, settled);
+                self.split(ticket, rest);
             }
             Verdict::Again { request, cause } => {
                 self.doubt(request.files(), request.steps());
@@ -585,20 +611,14 @@ impl Dispatcher {
         self.stop(Ending::Halted(halt));
     }
 
-    /// A request that nothing is left to be sent of.
-    fn drop_request(&mut self, ticket: Ticket) {
-        let Some(request) = self.slots[ticket].request.take() else {
-            return;
-        };
-        for step in request.steps() {
-            self.window.drop_step(step.row);
-        }
-        self.free(ticket);
-    }
-
     fn free(&mut self, ticket: Ticket) {
         let slot = self.slots.remove(ticket);
-        for file in &slot.files {
+        self.leave_lines(&slot.files);
+        self.window.leave();
+    }
+
+    fn leave_lines(&mut self, files: &[FileKey]) {
+        for file in files {
             if let Some(next) = self.lines.leave(*file) {
                 let slot = &mut self.slots[next];
                 slot.behind -= 1;
@@ -607,6 +627,24 @@ impl Dispatcher {
                 }
             }
         }
+    }
+
+    /// Puts parts of a request into its place, and frees the files that are in none of them.
+    fn split(&mut self, ticket: Ticket, parts: Vec<Safe>) {
+        let Slot { sequence, files, .. } = self.slots.remove(ticket);
+        let mut left = files.into_vec();
+        for part in parts {
+            let keys = FileKey::of_all(part.files());
+            let (own, others): (Vec<_>, _) = left.into_iter().partition(|key| keys.contains(key));
+            left = others;
+            let slot = Slot::new(Request::Safe(part), sequence, own.into());
+            let part = self.slots.insert(slot);
+            for key in &self.slots[part].files {
+                self.lines.hand_over(*key, part);
+            }
+            self.queue(part);
+        }
+        self.leave_lines(&left);
         self.window.leave();
     }
 }

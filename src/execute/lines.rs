@@ -60,6 +60,13 @@ impl Lines {
         true
     }
 
+    /// Gives the head of a line over to a part of the request that stands there.
+    pub(super) fn hand_over(&mut self, file: FileKey, part: Ticket) {
+        if let Some(line) = self.lines.get_mut(&file) {
+            line.head = part;
+        }
+    }
+
     /// Leaves the head of a line; says who is there now.
     pub(super) fn leave(&mut self, file: FileKey) -> Option<Ticket> {
         let line = self.lines.get_mut(&file)?;

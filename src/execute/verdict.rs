@@ -10,6 +10,14 @@ use crate::row::FileId;
 pub enum Verdict {
     /// Every step of it is settled.
     Final(Vec<(StepRef, Outcome)>),
+    /// As a whole it was refused, and nothing of it done: some of its steps are settled by that,
+    /// the rest is to be sent in parts.
+    Split {
+        /// Steps of files that ImageKit named as the reason.
+        settled: Vec<(StepRef, Outcome)>,
+        /// The others.
+        rest: Vec<Safe>,
+    },
     /// It may be sent again after a wait; `cause` is its outcome if the attempts are used up.
     Again {
         /// The request.
@@ -66,8 +74,30 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
             let cause = unless_read_back(request.call(), cause);
             Verdict::Again { request, cause }
         }
+        Err(Failure::Refused { code, message, http_status, request_id, missing }) => {
+            let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
+            refused(&request, &missing, unless_read_back(request.call(), outcome))
+        }
         Err(other) => not_done(Request::Safe(request), other),
     }
+}
+
+/// What a refusal means: for the files that it names as missing, their outcome; for the others that
+/// they are to be sent again. Where it names none of ours, one half of the files is sent again, and
+/// the other, as long as there are two.
+fn refused(request: &Safe, missing: &[String], outcome: Outcome) -> Verdict {
+    let is_missing = |file: &FileId| missing.iter().any(|missing| missing == file.as_str());
+    let settled = request.part(|file, _| is_missing(file));
+    let rest = match (&settled, request.halves()) {
+        (_, None) => Vec::new(),
+        (None, Some(halves)) => halves.into(),
+        (Some(_), Some(_)) => request.part(|file, _| !is_missing(file)).into_iter().collect(),
+    };
+    if rest.is_empty() {
+        return Verdict::Final(for_all(request.steps(), outcome));
+    }
+    let settled = settled.map_or(Vec::new(), |settled| for_all(settled.steps(), outcome));
+    Verdict::Split { settled, rest }
 }
 
 /// What became of a request that must not be repeated.
@@ -99,9 +129,8 @@ fn not_done(request: Request, failure: Failure) -> Verdict {
         Failure::NotSent { message } => Verdict::NotSent { request, message },
         Failure::Throttled(note) => Verdict::Hold { request, note },
         Failure::Account { message } => Verdict::Halt { message, request },
-        Failure::Refused { code, message, http_status, request_id } => {
+        Failure::Refused { code, message, http_status, request_id, .. } => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
-            let outcome = unless_read_back(request.call(), outcome);
             Verdict::Final(for_all(request.steps(), outcome))
         }
         Failure::Lost { .. } => match request {
@@ -156,7 +185,7 @@ fn outcomes(
         Failure::unreadable(message, accepted.http_status, accepted.request_id.clone())
     };
     match (request.call(), request.files()) {
-        (call @ (Call::Details(_) | Call::Publish(_) | Call::ReadBack(_)), [file]) => {
+        (call @ (Call::Details(_) | Call::Publish(_) | Call::ReadBack(_)), [file, ..]) => {
             let outcome = echoed(call, file, accepted).map_err(|why| unreadable(&why))?;
             Ok(for_all(request.steps(), outcome))
         }

@@ -49,7 +49,9 @@ pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
             serde_json::to_writer(&mut body, &PublishBody { publish: (*publish).into() })
         }
         Call::AddTags(tags) | Call::RemoveTags(tags) => {
-            let file_ids = files.iter().map(FileId::as_str).collect();
+            let is_new = |(index, file): &(usize, &FileId)| !files[..*index].contains(file);
+            let distinct = files.iter().enumerate().filter(is_new);
+            let file_ids = distinct.map(|(_, file)| file.as_str()).collect();
             serde_json::to_writer(&mut body, &Bulk { file_ids, tags: tags.as_slice() })
         }
         Call::ReadBack(_) => Ok(()),

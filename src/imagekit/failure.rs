@@ -49,6 +49,9 @@ pub enum Failure {
         http_status: u16,
         /// The request id.
         request_id: Option<Box<str>>,
+        /// The files of a bulk call that ImageKit names as missing. Nothing was done to the others
+        /// either.
+        missing: Vec<String>,
     },
     /// 401, or 403 about the account: no other request can succeed either.
     #[error("the account was not accepted: {message}")]
@@ -68,12 +71,15 @@ pub struct RateLimitNote {
     pub rate: Option<f64>,
 }
 
-/// ImageKit's error body: `{"message", "help"[, "errors"]}`.
+/// ImageKit's error body: `{"message", "help"[, "errors" | "missingFileIds"]}`.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ErrorBody {
     message: String,
     #[serde(default)]
     errors: Option<serde_json::Value>,
+    #[serde(default)]
+    missing_file_ids: Vec<String>,
 }
 
 impl Failure {
@@ -84,7 +90,7 @@ impl Failure {
         request_id: Option<Box<str>>,
         body: &[u8],
     ) -> Self {
-        let message = message(status, body);
+        let (message, missing) = understood(status, body);
         let http_status = status.as_u16();
         match http_status {
             429 => Self::Throttled(RateLimitNote::read(headers)),
@@ -92,9 +98,11 @@ impl Failure {
             403 if concerns_account(&message) => Self::Account { message },
             400..=499 if !matches!(http_status, 408 | 409) => {
                 let code = if http_status == 404 { Code::NotFound } else { Code::Refused };
-                Self::Refused { code, message, http_status, request_id }
+                Self::Refused { code, message, http_status, request_id, missing }
             }
-            300..=399 => Self::Refused { code: Code::Refused, message, http_status, request_id },
+            300..=399 => {
+                Self::Refused { code: Code::Refused, message, http_status, request_id, missing }
+            }
             _ => Self::Lost {
                 code: Code::Server,
                 message,
@@ -157,16 +165,20 @@ fn concerns_account(message: &str) -> bool {
         .any(|known| message.contains(known))
 }
 
-fn message(status: StatusCode, body: &[u8]) -> Box<str> {
+/// What an error says, and the files that it names as missing.
+fn understood(status: StatusCode, body: &[u8]) -> (Box<str>, Vec<String>) {
     match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(ErrorBody { message, errors: None }) => shortened(&message),
-        Ok(ErrorBody { message, errors: Some(errors) }) => {
-            shortened(&format!("{message} {errors}"))
+        Ok(ErrorBody { message, errors, missing_file_ids }) => {
+            let message = match errors {
+                None => shortened(&message),
+                Some(errors) => shortened(&format!("{message} {errors}")),
+            };
+            (message, missing_file_ids)
         }
         Err(_) => {
             let text = String::from_utf8_lossy(body);
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            shortened(&format!("{status} {text}"))
+            (shortened(&format!("{status} {text}")), Vec::new())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What counts as an attempt.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ikbulk::execute::{Action, Dispatcher, Ending, Event, Ticket, of_safe};
@@ -8,7 +8,7 @@ use ikbulk::imagekit::{Failure, RateLimitNote};
 use ikbulk::ledger::{Counters, Op};
 use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::{Batch, Behind};
-use ikbulk::request::{Endpoint, Request, Safe, StepKind};
+use ikbulk::request::{Endpoint, Request, Safe, StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{Aim, History, Sheet, What};
@@ -22,13 +22,15 @@ use super::world::{
 fn reported_as_made(world: &World, history: &History) {
     let sheet = Sheet::of(world);
     let limit = world.execution.attempts.get();
-    let mut made: HashMap<(usize, bool), u32> = HashMap::new();
+    let mut made: HashMap<(StepRef, bool), u32> = HashMap::new();
     let mut probe_failed = false;
     history.replay(|_, at, what| match what {
         What::Sent(shot) => {
             let shot = history.shots[*shot];
             if shot.aim != Aim::Probe {
-                *made.entry((shot.request, shot.aim == Aim::Remainder)).or_default() += 1;
+                for (step, _) in sheet.aimed_at(shot) {
+                    *made.entry((step, shot.aim == Aim::Remainder)).or_default() += 1;
+                }
             }
         }
         What::Replied(shot, reply) => {
@@ -36,16 +38,31 @@ fn reported_as_made(world: &World, history: &History) {
             let nothing_done = matches!(reply, Reply::Throttled(_) | Reply::NotSent);
             if shot.aim == Aim::Probe {
                 probe_failed |= reply.is_lost() || *reply == Reply::NotSent;
-            } else if shot.aim == Aim::Read && reply.is_accepted() {
-                made.insert((shot.request, false), 0);
-            } else if nothing_done {
-                *made.get_mut(&(shot.request, shot.aim == Aim::Remainder)).unwrap() -= 1;
+                return;
+            }
+            // What is refused to several files at once is sent in parts, each with all attempts,
+            // but for the file that a 404 names.
+            let files: HashSet<_> = sheet.aimed_at(shot).map(|(_, file)| file).collect();
+            let is_split = shot.aim == Aim::Send && reply.is_refused() && files.len() > 1;
+            let last = sheet.aimed_at(shot).last().map(|(_, file)| file);
+            for (step, file) in sheet.aimed_at(shot) {
+                let is_named = *reply == Reply::NotFound && Some(file) == last;
+                let anew = shot.aim == Aim::Read && reply.is_accepted() || is_split && !is_named;
+                let made = made.get_mut(&(step, shot.aim == Aim::Remainder));
+                match made {
+                    Some(made) if anew => *made = 0,
+                    Some(made) if nothing_done => *made -= 1,
+                    Some(_) => {}
+                    None => assert_eq!(shot.aim, Aim::Read, "it was sent"),
+                }
             }
         }
         What::Wrote(Op::Outcome { step, outcome, attempts, .. })
             if !sheet.rows[&step.row].is_empty() =>
         {
-            let made = made[&(sheet.request_of(*step), step.kind == StepKind::Remainder)];
+            let is_remainder = step.kind == StepKind::Remainder;
+            let kind = if is_remainder { StepKind::Details } else { step.kind };
+            let made = made[&(StepRef { kind, ..*step }, is_remainder)];
             assert!((1..=made).contains(attempts), "{step:?}: {attempts} of {made} at {at:?}");
             assert!(probe_failed || *attempts == made, "{step:?}: {attempts} of {made} at {at:?}");
             assert!(*attempts <= limit, "{step:?}: {attempts} attempts at {at:?}");

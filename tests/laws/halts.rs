@@ -115,7 +115,7 @@ proptest! {
                     halted = true;
                     let shot = history.shots[*id];
                     if shot.aim != Aim::Remainder {
-                        for step in &sheet.requests[shot.request].steps {
+                        for (step, _) in sheet.aimed_at(shot) {
                             prop_assert_eq!(ledger.row_status(step.row), Status::NotAttempted);
                         }
                     }

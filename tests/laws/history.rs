@@ -93,9 +93,28 @@ impl Sheet {
         true
     }
 
-    /// Whether nothing of a request can follow any more.
-    pub(crate) fn is_over(&self, request: usize, ledger: &Ledger) -> bool {
-        self.requests[request].steps.iter().all(|step| {
+    /// The steps of a shot with their files: all of its request's, or a part of them.
+    pub(crate) fn aimed_at(&self, shot: Shot) -> impl Iterator<Item = (StepRef, &FileId)> {
+        let Planned { steps, files, .. } = &self.requests[shot.request];
+        let all = steps.iter().copied().zip(files).enumerate();
+        all.filter(move |(index, _)| shot.part & (1 << index) != 0).map(|(_, aimed)| aimed)
+    }
+
+    /// Whether nothing of a request can follow any more on one of its files.
+    pub(crate) fn is_over_on(&self, file: &FileId, request: usize, ledger: &Ledger) -> bool {
+        let Planned { steps, files, .. } = &self.requests[request];
+        let on_file = steps.iter().zip(files).filter(|(_, other)| *other == file);
+        self.are_over(on_file.map(|(step, _)| *step), ledger)
+    }
+
+    /// Whether nothing of any of these steps can follow any more.
+    pub(crate) fn are_over(
+        &self,
+        mut steps: impl Iterator<Item = StepRef>,
+        ledger: &Ledger,
+    ) -> bool {
+        steps.all(|step| {
+            let step = &step;
             let steps = &self.rows[&step.row];
             let ended = steps
                 .iter()
@@ -208,6 +227,8 @@ pub(crate) struct Shot {
     pub(crate) aim: Aim,
     /// Which of the sheet's requests; meaningless for a probe.
     pub(crate) request: usize,
+    /// Which of its steps, a bit each.
+    pub(crate) part: u8,
     pub(crate) endpoint: Endpoint,
 }
 

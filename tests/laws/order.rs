@@ -24,8 +24,7 @@ fn one_at_a_time(sheet: &Sheet, history: &History) {
         if history.shots[shot].aim == Aim::Probe {
             continue;
         }
-        let request = &sheet.requests[history.shots[shot].request];
-        for file in &request.files {
+        for (_, file) in sheet.aimed_at(history.shots[shot]) {
             if starts {
                 let other = busy.insert(file, shot);
                 assert!(other.is_none_or(|other| other == shot), "two on {file} at {at:?}");
@@ -45,12 +44,12 @@ fn in_input_order(sheet: &Sheet, history: &History) {
         if shot.aim == Aim::Probe {
             return;
         }
-        for file in &sheet.requests[shot.request].files {
+        for (_, file) in sheet.aimed_at(shot) {
             let before = last.insert(file, shot.request).unwrap_or(0);
             assert!(before <= shot.request, "{file} goes back from {before} at {at:?}");
             for earlier in before..shot.request {
                 if sheet.requests[earlier].files.contains(file) {
-                    let over = sheet.is_over(earlier, ledger);
+                    let over = sheet.is_over_on(file, earlier, ledger);
                     assert!(over, "{} overtakes {earlier} on {file} at {at:?}", shot.request);
                 }
             }
@@ -64,7 +63,7 @@ fn nothing_after_a_step_without_success(sheet: &Sheet, history: &History) {
         let What::Sent(shot) = what else { return };
         let shot = history.shots[*shot];
         if matches!(shot.aim, Aim::Send | Aim::Read) {
-            let over = sheet.is_over(shot.request, ledger);
+            let over = sheet.are_over(sheet.aimed_at(shot).map(|(step, _)| step), ledger);
             assert!(!over, "request {} is over at {at:?}", shot.request);
         }
     });

@@ -68,8 +68,8 @@ fn builds_nothing_again(sheet: &Sheet, left: &Left, history: &History) {
         if !matches!(shot.aim, Aim::Send | Aim::Read) {
             continue;
         }
-        for step in &sheet.requests[shot.request].steps {
-            let known = left.ledger.status(*step);
+        for (step, _) in sheet.aimed_at(shot) {
+            let known = left.ledger.status(step);
             assert!(known.is_none(), "{step:?} is {known:?} and is sent again at {at:?}");
         }
     }

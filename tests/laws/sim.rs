@@ -11,7 +11,7 @@ use ikbulk::imagekit::{Accepted, Failure, Fate, RateLimitNote};
 use ikbulk::ledger::{Counters, Mark, Op};
 use ikbulk::outcome::Code;
 use ikbulk::plan::{Batch, Behind};
-use ikbulk::request::{Call, Endpoint, Once, Request, Safe, Sendable, StepKind};
+use ikbulk::request::{Call, Endpoint, Once, Request, Safe, Sendable, StepKind, StepRef};
 use ikbulk::row::FileId;
 
 use super::history::{Aim, History, Ledger, Sheet, Shot, What};
@@ -153,29 +153,30 @@ impl<'w> Sim<'w> {
                         StepKind::Remainder => Aim::Remainder,
                         _ => Aim::Send,
                     };
-                    let request = self.sheet.request_of(safe.steps()[0]);
-                    let endpoint = safe.call().endpoint();
-                    self.send(Shot { aim, request, endpoint }, Work::Safe(ticket, safe));
+                    let shot = self.shot(aim, safe.steps(), safe.call().endpoint());
+                    self.send(shot, Work::Safe(ticket, safe));
                 }
                 Action::Send(ticket, Request::Once(once), before) => {
                     assert!(before.is_some(), "nobody could settle it without the state before");
                     for step in once.steps() {
                         self.note(What::Wrote(Op::Intent { step: *step, before: String::new() }));
                     }
-                    let request = self.sheet.request_of(once.steps()[0]);
+                    let shot = self.shot(Aim::Send, once.steps(), once.call().endpoint());
                     let read_for = self.read_for.remove(&ticket);
-                    assert_eq!(read_for, Some(request), "the state read was another request's");
-                    let shot = Shot { aim: Aim::Send, request, endpoint: once.call().endpoint() };
+                    let was_its_own = read_for == Some(shot.request);
+                    assert!(was_its_own, "the state read was another request's: {read_for:?}");
                     self.send(shot, Work::Once(ticket, once));
                 }
                 Action::Read(ticket, file) => {
                     let request = self.request_waiting_to_read(&file);
                     self.read_for.insert(ticket, request);
                     let endpoint = Endpoint::GetDetails;
-                    self.send(Shot { aim: Aim::Read, request, endpoint }, Work::Read(ticket));
+                    let part = u8::MAX;
+                    self.send(Shot { aim: Aim::Read, request, part, endpoint }, Work::Read(ticket));
                 }
                 Action::Probe => {
-                    let shot = Shot { aim: Aim::Probe, request: 0, endpoint: Endpoint::List };
+                    let (aim, endpoint) = (Aim::Probe, Endpoint::List);
+                    let shot = Shot { aim, request: 0, part: 0, endpoint };
                     self.send(shot, Work::Probe);
                 }
                 Action::WaitUntil(at) => {
@@ -193,10 +194,18 @@ impl<'w> Sim<'w> {
         }
     }
 
+    fn shot(&self, aim: Aim, steps: &[StepRef], endpoint: Endpoint) -> Shot {
+        let request = self.sheet.request_of(steps[0]);
+        let of_request = self.sheet.requests[request].steps.iter();
+        let is_in = |step: &StepRef| steps.iter().any(|aimed| aimed.row == step.row);
+        let bits = of_request.enumerate().map(|(index, step)| u8::from(is_in(step)) << index);
+        Shot { aim, request, part: bits.sum(), endpoint }
+    }
+
     /// A read names a file only: it is for the first request on it that is not over.
     fn request_waiting_to_read(&self, file: &FileId) -> usize {
         let open = self.sheet.requests.iter().enumerate().find(|(index, request)| {
-            request.files.contains(file) && !self.sheet.is_over(*index, &self.ledger)
+            request.files.contains(file) && !self.sheet.is_over_on(file, *index, &self.ledger)
         });
         open.expect("somebody wants to know").0
     }
@@ -358,7 +367,7 @@ fn arrived(work: Work, reply: Reply, request: usize) -> Event {
         Work::Safe(ticket, safe) => {
             let answer = match failure(reply, request) {
                 None => Ok(accepted(&safe, reply)),
-                Some(failure) => Err(failure),
+                Some(failure) => Err(naming_the_last(failure, safe.files())),
             };
             Event::Answered(ticket, of_safe(safe, answer))
         }
@@ -388,12 +397,21 @@ pub(crate) fn lost(code: Code, http_status: Option<u16>) -> Failure {
     Failure::Lost { code, message: "lost".into(), http_status, request_id: None }
 }
 
+/// A 404 to a bulk call names the last of its files.
+fn naming_the_last(mut failure: Failure, files: &[FileId]) -> Failure {
+    if let Failure::Refused { code: Code::NotFound, missing, .. } = &mut failure {
+        missing.extend(files.last().filter(|_| files.len() > 1).map(ToString::to_string));
+    }
+    failure
+}
+
 fn failure(reply: Reply, request: usize) -> Option<Failure> {
     let refused = |code, message: &str, http_status| Failure::Refused {
         code,
         message: message.into(),
         http_status,
         request_id: None,
+        missing: Vec::new(),
     };
     Some(match reply {
         Reply::Accepted | Reply::Differs | Reply::Unreadable => return None,

@@ -138,7 +138,7 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
             };
             let Update { change, .. } = *merged;
             let (_, call) = ikbulk::plan::steps(change).into_iter().flatten().next().unwrap();
-            Request::new(call, [file(of)].into(), steps)
+            Request::new(call, [file(of), file(of)].into(), steps)
         }
         _ => unreachable!("the others are planned directly"),
     });
@@ -177,6 +177,10 @@ impl Reply {
 
     pub(crate) fn is_lost(self) -> bool {
         matches!(self, Self::Server | Self::Timeout | Self::Unreadable)
+    }
+
+    pub(crate) fn is_refused(self) -> bool {
+        matches!(self, Self::NotFound | Self::Refused | Self::SameRefusal)
     }
 
     pub(crate) fn is_accepted(self) -> bool {
