@@ -345,6 +345,13 @@ macro_rules! sendable {
 sendable!(Safe, Once);
 
 impl Safe {
+    /// What it is made of: what is called, the file of each step, the steps.
+    #[must_use]
+    pub fn into_parts(self) -> (Call, Box<[FileId]>, Box<[StepRef]>) {
+        let Parts { call, files, steps } = self.0;
+        (call, files, steps)
+    }
+
     /// The same call for some of its steps; `None` for none of them.
     #[must_use]
     pub fn part(&self, wanted: impl Fn(&FileId, StepRef) -> bool) -> Option<Self> {

@@ -402,7 +402,9 @@ impl Dispatcher {
         };
         let dropped: Vec<StepRef> =
             request.steps().iter().copied().filter(|step| !may_send(step)).collect();
-        dropped.iter().for_each(|step| self.window.drop_step(step.row));
+        for step in dropped {
+            self.window.drop_step(step.row);
+        }
         self.split(ticket, rest.into_iter().collect());
     }
 

@@ -167,20 +167,16 @@ fn concerns_account(message: &str) -> bool {
 
 /// What an error says, and the files that it names as missing.
 fn understood(status: StatusCode, body: &[u8]) -> (Box<str>, Vec<String>) {
-    match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(ErrorBody { message, errors, missing_file_ids }) => {
-            let message = match errors {
-                None => shortened(&message),
-                Some(errors) => shortened(&format!("{message} {errors}")),
-            };
-            (message, missing_file_ids)
-        }
-        Err(_) => {
-            let text = String::from_utf8_lossy(body);
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            (shortened(&format!("{status} {text}")), Vec::new())
-        }
-    }
+    let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
+        let text = String::from_utf8_lossy(body);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        return (shortened(&format!("{status} {text}")), Vec::new());
+    };
+    let message = match error.errors {
+        None => shortened(&error.message),
+        Some(errors) => shortened(&format!("{} {errors}", error.message)),
+    };
+    (message, error.missing_file_ids)
 }
 
 fn shortened(text: &str) -> Box<str> {

@@ -1,8 +1,9 @@
-//! From rows to requests. There is one planner so far: [`direct`] makes one request a step and
-//! asks nobody.
+//! From rows to requests. There is one [`Planner`] so far, which asks nobody for the live state:
+//! [`direct`] makes one request a step, and tag changes that many rows ask for share calls.
 
 mod direct;
 mod expected;
+mod group;
 mod read_back;
 mod survey;
 mod tally;
@@ -14,7 +15,8 @@ pub use tally::{Preview, Tally};
 
 use crate::outcome::{Outcome, Status};
 use crate::request::{Request, StepKind};
-use crate::row::RowPos;
+use crate::row::{Row, RowPos};
+use group::Groups;
 
 /// A stretch of the input, planned: what goes through the channel from reader to executor.
 #[derive(Debug, Default)]
@@ -25,12 +27,45 @@ pub struct Batch {
     pub requests: Vec<Request>,
 }
 
+/// Turns rows into requests, in their order.
+#[derive(Debug, Default)]
+pub struct Planner {
+    groups: Groups,
+    direct: Batch,
+}
+
+impl Planner {
+    /// Plans the next row into a batch, leaving out the steps that are behind it. Some of its
+    /// requests may come in a later batch, together with those of other rows.
+    pub fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) {
+        self.groups.row(&mut batch.requests);
+        direct(row, behind, &mut self.direct);
+        batch.rows.append(&mut self.direct.rows);
+        for request in self.direct.requests.drain(..) {
+            self.groups.take(request, &mut batch.requests);
+        }
+    }
+
+    /// There are no more rows: what is still to come goes into the batch.
+    pub fn end(&mut self, batch: &mut Batch) {
+        self.groups.end(&mut batch.requests);
+    }
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.requests.is_empty()
+    }
+}
+
 /// One row as the executor knows it.
 #[derive(Debug)]
 pub struct PlannedRow {
     /// Where it stands.
     pub pos: RowPos,
-    /// How many steps the requests of its batch settle for it.
+    /// How many steps the requests of its batch and later ones settle for it.
     pub open: usize,
     /// Its outcome where that is known without sending anything. A row with neither an outcome nor
     /// an open step is one that the ledger already holds.

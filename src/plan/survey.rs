@@ -1,6 +1,6 @@
 //! Reads a whole input before anything of it is sent.
 
-use super::{Batch, Behind, Tally, direct};
+use super::{Batch, Behind, Planner, Tally};
 use crate::input::{Context, Input, InputError};
 
 /// What an input holds.
@@ -24,16 +24,19 @@ pub fn survey(input: &Input, context: &Context) -> Result<Survey, InputError> {
     let mut rows = input.rows(context, None)?;
     let mut survey = Survey::default();
     let mut batch = Batch::default();
+    let mut planner = Planner::default();
     let nothing_recorded = Behind::default();
     while let Some((row, fed_back)) = rows.next_row()? {
         if fed_back.unknown {
             survey.first_unknown.get_or_insert(row.pos.number);
         }
-        direct(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch);
+        planner.row(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch);
         survey.tally.add(&batch);
         batch.rows.clear();
         batch.requests.clear();
     }
+    planner.end(&mut batch);
+    survey.tally.add(&batch);
     survey.left_alone = rows.left_alone();
     survey.ignored_columns = rows.ignored_columns().to_vec();
     Ok(survey)

@@ -24,7 +24,7 @@ pub struct Tally {
     pub first_rejected: Vec<(u64, String)>,
     /// Rows that ask for nothing.
     pub without_change: u64,
-    /// Writes: one a step.
+    /// Writes.
     pub writes: u64,
     /// Reads: the state before each request that must not be repeated.
     pub reads: u64,
@@ -68,7 +68,7 @@ impl Tally {
         for request in &batch.requests {
             self.writes += 1;
             self.reads += u64::from(matches!(request, Request::Once(_)));
-            self.count_fields(request.call());
+            self.count_fields(request.call(), request.steps().len() as u64);
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));
             }
@@ -83,11 +83,12 @@ impl Tally {
         share
     }
 
-    fn count_fields(&mut self, call: &Call) {
+    /// Counts what a call asks of so many rows.
+    fn count_fields(&mut self, call: &Call, rows: u64) {
         match call {
-            Call::AddTags(_) => self.count("addTags", false),
-            Call::RemoveTags(_) => self.count("removeTags", false),
-            Call::Publish(_) => self.count("isPublished", false),
+            Call::AddTags(_) => self.count("addTags", false, rows),
+            Call::RemoveTags(_) => self.count("removeTags", false, rows),
+            Call::Publish(_) => self.count("isPublished", false, rows),
             // No row asks for it.
             Call::ReadBack(_) => {}
             Call::Details(patch) => {
@@ -100,11 +101,12 @@ impl Tally {
                 ];
                 for (name, clears) in fields {
                     if let Some(clears) = clears {
-                        self.count(name, clears);
+                        self.count(name, clears, rows);
                     }
                 }
                 for (field, set) in &patch.metadata {
-                    self.count(&format!("customMetadata.{}", field.name), *set == Set::Clear);
+                    let name = format!("customMetadata.{}", field.name);
+                    self.count(&name, *set == Set::Clear, rows);
                 }
                 for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
                     *self.paid_runs.entry(extension.name()).or_default() += 1;
@@ -113,12 +115,12 @@ impl Tally {
         }
     }
 
-    fn count(&mut self, field: &str, clears: bool) {
+    fn count(&mut self, field: &str, clears: bool, rows: u64) {
         let counts = if clears { &mut self.cleared } else { &mut self.set };
         match counts.get_mut(field) {
-            Some(count) => *count += 1,
+            Some(count) => *count += rows,
             None => {
-                counts.insert(field.to_owned(), 1);
+                counts.insert(field.to_owned(), rows);
             }
         }
     }

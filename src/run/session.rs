@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, Behind, ReadBackError, direct, read_back};
+use crate::plan::{Batch, Behind, Planner, ReadBackError, read_back};
 use crate::row::RowPos;
 use crate::settings::Execution;
 
@@ -109,7 +109,7 @@ impl Session {
             return Ok(ledger);
         }
         let (batch, mut ops) = read_back(&self.input, &self.context, &ledger)?;
-        if batch.rows.is_empty() {
+        if batch.is_empty() {
             return Ok(ledger);
         }
         tracing::info!("reading back {} files on which an answer was lost", batch.rows.len());
@@ -138,6 +138,7 @@ impl Session {
         feed: &mpsc::Sender<Feed>,
     ) -> Result<(), InputError> {
         let mut rows = self.input.rows(&self.context, from)?;
+        let mut planner = Planner::default();
         let nothing_behind = Behind::default();
         let mut left = self.rows_max.unwrap_or(u64::MAX);
         let mut more = true;
@@ -155,10 +156,13 @@ impl Session {
                     with_fed_back = known.with_fed_back(fed_back.done);
                     known = &with_fed_back;
                 }
-                direct(row, known, &mut batch);
+                planner.row(row, known, &mut batch);
             }
             more &= left > 0;
-            if !batch.rows.is_empty() && feed.blocking_send(Feed::Rows(batch)).is_err() {
+            if !more {
+                planner.end(&mut batch);
+            }
+            if !batch.is_empty() && feed.blocking_send(Feed::Rows(batch)).is_err() {
                 break;
             }
         }

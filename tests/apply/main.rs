@@ -1,6 +1,7 @@
 //! The commands as a person meets them: the real binary, a sheet, and an ImageKit that behaves or
 //! does not.
 
+mod bulk;
 mod export;
 mod faults;
 mod feedback;

@@ -110,33 +110,36 @@ impl Library {
     }
 
     async fn call(&self, request: &impl Sendable) -> Result<Accepted, Failure> {
-        let id = request.files()[0].as_str().to_owned();
-        assert!(self.busy.borrow_mut().insert(id.clone()), "two requests under way for {id}");
+        let call = request.call();
+        let ids: BTreeSet<&str> = request.files().iter().map(FileId::as_str).collect();
+        let first = *ids.first().unwrap();
+        for id in &ids {
+            let is_free = self.busy.borrow_mut().insert((*id).to_owned());
+            assert!(is_free, "two requests under way for {id}");
+        }
         let at = self.began.elapsed();
         tokio::time::sleep(self.latency).await;
-        self.busy.borrow_mut().remove(&id);
+        self.busy.borrow_mut().retain(|busy| !ids.contains(busy.as_str()));
         self.carry_out_what_is_late();
-        if let Call::ReadBack(_) = request.call() {
-            return Ok(self.look_at(&id));
+        if let Call::ReadBack(_) = call {
+            return Ok(self.look_at(first));
         }
         let fault = self.fault();
         let was_done = fault.as_ref().is_none_or(|(_, was_done)| *was_done);
-        let what = describe(request.call());
-        self.seen.borrow_mut().push(Seen { at, file: id.clone(), what, was_done });
-        let mut files = self.files.borrow_mut();
-        let file = files.entry(id.clone()).or_default();
+        let (file, what) = (first.to_owned(), describe(call));
+        self.seen.borrow_mut().push(Seen { at, file, what, was_done });
         if was_done {
-            apply(request.call(), file);
+            apply_to_all(call, &ids, &mut self.files.borrow_mut());
         }
         match (fault, self.faults.late) {
             (None, _) => {
-                let mut as_answered = self.as_answered.borrow_mut();
-                apply(request.call(), as_answered.entry(id.clone()).or_default());
-                Ok(answer(request.call(), &id, file))
+                apply_to_all(call, &ids, &mut self.as_answered.borrow_mut());
+                Ok(answer(call, &ids, &self.files.borrow()[first]))
             }
             (Some((failure @ Failure::Lost { .. }, false)), Some(late)) => {
                 let at = Instant::now() + late;
-                self.late.borrow_mut().push_back((at, id, request.call().clone()));
+                let mut late = self.late.borrow_mut();
+                late.extend(ids.iter().map(|id| (at, (*id).to_owned(), call.clone())));
                 Err(failure)
             }
             (Some((failure, _)), _) => Err(failure),
@@ -220,13 +223,20 @@ fn apply(call: &Call, file: &mut File) {
     }
 }
 
-fn answer(call: &Call, id: &str, file: &File) -> Accepted {
+fn apply_to_all(call: &Call, ids: &BTreeSet<&str>, files: &mut BTreeMap<String, File>) {
+    for id in ids {
+        apply(call, files.entry((*id).to_owned()).or_default());
+    }
+}
+
+fn answer(call: &Call, ids: &BTreeSet<&str>, file: &File) -> Accepted {
     let body = match call {
         Call::Details(_) | Call::Publish(_) | Call::ReadBack(_) => serde_json::json!({
-            "fileId": id, "description": file.description, "isPublished": file.is_published,
+            "fileId": ids.first(), "description": file.description,
+            "isPublished": file.is_published,
         }),
         Call::AddTags(_) | Call::RemoveTags(_) => {
-            serde_json::json!({ "successfullyUpdatedFileIds": [id] })
+            serde_json::json!({ "successfullyUpdatedFileIds": ids })
         }
     };
     Accepted { http_status: 200, request_id: None, body: body.to_string().into() }

@@ -1,0 +1,105 @@
+//! Tag changes of many rows in few calls, and what becomes of each row.
+
+use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Open};
+use serde_json::json;
+
+use crate::harness::{World, files, ids, script, sheet};
+
+fn is_on_sale(world: &World, id: &str) -> bool {
+    world.file(id)["tags"].as_array().is_some_and(|tags| tags.contains(&json!("sale")))
+}
+
+/// `addTags` for every file.
+fn sale(ids: &[String]) -> String {
+    sheet("fileId,addTags", ids.iter().map(|id| format!("{id},sale")))
+}
+
+fn with(missing: MissingIds, config: Config) -> Config {
+    Config { open: Open { missing_ids: missing, ..config.open }, ..config }
+}
+
+#[test]
+fn a_thousand_rows_that_add_the_same_tag_take_twenty_calls() {
+    let ids = ids(1000);
+    let world = World::new(files(&ids));
+    world.write("sheet.csv", sale(&ids));
+    world.apply("sheet.csv").exits(0);
+    assert_eq!(world.sandbox.stats().calls.add_tags, 20);
+    assert_eq!(world.only_run("sheet").count("updated"), 1000);
+    assert!(ids.iter().all(|id| is_on_sale(&world, id)));
+}
+
+#[test]
+fn removing_before_adding_keeps_its_order_and_shares_calls_too() {
+    let ids = ids(100);
+    let mut library = Library::new();
+    for id in &ids {
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": ["old"]}));
+    }
+    let world = World::new(crate::harness::with_library(library));
+    let rows = ids.iter().map(|id| format!("{id},old,new"));
+    world.write("sheet.csv", sheet("fileId,removeTags,addTags", rows));
+    world.apply("sheet.csv").exits(0);
+    let calls = world.sandbox.stats().calls;
+    assert_eq!((calls.remove_tags, calls.add_tags), (2, 2));
+    assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["new"])));
+    assert!(!world.sandbox.stats().overlapped);
+}
+
+/// Three files of a hundred do not exist: their rows are rejected, the others done.
+fn missing_files(missing: MissingIds) -> u64 {
+    let ids = ids(100);
+    let there = ids.iter().filter(|id| !is_missing(id));
+    let world = World::new(with(missing, files(there.clone())));
+    world.write("sheet.csv", sale(&ids));
+    world.apply("sheet.csv --max-rejected 100%").exits(1).says("3 × rejected not_found");
+    for (id, line) in ids.iter().zip(world.only_run("sheet").report()) {
+        let wanted = if is_missing(id) { "rejected" } else { "updated" };
+        assert_eq!(line["status"], wanted, "{id}");
+    }
+    assert!(there.clone().all(|id| is_on_sale(&world, id)));
+    world.sandbox.stats().calls.add_tags
+}
+
+fn is_missing(id: &str) -> bool {
+    ["file007", "file030", "file099"].contains(&id)
+}
+
+#[test]
+fn missing_files_that_are_named_cost_one_call_more() {
+    // Two calls refused, and the rest of each.
+    assert_eq!(missing_files(MissingIds::Named), 4);
+}
+
+#[test]
+fn missing_files_that_are_not_named_are_found_by_halving() {
+    let calls = missing_files(MissingIds::Silent);
+    // To find one of fifty takes six halvings, with the good half of each sent beside it.
+    assert!(calls <= 2 + 3 * 12, "{calls} calls");
+}
+
+#[test]
+fn a_row_that_was_rejected_before_its_tags_takes_no_part_in_the_call() {
+    let ids = ids(10);
+    // The details of the third row are refused, so that its tags are not to be added.
+    let refused = vec![(3, crate::harness::status(400, "No."))];
+    let world = World::new(script(refused, files(&ids)));
+    let rows = ids.iter().map(|id| format!("{id},text,sale"));
+    world.write("sheet.csv", sheet("fileId,description,addTags", rows));
+    world.apply("sheet.csv --concurrency 1").exits(1);
+    assert_eq!(world.only_run("sheet").row(4)["status"], "rejected");
+    for (index, id) in ids.iter().enumerate() {
+        assert_eq!(is_on_sale(&world, id), index != 2, "{id}");
+    }
+    assert_eq!(world.sandbox.stats().calls.add_tags, 1);
+}
+
+#[test]
+fn a_call_whose_answer_is_lost_is_sent_again_for_all_of_its_rows() {
+    let ids = ids(50);
+    let world = World::new(script(vec![(1, Fault::ResetAfter)], files(&ids)));
+    world.write("sheet.csv", sale(&ids));
+    world.apply("sheet.csv").exits(0);
+    assert_eq!(world.only_run("sheet").count("updated"), 50);
+    assert_eq!(world.sandbox.stats().calls.add_tags, 2);
+}
