@@ -11,6 +11,10 @@ demo:
 test:
     cargo test
 
+# the tests that take too long for every day
+slow:
+    cargo test --test apply -- --ignored
+
 # what CI runs
 ci:
     .ci/run

@@ -14,6 +14,7 @@ mod extension;
 mod field;
 mod metadata;
 mod problem;
+mod unique;
 
 pub use builder::{Builder, Rules};
 pub use cell::Cell;
@@ -25,6 +26,7 @@ pub use field::{Field, MetadataField};
 pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub use problem::{Problem, Rejection};
+pub(crate) use unique::Unique;
 
 use std::fmt;
 

@@ -1,11 +1,14 @@
 //! The commands as a person meets them: the real binary, a sheet, and an ImageKit that behaves or
 //! does not.
 
+mod damaged;
 mod faults;
 mod feedback;
 mod harness;
 mod inputs;
 mod journeys;
+#[cfg(target_os = "linux")]
+mod oversized;
 mod safety;
 mod settings;
 mod words;
