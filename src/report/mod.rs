@@ -5,6 +5,7 @@
 mod atomic;
 mod error;
 mod failures;
+mod harmless;
 mod progress;
 mod row;
 mod sheets;
@@ -15,6 +16,7 @@ mod write;
 
 pub use error::ReportError;
 pub use failures::{Cause, Failures};
+pub use harmless::harmless;
 pub use progress::{Numbers, Progress};
 pub use row::RowResult;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
