@@ -163,17 +163,15 @@ fn message(status: StatusCode, body: &[u8]) -> Box<str> {
         Ok(ErrorBody { message, errors: Some(errors) }) => {
             shortened(&format!("{message} {errors}"))
         }
-        Err(_) => {
-            let text = String::from_utf8_lossy(body);
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            shortened(&format!("{status} {text}"))
-        }
+        Err(_) => shortened(&format!("{status} {}", String::from_utf8_lossy(body))),
     }
 }
 
+/// One line of bounded length, so that no answer can forge a line of a log.
 fn shortened(text: &str) -> Box<str> {
-    let mut short: String = text.trim().chars().take(MESSAGE_LENGTH_MAX).collect();
-    if short.len() < text.trim().len() {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut short: String = line.chars().take(MESSAGE_LENGTH_MAX).collect();
+    if short.len() < line.len() {
         short.push('…');
     }
     short.into()

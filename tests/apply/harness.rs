@@ -235,6 +235,12 @@ impl Victim {
         }
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        place.as_ref().expect("it is running").id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
         let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@ mod damaged;
 mod faults;
 mod feedback;
 mod harness;
+mod hostile;
 mod inputs;
 mod journeys;
 #[cfg(target_os = "linux")]
