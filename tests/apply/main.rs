@@ -2,6 +2,7 @@
 //! does not.
 
 mod damaged;
+mod environment;
 mod faults;
 mod feedback;
 mod harness;
