@@ -10,3 +10,5 @@ mod harness;
 mod moments;
 mod sheet;
 mod states;
+#[cfg(target_os = "linux")]
+mod thousand;
