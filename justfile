@@ -11,6 +11,14 @@ demo:
 test:
     cargo test
 
+# a thousand kills, chosen by a seed, in every state that a step can be in (Linux; minutes)
+crash seed="1":
+    CRASH_SEED={{seed}} cargo test --test crash -- --ignored --nocapture
+
+# the tests that take too long for every day
+slow:
+    cargo test --test apply -- --ignored
+
 # what CI runs
 ci:
     .ci/run

@@ -39,8 +39,8 @@ impl Check {
             scratch = Scratch::new()?;
             self.file.take_over(self.format, &scratch.0)?.input
         };
-        let sets_metadata = input.mentions_metadata().map_err(|error| Refusal::of(&error))?;
-        let fields = if self.no_schema || !sets_metadata {
+        let sets_metadata = || input.mentions_metadata().map_err(|error| Refusal::of(&error));
+        let fields = if self.no_schema || !sets_metadata()? {
             Fields::unchecked()
         } else if choices.has_key() {
             Fields::of(&choices.api()?, &input, &choices.execution()?).await?
@@ -59,6 +59,9 @@ impl Check {
             left_alone: survey.left_alone,
             target: None,
         }));
+        if survey.tally.rows == 0 {
+            return Err(Refusal::new("the input has no rows"));
+        }
         Ok(u8::from(survey.tally.rejected > 0))
     }
 }

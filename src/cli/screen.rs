@@ -4,6 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 
+use crate::report::harmless;
+
 /// Where the program speaks to a person, if there is one.
 #[derive(Debug, Clone)]
 pub struct Screen {
@@ -36,13 +38,13 @@ impl Screen {
     pub fn say(&self, text: &str) {
         if !self.quiet {
             // A closed output (`| head`) is no reason to stop a run.
-            self.bars.suspend(|| drop(io::stdout().write_all(text.as_bytes())));
+            self.bars.suspend(|| drop(io::stdout().write_all(harmless(text).as_bytes())));
         }
     }
 
     /// Says why the program did not do what it was asked to.
     pub fn error(&self, message: &str) {
-        self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {message}")));
+        self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {}", harmless(message))));
     }
 
     /// Asks a question; everything but yes is no.
@@ -67,10 +69,13 @@ pub struct LogWriter(MultiProgress);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+        // A terminal that takes nothing is no reason to stop a run, and whoever writes the logs
+        // would say so on that same terminal, and panic.
+        self.0.suspend(|| drop(io::stderr().write_all(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -244,8 +244,12 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
+/// `x-ik-requestid`, if it can be one: ImageKit's have 36 characters.
 fn request_id(headers: &HeaderMap) -> Option<Box<str>> {
-    headers.get("x-ik-requestid").and_then(|id| id.to_str().ok()).map(Into::into)
+    const LENGTH_MAX: usize = 100;
+    // What can be shown as it is is ASCII, so that it can be cut anywhere.
+    let id = headers.get("x-ik-requestid")?.to_str().ok()?;
+    Some(id.get(..LENGTH_MAX).unwrap_or(id).into())
 }
 
 /// Reads a body up to [`ANSWER_BYTES_MAX`]. One that comes in one piece is not copied.

@@ -168,9 +168,7 @@ fn concerns_account(message: &str) -> bool {
 /// What an error says, and the files that it names as missing.
 fn understood(status: StatusCode, body: &[u8]) -> (Box<str>, Vec<String>) {
     let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
-        let text = String::from_utf8_lossy(body);
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        return (shortened(&format!("{status} {text}")), Vec::new());
+        return (shortened(&format!("{status} {}", String::from_utf8_lossy(body))), Vec::new());
     };
     let message = match error.errors {
         None => shortened(&error.message),
@@ -179,9 +177,11 @@ fn understood(status: StatusCode, body: &[u8]) -> (Box<str>, Vec<String>) {
     (message, error.missing_file_ids)
 }
 
+/// One line of bounded length, so that no answer can forge a line of a log.
 fn shortened(text: &str) -> Box<str> {
-    let mut short: String = text.trim().chars().take(MESSAGE_LENGTH_MAX).collect();
-    if short.len() < text.trim().len() {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut short: String = line.chars().take(MESSAGE_LENGTH_MAX).collect();
+    if short.len() < line.len() {
         short.push('…');
     }
     short.into()

@@ -107,13 +107,35 @@ impl Columns {
 fn no_file_id<'h>(header: impl Iterator<Item = &'h str>) -> String {
     let names: Vec<&str> = header.collect();
     let only = names.first().copied().unwrap_or_default();
-    for (delimiter, called) in [(';', "semicolons"), ('\t', "tabs")] {
+    if names.iter().all(|name| name.trim().is_empty()) {
+        return "there is none; the first line must name the columns, fileId among them".to_owned();
+    }
+    if only.trim_start().starts_with(['{', '[']) {
+        return "it looks like JSON; name the file .jsonl, or say --format jsonl".to_owned();
+    }
+    for (delimiter, called) in [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")] {
         if names.len() == 1 && only.split(delimiter).any(|name| Field::fixed(name.trim()).is_some())
         {
             return format!("it is separated by {called}; save it with commas");
         }
     }
-    format!("there is no column fileId, only {}", names.join(", "))
+    format!("there is no column fileId, only {}", listed(&names))
+}
+
+/// The first of the names, each shortened: a header can be anything.
+fn listed(names: &[&str]) -> String {
+    const NAMES_MAX: usize = 12;
+    const NAME_LENGTH_MAX: usize = 40;
+    let short = |name: &&str| {
+        let short: String = name.trim().chars().take(NAME_LENGTH_MAX).collect();
+        let more = if short.len() < name.trim().len() { "…" } else { "" };
+        format!("{:?}", short + more)
+    };
+    let mut shown: Vec<String> = names.iter().take(NAMES_MAX).map(short).collect();
+    if names.len() > NAMES_MAX {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
 }
 
 /// The name of ours that somebody who wrote `name` may have meant.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use csv::ByteRecord;
+use memchr::{memchr, memchr2};
 
 use super::guard::{Guard, SinceRecord};
 use super::{Input, InputError};
@@ -28,8 +29,7 @@ pub(super) struct CsvRecords {
 impl CsvRecords {
     /// Opens the file and reads its header; `from` is where to go on.
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
-        let file = File::open(&input.path).map_err(|source| input.unreadable(source))?;
-        let (guard, since) = Guard::new(file);
+        let (guard, since) = Guard::new(input.open_file()?);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -45,6 +45,7 @@ impl CsvRecords {
             last: None,
         };
         records.advance()?;
+        records.check_end()?;
         records.header = std::mem::take(&mut records.record);
         records.last = None;
         if let Some(pos) = from {
@@ -75,6 +76,7 @@ impl CsvRecords {
         let pos = RowPos { offset, ..pos };
         self.next_row += 1;
         self.last = Some((pos, self.record.len() < self.header.len()));
+        self.check_quotes(pos)?;
         Ok(Some(pos))
     }
 
@@ -89,10 +91,25 @@ impl CsvRecords {
     fn failed(&self, pos: RowPos, error: csv::Error) -> InputError {
         let RowPos { number: row, offset } = pos;
         match error.into_kind() {
-            _ if self.since.is_over() => InputError::TooLong { row, offset },
+            _ if self.since.is_over() => {
+                InputError::TooLong { row, offset, why: "a quote in it is never closed" }
+            }
             csv::ErrorKind::Io(source) => self.input.unreadable(source),
             other => self.input.unreadable(std::io::Error::other(format!("{other:?}"))),
         }
+    }
+
+    /// The csv crate goes on with a cell whose quote closes in its middle. If nobody closed that
+    /// quote before, the cell holds all the rows up to the next one: line ends, and a quote.
+    fn check_quotes(&self, pos: RowPos) -> Result<(), InputError> {
+        let RowPos { number: row, offset } = pos;
+        let cells = self.record.as_slice();
+        let may_have_swallowed =
+            memchr(b'"', cells).is_some() && memchr2(b'\n', b'\r', cells).is_some();
+        if may_have_swallowed && self.quotes(offset)? == Quotes::Misplaced {
+            return Err(InputError::Swallowed { row, offset });
+        }
+        Ok(())
     }
 
     /// The csv crate takes the end of the file for the end of the record, whatever is open. A
@@ -101,7 +118,7 @@ impl CsvRecords {
         let Some((RowPos { number: row, offset }, short)) = self.last else {
             return Ok(());
         };
-        if self.ends_inside_quotes(offset).map_err(|source| self.input.unreadable(source))? {
+        if self.quotes(offset)? == Quotes::Open {
             return Err(InputError::DamagedEnd { row, offset, why: "a quote is never closed" });
         }
         if short {
@@ -111,48 +128,82 @@ impl CsvRecords {
         Ok(())
     }
 
-    fn ends_inside_quotes(&self, offset: u64) -> std::io::Result<bool> {
-        let mut file = File::open(&self.input.path)?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut raw = Vec::new();
-        file.take(super::RECORD_BYTES_MAX * 2).read_to_end(&mut raw)?;
-        Ok(is_open(&raw))
+    /// The quotes of the record that was read last, from the file itself.
+    fn quotes(&self, offset: u64) -> Result<Quotes, InputError> {
+        let read = || {
+            let mut file = File::open(&self.input.path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut raw = Vec::new();
+            let length = self.reader.position().byte() - offset;
+            file.take(length.min(super::RECORD_BYTES_MAX * 2)).read_to_end(&mut raw)?;
+            Ok(raw)
+        };
+        let raw = read().map_err(|source| self.input.unreadable(source))?;
+        Ok(Quotes::of(raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&raw)))
     }
 }
 
-/// Whether a record, read the way the csv crate reads it, ends within quotes.
-fn is_open(raw: &[u8]) -> bool {
-    #[derive(Clone, Copy, PartialEq)]
-    enum At {
-        FieldStart,
-        Plain,
-        Quoted,
-        QuoteInQuoted,
+/// How the quotes of a record stand, read the way the csv crate reads it.
+#[derive(Debug, PartialEq)]
+enum Quotes {
+    /// Each that opens a cell closes it, too.
+    Whole,
+    /// The last one is never closed.
+    Open,
+    /// One closes before its cell is over.
+    Misplaced,
+}
+
+impl Quotes {
+    fn of(raw: &[u8]) -> Self {
+        #[derive(Clone, Copy, PartialEq)]
+        enum At {
+            CellStart,
+            Plain,
+            Quoted,
+            QuoteInQuoted,
+        }
+        let mut at = At::CellStart;
+        let mut misplaced = false;
+        for byte in raw {
+            at = match (at, byte) {
+                (At::Quoted, b'"') => At::QuoteInQuoted,
+                (At::Quoted, _) | (At::CellStart | At::QuoteInQuoted, b'"') => At::Quoted,
+                (_, b',' | b'\n' | b'\r') => At::CellStart,
+                (At::CellStart | At::Plain, _) => At::Plain,
+                (At::QuoteInQuoted, _) => {
+                    misplaced = true;
+                    At::Plain
+                }
+            };
+        }
+        match at {
+            At::Quoted => Self::Open,
+            _ if misplaced => Self::Misplaced,
+            _ => Self::Whole,
+        }
     }
-    let mut at = At::FieldStart;
-    for byte in raw {
-        at = match (at, byte) {
-            (At::Quoted, b'"') => At::QuoteInQuoted,
-            (At::Quoted, _) | (At::FieldStart | At::QuoteInQuoted, b'"') => At::Quoted,
-            (_, b',' | b'\n' | b'\r') => At::FieldStart,
-            (At::FieldStart | At::Plain | At::QuoteInQuoted, _) => At::Plain,
-        };
-    }
-    at == At::Quoted
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_open;
+    use super::Quotes;
 
     #[test]
     fn an_open_quote_is_told_from_a_closed_one_and_from_a_literal_one() {
         for open in [r#"a,"b"#, "\"a\nb", r#"a,"b "" c"#, r#"""#] {
-            assert!(is_open(open.as_bytes()), "{open}");
+            assert_eq!(Quotes::of(open.as_bytes()), Quotes::Open, "{open}");
         }
-        for closed in [r#"a,"b""#, "\"a\nb\"\n", r#"a,"b "" c""#, r#"5" nails,b"#, r#""""#, "a,b\n"]
+        for whole in [r#"a,"b""#, "\"a\nb\"\n", r#"a,"b "" c""#, r#"5" nails,b"#, r#""""#, "a,b\n"]
         {
-            assert!(!is_open(closed.as_bytes()), "{closed}");
+            assert_eq!(Quotes::of(whole.as_bytes()), Quotes::Whole, "{whole}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_closes_before_its_cell_is_over_is_misplaced() {
+        for misplaced in [r#"a,"b"c,d"#, "a,\"x\nb,\"y\"\n", r#"a,"b" ,c"#] {
+            assert_eq!(Quotes::of(misplaced.as_bytes()), Quotes::Misplaced, "{misplaced}");
         }
     }
 }

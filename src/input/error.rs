@@ -25,11 +25,13 @@ pub enum InputError {
         #[source]
         source: io::Error,
     },
-    /// The encoding is not UTF-8.
-    #[error("the input is {encoding}, not UTF-8; save it as “CSV UTF-8”")]
-    Encoding {
+    /// It is no sheet, or not in UTF-8.
+    #[error("the input is {what}, not CSV or JSONL in UTF-8; {right}")]
+    OtherKind {
         /// What it looks like.
-        encoding: &'static str,
+        what: &'static str,
+        /// What to do.
+        right: &'static str,
     },
     /// The header is not usable.
     #[error("the header of the input is not usable: {why}")]
@@ -59,15 +61,29 @@ pub enum InputError {
         /// What is missing.
         why: &'static str,
     },
+    /// A quote that closes in the middle of a cell which has line ends in it.
+    #[error(
+        "row {row}, which begins at byte {offset}, has a quote that closes in the middle of a cell; \
+         most likely an earlier quote of the row is never closed and the row has swallowed those \
+         behind it, so nothing is sent"
+    )]
+    Swallowed {
+        /// The row.
+        row: u64,
+        /// Where it begins.
+        offset: u64,
+    },
     /// A record that is too long to be one.
     #[error(
         "row {row}, which begins at byte {offset}, is over 16 MiB long; \
-         most likely a quote in it is never closed"
+         most likely {why}, so nothing is sent"
     )]
     TooLong {
         /// The row.
         row: u64,
         /// Where it begins.
         offset: u64,
+        /// How that comes about.
+        why: &'static str,
     },
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::columns::close_to;
 use super::{Context, Input, InputError, RECORD_BYTES_MAX};
-use crate::row::{Builder, Cell, Field, Problem, RowPos};
+use crate::row::{Builder, Cell, Field, Problem, RowPos, Unique};
 
 /// Reads the lines of a JSONL file.
 pub(super) struct JsonLines {
@@ -22,7 +22,7 @@ pub(super) struct JsonLines {
 
 impl JsonLines {
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
-        let mut file = File::open(&input.path).map_err(|source| input.unreadable(source))?;
+        let mut file = input.open_file()?;
         let mut next = from.unwrap_or(RowPos { number: 1, offset: 0 });
         if next.offset == 0 {
             let mut mark = [0; 3];
@@ -54,7 +54,8 @@ impl JsonLines {
             }
             let RowPos { number: row, offset } = pos;
             if read == RECORD_BYTES_MAX {
-                return Err(InputError::TooLong { row, offset });
+                let why = "its line end is missing";
+                return Err(InputError::TooLong { row, offset, why });
             }
             self.next = RowPos { number: row + 1, offset: offset + read };
             let cut = !self.line.ends_with(b"\n");
@@ -83,8 +84,8 @@ impl<'de> Deserialize<'de> for Object {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
                 let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(4));
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+                while let Some((key, Unique(value))) = map.next_entry()? {
+                    pairs.push((key, value));
                 }
                 Ok(Object(pairs))
             }

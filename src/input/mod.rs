@@ -4,6 +4,7 @@
 //! [`Input::records`] gives the same records as they stand, for the reports that return a person's
 //! own cells. Both count and place records alike, because both stand on the same two readers.
 
+mod beginning;
 mod columns;
 mod csv_records;
 mod error;

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek as _};
 
 use csv::ByteRecord;
 
+use super::beginning::{LOOKED_AT_BYTES, refuse_other_kinds};
 use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
@@ -97,6 +98,17 @@ impl Input {
                 return Ok(true);
             }
         }
+    }
+
+    /// Opens the file, if it is no other kind of file.
+    pub(super) fn open_file(&self) -> Result<File, InputError> {
+        let unreadable = |source| self.unreadable(source);
+        let mut file = File::open(&self.path).map_err(unreadable)?;
+        let mut beginning = Vec::new();
+        (&mut file).take(LOOKED_AT_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
+        refuse_other_kinds(&beginning)?;
+        file.rewind().map_err(unreadable)?;
+        Ok(file)
     }
 
     pub(super) fn unreadable(&self, source: std::io::Error) -> InputError {
@@ -204,9 +216,14 @@ fn of_line(line: &[u8], context: &Context) -> (Content, FedBack) {
             (builder.finish(), FedBack::read(object.own(own::STATUS), object.own(own::DONE)))
         }
         Err(error) => {
+            // The whole line is line 1 of what was parsed, whichever it is of the input.
+            let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
             let wrong = format!("is not a JSON object ({error})");
             let line = String::from_utf8_lossy(line);
-            (unreadable(Problem::new("line", &line, wrong, "mend the JSON")), FedBack::default())
+            (
+                unreadable(Problem::new("line", &line, wrong, "write one object a line")),
+                FedBack::default(),
+            )
         }
     }
 }
@@ -253,7 +270,8 @@ fn wrong_length(has: usize, wanted: usize) -> Problem {
 
 fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {
     let cells = records.header().iter().map(std::str::from_utf8).collect::<Result<_, _>>();
-    cells.map_err(|_| InputError::Encoding { encoding: "in another encoding" })
+    let (what, right) = ("in another encoding", "save it as “CSV UTF-8”");
+    cells.map_err(|_| InputError::OtherKind { what, right })
 }
 
 /// The records of an input as they stand.

@@ -27,7 +27,7 @@ pub struct Owned {
 /// on disk. The format is `format`, or the one that `name` or the first bytes show.
 ///
 /// # Errors
-/// Reading or writing fails, or the first bytes say that this is not UTF-8.
+/// Reading or writing fails.
 pub fn take_over(
     mut from: impl Read,
     name: &Path,
@@ -38,7 +38,6 @@ pub fn take_over(
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut filled = read_chunk(&mut from, &mut chunk).map_err(unreadable)?;
     let beginning = chunk.get(..filled).unwrap_or_default();
-    refuse_other_encodings(beginning)?;
     let format =
         format.or_else(|| Format::of_name(name)).unwrap_or_else(|| Format::of_beginning(beginning));
     let path = directory.join(format!("input.{}", format.extension()));
@@ -70,19 +69,6 @@ fn read_chunk(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-fn refuse_other_encodings(beginning: &[u8]) -> Result<(), InputError> {
-    let marks: [(&[u8], &str); 4] = [
-        (b"\xFF\xFE", "UTF-16"),
-        (b"\xFE\xFF", "UTF-16"),
-        (b"PK\x03\x04", "a spreadsheet or ZIP file"),
-        (b"\x1F\x8B", "compressed with gzip"),
-    ];
-    match marks.iter().find(|(mark, _)| beginning.starts_with(mark)) {
-        Some((_, encoding)) => Err(InputError::Encoding { encoding }),
-        None => Ok(()),
-    }
 }
 
 fn create_private(path: &Path) -> io::Result<File> {

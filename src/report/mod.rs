@@ -4,6 +4,7 @@
 
 mod error;
 mod failures;
+mod harmless;
 mod progress;
 mod row;
 mod sheets;
@@ -14,6 +15,7 @@ mod write;
 
 pub use error::ReportError;
 pub use failures::{Cause, Failures};
+pub use harmless::harmless;
 pub use progress::{Numbers, Progress};
 pub use row::RowResult;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};

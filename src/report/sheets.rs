@@ -1,10 +1,12 @@
 //! The files that hold rows: `report.csv`, and the input's own records with a reason behind them.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 use csv::ByteRecord;
 use serde_json::json;
 
+use super::harmless::harmless;
 use super::row::RowResult;
 use crate::input::{Record, own};
 use crate::whole::Whole;
@@ -75,13 +77,13 @@ impl ReportSheet {
     }
 }
 
-/// Text that a spreadsheet program would take for a formula, made harmless. Only for the report:
-/// a person's own cells go back as they came.
-fn defused(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}").into()
+/// Text that a spreadsheet program would take for a formula, or a terminal for an order, made
+/// harmless. Only for what this program writes: a person's own cells go back as they came.
+fn defused(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t']) {
+        format!("'{}", harmless(text)).into()
     } else {
-        text.into()
+        harmless(text)
     }
 }
 
@@ -166,7 +168,7 @@ fn write_cells<'c>(
     let Reason { row, done } = reason;
     csv.write_field(row.status.as_str())?;
     csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
-    csv.write_field(row.message.as_bytes())?;
+    csv.write_field(defused(&row.message).as_bytes())?;
     csv.write_field(done)?;
     csv.write_record(None::<&[u8]>)
 }

@@ -97,6 +97,9 @@ impl<'a> Builder<'a> {
                 "mend the formula, or empty the cell to leave the field alone",
             ));
         }
+        if cell.has_nul() {
+            return Err(Wrong::new("holds a NUL character", "write the text again without it"));
+        }
         if self.is_set(field) {
             return Err(Wrong::new("sets a field that the row sets already", "keep one of them"));
         }

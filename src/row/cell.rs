@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::unique::Unique;
+
 /// What a formula prints when it failed. In a sheet these are damage, never a value.
 const ERROR_CELLS: [&str; 16] = [
     "#N/A",
@@ -48,6 +50,11 @@ impl<'a> Cell<'a> {
         }
     }
 
+    /// Whether it holds a NUL character, which no text has that somebody wrote.
+    pub(crate) fn has_nul(self) -> bool {
+        self.text().is_some_and(|text| text.contains('\0'))
+    }
+
     /// Whether it is what a failed formula prints.
     pub(crate) fn is_error(self) -> bool {
         matches!(self, Cell::Text(text)
@@ -90,7 +97,7 @@ impl<'a> Cell<'a> {
     /// JSON: the value itself, or the text parsed.
     pub(crate) fn json(self) -> Result<Cow<'a, Value>, serde_json::Error> {
         match self {
-            Cell::Text(text) => serde_json::from_str(text).map(Cow::Owned),
+            Cell::Text(text) => serde_json::from_str(text).map(|Unique(value)| Cow::Owned(value)),
             Cell::Json(value) => Ok(Cow::Borrowed(value)),
         }
     }

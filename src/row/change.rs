@@ -72,7 +72,8 @@ pub enum TagChange {
 }
 
 /// A list of tags that the API accepts: not empty, no duplicates, no `%`, at most
-/// [`TAGS_LENGTH_MAX`] characters together.
+/// [`TAGS_LENGTH_MAX`] characters together. No line end either, which is the mark of a cell that has
+/// swallowed its neighbours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags(Box<[String]>);
 
@@ -80,7 +81,7 @@ impl Tags {
     /// Takes a list of words without duplicates, or says what is wrong and what would be right.
     ///
     /// # Errors
-    /// The list is empty, a tag holds `%`, or they are too long together.
+    /// The list is empty, a tag holds `%` or a line end, or they are too long together.
     pub fn new(words: Vec<String>) -> Result<Self, (String, &'static str)> {
         if words.is_empty() {
             return Err(("names no tag".into(), "write at least one tag, or leave the cell empty"));
@@ -88,6 +89,13 @@ impl Tags {
         if let Some(tag) = words.iter().find(|tag| tag.contains('%')) {
             let wrong = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
             return Err((wrong, "write the tag without %"));
+        }
+        if let Some(tag) = words.iter().find(|tag| tag.contains(['\n', '\r'])) {
+            let wrong = format!("has a line end in the tag {tag:?}");
+            return Err((
+                wrong,
+                "look for a quote that is missing, and write each tag on one line",
+            ));
         }
         let length: usize = words.iter().map(|tag| tag.chars().count()).sum();
         if length > TAGS_LENGTH_MAX {

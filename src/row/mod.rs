@@ -15,6 +15,7 @@ mod extension;
 mod field;
 mod metadata;
 mod problem;
+mod unique;
 mod written;
 
 pub use builder::{Builder, Rules};
@@ -27,6 +28,7 @@ pub use field::{Field, MetadataField};
 pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub use problem::{Problem, Rejection};
+pub(crate) use unique::Unique;
 pub use written::written;
 
 use std::fmt;

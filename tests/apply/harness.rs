@@ -55,8 +55,20 @@ impl World {
     /// A command of the program that nobody but its arguments has a say in.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
+        command.args(arguments);
+        self.call(command)
+    }
+
+    /// The same, started by a shell that has run these commands, such as `ulimit`.
+    pub(crate) fn command_after<S: AsRef<OsStr>>(&self, shell: &str, arguments: &[S]) -> Call {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_ikbulk")).args(arguments);
+        self.call(command)
+    }
+
+    fn call(&self, mut command: Command) -> Call {
         command
-            .args(arguments)
             .env_clear()
             .env("XDG_STATE_HOME", self.path("state"))
             .env("TZ", "UTC")
@@ -123,6 +135,12 @@ impl Call {
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
         self.command.stdin(Stdio::piped());
+        self
+    }
+
+    /// A file that comes in on standard input.
+    pub(crate) fn input_file(mut self, file: fs::File) -> Self {
+        self.command.stdin(file);
         self
     }
 
@@ -215,6 +233,12 @@ impl Victim {
             child.kill().expect("a child can be killed");
             child.wait().expect("a child can be waited for");
         }
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        place.as_ref().expect("it is running").id()
     }
 
     /// Sends it a signal.

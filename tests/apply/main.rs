@@ -2,12 +2,17 @@
 //! does not.
 
 mod bulk;
+mod damaged;
+mod environment;
 mod export;
 mod faults;
 mod feedback;
 mod harness;
+mod hostile;
 mod inputs;
 mod journeys;
+#[cfg(target_os = "linux")]
+mod oversized;
 mod safety;
 mod settings;
 mod words;

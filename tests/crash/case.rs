@@ -76,6 +76,22 @@ pub(crate) fn kill_when(is_now: impl Fn(&TapEvent) -> bool + Send + Sync + 'stat
     })
 }
 
+/// Waits until the program's thread of that name sleeps in one of these functions of the kernel, or
+/// the program has come to its end.
+pub(crate) fn wait_until_it_sleeps(victim: &Victim, thread: &str, functions: &[&str]) {
+    let threads = format!("/proc/{}/task", victim.id());
+    let sleeps = || {
+        fs::read_dir(&threads).into_iter().flatten().flatten().any(|found| {
+            let text = |name| fs::read_to_string(found.path().join(name)).unwrap_or_default();
+            let place = text("wchan");
+            text("comm").trim_end() == thread && functions.iter().any(|name| place.contains(name))
+        })
+    };
+    while !sleeps() && Path::new(&threads).exists() {
+        std::thread::yield_now();
+    }
+}
+
 /// A world whose sandbox strikes, one strike after the other.
 pub(crate) struct Case {
     pub(crate) world: World,
@@ -139,8 +155,13 @@ impl Case {
     }
 
     /// Applies and, for as long as it is killed, resumes.
-    pub(crate) fn through(mut self) -> Self {
-        let mut done = self.apply();
+    pub(crate) fn through(self) -> Self {
+        let done = self.apply();
+        self.goes_on(done)
+    }
+
+    /// Resumes for as long as it is killed.
+    pub(crate) fn goes_on(mut self, mut done: Done) -> Self {
         while done.code.is_none() {
             assert!(self.ledgers.len() < 3, "more kills than were planned");
             self.ledgers.push(Ledger::of(self.files().path()));
@@ -157,13 +178,18 @@ impl Case {
         unknown.map(|line| number(&line)).collect()
     }
 
+    /// Requests under way at once, at most.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency.parse().expect("it is a number")
+    }
+
     /// The number of the first row about a file.
     pub(crate) fn row_of(&self, file: &str) -> u64 {
         let index = self.rows.iter().position(|row| row.file == file);
         index.expect("the file has a row") as u64 + 2
     }
 
-    fn row(&self, number: u64) -> &Row {
+    pub(crate) fn row(&self, number: u64) -> &Row {
         let index = usize::try_from(number - 2).expect("a row's number is small");
         &self.rows[index]
     }
@@ -327,13 +353,12 @@ impl Ledger {
 }
 
 /// Shares cases out among a few threads: most of the time a case waits for a disk or a process.
-pub(crate) fn each<T: Send + Sync + Copy + 'static>(cases: &[T], run: fn(T)) {
-    const THREADS: usize = 4;
-    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+pub(crate) fn each<T: Send + Sync + Copy>(cases: &[T], run: impl Fn(T) + Sync) {
+    const THREADS: usize = 8;
+    let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
-            let next = Arc::clone(&next);
-            scope.spawn(move || {
+            scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
                     run(*case);
                 }

@@ -12,3 +12,5 @@ mod sheet;
 mod states;
 #[cfg(target_os = "linux")]
 mod synced;
+#[cfg(target_os = "linux")]
+mod thousand;

@@ -7,7 +7,7 @@ use std::process::Command;
 use ikbulk::sandbox::{Config, Fault, Faults, Phase, Tap, TapEvent};
 use serde_json::json;
 
-use crate::case::{Case, Ledger, Strike, kill_when, requests};
+use crate::case::{Case, Ledger, Strike, kill_when, requests, wait_until_it_sleeps};
 use crate::harness::{Victim, World, files};
 
 const REMOVE_BG: &str = "remove-bg";
@@ -134,10 +134,10 @@ fn what_was_committed_is_not_done_again() {
 }
 
 /// Makes the program stop where it writes `name`, and kills it there: what it opens is a pipe that
-/// nobody reads, until somebody comes and sees that it has.
-fn kill_while_it_writes(name: &'static str) -> Strike {
+/// nobody ever reads. The pipe is laid at that request.
+pub(crate) fn kill_while_it_writes(name: &'static str, prepared_at: u64) -> Strike {
     Box::new(move |event, scene| {
-        if event.n != requests() / 2 {
+        if event.n != prepared_at {
             return false;
         }
         let pipe = scene.run().join(format!(".{name}.writing"));
@@ -145,12 +145,11 @@ fn kill_while_it_writes(name: &'static str) -> Strike {
         assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", pipe.display());
         let victim = scene.victim.clone();
         std::thread::spawn(move || {
-            let opened = fs::File::open(&pipe);
-            victim.kill();
-            drop(opened);
+            wait_until_it_sleeps(&victim, "ikbulk", &["fifo_open", "wait_for_partner"]);
             // What a crash leaves is half a file.
             fs::remove_file(&pipe).expect("a pipe can be removed");
             fs::write(&pipe, "row,fileId,sta").expect("the directory takes files");
+            victim.kill();
         });
         true
     })
@@ -159,7 +158,7 @@ fn kill_while_it_writes(name: &'static str) -> Strike {
 #[test]
 fn killed_while_the_reports_are_written_it_writes_them_again_and_sends_nothing() {
     for name in ["report.csv", "failed.csv", "unknown.csv", "summary.json"] {
-        let case = Case::new(vec![kill_while_it_writes(name)]).one_at_a_time();
+        let case = Case::new(vec![kill_while_it_writes(name, requests() / 2)]).one_at_a_time();
         assert_eq!(case.apply().code, None, "it got past {name}");
         let ledger = Ledger::of(case.files().path());
         assert_eq!(ledger.intents().count(), 0);

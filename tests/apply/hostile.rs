@@ -1,0 +1,148 @@
+//! Answers of somebody who means harm, byte by byte: no sandbox would send them.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use serde_json::json;
+
+use crate::harness::{Done, World, files, tagging};
+
+/// Answers every request with these bytes, and closes the connection.
+fn answering(answer: impl Into<Vec<u8>>) -> SocketAddr {
+    let answer = answer.into();
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = server.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        for stream in server.incoming().flatten() {
+            // A client that was killed has gone.
+            drop(answer_one(&stream, &answer));
+        }
+    });
+    address
+}
+
+fn answer_one(mut stream: &TcpStream, answer: &[u8]) -> std::io::Result<()> {
+    let mut request = BufReader::new(stream);
+    let mut length = 0;
+    let mut line = String::new();
+    while request.read_line(&mut line)? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("reqwest sends a number");
+        }
+        line.clear();
+    }
+    request.read_exact(&mut vec![0; length])?;
+    stream.write_all(answer)
+}
+
+fn answer(head: &str, body: &str) -> String {
+    format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A sheet of one row applied there.
+fn applied(server: SocketAddr, sheet: &str, flags: &str) -> (World, Done) {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", sheet);
+    let done = world.apply(&format!("sheet.csv --endpoint http://{server} {flags}"));
+    (world, done)
+}
+
+#[test]
+fn no_redirect_is_followed_whatever_it_redirects() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    target.set_nonblocking(true).unwrap();
+    let there = target.local_addr().unwrap();
+    for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
+        let here = answering(answer(&format!("{status}\r\nLocation: http://{there}/"), ""));
+        let read_before = "fileId,isPublished\na,false\n";
+        for sheet in [tagging(&["a"]).as_str(), read_before] {
+            let (world, done) = applied(here, sheet, "");
+            done.exits(1);
+            assert_eq!(world.only_run("sheet").row(2)["httpStatus"], status[..3]);
+        }
+        let fields = "fileId,customMetadata.brand\na,Acme\n";
+        applied(here, fields, "").1.exits(2).says("cannot read the account's custom metadata");
+    }
+    assert_eq!(target.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+/// No order to a terminal, and nothing that a spreadsheet program would calculate.
+#[track_caller]
+fn is_harmless(text: &str) {
+    let is_order = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    assert!(!text.contains(is_order), "{text:?}");
+    for line in crate::harness::lines(text) {
+        for (column, cell) in line {
+            assert!(!cell.starts_with(['=', '+', '-', '@']), "{column}: {cell}");
+        }
+    }
+}
+
+#[test]
+fn what_an_answer_says_gives_no_orders_to_a_terminal_or_a_spreadsheet() {
+    let says = "=HYPERLINK(\"x\")\u{1b}[2J\u{1b}]0;owned\u{7}\r\n\u{9b}31m\u{202e}drow";
+    let body = json!({"message": says, "help": says}).to_string();
+    let page = format!("<h1>{says}</h1>");
+    for body in [body, page] {
+        let head = "400 Bad Request\r\nx-ik-requestid: =1+1";
+        let (world, done) = applied(answering(answer(head, &body)), &tagging(&["a"]), "-vv");
+        let done = done.exits(1).says("HYPERLINK");
+        let run = world.only_run("sheet");
+        let terminal = done.out + &done.err;
+        assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
+        assert!(!terminal.lines().any(|line| line.contains("drow") && !line.contains("HYPER")));
+        is_harmless(&run.text("report.csv"));
+        is_harmless(&run.text("failed.csv"));
+        assert_eq!(run.row(2)["requestId"], "'=1+1");
+        assert!(run.row(2)["message"].contains("HYPERLINK"));
+    }
+}
+
+#[test]
+fn statuses_and_names_of_extensions_are_no_orders_either() {
+    let file = json!({
+        "fileId": "a", "type": "file", "tags": ["tag-a"], "updatedAt": "=1\u{1b}[2J",
+        "extensionStatus": {"=remove\u{1b}[2J": "@success\u{1b}[2J"},
+    });
+    let here = answering(answer("200 OK", &file.to_string()));
+    let (world, done) = applied(here, &tagging(&["a"]), "-vv");
+    let terminal = done.exits(0);
+    let terminal = terminal.out + &terminal.err;
+    assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
+    let report = world.only_run("sheet").text("report.csv");
+    is_harmless(&report);
+    assert!(report.starts_with("row,") && report.contains("extensionStatus.=remove\\u{1b}[2J"));
+}
+
+#[test]
+fn a_request_id_that_is_none_is_cut_or_left_out() {
+    let long = "x".repeat(60_000);
+    for (id, kept) in [(long.as_str(), "x".repeat(100)), ("größe", String::new())] {
+        let head = format!("400 Bad Request\r\nx-ik-requestid: {id}");
+        let (world, done) = applied(answering(answer(&head, "{}")), &tagging(&["a"]), "");
+        done.exits(1);
+        assert_eq!(world.only_run("sheet").row(2)["requestId"], kept);
+    }
+}
+
+#[test]
+fn what_is_no_http_or_too_much_of_it_is_a_lost_answer_and_no_more() {
+    let endless = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x-filler: y\r\n".repeat(100_000));
+    let split = "HTTP/1.1 400 Bad\r\nx-ik-requestid: a\r\rHTTP/1.1 200 OK\r\n\r\n";
+    let answers = [
+        endless.as_str(),
+        split,
+        "HTTP/1.1 200 OK\r\nx-ik-requestid: \u{1b}[2J\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}",
+        "\u{1b}[2J\u{7}",
+        "",
+    ];
+    for answer in answers {
+        let (world, done) = applied(answering(answer), &tagging(&["a"]), "--attempts 1 -vv");
+        let done = done.exits(5);
+        let terminal = done.out + &done.err;
+        assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
+        assert_eq!(world.only_run("sheet").statuses(), ["failed"]);
+    }
+}

@@ -1,0 +1,133 @@
+//! The table, and the laws over it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ikbulk::sandbox::Fault;
+
+use crate::harness::status;
+use crate::model::{Position, Target, Told, effect};
+use crate::play::{Case, TIMEOUT};
+
+/// Most of a case is waiting: for a backoff, for an answer that does not come.
+const THREADS: usize = 16;
+
+/// What a proxy says.
+fn page(code: u16) -> Fault {
+    let body = "<html><h1>Sorry</h1></html>".to_owned();
+    Fault::Status { code, body, content_type: "text/html".to_owned() }
+}
+
+fn after_the_work(code: u16) -> Fault {
+    let body = r#"{"message":"The server got lost.","help":""}"#.to_owned();
+    Fault::StatusAfter { code, body, content_type: "application/json".to_owned() }
+}
+
+fn throttle(reset_ms: Option<u64>, limit: Option<(u64, u64)>) -> Fault {
+    Fault::Throttle { reset_ms, limit }
+}
+
+fn faults() -> Vec<Fault> {
+    let absurd = Some(1_795_521_471_000);
+    vec![
+        // What takes longest goes first.
+        Fault::HangBefore(TIMEOUT + Duration::from_millis(500)),
+        Fault::HangAfter(10 * TIMEOUT),
+        throttle(None, None),
+        throttle(absurd, None),
+        status(400, "Not like this."),
+        status(401, "Your request does not contain private API key."),
+        status(403, "Publishing is not part of this plan."),
+        status(403, "Your account is disabled."),
+        status(404, "The requested file does not exist."),
+        status(408, "Too slow."),
+        status(409, "Somebody else is at it."),
+        status(500, "Something went wrong."),
+        page(502),
+        after_the_work(504),
+        throttle(Some(20), None),
+        throttle(Some(20), Some((100, 1000))),
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::CutBody,
+        Fault::Garbage,
+        Fault::DropField("tags".to_owned()),
+        Fault::Expire,
+    ]
+}
+
+fn cases() -> Vec<Case> {
+    use Position::{AllOfOneFile, First, Last, Middle};
+    let places = [
+        (Target::Safe, [First, Middle, Last, AllOfOneFile].as_slice()),
+        (Target::Paid, &[First, Middle, Last, AllOfOneFile]),
+        // These two differ from the one that pays by one rule each, wherever they stand.
+        (Target::Publish, &[Last, AllOfOneFile]),
+        (Target::Read, &[Middle, AllOfOneFile]),
+    ];
+    let faults = std::iter::once(None).chain(faults().into_iter().map(Some));
+    let mut cases = Vec::new();
+    for fault in faults {
+        for (target, positions) in places {
+            let case =
+                |position: &Position| Case { fault: fault.clone(), target, position: *position };
+            cases.extend(positions.iter().map(case));
+        }
+    }
+    cases
+}
+
+/// A case that was played: the statuses of its rows, and what is not as the model has it.
+type Played = (Case, Vec<String>, Vec<String>);
+
+fn play_all() -> Vec<Played> {
+    let (cases, next, played) = (cases(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (statuses, wrong) = case.play();
+                    let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
+                    played.push((case.clone(), statuses, wrong));
+                }
+            });
+        }
+    });
+    assert_eq!(next.into_inner(), cases.len() + THREADS, "every case was played");
+    played.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn count(statuses: &[String], status: &str) -> usize {
+    statuses.iter().filter(|is| *is == status).count()
+}
+
+/// What must hold whatever the model says.
+fn broken_law(case: &Case, statuses: &[String]) -> Option<&'static str> {
+    let all_updated = count(statuses, "updated") == statuses.len();
+    let hit = if case.position == Position::AllOfOneFile { statuses.len() } else { 1 };
+    let is_once = matches!(case.target, Target::Paid | Target::Publish);
+    let Some(fault) = &case.fault else {
+        return (!all_updated).then_some("without a fault, all is done");
+    };
+    let (works, told) = effect(fault, case.target);
+    let may_lose = if is_once && told == Told::Nothing { hit } else { 0 };
+    if count(statuses, "unknown") > may_lose {
+        return Some("unknown is never more than the answers lost to what must not be repeated");
+    }
+    let before_the_work = !works && matches!(told, Told::Later | Told::Nothing);
+    if before_the_work && !is_once && !all_updated {
+        return Some("a fault before the work costs nothing that may be repeated");
+    }
+    (told == Told::Later && !all_updated).then_some("a 429 costs nothing at all")
+}
+
+#[test]
+fn every_fault_at_every_place_ends_as_the_rules_say() {
+    let mut complaints = String::new();
+    for (case, statuses, wrong) in play_all() {
+        let wrong = wrong.iter().map(String::as_str).chain(broken_law(&case, &statuses));
+        wrong.for_each(|wrong| complaints += &format!("{case:?}\n    {wrong}\n"));
+    }
+    assert!(complaints.is_empty(), "\n{complaints}");
+}

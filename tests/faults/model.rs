@@ -1,0 +1,243 @@
+//! What should come of three rows of which some are hit by a fault: the rules of the design, over
+//! again and by hand.
+
+use ikbulk::sandbox::Fault;
+
+pub(crate) const ROWS: usize = 3;
+
+/// What a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A request that may be repeated: tags.
+    Safe,
+    /// A request that pays for an extension and sets tags.
+    Paid,
+    /// A request that unpublishes.
+    Publish,
+    /// The reading of a file before a request that pays.
+    Read,
+}
+
+/// Which of the rows are hit, and whether they are about one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    First,
+    Middle,
+    Last,
+    /// Each of them, the first time; all are about one file.
+    AllOfOneFile,
+}
+
+impl Position {
+    fn hits(self, row: usize) -> bool {
+        match self {
+            Self::First => row == 0,
+            Self::Middle => row == 1,
+            Self::Last => row == 2,
+            Self::AllOfOneFile => true,
+        }
+    }
+
+    /// The file that a row is about.
+    pub(crate) fn file(self, row: usize) -> &'static str {
+        match self {
+            Self::AllOfOneFile => "a",
+            _ => ["a", "b", "c"][row],
+        }
+    }
+}
+
+/// What the program is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// That it was done.
+    Done,
+    /// That it was done, and something else than was asked.
+    Differs,
+    /// That it will not be done.
+    Refused,
+    /// To come back later.
+    Later,
+    /// That the account is not accepted.
+    Halt,
+    /// Nothing that helps.
+    Nothing,
+}
+
+/// Whether the work is done, and what the program is told of it. Names every fault there is, so
+/// that none can be added without a place here.
+pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
+    match fault {
+        Fault::Status { code, body, .. } => (false, told(*code, body)),
+        Fault::StatusAfter { code, body, .. } => (true, told(*code, body)),
+        Fault::Throttle { .. } => (false, Told::Later),
+        Fault::ResetBefore => (false, Told::Nothing),
+        Fault::ResetAfter
+        | Fault::HangBefore(_)
+        | Fault::HangAfter(_)
+        | Fault::CutBody
+        | Fault::Garbage => (true, Told::Nothing),
+        Fault::DropField(_) => match target {
+            Target::Safe | Target::Paid => (true, Told::Differs),
+            // What is dropped is the tags, which these do not send.
+            Target::Publish | Target::Read => (true, Told::Done),
+        },
+        Fault::Expire => (false, Told::Halt),
+    }
+}
+
+fn told(code: u16, body: &str) -> Told {
+    match code {
+        401 => Told::Halt,
+        403 if body.contains("disabled") => Told::Halt,
+        408 | 409 | 500.. => Told::Nothing,
+        _ => Told::Refused,
+    }
+}
+
+/// What should be.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Expected {
+    /// The requests that the fault is to hit, by their number.
+    pub(crate) hits: Vec<u64>,
+    pub(crate) statuses: Vec<&'static str>,
+    /// Requests: details, publishing, reads of a file, questions whether the service answers.
+    pub(crate) requests: [u64; 4],
+    /// The row whose tags each file has in the end; none of these rows' where it has no entry.
+    pub(crate) tags: Vec<(&'static str, usize)>,
+    /// Files that were unpublished.
+    pub(crate) unpublished: Vec<&'static str>,
+    /// Runs of the extension, on each file.
+    pub(crate) paid: Vec<&'static str>,
+    /// Whether a row was told that something else was done.
+    differs: bool,
+    halted: bool,
+    sent: u64,
+    /// After a lost answer to what must not be repeated the service is asked whether it answers,
+    /// before anything else goes out.
+    owes_a_probe: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    index: usize,
+    file: &'static str,
+}
+
+const PATCH: usize = 0;
+const PUBLISH: usize = 1;
+const GET: usize = 2;
+const PROBE: usize = 3;
+
+/// Works through the rows, one request at a time.
+pub(crate) fn expect(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
+    let mut expected = Expected::default();
+    for index in 0..ROWS {
+        let row = Row { index, file: position.file(index) };
+        let hit = fault.filter(|_| position.hits(index)).map(|fault| effect(fault, target));
+        let halted = expected.halted;
+        let status = if halted { "not_attempted" } else { expected.row(row, target, hit) };
+        expected.statuses.push(status);
+    }
+    expected
+}
+
+impl Expected {
+    fn send(&mut self, kind: usize) {
+        if std::mem::take(&mut self.owes_a_probe) {
+            self.send(PROBE);
+        }
+        self.sent += 1;
+        self.requests[kind] += 1;
+    }
+
+    /// The requests of one row, and its status.
+    fn row(&mut self, row: Row, target: Target, hit: Option<(bool, Told)>) -> &'static str {
+        if target != Target::Safe {
+            self.send(GET);
+        }
+        let (mut works, mut told) = (true, Told::Done);
+        if let (Target::Read, Some((_, told))) = (target, hit) {
+            self.hits.push(self.sent);
+            match told {
+                Told::Done | Told::Differs => {}
+                Told::Refused => return "rejected",
+                Told::Halt => return self.halt(),
+                // Reading may be repeated.
+                Told::Later | Told::Nothing => self.send(GET),
+            }
+            self.write(target);
+        } else {
+            self.write(target);
+            if let Some(effect) = hit {
+                self.hits.push(self.sent);
+                (works, told) = effect;
+            }
+        }
+        if works {
+            self.work(row, target, told == Told::Differs);
+        }
+        self.answered(row, target, told)
+    }
+
+    /// What follows the first answer to the row's write.
+    fn answered(&mut self, row: Row, target: Target, told: Told) -> &'static str {
+        match (told, target) {
+            (Told::Done, _) => return "updated",
+            (Told::Differs, _) => {
+                self.differs = true;
+                return "updated";
+            }
+            (Told::Refused, _) => return "rejected",
+            (Told::Halt, _) => return self.halt(),
+            (Told::Nothing, Target::Paid) => {
+                self.owes_a_probe = true;
+                self.send(PATCH);
+                self.tags.push((row.file, row.index));
+                return "unknown";
+            }
+            (Told::Nothing, Target::Publish) => {
+                self.owes_a_probe = true;
+                return "unknown";
+            }
+            (Told::Nothing, _) | (Told::Later, Target::Safe) => {}
+            // Time has passed: the state before is read again.
+            (Told::Later, _) => self.send(GET),
+        }
+        self.write(target);
+        self.work(row, target, false);
+        "updated"
+    }
+
+    fn write(&mut self, target: Target) {
+        self.send(if target == Target::Publish { PUBLISH } else { PATCH });
+    }
+
+    fn halt(&mut self) -> &'static str {
+        self.halted = true;
+        "not_attempted"
+    }
+
+    fn work(&mut self, row: Row, target: Target, drops_tags: bool) {
+        if target == Target::Publish {
+            self.unpublished.push(row.file);
+            return;
+        }
+        if !drops_tags {
+            self.tags.push((row.file, row.index));
+        }
+        if target != Target::Safe {
+            self.paid.push(row.file);
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> i32 {
+        let has = |status| self.statuses.contains(&status);
+        match () {
+            () if self.halted => 3,
+            () if has("unknown") => 6,
+            () if has("rejected") || self.differs => 1,
+            () => 0,
+        }
+    }
+}
