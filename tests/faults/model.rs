@@ -113,8 +113,8 @@ pub(crate) struct Expected {
     differs: bool,
     halted: bool,
     sent: u64,
-    /// After a lost answer to what must not be repeated the service is asked whether it answers,
-    /// before anything else goes out.
+    /// After a lost answer to what must not be repeated, or to the only request that there is, the
+    /// service is asked whether it answers, before anything else goes out.
     owes_a_probe: bool,
 }
 
@@ -122,6 +122,8 @@ pub(crate) struct Expected {
 struct Row {
     index: usize,
     file: &'static str,
+    /// Nothing else may go out while it waits to be sent again.
+    is_alone: bool,
 }
 
 const PATCH: usize = 0;
@@ -133,13 +135,26 @@ const PROBE: usize = 3;
 pub(crate) fn expect(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
     let mut expected = Expected::default();
     for index in 0..ROWS {
-        let row = Row { index, file: position.file(index) };
+        let is_alone = matches!(position, Position::Last | Position::AllOfOneFile);
+        let row = Row { index, file: position.file(index), is_alone };
         let hit = fault.filter(|_| position.hits(index)).map(|fault| effect(fault, target));
         let halted = expected.halted;
         let status = if halted { "not_attempted" } else { expected.row(row, target, hit) };
         expected.statuses.push(status);
     }
+    // A change that was lost may take effect after those of later rows of its file.
+    let lost = fault.is_some_and(|fault| effect(fault, target).1 == Told::Nothing);
+    if lost && position == Position::AllOfOneFile && target.is_seen_in_the_file() {
+        expected.send(GET);
+    }
     expected
+}
+
+impl Target {
+    /// Whether later rows say what the file must be like in the end.
+    fn is_seen_in_the_file(self) -> bool {
+        matches!(self, Self::Safe | Self::Paid)
+    }
 }
 
 impl Expected {
@@ -164,7 +179,11 @@ impl Expected {
                 Told::Refused => return "rejected",
                 Told::Halt => return self.halt(),
                 // Reading may be repeated.
-                Told::Later | Told::Nothing => self.send(GET),
+                Told::Later => self.send(GET),
+                Told::Nothing => {
+                    self.owes_a_probe = row.is_alone;
+                    self.send(GET);
+                }
             }
             self.write(target);
         } else {
@@ -200,7 +219,8 @@ impl Expected {
                 self.owes_a_probe = true;
                 return "unknown";
             }
-            (Told::Nothing, _) | (Told::Later, Target::Safe) => {}
+            (Told::Nothing, _) => self.owes_a_probe = row.is_alone,
+            (Told::Later, Target::Safe) => {}
             // Time has passed: the state before is read again.
             (Told::Later, _) => self.send(GET),
         }
