@@ -91,6 +91,8 @@ pub struct Dispatcher {
     backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
     holds: Holds,
     trouble: Trouble,
+    /// What happened last to a request that did not get through.
+    last_trouble: Box<str>,
     watch: Watch,
     under_way: usize,
     input_ended: bool,
@@ -119,6 +121,7 @@ impl Dispatcher {
             backing_off: BinaryHeap::new(),
             holds: Holds::default(),
             trouble: Trouble::default(),
+            last_trouble: Box::default(),
             watch: Watch::new(settings.halts),
             under_way: 0,
             input_ended: false,
@@ -222,7 +225,8 @@ impl Dispatcher {
     fn end(&mut self, now: Time) -> Option<Action> {
         let down = self.trouble.down_since().map(|since| now.saturating_sub(since));
         if let Some(after) = down.filter(|after| *after >= self.limits.halts.down_max) {
-            self.stop(Ending::Halted(Halt::Down { after }));
+            let message = self.last_trouble.clone();
+            self.stop(Ending::Halted(Halt::Down { after, message }));
         }
         if self.input_ended && self.slots.is_empty() {
             self.ending.get_or_insert(Ending::Done);
@@ -427,7 +431,8 @@ impl Dispatcher {
                 self.again(ticket, Request::Safe(request), &cause, now);
             }
             Verdict::Unread { request, cause } => self.again(ticket, request, &cause, now),
-            Verdict::NotSent { request, .. } => {
+            Verdict::NotSent { request, message } => {
+                self.last_trouble = message;
                 self.trouble.not_sent(now);
                 self.put_back_unsent(ticket, request);
                 self.back_off(ticket, now);
@@ -464,6 +469,7 @@ impl Dispatcher {
     }
 
     fn again(&mut self, ticket: Ticket, request: Request, cause: &Outcome, now: Time) {
+        self.last_trouble = cause.message.clone().unwrap_or_default();
         self.trouble.lost(now, self.at_turn());
         let is_blameless = self.trouble.is_confirmed();
         let slot = &mut self.slots[ticket];
@@ -562,7 +568,8 @@ impl Dispatcher {
                 self.holds.answered(Endpoint::List);
                 self.trouble.probe_answered();
             }
-            Err(Failure::NotSent { .. } | Failure::Lost { .. }) => {
+            Err(Failure::NotSent { message } | Failure::Lost { message, .. }) => {
+                self.last_trouble = message;
                 for ticket in self.trouble.probe_failed(now, &mut self.backoff) {
                     if let Some(slot) = self.slots.get_mut(ticket) {
                         slot.attempts = slot.attempts.saturating_sub(1);

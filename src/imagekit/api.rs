@@ -190,7 +190,10 @@ impl Api {
             None => (path_and_query, None),
         };
         let mut url = self.endpoint.clone();
-        url.set_path(path);
+        match self.endpoint.path().trim_end_matches('/') {
+            "" => url.set_path(path),
+            base => url.set_path(&format!("{base}{path}")),
+        }
         url.set_query(query);
         let mut request = reqwest::Request::new(method, url);
         request.headers_mut().clone_from(&self.headers);

@@ -187,6 +187,9 @@ pub fn closing(reports: &Reports, ending: &Ending, run: &Path) -> String {
         line("", &format!("{} × other causes, see the report", reports.failures.others));
     }
     line("report", &reports.report.display().to_string());
+    for kept in &reports.set_aside {
+        line("kept", &format!("{} is what you had changed", kept.display()));
+    }
     for next in next_steps(reports, run) {
         line("next", &next);
     }
@@ -235,17 +238,24 @@ fn why(ending: &Ending) -> Option<String> {
             Halt::Account { message } => {
                 format!("ImageKit does not accept the key or account: {message}")
             }
-            Halt::SameRejection { message, times } => format!(
-                "the same rejection {times} times in a row; these rows count as not attempted: \
-                 {message}"
-            ),
+            Halt::SameRejection { message, times, rows } => {
+                let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
+                format!(
+                    "the same rejection {times} times in a row (rows {}, …): {message}\n           \
+                     These rows count as not attempted. Mend what they have in common, or go on \
+                     with --max-same-rejection off",
+                    rows.join(", ")
+                )
+            }
             Halt::ManyRejected { rejected, answers } => {
                 format!("ImageKit rejected {rejected} of {answers} requests")
             }
             Halt::ManyUnknown { unknown } => {
                 format!("{unknown} steps that must not be repeated have lost their answers")
             }
-            Halt::Down { after } => format!("ImageKit was out of reach for {}", duration(*after)),
+            Halt::Down { after, message } => {
+                format!("ImageKit was out of reach for {}: {message}", duration(*after))
+            }
         },
     })
 }
@@ -256,9 +266,11 @@ fn next_steps(reports: &Reports, run: &Path) -> Vec<String> {
     if rows.not_attempted > 0 || reports.summary.unverified > 0 {
         steps.push(format!("ikbulk resume {}", run.display()));
     }
-    if rows.rejected + rows.failed > 0 {
+    let superseded = reports.summary.superseded;
+    if rows.rejected + rows.failed > superseded.rejected + superseded.failed {
         let failed = reports.failed.display();
-        steps.push(format!("mend {failed} and run `ikbulk apply` on it"));
+        let when = if steps.is_empty() { "" } else { "and then " };
+        steps.push(format!("{when}mend {failed} and run `ikbulk apply` on it"));
     }
     if rows.unknown > 0 {
         let unknown = reports.unknown.display();
