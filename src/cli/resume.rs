@@ -49,6 +49,13 @@ impl Resume {
         };
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
         let mut facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+        if let Some(exit_code) = ledger.is_done().map_err(|error| Refusal::not_written(&error))? {
+            let path = run.path().display();
+            screen.say(&format!(
+                "nothing is left to do\nnext       `ikbulk report {path}` writes its reports again\n"
+            ));
+            return Ok(exit_code);
+        }
         let input = run.input(facts.input_format);
         let (sandbox, client) = if facts.sandbox {
             screen.error("the sandbox of this run is gone; going on with a new one");

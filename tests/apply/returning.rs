@@ -53,6 +53,15 @@ fn with_a_key_that_never_worked_nothing_is_lost_and_the_right_one_goes_on() {
 }
 
 #[test]
+fn a_run_that_is_done_is_left_alone() {
+    let world = world(2);
+    world.apply("sheet.csv").exits(0);
+    let run = world.only_run("sheet").name();
+    world.run(&format!("resume {run}")).exits(0).says("nothing is left to do");
+    assert_eq!(world.sandbox.stats().requests, 2);
+}
+
+#[test]
 fn another_key_than_the_one_that_wrote_is_accepted_on_demand_only() {
     let world = world(3);
     world.apply("sheet.csv --limit 1").exits(5);
