@@ -5,6 +5,7 @@ mod bounds;
 mod check;
 mod choices;
 mod finish;
+mod limits;
 mod prepare;
 mod report;
 mod resume;

@@ -1,14 +1,14 @@
 //! `ikbulk sandbox`: a local ImageKit for as long as it is wanted.
 
 use std::future::Future;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::limits::LimitFlags;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, Library, Limit, synthetic_id};
+use crate::sandbox::{self, Config, Library, synthetic_id};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -24,15 +24,8 @@ pub(super) struct Sandbox {
     /// The seed of its files
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Writes that it allows a second
-    #[arg(long, default_value_t = 5.0)]
-    rate: f64,
-    /// Writes that it allows at once after a pause
-    #[arg(long, default_value_t = NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN), value_name = "N")]
-    burst: NonZeroU32,
-    /// Allow everything at any rate
-    #[arg(long, conflicts_with_all = ["rate", "burst"])]
-    no_limits: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
     /// Think time before each answer, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
@@ -47,18 +40,15 @@ impl Sandbox {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
-        let defaults = Config::default();
-        let limited = !self.no_limits;
         let config = Config {
             key: self.key,
             port: self.port,
             library: Library::synthetic(self.files, self.seed),
-            writes: limited.then_some(Limit { rate: self.rate, burst: self.burst.get() }),
-            reads: defaults.reads.filter(|_| limited),
             latency: Duration::from_millis(self.latency_ms),
             record: !self.no_record,
-            ..defaults
+            ..Config::default()
         };
+        let config = self.limits.apply(config);
         let running = sandbox::start(config)
             .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
         let (url, key, id) = (running.base_url(), running.key(), synthetic_id(self.seed, 0));

@@ -1,6 +1,7 @@
 //! The two clocks of the sandbox, and the one place where they are read.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
@@ -10,6 +11,8 @@ use super::digits::push_decimal;
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
+    /// By how much somebody moved the monotonic time ahead.
+    ahead_ns: AtomicU64,
 }
 
 impl Clock {
@@ -18,12 +21,17 @@ impl Clock {
         reason = "the sandbox stands for another machine, which has a clock of its own"
     )]
     pub(crate) fn started_now() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), ahead_ns: AtomicU64::new(0) }
     }
 
     /// Nanoseconds since the start. They fit for 584 years.
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(self.start.elapsed()) + self.ahead_ns.load(Ordering::Relaxed)
+    }
+
+    /// Moves the monotonic time ahead.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.ahead_ns.fetch_add(nanoseconds(by), Ordering::Relaxed);
     }
 
     /// Milliseconds since 1970, as the wall clock has them.
@@ -32,6 +40,10 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
 /// A wall time as the API writes it: ISO 8601 with milliseconds and `Z`.

@@ -1,5 +1,6 @@
 //! How a sandbox behaves: everything that can be set before it starts.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -23,10 +24,13 @@ pub struct Config {
     pub fields: Vec<Value>,
     /// The account's saved extensions, as the API lists them.
     pub saved: Vec<Value>,
-    /// The limit on writes (PATCH, bulk tags); `None` is unlimited.
-    pub writes: Option<Limit>,
-    /// The limit on reads; `None` is unlimited.
-    pub reads: Option<Limit>,
+    /// The limits on writes (PATCH, bulk tags), which hold all at once; without any, unlimited.
+    pub writes: Vec<Limit>,
+    /// The limits on reads; without any, unlimited.
+    pub reads: Vec<Limit>,
+    /// The share of each kind's slowest limit, 0 to 1, that another user of the account asks for,
+    /// evenly.
+    pub neighbour: f64,
     /// Whether a refused (429) request uses up a place too. Nobody knows what the API does.
     pub refused_count: bool,
     /// Whether the `X-RateLimit-*` headers are on every answer, and not only on a 429.
@@ -55,8 +59,9 @@ impl Default for Config {
             library: Library::default(),
             fields: defaults::fields(),
             saved: defaults::saved(),
-            writes: Some(Limit { rate: 5.0, burst: 5 }),
-            reads: Some(Limit { rate: 40.0, burst: 40 }),
+            writes: vec![Limit::Bucket { rate: 5.0, burst: 5 }],
+            reads: vec![Limit::Bucket { rate: 40.0, burst: 40 }],
+            neighbour: 0.0,
             refused_count: false,
             headers_always: false,
             faults: Faults::default(),
@@ -69,13 +74,33 @@ impl Default for Config {
     }
 }
 
-/// A rate limit: a bucket that holds `burst` requests and fills at `rate` a second.
+/// A rate limit. An account can have several, and in which of the two ways the API counts, nobody
+/// says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limit {
-    /// Requests a second that are allowed for ever.
-    pub rate: f64,
-    /// Requests that are allowed at once after a pause.
-    pub burst: u32,
+pub enum Limit {
+    /// A bucket that holds `burst` requests and fills at `rate` a second.
+    Bucket {
+        /// Requests a second that are allowed for ever.
+        rate: f64,
+        /// Requests that are allowed at once after a pause.
+        burst: u32,
+    },
+    /// So many requests from the first one on, then none until `interval` is over.
+    Window {
+        /// Requests in one window.
+        requests: u32,
+        /// How long the window is open.
+        interval: Duration,
+    },
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bucket { rate, burst } => write!(f, "{rate} a second, burst {burst}"),
+            Self::Window { requests, interval } => write!(f, "{requests} in {interval:?}"),
+        }
+    }
 }
 
 /// What the API's description leaves open, and which answer this sandbox plays.

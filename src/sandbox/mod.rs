@@ -8,7 +8,7 @@
 //! ```text
 //! wire ─► service ─► route ─► state: number, gate ─► work ─► service ─► wire
 //!                     │          │                   │
-//!                     └─ internal├─ auth, limiter    ├─ patch, metadata, extensions, play
+//!                     └─ internal├─ auth, limits     ├─ patch, metadata, extensions, play
 //!                                └─ faults           ├─ bulk, listing, query
 //!                                                    └─ library, file, synthetic, given
 //! ```
@@ -20,6 +20,7 @@
 
 mod answer;
 mod auth;
+mod bucket;
 mod bulk;
 mod clock;
 mod config;
@@ -33,8 +34,10 @@ mod history;
 mod internal;
 mod library;
 mod limiter;
+mod limits;
 mod listing;
 mod metadata;
+mod neighbour;
 mod patch;
 mod play;
 mod query;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::answer::{Answer, RateHeaders};
 use super::auth::{Lock, Presented};
@@ -10,11 +11,10 @@ use super::config::{Config, WrongKey};
 use super::extensions::Catalogue;
 use super::faults::{Fault, Plan};
 use super::library::Stock;
-use super::limiter::{Limiter, ms_up};
+use super::limits::AccountLimits;
 use super::metadata::Fields;
 use super::recorder::Recorder;
 use super::request::ApiRequest;
-use super::route::Kind;
 
 /// A sandbox: what stays, and the state.
 #[derive(Debug)]
@@ -33,18 +33,11 @@ pub(crate) struct Sandbox {
 pub(crate) struct State {
     pub(crate) stock: Stock,
     pub(crate) recorder: Recorder,
-    limits: Limits,
+    limits: AccountLimits,
     /// API requests so far: the number of the last one.
     n: u64,
     /// The key has expired.
     expired: bool,
-}
-
-/// The account's limits. Each kind has one now; several windows at once would stand here.
-#[derive(Debug, Clone)]
-struct Limits {
-    reads: Option<Limiter>,
-    writes: Option<Limiter>,
 }
 
 /// What is known about a request once it has arrived.
@@ -63,10 +56,11 @@ impl Sandbox {
         let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
         let fields = Fields::new(&config.fields).map_err(refused)?;
         let library = std::mem::take(&mut config.library);
+        let clock = Clock::started_now();
         let state = State {
             stock: Stock::new(library),
             recorder: Recorder::new(config.record),
-            limits: Limits::new(&config).map_err(refused)?,
+            limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
             n: 0,
             expired: false,
         };
@@ -74,7 +68,7 @@ impl Sandbox {
             lock: Lock::new(&config.key),
             catalogue: Catalogue::new(fields, &config.saved).map_err(refused)?,
             faults: Plan::new(&config.faults),
-            clock: Clock::started_now(),
+            clock,
             state: Mutex::new(state),
             config,
         })
@@ -87,13 +81,18 @@ impl Sandbox {
 
     /// Everything as it was at the start, numbers and limits included.
     pub(crate) fn reset(&self) {
-        let limits = Limits::new(&self.config);
+        let limits = AccountLimits::new(&self.config, self.clock.now_ns());
         let mut state = self.state();
         state.stock.reset();
         state.recorder = Recorder::new(self.config.record);
         state.n = 0;
         state.expired = false;
         state.limits = limits.expect("they were made from the same settings at the start");
+    }
+
+    /// Moves the clock of limits and statistics ahead.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// Numbers a request, counts it and decides whether it may pass: first the faults that come
@@ -127,45 +126,9 @@ impl Sandbox {
             (Presented::Right, _) => {}
         }
         if let Some(kind) = request.call.kind() {
-            state.limits.take(kind, now_ns)?;
+            state.limits.take(kind, now_ns).map_err(Answer::throttled)?;
             state.recorder.accepted(kind, now_ns);
         }
         Ok(())
-    }
-}
-
-impl Limits {
-    fn new(config: &Config) -> Result<Self, String> {
-        let limiter = |limit| Limiter::new(limit, config.refused_count);
-        Ok(Self {
-            reads: config.reads.map(limiter).transpose()?,
-            writes: config.writes.map(limiter).transpose()?,
-        })
-    }
-
-    fn of(&mut self, kind: Kind) -> Option<&mut Limiter> {
-        match kind {
-            Kind::Read => self.reads.as_mut(),
-            Kind::Write => self.writes.as_mut(),
-        }
-    }
-
-    fn take(&mut self, kind: Kind, now_ns: u64) -> Result<(), Answer> {
-        let Some(limiter) = self.of(kind) else {
-            return Ok(());
-        };
-        limiter.take(now_ns).map_err(|wait_ns| {
-            Answer::throttled(RateHeaders {
-                announced: Some(limiter.announced()),
-                reset_ms: Some(ms_up(wait_ns)),
-            })
-        })
-    }
-
-    fn headers(&mut self, kind: Kind, now_ns: u64) -> RateHeaders {
-        self.of(kind).map_or_else(RateHeaders::default, |limiter| RateHeaders {
-            announced: Some(limiter.announced()),
-            reset_ms: Some(ms_up(limiter.wait_ns(now_ns))),
-        })
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn library() -> Library {
 
 /// Those two files, without limits.
 pub(crate) fn config() -> Config {
-    Config { library: library(), writes: None, reads: None, ..Config::default() }
+    Config { library: library(), writes: Vec::new(), reads: Vec::new(), ..Config::default() }
 }
 
 pub(crate) fn started(config: Config) -> Running {
