@@ -8,7 +8,7 @@ use clap::Args;
 use super::limits::LimitFlags;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, Library, synthetic_id};
+use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Library, Planned, synthetic_id};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -26,12 +26,26 @@ pub(super) struct Sandbox {
     seed: u64,
     #[command(flatten)]
     limits: LimitFlags,
+    /// What goes wrong and when, like 3:reset-after (the third request) or 1%:status-503 (by
+    /// chance); can be repeated. --help lists the faults
+    #[arg(long, value_name = "WHEN:FAULT", long_help = fault_help())]
+    fault: Vec<Planned>,
+    /// Decides which requests chance hits
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    fault_seed: u64,
     /// Think time before each answer, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
+}
+
+fn fault_help() -> String {
+    format!(
+        "What goes wrong and when; can be repeated. WHEN is the number of a request, from 1, or a \
+         share of them: 3:reset-after, 1%:status-503. The faults:\n\n{FAULT_FORMS}\n"
+    )
 }
 
 impl Sandbox {
@@ -46,6 +60,7 @@ impl Sandbox {
             library: Library::synthetic(self.files, self.seed),
             latency: Duration::from_millis(self.latency_ms),
             record: !self.no_record,
+            faults: Faults { seed: self.fault_seed, ..self.fault.into_iter().collect() },
             ..Config::default()
         };
         let config = self.limits.apply(config);

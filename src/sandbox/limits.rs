@@ -1,6 +1,6 @@
 //! All limits on one kind of calls together, and the neighbour who uses them too.
 
-use super::answer::RateHeaders;
+use super::answer::{RateHeaders, Reset};
 use super::config::{Config, Limit};
 use super::limiter::{Limiter, ms_up};
 use super::neighbour::Neighbour;
@@ -110,7 +110,7 @@ impl Limits {
         let tightest = waits.rev().max_by_key(|(wait_ns, _)| *wait_ns);
         tightest.map_or_else(RateHeaders::default, |(wait_ns, limiter)| RateHeaders {
             announced: Some(limiter.announced()),
-            reset_ms: Some(ms_up(wait_ns)),
+            reset: Some(Reset::Ms(ms_up(wait_ns))),
         })
     }
 }
@@ -140,7 +140,10 @@ mod tests {
 
     /// How long a request that arrives now is told to wait; `None`: it passes.
     fn wait_ms(limits: &mut Limits, now_ns: u64) -> Option<u64> {
-        limits.take(now_ns).err()?.reset_ms
+        match limits.take(now_ns).err()?.reset {
+            Some(Reset::Ms(ms)) => Some(ms),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn passed(limits: &mut Limits, times_ns: impl Iterator<Item = u64>) -> usize {

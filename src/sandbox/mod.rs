@@ -14,7 +14,8 @@
 //! ```
 //! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
 //! * `wire` is the connection and can break it at a chosen byte.
-//! * `service` carries one request through, with its delays, faults and the [`Tap`].
+//! * `service` carries one request through, with its delays, faults and the [`Tap`]; `delivery` puts
+//!   the answer on the wire.
 //! * `state` holds all that changes, behind one lock, and decides who may pass.
 //! * `recorder` and `history` watch; [`Stats`] says what was seen.
 
@@ -25,8 +26,10 @@ mod bulk;
 mod clock;
 mod config;
 mod defaults;
+mod delivery;
 mod digits;
 mod extensions;
+mod fault_text;
 mod faults;
 mod file;
 mod given;
@@ -54,6 +57,7 @@ mod wire;
 mod work;
 
 pub use config::{Config, EmptyTags, Limit, MissingIds, Open, TagLength, WrongKey};
+pub use fault_text::{FAULT_FORMS, Planned};
 pub use faults::{Fault, Faults};
 pub use library::Library;
 pub use play::{ExtensionPlay, Status};

@@ -105,6 +105,11 @@ impl Recorder {
         self.stats.throttled += u64::from(status == 429);
     }
 
+    /// A connection was reset before anything was read from it.
+    pub(crate) fn reset_at_accept(&mut self) {
+        self.stats.reset_at_accept += 1;
+    }
+
     /// A request has changed these files.
     pub(crate) fn changed(&mut self, request: &ApiRequest, n: u64, files: &[&str]) {
         self.stats.changes += files.len() as u64;

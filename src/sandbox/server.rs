@@ -43,7 +43,8 @@ pub fn start(config: Config) -> io::Result<Running> {
         serve.with_state(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Line>();
     let door = {
         let _inside = runtime.enter();
-        Door(tokio::net::TcpListener::from_std(listener)?)
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Door { listener, sandbox: Arc::clone(&sandbox) }
     };
     let run = move || {
         let serving = axum::serve(door, service).into_future();

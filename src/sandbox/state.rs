@@ -36,6 +36,8 @@ pub(crate) struct State {
     limits: AccountLimits,
     /// API requests so far: the number of the last one.
     n: u64,
+    /// Connections so far.
+    connections: u64,
     /// The key has expired.
     expired: bool,
 }
@@ -62,12 +64,13 @@ impl Sandbox {
             recorder: Recorder::new(config.record),
             limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
             n: 0,
+            connections: 0,
             expired: false,
         };
         Ok(Self {
             lock: Lock::new(&config.key),
             catalogue: Catalogue::new(fields, &config.saved).map_err(refused)?,
-            faults: Plan::new(&config.faults),
+            faults: Plan::new(&config.faults).map_err(refused)?,
             clock,
             state: Mutex::new(state),
             config,
@@ -86,6 +89,7 @@ impl Sandbox {
         state.stock.reset();
         state.recorder = Recorder::new(self.config.record);
         state.n = 0;
+        state.connections = 0;
         state.expired = false;
         state.limits = limits.expect("they were made from the same settings at the start");
     }
@@ -93,6 +97,17 @@ impl Sandbox {
     /// Moves the clock of limits and statistics ahead.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Numbers a connection, and decides whether it is reset at once.
+    pub(crate) fn breaks_at_accept(&self) -> bool {
+        let mut state = self.state();
+        state.connections += 1;
+        let breaks = self.faults.of_connection(state.connections) == Some(&Fault::ResetAtAccept);
+        if breaks {
+            state.recorder.reset_at_accept();
+        }
+        breaks
     }
 
     /// Numbers a request, counts it and decides whether it may pass: first the faults that come

@@ -15,7 +15,10 @@ pub struct Stats {
     pub statuses: BTreeMap<u16, u64>,
     /// Requests whose connection was reset before any byte of an answer.
     pub no_answer: u64,
-    /// 429s, those of [`Fault::Throttle`](super::Fault::Throttle) included.
+    /// Connections that were reset as they were accepted. What they would have asked is in none of
+    /// the other numbers.
+    pub reset_at_accept: u64,
+    /// 429s, those of faults included.
     pub throttled: u64,
     /// The busiest second of the writes.
     pub writes_per_second: Peak,

@@ -4,6 +4,7 @@
 
 mod bulk;
 mod client;
+mod command;
 mod extensions;
 mod faults;
 mod gate;
