@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::limits::LimitFlags;
+use super::values::Span;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Library, Planned, synthetic_id};
@@ -36,6 +37,9 @@ pub(super) struct Sandbox {
     /// Think time before each answer, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
+    /// How long list and search show a file as it was before a change, like 30s
+    #[arg(long, default_value = "0s", value_name = "TIME")]
+    search_lag: Span,
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
@@ -59,6 +63,7 @@ impl Sandbox {
             port: self.port,
             library: Library::synthetic(self.files, self.seed),
             latency: Duration::from_millis(self.latency_ms),
+            search_lag: self.search_lag.0,
             record: !self.no_record,
             faults: Faults { seed: self.fault_seed, ..self.fault.into_iter().collect() },
             ..Config::default()

@@ -1,5 +1,6 @@
 //! The two clocks of the sandbox, and the one place where they are read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,11 +9,12 @@ use serde::{Serialize, Serializer};
 use super::digits::push_decimal;
 
 /// Monotonic time since a start, for the limits and the statistics; wall time for what is stored.
-#[derive(Debug)]
+/// Its clones show the same time.
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
     start: Instant,
     /// By how much somebody moved the monotonic time ahead.
-    ahead_ns: AtomicU64,
+    ahead_ns: Arc<AtomicU64>,
 }
 
 impl Clock {
@@ -21,7 +23,7 @@ impl Clock {
         reason = "the sandbox stands for another machine, which has a clock of its own"
     )]
     pub(crate) fn started_now() -> Self {
-        Self { start: Instant::now(), ahead_ns: AtomicU64::new(0) }
+        Self { start: Instant::now(), ahead_ns: Arc::default() }
     }
 
     /// Nanoseconds since the start. They fit for 584 years.

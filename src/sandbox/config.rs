@@ -44,6 +44,9 @@ pub struct Config {
     /// Think time before the work of every API request. Without any, requests of one file that
     /// are sent together are worked off one after the other, too fast to be seen as overlapping.
     pub latency: Duration,
+    /// How long list and search show a file as it was before a change; GET details is always fresh.
+    /// How fresh the API's index is, nobody knows.
+    pub search_lag: Duration,
     /// Whether to keep the history of changes, the requests under way per file and the paid runs
     /// per file. Off, a load test costs and keeps less; the totals are counted all the same.
     pub record: bool,
@@ -68,6 +71,7 @@ impl Default for Config {
             extensions: ExtensionPlay::default(),
             tap: None,
             latency: Duration::ZERO,
+            search_lag: Duration::ZERO,
             record: true,
             open: Open::default(),
         }
@@ -112,6 +116,8 @@ pub struct Open {
     pub tag_length: TagLength,
     /// Whether a bulk 404 names the files it misses.
     pub missing_ids: MissingIds,
+    /// What a required custom metadata field demands of an update.
+    pub required_fields: RequiredFields,
     /// What a key that is not the account's gets.
     pub wrong_key: WrongKey,
 }
@@ -156,4 +162,16 @@ pub enum WrongKey {
     Unauthorized,
     /// 403 "Your account cannot be authenticated."
     Forbidden,
+}
+
+/// What a custom metadata field with `isValueRequired` demands of an update.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RequiredFields {
+    /// Nothing: it can be unset.
+    NotEnforced,
+    /// It cannot be unset, but it can be left out.
+    #[default]
+    NotUnset,
+    /// Every `customMetadata` has to give it a value, even if the file has one.
+    Given,
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::file::{Base, Details, File, FileObject};
 use super::given;
+use super::lag::Lag;
 use super::synthetic::{self, Seedling};
 
 /// The files a sandbox starts with. Three kinds live side by side: synthetic ones (a seed and a
@@ -139,10 +140,17 @@ pub(crate) struct Stock {
     upload_rank: Vec<u64>,
     /// The synthetic files in whose place one was inserted.
     replaced: HashSet<u64>,
+    lag: Lag,
+}
+
+/// The files as search shows them.
+pub(crate) struct Index<'a> {
+    stock: &'a Stock,
+    behind: HashMap<Key, &'a Details>,
 }
 
 impl Stock {
-    pub(crate) fn new(library: Library) -> Self {
+    pub(crate) fn new(library: Library, lag: Lag) -> Self {
         let created = |place: &usize| library.base(Key::Inserted(*place)).created_ms;
         let mut by_upload: Vec<usize> = (0..library.inserted.len()).collect();
         by_upload.sort_by_cached_key(|place| (created(place), library.inserted[*place].id.clone()));
@@ -152,12 +160,13 @@ impl Stock {
         }
         let index = |file: &Inserted| synthetic::index_of(library.seed(), &file.id);
         let replaced = library.inserted.iter().filter_map(index).collect();
-        Self { library, changed: HashMap::new(), by_upload, upload_rank, replaced }
+        Self { library, changed: HashMap::new(), by_upload, upload_rank, replaced, lag }
     }
 
     /// Takes all changes back.
     pub(crate) fn reset(&mut self) {
         self.changed = HashMap::new();
+        self.lag.reset();
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Key> {
@@ -182,7 +191,14 @@ impl Stock {
     pub(crate) fn edit(&mut self, key: Key) -> (Base, &mut Details) {
         let base = self.library.base(key);
         let unchanged = || Box::new(self.library.details(key));
-        (base, self.changed.entry(key).or_insert_with(unchanged))
+        let details = self.changed.entry(key).or_insert_with(unchanged);
+        self.lag.note(key, details);
+        (base, details)
+    }
+
+    /// The files as search shows them now.
+    pub(crate) fn index(&self) -> Index<'_> {
+        Index { stock: self, behind: self.lag.view() }
     }
 
     /// All files in the order of their upload, the synthetic ones first. In a library that mixes
@@ -226,19 +242,41 @@ impl Stock {
     }
 }
 
+impl Index<'_> {
+    /// What never changes about the file.
+    pub(crate) fn base(&self, key: Key) -> Base {
+        self.stock.base(key)
+    }
+
+    /// The file as search shows it.
+    pub(crate) fn file(&self, key: Key) -> File {
+        match self.behind.get(&key) {
+            Some(&details) => File { base: self.stock.base(key), details: details.clone() },
+            None => self.stock.file(key),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+    use crate::sandbox::clock::Clock;
     use crate::sandbox::synthetic_id;
+
+    fn stock(library: Library) -> Stock {
+        Stock::new(library, Lag::new(Duration::ZERO, Clock::started_now()))
+    }
 
     #[test]
     fn ids_that_start_with_missing_have_no_file() {
         let library = Library::from_ids(["a", "missing1", "b", "a"].map(String::from));
         assert!(library.find("a").is_some());
         assert!(library.find("missing1").is_none());
-        assert_eq!(Stock::new(library).objects().len(), 2);
+        assert_eq!(stock(library).objects().len(), 2);
     }
 
     #[test]
@@ -254,14 +292,14 @@ mod tests {
         let mut library = Library::synthetic(10, 3);
         let id = synthetic_id(3, 1);
         library.insert(json!({"fileId": id, "name": "mine.jpg"}));
-        let stock = Stock::new(library);
+        let stock = stock(library);
         assert_eq!(stock.object(stock.find(&id).unwrap())["name"], "mine.jpg");
         assert_eq!(stock.keys().count(), 10);
     }
 
     #[test]
     fn only_changes_are_kept_and_a_reset_takes_them_back() {
-        let mut stock = Stock::new(Library::synthetic(1_000_000, 3));
+        let mut stock = stock(Library::synthetic(1_000_000, 3));
         let key = Key::Synthetic(999_999);
         let before = stock.object(key);
         stock.edit(key).1.description = Some("new".to_owned());

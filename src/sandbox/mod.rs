@@ -9,8 +9,8 @@
 //! wire ─► service ─► route ─► state: number, gate ─► work ─► service ─► wire
 //!                     │          │                   │
 //!                     └─ internal├─ auth, limits     ├─ patch, metadata, extensions, play
-//!                                └─ faults           ├─ bulk, listing, query
-//!                                                    └─ library, file, synthetic, given
+//!                                └─ faults           ├─ bulk, listing, query, sorting
+//!                                                    └─ library, lag, file, synthetic, given
 //! ```
 //! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
 //! * `wire` is the connection and can break it at a chosen byte.
@@ -35,6 +35,7 @@ mod file;
 mod given;
 mod history;
 mod internal;
+mod lag;
 mod library;
 mod limiter;
 mod limits;
@@ -49,6 +50,7 @@ mod request;
 mod route;
 mod server;
 mod service;
+mod sorting;
 mod state;
 mod stats;
 mod synthetic;
@@ -56,7 +58,7 @@ mod tap;
 mod wire;
 mod work;
 
-pub use config::{Config, EmptyTags, Limit, MissingIds, Open, TagLength, WrongKey};
+pub use config::{Config, EmptyTags, Limit, MissingIds, Open, RequiredFields, TagLength, WrongKey};
 pub use fault_text::{FAULT_FORMS, Planned};
 pub use faults::{Fault, Faults};
 pub use library::Library;

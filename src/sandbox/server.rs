@@ -99,8 +99,8 @@ impl Running {
         self.sandbox.state().recorder.history(id)
     }
 
-    /// Moves its clock ahead, so that a wait of minutes is over at once: for the limits and the
-    /// statistics. Latency, hangs and the stored times are not concerned.
+    /// Moves its clock ahead, so that a wait of minutes is over at once: for the limits, the
+    /// statistics and the lag of search. Latency, hangs and the stored times are not concerned.
     pub fn advance(&self, by: Duration) {
         self.sandbox.advance(by);
     }

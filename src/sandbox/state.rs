@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::config::{Config, WrongKey};
 use super::extensions::Catalogue;
 use super::faults::{Fault, Plan};
+use super::lag::Lag;
 use super::library::Stock;
 use super::limits::AccountLimits;
 use super::metadata::Fields;
@@ -60,7 +61,7 @@ impl Sandbox {
         let library = std::mem::take(&mut config.library);
         let clock = Clock::started_now();
         let state = State {
-            stock: Stock::new(library),
+            stock: Stock::new(library, Lag::new(config.search_lag, clock.clone())),
             recorder: Recorder::new(config.record),
             limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
             n: 0,
@@ -94,7 +95,7 @@ impl Sandbox {
         state.limits = limits.expect("they were made from the same settings at the start");
     }
 
-    /// Moves the clock of limits and statistics ahead.
+    /// Moves the clock ahead.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
