@@ -5,6 +5,7 @@ mod bounds;
 mod check;
 mod choices;
 mod finish;
+mod library;
 mod limits;
 mod prepare;
 mod report;
@@ -60,7 +61,7 @@ enum Command {
     /// Write the reports of a run again
     Report(report::Report),
     /// Serve a local ImageKit to try things on
-    Sandbox(sandbox::Sandbox),
+    Sandbox(Box<sandbox::Sandbox>),
 }
 
 /// The exit code for wrong usage and refused input: nothing was sent.

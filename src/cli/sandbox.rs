@@ -1,15 +1,18 @@
 //! `ikbulk sandbox`: a local ImageKit for as long as it is wanted.
 
 use std::future::Future;
+use std::io::{self, BufWriter};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::library::LibraryFlags;
 use super::limits::LimitFlags;
 use super::values::Span;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Library, Planned, synthetic_id};
+use crate::report::Whole;
+use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Planned, Running};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -19,12 +22,8 @@ pub(super) struct Sandbox {
     /// The key that it accepts; no secret
     #[arg(long, default_value = "private_sandbox")]
     key: String,
-    /// How many files its library has
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    files: u64,
-    /// The seed of its files
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    library: LibraryFlags,
     #[command(flatten)]
     limits: LimitFlags,
     /// What goes wrong and when, like 3:reset-after (the third request) or 1%:status-503 (by
@@ -58,10 +57,11 @@ impl Sandbox {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
+        let saved = self.library.saved()?;
         let config = Config {
             key: self.key,
             port: self.port,
-            library: Library::synthetic(self.files, self.seed),
+            library: self.library.library()?,
             latency: Duration::from_millis(self.latency_ms),
             search_lag: self.search_lag.0,
             record: !self.no_record,
@@ -71,18 +71,24 @@ impl Sandbox {
         let config = self.limits.apply(config);
         let running = sandbox::start(config)
             .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
-        let (url, key, id) = (running.base_url(), running.key(), synthetic_id(self.seed, 0));
+        let (url, key, files) = (running.base_url(), running.key(), self.library.described());
         screen.say(&format!(
             "endpoint   {url}\n\
              key        {key}\n\
-             files      {}, the first is {id}\n\
+             files      {files}\n\
              use it     IMAGE_KIT_BASE_URL={url} IMAGEKIT_PRIVATE_KEY={key} ikbulk apply FILE\n\
              look       curl -u {key}: {url}/v1/files?limit=2 ; curl {url}/__sandbox/stats\n\
-             Ctrl-C ends it\n",
-            self.files
+             Ctrl-C ends it\n"
         ));
         signal.await;
-        running.stop();
+        if let Some(whole) = saved {
+            save(running, whole).map_err(|error| Refusal::not_written(&error))?;
+        }
         Ok(0)
     }
+}
+
+fn save(running: Running, mut whole: Whole) -> io::Result<()> {
+    running.save(BufWriter::new(&mut whole))?;
+    whole.finish().map(drop)
 }

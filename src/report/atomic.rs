@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// A file that is written under another name and appears under its own when it is whole. Not
 /// buffered: whoever writes small pieces buffers them.
-pub(super) struct Whole {
+pub(crate) struct Whole {
     file: File,
     writing: PathBuf,
     path: PathBuf,
 }
 
 impl Whole {
-    pub(super) fn create(directory: &Path, name: &str) -> io::Result<Self> {
+    pub(crate) fn create(directory: &Path, name: &str) -> io::Result<Self> {
         let (path, writing) = (directory.join(name), directory.join(format!(".{name}.writing")));
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&writing)?;
@@ -22,7 +22,7 @@ impl Whole {
     }
 
     /// Sees to it that the bytes are on disk, and only then gives the file its name.
-    pub(super) fn finish(self) -> io::Result<PathBuf> {
+    pub(crate) fn finish(self) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         fs::rename(&self.writing, &self.path)?;
         Ok(self.path)

@@ -13,6 +13,7 @@ mod superseded;
 mod terminal;
 mod write;
 
+pub(crate) use atomic::Whole;
 pub use error::ReportError;
 pub use failures::{Cause, Failures};
 pub use progress::{Numbers, Progress};

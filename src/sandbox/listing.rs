@@ -5,9 +5,10 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use super::answer::Answer;
 use super::file::{File, FileObject};
-use super::library::{Index, Key, Stock};
+use super::library::Key;
 use super::query::{self, Search};
 use super::sorting::Sorting;
+use super::stock::{Index, Stock};
 
 const LIMIT_MAX: usize = 1000;
 
@@ -100,7 +101,7 @@ impl Listing {
         match (&self.search.ids, &self.search.path) {
             (Some(ids), _) => {
                 let mut found: Vec<Key> = ids.iter().filter_map(|id| stock.find(id)).collect();
-                found.sort_unstable_by_key(|key| stock.upload_order(*key));
+                found.sort_unstable_by_key(|key| stock.upload(*key));
                 found.dedup();
                 Box::new(found.into_iter().filter(wanted))
             }

@@ -10,7 +10,7 @@
 //!                     │          │                   │
 //!                     └─ internal├─ auth, limits     ├─ patch, metadata, extensions, play
 //!                                └─ faults           ├─ bulk, listing, query, sorting
-//!                                                    └─ library, lag, file, synthetic, given
+//!                                                    └─ stock, lag, library, file, synthetic, given
 //! ```
 //! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
 //! * `wire` is the connection and can break it at a chosen byte.
@@ -37,6 +37,7 @@ mod history;
 mod internal;
 mod lag;
 mod library;
+mod library_file;
 mod limiter;
 mod limits;
 mod listing;
@@ -53,6 +54,7 @@ mod service;
 mod sorting;
 mod state;
 mod stats;
+mod stock;
 mod synthetic;
 mod tap;
 mod wire;
@@ -62,6 +64,7 @@ pub use config::{Config, EmptyTags, Limit, MissingIds, Open, RequiredFields, Tag
 pub use fault_text::{FAULT_FORMS, Planned};
 pub use faults::{Fault, Faults};
 pub use library::Library;
+pub use library_file::LibraryError;
 pub use play::{ExtensionPlay, Status};
 pub use server::{Running, start};
 pub use stats::{Calls, Peak, Stats};

@@ -1,7 +1,7 @@
 //! Starting and stopping: a thread of its own with a runtime of its own.
 
 use std::future::IntoFuture;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -89,7 +89,7 @@ impl Running {
     /// The files that were inserted and those that were changed, sorted by id.
     #[must_use]
     pub fn library(&self) -> Vec<Value> {
-        self.sandbox.state().stock.objects()
+        self.sandbox.state().stock.objects().collect()
     }
 
     /// The changes of one file, oldest first: `{n, at, requestId, call, body}`. The newest 100,000
@@ -109,14 +109,28 @@ impl Running {
     pub fn stop(self) {
         drop(self);
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
+    /// Stops it and writes what [`Self::library`] shows as JSONL, for [`Library::add_lines`](super::Library::add_lines).
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn save(mut self, mut out: impl Write) -> io::Result<()> {
+        self.end();
+        self.sandbox.state().stock.write_lines(&mut out)?;
+        out.flush()
+    }
+
+    fn end(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A panic in the server has been reported by its thread; there is nothing to add here.
             drop(thread.join());
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }

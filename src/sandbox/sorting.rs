@@ -1,6 +1,7 @@
 //! The orders in which a list can be.
 
-use super::library::{Index, Key};
+use super::library::Key;
+use super::stock::Index;
 
 /// An order of the API, ascending or descending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

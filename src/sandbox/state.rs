@@ -11,11 +11,11 @@ use super::config::{Config, WrongKey};
 use super::extensions::Catalogue;
 use super::faults::{Fault, Plan};
 use super::lag::Lag;
-use super::library::Stock;
 use super::limits::AccountLimits;
 use super::metadata::Fields;
 use super::recorder::Recorder;
 use super::request::ApiRequest;
+use super::stock::Stock;
 
 /// A sandbox: what stays, and the state.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! `ikbulk sandbox`: the same sandbox, set up by flags.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use crate::client::{self, Reply};
 
@@ -32,6 +33,13 @@ impl Served {
         client::reply(&self.raw(path).0)
     }
 
+    /// Ends it in good order.
+    fn interrupt(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-INT", &id]).status().expect("there is a kill");
+        self.child.wait().expect("it should end")
+    }
+
     fn raw(&self, path: &str) -> (String, std::io::Result<()>) {
         client::receive(client::send_to(&self.address, &format!("GET {path}"), ""))
     }
@@ -39,8 +47,9 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.child.kill().expect("it should be running");
-        self.child.wait().expect("it should end");
+        // No error: it may have ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -74,4 +83,26 @@ fn faults_are_set_by_flags() {
     assert_eq!(served.get("/v1/files").header("content-type"), Some("text/html"));
     assert!(refused(&["--fault", "3:reset"]).contains("The faults are:"));
     assert!(refused(&["--fault", "60%:garbage", "--fault", "60%:expire"]).contains("1.2"));
+}
+
+#[test]
+fn a_library_is_read_and_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (first, second, broken) = (path("first.jsonl"), path("second.jsonl"), path("broken.jsonl"));
+    fs::write(&first, "{\"fileId\": \"mine\", \"tags\": [\"a\"]}\n").unwrap();
+    let served = Served::start(&["--library", &first, "--save", &second]);
+    assert_eq!(served.get("/v1/files").json().as_array().unwrap().len(), 11);
+    let library = served.get("/__sandbox/library").text;
+    assert!(!fs::exists(&second).unwrap());
+    assert_eq!(served.interrupt().code(), Some(0));
+    assert_eq!(fs::read_to_string(&second).unwrap(), library);
+    let served = Served::start(&["--library", &second, "--save", &second]);
+    assert_eq!(served.get("/__sandbox/library").text, library);
+    served.interrupt();
+    assert_eq!(fs::read_to_string(&second).unwrap(), library);
+
+    fs::write(&broken, "{\"fileId\": \"mine\"}\nfileId\n").unwrap();
+    assert!(refused(&["--library", &broken]).contains("broken.jsonl: line 2 is no JSON object"));
+    assert!(refused(&["--save", &path("none/at.jsonl")]).contains("cannot save to"));
 }

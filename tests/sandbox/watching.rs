@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Phase, Tap, synthetic_id};
+use ikbulk::sandbox::{Config, ExtensionPlay, Library, Phase, Status, Tap, synthetic_id};
 use serde_json::{Value, json};
 
 use crate::client::{ask, config, get, patch, post, receive, send, started};
@@ -127,6 +127,34 @@ fn the_library_shows_what_was_inserted_or_changed() {
     let listed: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(listed, running.library());
+}
+
+#[test]
+fn a_library_that_was_saved_is_the_same_again() {
+    let mut library = Library::synthetic(50, 5);
+    let ids: Vec<String> = (0..50).map(|index| synthetic_id(5, index)).collect();
+    library.insert(json!({"fileId": "bare", "description": null, "tags": null, "more": [1.5]}));
+    let always = ExtensionPlay::Always(Status::Success);
+    let running = started(Config { library, extensions: always, ..config() });
+    let all = json!({
+        "tags": ["ä \"quoted\"", "b"], "customMetadata": {"size": 30, "price": 12.5, "brand": null},
+        "customCoordinates": "1,2,3,4", "description": "two\nlines",
+        "extensions": [{"name": "remove-bg"},
+                       {"name": "aws-auto-tagging", "minConfidence": 80, "maxTags": 3}],
+    });
+    patch(&running, &ids[7], &all);
+    patch(&running, &ids[8], &json!({"publish": {"isPublished": false}}));
+    for id in &ids[20..30] {
+        patch(&running, id, &json!({"tags": null}));
+    }
+    let before = (running.library(), get(&running, "/v1/files").json());
+    assert_eq!(before.0.len(), 13);
+    let mut saved = Vec::new();
+    running.save(&mut saved).unwrap();
+    let mut library = Library::synthetic(50, 5);
+    library.add_lines(saved.as_slice()).unwrap();
+    let running = started(Config { library, ..config() });
+    assert_eq!((running.library(), get(&running, "/v1/files").json()), before);
 }
 
 #[test]
