@@ -17,7 +17,7 @@
 //! * `service` carries one request through, with its delays, faults and the [`Tap`]; `delivery` puts
 //!   the answer on the wire.
 //! * `state` holds all that changes, behind one lock, and decides who may pass.
-//! * `recorder` and `history` watch; [`Stats`] says what was seen.
+//! * `recorder`, `peaks` and `history` watch; [`Stats`] says what was seen.
 
 mod answer;
 mod auth;
@@ -44,6 +44,7 @@ mod listing;
 mod metadata;
 mod neighbour;
 mod patch;
+mod peaks;
 mod play;
 mod query;
 mod recorder;
@@ -67,6 +68,6 @@ pub use library::Library;
 pub use library_file::LibraryError;
 pub use play::{ExtensionPlay, Status};
 pub use server::{Running, start};
-pub use stats::{Calls, Peak, Stats};
+pub use stats::{Calls, Peak, Stats, WindowPeak};
 pub use synthetic::synthetic_id;
 pub use tap::{Phase, Tap, TapEvent};

@@ -102,7 +102,7 @@ impl Visit {
             self.tell(Phase::Worked);
             afterwards(fault, answer).await
         };
-        self.sandbox.state().recorder.answered(reply.status());
+        self.sandbox.state().recorder.answered(&self.request, reply.status());
         reply
     }
 

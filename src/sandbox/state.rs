@@ -62,7 +62,7 @@ impl Sandbox {
         let clock = Clock::started_now();
         let state = State {
             stock: Stock::new(library, Lag::new(config.search_lag, clock.clone())),
-            recorder: Recorder::new(config.record),
+            recorder: Recorder::new(&config),
             limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
             n: 0,
             connections: 0,
@@ -88,7 +88,7 @@ impl Sandbox {
         let limits = AccountLimits::new(&self.config, self.clock.now_ns());
         let mut state = self.state();
         state.stock.reset();
-        state.recorder = Recorder::new(self.config.record);
+        state.recorder = Recorder::new(&self.config);
         state.n = 0;
         state.connections = 0;
         state.expired = false;
