@@ -12,7 +12,7 @@ pub const FAULT_FORMS: &str = "\
 status-CODE        answered with this status, the work not done
 status-after-CODE  answered with this status after the work
 page-CODE          an HTML page with this status, the work not done
-throttle[=RESET]   a 429 whose X-RateLimit-Reset is RESET: milliseconds, none, or anything absurd
+throttle[=RESET]   a 429 whose X-RateLimit-Reset is RESET: milliseconds, none, any nonsense
 reset-at-accept    reset as soon as it is accepted (counts connections, not requests)
 reset-before       reset, the work not done
 reset-after        reset after the work, without a byte of an answer
@@ -25,7 +25,7 @@ trickle=N/TIME     the body of the answer N bytes at a time, with a pause before
 garbage            a 200 whose body is no JSON
 wrong-body[=JSON]  a 200 whose body is something else
 huge-body[=BYTES]  an answer blown up to so many bytes, by default 100 MB
-drop=FIELD         this field of the body ignored, like description or customMetadata.brand
+drop=FIELD         this field of the body ignored, like tags or customMetadata.brand
 expire             the key expired from here on";
 
 const JSON: &str = "application/json; charset=utf-8";
