@@ -16,8 +16,10 @@ use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
 
-/// The most that is read of an answer. A file object has a few kilobytes, a list a thousand files.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// The most that is read of an answer about one file, which has a few kilobytes…
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// …and of a list of a thousand.
+const LIST_BYTES_MAX: usize = 64 << 20;
 /// An idle connection is given up before the servers and proxies on the way do it silently.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
@@ -151,7 +153,8 @@ impl Api {
     /// # Errors
     /// Everything but an array of files.
     pub async fn list(&self, listing: &Listing, skip: usize) -> Result<Vec<ListedFile>, Failure> {
-        let accepted = self.get(&listing.page(skip)).await?;
+        let page = listing.page(skip);
+        let accepted = self.execute(Method::GET, &page, None, LIST_BYTES_MAX).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 
@@ -172,11 +175,11 @@ impl Api {
             Call::AddTags(_) | Call::RemoveTags(_) => Method::POST,
             Call::ReadBack(_) => return self.get(&path).await,
         };
-        self.execute(method, &path, Some(body::encode(call, files))).await
+        self.execute(method, &path, Some(body::encode(call, files)), ANSWER_BYTES_MAX).await
     }
 
     async fn get(&self, path: &str) -> Result<Accepted, Failure> {
-        self.execute(Method::GET, path, None).await
+        self.execute(Method::GET, path, None, ANSWER_BYTES_MAX).await
     }
 
     async fn execute(
@@ -184,6 +187,7 @@ impl Api {
         method: Method,
         path_and_query: &str,
         body: Option<Vec<u8>>,
+        answer_bytes_max: usize,
     ) -> Result<Accepted, Failure> {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -202,12 +206,12 @@ impl Api {
         let status = response.status();
         let request_id = request_id(response.headers());
         if matches!(status.as_u16(), 200 | 207) {
-            let body = read(response).await?;
+            let body = read(response, answer_bytes_max).await?;
             return Ok(Accepted { http_status: status.as_u16(), request_id, body });
         }
         let headers = response.headers().clone();
         // The status says enough; a body that cannot be read takes nothing away from it.
-        let body = read(response).await.unwrap_or_default();
+        let body = read(response, answer_bytes_max).await.unwrap_or_default();
         Err(Failure::of_answer(status, &headers, request_id, &body))
     }
 }
@@ -255,8 +259,8 @@ fn request_id(headers: &HeaderMap) -> Option<Box<str>> {
     Some(id.get(..LENGTH_MAX).unwrap_or(id).into())
 }
 
-/// Reads a body up to [`ANSWER_BYTES_MAX`]. One that comes in one piece is not copied.
-async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
+/// Reads a body up to a length. One that comes in one piece is not copied.
+async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, Failure> {
     let Some(first) = response.chunk().await.map_err(Failure::of_error)? else {
         return Ok(Bytes::new());
     };
@@ -266,9 +270,9 @@ async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::from(&first[..]);
     let mut next = Some(second);
     while let Some(chunk) = next {
-        if whole.len() + chunk.len() > ANSWER_BYTES_MAX {
-            let message = "the answer is over 32 MiB long";
-            return Err(Failure::unreadable(message, response.status().as_u16(), None));
+        if whole.len() + chunk.len() > bytes_max {
+            let message = format!("the answer is over {} MiB long", bytes_max >> 20);
+            return Err(Failure::unreadable(&message, response.status().as_u16(), None));
         }
         whole.extend_from_slice(&chunk);
         next = response.chunk().await.map_err(Failure::of_error)?;

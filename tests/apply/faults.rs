@@ -43,8 +43,8 @@ fn a_storm_of_429s_costs_no_attempt_and_no_row() {
 
 #[test]
 fn a_real_limit_is_kept_to() {
-    let limit = ikbulk::sandbox::Limit { rate: 100.0, burst: 10 };
-    let world = rows(100, |config| Config { writes: Some(limit), ..config });
+    let limit = ikbulk::sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
+    let world = rows(100, |config| Config { writes: vec![limit], ..config });
     world.run("apply sheet.csv --yes --rate 100 --burst 10").exits(0);
     all_is_done(&world, 100);
     assert_eq!(world.sandbox.stats().throttled, 0);
