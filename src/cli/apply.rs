@@ -222,6 +222,9 @@ impl Apply {
         }
         match (self.yes, attended) {
             (true, _) => Ok(()),
+            (false, true) if screen.is_quiet() => {
+                Err(Refusal::new("with -q nobody sees what is asked: add --yes. Nothing was sent"))
+            }
             (false, true) if screen.ask("Send this?") => Ok(()),
             (false, true) => Err(Refusal::new("nothing was sent")),
             (false, false) => Err(Refusal::new(

@@ -14,7 +14,7 @@ use crate::execute::Stop;
 pub(super) struct Bounds {
     /// Send only the first N rows, as a pilot, or the next N of a run that is resumed; `ikbulk resume`
     /// does the rest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
     /// Stop in good order after this time
     #[arg(long, value_name = "TIME")]

@@ -46,7 +46,8 @@ impl Check {
             Fields::of(&choices.api()?, &input, &choices.execution()?).await?
         } else {
             screen.error(
-                "custom metadata is not checked against the account's fields, for want of a key",
+                "custom metadata is not checked against the account's fields, for want of a key in \
+                 IMAGEKIT_PRIVATE_KEY or --key-file",
             );
             Fields::unchecked()
         };
@@ -61,6 +62,13 @@ impl Check {
         }));
         if survey.tally.rows == 0 {
             return Err(Refusal::new("the input has no rows"));
+        }
+        let share = survey.tally.rejected_share();
+        if share > choices.max_bad() {
+            screen.say(
+                "next       mend them: with so many bad rows (--max-bad) `ikbulk apply` sends \
+                 nothing without asking\n",
+            );
         }
         Ok(u8::from(survey.tally.rejected > 0))
     }

@@ -96,6 +96,16 @@ struct SettingsFile {
 impl Choices {
     /// Fills what was not given from the profile.
     pub(super) fn with_profile(self) -> Result<Self, Refusal> {
+        let choices = self.filled()?;
+        if choices.clear_token.as_ref().is_some_and(|token| token.trim().is_empty()) {
+            return Err(Refusal::new(
+                "--clear-token is blank: an empty cell leaves its field alone",
+            ));
+        }
+        Ok(choices)
+    }
+
+    fn filled(self) -> Result<Self, Refusal> {
         let Some(mut profile) = self.read_profile()? else {
             return Ok(self);
         };
@@ -228,6 +238,11 @@ impl Choices {
         let url = reqwest::Url::parse(endpoint).map_err(|error| {
             Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}"))
         })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            let message =
+                format!("the endpoint {endpoint:?} has no scheme: write https://{endpoint}");
+            return Err(Refusal::new(message));
+        }
         let settings = ApiSettings {
             endpoint: url,
             key,

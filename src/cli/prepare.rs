@@ -126,11 +126,14 @@ pub(super) fn start_sandbox(
 /// Takes the account's lock, waiting for it if asked to.
 pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
     const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+    let mut has_said = false;
     loop {
         match AccountLock::take(account, run.path()) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { holder }) if wait => {
-                tracing::info!("waiting for another run on this account: {holder}");
+                if !std::mem::replace(&mut has_said, true) {
+                    tracing::info!("waiting for another run on this account: {holder}");
+                }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             Err(error @ LockError::Held { .. }) => {

@@ -28,6 +28,12 @@ impl Screen {
         self.attended
     }
 
+    /// Whether nothing but errors is to be said.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Where bars go; `None` where nobody would see them.
     #[must_use]
     pub fn bars(&self) -> Option<&MultiProgress> {

@@ -39,6 +39,9 @@ pub struct ApiSettings {
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// There is none.
+    #[error("the private key is empty")]
+    NoKey,
     /// The key cannot be a header.
     #[error(
         "the private key contains characters that no key has; check for a line end or space in it"
@@ -229,7 +232,10 @@ fn parse<T>(
 /// The headers of every request: HTTP Basic with the key as the user name and an empty password.
 fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap, BuildError> {
     let key = settings.key.expose_secret();
-    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if key.is_empty() {
+        return Err(BuildError::NoKey);
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(BuildError::Key);
     }
     let request = client.get(settings.endpoint.clone()).basic_auth(key, Some("")).build();

@@ -51,7 +51,8 @@ impl Progress {
     #[must_use]
     pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64) -> Self {
         let bar = screen.map(|screen| {
-            let style = ProgressStyle::with_template("{bar:30.cyan/blue} {pos}/{len} rows  {msg}");
+            let style =
+                ProgressStyle::with_template("{bar:30.cyan/blue} {pos}/{len} rows  {wide_msg}");
             let bar = ProgressBar::new(total).with_style(
                 style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"),
             );

@@ -43,6 +43,9 @@ pub struct Target<'o> {
     pub now: jiff::ZonedDateTime,
 }
 
+/// So many bad rows are shown before a run, where a person is to see the whole at a glance.
+const BAD_ROWS_BEFORE_A_RUN: usize = 10;
+
 /// Says what is about to happen, or, for `check`, what the input holds.
 #[must_use]
 pub fn opening(about: &Opening<'_>) -> String {
@@ -64,7 +67,9 @@ pub fn opening(about: &Opening<'_>) -> String {
         line("clears", counts(&tally.cleared));
     }
     if about.left_alone > 0 {
-        line("leaves", format!("{} empty cells leave their field alone", about.left_alone));
+        let (one, several) =
+            ("empty cell leaves its field alone", "empty cells leave their field alone");
+        line("leaves", many(about.left_alone, one, several));
     }
     if !about.ignored_columns.is_empty() {
         line("not read", format!("columns {}", about.ignored_columns.join(", ")));
@@ -88,14 +93,22 @@ pub fn opening(about: &Opening<'_>) -> String {
         let name = if index == 0 { "first" } else { "" };
         line(name, format!("{} {}", request.target, request.body));
     }
-    for (row, message) in &tally.first_rejected {
+    let shown = if about.target.is_some() { BAD_ROWS_BEFORE_A_RUN } else { usize::MAX };
+    for (row, message) in tally.first_rejected.iter().take(shown) {
         line("bad row", format!("{row}: {message}"));
     }
-    let more = tally.rejected.saturating_sub(tally.first_rejected.len() as u64);
-    if more > 0 {
-        line("", format!("and {more} more bad rows"));
+    let shown = tally.first_rejected.len().min(shown) as u64;
+    if tally.rejected > shown {
+        let more = many(tally.rejected - shown, "more bad row", "more bad rows");
+        let hint = if about.target.is_some() { "; `ikbulk check` lists them" } else { "" };
+        line("", format!("and {more}{hint}"));
     }
     text
+}
+
+/// A number and what is counted.
+fn many(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 fn rows(tally: &Tally) -> String {
@@ -105,7 +118,8 @@ fn rows(tally: &Tally) -> String {
         text.push_str(&format!(", {} bad ({percent:.1} %)", tally.rejected));
     }
     if tally.without_change > 0 {
-        text.push_str(&format!(", {} ask for nothing", tally.without_change));
+        let silent = many(tally.without_change, "asks for nothing", "ask for nothing");
+        text.push_str(&format!(", {silent}"));
     }
     text
 }
@@ -116,10 +130,11 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
 
 fn requests(tally: &Tally) -> String {
     match tally.reads {
-        0 => format!("{} writes", tally.writes),
+        0 => many(tally.writes, "write", "writes"),
         reads => format!(
-            "{} writes, {reads} reads (the state before what cannot be repeated)",
-            tally.writes
+            "{}, {} (the state before what cannot be repeated)",
+            many(tally.writes, "write", "writes"),
+            many(reads, "read", "reads")
         ),
     }
 }
@@ -236,7 +251,10 @@ fn why(ending: &Ending) -> Option<String> {
         Ending::Input(why) => format!("the input cannot be read any more: {why}"),
         Ending::Halted(halt) => match halt {
             Halt::Account { message } => {
-                format!("ImageKit does not accept the key or account: {message}")
+                format!(
+                    "ImageKit does not accept the key or account: {message} Look at \
+                     IMAGEKIT_PRIVATE_KEY or --key-file"
+                )
             }
             Halt::SameRejection { message, times, rows } => {
                 let rows: Vec<String> = rows.iter().map(u64::to_string).collect();

@@ -106,6 +106,11 @@ impl<'a> Builder<'a> {
         if literal.is_none() && cell.is_clear(&self.rules.clear_token) {
             return self.clear(field);
         }
+        if literal.is_none() && cell.is_nearly_clear(&self.rules.clear_token) {
+            let token = &self.rules.clear_token;
+            let right = format!("write {token}, or \\{} to mean that word itself", cell.shown());
+            return Err(Wrong::new(format!("is nearly the clear token {token}"), right));
+        }
         let cell = literal.unwrap_or(cell);
         match field {
             Field::FileId => self.file = Some(file_id(cell)?),

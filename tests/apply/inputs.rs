@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{RunFiles, World, files, ids, tagging};
+use crate::harness::{RunFiles, World, files, ids, sheet, tagging};
 
 const EVERY_COLUMN: &str = r#"fileId,tags,addTags,removeTags,removeAITags,customCoordinates,description,customMetadata.brand,customMetadata.price,extensions,webhookUrl,isPublished,includeFileVersions
 a,"x, y,x",,,all,"1,2,3,4",text,Acme,12.5,,,,
@@ -180,7 +180,7 @@ fn check_says_by_its_exit_code_what_the_sheet_is_worth_and_sends_nothing() {
         world.write("sheet.csv", text);
         world.run("check sheet.csv")
     };
-    check("fileId,tags\na,x\n").exits(0).says("1 writes");
+    check("fileId,tags\na,x\n").exits(0).says("1 write");
     let bad = check("fileId,tags,customCoordinates\na,x,\nb,y,\"1,2,0,4\"\n");
     bad.exits(1).says("3: customCoordinates: \"1,2,0,4\" is not an area of an image");
     check("fileId\na\n").exits(2).says("no column says what to change");
@@ -199,4 +199,32 @@ fn a_wrong_flag_is_wrong_usage() {
         world.apply(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
     }
     assert_eq!(world.sandbox.stats().requests, 0);
+}
+
+#[test]
+fn a_word_that_is_nearly_the_clear_token_is_no_text() {
+    let world = World::new(files(["a"]));
+    for word in ["<CLEAR>", "<Clear>", " < clear >"] {
+        world.write("sheet.csv", format!("fileId,description\na,{word}\n"));
+        let refused = world.apply("sheet.csv").exits(2);
+        refused.says("is nearly the clear token <clear>; write <clear>, or \\");
+    }
+    world.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
+    world.apply("sheet.csv").exits(0);
+    assert_eq!(world.file("a")["description"], "<CLEAR>");
+    let blank = ["check", "sheet.csv", "--clear-token", " "];
+    world.command(&blank).run().exits(2).says("--clear-token is blank");
+}
+
+#[test]
+fn check_lists_every_bad_row_and_says_that_apply_would_refuse_the_sheet() {
+    let world = World::new(files(["a"]));
+    let rows = (0..30).map(|n| format!("a,{n}%"));
+    world.write("sheet.csv", sheet("fileId,tags", rows));
+    let checked = world.run("check sheet.csv").exits(1);
+    let listed = checked.out.lines().filter(|line| line.starts_with("bad row")).count();
+    assert_eq!(listed, 30);
+    checked.says("sends nothing without asking");
+    let refused = world.apply("sheet.csv").exits(2);
+    refused.says("and 20 more bad rows; `ikbulk check` lists them");
 }
