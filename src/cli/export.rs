@@ -102,7 +102,7 @@ impl Export {
             for file in &page {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
-            tracing::info!("{skip} files");
+            tracing::debug!("{skip} files");
             if let Some(bar) = &bar {
                 bar.set_position(skip as u64);
             }
