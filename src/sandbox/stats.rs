@@ -93,8 +93,7 @@ pub struct CallbackCounts {
 }
 
 /// The highest number of requests in any one second (or window): half-open, so that one at 0 s and
-/// one at 1 s
-/// are not in the same.
+/// one at 1 s are not in the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Peak {
     /// All that arrived.

@@ -68,6 +68,15 @@ fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
 }
 
 #[test]
+fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
+    let faults = (1..=3).map(|n| (n, Fault::ResetAtAccept)).collect();
+    let world = rows(10, |config| script(faults, config));
+    world.apply("sheet.csv --concurrency 2").exits(0);
+    all_is_done(&world, 10);
+    assert_eq!(world.sandbox.stats().reset_at_accept, 3);
+}
+
+#[test]
 fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
     // Between the two attempts a probe finds the service alive.
     let world = rows(1, |config| script(vec![(1, page()), (3, page())], config));
