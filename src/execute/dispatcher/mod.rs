@@ -32,6 +32,10 @@ use crate::outcome::Status;
 use crate::request::{BudgetKind, Endpoint, Request};
 use crate::settings::{Execution, Halts};
 
+/// So many requests ready to be sent are enough: more rows would only push what is needed next out
+/// of the processor's caches.
+const READY_ENOUGH: usize = 512;
+
 /// What the dispatcher goes by.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -135,7 +139,10 @@ impl Dispatcher {
     /// Whether it takes more rows.
     #[must_use]
     pub fn wants_rows(&self) -> bool {
-        !self.input_ended && self.ending.is_none() && self.window.has_room()
+        !self.input_ended
+            && self.ending.is_none()
+            && self.window.has_room()
+            && self.lanes.len() < READY_ENOUGH
     }
 
     /// What is to be written down, in order; taken away by whoever writes it.
