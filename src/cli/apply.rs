@@ -12,6 +12,7 @@ use super::finish::Ready;
 use super::prepare::{Fields, InputArg, lock, start_sandbox};
 use super::resume::Resume;
 use super::{Refusal, Screen};
+use crate::error::chain;
 use crate::execute::Stop;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile};
@@ -19,6 +20,7 @@ use crate::plan::{Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::Execution;
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -27,7 +29,7 @@ pub(super) struct Apply {
     #[arg(value_name = "FILE")]
     file: InputArg,
     /// Try it on a local ImageKit, started for this run: no account, no network
-    #[arg(long)]
+    #[arg(long, conflicts_with = "endpoint")]
     sandbox: bool,
     /// Do not ask
     #[arg(short, long)]
@@ -68,11 +70,15 @@ impl Apply {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
         let deadline = Deadline::of(&self.bounds)?;
-        let run = match &self.run_dir {
-            Some(path) => RunDir::create_at(path),
-            None => RunDir::create(self.file.path(), jiff::Timestamp::now()),
+        if screen.is_quiet() && !self.yes && !self.sandbox {
+            return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
         }
-        .map_err(|error| Refusal::of(&error))?;
+        let run = match &self.run_dir {
+            Some(path) => RunDir::create_at(path).map_err(|error| Refusal::of(&error)),
+            None => RunDir::create(self.file.path(), jiff::Timestamp::now()).map_err(|error| {
+                Refusal::new(format!("{}; --run-dir puts it elsewhere", chain(&error)))
+            }),
+        }?;
         match self.prepare(&run, execution, screen).await {
             Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
             Ok(Prepared::Continue(other)) => {
@@ -181,6 +187,7 @@ impl Apply {
             tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            bad_share_max: self.choices.max_bad(),
             target: Some(Target {
                 endpoint: &client.endpoint,
                 account: &client.account,
@@ -189,6 +196,7 @@ impl Apply {
                 limit: self.bounds.limit,
                 now: ZonedDateTime::now(),
             }),
+            width: screen.width(),
         }));
         if tally.rows == 0 && !self.allow_empty {
             return Err(Refusal::new("the input has no rows (--allow-empty accepts that)"));
@@ -205,8 +213,8 @@ impl Apply {
         let attended = screen.is_attended() && self.file.path().is_some() && !self.yes;
         if tally.rejected_share() > self.choices.max_bad() && !attended {
             return Err(Refusal::new(format!(
-                "{} of {} rows are bad, more than --max-bad allows ({} %); nothing was sent",
-                tally.rejected,
+                "{} in {}, more than --max-bad allows ({} %); nothing was sent",
+                counted(tally.rejected, "bad row", "bad rows"),
                 tally.rows,
                 self.choices.max_bad() * 100.0
             )));

@@ -46,7 +46,8 @@ impl Check {
             Fields::of(&choices.api()?, &input, &choices.execution()?).await?
         } else {
             screen.error(
-                "custom metadata is not checked against the account's fields, for want of a key",
+                "custom metadata is not checked against the account's fields, for want of a key: \
+                 set IMAGEKIT_PRIVATE_KEY or use --key-file",
             );
             Fields::unchecked()
         };
@@ -57,7 +58,9 @@ impl Check {
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            bad_share_max: choices.max_bad(),
             target: None,
+            width: screen.width(),
         }));
         if survey.tally.rows == 0 {
             return Err(Refusal::new("the input has no rows"));

@@ -1,6 +1,7 @@
 //! `ikbulk sandbox`: a local ImageKit for as long as it is wanted.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -70,8 +71,14 @@ impl Sandbox {
             callbacks: self.callbacks.callbacks(self.seed),
             ..defaults
         };
-        let running = sandbox::start(config)
-            .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
+        let port = self.port;
+        let running = sandbox::start(config).map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => Refusal::new(format!(
+                "cannot start the sandbox: something listens on port {port} already; take another \
+                 with --port, or any free one with --port 0"
+            )),
+            _ => Refusal::new(format!("cannot start the sandbox on port {port}: {error}")),
+        })?;
         let (url, key, id) = (running.base_url(), running.key(), synthetic_id(self.seed, 0));
         screen.say(&format!(
             "endpoint   {url}\n\

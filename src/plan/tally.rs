@@ -11,7 +11,7 @@ use crate::row::{ExtensionName, Extensions, Set};
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
 /// How many rejected rows are kept to be shown.
-const REJECTED_SHOWN_MAX: usize = 10;
+const REJECTED_SHOWN_MAX: usize = 1000;
 
 /// The count of a whole input.
 #[derive(Debug, Default, Clone)]

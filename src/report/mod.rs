@@ -5,6 +5,7 @@
 mod error;
 mod failures;
 mod harmless;
+mod lines;
 mod progress;
 mod row;
 mod sheets;

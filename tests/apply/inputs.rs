@@ -127,7 +127,12 @@ fn a_sheet_without_rows_is_refused_unless_that_is_allowed() {
 #[test]
 fn more_than_one_bad_row_in_a_hundred_stops_a_run_that_nobody_watches() {
     let text = "fileId,tags\na,50%\nb,y\n";
-    refused("sheet.csv", text, "", "1 of 2 rows are bad");
+    refused(
+        "sheet.csv",
+        text,
+        "",
+        "1 bad row in 2, more than --max-bad allows (1 %); nothing was sent",
+    );
     let world = World::new(files(["a", "b"]));
     world.write("sheet.csv", text);
     world.apply("sheet.csv --max-bad 50%").exits(1);
@@ -180,7 +185,7 @@ fn check_says_by_its_exit_code_what_the_sheet_is_worth_and_sends_nothing() {
         world.write("sheet.csv", text);
         world.run("check sheet.csv")
     };
-    check("fileId,tags\na,x\n").exits(0).says("1 writes");
+    check("fileId,tags\na,x\n").exits(0).says("requests   1 write\n");
     let bad = check("fileId,tags,customCoordinates\na,x,\nb,y,\"1,2,0,4\"\n");
     bad.exits(1).says("3: customCoordinates: \"1,2,0,4\" is not an area of an image");
     check("fileId\na\n").exits(2).says("no column says what to change");

@@ -15,4 +15,5 @@ mod journeys;
 mod oversized;
 mod safety;
 mod settings;
+mod usage;
 mod words;
