@@ -1,6 +1,7 @@
 //! The run while it goes on: a bar for a person, a line now and then for a log.
 
 use std::collections::VecDeque;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -67,6 +68,9 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(numbers.settled);
             bar.set_message(numbers.line());
+            // The cursor stands behind the end of the line, where the ^C that a terminal shows would
+            // begin another one, and nobody would take the bar away from above it.
+            drop(io::stderr().write_all(b"\r"));
         } else if now >= self.logged + LOG_EVERY {
             self.logged = now;
             let Numbers { settled, total, .. } = numbers;
