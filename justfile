@@ -15,6 +15,10 @@ test:
 crash seed="1":
     CRASH_SEED={{seed}} cargo test --test crash -- --ignored --nocapture
 
+# ten minutes of any bytes for a reader (csv, jsonl) or as answers (needs nightly and cargo-fuzz)
+fuzz target seconds="600":
+    TMPDIR=/dev/shm cargo +nightly fuzz run -s none {{target}} -- -max_total_time={{seconds}}
+
 # the tests that take too long for every day
 slow:
     cargo test --test apply -- --ignored

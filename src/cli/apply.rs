@@ -12,7 +12,6 @@ use super::finish::Ready;
 use super::prepare::{Fields, InputArg, lock, start_sandbox};
 use super::resume::Resume;
 use super::{Refusal, Screen};
-use crate::error::chain;
 use crate::execute::Stop;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile};
@@ -74,11 +73,10 @@ impl Apply {
             return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
         }
         let run = match &self.run_dir {
-            Some(path) => RunDir::create_at(path).map_err(|error| Refusal::of(&error)),
-            None => RunDir::create(self.file.path(), jiff::Timestamp::now()).map_err(|error| {
-                Refusal::new(format!("{}; --run-dir puts it elsewhere", chain(&error)))
-            }),
-        }?;
+            Some(path) => RunDir::create_at(path),
+            None => RunDir::create(self.file.path(), jiff::Timestamp::now()),
+        }
+        .map_err(|error| Refusal::of(&error))?;
         match self.prepare(&run, execution, screen).await {
             Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
             Ok(Prepared::Continue(other)) => {
@@ -106,21 +104,30 @@ impl Apply {
         } else {
             (None, self.choices.api()?)
         };
-        if let Some(other) = self.unfinished(&owned, &client) {
-            if self.continue_run {
-                return Ok(Prepared::Continue(other));
-            }
-            return Err(Refusal::new(format!(
-                "there is an unfinished run of this input: {0}\n\
-                 go on with it:  ikbulk resume {0}\n\
-                 or remove it to begin anew",
-                other.path().display()
-            )));
-        }
+        // Before looking for unfinished runs, or one that is under way would be taken for one.
         let lock = match sandbox {
             Some(_) => None,
             None => Some(lock(&client.account, run, self.bounds.wait_lock).await?),
         };
+        match self.unfinished(&owned, &client) {
+            Some(Unfinished { run, same_input: true }) if self.continue_run => {
+                return Ok(Prepared::Continue(run));
+            }
+            Some(Unfinished { run, same_input: true }) => {
+                return Err(Refusal::new(format!(
+                    "there is an unfinished run of this input: {0}\n\
+                     go on with it:  ikbulk resume {0}\n\
+                     or remove it to begin anew",
+                    run.path().display()
+                )));
+            }
+            Some(Unfinished { run, same_input: false }) => screen.error(&format!(
+                "there is an unfinished run of an earlier state of this sheet, {}; do not resume \
+                 it after this one, or its older values go over the new ones",
+                run.path().display()
+            )),
+            None => {}
+        }
         let fields = if self.no_schema {
             Fields::unchecked()
         } else {
@@ -158,20 +165,20 @@ impl Apply {
         Session { input: owned.input.clone(), context, execution, rows_max: self.bounds.limit }
     }
 
-    /// An unfinished run of the same bytes for the same account. A sandbox's runs end with it.
-    fn unfinished(&self, owned: &Owned, client: &Client) -> Option<RunDir> {
+    /// An unfinished run of the same bytes for the same account, or else of another state of the
+    /// same sheet. A sandbox's runs end with it.
+    fn unfinished(&self, owned: &Owned, client: &Client) -> Option<Unfinished> {
         if self.sandbox {
             return None;
         }
         let runs = unfinished_runs(&Place::Input(self.file.path()));
-        runs.into_iter().find(|run| {
-            let facts = run.ledger().and_then(|ledger| ledger.facts());
-            facts.is_ok_and(|facts| {
-                facts.input_fingerprint == owned.fingerprint.0
-                    && facts.account == client.account
-                    && !facts.sandbox
-            })
-        })
+        let ours = runs.into_iter().filter_map(|run| {
+            let facts = run.ledger().and_then(|ledger| ledger.facts()).ok()?;
+            let same_input = facts.input_fingerprint == owned.fingerprint.0;
+            (facts.account == client.account && !facts.sandbox)
+                .then_some(Unfinished { run, same_input })
+        });
+        ours.max_by_key(|unfinished| unfinished.same_input)
     }
 
     fn show_and_ask(
@@ -187,7 +194,6 @@ impl Apply {
             tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
-            bad_share_max: self.choices.max_bad(),
             target: Some(Target {
                 endpoint: &client.endpoint,
                 account: &client.account,
@@ -228,6 +234,13 @@ impl Apply {
             )),
         }
     }
+}
+
+/// A run of the sheet that can be gone on with.
+struct Unfinished {
+    run: RunDir,
+    /// The sheet has not changed since.
+    same_input: bool,
 }
 
 /// What a run came to before its first request.

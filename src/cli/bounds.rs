@@ -12,7 +12,8 @@ use crate::execute::Stop;
 /// How far a session goes.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Bounds {
-    /// Send only the first N rows, as a pilot; `ikbulk resume` does the rest
+    /// Send only the first N rows, as a pilot, or the next N of a run that is resumed; `ikbulk resume`
+    /// does the rest
     #[arg(long, value_name = "N", value_parser = row_count)]
     pub(super) limit: Option<u64>,
     /// Stop in good order after this time

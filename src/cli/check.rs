@@ -46,8 +46,8 @@ impl Check {
             Fields::of(&choices.api()?, &input, &choices.execution()?).await?
         } else {
             screen.error(
-                "custom metadata is not checked against the account's fields, for want of a key: \
-                 set IMAGEKIT_PRIVATE_KEY or use --key-file",
+                "custom metadata is not checked against the account's fields, for want of a key in \
+                 IMAGEKIT_PRIVATE_KEY or --key-file",
             );
             Fields::unchecked()
         };
@@ -58,12 +58,18 @@ impl Check {
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
-            bad_share_max: choices.max_bad(),
             target: None,
             width: screen.width(),
         }));
         if survey.tally.rows == 0 {
             return Err(Refusal::new("the input has no rows"));
+        }
+        let share = survey.tally.rejected_share();
+        if share > choices.max_bad() {
+            screen.say(
+                "next       mend them: with so many bad rows (--max-bad) `ikbulk apply` sends \
+                 nothing without asking\n",
+            );
         }
         Ok(u8::from(survey.tally.rejected > 0))
     }

@@ -212,6 +212,18 @@ impl Choices {
         self.client_of(self.endpoint.as_deref().unwrap_or(ENDPOINT))
     }
 
+    /// Refuses to go to another endpoint than the one given, which a run was begun at.
+    pub(super) fn go_to(&self, endpoint: &str) -> Result<(), Refusal> {
+        let is_same = |other: &str| other.trim_end_matches('/') == endpoint.trim_end_matches('/');
+        match &self.endpoint {
+            Some(other) if !is_same(other) => Err(Refusal::new(format!(
+                "the run was begun at {endpoint} and goes on there, not at {other}, which \
+                 --endpoint, IMAGE_KIT_BASE_URL or the profile says; nothing was sent"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The same at an endpoint that is known already.
     pub(super) fn client_of(&self, endpoint: &str) -> Result<Client, Refusal> {
         self.client(endpoint, self.key()?)

@@ -104,7 +104,7 @@ impl Export {
             for file in &page {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
-            tracing::info!("{}", counted(skip as u64, "file", "files"));
+            tracing::debug!("{}", counted(skip as u64, "file", "files"));
             if let Some(bar) = &bar {
                 bar.set_position(skip as u64);
             }

@@ -40,8 +40,11 @@ impl Ready {
         let stop = async {
             let signal = std::pin::pin!(signal.fuse());
             let deadline = std::pin::pin!(deadline.passed().fuse());
-            let either = futures_util::future::select(signal, deadline).await;
-            Ending::Stopped(either.factor_first().0)
+            let (why, _) = futures_util::future::select(signal, deadline).await.factor_first();
+            if why == Stop::Interrupt {
+                screen.error("finishing what is under way; Ctrl-C again ends at once");
+            }
+            Ending::Stopped(why)
         };
         let executed = session.execute(ledger, &api, stop, |dispatcher, now| {
             progress.show(dispatcher, now);

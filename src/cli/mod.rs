@@ -7,6 +7,8 @@ mod check;
 mod choices;
 mod export;
 mod finish;
+mod library;
+mod limits;
 mod prepare;
 mod report;
 mod resume;
@@ -63,7 +65,7 @@ enum Command {
     /// Write the library, a folder or a search as a sheet to edit and apply
     Export(Box<export::Export>),
     /// Serve a local ImageKit to try things on
-    Sandbox(sandbox::Sandbox),
+    Sandbox(Box<sandbox::Sandbox>),
 }
 
 /// The exit code for wrong usage and refused input: nothing was sent.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::bounds::{Bounds, Deadline};
-use super::choices::Choices;
+use super::choices::{Choices, Client};
 use super::finish::Ready;
 use super::prepare::{Fields, lock, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
+use crate::ledger::{Facts, LedgerFile};
+use crate::outcome::Status;
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 
 #[derive(Debug, Args)]
@@ -18,6 +20,9 @@ pub(super) struct Resume {
     /// The run's directory [default, on a terminal: the one unfinished run of this directory]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
+    /// The account's key was replaced: go on with the new one
+    #[arg(long)]
+    key_changed: bool,
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
@@ -27,7 +32,7 @@ pub(super) struct Resume {
 impl Resume {
     /// Going on with a run that another command found.
     pub(super) fn of(run: &RunDir, bounds: Bounds, choices: Choices) -> Self {
-        Self { run: Some(run.path().to_owned()), bounds, choices }
+        Self { run: Some(run.path().to_owned()), key_changed: false, bounds, choices }
     }
 
     pub(super) async fn run(
@@ -35,7 +40,7 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
-        let choices = self.choices.with_profile()?;
+        let choices = self.choices.clone().with_profile()?;
         let execution = choices.execution()?;
         let deadline = Deadline::of(&self.bounds)?;
         let run = match &self.run {
@@ -43,19 +48,24 @@ impl Resume {
             None => the_only_unfinished(screen)?,
         };
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
-        let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+        let mut facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+        if let Some(exit_code) = ledger.is_done().map_err(|error| Refusal::not_written(&error))? {
+            let path = run.path().display();
+            screen.say(&format!(
+                "nothing is left to do\nnext       `ikbulk report {path}` writes its reports again\n"
+            ));
+            return Ok(exit_code);
+        }
         let input = run.input(facts.input_format);
         let (sandbox, client) = if facts.sandbox {
             screen.error("the sandbox of this run is gone; going on with a new one");
             let (sandbox, client) = start_sandbox(&input, &choices)?;
             (Some(sandbox), client)
         } else {
+            choices.go_to(&facts.endpoint)?;
             let client = choices.client_of(&facts.endpoint)?;
             if client.account != facts.account {
-                return Err(Refusal::new(format!(
-                    "the run is for the account {} and the key is of the account {}; nothing was sent",
-                    facts.account, client.account
-                )));
+                self.accept_key(&client, &mut facts, &ledger)?;
             }
             (None, client)
         };
@@ -68,6 +78,27 @@ impl Resume {
         let ready =
             Ready { session, run, facts, ledger, api: client.api, _lock: lock, _sandbox: sandbox };
         Box::new(ready).finish(screen, signal, deadline).await
+    }
+}
+
+impl Resume {
+    /// Another key than the run was begun with may be another account's.
+    fn accept_key(
+        &self,
+        client: &Client,
+        facts: &mut Facts,
+        ledger: &LedgerFile,
+    ) -> Result<(), Refusal> {
+        let touched = [Status::Updated, Status::Failed, Status::Unknown];
+        let touched = ledger.has_status(&touched).map_err(|error| Refusal::not_written(&error))?;
+        if touched && !self.key_changed {
+            return Err(Refusal::new(
+                "this is not the key that the run was begun with; nothing was sent.\n\
+                 If it is the same account's, say --key-changed",
+            ));
+        }
+        facts.account.clone_from(&client.account);
+        ledger.set_facts(facts).map_err(|error| Refusal::not_written(&error))
     }
 }
 

@@ -1,16 +1,19 @@
 //! `ikbulk sandbox`: a local ImageKit for as long as it is wanted.
 
 use std::future::Future;
-use std::io::ErrorKind;
-use std::num::NonZeroU32;
+use std::io::{self, BufWriter, ErrorKind};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::callbacks::CallbackFlags;
+use super::library::LibraryFlags;
+use super::limits::LimitFlags;
+use super::values::Span;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, Library, Limit, Open, WrongKey, synthetic_id};
+use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Open, Planned, Running, WrongKey};
+use crate::whole::Whole;
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -20,24 +23,23 @@ pub(super) struct Sandbox {
     /// The key that it accepts; no secret
     #[arg(long, default_value = "private_sandbox")]
     key: String,
-    /// How many files its library has
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    files: u64,
-    /// The seed of its files
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Writes that it allows a second
-    #[arg(long, default_value_t = 5.0)]
-    rate: f64,
-    /// Writes that it allows at once after a pause
-    #[arg(long, default_value_t = NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN), value_name = "N")]
-    burst: NonZeroU32,
-    /// Allow everything at any rate
-    #[arg(long, conflicts_with_all = ["rate", "burst"])]
-    no_limits: bool,
+    #[command(flatten)]
+    library: LibraryFlags,
+    #[command(flatten)]
+    limits: LimitFlags,
+    /// What goes wrong and when, like 3:reset-after (the third request) or 1%:status-503 (by
+    /// chance); can be repeated. --help lists the faults
+    #[arg(long, value_name = "WHEN:FAULT", long_help = fault_help())]
+    fault: Vec<Planned>,
+    /// Decides which requests chance hits
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    fault_seed: u64,
     /// Think time before each answer, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
+    /// How long list and search show a file as it was before a change, like 30s
+    #[arg(long, value_name = "TIME")]
+    search_lag: Option<Span>,
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
@@ -48,29 +50,36 @@ pub(super) struct Sandbox {
     callbacks: CallbackFlags,
 }
 
+fn fault_help() -> String {
+    format!(
+        "What goes wrong and when; can be repeated. WHEN is the number of a request, from 1, or a \
+         share of them: 3:reset-after, 1%:status-503. The faults:\n\n{FAULT_FORMS}\n"
+    )
+}
+
 impl Sandbox {
     pub(super) async fn run(
         self,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
-        let defaults = Config::default();
-        let limited = !self.no_limits;
         let wrong_key =
             if self.forbid_wrong_key { WrongKey::Forbidden } else { WrongKey::Unauthorized };
+        let saved = self.library.saved()?;
         let config = Config {
             key: self.key,
             port: self.port,
-            library: Library::synthetic(self.files, self.seed),
-            writes: limited.then_some(Limit { rate: self.rate, burst: self.burst.get() }),
-            reads: defaults.reads.filter(|_| limited),
+            library: self.library.library()?,
             latency: Duration::from_millis(self.latency_ms),
+            search_lag: self.search_lag.map_or(Duration::ZERO, |span| span.0),
             record: !self.no_record,
             open: Open { wrong_key, ..Open::default() },
             ending: self.callbacks.ending(),
-            callbacks: self.callbacks.callbacks(self.seed),
-            ..defaults
+            callbacks: self.callbacks.callbacks(self.fault_seed),
+            faults: Faults { seed: self.fault_seed, ..self.fault.into_iter().collect() },
+            ..Config::default()
         };
+        let config = self.limits.apply(config);
         let port = self.port;
         let running = sandbox::start(config).map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => Refusal::new(format!(
@@ -79,18 +88,24 @@ impl Sandbox {
             )),
             _ => Refusal::new(format!("cannot start the sandbox on port {port}: {error}")),
         })?;
-        let (url, key, id) = (running.base_url(), running.key(), synthetic_id(self.seed, 0));
+        let (url, key, files) = (running.base_url(), running.key(), self.library.described());
         screen.say(&format!(
             "endpoint   {url}\n\
              key        {key}\n\
-             files      {}, the first is {id}\n\
+             files      {files}\n\
              use it     IMAGE_KIT_BASE_URL={url} IMAGEKIT_PRIVATE_KEY={key} ikbulk apply FILE\n\
              look       curl -u {key}: {url}/v1/files?limit=2 ; curl {url}/__sandbox/stats\n\
-             Ctrl-C ends it\n",
-            self.files
+             Ctrl-C ends it\n"
         ));
         signal.await;
-        running.stop();
+        if let Some(whole) = saved {
+            save(running, whole).map_err(|error| Refusal::not_written(&error))?;
+        }
         Ok(0)
     }
+}
+
+fn save(running: Running, mut whole: Whole) -> io::Result<()> {
+    running.save(BufWriter::new(&mut whole))?;
+    whole.finish().map(drop)
 }

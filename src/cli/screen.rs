@@ -31,7 +31,7 @@ impl Screen {
         self.attended
     }
 
-    /// Whether nothing but errors is said.
+    /// Whether nothing but errors is to be said.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.quiet

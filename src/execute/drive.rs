@@ -244,7 +244,8 @@ fn log(event: &Event) {
         Event::Answered(_, Verdict::NotSent { message, .. }) => {
             tracing::debug!("not sent: {message}");
         }
-        Event::Read(_, Err(failure)) | Event::Probed(Err(failure)) => tracing::debug!("{failure}"),
+        Event::Read(_, Err(failure)) => tracing::debug!("{failure}"),
+        Event::Probed(Err(failure)) => tracing::warn!("ImageKit is out of reach: {failure}"),
         _ => {}
     }
 }

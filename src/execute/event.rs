@@ -86,6 +86,8 @@ pub enum Halt {
         message: Box<str>,
         /// How often.
         times: u32,
+        /// The first rows of the streak, which was taken back.
+        rows: Box<[u64]>,
     },
     /// Too many rejections.
     ManyRejected {
@@ -103,5 +105,7 @@ pub enum Halt {
     Down {
         /// For how long.
         after: Duration,
+        /// What happened last to somebody who tried.
+        message: Box<str>,
     },
 }

@@ -6,6 +6,9 @@ use crate::request::StepRef;
 use crate::row::RowPos;
 use crate::settings::Halts;
 
+/// Rows of a streak that are named.
+const ROWS_NAMED: usize = 5;
+
 /// The counts behind the halts.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -53,7 +56,8 @@ impl Watch {
             // Those that were under way when it was enough belong to the streak as well.
             if self.same >= limit {
                 let message = outcome.message.clone().unwrap_or_default();
-                return Some(Halt::SameRejection { message, times: limit });
+                let rows = self.streak.iter().map(|(step, _)| step.row).take(ROWS_NAMED).collect();
+                return Some(Halt::SameRejection { message, times: limit, rows });
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]

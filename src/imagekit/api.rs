@@ -16,8 +16,10 @@ use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
 
-/// The most that is read of an answer. A file object has a few kilobytes, a list a thousand files.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// The most that is read of an answer about one file, which has a few kilobytes…
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// …and of a list of a thousand.
+const LIST_BYTES_MAX: usize = 64 << 20;
 /// An idle connection is given up before the servers and proxies on the way do it silently.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
@@ -37,6 +39,9 @@ pub struct ApiSettings {
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// There is none.
+    #[error("the private key is empty")]
+    NoKey,
     /// The key cannot be a header.
     #[error(
         "the private key contains characters that no key has; check for a line end or space in it"
@@ -151,7 +156,8 @@ impl Api {
     /// # Errors
     /// Everything but an array of files.
     pub async fn list(&self, listing: &Listing, skip: usize) -> Result<Vec<ListedFile>, Failure> {
-        let accepted = self.get(&listing.page(skip)).await?;
+        let page = listing.page(skip);
+        let accepted = self.execute(Method::GET, &page, None, LIST_BYTES_MAX).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 
@@ -172,11 +178,11 @@ impl Api {
             Call::AddTags(_) | Call::RemoveTags(_) => Method::POST,
             Call::ReadBack(_) => return self.get(&path).await,
         };
-        self.execute(method, &path, Some(body::encode(call, files))).await
+        self.execute(method, &path, Some(body::encode(call, files)), ANSWER_BYTES_MAX).await
     }
 
     async fn get(&self, path: &str) -> Result<Accepted, Failure> {
-        self.execute(Method::GET, path, None).await
+        self.execute(Method::GET, path, None, ANSWER_BYTES_MAX).await
     }
 
     async fn execute(
@@ -184,13 +190,17 @@ impl Api {
         method: Method,
         path_and_query: &str,
         body: Option<Vec<u8>>,
+        answer_bytes_max: usize,
     ) -> Result<Accepted, Failure> {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
         };
         let mut url = self.endpoint.clone();
-        url.set_path(path);
+        match self.endpoint.path().trim_end_matches('/') {
+            "" => url.set_path(path),
+            base => url.set_path(&format!("{base}{path}")),
+        }
         url.set_query(query);
         let mut request = reqwest::Request::new(method, url);
         request.headers_mut().clone_from(&self.headers);
@@ -199,12 +209,12 @@ impl Api {
         let status = response.status();
         let request_id = request_id(response.headers());
         if matches!(status.as_u16(), 200 | 207) {
-            let body = read(response).await?;
+            let body = read(response, answer_bytes_max).await?;
             return Ok(Accepted { http_status: status.as_u16(), request_id, body });
         }
         let headers = response.headers().clone();
         // The status says enough; a body that cannot be read takes nothing away from it.
-        let body = read(response).await.unwrap_or_default();
+        let body = read(response, answer_bytes_max).await.unwrap_or_default();
         Err(Failure::of_answer(status, &headers, request_id, &body))
     }
 }
@@ -222,7 +232,10 @@ fn parse<T>(
 /// The headers of every request: HTTP Basic with the key as the user name and an empty password.
 fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap, BuildError> {
     let key = settings.key.expose_secret();
-    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if key.is_empty() {
+        return Err(BuildError::NoKey);
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(BuildError::Key);
     }
     let request = client.get(settings.endpoint.clone()).basic_auth(key, Some("")).build();
@@ -252,8 +265,8 @@ fn request_id(headers: &HeaderMap) -> Option<Box<str>> {
     Some(id.get(..LENGTH_MAX).unwrap_or(id).into())
 }
 
-/// Reads a body up to [`ANSWER_BYTES_MAX`]. One that comes in one piece is not copied.
-async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
+/// Reads a body up to a length. One that comes in one piece is not copied.
+async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, Failure> {
     let Some(first) = response.chunk().await.map_err(Failure::of_error)? else {
         return Ok(Bytes::new());
     };
@@ -263,9 +276,9 @@ async fn read(mut response: reqwest::Response) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::from(&first[..]);
     let mut next = Some(second);
     while let Some(chunk) = next {
-        if whole.len() + chunk.len() > ANSWER_BYTES_MAX {
-            let message = "the answer is over 32 MiB long";
-            return Err(Failure::unreadable(message, response.status().as_u16(), None));
+        if whole.len() + chunk.len() > bytes_max {
+            let message = format!("the answer is over {} MiB long", bytes_max >> 20);
+            return Err(Failure::unreadable(&message, response.status().as_u16(), None));
         }
         whole.extend_from_slice(&chunk);
         next = response.chunk().await.map_err(Failure::of_error)?;

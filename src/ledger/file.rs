@@ -1,5 +1,7 @@
 //! The ledger's file: its tables, and what holds for the whole run.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -106,8 +108,10 @@ impl LedgerFile {
     /// The file cannot be made or written.
     pub fn create(directory: &Path, facts: &Facts) -> Result<Self, LedgerError> {
         let path = directory.join(Self::NAME);
+        // Nobody else's to read. What cannot be made here cannot be opened below either, which
+        // says why.
+        drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path));
         let ledger = Self::connect(path, OpenFlags::default())?;
-        let facts = serde_json::to_string(facts).map_err(|_| ledger.no_facts())?;
         ledger.writing(|connection| {
             connection.execute_batch(&format!(
                 "PRAGMA user_version = {FORMAT};
@@ -128,7 +132,7 @@ impl LedgerFile {
                  CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;"
             ))
         })?;
-        ledger.set("run", &facts)?;
+        ledger.set_facts(facts)?;
         Ok(ledger)
     }
 
@@ -172,6 +176,31 @@ impl LedgerFile {
     pub fn facts(&self) -> Result<Facts, LedgerError> {
         let text = self.get("run")?.ok_or_else(|| self.no_facts())?;
         serde_json::from_str(&text).map_err(|_| self.no_facts())
+    }
+
+    /// Writes down anew what the run is.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_facts(&self, facts: &Facts) -> Result<(), LedgerError> {
+        let facts = serde_json::to_string(facts).map_err(|_| self.no_facts())?;
+        self.set("run", &facts)
+    }
+
+    /// The fingerprint of a sheet as it was last written; `None` where it never was.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn written(&self, sheet: &str) -> Result<Option<String>, LedgerError> {
+        self.get(&format!("written {sheet}"))
+    }
+
+    /// Writes down the fingerprint of a sheet.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_written(&self, sheet: &str, fingerprint: &str) -> Result<(), LedgerError> {
+        self.set(&format!("written {sheet}"), fingerprint)
     }
 
     /// The row below which everything is settled; `None` before the first outcome.

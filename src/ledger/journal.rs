@@ -3,6 +3,7 @@
 
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -106,8 +107,16 @@ impl Journal {
     /// Hands the group over if the writer has room for it; otherwise it goes on growing. Says
     /// which.
     pub fn flush(&mut self, mark: Mark) -> bool {
-        let Ok(place) = self.groups.try_reserve() else {
-            return false;
+        let place = match self.groups.try_reserve() {
+            Ok(place) => place,
+            Err(TrySendError::Full(())) => return false,
+            // The writer is gone. Whoever waits for what it will never write is let go, or would
+            // be under way for ever and the run never end.
+            Err(TrySendError::Closed(())) => {
+                self.waiting.clear();
+                self.since = None;
+                return true;
+            }
         };
         let ops = std::mem::replace(&mut self.ops, Vec::with_capacity(GROUP_SIZE));
         place.send(Group { ops, mark, waiting: std::mem::take(&mut self.waiting) });

@@ -73,6 +73,19 @@ impl LedgerFile {
         })
     }
 
+    /// Whether the last session left nothing to do, and with which exit code it ended.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn is_done(&self) -> Result<Option<u8>, LedgerError> {
+        let ended = self.ended()?.filter(|ended| ended.not_attempted == 0);
+        let unverified: bool = self.reading(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM step WHERE code = ?1)";
+            connection.query_row(query, [Code::Unverified.as_str()], |row| row.get(0))
+        })?;
+        Ok(ended.filter(|_| !unverified).map(|ended| ended.exit_code))
+    }
+
     /// The files of requests whose answers were lost, and the first row of each for which that
     /// happened.
     ///

@@ -6,7 +6,9 @@ use std::borrow::Cow;
 /// that turn the direction of writing around are spelled out.
 #[must_use]
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_order) {
+    // Nearly all text is that plain, and every cell of every report comes through here.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain || !text.chars().any(is_order) {
         return text.into();
     }
     let mut spelled = String::with_capacity(text.len());

@@ -21,8 +21,16 @@ impl Lines {
     /// A label and a text, which is broken between words where a line is full, and goes on below
     /// where it began.
     pub(super) fn add(&mut self, label: &str, text: &str) {
-        let words = text.trim_start();
-        let indent = TEXT_BEGINS + text.len() - words.len();
+        let mut label = label;
+        for line in text.split('\n') {
+            self.add_wrapped(label, line);
+            label = "";
+        }
+    }
+
+    fn add_wrapped(&mut self, label: &str, line: &str) {
+        let words = line.trim_start();
+        let indent = TEXT_BEGINS + line.len() - words.len();
         self.text.push_str(&format!("{label:<indent$}"));
         let mut column = indent;
         for (index, word) in words.split(' ').enumerate() {
@@ -77,6 +85,8 @@ mod tests {
         assert_eq!(text, "rows       one two\n           three\n");
         let text = lines(20, |lines| lines.add("", "  one two three"));
         assert_eq!(text, "             one two\n             three\n");
+        let text = lines(30, |lines| lines.add("rows", "one\ntwo"));
+        assert_eq!(text, "rows       one\n           two\n");
     }
 
     #[test]

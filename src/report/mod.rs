@@ -5,6 +5,7 @@
 mod error;
 mod failures;
 mod harmless;
+mod kept;
 mod lines;
 mod progress;
 mod row;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::harmless::harmless;
 use super::row::RowResult;
+use super::superseded::group;
 use crate::input::{Record, own};
 use crate::whole::Whole;
 
@@ -91,8 +92,8 @@ fn defused(text: &str) -> Cow<'_, str> {
 pub(super) enum OwnSheet {
     Cells {
         csv: Box<csv::Writer<Whole>>,
-        /// The columns that are a person's own.
-        kept: Vec<usize>,
+        /// The columns that are a person's own, with the field that each is about.
+        kept: Vec<(usize, Option<String>)>,
         /// All columns, with those that an earlier run wrote.
         columns: usize,
     },
@@ -104,19 +105,25 @@ pub(super) struct Reason<'r> {
     pub(super) row: &'r RowResult<'r>,
     /// Fingerprints of the steps that are done, so that they are not repeated.
     pub(super) done: &'r str,
+    /// Fields that a later row has set: what this one asked of them is left out.
+    pub(super) overtaken: &'r [String],
 }
 
 impl OwnSheet {
     pub(super) fn cells(file: Whole, header: &ByteRecord) -> csv::Result<Self> {
         let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(file);
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
-        let kept: Vec<usize> = header
+        let field = |name: &[u8]| {
+            let name = std::str::from_utf8(name.trim_ascii()).ok()?;
+            group(name).map(str::to_owned)
+        };
+        let kept: Vec<(usize, Option<String>)> = header
             .iter()
             .enumerate()
             .filter(|(_, name)| !is_own(name))
-            .map(|(index, _)| index)
+            .map(|(index, name)| (index, field(name)))
             .collect();
-        for index in &kept {
+        for (index, _) in &kept {
             csv.write_field(header.get(*index).unwrap_or_default())?;
         }
         for name in own::ALL {
@@ -134,7 +141,13 @@ impl OwnSheet {
         match (self, record) {
             (Self::Cells { csv, kept, columns }, Record::Cells(cells)) => {
                 if cells.len() == *columns {
-                    let cells = kept.iter().map(|index| cells.get(*index).unwrap_or_default());
+                    let is_overtaken = |field: &Option<String>| {
+                        field.as_ref().is_some_and(|field| reason.overtaken.contains(field))
+                    };
+                    let cells = kept.iter().map(|(index, field)| {
+                        let cell = cells.get(*index).filter(|_| !is_overtaken(field));
+                        cell.unwrap_or_default()
+                    });
                     write_cells(csv, cells, reason).map_err(io::Error::from)
                 } else {
                     // Nobody can say which cell belongs to which column. All of them go back, so
@@ -165,7 +178,7 @@ fn write_cells<'c>(
     for cell in cells {
         csv.write_field(cell)?;
     }
-    let Reason { row, done } = reason;
+    let Reason { row, done, .. } = reason;
     csv.write_field(row.status.as_str())?;
     csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
     csv.write_field(defused(&row.message).as_bytes())?;
@@ -176,7 +189,9 @@ fn write_cells<'c>(
 /// The line itself, with one more key at its end. A line that is no object is left as it is: it
 /// must be mended before anything can be added to it.
 fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Result<()> {
-    let Reason { row, done } = reason;
+    let Reason { row, done, overtaken } = reason;
+    let left = left_of(line, overtaken);
+    let line = left.as_deref().unwrap_or(line);
     let own = json!({
         "status": row.status.as_str(),
         "code": row.code.map_or("", crate::outcome::Code::as_str),
@@ -190,6 +205,22 @@ fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Re
     file.write_all(object)?;
     let comma = if object.trim_ascii_end().ends_with(b"{") { "" } else { "," };
     writeln!(file, "{comma}\"ikbulk\":{own}}}")
+}
+
+/// A line without the keys that are about overtaken fields; none where it is as it was.
+fn left_of(line: &[u8], overtaken: &[String]) -> Option<Vec<u8>> {
+    if overtaken.is_empty() {
+        return None;
+    }
+    let is_overtaken =
+        |key: &str| group(key).is_some_and(|field| overtaken.iter().any(|other| other == field));
+    let mut object = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(line).ok()?;
+    object.retain(|key, _| !is_overtaken(if key == "publish" { "isPublished" } else { key }));
+    if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())
+    {
+        metadata.retain(|key, _| !is_overtaken(&format!("customMetadata.{key}")));
+    }
+    serde_json::to_vec(&object).ok()
 }
 
 /// An object's text up to its closing brace, without what ikbulk added to it earlier, which always

@@ -102,21 +102,27 @@ impl Overtaken {
     }
 }
 
-/// The fields that columns are about: three columns are about the tags, two about publishing. An
-/// extension is never overtaken: another run of it does not replace the first. A webhook URL is no
-/// field of the file.
+/// The fields that columns are about.
 fn groups(columns: Vec<String>) -> Vec<String> {
     let mut fields = Vec::new();
     for column in columns {
-        let field = match column.as_str() {
-            "addTags" | "removeTags" => "tags".to_owned(),
-            "includeFileVersions" => "isPublished".to_owned(),
-            "webhookUrl" => continue,
-            _ => column,
-        };
-        if !fields.contains(&field) {
-            fields.push(field);
+        if let Some(field) = group(&column)
+            && !fields.iter().any(|known| known == field)
+        {
+            fields.push(field.to_owned());
         }
     }
     fields
+}
+
+/// The field that a column is about: three columns are about the tags, two about publishing. An
+/// extension is never overtaken: another run of it does not replace the first. A webhook URL is no
+/// field of the file.
+pub(super) fn group(column: &str) -> Option<&str> {
+    match column {
+        "addTags" | "removeTags" => Some("tags"),
+        "includeFileVersions" => Some("isPublished"),
+        "webhookUrl" => None,
+        _ => Some(column),
+    }
 }

@@ -14,9 +14,6 @@ use crate::row::Units;
 use crate::settings::{Execution, Rate};
 use crate::words::counted;
 
-/// Bad rows that are named before something is sent; `check` names all that were kept.
-const BAD_ROWS_SHOWN_MAX: usize = 10;
-
 /// What is about to happen.
 #[derive(Debug)]
 pub struct Opening<'o> {
@@ -28,8 +25,6 @@ pub struct Opening<'o> {
     pub ignored_columns: &'o [String],
     /// Empty cells that leave their field alone.
     pub left_alone: u64,
-    /// The share of bad rows above which nothing is sent unless a person says otherwise.
-    pub bad_share_max: f64,
     /// Where it goes; `None` where nothing is sent.
     pub target: Option<Target<'o>>,
     /// The most characters of a line.
@@ -52,6 +47,9 @@ pub struct Target<'o> {
     /// The local time now.
     pub now: jiff::ZonedDateTime,
 }
+
+/// So many bad rows are shown before a run, where a person is to see the whole at a glance.
+const BAD_ROWS_BEFORE_A_RUN: usize = 10;
 
 /// Says what is about to happen, or, for `check`, what the input holds.
 #[must_use]
@@ -107,8 +105,8 @@ fn pace(lines: &mut Lines, tally: &Tally, target: &Target<'_>) {
 
 fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
     let tally = about.tally;
-    let (shown_max, all) = match about.target {
-        Some(_) => (BAD_ROWS_SHOWN_MAX, "; `ikbulk check FILE` lists them all"),
+    let (shown_max, hint) = match about.target {
+        Some(_) => (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists them all"),
         None => (usize::MAX, ""),
     };
     let shown = tally.first_rejected.iter().take(shown_max);
@@ -117,15 +115,7 @@ fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
         lines.add("bad row", &format!("{row}: {message}"));
     }
     if more > 0 {
-        lines.add("", &format!("and {}{all}", counted(more, "more bad row", "more bad rows")));
-    }
-    if about.target.is_none() && tally.rejected_share() > about.bad_share_max {
-        let percent = about.bad_share_max * 100.0;
-        let refuses = format!(
-            "`ikbulk apply` refuses this where nobody is there to be asked: more than {percent} % \
-             of the rows are bad (--max-bad)"
-        );
-        lines.add("too many", &refuses);
+        lines.add("", &format!("and {}{hint}", counted(more, "more bad row", "more bad rows")));
     }
 }
 
@@ -207,7 +197,10 @@ pub fn closing(reports: &Reports, ending: &Ending, run: &Path, width: usize) -> 
     lines.add("requests", &request_counts(summary));
     problems(&mut lines, &reports.failures);
     lines.add_whole("report", &reports.report.display().to_string());
-    next_steps(&mut lines, reports, ending, run);
+    for kept in &reports.set_aside {
+        lines.add("kept", &format!("{} is what you had changed", kept.display()));
+    }
+    next_steps(&mut lines, reports, run);
     lines.into_text()
 }
 
@@ -272,13 +265,21 @@ fn why(ending: &Ending) -> Option<String> {
         Ending::Input(why) => format!("the input cannot be read any more: {why}"),
         Ending::Halted(halt) => match halt {
             Halt::Account { message } => {
-                format!("ImageKit does not accept the key or account: {message}")
+                format!(
+                    "ImageKit does not accept the key or account: {message} Look at \
+                     IMAGEKIT_PRIVATE_KEY or --key-file"
+                )
             }
-            Halt::SameRejection { message, times } => format!(
-                "the same rejection {} in a row; {} as not attempted: {message}",
-                counted((*times).into(), "time", "times"),
-                if *times == 1 { "its row counts" } else { "these rows count" },
-            ),
+            Halt::SameRejection { message, times, rows } => {
+                let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
+                format!(
+                    "the same rejection {} in a row (rows {}, …): {message}\n\
+                     These rows count as not attempted. Mend what they have in common, or go on \
+                     with --max-same-rejection off",
+                    counted((*times).into(), "time", "times"),
+                    rows.join(", ")
+                )
+            }
             Halt::ManyRejected { rejected, answers } => {
                 format!(
                     "ImageKit rejected {rejected} of {}",
@@ -290,22 +291,24 @@ fn why(ending: &Ending) -> Option<String> {
                 let several = "steps that must not be repeated have lost their answers";
                 counted((*unknown).into(), one, several)
             }
-            Halt::Down { after } => format!("ImageKit was out of reach for {}", duration(*after)),
+            Halt::Down { after, message } => {
+                format!("ImageKit was out of reach for {}: {message}", duration(*after))
+            }
         },
     })
 }
 
-fn next_steps(lines: &mut Lines, reports: &Reports, ending: &Ending, run: &Path) {
+fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
-    if matches!(ending, Ending::Halted(Halt::Account { .. })) {
-        lines.add("next", "check the key in IMAGEKIT_PRIVATE_KEY or --key-file, then:");
-    }
-    if rows.not_attempted > 0 || reports.summary.unverified > 0 {
+    let resumes = rows.not_attempted > 0 || reports.summary.unverified > 0;
+    if resumes {
         lines.add_whole("next", &format!("ikbulk resume {}", run.display()));
     }
-    if rows.rejected + rows.failed > 0 {
+    let superseded = reports.summary.superseded;
+    if rows.rejected + rows.failed > superseded.rejected + superseded.failed {
         let failed = reports.failed.display();
-        lines.add("next", &format!("mend {failed} and run `ikbulk apply` on it"));
+        let when = if resumes { "and then " } else { "" };
+        lines.add("next", &format!("{when}mend {failed} and run `ikbulk apply` on it"));
     }
     if rows.unknown > 0 {
         let unknown = reports.unknown.display();

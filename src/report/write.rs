@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::error::ReportError;
 use super::failures::Failures;
+use super::kept;
 use super::row::RowResult;
 use super::sheets::{OwnSheet, Reason, ReportSheet};
 use super::summary::{Summary, exit_code};
@@ -32,6 +33,8 @@ pub struct Reports {
     pub failed: PathBuf,
     /// `unknown.*`.
     pub unknown: PathBuf,
+    /// Sheets that somebody had changed since they were last written, under their new names.
+    pub set_aside: Vec<PathBuf>,
 }
 
 /// Writes all reports, and writes down in the ledger how the run ended.
@@ -54,6 +57,13 @@ pub fn write(
         return Err(ReportError::Lost { found: summary.rows.total, expected: facts.rows });
     }
     summary.exit_code = exit_code(&summary, ending);
+    let sheets = ["failed", "unknown"].map(|name| format!("{name}.{}", input.format.extension()));
+    let mut set_aside = Vec::new();
+    for sheet in &sheets {
+        let as_written = ledger.written(sheet)?;
+        let kept = kept::set_aside(&run.path().join(sheet), as_written.as_deref());
+        set_aside.extend(kept.map_err(failed)?);
+    }
     let finish = |whole: io::Result<Whole>| whole.and_then(Whole::finish).map_err(failed);
     let reports = Reports {
         report: finish(report.finish())?,
@@ -61,7 +71,12 @@ pub fn write(
         unknown: finish(unknown.finish())?,
         failures,
         summary,
+        set_aside,
     };
+    for sheet in &sheets {
+        let written = kept::fingerprint(&run.path().join(sheet)).map_err(failed)?;
+        ledger.set_written(sheet, &written)?;
+    }
     let mut file = Whole::create(run.path(), "summary.json").map_err(failed)?;
     let json = serde_json::to_string_pretty(&reports.summary).unwrap_or_default() + "\n";
     file.write_all(json.as_bytes()).map_err(failed)?;
@@ -151,7 +166,11 @@ impl<'p> Pass<'p> {
             let file_id = self.records.file_id();
             self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
             let sheet = match row.status {
-                Status::Rejected | Status::Failed if overtaken.is_none() => &mut self.failed,
+                Status::Rejected | Status::Failed
+                    if !overtaken.is_some_and(Overtaken::is_whole) =>
+                {
+                    &mut self.failed
+                }
                 Status::Unknown => &mut self.unknown,
                 _ => continue,
             };
@@ -160,7 +179,8 @@ impl<'p> Pass<'p> {
             } else {
                 self.records.done_before()
             };
-            let reason = Reason { row: &row, done: &done };
+            let overtaken = overtaken.map_or(&[][..], |overtaken| &overtaken.fields);
+            let reason = Reason { row: &row, done: &done, overtaken };
             sheet.write(&self.records.record(), &reason).map_err(failed)?;
         }
         Ok(())

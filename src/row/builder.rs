@@ -90,18 +90,12 @@ impl<'a> Builder<'a> {
     }
 
     fn understand(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Wrong> {
-        let token = self.rules.clear_token.as_str();
-        let literal = cell.literal(token);
+        let literal = cell.literal(&self.rules.clear_token);
         if literal.is_none() && cell.is_error() {
             return Err(Wrong::new(
                 "is what a failed formula prints, not a value",
                 "mend the formula, or empty the cell to leave the field alone",
             ));
-        }
-        if literal.is_none() && cell.is_nearly_clear(token) {
-            let word = cell.shown();
-            let right = format!("write {token}, or \\{} to mean the word itself", word.trim());
-            return Err(Wrong::new(format!("is nearly the clear token {token}"), right));
         }
         if cell.has_nul() {
             return Err(Wrong::new("holds a NUL character", "write the text again without it"));
@@ -109,8 +103,14 @@ impl<'a> Builder<'a> {
         if self.is_set(field) {
             return Err(Wrong::new("sets a field that the row sets already", "keep one of them"));
         }
-        if literal.is_none() && cell.is_clear(token) {
+        if literal.is_none() && cell.is_clear(&self.rules.clear_token) {
             return self.clear(field);
+        }
+        if literal.is_none() && cell.is_nearly_clear(&self.rules.clear_token) {
+            let token = &self.rules.clear_token;
+            let word = cell.shown();
+            let right = format!("write {token}, or \\{} to mean the word itself", word.trim());
+            return Err(Wrong::new(format!("is nearly the clear token {token}"), right));
         }
         let cell = literal.unwrap_or(cell);
         match field {

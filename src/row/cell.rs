@@ -50,18 +50,21 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Whether it is the clear token but for case and spaces: most likely it was meant to clear.
-    pub(crate) fn is_nearly_clear(self, clear_token: &str) -> bool {
-        let plain = |text: &'a str| {
-            text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
-        };
-        let token = clear_token.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase);
-        matches!(self, Cell::Text(text) if plain(text).eq(token) && !self.is_clear(clear_token))
-    }
-
     /// Whether it holds a NUL character, which no text has that somebody wrote.
     pub(crate) fn has_nul(self) -> bool {
         self.text().is_some_and(|text| text.contains('\0'))
+    }
+
+    /// Whether it is the clear token, but for spaces in it and the case of its letters.
+    pub(crate) fn is_nearly_clear(self, clear_token: &str) -> bool {
+        let Cell::Text(text) = self else {
+            return false;
+        };
+        let letters = |text: &'a str| {
+            text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
+        };
+        let token = clear_token.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase);
+        letters(text).eq(token)
     }
 
     /// Whether it is what a failed formula prints.
@@ -70,19 +73,15 @@ impl<'a> Cell<'a> {
             if text.trim_start().starts_with('#') && ERROR_CELLS.contains(&text.trim()))
     }
 
-    /// What stands behind a backslash before a word that would otherwise clear its field or be
-    /// taken for damage or a slip: `\<clear>`, `\<CLEAR>` and `\#N/A` mean those words as they
-    /// stand.
+    /// What stands behind a backslash before a word that would otherwise clear its field, or nearly,
+    /// or be taken for damage: `\<clear>` and `\#N/A` mean those words as they stand.
     pub(crate) fn literal(self, clear_token: &str) -> Option<Self> {
         let Cell::Text(text) = self else {
             return None;
         };
         let literal = text.strip_prefix('\\')?;
         let behind = Cell::Text(literal.trim_start_matches('\\'));
-        let means_more = behind.is_clear(clear_token)
-            || behind.is_nearly_clear(clear_token)
-            || behind.is_error();
-        means_more.then_some(Cell::Text(literal))
+        (behind.is_nearly_clear(clear_token) || behind.is_error()).then_some(Cell::Text(literal))
     }
 
     /// How it is shown in an error.

@@ -21,7 +21,7 @@ pub struct RunDir(PathBuf);
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
     /// It cannot be made.
-    #[error("cannot make the run directory {path}")]
+    #[error("cannot make the run directory {path}; --run-dir puts it elsewhere")]
     Create {
         /// The directory.
         path: PathBuf,

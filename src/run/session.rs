@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, Behind, Planner, ReadBackError, read_back};
+use crate::plan::{Batch, Behind, PlannedRow, Planner, ReadBackError, read_back};
 use crate::row::RowPos;
 use crate::settings::Execution;
 
@@ -31,7 +31,7 @@ pub struct Session {
     pub context: Context,
     /// How it is executed.
     pub execution: Execution,
-    /// The most rows that this session reads.
+    /// The most rows that this session takes up.
     pub rows_max: Option<u64>,
 }
 
@@ -149,7 +149,6 @@ impl Session {
                     more = false;
                     break;
                 };
-                left -= 1;
                 let mut known = behind.get(&row.pos.number).unwrap_or(&nothing_behind);
                 let with_fed_back;
                 if !fed_back.done.is_empty() {
@@ -157,6 +156,9 @@ impl Session {
                     known = &with_fed_back;
                 }
                 planner.row(row, known, &mut batch);
+                // What the ledger holds already is none of this session's rows.
+                let is_new = |row: &PlannedRow| row.open > 0 || row.settled.is_some();
+                left -= u64::from(batch.rows.last().is_some_and(is_new));
             }
             more &= left > 0;
             if !more {

@@ -24,12 +24,21 @@ pub(crate) struct Answer {
 }
 
 /// The `X-RateLimit-*` headers of an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RateHeaders {
     /// `X-RateLimit-Limit` and `X-RateLimit-Interval`.
     pub(crate) announced: Option<Announced>,
     /// `X-RateLimit-Reset`.
-    pub(crate) reset_ms: Option<u64>,
+    pub(crate) reset: Option<Reset>,
+}
+
+/// How long to wait, as a header says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// Milliseconds.
+    Ms(u64),
+    /// Whatever a fault makes of it.
+    Raw(Box<str>),
 }
 
 impl Answer {
@@ -142,13 +151,17 @@ impl Answer {
 impl RateHeaders {
     fn headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let announced = self.announced;
-        let number = |name, value: Option<u64>| {
-            Some((HeaderName::from_static(name), HeaderValue::from(value?)))
-        };
+        let limit = announced.map(|announced| HeaderValue::from(announced.limit));
+        let interval = announced.map(|announced| HeaderValue::from(announced.interval_ms));
+        let reset = self.reset.and_then(|reset| match reset {
+            Reset::Ms(ms) => Some(HeaderValue::from(ms)),
+            Reset::Raw(text) => HeaderValue::from_str(&text).ok(),
+        });
+        let named = |name, value: Option<_>| Some((HeaderName::from_static(name), value?));
         [
-            number("x-ratelimit-limit", announced.map(|announced| announced.limit)),
-            number("x-ratelimit-interval", announced.map(|announced| announced.interval_ms)),
-            number("x-ratelimit-reset", self.reset_ms),
+            named("x-ratelimit-limit", limit),
+            named("x-ratelimit-interval", interval),
+            named("x-ratelimit-reset", reset),
         ]
         .into_iter()
         .flatten()

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::config::{MissingIds, Open};
 use super::file::Details;
-use super::library::{Key, Stock};
+use super::library::Key;
 use super::patch::{not_strings, reason_against_tags, strings};
 use super::play::{add_tags, remove_tags};
 use super::route::Bulk;
+use super::stock::Stock;
 
 const FILES_MAX: usize = 50;
 

@@ -1,15 +1,20 @@
 //! The two clocks of the sandbox, and the one place where they are read.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
 use super::digits::push_decimal;
 
 /// Monotonic time since a start, for the limits and the statistics; wall time for what is stored.
-#[derive(Debug)]
+/// Its clones show the same time.
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
     start: Instant,
+    /// By how much somebody moved the monotonic time ahead.
+    ahead_ns: Arc<AtomicU64>,
 }
 
 impl Clock {
@@ -18,12 +23,17 @@ impl Clock {
         reason = "the sandbox stands for another machine, which has a clock of its own"
     )]
     pub(crate) fn started_now() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), ahead_ns: Arc::default() }
     }
 
     /// Nanoseconds since the start. They fit for 584 years.
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(self.start.elapsed()) + self.ahead_ns.load(Ordering::Relaxed)
+    }
+
+    /// Moves the monotonic time ahead.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.ahead_ns.fetch_add(nanoseconds(by), Ordering::Relaxed);
     }
 
     /// Milliseconds since 1970, as the wall clock has them.
@@ -32,6 +42,10 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
 /// A wall time as the API writes it: ISO 8601 with milliseconds and `Z`.

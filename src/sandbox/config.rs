@@ -1,5 +1,6 @@
 //! How a sandbox behaves: everything that can be set before it starts.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,10 +25,13 @@ pub struct Config {
     pub fields: Vec<Value>,
     /// The account's saved extensions, as the API lists them.
     pub saved: Vec<Value>,
-    /// The limit on writes (PATCH, bulk tags); `None` is unlimited.
-    pub writes: Option<Limit>,
-    /// The limit on reads; `None` is unlimited.
-    pub reads: Option<Limit>,
+    /// The limits on writes (PATCH, bulk tags), which hold all at once; without any, unlimited.
+    pub writes: Vec<Limit>,
+    /// The limits on reads; without any, unlimited.
+    pub reads: Vec<Limit>,
+    /// The share of each kind's slowest limit, 0 to 1, that another user of the account asks for,
+    /// evenly.
+    pub neighbour: f64,
     /// Whether a refused (429) request uses up a place too. Nobody knows what the API does.
     pub refused_count: bool,
     /// Whether the `X-RateLimit-*` headers are on every answer, and not only on a 429.
@@ -41,6 +45,9 @@ pub struct Config {
     /// Think time before the work of every API request. Without any, requests of one file that
     /// are sent together are worked off one after the other, too fast to be seen as overlapping.
     pub latency: Duration,
+    /// How long list and search show a file as it was before a change; GET details is always fresh.
+    /// How fresh the API's index is, nobody knows.
+    pub search_lag: Duration,
     /// Whether to keep the history of changes, the requests under way per file and the paid runs
     /// per file. Off, a load test costs and keeps less; the totals are counted all the same.
     pub record: bool,
@@ -60,14 +67,16 @@ impl Default for Config {
             library: Library::default(),
             fields: defaults::fields(),
             saved: defaults::saved(),
-            writes: Some(Limit { rate: 5.0, burst: 5 }),
-            reads: Some(Limit { rate: 40.0, burst: 40 }),
+            writes: vec![Limit::Bucket { rate: 5.0, burst: 5 }],
+            reads: vec![Limit::Bucket { rate: 40.0, burst: 40 }],
+            neighbour: 0.0,
             refused_count: false,
             headers_always: false,
             faults: Faults::default(),
             extensions: ExtensionPlay::default(),
             tap: None,
             latency: Duration::ZERO,
+            search_lag: Duration::ZERO,
             record: true,
             open: Open::default(),
             ending: None,
@@ -76,13 +85,33 @@ impl Default for Config {
     }
 }
 
-/// A rate limit: a bucket that holds `burst` requests and fills at `rate` a second.
+/// A rate limit. An account can have several, and in which of the two ways the API counts, nobody
+/// says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limit {
-    /// Requests a second that are allowed for ever.
-    pub rate: f64,
-    /// Requests that are allowed at once after a pause.
-    pub burst: u32,
+pub enum Limit {
+    /// A bucket that holds `burst` requests and fills at `rate` a second.
+    Bucket {
+        /// Requests a second that are allowed for ever.
+        rate: f64,
+        /// Requests that are allowed at once after a pause.
+        burst: u32,
+    },
+    /// So many requests from the first one on, then none until `interval` is over.
+    Window {
+        /// Requests in one window.
+        requests: u32,
+        /// How long the window is open.
+        interval: Duration,
+    },
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bucket { rate, burst } => write!(f, "{rate} a second, burst {burst}"),
+            Self::Window { requests, interval } => write!(f, "{requests} in {interval:?}"),
+        }
+    }
 }
 
 /// What the API's description leaves open, and which answer this sandbox plays.
@@ -94,6 +123,8 @@ pub struct Open {
     pub tag_length: TagLength,
     /// Whether a bulk 404 names the files it misses.
     pub missing_ids: MissingIds,
+    /// What a required custom metadata field demands of an update.
+    pub required_fields: RequiredFields,
     /// What a key that is not the account's gets.
     pub wrong_key: WrongKey,
 }
@@ -138,4 +169,16 @@ pub enum WrongKey {
     Unauthorized,
     /// 403 "Your account cannot be authenticated."
     Forbidden,
+}
+
+/// What a custom metadata field with `isValueRequired` demands of an update.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RequiredFields {
+    /// Nothing: it can be unset.
+    NotEnforced,
+    /// It cannot be unset, but it can be left out.
+    #[default]
+    NotUnset,
+    /// Every `customMetadata` has to give it a value, even if the file has one.
+    Given,
 }

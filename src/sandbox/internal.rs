@@ -1,16 +1,15 @@
 //! The looks behind the scenes: `/__sandbox/…`.
 
-use serde_json::Value;
-
 use super::answer::Answer;
 use super::route::Internal;
 use super::state::Sandbox;
+use super::stock::Stock;
 
 /// Answers an internal request.
 pub(crate) fn answer(sandbox: &Sandbox, asked: &Internal) -> Answer {
     match asked {
         Internal::Stats => Answer::json(200, &sandbox.state().recorder.stats()),
-        Internal::Library => lines(&sandbox.state().stock.objects()),
+        Internal::Library => lines(&sandbox.state().stock),
         Internal::History(id) => Answer::json(200, &sandbox.state().recorder.history(id)),
         Internal::Reset => {
             sandbox.reset();
@@ -20,12 +19,8 @@ pub(crate) fn answer(sandbox: &Sandbox, asked: &Internal) -> Answer {
     }
 }
 
-/// JSONL: one object a line.
-fn lines(objects: &[Value]) -> Answer {
-    let mut text = String::new();
-    for object in objects {
-        text += &object.to_string();
-        text.push('\n');
-    }
+fn lines(stock: &Stock) -> Answer {
+    let mut text = Vec::new();
+    stock.write_lines(&mut text).expect("a buffer takes everything");
     Answer::plain(200, text, "application/jsonl; charset=utf-8")
 }

@@ -1,10 +1,10 @@
-//! The media library: which files there are, and what has been changed about them.
+//! The media library: which files there are before anybody changes them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::file::{Base, Details, File, FileObject};
+use super::file::{Base, Details, File};
 use super::given;
 use super::synthetic::{self, Seedling};
 
@@ -84,6 +84,11 @@ impl Library {
         self.inserted.push(Inserted { id: id.into(), file });
     }
 
+    /// Whether a file with this id has been added, other than a synthetic one.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
     pub(crate) fn find(&self, id: &str) -> Option<Key> {
         if let Some(&place) = self.by_id.get(id) {
             return Some(Key::Inserted(place));
@@ -94,7 +99,7 @@ impl Library {
     }
 
     /// What never changes about a file.
-    fn base(&self, key: Key) -> Base {
+    pub(crate) fn base(&self, key: Key) -> Base {
         match self.given(key) {
             Ok(file) => file.base.clone(),
             Err(seedling) => seedling.base(),
@@ -102,7 +107,7 @@ impl Library {
     }
 
     /// A file's details before anybody changed them.
-    fn details(&self, key: Key) -> Details {
+    pub(crate) fn details(&self, key: Key) -> Details {
         match self.given(key) {
             Ok(file) => file.details.clone(),
             Err(seedling) => seedling.details(),
@@ -119,127 +124,34 @@ impl Library {
         file.as_deref().ok_or_else(|| Seedling::of_id(id))
     }
 
-    fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         self.synthetic.map_or(0, |synthetic| synthetic.seed)
     }
 
-    fn count(&self) -> u64 {
+    /// How many synthetic files there are.
+    pub(crate) fn count(&self) -> u64 {
         self.synthetic.map_or(0, |synthetic| synthetic.count)
     }
-}
 
-/// A library and the changes made to it.
-#[derive(Debug)]
-pub(crate) struct Stock {
-    library: Library,
-    changed: HashMap<Key, Box<Details>>,
-    /// The inserted files in the order of their upload.
-    by_upload: Vec<usize>,
-    /// The place of each inserted file in that order.
-    upload_rank: Vec<u64>,
+    /// The places of all files that are not synthetic.
+    pub(crate) fn inserted_places(&self) -> std::ops::Range<usize> {
+        0..self.inserted.len()
+    }
+
+    pub(crate) fn inserted_id(&self, place: usize) -> &str {
+        &self.inserted[place].id
+    }
+
     /// The synthetic files in whose place one was inserted.
-    replaced: HashSet<u64>,
-}
-
-impl Stock {
-    pub(crate) fn new(library: Library) -> Self {
-        let created = |place: &usize| library.base(Key::Inserted(*place)).created_ms;
-        let mut by_upload: Vec<usize> = (0..library.inserted.len()).collect();
-        by_upload.sort_by_cached_key(|place| (created(place), library.inserted[*place].id.clone()));
-        let mut upload_rank = vec![0; by_upload.len()];
-        for (rank, &place) in (0..).zip(&by_upload) {
-            upload_rank[place] = rank;
-        }
-        let index = |file: &Inserted| synthetic::index_of(library.seed(), &file.id);
-        let replaced = library.inserted.iter().filter_map(index).collect();
-        Self { library, changed: HashMap::new(), by_upload, upload_rank, replaced }
-    }
-
-    /// Takes all changes back.
-    pub(crate) fn reset(&mut self) {
-        self.changed = HashMap::new();
-    }
-
-    pub(crate) fn find(&self, id: &str) -> Option<Key> {
-        self.library.find(id)
-    }
-
-    /// What never changes about the file.
-    pub(crate) fn base(&self, key: Key) -> Base {
-        self.library.base(key)
-    }
-
-    /// The file as it is now.
-    pub(crate) fn file(&self, key: Key) -> File {
-        let changed = self.changed.get(&key).map(|details| (**details).clone());
-        File {
-            base: self.library.base(key),
-            details: changed.unwrap_or_else(|| self.library.details(key)),
-        }
-    }
-
-    /// What of the file can be changed, and what cannot. It counts as changed from here on.
-    pub(crate) fn edit(&mut self, key: Key) -> (Base, &mut Details) {
-        let base = self.library.base(key);
-        let unchanged = || Box::new(self.library.details(key));
-        (base, self.changed.entry(key).or_insert_with(unchanged))
-    }
-
-    /// All files in the order of their upload, the synthetic ones first. In a library that mixes
-    /// both kinds this order is the one of two libraries, one after the other.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        let inserted = self.by_upload.iter().map(|&place| Key::Inserted(place));
-        let synthetic = (0..self.library.count()).filter(|index| !self.replaced.contains(index));
-        synthetic.map(Key::Synthetic).chain(inserted)
-    }
-
-    /// Sorts like [`Self::keys`].
-    pub(crate) fn upload_order(&self, key: Key) -> (bool, u64) {
-        match key {
-            Key::Synthetic(index) => (false, index),
-            Key::Inserted(place) => (true, self.upload_rank[place]),
-        }
-    }
-
-    /// The part of [`Self::keys`] in one folder, found without making up the files of others.
-    pub(crate) fn keys_in(&self, folder: String) -> impl Iterator<Item = Key> {
-        self.keys().filter(move |key| match *key {
-            Key::Synthetic(index) => synthetic::folder(self.library.seed(), index) == folder,
-            key @ Key::Inserted(_) => self.library.base(key).folder == folder,
-        })
-    }
-
-    /// The file object as it is now.
-    pub(crate) fn object(&self, key: Key) -> Value {
-        let File { base, details } = self.file(key);
-        FileObject { base: &base, details: &details, extension_status: &[] }.to_value()
-    }
-
-    /// The inserted files and the changed ones, sorted by id.
-    pub(crate) fn objects(&self) -> Vec<Value> {
-        let inserted = (0..self.library.inserted.len()).map(Key::Inserted);
-        let synthetic = |key: &Key| matches!(key, Key::Synthetic(_));
-        let changed = self.changed.keys().copied().filter(synthetic);
-        let mut objects: Vec<Value> = inserted.chain(changed).map(|key| self.object(key)).collect();
-        objects.sort_by(|a, b| a["fileId"].as_str().cmp(&b["fileId"].as_str()));
-        objects
+    pub(crate) fn replaced(&self) -> impl Iterator<Item = u64> {
+        self.inserted.iter().filter_map(|file| synthetic::index_of(self.seed(), &file.id))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::sandbox::synthetic_id;
-
-    #[test]
-    fn ids_that_start_with_missing_have_no_file() {
-        let library = Library::from_ids(["a", "missing1", "b", "a"].map(String::from));
-        assert!(library.find("a").is_some());
-        assert!(library.find("missing1").is_none());
-        assert_eq!(Stock::new(library).objects().len(), 2);
-    }
 
     #[test]
     fn a_synthetic_library_ends_where_its_count_ends() {
@@ -247,28 +159,5 @@ mod tests {
         assert_eq!(library.find(&synthetic_id(3, 9)), Some(Key::Synthetic(9)));
         assert_eq!(library.find(&synthetic_id(3, 10)), None);
         assert_eq!(library.find(&synthetic_id(4, 9)), None);
-    }
-
-    #[test]
-    fn a_given_file_goes_over_a_synthetic_one() {
-        let mut library = Library::synthetic(10, 3);
-        let id = synthetic_id(3, 1);
-        library.insert(json!({"fileId": id, "name": "mine.jpg"}));
-        let stock = Stock::new(library);
-        assert_eq!(stock.object(stock.find(&id).unwrap())["name"], "mine.jpg");
-        assert_eq!(stock.keys().count(), 10);
-    }
-
-    #[test]
-    fn only_changes_are_kept_and_a_reset_takes_them_back() {
-        let mut stock = Stock::new(Library::synthetic(1_000_000, 3));
-        let key = Key::Synthetic(999_999);
-        let before = stock.object(key);
-        stock.edit(key).1.description = Some("new".to_owned());
-        assert_eq!(stock.objects(), vec![stock.object(key)]);
-        assert_eq!(stock.object(key)["description"], "new");
-        stock.reset();
-        assert_eq!(stock.object(key), before);
-        assert!(stock.objects().is_empty());
     }
 }

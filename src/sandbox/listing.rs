@@ -5,8 +5,10 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use super::answer::Answer;
 use super::file::{File, FileObject};
-use super::library::{Key, Stock};
+use super::library::Key;
 use super::query::{self, Search};
+use super::sorting::Sorting;
+use super::stock::{Index, Stock};
 
 const LIMIT_MAX: usize = 1000;
 
@@ -15,15 +17,19 @@ const LIMIT_MAX: usize = 1000;
 struct Listing {
     limit: usize,
     skip: usize,
-    newest_first: bool,
+    sorting: Sorting,
     file_type: Option<String>,
     search: Search,
 }
 
 /// Answers a list request.
 pub(crate) fn answer(stock: &Stock, query: &str) -> Answer {
+    let index = stock.index();
     match Listing::parse(query) {
-        Ok(listing) => Answer::json(200, &Objects { stock, keys: listing.keys(stock) }),
+        Ok(listing) => {
+            let keys = listing.keys(stock, &index);
+            Answer::json(200, &Objects { index, keys })
+        }
         Err(message) => Answer::bad_request(&message),
     }
 }
@@ -33,7 +39,7 @@ impl Listing {
         let mut listing = Self {
             limit: LIMIT_MAX,
             skip: 0,
-            newest_first: false,
+            sorting: Sorting::default(),
             file_type: None,
             search: Search::default(),
         };
@@ -59,8 +65,9 @@ impl Listing {
         match (key, value.as_str()) {
             ("limit", text) => self.limit = whole(key, text, 1, LIMIT_MAX)?,
             ("skip", text) => self.skip = whole(key, text, 0, usize::MAX)?,
-            ("sort", "ASC_CREATED") => self.newest_first = false,
-            ("sort", "DESC_CREATED") => self.newest_first = true,
+            ("sort", word) => {
+                self.sorting = Sorting::parse(word).ok_or_else(|| invalid(key))?;
+            }
             ("path", _) => self.search.path = Some(value),
             ("type", "file" | "file-version" | "folder" | "all") => self.search.kind = Some(value),
             ("fileType", "all") => self.file_type = None,
@@ -70,18 +77,18 @@ impl Listing {
         Ok(())
     }
 
-    fn keys(&self, stock: &Stock) -> Vec<Key> {
+    fn keys(&self, stock: &Stock, index: &Index<'_>) -> Vec<Key> {
         // There are files here, and neither folders nor old versions.
         if matches!(self.search.kind.as_deref(), Some("folder" | "file-version")) {
             return Vec::new();
         }
         let found = self.matching(stock);
-        if self.newest_first {
-            let mut all: Vec<Key> = found.collect();
-            all.reverse();
-            return self.page(all.into_iter());
+        if self.sorting.is_natural() {
+            return self.page(found);
         }
-        self.page(found)
+        let mut all: Vec<Key> = found.collect();
+        self.sorting.sort(index, &mut all);
+        self.page(all.into_iter())
     }
 
     fn page(&self, keys: impl Iterator<Item = Key>) -> Vec<Key> {
@@ -94,7 +101,7 @@ impl Listing {
         match (&self.search.ids, &self.search.path) {
             (Some(ids), _) => {
                 let mut found: Vec<Key> = ids.iter().filter_map(|id| stock.find(id)).collect();
-                found.sort_unstable_by_key(|key| stock.upload_order(*key));
+                found.sort_unstable_by_key(|key| stock.upload(*key));
                 found.dedup();
                 Box::new(found.into_iter().filter(wanted))
             }
@@ -125,7 +132,11 @@ fn folder(path: &str) -> String {
 
 fn whole(key: &str, text: &str, min: usize, max: usize) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-    number.ok_or_else(|| format!("Your request contains invalid value for {key} parameter."))
+    number.ok_or_else(|| invalid(key))
+}
+
+fn invalid(parameter: &str) -> String {
+    format!("Your request contains invalid value for {parameter} parameter.")
 }
 
 fn decoded(text: &str) -> String {
@@ -135,7 +146,7 @@ fn decoded(text: &str) -> String {
 
 /// The bare array of an answer, made file by file.
 struct Objects<'a> {
-    stock: &'a Stock,
+    index: Index<'a>,
     keys: Vec<Key>,
 }
 
@@ -143,7 +154,7 @@ impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.keys.len()))?;
         for &key in &self.keys {
-            let File { base, details } = self.stock.file(key);
+            let File { base, details } = self.index.file(key);
             list.serialize_element(&FileObject {
                 base: &base,
                 details: &details,

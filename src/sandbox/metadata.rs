@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
+use super::config::RequiredFields;
+
+const REQUIRED: &str = "The value is required.";
+
 /// The custom metadata of one file: a short list, because a map costs much more for two entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Metadata(Vec<(String, Value)>);
@@ -103,7 +107,7 @@ impl Fields {
         }
     }
 
-    /// Checks a `customMetadata` object.
+    /// Checks a `customMetadata` object of which nothing but its own values is demanded.
     ///
     /// # Errors
     /// The reason for each name that is not allowed.
@@ -111,12 +115,26 @@ impl Fields {
         &self,
         asked: Map<String, Value>,
     ) -> Result<MetadataChange, Map<String, Value>> {
-        let reasons: Map<String, Value> = asked
-            .iter()
-            .filter_map(|(name, value)| {
-                Some((name.clone(), self.reason_against(name, value)?.into()))
-            })
-            .collect();
+        self.check_update(asked, RequiredFields::default())
+    }
+
+    /// Checks the `customMetadata` object of an update.
+    ///
+    /// # Errors
+    /// The reason for each name that is not allowed, or not there and required.
+    pub(crate) fn check_update(
+        &self,
+        asked: Map<String, Value>,
+        required: RequiredFields,
+    ) -> Result<MetadataChange, Map<String, Value>> {
+        let given = asked.iter().filter_map(|(name, value)| {
+            Some((name.clone(), self.reason_against(name, value, required)?.into()))
+        });
+        let demanded = self.0.iter().filter(|(name, field)| {
+            required == RequiredFields::Given && field.required && !asked.contains_key(*name)
+        });
+        let left_out = demanded.map(|(name, _)| (name.clone(), REQUIRED.into()));
+        let reasons: Map<String, Value> = given.chain(left_out).collect();
         if !reasons.is_empty() {
             return Err(reasons);
         }
@@ -125,15 +143,20 @@ impl Fields {
         Ok(MetadataChange(change.collect()))
     }
 
-    fn reason_against(&self, name: &str, value: &Value) -> Option<String> {
+    fn reason_against(
+        &self,
+        name: &str,
+        value: &Value,
+        required: RequiredFields,
+    ) -> Option<String> {
         let Some(field) = self.0.get(name) else {
             return Some("This custom metadata field does not exist.".to_owned());
         };
-        match (value, field.required) {
-            (Value::Null, true) => Some("The value is required.".to_owned()),
-            (Value::Null, false) => None,
-            _ => field.kind.reason_against(value),
+        if value.is_null() {
+            let refused = field.required && required != RequiredFields::NotEnforced;
+            return refused.then(|| REQUIRED.to_owned());
         }
+        field.kind.reason_against(value)
     }
 }
 
@@ -307,12 +330,20 @@ mod tests {
     }
 
     #[test]
-    fn a_required_field_cannot_be_unset() {
-        let listed = [json!({"id": "1", "name": "must", "label": "Must",
-            "schema": {"type": "Text", "isValueRequired": true}})];
+    fn a_required_field_can_be_unset_or_left_out_or_neither() {
+        let listed = [
+            json!({"name": "must", "schema": {"type": "Text", "isValueRequired": true}}),
+            json!({"name": "may", "schema": {"type": "Text"}}),
+        ];
         let fields = Fields::new(&listed).unwrap();
-        let asked = Map::from_iter([("must".to_owned(), Value::Null)]);
-        assert!(fields.check(asked).is_err());
+        let fits = |asked: Value, required| {
+            fields.check_update(asked.as_object().unwrap().clone(), required).is_ok()
+        };
+        let all = [RequiredFields::NotEnforced, RequiredFields::NotUnset, RequiredFields::Given];
+        let judged = |asked: Value| all.map(|required| fits(asked.clone(), required));
+        assert_eq!(judged(json!({"must": null})), [true, false, false]);
+        assert_eq!(judged(json!({"may": null})), [true, true, false]);
+        assert_eq!(judged(json!({"may": null, "must": "x"})), [true, true, true]);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Update {
         match name {
             "tags" => self.tags = check_tags(value, open)?,
             "customCoordinates" => self.custom_coordinates = check_coordinates(value)?,
-            "customMetadata" => self.custom_metadata = check_metadata(value, catalogue)?,
+            "customMetadata" => self.custom_metadata = check_metadata(value, catalogue, open)?,
             "description" => {
                 let text = value.as_str().ok_or_else(|| invalid(name, "It should be a string."))?;
                 self.description = Some(text.to_owned());
@@ -211,10 +211,14 @@ fn check_coordinates(value: &Value) -> Result<Change<String>, Answer> {
     }
 }
 
-fn check_metadata(value: &Value, catalogue: &Catalogue) -> Result<MetadataChange, Answer> {
+fn check_metadata(
+    value: &Value,
+    catalogue: &Catalogue,
+    open: Open,
+) -> Result<MetadataChange, Answer> {
     let asked =
         value.as_object().ok_or_else(|| invalid("customMetadata", "It should be an object."))?;
-    let checked = catalogue.fields().check(asked.clone());
+    let checked = catalogue.fields().check_update(asked.clone(), open.required_fields);
     checked.map_err(|errors| Answer::invalid_metadata(&errors))
 }
 

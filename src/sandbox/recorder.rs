@@ -1,50 +1,34 @@
 //! Keeps the statistics while requests come and go.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::config::Config;
 use super::history::History;
+use super::peaks::Peaks;
 use super::request::ApiRequest;
 use super::route::Kind;
 use super::stats::{CallbackCounts, Stats};
-
-const WINDOW_NS: u64 = 1_000_000_000;
 
 /// Counts, and remembers what has to be remembered for counting.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     record: bool,
     stats: Stats,
-    arrived: PerKind,
-    accepted: PerKind,
+    peaks: Peaks,
     under_way: u64,
     /// Only the files that have a request under way.
     under_way_per_file: HashMap<Box<str>, u64>,
     history: History,
 }
 
-/// One window for each kind of call.
-#[derive(Debug, Default)]
-struct PerKind {
-    reads: Window,
-    writes: Window,
-}
-
-/// The times of the last second: as many as came in it, never more.
-#[derive(Debug, Default)]
-struct Window {
-    recent_ns: VecDeque<u64>,
-    max: usize,
-}
-
 impl Recorder {
-    pub(crate) fn new(record: bool) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
-            record,
+            record: config.record,
             stats: Stats::default(),
-            arrived: PerKind::default(),
-            accepted: PerKind::default(),
+            peaks: Peaks::new(config),
             under_way: 0,
             under_way_per_file: HashMap::new(),
             history: History::default(),
@@ -56,7 +40,7 @@ impl Recorder {
         self.stats.requests += 1;
         *request.count_in(&mut self.stats.calls) += 1;
         if let Some(kind) = request.call.kind() {
-            self.arrived.of(kind).add(now_ns);
+            self.peaks.arrived(kind, now_ns);
         }
         self.under_way += 1;
         self.stats.max_under_way = self.stats.max_under_way.max(self.under_way);
@@ -71,12 +55,16 @@ impl Recorder {
             None => self.under_way_per_file.entry(file.into()).or_default(),
         };
         *under_way += 1;
+        if *under_way > 1 {
+            let most = self.stats.overlaps_by_file.entry(file.to_owned()).or_default();
+            *most = (*under_way).max(*most);
+        }
         self.stats.max_under_way_per_file = self.stats.max_under_way_per_file.max(*under_way);
     }
 
     /// Authentication and limit have let a request through.
     pub(crate) fn accepted(&mut self, kind: Kind, now_ns: u64) {
-        self.accepted.of(kind).add(now_ns);
+        self.peaks.accepted(kind, now_ns);
     }
 
     /// A request is no longer under way: answered, or its client has gone.
@@ -96,13 +84,20 @@ impl Recorder {
     }
 
     /// An answer is decided; `None` is a connection that will be reset instead.
-    pub(crate) fn answered(&mut self, status: Option<u16>) {
+    pub(crate) fn answered(&mut self, request: &ApiRequest, status: Option<u16>) {
         let Some(status) = status else {
             self.stats.no_answer += 1;
             return;
         };
         *self.stats.statuses.entry(status).or_default() += 1;
+        let of_call = self.stats.statuses_by_call.entry(request.stat_name()).or_default();
+        *of_call.entry(status).or_default() += 1;
         self.stats.throttled += u64::from(status == 429);
+    }
+
+    /// A connection was reset before anything was read from it.
+    pub(crate) fn reset_at_accept(&mut self) {
+        self.stats.reset_at_accept += 1;
     }
 
     /// A request has changed these files.
@@ -138,12 +133,10 @@ impl Recorder {
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
-        let peak = |window: fn(&PerKind) -> &Window| super::stats::Peak {
-            arrived: window(&self.arrived).max as u64,
-            accepted: window(&self.accepted).max as u64,
-        };
-        stats.reads_per_second = peak(|windows| &windows.reads);
-        stats.writes_per_second = peak(|windows| &windows.writes);
+        stats.reads_per_second = self.peaks.second(Kind::Read);
+        stats.writes_per_second = self.peaks.second(Kind::Write);
+        stats.reads_per_window = self.peaks.windows(Kind::Read);
+        stats.writes_per_window = self.peaks.windows(Kind::Write);
         stats.overlapped = stats.max_under_way_per_file > 1;
         stats
     }
@@ -160,39 +153,4 @@ fn count(counts: &mut BTreeMap<String, u64>, name: &str) -> u64 {
     };
     *count += 1;
     *count
-}
-
-impl PerKind {
-    fn of(&mut self, kind: Kind) -> &mut Window {
-        match kind {
-            Kind::Read => &mut self.reads,
-            Kind::Write => &mut self.writes,
-        }
-    }
-}
-
-impl Window {
-    fn add(&mut self, now_ns: u64) {
-        while self.recent_ns.front().is_some_and(|&oldest| oldest + WINDOW_NS <= now_ns) {
-            self.recent_ns.pop_front();
-        }
-        self.recent_ns.push_back(now_ns);
-        self.max = self.max.max(self.recent_ns.len());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_busiest_second_is_found_wherever_it_starts() {
-        let mut window = Window::default();
-        for ms in [0, 600, 700, 800, 1500, 1599, 1600, 5000] {
-            window.add(ms * 1_000_000);
-        }
-        // 600 to 1599; 1600 is a full second after 600.
-        assert_eq!(window.max, 5);
-        assert_eq!(window.recent_ns.len(), 1);
-    }
 }

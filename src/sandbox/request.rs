@@ -66,6 +66,22 @@ impl ApiRequest {
         }
     }
 
+    /// What that place is called.
+    pub(crate) fn stat_name(&self) -> &'static str {
+        match &self.call {
+            Call::Update(_) if self.publishes() => "publish",
+            Call::Update(_) => "patch",
+            Call::Get(_) => "get",
+            Call::List => "list",
+            Call::Bulk(Bulk::Add) => "add_tags",
+            Call::Bulk(Bulk::Remove) => "remove_tags",
+            Call::Bulk(Bulk::RemoveAi) => "remove_ai_tags",
+            Call::Fields => "fields",
+            Call::Saved => "saved",
+            Call::NoFileId | Call::NoMethod | Call::NoEndpoint => "other",
+        }
+    }
+
     /// What a change by it is called in the history.
     pub(crate) fn name(&self) -> &'static str {
         match &self.call {

@@ -1,10 +1,11 @@
 //! Starting and stopping: a thread of its own with a runtime of its own.
 
 use std::future::IntoFuture;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::handler::Handler;
 use serde_json::Value;
@@ -42,7 +43,8 @@ pub fn start(config: Config) -> io::Result<Running> {
         serve.with_state(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Line>();
     let door = {
         let _inside = runtime.enter();
-        Door(tokio::net::TcpListener::from_std(listener)?)
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Door { listener, sandbox: Arc::clone(&sandbox) }
     };
     let run = move || {
         let serving = axum::serve(door, service).into_future();
@@ -87,7 +89,7 @@ impl Running {
     /// The files that were inserted and those that were changed, sorted by id.
     #[must_use]
     pub fn library(&self) -> Vec<Value> {
-        self.sandbox.state().stock.objects()
+        self.sandbox.state().stock.objects().collect()
     }
 
     /// The changes of one file, oldest first: `{n, at, requestId, call, body}`. The newest 100,000
@@ -97,18 +99,38 @@ impl Running {
         self.sandbox.state().recorder.history(id)
     }
 
+    /// Moves its clock ahead, so that a wait of minutes is over at once: for the limits, the
+    /// statistics and the lag of search. Latency, hangs and the stored times are not concerned.
+    pub fn advance(&self, by: Duration) {
+        self.sandbox.advance(by);
+    }
+
     /// Stops it. Connections are closed, requests under way get no answer.
     pub fn stop(self) {
         drop(self);
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
+    /// Stops it and writes what [`Self::library`] shows as JSONL, for [`Library::add_lines`](super::Library::add_lines).
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn save(mut self, mut out: impl Write) -> io::Result<()> {
+        self.end();
+        self.sandbox.state().stock.write_lines(&mut out)?;
+        out.flush()
+    }
+
+    fn end(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A panic in the server has been reported by its thread; there is nothing to add here.
             drop(thread.join());
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }

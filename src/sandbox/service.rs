@@ -7,7 +7,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Response;
 
-use super::answer::{Answer, RateHeaders};
+use super::answer::{Answer, RateHeaders, Reset};
+use super::delivery::Reply;
 use super::faults::Fault;
 use super::internal;
 use super::limiter::Announced;
@@ -15,19 +16,10 @@ use super::request::ApiRequest;
 use super::route::{Route, route};
 use super::state::{Arrival, Sandbox};
 use super::tap::{Phase, TapEvent};
-use super::wire::Line;
+use super::wire::{End, Line};
 
 /// More than any sensible request; what is larger gets a 413.
 const BODY_BYTES_MAX: usize = 4 << 20;
-
-/// What goes on the wire in the end.
-enum Reply {
-    Whole(Answer),
-    /// Announced whole, sent by half.
-    Cut(Answer),
-    /// The connection is reset.
-    Nothing,
-}
 
 /// The handler of every request.
 pub(crate) async fn serve(
@@ -61,22 +53,7 @@ async fn serve_api(sandbox: Arc<Sandbox>, line: &Line, request: ApiRequest) -> R
     } else {
         Arc::clone(&visit).process(arrival).await
     };
-    deliver(reply, line, n)
-}
-
-fn deliver(reply: Reply, line: &Line, n: u64) -> Response<Body> {
-    let answer = match reply {
-        Reply::Whole(answer) => answer,
-        Reply::Cut(answer) => {
-            line.cut_body_after(answer.body.len() / 2);
-            answer
-        }
-        Reply::Nothing => {
-            line.reset();
-            Answer::plain(200, "", "text/plain")
-        }
-    };
-    answer.into_response(Some(n))
+    reply.deliver(line, n)
 }
 
 /// One API request under way.
@@ -125,11 +102,7 @@ impl Visit {
             self.tell(Phase::Worked);
             afterwards(fault, answer).await
         };
-        let status = match &reply {
-            Reply::Whole(answer) | Reply::Cut(answer) => Some(answer.status),
-            Reply::Nothing => None,
-        };
-        self.sandbox.state().recorder.answered(status);
+        self.sandbox.state().recorder.answered(&self.request, reply.status());
         reply
     }
 
@@ -157,14 +130,18 @@ fn instead(fault: &Fault) -> Option<Reply> {
         Fault::Status { code, body, content_type } => {
             Some(Reply::Whole(Answer::plain(*code, body.clone(), content_type.clone())))
         }
-        Fault::Throttle { reset_ms, limit } => {
-            let announced = limit.map(|(limit, interval_ms)| Announced { limit, interval_ms });
-            let rate = RateHeaders { announced, reset_ms: *reset_ms };
-            Some(Reply::Whole(Answer::throttled(rate)))
+        Fault::Throttle { reset_ms, limit } => Some(throttled(*limit, reset_ms.map(Reset::Ms))),
+        Fault::ThrottleRaw { reset } => {
+            Some(throttled(None, Some(Reset::Raw(reset.as_str().into()))))
         }
         Fault::ResetBefore => Some(Reply::Nothing),
         _ => None,
     }
+}
+
+fn throttled(limit: Option<(u64, u64)>, reset: Option<Reset>) -> Reply {
+    let announced = limit.map(|(limit, interval_ms)| Announced { limit, interval_ms });
+    Reply::Whole(Answer::throttled(RateHeaders { announced, reset }))
 }
 
 /// What a fault makes of an answer.
@@ -178,7 +155,11 @@ async fn afterwards(fault: Option<Fault>, answer: Answer) -> Reply {
             sleep(hang).await;
             Reply::Whole(answer)
         }
-        Some(Fault::CutBody) => Reply::Cut(answer),
+        Some(Fault::ResetInHead) => Reply::PartOfHead(answer),
+        Some(Fault::ResetInBody) => Reply::Half(answer, End::Reset),
+        Some(Fault::CutBody) => Reply::Half(answer, End::Close),
+        Some(Fault::Trickle { bytes, every }) => Reply::Slow(answer, bytes, every),
+        Some(Fault::HugeBody { bytes }) => Reply::Huge(answer, bytes),
         Some(Fault::Garbage) => Reply::Whole(Answer::garbage()),
         _ => Reply::Whole(answer),
     }

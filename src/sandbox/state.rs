@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::answer::{Answer, RateHeaders};
 use super::auth::{Lock, Presented};
@@ -9,12 +10,12 @@ use super::clock::Clock;
 use super::config::{Config, WrongKey};
 use super::extensions::Catalogue;
 use super::faults::{Fault, Plan};
-use super::library::Stock;
-use super::limiter::{Limiter, ms_up};
+use super::lag::Lag;
+use super::limits::AccountLimits;
 use super::metadata::Fields;
 use super::recorder::Recorder;
 use super::request::ApiRequest;
-use super::route::Kind;
+use super::stock::Stock;
 
 /// A sandbox: what stays, and the state.
 #[derive(Debug)]
@@ -35,18 +36,13 @@ pub(crate) struct State {
     pub(crate) recorder: Recorder,
     /// Counts the resets. What was begun in one era has no effect in the next.
     pub(crate) era: u64,
-    limits: Limits,
+    limits: AccountLimits,
     /// API requests so far: the number of the last one.
     n: u64,
+    /// Connections so far.
+    connections: u64,
     /// The key has expired.
     expired: bool,
-}
-
-/// The account's limits. Each kind has one now; several windows at once would stand here.
-#[derive(Debug, Clone)]
-struct Limits {
-    reads: Option<Limiter>,
-    writes: Option<Limiter>,
 }
 
 /// What is known about a request once it has arrived.
@@ -65,19 +61,21 @@ impl Sandbox {
         let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
         let fields = Fields::new(&config.fields).map_err(refused)?;
         let library = std::mem::take(&mut config.library);
+        let clock = Clock::started_now();
         let state = State {
-            stock: Stock::new(library),
-            recorder: Recorder::new(config.record),
+            stock: Stock::new(library, Lag::new(config.search_lag, clock.clone())),
+            recorder: Recorder::new(&config),
             era: 0,
-            limits: Limits::new(&config).map_err(refused)?,
+            limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
             n: 0,
+            connections: 0,
             expired: false,
         };
         Ok(Self {
             lock: Lock::new(&config.key),
             catalogue: Catalogue::new(fields, &config.saved).map_err(refused)?,
-            faults: Plan::new(&config.faults),
-            clock: Clock::started_now(),
+            faults: Plan::new(&config.faults).map_err(refused)?,
+            clock,
             state: Mutex::new(state),
             config,
         })
@@ -90,14 +88,31 @@ impl Sandbox {
 
     /// Everything as it was at the start, numbers and limits included.
     pub(crate) fn reset(&self) {
-        let limits = Limits::new(&self.config);
+        let limits = AccountLimits::new(&self.config, self.clock.now_ns());
         let mut state = self.state();
         state.stock.reset();
-        state.recorder = Recorder::new(self.config.record);
+        state.recorder = Recorder::new(&self.config);
         state.era += 1;
         state.n = 0;
+        state.connections = 0;
         state.expired = false;
         state.limits = limits.expect("they were made from the same settings at the start");
+    }
+
+    /// Moves the clock ahead.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Numbers a connection, and decides whether it is reset at once.
+    pub(crate) fn breaks_at_accept(&self) -> bool {
+        let mut state = self.state();
+        state.connections += 1;
+        let breaks = self.faults.of_connection(state.connections) == Some(&Fault::ResetAtAccept);
+        if breaks {
+            state.recorder.reset_at_accept();
+        }
+        breaks
     }
 
     /// Numbers a request, counts it and decides whether it may pass: first the faults that come
@@ -131,45 +146,9 @@ impl Sandbox {
             (Presented::Right, _) => {}
         }
         if let Some(kind) = request.call.kind() {
-            state.limits.take(kind, now_ns)?;
+            state.limits.take(kind, now_ns).map_err(Answer::throttled)?;
             state.recorder.accepted(kind, now_ns);
         }
         Ok(())
-    }
-}
-
-impl Limits {
-    fn new(config: &Config) -> Result<Self, String> {
-        let limiter = |limit| Limiter::new(limit, config.refused_count);
-        Ok(Self {
-            reads: config.reads.map(limiter).transpose()?,
-            writes: config.writes.map(limiter).transpose()?,
-        })
-    }
-
-    fn of(&mut self, kind: Kind) -> Option<&mut Limiter> {
-        match kind {
-            Kind::Read => self.reads.as_mut(),
-            Kind::Write => self.writes.as_mut(),
-        }
-    }
-
-    fn take(&mut self, kind: Kind, now_ns: u64) -> Result<(), Answer> {
-        let Some(limiter) = self.of(kind) else {
-            return Ok(());
-        };
-        limiter.take(now_ns).map_err(|wait_ns| {
-            Answer::throttled(RateHeaders {
-                announced: Some(limiter.announced()),
-                reset_ms: Some(ms_up(wait_ns)),
-            })
-        })
-    }
-
-    fn headers(&mut self, kind: Kind, now_ns: u64) -> RateHeaders {
-        self.of(kind).map_or_else(RateHeaders::default, |limiter| RateHeaders {
-            announced: Some(limiter.announced()),
-            reset_ms: Some(ms_up(limiter.wait_ns(now_ns))),
-        })
     }
 }

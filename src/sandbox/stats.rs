@@ -13,20 +13,33 @@ pub struct Stats {
     pub calls: Calls,
     /// Answers by HTTP status, whether or not they got through whole.
     pub statuses: BTreeMap<u16, u64>,
+    /// The same by call, under the names of [`Calls`].
+    pub statuses_by_call: BTreeMap<&'static str, BTreeMap<u16, u64>>,
     /// Requests whose connection was reset before any byte of an answer.
     pub no_answer: u64,
-    /// 429s, those of [`Fault::Throttle`](super::Fault::Throttle) included.
+    /// Connections that were reset as they were accepted. What they would have asked is in none of
+    /// the other numbers.
+    pub reset_at_accept: u64,
+    /// 429s, those of faults included.
     pub throttled: u64,
     /// The busiest second of the writes.
     pub writes_per_second: Peak,
     /// The busiest second of the reads.
     pub reads_per_second: Peak,
+    /// The busiest stretches of the writes, one for each [`Limit::Window`](super::Limit::Window) on
+    /// them.
+    pub writes_per_window: Vec<WindowPeak>,
+    /// The same of the reads.
+    pub reads_per_window: Vec<WindowPeak>,
     /// The most API requests under way at once.
     pub max_under_way: u64,
     /// The most requests under way at once for any one file. 0 when nothing is recorded.
     pub max_under_way_per_file: u64,
     /// Whether two requests for one file were ever under way at once.
     pub overlapped: bool,
+    /// The most requests under way at once, of each file that ever had more than one. Empty when
+    /// nothing is recorded.
+    pub overlaps_by_file: BTreeMap<String, u64>,
     /// Changes made: one for each file of each accepted write.
     pub changes: u64,
     /// Extension runs by extension, failed and pending ones included: each is billed.
@@ -79,14 +92,25 @@ pub struct CallbackCounts {
     pub delivered: u64,
 }
 
-/// The highest number of requests in any one second: half-open, so that one at 0 s and one at 1 s
-/// are not in the same.
+/// The highest number of requests in any one second (or window): half-open, so that one at 0 s and
+/// one at 1 s are not in the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Peak {
     /// All that arrived.
     pub arrived: u64,
     /// Those that authentication and limit let through.
     pub accepted: u64,
+}
+
+/// The highest number of requests in any stretch as long as a limit's window, wherever it starts:
+/// it can be twice what one window allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WindowPeak {
+    /// The length of the window in milliseconds.
+    pub interval_ms: u64,
+    /// The requests.
+    #[serde(flatten)]
+    pub peak: Peak,
 }
 
 impl Stats {

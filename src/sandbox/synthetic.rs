@@ -83,6 +83,12 @@ pub(crate) fn folder(seed: u64, index: u64) -> &'static str {
     pick(&FOLDERS, traits_of(&synthetic_id(seed, index)), 0)
 }
 
+/// When the file with this index was uploaded.
+pub(crate) fn created_ms(index: u64) -> i64 {
+    let order = i64::try_from(index).unwrap_or(i64::MAX).min(i64::MAX / BETWEEN_MS / 2);
+    FIRST_MS + order * BETWEEN_MS
+}
+
 /// Enough to make up a file: its id, and when it was uploaded.
 #[derive(Debug)]
 pub(crate) struct Seedling {
@@ -94,8 +100,7 @@ pub(crate) struct Seedling {
 impl Seedling {
     /// Of the file with this index.
     pub(crate) fn of_index(seed: u64, index: u64) -> Self {
-        let order = i64::try_from(index).unwrap_or(i64::MAX / BETWEEN_MS / 2);
-        Self::new(synthetic_id(seed, index), FIRST_MS + order * BETWEEN_MS)
+        Self::new(synthetic_id(seed, index), created_ms(index))
     }
 
     /// Of the file with this id, for libraries that are made of ids.

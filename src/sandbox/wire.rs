@@ -1,4 +1,4 @@
-//! The connection, with a place to break it: a reset instead of an answer, or a cut in the body.
+//! The connection, with places to break it: as it is accepted, or at a chosen byte of an answer.
 //!
 //! hyper writes answers into a [`Wire`]; what [`Line`] was told decides how much of it gets out.
 
@@ -14,12 +14,17 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::state::Sandbox;
+
 /// After an error like "too many open files", a pause in which some may be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The listening socket.
 #[derive(Debug)]
-pub(crate) struct Door(pub(crate) TcpListener);
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) sandbox: Arc<Sandbox>,
+}
 
 impl Listener for Door {
     type Io = Wire;
@@ -27,9 +32,10 @@ impl Listener for Door {
 
     async fn accept(&mut self) -> (Wire, SocketAddr) {
         loop {
-            let accepted = self.0.accept().await;
+            let accepted = self.listener.accept().await;
             let wired = accepted.and_then(|(stream, from)| Ok((Wire::new(stream)?, from)));
             match wired {
+                Ok((mut wire, _)) if self.sandbox.breaks_at_accept() => drop(wire.reset()),
                 Ok(wired) => return wired,
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
@@ -37,7 +43,7 @@ impl Listener for Door {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -46,12 +52,19 @@ impl Listener for Door {
 enum Fate {
     /// They all go out.
     Whole,
-    /// None goes out; the client sees a reset.
-    Reset,
-    /// The head of the next answer goes out, and this much of its body.
-    CutBody(usize),
+    /// The head of the next answer goes out, and this much of its body; then the end.
+    Body(usize, End),
     /// This many more go out; then the end.
-    CutAfter(usize),
+    Bytes(usize, End),
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In good order (FIN).
+    Close,
+    /// With a reset (RST).
+    Reset,
 }
 
 /// The handler's end of a connection, by which it decides its fate.
@@ -59,14 +72,14 @@ enum Fate {
 pub(crate) struct Line(Arc<Mutex<Fate>>);
 
 impl Line {
-    /// Lets no byte of the answer out and resets the connection.
-    pub(crate) fn reset(&self) {
-        self.set(Fate::Reset);
+    /// Lets `bytes` of the answer out, head and all, and then ends the connection.
+    pub(crate) fn end_after(&self, bytes: usize, end: End) {
+        self.set(Fate::Bytes(bytes, end));
     }
 
-    /// Lets the head of the answer out and `bytes` of its body, then ends the connection.
-    pub(crate) fn cut_body_after(&self, bytes: usize) {
-        self.set(Fate::CutBody(bytes));
+    /// Lets the head of the answer out and `bytes` of its body, and then ends the connection.
+    pub(crate) fn end_in_body(&self, bytes: usize, end: End) {
+        self.set(Fate::Body(bytes, end));
     }
 
     fn set(&self, fate: Fate) {
@@ -99,19 +112,26 @@ impl Wire {
         Ok(Self { stream, line: Line(Arc::new(Mutex::new(Fate::Whole))), has_ended: false })
     }
 
+    /// Makes closing send RST instead of FIN, because it does not linger.
+    fn reset(&mut self) -> io::Result<()> {
+        self.stream.set_zero_linger()
+    }
+
     /// Writes at most `left` bytes of `buf`; with none left, hyper gets an error and hangs up.
     fn write_some(
         &mut self,
         cx: &mut Context<'_>,
         buf: &[u8],
         left: usize,
+        end: End,
     ) -> Poll<io::Result<usize>> {
         if left == 0 {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            let ended = if end == End::Reset { self.reset() } else { Ok(()) };
+            return Poll::Ready(ended.and(Err(io::ErrorKind::BrokenPipe.into())));
         }
         let written =
             ready!(Pin::new(&mut self.stream).poll_write(cx, &buf[..left.min(buf.len())]))?;
-        self.line.set(Fate::CutAfter(left - written));
+        self.line.set(Fate::Bytes(left - written, end));
         Poll::Ready(Ok(written))
     }
 }
@@ -124,17 +144,12 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.line.fate() {
             Fate::Whole => Pin::new(&mut self.stream).poll_write(cx, buf),
-            Fate::Reset => {
-                // Closing without lingering sends RST instead of FIN.
-                let reset = self.stream.set_zero_linger();
-                Poll::Ready(reset.and_then(|()| Err(io::ErrorKind::ConnectionReset.into())))
-            }
-            Fate::CutBody(bytes) => {
+            Fate::Body(bytes, end) => {
                 // hyper writes a head in one piece. If it ever did not, the cut would be in the head.
                 let head = memchr::memmem::find(buf, b"\r\n\r\n").map_or(buf.len(), |end| end + 4);
-                self.write_some(cx, buf, head + bytes)
+                self.write_some(cx, buf, head + bytes, end)
             }
-            Fate::CutAfter(left) => self.write_some(cx, buf, left),
+            Fate::Bytes(left, end) => self.write_some(cx, buf, left, end),
         }
     }
 

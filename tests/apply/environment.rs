@@ -20,7 +20,7 @@ const LATENCY: Duration = Duration::from_millis(20);
 const CONCURRENCY: usize = 4;
 
 /// Something that happens to the only run of the sheet while its n-th request is looked at.
-fn world_where(kind: Rows, n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> World {
+fn world_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> World {
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let place = Arc::clone(&home);
     let tap = Tap::new(move |event| {
@@ -31,31 +31,21 @@ fn world_where(kind: Rows, n: u64, happens: impl Fn(&Path) + Send + Sync + 'stat
             happens(&run.expect("the directory can be read").path());
         }
     });
-    let world = world(kind, Some(tap));
+    let world = world(Some(tap));
     home.set(world.path("sheet.ikbulk")).expect("this is the only world of the place");
     world
 }
 
-/// What the rows ask for.
-#[derive(Clone, Copy, PartialEq)]
-enum Rows {
-    /// Tags.
-    Repeatable,
-    /// Tags, and every third unpublishes its file as well, which must not be repeated.
-    SomeOnce,
+/// Every third row unpublishes its file as well, which must not be repeated.
+fn unpublishes(index: usize) -> bool {
+    index.is_multiple_of(3)
 }
 
-impl Rows {
-    fn unpublishes(self, index: usize) -> bool {
-        self == Self::SomeOnce && index.is_multiple_of(3)
-    }
-}
-
-fn world(kind: Rows, tap: Option<Tap>) -> World {
+fn world(tap: Option<Tap>) -> World {
     let ids = ids(ROWS);
     let world = World::new(Config { tap, latency: LATENCY, ..files(&ids) });
     let rows = ids.iter().enumerate().map(|(index, id)| {
-        let publish = if kind.unpublishes(index) { "false" } else { "" };
+        let publish = if unpublishes(index) { "false" } else { "" };
         format!("{id},tag-{id},{publish}")
     });
     world.write("sheet.csv", sheet("fileId,tags,isPublished", rows));
@@ -81,7 +71,7 @@ fn apply(world: &World) -> Done {
 /// Goes on with the run, and then everything is done, once; what must not be repeated may be
 /// unknown where its answer came when the ledger took no more.
 #[track_caller]
-fn goes_on_to_its_end(kind: Rows, world: &World, run: &RunFiles) {
+fn goes_on_to_its_end(world: &World, run: &RunFiles) {
     let done = world.run(&format!("resume {} --rate unlimited --read-rate unlimited", run.name()));
     let report = run.report();
     let unknown = report.iter().filter(|line| line["status"] == "unknown").count();
@@ -92,7 +82,7 @@ fn goes_on_to_its_end(kind: Rows, world: &World, run: &RunFiles) {
         assert_eq!(world.file(id)["tags"], json!([format!("tag-{id}")]), "{id}");
         let history = world.sandbox.history(id);
         let published = history.iter().filter(|change| change["call"] == "publish").count();
-        let wanted = usize::from(kind.unpublishes(index));
+        let wanted = usize::from(unpublishes(index));
         let is_unknown = report[index]["status"] == "unknown";
         assert!(published == wanted || is_unknown && published < wanted, "{id}");
     }
@@ -108,7 +98,7 @@ const DISKS: [u32; 8] = [1, 8, 32, 48, 64, 80, 96, 100_000];
 fn a_disk_that_is_full_sooner_or_later_ends_the_run_and_nothing_is_lost() {
     let mut cut_short = 0;
     for blocks in DISKS {
-        let world = world(Rows::Repeatable, None);
+        let world = world(None);
         let shell = format!("trap '' XFSZ; ulimit -f {blocks}");
         let done = world.command_after(&shell, &WORDS).run();
         let sent = world.sandbox.stats().requests > 0;
@@ -117,7 +107,7 @@ fn a_disk_that_is_full_sooner_or_later_ends_the_run_and_nothing_is_lost() {
             (Some(4), []) => assert!(!sent && done.err.contains("the ledger"), "{done:?}"),
             (Some(4), [run]) => {
                 assert!(done.err.contains("cannot be written"), "{done:?}");
-                goes_on_to_its_end(Rows::Repeatable, &world, run);
+                goes_on_to_its_end(&world, run);
                 cut_short += 1;
             }
             (Some(0), [run]) => assert_eq!(run.count("updated"), ROWS as u64),
@@ -131,32 +121,31 @@ fn a_disk_that_is_full_sooner_or_later_ends_the_run_and_nothing_is_lost() {
 fn a_ledger_that_cannot_be_written_ends_the_run_which_goes_on_once_it_can() {
     let held: Arc<Mutex<Option<Connection>>> = Arc::default();
     let holder = Arc::clone(&held);
-    let world = world_where(Rows::Repeatable, 30, move |run| {
+    let world = world_where(30, move |run| {
         let ledger = Connection::open(run.join("ledger.db")).unwrap();
         ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
         *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
     });
     apply(&world).exits(4).says("the ledger").says("cannot be written");
     drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
-    goes_on_to_its_end(Rows::Repeatable, &world, &world.only_run("sheet"));
+    goes_on_to_its_end(&world, &world.only_run("sheet"));
 }
 
 #[test]
 fn a_run_directory_that_goes_away_ends_the_run_which_goes_on_once_it_is_back() {
     let elsewhere: Arc<OnceLock<PathBuf>> = Arc::default();
     let place = Arc::clone(&elsewhere);
-    let world =
-        world_where(Rows::SomeOnce, 30, move |run| fs::rename(run, place.get().unwrap()).unwrap());
+    let world = world_where(30, move |run| fs::rename(run, place.get().unwrap()).unwrap());
     elsewhere.set(world.path("moved")).unwrap();
     apply(&world).exits(4);
     let back = world.path("sheet.ikbulk").join("back");
     fs::rename(world.path("moved"), &back).unwrap();
-    goes_on_to_its_end(Rows::SomeOnce, &world, &world.only_run("sheet"));
+    goes_on_to_its_end(&world, &world.only_run("sheet"));
 }
 
 #[test]
 fn a_run_directory_that_is_deleted_ends_the_run_and_the_sheet_can_be_applied_anew() {
-    let world = world_where(Rows::SomeOnce, 30, |run| fs::remove_dir_all(run).unwrap());
+    let world = world_where(30, |run| fs::remove_dir_all(run).unwrap());
     apply(&world).exits(4);
     assert!(world.runs("sheet").is_empty());
     apply(&world).exits(0);
@@ -166,8 +155,7 @@ fn a_run_directory_that_is_deleted_ends_the_run_and_the_sheet_can_be_applied_ane
 #[test]
 fn a_report_that_cannot_be_written_is_exit_4_and_is_written_afterwards() {
     for name in ["report.csv", "failed.csv", "unknown.csv", "summary.json"] {
-        let world =
-            world_where(Rows::SomeOnce, 30, move |run| fs::create_dir(run.join(name)).unwrap());
+        let world = world_where(30, move |run| fs::create_dir(run.join(name)).unwrap());
         apply(&world).exits(4).says("cannot write the reports");
         let run = world.only_run("sheet");
         let sent = world.sandbox.stats().requests;
@@ -180,7 +168,7 @@ fn a_report_that_cannot_be_written_is_exit_4_and_is_written_afterwards() {
 
 #[test]
 fn a_state_directory_that_cannot_be_made_is_exit_4_before_anything_is_sent() {
-    let world = world(Rows::SomeOnce, None);
+    let world = world(None);
     world.write("state", "a file stands in its way");
     apply(&world).exits(4).says("cannot use the lock file");
     assert_eq!(world.sandbox.stats().requests, 0);
@@ -189,7 +177,7 @@ fn a_state_directory_that_cannot_be_made_is_exit_4_before_anything_is_sent() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_takes_nothing_stops_no_run() {
-    let world = world(Rows::SomeOnce, None);
+    let world = world(None);
     let shell = "exec >/dev/full 2>/dev/full";
     world.command_after(shell, &[&WORDS[..], &["-vv"]].concat()).run().exits(0);
     assert_eq!(world.only_run("sheet").count("updated"), ROWS as u64);

@@ -43,8 +43,8 @@ fn a_storm_of_429s_costs_no_attempt_and_no_row() {
 
 #[test]
 fn a_real_limit_is_kept_to() {
-    let limit = ikbulk::sandbox::Limit { rate: 100.0, burst: 10 };
-    let world = rows(100, |config| Config { writes: Some(limit), ..config });
+    let limit = ikbulk::sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
+    let world = rows(100, |config| Config { writes: vec![limit], ..config });
     world.run("apply sheet.csv --yes --rate 100 --burst 10").exits(0);
     all_is_done(&world, 100);
     assert_eq!(world.sandbox.stats().throttled, 0);
@@ -65,6 +65,15 @@ fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
     all_is_done(&world, 60);
     assert!(!world.sandbox.stats().overlapped);
     assert!(world.only_run("sheet").summary()["requests"]["retried"].as_u64() > Some(5));
+}
+
+#[test]
+fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
+    let faults = (1..=3).map(|n| (n, Fault::ResetAtAccept)).collect();
+    let world = rows(10, |config| script(faults, config));
+    world.apply("sheet.csv --concurrency 2").exits(0);
+    all_is_done(&world, 10);
+    assert_eq!(world.sandbox.stats().reset_at_accept, 3);
 }
 
 #[test]

@@ -33,7 +33,13 @@ pub(crate) fn files<I: IntoIterator<Item = S>, S: Into<String>>(ids: I) -> Confi
 
 /// A sandbox without limits, and with this library.
 pub(crate) fn with_library(library: Library) -> Config {
-    Config { key: KEY.to_owned(), library, writes: None, reads: None, ..Config::default() }
+    Config {
+        key: KEY.to_owned(),
+        library,
+        writes: Vec::new(),
+        reads: Vec::new(),
+        ..Config::default()
+    }
 }
 
 impl World {

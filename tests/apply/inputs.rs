@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{RunFiles, World, files, ids, tagging};
+use crate::harness::{RunFiles, World, files, ids, sheet, tagging};
 
 const EVERY_COLUMN: &str = r#"fileId,tags,addTags,removeTags,removeAITags,customCoordinates,description,customMetadata.brand,customMetadata.price,extensions,webhookUrl,isPublished,includeFileVersions
 a,"x, y,x",,,all,"1,2,3,4",text,Acme,12.5,,,,
@@ -204,4 +204,31 @@ fn a_wrong_flag_is_wrong_usage() {
         world.apply(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
     }
     assert_eq!(world.sandbox.stats().requests, 0);
+}
+
+#[test]
+fn a_word_that_is_nearly_the_clear_token_is_no_text() {
+    let world = World::new(files(["a"]));
+    for word in ["<CLEAR>", "<Clear>", " < clear >"] {
+        world.write("sheet.csv", format!("fileId,description\na,{word}\n"));
+        let refused = world.apply("sheet.csv").exits(2);
+        let right = format!("or \\{} to mean the word itself", word.trim());
+        refused.says("is nearly the clear token <clear>; write <clear>,").says(&right);
+    }
+    world.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
+    world.apply("sheet.csv").exits(0);
+    assert_eq!(world.file("a")["description"], "<CLEAR>");
+}
+
+#[test]
+fn check_lists_every_bad_row_and_says_that_apply_would_refuse_the_sheet() {
+    let world = World::new(files(["a"]));
+    let rows = (0..30).map(|n| format!("a,{n}%"));
+    world.write("sheet.csv", sheet("fileId,tags", rows));
+    let checked = world.run("check sheet.csv").exits(1);
+    let listed = checked.out.lines().filter(|line| line.starts_with("bad row")).count();
+    assert_eq!(listed, 30);
+    checked.says("sends nothing without asking");
+    let refused = world.apply("sheet.csv").exits(2);
+    refused.says("and 20 more bad rows; `ikbulk check FILE` lists them all");
 }

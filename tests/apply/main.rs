@@ -13,6 +13,7 @@ mod inputs;
 mod journeys;
 #[cfg(target_os = "linux")]
 mod oversized;
+mod returning;
 mod safety;
 mod settings;
 mod usage;

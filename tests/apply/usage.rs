@@ -23,17 +23,6 @@ fn count(text: &str, word: &str) -> usize {
 }
 
 #[test]
-fn check_lists_every_bad_row_and_apply_the_first_ten() {
-    let world = bad_rows(11);
-    let check = world.run("check sheet.csv").exits(1).says("bad row    12: tags: ");
-    assert_eq!(count(&check.out, "bad row "), 11);
-    assert!(!check.out.contains("more bad row"), "{}", check.out);
-    let apply = world.apply("sheet.csv").exits(2);
-    assert_eq!(count(&apply.out, "bad row "), 10);
-    apply.says("and 1 more bad row; `ikbulk check FILE` lists them all");
-}
-
-#[test]
 fn check_lists_a_thousand_bad_rows_and_counts_the_rest() {
     let check = bad_rows(1002).run("check sheet.csv").exits(1);
     assert_eq!(count(&check.out, "bad row "), 1000);
@@ -43,26 +32,10 @@ fn check_lists_a_thousand_bad_rows_and_counts_the_rest() {
 #[test]
 fn check_says_whether_apply_would_take_so_many_bad_rows_unattended() {
     let world = bad_rows(1);
-    let refuses = "`ikbulk apply` refuses this where nobody is there to be asked: more than 1 %";
+    let refuses = "with so many bad rows (--max-bad) `ikbulk apply` sends nothing without asking";
     world.run("check sheet.csv").exits(1).says(refuses);
     let allowed = world.run("check sheet.csv --max-bad 50%").exits(1);
-    assert!(!allowed.out.contains("refuses"), "{}", allowed.out);
-}
-
-#[test]
-fn what_is_nearly_the_clear_token_is_no_text() {
-    for word in ["<CLEAR>", "<Clear>", " <clear >"] {
-        let world = world();
-        world.write("sheet.csv", format!("fileId,description\na,{word}\n"));
-        world.run("check sheet.csv").exits(1).says("is nearly the clear token <clear>; write");
-    }
-    let world = world();
-    world.write("sheet.csv", "fileId,description\na,<CLEAR>\n");
-    let right = "write <clear>, or \\<CLEAR> to mean the word itself";
-    world.run("check sheet.csv").exits(1).says(right);
-    world.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
-    world.apply("sheet.csv").exits(0);
-    assert_eq!(world.file("a")["description"], "<CLEAR>");
+    assert!(!allowed.out.contains("--max-bad"), "{}", allowed.out);
 }
 
 #[test]
@@ -104,8 +77,8 @@ fn who_has_no_key_or_a_wrong_one_is_told_where_it_comes_from() {
     let world = world();
     world.write("metadata.csv", "fileId,customMetadata.brand\na,Acme\n");
     let check = world.command(&["check", "metadata.csv"]).without("IMAGEKIT_PRIVATE_KEY");
-    check.run().exits(0).says("for want of a key: set IMAGEKIT_PRIVATE_KEY or use --key-file");
-    let check_it = "check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
+    check.run().exits(0).says("for want of a key in IMAGEKIT_PRIVATE_KEY or --key-file");
+    let check_it = "IMAGEKIT_PRIVATE_KEY or --key-file";
     for (name, code) in [("sheet.csv", 3), ("metadata.csv", 2)] {
         let apply = world.command(&["apply", name, "--yes"]);
         let apply = apply.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
@@ -121,8 +94,6 @@ fn where_no_run_can_live_another_place_is_named() {
     let done = world.apply("sheet.csv").exits(2).says("cannot make the run directory");
     done.says("; --run-dir puts it elsewhere");
     world.apply("sheet.csv --run-dir elsewhere").exits(0);
-    let again = world.apply("sheet.csv --run-dir elsewhere").exits(2);
-    assert!(!again.err.contains("--run-dir"), "{}", again.err);
 }
 
 #[test]

@@ -70,9 +70,13 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
     match fault {
         Fault::Status { code, body, .. } => (false, told(*code, body)),
         Fault::StatusAfter { code, body, .. } => (true, told(*code, body)),
-        Fault::Throttle { .. } => (false, Told::Later),
-        Fault::ResetBefore => (false, Told::Nothing),
+        Fault::Throttle { .. } | Fault::ThrottleRaw { .. } => (false, Told::Later),
+        Fault::ResetBefore | Fault::ResetAtAccept => (false, Told::Nothing),
+        Fault::Trickle { .. } => (true, Told::Done),
         Fault::ResetAfter
+        | Fault::ResetInHead
+        | Fault::ResetInBody
+        | Fault::HugeBody { .. }
         | Fault::HangBefore(_)
         | Fault::HangAfter(_)
         | Fault::CutBody

@@ -61,7 +61,7 @@ proptest! {
         let history = play(&world);
         mark_is_true(&sheet, &history);
         let ledger = history.ledger();
-        if let Some(Ending::Halted(Halt::SameRejection { message, times: said })) = history.ending() {
+        if let Some(Ending::Halted(Halt::SameRejection { message, times: said, .. })) = history.ending() {
             prop_assert_eq!(*said, times);
             prop_assert!(!message.is_empty());
         }
@@ -142,7 +142,7 @@ proptest! {
         let history = play(&world);
         mark_is_true(&sheet, &history);
         if let Some(Ending::Halted(halt)) = history.ending() {
-            let Halt::Down { after } = halt else { panic!("{halt:?}") };
+            let Halt::Down { after, .. } = halt else { panic!("{halt:?}") };
             prop_assert!(*after >= world.execution.halts.down_max);
             // Late by what was under way, no more.
             let last = history.events.last().unwrap().0;
@@ -174,8 +174,11 @@ fn requests_under_way_when_the_same_rejection_halts_belong_to_the_streak() {
     };
     let history = play(&world);
     let ledger = history.ledger();
-    let halt = Halt::SameRejection { message: "the same for all".into(), times: 3 };
-    assert_eq!(history.ending(), Some(&Ending::Halted(halt)));
+    let Some(Ending::Halted(Halt::SameRejection { message, times, rows })) = history.ending()
+    else {
+        panic!("{:?}", history.ending())
+    };
+    assert_eq!((&**message, *times, rows.len()), ("the same for all", 3, 3));
     assert_eq!(history.times(BudgetKind::Writes).len(), 10);
     assert_eq!(ledger.steps().count(), 0, "nothing is left of any of them");
     assert_eq!(history.settled, [0; 6]);

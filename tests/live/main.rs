@@ -158,7 +158,7 @@ async fn the_sandbox_keeps_them() {
             "createdAt": format!("2026-01-0{n}T00:00:00.000Z"),
         }));
     }
-    let config = Config { library, writes: None, reads: None, ..Config::default() };
+    let config = Config { library, writes: Vec::new(), reads: Vec::new(), ..Config::default() };
     let sandbox = sandbox::start(config).expect("the sandbox should start");
     expectations(&FarEnd::new(&sandbox.base_url(), sandbox.key(), FOLDER)).await;
 }

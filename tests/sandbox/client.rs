@@ -52,15 +52,19 @@ pub(crate) fn library() -> Library {
 
 /// Those two files, without limits.
 pub(crate) fn config() -> Config {
-    Config { library: library(), writes: None, reads: None, ..Config::default() }
+    Config { library: library(), writes: Vec::new(), reads: Vec::new(), ..Config::default() }
 }
 
 pub(crate) fn started(config: Config) -> Running {
     start(config).expect("the sandbox should start")
 }
 
-fn connect(running: &Running) -> TcpStream {
-    let address = running.base_url().replace("http://", "");
+/// A connection on which nothing has been asked.
+pub(crate) fn connect(running: &Running) -> TcpStream {
+    connect_to(&running.base_url().replace("http://", ""))
+}
+
+fn connect_to(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it should listen");
     let limit = Some(Duration::from_secs(10));
     stream.set_read_timeout(limit).expect("a timeout can be set");
@@ -69,7 +73,12 @@ fn connect(running: &Running) -> TcpStream {
 
 /// Sends a request and does not wait for its answer.
 pub(crate) fn send(running: &Running, head: &str, body: &str) -> TcpStream {
-    let mut stream = connect(running);
+    send_to(&running.base_url().replace("http://", ""), head, body)
+}
+
+/// The same to any address.
+pub(crate) fn send_to(address: &str, head: &str, body: &str) -> TcpStream {
+    let mut stream = connect_to(address);
     let length = body.len();
     let text = format!(
         "{head} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"

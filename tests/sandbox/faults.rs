@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ikbulk::sandbox::{Config, Fault, Faults, Running};
 use serde_json::json;
 
-use crate::client::{Reply, config, get, patch, raw, receive, reply, send, started};
+use crate::client::{Reply, config, connect, get, patch, raw, receive, reply, send, started};
 
 const PATCH: &str = "PATCH /v1/files/f1/details";
 const BODY: &str = r#"{"description": "after"}"#;
@@ -61,6 +61,72 @@ fn a_429_comes_out_of_turn_with_or_without_headers() {
     assert_eq!((reply.status, reply.header("x-ratelimit-reset")), (429, None));
     assert!(!is_done(&running));
     assert_eq!(running.stats().throttled, 1);
+}
+
+#[test]
+fn a_429_can_say_any_nonsense() {
+    for reset in ["-1", "99999999999999999999", "soon", ""] {
+        let running = with(1, Fault::ThrottleRaw { reset: reset.to_owned() });
+        let reply = asked(&running);
+        assert_eq!((reply.status, reply.header("x-ratelimit-reset")), (429, Some(reset)));
+        assert!(!is_done(&running));
+    }
+}
+
+#[test]
+fn a_connection_is_reset_as_soon_as_it_is_accepted() {
+    let running = with(2, Fault::ResetAtAccept);
+    assert_eq!(asked(&running).status, 200);
+    let stream = connect(&running);
+    assert_eq!(receive(stream).1.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(asked(&running).status, 200);
+    let stats = running.stats();
+    assert_eq!((stats.requests, stats.reset_at_accept, stats.no_answer), (2, 1, 0));
+}
+
+#[test]
+fn a_reset_in_the_headers_leaves_a_part_of_them() {
+    let running = with(1, Fault::ResetInHead);
+    let (bytes, end) = raw(&running, PATCH, BODY);
+    assert!(bytes.starts_with("HTTP/1.1 200") && !bytes.contains("\r\n\r\n"), "{bytes}");
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(is_done(&running));
+}
+
+#[test]
+fn a_reset_in_the_body_comes_after_half_of_it() {
+    let running = with(1, Fault::ResetInBody);
+    let (bytes, end) = raw(&running, PATCH, BODY);
+    let reply = reply(&bytes);
+    let announced: usize = reply.header("content-length").unwrap().parse().unwrap();
+    assert_eq!((reply.status, reply.text.len()), (200, announced / 2));
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(is_done(&running));
+}
+
+#[test]
+fn a_trickling_body_comes_whole_after_all_its_pauses() {
+    let every = Duration::from_millis(20);
+    let running = with(1, Fault::Trickle { bytes: 100, every });
+    let began = Instant::now();
+    let reply = asked(&running);
+    let pieces = u32::try_from(reply.text.len().div_ceil(100)).unwrap();
+    assert!(pieces > 5 && began.elapsed() >= every * pieces);
+    assert_eq!(reply.header("content-length"), Some(reply.text.len().to_string().as_str()));
+    assert_eq!(Some(reply.json()), running.file("f1"));
+    assert!(is_done(&running));
+}
+
+#[test]
+fn a_huge_body_is_as_long_as_it_says_and_still_json() {
+    for bytes in [3_000_000, 65_536, 1] {
+        let running = with(1, Fault::HugeBody { bytes });
+        let reply = asked(&running);
+        let length = reply.text.trim_end().len().max(usize::try_from(bytes).unwrap());
+        assert_eq!(reply.text.len(), length);
+        assert_eq!(reply.header("content-length"), Some(length.to_string().as_str()));
+        assert_eq!(Some(reply.json()), running.file("f1"));
+    }
 }
 
 #[test]

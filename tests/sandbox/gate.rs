@@ -1,12 +1,14 @@
 //! Keys, limits, headers, and what is not there.
 
+use std::time::Duration;
+
 use ikbulk::sandbox::{Config, Library, Limit, Open, WrongKey, start};
 use serde_json::json;
 
 use crate::client::{KEY, ask, ask_with, config, get, patch, post, started};
 
 /// A limit that lets two through and then none for a long time, whatever the speed of the test.
-const TWO: Option<Limit> = Some(Limit { rate: 0.01, burst: 2 });
+const TWO: Limit = Limit::Bucket { rate: 0.01, burst: 2 };
 
 #[test]
 fn without_the_key_there_is_401_or_403() {
@@ -49,7 +51,7 @@ fn every_answer_has_its_own_request_id_and_a_type() {
 
 #[test]
 fn the_limit_on_writes_lets_exactly_its_burst_through() {
-    let running = started(Config { writes: TWO, ..config() });
+    let running = started(Config { writes: vec![TWO], ..config() });
     let statuses = |_| patch(&running, "f1", &json!({"tags": ["x"]})).status;
     assert_eq!((0..5).map(statuses).collect::<Vec<_>>(), [200, 200, 429, 429, 429]);
     assert_eq!(get(&running, "/v1/files/f1/details").status, 200);
@@ -61,7 +63,7 @@ fn the_limit_on_writes_lets_exactly_its_burst_through() {
 
 #[test]
 fn a_429_says_how_much_and_how_long() {
-    let running = started(Config { reads: TWO, ..config() });
+    let running = started(Config { reads: vec![TWO], ..config() });
     let read = || get(&running, "/v1/customMetadataFields");
     assert_eq!((read().status, read().status), (200, 200));
     let reply = read();
@@ -74,8 +76,41 @@ fn a_429_says_how_much_and_how_long() {
 }
 
 #[test]
+fn several_limits_hold_at_once_and_a_429_is_the_word_of_the_one_that_refused() {
+    let quarter = Duration::from_mins(15);
+    let window = Limit::Window { requests: 3, interval: quarter };
+    let running = started(Config { writes: vec![TWO, window], ..config() });
+    let write = || patch(&running, "f1", &json!({}));
+    let refused_by = |limit: &str| {
+        let reply = write();
+        assert_eq!((reply.status, reply.header("x-ratelimit-limit")), (429, Some(limit)));
+        reply.header("x-ratelimit-reset").unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!((write().status, write().status), (200, 200));
+    assert!(refused_by("1") <= 100_000);
+    running.advance(Duration::from_secs(100));
+    assert_eq!(write().status, 200);
+    assert!((600_000..=800_000).contains(&refused_by("3")));
+    running.advance(quarter);
+    assert_eq!(write().status, 200);
+}
+
+#[test]
+fn a_neighbour_uses_up_its_share() {
+    let hour = Duration::from_hours(1);
+    let window = || vec![Limit::Window { requests: 4, interval: 2 * hour }];
+    let running = started(Config { reads: window(), writes: window(), neighbour: 0.5, ..config() });
+    // By now the neighbour has written once and read once, and opened both windows.
+    running.advance(hour);
+    let statuses = |_| patch(&running, "f1", &json!({})).status;
+    assert_eq!((0..4).map(statuses).collect::<Vec<_>>(), [200, 200, 200, 429]);
+    assert_eq!(get(&running, "/v1/files").status, 200);
+    assert_eq!(running.stats().requests, 5);
+}
+
+#[test]
 fn requests_without_the_key_use_up_nothing() {
-    let running = started(Config { writes: TWO, ..config() });
+    let running = started(Config { writes: vec![TWO], ..config() });
     for _ in 0..10 {
         assert_eq!(ask_with(&running, "PATCH /v1/files/f1/details", "").status, 401);
     }
@@ -84,7 +119,7 @@ fn requests_without_the_key_use_up_nothing() {
 
 #[test]
 fn every_write_and_every_read_shares_its_kinds_limit() {
-    let running = started(Config { writes: TWO, reads: TWO, ..config() });
+    let running = started(Config { writes: vec![TWO], reads: vec![TWO], ..config() });
     assert_eq!(patch(&running, "gone", &json!({})).status, 404);
     assert_eq!(post(&running, "/v1/files/addTags", &json!({})).status, 400);
     assert_eq!(patch(&running, "f1", &json!({})).status, 429);
@@ -95,9 +130,9 @@ fn every_write_and_every_read_shares_its_kinds_limit() {
 
 #[test]
 fn rate_headers_are_on_other_answers_only_when_asked() {
-    let running = started(Config { writes: TWO, ..config() });
+    let running = started(Config { writes: vec![TWO], ..config() });
     assert_eq!(patch(&running, "f1", &json!({})).header("x-ratelimit-limit"), None);
-    let running = started(Config { writes: TWO, headers_always: true, ..config() });
+    let running = started(Config { writes: vec![TWO], headers_always: true, ..config() });
     let first = patch(&running, "f1", &json!({}));
     assert_eq!(first.header("x-ratelimit-limit"), Some("1"));
     assert_eq!(first.header("x-ratelimit-reset"), Some("0"));
@@ -118,8 +153,9 @@ fn unknown_paths_are_404_and_known_ones_405_for_other_methods() {
 
 #[test]
 fn settings_that_cannot_be_kept_are_refused_at_the_start() {
-    let nothing = Some(Limit { rate: 0.0, burst: 1 });
+    let nothing = vec![Limit::Bucket { rate: 0.0, burst: 1 }];
     assert!(start(Config { writes: nothing, ..Config::default() }).is_err());
+    assert!(start(Config { neighbour: 2.0, ..Config::default() }).is_err());
     assert!(start(Config { fields: vec![json!({"name": "x"})], ..Config::default() }).is_err());
     assert!(start(Config { saved: vec![json!({"id": "x"})], ..Config::default() }).is_err());
     let running = started(config());

@@ -5,6 +5,7 @@
 mod bulk;
 mod callbacks;
 mod client;
+mod command;
 mod extensions;
 mod faults;
 mod gate;

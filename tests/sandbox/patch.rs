@@ -1,6 +1,6 @@
 //! PATCH details, rule by rule.
 
-use ikbulk::sandbox::{Config, EmptyTags, Open, TagLength};
+use ikbulk::sandbox::{Config, EmptyTags, Open, RequiredFields, TagLength};
 use serde_json::{Value, json};
 
 use crate::client::{ask, config, patch, started};
@@ -205,4 +205,28 @@ fn a_file_that_does_not_exist_is_404_and_an_impossible_id_400() {
     assert_eq!(status("..%2Ff1").status, 400);
     assert_eq!(status("..%2Ff1").message(), "Your request contains invalid fileId parameter.");
     assert_eq!(status("%66%31").status, 200);
+}
+
+#[test]
+fn a_required_field_is_enforced_or_not() {
+    let must = json!({"id": "1", "name": "must", "label": "Must",
+        "schema": {"type": "Text", "isValueRequired": true}});
+    let fields: Vec<Value> = Config::default().fields.into_iter().chain([must]).collect();
+    for (required_fields, left_out, unset) in [
+        (RequiredFields::NotEnforced, 200, 200),
+        (RequiredFields::NotUnset, 200, 400),
+        (RequiredFields::Given, 400, 400),
+    ] {
+        let open = Open { required_fields, ..Open::default() };
+        let running = started(Config { open, fields: fields.clone(), ..config() });
+        let status = |metadata: Value| patch(&running, "f1", &json!({"customMetadata": metadata}));
+        assert_eq!(status(json!({"brand": "Nike"})).status, left_out);
+        assert_eq!(status(json!({"must": null})).status, unset);
+        assert_eq!(status(json!({"must": "x", "brand": "Nike"})).status, 200);
+        assert_eq!(patch(&running, "f1", &json!({"tags": ["x"]})).status, 200);
+        if unset == 400 {
+            let errors = &status(json!({"must": null})).json()["errors"];
+            assert_eq!(errors["must"], "The value is required.");
+        }
+    }
 }

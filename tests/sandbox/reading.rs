@@ -1,5 +1,7 @@
 //! GET details, list and search, fields and saved extensions.
 
+use std::time::Duration;
+
 use ikbulk::sandbox::{Config, Library, Running, synthetic_id};
 use serde_json::{Value, json};
 
@@ -35,6 +37,56 @@ fn a_list_is_in_the_order_of_upload_and_stays_so_after_a_change() {
     patch(&running, "f2", &json!({"tags": ["x"]}));
     assert_eq!(ids(&running, "sort=ASC_CREATED"), ["f2", "f1"]);
     assert_eq!(ids(&running, "sort=DESC_CREATED"), ["f1", "f2"]);
+}
+
+#[test]
+fn every_order_of_the_api_is_played() {
+    let mut library = Library::new();
+    for (id, name, size, width, height, created, updated) in [
+        ("a", "2.jpg", 30, 2, 1, 3, 5),
+        ("b", "1.jpg", 20, 1, 3, 2, 6),
+        ("c", "3.jpg", 10, 3, 2, 1, 4),
+    ] {
+        library.insert(json!({
+            "fileId": id, "filePath": format!("/{name}"), "size": size, "width": width,
+            "height": height, "createdAt": format!("2022-01-0{created}T00:00:00.000Z"),
+            "updatedAt": format!("2022-01-0{updated}T00:00:00.000Z"),
+        }));
+    }
+    let running = started(Config { library, ..config() });
+    let orders = [
+        ("CREATED", "cba"),
+        ("RELEVANCE", "cba"),
+        ("NAME", "bac"),
+        ("UPDATED", "cab"),
+        ("HEIGHT", "acb"),
+        ("WIDTH", "bac"),
+        ("SIZE", "cba"),
+    ];
+    for (order, ascending) in orders {
+        let descending: String = ascending.chars().rev().collect();
+        assert_eq!(ids(&running, &format!("sort=ASC_{order}")).concat(), ascending, "{order}");
+        assert_eq!(ids(&running, &format!("sort=DESC_{order}")).concat(), descending, "{order}");
+    }
+    assert_eq!(ids(&running, "sort=DESC_NAME&skip=1&limit=1"), ["a"]);
+}
+
+#[test]
+fn search_can_be_behind_and_details_never_are() {
+    let hour = Duration::from_hours(1);
+    let running = started(Config { search_lag: hour, ..config() });
+    let listed = |query: &str| {
+        let list = get(&running, &format!("/v1/files?{query}")).json();
+        let file = list.as_array().unwrap().iter().find(|file| file["fileId"] == "f1").cloned();
+        file.unwrap()["description"].clone()
+    };
+    let shown = || [listed("limit=10"), listed("searchQuery=id+IN+[%22f1%22]")];
+    assert_eq!(shown(), ["before"; 2]);
+    patch(&running, "f1", &json!({"description": "after"}));
+    assert_eq!(shown(), ["before"; 2]);
+    assert_eq!(get(&running, "/v1/files/f1/details").json()["description"], "after");
+    running.advance(hour);
+    assert_eq!(shown(), ["after"; 2]);
 }
 
 #[test]

@@ -139,8 +139,8 @@ fn every_answer_to_every_call_is_as_described_and_no_other_is_described() {
     let expired = Faults { script: vec![(1, Fault::Expire)], ..Faults::default() };
     check_all(&mut checked, 403, Config { faults: expired, ..config() });
 
-    let limit = Some(Limit { rate: 0.0001, burst: 1 });
-    let throttled = started(Config { reads: limit, writes: limit, ..config() });
+    let limit = vec![Limit::Bucket { rate: 0.0001, burst: 1 }];
+    let throttled = started(Config { reads: limit.clone(), writes: limit, ..config() });
     ask(&throttled, "GET /v1/files", "");
     patch(&throttled, "f1", &json!({}));
     for (operation, head, body) in one_each() {

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Phase, Tap, synthetic_id};
+use ikbulk::sandbox::{
+    Config, ExtensionPlay, Library, Limit, Peak, Phase, Status, Tap, WindowPeak, synthetic_id,
+};
 use serde_json::{Value, json};
 
 use crate::client::{ask, config, get, patch, post, receive, send, started};
@@ -25,6 +27,11 @@ fn requests_are_counted_by_call_and_status() {
         (2, 1, 1, 1, 1)
     );
     assert_eq!((stats.statuses[&200], stats.statuses[&404]), (5, 1));
+    let calls = json!({
+        "patch": {"200": 1, "404": 1}, "publish": {"200": 1}, "add_tags": {"200": 1},
+        "get": {"200": 1}, "list": {"200": 1},
+    });
+    assert_eq!(json!(stats.statuses_by_call), calls);
     assert_eq!(stats.changes, 4);
     assert_eq!(get(&running, "/__sandbox/stats").json(), serde_json::to_value(&stats).unwrap());
 }
@@ -59,6 +66,26 @@ fn requests_of_one_file_that_overlap_are_seen() {
     let stats = running.stats();
     assert_eq!((stats.max_under_way, stats.max_under_way_per_file), (3, 2));
     assert!(stats.overlapped);
+    assert_eq!(stats.overlaps_by_file, [("f1".to_owned(), 2)].into());
+}
+
+#[test]
+fn the_busiest_second_and_the_busiest_window_are_counted() {
+    let minute = Duration::from_mins(1);
+    let window = Limit::Window { requests: 3, interval: minute };
+    let running = started(Config { writes: vec![window], ..config() });
+    let write = || patch(&running, "f1", &json!({})).status;
+    assert_eq!(write(), 200);
+    running.advance(minute / 2);
+    assert_eq!([write(), write(), write()], [200, 200, 429]);
+    running.advance(minute / 2);
+    assert_eq!([write(), write(), write()], [200; 3]);
+    let stats = running.stats();
+    // The last two thirds of one window and all of the next.
+    let peak = Peak { arrived: 6, accepted: 5 };
+    assert_eq!(stats.writes_per_window, [WindowPeak { interval_ms: 60_000, peak }]);
+    assert_eq!(stats.writes_per_second, Peak { arrived: 3, accepted: 3 });
+    assert_eq!(stats.reads_per_window, []);
 }
 
 #[test]
@@ -127,6 +154,34 @@ fn the_library_shows_what_was_inserted_or_changed() {
     let listed: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(listed, running.library());
+}
+
+#[test]
+fn a_library_that_was_saved_is_the_same_again() {
+    let mut library = Library::synthetic(50, 5);
+    let ids: Vec<String> = (0..50).map(|index| synthetic_id(5, index)).collect();
+    library.insert(json!({"fileId": "bare", "description": null, "tags": null, "more": [1.5]}));
+    let always = ExtensionPlay::Always(Status::Success);
+    let running = started(Config { library, extensions: always, ..config() });
+    let all = json!({
+        "tags": ["ä \"quoted\"", "b"], "customMetadata": {"size": 30, "price": 12.5, "brand": null},
+        "customCoordinates": "1,2,3,4", "description": "two\nlines",
+        "extensions": [{"name": "remove-bg"},
+                       {"name": "aws-auto-tagging", "minConfidence": 80, "maxTags": 3}],
+    });
+    patch(&running, &ids[7], &all);
+    patch(&running, &ids[8], &json!({"publish": {"isPublished": false}}));
+    for id in &ids[20..30] {
+        patch(&running, id, &json!({"tags": null}));
+    }
+    let before = (running.library(), get(&running, "/v1/files").json());
+    assert_eq!(before.0.len(), 13);
+    let mut saved = Vec::new();
+    running.save(&mut saved).unwrap();
+    let mut library = Library::synthetic(50, 5);
+    library.add_lines(saved.as_slice()).unwrap();
+    let running = started(Config { library, ..config() });
+    assert_eq!((running.library(), get(&running, "/v1/files").json()), before);
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Any bytes as the body of an answer that says yes, to each kind of request. Every step of the
+//! request has one outcome, or its answer counts as lost.
+#![no_main]
+
+use ikbulk::execute::{Verdict, of_once, of_safe};
+use ikbulk::imagekit::{Accepted, Fate, FileState};
+use ikbulk::plan::steps;
+use ikbulk::request::{Request, StepRef};
+use ikbulk::row::{Builder, Cell, Content, Field, FileId, Rules, Schema};
+use libfuzzer_sys::fuzz_target;
+
+const FILE: &str = "a";
+
+/// The requests of one row that asks for everything.
+fn requests() -> Vec<Request> {
+    let rules = Rules::default();
+    let mut builder = Builder::new(&rules);
+    let extensions = r#"[{"name":"aws-auto-tagging","minConfidence":80,"maxTags":3}]"#;
+    for (name, cell) in [
+        ("fileId", FILE),
+        ("addTags", "x"),
+        ("removeTags", "y"),
+        ("description", "text"),
+        ("customCoordinates", "1,2,3,4"),
+        ("extensions", extensions),
+        ("isPublished", "false"),
+    ] {
+        let field = Field::fixed(name).expect("it is a column");
+        builder.set(name, &field, Cell::Text(cell));
+    }
+    let Content::Update(update) = builder.finish() else { panic!("the row is good") };
+    let file = FileId::new(FILE).expect("it is an id");
+    let steps = steps(update.change).into_iter().flatten();
+    let requests = steps.map(|(kind, call)| {
+        Request::new(call, [file.clone()].into(), [StepRef { row: 2, kind }].into())
+    });
+    requests.collect()
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    // What cannot be read is an error, not a panic.
+    drop((Schema::from_json(bytes), serde_json::from_slice::<FileState>(bytes)));
+    for request in requests() {
+        let steps = request.steps().to_vec();
+        let body = bytes.to_vec().into();
+        let accepted = Accepted { http_status: 200, request_id: None, body };
+        let verdict = match request {
+            Request::Safe(safe) => of_safe(safe, Ok(accepted)),
+            Request::Once(once) => of_once(Fate::Accepted(once, accepted)),
+        };
+        match verdict {
+            Verdict::Final(outcomes) => {
+                assert!(outcomes.iter().map(|(step, _)| *step).eq(steps));
+            }
+            Verdict::Again { .. } | Verdict::Lost { .. } => {}
+            other => panic!("an answer that says yes came to {other:?}"),
+        }
+    }
+});

@@ -1,0 +1,9 @@
+//! Any bytes as JSON lines.
+#![no_main]
+
+mod reader;
+
+use ikbulk::input::Format;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| reader::reads(bytes, Format::Jsonl));

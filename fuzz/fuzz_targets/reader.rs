@@ -1,0 +1,61 @@
+//! What holds for the readers whatever they read.
+
+use std::fs;
+use std::sync::LazyLock;
+
+use ikbulk::input::{Context, Format, Input};
+use ikbulk::row::{Rules, Schema};
+use tempfile::TempDir;
+
+/// A field of each type.
+const FIELDS: &str = r#"[
+    {"id": "1", "name": "text", "label": "Text", "schema": {"type": "Text", "maxLength": 5}},
+    {"id": "2", "name": "price", "label": "Price", "schema": {"type": "Number", "minValue": 1}},
+    {"id": "3", "name": "ends", "label": "Ends", "schema": {"type": "Date"}},
+    {"id": "4", "name": "ok", "label": "OK", "schema": {"type": "Boolean"}},
+    {"id": "5", "name": "size", "label": "Size", "schema":
+        {"type": "SingleSelect", "selectOptions": ["s", "30", 30, true]}},
+    {"id": "6", "name": "where", "label": "Where", "schema":
+        {"type": "MultiSelect", "selectOptions": ["web", 2024]}}
+]"#;
+
+static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().expect("a directory"));
+static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
+    let schema = Schema::from_json(FIELDS.as_bytes()).expect("the fields are an array");
+    Context { rules: Rules::default(), schema: Some(schema) }
+});
+
+/// Reads everything, without a panic. The records are the rows, and each row is the same when
+/// reading begins with it.
+pub fn reads(bytes: &[u8], format: Format) {
+    let path = DIRECTORY.path().join("input");
+    fs::write(&path, bytes).expect("the directory takes files");
+    let input = Input { path, format };
+    let Ok(mut rows) = input.rows(&CONTEXT, None) else { return };
+    let mut read = Vec::new();
+    let end = loop {
+        match rows.next_row() {
+            Ok(Some(row)) => read.push(row),
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    for (row, fed_back) in &read {
+        let mut again = input.rows(&CONTEXT, Some(row.pos)).expect("it could be opened before");
+        let again = again.next_row().expect("it could be read before");
+        assert_eq!(again.as_ref(), Some(&(row.clone(), fed_back.clone())));
+    }
+    let unchecked = Context::default();
+    if input.rows(&unchecked, None).is_err() {
+        return;
+    }
+    let mut records = input.records().expect("the header is good without a schema, too");
+    for (row, _) in &read {
+        assert_eq!(records.advance().expect("it could be read before"), Some(row.pos));
+    }
+    match (records.advance(), end) {
+        (Ok(None), None) => {}
+        (Err(error), Some(end)) => assert_eq!(error.to_string(), end),
+        (after, end) => panic!("rows ended with {end:?}, records with {after:?}"),
+    }
+}

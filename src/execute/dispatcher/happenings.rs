@@ -1,0 +1,261 @@
+//! What happened, and what follows from it.
+
+use std::cmp::Reverse;
+
+use super::super::Time;
+use super::super::event::{Ending, Event, Halt, Ticket};
+use super::super::lanes::Lane;
+use super::super::lines::FileKey;
+use super::super::verdict::{Verdict, of_unread};
+use super::{Dispatcher, Slot};
+use crate::imagekit::{Failure, RateLimitNote};
+use crate::ledger::Op;
+use crate::outcome::Outcome;
+use crate::plan::Batch;
+use crate::request::{Endpoint, Lost, Request, Sendable as _, StepKind, StepRef};
+use crate::row::FileId;
+
+impl Dispatcher {
+    /// Takes note of what happened.
+    pub fn on(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Admit(batch) => self.admit(batch),
+            Event::InputEnded => self.input_ended = true,
+            Event::Answered(ticket, verdict) => {
+                self.under_way -= 1;
+                self.answered(ticket, verdict, now);
+            }
+            Event::Read(ticket, state) => {
+                self.under_way -= 1;
+                self.read(ticket, state, now);
+            }
+            Event::Probed(answer) => {
+                self.under_way -= 1;
+                self.probed(answer, now);
+            }
+            Event::Stop(ending) => self.stop(ending),
+        }
+    }
+
+    pub(super) fn stop(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    fn admit(&mut self, batch: Batch) {
+        for row in batch.rows {
+            self.window.admit(&row);
+            if let Some(outcome) = row.settled {
+                let step = StepRef { row: row.pos.number, kind: StepKind::Details };
+                self.record(step, outcome, 0);
+            }
+        }
+        for request in batch.requests {
+            let files = FileKey::of_all(request.files());
+            let sequence = self.next_sequence;
+            self.next_sequence += 1;
+            let ticket = self.slots.insert(Slot::new(request, sequence, files));
+            let slot = &mut self.slots[ticket];
+            let lines = &mut self.lines;
+            slot.behind = slot.files.iter().filter(|file| !lines.join(**file, ticket)).count();
+            if slot.behind == 0 {
+                self.queue(ticket);
+            }
+        }
+        self.window.leave();
+    }
+
+    /// Puts a request that is at its turn into its lane, without the steps of rows that are at an
+    /// end.
+    pub(super) fn queue(&mut self, ticket: Ticket) {
+        let slot = &self.slots[ticket];
+        let Some(request) = &slot.request else {
+            return;
+        };
+        let may_send = |step: &StepRef| self.window.may_send(*step);
+        let is_to_be_sent = match request {
+            Request::Safe(safe) => safe.steps().iter().all(may_send),
+            Request::Once(once) => once.steps().iter().any(may_send),
+        };
+        if is_to_be_sent {
+            self.lanes.push(Lane::of(request, slot.before.is_some()), slot.sequence, ticket);
+            return;
+        }
+        let rest = match request {
+            Request::Safe(safe) => safe.part(|_, step| may_send(&step)),
+            Request::Once(_) => None,
+        };
+        let dropped: Vec<StepRef> =
+            request.steps().iter().copied().filter(|step| !may_send(step)).collect();
+        for step in dropped {
+            self.window.drop_step(step.row);
+        }
+        self.split(ticket, rest.into_iter().collect());
+    }
+
+    fn answered(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
+        match verdict {
+            Verdict::Final(outcomes) => {
+                self.trouble.answered();
+                if let Some((step, _)) = outcomes.first() {
+                    self.holds.answered(step.kind.endpoint());
+                }
+                self.settle(ticket, outcomes);
+            }
+            Verdict::Split { settled, rest } => {
+                self.trouble.answered();
+                self.record_all(ticket, settled);
+                self.split(ticket, rest);
+            }
+            Verdict::Again { request, cause } => {
+                self.doubt(request.files(), request.steps());
+                self.again(ticket, Request::Safe(request), &cause, now);
+            }
+            Verdict::Unread { request, cause } => self.again(ticket, request, &cause, now),
+            Verdict::NotSent { request, message } => {
+                self.last_trouble = message;
+                self.trouble.not_sent(now);
+                self.put_back_unsent(ticket, request);
+                self.back_off(ticket, now);
+            }
+            Verdict::Hold { request, note } => {
+                self.held(request.endpoint(), note, now);
+                self.put_back_unsent(ticket, request);
+                self.queue(ticket);
+            }
+            Verdict::Lost { lost, cause } => self.lost(ticket, lost, &cause, now),
+            Verdict::Halt { message, request } => {
+                self.put_back_unsent(ticket, request);
+                self.stop(Ending::Halted(Halt::Account { message }));
+            }
+        }
+    }
+
+    /// Nothing was done: no attempt is used up, and an intent that was written down is withdrawn.
+    fn put_back_unsent(&mut self, ticket: Ticket, request: Request) {
+        if let Request::Once(once) = &request {
+            self.ops.extend(once.steps().iter().map(|step| Op::Forget(*step)));
+        }
+        let slot = &mut self.slots[ticket];
+        slot.attempts = slot.attempts.saturating_sub(1);
+        slot.request = Some(request);
+    }
+
+    fn back_off(&mut self, ticket: Ticket, now: Time) {
+        let slot = &mut self.slots[ticket];
+        slot.waits += 1;
+        slot.repeats = true;
+        let at = now + self.backoff.wait(slot.waits);
+        self.backing_off.push(Reverse((at, ticket)));
+    }
+
+    fn again(&mut self, ticket: Ticket, request: Request, cause: &Outcome, now: Time) {
+        self.last_trouble = cause.message.clone().unwrap_or_default();
+        self.trouble.lost(now, self.at_turn());
+        let is_blameless = self.trouble.is_confirmed();
+        let slot = &mut self.slots[ticket];
+        slot.attempts = slot.attempts.saturating_sub(u32::from(is_blameless));
+        if slot.attempts < self.limits.attempts.get() {
+            slot.request = Some(request);
+            if !is_blameless {
+                self.trouble.goes_on(ticket);
+            }
+            self.back_off(ticket, now);
+        } else {
+            self.trouble.is_over(ticket);
+            let steps = request.steps().iter();
+            self.settle(ticket, steps.map(|step| (*step, cause.clone())).collect());
+        }
+    }
+
+    /// A request whose answer was lost may take effect even later than those that follow on its
+    /// files.
+    fn doubt(&mut self, files: &[FileId], steps: &[StepRef]) {
+        let Some(step) = steps.first().filter(|step| step.kind != StepKind::ReadBack) else {
+            return;
+        };
+        let doubts = files.iter().map(|file| Op::Doubt { file: file.clone(), row: step.row });
+        self.ops.extend(doubts);
+    }
+
+    /// Requests at their turn, with the one whose answer has just come.
+    fn at_turn(&self) -> usize {
+        1 + self.under_way + self.lanes.len() + self.backing_off.len()
+    }
+
+    fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
+        self.trouble.answered();
+        self.counters.throttled += 1;
+        let until = self.holds.throttled(endpoint, note.reset, now);
+        let budget = self.budget(endpoint);
+        budget.return_from(until);
+        if let Some(rate) = note.rate {
+            budget.lower_ceiling(rate);
+        }
+    }
+
+    fn lost(&mut self, ticket: Ticket, lost: Lost, cause: &Outcome, now: Time) {
+        self.trouble.lost_once(now);
+        let Lost { steps, files, remainder } = lost;
+        self.doubt(&files, &steps);
+        if let Some(remainder) = remainder {
+            steps.iter().for_each(|step| self.window.open_remainder(step.row));
+            self.record_all(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
+            let slot = &mut self.slots[ticket];
+            (slot.attempts, slot.waits, slot.repeats) = (0, 0, false);
+            slot.request = Some(Request::Safe(remainder));
+            self.queue(ticket);
+        } else {
+            self.settle(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
+        }
+    }
+
+    fn read(&mut self, ticket: Ticket, state: Result<String, Failure>, now: Time) {
+        let failure = match state {
+            Ok(before) => {
+                self.trouble.answered();
+                let slot = &mut self.slots[ticket];
+                slot.before = Some(before);
+                // The waits go on growing: that its file can be read says nothing of a request
+                // that does not get through.
+                (slot.attempts, slot.repeats) = (0, false);
+                return self.queue(ticket);
+            }
+            Err(failure) => failure,
+        };
+        let Some(request) = self.slots[ticket].request.take() else {
+            return;
+        };
+        match of_unread(request, failure) {
+            Verdict::Hold { request, note } => {
+                self.held(Endpoint::GetDetails, note, now);
+                self.put_back_unsent(ticket, request);
+                self.queue(ticket);
+            }
+            other => self.answered(ticket, other, now),
+        }
+    }
+
+    fn probed(&mut self, answer: Result<(), Failure>, now: Time) {
+        match answer {
+            Err(Failure::Account { message }) => {
+                self.stop(Ending::Halted(Halt::Account { message }));
+            }
+            Err(Failure::Throttled(note)) => {
+                self.held(Endpoint::List, note, now);
+                self.trouble.probe_answered();
+            }
+            Ok(()) | Err(Failure::Refused { .. }) => {
+                self.holds.answered(Endpoint::List);
+                self.trouble.probe_answered();
+            }
+            Err(Failure::NotSent { message } | Failure::Lost { message, .. }) => {
+                self.last_trouble = message;
+                for ticket in self.trouble.probe_failed(now, &mut self.backoff) {
+                    if let Some(slot) = self.slots.get_mut(ticket) {
+                        slot.attempts = slot.attempts.saturating_sub(1);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Decides what is sent when. Pure: no clock, no network, no disk; what happened and when comes
+//! in, what to do and what to write down goes out.
+//!
+//! A bounded window of rows is admitted in input order. A request waits until it is at its turn on
+//! all of its files, then in the lane of its endpoint for a place and for the budget. It holds a
+//! place only while an attempt is under way, never while it waits for the next one, so that a row
+//! in backoff holds up nothing but its own files.
+//!
+//! `sending` says what is to be done now, `happenings` takes what happened, `settling` writes down
+//! what became of steps and frees their files.
+
+mod happenings;
+mod sending;
+mod settling;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use slab::Slab;
+
+use super::event::{Ending, Ticket};
+use super::holds::Holds;
+use super::lanes::Lanes;
+use super::lines::{FileKey, Lines};
+use super::trouble::Trouble;
+use super::watch::Watch;
+use super::window::Window;
+use super::{Backoff, Budget, Time};
+use crate::ledger::{Counters, Mark, Op};
+use crate::outcome::Status;
+use crate::request::{BudgetKind, Endpoint, Request};
+use crate::settings::{Execution, Halts};
+
+/// What the dispatcher goes by.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub concurrency: NonZeroUsize,
+    /// Attempts for a request that may be repeated.
+    pub attempts: NonZeroU32,
+    /// What stops a run.
+    pub halts: Halts,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// The request; `None` while it is given away to be sent.
+    request: Option<Request>,
+    /// Its place in the order of admission.
+    sequence: u64,
+    files: Box<[FileKey]>,
+    /// Lines of which it is not at the head.
+    behind: usize,
+    /// The state of its file, where it needs to be known.
+    before: Option<String>,
+    /// Attempts that count, with the one under way.
+    attempts: u32,
+    /// Attempts that came to nothing, whether they count or not.
+    waits: u32,
+    /// Whether the next attempt repeats an earlier one.
+    repeats: bool,
+}
+
+impl Slot {
+    fn new(request: Request, sequence: u64, files: Box<[FileKey]>) -> Self {
+        Self {
+            request: Some(request),
+            sequence,
+            files,
+            behind: 0,
+            before: None,
+            attempts: 0,
+            waits: 0,
+            repeats: false,
+        }
+    }
+}
+
+/// Decides what is sent when.
+#[derive(Debug)]
+pub struct Dispatcher {
+    limits: Limits,
+    budgets: [Budget; 2],
+    backoff: Backoff,
+    window: Window,
+    slots: Slab<Slot>,
+    next_sequence: u64,
+    lines: Lines,
+    lanes: Lanes,
+    /// Requests in backoff, by the time at which they come back.
+    backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
+    holds: Holds,
+    trouble: Trouble,
+    /// What happened last to a request that did not get through.
+    last_trouble: Box<str>,
+    watch: Watch,
+    under_way: usize,
+    input_ended: bool,
+    ending: Option<Ending>,
+    ops: Vec<Op>,
+    counters: Counters,
+}
+
+impl Dispatcher {
+    /// A dispatcher with nothing to do yet.
+    #[must_use]
+    pub fn new(settings: &Execution, counters: Counters) -> Self {
+        Self {
+            limits: Limits {
+                concurrency: settings.concurrency,
+                attempts: settings.attempts,
+                halts: settings.halts,
+            },
+            budgets: [Budget::new(settings.writes), Budget::new(settings.reads)],
+            backoff: Backoff::new(settings.seed),
+            window: Window::default(),
+            slots: Slab::new(),
+            next_sequence: 0,
+            lines: Lines::default(),
+            lanes: Lanes::default(),
+            backing_off: BinaryHeap::new(),
+            holds: Holds::default(),
+            trouble: Trouble::default(),
+            last_trouble: Box::default(),
+            watch: Watch::new(settings.halts),
+            under_way: 0,
+            input_ended: false,
+            ending: None,
+            ops: Vec::new(),
+            counters,
+        }
+    }
+
+    /// Whether it takes more rows.
+    #[must_use]
+    pub fn wants_rows(&self) -> bool {
+        !self.input_ended && self.ending.is_none() && self.window.has_room()
+    }
+
+    /// What is to be written down, in order; taken away by whoever writes it.
+    pub fn ops(&mut self) -> &mut Vec<Op> {
+        &mut self.ops
+    }
+
+    /// What stands beside the next group in the ledger.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { low_water: self.window.low_water(), counters: self.counters }
+    }
+
+    /// How many rows have been settled so, in the order of [`Status::ALL`].
+    #[must_use]
+    pub fn settled(&self) -> [u64; Status::ALL.len()] {
+        self.window.settled()
+    }
+
+    /// Why it ended or is ending.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Takes more rows after all, where it ended because there were none.
+    pub fn go_on(&mut self) {
+        if self.ending == Some(Ending::Done) {
+            self.ending = None;
+            self.input_ended = false;
+        }
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    /// Writes allowed now, in requests a second; `None` where there is no limit.
+    #[must_use]
+    pub fn write_rate(&self, now: Time) -> Option<f64> {
+        self.budgets[BudgetKind::Writes as usize].rate(now)
+    }
+
+    /// The endpoint that holds longest, and until when.
+    #[must_use]
+    pub fn hold(&self, now: Time) -> Option<(Endpoint, Time)> {
+        self.holds.longest(now)
+    }
+
+    /// Since when the service is out of reach for everyone.
+    #[must_use]
+    pub fn down_since(&self) -> Option<Time> {
+        self.trouble.down_since()
+    }
+}

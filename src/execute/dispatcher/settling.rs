@@ -1,0 +1,85 @@
+//! What is settled is written down, and files are freed for those who wait for them.
+
+use super::super::event::{Ending, Halt, Ticket};
+use super::super::lines::FileKey;
+use super::{Dispatcher, Slot};
+use crate::ledger::Op;
+use crate::outcome::{Outcome, Status};
+use crate::request::{Request, Safe, Sendable as _, StepRef};
+
+impl Dispatcher {
+    /// Writes down the outcomes of a request and frees its files. In this order: who takes a file
+    /// next must find that what came before is on its way to the ledger.
+    pub(super) fn settle(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
+        self.record_all(ticket, outcomes);
+        self.free(ticket);
+    }
+
+    pub(super) fn record_all(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
+        let attempts = self.slots[ticket].attempts;
+        for (step, outcome) in outcomes {
+            let halt = match (outcome.status, self.window.pos(step.row)) {
+                (Status::Unknown, _) => self.watch.unknown(),
+                (Status::Failed, _) | (_, None) => None,
+                (_, Some(pos)) => self.watch.answered(step, pos, &outcome),
+            };
+            self.record(step, outcome, attempts);
+            if let Some(halt) = halt {
+                self.halt(halt);
+            }
+        }
+    }
+
+    pub(super) fn record(&mut self, step: StepRef, outcome: Outcome, attempts: u32) {
+        if let Some(row_done) = self.window.settle(step, outcome.status) {
+            self.ops.push(Op::Outcome { step, outcome, attempts, row_done });
+        }
+    }
+
+    fn halt(&mut self, halt: Halt) {
+        if matches!(halt, Halt::SameRejection { .. }) {
+            for (step, pos) in self.watch.take_streak() {
+                self.ops.push(Op::Forget(step));
+                self.window.reopen(step, pos);
+            }
+        }
+        self.stop(Ending::Halted(halt));
+    }
+
+    pub(super) fn free(&mut self, ticket: Ticket) {
+        let slot = self.slots.remove(ticket);
+        self.leave_lines(&slot.files);
+        self.window.leave();
+    }
+
+    fn leave_lines(&mut self, files: &[FileKey]) {
+        for file in files {
+            if let Some(next) = self.lines.leave(*file) {
+                let slot = &mut self.slots[next];
+                slot.behind -= 1;
+                if slot.behind == 0 {
+                    self.queue(next);
+                }
+            }
+        }
+    }
+
+    /// Puts parts of a request into its place, and frees the files that are in none of them.
+    pub(super) fn split(&mut self, ticket: Ticket, parts: Vec<Safe>) {
+        let Slot { sequence, files, .. } = self.slots.remove(ticket);
+        let mut left = files.into_vec();
+        for part in parts {
+            let keys = FileKey::of_all(part.files());
+            let (own, others): (Vec<_>, _) = left.into_iter().partition(|key| keys.contains(key));
+            left = others;
+            let slot = Slot::new(Request::Safe(part), sequence, own.into());
+            let part = self.slots.insert(slot);
+            for key in &self.slots[part].files {
+                self.lines.hand_over(*key, part);
+            }
+            self.queue(part);
+        }
+        self.leave_lines(&left);
+        self.window.leave();
+    }
+}

@@ -1,0 +1,266 @@
+//! Faults as they are written on a command line: `3:reset-after`, `1%:status-503`.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::faults::{Fault, Faults};
+
+/// Every way to write a fault, for help and errors.
+pub const FAULT_FORMS: &str = "\
+status-CODE        answered with this status, the work not done
+status-after-CODE  answered with this status after the work
+page-CODE          an HTML page with this status, the work not done
+throttle[=RESET]   a 429 whose X-RateLimit-Reset is RESET: milliseconds, none, any nonsense
+reset-at-accept    reset as soon as it is accepted (counts connections, not requests)
+reset-before       reset, the work not done
+reset-after        reset after the work, without a byte of an answer
+reset-in-head      reset after the work, in the headers of the answer
+reset-in-body      reset after the work, half-way through the body
+cut-body           ended after the work, half-way through the body
+hang-before=TIME   everything only after this long, like 90s
+hang-after=TIME    the answer only this long after the work
+trickle=N/TIME     the body of the answer N bytes at a time, with a pause before each
+garbage            a 200 whose body is no JSON
+wrong-body[=JSON]  a 200 whose body is something else
+huge-body[=BYTES]  an answer blown up to so many bytes, by default 100 MB
+drop=FIELD         this field of the body ignored, like tags or customMetadata.brand
+expire             the key expired from here on";
+
+const JSON: &str = "application/json; charset=utf-8";
+const RESET_MS: u64 = 1000;
+const HUGE_BYTES: u64 = 100_000_000;
+
+/// The faults that need no more words.
+const PLAIN: [(&str, Fault); 8] = [
+    ("reset-at-accept", Fault::ResetAtAccept),
+    ("reset-before", Fault::ResetBefore),
+    ("reset-after", Fault::ResetAfter),
+    ("reset-in-head", Fault::ResetInHead),
+    ("reset-in-body", Fault::ResetInBody),
+    ("cut-body", Fault::CutBody),
+    ("garbage", Fault::Garbage),
+    ("expire", Fault::Expire),
+];
+
+/// A fault and when it strikes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    when: When,
+    fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum When {
+    /// At the n-th request, from 1.
+    Nth(u64),
+    /// With this share of all.
+    Share(f64),
+}
+
+impl FromIterator<Planned> for Faults {
+    fn from_iter<I: IntoIterator<Item = Planned>>(planned: I) -> Self {
+        let mut faults = Self::default();
+        for Planned { when, fault } in planned {
+            match when {
+                When::Nth(n) => faults.script.push((n, fault)),
+                When::Share(share) => faults.random.push((fault, share)),
+            }
+        }
+        faults
+    }
+}
+
+impl FromStr for Planned {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (when, fault) =
+            text.split_once(':').ok_or("write it like 3:reset-after or 1%:status-503")?;
+        Ok(Self { when: when.parse()?, fault: read(fault)? })
+    }
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let when = match text.strip_suffix('%') {
+            Some(percent) => {
+                let share = percent.parse().ok().map(|percent: f64| percent / 100.0);
+                share.filter(|share| (0.0..=1.0).contains(share)).map(Self::Share)
+            }
+            None => text.parse().ok().filter(|&nth| nth > 0).map(Self::Nth),
+        };
+        when.ok_or_else(|| {
+            format!(
+                "{text} is neither the number of a request, like 3, nor a share of them, like 1%"
+            )
+        })
+    }
+}
+
+fn read(text: &str) -> Result<Fault, String> {
+    let (name, argument) = match text.split_once('=') {
+        Some((name, argument)) => (name, Some(argument)),
+        None => (text, None),
+    };
+    let wrong = |form: &str| format!("{text} is no fault: write it like {form}");
+    match (name, argument) {
+        ("throttle", reset) => Ok(throttle(reset)),
+        ("hang-before", Some(long)) => {
+            time(long).map(Fault::HangBefore).ok_or_else(|| wrong("hang-before=90s"))
+        }
+        ("hang-after", Some(long)) => {
+            time(long).map(Fault::HangAfter).ok_or_else(|| wrong("hang-after=90s"))
+        }
+        ("trickle", Some(pace)) => trickle(pace).ok_or_else(|| wrong("trickle=10/100ms")),
+        ("wrong-body", json) => Ok(status_after(200, json.unwrap_or(r#"{"ok":true}"#).to_owned())),
+        ("huge-body", None) => Ok(Fault::HugeBody { bytes: HUGE_BYTES }),
+        ("huge-body", Some(bytes)) => bytes
+            .parse()
+            .map(|bytes| Fault::HugeBody { bytes })
+            .map_err(|_| wrong("huge-body=100000000")),
+        ("drop", Some(field)) if !field.is_empty() => Ok(Fault::DropField(field.to_owned())),
+        ("hang-before" | "hang-after" | "trickle" | "drop", _) => {
+            Err(format!("{name} of what? The faults are:\n{FAULT_FORMS}"))
+        }
+        (name, None) => plain(name)
+            .or_else(|| with_status(name))
+            .ok_or_else(|| format!("{name} is no fault. The faults are:\n{FAULT_FORMS}")),
+        (name, Some(_)) => Err(format!("{name} takes no value, or is no fault")),
+    }
+}
+
+fn plain(name: &str) -> Option<Fault> {
+    PLAIN.into_iter().find(|(plain, _)| *plain == name).map(|(_, fault)| fault)
+}
+
+/// `status-503` and its kin.
+fn with_status(name: &str) -> Option<Fault> {
+    let (kind, code) = name.rsplit_once('-')?;
+    let code = code.parse().ok()?;
+    let body = json!({"message": "The sandbox was told to fail.", "help": ""}).to_string();
+    match kind {
+        "status" => Some(Fault::Status { code, body, content_type: JSON.to_owned() }),
+        "status-after" => Some(status_after(code, body)),
+        "page" => Some(Fault::Status {
+            code,
+            body: format!("<html><body><h1>{code}</h1></body></html>\n"),
+            content_type: "text/html".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+fn status_after(code: u16, body: String) -> Fault {
+    Fault::StatusAfter { code, body, content_type: JSON.to_owned() }
+}
+
+fn throttle(reset: Option<&str>) -> Fault {
+    let limit = Some((5, 1000));
+    let reset_ms = match reset {
+        None => Some(RESET_MS),
+        Some("none") => None,
+        Some(text) => match text.parse() {
+            Ok(reset_ms) => Some(reset_ms),
+            Err(_) => return Fault::ThrottleRaw { reset: text.to_owned() },
+        },
+    };
+    Fault::Throttle { reset_ms, limit }
+}
+
+fn trickle(pace: &str) -> Option<Fault> {
+    let (bytes, every) = pace.split_once('/')?;
+    let bytes = bytes.parse().ok().filter(|&bytes: &usize| bytes > 0)?;
+    Some(Fault::Trickle { bytes, every: time(every)? })
+}
+
+fn time(text: &str) -> Option<Duration> {
+    Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(text: &str) -> Faults {
+        std::iter::once(text.parse::<Planned>().unwrap_or_else(|error| panic!("{error}"))).collect()
+    }
+
+    #[test]
+    fn a_fault_strikes_at_a_number_or_by_share() {
+        assert_eq!(planned("3:reset-after").script, [(3, Fault::ResetAfter)]);
+        assert_eq!(planned("0.5%:cut-body").random, [(Fault::CutBody, 0.005)]);
+        assert_eq!(planned("100%:garbage").random, [(Fault::Garbage, 1.0)]);
+    }
+
+    #[test]
+    fn every_form_that_the_help_names_is_read() {
+        let values = [
+            ("CODE", "503"),
+            ("[=RESET]", "=-5"),
+            ("[=JSON]", "=[]"),
+            ("[=BYTES]", "=7"),
+            ("N/TIME", "10/100ms"),
+            ("TIME", "1m30s"),
+            ("FIELD", "tags"),
+        ];
+        let mut seen = 0;
+        for line in FAULT_FORMS.lines() {
+            let form = line.split(' ').next().expect("a line has a word");
+            let filled = values
+                .iter()
+                .fold(form.to_owned(), |form, (name, value)| form.replace(name, value));
+            assert!(read(&filled).is_ok(), "{filled}");
+            seen += 1;
+        }
+        assert_eq!(seen, 18);
+    }
+
+    #[test]
+    fn values_are_what_they_say() {
+        let limit = Some((5, 1000));
+        let second = Duration::from_secs(1);
+        let cases = [
+            ("throttle", Fault::Throttle { reset_ms: Some(1000), limit }),
+            ("throttle=none", Fault::Throttle { reset_ms: None, limit }),
+            ("throttle=900000", Fault::Throttle { reset_ms: Some(900_000), limit }),
+            ("throttle=-5", Fault::ThrottleRaw { reset: "-5".to_owned() }),
+            ("throttle=1e99", Fault::ThrottleRaw { reset: "1e99".to_owned() }),
+            ("hang-before=1s", Fault::HangBefore(second)),
+            ("hang-after=1s", Fault::HangAfter(second)),
+            ("trickle=3/1s", Fault::Trickle { bytes: 3, every: second }),
+            ("huge-body", Fault::HugeBody { bytes: 100_000_000 }),
+            ("wrong-body=[]", status_after(200, "[]".to_owned())),
+            ("drop=customMetadata.brand", Fault::DropField("customMetadata.brand".to_owned())),
+        ];
+        for (text, fault) in cases {
+            assert_eq!(read(text), Ok(fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let cases = [
+            ("reset-after", "write it like 3:reset-after"),
+            ("0:reset-after", "0 is neither"),
+            ("101%:reset-after", "101% is neither"),
+            ("-1%:reset-after", "-1% is neither"),
+            ("soon:reset-after", "soon is neither"),
+            ("3:reset", "reset is no fault. The faults are:\nstatus-CODE"),
+            ("3:status-lots", "status-lots is no fault"),
+            ("3:garbage=5", "garbage takes no value"),
+            ("3:hang-after", "hang-after of what?"),
+            ("3:hang-after=5", "write it like hang-after=90s"),
+            ("3:trickle=0/1s", "write it like trickle=10/100ms"),
+            ("3:huge-body=many", "write it like huge-body=100000000"),
+            ("3:drop=", "drop of what?"),
+        ];
+        for (text, said) in cases {
+            let error = text.parse::<Planned>().unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

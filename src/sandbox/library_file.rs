@@ -1,0 +1,100 @@
+//! A library as a file: JSONL, one file object of the API a line.
+
+use std::io::{self, BufRead};
+
+use serde_json::{Map, Value};
+
+use super::library::Library;
+
+/// Why a library cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line} {wrong}")]
+pub struct LibraryError {
+    line: usize,
+    wrong: Wrong,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Wrong {
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("is no JSON object: {0}")]
+    NoObject(serde_json::Error),
+    #[error("has no fileId")]
+    NoFileId,
+    #[error("has the fileId {0} again")]
+    Twice(String),
+    #[error("is a {0}; there are only files here")]
+    NoFile(String),
+}
+
+impl Library {
+    /// Adds the files of a JSONL, each as it is: other than with [`Self::insert`], a description
+    /// that is left out is not made up. Empty lines are skipped.
+    ///
+    /// # Errors
+    /// Says which line is no file, or has the `fileId` of another one.
+    pub fn add_lines(&mut self, lines: impl BufRead) -> Result<(), LibraryError> {
+        for (line, text) in (1..).zip(lines.lines()) {
+            let added = text.map_err(Wrong::Unreadable).and_then(|text| self.add_line(&text));
+            added.map_err(|wrong| LibraryError { line, wrong })?;
+        }
+        Ok(())
+    }
+
+    fn add_line(&mut self, text: &str) -> Result<(), Wrong> {
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        let mut file: Map<String, Value> = serde_json::from_str(text).map_err(Wrong::NoObject)?;
+        match file.get("type").and_then(Value::as_str) {
+            None | Some("file") => {}
+            Some(other) => return Err(Wrong::NoFile(other.to_owned())),
+        }
+        let id = file.get("fileId").and_then(Value::as_str).ok_or(Wrong::NoFileId)?;
+        if self.has(id) {
+            return Err(Wrong::Twice(id.to_owned()));
+        }
+        // The API leaves a description out until it has been set.
+        file.entry("description").or_insert(Value::Null);
+        self.insert(Value::Object(file));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::synthetic_id;
+
+    fn added(library: &mut Library, lines: &str) -> Result<(), String> {
+        library.add_lines(lines.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_is_a_file_and_can_take_the_place_of_a_synthetic_one() {
+        let mut library = Library::synthetic(3, 1);
+        let id = synthetic_id(1, 2);
+        let lines = format!("{{\"fileId\":\"{id}\"}}\n\n{{\"type\":\"file\",\"fileId\":\"b\"}}");
+        assert_eq!(added(&mut library, &lines), Ok(()));
+        assert_eq!(library.inserted_places(), 0..2);
+        for id in [id.as_str(), "b"] {
+            let key = library.find(id).unwrap();
+            assert_eq!(library.details(key).description, None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_with_its_line() {
+        for (lines, said) in [
+            ("{\"fileId\":\"a\"}\nfileId,tags\n", "line 2 is no JSON object: "),
+            ("[1]", "line 1 is no JSON object: "),
+            ("\n{\"fileId\":5}", "line 2 has no fileId"),
+            ("{\"fileId\":\"a\"}\n{\"fileId\":\"a\"}", "line 2 has the fileId a again"),
+            ("{\"type\":\"folder\"}", "line 1 is a folder; "),
+        ] {
+            let error = added(&mut Library::new(), lines).unwrap_err();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+}

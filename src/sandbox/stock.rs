@@ -1,0 +1,238 @@
+//! The files as they are: a library, and what has been changed about it.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::file::{Base, Details, File, FileObject};
+use super::lag::Lag;
+use super::library::{Key, Library};
+use super::synthetic;
+
+/// A library and the changes made to it.
+#[derive(Debug)]
+pub(crate) struct Stock {
+    library: Library,
+    changed: HashMap<Key, Box<Details>>,
+    /// The inserted files in the order of their upload.
+    by_upload: Vec<usize>,
+    /// Where each inserted file stands among all.
+    uploads: Vec<Upload>,
+    /// The synthetic files in whose place one was inserted.
+    replaced: HashSet<u64>,
+    lag: Lag,
+}
+
+/// When a file was uploaded, and what decides between files of the same time. It sorts like
+/// [`Stock::keys`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Upload {
+    created_ms: i64,
+    inserted: bool,
+    rank: u64,
+}
+
+/// The files as search shows them.
+pub(crate) struct Index<'a> {
+    stock: &'a Stock,
+    behind: HashMap<Key, &'a Details>,
+}
+
+impl Stock {
+    pub(crate) fn new(library: Library, lag: Lag) -> Self {
+        let created = |place: usize| library.base(Key::Inserted(place)).created_ms;
+        let mut by_upload: Vec<usize> = library.inserted_places().collect();
+        by_upload
+            .sort_by_cached_key(|&place| (created(place), library.inserted_id(place).to_owned()));
+        let mut uploads: Vec<Upload> = library
+            .inserted_places()
+            .map(|place| Upload { created_ms: created(place), inserted: true, rank: 0 })
+            .collect();
+        for (rank, &place) in (0..).zip(&by_upload) {
+            uploads[place].rank = rank;
+        }
+        let replaced = library.replaced().collect();
+        Self { library, changed: HashMap::new(), by_upload, uploads, replaced, lag }
+    }
+
+    /// Takes all changes back.
+    pub(crate) fn reset(&mut self) {
+        self.changed = HashMap::new();
+        self.lag.reset();
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Key> {
+        self.library.find(id)
+    }
+
+    /// What never changes about the file.
+    pub(crate) fn base(&self, key: Key) -> Base {
+        self.library.base(key)
+    }
+
+    /// The file as it is now.
+    pub(crate) fn file(&self, key: Key) -> File {
+        let changed = self.changed.get(&key).map(|details| (**details).clone());
+        File {
+            base: self.library.base(key),
+            details: changed.unwrap_or_else(|| self.library.details(key)),
+        }
+    }
+
+    /// What of the file can be changed, and what cannot. It counts as changed from here on.
+    pub(crate) fn edit(&mut self, key: Key) -> (Base, &mut Details) {
+        let base = self.library.base(key);
+        let unchanged = || Box::new(self.library.details(key));
+        let details = self.changed.entry(key).or_insert_with(unchanged);
+        self.lag.note(key, details);
+        (base, details)
+    }
+
+    /// The files as search shows them now.
+    pub(crate) fn index(&self) -> Index<'_> {
+        Index { stock: self, behind: self.lag.view() }
+    }
+
+    /// All files in the order of their upload.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let mut inserted = self.by_upload.iter().map(|&place| Key::Inserted(place)).peekable();
+        let synthetic = (0..self.library.count()).filter(|index| !self.replaced.contains(index));
+        let mut synthetic = synthetic.map(Key::Synthetic).peekable();
+        std::iter::from_fn(move || match (inserted.peek(), synthetic.peek()) {
+            (Some(&one), Some(&other)) if self.upload(one) < self.upload(other) => inserted.next(),
+            (Some(_), None) => inserted.next(),
+            _ => synthetic.next(),
+        })
+    }
+
+    /// When the file was uploaded.
+    pub(crate) fn upload(&self, key: Key) -> Upload {
+        match key {
+            Key::Synthetic(index) => {
+                let created_ms = synthetic::created_ms(index);
+                Upload { created_ms, inserted: false, rank: index }
+            }
+            Key::Inserted(place) => self.uploads[place],
+        }
+    }
+
+    /// The part of [`Self::keys`] in one folder, found without making up the files of others.
+    pub(crate) fn keys_in(&self, folder: String) -> impl Iterator<Item = Key> {
+        self.keys().filter(move |key| match *key {
+            Key::Synthetic(index) => synthetic::folder(self.library.seed(), index) == folder,
+            key @ Key::Inserted(_) => self.library.base(key).folder == folder,
+        })
+    }
+
+    /// The file object as it is now.
+    pub(crate) fn object(&self, key: Key) -> Value {
+        let File { base, details } = self.file(key);
+        FileObject { base: &base, details: &details, extension_status: &[] }.to_value()
+    }
+
+    /// The inserted files and the changed ones, sorted by id.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = Value> {
+        self.noteworthy().into_iter().map(|key| self.object(key))
+    }
+
+    /// The same as JSONL, one file object a line.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub(crate) fn write_lines(&self, out: &mut impl Write) -> io::Result<()> {
+        for key in self.noteworthy() {
+            let File { base, details } = self.file(key);
+            let object = FileObject { base: &base, details: &details, extension_status: &[] };
+            serde_json::to_writer(&mut *out, &object)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// The files that are not as a seed and an index make them.
+    fn noteworthy(&self) -> Vec<Key> {
+        let inserted = self.library.inserted_places().map(Key::Inserted);
+        let synthetic = |key: &Key| matches!(key, Key::Synthetic(_));
+        let changed = self.changed.keys().copied().filter(synthetic);
+        let mut keys: Vec<Key> = inserted.chain(changed).collect();
+        keys.sort_by_cached_key(|&key| self.base(key).id);
+        keys
+    }
+}
+
+impl Index<'_> {
+    /// What never changes about the file.
+    pub(crate) fn base(&self, key: Key) -> Base {
+        self.stock.base(key)
+    }
+
+    /// The file as search shows it.
+    pub(crate) fn file(&self, key: Key) -> File {
+        match self.behind.get(&key) {
+            Some(&details) => File { base: self.stock.base(key), details: details.clone() },
+            None => self.stock.file(key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::sandbox::clock::Clock;
+    use crate::sandbox::synthetic_id;
+
+    fn stock(library: Library) -> Stock {
+        Stock::new(library, Lag::new(Duration::ZERO, Clock::started_now()))
+    }
+
+    #[test]
+    fn ids_that_start_with_missing_have_no_file() {
+        let library = Library::from_ids(["a", "missing1", "b", "a"].map(String::from));
+        assert!(library.find("a").is_some());
+        assert!(library.find("missing1").is_none());
+        assert_eq!(stock(library).objects().count(), 2);
+    }
+
+    #[test]
+    fn a_given_file_goes_over_a_synthetic_one() {
+        let mut library = Library::synthetic(10, 3);
+        let id = synthetic_id(3, 1);
+        library.insert(json!({"fileId": id, "name": "mine.jpg"}));
+        let stock = stock(library);
+        assert_eq!(stock.object(stock.find(&id).unwrap())["name"], "mine.jpg");
+        assert_eq!(stock.keys().count(), 10);
+    }
+
+    #[test]
+    fn only_changes_are_kept_and_a_reset_takes_them_back() {
+        let mut stock = stock(Library::synthetic(1_000_000, 3));
+        let key = Key::Synthetic(999_999);
+        let before = stock.object(key);
+        stock.edit(key).1.description = Some("new".to_owned());
+        assert_eq!(stock.objects().collect::<Vec<_>>(), [stock.object(key)]);
+        assert_eq!(stock.object(key)["description"], "new");
+        stock.reset();
+        assert_eq!(stock.object(key), before);
+        assert_eq!(stock.objects().count(), 0);
+    }
+
+    #[test]
+    fn files_of_both_kinds_are_in_one_order_of_upload() {
+        let mut library = Library::synthetic(4, 3);
+        let ids: Vec<String> = (0..4).map(|index| synthetic_id(3, index)).collect();
+        let created = stock(library.clone()).object(Key::Synthetic(2))["createdAt"].clone();
+        // One in the place of a synthetic one, as it is saved; one before and one after all.
+        library.insert(json!({"fileId": ids[2], "createdAt": created}));
+        library.insert(json!({"fileId": "last", "createdAt": "2030-01-01T00:00:00.000Z"}));
+        library.insert(json!({"fileId": "first", "createdAt": "2010-01-01T00:00:00.000Z"}));
+        let stock = stock(library);
+        let listed: Vec<String> = stock.keys().map(|key| stock.base(key).id).collect();
+        assert_eq!(listed, ["first", &ids[0], &ids[1], &ids[2], &ids[3], "last"]);
+        assert!(stock.keys().is_sorted_by_key(|key| stock.upload(key)));
+    }
+}

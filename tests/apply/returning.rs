@@ -1,0 +1,197 @@
+//! Coming back to a run: with another key, another sheet, mended rows, piece by piece.
+
+use ikbulk::sandbox::{Phase, Tap};
+use serde_json::json;
+
+use crate::harness::{World, files, ids, lines, sheet, tagging};
+
+fn world(rows: usize) -> World {
+    let ids = ids(rows);
+    let world = World::new(files(&ids));
+    world.write("sheet.csv", tagging(&ids));
+    world
+}
+
+#[test]
+fn a_limit_counts_the_rows_that_a_session_takes_up_itself() {
+    let world = world(9);
+    for (command, done) in [("apply sheet.csv --yes", 2), ("resume", 4), ("resume", 6)] {
+        let run = world.runs("sheet").first().map(crate::harness::RunFiles::name);
+        let run = run.filter(|_| command == "resume").unwrap_or_default();
+        world.run(&format!("{command} {run} --limit 2 --rate unlimited")).exits(5);
+        assert_eq!(world.only_run("sheet").count("updated"), done);
+    }
+    world.apply("sheet.csv --continue").exits(0);
+    assert_eq!(world.only_run("sheet").count("updated"), 9);
+}
+
+#[test]
+fn a_sheet_that_somebody_has_begun_to_mend_is_set_aside_and_not_written_over() {
+    let world = World::new(files(["a", "b"]));
+    world.write("sheet.csv", "fileId,tags\na,50%\nb,new\n");
+    world.apply("sheet.csv --max-bad 100%").exits(1);
+    let run = world.only_run("sheet");
+    let mended = run.text("failed.csv").replace("50%", "fifty");
+    std::fs::write(run.path().join("failed.csv"), &mended).unwrap();
+    let said = world.run(&format!("report {}", run.name())).exits(1);
+    said.says("failed.edited-1.csv is what you had changed");
+    assert_eq!(run.text("failed.edited-1.csv"), mended);
+    assert!(run.text("failed.csv").contains("50%"));
+    // As it was written it needs no keeping.
+    world.run(&format!("report {}", run.name())).exits(1);
+    assert!(!run.path().join("failed.edited-2.csv").exists());
+}
+
+#[test]
+fn with_a_key_that_never_worked_nothing_is_lost_and_the_right_one_goes_on() {
+    let world = world(3);
+    let apply = ["apply", "sheet.csv", "--yes", "--rate", "unlimited"];
+    world.command(&apply).env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run().exits(3);
+    let run = world.only_run("sheet").name();
+    world.run(&format!("resume {run} --rate unlimited")).exits(0);
+    assert_eq!(world.only_run("sheet").count("updated"), 3);
+}
+
+#[test]
+fn a_run_that_is_done_is_left_alone() {
+    let world = world(2);
+    world.apply("sheet.csv").exits(0);
+    let run = world.only_run("sheet").name();
+    world.run(&format!("resume {run}")).exits(0).says("nothing is left to do");
+    assert_eq!(world.sandbox.stats().requests, 2);
+}
+
+#[test]
+fn another_key_than_the_one_that_wrote_is_accepted_on_demand_only() {
+    let world = world(3);
+    world.apply("sheet.csv --limit 1").exits(5);
+    let run = world.only_run("sheet").name();
+    let resume = |more: &str| {
+        let line = format!("resume {run} --rate unlimited {more}");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        world.command(&words).env("IMAGEKIT_PRIVATE_KEY", "private_other").run()
+    };
+    resume("").exits(2).says("say --key-changed");
+    assert_eq!(world.sandbox.stats().requests, 1);
+    // It gets as far as the account, which knows only one key here.
+    resume("--key-changed").exits(3).says("ImageKit does not accept the key");
+}
+
+#[test]
+fn a_run_does_not_move_to_another_endpoint() {
+    let world = world(3);
+    world.apply("sheet.csv --limit 1").exits(5);
+    let run = world.only_run("sheet").name();
+    let elsewhere = world.run(&format!("resume {run} --endpoint http://127.0.0.1:9"));
+    elsewhere.exits(2).says("and goes on there, not at http://127.0.0.1:9");
+}
+
+#[test]
+fn an_endpoint_may_have_a_path() {
+    let world = world(1);
+    let path = format!("{}/behind/a/proxy", world.sandbox.base_url());
+    world.apply(&format!("sheet.csv --endpoint {path}")).exits(1).says("not_found");
+    assert_eq!(world.sandbox.stats().calls.patch, 0);
+}
+
+#[test]
+fn an_unfinished_run_of_an_earlier_state_of_the_sheet_is_named() {
+    let world = world(3);
+    world.apply("sheet.csv --limit 1").exits(5);
+    world.write("sheet.csv", tagging(&ids(2)));
+    let done = world.apply("sheet.csv").exits(0);
+    done.says("there is an unfinished run of an earlier state of this sheet");
+    assert_eq!(world.runs("sheet").len(), 2);
+}
+
+#[test]
+fn a_run_under_way_is_not_taken_for_an_unfinished_one() {
+    let ids = ids(2);
+    let second = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let mut config = files(&ids);
+    let directory = std::sync::Arc::new(std::sync::OnceLock::<(std::path::PathBuf, String)>::new());
+    let (place, at) = (second.clone(), directory.clone());
+    config.tap = Some(Tap::new(move |event| {
+        if event.phase == Phase::Arrived && event.n == 1 {
+            let (directory, endpoint) = at.get().expect("it is set before");
+            let other = std::process::Command::new(env!("CARGO_BIN_EXE_ikbulk"))
+                .args(["apply", "sheet.csv", "--yes"])
+                .env_clear()
+                .env("XDG_STATE_HOME", directory.join("state"))
+                .env("IMAGEKIT_PRIVATE_KEY", crate::harness::KEY)
+                .env("IMAGE_KIT_BASE_URL", endpoint)
+                .current_dir(directory)
+                .output()
+                .expect("it starts");
+            *place.lock().expect("nobody fails with it") = Some(other);
+        }
+    }));
+    let world = World::new(config);
+    world.write("sheet.csv", tagging(&ids));
+    let set = directory.set((world.path("."), world.sandbox.base_url()));
+    set.expect("nobody else sets it");
+    world.apply("sheet.csv").exits(0);
+    let other = second.lock().unwrap().take().expect("it ran");
+    assert_eq!(other.status.code(), Some(75), "{}", String::from_utf8_lossy(&other.stderr));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("another run is writing"));
+}
+
+/// Row 2 asks for two things of which one is wrong and comes right in row 3.
+fn partly_overtaken(name: &str, text: &str) -> (World, crate::harness::RunFiles) {
+    let world = World::new(files(["a"]));
+    world.write(name, text);
+    world.apply(&format!("{name} --max-bad 100%")).exits(1).says("not applied: description");
+    let run = world.only_run("sheet");
+    (world, run)
+}
+
+#[test]
+fn what_is_left_of_a_partly_overtaken_row_can_be_fed_back_alone() {
+    let (world, run) =
+        partly_overtaken("sheet.csv", "fileId,description,tags\na,hi,#N/A\na,,new\n");
+    let failed = lines(&run.text("failed.csv"));
+    assert_eq!((failed[0]["description"].as_str(), failed[0]["tags"].as_str()), ("hi", ""));
+    world.write("again.csv", run.text("failed.csv"));
+    world.apply("again.csv").exits(0);
+    let file = world.file("a");
+    assert_eq!((&file["description"], &file["tags"]), (&json!("hi"), &json!(["new"])));
+}
+
+#[test]
+fn what_is_left_of_a_partly_overtaken_line_can_be_fed_back_alone() {
+    let text = "{\"fileId\":\"a\",\"description\":\"hi\",\"tags\":[\"50%\"]}\n\
+                {\"fileId\":\"a\",\"tags\":[\"new\"]}\n";
+    let (world, run) = partly_overtaken("sheet.jsonl", text);
+    world.write("again.jsonl", run.text("failed.jsonl"));
+    world.apply("again.jsonl").exits(0);
+    let file = world.file("a");
+    assert_eq!((&file["description"], &file["tags"]), (&json!("hi"), &json!(["new"])));
+}
+
+#[test]
+fn a_row_that_is_overtaken_whole_asks_for_nothing_more() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,50%\na,new\n");
+    let done = world.apply("sheet.csv --max-bad 100%").exits(0);
+    assert!(!done.out.contains("mend"), "{}", done.out);
+}
+
+#[test]
+fn a_halt_for_the_same_rejection_names_rows_and_the_way_out() {
+    let world = World::new(files(["other"]));
+    let rows = (0..40).map(|n| format!("missing{n},text"));
+    world.write("sheet.csv", sheet("fileId,description", rows));
+    let done = world.apply("sheet.csv --concurrency 1 --max-rejected 100%").exits(3);
+    done.says("(rows 2, 3, 4, 5, 6, …)").says("--max-same-rejection off");
+    let run = world.only_run("sheet");
+    let off = "--max-same-rejection off --max-rejected 100% --rate unlimited";
+    world.run(&format!("resume {} {off}", run.name())).exits(1);
+    assert_eq!(run.count("rejected"), 40);
+}
+
+#[test]
+fn who_is_out_of_reach_says_why() {
+    let world = world(1);
+    let gone = "--endpoint http://127.0.0.1:1 --down-max 1s";
+    world.apply(&format!("sheet.csv {gone}")).exits(3).says("out of reach for").says("refused");
+}
