@@ -61,3 +61,4 @@ pub mod run;
 pub mod sandbox;
 pub mod settings;
 mod whole;
+mod words;

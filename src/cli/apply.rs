@@ -19,6 +19,7 @@ use crate::plan::{Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::Execution;
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -27,7 +28,7 @@ pub(super) struct Apply {
     #[arg(value_name = "FILE")]
     file: InputArg,
     /// Try it on a local ImageKit, started for this run: no account, no network
-    #[arg(long)]
+    #[arg(long, conflicts_with = "endpoint")]
     sandbox: bool,
     /// Do not ask
     #[arg(short, long)]
@@ -68,6 +69,9 @@ impl Apply {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
         let deadline = Deadline::of(&self.bounds)?;
+        if screen.is_quiet() && !self.yes && !self.sandbox {
+            return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
+        }
         let run = match &self.run_dir {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create(self.file.path(), jiff::Timestamp::now()),
@@ -198,6 +202,7 @@ impl Apply {
                 limit: self.bounds.limit,
                 now: ZonedDateTime::now(),
             }),
+            width: screen.width(),
         }));
         if tally.rows == 0 && !self.allow_empty {
             return Err(Refusal::new("the input has no rows (--allow-empty accepts that)"));
@@ -214,17 +219,14 @@ impl Apply {
         let attended = screen.is_attended() && self.file.path().is_some() && !self.yes;
         if tally.rejected_share() > self.choices.max_bad() && !attended {
             return Err(Refusal::new(format!(
-                "{} of {} rows are bad, more than --max-bad allows ({} %); nothing was sent",
-                tally.rejected,
+                "{} in {}, more than --max-bad allows ({} %); nothing was sent",
+                counted(tally.rejected, "bad row", "bad rows"),
                 tally.rows,
                 self.choices.max_bad() * 100.0
             )));
         }
         match (self.yes, attended) {
             (true, _) => Ok(()),
-            (false, true) if screen.is_quiet() => {
-                Err(Refusal::new("with -q nobody sees what is asked: add --yes. Nothing was sent"))
-            }
             (false, true) if screen.ask("Send this?") => Ok(()),
             (false, true) => Err(Refusal::new("nothing was sent")),
             (false, false) => Err(Refusal::new(

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::ZonedDateTime;
 
 use super::Refusal;
-use super::values::Span;
+use super::values::{Span, TimeOfDay, row_count};
 use crate::execute::Stop;
 
 /// How far a session goes.
@@ -14,14 +14,14 @@ use crate::execute::Stop;
 pub(super) struct Bounds {
     /// Send only the first N rows, as a pilot, or the next N of a run that is resumed; `ikbulk resume`
     /// does the rest
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = row_count)]
     pub(super) limit: Option<u64>,
     /// Stop in good order after this time
     #[arg(long, value_name = "TIME")]
     pub(super) max_duration: Option<Span>,
     /// Stop in good order at this local time, like 06:00
     #[arg(long, value_name = "HH:MM")]
-    pub(super) stop_at: Option<jiff::civil::Time>,
+    pub(super) stop_at: Option<TimeOfDay>,
     /// Wait for another run on this account to end, instead of giving up
     #[arg(long)]
     pub(super) wait_lock: bool,
@@ -35,7 +35,7 @@ impl Deadline {
     /// The earlier of the bounds given.
     pub(super) fn of(bounds: &Bounds) -> Result<Self, Refusal> {
         let duration = bounds.max_duration.map(|span| span.0);
-        let at = bounds.stop_at.map(|time| until(&ZonedDateTime::now(), time)).transpose()?;
+        let at = bounds.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
         Ok(Self([duration, at].into_iter().flatten().min()))
     }
 

@@ -59,6 +59,7 @@ impl Check {
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
             target: None,
+            width: screen.width(),
         }));
         if survey.tally.rows == 0 {
             return Err(Refusal::new("the input has no rows"));

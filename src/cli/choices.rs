@@ -9,12 +9,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::Refusal;
-use super::values::{Optional, RateText, Share, Span};
+use super::values::{ClearToken, Optional, RateText, Share, Span};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
 
 /// The variable that ImageKit's own SDKs read the key from.
 const KEY_VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
+/// The variable that ImageKit's own SDKs read the endpoint from.
+const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
 const ENDPOINT: &str = "https://api.imagekit.io";
 const SETTINGS_FILE: &str = "ikbulk.toml";
 const PROFILE: &str = "default";
@@ -25,8 +27,8 @@ const PROFILE: &str = "default";
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[command(next_help_heading = "Settings (also in ikbulk.toml)")]
 pub struct Choices {
-    /// Where the API is [default: ImageKit's own]
-    #[arg(long, env = "IMAGE_KIT_BASE_URL", value_name = "URL")]
+    /// Where the API is [env: `IMAGE_KIT_BASE_URL`] [default: ImageKit's own]
+    #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// A file that holds the private key, instead of the environment
     #[arg(long, value_name = "FILE")]
@@ -75,7 +77,7 @@ pub struct Choices {
     down_max: Option<Span>,
     /// The text that clears a field [default: `<clear>`]
     #[arg(long, value_name = "TEXT")]
-    clear_token: Option<String>,
+    clear_token: Option<ClearToken>,
     /// The profile of the settings file [default: default]
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
@@ -94,18 +96,11 @@ struct SettingsFile {
 }
 
 impl Choices {
-    /// Fills what was not given from the profile.
-    pub(super) fn with_profile(self) -> Result<Self, Refusal> {
-        let choices = self.filled()?;
-        if choices.clear_token.as_ref().is_some_and(|token| token.trim().is_empty()) {
-            return Err(Refusal::new(
-                "--clear-token is blank: an empty cell leaves its field alone",
-            ));
-        }
-        Ok(choices)
-    }
-
-    fn filled(self) -> Result<Self, Refusal> {
+    /// Fills what was not given from the environment, and then from the profile.
+    pub(super) fn with_profile(mut self) -> Result<Self, Refusal> {
+        // Not by clap, which could not tell it from the flag, and the flag forbids --sandbox.
+        let endpoint = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
+        self.endpoint = self.endpoint.or_else(endpoint);
         let Some(mut profile) = self.read_profile()? else {
             return Ok(self);
         };
@@ -203,7 +198,8 @@ impl Choices {
     }
 
     pub(super) fn clear_token(&self) -> String {
-        self.clear_token.clone().unwrap_or_else(|| crate::row::Rules::default().clear_token)
+        let given = self.clear_token.clone().map(|token| token.0);
+        given.unwrap_or_else(|| crate::row::Rules::default().clear_token)
     }
 
     /// Whether a key is there at all.
@@ -235,14 +231,15 @@ impl Choices {
 
     /// A client for that endpoint and key.
     pub(super) fn client(&self, endpoint: &str, key: SecretString) -> Result<Client, Refusal> {
+        if !endpoint.contains("://") {
+            return Err(Refusal::new(format!(
+                "the endpoint {endpoint:?} has no scheme, write https://… (or http://… for a \
+                 server on this machine)"
+            )));
+        }
         let url = reqwest::Url::parse(endpoint).map_err(|error| {
             Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}"))
         })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            let message =
-                format!("the endpoint {endpoint:?} has no scheme: write https://{endpoint}");
-            return Err(Refusal::new(message));
-        }
         let settings = ApiSettings {
             endpoint: url,
             key,
@@ -256,17 +253,24 @@ impl Choices {
 
     fn key(&self) -> Result<SecretString, Refusal> {
         let Some(path) = &self.key_file else {
-            return std::env::var(KEY_VARIABLE).map(SecretString::from).map_err(|_| {
-                Refusal::new(format!(
+            return match std::env::var(KEY_VARIABLE) {
+                Ok(key) if key.trim().is_empty() => {
+                    Err(Refusal::new(format!("the private key in {KEY_VARIABLE} is empty")))
+                }
+                Ok(key) => Ok(key.into()),
+                Err(_) => Err(Refusal::new(format!(
                     "there is no private key: set {KEY_VARIABLE} or use --key-file \
                      (or --sandbox, to try things without an account)"
-                ))
-            });
+                ))),
+            };
         };
         let text = std::fs::read_to_string(path).map_err(|error| {
             Refusal::new(format!("cannot read the key file {}: {error}", path.display()))
         })?;
-        Ok(text.trim().to_owned().into())
+        match text.trim() {
+            "" => Err(Refusal::new(format!("the key file {} is empty", path.display()))),
+            key => Ok(key.to_owned().into()),
+        }
     }
 }
 

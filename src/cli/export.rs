@@ -13,6 +13,7 @@ use crate::imagekit::{Failure, Listing};
 use crate::input::Format;
 use crate::request::Endpoint;
 use crate::row::Rules;
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
@@ -93,8 +94,9 @@ impl Export {
             };
             if first.as_ref() == Some(&head.file_id) {
                 return Err(Refusal::new(format!(
-                    "ImageKit lists the same page again after {skip} files; \
-                     export folder by folder with --folder"
+                    "ImageKit lists the same page again after {}; \
+                     export folder by folder with --folder",
+                    counted(skip as u64, "file", "files")
                 )));
             }
             first = Some(head.file_id.clone());
@@ -102,7 +104,7 @@ impl Export {
             for file in &page {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
-            tracing::debug!("{skip} files");
+            tracing::debug!("{}", counted(skip as u64, "file", "files"));
             if let Some(bar) = &bar {
                 bar.set_position(skip as u64);
             }
@@ -128,15 +130,15 @@ fn not_written(path: &Path, error: &std::io::Error) -> Refusal {
 fn said(exported: &Exported) -> String {
     let Exported { path, files, unwritten, first_unwritten } = exported;
     let path = path.display();
-    let mut text = format!("sheet      {path}: {files} files\n");
+    let mut text = format!("sheet      {path}: {}\n", counted(*files, "file", "files"));
     if *unwritten > 0 {
         let first: Vec<String> =
             first_unwritten.iter().map(|(id, column)| format!("{column} of {id}")).collect();
-        text += &format!(
-            "problems   {unwritten} values cannot be written in a cell and were left empty, which \
-             leaves them alone:\n             {}\n",
-            first.join(", ")
-        );
+        let one = "value cannot be written in a cell and was left empty, which leaves it alone";
+        let several =
+            "values cannot be written in a cell and were left empty, which leaves them alone";
+        let problems = counted(*unwritten, one, several);
+        text += &format!("problems   {problems}:\n             {}\n", first.join(", "));
     }
     text + &format!("next       edit it, then: ikbulk check {path}\n")
 }

@@ -59,7 +59,7 @@ impl Ready {
         })?;
         let reports = write(&run, &ledger, &facts, &context, &ending)
             .map_err(|error| Refusal::not_written(&error))?;
-        screen.say(&closing(&reports, &ending, run.path()));
+        screen.say(&closing(&reports, &ending, run.path(), screen.width()));
         Ok(reports.summary.exit_code)
     }
 }

@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use super::choices::{Choices, Client};
 use super::{IN_THE_WAY, Refusal};
 use crate::execute::Reads;
+use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, take_over};
 use crate::request::Endpoint;
 use crate::row::{Rules, Schema};
 use crate::run::{AccountLock, LockError, RunDir};
 use crate::sandbox::{self, Library};
 use crate::settings::Execution;
+
+/// What to do where the account was not accepted.
+const CHECK_KEY: &str = "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
 
 /// An input as it was typed: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +86,8 @@ impl Fields {
             }
             Err(failure) => Err(Refusal::new(format!(
                 "cannot read the account's custom metadata fields, which the input sets \
-                 (--no-schema goes without): {failure}"
+                 (--no-schema goes without): {failure}{}",
+                if matches!(failure, Failure::Account { .. }) { CHECK_KEY } else { "" }
             ))),
         }
     }
@@ -126,14 +131,20 @@ pub(super) fn start_sandbox(
 /// Takes the account's lock, waiting for it if asked to.
 pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
     const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-    let mut has_said = false;
+    let mut waits = false;
     loop {
         match AccountLock::take(account, run.path()) {
-            Ok(lock) => return Ok(lock),
+            Ok(lock) => {
+                if waits {
+                    tracing::info!("the other run has ended; going on");
+                }
+                return Ok(lock);
+            }
             Err(LockError::Held { holder }) if wait => {
-                if !std::mem::replace(&mut has_said, true) {
+                if !waits {
                     tracing::info!("waiting for another run on this account: {holder}");
                 }
+                waits = true;
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             Err(error @ LockError::Held { .. }) => {

@@ -25,7 +25,7 @@ impl Report {
         let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone());
         let reports = write(&run, &ledger, &facts, &context, &Ending::Done)
             .map_err(|error| Refusal::not_written(&error))?;
-        screen.say(&closing(&reports, &Ending::Done, run.path()));
+        screen.say(&closing(&reports, &Ending::Done, run.path(), screen.width()));
         Ok(reports.summary.exit_code)
     }
 }

@@ -1,7 +1,7 @@
 //! `ikbulk sandbox`: a local ImageKit for as long as it is wanted.
 
 use std::future::Future;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, ErrorKind};
 use std::time::Duration;
 
 use clap::Args;
@@ -38,8 +38,8 @@ pub(super) struct Sandbox {
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
     /// How long list and search show a file as it was before a change, like 30s
-    #[arg(long, default_value = "0s", value_name = "TIME")]
-    search_lag: Span,
+    #[arg(long, value_name = "TIME")]
+    search_lag: Option<Span>,
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
@@ -71,7 +71,7 @@ impl Sandbox {
             port: self.port,
             library: self.library.library()?,
             latency: Duration::from_millis(self.latency_ms),
-            search_lag: self.search_lag.0,
+            search_lag: self.search_lag.map_or(Duration::ZERO, |span| span.0),
             record: !self.no_record,
             open: Open { wrong_key, ..Open::default() },
             ending: self.callbacks.ending(),
@@ -80,8 +80,14 @@ impl Sandbox {
             ..Config::default()
         };
         let config = self.limits.apply(config);
-        let running = sandbox::start(config)
-            .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
+        let port = self.port;
+        let running = sandbox::start(config).map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => Refusal::new(format!(
+                "cannot start the sandbox: something listens on port {port} already; take another \
+                 with --port, or any free one with --port 0"
+            )),
+            _ => Refusal::new(format!("cannot start the sandbox on port {port}: {error}")),
+        })?;
         let (url, key, files) = (running.base_url(), running.key(), self.library.described());
         screen.say(&format!(
             "endpoint   {url}\n\

@@ -14,6 +14,9 @@ pub struct Screen {
     attended: bool,
 }
 
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: u16 = 100;
+
 impl Screen {
     /// The terminal that the program was started on.
     #[must_use]
@@ -38,6 +41,16 @@ impl Screen {
     #[must_use]
     pub fn bars(&self) -> Option<&MultiProgress> {
         (io::stderr().is_terminal() && !self.quiet).then_some(&self.bars)
+    }
+
+    /// The most characters of a line that is said; as many as there are where nobody looks on.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        if !io::stdout().is_terminal() {
+            return usize::MAX;
+        }
+        let size = terminal_size::terminal_size_of(io::stdout());
+        size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns).into()
     }
 
     /// Says what the program has to say.

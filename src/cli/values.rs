@@ -54,7 +54,41 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let span = text.parse::<jiff::SignedDuration>().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok());
-        span.map(Self).ok_or("not a duration: write it like 30s, 15m or 1h30m")
+        let span = span.filter(|span| !span.is_zero());
+        span.map(Self).ok_or("not a duration above 0: write it like 30s, 15m or 1h30m")
+    }
+}
+
+/// A time of day: `06:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimeOfDay(pub(super) jiff::civil::Time);
+
+impl FromStr for TimeOfDay {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "not a time of day: write it like 06:00 or 18:30")
+    }
+}
+
+/// A number of rows above zero.
+pub(super) fn row_count(text: &str) -> Result<u64, &'static str> {
+    let rows = text.parse().ok().filter(|rows| *rows > 0);
+    rows.ok_or("not a number of rows: write one above 0")
+}
+
+/// The text that clears a field: any that is not blank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ClearToken(pub(super) String);
+
+impl FromStr for ClearToken {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "" => Err("blank: an empty cell leaves its field alone, so write a word"),
+            token => Ok(Self(token.to_owned())),
+        }
     }
 }
 
@@ -104,7 +138,7 @@ macro_rules! from_text {
         }
     )*};
 }
-from_text!(RateText, Share, Span, Optional);
+from_text!(RateText, Share, Span, Optional, ClearToken);
 
 #[cfg(test)]
 mod tests {
@@ -127,8 +161,18 @@ mod tests {
         for text in ["101%", "-1%", "1.5", "%", ""] {
             assert!(text.parse::<Share>().is_err(), "{text}");
         }
-        for text in ["", "15", "-5m", "soon"] {
+        for text in ["", "15", "-5m", "0s", "soon"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_of_day_counts_of_rows_and_clear_tokens_are_what_they_say() {
+        assert_eq!("06:00".parse(), Ok(TimeOfDay(jiff::civil::time(6, 0, 0, 0))));
+        assert!("25:00".parse::<TimeOfDay>().is_err());
+        assert_eq!(row_count("1"), Ok(1));
+        assert!(row_count("0").is_err());
+        assert_eq!(" - ".parse(), Ok(ClearToken("-".to_owned())));
+        assert!("  ".parse::<ClearToken>().is_err());
     }
 }

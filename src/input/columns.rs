@@ -1,7 +1,7 @@
 //! What the columns of a sheet mean.
 
 use super::{Context, InputError};
-use crate::row::{Field, MetadataField};
+use crate::row::{Field, MetadataField, is_spelt_like};
 
 /// The columns that ikbulk itself writes behind a person's own, in `failed.csv` and `unknown.csv`.
 pub mod own {
@@ -64,7 +64,7 @@ impl Columns {
                     if let Some(close) = close_to(name) {
                         return Err(refuse(format!(
                             "the column {name:?} is not one of ikbulk's; did you mean {close:?}? \
-                             Rename it, so that it is either read or clearly not"
+                             rename it, so that it is either read or clearly not"
                         )));
                     }
                     columns.ignored.push(name.to_owned());
@@ -140,15 +140,11 @@ fn listed(names: &[&str]) -> String {
 
 /// The name of ours that somebody who wrote `name` may have meant.
 pub(super) fn close_to(name: &str) -> Option<&'static str> {
-    let plain = |name: &str| -> String {
-        let letters = name.chars().filter(|c| c.is_alphanumeric());
-        letters.flat_map(char::to_lowercase).collect()
-    };
-    let wanted = plain(name);
-    let candidates = Field::FIXED.iter().map(|(name, _)| *name).chain(own::ALL);
-    candidates.into_iter().find(|known| {
-        let known = plain(known);
-        known == wanted || format!("{wanted}s") == known || format!("{known}s") == wanted
+    let mut candidates = Field::FIXED.iter().map(|(name, _)| *name).chain(own::ALL);
+    candidates.find(|known| {
+        is_spelt_like(name, known)
+            || is_spelt_like(&format!("{name}s"), known)
+            || is_spelt_like(name, &format!("{known}s"))
     })
 }
 

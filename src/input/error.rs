@@ -34,13 +34,13 @@ pub enum InputError {
         right: &'static str,
     },
     /// The header is not usable.
-    #[error("the header of the input is not usable: {why}")]
+    #[error("the header of the input is not usable: {why}; nothing was sent")]
     Header {
         /// What is wrong and what to do.
         why: String,
     },
     /// A custom metadata column that the account does not have.
-    #[error("column {column:?}")]
+    #[error("the header of the input is not usable, and nothing was sent: column {column:?}")]
     Metadata {
         /// The column.
         column: String,

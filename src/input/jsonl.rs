@@ -122,6 +122,12 @@ impl Object {
                         fill_one(builder, context, &format!("{prefix}{name}"), value);
                     }
                 }
+                ("customMetadata", value) => builder.reject(Problem::new(
+                    key,
+                    &value.to_string(),
+                    "is not an object",
+                    "write {\"name\":value}, where null clears that field, or leave the key out",
+                )),
                 (key, value) => fill_one(builder, context, key, value),
             }
         }

@@ -14,6 +14,7 @@ use super::{Format, Input, InputError};
 use crate::row::{
     Builder, Cell, Content, MetadataField, Problem, Row, RowPos, Rules, Schema, SchemaError,
 };
+use crate::words::counted;
 
 /// What the cells of an input are read with.
 #[derive(Debug, Clone, Default)]
@@ -263,7 +264,7 @@ fn wrong_length(has: usize, wanted: usize) -> Problem {
     Problem::new(
         "row",
         "",
-        format!("has {has} cells where the header has {wanted}"),
+        format!("has {} where the header has {wanted}", counted(has as u64, "cell", "cells")),
         "put cells with commas or line ends into quotes",
     )
 }

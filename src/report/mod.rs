@@ -6,6 +6,7 @@ mod error;
 mod failures;
 mod harmless;
 mod kept;
+mod lines;
 mod progress;
 mod row;
 mod sheets;

@@ -1,6 +1,7 @@
 //! The run while it goes on: a bar for a person, a line now and then for a log.
 
 use std::collections::VecDeque;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -52,7 +53,7 @@ impl Progress {
     pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64) -> Self {
         let bar = screen.map(|screen| {
             let style =
-                ProgressStyle::with_template("{bar:30.cyan/blue} {pos}/{len} rows  {wide_msg}");
+                ProgressStyle::with_template("{bar:20.cyan/blue} {pos}/{len} rows  {wide_msg}");
             let bar = ProgressBar::new(total).with_style(
                 style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"),
             );
@@ -67,6 +68,9 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(numbers.settled);
             bar.set_message(numbers.line());
+            // The cursor stands behind the end of the line, where the ^C that a terminal shows would
+            // begin another one, and nobody would take the bar away from above it.
+            drop(io::stderr().write_all(b"\r"));
         } else if now >= self.logged + LOG_EVERY {
             self.logged = now;
             let Numbers { settled, total, .. } = numbers;
@@ -109,22 +113,23 @@ impl Progress {
 }
 
 impl Numbers {
-    /// All but the rows, in one line.
+    /// All but the rows, in one line: the first things first, because a terminal may cut it.
     #[must_use]
     pub fn line(&self) -> String {
-        let allowed =
-            self.allowed.map_or("no limit".to_owned(), |rate| format!("{rate:.1} allowed"));
-        let mut line = format!("{:.1}/s ({allowed})", self.rate);
+        let mut line = self.hold.as_ref().map_or(String::new(), |hold| format!("{hold}; "));
         if let Some(left) = self.left {
-            line.push_str(&format!(", {} left", duration(left)));
+            line.push_str(&format!("{} left, ", duration(left)));
+        }
+        // More than the limit for a while, where a burst is among them.
+        line.push_str(&format!("{:.1}/s over {} s", self.rate, RATE_OVER.as_secs()));
+        match self.allowed {
+            Some(rate) => line.push_str(&format!(" (limit {rate:.1}/s after a burst)")),
+            None => line.push_str(" (no limit)"),
         }
         for (status, count) in Status::ALL.iter().zip(self.counts) {
             if count > 0 {
                 line.push_str(&format!(", {count} {status}"));
             }
-        }
-        if let Some(hold) = &self.hold {
-            line.push_str(&format!("; {hold}"));
         }
         line
     }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::failures::Failures;
+use super::lines::Lines;
 use super::progress::duration;
 use super::write::Reports;
 use crate::execute::{Ending, Halt, Stop};
 use crate::plan::Tally;
 use crate::row::Units;
 use crate::settings::{Execution, Rate};
+use crate::words::counted;
 
 /// What is about to happen.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Opening<'o> {
     pub left_alone: u64,
     /// Where it goes; `None` where nothing is sent.
     pub target: Option<Target<'o>>,
+    /// The most characters of a line.
+    pub width: usize,
 }
 
 /// Where the requests go.
@@ -49,66 +54,69 @@ const BAD_ROWS_BEFORE_A_RUN: usize = 10;
 /// Says what is about to happen, or, for `check`, what the input holds.
 #[must_use]
 pub fn opening(about: &Opening<'_>) -> String {
-    let mut text = String::new();
+    let mut lines = Lines::new(about.width);
     let tally = about.tally;
-    let mut line = |name: &str, value: String| {
-        text.push_str(&format!("{name:<10} {value}\n"));
-    };
-    line("input", about.input.to_owned());
+    lines.add_whole("input", about.input);
     if let Some(target) = &about.target {
         let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
-        line("endpoint", format!("{}  account {}{sandbox}", target.endpoint, target.account));
+        lines.add("endpoint", &format!("{}  account {}{sandbox}", target.endpoint, target.account));
     }
-    line("rows", rows(tally));
+    lines.add("rows", &rows(tally));
     if !tally.set.is_empty() {
-        line("sets", counts(&tally.set));
+        lines.add("sets", &counts(&tally.set));
     }
     if !tally.cleared.is_empty() {
-        line("clears", counts(&tally.cleared));
+        lines.add("clears", &counts(&tally.cleared));
     }
     if about.left_alone > 0 {
-        let (one, several) =
-            ("empty cell leaves its field alone", "empty cells leave their field alone");
-        line("leaves", many(about.left_alone, one, several));
+        let (one, several) = ("empty cell leaves its field", "empty cells leave their field");
+        lines.add("leaves", &format!("{} alone", counted(about.left_alone, one, several)));
     }
     if !about.ignored_columns.is_empty() {
-        line("not read", format!("columns {}", about.ignored_columns.join(", ")));
+        let columns = if about.ignored_columns.len() == 1 { "column" } else { "columns" };
+        lines.add("not read", &format!("{columns} {}", about.ignored_columns.join(", ")));
     }
-    line("requests", requests(tally));
+    lines.add("requests", &requests(tally));
     if let Some(target) = &about.target {
-        if let Some(limit) = target.limit {
-            line(
-                "pilot",
-                format!("only the first {limit} rows now; `ikbulk resume` does the rest"),
-            );
-        }
-        if let Some(time) = time(tally, target) {
-            line("time", time);
-        }
+        pace(&mut lines, tally, target);
     }
     if !tally.paid_runs.is_empty() {
-        line("paid runs", paid_runs(tally));
+        lines.add("paid runs", &paid_runs(tally));
     }
     for (index, request) in tally.first_requests.iter().enumerate() {
-        let name = if index == 0 { "first" } else { "" };
-        line(name, format!("{} {}", request.target, request.body));
+        let label = if index == 0 { "first" } else { "" };
+        lines.add_cut(label, &format!("{} {}", request.target, request.body));
     }
-    let shown = if about.target.is_some() { BAD_ROWS_BEFORE_A_RUN } else { usize::MAX };
-    for (row, message) in tally.first_rejected.iter().take(shown) {
-        line("bad row", format!("{row}: {message}"));
-    }
-    let shown = tally.first_rejected.len().min(shown) as u64;
-    if tally.rejected > shown {
-        let more = many(tally.rejected - shown, "more bad row", "more bad rows");
-        let hint = if about.target.is_some() { "; `ikbulk check` lists them" } else { "" };
-        line("", format!("and {more}{hint}"));
-    }
-    text
+    bad_rows(&mut lines, about);
+    lines.into_text()
 }
 
-/// A number and what is counted.
-fn many(count: u64, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
+/// How much of it is sent now, and how long that takes.
+fn pace(lines: &mut Lines, tally: &Tally, target: &Target<'_>) {
+    if let Some(limit) = target.limit {
+        let rows = if limit == 1 { "row".to_owned() } else { format!("{limit} rows") };
+        let pilot = format!("only the first {rows} now; `ikbulk resume` does the rest");
+        lines.add("pilot", &pilot);
+    }
+    if let Some(time) = time(tally, target) {
+        lines.add("time", &time);
+    }
+}
+
+fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
+    let tally = about.tally;
+    let (shown_max, hint) = match about.target {
+        Some(_) => (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists them all"),
+        None => (usize::MAX, ""),
+    };
+    let shown = tally.first_rejected.iter().take(shown_max);
+    let more = tally.rejected.saturating_sub(shown.len() as u64);
+    for (row, message) in shown {
+        lines.add("bad row", &format!("{row}: {message}"));
+    }
+    if more > 0 {
+        lines.add("", &format!("and {}{hint}", counted(more, "more bad row", "more bad rows")));
+    }
 }
 
 fn rows(tally: &Tally) -> String {
@@ -118,8 +126,8 @@ fn rows(tally: &Tally) -> String {
         text.push_str(&format!(", {} bad ({percent:.1} %)", tally.rejected));
     }
     if tally.without_change > 0 {
-        let silent = many(tally.without_change, "asks for nothing", "ask for nothing");
-        text.push_str(&format!(", {silent}"));
+        let (one, several) = ("asks for nothing", "ask for nothing");
+        text.push_str(&format!(", {}", counted(tally.without_change, one, several)));
     }
     text
 }
@@ -129,12 +137,12 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
 }
 
 fn requests(tally: &Tally) -> String {
+    let writes = counted(tally.writes, "write", "writes");
     match tally.reads {
-        0 => many(tally.writes, "write", "writes"),
+        0 => writes,
         reads => format!(
-            "{}, {} (the state before what cannot be repeated)",
-            many(tally.writes, "write", "writes"),
-            many(reads, "read", "reads")
+            "{writes}, {} (the state before what cannot be repeated)",
+            counted(reads, "read", "reads")
         ),
     }
 }
@@ -161,7 +169,7 @@ fn time(tally: &Tally, target: &Target<'_>) -> Option<String> {
 fn paid_runs(tally: &Tally) -> String {
     let runs = tally.paid_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
-            Units::Known(units) => format!("{} units", units * runs),
+            Units::Known(units) => counted(units * runs, "unit", "units"),
             Units::Unknown => "units unknown".to_owned(),
         };
         format!("{} {runs} ({units})", name.as_str())
@@ -169,46 +177,48 @@ fn paid_runs(tally: &Tally) -> String {
     runs.collect::<Vec<_>>().join(", ")
 }
 
-/// Says how the run ended, what became of the rows, and what to do next.
+/// Says how the run ended, what became of the rows, and what to do next, in lines of at most
+/// `width` characters.
 #[must_use]
-pub fn closing(reports: &Reports, ending: &Ending, run: &Path) -> String {
-    let mut text = String::new();
+pub fn closing(reports: &Reports, ending: &Ending, run: &Path, width: usize) -> String {
+    let mut lines = Lines::new(width);
     let summary = &reports.summary;
-    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<10} {value}\n"));
-    line("run", &format!("{}{}", run.display(), if summary.sandbox { "  SANDBOX" } else { "" }));
+    let sandbox = if summary.sandbox { "  SANDBOX" } else { "" };
+    lines.add_whole("run", &format!("{}{sandbox}", run.display()));
     if let Some(why) = why(ending) {
-        line("stopped", &why);
+        lines.add("stopped", &why);
     }
-    line("rows", &row_counts(summary));
+    lines.add("rows", &row_counts(summary));
     for (name, counts) in &summary.extensions {
         let super::ExtensionCounts { success, pending, failed } = counts;
-        line(
-            "extension",
-            &format!("{name}: {success} success, {pending} pending, {failed} failed"),
-        );
+        let counts = format!("{name}: {success} success, {pending} pending, {failed} failed");
+        lines.add("extension", &counts);
     }
-    line("requests", &request_counts(summary));
-    let causes = reports.failures.causes();
-    for (index, cause) in causes.iter().enumerate() {
+    lines.add("requests", &request_counts(summary));
+    problems(&mut lines, &reports.failures);
+    lines.add_whole("report", &reports.report.display().to_string());
+    for kept in &reports.set_aside {
+        lines.add("kept", &format!("{} is what you had changed", kept.display()));
+    }
+    next_steps(&mut lines, reports, run);
+    lines.into_text()
+}
+
+fn problems(lines: &mut Lines, failures: &Failures) {
+    for (index, cause) in failures.causes().into_iter().enumerate() {
         let code = cause.code.map_or("", crate::outcome::Code::as_str);
         let rows = cause.rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let more = if cause.count > cause.rows.len() as u64 { ", …" } else { "" };
         let plural = if cause.count == 1 { "row" } else { "rows" };
-        let name = if index == 0 { "problems" } else { "" };
-        line(name, &format!("{} × {} {code} ({plural} {rows}{more})", cause.count, cause.status));
-        line("", &format!("  {}", cause.message));
+        let label = if index == 0 { "problems" } else { "" };
+        let what = format!("{} × {} {code} ({plural} {rows}{more})", cause.count, cause.status);
+        lines.add(label, &what);
+        lines.add("", &format!("  {}", cause.message));
     }
-    if reports.failures.others > 0 {
-        line("", &format!("{} × other causes, see the report", reports.failures.others));
+    if failures.others > 0 {
+        let others = counted(failures.others, "row", "rows");
+        lines.add("", &format!("{others} with other causes, see the report"));
     }
-    line("report", &reports.report.display().to_string());
-    for kept in &reports.set_aside {
-        line("kept", &format!("{} is what you had changed", kept.display()));
-    }
-    for next in next_steps(reports, run) {
-        line("next", &next);
-    }
-    text
 }
 
 fn row_counts(summary: &super::Summary) -> String {
@@ -223,7 +233,10 @@ fn row_counts(summary: &super::Summary) -> String {
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
-    format!("{}: {}", rows.total, counts.join(", "))
+    match counts.as_slice() {
+        [] => rows.total.to_string(),
+        counts => format!("{}: {}", rows.total, counts.join(", ")),
+    }
 }
 
 fn request_counts(summary: &super::Summary) -> String {
@@ -234,8 +247,9 @@ fn request_counts(summary: &super::Summary) -> String {
         + counters.remove_tags
         + counters.remove_ai_tags;
     format!(
-        "{writes} writes, {} reads in {}; {} repeated, {} throttled",
-        counters.read,
+        "{}, {} in {}; {} repeated, {} throttled",
+        counted(writes, "write", "writes"),
+        counted(counters.read, "read", "reads"),
         duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
         counters.retried,
         counters.throttled
@@ -259,17 +273,23 @@ fn why(ending: &Ending) -> Option<String> {
             Halt::SameRejection { message, times, rows } => {
                 let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
                 format!(
-                    "the same rejection {times} times in a row (rows {}, …): {message}\n           \
+                    "the same rejection {} in a row (rows {}, …): {message}\n\
                      These rows count as not attempted. Mend what they have in common, or go on \
                      with --max-same-rejection off",
+                    counted((*times).into(), "time", "times"),
                     rows.join(", ")
                 )
             }
             Halt::ManyRejected { rejected, answers } => {
-                format!("ImageKit rejected {rejected} of {answers} requests")
+                format!(
+                    "ImageKit rejected {rejected} of {}",
+                    counted(*answers, "request", "requests")
+                )
             }
             Halt::ManyUnknown { unknown } => {
-                format!("{unknown} steps that must not be repeated have lost their answers")
+                let one = "step that must not be repeated has lost its answer";
+                let several = "steps that must not be repeated have lost their answers";
+                counted((*unknown).into(), one, several)
             }
             Halt::Down { after, message } => {
                 format!("ImageKit was out of reach for {}: {message}", duration(*after))
@@ -278,23 +298,23 @@ fn why(ending: &Ending) -> Option<String> {
     })
 }
 
-fn next_steps(reports: &Reports, run: &Path) -> Vec<String> {
+fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
-    let mut steps = Vec::new();
-    if rows.not_attempted > 0 || reports.summary.unverified > 0 {
-        steps.push(format!("ikbulk resume {}", run.display()));
+    let resumes = rows.not_attempted > 0 || reports.summary.unverified > 0;
+    if resumes {
+        lines.add_whole("next", &format!("ikbulk resume {}", run.display()));
     }
     let superseded = reports.summary.superseded;
     if rows.rejected + rows.failed > superseded.rejected + superseded.failed {
         let failed = reports.failed.display();
-        let when = if steps.is_empty() { "" } else { "and then " };
-        steps.push(format!("{when}mend {failed} and run `ikbulk apply` on it"));
+        let when = if resumes { "and then " } else { "" };
+        lines.add("next", &format!("{when}mend {failed} and run `ikbulk apply` on it"));
     }
     if rows.unknown > 0 {
         let unknown = reports.unknown.display();
-        steps.push(format!(
+        let look = format!(
             "look at the files in {unknown}: what was asked of them may or may not have been done"
-        ));
+        );
+        lines.add("next", &look);
     }
-    steps
 }

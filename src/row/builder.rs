@@ -108,7 +108,8 @@ impl<'a> Builder<'a> {
         }
         if literal.is_none() && cell.is_nearly_clear(&self.rules.clear_token) {
             let token = &self.rules.clear_token;
-            let right = format!("write {token}, or \\{} to mean that word itself", cell.shown());
+            let word = cell.shown();
+            let right = format!("write {token}, or \\{} to mean the word itself", word.trim());
             return Err(Wrong::new(format!("is nearly the clear token {token}"), right));
         }
         let cell = literal.unwrap_or(cell);

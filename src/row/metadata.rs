@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::cell::Cell;
+use super::close::is_close;
 use super::field::{METADATA_PREFIX, MetadataField};
 use super::problem::Wrong;
+use crate::words::counted;
 
 /// A value of a custom metadata field, in the type that the API wants: a string, a number, a
 /// boolean, or an array of them.
@@ -25,10 +27,12 @@ pub struct Schema {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// No field has that name or label.
-    #[error("the account has no custom metadata field named {name:?}; it has: {known}")]
+    #[error("the account has no custom metadata field named {name:?}; {meant}it has: {known}")]
     Unknown {
         /// What was asked for.
         name: String,
+        /// A question for what may have been meant, if there is anything.
+        meant: String,
         /// The names there are.
         known: String,
     },
@@ -131,7 +135,11 @@ impl Schema {
                 let rule = self.by_name.get(name).map(Arc::clone);
                 Ok(MetadataField { name: Arc::clone(name), rule })
             }
-            [] => Err(SchemaError::Unknown { name: wanted.to_owned(), known: self.known() }),
+            [] => Err(SchemaError::Unknown {
+                name: wanted.to_owned(),
+                meant: self.meant(wanted),
+                known: self.known(),
+            }),
             names => {
                 Err(SchemaError::Ambiguous { name: wanted.to_owned(), names: names.join(", ") })
             }
@@ -150,6 +158,14 @@ impl Schema {
             .collect();
         fields.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         fields.into_iter()
+    }
+
+    /// Asks whether one of the names or labels was meant that `wanted` is close to.
+    fn meant(&self, wanted: &str) -> String {
+        let names = self.by_name.keys().map(AsRef::as_ref);
+        let all = names.chain(self.names_by_label.keys().map(String::as_str));
+        let close = all.filter(|known| is_close(wanted, known)).min();
+        close.map_or(String::new(), |close| format!("did you mean {close:?}? "))
     }
 
     fn known(&self) -> String {
@@ -203,14 +219,16 @@ fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
     let text = cell
         .text()
         .ok_or_else(|| Wrong::new("is not text", "the field takes text only: write a string"))?;
+    let characters = text.chars().count() as u64;
     #[expect(clippy::cast_precision_loss, reason = "no text is 2^53 characters long")]
-    let length = text.chars().count() as f64;
+    let length = characters as f64;
+    let has = counted(characters, "character", "characters");
     if let Some(min) = rule.min_length.filter(|min| length < *min) {
-        let wrong = format!("has {length} characters, and the field wants at least {min}");
+        let wrong = format!("has {has}, and the field wants at least {min}");
         return Err(Wrong::new(wrong, "write a longer text"));
     }
     if let Some(max) = rule.max_length.filter(|max| length > *max) {
-        let wrong = format!("has {length} characters, and the field allows {max}");
+        let wrong = format!("has {has}, and the field allows {max}");
         return Err(Wrong::new(wrong, "write a shorter text"));
     }
     Ok(Value::String(text.to_owned()))
@@ -413,7 +431,9 @@ mod tests {
         assert_eq!(schema.resolve("sku").expect("name").name.as_ref(), "sku");
         assert_eq!(schema.resolve("SKU").expect("label").name.as_ref(), "sku");
         assert!(matches!(schema.resolve("Same"), Err(SchemaError::Ambiguous { .. })));
-        assert!(matches!(schema.resolve("nope"), Err(SchemaError::Unknown { .. })));
+        let unknown = |name| schema.resolve(name).expect_err("there is none").to_string();
+        assert!(unknown("nope").ends_with("named \"nope\"; it has: a, b, sku"));
+        assert!(unknown("skus").ends_with("; did you mean \"SKU\"? it has: a, b, sku"));
         let later = schema.resolve("b").expect("name").rule.expect("a rule");
         assert_eq!(later.kind, FieldType::Other);
     }

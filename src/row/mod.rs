@@ -11,6 +11,7 @@
 mod builder;
 mod cell;
 mod change;
+mod close;
 mod extension;
 mod field;
 mod metadata;
@@ -23,6 +24,7 @@ pub use cell::Cell;
 pub use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };
+pub(crate) use close::is_spelt_like;
 pub use extension::{Extension, ExtensionName, Extensions, Units};
 pub use field::{Field, MetadataField};
 pub(crate) use metadata::instant;

@@ -105,6 +105,9 @@ mod tests {
             (json!("<clear>"), r"\<clear>"),
             (json!(" <clear>"), r"\ <clear>"),
             (json!(r"\<clear>"), r"\\<clear>"),
+            (json!("<CLEAR>"), r"\<CLEAR>"),
+            (json!("< clear >"), r"\< clear >"),
+            (json!(r"\<Clear>"), r"\\<Clear>"),
             (json!("#N/A"), r"\#N/A"),
             (json!(r"\o/"), r"\o/"),
         ] {
@@ -133,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_can_be_written(text in "(\\\\|<clear>|<CLEAR>|< clear>|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
+        fn every_text_can_be_written(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
             prop_assert!(cell(&Field::Description, &Value::String(text.clone())).is_some());
             let unchecked = Field::CustomMetadata(MetadataField::unchecked("field"));
             prop_assert!(cell(&unchecked, &Value::String(text)).is_some());
@@ -141,7 +144,7 @@ mod tests {
 
         #[test]
         fn every_list_of_tags_can_be_written(
-            tags in proptest::collection::btree_set("(\\\\|<clear>|#N/A|\\[|\\]|\"|,| |a|ä){0,3}[a-z]", 1..4),
+            tags in proptest::collection::btree_set("(\\\\|<clear>|<CLEAR>|#N/A|\\[|\\]|\"|,| |a|ä){0,3}[a-z>]", 1..4),
         ) {
             prop_assert!(cell(&Field::Tags, &json!(tags)).is_some());
         }

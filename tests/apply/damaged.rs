@@ -61,7 +61,7 @@ const CSV: &Table = &[
     (b"fileId,tags\na,\"x,y\"z\",w\nb,x\n", BadRows, "bad row    2: row: has 3 cells where the header has 2"),
     // Rows.
     (b"fileId,tags\na,x,y\nb,z\n", BadRows, "bad row    2: row: has 3 cells where the header has 2; put cells with commas"),
-    (b"fileId,tags,note\na\nb,x,y\n", BadRows, "bad row    2: row: has 1 cells where the header has 3"),
+    (b"fileId,tags,note\na\nb,x,y\n", BadRows, "bad row    2: row: has 1 cell where the header has 3"),
     (b"fileId,tags\na,x\nfileId,tags\nb,y\n", BadRows, "bad row    3: row: repeats the header; delete the row"),
     (b"fileId,tags\n,x\n", BadRows, "bad row    2: fileId: is empty; write the file's id"),
     (b"fileId,tags\na\0b,x\n", BadRows, "bad row    2: fileId: \"a\\0b\" holds a NUL character"),

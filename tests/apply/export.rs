@@ -135,7 +135,7 @@ fn a_value_that_no_cell_can_say_is_named_and_left_alone() {
     world
         .run("export -o sheet.csv")
         .exits(1)
-        .says("1 values cannot be written")
+        .says("1 value cannot be written in a cell and was left empty")
         .says("tags of one");
     world.apply("sheet.csv").exits(0);
     assert_eq!(world.file("one")["tags"], json!(["100%", "a"]));

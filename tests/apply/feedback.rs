@@ -16,7 +16,7 @@ fn a_row_whose_publishing_failed_is_fed_back_and_only_publishes() {
         "sheet.csv",
         "fileId,my note,description,isPublished\na,\" keep \"\"me\"\"\",text,false\n",
     );
-    world.apply("sheet.csv").exits(1).says("columns my note");
+    world.apply("sheet.csv").exits(1).says("column my note");
     let first = world.only_run("sheet").text("failed.csv");
     let line = &lines(&first)[0];
     assert_eq!(line["my note"], " keep \"me\"");

@@ -127,7 +127,12 @@ fn a_sheet_without_rows_is_refused_unless_that_is_allowed() {
 #[test]
 fn more_than_one_bad_row_in_a_hundred_stops_a_run_that_nobody_watches() {
     let text = "fileId,tags\na,50%\nb,y\n";
-    refused("sheet.csv", text, "", "1 of 2 rows are bad");
+    refused(
+        "sheet.csv",
+        text,
+        "",
+        "1 bad row in 2, more than --max-bad allows (1 %); nothing was sent",
+    );
     let world = World::new(files(["a", "b"]));
     world.write("sheet.csv", text);
     world.apply("sheet.csv --max-bad 50%").exits(1);
@@ -180,7 +185,7 @@ fn check_says_by_its_exit_code_what_the_sheet_is_worth_and_sends_nothing() {
         world.write("sheet.csv", text);
         world.run("check sheet.csv")
     };
-    check("fileId,tags\na,x\n").exits(0).says("1 write");
+    check("fileId,tags\na,x\n").exits(0).says("requests   1 write\n");
     let bad = check("fileId,tags,customCoordinates\na,x,\nb,y,\"1,2,0,4\"\n");
     bad.exits(1).says("3: customCoordinates: \"1,2,0,4\" is not an area of an image");
     check("fileId\na\n").exits(2).says("no column says what to change");
@@ -207,13 +212,12 @@ fn a_word_that_is_nearly_the_clear_token_is_no_text() {
     for word in ["<CLEAR>", "<Clear>", " < clear >"] {
         world.write("sheet.csv", format!("fileId,description\na,{word}\n"));
         let refused = world.apply("sheet.csv").exits(2);
-        refused.says("is nearly the clear token <clear>; write <clear>, or \\");
+        let right = format!("or \\{} to mean the word itself", word.trim());
+        refused.says("is nearly the clear token <clear>; write <clear>,").says(&right);
     }
     world.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
     world.apply("sheet.csv").exits(0);
     assert_eq!(world.file("a")["description"], "<CLEAR>");
-    let blank = ["check", "sheet.csv", "--clear-token", " "];
-    world.command(&blank).run().exits(2).says("--clear-token is blank");
 }
 
 #[test]
@@ -226,5 +230,5 @@ fn check_lists_every_bad_row_and_says_that_apply_would_refuse_the_sheet() {
     assert_eq!(listed, 30);
     checked.says("sends nothing without asking");
     let refused = world.apply("sheet.csv").exits(2);
-    refused.says("and 20 more bad rows; `ikbulk check` lists them");
+    refused.says("and 20 more bad rows; `ikbulk check FILE` lists them all");
 }

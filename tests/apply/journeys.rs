@@ -163,7 +163,9 @@ fn a_second_run_on_the_account_waits_for_the_first_if_it_is_told_to() {
     let world = rows(1);
     let lock = lock(&world);
     let call = world.command(&["apply", "sheet.csv", "--yes", "--wait-lock"]);
-    call.run_and_when_it_says("waiting for another run", || drop(lock)).exits(0);
+    let done = call.run_and_when_it_says("waiting for another run", || drop(lock)).exits(0);
+    assert_eq!(done.err.matches("waiting for another run").count(), 1);
+    assert_eq!(done.err.matches("the other run has ended; going on").count(), 1);
     assert_eq!(world.file("file000")["tags"], json!(["tag-file000"]));
 }
 

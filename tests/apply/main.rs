@@ -16,4 +16,5 @@ mod oversized;
 mod returning;
 mod safety;
 mod settings;
+mod usage;
 mod words;

@@ -191,7 +191,9 @@ fn plain_http_goes_to_this_machine_only() {
         let done = world.apply(&format!("sheet.csv --endpoint {endpoint}"));
         done.exits(2).says("is not https");
     }
-    world.apply("sheet.csv --endpoint nonsense").exits(2).says("is no URL");
+    world.apply("sheet.csv --endpoint https://").exits(2).says("is no URL");
+    let done = world.apply("sheet.csv --endpoint localhost:8077").exits(2);
+    done.says("the endpoint \"localhost:8077\" has no scheme, write https://");
     assert!(!world.path("sheet.ikbulk").exists());
 }
 
