@@ -14,6 +14,14 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
+    /// At a path that somebody named.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidFilename, "it is no file name"))?;
+        Self::create(path.parent().unwrap_or(Path::new("")), name)
+    }
+
     pub(crate) fn create(directory: &Path, name: &str) -> io::Result<Self> {
         let (path, writing) = (directory.join(name), directory.join(format!(".{name}.writing")));
         let mut options = OpenOptions::new();

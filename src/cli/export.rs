@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choices::{Choices, Client};
-use super::{Refusal, Screen};
+use super::{NOT_WRITTEN, Refusal, Screen};
 use crate::execute::Reads;
 use crate::export::{Columns, Exported, Sheet};
 use crate::imagekit::{Failure, Listing};
@@ -121,10 +121,8 @@ fn not_read(failure: &Failure) -> Refusal {
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Refusal {
-    Refusal::not_written(&std::io::Error::new(
-        error.kind(),
-        format!("cannot write {}: {error}", path.display()),
-    ))
+    let message = format!("cannot write {}: {error}", path.display());
+    Refusal { message, exit_code: NOT_WRITTEN }
 }
 
 fn said(exported: &Exported) -> String {

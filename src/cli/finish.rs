@@ -52,7 +52,7 @@ impl Ready {
         let executed = executed.await;
         progress.finish();
         let (ending, ledger) = executed.map_err(|error| match error {
-            error @ (SessionError::Ledger(_) | SessionError::Input(_)) => {
+            error @ (SessionError::Ledger(_) | SessionError::ReadBack(_)) => {
                 Refusal::not_written(&error)
             }
             error @ SessionError::Thread(_) => Refusal::of(&error),

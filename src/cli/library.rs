@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -45,15 +45,10 @@ impl LibraryFlags {
 
     /// Where to save the files in the end. That it can be written there is seen now.
     pub(super) fn saved(&self) -> Result<Option<Whole>, Refusal> {
-        let create = |path: &PathBuf| {
-            let name = path.file_name()?.to_str()?;
-            Some(Whole::create(directory_of(path), name))
-        };
         let Some(path) = &self.save else { return Ok(None) };
-        let refused =
-            |reason: String| Refusal::new(format!("cannot save to {}: {reason}", path.display()));
-        let whole = create(path).ok_or_else(|| refused("it is no file name".to_owned()))?;
-        whole.map(Some).map_err(|error| refused(error.to_string()))
+        Whole::at(path)
+            .map(Some)
+            .map_err(|error| Refusal::new(format!("cannot save to {}: {error}", path.display())))
     }
 
     /// What there is, in words.
@@ -70,12 +65,5 @@ impl LibraryFlags {
 
     fn files(&self) -> u64 {
         self.files.unwrap_or(if self.library.is_some() { 0 } else { MADE_UP_FILES })
-    }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
     }
 }

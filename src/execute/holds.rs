@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::Time;
+use super::{Budget, Time};
+use crate::imagekit::RateLimitNote;
 use crate::request::Endpoint;
 
 /// How long an endpoint holds after a 429 that does not say for how long: this, doubled each time.
@@ -31,13 +32,16 @@ impl Holds {
         held.filter(|(_, until)| *until > now).max_by_key(|(_, until)| *until)
     }
 
-    /// A 429, with what it said of the time until the reset; gives when the endpoint is free.
+    /// A 429, with what it said of the limit: the endpoint holds, and the budget that it draws on
+    /// comes back by and by once it is free.
     pub(super) fn throttled(
         &mut self,
         endpoint: Endpoint,
-        reset: Option<Duration>,
+        note: RateLimitNote,
+        budget: &mut Budget,
         now: Time,
-    ) -> Time {
+    ) {
+        let RateLimitNote { reset, rate } = note;
         let hold = &mut self.0[endpoint as usize];
         // Answers to requests that were under way together tell of one and the same hold.
         if hold.until <= now {
@@ -48,7 +52,10 @@ impl Holds {
             FIRST.saturating_mul(doubled).min(MAX)
         });
         hold.until = hold.until.max(now + wait);
-        hold.until
+        budget.return_from(hold.until);
+        if let Some(rate) = rate {
+            budget.lower_ceiling(rate);
+        }
     }
 
     /// An answer that was no 429.

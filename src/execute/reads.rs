@@ -55,11 +55,7 @@ impl Reads {
             match failure {
                 Failure::Throttled(note) => {
                     let now = self.began.elapsed();
-                    let until = self.holds.throttled(endpoint, note.reset, now);
-                    self.budget.return_from(until);
-                    if let Some(rate) = note.rate {
-                        self.budget.lower_ceiling(rate);
-                    }
+                    self.holds.throttled(endpoint, note, &mut self.budget, now);
                 }
                 Failure::NotSent { .. } | Failure::Lost { .. } => {
                     attempts += 1;

@@ -55,7 +55,7 @@ impl Columns {
     #[must_use]
     pub fn usual(schema: &Schema) -> Self {
         let metadata = schema.fields().map(|field| {
-            let name = format!("customMetadata.{}", field.name);
+            let name = MetadataField::column_of(&field.name);
             Column::Field(name, Field::CustomMetadata(field))
         });
         let usual = USUAL.map(|(name, field)| Column::Field(name.to_owned(), field));
@@ -99,7 +99,7 @@ impl Column {
         }
         if let Some(metadata) = MetadataField::name_in_column(name) {
             let field = schema.resolve(metadata)?;
-            let name = format!("customMetadata.{}", field.name);
+            let name = MetadataField::column_of(&field.name);
             return Ok(Self::Field(name, Field::CustomMetadata(field)));
         }
         let mut fields = USUAL.into_iter().chain([PUBLISHED]);

@@ -46,10 +46,7 @@ impl Sheet {
     /// # Errors
     /// It cannot be written.
     pub fn create(path: &Path, format: Format, columns: Columns, rules: Rules) -> io::Result<Self> {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
-        let whole = Whole::create(directory.unwrap_or(Path::new("")), name)?;
+        let whole = Whole::at(path)?;
         let file = match format {
             Format::Csv => {
                 let mut csv = csv::Writer::from_writer(whole);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::request::{Expected, Patch};
-use crate::row::{FileId, Publish, Set};
+use crate::row::{FileId, MetadataField, Publish, Set};
 
 /// The file object that answers a PATCH.
 #[derive(Debug, Deserialize)]
@@ -164,7 +164,7 @@ impl<'a> Echo<'a> {
                 (Set::To(asked), Some(value)) => same_value(asked, value),
             };
             if !same {
-                names.push(format!("customMetadata.{}", field.name));
+                names.push(MetadataField::column_of(&field.name));
             }
         }
     }

@@ -377,7 +377,7 @@ impl Records {
                 for (key, value) in pairs {
                     match (key.as_str(), value.as_object()) {
                         ("customMetadata", Some(keys)) => {
-                            names.extend(keys.keys().map(|key| format!("customMetadata.{key}")));
+                            names.extend(keys.keys().map(|key| MetadataField::column_of(key)));
                         }
                         ("publish", Some(_)) => names.push("isPublished".to_owned()),
                         ("fileId" | "ikbulk", _) => {}

@@ -43,7 +43,7 @@ fn requests(row: u64, update: Update, behind: &Behind, into: &mut Vec<Request>) 
         if !known.is_empty() && known.contains(&fingerprint(&file, &call)) {
             continue;
         }
-        let wanted = !behind.stopped && !behind.is_done(kind);
+        let wanted = !behind.is_stopped() && !behind.is_done(kind);
         let remainder = behind.remainder_due && kind == StepKind::Details;
         if wanted || remainder {
             let steps = [StepRef { row, kind }].into();

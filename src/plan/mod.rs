@@ -80,11 +80,9 @@ pub struct PlannedRow {
 pub struct Behind {
     /// Steps that this run's ledger knows to be done, as a set of [`StepKind`]s.
     done: u8,
-    /// The worst status of this run's steps.
+    /// The worst status of this run's steps; `None` where the ledger holds none.
     worst: Option<Status>,
-    /// A step of this run ended without success, so that nothing of the row follows.
-    stopped: bool,
-    /// That step was a lost details step whose repeatable part has not been settled.
+    /// The step without success was a lost details step whose repeatable part has not been settled.
     remainder_due: bool,
     /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row still asks
     /// for the same.
@@ -110,7 +108,6 @@ impl Behind {
         } else if status.is_success() {
             self.done |= 1 << kind as u8;
         } else {
-            self.stopped = true;
             self.remainder_due = status == Status::Unknown && kind == StepKind::Details;
         }
     }
@@ -119,8 +116,13 @@ impl Behind {
         self.done & (1 << kind as u8) != 0
     }
 
+    /// Whether a step of this run ended without success, so that nothing of the row follows.
+    fn is_stopped(&self) -> bool {
+        !self.so_far().is_success()
+    }
+
     /// Whether the ledger holds anything of the row.
     fn is_recorded(&self) -> bool {
-        self.done != 0 || self.stopped
+        self.worst.is_some()
     }
 }

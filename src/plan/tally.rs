@@ -6,7 +6,7 @@ use super::Batch;
 use crate::imagekit::body;
 use crate::outcome::Status;
 use crate::request::{Call, Request};
-use crate::row::{ExtensionName, Extensions, Set};
+use crate::row::{ExtensionName, Extensions, MetadataField, Set};
 
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -105,7 +105,7 @@ impl Tally {
                     }
                 }
                 for (field, set) in &patch.metadata {
-                    let name = format!("customMetadata.{}", field.name);
+                    let name = MetadataField::column_of(&field.name);
                     self.count(&name, *set == Set::Clear, rows);
                 }
                 for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {

@@ -10,6 +10,7 @@ use super::harmless::harmless;
 use super::row::RowResult;
 use super::superseded::group;
 use crate::input::{Record, own};
+use crate::row::MetadataField;
 use crate::whole::Whole;
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -218,7 +219,7 @@ fn left_of(line: &[u8], overtaken: &[String]) -> Option<Vec<u8>> {
     object.retain(|key, _| !is_overtaken(if key == "publish" { "isPublished" } else { key }));
     if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())
     {
-        metadata.retain(|key, _| !is_overtaken(&format!("customMetadata.{key}")));
+        metadata.retain(|key, _| !is_overtaken(&MetadataField::column_of(key)));
     }
     serde_json::to_vec(&object).ok()
 }

@@ -60,11 +60,7 @@ impl<'a> Cell<'a> {
         let Cell::Text(text) = self else {
             return false;
         };
-        let letters = |text: &'a str| {
-            text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
-        };
-        let token = clear_token.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase);
-        letters(text).eq(token)
+        letters(text).eq(letters(clear_token))
     }
 
     /// Whether it is what a failed formula prints.
@@ -155,6 +151,11 @@ impl<'a> Cell<'a> {
             None
         }
     }
+}
+
+/// A text without spaces and case.
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
 }
 
 #[derive(Default)]

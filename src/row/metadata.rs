@@ -182,6 +182,12 @@ impl MetadataField {
         Self { name: name.into(), rule: None }
     }
 
+    /// The name of the column that sets the field of that name.
+    #[must_use]
+    pub fn column_of(name: &str) -> String {
+        format!("{METADATA_PREFIX}{name}")
+    }
+
     /// The name behind `customMetadata.` in a column's name.
     #[must_use]
     pub fn name_in_column(column: &str) -> Option<&str> {

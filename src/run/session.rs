@@ -41,21 +41,12 @@ pub enum SessionError {
     /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The input cannot be read any more.
+    /// Input or ledger cannot be read to see which files are to be read back.
     #[error(transparent)]
-    Input(InputError),
+    ReadBack(#[from] ReadBackError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
-}
-
-impl From<ReadBackError> for SessionError {
-    fn from(error: ReadBackError) -> Self {
-        match error {
-            ReadBackError::Input(error) => Self::Input(error),
-            ReadBackError::Ledger(error) => Self::Ledger(error),
-        }
-    }
 }
 
 impl Session {

@@ -5,15 +5,9 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Open};
 use serde_json::json;
 
-use crate::harness::{World, chance, files, ids, script, sheet, status, tagging, with_library};
-
-/// A sheet of so many rows, on a sandbox with these faults.
-fn rows(count: usize, faults: impl FnOnce(Config) -> Config) -> World {
-    let ids = ids(count);
-    let world = World::new(faults(files(&ids)));
-    world.write("sheet.csv", tagging(&ids));
-    world
-}
+use crate::harness::{
+    World, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
+};
 
 /// Every row is updated, and every file has what was asked.
 #[track_caller]
@@ -32,7 +26,7 @@ fn page() -> Fault {
 #[test]
 fn a_storm_of_429s_costs_no_attempt_and_no_row() {
     let throttle = Fault::Throttle { reset_ms: Some(20), limit: None };
-    let world = rows(100, |config| chance(vec![(throttle, 0.3)], config));
+    let world = tagged(100, |config| chance(vec![(throttle, 0.3)], config));
     world.apply("sheet.csv --attempts 1").exits(0);
     all_is_done(&world, 100);
     let run = world.only_run("sheet");
@@ -44,7 +38,7 @@ fn a_storm_of_429s_costs_no_attempt_and_no_row() {
 #[test]
 fn a_real_limit_is_kept_to() {
     let limit = ikbulk::sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
-    let world = rows(100, |config| Config { writes: vec![limit], ..config });
+    let world = tagged(100, |config| Config { writes: vec![limit], ..config });
     world.run("apply sheet.csv --yes --rate 100 --burst 10").exits(0);
     all_is_done(&world, 100);
     assert_eq!(world.sandbox.stats().throttled, 0);
@@ -60,7 +54,7 @@ fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
         (Fault::Garbage, 0.03),
         (Fault::CutBody, 0.03),
     ];
-    let world = rows(60, |config| chance(faults, config));
+    let world = tagged(60, |config| chance(faults, config));
     world.apply("sheet.csv --attempts 20").exits(0);
     all_is_done(&world, 60);
     assert!(!world.sandbox.stats().overlapped);
@@ -70,7 +64,7 @@ fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
 #[test]
 fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
     let faults = (1..=3).map(|n| (n, Fault::ResetAtAccept)).collect();
-    let world = rows(10, |config| script(faults, config));
+    let world = tagged(10, |config| script(faults, config));
     world.apply("sheet.csv --concurrency 2").exits(0);
     all_is_done(&world, 10);
     assert_eq!(world.sandbox.stats().reset_at_accept, 3);
@@ -79,7 +73,7 @@ fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
 #[test]
 fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
     // Between the two attempts a probe finds the service alive.
-    let world = rows(1, |config| script(vec![(1, page()), (3, page())], config));
+    let world = tagged(1, |config| script(vec![(1, page()), (3, page())], config));
     world.apply("sheet.csv --attempts 2").exits(5).says("1 × failed server (row 2)");
     let run = world.only_run("sheet");
     assert_eq!((run.row(2)["attempts"].as_str(), run.row(2)["httpStatus"].as_str()), ("2", "502"));
@@ -91,7 +85,7 @@ fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
 #[test]
 fn a_field_that_is_silently_ignored_is_noticed() {
     let drop = vec![(1, Fault::DropField("tags".to_owned()))];
-    let world = rows(1, |config| script(drop, config));
+    let world = tagged(1, |config| script(drop, config));
     world.apply("sheet.csv").exits(1).says("what came back is not what was asked in: tags");
     let row = world.only_run("sheet").row(2);
     assert_eq!((row["status"].as_str(), row["code"].as_str()), ("updated", "differs"));
@@ -100,7 +94,7 @@ fn a_field_that_is_silently_ignored_is_noticed() {
 #[test]
 fn an_expired_key_halts_the_run_and_the_rest_is_resumed_with_a_good_one() {
     let expired = status(403, "Your request contains expired private API key.");
-    let world = rows(30, |config| script(vec![(10, expired)], config));
+    let world = tagged(30, |config| script(vec![(10, expired)], config));
     let done = world.apply("sheet.csv --concurrency 1").exits(3);
     done.says("ImageKit does not accept the key or account").says("ikbulk resume");
     let run = world.only_run("sheet");
@@ -111,7 +105,7 @@ fn an_expired_key_halts_the_run_and_the_rest_is_resumed_with_a_good_one() {
 
 #[test]
 fn a_key_that_stays_expired_burns_no_row() {
-    let world = rows(30, |config| script(vec![(10, Fault::Expire)], config));
+    let world = tagged(30, |config| script(vec![(10, Fault::Expire)], config));
     world.apply("sheet.csv").exits(3);
     let run = world.only_run("sheet");
     world.run(&format!("resume {}", run.name())).exits(3);
@@ -121,7 +115,7 @@ fn a_key_that_stays_expired_burns_no_row() {
 
 #[test]
 fn a_wrong_key_halts_at_its_first_answer() {
-    let world = rows(30, |config| config);
+    let world = tagged(30, |config| config);
     let call = world.command(&["apply", "sheet.csv", "--yes", "--concurrency", "1"]);
     call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run().exits(3);
     assert_eq!(world.sandbox.stats().requests, 1);
@@ -156,7 +150,7 @@ fn too_large_a_share_of_rejections_halts() {
 
 #[test]
 fn a_service_out_of_reach_halts_and_burns_no_row() {
-    let world = rows(10, |config| config);
+    let world = tagged(10, |config| config);
     let done = world.apply("sheet.csv --endpoint http://127.0.0.1:9 --down-max 1s");
     done.exits(3).says("ImageKit was out of reach for 1 s");
     assert_eq!(world.only_run("sheet").count("not_attempted"), 10);
@@ -279,7 +273,7 @@ fn a_lost_publishing_is_unknown_and_is_not_repeated() {
 #[test]
 fn a_request_that_times_out_is_sent_again_if_it_may_be() {
     let hang = Fault::HangAfter(Duration::from_secs(20));
-    let world = rows(1, |config| script(vec![(1, hang)], config));
+    let world = tagged(1, |config| script(vec![(1, hang)], config));
     world.apply("sheet.csv --timeout 300ms").exits(0);
     assert_eq!(world.only_run("sheet").row(2)["attempts"], "2");
 }

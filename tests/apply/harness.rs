@@ -120,6 +120,14 @@ impl World {
     }
 }
 
+/// A world with a sheet that tags so many files, on a sandbox that was changed so.
+pub(crate) fn tagged(count: usize, change: impl FnOnce(Config) -> Config) -> World {
+    let ids = ids(count);
+    let world = World::new(change(files(&ids)));
+    world.write("sheet.csv", tagging(&ids));
+    world
+}
+
 /// A command that has not been started.
 pub(crate) struct Call {
     command: Command,

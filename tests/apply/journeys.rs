@@ -6,18 +6,11 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, Fault, Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{Victim, World, files, ids, script, tagging};
+use crate::harness::{Victim, World, files, script, tagged, tagging};
 
 /// A world with a sheet of so many rows.
 fn rows(count: usize) -> World {
-    with(count, |config| config)
-}
-
-fn with(count: usize, change: impl FnOnce(Config) -> Config) -> World {
-    let ids = ids(count);
-    let world = World::new(change(files(&ids)));
-    world.write("sheet.csv", tagging(&ids));
-    world
+    tagged(count, |config| config)
 }
 
 /// Every row was sent once, over all sessions, and none twice.
@@ -95,7 +88,7 @@ fn signalled(name: &'static str) -> (World, Victim) {
         }
     });
     let latency = Duration::from_millis(50);
-    (with(100, |config| Config { tap: Some(tap), latency, ..config }), victim)
+    (tagged(100, |config| Config { tap: Some(tap), latency, ..config }), victim)
 }
 
 #[test]
@@ -127,7 +120,7 @@ fn a_second_signal_ends_the_program_at_once() {
         }
     });
     let long = Fault::HangBefore(Duration::from_secs(30));
-    let world = with(5, |config| script(vec![(1, long)], Config { tap: Some(tap), ..config }));
+    let world = tagged(5, |config| script(vec![(1, long)], Config { tap: Some(tap), ..config }));
     let done = world.command(&["apply", "sheet.csv", "--yes"]).run_as(&victim);
     assert!(matches!(done.code, Some(130 | 143)), "{done:?}");
     let run = world.only_run("sheet");
@@ -208,7 +201,7 @@ fn a_killed_run_is_unfinished_and_its_account_is_free_again() {
             hand.kill();
         }
     });
-    let world = with(10, |config| Config { tap: Some(tap), ..config });
+    let world = tagged(10, |config| Config { tap: Some(tap), ..config });
     let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
     assert_eq!(world.command(&words).run_as(&victim).code, None);
     world.apply("sheet.csv").exits(2).says("there is an unfinished run of this input");

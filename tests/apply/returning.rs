@@ -3,13 +3,10 @@
 use ikbulk::sandbox::{Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{World, files, ids, lines, sheet, tagging};
+use crate::harness::{World, files, ids, lines, sheet, tagged, tagging};
 
 fn world(rows: usize) -> World {
-    let ids = ids(rows);
-    let world = World::new(files(&ids));
-    world.write("sheet.csv", tagging(&ids));
-    world
+    tagged(rows, |config| config)
 }
 
 #[test]

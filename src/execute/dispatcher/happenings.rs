@@ -185,12 +185,8 @@ impl Dispatcher {
     fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
         self.trouble.answered();
         self.counters.throttled += 1;
-        let until = self.holds.throttled(endpoint, note.reset, now);
-        let budget = self.budget(endpoint);
-        budget.return_from(until);
-        if let Some(rate) = note.rate {
-            budget.lower_ceiling(rate);
-        }
+        let budget = &mut self.budgets[endpoint.budget() as usize];
+        self.holds.throttled(endpoint, note, budget, now);
     }
 
     fn lost(&mut self, ticket: Ticket, lost: Lost, cause: &Outcome, now: Time) {
