@@ -1,22 +1,27 @@
 //! The rows in memory: how much of each is open, and how far everything is settled.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::outcome::Status;
 use crate::plan::PlannedRow;
 use crate::request::{StepKind, StepRef};
 use crate::row::RowPos;
 
-/// Rows in memory at once. Enough that a row in its longest backoff holds up nothing else at the
-/// rates that ImageKit allows.
+/// Rows in memory at once where they come in order. Enough that a row in its longest backoff holds
+/// up nothing else at the rates that ImageKit allows.
 const ROWS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    rows: VecDeque<OpenRow>,
-    /// The last row that left the window.
+    /// Those of which a step is open, by number.
+    rows: HashMap<u64, OpenRow>,
+    /// Those that were admitted, in order, from the first open one on.
+    order: VecDeque<RowPos>,
+    /// Whether rows come in any order, so that none is known below which everything is settled.
+    is_unordered: bool,
+    /// The last row that left the order.
     behind: Option<RowPos>,
-    /// The first row that left the window and is open again after a halt.
+    /// The first row that left it and is open again after a halt.
     reopened: Option<RowPos>,
     settled: [u64; Status::ALL.len()],
 }
@@ -33,27 +38,38 @@ struct OpenRow {
 }
 
 impl Window {
-    pub(super) fn has_room(&self) -> bool {
-        self.rows.len() < ROWS_MAX
+    /// Rows will come in any order.
+    pub(super) fn take_any_order(&mut self) {
+        self.is_unordered = true;
     }
 
-    /// Takes in a row that comes behind all those that are there.
+    pub(super) fn has_room(&self) -> bool {
+        self.order.len() < ROWS_MAX
+    }
+
+    /// Takes in a row; where they come in order, one that comes behind all those that are there.
     pub(super) fn admit(&mut self, row: &PlannedRow) {
-        let PlannedRow { pos, open, so_far, .. } = *row;
-        self.rows.push_back(OpenRow { pos, open, remainder: false, worst: so_far });
+        let PlannedRow { pos, open, so_far, ref settled } = *row;
+        if !self.is_unordered {
+            self.order.push_back(pos);
+        }
+        if open > 0 || settled.is_some() {
+            self.rows.insert(pos.number, OpenRow { pos, open, remainder: false, worst: so_far });
+        }
     }
 
     /// Lets go of the rows at the front that are settled.
     pub(super) fn leave(&mut self) {
-        while let Some(row) = self.rows.pop_front_if(|row| row.open == 0) {
-            self.behind = self.behind.max(Some(row.pos));
+        let rows = &self.rows;
+        while let Some(pos) = self.order.pop_front_if(|pos| !rows.contains_key(&pos.number)) {
+            self.behind = self.behind.max(Some(pos));
         }
     }
 
     /// The row below which everything is settled.
     pub(super) fn low_water(&self) -> Option<RowPos> {
         // Rows of files that are read back at the end are settled already.
-        let front = self.rows.front().map(|row| row.pos).max(self.behind)?;
+        let front = self.order.front().copied().max(self.behind)?;
         Some(self.reopened.map_or(front, |open| open.min(front)))
     }
 
@@ -64,19 +80,19 @@ impl Window {
 
     /// Where a row that is in the window stands.
     pub(super) fn pos(&self, number: u64) -> Option<RowPos> {
-        self.index(number).map(|index| self.rows[index].pos)
+        self.rows.get(&number).map(|row| row.pos)
     }
 
     /// Whether a step may still be sent: the repeatable rest of a lost one in any case, another
     /// one only after steps that succeeded.
     pub(super) fn may_send(&self, step: StepRef) -> bool {
         step.kind == StepKind::Remainder
-            || self.index(step.row).is_some_and(|index| self.rows[index].worst.is_success())
+            || self.rows.get(&step.row).is_some_and(|row| row.worst.is_success())
     }
 
     /// A remainder of the row joins its open steps.
     pub(super) fn open_remainder(&mut self, number: u64) {
-        if let Some(row) = self.row_mut(number) {
+        if let Some(row) = self.rows.get_mut(&number) {
             row.open += 1;
             row.remainder = true;
         }
@@ -85,17 +101,20 @@ impl Window {
     /// A step is settled; says whether nothing of its row follows, and nothing at all for a row
     /// that is not here.
     pub(super) fn settle(&mut self, step: StepRef, status: Status) -> Option<bool> {
-        let row = self.row_mut(step.row)?;
+        let row = self.rows.get_mut(&step.row)?;
         row.worst = row.worst.max(status);
         row.open = row.open.saturating_sub(1);
         row.remainder &= step.kind != StepKind::Remainder;
-        let (open, worst) = (row.open, row.worst);
+        let OpenRow { open, worst, remainder, .. } = *row;
+        if open == 0 {
+            self.rows.remove(&step.row);
+        }
         if step.kind == StepKind::ReadBack {
             // The row was settled and counted before.
             return Some(false);
         }
         // What is left of a row after a step without success is not sent, and says nothing more.
-        let row_done = open == 0 || !worst.is_success() && !row.remainder;
+        let row_done = open == 0 || !worst.is_success() && !remainder;
         if open == 0 {
             self.settled[worst as usize] += 1;
         }
@@ -104,12 +123,16 @@ impl Window {
 
     /// A step will not be sent, because of an earlier one of its row.
     pub(super) fn drop_step(&mut self, number: u64) {
-        let Some(row) = self.row_mut(number) else {
+        let Some(row) = self.rows.get_mut(&number) else {
             return;
         };
         row.open = row.open.saturating_sub(1);
-        let (open, worst) = (row.open, row.worst);
-        if open == 0 && worst != Status::NotAttempted {
+        let OpenRow { open, worst, .. } = *row;
+        if open > 0 {
+            return;
+        }
+        self.rows.remove(&number);
+        if worst != Status::NotAttempted {
             self.settled[worst as usize] += 1;
         }
     }
@@ -121,25 +144,10 @@ impl Window {
         if rejected.kind == StepKind::Remainder {
             return;
         }
-        match self.row_mut(rejected.row) {
+        match self.rows.get_mut(&rejected.row) {
             // Its later steps are still to be dropped, and the row is counted only then.
-            Some(row) if row.open > 0 => row.worst = Status::NotAttempted,
-            _ => self.settled[Status::Rejected as usize] -= 1,
+            Some(row) => row.worst = Status::NotAttempted,
+            None => self.settled[Status::Rejected as usize] -= 1,
         }
-    }
-
-    fn row_mut(&mut self, number: u64) -> Option<&mut OpenRow> {
-        let index = self.index(number)?;
-        self.rows.get_mut(index)
-    }
-
-    /// Rows stand in order, most often without a gap.
-    fn index(&self, number: u64) -> Option<usize> {
-        let ahead = number.checked_sub(self.rows.front()?.pos.number)?;
-        let guess = usize::try_from(ahead).ok()?;
-        if self.rows.get(guess).is_some_and(|row| row.pos.number == number) {
-            return Some(guess);
-        }
-        self.rows.binary_search_by_key(&number, |row| row.pos.number).ok()
     }
 }

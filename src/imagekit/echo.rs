@@ -172,7 +172,7 @@ impl<'a> Echo<'a> {
 
 /// Whether two metadata values are the same. `12` and `12.0` are; so are two spellings of one
 /// date, because ImageKit may store a date in its own.
-fn same_value(asked: &Value, has: &Value) -> bool {
+pub(super) fn same_value(asked: &Value, has: &Value) -> bool {
     match (asked, has) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::String(a), Value::String(b)) => {

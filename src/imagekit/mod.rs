@@ -7,9 +7,11 @@ mod api;
 pub mod body;
 mod echo;
 mod failure;
+mod fields;
 mod listing;
 
 pub use api::{Accepted, Api, ApiSettings, BuildError, Fate};
 pub use echo::{BulkAnswer, Echo, FileState};
 pub use failure::{Failure, RateLimitNote};
+pub use fields::{AiTag, FileFields};
 pub use listing::{ListedFile, Listing};

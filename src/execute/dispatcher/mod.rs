@@ -35,6 +35,8 @@ use crate::settings::{Execution, Halts};
 /// So many requests ready to be sent are enough: more rows would only push what is needed next out
 /// of the processor's caches.
 const READY_ENOUGH: usize = 512;
+/// Requests in memory at once, also where rows come in any order.
+const REQUESTS_MAX: usize = 4096;
 
 /// What the dispatcher goes by.
 #[derive(Debug, Clone)]
@@ -136,12 +138,18 @@ impl Dispatcher {
         }
     }
 
+    /// Rows will come in any order, so that there is no row below which everything is settled.
+    pub fn take_any_order(&mut self) {
+        self.window.take_any_order();
+    }
+
     /// Whether it takes more rows.
     #[must_use]
     pub fn wants_rows(&self) -> bool {
         !self.input_ended
             && self.ending.is_none()
             && self.window.has_room()
+            && self.slots.len() < REQUESTS_MAX
             && self.lanes.len() < READY_ENOUGH
     }
 

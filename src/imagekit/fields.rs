@@ -1,0 +1,100 @@
+//! What a file is like: the fields that changes are about.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use super::echo::same_value;
+use crate::row::{Coordinates, MetadataField, MetadataValue, Publish, Set};
+
+/// The fields of a file that can be changed, as a list, a search or the file's details show them.
+/// Read leniently: null and absent are the same.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FileFields {
+    /// Its id.
+    pub file_id: String,
+    /// Its folder and name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_path: Option<String>,
+    /// Its tags.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its AI tags.
+    #[serde(
+        rename = "AITags",
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub ai_tags: Vec<AiTag>,
+    /// Its important area, as `x,y,width,height`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_coordinates: Option<String>,
+    /// Its description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its custom metadata, by name.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom_metadata: BTreeMap<String, Value>,
+    /// Whether it is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_published: Option<bool>,
+}
+
+/// A tag that an extension wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AiTag {
+    /// The tag.
+    pub name: String,
+    /// The extension that wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl FileFields {
+    /// Whether it has this area, or none where it is to be cleared.
+    #[must_use]
+    pub fn has_coordinates(&self, asked: &Set<Coordinates>) -> bool {
+        let has = self.custom_coordinates.as_deref().filter(|text| !text.is_empty());
+        match asked {
+            Set::Clear => has.is_none(),
+            Set::To(area) => has.and_then(Coordinates::parse) == Some(*area),
+        }
+    }
+
+    /// Whether it has this description; an empty one is none.
+    #[must_use]
+    pub fn has_description(&self, asked: &Set<Box<str>>) -> bool {
+        let has = self.description.as_deref().unwrap_or_default();
+        match asked {
+            Set::Clear => has.is_empty(),
+            Set::To(text) => has == text.as_ref(),
+        }
+    }
+
+    /// Whether it has this value in a custom metadata field.
+    #[must_use]
+    pub fn has_metadata(&self, field: &MetadataField, asked: &Set<MetadataValue>) -> bool {
+        let has = self.custom_metadata.get(field.name.as_ref()).filter(|value| !value.is_null());
+        match (asked, has) {
+            (Set::Clear, has) => has.is_none(),
+            (Set::To(_), None) => false,
+            (Set::To(asked), Some(has)) => same_value(asked, has),
+        }
+    }
+
+    /// Whether its publication status is known to be this one. That of its other versions is not
+    /// in the object, so that what is asked for all of them is never known.
+    #[must_use]
+    pub fn has_publication(&self, asked: Publish) -> bool {
+        asked.include_file_versions != Some(true) && self.is_published == Some(asked.is_published)
+    }
+}
+
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
