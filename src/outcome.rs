@@ -64,6 +64,10 @@ pub enum Code {
     Blank,
     /// Unchanged: the row names a file and asks for nothing.
     NoChange,
+    /// Unchanged: the file is so already.
+    AlreadySo,
+    /// Unchanged: an earlier run paid for the extension on this file.
+    PaidBefore,
     /// Unchanged: done in the run whose failed rows this input repeats.
     DoneBefore,
     /// Updated: the object that came back is not what was asked for.
@@ -73,7 +77,8 @@ pub enum Code {
     Unverified,
     /// An earlier step of the row was done, this one was not.
     Partial,
-    /// A later row on the same file and field succeeded, so this one must not be sent again.
+    /// A later row on the same file and field succeeded, so this one must not be sent again; or it
+    /// was never sent, because later rows of the file ask for something else.
     Superseded,
     /// Rejected by ikbulk's own rules.
     Invalid,
@@ -95,9 +100,11 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Blank,
         Self::NoChange,
+        Self::AlreadySo,
+        Self::PaidBefore,
         Self::DoneBefore,
         Self::Differs,
         Self::Unverified,
@@ -119,6 +126,8 @@ impl Code {
         match self {
             Self::Blank => "blank",
             Self::NoChange => "no_change",
+            Self::AlreadySo => "already_so",
+            Self::PaidBefore => "paid_before",
             Self::DoneBefore => "done_before",
             Self::Differs => "differs",
             Self::Unverified => "unverified",

@@ -122,6 +122,12 @@ impl Patch {
             && self.extensions.is_none()
     }
 
+    /// Whether something of it may be sent again after its answer was lost.
+    #[must_use]
+    pub fn has_remainder(&self) -> bool {
+        self.extensions.is_some() && !self.clone().repeatable().is_empty()
+    }
+
     /// What may be sent again although it is not known whether this patch was carried out: no
     /// extension, and no field that an extension of it may have written in the meantime, since a
     /// second writing would destroy what was paid for.
@@ -246,6 +252,8 @@ struct Parts {
     /// The file of each step, so that one with several steps is there several times.
     files: Box<[FileId]>,
     steps: Box<[StepRef]>,
+    /// The same, row by row; empty where it is of one row.
+    apart: Box<[Safe]>,
 }
 
 /// What is left of a [`Once`] whose answer was lost.
@@ -269,7 +277,7 @@ impl Request {
             Call::Publish(_) => false,
             Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => true,
         };
-        let parts = Parts { call, files, steps };
+        let parts = Parts { call, files, steps, apart: Box::default() };
         if repeatable { Self::Safe(Safe(parts)) } else { Self::Once(Once(parts)) }
     }
 
@@ -344,23 +352,47 @@ macro_rules! sendable {
 }
 sendable!(Safe, Once);
 
+impl Request {
+    /// Gives it the requests to be sent in its place, in this order, where it is refused: those of
+    /// its rows, one by one.
+    pub fn or_apart(&mut self, rows: Vec<Safe>) {
+        match self {
+            Self::Safe(Safe(parts)) | Self::Once(Once(parts)) => parts.apart = rows.into(),
+        }
+    }
+}
+
 impl Safe {
+    /// The requests of its rows one by one, to be sent in its place where it is refused; none
+    /// where it is of one row.
+    #[must_use]
+    pub fn into_apart(self) -> Vec<Self> {
+        self.0.apart.into_vec()
+    }
+
+    /// Whether it can be sent row by row.
+    #[must_use]
+    pub fn has_apart(&self) -> bool {
+        !self.0.apart.is_empty()
+    }
+
     /// What it is made of: what is called, the file of each step, the steps.
     #[must_use]
     pub fn into_parts(self) -> (Call, Box<[FileId]>, Box<[StepRef]>) {
-        let Parts { call, files, steps } = self.0;
+        let Parts { call, files, steps, .. } = self.0;
         (call, files, steps)
     }
 
     /// The same call for some of its steps; `None` for none of them.
     #[must_use]
     pub fn part(&self, wanted: impl Fn(&FileId, StepRef) -> bool) -> Option<Self> {
-        let Parts { call, files, steps } = &self.0;
+        let Parts { call, files, steps, .. } = &self.0;
         let all = files.iter().zip(steps).filter(|(file, step)| wanted(file, **step));
         let (files, steps): (Vec<_>, Vec<_>) =
             all.map(|(file, step)| (file.clone(), *step)).unzip();
         let call = call.clone();
-        (!steps.is_empty()).then(|| Self(Parts { call, files: files.into(), steps: steps.into() }))
+        let (files, steps, apart) = (files.into(), steps.into_boxed_slice(), Box::default());
+        (!steps.is_empty()).then_some(Self(Parts { call, files, steps, apart }))
     }
 
     /// The same call for one half of its files, and for the other; `None` for a single file.
@@ -378,7 +410,7 @@ impl Once {
     /// Gives up on the answer: what was asked may have been done, or not, or not yet.
     #[must_use]
     pub fn lost(self) -> Lost {
-        let Parts { call, files, steps } = self.0;
+        let Parts { call, files, steps, .. } = self.0;
         let remainder = match call {
             Call::Details(patch) => Some(patch.repeatable()).filter(|patch| !patch.is_empty()),
             _ => None,
@@ -386,7 +418,7 @@ impl Once {
         let remainder = remainder.map(|patch| {
             let steps = steps.iter().map(|step| StepRef { kind: StepKind::Remainder, ..*step });
             let (call, files) = (Call::Details(Box::new(patch)), files.clone());
-            Safe(Parts { call, files, steps: steps.collect() })
+            Safe(Parts { call, files, steps: steps.collect(), apart: Box::default() })
         });
         Lost { steps, files, remainder }
     }

@@ -4,6 +4,8 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A rate in requests a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
@@ -105,4 +107,26 @@ impl Default for Execution {
             },
         }
     }
+}
+
+/// How rows become requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Planning {
+    /// Every row as it is, whatever the file is like.
+    Direct,
+    /// What is already so is left out, and the rest goes by the cheapest calls.
+    Live(LiveOptions),
+}
+
+/// What the live planner does differently if asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LiveOptions {
+    /// Replaces tags by PATCH alone, so that they are exactly as asked for afterwards whoever else
+    /// changes them in between.
+    pub exact: bool,
+    /// Runs extensions again that were paid for already.
+    pub rerun_extensions: bool,
+    /// Runs no tagging extension on a file that has AI tags of it.
+    pub skip_tagged: bool,
 }

@@ -14,11 +14,11 @@ use super::resume::Resume;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::{Context, Format, Owned};
-use crate::ledger::{Facts, LedgerFile};
-use crate::plan::{Survey, survey};
+use crate::ledger::{Facts, LedgerFile, Stage};
+use crate::plan::{Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::run::{Place, RunDir, Session, unfinished_runs};
-use crate::settings::Execution;
+use crate::settings::{Execution, Planning};
 use crate::words::counted;
 
 #[derive(Debug, Args)]
@@ -134,7 +134,8 @@ impl Apply {
             Fields::of(&client, &owned.input, &execution).await?
         };
         let context = fields.context(self.choices.clear_token());
-        let survey = survey(&owned.input, &context).map_err(|error| Refusal::of(&error))?;
+        let survey = survey(&owned.input, &context, Planner::direct())
+            .map_err(|error| Refusal::of(&error))?;
         self.show_and_ask(&survey, &client, &execution, screen)?;
         let facts = Facts {
             input_name: self.file.name(),
@@ -147,11 +148,14 @@ impl Apply {
             clear_token: self.choices.clear_token(),
             fields: fields.json,
             begun: jiff::Timestamp::now().to_string(),
+            planning: Planning::Direct,
+            stage: Stage::Running,
         };
         let ledger =
             LedgerFile::create(run.path(), &facts).map_err(|error| Refusal::not_written(&error))?;
         Ok(Prepared::Ready(Box::new(Ready {
             session: self.session(&owned, context, execution),
+            planner: Planner::direct(),
             run: run.clone(),
             facts,
             ledger,
@@ -194,6 +198,7 @@ impl Apply {
             tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            reading: None,
             target: Some(Target {
                 endpoint: &client.endpoint,
                 account: &client.account,

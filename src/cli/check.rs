@@ -6,7 +6,7 @@ use super::choices::Choices;
 use super::prepare::{Fields, InputArg};
 use super::{Refusal, Screen};
 use crate::input::{Format, Input};
-use crate::plan::survey;
+use crate::plan::{Planner, survey};
 use crate::report::{Opening, opening};
 
 #[derive(Debug, Args)]
@@ -52,12 +52,14 @@ impl Check {
             Fields::unchecked()
         };
         let context = fields.context(choices.clear_token());
-        let survey = survey(&input, &context).map_err(|error| Refusal::of(&error))?;
+        let survey =
+            survey(&input, &context, Planner::direct()).map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            reading: None,
             target: None,
             width: screen.width(),
         }));

@@ -9,6 +9,7 @@ use super::{Refusal, Screen};
 use crate::execute::{Ending, Stop};
 use crate::imagekit::Api;
 use crate::ledger::{Facts, LedgerFile};
+use crate::plan::Planner;
 use crate::report::{Progress, closing, write};
 use crate::run::{AccountLock, RunDir, Session, SessionError};
 use crate::sandbox;
@@ -16,6 +17,7 @@ use crate::sandbox;
 /// A session that only has to be carried out.
 pub(super) struct Ready {
     pub(super) session: Session,
+    pub(super) planner: Planner,
     pub(super) run: RunDir,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
@@ -33,7 +35,7 @@ impl Ready {
         signal: impl Future<Output = Stop>,
         deadline: Deadline,
     ) -> Result<u8, Refusal> {
-        let Self { session, run, facts, ledger, api, .. } = *self;
+        let Self { session, planner, run, facts, ledger, api, .. } = *self;
         let context = session.context.clone();
         let settled = ledger.settled_rows().map_err(|error| Refusal::not_written(&error))?;
         let mut progress = Progress::new(screen.bars(), facts.rows, settled);
@@ -46,7 +48,7 @@ impl Ready {
             }
             Ending::Stopped(why)
         };
-        let executed = session.execute(ledger, &api, stop, |dispatcher, now| {
+        let executed = session.execute(planner, ledger, &api, stop, |dispatcher, now| {
             progress.show(dispatcher, now);
         });
         let executed = executed.await;

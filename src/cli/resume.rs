@@ -75,8 +75,17 @@ impl Resume {
         };
         let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone());
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
-        let ready =
-            Ready { session, run, facts, ledger, api: client.api, _lock: lock, _sandbox: sandbox };
+        let planner = crate::plan::Planner::direct();
+        let ready = Ready {
+            session,
+            planner,
+            run,
+            facts,
+            ledger,
+            api: client.api,
+            _lock: lock,
+            _sandbox: sandbox,
+        };
         Box::new(ready).finish(screen, signal, deadline).await
     }
 }

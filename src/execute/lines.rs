@@ -60,10 +60,15 @@ impl Lines {
         true
     }
 
-    /// Gives the head of a line over to a part of the request that stands there.
-    pub(super) fn hand_over(&mut self, file: FileKey, part: Ticket) {
-        if let Some(line) = self.lines.get_mut(&file) {
-            line.head = part;
+    /// Puts a part of the request at the head of a line into its place: the first part at the
+    /// head, the others behind it and before whoever waits there.
+    pub(super) fn take_place(&mut self, file: FileKey, part: Ticket, place: usize) {
+        let Some(line) = self.lines.get_mut(&file) else {
+            return;
+        };
+        match place.checked_sub(1) {
+            None => line.head = part,
+            Some(behind_head) => line.rest.insert(behind_head, part),
         }
     }
 

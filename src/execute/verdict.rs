@@ -11,7 +11,7 @@ pub enum Verdict {
     /// Every step of it is settled.
     Final(Vec<(StepRef, Outcome)>),
     /// As a whole it was refused, and nothing of it done: some of its steps are settled by that,
-    /// the rest is to be sent in parts.
+    /// the rest is to be sent in parts, those of one file in this order.
     Split {
         /// Steps of files that ImageKit named as the reason.
         settled: Vec<(StepRef, Outcome)>,
@@ -76,7 +76,11 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
         }
         Err(Failure::Refused { code, message, http_status, request_id, missing }) => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
-            refused(&request, &missing, unless_read_back(request.call(), outcome))
+            let outcome = unless_read_back(request.call(), outcome);
+            if request.has_apart() {
+                return Verdict::Split { settled: Vec::new(), rest: request.into_apart() };
+            }
+            refused(&request, &missing, outcome)
         }
         Err(other) => not_done(Request::Safe(request), other),
     }

@@ -7,11 +7,13 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::body;
 use super::echo::FileState;
 use super::failure::Failure;
-use super::listing::{ListedFile, Listing};
+use super::fields::FileFields;
+use super::listing::Listing;
 use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
@@ -151,12 +153,27 @@ impl Api {
         Ok((schema, accepted.body))
     }
 
-    /// A page of the library, from behind so many files: `GET /v1/files`.
+    /// Reads the fields of a file that can be changed: `GET /v1/files/{fileId}/details`.
+    ///
+    /// # Errors
+    /// Everything but a file object.
+    pub async fn file_fields(&self, file: &FileId) -> Result<FileFields, Failure> {
+        let accepted = self.get(&body::details_path(file)).await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// A page of the library, from behind so many files: `GET /v1/files`. `limit` is at most
+    /// [`super::PAGE_FILES_MAX`].
     ///
     /// # Errors
     /// Everything but an array of files.
-    pub async fn list(&self, listing: &Listing, skip: usize) -> Result<Vec<ListedFile>, Failure> {
-        let page = listing.page(skip);
+    pub async fn list<F: DeserializeOwned>(
+        &self,
+        listing: &Listing,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<F>, Failure> {
+        let page = listing.page(skip, limit);
         let accepted = self.execute(Method::GET, &page, None, LIST_BYTES_MAX).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }

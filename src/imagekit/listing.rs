@@ -5,7 +5,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The most files that a page holds. ImageKit's API description states it.
-const PAGE_FILES_MAX: usize = 1000;
+pub const PAGE_FILES_MAX: usize = 1000;
+/// Files asked for by their ids at once. How long an address may be nobody states; this keeps it
+/// well below 8 KB.
+pub const IDS_MAX: usize = 100;
 
 /// Which files are listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,11 +21,17 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The files with these ids, at most [`IDS_MAX`].
+    #[must_use]
+    pub fn of_ids(ids: &[String]) -> Self {
+        let ids = Value::from(ids);
+        Self { folder: None, search: Some(format!("type = \"file\" AND id IN {ids}")) }
+    }
+
     /// Path and query of a page. The order of creation is stable while files are updated; nobody
     /// states how far one may skip.
-    pub(super) fn page(&self, skip: usize) -> String {
-        let mut page =
-            format!("/v1/files?limit={PAGE_FILES_MAX}&skip={skip}&sort=ASC_CREATED&type=file");
+    pub(super) fn page(&self, skip: usize, limit: usize) -> String {
+        let mut page = format!("/v1/files?limit={limit}&skip={skip}&sort=ASC_CREATED&type=file");
         for (name, value) in [("path", &self.folder), ("searchQuery", &self.search)] {
             if let Some(value) = value {
                 page.push_str(&format!("&{name}="));
@@ -71,7 +80,7 @@ mod tests {
             search: Some("id IN [\"x\"] # y".to_owned()),
         };
         assert_eq!(
-            listing.page(2000),
+            listing.page(2000, 1000),
             "/v1/files?limit=1000&skip=2000&sort=ASC_CREATED&type=file\
              &path=%2Fa%20b%26limit%3D1&searchQuery=id%20IN%20%5B%22x%22%5D%20%23%20y"
         );

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use super::Counters;
+use super::{Counters, files};
 use crate::input::Format;
 use crate::row::RowPos;
+use crate::settings::Planning;
 
 /// Raised with every change of the tables that an older version could not read.
 const FORMAT: i64 = 1;
@@ -80,6 +81,22 @@ pub struct Facts {
     pub fields: String,
     /// When it began, in UTC.
     pub begun: String,
+    /// How its rows become requests.
+    pub planning: Planning,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The live state is being read; nothing has been sent.
+    Planning,
+    /// It is a saved plan; nothing has been sent.
+    Planned,
+    /// Requests may have been sent.
+    Running,
 }
 
 /// How a session ended.
@@ -129,7 +146,9 @@ impl LedgerFile {
                      row_done INTEGER NOT NULL,
                      before TEXT
                  );
-                 CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;"
+                 CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
+                 {files}",
+                files = files::TABLE
             ))
         })?;
         ledger.set_facts(facts)?;
@@ -151,6 +170,15 @@ impl LedgerFile {
         } else {
             Err(LedgerError::Format { path: ledger.path, found })
         }
+    }
+
+    /// Opens it once more, for somebody who reads beside whoever writes.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn again(&self) -> Result<Self, LedgerError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::connect(self.path.clone(), flags)
     }
 
     fn connect(path: PathBuf, flags: OpenFlags) -> Result<Self, LedgerError> {

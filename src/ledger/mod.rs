@@ -10,11 +10,15 @@
 //! No index stands beside the table's own key: keeping one costs six times the insertion.
 
 mod file;
+mod files;
 mod journal;
+#[cfg(test)]
+mod testing;
 mod views;
 mod writer;
 
-pub use file::{Ended, Facts, LedgerError, LedgerFile};
+pub use file::{Ended, Facts, LedgerError, LedgerFile, Stage};
+pub use files::{KnownFile, LiveState, Which};
 pub use journal::{Journal, Recorded, Recording};
 pub use views::{StepRecord, Steps};
 pub use writer::{GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};

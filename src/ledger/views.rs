@@ -44,6 +44,19 @@ impl LedgerFile {
         use_them(Steps { rows, file: self, ahead: None })
     }
 
+    /// The steps of one row, in order.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn steps_of_row(&self, row: u64) -> Result<Vec<StepRecord>, LedgerError> {
+        let id = |row| step_id(StepRef { row, kind: StepKind::Details });
+        self.reading(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id");
+            let mut select = connection.prepare_cached(&sql)?;
+            select.query_map([id(row), id(row + 1)], read)?.collect()
+        })
+    }
+
     /// How many rows are settled.
     ///
     /// # Errors

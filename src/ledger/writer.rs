@@ -73,7 +73,7 @@ pub(super) fn step_id(step: StepRef) -> i64 {
 }
 
 /// SQLite's integers have a sign.
-fn row_number(row: u64) -> i64 {
+pub(super) fn row_number(row: u64) -> i64 {
     i64::try_from(row).unwrap_or(i64::MAX)
 }
 

@@ -1,21 +1,25 @@
-//! From rows to requests. There is one [`Planner`] so far, which asks nobody for the live state:
-//! [`direct`] makes one request a step, and tag changes that many rows ask for share calls.
+//! From rows to requests. There are two planners: [`Direct`] takes every row as it is; [`Live`]
+//! knows what the files are like, and makes the fewest requests that come to the same.
 
 mod direct;
 mod expected;
 mod group;
+pub mod live;
 mod read_back;
 mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
+pub use live::{Bought, Live};
 pub use read_back::{ReadBackError, read_back};
-pub use survey::{Survey, survey};
+pub use survey::{PlanError, Survey, survey};
 pub use tally::{Preview, Tally};
 
+use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
 use crate::request::{Request, StepKind};
 use crate::row::{Row, RowPos};
+use crate::settings::Planning;
 use group::Groups;
 
 /// A stretch of the input, planned: what goes through the channel from reader to executor.
@@ -27,27 +31,93 @@ pub struct Batch {
     pub requests: Vec<Request>,
 }
 
-/// Turns rows into requests, in their order.
-#[derive(Debug, Default)]
-pub struct Planner {
-    groups: Groups,
-    direct: Batch,
+/// Turns rows into requests.
+pub enum Planner {
+    /// Every row as it is.
+    Direct(Direct),
+    /// What is not so yet, in the fewest requests.
+    Live(Box<Live>),
 }
 
 impl Planner {
-    /// Plans the next row into a batch, leaving out the steps that are behind it. Some of its
-    /// requests may come in a later batch, together with those of other rows.
-    pub fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) {
-        self.groups.row(&mut batch.requests);
-        direct(row, behind, &mut self.direct);
-        batch.rows.append(&mut self.direct.rows);
-        for request in self.direct.requests.drain(..) {
-            self.groups.take(request, &mut batch.requests);
+    /// The one that a run goes by, with what its ledger knows of its files.
+    ///
+    /// # Errors
+    /// The ledger cannot be opened.
+    pub fn of(
+        planning: Planning,
+        ledger: &LedgerFile,
+        bought: Bought,
+    ) -> Result<Self, LedgerError> {
+        Ok(match planning {
+            Planning::Direct => Self::direct(),
+            Planning::Live(options) => {
+                Self::Live(Box::new(Live::new(ledger.again()?, options, bought)))
+            }
+        })
+    }
+
+    /// One that asks nobody what the files are like.
+    #[must_use]
+    pub fn direct() -> Self {
+        Self::Direct(Direct::default())
+    }
+
+    /// Plans the next row into a batch, leaving out the steps that are behind it. It and some of
+    /// its requests may come in a later batch, together with those of other rows.
+    ///
+    /// # Errors
+    /// What is known of the files cannot be read.
+    pub fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) -> Result<(), LedgerError> {
+        match self {
+            Self::Direct(direct) => {
+                direct.row(row, behind, batch);
+                Ok(())
+            }
+            Self::Live(live) => live.row(row, behind, batch),
         }
     }
 
     /// There are no more rows: what is still to come goes into the batch.
-    pub fn end(&mut self, batch: &mut Batch) {
+    ///
+    /// # Errors
+    /// What is known of the files cannot be read.
+    pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
+        match self {
+            Self::Direct(direct) => {
+                direct.end(batch);
+                Ok(())
+            }
+            Self::Live(live) => live.end(batch),
+        }
+    }
+
+    /// Whether rows come out in another order than they go in.
+    #[must_use]
+    pub fn turns_rows_around(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+}
+
+/// The direct planner: rows come out in their order, with one request a step; tag changes that
+/// many rows ask for share calls.
+#[derive(Debug, Default)]
+pub struct Direct {
+    groups: Groups,
+    row: Batch,
+}
+
+impl Direct {
+    fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) {
+        self.groups.row(&mut batch.requests);
+        direct(row, behind, &mut self.row);
+        batch.rows.append(&mut self.row.rows);
+        for request in self.row.requests.drain(..) {
+            self.groups.take(request, &mut batch.requests);
+        }
+    }
+
+    fn end(&mut self, batch: &mut Batch) {
         self.groups.end(&mut batch.requests);
     }
 }
@@ -82,6 +152,8 @@ pub struct Behind {
     done: u8,
     /// The worst status of this run's steps; `None` where the ledger holds none.
     worst: Option<Status>,
+    /// Nothing of the row follows.
+    row_done: bool,
     /// The step without success was a lost details step whose repeatable part has not been settled.
     remainder_due: bool,
     /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row still asks
@@ -100,8 +172,10 @@ impl Behind {
         self.worst.unwrap_or(Status::Unchanged)
     }
 
-    /// The ledger says that this step ended so.
-    pub fn ended(&mut self, kind: StepKind, status: Status) {
+    /// The ledger says this of one of the row's steps.
+    pub fn record(&mut self, record: &StepRecord) {
+        let (kind, status) = (record.step.kind, record.outcome.status);
+        self.row_done |= record.row_done;
         self.worst = self.worst.max(Some(status));
         if kind == StepKind::Remainder {
             self.remainder_due = false;
@@ -110,6 +184,12 @@ impl Behind {
         } else {
             self.remainder_due = status == Status::Unknown && kind == StepKind::Details;
         }
+    }
+
+    /// Whether the ledger says that nothing of the row is left to do.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_recorded() && (self.row_done || self.is_stopped() && !self.remainder_due)
     }
 
     fn is_done(&self, kind: StepKind) -> bool {

@@ -44,7 +44,7 @@ pub fn read_back(
             if let Content::Update(update) = row.content
                 && let Some(file) = files.get_mut(&update.file)
             {
-                file.row(pos, *update, &steps_of(ledger, pos)?);
+                file.row(pos, *update, &ledger.steps_of_row(pos.number)?);
             }
         }
     }
@@ -79,12 +79,6 @@ fn rows_of(files: &HashMap<FileId, InDoubt>, input: &Input) -> Result<Vec<RowPos
         }
     }
     Ok(rows)
-}
-
-fn steps_of(ledger: &LedgerFile, pos: RowPos) -> Result<Vec<StepRecord>, LedgerError> {
-    let mut records = Vec::new();
-    ledger.steps(pos.number, |mut steps| steps.of_row(pos.number, &mut records))?;
-    Ok(records)
 }
 
 fn unverified(step: StepRef) -> Op {

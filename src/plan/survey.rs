@@ -2,6 +2,7 @@
 
 use super::{Batch, Behind, Planner, Tally};
 use crate::input::{Context, Input, InputError};
+use crate::ledger::LedgerError;
 
 /// What an input holds.
 #[derive(Debug, Clone, Default)]
@@ -16,27 +17,40 @@ pub struct Survey {
     pub first_unknown: Option<u64>,
 }
 
-/// Reads and plans every row.
+/// Why an input cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It cannot be read, or is damaged in a way that is not one row's.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// What is known of its files cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Reads and plans every row; shows what comes of it as it comes.
 ///
 /// # Errors
-/// The input cannot be read, or is damaged in a way that is not one row's.
-pub fn survey(input: &Input, context: &Context) -> Result<Survey, InputError> {
+/// The input cannot be read, is damaged in a way that is not one row's, or what is known of its
+/// files cannot be read.
+pub fn survey(input: &Input, context: &Context, mut planner: Planner) -> Result<Survey, PlanError> {
     let mut rows = input.rows(context, None)?;
     let mut survey = Survey::default();
     let mut batch = Batch::default();
-    let mut planner = Planner::default();
     let nothing_recorded = Behind::default();
     while let Some((row, fed_back)) = rows.next_row()? {
         if fed_back.unknown {
             survey.first_unknown.get_or_insert(row.pos.number);
         }
-        planner.row(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch);
+        planner.row(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch)?;
         survey.tally.add(&batch);
+        see(&batch)?;
         batch.rows.clear();
         batch.requests.clear();
     }
-    planner.end(&mut batch);
+    planner.end(&mut batch)?;
     survey.tally.add(&batch);
+    see(&batch)?;
     survey.left_alone = rows.left_alone();
     survey.ignored_columns = rows.ignored_columns().to_vec();
     Ok(survey)

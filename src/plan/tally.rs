@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Batch;
 use crate::imagekit::body;
-use crate::outcome::Status;
+use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
 use crate::row::{ExtensionName, Extensions, MetadataField, Set};
 
@@ -24,6 +24,10 @@ pub struct Tally {
     pub first_rejected: Vec<(u64, String)>,
     /// Rows that ask for nothing.
     pub without_change: u64,
+    /// Rows for which nothing is sent, because it is so already or will be by other rows.
+    pub already_so: u64,
+    /// Rows whose file ImageKit does not have.
+    pub missing: u64,
     /// Writes.
     pub writes: u64,
     /// Reads: the state before each request that must not be repeated.
@@ -55,14 +59,13 @@ impl Tally {
             let Some(outcome) = &row.settled else {
                 continue;
             };
-            if outcome.status == Status::Rejected {
-                self.rejected += 1;
-                if self.first_rejected.len() < REJECTED_SHOWN_MAX {
-                    let message = outcome.message.as_deref().unwrap_or_default().to_owned();
-                    self.first_rejected.push((row.pos.number, message));
+            match (outcome.status, outcome.code) {
+                (Status::Rejected, Some(Code::NotFound)) => self.missing += 1,
+                (Status::Rejected, _) => self.reject(row.pos.number, outcome),
+                (_, Some(Code::AlreadySo | Code::PaidBefore | Code::Superseded)) => {
+                    self.already_so += 1;
                 }
-            } else {
-                self.without_change += 1;
+                _ => self.without_change += 1,
             }
         }
         for request in &batch.requests {
@@ -72,6 +75,14 @@ impl Tally {
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));
             }
+        }
+    }
+
+    fn reject(&mut self, row: u64, outcome: &Outcome) {
+        self.rejected += 1;
+        if self.first_rejected.len() < REJECTED_SHOWN_MAX {
+            let message = outcome.message.as_deref().unwrap_or_default().to_owned();
+            self.first_rejected.push((row, message));
         }
     }
 

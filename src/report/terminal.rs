@@ -11,6 +11,7 @@ use super::write::Reports;
 use crate::execute::{Ending, Halt, Stop};
 use crate::plan::Tally;
 use crate::row::Units;
+use crate::run::{Reading, Way};
 use crate::settings::{Execution, Rate};
 use crate::words::counted;
 
@@ -25,6 +26,8 @@ pub struct Opening<'o> {
     pub ignored_columns: &'o [String],
     /// Empty cells that leave their field alone.
     pub left_alone: u64,
+    /// What was read of the files; `None` where nothing was.
+    pub reading: Option<(Reading, u64)>,
     /// Where it goes; `None` where nothing is sent.
     pub target: Option<Target<'o>>,
     /// The most characters of a line.
@@ -76,6 +79,9 @@ pub fn opening(about: &Opening<'_>) -> String {
         let columns = if about.ignored_columns.len() == 1 { "column" } else { "columns" };
         lines.add("not read", &format!("{columns} {}", about.ignored_columns.join(", ")));
     }
+    if let Some((reading, reads)) = about.reading {
+        lines.add("read", &read(reading, reads));
+    }
     lines.add("requests", &requests(tally));
     if let Some(target) = &about.target {
         pace(&mut lines, tally, target);
@@ -125,9 +131,34 @@ fn rows(tally: &Tally) -> String {
         let percent = tally.rejected_share() * 100.0;
         text.push_str(&format!(", {} bad ({percent:.1} %)", tally.rejected));
     }
+    if tally.missing > 0 {
+        text.push_str(&format!(", {} of files that ImageKit does not have", tally.missing));
+    }
+    if tally.already_so > 0 {
+        let (one, several) = ("is so already", "are so already");
+        text.push_str(&format!(", {}", counted(tally.already_so, one, several)));
+    }
     if tally.without_change > 0 {
         let (one, several) = ("asks for nothing", "ask for nothing");
         text.push_str(&format!(", {}", counted(tally.without_change, one, several)));
+    }
+    text
+}
+
+/// What was read, in how many requests.
+fn read(reading: Reading, reads: u64) -> String {
+    let files = counted(reading.files, "file", "files");
+    let way = match reading.way {
+        Way::OneByOne => "one by one",
+        Way::ByIds => "a hundred at once",
+        Way::Library => "by listing the library",
+    };
+    let mut text = format!("{files} {way}, in {}", counted(reads, "request", "requests"));
+    if reading.stale > 0 {
+        text.push_str(&format!(
+            "; {} out of date there, so that each was read by itself",
+            counted(reading.stale, "file was", "files were")
+        ));
     }
     text
 }

@@ -74,7 +74,7 @@ pub enum TagChange {
 /// A list of tags that the API accepts: not empty, no duplicates, no `%`, at most
 /// [`TAGS_LENGTH_MAX`] characters together. No line end either, which is the mark of a cell that has
 /// swallowed its neighbours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tags(Box<[String]>);
 
 impl Tags {

@@ -118,6 +118,13 @@ impl Extensions {
         &self.0
     }
 
+    /// Some of them; `None` for none.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&Extension) -> bool) -> Option<Self> {
+        let some: Vec<Extension> = self.0.iter().filter(|e| wanted(e)).cloned().collect();
+        (!some.is_empty()).then(|| Self(some.into()))
+    }
+
     /// Whether one of them may write AI tags.
     #[must_use]
     pub fn may_write_ai_tags(&self) -> bool {

@@ -2,9 +2,11 @@
 //! session that carries it out from where it stands.
 
 mod directory;
+mod live;
 mod lock;
 mod session;
 
 pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
+pub use live::{LiveReader, ReadError, Reading, Way};
 pub use lock::{AccountLock, LockError, account_fingerprint};
 pub use session::{Session, SessionError};

@@ -1,5 +1,6 @@
 //! Carries a run out from where it stands: reader → dispatcher → wire → ledger.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
@@ -11,9 +12,9 @@ use futures_util::future::FusedFuture;
 use tokio::sync::mpsc;
 
 use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
-use crate::input::{Context, Input, InputError};
+use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, Behind, PlannedRow, Planner, ReadBackError, read_back};
+use crate::plan::{Batch, Behind, PlanError, Planner, ReadBackError, read_back};
 use crate::row::RowPos;
 use crate::settings::Execution;
 
@@ -57,13 +58,13 @@ impl Session {
     /// The ledger cannot be read or written, or a thread cannot be started.
     pub async fn execute<W: Wire>(
         self,
+        planner: Planner,
         ledger: LedgerFile,
         wire: &W,
         stop: impl Future<Output = Ending>,
         watch: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(Ending, LedgerFile), SessionError> {
-        let from = ledger.low_water()?;
-        let behind = behind(&ledger, from)?;
+        let start = Start::of(&planner, &ledger)?;
         let before = ledger.seconds()?;
         ledger.set_ended(None)?;
         let mut stop = pin!(stop.fuse());
@@ -74,12 +75,15 @@ impl Session {
             stop: stop.as_mut(),
             watch,
         };
+        if planner.turns_rows_around() {
+            engine.dispatcher.take_any_order();
+        }
         let (sender, feed) = mpsc::channel(BATCHES_MAX);
         let session = Arc::new(self);
         let reading = Arc::clone(&session);
         let reader = std::thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || reading.read(from, &behind, &sender))
+            .spawn(move || reading.read(planner, &start, &sender))
             .map_err(SessionError::Thread)?;
         let journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         let ledger = drive(&mut engine, journal, feed).await;
@@ -115,8 +119,8 @@ impl Session {
     }
 
     /// Reads and plans rows until the input or the executor ends.
-    fn read(&self, from: Option<RowPos>, behind: &HashMap<u64, Behind>, feed: &mpsc::Sender<Feed>) {
-        if let Err(error) = self.try_read(from, behind, feed) {
+    fn read(&self, planner: Planner, start: &Start, feed: &mpsc::Sender<Feed>) {
+        if let Err(error) = self.try_read(planner, start, feed) {
             // Nobody listens any more where the run has been stopped.
             drop(feed.blocking_send(Feed::Failed(crate::error::chain(&error))));
         }
@@ -124,36 +128,30 @@ impl Session {
 
     fn try_read(
         &self,
-        from: Option<RowPos>,
-        behind: &HashMap<u64, Behind>,
+        mut planner: Planner,
+        start: &Start,
         feed: &mpsc::Sender<Feed>,
-    ) -> Result<(), InputError> {
-        let mut rows = self.input.rows(&self.context, from)?;
-        let mut planner = Planner::default();
-        let nothing_behind = Behind::default();
+    ) -> Result<(), PlanError> {
+        let mut rows = self.input.rows(&self.context, start.from)?;
         let mut left = self.rows_max.unwrap_or(u64::MAX);
         let mut more = true;
         while more {
             let mut batch = Batch::default();
-            while batch.rows.len() < BATCH_ROWS && left > 0 {
-                let Some((row, fed_back)) = rows.next_row()? else {
+            for _ in 0..BATCH_ROWS {
+                let next = if left > 0 { rows.next_row()? } else { None };
+                let Some((row, fed_back)) = next else {
                     more = false;
                     break;
                 };
-                let mut known = behind.get(&row.pos.number).unwrap_or(&nothing_behind);
-                let with_fed_back;
+                let mut behind = start.behind(row.pos.number)?;
                 if !fed_back.done.is_empty() {
-                    with_fed_back = known.with_fed_back(fed_back.done);
-                    known = &with_fed_back;
+                    behind = Cow::Owned(behind.with_fed_back(fed_back.done));
                 }
-                planner.row(row, known, &mut batch);
-                // What the ledger holds already is none of this session's rows.
-                let is_new = |row: &PlannedRow| row.open > 0 || row.settled.is_some();
-                left -= u64::from(batch.rows.last().is_some_and(is_new));
+                left -= u64::from(!behind.is_over());
+                planner.row(row, &behind, &mut batch)?;
             }
-            more &= left > 0;
             if !more {
-                planner.end(&mut batch);
+                planner.end(&mut batch)?;
             }
             if !batch.is_empty() && feed.blocking_send(Feed::Rows(batch)).is_err() {
                 break;
@@ -163,13 +161,58 @@ impl Session {
     }
 }
 
+/// Where a session begins, and what is behind the rows from there on.
+struct Start {
+    from: Option<RowPos>,
+    behind: Recorded,
+    nothing: Behind,
+}
+
+/// Where to look what the ledger holds of a row.
+enum Recorded {
+    /// Here: where rows are settled in their order, it is no more than a window of them.
+    Here(HashMap<u64, Behind>),
+    /// In the ledger.
+    There(LedgerFile),
+}
+
+impl Start {
+    fn of(planner: &Planner, ledger: &LedgerFile) -> Result<Self, LedgerError> {
+        let from = ledger.low_water()?;
+        let (from, behind) = if planner.turns_rows_around() {
+            let is_new = ledger.settled_rows()? == 0 && ledger.doubts()?.is_empty();
+            (
+                None,
+                if is_new {
+                    Recorded::Here(HashMap::new())
+                } else {
+                    Recorded::There(ledger.again()?)
+                },
+            )
+        } else {
+            (from, Recorded::Here(behind(ledger, from)?))
+        };
+        Ok(Self { from, behind, nothing: Behind::default() })
+    }
+
+    fn behind(&self, row: u64) -> Result<Cow<'_, Behind>, LedgerError> {
+        match &self.behind {
+            Recorded::Here(rows) => Ok(Cow::Borrowed(rows.get(&row).unwrap_or(&self.nothing))),
+            Recorded::There(ledger) => {
+                let mut behind = Behind::default();
+                ledger.steps_of_row(row)?.iter().for_each(|record| behind.record(record));
+                Ok(Cow::Owned(behind))
+            }
+        }
+    }
+}
+
 /// What the ledger knows of the rows from the low-water mark on: no more than a window of them.
 fn behind(ledger: &LedgerFile, from: Option<RowPos>) -> Result<HashMap<u64, Behind>, LedgerError> {
     let mut rows: HashMap<u64, Behind> = HashMap::new();
     ledger.steps(from.map_or(0, |pos| pos.number), |mut steps| {
         while let Some(record) = steps.next_step()? {
-            let row = rows.entry(record.step.row).or_default();
-            row.ended(record.step.kind, record.outcome.status);
+            rows.entry(record.step.row).or_default().record(&record);
         }
         Ok::<_, LedgerError>(())
     })?;

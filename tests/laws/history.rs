@@ -197,7 +197,7 @@ impl Ledger {
         let mut rows: HashMap<u64, Behind> = HashMap::new();
         for (step, (record, _)) in &self.steps {
             if step.row >= from {
-                rows.entry(step.row).or_default().ended(step.kind, record.outcome.status);
+                rows.entry(step.row).or_default().record(record);
             }
         }
         rows

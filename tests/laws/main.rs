@@ -1,4 +1,4 @@
-//! The laws of the executor.
+//! The laws of the executor, and of what it is given.
 //!
 //! Most of them are about the pure dispatcher: [`world`] generates sheets, answers and settings,
 //! [`sim`] plays a run over virtual time and writes down what could be seen from outside, and each
@@ -9,6 +9,7 @@
 
 mod accounting;
 mod attempts;
+mod grouping;
 mod halts;
 mod history;
 mod limits;

@@ -11,13 +11,14 @@ use std::time::Duration;
 use ikbulk::execute::{Ending, Stop, Wire};
 use ikbulk::imagekit::{Accepted, Failure, Fate, FileState, RateLimitNote};
 use ikbulk::input::{Context, Format, Input};
-use ikbulk::ledger::{Facts, LedgerError, LedgerFile, Recorded, StepRecord};
+use ikbulk::ledger::{Facts, LedgerError, LedgerFile, Recorded, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
+use ikbulk::plan::Planner;
 use ikbulk::report::RowResult;
 use ikbulk::request::{Call, Safe, Sendable, StepKind};
 use ikbulk::row::{FileId, Set};
 use ikbulk::run::Session;
-use ikbulk::settings::{Execution, Rate};
+use ikbulk::settings::{Execution, Planning, Rate};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -310,7 +311,7 @@ impl Run {
         let execution = execution.clone();
         let session = Session { input, context, execution, rows_max: None };
         let ledger = LedgerFile::open(self.path()).unwrap();
-        session.execute(ledger, library, stop, |_, _| watch()).await.unwrap()
+        session.execute(Planner::direct(), ledger, library, stop, |_, _| watch()).await.unwrap()
     }
 }
 
@@ -326,6 +327,8 @@ fn facts() -> Facts {
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: String::new(),
+        planning: Planning::Direct,
+        stage: Stage::Running,
     }
 }
 

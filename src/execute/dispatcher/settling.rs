@@ -1,5 +1,7 @@
 //! What is settled is written down, and files are freed for those who wait for them.
 
+use std::collections::HashMap;
+
 use super::super::event::{Ending, Halt, Ticket};
 use super::super::lines::FileKey;
 use super::{Dispatcher, Slot};
@@ -67,18 +69,24 @@ impl Dispatcher {
     /// Puts parts of a request into its place, and frees the files that are in none of them.
     pub(super) fn split(&mut self, ticket: Ticket, parts: Vec<Safe>) {
         let Slot { sequence, files, .. } = self.slots.remove(ticket);
-        let mut left = files.into_vec();
+        // How many parts stand in the line of each file.
+        let mut placed: HashMap<FileKey, usize> = HashMap::new();
         for part in parts {
             let keys = FileKey::of_all(part.files());
-            let (own, others): (Vec<_>, _) = left.into_iter().partition(|key| keys.contains(key));
-            left = others;
-            let slot = Slot::new(Request::Safe(part), sequence, own.into());
-            let part = self.slots.insert(slot);
-            for key in &self.slots[part].files {
-                self.lines.hand_over(*key, part);
+            let part = self.slots.insert(Slot::new(Request::Safe(part), sequence, keys));
+            let slot = &mut self.slots[part];
+            for key in &slot.files {
+                let place = placed.entry(*key).or_default();
+                self.lines.take_place(*key, part, *place);
+                slot.behind += usize::from(*place > 0);
+                *place += 1;
             }
-            self.queue(part);
+            if slot.behind == 0 {
+                self.queue(part);
+            }
         }
+        let left: Vec<FileKey> =
+            files.into_iter().filter(|key| !placed.contains_key(key)).collect();
         self.leave_lines(&left);
         self.window.leave();
     }

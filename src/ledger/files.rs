@@ -1,0 +1,202 @@
+//! The files that a run is about, and what they were like when it read them: what its plan stands
+//! on, and what undoing it goes back to.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::writer::row_number;
+use super::{LedgerError, LedgerFile};
+use crate::imagekit::FileFields;
+
+pub(super) const TABLE: &str = "
+    CREATE TABLE file (
+        id TEXT PRIMARY KEY,
+        last_row INTEGER NOT NULL,
+        state TEXT
+    ) WITHOUT ROWID;";
+
+/// What a file without a state in the ledger has there instead.
+const MISSING: &str = "";
+
+/// A file as the run knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownFile {
+    /// The last row that names it.
+    pub last_row: u64,
+    /// What it was like.
+    pub state: LiveState,
+}
+
+/// What a file was like when the run read it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum LiveState {
+    /// It has not been read.
+    #[default]
+    Unread,
+    /// ImageKit has no such file.
+    Missing,
+    /// Like this.
+    Is(Box<FileFields>),
+}
+
+impl LedgerFile {
+    /// Does several things as one: all of them are on disk afterwards, or none.
+    ///
+    /// # Errors
+    /// One of them fails, or the ledger cannot be written.
+    pub fn as_one<T, E: From<LedgerError>>(
+        &self,
+        act: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let failed = |source| E::from(self.failed("written", source));
+        let transaction = self.connection.unchecked_transaction().map_err(failed)?;
+        let done = act()?;
+        transaction.commit().map_err(failed)?;
+        Ok(done)
+    }
+
+    /// A row names a file.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn name_file(&self, file: &str, row: u64) -> Result<(), LedgerError> {
+        self.writing(|connection| {
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO file (id, last_row) VALUES (?1, ?2)
+                 ON CONFLICT (id) DO UPDATE SET last_row = excluded.last_row",
+            )?;
+            insert.execute(params![file, row_number(row)]).map(|_| ())
+        })
+    }
+
+    /// Forgets every file, to begin anew.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn forget_files(&self) -> Result<(), LedgerError> {
+        self.writing(|connection| connection.execute("DELETE FROM file", []).map(|_| ()))
+    }
+
+    /// How many files the run is about.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn file_count(&self) -> Result<u64, LedgerError> {
+        self.reading(|connection| {
+            let count: i64 = connection.query_row("SELECT count(*) FROM file", [], |r| r.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    /// Writes down what a file is like, if the run is about it; says whether it is.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
+        let state = serde_json::to_string(fields).unwrap_or_default();
+        self.set_state_text(&fields.file_id, &state)
+    }
+
+    /// Writes down that there is no such file.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn set_missing(&self, file: &str) -> Result<(), LedgerError> {
+        self.set_state_text(file, MISSING).map(|_| ())
+    }
+
+    fn set_state_text(&self, file: &str, state: &str) -> Result<bool, LedgerError> {
+        self.writing(|connection| {
+            let mut update =
+                connection.prepare_cached("UPDATE file SET state = ?2 WHERE id = ?1")?;
+            update.execute([file, state]).map(|rows| rows > 0)
+        })
+    }
+
+    /// A file as the run knows it; `None` for one that it is not about.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or what it holds of the file is damaged.
+    pub fn known_file(&self, file: &str) -> Result<Option<KnownFile>, LedgerError> {
+        self.reading(|connection| {
+            let mut select =
+                connection.prepare_cached("SELECT last_row, state FROM file WHERE id = ?1")?;
+            let known = select.query_row([file], |row| {
+                let last_row = row.get::<_, i64>(0)?.unsigned_abs();
+                let state = match row.get_ref(1)?.as_str_or_null()? {
+                    None => LiveState::Unread,
+                    Some(MISSING) => LiveState::Missing,
+                    Some(json) => LiveState::Is(serde_json::from_str(json).map_err(|error| {
+                        let kind = rusqlite::types::Type::Text;
+                        rusqlite::Error::FromSqlConversionFailure(1, kind, error.into())
+                    })?),
+                };
+                Ok(KnownFile { last_row, state })
+            });
+            known.optional()
+        })
+    }
+
+    /// The next files behind one, in the order of their ids: those that have not been read, or
+    /// all. Begins with the empty text.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn files_behind(
+        &self,
+        file: &str,
+        which: Which,
+        at_most: usize,
+    ) -> Result<Vec<String>, LedgerError> {
+        let unread = match which {
+            Which::Unread => "AND state IS NULL",
+            Which::All => "",
+        };
+        self.reading(|connection| {
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT id FROM file WHERE id > ?1 {unread} ORDER BY id LIMIT ?2"
+            ))?;
+            let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+            select.query_map(params![file, at_most], |row| row.get(0))?.collect()
+        })
+    }
+}
+
+/// Which files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that have not been read.
+    Unread,
+    /// All.
+    All,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing;
+
+    #[test]
+    fn a_file_is_known_by_its_last_row_and_by_what_it_was_like() {
+        let (_directory, ledger) = testing::ledger();
+        for (file, row) in [("b", 2), ("a", 3), ("b", 7), ("c", 8)] {
+            ledger.name_file(file, row).unwrap();
+        }
+        assert_eq!(ledger.file_count().unwrap(), 3);
+        let fields = |id: &str| FileFields {
+            file_id: id.to_owned(),
+            tags: vec!["x".to_owned()],
+            ..FileFields::default()
+        };
+        assert!(ledger.set_state(&fields("b")).unwrap());
+        assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
+        ledger.set_missing("c").unwrap();
+        let state = |id: &str| ledger.known_file(id).unwrap();
+        let known = |last_row, state| Some(KnownFile { last_row, state });
+        assert_eq!(state("b"), known(7, LiveState::Is(Box::new(fields("b")))));
+        assert_eq!(state("a"), known(3, LiveState::Unread));
+        assert_eq!(state("c"), known(8, LiveState::Missing));
+        assert_eq!(state("elsewhere"), None);
+        assert_eq!(ledger.files_behind("", Which::Unread, 9).unwrap(), ["a"]);
+        assert_eq!(ledger.files_behind("a", Which::All, 1).unwrap(), ["b"]);
+    }
+}

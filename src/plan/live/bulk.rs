@@ -1,0 +1,198 @@
+//! Tag changes in the fewest requests: bulk calls that many files share, or a PATCH for one file.
+//!
+//! What asks for the same is gathered here. Which files are cheaper by PATCH is decided in
+//! [`trees`](super::trees).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::{iter, mem};
+
+use super::trees::Lists;
+use crate::row::Tags;
+
+/// What is to become of the tags of one file. At least one of the two lists is there.
+#[derive(Debug, Clone)]
+pub struct TagEdit<T> {
+    /// The file, and whatever goes with it.
+    pub item: T,
+    /// Tags to remove.
+    pub remove: Option<Tags>,
+    /// Tags to add; none of them is also removed.
+    pub add: Option<Tags>,
+    /// Whether a PATCH of the whole list will do as well. It will not where the person asked for
+    /// tags to be added or removed: what somebody else adds in between must not be lost.
+    pub patchable: bool,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carried<T> {
+    /// POST removeTags: these tags, from all of these files.
+    Remove(Tags, Vec<T>),
+    /// POST addTags: these tags, to all of these files.
+    Add(Tags, Vec<T>),
+    /// PATCH of the whole list of one file.
+    Patch(T),
+}
+
+/// Turns tag edits, each of a file of its own, into the fewest requests.
+///
+/// - Each edit is carried once: by a PATCH, if it is patchable, or else by one removal if it
+///   removes and one addition if it adds.
+/// - A removal comes out before the addition of the same edit, so that the tags of a file never
+///   pass the limit of 500 characters on the way. There is no other order, but the same edits
+///   always come out the same way.
+/// - No call names more than `cap` files.
+/// - Never more requests than a PATCH for each patchable edit, and calls of its own for each of
+///   the others.
+/// - An edit that only removes or only adds is never a PATCH, which could not save anything.
+/// - Between two edits at most `held_max` of them are held in memory. When one more would be held,
+///   all go, in as few requests as are found for them; later edits cannot join those any more.
+///
+/// Two lists of tags are the same if they name the same tags in the same order.
+#[derive(Debug)]
+pub struct Bulk<T> {
+    cap: usize,
+    held_max: usize,
+    held: BTreeMap<Pair, Held<T>>,
+    /// How many edits are held.
+    count: usize,
+}
+
+/// The tags to remove and the tags to add.
+type Pair = (Option<Tags>, Option<Tags>);
+
+/// Edits that ask for the same. Those that are patchable come last.
+#[derive(Debug)]
+struct Held<T> {
+    items: VecDeque<T>,
+    patchable: usize,
+}
+
+impl<T: Clone> Bulk<T> {
+    /// Makes calls of at most `cap` files, which is 2 or more, and holds at most `held_max` edits.
+    #[must_use]
+    pub fn new(cap: usize, held_max: usize) -> Self {
+        Self { cap, held_max, held: BTreeMap::new(), count: 0 }
+    }
+
+    /// Takes an edit; requests that need not wait any longer come out.
+    ///
+    /// A full call waits for one more edit that asks for the same. It could go at once, but the
+    /// one that stays may be worth a PATCH together with others.
+    pub fn take(&mut self, edit: TagEdit<T>, out: &mut Vec<Carried<T>>) {
+        if let Some((pair, full)) = self.hold(edit) {
+            let mut calls = Calls::new();
+            calls.put(pair, full);
+            calls.emit(self.cap, out);
+        }
+        if self.count > self.held_max {
+            self.end(out);
+        }
+    }
+
+    /// No edit comes any more, or none for now: all that is held comes out.
+    pub fn end(&mut self, out: &mut Vec<Carried<T>>) {
+        let patched = self.lists().patched();
+        let mut calls = Calls::new();
+        for ((pair, mut held), patched) in mem::take(&mut self.held).into_iter().zip(patched) {
+            let in_bulk = held.items.len() - patched;
+            out.extend(held.items.drain(in_bulk..).map(Carried::Patch));
+            calls.put(pair, held.items);
+        }
+        calls.emit(self.cap, out);
+        self.count = 0;
+    }
+
+    /// Holds an edit. Where it makes one more than a full call, that call is no longer held.
+    fn hold(&mut self, edit: TagEdit<T>) -> Option<(Pair, Vec<T>)> {
+        let TagEdit { item, remove, add, patchable } = edit;
+        let pair = (remove, add);
+        self.count += 1;
+        let Some(held) = self.held.get_mut(&pair) else {
+            let held = Held { items: [item].into(), patchable: usize::from(patchable) };
+            self.held.insert(pair, held);
+            return None;
+        };
+        held.push(item, patchable);
+        (held.items.len() > self.cap).then(|| {
+            self.count -= self.cap;
+            (pair, held.take(self.cap))
+        })
+    }
+
+    /// What is held, in numbers, with the pairs in their order.
+    fn lists(&self) -> Lists {
+        let (mut removed, mut added) = (BTreeMap::new(), BTreeMap::new());
+        let mut lists = Lists::new(self.cap);
+        for ((remove, add), held) in &self.held {
+            let remove =
+                remove.as_ref().map(|it| *removed.entry(it).or_insert_with(|| lists.list()));
+            let add = add.as_ref().map(|it| *added.entry(it).or_insert_with(|| lists.list()));
+            lists.pair(remove, add, held.items.len(), held.patchable);
+        }
+        lists
+    }
+}
+
+impl<T> Held<T> {
+    fn push(&mut self, item: T, patchable: bool) {
+        if patchable {
+            self.items.push_back(item);
+            self.patchable += 1;
+        } else {
+            self.items.push_front(item);
+        }
+    }
+
+    /// Takes out the first of them.
+    fn take(&mut self, count: usize) -> Vec<T> {
+        let first = self.items.drain(..count).collect();
+        self.patchable = self.patchable.min(self.items.len());
+        first
+    }
+}
+
+/// Edits that share bulk calls, by what each call asks for.
+#[derive(Debug)]
+struct Calls<T> {
+    removed: BTreeMap<Tags, Vec<T>>,
+    added: BTreeMap<Tags, Vec<T>>,
+}
+
+impl<T: Clone> Calls<T> {
+    fn new() -> Self {
+        Self { removed: BTreeMap::new(), added: BTreeMap::new() }
+    }
+
+    fn put(&mut self, pair: Pair, items: impl IntoIterator<Item = T>) {
+        match pair {
+            (Some(remove), Some(add)) => {
+                let added = self.added.entry(add).or_default();
+                let from = added.len();
+                added.extend(items);
+                self.removed.entry(remove).or_default().extend_from_slice(&added[from..]);
+            }
+            (Some(remove), None) => self.removed.entry(remove).or_default().extend(items),
+            (None, Some(add)) => self.added.entry(add).or_default().extend(items),
+            (None, None) => {}
+        }
+    }
+
+    /// All removals come first, so that each comes before the addition of the same edit.
+    fn emit(self, cap: usize, out: &mut Vec<Carried<T>>) {
+        for (tags, items) in self.removed {
+            out.extend(in_calls(items, cap).map(|items| Carried::Remove(tags.clone(), items)));
+        }
+        for (tags, items) in self.added {
+            out.extend(in_calls(items, cap).map(|items| Carried::Add(tags.clone(), items)));
+        }
+    }
+}
+
+fn in_calls<T>(items: Vec<T>, cap: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter();
+    iter::from_fn(move || {
+        let call: Vec<T> = items.by_ref().take(cap).collect();
+        (!call.is_empty()).then_some(call)
+    })
+}

@@ -1,0 +1,195 @@
+//! What is known of a file while its rows are planned one after the other.
+
+use super::merge::Ask;
+use crate::imagekit::FileFields;
+use crate::row::{
+    AiTagRemoval, Change, Coordinates, Extensions, MetadataField, MetadataValue, Publish, Set,
+    TagChange, Tags,
+};
+
+/// What a file is like, as far as that is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    fields: FileFields,
+    unsure: Unsure,
+}
+
+/// Fields of which nobody knows what they are like.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each field")]
+struct Unsure {
+    tags: bool,
+    ai_tags: bool,
+    coordinates: bool,
+    description: bool,
+    metadata: bool,
+    publication: bool,
+}
+
+impl Known {
+    /// A file that was read.
+    pub(super) fn read(fields: FileFields) -> Self {
+        Self { fields, unsure: Unsure::default() }
+    }
+
+    /// A file of which nothing is known.
+    pub(super) fn nothing() -> Self {
+        let unsure = Unsure {
+            tags: true,
+            ai_tags: true,
+            coordinates: true,
+            description: true,
+            metadata: true,
+            publication: true,
+        };
+        Self { fields: FileFields::default(), unsure }
+    }
+
+    /// Its tags.
+    pub(super) fn tags(&self) -> Option<&[String]> {
+        (!self.unsure.tags).then_some(&self.fields.tags)
+    }
+
+    /// The sources of its AI tags, as far as there are any.
+    pub(super) fn has_ai_tags_of(&self, source: &str) -> bool {
+        let mut tags = self.fields.ai_tags.iter();
+        !self.unsure.ai_tags && tags.any(|tag| tag.source.as_deref() == Some(source))
+    }
+
+    /// Those of the AI tags to be removed that it has.
+    pub(super) fn still_to_remove(&self, asked: &AiTagRemoval) -> Option<AiTagRemoval> {
+        let has = |name: &str| self.fields.ai_tags.iter().any(|tag| tag.name == name);
+        match asked {
+            _ if self.unsure.ai_tags => Some(asked.clone()),
+            AiTagRemoval::All => (!self.fields.ai_tags.is_empty()).then_some(AiTagRemoval::All),
+            AiTagRemoval::Named(names) => {
+                let there: Box<[String]> = names.iter().filter(|name| has(name)).cloned().collect();
+                (!there.is_empty()).then_some(AiTagRemoval::Named(there))
+            }
+        }
+    }
+
+    /// Whether a change of that field would change nothing.
+    pub(super) fn has_coordinates(&self, asked: &Set<Coordinates>) -> bool {
+        !self.unsure.coordinates && self.fields.has_coordinates(asked)
+    }
+
+    /// Whether a change of that field would change nothing.
+    pub(super) fn has_description(&self, asked: &Set<Box<str>>) -> bool {
+        !self.unsure.description && self.fields.has_description(asked)
+    }
+
+    /// Whether a change of that field would change nothing.
+    pub(super) fn has_metadata(&self, field: &MetadataField, asked: &Set<MetadataValue>) -> bool {
+        !self.unsure.metadata && self.fields.has_metadata(field, asked)
+    }
+
+    /// Whether a change of that field would change nothing.
+    pub(super) fn has_publication(&self, asked: Publish) -> bool {
+        !self.unsure.publication && self.fields.has_publication(asked)
+    }
+
+    /// It is changed so.
+    pub(super) fn apply(&mut self, change: &Change) {
+        if let Some(tags) = &change.tags {
+            match tags_after(self.tags(), tags) {
+                Some(tags) => {
+                    self.fields.tags = tags;
+                    self.unsure.tags = false;
+                }
+                None => self.unsure.tags = true,
+            }
+        }
+        match &change.ai_tags {
+            None => {}
+            Some(AiTagRemoval::All) => {
+                self.fields.ai_tags.clear();
+                self.unsure.ai_tags = false;
+            }
+            Some(AiTagRemoval::Named(names)) => {
+                self.fields.ai_tags.retain(|tag| !names.contains(&tag.name));
+            }
+        }
+        if let Some(area) = &change.coordinates {
+            self.fields.custom_coordinates = to_option(area).map(ToString::to_string);
+            self.unsure.coordinates = false;
+        }
+        if let Some(text) = &change.description {
+            self.fields.description = to_option(text).map(|text| text.to_string());
+            self.unsure.description = false;
+        }
+        for (field, value) in &change.metadata {
+            match to_option(value) {
+                Some(value) => {
+                    self.fields.custom_metadata.insert(field.name.to_string(), value.clone());
+                }
+                None => {
+                    self.fields.custom_metadata.remove(field.name.as_ref());
+                }
+            }
+        }
+        if let Some(extensions) = &change.extensions {
+            self.unsure.tags |= extensions.may_write_tags();
+            self.unsure.ai_tags |= extensions.may_write_ai_tags();
+            self.unsure.description |= extensions.may_write_description();
+            self.unsure.metadata |= extensions.may_write_metadata();
+        }
+        if let Some(publish) = change.publish {
+            self.fields.is_published = Some(publish.is_published);
+            self.unsure.publication = false;
+        }
+    }
+
+    /// An earlier session did what a row asks for, or tried to.
+    pub(super) fn follow(&mut self, ask: &Ask) {
+        if !ask.behind.is_recorded() {
+            return;
+        }
+        if ask.behind.is_success() {
+            self.apply(&ask.change);
+        } else {
+            self.forget(&ask.change);
+        }
+    }
+
+    /// It may have been changed so, or not.
+    pub(super) fn forget(&mut self, change: &Change) {
+        let extensions = change.extensions.as_ref();
+        let writes = |may_write: fn(&Extensions) -> bool| extensions.is_some_and(may_write);
+        let unsure = &mut self.unsure;
+        unsure.tags |= change.tags.is_some() || writes(Extensions::may_write_tags);
+        unsure.ai_tags |= change.ai_tags.is_some() || writes(Extensions::may_write_ai_tags);
+        unsure.coordinates |= change.coordinates.is_some();
+        unsure.description |=
+            change.description.is_some() || writes(Extensions::may_write_description);
+        unsure.metadata |= !change.metadata.is_empty() || writes(Extensions::may_write_metadata);
+        unsure.publication |= change.publish.is_some();
+    }
+}
+
+fn to_option<T>(set: &Set<T>) -> Option<&T> {
+    match set {
+        Set::To(value) => Some(value),
+        Set::Clear => None,
+    }
+}
+
+/// All tags after a change; `None` where that depends on tags that are not known.
+pub(super) fn tags_after(before: Option<&[String]>, change: &TagChange) -> Option<Vec<String>> {
+    match change {
+        TagChange::Replace(tags) => Some(tags.as_slice().to_vec()),
+        TagChange::Clear => Some(Vec::new()),
+        TagChange::Edit { add, remove } => {
+            let (add, remove) = (words(add.as_ref()), words(remove.as_ref()));
+            let mut tags = before?.to_vec();
+            tags.retain(|tag| !remove.contains(tag));
+            let new: Vec<String> = add.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
+            tags.extend(new);
+            Some(tags)
+        }
+    }
+}
+
+pub(super) fn words(tags: Option<&Tags>) -> &[String] {
+    tags.map_or(&[], Tags::as_slice)
+}

@@ -1,0 +1,264 @@
+//! Reads what the files of a run are like, in the fewest requests, into its ledger.
+//!
+//! A file that a list leaves out is asked for by itself: how fresh lists and searches are nobody
+//! states, the details of a file are never stale.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::execute::Reads;
+use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX};
+use crate::input::{Context, Input, InputError};
+use crate::ledger::{LedgerError, LedgerFile, LiveState, Which};
+use crate::outcome::Code;
+use crate::request::Endpoint;
+use crate::row::{Content, FileId};
+
+/// Reads under way at once: enough to reach the rate that ImageKit allows, few enough that little
+/// is asked for behind the end of a list.
+const READS_AT_ONCE: usize = 4;
+/// Files in memory at once while they are asked for one by one.
+const FILES_AT_ONCE: usize = 1000;
+
+/// What was read, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Files that the run is about.
+    pub files: u64,
+    /// How most of them were read.
+    pub way: Way,
+    /// Files of which ImageKit has none.
+    pub missing: u64,
+    /// Files read one by one.
+    pub one_by_one: u64,
+    /// Of those that were looked at again, files that were not as they had been read.
+    pub stale: u64,
+}
+
+/// How files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// One by one.
+    #[default]
+    OneByOne,
+    /// A hundred at once, by their ids.
+    ByIds,
+    /// All of the library, by pages of a thousand.
+    Library,
+}
+
+/// Why the files could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// ImageKit did not give them.
+    #[error("cannot read what the files are like: {0}")]
+    Api(Failure),
+    /// The input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl From<Failure> for ReadError {
+    fn from(failure: Failure) -> Self {
+        Self::Api(failure)
+    }
+}
+
+/// Reads the files of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveReader<'r> {
+    /// Takes down what is read.
+    pub ledger: &'r LedgerFile,
+    /// The wire.
+    pub api: &'r Api,
+    /// Within the account's budget.
+    pub reads: &'r Reads,
+}
+
+impl LiveReader<'_> {
+    /// Writes down which files the rows name, and forgets what was known of files before.
+    ///
+    /// # Errors
+    /// The input cannot be read, or the ledger not be written.
+    pub fn name_files(&self, input: &Input, context: &Context) -> Result<(), ReadError> {
+        self.ledger.as_one(|| {
+            self.ledger.forget_files()?;
+            let mut rows = input.rows(context, None)?;
+            while let Some((row, _)) = rows.next_row()? {
+                if let Content::Update(update) = row.content
+                    && !update.change.is_empty()
+                {
+                    self.ledger.name_file(update.file.as_str(), row.pos.number)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads all of them, by the way that takes the fewest requests.
+    ///
+    /// # Errors
+    /// ImageKit cannot be read, or the ledger not be written.
+    pub async fn read(&self) -> Result<Reading, ReadError> {
+        let files = self.ledger.file_count()?;
+        let way = self.cheapest(usize::try_from(files).unwrap_or(usize::MAX)).await?;
+        let read = match way {
+            Way::OneByOne => Ok(()),
+            Way::ByIds => self.by_ids().await,
+            Way::Library => self.library().await,
+        };
+        match read {
+            // What is refused there can still be asked for one by one.
+            Err(ReadError::Api(failure @ Failure::Refused { .. })) => tracing::warn!("{failure}"),
+            other => other?,
+        }
+        let mut reading = Reading { files, way, ..Reading::default() };
+        self.one_by_one(Which::Unread, &mut reading).await?;
+        Ok(reading)
+    }
+
+    /// Reads every file by itself.
+    ///
+    /// # Errors
+    /// ImageKit cannot be read, or the ledger not be written.
+    pub async fn read_each(&self, reading: &mut Reading) -> Result<(), ReadError> {
+        (reading.missing, reading.one_by_one) = (0, 0);
+        self.one_by_one(Which::All, reading).await
+    }
+
+    /// Looks again at some files by themselves; gives how many are not as they were read.
+    ///
+    /// # Errors
+    /// ImageKit cannot be read, or the ledger not be written.
+    pub async fn look_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
+        let mut stale = 0;
+        let mut details =
+            stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
+        while let Some((file, now)) = details.try_next().await? {
+            let known = self.ledger.known_file(file.as_str())?.map(|known| known.state);
+            let is_stale = match (&known, &now) {
+                (Some(LiveState::Is(before)), Some(now)) => **before != *now,
+                (Some(LiveState::Missing), None) => false,
+                _ => true,
+            };
+            stale += u64::from(is_stale);
+            self.take_down(file, now.as_ref())?;
+        }
+        Ok(stale)
+    }
+
+    /// The way that takes the fewest requests. Nobody states how many files a library holds, so
+    /// that one request asks whether it has more than the other way is worth.
+    async fn cheapest(&self, files: usize) -> Result<Way, ReadError> {
+        let by_ids = files.div_ceil(IDS_MAX);
+        match (files, by_ids) {
+            (0 | 1, _) => return Ok(Way::OneByOne),
+            (_, 1 | 2) => return Ok(Way::ByIds),
+            _ => {}
+        }
+        let all = Listing::default();
+        let skip = (by_ids - 1) * PAGE_FILES_MAX;
+        let one = || self.api.list::<FileFields>(&all, skip, 1);
+        Ok(match self.reads.read(Endpoint::List, one).await {
+            Ok(files) if files.is_empty() => Way::Library,
+            // How far one may skip nobody states either.
+            Ok(_) | Err(Failure::Refused { .. }) => Way::ByIds,
+            Err(failure) => return Err(failure.into()),
+        })
+    }
+
+    async fn library(&self) -> Result<(), ReadError> {
+        let all = &Listing::default();
+        let pages = stream::iter((0..).step_by(PAGE_FILES_MAX)).map(|skip| {
+            let page = move || self.api.list::<FileFields>(all, skip, PAGE_FILES_MAX);
+            self.reads.read(Endpoint::List, page)
+        });
+        let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
+        while let Some(page) = pages.try_next().await? {
+            self.take_down_all(&page)?;
+            if page.len() < PAGE_FILES_MAX {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn by_ids(&self) -> Result<(), ReadError> {
+        let mut ids = Batches { ledger: self.ledger, behind: String::new() };
+        let batches = std::iter::from_fn(move || ids.next().transpose());
+        let pages = stream::iter(batches).map(async |ids| {
+            let listing = Listing::of_ids(&ids?);
+            let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
+            Ok::<_, ReadError>(self.reads.read(Endpoint::List, page).await?)
+        });
+        let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
+        while let Some(page) = pages.try_next().await? {
+            self.take_down_all(&page)?;
+        }
+        Ok(())
+    }
+
+    async fn one_by_one(&self, which: Which, reading: &mut Reading) -> Result<(), ReadError> {
+        let mut behind = String::new();
+        loop {
+            let ids = self.ledger.files_behind(&behind, which, FILES_AT_ONCE)?;
+            let Some(last) = ids.last() else {
+                return Ok(());
+            };
+            behind.clone_from(last);
+            let files: Vec<FileId> = ids.iter().filter_map(|id| FileId::new(id).ok()).collect();
+            let mut details =
+                stream::iter(&files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
+            while let Some((file, fields)) = details.try_next().await? {
+                reading.one_by_one += 1;
+                reading.missing += u64::from(fields.is_none());
+                self.take_down(file, fields.as_ref())?;
+            }
+        }
+    }
+
+    /// What a file is like; nothing where there is none.
+    async fn details<'f>(
+        &self,
+        file: &'f FileId,
+    ) -> Result<(&'f FileId, Option<FileFields>), ReadError> {
+        let details = || self.api.file_fields(file);
+        match self.reads.read(Endpoint::GetDetails, details).await {
+            Ok(fields) => Ok((file, Some(fields))),
+            Err(Failure::Refused { code: Code::NotFound, .. }) => Ok((file, None)),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    fn take_down(&self, file: &FileId, fields: Option<&FileFields>) -> Result<(), LedgerError> {
+        match fields {
+            Some(fields) => self.ledger.set_state(fields).map(|_| ()),
+            None => self.ledger.set_missing(file.as_str()),
+        }
+    }
+
+    fn take_down_all(&self, files: &[FileFields]) -> Result<(), LedgerError> {
+        self.ledger.as_one(|| {
+            files.iter().try_for_each(|fields| self.ledger.set_state(fields).map(|_| ()))
+        })
+    }
+}
+
+/// The ids of all files, as many at once as may be asked for.
+struct Batches<'l> {
+    ledger: &'l LedgerFile,
+    behind: String,
+}
+
+impl Batches<'_> {
+    fn next(&mut self) -> Result<Option<Vec<String>>, LedgerError> {
+        let ids = self.ledger.files_behind(&self.behind, Which::All, IDS_MAX)?;
+        let Some(last) = ids.last() else {
+            return Ok(None);
+        };
+        self.behind.clone_from(last);
+        Ok(Some(ids))
+    }
+}
