@@ -51,7 +51,7 @@ impl Export {
             )));
         }
         let client = choices.api()?;
-        let mut reads = Reads::new(&choices.execution()?);
+        let reads = Reads::new(&choices.execution()?);
         let schema = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
         let (schema, _) = schema.map_err(|failure| not_read(&failure))?;
         let columns = if self.columns.is_empty() {
@@ -63,7 +63,7 @@ impl Export {
         let rules = Rules { clear_token: choices.clear_token() };
         let sheet = Sheet::create(&self.output, format, columns, rules)
             .map_err(|error| not_written(&self.output, &error))?;
-        let exported = self.write(sheet, &client, &mut reads, screen).await?;
+        let exported = self.write(sheet, &client, &reads, screen).await?;
         screen.say(&said(&exported));
         Ok(u8::from(exported.unwritten > 0))
     }
@@ -73,7 +73,7 @@ impl Export {
         &self,
         mut sheet: Sheet,
         client: &Client,
-        reads: &mut Reads,
+        reads: &Reads,
         screen: &Screen,
     ) -> Result<Exported, Refusal> {
         let listing = Listing { folder: self.folder.clone(), search: self.search.clone() };

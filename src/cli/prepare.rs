@@ -78,7 +78,7 @@ impl Fields {
         if !input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
             return Ok(Self::unchecked());
         }
-        let mut reads = Reads::new(execution);
+        let reads = Reads::new(execution);
         match reads.read(Endpoint::MetadataFields, || client.api.schema()).await {
             Ok((schema, body)) => {
                 let json = String::from_utf8_lossy(&body).into_owned();

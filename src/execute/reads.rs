@@ -1,8 +1,9 @@
-//! Reads outside of a run: one after the other, within the account's budget, tried again where
-//! that may help.
+//! Reads outside of a run: within the account's budget, tried again where that may help.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -15,24 +16,37 @@ use crate::settings::Execution;
 /// What reads wait for.
 #[derive(Debug)]
 pub struct Reads {
+    pace: RefCell<Pace>,
+    attempts: NonZeroU32,
+    began: Instant,
+    sent: Cell<u64>,
+}
+
+/// What several reads that are under way at once share.
+#[derive(Debug)]
+struct Pace {
     budget: Budget,
     holds: Holds,
     backoff: Backoff,
-    attempts: NonZeroU32,
-    began: Instant,
 }
 
 impl Reads {
     /// With all of the budget's burst.
     #[must_use]
     pub fn new(settings: &Execution) -> Self {
-        Self {
+        let pace = Pace {
             budget: Budget::new(settings.reads),
             holds: Holds::default(),
             backoff: Backoff::new(settings.seed),
-            attempts: settings.attempts,
-            began: Instant::now(),
-        }
+        };
+        let (attempts, began) = (settings.attempts, Instant::now());
+        Self { pace: RefCell::new(pace), attempts, began, sent: Cell::new(0) }
+    }
+
+    /// How many went out so far, repeated ones included.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
     /// Reads until there is an answer. A 429 is waited for and uses up no attempt.
@@ -40,13 +54,14 @@ impl Reads {
     /// # Errors
     /// Reading again would not help, or the attempts are used up.
     pub async fn read<T, F: Future<Output = Result<T, Failure>>>(
-        &mut self,
+        &self,
         endpoint: Endpoint,
         mut read: impl FnMut() -> F,
     ) -> Result<T, Failure> {
         let mut attempts = 0;
         loop {
             self.turn(endpoint).await;
+            self.sent.set(self.sent.get() + 1);
             let failure = match read().await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -55,14 +70,16 @@ impl Reads {
             match failure {
                 Failure::Throttled(note) => {
                     let now = self.began.elapsed();
-                    self.holds.throttled(endpoint, note, &mut self.budget, now);
+                    let Pace { budget, holds, .. } = &mut *self.pace.borrow_mut();
+                    holds.throttled(endpoint, note, budget, now);
                 }
                 Failure::NotSent { .. } | Failure::Lost { .. } => {
                     attempts += 1;
                     if attempts >= self.attempts.get() {
                         return Err(failure);
                     }
-                    sleep(self.backoff.wait(attempts)).await;
+                    let wait = self.pace.borrow_mut().backoff.wait(attempts);
+                    sleep(wait).await;
                 }
                 Failure::Refused { .. } | Failure::Account { .. } => return Err(failure),
             }
@@ -70,19 +87,26 @@ impl Reads {
     }
 
     /// Waits until one may go out.
-    async fn turn(&mut self, endpoint: Endpoint) {
-        sleep_until(self.began + self.holds.until(endpoint)).await;
-        while let Err(at) = self.budget.take(self.began.elapsed()) {
+    async fn turn(&self, endpoint: Endpoint) {
+        while let Err(at) = self.take(endpoint) {
             sleep_until(self.began + at).await;
+        }
+    }
+
+    /// Takes one out of the budget, or says when to try again.
+    fn take(&self, endpoint: Endpoint) -> Result<(), Duration> {
+        let now = self.began.elapsed();
+        let Pace { budget, holds, .. } = &mut *self.pace.borrow_mut();
+        match holds.until(endpoint) {
+            until if until > now => Err(until),
+            _ => budget.take(now),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::collections::VecDeque;
-    use std::time::Duration;
 
     use super::*;
     use crate::imagekit::RateLimitNote;
@@ -104,7 +128,7 @@ mod tests {
 
     /// Reads with these answers in turn; gives the last one, and when each read went out.
     async fn read(
-        reads: &mut Reads,
+        reads: &Reads,
         answers: Vec<Result<(), Failure>>,
     ) -> (Result<(), Failure>, Vec<Duration>) {
         let began = Instant::now();
@@ -118,10 +142,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_keep_to_the_rate() {
-        let mut reads = reads(2.0, 1);
+        let reads = reads(2.0, 1);
         let began = Instant::now();
         for _ in 0..5 {
-            read(&mut reads, vec![Ok(())]).await.0.expect("each is answered");
+            read(&reads, vec![Ok(())]).await.0.expect("each is answered");
         }
         let took = began.elapsed().as_millis();
         assert!((2000..2010).contains(&took), "{took} ms");
@@ -132,25 +156,35 @@ mod tests {
         let reset = Some(Duration::from_secs(90));
         let throttled = || Err(Failure::Throttled(RateLimitNote { reset, rate: None }));
         let answers = vec![throttled(), throttled(), Ok(())];
-        let (answer, sent) = read(&mut reads(100.0, 1), answers).await;
+        let (answer, sent) = read(&reads(100.0, 1), answers).await;
         assert_eq!(answer, Ok(()));
         assert!(sent[1] >= sent[0] + Duration::from_secs(90), "{sent:?}");
         assert!(sent[2] >= sent[1] + Duration::from_secs(90), "{sent:?}");
     }
 
     #[tokio::test(start_paused = true)]
+    async fn reads_that_are_under_way_at_once_share_the_rate() {
+        let reads = reads(2.0, 1);
+        let began = Instant::now();
+        let several = (0..5).map(|_| reads.read(Endpoint::List, async || Ok(())));
+        let read = futures_util::future::try_join_all(several).await;
+        let took = began.elapsed().as_millis();
+        assert_eq!((read.map(|read| read.len()), reads.sent()), (Ok(5), 5));
+        assert!((2000..2010).contains(&took), "{took} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_lost_is_read_again_as_often_as_allowed() {
-        let (answer, sent) =
-            read(&mut reads(100.0, 3), vec![Err(lost()), Err(lost()), Ok(())]).await;
+        let (answer, sent) = read(&reads(100.0, 3), vec![Err(lost()), Err(lost()), Ok(())]).await;
         assert_eq!((answer, sent.len()), (Ok(()), 3));
-        let (answer, sent) = read(&mut reads(100.0, 2), vec![Err(lost()), Err(lost())]).await;
+        let (answer, sent) = read(&reads(100.0, 2), vec![Err(lost()), Err(lost())]).await;
         assert_eq!((answer, sent.len()), (Err(lost()), 2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_is_not_read_again() {
         let refused = || Failure::Account { message: "expired".into() };
-        let (answer, sent) = read(&mut reads(100.0, 9), vec![Err(refused())]).await;
+        let (answer, sent) = read(&reads(100.0, 9), vec![Err(refused())]).await;
         assert_eq!((answer, sent.len()), (Err(refused()), 1));
     }
 }
