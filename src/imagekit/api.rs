@@ -7,11 +7,12 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::body;
 use super::echo::FileState;
 use super::failure::Failure;
-use super::listing::{ListedFile, Listing};
+use super::listing::{ListedFile, Listing, PAGE_FILES_MAX, Place};
 use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
@@ -156,8 +157,39 @@ impl Api {
     /// # Errors
     /// Everything but an array of files.
     pub async fn list(&self, listing: &Listing, skip: usize) -> Result<Vec<ListedFile>, Failure> {
-        let page = listing.page(skip);
+        self.page(listing, skip, PAGE_FILES_MAX).await
+    }
+
+    /// Where so many files of the library are, from behind so many: `GET /v1/files`.
+    ///
+    /// # Errors
+    /// Everything but an array of files.
+    pub async fn places(
+        &self,
+        listing: &Listing,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Place>, Failure> {
+        self.page(listing, skip, limit).await
+    }
+
+    async fn page<T: DeserializeOwned>(
+        &self,
+        listing: &Listing,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let page = listing.page(skip, limit);
         let accepted = self.execute(Method::GET, &page, None, LIST_BYTES_MAX).await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// Where a file is: `GET /v1/files/{fileId}/details`.
+    ///
+    /// # Errors
+    /// Everything but a file object.
+    pub async fn place(&self, file: &FileId) -> Result<Place, Failure> {
+        let accepted = self.get(&body::details_path(file)).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 

@@ -12,4 +12,4 @@ mod listing;
 pub use api::{Accepted, Api, ApiSettings, BuildError, Fate};
 pub use echo::{BulkAnswer, Echo, FileState};
 pub use failure::{Failure, RateLimitNote};
-pub use listing::{ListedFile, Listing};
+pub use listing::{ListedFile, Listing, PAGE_FILES_MAX, Place};
