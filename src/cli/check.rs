@@ -51,13 +51,14 @@ impl Check {
             );
             Fields::unchecked()
         };
-        let context = fields.context(choices.clear_token());
+        let context = fields.context(choices.clear_token(), None);
         let survey = survey(&input, &context).map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            looked_up: None,
             target: None,
             width: screen.width(),
         }));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use super::Counters;
+use super::{Counters, targets};
 use crate::input::Format;
-use crate::row::RowPos;
+use crate::row::{Resolved, RowPos};
 
 /// Raised with every change of the tables that an older version could not read.
 const FORMAT: i64 = 1;
@@ -102,11 +102,16 @@ impl LedgerFile {
     /// The file's name in a run directory.
     pub const NAME: &'static str = "ledger.db";
 
-    /// Makes a new ledger and writes down what the run is.
+    /// Makes a new ledger and writes down what the run is, last of all: a ledger that says it has
+    /// the files that were looked up, too; `None` where none were.
     ///
     /// # Errors
     /// The file cannot be made or written.
-    pub fn create(directory: &Path, facts: &Facts) -> Result<Self, LedgerError> {
+    pub fn create(
+        directory: &Path,
+        facts: &Facts,
+        files: Option<&Resolved>,
+    ) -> Result<Self, LedgerError> {
         let path = directory.join(Self::NAME);
         // Nobody else's to read. What cannot be made here cannot be opened below either, which
         // says why.
@@ -129,9 +134,14 @@ impl LedgerFile {
                      row_done INTEGER NOT NULL,
                      before TEXT
                  );
-                 CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;"
+                 CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
+                 {targets}",
+                targets = targets::TABLE,
             ))
         })?;
+        if let Some(files) = files {
+            ledger.set_files(files)?;
+        }
         ledger.set_facts(facts)?;
         Ok(ledger)
     }

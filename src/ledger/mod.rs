@@ -11,6 +11,7 @@
 
 mod file;
 mod journal;
+mod targets;
 mod views;
 mod writer;
 

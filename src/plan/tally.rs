@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Batch;
+use super::{Batch, steps};
 use crate::imagekit::body;
 use crate::outcome::Status;
 use crate::request::{Call, Request};
-use crate::row::{ExtensionName, Extensions, MetadataField, Set};
+use crate::row::{Change, ExtensionName, Extensions, MetadataField, Set};
 
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -24,6 +24,9 @@ pub struct Tally {
     pub first_rejected: Vec<(u64, String)>,
     /// Rows that ask for nothing.
     pub without_change: u64,
+    /// Rows whose files have not been looked up yet. What they ask for is counted all the same, one
+    /// write a step, although some of them may share one.
+    pub unresolved: u64,
     /// Writes.
     pub writes: u64,
     /// Reads: the state before each request that must not be repeated.
@@ -72,6 +75,17 @@ impl Tally {
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));
             }
+        }
+    }
+
+    /// Counts a row whose file has not been looked up yet.
+    pub fn add_unresolved(&mut self, change: Change) {
+        self.rows += 1;
+        self.unresolved += 1;
+        self.without_change += u64::from(change.is_empty());
+        for (_, call) in steps(change).into_iter().flatten() {
+            self.writes += 1;
+            self.count_fields(&call, 1);
         }
     }
 

@@ -16,5 +16,6 @@ mod oversized;
 mod returning;
 mod safety;
 mod settings;
+mod targets;
 mod usage;
 mod words;
