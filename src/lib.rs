@@ -25,6 +25,8 @@
 //!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
 //! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
+//! - No file is ever guessed from its path or URL: [`resolve`]; no request is made for one that is
+//!   not known by its id: [`row::Unresolved`].
 //! - The key is never in a log, report, error or argument: [`imagekit::Api`].
 //!
 //! # Layout
@@ -38,6 +40,7 @@
 //! - [`imagekit`]: the wire
 //! - [`ledger`]: the durable truth of a run
 //! - [`execute`]: from requests to outcomes
+//! - [`resolve`]: from paths and URLs to files
 //! - [`report`]: what became of every row
 //! - [`export`]: the library as a sheet
 //! - [`run`]: one execution, its directory and its lock
@@ -56,6 +59,7 @@ pub mod outcome;
 pub mod plan;
 pub mod report;
 pub mod request;
+pub mod resolve;
 pub mod row;
 pub mod run;
 pub mod sandbox;

@@ -9,14 +9,16 @@ use jiff::ZonedDateTime;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
+use super::look_up::Surveyed;
 use super::prepare::{Fields, InputArg, lock, start_sandbox};
 use super::resume::Resume;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
-use crate::plan::{Planner, Survey, survey};
+use crate::plan::{Planner, Survey};
 use crate::report::{Opening, Target, opening};
+use crate::resolve::LookedUp;
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::{Execution, Planning};
 use crate::words::counted;
@@ -133,10 +135,10 @@ impl Apply {
         } else {
             Fields::of(&client, &owned.input, &execution).await?
         };
-        let context = fields.context(self.choices.clear_token());
-        let survey = survey(&owned.input, &context, Planner::direct())
-            .map_err(|error| Refusal::of(&error))?;
-        self.show_and_ask(&survey, &client, &execution, screen)?;
+        let context = fields.context(self.choices.clear_token(), None);
+        let surveyed = Surveyed::of(&owned.input, context, &client, &execution, screen);
+        let Surveyed { survey, context, looked_up } = surveyed.await?;
+        self.show_and_ask(&survey, looked_up.as_ref(), &client, &execution, screen)?;
         let facts = Facts {
             input_name: self.file.name(),
             input_format: owned.input.format,
@@ -151,8 +153,8 @@ impl Apply {
             planning: Planning::Direct,
             stage: Stage::Running,
         };
-        let ledger =
-            LedgerFile::create(run.path(), &facts).map_err(|error| Refusal::not_written(&error))?;
+        let ledger = LedgerFile::create(run.path(), &facts, context.files.as_deref())
+            .map_err(|error| Refusal::not_written(&error))?;
         Ok(Prepared::Ready(Box::new(Ready {
             session: self.session(&owned, context, execution),
             planner: Planner::direct(),
@@ -188,6 +190,7 @@ impl Apply {
     fn show_and_ask(
         &self,
         survey: &Survey,
+        looked_up: Option<&LookedUp>,
         client: &Client,
         execution: &Execution,
         screen: &Screen,
@@ -199,6 +202,7 @@ impl Apply {
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
             reading: None,
+            looked_up,
             target: Some(Target {
                 endpoint: &client.endpoint,
                 account: &client.account,

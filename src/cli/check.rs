@@ -51,15 +51,16 @@ impl Check {
             );
             Fields::unchecked()
         };
-        let context = fields.context(choices.clear_token());
-        let survey =
-            survey(&input, &context, Planner::direct()).map_err(|error| Refusal::of(&error))?;
+        let context = fields.context(choices.clear_token(), None);
+        let survey = survey(&input, &context, &mut Planner::direct(), |_| Ok(()))
+            .map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
             reading: None,
+            looked_up: None,
             target: None,
             width: screen.width(),
         }));

@@ -9,6 +9,7 @@ mod export;
 mod finish;
 mod library;
 mod limits;
+mod look_up;
 mod prepare;
 mod report;
 mod resume;

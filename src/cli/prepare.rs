@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::choices::{Choices, Client};
 use super::{IN_THE_WAY, Refusal};
@@ -11,7 +12,7 @@ use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, take_over};
 use crate::request::Endpoint;
-use crate::row::{Rules, Schema};
+use crate::row::{Resolved, Rules, Schema};
 use crate::run::{AccountLock, LockError, RunDir};
 use crate::sandbox::{self, Library};
 use crate::settings::Execution;
@@ -103,8 +104,10 @@ impl Fields {
         Ok(Self { json: json.to_owned(), schema: Some(schema) })
     }
 
-    pub(super) fn context(&self, clear_token: String) -> Context {
-        Context { rules: Rules { clear_token }, schema: self.schema.clone() }
+    /// What cells are read with; `files` are those that have been looked up.
+    pub(super) fn context(&self, clear_token: String, files: Option<Resolved>) -> Context {
+        let (schema, files) = (self.schema.clone(), files.map(Arc::new));
+        Context { rules: Rules { clear_token }, schema, files }
     }
 }
 
@@ -113,15 +116,21 @@ pub(super) fn start_sandbox(
     input: &Input,
     choices: &Choices,
 ) -> Result<(sandbox::Running, Client), Refusal> {
-    let mut records = input.records().map_err(|error| Refusal::of(&error))?;
-    let mut ids = Vec::new();
+    let mut records = input.records(None).map_err(|error| Refusal::of(&error))?;
+    let (mut ids, mut targets) = (Vec::new(), Vec::new());
     while records.advance().map_err(|error| Refusal::of(&error))?.is_some() {
         let id = records.file_id();
         if !id.is_empty() {
             ids.push(id.into_owned());
         }
+        targets.extend(records.target());
     }
-    let config = sandbox::Config { library: Library::from_ids(ids), ..sandbox::Config::default() };
+    let mut library = Library::from_ids(ids);
+    for target in &targets {
+        let url = target.url().map(|url| format!("https:{url}"));
+        library.add_at(target.file_path(), url.as_deref());
+    }
+    let config = sandbox::Config { library, ..sandbox::Config::default() };
     let running = sandbox::start(config)
         .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
     let client = choices.client(&running.base_url(), running.key().to_owned().into())?;

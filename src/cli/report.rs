@@ -22,7 +22,8 @@ impl Report {
         let run = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
         let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
-        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone());
+        let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
+        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
         let reports = write(&run, &ledger, &facts, &context, &Ending::Done)
             .map_err(|error| Refusal::not_written(&error))?;
         screen.say(&closing(&reports, &Ending::Done, run.path(), screen.width()));

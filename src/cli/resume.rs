@@ -73,7 +73,8 @@ impl Resume {
             Some(_) => None,
             None => Some(lock(&client.account, &run, self.bounds.wait_lock).await?),
         };
-        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone());
+        let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
+        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
         let planner = crate::plan::Planner::direct();
         let ready = Ready {

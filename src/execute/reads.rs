@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::holds::Holds;
-use super::{Backoff, Budget, Time};
+use super::{Backoff, Budget};
 use crate::imagekit::Failure;
 use crate::request::Endpoint;
 use crate::settings::Execution;
@@ -21,6 +22,7 @@ pub struct Reads {
     sent: Cell<u64>,
 }
 
+/// What several reads that are under way at once share.
 #[derive(Debug)]
 struct Pace {
     budget: Budget,
@@ -37,15 +39,11 @@ impl Reads {
             holds: Holds::default(),
             backoff: Backoff::new(settings.seed),
         };
-        Self {
-            pace: RefCell::new(pace),
-            attempts: settings.attempts,
-            began: Instant::now(),
-            sent: Cell::new(0),
-        }
+        let (attempts, began) = (settings.attempts, Instant::now());
+        Self { pace: RefCell::new(pace), attempts, began, sent: Cell::new(0) }
     }
 
-    /// How many requests have been sent.
+    /// How many went out so far, repeated ones included.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.get()
@@ -90,29 +88,25 @@ impl Reads {
 
     /// Waits until one may go out.
     async fn turn(&self, endpoint: Endpoint) {
-        loop {
-            let turn = self.pace.borrow_mut().take(endpoint, self.began.elapsed());
-            match turn {
-                Ok(()) => return,
-                Err(at) => sleep_until(self.began + at).await,
-            }
+        while let Err(at) = self.take(endpoint) {
+            sleep_until(self.began + at).await;
         }
     }
-}
 
-impl Pace {
-    /// Takes a place, or says when to ask again.
-    fn take(&mut self, endpoint: Endpoint, now: Time) -> Result<(), Time> {
-        let until = self.holds.until(endpoint);
-        if until > now { Err(until) } else { self.budget.take(now) }
+    /// Takes one out of the budget, or says when to try again.
+    fn take(&self, endpoint: Endpoint) -> Result<(), Duration> {
+        let now = self.began.elapsed();
+        let Pace { budget, holds, .. } = &mut *self.pace.borrow_mut();
+        match holds.until(endpoint) {
+            until if until > now => Err(until),
+            _ => budget.take(now),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::collections::VecDeque;
-    use std::time::Duration;
 
     use super::*;
     use crate::imagekit::RateLimitNote;
@@ -166,6 +160,17 @@ mod tests {
         assert_eq!(answer, Ok(()));
         assert!(sent[1] >= sent[0] + Duration::from_secs(90), "{sent:?}");
         assert!(sent[2] >= sent[1] + Duration::from_secs(90), "{sent:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_that_are_under_way_at_once_share_the_rate() {
+        let reads = reads(2.0, 1);
+        let began = Instant::now();
+        let several = (0..5).map(|_| reads.read(Endpoint::List, async || Ok(())));
+        let read = futures_util::future::try_join_all(several).await;
+        let took = began.elapsed().as_millis();
+        assert_eq!((read.map(|read| read.len()), reads.sent()), (Ok(5), 5));
+        assert!((2000..2010).contains(&took), "{took} ms");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::row::{Field, MetadataField, Schema, SchemaError};
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    /// `filePath`: for people; a sheet's reader does not look at it.
+    /// `filePath`: for people; beside `fileId` a sheet's reader does not look at it.
     FilePath,
     /// A column that a sheet's reader knows, by its name there.
     Field(String, Field),

@@ -121,13 +121,11 @@ fn object(columns: &Columns, file: &ListedFile) -> Map<String, Value> {
         let value = column.value(file);
         match column {
             _ if value.is_null() => {}
-            // A line's reader takes no keys that are not its own.
-            Column::FilePath => {}
             Column::Field(_, Field::CustomMetadata(field)) => {
                 metadata.insert(field.name.to_string(), value);
             }
-            Column::Field(name, _) => {
-                object.insert(name.clone(), value);
+            Column::FilePath | Column::Field(..) => {
+                object.insert(column.name().to_owned(), value);
             }
         }
     }

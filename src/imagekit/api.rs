@@ -13,7 +13,7 @@ use super::body;
 use super::echo::FileState;
 use super::failure::Failure;
 use super::fields::FileFields;
-use super::listing::Listing;
+use super::listing::{Listing, Place};
 use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
@@ -175,6 +175,15 @@ impl Api {
     ) -> Result<Vec<F>, Failure> {
         let page = listing.page(skip, limit);
         let accepted = self.execute(Method::GET, &page, None, LIST_BYTES_MAX).await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// Where a file is: `GET /v1/files/{fileId}/details`.
+    ///
+    /// # Errors
+    /// Everything but a file object.
+    pub async fn place(&self, file: &FileId) -> Result<Place, Failure> {
+        let accepted = self.get(&body::details_path(file)).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 

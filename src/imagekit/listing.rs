@@ -1,8 +1,10 @@
 //! Files of the library, page by page: `GET /v1/files`.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+use crate::row::FileId;
 
 /// The most files that a page holds. ImageKit's API description states it.
 pub const PAGE_FILES_MAX: usize = 1000;
@@ -28,8 +30,17 @@ impl Listing {
         Self { folder: None, search: Some(format!("type = \"file\" AND id IN {ids}")) }
     }
 
-    /// Path and query of a page. The order of creation is stable while files are updated; nobody
-    /// states how far one may skip.
+    /// The files of a folder that have one of these names. ImageKit's documentation states the
+    /// form, and that names are told apart by the case of their letters.
+    #[must_use]
+    pub fn named(folder: &str, names: &[&str]) -> Self {
+        let (folder, names) = (Value::from(folder), Value::from(names));
+        let search = format!("type = \"file\" AND path = {folder} AND name IN {names}");
+        Self { folder: None, search: Some(search) }
+    }
+
+    /// Path and query of so many files. The order of creation is stable while files are updated;
+    /// nobody states how far one may skip.
     pub(super) fn page(&self, skip: usize, limit: usize) -> String {
         let mut page = format!("/v1/files?limit={limit}&skip={skip}&sort=ASC_CREATED&type=file");
         for (name, value) in [("path", &self.folder), ("searchQuery", &self.search)] {
@@ -69,6 +80,26 @@ pub struct ListedFile {
     pub is_published: Value,
 }
 
+/// Where a file is, as lists and its own details show it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Its id.
+    #[serde(deserialize_with = "file_id")]
+    pub file_id: FileId,
+    /// Its folder and name.
+    #[serde(default)]
+    pub file_path: Option<String>,
+    /// Its URL, at one of the account's endpoints.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
+fn file_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FileId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    FileId::new(&text).map_err(|wrong| serde::de::Error::custom(format!("a fileId {wrong}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +115,12 @@ mod tests {
             "/v1/files?limit=1000&skip=2000&sort=ASC_CREATED&type=file\
              &path=%2Fa%20b%26limit%3D1&searchQuery=id%20IN%20%5B%22x%22%5D%20%23%20y"
         );
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_quotes() {
+        let listing = Listing::named("/a/", &["b \"c\".jpg", r"d\e.jpg"]);
+        let query = r#"type = "file" AND path = "/a/" AND name IN ["b \"c\".jpg","d\\e.jpg"]"#;
+        assert_eq!(listing.search.as_deref(), Some(query));
     }
 }

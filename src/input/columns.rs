@@ -26,7 +26,7 @@ pub struct Columns {
     /// Columns that are not ours to read, to be named to the person.
     pub ignored: Vec<String>,
     /// Where `fileId` is.
-    pub file_id: usize,
+    pub file_id: Option<usize>,
     /// Where [`own::STATUS`] is, if the input is an earlier run's failed rows.
     pub status: Option<usize>,
     /// Where [`own::DONE`] is, if the input is an earlier run's failed rows.
@@ -37,7 +37,7 @@ impl Columns {
     /// Reads a header.
     ///
     /// # Errors
-    /// There is no `fileId`, no column with a change, a column twice, one that is nearly one of
+    /// There is no column that names the files, none with a change, a column twice, one that is nearly one of
     /// ours, or custom metadata that the account does not have.
     pub fn read<'h>(
         header: impl Iterator<Item = &'h str> + Clone,
@@ -48,7 +48,7 @@ impl Columns {
             names: Vec::new(),
             fields: Vec::new(),
             ignored: Vec::new(),
-            file_id: 0,
+            file_id: None,
             status: None,
             done: None,
         };
@@ -74,14 +74,18 @@ impl Columns {
             columns.fields.push(field);
             columns.names.push(name.to_owned());
         }
-        let file_id = columns.fields.iter().position(|f| matches!(f, Some(Field::FileId)));
-        columns.file_id = file_id.ok_or_else(|| refuse(no_file_id(header)))?;
-        if columns.fields.iter().flatten().count() < 2 {
+        let (naming, changing): (Vec<_>, Vec<_>) =
+            columns.fields.iter().flatten().partition(|field| field.names_file());
+        if naming.is_empty() {
+            return Err(refuse(no_file_id(header)));
+        }
+        if changing.is_empty() {
             let known = Field::FIXED.map(|(name, _)| name).join(", ");
             return Err(refuse(format!(
                 "no column says what to change; there are {known} and customMetadata.<name>"
             )));
         }
+        columns.file_id = columns.place_of(&Field::FileId);
         Ok(columns)
     }
 
@@ -95,6 +99,11 @@ impl Columns {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// Where the column of a field is.
+    fn place_of(&self, field: &Field) -> Option<usize> {
+        self.fields.iter().position(|other| other.as_ref() == Some(field))
     }
 
     /// The columns that are read, with their place and name.
@@ -119,7 +128,7 @@ fn no_file_id<'h>(header: impl Iterator<Item = &'h str>) -> String {
             return format!("it is separated by {called}; save it with commas");
         }
     }
-    format!("there is no column fileId, only {}", listed(&names))
+    format!("there is no column fileId, filePath or url, only {}", listed(&names))
 }
 
 /// The first of the names, each shortened: a header can be anything.

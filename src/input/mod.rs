@@ -10,12 +10,14 @@ mod csv_records;
 mod error;
 mod guard;
 mod jsonl;
+mod records;
 mod rows;
 mod takeover;
 
 pub use columns::{Columns, own};
 pub use error::InputError;
-pub use rows::{Context, FedBack, Record, Records, Rows};
+pub use records::{Record, Records};
+pub use rows::{Context, FedBack, Rows};
 pub use takeover::{Fingerprint, Owned, take_over};
 
 use std::fs::File;

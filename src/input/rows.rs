@@ -1,8 +1,8 @@
-//! Rows for the planner, records for the reports.
+//! Rows for the planner.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek as _};
+use std::sync::Arc;
 
 use csv::ByteRecord;
 
@@ -12,7 +12,8 @@ use super::csv_records::CsvRecords;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
 use super::{Format, Input, InputError};
 use crate::row::{
-    Builder, Cell, Content, MetadataField, Problem, Row, RowPos, Rules, Schema, SchemaError,
+    Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
+    SchemaError,
 };
 use crate::words::counted;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub rules: Rules,
     /// The account's custom metadata fields; `None` takes names and values as they stand.
     pub schema: Option<Schema>,
+    /// The files that are named by where they are; `None` until they have been looked up.
+    pub files: Option<Arc<Resolved>>,
 }
 
 impl Context {
@@ -30,6 +33,15 @@ impl Context {
         match &self.schema {
             Some(schema) => schema.resolve(name),
             None => Ok(MetadataField::unchecked(name)),
+        }
+    }
+
+    /// What the cells of a row came to.
+    fn finish(&self, builder: Builder<'_>) -> Content {
+        let content = builder.finish();
+        match &self.files {
+            Some(files) => content.resolved(files),
+            None => content,
         }
     }
 }
@@ -47,7 +59,11 @@ impl Input {
         Ok(Rows { source: self.open(context, from)?, context, left_alone: 0 })
     }
 
-    fn open(&self, context: &Context, from: Option<RowPos>) -> Result<Source, InputError> {
+    pub(super) fn open(
+        &self,
+        context: &Context,
+        from: Option<RowPos>,
+    ) -> Result<Source, InputError> {
         Ok(match self.format {
             Format::Csv => {
                 let records = CsvRecords::open(self, from)?;
@@ -56,14 +72,6 @@ impl Input {
             }
             Format::Jsonl => Source::Jsonl(JsonLines::open(self, from)?),
         })
-    }
-
-    /// The records from the beginning, as they stand.
-    ///
-    /// # Errors
-    /// The file cannot be read, or its header is not usable.
-    pub fn records(&self) -> Result<Records, InputError> {
-        self.open(&Context::default(), None).map(Records)
     }
 
     /// Whether custom metadata is set, so that the account's fields are worth asking for.
@@ -124,7 +132,7 @@ pub struct Rows<'c> {
     left_alone: u64,
 }
 
-enum Source {
+pub(super) enum Source {
     Csv { columns: Columns, records: Box<CsvRecords> },
     Jsonl(JsonLines),
 }
@@ -205,7 +213,7 @@ fn of_cells(
     }
     let mut builder = Builder::new(&context.rules);
     let empty = fill(&mut builder, columns, record);
-    (builder.finish(), empty)
+    (context.finish(builder), empty)
 }
 
 /// What a line of JSON says, and what an earlier run said of it.
@@ -214,7 +222,8 @@ fn of_line(line: &[u8], context: &Context) -> (Content, FedBack) {
         Ok(object) => {
             let mut builder = Builder::new(&context.rules);
             object.fill(&mut builder, context);
-            (builder.finish(), FedBack::read(object.own(own::STATUS), object.own(own::DONE)))
+            let fed_back = FedBack::read(object.own(own::STATUS), object.own(own::DONE));
+            (context.finish(builder), fed_back)
         }
         Err(error) => {
             // The whole line is line 1 of what was parsed, whichever it is of the input.
@@ -273,119 +282,4 @@ fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {
     let cells = records.header().iter().map(std::str::from_utf8).collect::<Result<_, _>>();
     let (what, right) = ("in another encoding", "save it as “CSV UTF-8”");
     cells.map_err(|_| InputError::OtherKind { what, right })
-}
-
-/// The records of an input as they stand.
-pub struct Records(Source);
-
-/// One record as it stands.
-pub enum Record<'r> {
-    /// The cells of a sheet.
-    Cells(&'r ByteRecord),
-    /// A line of JSON, without its end.
-    Line(&'r [u8]),
-}
-
-impl Records {
-    /// Goes to the next record; `None` at the end.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
-        match &mut self.0 {
-            Source::Csv { records, .. } => records.advance(),
-            Source::Jsonl(lines) => lines.advance(),
-        }
-    }
-
-    /// The record that was reached.
-    #[must_use]
-    pub fn record(&self) -> Record<'_> {
-        match &self.0 {
-            Source::Csv { records, .. } => Record::Cells(records.record()),
-            Source::Jsonl(lines) => Record::Line(lines.line()),
-        }
-    }
-
-    /// The header of a sheet.
-    #[must_use]
-    pub fn header(&self) -> Option<&ByteRecord> {
-        match &self.0 {
-            Source::Csv { records, .. } => Some(records.header()),
-            Source::Jsonl(_) => None,
-        }
-    }
-
-    /// The file id of the record that was reached, as far as it can be read.
-    #[must_use]
-    pub fn file_id(&self) -> Cow<'_, str> {
-        match &self.0 {
-            Source::Csv { records, columns } => {
-                let cell = records.record().get(columns.file_id).unwrap_or_default();
-                String::from_utf8_lossy(cell.trim_ascii())
-            }
-            Source::Jsonl(lines) => {
-                #[derive(serde::Deserialize)]
-                struct Id<'a> {
-                    #[serde(rename = "fileId", borrow)]
-                    file_id: Cow<'a, str>,
-                }
-                let id = serde_json::from_slice::<Id<'_>>(lines.line());
-                match id.map_or(Cow::Borrowed(""), |id| id.file_id) {
-                    Cow::Borrowed(id) => Cow::Borrowed(id.trim()),
-                    Cow::Owned(id) => Cow::Owned(id.trim().to_owned()),
-                }
-            }
-        }
-    }
-
-    /// What an earlier run wrote behind the record that was reached: fingerprints of the steps
-    /// that were done.
-    #[must_use]
-    pub fn done_before(&self) -> String {
-        match &self.0 {
-            Source::Csv { records, columns } => {
-                let cell = columns.done.and_then(|index| records.record().get(index));
-                String::from_utf8_lossy(cell.unwrap_or_default()).into_owned()
-            }
-            Source::Jsonl(lines) => {
-                let object = Object::parse(lines.line()).unwrap_or_default();
-                object.own(own::DONE).unwrap_or_default().to_owned()
-            }
-        }
-    }
-
-    /// The names of the columns that the record reached touches, `fileId` aside.
-    #[must_use]
-    pub fn touched(&self) -> Vec<String> {
-        match &self.0 {
-            Source::Csv { records, columns } => columns
-                .fields()
-                .filter(|(index, ..)| *index != columns.file_id)
-                .filter(|(index, ..)| {
-                    // Spaces leave a field alone, as nothing does.
-                    let cell = records.record().get(*index).unwrap_or_default();
-                    !cell.trim_ascii().is_empty()
-                })
-                .map(|(_, name, _)| name.to_owned())
-                .collect(),
-            Source::Jsonl(lines) => {
-                let Ok(Object(pairs)) = Object::parse(lines.line()) else {
-                    return Vec::new();
-                };
-                let mut names = Vec::new();
-                for (key, value) in pairs {
-                    match (key.as_str(), value.as_object()) {
-                        ("customMetadata", Some(keys)) => {
-                            names.extend(keys.keys().map(|key| MetadataField::column_of(key)));
-                        }
-                        ("publish", Some(_)) => names.push("isPublished".to_owned()),
-                        ("fileId" | "ikbulk", _) => {}
-                        _ => names.push(key),
-                    }
-                }
-                names
-            }
-        }
-    }
 }

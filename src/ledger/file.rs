@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, files};
+use super::{Counters, files, targets};
 use crate::input::Format;
-use crate::row::RowPos;
+use crate::row::{Resolved, RowPos};
 use crate::settings::Planning;
 
 /// Raised with every change of the tables that an older version could not read.
@@ -119,11 +119,16 @@ impl LedgerFile {
     /// The file's name in a run directory.
     pub const NAME: &'static str = "ledger.db";
 
-    /// Makes a new ledger and writes down what the run is.
+    /// Makes a new ledger and writes down what the run is, last of all: a ledger that says it has
+    /// the files that were looked up, too; `None` where none were.
     ///
     /// # Errors
     /// The file cannot be made or written.
-    pub fn create(directory: &Path, facts: &Facts) -> Result<Self, LedgerError> {
+    pub fn create(
+        directory: &Path,
+        facts: &Facts,
+        files: Option<&Resolved>,
+    ) -> Result<Self, LedgerError> {
         let path = directory.join(Self::NAME);
         // Nobody else's to read. What cannot be made here cannot be opened below either, which
         // says why.
@@ -147,10 +152,15 @@ impl LedgerFile {
                      before TEXT
                  );
                  CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
-                 {files}",
-                files = files::TABLE
+                 {files}
+                 {targets}",
+                files = files::TABLE,
+                targets = targets::TABLE,
             ))
         })?;
+        if let Some(files) = files {
+            ledger.set_files(files)?;
+        }
         ledger.set_facts(facts)?;
         Ok(ledger)
     }

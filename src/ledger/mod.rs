@@ -12,6 +12,7 @@
 mod file;
 mod files;
 mod journal;
+mod targets;
 #[cfg(test)]
 mod testing;
 mod views;

@@ -7,7 +7,7 @@ use crate::settings::Planning;
 /// A new ledger in a directory that goes when it does.
 pub(crate) fn ledger() -> (tempfile::TempDir, LedgerFile) {
     let directory = tempfile::tempdir().unwrap();
-    let ledger = LedgerFile::create(directory.path(), &facts()).unwrap();
+    let ledger = LedgerFile::create(directory.path(), &facts(), None).unwrap();
     (directory, ledger)
 }
 

@@ -16,6 +16,11 @@ pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
         Content::Rejected(rejection) => {
             Some((Status::Rejected, Code::Invalid, Some(rejection.to_string().into())))
         }
+        // Whoever plans has looked up every file before. Without its id nothing can be sent to it.
+        Content::Unresolved(_) => {
+            let message = "nobody has looked up which file it is";
+            Some((Status::Rejected, Code::Invalid, Some(message.into())))
+        }
         Content::Update(update) if update.change.is_empty() => {
             Some((Status::Unchanged, Code::NoChange, None))
         }

@@ -37,7 +37,7 @@ pub fn read_back(
 ) -> Result<(Batch, Vec<Op>), ReadBackError> {
     let mut files = files_in_doubt(ledger.doubts()?);
     if !files.is_empty() {
-        for pos in rows_of(&files, input)? {
+        for pos in rows_of(&files, input, context)? {
             let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
                 continue;
             };
@@ -69,8 +69,12 @@ fn files_in_doubt(doubts: HashMap<String, u64>) -> HashMap<FileId, InDoubt> {
 }
 
 /// The rows of these files, found by their ids alone.
-fn rows_of(files: &HashMap<FileId, InDoubt>, input: &Input) -> Result<Vec<RowPos>, InputError> {
-    let mut records = input.records()?;
+fn rows_of(
+    files: &HashMap<FileId, InDoubt>,
+    input: &Input,
+    context: &Context,
+) -> Result<Vec<RowPos>, InputError> {
+    let mut records = input.records(context.files.as_ref())?;
     let mut rows = Vec::new();
     while let Some(pos) = records.advance()? {
         let file = FileId::new(&records.file_id());

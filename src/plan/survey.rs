@@ -1,8 +1,11 @@
 //! Reads a whole input before anything of it is sent.
 
+use std::collections::BTreeSet;
+
 use super::{Batch, Behind, Planner, Tally};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::LedgerError;
+use crate::row::{Content, Target};
 
 /// What an input holds.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +18,8 @@ pub struct Survey {
     pub left_alone: u64,
     /// The first row that an earlier run left `unknown`, so that sending it may pay twice.
     pub first_unknown: Option<u64>,
+    /// The files that are named by where they are and have not been looked up yet.
+    pub to_look_up: BTreeSet<Target>,
 }
 
 /// Why an input cannot be planned.
@@ -33,7 +38,12 @@ pub enum PlanError {
 /// # Errors
 /// The input cannot be read, is damaged in a way that is not one row's, or what is known of its
 /// files cannot be read.
-pub fn survey(input: &Input, context: &Context, mut planner: Planner) -> Result<Survey, PlanError> {
+pub fn survey(
+    input: &Input,
+    context: &Context,
+    planner: &mut Planner,
+    mut see: impl FnMut(&Batch) -> Result<(), PlanError>,
+) -> Result<Survey, PlanError> {
     let mut rows = input.rows(context, None)?;
     let mut survey = Survey::default();
     let mut batch = Batch::default();
@@ -41,6 +51,17 @@ pub fn survey(input: &Input, context: &Context, mut planner: Planner) -> Result<
     while let Some((row, fed_back)) = rows.next_row()? {
         if fed_back.unknown {
             survey.first_unknown.get_or_insert(row.pos.number);
+        }
+        match row.content {
+            Content::Unresolved(unresolved) => {
+                survey.tally.add_unresolved(unresolved.change);
+                survey.to_look_up.insert(unresolved.target);
+                continue;
+            }
+            Content::Rejected(ref rejection) => {
+                survey.to_look_up.extend(rejection.target().cloned());
+            }
+            Content::Update(_) | Content::Blank => {}
         }
         planner.row(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch)?;
         survey.tally.add(&batch);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Batch;
+use super::{Batch, steps};
 use crate::imagekit::body;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
-use crate::row::{ExtensionName, Extensions, MetadataField, Set};
+use crate::row::{Change, ExtensionName, Extensions, MetadataField, Set};
 
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -28,6 +28,9 @@ pub struct Tally {
     pub already_so: u64,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
+    /// Rows whose files have not been looked up yet. What they ask for is counted all the same, one
+    /// write a step, although some of them may share one.
+    pub unresolved: u64,
     /// Writes.
     pub writes: u64,
     /// Reads: the state before each request that must not be repeated.
@@ -83,6 +86,17 @@ impl Tally {
         if self.first_rejected.len() < REJECTED_SHOWN_MAX {
             let message = outcome.message.as_deref().unwrap_or_default().to_owned();
             self.first_rejected.push((row, message));
+        }
+    }
+
+    /// Counts a row whose file has not been looked up yet.
+    pub fn add_unresolved(&mut self, change: Change) {
+        self.rows += 1;
+        self.unresolved += 1;
+        self.without_change += u64::from(change.is_empty());
+        for (_, call) in steps(change).into_iter().flatten() {
+            self.writes += 1;
+            self.count_fields(&call, 1);
         }
     }
 

@@ -10,6 +10,7 @@ use super::progress::duration;
 use super::write::Reports;
 use crate::execute::{Ending, Halt, Stop};
 use crate::plan::Tally;
+use crate::resolve::LookedUp;
 use crate::row::Units;
 use crate::run::{Reading, Way};
 use crate::settings::{Execution, Rate};
@@ -28,6 +29,8 @@ pub struct Opening<'o> {
     pub left_alone: u64,
     /// What was read of the files; `None` where nothing was.
     pub reading: Option<(Reading, u64)>,
+    /// Files that were looked up by path or URL.
+    pub looked_up: Option<&'o LookedUp>,
     /// Where it goes; `None` where nothing is sent.
     pub target: Option<Target<'o>>,
     /// The most characters of a line.
@@ -65,6 +68,14 @@ pub fn opening(about: &Opening<'_>) -> String {
         lines.add("endpoint", &format!("{}  account {}{sandbox}", target.endpoint, target.account));
     }
     lines.add("rows", &rows(tally));
+    if let Some(looked_up) = about.looked_up {
+        lines.add("looked up", &found(looked_up));
+    }
+    if tally.unresolved > 0 {
+        let (one, several) = ("row names its file", "rows name their file");
+        let rows = counted(tally.unresolved, one, several);
+        lines.add("to look up", &format!("{rows} by path or URL; `ikbulk apply` looks them up"));
+    }
     if !tally.set.is_empty() {
         lines.add("sets", &counts(&tally.set));
     }
@@ -163,12 +174,23 @@ fn read(reading: Reading, reads: u64) -> String {
     text
 }
 
+fn found(looked_up: &LookedUp) -> String {
+    let LookedUp { files, reads } = looked_up;
+    format!(
+        "{} in {}; {} found and confirmed by id",
+        counted(files.count() as u64, "path or URL", "paths and URLs"),
+        counted(*reads, "read", "reads"),
+        files.found()
+    )
+}
+
 fn counts(counts: &BTreeMap<String, u64>) -> String {
     counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn requests(tally: &Tally) -> String {
-    let writes = counted(tally.writes, "write", "writes");
+    let up_to = if tally.unresolved > 0 { "up to " } else { "" };
+    let writes = format!("{up_to}{}", counted(tally.writes, "write", "writes"));
     match tally.reads {
         0 => writes,
         reads => format!(

@@ -109,7 +109,7 @@ impl<'p> Pass<'p> {
         input: &'p Input,
     ) -> Result<Self, ReportError> {
         let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
-        let records = input.records()?;
+        let records = input.records(context.files.as_ref())?;
         let sheet = |name: &str| -> Result<OwnSheet, ReportError> {
             let name = format!("{name}.{}", input.format.extension());
             let file = Whole::create(run.path(), &name).map_err(failed)?;
@@ -123,7 +123,7 @@ impl<'p> Pass<'p> {
         let report = Whole::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?);
         Ok(Self {
-            superseded: Superseded::find(input.records()?, ledger)?,
+            superseded: Superseded::find(input.records(context.files.as_ref())?, ledger)?,
             summary: Summary {
                 run: run.path().display().to_string(),
                 input: facts.input_name.clone(),

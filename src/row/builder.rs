@@ -4,7 +4,7 @@ use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
 use super::metadata;
 use super::problem::{Problem, Rejection, Wrong};
-use super::{Content, Extensions, Field, FileId, Update};
+use super::{Content, Extensions, Field, FileId, Target, Unresolved, Update};
 
 /// What holds for every row of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +19,27 @@ impl Default for Rules {
     }
 }
 
+/// A cell that names a file by where it is.
+#[derive(Debug)]
+struct Place {
+    target: Target,
+    cell: Box<str>,
+}
+
+/// What names the file of a row.
+#[derive(Debug)]
+enum Named {
+    File(FileId),
+    Place(Place),
+}
+
 /// Collects the cells of one row.
 #[derive(Debug)]
 pub struct Builder<'a> {
     rules: &'a Rules,
     file: Option<FileId>,
+    /// What names the file by where it is, looked at only where nothing else names it.
+    places: Vec<Result<Place, Problem>>,
     change: Change,
     add_tags: Option<Tags>,
     remove_tags: Option<Tags>,
@@ -40,6 +56,7 @@ impl<'a> Builder<'a> {
         Self {
             rules,
             file: None,
+            places: Vec::new(),
             change: Change::default(),
             add_tags: None,
             remove_tags: None,
@@ -58,7 +75,11 @@ impl<'a> Builder<'a> {
         }
         self.seen_any = true;
         if let Err(Wrong { wrong, right }) = self.understand(field, cell) {
-            self.problems.push(Problem::new(column, &cell.shown(), wrong, right));
+            let problem = Problem::new(column, &cell.shown(), wrong, right);
+            match field {
+                Field::FilePath | Field::Url => self.places.push(Err(problem)),
+                _ => self.problems.push(problem),
+            }
         }
     }
 
@@ -75,13 +96,46 @@ impl<'a> Builder<'a> {
             return Content::Blank;
         }
         self.combine();
-        if self.file.is_none() && !self.complains_of("fileId") {
-            self.problems.push(no_file());
+        let named = self.named();
+        if let Err(problem) = &named
+            && !self.complains_of("fileId")
+        {
+            self.problems.push(problem.clone());
         }
-        match (Rejection::of(self.problems), self.file) {
-            (None, Some(file)) => Content::Update(Box::new(Update { file, change: self.change })),
-            (None, None) => Content::Rejected(no_file().into()),
+        let change = self.change;
+        match (Rejection::of(self.problems), named) {
+            (Some(rejection), Ok(Named::Place(Place { target, .. }))) => {
+                Content::Rejected(rejection.at(target))
+            }
             (Some(rejection), _) => Content::Rejected(rejection),
+            (None, Err(problem)) => Content::Rejected(problem.into()),
+            (None, Ok(Named::File(file))) => Content::Update(Box::new(Update { file, change })),
+            (None, Ok(Named::Place(Place { target, cell }))) => {
+                Content::Unresolved(Box::new(Unresolved { target, cell, change }))
+            }
+        }
+    }
+
+    /// The one file that the row names.
+    fn named(&mut self) -> Result<Named, Problem> {
+        if let Some(file) = self.file.take() {
+            return Ok(Named::File(file));
+        }
+        let mut places = std::mem::take(&mut self.places).into_iter();
+        match (places.next(), places.next()) {
+            (None, _) => Err(Problem::new(
+                "fileId",
+                "",
+                "is empty",
+                "write the file's id, or its filePath, or its url",
+            )),
+            (Some(place), None) => place.map(Named::Place),
+            (Some(_), Some(_)) => Err(Problem::new(
+                "url",
+                "",
+                "stands beside filePath",
+                "keep one of the two, or write the fileId",
+            )),
         }
     }
 
@@ -115,6 +169,8 @@ impl<'a> Builder<'a> {
         let cell = literal.unwrap_or(cell);
         match field {
             Field::FileId => self.file = Some(file_id(cell)?),
+            Field::FilePath => self.places.push(Ok(place(cell, Target::of_path)?)),
+            Field::Url => self.places.push(Ok(place(cell, Target::of_url)?)),
             Field::Tags => self.change.tags = Some(replacement(cell)?),
             Field::AddTags => self.add_tags = tags(cell)?,
             Field::RemoveTags => self.remove_tags = tags(cell)?,
@@ -167,6 +223,8 @@ impl<'a> Builder<'a> {
                 return Err(Wrong::new("clears nothing here", right));
             }
             Field::FileId
+            | Field::FilePath
+            | Field::Url
             | Field::Extensions
             | Field::WebhookUrl
             | Field::IsPublished
@@ -227,16 +285,17 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn no_file() -> Problem {
-    Problem::new("fileId", "", "is empty", "write the file's id")
-}
-
 const LIST_RIGHT: &str = r#"write words with commas between them, or a JSON array: ["a","b"]"#;
 
 fn file_id(cell: Cell<'_>) -> Result<FileId, Wrong> {
     let right = "write the id as ImageKit shows it, like 598821f949c0a938d57563bd";
     let text = cell.word().ok_or_else(|| Wrong::new("is not text", right))?;
     FileId::new(text).map_err(|wrong| Wrong::new(wrong, right))
+}
+
+fn place(cell: Cell<'_>, read: fn(&str) -> Result<Target, Wrong>) -> Result<Place, Wrong> {
+    let text = cell.word().ok_or_else(|| Wrong::new("is not text", "write text"))?;
+    Ok(Place { target: read(text)?, cell: text.into() })
 }
 
 fn replacement(cell: Cell<'_>) -> Result<TagChange, Wrong> {

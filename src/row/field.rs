@@ -9,6 +9,10 @@ use super::MetadataRule;
 pub enum Field {
     /// `fileId`: which file.
     FileId,
+    /// `filePath`: which file, where `fileId` does not say it.
+    FilePath,
+    /// `url`: which file, where `fileId` does not say it.
+    Url,
     /// `tags`: replaces the whole list.
     Tags,
     /// `addTags`: adds to the list.
@@ -47,8 +51,10 @@ pub(crate) const METADATA_PREFIX: &str = "customMetadata.";
 
 impl Field {
     /// The fields with a fixed name, for finding a column and for suggesting one.
-    pub const FIXED: [(&'static str, Self); 11] = [
+    pub const FIXED: [(&'static str, Self); 13] = [
         ("fileId", Self::FileId),
+        ("filePath", Self::FilePath),
+        ("url", Self::Url),
         ("tags", Self::Tags),
         ("addTags", Self::AddTags),
         ("removeTags", Self::RemoveTags),
@@ -60,6 +66,12 @@ impl Field {
         ("isPublished", Self::IsPublished),
         ("includeFileVersions", Self::IncludeFileVersions),
     ];
+
+    /// Whether it says which file is meant, and nothing of what is to become of it.
+    #[must_use]
+    pub fn names_file(&self) -> bool {
+        matches!(self, Self::FileId | Self::FilePath | Self::Url)
+    }
 
     /// The field with that fixed name.
     #[must_use]

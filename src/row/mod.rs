@@ -5,8 +5,8 @@
 //! holds a [`Rejection`] that names each cell that is wrong and what would be right.
 //!
 //! In reading order: [`Field`] (the columns there are) → [`Builder`] (cells in, row out) →
-//! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields); and back:
-//! [`written`] (a value as a cell).
+//! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields) → [`Target`]
+//! and [`Resolved`] (files named by where they are); and back: [`written`] (a value as a cell).
 
 mod builder;
 mod cell;
@@ -16,6 +16,8 @@ mod extension;
 mod field;
 mod metadata;
 mod problem;
+mod resolved;
+mod target;
 mod unique;
 mod written;
 
@@ -30,6 +32,8 @@ pub use field::{Field, MetadataField};
 pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub use problem::{Problem, Rejection};
+pub use resolved::{NoFile, Resolved, Unresolved};
+pub use target::Target;
 pub(crate) use unique::Unique;
 pub use written::written;
 
@@ -59,6 +63,8 @@ pub struct Row {
 pub enum Content {
     /// Every cell was understood.
     Update(Box<Update>),
+    /// Every cell was understood, but it is not known yet which file is meant.
+    Unresolved(Box<Unresolved>),
     /// All cells are empty, as in the tail that spreadsheet programs leave behind.
     Blank,
     /// At least one cell is wrong; nothing of the row may be sent.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::Target;
+
 /// How much of a wrong value is shown, in characters.
 const VALUE_SHOWN_MAX: usize = 60;
 
@@ -58,6 +60,7 @@ impl fmt::Display for Problem {
 pub struct Rejection {
     first: Problem,
     others: Vec<Problem>,
+    target: Option<Target>,
 }
 
 impl Rejection {
@@ -66,7 +69,20 @@ impl Rejection {
     pub fn of(problems: Vec<Problem>) -> Option<Self> {
         let mut problems = problems.into_iter();
         let first = problems.next()?;
-        Some(Self { first, others: problems.collect() })
+        Some(Self { first, others: problems.collect(), target: None })
+    }
+
+    /// The same of a row that names its file by where it is.
+    #[must_use]
+    pub(super) fn at(self, target: Target) -> Self {
+        Self { target: Some(target), ..self }
+    }
+
+    /// Where the file is that the row names, if nothing is wrong with that: other rows may be about
+    /// the same file.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
     }
 
     /// Every problem, in the order of the cells.
@@ -77,7 +93,7 @@ impl Rejection {
 
 impl From<Problem> for Rejection {
     fn from(first: Problem) -> Self {
-        Self { first, others: Vec::new() }
+        Self { first, others: Vec::new(), target: None }
     }
 }
 

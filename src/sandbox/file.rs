@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
@@ -10,6 +11,12 @@ use super::digits::push_decimal;
 use super::metadata::Metadata;
 use super::play::Status;
 
+/// Where the files are delivered that nobody has given another URL.
+pub(crate) const ENDPOINT: &str = "https://ik.imagekit.io/sandbox";
+/// All that does not stand for itself in the path of a URL.
+const URL_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
 /// What no request of this API changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Base {
@@ -17,6 +24,8 @@ pub(crate) struct Base {
     pub(crate) name: String,
     /// The folder, with a slash at both ends.
     pub(crate) folder: Cow<'static, str>,
+    /// What its URL begins with: the account's URL endpoint, without a slash at its end.
+    pub(crate) endpoint: Cow<'static, str>,
     pub(crate) is_private: bool,
     pub(crate) file_type: Cow<'static, str>,
     pub(crate) mime: Cow<'static, str>,
@@ -27,6 +36,14 @@ pub(crate) struct Base {
     pub(crate) created_ms: i64,
     /// Members that the sandbox does not know and shows as they were given.
     pub(crate) extra: Map<String, Value>,
+}
+
+impl Base {
+    /// Its path as part of a URL, in pieces.
+    pub(crate) fn url_path(&self) -> impl Iterator<Item = &str> {
+        let pieces = [&*self.folder, &*self.name].into_iter();
+        pieces.flat_map(|piece| utf8_percent_encode(piece, URL_PATH))
+    }
 }
 
 /// What requests change. Kept only for the files that were changed.
@@ -120,9 +137,11 @@ impl FileObject<'_> {
         text += &base.folder;
         text += &base.name;
         map.serialize_entry("filePath", &text)?;
+        text.clear();
+        text += &base.endpoint;
+        text.extend(base.url_path());
         text += "?updatedAt=";
         push_decimal(&mut text, self.details.updated_ms.unsigned_abs(), 13);
-        text.insert_str(0, "https://ik.imagekit.io/sandbox");
         map.serialize_entry("url", &text)?;
         text += "&tr=n-ik_ml_thumbnail";
         map.serialize_entry("thumbnail", &text)?;

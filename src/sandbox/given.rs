@@ -5,15 +5,19 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::clock::parse_iso;
-use super::file::File;
+use super::file::{Base, File};
 use super::synthetic::Seedling;
 
 /// The file that `object` describes; what it leaves out is made up from the id. Members of a wrong
 /// type count as left out: this is a library somebody prepared, not a request.
-pub(crate) fn file(id: &str, object: Map<String, Value>) -> File {
+pub(crate) fn file(id: &str, mut object: Map<String, Value>) -> File {
     let mut file = Seedling::of_id(id).file();
+    let url = object.remove("url");
     for (key, value) in object {
         lay_over(&mut file, key, value);
+    }
+    if let Some(url) = url.as_ref().and_then(Value::as_str) {
+        put_endpoint(&mut file.base, url);
     }
     file
 }
@@ -22,7 +26,7 @@ fn lay_over(file: &mut File, key: String, value: Value) {
     let File { base, details } = file;
     match key.as_str() {
         // Made of the others, or always the same.
-        "fileId" | "type" | "url" | "thumbnail" | "extensionStatus" => {}
+        "fileId" | "type" | "thumbnail" | "extensionStatus" => {}
         "name" => put(&mut base.name, text(value)),
         "filePath" => put_path(file, value.as_str()),
         "isPrivateFile" => put(&mut base.is_private, value.as_bool()),
@@ -74,6 +78,16 @@ fn put_path(file: &mut File, path: Option<&str>) {
     }
 }
 
+/// The part of a URL before the path of its file, written as it is or as part of a URL.
+fn put_endpoint(base: &mut Base, url: &str) {
+    let url = url.split('?').next().unwrap_or_default();
+    let written = format!("{}{}", base.folder, base.name);
+    let encoded: String = base.url_path().collect();
+    if let Some(endpoint) = url.strip_suffix(&written).or_else(|| url.strip_suffix(&encoded)) {
+        base.endpoint = Cow::Owned(endpoint.to_owned());
+    }
+}
+
 /// The number at the end of "Version 3".
 fn version(info: &Value) -> Option<u32> {
     info["name"].as_str()?.rsplit(' ').next()?.parse().ok()
@@ -107,6 +121,21 @@ mod tests {
         }
         assert_eq!(shown["name"], "c.png");
         assert_eq!(shown["mime"], "image/jpeg");
+    }
+
+    #[test]
+    fn a_url_says_where_files_are_delivered() {
+        let url = |url: &str| {
+            let given = json!({"filePath": "/a b/größe.jpg", "url": url});
+            let url = shown(&given)["url"].as_str().unwrap().to_owned();
+            url.split_once("?updatedAt=").unwrap().0.to_owned()
+        };
+        let path = "/a%20b/gr%C3%B6%C3%9Fe.jpg";
+        let here = format!("https://images.example.com{path}");
+        assert_eq!(url(&format!("{here}?updatedAt=1")), here);
+        assert_eq!(url("https://images.example.com/a b/größe.jpg"), here);
+        let usual = format!("https://ik.imagekit.io/sandbox{path}");
+        assert_eq!(url("https://images.example.com/other.jpg"), usual);
     }
 
     #[test]

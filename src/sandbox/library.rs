@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::file::{Base, Details, File};
 use super::given;
@@ -73,6 +74,16 @@ impl Library {
         };
         let file = Box::new(given::file(&id, object));
         self.put(&id, Some(file));
+    }
+
+    /// Adds a made-up file at this path, except for one whose name starts with `missing`. Its URL is
+    /// this one, if that ends with the path.
+    pub fn add_at(&mut self, path: &str, url: Option<&str>) {
+        if path.rsplit('/').next().is_some_and(|name| name.starts_with("missing")) {
+            return;
+        }
+        let id = format!("{:024x}", xxh3_128(path.as_bytes()) >> 32);
+        self.insert(json!({"fileId": id, "filePath": path, "url": url}));
     }
 
     fn put(&mut self, id: &str, file: Option<Box<File>>) {

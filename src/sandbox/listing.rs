@@ -106,7 +106,7 @@ impl Listing {
                 Box::new(found.into_iter().filter(wanted))
             }
             (None, Some(path)) => Box::new(stock.keys_in(folder(path)).filter(wanted)),
-            (None, None) if self.search.name.is_none() && self.file_type.is_none() => {
+            (None, None) if self.search.names.is_none() && self.file_type.is_none() => {
                 Box::new(stock.keys())
             }
             (None, None) => Box::new(stock.keys().filter(wanted)),
@@ -115,8 +115,8 @@ impl Listing {
 
     fn wants(&self, stock: &Stock, key: Key) -> bool {
         let base = stock.base(key);
-        let Search { name, path, .. } = &self.search;
-        let named = name.as_ref().is_none_or(|name| *name == base.name);
+        let Search { names, path, .. } = &self.search;
+        let named = names.as_ref().is_none_or(|names| names.contains(&base.name));
         let placed = path.as_ref().is_none_or(|path| folder(path) == base.folder);
         named && placed && self.file_type.as_ref().is_none_or(|kind| *kind == base.file_type)
     }

@@ -6,14 +6,15 @@ use serde_json::Value;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Search {
     pub(crate) ids: Option<Vec<String>>,
-    pub(crate) name: Option<String>,
+    /// One of these.
+    pub(crate) names: Option<Vec<String>>,
     /// The folder.
     pub(crate) path: Option<String>,
     pub(crate) kind: Option<String>,
 }
 
-/// Reads a query: `id IN ["a", "b"]`, `id = "a"`, `name = "c.jpg"`, `path = "/a/b/"`,
-/// `type = "file"`, joined by `AND`.
+/// Reads a query: `id IN ["a", "b"]`, `id = "a"`, `name = "c.jpg"`, `name IN ["c.jpg"]`,
+/// `path = "/a/b/"`, `type = "file"`, joined by `AND`.
 ///
 /// # Errors
 /// Says what is not played.
@@ -41,18 +42,21 @@ impl Search {
         let value_at = rest.strip_prefix('=').or_else(|| keyword(rest, "IN"));
         let (value, after) = first_json(value_at.ok_or_else(|| not_played(text))?)?;
         match (field, value) {
-            ("id", Value::Array(ids)) => {
-                let ids: Option<_> = ids.iter().map(|id| id.as_str().map(str::to_owned)).collect();
-                self.ids = Some(ids.ok_or_else(|| not_played(text))?);
-            }
+            ("id", Value::Array(ids)) => self.ids = Some(strings(&ids, text)?),
+            ("name", Value::Array(names)) => self.names = Some(strings(&names, text)?),
             ("id", Value::String(id)) => self.ids = Some(vec![id]),
-            ("name", Value::String(name)) => self.name = Some(name),
+            ("name", Value::String(name)) => self.names = Some(vec![name]),
             ("path", Value::String(path)) => self.path = Some(path),
             ("type", Value::String(kind)) => self.kind = Some(kind),
             _ => return Err(not_played(text)),
         }
         Ok(after)
     }
+}
+
+fn strings(array: &[Value], text: &str) -> Result<Vec<String>, String> {
+    let strings = array.iter().map(|value| value.as_str().map(str::to_owned));
+    strings.collect::<Option<_>>().ok_or_else(|| not_played(text))
 }
 
 /// What follows the keyword, if the text starts with it, in any letter case.
@@ -87,8 +91,10 @@ mod tests {
         let search = parse(r#"type = "file" and id in [ "a\"b" ]"#).unwrap();
         assert_eq!((search.ids, search.kind.as_deref()), (ids(&["a\"b"]), Some("file")));
         let search = parse(r#"name="c AND d.jpg" AND path = "/a/b/""#).unwrap();
-        assert_eq!(search.name.as_deref(), Some("c AND d.jpg"));
+        assert_eq!(search.names, ids(&["c AND d.jpg"]));
         assert_eq!(search.path.as_deref(), Some("/a/b/"));
+        let search = parse(r#"path = "/" AND name IN ["a.jpg", "b.jpg"]"#).unwrap();
+        assert_eq!(search.names, ids(&["a.jpg", "b.jpg"]));
     }
 
     #[test]
@@ -103,6 +109,7 @@ mod tests {
             r#"id = "a" OR id = "b""#,
             r#"NOT id = "a""#,
             "id IN [1]",
+            "name IN [1]",
             r#"id = "a" AND"#,
         ] {
             assert!(parse(text).is_err(), "{text}");

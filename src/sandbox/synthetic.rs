@@ -7,7 +7,7 @@ use serde_json::Map;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::digits::{push_decimal, push_hex};
-use super::file::{Base, Details, File};
+use super::file::{Base, Details, ENDPOINT, File};
 use super::metadata::Metadata;
 
 const FOLDERS: [&str; 6] = [
@@ -130,6 +130,7 @@ impl Seedling {
             id: self.id,
             name,
             folder: Cow::Borrowed(pick(&FOLDERS, traits, 0)),
+            endpoint: Cow::Borrowed(ENDPOINT),
             is_private: false,
             file_type: Cow::Borrowed("image"),
             mime: Cow::Borrowed("image/jpeg"),

@@ -41,13 +41,13 @@ const CSV: &Table = &[
     (b"{\"fileId\":\"a\",\"tags\":[\"x\"]}\n", Refused, "it looks like JSON; name the file .jsonl"),
     (b"fileId;tags\na;x\n", Refused, "it is separated by semicolons; save it with commas"),
     (b"fileId\ttags\na\tx\n", Refused, "it is separated by tabs; save it with commas"),
-    (b"id,tags\na,x\n", Refused, "there is no column fileId, only \"id\", \"tags\""),
-    (b"a,x\nb,y\n", Refused, "there is no column fileId, only \"a\", \"x\""),
+    (b"id,tags\na,x\n", Refused, "there is no column fileId, filePath or url, only \"id\", \"tags\""),
+    (b"a,x\nb,y\n", Refused, "there is no column fileId, filePath or url, only \"a\", \"x\""),
     (b"\x1B[2Jid,tags\na,x\n", Refused, "only \"\\u{1b}[2Jid\", \"tags\""),
     (b"FILEID,tags\na,x\n", Refused, "the column \"FILEID\" is not one of ikbulk's; did you mean \"fileId\"?"),
     (b"fileId,tag\na,x\n", Refused, "the column \"tag\" is not one of ikbulk's; did you mean \"tags\"?"),
     (b"fileId,tags, tags\na,x,y\n", Refused, "the column \"tags\" is there twice"),
-    (b"fileId,colour\na,red\n", Refused, "no column says what to change; there are fileId, tags"),
+    (b"fileId,colour\na,red\n", Refused, "no column says what to change; there are fileId, filePath, url, tags"),
     (b"\"fileId,tags\na,x\nb,y\n", Refused, "in the middle of a record (row 1, which begins at byte 0): a quote is never closed"),
     // Ends.
     (b"fileId,tags\na,x\nb,\"y", Refused, "(row 3, which begins at byte 16): a quote is never closed"),
@@ -171,7 +171,7 @@ const JSONL: &Table = &[
     (
         b"{\"fileId\":\"a\",\"colour\":\"red\"}\n",
         BadRows,
-        "bad row    1: colour: \"\\\"red\\\"\" is under an unknown key; use fileId, tags",
+        "bad row    1: colour: \"\\\"red\\\"\" is under an unknown key; use fileId, filePath, url, tags",
     ),
     (
         b"{\"fileId\":\"a\",\"tags\":[1,2]}\n",

@@ -11,10 +11,12 @@ mod harness;
 mod hostile;
 mod inputs;
 mod journeys;
+mod lookups;
 #[cfg(target_os = "linux")]
 mod oversized;
 mod returning;
 mod safety;
 mod settings;
+mod targets;
 mod usage;
 mod words;

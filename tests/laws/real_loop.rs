@@ -291,7 +291,7 @@ impl Run {
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("input.csv"), sheet).unwrap();
         let run = Self { directory };
-        drop(LedgerFile::create(run.path(), &facts()).unwrap());
+        drop(LedgerFile::create(run.path(), &facts(), None).unwrap());
         run
     }
 

@@ -1,0 +1,76 @@
+//! Reading an input whole, and looking up the files that it names by path or URL.
+
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::choices::Client;
+use super::{Refusal, Screen};
+use crate::input::{Context, Input};
+use crate::plan::{Planner, Survey, survey};
+use crate::resolve::{LookedUp, look_up};
+use crate::settings::Execution;
+use crate::words::counted;
+
+/// An input that has been read whole.
+pub(super) struct Surveyed {
+    pub(super) survey: Survey,
+    /// What it was read with: with the files that were looked up.
+    pub(super) context: Context,
+    /// `None` where every row names its file by its id.
+    pub(super) looked_up: Option<LookedUp>,
+}
+
+impl Surveyed {
+    /// Reads an input, and once more where it names files by path or URL, when those are known.
+    pub(super) async fn of(
+        input: &Input,
+        mut context: Context,
+        client: &Client,
+        execution: &Execution,
+        screen: &Screen,
+    ) -> Result<Self, Refusal> {
+        let read = |context: &Context| {
+            let survey = survey(input, context, &mut Planner::direct(), |_| Ok(()));
+            survey.map_err(|error| Refusal::of(&error))
+        };
+        let survey = read(&context)?;
+        if survey.to_look_up.is_empty() {
+            return Ok(Self { survey, context, looked_up: None });
+        }
+        let looked_up = looked_up(&survey, client, execution, screen).await?;
+        context.files = Some(Arc::clone(&looked_up.files));
+        Ok(Self { survey: read(&context)?, context, looked_up: Some(looked_up) })
+    }
+}
+
+async fn looked_up(
+    survey: &Survey,
+    client: &Client,
+    execution: &Execution,
+    screen: &Screen,
+) -> Result<LookedUp, Refusal> {
+    let targets = &survey.to_look_up;
+    tracing::info!("looking up {}", counted(targets.len() as u64, "path or URL", "paths and URLs"));
+    let bar = screen.bars().map(|bars| {
+        let style = ProgressStyle::with_template("{spinner} {pos} of {len} files looked up");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        bars.add(ProgressBar::no_length().with_style(style))
+    });
+    let looked_up = look_up(targets, &client.api, execution, |done, count| {
+        if let Some(bar) = &bar {
+            bar.set_length(count as u64);
+            bar.set_position(done as u64);
+        }
+    });
+    let looked_up = looked_up.await;
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    looked_up.map_err(|failure| {
+        Refusal::new(format!(
+            "cannot look up the files that the input names by path or URL; nothing was sent: \
+             {failure}"
+        ))
+    })
+}

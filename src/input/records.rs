@@ -1,0 +1,185 @@
+//! Records as they stand, for the reports that return a person's own cells, with what of a record
+//! can be said without judging the row.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use csv::ByteRecord;
+
+use super::columns::own;
+use super::csv_records::CsvRecords;
+use super::jsonl::Object;
+use super::rows::Source;
+use super::{Context, Input, InputError};
+use crate::row::{
+    Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, Target,
+};
+
+impl Input {
+    /// The records from the beginning. `files` are those that are named by where they are.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its header is not usable.
+    pub fn records(&self, files: Option<&Arc<Resolved>>) -> Result<Records, InputError> {
+        let source = self.open(&Context::default(), None)?;
+        Ok(Records { source, files: files.cloned() })
+    }
+}
+
+/// The records of an input as they stand.
+pub struct Records {
+    source: Source,
+    files: Option<Arc<Resolved>>,
+}
+
+/// One record as it stands.
+pub enum Record<'r> {
+    /// The cells of a sheet.
+    Cells(&'r ByteRecord),
+    /// A line of JSON, without its end.
+    Line(&'r [u8]),
+}
+
+impl Records {
+    /// Goes to the next record; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
+        match &mut self.source {
+            Source::Csv { records, .. } => records.advance(),
+            Source::Jsonl(lines) => lines.advance(),
+        }
+    }
+
+    /// The record that was reached.
+    #[must_use]
+    pub fn record(&self) -> Record<'_> {
+        match &self.source {
+            Source::Csv { records, .. } => Record::Cells(records.record()),
+            Source::Jsonl(lines) => Record::Line(lines.line()),
+        }
+    }
+
+    /// The header of a sheet.
+    #[must_use]
+    pub fn header(&self) -> Option<&ByteRecord> {
+        match &self.source {
+            Source::Csv { records, .. } => Some(records.header()),
+            Source::Jsonl(_) => None,
+        }
+    }
+
+    /// The file id of the record that was reached, as far as it can be read and its file is known.
+    #[must_use]
+    pub fn file_id(&self) -> Cow<'_, str> {
+        let written = match &self.source {
+            Source::Csv { records, columns } => columns.file_id.map(|index| cell(records, index)),
+            Source::Jsonl(lines) => Some(id_of_line(lines.line())),
+        };
+        match written.filter(|id| !id.is_empty()) {
+            Some(id) => id,
+            None => Cow::Borrowed(self.resolved_id().unwrap_or_default()),
+        }
+    }
+
+    fn resolved_id(&self) -> Option<&str> {
+        let file = self.files.as_ref()?.get(&self.target()?)?;
+        file.as_ref().ok().map(FileId::as_str)
+    }
+
+    /// Where the file of the record that was reached is, if nothing else names it.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        let rules = Rules::default();
+        let mut builder = Builder::new(&rules);
+        match &self.source {
+            Source::Csv { records, columns } => {
+                for (index, name, field) in columns.fields() {
+                    if field.names_file() {
+                        builder.set(name, field, Cell::Text(&cell(records, index)));
+                    }
+                }
+            }
+            Source::Jsonl(lines) => {
+                let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
+                for (key, value) in &pairs {
+                    if let Some(field) = Field::fixed(key).filter(Field::names_file) {
+                        builder.set(key, &field, Cell::Json(value));
+                    }
+                }
+            }
+        }
+        match builder.finish() {
+            Content::Unresolved(unresolved) => Some(unresolved.target),
+            _ => None,
+        }
+    }
+
+    /// What an earlier run wrote behind the record that was reached: fingerprints of the steps
+    /// that were done.
+    #[must_use]
+    pub fn done_before(&self) -> String {
+        match &self.source {
+            Source::Csv { records, columns } => {
+                let cell = columns.done.and_then(|index| records.record().get(index));
+                String::from_utf8_lossy(cell.unwrap_or_default()).into_owned()
+            }
+            Source::Jsonl(lines) => {
+                let object = Object::parse(lines.line()).unwrap_or_default();
+                object.own(own::DONE).unwrap_or_default().to_owned()
+            }
+        }
+    }
+
+    /// The names of the columns that the record reached touches, those that name its file aside.
+    #[must_use]
+    pub fn touched(&self) -> Vec<String> {
+        match &self.source {
+            Source::Csv { records, columns } => columns
+                .fields()
+                .filter(|(_, _, field)| !field.names_file())
+                .filter(|(index, ..)| {
+                    // Spaces leave a field alone, as nothing does.
+                    let cell = records.record().get(*index).unwrap_or_default();
+                    !cell.trim_ascii().is_empty()
+                })
+                .map(|(_, name, _)| name.to_owned())
+                .collect(),
+            Source::Jsonl(lines) => {
+                let Ok(Object(pairs)) = Object::parse(lines.line()) else {
+                    return Vec::new();
+                };
+                let mut names = Vec::new();
+                for (key, value) in pairs {
+                    match (key.as_str(), value.as_object()) {
+                        ("customMetadata", Some(keys)) => {
+                            names.extend(keys.keys().map(|key| MetadataField::column_of(key)));
+                        }
+                        ("publish", Some(_)) => names.push("isPublished".to_owned()),
+                        ("fileId" | "filePath" | "url" | "ikbulk", _) => {}
+                        _ => names.push(key),
+                    }
+                }
+                names
+            }
+        }
+    }
+}
+
+fn cell(records: &CsvRecords, index: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(records.record().get(index).unwrap_or_default().trim_ascii())
+}
+
+/// The file id that a line of JSON holds; empty where there is none.
+fn id_of_line(line: &[u8]) -> Cow<'_, str> {
+    #[derive(serde::Deserialize)]
+    struct Id<'a> {
+        #[serde(rename = "fileId", borrow, default)]
+        file_id: Cow<'a, str>,
+    }
+    match serde_json::from_slice::<Id<'_>>(line).map_or(Cow::Borrowed(""), |id| id.file_id) {
+        Cow::Borrowed(id) => Cow::Borrowed(id.trim()),
+        Cow::Owned(id) => Cow::Owned(id.trim().to_owned()),
+    }
+}

@@ -1,0 +1,119 @@
+//! Which file a target is, from what search has found and what the file itself says.
+
+use crate::imagekit::Place;
+use crate::row::{FileId, NoFile, Target};
+
+/// Of several files at one path, so many are named.
+const NAMED_MAX: usize = 10;
+
+/// `candidates` are the files that search shows at the target's path. `place` is what the only one
+/// says of itself when it is read by its id; `None` where it is gone.
+pub(super) fn file(
+    target: &Target,
+    candidates: &[FileId],
+    place: Option<&Place>,
+) -> Result<FileId, NoFile> {
+    match (candidates, place) {
+        ([], _) => Err(nothing()),
+        ([file], None) => Err(moved(file, "gone")),
+        ([file], Some(place)) => {
+            let path = place.file_path.as_deref().unwrap_or_default();
+            if target.is(path, place.url.as_deref()) {
+                Ok(file.clone())
+            } else if path == target.file_path() {
+                Err(other_url(file, place.url.as_deref().unwrap_or_default()))
+            } else {
+                Err(moved(file, path))
+            }
+        }
+        (several, _) => Err(ambiguous(several)),
+    }
+}
+
+fn nothing() -> NoFile {
+    no_file(
+        "is no file that search finds".to_owned(),
+        "look at every letter and its case; what was uploaded or moved just now may not be found yet",
+    )
+}
+
+fn moved(file: &FileId, where_now: &str) -> NoFile {
+    no_file(
+        format!(
+            "was, as search has it, the file {file}, which is not there any more, but {where_now}"
+        ),
+        "mend it, wait until search has caught up, or write the fileId",
+    )
+}
+
+fn other_url(file: &FileId, url: &str) -> NoFile {
+    let url = url.split('?').next().unwrap_or_default();
+    no_file(
+        format!("is not the URL of the file at that path, {file}, which has {url}"),
+        "write that one, or the fileId, if that is the file that is meant",
+    )
+}
+
+fn ambiguous(files: &[FileId]) -> NoFile {
+    let mut named: Vec<&str> = files.iter().map(FileId::as_str).collect();
+    named.sort_unstable();
+    named.truncate(NAMED_MAX);
+    let more = if files.len() > NAMED_MAX { ", …" } else { "" };
+    no_file(
+        format!("is {} files: {}{more}", files.len(), named.join(", ")),
+        "write the fileId of the one that is meant",
+    )
+}
+
+fn no_file(wrong: String, right: &str) -> NoFile {
+    NoFile { wrong: wrong.into(), right: right.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> FileId {
+        FileId::new(text).expect("it is an id")
+    }
+
+    fn judged(
+        target: &str,
+        candidates: &[&str],
+        at: Option<(&str, &str)>,
+    ) -> Result<FileId, String> {
+        let candidates: Vec<FileId> = candidates.iter().map(|text| id(text)).collect();
+        let place = at.map(|(path, url)| Place {
+            file_id: id("x"),
+            file_path: Some(path.to_owned()),
+            url: Some(url.to_owned()),
+        });
+        let file = file(&Target::kept(target), &candidates, place.as_ref());
+        file.map_err(|no_file| no_file.wrong.into())
+    }
+
+    #[test]
+    fn only_the_one_file_that_is_where_it_should_be_is_taken() {
+        const URL: &str = "https://ik.imagekit.io/acct/a.jpg?updatedAt=1";
+        let here = Some(("/a.jpg", URL));
+        assert_eq!(judged("/a.jpg", &["x"], here), Ok(id("x")));
+        assert_eq!(judged("//ik.imagekit.io/acct/a.jpg", &["x"], here), Ok(id("x")));
+        for (target, candidates, at, wrong) in [
+            ("/a.jpg", &[][..], None, "is no file that search finds"),
+            ("/a.jpg", &["y", "x"], None, "is 2 files: x, y"),
+            ("/a.jpg", &["x"], None, "not there any more, but gone"),
+            ("/a.jpg", &["x"], Some(("/b.jpg", URL)), "not there any more, but /b.jpg"),
+            ("/A.jpg", &["x"], here, "not there any more, but /a.jpg"),
+            (
+                "//ik.imagekit.io/other/a.jpg",
+                &["x"],
+                here,
+                "which has https://ik.imagekit.io/acct/a.jpg",
+            ),
+            ("//img.example.com/a.jpg", &["x"], here, "is not the URL of the file at that path, x"),
+        ] {
+            let said = judged(target, candidates, at).expect_err(target);
+            assert!(said.contains(wrong), "{target}: {said}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A file named by where it is: by its path in the library or by its URL.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use super::problem::Wrong;
+
+/// The host of ImageKit's own URL endpoints. The first part of a path there is the account's
+/// ImageKit id; on a domain of one's own it is left out. ImageKit's documentation states both.
+const SHARED_HOST: &str = "ik.imagekit.io";
+/// What a part of a URL's path begins with that asks for transformations. ImageKit's documentation
+/// states it; the other way to ask is in the query.
+const TRANSFORMATION: &str = "tr:";
+
+/// A path, or a URL without all that says in which form the file is delivered, in one spelling: two
+/// ways to write the same one are equal.
+///
+/// A path is kept as `/products/shoe.jpg`, a URL as `//ik.imagekit.io/your_id/products/shoe.jpg`:
+/// decoded, the host in small letters, and without the scheme, since both schemes deliver the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target(Box<str>);
+
+impl Target {
+    /// Takes the path of a file, from the root of the library.
+    pub(super) fn of_path(text: &str) -> Result<Self, Wrong> {
+        let right = "write the path from the root of the library, like /products/shoe.jpg";
+        let rest = text.strip_prefix('/').ok_or_else(|| Wrong::new("has no / before it", right))?;
+        if rest.split('/').any(str::is_empty) {
+            return Err(Wrong::new("is not the path of a file", right));
+        }
+        if rest.contains(char::is_control) {
+            return Err(Wrong::new("has a control character in it", right));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Takes the URL of a file, with or without transformations and query.
+    pub(super) fn of_url(text: &str) -> Result<Self, Wrong> {
+        let right = "write the file's URL, like https://ik.imagekit.io/your_id/products/shoe.jpg";
+        Self::read_url(text).ok_or_else(|| Wrong::new("is not the URL of a file", right))
+    }
+
+    fn read_url(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let is_web = ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let rest = rest.split(['?', '#']).next().filter(|_| is_web)?;
+        let (host, path) = rest.split_once('/')?;
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
+            return None;
+        }
+        let mut url = format!("//{}", host.to_ascii_lowercase());
+        for part in path.split('/') {
+            let part = percent_decode_str(part).decode_utf8().ok()?;
+            if part.is_empty() || part.contains(|c: char| c == '/' || c.is_control()) {
+                return None;
+            }
+            if !part.starts_with(TRANSFORMATION) {
+                url.push('/');
+                url.push_str(&part);
+            }
+        }
+        let target = Self(url.into());
+        // Something must be left that names a file.
+        (!target.file_path().is_empty()).then_some(target)
+    }
+
+    /// Takes back what [`Self::as_str`] gave.
+    #[must_use]
+    pub fn kept(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The one spelling.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URL in that spelling; `None` for a path.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.0.starts_with("//").then_some(&self.0)
+    }
+
+    /// Where the file is in the library, like `/products/shoe.jpg`.
+    #[must_use]
+    pub fn file_path(&self) -> &str {
+        let Some(rest) = self.0.strip_prefix("//") else {
+            return &self.0;
+        };
+        let path = |text| behind(text, '/').unwrap_or("");
+        match rest.split_once('/') {
+            Some((SHARED_HOST, _)) => path(path(rest).trim_start_matches('/')),
+            _ => path(rest),
+        }
+    }
+
+    /// Whether a file with this path and URL, as ImageKit states them, is the one.
+    #[must_use]
+    pub fn is(&self, file_path: &str, url: Option<&str>) -> bool {
+        let has_url = || url.and_then(Self::read_url).as_ref() == Some(self);
+        self.file_path() == file_path && (self.url().is_none() || has_url())
+    }
+
+    /// The column that it is written in.
+    #[must_use]
+    pub fn column(&self) -> &'static str {
+        if self.url().is_some() { "url" } else { "filePath" }
+    }
+}
+
+/// A text from the first of these characters on.
+fn behind(text: &str, mark: char) -> Option<&str> {
+    text.get(text.find(mark)?..)
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Option<Target> {
+        Target::of_url(text).ok()
+    }
+
+    #[test]
+    fn a_url_is_stripped_to_what_names_the_file() {
+        let shoe = Target::kept("//ik.imagekit.io/acct/products/a shoe.jpg");
+        for text in [
+            "https://ik.imagekit.io/acct/products/a%20shoe.jpg",
+            "http://ik.imagekit.io/acct/products/a shoe.jpg",
+            "HTTPS://IK.ImageKit.io/acct/products/a%20shoe.jpg#top",
+            "https://ik.imagekit.io/acct/products/a%20shoe.jpg?updatedAt=1&tr=w-100/h-2",
+            "https://ik.imagekit.io/acct/tr:w-100,h-200:rt-90/products/a%20shoe.jpg",
+            "https://ik.imagekit.io/acct/products/tr%3Aw-100/a%20shoe.jpg?tr=h-1",
+        ] {
+            assert_eq!(url(text), Some(shoe.clone()), "{text}");
+        }
+        assert_eq!(shoe.file_path(), "/products/a shoe.jpg");
+    }
+
+    #[test]
+    fn the_first_part_is_the_account_on_the_shared_host_only() {
+        for (text, path) in [
+            ("https://ik.imagekit.io/acct/a.jpg", "/a.jpg"),
+            ("https://ik.imagekit.io/acct/b/a.jpg", "/b/a.jpg"),
+            ("https://images.example.com/b/a.jpg", "/b/a.jpg"),
+            ("https://images.example.com/a.jpg", "/a.jpg"),
+            ("https://ik.imagekit.io.example.com/b/a.jpg", "/b/a.jpg"),
+        ] {
+            assert_eq!(url(text).expect(text).file_path(), path);
+        }
+    }
+
+    #[test]
+    fn what_is_part_of_the_path_stays() {
+        for (text, path) in [
+            ("https://example.com/a/ik-thumbnail.jpg", "/a/ik-thumbnail.jpg"),
+            ("https://example.com/-/a.jpg", "/-/a.jpg"),
+            ("https://example.com/A%2B+b%25.jpg", "/A++b%.jpg"),
+            ("https://example.com/gr%C3%B6%C3%9Fe/日本.jpg", "/größe/日本.jpg"),
+            ("https://example.com/atr:w/b.jpg", "/atr:w/b.jpg"),
+        ] {
+            assert_eq!(url(text).expect(text).file_path(), path);
+        }
+    }
+
+    #[test]
+    fn what_names_no_file_is_no_url_of_one() {
+        for text in [
+            "ik.imagekit.io/acct/a.jpg",
+            "//ik.imagekit.io/acct/a.jpg",
+            "ftp://ik.imagekit.io/acct/a.jpg",
+            "https:///a.jpg",
+            "https://ik.imagekit.io",
+            "https://ik.imagekit.io/",
+            "https://ik.imagekit.io/acct",
+            "https://ik.imagekit.io/acct/",
+            "https://ik.imagekit.io/acct/tr:w-100",
+            "https://images.example.com/tr:w-100?x",
+            "https://ik.imagekit.io/acct//a.jpg",
+            "https://ik.imagekit.io/acct/a%2Fb.jpg",
+            "https://ik.imagekit.io/acct/%FF.jpg",
+            "https://ik.imagekit.io/acct/a%00.jpg",
+            "https://me@ik.imagekit.io/acct/a.jpg",
+            "/acct/a.jpg",
+        ] {
+            assert_eq!(url(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_begins_at_the_root_and_ends_with_a_name() {
+        for path in ["/a.jpg", "/products/a \"b\" 100%.jpg", "/größe/日本.jpg"] {
+            assert_eq!(Target::of_path(path).expect(path).file_path(), path);
+        }
+        for wrong in ["a.jpg", "products/a.jpg", "/", "/products/", "//a.jpg", "/a//b.jpg", "/a\nb"]
+        {
+            assert!(Target::of_path(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_one_by_its_own_url_however_that_is_written() {
+        let target = url("https://ik.imagekit.io/acct/tr:w-9/gr%C3%B6%C3%9Fe.jpg").unwrap();
+        let is = |path: &str, url: &str| target.is(path, Some(url));
+        assert!(is("/größe.jpg", "https://ik.imagekit.io/acct/gr%C3%B6%C3%9Fe.jpg?updatedAt=1"));
+        assert!(is("/größe.jpg", "https://ik.imagekit.io/acct/größe.jpg"));
+        assert!(!is("/größe.jpg", "https://ik.imagekit.io/other/größe.jpg"));
+        assert!(!is("/größe.jpg", "https://images.example.com/größe.jpg"));
+        assert!(!is("/Größe.jpg", "https://ik.imagekit.io/acct/größe.jpg"));
+        assert!(!target.is("/größe.jpg", None));
+        assert!(Target::of_path("/größe.jpg").unwrap().is("/größe.jpg", None));
+    }
+}
