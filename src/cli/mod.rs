@@ -15,6 +15,7 @@ mod report;
 mod resume;
 mod sandbox;
 mod screen;
+mod sheet;
 mod values;
 
 pub use choices::Choices;

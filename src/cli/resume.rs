@@ -13,6 +13,7 @@ use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::ledger::{Facts, LedgerFile};
 use crate::outcome::Status;
+use crate::plan::Planner;
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 
 #[derive(Debug, Args)]
@@ -76,7 +77,8 @@ impl Resume {
         let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
         let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
-        let planner = crate::plan::Planner::direct();
+        let planner = Planner::of(facts.planning, &ledger, Box::new(|_, _| None))
+            .map_err(|error| Refusal::not_written(&error))?;
         let ready = Ready {
             session,
             planner,

@@ -18,7 +18,7 @@ pub use tally::{Preview, Tally};
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
 use crate::request::{Request, StepKind};
-use crate::row::{Row, RowPos};
+use crate::row::{FileId, Row, RowPos};
 use crate::settings::Planning;
 use group::Groups;
 
@@ -89,6 +89,15 @@ impl Planner {
                 Ok(())
             }
             Self::Live(live) => live.end(batch),
+        }
+    }
+
+    /// Some of the files for which nothing is sent because they are so already.
+    #[must_use]
+    pub fn unneeded_sample(&self) -> Vec<FileId> {
+        match self {
+            Self::Direct(_) => Vec::new(),
+            Self::Live(live) => live.sample(),
         }
     }
 

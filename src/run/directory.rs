@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::input::{Format, Input};
-use crate::ledger::{LedgerError, LedgerFile};
+use crate::ledger::{LedgerError, LedgerFile, Stage};
 
 /// What directories that hold runs end in.
 const RUNS_SUFFIX: &str = "ikbulk";
@@ -153,8 +153,11 @@ pub enum Place<'p> {
 
 impl RunDir {
     fn is_unfinished(&self) -> bool {
-        let ended = self.ledger().and_then(|ledger| ledger.ended());
-        ended.is_ok_and(|ended| ended.is_none_or(|ended| ended.not_attempted > 0))
+        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger.ended()?)));
+        // What was never begun has sent nothing.
+        looked_into.is_ok_and(|(facts, ended)| {
+            facts.stage == Stage::Running && ended.is_none_or(|ended| ended.not_attempted > 0)
+        })
     }
 }
 

@@ -1,0 +1,263 @@
+//! A sheet on its way to a run: taken over, read whole, its files looked up and read, and shown.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::ZonedDateTime;
+
+use super::choices::{Choices, Client};
+use super::look_up::Surveyed;
+use super::prepare::{Fields, InputArg, start_sandbox};
+use super::{Refusal, Screen};
+use crate::execute::Reads;
+use crate::input::{Context, Format, Owned};
+use crate::ledger::{Facts, LedgerFile, Stage};
+use crate::plan::{Batch, PlanError, Planner, Survey, survey};
+use crate::report::{Opening, Target, opening};
+use crate::resolve::LookedUp;
+use crate::run::{LiveReader, ReadError, Reading, RunDir, Way};
+use crate::sandbox;
+use crate::settings::{Execution, LiveOptions, Planning};
+use crate::words::counted;
+
+/// The sheet and how it is read.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct Sheet {
+    /// The sheet of changes, CSV or JSONL; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: InputArg,
+    /// Try it on a local ImageKit, started for this run: no account, no network
+    #[arg(long, conflicts_with = "endpoint")]
+    pub(super) sandbox: bool,
+    /// How the input is written [default: what its name or beginning says]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Where the run lives [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Take custom metadata as it stands, without asking the account for its fields
+    #[arg(long)]
+    no_schema: bool,
+    /// Accept an input without rows
+    #[arg(long)]
+    allow_empty: bool,
+    /// Send rows of an unknown.csv again, although they may have been done: this can pay twice
+    #[arg(long)]
+    repeat_unknown: bool,
+    /// Replace tags by one PATCH a file, never by adding some and removing others: exact even where
+    /// somebody else changes the tags of the same files meanwhile
+    #[arg(long)]
+    exact: bool,
+    /// Run extensions again that an earlier run paid for on the same file; this pays again
+    #[arg(long)]
+    rerun_extensions: bool,
+    /// Run no tagging extension on a file that has AI tags of it
+    #[arg(long)]
+    skip_tagged: bool,
+}
+
+/// A sheet that the run owns, and where it goes.
+pub(super) struct Opened {
+    pub(super) owned: Owned,
+    pub(super) client: Client,
+    pub(super) sandbox: Option<sandbox::Running>,
+}
+
+/// A sheet that has been read whole.
+pub(super) struct Planned {
+    pub(super) survey: Survey,
+    pub(super) context: Context,
+    looked_up: Option<LookedUp>,
+    /// What was read of its files, and in how many requests.
+    reading: Option<(Reading, u64)>,
+    pub(super) facts: Facts,
+    pub(super) ledger: LedgerFile,
+}
+
+/// How a sheet is to be planned.
+pub(super) struct Wish<'w> {
+    pub(super) planning: Planning,
+    pub(super) run: &'w RunDir,
+    pub(super) choices: &'w Choices,
+    pub(super) execution: &'w Execution,
+    pub(super) screen: &'w Screen,
+    /// Whether somebody can be asked about bad rows.
+    pub(super) attended: bool,
+}
+
+impl Sheet {
+    pub(super) fn run_dir(&self) -> Result<RunDir, Refusal> {
+        match &self.run_dir {
+            Some(path) => RunDir::create_at(path),
+            None => RunDir::create(self.file.path(), jiff::Timestamp::now()),
+        }
+        .map_err(|error| Refusal::of(&error))
+    }
+
+    pub(super) fn live(&self) -> Planning {
+        Planning::Live(LiveOptions {
+            exact: self.exact,
+            rerun_extensions: self.rerun_extensions,
+            skip_tagged: self.skip_tagged,
+        })
+    }
+
+    pub(super) fn open(&self, run: &RunDir, choices: &Choices) -> Result<Opened, Refusal> {
+        let owned = self.file.take_over(self.format, run.path())?;
+        let (sandbox, client) = if self.sandbox {
+            let (sandbox, client) = start_sandbox(&owned.input, choices)?;
+            (Some(sandbox), client)
+        } else {
+            (None, choices.api()?)
+        };
+        Ok(Opened { owned, client, sandbox })
+    }
+
+    /// Reads the sheet whole, and what its files are like where the plan stands on that; `see` is
+    /// shown what comes of it.
+    pub(super) async fn plan(
+        &self,
+        opened: &Opened,
+        wish: &Wish<'_>,
+        mut see: impl FnMut(&LedgerFile, &Batch) -> Result<(), PlanError>,
+    ) -> Result<Planned, Refusal> {
+        let Opened { owned, client, .. } = opened;
+        let Wish { execution, screen, .. } = wish;
+        let fields = if self.no_schema {
+            Fields::unchecked()
+        } else {
+            Fields::of(client, &owned.input, execution).await?
+        };
+        let context = fields.context(wish.choices.clear_token(), None);
+        let surveyed = Surveyed::of(&owned.input, context, client, execution, screen).await?;
+        let Surveyed { mut survey, context, looked_up } = surveyed;
+        self.refuse(&survey, wish)?;
+        let facts = Facts {
+            input_name: self.file.name(),
+            input_format: owned.input.format,
+            input_fingerprint: owned.fingerprint.0.clone(),
+            rows: survey.tally.rows,
+            endpoint: client.endpoint.clone(),
+            account: client.account.clone(),
+            sandbox: self.sandbox,
+            clear_token: wish.choices.clear_token(),
+            fields: fields.json,
+            begun: jiff::Timestamp::now().to_string(),
+            planning: wish.planning,
+            stage: Stage::Planning,
+        };
+        let ledger = LedgerFile::create(wish.run.path(), &facts, context.files.as_deref())
+            .map_err(|error| Refusal::not_written(&error))?;
+        let mut reading = None;
+        if let Planning::Live(_) = wish.planning {
+            let reads = Reads::new(execution);
+            let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
+            let live = live(reader, owned, &context, wish.planning, &mut see).await;
+            let (with_state, read) = live.map_err(|error| not_read(&error))?;
+            survey = with_state;
+            reading = Some((read, reads.sent()));
+        }
+        Ok(Planned { survey, context, looked_up, reading, facts, ledger })
+    }
+
+    /// Refuses what nobody can want to be sent.
+    fn refuse(&self, survey: &Survey, wish: &Wish<'_>) -> Result<(), Refusal> {
+        let tally = &survey.tally;
+        let why = if tally.rows == 0 && !self.allow_empty {
+            "the input has no rows (--allow-empty accepts that)".to_owned()
+        } else if let Some(row) = survey.first_unknown.filter(|_| !self.repeat_unknown) {
+            format!(
+                "row {row} is one of which nobody knows whether it was done; sending it again can \
+                 pay for it twice. Look at the file first; --repeat-unknown sends it all the same"
+            )
+        } else if !self.sandbox && !wish.attended && tally.rejected_share() > wish.choices.max_bad()
+        {
+            format!(
+                "{} in {}, more than --max-bad allows ({} %); nothing was sent",
+                counted(tally.rejected, "bad row", "bad rows"),
+                tally.rows,
+                wish.choices.max_bad() * 100.0
+            )
+        } else {
+            return Ok(());
+        };
+        // What is refused is shown, so that the person sees why.
+        wish.screen.say(&opening(&Opening {
+            input: &self.file.name(),
+            tally,
+            ignored_columns: &survey.ignored_columns,
+            left_alone: survey.left_alone,
+            looked_up: None,
+            reading: None,
+            target: None,
+            width: wish.screen.width(),
+        }));
+        Err(Refusal::new(why))
+    }
+
+    /// Says what is about to happen.
+    pub(super) fn show(
+        &self,
+        planned: &Planned,
+        client: &Client,
+        wish: &Wish<'_>,
+        limit: Option<u64>,
+    ) {
+        let survey = &planned.survey;
+        wish.screen.say(&opening(&Opening {
+            input: &self.file.name(),
+            tally: &survey.tally,
+            ignored_columns: &survey.ignored_columns,
+            left_alone: survey.left_alone,
+            looked_up: planned.looked_up.as_ref(),
+            reading: planned.reading,
+            target: Some(Target {
+                endpoint: &client.endpoint,
+                account: &client.account,
+                sandbox: self.sandbox,
+                execution: wish.execution,
+                limit,
+                now: ZonedDateTime::now(),
+            }),
+            width: wish.screen.width(),
+        }));
+    }
+}
+
+impl Planned {
+    /// Writes down how far the run has come.
+    pub(super) fn reach(&mut self, stage: Stage) -> Result<(), Refusal> {
+        self.facts.stage = stage;
+        self.ledger.set_facts(&self.facts).map_err(|error| Refusal::not_written(&error))
+    }
+}
+
+/// Reads what the files are like, and plans with it. Of the files for which nothing would be sent
+/// some are looked at again; if one is out of date, all are read by themselves.
+async fn live(
+    reader: LiveReader<'_>,
+    owned: &Owned,
+    context: &Context,
+    planning: Planning,
+    see: &mut impl FnMut(&LedgerFile, &Batch) -> Result<(), PlanError>,
+) -> Result<(Survey, Reading), ReadError> {
+    reader.name_files(&owned.input, context)?;
+    let mut reading = reader.read().await?;
+    let planner = || Planner::of(planning, reader.ledger, Box::new(|_, _| None));
+    if reading.way != Way::OneByOne {
+        let mut trial = planner()?;
+        survey(&owned.input, context, &mut trial, |_| Ok(()))?;
+        reading.stale = reader.look_again(&trial.unneeded_sample()).await?;
+        if reading.stale > 0 {
+            reader.read_each(&mut reading).await?;
+        }
+    }
+    let survey = survey(&owned.input, context, &mut planner()?, |batch| see(reader.ledger, batch))?;
+    Ok((survey, reading))
+}
+
+fn not_read(error: &ReadError) -> Refusal {
+    let hint = "; nothing was sent (--direct goes without reading them)";
+    Refusal::new(format!("{}{hint}", crate::error::chain(error)))
+}
