@@ -9,6 +9,7 @@ mod export;
 mod finish;
 mod library;
 mod limits;
+mod open;
 mod prepare;
 mod report;
 mod resume;
