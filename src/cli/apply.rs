@@ -156,7 +156,7 @@ impl Apply {
             facts,
             ledger,
             api: client.api,
-            _lock: lock,
+            _locks: lock.into_iter().collect(),
             _sandbox: sandbox,
         })))
     }
