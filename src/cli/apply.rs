@@ -105,7 +105,7 @@ impl Apply {
             facts: planned.facts,
             ledger: planned.ledger,
             api: opened.client.api,
-            _lock: lock,
+            _locks: lock.into_iter().collect(),
             _sandbox: opened.sandbox,
         })))
     }

@@ -1,16 +1,23 @@
-//! The flags of `ikbulk sandbox` about extensions that take time.
+//! The flags of `ikbulk sandbox` about extensions: how they end, and the callbacks that say so.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::sandbox::{Callbacks, End, Ending};
+use crate::sandbox::{Callbacks, End, Ending, ExtensionPlay, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct CallbackFlags {
+    /// How every extension stands when its request is answered [default: by the file: some fail,
+    /// remove-bg is pending, the others succeed]
+    #[arg(long, value_enum, value_name = "STATUS")]
+    extension_status: Option<Status>,
     /// End pending extensions after this long, in milliseconds; without it they stay pending
     #[arg(long, value_name = "MS")]
     pending_ms: Option<u64>,
+    /// How pending extensions end
+    #[arg(long, value_enum, default_value_t, value_name = "END", requires = "pending_ms")]
+    pending_end: End,
     /// Sign the callbacks to webhookUrl with this, as Standard Webhooks has it; no secret
     #[arg(long, value_name = "WHSEC", requires = "pending_ms")]
     callback_secret: Option<String>,
@@ -26,9 +33,14 @@ pub(super) struct CallbackFlags {
 }
 
 impl CallbackFlags {
+    /// How extensions stand when their request is answered.
+    pub(super) fn extensions(&self) -> ExtensionPlay {
+        self.extension_status.map_or(ExtensionPlay::Realistic, ExtensionPlay::Always)
+    }
+
     /// How pending extensions end, if they do.
     pub(super) fn ending(&self) -> Option<Ending> {
-        let after = |ms| Ending { after: Duration::from_millis(ms), end: End::Realistic };
+        let after = |ms| Ending { after: Duration::from_millis(ms), end: self.pending_end };
         self.pending_ms.map(after)
     }
 
@@ -64,12 +76,13 @@ mod tests {
     #[test]
     fn every_flag_is_kept() {
         let flags = typed(
-            "--pending-ms 5 --callback-secret whsec_x --callback-retry-ms 7 --callback-copies 2 \
-             --callback-shuffle-ms 9",
+            "--extension-status pending --pending-ms 5 --pending-end failed --callback-secret whsec_x \
+             --callback-retry-ms 7 --callback-copies 2 --callback-shuffle-ms 9",
         );
         let flags = flags.unwrap();
         let after = Duration::from_millis(5);
-        assert_eq!(flags.ending(), Some(Ending { after, end: End::Realistic }));
+        assert_eq!(flags.extensions(), ExtensionPlay::Always(Status::Pending));
+        assert_eq!(flags.ending(), Some(Ending { after, end: End::Failed }));
         let expected = Callbacks {
             secret: Some("whsec_x".to_owned()),
             retry_after: Duration::from_millis(7),
@@ -83,6 +96,7 @@ mod tests {
     #[test]
     fn without_flags_nothing_ends_and_callbacks_are_plain() {
         let flags = typed("").unwrap();
+        assert_eq!(flags.extensions(), ExtensionPlay::default());
         assert_eq!(flags.ending(), None);
         assert_eq!(flags.callbacks(0), Callbacks::default());
         assert!(typed("--callback-copies 2").is_err());

@@ -1,13 +1,16 @@
 //! `ikbulk export`: the library, a folder or a search as a sheet to edit and apply.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use clap::Args;
+use futures_util::future::{Either, select};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choices::{Choices, Client};
 use super::{NOT_WRITTEN, Refusal, Screen};
-use crate::execute::Reads;
+use crate::execute::{Reads, Stop};
 use crate::export::{Columns, Exported, Sheet};
 use crate::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
 use crate::input::Format;
@@ -38,7 +41,19 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
+    /// Exports until it is done or a signal comes, which leaves no sheet.
+    pub(super) async fn run(
+        self,
+        screen: &Screen,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, Refusal> {
+        match select(pin!(self.export(screen)), pin!(signal)).await {
+            Either::Left((exported, _)) => exported,
+            Either::Right((why, _)) => Err(stopped(why)),
+        }
+    }
+
+    async fn export(&self, screen: &Screen) -> Result<u8, Refusal> {
         let choices = self.choices.clone().with_profile()?;
         let format = Format::of_name(&self.output).ok_or_else(|| {
             let output = self.output.display();
@@ -115,6 +130,11 @@ impl Export {
         }
         sheet.finish().map_err(|error| not_written(&self.output, &error))
     }
+}
+
+fn stopped(why: Stop) -> Refusal {
+    let exit_code = if why == Stop::Terminate { 143 } else { 130 };
+    Refusal { message: "stopped by a signal; no sheet was written".to_owned(), exit_code }
 }
 
 fn not_read(failure: &Failure) -> Refusal {

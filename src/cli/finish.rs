@@ -23,7 +23,7 @@ pub(super) struct Ready {
     pub(super) ledger: LedgerFile,
     pub(super) api: Api,
     /// Held until the end.
-    pub(super) _lock: Option<AccountLock>,
+    pub(super) _locks: Vec<AccountLock>,
     /// Serves until the end.
     pub(super) _sandbox: Option<sandbox::Running>,
 }

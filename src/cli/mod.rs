@@ -10,6 +10,7 @@ mod finish;
 mod library;
 mod limits;
 mod look_up;
+mod open;
 mod prepare;
 mod report;
 mod resume;
@@ -100,13 +101,13 @@ impl Refusal {
 }
 
 /// Runs a command to its exit code. `signal` resolves when the program is asked to stop; it is not
-/// looked at before a run is under way.
+/// looked at before a run or an export is under way.
 pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
     let done = match cli.command {
         Command::Check(check) => check.run(screen).await,
         Command::Apply(apply) => apply.run(screen, signal).await,
         Command::Resume(resume) => resume.run(screen, signal).await,
-        Command::Export(export) => export.run(screen).await,
+        Command::Export(export) => export.run(screen, signal).await,
         Command::Report(report) => report.run(screen),
         Command::Sandbox(sandbox) => sandbox.run(screen, signal).await,
     };

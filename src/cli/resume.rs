@@ -64,16 +64,17 @@ impl Resume {
             (Some(sandbox), client)
         } else {
             choices.go_to(&facts.endpoint)?;
-            let client = choices.client_of(&facts.endpoint)?;
+            (None, choices.client_of(&facts.endpoint)?)
+        };
+        let mut locks = Vec::new();
+        if sandbox.is_none() {
+            locks.push(lock(&client.account, &run, self.bounds.wait_lock).await?);
             if client.account != facts.account {
+                // With the key that it was begun with, the run may be under way at this moment.
+                locks.push(lock(&facts.account, &run, self.bounds.wait_lock).await?);
                 self.accept_key(&client, &mut facts, &ledger)?;
             }
-            (None, client)
-        };
-        let lock = match sandbox {
-            Some(_) => None,
-            None => Some(lock(&client.account, &run, self.bounds.wait_lock).await?),
-        };
+        }
         let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
         let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
@@ -86,7 +87,7 @@ impl Resume {
             facts,
             ledger,
             api: client.api,
-            _lock: lock,
+            _locks: locks,
             _sandbox: sandbox,
         };
         Box::new(ready).finish(screen, signal, deadline).await

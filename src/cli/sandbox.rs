@@ -9,10 +9,11 @@ use clap::Args;
 use super::callbacks::CallbackFlags;
 use super::library::LibraryFlags;
 use super::limits::LimitFlags;
+use super::open::OpenFlags;
 use super::values::Span;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Open, Planned, Running, WrongKey};
+use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Planned, Running};
 use crate::whole::Whole;
 
 #[derive(Debug, Args)]
@@ -43,11 +44,10 @@ pub(super) struct Sandbox {
     /// Keep no history of files, for load tests
     #[arg(long)]
     no_record: bool,
-    /// Answer a wrong key with 403 rather than 401; nobody knows which the API does
-    #[arg(long)]
-    forbid_wrong_key: bool,
     #[command(flatten)]
     callbacks: CallbackFlags,
+    #[command(flatten)]
+    open: OpenFlags,
 }
 
 fn fault_help() -> String {
@@ -63,8 +63,6 @@ impl Sandbox {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
-        let wrong_key =
-            if self.forbid_wrong_key { WrongKey::Forbidden } else { WrongKey::Unauthorized };
         let saved = self.library.saved()?;
         let config = Config {
             key: self.key,
@@ -73,13 +71,13 @@ impl Sandbox {
             latency: Duration::from_millis(self.latency_ms),
             search_lag: self.search_lag.map_or(Duration::ZERO, |span| span.0),
             record: !self.no_record,
-            open: Open { wrong_key, ..Open::default() },
+            extensions: self.callbacks.extensions(),
             ending: self.callbacks.ending(),
             callbacks: self.callbacks.callbacks(self.fault_seed),
             faults: Faults { seed: self.fault_seed, ..self.fault.into_iter().collect() },
             ..Config::default()
         };
-        let config = self.limits.apply(config);
+        let config = self.open.apply(self.limits.apply(config))?;
         let port = self.port;
         let running = sandbox::start(config).map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => Refusal::new(format!(

@@ -356,6 +356,9 @@ fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
     let resumes = rows.not_attempted > 0 || reports.summary.unverified > 0;
     if resumes {
         lines.add_whole("next", &format!("ikbulk resume {}", run.display()));
+        if reports.summary.sandbox {
+            lines.add("", "on a new sandbox: the run's own is gone, with what was changed on it");
+        }
     }
     let superseded = reports.summary.superseded;
     if rows.rejected + rows.failed > superseded.rejected + superseded.failed {

@@ -17,6 +17,7 @@ use crate::ledger::{Journal, LedgerError, LedgerFile};
 use crate::plan::{Batch, Behind, PlanError, Planner, ReadBackError, read_back};
 use crate::row::RowPos;
 use crate::settings::Execution;
+use crate::words::counted;
 
 /// Rows in one message from the reader. Enough that passing it on costs nothing a row.
 const BATCH_ROWS: usize = 128;
@@ -107,7 +108,8 @@ impl Session {
         if batch.is_empty() {
             return Ok(ledger);
         }
-        tracing::info!("reading back {} files on which an answer was lost", batch.rows.len());
+        let files = counted(batch.rows.len() as u64, "file", "files");
+        tracing::info!("reading back {files} on which an answer was lost");
         let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         journal.append(&mut ops);
         engine.dispatcher.go_on();

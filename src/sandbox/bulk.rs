@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::config::{MissingIds, Open};
 use super::file::Details;
 use super::library::Key;
+use super::open::{MissingIds, Open};
 use super::patch::{not_strings, reason_against_tags, strings};
 use super::play::{add_tags, remove_tags};
 use super::route::Bulk;
@@ -19,6 +19,8 @@ pub(crate) struct Order<'a> {
     which: Bulk,
     pub(crate) files: Vec<&'a str>,
     tags: Vec<String>,
+    /// Every other file, from the first on, cannot be updated.
+    refuses_every_other: bool,
 }
 
 /// What became of an order: the files that were changed, and the ones that could not be.
@@ -48,7 +50,7 @@ pub(crate) fn check(which: Bulk, body: &Value, open: Open) -> Result<Order<'_>, 
         Some(reason) if which != Bulk::RemoveAi => Err(Answer::bad_request(&format!(
             "Your request contains invalid value for tags parameter. {reason}"
         ))),
-        _ => Ok(Order { which, files, tags }),
+        _ => Ok(Order { which, files, tags, refuses_every_other: false }),
     }
 }
 
@@ -74,6 +76,11 @@ fn check_files(body: &Value) -> Result<Vec<&str>, Answer> {
 }
 
 impl<'a> Order<'a> {
+    /// The same order, of which only a part can be carried out.
+    pub(crate) fn in_part(self) -> Self {
+        Self { refuses_every_other: true, ..self }
+    }
+
     /// Carries the order out, all or nothing as far as missing files go.
     ///
     /// # Errors
@@ -91,9 +98,14 @@ impl<'a> Order<'a> {
             return Err(Answer::no_files(named));
         }
         let mut outcome = Outcome::default();
-        for id in &self.files {
+        for (place, id) in self.files.iter().enumerate() {
             let Some(key) = stock.find(id) else { continue };
-            match self.edit(stock, key, open, wall_ms) {
+            let edited = if self.refuses_every_other && place.is_multiple_of(2) {
+                Err("The file could not be updated. Please try again later.")
+            } else {
+                self.edit(stock, key, open, wall_ms)
+            };
+            match edited {
                 Ok(()) => outcome.done.push(id),
                 Err(reason) => outcome.refused.push((id, reason)),
             }

@@ -9,6 +9,7 @@ use super::callback::Callbacks;
 use super::defaults;
 use super::faults::Faults;
 use super::library::Library;
+use super::open::Open;
 use super::play::{Ending, ExtensionPlay};
 use super::tap::Tap;
 
@@ -112,73 +113,4 @@ impl fmt::Display for Limit {
             Self::Window { requests, interval } => write!(f, "{requests} in {interval:?}"),
         }
     }
-}
-
-/// What the API's description leaves open, and which answer this sandbox plays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Open {
-    /// What `tags: []` does.
-    pub empty_tags: EmptyTags,
-    /// In what the 500 of all tags together are counted.
-    pub tag_length: TagLength,
-    /// Whether a bulk 404 names the files it misses.
-    pub missing_ids: MissingIds,
-    /// What a required custom metadata field demands of an update.
-    pub required_fields: RequiredFields,
-    /// What a key that is not the account's gets.
-    pub wrong_key: WrongKey,
-}
-
-/// What `tags: []` in a PATCH does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum EmptyTags {
-    /// The same as `null`: no tags.
-    #[default]
-    Clear,
-    /// Nothing: the tags stay.
-    Ignore,
-    /// 400.
-    Refuse,
-}
-
-/// The unit in which the length of tags is counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TagLength {
-    /// Characters (Unicode scalar values).
-    #[default]
-    Characters,
-    /// Bytes of UTF-8.
-    Bytes,
-}
-
-/// Whether a bulk 404 carries `missingFileIds`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MissingIds {
-    /// It does.
-    #[default]
-    Named,
-    /// It does not: the client has to find out by halving.
-    Silent,
-}
-
-/// What a wrong private key gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum WrongKey {
-    /// 401, as if there were none.
-    #[default]
-    Unauthorized,
-    /// 403 "Your account cannot be authenticated."
-    Forbidden,
-}
-
-/// What a custom metadata field with `isValueRequired` demands of an update.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum RequiredFields {
-    /// Nothing: it can be unset.
-    NotEnforced,
-    /// It cannot be unset, but it can be left out.
-    #[default]
-    NotUnset,
-    /// Every `customMetadata` has to give it a value, even if the file has one.
-    Given,
 }

@@ -25,6 +25,7 @@ trickle=N/TIME     the body of the answer N bytes at a time, with a pause before
 garbage            a 200 whose body is no JSON
 wrong-body[=JSON]  a 200 whose body is something else
 huge-body[=BYTES]  an answer blown up to so many bytes, by default 100 MB
+bulk-in-part       every other file of a bulk call not updated, and answered with 207
 drop=FIELD         this field of the body ignored, like tags or customMetadata.brand
 expire             the key expired from here on";
 
@@ -33,7 +34,7 @@ const RESET_MS: u64 = 1000;
 const HUGE_BYTES: u64 = 100_000_000;
 
 /// The faults that need no more words.
-const PLAIN: [(&str, Fault); 8] = [
+const PLAIN: [(&str, Fault); 9] = [
     ("reset-at-accept", Fault::ResetAtAccept),
     ("reset-before", Fault::ResetBefore),
     ("reset-after", Fault::ResetAfter),
@@ -41,6 +42,7 @@ const PLAIN: [(&str, Fault); 8] = [
     ("reset-in-body", Fault::ResetInBody),
     ("cut-body", Fault::CutBody),
     ("garbage", Fault::Garbage),
+    ("bulk-in-part", Fault::BulkInPart),
     ("expire", Fault::Expire),
 ];
 
@@ -216,7 +218,7 @@ mod tests {
             assert!(read(&filled).is_ok(), "{filled}");
             seen += 1;
         }
-        assert_eq!(seen, 18);
+        assert_eq!(seen, 19);
     }
 
     #[test]

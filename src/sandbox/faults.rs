@@ -79,6 +79,9 @@ pub enum Fault {
     /// The work is done, except that this field of the body is silently ignored.
     /// `customMetadata.<name>` ignores one key.
     DropField(String),
+    /// Every other file of a bulk call, from the first on, cannot be updated: 207. No other call is
+    /// hurt.
+    BulkInPart,
     /// From this request on the private key has expired: 403 for everyone.
     Expire,
 }
@@ -93,6 +96,14 @@ impl Fault {
                 | Self::ThrottleRaw { .. }
                 | Self::ResetBefore
         )
+    }
+
+    /// The field of the body that is silently ignored.
+    pub(crate) fn ignored(&self) -> Option<&str> {
+        match self {
+            Self::DropField(field) => Some(field),
+            _ => None,
+        }
     }
 
     fn strikes_connections(&self) -> bool {

@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use super::answer::Answer;
 use super::file::{File, FileObject};
 use super::library::Key;
+use super::open::Open;
 use super::query::{self, Search};
 use super::sorting::Sorting;
 use super::stock::{Index, Stock};
@@ -23,9 +24,12 @@ struct Listing {
 }
 
 /// Answers a list request.
-pub(crate) fn answer(stock: &Stock, query: &str) -> Answer {
+pub(crate) fn answer(stock: &Stock, query: &str, open: Open) -> Answer {
     let index = stock.index();
     match Listing::parse(query) {
+        Ok(listing) if open.skip_max.is_some_and(|max| listing.skip > max) => {
+            Answer::bad_request(&invalid("skip"))
+        }
         Ok(listing) => {
             let keys = listing.keys(stock, &index);
             Answer::json(200, &Objects { index, keys })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
-use super::config::RequiredFields;
+use super::open::RequiredFields;
 
 const REQUIRED: &str = "The value is required.";
 

@@ -46,6 +46,7 @@ mod limits;
 mod listing;
 mod metadata;
 mod neighbour;
+mod open;
 mod patch;
 mod peaks;
 mod play;
@@ -68,11 +69,14 @@ mod wire;
 mod work;
 
 pub use callback::Callbacks;
-pub use config::{Config, EmptyTags, Limit, MissingIds, Open, RequiredFields, TagLength, WrongKey};
+pub use config::{Config, Limit};
 pub use fault_text::{FAULT_FORMS, Planned};
 pub use faults::{Fault, Faults};
 pub use library::Library;
 pub use library_file::LibraryError;
+pub use open::{
+    EmptyDescription, EmptyTags, MissingIds, Open, RequiredFields, TagLength, WrongKey,
+};
 pub use play::{End, Ending, ExtensionPlay, Status};
 pub use server::{Running, start};
 pub use stats::{CallbackCounts, Calls, Peak, Stats, WindowPeak};

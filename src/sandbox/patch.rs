@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::config::{EmptyTags, Open, TagLength};
 use super::extensions::{Catalogue, Extension};
 use super::file::Details;
 use super::metadata::MetadataChange;
+use super::open::{EmptyDescription, EmptyTags, Open, TagLength};
 
 /// The combined length of all tags of one request or file.
 const TAGS_LENGTH_MAX: usize = 500;
@@ -24,7 +24,7 @@ pub(crate) struct Update {
     pub(crate) tags: Change<Vec<String>>,
     pub(crate) custom_coordinates: Change<String>,
     pub(crate) custom_metadata: MetadataChange,
-    pub(crate) description: Option<String>,
+    pub(crate) description: Change<String>,
     pub(crate) remove_ai_tags: Option<RemoveAiTags>,
     pub(crate) extensions: Vec<Extension>,
     /// Where the final status of pending extensions goes.
@@ -89,10 +89,7 @@ impl Update {
             "tags" => self.tags = check_tags(value, open)?,
             "customCoordinates" => self.custom_coordinates = check_coordinates(value)?,
             "customMetadata" => self.custom_metadata = check_metadata(value, catalogue, open)?,
-            "description" => {
-                let text = value.as_str().ok_or_else(|| invalid(name, "It should be a string."))?;
-                self.description = Some(text.to_owned());
-            }
+            "description" => self.description = check_description(value, open)?,
             "removeAITags" => self.remove_ai_tags = Some(check_remove_ai_tags(value)?),
             "extensions" => {
                 self.extensions =
@@ -113,9 +110,7 @@ impl Update {
         self.tags.apply(&mut details.tags);
         self.custom_coordinates.apply(&mut details.custom_coordinates);
         details.custom_metadata.apply(self.custom_metadata);
-        if self.description.is_some() {
-            details.description = self.description;
-        }
+        self.description.apply(&mut details.description);
         match self.remove_ai_tags {
             Some(RemoveAiTags::All) => details.ai_tags.clear(),
             Some(RemoveAiTags::Named(names)) => {
@@ -194,6 +189,16 @@ pub(crate) fn not_strings(parameter: &str) -> Answer {
         "Your request contains invalid value for {parameter}. Please provide an array of strings. \
          Example - ['t-shirt','summer-sale']."
     ))
+}
+
+fn check_description(value: &Value, open: Open) -> Result<Change<String>, Answer> {
+    let text = value.as_str().ok_or_else(|| invalid("description", "It should be a string."))?;
+    match (text, open.empty_description) {
+        ("", EmptyDescription::Clear) => Ok(Change::Unset),
+        ("", EmptyDescription::Ignore) => Ok(Change::Keep),
+        ("", EmptyDescription::Refuse) => Err(invalid("description", "It should not be empty.")),
+        (text, _) => Ok(Change::Set(text.to_owned())),
+    }
 }
 
 fn check_coordinates(value: &Value) -> Result<Change<String>, Answer> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -10,14 +11,14 @@ use super::extensions::{Action, Extension, Task};
 use super::file::{AiTag, Details};
 
 /// The status of one extension on one file, as the API words it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It has run and written its result.
+    /// It has run and written its result
     Success,
-    /// It is running.
+    /// It is running
     Pending,
-    /// It has run and failed, for a reason the API keeps to itself.
+    /// It has run and failed, for a reason the API keeps to itself
     Failed,
 }
 
@@ -42,14 +43,14 @@ pub struct Ending {
 }
 
 /// Whether a pending run succeeds in the end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum End {
-    /// By the hash of file and extension: one in 16 fails.
+    /// By the hash of file and extension: one in 16 fails
     #[default]
     Realistic,
-    /// It succeeds and writes its result.
+    /// It succeeds and writes its result
     Success,
-    /// It fails and writes nothing.
+    /// It fails and writes nothing
     Failed,
 }
 

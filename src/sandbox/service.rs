@@ -98,7 +98,10 @@ impl Visit {
             reply
         } else {
             self.pause(fault.as_ref()).await;
-            let answer = refusal.unwrap_or_else(|| Answer { rate, ..self.work(fault.as_ref()) });
+            let answer = refusal.unwrap_or_else(|| Answer {
+                rate,
+                ..self.sandbox.work(&self.request, self.n, fault.as_ref())
+            });
             self.tell(Phase::Worked);
             afterwards(fault, answer).await
         };
@@ -113,14 +116,6 @@ impl Visit {
             _ => Duration::ZERO,
         };
         sleep(self.sandbox.config.latency + hang).await;
-    }
-
-    fn work(&self, fault: Option<&Fault>) -> Answer {
-        let ignored = match fault {
-            Some(Fault::DropField(field)) => Some(field.as_str()),
-            _ => None,
-        };
-        self.sandbox.work(&self.request, self.n, ignored)
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::answer::{Answer, RateHeaders};
 use super::auth::{Lock, Presented};
 use super::clock::Clock;
-use super::config::{Config, WrongKey};
+use super::config::Config;
 use super::extensions::Catalogue;
 use super::faults::{Fault, Plan};
 use super::lag::Lag;
 use super::limits::AccountLimits;
 use super::metadata::Fields;
+use super::open::WrongKey;
 use super::recorder::Recorder;
 use super::request::ApiRequest;
 use super::stock::Stock;
@@ -116,7 +117,7 @@ impl Sandbox {
     }
 
     /// Numbers a request, counts it and decides whether it may pass: first the faults that come
-    /// before everything, then authentication, then the limit.
+    /// before everything, then the length of the URL, authentication and the limit.
     pub(crate) fn arrive(&self, request: &ApiRequest) -> Arrival {
         let now_ns = self.clock.now_ns();
         let mut state = self.state();
@@ -137,6 +138,10 @@ impl Sandbox {
     }
 
     fn gate(&self, state: &mut State, request: &ApiRequest, now_ns: u64) -> Result<(), Answer> {
+        let length = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if self.config.open.url_max.is_some_and(|max| length > max) {
+            return Err(Answer::error(414, "The request URL is too long."));
+        }
         match (request.presented, self.config.open.wrong_key) {
             (Presented::None, _) | (Presented::Wrong, WrongKey::Unauthorized) => {
                 return Err(Answer::no_key());

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::clock::Clock;
+use super::faults::Fault;
 use super::file::{Details, FileObject};
 use super::patch::{self, Patch};
 use super::play::{self, Status};
@@ -19,20 +20,21 @@ use super::{bulk, listing};
 type ExtensionStatus = Vec<(&'static str, Status)>;
 
 impl Sandbox {
-    /// Does the work of request `n` and commits it. `ignored` is a field that is silently dropped.
+    /// Does the work of request `n`, as far as its fault lets it, and commits it.
     pub(crate) fn work(
         self: &Arc<Self>,
         request: &ApiRequest,
         n: u64,
-        ignored: Option<&str>,
+        fault: Option<&Fault>,
     ) -> Answer {
         let mut state = self.state();
         let done = match &request.call {
-            Call::Update(id) => self.update(&mut state, request, n, id, ignored),
-            Call::Bulk(which) => self.bulk(&mut state, request, n, *which, ignored),
+            Call::Update(id) => self.update(&mut state, request, n, id, fault),
+            Call::Bulk(which) => self.bulk(&mut state, request, n, *which, fault),
             Call::Get(id) => details(&state, id),
             Call::List => {
-                Ok(listing::answer(&state.stock, request.uri.query().unwrap_or_default()))
+                let query = request.uri.query().unwrap_or_default();
+                Ok(listing::answer(&state.stock, query, self.config.open))
             }
             Call::Fields => Ok(Answer::json(200, &self.config.fields)),
             Call::Saved => Ok(Answer::json(200, &self.config.saved)),
@@ -49,11 +51,12 @@ impl Sandbox {
         request: &ApiRequest,
         n: u64,
         id: &str,
-        ignored: Option<&str>,
+        fault: Option<&Fault>,
     ) -> Result<Answer, Answer> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
         let check = |body: &Value| patch::check(body, &self.catalogue, self.config.open);
         let asked = check(body)?;
+        let ignored = fault.and_then(Fault::ignored);
         let asked = ignored.map_or(Ok(asked), |field| check(&patch::without(body, field)))?;
         let key = state.stock.find(id).ok_or_else(|| no_file(id))?;
         let (base, details) = state.stock.edit(key);
@@ -102,13 +105,17 @@ impl Sandbox {
         request: &ApiRequest,
         n: u64,
         which: Bulk,
-        ignored: Option<&str>,
+        fault: Option<&Fault>,
     ) -> Result<Answer, Answer> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
         let open = self.config.open;
-        let order = bulk::check(which, body, open)?;
-        if ignored.is_some_and(|field| matches!(field, "tags" | "AITags")) {
-            return Ok(order.pretended());
+        let mut order = bulk::check(which, body, open)?;
+        match fault {
+            Some(Fault::DropField(field)) if matches!(field.as_str(), "tags" | "AITags") => {
+                return Ok(order.pretended());
+            }
+            Some(Fault::BulkInPart) => order = order.in_part(),
+            _ => {}
         }
         let outcome = order.carry_out(&mut state.stock, open, Clock::wall_ms())?;
         state.recorder.changed(request, n, &outcome.done);

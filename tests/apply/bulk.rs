@@ -79,6 +79,28 @@ fn missing_files_that_are_not_named_are_found_by_halving() {
 }
 
 #[test]
+fn a_removal_that_failed_for_a_part_of_its_files_rejects_their_rows_and_no_others() {
+    let ids = ids(4);
+    let mut library = Library::new();
+    for id in &ids {
+        library.insert(json!({"fileId": id, "tags": ["sale"]}));
+    }
+    let in_part = script(vec![(1, Fault::BulkInPart)], crate::harness::with_library(library));
+    let world = World::new(in_part);
+    let rows = ids.iter().map(|id| format!("{id},sale"));
+    world.write("sheet.csv", sheet("fileId,removeTags", rows));
+    world.apply("sheet.csv").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!(run.statuses(), ["rejected", "updated", "rejected", "updated"]);
+    assert_eq!(run.row(2)["httpStatus"], "207");
+    assert_eq!(
+        ids.iter().map(|id| is_on_sale(&world, id)).collect::<Vec<_>>(),
+        [true, false, true, false]
+    );
+    assert_eq!(world.sandbox.stats().calls.remove_tags, 1);
+}
+
+#[test]
 fn a_row_that_was_rejected_before_its_tags_takes_no_part_in_the_call() {
     let ids = ids(10);
     // The details of the third row are refused, so that its tags are not to be added.

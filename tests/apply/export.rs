@@ -1,11 +1,12 @@
 //! The library as a sheet, and the sheet as the library.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use ikbulk::sandbox::{Fault, Library};
+use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
 use serde_json::{Value, json};
 
-use crate::harness::{World, files, ids, lines, script, status, with_library};
+use crate::harness::{Victim, World, files, ids, lines, script, status, with_library};
 
 const FIELDS: [&str; 4] = ["tags", "customCoordinates", "description", "customMetadata"];
 
@@ -125,6 +126,26 @@ fn a_sheet_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one() {
         entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".writing")
     });
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let victim = Victim::default();
+        let hand = victim.clone();
+        let tap = Tap::new(move |event| {
+            if event.n == 3 && event.phase == Phase::Arrived {
+                hand.signal(name);
+            }
+        });
+        let latency = Duration::from_millis(50);
+        let world = World::new(Config { tap: Some(tap), latency, ..files(ids(2500)) });
+        let done = world.command(&["export", "-o", "sheet.csv"]).run_as(&victim).exits(code);
+        done.says("stopped by a signal; no sheet was written");
+        assert_eq!(world.sandbox.stats().requests, 3);
+        let left = std::fs::read_dir(world.path(".")).unwrap();
+        assert_eq!(left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), [""; 0]);
+    }
 }
 
 #[test]

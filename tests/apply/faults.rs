@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Open};
+use ikbulk::sandbox::{Config, EmptyDescription, Fault, Library, MissingIds, Open, RequiredFields};
 use serde_json::json;
 
 use crate::harness::{
@@ -196,7 +196,8 @@ fn rows_of_one_file_keep_their_order_under_faults() {
     let world = World::new(chance(faults, files(["a"])));
     let rows = (0..30).map(|index| format!("a,t{index}"));
     world.write("sheet.csv", sheet("fileId,tags", rows));
-    world.apply("sheet.csv --attempts 20").exits(0);
+    let done = world.apply("sheet.csv --attempts 20").exits(0);
+    done.says("reading back 1 file on which an answer was lost");
     assert_eq!(world.file("a")["tags"], json!(["t29"]));
     assert!(!world.sandbox.stats().overlapped);
 }
@@ -290,4 +291,40 @@ fn too_many_unknown_steps_halt() {
     done.says("2 steps that must not be repeated have lost their answers");
     let run = world.only_run("sheet");
     assert_eq!((run.count("unknown"), run.count("not_attempted")), (2, 8));
+}
+
+#[test]
+fn whatever_an_empty_description_does_the_row_says_whether_it_is_cleared() {
+    for (empty_description, status, code) in [
+        (EmptyDescription::Store, "updated", ""),
+        (EmptyDescription::Clear, "updated", ""),
+        (EmptyDescription::Ignore, "updated", "differs"),
+        (EmptyDescription::Refuse, "rejected", "refused"),
+    ] {
+        let mut library = Library::new();
+        library.insert(json!({"fileId": "a", "description": "before"}));
+        let open = Open { empty_description, ..Open::default() };
+        let world = World::new(Config { open, ..with_library(library) });
+        world.write("sheet.csv", "fileId,description\na,<clear>\n");
+        world.apply("sheet.csv").exits(i32::from(!code.is_empty()));
+        let row = world.only_run("sheet").row(2);
+        assert_eq!((row["status"].as_str(), row["code"].as_str()), (status, code));
+    }
+}
+
+#[test]
+fn a_required_field_that_is_left_out_or_unset_rejects_the_row_with_its_name() {
+    let mut fields = Config::default().fields;
+    let brand = fields.iter_mut().find(|field| field["name"] == "brand").expect("it is there");
+    brand["schema"]["isValueRequired"] = json!(true);
+    let open = Open { required_fields: RequiredFields::Given, ..Open::default() };
+    let world = World::new(Config { open, fields, ..files(["a", "b", "c"]) });
+    let sheet = "fileId,customMetadata.brand,customMetadata.price\na,Acme,5\nb,,5\nc,<clear>,\n";
+    world.write("sheet.csv", sheet);
+    world.apply("sheet.csv --max-bad 100% --max-rejected 100%").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!(run.statuses(), ["updated", "rejected", "rejected"]);
+    for row in [3, 4] {
+        assert!(run.row(row)["message"].contains("brand"), "{}", run.row(row)["message"]);
+    }
 }

@@ -1,5 +1,9 @@
 //! Coming back to a run: with another key, another sheet, mended rows, piece by piece.
 
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
+
 use ikbulk::sandbox::{Phase, Tap};
 use serde_json::json;
 
@@ -103,19 +107,29 @@ fn an_unfinished_run_of_an_earlier_state_of_the_sheet_is_named() {
 
 #[test]
 fn a_run_under_way_is_not_taken_for_an_unfinished_one() {
+    is_in_the_way(&["apply", "sheet.csv", "--yes"], crate::harness::KEY);
+}
+
+#[test]
+fn a_run_under_way_is_not_given_another_key() {
+    is_in_the_way(&["resume", "the-run", "--key-changed"], "private_other");
+}
+
+/// A run that is under way is undisturbed by this call, which finds it in its way.
+fn is_in_the_way(words: &'static [&str], key: &'static str) {
     let ids = ids(2);
-    let second = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let second = Arc::new(Mutex::new(None));
     let mut config = files(&ids);
-    let directory = std::sync::Arc::new(std::sync::OnceLock::<(std::path::PathBuf, String)>::new());
+    let directory = Arc::new(OnceLock::<(PathBuf, String)>::new());
     let (place, at) = (second.clone(), directory.clone());
     config.tap = Some(Tap::new(move |event| {
         if event.phase == Phase::Arrived && event.n == 1 {
             let (directory, endpoint) = at.get().expect("it is set before");
-            let other = std::process::Command::new(env!("CARGO_BIN_EXE_ikbulk"))
-                .args(["apply", "sheet.csv", "--yes"])
+            let other = Command::new(env!("CARGO_BIN_EXE_ikbulk"))
+                .args(words)
                 .env_clear()
                 .env("XDG_STATE_HOME", directory.join("state"))
-                .env("IMAGEKIT_PRIVATE_KEY", crate::harness::KEY)
+                .env("IMAGEKIT_PRIVATE_KEY", key)
                 .env("IMAGE_KIT_BASE_URL", endpoint)
                 .current_dir(directory)
                 .output()
@@ -127,10 +141,13 @@ fn a_run_under_way_is_not_taken_for_an_unfinished_one() {
     world.write("sheet.csv", tagging(&ids));
     let set = directory.set((world.path("."), world.sandbox.base_url()));
     set.expect("nobody else sets it");
-    world.apply("sheet.csv").exits(0);
-    let other = second.lock().unwrap().take().expect("it ran");
+    world.apply("sheet.csv --run-dir the-run --limit 1").exits(5);
+    let other = second.lock().expect("nobody fails with it").take().expect("it ran");
     assert_eq!(other.status.code(), Some(75), "{}", String::from_utf8_lossy(&other.stderr));
     assert!(String::from_utf8_lossy(&other.stderr).contains("another run is writing"));
+    // It is still the run of the key that it was begun with.
+    world.run("resume the-run --rate unlimited").exits(0);
+    assert_eq!(world.sandbox.stats().calls.patch, 2);
 }
 
 /// Row 2 asks for two things of which one is wrong and comes right in row 3.

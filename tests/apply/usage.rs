@@ -97,6 +97,17 @@ fn where_no_run_can_live_another_place_is_named() {
 }
 
 #[test]
+fn a_run_on_the_sandbox_can_be_gone_on_with_on_another_one_and_says_so() {
+    let world = world();
+    world.write("two.csv", "fileId,tags\na,x\nb,x\n");
+    let done = world.run("apply two.csv --sandbox --limit 1").exits(5);
+    done.says("next       ikbulk resume two.ikbulk/").says("on a new sandbox");
+    let run = world.only_run("two");
+    world.run(&format!("resume {}", run.name())).exits(0).says("going on with a new one");
+    assert_eq!(run.count("updated"), 2);
+}
+
+#[test]
 fn a_sandbox_has_its_own_endpoint() {
     let world = world();
     let done = world.run("apply sheet.csv --sandbox --endpoint http://127.0.0.1:9").exits(2);

@@ -72,7 +72,8 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
         Fault::StatusAfter { code, body, .. } => (true, told(*code, body)),
         Fault::Throttle { .. } | Fault::ThrottleRaw { .. } => (false, Told::Later),
         Fault::ResetBefore | Fault::ResetAtAccept => (false, Told::Nothing),
-        Fault::Trickle { .. } => (true, Told::Done),
+        // No case here is about several files.
+        Fault::Trickle { .. } | Fault::BulkInPart => (true, Told::Done),
         Fault::ResetAfter
         | Fault::ResetInHead
         | Fault::ResetInBody

@@ -1,6 +1,6 @@
 //! The bulk tag calls.
 
-use ikbulk::sandbox::{Config, MissingIds, Open};
+use ikbulk::sandbox::{Config, Fault, Faults, MissingIds, Open};
 use serde_json::{Value, json};
 
 use crate::client::{config, post, started};
@@ -44,13 +44,48 @@ fn one_missing_file_means_that_nothing_is_done() {
     {
         let open = Open { missing_ids, ..Open::default() };
         let running = started(Config { open, ..config() });
-        let body = json!({"fileIds": ["f1", "gone1", "gone2"], "tags": ["new"]});
-        let reply = post(&running, ADD, &body);
-        assert_eq!(reply.status, 404);
-        assert_eq!(reply.message(), "The requested file(s) does not exist.");
-        assert_eq!(reply.json()["missingFileIds"], named);
-        assert_eq!(running.file("f1").unwrap()["tags"], json!(["old", "sale"]));
+        let before = running.file("f1");
+        for path in [ADD, REMOVE, REMOVE_AI] {
+            let reply = post(&running, path, &of_files(&["f1", "gone1", "gone2"]));
+            assert_eq!(reply.status, 404, "{path}");
+            assert_eq!(reply.message(), "The requested file(s) does not exist.");
+            assert_eq!(reply.json()["missingFileIds"], named);
+        }
+        assert_eq!(running.file("f1"), before);
     }
+}
+
+/// A body that any of the three takes, and that each of them would change `f1` by.
+fn of_files(ids: &[&str]) -> Value {
+    json!({"fileIds": ids, "tags": ["new", "old"], "AITags": ["Shoe", "Bag"]})
+}
+
+#[test]
+fn each_of_the_three_calls_can_fail_for_a_part_of_its_files() {
+    for path in [ADD, REMOVE, REMOVE_AI] {
+        let faults = Faults { script: vec![(1, Fault::BulkInPart)], ..Faults::default() };
+        let running = started(Config { faults, ..config() });
+        let before = running.file("f1");
+        let reply = post(&running, path, &of_files(&["f1", "f2"]));
+        assert_eq!(reply.status, 207, "{path}");
+        let body = reply.json();
+        assert_eq!(body["successfullyUpdatedFileIds"], json!(["f2"]));
+        assert_eq!(body["errors"].as_array().unwrap().len(), 1);
+        assert_eq!(body["errors"][0]["fileId"], "f1");
+        assert!(body["errors"][0]["error"].is_string());
+        assert_eq!(running.file("f1"), before);
+        assert_eq!(running.history("f2").len(), 1);
+        assert_eq!(post(&running, path, &of_files(&["f1", "f2"])).status, 200);
+        assert_ne!(running.file("f1"), before);
+    }
+}
+
+#[test]
+fn what_is_done_in_part_still_misses_files_as_a_whole() {
+    let faults = Faults { script: vec![(1, Fault::BulkInPart)], ..Faults::default() };
+    let running = started(Config { faults, ..config() });
+    assert_eq!(post(&running, REMOVE, &of_files(&["f1", "f2", "gone"])).status, 404);
+    assert_eq!(running.stats().changes, 0);
 }
 
 #[test]

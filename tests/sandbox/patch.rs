@@ -1,6 +1,6 @@
 //! PATCH details, rule by rule.
 
-use ikbulk::sandbox::{Config, EmptyTags, Open, RequiredFields, TagLength};
+use ikbulk::sandbox::{Config, EmptyDescription, EmptyTags, Open, RequiredFields, TagLength};
 use serde_json::{Value, json};
 
 use crate::client::{ask, config, patch, started};
@@ -149,6 +149,24 @@ fn a_description_is_stored_as_it_is_and_cannot_be_null() {
     assert_eq!(patched(&json!({"description": ""}))["description"], "");
     refused(&json!({"description": null}));
     refused(&json!({"description": 5}));
+}
+
+#[test]
+fn an_empty_description_plays_any_of_four_answers() {
+    for (empty_description, status, stored) in [
+        (EmptyDescription::Store, 200, Some("")),
+        (EmptyDescription::Clear, 200, None),
+        (EmptyDescription::Ignore, 200, Some("before")),
+        (EmptyDescription::Refuse, 400, Some("before")),
+    ] {
+        let open = Open { empty_description, ..Open::default() };
+        let running = started(Config { open, ..config() });
+        assert_eq!(patch(&running, "f1", &json!({"description": ""})).status, status);
+        let file = running.file("f1").unwrap();
+        assert_eq!(file.get("description").map(|text| text.as_str().unwrap()), stored);
+        assert_eq!(patch(&running, "f1", &json!({"description": "after"})).status, 200);
+        assert_eq!(running.file("f1").unwrap()["description"], "after");
+    }
 }
 
 #[test]

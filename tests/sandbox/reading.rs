@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Running, synthetic_id};
+use ikbulk::sandbox::{Config, Library, Open, Running, synthetic_id};
 use serde_json::{Value, json};
 
 use crate::client::{config, get, patch, started};
@@ -98,6 +98,47 @@ fn pages_cover_a_library_without_gap_or_repeat() {
 }
 
 #[test]
+fn a_page_beyond_the_end_is_empty_and_a_page_of_one_is_the_file_of_its_place() {
+    let running = started(Config { library: Library::synthetic(25, 9), ..config() });
+    for skip in [0, 7, 24] {
+        assert_eq!(ids(&running, &format!("limit=1&skip={skip}")), [synthetic_id(9, skip)]);
+    }
+    for query in ["skip=25", "limit=1&skip=25", "limit=10&skip=1000000000000"] {
+        assert_eq!(get(&running, &format!("/v1/files?{query}")).text, "[]", "{query}");
+    }
+    let nowhere = "path=/products/shoes&limit=1&skip=25";
+    assert_eq!(get(&running, &format!("/v1/files?{nowhere}")).text, "[]");
+}
+
+#[test]
+fn a_high_skip_is_refused_where_it_is_capped() {
+    let open = Open { skip_max: Some(20), ..Open::default() };
+    let running = started(Config { open, library: Library::synthetic(25, 9), ..config() });
+    assert_eq!(ids(&running, "limit=1&skip=20"), [synthetic_id(9, 20)]);
+    let refused = get(&running, "/v1/files?limit=1&skip=21");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.message(), "Your request contains invalid value for skip parameter.");
+}
+
+#[test]
+fn a_file_in_a_list_is_the_same_as_by_itself() {
+    let mut library = Library::synthetic(50, 9);
+    library.insert(json!({"fileId": "bare"}));
+    let running = started(Config { library, ..config() });
+    let changed = synthetic_id(9, 30);
+    let extensions = json!([{"name": "google-auto-tagging", "minConfidence": 0, "maxTags": 3}]);
+    patch(&running, &changed, &json!({"tags": ["x"], "extensions": extensions}));
+    let list = get(&running, "/v1/files").json();
+    assert_eq!(list.as_array().unwrap().len(), 51);
+    for listed in list.as_array().unwrap() {
+        let id = listed["fileId"].as_str().unwrap();
+        assert_eq!(*listed, get(&running, &format!("/v1/files/{id}/details")).json());
+        let found = get(&running, &format!("/v1/files?searchQuery=id+IN+[%22{id}%22]")).json();
+        assert_eq!(found, json!([listed]));
+    }
+}
+
+#[test]
 fn a_folder_is_found_with_and_without_slashes() {
     let running = started(config());
     for path in ["/a/b/", "a%2Fb", "/a/b"] {
@@ -124,6 +165,67 @@ fn a_search_by_ids_finds_those_that_exist() {
     let unplayed = get(&running, "/v1/files?searchQuery=createdAt+%3E+%227d%22");
     assert_eq!(unplayed.status, 400);
     assert!(unplayed.message().contains("createdAt"));
+}
+
+/// As a client would write it that takes no chances: everything but letters and digits encoded.
+fn query_for(search: &str) -> String {
+    let encoded = percent_encoding::utf8_percent_encode(search, percent_encoding::NON_ALPHANUMERIC);
+    format!("searchQuery={encoded}")
+}
+
+#[test]
+fn a_search_by_name_and_path_finds_that_file_alone_or_all_that_share_the_name() {
+    let mut library = Library::new();
+    for (id, path) in [
+        ("top", "/same.jpg"),
+        ("a", "/a/same.jpg"),
+        ("b", "/a/b/same.jpg"),
+        ("other", "/a/b/other.jpg"),
+        ("odd", "/a/b \"c\" AND d/50% ü+1.jpg"),
+    ] {
+        library.insert(json!({"fileId": id, "filePath": path}));
+    }
+    let running = started(Config { library, ..config() });
+    let found = |search: &str| {
+        let mut found = ids(&running, &query_for(search));
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(found(r#"name = "same.jpg" AND path = "/a/b/""#), ["b"]);
+    assert_eq!(found(r#"name = "same.jpg" AND path = "/a/b""#), ["b"]);
+    assert_eq!(found(r#"path = "/" AND name = "same.jpg""#), ["top"]);
+    assert_eq!(found(r#"name = "same.jpg""#), ["a", "b", "top"]);
+    assert_eq!(found(r#"path = "/a/b/""#), ["b", "other"]);
+    assert_eq!(found(r#"name = "Same.jpg" AND path = "/a/b/""#), [""; 0]);
+    assert_eq!(found(r#"name = "other.jpg" AND path = "/a/""#), [""; 0]);
+    let odd = r#"type = "file" AND name = "50% ü+1.jpg" AND path = "/a/b \"c\" AND d/""#;
+    assert_eq!(found(odd), ["odd"]);
+    assert_eq!(
+        ids(&running, &format!("{}&limit=1&skip=1", query_for(r#"name = "same.jpg""#))).len(),
+        1
+    );
+}
+
+#[test]
+fn a_hundred_ids_fit_into_one_search_unless_its_url_may_not_be_so_long() {
+    let library = Library::synthetic(300, 9);
+    let running = started(Config { library: library.clone(), ..config() });
+    let wanted: Vec<String> = (0..300).step_by(3).map(|index| synthetic_id(9, index)).collect();
+    let query = query_for(&format!("id IN {}", json!(wanted)));
+    assert_eq!(ids(&running, &query), wanted);
+    assert_eq!(ids(&running, &format!("{query}&limit=7&skip=90")), wanted[90..97]);
+
+    let target = format!("/v1/files?{query}");
+    for (url_max, status) in [(target.len(), 200), (target.len() - 1, 414)] {
+        let open = Open { url_max: Some(url_max), ..Open::default() };
+        let running = started(Config { open, library: library.clone(), ..config() });
+        let reply = get(&running, &target);
+        assert_eq!(reply.status, status);
+        assert_eq!(running.stats().reads_per_second.accepted, u64::from(status == 200));
+    }
+    // Without a cap, it is as long as the HTTP library takes.
+    let many: Vec<String> = (0..1500).map(|index| synthetic_id(9, index)).collect();
+    assert_eq!(ids(&running, &query_for(&format!("id IN {}", json!(many)))).len(), 300);
 }
 
 #[test]
