@@ -60,5 +60,6 @@ pub mod row;
 pub mod run;
 pub mod sandbox;
 pub mod settings;
+mod sqlite;
 mod whole;
 mod words;

@@ -1,15 +1,14 @@
 //! The ledger's file: its tables, and what holds for the whole run.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::Counters;
 use crate::input::Format;
 use crate::row::RowPos;
+use crate::sqlite;
 
 /// Raised with every change of the tables that an older version could not read.
 const FORMAT: i64 = 1;
@@ -107,11 +106,7 @@ impl LedgerFile {
     /// # Errors
     /// The file cannot be made or written.
     pub fn create(directory: &Path, facts: &Facts) -> Result<Self, LedgerError> {
-        let path = directory.join(Self::NAME);
-        // Nobody else's to read. What cannot be made here cannot be opened below either, which
-        // says why.
-        drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path));
-        let ledger = Self::connect(path, OpenFlags::default())?;
+        let ledger = Self::connect(directory, sqlite::create)?;
         ledger.writing(|connection| {
             connection.execute_batch(&format!(
                 "PRAGMA user_version = {FORMAT};
@@ -141,8 +136,7 @@ impl LedgerFile {
     /// # Errors
     /// It cannot be opened, or is of another version.
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let ledger = Self::connect(directory.join(Self::NAME), flags)?;
+        let ledger = Self::connect(directory, sqlite::open)?;
         let found = ledger.reading(|connection| {
             connection.query_row("PRAGMA user_version", [], |row| row.get(0))
         })?;
@@ -153,17 +147,15 @@ impl LedgerFile {
         }
     }
 
-    fn connect(path: PathBuf, flags: OpenFlags) -> Result<Self, LedgerError> {
+    fn connect(
+        directory: &Path,
+        connect: impl FnOnce(&Path) -> rusqlite::Result<Connection>,
+    ) -> Result<Self, LedgerError> {
         if rusqlite::version_number() < SQLITE_MIN {
             return Err(LedgerError::Version { found: rusqlite::version() });
         }
-        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            Ok(connection)
-        });
-        match opened {
+        let path = directory.join(Self::NAME);
+        match connect(&path) {
             Ok(connection) => Ok(Self { connection, path }),
             Err(source) => Err(LedgerError::Sqlite { path, doing: "opened", source }),
         }
