@@ -23,6 +23,7 @@
 //! - One request at a time for a file, in the order of the input: [`execute::Dispatcher`].
 //! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
 //!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
+//! - What an earlier run bought for a file is known: [`run::PaidWork`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
 //! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
 //! - The key is never in a log, report, error or argument: [`imagekit::Api`].
@@ -40,7 +41,7 @@
 //! - [`execute`]: from requests to outcomes
 //! - [`report`]: what became of every row
 //! - [`export`]: the library as a sheet
-//! - [`run`]: one execution, its directory and its lock
+//! - [`run`]: one execution, its directory and its lock, and what others bought before it
 //! - [`settings`]: validated values
 //! - [`cli`]: what was typed
 //! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]

@@ -9,7 +9,7 @@ use jiff::ZonedDateTime;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{Fields, InputArg, lock, start_sandbox};
+use super::prepare::{Fields, InputArg, lock, paid_work, start_sandbox};
 use super::resume::Resume;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
@@ -135,6 +135,8 @@ impl Apply {
         };
         let context = fields.context(self.choices.clear_token());
         let survey = survey(&owned.input, &context).map_err(|error| Refusal::of(&error))?;
+        let pays = !survey.tally.paid_runs.is_empty();
+        let paid = paid_work(&client, pays && !self.sandbox, screen)?;
         self.show_and_ask(&survey, &client, &execution, screen)?;
         let facts = Facts {
             input_name: self.file.name(),
@@ -144,6 +146,7 @@ impl Apply {
             endpoint: client.endpoint.clone(),
             account: client.account.clone(),
             sandbox: self.sandbox,
+            pays,
             clear_token: self.choices.clear_token(),
             fields: fields.json,
             begun: jiff::Timestamp::now().to_string(),
@@ -155,6 +158,7 @@ impl Apply {
             run: run.clone(),
             facts,
             ledger,
+            paid,
             api: client.api,
             _lock: lock,
             _sandbox: sandbox,

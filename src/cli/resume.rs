@@ -8,7 +8,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{Fields, lock, start_sandbox};
+use super::prepare::{Fields, lock, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::ledger::{Facts, LedgerFile};
@@ -73,10 +73,19 @@ impl Resume {
             Some(_) => None,
             None => Some(lock(&client.account, &run, self.bounds.wait_lock).await?),
         };
+        let paid = paid_work(&client, facts.pays && !facts.sandbox, screen)?;
         let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone());
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
-        let ready =
-            Ready { session, run, facts, ledger, api: client.api, _lock: lock, _sandbox: sandbox };
+        let ready = Ready {
+            session,
+            run,
+            facts,
+            ledger,
+            paid,
+            api: client.api,
+            _lock: lock,
+            _sandbox: sandbox,
+        };
         Box::new(ready).finish(screen, signal, deadline).await
     }
 }

@@ -73,6 +73,9 @@ pub struct Facts {
     pub account: String,
     /// Whether it runs against the built-in sandbox.
     pub sandbox: bool,
+    /// Whether a row of it asks for an extension, so that what the run bought is remembered.
+    #[serde(default)]
+    pub pays: bool,
     /// The clear token.
     pub clear_token: String,
     /// The account's custom metadata fields as they were read; empty where they were not.

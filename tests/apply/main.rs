@@ -13,6 +13,7 @@ mod inputs;
 mod journeys;
 #[cfg(target_os = "linux")]
 mod oversized;
+mod paid;
 mod returning;
 mod safety;
 mod settings;
