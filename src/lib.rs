@@ -23,6 +23,7 @@
 //! - One request at a time for a file, in the order of the input: [`execute::Dispatcher`].
 //! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
 //!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
+//! - What an earlier run bought for a file is known: [`run::PaidWork`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
 //! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
 //! - No file is ever guessed from its path or URL: [`resolve`]; no request is made for one that is
@@ -43,7 +44,7 @@
 //! - [`resolve`]: from paths and URLs to files
 //! - [`report`]: what became of every row
 //! - [`export`]: the library as a sheet
-//! - [`run`]: one execution, its directory and its lock
+//! - [`run`]: one execution, its directory and its lock, and what others bought before it
 //! - [`settings`]: validated values
 //! - [`cli`]: what was typed
 //! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
@@ -64,5 +65,6 @@ pub mod row;
 pub mod run;
 pub mod sandbox;
 pub mod settings;
+mod sqlite;
 mod whole;
 mod words;

@@ -7,7 +7,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::lock;
+use super::prepare::{bought, lock};
 use super::resume::Resume;
 use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
@@ -85,13 +85,14 @@ impl Apply {
             choices: &self.choices,
             execution: &execution,
             screen,
+            holds_lock: true,
             attended: screen.is_attended() && self.sheet.file.path().is_some() && !self.yes,
         };
         let mut planned = self.sheet.plan(&opened, &wish, |_, _| Ok(())).await?;
         self.sheet.show(&planned, &opened.client, &wish, self.bounds.limit);
         self.ask(&wish)?;
         planned.reach(Stage::Running)?;
-        let planner = Planner::of(wish.planning, &planned.ledger, Box::new(|_, _| None))
+        let planner = Planner::of(wish.planning, &planned.ledger, bought(&planned.facts)?)
             .map_err(|error| Refusal::not_written(&error))?;
         Ok(Prepared::Ready(Box::new(Ready {
             session: Session {
@@ -104,6 +105,7 @@ impl Apply {
             run: run.clone(),
             facts: planned.facts,
             ledger: planned.ledger,
+            paid: planned.paid,
             api: opened.client.api,
             _locks: lock.into_iter().collect(),
             _sandbox: opened.sandbox,

@@ -5,13 +5,14 @@ use std::future::Future;
 use futures_util::FutureExt;
 
 use super::bounds::Deadline;
-use super::{Refusal, Screen};
+use super::{NOT_WRITTEN, Refusal, Screen};
+use crate::error::chain;
 use crate::execute::{Ending, Stop};
 use crate::imagekit::Api;
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Planner;
 use crate::report::{Progress, closing, write};
-use crate::run::{AccountLock, RunDir, Session, SessionError};
+use crate::run::{AccountLock, PaidWork, RunDir, Session, SessionError};
 use crate::sandbox;
 
 /// A session that only has to be carried out.
@@ -21,6 +22,9 @@ pub(super) struct Ready {
     pub(super) run: RunDir,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
+    /// Where it is remembered what the run buys; `None` where it buys nothing, or from a sandbox of
+    /// its own.
+    pub(super) paid: Option<PaidWork>,
     pub(super) api: Api,
     /// Held until the end.
     pub(super) _locks: Vec<AccountLock>,
@@ -35,7 +39,10 @@ impl Ready {
         signal: impl Future<Output = Stop>,
         deadline: Deadline,
     ) -> Result<u8, Refusal> {
-        let Self { session, planner, run, facts, ledger, api, .. } = *self;
+        let Self { session, planner, run, facts, ledger, paid, api, .. } = *self;
+        if let Some(paid) = &paid {
+            paid.register(&run, &facts).map_err(|error| Refusal::not_written(&error))?;
+        }
         let context = session.context.clone();
         let settled = ledger.settled_rows().map_err(|error| Refusal::not_written(&error))?;
         let mut progress = Progress::new(screen.bars(), facts.rows, settled);
@@ -59,9 +66,24 @@ impl Ready {
             }
             error @ SessionError::Thread(_) => Refusal::of(&error),
         })?;
+        let is_remembered = paid.is_none_or(|paid| remember(&paid, &run, &ledger, screen));
         let reports = write(&run, &ledger, &facts, &context, &ending)
             .map_err(|error| Refusal::not_written(&error))?;
         screen.say(&closing(&reports, &ending, run.path(), screen.width()));
-        Ok(reports.summary.exit_code)
+        Ok(if is_remembered { reports.summary.exit_code } else { NOT_WRITTEN })
     }
+}
+
+/// Remembers what a run has bought, or says that it cannot.
+fn remember(paid: &PaidWork, run: &RunDir, ledger: &LedgerFile, screen: &Screen) -> bool {
+    let recorded = paid.record(run, ledger);
+    if let Err(error) = &recorded {
+        screen.error(&format!(
+            "what this run bought is not remembered yet: {}; the next run with extensions on this \
+             account tries again, keep {} until then",
+            chain(error),
+            run.path().display()
+        ));
+    }
+    recorded.is_ok()
 }

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::choices::{Choices, Client};
-use super::{IN_THE_WAY, Refusal};
+use super::{IN_THE_WAY, Refusal, Screen};
+use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, take_over};
+use crate::ledger::Facts;
+use crate::plan::Bought;
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
-use crate::run::{AccountLock, LockError, RunDir};
+use crate::run::{AccountLock, LockError, PaidWork, RunDir};
 use crate::sandbox::{self, Library};
 use crate::settings::Execution;
 
@@ -163,4 +166,35 @@ pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<Acco
             Err(error) => return Err(Refusal::not_written(&error)),
         }
     }
+}
+
+/// What earlier runs on the account bought, if this run is to be remembered with them. The account's
+/// lock is held.
+pub(super) fn paid_work(
+    client: &Client,
+    is_remembered: bool,
+    screen: &Screen,
+) -> Result<Option<PaidWork>, Refusal> {
+    if !is_remembered {
+        return Ok(None);
+    }
+    let paid = PaidWork::open(&client.account).map_err(|error| Refusal::not_written(&error))?;
+    let unrecorded = paid.record_open_runs().map_err(|error| Refusal::not_written(&error))?;
+    for unrecorded in unrecorded {
+        screen.error(&chain(&unrecorded));
+    }
+    Ok(Some(paid))
+}
+
+/// What the planner asks whether an extension was paid for on a file.
+pub(super) fn bought(facts: &Facts) -> Result<Bought, Refusal> {
+    if !facts.pays || facts.sandbox {
+        return Ok(Box::new(|_, _| None));
+    }
+    let paid = PaidWork::open(&facts.account).map_err(|error| Refusal::not_written(&error))?;
+    Ok(Box::new(move |file, extension| match paid.known(file, extension) {
+        Ok(bought) => bought.map(|bought| bought.to_string()),
+        // Rather nothing than twice.
+        Err(error) => Some(chain(&error)),
+    }))
 }

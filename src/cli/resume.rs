@@ -8,7 +8,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{Fields, lock, start_sandbox};
+use super::prepare::{Fields, bought, lock, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::ledger::{Facts, LedgerFile};
@@ -75,10 +75,11 @@ impl Resume {
                 self.accept_key(&client, &mut facts, &ledger)?;
             }
         }
+        let paid = paid_work(&client, facts.pays && !facts.sandbox, screen)?;
         let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
         let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
-        let planner = Planner::of(facts.planning, &ledger, Box::new(|_, _| None))
+        let planner = Planner::of(facts.planning, &ledger, bought(&facts)?)
             .map_err(|error| Refusal::not_written(&error))?;
         let ready = Ready {
             session,
@@ -86,6 +87,7 @@ impl Resume {
             run,
             facts,
             ledger,
+            paid,
             api: client.api,
             _locks: locks,
             _sandbox: sandbox,

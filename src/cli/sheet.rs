@@ -7,7 +7,7 @@ use jiff::ZonedDateTime;
 
 use super::choices::{Choices, Client};
 use super::look_up::Surveyed;
-use super::prepare::{Fields, InputArg, start_sandbox};
+use super::prepare::{Fields, InputArg, bought, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Reads;
 use crate::input::{Context, Format, Owned};
@@ -15,7 +15,7 @@ use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::resolve::LookedUp;
-use crate::run::{LiveReader, ReadError, Reading, RunDir, Way};
+use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way};
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::words::counted;
@@ -73,6 +73,8 @@ pub(super) struct Planned {
     reading: Option<(Reading, u64)>,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
+    /// Where it is remembered what the run buys.
+    pub(super) paid: Option<PaidWork>,
 }
 
 /// How a sheet is to be planned.
@@ -82,6 +84,8 @@ pub(super) struct Wish<'w> {
     pub(super) choices: &'w Choices,
     pub(super) execution: &'w Execution,
     pub(super) screen: &'w Screen,
+    /// Whether no other run on the account can be under way.
+    pub(super) holds_lock: bool,
     /// Whether somebody can be asked about bad rows.
     pub(super) attended: bool,
 }
@@ -133,6 +137,9 @@ impl Sheet {
         let surveyed = Surveyed::of(&owned.input, context, client, execution, screen).await?;
         let Surveyed { mut survey, context, looked_up } = surveyed;
         self.refuse(&survey, wish)?;
+        let pays = !survey.tally.paid_runs.is_empty();
+        let is_remembered = pays && !self.sandbox && wish.holds_lock;
+        let paid = paid_work(client, is_remembered, screen)?;
         let facts = Facts {
             input_name: self.file.name(),
             input_format: owned.input.format,
@@ -141,6 +148,7 @@ impl Sheet {
             endpoint: client.endpoint.clone(),
             account: client.account.clone(),
             sandbox: self.sandbox,
+            pays,
             clear_token: wish.choices.clear_token(),
             fields: fields.json,
             begun: jiff::Timestamp::now().to_string(),
@@ -153,12 +161,12 @@ impl Sheet {
         if let Planning::Live(_) = wish.planning {
             let reads = Reads::new(execution);
             let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
-            let live = live(reader, owned, &context, wish.planning, &mut see).await;
-            let (with_state, read) = live.map_err(|error| not_read(&error))?;
+            let live = live(reader, owned, &context, &facts, &mut see).await;
+            let (with_state, read) = live?;
             survey = with_state;
             reading = Some((read, reads.sent()));
         }
-        Ok(Planned { survey, context, looked_up, reading, facts, ledger })
+        Ok(Planned { survey, context, looked_up, reading, facts, ledger, paid })
     }
 
     /// Refuses what nobody can want to be sent.
@@ -239,22 +247,27 @@ async fn live(
     reader: LiveReader<'_>,
     owned: &Owned,
     context: &Context,
-    planning: Planning,
+    facts: &Facts,
     see: &mut impl FnMut(&LedgerFile, &Batch) -> Result<(), PlanError>,
-) -> Result<(Survey, Reading), ReadError> {
-    reader.name_files(&owned.input, context)?;
-    let mut reading = reader.read().await?;
-    let planner = || Planner::of(planning, reader.ledger, Box::new(|_, _| None));
+) -> Result<(Survey, Reading), Refusal> {
+    let failed = |error: ReadError| not_read(&error);
+    reader.name_files(&owned.input, context).map_err(failed)?;
+    let mut reading = reader.read().await.map_err(failed)?;
+    let planner = || -> Result<Planner, Refusal> {
+        Planner::of(facts.planning, reader.ledger, bought(facts)?)
+            .map_err(|error| Refusal::not_written(&error))
+    };
     if reading.way != Way::OneByOne {
         let mut trial = planner()?;
-        survey(&owned.input, context, &mut trial, |_| Ok(()))?;
-        reading.stale = reader.look_again(&trial.unneeded_sample()).await?;
+        let planned = survey(&owned.input, context, &mut trial, |_| Ok(()));
+        planned.map_err(|error| Refusal::of(&error))?;
+        reading.stale = reader.look_again(&trial.unneeded_sample()).await.map_err(failed)?;
         if reading.stale > 0 {
-            reader.read_each(&mut reading).await?;
+            reader.read_each(&mut reading).await.map_err(failed)?;
         }
     }
-    let survey = survey(&owned.input, context, &mut planner()?, |batch| see(reader.ledger, batch))?;
-    Ok((survey, reading))
+    let survey = survey(&owned.input, context, &mut planner()?, |batch| see(reader.ledger, batch));
+    Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }
 
 fn not_read(error: &ReadError) -> Refusal {

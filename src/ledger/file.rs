@@ -1,16 +1,15 @@
 //! The ledger's file: its tables, and what holds for the whole run.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Counters, files, targets};
 use crate::input::Format;
 use crate::row::{Resolved, RowPos};
 use crate::settings::Planning;
+use crate::sqlite;
 
 /// Raised with every change of the tables that an older version could not read.
 const FORMAT: i64 = 1;
@@ -75,6 +74,9 @@ pub struct Facts {
     pub account: String,
     /// Whether it runs against the built-in sandbox.
     pub sandbox: bool,
+    /// Whether a row of it asks for an extension, so that what the run bought is remembered.
+    #[serde(default)]
+    pub pays: bool,
     /// The clear token.
     pub clear_token: String,
     /// The account's custom metadata fields as they were read; empty where they were not.
@@ -129,11 +131,7 @@ impl LedgerFile {
         facts: &Facts,
         files: Option<&Resolved>,
     ) -> Result<Self, LedgerError> {
-        let path = directory.join(Self::NAME);
-        // Nobody else's to read. What cannot be made here cannot be opened below either, which
-        // says why.
-        drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path));
-        let ledger = Self::connect(path, OpenFlags::default())?;
+        let ledger = Self::connect(directory.join(Self::NAME), sqlite::create)?;
         ledger.writing(|connection| {
             connection.execute_batch(&format!(
                 "PRAGMA user_version = {FORMAT};
@@ -170,8 +168,7 @@ impl LedgerFile {
     /// # Errors
     /// It cannot be opened, or is of another version.
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let ledger = Self::connect(directory.join(Self::NAME), flags)?;
+        let ledger = Self::connect(directory.join(Self::NAME), sqlite::open)?;
         let found = ledger.reading(|connection| {
             connection.query_row("PRAGMA user_version", [], |row| row.get(0))
         })?;
@@ -187,21 +184,17 @@ impl LedgerFile {
     /// # Errors
     /// It cannot be opened.
     pub fn again(&self) -> Result<Self, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::connect(self.path.clone(), flags)
+        Self::connect(self.path.clone(), sqlite::open)
     }
 
-    fn connect(path: PathBuf, flags: OpenFlags) -> Result<Self, LedgerError> {
+    fn connect(
+        path: PathBuf,
+        connect: impl FnOnce(&Path) -> rusqlite::Result<Connection>,
+    ) -> Result<Self, LedgerError> {
         if rusqlite::version_number() < SQLITE_MIN {
             return Err(LedgerError::Version { found: rusqlite::version() });
         }
-        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            Ok(connection)
-        });
-        match opened {
+        match connect(&path) {
             Ok(connection) => Ok(Self { connection, path }),
             Err(source) => Err(LedgerError::Sqlite { path, doing: "opened", source }),
         }

@@ -20,6 +20,7 @@ fn facts() -> Facts {
         endpoint: "http://127.0.0.1".to_owned(),
         account: "account".to_owned(),
         sandbox: false,
+        pays: false,
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: "2026-01-01T00:00:00Z".to_owned(),

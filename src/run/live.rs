@@ -10,7 +10,6 @@ use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerError, LedgerFile, LiveState, Which};
 use crate::outcome::Code;
-use crate::plan::PlanError;
 use crate::request::Endpoint;
 use crate::row::{Content, FileId};
 
@@ -56,9 +55,6 @@ pub enum ReadError {
     /// The input cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// It cannot be planned.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -1,12 +1,14 @@
-//! One execution on one input for one account: its directory, the lock on its account, and the
-//! session that carries it out from where it stands.
+//! One execution on one input for one account: its directory, the lock on its account, what was
+//! bought on it before, and the session that carries it out from where it stands.
 
 mod directory;
 mod live;
 mod lock;
+mod paid;
 mod session;
 
 pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
 pub use live::{LiveReader, ReadError, Reading, Way};
 pub use lock::{AccountLock, LockError, account_fingerprint};
+pub use paid::{Bought, Certainty, PaidWork, PaidWorkError, Unrecorded};
 pub use session::{Session, SessionError};

@@ -14,6 +14,7 @@ mod journeys;
 mod lookups;
 #[cfg(target_os = "linux")]
 mod oversized;
+mod paid;
 mod returning;
 mod safety;
 mod settings;

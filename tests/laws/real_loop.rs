@@ -324,6 +324,7 @@ fn facts() -> Facts {
         endpoint: String::new(),
         account: String::new(),
         sandbox: false,
+        pays: false,
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: String::new(),

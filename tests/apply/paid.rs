@@ -1,0 +1,209 @@
+//! What a run buys is known to the account afterwards, however the run ends.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
+use ikbulk::run::{Certainty, PaidWork, RunDir};
+use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Phase, Status, Tap};
+use rusqlite::Connection;
+
+use crate::harness::{RunFiles, Victim, World, files, script};
+
+/// Removes backgrounds: the extension that costs most.
+const REMOVE_BG: &str = r#"[{"name":"remove-bg"}]"#;
+
+fn remove_bg() -> Extension {
+    let rules = Rules::default();
+    let mut builder = Builder::new(&rules);
+    builder.set("fileId", &Field::FileId, Cell::Text("a"));
+    builder.set("extensions", &Field::Extensions, Cell::Text(REMOVE_BG));
+    let Content::Update(update) = builder.finish() else { panic!("{REMOVE_BG} is allowed") };
+    update.change.extensions.expect("it is asked for").as_slice()[0].clone()
+}
+
+/// A sheet that removes the backgrounds of these files.
+fn buying(ids: &[&str]) -> String {
+    ids.iter().map(|id| format!("{{\"fileId\":\"{id}\",\"extensions\":{REMOVE_BG}}}\n")).collect()
+}
+
+/// A sandbox on which every extension ends so.
+fn always(status: Status, config: Config) -> Config {
+    Config { extensions: ExtensionPlay::Always(status), ..config }
+}
+
+/// A world with a sheet that removes the backgrounds of `a` and `b`.
+fn world(config: impl FnOnce(Config) -> Config) -> World {
+    let world = World::new(config(always(Status::Success, files(["a", "b", "c"]))));
+    world.write("sheet.jsonl", buying(&["a", "b"]));
+    world
+}
+
+fn state(world: &World) -> PathBuf {
+    world.path("state/ikbulk")
+}
+
+/// The memory of the account that a run was on.
+fn memory(world: &World, run: &RunFiles) -> PaidWork {
+    let ledger = RunDir::open(run.path()).expect("the run is there").ledger();
+    let facts = ledger.and_then(|ledger| ledger.facts()).expect("its ledger is whole");
+    PaidWork::open_in(&state(world), &facts.account).expect("the memory can be opened")
+}
+
+/// What is known of a file: by which run, and whether for certain.
+fn known(paid: &PaidWork, id: &str) -> Option<(PathBuf, Certainty)> {
+    let file = FileId::new(id).expect("it is an id");
+    let bought = paid.known(&file, &remove_bg()).expect("the memory can be read");
+    bought.map(|bought| (bought.run, bought.certainty))
+}
+
+/// Bought by that run for certain.
+fn by(run: &RunFiles) -> (PathBuf, Certainty) {
+    (run.path().to_owned(), Certainty::Accepted)
+}
+
+/// Bought by that run, or not.
+fn perhaps_by(run: &RunFiles) -> (PathBuf, Certainty) {
+    (run.path().to_owned(), Certainty::AnswerLost)
+}
+
+#[test]
+fn what_a_run_bought_is_known_and_what_it_did_not_buy_is_not() {
+    let world = World::new(always(Status::Pending, files(["a", "b"])));
+    let others = "{\"fileId\":\"b\",\"tags\":[\"x\"]}\n";
+    world.write("sheet.jsonl", buying(&["a", "missing"]) + others);
+    world.apply("sheet.jsonl").exits(1);
+    let run = world.only_run("sheet");
+    let paid = memory(&world, &run);
+    assert_eq!(known(&paid, "a"), Some(by(&run)));
+    assert_eq!((known(&paid, "b"), known(&paid, "missing")), (None, None));
+    // Sent as it is, the row buys again, and the later run is the one to be named.
+    world.write("again.jsonl", buying(&["a"]));
+    world.apply("again.jsonl --direct").exits(0);
+    assert_eq!(known(&paid, "a"), Some(by(&world.only_run("again"))));
+}
+
+#[test]
+fn an_extension_that_failed_is_not_taken_for_bought() {
+    let world = world(|config| always(Status::Failed, config));
+    world.apply("sheet.jsonl").exits(1);
+    let paid = memory(&world, &world.only_run("sheet"));
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (None, None));
+}
+
+#[test]
+fn a_run_that_ends_before_its_input_does_is_known_piece_by_piece() {
+    let world = world(|config| config);
+    world.apply("sheet.jsonl --limit 1").exits(5);
+    let run = world.only_run("sheet");
+    let paid = memory(&world, &run);
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), None));
+    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), Some(by(&run))));
+}
+
+#[test]
+fn a_run_that_halts_for_a_lost_answer_may_have_bought() {
+    // The state before, the paid request.
+    let world = world(|config| script(vec![(2, Fault::ResetAfter)], config));
+    world.apply("sheet.jsonl --concurrency 1 --max-unknown 1").exits(3);
+    let run = world.only_run("sheet");
+    let paid = memory(&world, &run);
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(perhaps_by(&run)), None));
+}
+
+/// Applies the sheet, and kills the program once `b` has been paid for and before it is told.
+fn killed() -> World {
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let tap = Tap::new(move |event| {
+        let is_paid = event.method == "PATCH" && event.path.contains("/b/");
+        if is_paid && event.phase == Phase::Worked {
+            hand.kill();
+        }
+    });
+    let world = world(|config| Config { tap: Some(tap), ..config });
+    let words = ["apply", "sheet.jsonl", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    assert_eq!(world.command(&words).run_as(&victim).code, None);
+    assert_eq!(world.sandbox.stats().paid_runs_of("b", "remove-bg"), 1);
+    world
+}
+
+#[test]
+fn what_a_killed_run_bought_is_known_to_the_next_run_that_buys() {
+    let world = killed();
+    let run = world.only_run("sheet");
+    let paid = memory(&world, &run);
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (None, None));
+    world.write("other.jsonl", buying(&["c"]));
+    world.apply("other.jsonl").exits(0);
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), Some(perhaps_by(&run))));
+    // Going on with it makes nothing more certain.
+    world.run(&format!("resume {} --rate unlimited", run.name())).exits(6);
+    assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), Some(perhaps_by(&run))));
+}
+
+#[test]
+fn a_killed_run_that_is_gone_is_warned_of_once() {
+    let world = killed();
+    let run = world.only_run("sheet");
+    fs::remove_dir_all(world.path("sheet.ikbulk")).expect("it can be removed");
+    world.write("other.jsonl", buying(&["c"]));
+    let done = world.apply("other.jsonl").exits(0);
+    done.says(&format!("the run {} was cut short and has been moved or removed", run.name()));
+    world.write("third.jsonl", buying(&["c"]));
+    let done = world.apply("third.jsonl").exits(0);
+    assert!(!done.err.contains("cut short"), "{}", done.err);
+}
+
+#[test]
+fn a_run_that_buys_nothing_or_from_a_sandbox_of_its_own_needs_no_memory() {
+    let world = world(|config| config);
+    world.write("plain.jsonl", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n");
+    world.apply("plain.jsonl").exits(0);
+    let call = world.command(&["apply", "sheet.jsonl", "--sandbox", "--limit", "1"]);
+    call.without("IMAGE_KIT_BASE_URL").run().exits(5);
+    let run = world.only_run("sheet").name();
+    let call = world.command(&["resume", run.as_str()]);
+    call.without("IMAGE_KIT_BASE_URL").run();
+    assert_eq!(world.only_run("sheet").count("updated"), 2);
+    assert!(state(&world).is_dir() && !state(&world).join("paid").exists());
+}
+
+#[test]
+fn without_a_memory_nothing_is_bought() {
+    let world = world(|config| config);
+    fs::create_dir_all(state(&world)).expect("it can be made");
+    fs::write(state(&world).join("paid"), "no directory").expect("it can be written");
+    world.apply("sheet.jsonl").exits(4).says("for the memory of paid work");
+    assert_eq!(world.sandbox.stats().requests, 0);
+    assert!(!world.path("sheet.ikbulk").exists());
+}
+
+#[test]
+fn a_memory_that_fails_under_way_is_exit_4_and_catches_up_later() {
+    let held: Arc<Mutex<Option<Connection>>> = Arc::default();
+    let home: Arc<OnceLock<PathBuf>> = Arc::default();
+    let (holder, place) = (Arc::clone(&held), Arc::clone(&home));
+    let tap = Tap::new(move |event| {
+        if event.phase == Phase::Arrived && event.n == 1 {
+            let mut found = fs::read_dir(place.get().expect("the world stands")).unwrap();
+            let is_memory = |path: &PathBuf| path.extension().is_some_and(|end| end == "db");
+            let path = found.find_map(|entry| Some(entry.unwrap().path()).filter(is_memory));
+            let memory = Connection::open(path.expect("the account has a memory")).unwrap();
+            memory.execute_batch("BEGIN IMMEDIATE").unwrap();
+            *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
+        }
+    });
+    let world = world(|config| Config { tap: Some(tap), ..config });
+    home.set(state(&world).join("paid")).expect("this is the only world of the place");
+    let done = world.apply("sheet.jsonl").exits(4);
+    done.says("what this run bought is not remembered yet").says("keep ");
+    let run = world.only_run("sheet");
+    assert_eq!(run.count("updated"), 2, "the reports are there all the same");
+    drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
+    world.write("other.jsonl", buying(&["c"]));
+    world.apply("other.jsonl").exits(0);
+    assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
+}
