@@ -82,6 +82,8 @@ pub enum Code {
     Superseded,
     /// Rejected by ikbulk's own rules.
     Invalid,
+    /// Rejected: the file was changed after it was planned.
+    Moved,
     /// Rejected: ImageKit has no such file.
     NotFound,
     /// Rejected by ImageKit for another reason.
@@ -100,7 +102,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Blank,
         Self::NoChange,
         Self::AlreadySo,
@@ -111,6 +113,7 @@ impl Code {
         Self::Partial,
         Self::Superseded,
         Self::Invalid,
+        Self::Moved,
         Self::NotFound,
         Self::Refused,
         Self::Connection,
@@ -134,6 +137,7 @@ impl Code {
             Self::Partial => "partial",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
+            Self::Moved => "moved",
             Self::NotFound => "not_found",
             Self::Refused => "refused",
             Self::Connection => "connection",

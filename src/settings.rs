@@ -61,6 +61,25 @@ impl Halts {
     pub const REJECTED_SHARE_FROM: u64 = 100;
 }
 
+impl RateLimit {
+    /// How long so many requests take at the rate that is used; `None` where there is no limit.
+    #[must_use]
+    pub fn time_for(self, requests: u64) -> Option<Duration> {
+        let Rate::PerSecond(rate) = self.rate else {
+            return None;
+        };
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let seconds = requests as f64 / (rate * (1.0 - self.leave));
+        Some(Duration::from_secs_f64(seconds.min(1e9)))
+    }
+
+    /// One half of it, where two share it.
+    #[must_use]
+    pub fn half(self) -> Self {
+        Self { leave: f64::midpoint(self.leave, 1.0), ..self }
+    }
+}
+
 impl Execution {
     /// The slowest answer that the derived concurrency still reaches the rate with.
     const SLOW_ANSWER_SECONDS: f64 = 4.0;

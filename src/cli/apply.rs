@@ -1,20 +1,22 @@
 //! `ikbulk apply`: shows what is about to happen, asks, does it.
 
 use std::future::Future;
+use std::path::Path;
 
 use clap::Args;
 
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{bought, lock};
+use super::prepare::{Fields, bought, lock};
 use super::resume::Resume;
 use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::Owned;
-use crate::ledger::Stage;
-use crate::plan::Planner;
+use crate::ledger::{LedgerError, Stage};
+use crate::plan::{Planner, survey};
+use crate::report::{Opening, Target, opening};
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::{Execution, Planning};
 
@@ -22,6 +24,10 @@ use crate::settings::{Execution, Planning};
 pub(super) struct Apply {
     #[command(flatten)]
     sheet: Sheet,
+    /// FILE is the directory of a plan that `ikbulk plan` saved: carry it out, leaving out files
+    /// that have changed since
+    #[arg(long, conflicts_with_all = ["direct", "continue_run", "sandbox", "run_dir"])]
+    plan: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -49,6 +55,12 @@ impl Apply {
         if screen.is_quiet() && !self.yes && !self.sheet.sandbox {
             return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
         }
+        if self.plan {
+            let path = self.sheet.file.path().unwrap_or(Path::new("-"));
+            let run = RunDir::open(path).map_err(|error| Refusal::of(&error))?;
+            self.begin_plan(&run, &execution, screen)?;
+            return Resume::of(&run, self.bounds, self.choices).run(screen, signal).await;
+        }
         let run = self.sheet.run_dir()?;
         match self.prepare(&run, execution, screen).await {
             Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
@@ -61,6 +73,53 @@ impl Apply {
                 Err(refusal)
             }
         }
+    }
+
+    /// Shows a saved plan and asks whether to carry it out.
+    fn begin_plan(
+        &self,
+        run: &RunDir,
+        execution: &Execution,
+        screen: &Screen,
+    ) -> Result<(), Refusal> {
+        let not_written = |error: LedgerError| Refusal::not_written(&error);
+        let ledger = run.ledger().map_err(not_written)?;
+        let mut facts = ledger.facts().map_err(not_written)?;
+        if facts.stage != Stage::Planned {
+            let path = run.path().display();
+            return Err(Refusal::new(format!(
+                "{path} is no saved plan, or was begun already (ikbulk resume {path})"
+            )));
+        }
+        let files = ledger.files().map_err(not_written)?;
+        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
+        let mut planner =
+            Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written)?;
+        let input = run.input(facts.input_format);
+        let survey = survey(&input, &context, &mut planner, |_| Ok(()))
+            .map_err(|error| Refusal::of(&error))?;
+        screen.say(&opening(&Opening {
+            input: &facts.input_name,
+            tally: &survey.tally,
+            ignored_columns: &survey.ignored_columns,
+            left_alone: survey.left_alone,
+            looked_up: None,
+            reading: None,
+            target: Some(Target {
+                endpoint: &facts.endpoint,
+                account: &facts.account,
+                sandbox: facts.sandbox,
+                execution,
+                limit: self.bounds.limit,
+                now: jiff::ZonedDateTime::now(),
+            }),
+            width: screen.width(),
+        }));
+        if !facts.sandbox {
+            self.ask(screen.is_attended() && !self.yes, screen)?;
+        }
+        facts.stage = Stage::Running;
+        ledger.set_facts(&facts).map_err(not_written)
     }
 
     /// Everything up to the first request that changes anything.
@@ -90,7 +149,7 @@ impl Apply {
         };
         let mut planned = self.sheet.plan(&opened, &wish, |_, _| Ok(())).await?;
         self.sheet.show(&planned, &opened.client, &wish, self.bounds.limit);
-        self.ask(&wish)?;
+        self.ask(wish.attended, screen)?;
         planned.reach(Stage::Running)?;
         let planner = Planner::of(wish.planning, &planned.ledger, bought(&planned.facts)?)
             .map_err(|error| Refusal::not_written(&error))?;
@@ -150,14 +209,14 @@ impl Apply {
         ours.max_by_key(|unfinished| unfinished.same_input)
     }
 
-    fn ask(&self, wish: &Wish<'_>) -> Result<(), Refusal> {
+    fn ask(&self, attended: bool, screen: &Screen) -> Result<(), Refusal> {
         if self.yes || self.sheet.sandbox {
             Ok(())
-        } else if !wish.attended {
+        } else if !attended {
             Err(Refusal::new(
                 "there is nobody to ask; --yes sends without asking. Nothing was sent",
             ))
-        } else if wish.screen.ask("Send this?") {
+        } else if screen.ask("Send this?") {
             Ok(())
         } else {
             Err(Refusal::new("nothing was sent"))

@@ -7,12 +7,12 @@ use futures_util::FutureExt;
 use super::bounds::Deadline;
 use super::{NOT_WRITTEN, Refusal, Screen};
 use crate::error::chain;
-use crate::execute::{Ending, Stop};
+use crate::execute::{Dispatcher, Ending, Reads, Stop};
 use crate::imagekit::Api;
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Planner;
 use crate::report::{Progress, closing, write};
-use crate::run::{AccountLock, PaidWork, RunDir, Session, SessionError};
+use crate::run::{AccountLock, Guarded, PaidWork, RunDir, Session, SessionError};
 use crate::sandbox;
 
 /// A session that only has to be carried out.
@@ -55,10 +55,15 @@ impl Ready {
             }
             Ending::Stopped(why)
         };
-        let executed = session.execute(planner, ledger, &api, stop, |dispatcher, now| {
-            progress.show(dispatcher, now);
-        });
-        let executed = executed.await;
+        let watch = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
+        let executed = if facts.guarded {
+            let reads = Reads::new(&session.execution);
+            let guarded = Guarded::new(api, &ledger, reads);
+            let guarded = guarded.map_err(|error| Refusal::not_written(&error))?;
+            session.execute(planner, ledger, &guarded, stop, watch).await
+        } else {
+            session.execute(planner, ledger, &api, stop, watch).await
+        };
         progress.finish();
         let (ending, ledger) = executed.map_err(|error| match error {
             error @ (SessionError::Ledger(_) | SessionError::ReadBack(_)) => {

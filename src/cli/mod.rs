@@ -11,6 +11,7 @@ mod library;
 mod limits;
 mod look_up;
 mod open;
+mod plan;
 mod prepare;
 mod report;
 mod resume;
@@ -59,6 +60,8 @@ pub enum LogFormat {
 enum Command {
     /// Read and validate everything, send nothing
     Check(Box<check::Check>),
+    /// Show what a sheet would change, in how many requests and until when; save that
+    Plan(Box<plan::Plan>),
     /// Show what is about to happen, ask, and do it
     Apply(Box<apply::Apply>),
     /// Go on with an unfinished run
@@ -105,6 +108,7 @@ impl Refusal {
 pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
     let done = match cli.command {
         Command::Check(check) => check.run(screen).await,
+        Command::Plan(plan) => plan.run(screen).await,
         Command::Apply(apply) => apply.run(screen, signal).await,
         Command::Resume(resume) => resume.run(screen, signal).await,
         Command::Export(export) => export.run(screen, signal).await,

@@ -11,7 +11,7 @@ use super::finish::Ready;
 use super::prepare::{Fields, bought, lock, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
-use crate::ledger::{Facts, LedgerFile};
+use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::outcome::Status;
 use crate::plan::Planner;
 use crate::run::{Place, RunDir, Session, unfinished_runs};
@@ -42,7 +42,7 @@ impl Resume {
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
         let choices = self.choices.clone().with_profile()?;
-        let execution = choices.execution()?;
+        let mut execution = choices.execution()?;
         let deadline = Deadline::of(&self.bounds)?;
         let run = match &self.run {
             Some(path) => RunDir::open(path).map_err(|error| Refusal::of(&error))?,
@@ -50,12 +50,17 @@ impl Resume {
         };
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
         let mut facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+        refuse_unbegun(&run, facts.stage)?;
         if let Some(exit_code) = ledger.is_done().map_err(|error| Refusal::not_written(&error))? {
             let path = run.path().display();
             screen.say(&format!(
                 "nothing is left to do\nnext       `ikbulk report {path}` writes its reports again\n"
             ));
             return Ok(exit_code);
+        }
+        if facts.guarded {
+            // Whoever looks at files before they are changed reads as well.
+            execution.reads = execution.reads.half();
         }
         let input = run.input(facts.input_format);
         let (sandbox, client) = if facts.sandbox {
@@ -114,6 +119,20 @@ impl Resume {
         }
         facts.account.clone_from(&client.account);
         ledger.set_facts(facts).map_err(|error| Refusal::not_written(&error))
+    }
+}
+
+/// What sent nothing so far is not resumed.
+fn refuse_unbegun(run: &RunDir, stage: Stage) -> Result<(), Refusal> {
+    let path = run.path().display();
+    match stage {
+        Stage::Running => Ok(()),
+        Stage::Planned => Err(Refusal::new(format!(
+            "this is a saved plan; carry it out with: ikbulk apply --plan {path}"
+        ))),
+        Stage::Planning => Err(Refusal::new(format!(
+            "{path} was left while it was being planned; nothing was sent. Apply the sheet again"
+        ))),
     }
 }
 

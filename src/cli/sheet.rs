@@ -70,7 +70,7 @@ pub(super) struct Planned {
     pub(super) context: Context,
     looked_up: Option<LookedUp>,
     /// What was read of its files, and in how many requests.
-    reading: Option<(Reading, u64)>,
+    pub(super) reading: Option<(Reading, u64)>,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
     /// Where it is remembered what the run buys.
@@ -152,6 +152,7 @@ impl Sheet {
             clear_token: wish.choices.clear_token(),
             fields: fields.json,
             begun: jiff::Timestamp::now().to_string(),
+            guarded: false,
             planning: wish.planning,
             stage: Stage::Planning,
         };

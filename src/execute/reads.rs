@@ -81,7 +81,9 @@ impl Reads {
                     let wait = self.pace.borrow_mut().backoff.wait(attempts);
                     sleep(wait).await;
                 }
-                Failure::Refused { .. } | Failure::Account { .. } => return Err(failure),
+                Failure::Refused { .. } | Failure::Moved { .. } | Failure::Account { .. } => {
+                    return Err(failure);
+                }
             }
         }
     }

@@ -82,8 +82,15 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
             }
             refused(&request, &missing, outcome)
         }
+        Err(Failure::Moved { files }) => refused(&request, &files, moved()),
         Err(other) => not_done(Request::Safe(request), other),
     }
+}
+
+/// The outcome of a step on a file that is not as it was planned.
+fn moved() -> Outcome {
+    let message = "the file was changed after it was planned; nothing was sent. Plan it again";
+    Outcome::local(Status::Rejected, Code::Moved, Some(message.into()))
 }
 
 /// What a refusal means: for the files that it names as missing, their outcome; for the others that
@@ -137,6 +144,7 @@ fn not_done(request: Request, failure: Failure) -> Verdict {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
             Verdict::Final(for_all(request.steps(), outcome))
         }
+        Failure::Moved { .. } => Verdict::Final(for_all(request.steps(), moved())),
         Failure::Lost { .. } => match request {
             Request::Safe(safe) => of_safe(safe, Err(failure)),
             Request::Once(once) => lost(once.lost(), failure),

@@ -1,7 +1,7 @@
 //! Watches what ImageKit answers for signs that going on would do harm or nothing.
 
 use super::event::Halt;
-use crate::outcome::{Outcome, Status};
+use crate::outcome::{Code, Outcome, Status};
 use crate::request::StepRef;
 use crate::row::RowPos;
 use crate::settings::Halts;
@@ -39,6 +39,10 @@ impl Watch {
         pos: RowPos,
         outcome: &Outcome,
     ) -> Option<Halt> {
+        if outcome.code == Some(Code::Moved) {
+            // Nothing was sent, and what moved says nothing of the others.
+            return None;
+        }
         self.answers += 1;
         if outcome.status != Status::Rejected {
             self.break_streak(None);

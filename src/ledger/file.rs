@@ -83,6 +83,8 @@ pub struct Facts {
     pub fields: String,
     /// When it began, in UTC.
     pub begun: String,
+    /// Whether it is a saved plan, so that each file is looked at again before it is changed.
+    pub guarded: bool,
     /// How its rows become requests.
     pub planning: Planning,
     /// How far it has come.

@@ -34,6 +34,12 @@ pub struct Journal {
 pub struct Recorded(Once);
 
 impl Recorded {
+    /// What is to be sent.
+    #[must_use]
+    pub fn once(&self) -> &Once {
+        &self.0
+    }
+
     /// The request, to be sent now by whoever stands at the wire.
     #[must_use]
     pub fn into_once(self) -> Once {

@@ -26,6 +26,8 @@ pub use writer::{GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Call;
+
 /// Requests sent, by kind, since the run began, also across interruptions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -45,4 +47,17 @@ pub struct Counters {
     pub throttled: u64,
     /// Of all of them, those that repeat an earlier one.
     pub retried: u64,
+}
+
+impl Counters {
+    /// One more request with this call.
+    pub fn count(&mut self, call: &Call) {
+        match call {
+            Call::Details(_) => self.patch += 1,
+            Call::Publish(_) => self.publish += 1,
+            Call::AddTags(_) => self.add_tags += 1,
+            Call::RemoveTags(_) => self.remove_tags += 1,
+            Call::ReadBack(_) => self.read += 1,
+        }
+    }
 }

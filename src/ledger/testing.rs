@@ -24,6 +24,7 @@ fn facts() -> Facts {
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: "2026-01-01T00:00:00Z".to_owned(),
+        guarded: false,
         planning: Planning::Direct,
         stage: super::Stage::Running,
     }

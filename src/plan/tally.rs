@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Batch, steps};
 use crate::imagekit::body;
+use crate::ledger::Counters;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
 use crate::row::{Change, ExtensionName, Extensions, MetadataField, Set};
@@ -33,6 +34,8 @@ pub struct Tally {
     pub unresolved: u64,
     /// Writes.
     pub writes: u64,
+    /// The same, by kind.
+    pub by_kind: Counters,
     /// Reads: the state before each request that must not be repeated.
     pub reads: u64,
     /// How often each field is set.
@@ -73,6 +76,7 @@ impl Tally {
         }
         for request in &batch.requests {
             self.writes += 1;
+            self.by_kind.count(request.call());
             self.reads += u64::from(matches!(request, Request::Once(_)));
             self.count_fields(request.call(), request.steps().len() as u64);
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {

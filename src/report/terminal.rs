@@ -9,6 +9,7 @@ use super::lines::Lines;
 use super::progress::duration;
 use super::write::Reports;
 use crate::execute::{Ending, Halt, Stop};
+use crate::ledger::Counters;
 use crate::plan::Tally;
 use crate::resolve::LookedUp;
 use crate::row::Units;
@@ -189,8 +190,19 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
 }
 
 fn requests(tally: &Tally) -> String {
-    let up_to = if tally.unresolved > 0 { "up to " } else { "" };
-    let writes = format!("{up_to}{}", counted(tally.writes, "write", "writes"));
+    let Counters { patch, publish, add_tags, remove_tags, .. } = tally.by_kind;
+    let kinds = [
+        (patch, "PATCH"),
+        (publish, "publish"),
+        (add_tags, "addTags"),
+        (remove_tags, "removeTags"),
+    ];
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
+    let mut writes = counted(tally.writes, "write", "writes");
+    if kinds.len() > 1 {
+        writes.push_str(&format!(" ({})", kinds.join(", ")));
+    }
     match tally.reads {
         0 => writes,
         reads => format!(
@@ -202,13 +214,12 @@ fn requests(tally: &Tally) -> String {
 
 /// The time that the writes take at the limit, and when they will be through.
 fn time(tally: &Tally, target: &Target<'_>) -> Option<String> {
-    let Rate::PerSecond(rate) = target.execution.writes.rate else {
+    let limit = target.execution.writes;
+    let Rate::PerSecond(rate) = limit.rate else {
         return None;
     };
-    let rate = rate * (1.0 - target.execution.writes.leave);
-    let writes = tally.writes.min(target.limit.unwrap_or(u64::MAX));
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let seconds = Duration::from_secs_f64((writes as f64 / rate).min(1e9));
+    let rate = rate * (1.0 - limit.leave);
+    let seconds = limit.time_for(tally.writes.min(target.limit.unwrap_or(u64::MAX)))?;
     let span = jiff::SignedDuration::try_from(seconds).ok()?;
     let finish = target.now.checked_add(span).ok()?;
     let day = if finish.date() == target.now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };

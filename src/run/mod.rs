@@ -2,12 +2,14 @@
 //! bought on it before, and the session that carries it out from where it stands.
 
 mod directory;
+mod guard;
 mod live;
 mod lock;
 mod paid;
 mod session;
 
 pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
+pub use guard::Guarded;
 pub use live::{LiveReader, ReadError, Reading, Way};
 pub use lock::{AccountLock, LockError, account_fingerprint};
 pub use paid::{Bought, Certainty, PaidWork, PaidWorkError, Unrecorded};

@@ -15,6 +15,7 @@ mod lookups;
 #[cfg(target_os = "linux")]
 mod oversized;
 mod paid;
+mod plan;
 mod returning;
 mod safety;
 mod settings;

@@ -328,6 +328,7 @@ fn facts() -> Facts {
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: String::new(),
+        guarded: false,
         planning: Planning::Direct,
         stage: Stage::Running,
     }

@@ -240,7 +240,7 @@ impl Dispatcher {
                 self.held(Endpoint::List, note, now);
                 self.trouble.probe_answered();
             }
-            Ok(()) | Err(Failure::Refused { .. }) => {
+            Ok(()) | Err(Failure::Refused { .. } | Failure::Moved { .. }) => {
                 self.holds.answered(Endpoint::List);
                 self.trouble.probe_answered();
             }

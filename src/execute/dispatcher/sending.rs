@@ -6,7 +6,7 @@ use super::super::event::{Action, Ending, Halt, Ticket};
 use super::super::lanes::Lane;
 use super::super::{Budget, Time};
 use super::Dispatcher;
-use crate::request::{Call, Endpoint};
+use crate::request::Endpoint;
 
 impl Dispatcher {
     /// Says what to do now.
@@ -123,13 +123,7 @@ impl Dispatcher {
             return Some(Action::Read(ticket, file));
         }
         let request = slot.request.take()?;
-        match request.call() {
-            Call::Details(_) => self.counters.patch += 1,
-            Call::Publish(_) => self.counters.publish += 1,
-            Call::AddTags(_) => self.counters.add_tags += 1,
-            Call::RemoveTags(_) => self.counters.remove_tags += 1,
-            Call::ReadBack(_) => self.counters.read += 1,
-        }
+        self.counters.count(request.call());
         Some(Action::Send(ticket, request, slot.before.take()))
     }
 }

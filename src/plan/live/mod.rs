@@ -10,6 +10,7 @@
 
 mod bulk;
 mod carry;
+mod diff;
 mod known;
 mod merge;
 mod need;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use bulk::{Bulk, Carried, TagEdit};
 use carry::{Parts, TagItem, planned, settled};
+pub use diff::{Difference, differences};
 use known::Known;
 use merge::{Ask, Merged};
 use need::Need;

@@ -59,6 +59,7 @@ impl Home {
             clear_token: "<clear>".to_owned(),
             fields: String::new(),
             begun: begun.to_owned(),
+            guarded: false,
             planning: Planning::Direct,
             stage: Stage::Running,
         };

@@ -1,0 +1,144 @@
+//! `ikbulk plan`: shows what a sheet would change, in how many requests and until when, and saves
+//! that.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde_json::json;
+
+use super::choices::Choices;
+use super::sheet::{Planned, Sheet, Wish};
+use super::{Refusal, Screen};
+use crate::ledger::{LedgerFile, LiveState, Stage};
+use crate::plan::live::{Difference, differences};
+use crate::plan::{Batch, PlanError};
+use crate::row::Units;
+use crate::run::RunDir;
+use crate::settings::Execution;
+
+/// The exit code for a plan that changes something, where it is asked for.
+const CHANGES: u8 = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    sheet: Sheet,
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+    /// Show every change: file, field, before → after
+    #[arg(long, conflicts_with = "json")]
+    diff: bool,
+    /// Exit 10 if there is something to change, 0 if not
+    #[arg(long)]
+    detailed_exitcode: bool,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+impl Plan {
+    pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, Refusal> {
+        self.choices = self.choices.with_profile()?;
+        let execution = self.choices.execution()?;
+        let run = self.sheet.run_dir()?;
+        let planned = self.plan(&run, &execution, screen).await;
+        if planned.is_err() {
+            run.discard();
+        }
+        let planned = planned?;
+        let changes = planned.survey.tally.writes > 0;
+        Ok(if changes && self.detailed_exitcode { CHANGES } else { 0 })
+    }
+
+    async fn plan(
+        &self,
+        run: &RunDir,
+        execution: &Execution,
+        screen: &Screen,
+    ) -> Result<Planned, Refusal> {
+        let opened = self.sheet.open(run, &self.choices)?;
+        let wish = Wish {
+            planning: self.sheet.live(),
+            run,
+            choices: &self.choices,
+            execution,
+            screen,
+            holds_lock: false,
+            // Nothing is sent, so that bad rows may be looked at as well.
+            attended: true,
+        };
+        let see = |ledger: &LedgerFile, batch: &Batch| {
+            if self.diff { show_differences(ledger, batch, screen) } else { Ok(()) }
+        };
+        let mut planned = self.sheet.plan(&opened, &wish, see).await?;
+        planned.facts.guarded = true;
+        planned.reach(Stage::Planned)?;
+        if self.json {
+            let text = serde_json::to_string_pretty(&price(&planned, run, execution));
+            screen.say(&(text.unwrap_or_default() + "\n"));
+        } else {
+            self.sheet.show(&planned, &opened.client, &wish, None);
+            let path = run.path().display();
+            screen.say(&format!("next       ikbulk apply --plan {path}\n"));
+        }
+        Ok(planned)
+    }
+}
+
+/// What it comes to, for programs.
+fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::Value {
+    let tally = &planned.survey.tally;
+    let paid = tally.paid_runs.iter().map(|(name, runs)| {
+        let units = match name.units() {
+            Units::Known(units) => Some(units * runs),
+            Units::Unknown => None,
+        };
+        json!({"extension": name.as_str(), "runs": runs, "units": units})
+    });
+    let (reading, reads) = planned.reading.unwrap_or_default();
+    let settled = tally.rejected + tally.missing + tally.already_so + tally.without_change;
+    json!({
+        "run": run.path().display().to_string(),
+        "input": planned.facts.input_name,
+        "sandbox": planned.facts.sandbox,
+        "rows": {
+            "total": tally.rows,
+            "to_change": tally.rows.saturating_sub(settled),
+            "already_so": tally.already_so,
+            "nothing_asked": tally.without_change,
+            "rejected": tally.rejected,
+            "missing": tally.missing,
+        },
+        "requests": {
+            "patch": tally.by_kind.patch,
+            "publish": tally.by_kind.publish,
+            "add_tags": tally.by_kind.add_tags,
+            "remove_tags": tally.by_kind.remove_tags,
+            "read": tally.reads,
+        },
+        "seconds_at_the_limit": execution.writes.time_for(tally.writes).map(|time| time.as_secs_f64()),
+        "paid": paid.collect::<Vec<_>>(),
+        "live_state": {
+            "files": reading.files,
+            "requests": reads,
+            "out_of_date": reading.stale,
+        },
+    })
+}
+
+fn show_differences(ledger: &LedgerFile, batch: &Batch, screen: &Screen) -> Result<(), PlanError> {
+    for request in &batch.requests {
+        for file in request.files().iter().collect::<BTreeSet<_>>() {
+            let known = ledger.known_file(file.as_str())?.map(|known| known.state);
+            let Some(LiveState::Is(before)) = known else {
+                continue;
+            };
+            for difference in differences(request.call(), &before) {
+                let Difference { field, before, after } = difference;
+                let line = format!("{file}  {field}: {before} → {after}").replace('\n', "\\n");
+                screen.say(&(line + "\n"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! A saved plan is carried out against what files are like by then: each is read right before the
+//! first request on it, and left out if it has moved since it was planned.
+//!
+//! This finds what has moved; it cannot prevent it. ImageKit takes no condition with a change, so
+//! that whoever changes the same file in the instant between is not noticed.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use crate::execute::{Reads, Wire};
+use crate::imagekit::{
+    Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX, Listing, PAGE_FILES_MAX,
+};
+use crate::ledger::{LedgerError, LedgerFile, LiveState, Recorded};
+use crate::request::{Call, Endpoint, Patch, Safe, Sendable};
+use crate::row::FileId;
+
+/// The wire, with a look at each file before it is changed.
+#[derive(Debug)]
+pub struct Guarded {
+    api: Api,
+    /// Knows what the files were like when they were planned.
+    ledger: LedgerFile,
+    reads: Reads,
+    /// Files on which a request was sent. From there on it is not as it was planned by our own
+    /// doing.
+    begun: RefCell<HashSet<FileId>>,
+}
+
+impl Guarded {
+    /// A wire for a run whose ledger knows its files.
+    ///
+    /// # Errors
+    /// The ledger cannot be opened once more.
+    pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
+        Ok(Self { api, ledger: ledger.again()?, reads, begun: RefCell::default() })
+    }
+
+    /// Finds out whether the files are as they were planned.
+    async fn look(&self, request: &impl Sendable) -> Result<(), Failure> {
+        let not_known =
+            |error: LedgerError| Failure::NotSent { message: crate::error::chain(&error).into() };
+        let new: Vec<FileId> = {
+            let begun = self.begun.borrow();
+            let mut new: Vec<FileId> =
+                request.files().iter().filter(|file| !begun.contains(*file)).cloned().collect();
+            new.sort_unstable();
+            new.dedup();
+            new
+        };
+        let now = self.read(&new).await?;
+        let mut moved = Vec::new();
+        for file in &new {
+            let planned = self.ledger.known_file(file.as_str()).map_err(not_known)?;
+            if let (Some(LiveState::Is(before)), Some(now)) =
+                (planned.map(|known| known.state), now.get(file.as_str()))
+                && !is_as_planned(request.call(), &before, now)
+            {
+                moved.push(file.as_str().to_owned());
+            }
+        }
+        if !moved.is_empty() {
+            return Err(Failure::Moved { files: moved });
+        }
+        self.begun.borrow_mut().extend(new);
+        Ok(())
+    }
+
+    /// What files are like now, by their ids. One that is not there will be missed by the request
+    /// itself.
+    async fn read(&self, files: &[FileId]) -> Result<HashMap<String, FileFields>, Failure> {
+        let read = match files {
+            [] => Ok(Vec::new()),
+            [file] => {
+                let details = || self.api.file_fields(file);
+                self.reads.read(Endpoint::GetDetails, details).await.map(|fields| vec![fields])
+            }
+            files => {
+                let mut all = Vec::new();
+                for files in files.chunks(IDS_MAX) {
+                    let ids: Vec<String> =
+                        files.iter().map(|file| file.as_str().to_owned()).collect();
+                    let listing = Listing::of_ids(&ids);
+                    let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
+                    all.extend(self.reads.read(Endpoint::List, page).await?);
+                }
+                Ok(all)
+            }
+        };
+        match read {
+            Ok(files) => Ok(files.into_iter().map(|file| (file.file_id.clone(), file)).collect()),
+            Err(Failure::Refused { .. }) => Ok(HashMap::new()),
+            Err(Failure::Lost { message, .. }) => Err(Failure::NotSent { message }),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl Wire for Guarded {
+    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
+        if !matches!(request.call(), Call::ReadBack(_)) {
+            self.look(request).await?;
+        }
+        self.api.send(request).await
+    }
+
+    async fn send_once(&self, recorded: Recorded) -> Fate {
+        match self.look(recorded.once()).await {
+            Ok(()) => self.api.send_once(recorded).await,
+            Err(failure) => Fate::NotDone(recorded.into_once(), failure),
+        }
+    }
+
+    async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
+        self.api.file_state(file).await
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        self.api.probe().await
+    }
+}
+
+/// Whether what a call is about is as it was.
+fn is_as_planned(call: &Call, before: &FileFields, now: &FileFields) -> bool {
+    match call {
+        Call::Details(patch) => fields_are_as_planned(patch, before, now),
+        Call::AddTags(_) | Call::RemoveTags(_) => same_tags(before, now),
+        Call::Publish(_) => before.is_published == now.is_published,
+        Call::ReadBack(_) => true,
+    }
+}
+
+fn fields_are_as_planned(patch: &Patch, before: &FileFields, now: &FileFields) -> bool {
+    let metadata = |fields: &FileFields, name: &str| fields.custom_metadata.get(name).cloned();
+    (patch.tags.is_none() || same_tags(before, now))
+        && (patch.remove_ai_tags.is_none() || before.ai_tags == now.ai_tags)
+        && (patch.coordinates.is_none() || before.custom_coordinates == now.custom_coordinates)
+        && (patch.description.is_none() || before.description == now.description)
+        && patch
+            .metadata
+            .iter()
+            .all(|(field, _)| metadata(before, &field.name) == metadata(now, &field.name))
+}
+
+/// Tags are a set: nobody says that ImageKit keeps their order.
+fn same_tags(before: &FileFields, now: &FileFields) -> bool {
+    let sorted = |fields: &FileFields| {
+        let mut tags = fields.tags.clone();
+        tags.sort_unstable();
+        tags
+    };
+    sorted(before) == sorted(now)
+}
