@@ -34,6 +34,9 @@ pub(super) struct Apply {
     /// Send every row as it is, whatever the files are like
     #[arg(long, conflicts_with_all = ["exact", "rerun_extensions", "skip_tagged"])]
     direct: bool,
+    /// Do not read what the files are like before, which `ikbulk undo` puts back
+    #[arg(long, requires = "direct")]
+    no_before: bool,
     /// Go on with an unfinished run of this input, if there is one (for cron)
     #[arg(long = "continue")]
     continue_run: bool,
@@ -140,6 +143,7 @@ impl Apply {
         }
         let wish = Wish {
             planning: if self.direct { Planning::Direct } else { self.sheet.live() },
+            keeps_before: !self.no_before,
             run,
             choices: &self.choices,
             execution: &execution,

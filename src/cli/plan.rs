@@ -59,6 +59,7 @@ impl Plan {
         let opened = self.sheet.open(run, &self.choices)?;
         let wish = Wish {
             planning: self.sheet.live(),
+            keeps_before: true,
             run,
             choices: &self.choices,
             execution,

@@ -80,6 +80,8 @@ pub(super) struct Planned {
 /// How a sheet is to be planned.
 pub(super) struct Wish<'w> {
     pub(super) planning: Planning,
+    /// Whether what the files are like is kept where the plan does not stand on it.
+    pub(super) keeps_before: bool,
     pub(super) run: &'w RunDir,
     pub(super) choices: &'w Choices,
     pub(super) execution: &'w Execution,
@@ -158,15 +160,20 @@ impl Sheet {
         };
         let ledger = LedgerFile::create(wish.run.path(), &facts, context.files.as_deref())
             .map_err(|error| Refusal::not_written(&error))?;
-        let mut reading = None;
-        if let Planning::Live(_) = wish.planning {
-            let reads = Reads::new(execution);
-            let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
-            let live = live(reader, owned, &context, &facts, &mut see).await;
-            let (with_state, read) = live?;
-            survey = with_state;
-            reading = Some((read, reads.sent()));
-        }
+        let reads = Reads::new(execution);
+        let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
+        let reading = match wish.planning {
+            Planning::Live(_) => {
+                let (with_state, read) = live(reader, owned, &context, &facts, &mut see).await?;
+                survey = with_state;
+                Some(read)
+            }
+            Planning::Direct if wish.keeps_before => {
+                before(reader, owned, &context, screen).await?
+            }
+            Planning::Direct => None,
+        };
+        let reading = reading.map(|reading| (reading, reads.sent()));
         Ok(Planned { survey, context, looked_up, reading, facts, ledger, paid })
     }
 
@@ -269,6 +276,29 @@ async fn live(
     }
     let survey = survey(&owned.input, context, &mut planner()?, |batch| see(reader.ledger, batch));
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
+}
+
+/// Keeps what the files are like before they are changed, for `undo`. What cannot be read is no
+/// reason not to change it.
+async fn before(
+    reader: LiveReader<'_>,
+    owned: &Owned,
+    context: &Context,
+    screen: &Screen,
+) -> Result<Option<Reading>, Refusal> {
+    let failed = |error: ReadError| not_read(&error);
+    reader.name_files(&owned.input, context).map_err(failed)?;
+    match reader.read().await {
+        Ok(reading) => Ok(Some(reading)),
+        Err(ReadError::Api(failure)) => {
+            screen.error(&format!(
+                "cannot read what all of the files are like before, so that `ikbulk undo` cannot \
+                 put back what they were: {failure}"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn not_read(error: &ReadError) -> Refusal {

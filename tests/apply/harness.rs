@@ -65,7 +65,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
         for argument in arguments {
             match argument.as_ref().to_str() {
-                Some("apply") => command.args(["apply", "--direct"]),
+                Some("apply") => command.args(["apply", "--direct", "--no-before"]),
                 Some("live") => command.arg("apply"),
                 _ => command.arg(argument),
             };
