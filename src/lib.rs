@@ -43,6 +43,7 @@
 //! - [`execute`]: from requests to outcomes
 //! - [`resolve`]: from paths and URLs to files
 //! - [`report`]: what became of every row
+//! - [`undo`]: what a run did to its files, and what puts it back
 //! - [`export`]: the library as a sheet
 //! - [`run`]: one execution, its directory and its lock, and what others bought before it
 //! - [`settings`]: validated values
@@ -66,5 +67,6 @@ pub mod run;
 pub mod sandbox;
 pub mod settings;
 mod sqlite;
+pub mod undo;
 mod whole;
 mod words;

@@ -8,7 +8,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{Fields, bought, lock};
+use super::prepare::{Fields, ask, bought, lock};
 use super::resume::Resume;
 use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
@@ -214,17 +214,7 @@ impl Apply {
     }
 
     fn ask(&self, attended: bool, screen: &Screen) -> Result<(), Refusal> {
-        if self.yes || self.sheet.sandbox {
-            Ok(())
-        } else if !attended {
-            Err(Refusal::new(
-                "there is nobody to ask; --yes sends without asking. Nothing was sent",
-            ))
-        } else if screen.ask("Send this?") {
-            Ok(())
-        } else {
-            Err(Refusal::new("nothing was sent"))
-        }
+        if self.yes || self.sheet.sandbox { Ok(()) } else { ask(attended, screen) }
     }
 }
 

@@ -18,6 +18,7 @@ mod resume;
 mod sandbox;
 mod screen;
 mod sheet;
+mod undo;
 mod values;
 
 pub use choices::Choices;
@@ -66,6 +67,8 @@ enum Command {
     Apply(Box<apply::Apply>),
     /// Go on with an unfinished run
     Resume(Box<resume::Resume>),
+    /// Put back what was there before a run
+    Undo(Box<undo::Undo>),
     /// Write the reports of a run again
     Report(report::Report),
     /// Write the library, a folder or a search as a sheet to edit and apply
@@ -111,6 +114,7 @@ pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) 
         Command::Plan(plan) => plan.run(screen).await,
         Command::Apply(apply) => apply.run(screen, signal).await,
         Command::Resume(resume) => resume.run(screen, signal).await,
+        Command::Undo(undo) => undo.run(screen, signal).await,
         Command::Export(export) => export.run(screen, signal).await,
         Command::Report(report) => report.run(screen),
         Command::Sandbox(sandbox) => sandbox.run(screen, signal).await,

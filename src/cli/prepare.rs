@@ -140,6 +140,17 @@ pub(super) fn start_sandbox(
     Ok((running, client))
 }
 
+/// Asks whether to send what was shown.
+pub(super) fn ask(attended: bool, screen: &Screen) -> Result<(), Refusal> {
+    if !attended {
+        Err(Refusal::new("there is nobody to ask; --yes sends without asking. Nothing was sent"))
+    } else if screen.ask("Send this?") {
+        Ok(())
+    } else {
+        Err(Refusal::new("nothing was sent"))
+    }
+}
+
 /// Takes the account's lock, waiting for it if asked to.
 pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
     const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

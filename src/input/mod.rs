@@ -18,7 +18,7 @@ pub use columns::{Columns, own};
 pub use error::InputError;
 pub use records::{Record, Records};
 pub use rows::{Context, FedBack, Rows};
-pub use takeover::{Fingerprint, Owned, take_over};
+pub use takeover::{Fingerprint, Owned, in_place, take_over};
 
 use std::fs::File;
 

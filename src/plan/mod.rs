@@ -10,6 +10,7 @@ mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
+pub(crate) use live::Sample;
 pub use live::{Bought, Live};
 pub use read_back::{ReadBackError, read_back};
 pub use survey::{PlanError, Survey, survey};

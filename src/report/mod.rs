@@ -13,6 +13,7 @@ mod sheets;
 mod summary;
 mod superseded;
 mod terminal;
+mod undoing;
 mod write;
 
 pub use error::ReportError;
@@ -20,6 +21,8 @@ pub use failures::{Cause, Failures};
 pub use harmless::harmless;
 pub use progress::{Numbers, Progress};
 pub use row::RowResult;
+pub(crate) use sheets::defused;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
 pub use terminal::{Opening, Target, closing, opening};
+pub use undoing::undoing;
 pub use write::{Reports, write};

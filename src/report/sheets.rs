@@ -81,7 +81,7 @@ impl ReportSheet {
 
 /// Text that a spreadsheet program would take for a formula, or a terminal for an order, made
 /// harmless. Only for what this program writes: a person's own cells go back as they came.
-fn defused(text: &str) -> Cow<'_, str> {
+pub(crate) fn defused(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t']) {
         format!("'{}", harmless(text)).into()
     } else {

@@ -47,6 +47,24 @@ impl RunDir {
             Some(path) => path.with_extension(RUNS_SUFFIX),
             None => state_dir().join(format!("stdin.{RUNS_SUFFIX}")),
         };
+        Self::create_in(&runs, now)
+    }
+
+    /// Makes a new directory for a run beside another one.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_beside(other: &Self, now: jiff::Timestamp) -> Result<Self, RunDirError> {
+        // Of `.` and the like only the system knows what they are in.
+        let path = match other.0.file_name() {
+            Some(_) => Ok(other.0.clone()),
+            None => other.0.canonicalize(),
+        };
+        let failed = |source| RunDirError::Create { path: other.0.clone(), source };
+        Self::create_in(path.map_err(failed)?.parent().unwrap_or(Path::new("")), now)
+    }
+
+    fn create_in(runs: &Path, now: jiff::Timestamp) -> Result<Self, RunDirError> {
         let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         for attempt in 1..=SAME_SECOND_MAX {
             let path = match attempt {

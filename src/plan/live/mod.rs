@@ -26,7 +26,7 @@ pub use diff::{Difference, differences};
 use known::Known;
 use merge::{Ask, Merged};
 use need::Need;
-use sample::Sample;
+pub(crate) use sample::Sample;
 
 use super::direct::{direct, fingerprint, steps};
 use super::{Batch, Behind};

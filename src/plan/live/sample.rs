@@ -14,14 +14,15 @@ const MOST: usize = 150;
 
 /// A sample of a hundredth of the files, the same one each time.
 #[derive(Debug, Default)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     seen: usize,
     /// Those with the smallest hashes.
     files: BinaryHeap<(u64, FileId)>,
 }
 
 impl Sample {
-    pub(super) fn see(&mut self, file: &FileId) {
+    /// One more file to choose from.
+    pub(crate) fn see(&mut self, file: &FileId) {
         self.seen += 1;
         self.files.push((xxh3_64(file.as_str().as_bytes()), file.clone()));
         if self.files.len() > MOST {
@@ -29,7 +30,8 @@ impl Sample {
         }
     }
 
-    pub(super) fn files(&self) -> Vec<FileId> {
+    /// Those that were chosen.
+    pub(crate) fn files(&self) -> Vec<FileId> {
         let mut files: Vec<_> = self.files.iter().collect();
         files.sort_unstable();
         files.truncate((self.seen / 100).clamp(LEAST, MOST));

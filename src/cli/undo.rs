@@ -1,0 +1,300 @@
+//! `ikbulk undo`: puts back what was there before a run.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::ZonedDateTime;
+
+use super::bounds::{Bounds, Deadline};
+use super::choices::{Choices, Client};
+use super::finish::Ready;
+use super::prepare::{Fields, ask, bought, lock};
+use super::{Refusal, Screen};
+use crate::error::chain;
+use crate::execute::{Reads, Stop};
+use crate::input::{Context, Format, Input, in_place};
+use crate::ledger::{Facts, LedgerError, LedgerFile, LiveState, Stage};
+use crate::plan::{Planner, Sample, survey};
+use crate::report::{Opening, Target, opening, undoing};
+use crate::row::FileId;
+use crate::run::{AccountLock, LiveReader, ReadError, Reading, RunDir, Session, Way};
+use crate::settings::{Execution, LiveOptions, Planning};
+use crate::undo::{Past, Sheets, UndoError, Undoing, walk};
+
+#[derive(Debug, Args)]
+pub(super) struct Undo {
+    /// The directory of the run to be undone
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Where the run that undoes it lives [default: beside RUN]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// The account's key was replaced since
+    #[arg(long)]
+    key_changed: bool,
+    #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+impl Undo {
+    pub(super) async fn run(
+        mut self,
+        screen: &Screen,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, Refusal> {
+        self.choices = self.choices.with_profile()?;
+        let execution = self.choices.execution()?;
+        let deadline = Deadline::of(&self.bounds)?;
+        if screen.is_quiet() && !self.yes {
+            return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
+        }
+        let old = Old::open(RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?)?;
+        let run = match &self.run_dir {
+            Some(path) => RunDir::create_at(path),
+            None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
+        };
+        let run = run.map_err(|error| Refusal::of(&error))?;
+        match self.prepare(&old, &run, execution, screen).await {
+            Ok(ready) => ready.finish(screen, signal, deadline).await,
+            Err(refusal) => {
+                run.discard();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Everything up to the first request that changes anything.
+    async fn prepare(
+        &self,
+        old: &Old,
+        run: &RunDir,
+        execution: Execution,
+        screen: &Screen,
+    ) -> Result<Box<Ready>, Refusal> {
+        let client = self.client(old)?;
+        let locks = self.locks(old, &client, run).await?;
+        if old.is_unfinished {
+            let path = old.run.path().display();
+            screen.error(&format!(
+                "{path} is unfinished; what it did so far is undone. Do not resume it afterwards"
+            ));
+        }
+        let mut facts = old.facts_of_undoing(&client);
+        let ledger = LedgerFile::create(run.path(), &facts, None).map_err(not_written)?;
+        let reads = Reads::new(&execution);
+        let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
+        let reading = read(old.past(), reader).await?;
+        let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
+        let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
+        facts.input_fingerprint = owned.fingerprint.0;
+        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), None);
+        let planner = || Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written);
+        let survey = survey(&owned.input, &context, &mut planner()?, |_| Ok(()));
+        let survey = survey.map_err(|error| Refusal::of(&error))?;
+        screen.say(&opening(&Opening {
+            input: &facts.input_name,
+            tally: &survey.tally,
+            ignored_columns: &[],
+            left_alone: 0,
+            looked_up: None,
+            reading: Some((reading, reads.sent())),
+            target: Some(Target {
+                endpoint: &client.endpoint,
+                account: &client.account,
+                sandbox: false,
+                execution: &execution,
+                limit: self.bounds.limit,
+                now: ZonedDateTime::now(),
+            }),
+            width: screen.width(),
+        }));
+        screen.say(&undoing(&back, screen.width()));
+        if !self.yes {
+            ask(screen.is_attended(), screen)?;
+        }
+        let planner = planner()?;
+        facts.rows = survey.tally.rows;
+        facts.stage = Stage::Running;
+        ledger.set_facts(&facts).map_err(not_written)?;
+        let rows_max = self.bounds.limit;
+        Ok(Box::new(Ready {
+            session: Session { input: owned.input, context, execution, rows_max },
+            planner,
+            run: run.clone(),
+            facts,
+            ledger,
+            paid: None,
+            api: client.api,
+            _locks: locks,
+            _sandbox: None,
+        }))
+    }
+
+    /// The account that the run was on.
+    fn client(&self, old: &Old) -> Result<Client, Refusal> {
+        self.choices.go_to(&old.facts.endpoint)?;
+        let client = self.choices.client_of(&old.facts.endpoint)?;
+        if client.account != old.facts.account && !self.key_changed {
+            return Err(Refusal::new(
+                "this is not the key that the run was begun with; nothing was sent.\n\
+                 If it is the same account's, say --key-changed",
+            ));
+        }
+        Ok(client)
+    }
+
+    /// With the key that it was begun with, the run may be under way at this moment.
+    async fn locks(
+        &self,
+        old: &Old,
+        client: &Client,
+        run: &RunDir,
+    ) -> Result<Vec<AccountLock>, Refusal> {
+        let mut locks = vec![lock(&client.account, run, self.bounds.wait_lock).await?];
+        if client.account != old.facts.account {
+            locks.push(lock(&old.facts.account, run, self.bounds.wait_lock).await?);
+        }
+        Ok(locks)
+    }
+}
+
+/// The run to be undone.
+struct Old {
+    run: RunDir,
+    facts: Facts,
+    ledger: LedgerFile,
+    input: Input,
+    context: Context,
+    is_unfinished: bool,
+    is_cut_short: bool,
+}
+
+impl Old {
+    fn open(run: RunDir) -> Result<Self, Refusal> {
+        let path = run.path().display();
+        let ledger = run.ledger().map_err(not_written)?;
+        let facts = ledger.facts().map_err(not_written)?;
+        if facts.sandbox {
+            return Err(Refusal::new(format!(
+                "{path} was on a sandbox of its own, which is gone with all that was changed on it; \
+                 there is nothing to undo. To try it, start `ikbulk sandbox`"
+            )));
+        }
+        if facts.stage != Stage::Running {
+            return Err(Refusal::new(format!("{path} was never begun; there is nothing to undo")));
+        }
+        if ledger.file_count().map_err(not_written)? == 0 {
+            return Err(Refusal::new(format!(
+                "{path} did not keep what its files were like before (--no-before), or was about \
+                 none; nothing can be put back"
+            )));
+        }
+        let ended = ledger.ended().map_err(not_written)?;
+        let files = ledger.files().map_err(not_written)?;
+        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
+        let input = run.input(facts.input_format);
+        let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
+        let is_cut_short = ended.is_none();
+        Ok(Self { run, facts, ledger, input, context, is_unfinished, is_cut_short })
+    }
+
+    fn past(&self) -> Past<'_> {
+        Past {
+            input: &self.input,
+            context: &self.context,
+            ledger: &self.ledger,
+            planning: self.facts.planning,
+            is_cut_short: self.is_cut_short,
+        }
+    }
+
+    /// What the run that undoes it is, before it is known what it puts back.
+    fn facts_of_undoing(&self, client: &Client) -> Facts {
+        Facts {
+            input_name: format!("undo of {}", self.run.path().display()),
+            input_format: Format::Jsonl,
+            input_fingerprint: String::new(),
+            rows: 0,
+            endpoint: client.endpoint.clone(),
+            account: client.account.clone(),
+            sandbox: false,
+            pays: false,
+            clear_token: self.facts.clear_token.clone(),
+            fields: self.facts.fields.clone(),
+            begun: jiff::Timestamp::now().to_string(),
+            guarded: false,
+            planning: Planning::Live(LiveOptions::default()),
+            stage: Stage::Planning,
+        }
+    }
+}
+
+/// Reads what the files of the run are like now. Of those that are not as it left them some are
+/// looked at again: a list that is behind shows them as they were before. If one is out of date,
+/// all are read by themselves.
+async fn read(past: Past<'_>, reader: LiveReader<'_>) -> Result<Reading, Refusal> {
+    let not_read = |error: ReadError| Refusal::new(format!("{}; nothing was sent", chain(&error)));
+    let ledger = reader.ledger;
+    let named = ledger
+        .as_one(|| walk(past, |deeds| Ok(ledger.name_file(deeds.file.as_str(), 0)?)))
+        .map_err(|error: UndoError| failed(&error));
+    named?;
+    let mut reading = reader.read().await.map_err(not_read)?;
+    if reading.way != Way::OneByOne {
+        let mut suspects = Sample::default();
+        let looked_at = walk(past, |deeds| {
+            let is_as_left = matches!(now(ledger, &deeds.file)?,
+                LiveState::Is(fields) if deeds.is_as_left(&fields));
+            if !is_as_left {
+                suspects.see(&deeds.file);
+            }
+            Ok(())
+        });
+        looked_at.map_err(|error| failed(&error))?;
+        reading.stale = reader.look_again(&suspects.files()).await.map_err(not_read)?;
+        if reading.stale > 0 {
+            reader.read_each(&mut reading).await.map_err(not_read)?;
+        }
+    }
+    Ok(reading)
+}
+
+fn now(ledger: &LedgerFile, file: &FileId) -> Result<LiveState, LedgerError> {
+    let known = ledger.known_file(file.as_str())?;
+    Ok(known.map(|known| known.state).unwrap_or_default())
+}
+
+/// Writes the sheet that puts back what was there before, and the list of what is left alone.
+fn write_sheets(past: Past<'_>, ledger: &LedgerFile, run: &RunDir) -> Result<Undoing, UndoError> {
+    let mut sheets = Sheets::create(run.path())?;
+    ledger.as_one(|| {
+        walk(past, |deeds| {
+            let back = match now(ledger, &deeds.file)? {
+                LiveState::Is(fields) => deeds.back(Some(&fields)),
+                LiveState::Missing | LiveState::Unread => deeds.back(None),
+            };
+            if let Some(row) = sheets.write(&deeds, &back)? {
+                ledger.name_file(deeds.file.as_str(), row)?;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(sheets.finish()?)
+}
+
+fn failed(error: &UndoError) -> Refusal {
+    match error {
+        UndoError::Input(error) => Refusal::of(error),
+        UndoError::Ledger(_) | UndoError::Write(_) => Refusal::not_written(error),
+    }
+}
+
+fn not_written(error: LedgerError) -> Refusal {
+    Refusal::not_written(&error)
+}

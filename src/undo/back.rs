@@ -1,0 +1,198 @@
+//! What is put back on a file, and what is left alone.
+
+use serde_json::{Map, Value};
+
+use super::Deeds;
+use crate::imagekit::FileFields;
+use crate::row::{Builder, Cell, Content, Coordinates, Field, MetadataField, Rules, Set};
+
+/// What becomes of a file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Back {
+    /// The row that puts its values back, as a line of JSON; `None` where there are none to be put
+    /// back.
+    pub row: Option<Map<String, Value>>,
+    /// What is not put back.
+    pub left_alone: Vec<LeftAlone>,
+}
+
+/// A field that the run changed, and that is not put back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftAlone {
+    /// Its column.
+    pub field: String,
+    /// Why.
+    pub why: Why,
+    /// What it was before the run.
+    pub before: Value,
+    /// What the run left.
+    pub left: Value,
+    /// What it is now.
+    pub now: Value,
+}
+
+/// Why a field is not put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Why {
+    /// It has been changed since.
+    ChangedSince,
+    /// Another field of the file has been changed since.
+    OtherChangedSince,
+    /// The file is gone.
+    Gone,
+    /// An extension of the run may have written it.
+    Extension,
+    /// It is not known what it was before.
+    NotKnown,
+    /// Its value from before is one that ImageKit would not take.
+    NotAllowed,
+}
+
+impl Why {
+    /// The words in `left_alone.csv`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChangedSince => "changed since",
+            Self::OtherChangedSince => "another field changed since",
+            Self::Gone => "the file is gone",
+            Self::Extension => "an extension may have written it",
+            Self::NotKnown => "not known what it was before",
+            Self::NotAllowed => "its value from before is not allowed",
+        }
+    }
+}
+
+impl Deeds {
+    /// Whether the file is like the run left it, as far as the run touched it: one that is not has
+    /// been changed since, or was read from a list that is behind.
+    #[must_use]
+    pub fn is_as_left(&self, now: &FileFields) -> bool {
+        let left = self.left.first();
+        left.is_some_and(|left| self.touched.iter().all(|field| is_same(field, left, now)))
+    }
+
+    /// What becomes of the file if it is like this now; `None` if it is gone.
+    #[must_use]
+    pub fn back(&self, now: Option<&FileFields>) -> Back {
+        let mut back = Back::default();
+        let is_moved = |field: &Field| now.is_some_and(|now| !self.is_ours(field, now));
+        let open = |field: &&Field| !self.is_written(field);
+        let any_moved = self.touched.iter().filter(open).any(is_moved);
+        let mut row = Map::new();
+        for field in &self.touched {
+            let why = if self.is_written(field) {
+                Why::Extension
+            } else if self.before.is_none() {
+                Why::NotKnown
+            } else if now.is_none() {
+                Why::Gone
+            } else if is_moved(field) {
+                Why::ChangedSince
+            } else if any_moved {
+                Why::OtherChangedSince
+            } else {
+                let before = self.before.as_ref().map(|before| value(field, before));
+                let before = before.unwrap_or_default();
+                if is_allowed(field, &before) {
+                    put(field, before, &mut row);
+                    continue;
+                }
+                Why::NotAllowed
+            };
+            back.left_alone.push(self.left_alone(field, why, now));
+        }
+        if !row.is_empty() {
+            row.insert("fileId".to_owned(), self.file.as_str().into());
+            back.row = Some(row);
+        }
+        back
+    }
+
+    /// Whether a field is as the run left it, or as it was before.
+    fn is_ours(&self, field: &Field, now: &FileFields) -> bool {
+        self.before.iter().chain(&self.left).any(|known| is_same(field, known, now))
+    }
+
+    fn left_alone(&self, field: &Field, why: Why, now: Option<&FileFields>) -> LeftAlone {
+        let of = |fields: Option<&FileFields>| fields.map(|f| value(field, f)).unwrap_or_default();
+        LeftAlone {
+            field: column(field),
+            why,
+            before: of(self.before.as_ref()),
+            left: of(self.left.first()),
+            now: of(now),
+        }
+    }
+}
+
+/// What a file has in a field; null where it has nothing, which is what clears it.
+fn value(field: &Field, fields: &FileFields) -> Value {
+    let text = |text: &Option<String>| {
+        text.as_deref().filter(|text| !text.is_empty()).map_or(Value::Null, Value::from)
+    };
+    match field {
+        Field::Tags if !fields.tags.is_empty() => fields.tags.clone().into(),
+        Field::CustomCoordinates => text(&fields.custom_coordinates),
+        Field::Description => text(&fields.description),
+        Field::CustomMetadata(field) => {
+            fields.custom_metadata.get(&*field.name).cloned().unwrap_or_default()
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Whether two states of a file are the same in a field.
+fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bool {
+    let set = |value: Value| if value.is_null() { Set::Clear } else { Set::To(value) };
+    match field {
+        Field::Tags => {
+            let (one, other) = (&one.tags, &other.tags);
+            one.iter().all(|tag| other.contains(tag)) && other.iter().all(|tag| one.contains(tag))
+        }
+        Field::CustomCoordinates => {
+            let area = |fields| value(field, fields).as_str().and_then(Coordinates::parse);
+            value(field, one) == value(field, other)
+                || area(one).is_some_and(|area| other.has_coordinates(&Set::To(area)))
+        }
+        Field::CustomMetadata(field) => {
+            let asked = one.custom_metadata.get(&*field.name).cloned().unwrap_or_default();
+            other.has_metadata(field, &set(asked))
+        }
+        _ => value(field, one) == value(field, other),
+    }
+}
+
+/// Whether a row may say so: not every value that a file has may be set.
+fn is_allowed(field: &Field, value: &Value) -> bool {
+    let rules = Rules::default();
+    let mut row = Builder::new(&rules);
+    row.set("fileId", &Field::FileId, Cell::Text("any"));
+    row.set("value", field, Cell::Json(value));
+    matches!(row.finish(), Content::Update(_))
+}
+
+fn put(field: &Field, value: Value, row: &mut Map<String, Value>) {
+    match field {
+        Field::CustomMetadata(field) => {
+            let all = row.entry("customMetadata").or_insert_with(|| Map::new().into());
+            if let Value::Object(all) = all {
+                all.insert(field.name.to_string(), value);
+            }
+        }
+        _ => {
+            row.insert(column(field), value);
+        }
+    }
+}
+
+fn column(field: &Field) -> String {
+    match field {
+        Field::CustomMetadata(field) => MetadataField::column_of(&field.name),
+        _ => Field::FIXED
+            .iter()
+            .find(|(_, fixed)| fixed == field)
+            .map(|(name, _)| (*name).to_owned())
+            .unwrap_or_default(),
+    }
+}

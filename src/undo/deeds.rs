@@ -1,0 +1,270 @@
+//! What a run did to one file.
+
+use serde_json::{Map, Value};
+
+use crate::imagekit::FileFields;
+use crate::ledger::StepRecord;
+use crate::outcome::Status;
+use crate::request::StepKind;
+use crate::row::{Change, ExtensionName, Extensions, Field, FileId, Set, TagChange, Tags};
+use crate::settings::Planning;
+
+/// States that a file may have been left in are told apart up to this number. More of them than
+/// that takes several rows of the file whose answers were lost.
+const LEFT_MAX: usize = 64;
+
+/// What a run did to one file.
+#[derive(Debug, Clone)]
+pub struct Deeds {
+    /// The file.
+    pub file: FileId,
+    /// What cannot be taken back.
+    pub lasting: Lasting,
+    /// What it was like before; `None` where nobody read it.
+    pub(super) before: Option<FileFields>,
+    /// The fields that were changed, or may have been.
+    pub(super) touched: Vec<Field>,
+    /// What it may have been left like: first as if nothing was done but what is known to have been.
+    /// Empty where `before` is not known.
+    pub(super) left: Vec<FileFields>,
+    written: Written,
+}
+
+/// What cannot be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lasting {
+    /// Extensions that ran, by name. One that ran more than once on the file is there as often.
+    pub extensions: Vec<&'static str>,
+    /// Whether AI tags were removed.
+    pub ai_tags: bool,
+    /// Whether it was published or unpublished.
+    pub publication: bool,
+}
+
+/// Fields that extensions of the run may have written, or write yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    tags: bool,
+    description: bool,
+    metadata: bool,
+}
+
+/// Whether something was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    NotDone,
+    Perhaps,
+    Done,
+}
+
+impl Deeds {
+    pub(super) fn new(file: FileId, before: Option<FileFields>) -> Self {
+        Self {
+            file,
+            lasting: Lasting::default(),
+            left: before.iter().cloned().collect(),
+            before,
+            touched: Vec::new(),
+            written: Written::default(),
+        }
+    }
+
+    /// Takes the file's next row.
+    pub(super) fn row(
+        &mut self,
+        change: &Change,
+        records: &[StepRecord],
+        planning: Planning,
+        is_cut_short: bool,
+    ) {
+        let row = Row { records, planning, is_cut_short };
+        let details = row.details();
+        if let Some(extensions) = &change.extensions {
+            self.extensions(extensions, records);
+        }
+        let had_ai_tags = self.before.as_ref().is_none_or(|before| !before.ai_tags.is_empty());
+        self.lasting.ai_tags |= change.ai_tags.is_some() && had_ai_tags && details != Fate::NotDone;
+        self.lasting.publication |= row.of(StepKind::Publish) != Fate::NotDone;
+        self.fields(change, details);
+        if let Some(tags) = &change.tags {
+            self.tags(tags, &row);
+        }
+    }
+
+    /// Whether the run did anything to the file, or may have.
+    pub(super) fn did_anything(&self) -> bool {
+        !self.touched.is_empty() || self.lasting != Lasting::default()
+    }
+
+    /// Whether an extension of the run may have written this field, or may write it yet.
+    pub(super) fn is_written(&self, field: &Field) -> bool {
+        match field {
+            Field::Tags => self.written.tags,
+            Field::Description => self.written.description,
+            Field::CustomMetadata(_) => self.written.metadata,
+            _ => false,
+        }
+    }
+
+    fn fields(&mut self, change: &Change, fate: Fate) {
+        let Change { coordinates, description, metadata, .. } = change;
+        let named = metadata.iter().map(|(field, _)| Field::CustomMetadata(field.clone()));
+        let fields = [
+            coordinates.as_ref().map(|_| Field::CustomCoordinates),
+            description.as_ref().map(|_| Field::Description),
+        ];
+        self.apply(fate, fields.into_iter().flatten().chain(named), |file| {
+            if let Some(area) = coordinates {
+                file.custom_coordinates = to_option(area).map(ToString::to_string);
+            }
+            if let Some(text) = description {
+                file.description = to_option(text).map(ToString::to_string);
+            }
+            for (field, value) in metadata {
+                let value = to_option(value).cloned().unwrap_or_default();
+                file.custom_metadata.insert(field.name.to_string(), value);
+            }
+        });
+    }
+
+    fn tags(&mut self, change: &TagChange, row: &Row<'_>) {
+        let is_gone = |tag: &String| match change {
+            TagChange::Edit { remove, .. } => words(remove.as_ref()).contains(tag),
+            TagChange::Replace(tags) => !tags.as_slice().contains(tag),
+            TagChange::Clear => true,
+        };
+        let added = match change {
+            TagChange::Edit { add, .. } => words(add.as_ref()),
+            TagChange::Replace(tags) => tags.as_slice(),
+            TagChange::Clear => &[],
+        };
+        let remove = |file: &mut FileFields| file.tags.retain(|tag| !is_gone(tag));
+        let add = |file: &mut FileFields| {
+            let new = added.iter().filter(|tag| !file.tags.contains(tag)).cloned();
+            let new: Vec<String> = new.collect();
+            file.tags.extend(new);
+        };
+        if row.has_tags_in_details(change) {
+            self.apply(row.details(), [Field::Tags], |file| {
+                remove(file);
+                add(file);
+            });
+        } else {
+            self.apply(row.of(StepKind::RemoveTags), [Field::Tags], remove);
+            self.apply(row.of(StepKind::AddTags), [Field::Tags], add);
+        }
+    }
+
+    /// The file was changed so in these fields, or may have been.
+    fn apply(
+        &mut self,
+        fate: Fate,
+        fields: impl IntoIterator<Item = Field>,
+        change: impl Fn(&mut FileFields),
+    ) {
+        let mut changed = self.left.clone();
+        changed.iter_mut().for_each(change);
+        match fate {
+            Fate::NotDone => return,
+            Fate::Done => self.left.clear(),
+            Fate::Perhaps => {}
+        }
+        for left in changed {
+            if self.left.len() < LEFT_MAX && !self.left.contains(&left) {
+                self.left.push(left);
+            }
+        }
+        for field in fields {
+            if !self.touched.contains(&field) {
+                self.touched.push(field);
+            }
+        }
+    }
+
+    /// Takes down which extensions ran, or may have.
+    fn extensions(&mut self, asked: &Extensions, records: &[StepRecord]) {
+        let Some(details) = records.iter().find(|record| record.step.kind == StepKind::Details)
+        else {
+            return;
+        };
+        let said = details.outcome.extension_status.as_deref().unwrap_or_default();
+        let said: Map<String, Value> = serde_json::from_str(said).unwrap_or_default();
+        let ran = match details.outcome.status {
+            Status::Unknown => Some(asked.clone()),
+            // One that was paid for before was not asked for again, and nothing is said of it. What
+            // nothing is said of at all may have run.
+            Status::Updated if said.is_empty() => Some(asked.clone()),
+            Status::Updated => asked.only(|extension| {
+                said.contains_key(extension.name().as_str())
+                    || extension.name() == ExtensionName::SavedExtension
+            }),
+            _ => None,
+        };
+        if let Some(ran) = ran {
+            self.written.tags |= ran.may_write_tags();
+            self.written.description |= ran.may_write_description();
+            self.written.metadata |= ran.may_write_metadata();
+            let names = ran.as_slice().iter().map(|extension| extension.name().as_str());
+            self.lasting.extensions.extend(names);
+        }
+    }
+}
+
+/// What the ledger knows of a row.
+struct Row<'r> {
+    records: &'r [StepRecord],
+    planning: Planning,
+    is_cut_short: bool,
+}
+
+impl Row<'_> {
+    /// What became of one of its steps.
+    fn of(&self, kind: StepKind) -> Fate {
+        let outcome = self.records.iter().find(|record| record.step.kind == kind);
+        let Some(outcome) = outcome.map(|record| &record.outcome) else {
+            // What must not be repeated is in the ledger before it is sent.
+            let is_open = self.is_cut_short && !self.records.iter().any(|record| record.row_done);
+            let is_safe = kind != StepKind::Publish && kind != StepKind::Remainder;
+            return if is_open && is_safe { Fate::Perhaps } else { Fate::NotDone };
+        };
+        match outcome.status {
+            Status::Updated => Fate::Done,
+            Status::Failed | Status::Unknown => Fate::Perhaps,
+            Status::Unchanged | Status::NotAttempted | Status::Rejected => Fate::NotDone,
+        }
+    }
+
+    /// What became of the fields.
+    fn details(&self) -> Fate {
+        // What it leaves out are fields that an extension may have written.
+        match (self.of(StepKind::Details), self.of(StepKind::Remainder)) {
+            (Fate::Perhaps, Fate::Done) => Fate::Done,
+            (details, _) => details,
+        }
+    }
+
+    /// Whether tags went with the other fields rather than by calls of their own.
+    fn has_tags_in_details(&self, tags: &TagChange) -> bool {
+        let has = |kind| self.records.iter().any(|record| record.step.kind == kind);
+        let is_edit = matches!(tags, TagChange::Edit { .. });
+        match self.planning {
+            Planning::Direct => !is_edit,
+            // Merged with a row that replaces them, even an edit can go that way.
+            Planning::Live(_) if has(StepKind::Details) => {
+                !has(StepKind::RemoveTags) && !has(StepKind::AddTags)
+            }
+            Planning::Live(_) => false,
+        }
+    }
+}
+
+fn to_option<T>(set: &Set<T>) -> Option<&T> {
+    match set {
+        Set::To(value) => Some(value),
+        Set::Clear => None,
+    }
+}
+
+fn words(tags: Option<&Tags>) -> &[String] {
+    tags.map_or(&[], Tags::as_slice)
+}

@@ -1,0 +1,92 @@
+//! Taking a run back: what it did to each file, and what puts back what was there before.
+//!
+//! [`walk`] goes through a run's input and ledger side by side and gives a [`Deeds`] for every file
+//! that the run changed, or may have changed. Compared with what the file is like now,
+//! [`Deeds::back`] says which values are put back and which are left alone. The values put back are
+//! a sheet like any other, for the live planner to carry out.
+
+mod back;
+mod deeds;
+mod sheets;
+
+use std::collections::HashMap;
+
+pub use back::{Back, LeftAlone, Why};
+pub use deeds::{Deeds, Lasting};
+pub use sheets::{Sheets, Undoing};
+
+use crate::input::{Context, Input, InputError};
+use crate::ledger::{LedgerError, LedgerFile, LiveState};
+use crate::row::{Content, FileId};
+use crate::settings::Planning;
+
+/// A run to be taken back.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'p> {
+    /// Its input.
+    pub input: &'p Input,
+    /// What its cells were read with.
+    pub context: &'p Context,
+    /// Its ledger.
+    pub ledger: &'p LedgerFile,
+    /// How its rows became requests.
+    pub planning: Planning,
+    /// Whether it was cut short, so that requests may have been done of which its ledger knows
+    /// nothing.
+    pub is_cut_short: bool,
+}
+
+/// Why it cannot be said what a run did.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// Its input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What puts it back cannot be written.
+    #[error("cannot write what is to be put back")]
+    Write(#[from] std::io::Error),
+}
+
+/// What the run did, file by file, into a function; in the order of the last row of each file.
+///
+/// # Errors
+/// Input or ledger cannot be read, or the function fails.
+pub fn walk(
+    past: Past<'_>,
+    mut take: impl FnMut(Deeds) -> Result<(), UndoError>,
+) -> Result<(), UndoError> {
+    let mut rows = past.input.rows(past.context, None)?;
+    // Files that later rows name as well.
+    let mut waiting: HashMap<FileId, Deeds> = HashMap::new();
+    let mut records = Vec::new();
+    past.ledger.steps(0, |mut steps| {
+        while let Some((row, _)) = rows.next_row()? {
+            let Content::Update(update) = row.content else {
+                continue;
+            };
+            if update.change.is_empty() {
+                continue;
+            }
+            steps.of_row(row.pos.number, &mut records)?;
+            let known = past.ledger.known_file(update.file.as_str())?;
+            let last_row = known.as_ref().map_or(row.pos.number, |known| known.last_row);
+            let mut deeds = waiting.remove(&update.file).unwrap_or_else(|| {
+                let before = match known.map(|known| known.state) {
+                    Some(LiveState::Is(fields)) => Some(*fields),
+                    Some(LiveState::Missing | LiveState::Unread) | None => None,
+                };
+                Deeds::new(update.file.clone(), before)
+            });
+            deeds.row(&update.change, &records, past.planning, past.is_cut_short);
+            if last_row > row.pos.number {
+                waiting.insert(update.file, deeds);
+            } else if deeds.did_anything() {
+                take(deeds)?;
+            }
+        }
+        Ok(())
+    })
+}
