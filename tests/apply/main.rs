@@ -20,5 +20,6 @@ mod returning;
 mod safety;
 mod settings;
 mod targets;
+mod undo;
 mod usage;
 mod words;

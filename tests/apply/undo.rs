@@ -1,0 +1,360 @@
+//! Taking a run back: what is put back, what is left alone, and what is said before.
+
+use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Library, Phase, Status, Tap};
+use serde_json::{Map, Value, json};
+
+use crate::harness::{
+    Done, RunFiles, Victim, World, files, ids, lines, script, sheet, status, with_library,
+};
+
+const FAST: &str = "--yes --rate unlimited --read-rate unlimited";
+
+/// Files with something in every field, and with nothing in any.
+fn library() -> Library {
+    let mut library = Library::new();
+    for id in ["a", "b", "c"] {
+        library.insert(json!({
+            "fileId": id, "filePath": format!("/{id}.jpg"), "tags": ["old", format!("only {id}")],
+            "description": format!("<clear> {id}"), "customCoordinates": "1,2,30,40",
+            "customMetadata": {"brand": "Acme", "price": 12.5},
+        }));
+    }
+    for id in ["d", "e"] {
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}.jpg")}));
+    }
+    library
+}
+
+/// All of it changed, some of it in several rows, and some of it cleared.
+const EVERYTHING: &str = "\
+fileId,tags,addTags,removeTags,description,customCoordinates,customMetadata.brand,customMetadata.price
+a,\"new,old\",,,Described,\"5,6,7,8\",Other,13
+b,,sale,old,,,<clear>,
+b,,\"old,more\",,First,,,1
+b,,,,Second,<clear>,,
+c,<clear>,,,<clear>,<clear>,<clear>,<clear>
+d,,sale,,New,\"5,6,7,8\",Other,
+e,x,,,,,,7
+missing,x,,,,,,
+";
+
+/// A library in the sense in which it is restored: tags are a set, and "" is nothing.
+fn state(world: &World) -> Vec<Value> {
+    let files = world.sandbox.library().into_iter();
+    files.map(|file| json!(essence(&file))).collect()
+}
+
+fn essence(file: &Value) -> Map<String, Value> {
+    let mut kept = Map::new();
+    for field in ["fileId", "tags", "customCoordinates", "description", "customMetadata"] {
+        let mut value = file[field].clone();
+        if let Some(tags) = value.as_array_mut() {
+            tags.sort_by_key(ToString::to_string);
+        }
+        if !matches!(&value, Value::Null) && ![json!(""), json!([]), json!({})].contains(&value) {
+            kept.insert(field.to_owned(), value);
+        }
+    }
+    kept
+}
+
+fn writes(world: &World) -> u64 {
+    let calls = world.sandbox.stats().calls;
+    calls.patch + calls.publish + calls.add_tags + calls.remove_tags + calls.remove_ai_tags
+}
+
+/// Applies a sheet by the planner that is the default.
+fn live(world: &World, rest: &str) -> Done {
+    world.run(&format!("live {FAST} {rest}"))
+}
+
+fn undo(world: &World, run: &RunFiles) -> Done {
+    world.run(&format!("undo {FAST} {}", run.name()))
+}
+
+/// The run that undid the only other run of a sheet.
+fn undoing(world: &World) -> RunFiles {
+    world.runs("sheet").pop().expect("there is a run")
+}
+
+/// What a run may be begun with, so that it can be undone.
+fn everything_is_put_back(options: &str) {
+    let world = World::new(with_library(library()));
+    let before = state(&world);
+    world.write("sheet.csv", EVERYTHING);
+    live(&world, &format!("sheet.csv {options} --max-rejected 100%")).exits(1);
+    let run = world.only_run("sheet");
+    let after = state(&world);
+    assert_ne!(after, before);
+    undo(&world, &run).exits(0).says(&format!("input      undo of {}", run.name()));
+    assert_eq!(state(&world), before);
+    assert_eq!(undoing(&world).count("updated"), 5);
+    assert_eq!(undoing(&world).summary()["input"], format!("undo of {}", run.name()));
+    // A second time there is nothing left to put back.
+    let sent = writes(&world);
+    undo(&world, &run).exits(0).says("requests   0 writes");
+    assert_eq!((writes(&world), state(&world)), (sent, before));
+    // It is a run like any other.
+    let first = world.runs("sheet").remove(1);
+    undo(&world, &first).exits(0);
+    assert_eq!(state(&world), after);
+}
+
+#[test]
+fn a_run_is_undone_in_every_field() {
+    everything_is_put_back("");
+}
+
+#[test]
+fn a_direct_run_is_undone_in_every_field() {
+    everything_is_put_back("--direct");
+}
+
+#[test]
+fn a_run_without_a_schema_is_undone_too() {
+    everything_is_put_back("--no-schema");
+}
+
+#[test]
+fn a_direct_run_reads_its_files_before_and_needs_none_of_them() {
+    let world = World::new(script(
+        vec![
+            (1, status(400, "no such query")),
+            (
+                2,
+                Fault::Status {
+                    code: 400,
+                    body: "{}".to_owned(),
+                    content_type: "application/json".to_owned(),
+                },
+            ),
+        ],
+        files(["a", "b"]),
+    ));
+    world.write("sheet.csv", "fileId,tags\na,x\nb,x\n");
+    live(&world, "sheet.csv --direct")
+        .exits(0)
+        .says("cannot read what all of the files are like before");
+    assert_eq!(world.only_run("sheet").count("updated"), 2);
+    undo(&world, &world.only_run("sheet"))
+        .exits(0)
+        .says("values of 2 files: not known what it was");
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
+
+#[test]
+fn what_a_direct_run_reads_before_is_shown_and_can_be_left_out() {
+    let world = World::new(files(["a", "b"]));
+    world.write("sheet.csv", "fileId,tags\na,x\nb,x\nmissing,x\n");
+    live(&world, "sheet.csv --direct --max-rejected 100%")
+        .exits(1)
+        .says("read       3 files a hundred at once, in 2 requests");
+    world.write("other.csv", "fileId,tags\na,y\n");
+    let reads = world.sandbox.stats().requests - writes(&world);
+    live(&world, "other.csv --direct --no-before").exits(0);
+    assert_eq!(world.sandbox.stats().requests - writes(&world), reads);
+    undo(&world, &world.only_run("other")).exits(2).says("(--no-before)");
+    assert_eq!(world.runs("other").len(), 1, "what was refused leaves nothing behind");
+    live(&world, "other.csv --no-before").exits(2);
+}
+
+#[test]
+fn what_others_changed_since_is_left_alone_and_listed() {
+    let world = World::new(with_library(library()));
+    let before = state(&world);
+    world.write("sheet.csv", EVERYTHING);
+    live(&world, "sheet.csv --max-rejected 100%").exits(1);
+    // A field of one file, a field of another that the run did not touch.
+    world.write("others.csv", "fileId,description,tags\na,Mine,\ne,Mine,\n");
+    world.apply("others.csv").exits(0);
+    undo(&world, &world.runs("sheet").remove(0))
+        .exits(0)
+        .says("left alone values of 1 file: changed since")
+        .says("  description of a: changed since");
+    let now = state(&world);
+    assert_eq!(now[1..4], before[1..4]);
+    assert_eq!(world.file("a")["description"], "Mine");
+    assert_eq!(world.file("a")["customMetadata"]["brand"], "Other");
+    assert_eq!(world.file("e")["description"], "Mine");
+    assert_eq!(essence(&world.file("e")).get("tags"), None);
+    let list = lines(&undoing(&world).text("left_alone.csv"));
+    let cells = |line: &std::collections::BTreeMap<String, String>| {
+        ["fileId", "why", "before", "run left", "now"].map(|column| line[column].clone())
+    };
+    let described = list.iter().find(|line| line["field"] == "description").expect("it is listed");
+    assert_eq!(cells(described), ["a", "changed since", "<clear> a", "Described", "Mine"]);
+    assert!(list.iter().all(|line| line["fileId"] == "a"), "{list:?}");
+    assert!(list.iter().any(|line| line["why"] == "another field changed since"), "{list:?}");
+}
+
+#[test]
+fn what_cannot_be_undone_is_said_before() {
+    let mut library = library();
+    library.insert(json!({"fileId": "f", "filePath": "/f.jpg", "isPublished": true,
+        "AITags": [{"name": "sky", "source": "aws-auto-tagging", "confidence": 90}]}));
+    let world = World::new(Config {
+        extensions: ExtensionPlay::Always(Status::Success),
+        ..with_library(library)
+    });
+    let rows = [
+        json!({"fileId": "a", "description": "Mine", "addTags": ["x"],
+            "extensions": [{"name": "ai-auto-description"}]}),
+        json!({"fileId": "b", "addTags": ["x"], "extensions": [{"name": "remove-bg"}]}),
+        json!({"fileId": "f", "removeAITags": "all", "isPublished": false}),
+        json!({"fileId": "d", "removeAITags": "all"}),
+    ];
+    world.write("sheet.jsonl", rows.map(|row| format!("{row}\n")).concat());
+    live(&world, "sheet.jsonl").exits(0);
+    let run = world.only_run("sheet");
+    undo(&world, &run)
+        .exits(0)
+        .says("not undone runs of extensions (ai-auto-description 1, remove-bg 1)")
+        .says("not undone AI tags that were removed from 1 file")
+        .says("not undone the publication of 1 file")
+        .says("description of a: an extension may have written it");
+    assert_eq!(world.file("f")["isPublished"], false);
+    for id in ["a", "b"] {
+        assert_eq!(essence(&world.file(id))["tags"], json!(["old", format!("only {id}")]));
+    }
+    assert_ne!(world.file("a")["description"], "<clear> a");
+    assert_eq!(world.sandbox.stats().paid_runs.values().sum::<u64>(), 2, "nothing ran again");
+}
+
+#[test]
+fn of_a_run_that_failed_in_part_only_what_was_done_is_undone() {
+    let broken = || status(500, "try later");
+    // A list is read, then come the writes; those of the second file never succeed.
+    let world = World::new(script(
+        vec![(3, broken()), (4, broken())],
+        Config { ..with_library(library()) },
+    ));
+    let before = state(&world);
+    world.write("sheet.csv", "fileId,description\na,New\nb,New\nc,New\n");
+    live(&world, "sheet.csv --concurrency 1 --attempts 1 --limit 2").exits(5);
+    let run = world.only_run("sheet");
+    let changed = state(&world).iter().zip(&before).filter(|(one, other)| one != other).count();
+    assert_eq!((run.count("failed"), run.count("not_attempted")), (1, 1));
+    let sent = writes(&world);
+    undo(&world, &run).exits(0).says("is unfinished; what it did so far is undone");
+    assert_eq!(state(&world), before);
+    assert_eq!(writes(&world) - sent, u64::try_from(changed).expect("few files"));
+}
+
+/// Two hundred files, tagged anew in bulk.
+fn retagged() -> (World, Vec<Value>) {
+    let ids = ids(200);
+    let mut library = Library::new();
+    for id in &ids {
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": ["old"]}));
+    }
+    let world = World::new(with_library(library));
+    let before = state(&world);
+    world.write("sheet.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},new"))));
+    live(&world, "sheet.csv").exits(0);
+    assert_eq!(writes(&world), 8);
+    (world, before)
+}
+
+#[test]
+fn tags_are_put_back_in_bulk() {
+    let (world, before) = retagged();
+    let said = undo(&world, &world.only_run("sheet")).exits(0);
+    said.says("8 writes (4 addTags, 4 removeTags)")
+        .says("200 files a hundred at once, in 2 requests");
+    assert_eq!((writes(&world), state(&world)), (16, before));
+}
+
+/// Kills the program at a write, with the work of that write done and not told.
+fn killed_at(write: u64, config: Config, act: impl FnOnce(&World, &Victim)) -> World {
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let seen = std::sync::atomic::AtomicU64::new(0);
+    let tap = Tap::new(move |event| {
+        if event.method == "PATCH" && event.phase == Phase::Worked {
+            let number = seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            if number == write {
+                hand.kill();
+            }
+        }
+    });
+    let world = World::new(Config { tap: Some(tap), ..config });
+    world.write("sheet.csv", EVERYTHING.replace("missing,x,,,,,,\n", ""));
+    act(&world, &victim);
+    world
+}
+
+#[test]
+fn an_undo_that_was_killed_goes_on_and_ends_right() {
+    let mut before = Vec::new();
+    let world = killed_at(7, with_library(library()), |world, victim| {
+        before = state(world);
+        live(world, "sheet.csv").exits(0);
+        assert_eq!(world.sandbox.stats().calls.patch, 5);
+        let name = world.only_run("sheet").name();
+        let words = ["undo", &name, "--yes", "--rate", "unlimited", "--concurrency", "1"];
+        assert_eq!(world.command(&words).run_as(victim).code, None);
+    });
+    assert_ne!(state(&world), before);
+    world.run(&format!("resume {} --rate unlimited", undoing(&world).name())).exits(0);
+    assert_eq!(state(&world), before);
+}
+
+#[test]
+fn of_a_run_that_was_killed_even_what_it_never_heard_of_is_undone() {
+    let mut before = Vec::new();
+    let world = killed_at(3, with_library(library()), |world, victim| {
+        before = state(world);
+        let words = ["live", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+        assert_eq!(world.command(&words).run_as(victim).code, None);
+    });
+    assert_ne!(state(&world), before);
+    undo(&world, &world.only_run("sheet")).exits(0).says("is unfinished");
+    assert_eq!(state(&world), before);
+}
+
+#[test]
+fn a_list_that_is_behind_is_not_believed() {
+    let ids = ids(120);
+    let config = Config { search_lag: std::time::Duration::from_hours(1), ..files(&ids) };
+    let world = World::new(config);
+    let before = state(&world);
+    world.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
+    live(&world, "sheet.csv").exits(0);
+    assert_ne!(state(&world), before);
+    undo(&world, &world.only_run("sheet")).exits(0).says("out of date there");
+    assert_eq!(state(&world), before);
+}
+
+#[test]
+fn a_file_that_is_gone_and_a_value_that_is_not_allowed_any_more_are_left_alone() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "a", "filePath": "/a", "tags": ["100%"], "description": "A"}));
+    let world = World::new(with_library(library));
+    world.write("sheet.csv", "fileId,tags,description\na,new,B\n");
+    live(&world, "sheet.csv").exits(0);
+    undo(&world, &world.only_run("sheet"))
+        .exits(0)
+        .says("  tags of a: its value from before is not allowed");
+    assert_eq!(world.file("a")["description"], "A");
+    assert_eq!(world.file("a")["tags"], json!(["new"]));
+}
+
+#[test]
+fn what_cannot_be_undone_at_all_is_refused() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    world.command(&["live", "sheet.csv", "--sandbox"]).without("IMAGE_KIT_BASE_URL").run().exits(0);
+    undo(&world, &world.only_run("sheet")).exits(2).says("was on a sandbox of its own");
+    world.write("planned.csv", "fileId,tags\na,x\n");
+    world.run("plan planned.csv").exits(0);
+    undo(&world, &world.only_run("planned")).exits(2).says("was never begun");
+    world.write("done.csv", "fileId,tags\na,x\n");
+    live(&world, "done.csv").exits(0);
+    let run = world.only_run("done");
+    world.run(&format!("undo {}", run.name())).exits(2).says("there is nobody to ask");
+    let other = world.command(&["undo", "--yes", &run.name()]);
+    other.env("IMAGEKIT_PRIVATE_KEY", "private_other").run().exits(2).says("--key-changed");
+    world.run("undo --yes nowhere").exits(2).says("there is no run in nowhere");
+    assert_eq!(world.runs("done").len(), 1);
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
