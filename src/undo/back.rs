@@ -143,7 +143,7 @@ fn value(field: &Field, fields: &FileFields) -> Value {
 }
 
 /// Whether two states of a file are the same in a field.
-fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bool {
+pub(super) fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bool {
     let set = |value: Value| if value.is_null() { Set::Clear } else { Set::To(value) };
     match field {
         Field::Tags => {

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::back::is_same;
 use crate::imagekit::FileFields;
 use crate::ledger::StepRecord;
-use crate::outcome::Status;
+use crate::outcome::{Code, Status};
 use crate::request::StepKind;
 use crate::row::{Change, ExtensionName, Extensions, Field, FileId, Set, TagChange, Tags};
 use crate::settings::Planning;
@@ -50,7 +51,7 @@ struct Written {
 }
 
 /// Whether something was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     NotDone,
     Perhaps,
@@ -91,9 +92,14 @@ impl Deeds {
         }
     }
 
-    /// Whether the run did anything to the file, or may have.
-    pub(super) fn did_anything(&self) -> bool {
-        !self.touched.is_empty() || self.lasting != Lasting::default()
+    /// Ends the file's rows; gives nothing back if the run did nothing to it, whatever it asked for.
+    pub(super) fn ended(mut self) -> Option<Self> {
+        if let Some(before) = &self.before {
+            let differs =
+                |field: &Field| self.left.iter().any(|left| !is_same(field, before, left));
+            self.touched.retain(differs);
+        }
+        (!self.touched.is_empty() || self.lasting != Lasting::default()).then_some(self)
     }
 
     /// Whether an extension of the run may have written this field, or may write it yet.
@@ -150,8 +156,9 @@ impl Deeds {
                 add(file);
             });
         } else {
-            self.apply(row.of(StepKind::RemoveTags), [Field::Tags], remove);
-            self.apply(row.of(StepKind::AddTags), [Field::Tags], add);
+            let (removed, added) = row.tag_calls();
+            self.apply(removed, [Field::Tags], remove);
+            self.apply(added, [Field::Tags], add);
         }
     }
 
@@ -243,17 +250,51 @@ impl Row<'_> {
         }
     }
 
+    /// What became of the calls for its tags: those that remove some, and those that add some.
+    fn tag_calls(&self) -> (Fate, Fate) {
+        let fates = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.of(kind));
+        let has = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.has(kind));
+        let is_over = self.records.iter().any(|record| record.row_done);
+        // Rows of one file are merged: what needs no call for itself is in what they come to.
+        let merged = |other: Fate| if is_over { other } else { other.min(Fate::Perhaps) };
+        match (self.planning, has, fates) {
+            (Planning::Live(_), [true, false], [removed, _]) => (removed, merged(removed)),
+            (Planning::Live(_), [false, true], [_, added]) => (merged(added), added),
+            // A call for rows that were merged carries out even those whose other fields were
+            // refused.
+            (Planning::Live(_), [false, false], _) if self.is_refused() => {
+                (Fate::Perhaps, Fate::Perhaps)
+            }
+            (_, _, [removed, added]) => (removed, added),
+        }
+    }
+
+    /// Whether its fields were sent, and not accepted.
+    fn is_refused(&self) -> bool {
+        self.records.iter().any(|StepRecord { step, outcome, .. }| {
+            let is_refused = match outcome.status {
+                Status::Failed | Status::Unknown => true,
+                Status::Rejected => outcome.code == Some(Code::Refused),
+                Status::Unchanged | Status::Updated | Status::NotAttempted => false,
+            };
+            step.kind == StepKind::Details && is_refused
+        })
+    }
+
+    fn has(&self, kind: StepKind) -> bool {
+        self.records.iter().any(|record| record.step.kind == kind)
+    }
+
     /// Whether tags went with the other fields rather than by calls of their own.
     fn has_tags_in_details(&self, tags: &TagChange) -> bool {
-        let has = |kind| self.records.iter().any(|record| record.step.kind == kind);
         let is_edit = matches!(tags, TagChange::Edit { .. });
         match self.planning {
             Planning::Direct => !is_edit,
             // Merged with a row that replaces them, even an edit can go that way.
-            Planning::Live(_) if has(StepKind::Details) => {
-                !has(StepKind::RemoveTags) && !has(StepKind::AddTags)
+            Planning::Live(_) => {
+                let has_calls = self.has(StepKind::RemoveTags) || self.has(StepKind::AddTags);
+                !has_calls && self.details() == Fate::Done
             }
-            Planning::Live(_) => false,
         }
     }
 }

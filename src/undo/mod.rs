@@ -83,7 +83,7 @@ pub fn walk(
             deeds.row(&update.change, &records, past.planning, past.is_cut_short);
             if last_row > row.pos.number {
                 waiting.insert(update.file, deeds);
-            } else if deeds.did_anything() {
+            } else if let Some(deeds) = deeds.ended() {
                 take(deeds)?;
             }
         }

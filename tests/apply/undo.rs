@@ -77,8 +77,8 @@ fn undoing(world: &World) -> RunFiles {
     world.runs("sheet").pop().expect("there is a run")
 }
 
-/// What a run may be begun with, so that it can be undone.
-fn everything_is_put_back(options: &str) {
+/// A run begun with these options can be undone, and changed so many files.
+fn everything_is_put_back(options: &str, files: u64) {
     let world = World::new(with_library(library()));
     let before = state(&world);
     world.write("sheet.csv", EVERYTHING);
@@ -88,7 +88,7 @@ fn everything_is_put_back(options: &str) {
     assert_ne!(after, before);
     undo(&world, &run).exits(0).says(&format!("input      undo of {}", run.name()));
     assert_eq!(state(&world), before);
-    assert_eq!(undoing(&world).count("updated"), 5);
+    assert_eq!(undoing(&world).count("updated"), files);
     assert_eq!(undoing(&world).summary()["input"], format!("undo of {}", run.name()));
     // A second time there is nothing left to put back.
     let sent = writes(&world);
@@ -102,17 +102,18 @@ fn everything_is_put_back(options: &str) {
 
 #[test]
 fn a_run_is_undone_in_every_field() {
-    everything_is_put_back("");
+    everything_is_put_back("", 5);
 }
 
 #[test]
 fn a_direct_run_is_undone_in_every_field() {
-    everything_is_put_back("--direct");
+    everything_is_put_back("--direct", 5);
 }
 
 #[test]
 fn a_run_without_a_schema_is_undone_too() {
-    everything_is_put_back("--no-schema");
+    // Numbers are refused then, being text.
+    everything_is_put_back("--no-schema", 3);
 }
 
 #[test]
@@ -185,6 +186,35 @@ fn what_others_changed_since_is_left_alone_and_listed() {
     assert_eq!(cells(described), ["a", "changed since", "<clear> a", "Described", "Mine"]);
     assert!(list.iter().all(|line| line["fileId"] == "a"), "{list:?}");
     assert!(list.iter().any(|line| line["why"] == "another field changed since"), "{list:?}");
+}
+
+#[test]
+fn what_a_row_asks_for_and_the_file_has_already_is_nothing_that_the_run_did() {
+    for options in ["", "--direct"] {
+        let world = World::new(with_library(library()));
+        let row = r#"a,"only a,old",New,"1,2,30,40""#;
+        let header = "fileId,tags,description,customCoordinates";
+        world.write("sheet.csv", sheet(header, [row.to_owned()].into_iter()));
+        live(&world, &format!("sheet.csv {options}")).exits(0);
+        world.write("others.csv", "fileId,addTags\na,theirs\n");
+        world.apply("others.csv").exits(0);
+        undo(&world, &world.only_run("sheet")).exits(0);
+        assert_eq!(world.file("a")["description"], "<clear> a");
+        assert_eq!(world.file("a")["tags"].as_array().map(Vec::len), Some(3));
+    }
+}
+
+#[test]
+fn rows_that_were_merged_are_undone_as_what_they_came_to() {
+    let world = World::new(with_library(library()));
+    let before = state(&world);
+    let rows = ["a,x,", "a,y,x", "b,old,", "b,z,\"old,only b\"", "c,x,", "c,,x", "d,x,", "d,y,"];
+    let rows = rows.map(str::to_owned).into_iter();
+    world.write("sheet.csv", sheet("fileId,addTags,removeTags", rows));
+    live(&world, "sheet.csv").exits(0);
+    assert_eq!(essence(&world.file("a"))["tags"], json!(["old", "only a", "y"]));
+    undo(&world, &world.only_run("sheet")).exits(0);
+    assert_eq!(state(&world), before);
 }
 
 #[test]
