@@ -21,6 +21,7 @@ use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::{Execution, Planning};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Apply {
     #[command(flatten)]
     sheet: Sheet,

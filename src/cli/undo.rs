@@ -295,6 +295,7 @@ fn failed(error: &UndoError) -> Refusal {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
 fn not_written(error: LedgerError) -> Refusal {
     Refusal::not_written(&error)
 }
