@@ -15,7 +15,7 @@ use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::resolve::LookedUp;
-use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way};
+use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way, recent_runs, written_by};
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::words::counted;
@@ -254,6 +254,12 @@ async fn live(
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
     let mut reading = reader.read().await.map_err(failed)?;
+    if !facts.sandbox && reading.way != Way::OneByOne {
+        let runs = recent_runs(&facts.account, jiff::Timestamp::now());
+        let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
+        let files = written_by(&runs, reader.ledger).map_err(|error| Refusal::of(&error))?;
+        reader.look_again_at_written(&files).await.map_err(failed)?;
+    }
     let planner = || -> Result<Planner, Refusal> {
         Planner::of(facts.planning, reader.ledger, bought(facts)?)
             .map_err(|error| Refusal::not_written(&error))
