@@ -25,21 +25,21 @@ impl Merged {
         Self { change: ask.change.clone(), asks: vec![ask] }
     }
 
-    /// Takes another row in; gives it back where it must come after what is there. What must not
+    /// Takes another row in, or gives it back where it must come after what is there. What must not
     /// be repeated is never merged with anything: if it is lost, it must be known what was.
-    pub(super) fn join(&mut self, ask: Ask) -> Result<(), Ask> {
+    pub(super) fn join(&mut self, ask: Ask) -> Option<Ask> {
         let stands_alone =
             |change: &Change| change.extensions.is_some() || change.publish.is_some();
         if stands_alone(&self.change) || stands_alone(&ask.change) {
-            return Err(ask);
+            return Some(ask);
         }
         match then(&self.change, &ask.change) {
             Some(change) => {
                 self.change = change;
                 self.asks.push(ask);
-                Ok(())
+                None
             }
-            None => Err(ask),
+            None => Some(ask),
         }
     }
 }
@@ -89,10 +89,10 @@ fn tags_then(first: &TagChange, second: &TagChange) -> Option<TagChange> {
         let (one, without, other) = (words(one), words(without), words(other));
         let kept = one.iter().filter(|tag| !without.contains(tag) && !other.contains(tag));
         let all: Vec<String> = kept.chain(other).cloned().collect();
-        if all.is_empty() { Some(None) } else { Tags::new(all).ok().map(Some) }
+        if all.is_empty() { Ok(None) } else { Tags::new(all).map(Some) }
     };
-    let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref())?;
-    let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref())?;
+    let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref()).ok()?;
+    let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref()).ok()?;
     Some(TagChange::Edit { add: add_both, remove: remove_both })
 }
 

@@ -33,7 +33,7 @@ use super::{Batch, Behind};
 use crate::ledger::{LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, StepKind};
-use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
+use crate::row::{Change, Content, Extension, Extensions, FileId, Row, TagChange, Update};
 use crate::settings::LiveOptions;
 
 /// Tag changes in memory at once, waiting for others that need the same.
@@ -110,7 +110,9 @@ impl Live {
         }
         let mut out = Vec::new();
         self.groups.end(&mut out);
-        out.into_iter().for_each(|carried| carry::tags(carried, batch));
+        for carried in out {
+            carry::tags(carried, batch);
+        }
         Ok(())
     }
 
@@ -156,7 +158,7 @@ impl Live {
         // What the file is like behind the rows that are being merged.
         let mut ahead = known.clone();
         for ask in asks {
-            if self.is_passed_by(&ask, &ahead, batch) {
+            if is_passed_by(&ask, &ahead, batch) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 known.follow(&ask);
@@ -165,7 +167,7 @@ impl Live {
             }
             ahead.apply(&ask.change);
             let apart = match &mut merged {
-                Some(merged) => merged.join(ask).err(),
+                Some(merged) => merged.join(ask),
                 None => Some(ask),
             };
             if let Some(ask) = apart {
@@ -175,24 +177,6 @@ impl Live {
         }
         needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
         needed
-    }
-
-    /// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
-    fn is_passed_by(&self, ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
-        let outcome = if ask.behind.is_over() {
-            None
-        } else if ask.change.is_empty() {
-            Some(Outcome::local(Status::Unchanged, Code::DoneBefore, None))
-        } else if let Some(rejected) = merge::too_many_tags(known, &ask.change) {
-            Some(rejected)
-        } else {
-            return false;
-        };
-        batch.rows.push(match outcome {
-            Some(outcome) => settled(ask.pos, &ask.behind, outcome),
-            None => planned(ask.pos, 0, &ask.behind),
-        });
-        true
     }
 
     /// What merged rows need, and what the file is like afterwards.
@@ -235,7 +219,7 @@ impl Live {
         before: &Known,
     ) -> super::PlannedRow {
         let alone = Need::of(&ask.change, before, |extension| self.runs(file, extension, before));
-        let extensions = ask.change.extensions.iter().flat_map(|all| all.as_slice());
+        let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
         let bought = extensions.filter_map(|extension| {
             let run = (self.bought)(file, extension)?;
             Some(format!("{} was paid for {run}", extension.name().as_str()))
@@ -308,8 +292,28 @@ impl Live {
         } else {
             self.groups.take(edit, &mut out);
         }
-        out.into_iter().for_each(|carried| carry::tags(carried, batch));
+        for carried in out {
+            carry::tags(carried, batch);
+        }
     }
+}
+
+/// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
+fn is_passed_by(ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
+    let outcome = if ask.behind.is_over() {
+        None
+    } else if ask.change.is_empty() {
+        Some(Outcome::local(Status::Unchanged, Code::DoneBefore, None))
+    } else if let Some(rejected) = merge::too_many_tags(known, &ask.change) {
+        Some(rejected)
+    } else {
+        return false;
+    };
+    batch.rows.push(match outcome {
+        Some(outcome) => settled(ask.pos, &ask.behind, outcome),
+        None => planned(ask.pos, 0, &ask.behind),
+    });
+    true
 }
 
 /// Merged rows, what they need, and what the file is like before.
