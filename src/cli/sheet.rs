@@ -136,7 +136,7 @@ impl Sheet {
         let context = fields.context(wish.choices.clear_token(), None);
         let surveyed = Surveyed::of(&owned.input, context, client, execution, screen).await?;
         let Surveyed { mut survey, context, looked_up } = surveyed;
-        self.refuse(&survey, wish)?;
+        self.refuse(&survey, client, wish)?;
         let pays = !survey.tally.paid_runs.is_empty();
         let is_remembered = pays && !self.sandbox && wish.holds_lock;
         let paid = paid_work(client, is_remembered, screen)?;
@@ -171,7 +171,7 @@ impl Sheet {
     }
 
     /// Refuses what nobody can want to be sent.
-    fn refuse(&self, survey: &Survey, wish: &Wish<'_>) -> Result<(), Refusal> {
+    fn refuse(&self, survey: &Survey, client: &Client, wish: &Wish<'_>) -> Result<(), Refusal> {
         let tally = &survey.tally;
         let why = if tally.rows == 0 && !self.allow_empty {
             "the input has no rows (--allow-empty accepts that)".to_owned()
@@ -199,7 +199,7 @@ impl Sheet {
             left_alone: survey.left_alone,
             looked_up: None,
             reading: None,
-            target: None,
+            target: Some(self.target(client, wish, None)),
             width: wish.screen.width(),
         }));
         Err(Refusal::new(why))
@@ -221,16 +221,20 @@ impl Sheet {
             left_alone: survey.left_alone,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
-            target: Some(Target {
-                endpoint: &client.endpoint,
-                account: &client.account,
-                sandbox: self.sandbox,
-                execution: wish.execution,
-                limit,
-                now: ZonedDateTime::now(),
-            }),
+            target: Some(self.target(client, wish, limit)),
             width: wish.screen.width(),
         }));
+    }
+
+    fn target<'t>(&self, client: &'t Client, wish: &Wish<'t>, limit: Option<u64>) -> Target<'t> {
+        Target {
+            endpoint: &client.endpoint,
+            account: &client.account,
+            sandbox: self.sandbox,
+            execution: wish.execution,
+            limit,
+            now: ZonedDateTime::now(),
+        }
     }
 }
 
@@ -242,8 +246,8 @@ impl Planned {
     }
 }
 
-/// Reads what the files are like, and plans with it. Of the files for which nothing would be sent
-/// some are looked at again; if one is out of date, all are read by themselves.
+/// Reads what the files are like, and plans with it. Some of them are looked at again; if one is out
+/// of date, all are read by themselves.
 async fn live(
     reader: LiveReader<'_>,
     owned: &Owned,
@@ -268,7 +272,7 @@ async fn live(
         let mut trial = planner()?;
         let tried = survey(&owned.input, context, &mut trial, |_| Ok(()));
         tried.map_err(|error| Refusal::of(&error))?;
-        reading.stale = reader.look_again(&trial.unneeded_sample()).await.map_err(failed)?;
+        reading.stale = reader.look_again(&trial.sample()).await.map_err(failed)?;
         if reading.stale > 0 {
             reader.read_each(&mut reading).await.map_err(failed)?;
         }

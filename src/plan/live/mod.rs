@@ -51,7 +51,7 @@ pub struct Live {
     groups: Bulk<Arc<TagItem>>,
     /// Rows of files that later rows name as well.
     waiting: HashMap<FileId, Vec<Ask>>,
-    unneeded: Sample,
+    sample: Sample,
 }
 
 impl Live {
@@ -59,14 +59,7 @@ impl Live {
     #[must_use]
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
         let groups = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        Self {
-            ledger,
-            options,
-            bought,
-            groups,
-            waiting: HashMap::new(),
-            unneeded: Sample::default(),
-        }
+        Self { ledger, options, bought, groups, waiting: HashMap::new(), sample: Sample::default() }
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -116,16 +109,19 @@ impl Live {
         Ok(())
     }
 
-    /// Some of the files for which nothing is sent.
+    /// Some of the files that it went by.
     #[must_use]
     pub fn sample(&self) -> Vec<FileId> {
-        self.unneeded.files()
+        self.sample.files()
     }
 
     /// Plans all rows of a file.
     fn file(&mut self, file: &FileId, asks: Vec<Ask>, state: LiveState, batch: &mut Batch) {
         let known = match state {
-            LiveState::Is(fields) => Known::read(*fields),
+            LiveState::Is(fields) => {
+                self.sample.see(file);
+                Known::read(*fields)
+            }
             LiveState::Unread => Known::nothing(),
             LiveState::Missing => {
                 let rows = asks.iter().map(|ask| settled(ask.pos, &ask.behind, missing()));
@@ -134,9 +130,6 @@ impl Live {
             }
         };
         let needed = self.needed(file, asks, known, batch);
-        if needed.is_empty() {
-            self.unneeded.see(file);
-        }
         let is_in_order =
             needed.len() > 1 || needed.iter().any(|needed| needed.need.publish.is_some());
         for needed in needed {
@@ -158,6 +151,12 @@ impl Live {
         // What the file is like behind the rows that are being merged.
         let mut ahead = known.clone();
         for ask in asks {
+            let together = merged.as_ref().and_then(|merged| merged.with(&ask));
+            if together.is_none() {
+                let before = merged.take();
+                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+                ahead = known.clone();
+            }
             if is_passed_by(&ask, &ahead, batch) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
@@ -166,13 +165,9 @@ impl Live {
                 continue;
             }
             ahead.apply(&ask.change);
-            let apart = match &mut merged {
-                Some(merged) => merged.join(ask),
-                None => Some(ask),
-            };
-            if let Some(ask) = apart {
-                let before = merged.replace(Merged::of(ask));
-                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+            match (&mut merged, together) {
+                (Some(merged), Some(change)) => merged.take(ask, change),
+                _ => merged = Some(Merged::of(ask)),
             }
         }
         needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
@@ -199,6 +194,7 @@ impl Live {
             }
             return None;
         }
+        known.doubt(&need);
         Some(Needed { merged, need, before })
     }
 
