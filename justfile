@@ -31,6 +31,10 @@ ci:
 bench rows="100000" pairs="5":
     benches/cost.sh {{rows}} {{pairs}}
 
+# usual jobs: requests, counted, and what planning costs
+jobs files="100000":
+    benches/jobs.sh {{files}}
+
 # the run at a limit of 500 writes a second against the ideal time
 limit:
     benches/limit.sh

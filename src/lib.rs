@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A person's sheet is copied into the run's directory and read in a stream. Each record becomes a
-//! [`row::Row`]: checked, typed, or rejected with the cell that is wrong. The planner turns rows
+//! [`row::Row`]: checked, typed, or rejected with the cell that is wrong. [`run::LiveReader`] reads
+//! what the files are like, in the fewest requests. The planner leaves out what is so and turns rows
 //! into [`request::Request`]s, each settling *steps* of rows. They pass through a bounded channel
 //! to the executor, where a pure [`execute::Dispatcher`] decides what is sent when, and one loop
 //! does it. Every outcome is written to the ledger, and the reports are views of that.
@@ -23,6 +24,7 @@
 //! - One request at a time for a file, in the order of the input: [`execute::Dispatcher`].
 //! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
 //!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
+//! - What is so already is not sent, and the rest by the fewest requests: [`plan::Live`].
 //! - What an earlier run bought for a file is known: [`run::PaidWork`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
 //! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].

@@ -12,7 +12,7 @@ use crate::imagekit::Api;
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Planner;
 use crate::report::{Progress, closing, write};
-use crate::run::{AccountLock, Guarded, PaidWork, RunDir, Session, SessionError};
+use crate::run::{AccountLock, Guarded, PaidWork, RunDir, Session, SessionError, note_writing};
 use crate::sandbox;
 
 /// A session that only has to be carried out.
@@ -43,6 +43,16 @@ impl Ready {
         if let Some(paid) = &paid {
             paid.register(&run, &facts).map_err(|error| Refusal::not_written(&error))?;
         }
+        let wrote = || {
+            if !facts.sandbox
+                && let Err(error) = note_writing(&facts.account, &run, jiff::Timestamp::now())
+            {
+                tracing::warn!(
+                    "the next run cannot tell which files this one has just written: {error}"
+                );
+            }
+        };
+        wrote();
         let context = session.context.clone();
         let settled = ledger.settled_rows().map_err(|error| Refusal::not_written(&error))?;
         let mut progress = Progress::new(screen.bars(), facts.rows, settled);
@@ -65,6 +75,7 @@ impl Ready {
             session.execute(planner, ledger, &api, stop, watch).await
         };
         progress.finish();
+        wrote();
         let (ending, ledger) = executed.map_err(|error| match error {
             error @ (SessionError::Ledger(_) | SessionError::ReadBack(_)) => {
                 Refusal::not_written(&error)

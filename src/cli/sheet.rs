@@ -15,7 +15,7 @@ use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::resolve::LookedUp;
-use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way};
+use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way, recent_runs, written_by};
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::words::counted;
@@ -138,7 +138,7 @@ impl Sheet {
         let context = fields.context(wish.choices.clear_token(), None);
         let surveyed = Surveyed::of(&owned.input, context, client, execution, screen).await?;
         let Surveyed { mut survey, context, looked_up } = surveyed;
-        self.refuse(&survey, wish)?;
+        self.refuse(&survey, client, wish)?;
         let pays = !survey.tally.paid_runs.is_empty();
         let is_remembered = pays && !self.sandbox && wish.holds_lock;
         let paid = paid_work(client, is_remembered, screen)?;
@@ -178,7 +178,7 @@ impl Sheet {
     }
 
     /// Refuses what nobody can want to be sent.
-    fn refuse(&self, survey: &Survey, wish: &Wish<'_>) -> Result<(), Refusal> {
+    fn refuse(&self, survey: &Survey, client: &Client, wish: &Wish<'_>) -> Result<(), Refusal> {
         let tally = &survey.tally;
         let why = if tally.rows == 0 && !self.allow_empty {
             "the input has no rows (--allow-empty accepts that)".to_owned()
@@ -206,7 +206,7 @@ impl Sheet {
             left_alone: survey.left_alone,
             looked_up: None,
             reading: None,
-            target: None,
+            target: Some(self.target(client, wish, None)),
             width: wish.screen.width(),
         }));
         Err(Refusal::new(why))
@@ -228,16 +228,20 @@ impl Sheet {
             left_alone: survey.left_alone,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
-            target: Some(Target {
-                endpoint: &client.endpoint,
-                account: &client.account,
-                sandbox: self.sandbox,
-                execution: wish.execution,
-                limit,
-                now: ZonedDateTime::now(),
-            }),
+            target: Some(self.target(client, wish, limit)),
             width: wish.screen.width(),
         }));
+    }
+
+    fn target<'t>(&self, client: &'t Client, wish: &Wish<'t>, limit: Option<u64>) -> Target<'t> {
+        Target {
+            endpoint: &client.endpoint,
+            account: &client.account,
+            sandbox: self.sandbox,
+            execution: wish.execution,
+            limit,
+            now: ZonedDateTime::now(),
+        }
     }
 }
 
@@ -249,8 +253,8 @@ impl Planned {
     }
 }
 
-/// Reads what the files are like, and plans with it. Of the files for which nothing would be sent
-/// some are looked at again; if one is out of date, all are read by themselves.
+/// Reads what the files are like, and plans with it. Some of them are looked at again; if one is out
+/// of date, all are read by themselves.
 async fn live(
     reader: LiveReader<'_>,
     owned: &Owned,
@@ -261,15 +265,21 @@ async fn live(
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
     let mut reading = reader.read().await.map_err(failed)?;
+    if !facts.sandbox && reading.way != Way::OneByOne {
+        let runs = recent_runs(&facts.account, jiff::Timestamp::now());
+        let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
+        let files = written_by(&runs, reader.ledger).map_err(|error| Refusal::of(&error))?;
+        reader.look_again_at_written(&files).await.map_err(failed)?;
+    }
     let planner = || -> Result<Planner, Refusal> {
         Planner::of(facts.planning, reader.ledger, bought(facts)?)
             .map_err(|error| Refusal::not_written(&error))
     };
     if reading.way != Way::OneByOne {
         let mut trial = planner()?;
-        let planned = survey(&owned.input, context, &mut trial, |_| Ok(()));
-        planned.map_err(|error| Refusal::of(&error))?;
-        reading.stale = reader.look_again(&trial.unneeded_sample()).await.map_err(failed)?;
+        let tried = survey(&owned.input, context, &mut trial, |_| Ok(()));
+        tried.map_err(|error| Refusal::of(&error))?;
+        reading.stale = reader.look_again(&trial.sample()).await.map_err(failed)?;
         if reading.stale > 0 {
             reader.read_each(&mut reading).await.map_err(failed)?;
         }

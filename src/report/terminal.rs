@@ -199,7 +199,8 @@ fn requests(tally: &Tally) -> String {
     ];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
     let kinds: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
-    let mut writes = counted(tally.writes, "write", "writes");
+    let up_to = if tally.unresolved > 0 { "up to " } else { "" };
+    let mut writes = format!("{up_to}{}", counted(tally.writes, "write", "writes"));
     if kinds.len() > 1 {
         writes.push_str(&format!(" ({})", kinds.join(", ")));
     }

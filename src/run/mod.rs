@@ -6,6 +6,7 @@ mod guard;
 mod live;
 mod lock;
 mod paid;
+mod recent;
 mod session;
 
 pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
@@ -13,4 +14,5 @@ pub use guard::Guarded;
 pub use live::{LiveReader, ReadError, Reading, Way};
 pub use lock::{AccountLock, LockError, account_fingerprint};
 pub use paid::{Bought, Certainty, PaidWork, PaidWorkError, Unrecorded};
+pub use recent::{note_writing, recent_runs, written_by};
 pub use session::{Session, SessionError};

@@ -91,7 +91,7 @@ fn goes_on_to_its_end(world: &World, run: &RunFiles) {
 /// The biggest file that the disk takes, in blocks of 512 bytes: from none for the input to enough
 /// for everything.
 #[cfg(target_os = "linux")]
-const DISKS: [u32; 9] = [1, 8, 32, 48, 64, 80, 96, 112, 100_000];
+const DISKS: [u32; 9] = [1, 8, 48, 96, 112, 144, 176, 208, 100_000];
 
 #[cfg(target_os = "linux")]
 #[test]

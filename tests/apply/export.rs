@@ -51,6 +51,7 @@ fn comes_back_unchanged(name: &str) {
     let before = state(&world);
     world.run(&format!("export -o {name}")).exits(0).says(&format!("{name}: 9 files"));
     world.run(&format!("check {name}")).exits(0);
+    world.run(&format!("plan {name} --detailed-exitcode")).exits(0).says("0 writes");
     world.apply(name).exits(0);
     assert_eq!(state(&world), before);
 }

@@ -63,13 +63,7 @@ impl World {
     /// of its own, which say `live` instead.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
-        for argument in arguments {
-            match argument.as_ref().to_str() {
-                Some("apply") => command.args(["apply", "--direct", "--no-before"]),
-                Some("live") => command.arg("apply"),
-                _ => command.arg(argument),
-            };
-        }
+        command.args(spelled_out(arguments));
         self.call(command)
     }
 
@@ -77,7 +71,7 @@ impl World {
     pub(crate) fn command_after<S: AsRef<OsStr>>(&self, shell: &str, arguments: &[S]) -> Call {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]);
-        command.arg(env!("CARGO_BIN_EXE_ikbulk")).args(arguments);
+        command.arg(env!("CARGO_BIN_EXE_ikbulk")).args(spelled_out(arguments));
         self.call(command)
     }
 
@@ -126,6 +120,15 @@ impl World {
     pub(crate) fn file(&self, id: &str) -> Value {
         self.sandbox.file(id).expect("the file should exist")
     }
+}
+
+/// The arguments as the program knows them: `apply` says that it is direct, `live` is `apply`.
+fn spelled_out<S: AsRef<OsStr>>(arguments: &[S]) -> impl Iterator<Item = &OsStr> {
+    arguments.iter().map(AsRef::as_ref).flat_map(|argument| match argument.to_str() {
+        Some("apply") => vec![argument, OsStr::new("--direct"), OsStr::new("--no-before")],
+        Some("live") => vec![OsStr::new("apply")],
+        _ => vec![argument],
+    })
 }
 
 /// A world with a sheet that tags so many files, on a sandbox that was changed so.

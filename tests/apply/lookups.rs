@@ -82,7 +82,7 @@ fn a_file_named_by_path_is_read_back_where_an_answer_was_lost() {
     let config = library([("shoe", "/shoe.jpg")]);
     let world = World::new(script(vec![(3, Fault::ResetAfter)], config));
     world.write("sheet.csv", "fileId,filePath,description\n,/shoe.jpg,one\nshoe,,two\n");
-    world.apply("sheet.csv").exits(0).says("reading back 1 files");
+    world.apply("sheet.csv").exits(0).says("reading back 1 file on which an answer was lost");
     assert_eq!(requests(&world), (2, 2, 3));
 }
 

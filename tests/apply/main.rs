@@ -7,6 +7,7 @@ mod environment;
 mod export;
 mod faults;
 mod feedback;
+mod fresh;
 mod harness;
 mod hostile;
 mod inputs;

@@ -80,7 +80,7 @@ fn what_a_run_bought_is_known_and_what_it_did_not_buy_is_not() {
     assert_eq!((known(&paid, "b"), known(&paid, "missing")), (None, None));
     // Sent as it is, the row buys again, and the later run is the one to be named.
     world.write("again.jsonl", buying(&["a"]));
-    world.apply("again.jsonl --direct").exits(0);
+    world.apply("again.jsonl").exits(0);
     assert_eq!(known(&paid, "a"), Some(by(&world.only_run("again"))));
 }
 

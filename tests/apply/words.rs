@@ -67,7 +67,7 @@ fn the_trial_run_of_the_readme() {
     let world = World::new(files(["a"]));
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/retag.csv");
     std::fs::copy(fixture, world.path("retag.csv")).unwrap();
-    let done = world.run("apply retag.csv --sandbox").exits(1);
+    let done = world.run("live retag.csv --sandbox").exits(1);
     assert!(!done.err.contains('\u{1b}'), "colours are for terminals");
     insta::assert_snapshot!(said(&world, &done));
 }

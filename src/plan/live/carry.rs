@@ -205,7 +205,7 @@ fn apart(file: &FileId, merged: &Merged, patch: &Patch, known: &Known) -> Vec<Sa
                 match change {
                     TagChange::Replace(tags) => Some(Set::To(tags.clone())),
                     TagChange::Clear => Some(Set::Clear),
-                    TagChange::Edit { .. } => set_of(tags.clone()),
+                    TagChange::Edit { .. } => set_of(tags.clone()).or_else(|| patch.tags.clone()),
                 }
             }),
             remove_ai_tags: ask.change.ai_tags.clone(),

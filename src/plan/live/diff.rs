@@ -2,7 +2,7 @@
 
 use crate::imagekit::FileFields;
 use crate::request::{Call, Patch};
-use crate::row::{AiTagRemoval, MetadataField, Set, Tags};
+use crate::row::{AiTagRemoval, Extensions, MetadataField, Set, Tags};
 
 /// One field of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn of_patch(patch: &Patch, before: &FileFields) -> Vec<Difference> {
         let after = shown(set, ToString::to_string);
         add(&MetadataField::column_of(&field.name), has.unwrap_or_default(), after);
     }
-    for extension in patch.extensions.iter().flat_map(|all| all.as_slice()) {
+    for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
         add("extensions", String::new(), format!("run {}", extension.name().as_str()));
     }
     all

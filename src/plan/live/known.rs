@@ -1,6 +1,7 @@
 //! What is known of a file while its rows are planned one after the other.
 
 use super::merge::Ask;
+use super::need::Need;
 use crate::imagekit::FileFields;
 use crate::row::{
     AiTagRemoval, Change, Coordinates, Extensions, MetadataField, MetadataValue, Publish, Set,
@@ -115,7 +116,7 @@ impl Known {
             self.unsure.coordinates = false;
         }
         if let Some(text) = &change.description {
-            self.fields.description = to_option(text).map(|text| text.to_string());
+            self.fields.description = to_option(text).map(ToString::to_string);
             self.unsure.description = false;
         }
         for (field, value) in &change.metadata {
@@ -138,6 +139,18 @@ impl Known {
             self.fields.is_published = Some(publish.is_published);
             self.unsure.publication = false;
         }
+    }
+
+    /// What is sent may be refused, so that nobody knows what rows behind it find.
+    pub(super) fn doubt(&mut self, sent: &Need) {
+        let Need { patch, tags, publish } = sent;
+        let unsure = &mut self.unsure;
+        unsure.tags |= tags.is_some();
+        unsure.ai_tags |= patch.remove_ai_tags.is_some();
+        unsure.coordinates |= patch.coordinates.is_some();
+        unsure.description |= patch.description.is_some();
+        unsure.metadata |= !patch.metadata.is_empty();
+        unsure.publication |= publish.is_some();
     }
 
     /// An earlier session did what a row asks for, or tried to.

@@ -25,23 +25,39 @@ impl Merged {
         Self { change: ask.change.clone(), asks: vec![ask] }
     }
 
-    /// Takes another row in; gives it back where it must come after what is there. What must not
-    /// be repeated is never merged with anything: if it is lost, it must be known what was.
-    pub(super) fn join(&mut self, ask: Ask) -> Result<(), Ask> {
+    /// What they ask for together with another row; nothing where that must come after them. What
+    /// must not be repeated is never merged with anything: if it is lost, it must be known what was.
+    pub(super) fn with(&self, ask: &Ask) -> Option<Change> {
         let stands_alone =
             |change: &Change| change.extensions.is_some() || change.publish.is_some();
         if stands_alone(&self.change) || stands_alone(&ask.change) {
-            return Err(ask);
+            return None;
         }
-        match then(&self.change, &ask.change) {
-            Some(change) => {
-                self.change = change;
-                self.asks.push(ask);
-                Ok(())
-            }
-            None => Err(ask),
-        }
+        let before = self.asks.iter().filter(|before| before.change.tags.is_some());
+        let mut tag_rows = before.chain(ask.change.tags.is_some().then_some(ask));
+        let is_free = ask.change.tags.is_none()
+            || self.change.tags.is_none()
+            || tag_rows.clone().all(|row| says_all_tags(&row.change))
+            || tag_rows.all(|row| says_tags_alone(&row.change));
+        then(&self.change, &ask.change).filter(|_| is_free)
     }
+
+    /// Takes another row in, with which it comes to that change.
+    pub(super) fn take(&mut self, ask: Ask, change: Change) {
+        self.change = change;
+        self.asks.push(ask);
+    }
+}
+
+/// Whether a row says what all tags are to be, whatever becomes of rows before it.
+fn says_all_tags(change: &Change) -> bool {
+    !matches!(change.tags, Some(TagChange::Edit { .. }))
+}
+
+/// Whether a row asks for nothing but tags. One that asks for more can be refused for that, and then
+/// its tags must not be among those of other rows.
+fn says_tags_alone(change: &Change) -> bool {
+    *change == Change { tags: change.tags.clone(), ..Change::default() }
 }
 
 /// Both changes in one, where one request can say it.
@@ -89,10 +105,10 @@ fn tags_then(first: &TagChange, second: &TagChange) -> Option<TagChange> {
         let (one, without, other) = (words(one), words(without), words(other));
         let kept = one.iter().filter(|tag| !without.contains(tag) && !other.contains(tag));
         let all: Vec<String> = kept.chain(other).cloned().collect();
-        if all.is_empty() { Some(None) } else { Tags::new(all).ok().map(Some) }
+        if all.is_empty() { Ok(None) } else { Tags::new(all).map(Some) }
     };
-    let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref())?;
-    let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref())?;
+    let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref()).ok()?;
+    let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref()).ok()?;
     Some(TagChange::Edit { add: add_both, remove: remove_both })
 }
 

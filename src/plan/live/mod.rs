@@ -4,9 +4,9 @@
 //! Its requests are a function of the input, of what was read of the files, and of what earlier
 //! sessions settled; so a plan that is saved or resumed is not kept, but made again.
 //!
-//! Rows of one file become one change ([`merge`]), where one request can do it. What the file does
-//! not have already ([`need`]) is sent ([`carry`]): fields by one PATCH, tags with those of other
-//! files that need the same ([`bulk`]).
+//! Rows of one file become one change (`merge`), where one request can do it. What the file does
+//! not have already (`need`) is sent (`carry`): fields by one PATCH, tags with those of other
+//! files that need the same (`bulk`).
 
 mod bulk;
 mod carry;
@@ -33,7 +33,7 @@ use super::{Batch, Behind};
 use crate::ledger::{LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, StepKind};
-use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
+use crate::row::{Change, Content, Extension, Extensions, FileId, Row, TagChange, Update};
 use crate::settings::LiveOptions;
 
 /// Tag changes in memory at once, waiting for others that need the same.
@@ -51,7 +51,7 @@ pub struct Live {
     groups: Bulk<Arc<TagItem>>,
     /// Rows of files that later rows name as well.
     waiting: HashMap<FileId, Vec<Ask>>,
-    unneeded: Sample,
+    sample: Sample,
 }
 
 impl Live {
@@ -59,14 +59,7 @@ impl Live {
     #[must_use]
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
         let groups = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        Self {
-            ledger,
-            options,
-            bought,
-            groups,
-            waiting: HashMap::new(),
-            unneeded: Sample::default(),
-        }
+        Self { ledger, options, bought, groups, waiting: HashMap::new(), sample: Sample::default() }
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -110,20 +103,25 @@ impl Live {
         }
         let mut out = Vec::new();
         self.groups.end(&mut out);
-        out.into_iter().for_each(|carried| carry::tags(carried, batch));
+        for carried in out {
+            carry::tags(carried, batch);
+        }
         Ok(())
     }
 
-    /// Some of the files for which nothing is sent.
+    /// Some of the files that it went by.
     #[must_use]
     pub fn sample(&self) -> Vec<FileId> {
-        self.unneeded.files()
+        self.sample.files()
     }
 
     /// Plans all rows of a file.
     fn file(&mut self, file: &FileId, asks: Vec<Ask>, state: LiveState, batch: &mut Batch) {
         let known = match state {
-            LiveState::Is(fields) => Known::read(*fields),
+            LiveState::Is(fields) => {
+                self.sample.see(file);
+                Known::read(*fields)
+            }
             LiveState::Unread => Known::nothing(),
             LiveState::Missing => {
                 let rows = asks.iter().map(|ask| settled(ask.pos, &ask.behind, missing()));
@@ -132,9 +130,6 @@ impl Live {
             }
         };
         let needed = self.needed(file, asks, known, batch);
-        if needed.is_empty() {
-            self.unneeded.see(file);
-        }
         let is_in_order =
             needed.len() > 1 || needed.iter().any(|needed| needed.need.publish.is_some());
         for needed in needed {
@@ -156,7 +151,13 @@ impl Live {
         // What the file is like behind the rows that are being merged.
         let mut ahead = known.clone();
         for ask in asks {
-            if self.is_passed_by(&ask, &ahead, batch) {
+            let together = merged.as_ref().and_then(|merged| merged.with(&ask));
+            if together.is_none() {
+                let before = merged.take();
+                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+                ahead = known.clone();
+            }
+            if is_passed_by(&ask, &ahead, batch) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 known.follow(&ask);
@@ -164,35 +165,13 @@ impl Live {
                 continue;
             }
             ahead.apply(&ask.change);
-            let apart = match &mut merged {
-                Some(merged) => merged.join(ask).err(),
-                None => Some(ask),
-            };
-            if let Some(ask) = apart {
-                let before = merged.replace(Merged::of(ask));
-                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+            match (&mut merged, together) {
+                (Some(merged), Some(change)) => merged.take(ask, change),
+                _ => merged = Some(Merged::of(ask)),
             }
         }
         needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
         needed
-    }
-
-    /// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
-    fn is_passed_by(&self, ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
-        let outcome = if ask.behind.is_over() {
-            None
-        } else if ask.change.is_empty() {
-            Some(Outcome::local(Status::Unchanged, Code::DoneBefore, None))
-        } else if let Some(rejected) = merge::too_many_tags(known, &ask.change) {
-            Some(rejected)
-        } else {
-            return false;
-        };
-        batch.rows.push(match outcome {
-            Some(outcome) => settled(ask.pos, &ask.behind, outcome),
-            None => planned(ask.pos, 0, &ask.behind),
-        });
-        true
     }
 
     /// What merged rows need, and what the file is like afterwards.
@@ -215,6 +194,7 @@ impl Live {
             }
             return None;
         }
+        known.doubt(&need);
         Some(Needed { merged, need, before })
     }
 
@@ -235,7 +215,7 @@ impl Live {
         before: &Known,
     ) -> super::PlannedRow {
         let alone = Need::of(&ask.change, before, |extension| self.runs(file, extension, before));
-        let extensions = ask.change.extensions.iter().flat_map(|all| all.as_slice());
+        let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
         let bought = extensions.filter_map(|extension| {
             let run = (self.bought)(file, extension)?;
             Some(format!("{} was paid for {run}", extension.name().as_str()))
@@ -308,8 +288,28 @@ impl Live {
         } else {
             self.groups.take(edit, &mut out);
         }
-        out.into_iter().for_each(|carried| carry::tags(carried, batch));
+        for carried in out {
+            carry::tags(carried, batch);
+        }
     }
+}
+
+/// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
+fn is_passed_by(ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
+    let outcome = if ask.behind.is_over() {
+        None
+    } else if ask.change.is_empty() {
+        Some(Outcome::local(Status::Unchanged, Code::DoneBefore, None))
+    } else if let Some(rejected) = merge::too_many_tags(known, &ask.change) {
+        Some(rejected)
+    } else {
+        return false;
+    };
+    batch.rows.push(match outcome {
+        Some(outcome) => settled(ask.pos, &ask.behind, outcome),
+        None => planned(ask.pos, 0, &ask.behind),
+    });
+    true
 }
 
 /// Merged rows, what they need, and what the file is like before.

@@ -68,7 +68,7 @@ impl TagNeed {
         let after = tags_after(Some(has), change)?;
         let remove = has.iter().filter(|tag| !after.contains(tag));
         let add = after.iter().filter(|tag| !has.contains(tag));
-        let (Some(remove), Some(add)) = (list(remove), list(add)) else {
+        let (Ok(remove), Ok(add)) = (list(remove), list(add)) else {
             // The file has tags that no call can name.
             return Some(Self { remove: None, add: None, whole });
         };
@@ -81,13 +81,22 @@ impl TagNeed {
     }
 }
 
-/// The tags as a call names them; `None` where it cannot.
-fn list<'t>(tags: impl Iterator<Item = &'t String>) -> Option<Option<Tags>> {
+/// The tags as a call names them.
+///
+/// # Errors
+/// It cannot name them.
+fn list<'t>(tags: impl Iterator<Item = &'t String>) -> Result<Option<Tags>, CannotBeNamed> {
     let mut tags: Vec<String> = tags.cloned().collect();
     tags.sort_unstable();
     tags.dedup();
-    if tags.is_empty() { Some(None) } else { Tags::new(tags).ok().map(Some) }
+    if tags.is_empty() {
+        return Ok(None);
+    }
+    Tags::new(tags).map(Some).map_err(|_| CannotBeNamed)
 }
+
+/// A list of tags that is too long for a call, or has a tag that it does not take.
+struct CannotBeNamed;
 
 /// Whether a row that asks for `change` has a part in this patch.
 pub(super) fn has_part(change: &Change, patch: &Patch) -> bool {

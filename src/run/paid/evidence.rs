@@ -8,6 +8,7 @@ use crate::ledger::{Facts, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
 use crate::request::StepKind;
 use crate::row::{Content, Extension, Extensions, FileId, Rules, Schema};
+use crate::settings::Planning;
 
 /// How it is known that an extension was run on a file, or may have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(super) fn evidence(
     mut take: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), PaidWorkError>,
 ) -> Result<(), PaidWorkError> {
     let context = context(ledger, facts)?;
+    let leaves_out = matches!(facts.planning, Planning::Live(options) if options.skip_tagged);
     let mut rows = input.rows(&context, None)?;
     let mut records: Vec<StepRecord> = Vec::new();
     ledger.steps(0, |mut steps| {
@@ -40,10 +42,12 @@ pub(super) fn evidence(
             };
             steps.of_row(row.pos.number, &mut records)?;
             let details = records.iter().find(|record| record.step.kind == StepKind::Details);
-            for (extension, evidence) in
-                details.into_iter().flat_map(|d| of(&d.outcome, &extensions))
-            {
-                take(&update.file, extension, evidence)?;
+            let found = details.into_iter().flat_map(|d| of(&d.outcome, &extensions));
+            for (extension, evidence) in found {
+                // It may not have been in the request.
+                if !(leaves_out && evidence == Evidence::Accepted) {
+                    take(&update.file, extension, evidence)?;
+                }
             }
         }
         Ok(())

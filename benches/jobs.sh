@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# What usual jobs cost in requests, counted, and how long these take at the account's limit, beside
+# one PATCH a row; and what planning costs this machine.
+#
+#   benches/jobs.sh [FILES]
+#
+# Needs curl, awk, GNU time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+files=${1:-100000}
+
+cargo build --release --quiet
+ikbulk=$PWD/target/release/ikbulk
+work=$(mktemp -d)
+port=8077
+export IMAGE_KIT_BASE_URL=http://127.0.0.1:$port IMAGEKIT_PRIVATE_KEY=private_sandbox
+export XDG_STATE_HOME=$work/state
+"$ikbulk" -q sandbox --port $port --files "$files" --no-limits --no-record &
+server=$!
+trap 'kill $server; rm -rf "$work"' EXIT
+until curl -sf "$IMAGE_KIT_BASE_URL/__sandbox/stats" >/dev/null; do :; done
+cd "$work"
+
+fast="--yes --rate unlimited --read-rate unlimited"
+
+# A number out of a summary or a price.
+number() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$2" | head -1; }
+
+# Applies a sheet and says what it took. The first word is the job's name.
+job() {
+    local name=$1 sheet=$2
+    local rows=$(($(wc -l <"$sheet") - 1))
+    "$ikbulk" plan --json --read-rate unlimited "$sheet" >price.json
+    "$ikbulk" -q apply $fast --max-rejected 100% "$sheet" || true
+    local summary=$(ls -t "${sheet%.csv}".ikbulk/*/summary.json | head -1)
+    local reads=$(sed -n '/live_state/,/}/s/.*"requests": \([0-9]*\).*/\1/p' price.json)
+    awk -v name="$name" -v rows="$rows" -v reads="$reads" \
+        -v patch="$(number patch "$summary")" -v publish="$(number publish "$summary")" \
+        -v add="$(number add_tags "$summary")" -v remove="$(number remove_tags "$summary")" \
+        -v read="$(number read "$summary")" 'BEGIN {
+            writes = patch + publish + add + remove
+            seconds = writes / 4.5
+            if ((reads + read) / 36 > seconds) seconds = (reads + read) / 36
+            printf "%-34s %7d writes (%d PATCH, %d addTags, %d removeTags) %6d reads  %s  one PATCH a row: %s\n",
+                name, writes, patch, add, remove, reads + read, span(seconds), span(rows / 4.5)
+        }
+        function span(s) { return s < 60 ? sprintf("%d s", s + 0.5) : s < 3600 ? sprintf("%d min", s / 60 + 0.5) : sprintf("%d h %02d min", s / 3600, s % 3600 / 60) }'
+}
+
+"$ikbulk" -q export -o library.csv --columns tags,description --read-rate unlimited
+awk -F, 'NR == 1 { next } { print $1 }' library.csv | grep -E '^[0-9a-f]{24}$' >ids
+count=$(wc -l <ids)
+
+# A nightly sheet of everything: one file in fifty changed, half of those in a tag only.
+awk 'BEGIN { print "fileId,tags,description" } { print $1 ",\"base,red\",Text " NR }' ids >before.csv
+"$ikbulk" -q apply --direct $fast before.csv
+awk 'BEGIN { print "fileId,tags,description" }
+    NR % 100 == 7 { print $1 ",\"base,red\",New text " NR; next }
+    NR % 100 == 57 { print $1 ",\"base,red,delta" int(NR / 100) % 10 "\",Text " NR; next }
+    { print $1 ",\"base,red\",Text " NR }' ids >nightly.csv
+job "nightly sheet, 2 % changed" nightly.csv
+job "the same the next night" nightly.csv
+
+awk 'BEGIN { print "fileId,addTags" } { print $1 ",sale" }' ids >sale.csv
+job "addTags=sale for everything" sale.csv
+
+# Replaced tags: 40 pairs of one that goes and one that comes, Zipf-distributed; 1 % of the files do not exist.
+awk 'BEGIN { print "fileId,tags"; for (k = 1; k <= 40; k++) sum += 1 / k; srand(1) }
+    { at = rand() * sum; for (k = 1; k < 40 && (at -= 1 / k) > 0; k++); print $1 ",\"base,old" k "\"" }' ids >pairs.csv
+"$ikbulk" -q apply --direct $fast pairs.csv
+awk 'NR == 1 { print; next } NR % 100 == 3 { print "missing" NR ",\"base,new\""; next } { sub(/old/, "new"); print }' pairs.csv >replaced.csv
+job "tags replaced, 40 pairs" replaced.csv
+
+echo
+for sheet in nightly before; do
+    rm -rf $sheet.ikbulk
+    /usr/bin/time -f "plan of $sheet.csv ($count rows): %U s user, %S s system, %M KB" \
+        "$ikbulk" -q plan --read-rate unlimited $sheet.csv
+done
