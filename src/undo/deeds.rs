@@ -309,3 +309,66 @@ fn to_option<T>(set: &Set<T>) -> Option<&T> {
 fn words(tags: Option<&Tags>) -> &[String] {
     tags.map_or(&[], Tags::as_slice)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
+    use crate::request::StepRef;
+    use crate::settings::LiveOptions;
+
+    fn record(kind: StepKind, status: Status) -> StepRecord {
+        let outcome = Outcome { status, ..Outcome::local(status, Code::Refused, None) };
+        StepRecord { step: StepRef { row: 1, kind }, outcome, attempts: 1, row_done: true }
+    }
+
+    fn tags(all: &[&str]) -> Vec<String> {
+        all.iter().map(|tag| (*tag).to_owned()).collect()
+    }
+
+    /// The tags that a file with the tags `old` and `kept` may be left with.
+    fn left(change: &TagChange, records: &[StepRecord], planning: Planning) -> Vec<Vec<String>> {
+        let before = FileFields { tags: tags(&["old", "kept"]), ..FileFields::default() };
+        let mut deeds = Deeds::new(FileId::new("a").expect("an id"), Some(before));
+        let change = Change { tags: Some(change.clone()), ..Change::default() };
+        deeds.row(&change, records, planning, false);
+        deeds.left.into_iter().map(|left| left.tags).collect()
+    }
+
+    fn replace() -> TagChange {
+        TagChange::Replace(Tags::new(tags(&["kept", "new"])).expect("tags"))
+    }
+
+    #[test]
+    fn a_replacement_may_be_left_between_what_goes_and_what_comes() {
+        let live = Planning::Live(LiveOptions::default());
+        let removed = record(StepKind::RemoveTags, Status::Updated);
+        let refused = record(StepKind::AddTags, Status::Rejected);
+        assert_eq!(left(&replace(), &[removed.clone(), refused], live), [tags(&["kept"])]);
+        let lost = record(StepKind::AddTags, Status::Failed);
+        let both = [tags(&["kept"]), tags(&["kept", "new"])];
+        assert_eq!(left(&replace(), &[removed, lost], live), both);
+        let patched = record(StepKind::Details, Status::Updated);
+        assert_eq!(left(&replace(), &[patched], Planning::Direct), [tags(&["kept", "new"])]);
+    }
+
+    #[test]
+    fn what_was_not_accepted_leaves_a_file_as_it_was() {
+        let nothing = [record(StepKind::Details, Status::Rejected)];
+        assert_eq!(left(&replace(), &nothing, Planning::Direct), [tags(&["old", "kept"])]);
+        assert_eq!(left(&replace(), &[], Planning::Direct), [tags(&["old", "kept"])]);
+    }
+
+    #[test]
+    fn states_that_a_file_may_have_been_left_in_do_not_grow_without_end() {
+        let mut deeds = Deeds::new(FileId::new("a").expect("an id"), Some(FileFields::default()));
+        let lost = [record(StepKind::AddTags, Status::Failed)];
+        for number in 0..20 {
+            let add = Tags::new(vec![number.to_string()]).ok();
+            let change =
+                Change { tags: Some(TagChange::Edit { add, remove: None }), ..Change::default() };
+            deeds.row(&change, &lost, Planning::Direct, false);
+        }
+        assert_eq!(deeds.left.len(), LEFT_MAX);
+    }
+}
