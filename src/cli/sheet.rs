@@ -169,7 +169,7 @@ impl Sheet {
                 Some(read)
             }
             Planning::Direct if wish.keeps_before => {
-                before(reader, owned, &context, screen).await?
+                before(reader, owned, &context, &facts, screen).await?
             }
             Planning::Direct => None,
         };
@@ -264,13 +264,7 @@ async fn live(
 ) -> Result<(Survey, Reading), Refusal> {
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
-    let mut reading = reader.read().await.map_err(failed)?;
-    if !facts.sandbox && reading.way != Way::OneByOne {
-        let runs = recent_runs(&facts.account, jiff::Timestamp::now());
-        let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
-        let files = written_by(&runs, reader.ledger).map_err(|error| Refusal::of(&error))?;
-        reader.look_again_at_written(&files).await.map_err(failed)?;
-    }
+    let mut reading = read_files(reader, facts).await.map_err(failed)?;
     let planner = || -> Result<Planner, Refusal> {
         Planner::of(facts.planning, reader.ledger, bought(facts)?)
             .map_err(|error| Refusal::not_written(&error))
@@ -288,17 +282,33 @@ async fn live(
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }
 
+/// Reads the files that have been named; those that were written by runs on the account just now
+/// are not believed to a list.
+pub(super) async fn read_files(
+    reader: LiveReader<'_>,
+    facts: &Facts,
+) -> Result<Reading, ReadError> {
+    let reading = reader.read().await?;
+    if !facts.sandbox && reading.way != Way::OneByOne {
+        let runs = recent_runs(&facts.account, jiff::Timestamp::now());
+        let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
+        reader.look_again_at_written(&written_by(&runs, reader.ledger)?).await?;
+    }
+    Ok(reading)
+}
+
 /// Keeps what the files are like before they are changed, for `undo`. What cannot be read is no
 /// reason not to change it.
 async fn before(
     reader: LiveReader<'_>,
     owned: &Owned,
     context: &Context,
+    facts: &Facts,
     screen: &Screen,
 ) -> Result<Option<Reading>, Refusal> {
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
-    match reader.read().await {
+    match read_files(reader, facts).await {
         Ok(reading) => Ok(Some(reading)),
         Err(ReadError::Api(failure)) => {
             screen.error(&format!(

@@ -10,6 +10,7 @@ use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
 use super::prepare::{Fields, ask, bought, lock};
+use super::sheet::read_files;
 use super::{Refusal, Screen};
 use crate::error::chain;
 use crate::execute::{Reads, Stop};
@@ -89,7 +90,7 @@ impl Undo {
         let ledger = LedgerFile::create(run.path(), &facts, None).map_err(not_written)?;
         let reads = Reads::new(&execution);
         let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
-        let reading = read(old.past(), reader).await?;
+        let reading = read(old.past(), reader, &facts).await?;
         let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
         let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
         facts.input_fingerprint = owned.fingerprint.0;
@@ -238,14 +239,14 @@ impl Old {
 /// Reads what the files of the run are like now. Of those that are not as it left them some are
 /// looked at again: a list that is behind shows them as they were before. If one is out of date,
 /// all are read by themselves.
-async fn read(past: Past<'_>, reader: LiveReader<'_>) -> Result<Reading, Refusal> {
+async fn read(past: Past<'_>, reader: LiveReader<'_>, facts: &Facts) -> Result<Reading, Refusal> {
     let not_read = |error: ReadError| Refusal::new(format!("{}; nothing was sent", chain(&error)));
     let ledger = reader.ledger;
     let named = ledger
         .as_one(|| walk(past, |deeds| Ok(ledger.name_file(deeds.file.as_str(), 0)?)))
         .map_err(|error: UndoError| failed(&error));
     named?;
-    let mut reading = reader.read().await.map_err(not_read)?;
+    let mut reading = read_files(reader, facts).await.map_err(not_read)?;
     if reading.way != Way::OneByOne {
         let mut suspects = Sample::default();
         let looked_at = walk(past, |deeds| {
