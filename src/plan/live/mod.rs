@@ -218,7 +218,7 @@ impl Live {
         let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
         let bought = extensions.filter_map(|extension| {
             let run = (self.bought)(file, extension)?;
-            Some(format!("{} was paid for {run}", extension.name().as_str()))
+            Some(format!("{}: {run}", extension.name().as_str()))
         });
         let bought: Vec<String> = bought.collect();
         let (code, message) = if !alone.is_empty() {
