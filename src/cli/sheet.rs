@@ -245,8 +245,8 @@ impl Planned {
     }
 }
 
-/// Reads what the files are like, and plans with it. Of the files for which nothing would be sent
-/// some are looked at again; if one is out of date, all are read by themselves.
+/// Reads what the files are like, and plans with it. Some of them are looked at again; if one is out
+/// of date, all are read by themselves.
 async fn live(
     reader: LiveReader<'_>,
     owned: &Owned,
@@ -265,7 +265,7 @@ async fn live(
         let mut trial = planner()?;
         let planned = survey(&owned.input, context, &mut trial, |_| Ok(()));
         planned.map_err(|error| Refusal::of(&error))?;
-        reading.stale = reader.look_again(&trial.unneeded_sample()).await.map_err(failed)?;
+        reading.stale = reader.look_again(&trial.sample()).await.map_err(failed)?;
         if reading.stale > 0 {
             reader.read_each(&mut reading).await.map_err(failed)?;
         }

@@ -92,9 +92,9 @@ impl Planner {
         }
     }
 
-    /// Some of the files for which nothing is sent because they are so already.
+    /// Some of the files whose requests go by what was read of them.
     #[must_use]
-    pub fn unneeded_sample(&self) -> Vec<FileId> {
+    pub fn sample(&self) -> Vec<FileId> {
         match self {
             Self::Direct(_) => Vec::new(),
             Self::Live(live) => live.sample(),

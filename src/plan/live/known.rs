@@ -1,6 +1,7 @@
 //! What is known of a file while its rows are planned one after the other.
 
 use super::merge::Ask;
+use super::need::Need;
 use crate::imagekit::FileFields;
 use crate::row::{
     AiTagRemoval, Change, Coordinates, Extensions, MetadataField, MetadataValue, Publish, Set,
@@ -140,13 +141,28 @@ impl Known {
         }
     }
 
+    /// What is sent may be refused, so that nobody knows what rows behind it find.
+    pub(super) fn doubt(&mut self, sent: &Need) {
+        let Need { patch, tags, publish } = sent;
+        let unsure = &mut self.unsure;
+        unsure.tags |= tags.is_some();
+        unsure.ai_tags |= patch.remove_ai_tags.is_some();
+        unsure.coordinates |= patch.coordinates.is_some();
+        unsure.description |= patch.description.is_some();
+        unsure.metadata |= !patch.metadata.is_empty();
+        unsure.publication |= publish.is_some();
+    }
+
     /// An earlier session did what a row asks for, or tried to.
     pub(super) fn follow(&mut self, ask: &Ask) {
         if !ask.behind.is_recorded() {
             return;
         }
         if ask.behind.is_success() {
+            // As it was planned then, so that rows behind it need the same steps again.
+            let sent = Need::of(&ask.change, self, |_| true);
             self.apply(&ask.change);
+            self.doubt(&sent);
         } else {
             self.forget(&ask.change);
         }

@@ -25,23 +25,33 @@ impl Merged {
         Self { change: ask.change.clone(), asks: vec![ask] }
     }
 
-    /// Takes another row in; gives it back where it must come after what is there. What must not
-    /// be repeated is never merged with anything: if it is lost, it must be known what was.
-    pub(super) fn join(&mut self, ask: Ask) -> Result<(), Ask> {
+    /// What they ask for together with another row; nothing where that must come after them. What
+    /// must not be repeated is never merged with anything: if it is lost, it must be known what was.
+    pub(super) fn with(&self, ask: &Ask, knows_tags: bool) -> Option<Change> {
         let stands_alone =
             |change: &Change| change.extensions.is_some() || change.publish.is_some();
         if stands_alone(&self.change) || stands_alone(&ask.change) {
-            return Err(ask);
+            return None;
         }
-        match then(&self.change, &ask.change) {
-            Some(change) => {
-                self.change = change;
-                self.asks.push(ask);
-                Ok(())
-            }
-            None => Err(ask),
-        }
+        let are_tags_safe = match (&self.change.tags, &ask.change.tags) {
+            (None, _) | (_, None) => true,
+            (_, Some(TagChange::Replace(_) | TagChange::Clear)) if knows_tags => true,
+            _ => self.asks.iter().chain([ask]).all(|ask| has_tags_alone(&ask.change)),
+        };
+        then(&self.change, &ask.change).filter(|_| are_tags_safe)
     }
+
+    /// Takes another row in, with which it comes to that change.
+    pub(super) fn take(&mut self, ask: Ask, change: Change) {
+        self.change = change;
+        self.asks.push(ask);
+    }
+}
+
+/// Whether a row with tags asks for nothing else. One that asks for more can be refused for that,
+/// and then its tags must not be among those of rows behind it.
+fn has_tags_alone(change: &Change) -> bool {
+    change.tags.is_none() || *change == Change { tags: change.tags.clone(), ..Change::default() }
 }
 
 /// Both changes in one, where one request can say it.

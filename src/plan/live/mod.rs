@@ -49,7 +49,7 @@ pub struct Live {
     groups: Bulk<Arc<TagItem>>,
     /// Rows of files that later rows name as well.
     waiting: HashMap<FileId, Vec<Ask>>,
-    unneeded: Sample,
+    sample: Sample,
 }
 
 impl Live {
@@ -57,14 +57,7 @@ impl Live {
     #[must_use]
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
         let groups = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        Self {
-            ledger,
-            options,
-            bought,
-            groups,
-            waiting: HashMap::new(),
-            unneeded: Sample::default(),
-        }
+        Self { ledger, options, bought, groups, waiting: HashMap::new(), sample: Sample::default() }
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -112,16 +105,19 @@ impl Live {
         Ok(())
     }
 
-    /// Some of the files for which nothing is sent.
+    /// Some of the files that it went by.
     #[must_use]
     pub fn sample(&self) -> Vec<FileId> {
-        self.unneeded.files()
+        self.sample.files()
     }
 
     /// Plans all rows of a file.
     fn file(&mut self, file: &FileId, asks: Vec<Ask>, state: LiveState, batch: &mut Batch) {
         let known = match state {
-            LiveState::Is(fields) => Known::read(*fields),
+            LiveState::Is(fields) => {
+                self.sample.see(file);
+                Known::read(*fields)
+            }
             LiveState::Unread => Known::nothing(),
             LiveState::Missing => {
                 let rows = asks.iter().map(|ask| settled(ask.pos, &ask.behind, missing()));
@@ -130,9 +126,6 @@ impl Live {
             }
         };
         let needed = self.needed(file, asks, known, batch);
-        if needed.is_empty() {
-            self.unneeded.see(file);
-        }
         let is_in_order =
             needed.len() > 1 || needed.iter().any(|needed| needed.need.publish.is_some());
         for needed in needed {
@@ -154,6 +147,13 @@ impl Live {
         // What the file is like behind the rows that are being merged.
         let mut ahead = known.clone();
         for ask in asks {
+            let knows_tags = ahead.tags().is_some();
+            let together = merged.as_ref().and_then(|merged| merged.with(&ask, knows_tags));
+            if together.is_none() {
+                let before = merged.take();
+                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+                ahead = known.clone();
+            }
             if self.is_passed_by(&ask, &ahead, batch) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
@@ -162,13 +162,9 @@ impl Live {
                 continue;
             }
             ahead.apply(&ask.change);
-            let apart = match &mut merged {
-                Some(merged) => merged.join(ask).err(),
-                None => Some(ask),
-            };
-            if let Some(ask) = apart {
-                let before = merged.replace(Merged::of(ask));
-                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+            match (&mut merged, together) {
+                (Some(merged), Some(change)) => merged.take(ask, change),
+                _ => merged = Some(Merged::of(ask)),
             }
         }
         needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
@@ -213,6 +209,7 @@ impl Live {
             }
             return None;
         }
+        known.doubt(&need);
         Some(Needed { merged, need, before })
     }
 
@@ -258,8 +255,10 @@ impl Live {
         let Needed { merged, need, before } = needed;
         let has_whole = need.tags.as_ref().is_some_and(|tags| tags.whole.is_some());
         let whole_only = need.tags.as_ref().is_some_and(need::TagNeed::is_whole_only);
-        let takes_tags = has_whole && (!need.patch.is_empty() || whole_only || self.options.exact);
-        let parts = Parts::of(&need, takes_tags);
+        // Other requests of the row go with it or wait behind it, so that it shares no calls.
+        let has_more = !need.patch.is_empty() || need.publish.is_some();
+        let takes_tags = has_whole && (has_more || whole_only || self.options.exact);
+        let parts = Parts::of(&merged, &need, takes_tags);
         let waits = need.tags.is_some() && !takes_tags;
         // How many steps it comes to for rows that ask for nothing but tags is known only when
         // their calls are.
@@ -275,7 +274,7 @@ impl Live {
                 None => self.unneeded(file, ask, &merged, &before),
             });
         }
-        carry::details(file, &merged, &parts.patch, &before, batch);
+        carry::details(file, &merged, &parts, &before, batch);
         if waits {
             self.carry_tags(
                 TagItem::new(file, &merged, &need, !is_open),
@@ -295,7 +294,7 @@ impl Live {
             item: Arc::new(item),
             remove: tags.remove.clone(),
             add: tags.add.clone(),
-            patchable: tags.whole.is_some() && need.patch.is_empty() && need.publish.is_none(),
+            patchable: tags.whole.is_some(),
         };
         let mut out: Vec<Carried<Arc<TagItem>>> = Vec::new();
         if is_in_order {

@@ -1,5 +1,5 @@
-//! Files for which nothing is sent, some of which are looked at again: what was read of them may
-//! have been out of date.
+//! Files that were read, some of which are looked at again: what was read of them may have been out
+//! of date.
 
 use std::collections::BinaryHeap;
 
