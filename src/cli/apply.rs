@@ -88,24 +88,24 @@ impl Apply {
             holds_lock: true,
             attended: screen.is_attended() && self.sheet.file.path().is_some() && !self.yes,
         };
-        let mut planned = self.sheet.plan(&opened, &wish, |_, _| Ok(())).await?;
-        self.sheet.show(&planned, &opened.client, &wish, self.bounds.limit);
+        let mut sheet = self.sheet.plan(&opened, &wish, |_, _| Ok(())).await?;
+        self.sheet.show(&sheet, &opened.client, &wish, self.bounds.limit);
         self.ask(&wish)?;
-        planned.reach(Stage::Running)?;
-        let planner = Planner::of(wish.planning, &planned.ledger, bought(&planned.facts)?)
+        sheet.reach(Stage::Running)?;
+        let planner = Planner::of(wish.planning, &sheet.ledger, bought(&sheet.facts)?)
             .map_err(|error| Refusal::not_written(&error))?;
         Ok(Prepared::Ready(Box::new(Ready {
             session: Session {
                 input: opened.owned.input.clone(),
-                context: planned.context,
+                context: sheet.context,
                 execution,
                 rows_max: self.bounds.limit,
             },
             planner,
             run: run.clone(),
-            facts: planned.facts,
-            ledger: planned.ledger,
-            paid: planned.paid,
+            facts: sheet.facts,
+            ledger: sheet.ledger,
+            paid: sheet.paid,
             api: opened.client.api,
             _locks: lock.into_iter().collect(),
             _sandbox: opened.sandbox,

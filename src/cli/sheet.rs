@@ -263,8 +263,8 @@ async fn live(
     };
     if reading.way != Way::OneByOne {
         let mut trial = planner()?;
-        let planned = survey(&owned.input, context, &mut trial, |_| Ok(()));
-        planned.map_err(|error| Refusal::of(&error))?;
+        let tried = survey(&owned.input, context, &mut trial, |_| Ok(()));
+        tried.map_err(|error| Refusal::of(&error))?;
         reading.stale = reader.look_again(&trial.sample()).await.map_err(failed)?;
         if reading.stale > 0 {
             reader.read_each(&mut reading).await.map_err(failed)?;

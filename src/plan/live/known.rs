@@ -116,7 +116,7 @@ impl Known {
             self.unsure.coordinates = false;
         }
         if let Some(text) = &change.description {
-            self.fields.description = to_option(text).map(|text| text.to_string());
+            self.fields.description = to_option(text).map(ToString::to_string);
             self.unsure.description = false;
         }
         for (field, value) in &change.metadata {

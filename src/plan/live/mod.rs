@@ -31,7 +31,7 @@ use super::{Batch, Behind};
 use crate::ledger::{LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, StepKind};
-use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
+use crate::row::{Change, Content, Extension, Extensions, FileId, Row, TagChange, Update};
 use crate::settings::LiveOptions;
 
 /// Tag changes in memory at once, waiting for others that need the same.
@@ -101,7 +101,9 @@ impl Live {
         }
         let mut out = Vec::new();
         self.groups.end(&mut out);
-        out.into_iter().for_each(|carried| carry::tags(carried, batch));
+        for carried in out {
+            carry::tags(carried, batch);
+        }
         Ok(())
     }
 
@@ -154,7 +156,7 @@ impl Live {
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 ahead = known.clone();
             }
-            if self.is_passed_by(&ask, &ahead, batch) {
+            if Self::is_passed_by(&ask, &ahead, batch) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 known.follow(&ask);
@@ -172,7 +174,7 @@ impl Live {
     }
 
     /// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
-    fn is_passed_by(&self, ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
+    fn is_passed_by(ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
         let outcome = if ask.behind.is_over() {
             None
         } else if ask.change.is_empty() {
@@ -230,7 +232,7 @@ impl Live {
         before: &Known,
     ) -> super::PlannedRow {
         let alone = Need::of(&ask.change, before, |extension| self.runs(file, extension, before));
-        let extensions = ask.change.extensions.iter().flat_map(|all| all.as_slice());
+        let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
         let bought = extensions.filter_map(|extension| {
             let run = (self.bought)(file, extension)?;
             Some(format!("{} was paid for {run}", extension.name().as_str()))
@@ -305,7 +307,9 @@ impl Live {
         } else {
             self.groups.take(edit, &mut out);
         }
-        out.into_iter().for_each(|carried| carry::tags(carried, batch));
+        for carried in out {
+            carry::tags(carried, batch);
+        }
     }
 }
 

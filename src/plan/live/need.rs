@@ -68,7 +68,7 @@ impl TagNeed {
         let after = tags_after(Some(has), change)?;
         let remove = has.iter().filter(|tag| !after.contains(tag));
         let add = after.iter().filter(|tag| !has.contains(tag));
-        let (Some(remove), Some(add)) = (list(remove), list(add)) else {
+        let (Ok(remove), Ok(add)) = (list(remove), list(add)) else {
             // The file has tags that no call can name.
             return Some(Self { remove: None, add: None, whole });
         };
@@ -81,12 +81,15 @@ impl TagNeed {
     }
 }
 
-/// The tags as a call names them; `None` where it cannot.
-fn list<'t>(tags: impl Iterator<Item = &'t String>) -> Option<Option<Tags>> {
+/// Among the tags is one that no call can name.
+struct Unnameable;
+
+/// The tags as a call names them, if there are any.
+fn list<'t>(tags: impl Iterator<Item = &'t String>) -> Result<Option<Tags>, Unnameable> {
     let mut tags: Vec<String> = tags.cloned().collect();
     tags.sort_unstable();
     tags.dedup();
-    if tags.is_empty() { Some(None) } else { Tags::new(tags).ok().map(Some) }
+    if tags.is_empty() { Ok(None) } else { Tags::new(tags).map(Some).map_err(|_| Unnameable) }
 }
 
 /// Whether a row that asks for `change` has a part in this patch.

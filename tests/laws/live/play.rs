@@ -29,7 +29,7 @@ pub(crate) struct Played {
     pub(crate) library: BTreeMap<String, Value>,
     pub(crate) statuses: BTreeMap<u64, Status>,
     pub(crate) writes: u64,
-    /// Accepted PATCHes, by file.
+    /// How often each file was changed by a PATCH.
     pub(crate) patches: BTreeMap<String, usize>,
 }
 

@@ -140,6 +140,8 @@ pub(crate) fn library(files: &[Value]) -> Library {
 pub(crate) fn csv(rows: &[Row]) -> Vec<u8> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(COLUMNS).unwrap();
-    rows.iter().for_each(|row| csv.write_record(row).unwrap());
+    for row in rows {
+        csv.write_record(row).unwrap();
+    }
     csv.into_inner().unwrap()
 }
