@@ -75,20 +75,8 @@ fn a_nightly_sheet_takes_what_has_changed_and_the_next_night_nothing() {
 }
 
 #[test]
-#[ignore = "it takes a minute; `just slow` runs it"]
-fn a_nightly_sheet_of_a_hundred_thousand_files_takes_a_thousand_writes() {
-    nightly(100_000);
-}
-
-#[test]
 fn one_tag_for_all_takes_a_call_for_fifty_files() {
     sale(10_000);
-}
-
-#[test]
-#[ignore = "it takes a minute; `just slow` runs it"]
-fn one_tag_for_a_hundred_thousand_files_takes_two_thousand_calls() {
-    sale(100_000);
 }
 
 #[test]
