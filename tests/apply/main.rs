@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod inputs;
 mod journeys;
+mod live;
 mod lookups;
 #[cfg(target_os = "linux")]
 mod oversized;

@@ -43,10 +43,13 @@ fn reported_as_made(world: &World, history: &History) {
             // What is refused to several files at once is sent in parts, each with all attempts,
             // but for the file that a 404 names.
             let files: HashSet<_> = sheet.aimed_at(shot).map(|(_, file)| file).collect();
-            let is_split = shot.aim == Aim::Send && reply.is_refused() && files.len() > 1;
+            let is_refused = shot.aim == Aim::Send && reply.is_refused();
+            // So is what merged rows of one file were refused together.
+            let is_merged = sheet.is_merged(shot);
+            let is_split = is_refused && (files.len() > 1 || is_merged);
             let last = sheet.aimed_at(shot).last().map(|(_, file)| file);
             for (step, file) in sheet.aimed_at(shot) {
-                let is_named = *reply == Reply::NotFound && Some(file) == last;
+                let is_named = *reply == Reply::NotFound && Some(file) == last && !is_merged;
                 let anew = shot.aim == Aim::Read && reply.is_accepted() || is_split && !is_named;
                 let made = made.get_mut(&(step, shot.aim == Aim::Remainder));
                 match made {

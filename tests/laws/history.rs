@@ -100,6 +100,13 @@ impl Sheet {
         all.filter(move |(index, _)| shot.part & (1 << index) != 0).map(|(_, aimed)| aimed)
     }
 
+    /// Whether a shot is of several rows of one file, each of which can be sent by itself.
+    pub(crate) fn is_merged(&self, shot: Shot) -> bool {
+        let details = |(step, _): (StepRef, _)| step.kind == StepKind::Details;
+        !self.requests[shot.request].once
+            && self.aimed_at(shot).filter(|it| details(*it)).count() > 1
+    }
+
     /// Whether nothing of a request can follow any more on one of its files.
     pub(crate) fn is_over_on(&self, file: &FileId, request: usize, ledger: &Ledger) -> bool {
         let Planned { steps, files, .. } = &self.requests[request];

@@ -13,6 +13,7 @@ mod grouping;
 mod halts;
 mod history;
 mod limits;
+mod live;
 mod once;
 mod order;
 mod rate;

@@ -165,3 +165,19 @@ fn a_file_in_backoff_is_not_overtaken_by_its_own_later_rows() {
     let lost = history.replies().filter(|(.., reply)| *reply == Reply::Server).count();
     assert_eq!(lost, 4);
 }
+
+#[test]
+fn merged_rows_that_are_refused_together_go_out_in_their_order_before_what_waits_behind() {
+    let script = vec![Reply::Refused, Reply::Server, Reply::Accepted, Reply::Refused];
+    let far_end = FarEnd { script, ..FarEnd::default() };
+    let publish =
+        Spec::Update { file: 0, details: Details::None, remove: false, add: false, publish: true };
+    let world = sheet_of(vec![Spec::Merged { file: 0, paid: false }, publish], far_end, 3);
+    let sheet = Sheet::of(&world);
+    let history = play(&world);
+    one_at_a_time(&sheet, &history);
+    in_input_order(&sheet, &history);
+    let sent = history.sent().filter(|(_, shot)| shot.aim == Aim::Send);
+    let parts: Vec<(usize, u8)> = sent.map(|(_, shot)| (shot.request, shot.part)).collect();
+    assert_eq!(parts, [(0, 0b11), (0, 0b01), (0, 0b01), (0, 0b10), (1, 0b1)]);
+}

@@ -315,7 +315,7 @@ impl Run {
     }
 }
 
-fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         input_name: "input.csv".to_owned(),
         input_format: Format::Csv,
@@ -346,7 +346,7 @@ fn steps(ledger: &LedgerFile) -> Vec<StepRecord> {
     all
 }
 
-fn statuses(ledger: &LedgerFile) -> BTreeMap<u64, Status> {
+pub(crate) fn statuses(ledger: &LedgerFile) -> BTreeMap<u64, Status> {
     let mut rows: BTreeMap<u64, Vec<StepRecord>> = BTreeMap::new();
     for step in steps(ledger) {
         rows.entry(step.step.row).or_default().push(step);

@@ -42,7 +42,7 @@ pub(crate) enum Spec {
     Update { file: u8, details: Details, remove: bool, add: bool, publish: bool },
     /// Two rows settled by one bulk call, on two files or twice the same.
     Pair { files: [u8; 2] },
-    /// Two rows of one file merged into one PATCH.
+    /// Two rows of one file merged into one PATCH, which is sent row by row where it is refused.
     Merged { file: u8, paid: bool },
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
         Spec::Merged { .. } => StepKind::Details,
         _ => return direct(row(spec, number), behind, batch),
     };
-    let steps = [StepRef { row: number, kind }, StepRef { row: number + 1, kind }].into();
+    let steps = [StepRef { row: number, kind }, StepRef { row: number + 1, kind }];
     for step in [number, number + 1] {
         batch.rows.push(PlannedRow {
             pos: pos(step),
@@ -129,7 +129,7 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
     batch.requests.push(match spec {
         Spec::Pair { files } => {
             let tags = Tags::new(vec!["new".to_owned()]).unwrap();
-            Request::new(Call::AddTags(tags), files.map(file).into(), steps)
+            Request::new(Call::AddTags(tags), files.map(file).into(), steps.into())
         }
         Spec::Merged { file: of, paid } => {
             let details = if paid { Details::Paid } else { Details::Plain };
@@ -138,7 +138,15 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
             };
             let Update { change, .. } = *merged;
             let (_, call) = ikbulk::plan::steps(change).into_iter().flatten().next().unwrap();
-            Request::new(call, [file(of), file(of)].into(), steps)
+            let apart = steps.map(|step| {
+                match Request::new(call.clone(), [file(of)].into(), [step].into()) {
+                    Request::Safe(safe) => Some(safe),
+                    Request::Once(_) => None,
+                }
+            });
+            let mut merged = Request::new(call, [file(of), file(of)].into(), steps.into());
+            merged.or_apart(apart.into_iter().flatten().collect());
+            merged
         }
         _ => unreachable!("the others are planned directly"),
     });

@@ -9,7 +9,7 @@ use super::need::{Need, has_part, set_of};
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Batch, Behind, PlannedRow};
 use crate::request::{Call, Patch, Request, Safe, StepKind, StepRef};
-use crate::row::{FileId, RowPos, Set, TagChange, Tags};
+use crate::row::{Change, FileId, RowPos, Set, TagChange, Tags};
 
 /// A file whose tags change, on its way to others for which the same is needed.
 #[derive(Debug)]
@@ -119,18 +119,21 @@ fn push(call: Call, file: &FileId, steps: Vec<StepRef>, batch: &mut Batch) {
 /// Which steps the rows of one request come to.
 pub(super) struct Parts {
     pub(super) patch: Patch,
+    /// Whether it is of several rows.
+    is_merged: bool,
     /// Calls for tags that follow.
     pub(super) sides: [Option<StepKind>; 2],
     pub(super) publish: bool,
 }
 
 impl Parts {
-    pub(super) fn of(need: &Need, takes_tags: bool) -> Self {
+    pub(super) fn of(merged: &Merged, need: &Need, takes_tags: bool) -> Self {
         let whole = need.tags.as_ref().filter(|_| takes_tags);
         let bulk = need.tags.as_ref().filter(|_| !takes_tags);
         let tags = whole.and_then(|tags| tags.whole.clone());
         Self {
             patch: Patch { tags, ..need.patch.clone() },
+            is_merged: merged.asks.len() > 1,
             sides: [
                 bulk.and_then(|tags| tags.remove.as_ref()).map(|_| StepKind::RemoveTags),
                 bulk.and_then(|tags| tags.add.as_ref()).map(|_| StepKind::AddTags),
@@ -139,10 +142,25 @@ impl Parts {
         }
     }
 
+    /// Whether a row has a part in the PATCH. Of merged rows every one has: where the PATCH is
+    /// refused, each is sent by itself, whatever the others would have made of it.
+    fn has_details(&self, change: &Change) -> bool {
+        if self.patch.is_empty() || !self.is_merged {
+            return has_part(change, &self.patch);
+        }
+        let tags = change.tags.clone().filter(|_| !self.has_tag_calls());
+        *change != Change { tags: change.tags.clone(), ..Change::default() } || tags.is_some()
+    }
+
+    /// Whether tags go by calls of their own.
+    fn has_tag_calls(&self) -> bool {
+        self.sides.iter().any(Option::is_some)
+    }
+
     /// The steps of one row, those behind it included.
     pub(super) fn of_row<'s>(&'s self, ask: &'s Ask) -> impl Iterator<Item = StepKind> + 's {
         let change = &ask.change;
-        let details = has_part(change, &self.patch).then_some(StepKind::Details);
+        let details = self.has_details(change).then_some(StepKind::Details);
         let sides = self.sides.iter().flatten().copied().filter(|_| change.tags.is_some());
         let publish = (self.publish && change.publish.is_some()).then_some(StepKind::Publish);
         details.into_iter().chain(sides).chain(publish)
@@ -164,14 +182,15 @@ pub(super) fn settled(pos: RowPos, behind: &Behind, outcome: Outcome) -> Planned
 pub(super) fn details(
     file: &FileId,
     merged: &Merged,
-    patch: &Patch,
+    parts: &Parts,
     known: &Known,
     batch: &mut Batch,
 ) {
+    let patch = &parts.patch;
     if patch.is_empty() {
         return;
     }
-    let with_part = || merged.asks.iter().filter(|ask| has_part(&ask.change, patch));
+    let with_part = || merged.asks.iter().filter(|ask| parts.has_details(&ask.change));
     let step = |ask: &Ask| StepRef { row: ask.pos.number, kind: StepKind::Details };
     let call = || Call::Details(Box::new(patch.clone()));
     let wanted: Vec<StepRef> =
@@ -179,7 +198,7 @@ pub(super) fn details(
     let several = wanted.len() > 1;
     push(call(), file, wanted, batch);
     if several && let Some(request) = batch.requests.last_mut() {
-        request.or_apart(apart(file, merged, patch, known));
+        request.or_apart(apart(file, merged, parts, known));
     }
     let lost: Vec<StepRef> = with_part().filter(|ask| ask.behind.remainder_due).map(step).collect();
     if !lost.is_empty() {
@@ -190,22 +209,24 @@ pub(super) fn details(
 }
 
 /// The same row by row, to be sent where the merged request is refused.
-fn apart(file: &FileId, merged: &Merged, patch: &Patch, known: &Known) -> Vec<Safe> {
+fn apart(file: &FileId, merged: &Merged, parts: &Parts, known: &Known) -> Vec<Safe> {
     let mut tags: Option<Vec<String>> = known.tags().map(<[String]>::to_vec);
     let mut apart = Vec::new();
     for ask in &merged.asks {
         if let Some(change) = &ask.change.tags {
             tags = tags_after(tags.as_deref(), change);
         }
-        if !has_part(&ask.change, patch) || !ask.behind.wants(StepKind::Details) {
+        if !parts.has_details(&ask.change) || !ask.behind.wants(StepKind::Details) {
             continue;
         }
         let own = Patch {
-            tags: ask.change.tags.as_ref().filter(|_| patch.tags.is_some()).and_then(|change| {
+            tags: ask.change.tags.as_ref().filter(|_| !parts.has_tag_calls()).and_then(|change| {
                 match change {
                     TagChange::Replace(tags) => Some(Set::To(tags.clone())),
                     TagChange::Clear => Some(Set::Clear),
-                    TagChange::Edit { .. } => set_of(tags.clone()).or_else(|| patch.tags.clone()),
+                    TagChange::Edit { .. } => {
+                        set_of(tags.clone()).or_else(|| parts.patch.tags.clone())
+                    }
                 }
             }),
             remove_ai_tags: ask.change.ai_tags.clone(),

@@ -159,7 +159,10 @@ impl Known {
             return;
         }
         if ask.behind.is_success() {
+            // As it was planned then, so that rows behind it need the same steps again.
+            let sent = Need::of(&ask.change, self, |_| true);
             self.apply(&ask.change);
+            self.doubt(&sent);
         } else {
             self.forget(&ask.change);
         }

@@ -27,19 +27,18 @@ impl Merged {
 
     /// What they ask for together with another row; nothing where that must come after them. What
     /// must not be repeated is never merged with anything: if it is lost, it must be known what was.
-    pub(super) fn with(&self, ask: &Ask) -> Option<Change> {
+    pub(super) fn with(&self, ask: &Ask, knows_tags: bool) -> Option<Change> {
         let stands_alone =
             |change: &Change| change.extensions.is_some() || change.publish.is_some();
         if stands_alone(&self.change) || stands_alone(&ask.change) {
             return None;
         }
-        let before = self.asks.iter().filter(|before| before.change.tags.is_some());
-        let mut tag_rows = before.chain(ask.change.tags.is_some().then_some(ask));
-        let is_free = ask.change.tags.is_none()
-            || self.change.tags.is_none()
-            || tag_rows.clone().all(|row| says_all_tags(&row.change))
-            || tag_rows.all(|row| says_tags_alone(&row.change));
-        then(&self.change, &ask.change).filter(|_| is_free)
+        let are_tags_safe = match (&self.change.tags, &ask.change.tags) {
+            (None, _) | (_, None) => true,
+            (_, Some(TagChange::Replace(_) | TagChange::Clear)) if knows_tags => true,
+            _ => self.asks.iter().chain([ask]).all(|ask| has_tags_alone(&ask.change)),
+        };
+        then(&self.change, &ask.change).filter(|_| are_tags_safe)
     }
 
     /// Takes another row in, with which it comes to that change.
@@ -49,15 +48,10 @@ impl Merged {
     }
 }
 
-/// Whether a row says what all tags are to be, whatever becomes of rows before it.
-fn says_all_tags(change: &Change) -> bool {
-    !matches!(change.tags, Some(TagChange::Edit { .. }))
-}
-
-/// Whether a row asks for nothing but tags. One that asks for more can be refused for that, and then
-/// its tags must not be among those of other rows.
-fn says_tags_alone(change: &Change) -> bool {
-    *change == Change { tags: change.tags.clone(), ..Change::default() }
+/// Whether a row with tags asks for nothing else. One that asks for more can be refused for that,
+/// and then its tags must not be among those of rows behind it.
+fn has_tags_alone(change: &Change) -> bool {
+    change.tags.is_none() || *change == Change { tags: change.tags.clone(), ..Change::default() }
 }
 
 /// Both changes in one, where one request can say it.

@@ -151,7 +151,8 @@ impl Live {
         // What the file is like behind the rows that are being merged.
         let mut ahead = known.clone();
         for ask in asks {
-            let together = merged.as_ref().and_then(|merged| merged.with(&ask));
+            let knows_tags = ahead.tags().is_some();
+            let together = merged.as_ref().and_then(|merged| merged.with(&ask, knows_tags));
             if together.is_none() {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
@@ -240,8 +241,10 @@ impl Live {
         let Needed { merged, need, before } = needed;
         let has_whole = need.tags.as_ref().is_some_and(|tags| tags.whole.is_some());
         let whole_only = need.tags.as_ref().is_some_and(need::TagNeed::is_whole_only);
-        let takes_tags = has_whole && (!need.patch.is_empty() || whole_only || self.options.exact);
-        let parts = Parts::of(&need, takes_tags);
+        // Other requests of the row go with it or wait behind it, so that it shares no calls.
+        let has_more = !need.patch.is_empty() || need.publish.is_some();
+        let takes_tags = has_whole && (has_more || whole_only || self.options.exact);
+        let parts = Parts::of(&merged, &need, takes_tags);
         let waits = need.tags.is_some() && !takes_tags;
         // How many steps it comes to for rows that ask for nothing but tags is known only when
         // their calls are.
@@ -257,7 +260,7 @@ impl Live {
                 None => self.unneeded(file, ask, &merged, &before),
             });
         }
-        carry::details(file, &merged, &parts.patch, &before, batch);
+        carry::details(file, &merged, &parts, &before, batch);
         if waits {
             self.carry_tags(
                 TagItem::new(file, &merged, &need, !is_open),
@@ -277,7 +280,7 @@ impl Live {
             item: Arc::new(item),
             remove: tags.remove.clone(),
             add: tags.add.clone(),
-            patchable: tags.whole.is_some() && need.patch.is_empty() && need.publish.is_none(),
+            patchable: tags.whole.is_some(),
         };
         let mut out: Vec<Carried<Arc<TagItem>>> = Vec::new();
         if is_in_order {

@@ -1,0 +1,151 @@
+//! The live planner through the real binary: how many requests it takes, counted by the sandbox.
+
+use ikbulk::sandbox::{Config, Library};
+use serde_json::{Value, json};
+
+use crate::harness::{Done, World, sheet, with_library};
+
+const CHANGED: usize = 2_000;
+
+fn live(world: &World, rest: &str) -> Done {
+    world.run(&format!("live --yes --rate unlimited --read-rate unlimited {rest}"))
+}
+
+fn id(number: usize) -> String {
+    format!("file{number:06}")
+}
+
+fn library(files: usize, tags: impl Fn(usize) -> Value) -> Library {
+    let mut library = Library::new();
+    for number in 0..files {
+        library.insert(json!({
+            "fileId": id(number), "filePath": format!("/{number}.jpg"), "tags": tags(number),
+            "description": "before",
+        }));
+    }
+    library
+}
+
+fn writes(world: &World) -> u64 {
+    let calls = world.sandbox.stats().calls;
+    calls.patch + calls.publish + calls.add_tags + calls.remove_tags
+}
+
+fn reads(world: &World) -> u64 {
+    let calls = world.sandbox.stats().calls;
+    calls.get + calls.list
+}
+
+/// A sheet of all files, of which the first have changed: half of those their description, the
+/// others one tag in ten ways.
+fn nightly(files: usize) {
+    let way = |number: usize| number % 10;
+    let library = library(files, |number| json!(["kept", format!("old{}", way(number))]));
+    let world = World::new(with_library(library));
+    let rows = (0..files).map(|number| {
+        let describes = if number < CHANGED / 2 { "after" } else { "before" };
+        let is_retagged = (CHANGED / 2..CHANGED).contains(&number);
+        let tag = if is_retagged { "new" } else { "old" };
+        format!("{},\"kept,{tag}{}\",{describes}", id(number), way(number))
+    });
+    world.write("sheet.csv", sheet("fileId,tags,description", rows));
+    live(&world, "sheet.csv").exits(0);
+    assert!(writes(&world) <= 1_060, "{} writes", writes(&world));
+    assert!(reads(&world) <= 300, "{} reads", reads(&world));
+    assert_eq!(world.file(&id(CHANGED - 1))["tags"], json!(["kept", "new9"]));
+    let before = writes(&world);
+    std::fs::rename(world.path("sheet.csv"), world.path("again.csv")).expect("it is there");
+    live(&world, "again.csv").exits(0);
+    assert_eq!(writes(&world), before, "the second night");
+    assert_eq!(world.only_run("again").count("unchanged"), files as u64);
+}
+
+fn sale(files: usize) {
+    let world = World::new(with_library(library(files, |_| json!(["old"]))));
+    world
+        .write("sheet.csv", sheet("fileId,addTags", (0..files).map(|n| format!("{},sale", id(n)))));
+    live(&world, "sheet.csv").exits(0);
+    assert!(writes(&world) <= files.div_ceil(50) as u64, "{} writes", writes(&world));
+    assert_eq!(world.only_run("sheet").count("updated"), files as u64);
+}
+
+#[test]
+fn a_nightly_sheet_takes_what_has_changed_and_the_next_night_nothing() {
+    nightly(10_000);
+}
+
+#[test]
+fn one_tag_for_all_takes_a_call_for_fifty_files() {
+    sale(10_000);
+}
+
+#[test]
+fn replaced_tags_go_by_their_differences_and_come_to_the_same_as_directly() {
+    const FILES: usize = 2_000;
+    // The n-th of forty ways is taken by a share of 1/n.
+    let ways: Vec<usize> = (1..=40).flat_map(|n| std::iter::repeat_n(n, 240 / n)).collect();
+    let way = |number: usize| ways[number * 7 % ways.len()];
+    let world = || {
+        let library = library(FILES, |number| json!(["kept", format!("old{}", way(number))]));
+        let world = World::new(with_library(library));
+        let rows = (0..FILES).map(|number| {
+            let id = if number % 100 == 50 { format!("missing{number}") } else { id(number) };
+            format!("{id},\"kept,new{}\"", way(number))
+        });
+        world.write("sheet.csv", sheet("fileId,tags", rows));
+        world
+    };
+    let (by_differences, directly) = (world(), world());
+    live(&by_differences, "sheet.csv").exits(1);
+    directly.apply("sheet.csv --max-rejected 100% --max-same-rejection off").exits(1);
+    // Of each way a call for every fifty files and one for the rest, twice; none for what is missing.
+    let most = 2 * (FILES / 50 + 40) as u64;
+    assert!(writes(&by_differences) <= most, "{} writes", writes(&by_differences));
+    assert_eq!(writes(&directly), FILES as u64);
+    for number in 0..FILES {
+        let tags = |world: &World| {
+            let mut tags: Vec<String> =
+                serde_json::from_value(world.file(&id(number))["tags"].clone()).expect("tags");
+            tags.sort();
+            tags
+        };
+        assert_eq!(tags(&by_differences), tags(&directly), "{}", id(number));
+    }
+    let statuses = by_differences.only_run("sheet").statuses();
+    assert_eq!(statuses, directly.only_run("sheet").statuses());
+}
+
+#[test]
+fn a_library_that_is_listed_as_it_was_is_read_file_by_file() {
+    const FILES: usize = 300;
+    let search_lag = std::time::Duration::from_hours(1);
+    let library = library(FILES, |_| json!(["old"]));
+    let world = World::new(Config { search_lag, ..with_library(library) });
+    world.write("first.csv", sheet("fileId,tags", (0..FILES).map(|n| format!("{},new", id(n)))));
+    live(&world, "first.csv").exits(0);
+    let (before, gets) = (writes(&world), world.sandbox.stats().calls.get);
+    // By the list it is so already.
+    world.write("second.csv", sheet("fileId,tags", (0..FILES).map(|n| format!("{},old", id(n)))));
+    live(&world, "second.csv").exits(0);
+    assert!(world.sandbox.stats().calls.get - gets >= FILES as u64, "every file is read");
+    assert!(writes(&world) > before);
+    assert!((0..FILES).all(|number| world.file(&id(number))["tags"] == json!(["old"])));
+}
+
+#[test]
+fn of_merged_rows_that_are_refused_the_good_one_is_done_and_what_waits_behind_too() {
+    let world = World::new(with_library(library(1, |_| json!(["old"]))));
+    let rows = ["after,,", ",gigantic,", ",,false"].map(|cells| format!("{},{cells}", id(0)));
+    let header = "fileId,description,customMetadata.size,isPublished";
+    world.write("sheet.csv", sheet(header, rows.into_iter()));
+    live(&world, "sheet.csv --no-schema").exits(1);
+    assert_eq!(world.only_run("sheet").statuses(), ["updated", "rejected", "updated"]);
+    let file = world.file(&id(0));
+    assert_eq!((&file["description"], &file["isPublished"]), (&json!("after"), &json!(false)));
+    // The state before what must not be repeated is read once all before it is done.
+    let calls = world.sandbox.history(&id(0));
+    let calls: Vec<&Value> = calls.iter().map(|change| &change["call"]).collect();
+    assert_eq!(calls, ["patch", "publish"]);
+    // Together, one by one.
+    assert_eq!(world.sandbox.stats().calls.patch, 3);
+}

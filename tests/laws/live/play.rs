@@ -1,0 +1,183 @@
+//! Plays a sheet against a sandbox in this process, by either planner, in one session or several.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikbulk::execute::{Ending, Reads, Stop};
+use ikbulk::imagekit::{Api, ApiSettings};
+use ikbulk::input::{Context, Format, Input};
+use ikbulk::ledger::LedgerFile;
+use ikbulk::outcome::Status;
+use ikbulk::plan::{Planner, survey};
+use ikbulk::run::{LiveReader, Session, Way};
+use ikbulk::sandbox::{Config, Phase, Running, Tap, start};
+use ikbulk::settings::{Execution, Planning, Rate};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::super::real_loop::{facts, statuses};
+use super::super::world::{execution, limit};
+use super::sheet::{FILES, Row, csv, id};
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) library: BTreeMap<String, Value>,
+    pub(crate) statuses: BTreeMap<u64, Status>,
+    pub(crate) writes: u64,
+    /// How often each file was changed by a PATCH.
+    pub(crate) patches: BTreeMap<String, usize>,
+}
+
+/// A sandbox, and the directory of the run on it.
+pub(crate) struct Scene {
+    pub(crate) sandbox: Running,
+    directory: TempDir,
+    /// Told at each write that arrives.
+    written: Arc<Notify>,
+}
+
+/// Where a session ends early.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Until {
+    /// It takes up no more rows than these.
+    pub(crate) rows: Option<u64>,
+    /// It is stopped when so many writes have arrived.
+    pub(crate) writes: Option<u64>,
+}
+
+impl Scene {
+    pub(crate) fn new(config: Config) -> Self {
+        let written = Arc::new(Notify::new());
+        let bell = Arc::clone(&written);
+        let tap = Tap::new(move |event| {
+            if event.phase == Phase::Arrived && event.method != "GET" {
+                bell.notify_one();
+            }
+        });
+        let (writes, reads) = (Vec::new(), Vec::new());
+        let sandbox = start(Config { writes, reads, tap: Some(tap), ..config }).unwrap();
+        Self { sandbox, directory: TempDir::new().unwrap(), written }
+    }
+
+    /// Plays the sheet, in as many sessions as it takes.
+    pub(crate) fn play(&self, rows: &[Row], planning: Planning, sessions: &[Until]) -> Played {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let before = self.writes();
+        let run = tempfile::tempdir_in(self.directory.path()).unwrap().keep();
+        let input = Input { path: run.join("input.csv"), format: Format::Csv };
+        std::fs::write(&input.path, csv(rows)).unwrap();
+        let ledger = LedgerFile::create(&run, &facts(), None).unwrap();
+        let statuses = runtime.block_on(async {
+            if planning != Planning::Direct {
+                self.read(&ledger, &input, planning).await;
+            }
+            drop(ledger);
+            for until in sessions {
+                let ledger = LedgerFile::open(&run).unwrap();
+                drop(self.session(ledger, &input, planning, *until).await);
+            }
+            let ledger = LedgerFile::open(&run).unwrap();
+            let ended = self.session(ledger, &input, planning, Until::default()).await;
+            assert_eq!(ended.0, Ending::Done);
+            statuses(&ended.1)
+        });
+        Played {
+            library: (0..FILES).map(|number| (id(number), self.file(number))).collect(),
+            statuses,
+            writes: self.writes() - before,
+            patches: (0..FILES).map(|number| (id(number), self.patches(number))).collect(),
+        }
+    }
+
+    fn api(&self) -> Api {
+        let endpoint = self.sandbox.base_url().parse().unwrap();
+        let key = self.sandbox.key().to_owned().into();
+        let timeout = Duration::from_mins(1);
+        Api::new(&ApiSettings { endpoint, key, connect_timeout: timeout, timeout }).unwrap()
+    }
+
+    /// As `apply` does it.
+    async fn read(&self, ledger: &LedgerFile, input: &Input, planning: Planning) {
+        let (api, reads) = (self.api(), Reads::new(&settings()));
+        let reader = LiveReader { ledger, api: &api, reads: &reads };
+        reader.name_files(input, &Context::default()).unwrap();
+        let mut reading = reader.read().await.unwrap();
+        if reading.way != Way::OneByOne {
+            let mut trial = planner(planning, ledger);
+            survey(input, &Context::default(), &mut trial, |_| Ok(())).unwrap();
+            if reader.look_again(&trial.sample()).await.unwrap() > 0 {
+                reader.read_each(&mut reading).await.unwrap();
+            }
+        }
+    }
+
+    async fn session(
+        &self,
+        ledger: LedgerFile,
+        input: &Input,
+        planning: Planning,
+        until: Until,
+    ) -> (Ending, LedgerFile) {
+        let stop = async {
+            let Some(writes) = until.writes else { return pending().await };
+            let last = self.writes() + writes;
+            while self.writes() < last {
+                self.written.notified().await;
+            }
+            Ending::Stopped(Stop::Interrupt)
+        };
+        let session = Session {
+            input: input.clone(),
+            context: Context::default(),
+            execution: settings(),
+            rows_max: until.rows,
+        };
+        let planner = planner(planning, &ledger);
+        session.execute(planner, ledger, &self.api(), stop, |_, _| {}).await.unwrap()
+    }
+
+    fn writes(&self) -> u64 {
+        let calls = self.sandbox.stats().calls;
+        calls.patch + calls.publish + calls.add_tags + calls.remove_tags
+    }
+
+    fn patches(&self, number: usize) -> usize {
+        let history = self.sandbox.history(&id(number));
+        history.iter().filter(|change| change["call"] == "patch").count()
+    }
+
+    /// A file with what rows can ask for: tags as sets, nothing where there is nothing in it.
+    fn file(&self, number: usize) -> Value {
+        let file = self.sandbox.file(&id(number)).unwrap();
+        let set = |list: &Value, word: fn(&Value) -> &Value| -> BTreeSet<String> {
+            list.as_array().into_iter().flatten().map(|tag| word(tag).to_string()).collect()
+        };
+        let metadata = file["customMetadata"].as_object().cloned().unwrap_or_default();
+        let metadata: Map<String, Value> =
+            metadata.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        serde_json::json!({
+            "tags": set(&file["tags"], |tag| tag),
+            "AITags": set(&file["AITags"], |tag| &tag["name"]),
+            "description": file["description"].as_str().unwrap_or_default(),
+            "customCoordinates": file["customCoordinates"].as_str().unwrap_or_default(),
+            "customMetadata": metadata,
+            "isPublished": file["isPublished"],
+        })
+    }
+}
+
+fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
+    Planner::of(planning, ledger, Box::new(|_, _| None)).unwrap()
+}
+
+/// No limit of ours, and attempts enough that no fault by chance uses them up.
+fn settings() -> Execution {
+    let mut settings = execution(limit(1.0, 1, 0.0), 8, 1);
+    (settings.writes.rate, settings.reads.rate) = (Rate::Unlimited, Rate::Unlimited);
+    Execution { attempts: NonZeroU32::MAX, ..settings }
+}

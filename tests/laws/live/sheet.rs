@@ -1,0 +1,147 @@
+//! What is generated: a library of a few files, and a sheet of several rows a file.
+
+use ikbulk::sandbox::Library;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Value, json};
+
+pub(crate) const FILES: usize = 6;
+/// The file that rows name and nobody has.
+const MISSING: &str = "missing";
+const COLUMNS: [&str; 11] = [
+    "fileId",
+    "tags",
+    "addTags",
+    "removeTags",
+    "description",
+    "customCoordinates",
+    "customMetadata.brand",
+    "customMetadata.color",
+    "customMetadata.size",
+    "removeAITags",
+    "isPublished",
+];
+const TAGS: [&str; 4] = ["old", "sale", "red", "new in"];
+
+/// One row, cell by cell.
+pub(crate) type Row = [String; COLUMNS.len()];
+
+/// What rows may ask for besides what can always be done, and repeated.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Allowed {
+    /// What must not be repeated.
+    pub(crate) publish: bool,
+    /// A value that ImageKit refuses.
+    pub(crate) refused: bool,
+}
+
+pub(crate) fn id(number: usize) -> String {
+    if number < FILES { format!("file{number}") } else { MISSING.to_owned() }
+}
+
+/// Nothing most of the time, or else one of these.
+fn cell(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop_oneof![2 => Just(""), 1 => select(choices)].prop_map(str::to_owned)
+}
+
+fn tags() -> impl Strategy<Value = String> {
+    subsequence(&TAGS, 1..=2).prop_map(|tags| tags.join(","))
+}
+
+/// The cells `tags`, `addTags` and `removeTags`.
+fn tag_cells() -> impl Strategy<Value = [String; 3]> {
+    let none = String::new;
+    let edit = (0..TAGS.len(), 1..TAGS.len(), 0..3).prop_map(move |(add, apart, which)| {
+        let (add, remove) = (TAGS[add].to_owned(), TAGS[(add + apart) % TAGS.len()].to_owned());
+        [none(), if which == 0 { none() } else { add }, if which == 1 { none() } else { remove }]
+    });
+    prop_oneof![
+        2 => Just([none(), none(), none()]),
+        2 => tags().prop_map(move |tags| [tags, none(), none()]),
+        1 => Just(["<clear>".to_owned(), none(), none()]),
+        3 => edit,
+    ]
+}
+
+fn row(allowed: Allowed) -> impl Strategy<Value = Row> {
+    let one_in_ten = |is_allowed: bool, cell: &'static [&'static str]| {
+        let none = if is_allowed { 9 } else { u32::MAX };
+        prop_oneof![none => Just(""), 1 => select(cell)]
+            .prop_map(move |cell| if is_allowed { cell } else { "" }.to_owned())
+    };
+    let fields = (
+        cell(&["one", "two", "<clear>"]),
+        cell(&["1,2,30,40", "5,6,7,8", "<clear>"]),
+        cell(&["Acme", "Nike", "<clear>"]),
+        cell(&["red", "blue", "<clear>"]),
+        cell(&["all", "shoe", "shoe,hat"]),
+    );
+    let special = (
+        one_in_ten(allowed.refused, &["gigantic"]),
+        one_in_ten(allowed.publish, &["true", "false"]),
+    );
+    (0..=FILES, tag_cells(), proptest::bool::ANY, fields, special).prop_map(
+        |(file, [tags, add, remove], tags_alone, fields, (size, publish))| {
+            let (description, area, brand, color, ai_tags) =
+                if tags_alone { Default::default() } else { fields };
+            [id(file), tags, add, remove, description, area, brand, color, size, ai_tags, publish]
+        },
+    )
+}
+
+pub(crate) fn sheets(allowed: Allowed) -> impl Strategy<Value = Vec<Row>> {
+    proptest::collection::vec(row(allowed), 1..25)
+}
+
+/// The same rows, with tags in rows of their own: beside other fields, for which a row can be
+/// refused, they are not always merged.
+pub(crate) fn with_tags_apart(mut rows: Vec<Row>) -> Vec<Row> {
+    for row in rows.iter_mut().filter(|row| row[4..].iter().any(|cell| !cell.is_empty())) {
+        row[1..4].fill(String::new());
+    }
+    rows
+}
+
+fn file(number: usize) -> impl Strategy<Value = Value> {
+    let text = |choices: &'static [&'static str]| proptest::option::of(select(choices));
+    (
+        subsequence(&TAGS, 0..=TAGS.len()),
+        subsequence(&["shoe", "hat"], 0..=2),
+        text(&["", "one", "before"]),
+        text(&["1,2,30,40"]),
+        text(&["Acme", "Before"]),
+        proptest::bool::ANY,
+    )
+        .prop_map(move |(tags, ai_tags, description, area, brand, is_published)| {
+            let source = "google-auto-tagging";
+            let ai_tags: Vec<Value> = ai_tags
+                .iter()
+                .map(|name| json!({"name": name, "confidence": 90.0, "source": source}))
+                .collect();
+            let metadata = brand.map_or(json!({"color": "red"}), |brand| json!({"brand": brand}));
+            json!({
+                "fileId": id(number), "filePath": format!("/{number}.jpg"), "tags": tags,
+                "AITags": ai_tags, "description": description, "customCoordinates": area,
+                "customMetadata": metadata, "isPublished": is_published,
+            })
+        })
+}
+
+pub(crate) fn libraries() -> impl Strategy<Value = Vec<Value>> {
+    (0..FILES).map(file).collect::<Vec<_>>()
+}
+
+pub(crate) fn library(files: &[Value]) -> Library {
+    let mut library = Library::new();
+    files.iter().cloned().for_each(|file| library.insert(file));
+    library
+}
+
+pub(crate) fn csv(rows: &[Row]) -> Vec<u8> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(COLUMNS).unwrap();
+    for row in rows {
+        csv.write_record(row).unwrap();
+    }
+    csv.into_inner().unwrap()
+}
