@@ -15,10 +15,15 @@ use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::resolve::LookedUp;
+use crate::row::FileId;
 use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way, recent_runs, written_by};
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::words::counted;
+
+/// Of the files that were written just now, so many are looked at again by themselves: lists may be
+/// behind them.
+const WRITTEN_LOOKED_AT: usize = 50;
 
 /// The sheet and how it is read.
 #[derive(Debug, Args)]
@@ -269,7 +274,7 @@ async fn live(
         Planner::of(facts.planning, reader.ledger, bought(facts)?)
             .map_err(|error| Refusal::not_written(&error))
     };
-    if reading.way != Way::OneByOne {
+    if reading.way != Way::OneByOne && reading.stale == 0 {
         let mut trial = planner()?;
         let tried = survey(&owned.input, context, &mut trial, |_| Ok(()));
         tried.map_err(|error| Refusal::of(&error))?;
@@ -288,11 +293,17 @@ pub(super) async fn read_files(
     reader: LiveReader<'_>,
     facts: &Facts,
 ) -> Result<Reading, ReadError> {
-    let reading = reader.read().await?;
+    let mut reading = reader.read().await?;
     if !facts.sandbox && reading.way != Way::OneByOne {
         let runs = recent_runs(&facts.account, jiff::Timestamp::now());
         let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
-        reader.look_again_at_written(&written_by(&runs, reader.ledger)?).await?;
+        let written = written_by(&runs, reader.ledger)?;
+        let step = written.len().div_ceil(WRITTEN_LOOKED_AT).max(1);
+        let some: Vec<FileId> = written.into_iter().step_by(step).collect();
+        reading.stale = reader.look_again(&some).await?;
+        if reading.stale > 0 {
+            reader.read_each(&mut reading).await?;
+        }
     }
     Ok(reading)
 }

@@ -16,8 +16,9 @@ use crate::row::{Content, FileId};
 /// Reads under way at once: enough to reach the rate that ImageKit allows, few enough that little
 /// is asked for behind the end of a list.
 const READS_AT_ONCE: usize = 4;
-/// Of the files that were written just now, so many are looked at again in any case.
-const WRITTEN_LOOKED_AT: usize = 100;
+/// From so many files on lists are worth it: of fewer, all would be looked at again by themselves,
+/// because lists may be out of date.
+const LISTED_FROM: usize = 51;
 /// Files in memory at once while they are asked for one by one.
 const FILES_AT_ONCE: usize = 1000;
 
@@ -130,19 +131,6 @@ impl LiveReader<'_> {
         self.one_by_one(Which::All, reading).await
     }
 
-    /// Looks again by themselves at files that were written just now, so that a list may be behind:
-    /// at some of them, and at all if one of those is out of date.
-    ///
-    /// # Errors
-    /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn look_again_at_written(&self, files: &[FileId]) -> Result<(), ReadError> {
-        let (some, rest) = files.split_at(files.len().min(WRITTEN_LOOKED_AT));
-        if self.look_again(some).await? > 0 {
-            self.look_again(rest).await?;
-        }
-        Ok(())
-    }
-
     /// Looks again at some files by themselves; gives how many are not as they were read.
     ///
     /// # Errors
@@ -169,7 +157,7 @@ impl LiveReader<'_> {
     async fn cheapest(&self, files: usize) -> Result<Way, ReadError> {
         let by_ids = files.div_ceil(IDS_MAX);
         match (files, by_ids) {
-            (0 | 1, _) => return Ok(Way::OneByOne),
+            (..LISTED_FROM, _) => return Ok(Way::OneByOne),
             (_, 1 | 2) => return Ok(Way::ByIds),
             _ => {}
         }

@@ -17,6 +17,8 @@ use crate::row::FileId;
 
 /// For so long lists and searches may be behind a write. Nobody states how long it is.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
+/// So many files that were written just now are enough to choose some of them.
+const ENOUGH: usize = 5_000;
 
 /// Takes down that a run on this account has written until now.
 ///
@@ -51,18 +53,19 @@ pub fn recent_runs(account: &str, now: Timestamp) -> Vec<(Timestamp, RunDir)> {
     runs.collect()
 }
 
-/// The files among those of `ledger` that these runs have written.
+/// Files among those of `ledger` that these runs have written, the last run first: as many as are
+/// enough to choose some of them.
 ///
 /// # Errors
 /// The ledger cannot be read. What the other runs hold and cannot be read is left out.
 pub fn written_by(runs: &[RunDir], ledger: &LedgerFile) -> Result<Vec<FileId>, LedgerError> {
     let mut files = BTreeSet::new();
-    for run in runs {
+    for run in runs.iter().rev() {
         if let Err(error) = each_written(run, |file| {
             if ledger.known_file(file.as_str())?.is_some() {
                 files.insert(file);
             }
-            Ok(())
+            Ok(files.len() < ENOUGH)
         }) {
             tracing::warn!("{}: {}", run.path().display(), crate::error::chain(&error));
         }
@@ -70,10 +73,10 @@ pub fn written_by(runs: &[RunDir], ledger: &LedgerFile) -> Result<Vec<FileId>, L
     Ok(files.into_iter().collect())
 }
 
-/// Every file of which a row was carried out, into a function.
+/// Every file of which a row was carried out, into a function that says whether it wants more.
 fn each_written(
     run: &RunDir,
-    mut take: impl FnMut(FileId) -> Result<(), LedgerError>,
+    mut take: impl FnMut(FileId) -> Result<bool, LedgerError>,
 ) -> Result<(), ReadError> {
     let ledger = run.ledger()?;
     let facts = ledger.facts()?;
@@ -84,8 +87,10 @@ fn each_written(
         while let Some(pos) = records.advance()? {
             ledger_steps.of_row(pos.number, &mut steps)?;
             let is_written = steps.iter().any(|record| record.outcome.status == Status::Updated);
-            if let Some(file) = FileId::new(&records.file_id()).ok().filter(|_| is_written) {
-                take(file)?;
+            if let Some(file) = FileId::new(&records.file_id()).ok().filter(|_| is_written)
+                && !take(file)?
+            {
+                break;
             }
         }
         Ok(())

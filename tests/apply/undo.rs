@@ -153,7 +153,7 @@ fn what_a_direct_run_reads_before_is_shown_and_can_be_left_out() {
     world.write("sheet.csv", "fileId,tags\na,x\nb,x\nmissing,x\n");
     live(&world, "sheet.csv --direct --max-rejected 100%")
         .exits(1)
-        .says("read       3 files a hundred at once, in 2 requests");
+        .says("read       3 files one by one, in 3 requests");
     world.write("other.csv", "fileId,tags\na,y\n");
     let reads = world.sandbox.stats().requests - writes(&world);
     live(&world, "other.csv --direct --no-before").exits(0);
@@ -256,8 +256,8 @@ fn what_cannot_be_undone_is_said_before() {
 
 #[test]
 fn of_a_run_that_failed_in_part_only_what_was_done_is_undone() {
-    // The files are listed, the first is changed, the second is not.
-    let config = script(vec![(3, status(500, "try later"))], with_library(library()));
+    // The three files are read, the first is changed, the second is not.
+    let config = script(vec![(5, status(500, "try later"))], with_library(library()));
     let world = World::new(config);
     let before = state(&world);
     world.write("sheet.csv", "fileId,description\na,New\nb,New\nc,New\n");
@@ -288,10 +288,10 @@ fn retagged() -> (World, Vec<Value>) {
 #[test]
 fn tags_are_put_back_in_bulk() {
     let (world, before) = retagged();
-    // Two lists, and a hundred files looked at because the run has only just written them.
+    // Two lists, and fifty files looked at because the run has only just written them.
     let said = undo(&world, &world.only_run("sheet")).exits(0);
     said.says("8 writes (4 addTags, 4 removeTags)")
-        .says("200 files a hundred at once, in 102 requests");
+        .says("200 files a hundred at once, in 52 requests");
     assert_eq!((writes(&world), state(&world)), (16, before));
 }
 
