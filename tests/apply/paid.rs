@@ -207,3 +207,23 @@ fn a_memory_that_fails_under_way_is_exit_4_and_catches_up_later() {
     world.apply("other.jsonl").exits(0);
     assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
 }
+
+#[test]
+fn the_same_sheet_the_next_night_buys_nothing_and_writes_nothing() {
+    let ids = crate::harness::ids(20);
+    let world = World::new(always(Status::Success, files(&ids)));
+    let rows = ids.iter().map(|id| format!(r#"{id},"[{{""name"":""remove-bg""}}]",Text of {id}"#));
+    world.write("night.csv", crate::harness::sheet("fileId,extensions,description", rows));
+    let night = "live night.csv --yes --rate unlimited --read-rate unlimited";
+    world.run(night).exits(0).says("20 updated");
+    let bought = world.sandbox.stats().paid_runs.values().sum::<u64>();
+    let patches = world.sandbox.stats().calls.patch;
+    assert_eq!((bought, patches), (20, 20));
+    world.run(night).exits(0).says("20 unchanged");
+    assert_eq!(world.sandbox.stats().calls.patch, patches);
+    let second = world.runs("night").pop().expect("there are two");
+    assert!(second.report().iter().all(|row| row["code"] == "paid_before"));
+    // It can be wanted all the same, and then it is priced and paid.
+    world.run(&format!("{night} --rerun-extensions")).exits(0).says("remove-bg 20 (2600 units)");
+    assert_eq!(world.sandbox.stats().paid_runs.values().sum::<u64>(), 40);
+}
