@@ -12,7 +12,7 @@ use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, take_over};
-use crate::ledger::Facts;
+use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Bought;
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
@@ -195,6 +195,12 @@ pub(super) fn paid_work(
         screen.error(&chain(&unrecorded));
     }
     Ok(Some(paid))
+}
+
+/// What the cells of an earlier run are read with, from its ledger.
+pub(super) fn kept_context(ledger: &LedgerFile, facts: &Facts) -> Result<Context, Refusal> {
+    let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
+    Ok(Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files)))
 }
 
 /// What the planner asks whether an extension was paid for on a file.

@@ -270,20 +270,11 @@ async fn live(
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
     let mut reading = read_files(reader, facts).await.map_err(failed)?;
-    let planner = || -> Result<Planner, Refusal> {
-        Planner::of(facts.planning, reader.ledger, bought(facts)?)
-            .map_err(|error| Refusal::not_written(&error))
-    };
-    if reading.way != Way::OneByOne && reading.stale == 0 {
-        let mut trial = planner()?;
-        let tried = survey(&owned.input, context, &mut trial, |_| Ok(()));
-        tried.map_err(|error| Refusal::of(&error))?;
-        reading.stale = reader.look_again(&trial.sample()).await.map_err(failed)?;
-        if reading.stale > 0 {
-            reader.read_each(&mut reading).await.map_err(failed)?;
-        }
-    }
-    let survey = survey(&owned.input, context, &mut planner()?, |batch| see(reader.ledger, batch));
+    let some = reader.sample().map_err(|error| Refusal::not_written(&error))?;
+    reader.verify(&some, &mut reading).await.map_err(failed)?;
+    let mut planner = Planner::of(facts.planning, reader.ledger, bought(facts)?)
+        .map_err(|error| Refusal::not_written(&error))?;
+    let survey = survey(&owned.input, context, &mut planner, |batch| see(reader.ledger, batch));
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }
 
@@ -300,10 +291,7 @@ pub(super) async fn read_files(
         let written = written_by(&runs, reader.ledger)?;
         let step = written.len().div_ceil(WRITTEN_LOOKED_AT).max(1);
         let some: Vec<FileId> = written.into_iter().step_by(step).collect();
-        reading.stale = reader.look_again(&some).await?;
-        if reading.stale > 0 {
-            reader.read_each(&mut reading).await?;
-        }
+        reader.verify(&some, &mut reading).await?;
     }
     Ok(reading)
 }

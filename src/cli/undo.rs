@@ -9,17 +9,17 @@ use jiff::ZonedDateTime;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{Fields, ask, bought, lock};
+use super::prepare::{Fields, ask, bought, kept_context, lock};
 use super::sheet::read_files;
 use super::{Refusal, Screen};
 use crate::error::chain;
 use crate::execute::{Reads, Stop};
 use crate::input::{Context, Format, Input, in_place};
 use crate::ledger::{Facts, LedgerError, LedgerFile, LiveState, Stage};
-use crate::plan::{Planner, Sample, survey};
+use crate::plan::{Planner, survey};
 use crate::report::{Opening, Target, opening, undoing};
 use crate::row::FileId;
-use crate::run::{AccountLock, LiveReader, ReadError, Reading, RunDir, Session, Way};
+use crate::run::{AccountLock, LiveReader, ReadError, Reading, RunDir, Sample, Session, Way};
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::undo::{Past, Sheets, UndoError, Undoing, walk};
 
@@ -197,8 +197,7 @@ impl Old {
             )));
         }
         let ended = ledger.ended().map_err(not_written)?;
-        let files = ledger.files().map_err(not_written)?;
-        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files));
+        let context = kept_context(&ledger, &facts)?;
         let input = run.input(facts.input_format);
         let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
         let is_cut_short = ended.is_none();
@@ -258,10 +257,7 @@ async fn read(past: Past<'_>, reader: LiveReader<'_>, facts: &Facts) -> Result<R
             Ok(())
         });
         looked_at.map_err(|error| failed(&error))?;
-        reading.stale = reader.look_again(&suspects.files()).await.map_err(not_read)?;
-        if reading.stale > 0 {
-            reader.read_each(&mut reading).await.map_err(not_read)?;
-        }
+        reader.verify(&suspects.files(), &mut reading).await.map_err(not_read)?;
     }
     Ok(reading)
 }

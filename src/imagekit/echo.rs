@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::fields::{is_area, is_description, is_metadata};
 use crate::request::{Expected, Patch};
 use crate::row::{FileId, MetadataField, Publish, Set};
 
@@ -78,11 +79,18 @@ impl<'a> Echo<'a> {
         {
             names.push("tags".to_owned());
         }
-        if patch.coordinates.as_ref().is_some_and(|area| !self.has_coordinates(area)) {
+        if patch
+            .coordinates
+            .as_ref()
+            .is_some_and(|area| !is_area(self.custom_coordinates.as_deref(), area))
+        {
             names.push("customCoordinates".to_owned());
         }
         if !exempt(crate::row::Extensions::may_write_description)
-            && patch.description.as_ref().is_some_and(|text| !self.has_description(text))
+            && patch
+                .description
+                .as_ref()
+                .is_some_and(|text| !is_description(self.description.as_deref(), text))
         {
             names.push("description".to_owned());
         }
@@ -135,53 +143,16 @@ impl<'a> Echo<'a> {
         self.tags.iter().flatten().any(|has| **has == *tag)
     }
 
-    fn has_coordinates(&self, asked: &Set<crate::row::Coordinates>) -> bool {
-        let has = self.custom_coordinates.as_deref().filter(|text| !text.is_empty());
-        match asked {
-            Set::Clear => has.is_none(),
-            Set::To(area) => has.and_then(crate::row::Coordinates::parse) == Some(*area),
-        }
-    }
-
-    fn has_description(&self, asked: &Set<Box<str>>) -> bool {
-        let has = self.description.as_deref().unwrap_or_default();
-        match asked {
-            Set::Clear => has.is_empty(),
-            Set::To(text) => has == text.as_ref(),
-        }
-    }
-
     fn compare_metadata(&self, patch: &Patch, names: &mut Vec<String>) {
         let has: BTreeMap<Cow<'_, str>, Value> = self
             .custom_metadata
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
             .unwrap_or_default();
         for (field, set) in &patch.metadata {
-            let value = has.get(field.name.as_ref()).filter(|value| !value.is_null());
-            let same = match (set, value) {
-                (Set::Clear, value) => value.is_none(),
-                (Set::To(_), None) => false,
-                (Set::To(asked), Some(value)) => same_value(asked, value),
-            };
-            if !same {
+            if !is_metadata(has.get(field.name.as_ref()), set) {
                 names.push(MetadataField::column_of(&field.name));
             }
         }
-    }
-}
-
-/// Whether two metadata values are the same. `12` and `12.0` are; so are two spellings of one
-/// date, because ImageKit may store a date in its own.
-pub(super) fn same_value(asked: &Value, has: &Value) -> bool {
-    match (asked, has) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::String(a), Value::String(b)) => {
-            a == b || crate::row::instant(a).is_some_and(|at| crate::row::instant(b) == Some(at))
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().all(|a| b.iter().any(|b| same_value(a, b)))
-        }
-        (a, b) => a == b,
     }
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::echo::same_value;
-use crate::row::{Coordinates, MetadataField, MetadataValue, Publish, Set};
+use crate::row::{Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
 
 /// The fields of a file that can be changed, as a list, a search or the file's details show them.
 /// Read leniently: null and absent are the same.
@@ -57,32 +56,19 @@ impl FileFields {
     /// Whether it has this area, or none where it is to be cleared.
     #[must_use]
     pub fn has_coordinates(&self, asked: &Set<Coordinates>) -> bool {
-        let has = self.custom_coordinates.as_deref().filter(|text| !text.is_empty());
-        match asked {
-            Set::Clear => has.is_none(),
-            Set::To(area) => has.and_then(Coordinates::parse) == Some(*area),
-        }
+        is_area(self.custom_coordinates.as_deref(), asked)
     }
 
     /// Whether it has this description; an empty one is none.
     #[must_use]
     pub fn has_description(&self, asked: &Set<Box<str>>) -> bool {
-        let has = self.description.as_deref().unwrap_or_default();
-        match asked {
-            Set::Clear => has.is_empty(),
-            Set::To(text) => has == text.as_ref(),
-        }
+        is_description(self.description.as_deref(), asked)
     }
 
     /// Whether it has this value in a custom metadata field.
     #[must_use]
     pub fn has_metadata(&self, field: &MetadataField, asked: &Set<MetadataValue>) -> bool {
-        let has = self.custom_metadata.get(field.name.as_ref()).filter(|value| !value.is_null());
-        match (asked, has) {
-            (Set::Clear, has) => has.is_none(),
-            (Set::To(_), None) => false,
-            (Set::To(asked), Some(has)) => same_value(asked, has),
-        }
+        is_metadata(self.custom_metadata.get(field.name.as_ref()), asked)
     }
 
     /// Whether its publication status is known to be this one. That of its other versions is not
@@ -90,6 +76,44 @@ impl FileFields {
     #[must_use]
     pub fn has_publication(&self, asked: Publish) -> bool {
         asked.include_file_versions != Some(true) && self.is_published == Some(asked.is_published)
+    }
+}
+
+/// Whether an important area is the one that is asked for; an empty one is none.
+pub(super) fn is_area(has: Option<&str>, asked: &Set<Coordinates>) -> bool {
+    let has = has.filter(|text| !text.is_empty());
+    match asked {
+        Set::Clear => has.is_none(),
+        Set::To(area) => has.and_then(Coordinates::parse) == Some(*area),
+    }
+}
+
+/// Whether a description is the one that is asked for; an empty one is none.
+pub(super) fn is_description(has: Option<&str>, asked: &Set<Box<str>>) -> bool {
+    has.unwrap_or_default() == asked.value().map_or("", |text| text.as_ref())
+}
+
+/// Whether a metadata value is the one that is asked for; null is none.
+pub(super) fn is_metadata(has: Option<&Value>, asked: &Set<MetadataValue>) -> bool {
+    match (asked, has.filter(|value| !value.is_null())) {
+        (Set::Clear, has) => has.is_none(),
+        (Set::To(_), None) => false,
+        (Set::To(asked), Some(has)) => same_value(asked, has),
+    }
+}
+
+/// Whether two metadata values are the same. `12` and `12.0` are; so are two spellings of one
+/// date, because ImageKit may store a date in its own.
+fn same_value(asked: &Value, has: &Value) -> bool {
+    match (asked, has) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::String(a), Value::String(b)) => {
+            a == b || instant(a).is_some_and(|at| instant(b) == Some(at))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().all(|a| b.iter().any(|b| same_value(a, b)))
+        }
+        (a, b) => a == b,
     }
 }
 

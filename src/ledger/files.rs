@@ -136,8 +136,7 @@ impl LedgerFile {
         })
     }
 
-    /// The next files behind one, in the order of their ids: those that have not been read, or
-    /// all. Begins with the empty text.
+    /// The next files of a kind behind one, in the order of their ids. Begins with the empty text.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -147,13 +146,14 @@ impl LedgerFile {
         which: Which,
         at_most: usize,
     ) -> Result<Vec<String>, LedgerError> {
-        let unread = match which {
+        let only = match which {
             Which::Unread => "AND state IS NULL",
+            Which::There => "AND state <> ''",
             Which::All => "",
         };
         self.reading(|connection| {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT id FROM file WHERE id > ?1 {unread} ORDER BY id LIMIT ?2"
+                "SELECT id FROM file WHERE id > ?1 {only} ORDER BY id LIMIT ?2"
             ))?;
             let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
             select.query_map(params![file, at_most], |row| row.get(0))?.collect()
@@ -166,6 +166,8 @@ impl LedgerFile {
 pub enum Which {
     /// Those that have not been read.
     Unread,
+    /// Those that have been read and are there.
+    There,
     /// All.
     All,
 }
@@ -197,6 +199,7 @@ mod tests {
         assert_eq!(state("c"), known(8, LiveState::Missing));
         assert_eq!(state("elsewhere"), None);
         assert_eq!(ledger.files_behind("", Which::Unread, 9).unwrap(), ["a"]);
+        assert_eq!(ledger.files_behind("", Which::There, 9).unwrap(), ["b"]);
         assert_eq!(ledger.files_behind("a", Which::All, 1).unwrap(), ["b"]);
     }
 }

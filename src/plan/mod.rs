@@ -10,7 +10,6 @@ mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
-pub(crate) use live::Sample;
 pub use live::{Bought, Live};
 pub use read_back::{ReadBackError, read_back};
 pub use survey::{PlanError, Survey, survey};
@@ -19,7 +18,7 @@ pub use tally::{Preview, Tally};
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
 use crate::request::{Request, StepKind};
-use crate::row::{FileId, Row, RowPos};
+use crate::row::{Row, RowPos};
 use crate::settings::Planning;
 use group::Groups;
 
@@ -90,15 +89,6 @@ impl Planner {
                 Ok(())
             }
             Self::Live(live) => live.end(batch),
-        }
-    }
-
-    /// Some of the files whose requests go by what was read of them.
-    #[must_use]
-    pub fn sample(&self) -> Vec<FileId> {
-        match self {
-            Self::Direct(_) => Vec::new(),
-            Self::Live(live) => live.sample(),
         }
     }
 

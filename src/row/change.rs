@@ -18,6 +18,17 @@ pub enum Set<T> {
     Clear,
 }
 
+impl<T> Set<T> {
+    /// The value; `None` where it is taken away.
+    #[must_use]
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::To(value) => Some(value),
+            Self::Clear => None,
+        }
+    }
+}
+
 /// All that one row asks for. A field that is `None` is left alone.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Change {
@@ -111,6 +122,11 @@ impl Tags {
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
+}
+
+/// The tags of a list that may not be there.
+pub(crate) fn words(tags: Option<&Tags>) -> &[String] {
+    tags.map_or(&[], Tags::as_slice)
 }
 
 /// Which AI tags are to go.

@@ -23,6 +23,7 @@ mod written;
 
 pub use builder::{Builder, Rules};
 pub use cell::Cell;
+pub(crate) use change::words;
 pub use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };

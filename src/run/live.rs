@@ -5,6 +5,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::sample::Sample;
 use crate::execute::Reads;
 use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX};
 use crate::input::{Context, Input, InputError};
@@ -29,10 +30,6 @@ pub struct Reading {
     pub files: u64,
     /// How most of them were read.
     pub way: Way,
-    /// Files of which ImageKit has none.
-    pub missing: u64,
-    /// Files read one by one.
-    pub one_by_one: u64,
     /// Of those that were looked at again, files that were not as they had been read.
     pub stale: u64,
 }
@@ -117,25 +114,48 @@ impl LiveReader<'_> {
             Err(ReadError::Api(failure @ Failure::Refused { .. })) => tracing::warn!("{failure}"),
             other => other?,
         }
-        let mut reading = Reading { files, way, ..Reading::default() };
-        self.one_by_one(Which::Unread, &mut reading).await?;
-        Ok(reading)
+        self.one_by_one(Which::Unread).await?;
+        Ok(Reading { files, way, stale: 0 })
     }
 
-    /// Reads every file by itself.
+    /// Looks again by themselves at some of the files that lists gave; where one is out of date, reads
+    /// all files by themselves.
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn read_each(&self, reading: &mut Reading) -> Result<(), ReadError> {
-        (reading.missing, reading.one_by_one) = (0, 0);
-        self.one_by_one(Which::All, reading).await
+    pub async fn verify(&self, some: &[FileId], reading: &mut Reading) -> Result<(), ReadError> {
+        if reading.way == Way::OneByOne || reading.stale > 0 {
+            return Ok(());
+        }
+        reading.stale = self.look_again(some).await?;
+        if reading.stale > 0 {
+            self.one_by_one(Which::All).await?;
+        }
+        Ok(())
+    }
+
+    /// Some of the files that are there, to be looked at again.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn sample(&self) -> Result<Vec<FileId>, LedgerError> {
+        let mut sample = Sample::default();
+        let mut behind = String::new();
+        loop {
+            let ids = self.ledger.files_behind(&behind, Which::There, FILES_AT_ONCE)?;
+            let Some(last) = ids.last() else {
+                return Ok(sample.files());
+            };
+            behind.clone_from(last);
+            ids.iter().filter_map(|id| FileId::new(id).ok()).for_each(|file| sample.see(&file));
+        }
     }
 
     /// Looks again at some files by themselves; gives how many are not as they were read.
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn look_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
+    async fn look_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
         let mut stale = 0;
         let mut details =
             stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
@@ -203,7 +223,7 @@ impl LiveReader<'_> {
         Ok(())
     }
 
-    async fn one_by_one(&self, which: Which, reading: &mut Reading) -> Result<(), ReadError> {
+    async fn one_by_one(&self, which: Which) -> Result<(), ReadError> {
         let mut behind = String::new();
         loop {
             let ids = self.ledger.files_behind(&behind, which, FILES_AT_ONCE)?;
@@ -215,8 +235,6 @@ impl LiveReader<'_> {
             let mut details =
                 stream::iter(&files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
             while let Some((file, fields)) = details.try_next().await? {
-                reading.one_by_one += 1;
-                reading.missing += u64::from(fields.is_none());
                 self.take_down(file, fields.as_ref())?;
             }
         }

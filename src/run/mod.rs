@@ -7,6 +7,7 @@ mod live;
 mod lock;
 mod paid;
 mod recent;
+mod sample;
 mod session;
 
 pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
@@ -15,4 +16,5 @@ pub use live::{LiveReader, ReadError, Reading, Way};
 pub use lock::{AccountLock, LockError, account_fingerprint};
 pub use paid::{Bought, Certainty, PaidWork, PaidWorkError, Unrecorded};
 pub use recent::{note_writing, recent_runs, written_by};
+pub(crate) use sample::Sample;
 pub use session::{Session, SessionError};

@@ -7,7 +7,7 @@ use crate::imagekit::FileFields;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Change, ExtensionName, Extensions, Field, FileId, Set, TagChange, Tags};
+use crate::row::{Change, ExtensionName, Extensions, Field, FileId, TagChange, words};
 use crate::settings::Planning;
 
 /// States that a file may have been left in are told apart up to this number. More of them than
@@ -121,13 +121,13 @@ impl Deeds {
         ];
         self.apply(fate, fields.into_iter().flatten().chain(named), |file| {
             if let Some(area) = coordinates {
-                file.custom_coordinates = to_option(area).map(ToString::to_string);
+                file.custom_coordinates = area.value().map(ToString::to_string);
             }
             if let Some(text) = description {
-                file.description = to_option(text).map(ToString::to_string);
+                file.description = text.value().map(ToString::to_string);
             }
             for (field, value) in metadata {
-                let value = to_option(value).cloned().unwrap_or_default();
+                let value = value.value().cloned().unwrap_or_default();
                 file.custom_metadata.insert(field.name.to_string(), value);
             }
         });
@@ -299,22 +299,12 @@ impl Row<'_> {
     }
 }
 
-fn to_option<T>(set: &Set<T>) -> Option<&T> {
-    match set {
-        Set::To(value) => Some(value),
-        Set::Clear => None,
-    }
-}
-
-fn words(tags: Option<&Tags>) -> &[String] {
-    tags.map_or(&[], Tags::as_slice)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::outcome::Outcome;
     use crate::request::StepRef;
+    use crate::row::Tags;
     use crate::settings::LiveOptions;
 
     fn record(kind: StepKind, status: Status) -> StepRecord {

@@ -77,10 +77,7 @@ fn of_patch(patch: &Patch, before: &FileFields) -> Vec<Difference> {
 }
 
 fn shown<T>(set: &Set<T>, show: impl FnOnce(&T) -> String) -> String {
-    match set {
-        Set::To(value) => show(value),
-        Set::Clear => String::new(),
-    }
+    set.value().map(show).unwrap_or_default()
 }
 
 fn tags(tags: &[String]) -> String {

@@ -5,7 +5,7 @@ use super::need::Need;
 use crate::imagekit::FileFields;
 use crate::row::{
     AiTagRemoval, Change, Coordinates, Extensions, MetadataField, MetadataValue, Publish, Set,
-    TagChange, Tags,
+    TagChange, words,
 };
 
 /// What a file is like, as far as that is known.
@@ -112,15 +112,15 @@ impl Known {
             }
         }
         if let Some(area) = &change.coordinates {
-            self.fields.custom_coordinates = to_option(area).map(ToString::to_string);
+            self.fields.custom_coordinates = area.value().map(ToString::to_string);
             self.unsure.coordinates = false;
         }
         if let Some(text) = &change.description {
-            self.fields.description = to_option(text).map(ToString::to_string);
+            self.fields.description = text.value().map(ToString::to_string);
             self.unsure.description = false;
         }
         for (field, value) in &change.metadata {
-            match to_option(value) {
+            match value.value() {
                 Some(value) => {
                     self.fields.custom_metadata.insert(field.name.to_string(), value.clone());
                 }
@@ -183,13 +183,6 @@ impl Known {
     }
 }
 
-fn to_option<T>(set: &Set<T>) -> Option<&T> {
-    match set {
-        Set::To(value) => Some(value),
-        Set::Clear => None,
-    }
-}
-
 /// All tags after a change; `None` where that depends on tags that are not known.
 pub(super) fn tags_after(before: Option<&[String]>, change: &TagChange) -> Option<Vec<String>> {
     match change {
@@ -204,8 +197,4 @@ pub(super) fn tags_after(before: Option<&[String]>, change: &TagChange) -> Optio
             Some(tags)
         }
     }
-}
-
-pub(super) fn words(tags: Option<&Tags>) -> &[String] {
-    tags.map_or(&[], Tags::as_slice)
 }

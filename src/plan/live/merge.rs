@@ -1,9 +1,9 @@
 //! Rows of one file, merged: what they ask for together, so that one request does it.
 
-use super::known::{Known, tags_after, words};
+use super::known::{Known, tags_after};
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::Behind;
-use crate::row::{AiTagRemoval, Change, RowPos, TAGS_LENGTH_MAX, TagChange, Tags};
+use crate::row::{AiTagRemoval, Change, RowPos, TAGS_LENGTH_MAX, TagChange, Tags, words};
 
 /// What one row asks of its file.
 #[derive(Debug, Clone)]

@@ -14,7 +14,6 @@ mod diff;
 mod known;
 mod merge;
 mod need;
-mod sample;
 mod trees;
 
 use std::collections::HashMap;
@@ -26,7 +25,6 @@ pub use diff::{Difference, differences};
 use known::Known;
 use merge::{Ask, Merged};
 use need::Need;
-pub(crate) use sample::Sample;
 
 use super::direct::{direct, fingerprint, steps};
 use super::{Batch, Behind};
@@ -51,7 +49,6 @@ pub struct Live {
     groups: Bulk<Arc<TagItem>>,
     /// Rows of files that later rows name as well.
     waiting: HashMap<FileId, Vec<Ask>>,
-    sample: Sample,
 }
 
 impl Live {
@@ -59,7 +56,7 @@ impl Live {
     #[must_use]
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
         let groups = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        Self { ledger, options, bought, groups, waiting: HashMap::new(), sample: Sample::default() }
+        Self { ledger, options, bought, groups, waiting: HashMap::new() }
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -109,19 +106,10 @@ impl Live {
         Ok(())
     }
 
-    /// Some of the files that it went by.
-    #[must_use]
-    pub fn sample(&self) -> Vec<FileId> {
-        self.sample.files()
-    }
-
     /// Plans all rows of a file.
     fn file(&mut self, file: &FileId, asks: Vec<Ask>, state: LiveState, batch: &mut Batch) {
         let known = match state {
-            LiveState::Is(fields) => {
-                self.sample.see(file);
-                Known::read(*fields)
-            }
+            LiveState::Is(fields) => Known::read(*fields),
             LiveState::Unread => Known::nothing(),
             LiveState::Missing => {
                 let rows = asks.iter().map(|ask| settled(ask.pos, &ask.behind, missing()));

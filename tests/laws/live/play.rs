@@ -11,8 +11,8 @@ use ikbulk::imagekit::{Api, ApiSettings};
 use ikbulk::input::{Context, Format, Input};
 use ikbulk::ledger::LedgerFile;
 use ikbulk::outcome::Status;
-use ikbulk::plan::{Planner, survey};
-use ikbulk::run::{LiveReader, Session, Way};
+use ikbulk::plan::Planner;
+use ikbulk::run::{LiveReader, Session};
 use ikbulk::sandbox::{Config, Phase, Running, Tap, start};
 use ikbulk::settings::{Execution, Planning, Rate};
 use serde_json::{Map, Value};
@@ -74,7 +74,7 @@ impl Scene {
         let ledger = LedgerFile::create(&run, &facts(), None).unwrap();
         let statuses = runtime.block_on(async {
             if planning != Planning::Direct {
-                self.read(&ledger, &input, planning).await;
+                self.read(&ledger, &input).await;
             }
             drop(ledger);
             for until in sessions {
@@ -102,18 +102,13 @@ impl Scene {
     }
 
     /// As `apply` does it.
-    async fn read(&self, ledger: &LedgerFile, input: &Input, planning: Planning) {
+    async fn read(&self, ledger: &LedgerFile, input: &Input) {
         let (api, reads) = (self.api(), Reads::new(&settings()));
         let reader = LiveReader { ledger, api: &api, reads: &reads };
         reader.name_files(input, &Context::default()).unwrap();
         let mut reading = reader.read().await.unwrap();
-        if reading.way != Way::OneByOne {
-            let mut trial = planner(planning, ledger);
-            survey(input, &Context::default(), &mut trial, |_| Ok(())).unwrap();
-            if reader.look_again(&trial.sample()).await.unwrap() > 0 {
-                reader.read_each(&mut reading).await.unwrap();
-            }
-        }
+        let some = reader.sample().unwrap();
+        reader.verify(&some, &mut reading).await.unwrap();
     }
 
     async fn session(
