@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -101,7 +101,6 @@ impl Api {
             return Err(BuildError::Plain(settings.endpoint.clone()));
         }
         let builder = reqwest::Client::builder()
-            .user_agent(concat!("ikbulk/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .https_only(!plain)
@@ -270,8 +269,12 @@ fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap
         authorization.set_sensitive(true);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // For those that are added on the way, so that no copy has to grow.
-    headers.reserve(8);
+    // Named here, they come with the copy that each request gets, and need not be added to it.
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_static(concat!("ikbulk/", env!("CARGO_PKG_VERSION"))),
+    );
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     Ok(headers)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Row, Rows, Statement};
+use rusqlite::{Row, Rows, Statement, params_from_iter};
 
 use super::writer::{INTENT, step_id, step_of_id};
 use super::{LedgerError, LedgerFile};
@@ -75,14 +75,10 @@ impl LedgerFile {
     /// The ledger cannot be read.
     pub fn has_status(&self, statuses: &[Status]) -> Result<bool, LedgerError> {
         self.reading(|connection| {
-            let mut statement =
-                connection.prepare("SELECT EXISTS (SELECT 1 FROM step WHERE status = ?1)")?;
-            for status in statuses {
-                if statement.query_row([status.as_str()], |row| row.get(0))? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            let places = vec!["?"; statuses.len()].join(", ");
+            let query = format!("SELECT EXISTS (SELECT 1 FROM step WHERE status IN ({places}))");
+            let words = statuses.iter().map(|status| status.as_str());
+            connection.query_row(&query, params_from_iter(words), |row| row.get(0))
         })
     }
 

@@ -11,7 +11,7 @@ use crate::request::{StepKind, StepRef};
 use crate::row::{FileId, RowPos};
 
 /// A group is written when it has this many operations…
-pub const GROUP_SIZE: usize = 500;
+pub const GROUP_SIZE: usize = 1000;
 /// …or when its first operation is this old, whichever comes first.
 pub const GROUP_AGE_MAX: Duration = Duration::from_millis(200);
 
@@ -47,6 +47,18 @@ pub enum Op {
         /// The row of the request.
         row: u64,
     },
+}
+
+impl Op {
+    /// Where in the ledger it is about.
+    fn key(&self) -> Option<i64> {
+        match self {
+            Self::Outcome { step, .. } | Self::Intent { step, .. } | Self::Forget(step) => {
+                Some(step_id(*step))
+            }
+            Self::Doubt { .. } => None,
+        }
+    }
 }
 
 /// What stands beside every group: how far everything is settled, and what has been sent.
@@ -91,7 +103,9 @@ pub(super) fn write_all(
     file: LedgerFile,
     mut groups: mpsc::Receiver<Group>,
 ) -> Result<LedgerFile, LedgerError> {
-    while let Some(group) = groups.blocking_recv() {
+    while let Some(mut group) = groups.blocking_recv() {
+        // Steps are settled in nearly any order, and SQLite writes fastest in that of its keys.
+        group.ops.sort_by_key(Op::key);
         file.writing(|connection| write(connection, &group))?;
         for waiting in group.waiting {
             // Nobody waits any more when the run was told to stop at once.

@@ -97,16 +97,15 @@ impl Tags {
         if words.is_empty() {
             return Err(("names no tag".into(), "write at least one tag, or leave the cell empty"));
         }
-        if let Some(tag) = words.iter().find(|tag| tag.contains('%')) {
-            let wrong = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
-            return Err((wrong, "write the tag without %"));
-        }
-        if let Some(tag) = words.iter().find(|tag| tag.contains(['\n', '\r'])) {
-            let wrong = format!("has a line end in the tag {tag:?}");
-            return Err((
-                wrong,
-                "look for a quote that is missing, and write each tag on one line",
-            ));
+        let is_wrong = |byte| matches!(byte, b'%' | b'\n' | b'\r');
+        if let Some(tag) = words.iter().find(|tag| tag.bytes().any(is_wrong)) {
+            return Err(if tag.contains('%') {
+                let wrong = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
+                (wrong, "write the tag without %")
+            } else {
+                let right = "look for a quote that is missing, and write each tag on one line";
+                (format!("has a line end in the tag {tag:?}"), right)
+            });
         }
         let length: usize = words.iter().map(|tag| tag.chars().count()).sum();
         if length > TAGS_LENGTH_MAX {

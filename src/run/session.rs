@@ -20,7 +20,7 @@ use crate::settings::Execution;
 use crate::words::counted;
 
 /// Rows in one message from the reader. Enough that passing it on costs nothing a row.
-const BATCH_ROWS: usize = 128;
+const BATCH_ROWS: usize = 64;
 /// Messages on their way. The executor's window is where rows are meant to wait.
 const BATCHES_MAX: usize = 2;
 

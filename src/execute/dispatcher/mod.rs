@@ -34,7 +34,7 @@ use crate::settings::{Execution, Halts};
 
 /// So many requests ready to be sent are enough: more rows would only push what is needed next out
 /// of the processor's caches.
-const READY_ENOUGH: usize = 512;
+const READY_ENOUGH: usize = 160;
 /// Requests in memory at once, also where rows come in any order.
 const REQUESTS_MAX: usize = 4096;
 
