@@ -26,6 +26,7 @@ pub use drive::{Engine, Feed, GRACE, Wire, drive};
 pub use event::{Action, Ending, Event, Halt, Stop, Ticket};
 pub use reads::Reads;
 pub use verdict::{Verdict, of_once, of_safe};
+pub use window::ROWS_MAX;
 
 use std::time::Duration;
 

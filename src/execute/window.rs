@@ -9,7 +9,7 @@ use crate::row::RowPos;
 
 /// Rows in memory at once where they come in order. Enough that a row in its longest backoff holds
 /// up nothing else at the rates that ImageKit allows.
-const ROWS_MAX: usize = 4096;
+pub const ROWS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {

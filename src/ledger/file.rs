@@ -290,6 +290,23 @@ impl LedgerFile {
         self.set("ended", &text.unwrap_or_default())
     }
 
+    /// Whether requests of an earlier session may have been under way when it ended.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn left_under_way(&self) -> Result<bool, LedgerError> {
+        Ok(self.get("under_way")?.is_some_and(|text| !text.is_empty()))
+    }
+
+    /// Writes down whether requests may be under way: so when a session begins, and not any more
+    /// once all of them have been answered.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_under_way(&self, may_be: bool) -> Result<(), LedgerError> {
+        self.set("under_way", if may_be { "some" } else { "" })
+    }
+
     /// Folds the write-ahead log into the file, so that one file is all there is.
     ///
     /// # Errors

@@ -14,7 +14,10 @@ use crate::request::{Once, Sendable};
 /// Groups on their way to the writer. More would only hide that the disk is slower than the run.
 const GROUPS_MAX: usize = 4;
 /// Operations waiting for a place among those groups, beyond which nothing new may be sent.
-const BEHIND_MAX: usize = 8 * GROUP_SIZE;
+const BEHIND_MAX: usize = 4 * GROUP_SIZE;
+/// Operations that may not be on disk yet: of the group that grows, of those on their way, and of
+/// the one that is being written.
+pub const UNWRITTEN_MAX: usize = (GROUPS_MAX + 2) * BEHIND_MAX;
 
 /// Writes the ledger of a run.
 #[derive(Debug)]

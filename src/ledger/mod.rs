@@ -20,7 +20,7 @@ mod writer;
 
 pub use file::{Ended, Facts, LedgerError, LedgerFile, Stage};
 pub use files::{KnownFile, LiveState, Which};
-pub use journal::{Journal, Recorded, Recording};
+pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
 pub use views::{StepRecord, Steps};
 pub use writer::{GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};
 

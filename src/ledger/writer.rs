@@ -98,6 +98,28 @@ pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
 /// The word for a step that may be under way.
 pub(super) const INTENT: &str = "intent";
 
+/// The first row of a file counts.
+const DOUBT: &str = "INSERT OR IGNORE INTO doubt VALUES (?1, ?2)";
+
+impl LedgerFile {
+    /// Writes down that requests of these rows may yet take effect: see [`Op::Doubt`].
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn doubt(&self, rows: &[(FileId, u64)]) -> Result<(), LedgerError> {
+        self.writing(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            {
+                let mut doubt = connection.prepare_cached(DOUBT)?;
+                for (file, row) in rows {
+                    doubt.execute(params![file.as_str(), row_number(*row)])?;
+                }
+            }
+            transaction.commit()
+        })
+    }
+}
+
 /// Writes groups until the other side is gone, then gives the file back.
 pub(super) fn write_all(
     file: LedgerFile,
@@ -131,7 +153,7 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
              VALUES (?1, 'intent', 1, 0, ?2)",
         )?;
         let mut forget = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
-        let mut doubt = connection.prepare_cached("INSERT OR IGNORE INTO doubt VALUES (?1, ?2)")?;
+        let mut doubt = connection.prepare_cached(DOUBT)?;
         for op in &group.ops {
             match op {
                 Op::Outcome { step, outcome: settled, attempts, row_done } => {

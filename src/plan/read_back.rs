@@ -37,7 +37,7 @@ pub fn read_back(
 ) -> Result<(Batch, Vec<Op>), ReadBackError> {
     let mut files = files_in_doubt(ledger.doubts()?);
     if !files.is_empty() {
-        for pos in rows_of(&files, input, context)? {
+        for pos in rows_of(&mut files, input, context)? {
             let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
                 continue;
             };
@@ -68,21 +68,26 @@ fn files_in_doubt(doubts: HashMap<String, u64>) -> HashMap<FileId, InDoubt> {
     doubts.into_iter().filter_map(in_doubt).collect()
 }
 
-/// The rows of these files, found by their ids alone.
+/// The rows of these files, found by their ids alone. A file that has no row behind its doubt is
+/// none of them any more.
 fn rows_of(
-    files: &HashMap<FileId, InDoubt>,
+    files: &mut HashMap<FileId, InDoubt>,
     input: &Input,
     context: &Context,
 ) -> Result<Vec<RowPos>, InputError> {
     let mut records = input.records(context.files.as_ref())?;
     let mut rows = Vec::new();
     while let Some(pos) = records.advance()? {
-        let file = FileId::new(&records.file_id());
-        if file.is_ok_and(|file| files.contains_key(&file)) {
-            rows.push(pos);
+        if let Ok(id) = FileId::new(&records.file_id())
+            && let Some(file) = files.get_mut(&id)
+        {
+            file.is_followed |= pos.number > file.expected.doubt;
+            rows.push((pos, id));
         }
     }
-    Ok(rows)
+    files.retain(|_, file| file.is_followed);
+    rows.retain(|(_, id)| files.contains_key(id));
+    Ok(rows.into_iter().map(|(pos, _)| pos).collect())
 }
 
 fn unverified(step: StepRef) -> Op {
@@ -96,6 +101,8 @@ fn unverified(step: StepRef) -> Op {
 #[derive(Debug, Default)]
 struct InDoubt {
     expected: Expected,
+    /// Whether a row of it stands behind the doubt.
+    is_followed: bool,
     /// The last row behind the doubt that changed the file.
     last: Option<RowPos>,
     /// Whether that row was read back already.
@@ -170,7 +177,7 @@ impl InDoubt {
 
     /// The read of the file that is due, at the row that it falls to.
     fn due(self, file: FileId) -> Option<(RowPos, Request)> {
-        let Self { mut expected, last, is_read, written } = self;
+        let Self { mut expected, last, is_read, written, .. } = self;
         if written.tags {
             expected.forget_tags();
         }

@@ -9,6 +9,7 @@ mod paid;
 mod recent;
 mod sample;
 mod session;
+mod under_way;
 
 pub use directory::{Place, RunDir, RunDirError, unfinished_runs};
 pub use guard::Guarded;

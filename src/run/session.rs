@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
 use tokio::sync::mpsc;
 
+use super::under_way;
 use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
@@ -65,8 +66,12 @@ impl Session {
         stop: impl Future<Output = Ending>,
         watch: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(Ending, LedgerFile), SessionError> {
+        if ledger.left_under_way()? && !planner.turns_rows_around() {
+            under_way::doubt(&self.input, &self.context, &ledger)?;
+        }
         let start = Start::of(&planner, &ledger)?;
         let before = ledger.seconds()?;
+        ledger.set_under_way(true)?;
         ledger.set_ended(None)?;
         let mut stop = pin!(stop.fuse());
         let mut engine = Engine {
@@ -91,6 +96,7 @@ impl Session {
         // The channel is closed, so that the reader has ended or is about to.
         drop(reader.join());
         let ledger = session.read_back(&mut engine, ledger?).await?;
+        ledger.set_under_way(engine.dispatcher.under_way() > 0)?;
         ledger.set_seconds(before + engine.began.elapsed().as_secs_f64())?;
         Ok((engine.dispatcher.ending().cloned().unwrap_or(Ending::Done), ledger))
     }

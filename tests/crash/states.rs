@@ -200,3 +200,35 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
     assert_eq!(world.file("a")["tags"], json!(["x"]));
     assert_eq!(world.sandbox.stats().paid_runs_of("a", REMOVE_BG), 1);
 }
+
+#[test]
+fn what_was_under_way_at_the_kill_is_read_back_where_later_rows_follow() {
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let tap = Tap::new(move |event| {
+        if event.phase == Phase::Arrived && details(event, "PATCH", "c") {
+            hand.kill();
+        }
+    });
+    let world = World::new(Config { tap: Some(tap), ..files(["a", "b", "c"]) });
+    // Only c has a row that a request which takes effect later could undo.
+    let rows = ["a,one", "b,one", "c,one", "c,two"];
+    world.write("sheet.csv", format!("fileId,tags\n{}\n", rows.join("\n")));
+    assert_eq!(world.command(&["apply", "sheet.csv", "--yes"]).run_as(&victim).code, None);
+    let run = world.only_run("sheet");
+    world.run(&format!("resume {}", run.name())).exits(0);
+    assert_eq!(world.sandbox.stats().calls.get, 1);
+    assert_eq!(world.file("c")["tags"], json!(["two"]));
+    assert_eq!(run.statuses(), ["updated"; 4]);
+}
+
+#[test]
+fn a_session_that_ended_by_itself_leaves_nothing_in_doubt() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,one\na,two\na,three\n");
+    world.run("apply sheet.csv --yes --limit 1");
+    let run = world.only_run("sheet");
+    world.run(&format!("resume {}", run.name())).exits(0);
+    assert_eq!(world.sandbox.stats().calls.get, 0);
+    assert_eq!(world.file("a")["tags"], json!(["three"]));
+}
