@@ -46,6 +46,15 @@ pub enum Way {
     Library,
 }
 
+/// What the details of a file came to.
+enum Details {
+    Are(FileFields),
+    Missing,
+    /// ImageKit does not give them, and nothing is known of the file. What is asked of it is sent
+    /// all the same: if it is wrong, ImageKit says so of the row.
+    Refused,
+}
+
 /// Why the files could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -162,12 +171,12 @@ impl LiveReader<'_> {
         while let Some((file, now)) = details.try_next().await? {
             let known = self.ledger.known_file(file.as_str())?.map(|known| known.state);
             let is_stale = match (&known, &now) {
-                (Some(LiveState::Is(before)), Some(now)) => **before != *now,
-                (Some(LiveState::Missing), None) => false,
+                (Some(LiveState::Is(before)), Details::Are(now)) => **before != *now,
+                (Some(LiveState::Missing), Details::Missing) | (_, Details::Refused) => false,
                 _ => true,
             };
             stale += u64::from(is_stale);
-            self.take_down(file, now.as_ref())?;
+            self.take_down(file, &now)?;
         }
         Ok(stale)
     }
@@ -234,29 +243,32 @@ impl LiveReader<'_> {
             let files: Vec<FileId> = ids.iter().filter_map(|id| FileId::new(id).ok()).collect();
             let mut details =
                 stream::iter(&files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
-            while let Some((file, fields)) = details.try_next().await? {
-                self.take_down(file, fields.as_ref())?;
+            while let Some((file, details)) = details.try_next().await? {
+                self.take_down(file, &details)?;
             }
         }
     }
 
-    /// What a file is like; nothing where there is none.
-    async fn details<'f>(
-        &self,
-        file: &'f FileId,
-    ) -> Result<(&'f FileId, Option<FileFields>), ReadError> {
+    /// What a file is like.
+    async fn details<'f>(&self, file: &'f FileId) -> Result<(&'f FileId, Details), ReadError> {
         let details = || self.api.file_fields(file);
-        match self.reads.read(Endpoint::GetDetails, details).await {
-            Ok(fields) => Ok((file, Some(fields))),
-            Err(Failure::Refused { code: Code::NotFound, .. }) => Ok((file, None)),
-            Err(failure) => Err(failure.into()),
-        }
+        let details = match self.reads.read(Endpoint::GetDetails, details).await {
+            Ok(fields) => Details::Are(fields),
+            Err(Failure::Refused { code: Code::NotFound, .. }) => Details::Missing,
+            Err(refused @ Failure::Refused { .. }) => {
+                tracing::warn!("cannot read what file {} is like: {refused}", file.as_str());
+                Details::Refused
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        Ok((file, details))
     }
 
-    fn take_down(&self, file: &FileId, fields: Option<&FileFields>) -> Result<(), LedgerError> {
-        match fields {
-            Some(fields) => self.ledger.set_state(fields).map(|_| ()),
-            None => self.ledger.set_missing(file.as_str()),
+    fn take_down(&self, file: &FileId, details: &Details) -> Result<(), LedgerError> {
+        match details {
+            Details::Are(fields) => self.ledger.set_state(fields).map(|_| ()),
+            Details::Missing => self.ledger.set_missing(file.as_str()),
+            Details::Refused => Ok(()),
         }
     }
 

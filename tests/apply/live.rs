@@ -1,9 +1,9 @@
 //! The live planner through the real binary: how many requests it takes, counted by the sandbox.
 
-use ikbulk::sandbox::{Config, Library};
+use ikbulk::sandbox::{Config, Faults, Library};
 use serde_json::{Value, json};
 
-use crate::harness::{Done, World, sheet, with_library};
+use crate::harness::{Done, World, sheet, status, with_library};
 
 const CHANGED: usize = 2_000;
 
@@ -148,4 +148,21 @@ fn of_merged_rows_that_are_refused_the_good_one_is_done_and_what_waits_behind_to
     assert_eq!(calls, ["patch", "publish"]);
     // Together, one by one.
     assert_eq!(world.sandbox.stats().calls.patch, 3);
+}
+
+#[test]
+fn a_file_whose_details_are_refused_is_written_without_being_known() {
+    let refused = status(400, "Your request contains invalid fileId parameter.");
+    let script = vec![(2, refused)];
+    let faults = Faults { script, ..Faults::default() };
+    let library = library(3, |_| json!(["old"]));
+    let world = World::new(Config { faults, ..with_library(library) });
+    let rows = (0..3).map(|number| format!("{},old,before", id(number)));
+    world.write("sheet.csv", sheet("fileId,tags,description", rows));
+    let done = live(&world, "sheet.csv");
+    done.exits(0);
+    let run = world.only_run("sheet");
+    // Of the others it is known that they are so already.
+    assert_eq!((run.count("unchanged"), run.count("updated")), (2, 1));
+    assert_eq!((reads(&world), writes(&world)), (3, 1));
 }
