@@ -19,9 +19,9 @@ crash seed="1":
 fuzz target seconds="600":
     TMPDIR=/dev/shm cargo +nightly fuzz run -s none {{target}} -- -max_total_time={{seconds}}
 
-# the tests that take too long for every day
+# the tests that take too long for every day (minutes)
 slow:
-    cargo test --test apply -- --ignored
+    cargo test --release --test apply -- --ignored
 
 # what CI runs
 ci:
