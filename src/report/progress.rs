@@ -53,7 +53,7 @@ impl Progress {
     pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64) -> Self {
         let bar = screen.map(|screen| {
             let style =
-                ProgressStyle::with_template("{bar:20.cyan/blue} {pos}/{len} rows  {wide_msg}");
+                ProgressStyle::with_template("{bar:14.cyan/blue} {pos}/{len} rows  {wide_msg}");
             let bar = ProgressBar::new(total).with_style(
                 style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"),
             );
@@ -120,11 +120,14 @@ impl Numbers {
         if let Some(left) = self.left {
             line.push_str(&format!("{} left, ", duration(left)));
         }
-        // More than the limit for a while, where a burst is among them.
-        line.push_str(&format!("{:.1}/s over {} s", self.rate, RATE_OVER.as_secs()));
+        line.push_str(&format!("{:.1}/s", self.rate));
         match self.allowed {
-            Some(rate) => line.push_str(&format!(" (limit {rate:.1}/s after a burst)")),
-            None => line.push_str(" (no limit)"),
+            // More than the limit for a while, where a burst is among them.
+            Some(allowed) if self.rate > allowed + 0.1 => {
+                line.push_str(&format!(" of {allowed:.1}/s and a burst"));
+            }
+            Some(allowed) => line.push_str(&format!(" of {allowed:.1}/s")),
+            None => line.push_str(", no limit"),
         }
         for (status, count) in Status::ALL.iter().zip(self.counts) {
             if count > 0 {
@@ -158,5 +161,30 @@ pub(super) fn duration(duration: Duration) -> String {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(rate: f64) -> Numbers {
+        let counts = Status::ALL.map(|status| if status == Status::Updated { 41_000 } else { 0 });
+        let (settled, total) = (41_000, 100_000);
+        let left = Some(Duration::from_secs(13_100));
+        Numbers { settled, total, rate, allowed: Some(4.5), left, hold: None, counts }
+    }
+
+    #[test]
+    fn a_line_says_what_is_left_how_fast_it_goes_and_what_came_of_the_rows() {
+        assert_eq!(numbers(4.5).line(), "3 h 38 min left, 4.5/s of 4.5/s, 41000 updated");
+    }
+
+    #[test]
+    fn a_rate_above_the_limit_is_said_to_be_a_burst() {
+        assert_eq!(
+            numbers(6.25).line(),
+            "3 h 38 min left, 6.2/s of 4.5/s and a burst, 41000 updated"
+        );
     }
 }
