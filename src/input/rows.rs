@@ -13,7 +13,7 @@ use super::jsonl::{JsonLines, METADATA_WORD, Object};
 use super::{Format, Input, InputError};
 use crate::row::{
     Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
-    SchemaError,
+    SchemaError, TagLists,
 };
 use crate::words::counted;
 
@@ -56,7 +56,8 @@ impl Input {
         context: &'c Context,
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
-        Ok(Rows { source: self.open(context, from)?, context, left_alone: 0 })
+        let source = self.open(context, from)?;
+        Ok(Rows { source, context, lists: TagLists::default(), left_alone: 0 })
     }
 
     pub(super) fn open(
@@ -129,6 +130,7 @@ impl Input {
 pub struct Rows<'c> {
     source: Source,
     context: &'c Context,
+    lists: TagLists,
     left_alone: u64,
 }
 
@@ -162,19 +164,19 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or is damaged in a way that is not one row's.
     pub fn next_row(&mut self) -> Result<Option<(Row, FedBack)>, InputError> {
-        let (pos, content, fed_back) = match &mut self.source {
+        let Self { source, context, lists, left_alone } = self;
+        let (pos, content, fed_back) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
-                let (content, empty) =
-                    of_cells(records.record(), records.header(), columns, self.context);
-                self.left_alone += empty;
+                let (content, empty) = of_cells(records, columns, context, lists);
+                *left_alone += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
                 (pos, content, FedBack::read(own(columns.status), own(columns.done)))
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let (content, fed_back) = of_line(lines.line(), self.context);
+                let (content, fed_back) = of_line(lines.line(), context);
                 (pos, content, fed_back)
             }
         };
@@ -199,11 +201,12 @@ impl Rows<'_> {
 
 /// What the cells of a record say, and how many of them are empty.
 fn of_cells(
-    record: &ByteRecord,
-    header: &ByteRecord,
+    records: &CsvRecords,
     columns: &Columns,
     context: &Context,
+    lists: &mut TagLists,
 ) -> (Content, u64) {
+    let (record, header) = (records.record(), records.header());
     if is_second_header(record, header) {
         let right = "delete the row; it is left from joining two sheets";
         return (unreadable(Problem::new("row", "", "repeats the header", right)), 0);
@@ -211,7 +214,7 @@ fn of_cells(
     if record.len() != columns.len() {
         return (unreadable(wrong_length(record.len(), columns.len())), 0);
     }
-    let mut builder = Builder::new(&context.rules);
+    let mut builder = Builder::remembering(&context.rules, lists);
     let empty = fill(&mut builder, columns, record);
     (context.finish(builder), empty)
 }

@@ -4,6 +4,7 @@ use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
 use super::metadata;
 use super::problem::{Problem, Rejection, Wrong};
+use super::tag_lists::TagLists;
 use super::{Content, Extensions, Field, FileId, Target, Unresolved, Update};
 
 /// What holds for every row of an input.
@@ -37,6 +38,7 @@ enum Named {
 #[derive(Debug)]
 pub struct Builder<'a> {
     rules: &'a Rules,
+    lists: Option<&'a mut TagLists>,
     file: Option<FileId>,
     /// What names the file by where it is, looked at only where nothing else names it.
     places: Vec<Result<Place, Problem>>,
@@ -55,6 +57,7 @@ impl<'a> Builder<'a> {
     pub fn new(rules: &'a Rules) -> Self {
         Self {
             rules,
+            lists: None,
             file: None,
             places: Vec::new(),
             change: Change::default(),
@@ -65,6 +68,12 @@ impl<'a> Builder<'a> {
             problems: Vec::new(),
             seen_any: false,
         }
+    }
+
+    /// The same, where tag lists are remembered from row to row.
+    #[must_use]
+    pub fn remembering(rules: &'a Rules, lists: &'a mut TagLists) -> Self {
+        Self { lists: Some(lists), ..Self::new(rules) }
     }
 
     /// Takes one cell of the column `column`, which is about `field`. An empty one leaves its field
@@ -171,9 +180,14 @@ impl<'a> Builder<'a> {
             Field::FileId => self.file = Some(file_id(cell)?),
             Field::FilePath => self.places.push(Ok(place(cell, Target::of_path)?)),
             Field::Url => self.places.push(Ok(place(cell, Target::of_url)?)),
-            Field::Tags => self.change.tags = Some(replacement(cell)?),
-            Field::AddTags => self.add_tags = tags(cell)?,
-            Field::RemoveTags => self.remove_tags = tags(cell)?,
+            Field::Tags => {
+                // An explicit empty list says that no tag remains. It is sent as null, because what
+                // the API makes of [] is not documented.
+                let tags = self.tags(cell)?.map_or(TagChange::Clear, TagChange::Replace);
+                self.change.tags = Some(tags);
+            }
+            Field::AddTags => self.add_tags = self.tags(cell)?,
+            Field::RemoveTags => self.remove_tags = self.tags(cell)?,
             Field::RemoveAiTags => self.change.ai_tags = ai_tags(cell)?,
             Field::CustomCoordinates => self.change.coordinates = Some(Set::To(coordinates(cell)?)),
             Field::Description => self.change.description = Some(Set::To(description(cell)?)),
@@ -187,6 +201,14 @@ impl<'a> Builder<'a> {
             Field::IncludeFileVersions => self.include_file_versions = Some(boolean(cell)?),
         }
         Ok(())
+    }
+
+    /// The tags of a cell; `None` where the list is there but empty.
+    fn tags(&mut self, cell: Cell<'_>) -> Result<Option<Tags>, Wrong> {
+        match (&mut self.lists, cell) {
+            (Some(lists), Cell::Text(text)) => lists.of(text, || tags(cell)),
+            _ => tags(cell),
+        }
     }
 
     /// Whether the row sets the field already: the keys of JSON know several ways to say the same.
@@ -298,13 +320,6 @@ fn place(cell: Cell<'_>, read: fn(&str) -> Result<Target, Wrong>) -> Result<Plac
     Ok(Place { target: read(text)?, cell: text.into() })
 }
 
-fn replacement(cell: Cell<'_>) -> Result<TagChange, Wrong> {
-    // An explicit empty list says that no tag remains. It is sent as null, because what the API
-    // makes of [] is not documented.
-    Ok(tags(cell)?.map_or(TagChange::Clear, TagChange::Replace))
-}
-
-/// The tags of a cell; `None` where the list is there but empty.
 fn tags(cell: Cell<'_>) -> Result<Option<Tags>, Wrong> {
     let words = list(cell)?;
     if words.is_empty() && is_array(cell) {
