@@ -125,3 +125,23 @@ fn a_call_whose_answer_is_lost_is_sent_again_for_all_of_its_rows() {
     assert_eq!(world.only_run("sheet").count("updated"), 50);
     assert_eq!(world.sandbox.stats().calls.add_tags, 2);
 }
+
+#[test]
+fn after_a_lost_call_only_a_file_with_a_later_row_is_read_back() {
+    let ids = ids(50);
+    let world = World::new(script(vec![(1, Fault::ResetAfter)], files(&ids)));
+    world.write("sheet.csv", sale(&ids) + "file010,new\n");
+    world.apply("sheet.csv").exits(0);
+    let calls = world.sandbox.stats().calls;
+    assert_eq!((calls.add_tags, calls.get), (3, 1));
+}
+
+#[test]
+fn a_lost_call_for_two_rows_of_a_file_is_not_followed_by_either() {
+    let ids = ["a", "a", "b"].map(str::to_owned);
+    let world = World::new(script(vec![(1, Fault::ResetAfter)], files(["a", "b"])));
+    world.write("sheet.csv", sale(&ids));
+    world.apply("sheet.csv").exits(0);
+    let calls = world.sandbox.stats().calls;
+    assert_eq!((calls.add_tags, calls.get), (2, 0));
+}

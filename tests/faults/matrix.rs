@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::sandbox::Fault;
+use ikbulk::sandbox::{Fault, MissingIds};
 
 use crate::harness::status;
-use crate::model::{Position, Target, Told, effect};
+use crate::model::{Position, Tags, Target, Told, Trouble, effect};
 use crate::play::{Case, TIMEOUT};
 
 /// Most of a case is waiting: for a backoff, for an answer that does not come.
-const THREADS: usize = 16;
+const THREADS: usize = 32;
 
 /// What a proxy says.
 fn page(code: u16) -> Fault {
@@ -19,9 +19,13 @@ fn page(code: u16) -> Fault {
     Fault::Status { code, body, content_type: "text/html".to_owned() }
 }
 
-fn after_the_work(code: u16) -> Fault {
-    let body = r#"{"message":"The server got lost.","help":""}"#.to_owned();
-    Fault::StatusAfter { code, body, content_type: "application/json".to_owned() }
+fn after_the_work(code: u16, body: &str) -> Fault {
+    Fault::StatusAfter { code, body: body.to_owned(), content_type: "application/json".to_owned() }
+}
+
+fn missing(file: &str) -> Fault {
+    let body = format!(r#"{{"message":"No such files.","help":"","missingFileIds":["{file}"]}}"#);
+    Fault::Status { code: 404, body, content_type: "application/json".to_owned() }
 }
 
 fn throttle(reset_ms: Option<u64>, limit: Option<(u64, u64)>) -> Fault {
@@ -47,7 +51,7 @@ fn faults() -> Vec<Fault> {
         status(409, "Somebody else is at it."),
         status(500, "Something went wrong."),
         page(502),
-        after_the_work(504),
+        after_the_work(504, r#"{"message":"The server got lost.","help":""}"#),
         throttle(Some(20), None),
         throttle(Some(20), Some((100, 1000))),
         Fault::ResetBefore,
@@ -63,21 +67,58 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+/// What only a bulk call can meet.
+fn bulk_faults() -> Vec<Fault> {
+    vec![
+        Fault::BulkInPart,
+        missing("a"),
+        // No call is about that file alone.
+        after_the_work(200, r#"{"successfullyUpdatedFileIds":["c"]}"#),
+    ]
+}
+
+type Places = [(Target, &'static [Position])];
+
 fn cases() -> Vec<Case> {
     use Position::{AllOfOneFile, First, Last, Middle};
-    let places = [
-        (Target::Safe, [First, Middle, Last, AllOfOneFile].as_slice()),
+    let rows: &Places = &[
+        (Target::Safe, &[First, Middle, Last, AllOfOneFile]),
         (Target::Paid, &[First, Middle, Last, AllOfOneFile]),
         // These two differ from the one that pays by one rule each, wherever they stand.
         (Target::Publish, &[Last, AllOfOneFile]),
         (Target::Read, &[Middle, AllOfOneFile]),
     ];
-    let faults = std::iter::once(None).chain(faults().into_iter().map(Some));
+    let calls: &Places = &[
+        (Target::Bulk(Tags::Same), &[First, AllOfOneFile]),
+        (Target::Bulk(Tags::Two), &[First, Last]),
+        (Target::Bulk(Tags::Swapped), &[First, Last]),
+        (Target::Bulk(Tags::Own), &[AllOfOneFile]),
+    ];
+    let files: &Places = &[
+        (Target::Bulk(Tags::Same), &[First, Middle, Last, AllOfOneFile]),
+        (Target::Bulk(Tags::Two), &[First, Middle]),
+        (Target::Bulk(Tags::Swapped), &[First, Last]),
+        (Target::Bulk(Tags::Own), &[AllOfOneFile]),
+    ];
+    let faults = faults().into_iter().map(Trouble::Fault);
+    let troubles: Vec<_> = std::iter::once(Trouble::Nothing).chain(faults).collect();
+    let of_calls: Vec<_> = bulk_faults().into_iter().map(Trouble::Fault).collect();
+    let of_files = [MissingIds::Named, MissingIds::Silent].map(Trouble::NoFile);
+    let mut cases = table(&troubles, &[rows, calls].concat());
+    cases.extend(table(&of_calls, calls));
+    cases.extend(table(&of_files, files));
+    cases
+}
+
+fn table(troubles: &[Trouble], places: &Places) -> Vec<Case> {
     let mut cases = Vec::new();
-    for fault in faults {
+    for trouble in troubles {
         for (target, positions) in places {
-            let case =
-                |position: &Position| Case { fault: fault.clone(), target, position: *position };
+            let case = |position: &Position| Case {
+                trouble: trouble.clone(),
+                target: *target,
+                position: *position,
+            };
             cases.extend(positions.iter().map(case));
         }
     }
@@ -110,20 +151,42 @@ fn count(statuses: &[String], status: &str) -> usize {
 
 /// What must hold whatever the model says.
 fn broken_law(case: &Case, statuses: &[String]) -> Option<&'static str> {
-    let all_updated = count(statuses, "updated") == statuses.len();
     let hit = if case.position == Position::AllOfOneFile { statuses.len() } else { 1 };
-    let is_once = matches!(case.target, Target::Paid | Target::Publish);
-    let Some(fault) = &case.fault else {
-        return (!all_updated).then_some("without a fault, all is done");
+    let updated = count(statuses, "updated");
+    let (holds, law) = match &case.trouble {
+        Trouble::Nothing => (updated == statuses.len(), "without a fault, all is done"),
+        Trouble::NoFile(_) => (
+            updated == statuses.len() - hit && count(statuses, "rejected") == hit,
+            "a file that does not exist is the end of its rows, and of no others",
+        ),
+        Trouble::Fault(fault) => return broken_law_of_faults(fault, case.target, hit, statuses),
     };
-    let (works, told) = effect(fault, case.target);
+    (!holds).then_some(law)
+}
+
+fn broken_law_of_faults(
+    fault: &Fault,
+    target: Target,
+    hit: usize,
+    statuses: &[String],
+) -> Option<&'static str> {
+    let all_updated = count(statuses, "updated") == statuses.len();
+    let is_once = matches!(target, Target::Paid | Target::Publish);
+    let (_, told) = effect(fault, target);
     let may_lose = if is_once && told == Told::Nothing { hit } else { 0 };
     if count(statuses, "unknown") > may_lose {
         return Some("unknown is never more than the answers lost to what must not be repeated");
     }
-    let before_the_work = !works && matches!(told, Told::Later | Told::Nothing);
-    if before_the_work && !is_once && !all_updated {
-        return Some("a fault before the work costs nothing that may be repeated");
+    let may_reject = match told {
+        Told::Refused => hit,
+        Told::InPart => statuses.len(),
+        _ => 0,
+    };
+    if count(statuses, "rejected") > may_reject {
+        return Some("a refusal rejects no row that it is not about");
+    }
+    if told == Told::Nothing && !is_once && !all_updated {
+        return Some("a lost answer costs nothing that may be repeated");
     }
     (told == Told::Later && !all_updated).then_some("a 429 costs nothing at all")
 }

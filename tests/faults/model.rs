@@ -1,9 +1,24 @@
 //! What should come of three rows of which some are hit by a fault: the rules of the design, over
 //! again and by hand.
 
-use ikbulk::sandbox::Fault;
+use std::collections::BTreeMap;
+
+use ikbulk::sandbox::{Fault, MissingIds};
+
+use crate::bulk;
 
 pub(crate) const ROWS: usize = 3;
+pub(crate) const FILES: [&str; ROWS] = ["a", "b", "c"];
+
+/// What goes wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum Trouble {
+    Nothing,
+    /// The n-th request fails; which one that is, the position says.
+    Fault(Fault),
+    /// A file does not exist: every call that names it is refused, and says so or not.
+    NoFile(MissingIds),
+}
 
 /// What a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +31,25 @@ pub(crate) enum Target {
     Publish,
     /// The reading of a file before a request that pays.
     Read,
+    /// A call for several files, or for several rows of one: tags added and removed.
+    Bulk(Tags),
 }
 
-/// Which of the rows are hit, and whether they are about one file.
+/// What the rows of a bulk target ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// All the same: one call.
+    Same,
+    /// The one in the middle another tag than the others: two calls.
+    Two,
+    /// All take the same tag away before they add the same one: two calls, one after the other.
+    Swapped,
+    /// Each its own tag: three calls.
+    Own,
+}
+
+/// Which of the rows are hit, and whether they are about one file. Of a bulk target a fault hits
+/// calls instead, and a file that does not exist is still that of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Position {
     First,
@@ -29,11 +60,12 @@ pub(crate) enum Position {
 }
 
 impl Position {
-    fn hits(self, row: usize) -> bool {
+    /// Whether it means this one of so many.
+    pub(crate) fn hits(self, index: usize, count: usize) -> bool {
         match self {
-            Self::First => row == 0,
-            Self::Middle => row == 1,
-            Self::Last => row == 2,
+            Self::First => index == 0,
+            Self::Middle => index == 1,
+            Self::Last => index + 1 == count,
             Self::AllOfOneFile => true,
         }
     }
@@ -42,7 +74,7 @@ impl Position {
     pub(crate) fn file(self, row: usize) -> &'static str {
         match self {
             Self::AllOfOneFile => "a",
-            _ => ["a", "b", "c"][row],
+            _ => FILES[row],
         }
     }
 }
@@ -54,6 +86,8 @@ pub(crate) enum Told {
     Done,
     /// That it was done, and something else than was asked.
     Differs,
+    /// That every other file, from the first on, could not be changed, and the rest was.
+    InPart,
     /// That it will not be done.
     Refused,
     /// To come back later.
@@ -72,7 +106,7 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
         Fault::StatusAfter { code, body, .. } => (true, told(*code, body)),
         Fault::Throttle { .. } | Fault::ThrottleRaw { .. } => (false, Told::Later),
         Fault::ResetBefore | Fault::ResetAtAccept => (false, Told::Nothing),
-        // No case here is about several files.
+        Fault::BulkInPart if matches!(target, Target::Bulk(_)) => (true, Told::InPart),
         Fault::Trickle { .. } | Fault::BulkInPart => (true, Told::Done),
         Fault::ResetAfter
         | Fault::ResetInHead
@@ -86,6 +120,8 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
             Target::Safe | Target::Paid => (true, Told::Differs),
             // What is dropped is the tags, which these do not send.
             Target::Publish | Target::Read => (true, Told::Done),
+            // The answer names files and shows no tags.
+            Target::Bulk(_) => (false, Told::Done),
         },
         Fault::Expire => (false, Told::Halt),
     }
@@ -95,7 +131,8 @@ fn told(code: u16, body: &str) -> Told {
     match code {
         401 => Told::Halt,
         403 if body.contains("disabled") => Told::Halt,
-        408 | 409 | 500.. => Told::Nothing,
+        // A 200 of the table says yes, but not to what was asked.
+        200 | 408 | 409 | 500.. => Told::Nothing,
         _ => Told::Refused,
     }
 }
@@ -106,21 +143,22 @@ pub(crate) struct Expected {
     /// The requests that the fault is to hit, by their number.
     pub(crate) hits: Vec<u64>,
     pub(crate) statuses: Vec<&'static str>,
-    /// Requests: details, publishing, reads of a file, questions whether the service answers.
-    pub(crate) requests: [u64; 4],
-    /// The row whose tags each file has in the end; none of these rows' where it has no entry.
-    pub(crate) tags: Vec<(&'static str, usize)>,
+    /// Requests: details, publishing, reads of a file, questions whether the service answers, tags
+    /// added, tags removed.
+    pub(crate) requests: [u64; 6],
+    /// The tags that each file has in the end; those from before where it has no entry.
+    pub(crate) tags: BTreeMap<&'static str, Vec<String>>,
     /// Files that were unpublished.
     pub(crate) unpublished: Vec<&'static str>,
     /// Runs of the extension, on each file.
     pub(crate) paid: Vec<&'static str>,
     /// Whether a row was told that something else was done.
     differs: bool,
-    halted: bool,
-    sent: u64,
+    pub(crate) halted: bool,
+    pub(crate) sent: u64,
     /// After a lost answer to what must not be repeated, or to the only request that there is, the
     /// service is asked whether it answers, before anything else goes out.
-    owes_a_probe: bool,
+    pub(crate) owes_a_probe: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -133,16 +171,29 @@ struct Row {
 
 const PATCH: usize = 0;
 const PUBLISH: usize = 1;
-const GET: usize = 2;
+pub(crate) const GET: usize = 2;
 const PROBE: usize = 3;
+pub(crate) const ADD: usize = 4;
+pub(crate) const REMOVE: usize = 5;
+
+pub(crate) fn expect(trouble: &Trouble, target: Target, position: Position) -> Expected {
+    match (target, trouble) {
+        (Target::Bulk(tags), _) => bulk::expect(trouble, tags, position),
+        (_, Trouble::Fault(fault)) => expect_rows(Some(fault), target, position),
+        (_, Trouble::Nothing) => expect_rows(None, target, position),
+        (_, Trouble::NoFile(_)) => {
+            unreachable!("only bulk calls are about files that may be missing")
+        }
+    }
+}
 
 /// Works through the rows, one request at a time.
-pub(crate) fn expect(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
+fn expect_rows(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
     let mut expected = Expected::default();
     for index in 0..ROWS {
         let is_alone = matches!(position, Position::Last | Position::AllOfOneFile);
         let row = Row { index, file: position.file(index), is_alone };
-        let hit = fault.filter(|_| position.hits(index)).map(|fault| effect(fault, target));
+        let hit = fault.filter(|_| position.hits(index, ROWS)).map(|fault| effect(fault, target));
         let halted = expected.halted;
         let status = if halted { "not_attempted" } else { expected.row(row, target, hit) };
         expected.statuses.push(status);
@@ -163,7 +214,7 @@ impl Target {
 }
 
 impl Expected {
-    fn send(&mut self, kind: usize) {
+    pub(crate) fn send(&mut self, kind: usize) {
         if std::mem::take(&mut self.owes_a_probe) {
             self.send(PROBE);
         }
@@ -180,7 +231,7 @@ impl Expected {
         if let (Target::Read, Some((_, told))) = (target, hit) {
             self.hits.push(self.sent);
             match told {
-                Told::Done | Told::Differs => {}
+                Told::Done | Told::Differs | Told::InPart => {}
                 Told::Refused => return "rejected",
                 Told::Halt => return self.halt(),
                 // Reading may be repeated.
@@ -207,7 +258,7 @@ impl Expected {
     /// What follows the first answer to the row's write.
     fn answered(&mut self, row: Row, target: Target, told: Told) -> &'static str {
         match (told, target) {
-            (Told::Done, _) => return "updated",
+            (Told::Done | Told::InPart, _) => return "updated",
             (Told::Differs, _) => {
                 self.differs = true;
                 return "updated";
@@ -217,7 +268,7 @@ impl Expected {
             (Told::Nothing, Target::Paid) => {
                 self.owes_a_probe = true;
                 self.send(PATCH);
-                self.tags.push((row.file, row.index));
+                self.tag(row);
                 return "unknown";
             }
             (Told::Nothing, Target::Publish) => {
@@ -249,11 +300,15 @@ impl Expected {
             return;
         }
         if !drops_tags {
-            self.tags.push((row.file, row.index));
+            self.tag(row);
         }
         if target != Target::Safe {
             self.paid.push(row.file);
         }
+    }
+
+    fn tag(&mut self, row: Row) {
+        self.tags.insert(row.file, vec![format!("row-{}", row.index)]);
     }
 
     pub(crate) fn exit_code(&self) -> i32 {

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Faults, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Faults, Library, Open, Phase, Status, Tap};
 use serde_json::{Value, json};
 
-use crate::harness::{World, files, sheet};
-use crate::model::{Expected, Position, ROWS, Target, expect};
+use crate::bulk;
+use crate::harness::{World, files, sheet, with_library};
+use crate::model::{Expected, FILES, Position, ROWS, Target, Trouble, expect};
 
 const EXTENSION: &str = "aws-auto-tagging";
 /// How long the program waits for an answer where the fault is that none comes.
@@ -16,7 +17,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 /// One case of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    pub(crate) fault: Option<Fault>,
+    pub(crate) trouble: Trouble,
     pub(crate) target: Target,
     pub(crate) position: Position,
 }
@@ -58,25 +59,65 @@ impl Case {
                 Target::Safe => format!("{file},row-{row},,"),
                 Target::Paid | Target::Read => format!("{file},row-{row},{extension},"),
                 Target::Publish => format!("{file},,,false"),
+                Target::Bulk(tags) => format!("{file},{}", bulk::cells(tags, row)),
             }
         };
-        sheet("fileId,tags,extensions,isPublished", (0..ROWS).map(row))
+        let header = match self.target {
+            Target::Bulk(_) => "fileId,addTags,removeTags",
+            _ => "fileId,tags,extensions,isPublished",
+        };
+        sheet(header, (0..ROWS).map(row))
+    }
+
+    /// The sandbox, without what goes wrong by itself.
+    fn config(&self) -> Config {
+        let Target::Bulk(_) = self.target else {
+            return files(FILES);
+        };
+        let mut library = Library::new();
+        for id in FILES.into_iter().filter(|id| self.has(id)) {
+            library.insert(json!({"fileId": id, "tags": [bulk::OLD], "isPublished": true}));
+        }
+        let open = match self.trouble {
+            Trouble::NoFile(missing_ids) => Open { missing_ids, ..Open::default() },
+            _ => Open::default(),
+        };
+        Config { open, ..with_library(library) }
+    }
+
+    fn has(&self, id: &str) -> bool {
+        let is_hit = |row| self.position.hits(row, ROWS) && self.position.file(row) == id;
+        !(matches!(self.trouble, Trouble::NoFile(_)) && (0..ROWS).any(is_hit))
     }
 
     fn hangs(&self) -> bool {
-        matches!(self.fault, Some(Fault::HangBefore(_) | Fault::HangAfter(_)))
+        matches!(self.trouble, Trouble::Fault(Fault::HangBefore(_) | Fault::HangAfter(_)))
+    }
+
+    /// Whether a request may take effect after others of its file that were sent later.
+    fn may_be_late(&self) -> bool {
+        let is_late = matches!(self.trouble, Trouble::Fault(Fault::HangBefore(_)));
+        is_late && self.position == Position::AllOfOneFile
+    }
+
+    fn faults(&self, hits: &[u64]) -> Faults {
+        let script = match &self.trouble {
+            Trouble::Fault(fault) => hits.iter().map(|n| (*n, fault.clone())).collect(),
+            Trouble::Nothing | Trouble::NoFile(_) => Vec::new(),
+        };
+        Faults { script, ..Faults::default() }
     }
 
     /// Plays it; gives what came of the rows, and what of it is not as it should be.
     pub(crate) fn play(&self) -> (Vec<String>, Vec<String>) {
-        let expected = expect(self.fault.as_ref(), self.target, self.position);
+        let expected = expect(&self.trouble, self.target, self.position);
         let worked = Worked::default();
-        let script = expected.hits.iter().filter_map(|n| Some((*n, self.fault.clone()?))).collect();
-        let faults = Faults { script, ..Faults::default() };
+        let faults = self.faults(&expected.hits);
         let extensions = ExtensionPlay::Always(Status::Success);
         let tap = Some(worked.tap());
-        let world = World::new(Config { faults, extensions, tap, ..files(["a", "b", "c"]) });
-        let before = ["a", "b", "c"].map(|id| world.file(id));
+        let world = World::new(Config { faults, extensions, tap, ..self.config() });
+        let there = FILES.into_iter().filter(|id| self.has(id));
+        let before: Vec<Value> = there.map(|id| world.file(id)).collect();
         world.write("sheet.csv", self.sheet());
         let timeout = if self.hangs() { TIMEOUT } else { 10 * TIMEOUT };
         let timeout = timeout.as_secs();
@@ -89,14 +130,7 @@ impl Case {
         let run = world.only_run("sheet");
         let statuses = run.statuses();
         wrong.compare("statuses", &statuses, &expected.statuses);
-        let calls = world.sandbox.stats().calls;
-        let requests = [calls.patch, calls.publish, calls.get, calls.list];
-        wrong.compare("requests", &requests, &expected.requests);
-        let summary = &run.summary()["requests"];
-        let reads = calls.get + calls.list;
-        let counted = json!([calls.patch, calls.publish, reads]);
-        let says = json!([summary["patch"], summary["publish"], summary["read"]]);
-        wrong.compare("requests of the summary", &says, &counted);
+        compare_requests(&world, &run.summary()["requests"], &expected, &mut wrong);
         for before in before {
             self.compare_file(&world, &before, &expected, &mut wrong);
         }
@@ -107,18 +141,40 @@ impl Case {
         let id = before["fileId"].as_str().expect("a file has an id");
         let file = world.file(id);
         let of_file = |files: &[&str]| files.iter().filter(|file| **file == id).count() as u64;
-        let last = expected.tags.iter().rfind(|(file, _)| *file == id);
-        let tags = last.map_or(before["tags"].clone(), |(_, row)| json!([format!("row-{row}")]));
-        // What timed out takes effect when it likes, also after what was sent later.
-        let is_late = matches!(self.fault, Some(Fault::HangBefore(_)));
-        if !(is_late && self.position == Position::AllOfOneFile) {
-            wrong.compare(&format!("tags of {id}"), &file["tags"], &tags);
+        let (mut tags, before_tags) = (tags_of(&file), tags_of(before));
+        let mut wanted = expected.tags.get(id).cloned().unwrap_or(before_tags);
+        if self.may_be_late() {
+            tags.sort_unstable();
+            wanted.sort_unstable();
+        }
+        // What timed out takes effect when it likes, also after what was sent later. Where tags are
+        // added, that comes to the same.
+        if !self.may_be_late() || matches!(self.target, Target::Bulk(_)) {
+            wrong.compare(&format!("tags of {id}"), &tags, &wanted);
         }
         let is_published = before["isPublished"] == true && of_file(&expected.unpublished) == 0;
         wrong.compare(&format!("publication of {id}"), &file["isPublished"], &is_published);
         let paid = world.sandbox.stats().paid_runs_of(id, EXTENSION);
         wrong.compare(&format!("paid runs of {id}"), &paid, &of_file(&expected.paid));
     }
+}
+
+fn compare_requests(world: &World, summary: &Value, expected: &Expected, wrong: &mut Wrong) {
+    let calls = world.sandbox.stats().calls;
+    let writes = [calls.patch, calls.publish, calls.add_tags, calls.remove_tags];
+    let [patch, publish, add, remove] = writes;
+    let requests = [patch, publish, calls.get, calls.list, add, remove];
+    wrong.compare("requests", &requests, &expected.requests);
+    let says = ["patch", "publish", "add_tags", "remove_tags"].map(|kind| &summary[kind]);
+    wrong.compare("writes of the summary", &json!(says), &json!(writes));
+    let reads = json!(calls.get + calls.list);
+    wrong.compare("reads of the summary", &summary["read"], &reads);
+}
+
+/// The tags of a file; null, which is how the API writes none, too.
+fn tags_of(file: &Value) -> Vec<String> {
+    let tags = file["tags"].as_array().into_iter().flatten();
+    tags.map(|tag| tag.as_str().expect("a tag is text").to_owned()).collect()
 }
 
 /// What is not as it should be.

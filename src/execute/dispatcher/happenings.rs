@@ -168,13 +168,13 @@ impl Dispatcher {
     }
 
     /// A request whose answer was lost may take effect even later than those that follow on its
-    /// files.
+    /// files. Those are behind the last of its own rows on the file, which goes first here because
+    /// the ledger keeps the first doubt of a file.
     fn doubt(&mut self, files: &[FileId], steps: &[StepRef]) {
-        let Some(step) = steps.first().filter(|step| step.kind != StepKind::ReadBack) else {
-            return;
-        };
-        let doubts = files.iter().map(|file| Op::Doubt { file: file.clone(), row: step.row });
-        self.ops.extend(doubts);
+        let changes = files.iter().zip(steps).rev();
+        let changes = changes.filter(|(_, step)| step.kind != StepKind::ReadBack);
+        self.ops
+            .extend(changes.map(|(file, step)| Op::Doubt { file: file.clone(), row: step.row }));
     }
 
     /// Requests at their turn, with the one whose answer has just come.
