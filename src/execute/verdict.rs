@@ -172,7 +172,8 @@ fn for_all(steps: &[StepRef], outcome: Outcome) -> Vec<(StepRef, Outcome)> {
     let Some((last, others)) = steps.split_last() else {
         return Vec::new();
     };
-    let mut all: Vec<_> = others.iter().map(|step| (*step, outcome.clone())).collect();
+    let mut all = Vec::with_capacity(steps.len());
+    all.extend(others.iter().map(|step| (*step, outcome.clone())));
     all.push((*last, outcome));
     all
 }
