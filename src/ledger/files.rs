@@ -6,12 +6,14 @@ use rusqlite::{OptionalExtension, params};
 use super::writer::row_number;
 use super::{LedgerError, LedgerFile};
 use crate::imagekit::FileFields;
+use crate::row::FileId;
 
 pub(super) const TABLE: &str = "
     CREATE TABLE file (
         id TEXT PRIMARY KEY,
         last_row INTEGER NOT NULL,
-        state TEXT
+        state TEXT,
+        begun INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;";
 
 /// What a file without a state in the ledger has there instead.
@@ -24,6 +26,8 @@ pub struct KnownFile {
     pub last_row: u64,
     /// What it was like.
     pub state: LiveState,
+    /// Whether it was written down that requests on it are about to be sent.
+    pub is_begun: bool,
 }
 
 /// What a file was like when the run read it.
@@ -112,14 +116,29 @@ impl LedgerFile {
         })
     }
 
+    /// Writes down that requests on these files are about to be sent, so that they are no longer what
+    /// they were by our own doing.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn begin(&self, files: &[FileId]) -> Result<(), LedgerError> {
+        self.as_one(|| {
+            self.writing(|connection| {
+                let mut update =
+                    connection.prepare_cached("UPDATE file SET begun = 1 WHERE id = ?1")?;
+                files.iter().try_for_each(|file| update.execute([file.as_str()]).map(|_| ()))
+            })
+        })
+    }
+
     /// A file as the run knows it; `None` for one that it is not about.
     ///
     /// # Errors
     /// The ledger cannot be read, or what it holds of the file is damaged.
     pub fn known_file(&self, file: &str) -> Result<Option<KnownFile>, LedgerError> {
         self.reading(|connection| {
-            let mut select =
-                connection.prepare_cached("SELECT last_row, state FROM file WHERE id = ?1")?;
+            let mut select = connection
+                .prepare_cached("SELECT last_row, state, begun FROM file WHERE id = ?1")?;
             let known = select.query_row([file], |row| {
                 let last_row = row.get::<_, i64>(0)?.unsigned_abs();
                 let state = match row.get_ref(1)?.as_str_or_null()? {
@@ -130,7 +149,7 @@ impl LedgerFile {
                         rusqlite::Error::FromSqlConversionFailure(1, kind, error.into())
                     })?),
                 };
-                Ok(KnownFile { last_row, state })
+                Ok(KnownFile { last_row, state, is_begun: row.get(2)? })
             });
             known.optional()
         })
@@ -193,11 +212,14 @@ mod tests {
         assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
         ledger.set_missing("c").unwrap();
         let state = |id: &str| ledger.known_file(id).unwrap();
-        let known = |last_row, state| Some(KnownFile { last_row, state });
+        let known = |last_row, state| Some(KnownFile { last_row, state, is_begun: false });
         assert_eq!(state("b"), known(7, LiveState::Is(Box::new(fields("b")))));
         assert_eq!(state("a"), known(3, LiveState::Unread));
         assert_eq!(state("c"), known(8, LiveState::Missing));
         assert_eq!(state("elsewhere"), None);
+        ledger.begin(&[FileId::new("a").unwrap()]).unwrap();
+        let begun = KnownFile { last_row: 3, state: LiveState::Unread, is_begun: true };
+        assert_eq!(state("a"), Some(begun));
         assert_eq!(ledger.files_behind("", Which::Unread, 9).unwrap(), ["a"]);
         assert_eq!(ledger.files_behind("", Which::There, 9).unwrap(), ["b"]);
         assert_eq!(ledger.files_behind("a", Which::All, 1).unwrap(), ["b"]);

@@ -11,7 +11,7 @@ mod tally;
 
 pub use direct::{direct, fingerprint, steps};
 pub use live::{Bought, Live};
-pub use read_back::{ReadBackError, read_back};
+pub use read_back::read_back;
 pub use survey::{PlanError, Survey, survey};
 pub use tally::{Preview, Tally};
 

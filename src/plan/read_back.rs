@@ -7,23 +7,12 @@
 use std::collections::HashMap;
 
 use super::direct::steps;
-use super::{Batch, PlannedRow};
+use super::{Batch, PlanError, PlannedRow};
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerError, LedgerFile, Op, StepRecord};
+use crate::ledger::{LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Expected, Request, Sendable as _, StepKind, StepRef};
 use crate::row::{Content, Extensions, FileId, RowPos, Update};
-
-/// Why it cannot be said what is to be read back.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadBackError {
-    /// The run's input cannot be read.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// Its ledger cannot be read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
 
 /// The reads that are due, and what is to be written down before: until a file has been read
 /// back, its last row is [`Code::Unverified`].
@@ -34,7 +23,7 @@ pub fn read_back(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
-) -> Result<(Batch, Vec<Op>), ReadBackError> {
+) -> Result<(Batch, Vec<Op>), PlanError> {
     let mut files = files_in_doubt(ledger.doubts()?);
     if !files.is_empty() {
         for pos in rows_of(&mut files, input, context)? {

@@ -2,10 +2,12 @@
 //! first request on it, and left out if it has moved since it was planned.
 //!
 //! This finds what has moved; it cannot prevent it. ImageKit takes no condition with a change, so
-//! that whoever changes the same file in the instant between is not noticed.
+//! that whoever changes the same file in the instant between is not noticed. From the first request on
+//! a file is not as it was planned by our own doing, and is not looked at any more. That it is sent
+//! is on disk before, or a session that goes on after a crash would take our own changes for
+//! somebody else's.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::execute::{Reads, Wire};
 use crate::imagekit::{
@@ -22,9 +24,6 @@ pub struct Guarded {
     /// Knows what the files were like when they were planned.
     ledger: LedgerFile,
     reads: Reads,
-    /// Files on which a request was sent. From there on it is not as it was planned by our own
-    /// doing.
-    begun: RefCell<HashSet<FileId>>,
 }
 
 impl Guarded {
@@ -33,44 +32,53 @@ impl Guarded {
     /// # Errors
     /// The ledger cannot be opened once more.
     pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
-        Ok(Self { api, ledger: ledger.again()?, reads, begun: RefCell::default() })
+        Ok(Self { api, ledger: ledger.again()?, reads })
     }
 
     /// Finds out whether the files are as they were planned.
     async fn look(&self, request: &impl Sendable) -> Result<(), Failure> {
         let not_known =
             |error: LedgerError| Failure::NotSent { message: crate::error::chain(&error).into() };
-        let new: Vec<FileId> = {
-            let begun = self.begun.borrow();
-            let mut new: Vec<FileId> =
-                request.files().iter().filter(|file| !begun.contains(*file)).cloned().collect();
-            new.sort_unstable();
-            new.dedup();
-            new
-        };
+        let planned = self.not_begun(request.files()).map_err(not_known)?;
+        let new: Vec<FileId> = planned.keys().map(|file| (*file).clone()).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
         let now = self.read(&new).await?;
         let mut moved = Vec::new();
-        for file in &new {
-            let planned = self.ledger.known_file(file.as_str()).map_err(not_known)?;
-            if let (Some(LiveState::Is(before)), Some(now)) =
-                (planned.map(|known| known.state), now.get(file.as_str()))
+        for (file, planned) in planned {
+            if let (LiveState::Is(before), Some(now)) = (planned, now.get(file.as_str()))
                 && !is_as_planned(request.call(), &before, now)
             {
                 moved.push(file.as_str().to_owned());
             }
         }
-        if !moved.is_empty() {
-            return Err(Failure::Moved { files: moved });
+        if moved.is_empty() {
+            self.ledger.begin(&new).map_err(not_known)
+        } else {
+            Err(Failure::Moved { files: moved })
         }
-        self.begun.borrow_mut().extend(new);
-        Ok(())
+    }
+
+    /// Those of the files on which no request has been sent, and what they were planned as.
+    fn not_begun<'f>(
+        &self,
+        files: &'f [FileId],
+    ) -> Result<BTreeMap<&'f FileId, LiveState>, LedgerError> {
+        let mut new = BTreeMap::new();
+        for file in files {
+            match self.ledger.known_file(file.as_str())? {
+                Some(known) if !known.is_begun => drop(new.insert(file, known.state)),
+                _ => {}
+            }
+        }
+        Ok(new)
     }
 
     /// What files are like now, by their ids. One that is not there will be missed by the request
     /// itself.
     async fn read(&self, files: &[FileId]) -> Result<HashMap<String, FileFields>, Failure> {
         let read = match files {
-            [] => Ok(Vec::new()),
             [file] => {
                 let details = || self.api.file_fields(file);
                 self.reads.read(Endpoint::GetDetails, details).await.map(|fields| vec![fields])

@@ -15,7 +15,7 @@ use super::under_way;
 use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, Behind, PlanError, Planner, ReadBackError, read_back};
+use crate::plan::{Batch, Behind, PlanError, Planner, read_back};
 use crate::row::RowPos;
 use crate::settings::Execution;
 use crate::words::counted;
@@ -46,7 +46,7 @@ pub enum SessionError {
     Ledger(#[from] LedgerError),
     /// Input or ledger cannot be read to see which files are to be read back.
     #[error(transparent)]
-    ReadBack(#[from] ReadBackError),
+    ReadBack(#[from] PlanError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),

@@ -9,7 +9,7 @@ use crate::execute::ROWS_MAX;
 use crate::input::{Context, Input};
 use crate::ledger::{LedgerFile, UNWRITTEN_MAX};
 use crate::outcome::Code;
-use crate::plan::ReadBackError;
+use crate::plan::PlanError;
 use crate::row::{FileId, RowPos};
 
 /// How far a row that is under way can be behind the low-water mark on disk: a window, and as many
@@ -22,7 +22,7 @@ pub(super) fn doubt(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
-) -> Result<(), ReadBackError> {
+) -> Result<(), PlanError> {
     let from = ledger.low_water()?;
     let first = from.map_or(0, |pos: RowPos| pos.number);
     let answered = answered(ledger, first)?;
@@ -43,7 +43,7 @@ pub(super) fn doubt(
 }
 
 /// The rows from one on of which every request that went out has been answered.
-fn answered(ledger: &LedgerFile, from: u64) -> Result<HashSet<u64>, ReadBackError> {
+fn answered(ledger: &LedgerFile, from: u64) -> Result<HashSet<u64>, PlanError> {
     let mut rows = HashSet::new();
     ledger.steps(from, |mut steps| {
         while let Some(record) = steps.next_step()? {
@@ -52,7 +52,7 @@ fn answered(ledger: &LedgerFile, from: u64) -> Result<HashSet<u64>, ReadBackErro
                 rows.insert(record.step.row);
             }
         }
-        Ok::<_, ReadBackError>(())
+        Ok::<_, PlanError>(())
     })?;
     Ok(rows)
 }

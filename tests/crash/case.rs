@@ -273,12 +273,12 @@ impl Case {
     }
 }
 
-fn number(line: &Line) -> u64 {
+pub(crate) fn number(line: &Line) -> u64 {
     line["row"].parse().expect("a row has a number")
 }
 
 /// The library without what is a time or made of one.
-fn library(world: &World) -> BTreeMap<String, BTreeMap<String, Value>> {
+pub(crate) fn library(world: &World) -> BTreeMap<String, BTreeMap<String, Value>> {
     let files = world.sandbox.library().into_iter().map(|file| {
         let id = file["fileId"].as_str().expect("a file has an id").to_owned();
         let mut file: BTreeMap<String, Value> =

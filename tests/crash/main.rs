@@ -8,6 +8,7 @@ mod case;
 #[expect(dead_code, reason = "the harness of tests/apply, of which this needs a part")]
 mod harness;
 mod moments;
+mod planned;
 mod sheet;
 mod states;
 #[cfg(target_os = "linux")]
