@@ -1,0 +1,136 @@
+//! What the rows of one file need, in the order in which it must be sent.
+
+use super::Live;
+use super::carry::{planned, settled};
+use super::known::Known;
+use super::merge::{self, Ask, Merged};
+use super::need::Need;
+use crate::outcome::{Code, Outcome, Status};
+use crate::plan::{Batch, PlannedRow};
+use crate::row::{Extension, Extensions, FileId};
+
+/// Merged rows, what they need, and what the file is like before.
+pub(super) struct Needed {
+    pub(super) merged: Merged,
+    pub(super) need: Need,
+    pub(super) before: Known,
+}
+
+impl Live {
+    /// What is needed for a file, in the order in which it must be sent. Rows for which nothing is
+    /// needed are settled.
+    pub(super) fn needed(
+        &self,
+        file: &FileId,
+        asks: Vec<Ask>,
+        mut known: Known,
+        batch: &mut Batch,
+    ) -> Vec<Needed> {
+        let mut needed = Vec::new();
+        let mut merged: Option<Merged> = None;
+        // What the file is like behind the rows that are being merged.
+        let mut ahead = known.clone();
+        for ask in asks {
+            let knows_tags = ahead.tags().is_some();
+            let together = merged.as_ref().and_then(|merged| merged.with(&ask, knows_tags));
+            if together.is_none() {
+                let before = merged.take();
+                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+                ahead = known.clone();
+            }
+            if is_passed_by(&ask, &ahead, batch) {
+                let before = merged.take();
+                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
+                known.follow(&ask);
+                ahead = known.clone();
+                continue;
+            }
+            ahead.apply(&ask.change);
+            match (&mut merged, together) {
+                (Some(merged), Some(change)) => merged.take(ask, change),
+                _ => merged = Some(Merged::of(ask)),
+            }
+        }
+        needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
+        needed
+    }
+
+    /// What merged rows need, and what the file is like afterwards.
+    fn need(
+        &self,
+        file: &FileId,
+        merged: Merged,
+        known: &mut Known,
+        batch: &mut Batch,
+    ) -> Option<Needed> {
+        let before = known.clone();
+        known.apply(&merged.change);
+        // What is left of a lost request is worked out from the whole of it.
+        let is_lost = merged.asks.iter().any(|ask| ask.behind.remainder_due);
+        let runs = |extension: &Extension| is_lost || self.runs(file, extension, &before);
+        let need = Need::of(&merged.change, &before, runs);
+        if need.is_empty() {
+            for ask in &merged.asks {
+                batch.rows.push(self.unneeded(file, ask, &merged, &before));
+            }
+            return None;
+        }
+        known.doubt(&need);
+        Some(Needed { merged, need, before })
+    }
+
+    /// Whether an extension is to run.
+    fn runs(&self, file: &FileId, extension: &Extension, known: &Known) -> bool {
+        let is_bought = || (self.bought)(file, extension).is_some();
+        let is_tagged =
+            || self.options.skip_tagged && known.has_ai_tags_of(extension.name().as_str());
+        self.options.rerun_extensions || !is_bought() && !is_tagged()
+    }
+
+    /// A row for which nothing is sent.
+    pub(super) fn unneeded(
+        &self,
+        file: &FileId,
+        ask: &Ask,
+        merged: &Merged,
+        before: &Known,
+    ) -> PlannedRow {
+        let alone = Need::of(&ask.change, before, |extension| self.runs(file, extension, before));
+        let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
+        let bought = extensions.filter_map(|extension| {
+            let run = (self.bought)(file, extension)?;
+            Some(format!("{}: {run}", extension.name().as_str()))
+        });
+        let bought: Vec<String> = bought.collect();
+        let (code, message) = if !alone.is_empty() {
+            let last = merged.asks.last().map_or(0, |ask| ask.pos.number);
+            let message = format!("rows of the same file up to row {last} ask for something else");
+            (Code::Superseded, Some(message))
+        } else if bought.is_empty() {
+            (Code::AlreadySo, None)
+        } else {
+            let message = format!("{}; --rerun-extensions pays again", bought.join(", "));
+            (Code::PaidBefore, Some(message))
+        };
+        let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
+        settled(ask.pos, &ask.behind, outcome)
+    }
+}
+
+/// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
+fn is_passed_by(ask: &Ask, known: &Known, batch: &mut Batch) -> bool {
+    let outcome = if ask.behind.is_over() {
+        None
+    } else if ask.change.is_empty() {
+        Some(Outcome::local(Status::Unchanged, Code::DoneBefore, None))
+    } else if let Some(rejected) = merge::too_many_tags(known, &ask.change) {
+        Some(rejected)
+    } else {
+        return false;
+    };
+    batch.rows.push(match outcome {
+        Some(outcome) => settled(ask.pos, &ask.behind, outcome),
+        None => planned(ask.pos, 0, &ask.behind),
+    });
+    true
+}
