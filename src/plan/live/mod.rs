@@ -4,9 +4,9 @@
 //! Its requests are a function of the input, of what was read of the files, and of what earlier
 //! sessions settled; so a plan that is saved or resumed is not kept, but made again.
 //!
-//! Rows of one file become one change (`needed`, `merge`), where one request can do it. What it does
-//! not have already (`need`) is sent (`carry`): fields by one PATCH, tags with those of other
-//! files that need the same (`bulk`).
+//! Rows of one file become one change (`needed`, `merge`), where one request can do it. What the
+//! file lacks (`need`) is sent (`carry`): fields by one PATCH, tags with those of other files that
+//! need the same (`bulk`).
 
 mod bulk;
 mod carry;
