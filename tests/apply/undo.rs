@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Library, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionPlay, Library, Phase, Status, Tap};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{
@@ -122,24 +122,12 @@ fn a_run_without_a_schema_is_undone_too() {
 
 #[test]
 fn a_direct_run_reads_its_files_before_and_needs_none_of_them() {
-    let world = World::new(script(
-        vec![
-            (1, status(400, "no such query")),
-            (
-                2,
-                Fault::Status {
-                    code: 400,
-                    body: "{}".to_owned(),
-                    content_type: "application/json".to_owned(),
-                },
-            ),
-        ],
-        files(["a", "b"]),
-    ));
+    let refused = || status(400, "no such query");
+    let world = World::new(script(vec![(1, refused()), (2, refused())], files(["a", "b"])));
     world.write("sheet.csv", "fileId,tags\na,x\nb,x\n");
     live(&world, "sheet.csv --direct")
         .exits(0)
-        .says("cannot read what all of the files are like before");
+        .says("cannot read what file a is like: refused with 400: no such query");
     assert_eq!(world.only_run("sheet").count("updated"), 2);
     undo(&world, &world.only_run("sheet"))
         .exits(0)
