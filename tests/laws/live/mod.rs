@@ -72,10 +72,12 @@ proptest! {
         is_equal(&live, &directly(&library, &rows));
     }
 
+    /// Where all rows of a file can be merged. Otherwise the requests on it go out one after the other
+    /// and share no calls with other files.
     #[test]
     fn live_sends_no_more_writes_than_direct(
         library in libraries(),
-        rows in sheets(Allowed { publish: true, refused: false }),
+        rows in sheets(Allowed::default()).prop_map(with_tags_apart),
     ) {
         let live = Scene::new(with(&library)).play(&rows, LIVE, &[]);
         let direct = directly(&library, &rows);
