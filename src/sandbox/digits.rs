@@ -14,13 +14,13 @@ pub(crate) fn push_hex(text: &mut String, number: u64, places: u32) {
 fn push(text: &mut String, number: u64, base: u64, places: u32) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut rest = number;
-    let mut reversed = [b'0'; 20];
+    let mut digits = [b'0'; 20];
     let places = usize::try_from(places).map_or(20, |places| places.min(20));
-    for digit in &mut reversed[..places] {
+    for digit in digits[..places].iter_mut().rev() {
         *digit = DIGITS[usize::try_from(rest % base).expect("less than 16")];
         rest /= base;
     }
-    text.extend(reversed[..places].iter().rev().map(|&digit| char::from(digit)));
+    *text += str::from_utf8(&digits[..places]).expect("digits are ASCII");
 }
 
 #[cfg(test)]

@@ -125,6 +125,14 @@ impl Library {
         }
     }
 
+    /// When the file was changed last before anybody changed it here.
+    pub(crate) fn updated_ms(&self, key: Key) -> i64 {
+        match key {
+            Key::Synthetic(index) => synthetic::created_ms(index),
+            Key::Inserted(_) => self.details(key).updated_ms,
+        }
+    }
+
     /// The file, if it was given, or else what it is made up from.
     fn given(&self, key: Key) -> Result<&File, Seedling> {
         let place = match key {

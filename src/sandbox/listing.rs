@@ -90,9 +90,8 @@ impl Listing {
         if self.sorting.is_natural() {
             return self.page(found);
         }
-        let mut all: Vec<Key> = found.collect();
-        self.sorting.sort(index, &mut all);
-        self.page(all.into_iter())
+        let first = self.sorting.first(self.skip.saturating_add(self.limit), index, found);
+        self.page(first.into_iter())
     }
 
     fn page(&self, keys: impl Iterator<Item = Key>) -> Vec<Key> {

@@ -55,18 +55,40 @@ impl Sorting {
         self == Self::default()
     }
 
-    /// Sorts files that are in the order of upload; those that are alike stay in it.
-    pub(crate) fn sort(self, index: &Index<'_>, keys: &mut [Key]) {
+    /// The first of the files, which come in the order of upload; those that are alike stay in it.
+    pub(crate) fn first(
+        self,
+        count: usize,
+        index: &Index<'_>,
+        keys: impl Iterator<Item = Key>,
+    ) -> Vec<Key> {
         match self.by {
-            By::Created => {}
-            By::Name => keys.sort_by_cached_key(|&key| index.base(key).name),
-            By::Updated => keys.sort_by_cached_key(|&key| index.file(key).details.updated_ms),
-            By::Height => keys.sort_by_cached_key(|&key| index.base(key).height),
-            By::Width => keys.sort_by_cached_key(|&key| index.base(key).width),
-            By::Size => keys.sort_by_cached_key(|&key| index.base(key).size),
+            By::Created => self.first_by(count, keys, |_| ()),
+            By::Name => self.first_by(count, keys, |key| index.base(key).name),
+            By::Updated => self.first_by(count, keys, |key| index.updated_ms(key)),
+            By::Height => self.first_by(count, keys, |key| index.base(key).height),
+            By::Width => self.first_by(count, keys, |key| index.base(key).width),
+            By::Size => self.first_by(count, keys, |key| index.base(key).size),
         }
-        if self.descending {
-            keys.reverse();
+    }
+
+    /// Sorts no more than it has to: a page of a million files is found in one walk.
+    fn first_by<T: Ord>(
+        self,
+        count: usize,
+        keys: impl Iterator<Item = Key>,
+        mark: impl Fn(Key) -> T,
+    ) -> Vec<Key> {
+        let mut ranked: Vec<((T, usize), Key)> =
+            keys.enumerate().map(|(place, key)| ((mark(key), place), key)).collect();
+        let order = |(one, _): &((T, usize), Key), (other, _): &((T, usize), Key)| {
+            if self.descending { other.cmp(one) } else { one.cmp(other) }
+        };
+        if count < ranked.len() {
+            ranked.select_nth_unstable_by(count, order);
+            ranked.truncate(count);
         }
+        ranked.sort_unstable_by(order);
+        ranked.into_iter().map(|(_, key)| key).collect()
     }
 }

@@ -174,6 +174,13 @@ impl Index<'_> {
             None => self.stock.file(key),
         }
     }
+
+    /// When search shows the file as changed last, without making up the rest.
+    pub(crate) fn updated_ms(&self, key: Key) -> i64 {
+        let changed = || self.stock.changed.get(&key).map(|details| &**details);
+        let details = self.behind.get(&key).copied().or_else(changed);
+        details.map_or_else(|| self.stock.library.updated_ms(key), |details| details.updated_ms)
+    }
 }
 
 #[cfg(test)]

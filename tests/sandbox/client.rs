@@ -66,7 +66,7 @@ pub(crate) fn connect(running: &Running) -> TcpStream {
 
 fn connect_to(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it should listen");
-    let limit = Some(Duration::from_secs(10));
+    let limit = Some(Duration::from_mins(1));
     stream.set_read_timeout(limit).expect("a timeout can be set");
     stream
 }
