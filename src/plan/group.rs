@@ -1,43 +1,63 @@
 //! Tag changes of many rows in one call.
 //!
 //! A row's tag change is held back a little, for others that ask for the same to join it. What a
-//! file is asked for stays in order: nothing passes a change of the same file that is held back.
+//! file is asked for stays in order: nothing passes a change of the same file that is held back,
+//! but waits with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::request::{BULK_FILES_MAX, Call, Request, Safe, Sendable as _, StepRef};
 use crate::row::{FileId, Tags};
 
-/// For so many rows a change is held back at most. The executor takes in more rows than that
-/// before it waits for the first one, so that none waits for itself.
+/// For so many rows the direct planner holds a change back at most. The executor takes in more rows
+/// than that before it waits for the first one, so that none waits for itself.
 const ROWS_HELD_MAX: u64 = 2048;
 
-/// The changes that are held back.
+/// The requests that are held back.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     /// By their age.
     held: BTreeMap<GroupId, Group>,
     next: GroupId,
-    /// The youngest group of each call.
-    joinable: HashMap<u64, GroupId>,
+    /// The groups of each call, by their age.
+    joinable: HashMap<u64, Vec<GroupId>>,
     /// The youngest group that each file is in.
     of_file: HashMap<FileId, GroupId>,
     rows: u64,
+    /// Steps of what is held back.
+    steps: usize,
 }
 
 type GroupId = u64;
 
 #[derive(Debug)]
 struct Group {
+    what: What,
+    /// Groups that must go before it, because they share a file. They are older.
+    after: Vec<GroupId>,
+    /// Requests that wait for nothing but this.
+    then: Vec<GroupId>,
+    /// How many rows there were when it began.
+    since: u64,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A call that others may join.
+    Shared(Shared),
+    /// A request that waits behind changes of the same file.
+    Alone(Request),
+}
+
+#[derive(Debug)]
+struct Shared {
     call: Call,
     files: Vec<FileId>,
     steps: Vec<StepRef>,
-    /// Groups that must go before it, because they share a file.
-    after: Vec<GroupId>,
-    /// How many rows there were when it began.
-    since: u64,
+    /// How many files it names, each counted once.
+    distinct: usize,
     /// What [`Groups::joinable`] knows it by.
     key: u64,
 }
@@ -53,99 +73,166 @@ impl Groups {
         }
     }
 
-    /// Holds a request back if it is a tag change; lets it pass otherwise, behind what is held
-    /// back of its files.
+    /// Holds a request back if it is a tag change or must wait behind one; lets it pass otherwise.
     pub(super) fn take(&mut self, request: Request, out: &mut Vec<Request>) {
         match request {
             Request::Safe(safe) => match key(safe.call()) {
-                Some(key) => self.hold(key, safe, out),
-                None => self.pass(Request::Safe(safe), out),
+                Some(key) => self.join(key, safe, out),
+                None => self.follow(Request::Safe(safe), out),
             },
-            once @ Request::Once(_) => self.pass(once, out),
+            once @ Request::Once(_) => self.follow(once, out),
         }
     }
 
-    /// No row comes any more.
-    pub(super) fn end(&mut self, out: &mut Vec<Request>) {
-        while let Some((oldest, _)) = self.held.first_key_value() {
+    /// The oldest go until no more than so many steps are held back.
+    pub(super) fn shrink(&mut self, steps_max: usize, out: &mut Vec<Request>) {
+        while let Some((oldest, _)) = self.held.first_key_value()
+            && self.steps > steps_max
+        {
             self.release(*oldest, out);
         }
     }
 
-    fn pass(&mut self, request: Request, out: &mut Vec<Request>) {
-        if !self.held.is_empty() {
-            for file in request.files() {
-                if let Some(group) = self.of_file.get(file) {
-                    self.release(*group, out);
-                }
-            }
-        }
-        out.push(request);
+    /// Nothing comes any more.
+    pub(super) fn end(&mut self, out: &mut Vec<Request>) {
+        self.shrink(0, out);
     }
 
-    fn hold(&mut self, key: u64, request: Safe, out: &mut Vec<Request>) {
+    /// Lets a request go at once, or when that which is held back of its file goes.
+    fn follow(&mut self, request: Request, out: &mut Vec<Request>) {
+        let files = if self.held.is_empty() { &[] } else { request.files() };
+        let mut after: Vec<GroupId> =
+            files.iter().filter_map(|file| self.of_file.get(file).copied()).collect();
+        after.dedup();
+        let [.., last] = after[..] else {
+            out.push(request);
+            return;
+        };
+        let id = self.next;
+        for file in files {
+            self.of_file.insert(file.clone(), id);
+        }
+        self.steps += request.steps().len();
+        if let Some(last) = self.held.get_mut(&last) {
+            last.then.push(id);
+        }
+        self.begin(What::Alone(request), after);
+    }
+
+    fn join(&mut self, key: u64, request: Safe, out: &mut Vec<Request>) {
         let (call, files, steps) = request.into_parts();
+        self.steps += steps.len();
+        let mut joined = None;
         for (file, step) in files.into_iter().zip(steps) {
-            let id = self.group_for(key, &call, &file);
-            let before = self.of_file.insert(file.clone(), id);
+            let before = self.of_file.get(&file).copied();
+            let id = self.group_for(key, &call, before);
+            if let Some(full) = joined.replace(id).filter(|full| *full != id) {
+                self.release_if_full(full, out);
+            }
+            self.of_file.insert(file.clone(), id);
             let Some(group) = self.held.get_mut(&id) else {
                 continue;
             };
-            group.steps.push(step);
-            group.files.push(file);
-            match before {
-                Some(before) if before == id => {}
-                Some(before) if !group.after.contains(&before) => group.after.push(before),
-                _ => {}
+            group.after.extend(before.filter(|before| *before != id));
+            if let What::Shared(shared) = &mut group.what {
+                shared.steps.push(step);
+                shared.files.push(file);
+                shared.distinct += usize::from(before != Some(id));
             }
-            if group.is_full() {
-                self.release(id, out);
-            }
+        }
+        if let Some(last) = joined {
+            self.release_if_full(last, out);
         }
     }
 
-    /// The group of that call if the file's change may join it, or else a new one. It may not
-    /// where the file is in a younger group: that would turn the order of its changes around.
-    fn group_for(&mut self, key: u64, call: &Call, file: &FileId) -> GroupId {
-        if let Some(id) = self.joinable.get(&key)
-            && self.of_file.get(file).is_none_or(|last| last <= id)
-            && self.held.get(id).is_some_and(|group| group.call == *call)
-        {
-            return *id;
+    /// The oldest group of that call that a file's change may join, or else a new one. It may not
+    /// join one that is older than the one it was in before: that would turn the order of its
+    /// changes around.
+    fn group_for(&mut self, key: u64, call: &Call, before: Option<GroupId>) -> GroupId {
+        let of_call = self.joinable.get(&key).into_iter().flatten().copied();
+        let takes = |id: &GroupId| {
+            let group = self.held.get(id);
+            before.is_none_or(|before| before <= *id)
+                && matches!(group, Some(Group { what: What::Shared(shared), .. })
+                    if shared.call == *call && (!shared.is_full() || before == Some(*id)))
+        };
+        if let Some(id) = of_call.into_iter().find(takes) {
+            return id;
         }
-        let id = self.next;
-        self.next += 1;
-        let (call, since) = (call.clone(), self.rows);
-        let (files, steps, after) = (Vec::new(), Vec::new(), Vec::new());
-        self.held.insert(id, Group { call, files, steps, after, since, key });
-        self.joinable.insert(key, id);
+        let (files, steps) = (Vec::new(), Vec::new());
+        let shared = Shared { call: call.clone(), files, steps, distinct: 0, key };
+        let id = self.begin(What::Shared(shared), Vec::new());
+        self.joinable.entry(key).or_default().push(id);
         id
     }
 
-    /// Lets a group go, behind those that must go before it.
+    fn begin(&mut self, what: What, after: Vec<GroupId>) -> GroupId {
+        let id = self.next;
+        self.next += 1;
+        self.held.insert(id, Group { what, after, then: Vec::new(), since: self.rows });
+        id
+    }
+
+    fn release_if_full(&mut self, id: GroupId, out: &mut Vec<Request>) {
+        let group = self.held.get(&id);
+        if matches!(group, Some(Group { what: What::Shared(shared), .. }) if shared.is_full()) {
+            self.release(id, out);
+        }
+    }
+
+    /// Lets a group go, behind those that must go before it, and before those that wait for it
+    /// alone. The older first, since none waits for a younger one.
     fn release(&mut self, id: GroupId, out: &mut Vec<Request>) {
-        let Some(group) = self.held.remove(&id) else {
-            return;
-        };
-        for before in &group.after {
-            self.release(*before, out);
+        let mut going = self.with_those_before(id);
+        while let Some(id) = going.pop_first() {
+            let Some(group) = self.held.remove(&id) else {
+                continue;
+            };
+            for next in group.then {
+                going.append(&mut self.with_those_before(next));
+            }
+            let request = match group.what {
+                What::Alone(request) => request,
+                What::Shared(Shared { call, files, steps, key, .. }) => {
+                    self.forget_call(key, id);
+                    Request::new(call, files.into(), steps.into())
+                }
+            };
+            for file in request.files() {
+                if self.of_file.get(file) == Some(&id) {
+                    self.of_file.remove(file);
+                }
+            }
+            self.steps -= request.steps().len();
+            out.push(request);
         }
-        if self.joinable.get(&group.key) == Some(&id) {
-            self.joinable.remove(&group.key);
-        }
-        for file in &group.files {
-            if self.of_file.get(file) == Some(&id) {
-                self.of_file.remove(file);
+    }
+
+    fn with_those_before(&self, id: GroupId) -> BTreeSet<GroupId> {
+        let (mut all, mut more) = (BTreeSet::new(), vec![id]);
+        while let Some(id) = more.pop() {
+            if let Some(group) = self.held.get(&id)
+                && all.insert(id)
+            {
+                more.extend(&group.after);
             }
         }
-        out.push(Request::new(group.call, group.files.into(), group.steps.into()));
+        all
+    }
+
+    fn forget_call(&mut self, key: u64, id: GroupId) {
+        if let Some(groups) = self.joinable.get_mut(&key) {
+            groups.retain(|other| *other != id);
+            if groups.is_empty() {
+                self.joinable.remove(&key);
+            }
+        }
     }
 }
 
-impl Group {
+impl Shared {
     fn is_full(&self) -> bool {
-        // Nearly always every step has a file of its own.
-        self.files.len() >= BULK_FILES_MAX
+        self.distinct >= BULK_FILES_MAX
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::bulk::Carried;
 use super::known::{Known, tags_after};
-use super::merge::{Ask, Merged};
-use super::need::{Need, has_part, set_of};
+use super::merge::{Ask, Merged, has_tags_alone};
+use super::need::{Need, TagNeed, has_part, set_of};
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Batch, Behind, PlannedRow};
 use crate::request::{Call, Patch, Request, Safe, StepKind, StepRef};
-use crate::row::{Change, FileId, RowPos, Set, TagChange, Tags};
+use crate::row::{FileId, RowPos, Set, TagChange, Tags};
 
 /// A file whose tags change, on its way to others for which the same is needed.
 #[derive(Debug)]
@@ -37,19 +37,21 @@ struct Sides {
 }
 
 impl TagItem {
-    /// For the rows of `merged` that ask for tags.
-    pub(super) fn new(file: &FileId, merged: &Merged, need: &Need, is_announced: bool) -> Self {
-        let asks = merged.asks.iter().filter(|ask| ask.change.tags.is_some());
+    /// For the rows that have a part in that change of the tags.
+    pub(super) fn new(
+        file: &FileId,
+        merged: &Merged,
+        part: usize,
+        need: &TagNeed,
+        is_announced: bool,
+    ) -> Self {
+        let asks = merged.asks_for_tags(part);
         let asks = asks.map(|ask| TagAsk { pos: ask.pos, behind: ask.behind.clone() });
-        let tags = need.tags.as_ref();
         Self {
             file: file.clone(),
             asks: asks.collect(),
-            sides: Sides {
-                remove: tags.is_some_and(|tags| tags.remove.is_some()),
-                add: tags.is_some_and(|tags| tags.add.is_some()),
-            },
-            whole: tags.and_then(|tags| tags.whole.clone()),
+            sides: Sides { remove: need.remove.is_some(), add: need.add.is_some() },
+            whole: need.whole.clone(),
             is_announced,
         }
     }
@@ -70,14 +72,15 @@ impl TagItem {
     }
 }
 
-/// Puts a call for tags into the batch.
-pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) {
+/// The request that a call for tags comes to. Rows that are not known to the executor go into the
+/// batch.
+pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) -> Option<Request> {
     match carried {
         Carried::Patch(item) => {
             item.announce(&[StepKind::Details], batch);
             let patch = Patch { tags: item.whole.clone(), ..Patch::default() };
             let steps: Vec<_> = item.steps(StepKind::Details).collect();
-            push(Call::Details(Box::new(patch)), &item.file, steps, batch);
+            request(Call::Details(Box::new(patch)), &item.file, steps)
         }
         Carried::Remove(tags, items) => {
             for item in &items {
@@ -85,18 +88,18 @@ pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) {
                 let kinds: Vec<_> = [StepKind::RemoveTags].into_iter().chain(add).collect();
                 item.announce(&kinds, batch);
             }
-            bulk(Call::RemoveTags(tags), StepKind::RemoveTags, &items, batch);
+            bulk(Call::RemoveTags(tags), StepKind::RemoveTags, &items)
         }
         Carried::Add(tags, items) => {
             for item in items.iter().filter(|item| !item.sides.remove) {
                 item.announce(&[StepKind::AddTags], batch);
             }
-            bulk(Call::AddTags(tags), StepKind::AddTags, &items, batch);
+            bulk(Call::AddTags(tags), StepKind::AddTags, &items)
         }
     }
 }
 
-fn bulk(call: Call, kind: StepKind, items: &[Arc<TagItem>], batch: &mut Batch) {
+fn bulk(call: Call, kind: StepKind, items: &[Arc<TagItem>]) -> Option<Request> {
     let (mut files, mut steps) = (Vec::new(), Vec::new());
     for item in items {
         for step in item.steps(kind) {
@@ -104,67 +107,175 @@ fn bulk(call: Call, kind: StepKind, items: &[Arc<TagItem>], batch: &mut Batch) {
             steps.push(step);
         }
     }
-    if !steps.is_empty() {
-        batch.requests.push(Request::new(call, files.into(), steps.into()));
+    (!steps.is_empty()).then(|| Request::new(call, files.into(), steps.into()))
+}
+
+/// A request on one file; none without steps.
+fn request(call: Call, file: &FileId, steps: Vec<StepRef>) -> Option<Request> {
+    let files = vec![file.clone(); steps.len()];
+    (!steps.is_empty()).then(|| Request::new(call, files.into(), steps.into()))
+}
+
+/// What merged rows come to: a PATCH, calls for tags, publishing.
+pub(super) struct Parts<'n> {
+    merged: &'n Merged,
+    need: &'n Need,
+    /// The fields, and the tags that go with them.
+    patch: Patch,
+    /// Which change of the tags that is.
+    in_patch: Option<usize>,
+}
+
+impl<'n> Parts<'n> {
+    /// Tags go with the fields where there are any. Where the requests on the file go out in an
+    /// order, a PATCH of tags does as well as two calls.
+    pub(super) fn of(merged: &'n Merged, need: &'n Need, exact: bool, is_in_order: bool) -> Self {
+        let takes_tags = |tags: &TagNeed| {
+            let is_two_calls = tags.remove.is_some() && tags.add.is_some();
+            let has_more = !need.patch.is_empty() || is_in_order && is_two_calls;
+            tags.whole.is_some() && (has_more || tags.is_whole_only() || exact)
+        };
+        let first = need.tags_needed().next().filter(|(_, tags)| takes_tags(tags));
+        let tags = first.and_then(|(_, tags)| tags.whole.clone());
+        let patch = Patch { tags, ..need.patch.clone() };
+        Self { merged, need, patch, in_patch: first.map(|(part, _)| part) }
     }
-}
 
-fn push(call: Call, file: &FileId, steps: Vec<StepRef>, batch: &mut Batch) {
-    if !steps.is_empty() {
-        let files = vec![file.clone(); steps.len()];
-        batch.requests.push(Request::new(call, files.into(), steps.into()));
+    /// The changes of tags that go by calls of their own.
+    pub(super) fn tags_by_call(&self) -> impl Iterator<Item = (usize, &'n TagNeed)> {
+        let in_patch = self.in_patch;
+        self.need.tags_needed().filter(move |(part, _)| Some(*part) != in_patch)
     }
-}
 
-/// Which steps the rows of one request come to.
-pub(super) struct Parts {
-    pub(super) patch: Patch,
-    /// Whether it is of several rows.
-    is_merged: bool,
-    /// Calls for tags that follow.
-    pub(super) sides: [Option<StepKind>; 2],
-    pub(super) publish: bool,
-}
-
-impl Parts {
-    pub(super) fn of(merged: &Merged, need: &Need, takes_tags: bool) -> Self {
-        let whole = need.tags.as_ref().filter(|_| takes_tags);
-        let bulk = need.tags.as_ref().filter(|_| !takes_tags);
-        let tags = whole.and_then(|tags| tags.whole.clone());
-        Self {
-            patch: Patch { tags, ..need.patch.clone() },
-            is_merged: merged.asks.len() > 1,
-            sides: [
-                bulk.and_then(|tags| tags.remove.as_ref()).map(|_| StepKind::RemoveTags),
-                bulk.and_then(|tags| tags.add.as_ref()).map(|_| StepKind::AddTags),
-            ],
-            publish: need.publish.is_some(),
-        }
+    /// Whether there is a PATCH.
+    pub(super) fn has_patch(&self) -> bool {
+        !self.patch.is_empty()
     }
 
     /// Whether a row has a part in the PATCH. Of merged rows every one has: where the PATCH is
     /// refused, each is sent by itself, whatever the others would have made of it.
-    fn has_details(&self, change: &Change) -> bool {
-        if self.patch.is_empty() || !self.is_merged {
-            return has_part(change, &self.patch);
+    fn has_details(&self, ask: &Ask) -> bool {
+        if self.patch.is_empty() || self.merged.asks.len() == 1 {
+            return has_part(&ask.change, &self.patch);
         }
-        let tags = change.tags.clone().filter(|_| !self.has_tag_calls());
-        *change != Change { tags: change.tags.clone(), ..Change::default() } || tags.is_some()
+        !has_tags_alone(&ask.change) || self.has_tags_in_patch(ask)
     }
 
-    /// Whether tags go by calls of their own.
-    fn has_tag_calls(&self) -> bool {
-        self.sides.iter().any(Option::is_some)
+    /// Whether its tags go with its fields: in the PATCH, or only where each row is sent by itself,
+    /// because together the rows leave the tags as they are.
+    fn has_tags_in_patch(&self, ask: &Ask) -> bool {
+        let part = self.merged.tags_of(ask.pos.number);
+        part.is_some_and(|part| {
+            let is_needed = self.need.tags.get(part).is_some_and(Option::is_some);
+            Some(part) == self.in_patch || !is_needed && self.merged.tags[part].can_come_apart()
+        })
     }
 
     /// The steps of one row, those behind it included.
-    pub(super) fn of_row<'s>(&'s self, ask: &'s Ask) -> impl Iterator<Item = StepKind> + 's {
-        let change = &ask.change;
-        let details = self.has_details(change).then_some(StepKind::Details);
-        let sides = self.sides.iter().flatten().copied().filter(|_| change.tags.is_some());
-        let publish = (self.publish && change.publish.is_some()).then_some(StepKind::Publish);
-        details.into_iter().chain(sides).chain(publish)
+    pub(super) fn of_row(&self, ask: &Ask) -> impl Iterator<Item = StepKind> {
+        let details = self.has_details(ask).then_some(StepKind::Details);
+        let part = self.merged.tags_of(ask.pos.number);
+        let tags = self.tags_by_call().find(|(of_part, _)| Some(*of_part) == part);
+        let sides = tags.into_iter().flat_map(|(_, tags)| sides(tags)).map(|(kind, _)| kind);
+        let publishes = self.need.publish.is_some() && ask.change.publish.is_some();
+        let publish = publishes.then_some(StepKind::Publish);
+        details.into_iter().chain(sides.collect::<Vec<_>>()).chain(publish)
     }
+
+    /// Whether the repeatable rest of a lost request is still to be sent.
+    pub(super) fn has_remainder(&self, ask: &Ask) -> bool {
+        ask.behind.remainder_due && self.has_details(ask) && self.patch.has_remainder()
+    }
+
+    /// The PATCH of the fields, or what is left of it for rows that lost its answer.
+    pub(super) fn details(&self, file: &FileId, known: &Known) -> Vec<Request> {
+        let mut requests = Vec::new();
+        if self.patch.is_empty() {
+            return requests;
+        }
+        let with_part = || self.merged.asks.iter().filter(|ask| self.has_details(ask));
+        let step = |ask: &Ask| StepRef { row: ask.pos.number, kind: StepKind::Details };
+        let call = || Call::Details(Box::new(self.patch.clone()));
+        let wanted: Vec<StepRef> =
+            with_part().filter(|ask| ask.behind.wants(StepKind::Details)).map(step).collect();
+        let several = wanted.len() > 1;
+        requests.extend(request(call(), file, wanted).map(|mut request| {
+            if several {
+                request.or_apart(self.apart(file, known));
+            }
+            request
+        }));
+        let lost = with_part().filter(|ask| ask.behind.remainder_due).map(step).collect();
+        let lost = request(call(), file, lost).and_then(Request::remainder);
+        requests.extend(lost.map(Request::Safe));
+        requests
+    }
+
+    /// The same row by row, to be sent where the merged request is refused.
+    fn apart(&self, file: &FileId, known: &Known) -> Vec<Safe> {
+        let mut tags: Option<Vec<String>> = known.tags().map(<[String]>::to_vec);
+        let mut apart = Vec::new();
+        for ask in &self.merged.asks {
+            let change = ask.change.tags.as_ref().filter(|_| self.has_tags_in_patch(ask));
+            if let Some(change) = change {
+                tags = tags_after(tags.as_deref(), change);
+            }
+            if !self.has_details(ask) || !ask.behind.wants(StepKind::Details) {
+                continue;
+            }
+            let own = Patch {
+                tags: change.and_then(|change| match change {
+                    TagChange::Replace(tags) => Some(Set::To(tags.clone())),
+                    TagChange::Clear => Some(Set::Clear),
+                    TagChange::Edit { .. } => {
+                        set_of(tags.clone()).or_else(|| self.patch.tags.clone())
+                    }
+                }),
+                remove_ai_tags: ask.change.ai_tags.clone(),
+                coordinates: ask.change.coordinates.clone(),
+                description: ask.change.description.clone(),
+                metadata: ask.change.metadata.clone(),
+                extensions: None,
+                webhook_url: None,
+            };
+            let steps = [StepRef { row: ask.pos.number, kind: StepKind::Details }];
+            let request =
+                Request::new(Call::Details(Box::new(own)), [file.clone()].into(), steps.into());
+            if let Request::Safe(safe) = request {
+                apart.push(safe);
+            }
+        }
+        apart
+    }
+
+    /// The calls for tags, for this file alone.
+    pub(super) fn calls(&self, file: &FileId) -> Vec<Request> {
+        let calls = self.tags_by_call().flat_map(|(part, tags)| {
+            sides(tags).filter_map(move |(kind, call)| {
+                let asks = self.merged.asks_for_tags(part);
+                let wanted = asks.filter(|ask| ask.behind.wants(kind));
+                let steps = wanted.map(|ask| StepRef { row: ask.pos.number, kind });
+                request(call, file, steps.collect())
+            })
+        });
+        calls.collect()
+    }
+
+    /// The PATCH of the publication status.
+    pub(super) fn publish(&self, file: &FileId) -> Option<Request> {
+        let publish = self.need.publish?;
+        let asks = self.merged.asks.iter().filter(|ask| ask.change.publish.is_some());
+        let wanted = asks.filter(|ask| ask.behind.wants(StepKind::Publish));
+        let steps = wanted.map(|ask| StepRef { row: ask.pos.number, kind: StepKind::Publish });
+        request(Call::Publish(publish), file, steps.collect())
+    }
+}
+
+/// The calls that a change of tags comes to, in their order.
+fn sides(tags: &TagNeed) -> impl Iterator<Item = (StepKind, Call)> {
+    let remove = tags.remove.clone().map(|tags| (StepKind::RemoveTags, Call::RemoveTags(tags)));
+    let add = tags.add.clone().map(|tags| (StepKind::AddTags, Call::AddTags(tags)));
+    remove.into_iter().chain(add)
 }
 
 /// A row with so many steps open.
@@ -176,85 +287,6 @@ pub(super) fn planned(pos: RowPos, open: usize, behind: &Behind) -> PlannedRow {
 pub(super) fn settled(pos: RowPos, behind: &Behind, outcome: Outcome) -> PlannedRow {
     let settled = Some(outcome).filter(|_| !behind.is_recorded());
     PlannedRow { pos, open: 0, settled, so_far: behind.so_far() }
-}
-
-/// The PATCH of the fields, or what is left of it for rows that lost its answer.
-pub(super) fn details(
-    file: &FileId,
-    merged: &Merged,
-    parts: &Parts,
-    known: &Known,
-    batch: &mut Batch,
-) {
-    let patch = &parts.patch;
-    if patch.is_empty() {
-        return;
-    }
-    let with_part = || merged.asks.iter().filter(|ask| parts.has_details(&ask.change));
-    let step = |ask: &Ask| StepRef { row: ask.pos.number, kind: StepKind::Details };
-    let call = || Call::Details(Box::new(patch.clone()));
-    let wanted: Vec<StepRef> =
-        with_part().filter(|ask| ask.behind.wants(StepKind::Details)).map(step).collect();
-    let several = wanted.len() > 1;
-    push(call(), file, wanted, batch);
-    if several && let Some(request) = batch.requests.last_mut() {
-        request.or_apart(apart(file, merged, parts, known));
-    }
-    let lost: Vec<StepRef> = with_part().filter(|ask| ask.behind.remainder_due).map(step).collect();
-    if !lost.is_empty() {
-        let files = vec![file.clone(); lost.len()];
-        let remainder = Request::new(call(), files.into(), lost.into()).remainder();
-        batch.requests.extend(remainder.map(Request::Safe));
-    }
-}
-
-/// The same row by row, to be sent where the merged request is refused.
-fn apart(file: &FileId, merged: &Merged, parts: &Parts, known: &Known) -> Vec<Safe> {
-    let mut tags: Option<Vec<String>> = known.tags().map(<[String]>::to_vec);
-    let mut apart = Vec::new();
-    for ask in &merged.asks {
-        if let Some(change) = &ask.change.tags {
-            tags = tags_after(tags.as_deref(), change);
-        }
-        if !parts.has_details(&ask.change) || !ask.behind.wants(StepKind::Details) {
-            continue;
-        }
-        let own = Patch {
-            tags: ask.change.tags.as_ref().filter(|_| !parts.has_tag_calls()).and_then(|change| {
-                match change {
-                    TagChange::Replace(tags) => Some(Set::To(tags.clone())),
-                    TagChange::Clear => Some(Set::Clear),
-                    TagChange::Edit { .. } => {
-                        set_of(tags.clone()).or_else(|| parts.patch.tags.clone())
-                    }
-                }
-            }),
-            remove_ai_tags: ask.change.ai_tags.clone(),
-            coordinates: ask.change.coordinates.clone(),
-            description: ask.change.description.clone(),
-            metadata: ask.change.metadata.clone(),
-            extensions: None,
-            webhook_url: None,
-        };
-        let steps = [StepRef { row: ask.pos.number, kind: StepKind::Details }];
-        let request =
-            Request::new(Call::Details(Box::new(own)), [file.clone()].into(), steps.into());
-        if let Request::Safe(safe) = request {
-            apart.push(safe);
-        }
-    }
-    apart
-}
-
-/// The PATCH of the publication status.
-pub(super) fn publish(file: &FileId, merged: &Merged, need: &Need, batch: &mut Batch) {
-    let Some(publish) = need.publish else {
-        return;
-    };
-    let asks = merged.asks.iter().filter(|ask| ask.change.publish.is_some());
-    let wanted = asks.filter(|ask| ask.behind.wants(StepKind::Publish));
-    let steps = wanted.map(|ask| StepRef { row: ask.pos.number, kind: StepKind::Publish });
-    push(Call::Publish(publish), file, steps.collect(), batch);
 }
 
 impl Behind {

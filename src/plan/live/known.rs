@@ -1,6 +1,6 @@
 //! What is known of a file while its rows are planned one after the other.
 
-use super::merge::Ask;
+use super::merge::{Ask, Merged};
 use super::need::Need;
 use crate::imagekit::FileFields;
 use crate::row::{
@@ -93,13 +93,7 @@ impl Known {
     /// It is changed so.
     pub(super) fn apply(&mut self, change: &Change) {
         if let Some(tags) = &change.tags {
-            match tags_after(self.tags(), tags) {
-                Some(tags) => {
-                    self.fields.tags = tags;
-                    self.unsure.tags = false;
-                }
-                None => self.unsure.tags = true,
-            }
+            self.apply_tags(tags);
         }
         match &change.ai_tags {
             None => {}
@@ -141,11 +135,22 @@ impl Known {
         }
     }
 
+    /// Its tags are changed so.
+    pub(super) fn apply_tags(&mut self, change: &TagChange) {
+        match tags_after(self.tags(), change) {
+            Some(tags) => {
+                self.fields.tags = tags;
+                self.unsure.tags = false;
+            }
+            None => self.unsure.tags = true,
+        }
+    }
+
     /// What is sent may be refused, so that nobody knows what rows behind it find.
     pub(super) fn doubt(&mut self, sent: &Need) {
         let Need { patch, tags, publish } = sent;
         let unsure = &mut self.unsure;
-        unsure.tags |= tags.is_some();
+        unsure.tags |= tags.iter().any(Option::is_some);
         unsure.ai_tags |= patch.remove_ai_tags.is_some();
         unsure.coordinates |= patch.coordinates.is_some();
         unsure.description |= patch.description.is_some();
@@ -160,7 +165,7 @@ impl Known {
         }
         if ask.behind.is_success() {
             // As it was planned then, so that rows behind it need the same steps again.
-            let sent = Need::of(&ask.change, self, |_| true);
+            let sent = Need::of(&Merged::of(ask.clone()), self, |_| true);
             self.apply(&ask.change);
             self.doubt(&sent);
         } else {

@@ -1,5 +1,7 @@
 //! Rows of one file, merged: what they ask for together, so that one request does it.
 
+use std::mem;
+
 use super::known::{Known, tags_after};
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::Behind;
@@ -17,54 +19,121 @@ pub(super) struct Ask {
 #[derive(Debug)]
 pub(super) struct Merged {
     pub(super) asks: Vec<Ask>,
-    pub(super) change: Change,
+    /// What they ask for, tags aside.
+    pub(super) fields: Change,
+    /// What becomes of the tags, one after the other.
+    pub(super) tags: Vec<TagPart>,
+}
+
+/// A change of tags that rows ask for together.
+#[derive(Debug)]
+pub(super) struct TagPart {
+    pub(super) change: TagChange,
+    /// The numbers of the rows.
+    rows: Vec<u64>,
+    /// Whether they ask for nothing else. A row that asks for more can be refused for that, and
+    /// then its tags must not be among those of rows behind it.
+    is_all: bool,
 }
 
 impl Merged {
     pub(super) fn of(ask: Ask) -> Self {
-        Self { change: ask.change.clone(), asks: vec![ask] }
+        let fields = Change { tags: None, ..ask.change.clone() };
+        let tags = TagPart::of(&ask).into_iter().collect();
+        Self { asks: vec![ask], fields, tags }
     }
 
-    /// What they ask for together with another row; nothing where that must come after them. What
-    /// must not be repeated is never merged with anything: if it is lost, it must be known what was.
-    pub(super) fn with(&self, ask: &Ask, knows_tags: bool) -> Option<Change> {
+    /// Whether another row can be taken in, behind which it must not come otherwise. What must not
+    /// be repeated is never merged with anything: if it is lost, it must be known what was.
+    pub(super) fn may_take(&self, ask: &Ask, knows_tags: bool) -> bool {
         let stands_alone =
             |change: &Change| change.extensions.is_some() || change.publish.is_some();
-        if stands_alone(&self.change) || stands_alone(&ask.change) {
-            return None;
-        }
-        let are_tags_safe = match (&self.change.tags, &ask.change.tags) {
-            (None, _) | (_, None) => true,
-            (_, Some(TagChange::Replace(_) | TagChange::Clear)) if knows_tags => true,
-            _ => self.asks.iter().chain([ask]).all(|ask| has_tags_alone(&ask.change)),
-        };
-        then(&self.change, &ask.change).filter(|_| are_tags_safe)
+        let has_place = TagPart::of(ask).is_none_or(|part| {
+            self.tags.is_empty() || !part.sets_all() || self.overwrites(&part, knows_tags)
+        });
+        !stands_alone(&self.fields) && !stands_alone(&ask.change) && has_place
     }
 
-    /// Takes another row in, with which it comes to that change.
-    pub(super) fn take(&mut self, ask: Ask, change: Change) {
-        self.change = change;
+    /// Takes another row in, if it may.
+    pub(super) fn take(&mut self, ask: Ask, knows_tags: bool) {
+        self.fields = then(&self.fields, &ask.change);
+        if let Some(part) = TagPart::of(&ask) {
+            if self.overwrites(&part, knows_tags) {
+                let before = mem::take(&mut self.tags);
+                let rows = before.iter().flat_map(|part| &part.rows).chain(&part.rows);
+                let (rows, is_all) = (rows.copied().collect(), part.is_all);
+                let is_all = is_all && before.iter().all(|part| part.is_all);
+                self.tags.push(TagPart { rows, is_all, ..part });
+            } else if let Some(part) = match self.tags.last_mut() {
+                Some(last) => last.join(part),
+                None => Some(part),
+            } {
+                self.tags.push(part);
+            }
+        }
         self.asks.push(ask);
     }
+
+    /// Whether the tags that rows before ask for are of no account any more.
+    fn overwrites(&self, part: &TagPart, knows_tags: bool) -> bool {
+        let is_all = || part.is_all && self.tags.iter().all(|part| part.is_all);
+        part.sets_all() && (knows_tags || is_all())
+    }
+
+    /// Which change of the tags a row has a part in.
+    pub(super) fn tags_of(&self, row: u64) -> Option<usize> {
+        self.tags.iter().position(|part| part.rows.contains(&row))
+    }
+
+    /// The rows that have a part in a change of the tags.
+    pub(super) fn asks_for_tags(&self, part: usize) -> impl Iterator<Item = &Ask> {
+        let rows = self.tags.get(part).map_or(&[][..], |part| &part.rows);
+        self.asks.iter().filter(|ask| rows.contains(&ask.pos.number))
+    }
 }
 
-/// Whether a row with tags asks for nothing else. One that asks for more can be refused for that,
-/// and then its tags must not be among those of rows behind it.
-fn has_tags_alone(change: &Change) -> bool {
-    change.tags.is_none() || *change == Change { tags: change.tags.clone(), ..Change::default() }
+impl TagPart {
+    fn of(ask: &Ask) -> Option<Self> {
+        let change = ask.change.tags.clone()?;
+        Some(Self { change, rows: vec![ask.pos.number], is_all: has_tags_alone(&ask.change) })
+    }
+
+    /// Whether it does not matter what tags there were.
+    fn sets_all(&self) -> bool {
+        matches!(self.change, TagChange::Replace(_) | TagChange::Clear)
+    }
+
+    /// Whether some of its rows can be refused and others not.
+    pub(super) fn can_come_apart(&self) -> bool {
+        !self.is_all && self.rows.len() > 1
+    }
+
+    /// Takes in what rows behind ask for; gives it back where it must stay by itself.
+    fn join(&mut self, behind: Self) -> Option<Self> {
+        let together = tags_then(&self.change, &behind.change);
+        match together.filter(|_| self.is_all && behind.is_all) {
+            Some(change) => {
+                self.change = change;
+                self.rows.extend(behind.rows);
+                None
+            }
+            None => Some(behind),
+        }
+    }
 }
 
-/// Both changes in one, where one request can say it.
-fn then(first: &Change, second: &Change) -> Option<Change> {
-    let tags = match (&first.tags, &second.tags) {
-        (tags, None) | (None, tags) => tags.clone(),
-        (Some(first), Some(second)) => Some(tags_then(first, second)?),
-    };
+/// Whether a row asks for tags and nothing else.
+pub(super) fn has_tags_alone(change: &Change) -> bool {
+    change.tags.is_some() && *change == Change { tags: change.tags.clone(), ..Change::default() }
+}
+
+/// Both changes in one, tags aside.
+fn then(first: &Change, second: &Change) -> Change {
     let mut metadata = first.metadata.clone();
     metadata.retain(|(field, _)| second.metadata.iter().all(|(later, _)| later.name != field.name));
     metadata.extend_from_slice(&second.metadata);
-    Some(Change {
-        tags,
+    Change {
+        tags: None,
         ai_tags: match (&first.ai_tags, &second.ai_tags) {
             (Some(AiTagRemoval::Named(first)), Some(AiTagRemoval::Named(second))) => {
                 let new = second.iter().filter(|tag| !first.contains(tag));
@@ -79,9 +148,10 @@ fn then(first: &Change, second: &Change) -> Option<Change> {
         extensions: None,
         webhook_url: None,
         publish: None,
-    })
+    }
 }
 
+/// Both changes of tags in one, where one request can say it.
 fn tags_then(first: &TagChange, second: &TagChange) -> Option<TagChange> {
     let (TagChange::Edit { add, remove }, TagChange::Edit { add: later, remove: gone }) =
         (first, second)

@@ -25,10 +25,11 @@ use carry::{Parts, TagItem, planned, settled};
 pub use diff::{Difference, differences};
 use known::Known;
 use merge::Ask;
-use need::Need;
+use need::TagNeed;
 use needed::Needed;
 
 use super::direct::{direct, fingerprint, steps};
+use super::group::Groups;
 use super::{Batch, Behind};
 use crate::ledger::{LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
@@ -38,6 +39,8 @@ use crate::settings::LiveOptions;
 
 /// Tag changes in memory at once, waiting for others that need the same.
 const TAG_CHANGES_MAX: usize = 20_000;
+/// Steps of requests in memory at once, waiting for others to share their calls.
+const STEPS_HELD_MAX: usize = 20_000;
 
 /// Says by which run an extension was paid for on a file; `None` if by none.
 pub type Bought = Box<dyn Fn(&FileId, &Extension) -> Option<String> + Send>;
@@ -48,7 +51,10 @@ pub struct Live {
     ledger: LedgerFile,
     options: LiveOptions,
     bought: Bought,
-    groups: Bulk<Arc<TagItem>>,
+    /// Tag changes of files whose requests need no order.
+    bulk: Bulk<Arc<TagItem>>,
+    /// Requests on their way out, so that those of all files share calls.
+    groups: Groups,
     /// Rows of files that later rows name as well.
     waiting: HashMap<FileId, Vec<Ask>>,
 }
@@ -57,8 +63,9 @@ impl Live {
     /// A planner for a run whose ledger knows its files.
     #[must_use]
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
-        let groups = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        Self { ledger, options, bought, groups, waiting: HashMap::new() }
+        let bulk = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
+        let (groups, waiting) = (Groups::default(), HashMap::new());
+        Self { ledger, options, bought, bulk, groups, waiting }
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -101,10 +108,9 @@ impl Live {
             self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch);
         }
         let mut out = Vec::new();
-        self.groups.end(&mut out);
-        for carried in out {
-            carry::tags(carried, batch);
-        }
+        self.bulk.end(&mut out);
+        self.emit(out, batch);
+        self.groups.end(&mut batch.requests);
         Ok(())
     }
 
@@ -120,78 +126,71 @@ impl Live {
             }
         };
         let needed = self.needed(file, asks, known, batch);
-        let is_in_order =
-            needed.len() > 1 || needed.iter().any(|needed| needed.need.publish.is_some());
+        let tags_needed: usize = needed.iter().map(|it| it.need.tags_needed().count()).sum();
+        let is_in_order = needed.len() > 1
+            || tags_needed > 1
+            || needed.iter().any(|needed| needed.need.publish.is_some());
         for needed in needed {
-            self.carry(file, needed, is_in_order, batch);
+            self.carry(file, &needed, is_in_order, batch);
         }
     }
 
-    /// Makes the requests for what is needed.
-    fn carry(&mut self, file: &FileId, needed: Needed, is_in_order: bool, batch: &mut Batch) {
+    /// Makes the requests for what is needed. Tags wait for those of other files that need the
+    /// same; where the requests on the file go out in an order, all of them do.
+    fn carry(&mut self, file: &FileId, needed: &Needed, is_in_order: bool, batch: &mut Batch) {
         let Needed { merged, need, before } = needed;
-        let has_whole = need.tags.as_ref().is_some_and(|tags| tags.whole.is_some());
-        let whole_only = need.tags.as_ref().is_some_and(need::TagNeed::is_whole_only);
-        // Other requests of the row go with it or wait behind it, so that it shares no calls.
-        let has_more = !need.patch.is_empty() || need.publish.is_some();
-        let takes_tags = has_whole && (has_more || whole_only || self.options.exact);
-        let parts = Parts::of(&merged, &need, takes_tags);
-        let waits = need.tags.is_some() && !takes_tags;
+        let parts = Parts::of(merged, need, self.options.exact, is_in_order);
+        let shared = parts.tags_by_call().next().filter(|_| !is_in_order);
         // How many steps it comes to for rows that ask for nothing but tags is known only when
         // their calls are.
-        let is_open = waits && parts.patch.is_empty() && !parts.publish;
+        let open = shared.map(|(part, _)| part).filter(|_| !parts.has_patch());
         for ask in &merged.asks {
-            if is_open && ask.change.tags.is_some() {
+            if open.is_some() && merged.tags_of(ask.pos.number) == open {
                 continue;
             }
-            let open = parts.of_row(ask).filter(|kind| ask.behind.wants(*kind)).count();
-            let remainder = has_remainder(ask, &parts);
+            let steps = parts.of_row(ask).filter(|kind| ask.behind.wants(*kind)).count();
             batch.rows.push(match parts.of_row(ask).next() {
-                Some(_) => planned(ask.pos, open + usize::from(remainder), &ask.behind),
-                None => self.unneeded(file, ask, &merged, &before),
+                Some(_) => {
+                    let steps = steps + usize::from(parts.has_remainder(ask));
+                    planned(ask.pos, steps, &ask.behind)
+                }
+                None => self.unneeded(file, ask, merged, before),
             });
         }
-        carry::details(file, &merged, &parts, &before, batch);
-        if waits {
-            self.carry_tags(
-                TagItem::new(file, &merged, &need, !is_open),
-                &need,
-                is_in_order,
-                batch,
-            );
+        let mut requests = parts.details(file, before);
+        if let Some((part, tags)) = shared {
+            let item = TagItem::new(file, merged, part, tags, open.is_none());
+            self.share(item, tags, batch);
+        } else {
+            requests.extend(parts.calls(file));
         }
-        carry::publish(file, &merged, &need, batch);
+        requests.extend(parts.publish(file));
+        for request in requests {
+            self.groups.take(request, &mut batch.requests);
+        }
     }
 
-    fn carry_tags(&mut self, item: TagItem, need: &Need, is_in_order: bool, batch: &mut Batch) {
-        let Some(tags) = &need.tags else {
-            return;
-        };
+    /// Tags of a file wait for those of others.
+    fn share(&mut self, item: TagItem, tags: &TagNeed, batch: &mut Batch) {
         let edit = TagEdit {
             item: Arc::new(item),
             remove: tags.remove.clone(),
             add: tags.add.clone(),
             patchable: tags.whole.is_some(),
         };
-        let mut out: Vec<Carried<Arc<TagItem>>> = Vec::new();
-        if is_in_order {
-            // Other requests on the file wait behind it, so that it can wait for no others.
-            let mut alone = Bulk::new(BULK_FILES_MAX, 1);
-            alone.take(edit, &mut out);
-            alone.end(&mut out);
-        } else {
-            self.groups.take(edit, &mut out);
-        }
-        for carried in out {
-            carry::tags(carried, batch);
-        }
+        let mut out = Vec::new();
+        self.bulk.take(edit, &mut out);
+        self.emit(out, batch);
     }
-}
 
-/// Whether the repeatable rest of a lost request is still to be sent.
-fn has_remainder(ask: &Ask, parts: &Parts) -> bool {
-    let is_part = || parts.of_row(ask).any(|kind| kind == StepKind::Details);
-    ask.behind.remainder_due && is_part() && parts.patch.has_remainder()
+    fn emit(&mut self, carried: Vec<Carried<Arc<TagItem>>>, batch: &mut Batch) {
+        for carried in carried {
+            if let Some(request) = carry::tags(carried, batch) {
+                self.groups.take(request, &mut batch.requests);
+            }
+        }
+        self.groups.shrink(STEPS_HELD_MAX, &mut batch.requests);
+    }
 }
 
 fn missing() -> Outcome {

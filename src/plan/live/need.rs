@@ -1,6 +1,7 @@
 //! What has to be sent for a change: what the file does not have already.
 
 use super::known::{Known, tags_after};
+use super::merge::Merged;
 use crate::request::Patch;
 use crate::row::{Change, Extension, Publish, Set, TagChange, Tags};
 
@@ -9,8 +10,8 @@ use crate::row::{Change, Extension, Publish, Set, TagChange, Tags};
 pub(super) struct Need {
     /// The fields, tags aside.
     pub(super) patch: Patch,
-    /// The tags.
-    pub(super) tags: Option<TagNeed>,
+    /// The tags, for each change that becomes of them.
+    pub(super) tags: Vec<Option<TagNeed>>,
     /// The publication status.
     pub(super) publish: Option<Publish>,
 }
@@ -27,8 +28,9 @@ pub(super) struct TagNeed {
 }
 
 impl Need {
-    /// What `change` needs on such a file; `wanted` says which extensions are to run.
-    pub(super) fn of(change: &Change, known: &Known, wanted: impl Fn(&Extension) -> bool) -> Self {
+    /// What rows need on such a file; `wanted` says which extensions are to run.
+    pub(super) fn of(merged: &Merged, known: &Known, wanted: impl Fn(&Extension) -> bool) -> Self {
+        let change = &merged.fields;
         let metadata = change.metadata.iter();
         let metadata = metadata.filter(|(field, value)| !known.has_metadata(field, value));
         let extensions = change.extensions.as_ref();
@@ -42,12 +44,23 @@ impl Need {
             webhook_url: change.webhook_url.clone().filter(|_| extensions.is_some()),
             extensions,
         };
-        let tags = change.tags.as_ref().and_then(|tags| TagNeed::of(tags, known.tags()));
-        Self { patch, tags, publish: change.publish.filter(|asked| !known.has_publication(*asked)) }
+        let mut has = known.tags();
+        let tags = merged.tags.iter().map(|part| {
+            // Once something is sent that may be refused, nobody knows what later parts find.
+            TagNeed::of(&part.change, has).inspect(|_| has = None)
+        });
+        let publish = change.publish.filter(|asked| !known.has_publication(*asked));
+        Self { patch, tags: tags.collect(), publish }
+    }
+
+    /// The changes of tags that are needed.
+    pub(super) fn tags_needed(&self) -> impl Iterator<Item = (usize, &TagNeed)> {
+        let all = self.tags.iter().enumerate();
+        all.filter_map(|(part, need)| Some((part, need.as_ref()?)))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.patch.is_empty() && self.tags.is_none() && self.publish.is_none()
+        self.patch.is_empty() && self.tags_needed().next().is_none() && self.publish.is_none()
     }
 }
 

@@ -32,8 +32,7 @@ impl Live {
         let mut ahead = known.clone();
         for ask in asks {
             let knows_tags = ahead.tags().is_some();
-            let together = merged.as_ref().and_then(|merged| merged.with(&ask, knows_tags));
-            if together.is_none() {
+            if merged.as_ref().is_some_and(|merged| !merged.may_take(&ask, knows_tags)) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 ahead = known.clone();
@@ -46,9 +45,9 @@ impl Live {
                 continue;
             }
             ahead.apply(&ask.change);
-            match (&mut merged, together) {
-                (Some(merged), Some(change)) => merged.take(ask, change),
-                _ => merged = Some(Merged::of(ask)),
+            match &mut merged {
+                Some(merged) => merged.take(ask, knows_tags),
+                None => merged = Some(Merged::of(ask)),
             }
         }
         needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
@@ -64,11 +63,12 @@ impl Live {
         batch: &mut Batch,
     ) -> Option<Needed> {
         let before = known.clone();
-        known.apply(&merged.change);
+        known.apply(&merged.fields);
+        merged.tags.iter().for_each(|part| known.apply_tags(&part.change));
         // What is left of a lost request is worked out from the whole of it.
         let is_lost = merged.asks.iter().any(|ask| ask.behind.remainder_due);
         let runs = |extension: &Extension| is_lost || self.runs(file, extension, &before);
-        let need = Need::of(&merged.change, &before, runs);
+        let need = Need::of(&merged, &before, runs);
         if need.is_empty() {
             for ask in &merged.asks {
                 batch.rows.push(self.unneeded(file, ask, &merged, &before));
@@ -95,7 +95,8 @@ impl Live {
         merged: &Merged,
         before: &Known,
     ) -> PlannedRow {
-        let alone = Need::of(&ask.change, before, |extension| self.runs(file, extension, before));
+        let alone = Merged::of(ask.clone());
+        let alone = Need::of(&alone, before, |extension| self.runs(file, extension, before));
         let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
         let bought = extensions.filter_map(|extension| {
             let run = (self.bought)(file, extension)?;

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use self::play::{Played, Scene, Until};
-use self::sheet::{Allowed, Row, libraries, library, sheets, with_tags_apart};
+use self::sheet::{Allowed, Row, libraries, library, sheets};
 
 const LIVE: Planning =
     Planning::Live(LiveOptions { exact: false, rerun_extensions: false, skip_tagged: false });
@@ -72,12 +72,10 @@ proptest! {
         is_equal(&live, &directly(&library, &rows));
     }
 
-    /// Where all rows of a file can be merged. Otherwise the requests on it go out one after the other
-    /// and share no calls with other files.
     #[test]
     fn live_sends_no_more_writes_than_direct(
         library in libraries(),
-        rows in sheets(Allowed::default()).prop_map(with_tags_apart),
+        rows in sheets(Allowed { publish: true, refused: false }),
     ) {
         let live = Scene::new(with(&library)).play(&rows, LIVE, &[]);
         let direct = directly(&library, &rows);
@@ -144,7 +142,7 @@ proptest! {
     #[test]
     fn a_file_takes_one_patch_at_most(
         library in libraries(),
-        rows in sheets(Allowed::default()).prop_map(with_tags_apart),
+        rows in sheets(Allowed::default()),
     ) {
         let live = Scene::new(with(&library)).play(&rows, LIVE, &[]);
         for (file, patches) in &live.patches {

@@ -93,15 +93,6 @@ pub(crate) fn sheets(allowed: Allowed) -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec(row(allowed), 1..25)
 }
 
-/// The same rows, with tags in rows of their own: beside other fields, for which a row can be
-/// refused, they are not always merged.
-pub(crate) fn with_tags_apart(mut rows: Vec<Row>) -> Vec<Row> {
-    for row in rows.iter_mut().filter(|row| row[4..].iter().any(|cell| !cell.is_empty())) {
-        row[1..4].fill(String::new());
-    }
-    rows
-}
-
 fn file(number: usize) -> impl Strategy<Value = Value> {
     let text = |choices: &'static [&'static str]| proptest::option::of(select(choices));
     (
