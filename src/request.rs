@@ -18,23 +18,29 @@ pub enum StepKind {
     Details = 0,
     /// The repeatable part of a details step whose answer was lost.
     Remainder = 1,
+    /// Tags taken away by one of several calls, behind which another follows.
+    RemoveSomeTags = 2,
     /// Tags taken away. Before adding, so that the sum stays within ImageKit's limit.
-    RemoveTags = 2,
+    RemoveTags = 3,
+    /// Tags added by one of several calls, behind which another follows.
+    AddSomeTags = 4,
     /// Tags added.
-    AddTags = 3,
+    AddTags = 5,
     /// The publication status: a PATCH of its own, because the API takes it with nothing else.
-    Publish = 4,
+    Publish = 6,
     /// The file is looked at once more at the end of the run, because the answer to an earlier
     /// request on it was lost. Asked by no row: it falls to the last one that changed the file.
-    ReadBack = 5,
+    ReadBack = 7,
 }
 
 impl StepKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Details,
         Self::Remainder,
+        Self::RemoveSomeTags,
         Self::RemoveTags,
+        Self::AddSomeTags,
         Self::AddTags,
         Self::Publish,
         Self::ReadBack,
@@ -46,22 +52,39 @@ impl StepKind {
         match self {
             Self::Details => "details",
             Self::Remainder => "details without extensions",
+            Self::RemoveSomeTags => "remove some tags",
             Self::RemoveTags => "remove tags",
+            Self::AddSomeTags => "add some tags",
             Self::AddTags => "add tags",
             Self::Publish => "publish",
             Self::ReadBack => "read back",
         }
     }
-}
 
-impl StepKind {
+    /// The step of which it is a part: done, it is none of the steps that a row is made of; without
+    /// success it ends that step.
+    #[must_use]
+    pub fn part_of(self) -> Option<Self> {
+        match self {
+            Self::RemoveSomeTags => Some(Self::RemoveTags),
+            Self::AddSomeTags => Some(Self::AddTags),
+            _ => None,
+        }
+    }
+
+    /// The part of it that one of several calls does.
+    #[must_use]
+    pub fn part(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.part_of() == Some(self))
+    }
+
     /// Where its requests go.
     #[must_use]
     pub fn endpoint(self) -> Endpoint {
         match self {
             Self::Details | Self::Remainder | Self::Publish => Endpoint::Patch,
-            Self::RemoveTags => Endpoint::RemoveTags,
-            Self::AddTags => Endpoint::AddTags,
+            Self::RemoveSomeTags | Self::RemoveTags => Endpoint::RemoveTags,
+            Self::AddSomeTags | Self::AddTags => Endpoint::AddTags,
             Self::ReadBack => Endpoint::GetDetails,
         }
     }

@@ -103,6 +103,9 @@ impl Window {
     pub(super) fn settle(&mut self, step: StepRef, status: Status) -> Option<bool> {
         let row = self.rows.get_mut(&step.row)?;
         row.worst = row.worst.max(status);
+        if step.kind.part_of().is_some() {
+            return Some(false);
+        }
         row.open = row.open.saturating_sub(1);
         row.remainder &= step.kind != StepKind::Remainder;
         let OpenRow { open, worst, remainder, .. } = *row;
@@ -122,10 +125,14 @@ impl Window {
     }
 
     /// A step will not be sent, because of an earlier one of its row.
-    pub(super) fn drop_step(&mut self, number: u64) {
+    pub(super) fn drop_step(&mut self, step: StepRef) {
+        let number = step.row;
         let Some(row) = self.rows.get_mut(&number) else {
             return;
         };
+        if step.kind.part_of().is_some() {
+            return;
+        }
         row.open = row.open.saturating_sub(1);
         let OpenRow { open, worst, .. } = *row;
         if open > 0 {

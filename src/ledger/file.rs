@@ -12,7 +12,7 @@ use crate::settings::Planning;
 use crate::sqlite;
 
 /// Raised with every change of the tables that an older version could not read.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Earlier versions can lose a write-ahead log that is reset while it is read.
 const SQLITE_MIN: i32 = 3_051_003;
 

@@ -125,6 +125,7 @@ impl InDoubt {
             match status(kind) {
                 Some(Status::Updated) => self.accept(pos, &call),
                 Some(Status::Failed | Status::Unknown) => self.forget(&call),
+                _ if kind.part().is_some_and(|part| status(part).is_some()) => self.forget(&call),
                 _ => {}
             }
             if kind == StepKind::Details && status(StepKind::Remainder) == Some(Status::Updated) {

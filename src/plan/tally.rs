@@ -78,7 +78,8 @@ impl Tally {
             self.writes += 1;
             self.by_kind.count(request.call());
             self.reads += u64::from(matches!(request, Request::Once(_)));
-            self.count_fields(request.call(), request.steps().len() as u64);
+            let rows = request.steps().iter().filter(|step| step.kind.part_of().is_none());
+            self.count_fields(request.call(), rows.count() as u64);
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));
             }

@@ -84,11 +84,11 @@ impl<'s> RowResult<'s> {
 
     /// What several steps, or one that is not the last, mean together.
     fn fit_together(&mut self, steps: &[StepRecord], worst: &StepRecord) {
-        let done: Vec<&str> = steps
-            .iter()
-            .filter(|record| record.outcome.status.is_success())
-            .map(|record| record.step.kind.as_str())
-            .collect();
+        let is_done =
+            |kind| steps.iter().any(|r| r.step.kind == kind && r.outcome.status.is_success());
+        let done = StepKind::ALL.into_iter().filter(|kind| is_done(*kind));
+        let done = done.filter(|kind| !kind.part_of().is_some_and(is_done));
+        let done: Vec<&str> = done.map(StepKind::as_str).collect();
         let done = done.join(", ");
         if !self.status.is_success() {
             // The repeatable rest of a lost request was meant to be done; it is not half a row.

@@ -86,7 +86,7 @@ pub enum TagChange {
 /// A list of tags that the API accepts: not empty, no duplicates, no `%`, at most
 /// [`TAGS_LENGTH_MAX`] characters together. No line end either, which is the mark of a cell that has
 /// swallowed its neighbours. Copies share one list: thousands of rows ask for the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tags(Arc<[String]>);
 
 impl Tags {
@@ -121,6 +121,11 @@ impl Tags {
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
+    }
+
+    /// Each of them as a list of its own.
+    pub(crate) fn one_by_one(&self) -> impl Iterator<Item = Self> {
+        self.0.iter().map(|tag| Self([tag.clone()].into()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Tag edits in the fewest requests: what comes out is held against the edits that went in, and
 //! the number of requests against the best that there is.
 
+use std::collections::HashMap;
+
 use fastrand::Rng;
-use ikbulk::plan::live::{Bulk, Carried, TagEdit};
+use ikbulk::plan::live::{Asked, Bulk, Carried, Member, TagEdit};
 use ikbulk::request::BULK_FILES_MAX;
 use ikbulk::row::Tags;
 use proptest::prelude::*;
@@ -29,48 +31,122 @@ impl Ask {
     }
 }
 
-fn old(list: usize) -> Tags {
-    Tags::new(vec!["old".into(), format!("old{list}")]).unwrap()
+/// The tags of a list.
+type Naming = fn(&str, usize) -> Tags;
+
+/// Every list is one tag.
+fn one_tag(side: &str, list: usize) -> Tags {
+    Tags::new(vec![format!("{side}{list}")]).unwrap()
 }
 
-fn new(list: usize) -> Tags {
-    Tags::new(vec!["new".into(), format!("new{list}")]).unwrap()
+/// Some lists are one tag, and the others are two of those.
+fn two_tags(side: &str, list: usize) -> Tags {
+    let (one, other) = (list % 4, (list / 4 + list) % 4);
+    let mut tags = vec![format!("{side}{}", one.min(other)), format!("{side}{}", one.max(other))];
+    tags.dedup();
+    Tags::new(tags).unwrap()
 }
 
-fn edits(asks: &[Ask]) -> impl Iterator<Item = TagEdit<usize>> {
-    asks.iter().enumerate().map(|(item, ask)| {
-        let (remove, add) = (ask.remove.map(old), ask.add.map(new));
-        TagEdit { item, remove, add, patchable: ask.patchable }
+fn edits(asks: &[Ask], naming: Naming) -> impl Iterator<Item = TagEdit<usize>> {
+    asks.iter().enumerate().map(move |(item, ask)| TagEdit {
+        item,
+        remove: ask.remove.map(|list| naming("old", list)),
+        add: ask.add.map(|list| naming("new", list)),
+        asked: Asked::default(),
+        patchable: ask.patchable,
     })
 }
 
-fn carried(asks: &[Ask], cap: usize, held_max: usize) -> Vec<Carried<usize>> {
+fn carried(asks: &[Ask], naming: Naming, cap: usize, held_max: usize) -> Vec<Carried<usize>> {
+    carried_edits(edits(asks, naming), cap, held_max)
+}
+
+fn carried_edits(
+    edits: impl Iterator<Item = TagEdit<usize>>,
+    cap: usize,
+    held_max: usize,
+) -> Vec<Carried<usize>> {
     let (mut bulk, mut out) = (Bulk::new(cap, held_max), Vec::new());
-    edits(asks).for_each(|edit| bulk.take(edit, &mut out));
+    edits.for_each(|edit| bulk.take(edit, &mut out));
     bulk.end(&mut out);
     out
 }
 
-/// The fewest requests: of all ways to patch some and to carry the others in bulk, the best.
-fn fewest(asks: &[Ask], cap: usize) -> usize {
-    let files = |of: &dyn Fn(&Ask) -> bool| -> u32 {
-        asks.iter().enumerate().map(|(item, ask)| u32::from(of(ask)) << item).sum()
-    };
-    let lists = asks.iter().flat_map(|ask| [ask.remove, ask.add]).flatten().max().unwrap_or(0);
-    let calls: Vec<u32> = (0..=lists)
-        .flat_map(|list| {
-            [files(&|ask| ask.remove == Some(list)), files(&|ask| ask.add == Some(list))]
-        })
-        .filter(|files| *files != 0)
-        .collect();
+/// All ways to carry edits, tried one after the other: each edit by PATCH, or each of its lists in
+/// one call or tag by tag.
+struct AllWays {
+    cap: usize,
+    /// For each edit the lists, by number: removed and added ones, and single tags among them.
+    edits: Vec<WaysOfOne>,
+    /// How many files each list has.
+    files: Vec<usize>,
+    fewest: usize,
+}
 
-    let count = |files: u32| files.count_ones() as usize;
-    let requests = |patched: u32| {
-        count(patched) + calls.iter().map(|all| count(all & !patched).div_ceil(cap)).sum::<usize>()
-    };
-    let patchable = files(&|ask| ask.patchable);
-    let ways = (0..1 << asks.len()).filter(|patched| patched & !patchable == 0);
-    ways.map(requests).min().unwrap()
+struct WaysOfOne {
+    patchable: bool,
+    /// Every way to carry it in bulk, as the lists that it joins.
+    in_bulk: Vec<Vec<usize>>,
+}
+
+impl AllWays {
+    /// The fewest requests, which are no more than `known`.
+    fn fewest(asks: &[Ask], naming: Naming, cap: usize, known: usize) -> usize {
+        let mut numbers: HashMap<(bool, Tags), usize> = HashMap::new();
+        let mut number = |adds: bool, tags: &Tags| {
+            let next = numbers.len();
+            *numbers.entry((adds, tags.clone())).or_insert(next)
+        };
+        let edits = edits(asks, naming).map(|edit| {
+            let mut in_bulk: Vec<Vec<usize>> = vec![Vec::new()];
+            for (adds, tags) in [(false, &edit.remove), (true, &edit.add)] {
+                let Some(tags) = tags else { continue };
+                let singly =
+                    tags.as_slice().iter().map(|tag| Tags::new(vec![tag.clone()]).unwrap());
+                let mut ways = vec![vec![number(adds, tags)]];
+                if tags.as_slice().len() > 1 {
+                    ways.push(singly.map(|tag| number(adds, &tag)).collect());
+                }
+                let both = |one: &Vec<usize>| {
+                    let one = one.clone();
+                    ways.iter().map(move |way| [&one[..], way].concat()).collect::<Vec<_>>()
+                };
+                in_bulk = in_bulk.iter().flat_map(both).collect();
+            }
+            WaysOfOne { patchable: edit.patchable, in_bulk }
+        });
+        let edits = edits.collect();
+        let files = vec![0; numbers.len()];
+        let mut all = Self { cap, edits, files, fewest: known };
+        all.try_from(0, 0);
+        all.fewest
+    }
+
+    /// Tries all ways for the edits from one on, after those before have come to so many requests.
+    fn try_from(&mut self, edit: usize, requests: usize) {
+        if requests >= self.fewest {
+            return;
+        }
+        if edit == self.edits.len() {
+            self.fewest = requests;
+            return;
+        }
+        for way in 0..self.edits[edit].in_bulk.len() {
+            let lists = self.edits[edit].in_bulk[way].clone();
+            let mut more = 0;
+            for list in &lists {
+                more += usize::from(self.files[*list].is_multiple_of(self.cap));
+                self.files[*list] += 1;
+            }
+            self.try_from(edit + 1, requests + more);
+            for list in lists {
+                self.files[list] -= 1;
+            }
+        }
+        if self.edits[edit].patchable {
+            self.try_from(edit + 1, requests + 1);
+        }
+    }
 }
 
 /// What small sheets look like.
@@ -124,26 +200,29 @@ impl Shape {
 }
 
 /// The goal is a median within 5 % and a worst within 20 %. In truth the fewest are hardly ever
-/// missed.
+/// missed where every list is one tag.
 #[test]
 fn small_sheets_need_the_fewest_requests_there_are_or_nearly() {
     const SHEETS: usize = 500;
     let mut rng = Rng::with_seed(4);
-    for shape in SHAPES {
-        let mut thousandths: Vec<_> = (0..SHEETS)
-            .map(|_| {
-                let asks = shape.sheet(&mut rng);
-                let (requests, fewest) = (carried(&asks, 3, ROOMY).len(), fewest(&asks, 3));
-                assert!(requests >= fewest, "{requests} requests, but {fewest} at least: {asks:?}");
-                (1000 * requests).div_ceil(fewest)
-            })
-            .collect();
-        thousandths.sort_unstable();
-        let (median, worst) = (thousandths[SHEETS / 2], thousandths[SHEETS - 1]);
-        let missed = thousandths.iter().filter(|it| **it > 1000).count();
-        assert!(median <= 1050, "median {median} thousandths of the fewest: {shape:?}");
-        assert!(worst <= 1200, "worst {worst} thousandths of the fewest: {shape:?}");
-        assert!(missed <= SHEETS / 100, "missed in {missed} sheets of {SHEETS}: {shape:?}");
+    for (naming, missed_max) in [(one_tag as Naming, SHEETS / 100), (two_tags, SHEETS / 5)] {
+        for shape in SHAPES {
+            let mut thousandths: Vec<_> = (0..SHEETS)
+                .map(|_| {
+                    let asks = shape.sheet(&mut rng);
+                    let requests = carried(&asks, naming, 3, ROOMY).len();
+                    let fewest = AllWays::fewest(&asks, naming, 3, requests);
+                    (1000 * requests).div_ceil(fewest)
+                })
+                .collect();
+            thousandths.sort_unstable();
+            let (median, worst) = (thousandths[SHEETS / 2], thousandths[SHEETS - 1]);
+            let missed = thousandths.iter().filter(|it| **it > 1000).count();
+            println!("{median} {worst} {missed} {shape:?}");
+            assert!(median <= 1050, "median {median} thousandths of the fewest: {shape:?}");
+            assert!(worst <= 1200, "worst {worst} thousandths of the fewest: {shape:?}");
+            assert!(missed <= missed_max, "missed in {missed} sheets of {SHEETS}: {shape:?}");
+        }
     }
 }
 
@@ -161,45 +240,68 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
     proptest::collection::vec(ask, 0..120)
 }
 
+/// A call, and whether it is the last of its kind for a file.
+type CallOfFile = (Carried<()>, bool);
+
 /// The calls that each file is in, in the order in which they come out.
-fn by_file(asks: &[Ask], requests: &[Carried<usize>], cap: usize) -> Vec<Vec<Carried<()>>> {
+fn by_file(asks: &[Ask], requests: &[Carried<usize>], cap: usize) -> Vec<Vec<CallOfFile>> {
     let mut calls = vec![Vec::new(); asks.len()];
     for request in requests {
-        let (call, items) = match request {
-            Carried::Remove(tags, items) => (Carried::Remove(tags.clone(), vec![]), &items[..]),
-            Carried::Add(tags, items) => (Carried::Add(tags.clone(), vec![]), &items[..]),
-            Carried::Patch(item) => (Carried::Patch(()), std::slice::from_ref(item)),
+        let alone;
+        let (call, members) = match request {
+            Carried::Remove(tags, members) => (Carried::Remove(tags.clone(), vec![]), members),
+            Carried::Add(tags, members) => (Carried::Add(tags.clone(), vec![]), members),
+            Carried::Patch(item) => {
+                alone = vec![Member { item: *item, is_last: true }];
+                (Carried::Patch(()), &alone)
+            }
         };
-        assert!((1..=cap).contains(&items.len()), "{} files in a call", items.len());
-        for item in items {
-            calls[*item].push(call.clone());
+        assert!((1..=cap).contains(&members.len()), "{} files in a call", members.len());
+        for Member { item, is_last } in members {
+            calls[*item].push((call.clone(), *is_last));
         }
     }
     calls
+}
+
+/// Whether these calls name each of those tags once, and the last of them is known as such.
+fn is_once(calls: &[CallOfFile], tags: Option<&Tags>) -> bool {
+    let named = calls.iter().flat_map(|(call, _)| match call {
+        Carried::Remove(tags, _) | Carried::Add(tags, _) => tags.as_slice(),
+        Carried::Patch(()) => &[],
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort_unstable();
+    let last: Vec<bool> = calls.iter().map(|(_, is_last)| *is_last).collect();
+    let ends = last.iter().rev().enumerate().all(|(place, is_last)| *is_last == (place == 0));
+    ends && named == tags.map_or(&[][..], Tags::as_slice).iter().collect::<Vec<_>>()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_edit_is_carried_once_and_its_removal_before_its_addition(
+    fn each_edit_is_carried_once_and_its_removals_before_its_additions(
         asks in asks(), cap in 2_usize..8, held_max in 0_usize..150,
     ) {
-        let requests = carried(&asks, cap, held_max);
-        for (ask, calls) in asks.iter().zip(by_file(&asks, &requests, cap)) {
-            let removal = ask.remove.map(|list| Carried::Remove(old(list), vec![]));
-            let addition = ask.add.map(|list| Carried::Add(new(list), vec![]));
-            let in_bulk: Vec<_> = removal.into_iter().chain(addition).collect();
-            let by_patch = ask.patchable && ask.sides() == 2 && calls == [Carried::Patch(())];
-            prop_assert!(by_patch || calls == in_bulk, "{ask:?} was carried by {calls:?}");
+        let requests = carried(&asks, two_tags, cap, held_max);
+        let calls = by_file(&asks, &requests, cap);
+        for ((ask, calls), edit) in asks.iter().zip(calls).zip(edits(&asks, two_tags)) {
+            if ask.patchable && ask.sides() == 2 && calls == [(Carried::Patch(()), true)] {
+                continue;
+            }
+            let removals = calls.iter().take_while(|(call, _)| matches!(call, Carried::Remove(..)));
+            let (removals, additions) = calls.split_at(removals.count());
+            prop_assert!(is_once(removals, edit.remove.as_ref()), "{:?}: {:?}", ask, calls);
+            prop_assert!(is_once(additions, edit.add.as_ref()), "{:?}: {:?}", ask, calls);
         }
-        prop_assert_eq!(requests, carried(&asks, cap, held_max), "the second time");
+        prop_assert_eq!(requests, carried(&asks, two_tags, cap, held_max), "the second time");
     }
 
     #[test]
     fn no_edit_costs_more_than_alone(asks in asks(), cap in 2_usize..8, held_max in 0_usize..150) {
         let alone = asks.iter().map(|ask| if ask.patchable { 1 } else { ask.sides() });
-        prop_assert!(carried(&asks, cap, held_max).len() <= alone.sum());
+        prop_assert!(carried(&asks, two_tags, cap, held_max).len() <= alone.sum());
     }
 
     #[test]
@@ -207,7 +309,7 @@ proptest! {
         asks in asks(), cap in 2_usize..8, held_max in 0_usize..50,
     ) {
         let (mut bulk, mut out) = (Bulk::new(cap, held_max), Vec::new());
-        for (taken, edit) in (1..).zip(edits(&asks)) {
+        for (taken, edit) in (1..).zip(edits(&asks, two_tags)) {
             bulk.take(edit, &mut out);
             let out = by_file(&asks, &out, cap).into_iter().filter(|calls| !calls.is_empty());
             let held = taken - out.count();
@@ -230,7 +332,7 @@ fn many_files_of_few_pairs_need_little_more_than_two_full_calls_for_fifty() {
     };
     let asks: Vec<_> =
         (0..100_000).map(|_| zipf().unwrap_or(0)).map(|pair| Ask::replaced(pair, pair)).collect();
-    let requests = carried(&asks, BULK_FILES_MAX, 10_000).len();
+    let requests = carried(&asks, one_tag, BULK_FILES_MAX, 10_000).len();
     assert!(requests <= 2 * 100_000 / 50 + 80, "{requests} requests");
 }
 
@@ -239,7 +341,7 @@ fn many_files_that_share_both_lists_with_others_but_not_the_pair_are_joined_all_
     let mut rng = Rng::with_seed(1);
     let asks: Vec<_> =
         (0..100_000).map(|_| Ask::replaced(rng.usize(..300), rng.usize(..300))).collect();
-    let requests = carried(&asks, BULK_FILES_MAX, ROOMY).len();
+    let requests = carried(&asks, one_tag, BULK_FILES_MAX, ROOMY).len();
     // Each of the 600 lists has a last call that is not full.
     assert!(requests <= 2 * 100_000 / 50 + 600, "{requests} requests");
 }
@@ -247,11 +349,11 @@ fn many_files_that_share_both_lists_with_others_but_not_the_pair_are_joined_all_
 #[test]
 fn many_files_that_share_nothing_are_patched() {
     let asks: Vec<_> = (0..50_000).map(|file| Ask::replaced(file, file)).collect();
-    assert_eq!(carried(&asks, BULK_FILES_MAX, ROOMY).len(), 50_000);
+    assert_eq!(carried(&asks, one_tag, BULK_FILES_MAX, ROOMY).len(), 50_000);
 }
 
 #[test]
 fn many_files_that_share_one_list_only_are_patched_too() {
     let asks: Vec<_> = (0..50_000).map(|file| Ask::replaced(0, file)).collect();
-    assert_eq!(carried(&asks, BULK_FILES_MAX, ROOMY).len(), 50_000);
+    assert_eq!(carried(&asks, one_tag, BULK_FILES_MAX, ROOMY).len(), 50_000);
 }

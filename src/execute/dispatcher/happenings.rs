@@ -87,7 +87,7 @@ impl Dispatcher {
         let dropped: Vec<StepRef> =
             request.steps().iter().copied().filter(|step| !may_send(step)).collect();
         for step in dropped {
-            self.window.drop_step(step.row);
+            self.window.drop_step(step);
         }
         self.split(ticket, rest.into_iter().collect());
     }

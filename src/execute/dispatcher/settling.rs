@@ -20,6 +20,9 @@ impl Dispatcher {
     pub(super) fn record_all(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
         let attempts = self.slots[ticket].attempts;
         for (step, outcome) in outcomes {
+            // A part without success ends its step: what is left of that is not sent.
+            let whole = step.kind.part_of().filter(|_| !outcome.status.is_success());
+            let step = StepRef { kind: whole.unwrap_or(step.kind), ..step };
             let halt = match (outcome.status, self.window.pos(step.row)) {
                 (Status::Unknown, _) => self.watch.unknown(),
                 (Status::Failed, _) | (_, None) => None,

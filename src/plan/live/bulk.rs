@@ -1,11 +1,13 @@
 //! Tag changes in the fewest requests: bulk calls that many files share, or a PATCH for one file.
 //!
 //! What asks for the same is gathered here. Which files are cheaper by PATCH is decided in
-//! [`trees`](super::trees).
+//! [`trees`](super::trees), and which lists of tags are cheaper tag by tag in
+//! [`calls`](super::calls).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::{iter, mem};
+use std::mem;
 
+use super::calls::Calls;
 use super::trees::Lists;
 use crate::row::Tags;
 
@@ -18,33 +20,56 @@ pub struct TagEdit<T> {
     pub remove: Option<Tags>,
     /// Tags to add; none of them is also removed.
     pub add: Option<Tags>,
+    /// Longer lists to remove and to add that would do as well, because the file lacks the others
+    /// anyway, or has them.
+    pub asked: Asked,
     /// Whether a PATCH of the whole list will do as well. It will not where the person asked for
     /// tags to be added or removed: what somebody else adds in between must not be lost.
     pub patchable: bool,
+}
+
+/// What a person asked to remove and to add, where that is more than is needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// To remove.
+    pub remove: Option<Tags>,
+    /// To add.
+    pub add: Option<Tags>,
 }
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried<T> {
     /// POST removeTags: these tags, from all of these files.
-    Remove(Tags, Vec<T>),
+    Remove(Tags, Vec<Member<T>>),
     /// POST addTags: these tags, to all of these files.
-    Add(Tags, Vec<T>),
+    Add(Tags, Vec<Member<T>>),
     /// PATCH of the whole list of one file.
     Patch(T),
 }
 
+/// A file in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member<T> {
+    /// The file, and what goes with it.
+    pub item: T,
+    /// Whether no other call of the same kind follows for it.
+    pub is_last: bool,
+}
+
 /// Turns tag edits, each of a file of its own, into the fewest requests.
 ///
-/// - Each edit is carried once: by a PATCH, if it is patchable, or else by one removal if it
-///   removes and one addition if it adds.
-/// - A removal comes out before the addition of the same edit, so that the tags of a file never
+/// - Each edit is carried once: by a PATCH, if it is patchable, or else by its removal and by its
+///   addition. Each of these is one call for all of its tags, or a call for each of them where that
+///   takes fewer requests, because other files share them.
+/// - Removals come out before the additions of the same edit, so that the tags of a file never
 ///   pass the limit of 500 characters on the way. There is no other order, but the same edits
 ///   always come out the same way.
 /// - No call names more than `cap` files.
 /// - Never more requests than a PATCH for each patchable edit, and calls of its own for each of
 ///   the others.
 /// - An edit that only removes or only adds is never a PATCH, which could not save anything.
+/// - A call names what a file needs, or what was asked for it.
 /// - Between two edits at most `held_max` of them are held in memory. When one more would be held,
 ///   all go, in as few requests as are found for them; later edits cannot join those any more.
 ///
@@ -59,13 +84,20 @@ pub struct Bulk<T> {
 }
 
 /// The tags to remove and the tags to add.
-type Pair = (Option<Tags>, Option<Tags>);
+pub(super) type Pair = (Option<Tags>, Option<Tags>);
 
 /// Edits that ask for the same. Those that are patchable come last.
 #[derive(Debug)]
 struct Held<T> {
-    items: VecDeque<T>,
+    items: VecDeque<Filed<T>>,
     patchable: usize,
+}
+
+/// A file, and what was asked for it.
+#[derive(Debug, Clone)]
+pub(super) struct Filed<T> {
+    pub(super) item: T,
+    pub(super) asked: Asked,
 }
 
 impl<T: Clone> Bulk<T> {
@@ -94,26 +126,29 @@ impl<T: Clone> Bulk<T> {
     pub fn end(&mut self, out: &mut Vec<Carried<T>>) {
         let patched = self.lists().patched();
         let mut calls = Calls::new();
+        let mut by_patch = Vec::new();
         for ((pair, mut held), patched) in mem::take(&mut self.held).into_iter().zip(patched) {
             let in_bulk = held.items.len() - patched;
-            out.extend(held.items.drain(in_bulk..).map(Carried::Patch));
+            by_patch.extend(held.items.drain(in_bulk..).map(|filed| (pair.clone(), filed)));
             calls.put(pair, held.items);
         }
+        let (calls, alone) = calls.shared(by_patch, self.cap);
+        out.extend(alone.into_iter().map(|filed| Carried::Patch(filed.item)));
         calls.emit(self.cap, out);
         self.count = 0;
     }
 
     /// Holds an edit. Where it makes one more than a full call, that call is no longer held.
-    fn hold(&mut self, edit: TagEdit<T>) -> Option<(Pair, Vec<T>)> {
-        let TagEdit { item, remove, add, patchable } = edit;
-        let pair = (remove, add);
+    fn hold(&mut self, edit: TagEdit<T>) -> Option<(Pair, Vec<Filed<T>>)> {
+        let TagEdit { item, remove, add, asked, patchable } = edit;
+        let (pair, filed) = ((remove, add), Filed { item, asked });
         self.count += 1;
         let Some(held) = self.held.get_mut(&pair) else {
-            let held = Held { items: [item].into(), patchable: usize::from(patchable) };
+            let held = Held { items: [filed].into(), patchable: usize::from(patchable) };
             self.held.insert(pair, held);
             return None;
         };
-        held.push(item, patchable);
+        held.push(filed, patchable);
         (held.items.len() > self.cap).then(|| {
             self.count -= self.cap;
             (pair, held.take(self.cap))
@@ -135,64 +170,19 @@ impl<T: Clone> Bulk<T> {
 }
 
 impl<T> Held<T> {
-    fn push(&mut self, item: T, patchable: bool) {
+    fn push(&mut self, filed: Filed<T>, patchable: bool) {
         if patchable {
-            self.items.push_back(item);
+            self.items.push_back(filed);
             self.patchable += 1;
         } else {
-            self.items.push_front(item);
+            self.items.push_front(filed);
         }
     }
 
     /// Takes out the first of them.
-    fn take(&mut self, count: usize) -> Vec<T> {
+    fn take(&mut self, count: usize) -> Vec<Filed<T>> {
         let first = self.items.drain(..count).collect();
         self.patchable = self.patchable.min(self.items.len());
         first
     }
-}
-
-/// Edits that share bulk calls, by what each call asks for.
-#[derive(Debug)]
-struct Calls<T> {
-    removed: BTreeMap<Tags, Vec<T>>,
-    added: BTreeMap<Tags, Vec<T>>,
-}
-
-impl<T: Clone> Calls<T> {
-    fn new() -> Self {
-        Self { removed: BTreeMap::new(), added: BTreeMap::new() }
-    }
-
-    fn put(&mut self, pair: Pair, items: impl IntoIterator<Item = T>) {
-        match pair {
-            (Some(remove), Some(add)) => {
-                let added = self.added.entry(add).or_default();
-                let from = added.len();
-                added.extend(items);
-                self.removed.entry(remove).or_default().extend_from_slice(&added[from..]);
-            }
-            (Some(remove), None) => self.removed.entry(remove).or_default().extend(items),
-            (None, Some(add)) => self.added.entry(add).or_default().extend(items),
-            (None, None) => {}
-        }
-    }
-
-    /// All removals come first, so that each comes before the addition of the same edit.
-    fn emit(self, cap: usize, out: &mut Vec<Carried<T>>) {
-        for (tags, items) in self.removed {
-            out.extend(in_calls(items, cap).map(|items| Carried::Remove(tags.clone(), items)));
-        }
-        for (tags, items) in self.added {
-            out.extend(in_calls(items, cap).map(|items| Carried::Add(tags.clone(), items)));
-        }
-    }
-}
-
-fn in_calls<T>(items: Vec<T>, cap: usize) -> impl Iterator<Item = Vec<T>> {
-    let mut items = items.into_iter();
-    iter::from_fn(move || {
-        let call: Vec<T> = items.by_ref().take(cap).collect();
-        (!call.is_empty()).then_some(call)
-    })
 }

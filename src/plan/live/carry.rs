@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bulk::Carried;
+use super::bulk::{Carried, Member};
 use super::known::{Known, tags_after};
 use super::merge::{Ask, Merged, has_tags_alone};
 use super::need::{Need, TagNeed, has_part, set_of};
@@ -83,7 +83,7 @@ pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) -> Option<
             request(Call::Details(Box::new(patch)), &item.file, steps)
         }
         Carried::Remove(tags, items) => {
-            for item in &items {
+            for Member { item, .. } in items.iter().filter(|member| member.is_last) {
                 let add = item.sides.add.then_some(StepKind::AddTags);
                 let kinds: Vec<_> = [StepKind::RemoveTags].into_iter().chain(add).collect();
                 item.announce(&kinds, batch);
@@ -91,7 +91,8 @@ pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) -> Option<
             bulk(Call::RemoveTags(tags), StepKind::RemoveTags, &items)
         }
         Carried::Add(tags, items) => {
-            for item in items.iter().filter(|item| !item.sides.remove) {
+            let last = items.iter().filter(|member| member.is_last);
+            for Member { item, .. } in last.filter(|member| !member.item.sides.remove) {
                 item.announce(&[StepKind::AddTags], batch);
             }
             bulk(Call::AddTags(tags), StepKind::AddTags, &items)
@@ -99,12 +100,13 @@ pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) -> Option<
     }
 }
 
-fn bulk(call: Call, kind: StepKind, items: &[Arc<TagItem>]) -> Option<Request> {
+fn bulk(call: Call, kind: StepKind, items: &[Member<Arc<TagItem>>]) -> Option<Request> {
     let (mut files, mut steps) = (Vec::new(), Vec::new());
-    for item in items {
+    for Member { item, is_last } in items {
+        let part = kind.part().filter(|_| !is_last);
         for step in item.steps(kind) {
             files.push(item.file.clone());
-            steps.push(step);
+            steps.push(StepRef { kind: part.unwrap_or(kind), ..step });
         }
     }
     (!steps.is_empty()).then(|| Request::new(call, files.into(), steps.into()))

@@ -9,10 +9,12 @@
 //! need the same (`bulk`).
 
 mod bulk;
+mod calls;
 mod carry;
 mod diff;
 mod known;
 mod merge;
+mod moves;
 mod need;
 mod needed;
 mod trees;
@@ -20,7 +22,7 @@ mod trees;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use bulk::{Bulk, Carried, TagEdit};
+pub use bulk::{Asked, Bulk, Carried, Member, TagEdit};
 use carry::{Parts, TagItem, planned, settled};
 pub use diff::{Difference, differences};
 use known::Known;
@@ -176,6 +178,7 @@ impl Live {
             item: Arc::new(item),
             remove: tags.remove.clone(),
             add: tags.add.clone(),
+            asked: tags.asked.clone(),
             patchable: tags.whole.is_some(),
         };
         let mut out = Vec::new();

@@ -1,5 +1,6 @@
 //! What has to be sent for a change: what the file does not have already.
 
+use super::bulk::Asked;
 use super::known::{Known, tags_after};
 use super::merge::Merged;
 use crate::request::Patch;
@@ -25,6 +26,8 @@ pub(super) struct TagNeed {
     pub(super) add: Option<Tags>,
     /// All of them, where the change says so: it may also be sent as a whole.
     pub(super) whole: Option<Set<Tags>>,
+    /// What was asked for, where that is more than is needed.
+    pub(super) asked: Asked,
 }
 
 impl Need {
@@ -76,22 +79,36 @@ impl TagNeed {
                 TagChange::Edit { add, remove } => (remove.clone(), add.clone()),
                 TagChange::Replace(_) | TagChange::Clear => (None, None),
             };
-            return Some(Self { remove, add, whole });
+            return Some(Self { remove, add, whole, asked: Asked::default() });
         };
         let after = tags_after(Some(has), change)?;
         let remove = has.iter().filter(|tag| !after.contains(tag));
         let add = after.iter().filter(|tag| !has.contains(tag));
         let (Ok(remove), Ok(add)) = (list(remove), list(add)) else {
             // The file has tags that no call can name.
-            return Some(Self { remove: None, add: None, whole });
+            return Some(Self { remove: None, add: None, whole, asked: Asked::default() });
         };
-        (remove.is_some() || add.is_some()).then_some(Self { remove, add, whole })
+        let asked = match change {
+            TagChange::Edit { add: asked_add, remove: asked_remove } => Asked {
+                remove: more_than(remove.as_ref(), asked_remove.as_ref()),
+                add: more_than(add.as_ref(), asked_add.as_ref()),
+            },
+            TagChange::Replace(_) | TagChange::Clear => Asked::default(),
+        };
+        (remove.is_some() || add.is_some()).then_some(Self { remove, add, whole, asked })
     }
 
     /// Whether only a PATCH of all tags can do it.
     pub(super) fn is_whole_only(&self) -> bool {
         self.remove.is_none() && self.add.is_none()
     }
+}
+
+/// What was asked for, where that is more than is needed, and anything is.
+fn more_than(needed: Option<&Tags>, asked: Option<&Tags>) -> Option<Tags> {
+    let (needed, asked) = (needed?, asked?);
+    let is_more = asked.as_slice().len() > needed.as_slice().len();
+    list(asked.as_slice().iter()).ok().flatten().filter(|_| is_more)
 }
 
 /// The tags as a call names them.
@@ -146,8 +163,12 @@ mod tests {
     fn a_replacement_is_what_must_come_and_what_must_go() {
         let change = TagChange::Replace(tags(&["sale", "red"]));
         let whole = || Some(Set::To(tags(&["sale", "red"])));
-        let wanted =
-            TagNeed { remove: Some(tags(&["old"])), add: Some(tags(&["sale"])), whole: whole() };
+        let wanted = TagNeed {
+            remove: Some(tags(&["old"])),
+            add: Some(tags(&["sale"])),
+            whole: whole(),
+            asked: Asked::default(),
+        };
         assert_eq!(need(&change, &["red", "old"]), Some(wanted));
         assert_eq!(need(&change, &["red", "sale"]), None, "the order of tags is nobody's");
         assert_eq!(TagNeed::of(&change, None).map(|need| need.is_whole_only()), Some(true));
@@ -156,15 +177,16 @@ mod tests {
     #[test]
     fn of_an_edit_only_what_is_not_so_is_left() {
         let change = TagChange::Edit { add: Some(tags(&["a", "b"])), remove: Some(tags(&["c"])) };
-        let wanted = TagNeed { remove: None, add: Some(tags(&["b"])), whole: None };
+        let asked = Asked { remove: None, add: Some(tags(&["a", "b"])) };
+        let wanted = TagNeed { remove: None, add: Some(tags(&["b"])), whole: None, asked };
         assert_eq!(need(&change, &["a"]), Some(wanted));
         assert_eq!(need(&change, &["b", "a"]), None);
     }
 
     #[test]
     fn to_clear_tags_is_to_remove_those_that_are_there() {
-        let wanted =
-            TagNeed { remove: Some(tags(&["a", "b"])), add: None, whole: Some(Set::Clear) };
+        let (remove, whole) = (Some(tags(&["a", "b"])), Some(Set::Clear));
+        let wanted = TagNeed { remove, add: None, whole, asked: Asked::default() };
         assert_eq!(need(&TagChange::Clear, &["b", "a"]), Some(wanted));
         assert_eq!(need(&TagChange::Clear, &[]), None);
     }

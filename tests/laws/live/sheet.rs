@@ -51,10 +51,12 @@ fn tags() -> impl Strategy<Value = String> {
 /// The cells `tags`, `addTags` and `removeTags`.
 fn tag_cells() -> impl Strategy<Value = [String; 3]> {
     let none = String::new;
-    let edit = (0..TAGS.len(), 1..TAGS.len(), 0..3).prop_map(move |(add, apart, which)| {
-        let (add, remove) = (TAGS[add].to_owned(), TAGS[(add + apart) % TAGS.len()].to_owned());
-        [none(), if which == 0 { none() } else { add }, if which == 1 { none() } else { remove }]
-    });
+    // Those before the first bar are added, and those between the bars removed.
+    let edit =
+        (Just(TAGS).prop_shuffle(), 0_usize..3, 0_usize..3).prop_map(|(tags, add, remove)| {
+            let add = add.max(usize::from(remove == 0));
+            [String::new(), tags[..add].join(","), tags[add..add + remove].join(",")]
+        });
     prop_oneof![
         2 => Just([none(), none(), none()]),
         2 => tags().prop_map(move |tags| [tags, none(), none()]),
