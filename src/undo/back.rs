@@ -111,7 +111,16 @@ impl Deeds {
 
     /// Whether a field is as the run left it, or as it was before.
     fn is_ours(&self, field: &Field, now: &FileFields) -> bool {
-        self.before.iter().chain(&self.left).any(|known| is_same(field, known, now))
+        let known = || self.before.iter().chain(&self.left);
+        let is_between = || {
+            let has = |tag: &String| now.tags.contains(tag);
+            let is_known = |tag: &String| known().any(|known| known.tags.contains(tag));
+            let is_kept = |tag: &&String| known().all(|known| known.tags.contains(tag));
+            let mut kept = known().flat_map(|known| &known.tags).filter(is_kept);
+            now.tags.iter().all(is_known) && kept.all(has)
+        };
+        known().any(|known| is_same(field, known, now))
+            || *field == Field::Tags && self.has_tags_between && is_between()
     }
 
     fn left_alone(&self, field: &Field, why: Why, now: Option<&FileFields>) -> LeftAlone {

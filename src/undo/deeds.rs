@@ -28,6 +28,9 @@ pub struct Deeds {
     /// What it may have been left like: first as if nothing was done but what is known to have been.
     /// Empty where `before` is not known.
     pub(super) left: Vec<FileFields>,
+    /// Whether its tags may be anything between those, because they were changed by several calls of
+    /// which nobody knows how far they got.
+    pub(super) has_tags_between: bool,
     written: Written,
 }
 
@@ -65,6 +68,7 @@ impl Deeds {
             lasting: Lasting::default(),
             left: before.iter().cloned().collect(),
             before,
+            has_tags_between: false,
             touched: Vec::new(),
             written: Written::default(),
         }
@@ -157,6 +161,8 @@ impl Deeds {
             });
         } else {
             let (removed, added) = row.tag_calls();
+            let may_be_between = matches!(row.planning, Planning::Live(_));
+            self.has_tags_between |= may_be_between && [removed, added].contains(&Fate::Perhaps);
             self.apply(removed, [Field::Tags], remove);
             self.apply(added, [Field::Tags], add);
         }
@@ -227,16 +233,18 @@ struct Row<'r> {
 impl Row<'_> {
     /// What became of one of its steps.
     fn of(&self, kind: StepKind) -> Fate {
+        let is_begun = kind.part().is_some_and(|part| self.has(part));
         let outcome = self.records.iter().find(|record| record.step.kind == kind);
         let Some(outcome) = outcome.map(|record| &record.outcome) else {
             // What must not be repeated is in the ledger before it is sent.
-            let is_open = self.is_cut_short && !self.records.iter().any(|record| record.row_done);
+            let is_open = self.is_cut_short && !self.is_over();
             let is_safe = kind != StepKind::Publish && kind != StepKind::Remainder;
-            return if is_open && is_safe { Fate::Perhaps } else { Fate::NotDone };
+            return if is_begun || is_open && is_safe { Fate::Perhaps } else { Fate::NotDone };
         };
         match outcome.status {
             Status::Updated => Fate::Done,
             Status::Failed | Status::Unknown => Fate::Perhaps,
+            _ if is_begun => Fate::Perhaps,
             Status::Unchanged | Status::NotAttempted | Status::Rejected => Fate::NotDone,
         }
     }
@@ -254,7 +262,7 @@ impl Row<'_> {
     fn tag_calls(&self) -> (Fate, Fate) {
         let fates = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.of(kind));
         let has = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.has(kind));
-        let is_over = self.records.iter().any(|record| record.row_done);
+        let is_over = self.is_over();
         // Rows of one file are merged: what needs no call for itself is in what they come to.
         let merged = |other: Fate| if is_over { other } else { other.min(Fate::Perhaps) };
         match (self.planning, has, fates) {
@@ -267,6 +275,11 @@ impl Row<'_> {
             }
             (_, _, [removed, added]) => (removed, added),
         }
+    }
+
+    /// Whether nothing of it follows.
+    fn is_over(&self) -> bool {
+        self.records.iter().any(|record| record.row_done)
     }
 
     /// Whether its fields were sent, and not accepted.
@@ -290,10 +303,11 @@ impl Row<'_> {
         let is_edit = matches!(tags, TagChange::Edit { .. });
         match self.planning {
             Planning::Direct => !is_edit,
-            // Merged with a row that replaces them, even an edit can go that way.
+            // Merged with a row that replaces them, even an edit can go that way. Otherwise its calls
+            // are still to come where the row is not over.
             Planning::Live(_) => {
                 let has_calls = self.has(StepKind::RemoveTags) || self.has(StepKind::AddTags);
-                !has_calls && self.details() == Fate::Done
+                !has_calls && (!is_edit || self.is_over()) && self.details() == Fate::Done
             }
         }
     }

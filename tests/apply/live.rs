@@ -1,14 +1,17 @@
 //! The live planner through the real binary: how many requests it takes, counted by the sandbox.
 
+use std::collections::BTreeSet;
+
 use ikbulk::sandbox::{Config, Faults, Library};
 use serde_json::{Value, json};
 
 use crate::harness::{Done, World, sheet, status, with_library};
 
 const CHANGED: usize = 2_000;
+const FAST: &str = "--yes --rate unlimited --read-rate unlimited";
 
 fn live(world: &World, rest: &str) -> Done {
-    world.run(&format!("live --yes --rate unlimited --read-rate unlimited {rest}"))
+    world.run(&format!("live {FAST} {rest}"))
 }
 
 fn id(number: usize) -> String {
@@ -125,6 +128,69 @@ fn replaced(files: usize) -> u64 {
     let statuses = by_differences.only_run("sheet").statuses();
     assert_eq!(statuses, directly.only_run("sheet").statuses());
     writes(&by_differences)
+}
+
+/// Each file gets up to three of ten tags, by the digits of its number.
+fn mixed(files: usize, faults: Faults) -> World {
+    let library = library(files, |_| json!(["old"]));
+    let world = World::new(Config { faults, ..with_library(library) });
+    let tags = |number| Vec::from_iter(digits(number)).join(",");
+    let rows = (0..files).map(|number| format!("{},\"{}\"", id(number), tags(number)));
+    world.write("sheet.csv", sheet("fileId,addTags", rows));
+    world
+}
+
+fn digits(number: usize) -> BTreeSet<String> {
+    [number % 10, number / 10 % 10, number / 100].map(|digit| format!("tag{digit}")).into()
+}
+
+/// The tags that a file got besides the one that it had.
+fn new_tags(world: &World, number: usize) -> BTreeSet<String> {
+    let tags = world.file(&id(number))["tags"].clone();
+    let mut tags: BTreeSet<String> = serde_json::from_value(tags).expect("tags");
+    assert!(tags.remove("old"));
+    tags
+}
+
+#[test]
+fn tags_that_few_files_share_go_tag_by_tag() {
+    let world = mixed(1_000, Faults::default());
+    live(&world, "sheet.csv").exits(0);
+    // Each digit is in 271 of a thousand numbers.
+    assert_eq!(writes(&world), 10 * 271_u64.div_ceil(50));
+    assert_eq!(world.only_run("sheet").count("updated"), 1_000);
+    assert!((0..1_000).all(|number| new_tags(&world, number) == digits(number)));
+}
+
+/// A run on a hundred files that ends at its sixth write, when half of the tags have been added.
+fn half_tagged() -> World {
+    // Behind the reads.
+    let script = vec![(51 + 6, status(401, "Your account cannot be authenticated."))];
+    let world = mixed(100, Faults { script, ..Faults::default() });
+    live(&world, "sheet.csv --concurrency 1").exits(3);
+    world
+}
+
+#[test]
+fn a_row_of_whose_tags_some_are_added_is_not_done_until_all_are() {
+    let world = half_tagged();
+    let run = world.only_run("sheet");
+    // Two calls for the first tag, and one for each of three more.
+    assert_eq!((writes(&world), run.count("updated"), run.count("not_attempted")), (6, 16, 84));
+    let row = run.row(2 + 47);
+    assert_eq!((&*row["status"], &*row["code"]), ("not_attempted", "partial"));
+    assert_eq!(row["message"], "add some tags done; the run stopped before the rest");
+    assert_eq!(new_tags(&world, 47), ["tag0".to_owned()].into());
+    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    assert_eq!(run.count("updated"), 100);
+    assert!((0..100).all(|number| new_tags(&world, number) == digits(number)));
+}
+
+#[test]
+fn tags_that_were_added_by_some_of_several_calls_are_undone() {
+    let world = half_tagged();
+    world.run(&format!("undo {FAST} {}", world.only_run("sheet").name())).exits(0);
+    assert!((0..100).all(|number| new_tags(&world, number).is_empty()));
 }
 
 #[test]

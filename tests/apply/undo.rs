@@ -283,13 +283,13 @@ fn tags_are_put_back_in_bulk() {
     assert_eq!((writes(&world), state(&world)), (16, before));
 }
 
-/// A world in which a program can be killed when the work of a PATCH is done and not told. Which
+/// A world in which a program can be killed when the work of a write is done and not told. Which
 /// one it is, is a number that is counted down.
 fn deadly(config: Config) -> (World, Victim, Arc<AtomicU64>) {
     let (victim, countdown) = (Victim::default(), Arc::<AtomicU64>::default());
     let (hand, left) = (victim.clone(), Arc::clone(&countdown));
     let tap = Tap::new(move |event| {
-        if event.method == "PATCH" && event.phase == Phase::Worked {
+        if event.method != "GET" && event.phase == Phase::Worked {
             let counted = left.try_update(SeqCst, SeqCst, |left| left.checked_sub(1));
             if counted == Ok(1) {
                 hand.kill();
@@ -301,9 +301,9 @@ fn deadly(config: Config) -> (World, Victim, Arc<AtomicU64>) {
     (world, victim, countdown)
 }
 
-/// Runs a command until it is killed at that PATCH.
-fn kill_at(patch: u64, words: &str, (world, victim, countdown): &(World, Victim, Arc<AtomicU64>)) {
-    countdown.store(patch, SeqCst);
+/// Runs a command until it is killed at that write.
+fn kill_at(write: u64, words: &str, (world, victim, countdown): &(World, Victim, Arc<AtomicU64>)) {
+    countdown.store(write, SeqCst);
     let line = format!("{words} --yes --rate unlimited --concurrency 1");
     let call = world.command(&line.split(' ').collect::<Vec<_>>());
     assert_eq!(call.run_as(victim).code, None);
@@ -311,31 +311,47 @@ fn kill_at(patch: u64, words: &str, (world, victim, countdown): &(World, Victim,
 
 #[test]
 fn an_undo_that_was_killed_goes_on_and_ends_right() {
-    for patch in 1..=5 {
+    for write in 1..=5 {
         let deadly = deadly(with_library(library()));
         let world = &deadly.0;
         let before = state(world);
         live(world, "sheet.csv").exits(0);
         let run = world.only_run("sheet");
-        kill_at(patch, &format!("undo {}", run.name()), &deadly);
+        kill_at(write, &format!("undo {}", run.name()), &deadly);
         world.run(&format!("resume {} --rate unlimited", undoing(world).name())).exits(0);
-        assert_eq!(state(world), before, "killed at {patch}");
+        assert_eq!(state(world), before, "killed at {write}");
+    }
+}
+
+/// Kills a run on `sheet.csv` at each of so many writes, and undoes it.
+fn killed_runs_are_undone(options: &str, writes: u64, set: impl Fn(&World)) {
+    for write in 1..=writes {
+        let deadly = deadly(with_library(library()));
+        let world = &deadly.0;
+        set(world);
+        let before = state(world);
+        kill_at(write, &format!("live {options}sheet.csv"), &deadly);
+        assert_ne!(state(world), before);
+        undo(world, &world.only_run("sheet")).exits(0).says("is unfinished");
+        assert_eq!(state(world), before, "{options}killed at {write}");
     }
 }
 
 #[test]
 fn of_a_run_that_was_killed_even_what_it_never_heard_of_is_undone() {
-    for (options, patches) in [("", 5), ("--direct ", 6)] {
-        for patch in 1..=patches {
-            let deadly = deadly(with_library(library()));
-            let world = &deadly.0;
-            let before = state(world);
-            kill_at(patch, &format!("live {options}sheet.csv"), &deadly);
-            assert_ne!(state(world), before);
-            undo(world, &world.only_run("sheet")).exits(0).says("is unfinished");
-            assert_eq!(state(world), before, "{options}killed at {patch}");
-        }
-    }
+    killed_runs_are_undone("", 6, |_| {});
+    killed_runs_are_undone("--direct ", 8, |_| {});
+}
+
+#[test]
+fn of_a_run_that_was_killed_between_the_tags_of_a_file_all_are_undone() {
+    let pairs = ["s,t", "s,u", "s,v", "t,u", "t,v"];
+    let rows = || ["a", "b", "c", "d", "e"].iter().zip(pairs);
+    let rows = || rows().map(|(id, tags)| format!("{id},\"{tags}\",\"old,only {id}\""));
+    // Three to remove, and one for each of the four tags.
+    killed_runs_are_undone("", 7, |world| {
+        world.write("sheet.csv", sheet("fileId,addTags,removeTags", rows()));
+    });
 }
 
 #[test]
