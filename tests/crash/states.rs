@@ -53,7 +53,7 @@ fn before_there_is_a_ledger_nothing_was_sent_and_the_sheet_is_applied_anew() {
 
 #[test]
 fn before_the_first_commit_what_was_done_is_done_again() {
-    let case = Case::new(vec![kill_when(|event| event.n == 5)]).one_at_a_time().through();
+    let case = Case::new(vec![kill_when(|event| event.n == 4)]).one_at_a_time().through();
     assert_eq!(case.ledgers, [Ledger(Vec::new())]);
     // The first request reads the account's fields.
     assert!(
