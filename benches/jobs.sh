@@ -71,6 +71,18 @@ awk 'BEGIN { print "fileId,tags"; for (k = 1; k <= 40; k++) sum += 1 / k; srand(
 awk 'NR == 1 { print; next } NR % 100 == 3 { print "missing" NR ",\"base,new\""; next } { sub(/old/, "new"); print }' pairs.csv >replaced.csv
 job "tags replaced, 40 pairs" replaced.csv
 
+# Keywords: each file gets four of its own out of forty, in a sheet with one file a row and in one with
+# one keyword a row; then all of its tags are set anew.
+awk 'BEGIN { srand(2) }
+    { out = ""; for (n = 0; n < 4;) { k = int(rand() * 40); if (index(out, "k" k ",")) continue; out = out "k" k ","; n++ }
+      print $1, substr(out, 1, length(out) - 1) }' ids >keywords
+awk 'BEGIN { print "fileId,addTags" } { print $1 ",\"" $2 "\"" }' keywords >keywords.csv
+job "4 of 40 keywords for each file" keywords.csv
+awk 'BEGIN { print "fileId,addTags" } { n = split($2, k, ","); for (i = 1; i <= n; i++) print $1 ",word-" k[i] }' keywords >long.csv
+job "the like, one keyword a row" long.csv
+awk 'BEGIN { print "fileId,tags" } { print $1 ",\"base," $2 "\"" }' keywords | awk 'NR > 1 { sub(/k[0-9]+,/, "") } { print }' >anew.csv
+job "tags replaced by such keywords" anew.csv
+
 echo
 for sheet in nightly before; do
     rm -rf $sheet.ikbulk
