@@ -55,7 +55,7 @@ impl Ready {
         wrote();
         let context = session.context.clone();
         let settled = ledger.settled_rows().map_err(|error| Refusal::not_written(&error))?;
-        let mut progress = Progress::new(screen.bars(), facts.rows, settled);
+        let mut progress = Progress::new(screen.bars(), facts.rows, settled, facts.writes);
         let stop = async {
             let signal = std::pin::pin!(signal.fuse());
             let deadline = std::pin::pin!(deadline.passed().fuse());

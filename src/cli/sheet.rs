@@ -152,6 +152,7 @@ impl Sheet {
             input_format: owned.input.format,
             input_fingerprint: owned.fingerprint.0.clone(),
             rows: survey.tally.rows,
+            writes: 0,
             endpoint: client.endpoint.clone(),
             account: client.account.clone(),
             sandbox: self.sandbox,
@@ -254,6 +255,7 @@ impl Planned {
     /// Writes down how far the run has come.
     pub(super) fn reach(&mut self, stage: Stage) -> Result<(), Refusal> {
         self.facts.stage = stage;
+        self.facts.writes = self.survey.tally.writes;
         self.ledger.set_facts(&self.facts).map_err(|error| Refusal::not_written(&error))
     }
 }

@@ -120,7 +120,7 @@ impl Undo {
             ask(screen.is_attended(), screen)?;
         }
         let planner = planner()?;
-        facts.rows = survey.tally.rows;
+        (facts.rows, facts.writes) = (survey.tally.rows, survey.tally.writes);
         facts.stage = Stage::Running;
         ledger.set_facts(&facts).map_err(not_written)?;
         let rows_max = self.bounds.limit;
@@ -221,6 +221,7 @@ impl Old {
             input_format: Format::Jsonl,
             input_fingerprint: String::new(),
             rows: 0,
+            writes: 0,
             endpoint: client.endpoint.clone(),
             account: client.account.clone(),
             sandbox: false,

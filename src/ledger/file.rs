@@ -68,6 +68,8 @@ pub struct Facts {
     pub input_fingerprint: String,
     /// Rows in it.
     pub rows: u64,
+    /// Writes that it was planned to take; 0 as long as that is not known.
+    pub writes: u64,
     /// The endpoint.
     pub endpoint: String,
     /// The account, as a fingerprint of its key.

@@ -17,6 +17,7 @@ fn facts() -> Facts {
         input_format: Format::Csv,
         input_fingerprint: "none".to_owned(),
         rows: 3,
+        writes: 0,
         endpoint: "http://127.0.0.1".to_owned(),
         account: "account".to_owned(),
         sandbox: false,

@@ -21,6 +21,9 @@ pub struct Progress {
     total: u64,
     /// Rows settled before this session.
     before: u64,
+    /// Writes that the run was planned to take.
+    planned: u64,
+    /// When this session began, and how many of its writes had been done then.
     began: Option<(Time, u64)>,
     /// When there were how many writes, over the time that the rate shown is measured.
     writes: VecDeque<(Time, u64)>,
@@ -48,9 +51,10 @@ pub struct Numbers {
 
 impl Progress {
     /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
-    /// line every ten seconds without one.
+    /// line every ten seconds without one. Of `total` rows so many were settled `before`; `planned`
+    /// are the writes of the whole run.
     #[must_use]
-    pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64) -> Self {
+    pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64, planned: u64) -> Self {
         let bar = screen.map(|screen| {
             let style =
                 ProgressStyle::with_template("{bar:14.cyan/blue} {pos}/{len} rows  {wide_msg}");
@@ -59,7 +63,8 @@ impl Progress {
             );
             screen.add(bar)
         });
-        Self { bar, total, before, began: None, writes: VecDeque::new(), logged: Duration::ZERO }
+        let (writes, logged) = (VecDeque::new(), Duration::ZERO);
+        Self { bar, total, before, planned, began: None, writes, logged }
     }
 
     /// Looks at the run and shows how far it is.
@@ -90,22 +95,25 @@ impl Progress {
         let here: u64 = counts.iter().sum();
         let counters = dispatcher.mark().counters;
         let writes = counters.patch + counters.publish + counters.add_tags + counters.remove_tags;
-        let (_, rows_then) = *self.began.get_or_insert((now, here));
+        // Rows say little: many are settled by one write, and some by the last of several.
+        let done = writes.saturating_sub(counters.retried + counters.throttled);
+        let (began, done_then) = *self.began.get_or_insert((now, done));
         self.writes.push_back((now, writes));
         while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
             self.writes.pop_front();
         }
         let (since, then) = self.writes.front().copied().unwrap_or((now, writes));
         let settled = self.before + here;
-        let left = self.total.saturating_sub(settled);
-        let pace = per_second(here - rows_then.min(here), now);
+        let left = self.planned.saturating_sub(done);
+        let pace = per_second(done - done_then.min(done), now.saturating_sub(began));
         Numbers {
             settled,
             total: self.total,
             rate: per_second(writes.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            left: (pace > 0.0).then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
+            left: (pace > 0.0 && left > 0)
+                .then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
             hold: hold(dispatcher, now),
             counts,
         }

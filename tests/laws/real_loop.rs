@@ -321,6 +321,7 @@ pub(crate) fn facts() -> Facts {
         input_format: Format::Csv,
         input_fingerprint: String::new(),
         rows: ROWS,
+        writes: 0,
         endpoint: String::new(),
         account: String::new(),
         sandbox: false,

@@ -52,6 +52,7 @@ impl Home {
             input_format: Format::Csv,
             input_fingerprint: String::new(),
             rows: 4,
+            writes: 0,
             endpoint: String::new(),
             account: "account".to_owned(),
             sandbox: false,
