@@ -4,8 +4,9 @@
 //! Requests join all of their lines at once and in one order, so that no two can wait for each
 //! other.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use foldhash::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::event::Ticket;

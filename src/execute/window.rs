@@ -1,6 +1,8 @@
 //! The rows in memory: how much of each is open, and how far everything is settled.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use crate::outcome::Status;
 use crate::plan::PlannedRow;

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -22,6 +24,10 @@ use crate::row::{FileId, Schema};
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// …and of a list of a thousand.
 const LIST_BYTES_MAX: usize = 64 << 20;
+/// The most headers that a request has, with those that the HTTP library adds.
+const HEADERS_MAX: usize = 12;
+/// How the headers of an answer call the id of the request.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-ik-requestid");
 /// An idle connection is given up before the servers and proxies on the way do it silently.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
@@ -264,7 +270,10 @@ fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap
         return Err(BuildError::Key);
     }
     let request = client.get(settings.endpoint.clone()).basic_auth(key, Some("")).build();
-    let mut headers = request.map_err(BuildError::Client)?.headers().clone();
+    // Each request gets a copy, to which the HTTP library adds its own: with room for those, none of
+    // the copies has to grow.
+    let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
+    headers.extend(request.map_err(BuildError::Client)?.headers().clone());
     if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
         authorization.set_sensitive(true);
     }
@@ -290,7 +299,7 @@ fn is_loopback(url: &Url) -> bool {
 fn request_id(headers: &HeaderMap) -> Option<Box<str>> {
     const LENGTH_MAX: usize = 100;
     // What can be shown as it is is ASCII, so that it can be cut anywhere.
-    let id = headers.get("x-ik-requestid")?.to_str().ok()?;
+    let id = headers.get(&REQUEST_ID)?.to_str().ok()?;
     Some(id.get(..LENGTH_MAX).unwrap_or(id).into())
 }
 

@@ -150,7 +150,7 @@ pub struct FedBack {
 
 impl FedBack {
     fn read(status: Option<&str>, done: Option<&str>) -> Self {
-        let done = done.unwrap_or_default().split_whitespace();
+        let done = done.into_iter().flat_map(str::split_whitespace);
         Self {
             unknown: status == Some("unknown"),
             done: done.filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),
@@ -248,6 +248,8 @@ fn unreadable(problem: Problem) -> Content {
 
 /// Hands the cells of a record to the builder; gives how many were empty.
 fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u64 {
+    // Checked once here rather than cell by cell, unless one of them is bad.
+    let cells = std::str::from_utf8(record.as_slice()).ok();
     let mut empty = 0;
     for (index, name, field) in columns.fields() {
         let bytes = record.get(index).unwrap_or_default();
@@ -255,7 +257,8 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
             empty += 1;
             continue;
         }
-        match std::str::from_utf8(bytes) {
+        let text = cells.and_then(|cells| cells.get(record.range(index)?));
+        match text.map_or_else(|| std::str::from_utf8(bytes), Ok) {
             Ok(text) => builder.set(name, field, Cell::Text(text)),
             Err(_) => builder.reject(Problem::new(
                 name,

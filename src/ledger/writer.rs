@@ -127,7 +127,7 @@ pub(super) fn write_all(
 ) -> Result<LedgerFile, LedgerError> {
     while let Some(mut group) = groups.blocking_recv() {
         // Steps are settled in nearly any order, and SQLite writes fastest in that of its keys.
-        group.ops.sort_by_key(Op::key);
+        group.ops.sort_by_cached_key(Op::key);
         file.writing(|connection| write(connection, &group))?;
         for waiting in group.waiting {
             // Nobody waits any more when the run was told to stop at once.

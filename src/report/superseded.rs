@@ -2,12 +2,14 @@
 //! the later row did.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::input::Records;
+use crate::input::{Input, Records};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::outcome::Status;
+use crate::row::Resolved;
 
 use super::error::ReportError;
 use super::row::RowResult;
@@ -23,57 +25,75 @@ pub(super) struct Overtaken {
 }
 
 /// Rows that were overtaken. Memory is taken only by rows that did not succeed.
-#[derive(Debug, Default)]
-pub(super) struct Superseded {
-    rows: HashMap<u64, Overtaken>,
+pub(super) struct Superseded<'r> {
+    input: &'r Input,
+    files: Option<&'r Arc<Resolved>>,
+    ledger: &'r LedgerFile,
+    /// Not looked for before there is a row that may be one.
+    rows: Option<HashMap<u64, Overtaken>>,
 }
 
-impl Superseded {
-    /// Looks through input and ledger side by side.
-    pub(super) fn find(mut records: Records, ledger: &LedgerFile) -> Result<Self, ReportError> {
-        let mut superseded = Self::default();
-        if !ledger.has_status(&[Status::Rejected, Status::Failed])? {
-            return Ok(superseded);
-        }
-        // By file, the rows that did not succeed so far.
-        let mut waiting: HashMap<u64, Vec<u64>> = HashMap::new();
-        let mut open: HashMap<u64, Overtaken> = HashMap::new();
-        let mut steps: Vec<StepRecord> = Vec::new();
-        ledger.steps(0, |mut ledger_steps| {
-            while let Some(pos) = records.advance()? {
-                ledger_steps.of_row(pos.number, &mut steps)?;
-                let status = RowResult::of(&steps).status;
-                let file = xxh3_64(records.file_id().as_bytes());
-                match status {
-                    Status::Rejected | Status::Failed => {
-                        waiting.entry(file).or_default().push(pos.number);
-                        let left = groups(records.touched());
-                        open.insert(pos.number, Overtaken { by: 0, fields: Vec::new(), left });
-                    }
-                    Status::Updated => {
-                        let Some(rows) = waiting.get(&file) else {
-                            continue;
-                        };
-                        let set = groups(records.touched());
-                        for row in rows {
-                            if let Some(row) = open.get_mut(row) {
-                                row.overtake(pos.number, &set);
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            Ok::<_, ReportError>(())
-        })?;
-        open.retain(|_, row| !row.fields.is_empty());
-        superseded.rows = open;
-        Ok(superseded)
+impl<'r> Superseded<'r> {
+    pub(super) fn new(
+        input: &'r Input,
+        files: Option<&'r Arc<Resolved>>,
+        ledger: &'r LedgerFile,
+    ) -> Self {
+        Self { input, files, ledger, rows: None }
     }
 
-    pub(super) fn of(&self, row: u64) -> Option<&Overtaken> {
-        self.rows.get(&row)
+    /// What is known of a row of this status.
+    pub(super) fn of(
+        &mut self,
+        row: u64,
+        status: Status,
+    ) -> Result<Option<&Overtaken>, ReportError> {
+        if !matches!(status, Status::Rejected | Status::Failed) {
+            return Ok(None);
+        }
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            unknown => unknown.insert(find(self.input.records(self.files)?, self.ledger)?),
+        };
+        Ok(rows.get(&row))
     }
+}
+
+/// Looks through input and ledger side by side.
+fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overtaken>, ReportError> {
+    // By file, the rows that did not succeed so far.
+    let mut waiting: HashMap<u64, Vec<u64>> = HashMap::new();
+    let mut open: HashMap<u64, Overtaken> = HashMap::new();
+    let mut steps: Vec<StepRecord> = Vec::new();
+    ledger.steps(0, |mut ledger_steps| {
+        while let Some(pos) = records.advance()? {
+            ledger_steps.of_row(pos.number, &mut steps)?;
+            let status = RowResult::of(&steps).status;
+            let file = xxh3_64(records.file_id().as_bytes());
+            match status {
+                Status::Rejected | Status::Failed => {
+                    waiting.entry(file).or_default().push(pos.number);
+                    let left = groups(records.touched());
+                    open.insert(pos.number, Overtaken { by: 0, fields: Vec::new(), left });
+                }
+                Status::Updated => {
+                    let Some(rows) = waiting.get(&file) else {
+                        continue;
+                    };
+                    let set = groups(records.touched());
+                    for row in rows {
+                        if let Some(row) = open.get_mut(row) {
+                            row.overtake(pos.number, &set);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok::<_, ReportError>(())
+    })?;
+    open.retain(|_, row| !row.fields.is_empty());
+    Ok(open)
 }
 
 impl Overtaken {

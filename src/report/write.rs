@@ -90,7 +90,7 @@ pub fn write(
 /// One pass over input and ledger.
 struct Pass<'p> {
     records: Records,
-    superseded: Superseded,
+    superseded: Superseded<'p>,
     input: &'p Input,
     context: &'p Context,
     summary: Summary,
@@ -103,7 +103,7 @@ struct Pass<'p> {
 impl<'p> Pass<'p> {
     fn open(
         run: &RunDir,
-        ledger: &LedgerFile,
+        ledger: &'p LedgerFile,
         facts: &Facts,
         context: &'p Context,
         input: &'p Input,
@@ -123,7 +123,7 @@ impl<'p> Pass<'p> {
         let report = Whole::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?);
         Ok(Self {
-            superseded: Superseded::find(input.records(context.files.as_ref())?, ledger)?,
+            superseded: Superseded::new(input, context.files.as_ref(), ledger),
             summary: Summary {
                 run: run.path().display().to_string(),
                 input: facts.input_name.clone(),
@@ -156,7 +156,7 @@ impl<'p> Pass<'p> {
         while let Some(pos) = self.records.advance()? {
             ledger_steps.of_row(pos.number, &mut steps)?;
             let mut row = RowResult::of(&steps);
-            let overtaken = self.superseded.of(pos.number);
+            let overtaken = self.superseded.of(pos.number, row.status)?;
             if let Some(overtaken) = overtaken {
                 row.code = Some(Code::Superseded);
                 row.message = overtaken.message(&row.message).into();

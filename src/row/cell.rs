@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use serde_json::Value;
 
 use super::unique::Unique;
@@ -39,7 +40,7 @@ impl<'a> Cell<'a> {
     /// Whether it leaves its field alone. JSON says that by leaving the key out, so a JSON value
     /// is never empty.
     pub(crate) fn is_empty(self) -> bool {
-        matches!(self, Cell::Text(text) if text.trim().is_empty())
+        matches!(self, Cell::Text(text) if text.trim_start().is_empty())
     }
 
     /// Whether it clears its field: the clear token in a sheet, `null` in JSON.
@@ -52,7 +53,7 @@ impl<'a> Cell<'a> {
 
     /// Whether it holds a NUL character, which no text has that somebody wrote.
     pub(crate) fn has_nul(self) -> bool {
-        self.text().is_some_and(|text| text.contains('\0'))
+        self.text().is_some_and(|text| memchr(0, text.as_bytes()).is_some())
     }
 
     /// Whether it is the clear token, but for spaces in it and the case of its letters.
@@ -60,13 +61,6 @@ impl<'a> Cell<'a> {
         let Cell::Text(text) = self else {
             return false;
         };
-        // Nearly every cell is seen by its first letter to be something else.
-        let first = |text: &str| text.trim_start().bytes().next().filter(u8::is_ascii);
-        if let (Some(has), Some(token)) = (first(text), first(clear_token))
-            && !has.eq_ignore_ascii_case(&token)
-        {
-            return false;
-        }
         letters(text).eq(letters(clear_token))
     }
 
@@ -76,12 +70,21 @@ impl<'a> Cell<'a> {
             if text.trim_start().starts_with('#') && ERROR_CELLS.contains(&text.trim()))
     }
 
-    /// What stands behind a backslash before a word that would otherwise clear its field, or nearly,
-    /// or be taken for damage: `\<clear>` and `\#N/A` mean those words as they stand.
+    /// Text that means itself, whatever it is: that begins like no word that clears its field or is
+    /// damage, or stands behind a backslash before one. `\<clear>` and `\#N/A` mean those words as they
+    /// stand.
     pub(crate) fn literal(self, clear_token: &str) -> Option<Self> {
         let Cell::Text(text) = self else {
             return None;
         };
+        // Nearly every cell is seen by its first letter to be nothing else.
+        let first = |text: &str| text.trim_start().bytes().next().filter(u8::is_ascii);
+        if let (Some(has), Some(token)) = (first(text), first(clear_token))
+            && !matches!(has, b'\\' | b'#')
+            && !has.eq_ignore_ascii_case(&token)
+        {
+            return Some(self);
+        }
         let literal = text.strip_prefix('\\')?;
         let behind = Cell::Text(literal.trim_start_matches('\\'));
         (behind.is_nearly_clear(clear_token) || behind.is_error()).then_some(Cell::Text(literal))

@@ -107,7 +107,7 @@ impl FileId {
             Err("is longer than 256 bytes")
         } else if text == "." || text == ".." {
             Err("is a relative path, not a file id")
-        } else if text.bytes().any(|byte| byte.is_ascii_control()) {
+        } else if text.bytes().fold(false, |any, byte| any | byte.is_ascii_control()) {
             Err("contains a control character")
         } else {
             Ok(Self(text.into()))

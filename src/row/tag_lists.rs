@@ -1,6 +1,6 @@
 //! Tag lists that were read before: most sheets ask for a few of them in thousands of rows.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::Tags;
 use super::problem::Wrong;
