@@ -74,10 +74,14 @@ impl Merged {
         self.asks.push(ask);
     }
 
-    /// Whether the tags that rows before ask for are of no account any more.
+    /// Whether the tags that rows before ask for are of no account any more, and it is known what
+    /// they come to, should the rows be sent one by one: what is added to or removed from the tags of
+    /// a row that may be refused is not.
     fn overwrites(&self, part: &TagPart, knows_tags: bool) -> bool {
-        let is_all = || part.is_all && self.tags.iter().all(|part| part.is_all);
-        part.sets_all() && (knows_tags || is_all())
+        let may_be_refused = self.tags.iter().position(|part| !part.is_all);
+        let behind = may_be_refused.map_or(&[][..], |first| &self.tags[first + 1..]);
+        let is_known = knows_tags && behind.iter().all(TagPart::sets_all);
+        part.sets_all() && (is_known || part.is_all && may_be_refused.is_none())
     }
 
     /// Which change of the tags a row has a part in.

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use self::play::{Played, Scene, Until};
-use self::sheet::{Allowed, Row, libraries, library, sheets};
+use self::sheet::{Allowed, Row, libraries, library, sheets, with_tags_set_first};
 
 const LIVE: Planning =
     Planning::Live(LiveOptions { exact: false, rerun_extensions: false, skip_tagged: false });
@@ -142,7 +142,7 @@ proptest! {
     #[test]
     fn a_file_takes_one_patch_at_most(
         library in libraries(),
-        rows in sheets(Allowed::default()),
+        rows in sheets(Allowed::default()).prop_map(with_tags_set_first),
     ) {
         let live = Scene::new(with(&library)).play(&rows, LIVE, &[]);
         for (file, patches) in &live.patches {

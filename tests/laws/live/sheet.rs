@@ -1,5 +1,7 @@
 //! What is generated: a library of a few files, and a sheet of several rows a file.
 
+use std::collections::HashSet;
+
 use ikbulk::sandbox::Library;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -93,6 +95,20 @@ fn row(allowed: Allowed) -> impl Strategy<Value = Row> {
 
 pub(crate) fn sheets(allowed: Allowed) -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec(row(allowed), 1..25)
+}
+
+/// The same rows, but that none sets all tags behind a row of the same file that adds or removes
+/// some. Such rows are not always merged: what they come to one by one may be known to nobody.
+pub(crate) fn with_tags_set_first(mut rows: Vec<Row>) -> Vec<Row> {
+    let mut edited = HashSet::new();
+    for [file, tags, add, remove, ..] in &mut rows {
+        if !add.is_empty() || !remove.is_empty() {
+            edited.insert(file.clone());
+        } else if edited.contains(file) {
+            tags.clear();
+        }
+    }
+    rows
 }
 
 fn file(number: usize) -> impl Strategy<Value = Value> {
