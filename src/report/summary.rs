@@ -34,6 +34,9 @@ pub struct Summary {
     /// Rows whose files are still to be read back.
     #[serde(skip)]
     pub unverified: u64,
+    /// Rows of which a part was done before the run stopped: some of those that were not attempted.
+    #[serde(skip)]
+    pub begun: u64,
     /// Rows for which nothing is to be done, because a later row did it.
     #[serde(skip)]
     pub superseded: SupersededCounts,
@@ -106,6 +109,8 @@ impl Summary {
         if is_odd || row.has_failed_extension() {
             self.to_mend += 1;
         }
+        let is_begun = row.status == Status::NotAttempted && row.code == Some(Code::Partial);
+        self.begun += u64::from(is_begun);
         self.unverified += u64::from(is_odd && row.code == Some(Code::Unverified));
         let Some(json) = row.extension_status else {
             return;

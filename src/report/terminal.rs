@@ -297,7 +297,12 @@ fn row_counts(summary: &super::Summary) -> String {
         (rows.not_attempted, "not attempted"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
+    let mut counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
+    if summary.begun > 0
+        && let Some(not_attempted) = counts.last_mut()
+    {
+        not_attempted.push_str(&format!(" ({} in part)", summary.begun));
+    }
     match counts.as_slice() {
         [] => rows.total.to_string(),
         counts => format!("{}: {}", rows.total, counts.join(", ")),

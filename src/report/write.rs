@@ -135,6 +135,7 @@ impl<'p> Pass<'p> {
                 exit_code: 0,
                 to_mend: 0,
                 unverified: 0,
+                begun: 0,
                 superseded: super::summary::SupersededCounts::default(),
             },
             failures: Failures::default(),
