@@ -357,3 +357,27 @@ fn many_files_that_share_one_list_only_are_patched_too() {
     let asks: Vec<_> = (0..50_000).map(|file| Ask::replaced(0, file)).collect();
     assert_eq!(carried(&asks, one_tag, BULK_FILES_MAX, ROOMY).len(), 50_000);
 }
+
+#[test]
+fn a_file_that_has_some_of_the_tags_already_goes_with_those_that_need_all() {
+    let tags = |all: &[&str]| Tags::new(all.iter().map(|&tag| tag.to_owned()).collect()).unwrap();
+    let (all, some) = (tags(&["x", "y"]), tags(&["y"]));
+    let edit = |item: usize| {
+        let (add, more) = if item < 30 { (&all, None) } else { (&some, Some(all.clone())) };
+        let asked = Asked { remove: None, add: more };
+        TagEdit { item, remove: None, add: Some(add.clone()), asked, patchable: false }
+    };
+    let requests = carried_edits((0..40).map(edit), BULK_FILES_MAX, ROOMY);
+    let [Carried::Add(named, members)] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!((named, members.len()), (&all, 40));
+    // A call full of those that need less names no more than that.
+    let requests = carried_edits((0..100).map(edit), BULK_FILES_MAX, ROOMY);
+    let files = |list: &Tags| {
+        let calls = requests.iter().filter_map(|request| match request {
+            Carried::Add(named, members) if named == list => Some(members.len()),
+            _ => None,
+        });
+        calls.sum::<usize>()
+    };
+    assert_eq!((requests.len(), files(&all), files(&some)), (2, 50, 50));
+}
