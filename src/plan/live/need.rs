@@ -49,11 +49,14 @@ impl Need {
         };
         let mut has = known.tags();
         let tags = merged.tags.iter().map(|part| {
+            let need = TagNeed::of(&part.change, has);
             // Once something is sent that may be refused, nobody knows what later parts find.
-            TagNeed::of(&part.change, has).inspect(|_| has = None)
+            has.take_if(|_| need.is_some() || !patch.is_empty() && part.can_come_apart());
+            need
         });
         let publish = change.publish.filter(|asked| !known.has_publication(*asked));
-        Self { patch, tags: tags.collect(), publish }
+        let tags = tags.collect();
+        Self { patch, tags, publish }
     }
 
     /// The changes of tags that are needed.

@@ -76,6 +76,12 @@ impl Live {
             return None;
         }
         known.doubt(&need);
+        if !need.patch.is_empty() && merged.asks.len() > 1 {
+            // Should it be refused, it is each row by itself.
+            for ask in &merged.asks {
+                known.doubt(&Need::of(&Merged::of(ask.clone()), &before, runs));
+            }
+        }
         Some(Needed { merged, need, before })
     }
 
