@@ -201,6 +201,11 @@ impl Behind {
         !self.so_far().is_success()
     }
 
+    /// Whether a part of the row was done, and the rest is to follow.
+    fn is_begun(&self) -> bool {
+        self.is_recorded() && !self.is_over()
+    }
+
     /// Whether the ledger holds anything of the row.
     fn is_recorded(&self) -> bool {
         self.worst.is_some()

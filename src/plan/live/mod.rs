@@ -28,7 +28,7 @@ pub use diff::{Difference, differences};
 use known::Known;
 use merge::Ask;
 use need::TagNeed;
-use needed::Needed;
+use needed::{Needed, Together};
 
 use super::direct::{direct, fingerprint, steps};
 use super::group::Groups;
@@ -128,19 +128,31 @@ impl Live {
             }
         };
         let needed = self.needed(file, asks, known, batch);
-        let tags_needed: usize = needed.iter().map(|it| it.need.tags_needed().count()).sum();
-        let is_in_order = needed.len() > 1
-            || tags_needed > 1
-            || needed.iter().any(|needed| needed.need.publish.is_some());
+        let is_in_order = needed.len() > 1 || needed.iter().any(Needed::is_in_order);
         for needed in needed {
-            self.carry(file, &needed, is_in_order, batch);
+            match needed {
+                Needed::Together(together) => self.carry(file, &together, is_in_order, batch),
+                Needed::Rest(ask) => self.carry_rest(file, *ask, batch),
+            }
+        }
+    }
+
+    /// Makes the requests for the rest of a row.
+    fn carry_rest(&mut self, file: &FileId, ask: Ask, batch: &mut Batch) {
+        let Ask { pos, change, behind } = ask;
+        let update = Box::new(Update { file: file.clone(), change });
+        let mut rest = Batch::default();
+        direct(Row { pos, content: Content::Update(update) }, &behind, &mut rest);
+        batch.rows.append(&mut rest.rows);
+        for request in rest.requests {
+            self.groups.take(request, &mut batch.requests);
         }
     }
 
     /// Makes the requests for what is needed. Tags wait for those of other files that need the
     /// same; where the requests on the file go out in an order, all of them do.
-    fn carry(&mut self, file: &FileId, needed: &Needed, is_in_order: bool, batch: &mut Batch) {
-        let Needed { merged, need, before } = needed;
+    fn carry(&mut self, file: &FileId, needed: &Together, is_in_order: bool, batch: &mut Batch) {
+        let Together { merged, need, before } = needed;
         let parts = Parts::of(merged, need, self.options.exact, is_in_order);
         let shared = parts.tags_by_call().next().filter(|_| !is_in_order);
         // How many steps it comes to for rows that ask for nothing but tags is known only when

@@ -9,11 +9,33 @@ use crate::outcome::{Code, Outcome, Status};
 use crate::plan::{Batch, PlannedRow};
 use crate::row::{Extension, Extensions, FileId};
 
+/// Rows for which something is to be sent.
+pub(super) enum Needed {
+    /// Merged rows.
+    Together(Box<Together>),
+    /// A row among several of its file of which an earlier session did a part, together with rows
+    /// that may be over by now: the rest of it, as it stands in the sheet.
+    Rest(Box<Ask>),
+}
+
 /// Merged rows, what they need, and what the file is like before.
-pub(super) struct Needed {
+pub(super) struct Together {
     pub(super) merged: Merged,
     pub(super) need: Need,
     pub(super) before: Known,
+}
+
+impl Needed {
+    /// Whether other requests on the file must come before or behind some of it.
+    pub(super) fn is_in_order(&self) -> bool {
+        match self {
+            Self::Together(together) => {
+                let need = &together.need;
+                need.publish.is_some() || need.tags_needed().nth(1).is_some()
+            }
+            Self::Rest(_) => true,
+        }
+    }
 }
 
 impl Live {
@@ -27,6 +49,7 @@ impl Live {
         batch: &mut Batch,
     ) -> Vec<Needed> {
         let mut needed = Vec::new();
+        let is_only = asks.len() == 1;
         let mut merged: Option<Merged> = None;
         // What the file is like behind the rows that are being merged.
         let mut ahead = known.clone();
@@ -37,10 +60,16 @@ impl Live {
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 ahead = known.clone();
             }
-            if is_passed_by(&ask, &ahead, batch) {
+            let is_rest = ask.behind.is_begun() && !is_only;
+            if is_rest || is_passed_by(&ask, &ahead, batch) {
                 let before = merged.take();
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
-                known.follow(&ask);
+                if is_rest {
+                    known.forget(&ask.change);
+                    needed.push(Needed::Rest(Box::new(without_paid(ask))));
+                } else {
+                    known.follow(&ask);
+                }
                 ahead = known.clone();
                 continue;
             }
@@ -82,7 +111,7 @@ impl Live {
                 known.doubt(&Need::of(&Merged::of(ask.clone()), &before, runs));
             }
         }
-        Some(Needed { merged, need, before })
+        Some(Needed::Together(Box::new(Together { merged, need, before })))
     }
 
     /// Whether an extension is to run.
@@ -122,6 +151,15 @@ impl Live {
         let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
         settled(ask.pos, &ask.behind, outcome)
     }
+}
+
+/// A row of which a part was done without its extensions, unless that part was lost. They go first,
+/// so they were not to run: they were bought before, or the file had their tags.
+fn without_paid(mut ask: Ask) -> Ask {
+    let is_lost = ask.behind.remainder_due;
+    ask.change.extensions.take_if(|_| !is_lost);
+    ask.change.webhook_url.take_if(|_| !is_lost);
+    ask
 }
 
 /// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
