@@ -192,6 +192,11 @@ impl Behind {
         self.is_recorded() && (self.row_done || self.is_stopped() && !self.remainder_due)
     }
 
+    /// What was done of the row's tags by calls of their own is to be done once more.
+    fn forget_tags(&mut self) {
+        self.done &= !(1 << StepKind::RemoveTags as u8 | 1 << StepKind::AddTags as u8);
+    }
+
     fn is_done(&self, kind: StepKind) -> bool {
         self.done & (1 << kind as u8) != 0
     }

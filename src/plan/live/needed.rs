@@ -7,14 +7,15 @@ use super::merge::{self, Ask, Merged};
 use super::need::Need;
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::{Batch, PlannedRow};
-use crate::row::{Extension, Extensions, FileId};
+use crate::request::StepKind;
+use crate::row::{Change, Extension, Extensions, FileId, TagChange};
 
 /// Rows for which something is to be sent.
 pub(super) enum Needed {
     /// Merged rows.
     Together(Box<Together>),
     /// A row among several of its file of which an earlier session did a part, together with rows
-    /// that may be over by now: the rest of it, as it stands in the sheet.
+    /// that may be over by now: what is left of it.
     Rest(Box<Ask>),
 }
 
@@ -66,7 +67,7 @@ impl Live {
                 needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
                 if is_rest {
                     known.forget(&ask.change);
-                    needed.push(Needed::Rest(Box::new(without_paid(ask))));
+                    needed.push(Needed::Rest(Box::new(rest(ask))));
                 } else {
                     known.follow(&ask);
                 }
@@ -153,13 +154,21 @@ impl Live {
     }
 }
 
-/// A row of which a part was done without its extensions, unless that part was lost. They go first,
-/// so they were not to run: they were bought before, or the file had their tags.
-fn without_paid(mut ask: Ask) -> Ask {
-    let is_lost = ask.behind.remainder_due;
-    ask.change.extensions.take_if(|_| !is_lost);
-    ask.change.webhook_url.take_if(|_| !is_lost);
-    ask
+/// What is left of a row of which a part was done. A lost request is worked out from the whole of
+/// it. Otherwise its fields went first, or were left out because of rows behind it, so that they must
+/// not be sent now. Its tags are carried out anew, since what was done of them may have been what it
+/// came to together with others.
+fn rest(ask: Ask) -> Ask {
+    let Ask { pos, mut change, mut behind } = ask;
+    if !behind.remainder_due {
+        let went_with_fields = |tags: &TagChange| {
+            behind.is_done(StepKind::Details) && !matches!(tags, TagChange::Edit { .. })
+        };
+        let tags = change.tags.take().filter(|tags| !went_with_fields(tags));
+        change = Change { tags, publish: change.publish, ..Change::default() };
+        behind.forget_tags();
+    }
+    Ask { pos, change, behind }
 }
 
 /// Whether nothing is to be sent for a row, whatever the file is like; then it is settled.
