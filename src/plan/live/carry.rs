@@ -16,7 +16,8 @@ use crate::row::{FileId, RowPos, Set, TagChange, Tags};
 pub(super) struct TagItem {
     file: FileId,
     asks: Vec<TagAsk>,
-    sides: Sides,
+    /// The steps that its bulk calls come to, in their order.
+    kinds: Vec<StepKind>,
     whole: Option<Set<Tags>>,
     /// Whether the rows have been handed to the executor.
     is_announced: bool,
@@ -27,13 +28,6 @@ pub(super) struct TagItem {
 struct TagAsk {
     pos: RowPos,
     behind: Behind,
-}
-
-/// What bulk calls it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sides {
-    remove: bool,
-    add: bool,
 }
 
 impl TagItem {
@@ -50,7 +44,7 @@ impl TagItem {
         Self {
             file: file.clone(),
             asks: asks.collect(),
-            sides: Sides { remove: need.remove.is_some(), add: need.add.is_some() },
+            kinds: sides(need).map(|(kind, _)| kind).collect(),
             whole: need.whole.clone(),
             is_announced,
         }
@@ -83,26 +77,23 @@ pub(super) fn tags(carried: Carried<Arc<TagItem>>, batch: &mut Batch) -> Option<
             request(Call::Details(Box::new(patch)), &item.file, steps)
         }
         Carried::Remove(tags, items) => {
-            for Member { item, .. } in items.iter().filter(|member| member.is_last) {
-                let add = item.sides.add.then_some(StepKind::AddTags);
-                let kinds: Vec<_> = [StepKind::RemoveTags].into_iter().chain(add).collect();
-                item.announce(&kinds, batch);
-            }
-            bulk(Call::RemoveTags(tags), StepKind::RemoveTags, &items)
+            bulk(Call::RemoveTags(tags), StepKind::RemoveTags, &items, batch)
         }
-        Carried::Add(tags, items) => {
-            let last = items.iter().filter(|member| member.is_last);
-            for Member { item, .. } in last.filter(|member| !member.item.sides.remove) {
-                item.announce(&[StepKind::AddTags], batch);
-            }
-            bulk(Call::AddTags(tags), StepKind::AddTags, &items)
-        }
+        Carried::Add(tags, items) => bulk(Call::AddTags(tags), StepKind::AddTags, &items, batch),
     }
 }
 
-fn bulk(call: Call, kind: StepKind, items: &[Member<Arc<TagItem>>]) -> Option<Request> {
+fn bulk(
+    call: Call,
+    kind: StepKind,
+    items: &[Member<Arc<TagItem>>],
+    batch: &mut Batch,
+) -> Option<Request> {
     let (mut files, mut steps) = (Vec::new(), Vec::new());
     for Member { item, is_last } in items {
+        if *is_last && item.kinds.first() == Some(&kind) {
+            item.announce(&item.kinds, batch);
+        }
         let part = kind.part().filter(|_| !is_last);
         for step in item.steps(kind) {
             files.push(item.file.clone());

@@ -35,7 +35,7 @@ use super::group::Groups;
 use super::{Batch, Behind};
 use crate::ledger::{LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{BULK_FILES_MAX, StepKind};
+use crate::request::{BULK_FILES_MAX, Request, StepKind};
 use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
 use crate::settings::LiveOptions;
 
@@ -144,9 +144,7 @@ impl Live {
         let mut rest = Batch::default();
         direct(Row { pos, content: Content::Update(update) }, &behind, &mut rest);
         batch.rows.append(&mut rest.rows);
-        for request in rest.requests {
-            self.groups.take(request, &mut batch.requests);
-        }
+        self.send(rest.requests, batch);
     }
 
     /// Makes the requests for what is needed. Tags wait for those of other files that need the
@@ -179,9 +177,7 @@ impl Live {
             requests.extend(parts.calls(file));
         }
         requests.extend(parts.publish(file));
-        for request in requests {
-            self.groups.take(request, &mut batch.requests);
-        }
+        self.send(requests, batch);
     }
 
     /// Tags of a file wait for those of others.
@@ -199,10 +195,14 @@ impl Live {
     }
 
     fn emit(&mut self, carried: Vec<Carried<Arc<TagItem>>>, batch: &mut Batch) {
-        for carried in carried {
-            if let Some(request) = carry::tags(carried, batch) {
-                self.groups.take(request, &mut batch.requests);
-            }
+        let requests = carried.into_iter().filter_map(|carried| carry::tags(carried, batch));
+        self.send(requests.collect(), batch);
+    }
+
+    /// Requests go out by way of the groups, which hold no more than they may.
+    fn send(&mut self, requests: Vec<Request>, batch: &mut Batch) {
+        for request in requests {
+            self.groups.take(request, &mut batch.requests);
         }
         self.groups.shrink(STEPS_HELD_MAX, &mut batch.requests);
     }

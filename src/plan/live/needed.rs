@@ -1,14 +1,14 @@
 //! What the rows of one file need, in the order in which it must be sent.
 
-use super::Live;
 use super::carry::{planned, settled};
 use super::known::Known;
 use super::merge::{self, Ask, Merged};
 use super::need::Need;
+use super::{Live, leave_out};
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::{Batch, PlannedRow};
 use crate::request::StepKind;
-use crate::row::{Change, Extension, Extensions, FileId, TagChange};
+use crate::row::{Extension, Extensions, FileId};
 
 /// Rows for which something is to be sent.
 pub(super) enum Needed {
@@ -161,11 +161,11 @@ impl Live {
 fn rest(ask: Ask) -> Ask {
     let Ask { pos, mut change, mut behind } = ask;
     if !behind.remainder_due {
-        let went_with_fields = |tags: &TagChange| {
-            behind.is_done(StepKind::Details) && !matches!(tags, TagChange::Edit { .. })
-        };
-        let tags = change.tags.take().filter(|tags| !went_with_fields(tags));
-        change = Change { tags, publish: change.publish, ..Change::default() };
+        let tags = change.tags.clone();
+        leave_out(&mut change, StepKind::Details);
+        if !behind.is_done(StepKind::Details) {
+            change.tags = tags;
+        }
         behind.forget_tags();
     }
     Ask { pos, change, behind }
