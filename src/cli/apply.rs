@@ -8,7 +8,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{ask, bought, kept_context, lock};
+use super::prepare::{ask, bought, lock};
 use super::resume::Resume;
 use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
@@ -95,7 +95,7 @@ impl Apply {
                 "{path} is no saved plan, or was begun already (ikbulk resume {path})"
             )));
         }
-        let context = kept_context(&ledger, &facts)?;
+        let context = ledger.context(&facts).map_err(not_written)?;
         let mut planner =
             Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written)?;
         let input = run.input(facts.input_format);

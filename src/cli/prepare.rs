@@ -12,7 +12,7 @@ use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, take_over};
-use crate::ledger::{Facts, LedgerFile};
+use crate::ledger::Facts;
 use crate::plan::Bought;
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
@@ -94,17 +94,6 @@ impl Fields {
                 if matches!(failure, Failure::Account { .. }) { CHECK_KEY } else { "" }
             ))),
         }
-    }
-
-    /// From the text that was kept.
-    pub(super) fn kept(json: &str) -> Result<Self, Refusal> {
-        if json.is_empty() {
-            return Ok(Self::unchecked());
-        }
-        let schema = Schema::from_json(json.as_bytes()).map_err(|error| {
-            Refusal::new(format!("the custom metadata fields in the ledger are damaged: {error}"))
-        })?;
-        Ok(Self { json: json.to_owned(), schema: Some(schema) })
     }
 
     /// What cells are read with; `files` are those that have been looked up.
@@ -195,12 +184,6 @@ pub(super) fn paid_work(
         screen.error(&chain(&unrecorded));
     }
     Ok(Some(paid))
-}
-
-/// What the cells of an earlier run are read with, from its ledger.
-pub(super) fn kept_context(ledger: &LedgerFile, facts: &Facts) -> Result<Context, Refusal> {
-    let files = ledger.files().map_err(|error| Refusal::not_written(&error))?;
-    Ok(Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), Some(files)))
 }
 
 /// What the planner asks whether an extension was paid for on a file.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::prepare::kept_context;
 use super::{Refusal, Screen};
 use crate::execute::Ending;
 use crate::report::{closing, write};
@@ -22,7 +21,7 @@ impl Report {
         let run = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
         let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
-        let context = kept_context(&ledger, &facts)?;
+        let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
         let reports = write(&run, &ledger, &facts, &context, &Ending::Done)
             .map_err(|error| Refusal::not_written(&error))?;
         screen.say(&closing(&reports, &Ending::Done, run.path(), screen.width()));

@@ -8,7 +8,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{bought, kept_context, lock, paid_work, start_sandbox};
+use super::prepare::{bought, lock, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::ledger::{Facts, LedgerFile, Stage};
@@ -81,7 +81,7 @@ impl Resume {
             }
         }
         let paid = paid_work(&client, facts.pays && !facts.sandbox, screen)?;
-        let context = kept_context(&ledger, &facts)?;
+        let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
         let planner = Planner::of(facts.planning, &ledger, bought(&facts)?)
             .map_err(|error| Refusal::not_written(&error))?;

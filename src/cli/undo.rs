@@ -9,7 +9,7 @@ use jiff::ZonedDateTime;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{Fields, ask, bought, kept_context, lock};
+use super::prepare::{ask, bought, lock};
 use super::sheet::read_files;
 use super::{Refusal, Screen};
 use crate::error::chain;
@@ -94,7 +94,7 @@ impl Undo {
         let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
         let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
         facts.input_fingerprint = owned.fingerprint.0;
-        let context = Fields::kept(&facts.fields)?.context(facts.clear_token.clone(), None);
+        let context = Context { files: None, ..old.context.clone() };
         let planner = || Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written);
         let survey = survey(&owned.input, &context, &mut planner()?, |_| Ok(()));
         let survey = survey.map_err(|error| Refusal::of(&error))?;
@@ -197,7 +197,7 @@ impl Old {
             )));
         }
         let ended = ledger.ended().map_err(not_written)?;
-        let context = kept_context(&ledger, &facts)?;
+        let context = ledger.context(&facts).map_err(not_written)?;
         let input = run.input(facts.input_format);
         let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
         let is_cut_short = ended.is_none();

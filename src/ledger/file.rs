@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Counters, files, targets};
-use crate::input::Format;
-use crate::row::{Resolved, RowPos};
+use crate::input::{Context, Format};
+use crate::row::{Resolved, RowPos, Rules, Schema};
 use crate::settings::Planning;
 use crate::sqlite;
 
@@ -45,6 +45,15 @@ pub enum LedgerError {
     Facts {
         /// The file.
         path: PathBuf,
+    },
+    /// The account's custom metadata fields in it are damaged.
+    #[error("the custom metadata fields in the ledger {path} are damaged")]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
     },
     /// The linked SQLite is too old.
     #[error("SQLite {found} can lose data; 3.51.3 or later is needed")]
@@ -220,6 +229,22 @@ impl LedgerFile {
     pub fn set_facts(&self, facts: &Facts) -> Result<(), LedgerError> {
         let facts = serde_json::to_string(facts).map_err(|_| self.no_facts())?;
         self.set("run", &facts)
+    }
+
+    /// What the run's cells are read with.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn context(&self, facts: &Facts) -> Result<Context, LedgerError> {
+        let schema = match facts.fields.as_bytes() {
+            [] => None,
+            fields => Some(
+                Schema::from_json(fields)
+                    .map_err(|source| LedgerError::Fields { path: self.path.clone(), source })?,
+            ),
+        };
+        let rules = Rules { clear_token: facts.clear_token.clone() };
+        Ok(Context { rules, schema, files: Some(self.files()?.into()) })
     }
 
     /// The fingerprint of a sheet as it was last written; `None` where it never was.

@@ -52,16 +52,13 @@ pub enum PaidWorkError {
     /// The input of a run cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The custom metadata fields that a run was begun with cannot be read.
-    #[error("the custom metadata fields in the ledger are damaged")]
-    Fields(#[from] serde_json::Error),
 }
 
 impl PaidWorkError {
     /// Whether it is the run that cannot be read, and not the memory that fails.
     pub(super) fn is_of_the_run(&self) -> bool {
         match self {
-            Self::Run { .. } | Self::Ledger(_) | Self::Input(_) | Self::Fields(_) => true,
+            Self::Run { .. } | Self::Ledger(_) | Self::Input(_) => true,
             Self::Place { .. } | Self::Sqlite { .. } | Self::Format { .. } => false,
         }
     }

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::PaidWorkError;
-use crate::input::{Context, Input};
+use crate::input::Input;
 use crate::ledger::{Facts, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
 use crate::request::StepKind;
-use crate::row::{Content, Extension, Extensions, FileId, Rules, Schema};
+use crate::row::{Content, Extension, Extensions, FileId};
 use crate::settings::Planning;
 
 /// How it is known that an extension was run on a file, or may have been.
@@ -28,7 +28,7 @@ pub(super) fn evidence(
     ledger: &LedgerFile,
     mut take: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), PaidWorkError>,
 ) -> Result<(), PaidWorkError> {
-    let context = context(ledger, facts)?;
+    let context = ledger.context(facts)?;
     let leaves_out = matches!(facts.planning, Planning::Live(options) if options.skip_tagged);
     let mut rows = input.rows(&context, None)?;
     let mut records: Vec<StepRecord> = Vec::new();
@@ -52,16 +52,6 @@ pub(super) fn evidence(
         }
         Ok(())
     })
-}
-
-/// What the run's cells were read with.
-fn context(ledger: &LedgerFile, facts: &Facts) -> Result<Context, PaidWorkError> {
-    let rules = Rules { clear_token: facts.clear_token.clone() };
-    let schema = match facts.fields.as_str() {
-        "" => None,
-        fields => Some(Schema::from_json(fields.as_bytes())?),
-    };
-    Ok(Context { rules, schema, files: Some(ledger.files()?.into()) })
 }
 
 /// What the outcome of a details step says of each extension that it asked for.
