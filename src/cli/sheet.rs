@@ -15,15 +15,12 @@ use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::resolve::LookedUp;
-use crate::row::FileId;
-use crate::run::{LiveReader, PaidWork, ReadError, Reading, RunDir, Way, recent_runs, written_by};
+use crate::run::{
+    LiveReader, PaidWork, ReadError, Reading, RunDir, Way, expect_written, recent_runs,
+};
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::words::counted;
-
-/// Of the files that were written just now, so many are looked at again by themselves: lists may be
-/// behind them.
-const WRITTEN_LOOKED_AT: usize = 50;
 
 /// The sheet and how it is read.
 #[derive(Debug, Args)]
@@ -280,8 +277,8 @@ async fn live(
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }
 
-/// Reads the files that have been named; those that were written by runs on the account just now
-/// are not believed to a list.
+/// Reads the files that have been named. A list is believed of those that were written by runs on
+/// the account just now only if it shows them as they were written; the others are looked at again.
 pub(super) async fn read_files(
     reader: LiveReader<'_>,
     facts: &Facts,
@@ -290,10 +287,8 @@ pub(super) async fn read_files(
     if !facts.sandbox && reading.way != Way::OneByOne {
         let runs = recent_runs(&facts.account, jiff::Timestamp::now());
         let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
-        let written = written_by(&runs, reader.ledger)?;
-        let step = written.len().div_ceil(WRITTEN_LOOKED_AT).max(1);
-        let some: Vec<FileId> = written.into_iter().step_by(step).collect();
-        reader.verify(&some, &mut reading).await?;
+        expect_written(&runs, reader.ledger)?;
+        reader.verify_unexpected(&mut reading).await?;
     }
     Ok(reading)
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::row::{Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
 
 /// The fields of a file that can be changed, as a list, a search or the file's details show them.
-/// Read leniently: null and absent are the same.
+/// Read leniently: null, empty and absent are the same.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FileFields {
@@ -28,10 +28,10 @@ pub struct FileFields {
     )]
     pub ai_tags: Vec<AiTag>,
     /// Its important area, as `x,y,width,height`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "empty_is_none", skip_serializing_if = "Option::is_none")]
     pub custom_coordinates: Option<String>,
     /// Its description.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "empty_is_none", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Its custom metadata, by name.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
@@ -115,6 +115,10 @@ fn same_value(asked: &Value, has: &Value) -> bool {
         }
         (a, b) => a == b,
     }
+}
+
+fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(from).map(|text| text.filter(|text: &String| !text.is_empty()))
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(

@@ -25,8 +25,8 @@ pub struct Listing {
 impl Listing {
     /// The files with these ids, at most [`IDS_MAX`].
     #[must_use]
-    pub fn of_ids(ids: &[String]) -> Self {
-        let ids = Value::from(ids);
+    pub fn of_ids(files: &[FileId]) -> Self {
+        let ids: Value = files.iter().map(FileId::as_str).collect();
         Self { folder: None, search: Some(format!("type = \"file\" AND id IN {ids}")) }
     }
 

@@ -1,6 +1,8 @@
 //! The files that a run is about, and what they were like when it read them: what its plan stands
 //! on, and what undoing it goes back to.
 
+use std::error::Error;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::writer::row_number;
@@ -13,11 +15,14 @@ pub(super) const TABLE: &str = "
         id TEXT PRIMARY KEY,
         last_row INTEGER NOT NULL,
         state TEXT,
+        expected TEXT,
         begun INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;";
 
 /// What a file without a state in the ledger has there instead.
 const MISSING: &str = "";
+/// What stands for a state that nobody knows.
+const NOT_KNOWN: &str = "";
 
 /// A file as the run knows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,8 +101,7 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
-        let state = serde_json::to_string(fields).unwrap_or_default();
-        self.set_state_text(&fields.file_id, &state)
+        self.set_state_text(&fields.file_id, &json_of(fields))
     }
 
     /// Writes down that there is no such file.
@@ -113,6 +117,39 @@ impl LedgerFile {
             let mut update =
                 connection.prepare_cached("UPDATE file SET state = ?2 WHERE id = ?1")?;
             update.execute([file, state]).map(|rows| rows > 0)
+        })
+    }
+
+    /// What a file must be like by what other runs have done to it: as it was read, unless
+    /// [`Self::expect`] has said something else. `None` where nobody knows, and for one that is not
+    /// there.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or what it holds of the file is damaged.
+    pub fn expected(&self, file: &str) -> Result<Option<FileFields>, LedgerError> {
+        self.reading(|connection| {
+            let mut select = connection
+                .prepare_cached("SELECT coalesce(expected, state) FROM file WHERE id = ?1")?;
+            let expected =
+                select.query_row([file], |row| match row.get_ref(0)?.as_str_or_null()? {
+                    None | Some(NOT_KNOWN) => Ok(None),
+                    Some(json) => fields_of(json).map(Some),
+                });
+            Ok(expected.optional()?.flatten())
+        })
+    }
+
+    /// Writes down what a file must be like by what another run has done to it; `None` where nobody
+    /// knows.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn expect(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
+        let expected = fields.map_or(NOT_KNOWN.to_owned(), json_of);
+        self.writing(|connection| {
+            let mut update = connection
+                .prepare_cached("UPDATE file SET expected = nullif(?2, state) WHERE id = ?1")?;
+            update.execute([file, &expected]).map(|_| ())
         })
     }
 
@@ -144,10 +181,7 @@ impl LedgerFile {
                 let state = match row.get_ref(1)?.as_str_or_null()? {
                     None => LiveState::Unread,
                     Some(MISSING) => LiveState::Missing,
-                    Some(json) => LiveState::Is(serde_json::from_str(json).map_err(|error| {
-                        let kind = rusqlite::types::Type::Text;
-                        rusqlite::Error::FromSqlConversionFailure(1, kind, error.into())
-                    })?),
+                    Some(json) => LiveState::Is(Box::new(fields_of(json)?)),
                 };
                 Ok(KnownFile { last_row, state, is_begun: row.get(2)? })
             });
@@ -155,19 +189,20 @@ impl LedgerFile {
         })
     }
 
-    /// The next files of a kind behind one, in the order of their ids. Begins with the empty text.
+    /// The first files of a kind in the order of their ids, or the next behind one.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or what it holds of them is damaged.
     pub fn files_behind(
         &self,
-        file: &str,
+        file: Option<&FileId>,
         which: Which,
         at_most: usize,
-    ) -> Result<Vec<String>, LedgerError> {
+    ) -> Result<Vec<FileId>, LedgerError> {
         let only = match which {
             Which::Unread => "AND state IS NULL",
             Which::There => "AND state <> ''",
+            Which::Unexpected => "AND expected IS NOT NULL",
             Which::All => "",
         };
         self.reading(|connection| {
@@ -175,9 +210,26 @@ impl LedgerFile {
                 "SELECT id FROM file WHERE id > ?1 {only} ORDER BY id LIMIT ?2"
             ))?;
             let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-            select.query_map(params![file, at_most], |row| row.get(0))?.collect()
+            let behind = file.map_or("", FileId::as_str);
+            let files = select.query_map(params![behind, at_most], |row| {
+                FileId::new(row.get_ref(0)?.as_str()?).map_err(damaged)
+            })?;
+            files.collect()
         })
     }
+}
+
+fn json_of(fields: &FileFields) -> String {
+    serde_json::to_string(fields).unwrap_or_default()
+}
+
+fn fields_of(json: &str) -> rusqlite::Result<FileFields> {
+    serde_json::from_str(json).map_err(damaged)
+}
+
+fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+    let kind = rusqlite::types::Type::Text;
+    rusqlite::Error::FromSqlConversionFailure(0, kind, error.into())
 }
 
 /// Which files.
@@ -187,14 +239,46 @@ pub enum Which {
     Unread,
     /// Those that have been read and are there.
     There,
+    /// Those that have not been read as they must be by what other runs have done to them.
+    Unexpected,
     /// All.
     All,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::ledger::testing;
+
+    #[test]
+    fn a_file_is_expected_to_be_as_it_was_read_until_somebody_says_otherwise() {
+        let (_directory, ledger) = testing::ledger();
+        for file in ["a", "gone", "unread"] {
+            ledger.name_file(file, 2).unwrap();
+        }
+        let with = |tag: &str| FileFields {
+            file_id: "a".to_owned(),
+            tags: vec![tag.to_owned()],
+            ..FileFields::default()
+        };
+        ledger.set_state(&with("read")).unwrap();
+        ledger.set_missing("gone").unwrap();
+        let expected = |file| ledger.expected(file).unwrap();
+        let unexpected = || ledger.files_behind(None, Which::Unexpected, 9).unwrap();
+        assert_eq!(expected("a"), Some(with("read")));
+        for file in ["gone", "unread", "elsewhere"] {
+            assert_eq!(expected(file), None);
+        }
+        let a = FileId::new("a").unwrap();
+        ledger.expect("a", Some(&with("other"))).unwrap();
+        assert_eq!((expected("a"), unexpected()), (Some(with("other")), vec![a.clone()]));
+        ledger.expect("a", Some(&with("read"))).unwrap();
+        assert_eq!((expected("a"), unexpected()), (Some(with("read")), vec![]));
+        ledger.expect("a", None).unwrap();
+        assert_eq!((expected("a"), unexpected()), (None, vec![a]));
+    }
 
     #[test]
     fn a_file_is_known_by_its_last_row_and_by_what_it_was_like() {
@@ -217,11 +301,13 @@ mod tests {
         assert_eq!(state("a"), known(3, LiveState::Unread));
         assert_eq!(state("c"), known(8, LiveState::Missing));
         assert_eq!(state("elsewhere"), None);
-        ledger.begin(&[FileId::new("a").unwrap()]).unwrap();
+        let a = FileId::new("a").unwrap();
+        ledger.begin(slice::from_ref(&a)).unwrap();
         let begun = KnownFile { last_row: 3, state: LiveState::Unread, is_begun: true };
         assert_eq!(state("a"), Some(begun));
-        assert_eq!(ledger.files_behind("", Which::Unread, 9).unwrap(), ["a"]);
-        assert_eq!(ledger.files_behind("", Which::There, 9).unwrap(), ["b"]);
-        assert_eq!(ledger.files_behind("a", Which::All, 1).unwrap(), ["b"]);
+        let b = FileId::new("b").unwrap();
+        assert_eq!(ledger.files_behind(None, Which::Unread, 9).unwrap(), slice::from_ref(&a));
+        assert_eq!(ledger.files_behind(None, Which::There, 9).unwrap(), slice::from_ref(&b));
+        assert_eq!(ledger.files_behind(Some(&a), Which::All, 1).unwrap(), [b]);
     }
 }

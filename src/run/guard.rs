@@ -86,9 +86,7 @@ impl Guarded {
             files => {
                 let mut all = Vec::new();
                 for files in files.chunks(IDS_MAX) {
-                    let ids: Vec<String> =
-                        files.iter().map(|file| file.as_str().to_owned()).collect();
-                    let listing = Listing::of_ids(&ids);
+                    let listing = Listing::of_ids(files);
                     let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
                     all.extend(self.reads.read(Endpoint::List, page).await?);
                 }

@@ -143,21 +143,28 @@ impl LiveReader<'_> {
         Ok(())
     }
 
+    /// Does the same with those that were not read as they must be by what other runs have done to
+    /// them.
+    ///
+    /// # Errors
+    /// ImageKit cannot be read, or the ledger not be written.
+    pub async fn verify_unexpected(&self, reading: &mut Reading) -> Result<(), ReadError> {
+        for files in self.files(Which::Unexpected, FILES_AT_ONCE) {
+            self.verify(&files?, reading).await?;
+        }
+        Ok(())
+    }
+
     /// Some of the files that are there, to be looked at again.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn sample(&self) -> Result<Vec<FileId>, LedgerError> {
         let mut sample = Sample::default();
-        let mut behind = String::new();
-        loop {
-            let ids = self.ledger.files_behind(&behind, Which::There, FILES_AT_ONCE)?;
-            let Some(last) = ids.last() else {
-                return Ok(sample.files());
-            };
-            behind.clone_from(last);
-            ids.iter().filter_map(|id| FileId::new(id).ok()).for_each(|file| sample.see(&file));
+        for files in self.files(Which::There, FILES_AT_ONCE) {
+            files?.iter().for_each(|file| sample.see(file));
         }
+        Ok(sample.files())
     }
 
     /// Looks again at some files by themselves; gives how many are not as they were read.
@@ -218,10 +225,8 @@ impl LiveReader<'_> {
     }
 
     async fn by_ids(&self) -> Result<(), ReadError> {
-        let mut ids = Batches { ledger: self.ledger, behind: String::new() };
-        let batches = std::iter::from_fn(move || ids.next().transpose());
-        let pages = stream::iter(batches).map(async |ids| {
-            let listing = Listing::of_ids(&ids?);
+        let pages = stream::iter(self.files(Which::All, IDS_MAX)).map(async |files| {
+            let listing = Listing::of_ids(&files?);
             let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
             Ok::<_, ReadError>(self.reads.read(Endpoint::List, page).await?)
         });
@@ -233,20 +238,31 @@ impl LiveReader<'_> {
     }
 
     async fn one_by_one(&self, which: Which) -> Result<(), ReadError> {
-        let mut behind = String::new();
-        loop {
-            let ids = self.ledger.files_behind(&behind, which, FILES_AT_ONCE)?;
-            let Some(last) = ids.last() else {
-                return Ok(());
-            };
-            behind.clone_from(last);
-            let files: Vec<FileId> = ids.iter().filter_map(|id| FileId::new(id).ok()).collect();
+        for files in self.files(which, FILES_AT_ONCE) {
+            let files = files?;
             let mut details =
                 stream::iter(&files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
             while let Some((file, details)) = details.try_next().await? {
                 self.take_down(file, &details)?;
             }
         }
+        Ok(())
+    }
+
+    /// The files of a kind, so many at once.
+    fn files(
+        &self,
+        which: Which,
+        at_once: usize,
+    ) -> impl Iterator<Item = Result<Vec<FileId>, LedgerError>> {
+        let mut last = None;
+        std::iter::from_fn(move || {
+            let files = self.ledger.files_behind(last.as_ref(), which, at_once);
+            if let Ok(files) = &files {
+                last = Some(files.last()?.clone());
+            }
+            Some(files)
+        })
     }
 
     /// What a file is like.
@@ -276,22 +292,5 @@ impl LiveReader<'_> {
         self.ledger.as_one(|| {
             files.iter().try_for_each(|fields| self.ledger.set_state(fields).map(|_| ()))
         })
-    }
-}
-
-/// The ids of all files, as many at once as may be asked for.
-struct Batches<'l> {
-    ledger: &'l LedgerFile,
-    behind: String,
-}
-
-impl Batches<'_> {
-    fn next(&mut self) -> Result<Option<Vec<String>>, LedgerError> {
-        let ids = self.ledger.files_behind(&self.behind, Which::All, IDS_MAX)?;
-        let Some(last) = ids.last() else {
-            return Ok(None);
-        };
-        self.behind.clone_from(last);
-        Ok(Some(ids))
     }
 }

@@ -1,24 +1,18 @@
 //! Which runs on an account ended just now: what they wrote may not be in lists and searches yet.
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::directory::{RunDir, state_dir};
-use super::live::ReadError;
 use crate::ledger::{LedgerError, LedgerFile};
-use crate::outcome::Status;
-use crate::row::FileId;
+use crate::undo::{Made, Past, UndoError, replay};
 
 /// For so long lists and searches may be behind a write. Nobody states how long it is.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
-/// So many files that were written just now are enough to choose some of them.
-const ENOUGH: usize = 5_000;
 
 /// Takes down that a run on this account has written until now.
 ///
@@ -53,44 +47,44 @@ pub fn recent_runs(account: &str, now: Timestamp) -> Vec<(Timestamp, RunDir)> {
     runs.collect()
 }
 
-/// Files among those of `ledger` that these runs have written, the last run first: as many as are
-/// enough to choose some of them.
+/// Works out what the files of `ledger` must be like after these runs, the oldest first, if they
+/// were like they were read before: a list that is behind what was written shows something else.
 ///
 /// # Errors
-/// The ledger cannot be read. What the other runs hold and cannot be read is left out.
-pub fn written_by(runs: &[RunDir], ledger: &LedgerFile) -> Result<Vec<FileId>, LedgerError> {
-    let mut files = BTreeSet::new();
-    for run in runs.iter().rev() {
-        if let Err(error) = each_written(run, |file| {
-            if ledger.known_file(file.as_str())?.is_some() {
-                files.insert(file);
+/// The ledger cannot be written. A run that cannot be read is left out.
+pub fn expect_written(runs: &[RunDir], ledger: &LedgerFile) -> Result<(), LedgerError> {
+    ledger.as_one(|| {
+        for run in runs {
+            if let Err(error) = replay_onto(ledger, run) {
+                let run = run.path().display();
+                tracing::warn!(
+                    "cannot tell which files {run} has just written: {}",
+                    crate::error::chain(&error)
+                );
             }
-            Ok(files.len() < ENOUGH)
-        }) {
-            tracing::warn!("{}: {}", run.path().display(), crate::error::chain(&error));
         }
-    }
-    Ok(files.into_iter().collect())
+        Ok(())
+    })
 }
 
-/// Every file of which a row was carried out, into a function that says whether it wants more.
-fn each_written(
-    run: &RunDir,
-    mut take: impl FnMut(FileId) -> Result<bool, LedgerError>,
-) -> Result<(), ReadError> {
-    let ledger = run.ledger()?;
-    let facts = ledger.facts()?;
-    let files = Arc::new(ledger.files()?);
-    let mut records = run.input(facts.input_format).records(Some(&files))?;
-    let mut steps = Vec::new();
-    ledger.steps(0, |mut ledger_steps| {
-        while let Some(pos) = records.advance()? {
-            ledger_steps.of_row(pos.number, &mut steps)?;
-            let is_written = steps.iter().any(|record| record.outcome.status == Status::Updated);
-            if let Some(file) = FileId::new(&records.file_id()).ok().filter(|_| is_written)
-                && !take(file)?
-            {
-                break;
+/// Rows of which a run that was killed knows nothing yet are not looked at: of those the last fifth
+/// of a second at most was carried out.
+fn replay_onto(ledger: &LedgerFile, run: &RunDir) -> Result<(), UndoError> {
+    let their = run.ledger()?;
+    let facts = their.facts()?;
+    let past = Past {
+        input: &run.input(facts.input_format),
+        context: &their.context(&facts)?,
+        ledger: &their,
+        planning: facts.planning,
+        is_cut_short: false,
+    };
+    replay(past, |file, made_of| {
+        if let Some(before) = ledger.expected(file.as_str())? {
+            match made_of(before) {
+                Made::Nothing => {}
+                Made::This(fields) => ledger.expect(file.as_str(), Some(&fields))?,
+                Made::NotKnown => ledger.expect(file.as_str(), None)?,
             }
         }
         Ok(())

@@ -45,6 +45,17 @@ pub struct Lasting {
     pub publication: bool,
 }
 
+/// What was made of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Made {
+    /// Nothing: it is as it was.
+    Nothing,
+    /// It is like this.
+    This(Box<FileFields>),
+    /// Nobody knows what.
+    NotKnown,
+}
+
 /// Fields that extensions of the run may have written, or write yet.
 #[derive(Debug, Clone, Copy, Default)]
 struct Written {
@@ -106,6 +117,19 @@ impl Deeds {
         (!self.touched.is_empty() || self.lasting != Lasting::default()).then_some(self)
     }
 
+    /// Ends the file's rows; says what they made of it.
+    pub(super) fn made(self) -> Made {
+        match self.ended() {
+            None => Made::Nothing,
+            Some(Self { lasting, mut left, .. }) => match left.pop() {
+                Some(fields) if left.is_empty() && lasting == Lasting::default() => {
+                    Made::This(Box::new(fields))
+                }
+                _ => Made::NotKnown,
+            },
+        }
+    }
+
     /// Whether an extension of the run may have written this field, or may write it yet.
     pub(super) fn is_written(&self, field: &Field) -> bool {
         match field {
@@ -131,8 +155,12 @@ impl Deeds {
                 file.description = text.value().map(ToString::to_string);
             }
             for (field, value) in metadata {
-                let value = value.value().cloned().unwrap_or_default();
-                file.custom_metadata.insert(field.name.to_string(), value);
+                match value.value() {
+                    Some(value) => {
+                        file.custom_metadata.insert(field.name.to_string(), value.clone())
+                    }
+                    None => file.custom_metadata.remove(field.name.as_ref()),
+                };
             }
         });
     }
@@ -155,9 +183,13 @@ impl Deeds {
             file.tags.extend(new);
         };
         if row.has_tags_in_details(change) {
-            self.apply(row.details(), [Field::Tags], |file| {
-                remove(file);
-                add(file);
+            self.apply(row.details(), [Field::Tags], |file| match change {
+                // In the order that was sent.
+                TagChange::Replace(tags) => file.tags = tags.as_slice().to_vec(),
+                TagChange::Edit { .. } | TagChange::Clear => {
+                    remove(file);
+                    add(file);
+                }
             });
         } else {
             let (removed, added) = row.tag_calls();

@@ -3,7 +3,8 @@
 //! [`walk`] goes through a run's input and ledger side by side and gives a [`Deeds`] for every file
 //! that the run changed, or may have changed. Compared with what the file is like now,
 //! [`Deeds::back`] says which values are put back and which are left alone. The values put back are
-//! a sheet like any other, for the live planner to carry out.
+//! a sheet like any other, for the live planner to carry out. [`replay`] says of each row what it
+//! made of its file, so that it can be told whether a list shows it already.
 
 mod back;
 mod deeds;
@@ -12,12 +13,14 @@ mod sheets;
 use std::collections::HashMap;
 
 pub use back::{Back, LeftAlone, Why};
-pub use deeds::{Deeds, Lasting};
+pub use deeds::{Deeds, Lasting, Made};
 pub use sheets::{Sheets, Undoing};
 
+use crate::imagekit::FileFields;
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerError, LedgerFile, LiveState};
-use crate::row::{Content, FileId};
+use crate::ledger::{LedgerError, LedgerFile, LiveState, StepRecord};
+use crate::outcome::Status;
+use crate::row::{Content, FileId, Update};
 use crate::settings::Planning;
 
 /// A run to be taken back.
@@ -58,33 +61,64 @@ pub fn walk(
     past: Past<'_>,
     mut take: impl FnMut(Deeds) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
-    let mut rows = past.input.rows(past.context, None)?;
     // Files that later rows name as well.
     let mut waiting: HashMap<FileId, Deeds> = HashMap::new();
+    each_row(past, |row, update, records| {
+        let known = past.ledger.known_file(update.file.as_str())?;
+        let last_row = known.as_ref().map_or(row, |known| known.last_row);
+        let mut deeds = waiting.remove(&update.file).unwrap_or_else(|| {
+            let before = match known.map(|known| known.state) {
+                Some(LiveState::Is(fields)) => Some(*fields),
+                Some(LiveState::Missing | LiveState::Unread) | None => None,
+            };
+            Deeds::new(update.file.clone(), before)
+        });
+        deeds.row(&update.change, records, past.planning, past.is_cut_short);
+        if last_row > row {
+            waiting.insert(update.file, deeds);
+        } else if let Some(deeds) = deeds.ended() {
+            take(deeds)?;
+        }
+        Ok(())
+    })
+}
+
+/// What the run did, row by row, into a function: the file of the row, and what the row makes of it,
+/// whatever it was like before.
+///
+/// # Errors
+/// Input or ledger cannot be read, or the function fails.
+pub fn replay(
+    past: Past<'_>,
+    mut take: impl FnMut(&FileId, &dyn Fn(FileFields) -> Made) -> Result<(), UndoError>,
+) -> Result<(), UndoError> {
+    each_row(past, |_, Update { file, change }, records| {
+        if records.iter().all(|record| record.outcome.status == Status::Unchanged) {
+            return Ok(());
+        }
+        take(&file, &|before| {
+            let mut deeds = Deeds::new(file.clone(), Some(before));
+            deeds.row(&change, records, past.planning, past.is_cut_short);
+            deeds.made()
+        })
+    })
+}
+
+/// Every row that asks for a change, and what the ledger knows of it, into a function.
+fn each_row(
+    past: Past<'_>,
+    mut take: impl FnMut(u64, Update, &[StepRecord]) -> Result<(), UndoError>,
+) -> Result<(), UndoError> {
+    let mut rows = past.input.rows(past.context, None)?;
     let mut records = Vec::new();
     past.ledger.steps(0, |mut steps| {
         while let Some((row, _)) = rows.next_row()? {
             let Content::Update(update) = row.content else {
                 continue;
             };
-            if update.change.is_empty() {
-                continue;
-            }
-            steps.of_row(row.pos.number, &mut records)?;
-            let known = past.ledger.known_file(update.file.as_str())?;
-            let last_row = known.as_ref().map_or(row.pos.number, |known| known.last_row);
-            let mut deeds = waiting.remove(&update.file).unwrap_or_else(|| {
-                let before = match known.map(|known| known.state) {
-                    Some(LiveState::Is(fields)) => Some(*fields),
-                    Some(LiveState::Missing | LiveState::Unread) | None => None,
-                };
-                Deeds::new(update.file.clone(), before)
-            });
-            deeds.row(&update.change, &records, past.planning, past.is_cut_short);
-            if last_row > row.pos.number {
-                waiting.insert(update.file, deeds);
-            } else if let Some(deeds) = deeds.ended() {
-                take(deeds)?;
+            if !update.change.is_empty() {
+                steps.of_row(row.pos.number, &mut records)?;
+                take(row.pos.number, *update, &records)?;
             }
         }
         Ok(())

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library};
+use ikbulk::sandbox::{Config, Fault, Library};
 use serde_json::json;
 
-use crate::harness::{World, ids, sheet, with_library};
+use crate::harness::{World, files, ids, script, sheet, with_library};
+
+/// A file that is in no sample.
+const STALE: usize = 77;
 
 #[test]
 fn what_was_written_just_now_is_looked_at_by_itself() {
@@ -28,4 +31,52 @@ fn what_was_written_just_now_is_looked_at_by_itself() {
     assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["old"])));
     let run = world.only_run("old");
     assert_eq!((run.count("updated"), run.count("unchanged")), (5, 245));
+}
+
+#[test]
+fn one_file_of_many_that_were_written_just_now_is_enough() {
+    let ids = ids(250);
+    let (stale, files) = (&ids[STALE], ids.iter());
+    let mut library = Library::new();
+    for id in &ids {
+        let tag = if id == stale { "old" } else { "new" };
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": [tag]}));
+    }
+    let lag = Duration::from_hours(1);
+    let world = World::new(Config { search_lag: lag, ..with_library(library) });
+    world.write("new.csv", sheet("fileId,tags", files.clone().map(|id| format!("{id},new"))));
+    world.run("live new.csv --direct --yes --rate unlimited").exits(0);
+    // Lists still show all of them as they were, which is as they were written, but for one.
+    world.write("old.csv", sheet("fileId,tags", files.map(|id| format!("{id},old"))));
+    let said = world.run("live old.csv --yes --rate unlimited").exits(0);
+    said.says("1 file was out of date there, so that each was read by itself");
+    assert_eq!(world.file(stale)["tags"], json!(["old"]));
+}
+
+#[test]
+fn what_lists_show_as_it_was_written_is_not_looked_at_again() {
+    let ids = ids(150);
+    let world = World::new(files(&ids));
+    let sheet =
+        sheet("fileId,tags,description", ids.iter().map(|id| format!("{id},\"new,red\",A")));
+    world.write("new.csv", sheet);
+    let apply = || world.run("live new.csv --yes --rate unlimited").exits(0);
+    // Two lists of 100 files at most, and 50 of the files once more.
+    let few = "150 files a hundred at once, in 52 requests";
+    apply().says(few);
+    let run = world.only_run("new");
+    world.run(&format!("undo {} --yes --rate unlimited", run.name())).exits(0);
+    apply().says(few);
+}
+
+#[test]
+fn what_nobody_knows_to_be_written_is_looked_at_by_itself() {
+    let ids = ids(150);
+    let world = World::new(script(vec![(1, Fault::ResetBefore)], files(&ids)));
+    let (lost, all) = (&ids[STALE], ids.iter());
+    world.write("one.csv", format!("fileId,description\n{lost},A\n"));
+    world.run("live one.csv --yes --direct --no-before --attempts 1").exits(5);
+    world.write("all.csv", sheet("fileId,description", all.map(|id| format!("{id},A"))));
+    let said = world.run("plan all.csv").exits(0);
+    said.says("150 files a hundred at once, in 53 requests");
 }
