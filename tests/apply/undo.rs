@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Library, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Library, Phase, Status, Tap};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{
@@ -414,4 +414,17 @@ fn what_cannot_be_undone_at_all_is_refused() {
     world.run("undo --yes nowhere").exits(2).says("there is no run in nowhere");
     assert_eq!(world.runs("done").len(), 1);
     assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
+
+#[test]
+fn what_could_not_be_read_before_is_changed_all_the_same_and_left_alone() {
+    let lost = script(vec![(1, Fault::ResetBefore)], files(["a", "b"]));
+    let world = World::new(lost);
+    world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
+    let said = live(&world, "sheet.csv --direct --attempts 1").exits(0);
+    said.says("cannot read what all of the files are like before, so that `ikbulk undo` cannot put");
+    let after = state(&world);
+    let said = undo(&world, &world.only_run("sheet")).exits(0);
+    said.says("values of 2 files: not known what it was before").says("rows       0");
+    assert_eq!(state(&world), after);
 }

@@ -46,42 +46,17 @@ impl Live {
         &self,
         file: &FileId,
         asks: Vec<Ask>,
-        mut known: Known,
+        known: Known,
         batch: &mut Batch,
     ) -> Vec<Needed> {
-        let mut needed = Vec::new();
         let is_only = asks.len() == 1;
-        let mut merged: Option<Merged> = None;
-        // What the file is like behind the rows that are being merged.
-        let mut ahead = known.clone();
+        let (ahead, merged, needed) = (known.clone(), None, Vec::new());
+        let mut rows = Rows { live: self, file, known, ahead, merged, needed, batch };
         for ask in asks {
-            let knows_tags = ahead.tags().is_some();
-            if merged.as_ref().is_some_and(|merged| !merged.may_take(&ask, knows_tags)) {
-                let before = merged.take();
-                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
-                ahead = known.clone();
-            }
-            let is_rest = ask.behind.is_begun() && !is_only;
-            if is_rest || is_passed_by(&ask, &ahead, batch) {
-                let before = merged.take();
-                needed.extend(before.and_then(|merged| self.need(file, merged, &mut known, batch)));
-                if is_rest {
-                    known.forget(&ask.change);
-                    needed.push(Needed::Rest(Box::new(rest(ask))));
-                } else {
-                    known.follow(&ask);
-                }
-                ahead = known.clone();
-                continue;
-            }
-            ahead.apply(&ask.change);
-            match &mut merged {
-                Some(merged) => merged.take(ask, knows_tags),
-                None => merged = Some(Merged::of(ask)),
-            }
+            rows.next(ask, is_only);
         }
-        needed.extend(merged.and_then(|merged| self.need(file, merged, &mut known, batch)));
-        needed
+        rows.flush();
+        rows.needed
     }
 
     /// What merged rows need, and what the file is like afterwards.
@@ -151,6 +126,53 @@ impl Live {
         };
         let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
         settled(ask.pos, &ask.behind, outcome)
+    }
+}
+
+/// The rows of a file, one after the other.
+struct Rows<'l> {
+    live: &'l Live,
+    file: &'l FileId,
+    /// What the file is like behind what is needed so far.
+    known: Known,
+    /// What it is like behind the rows that are being merged, too.
+    ahead: Known,
+    merged: Option<Merged>,
+    needed: Vec<Needed>,
+    batch: &'l mut Batch,
+}
+
+impl Rows<'_> {
+    fn next(&mut self, ask: Ask, is_only: bool) {
+        let knows_tags = self.ahead.tags().is_some();
+        if self.merged.as_ref().is_some_and(|merged| !merged.may_take(&ask, knows_tags)) {
+            self.flush();
+        }
+        if ask.behind.is_begun() && !is_only {
+            self.flush();
+            self.known.forget(&ask.change);
+            self.ahead = self.known.clone();
+            self.needed.push(Needed::Rest(Box::new(rest(ask))));
+        } else if is_passed_by(&ask, &self.ahead, self.batch) {
+            self.flush();
+            self.known.follow(&ask);
+            self.ahead = self.known.clone();
+        } else {
+            self.ahead.apply(&ask.change);
+            match &mut self.merged {
+                Some(merged) => merged.take(ask, knows_tags),
+                None => self.merged = Some(Merged::of(ask)),
+            }
+        }
+    }
+
+    /// Nothing more is merged with the rows so far.
+    fn flush(&mut self) {
+        if let Some(merged) = self.merged.take() {
+            let needed = self.live.need(self.file, merged, &mut self.known, self.batch);
+            self.needed.extend(needed);
+            self.ahead = self.known.clone();
+        }
     }
 }
 
