@@ -227,3 +227,40 @@ fn the_same_sheet_the_next_night_buys_nothing_and_writes_nothing() {
     world.run(&format!("{night} --rerun-extensions")).exits(0).says("remove-bg 20 (2600 units)");
     assert_eq!(world.sandbox.stats().paid_runs.values().sum::<u64>(), 40);
 }
+
+/// Removes the background of `a` in three rows, one of which describes it as well.
+fn thrice() -> String {
+    let described =
+        format!("{{\"fileId\":\"a\",\"description\":\"A\",\"extensions\":{REMOVE_BG}}}\n");
+    buying(&["a"]) + &described + &buying(&["a"])
+}
+
+#[test]
+fn what_several_rows_ask_for_on_a_file_is_paid_for_once() {
+    let world = world(|config| config);
+    world.write("sheet.jsonl", thrice());
+    let said = world.run("live sheet.jsonl --yes --rate unlimited").exits(0);
+    said.says("paid runs  remove-bg 1 (130 units)").says("rows       3: 2 updated, 1 unchanged");
+    let run = world.only_run("sheet");
+    let row = run.row(3);
+    let words = (row["code"].as_str(), row["message"].as_str());
+    assert_eq!(words, ("paid_before", "remove-bg: row 1 asks for the same on the same file"));
+    assert_eq!(world.file("a")["description"], "A");
+    assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
+}
+
+#[test]
+fn what_a_refused_row_did_not_buy_is_bought_when_it_is_fed_back() {
+    let refused = crate::harness::status(400, "No.");
+    // The state of the file, once for the plan and once before it is paid for.
+    let world = world(|config| script(vec![(3, refused)], config));
+    world.write("sheet.jsonl", thrice());
+    world.run("live sheet.jsonl --yes --rate unlimited").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!((run.count("rejected"), run.count("updated")), (1, 1));
+    assert_eq!(known(&memory(&world, &run), "a"), None);
+    let failed = run.path().join("failed.jsonl");
+    world.run(&format!("live {} --yes --rate unlimited", failed.display())).exits(0);
+    assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+}

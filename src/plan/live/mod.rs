@@ -166,7 +166,7 @@ impl Live {
                     let steps = steps + usize::from(parts.has_remainder(ask));
                     planned(ask.pos, steps, &ask.behind)
                 }
-                None => self.unneeded(file, ask, merged, before),
+                None => self.unneeded(file, ask, merged, before, &[]),
             });
         }
         let mut requests = parts.details(file, before);

@@ -50,8 +50,9 @@ impl Live {
         batch: &mut Batch,
     ) -> Vec<Needed> {
         let is_only = asks.len() == 1;
-        let (ahead, merged, needed) = (known.clone(), None, Vec::new());
-        let mut rows = Rows { live: self, file, known, ahead, merged, needed, batch };
+        let (ahead, merged) = (known.clone(), None);
+        let (paid, needed) = (Vec::new(), Vec::new());
+        let mut rows = Rows { live: self, file, known, ahead, merged, paid, needed, batch };
         for ask in asks {
             rows.next(ask, is_only);
         }
@@ -65,6 +66,7 @@ impl Live {
         file: &FileId,
         merged: Merged,
         known: &mut Known,
+        paid: &[(u64, Extension)],
         batch: &mut Batch,
     ) -> Option<Needed> {
         let before = known.clone();
@@ -72,11 +74,11 @@ impl Live {
         merged.tags.iter().for_each(|part| known.apply_tags(&part.change));
         // What is left of a lost request is worked out from the whole of it.
         let is_lost = merged.asks.iter().any(|ask| ask.behind.remainder_due);
-        let runs = |extension: &Extension| is_lost || self.runs(file, extension, &before);
+        let runs = |extension: &Extension| is_lost || self.runs(file, extension, &before, paid);
         let need = Need::of(&merged, &before, runs);
         if need.is_empty() {
             for ask in &merged.asks {
-                batch.rows.push(self.unneeded(file, ask, &merged, &before));
+                batch.rows.push(self.unneeded(file, ask, &merged, &before, paid));
             }
             return None;
         }
@@ -90,12 +92,19 @@ impl Live {
         Some(Needed::Together(Box::new(Together { merged, need, before })))
     }
 
-    /// Whether an extension is to run.
-    fn runs(&self, file: &FileId, extension: &Extension, known: &Known) -> bool {
+    /// Whether an extension is to run. What rows before pay for is not paid for again.
+    fn runs(
+        &self,
+        file: &FileId,
+        extension: &Extension,
+        known: &Known,
+        paid: &[(u64, Extension)],
+    ) -> bool {
         let is_bought = || (self.bought)(file, extension).is_some();
         let is_tagged =
             || self.options.skip_tagged && known.has_ai_tags_of(extension.name().as_str());
-        self.options.rerun_extensions || !is_bought() && !is_tagged()
+        paid_by(paid, extension).is_none()
+            && (self.options.rerun_extensions || !is_bought() && !is_tagged())
     }
 
     /// A row for which nothing is sent.
@@ -105,13 +114,18 @@ impl Live {
         ask: &Ask,
         merged: &Merged,
         before: &Known,
+        paid: &[(u64, Extension)],
     ) -> PlannedRow {
         let alone = Merged::of(ask.clone());
-        let alone = Need::of(&alone, before, |extension| self.runs(file, extension, before));
+        let alone = Need::of(&alone, before, |extension| self.runs(file, extension, before, paid));
         let extensions = ask.change.extensions.iter().flat_map(Extensions::as_slice);
         let bought = extensions.filter_map(|extension| {
-            let run = (self.bought)(file, extension)?;
-            Some(format!("{}: {run}", extension.name().as_str()))
+            let name = extension.name().as_str();
+            match paid_by(paid, extension) {
+                Some(row) => Some(format!("{name}: row {row} asks for the same on the same file")),
+                None => (self.bought)(file, extension)
+                    .map(|run| format!("{name}: {run}; --rerun-extensions pays again")),
+            }
         });
         let bought: Vec<String> = bought.collect();
         let (code, message) = if !alone.is_empty() {
@@ -121,8 +135,7 @@ impl Live {
         } else if bought.is_empty() {
             (Code::AlreadySo, None)
         } else {
-            let message = format!("{}; --rerun-extensions pays again", bought.join(", "));
-            (Code::PaidBefore, Some(message))
+            (Code::PaidBefore, Some(bought.join(", ")))
         };
         let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
         settled(ask.pos, &ask.behind, outcome)
@@ -138,12 +151,25 @@ struct Rows<'l> {
     /// What it is like behind the rows that are being merged, too.
     ahead: Known,
     merged: Option<Merged>,
+    /// The extensions that rows so far ask for.
+    paid: Vec<(u64, Extension)>,
     needed: Vec<Needed>,
     batch: &'l mut Batch,
 }
 
 impl Rows<'_> {
     fn next(&mut self, ask: Ask, is_only: bool) {
+        let extensions = ask.change.extensions.clone();
+        let row = ask.pos.number;
+        self.row(ask, is_only);
+        if let Some(extensions) = extensions {
+            // They are merged with nothing, not even with rows that ask for the same.
+            self.flush();
+            self.paid.extend(extensions.as_slice().iter().map(|it| (row, it.clone())));
+        }
+    }
+
+    fn row(&mut self, ask: Ask, is_only: bool) {
         let knows_tags = self.ahead.tags().is_some();
         if self.merged.as_ref().is_some_and(|merged| !merged.may_take(&ask, knows_tags)) {
             self.flush();
@@ -169,11 +195,17 @@ impl Rows<'_> {
     /// Nothing more is merged with the rows so far.
     fn flush(&mut self) {
         if let Some(merged) = self.merged.take() {
-            let needed = self.live.need(self.file, merged, &mut self.known, self.batch);
+            let (known, batch) = (&mut self.known, &mut *self.batch);
+            let needed = self.live.need(self.file, merged, known, &self.paid, batch);
             self.needed.extend(needed);
             self.ahead = self.known.clone();
         }
     }
+}
+
+/// Which of the rows before asks for the same extension on the same file.
+fn paid_by(paid: &[(u64, Extension)], extension: &Extension) -> Option<u64> {
+    paid.iter().find(|(_, other)| other == extension).map(|(row, _)| *row)
 }
 
 /// What is left of a row of which a part was done. A lost request is worked out from the whole of

@@ -1,8 +1,12 @@
 //! What a run's ledger says of the paid work that its rows asked for.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::PaidWorkError;
+use super::tables::fingerprint;
 use crate::input::Input;
 use crate::ledger::{Facts, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
@@ -30,6 +34,9 @@ pub(super) fn evidence(
 ) -> Result<(), PaidWorkError> {
     let context = ledger.context(facts)?;
     let leaves_out = matches!(facts.planning, Planning::Live(options) if options.skip_tagged);
+    // What rows before ask for, as hashes of the file and the configuration.
+    let mut asked = HashSet::new();
+    let is_live = matches!(facts.planning, Planning::Live(_));
     let mut rows = input.rows(&context, None)?;
     let mut records: Vec<StepRecord> = Vec::new();
     ledger.steps(0, |mut steps| {
@@ -43,12 +50,17 @@ pub(super) fn evidence(
             steps.of_row(row.pos.number, &mut records)?;
             let details = records.iter().find(|record| record.step.kind == StepKind::Details);
             let found = details.into_iter().flat_map(|d| of(&d.outcome, &extensions));
+            let file = xxh3_64(update.file.as_str().as_bytes());
+            let is_again = |extension| asked.contains(&(file, fingerprint(extension)));
             for (extension, evidence) in found {
                 // It may not have been in the request.
-                if !(leaves_out && evidence == Evidence::Accepted) {
+                let is_left_out = leaves_out || is_live && is_again(extension);
+                if !(is_left_out && evidence == Evidence::Accepted) {
                     take(&update.file, extension, evidence)?;
                 }
             }
+            let configurations = extensions.as_slice().iter().map(fingerprint);
+            asked.extend(configurations.map(|configuration| (file, configuration)));
         }
         Ok(())
     })

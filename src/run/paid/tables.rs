@@ -127,7 +127,7 @@ fn path_of(row: &Row<'_>, column: usize) -> rusqlite::Result<PathBuf> {
 }
 
 /// A configuration as a number, in whatever order its keys are written.
-fn fingerprint(extension: &Extension) -> i64 {
+pub(super) fn fingerprint(extension: &Extension) -> i64 {
     let mut config = extension.config().clone();
     config.sort_all_objects();
     xxh3_64(config.to_string().as_bytes()).cast_signed()
