@@ -75,6 +75,8 @@ pub enum Code {
     /// Updated, but the answer to an earlier request on the file was lost, and the file could not
     /// be read back to see that it did not take effect later.
     Unverified,
+    /// Updated, but an extension of it failed.
+    ExtensionFailed,
     /// An earlier step of the row was done, this one was not.
     Partial,
     /// A later row on the same file and field succeeded, so this one must not be sent again; or it
@@ -102,7 +104,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Blank,
         Self::NoChange,
         Self::AlreadySo,
@@ -110,6 +112,7 @@ impl Code {
         Self::DoneBefore,
         Self::Differs,
         Self::Unverified,
+        Self::ExtensionFailed,
         Self::Partial,
         Self::Superseded,
         Self::Invalid,
@@ -134,6 +137,7 @@ impl Code {
             Self::DoneBefore => "done_before",
             Self::Differs => "differs",
             Self::Unverified => "unverified",
+            Self::ExtensionFailed => "extension_failed",
             Self::Partial => "partial",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
@@ -151,7 +155,7 @@ impl Code {
     /// Whether a person must look at the row although it was updated.
     #[must_use]
     pub fn is_odd(self) -> bool {
-        matches!(self, Self::Differs | Self::Unverified)
+        matches!(self, Self::Differs | Self::Unverified | Self::ExtensionFailed)
     }
 
     /// The code of that word.

@@ -1,6 +1,9 @@
 //! A row's line, from its steps.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
@@ -31,14 +34,16 @@ impl<'s> RowResult<'s> {
     /// From the steps that the ledger holds of the row, in order.
     #[must_use]
     pub fn of(steps: &'s [StepRecord]) -> Self {
-        match steps {
+        let mut result = match steps {
             [own @ .., last] if last.step.kind == StepKind::ReadBack => {
                 let mut result = Self::of_own(own);
                 result.add_read_back(last);
                 result
             }
             own => Self::of_own(own),
-        }
+        };
+        result.add_failed_extensions();
+        result
     }
 
     /// From the steps that the row asked for.
@@ -128,9 +133,22 @@ impl<'s> RowResult<'s> {
         }
     }
 
-    /// Whether one of its extensions failed.
-    #[must_use]
-    pub fn has_failed_extension(&self) -> bool {
-        self.extension_status.is_some_and(|json| json.contains("\"failed\""))
+    /// Says which of its extensions failed, if nothing else is the matter with it.
+    fn add_failed_extensions(&mut self) {
+        if self.status != Status::Updated || self.code.is_some_and(Code::is_odd) {
+            return;
+        }
+        let said = self.extension_status.filter(|json| json.contains("\"failed\""));
+        let statuses: BTreeMap<Cow<'_, str>, Value> =
+            said.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let failed = statuses.iter().filter(|(_, status)| *status == "failed");
+        let names: Vec<&str> = failed.map(|(name, _)| name.as_ref()).collect();
+        if !names.is_empty() {
+            self.code = Some(Code::ExtensionFailed);
+            self.message = Cow::Owned(format!(
+                "{} failed, and ImageKit gives no reason; the row sent again pays for another try",
+                names.join(", ")
+            ));
+        }
     }
 }

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::harmless::harmless;
 use super::row::RowResult;
-use super::superseded::group;
 use crate::input::{Record, own};
 use crate::row::MetadataField;
 use crate::whole::Whole;
@@ -93,8 +92,8 @@ pub(crate) fn defused(text: &str) -> Cow<'_, str> {
 pub(super) enum OwnSheet {
     Cells {
         csv: Box<csv::Writer<Whole>>,
-        /// The columns that are a person's own, with the field that each is about.
-        kept: Vec<(usize, Option<String>)>,
+        /// The columns that are a person's own, with their names.
+        kept: Vec<(usize, String)>,
         /// All columns, with those that an earlier run wrote.
         columns: usize,
     },
@@ -106,7 +105,8 @@ pub(super) struct Reason<'r> {
     pub(super) row: &'r RowResult<'r>,
     /// Fingerprints of the steps that are done, so that they are not repeated.
     pub(super) done: &'r str,
-    /// Fields that a later row has set: what this one asked of them is left out.
+    /// Columns in which a later row has done something else: what this one asked for there is left
+    /// out.
     pub(super) overtaken: &'r [String],
 }
 
@@ -114,15 +114,12 @@ impl OwnSheet {
     pub(super) fn cells(file: Whole, header: &ByteRecord) -> csv::Result<Self> {
         let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(file);
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
-        let field = |name: &[u8]| {
-            let name = std::str::from_utf8(name.trim_ascii()).ok()?;
-            group(name).map(str::to_owned)
-        };
-        let kept: Vec<(usize, Option<String>)> = header
+        let name = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
+        let kept: Vec<(usize, String)> = header
             .iter()
             .enumerate()
             .filter(|(_, name)| !is_own(name))
-            .map(|(index, name)| (index, field(name)))
+            .map(|(index, column)| (index, name(column)))
             .collect();
         for (index, _) in &kept {
             csv.write_field(header.get(*index).unwrap_or_default())?;
@@ -142,11 +139,9 @@ impl OwnSheet {
         match (self, record) {
             (Self::Cells { csv, kept, columns }, Record::Cells(cells)) => {
                 if cells.len() == *columns {
-                    let is_overtaken = |field: &Option<String>| {
-                        field.as_ref().is_some_and(|field| reason.overtaken.contains(field))
-                    };
-                    let cells = kept.iter().map(|(index, field)| {
-                        let cell = cells.get(*index).filter(|_| !is_overtaken(field));
+                    let cells = kept.iter().map(|(index, column)| {
+                        let cell = cells.get(*index);
+                        let cell = cell.filter(|_| !reason.overtaken.contains(column));
                         cell.unwrap_or_default()
                     });
                     write_cells(csv, cells, reason).map_err(io::Error::from)
@@ -213,8 +208,7 @@ fn left_of(line: &[u8], overtaken: &[String]) -> Option<Vec<u8>> {
     if overtaken.is_empty() {
         return None;
     }
-    let is_overtaken =
-        |key: &str| group(key).is_some_and(|field| overtaken.iter().any(|other| other == field));
+    let is_overtaken = |key: &str| overtaken.iter().any(|column| column == key);
     let mut object = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(line).ok()?;
     object.retain(|key, _| !is_overtaken(if key == "publish" { "isPublished" } else { key }));
     if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())

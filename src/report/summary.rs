@@ -106,9 +106,7 @@ impl Summary {
             _ => {}
         }
         let is_odd = row.status == Status::Updated && row.code.is_some_and(Code::is_odd);
-        if is_odd || row.has_failed_extension() {
-            self.to_mend += 1;
-        }
+        self.to_mend += u64::from(is_odd);
         let is_begun = row.status == Status::NotAttempted && row.code == Some(Code::Partial);
         self.begun += u64::from(is_begun);
         self.unverified += u64::from(is_odd && row.code == Some(Code::Unverified));

@@ -18,9 +18,9 @@ use super::row::RowResult;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overtaken {
     pub(super) by: u64,
-    /// Fields that a later row of the file has set.
+    /// Columns that must not be sent again, because a later row of the file has done something else.
     pub(super) fields: Vec<String>,
-    /// Fields that nobody has set.
+    /// Columns that can be.
     pub(super) left: Vec<String>,
 }
 
@@ -73,14 +73,14 @@ fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overta
             match status {
                 Status::Rejected | Status::Failed => {
                     waiting.entry(file).or_default().push(pos.number);
-                    let left = groups(records.touched());
+                    let left = columns(&records);
                     open.insert(pos.number, Overtaken { by: 0, fields: Vec::new(), left });
                 }
                 Status::Updated => {
                     let Some(rows) = waiting.get(&file) else {
                         continue;
                     };
-                    let set = groups(records.touched());
+                    let set = columns(&records);
                     for row in rows {
                         if let Some(row) = open.get_mut(row) {
                             row.overtake(pos.number, &set);
@@ -98,8 +98,9 @@ fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overta
 
 impl Overtaken {
     fn overtake(&mut self, by: u64, set: &[String]) {
+        let is_overtaken = |field: &String| set.iter().any(|later| overtakes(later, field));
         let (overtaken, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.left).into_iter().partition(|field| set.contains(field));
+            std::mem::take(&mut self.left).into_iter().partition(is_overtaken);
         self.left = left;
         if !overtaken.is_empty() {
             self.by = by;
@@ -122,27 +123,56 @@ impl Overtaken {
     }
 }
 
-/// The fields that columns are about.
-fn groups(columns: Vec<String>) -> Vec<String> {
-    let mut fields = Vec::new();
-    for column in columns {
-        if let Some(field) = group(&column)
-            && !fields.iter().any(|known| known == field)
-        {
-            fields.push(field.to_owned());
-        }
-    }
-    fields
+/// The columns that a record touches and that a later one can overtake or leave. A webhook URL is no
+/// field of the file.
+fn columns(records: &Records) -> Vec<String> {
+    let mut columns = records.touched();
+    columns.retain(|column| column != "webhookUrl");
+    columns
 }
 
-/// The field that a column is about: three columns are about the tags, two about publishing. An
-/// extension is never overtaken: another run of it does not replace the first. A webhook URL is no
-/// field of the file.
-pub(super) fn group(column: &str) -> Option<&str> {
-    match column {
-        "addTags" | "removeTags" => Some("tags"),
-        "includeFileVersions" => Some("isPublished"),
-        "webhookUrl" => None,
-        _ => Some(column),
+/// Whether what a row asks for in one column, sent again, would undo what a later row has done in
+/// another. Tags that are only added are not undone by adding others, nor is an extension by running
+/// another.
+fn overtakes(later: &str, earlier: &str) -> bool {
+    match earlier {
+        "tags" => matches!(later, "tags" | "addTags" | "removeTags"),
+        "addTags" => matches!(later, "tags" | "removeTags"),
+        "removeTags" => matches!(later, "tags" | "addTags"),
+        // What was bought, if that tags.
+        "removeAITags" => later == "extensions",
+        "extensions" => false,
+        "isPublished" | "includeFileVersions" => {
+            matches!(later, "isPublished" | "includeFileVersions")
+        }
+        _ => later == earlier,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_undo_a_later_row_is_overtaken() {
+        let earlier = |columns: &[&str]| Overtaken {
+            by: 0,
+            fields: Vec::new(),
+            left: columns.iter().map(|column| (*column).to_owned()).collect(),
+        };
+        let left = |before: &[&str], later: &str| {
+            let mut row = earlier(before);
+            row.overtake(3, &[later.to_owned()]);
+            row.left
+        };
+        assert!(left(&["tags"], "addTags").is_empty());
+        assert!(left(&["addTags", "removeTags"], "tags").is_empty());
+        assert!(left(&["isPublished", "includeFileVersions"], "isPublished").is_empty());
+        assert!(left(&["customMetadata.a"], "customMetadata.a").is_empty());
+        assert!(left(&["removeAITags"], "extensions").is_empty());
+        for stays in ["addTags", "removeTags", "removeAITags", "extensions"] {
+            assert_eq!(left(&[stays], stays), [stays]);
+        }
+        assert_eq!(left(&["customMetadata.a", "description"], "description"), ["customMetadata.a"]);
     }
 }

@@ -169,6 +169,18 @@ fn a_row_that_a_later_one_overtook_is_not_to_be_sent_again() {
 }
 
 #[test]
+fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
+    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    world.write("sheet.csv", "fileId,addTags\na,first\na,second\n");
+    world.apply("sheet.csv").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!(run.row(2)["code"], "refused");
+    world.apply(&run.path().join("failed.csv").display().to_string()).exits(0);
+    let tags = world.file("a")["tags"].clone();
+    assert!(["first", "second"].iter().all(|tag| tags.as_array().is_some_and(|all| all.contains(&json!(tag)))));
+}
+
+#[test]
 fn a_cell_of_spaces_overtakes_nothing() {
     let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
     world.write("sheet.csv", "fileId,tags,description\na,first,\na,  ,text\n");

@@ -422,7 +422,9 @@ fn what_could_not_be_read_before_is_changed_all_the_same_and_left_alone() {
     let world = World::new(lost);
     world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
     let said = live(&world, "sheet.csv --direct --attempts 1").exits(0);
-    said.says("cannot read what all of the files are like before, so that `ikbulk undo` cannot put");
+    said.says(
+        "cannot read what all of the files are like before, so that `ikbulk undo` cannot put",
+    );
     let after = state(&world);
     let said = undo(&world, &world.only_run("sheet")).exits(0);
     said.says("values of 2 files: not known what it was before").says("rows       0");
