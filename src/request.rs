@@ -61,6 +61,12 @@ impl StepKind {
         }
     }
 
+    /// Whether it is about the tags, by calls of their own.
+    #[must_use]
+    pub fn is_tags(self) -> bool {
+        matches!(self, Self::RemoveSomeTags | Self::RemoveTags | Self::AddSomeTags | Self::AddTags)
+    }
+
     /// The step of which it is a part: done, it is none of the steps that a row is made of; without
     /// success it ends that step.
     #[must_use]

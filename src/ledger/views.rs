@@ -57,6 +57,17 @@ impl LedgerFile {
         })
     }
 
+    /// Whether nothing is known of any row, not even that a request may have been sent.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn has_no_steps(&self) -> Result<bool, LedgerError> {
+        self.reading(|connection| {
+            let query = "SELECT NOT EXISTS (SELECT 1 FROM step)";
+            connection.query_row(query, [], |row| row.get(0))
+        })
+    }
+
     /// How many rows are settled.
     ///
     /// # Errors

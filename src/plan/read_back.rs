@@ -121,8 +121,11 @@ impl InDoubt {
             record.map(|record| &record.outcome)
         };
         let status = |kind| outcome(kind).map(|outcome| outcome.status);
+        let has_tag_calls = records.iter().any(|record| record.step.kind.is_tags());
         for (kind, call) in steps(update.change).into_iter().flatten() {
-            match status(kind) {
+            // Merged with rows that set all tags, those that are added or removed went with them.
+            let carrier = if has_tag_calls || !kind.is_tags() { kind } else { StepKind::Details };
+            match status(carrier) {
                 Some(Status::Updated) => self.accept(pos, &call),
                 Some(Status::Failed | Status::Unknown) => self.forget(&call),
                 _ if kind.part().is_some_and(|part| status(part).is_some()) => self.forget(&call),

@@ -60,14 +60,17 @@ impl Session {
     /// The ledger cannot be read or written, or a thread cannot be started.
     pub async fn execute<W: Wire>(
         self,
-        planner: Planner,
+        mut planner: Planner,
         ledger: LedgerFile,
         wire: &W,
         stop: impl Future<Output = Ending>,
         watch: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(Ending, LedgerFile), SessionError> {
-        if ledger.left_under_way()? && !planner.turns_rows_around() {
-            under_way::doubt(&self.input, &self.context, &ledger)?;
+        if ledger.left_under_way()? {
+            match &mut planner {
+                Planner::Direct(_) => under_way::doubt(&self.input, &self.context, &ledger)?,
+                Planner::Live(live) => live.doubt_what_is_followed(),
+            }
         }
         let start = Start::of(&planner, &ledger)?;
         let before = ledger.seconds()?;
@@ -188,7 +191,7 @@ impl Start {
     fn of(planner: &Planner, ledger: &LedgerFile) -> Result<Self, LedgerError> {
         let from = ledger.low_water()?;
         let (from, behind) = if planner.turns_rows_around() {
-            let is_new = ledger.settled_rows()? == 0 && ledger.doubts()?.is_empty();
+            let is_new = ledger.has_no_steps()? && ledger.doubts()?.is_empty();
             (
                 None,
                 if is_new {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, EmptyDescription, Fault, Library, MissingIds, Open, RequiredFields};
+use ikbulk::sandbox::{
+    Config, EmptyDescription, Fault, Library, MissingIds, Open, Phase, RequiredFields, Tap,
+};
 use serde_json::json;
 
 use crate::harness::{
-    World, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
+    Victim, World, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
 };
 
 /// Every row is updated, and every file has what was asked.
@@ -177,7 +179,49 @@ fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
     assert_eq!(run.row(2)["code"], "refused");
     world.apply(&run.path().join("failed.csv").display().to_string()).exits(0);
     let tags = world.file("a")["tags"].clone();
-    assert!(["first", "second"].iter().all(|tag| tags.as_array().is_some_and(|all| all.contains(&json!(tag)))));
+    assert!(
+        ["first", "second"]
+            .iter()
+            .all(|tag| tags.as_array().is_some_and(|all| all.contains(&json!(tag))))
+    );
+}
+
+#[test]
+fn what_was_under_way_when_a_run_was_killed_is_looked_for_at_its_end() {
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let tap = Tap::new(move |event| {
+        if event.method == "PATCH" && event.phase == Phase::Arrived {
+            hand.kill();
+        }
+    });
+    let world = World::new(Config { tap: Some(tap), ..files(["a", "b"]) });
+    // What is published is merged with nothing, so that the file takes several requests.
+    let rows = "a,one,\na,,false\na,two,\nb,one,\n";
+    world.write("sheet.csv", format!("fileId,description,isPublished\n{rows}"));
+    let words = ["live", "sheet.csv", "--yes", "--rate", "unlimited"];
+    assert_eq!(world.command(&words).run_as(&victim).code, None);
+    let run = world.only_run("sheet");
+    let resumed = world.run(&format!("resume {} --rate unlimited", run.name()));
+    resumed.exits(0).says("reading back 1 file on which an answer was lost");
+    assert_eq!(world.file("a")["description"], "two");
+}
+
+/// Rows that are sent as one PATCH, the first of them together with a publication of which the
+/// answer is lost.
+#[test]
+fn tags_that_were_added_to_a_list_in_one_request_are_expected_with_it() {
+    // Twice the state of the file, and publication.
+    let world = World::new(script(vec![(3, Fault::ResetAfter)], files(["a"])));
+    let rows = "a,false,,\na,,\"x,y\",\na,,,z\n";
+    world.write("sheet.csv", format!("fileId,isPublished,tags,addTags\n{rows}"));
+    let done = world.run("live sheet.csv --yes --rate unlimited").exits(6);
+    done.says("reading back 1 file on which an answer was lost");
+    assert_eq!(world.file("a")["tags"], json!(["x", "y", "z"]));
+    let run = world.only_run("sheet");
+    let codes: Vec<String> =
+        run.report().into_iter().map(|mut row| row.remove("code").unwrap_or_default()).collect();
+    assert_eq!(codes, ["connection", "", ""]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
 use ikbulk::run::{Certainty, PaidWork, RunDir};
@@ -113,21 +114,56 @@ fn a_run_that_halts_for_a_lost_answer_may_have_bought() {
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(perhaps_by(&run)), None));
 }
 
-/// Applies the sheet, and kills the program once `b` has been paid for and before it is told.
-fn killed() -> World {
+/// Applies the sheet by a command, and kills the program once such a request has been carried out
+/// and before it is told.
+fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &str) -> World {
     let victim = Victim::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
-        let is_paid = event.method == "PATCH" && event.path.contains("/b/");
-        if is_paid && event.phase == Phase::Worked {
+        let is_it = event.method == method && event.path.contains(path);
+        if is_it && event.phase == Phase::Worked {
             hand.kill();
         }
     });
-    let world = world(|config| Config { tap: Some(tap), ..config });
-    let words = ["apply", "sheet.jsonl", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    // Long enough that what was answered before is on disk.
+    let late = vec![(4, Fault::HangBefore(Duration::from_secs(1)))];
+    let world = world(|config| script(late, Config { tap: Some(tap), ..config }));
+    world.write("sheet.jsonl", sheet);
+    let words = ["sheet.jsonl", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    let words: Vec<&str> = command.split(' ').chain(words).collect();
     assert_eq!(world.command(&words).run_as(&victim).code, None);
+    world
+}
+
+/// Killed once `b` has been paid for.
+fn killed() -> World {
+    let world = killed_at("apply", "PATCH", "/b/", &buying(&["a", "b"]));
     assert_eq!(world.sandbox.stats().paid_runs_of("b", "remove-bg"), 1);
     world
+}
+
+#[test]
+fn killed_before_any_row_is_done_it_pays_for_nothing_twice() {
+    let resumed = |world: &World| {
+        let run = world.only_run("sheet");
+        world.run(&format!("resume {} --rate unlimited", run.name()))
+    };
+    // Paid, and not told.
+    let lost = killed_at("live", "PATCH", "/a/", &buying(&["a"]));
+    resumed(&lost).exits(6);
+    assert_eq!(lost.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    // Paid and told, and the tags are still to come.
+    let tagged = format!("{{\"fileId\":\"a\",\"extensions\":{REMOVE_BG},\"addTags\":[\"x\"]}}\n");
+    for command in ["live", "live --rerun-extensions"] {
+        let begun = killed_at(command, "POST", "addTags", &tagged);
+        resumed(&begun).exits(0);
+        assert_eq!(begun.sandbox.stats().paid_runs_of("a", "remove-bg"), 1, "{command}");
+        let tags = begun.file("a")["tags"].to_string();
+        assert!(tags.contains("\"x\""), "{tags}");
+    }
+    let published = killed_at("live", "PATCH", "/a/", "{\"fileId\":\"a\",\"isPublished\":false}\n");
+    resumed(&published).exits(6);
+    assert_eq!(published.sandbox.stats().calls.publish, 1);
 }
 
 #[test]

@@ -185,7 +185,11 @@ pub(super) fn too_many_tags(known: &Known, change: &Change) -> Option<Outcome> {
     let Some(tags @ TagChange::Edit { add: Some(_), .. }) = &change.tags else {
         return None;
     };
-    let after = tags_after(known.tags(), tags)?;
+    let has = known.tags()?;
+    let after = tags_after(Some(has), tags)?;
+    if after.iter().all(|tag| has.contains(tag)) {
+        return None;
+    }
     let length: usize = after.iter().map(|tag| tag.chars().count()).sum();
     let message = format!(
         "with the tags that the file has, addTags makes {length} characters of tags, and ImageKit \

@@ -59,6 +59,9 @@ pub struct Live {
     groups: Groups,
     /// Rows of files that later rows name as well.
     waiting: HashMap<FileId, Vec<Ask>>,
+    /// Whether requests may be under way from an earlier session, so that they can take effect
+    /// behind those that follow on their files.
+    is_behind_others: bool,
 }
 
 impl Live {
@@ -67,7 +70,13 @@ impl Live {
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
         let bulk = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
         let (groups, waiting) = (Groups::default(), HashMap::new());
-        Self { ledger, options, bought, bulk, groups, waiting }
+        Self { ledger, options, bought, bulk, groups, waiting, is_behind_others: false }
+    }
+
+    /// An earlier session ended with requests under way. Nobody knows which; so every file that has
+    /// requests in an order is to be read back.
+    pub fn doubt_what_is_followed(&mut self) {
+        self.is_behind_others = true;
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -94,8 +103,7 @@ impl Live {
         }
         let mut asks = self.waiting.remove(&file).unwrap_or_default();
         asks.push(ask);
-        self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch);
-        Ok(())
+        self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch)
     }
 
     /// There are no more rows: what is still to come goes into the batch.
@@ -107,7 +115,7 @@ impl Live {
         files.sort_unstable_by_key(|(_, asks)| asks.first().map(|ask| ask.pos));
         for (file, asks) in files {
             let known = self.ledger.known_file(file.as_str())?;
-            self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch);
+            self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch)?;
         }
         let mut out = Vec::new();
         self.bulk.end(&mut out);
@@ -117,24 +125,36 @@ impl Live {
     }
 
     /// Plans all rows of a file.
-    fn file(&mut self, file: &FileId, asks: Vec<Ask>, state: LiveState, batch: &mut Batch) {
+    fn file(
+        &mut self,
+        file: &FileId,
+        asks: Vec<Ask>,
+        state: LiveState,
+        batch: &mut Batch,
+    ) -> Result<(), LedgerError> {
         let known = match state {
             LiveState::Is(fields) => Known::read(*fields),
             LiveState::Unread => Known::nothing(),
             LiveState::Missing => {
                 let rows = asks.iter().map(|ask| settled(ask.pos, &ask.behind, missing()));
                 batch.rows.extend(rows);
-                return;
+                return Ok(());
             }
         };
+        let first_open = asks.iter().find(|ask| !ask.behind.is_over()).map(|ask| ask.pos.number);
         let needed = self.needed(file, asks, known, batch);
         let is_in_order = needed.len() > 1 || needed.iter().any(Needed::is_in_order);
+        if self.is_behind_others && is_in_order {
+            let doubt = first_open.map(|row| (file.clone(), row));
+            self.ledger.doubt(doubt.as_slice())?;
+        }
         for needed in needed {
             match needed {
                 Needed::Together(together) => self.carry(file, &together, is_in_order, batch),
                 Needed::Rest(ask) => self.carry_rest(file, *ask, batch),
             }
         }
+        Ok(())
     }
 
     /// Makes the requests for the rest of a row.
