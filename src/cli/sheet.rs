@@ -286,7 +286,6 @@ pub(super) async fn read_files(
     let mut reading = reader.read().await?;
     if !facts.sandbox && reading.way != Way::OneByOne {
         let runs = recent_runs(&facts.account, jiff::Timestamp::now());
-        let runs: Vec<RunDir> = runs.into_iter().map(|(_, run)| run).collect();
         expect_written(&runs, reader.ledger)?;
         reader.verify_unexpected(&mut reading).await?;
     }

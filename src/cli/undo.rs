@@ -236,8 +236,8 @@ impl Old {
     }
 }
 
-/// Reads what the files of the run are like now. Of those that are not as it left them some are
-/// looked at again: a list that is behind shows them as they were before. If one is out of date,
+/// Reads what the files of the run are like now. Some are looked at again, and more of those that are
+/// not as it left them: a list that is behind shows them as they were before. If one is out of date,
 /// all are read by themselves.
 async fn read(past: Past<'_>, reader: LiveReader<'_>, facts: &Facts) -> Result<Reading, Refusal> {
     let not_read = |error: ReadError| Refusal::new(format!("{}; nothing was sent", chain(&error)));
@@ -248,6 +248,8 @@ async fn read(past: Past<'_>, reader: LiveReader<'_>, facts: &Facts) -> Result<R
     named?;
     let mut reading = read_files(reader, facts).await.map_err(not_read)?;
     if reading.way != Way::OneByOne {
+        let some = reader.sample().map_err(not_written)?;
+        reader.verify(&some, &mut reading).await.map_err(not_read)?;
         let mut suspects = Sample::default();
         let looked_at = walk(past, |deeds| {
             let is_as_left = matches!(now(ledger, &deeds.file)?,

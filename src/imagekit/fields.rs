@@ -53,6 +53,17 @@ pub struct AiTag {
 }
 
 impl FileFields {
+    /// Whether both are the same, whatever the order of their tags.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let sorted = |fields: &Self| {
+            let mut fields = fields.clone();
+            fields.tags.sort_unstable();
+            fields
+        };
+        self == other || sorted(self) == sorted(other)
+    }
+
     /// Whether it has this area, or none where it is to be cleared.
     #[must_use]
     pub fn has_coordinates(&self, asked: &Set<Coordinates>) -> bool {

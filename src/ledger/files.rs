@@ -139,13 +139,18 @@ impl LedgerFile {
         })
     }
 
-    /// Writes down what a file must be like by what another run has done to it; `None` where nobody
-    /// knows.
+    /// Writes down what a file must be like by what another run has done to it, whatever the order
+    /// of its tags; `None` where nobody knows.
     ///
     /// # Errors
-    /// The ledger cannot be written.
+    /// The ledger cannot be read or written.
     pub fn expect(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
-        let expected = fields.map_or(NOT_KNOWN.to_owned(), json_of);
+        let read = self.known_file(file)?.map(|known| known.state);
+        let expected = match (fields, read) {
+            (Some(fields), Some(LiveState::Is(read))) if fields.is_like(&read) => json_of(&read),
+            (Some(fields), _) => json_of(fields),
+            (None, _) => NOT_KNOWN.to_owned(),
+        };
         self.writing(|connection| {
             let mut update = connection
                 .prepare_cached("UPDATE file SET expected = nullif(?2, state) WHERE id = ?1")?;

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::input::{Format, Input};
 use crate::ledger::{LedgerError, LedgerFile, Stage};
 
@@ -42,7 +44,7 @@ impl RunDir {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn create(input: Option<&Path>, now: jiff::Timestamp) -> Result<Self, RunDirError> {
+    pub fn create(input: Option<&Path>, now: Timestamp) -> Result<Self, RunDirError> {
         let runs = match input {
             Some(path) => path.with_extension(RUNS_SUFFIX),
             None => state_dir().join(format!("stdin.{RUNS_SUFFIX}")),
@@ -54,7 +56,7 @@ impl RunDir {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn create_beside(other: &Self, now: jiff::Timestamp) -> Result<Self, RunDirError> {
+    pub fn create_beside(other: &Self, now: Timestamp) -> Result<Self, RunDirError> {
         // Of `.` and the like only the system knows what they are in.
         let path = match other.0.file_name() {
             Some(_) => Ok(other.0.clone()),
@@ -64,7 +66,7 @@ impl RunDir {
         Self::create_in(path.map_err(failed)?.parent().unwrap_or(Path::new("")), now)
     }
 
-    fn create_in(runs: &Path, now: jiff::Timestamp) -> Result<Self, RunDirError> {
+    fn create_in(runs: &Path, now: Timestamp) -> Result<Self, RunDirError> {
         let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         for attempt in 1..=SAME_SECOND_MAX {
             let path = match attempt {
@@ -125,6 +127,17 @@ impl RunDir {
     /// It cannot be opened.
     pub fn ledger(&self) -> Result<LedgerFile, LedgerError> {
         LedgerFile::open(&self.0)
+    }
+
+    /// When its ledger was last written; `None` where the system does not say.
+    #[must_use]
+    pub fn last_touched(&self) -> Option<Timestamp> {
+        let of = |suffix: &str| {
+            let file = self.0.join(format!("{}{suffix}", LedgerFile::NAME));
+            Timestamp::try_from(fs::metadata(file).and_then(|file| file.modified()).ok()?).ok()
+        };
+        // What is written is in the log first.
+        of("").max(of("-wal"))
     }
 
     /// Removes a run that was never begun, and the directory of runs if it was the only one.

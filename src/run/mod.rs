@@ -16,6 +16,6 @@ pub use guard::Guarded;
 pub use live::{LiveReader, ReadError, Reading, Way};
 pub use lock::{AccountLock, LockError, account_fingerprint};
 pub use paid::{Bought, Certainty, PaidWork, PaidWorkError, Unrecorded};
-pub use recent::{expect_written, note_writing, recent_runs};
+pub use recent::{RecentRun, expect_written, note_writing, recent_runs};
 pub(crate) use sample::Sample;
 pub use session::{Session, SessionError};

@@ -25,37 +25,50 @@ pub fn note_writing(account: &str, run: &RunDir, now: Timestamp) -> io::Result<(
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let run = fs::canonicalize(run.path())?;
-    let others = recent.iter().filter(|(_, other)| other.path() != run);
+    let others = recent.iter().filter(|other| other.run.path() != run);
     let mut lines: Vec<String> =
-        others.map(|(at, other)| format!("{at} {}\n", other.path().display())).collect();
+        others.map(|other| format!("{} {}\n", other.at, other.run.path().display())).collect();
     lines.push(format!("{now} {}\n", run.display()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(lines.concat().as_bytes())
 }
 
-/// The runs on this account that wrote within the last hour and are still there.
-#[must_use]
-pub fn recent_runs(account: &str, now: Timestamp) -> Vec<(Timestamp, RunDir)> {
-    let text = fs::read_to_string(file_of(account)).unwrap_or_default();
-    let runs = text.lines().filter_map(|line| {
-        let (at, path) = line.split_once(' ')?;
-        let at: Timestamp = at.parse().ok()?;
-        let is_recent = now.duration_since(at) < RECENT;
-        Some((at, RunDir::open(path.as_ref()).ok().filter(|_| is_recent)?))
-    });
-    runs.collect()
+/// A run that wrote just now.
+#[derive(Debug)]
+pub struct RecentRun {
+    /// Its directory.
+    pub run: RunDir,
+    /// When it last wrote, as far as that is known.
+    pub at: Timestamp,
 }
 
-/// Works out what the files of `ledger` must be like after these runs, the oldest first, if they
-/// were like they were read before: a list that is behind what was written shows something else.
+/// The runs on this account that wrote within the last hour and are still there, in the order in
+/// which they last did.
+#[must_use]
+pub fn recent_runs(account: &str, now: Timestamp) -> Vec<RecentRun> {
+    let text = fs::read_to_string(file_of(account)).unwrap_or_default();
+    let runs = text.lines().filter_map(|line| {
+        let (noted, path) = line.split_once(' ')?;
+        let run = RunDir::open(path.as_ref()).ok()?;
+        // One that was killed has noted nothing but its beginning.
+        let at = noted.parse().ok().max(run.last_touched())?;
+        (now.duration_since(at) < RECENT).then_some(RecentRun { run, at })
+    });
+    let mut runs: Vec<RecentRun> = runs.collect();
+    runs.sort_by_key(|recent| recent.at);
+    runs
+}
+
+/// Works out what the files of `ledger` must be like after these runs, if they were like they were
+/// read before: a list that is behind what was written shows something else.
 ///
 /// # Errors
 /// The ledger cannot be written. A run that cannot be read is left out.
-pub fn expect_written(runs: &[RunDir], ledger: &LedgerFile) -> Result<(), LedgerError> {
+pub fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), LedgerError> {
     ledger.as_one(|| {
-        for run in runs {
-            if let Err(error) = replay_onto(ledger, run) {
+        for (index, RecentRun { run, .. }) in runs.iter().enumerate() {
+            if let Err(error) = replay_onto(ledger, run, &runs[..index]) {
                 let run = run.path().display();
                 tracing::warn!(
                     "cannot tell which files {run} has just written: {}",
@@ -67,9 +80,8 @@ pub fn expect_written(runs: &[RunDir], ledger: &LedgerFile) -> Result<(), Ledger
     })
 }
 
-/// Rows of which a run that was killed knows nothing yet are not looked at: of those the last fifth
-/// of a second at most was carried out.
-fn replay_onto(ledger: &LedgerFile, run: &RunDir) -> Result<(), UndoError> {
+/// Replays a run behind those that last wrote before it.
+fn replay_onto(ledger: &LedgerFile, run: &RunDir, before: &[RecentRun]) -> Result<(), UndoError> {
     let their = run.ledger()?;
     let facts = their.facts()?;
     let past = Past {
@@ -77,14 +89,20 @@ fn replay_onto(ledger: &LedgerFile, run: &RunDir) -> Result<(), UndoError> {
         context: &their.context(&facts)?,
         ledger: &their,
         planning: facts.planning,
-        is_cut_short: false,
+        is_cut_short: their.ended()?.is_none(),
     };
+    // One that was stopped and resumed has others between its sessions. Nobody knows which of its rows
+    // were carried out before these.
+    let begun: Option<Timestamp> = facts.begun.parse().ok();
+    let is_around_others = before.iter().any(|other| begun.is_none_or(|begun| begun < other.at));
     replay(past, |file, made_of| {
         if let Some(before) = ledger.expected(file.as_str())? {
             match made_of(before) {
                 Made::Nothing => {}
-                Made::This(fields) => ledger.expect(file.as_str(), Some(&fields))?,
-                Made::NotKnown => ledger.expect(file.as_str(), None)?,
+                Made::This(fields) if !is_around_others => {
+                    ledger.expect(file.as_str(), Some(&fields))?;
+                }
+                Made::This(_) | Made::NotKnown => ledger.expect(file.as_str(), None)?,
             }
         }
         Ok(())

@@ -93,7 +93,8 @@ pub fn replay(
     mut take: impl FnMut(&FileId, &dyn Fn(FileFields) -> Made) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
     each_row(past, |_, Update { file, change }, records| {
-        if records.iter().all(|record| record.outcome.status == Status::Unchanged) {
+        let is_known = !past.is_cut_short || !records.is_empty();
+        if is_known && records.iter().all(|record| record.outcome.status == Status::Unchanged) {
             return Ok(());
         }
         take(&file, &|before| {

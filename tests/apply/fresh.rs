@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Library};
+use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{World, files, ids, script, sheet, with_library};
+use crate::harness::{Victim, World, files, ids, script, sheet, with_library};
 
-/// A file that is in no sample.
+/// A file that is in no sample of 250.
 const STALE: usize = 77;
 
 #[test]
@@ -79,4 +79,66 @@ fn what_nobody_knows_to_be_written_is_looked_at_by_itself() {
     world.write("all.csv", sheet("fileId,description", all.map(|id| format!("{id},A"))));
     let said = world.run("plan all.csv").exits(0);
     said.says("150 files a hundred at once, in 53 requests");
+}
+
+/// Files with one tag, in a library whose lists do not show what happens to them.
+fn unseen(ids: &[String]) -> Config {
+    let mut library = Library::new();
+    for id in ids {
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": ["old"]}));
+    }
+    Config { search_lag: Duration::from_hours(1), ..with_library(library) }
+}
+
+/// All files are to have that tag only.
+fn all(ids: &[String], tag: &str) -> String {
+    sheet("fileId,tags", ids.iter().map(|id| format!("{id},{tag}")))
+}
+
+#[test]
+fn what_a_killed_run_may_have_written_is_not_believed_to_lists() {
+    let ids = ids(250);
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let tap = Tap::new(move |event| {
+        if event.method == "PATCH" && event.phase == Phase::Worked {
+            hand.kill();
+        }
+    });
+    let world = World::new(Config { tap: Some(tap), ..unseen(&ids) });
+    world.write("one.csv", all(&ids[STALE..=STALE], "new"));
+    assert_eq!(world.command(&["live", "one.csv", "--yes"]).run_as(&victim).code, None);
+    assert_eq!(world.file(&ids[STALE])["tags"], json!(["new"]));
+    world.write("all.csv", all(&ids, "old"));
+    world.run("live all.csv --yes --rate unlimited").exits(0).says("1 updated, 249 unchanged");
+    assert_eq!(world.file(&ids[STALE])["tags"], json!(["old"]));
+}
+
+#[test]
+fn of_runs_that_were_under_way_by_turns_nobody_knows_which_wrote_last() {
+    let ids = ids(250);
+    let world = World::new(unseen(&ids));
+    world.write("two.csv", all(&[ids[STALE].clone(), ids[0].clone()], "old"));
+    world.run("live two.csv --direct --yes --limit 1").exits(5);
+    world.write("one.csv", all(&ids[STALE..=STALE], "new"));
+    world.run("live one.csv --yes").exits(0);
+    world.run(&format!("resume {}", world.only_run("two").name())).exits(0);
+    // Lists show the one as the run that ended last wrote it, before the other did.
+    world.write("all.csv", all(&ids, "old"));
+    world.run("live all.csv --yes --rate unlimited").exits(0);
+    assert_eq!(world.file(&ids[STALE])["tags"], json!(["old"]));
+}
+
+#[test]
+fn the_order_in_which_runs_have_changed_tags_is_nothing_to_look_for() {
+    let ids = ids(150);
+    let world = World::new(files(&ids));
+    let apply = |name: &str, columns: &str, cells: &str| {
+        world.write(name, sheet(columns, ids.iter().map(|id| format!("{id},{cells}"))));
+        world.run(&format!("live {name} --yes --rate unlimited")).exits(0)
+    };
+    apply("set.csv", "fileId,tags", "\"y,x\"");
+    apply("add.csv", "fileId,addTags", "\"n,m\"");
+    apply("remove.csv", "fileId,removeTags", "x");
+    apply("again.csv", "fileId,addTags", "x").says("150 files a hundred at once, in 52 requests");
 }

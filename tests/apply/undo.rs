@@ -276,10 +276,10 @@ fn retagged() -> (World, Vec<Value>) {
 #[test]
 fn tags_are_put_back_in_bulk() {
     let (world, before) = retagged();
-    // Two lists, which show the files as the run left them.
+    // Two lists, and fifty files looked at again.
     let said = undo(&world, &world.only_run("sheet")).exits(0);
     said.says("8 writes (4 addTags, 4 removeTags)")
-        .says("200 files a hundred at once, in 2 requests");
+        .says("200 files a hundred at once, in 52 requests");
     assert_eq!((writes(&world), state(&world)), (16, before));
 }
 
