@@ -150,9 +150,12 @@ fn a_header_that_is_not_usable_says_that_nothing_was_sent() {
 #[test]
 fn custom_metadata_with_a_slip_in_its_name_is_guessed() {
     let world = world();
-    for (name, meant) in
-        [("Brands", "\"Brand\""), ("pric", "\"price\""), ("List price EUR", "\"List price (EUR)\"")]
-    {
+    for (name, meant) in [
+        ("Brands", "\"Brand\""),
+        ("brnad", "\"brand\""),
+        ("pric", "\"price\""),
+        ("List price EUR", "\"List price (EUR)\""),
+    ] {
         world.write("sheet.csv", format!("fileId,customMetadata.{name}\na,x\n"));
         world.run("check sheet.csv").exits(2).says(&format!("did you mean {meant}?"));
     }
