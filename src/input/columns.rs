@@ -151,8 +151,17 @@ fn no_header(names: &[&str]) -> Option<String> {
             "there is none; the first line must name the columns, fileId among them".to_owned(),
         );
     }
-    if only.starts_with(['{', '[']) {
-        return Some("it looks like JSON; name the file .jsonl, or say --format jsonl".to_owned());
+    if only.starts_with('{') {
+        return Some(
+            "it looks like JSON; say --format jsonl (a file can end in .jsonl instead)".to_owned(),
+        );
+    }
+    if only.starts_with('[') {
+        return Some(
+            "it looks like a JSON array, which is not read; write one object a line, \
+             as `jq -c '.[]'` does"
+                .to_owned(),
+        );
     }
     let separators = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
     let (_, called) = separators.iter().find(|(separator, _)| {

@@ -38,7 +38,9 @@ const CSV: &Table = &[
     (b"\x89PNG\r\n\x1A\n", Refused, "the input is in another encoding, not CSV or JSONL in UTF-8"),
     // Headers.
     (b"fileId,k\xFCrzel,tags\na,x,y\n", Refused, "the input is in another encoding, not CSV or JSONL"),
-    (b"{\"fileId\":\"a\",\"tags\":[\"x\"]}\n", Refused, "it looks like JSON; name the file .jsonl"),
+    (b"{\"fileId\":\"a\",\"tags\":[\"x\"]}\n", Refused, "it looks like JSON; say --format jsonl (a file can end in .jsonl instead)"),
+    (b"[{\"fileId\":\"a\",\"tags\":[\"x\"]}]\n", Refused, "it looks like a JSON array, which is not read; write one object a line"),
+    (b"[\n  {\"fileId\": \"a\", \"tags\": [\"x\"]}\n]\n", Refused, "it looks like a JSON array, which is not read"),
     (b"fileId;tags\na;x\n", Refused, "it is separated by semicolons; save it with commas"),
     (b"tags\nx\n", Refused, "there is no column fileId, filePath or url, only \"tags\""),
     (b"fileId\ttags\na\tx\n", Refused, "it is separated by tabs; save it with commas"),
