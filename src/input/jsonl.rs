@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::columns::close_to;
 use super::{Context, Input, InputError, RECORD_BYTES_MAX};
-use crate::row::{Builder, Cell, Field, Problem, RowPos, Unique};
+use crate::row::{Builder, Cell, Field, METADATA, Problem, RowPos, Unique};
 
 /// Reads the lines of a JSONL file.
 pub(super) struct JsonLines {
@@ -138,8 +138,9 @@ fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Val
     let problem = match context.field(key) {
         Ok(Some(field)) => return builder.set(key, &field, Cell::Json(value)),
         Ok(None) => {
-            let right = match close_to(key) {
-                Some(close) => format!("did you mean {close}?"),
+            let meant = close_to(key, METADATA).or_else(|| context.metadata_named(key, &[]));
+            let right = match meant {
+                Some(meant) => format!("did you mean {meant}?"),
                 None => format!(
                     "use {} or customMetadata",
                     Field::FIXED.map(|(name, _)| name).join(", ")
@@ -156,4 +157,4 @@ fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Val
 }
 
 /// The word that a JSON line must hold somewhere if it sets custom metadata.
-pub(super) const METADATA_WORD: &[u8] = b"customMetadata";
+pub(super) const METADATA_WORD: &[u8] = METADATA.as_bytes();

@@ -46,8 +46,8 @@ pub struct MetadataField {
     pub rule: Option<Arc<MetadataRule>>,
 }
 
-/// What custom metadata columns begin with.
-pub(crate) const METADATA_PREFIX: &str = "customMetadata.";
+/// What custom metadata is called as a whole; a field of it is `customMetadata.<name>`.
+pub(crate) const METADATA: &str = "customMetadata";
 
 impl Field {
     /// The fields with a fixed name, for finding a column and for suggesting one.

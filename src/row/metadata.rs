@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::cell::Cell;
-use super::close::is_close;
-use super::field::{METADATA_PREFIX, MetadataField};
+use super::close::{is_spelt_like, meant};
+use super::field::{METADATA, MetadataField};
 use super::problem::Wrong;
 use crate::words::counted;
 
@@ -162,10 +162,25 @@ impl Schema {
 
     /// Asks whether one of the names or labels was meant that `wanted` is close to.
     fn meant(&self, wanted: &str) -> String {
-        let names = self.by_name.keys().map(AsRef::as_ref);
-        let all = names.chain(self.names_by_label.keys().map(String::as_str));
-        let close = all.filter(|known| is_close(wanted, known)).min();
+        let close = meant(wanted, self.names_and_labels().map(|(known, _)| known));
         close.map_or(String::new(), |close| format!("did you mean {close:?}? "))
+    }
+
+    /// The name of the field that `bare` is, or is spelt like, by its name or label.
+    #[must_use]
+    pub fn named_like(&self, bare: &str) -> Option<&str> {
+        let alike = self.names_and_labels().filter(|(known, _)| is_spelt_like(bare, known));
+        // Of fields that are alike the one that is named so.
+        alike.min_by_key(|(known, name)| (*known != bare, *name)).map(|(_, name)| name)
+    }
+
+    /// All by which a field can be called, and its name.
+    fn names_and_labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.by_name.keys().map(|name| (name.as_ref(), name.as_ref()));
+        let labels = self.names_by_label.iter();
+        names.chain(labels.flat_map(|(label, names)| {
+            names.iter().map(move |name| (label.as_str(), name.as_ref()))
+        }))
     }
 
     fn known(&self) -> String {
@@ -185,13 +200,14 @@ impl MetadataField {
     /// The name of the column that sets the field of that name.
     #[must_use]
     pub fn column_of(name: &str) -> String {
-        format!("{METADATA_PREFIX}{name}")
+        format!("{METADATA}.{name}")
     }
 
     /// The name behind `customMetadata.` in a column's name.
     #[must_use]
     pub fn name_in_column(column: &str) -> Option<&str> {
-        column.strip_prefix(METADATA_PREFIX).map(str::trim).filter(|name| !name.is_empty())
+        let name = column.strip_prefix(METADATA)?.strip_prefix('.')?.trim();
+        (!name.is_empty()).then_some(name)
     }
 }
 
@@ -439,7 +455,10 @@ mod tests {
         assert!(matches!(schema.resolve("Same"), Err(SchemaError::Ambiguous { .. })));
         let unknown = |name| schema.resolve(name).expect_err("there is none").to_string();
         assert!(unknown("nope").ends_with("named \"nope\"; it has: a, b, sku"));
-        assert!(unknown("skus").ends_with("; did you mean \"SKU\"? it has: a, b, sku"));
+        assert!(unknown("skus").ends_with("; did you mean \"sku\"? it has: a, b, sku"));
+        for (bare, name) in [("SKU", Some("sku")), ("Sku", Some("sku")), ("skus", None)] {
+            assert_eq!(schema.named_like(bare), name, "{bare}");
+        }
         let later = schema.resolve("b").expect("name").rule.expect("a rule");
         assert_eq!(later.kind, FieldType::Other);
     }

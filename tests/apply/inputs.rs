@@ -70,6 +70,21 @@ fn standard_input_is_a_sheet_like_any_other() {
 }
 
 #[test]
+fn standard_input_that_is_no_sheet_is_told_how_to_be_one() {
+    let world = World::new(files(["a"]));
+    let told = |words: &[&str], text: &str, says: &str| {
+        let done = world.command(words).input(text).run().exits(2).says(says);
+        assert!(!done.err.contains("name the file"), "{}", done.err);
+    };
+    let line = "{\"fileId\":\"a\",\"tags\":[\"x\"]}";
+    let array = "it looks like a JSON array, which is not read; write one object a line, as `jq -c";
+    told(&["apply", "-", "--yes"], &format!("[{line}]\n"), array);
+    told(&["check", "-"], &format!("[\n{line}\n]\n"), array);
+    let lines = "it looks like JSON; say --format jsonl (a file";
+    told(&["check", "-", "--format", "csv"], &format!("{line}\n"), lines);
+}
+
+#[test]
 fn a_byte_order_mark_crlf_and_line_ends_in_quotes_are_no_part_of_the_values() {
     let world = World::new(files(["a", "b"]));
     let text = "\u{feff}fileId,description\r\na,\"one\r\ntwo\"\r\nb,three\r\n";

@@ -150,13 +150,39 @@ fn a_header_that_is_not_usable_says_that_nothing_was_sent() {
 #[test]
 fn custom_metadata_with_a_slip_in_its_name_is_guessed() {
     let world = world();
-    for (name, meant) in
-        [("Brands", "\"Brand\""), ("pric", "\"price\""), ("List price EUR", "\"List price (EUR)\"")]
-    {
+    for (name, meant) in [
+        ("Brands", "\"Brand\""),
+        ("brnad", "\"brand\""),
+        ("pric", "\"price\""),
+        ("List price EUR", "\"List price (EUR)\""),
+    ] {
         world.write("sheet.csv", format!("fileId,customMetadata.{name}\na,x\n"));
         world.run("check sheet.csv").exits(2).says(&format!("did you mean {meant}?"));
     }
     world.write("sheet.jsonl", "{\"fileId\":\"a\",\"customMetadata\":null}\n");
     let done = world.run("check sheet.jsonl").exits(1);
     done.says("customMetadata: \"null\" is not an object; write {\"name\":value}");
+}
+
+#[test]
+fn a_column_that_only_lacks_the_prefix_of_custom_metadata_is_not_read_and_told_so() {
+    let world = world();
+    let not_read = |header: &str, says: &str| {
+        world.write("sheet.csv", format!("{header}\na,Acme,7,x\n"));
+        world.apply("sheet.csv").exits(0).says(&format!("not read   {says}\n"));
+    };
+    let price = "price (customMetadata.price would be)";
+    not_read("fileId,customMetadata.brand,price,note", &format!("columns {price}, note"));
+    not_read(
+        "fileId,customMetadata.brand,List price EUR,colour",
+        "columns List price EUR (customMetadata.price would be), colour (customMetadata.color would be)",
+    );
+    // Who has both has not forgotten it.
+    not_read("fileId,customMetadata.brand,customMetadata.price,Price", "column Price");
+    // Nobody asks for the account's fields just to say so.
+    world.write("sheet.csv", "fileId,tags,price\na,x,7\n");
+    world.run("check sheet.csv").exits(0).says("not read   column price\n");
+    let line = r#"{"fileId":"a","customMetadata":{"brand":"Acme"},"Price":7}"#;
+    world.write("sheet.jsonl", format!("{line}\n"));
+    world.run("check sheet.jsonl").exits(1).says("did you mean customMetadata.price?");
 }
