@@ -161,7 +161,7 @@ impl Apply {
             session: Session {
                 input: opened.owned.input.clone(),
                 context: sheet.context,
-                execution,
+                execution: sheet.execution,
                 rows_max: self.bounds.limit,
             },
             planner,
@@ -187,8 +187,8 @@ impl Apply {
             ))),
             Some(Unfinished { run, same_input: false }) => {
                 screen.error(&format!(
-                    "there is an unfinished run of an earlier state of this sheet, {}; do not \
-                     resume it after this one, or its older values go over the new ones",
+                    "there is an unfinished run of an earlier state of this sheet, {}; it is not to be \
+                     resumed after this one, or its older values go over the new ones",
                     run.path().display()
                 ));
                 Ok(None)
@@ -204,7 +204,8 @@ impl Apply {
             return None;
         }
         let runs = unfinished_runs(&Place::Input(self.sheet.file.path()));
-        let ours = runs.into_iter().filter_map(|run| {
+        let open = runs.into_iter().filter(|run| run.overtaken_by().is_ok_and(|by| by.is_none()));
+        let ours = open.filter_map(|run| {
             let facts = run.ledger().and_then(|ledger| ledger.facts()).ok()?;
             let same_input = facts.input_fingerprint == owned.fingerprint.0;
             (facts.account == client.account && !facts.sandbox)

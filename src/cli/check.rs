@@ -5,6 +5,7 @@ use clap::Args;
 use super::choices::Choices;
 use super::prepare::{Fields, InputArg};
 use super::{Refusal, Screen};
+use crate::execute::Reads;
 use crate::input::{Format, Input};
 use crate::plan::{Planner, survey};
 use crate::report::{Opening, opening};
@@ -43,7 +44,7 @@ impl Check {
         let fields = if self.no_schema || !sets_metadata()? {
             Fields::unchecked()
         } else if choices.has_key() {
-            Fields::of(&choices.api()?, &input, &choices.execution()?).await?
+            Fields::of(&choices.api()?, &input, &Reads::new(&choices.execution()?)).await?
         } else {
             screen.error(
                 "custom metadata is not checked against the account's fields, for want of a key in \

@@ -104,6 +104,9 @@ impl Choices {
         let Some(mut profile) = self.read_profile()? else {
             return Ok(self);
         };
+        // The environment's key is none of these settings, and goes before the profile's file.
+        let has_key = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
+        profile.key_file.take_if(|_| has_key);
         macro_rules! first_given {
             ($($setting:ident),*) => { Self { $($setting: self.$setting.or(profile.$setting.take())),* } };
         }

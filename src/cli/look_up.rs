@@ -6,10 +6,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choices::Client;
 use super::{Refusal, Screen};
+use crate::execute::Reads;
 use crate::input::{Context, Input};
 use crate::plan::{Planner, Survey, survey};
 use crate::resolve::{LookedUp, look_up};
-use crate::settings::Execution;
 use crate::words::counted;
 
 /// An input that has been read whole.
@@ -27,7 +27,7 @@ impl Surveyed {
         input: &Input,
         mut context: Context,
         client: &Client,
-        execution: &Execution,
+        reads: &Reads,
         screen: &Screen,
     ) -> Result<Self, Refusal> {
         let read = |context: &Context| {
@@ -38,7 +38,7 @@ impl Surveyed {
         if survey.to_look_up.is_empty() {
             return Ok(Self { survey, context, looked_up: None });
         }
-        let looked_up = looked_up(&survey, client, execution, screen).await?;
+        let looked_up = looked_up(&survey, client, reads, screen).await?;
         context.files = Some(Arc::clone(&looked_up.files));
         Ok(Self { survey: read(&context)?, context, looked_up: Some(looked_up) })
     }
@@ -47,7 +47,7 @@ impl Surveyed {
 async fn looked_up(
     survey: &Survey,
     client: &Client,
-    execution: &Execution,
+    reads: &Reads,
     screen: &Screen,
 ) -> Result<LookedUp, Refusal> {
     let targets = &survey.to_look_up;
@@ -57,7 +57,7 @@ async fn looked_up(
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         bars.add(ProgressBar::no_length().with_style(style))
     });
-    let looked_up = look_up(targets, &client.api, execution, |done, count| {
+    let looked_up = look_up(targets, &client.api, reads, |done, count| {
         if let Some(bar) = &bar {
             bar.set_length(count as u64);
             bar.set_position(done as u64);

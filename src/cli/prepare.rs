@@ -11,17 +11,16 @@ use super::{IN_THE_WAY, Refusal, Screen};
 use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
-use crate::input::{Context, Format, Input, Owned, take_over};
+use crate::input::{Context, Format, Input, Owned, STANDARD_INPUT, take_over};
 use crate::ledger::Facts;
 use crate::plan::Bought;
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::run::{AccountLock, LockError, PaidWork, RunDir};
 use crate::sandbox::{self, Library};
-use crate::settings::Execution;
 
 /// What to do where the account was not accepted.
-const CHECK_KEY: &str = "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
+pub(super) const CHECK_KEY: &str = "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
 
 /// An input as it was typed: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl InputArg {
     }
 
     pub(super) fn name(&self) -> String {
-        self.path().map_or("standard input".to_owned(), |path| path.display().to_string())
+        self.path().map_or(STANDARD_INPUT.to_owned(), |path| path.display().to_string())
     }
 
     /// Copies the input into a directory.
@@ -74,15 +73,10 @@ impl Fields {
     }
 
     /// One GET of the account's fields, if the input sets custom metadata.
-    pub(super) async fn of(
-        client: &Client,
-        input: &Input,
-        execution: &Execution,
-    ) -> Result<Self, Refusal> {
+    pub(super) async fn of(client: &Client, input: &Input, reads: &Reads) -> Result<Self, Refusal> {
         if !input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
             return Ok(Self::unchecked());
         }
-        let reads = Reads::new(execution);
         match reads.read(Endpoint::MetadataFields, || client.api.schema()).await {
             Ok((schema, body)) => {
                 let json = String::from_utf8_lossy(&body).into_owned();

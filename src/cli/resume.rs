@@ -24,6 +24,9 @@ pub(super) struct Resume {
     /// The account's key was replaced: go on with the new one
     #[arg(long)]
     key_changed: bool,
+    /// Go on although a later run of the sheet has changed files: older values go over newer ones
+    #[arg(long)]
+    over_later_runs: bool,
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
@@ -33,7 +36,8 @@ pub(super) struct Resume {
 impl Resume {
     /// Going on with a run that another command found.
     pub(super) fn of(run: &RunDir, bounds: Bounds, choices: Choices) -> Self {
-        Self { run: Some(run.path().to_owned()), key_changed: false, bounds, choices }
+        let run = Some(run.path().to_owned());
+        Self { run, key_changed: false, over_later_runs: false, bounds, choices }
     }
 
     pub(super) async fn run(
@@ -57,6 +61,9 @@ impl Resume {
                 "nothing is left to do\nnext       `ikbulk report {path}` writes its reports again\n"
             ));
             return Ok(exit_code);
+        }
+        if !self.over_later_runs && !facts.sandbox {
+            refuse_overtaken(&run)?;
         }
         if facts.guarded {
             // Whoever looks at files before they are changed reads as well.
@@ -135,12 +142,26 @@ fn refuse_unbegun(run: &RunDir, stage: Stage) -> Result<(), Refusal> {
     }
 }
 
+/// What a later run has written over, or undone, is not written once more.
+fn refuse_overtaken(run: &RunDir) -> Result<(), Refusal> {
+    let later = run.overtaken_by().map_err(|error| Refusal::not_written(&error))?;
+    later.map_or(Ok(()), |later| {
+        Err(Refusal::new(format!(
+            "{} was begun later and has changed files since, so that older values would go over newer \
+             ones; nothing was sent.\n\
+             Apply the sheet again for what is left, or say --over-later-runs",
+            later.path().display()
+        )))
+    })
+}
+
 /// The one unfinished run of this directory. Only on a terminal: a script says which.
 fn the_only_unfinished(screen: &Screen) -> Result<RunDir, Refusal> {
     if !screen.is_attended() {
         return Err(Refusal::new("say which run to go on with: ikbulk resume RUN"));
     }
     let mut runs = unfinished_runs(&Place::Directory(Path::new(".")));
+    runs.retain(|run| run.overtaken_by().is_ok_and(|later| later.is_none()));
     match (runs.pop(), runs.is_empty()) {
         (Some(run), true) => Ok(run),
         (None, _) => Err(Refusal::new("there is no unfinished run in this directory")),

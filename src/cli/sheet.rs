@@ -7,9 +7,10 @@ use jiff::ZonedDateTime;
 
 use super::choices::{Choices, Client};
 use super::look_up::Surveyed;
-use super::prepare::{Fields, InputArg, bought, paid_work, start_sandbox};
+use super::prepare::{CHECK_KEY, Fields, InputArg, bought, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Reads;
+use crate::imagekit::Failure;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
@@ -73,6 +74,8 @@ pub(super) struct Planned {
     looked_up: Option<LookedUp>,
     /// What was read of its files, and in how many requests.
     pub(super) reading: Option<(Reading, u64)>,
+    /// How the run is executed behind what was read.
+    pub(super) execution: Execution,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
     /// Where it is remembered what the run buys.
@@ -132,13 +135,14 @@ impl Sheet {
     ) -> Result<Planned, Refusal> {
         let Opened { owned, client, .. } = opened;
         let Wish { execution, screen, .. } = wish;
+        let reads = Reads::new(execution);
         let fields = if self.no_schema {
             Fields::unchecked()
         } else {
-            Fields::of(client, &owned.input, execution).await?
+            Fields::of(client, &owned.input, &reads).await?
         };
         let context = fields.context(wish.choices.clear_token(), None);
-        let surveyed = Surveyed::of(&owned.input, context, client, execution, screen).await?;
+        let surveyed = Surveyed::of(&owned.input, context, client, &reads, screen).await?;
         let Surveyed { mut survey, context, looked_up } = surveyed;
         self.refuse(&survey, client, wish)?;
         let pays = !survey.tally.paid_runs.is_empty();
@@ -163,7 +167,7 @@ impl Sheet {
         };
         let ledger = LedgerFile::create(wish.run.path(), &facts, context.files.as_deref())
             .map_err(|error| Refusal::not_written(&error))?;
-        let reads = Reads::new(execution);
+        let sent_before = reads.sent();
         let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
         let reading = match wish.planning {
             Planning::Live(_) => {
@@ -176,8 +180,9 @@ impl Sheet {
             }
             Planning::Direct => None,
         };
-        let reading = reading.map(|reading| (reading, reads.sent()));
-        Ok(Planned { survey, context, looked_up, reading, facts, ledger, paid })
+        let reading = reading.map(|reading| (reading, reads.sent() - sent_before));
+        let execution = execution.after(&reads);
+        Ok(Planned { survey, context, looked_up, reading, execution, facts, ledger, paid })
     }
 
     /// Refuses what nobody can want to be sent.
@@ -317,6 +322,11 @@ async fn before(
 }
 
 fn not_read(error: &ReadError) -> Refusal {
-    let hint = "; nothing was sent (--direct goes without reading them)";
-    Refusal::new(format!("{}{hint}", crate::error::chain(error)))
+    let hint = match error {
+        ReadError::Api(Failure::Account { .. }) => CHECK_KEY,
+        ReadError::Api(Failure::Refused { .. }) => " (--direct goes without reading them)",
+        _ => "",
+    };
+    let why = crate::error::chain(error);
+    Refusal::new(format!("{}{hint}; nothing was sent", why.trim_end_matches('.')))
 }

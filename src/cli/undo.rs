@@ -82,9 +82,7 @@ impl Undo {
         let locks = self.locks(old, &client, run).await?;
         if old.is_unfinished {
             let path = old.run.path().display();
-            screen.error(&format!(
-                "{path} is unfinished; what it did so far is undone. Do not resume it afterwards"
-            ));
+            screen.error(&format!("{path} is unfinished; what it did so far is undone"));
         }
         let mut facts = old.facts_of_undoing(&client);
         let ledger = LedgerFile::create(run.path(), &facts, None).map_err(not_written)?;
@@ -125,7 +123,12 @@ impl Undo {
         ledger.set_facts(&facts).map_err(not_written)?;
         let rows_max = self.bounds.limit;
         Ok(Box::new(Ready {
-            session: Session { input: owned.input, context, execution, rows_max },
+            session: Session {
+                input: owned.input,
+                context,
+                execution: execution.after(&reads),
+                rows_max,
+            },
             planner,
             run: run.clone(),
             facts,
@@ -217,7 +220,7 @@ impl Old {
     /// What the run that undoes it is, before it is known what it puts back.
     fn facts_of_undoing(&self, client: &Client) -> Facts {
         Facts {
-            input_name: format!("undo of {}", self.run.path().display()),
+            input_name: Facts::name_of_undoing(self.run.path()),
             input_format: Format::Jsonl,
             input_fingerprint: String::new(),
             rows: 0,

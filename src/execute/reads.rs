@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -11,13 +11,14 @@ use super::holds::Holds;
 use super::{Backoff, Budget};
 use crate::imagekit::Failure;
 use crate::request::Endpoint;
-use crate::settings::Execution;
+use crate::settings::{Execution, RateLimit};
 
 /// What reads wait for. Several may wait at once.
 #[derive(Debug)]
 pub struct Reads {
     pace: RefCell<Pace>,
     attempts: NonZeroU32,
+    at_once: NonZeroUsize,
     began: Instant,
     sent: Cell<u64>,
 }
@@ -39,8 +40,19 @@ impl Reads {
             holds: Holds::default(),
             backoff: Backoff::new(settings.seed),
         };
-        let (attempts, began) = (settings.attempts, Instant::now());
-        Self { pace: RefCell::new(pace), attempts, began, sent: Cell::new(0) }
+        Self {
+            pace: RefCell::new(pace),
+            attempts: settings.attempts,
+            at_once: Execution::derived_concurrency(settings.reads),
+            began: Instant::now(),
+            sent: Cell::new(0),
+        }
+    }
+
+    /// How many under way at once reach the rate even if answers are slow.
+    #[must_use]
+    pub fn at_once(&self) -> NonZeroUsize {
+        self.at_once
     }
 
     /// How many went out so far, repeated ones included.
@@ -106,6 +118,15 @@ impl Reads {
     }
 }
 
+impl Execution {
+    /// The same behind reads that have used up the burst of the account's limit.
+    #[must_use]
+    pub fn after(&self, reads: &Reads) -> Self {
+        let burst = if reads.sent() > 0 { NonZeroU32::MIN } else { self.reads.burst };
+        Self { reads: RateLimit { burst, ..self.reads }, ..self.clone() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -113,7 +134,7 @@ mod tests {
     use super::*;
     use crate::imagekit::RateLimitNote;
     use crate::outcome::Code;
-    use crate::settings::{Rate, RateLimit};
+    use crate::settings::Rate;
 
     fn reads(rate: f64, attempts: u32) -> Reads {
         let mut settings = Execution::default();
@@ -173,6 +194,16 @@ mod tests {
         let took = began.elapsed().as_millis();
         assert_eq!((read.map(|read| read.len()), reads.sent()), (Ok(5), 5));
         assert!((2000..2010).contains(&took), "{took} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_reads_no_burst_is_left() {
+        let settings = Execution::default();
+        let reads = Reads::new(&settings);
+        assert_eq!(settings.after(&reads).reads, settings.reads);
+        read(&reads, vec![Ok(())]).await.0.expect("it is answered");
+        let behind = RateLimit { burst: NonZeroU32::MIN, ..settings.reads };
+        assert_eq!(settings.after(&reads).reads, behind);
     }
 
     #[tokio::test(start_paused = true)]

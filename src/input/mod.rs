@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 /// have to be held in memory whole.
 pub const RECORD_BYTES_MAX: u64 = 16 << 20;
 
+/// What standard input is called where other inputs have a path.
+pub const STANDARD_INPUT: &str = "standard input";
+
 /// How an input is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

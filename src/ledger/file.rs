@@ -13,6 +13,8 @@ use crate::sqlite;
 
 /// Raised with every change of the tables that an older version could not read.
 const FORMAT: i64 = 2;
+/// What stands before the name of a run that is undone.
+const UNDO_OF: &str = "undo of ";
 /// Earlier versions can lose a write-ahead log that is reset while it is read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -100,6 +102,21 @@ pub struct Facts {
     pub planning: Planning,
     /// How far it has come.
     pub stage: Stage,
+}
+
+impl Facts {
+    /// The name of an input that undoes a run.
+    #[must_use]
+    pub fn name_of_undoing(run: &Path) -> String {
+        format!("{UNDO_OF}{}", run.display())
+    }
+
+    /// Whether it undoes the run in that directory, whose path is absolute.
+    #[must_use]
+    pub fn undoes(&self, run: &Path) -> bool {
+        let undone = self.input_name.strip_prefix(UNDO_OF).map(Path::new);
+        undone.and_then(|undone| undone.canonicalize().ok()).is_some_and(|undone| undone == run)
+    }
 }
 
 /// How far a run has come.

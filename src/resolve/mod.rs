@@ -19,7 +19,6 @@ use crate::imagekit::{Api, Failure, Listing, PAGE_FILES_MAX, Place};
 use crate::outcome::Code;
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved, Target};
-use crate::settings::Execution;
 use wanted::Wanted;
 
 /// From so many queries on it is asked how many files there are. The answer costs one request more,
@@ -42,11 +41,11 @@ pub struct LookedUp {
 pub async fn look_up(
     targets: &BTreeSet<Target>,
     api: &Api,
-    execution: &Execution,
+    reads: &Reads,
     watch: impl FnMut(usize, usize),
 ) -> Result<LookedUp, Failure> {
-    let at_once = Execution::derived_concurrency(execution.reads).get();
-    let search = Search { api, reads: Reads::new(execution), at_once };
+    let search = Search { api, reads, at_once: reads.at_once().get() };
+    let before = reads.sent();
     let wanted = Wanted::of(targets);
     let listings = search.cheapest(&wanted).await?;
     let found = search.find(&wanted, listings).await?;
@@ -57,7 +56,7 @@ pub async fn look_up(
         (target.clone(), judged::file(target, candidates, places.get(path)))
     };
     let files: Resolved = targets.iter().map(judge).collect();
-    Ok(LookedUp { files: Arc::new(files), reads: search.reads.sent() })
+    Ok(LookedUp { files: Arc::new(files), reads: reads.sent() - before })
 }
 
 /// The files that search shows at each wanted path.
@@ -65,7 +64,7 @@ type Found<'t> = HashMap<&'t str, Vec<FileId>>;
 
 struct Search<'a> {
     api: &'a Api,
-    reads: Reads,
+    reads: &'a Reads,
     /// Requests under way at once.
     at_once: usize,
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::input::{Format, Input};
-use crate::ledger::{LedgerError, LedgerFile, Stage};
+use crate::input::{Format, Input, STANDARD_INPUT};
+use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
+use crate::outcome::Status;
 
 /// What directories that hold runs end in.
 const RUNS_SUFFIX: &str = "ikbulk";
@@ -140,6 +141,29 @@ impl RunDir {
         of("").max(of("-wal"))
     }
 
+    /// A run beside it, on the same sheet or undoing it, that was begun later and has changed files:
+    /// going on with this one would put older values over newer ones.
+    ///
+    /// # Errors
+    /// The ledger of this run cannot be read. Others that cannot be read are passed by.
+    pub fn overtaken_by(&self) -> Result<Option<Self>, LedgerError> {
+        let ours = self.ledger()?.facts()?;
+        let Ok(path) = self.0.canonicalize() else {
+            return Ok(None);
+        };
+        let others = children(path.parent().unwrap_or(&path)).into_iter();
+        let mut others = others.filter(|other| *other != path).filter_map(|other| {
+            let run = Self::open(&other).ok()?;
+            let ledger = run.ledger().ok()?;
+            let theirs = ledger.facts().ok()?;
+            let is_later = theirs.begun.parse::<Timestamp>().ok() > ours.begun.parse().ok();
+            let is_about_ours = is_same_sheet(&ours, &theirs) || theirs.undoes(&path);
+            let touched = [Status::Updated, Status::Failed, Status::Unknown];
+            (is_later && is_about_ours && ledger.has_status(&touched).ok()?).then_some(run)
+        });
+        Ok(others.next())
+    }
+
     /// Removes a run that was never begun, and the directory of runs if it was the only one.
     pub fn discard(self) {
         // What cannot be removed is an empty attempt that disturbs nobody.
@@ -190,6 +214,12 @@ impl RunDir {
             facts.stage == Stage::Running && ended.is_none_or(|ended| ended.not_attempted > 0)
         })
     }
+}
+
+/// Whether both runs are on one sheet, whatever state of it. What came by standard input is of none.
+fn is_same_sheet(one: &Facts, other: &Facts) -> bool {
+    let name = |facts: &Facts| Path::new(&facts.input_name).file_name().map(ToOwned::to_owned);
+    one.input_name != STANDARD_INPUT && name(one) == name(other) && one.account == other.account
 }
 
 fn children(path: &Path) -> Vec<PathBuf> {

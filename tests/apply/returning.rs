@@ -106,6 +106,35 @@ fn an_unfinished_run_of_an_earlier_state_of_the_sheet_is_named() {
 }
 
 #[test]
+fn a_run_that_a_later_one_has_overtaken_is_not_resumed() {
+    let world = world(3);
+    world.apply("sheet.csv --limit 1").exits(5);
+    let first = world.only_run("sheet");
+    let before = std::fs::read(world.path("sheet.csv")).expect("the sheet is there");
+    world.write("sheet.csv", tagging(&ids(2)));
+    world.apply("sheet.csv").exits(0);
+    let writes = world.sandbox.stats().calls.patch;
+    let resume = format!("resume {}", first.name());
+    let refused = world.run(&resume).exits(2);
+    refused.says("was begun later and has changed files since").says("--over-later-runs");
+    assert_eq!(world.sandbox.stats().calls.patch, writes);
+    // The sheet as it was is begun anew.
+    std::fs::write(world.path("sheet.csv"), before).expect("it can be written");
+    world.apply("sheet.csv --continue").exits(0).says("3 updated");
+    assert_eq!(world.runs("sheet").len(), 3);
+    world.run(&format!("{resume} --over-later-runs")).exits(0).says("3 updated");
+}
+
+#[test]
+fn a_run_that_was_undone_as_far_as_it_came_is_not_resumed() {
+    let world = world(3);
+    world.run("live sheet.csv --yes --limit 2").exits(5);
+    let run = world.only_run("sheet");
+    world.run(&format!("undo {} --yes", run.name())).exits(0);
+    world.run(&format!("resume {}", run.name())).exits(2).says("was begun later");
+}
+
+#[test]
 fn a_run_under_way_is_not_taken_for_an_unfinished_one() {
     is_in_the_way(&["apply", "sheet.csv", "--yes"], crate::harness::KEY);
 }

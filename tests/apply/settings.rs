@@ -46,6 +46,26 @@ fn a_flag_goes_before_the_environment_and_that_before_a_profile() {
 }
 
 #[test]
+fn a_key_in_the_environment_goes_before_the_key_file_of_a_profile() {
+    let world = world();
+    profile(&world, "default", "key-file = \"key\"");
+    world.write("key", "private_other");
+    let plan = |key: Option<&str>| {
+        let plan = world.command(&["plan", "sheet.csv"]);
+        match key {
+            Some(key) => plan.env("IMAGEKIT_PRIVATE_KEY", key),
+            None => plan.without("IMAGEKIT_PRIVATE_KEY"),
+        }
+        .run()
+    };
+    plan(Some(crate::harness::KEY)).exits(0);
+    for no_key in [None, Some("")] {
+        let refused = plan(no_key).exits(2).says("the account was not accepted");
+        refused.says("; check the key in IMAGEKIT_PRIVATE_KEY or --key-file; nothing was sent");
+    }
+}
+
+#[test]
 fn a_profile_is_chosen_by_name_and_says_everything_that_a_flag_can() {
     let world = world();
     let settings = "rate = \"unlimited\"\nleave = \"0%\"\nclear-token = \"-\"\ntimeout = \"5s\"\n\
