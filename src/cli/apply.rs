@@ -151,7 +151,7 @@ impl Apply {
             holds_lock: true,
             attended: screen.is_attended() && self.sheet.file.path().is_some() && !self.yes,
         };
-        let mut sheet = self.sheet.plan(&opened, &wish, |_, _| Ok(())).await?;
+        let mut sheet = self.sheet.plan(&opened, &wish, None).await?;
         self.sheet.show(&sheet, &opened.client, &wish, self.bounds.limit);
         self.ask(wish.attended, screen)?;
         sheet.reach(Stage::Running)?;

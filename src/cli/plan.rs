@@ -1,17 +1,14 @@
 //! `ikbulk plan`: shows what a sheet would change, in how many requests and until when, and saves
 //! that.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use serde_json::json;
 
 use super::choices::Choices;
-use super::sheet::{Planned, Sheet, Wish};
+use super::sheet::{Planned, See, Sheet, Wish};
 use super::{Refusal, Screen};
-use crate::ledger::{LedgerFile, LiveState, Stage};
-use crate::plan::live::{Difference, differences};
-use crate::plan::{Batch, PlanError};
+use crate::ledger::Stage;
+use crate::plan::FileDifference;
 use crate::row::Units;
 use crate::run::RunDir;
 use crate::settings::Execution;
@@ -26,7 +23,7 @@ pub(super) struct Plan {
     /// Say it as JSON
     #[arg(long)]
     json: bool,
-    /// Show every change: file, field, before → after
+    /// Show every change: for each file its rows, and each field before → after
     #[arg(long, conflicts_with = "json")]
     diff: bool,
     /// Exit 10 if there is something to change, 0 if not
@@ -68,9 +65,8 @@ impl Plan {
             // Nothing is sent, so that bad rows may be looked at as well.
             attended: true,
         };
-        let see = |ledger: &LedgerFile, batch: &Batch| {
-            if self.diff { show_differences(ledger, batch, screen) } else { Ok(()) }
-        };
+        let show = |difference: &FileDifference| screen.say(&difference.to_string());
+        let see: Option<See<'_>> = if self.diff { Some(&show) } else { None };
         let mut planned = self.sheet.plan(&opened, &wish, see).await?;
         planned.facts.guarded = true;
         planned.reach(Stage::Planned)?;
@@ -78,6 +74,9 @@ impl Plan {
             let text = serde_json::to_string_pretty(&price(&planned, run, execution));
             screen.say(&(text.unwrap_or_default() + "\n"));
         } else {
+            if self.diff {
+                screen.say("\n");
+            }
             self.sheet.show(&planned, &opened.client, &wish, None);
             let path = run.path().display();
             screen.say(&format!("next       ikbulk apply --plan {path}\n"));
@@ -125,21 +124,4 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
             "out_of_date": reading.stale,
         },
     })
-}
-
-fn show_differences(ledger: &LedgerFile, batch: &Batch, screen: &Screen) -> Result<(), PlanError> {
-    for request in &batch.requests {
-        for file in request.files().iter().collect::<BTreeSet<_>>() {
-            let known = ledger.known_file(file.as_str())?.map(|known| known.state);
-            let Some(LiveState::Is(before)) = known else {
-                continue;
-            };
-            for difference in differences(request.call(), &before) {
-                let Difference { field, before, after } = difference;
-                let line = format!("{file}  {field}: {before} → {after}").replace('\n', "\\n");
-                screen.say(&(line + "\n"));
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! Plans: what they say, what they send, and what becomes of what has moved meanwhile.
 
-use ikbulk::sandbox::Library;
+use ikbulk::sandbox::{Config, Faults, Library};
 use serde_json::json;
 
-use crate::harness::{World, files, ids, sheet, with_library};
+use crate::harness::{World, files, ids, sheet, status, with_library};
 
 /// A library in which every file has the tag `old`.
 fn old(ids: &[String]) -> Library {
@@ -43,7 +43,7 @@ fn a_plan_sends_nothing_and_says_what_it_would() {
 }
 
 #[test]
-fn a_plan_can_be_read_by_programs_and_as_differences() {
+fn a_plan_can_be_read_by_programs() {
     let world = World::new(with_library(old(&ids(2))));
     let extension = r#""[{""name"":""remove-bg""}]""#;
     let rows = format!(
@@ -60,12 +60,23 @@ fn a_plan_can_be_read_by_programs_and_as_differences() {
         json!({"patch": 2, "publish": 0, "add_tags": 0, "remove_tags": 0, "read": 1})
     );
     assert_eq!(price["paid"], json!([{"extension": "remove-bg", "runs": 1, "units": 130}]));
-    world
-        .run("plan sheet.csv --diff")
-        .exits(0)
-        .says(&format!("{}  description:  → New", ids(2)[0]))
-        .says(&format!("{}  extensions:  → run remove-bg", ids(2)[0]))
-        .says(&format!("{}  tags: old → a", ids(2)[1]));
+}
+
+#[test]
+fn of_a_file_that_cannot_be_read_what_is_not_known_is_said() {
+    let refused = status(400, "Your request contains invalid fileId parameter.");
+    let faults = Faults { script: vec![(1, refused)], ..Faults::default() };
+    let world = World::new(Config { faults, ..with_library(old(&ids(1))) });
+    let id = &ids(1)[0];
+    let row = format!("{id},new,old,,all,\"1,2,3,4\"");
+    let header = "fileId,addTags,removeTags,description,removeAITags,customCoordinates";
+    world.write("sheet.csv", sheet(header, [row].into_iter()));
+    world.run("plan sheet.csv --diff --no-schema").exits(0).says(&format!(
+        "{id}  row 2\n  \
+           tags: (not known) → the same - \"old\" + \"new\"\n  \
+           AITags: (not known) → (none)\n  \
+           customCoordinates: (not known) → \"1,2,3,4\"\n"
+    ));
 }
 
 #[test]
