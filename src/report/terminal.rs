@@ -124,11 +124,16 @@ fn pace(lines: &mut Lines, tally: &Tally, target: &Target<'_>) {
 fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
     let tally = about.tally;
     let (shown_max, hint) = match about.target {
+        Some(_) if tally.missing > 0 => {
+            (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists all whose cells are wrong")
+        }
         Some(_) => (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists them all"),
         None => (usize::MAX, ""),
     };
-    let shown = tally.first_rejected.iter().take(shown_max);
-    let more = tally.rejected.saturating_sub(shown.len() as u64);
+    let mut bad: Vec<_> = tally.first_bad.iter().collect();
+    bad.sort_unstable();
+    let shown = bad.into_iter().take(shown_max);
+    let more = (tally.rejected + tally.missing).saturating_sub(shown.len() as u64);
     for (row, message) in shown {
         lines.add("bad row", &format!("{row}: {message}"));
     }

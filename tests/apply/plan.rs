@@ -63,6 +63,21 @@ fn a_plan_can_be_read_by_programs() {
 }
 
 #[test]
+fn rows_of_files_that_are_not_there_are_listed_with_the_bad_ones() {
+    let world = World::new(with_library(old(&ids(1))));
+    let id = &ids(1)[0];
+    let gone = (0..11).map(|number| format!("gone{number:02},new"));
+    let rows = [format!("gone,new\n{id},50%\n{id},new")].into_iter().chain(gone);
+    world.write("sheet.csv", sheet("fileId,tags", rows));
+    world
+        .run("plan sheet.csv")
+        .says("14, 1 bad (7.1 %), 12 of files that ImageKit does not have")
+        .says("bad row    2: ImageKit has no such file\nbad row    3: tags: \"50%\" has a %")
+        .says("bad row    12: ImageKit has no such file\n           and 3 more bad rows; `ikbulk check")
+        .says("lists all whose cells are wrong\n");
+}
+
+#[test]
 fn of_a_file_that_cannot_be_read_what_is_not_known_is_said() {
     let refused = status(400, "Your request contains invalid fileId parameter.");
     let faults = Faults { script: vec![(1, refused)], ..Faults::default() };
