@@ -26,7 +26,8 @@ pub(super) struct Plan {
     /// Show every change: for each file its rows, and each field before → after
     #[arg(long, conflicts_with = "json")]
     diff: bool,
-    /// Exit 10 if there is something to change, 0 if not
+    /// Exit 10 if there is something to change, whatever else [default: 1 if rows are bad or of files
+    /// that ImageKit does not have, 0 if not]
     #[arg(long)]
     detailed_exitcode: bool,
     #[command(flatten)]
@@ -34,6 +35,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Exits 1 if there are rows that must be mended, like `check`.
     pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, Refusal> {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
@@ -43,8 +45,11 @@ impl Plan {
             run.discard();
         }
         let planned = planned?;
-        let changes = planned.survey.tally.writes > 0;
-        Ok(if changes && self.detailed_exitcode { CHANGES } else { 0 })
+        let tally = &planned.survey.tally;
+        if self.detailed_exitcode && tally.writes > 0 {
+            return Ok(CHANGES);
+        }
+        Ok(u8::from(tally.rejected + tally.missing > 0))
     }
 
     async fn plan(

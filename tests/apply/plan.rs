@@ -71,10 +71,29 @@ fn rows_of_files_that_are_not_there_are_listed_with_the_bad_ones() {
     world.write("sheet.csv", sheet("fileId,tags", rows));
     world
         .run("plan sheet.csv")
+        .exits(1)
         .says("14, 1 bad (7.1 %), 12 of files that ImageKit does not have")
         .says("bad row    2: ImageKit has no such file\nbad row    3: tags: \"50%\" has a %")
         .says("bad row    12: ImageKit has no such file\n           and 3 more bad rows; `ikbulk check")
         .says("lists all whose cells are wrong\n");
+}
+
+#[test]
+fn rows_to_be_mended_make_the_exit_code_unless_changes_are_asked_for() {
+    let world = World::new(with_library(old(&ids(1))));
+    let id = &ids(1)[0];
+    for (rows, plain, detailed) in [
+        (format!("{id},old"), 0, 0),
+        (format!("{id},50%\n{id},old"), 1, 1),
+        (format!("gone,new\n{id},old"), 1, 1),
+        (format!("gone,new\n{id},new"), 1, 10),
+        (format!("{id},new"), 0, 10),
+    ] {
+        world.write("sheet.csv", sheet("fileId,tags", [rows].into_iter()));
+        world.run("plan sheet.csv").exits(plain);
+        world.run("plan sheet.csv --json").exits(plain);
+        world.run("plan sheet.csv --detailed-exitcode").exits(detailed);
+    }
 }
 
 #[test]
