@@ -126,6 +126,7 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
         "live_state": {
             "files": reading.files,
             "requests": reads,
+            "looked_at_again": reading.again,
             "out_of_date": reading.stale,
         },
     })

@@ -170,7 +170,12 @@ fn read(reading: Reading, reads: u64) -> String {
         Way::ByIds => "a hundred at once",
         Way::Library => "by listing the library",
     };
-    let mut text = format!("{files} {way}, in {}", counted(reads, "request", "requests"));
+    let again = match reading.again {
+        0 => String::new(),
+        1 => " and 1 of them once more by itself".to_owned(),
+        again => format!(" and {again} of them once more by themselves"),
+    };
+    let mut text = format!("{files} {way}{again}, in {}", counted(reads, "request", "requests"));
     if reading.stale > 0 {
         text.push_str(&format!(
             "; {} out of date there, so that each was read by itself",

@@ -33,7 +33,7 @@ fn a_plan_sends_nothing_and_says_what_it_would() {
         .exits(10)
         .says("60, 10 are so already")
         .says("2 writes (1 addTags, 1 removeTags)")
-        .says("60 files a hundred at once, in");
+        .says("60 files a hundred at once and 50 of them once more by themselves, in 51 requests");
     assert!(said.out.contains("next       ikbulk apply --plan sheet.ikbulk/"), "{}", said.out);
     assert_eq!(writes(&world), 0);
     assert_eq!(world.file(&ids[59])["tags"], json!(["old"]));
