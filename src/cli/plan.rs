@@ -101,7 +101,8 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
         json!({"extension": name.as_str(), "runs": runs, "units": units})
     });
     let (reading, reads) = planned.reading.unwrap_or_default();
-    let settled = tally.rejected + tally.missing + tally.already_so + tally.without_change;
+    let unchanged = tally.already_so + tally.paid_before + tally.without_change;
+    let settled = tally.rejected + tally.missing + unchanged;
     json!({
         "run": run.path().display().to_string(),
         "input": planned.facts.input_name,
@@ -110,6 +111,7 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
             "total": tally.rows,
             "to_change": tally.rows.saturating_sub(settled),
             "already_so": tally.already_so,
+            "paid_before": tally.paid_before,
             "nothing_asked": tally.without_change,
             "rejected": tally.rejected,
             "missing": tally.missing,

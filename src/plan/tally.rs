@@ -25,6 +25,9 @@ pub struct Tally {
     pub without_change: u64,
     /// Rows for which nothing is sent, because it is so already or will be by other rows.
     pub already_so: u64,
+    /// Rows for which nothing is sent, because an earlier run paid for their extensions and the rest
+    /// is so already.
+    pub paid_before: u64,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
     /// Some of those that break our rules or have no file, with what is wrong, in the order in which
@@ -75,9 +78,8 @@ impl Tally {
                     self.rejected += 1;
                     self.keep_bad(row.pos.number, outcome.message.as_deref().unwrap_or_default());
                 }
-                (_, Some(Code::AlreadySo | Code::PaidBefore | Code::Superseded)) => {
-                    self.already_so += 1;
-                }
+                (_, Some(Code::AlreadySo | Code::Superseded)) => self.already_so += 1,
+                (_, Some(Code::PaidBefore)) => self.paid_before += 1,
                 _ => self.without_change += 1,
             }
         }

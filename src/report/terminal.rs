@@ -155,6 +155,10 @@ fn rows(tally: &Tally) -> String {
         let (one, several) = ("is so already", "are so already");
         text.push_str(&format!(", {}", counted(tally.already_so, one, several)));
     }
+    if tally.paid_before > 0 {
+        let paid = tally.paid_before;
+        text.push_str(&format!(", {paid} paid for before (--rerun-extensions pays again)"));
+    }
     if tally.without_change > 0 {
         let (one, several) = ("asks for nothing", "ask for nothing");
         text.push_str(&format!(", {}", counted(tally.without_change, one, several)));
