@@ -292,7 +292,11 @@ fn problems(lines: &mut Lines, failures: &Failures) {
         let label = if index == 0 { "problems" } else { "" };
         let what = format!("{} × {} {code} ({plural} {rows}{more})", cause.count, cause.status);
         lines.add(label, &what);
-        lines.add("", &format!("  {}", cause.message));
+        let whose = match cause.rows.first() {
+            Some(row) if cause.varies => format!("for example row {row}: "),
+            _ => String::new(),
+        };
+        lines.add("", &format!("  {whose}{}", cause.message));
     }
     if failures.others > 0 {
         let others = counted(failures.others, "row", "rows");
