@@ -15,7 +15,7 @@ use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::Owned;
 use crate::ledger::{LedgerError, Stage};
-use crate::plan::{Planner, survey};
+use crate::plan::{Planner, Tally, survey};
 use crate::report::{Opening, Target, opening};
 use crate::run::{Place, RunDir, Session, unfinished_runs};
 use crate::settings::{Execution, Planning};
@@ -119,7 +119,7 @@ impl Apply {
             width: screen.width(),
         }));
         if !facts.sandbox {
-            self.ask(screen.is_attended() && !self.yes, screen)?;
+            self.ask(screen.is_attended() && !self.yes, &survey.tally, screen)?;
         }
         facts.stage = Stage::Running;
         ledger.set_facts(&facts).map_err(not_written)
@@ -151,9 +151,9 @@ impl Apply {
             holds_lock: true,
             attended: screen.is_attended() && self.sheet.file.path().is_some() && !self.yes,
         };
-        let mut sheet = self.sheet.plan(&opened, &wish, |_, _| Ok(())).await?;
+        let mut sheet = self.sheet.plan(&opened, &wish, None).await?;
         self.sheet.show(&sheet, &opened.client, &wish, self.bounds.limit);
-        self.ask(wish.attended, screen)?;
+        self.ask(wish.attended, &sheet.survey.tally, screen)?;
         sheet.reach(Stage::Running)?;
         let planner = Planner::of(wish.planning, &sheet.ledger, bought(&sheet.facts)?)
             .map_err(|error| Refusal::not_written(&error))?;
@@ -214,8 +214,12 @@ impl Apply {
         ours.max_by_key(|unfinished| unfinished.same_input)
     }
 
-    fn ask(&self, attended: bool, screen: &Screen) -> Result<(), Refusal> {
-        if self.yes || self.sheet.sandbox { Ok(()) } else { ask(attended, screen) }
+    fn ask(&self, attended: bool, tally: &Tally, screen: &Screen) -> Result<(), Refusal> {
+        if self.yes || self.sheet.sandbox {
+            Ok(())
+        } else {
+            ask(attended, tally, self.choices.max_bad(), screen)
+        }
     }
 }
 

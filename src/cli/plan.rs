@@ -1,17 +1,14 @@
 //! `ikbulk plan`: shows what a sheet would change, in how many requests and until when, and saves
 //! that.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use serde_json::json;
 
 use super::choices::Choices;
-use super::sheet::{Planned, Sheet, Wish};
+use super::sheet::{Planned, See, Sheet, Wish};
 use super::{Refusal, Screen};
-use crate::ledger::{LedgerFile, LiveState, Stage};
-use crate::plan::live::{Difference, differences};
-use crate::plan::{Batch, PlanError};
+use crate::ledger::Stage;
+use crate::plan::FileDifference;
 use crate::row::Units;
 use crate::run::RunDir;
 use crate::settings::Execution;
@@ -26,10 +23,11 @@ pub(super) struct Plan {
     /// Say it as JSON
     #[arg(long)]
     json: bool,
-    /// Show every change: file, field, before → after
+    /// Show every change: for each file its rows, and each field before → after
     #[arg(long, conflicts_with = "json")]
     diff: bool,
-    /// Exit 10 if there is something to change, 0 if not
+    /// Exit 10 if there is something to change, whatever else [default: 1 if rows are bad or of files
+    /// that ImageKit does not have, 0 if not]
     #[arg(long)]
     detailed_exitcode: bool,
     #[command(flatten)]
@@ -37,6 +35,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Exits 1 if there are rows that must be mended, like `check`.
     pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, Refusal> {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
@@ -46,8 +45,11 @@ impl Plan {
             run.discard();
         }
         let planned = planned?;
-        let changes = planned.survey.tally.writes > 0;
-        Ok(if changes && self.detailed_exitcode { CHANGES } else { 0 })
+        let tally = &planned.survey.tally;
+        if self.detailed_exitcode && tally.writes > 0 {
+            return Ok(CHANGES);
+        }
+        Ok(u8::from(tally.rejected + tally.missing > 0))
     }
 
     async fn plan(
@@ -68,9 +70,8 @@ impl Plan {
             // Nothing is sent, so that bad rows may be looked at as well.
             attended: true,
         };
-        let see = |ledger: &LedgerFile, batch: &Batch| {
-            if self.diff { show_differences(ledger, batch, screen) } else { Ok(()) }
-        };
+        let show = |difference: &FileDifference| screen.say(&difference.to_string());
+        let see: Option<See<'_>> = if self.diff { Some(&show) } else { None };
         let mut planned = self.sheet.plan(&opened, &wish, see).await?;
         planned.facts.guarded = true;
         planned.reach(Stage::Planned)?;
@@ -78,6 +79,9 @@ impl Plan {
             let text = serde_json::to_string_pretty(&price(&planned, run, execution));
             screen.say(&(text.unwrap_or_default() + "\n"));
         } else {
+            if self.diff {
+                screen.say("\n");
+            }
             self.sheet.show(&planned, &opened.client, &wish, None);
             let path = run.path().display();
             screen.say(&format!("next       ikbulk apply --plan {path}\n"));
@@ -97,7 +101,8 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
         json!({"extension": name.as_str(), "runs": runs, "units": units})
     });
     let (reading, reads) = planned.reading.unwrap_or_default();
-    let settled = tally.rejected + tally.missing + tally.already_so + tally.without_change;
+    let unchanged = tally.already_so + tally.paid_before + tally.without_change;
+    let settled = tally.rejected + tally.missing + unchanged;
     json!({
         "run": run.path().display().to_string(),
         "input": planned.facts.input_name,
@@ -106,6 +111,7 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
             "total": tally.rows,
             "to_change": tally.rows.saturating_sub(settled),
             "already_so": tally.already_so,
+            "paid_before": tally.paid_before,
             "nothing_asked": tally.without_change,
             "rejected": tally.rejected,
             "missing": tally.missing,
@@ -122,24 +128,8 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
         "live_state": {
             "files": reading.files,
             "requests": reads,
+            "looked_at_again": reading.again,
             "out_of_date": reading.stale,
         },
     })
-}
-
-fn show_differences(ledger: &LedgerFile, batch: &Batch, screen: &Screen) -> Result<(), PlanError> {
-    for request in &batch.requests {
-        for file in request.files().iter().collect::<BTreeSet<_>>() {
-            let known = ledger.known_file(file.as_str())?.map(|known| known.state);
-            let Some(LiveState::Is(before)) = known else {
-                continue;
-            };
-            for difference in differences(request.call(), &before) {
-                let Difference { field, before, after } = difference;
-                let line = format!("{file}  {field}: {before} → {after}").replace('\n', "\\n");
-                screen.say(&(line + "\n"));
-            }
-        }
-    }
-    Ok(())
 }

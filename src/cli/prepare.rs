@@ -13,11 +13,12 @@ use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, STANDARD_INPUT, take_over};
 use crate::ledger::Facts;
-use crate::plan::Bought;
+use crate::plan::{Bought, Tally};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::run::{AccountLock, LockError, PaidWork, RunDir};
 use crate::sandbox::{self, Library};
+use crate::words::counted;
 
 /// What to do where the account was not accepted.
 pub(super) const CHECK_KEY: &str = "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
@@ -123,15 +124,29 @@ pub(super) fn start_sandbox(
     Ok((running, client))
 }
 
-/// Asks whether to send what was shown.
-pub(super) fn ask(attended: bool, screen: &Screen) -> Result<(), Refusal> {
+/// Asks whether to send what was shown, or what remains of it where more rows are bad than may be.
+pub(super) fn ask(
+    attended: bool,
+    tally: &Tally,
+    max_bad: f64,
+    screen: &Screen,
+) -> Result<(), Refusal> {
     if !attended {
         Err(Refusal::new("there is nobody to ask; --yes sends without asking. Nothing was sent"))
-    } else if screen.ask("Send this?") {
+    } else if screen.ask(&question(tally, max_bad)) {
         Ok(())
     } else {
         Err(Refusal::new("nothing was sent"))
     }
+}
+
+fn question(tally: &Tally, max_bad: f64) -> String {
+    if tally.rejected_share() <= max_bad {
+        return "Send this?".to_owned();
+    }
+    let bad = if tally.rejected == 1 { "is bad" } else { "are bad" };
+    let rows = counted(tally.rows, "row", "rows");
+    format!("{} of {rows} {bad}, more than --max-bad allows. Send the rest?", tally.rejected)
 }
 
 /// Takes the account's lock, waiting for it if asked to.
@@ -191,4 +206,19 @@ pub(super) fn bought(facts: &Facts) -> Result<Bought, Refusal> {
         // Rather nothing than twice.
         Err(error) => Some(chain(&error)),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_question_says_where_more_rows_are_bad_than_may_be() {
+        let asked = |rejected| {
+            let tally = Tally { rows: 68, rejected, ..Tally::default() };
+            question(&tally, 0.02)
+        };
+        assert_eq!(asked(1), "Send this?");
+        assert_eq!(asked(7), "7 of 68 rows are bad, more than --max-bad allows. Send the rest?");
+    }
 }

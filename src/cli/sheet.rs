@@ -13,7 +13,7 @@ use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
-use crate::plan::{Batch, PlanError, Planner, Survey, survey};
+use crate::plan::{FileDifference, Planner, Survey, survey};
 use crate::report::{Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
@@ -97,6 +97,9 @@ pub(super) struct Wish<'w> {
     pub(super) attended: bool,
 }
 
+/// Looks at what becomes of a file.
+pub(super) type See<'s> = &'s dyn Fn(&FileDifference);
+
 impl Sheet {
     pub(super) fn run_dir(&self) -> Result<RunDir, Refusal> {
         match &self.run_dir {
@@ -126,12 +129,12 @@ impl Sheet {
     }
 
     /// Reads the sheet whole, and what its files are like where the plan stands on that; `see` is
-    /// shown what comes of it.
+    /// shown what becomes of each file.
     pub(super) async fn plan(
         &self,
         opened: &Opened,
         wish: &Wish<'_>,
-        mut see: impl FnMut(&LedgerFile, &Batch) -> Result<(), PlanError>,
+        see: Option<See<'_>>,
     ) -> Result<Planned, Refusal> {
         let Opened { owned, client, .. } = opened;
         let Wish { execution, screen, .. } = wish;
@@ -171,7 +174,7 @@ impl Sheet {
         let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
         let reading = match wish.planning {
             Planning::Live(_) => {
-                let (with_state, read) = live(reader, owned, &context, &facts, &mut see).await?;
+                let (with_state, read) = live(reader, owned, &context, &facts, see).await?;
                 survey = with_state;
                 Some(read)
             }
@@ -269,7 +272,7 @@ async fn live(
     owned: &Owned,
     context: &Context,
     facts: &Facts,
-    see: &mut impl FnMut(&LedgerFile, &Batch) -> Result<(), PlanError>,
+    see: Option<See<'_>>,
 ) -> Result<(Survey, Reading), Refusal> {
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
@@ -278,7 +281,15 @@ async fn live(
     reader.verify(&some, &mut reading).await.map_err(failed)?;
     let mut planner = Planner::of(facts.planning, reader.ledger, bought(facts)?)
         .map_err(|error| Refusal::not_written(&error))?;
-    let survey = survey(&owned.input, context, &mut planner, |batch| see(reader.ledger, batch));
+    if see.is_some() {
+        planner.tell_differences();
+    }
+    let survey = survey(&owned.input, context, &mut planner, |batch| {
+        if let Some(see) = see {
+            batch.differences.iter().for_each(see);
+        }
+        Ok(())
+    });
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }
 

@@ -115,7 +115,7 @@ impl Undo {
         }));
         screen.say(&undoing(&back, screen.width()));
         if !self.yes {
-            ask(screen.is_attended(), screen)?;
+            ask(screen.is_attended(), &survey.tally, self.choices.max_bad(), screen)?;
         }
         let planner = planner()?;
         (facts.rows, facts.writes) = (survey.tally.rows, survey.tally.writes);

@@ -10,7 +10,7 @@ mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
-pub use live::{Bought, Live};
+pub use live::{Bought, FileDifference, Live};
 pub use read_back::read_back;
 pub use survey::{PlanError, Survey, survey};
 pub use tally::{Preview, Tally};
@@ -29,12 +29,14 @@ pub struct Batch {
     pub rows: Vec<PlannedRow>,
     /// Their requests, in the order in which those of one file are to be sent.
     pub requests: Vec<Request>,
+    /// What becomes of the files, where that is to be said.
+    pub differences: Vec<FileDifference>,
 }
 
 /// Turns rows into requests.
 pub enum Planner {
     /// Every row as it is.
-    Direct(Direct),
+    Direct(Box<Direct>),
     /// What is not so yet, in the fewest requests.
     Live(Box<Live>),
 }
@@ -60,7 +62,15 @@ impl Planner {
     /// One that asks nobody what the files are like.
     #[must_use]
     pub fn direct() -> Self {
-        Self::Direct(Direct::default())
+        Self::Direct(Box::default())
+    }
+
+    /// Says from now on what becomes of each file, for people; the direct planner does not know.
+    pub fn tell_differences(&mut self) {
+        match self {
+            Self::Direct(_) => {}
+            Self::Live(live) => live.tell_differences(),
+        }
     }
 
     /// Plans the next row into a batch, leaving out the steps that are behind it. It and some of

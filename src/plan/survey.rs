@@ -68,6 +68,7 @@ pub fn survey(
         see(&batch)?;
         batch.rows.clear();
         batch.requests.clear();
+        batch.differences.clear();
     }
     planner.end(&mut batch)?;
     survey.tally.add(&batch);

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::{Batch, steps};
 use crate::imagekit::body;
 use crate::ledger::Counters;
-use crate::outcome::{Code, Outcome, Status};
+use crate::outcome::{Code, Status};
 use crate::request::{Call, Request};
 use crate::row::{Change, ExtensionName, Extensions, MetadataField, Set};
 
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
-/// How many rejected rows are kept to be shown.
-const REJECTED_SHOWN_MAX: usize = 1000;
+/// How many bad rows are kept to be shown.
+const BAD_SHOWN_MAX: usize = 1000;
 
 /// The count of a whole input.
 #[derive(Debug, Default, Clone)]
@@ -21,14 +21,18 @@ pub struct Tally {
     pub rows: u64,
     /// Rows that break our rules.
     pub rejected: u64,
-    /// The first of them, with what is wrong.
-    pub first_rejected: Vec<(u64, String)>,
     /// Rows that ask for nothing.
     pub without_change: u64,
     /// Rows for which nothing is sent, because it is so already or will be by other rows.
     pub already_so: u64,
+    /// Rows for which nothing is sent, because an earlier run paid for their extensions and the rest
+    /// is so already.
+    pub paid_before: u64,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
+    /// Some of those that break our rules or have no file, with what is wrong, in the order in which
+    /// they came out.
+    pub first_bad: Vec<(u64, String)>,
     /// Rows whose files have not been looked up yet. What they ask for is counted all the same, one
     /// write a step, although some of them may share one.
     pub unresolved: u64,
@@ -66,11 +70,16 @@ impl Tally {
                 continue;
             };
             match (outcome.status, outcome.code) {
-                (Status::Rejected, Some(Code::NotFound)) => self.missing += 1,
-                (Status::Rejected, _) => self.reject(row.pos.number, outcome),
-                (_, Some(Code::AlreadySo | Code::PaidBefore | Code::Superseded)) => {
-                    self.already_so += 1;
+                (Status::Rejected, Some(Code::NotFound)) => {
+                    self.missing += 1;
+                    self.keep_bad(row.pos.number, "ImageKit has no such file");
                 }
+                (Status::Rejected, _) => {
+                    self.rejected += 1;
+                    self.keep_bad(row.pos.number, outcome.message.as_deref().unwrap_or_default());
+                }
+                (_, Some(Code::AlreadySo | Code::Superseded)) => self.already_so += 1,
+                (_, Some(Code::PaidBefore)) => self.paid_before += 1,
                 _ => self.without_change += 1,
             }
         }
@@ -86,11 +95,9 @@ impl Tally {
         }
     }
 
-    fn reject(&mut self, row: u64, outcome: &Outcome) {
-        self.rejected += 1;
-        if self.first_rejected.len() < REJECTED_SHOWN_MAX {
-            let message = outcome.message.as_deref().unwrap_or_default().to_owned();
-            self.first_rejected.push((row, message));
+    fn keep_bad(&mut self, row: u64, why: &str) {
+        if self.first_bad.len() < BAD_SHOWN_MAX {
+            self.first_bad.push((row, why.to_owned()));
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Cause {
     pub code: Option<Code>,
     /// What the first of them was told.
     pub message: String,
+    /// Whether others of them were told other values.
+    pub varies: bool,
     /// How many rows there are.
     pub count: u64,
     /// The first of them.
@@ -52,10 +54,12 @@ impl Failures {
             status: row.status,
             code: row.code,
             message: row.message.to_string(),
+            varies: false,
             count: 0,
             rows: Vec::new(),
         });
         cause.count += 1;
+        cause.varies |= cause.message != row.message;
         if cause.rows.len() < ROWS_NAMED_MAX {
             cause.rows.push(number);
         }

@@ -124,11 +124,16 @@ fn pace(lines: &mut Lines, tally: &Tally, target: &Target<'_>) {
 fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
     let tally = about.tally;
     let (shown_max, hint) = match about.target {
+        Some(_) if tally.missing > 0 => {
+            (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists all whose cells are wrong")
+        }
         Some(_) => (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists them all"),
         None => (usize::MAX, ""),
     };
-    let shown = tally.first_rejected.iter().take(shown_max);
-    let more = tally.rejected.saturating_sub(shown.len() as u64);
+    let mut bad: Vec<_> = tally.first_bad.iter().collect();
+    bad.sort_unstable();
+    let shown = bad.into_iter().take(shown_max);
+    let more = (tally.rejected + tally.missing).saturating_sub(shown.len() as u64);
     for (row, message) in shown {
         lines.add("bad row", &format!("{row}: {message}"));
     }
@@ -150,6 +155,10 @@ fn rows(tally: &Tally) -> String {
         let (one, several) = ("is so already", "are so already");
         text.push_str(&format!(", {}", counted(tally.already_so, one, several)));
     }
+    if tally.paid_before > 0 {
+        let paid = tally.paid_before;
+        text.push_str(&format!(", {paid} paid for before (--rerun-extensions pays again)"));
+    }
     if tally.without_change > 0 {
         let (one, several) = ("asks for nothing", "ask for nothing");
         text.push_str(&format!(", {}", counted(tally.without_change, one, several)));
@@ -165,7 +174,12 @@ fn read(reading: Reading, reads: u64) -> String {
         Way::ByIds => "a hundred at once",
         Way::Library => "by listing the library",
     };
-    let mut text = format!("{files} {way}, in {}", counted(reads, "request", "requests"));
+    let again = match reading.again {
+        0 => String::new(),
+        1 => " and 1 of them once more by itself".to_owned(),
+        again => format!(" and {again} of them once more by themselves"),
+    };
+    let mut text = format!("{files} {way}{again}, in {}", counted(reads, "request", "requests"));
     if reading.stale > 0 {
         text.push_str(&format!(
             "; {} out of date there, so that each was read by itself",
@@ -278,7 +292,11 @@ fn problems(lines: &mut Lines, failures: &Failures) {
         let label = if index == 0 { "problems" } else { "" };
         let what = format!("{} × {} {code} ({plural} {rows}{more})", cause.count, cause.status);
         lines.add(label, &what);
-        lines.add("", &format!("  {}", cause.message));
+        let whose = match cause.rows.first() {
+            Some(row) if cause.varies => format!("for example row {row}: "),
+            _ => String::new(),
+        };
+        lines.add("", &format!("  {whose}{}", cause.message));
     }
     if failures.others > 0 {
         let others = counted(failures.others, "row", "rows");

@@ -30,6 +30,8 @@ pub struct Reading {
     pub files: u64,
     /// How most of them were read.
     pub way: Way,
+    /// How many of them were looked at again by themselves.
+    pub again: u64,
     /// Of those that were looked at again, files that were not as they had been read.
     pub stale: u64,
 }
@@ -124,7 +126,7 @@ impl LiveReader<'_> {
             other => other?,
         }
         self.one_by_one(Which::Unread).await?;
-        Ok(Reading { files, way, stale: 0 })
+        Ok(Reading { files, way, again: 0, stale: 0 })
     }
 
     /// Looks again by themselves at some of the files that lists gave; where one is out of date, reads
@@ -137,6 +139,8 @@ impl LiveReader<'_> {
             return Ok(());
         }
         reading.stale = self.look_again(some).await?;
+        // Some may have been looked at before.
+        reading.again = (reading.again + some.len() as u64).min(reading.files);
         if reading.stale > 0 {
             self.one_by_one(Which::All).await?;
         }

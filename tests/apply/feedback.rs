@@ -143,3 +143,14 @@ fn the_own_columns_are_written_in_one_order() {
         lines(&failed)[0].keys().filter(|key| key.contains('.')).cloned().collect();
     assert_eq!(own, OWN);
 }
+
+#[test]
+fn of_a_cause_that_several_rows_share_it_is_said_whose_message_it_is() {
+    let world = World::new(files(["a", "b", "c"]));
+    world.write("sheet.csv", "fileId,tags\na,50%\nb,60%\ngone1,x\ngone2,y\nc,x\n");
+    world
+        .apply("sheet.csv --max-bad 100%")
+        .exits(1)
+        .says("2 × rejected invalid (rows 2, 3)\n             for example row 2: tags: \"50%\" has")
+        .says("2 × rejected not_found (rows 4, 5)\n             The requested file does not exist");
+}

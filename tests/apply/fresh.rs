@@ -62,7 +62,7 @@ fn what_lists_show_as_it_was_written_is_not_looked_at_again() {
     world.write("new.csv", sheet);
     let apply = || world.run("live new.csv --yes --rate unlimited").exits(0);
     // Two lists of 100 files at most, and 50 of the files once more.
-    let few = "150 files a hundred at once, in 52 requests";
+    let few = "150 files a hundred at once and 50 of them once more by themselves, in 52 requests";
     apply().says(few);
     let run = world.only_run("new");
     world.run(&format!("undo {} --yes --rate unlimited", run.name())).exits(0);
@@ -78,7 +78,7 @@ fn what_nobody_knows_to_be_written_is_looked_at_by_itself() {
     world.run("live one.csv --yes --direct --no-before --attempts 1").exits(5);
     world.write("all.csv", sheet("fileId,description", all.map(|id| format!("{id},A"))));
     let said = world.run("plan all.csv").exits(0);
-    said.says("150 files a hundred at once, in 53 requests");
+    said.says("150 files a hundred at once and 51 of them once more by themselves, in 53 requests");
 }
 
 /// Files with one tag, in a library whose lists do not show what happens to them.

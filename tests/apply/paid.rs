@@ -86,6 +86,26 @@ fn what_a_run_bought_is_known_and_what_it_did_not_buy_is_not() {
 }
 
 #[test]
+fn a_plan_tells_what_was_paid_for_before_from_what_is_so_already() {
+    let world = world(|config| config);
+    world.apply("sheet.jsonl").exits(0);
+    let mut sheet = buying(&["a", "b"]);
+    sheet
+        .push_str("{\"fileId\":\"c\",\"tags\":[\"x\"]}\n{\"fileId\":\"c\",\"description\":null}\n");
+    world.write("again.jsonl", sheet);
+    world
+        .run("plan again.jsonl")
+        .exits(0)
+        .says("4, 1 is so already, 2 paid for before (--rerun-extensions pays again)\n")
+        .says("1 write\n");
+    let said = world.run("plan again.jsonl --json").exits(0);
+    let price: serde_json::Value = serde_json::from_str(&said.out).expect("it is JSON");
+    let count = |what: &str| price["rows"][what].as_u64();
+    let counts = ["to_change", "already_so", "paid_before"].map(count);
+    assert_eq!(counts, [Some(1), Some(1), Some(2)]);
+}
+
+#[test]
 fn an_extension_that_failed_is_not_taken_for_bought() {
     let world = world(|config| always(Status::Failed, config));
     world.apply("sheet.jsonl").exits(1);

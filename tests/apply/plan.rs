@@ -1,9 +1,9 @@
 //! Plans: what they say, what they send, and what becomes of what has moved meanwhile.
 
-use ikbulk::sandbox::Library;
+use ikbulk::sandbox::{Config, Faults, Library};
 use serde_json::json;
 
-use crate::harness::{World, files, ids, sheet, with_library};
+use crate::harness::{World, files, ids, sheet, status, with_library};
 
 /// A library in which every file has the tag `old`.
 fn old(ids: &[String]) -> Library {
@@ -33,7 +33,7 @@ fn a_plan_sends_nothing_and_says_what_it_would() {
         .exits(10)
         .says("60, 10 are so already")
         .says("2 writes (1 addTags, 1 removeTags)")
-        .says("60 files a hundred at once, in");
+        .says("60 files a hundred at once and 50 of them once more by themselves, in 51 requests");
     assert!(said.out.contains("next       ikbulk apply --plan sheet.ikbulk/"), "{}", said.out);
     assert_eq!(writes(&world), 0);
     assert_eq!(world.file(&ids[59])["tags"], json!(["old"]));
@@ -43,7 +43,7 @@ fn a_plan_sends_nothing_and_says_what_it_would() {
 }
 
 #[test]
-fn a_plan_can_be_read_by_programs_and_as_differences() {
+fn a_plan_can_be_read_by_programs() {
     let world = World::new(with_library(old(&ids(2))));
     let extension = r#""[{""name"":""remove-bg""}]""#;
     let rows = format!(
@@ -60,12 +60,57 @@ fn a_plan_can_be_read_by_programs_and_as_differences() {
         json!({"patch": 2, "publish": 0, "add_tags": 0, "remove_tags": 0, "read": 1})
     );
     assert_eq!(price["paid"], json!([{"extension": "remove-bg", "runs": 1, "units": 130}]));
+}
+
+#[test]
+fn rows_of_files_that_are_not_there_are_listed_with_the_bad_ones() {
+    let world = World::new(with_library(old(&ids(1))));
+    let id = &ids(1)[0];
+    let gone = (0..11).map(|number| format!("gone{number:02},new"));
+    let rows = [format!("gone,new\n{id},50%\n{id},new")].into_iter().chain(gone);
+    world.write("sheet.csv", sheet("fileId,tags", rows));
     world
-        .run("plan sheet.csv --diff")
-        .exits(0)
-        .says(&format!("{}  description:  → New", ids(2)[0]))
-        .says(&format!("{}  extensions:  → run remove-bg", ids(2)[0]))
-        .says(&format!("{}  tags: old → a", ids(2)[1]));
+        .run("plan sheet.csv")
+        .exits(1)
+        .says("14, 1 bad (7.1 %), 12 of files that ImageKit does not have")
+        .says("bad row    2: ImageKit has no such file\nbad row    3: tags: \"50%\" has a %")
+        .says("bad row    12: ImageKit has no such file\n           and 3 more bad rows; `ikbulk check")
+        .says("lists all whose cells are wrong\n");
+}
+
+#[test]
+fn rows_to_be_mended_make_the_exit_code_unless_changes_are_asked_for() {
+    let world = World::new(with_library(old(&ids(1))));
+    let id = &ids(1)[0];
+    for (rows, plain, detailed) in [
+        (format!("{id},old"), 0, 0),
+        (format!("{id},50%\n{id},old"), 1, 1),
+        (format!("gone,new\n{id},old"), 1, 1),
+        (format!("gone,new\n{id},new"), 1, 10),
+        (format!("{id},new"), 0, 10),
+    ] {
+        world.write("sheet.csv", sheet("fileId,tags", [rows].into_iter()));
+        world.run("plan sheet.csv").exits(plain);
+        world.run("plan sheet.csv --json").exits(plain);
+        world.run("plan sheet.csv --detailed-exitcode").exits(detailed);
+    }
+}
+
+#[test]
+fn of_a_file_that_cannot_be_read_what_is_not_known_is_said() {
+    let refused = status(400, "Your request contains invalid fileId parameter.");
+    let faults = Faults { script: vec![(1, refused)], ..Faults::default() };
+    let world = World::new(Config { faults, ..with_library(old(&ids(1))) });
+    let id = &ids(1)[0];
+    let row = format!("{id},new,old,,all,\"1,2,3,4\"");
+    let header = "fileId,addTags,removeTags,description,removeAITags,customCoordinates";
+    world.write("sheet.csv", sheet(header, [row].into_iter()));
+    world.run("plan sheet.csv --diff --no-schema").exits(0).says(&format!(
+        "{id}  row 2\n  \
+           tags: (not known) → the same - \"old\" + \"new\"\n  \
+           AITags: (not known) → (none)\n  \
+           customCoordinates: (not known) → \"1,2,3,4\"\n"
+    ));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What people read, as it stands.
 
-use ikbulk::sandbox::{Config, Phase, Tap};
+use ikbulk::sandbox::{Config, Library, Phase, Tap};
+use serde_json::json;
 
-use crate::harness::{Done, Victim, World, files, ids, script, status, tagging};
+use crate::harness::{Done, Victim, World, files, ids, script, status, tagging, with_library};
 
 /// What was said, without what differs from run to run: places, times, ports, fingerprints.
 fn said(world: &World, done: &Done) -> String {
@@ -69,6 +70,36 @@ fn the_trial_run_of_the_readme() {
     std::fs::copy(fixture, world.path("retag.csv")).unwrap();
     let done = world.run("live retag.csv --sandbox").exits(1);
     assert!(!done.err.contains('\u{1b}'), "colours are for terminals");
+    insta::assert_snapshot!(said(&world, &done));
+}
+
+#[test]
+fn every_change_of_a_plan() {
+    let mut library = Library::new();
+    for file in [
+        json!({"fileId": "a", "filePath": "/shoes/a.jpg", "tags": ["shoe", "winter"],
+            "AITags": [{"name": "boot", "source": "google-auto-tagging", "confidence": 90}]}),
+        json!({"fileId": "b", "filePath": "/b.jpg", "tags": ["winter"], "description": "A shoe ",
+            "customMetadata": {"brand": "Acme", "price": 12.5}, "isPublished": true}),
+        json!({"fileId": "c", "filePath": "/c.jpg", "tags": ["so", "already"]}),
+        json!({"fileId": "d", "filePath": "/d \"1\".jpg", "description": "Old"}),
+    ] {
+        library.insert(file);
+    }
+    let world = World::new(with_library(library));
+    world.write(
+        "sheet.jsonl",
+        r#"{"fileId": "a", "tags": ["shoe", "winter 26"], "removeAITags": ["boot"]}
+{"fileId": "b", "addTags": ["sale"], "removeTags": ["winter"], "description": "A shoe"}
+{"fileId": "c", "tags": ["already", "so"]}
+{"fileId": "d", "extensions": [{"name": "ai-auto-description"}], "webhookUrl": "https://x.example/"}
+{"fileId": "d", "description": "New"}
+{"fileId": "b", "customMetadata": {"brand": null, "price": 13, "size": "30"}, "description": null}
+{"fileId": "b", "publish": {"isPublished": false, "includeFileVersions": true}}
+{"fileId": "a", "customCoordinates": "1,2,3,4"}
+"#,
+    );
+    let done = world.run("plan sheet.jsonl --diff").exits(0);
     insta::assert_snapshot!(said(&world, &done));
 }
 

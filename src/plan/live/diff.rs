@@ -1,85 +1,205 @@
-//! What a request changes, field by field: for people.
+//! What becomes of a file, field by field: for people.
+//!
+//! Text stands in quotes, as in JSON, so that its spaces can be seen and nothing else looks like it.
 
-use crate::imagekit::FileFields;
-use crate::request::{Call, Patch};
-use crate::row::{AiTagRemoval, Extensions, MetadataField, Set, Tags};
+use std::fmt;
 
-/// One field of one file.
+use serde_json::Value;
+
+use super::known::{Known, tags_after};
+use super::needed::{Needed, Together};
+use crate::row::{AiTagRemoval, Extensions, FileId, MetadataField, Publish, TagChange, words};
+
+/// So many rows are named for each file.
+const ROWS_NAMED_MAX: usize = 5;
+/// What stands where there is nothing.
+const NONE: &str = "(none)";
+
+/// What rows change on a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// The field, by the name of its column.
-    pub field: String,
-    /// What is there; empty for nothing.
-    pub before: String,
-    /// What will be.
-    pub after: String,
+pub struct FileDifference {
+    file: FileId,
+    path: Option<String>,
+    rows: Vec<u64>,
+    has_more_rows: bool,
+    fields: Vec<Difference>,
 }
 
-/// What a call changes on a file that is like that.
-#[must_use]
-pub fn differences(call: &Call, before: &FileFields) -> Vec<Difference> {
-    let difference = |field: &str, after: String| Difference {
-        field: field.to_owned(),
-        before: tags(&before.tags),
-        after,
-    };
-    match call {
-        Call::Details(patch) => of_patch(patch, before),
-        Call::AddTags(added) => {
-            vec![difference("addTags", format!("+ {}", tags(added.as_slice())))]
+/// One field of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Difference {
+    /// Its name.
+    field: String,
+    /// What is there, and what will be.
+    what: String,
+}
+
+impl fmt::Display for FileDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, path, rows, has_more_rows, fields } = self;
+        write!(f, "{}  ", file.as_str())?;
+        if let Some(path) = path {
+            write!(f, "{}  ", quoted(path))?;
         }
-        Call::RemoveTags(removed) => {
-            vec![difference("removeTags", format!("- {}", tags(removed.as_slice())))]
-        }
-        Call::Publish(publish) => vec![Difference {
-            field: "isPublished".to_owned(),
-            before: before.is_published.map(|is| is.to_string()).unwrap_or_default(),
-            after: publish.is_published.to_string(),
-        }],
-        Call::ReadBack(_) => Vec::new(),
+        let numbers = rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let plural = if rows.len() == 1 { "row" } else { "rows" };
+        let more = if *has_more_rows { ", …" } else { "" };
+        writeln!(f, "{plural} {numbers}{more}")?;
+        fields.iter().try_for_each(|Difference { field, what }| writeln!(f, "  {field}: {what}"))
     }
 }
 
-fn of_patch(patch: &Patch, before: &FileFields) -> Vec<Difference> {
-    let mut all = Vec::new();
-    let mut add = |field: &str, before: String, after: String| {
-        all.push(Difference { field: field.to_owned(), before, after });
-    };
-    if let Some(set) = &patch.tags {
-        let after = shown(set, |set: &Tags| tags(set.as_slice()));
-        add("tags", tags(&before.tags), after);
+/// What the rows of a file change, one after the other: each time from what those before leave.
+pub(super) fn differences(file: &FileId, needed: &[Needed]) -> Vec<FileDifference> {
+    let together = needed.iter().filter_map(|needed| match needed {
+        Needed::Together(together) => Some(together),
+        // Nothing has been done for a row of which it is still to be seen what it changes.
+        Needed::Rest(_) => None,
+    });
+    let of_rows = together.enumerate().map(|(index, together)| {
+        let not_known = if index == 0 { "(not known)" } else { "(as rows before leave it)" };
+        let Together { merged, before, .. } = together.as_ref();
+        let rows = merged.asks.iter().map(|ask| ask.pos.number);
+        FileDifference {
+            file: file.clone(),
+            path: before.path().map(str::to_owned),
+            rows: rows.take(ROWS_NAMED_MAX).collect(),
+            has_more_rows: merged.asks.len() > ROWS_NAMED_MAX,
+            fields: Fields { not_known, all: Vec::new() }.of(together),
+        }
+    });
+    of_rows.collect()
+}
+
+/// The fields of a file, one after the other.
+struct Fields {
+    /// What stands where nobody knows what is there.
+    not_known: &'static str,
+    all: Vec<Difference>,
+}
+
+impl Fields {
+    fn of(mut self, together: &Together) -> Vec<Difference> {
+        let Together { merged, need, before } = together;
+        if need.tags_needed().next().is_some() {
+            let changes: Vec<&TagChange> = merged.tags.iter().map(|part| &part.change).collect();
+            self.tags(before, &changes);
+        }
+        let patch = &need.patch;
+        if let Some(removal) = &patch.remove_ai_tags {
+            self.ai_tags(before, removal);
+        }
+        if let Some(set) = &patch.coordinates {
+            let after = set.value().map(ToString::to_string).unwrap_or_default();
+            self.add("customCoordinates", before.coordinates().map(text), &text(&after));
+        }
+        if let Some(set) = &patch.description {
+            let after = set.value().map(AsRef::as_ref).unwrap_or_default();
+            self.add("description", before.description().map(text), &text(after));
+        }
+        for (field, set) in &patch.metadata {
+            let after = set.value().unwrap_or(&Value::Null);
+            let field_name = MetadataField::column_of(&field.name);
+            self.add(&field_name, before.metadata(field).map(value), &value(after));
+        }
+        for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
+            self.put("extensions", format!("run {}", extension.config()));
+        }
+        if let Some(url) = &patch.webhook_url {
+            self.put("webhookUrl", quoted(url.as_str()));
+        }
+        if let Some(publish) = need.publish {
+            self.publication(before, publish);
+        }
+        self.all
     }
-    if let Some(removal) = &patch.remove_ai_tags {
-        let has: Vec<String> = before.ai_tags.iter().map(|tag| tag.name.clone()).collect();
-        let after = match removal {
-            AiTagRemoval::All => "- all".to_owned(),
-            AiTagRemoval::Named(names) => format!("- {}", tags(names)),
+
+    fn tags(&mut self, before: &Known, changes: &[&TagChange]) {
+        let has = before.tags();
+        let mut after = has.map(<[String]>::to_vec);
+        for change in changes {
+            after = tags_after(after.as_deref(), change);
+        }
+        let Some(after) = after else {
+            let edits: String = changes.iter().map(|change| edit_of(change)).collect();
+            self.add("tags", None, &format!("the same{edits}"));
+            return;
         };
-        add("removeAITags", tags(&has), after);
+        let mut what = list(&after);
+        if let Some(has) = has
+            && has.iter().any(|tag| after.contains(tag))
+        {
+            let gone = has.iter().filter(|tag| !after.contains(tag));
+            let new = after.iter().filter(|tag| !has.contains(tag));
+            what.push_str(&format!("  ({})", edit(gone, new).trim_start()));
+        }
+        self.add("tags", has.map(list), &what);
     }
-    if let Some(set) = &patch.coordinates {
-        let has = before.custom_coordinates.clone().unwrap_or_default();
-        add("customCoordinates", has, shown(set, ToString::to_string));
+
+    fn ai_tags(&mut self, before: &Known, removal: &AiTagRemoval) {
+        let has = before.ai_tags();
+        let after = match (removal, &has) {
+            (AiTagRemoval::All, _) => NONE.to_owned(),
+            (AiTagRemoval::Named(names), None) => format!("the same{}", edit(names.iter(), [])),
+            (AiTagRemoval::Named(names), Some(has)) => {
+                list(has.iter().filter(|has| names.iter().all(|name| name != **has)))
+            }
+        };
+        self.add("AITags", has.as_ref().map(list), &after);
     }
-    if let Some(set) = &patch.description {
-        let has = before.description.clone().unwrap_or_default();
-        add("description", has, shown(set, ToString::to_string));
+
+    fn publication(&mut self, before: &Known, publish: Publish) {
+        let Publish { is_published, include_file_versions } = publish;
+        let versions = match include_file_versions {
+            Some(true) => ", with all its versions",
+            _ => "",
+        };
+        let has = before.publication().map(|has| has.to_string());
+        self.add("isPublished", has, &format!("{is_published}{versions}"));
     }
-    for (field, set) in &patch.metadata {
-        let has = before.custom_metadata.get(field.name.as_ref()).map(ToString::to_string);
-        let after = shown(set, ToString::to_string);
-        add(&MetadataField::column_of(&field.name), has.unwrap_or_default(), after);
+
+    /// From one value to another; `None` where nobody knows what is there.
+    fn add(&mut self, field: &str, before: Option<String>, after: &str) {
+        let before = before.unwrap_or_else(|| self.not_known.to_owned());
+        self.put(field, format!("{before} → {after}"));
     }
-    for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-        add("extensions", String::new(), format!("run {}", extension.name().as_str()));
+
+    fn put(&mut self, field: &str, what: String) {
+        self.all.push(Difference { field: field.to_owned(), what });
     }
-    all
 }
 
-fn shown<T>(set: &Set<T>, show: impl FnOnce(&T) -> String) -> String {
-    set.value().map(show).unwrap_or_default()
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
-fn tags(tags: &[String]) -> String {
-    tags.join(", ")
+/// Text; none is the same as an empty one.
+fn text(text: &str) -> String {
+    if text.is_empty() { NONE.to_owned() } else { quoted(text) }
+}
+
+fn value(value: &Value) -> String {
+    if value.is_null() { NONE.to_owned() } else { value.to_string() }
+}
+
+fn list<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> String {
+    let tags: Vec<String> = tags.into_iter().map(|tag| quoted(tag.as_ref())).collect();
+    if tags.is_empty() { NONE.to_owned() } else { format!("[{}]", tags.join(", ")) }
+}
+
+/// The tags that go, and those that come.
+fn edit<'t>(
+    gone: impl IntoIterator<Item = &'t String>,
+    new: impl IntoIterator<Item = &'t String>,
+) -> String {
+    let gone = gone.into_iter().map(|tag| format!(" - {}", quoted(tag)));
+    let new = new.into_iter().map(|tag| format!(" + {}", quoted(tag)));
+    gone.chain(new).collect()
+}
+
+fn edit_of(change: &TagChange) -> String {
+    match change {
+        TagChange::Edit { add, remove } => edit(words(remove.as_ref()), words(add.as_ref())),
+        TagChange::Replace(_) | TagChange::Clear => String::new(),
+    }
 }

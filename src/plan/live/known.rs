@@ -51,6 +51,40 @@ impl Known {
         (!self.unsure.tags).then_some(&self.fields.tags)
     }
 
+    /// Its folder and name.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.fields.file_path.as_deref()
+    }
+
+    /// The names of its AI tags.
+    pub(super) fn ai_tags(&self) -> Option<Vec<&str>> {
+        let names = self.fields.ai_tags.iter().map(|tag| tag.name.as_str());
+        (!self.unsure.ai_tags).then(|| names.collect())
+    }
+
+    /// Its area, empty for none.
+    pub(super) fn coordinates(&self) -> Option<&str> {
+        let area = self.fields.custom_coordinates.as_deref();
+        (!self.unsure.coordinates).then(|| area.unwrap_or_default())
+    }
+
+    /// Its description, empty for none.
+    pub(super) fn description(&self) -> Option<&str> {
+        let text = self.fields.description.as_deref();
+        (!self.unsure.description).then(|| text.unwrap_or_default())
+    }
+
+    /// Its value in a custom metadata field, null for none.
+    pub(super) fn metadata(&self, field: &MetadataField) -> Option<&MetadataValue> {
+        let value = self.fields.custom_metadata.get(field.name.as_ref());
+        (!self.unsure.metadata).then(|| value.unwrap_or(&MetadataValue::Null))
+    }
+
+    /// Whether it is published.
+    pub(super) fn publication(&self) -> Option<bool> {
+        self.fields.is_published.filter(|_| !self.unsure.publication)
+    }
+
     /// The sources of its AI tags, as far as there are any.
     pub(super) fn has_ai_tags_of(&self, source: &str) -> bool {
         let mut tags = self.fields.ai_tags.iter();

@@ -24,7 +24,8 @@ use std::sync::Arc;
 
 pub use bulk::{Asked, Bulk, Carried, Member, TagEdit};
 use carry::{Parts, TagItem, planned, settled};
-pub use diff::{Difference, differences};
+pub use diff::FileDifference;
+use diff::differences;
 use known::Known;
 use merge::Ask;
 use need::TagNeed;
@@ -53,6 +54,8 @@ pub struct Live {
     ledger: LedgerFile,
     options: LiveOptions,
     bought: Bought,
+    /// Whether it is said what becomes of each file.
+    tells_differences: bool,
     /// Tag changes of files whose requests need no order.
     bulk: Bulk<Arc<TagItem>>,
     /// Requests on their way out, so that those of all files share calls.
@@ -70,13 +73,27 @@ impl Live {
     pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
         let bulk = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
         let (groups, waiting) = (Groups::default(), HashMap::new());
-        Self { ledger, options, bought, bulk, groups, waiting, is_behind_others: false }
+        Self {
+            ledger,
+            options,
+            bought,
+            tells_differences: false,
+            bulk,
+            groups,
+            waiting,
+            is_behind_others: false,
+        }
     }
 
     /// An earlier session ended with requests under way. Nobody knows which; so every file that has
     /// requests in an order is to be read back.
     pub fn doubt_what_is_followed(&mut self) {
         self.is_behind_others = true;
+    }
+
+    /// Says from now on what becomes of each file, for people.
+    pub fn tell_differences(&mut self) {
+        self.tells_differences = true;
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -143,6 +160,9 @@ impl Live {
         };
         let first_open = asks.iter().find(|ask| !ask.behind.is_over()).map(|ask| ask.pos.number);
         let needed = self.needed(file, asks, known, batch);
+        if self.tells_differences {
+            batch.differences.append(&mut differences(file, &needed));
+        }
         let is_in_order = needed.len() > 1 || needed.iter().any(Needed::is_in_order);
         if self.is_behind_others && is_in_order {
             let doubt = first_open.map(|row| (file.clone(), row));
