@@ -7,7 +7,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::execute::{Dispatcher, Time};
+use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
+use crate::plan::Behind;
 
 /// How often a log is told.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -19,8 +21,7 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 pub struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
-    /// Rows settled before this session.
-    before: u64,
+    before: Before,
     /// Writes that the run was planned to take.
     planned: u64,
     /// When this session began, and how many of its writes had been done then.
@@ -28,6 +29,13 @@ pub struct Progress {
     /// When there were how many writes, over the time that the rate shown is measured.
     writes: VecDeque<(Time, u64)>,
     logged: Time,
+}
+
+/// What earlier sessions of a run have done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Rows settled, in the order of [`Status::ALL`].
+    pub counts: [u64; Status::ALL.len()],
 }
 
 /// How far a run is.
@@ -45,16 +53,16 @@ pub struct Numbers {
     pub left: Option<Duration>,
     /// What stands in the way.
     pub hold: Option<String>,
-    /// Rows of this session, in the order of [`Status::ALL`].
+    /// Rows settled so, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
 }
 
 impl Progress {
     /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
-    /// line every ten seconds without one. Of `total` rows so many were settled `before`; `planned`
-    /// are the writes of the whole run.
+    /// line every ten seconds without one. `total` rows and `planned` writes are those of the whole
+    /// run.
     #[must_use]
-    pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64, planned: u64) -> Self {
+    pub fn new(screen: Option<&MultiProgress>, total: u64, planned: u64, before: Before) -> Self {
         let bar = screen.map(|screen| {
             let style =
                 ProgressStyle::with_template("{bar:14.cyan/blue} {pos}/{len} rows  {wide_msg}");
@@ -91,8 +99,8 @@ impl Progress {
     }
 
     fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> Numbers {
-        let counts = dispatcher.settled();
-        let here: u64 = counts.iter().sum();
+        let here = dispatcher.settled();
+        let counts = std::array::from_fn(|status| self.before.counts[status] + here[status]);
         let counters = dispatcher.mark().counters;
         let writes = counters.patch + counters.publish + counters.add_tags + counters.remove_tags;
         // Rows say little: many are settled by one write, and some by the last of several.
@@ -103,11 +111,10 @@ impl Progress {
             self.writes.pop_front();
         }
         let (since, then) = self.writes.front().copied().unwrap_or((now, writes));
-        let settled = self.before + here;
         let left = self.planned.saturating_sub(done);
         let pace = per_second(done - done_then.min(done), now.saturating_sub(began));
         Numbers {
-            settled,
+            settled: counts.iter().sum(),
             total: self.total,
             rate: per_second(writes.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
@@ -116,6 +123,34 @@ impl Progress {
                 .then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
             hold: hold(dispatcher, now),
             counts,
+        }
+    }
+}
+
+impl Before {
+    /// What the ledger knows of.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
+        let mut before = Self::default();
+        ledger.steps(0, |mut steps| {
+            let (mut row, mut behind) = (0, Behind::default());
+            while let Some(record) = steps.next_step()? {
+                if record.step.row != row {
+                    before.count(&behind);
+                    (row, behind) = (record.step.row, Behind::default());
+                }
+                behind.record(&record);
+            }
+            before.count(&behind);
+            Ok(before)
+        })
+    }
+
+    fn count(&mut self, behind: &Behind) {
+        if behind.is_over() {
+            self.counts[behind.so_far() as usize] += 1;
         }
     }
 }
@@ -175,6 +210,8 @@ pub(super) fn duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Counters;
+    use crate::settings::Execution;
 
     fn numbers(rate: f64) -> Numbers {
         let counts = Status::ALL.map(|status| if status == Status::Updated { 41_000 } else { 0 });
@@ -186,6 +223,15 @@ mod tests {
     #[test]
     fn a_line_says_what_is_left_how_fast_it_goes_and_what_came_of_the_rows() {
         assert_eq!(numbers(4.5).line(), "3 h 38 min left, 4.5/s of 4.5/s, 41000 updated");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_shows_what_it_had_done_before() {
+        let counts = [0, 49, 0, 0, 1, 0];
+        let mut progress = Progress::new(None, 101, 0, Before { counts });
+        let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
+        let numbers = progress.look(&dispatcher, Duration::ZERO);
+        assert_eq!((numbers.settled, numbers.counts), (50, counts));
     }
 
     #[test]
