@@ -19,7 +19,7 @@ mod write;
 pub use error::ReportError;
 pub use failures::{Cause, Failures};
 pub use harmless::harmless;
-pub use progress::{Before, Numbers, Progress};
+pub use progress::{Before, Numbers, Progress, Share};
 pub use row::RowResult;
 pub(crate) use sheets::defused;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::execute::{Dispatcher, Time};
+use crate::execute::{Dispatcher, Time, WritesOver};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
 use crate::plan::Behind;
+use crate::words::counted;
 
 /// How often a log is told.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -20,12 +21,12 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
-    total: u64,
+    rows: u64,
     before: Before,
-    /// Writes that the run was planned to take.
+    /// Writes that the run was planned to take; 0 where that is not known.
     planned: u64,
-    /// When this session began, and how many of its writes had been done then.
-    began: Option<(Time, u64)>,
+    /// When this session began.
+    began: Option<Time>,
     /// When there were how many writes, over the time that the rate shown is measured.
     writes: VecDeque<(Time, u64)>,
     logged: Time,
@@ -36,15 +37,26 @@ pub struct Progress {
 pub struct Before {
     /// Rows settled, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
+    /// Writes that are over, or nearly so many.
+    pub writes: u64,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// So many…
+    pub done: u64,
+    /// …of so many.
+    pub total: u64,
 }
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
-    /// Rows settled, also in earlier sessions.
-    pub settled: u64,
-    /// Rows in all.
-    pub total: u64,
+    /// Rows settled.
+    pub rows: Share,
+    /// Writes that are over; `None` where nobody knows how many there are to be.
+    pub writes: Option<Share>,
     /// Writes a second, lately.
     pub rate: f64,
     /// Writes a second that are allowed now; `None` where there is no limit.
@@ -59,35 +71,35 @@ pub struct Numbers {
 
 impl Progress {
     /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
-    /// line every ten seconds without one. `total` rows and `planned` writes are those of the whole
-    /// run.
+    /// line every ten seconds without one. `rows` and `planned` writes are those of the whole run.
     #[must_use]
-    pub fn new(screen: Option<&MultiProgress>, total: u64, planned: u64, before: Before) -> Self {
+    pub fn new(screen: Option<&MultiProgress>, rows: u64, planned: u64, before: Before) -> Self {
         let bar = screen.map(|screen| {
-            let style =
-                ProgressStyle::with_template("{bar:14.cyan/blue} {pos}/{len} rows  {wide_msg}");
-            let bar = ProgressBar::new(total).with_style(
+            let style = ProgressStyle::with_template("{bar:14.cyan/blue} {wide_msg}");
+            let bar = ProgressBar::new(rows).with_style(
                 style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"),
             );
             screen.add(bar)
         });
         let (writes, logged) = (VecDeque::new(), Duration::ZERO);
-        Self { bar, total, before, planned, began: None, writes, logged }
+        Self { bar, rows, before, planned, began: None, writes, logged }
     }
 
     /// Looks at the run and shows how far it is.
     pub fn show(&mut self, dispatcher: &Dispatcher, now: Time) {
         let numbers = self.look(dispatcher, now);
         if let Some(bar) = &self.bar {
-            bar.set_position(numbers.settled);
-            bar.set_message(numbers.line());
+            let Share { done, total } = numbers.share();
+            bar.set_length(total);
+            bar.set_position(done);
+            let percent = numbers.share().percent();
+            bar.set_message(format!("{percent:3} %  {}", numbers.line()));
             // The cursor stands behind the end of the line, where the ^C that a terminal shows would
             // begin another one, and nobody would take the bar away from above it.
             drop(io::stderr().write_all(b"\r"));
         } else if now >= self.logged + LOG_EVERY {
             self.logged = now;
-            let Numbers { settled, total, .. } = numbers;
-            tracing::info!("{settled} of {total} rows, {}", numbers.line());
+            tracing::info!("{}", numbers.line());
         }
     }
 
@@ -101,22 +113,24 @@ impl Progress {
     fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> Numbers {
         let here = dispatcher.settled();
         let counts = std::array::from_fn(|status| self.before.counts[status] + here[status]);
-        let counters = dispatcher.mark().counters;
-        let writes = counters.patch + counters.publish + counters.add_tags + counters.remove_tags;
-        // Rows say little: many are settled by one write, and some by the last of several.
-        let done = writes.saturating_sub(counters.retried + counters.throttled);
-        let (began, done_then) = *self.began.get_or_insert((now, done));
-        self.writes.push_back((now, writes));
+        let sent = dispatcher.mark().counters.writes();
+        self.writes.push_back((now, sent));
         while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
             self.writes.pop_front();
         }
-        let (since, then) = self.writes.front().copied().unwrap_or((now, writes));
-        let left = self.planned.saturating_sub(done);
-        let pace = per_second(done - done_then.min(done), now.saturating_sub(began));
+        let (since, then) = self.writes.front().copied().unwrap_or((now, sent));
+        let began = *self.began.get_or_insert(now);
+        let WritesOver { over, added } = dispatcher.writes();
+        let pace = per_second(over, now.saturating_sub(began));
+        let writes = (self.planned > 0).then(|| {
+            let total = self.planned + added;
+            Share { done: (self.before.writes + over).min(total), total }
+        });
+        let left = writes.map_or(0, |writes| writes.total - writes.done);
         Numbers {
-            settled: counts.iter().sum(),
-            total: self.total,
-            rate: per_second(writes.saturating_sub(then), now.saturating_sub(since)),
+            rows: Share { done: counts.iter().sum(), total: self.rows },
+            writes,
+            rate: per_second(sent.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             left: (pace > 0.0 && left > 0)
@@ -133,7 +147,7 @@ impl Before {
     /// # Errors
     /// The ledger cannot be read.
     pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
-        let mut before = Self::default();
+        let mut before = Self { writes: ledger.counters()?.writes_over(), ..Self::default() };
         ledger.steps(0, |mut steps| {
             let (mut row, mut behind) = (0, Behind::default());
             while let Some(record) = steps.next_step()? {
@@ -155,14 +169,29 @@ impl Before {
     }
 }
 
+impl Share {
+    fn percent(self) -> u64 {
+        (self.done * 100).checked_div(self.total).unwrap_or(100)
+    }
+}
+
 impl Numbers {
-    /// All but the rows, in one line: the first things first, because a terminal may cut it.
+    /// What the bar goes by: rows say little where many are settled by one write, or one by the last
+    /// of several.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.writes.unwrap_or(self.rows)
+    }
+
+    /// All of it in one line: the first things first, because a terminal may cut it.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = self.hold.as_ref().map_or(String::new(), |hold| format!("{hold}; "));
         if let Some(left) = self.left {
             line.push_str(&format!("{} left, ", duration(left)));
         }
+        let Share { done, total } = self.rows;
+        line.push_str(&format!("{done} of {}, ", counted(total, "row", "rows")));
         line.push_str(&format!("{:.1}/s", self.rate));
         match self.allowed {
             // More than the limit for a while, where a burst is among them.
@@ -213,32 +242,56 @@ mod tests {
     use crate::ledger::Counters;
     use crate::settings::Execution;
 
-    fn numbers(rate: f64) -> Numbers {
-        let counts = Status::ALL.map(|status| if status == Status::Updated { 41_000 } else { 0 });
-        let (settled, total) = (41_000, 100_000);
-        let left = Some(Duration::from_secs(13_100));
-        Numbers { settled, total, rate, allowed: Some(4.5), left, hold: None, counts }
+    /// Counts in the order of [`Status::ALL`].
+    fn counts(some: &[(Status, u64)]) -> [u64; Status::ALL.len()] {
+        let count =
+            |status| some.iter().filter(|(other, _)| *other == status).map(|(_, n)| n).sum();
+        Status::ALL.map(count)
+    }
+
+    fn numbers() -> Numbers {
+        let counts = counts(&[(Status::Updated, 40_000), (Status::Rejected, 12)]);
+        Numbers {
+            rows: Share { done: 40_012, total: 100_000 },
+            writes: Some(Share { done: 80_050, total: 201_000 }),
+            rate: 4.5,
+            allowed: Some(4.5),
+            left: Some(Duration::from_secs(13_100)),
+            hold: None,
+            counts,
+        }
     }
 
     #[test]
     fn a_line_says_what_is_left_how_fast_it_goes_and_what_came_of_the_rows() {
-        assert_eq!(numbers(4.5).line(), "3 h 38 min left, 4.5/s of 4.5/s, 41000 updated");
+        assert_eq!(
+            numbers().line(),
+            "3 h 38 min left, 40012 of 100000 rows, 4.5/s of 4.5/s, 40000 updated, 12 rejected"
+        );
     }
 
     #[test]
-    fn a_run_that_goes_on_shows_what_it_had_done_before() {
-        let counts = [0, 49, 0, 0, 1, 0];
-        let mut progress = Progress::new(None, 101, 0, Before { counts });
-        let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
-        let numbers = progress.look(&dispatcher, Duration::ZERO);
-        assert_eq!((numbers.settled, numbers.counts), (50, counts));
+    fn the_bar_goes_by_writes_where_they_are_known() {
+        assert_eq!(numbers().share().percent(), 39);
+        let unknown = Numbers { writes: None, ..numbers() };
+        assert_eq!(unknown.share().percent(), 40);
     }
 
     #[test]
     fn a_rate_above_the_limit_is_said_to_be_a_burst() {
-        assert_eq!(
-            numbers(6.25).line(),
-            "3 h 38 min left, 6.2/s of 4.5/s and a burst, 41000 updated"
-        );
+        let line = Numbers { rate: 6.25, ..numbers() }.line();
+        assert!(line.contains(", 6.2/s of 4.5/s and a burst, "), "{line}");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_shows_what_it_had_done_before() {
+        let counts = counts(&[(Status::Updated, 49), (Status::Rejected, 1)]);
+        let before = Before { counts, writes: 90 };
+        let mut progress = Progress::new(None, 101, 200, before);
+        let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
+        let numbers = progress.look(&dispatcher, Duration::ZERO);
+        assert_eq!(numbers.rows, Share { done: 50, total: 101 });
+        assert_eq!(numbers.writes, Some(Share { done: 90, total: 200 }));
+        assert_eq!(numbers.counts, counts);
     }
 }

@@ -451,6 +451,8 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
     let whole = Run::new(&repeatable_sheet());
     let undisturbed = Library::new(40, Faults::default());
     let (_, ledger) = whole.session(&fast(), &undisturbed, pending(), || {}).await;
+    let writes = Before::of(&ledger).unwrap().writes;
+    assert_eq!(writes, undisturbed.seen.borrow().len() as u64);
     let wanted = (undisturbed.files.into_inner(), statuses(&ledger));
     for stops_ms in [[200, 700], [1500, 900], [3000, 50]] {
         let run = Run::new(&repeatable_sheet());
