@@ -16,6 +16,10 @@ use crate::words::counted;
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Over how long the rate shown is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
+/// Columns of the bar itself, and of the space behind it.
+const BAR_COLUMNS: usize = 15;
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 
 /// Shows how far a run is.
 #[derive(Debug)]
@@ -92,14 +96,13 @@ impl Progress {
             let Share { done, total } = numbers.share();
             bar.set_length(total);
             bar.set_position(done);
-            let percent = numbers.share().percent();
-            bar.set_message(format!("{percent:3} %  {}", numbers.line()));
+            bar.set_message(numbers.bar_line(columns().saturating_sub(BAR_COLUMNS)));
             // The cursor stands behind the end of the line, where the ^C that a terminal shows would
             // begin another one, and nobody would take the bar away from above it.
             drop(io::stderr().write_all(b"\r"));
         } else if now >= self.logged + LOG_EVERY {
             self.logged = now;
-            tracing::info!("{}", numbers.line());
+            tracing::info!("{}", numbers.line(usize::MAX));
         }
     }
 
@@ -127,13 +130,14 @@ impl Progress {
             Share { done: (self.before.writes + over).min(total), total }
         });
         let left = writes.map_or(0, |writes| writes.total - writes.done);
+        let is_down = dispatcher.down_since().is_some();
         Numbers {
             rows: Share { done: counts.iter().sum(), total: self.rows },
             writes,
             rate: per_second(sent.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            left: (pace > 0.0 && left > 0)
+            left: (pace > 0.0 && left > 0 && !is_down)
                 .then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
             hold: hold(dispatcher, now),
             counts,
@@ -183,41 +187,79 @@ impl Numbers {
         self.writes.unwrap_or(self.rows)
     }
 
-    /// All of it in one line: the first things first, because a terminal may cut it.
+    /// What stands behind the bar, in so many columns.
     #[must_use]
-    pub fn line(&self) -> String {
-        let mut line = self.hold.as_ref().map_or(String::new(), |hold| format!("{hold}; "));
-        if let Some(left) = self.left {
-            line.push_str(&format!("{} left, ", duration(left)));
-        }
-        let Share { done, total } = self.rows;
-        line.push_str(&format!("{done} of {}, ", counted(total, "row", "rows")));
-        line.push_str(&format!("{:.1}/s", self.rate));
-        match self.allowed {
-            // More than the limit for a while, where a burst is among them.
-            Some(allowed) if self.rate > allowed + 0.1 => {
-                line.push_str(&format!(" of {allowed:.1}/s and a burst"));
-            }
-            Some(allowed) => line.push_str(&format!(" of {allowed:.1}/s")),
-            None => line.push_str(", no limit"),
-        }
-        for (status, count) in Status::ALL.iter().zip(self.counts) {
-            if count > 0 {
-                line.push_str(&format!(", {count} {status}"));
+    pub fn bar_line(&self, columns: usize) -> String {
+        let percent = format!("{:3} %  ", self.share().percent());
+        let line = self.line(columns.saturating_sub(percent.chars().count()));
+        percent + &line
+    }
+
+    /// All of it in one line of so many columns. What does not fit behind the first part is left out.
+    #[must_use]
+    pub fn line(&self, columns: usize) -> String {
+        let mut line = String::new();
+        for part in self.parts() {
+            let comma = if line.is_empty() { "" } else { ", " };
+            let fits = line.chars().count() + comma.len() + part.chars().count() <= columns;
+            if line.is_empty() || fits {
+                line.push_str(comma);
+                line.push_str(&part);
             }
         }
         line
     }
+
+    /// What matters most first.
+    fn parts(&self) -> impl Iterator<Item = String> {
+        let bad = [Status::Unknown, Status::Rejected, Status::Failed];
+        let good = [Status::Updated, Status::Unchanged, Status::NotAttempted];
+        let Share { done, total } = self.rows;
+        let rows = format!("{done} of {}", counted(total, "row", "rows"));
+        let writes = self.writes.map(|Share { done, total }| {
+            format!("{done} of {}", counted(total, "write", "writes"))
+        });
+        self.hold
+            .clone()
+            .into_iter()
+            .chain(self.counts(bad))
+            .chain(self.left.map(|left| format!("{} left", duration(left))))
+            .chain([rows, self.speed()])
+            .chain(writes)
+            .chain(self.counts(good))
+    }
+
+    fn counts(&self, statuses: [Status; 3]) -> impl Iterator<Item = String> {
+        let counts = statuses.map(|status| (self.counts[status as usize], status));
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        counts.map(|(count, status)| format!("{count} {status}"))
+    }
+
+    fn speed(&self) -> String {
+        let rate = self.rate;
+        match self.allowed {
+            // More than the limit for a while, where a burst is among them.
+            Some(allowed) if rate > allowed + 0.1 => format!("{rate:.1} of {allowed:.1}/s (burst)"),
+            Some(allowed) => format!("{rate:.1} of {allowed:.1}/s"),
+            None => format!("{rate:.1}/s"),
+        }
+    }
+}
+
+/// Columns of the terminal that the bar is on.
+fn columns() -> usize {
+    let size = terminal_size::terminal_size_of(io::stderr());
+    size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns.into())
 }
 
 fn hold(dispatcher: &Dispatcher, now: Time) -> Option<String> {
     if let Some(since) = dispatcher.down_since() {
         let since = duration(now.saturating_sub(since));
-        return Some(format!("ImageKit out of reach for {since}, probing"));
+        return Some(format!("ImageKit out of reach for {since}"));
     }
     let (endpoint, until) = dispatcher.hold(now)?;
     let wait = duration(until.saturating_sub(now));
-    Some(format!("{} holds for {wait}, as ImageKit asked", endpoint.as_str()))
+    Some(format!("{} waits {wait} (429)", endpoint.as_str()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -263,10 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_is_left_how_fast_it_goes_and_what_came_of_the_rows() {
+    fn a_line_says_what_is_wrong_what_is_left_and_how_fast_it_goes() {
         assert_eq!(
-            numbers().line(),
-            "3 h 38 min left, 40012 of 100000 rows, 4.5/s of 4.5/s, 40000 updated, 12 rejected"
+            numbers().line(usize::MAX),
+            "12 rejected, 3 h 38 min left, 40012 of 100000 rows, 4.5 of 4.5/s, \
+             80050 of 201000 writes, 40000 updated"
         );
     }
 
@@ -275,12 +318,28 @@ mod tests {
         assert_eq!(numbers().share().percent(), 39);
         let unknown = Numbers { writes: None, ..numbers() };
         assert_eq!(unknown.share().percent(), 40);
+        assert!(!unknown.line(usize::MAX).contains("writes"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_as_a_whole_and_last_what_matters_most() {
+        let hold = Some("ImageKit out of reach for 1 s".to_owned());
+        let numbers = Numbers { hold, left: None, ..numbers() };
+        let line = numbers.bar_line(80 - BAR_COLUMNS);
+        assert_eq!(line, " 39 %  ImageKit out of reach for 1 s, 12 rejected, 4.5 of 4.5/s");
+        for columns in 0..200 {
+            let line = numbers.line(columns);
+            assert!(line.chars().count() <= columns.max(29), "{columns}: {line}");
+            let parts: Vec<String> = numbers.parts().collect();
+            assert!(line.split(", ").all(|part| parts.iter().any(|whole| whole == part)), "{line}");
+            assert!(line.starts_with("ImageKit out of reach for 1 s"), "{line}");
+        }
     }
 
     #[test]
     fn a_rate_above_the_limit_is_said_to_be_a_burst() {
-        let line = Numbers { rate: 6.25, ..numbers() }.line();
-        assert!(line.contains(", 6.2/s of 4.5/s and a burst, "), "{line}");
+        let line = Numbers { rate: 6.25, ..numbers() }.line(usize::MAX);
+        assert!(line.contains(", 6.2 of 4.5/s (burst), "), "{line}");
     }
 
     #[test]
