@@ -13,7 +13,7 @@ use crate::execute::Reads;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{Batch, PlanError, Planner, Survey, survey};
-use crate::report::{Opening, Target, opening};
+use crate::report::{Counter, Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
     LiveReader, PaidWork, ReadError, Reading, RunDir, Way, expect_written, recent_runs,
@@ -164,7 +164,9 @@ impl Sheet {
         let ledger = LedgerFile::create(wish.run.path(), &facts, context.files.as_deref())
             .map_err(|error| Refusal::not_written(&error))?;
         let reads = Reads::new(execution);
-        let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
+        let counter = Counter::new(screen.bars());
+        let reader =
+            LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
         let reading = match wish.planning {
             Planning::Live(_) => {
                 let (with_state, read) = live(reader, owned, &context, &facts, &mut see).await?;
