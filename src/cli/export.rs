@@ -6,7 +6,6 @@ use std::pin::pin;
 
 use clap::Args;
 use futures_util::future::{Either, select};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choices::{Choices, Client};
 use super::{NOT_WRITTEN, Refusal, Screen};
@@ -14,6 +13,7 @@ use crate::execute::{Reads, Stop};
 use crate::export::{Columns, Exported, Sheet};
 use crate::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
 use crate::input::Format;
+use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::Rules;
 use crate::words::counted;
@@ -92,13 +92,8 @@ impl Export {
         screen: &Screen,
     ) -> Result<Exported, Refusal> {
         let listing = Listing { folder: self.folder.clone(), search: self.search.clone() };
-        let bar = screen.bars().map(|bars| {
-            let style = ProgressStyle::with_template("{spinner} {pos} files");
-            bars.add(
-                ProgressBar::no_length()
-                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())),
-            )
-        });
+        let counter = Counter::new(screen.bars());
+        counter.begin("files", None);
         let mut skip = 0;
         let mut first: Option<String> = None;
         loop {
@@ -121,12 +116,7 @@ impl Export {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
             tracing::debug!("{}", counted(skip as u64, "file", "files"));
-            if let Some(bar) = &bar {
-                bar.set_position(skip as u64);
-            }
-        }
-        if let Some(bar) = bar {
-            bar.finish_and_clear();
+            counter.add(page.len() as u64);
         }
         sheet.finish().map_err(|error| not_written(&self.output, &error))
     }

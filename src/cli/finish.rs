@@ -11,7 +11,7 @@ use crate::execute::{Dispatcher, Ending, Reads, Stop};
 use crate::imagekit::Api;
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Planner;
-use crate::report::{Progress, closing, write};
+use crate::report::{Before, Progress, closing, write};
 use crate::run::{AccountLock, Guarded, PaidWork, RunDir, Session, SessionError, note_writing};
 use crate::sandbox;
 
@@ -54,8 +54,8 @@ impl Ready {
         };
         wrote();
         let context = session.context.clone();
-        let settled = ledger.settled_rows().map_err(|error| Refusal::not_written(&error))?;
-        let mut progress = Progress::new(screen.bars(), facts.rows, settled, facts.writes);
+        let before = Before::of(&ledger).map_err(|error| Refusal::not_written(&error))?;
+        let mut progress = Progress::new(screen.bars(), facts.rows, facts.writes, before);
         let stop = async {
             let signal = std::pin::pin!(signal.fuse());
             let deadline = std::pin::pin!(deadline.passed().fuse());

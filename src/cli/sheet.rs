@@ -14,7 +14,7 @@ use crate::imagekit::Failure;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{FileDifference, Planner, Survey, survey};
-use crate::report::{Opening, Target, opening};
+use crate::report::{Counter, Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
     LiveReader, PaidWork, ReadError, Reading, RunDir, Way, expect_written, recent_runs,
@@ -171,7 +171,9 @@ impl Sheet {
         let ledger = LedgerFile::create(wish.run.path(), &facts, context.files.as_deref())
             .map_err(|error| Refusal::not_written(&error))?;
         let sent_before = reads.sent();
-        let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
+        let counter = Counter::new(screen.bars());
+        let reader =
+            LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
         let reading = match wish.planning {
             Planning::Live(_) => {
                 let (with_state, read) = live(reader, owned, &context, &facts, see).await?;

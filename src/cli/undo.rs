@@ -17,7 +17,7 @@ use crate::execute::{Reads, Stop};
 use crate::input::{Context, Format, Input, in_place};
 use crate::ledger::{Facts, LedgerError, LedgerFile, LiveState, Stage};
 use crate::plan::{Planner, survey};
-use crate::report::{Opening, Target, opening, undoing};
+use crate::report::{Counter, Opening, Target, opening, undoing};
 use crate::row::FileId;
 use crate::run::{AccountLock, LiveReader, ReadError, Reading, RunDir, Sample, Session, Way};
 use crate::settings::{Execution, LiveOptions, Planning};
@@ -87,8 +87,11 @@ impl Undo {
         let mut facts = old.facts_of_undoing(&client);
         let ledger = LedgerFile::create(run.path(), &facts, None).map_err(not_written)?;
         let reads = Reads::new(&execution);
-        let reader = LiveReader { ledger: &ledger, api: &client.api, reads: &reads };
+        let counter = Counter::new(screen.bars());
+        let reader =
+            LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
         let reading = read(old.past(), reader, &facts).await?;
+        drop(counter);
         let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
         let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
         facts.input_fingerprint = owned.fingerprint.0;

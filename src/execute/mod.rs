@@ -21,7 +21,7 @@ mod window;
 
 pub use backoff::Backoff;
 pub use budget::Budget;
-pub use dispatcher::{Dispatcher, Limits};
+pub use dispatcher::{Dispatcher, Limits, WritesOver};
 pub use drive::{Engine, Feed, GRACE, Wire, drive};
 pub use event::{Action, Ending, Event, Halt, Stop, Ticket};
 pub use reads::Reads;

@@ -8,10 +8,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::holds::Holds;
-use super::{Backoff, Budget};
+use super::{Backoff, Budget, Time};
 use crate::imagekit::Failure;
 use crate::request::Endpoint;
 use crate::settings::{Execution, RateLimit};
+use crate::words::counted;
+
+/// How often it is said that reads do not get through.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+/// A shorter wait than this is not spoken of.
+const HELD_MIN: Duration = Duration::from_secs(1);
 
 /// What reads wait for. Several may wait at once.
 #[derive(Debug)]
@@ -29,6 +35,18 @@ struct Pace {
     budget: Budget,
     holds: Holds,
     backoff: Backoff,
+    said: Said,
+}
+
+/// What was said of reads that do not get through: a line now and then, not one a request.
+#[derive(Debug, Default)]
+struct Said {
+    /// Until when it was said that reads are held up.
+    held_until: Option<Time>,
+    /// When one that came to nothing was last spoken of…
+    lost_at: Option<Time>,
+    /// …and how many were not, since then.
+    lost: u64,
 }
 
 impl Reads {
@@ -39,6 +57,7 @@ impl Reads {
             budget: Budget::new(settings.reads),
             holds: Holds::default(),
             backoff: Backoff::new(settings.seed),
+            said: Said::default(),
         };
         Self {
             pace: RefCell::new(pace),
@@ -82,15 +101,18 @@ impl Reads {
             match failure {
                 Failure::Throttled(note) => {
                     let now = self.began.elapsed();
-                    let Pace { budget, holds, .. } = &mut *self.pace.borrow_mut();
+                    let Pace { budget, holds, said, .. } = &mut *self.pace.borrow_mut();
                     holds.throttled(endpoint, note, budget, now);
+                    if let Some(line) = said.held(endpoint, holds.until(endpoint), now) {
+                        tracing::info!("{line}");
+                    }
                 }
                 Failure::NotSent { .. } | Failure::Lost { .. } => {
                     attempts += 1;
                     if attempts >= self.attempts.get() {
                         return Err(failure);
                     }
-                    let wait = self.pace.borrow_mut().backoff.wait(attempts);
+                    let wait = self.comes_to_nothing(&failure, attempts);
                     sleep(wait).await;
                 }
                 Failure::Refused { .. } | Failure::Moved { .. } | Failure::Account { .. } => {
@@ -98,6 +120,15 @@ impl Reads {
                 }
             }
         }
+    }
+
+    /// How long to wait before it is read again.
+    fn comes_to_nothing(&self, failure: &Failure, attempts: u32) -> Duration {
+        let Pace { backoff, said, .. } = &mut *self.pace.borrow_mut();
+        if let Some(line) = said.lost(failure, self.began.elapsed()) {
+            tracing::warn!("{line}");
+        }
+        backoff.wait(attempts)
     }
 
     /// Waits until one may go out.
@@ -124,6 +155,32 @@ impl Execution {
     pub fn after(&self, reads: &Reads) -> Self {
         let burst = if reads.sent() > 0 { NonZeroU32::MIN } else { self.reads.burst };
         Self { reads: RateLimit { burst, ..self.reads }, ..self.clone() }
+    }
+}
+
+impl Said {
+    /// An endpoint holds until then; gives what is to be said of it.
+    fn held(&mut self, endpoint: Endpoint, until: Time, now: Time) -> Option<String> {
+        if until < now + HELD_MIN {
+            return None;
+        }
+        if self.held_until.is_some_and(|said| until < said + SAY_EVERY) {
+            return None;
+        }
+        self.held_until = Some(until);
+        let wait = until.saturating_sub(now).as_secs_f64();
+        Some(format!("{} waits {wait:.1} s after a 429", endpoint.as_str()))
+    }
+
+    /// A read came to nothing, and is tried again.
+    fn lost(&mut self, failure: &Failure, now: Time) -> Option<String> {
+        self.lost += 1;
+        if self.lost_at.is_some_and(|said| now < said + SAY_EVERY) {
+            return None;
+        }
+        self.lost_at = Some(now);
+        let reads = counted(std::mem::take(&mut self.lost), "read", "reads");
+        Some(format!("{reads} came to nothing, trying again: {failure}"))
     }
 }
 
@@ -212,6 +269,36 @@ mod tests {
         assert_eq!((answer, sent.len()), (Ok(()), 3));
         let (answer, sent) = read(&reads(100.0, 2), vec![Err(lost()), Err(lost())]).await;
         assert_eq!((answer, sent.len()), (Err(lost()), 2));
+    }
+
+    #[test]
+    fn of_reads_that_come_to_nothing_a_line_is_said_now_and_then() {
+        let (mut said, failure) = (Said::default(), lost());
+        let lines = (0..25).filter_map(|second| said.lost(&failure, Duration::from_secs(second)));
+        let lines: Vec<String> = lines.collect();
+        assert_eq!(
+            lines,
+            [
+                "1 read came to nothing, trying again: no usable answer: no answer in time",
+                "10 reads came to nothing, trying again: no usable answer: no answer in time",
+                "10 reads came to nothing, trying again: no usable answer: no answer in time",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hold_is_said_once_and_a_longer_one_at_any_time() {
+        let mut said = Said::default();
+        let mut held = |now, until| {
+            let (now, until) = (Duration::from_secs(now), Duration::from_secs(until));
+            said.held(Endpoint::List, until, now)
+        };
+        assert_eq!(held(5, 5), None);
+        assert_eq!(held(5, 6).as_deref(), Some("GET files waits 1.0 s after a 429"));
+        assert_eq!(held(5, 6), None);
+        assert_eq!(held(7, 8), None);
+        assert_eq!(held(9, 99).as_deref(), Some("GET files waits 90.0 s after a 429"));
+        assert_eq!(held(10, 99), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,6 +50,19 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Requests that change files.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.patch + self.publish + self.add_tags + self.remove_tags + self.remove_ai_tags
+    }
+
+    /// About so many of them were no second attempt: what was repeated or answered with 429 may
+    /// have been a read as well.
+    #[must_use]
+    pub fn writes_over(&self) -> u64 {
+        self.writes().saturating_sub(self.retried + self.throttled)
+    }
+
     /// One more request with this call.
     pub fn count(&mut self, call: &Call) {
         match call {

@@ -178,7 +178,9 @@ impl Behind {
         Self { fingerprints, ..*self }
     }
 
-    fn so_far(&self) -> Status {
+    /// The worst status of its steps that are settled.
+    #[must_use]
+    pub fn so_far(&self) -> Status {
         self.worst.unwrap_or(Status::Unchanged)
     }
 

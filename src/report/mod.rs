@@ -2,6 +2,7 @@
 //! and fed back (`failed.*`), to be settled (`unknown.*`), for machines (`summary.json`), and for
 //! the person at the terminal.
 
+mod counter;
 mod error;
 mod failures;
 mod harmless;
@@ -16,10 +17,11 @@ mod terminal;
 mod undoing;
 mod write;
 
+pub use counter::Counter;
 pub use error::ReportError;
 pub use failures::{Cause, Failures};
 pub use harmless::harmless;
-pub use progress::{Numbers, Progress};
+pub use progress::{Before, Numbers, Progress, Share};
 pub use row::RowResult;
 pub(crate) use sheets::defused;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};

@@ -6,37 +6,61 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::execute::{Dispatcher, Time};
+use crate::execute::{Dispatcher, Time, WritesOver};
+use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
+use crate::plan::Behind;
+use crate::words::counted;
 
 /// How often a log is told.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Over how long the rate shown is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
+/// Columns of the bar itself, and of the space behind it.
+const BAR_COLUMNS: usize = 15;
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 
 /// Shows how far a run is.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
-    total: u64,
-    /// Rows settled before this session.
-    before: u64,
-    /// Writes that the run was planned to take.
+    rows: u64,
+    before: Before,
+    /// Writes that the run was planned to take; 0 where that is not known.
     planned: u64,
-    /// When this session began, and how many of its writes had been done then.
-    began: Option<(Time, u64)>,
+    /// When this session began.
+    began: Option<Time>,
     /// When there were how many writes, over the time that the rate shown is measured.
     writes: VecDeque<(Time, u64)>,
     logged: Time,
 }
 
+/// What earlier sessions of a run have done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Rows settled, in the order of [`Status::ALL`].
+    pub counts: [u64; Status::ALL.len()],
+    /// Writes that are over, or nearly so many.
+    pub writes: u64,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// So many…
+    pub done: u64,
+    /// …of so many.
+    pub total: u64,
+}
+
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
-    /// Rows settled, also in earlier sessions.
-    pub settled: u64,
-    /// Rows in all.
-    pub total: u64,
+    /// Rows settled.
+    pub rows: Share,
+    /// Writes that are over; `None` where nobody knows how many there are to be.
+    pub writes: Option<Share>,
     /// Writes a second, lately.
     pub rate: f64,
     /// Writes a second that are allowed now; `None` where there is no limit.
@@ -45,41 +69,40 @@ pub struct Numbers {
     pub left: Option<Duration>,
     /// What stands in the way.
     pub hold: Option<String>,
-    /// Rows of this session, in the order of [`Status::ALL`].
+    /// Rows settled so, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
 }
 
 impl Progress {
     /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
-    /// line every ten seconds without one. Of `total` rows so many were settled `before`; `planned`
-    /// are the writes of the whole run.
+    /// line every ten seconds without one. `rows` and `planned` writes are those of the whole run.
     #[must_use]
-    pub fn new(screen: Option<&MultiProgress>, total: u64, before: u64, planned: u64) -> Self {
+    pub fn new(screen: Option<&MultiProgress>, rows: u64, planned: u64, before: Before) -> Self {
         let bar = screen.map(|screen| {
-            let style =
-                ProgressStyle::with_template("{bar:14.cyan/blue} {pos}/{len} rows  {wide_msg}");
-            let bar = ProgressBar::new(total).with_style(
+            let style = ProgressStyle::with_template("{bar:14.cyan/blue} {wide_msg}");
+            let bar = ProgressBar::new(rows).with_style(
                 style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"),
             );
             screen.add(bar)
         });
         let (writes, logged) = (VecDeque::new(), Duration::ZERO);
-        Self { bar, total, before, planned, began: None, writes, logged }
+        Self { bar, rows, before, planned, began: None, writes, logged }
     }
 
     /// Looks at the run and shows how far it is.
     pub fn show(&mut self, dispatcher: &Dispatcher, now: Time) {
         let numbers = self.look(dispatcher, now);
         if let Some(bar) = &self.bar {
-            bar.set_position(numbers.settled);
-            bar.set_message(numbers.line());
+            let Share { done, total } = numbers.share();
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(numbers.bar_line(columns().saturating_sub(BAR_COLUMNS)));
             // The cursor stands behind the end of the line, where the ^C that a terminal shows would
             // begin another one, and nobody would take the bar away from above it.
             drop(io::stderr().write_all(b"\r"));
         } else if now >= self.logged + LOG_EVERY {
             self.logged = now;
-            let Numbers { settled, total, .. } = numbers;
-            tracing::info!("{settled} of {total} rows, {}", numbers.line());
+            tracing::info!("{}", numbers.line(usize::MAX));
         }
     }
 
@@ -91,28 +114,30 @@ impl Progress {
     }
 
     fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> Numbers {
-        let counts = dispatcher.settled();
-        let here: u64 = counts.iter().sum();
-        let counters = dispatcher.mark().counters;
-        let writes = counters.patch + counters.publish + counters.add_tags + counters.remove_tags;
-        // Rows say little: many are settled by one write, and some by the last of several.
-        let done = writes.saturating_sub(counters.retried + counters.throttled);
-        let (began, done_then) = *self.began.get_or_insert((now, done));
-        self.writes.push_back((now, writes));
+        let here = dispatcher.settled();
+        let counts = std::array::from_fn(|status| self.before.counts[status] + here[status]);
+        let sent = dispatcher.mark().counters.writes();
+        self.writes.push_back((now, sent));
         while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
             self.writes.pop_front();
         }
-        let (since, then) = self.writes.front().copied().unwrap_or((now, writes));
-        let settled = self.before + here;
-        let left = self.planned.saturating_sub(done);
-        let pace = per_second(done - done_then.min(done), now.saturating_sub(began));
+        let (since, then) = self.writes.front().copied().unwrap_or((now, sent));
+        let began = *self.began.get_or_insert(now);
+        let WritesOver { over, added } = dispatcher.writes();
+        let pace = per_second(over, now.saturating_sub(began));
+        let writes = (self.planned > 0).then(|| {
+            let total = self.planned + added;
+            Share { done: (self.before.writes + over).min(total), total }
+        });
+        let left = writes.map_or(0, |writes| writes.total - writes.done);
+        let is_down = dispatcher.down_since().is_some();
         Numbers {
-            settled,
-            total: self.total,
-            rate: per_second(writes.saturating_sub(then), now.saturating_sub(since)),
+            rows: Share { done: counts.iter().sum(), total: self.rows },
+            writes,
+            rate: per_second(sent.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            left: (pace > 0.0 && left > 0)
+            left: (pace > 0.0 && left > 0 && !is_down)
                 .then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
             hold: hold(dispatcher, now),
             counts,
@@ -120,40 +145,121 @@ impl Progress {
     }
 }
 
-impl Numbers {
-    /// All but the rows, in one line: the first things first, because a terminal may cut it.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let mut line = self.hold.as_ref().map_or(String::new(), |hold| format!("{hold}; "));
-        if let Some(left) = self.left {
-            line.push_str(&format!("{} left, ", duration(left)));
-        }
-        line.push_str(&format!("{:.1}/s", self.rate));
-        match self.allowed {
-            // More than the limit for a while, where a burst is among them.
-            Some(allowed) if self.rate > allowed + 0.1 => {
-                line.push_str(&format!(" of {allowed:.1}/s and a burst"));
+impl Before {
+    /// What the ledger knows of.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
+        let mut before = Self { writes: ledger.counters()?.writes_over(), ..Self::default() };
+        ledger.steps(0, |mut steps| {
+            let (mut row, mut behind) = (0, Behind::default());
+            while let Some(record) = steps.next_step()? {
+                if record.step.row != row {
+                    before.count(&behind);
+                    (row, behind) = (record.step.row, Behind::default());
+                }
+                behind.record(&record);
             }
-            Some(allowed) => line.push_str(&format!(" of {allowed:.1}/s")),
-            None => line.push_str(", no limit"),
+            before.count(&behind);
+            Ok(before)
+        })
+    }
+
+    fn count(&mut self, behind: &Behind) {
+        if behind.is_over() {
+            self.counts[behind.so_far() as usize] += 1;
         }
-        for (status, count) in Status::ALL.iter().zip(self.counts) {
-            if count > 0 {
-                line.push_str(&format!(", {count} {status}"));
+    }
+}
+
+impl Share {
+    fn percent(self) -> u64 {
+        (self.done * 100).checked_div(self.total).unwrap_or(100)
+    }
+}
+
+impl Numbers {
+    /// What the bar goes by: rows say little where many are settled by one write, or one by the last
+    /// of several.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.writes.unwrap_or(self.rows)
+    }
+
+    /// What stands behind the bar, in so many columns.
+    #[must_use]
+    pub fn bar_line(&self, columns: usize) -> String {
+        let percent = format!("{:3} %  ", self.share().percent());
+        let line = self.line(columns.saturating_sub(percent.chars().count()));
+        percent + &line
+    }
+
+    /// All of it in one line of so many columns. What does not fit behind the first part is left out.
+    #[must_use]
+    pub fn line(&self, columns: usize) -> String {
+        let mut line = String::new();
+        for part in self.parts() {
+            let comma = if line.is_empty() { "" } else { ", " };
+            let fits = line.chars().count() + comma.len() + part.chars().count() <= columns;
+            if line.is_empty() || fits {
+                line.push_str(comma);
+                line.push_str(&part);
             }
         }
         line
     }
+
+    /// What matters most first.
+    fn parts(&self) -> impl Iterator<Item = String> {
+        let bad = [Status::Unknown, Status::Rejected, Status::Failed];
+        let good = [Status::Updated, Status::Unchanged, Status::NotAttempted];
+        let Share { done, total } = self.rows;
+        let rows = format!("{done} of {}", counted(total, "row", "rows"));
+        let writes = self.writes.map(|Share { done, total }| {
+            format!("{done} of {}", counted(total, "write", "writes"))
+        });
+        self.hold
+            .clone()
+            .into_iter()
+            .chain(self.counts(bad))
+            .chain(self.left.map(|left| format!("{} left", duration(left))))
+            .chain([rows, self.speed()])
+            .chain(writes)
+            .chain(self.counts(good))
+    }
+
+    fn counts(&self, statuses: [Status; 3]) -> impl Iterator<Item = String> {
+        let counts = statuses.map(|status| (self.counts[status as usize], status));
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        counts.map(|(count, status)| format!("{count} {status}"))
+    }
+
+    fn speed(&self) -> String {
+        let rate = self.rate;
+        match self.allowed {
+            // More than the limit for a while, where a burst is among them.
+            Some(allowed) if rate > allowed + 0.1 => format!("{rate:.1} of {allowed:.1}/s (burst)"),
+            Some(allowed) => format!("{rate:.1} of {allowed:.1}/s"),
+            None => format!("{rate:.1}/s"),
+        }
+    }
+}
+
+/// Columns of the terminal that the bar is on.
+fn columns() -> usize {
+    let size = terminal_size::terminal_size_of(io::stderr());
+    size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns.into())
 }
 
 fn hold(dispatcher: &Dispatcher, now: Time) -> Option<String> {
     if let Some(since) = dispatcher.down_since() {
         let since = duration(now.saturating_sub(since));
-        return Some(format!("ImageKit out of reach for {since}, probing"));
+        return Some(format!("ImageKit out of reach for {since}"));
     }
     let (endpoint, until) = dispatcher.hold(now)?;
     let wait = duration(until.saturating_sub(now));
-    Some(format!("{} holds for {wait}, as ImageKit asked", endpoint.as_str()))
+    Some(format!("{} waits {wait} (429)", endpoint.as_str()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -175,24 +281,76 @@ pub(super) fn duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Counters;
+    use crate::settings::Execution;
 
-    fn numbers(rate: f64) -> Numbers {
-        let counts = Status::ALL.map(|status| if status == Status::Updated { 41_000 } else { 0 });
-        let (settled, total) = (41_000, 100_000);
-        let left = Some(Duration::from_secs(13_100));
-        Numbers { settled, total, rate, allowed: Some(4.5), left, hold: None, counts }
+    /// Counts in the order of [`Status::ALL`].
+    fn counts(some: &[(Status, u64)]) -> [u64; Status::ALL.len()] {
+        let count =
+            |status| some.iter().filter(|(other, _)| *other == status).map(|(_, n)| n).sum();
+        Status::ALL.map(count)
+    }
+
+    fn numbers() -> Numbers {
+        let counts = counts(&[(Status::Updated, 40_000), (Status::Rejected, 12)]);
+        Numbers {
+            rows: Share { done: 40_012, total: 100_000 },
+            writes: Some(Share { done: 80_050, total: 201_000 }),
+            rate: 4.5,
+            allowed: Some(4.5),
+            left: Some(Duration::from_secs(13_100)),
+            hold: None,
+            counts,
+        }
     }
 
     #[test]
-    fn a_line_says_what_is_left_how_fast_it_goes_and_what_came_of_the_rows() {
-        assert_eq!(numbers(4.5).line(), "3 h 38 min left, 4.5/s of 4.5/s, 41000 updated");
+    fn a_line_says_what_is_wrong_what_is_left_and_how_fast_it_goes() {
+        assert_eq!(
+            numbers().line(usize::MAX),
+            "12 rejected, 3 h 38 min left, 40012 of 100000 rows, 4.5 of 4.5/s, \
+             80050 of 201000 writes, 40000 updated"
+        );
+    }
+
+    #[test]
+    fn the_bar_goes_by_writes_where_they_are_known() {
+        assert_eq!(numbers().share().percent(), 39);
+        let unknown = Numbers { writes: None, ..numbers() };
+        assert_eq!(unknown.share().percent(), 40);
+        assert!(!unknown.line(usize::MAX).contains("writes"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_as_a_whole_and_last_what_matters_most() {
+        let hold = Some("ImageKit out of reach for 1 s".to_owned());
+        let numbers = Numbers { hold, left: None, ..numbers() };
+        let line = numbers.bar_line(80 - BAR_COLUMNS);
+        assert_eq!(line, " 39 %  ImageKit out of reach for 1 s, 12 rejected, 4.5 of 4.5/s");
+        for columns in 0..200 {
+            let line = numbers.line(columns);
+            assert!(line.chars().count() <= columns.max(29), "{columns}: {line}");
+            let parts: Vec<String> = numbers.parts().collect();
+            assert!(line.split(", ").all(|part| parts.iter().any(|whole| whole == part)), "{line}");
+            assert!(line.starts_with("ImageKit out of reach for 1 s"), "{line}");
+        }
     }
 
     #[test]
     fn a_rate_above_the_limit_is_said_to_be_a_burst() {
-        assert_eq!(
-            numbers(6.25).line(),
-            "3 h 38 min left, 6.2/s of 4.5/s and a burst, 41000 updated"
-        );
+        let line = Numbers { rate: 6.25, ..numbers() }.line(usize::MAX);
+        assert!(line.contains(", 6.2 of 4.5/s (burst), "), "{line}");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_shows_what_it_had_done_before() {
+        let counts = counts(&[(Status::Updated, 49), (Status::Rejected, 1)]);
+        let before = Before { counts, writes: 90 };
+        let mut progress = Progress::new(None, 101, 200, before);
+        let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
+        let numbers = progress.look(&dispatcher, Duration::ZERO);
+        assert_eq!(numbers.rows, Share { done: 50, total: 101 });
+        assert_eq!(numbers.writes, Some(Share { done: 90, total: 200 }));
+        assert_eq!(numbers.counts, counts);
     }
 }

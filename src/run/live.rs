@@ -11,6 +11,7 @@ use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerError, LedgerFile, LiveState, Which};
 use crate::outcome::Code;
+use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::{Content, FileId};
 
@@ -86,6 +87,8 @@ pub struct LiveReader<'r> {
     pub api: &'r Api,
     /// Within the account's budget.
     pub reads: &'r Reads,
+    /// Shows how far it is.
+    pub counter: &'r Counter,
 }
 
 impl LiveReader<'_> {
@@ -114,6 +117,7 @@ impl LiveReader<'_> {
     /// ImageKit cannot be read, or the ledger not be written.
     pub async fn read(&self) -> Result<Reading, ReadError> {
         let files = self.ledger.file_count()?;
+        self.counter.begin("files read", Some(files));
         let way = self.cheapest(usize::try_from(files).unwrap_or(usize::MAX)).await?;
         let read = match way {
             Way::OneByOne => Ok(()),
@@ -142,6 +146,7 @@ impl LiveReader<'_> {
         // Some may have been looked at before.
         reading.again = (reading.again + some.len() as u64).min(reading.files);
         if reading.stale > 0 {
+            self.counter.begin("files read again, one by one", Some(reading.files));
             self.one_by_one(Which::All).await?;
         }
         Ok(())
@@ -176,6 +181,7 @@ impl LiveReader<'_> {
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
     async fn look_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
+        self.counter.begin("files looked at again", Some(files.len() as u64));
         let mut stale = 0;
         let mut details =
             stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
@@ -285,6 +291,7 @@ impl LiveReader<'_> {
     }
 
     fn take_down(&self, file: &FileId, details: &Details) -> Result<(), LedgerError> {
+        self.counter.add(1);
         match details {
             Details::Are(fields) => self.ledger.set_state(fields).map(|_| ()),
             Details::Missing => self.ledger.set_missing(file.as_str()),
@@ -294,7 +301,10 @@ impl LiveReader<'_> {
 
     fn take_down_all(&self, files: &[FileFields]) -> Result<(), LedgerError> {
         self.ledger.as_one(|| {
-            files.iter().try_for_each(|fields| self.ledger.set_state(fields).map(|_| ()))
+            for fields in files {
+                self.counter.add(u64::from(self.ledger.set_state(fields)?));
+            }
+            Ok(())
         })
     }
 }

@@ -69,6 +69,8 @@ proptest! {
         assert_eq!(statuses.len() as u64, world.sheet.iter().map(|spec| spec.rows()).sum::<u64>());
         assert!(!statuses.contains(&Status::NotAttempted), "{statuses:?}");
         assert_eq!(history.settled.iter().sum::<u64>(), statuses.len() as u64);
+        let writes = history.writes;
+        assert_eq!(writes.over, sheet.requests.len() as u64 + writes.added);
         whole(&world, &history);
         counts(&world, &history);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use ikbulk::execute::Ending;
+use ikbulk::execute::{Ending, WritesOver};
 use ikbulk::ledger::{Op, StepRecord};
 use ikbulk::outcome::{Code, Outcome, Status};
 use ikbulk::plan::{Batch, Behind};
@@ -270,6 +270,8 @@ pub(crate) struct History {
     pub(crate) steps: u64,
     /// What the dispatcher counted at the end.
     pub(crate) settled: [u64; Status::ALL.len()],
+    /// How far the dispatcher says that the writes are.
+    pub(crate) writes: WritesOver,
 }
 
 impl History {

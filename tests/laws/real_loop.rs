@@ -14,7 +14,7 @@ use ikbulk::input::{Context, Format, Input};
 use ikbulk::ledger::{Facts, LedgerError, LedgerFile, Recorded, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::Planner;
-use ikbulk::report::RowResult;
+use ikbulk::report::{Before, RowResult};
 use ikbulk::request::{Call, Safe, Sendable, StepKind};
 use ikbulk::row::{FileId, Set};
 use ikbulk::run::Session;
@@ -451,6 +451,8 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
     let whole = Run::new(&repeatable_sheet());
     let undisturbed = Library::new(40, Faults::default());
     let (_, ledger) = whole.session(&fast(), &undisturbed, pending(), || {}).await;
+    let writes = Before::of(&ledger).unwrap().writes;
+    assert_eq!(writes, undisturbed.seen.borrow().len() as u64);
     let wanted = (undisturbed.files.into_inner(), statuses(&ledger));
     for stops_ms in [[200, 700], [1500, 900], [3000, 50]] {
         let run = Run::new(&repeatable_sheet());
@@ -460,7 +462,8 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
                 tokio::time::sleep(Duration::from_millis(stop_ms)).await;
                 Ending::Stopped(Stop::Interrupt)
             };
-            run.session(&fast(), &library, stop, || {}).await;
+            let (_, ledger) = run.session(&fast(), &library, stop, || {}).await;
+            knows_what_was_before(&ledger);
         }
         let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
         assert_eq!(ending, Ending::Done);
@@ -472,6 +475,17 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
                 assert!(done.insert(seen.what.clone()), "{} is done twice", seen.what);
             }
         }
+    }
+}
+
+/// What a session says of those before it is what the reports say.
+fn knows_what_was_before(ledger: &LedgerFile) {
+    let statuses = statuses(ledger);
+    let counts = Before::of(ledger).unwrap().counts;
+    for (status, count) in Status::ALL.iter().zip(counts) {
+        let found = statuses.values().filter(|found| *found == status).count() as u64;
+        let is_none = *status == Status::NotAttempted;
+        assert_eq!(count, if is_none { 0 } else { found }, "{status}");
     }
 }
 

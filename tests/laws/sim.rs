@@ -49,6 +49,7 @@ pub(crate) fn play_with(world: &World, bounds: Bounds, left: &Left) -> History {
     let mut sim = Sim::new(world, bounds, left);
     sim.run();
     sim.history.settled = sim.dispatcher.settled();
+    sim.history.writes = sim.dispatcher.writes();
     sim.history
 }
 

@@ -199,6 +199,8 @@ impl Dispatcher {
             let slot = &mut self.slots[ticket];
             (slot.attempts, slot.waits, slot.repeats) = (0, 0, false);
             slot.request = Some(Request::Safe(remainder));
+            self.writes.over += 1;
+            self.writes.added += 1;
             self.queue(ticket);
         } else {
             self.settle(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());

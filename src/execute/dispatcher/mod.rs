@@ -106,6 +106,16 @@ pub struct Dispatcher {
     ending: Option<Ending>,
     ops: Vec<Op>,
     counters: Counters,
+    writes: WritesOver,
+}
+
+/// How far the writes of a session are. One that is tried again is not over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WritesOver {
+    /// Those that nothing more is to be sent of.
+    pub over: u64,
+    /// Those that came in the place of one that is over, which nobody planned.
+    pub added: u64,
 }
 
 impl Dispatcher {
@@ -135,6 +145,7 @@ impl Dispatcher {
             ending: None,
             ops: Vec::new(),
             counters,
+            writes: WritesOver::default(),
         }
     }
 
@@ -168,6 +179,12 @@ impl Dispatcher {
     #[must_use]
     pub fn settled(&self) -> [u64; Status::ALL.len()] {
         self.window.settled()
+    }
+
+    /// How far the writes are.
+    #[must_use]
+    pub fn writes(&self) -> WritesOver {
+        self.writes
     }
 
     /// Why it ended or is ending.

@@ -7,12 +7,14 @@ use super::super::lines::FileKey;
 use super::{Dispatcher, Slot};
 use crate::ledger::Op;
 use crate::outcome::{Outcome, Status};
-use crate::request::{Request, Safe, Sendable as _, StepRef};
+use crate::request::{Request, Safe, Sendable as _, StepKind, StepRef};
 
 impl Dispatcher {
     /// Writes down the outcomes of a request and frees its files. In this order: who takes a file
     /// next must find that what came before is on its way to the ledger.
     pub(super) fn settle(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
+        let is_write = outcomes.iter().any(|(step, _)| step.kind != StepKind::ReadBack);
+        self.writes.over += u64::from(is_write);
         self.record_all(ticket, outcomes);
         self.free(ticket);
     }
@@ -72,6 +74,8 @@ impl Dispatcher {
     /// Puts parts of a request into its place, and frees the files that are in none of them.
     pub(super) fn split(&mut self, ticket: Ticket, parts: Vec<Safe>) {
         let Slot { sequence, files, .. } = self.slots.remove(ticket);
+        self.writes.over += 1;
+        self.writes.added += parts.len() as u64;
         // How many parts stand in the line of each file.
         let mut placed: HashMap<FileKey, usize> = HashMap::new();
         for part in parts {

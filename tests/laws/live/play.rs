@@ -12,9 +12,11 @@ use ikbulk::input::{Context, Format, Input};
 use ikbulk::ledger::LedgerFile;
 use ikbulk::outcome::Status;
 use ikbulk::plan::Planner;
+use ikbulk::report::Counter;
 use ikbulk::run::{LiveReader, Session};
 use ikbulk::sandbox::{Config, Phase, Running, Tap, start};
 use ikbulk::settings::{Execution, Planning, Rate};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -104,9 +106,12 @@ impl Scene {
     /// As `apply` does it.
     async fn read(&self, ledger: &LedgerFile, input: &Input) {
         let (api, reads) = (self.api(), Reads::new(&settings()));
-        let reader = LiveReader { ledger, api: &api, reads: &reads };
+        let nowhere = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let counter = Counter::new(Some(&nowhere));
+        let reader = LiveReader { ledger, api: &api, reads: &reads, counter: &counter };
         reader.name_files(input, &Context::default()).unwrap();
         let mut reading = reader.read().await.unwrap();
+        assert_eq!(counter.position(), reading.files, "each file is counted once");
         let some = reader.sample().unwrap();
         reader.verify(&some, &mut reading).await.unwrap();
     }

@@ -1,0 +1,53 @@
+//! What is read before anything is sent, counted for a person while it goes on.
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// Counts on the terminal, together with whatever is logged; says nothing without one. Goes away
+/// with whoever holds it.
+#[derive(Debug)]
+pub struct Counter(Option<ProgressBar>);
+
+impl Counter {
+    /// A counter that shows nothing yet.
+    #[must_use]
+    pub fn new(screen: Option<&MultiProgress>) -> Self {
+        Self(screen.map(|screen| screen.add(ProgressBar::no_length())))
+    }
+
+    /// Begins to count `what`, from none; to `count`, where that is known.
+    pub fn begin(&self, what: &'static str, count: Option<u64>) {
+        let Some(bar) = &self.0 else {
+            return;
+        };
+        let numbers = if count.is_some() { "{pos} of {len}" } else { "{pos}" };
+        let style = ProgressStyle::with_template(&format!("{{spinner}} {numbers} {{wide_msg}}"));
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        if let Some(count) = count {
+            bar.set_length(count);
+        }
+        bar.set_message(what);
+        bar.set_position(0);
+        bar.tick();
+    }
+
+    /// How far it is; 0 without a terminal.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.as_ref().map_or(0, ProgressBar::position)
+    }
+
+    /// So many more.
+    pub fn add(&self, count: u64) {
+        if let Some(bar) = &self.0 {
+            bar.inc(count);
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
