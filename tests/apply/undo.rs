@@ -279,7 +279,7 @@ fn tags_are_put_back_in_bulk() {
     // Two lists, and fifty files looked at again.
     let said = undo(&world, &world.only_run("sheet")).exits(0);
     said.says("8 writes (4 addTags, 4 removeTags)")
-        .says("200 files a hundred at once, in 52 requests");
+        .says("in 52 requests");
     assert_eq!((writes(&world), state(&world)), (16, before));
 }
 
