@@ -151,11 +151,13 @@ fn said(exported: &Exported) -> String {
     let path = path.display();
     let mut text = format!("sheet      {path}: {}\n", counted(*files, "file", "files"));
     if *unwritten > 0 {
-        let first: Vec<String> =
+        let mut first: Vec<String> =
             first_unwritten.iter().map(|(id, column)| format!("{column} of {id}")).collect();
-        let one = "value cannot be written in a cell and was left empty, which leaves it alone";
-        let several =
-            "values cannot be written in a cell and were left empty, which leaves them alone";
+        if first.len() as u64 != *unwritten {
+            first.push("…".to_owned());
+        }
+        let one = "value cannot be said in a sheet and was left out, which leaves it alone";
+        let several = "values cannot be said in a sheet and were left out, which leaves them alone";
         let problems = counted(*unwritten, one, several);
         text += &format!("problems   {problems}:\n             {}\n", first.join(", "));
     }
