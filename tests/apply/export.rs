@@ -276,3 +276,20 @@ fn a_file_that_no_row_can_name_has_none() {
         changes_nothing(&world, name, &["one"]);
     }
 }
+
+#[test]
+fn an_export_of_nothing_says_so() {
+    let full = awkward_world();
+    for (what, said) in [
+        (&["--folder", "/nope"][..], "no files were found in /nope"),
+        (&["--search", "id IN [\"nope\"]"], "the search found no files"),
+    ] {
+        let done = full.command(&[&["export", "-o", "sheet.csv", "--overwrite"], what].concat());
+        let done = done.run().exits(0);
+        assert!(done.err.contains(said), "{}", done.err);
+        assert_eq!(done.out, "sheet      sheet.csv: 0 files\n");
+    }
+    let empty = world([]);
+    let done = empty.run("export -o sheet.jsonl").exits(0);
+    assert!(done.err.contains("the library has no files"), "{}", done.err);
+}
