@@ -79,8 +79,23 @@ impl Export {
         let sheet = Sheet::create(&self.output, format, columns, rules)
             .map_err(|error| not_written(&self.output, &error))?;
         let exported = self.write(sheet, &client, &reads, screen).await?;
+        if exported.files == 0 && exported.unwritten == 0 {
+            tracing::warn!("{}", self.nothing_found());
+        }
         screen.say(&said(&exported));
         Ok(u8::from(exported.unwritten > 0))
+    }
+
+    fn nothing_found(&self) -> String {
+        match (&self.folder, &self.search) {
+            (Some(folder), _) => {
+                format!(
+                    "no files were found in {folder}; those of the folders in it are not looked at"
+                )
+            }
+            (None, Some(_)) => "the search found no files".to_owned(),
+            (None, None) => "the library has no files".to_owned(),
+        }
     }
 
     /// Writes page after page, until one is empty.
@@ -141,13 +156,18 @@ fn said(exported: &Exported) -> String {
     let path = path.display();
     let mut text = format!("sheet      {path}: {}\n", counted(*files, "file", "files"));
     if *unwritten > 0 {
-        let first: Vec<String> =
+        let mut first: Vec<String> =
             first_unwritten.iter().map(|(id, column)| format!("{column} of {id}")).collect();
-        let one = "value cannot be written in a cell and was left empty, which leaves it alone";
-        let several =
-            "values cannot be written in a cell and were left empty, which leaves them alone";
+        if first.len() as u64 != *unwritten {
+            first.push("…".to_owned());
+        }
+        let one = "value cannot be said in a sheet and was left out, which leaves it alone";
+        let several = "values cannot be said in a sheet and were left out, which leaves them alone";
         let problems = counted(*unwritten, one, several);
         text += &format!("problems   {problems}:\n             {}\n", first.join(", "));
     }
-    text + &format!("next       edit it, then: ikbulk check {path}\n")
+    if *files > 0 {
+        text += &format!("next       edit it, then: ikbulk check {path}\n");
+    }
+    text
 }

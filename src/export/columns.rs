@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::imagekit::ListedFile;
-use crate::row::{Field, MetadataField, Schema, SchemaError};
+use crate::row::{
+    Field, MetadataField, Rules, Schema, SchemaError, Written, written_as_json, written_as_text,
+};
 
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,22 +128,46 @@ impl Column {
         }
     }
 
-    /// What a file has there; null where it has nothing.
+    /// Whether it says which file is meant.
     #[must_use]
-    pub fn value(&self, file: &ListedFile) -> Value {
+    pub fn names_file(&self) -> bool {
+        matches!(self, Self::Field(_, Field::FileId))
+    }
+
+    /// What a file has there, as the cell of a sheet.
+    #[must_use]
+    pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Written<String> {
         match self {
-            Self::FilePath => file.file_path.clone().map_or(Value::Null, Value::String),
-            Self::Field(_, Field::FileId) => Value::String(file.file_id.clone()),
-            Self::Field(_, Field::Tags) => file.tags.clone(),
-            Self::Field(_, Field::CustomCoordinates) => file.custom_coordinates.clone(),
-            Self::Field(_, Field::Description) => file.description.clone(),
-            Self::Field(_, Field::IsPublished) => file.is_published.clone(),
-            Self::Field(_, Field::CustomMetadata(field)) => {
-                let metadata = file.custom_metadata.as_ref();
-                metadata.and_then(|all| all.get(&*field.name)).cloned().unwrap_or_default()
-            }
-            Self::Field(..) => Value::Null,
+            Self::FilePath => file.file_path.clone().map_or(Written::Nothing, Written::As),
+            Self::Field(_, field) => written_as_text(field, &value(field, file), rules),
         }
+    }
+
+    /// What a file has there, as a value of JSON.
+    #[must_use]
+    pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Written<Value> {
+        match self {
+            Self::FilePath => {
+                file.file_path.clone().map_or(Written::Nothing, |path| Written::As(path.into()))
+            }
+            Self::Field(_, field) => written_as_json(field, value(field, file), rules),
+        }
+    }
+}
+
+/// What a file has in a field; null where it has nothing.
+fn value(field: &Field, file: &ListedFile) -> Value {
+    match field {
+        Field::FileId => Value::String(file.file_id.clone()),
+        Field::Tags => file.tags.clone(),
+        Field::CustomCoordinates => file.custom_coordinates.clone(),
+        Field::Description => file.description.clone(),
+        Field::IsPublished => file.is_published.clone(),
+        Field::CustomMetadata(field) => {
+            let metadata = file.custom_metadata.as_ref();
+            metadata.and_then(|all| all.get(&*field.name)).cloned().unwrap_or_default()
+        }
+        _ => Value::Null,
     }
 }
 

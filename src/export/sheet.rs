@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::columns::{Column, Columns};
 use crate::imagekit::ListedFile;
 use crate::input::Format;
-use crate::row::{Field, Rules, written};
+use crate::row::{Field, Rules, Written};
 use crate::whole::Whole;
 
 /// How many values that cannot be written are named.
@@ -34,7 +34,7 @@ pub struct Exported {
     pub path: PathBuf,
     /// Files in it.
     pub files: u64,
-    /// Values that no cell can say, so that their cells are empty.
+    /// Values that no row can say, so that they are left out; with that of `fileId` its whole row.
     pub unwritten: u64,
     /// The first of them, as (file id, column).
     pub first_unwritten: Vec<(String, String)>,
@@ -63,27 +63,20 @@ impl Sheet {
     /// # Errors
     /// It cannot be written.
     pub fn write(&mut self, file: &ListedFile) -> io::Result<()> {
-        self.exported.files += 1;
-        match &mut self.file {
+        let Self { file: sheet, columns, rules, exported } = self;
+        match sheet {
             SheetFile::Csv(csv) => {
-                for column in self.columns.iter() {
-                    let value = column.value(file);
-                    let text = match column {
-                        Column::Field(_, Field::FileId) | Column::FilePath => {
-                            value.as_str().map(str::to_owned)
-                        }
-                        Column::Field(_, field) => written(field, &value, &self.rules),
-                    };
-                    if text.is_none() && !value.is_null() {
-                        self.exported.unwritten(file, column);
-                    }
-                    csv.write_field(text.unwrap_or_default())?;
+                let row = exported.row(file, columns, |column| column.as_text(file, rules));
+                if let Some(row) = row {
+                    csv.write_record(row.map(|(_, text)| text.unwrap_or_default()))?;
                 }
-                csv.write_record(None::<&[u8]>)?;
             }
             SheetFile::Jsonl(lines) => {
-                serde_json::to_writer(&mut *lines, &object(&self.columns, file))?;
-                lines.write_all(b"\n")?;
+                let row = exported.row(file, columns, |column| column.as_json(file, rules));
+                if let Some(row) = row {
+                    serde_json::to_writer(&mut *lines, &object(row))?;
+                    lines.write_all(b"\n")?;
+                }
             }
         }
         Ok(())
@@ -105,6 +98,33 @@ impl Sheet {
 }
 
 impl Exported {
+    /// Counts a file and what no row can say of it. Gives what its row says, column by column; `None`
+    /// where it cannot even say which file it is.
+    fn row<'c, T>(
+        &mut self,
+        file: &ListedFile,
+        columns: &'c Columns,
+        write: impl Fn(&Column) -> Written<T>,
+    ) -> Option<impl Iterator<Item = (&'c Column, Option<T>)>> {
+        let mut row = Vec::new();
+        for column in columns.iter() {
+            let said = match write(column) {
+                Written::As(said) => Some(said),
+                Written::Nothing if !column.names_file() => None,
+                Written::Nothing | Written::Unsayable => {
+                    self.unwritten(file, column);
+                    None
+                }
+            };
+            if said.is_none() && column.names_file() {
+                return None;
+            }
+            row.push((column, said));
+        }
+        self.files += 1;
+        Some(row.into_iter())
+    }
+
     fn unwritten(&mut self, file: &ListedFile, column: &Column) {
         self.unwritten += 1;
         if self.first_unwritten.len() < NAMED_MAX {
@@ -113,18 +133,17 @@ impl Exported {
     }
 }
 
-/// A file as a line of JSON. What it has not is left out: null would clear it.
-fn object(columns: &Columns, file: &ListedFile) -> Map<String, Value> {
+/// A row as a line of JSON. What it says nothing of is left out: null would clear it.
+fn object<'c>(row: impl Iterator<Item = (&'c Column, Option<Value>)>) -> Map<String, Value> {
     let mut object = Map::new();
     let mut metadata = Map::new();
-    for column in columns.iter() {
-        let value = column.value(file);
-        match column {
-            _ if value.is_null() => {}
-            Column::Field(_, Field::CustomMetadata(field)) => {
+    for (column, value) in row {
+        match (column, value) {
+            (_, None) => {}
+            (Column::Field(_, Field::CustomMetadata(field)), Some(value)) => {
                 metadata.insert(field.name.to_string(), value);
             }
-            Column::FilePath | Column::Field(..) => {
+            (Column::FilePath | Column::Field(..), Some(value)) => {
                 object.insert(column.name().to_owned(), value);
             }
         }

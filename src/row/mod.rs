@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`Field`] (the columns there are) → [`Builder`] (cells in, row out) →
 //! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields) → [`Target`]
-//! and [`Resolved`] (files named by where they are); and back: [`written`] (a value as a cell).
+//! and [`Resolved`] (files named by where they are); and back: [`Written`] (a value as a row says it).
 
 mod builder;
 mod cell;
@@ -39,7 +39,7 @@ pub use resolved::{NoFile, Resolved, Unresolved};
 pub use tag_lists::TagLists;
 pub use target::Target;
 pub(crate) use unique::Unique;
-pub use written::written;
+pub use written::{Written, written_as_json, written_as_text};
 
 use std::fmt;
 

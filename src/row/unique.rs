@@ -85,6 +85,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_read_to_its_last_digit() {
+        let text = "[5.50883181649905e-9,0.1,18446744073709551615]";
+        let Unique(value) = serde_json::from_str(text).unwrap();
+        assert_eq!(value.to_string(), text);
+        // A dependency of the tests turns this on for them, whatever the program itself asks for.
+        let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+        let asked = manifest["dependencies"]["serde_json"]["features"].as_array().unwrap();
+        assert!(asked.contains(&"float_roundtrip".into()));
+    }
+
+    #[test]
     fn a_key_that_is_there_twice_is_found_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"c":2,"a":3}}]"#] {
             let Err(error) = serde_json::from_str::<Unique>(text) else { panic!("{text}") };

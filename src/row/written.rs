@@ -1,33 +1,60 @@
-//! Values of files written as cells, so that reading a cell gives its value back.
+//! Values of files written into rows, so that reading a row gives its values back.
 
 use serde_json::Value;
 
 use super::builder::{Builder, Rules};
 use super::cell::Cell;
 use super::change::{Coordinates, Set, TagChange};
-use super::{Change, Content, Field};
+use super::{Content, Field, Update};
 
-/// The cell that sets `field` to `value`; an empty one, which leaves it alone, where there is no
-/// value. `None` where no cell of a sheet can say it: a tag that ImageKit itself would refuse, an
-/// option that is spelt like another one.
+/// A value as a row says it: the text of a cell, or a value of JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written<T> {
+    /// There is no value, and a row that says nothing of the field leaves it so.
+    Nothing,
+    /// This sets the field to the value.
+    As(T),
+    /// No row can say it: a tag that ImageKit itself would refuse, an option that is spelt like
+    /// another one.
+    Unsayable,
+}
+
+/// The cell of a sheet that sets `field` to `value`.
 #[must_use]
-pub fn written(field: &Field, value: &Value, rules: &Rules) -> Option<String> {
+pub fn written_as_text(field: &Field, value: &Value, rules: &Rules) -> Written<String> {
     if is_nothing(value) {
-        return Some(String::new());
+        return Written::Nothing;
     }
-    let reads_back = |text: &String| {
-        let mut row = Builder::new(rules);
+    let reads_back = |text: &String| reads_back(field, value, Cell::Text(text), rules);
+    spellings(value).into_iter().find(reads_back).map_or(Written::Unsayable, Written::As)
+}
+
+/// The JSON that sets `field` to `value`: the value itself, if anything.
+#[must_use]
+pub fn written_as_json(field: &Field, value: Value, rules: &Rules) -> Written<Value> {
+    if is_nothing(&value) {
+        Written::Nothing
+    } else if reads_back(field, &value, Cell::Json(&value), rules) {
+        Written::As(value)
+    } else {
+        Written::Unsayable
+    }
+}
+
+/// Whether a row with this cell sets the field to just this value.
+fn reads_back(field: &Field, value: &Value, cell: Cell<'_>, rules: &Rules) -> bool {
+    let mut row = Builder::new(rules);
+    if *field != Field::FileId {
         row.set("fileId", &Field::FileId, Cell::Text("any"));
-        row.set("value", field, Cell::Text(text));
-        matches!(row.finish(), Content::Update(update) if sets(field, &update.change, value))
-    };
-    spellings(value).into_iter().find(reads_back)
+    }
+    row.set("value", field, cell);
+    matches!(row.finish(), Content::Update(update) if sets(field, &update, value))
 }
 
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::String(text) => text.trim().is_empty(),
+        Value::String(text) => text.is_empty(),
         Value::Array(array) => array.is_empty(),
         _ => false,
     }
@@ -45,9 +72,11 @@ fn spellings(value: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a change sets the field to this value.
-fn sets(field: &Field, change: &Change, value: &Value) -> bool {
+/// Whether a row sets the field to this value.
+fn sets(field: &Field, row: &Update, value: &Value) -> bool {
+    let change = &row.change;
     match field {
+        Field::FileId => value.as_str() == Some(row.file.as_str()),
         Field::Tags => {
             let asked = value.as_array().map_or(&[][..], Vec::as_slice).iter().map(Value::as_str);
             matches!(&change.tags, Some(TagChange::Replace(tags))
@@ -73,8 +102,16 @@ mod tests {
     use super::*;
     use crate::row::{MetadataField, Schema};
 
-    fn cell(field: &Field, value: &Value) -> Option<String> {
-        written(field, value, &Rules::default())
+    fn cell(field: &Field, value: &Value) -> Written<String> {
+        written_as_text(field, value, &Rules::default())
+    }
+
+    fn json(field: &Field, value: &Value) -> Written<Value> {
+        written_as_json(field, value.clone(), &Rules::default())
+    }
+
+    fn as_text(text: &str) -> Written<String> {
+        Written::As(text.to_owned())
     }
 
     fn metadata(schema: &Value) -> Field {
@@ -92,10 +129,25 @@ mod tests {
             (&Field::CustomCoordinates, json!("1,2,3,4"), "1,2,3,4"),
             (&Field::IsPublished, json!(true), "true"),
             (&number, json!(12.5), "12.5"),
-            (&Field::Description, Value::Null, ""),
-            (&Field::Tags, json!([]), ""),
+            (&Field::FileId, json!("598821f9"), "598821f9"),
         ] {
-            assert_eq!(cell(field, &value).as_deref(), Some(text), "{field:?}");
+            assert_eq!(cell(field, &value), as_text(text), "{field:?}");
+            assert_eq!(json(field, &value), Written::As(value), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_not_written_because_null_would_clear_it() {
+        let text = metadata(&json!({"type": "Text", "minLength": 3}));
+        for (field, value) in [
+            (&Field::Description, Value::Null),
+            (&Field::Description, json!("")),
+            (&Field::CustomCoordinates, json!("")),
+            (&Field::Tags, json!([])),
+            (&text, json!("")),
+        ] {
+            assert_eq!(cell(field, &value), Written::Nothing, "{field:?}");
+            assert_eq!(json(field, &value), Written::Nothing, "{field:?}");
         }
     }
 
@@ -111,7 +163,8 @@ mod tests {
             (json!("#N/A"), r"\#N/A"),
             (json!(r"\o/"), r"\o/"),
         ] {
-            assert_eq!(cell(&Field::Description, &value).as_deref(), Some(text));
+            assert_eq!(cell(&Field::Description, &value), as_text(text));
+            assert_eq!(json(&Field::Description, &value), Written::As(value));
         }
         for (value, text) in [
             (json!(["a, b", "c"]), r#"["a, b","c"]"#),
@@ -119,34 +172,63 @@ mod tests {
             (json!(["[x]"]), r#"["[x]"]"#),
             (json!([" x"]), r#"[" x"]"#),
         ] {
-            assert_eq!(cell(&Field::Tags, &value).as_deref(), Some(text));
+            assert_eq!(cell(&Field::Tags, &value), as_text(text));
+            assert_eq!(json(&Field::Tags, &value), Written::As(value));
         }
         let select = metadata(&json!({"type": "SingleSelect", "selectOptions": ["30", 30, "a"]}));
-        assert_eq!(cell(&select, &json!("30")).as_deref(), Some(r#""30""#));
+        assert_eq!(cell(&select, &json!("30")), as_text(r#""30""#));
         let several = metadata(&json!({"type": "MultiSelect", "selectOptions": ["30", 30, true]}));
-        assert_eq!(cell(&several, &json!([30, true])).as_deref(), Some("[30,true]"));
+        assert_eq!(cell(&several, &json!([30, true])), as_text("[30,true]"));
     }
 
     #[test]
-    fn what_no_cell_can_say_is_not_written_as_something_else() {
-        assert_eq!(cell(&Field::Tags, &json!(["100%"])), None);
+    fn what_no_row_can_say_is_not_written_as_something_else() {
+        let select = metadata(&json!({"type": "SingleSelect", "selectOptions": [30, true]}));
+        let text = metadata(&json!({"type": "Text", "maxLength": 3}));
+        let date = metadata(&json!({"type": "Date"}));
+        for (field, value) in [
+            (&Field::Tags, json!(["100%"])),
+            (&Field::Tags, json!(["twice", "twice"])),
+            (&Field::FileId, json!(" padded ")),
+            (&Field::Description, json!("NUL \0")),
+            (&select, json!("30")),
+            (&select, json!("true")),
+            (&text, json!(123)),
+            (&text, json!("long")),
+            (&date, json!(" 2026-11-24")),
+        ] {
+            assert_eq!(cell(field, &value), Written::Unsayable, "{field:?}");
+            assert_eq!(json(field, &value), Written::Unsayable, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_json_can_say_is_not_written_into_a_cell() {
         let select = metadata(&json!({"type": "SingleSelect", "selectOptions": ["30", 30]}));
-        assert_eq!(cell(&select, &json!(30)), None);
+        for (field, value) in [(&Field::Description, json!(" \n")), (&select, json!(30))] {
+            assert_eq!(cell(field, &value), Written::Unsayable, "{field:?}");
+            assert_eq!(json(field, &value), Written::As(value), "{field:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn every_text_can_be_written(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
-            prop_assert!(cell(&Field::Description, &Value::String(text.clone())).is_some());
+        fn every_text_but_a_blank_one_can_be_written(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
             let unchecked = Field::CustomMetadata(MetadataField::unchecked("field"));
-            prop_assert!(cell(&unchecked, &Value::String(text)).is_some());
+            for field in [Field::Description, unchecked] {
+                let value = Value::String(text.clone());
+                let is_blank = !text.is_empty() && text.trim().is_empty();
+                prop_assert_eq!(cell(&field, &value) == Written::Unsayable, is_blank);
+                prop_assert_ne!(json(&field, &value), Written::Unsayable);
+            }
         }
 
         #[test]
         fn every_list_of_tags_can_be_written(
             tags in proptest::collection::btree_set("(\\\\|<clear>|<CLEAR>|#N/A|\\[|\\]|\"|,| |a|ä){0,3}[a-z>]", 1..4),
         ) {
-            prop_assert!(cell(&Field::Tags, &json!(tags)).is_some());
+            prop_assert_ne!(cell(&Field::Tags, &json!(tags)), Written::Unsayable);
+            prop_assert_ne!(json(&Field::Tags, &json!(tags)), Written::Unsayable);
         }
     }
 }

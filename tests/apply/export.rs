@@ -10,13 +10,16 @@ use crate::harness::{Victim, World, files, ids, lines, script, status, with_libr
 
 const FIELDS: [&str; 4] = ["tags", "customCoordinates", "description", "customMetadata"];
 
-/// Files with everything in them that a sheet could misunderstand.
+/// Files with everything in them that a sheet could misunderstand, and can say.
 fn awkward() -> Vec<(&'static str, Value)> {
     let file = |tags: Value, description: Value, metadata: Value| json!({"tags": tags, "description": description, "customMetadata": metadata});
+    let metadata = |metadata: Value| json!({"customMetadata": metadata});
     let none = || json!({});
     vec![
         ("plain", file(json!(["red", "on sale"]), json!("A shoe"), json!({"brand": "Acme"}))),
         ("nothing", file(Value::Null, Value::Null, none())),
+        ("empty", json!({"tags": [], "description": "", "customCoordinates": ""})),
+        ("empty-metadata", metadata(json!({"brand": "", "sku": "", "size": "", "channels": []}))),
         ("commas", file(json!(["a, b", "c"]), json!("a, b"), json!({"brand": "A, B & \"C\""}))),
         ("clear", file(json!(["<clear>"]), json!("<clear>"), json!({"brand": "<clear>"}))),
         ("damage", file(json!(["#N/A"]), json!("#N/A"), json!({"brand": "#REF!"}))),
@@ -24,36 +27,120 @@ fn awkward() -> Vec<(&'static str, Value)> {
         ("lines", file(json!(["[x]"]), json!("two\nlines\r\nand \"quotes\""), none())),
         ("formula", file(json!(["=1+1"]), json!("=1+1"), json!({"brand": "@x"}))),
         ("unicode", file(json!(["größe"]), json!("🦀 ünïcode"), json!({"brand": "日本"}))),
+        ("spaces", file(json!([" x ", "x"]), json!(" x "), json!({"brand": " x "}))),
+        ("json", file(json!(["[\"x\"]"]), json!("[\"x\"]"), json!({"brand": "\"x\""}))),
+        ("zeros", metadata(json!({"sku": "00123", "brand": "1e5", "caption": "true"}))),
+        (
+            "options",
+            metadata(json!({"size": 30, "either": "30", "channels": ["web", 2024, false]})),
+        ),
+        ("true", metadata(json!({"size": true, "approved": false}))),
+        ("small", metadata(json!({"any": 1.7e-9, "price": 0.1}))),
+        ("digits", metadata(json!({"any": 5.508_831_816_499_05e-9}))),
+        ("great", metadata(json!({"any": 1.2345e20, "price": 12.0}))),
+        ("date", metadata(json!({"rights_until": "2026-11-24"}))),
+        ("time", metadata(json!({"rights_until": "2026-11-24T10:30:00.000Z"}))),
     ]
 }
 
-fn world() -> World {
-    let mut library = Library::new();
-    for (id, mut file) in awkward() {
-        file["fileId"] = json!(id);
-        file["filePath"] = json!(format!("/a folder/{id}.jpg"));
-        file["customCoordinates"] = json!("1,2,30,40");
-        library.insert(file);
-    }
-    World::new(with_library(library))
+/// Files of which neither a cell nor JSON can say a value: by their rules it is wrong, or another one.
+fn unsayable() -> Vec<(&'static str, &'static str, Value)> {
+    let metadata = |name: &str, value: Value| json!({"customMetadata": {name: value}});
+    vec![
+        ("percent", "tags", json!({"tags": ["50% off", "x"]})),
+        ("long", "tags", json!({"tags": ["x".repeat(300), "y".repeat(300)]})),
+        ("twice", "tags", json!({"tags": ["x", "x"]})),
+        ("blank-tag", "tags", json!({"tags": [" "]})),
+        ("nul", "description", json!({"description": "a\0b"})),
+        ("area", "customCoordinates", json!({"customCoordinates": "1.5,2,3,4"})),
+        ("spelt-number", "customMetadata.size", metadata("size", json!("30"))),
+        ("spelt-boolean", "customMetadata.size", metadata("size", json!("true"))),
+        ("no-option", "customMetadata.size", metadata("size", json!("gigantic"))),
+        ("below", "customMetadata.price", metadata("price", json!(-5))),
+        ("early", "customMetadata.rights_until", metadata("rights_until", json!("1999-01-01"))),
+        ("too-long", "customMetadata.brand", metadata("brand", json!("B".repeat(80)))),
+        ("no-list", "customMetadata.channels", metadata("channels", json!("web"))),
+    ]
 }
 
-fn state(world: &World) -> Vec<Value> {
+/// Files of which JSON can say a value that no cell can.
+fn json_only() -> Vec<(&'static str, &'static str, Value)> {
+    vec![
+        ("blank", "description", json!({"description": " \n"})),
+        ("number", "customMetadata.either", json!({"customMetadata": {"either": 30}})),
+        ("exact", "customMetadata.any", json!({"customMetadata": {"any": u64::MAX}})),
+    ]
+}
+
+/// A world with these files, in which metadata may also be a number of any size, or one or the other 30.
+fn world(files: impl IntoIterator<Item = (&'static str, Value)>) -> World {
+    let mut library = Library::new();
+    for (id, mut file) in files {
+        file["fileId"] = json!(id);
+        file["filePath"] = json!(format!("/a folder/{id}.jpg"));
+        if file["customCoordinates"].is_null() {
+            file["customCoordinates"] = json!("1,2,30,40");
+        }
+        library.insert(file);
+    }
+    let mut config = with_library(library);
+    config.fields.extend([
+        json!({"id": "1", "name": "any", "label": "Any number", "schema": {"type": "Number"}}),
+        json!({"id": "2", "name": "either", "label": "Either", "schema": {"type": "SingleSelect", "selectOptions": ["30", 30]}}),
+    ]);
+    World::new(config)
+}
+
+fn awkward_world() -> World {
+    world(awkward())
+}
+
+/// Everything that can be changed of these files.
+fn state<'f>(world: &World, files: impl IntoIterator<Item = &'f str>) -> Vec<Value> {
     let of = |id: &str| {
         let file = world.file(id);
         json!(FIELDS.map(|field| file[field].clone()))
     };
-    awkward().iter().map(|(id, _)| of(id)).collect()
+    files.into_iter().map(of).collect()
+}
+
+fn awkward_state(world: &World) -> Vec<Value> {
+    state(world, awkward().iter().map(|(id, _)| *id))
+}
+
+/// Applied unedited by either planner, the sheet is right in every row, and changes nothing.
+fn changes_nothing(world: &World, name: &str, ids: &[&str]) {
+    let before = state(world, ids.iter().copied());
+    world.run(&format!("check {name}")).exits(0);
+    world.run(&format!("live --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
+    let (stem, _) = name.split_once('.').expect("a sheet has an ending");
+    assert_eq!(world.only_run(stem).statuses(), vec!["unchanged"; ids.len()]);
+    world.run(&format!("plan {name} --detailed-exitcode")).exits(0).says("0 writes");
+    world.apply(name).exits(0);
+    assert_eq!(state(world, ids.iter().copied()), before);
 }
 
 fn comes_back_unchanged(name: &str) {
-    let world = world();
-    let before = state(&world);
-    world.run(&format!("export -o {name}")).exits(0).says(&format!("{name}: 9 files"));
-    world.run(&format!("check {name}")).exits(0);
-    world.run(&format!("plan {name} --detailed-exitcode")).exits(0).says("0 writes");
-    world.apply(name).exits(0);
-    assert_eq!(state(&world), before);
+    let world = awkward_world();
+    world
+        .run(&format!("export -o {name}"))
+        .exits(0)
+        .says(&format!("{name}: {} files", awkward().len()));
+    let ids: Vec<&str> = awkward().iter().map(|(id, _)| *id).collect();
+    changes_nothing(&world, name, &ids);
+}
+
+/// Each of these values is named, and the sheet says the rest.
+fn leaves_out(name: &str, files: &[(&'static str, &'static str, Value)]) {
+    for (id, column, file) in files {
+        let world = world([(*id, file.clone())]);
+        world
+            .run(&format!("export -o {name}"))
+            .exits(1)
+            .says("1 value cannot be said in a sheet and was left out")
+            .says(&format!(":\n             {column} of {id}\n"));
+        changes_nothing(&world, name, &[*id]);
+    }
 }
 
 #[test]
@@ -68,8 +155,8 @@ fn an_unedited_jsonl_changes_nothing() {
 
 #[test]
 fn an_edited_cell_changes_its_file_and_no_other() {
-    let world = world();
-    let before = state(&world);
+    let world = awkward_world();
+    let before = awkward_state(&world);
     world.run("export -o library.csv --columns description").exits(0);
     let sheet = std::fs::read_to_string(world.path("library.csv")).unwrap();
     assert_eq!(sheet.lines().next(), Some("fileId,description"));
@@ -77,7 +164,7 @@ fn an_edited_cell_changes_its_file_and_no_other() {
     world.apply("library.csv").exits(0);
     let mut wanted = before;
     wanted[0][2] = json!("A red shoe");
-    assert_eq!(state(&world), wanted);
+    assert_eq!(awkward_state(&world), wanted);
 }
 
 #[test]
@@ -151,14 +238,58 @@ fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
 
 #[test]
 fn a_value_that_no_cell_can_say_is_named_and_left_alone() {
-    let mut library = Library::new();
-    library.insert(json!({"fileId": "one", "filePath": "/1.jpg", "tags": ["100%", "a"]}));
-    let world = World::new(with_library(library));
-    world
-        .run("export -o sheet.csv")
-        .exits(1)
-        .says("1 value cannot be written in a cell and was left empty")
-        .says("tags of one");
-    world.apply("sheet.csv").exits(0);
-    assert_eq!(world.file("one")["tags"], json!(["100%", "a"]));
+    leaves_out("sheet.csv", &[unsayable(), json_only()].concat());
+}
+
+#[test]
+fn a_value_that_no_json_can_say_is_named_and_left_alone() {
+    leaves_out("sheet.jsonl", &unsayable());
+}
+
+#[test]
+fn a_value_that_json_can_say_is_said_there_also_if_no_cell_can() {
+    let world = world(json_only().into_iter().map(|(id, _, file)| (id, file)));
+    world.run("export -o sheet.jsonl").exits(0);
+    changes_nothing(
+        &world,
+        "sheet.jsonl",
+        &json_only().iter().map(|(id, ..)| *id).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn the_first_ten_of_many_values_are_named() {
+    for name in ["sheet.csv", "sheet.jsonl"] {
+        let world = world(unsayable().into_iter().map(|(id, _, file)| (id, file)));
+        let done = world.run(&format!("export -o {name}")).exits(1);
+        let done = done.says("13 values cannot be said in a sheet and were left out").says(", …\n");
+        assert_eq!(done.out.matches(" of ").count(), 10, "{}", done.out);
+    }
+}
+
+#[test]
+fn a_file_that_no_row_can_name_has_none() {
+    for name in ["sheet.csv", "sheet.jsonl"] {
+        let world = world([(" padded ", json!({})), ("one", json!({}))]);
+        let done = world.run(&format!("export -o {name}")).exits(1);
+        done.says(&format!("{name}: 1 file\n")).says("fileId of  padded \n");
+        changes_nothing(&world, name, &["one"]);
+    }
+}
+
+#[test]
+fn an_export_of_nothing_says_so() {
+    let full = awkward_world();
+    for (what, said) in [
+        (&["--folder", "/nope"][..], "no files were found in /nope"),
+        (&["--search", "id IN [\"nope\"]"], "the search found no files"),
+    ] {
+        let done = full.command(&[&["export", "-o", "sheet.csv", "--overwrite"], what].concat());
+        let done = done.run().exits(0);
+        assert!(done.err.contains(said), "{}", done.err);
+        assert_eq!(done.out, "sheet      sheet.csv: 0 files\n");
+    }
+    let empty = world([]);
+    let done = empty.run("export -o sheet.jsonl").exits(0);
+    assert!(done.err.contains("the library has no files"), "{}", done.err);
 }
