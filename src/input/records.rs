@@ -12,7 +12,8 @@ use super::jsonl::Object;
 use super::rows::Source;
 use super::{Context, Input, InputError};
 use crate::row::{
-    Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, Target,
+    Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, TagChange,
+    Target,
 };
 
 impl Input {
@@ -93,10 +94,32 @@ impl Records {
     pub fn target(&self) -> Option<Target> {
         let rules = Rules::default();
         let mut builder = Builder::new(&rules);
+        self.read(&mut builder, Field::names_file);
+        match builder.finish() {
+            Content::Unresolved(unresolved) => Some(unresolved.target),
+            _ => None,
+        }
+    }
+
+    /// How the record that was reached adds and removes tags, as far as that can be read.
+    #[must_use]
+    pub fn tag_edit(&self) -> Option<TagChange> {
+        let rules = Rules::default();
+        let mut builder = Builder::new(&rules);
+        builder.set("fileId", &Field::FileId, Cell::Text("any"));
+        self.read(&mut builder, Field::edits_tags);
+        match builder.finish() {
+            Content::Update(update) => update.change.tags,
+            _ => None,
+        }
+    }
+
+    /// Some of the fields of the record that was reached.
+    fn read(&self, builder: &mut Builder<'_>, wanted: fn(&Field) -> bool) {
         match &self.source {
             Source::Csv { records, columns } => {
                 for (index, name, field) in columns.fields() {
-                    if field.names_file() {
+                    if wanted(field) {
                         builder.set(name, field, Cell::Text(&cell(records, index)));
                     }
                 }
@@ -104,15 +127,11 @@ impl Records {
             Source::Jsonl(lines) => {
                 let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
                 for (key, value) in &pairs {
-                    if let Some(field) = Field::fixed(key).filter(Field::names_file) {
+                    if let Some(field) = Field::fixed(key).filter(wanted) {
                         builder.set(key, &field, Cell::Json(value));
                     }
                 }
             }
-        }
-        match builder.finish() {
-            Content::Unresolved(unresolved) => Some(unresolved.target),
-            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::imagekit::body;
 use crate::ledger::Counters;
 use crate::outcome::{Code, Status};
 use crate::request::{Call, Request};
-use crate::row::{Change, ExtensionName, Extensions, MetadataField, Set};
+use crate::row::{Change, ExtensionName, Extensions, FileId, MetadataField, Set};
 
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -87,8 +87,7 @@ impl Tally {
             self.writes += 1;
             self.by_kind.count(request.call());
             self.reads += u64::from(matches!(request, Request::Once(_)));
-            let rows = request.steps().iter().filter(|step| step.kind.part_of().is_none());
-            self.count_fields(request.call(), rows.count() as u64);
+            self.count_fields(request.call(), files_done(request));
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));
             }
@@ -120,12 +119,12 @@ impl Tally {
         share
     }
 
-    /// Counts what a call asks of so many rows.
-    fn count_fields(&mut self, call: &Call, rows: u64) {
+    /// Counts what a call asks of so many files.
+    fn count_fields(&mut self, call: &Call, files: u64) {
         match call {
-            Call::AddTags(_) => self.count("addTags", false, rows),
-            Call::RemoveTags(_) => self.count("removeTags", false, rows),
-            Call::Publish(_) => self.count("isPublished", false, rows),
+            Call::AddTags(_) => self.count("addTags", false, files),
+            Call::RemoveTags(_) => self.count("removeTags", false, files),
+            Call::Publish(_) => self.count("isPublished", false, files),
             // No row asks for it.
             Call::ReadBack(_) => {}
             Call::Details(patch) => {
@@ -138,12 +137,12 @@ impl Tally {
                 ];
                 for (name, clears) in fields {
                     if let Some(clears) = clears {
-                        self.count(name, clears, rows);
+                        self.count(name, clears, files);
                     }
                 }
                 for (field, set) in &patch.metadata {
                     let name = MetadataField::column_of(&field.name);
-                    self.count(&name, *set == Set::Clear, rows);
+                    self.count(&name, *set == Set::Clear, files);
                 }
                 for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
                     *self.paid_runs.entry(extension.name()).or_default() += 1;
@@ -152,15 +151,24 @@ impl Tally {
         }
     }
 
-    fn count(&mut self, field: &str, clears: bool, rows: u64) {
+    fn count(&mut self, field: &str, clears: bool, files: u64) {
         let counts = if clears { &mut self.cleared } else { &mut self.set };
         match counts.get_mut(field) {
-            Some(count) => *count += rows,
+            Some(count) => *count += files,
             None => {
-                counts.insert(field.to_owned(), rows);
+                counts.insert(field.to_owned(), files);
             }
         }
     }
+}
+
+/// For how many files nothing of the kind follows. Several rows of one file stand side by side.
+fn files_done(request: &Request) -> u64 {
+    let steps = request.files().iter().zip(request.steps());
+    let mut files: Vec<&FileId> =
+        steps.filter(|(_, step)| step.kind.part_of().is_none()).map(|(file, _)| file).collect();
+    files.dedup();
+    files.len() as u64
 }
 
 impl Preview {

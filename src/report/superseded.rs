@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::input::{Input, Records};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::outcome::Status;
-use crate::row::Resolved;
+use crate::request::StepKind;
+use crate::row::{Resolved, TagChange, words};
 
 use super::error::ReportError;
 use super::row::RowResult;
@@ -22,6 +23,7 @@ pub(super) struct Overtaken {
     pub(super) fields: Vec<String>,
     /// Columns that can be.
     pub(super) left: Vec<String>,
+    edit: Option<TagChange>,
 }
 
 /// Rows that were overtaken. Memory is taken only by rows that did not succeed.
@@ -73,17 +75,19 @@ fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overta
             match status {
                 Status::Rejected | Status::Failed => {
                     waiting.entry(file).or_default().push(pos.number);
-                    let left = columns(&records);
-                    open.insert(pos.number, Overtaken { by: 0, fields: Vec::new(), left });
+                    let mut left = columns(&records);
+                    left.retain(|column| !is_done(column, &steps));
+                    let edit = records.tag_edit();
+                    open.insert(pos.number, Overtaken { by: 0, fields: Vec::new(), left, edit });
                 }
                 Status::Updated => {
                     let Some(rows) = waiting.get(&file) else {
                         continue;
                     };
-                    let set = columns(&records);
+                    let (set, edit) = (columns(&records), records.tag_edit());
                     for row in rows {
                         if let Some(row) = open.get_mut(row) {
-                            row.overtake(pos.number, &set);
+                            row.overtake(pos.number, &set, edit.as_ref());
                         }
                     }
                 }
@@ -97,8 +101,19 @@ fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overta
 }
 
 impl Overtaken {
-    fn overtake(&mut self, by: u64, set: &[String]) {
-        let is_overtaken = |field: &String| set.iter().any(|later| overtakes(later, field));
+    fn overtake(&mut self, by: u64, set: &[String], edit: Option<&TagChange>) {
+        let edits = (self.edit.take(), edit);
+        let is_overtaken = |field: &String| {
+            set.iter().any(|later| match (field.as_str(), later.as_str(), &edits) {
+                ("addTags", "removeTags", (Some(before), Some(edit))) => {
+                    meet(added(before), removed(edit))
+                }
+                ("removeTags", "addTags", (Some(before), Some(edit))) => {
+                    meet(removed(before), added(edit))
+                }
+                _ => overtakes(later, field),
+            })
+        };
         let (overtaken, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.left).into_iter().partition(is_overtaken);
         self.left = left;
@@ -106,6 +121,7 @@ impl Overtaken {
             self.by = by;
             self.fields.extend(overtaken);
         }
+        self.edit = edits.0;
     }
 
     /// Whether later rows did everything that the row asked for.
@@ -114,7 +130,7 @@ impl Overtaken {
     }
 
     pub(super) fn message(&self, before: &str) -> String {
-        let Self { by, fields, left } = self;
+        let Self { by, fields, left, .. } = self;
         let mut message = format!("overtaken by row {by} in {}", fields.join(", "));
         if !left.is_empty() {
             message.push_str(&format!("; not applied: {}", left.join(", ")));
@@ -129,6 +145,40 @@ fn columns(records: &Records) -> Vec<String> {
     let mut columns = records.touched();
     columns.retain(|column| column != "webhookUrl");
     columns
+}
+
+/// Whether what a row asks for in a column was done before something else of it was not.
+fn is_done(column: &str, steps: &[StepRecord]) -> bool {
+    let has = |kind| steps.iter().any(|record| record.step.kind == kind);
+    let is_done = |kind| {
+        let mut of_kind = steps.iter().filter(|record| record.step.kind == kind);
+        of_kind.any(|record| record.outcome.status.is_success())
+    };
+    match column {
+        "addTags" => is_done(StepKind::AddTags),
+        "removeTags" => is_done(StepKind::RemoveTags),
+        "isPublished" | "includeFileVersions" => is_done(StepKind::Publish),
+        "tags" if has(StepKind::RemoveTags) || has(StepKind::AddTags) => false,
+        _ => is_done(StepKind::Details),
+    }
+}
+
+fn added(edit: &TagChange) -> &[String] {
+    match edit {
+        TagChange::Edit { add, .. } => words(add.as_ref()),
+        TagChange::Replace(_) | TagChange::Clear => &[],
+    }
+}
+
+fn removed(edit: &TagChange) -> &[String] {
+    match edit {
+        TagChange::Edit { remove, .. } => words(remove.as_ref()),
+        TagChange::Replace(_) | TagChange::Clear => &[],
+    }
+}
+
+fn meet(one: &[String], other: &[String]) -> bool {
+    one.iter().any(|tag| other.contains(tag))
 }
 
 /// Whether what a row asks for in one column, sent again, would undo what a later row has done in
@@ -159,10 +209,11 @@ mod tests {
             by: 0,
             fields: Vec::new(),
             left: columns.iter().map(|column| (*column).to_owned()).collect(),
+            edit: None,
         };
         let left = |before: &[&str], later: &str| {
             let mut row = earlier(before);
-            row.overtake(3, &[later.to_owned()]);
+            row.overtake(3, &[later.to_owned()], None);
             row.left
         };
         assert!(left(&["tags"], "addTags").is_empty());

@@ -73,6 +73,12 @@ impl Field {
         matches!(self, Self::FileId | Self::FilePath | Self::Url)
     }
 
+    /// Whether it adds tags or removes some.
+    #[must_use]
+    pub fn edits_tags(&self) -> bool {
+        matches!(self, Self::AddTags | Self::RemoveTags)
+    }
+
     /// The field with that fixed name.
     #[must_use]
     pub fn fixed(name: &str) -> Option<Self> {

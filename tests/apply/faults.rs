@@ -187,6 +187,21 @@ fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
 }
 
 #[test]
+fn only_the_same_tag_the_other_way_round_overtakes_an_edit_and_only_what_was_not_done() {
+    let outcome = |second: &str| {
+        // The details of the first row, and its tags.
+        let world = World::new(script(vec![(2, status(400, "Not today."))], files(["a"])));
+        let rows = format!("a,Text,first,\na,,,{second}\n");
+        world.write("sheet.csv", format!("fileId,description,addTags,removeTags\n{rows}"));
+        let code = world.apply("sheet.csv").code;
+        let run = world.only_run("sheet");
+        (code, run.row(2)["code"].clone(), run.text("failed.csv").lines().count())
+    };
+    assert_eq!(outcome("other"), (Some(1), "partial".to_owned(), 2));
+    assert_eq!(outcome("first"), (Some(0), "superseded".to_owned(), 1));
+}
+
+#[test]
 fn what_was_under_way_when_a_run_was_killed_is_looked_for_at_its_end() {
     let victim = Victim::default();
     let hand = victim.clone();

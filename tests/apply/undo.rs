@@ -278,8 +278,7 @@ fn tags_are_put_back_in_bulk() {
     let (world, before) = retagged();
     // Two lists, and fifty files looked at again.
     let said = undo(&world, &world.only_run("sheet")).exits(0);
-    said.says("8 writes (4 addTags, 4 removeTags)")
-        .says("in 52 requests");
+    said.says("8 writes (4 addTags, 4 removeTags)").says("in 52 requests");
     assert_eq!((writes(&world), state(&world)), (16, before));
 }
 
