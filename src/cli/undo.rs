@@ -23,6 +23,9 @@ use crate::run::{AccountLock, LiveReader, ReadError, Reading, RunDir, Sample, Se
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::undo::{Past, Sheets, UndoError, Undoing, walk};
 
+/// The exit code where everything was put back that is not left alone: somebody must look at that.
+const LEFT_ALONE: u8 = 1;
+
 #[derive(Debug, Args)]
 pub(super) struct Undo {
     /// The directory of the run to be undone
@@ -62,7 +65,15 @@ impl Undo {
         };
         let run = run.map_err(|error| Refusal::of(&error))?;
         match self.prepare(&old, &run, execution, screen).await {
-            Ok(ready) => ready.finish(screen, signal, deadline).await,
+            Ok((prepared, back)) => {
+                let exit_code = prepared.finish(screen, signal, deadline).await?;
+                let Some(list) = back.list else {
+                    return Ok(exit_code);
+                };
+                screen
+                    .say(&format!("next       look at what was left alone: {}\n", list.display()));
+                Ok(if exit_code == 0 { LEFT_ALONE } else { exit_code })
+            }
             Err(refusal) => {
                 run.discard();
                 Err(refusal)
@@ -77,7 +88,7 @@ impl Undo {
         run: &RunDir,
         execution: Execution,
         screen: &Screen,
-    ) -> Result<Box<Ready>, Refusal> {
+    ) -> Result<(Box<Ready>, Undoing), Refusal> {
         let client = self.client(old)?;
         let locks = self.locks(old, &client, run).await?;
         if old.is_unfinished {
@@ -125,7 +136,7 @@ impl Undo {
         facts.stage = Stage::Running;
         ledger.set_facts(&facts).map_err(not_written)?;
         let rows_max = self.bounds.limit;
-        Ok(Box::new(Ready {
+        let prepared = Box::new(Ready {
             session: Session {
                 input: owned.input,
                 context,
@@ -140,7 +151,8 @@ impl Undo {
             api: client.api,
             _locks: locks,
             _sandbox: None,
-        }))
+        });
+        Ok((prepared, back))
     }
 
     /// The account that the run was on.

@@ -65,6 +65,13 @@ impl Failures {
         }
     }
 
+    /// How many rows have that code.
+    #[must_use]
+    pub fn count_of(&self, code: Code) -> u64 {
+        let causes = self.causes.values().filter(|cause| cause.code == Some(code));
+        causes.map(|cause| cause.count).sum()
+    }
+
     /// The causes, the worst first and the most frequent first among those.
     #[must_use]
     pub fn causes(&self) -> Vec<&Cause> {

@@ -10,6 +10,7 @@ use super::progress::duration;
 use super::write::Reports;
 use crate::execute::{Ending, Halt, Stop};
 use crate::ledger::Counters;
+use crate::outcome::Code;
 use crate::plan::Tally;
 use crate::resolve::LookedUp;
 use crate::row::Units;
@@ -285,7 +286,7 @@ pub fn closing(reports: &Reports, ending: &Ending, run: &Path, width: usize) -> 
 
 fn problems(lines: &mut Lines, failures: &Failures) {
     for (index, cause) in failures.causes().into_iter().enumerate() {
-        let code = cause.code.map_or("", crate::outcome::Code::as_str);
+        let code = cause.code.map_or("", Code::as_str);
         let rows = cause.rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let more = if cause.count > cause.rows.len() as u64 { ", …" } else { "" };
         let plural = if cause.count == 1 { "row" } else { "rows" };
@@ -395,17 +396,30 @@ fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
             lines.add("", "on a new sandbox: the run's own is gone, with what was changed on it");
         }
     }
-    let superseded = reports.summary.superseded;
-    if rows.rejected + rows.failed > superseded.rejected + superseded.failed {
-        let failed = reports.failed.display();
-        let when = if resumes { "and then " } else { "" };
-        lines.add("next", &format!("{when}mend {failed} and run `ikbulk apply` on it"));
-    }
+    feed_back(lines, reports, resumes);
     if rows.unknown > 0 {
         let unknown = reports.unknown.display();
         let look = format!(
             "look at the files in {unknown}: what was asked of them may or may not have been done"
         );
         lines.add("next", &look);
+    }
+}
+
+/// What to do with the rows that were rejected or have failed.
+fn feed_back(lines: &mut Lines, reports: &Reports, resumes: bool) {
+    let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
+    let moved = reports.failures.count_of(Code::Moved);
+    let to_mend = rows.rejected.saturating_sub(superseded.rejected + moved);
+    let failed = rows.failed.saturating_sub(superseded.failed);
+    let path = reports.failed.display();
+    let and_then = if resumes { "and then: " } else { "" };
+    if to_mend + failed > 0 {
+        let mend = if to_mend > 0 { "mend its cells, then: " } else { and_then };
+        let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
+        lines.add_whole("next", &format!("{mend}ikbulk apply {sandbox}{path}"));
+    } else if moved > 0 {
+        lines.add_whole("next", &format!("{and_then}ikbulk plan --diff {path}"));
+        lines.add("", "shows what it would make of what others have changed");
     }
 }

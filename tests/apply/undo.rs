@@ -130,7 +130,7 @@ fn a_direct_run_reads_its_files_before_and_needs_none_of_them() {
         .says("cannot read what file a is like: refused with 400: no such query");
     assert_eq!(world.only_run("sheet").count("updated"), 2);
     undo(&world, &world.only_run("sheet"))
-        .exits(0)
+        .exits(1)
         .says("values of 2 files: not known what it was");
     assert_eq!(world.file("a")["tags"], json!(["x"]));
 }
@@ -161,7 +161,7 @@ fn what_others_changed_since_is_left_alone_and_listed() {
     world.write("others.csv", "fileId,description,tags\na,Mine,\ne,Mine,\n");
     world.apply("others.csv").exits(0);
     undo(&world, &world.runs("sheet").remove(0))
-        .exits(0)
+        .exits(1)
         .says("left alone values of 1 file: changed since")
         .says("  description of a: changed since");
     let now = state(&world);
@@ -229,7 +229,7 @@ fn what_cannot_be_undone_is_said_before() {
     live(&world, "sheet.jsonl").exits(0);
     let run = world.only_run("sheet");
     undo(&world, &run)
-        .exits(0)
+        .exits(1)
         .says("not undone runs of extensions (ai-auto-description 1, remove-bg 1)")
         .says("not undone AI tags that were removed from 1 file")
         .says("not undone the publication of 1 file")
@@ -389,7 +389,7 @@ fn a_file_that_is_gone_and_a_value_that_is_not_allowed_any_more_are_left_alone()
     world.write("sheet.csv", "fileId,tags,description\na,new,B\n");
     live(&world, "sheet.csv").exits(0);
     undo(&world, &world.only_run("sheet"))
-        .exits(0)
+        .exits(1)
         .says("  tags of a: its value from before is not allowed");
     assert_eq!(world.file("a")["description"], "A");
     assert_eq!(world.file("a")["tags"], json!(["new"]));
@@ -425,7 +425,7 @@ fn what_could_not_be_read_before_is_changed_all_the_same_and_left_alone() {
         "cannot read what all of the files are like before, so that `ikbulk undo` cannot put",
     );
     let after = state(&world);
-    let said = undo(&world, &world.only_run("sheet")).exits(0);
+    let said = undo(&world, &world.only_run("sheet")).exits(1);
     said.says("values of 2 files: not known what it was before").says("rows       0");
     assert_eq!(state(&world), after);
 }
