@@ -1,9 +1,11 @@
 //! Plans: what they say, what they send, and what becomes of what has moved meanwhile.
 
-use ikbulk::sandbox::Library;
-use serde_json::json;
+use std::fs::{self, File};
 
-use crate::harness::{World, files, ids, sheet, with_library};
+use ikbulk::sandbox::Library;
+use serde_json::{Value, json};
+
+use crate::harness::{RunFiles, World, files, ids, sheet, with_library};
 
 /// A library in which every file has the tag `old`.
 fn old(ids: &[String]) -> Library {
@@ -53,7 +55,7 @@ fn a_plan_can_be_read_by_programs_and_as_differences() {
     );
     world.write("sheet.csv", rows);
     let said = world.run("plan sheet.csv --json").exits(0);
-    let price: serde_json::Value = serde_json::from_str(&said.out).expect("it is JSON");
+    let price: Value = serde_json::from_str(&said.out).expect("it is JSON");
     assert_eq!(price["rows"]["to_change"], 2);
     assert_eq!(
         price["requests"],
@@ -85,7 +87,7 @@ fn what_has_moved_since_it_was_planned_is_left_out() {
     assert_eq!((run.count("updated"), run.count("rejected")), (27, 3));
     assert_eq!(world.file(&ids[0])["tags"], json!(["old", "theirs"]));
     assert_eq!(world.file(&ids[29])["tags"], json!(["new"]));
-    world.run(&apply).exits(2).says("is no saved plan, or was begun already");
+    world.run(&apply).exits(2).says("is a plan that is finished; `ikbulk report");
     // Mended by doing nothing but planning it again.
     world.run(&format!("live {}/failed.csv --yes", run.name())).exits(0);
     assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["new"])));
@@ -116,4 +118,70 @@ fn a_pilot_of_a_plan_goes_on_with_what_is_left() {
     world.run(&format!("resume {}", run.name())).exits(0);
     assert_eq!(run.count("updated"), 20);
     assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["new"])));
+}
+
+/// Carries out a saved plan.
+fn apply_plan(run: &RunFiles) -> String {
+    format!("live --plan {} --yes --rate unlimited --read-rate unlimited", run.name())
+}
+
+#[test]
+fn a_plan_that_is_refused_can_be_carried_out_afterwards() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    world.run("plan sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let refused =
+        world.run(&format!("{} --endpoint http://127.0.0.1:9", apply_plan(&run))).exits(2);
+    assert!(!refused.out.contains("rows"), "{}", refused.out);
+    refused.says("the run was begun at http://127.0.0.1:");
+    let line = apply_plan(&run);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let refused = world.command(&words).env("IMAGEKIT_PRIVATE_KEY", "private_other").run().exits(2);
+    assert!(!refused.out.contains("rows"), "{}", refused.out);
+    refused.says("this is not the key that the sheet was planned with");
+    world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run().exits(2).says("no private key");
+    world.run(&line).exits(0);
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
+
+#[test]
+fn a_plan_that_another_run_is_in_the_way_of_stays_as_it_is() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    let planned = world.run("plan sheet.csv").exits(0);
+    let account = planned.out.split("account ").nth(1).and_then(|rest| rest.split_once('\n'));
+    let (account, _) = account.expect("the plan says for which account it is");
+    let locks = world.path("state/ikbulk/locks");
+    fs::create_dir_all(&locks).expect("a directory can be made");
+    let lock = File::create(locks.join(format!("{account}.lock"))).expect("a file can be made");
+    lock.lock().expect("nobody else has it");
+    let run = world.only_run("sheet");
+    let refused = world.run(&apply_plan(&run)).exits(75);
+    assert!(!refused.out.contains("rows"), "{}", refused.out);
+    drop(lock);
+    world.run(&apply_plan(&run)).exits(0);
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
+
+#[test]
+fn what_is_no_saved_plan_is_called_what_it_is() {
+    let world = World::new(files(["a", "b"]));
+    world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
+    world.run("live --plan sheet.csv --yes").exits(2).says("there is no run in sheet.csv");
+    world.run("live sheet.csv --yes --limit 1").exits(5);
+    let run = world.only_run("sheet");
+    let unfinished = world.run(&apply_plan(&run)).exits(2);
+    unfinished.says("is no saved plan, but a run that was begun and is unfinished");
+    world.run(&format!("resume {}", run.name())).exits(0);
+    world.run(&apply_plan(&run)).exits(2).says("is no saved plan, but a run that is finished");
+    world.write("planned.csv", "fileId,tags\na,c\nb,d\n");
+    world.run("plan planned.csv").exits(0);
+    let plan = world.only_run("planned");
+    world.run(&format!("{} --limit 1", apply_plan(&plan))).exits(5);
+    let unfinished = world.run(&apply_plan(&plan)).exits(2);
+    unfinished.says(&format!(
+        "a plan that was begun and is unfinished; go on: ikbulk resume {}",
+        plan.name()
+    ));
 }
