@@ -185,3 +185,15 @@ fn what_is_no_saved_plan_is_called_what_it_is() {
         plan.name()
     ));
 }
+
+#[test]
+fn the_report_of_a_saved_plan_says_how_to_carry_it_out() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    world.run("plan sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let said = world.run(&format!("report {}", run.name())).exits(5);
+    assert!(!said.out.contains("ikbulk resume"), "{}", said.out);
+    said.says(&format!("next       ikbulk apply --plan {}", run.name()));
+    world.run(&apply_plan(&run)).exits(0);
+}
