@@ -19,6 +19,7 @@ use crate::plan::{Planner, survey};
 use crate::report::{Opening, Target, opening};
 use crate::run::{AccountLock, Place, RunDir, Session, unfinished_runs};
 use crate::settings::{Execution, Planning};
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -143,6 +144,13 @@ impl Apply {
             }),
             width: screen.width(),
         }));
+        let looks = survey.tally.writes.min(self.bounds.limit.unwrap_or(u64::MAX));
+        if looks > 0 {
+            let reads = counted(looks, "read", "reads");
+            screen.say(&format!(
+                "looks      at each file again before it is changed, in at most about {reads}\n"
+            ));
+        }
         Ok(())
     }
 

@@ -9,11 +9,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::execute::{Reads, Wire};
+use crate::execute::{Reads, Wire, Withheld};
 use crate::imagekit::{
     Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX, Listing, PAGE_FILES_MAX,
 };
-use crate::ledger::{LedgerError, LedgerFile, LiveState, Recorded};
+use crate::ledger::{Counters, LedgerError, LedgerFile, LiveState, Recorded};
 use crate::request::{Call, Endpoint, Patch, Safe, Sendable};
 use crate::row::FileId;
 
@@ -33,31 +33,6 @@ impl Guarded {
     /// The ledger cannot be opened once more.
     pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
         Ok(Self { api, ledger: ledger.again()?, reads })
-    }
-
-    /// Finds out whether the files are as they were planned.
-    async fn look(&self, request: &impl Sendable) -> Result<(), Failure> {
-        let not_known =
-            |error: LedgerError| Failure::NotSent { message: crate::error::chain(&error).into() };
-        let planned = self.not_begun(request.files()).map_err(not_known)?;
-        let new: Vec<FileId> = planned.keys().map(|file| (*file).clone()).collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let now = self.read(&new).await?;
-        let mut moved = Vec::new();
-        for (file, planned) in planned {
-            if let (LiveState::Is(before), Some(now)) = (planned, now.get(file.as_str()))
-                && !is_as_planned(request.call(), &before, now)
-            {
-                moved.push(file.as_str().to_owned());
-            }
-        }
-        if moved.is_empty() {
-            self.ledger.begin(&new).map_err(not_known)
-        } else {
-            Err(Failure::Moved { files: moved })
-        }
     }
 
     /// Those of the files on which no request has been sent, and what they were planned as.
@@ -96,25 +71,50 @@ impl Guarded {
         match read {
             Ok(files) => Ok(files.into_iter().map(|file| (file.file_id.clone(), file)).collect()),
             Err(Failure::Refused { .. }) => Ok(HashMap::new()),
-            Err(Failure::Lost { message, .. }) => Err(Failure::NotSent { message }),
             Err(other) => Err(other),
         }
     }
 }
 
 impl Wire for Guarded {
-    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
-        if !matches!(request.call(), Call::ReadBack(_)) {
-            self.look(request).await?;
+    async fn look(&self, request: &impl Sendable) -> Result<(), Withheld> {
+        let not_known = |error: LedgerError| {
+            Withheld::Unread(Failure::NotSent { message: crate::error::chain(&error).into() })
+        };
+        if matches!(request.call(), Call::ReadBack(_)) {
+            return Ok(());
         }
+        let planned = self.not_begun(request.files()).map_err(not_known)?;
+        let new: Vec<FileId> = planned.keys().map(|file| (*file).clone()).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let now = self.read(&new).await.map_err(Withheld::Unread)?;
+        let mut moved = Vec::new();
+        for (file, planned) in planned {
+            if let (LiveState::Is(before), Some(now)) = (planned, now.get(file.as_str()))
+                && !is_as_planned(request.call(), &before, now)
+            {
+                moved.push(file.clone());
+            }
+        }
+        if moved.is_empty() {
+            self.ledger.begin(&new).map_err(not_known)
+        } else {
+            Err(Withheld::Moved(moved))
+        }
+    }
+
+    fn own_reads(&self) -> Counters {
+        self.reads.counters()
+    }
+
+    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
         self.api.send(request).await
     }
 
     async fn send_once(&self, recorded: Recorded) -> Fate {
-        match self.look(recorded.once()).await {
-            Ok(()) => self.api.send_once(recorded).await,
-            Err(failure) => Fate::NotDone(recorded.into_once(), failure),
-        }
+        self.api.send_once(recorded).await
     }
 
     async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {

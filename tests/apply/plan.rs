@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use ikbulk::sandbox::Library;
 use serde_json::{Value, json};
 
-use crate::harness::{RunFiles, World, files, ids, sheet, with_library};
+use crate::harness::{RunFiles, World, files, ids, script, sheet, status, with_library};
 
 /// A library in which every file has the tag `old`.
 fn old(ids: &[String]) -> Library {
@@ -123,6 +123,92 @@ fn a_pilot_of_a_plan_goes_on_with_what_is_left() {
 /// Carries out a saved plan.
 fn apply_plan(run: &RunFiles) -> String {
     format!("live --plan {} --yes --rate unlimited --read-rate unlimited", run.name())
+}
+
+/// What a run says that it has sent, by kind.
+fn said_requests(run: &RunFiles) -> Value {
+    run.summary()["requests"].clone()
+}
+
+#[test]
+fn what_was_not_sent_is_not_counted_and_each_look_is() {
+    let ids = ids(10);
+    let world = World::new(with_library(old(&ids)));
+    let rows = ids.iter().enumerate().map(|(index, id)| format!("{id},text {index}"));
+    world.write("sheet.csv", sheet("fileId,description", rows));
+    world.run("plan sheet.csv").exits(0);
+    let theirs = ids[..5].iter().map(|id| format!("{id},theirs"));
+    world.write("theirs.csv", sheet("fileId,description", theirs));
+    world.apply("theirs.csv").exits(0);
+    let (run, before) = (world.only_run("sheet"), world.sandbox.stats().calls);
+    world
+        .run(&apply_plan(&run))
+        .exits(1)
+        .says("looks      at each file again before it is changed, in at most about 10 reads")
+        .says("requests   5 writes, 10 reads in");
+    let after = world.sandbox.stats().calls;
+    assert_eq!((after.patch - before.patch, after.get - before.get), (5, 10));
+    assert_eq!(
+        (&said_requests(&run)["patch"], &said_requests(&run)["read"]),
+        (&json!(5), &json!(10))
+    );
+    for line in run.report() {
+        let attempts = if line["code"] == "moved" { "0" } else { "1" };
+        assert_eq!(line["attempts"], attempts, "{line:?}");
+    }
+}
+
+#[test]
+fn looks_at_several_files_are_counted_as_they_are_sent() {
+    let ids = ids(60);
+    let world = World::new(with_library(old(&ids)));
+    world.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
+    world.run("plan sheet.csv").exits(0);
+    world.write("theirs.csv", format!("fileId,addTags\n{},theirs\n", ids[3]));
+    world.apply("theirs.csv").exits(0);
+    let (run, before) = (world.only_run("sheet"), world.sandbox.stats().calls);
+    world.run(&apply_plan(&run)).exits(1);
+    let after = world.sandbox.stats().calls;
+    assert_eq!((run.count("updated"), run.count("rejected")), (59, 1));
+    assert_eq!(said_requests(&run)["add_tags"], after.add_tags - before.add_tags);
+    let reads = after.get - before.get + after.list - before.list;
+    assert_eq!(said_requests(&run)["read"], reads);
+}
+
+#[test]
+fn what_must_not_be_repeated_and_has_moved_is_not_sent() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "f", "filePath": "/f", "isPublished": true}));
+    let world = World::new(with_library(library));
+    world.write("sheet.csv", "fileId,isPublished\nf,false\n");
+    world.run("plan sheet.csv").exits(0);
+    world.write("theirs.csv", "fileId,isPublished\nf,false\n");
+    world.apply("theirs.csv").exits(0);
+    let (run, before) = (world.only_run("sheet"), world.sandbox.stats().calls);
+    world.run(&apply_plan(&run)).exits(1).says("1 × rejected moved");
+    let after = world.sandbox.stats().calls;
+    assert_eq!((after.publish - before.publish, after.get - before.get), (0, 2));
+    let said = said_requests(&run);
+    assert_eq!((&said["publish"], &said["read"]), (&json!(0), &json!(2)));
+    assert_eq!(run.row(2)["attempts"], "0");
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_fails_and_nothing_is_sent() {
+    let ids = ids(1);
+    let world =
+        World::new(script(vec![(2, status(500, "Out of order."))], with_library(old(&ids))));
+    world.write("sheet.csv", format!("fileId,description\n{},new\n", ids[0]));
+    world.run("plan sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let said = world.run(&format!("{} --attempts 1", apply_plan(&run))).exits(5);
+    said.says("could not read the file before it: Out of order.");
+    assert_eq!(run.count("failed"), 1);
+    assert_eq!(
+        (&said_requests(&run)["patch"], &said_requests(&run)["read"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(writes(&world), 0);
 }
 
 #[test]
