@@ -9,6 +9,7 @@
 //!
 //! No index stands beside the table's own key: keeping one costs six times the insertion.
 
+mod fields;
 mod file;
 mod files;
 mod journal;
@@ -18,6 +19,7 @@ mod testing;
 mod views;
 mod writer;
 
+pub use fields::{Field, Fields};
 pub use file::{Ended, Facts, LedgerError, LedgerFile, Stage};
 pub use files::{KnownFile, LiveState, Which};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};

@@ -1,8 +1,9 @@
 //! Plans: what they say, what they send, and what becomes of what has moved meanwhile.
 
 use std::fs::{self, File};
+use std::time::Duration;
 
-use ikbulk::sandbox::Library;
+use ikbulk::sandbox::{Config, ExtensionPlay, Library, Status};
 use serde_json::{Value, json};
 
 use crate::harness::{RunFiles, World, files, ids, script, sheet, status, with_library};
@@ -128,6 +129,69 @@ fn apply_plan(run: &RunFiles) -> String {
 /// What a run says that it has sent, by kind.
 fn said_requests(run: &RunFiles) -> Value {
     run.summary()["requests"].clone()
+}
+
+#[test]
+fn each_field_is_looked_at_before_the_first_request_for_it() {
+    let mut library = Library::new();
+    library.insert(json!({
+        "fileId": "f", "filePath": "/f", "tags": ["a"], "description": "old", "isPublished": true,
+    }));
+    let world = World::new(with_library(library));
+    world.write("sheet.csv", "fileId,addTags,description\nf,\"a,b\",new\n");
+    world.run("plan sheet.csv").exits(0);
+    // Without `a` the plan's request for `b` does not make of the file what its row asks.
+    world.write("theirs.csv", "fileId,removeTags\nf,a\n");
+    world.apply("theirs.csv").exits(0);
+    let run = world.only_run("sheet");
+    world.run(&apply_plan(&run)).exits(1).says("details done; add tags: the file was changed");
+    assert_eq!(
+        (run.row(2)["status"].as_str(), run.row(2)["code"].as_str()),
+        ("rejected", "partial")
+    );
+    assert_eq!(world.file("f")["description"], "new");
+    assert_eq!(world.file("f")["tags"], Value::Null);
+    world.run(&format!("live {}/failed.csv --yes", run.name())).exits(0);
+    assert_eq!(world.file("f")["tags"], json!(["a", "b"]));
+}
+
+#[test]
+fn what_a_plan_changes_itself_has_not_moved() {
+    let config = with_library(old(&["f".to_owned()]));
+    let extensions = ExtensionPlay::Always(Status::Success);
+    let world = World::new(Config { extensions, ..config });
+    let extension = r#""[{""name"":""ai-auto-description""}]""#;
+    let sheet = format!(
+        "fileId,tags,addTags,description,customCoordinates,extensions\n\
+         f,x,,,,\nf,,,,,{extension}\nf,,y,mine,\"1,2,3,4\",\n"
+    );
+    world.write("sheet.csv", sheet);
+    world.run("plan sheet.csv --exact").exits(0);
+    let run = world.only_run("sheet");
+    world.run(&apply_plan(&run)).exits(0);
+    assert_eq!(run.statuses(), ["updated"; 3]);
+    assert_eq!(world.file("f")["description"], "mine");
+    assert_eq!(world.file("f")["customCoordinates"], "1,2,3,4");
+    assert_eq!(world.file("f")["tags"], json!(["x", "y"]));
+}
+
+#[test]
+fn a_list_that_is_behind_makes_nothing_move() {
+    let ids = ids(30);
+    let lag = Duration::from_hours(1);
+    let world = World::new(Config { search_lag: lag, ..with_library(old(&ids)) });
+    world.write("first.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},first"))));
+    world.apply("first.csv").exits(0);
+    world.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
+    world.run("plan sheet.csv").exits(0);
+    // Somebody else changes one of them, which no list shows either.
+    world.write("theirs.csv", format!("fileId,addTags\n{},theirs\n", ids[7]));
+    world.apply("theirs.csv").exits(0);
+    let run = world.only_run("sheet");
+    world.run(&apply_plan(&run)).exits(1).says("1 × rejected moved");
+    assert_eq!((run.count("updated"), run.count("rejected")), (29, 1));
+    assert_eq!(world.file(&ids[0])["tags"], json!(["first", "new"]));
+    assert_eq!(world.file(&ids[7])["tags"], json!(["first", "theirs"]));
 }
 
 #[test]
