@@ -14,11 +14,12 @@ use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::Owned;
-use crate::ledger::{LedgerError, Stage};
+use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
 use crate::plan::{Planner, Tally, survey};
 use crate::report::{Opening, Target, opening};
-use crate::run::{Place, RunDir, Session, unfinished_runs};
+use crate::run::{AccountLock, Place, RunDir, Session, unfinished_runs};
 use crate::settings::{Execution, Planning};
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -62,7 +63,7 @@ impl Apply {
         if self.plan {
             let path = self.sheet.file.path().unwrap_or(Path::new("-"));
             let run = RunDir::open(path).map_err(|error| Refusal::of(&error))?;
-            self.begin_plan(&run, &execution, screen)?;
+            self.begin_plan(&run, &execution, screen).await?;
             return Resume::of(&run, self.bounds, self.choices).run(screen, signal).await;
         }
         let run = self.sheet.run_dir()?;
@@ -79,25 +80,50 @@ impl Apply {
         }
     }
 
-    /// Shows a saved plan and asks whether to carry it out.
-    fn begin_plan(
+    /// Shows a saved plan and asks whether to carry it out. One that cannot be carried out now is
+    /// refused before anything is shown, and stays as it is.
+    async fn begin_plan(
         &self,
         run: &RunDir,
         execution: &Execution,
         screen: &Screen,
     ) -> Result<(), Refusal> {
-        let not_written = |error: LedgerError| Refusal::not_written(&error);
-        let ledger = run.ledger().map_err(not_written)?;
-        let mut facts = ledger.facts().map_err(not_written)?;
-        if facts.stage != Stage::Planned {
-            let path = run.path().display();
-            return Err(Refusal::new(format!(
-                "{path} is no saved plan, or was begun already (ikbulk resume {path})"
-            )));
+        let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
+        let mut facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+        refuse_unplanned(run, &ledger, &facts)?;
+        let _lock = if facts.sandbox { None } else { Some(self.plan_lock(run, &facts).await?) };
+        let tally = self.show_plan(run, &ledger, &facts, execution, screen)?;
+        if !facts.sandbox {
+            self.ask(screen.is_attended() && !self.yes, &tally, screen)?;
         }
-        let context = ledger.context(&facts).map_err(not_written)?;
+        facts.stage = Stage::Running;
+        ledger.set_facts(&facts).map_err(|error| Refusal::not_written(&error))
+    }
+
+    /// The lock of the account that a plan was made for, if that is the one that is given now.
+    async fn plan_lock(&self, run: &RunDir, facts: &Facts) -> Result<AccountLock, Refusal> {
+        self.choices.go_to(&facts.endpoint)?;
+        if self.choices.client_of(&facts.endpoint)?.account != facts.account {
+            return Err(Refusal::new(
+                "this is not the key that the sheet was planned with; nothing was sent.\n\
+                 Plan the sheet again with this one",
+            ));
+        }
+        lock(&facts.account, run, self.bounds.wait_lock).await
+    }
+
+    fn show_plan(
+        &self,
+        run: &RunDir,
+        ledger: &LedgerFile,
+        facts: &Facts,
+        execution: &Execution,
+        screen: &Screen,
+    ) -> Result<Tally, Refusal> {
+        let not_written = |error: LedgerError| Refusal::not_written(&error);
+        let context = ledger.context(facts).map_err(not_written)?;
         let mut planner =
-            Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written)?;
+            Planner::of(facts.planning, ledger, bought(facts)?).map_err(not_written)?;
         let input = run.input(facts.input_format);
         let survey = survey(&input, &context, &mut planner, |_| Ok(()))
             .map_err(|error| Refusal::of(&error))?;
@@ -118,11 +144,14 @@ impl Apply {
             }),
             width: screen.width(),
         }));
-        if !facts.sandbox {
-            self.ask(screen.is_attended() && !self.yes, &survey.tally, screen)?;
+        let looks = survey.tally.writes.min(self.bounds.limit.unwrap_or(u64::MAX));
+        if looks > 0 {
+            let reads = counted(looks, "read", "reads");
+            screen.say(&format!(
+                "looks      at each file again before it is changed, in at most about {reads}\n"
+            ));
         }
-        facts.stage = Stage::Running;
-        ledger.set_facts(&facts).map_err(not_written)
+        Ok(survey.tally)
     }
 
     /// Everything up to the first request that changes anything.
@@ -221,6 +250,25 @@ impl Apply {
             ask(attended, tally, self.choices.max_bad(), screen)
         }
     }
+}
+
+/// What is no saved plan is not carried out as one.
+fn refuse_unplanned(run: &RunDir, ledger: &LedgerFile, facts: &Facts) -> Result<(), Refusal> {
+    let path = run.path().display();
+    let is_done = ledger.is_done().map_err(|error| Refusal::not_written(&error))?.is_some();
+    let what = if facts.guarded { "a plan that" } else { "no saved plan, but a run that" };
+    Err(Refusal::new(match facts.stage {
+        Stage::Planned => return Ok(()),
+        Stage::Planning => {
+            format!("{path} was left while it was being planned; nothing was sent. Plan it again")
+        }
+        Stage::Running if is_done => {
+            format!("{path} is {what} is finished; `ikbulk report {path}` says how it ended")
+        }
+        Stage::Running => {
+            format!("{path} is {what} was begun and is unfinished; go on: ikbulk resume {path}")
+        }
+    }))
 }
 
 /// A run of the sheet that can be gone on with.

@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::dispatcher::Dispatcher;
-use super::event::{Action, Ending, Event, Ticket};
+use super::event::{Action, Ending, Event, Ticket, Withheld};
 use super::verdict::{Verdict, of_once, of_safe};
 use crate::imagekit::{Accepted, Api, Failure, Fate, FileState};
-use crate::ledger::{Journal, LedgerError, LedgerFile, Recorded, Recording};
+use crate::ledger::{Counters, Journal, LedgerError, LedgerFile, Mark, Recorded, Recording};
 use crate::plan::Batch;
-use crate::request::{Request, Safe};
+use crate::request::{Request, Safe, Sendable};
 use crate::row::FileId;
 
 /// How long requests under way may take to finish once the run is to stop.
@@ -27,6 +27,14 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
 /// The far end of the wire, so that the loop can be tested without one.
 pub trait Wire {
+    /// Whether a request may still be sent; asked right before.
+    fn look(&self, _request: &impl Sendable) -> impl Future<Output = Result<(), Withheld>> {
+        std::future::ready(Ok(()))
+    }
+    /// What it has read beside what it was told to, as far as [`super::Reads`] counts.
+    fn own_reads(&self) -> Counters {
+        Counters::default()
+    }
     /// Sends a request that may be repeated.
     fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>>;
     /// Sends a request that must not be repeated, and uses it up.
@@ -102,7 +110,7 @@ pub async fn drive<W: Wire, S: FusedFuture<Output = Ending>>(
             Some(Action::WaitUntil(at)) => wake = wake.min(began + at),
             _ => {}
         }
-        let has_room = hand_over(dispatcher, &mut journal, &mut wake);
+        let has_room = hand_over(&mut journal, || mark(dispatcher, wire), &mut wake);
         if began + now >= watched + PROGRESS_EVERY {
             watched = began + now;
             watch(dispatcher, now);
@@ -138,7 +146,7 @@ pub async fn drive<W: Wire, S: FusedFuture<Output = Ending>>(
     }
     watch(dispatcher, began.elapsed());
     journal.append(dispatcher.ops());
-    journal.close(dispatcher.mark()).await
+    journal.close(mark(dispatcher, wire)).await
 }
 
 /// Lets the dispatcher decide until it wants to wait, and starts what it decides.
@@ -168,10 +176,16 @@ fn decide(
     None
 }
 
+/// What stands beside the next group in the ledger, with what the wire has read by itself.
+fn mark(dispatcher: &Dispatcher, wire: &impl Wire) -> Mark {
+    let mark = dispatcher.mark();
+    Mark { counters: mark.counters.and_reads(wire.own_reads()), ..mark }
+}
+
 /// Hands the group over to the ledger if it is due; says whether there was room for it.
-fn hand_over(dispatcher: &Dispatcher, journal: &mut Journal, wake: &mut Instant) -> bool {
+fn hand_over(journal: &mut Journal, mark: impl FnOnce() -> Mark, wake: &mut Instant) -> bool {
     match journal.due() {
-        Some(due) if due <= Instant::now() => journal.flush(dispatcher.mark()),
+        Some(due) if due <= Instant::now() => journal.flush(mark()),
         Some(due) => {
             *wake = due.min(*wake);
             true
@@ -190,20 +204,14 @@ enum Work {
 
 async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
     let event = match work {
-        Work::Safe(ticket, safe) => {
-            let answer = wire.send(&safe).await;
-            Event::Answered(ticket, of_safe(safe, answer))
-        }
-        Work::Once(ticket, recording) => {
-            let verdict = match recording.durable().await {
-                Ok(recorded) => of_once(wire.send_once(recorded).await),
-                Err(once) => Verdict::NotSent {
-                    request: Request::Once(once),
-                    message: "the ledger cannot be written".into(),
-                },
-            };
-            Event::Answered(ticket, verdict)
-        }
+        Work::Safe(ticket, safe) => match wire.look(&safe).await {
+            Ok(()) => {
+                let answer = wire.send(&safe).await;
+                Event::Answered(ticket, of_safe(safe, answer))
+            }
+            Err(why) => Event::Withheld(ticket, Request::Safe(safe), why),
+        },
+        Work::Once(ticket, recording) => attempt_once(wire, ticket, recording).await,
         Work::Read(ticket, file) => {
             let state = wire.file_state(&file).await;
             let state = state.map(|state| serde_json::to_string(&state).unwrap_or_default());
@@ -213,6 +221,20 @@ async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
     };
     log(&event);
     event
+}
+
+async fn attempt_once<W: Wire>(wire: &W, ticket: Ticket, recording: Recording) -> Event {
+    let recorded = match recording.durable().await {
+        Ok(recorded) => recorded,
+        Err(once) => {
+            let (request, message) = (Request::Once(once), "the ledger cannot be written".into());
+            return Event::Answered(ticket, Verdict::NotSent { request, message });
+        }
+    };
+    match wire.look(recorded.once()).await {
+        Ok(()) => Event::Answered(ticket, of_once(wire.send_once(recorded).await)),
+        Err(why) => Event::Withheld(ticket, Request::Once(recorded.into_once()), why),
+    }
 }
 
 /// What an operator wants to know of a single answer: nothing of one that is as it should be.
@@ -244,6 +266,11 @@ fn log(event: &Event) {
         Event::Answered(_, Verdict::NotSent { message, .. }) => {
             tracing::debug!("not sent: {message}");
         }
+        Event::Withheld(_, _, Withheld::Moved(files)) => {
+            let files: Vec<&str> = files.iter().map(FileId::as_str).collect();
+            tracing::debug!("moved since it was planned: {}", files.join(", "));
+        }
+        Event::Withheld(_, _, Withheld::Unread(failure)) => tracing::debug!("{failure}"),
         Event::Read(_, Err(failure)) => tracing::debug!("{failure}"),
         Event::Probed(Err(failure)) => tracing::warn!("ImageKit is out of reach: {failure}"),
         _ => {}

@@ -38,12 +38,23 @@ pub enum Event {
     InputEnded,
     /// A request that was sent has come to its end.
     Answered(Ticket, Verdict),
+    /// A request was not sent after all.
+    Withheld(Ticket, Request, Withheld),
     /// The state of a file was read, as JSON, or not.
     Read(Ticket, Result<String, Failure>),
     /// The probe was answered or not.
     Probed(Result<(), Failure>),
     /// Nothing more is to be sent.
     Stop(Ending),
+}
+
+/// Why a request was not sent after all.
+#[derive(Debug)]
+pub enum Withheld {
+    /// These of its files are not what they were when it was planned.
+    Moved(Vec<FileId>),
+    /// Whether they are could not be found out.
+    Unread(Failure),
 }
 
 /// Why a run ended.

@@ -23,7 +23,7 @@ pub use backoff::Backoff;
 pub use budget::Budget;
 pub use dispatcher::{Dispatcher, Limits, WritesOver};
 pub use drive::{Engine, Feed, GRACE, Wire, drive};
-pub use event::{Action, Ending, Event, Halt, Stop, Ticket};
+pub use event::{Action, Ending, Event, Halt, Stop, Ticket, Withheld};
 pub use reads::Reads;
 pub use verdict::{Verdict, of_once, of_safe};
 pub use window::ROWS_MAX;

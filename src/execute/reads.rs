@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::holds::Holds;
 use super::{Backoff, Budget, Time};
 use crate::imagekit::Failure;
+use crate::ledger::Counters;
 use crate::request::Endpoint;
 use crate::settings::{Execution, RateLimit};
 use crate::words::counted;
@@ -26,7 +27,7 @@ pub struct Reads {
     attempts: NonZeroU32,
     at_once: NonZeroUsize,
     began: Instant,
-    sent: Cell<u64>,
+    counters: Cell<Counters>,
 }
 
 /// What several reads that are under way at once share.
@@ -64,7 +65,7 @@ impl Reads {
             attempts: settings.attempts,
             at_once: Execution::derived_concurrency(settings.reads),
             began: Instant::now(),
-            sent: Cell::new(0),
+            counters: Cell::default(),
         }
     }
 
@@ -77,7 +78,19 @@ impl Reads {
     /// How many went out so far, repeated ones included.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent.get()
+        self.counters.get().read
+    }
+
+    /// The same, with how many of them were answered with 429, and how many repeated another.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.get()
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Counters)) {
+        let mut counters = self.counters.get();
+        count(&mut counters);
+        self.counters.set(counters);
     }
 
     /// Reads until there is an answer. A 429 is waited for and uses up no attempt.
@@ -92,7 +105,10 @@ impl Reads {
         let mut attempts = 0;
         loop {
             self.turn(endpoint).await;
-            self.sent.set(self.sent.get() + 1);
+            self.count(|counters| {
+                counters.read += 1;
+                counters.retried += u64::from(attempts > 0);
+            });
             let failure = match read().await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -100,6 +116,7 @@ impl Reads {
             tracing::debug!("{failure}");
             match failure {
                 Failure::Throttled(note) => {
+                    self.count(|counters| counters.throttled += 1);
                     let now = self.began.elapsed();
                     let Pace { budget, holds, said, .. } = &mut *self.pace.borrow_mut();
                     holds.throttled(endpoint, note, budget, now);
@@ -115,9 +132,7 @@ impl Reads {
                     let wait = self.comes_to_nothing(&failure, attempts);
                     sleep(wait).await;
                 }
-                Failure::Refused { .. } | Failure::Moved { .. } | Failure::Account { .. } => {
-                    return Err(failure);
-                }
+                Failure::Refused { .. } | Failure::Account { .. } => return Err(failure),
             }
         }
     }
@@ -236,7 +251,10 @@ mod tests {
         let reset = Some(Duration::from_secs(90));
         let throttled = || Err(Failure::Throttled(RateLimitNote { reset, rate: None }));
         let answers = vec![throttled(), throttled(), Ok(())];
-        let (answer, sent) = read(&reads(100.0, 1), answers).await;
+        let reads = reads(100.0, 1);
+        let (answer, sent) = read(&reads, answers).await;
+        let Counters { read, throttled, retried, .. } = reads.counters();
+        assert_eq!((read, throttled, retried), (3, 2, 0));
         assert_eq!(answer, Ok(()));
         assert!(sent[1] >= sent[0] + Duration::from_secs(90), "{sent:?}");
         assert!(sent[2] >= sent[1] + Duration::from_secs(90), "{sent:?}");
@@ -265,7 +283,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_lost_is_read_again_as_often_as_allowed() {
-        let (answer, sent) = read(&reads(100.0, 3), vec![Err(lost()), Err(lost()), Ok(())]).await;
+        let often = reads(100.0, 3);
+        let (answer, sent) = read(&often, vec![Err(lost()), Err(lost()), Ok(())]).await;
+        assert_eq!((often.counters().read, often.counters().retried), (3, 2));
         assert_eq!((answer, sent.len()), (Ok(()), 3));
         let (answer, sent) = read(&reads(100.0, 2), vec![Err(lost()), Err(lost())]).await;
         assert_eq!((answer, sent.len()), (Err(lost()), 2));

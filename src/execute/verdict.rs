@@ -82,15 +82,8 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
             }
             refused(&request, &missing, outcome)
         }
-        Err(Failure::Moved { files }) => refused(&request, &files, moved()),
         Err(other) => not_done(Request::Safe(request), other),
     }
-}
-
-/// The outcome of a step on a file that is not as it was planned.
-fn moved() -> Outcome {
-    let message = "the file was changed after it was planned; nothing was sent. Plan it again";
-    Outcome::local(Status::Rejected, Code::Moved, Some(message.into()))
 }
 
 /// What a refusal means: for the files that it names as missing, their outcome; for the others that
@@ -144,7 +137,6 @@ fn not_done(request: Request, failure: Failure) -> Verdict {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
             Verdict::Final(for_all(request.steps(), outcome))
         }
-        Failure::Moved { .. } => Verdict::Final(for_all(request.steps(), moved())),
         Failure::Lost { .. } => match request {
             Request::Safe(safe) => of_safe(safe, Err(failure)),
             Request::Once(once) => lost(once.lost(), failure),
@@ -279,4 +271,21 @@ pub(super) fn of_unread(request: Request, failure: Failure) -> Verdict {
         }
         other => not_done(request, other),
     }
+}
+
+/// What it means for a request that these of its files are not as they were planned: their steps
+/// are settled, and the others are to be sent without them.
+pub(super) fn of_moved(
+    request: &Request,
+    files: &[FileId],
+) -> (Vec<(StepRef, Outcome)>, Option<Safe>) {
+    let message =
+        "the file was changed after it was planned, so that this was not sent. Plan it again";
+    let outcome = Outcome::local(Status::Rejected, Code::Moved, Some(message.into()));
+    let Request::Safe(safe) = request else {
+        return (for_all(request.steps(), outcome), None);
+    };
+    let settled = safe.part(|file, _| files.contains(file));
+    let settled = settled.map_or(Vec::new(), |settled| for_all(settled.steps(), outcome));
+    (settled, safe.part(|file, _| !files.contains(file)))
 }

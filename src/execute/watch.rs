@@ -40,7 +40,7 @@ impl Watch {
         outcome: &Outcome,
     ) -> Option<Halt> {
         if outcome.code == Some(Code::Moved) {
-            // Nothing was sent, and what moved says nothing of the others.
+            // It was not sent, and what moved says nothing of the others.
             return None;
         }
         self.answers += 1;

@@ -7,7 +7,6 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::outcome::Code;
-use crate::words::counted;
 
 /// How much of an answer that is not JSON is kept for people, in characters.
 const MESSAGE_LENGTH_MAX: usize = 300;
@@ -53,12 +52,6 @@ pub enum Failure {
         /// The files of a bulk call that ImageKit names as missing. Nothing was done to the others
         /// either.
         missing: Vec<String>,
-    },
-    /// Some of its files are not what they were when it was planned, so that it was not sent.
-    #[error("{} moved since it was planned", counted(files.len() as u64, "file has", "files have"))]
-    Moved {
-        /// Those files.
-        files: Vec<String>,
     },
     /// 401, or 403 about the account: no other request can succeed either.
     #[error("the account was not accepted: {message}")]

@@ -1,6 +1,6 @@
 //! What a file is like: the fields that changes are about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -42,7 +42,7 @@ pub struct FileFields {
 }
 
 /// A tag that an extension wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AiTag {
     /// The tag.
@@ -87,6 +87,60 @@ impl FileFields {
     #[must_use]
     pub fn has_publication(&self, asked: Publish) -> bool {
         asked.include_file_versions != Some(true) && self.is_published == Some(asked.is_published)
+    }
+}
+
+impl FileFields {
+    /// Whether another look shows the same tags. They are a set: nobody says that ImageKit keeps
+    /// their order.
+    #[must_use]
+    pub fn has_tags_of(&self, other: &Self) -> bool {
+        fn set(fields: &FileFields) -> BTreeSet<&String> {
+            fields.tags.iter().collect()
+        }
+        set(self) == set(other)
+    }
+
+    /// Whether another look shows the same AI tags, in any order.
+    #[must_use]
+    pub fn has_ai_tags_of(&self, other: &Self) -> bool {
+        fn set(fields: &FileFields) -> BTreeSet<&AiTag> {
+            fields.ai_tags.iter().collect()
+        }
+        set(self) == set(other)
+    }
+
+    /// Whether another look shows the same area, however it is written.
+    #[must_use]
+    pub fn has_coordinates_of(&self, other: &Self) -> bool {
+        let texts = [self, other].map(|fields| fields.custom_coordinates.as_deref().unwrap_or(""));
+        let [a, b] = texts.map(Coordinates::parse);
+        texts[0] == texts[1] || a.is_some() && a == b
+    }
+
+    /// Whether another look shows the same description; an empty one is none.
+    #[must_use]
+    pub fn has_description_of(&self, other: &Self) -> bool {
+        let [a, b] = [self, other].map(|fields| fields.description.as_deref().unwrap_or(""));
+        a == b
+    }
+
+    /// Whether another look shows the same value in a custom metadata field; null is none.
+    #[must_use]
+    pub fn has_metadata_of(&self, other: &Self, field: &MetadataField) -> bool {
+        let value = |fields: &'_ Self| fields.custom_metadata.get(field.name.as_ref()).cloned();
+        match [self, other].map(|fields| value(fields).filter(|value| !value.is_null())) {
+            [None, None] => true,
+            [Some(a), Some(b)] => same_value(&a, &b),
+            _ => false,
+        }
+    }
+
+    /// Whether another look shows the same publication status; where one of them does not say, it
+    /// is believed.
+    #[must_use]
+    pub fn has_publication_of(&self, other: &Self) -> bool {
+        self.is_published.zip(other.is_published).is_none_or(|(a, b)| a == b)
     }
 }
 
@@ -136,4 +190,36 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     from: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> FileFields {
+        serde_json::from_str(json).expect("it is an object")
+    }
+
+    #[test]
+    fn two_looks_at_a_file_are_compared_by_what_they_mean() {
+        let a = read(
+            r#"{"tags": ["x", "y"], "AITags": [{"name": "a"}, {"name": "b"}], "description": null,
+                "customCoordinates": "", "customMetadata": {"n": 12, "none": null}}"#,
+        );
+        let b = read(
+            r#"{"tags": ["y", "x"], "AITags": [{"name": "b"}, {"name": "a"}], "description": "",
+                "customCoordinates": null, "customMetadata": {"n": 12.0}, "isPublished": true}"#,
+        );
+        let field = |name: &str| MetadataField { name: name.into(), rule: None };
+        assert!(a.has_tags_of(&b) && a.has_ai_tags_of(&b) && a.has_description_of(&b));
+        assert!(a.has_coordinates_of(&b) && a.has_publication_of(&b));
+        assert!(a.has_metadata_of(&b, &field("n")) && a.has_metadata_of(&b, &field("none")));
+        let c = read(
+            r#"{"tags": ["x"], "AITags": [{"name": "a"}], "description": "d",
+                "customCoordinates": "1,2,3,4", "customMetadata": {"n": 13}, "isPublished": false}"#,
+        );
+        assert!(!c.has_tags_of(&b) && !c.has_ai_tags_of(&b) && !c.has_description_of(&b));
+        assert!(!c.has_coordinates_of(&b) && !c.has_publication_of(&b));
+        assert!(!c.has_metadata_of(&b, &field("n")));
+    }
 }

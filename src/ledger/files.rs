@@ -6,7 +6,7 @@ use std::error::Error;
 use rusqlite::{OptionalExtension, params};
 
 use super::writer::row_number;
-use super::{LedgerError, LedgerFile};
+use super::{Fields, LedgerError, LedgerFile};
 use crate::imagekit::FileFields;
 use crate::row::FileId;
 
@@ -31,8 +31,8 @@ pub struct KnownFile {
     pub last_row: u64,
     /// What it was like.
     pub state: LiveState,
-    /// Whether it was written down that requests on it are about to be sent.
-    pub is_begun: bool,
+    /// The fields of which it was written down that requests for them are about to be sent.
+    pub begun: Fields,
 }
 
 /// What a file was like when the run read it.
@@ -158,17 +158,23 @@ impl LedgerFile {
         })
     }
 
-    /// Writes down that requests on these files are about to be sent, so that they are no longer what
-    /// they were by our own doing.
+    /// Writes down that requests for these fields of these files are about to be sent, so that they
+    /// are no longer what they were by our own doing.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn begin(&self, files: &[FileId]) -> Result<(), LedgerError> {
+    pub fn begin<'f>(
+        &self,
+        files: impl IntoIterator<Item = &'f FileId>,
+        fields: Fields,
+    ) -> Result<(), LedgerError> {
         self.as_one(|| {
             self.writing(|connection| {
-                let mut update =
-                    connection.prepare_cached("UPDATE file SET begun = 1 WHERE id = ?1")?;
-                files.iter().try_for_each(|file| update.execute([file.as_str()]).map(|_| ()))
+                let mut update = connection
+                    .prepare_cached("UPDATE file SET begun = begun | ?2 WHERE id = ?1")?;
+                files.into_iter().try_for_each(|file| {
+                    update.execute(params![file.as_str(), fields.bits()]).map(|_| ())
+                })
             })
         })
     }
@@ -188,7 +194,7 @@ impl LedgerFile {
                     Some(MISSING) => LiveState::Missing,
                     Some(json) => LiveState::Is(Box::new(fields_of(json)?)),
                 };
-                Ok(KnownFile { last_row, state, is_begun: row.get(2)? })
+                Ok(KnownFile { last_row, state, begun: Fields::of_bits(row.get(2)?) })
             });
             known.optional()
         })
@@ -255,7 +261,7 @@ mod tests {
     use std::slice;
 
     use super::*;
-    use crate::ledger::testing;
+    use crate::ledger::{Field, testing};
 
     #[test]
     fn a_file_is_expected_to_be_as_it_was_read_until_somebody_says_otherwise() {
@@ -301,18 +307,34 @@ mod tests {
         assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
         ledger.set_missing("c").unwrap();
         let state = |id: &str| ledger.known_file(id).unwrap();
-        let known = |last_row, state| Some(KnownFile { last_row, state, is_begun: false });
+        let known = |last_row, state| Some(KnownFile { last_row, state, begun: Fields::default() });
         assert_eq!(state("b"), known(7, LiveState::Is(Box::new(fields("b")))));
         assert_eq!(state("a"), known(3, LiveState::Unread));
         assert_eq!(state("c"), known(8, LiveState::Missing));
         assert_eq!(state("elsewhere"), None);
         let a = FileId::new("a").unwrap();
-        ledger.begin(slice::from_ref(&a)).unwrap();
-        let begun = KnownFile { last_row: 3, state: LiveState::Unread, is_begun: true };
-        assert_eq!(state("a"), Some(begun));
         let b = FileId::new("b").unwrap();
         assert_eq!(ledger.files_behind(None, Which::Unread, 9).unwrap(), slice::from_ref(&a));
         assert_eq!(ledger.files_behind(None, Which::There, 9).unwrap(), slice::from_ref(&b));
         assert_eq!(ledger.files_behind(Some(&a), Which::All, 1).unwrap(), [b]);
+    }
+
+    #[test]
+    fn what_was_begun_of_a_file_adds_up() {
+        let (_directory, ledger) = testing::ledger();
+        for file in ["a", "b"] {
+            ledger.name_file(file, 2).unwrap();
+        }
+        let a = FileId::new("a").unwrap();
+        for field in [Field::Description, Field::Tags, Field::Tags] {
+            ledger.begin([&a], Fields::from([(field, true)])).unwrap();
+        }
+        let begun = |file| ledger.known_file(file).unwrap().unwrap().begun;
+        let both = Fields::from([
+            (Field::Tags, true),
+            (Field::Description, true),
+            (Field::Publication, false),
+        ]);
+        assert_eq!((begun("a"), begun("b")), (both, Fields::default()));
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! No index stands beside the table's own key: keeping one costs six times the insertion.
 
+mod fields;
 mod file;
 mod files;
 mod journal;
@@ -18,6 +19,7 @@ mod testing;
 mod views;
 mod writer;
 
+pub use fields::{Field, Fields};
 pub use file::{Ended, Facts, LedgerError, LedgerFile, Stage};
 pub use files::{KnownFile, LiveState, Which};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
@@ -65,12 +67,33 @@ impl Counters {
 
     /// One more request with this call.
     pub fn count(&mut self, call: &Call) {
+        *self.of(call) += 1;
+    }
+
+    /// One request with this call less, which was not sent after all.
+    pub fn take_back(&mut self, call: &Call) {
+        let count = self.of(call);
+        *count = count.saturating_sub(1);
+    }
+
+    fn of(&mut self, call: &Call) -> &mut u64 {
         match call {
-            Call::Details(_) => self.patch += 1,
-            Call::Publish(_) => self.publish += 1,
-            Call::AddTags(_) => self.add_tags += 1,
-            Call::RemoveTags(_) => self.remove_tags += 1,
-            Call::ReadBack(_) => self.read += 1,
+            Call::Details(_) => &mut self.patch,
+            Call::Publish(_) => &mut self.publish,
+            Call::AddTags(_) => &mut self.add_tags,
+            Call::RemoveTags(_) => &mut self.remove_tags,
+            Call::ReadBack(_) => &mut self.read,
+        }
+    }
+
+    /// With the reads of somebody else, as far as [`crate::execute::Reads`] counts them.
+    #[must_use]
+    pub fn and_reads(self, reads: Self) -> Self {
+        Self {
+            read: self.read + reads.read,
+            throttled: self.throttled + reads.throttled,
+            retried: self.retried + reads.retried,
+            ..self
         }
     }
 }

@@ -9,7 +9,7 @@ use super::lines::Lines;
 use super::progress::duration;
 use super::write::Reports;
 use crate::execute::{Ending, Halt, Stop};
-use crate::ledger::Counters;
+use crate::ledger::{Counters, Stage};
 use crate::outcome::Code;
 use crate::plan::Tally;
 use crate::resolve::LookedUp;
@@ -391,7 +391,7 @@ fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
     let resumes = rows.not_attempted > 0 || reports.summary.unverified > 0;
     if resumes {
-        lines.add_whole("next", &format!("ikbulk resume {}", run.display()));
+        lines.add_whole("next", &go_on(reports.stage, run));
         if reports.summary.sandbox {
             lines.add("", "on a new sandbox: the run's own is gone, with what was changed on it");
         }
@@ -421,5 +421,14 @@ fn feed_back(lines: &mut Lines, reports: &Reports, resumes: bool) {
     } else if moved > 0 {
         lines.add_whole("next", &format!("{and_then}ikbulk plan --diff {path}"));
         lines.add("", "shows what it would make of what others have changed");
+    }
+}
+
+/// How to go on with a run that has come so far.
+fn go_on(stage: Stage, run: &Path) -> String {
+    match stage {
+        Stage::Running => format!("ikbulk resume {}", run.display()),
+        Stage::Planned => format!("ikbulk apply --plan {}", run.display()),
+        Stage::Planning => "apply the sheet again; nothing was sent of it".to_owned(),
     }
 }

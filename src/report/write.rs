@@ -13,7 +13,7 @@ use super::summary::{Summary, exit_code};
 use super::superseded::{Overtaken, Superseded};
 use crate::execute::Ending;
 use crate::input::{Context, Format, Input, Records};
-use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, StepRecord};
+use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
 use crate::row::Content;
@@ -35,6 +35,8 @@ pub struct Reports {
     pub unknown: PathBuf,
     /// Sheets that somebody had changed since they were last written, under their new names.
     pub set_aside: Vec<PathBuf>,
+    /// How far the run had come.
+    pub stage: Stage,
 }
 
 /// Writes all reports, and writes down in the ledger how the run ended.
@@ -72,6 +74,7 @@ pub fn write(
         failures,
         summary,
         set_aside,
+        stage: facts.stage,
     };
     for sheet in &sheets {
         let written = kept::fingerprint(&run.path().join(sheet)).map_err(failed)?;

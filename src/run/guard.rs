@@ -1,21 +1,30 @@
-//! A saved plan is carried out against what files are like by then: each is read right before the
-//! first request on it, and left out if it has moved since it was planned.
+//! A saved plan is carried out against what files are like by then: of each, the fields that a
+//! request is about are read right before the first request for them, and it is left out if they
+//! have moved since it was planned.
 //!
 //! This finds what has moved; it cannot prevent it. ImageKit takes no condition with a change, so
-//! that whoever changes the same file in the instant between is not noticed. From the first request on
-//! a file is not as it was planned by our own doing, and is not looked at any more. That it is sent
+//! that whoever changes the same file in the instant between is not noticed. Nor is whoever changed
+//! one of several files so shortly before that a list does not show it. From the first request on a
+//! field is not as it was planned by our own doing, and is not looked at any more. That it is sent
 //! is on disk before, or a session that goes on after a crash would take our own changes for
 //! somebody else's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use crate::execute::{Reads, Wire};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::execute::{Reads, Wire, Withheld};
 use crate::imagekit::{
     Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX, Listing, PAGE_FILES_MAX,
 };
-use crate::ledger::{LedgerError, LedgerFile, LiveState, Recorded};
-use crate::request::{Call, Endpoint, Patch, Safe, Sendable};
+use crate::ledger::{
+    Counters, Field, Fields, KnownFile, LedgerError, LedgerFile, LiveState, Recorded,
+};
+use crate::request::{Call, Endpoint, Safe, Sendable};
 use crate::row::FileId;
+
+/// Files of one request that are read by themselves at once.
+const READS_AT_ONCE: usize = 4;
 
 /// The wire, with a look at each file before it is changed.
 #[derive(Debug)]
@@ -24,6 +33,14 @@ pub struct Guarded {
     /// Knows what the files were like when they were planned.
     ledger: LedgerFile,
     reads: Reads,
+}
+
+/// A file of a request, with what it was planned as.
+struct Planned<'r> {
+    file: &'r FileId,
+    state: LiveState,
+    /// The fields that the request is about and no request before it was.
+    compared: Fields,
 }
 
 impl Guarded {
@@ -35,86 +52,101 @@ impl Guarded {
         Ok(Self { api, ledger: ledger.again()?, reads })
     }
 
-    /// Finds out whether the files are as they were planned.
-    async fn look(&self, request: &impl Sendable) -> Result<(), Failure> {
-        let not_known =
-            |error: LedgerError| Failure::NotSent { message: crate::error::chain(&error).into() };
-        let planned = self.not_begun(request.files()).map_err(not_known)?;
-        let new: Vec<FileId> = planned.keys().map(|file| (*file).clone()).collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let now = self.read(&new).await?;
-        let mut moved = Vec::new();
-        for (file, planned) in planned {
-            if let (LiveState::Is(before), Some(now)) = (planned, now.get(file.as_str()))
-                && !is_as_planned(request.call(), &before, now)
+    /// Those of the files of which the request is the first one that changes some field.
+    fn planned<'r>(&self, request: &'r impl Sendable) -> Result<Vec<Planned<'r>>, LedgerError> {
+        let (asked, changed) = (asked(request.call()), changed(request.call()));
+        let mut planned = Vec::new();
+        for file in request.files().iter().collect::<BTreeSet<_>>() {
+            if let Some(KnownFile { state, begun, .. }) = self.ledger.known_file(file.as_str())?
+                && !changed.without(begun).is_empty()
             {
-                moved.push(file.as_str().to_owned());
+                planned.push(Planned { file, state, compared: asked.without(begun) });
             }
         }
-        if moved.is_empty() {
-            self.ledger.begin(&new).map_err(not_known)
-        } else {
-            Err(Failure::Moved { files: moved })
-        }
+        Ok(planned)
     }
 
-    /// Those of the files on which no request has been sent, and what they were planned as.
-    fn not_begun<'f>(
+    /// Those of the files that are not as they were planned. Several are looked at by a list, which
+    /// may be behind: what it does not show as planned is looked at by itself.
+    async fn moved(&self, call: &Call, planned: &[Planned<'_>]) -> Result<Vec<FileId>, Failure> {
+        let mut suspects: Vec<&Planned<'_>> =
+            planned.iter().filter(|planned| planned.is_comparable()).collect();
+        if suspects.len() > 1 {
+            let listed = self.listed(&suspects).await?;
+            suspects.retain(|planned| {
+                let now = listed.get(planned.file.as_str());
+                !now.is_some_and(|now| planned.is_like(now, call))
+            });
+        }
+        let looks = stream::iter(suspects).map(async |planned| {
+            let now = self.details(planned.file).await?;
+            let has_moved = now.is_some_and(|now| !planned.is_like(&now, call));
+            Ok(has_moved.then(|| planned.file.clone()))
+        });
+        let looks = looks.buffered(READS_AT_ONCE);
+        looks.try_filter_map(async |moved| Ok(moved)).try_collect().await
+    }
+
+    /// What a list shows of the files, by their ids.
+    async fn listed(
         &self,
-        files: &'f [FileId],
-    ) -> Result<BTreeMap<&'f FileId, LiveState>, LedgerError> {
-        let mut new = BTreeMap::new();
-        for file in files {
-            match self.ledger.known_file(file.as_str())? {
-                Some(known) if !known.is_begun => drop(new.insert(file, known.state)),
-                _ => {}
+        planned: &[&Planned<'_>],
+    ) -> Result<HashMap<String, FileFields>, Failure> {
+        let files: Vec<FileId> = planned.iter().map(|planned| planned.file.clone()).collect();
+        let mut all = HashMap::new();
+        for files in files.chunks(IDS_MAX) {
+            let listing = Listing::of_ids(files);
+            let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
+            match self.reads.read(Endpoint::List, page).await {
+                Ok(files) => {
+                    all.extend(files.into_iter().map(|file| (file.file_id.clone(), file)));
+                }
+                Err(Failure::Refused { .. }) => {}
+                Err(failure) => return Err(failure),
             }
         }
-        Ok(new)
+        Ok(all)
     }
 
-    /// What files are like now, by their ids. One that is not there will be missed by the request
-    /// itself.
-    async fn read(&self, files: &[FileId]) -> Result<HashMap<String, FileFields>, Failure> {
-        let read = match files {
-            [file] => {
-                let details = || self.api.file_fields(file);
-                self.reads.read(Endpoint::GetDetails, details).await.map(|fields| vec![fields])
-            }
-            files => {
-                let mut all = Vec::new();
-                for files in files.chunks(IDS_MAX) {
-                    let listing = Listing::of_ids(files);
-                    let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
-                    all.extend(self.reads.read(Endpoint::List, page).await?);
-                }
-                Ok(all)
-            }
-        };
-        match read {
-            Ok(files) => Ok(files.into_iter().map(|file| (file.file_id.clone(), file)).collect()),
-            Err(Failure::Refused { .. }) => Ok(HashMap::new()),
-            Err(Failure::Lost { message, .. }) => Err(Failure::NotSent { message }),
-            Err(other) => Err(other),
+    /// What a file is like. One that is not there will be missed by the request itself.
+    async fn details(&self, file: &FileId) -> Result<Option<FileFields>, Failure> {
+        let details = || self.api.file_fields(file);
+        match self.reads.read(Endpoint::GetDetails, details).await {
+            Ok(fields) => Ok(Some(fields)),
+            Err(Failure::Refused { .. }) => Ok(None),
+            Err(failure) => Err(failure),
         }
     }
 }
 
 impl Wire for Guarded {
-    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
-        if !matches!(request.call(), Call::ReadBack(_)) {
-            self.look(request).await?;
+    async fn look(&self, request: &impl Sendable) -> Result<(), Withheld> {
+        let not_known = |error: LedgerError| {
+            Withheld::Unread(Failure::NotSent { message: crate::error::chain(&error).into() })
+        };
+        let planned = self.planned(request).map_err(not_known)?;
+        if planned.is_empty() {
+            return Ok(());
         }
+        let call = request.call();
+        let moved = self.moved(call, &planned).await.map_err(Withheld::Unread)?;
+        if !moved.is_empty() {
+            return Err(Withheld::Moved(moved));
+        }
+        let files = planned.iter().map(|planned| planned.file);
+        self.ledger.begin(files, changed(call)).map_err(not_known)
+    }
+
+    fn own_reads(&self) -> Counters {
+        self.reads.counters()
+    }
+
+    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
         self.api.send(request).await
     }
 
     async fn send_once(&self, recorded: Recorded) -> Fate {
-        match self.look(recorded.once()).await {
-            Ok(()) => self.api.send_once(recorded).await,
-            Err(failure) => Fate::NotDone(recorded.into_once(), failure),
-        }
+        self.api.send_once(recorded).await
     }
 
     async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
@@ -126,34 +158,71 @@ impl Wire for Guarded {
     }
 }
 
-/// Whether what a call is about is as it was.
-fn is_as_planned(call: &Call, before: &FileFields, now: &FileFields) -> bool {
-    match call {
-        Call::Details(patch) => fields_are_as_planned(patch, before, now),
-        Call::AddTags(_) | Call::RemoveTags(_) => same_tags(before, now),
-        Call::Publish(_) => before.is_published == now.is_published,
-        Call::ReadBack(_) => true,
+impl Planned<'_> {
+    /// Whether there is something to compare.
+    fn is_comparable(&self) -> bool {
+        !self.compared.is_empty() && matches!(self.state, LiveState::Is(_))
+    }
+
+    /// Whether the file is as it was planned in what is compared.
+    fn is_like(&self, now: &FileFields, call: &Call) -> bool {
+        match &self.state {
+            LiveState::Is(before) => differing(call, before, now).common(self.compared).is_empty(),
+            LiveState::Unread | LiveState::Missing => true,
+        }
     }
 }
 
-fn fields_are_as_planned(patch: &Patch, before: &FileFields, now: &FileFields) -> bool {
-    let metadata = |fields: &FileFields, name: &str| fields.custom_metadata.get(name).cloned();
-    (patch.tags.is_none() || same_tags(before, now))
-        && (patch.remove_ai_tags.is_none() || before.ai_tags == now.ai_tags)
-        && (patch.coordinates.is_none() || before.custom_coordinates == now.custom_coordinates)
-        && (patch.description.is_none() || before.description == now.description)
-        && patch
-            .metadata
-            .iter()
-            .all(|(field, _)| metadata(before, &field.name) == metadata(now, &field.name))
+/// The fields that a call is about.
+fn asked(call: &Call) -> Fields {
+    match call {
+        Call::Details(patch) => Fields::from([
+            (Field::Tags, patch.tags.is_some()),
+            (Field::AiTags, patch.remove_ai_tags.is_some()),
+            (Field::Coordinates, patch.coordinates.is_some()),
+            (Field::Description, patch.description.is_some()),
+            (Field::Metadata, !patch.metadata.is_empty()),
+        ]),
+        Call::AddTags(_) | Call::RemoveTags(_) => Fields::from([(Field::Tags, true)]),
+        Call::Publish(_) => Fields::from([(Field::Publication, true)]),
+        Call::ReadBack(_) => Fields::default(),
+    }
 }
 
-/// Tags are a set: nobody says that ImageKit keeps their order.
-fn same_tags(before: &FileFields, now: &FileFields) -> bool {
-    let sorted = |fields: &FileFields| {
-        let mut tags = fields.tags.clone();
-        tags.sort_unstable();
-        tags
+/// The fields that it changes, now or by an extension later.
+fn changed(call: &Call) -> Fields {
+    asked(call).and(written(call))
+}
+
+/// The fields that an extension of a call may write.
+fn written(call: &Call) -> Fields {
+    let extensions = match call {
+        Call::Details(patch) => patch.extensions.as_ref(),
+        _ => None,
     };
-    sorted(before) == sorted(now)
+    extensions.map_or(Fields::default(), |extensions| {
+        Fields::from([
+            (Field::Tags, extensions.may_write_tags()),
+            (Field::AiTags, extensions.may_write_ai_tags()),
+            (Field::Description, extensions.may_write_description()),
+            (Field::Metadata, extensions.may_write_metadata()),
+        ])
+    })
+}
+
+/// The fields in which two looks at a file differ; of its custom metadata only what a call is about.
+fn differing(call: &Call, before: &FileFields, now: &FileFields) -> Fields {
+    let metadata = match call {
+        Call::Details(patch) => patch.metadata.as_slice(),
+        _ => &[],
+    };
+    let has_metadata = metadata.iter().all(|(field, _)| before.has_metadata_of(now, field));
+    Fields::from([
+        (Field::Tags, !before.has_tags_of(now)),
+        (Field::AiTags, !before.has_ai_tags_of(now)),
+        (Field::Coordinates, !before.has_coordinates_of(now)),
+        (Field::Description, !before.has_description_of(now)),
+        (Field::Metadata, !has_metadata),
+        (Field::Publication, !before.has_publication_of(now)),
+    ])
 }

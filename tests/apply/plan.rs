@@ -1,9 +1,12 @@
 //! Plans: what they say, what they send, and what becomes of what has moved meanwhile.
 
-use ikbulk::sandbox::{Config, Faults, Library};
-use serde_json::json;
+use std::fs::{self, File};
+use std::time::Duration;
 
-use crate::harness::{World, files, ids, sheet, status, with_library};
+use ikbulk::sandbox::{Config, ExtensionPlay, Faults, Library, Status};
+use serde_json::{Value, json};
+
+use crate::harness::{RunFiles, World, files, ids, script, sheet, status, with_library};
 
 /// A library in which every file has the tag `old`.
 fn old(ids: &[String]) -> Library {
@@ -53,7 +56,7 @@ fn a_plan_can_be_read_by_programs() {
     );
     world.write("sheet.csv", rows);
     let said = world.run("plan sheet.csv --json").exits(0);
-    let price: serde_json::Value = serde_json::from_str(&said.out).expect("it is JSON");
+    let price: Value = serde_json::from_str(&said.out).expect("it is JSON");
     assert_eq!(price["rows"]["to_change"], 2);
     assert_eq!(
         price["requests"],
@@ -130,7 +133,7 @@ fn what_has_moved_since_it_was_planned_is_left_out() {
     assert_eq!((run.count("updated"), run.count("rejected")), (27, 3));
     assert_eq!(world.file(&ids[0])["tags"], json!(["old", "theirs"]));
     assert_eq!(world.file(&ids[29])["tags"], json!(["new"]));
-    world.run(&apply).exits(2).says("is no saved plan, or was begun already");
+    world.run(&apply).exits(2).says("is a plan that is finished; `ikbulk report");
     // Mended by doing nothing but planning it again.
     world.run(&format!("live {}/failed.csv --yes", run.name())).exits(0);
     assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["new"])));
@@ -161,4 +164,231 @@ fn a_pilot_of_a_plan_goes_on_with_what_is_left() {
     world.run(&format!("resume {}", run.name())).exits(0);
     assert_eq!(run.count("updated"), 20);
     assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["new"])));
+}
+
+/// Carries out a saved plan.
+fn apply_plan(run: &RunFiles) -> String {
+    format!("live --plan {} --yes --rate unlimited --read-rate unlimited", run.name())
+}
+
+/// What a run says that it has sent, by kind.
+fn said_requests(run: &RunFiles) -> Value {
+    run.summary()["requests"].clone()
+}
+
+#[test]
+fn each_field_is_looked_at_before_the_first_request_for_it() {
+    let mut library = Library::new();
+    library.insert(json!({
+        "fileId": "f", "filePath": "/f", "tags": ["a"], "description": "old", "isPublished": true,
+    }));
+    let world = World::new(with_library(library));
+    world.write("sheet.csv", "fileId,addTags,description\nf,\"a,b\",new\n");
+    world.run("plan sheet.csv").exits(0);
+    // Without `a` the plan's request for `b` does not make of the file what its row asks.
+    world.write("theirs.csv", "fileId,removeTags\nf,a\n");
+    world.apply("theirs.csv").exits(0);
+    let run = world.only_run("sheet");
+    world.run(&apply_plan(&run)).exits(1).says("details done; add tags: the file was changed");
+    assert_eq!(
+        (run.row(2)["status"].as_str(), run.row(2)["code"].as_str()),
+        ("rejected", "partial")
+    );
+    assert_eq!(world.file("f")["description"], "new");
+    assert_eq!(world.file("f")["tags"], Value::Null);
+    world.run(&format!("live {}/failed.csv --yes", run.name())).exits(0);
+    assert_eq!(world.file("f")["tags"], json!(["a", "b"]));
+}
+
+#[test]
+fn what_a_plan_changes_itself_has_not_moved() {
+    let config = with_library(old(&["f".to_owned()]));
+    let extensions = ExtensionPlay::Always(Status::Success);
+    let world = World::new(Config { extensions, ..config });
+    let extension = r#""[{""name"":""ai-auto-description""}]""#;
+    let sheet = format!(
+        "fileId,tags,addTags,description,customCoordinates,extensions\n\
+         f,x,,,,\nf,,,,,{extension}\nf,,y,mine,\"1,2,3,4\",\n"
+    );
+    world.write("sheet.csv", sheet);
+    world.run("plan sheet.csv --exact").exits(0);
+    let run = world.only_run("sheet");
+    world.run(&apply_plan(&run)).exits(0);
+    assert_eq!(run.statuses(), ["updated"; 3]);
+    assert_eq!(world.file("f")["description"], "mine");
+    assert_eq!(world.file("f")["customCoordinates"], "1,2,3,4");
+    assert_eq!(world.file("f")["tags"], json!(["x", "y"]));
+}
+
+#[test]
+fn a_list_that_is_behind_makes_nothing_move() {
+    let ids = ids(30);
+    let lag = Duration::from_hours(1);
+    let world = World::new(Config { search_lag: lag, ..with_library(old(&ids)) });
+    world.write("first.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},first"))));
+    world.apply("first.csv").exits(0);
+    world.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
+    world.run("plan sheet.csv").exits(0);
+    // Somebody else changes one of them, which no list shows either.
+    world.write("theirs.csv", format!("fileId,addTags\n{},theirs\n", ids[7]));
+    world.apply("theirs.csv").exits(0);
+    let run = world.only_run("sheet");
+    world.run(&apply_plan(&run)).exits(1).says("1 × rejected moved");
+    assert_eq!((run.count("updated"), run.count("rejected")), (29, 1));
+    assert_eq!(world.file(&ids[0])["tags"], json!(["first", "new"]));
+    assert_eq!(world.file(&ids[7])["tags"], json!(["first", "theirs"]));
+}
+
+#[test]
+fn what_was_not_sent_is_not_counted_and_each_look_is() {
+    let ids = ids(10);
+    let world = World::new(with_library(old(&ids)));
+    let rows = ids.iter().enumerate().map(|(index, id)| format!("{id},text {index}"));
+    world.write("sheet.csv", sheet("fileId,description", rows));
+    world.run("plan sheet.csv").exits(0);
+    let theirs = ids[..5].iter().map(|id| format!("{id},theirs"));
+    world.write("theirs.csv", sheet("fileId,description", theirs));
+    world.apply("theirs.csv").exits(0);
+    let (run, before) = (world.only_run("sheet"), world.sandbox.stats().calls);
+    world
+        .run(&apply_plan(&run))
+        .exits(1)
+        .says("looks      at each file again before it is changed, in at most about 10 reads")
+        .says("requests   5 writes, 10 reads in");
+    let after = world.sandbox.stats().calls;
+    assert_eq!((after.patch - before.patch, after.get - before.get), (5, 10));
+    assert_eq!(
+        (&said_requests(&run)["patch"], &said_requests(&run)["read"]),
+        (&json!(5), &json!(10))
+    );
+    for line in run.report() {
+        let attempts = if line["code"] == "moved" { "0" } else { "1" };
+        assert_eq!(line["attempts"], attempts, "{line:?}");
+    }
+}
+
+#[test]
+fn looks_at_several_files_are_counted_as_they_are_sent() {
+    let ids = ids(60);
+    let world = World::new(with_library(old(&ids)));
+    world.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
+    world.run("plan sheet.csv").exits(0);
+    world.write("theirs.csv", format!("fileId,addTags\n{},theirs\n", ids[3]));
+    world.apply("theirs.csv").exits(0);
+    let (run, before) = (world.only_run("sheet"), world.sandbox.stats().calls);
+    world.run(&apply_plan(&run)).exits(1);
+    let after = world.sandbox.stats().calls;
+    assert_eq!((run.count("updated"), run.count("rejected")), (59, 1));
+    assert_eq!(said_requests(&run)["add_tags"], after.add_tags - before.add_tags);
+    let reads = after.get - before.get + after.list - before.list;
+    assert_eq!(said_requests(&run)["read"], reads);
+}
+
+#[test]
+fn what_must_not_be_repeated_and_has_moved_is_not_sent() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "f", "filePath": "/f", "isPublished": true}));
+    let world = World::new(with_library(library));
+    world.write("sheet.csv", "fileId,isPublished\nf,false\n");
+    world.run("plan sheet.csv").exits(0);
+    world.write("theirs.csv", "fileId,isPublished\nf,false\n");
+    world.apply("theirs.csv").exits(0);
+    let (run, before) = (world.only_run("sheet"), world.sandbox.stats().calls);
+    world.run(&apply_plan(&run)).exits(1).says("1 × rejected moved");
+    let after = world.sandbox.stats().calls;
+    assert_eq!((after.publish - before.publish, after.get - before.get), (0, 2));
+    let said = said_requests(&run);
+    assert_eq!((&said["publish"], &said["read"]), (&json!(0), &json!(2)));
+    assert_eq!(run.row(2)["attempts"], "0");
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_fails_and_nothing_is_sent() {
+    let ids = ids(1);
+    let world =
+        World::new(script(vec![(2, status(500, "Out of order."))], with_library(old(&ids))));
+    world.write("sheet.csv", format!("fileId,description\n{},new\n", ids[0]));
+    world.run("plan sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let said = world.run(&format!("{} --attempts 1", apply_plan(&run))).exits(5);
+    said.says("could not read the file before it: Out of order.");
+    assert_eq!(run.count("failed"), 1);
+    assert_eq!(
+        (&said_requests(&run)["patch"], &said_requests(&run)["read"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(writes(&world), 0);
+}
+
+#[test]
+fn a_plan_that_is_refused_can_be_carried_out_afterwards() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    world.run("plan sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let refused =
+        world.run(&format!("{} --endpoint http://127.0.0.1:9", apply_plan(&run))).exits(2);
+    assert!(!refused.out.contains("rows"), "{}", refused.out);
+    refused.says("the run was begun at http://127.0.0.1:");
+    let line = apply_plan(&run);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let refused = world.command(&words).env("IMAGEKIT_PRIVATE_KEY", "private_other").run().exits(2);
+    assert!(!refused.out.contains("rows"), "{}", refused.out);
+    refused.says("this is not the key that the sheet was planned with");
+    world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run().exits(2).says("no private key");
+    world.run(&line).exits(0);
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
+
+#[test]
+fn a_plan_that_another_run_is_in_the_way_of_stays_as_it_is() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    let planned = world.run("plan sheet.csv").exits(0);
+    let account = planned.out.split("account ").nth(1).and_then(|rest| rest.split_once('\n'));
+    let (account, _) = account.expect("the plan says for which account it is");
+    let locks = world.path("state/ikbulk/locks");
+    fs::create_dir_all(&locks).expect("a directory can be made");
+    let lock = File::create(locks.join(format!("{account}.lock"))).expect("a file can be made");
+    lock.lock().expect("nobody else has it");
+    let run = world.only_run("sheet");
+    let refused = world.run(&apply_plan(&run)).exits(75);
+    assert!(!refused.out.contains("rows"), "{}", refused.out);
+    drop(lock);
+    world.run(&apply_plan(&run)).exits(0);
+    assert_eq!(world.file("a")["tags"], json!(["x"]));
+}
+
+#[test]
+fn what_is_no_saved_plan_is_called_what_it_is() {
+    let world = World::new(files(["a", "b"]));
+    world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
+    world.run("live --plan sheet.csv --yes").exits(2).says("there is no run in sheet.csv");
+    world.run("live sheet.csv --yes --limit 1").exits(5);
+    let run = world.only_run("sheet");
+    let unfinished = world.run(&apply_plan(&run)).exits(2);
+    unfinished.says("is no saved plan, but a run that was begun and is unfinished");
+    world.run(&format!("resume {}", run.name())).exits(0);
+    world.run(&apply_plan(&run)).exits(2).says("is no saved plan, but a run that is finished");
+    world.write("planned.csv", "fileId,tags\na,c\nb,d\n");
+    world.run("plan planned.csv").exits(0);
+    let plan = world.only_run("planned");
+    world.run(&format!("{} --limit 1", apply_plan(&plan))).exits(5);
+    let unfinished = world.run(&apply_plan(&plan)).exits(2);
+    unfinished.says(&format!(
+        "a plan that was begun and is unfinished; go on: ikbulk resume {}",
+        plan.name()
+    ));
+}
+
+#[test]
+fn the_report_of_a_saved_plan_says_how_to_carry_it_out() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,tags\na,x\n");
+    world.run("plan sheet.csv").exits(0);
+    let run = world.only_run("sheet");
+    let said = world.run(&format!("report {}", run.name())).exits(5);
+    assert!(!said.out.contains("ikbulk resume"), "{}", said.out);
+    said.says(&format!("next       ikbulk apply --plan {}", run.name()));
+    world.run(&apply_plan(&run)).exits(0);
 }

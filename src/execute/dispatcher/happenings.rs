@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 
 use super::super::Time;
-use super::super::event::{Ending, Event, Halt, Ticket};
+use super::super::event::{Ending, Event, Halt, Ticket, Withheld};
 use super::super::lanes::Lane;
 use super::super::lines::FileKey;
-use super::super::verdict::{Verdict, of_unread};
+use super::super::verdict::{Verdict, of_moved, of_unread};
 use super::{Dispatcher, Slot};
 use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::Op;
@@ -24,6 +24,10 @@ impl Dispatcher {
             Event::Answered(ticket, verdict) => {
                 self.under_way -= 1;
                 self.answered(ticket, verdict, now);
+            }
+            Event::Withheld(ticket, request, why) => {
+                self.under_way -= 1;
+                self.withheld(ticket, request, why, now);
             }
             Event::Read(ticket, state) => {
                 self.under_way -= 1;
@@ -130,14 +134,38 @@ impl Dispatcher {
         }
     }
 
+    /// It was not sent, so that it does not count.
+    fn withheld(&mut self, ticket: Ticket, request: Request, why: Withheld, now: Time) {
+        let slot = &mut self.slots[ticket];
+        self.counters.take_back(request.call());
+        self.counters.retried -= u64::from(slot.repeats);
+        match why {
+            Withheld::Moved(files) => {
+                slot.attempts = slot.attempts.saturating_sub(1);
+                self.trouble.answered();
+                let (settled, rest) = of_moved(&request, &files);
+                self.record_all(ticket, settled);
+                self.split(ticket, rest.into_iter().collect());
+            }
+            Withheld::Unread(failure) => {
+                self.withdraw_intent(&request);
+                self.answered(ticket, of_unread(request, failure), now);
+            }
+        }
+    }
+
     /// Nothing was done: no attempt is used up, and an intent that was written down is withdrawn.
     fn put_back_unsent(&mut self, ticket: Ticket, request: Request) {
-        if let Request::Once(once) = &request {
-            self.ops.extend(once.steps().iter().map(|step| Op::Forget(*step)));
-        }
+        self.withdraw_intent(&request);
         let slot = &mut self.slots[ticket];
         slot.attempts = slot.attempts.saturating_sub(1);
         slot.request = Some(request);
+    }
+
+    fn withdraw_intent(&mut self, request: &Request) {
+        if let Request::Once(once) = request {
+            self.ops.extend(once.steps().iter().map(|step| Op::Forget(*step)));
+        }
     }
 
     fn back_off(&mut self, ticket: Ticket, now: Time) {
@@ -242,7 +270,7 @@ impl Dispatcher {
                 self.held(Endpoint::List, note, now);
                 self.trouble.probe_answered();
             }
-            Ok(()) | Err(Failure::Refused { .. } | Failure::Moved { .. }) => {
+            Ok(()) | Err(Failure::Refused { .. }) => {
                 self.holds.answered(Endpoint::List);
                 self.trouble.probe_answered();
             }
