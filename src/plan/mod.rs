@@ -133,6 +133,17 @@ impl Direct {
 }
 
 impl Batch {
+    /// The same in parts of no more requests than that, all of the rows in the first.
+    pub fn in_parts(self, requests_max: usize) -> impl Iterator<Item = Self> {
+        let mut requests = self.requests.into_iter();
+        let mut first = Some(Self { requests: Vec::new(), ..self });
+        std::iter::from_fn(move || {
+            let mut part = first.take().unwrap_or_default();
+            part.requests.extend(requests.by_ref().take(requests_max));
+            (!part.is_empty()).then_some(part)
+        })
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

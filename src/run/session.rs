@@ -22,6 +22,8 @@ use crate::words::counted;
 
 /// Rows in one message from the reader. Enough that passing it on costs nothing a row.
 const BATCH_ROWS: usize = 64;
+/// Requests in one message. Where many have waited for others, they do not all wait here once more.
+const REQUESTS_AT_ONCE: usize = 64;
 /// Messages on their way. The executor's window is where rows are meant to wait.
 const BATCHES_MAX: usize = 2;
 
@@ -164,8 +166,10 @@ impl Session {
             if !more {
                 planner.end(&mut batch)?;
             }
-            if !batch.is_empty() && feed.blocking_send(Feed::Rows(batch)).is_err() {
-                break;
+            for part in batch.in_parts(REQUESTS_AT_ONCE) {
+                if feed.blocking_send(Feed::Rows(part)).is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
