@@ -29,8 +29,10 @@ number() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$2" | head -1; }
 # Applies a sheet and says what it took. The first word is the job's name.
 job() {
     local name=$1 sheet=$2
+    # As if the run before had been a night ago.
+    rm -rf "$XDG_STATE_HOME/ikbulk/recent"
     local rows=$(($(wc -l <"$sheet") - 1))
-    "$ikbulk" plan --json --read-rate unlimited "$sheet" >price.json
+    "$ikbulk" plan --json --read-rate unlimited "$sheet" >price.json || true
     "$ikbulk" -q apply $fast --max-rejected 100% "$sheet" || true
     local summary=$(ls -t "${sheet%.csv}".ikbulk/*/summary.json | head -1)
     local reads=$(sed -n '/live_state/,/}/s/.*"requests": \([0-9]*\).*/\1/p' price.json)
