@@ -176,7 +176,8 @@ fn same_value(asked: &Value, has: &Value) -> bool {
             a == b || instant(a).is_some_and(|at| instant(b) == Some(at))
         }
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().all(|a| b.iter().any(|b| same_value(a, b)))
+            let has = |all: &[Value], one: &Value| all.iter().any(|other| same_value(one, other));
+            a.len() == b.len() && a.iter().all(|a| has(b, a)) && b.iter().all(|b| has(a, b))
         }
         (a, b) => a == b,
     }

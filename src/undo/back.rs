@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Deeds;
 use crate::imagekit::FileFields;
-use crate::row::{Builder, Cell, Content, Coordinates, Field, MetadataField, Rules, Set};
+use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules};
 
 /// What becomes of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -153,22 +153,12 @@ fn value(field: &Field, fields: &FileFields) -> Value {
 
 /// Whether two states of a file are the same in a field.
 pub(super) fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bool {
-    let set = |value: Value| if value.is_null() { Set::Clear } else { Set::To(value) };
     match field {
-        Field::Tags => {
-            let (one, other) = (&one.tags, &other.tags);
-            one.iter().all(|tag| other.contains(tag)) && other.iter().all(|tag| one.contains(tag))
-        }
-        Field::CustomCoordinates => {
-            let area = |fields| value(field, fields).as_str().and_then(Coordinates::parse);
-            value(field, one) == value(field, other)
-                || area(one).is_some_and(|area| other.has_coordinates(&Set::To(area)))
-        }
-        Field::CustomMetadata(field) => {
-            let asked = one.custom_metadata.get(&*field.name).cloned().unwrap_or_default();
-            other.has_metadata(field, &set(asked))
-        }
-        _ => value(field, one) == value(field, other),
+        Field::Tags => one.has_tags_of(other),
+        Field::CustomCoordinates => one.has_coordinates_of(other),
+        Field::Description => one.has_description_of(other),
+        Field::CustomMetadata(field) => one.has_metadata_of(other, field),
+        _ => true,
     }
 }
 
