@@ -214,6 +214,9 @@ impl Apply {
                  or remove it to begin anew",
                 run.path().display()
             ))),
+            Some(Unfinished { same_input: false, .. }) if self.sheet.file.path().is_none() => {
+                Ok(None)
+            }
             Some(Unfinished { run, same_input: false }) => {
                 screen.error(&format!(
                     "there is an unfinished run of an earlier state of this sheet, {}; it is not to be \

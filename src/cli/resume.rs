@@ -62,8 +62,10 @@ impl Resume {
             ));
             return Ok(exit_code);
         }
-        // A saved plan looks at each file by itself.
-        if !self.over_later_runs && !facts.sandbox && !facts.guarded {
+        // A saved plan of which nothing was sent looks at each file by itself.
+        let is_guarded =
+            facts.guarded && ledger.has_no_steps().map_err(|error| Refusal::not_written(&error))?;
+        if !self.over_later_runs && !facts.sandbox && !is_guarded {
             refuse_overtaken(&run)?;
         }
         if facts.guarded {

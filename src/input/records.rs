@@ -101,13 +101,12 @@ impl Records {
         }
     }
 
-    /// How the record that was reached adds and removes tags, as far as that can be read.
+    /// How the record that was reached changes the tags, as far as that can be read.
     #[must_use]
-    pub fn tag_edit(&self) -> Option<TagChange> {
-        let rules = Rules::default();
-        let mut builder = Builder::new(&rules);
+    pub fn tags(&self, rules: &Rules) -> Option<TagChange> {
+        let mut builder = Builder::new(rules);
         builder.set("fileId", &Field::FileId, Cell::Text("any"));
-        self.read(&mut builder, Field::edits_tags);
+        self.read(&mut builder, Field::changes_tags);
         match builder.finish() {
             Content::Update(update) => update.change.tags,
             _ => None,

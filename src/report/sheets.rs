@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 use csv::ByteRecord;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harmless::harmless;
 use super::row::RowResult;
 use crate::input::{Record, own};
-use crate::row::MetadataField;
+use crate::row::{MetadataField, TagChange, Tags, words};
 use crate::whole::Whole;
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -58,7 +58,7 @@ impl ReportSheet {
         csv.write_field(defused(row.request_id.unwrap_or_default()).as_bytes())?;
         csv.write_field(defused(row.updated_at.unwrap_or_default()).as_bytes())?;
         if !self.extensions.is_empty() {
-            let statuses: serde_json::Map<String, serde_json::Value> = row
+            let statuses: serde_json::Map<String, Value> = row
                 .extension_status
                 .and_then(|json| serde_json::from_str(json).ok())
                 .unwrap_or_default();
@@ -108,6 +108,32 @@ pub(super) struct Reason<'r> {
     /// Columns in which a later row has done something else: what this one asked for there is left
     /// out.
     pub(super) overtaken: &'r [String],
+    /// What is asked of the tags instead, behind what later rows have done to them.
+    pub(super) other_tags: Option<&'r TagChange>,
+    pub(super) clear_token: &'r str,
+}
+
+impl Reason<'_> {
+    /// What stands in a column of tags instead of what was there; null for what clears them.
+    fn instead(&self, column: &str) -> Option<Value> {
+        let list = |tags: Option<&Tags>| Value::from(words(tags));
+        Some(match (column, self.other_tags?) {
+            ("tags", TagChange::Replace(tags)) => list(Some(tags)),
+            ("tags", TagChange::Clear) => Value::Null,
+            ("addTags", TagChange::Edit { add, .. }) => list(add.as_ref()),
+            ("removeTags", TagChange::Edit { remove, .. }) => list(remove.as_ref()),
+            _ => return None,
+        })
+    }
+
+    /// The same as a cell.
+    fn instead_as_cell(&self, column: &str) -> Option<String> {
+        Some(match self.instead(column)? {
+            Value::Null => self.clear_token.to_owned(),
+            Value::Array(none) if none.is_empty() => String::new(),
+            list => list.to_string(),
+        })
+    }
 }
 
 impl OwnSheet {
@@ -142,7 +168,9 @@ impl OwnSheet {
                     let cells = kept.iter().map(|(index, column)| {
                         let cell = cells.get(*index);
                         let cell = cell.filter(|_| !reason.overtaken.contains(column));
-                        cell.unwrap_or_default()
+                        let cell = Cow::Borrowed(cell.unwrap_or_default());
+                        let instead = reason.instead_as_cell(column).filter(|_| !cell.is_empty());
+                        instead.map_or(cell, |cell| Cow::Owned(cell.into_bytes()))
                     });
                     write_cells(csv, cells, reason).map_err(io::Error::from)
                 } else {
@@ -150,6 +178,7 @@ impl OwnSheet {
                     // that the row stays as wrong as it is until it is mended.
                     let own = *columns - kept.len();
                     let cells = cells.iter().take(cells.len().saturating_sub(own));
+                    let cells = cells.map(Cow::Borrowed);
                     write_cells(csv, cells, reason).map_err(io::Error::from)
                 }
             }
@@ -168,7 +197,7 @@ impl OwnSheet {
 
 fn write_cells<'c>(
     csv: &mut csv::Writer<Whole>,
-    cells: impl Iterator<Item = &'c [u8]>,
+    cells: impl Iterator<Item = Cow<'c, [u8]>>,
     reason: &Reason<'_>,
 ) -> csv::Result<()> {
     for cell in cells {
@@ -185,8 +214,8 @@ fn write_cells<'c>(
 /// The line itself, with one more key at its end. A line that is no object is left as it is: it
 /// must be mended before anything can be added to it.
 fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Result<()> {
-    let Reason { row, done, overtaken } = reason;
-    let left = left_of(line, overtaken);
+    let Reason { row, done, .. } = reason;
+    let left = left_of(line, reason);
     let line = left.as_deref().unwrap_or(line);
     let own = json!({
         "status": row.status.as_str(),
@@ -204,17 +233,26 @@ fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Re
 }
 
 /// A line without the keys that are about overtaken fields; none where it is as it was.
-fn left_of(line: &[u8], overtaken: &[String]) -> Option<Vec<u8>> {
-    if overtaken.is_empty() {
+fn left_of(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
+    let overtaken = reason.overtaken;
+    if overtaken.is_empty() && reason.other_tags.is_none() {
         return None;
     }
     let is_overtaken = |key: &str| overtaken.iter().any(|column| column == key);
-    let mut object = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(line).ok()?;
+    let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(line).ok()?;
     object.retain(|key, _| !is_overtaken(if key == "publish" { "isPublished" } else { key }));
     if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())
     {
         metadata.retain(|key, _| !is_overtaken(&MetadataField::column_of(key)));
     }
+    object.retain(|column, value| match reason.instead(column) {
+        None => true,
+        Some(Value::Array(none)) if none.is_empty() => false,
+        Some(instead) => {
+            *value = instead;
+            true
+        }
+    });
     serde_json::to_vec(&object).ok()
 }
 
@@ -222,7 +260,7 @@ fn left_of(line: &[u8], overtaken: &[String]) -> Option<Vec<u8>> {
 /// stands at the end.
 fn before_own_key(line: &[u8]) -> Option<&[u8]> {
     const ADDED: &[u8] = b",\"ikbulk\":{\"";
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line).ok()?;
+    serde_json::from_slice::<serde_json::Map<String, Value>>(line).ok()?;
     let object = line.trim_ascii_end().strip_suffix(b"}")?;
     let added = memchr::memmem::rfind(object, ADDED);
     match added.and_then(|at| object.split_at_checked(at)) {

@@ -2,46 +2,44 @@
 //! the later row did.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::input::{Input, Records};
+use crate::input::{Context, Input, Records};
 use crate::ledger::{LedgerFile, StepRecord};
-use crate::outcome::Status;
+use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Resolved, TagChange, words};
+use crate::row::{Rules, TagChange, Tags, words};
 
 use super::error::ReportError;
 use super::row::RowResult;
 
 /// By which row, and in what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Overtaken {
     pub(super) by: u64,
     /// Columns that must not be sent again, because a later row of the file has done something else.
     pub(super) fields: Vec<String>,
     /// Columns that can be.
     pub(super) left: Vec<String>,
-    edit: Option<TagChange>,
+    /// What is left of the change of the tags, as far as it can be read.
+    tags: Option<TagChange>,
+    /// Whether that is less than what the row says.
+    has_other_tags: bool,
 }
 
 /// Rows that were overtaken. Memory is taken only by rows that did not succeed.
 pub(super) struct Superseded<'r> {
     input: &'r Input,
-    files: Option<&'r Arc<Resolved>>,
+    context: &'r Context,
     ledger: &'r LedgerFile,
     /// Not looked for before there is a row that may be one.
     rows: Option<HashMap<u64, Overtaken>>,
 }
 
 impl<'r> Superseded<'r> {
-    pub(super) fn new(
-        input: &'r Input,
-        files: Option<&'r Arc<Resolved>>,
-        ledger: &'r LedgerFile,
-    ) -> Self {
-        Self { input, files, ledger, rows: None }
+    pub(super) fn new(input: &'r Input, context: &'r Context, ledger: &'r LedgerFile) -> Self {
+        Self { input, context, ledger, rows: None }
     }
 
     /// What is known of a row of this status.
@@ -55,14 +53,19 @@ impl<'r> Superseded<'r> {
         }
         let rows = match &mut self.rows {
             Some(rows) => rows,
-            unknown => unknown.insert(find(self.input.records(self.files)?, self.ledger)?),
+            unknown => unknown.insert(find(self.input, self.context, self.ledger)?),
         };
         Ok(rows.get(&row))
     }
 }
 
 /// Looks through input and ledger side by side.
-fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overtaken>, ReportError> {
+fn find(
+    input: &Input,
+    context: &Context,
+    ledger: &LedgerFile,
+) -> Result<HashMap<u64, Overtaken>, ReportError> {
+    let mut records = input.records(context.files.as_ref())?;
     // By file, the rows that did not succeed so far.
     let mut waiting: HashMap<u64, Vec<u64>> = HashMap::new();
     let mut open: HashMap<u64, Overtaken> = HashMap::new();
@@ -72,47 +75,68 @@ fn find(mut records: Records, ledger: &LedgerFile) -> Result<HashMap<u64, Overta
             ledger_steps.of_row(pos.number, &mut steps)?;
             let status = RowResult::of(&steps).status;
             let file = xxh3_64(records.file_id().as_bytes());
-            match status {
-                Status::Rejected | Status::Failed => {
-                    waiting.entry(file).or_default().push(pos.number);
-                    let mut left = columns(&records);
-                    left.retain(|column| !is_done(column, &steps));
-                    let edit = records.tag_edit();
-                    open.insert(pos.number, Overtaken { by: 0, fields: Vec::new(), left, edit });
-                }
-                Status::Updated => {
-                    let Some(rows) = waiting.get(&file) else {
-                        continue;
-                    };
-                    let (set, edit) = (columns(&records), records.tag_edit());
-                    for row in rows {
-                        if let Some(row) = open.get_mut(row) {
-                            row.overtake(pos.number, &set, edit.as_ref());
-                        }
+            if let Some(rows) = waiting.get(&file) {
+                let done = Done::of(&records, &context.rules, status, &steps);
+                for row in rows {
+                    if let Some(row) = open.get_mut(row) {
+                        row.overtake(pos.number, &done);
                     }
                 }
-                _ => {}
+            }
+            if matches!(status, Status::Rejected | Status::Failed) {
+                waiting.entry(file).or_default().push(pos.number);
+                let mut left = columns(&records);
+                left.retain(|column| !is_done(column, &steps));
+                let tags = records.tags(&context.rules);
+                open.insert(pos.number, Overtaken { left, tags, ..Overtaken::default() });
             }
         }
         Ok::<_, ReportError>(())
     })?;
-    open.retain(|_, row| !row.fields.is_empty());
+    open.retain(|_, row| row.by > 0);
     Ok(open)
 }
 
+/// What a row has done to its file, or found to be so.
+struct Done {
+    columns: Vec<String>,
+    tags: Option<TagChange>,
+}
+
+impl Done {
+    fn of(records: &Records, rules: &Rules, status: Status, steps: &[StepRecord]) -> Self {
+        let is_so = |record: &StepRecord| record.outcome.code == Some(Code::AlreadySo);
+        let has_all = status == Status::Updated || steps.iter().any(is_so);
+        let has = |column: &str| has_all || is_done(column, steps);
+        let mut columns = columns(records);
+        columns.retain(|column| has(column));
+        let tags = records.tags(rules).and_then(|tags| match tags {
+            TagChange::Edit { add, remove } => {
+                let add = add.filter(|_| has("addTags"));
+                let remove = remove.filter(|_| has("removeTags"));
+                (add.is_some() || remove.is_some()).then_some(TagChange::Edit { add, remove })
+            }
+            all => has("tags").then_some(all),
+        });
+        Self { columns, tags }
+    }
+}
+
 impl Overtaken {
-    fn overtake(&mut self, by: u64, set: &[String], edit: Option<&TagChange>) {
-        let edits = (self.edit.take(), edit);
-        let is_overtaken = |field: &String| {
-            set.iter().any(|later| match (field.as_str(), later.as_str(), &edits) {
-                ("addTags", "removeTags", (Some(before), Some(edit))) => {
-                    meet(added(before), removed(edit))
-                }
-                ("removeTags", "addTags", (Some(before), Some(edit))) => {
-                    meet(removed(before), added(edit))
-                }
-                _ => overtakes(later, field),
-            })
+    fn overtake(&mut self, by: u64, done: &Done) {
+        let mut is_whole = matches!(done.tags, Some(TagChange::Replace(_) | TagChange::Clear));
+        if let (Some(tags), Some(later)) = (&self.tags, &done.tags) {
+            let left = left_of(tags, later);
+            if left.as_ref() != Some(tags) {
+                self.by = by;
+                self.has_other_tags = true;
+                is_whole = left.is_none();
+                self.tags = left;
+            }
+        }
+        let is_overtaken = |column: &String| {
+            let is_tags = matches!(column.as_str(), "tags" | "addTags" | "removeTags");
+            is_tags && is_whole || done.columns.iter().any(|later| overtakes(later, column))
         };
         let (overtaken, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.left).into_iter().partition(is_overtaken);
@@ -121,7 +145,6 @@ impl Overtaken {
             self.by = by;
             self.fields.extend(overtaken);
         }
-        self.edit = edits.0;
     }
 
     /// Whether later rows did everything that the row asked for.
@@ -129,9 +152,15 @@ impl Overtaken {
         self.left.is_empty()
     }
 
+    /// What is left of the change of the tags, where it is less than what the row says.
+    pub(super) fn other_tags(&self) -> Option<&TagChange> {
+        self.tags.as_ref().filter(|_| self.has_other_tags)
+    }
+
     pub(super) fn message(&self, before: &str) -> String {
         let Self { by, fields, left, .. } = self;
-        let mut message = format!("overtaken by row {by} in {}", fields.join(", "));
+        let what = if fields.is_empty() { "some tags".to_owned() } else { fields.join(", ") };
+        let mut message = format!("overtaken by row {by} in {what}");
         if !left.is_empty() {
             message.push_str(&format!("; not applied: {}", left.join(", ")));
         }
@@ -152,46 +181,25 @@ fn is_done(column: &str, steps: &[StepRecord]) -> bool {
     let has = |kind| steps.iter().any(|record| record.step.kind == kind);
     let is_done = |kind| {
         let mut of_kind = steps.iter().filter(|record| record.step.kind == kind);
-        of_kind.any(|record| record.outcome.status.is_success())
+        of_kind.any(|record| record.outcome.status == Status::Updated)
     };
     match column {
         "addTags" => is_done(StepKind::AddTags),
         "removeTags" => is_done(StepKind::RemoveTags),
         "isPublished" | "includeFileVersions" => is_done(StepKind::Publish),
         "tags" if has(StepKind::RemoveTags) || has(StepKind::AddTags) => false,
-        _ => is_done(StepKind::Details),
+        "extensions" => is_done(StepKind::Details),
+        _ => is_done(StepKind::Details) || is_done(StepKind::Remainder),
     }
-}
-
-fn added(edit: &TagChange) -> &[String] {
-    match edit {
-        TagChange::Edit { add, .. } => words(add.as_ref()),
-        TagChange::Replace(_) | TagChange::Clear => &[],
-    }
-}
-
-fn removed(edit: &TagChange) -> &[String] {
-    match edit {
-        TagChange::Edit { remove, .. } => words(remove.as_ref()),
-        TagChange::Replace(_) | TagChange::Clear => &[],
-    }
-}
-
-fn meet(one: &[String], other: &[String]) -> bool {
-    one.iter().any(|tag| other.contains(tag))
 }
 
 /// Whether what a row asks for in one column, sent again, would undo what a later row has done in
-/// another. Tags that are only added are not undone by adding others, nor is an extension by running
-/// another.
+/// another; tags aside. An extension is not undone by running another.
 fn overtakes(later: &str, earlier: &str) -> bool {
     match earlier {
-        "tags" => matches!(later, "tags" | "addTags" | "removeTags"),
-        "addTags" => matches!(later, "tags" | "removeTags"),
-        "removeTags" => matches!(later, "tags" | "addTags"),
+        "tags" | "addTags" | "removeTags" | "extensions" => false,
         // What was bought, if that tags.
         "removeAITags" => later == "extensions",
-        "extensions" => false,
         "isPublished" | "includeFileVersions" => {
             matches!(later, "isPublished" | "includeFileVersions")
         }
@@ -199,31 +207,82 @@ fn overtakes(later: &str, earlier: &str) -> bool {
     }
 }
 
+/// What is left of a change of tags that was not done, behind one that was: sent now, both together
+/// come to what they would have come to in their order. `None` for nothing.
+fn left_of(change: &TagChange, later: &TagChange) -> Option<TagChange> {
+    let TagChange::Edit { add: added, remove: gone } = later else {
+        return None;
+    };
+    let (added, gone) = (words(added.as_ref()), words(gone.as_ref()));
+    let without = |tags: Option<&Tags>, others: &[String]| {
+        let kept = words(tags).iter().filter(|tag| !others.contains(tag)).cloned();
+        Tags::new(kept.collect()).ok()
+    };
+    match change {
+        TagChange::Edit { add, remove } => {
+            let (add, remove) = (without(add.as_ref(), gone), without(remove.as_ref(), added));
+            (add.is_some() || remove.is_some()).then_some(TagChange::Edit { add, remove })
+        }
+        TagChange::Replace(_) | TagChange::Clear => {
+            let tags = match change {
+                TagChange::Replace(tags) => tags.as_slice(),
+                _ => &[],
+            };
+            let kept = tags.iter().filter(|tag| !gone.contains(tag) && !added.contains(tag));
+            let all: Vec<String> = kept.chain(added).cloned().collect();
+            let is_empty = all.is_empty();
+            let all = Tags::new(all).ok().map(TagChange::Replace);
+            if is_empty { Some(TagChange::Clear) } else { all }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn tags(all: &[&str]) -> Option<Tags> {
+        Tags::new(all.iter().map(|tag| (*tag).to_owned()).collect()).ok()
+    }
+
+    fn edit(add: &[&str], remove: &[&str]) -> TagChange {
+        TagChange::Edit { add: tags(add), remove: tags(remove) }
+    }
+
+    fn replace(all: &[&str]) -> TagChange {
+        TagChange::Replace(tags(all).expect("tags"))
+    }
+
     #[test]
     fn only_what_would_undo_a_later_row_is_overtaken() {
-        let earlier = |columns: &[&str]| Overtaken {
-            by: 0,
-            fields: Vec::new(),
-            left: columns.iter().map(|column| (*column).to_owned()).collect(),
-            edit: None,
-        };
         let left = |before: &[&str], later: &str| {
-            let mut row = earlier(before);
-            row.overtake(3, &[later.to_owned()], None);
+            let left = before.iter().map(|column| (*column).to_owned()).collect();
+            let mut row = Overtaken { left, ..Overtaken::default() };
+            row.overtake(3, &Done { columns: vec![later.to_owned()], tags: None });
             row.left
         };
-        assert!(left(&["tags"], "addTags").is_empty());
-        assert!(left(&["addTags", "removeTags"], "tags").is_empty());
         assert!(left(&["isPublished", "includeFileVersions"], "isPublished").is_empty());
         assert!(left(&["customMetadata.a"], "customMetadata.a").is_empty());
         assert!(left(&["removeAITags"], "extensions").is_empty());
-        for stays in ["addTags", "removeTags", "removeAITags", "extensions"] {
+        for stays in ["removeAITags", "extensions"] {
             assert_eq!(left(&[stays], stays), [stays]);
         }
         assert_eq!(left(&["customMetadata.a", "description"], "description"), ["customMetadata.a"]);
+    }
+
+    #[test]
+    fn of_tags_that_is_left_which_comes_to_the_same_behind_the_later_row() {
+        let (all, none) = (replace(&["a", "b"]), TagChange::Clear);
+        for change in [&all, &none, &edit(&["a"], &[])] {
+            assert_eq!(left_of(change, &replace(&["x"])), None);
+            assert_eq!(left_of(change, &TagChange::Clear), None);
+        }
+        assert_eq!(left_of(&all, &edit(&["c"], &["a"])), Some(replace(&["b", "c"])));
+        assert_eq!(left_of(&replace(&["a"]), &edit(&[], &["a"])), Some(TagChange::Clear));
+        assert_eq!(left_of(&none, &edit(&["c"], &[])), Some(replace(&["c"])));
+        let both = edit(&["a", "q"], &["r", "s"]);
+        assert_eq!(left_of(&both, &edit(&["r"], &["q"])), Some(edit(&["a"], &["s"])));
+        assert_eq!(left_of(&both, &edit(&["a"], &["r"])), Some(both));
+        assert_eq!(left_of(&edit(&["q"], &[]), &edit(&[], &["q"])), None);
     }
 }

@@ -126,7 +126,7 @@ impl<'p> Pass<'p> {
         let report = Whole::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?);
         Ok(Self {
-            superseded: Superseded::new(input, context.files.as_ref(), ledger),
+            superseded: Superseded::new(input, context, ledger),
             summary: Summary {
                 run: run.path().display().to_string(),
                 input: facts.input_name.clone(),
@@ -183,8 +183,10 @@ impl<'p> Pass<'p> {
             } else {
                 self.records.done_before()
             };
+            let other_tags = overtaken.and_then(Overtaken::other_tags);
             let overtaken = overtaken.map_or(&[][..], |overtaken| &overtaken.fields);
-            let reason = Reason { row: &row, done: &done, overtaken };
+            let clear_token = &self.context.rules.clear_token;
+            let reason = Reason { row: &row, done: &done, overtaken, other_tags, clear_token };
             sheet.write(&self.records.record(), &reason).map_err(failed)?;
         }
         Ok(())

@@ -73,10 +73,10 @@ impl Field {
         matches!(self, Self::FileId | Self::FilePath | Self::Url)
     }
 
-    /// Whether it adds tags or removes some.
+    /// Whether it changes the tags.
     #[must_use]
-    pub fn edits_tags(&self) -> bool {
-        matches!(self, Self::AddTags | Self::RemoveTags)
+    pub fn changes_tags(&self) -> bool {
+        matches!(self, Self::Tags | Self::AddTags | Self::RemoveTags)
     }
 
     /// The field with that fixed name.

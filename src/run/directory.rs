@@ -159,7 +159,9 @@ impl RunDir {
             let is_later = theirs.begun.parse::<Timestamp>().ok() > ours.begun.parse().ok();
             let is_about_ours = is_same_sheet(&ours, &theirs) || theirs.undoes(&path);
             let touched = [Status::Updated, Status::Failed, Status::Unknown];
-            (is_later && is_about_ours && ledger.has_status(&touched).ok()?).then_some(run)
+            let has_sent = theirs.stage == Stage::Running
+                && (ledger.ended().ok()?.is_none() || ledger.has_status(&touched).ok()?);
+            (is_later && is_about_ours && has_sent).then_some(run)
         });
         Ok(others.next())
     }

@@ -20,6 +20,7 @@ use crate::imagekit::{
 use crate::ledger::{
     Counters, Field, Fields, KnownFile, LedgerError, LedgerFile, LiveState, Recorded,
 };
+use crate::outcome::Code;
 use crate::request::{Call, Endpoint, Safe, Sendable};
 use crate::row::FileId;
 
@@ -113,7 +114,7 @@ impl Guarded {
         let details = || self.api.file_fields(file);
         match self.reads.read(Endpoint::GetDetails, details).await {
             Ok(fields) => Ok(Some(fields)),
-            Err(Failure::Refused { .. }) => Ok(None),
+            Err(Failure::Refused { code: Code::NotFound, .. }) => Ok(None),
             Err(failure) => Err(failure),
         }
     }

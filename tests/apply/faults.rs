@@ -5,7 +5,7 @@ use std::time::Duration;
 use ikbulk::sandbox::{
     Config, EmptyDescription, Fault, Library, MissingIds, Open, Phase, RequiredFields, Tap,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{
     Victim, World, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
@@ -186,19 +186,51 @@ fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
     );
 }
 
+/// Applies a sheet on a file with the tag `b`, of which the first change of a row is refused, feeds
+/// `failed.csv` back, and gives both exit codes and the tags.
+fn fed_back(columns: &str, rows: &str) -> (Option<i32>, Option<i32>, Value) {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "f", "filePath": "/f", "tags": ["b"], "description": "old"}));
+    let world = World::new(script(vec![(1, status(400, "Not today."))], with_library(library)));
+    world.write("sheet.csv", format!("{columns}\n{rows}"));
+    let first = world.apply("sheet.csv").code;
+    let failed = world.only_run("sheet").path().join("failed.csv").display().to_string();
+    let second = world.apply(&format!("{failed} --allow-empty")).code;
+    (first, second, world.file("f")["tags"].clone())
+}
+
 #[test]
-fn only_the_same_tag_the_other_way_round_overtakes_an_edit_and_only_what_was_not_done() {
-    let outcome = |second: &str| {
-        // The details of the first row, and its tags.
-        let world = World::new(script(vec![(2, status(400, "Not today."))], files(["a"])));
-        let rows = format!("a,Text,first,\na,,,{second}\n");
-        world.write("sheet.csv", format!("fileId,description,addTags,removeTags\n{rows}"));
-        let code = world.apply("sheet.csv").code;
-        let run = world.only_run("sheet");
-        (code, run.row(2)["code"].clone(), run.text("failed.csv").lines().count())
-    };
-    assert_eq!(outcome("other"), (Some(1), "partial".to_owned(), 2));
-    assert_eq!(outcome("first"), (Some(0), "superseded".to_owned(), 1));
+fn of_tags_that_could_not_be_changed_that_is_fed_back_which_does_not_undo_later_rows() {
+    let edits = |rows: &str| fed_back("fileId,addTags,removeTags", rows);
+    assert_eq!(edits("f,\"a,q\",\nf,,\"q,b\"\n"), (Some(1), Some(0), json!(["a"])));
+    assert_eq!(edits("f,a,\nf,,b\n"), (Some(1), Some(0), json!(["a"])));
+    assert_eq!(edits("f,,b\nf,b,\n"), (Some(0), Some(0), json!(["b"])));
+    let lists = |rows: &str| fed_back("fileId,tags,addTags", rows);
+    assert_eq!(lists("f,\"x,a\",\nf,,c\n"), (Some(1), Some(0), json!(["x", "a", "c"])));
+    assert_eq!(lists("f,x,\nf,c,\n"), (Some(0), Some(0), json!(["c"])));
+}
+
+#[test]
+fn a_row_is_overtaken_by_one_that_found_its_file_so_and_by_one_that_did_a_part() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "f", "filePath": "/f", "description": "so"}));
+    let world = World::new(with_library(library));
+    let apply = |name: &str| world.run(&format!("live {name} --yes --max-bad 100%"));
+    world.write("sheet.csv", "fileId,description,tags\nf,other,50%\nf,so,\n");
+    apply("sheet.csv").exits(1);
+    let failed = world.only_run("sheet").text("failed.csv").replace("50%", "half");
+    world.write("mended.csv", failed);
+    apply("mended.csv").exits(0);
+    assert_eq!(world.file("f")["description"], "so");
+    assert_eq!(world.file("f")["tags"], json!(["half"]));
+    // The details of a row are done, its tags are not.
+    let world = World::new(script(vec![(2, status(400, "Not today."))], files(["a"])));
+    world.write("sheet.csv", "fileId,description,tags,addTags\na,first,50%,\na,second,,x\n");
+    world.apply("sheet.csv --max-bad 100%").exits(1);
+    let failed = world.only_run("sheet").text("failed.csv").replace("50%", "half");
+    world.write("mended.csv", failed);
+    world.apply("mended.csv").exits(0);
+    assert_eq!(world.file("a")["description"], "second");
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub(super) struct Together {
 }
 
 impl Needed {
+    /// The extensions that are asked for.
+    fn extensions(&self) -> Option<&Extensions> {
+        match self {
+            Self::Together(together) => together.need.patch.extensions.as_ref(),
+            Self::Rest(ask) => ask.change.extensions.as_ref(),
+        }
+    }
+
     /// Whether other requests on the file must come before or behind some of it.
     pub(super) fn is_in_order(&self) -> bool {
         match self {
@@ -159,14 +167,18 @@ struct Rows<'l> {
 
 impl Rows<'_> {
     fn next(&mut self, ask: Ask, is_only: bool) {
-        let extensions = ask.change.extensions.clone();
-        let row = ask.pos.number;
+        let Some(extensions) = ask.change.extensions.clone() else {
+            return self.row(ask, is_only);
+        };
+        let (row, is_sent) = (ask.pos.number, ask.behind.so_far() != Status::Unchanged);
+        let count = self.needed.len();
         self.row(ask, is_only);
-        if let Some(extensions) = extensions {
-            // They are merged with nothing, not even with rows that ask for the same.
-            self.flush();
-            self.paid.extend(extensions.as_slice().iter().map(|it| (row, it.clone())));
-        }
+        // They are merged with nothing, not even with rows that ask for the same.
+        self.flush();
+        let asked = self.needed[count..].iter().filter_map(Needed::extensions);
+        let asked = asked.chain(is_sent.then_some(&extensions));
+        let asked = asked.flat_map(Extensions::as_slice).map(|it| (row, it.clone()));
+        self.paid.extend(asked);
     }
 
     fn row(&mut self, ask: Ask, is_only: bool) {
