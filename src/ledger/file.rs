@@ -202,10 +202,11 @@ impl LedgerFile {
         let found = ledger.reading(|connection| {
             connection.query_row("PRAGMA user_version", [], |row| row.get(0))
         })?;
-        if found == FORMAT {
-            Ok(ledger)
-        } else {
-            Err(LedgerError::Format { path: ledger.path, found })
+        match found {
+            FORMAT => Ok(ledger),
+            // It was left before anything was written into it.
+            0 => Err(ledger.no_facts()),
+            _ => Err(LedgerError::Format { path: ledger.path, found }),
         }
     }
 

@@ -40,7 +40,7 @@ pub struct Guarded {
 struct Planned<'r> {
     file: &'r FileId,
     state: LiveState,
-    /// The fields that the request is about and no request before it was.
+    /// The fields that the request changes and no request before it did.
     compared: Fields,
 }
 
@@ -55,13 +55,13 @@ impl Guarded {
 
     /// Those of the files of which the request is the first one that changes some field.
     fn planned<'r>(&self, request: &'r impl Sendable) -> Result<Vec<Planned<'r>>, LedgerError> {
-        let (asked, changed) = (asked(request.call()), changed(request.call()));
+        let changed = changed(request.call());
         let mut planned = Vec::new();
         for file in request.files().iter().collect::<BTreeSet<_>>() {
             if let Some(KnownFile { state, begun, .. }) = self.ledger.known_file(file.as_str())?
                 && !changed.without(begun).is_empty()
             {
-                planned.push(Planned { file, state, compared: asked.without(begun) });
+                planned.push(Planned { file, state, compared: changed.without(begun) });
             }
         }
         Ok(planned)

@@ -307,6 +307,18 @@ fn what_several_rows_ask_for_on_a_file_is_paid_for_once() {
 }
 
 #[test]
+fn what_a_row_before_does_not_buy_is_bought_by_the_next() {
+    let world = world(|config| config);
+    let long = format!("{},{}", "x".repeat(250), "y".repeat(250));
+    let tags = format!("{{\"fileId\":\"a\",\"addTags\":\"{long}\",\"extensions\":{REMOVE_BG}}}\n");
+    world.write("sheet.jsonl", tags + &buying(&["a"]));
+    world.run("live sheet.jsonl --yes --rate unlimited --max-bad 100%").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!((run.count("rejected"), run.count("updated")), (1, 1));
+    assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+}
+
+#[test]
 fn what_a_refused_row_did_not_buy_is_bought_when_it_is_fed_back() {
     let refused = crate::harness::status(400, "No.");
     // The state of the file, once for the plan and once before it is paid for.

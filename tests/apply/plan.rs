@@ -392,3 +392,18 @@ fn the_report_of_a_saved_plan_says_how_to_carry_it_out() {
     said.says(&format!("next       ikbulk apply --plan {}", run.name()));
     world.run(&apply_plan(&run)).exits(0);
 }
+
+#[test]
+fn what_an_extension_would_write_over_has_moved_too() {
+    let extensions = ExtensionPlay::Always(Status::Success);
+    let world = World::new(Config { extensions, ..files(["f"]) });
+    let extension = r#""[{""name"":""ai-auto-description""}]""#;
+    world.write("sheet.csv", format!("fileId,extensions\nf,{extension}\n"));
+    world.run("plan sheet.csv").exits(0);
+    let plan = world.only_run("sheet");
+    world.write("other.csv", "fileId,description\nf,mine\n");
+    world.apply("other.csv").exits(0);
+    world.run(&apply_plan(&plan)).exits(1).says("moved");
+    assert_eq!(world.file("f")["description"], "mine");
+    assert_eq!(world.sandbox.stats().paid_runs_of("f", "ai-auto-description"), 0);
+}

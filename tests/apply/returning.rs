@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use ikbulk::sandbox::{Phase, Tap};
+use ikbulk::sandbox::{Config, Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{World, files, ids, lines, sheet, tagged, tagging};
+use crate::harness::{Victim, World, files, ids, lines, sheet, tagged, tagging};
 
 fn world(rows: usize) -> World {
     tagged(rows, |config| config)
@@ -123,6 +123,25 @@ fn a_run_that_a_later_one_has_overtaken_is_not_resumed() {
     world.apply("sheet.csv --continue").exits(0).says("3 updated");
     assert_eq!(world.runs("sheet").len(), 3);
     world.run(&format!("{resume} --over-later-runs")).exits(0).says("3 updated");
+}
+
+#[test]
+fn a_later_run_that_was_killed_may_have_overtaken_it_too() {
+    let victim = Victim::default();
+    let (hand, first) = (victim.clone(), ids(1));
+    let tap = Tap::new(move |event| {
+        // The second time that the first file is changed.
+        if event.n > 1 && event.phase == Phase::Worked && event.path.contains(&first[0]) {
+            hand.kill();
+        }
+    });
+    let world = tagged(3, |config| Config { tap: Some(tap), ..config });
+    world.apply("sheet.csv --limit 1").exits(5);
+    let run = world.only_run("sheet");
+    world.write("sheet.csv", tagging(&ids(2)));
+    let words = ["apply", "sheet.csv", "--yes", "--concurrency", "1"];
+    assert_eq!(world.command(&words).run_as(&victim).code, None);
+    world.run(&format!("resume {}", run.name())).exits(2).says("was begun later");
 }
 
 #[test]
