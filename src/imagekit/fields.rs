@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::row::{Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
+use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
 
 /// The fields of a file that can be changed, as a list, a search or the file's details show them.
 /// Read leniently: null, empty and absent are the same.
@@ -87,6 +87,24 @@ impl FileFields {
     #[must_use]
     pub fn has_publication(&self, asked: Publish) -> bool {
         asked.include_file_versions != Some(true) && self.is_published == Some(asked.is_published)
+    }
+}
+
+impl FileFields {
+    /// Its area, description and custom metadata become what a change asks for.
+    pub fn set(&mut self, change: &Change) {
+        if let Some(area) = &change.coordinates {
+            self.custom_coordinates = area.value().map(ToString::to_string);
+        }
+        if let Some(text) = &change.description {
+            self.description = text.value().map(ToString::to_string);
+        }
+        for (field, value) in &change.metadata {
+            match value.value() {
+                Some(value) => self.custom_metadata.insert(field.name.to_string(), value.clone()),
+                None => self.custom_metadata.remove(field.name.as_ref()),
+            };
+        }
     }
 }
 

@@ -213,27 +213,17 @@ fn left_of(change: &TagChange, later: &TagChange) -> Option<TagChange> {
     let TagChange::Edit { add: added, remove: gone } = later else {
         return None;
     };
-    let (added, gone) = (words(added.as_ref()), words(gone.as_ref()));
-    let without = |tags: Option<&Tags>, others: &[String]| {
-        let kept = words(tags).iter().filter(|tag| !others.contains(tag)).cloned();
+    let without = |tags: Option<&Tags>, others: Option<&Tags>| {
+        let kept = words(tags).iter().filter(|tag| !words(others).contains(tag)).cloned();
         Tags::new(kept.collect()).ok()
     };
     match change {
         TagChange::Edit { add, remove } => {
-            let (add, remove) = (without(add.as_ref(), gone), without(remove.as_ref(), added));
+            let add = without(add.as_ref(), gone.as_ref());
+            let remove = without(remove.as_ref(), added.as_ref());
             (add.is_some() || remove.is_some()).then_some(TagChange::Edit { add, remove })
         }
-        TagChange::Replace(_) | TagChange::Clear => {
-            let tags = match change {
-                TagChange::Replace(tags) => tags.as_slice(),
-                _ => &[],
-            };
-            let kept = tags.iter().filter(|tag| !gone.contains(tag) && !added.contains(tag));
-            let all: Vec<String> = kept.chain(added).cloned().collect();
-            let is_empty = all.is_empty();
-            let all = Tags::new(all).ok().map(TagChange::Replace);
-            if is_empty { Some(TagChange::Clear) } else { all }
-        }
+        all => all.then(later),
     }
 }
 

@@ -83,6 +83,51 @@ pub enum TagChange {
     },
 }
 
+impl TagChange {
+    /// All tags of a file that had these before; `None` where that depends on tags that are not known.
+    #[must_use]
+    pub fn after(&self, before: Option<&[String]>) -> Option<Vec<String>> {
+        match self {
+            Self::Replace(tags) => Some(tags.as_slice().to_vec()),
+            Self::Clear => Some(Vec::new()),
+            Self::Edit { add, remove } => {
+                let (add, remove) = (words(add.as_ref()), words(remove.as_ref()));
+                let mut tags = before?.to_vec();
+                tags.retain(|tag| !remove.contains(tag));
+                let new: Vec<String> =
+                    add.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
+                tags.extend(new);
+                Some(tags)
+            }
+        }
+    }
+
+    /// This change and a later one in one, where one request can say it.
+    #[must_use]
+    pub fn then(&self, later: &Self) -> Option<Self> {
+        let (Self::Edit { add, remove }, Self::Edit { add: later, remove: gone }) = (self, later)
+        else {
+            // All tags are known after the first, or set by the second.
+            let before = self.after(None).unwrap_or_default();
+            let tags = later.after(Some(&before))?;
+            return if tags.is_empty() {
+                Some(Self::Clear)
+            } else {
+                Tags::new(tags).ok().map(Self::Replace)
+            };
+        };
+        let union = |one: Option<&Tags>, without: Option<&Tags>, other: Option<&Tags>| {
+            let (one, without, other) = (words(one), words(without), words(other));
+            let kept = one.iter().filter(|tag| !without.contains(tag) && !other.contains(tag));
+            let all: Vec<String> = kept.chain(other).cloned().collect();
+            if all.is_empty() { Ok(None) } else { Tags::new(all).map(Some) }
+        };
+        let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref()).ok()?;
+        let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref()).ok()?;
+        Some(Self::Edit { add: add_both, remove: remove_both })
+    }
+}
+
 /// A list of tags that the API accepts: not empty, no duplicates, no `%`, at most
 /// [`TAGS_LENGTH_MAX`] characters together. No line end either, which is the mark of a cell that has
 /// swallowed its neighbours. Copies share one list: thousands of rows ask for the same.

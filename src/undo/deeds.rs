@@ -147,22 +147,7 @@ impl Deeds {
             coordinates.as_ref().map(|_| Field::CustomCoordinates),
             description.as_ref().map(|_| Field::Description),
         ];
-        self.apply(fate, fields.into_iter().flatten().chain(named), |file| {
-            if let Some(area) = coordinates {
-                file.custom_coordinates = area.value().map(ToString::to_string);
-            }
-            if let Some(text) = description {
-                file.description = text.value().map(ToString::to_string);
-            }
-            for (field, value) in metadata {
-                match value.value() {
-                    Some(value) => {
-                        file.custom_metadata.insert(field.name.to_string(), value.clone())
-                    }
-                    None => file.custom_metadata.remove(field.name.as_ref()),
-                };
-            }
-        });
+        self.apply(fate, fields.into_iter().flatten().chain(named), |file| file.set(change));
     }
 
     fn tags(&mut self, change: &TagChange, row: &Row<'_>) {
@@ -183,13 +168,8 @@ impl Deeds {
             file.tags.extend(new);
         };
         if row.has_tags_in_details(change) {
-            self.apply(row.details(), [Field::Tags], |file| match change {
-                // In the order that was sent.
-                TagChange::Replace(tags) => file.tags = tags.as_slice().to_vec(),
-                TagChange::Edit { .. } | TagChange::Clear => {
-                    remove(file);
-                    add(file);
-                }
+            self.apply(row.details(), [Field::Tags], |file| {
+                file.tags = change.after(Some(&file.tags)).unwrap_or_default();
             });
         } else {
             let (removed, added) = row.tag_calls();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bulk::{Carried, Member};
-use super::known::{Known, tags_after};
+use super::known::Known;
 use super::merge::{Ask, Merged, has_tags_alone};
 use super::need::{Need, TagNeed, has_part, set_of};
 use crate::outcome::{Outcome, Status};
@@ -211,7 +211,7 @@ impl<'n> Parts<'n> {
         for ask in &self.merged.asks {
             let change = ask.change.tags.as_ref().filter(|_| self.has_tags_in_patch(ask));
             if let Some(change) = change {
-                tags = tags_after(tags.as_deref(), change);
+                tags = change.after(tags.as_deref());
             }
             if !self.has_details(ask) || !ask.behind.wants(StepKind::Details) {
                 continue;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::known::{Known, tags_after};
+use super::known::Known;
 use super::needed::{Needed, Together};
 use crate::row::{AiTagRemoval, Extensions, FileId, MetadataField, Publish, TagChange, words};
 
@@ -118,7 +118,7 @@ impl Fields {
         let has = before.tags();
         let mut after = has.map(<[String]>::to_vec);
         for change in changes {
-            after = tags_after(after.as_deref(), change);
+            after = change.after(after.as_deref());
         }
         let Some(after) = after else {
             let edits: String = changes.iter().map(|change| edit_of(change)).collect();

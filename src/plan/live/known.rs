@@ -5,7 +5,7 @@ use super::need::Need;
 use crate::imagekit::FileFields;
 use crate::row::{
     AiTagRemoval, Change, Coordinates, Extensions, MetadataField, MetadataValue, Publish, Set,
-    TagChange, words,
+    TagChange,
 };
 
 /// What a file is like, as far as that is known.
@@ -139,24 +139,9 @@ impl Known {
                 self.fields.ai_tags.retain(|tag| !names.contains(&tag.name));
             }
         }
-        if let Some(area) = &change.coordinates {
-            self.fields.custom_coordinates = area.value().map(ToString::to_string);
-            self.unsure.coordinates = false;
-        }
-        if let Some(text) = &change.description {
-            self.fields.description = text.value().map(ToString::to_string);
-            self.unsure.description = false;
-        }
-        for (field, value) in &change.metadata {
-            match value.value() {
-                Some(value) => {
-                    self.fields.custom_metadata.insert(field.name.to_string(), value.clone());
-                }
-                None => {
-                    self.fields.custom_metadata.remove(field.name.as_ref());
-                }
-            }
-        }
+        self.fields.set(change);
+        self.unsure.coordinates &= change.coordinates.is_none();
+        self.unsure.description &= change.description.is_none();
         if let Some(extensions) = &change.extensions {
             self.unsure.tags |= extensions.may_write_tags();
             self.unsure.ai_tags |= extensions.may_write_ai_tags();
@@ -171,7 +156,7 @@ impl Known {
 
     /// Its tags are changed so.
     pub(super) fn apply_tags(&mut self, change: &TagChange) {
-        match tags_after(self.tags(), change) {
+        match change.after(self.tags()) {
             Some(tags) => {
                 self.fields.tags = tags;
                 self.unsure.tags = false;
@@ -219,21 +204,5 @@ impl Known {
             change.description.is_some() || writes(Extensions::may_write_description);
         unsure.metadata |= !change.metadata.is_empty() || writes(Extensions::may_write_metadata);
         unsure.publication |= change.publish.is_some();
-    }
-}
-
-/// All tags after a change; `None` where that depends on tags that are not known.
-pub(super) fn tags_after(before: Option<&[String]>, change: &TagChange) -> Option<Vec<String>> {
-    match change {
-        TagChange::Replace(tags) => Some(tags.as_slice().to_vec()),
-        TagChange::Clear => Some(Vec::new()),
-        TagChange::Edit { add, remove } => {
-            let (add, remove) = (words(add.as_ref()), words(remove.as_ref()));
-            let mut tags = before?.to_vec();
-            tags.retain(|tag| !remove.contains(tag));
-            let new: Vec<String> = add.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
-            tags.extend(new);
-            Some(tags)
-        }
     }
 }

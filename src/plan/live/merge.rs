@@ -2,10 +2,10 @@
 
 use std::mem;
 
-use super::known::{Known, tags_after};
+use super::known::Known;
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::Behind;
-use crate::row::{AiTagRemoval, Change, RowPos, TAGS_LENGTH_MAX, TagChange, Tags, words};
+use crate::row::{AiTagRemoval, Change, RowPos, TAGS_LENGTH_MAX, TagChange};
 
 /// What one row asks of its file.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl TagPart {
 
     /// Takes in what rows behind ask for; gives it back where it must stay by itself.
     fn join(&mut self, behind: Self) -> Option<Self> {
-        let together = tags_then(&self.change, &behind.change);
+        let together = self.change.then(&behind.change);
         match together.filter(|_| self.is_all && behind.is_all) {
             Some(change) => {
                 self.change = change;
@@ -155,38 +155,13 @@ fn then(first: &Change, second: &Change) -> Change {
     }
 }
 
-/// Both changes of tags in one, where one request can say it.
-fn tags_then(first: &TagChange, second: &TagChange) -> Option<TagChange> {
-    let (TagChange::Edit { add, remove }, TagChange::Edit { add: later, remove: gone }) =
-        (first, second)
-    else {
-        // All tags are known after the first, or set by the second.
-        let before = tags_after(None, first).unwrap_or_default();
-        let tags = tags_after(Some(&before), second)?;
-        return if tags.is_empty() {
-            Some(TagChange::Clear)
-        } else {
-            Tags::new(tags).ok().map(TagChange::Replace)
-        };
-    };
-    let union = |one: Option<&Tags>, without: Option<&Tags>, other: Option<&Tags>| {
-        let (one, without, other) = (words(one), words(without), words(other));
-        let kept = one.iter().filter(|tag| !without.contains(tag) && !other.contains(tag));
-        let all: Vec<String> = kept.chain(other).cloned().collect();
-        if all.is_empty() { Ok(None) } else { Tags::new(all).map(Some) }
-    };
-    let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref()).ok()?;
-    let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref()).ok()?;
-    Some(TagChange::Edit { add: add_both, remove: remove_both })
-}
-
 /// Why a row cannot be carried out on a file with these tags: added to them, its own are too long.
 pub(super) fn too_many_tags(known: &Known, change: &Change) -> Option<Outcome> {
     let Some(tags @ TagChange::Edit { add: Some(_), .. }) = &change.tags else {
         return None;
     };
     let has = known.tags()?;
-    let after = tags_after(Some(has), tags)?;
+    let after = tags.after(Some(has))?;
     if after.iter().all(|tag| has.contains(tag)) {
         return None;
     }

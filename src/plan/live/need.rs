@@ -1,7 +1,7 @@
 //! What has to be sent for a change: what the file does not have already.
 
 use super::bulk::Asked;
-use super::known::{Known, tags_after};
+use super::known::Known;
 use super::merge::Merged;
 use crate::request::Patch;
 use crate::row::{Change, Extension, Publish, Set, TagChange, Tags};
@@ -84,7 +84,7 @@ impl TagNeed {
             };
             return Some(Self { remove, add, whole, asked: Asked::default() });
         };
-        let after = tags_after(Some(has), change)?;
+        let after = change.after(Some(has))?;
         let remove = has.iter().filter(|tag| !after.contains(tag));
         let add = after.iter().filter(|tag| !has.contains(tag));
         let (Ok(remove), Ok(add)) = (list(remove), list(add)) else {
