@@ -125,8 +125,8 @@ impl Apply {
         let mut planner =
             Planner::of(facts.planning, ledger, bought(facts)?).map_err(not_written)?;
         let input = run.input(facts.input_format);
-        let survey = survey(&input, &context, &mut planner, |_| Ok(()))
-            .map_err(|error| Refusal::of(&error))?;
+        let survey =
+            survey(&input, &context, &mut planner, |_| {}).map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &facts.input_name,
             tally: &survey.tally,
@@ -236,12 +236,12 @@ impl Apply {
             return None;
         }
         let runs = unfinished_runs(&Place::Input(self.sheet.file.path()));
-        let open = runs.into_iter().filter(|run| run.overtaken_by().is_ok_and(|by| by.is_none()));
-        let ours = open.filter_map(|run| {
+        let ours = runs.into_iter().filter_map(|run| {
             let facts = run.ledger().and_then(|ledger| ledger.facts()).ok()?;
             let same_input = facts.input_fingerprint == owned.fingerprint.0;
-            (facts.account == client.account && !facts.sandbox)
-                .then_some(Unfinished { run, same_input })
+            let is_ours = facts.account == client.account && !facts.sandbox;
+            let is_open = is_ours && run.overtaken_by().is_ok_and(|by| by.is_none());
+            is_open.then_some(Unfinished { run, same_input })
         });
         ours.max_by_key(|unfinished| unfinished.same_input)
     }

@@ -53,7 +53,7 @@ impl Check {
             Fields::unchecked()
         };
         let context = fields.context(choices.clear_token(), None);
-        let survey = survey(&input, &context, &mut Planner::direct(), |_| Ok(()))
+        let survey = survey(&input, &context, &mut Planner::direct(), |_| {})
             .map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),

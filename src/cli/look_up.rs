@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::choices::Client;
 use super::{Refusal, Screen};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
 use crate::plan::{Planner, Survey, survey};
+use crate::report::Counter;
 use crate::resolve::{LookedUp, look_up};
 use crate::words::counted;
 
@@ -31,7 +30,7 @@ impl Surveyed {
         screen: &Screen,
     ) -> Result<Self, Refusal> {
         let read = |context: &Context| {
-            let survey = survey(input, context, &mut Planner::direct(), |_| Ok(()));
+            let survey = survey(input, context, &mut Planner::direct(), |_| {});
             survey.map_err(|error| Refusal::of(&error))
         };
         let survey = read(&context)?;
@@ -52,22 +51,14 @@ async fn looked_up(
 ) -> Result<LookedUp, Refusal> {
     let targets = &survey.to_look_up;
     tracing::info!("looking up {}", counted(targets.len() as u64, "path or URL", "paths and URLs"));
-    let bar = screen.bars().map(|bars| {
-        let style = ProgressStyle::with_template("{spinner} {pos} of {len} files looked up");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        bars.add(ProgressBar::no_length().with_style(style))
-    });
+    let counter = Counter::new(screen.bars());
     let looked_up = look_up(targets, &client.api, reads, |done, count| {
-        if let Some(bar) = &bar {
-            bar.set_length(count as u64);
-            bar.set_position(done as u64);
+        if done == 1 {
+            counter.begin("files looked up", Some(count as u64));
         }
+        counter.add(1);
     });
-    let looked_up = looked_up.await;
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    looked_up.map_err(|failure| {
+    looked_up.await.map_err(|failure| {
         Refusal::new(format!(
             "cannot look up the files that the input names by path or URL; nothing was sent: \
              {failure}"

@@ -279,8 +279,7 @@ async fn live(
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
     let mut reading = read_files(reader, facts).await.map_err(failed)?;
-    let some = reader.sample().map_err(|error| Refusal::not_written(&error))?;
-    reader.verify(&some, &mut reading).await.map_err(failed)?;
+    reader.verify_sample(&mut reading).await.map_err(failed)?;
     let mut planner = Planner::of(facts.planning, reader.ledger, bought(facts)?)
         .map_err(|error| Refusal::not_written(&error))?;
     if see.is_some() {
@@ -290,7 +289,6 @@ async fn live(
         if let Some(see) = see {
             batch.differences.iter().for_each(see);
         }
-        Ok(())
     });
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }

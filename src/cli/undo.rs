@@ -108,7 +108,7 @@ impl Undo {
         facts.input_fingerprint = owned.fingerprint.0;
         let context = Context { files: None, ..old.context.clone() };
         let planner = || Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written);
-        let survey = survey(&owned.input, &context, &mut planner()?, |_| Ok(()));
+        let survey = survey(&owned.input, &context, &mut planner()?, |_| {});
         let survey = survey.map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &facts.input_name,
@@ -266,8 +266,7 @@ async fn read(past: Past<'_>, reader: LiveReader<'_>, facts: &Facts) -> Result<R
     named?;
     let mut reading = read_files(reader, facts).await.map_err(not_read)?;
     if reading.way != Way::OneByOne {
-        let some = reader.sample().map_err(not_written)?;
-        reader.verify(&some, &mut reading).await.map_err(not_read)?;
+        reader.verify_sample(&mut reading).await.map_err(not_read)?;
         let mut suspects = Sample::default();
         let looked_at = walk(past, |deeds| {
             let is_as_left = matches!(now(ledger, &deeds.file)?,

@@ -147,14 +147,14 @@ impl LedgerFile {
     pub fn expect(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
         let read = self.known_file(file)?.map(|known| known.state);
         let expected = match (fields, read) {
-            (Some(fields), Some(LiveState::Is(read))) if fields.is_like(&read) => json_of(&read),
-            (Some(fields), _) => json_of(fields),
-            (None, _) => NOT_KNOWN.to_owned(),
+            (Some(fields), Some(LiveState::Is(read))) if fields.is_like(&read) => None,
+            (Some(fields), _) => Some(json_of(fields)),
+            (None, _) => Some(NOT_KNOWN.to_owned()),
         };
         self.writing(|connection| {
-            let mut update = connection
-                .prepare_cached("UPDATE file SET expected = nullif(?2, state) WHERE id = ?1")?;
-            update.execute([file, &expected]).map(|_| ())
+            let mut update =
+                connection.prepare_cached("UPDATE file SET expected = ?2 WHERE id = ?1")?;
+            update.execute(params![file, expected]).map(|_| ())
         })
     }
 

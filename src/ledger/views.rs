@@ -68,18 +68,6 @@ impl LedgerFile {
         })
     }
 
-    /// How many rows are settled.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn settled_rows(&self) -> Result<u64, LedgerError> {
-        self.reading(|connection| {
-            let query = "SELECT count(*) FROM step WHERE row_done";
-            let rows: i64 = connection.query_row(query, [], |row| row.get(0))?;
-            Ok(rows.unsigned_abs())
-        })
-    }
-
     /// Whether any step ended so.
     ///
     /// # Errors

@@ -330,14 +330,9 @@ fn row_counts(summary: &super::Summary) -> String {
 
 fn request_counts(summary: &super::Summary) -> String {
     let counters = summary.requests;
-    let writes = counters.patch
-        + counters.publish
-        + counters.add_tags
-        + counters.remove_tags
-        + counters.remove_ai_tags;
     format!(
         "{}, {} in {}; {} repeated, {} throttled",
-        counted(writes, "write", "writes"),
+        counted(counters.writes(), "write", "writes"),
         counted(counters.read, "read", "reads"),
         duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
         counters.retried,

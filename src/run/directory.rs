@@ -158,10 +158,12 @@ impl RunDir {
             let theirs = ledger.facts().ok()?;
             let is_later = theirs.begun.parse::<Timestamp>().ok() > ours.begun.parse().ok();
             let is_about_ours = is_same_sheet(&ours, &theirs) || theirs.undoes(&path);
+            if !is_later || !is_about_ours || theirs.stage != Stage::Running {
+                return None;
+            }
             let touched = [Status::Updated, Status::Failed, Status::Unknown];
-            let has_sent = theirs.stage == Stage::Running
-                && (ledger.ended().ok()?.is_none() || ledger.has_status(&touched).ok()?);
-            (is_later && is_about_ours && has_sent).then_some(run)
+            let has_sent = ledger.ended().ok()?.is_none() || ledger.has_status(&touched).ok()?;
+            has_sent.then_some(run)
         });
         Ok(others.next())
     }

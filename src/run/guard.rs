@@ -58,10 +58,11 @@ impl Guarded {
         let changed = changed(request.call());
         let mut planned = Vec::new();
         for file in request.files().iter().collect::<BTreeSet<_>>() {
-            if let Some(KnownFile { state, begun, .. }) = self.ledger.known_file(file.as_str())?
-                && !changed.without(begun).is_empty()
-            {
-                planned.push(Planned { file, state, compared: changed.without(begun) });
+            if let Some(KnownFile { state, begun, .. }) = self.ledger.known_file(file.as_str())? {
+                let compared = changed.without(begun);
+                if !compared.is_empty() {
+                    planned.push(Planned { file, state, compared });
+                }
             }
         }
         Ok(planned)
@@ -71,7 +72,7 @@ impl Guarded {
     /// may be behind: what it does not show as planned is looked at by itself.
     async fn moved(&self, call: &Call, planned: &[Planned<'_>]) -> Result<Vec<FileId>, Failure> {
         let mut suspects: Vec<&Planned<'_>> =
-            planned.iter().filter(|planned| planned.is_comparable()).collect();
+            planned.iter().filter(|planned| matches!(planned.state, LiveState::Is(_))).collect();
         if suspects.len() > 1 {
             let listed = self.listed(&suspects).await?;
             suspects.retain(|planned| {
@@ -160,11 +161,6 @@ impl Wire for Guarded {
 }
 
 impl Planned<'_> {
-    /// Whether there is something to compare.
-    fn is_comparable(&self) -> bool {
-        !self.compared.is_empty() && matches!(self.state, LiveState::Is(_))
-    }
-
     /// Whether the file is as it was planned in what is compared.
     fn is_like(&self, now: &FileFields, call: &Call) -> bool {
         match &self.state {

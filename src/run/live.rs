@@ -164,16 +164,19 @@ impl LiveReader<'_> {
         Ok(())
     }
 
-    /// Some of the files that are there, to be looked at again.
+    /// Does the same with a sample of the files that are there.
     ///
     /// # Errors
-    /// The ledger cannot be read.
-    pub fn sample(&self) -> Result<Vec<FileId>, LedgerError> {
+    /// ImageKit cannot be read, or the ledger not be written.
+    pub async fn verify_sample(&self, reading: &mut Reading) -> Result<(), ReadError> {
+        if reading.way == Way::OneByOne || reading.stale > 0 {
+            return Ok(());
+        }
         let mut sample = Sample::default();
         for files in self.files(Which::There, FILES_AT_ONCE) {
             files?.iter().for_each(|file| sample.see(file));
         }
-        Ok(sample.files())
+        self.verify(&sample.files(), reading).await
     }
 
     /// Looks again at some files by themselves; gives how many are not as they were read.

@@ -159,7 +159,7 @@ struct Rows<'l> {
     /// What it is like behind the rows that are being merged, too.
     ahead: Known,
     merged: Option<Merged>,
-    /// The extensions that rows so far ask for.
+    /// The extensions that rows so far pay for.
     paid: Vec<(u64, Extension)>,
     needed: Vec<Needed>,
     batch: &'l mut Batch,

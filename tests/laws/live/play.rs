@@ -112,8 +112,7 @@ impl Scene {
         reader.name_files(input, &Context::default()).unwrap();
         let mut reading = reader.read().await.unwrap();
         assert_eq!(counter.position(), reading.files, "each file is counted once");
-        let some = reader.sample().unwrap();
-        reader.verify(&some, &mut reading).await.unwrap();
+        reader.verify_sample(&mut reading).await.unwrap();
     }
 
     async fn session(
