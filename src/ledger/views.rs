@@ -23,6 +23,14 @@ pub struct StepRecord {
     pub row_done: bool,
 }
 
+impl StepRecord {
+    /// Whether a request went out for it, or may have.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.attempts > 0 || self.outcome.status == Status::Unknown
+    }
+}
+
 const COLUMNS: &str = "id, status, code, message, attempts, http_status, request_id, updated_at, \
                        extension_status, row_done";
 

@@ -173,6 +173,8 @@ pub struct Behind {
     done: u8,
     /// The worst status of this run's steps; `None` where the ledger holds none.
     worst: Option<Status>,
+    /// Its details went out, or may have.
+    has_sent_details: bool,
     /// Nothing of the row follows.
     row_done: bool,
     /// The step without success was a lost details step whose repeatable part has not been settled.
@@ -199,6 +201,7 @@ impl Behind {
     pub fn record(&mut self, record: &StepRecord) {
         let (kind, status) = (record.step.kind, record.outcome.status);
         self.row_done |= record.row_done;
+        self.has_sent_details |= kind == StepKind::Details && record.was_sent();
         self.worst = self.worst.max(Some(status));
         if kind == StepKind::Remainder {
             self.remainder_due = false;

@@ -311,11 +311,21 @@ fn what_a_row_before_does_not_buy_is_bought_by_the_next() {
     let world = world(|config| config);
     let long = format!("{},{}", "x".repeat(250), "y".repeat(250));
     let tags = format!("{{\"fileId\":\"a\",\"addTags\":\"{long}\",\"extensions\":{REMOVE_BG}}}\n");
-    world.write("sheet.jsonl", tags + &buying(&["a"]));
+    let sheet = tags + &buying(&["a"]);
+    world.write("sheet.jsonl", &sheet);
     world.run("live sheet.jsonl --yes --rate unlimited --max-bad 100%").exits(1);
     let run = world.only_run("sheet");
     assert_eq!((run.count("rejected"), run.count("updated")), (1, 1));
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    // Also if the run is gone on with when the first of them is over.
+    let world = World::new(always(Status::Success, files(["a", "b", "c"])));
+    world.write("sheet.jsonl", &sheet);
+    world.run("live sheet.jsonl --yes --rate unlimited --max-bad 100% --limit 1").exits(1);
+    let run = world.only_run("sheet");
+    assert_eq!((run.count("rejected"), run.count("not_attempted")), (1, 1));
+    world.run(&format!("resume {} --rate unlimited", run.name())).exits(1);
+    assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Rows<'_> {
         let Some(extensions) = ask.change.extensions.clone() else {
             return self.row(ask, is_only);
         };
-        let (row, is_sent) = (ask.pos.number, ask.behind.so_far() != Status::Unchanged);
+        let (row, is_sent) = (ask.pos.number, ask.behind.has_sent_details);
         let count = self.needed.len();
         self.row(ask, is_only);
         // They are merged with nothing, not even with rows that ask for the same.

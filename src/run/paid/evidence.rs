@@ -34,7 +34,7 @@ pub(super) fn evidence(
 ) -> Result<(), PaidWorkError> {
     let context = ledger.context(facts)?;
     let leaves_out = matches!(facts.planning, Planning::Live(options) if options.skip_tagged);
-    // What rows before ask for, as hashes of the file and the configuration.
+    // What rows before have asked for, as hashes of the file and the configuration.
     let mut asked = HashSet::new();
     let is_live = matches!(facts.planning, Planning::Live(_));
     let mut rows = input.rows(&context, None)?;
@@ -59,8 +59,10 @@ pub(super) fn evidence(
                     take(&update.file, extension, evidence)?;
                 }
             }
-            let configurations = extensions.as_slice().iter().map(fingerprint);
-            asked.extend(configurations.map(|configuration| (file, configuration)));
+            if details.is_some_and(StepRecord::was_sent) {
+                let configurations = extensions.as_slice().iter().map(fingerprint);
+                asked.extend(configurations.map(|configuration| (file, configuration)));
+            }
         }
         Ok(())
     })
