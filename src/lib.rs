@@ -47,11 +47,13 @@
 //! - [`report`]: what became of every row
 //! - [`undo`]: what a run did to its files, and what puts it back
 //! - [`export`]: the library as a sheet
+//! - [`account`]: what is known of accounts between runs
 //! - [`run`]: one execution, its directory and its lock, and what others bought before it
 //! - [`settings`]: validated values
 //! - [`cli`]: what was typed
 //! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
 
+pub mod account;
 pub mod cli;
 pub mod error;
 pub mod execute;
@@ -69,6 +71,7 @@ pub mod run;
 pub mod sandbox;
 pub mod settings;
 mod sqlite;
+mod system;
 pub mod undo;
 mod whole;
 mod words;

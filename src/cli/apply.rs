@@ -12,6 +12,7 @@ use super::prepare::{ask, bought, lock};
 use super::resume::Resume;
 use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
+use crate::account::state_dir::StateDir;
 use crate::execute::Stop;
 use crate::input::Owned;
 use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
@@ -66,7 +67,7 @@ impl Apply {
             self.begin_plan(&run, &execution, screen).await?;
             return Resume::of(&run, self.bounds, self.choices).run(screen, signal).await;
         }
-        let run = self.sheet.run_dir()?;
+        let run = self.sheet.run_dir(&self.choices)?;
         match self.prepare(&run, execution, screen).await {
             Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
             Ok(Prepared::Continue(other)) => {
@@ -91,8 +92,12 @@ impl Apply {
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
         let mut facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
         refuse_unplanned(run, &ledger, &facts)?;
-        let _lock = if facts.sandbox { None } else { Some(self.plan_lock(run, &facts).await?) };
-        let tally = self.show_plan(run, &ledger, &facts, execution, screen)?;
+        let state = if facts.sandbox { None } else { Some(self.choices.state_dir()?) };
+        let _lock = match &state {
+            None => None,
+            Some(state) => Some(self.plan_lock(state, run, &facts).await?),
+        };
+        let tally = self.show_plan(state.as_ref(), run, &ledger, &facts, execution, screen)?;
         if !facts.sandbox {
             self.ask(screen.is_attended() && !self.yes, &tally, screen)?;
         }
@@ -101,7 +106,12 @@ impl Apply {
     }
 
     /// The lock of the account that a plan was made for, if that is the one that is given now.
-    async fn plan_lock(&self, run: &RunDir, facts: &Facts) -> Result<AccountLock, Refusal> {
+    async fn plan_lock(
+        &self,
+        state: &StateDir,
+        run: &RunDir,
+        facts: &Facts,
+    ) -> Result<AccountLock, Refusal> {
         self.choices.go_to(&facts.endpoint)?;
         if self.choices.client_of(&facts.endpoint)?.account != facts.account {
             return Err(Refusal::new(
@@ -109,11 +119,12 @@ impl Apply {
                  Plan the sheet again with this one",
             ));
         }
-        lock(&facts.account, run, self.bounds.wait_lock).await
+        lock(state, &facts.account, run, self.bounds.wait_lock).await
     }
 
     fn show_plan(
         &self,
+        state: Option<&StateDir>,
         run: &RunDir,
         ledger: &LedgerFile,
         facts: &Facts,
@@ -123,7 +134,7 @@ impl Apply {
         let not_written = |error: LedgerError| Refusal::not_written(&error);
         let context = ledger.context(facts).map_err(not_written)?;
         let mut planner =
-            Planner::of(facts.planning, ledger, bought(facts)?).map_err(not_written)?;
+            Planner::of(facts.planning, ledger, bought(state, facts)?).map_err(not_written)?;
         let input = run.input(facts.input_format);
         let survey =
             survey(&input, &context, &mut planner, |_| {}).map_err(|error| Refusal::of(&error))?;
@@ -163,9 +174,11 @@ impl Apply {
     ) -> Result<Prepared, Refusal> {
         let opened = self.sheet.open(run, &self.choices)?;
         // Before looking for unfinished runs, or one that is under way would be taken for one.
-        let lock = match opened.sandbox {
-            Some(_) => None,
-            None => Some(lock(&opened.client.account, run, self.bounds.wait_lock).await?),
+        let lock = match &opened.state {
+            None => None,
+            Some(state) => {
+                Some(lock(state, &opened.client.account, run, self.bounds.wait_lock).await?)
+            }
         };
         if let Some(other) = self.go_on_with(&opened, screen)? {
             return Ok(Prepared::Continue(other));
@@ -184,8 +197,9 @@ impl Apply {
         self.sheet.show(&sheet, &opened.client, &wish, self.bounds.limit);
         self.ask(wish.attended, &sheet.survey.tally, screen)?;
         sheet.reach(Stage::Running)?;
-        let planner = Planner::of(wish.planning, &sheet.ledger, bought(&sheet.facts)?)
-            .map_err(|error| Refusal::not_written(&error))?;
+        let planner =
+            Planner::of(wish.planning, &sheet.ledger, bought(opened.state.as_ref(), &sheet.facts)?)
+                .map_err(|error| Refusal::not_written(&error))?;
         Ok(Prepared::Ready(Box::new(Ready {
             session: Session {
                 input: opened.owned.input.clone(),
@@ -199,6 +213,7 @@ impl Apply {
             ledger: sheet.ledger,
             paid: sheet.paid,
             api: opened.client.api,
+            state: opened.state,
             _locks: lock.into_iter().collect(),
             _sandbox: opened.sandbox,
         })))
@@ -235,7 +250,8 @@ impl Apply {
         if self.sheet.sandbox {
             return None;
         }
-        let runs = unfinished_runs(&Place::Input(self.sheet.file.path()));
+        let beside = self.sheet.file.beside(&self.choices).ok()?;
+        let runs = unfinished_runs(&Place::Input(&beside));
         let ours = runs.into_iter().filter_map(|run| {
             let facts = run.ledger().and_then(|ledger| ledger.facts()).ok()?;
             let same_input = facts.input_fingerprint == owned.fingerprint.0;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Refusal;
 use super::values::{ClearToken, Optional, RateText, Share, Span};
+use crate::account::state_dir::{StateDir, StateDirError};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
 
@@ -86,6 +87,11 @@ pub struct Choices {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     settings: Option<PathBuf>,
+    /// Where locks, recent writes and charges of accounts are kept [env: `IKBULK_STATE_DIR`]
+    /// [default: `$XDG_STATE_HOME/ikbulk`]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,7 +135,8 @@ impl Choices {
             down_max,
             clear_token,
             profile,
-            settings
+            settings,
+            state_dir
         ))
     }
 
@@ -203,6 +210,15 @@ impl Choices {
     pub(super) fn clear_token(&self) -> String {
         let given = self.clear_token.clone().map(|token| token.0);
         given.unwrap_or_else(|| crate::row::Rules::default().clear_token)
+    }
+
+    /// Where what is known of accounts between runs is kept.
+    pub(super) fn state_dir(&self) -> Result<StateDir, Refusal> {
+        let path = StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name));
+        path.and_then(|path| StateDir::open(&path)).map_err(|error| match error {
+            StateDirError::Nowhere | StateDirError::Unsafe { .. } => Refusal::of(&error),
+            StateDirError::Io { .. } => Refusal::not_written(&error),
+        })
     }
 
     /// Whether a key is there at all.

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 
 use super::bounds::Deadline;
 use super::{NOT_WRITTEN, Refusal, Screen};
+use crate::account::state_dir::StateDir;
 use crate::error::chain;
 use crate::execute::{Dispatcher, Ending, Reads, Stop};
 use crate::imagekit::Api;
@@ -26,6 +27,8 @@ pub(super) struct Ready {
     /// its own.
     pub(super) paid: Option<PaidWork>,
     pub(super) api: Api,
+    /// Where its writes are noted; `None` for a sandbox of its own.
+    pub(super) state: Option<StateDir>,
     /// Held until the end.
     pub(super) _locks: Vec<AccountLock>,
     /// Serves until the end.
@@ -39,13 +42,14 @@ impl Ready {
         signal: impl Future<Output = Stop>,
         deadline: Deadline,
     ) -> Result<u8, Refusal> {
-        let Self { session, planner, run, facts, ledger, paid, api, .. } = *self;
+        let Self { session, planner, run, facts, ledger, paid, api, state, .. } = *self;
         if let Some(paid) = &paid {
             paid.register(&run, &facts).map_err(|error| Refusal::not_written(&error))?;
         }
         let wrote = || {
-            if !facts.sandbox
-                && let Err(error) = note_writing(&facts.account, &run, jiff::Timestamp::now())
+            if let Some(state) = &state
+                && let Err(error) =
+                    note_writing(state, &facts.account, &run, jiff::Timestamp::now())
             {
                 tracing::warn!(
                     "the next run cannot tell which files this one has just written: {error}"

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::choices::{Choices, Client};
 use super::{IN_THE_WAY, Refusal, Screen};
+use crate::account::state_dir::StateDir;
 use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
@@ -36,6 +37,14 @@ impl From<&str> for InputArg {
 impl InputArg {
     pub(super) fn path(&self) -> Option<&Path> {
         self.0.as_deref()
+    }
+
+    /// What its runs lie beside: itself, or for standard input a name in the state directory.
+    pub(super) fn beside(&self, choices: &Choices) -> Result<PathBuf, Refusal> {
+        match self.path() {
+            Some(path) => Ok(path.to_owned()),
+            None => Ok(choices.state_dir()?.path().join("stdin")),
+        }
     }
 
     pub(super) fn name(&self) -> String {
@@ -150,11 +159,16 @@ fn question(tally: &Tally, max_bad: f64) -> String {
 }
 
 /// Takes the account's lock, waiting for it if asked to.
-pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<AccountLock, Refusal> {
+pub(super) async fn lock(
+    state: &StateDir,
+    account: &str,
+    run: &RunDir,
+    wait: bool,
+) -> Result<AccountLock, Refusal> {
     const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
     let mut waits = false;
     loop {
-        match AccountLock::take(account, run.path()) {
+        match AccountLock::take(state, account, run.path()) {
             Ok(lock) => {
                 if waits {
                     tracing::info!("the other run has ended; going on");
@@ -180,14 +194,16 @@ pub(super) async fn lock(account: &str, run: &RunDir, wait: bool) -> Result<Acco
 /// What earlier runs on the account bought, if this run is to be remembered with them. The account's
 /// lock is held.
 pub(super) fn paid_work(
+    state: Option<&StateDir>,
     client: &Client,
     is_remembered: bool,
     screen: &Screen,
 ) -> Result<Option<PaidWork>, Refusal> {
-    if !is_remembered {
+    let Some(state) = state.filter(|_| is_remembered) else {
         return Ok(None);
-    }
-    let paid = PaidWork::open(&client.account).map_err(|error| Refusal::not_written(&error))?;
+    };
+    let paid =
+        PaidWork::open(state, &client.account).map_err(|error| Refusal::not_written(&error))?;
     let unrecorded = paid.record_open_runs().map_err(|error| Refusal::not_written(&error))?;
     for unrecorded in unrecorded {
         screen.error(&chain(&unrecorded));
@@ -196,11 +212,12 @@ pub(super) fn paid_work(
 }
 
 /// What the planner asks whether an extension was paid for on a file.
-pub(super) fn bought(facts: &Facts) -> Result<Bought, Refusal> {
-    if !facts.pays || facts.sandbox {
+pub(super) fn bought(state: Option<&StateDir>, facts: &Facts) -> Result<Bought, Refusal> {
+    let Some(state) = state.filter(|_| facts.pays) else {
         return Ok(Box::new(|_, _| None));
-    }
-    let paid = PaidWork::open(&facts.account).map_err(|error| Refusal::not_written(&error))?;
+    };
+    let paid =
+        PaidWork::open(state, &facts.account).map_err(|error| Refusal::not_written(&error))?;
     Ok(Box::new(move |file, extension| match paid.known(file, extension) {
         Ok(bought) => bought.map(|bought| bought.to_string()),
         // Rather nothing than twice.

@@ -81,19 +81,20 @@ impl Resume {
             choices.go_to(&facts.endpoint)?;
             (None, choices.client_of(&facts.endpoint)?)
         };
+        let state = if facts.sandbox { None } else { Some(choices.state_dir()?) };
         let mut locks = Vec::new();
-        if sandbox.is_none() {
-            locks.push(lock(&client.account, &run, self.bounds.wait_lock).await?);
+        if let Some(state) = &state {
+            locks.push(lock(state, &client.account, &run, self.bounds.wait_lock).await?);
             if client.account != facts.account {
                 // With the key that it was begun with, the run may be under way at this moment.
-                locks.push(lock(&facts.account, &run, self.bounds.wait_lock).await?);
+                locks.push(lock(state, &facts.account, &run, self.bounds.wait_lock).await?);
                 self.accept_key(&client, &mut facts, &ledger)?;
             }
         }
-        let paid = paid_work(&client, facts.pays && !facts.sandbox, screen)?;
+        let paid = paid_work(state.as_ref(), &client, facts.pays, screen)?;
         let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
         let session = Session { input, context, execution, rows_max: self.bounds.limit };
-        let planner = Planner::of(facts.planning, &ledger, bought(&facts)?)
+        let planner = Planner::of(facts.planning, &ledger, bought(state.as_ref(), &facts)?)
             .map_err(|error| Refusal::not_written(&error))?;
         let ready = Ready {
             session,
@@ -103,6 +104,7 @@ impl Resume {
             ledger,
             paid,
             api: client.api,
+            state,
             _locks: locks,
             _sandbox: sandbox,
         };

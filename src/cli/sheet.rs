@@ -9,6 +9,7 @@ use super::choices::{Choices, Client};
 use super::look_up::Surveyed;
 use super::prepare::{CHECK_KEY, Fields, InputArg, bought, paid_work, start_sandbox};
 use super::{Refusal, Screen};
+use crate::account::state_dir::StateDir;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Owned};
@@ -64,6 +65,8 @@ pub(super) struct Sheet {
 pub(super) struct Opened {
     pub(super) owned: Owned,
     pub(super) client: Client,
+    /// Where what is known of its account is kept; `None` for a sandbox of its own.
+    pub(super) state: Option<StateDir>,
     pub(super) sandbox: Option<sandbox::Running>,
 }
 
@@ -101,10 +104,10 @@ pub(super) struct Wish<'w> {
 pub(super) type See<'s> = &'s dyn Fn(&FileDifference);
 
 impl Sheet {
-    pub(super) fn run_dir(&self) -> Result<RunDir, Refusal> {
+    pub(super) fn run_dir(&self, choices: &Choices) -> Result<RunDir, Refusal> {
         match &self.run_dir {
             Some(path) => RunDir::create_at(path),
-            None => RunDir::create(self.file.path(), jiff::Timestamp::now()),
+            None => RunDir::create(&self.file.beside(choices)?, jiff::Timestamp::now()),
         }
         .map_err(|error| Refusal::of(&error))
     }
@@ -119,13 +122,12 @@ impl Sheet {
 
     pub(super) fn open(&self, run: &RunDir, choices: &Choices) -> Result<Opened, Refusal> {
         let owned = self.file.take_over(self.format, run.path())?;
-        let (sandbox, client) = if self.sandbox {
+        if self.sandbox {
             let (sandbox, client) = start_sandbox(&owned.input, choices)?;
-            (Some(sandbox), client)
-        } else {
-            (None, choices.api()?)
-        };
-        Ok(Opened { owned, client, sandbox })
+            return Ok(Opened { owned, client, state: None, sandbox: Some(sandbox) });
+        }
+        let (client, state) = (choices.api()?, Some(choices.state_dir()?));
+        Ok(Opened { owned, client, state, sandbox: None })
     }
 
     /// Reads the sheet whole, and what its files are like where the plan stands on that; `see` is
@@ -136,7 +138,8 @@ impl Sheet {
         wish: &Wish<'_>,
         see: Option<See<'_>>,
     ) -> Result<Planned, Refusal> {
-        let Opened { owned, client, .. } = opened;
+        let Opened { owned, client, state, .. } = opened;
+        let state = state.as_ref();
         let Wish { execution, screen, .. } = wish;
         let reads = Reads::new(execution);
         let fields = if self.no_schema {
@@ -149,8 +152,8 @@ impl Sheet {
         let Surveyed { mut survey, context, looked_up } = surveyed;
         self.refuse(&survey, client, wish)?;
         let pays = !survey.tally.paid_runs.is_empty();
-        let is_remembered = pays && !self.sandbox && wish.holds_lock;
-        let paid = paid_work(client, is_remembered, screen)?;
+        let is_remembered = pays && wish.holds_lock;
+        let paid = paid_work(state, client, is_remembered, screen)?;
         let facts = Facts {
             input_name: self.file.name(),
             input_format: owned.input.format,
@@ -176,12 +179,12 @@ impl Sheet {
             LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
         let reading = match wish.planning {
             Planning::Live(_) => {
-                let (with_state, read) = live(reader, owned, &context, &facts, see).await?;
+                let (with_state, read) = live(reader, state, owned, &context, &facts, see).await?;
                 survey = with_state;
                 Some(read)
             }
             Planning::Direct if wish.keeps_before => {
-                before(reader, owned, &context, &facts, screen).await?
+                before(reader, state, owned, &context, &facts, screen).await?
             }
             Planning::Direct => None,
         };
@@ -271,6 +274,7 @@ impl Planned {
 /// of date, all are read by themselves.
 async fn live(
     reader: LiveReader<'_>,
+    state: Option<&StateDir>,
     owned: &Owned,
     context: &Context,
     facts: &Facts,
@@ -278,9 +282,9 @@ async fn live(
 ) -> Result<(Survey, Reading), Refusal> {
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
-    let mut reading = read_files(reader, facts).await.map_err(failed)?;
+    let mut reading = read_files(reader, state, facts).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
-    let mut planner = Planner::of(facts.planning, reader.ledger, bought(facts)?)
+    let mut planner = Planner::of(facts.planning, reader.ledger, bought(state, facts)?)
         .map_err(|error| Refusal::not_written(&error))?;
     if see.is_some() {
         planner.tell_differences();
@@ -297,11 +301,12 @@ async fn live(
 /// the account just now only if it shows them as they were written; the others are looked at again.
 pub(super) async fn read_files(
     reader: LiveReader<'_>,
+    state: Option<&StateDir>,
     facts: &Facts,
 ) -> Result<Reading, ReadError> {
     let mut reading = reader.read().await?;
-    if !facts.sandbox && reading.way != Way::OneByOne {
-        let runs = recent_runs(&facts.account, jiff::Timestamp::now());
+    if let Some(state) = state.filter(|_| reading.way != Way::OneByOne) {
+        let runs = recent_runs(state, &facts.account, jiff::Timestamp::now());
         expect_written(&runs, reader.ledger)?;
         reader.verify_unexpected(&mut reading).await?;
     }
@@ -312,6 +317,7 @@ pub(super) async fn read_files(
 /// reason not to change it.
 async fn before(
     reader: LiveReader<'_>,
+    state: Option<&StateDir>,
     owned: &Owned,
     context: &Context,
     facts: &Facts,
@@ -319,7 +325,7 @@ async fn before(
 ) -> Result<Option<Reading>, Refusal> {
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
-    match read_files(reader, facts).await {
+    match read_files(reader, state, facts).await {
         Ok(reading) => Ok(Some(reading)),
         Err(ReadError::Api(failure)) => {
             screen.error(&format!(

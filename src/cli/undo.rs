@@ -12,6 +12,7 @@ use super::finish::Ready;
 use super::prepare::{ask, bought, lock};
 use super::sheet::read_files;
 use super::{Refusal, Screen};
+use crate::account::state_dir::StateDir;
 use crate::error::chain;
 use crate::execute::{Reads, Stop};
 use crate::input::{Context, Format, Input, in_place};
@@ -90,7 +91,8 @@ impl Undo {
         screen: &Screen,
     ) -> Result<(Box<Ready>, Undoing), Refusal> {
         let client = self.client(old)?;
-        let locks = self.locks(old, &client, run).await?;
+        let state = self.choices.state_dir()?;
+        let locks = self.locks(old, &client, &state, run).await?;
         if old.is_unfinished {
             let path = old.run.path().display();
             screen.error(&format!("{path} is unfinished; what it did so far is undone"));
@@ -101,13 +103,15 @@ impl Undo {
         let counter = Counter::new(screen.bars());
         let reader =
             LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
-        let reading = read(old.past(), reader, &facts).await?;
+        let reading = read(old.past(), reader, &state, &facts).await?;
         drop(counter);
         let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
         let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
         facts.input_fingerprint = owned.fingerprint.0;
         let context = Context { files: None, ..old.context.clone() };
-        let planner = || Planner::of(facts.planning, &ledger, bought(&facts)?).map_err(not_written);
+        let planner = || {
+            Planner::of(facts.planning, &ledger, bought(Some(&state), &facts)?).map_err(not_written)
+        };
         let survey = survey(&owned.input, &context, &mut planner()?, |_| {});
         let survey = survey.map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
@@ -149,6 +153,7 @@ impl Undo {
             ledger,
             paid: None,
             api: client.api,
+            state: Some(state),
             _locks: locks,
             _sandbox: None,
         });
@@ -173,11 +178,12 @@ impl Undo {
         &self,
         old: &Old,
         client: &Client,
+        state: &StateDir,
         run: &RunDir,
     ) -> Result<Vec<AccountLock>, Refusal> {
-        let mut locks = vec![lock(&client.account, run, self.bounds.wait_lock).await?];
+        let mut locks = vec![lock(state, &client.account, run, self.bounds.wait_lock).await?];
         if client.account != old.facts.account {
-            locks.push(lock(&old.facts.account, run, self.bounds.wait_lock).await?);
+            locks.push(lock(state, &old.facts.account, run, self.bounds.wait_lock).await?);
         }
         Ok(locks)
     }
@@ -257,14 +263,19 @@ impl Old {
 /// Reads what the files of the run are like now. Some are looked at again, and more of those that are
 /// not as it left them: a list that is behind shows them as they were before. If one is out of date,
 /// all are read by themselves.
-async fn read(past: Past<'_>, reader: LiveReader<'_>, facts: &Facts) -> Result<Reading, Refusal> {
+async fn read(
+    past: Past<'_>,
+    reader: LiveReader<'_>,
+    state: &StateDir,
+    facts: &Facts,
+) -> Result<Reading, Refusal> {
     let not_read = |error: ReadError| Refusal::new(format!("{}; nothing was sent", chain(&error)));
     let ledger = reader.ledger;
     let named = ledger
         .as_one(|| walk(past, |deeds| Ok(ledger.name_file(deeds.file.as_str(), 0)?)))
         .map_err(|error: UndoError| failed(&error));
     named?;
-    let mut reading = read_files(reader, facts).await.map_err(not_read)?;
+    let mut reading = read_files(reader, Some(state), facts).await.map_err(not_read)?;
     if reading.way != Way::OneByOne {
         reader.verify_sample(&mut reading).await.map_err(not_read)?;
         let mut suspects = Sample::default();

@@ -41,16 +41,13 @@ pub enum RunDirError {
 }
 
 impl RunDir {
-    /// Makes a new directory for a run on `input`, or on standard input where there is none.
+    /// Makes a new directory for a run on `input`. Runs on standard input are kept as if it was a
+    /// file of the state directory.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn create(input: Option<&Path>, now: Timestamp) -> Result<Self, RunDirError> {
-        let runs = match input {
-            Some(path) => path.with_extension(RUNS_SUFFIX),
-            None => state_dir().join(format!("stdin.{RUNS_SUFFIX}")),
-        };
-        Self::create_in(&runs, now)
+    pub fn create(input: &Path, now: Timestamp) -> Result<Self, RunDirError> {
+        Self::create_in(&input.with_extension(RUNS_SUFFIX), now)
     }
 
     /// Makes a new directory for a run beside another one.
@@ -183,8 +180,7 @@ impl RunDir {
 #[must_use]
 pub fn unfinished_runs(place: &Place<'_>) -> Vec<RunDir> {
     let homes = match place {
-        Place::Input(Some(path)) => vec![path.with_extension(RUNS_SUFFIX)],
-        Place::Input(None) => vec![state_dir().join(format!("stdin.{RUNS_SUFFIX}"))],
+        Place::Input(path) => vec![path.with_extension(RUNS_SUFFIX)],
         Place::Directory(path) => {
             let mut homes = children(path);
             homes.retain(|path| path.extension().is_some_and(|ending| ending == RUNS_SUFFIX));
@@ -204,8 +200,8 @@ pub fn unfinished_runs(place: &Place<'_>) -> Vec<RunDir> {
 /// Where to look for runs.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'p> {
-    /// Those of this input, or of standard input.
-    Input(Option<&'p Path>),
+    /// Those of this input.
+    Input(&'p Path),
     /// Those of every input in this directory.
     Directory(&'p Path),
 }
@@ -229,13 +225,4 @@ fn is_same_sheet(one: &Facts, other: &Facts) -> bool {
 fn children(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
-}
-
-/// Where what belongs to no input is kept.
-pub(super) fn state_dir() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("XDG_STATE_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local/state")))
-        .unwrap_or_else(std::env::temp_dir)
-        .join("ikbulk")
 }

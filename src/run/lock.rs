@@ -1,12 +1,12 @@
 //! One writing run an account and machine: two would together overstep the account's limit.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::directory::state_dir;
+use crate::account::state_dir::{StateDir, StateDirError};
 
 /// The account, as a fingerprint of its key: enough to tell accounts apart, useless to get at the
 /// key.
@@ -36,14 +36,11 @@ pub enum LockError {
         holder: String,
     },
     /// The lock file cannot be used.
-    #[error("cannot use the lock file {path}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error("cannot use the lock file of the account")]
+    File(#[source] io::Error),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateDirError),
 }
 
 impl AccountLock {
@@ -51,27 +48,21 @@ impl AccountLock {
     ///
     /// # Errors
     /// Another run holds it, or the lock file cannot be used.
-    pub fn take(account: &str, run: &Path) -> Result<Self, LockError> {
-        let directory = state_dir().join("locks");
-        let path = directory.join(format!("{account}.lock"));
-        let failed = |source| LockError::File { path: path.clone(), source };
-        fs::create_dir_all(&directory).map_err(failed)?;
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(failed)?;
+    pub fn take(state: &StateDir, account: &str, run: &Path) -> Result<Self, LockError> {
+        let mut file = state.subdir("locks")?.open_file(&format!("{account}.lock"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                file.read_to_string(&mut holder).map_err(failed)?;
+                file.read_to_string(&mut holder).map_err(LockError::File)?;
                 return Err(LockError::Held { holder: holder.trim().to_owned() });
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::Error(source)) => return Err(LockError::File(source)),
         }
         let holder = format!("{} (process {})\n", run.display(), std::process::id());
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        file.write_all(holder.as_bytes()).map_err(failed)?;
+        file.set_len(0).map_err(LockError::File)?;
+        file.rewind().map_err(LockError::File)?;
+        file.write_all(holder.as_bytes()).map_err(LockError::File)?;
         Ok(Self { _file: file })
     }
 }

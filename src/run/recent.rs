@@ -1,16 +1,17 @@
 //! Which runs on an account ended just now: what they wrote may not be in lists and searches yet.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::directory::{RunDir, state_dir};
+use super::directory::RunDir;
+use crate::account::state_dir::{StateDir, StateDirError};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::undo::{Made, Past, UndoError, replay};
 
+/// Where the runs of accounts are noted.
+const DIRECTORY: &str = "recent";
 /// For so long lists and searches may be behind a write. Nobody states how long it is.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
@@ -18,19 +19,21 @@ const RECENT: SignedDuration = SignedDuration::from_hours(1);
 ///
 /// # Errors
 /// The file in the state directory cannot be written.
-pub fn note_writing(account: &str, run: &RunDir, now: Timestamp) -> io::Result<()> {
-    let recent = recent_runs(account, now);
-    let path = file_of(account);
-    if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
+pub fn note_writing(
+    state: &StateDir,
+    account: &str,
+    run: &RunDir,
+    now: Timestamp,
+) -> io::Result<()> {
+    let recent = recent_runs(state, account, now);
     let run = fs::canonicalize(run.path())?;
     let others = recent.iter().filter(|other| other.run.path() != run);
     let mut lines: Vec<String> =
         others.map(|other| format!("{} {}\n", other.at, other.run.path().display())).collect();
     lines.push(format!("{now} {}\n", run.display()));
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let recent = state.subdir(DIRECTORY).and_then(|directory| directory.open_file(account));
+    let mut file = recent.map_err(io::Error::other)?;
+    file.set_len(0)?;
     file.write_all(lines.concat().as_bytes())
 }
 
@@ -46,8 +49,8 @@ pub struct RecentRun {
 /// The runs on this account that wrote within the last hour and are still there, in the order in
 /// which they last did.
 #[must_use]
-pub fn recent_runs(account: &str, now: Timestamp) -> Vec<RecentRun> {
-    let text = fs::read_to_string(file_of(account)).unwrap_or_default();
+pub fn recent_runs(state: &StateDir, account: &str, now: Timestamp) -> Vec<RecentRun> {
+    let text = noted(state, account).unwrap_or_default();
     let runs = text.lines().filter_map(|line| {
         let (noted, path) = line.split_once(' ')?;
         let run = RunDir::open(path.as_ref()).ok()?;
@@ -109,6 +112,11 @@ fn replay_onto(ledger: &LedgerFile, run: &RunDir, before: &[RecentRun]) -> Resul
     })
 }
 
-fn file_of(account: &str) -> PathBuf {
-    state_dir().join("recent").join(account)
+fn noted(state: &StateDir, account: &str) -> Result<String, StateDirError> {
+    let mut text = String::new();
+    if let Some(mut file) = state.subdir(DIRECTORY)?.existing_file(account)? {
+        // What is no text holds no runs.
+        drop(file.read_to_string(&mut text));
+    }
+    Ok(text)
 }

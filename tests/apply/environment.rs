@@ -2,6 +2,7 @@
 //! that goes away. The run ends with exit code 4, or goes on afterwards; nothing is lost.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use ikbulk::sandbox::{Config, Phase, Tap};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::harness::{Done, RunFiles, World, files, ids, sheet};
+use crate::harness::{Call, Done, RunFiles, World, files, ids, sheet};
 
 const ROWS: usize = 60;
 /// Think time of ImageKit, so that the ledger commits now and then.
@@ -170,8 +171,61 @@ fn a_report_that_cannot_be_written_is_exit_4_and_is_written_afterwards() {
 fn a_state_directory_that_cannot_be_made_is_exit_4_before_anything_is_sent() {
     let world = world(None);
     world.write("state", "a file stands in its way");
-    apply(&world).exits(4).says("cannot use the lock file");
+    apply(&world).exits(4).says("cannot use ").says("for the state of accounts");
     assert_eq!(world.sandbox.stats().requests, 0);
+}
+
+/// A sheet with one row, and a command that leaves where state is kept to its environment.
+fn applying(world: &World) -> Call {
+    world.write("one.csv", "fileId,tags\nfile000,x\n");
+    world.command(&["apply", "one.csv", "--yes"]).without("XDG_STATE_HOME")
+}
+
+#[test]
+fn without_a_place_for_state_nothing_is_sent_and_none_is_made_up() {
+    let world = world(None);
+    for home in ["", "relative"] {
+        let done = applying(&world).env("HOME", home).env("TMPDIR", world.path("tmp")).run();
+        done.exits(2).says("--state-dir DIR or IKBULK_STATE_DIR");
+    }
+    assert_eq!(world.sandbox.stats().requests, 0);
+    assert!(!world.path("tmp").exists() && !world.path("one.ikbulk").exists());
+    let sandbox = applying(&world).without("IMAGE_KIT_BASE_URL").arg("--sandbox").run();
+    sandbox.exits(0);
+}
+
+#[test]
+fn state_is_kept_where_the_flag_or_else_the_variable_says_for_its_user_alone() {
+    let world = world(None);
+    let call = || applying(&world).env("IKBULK_STATE_DIR", world.path("variable"));
+    call().run().exits(0);
+    call().arg("--state-dir").arg("flag/here").run().exits(0);
+    for place in ["variable", "flag", "flag/here", "flag/here/locks"] {
+        let mode = fs::metadata(world.path(place)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{place}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_state_file_is_refused_and_its_target_kept() {
+    let world = world(None);
+    world.write("bystander", "kept");
+    let call = || applying(&world).env("IKBULK_STATE_DIR", world.path("state"));
+    call().run().exits(0);
+    let sent = world.sandbox.stats().requests;
+    for directory in fs::read_dir(world.path("state")).unwrap() {
+        for file in fs::read_dir(directory.unwrap().path()).unwrap() {
+            let file = file.unwrap().path();
+            fs::remove_file(&file).unwrap();
+            symlink(world.path("bystander"), &file).unwrap();
+        }
+    }
+    call().run().exits(4).says("is a symbolic link");
+    fs::rename(world.path("state"), world.path("elsewhere")).unwrap();
+    symlink(world.path("elsewhere"), world.path("state")).unwrap();
+    call().run().exits(2).says("is a symbolic link");
+    assert_eq!(world.sandbox.stats().requests, sent);
+    assert_eq!(fs::read(world.path("bystander")).unwrap(), b"kept");
 }
 
 #[cfg(target_os = "linux")]
@@ -190,7 +244,7 @@ fn a_clock_that_stands_still_or_goes_back_gives_every_run_a_name_of_its_own() {
     let input = directory.path().join("sheet.csv");
     let now = "2026-11-24T12:00:00Z".parse().unwrap();
     let before = "2025-11-24T12:00:00Z".parse().unwrap();
-    let made = [now, now, before, before].map(|time| RunDir::create(Some(&input), time).unwrap());
+    let made = [now, now, before, before].map(|time| RunDir::create(&input, time).unwrap());
     let mut names = made.map(|run| run.path().to_owned()).to_vec();
     names.dedup();
     assert_eq!(names.len(), 4);

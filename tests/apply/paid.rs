@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ikbulk::account::state_dir::StateDir;
 use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
 use ikbulk::run::{Certainty, PaidWork, RunDir};
 use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Phase, Status, Tap};
@@ -49,7 +50,8 @@ fn state(world: &World) -> PathBuf {
 fn memory(world: &World, run: &RunFiles) -> PaidWork {
     let ledger = RunDir::open(run.path()).expect("the run is there").ledger();
     let facts = ledger.and_then(|ledger| ledger.facts()).expect("its ledger is whole");
-    PaidWork::open_in(&state(world), &facts.account).expect("the memory can be opened")
+    let state = StateDir::open(&state(world)).expect("the state directory can be opened");
+    PaidWork::open(&state, &facts.account).expect("the memory can be opened")
 }
 
 /// What is known of a file: by which run, and whether for certain.
@@ -232,7 +234,7 @@ fn without_a_memory_nothing_is_bought() {
     let world = world(|config| config);
     fs::create_dir_all(state(&world)).expect("it can be made");
     fs::write(state(&world).join("paid"), "no directory").expect("it can be written");
-    world.apply("sheet.jsonl").exits(4).says("for the memory of paid work");
+    world.apply("sheet.jsonl").exits(4).says("there is no memory of paid work");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
 }

@@ -3,21 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::account::state_dir::StateDirError;
 use crate::input::InputError;
 use crate::ledger::LedgerError;
 
 /// Why the memory of paid work cannot be used. Nothing may be bought without it.
 #[derive(Debug, thiserror::Error)]
 pub enum PaidWorkError {
-    /// The place that it is kept at cannot be used.
-    #[error("cannot use {path} for the memory of paid work")]
-    Place {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// The state directory, which it is kept in, cannot be used.
+    #[error("there is no memory of paid work")]
+    State(#[from] StateDirError),
     /// A run's directory has no name.
     #[error("cannot tell where the run {run} is")]
     Run {
@@ -59,7 +54,7 @@ impl PaidWorkError {
     pub(super) fn is_of_the_run(&self) -> bool {
         match self {
             Self::Run { .. } | Self::Ledger(_) | Self::Input(_) => true,
-            Self::Place { .. } | Self::Sqlite { .. } | Self::Format { .. } => false,
+            Self::State(_) | Self::Sqlite { .. } | Self::Format { .. } => false,
         }
     }
 }

@@ -18,13 +18,12 @@ mod tests;
 pub use error::{PaidWorkError, Unrecorded};
 
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 
 use super::RunDir;
-use super::directory::state_dir;
+use crate::account::state_dir::StateDir;
 use crate::ledger::{Facts, LedgerFile};
 use crate::row::{Extension, FileId};
 use crate::sqlite;
@@ -78,20 +77,9 @@ impl PaidWork {
     ///
     /// # Errors
     /// It cannot be opened or made, or is of another version.
-    pub fn open(account: &str) -> Result<Self, PaidWorkError> {
-        Self::open_in(&state_dir(), account)
-    }
-
-    /// The same, in another state directory.
-    ///
-    /// # Errors
-    /// It cannot be opened or made, or is of another version.
-    pub fn open_in(state: &Path, account: &str) -> Result<Self, PaidWorkError> {
-        let directory = state.join("paid");
-        if let Err(source) = fs::create_dir_all(&directory) {
-            return Err(PaidWorkError::Place { path: directory, source });
-        }
-        let path = directory.join(format!("{account}.db"));
+    pub fn open(state: &StateDir, account: &str) -> Result<Self, PaidWorkError> {
+        let name = format!("{account}.db");
+        let path = state.subdir("paid").and_then(|directory| directory.database(&name))?;
         let opened = sqlite::create(&path)
             .and_then(|connection| Ok((tables::begin(&connection)?, connection)));
         match opened {

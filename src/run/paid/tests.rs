@@ -1,5 +1,6 @@
 //! Runs as they leave their ledgers behind, and what is known of them afterwards.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
@@ -39,8 +40,12 @@ impl Home {
         Self(tempfile::tempdir().unwrap())
     }
 
+    fn state(&self) -> StateDir {
+        StateDir::open(self.0.path()).unwrap()
+    }
+
     fn paid(&self) -> PaidWork {
-        PaidWork::open_in(self.0.path(), "account").unwrap()
+        PaidWork::open(&self.state(), "account").unwrap()
     }
 
     /// Makes a run that was begun then and killed after a while.
@@ -222,7 +227,7 @@ fn accounts_know_nothing_of_each_other_and_nobody_else_can_look() {
     let home = Home::new();
     let (run, _) = home.run("run", "monday");
     home.paid().record(&run, &run.ledger().unwrap()).unwrap();
-    let other = PaidWork::open_in(home.0.path(), "another").unwrap();
+    let other = PaidWork::open(&home.state(), "another").unwrap();
     assert_eq!(certainties(&other), [None; 4]);
     let mode = fs::metadata(&home.paid().path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -232,6 +237,6 @@ fn accounts_know_nothing_of_each_other_and_nobody_else_can_look() {
 fn a_memory_of_a_later_version_is_left_alone() {
     let home = Home::new();
     home.paid().connection.pragma_update(None, "user_version", 2).unwrap();
-    let refused = PaidWork::open_in(home.0.path(), "account").unwrap_err();
+    let refused = PaidWork::open(&home.state(), "account").unwrap_err();
     assert!(matches!(refused, PaidWorkError::Format { found: 2, .. }), "{refused}");
 }

@@ -1,0 +1,289 @@
+//! The state directory: locks, recent writes and charges of accounts, for their user alone.
+//!
+//! Whoever could write here could make a run skip or repeat billed work, or have any file of its
+//! user truncated through a symbolic link. So nothing here is used that somebody else owns, can
+//! write or has linked elsewhere.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::system;
+
+/// The variable that names the state directory itself.
+pub const VARIABLE: &str = "IKBULK_STATE_DIR";
+
+/// A directory that only its user can read and write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+/// Why state cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// Nothing says where.
+    #[error(
+        "there is no place for the state of accounts (locks, recent writes, charges): neither HOME \
+         nor XDG_STATE_HOME names one; name a directory with --state-dir DIR or {VARIABLE}"
+    )]
+    Nowhere,
+    /// Others have a say in it.
+    #[error("the state of accounts is not kept in {path}, because it {why}; {fix}")]
+    Unsafe {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+        /// What to do about it.
+        fix: &'static str,
+    },
+    /// The system refuses it.
+    #[error("cannot use {path} for the state of accounts; --state-dir DIR puts it elsewhere")]
+    Io {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StateDir {
+    /// Where state is kept: in the directory given, else in the one of the variable
+    /// [`VARIABLE`], else by the XDG rules. `variable` reads the environment.
+    ///
+    /// # Errors
+    /// None of them names a directory. There is no fallback that somebody else could guess.
+    pub fn locate(
+        given: Option<&Path>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<PathBuf, StateDirError> {
+        let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        // A relative path would be another directory wherever the program is started.
+        let base = |name| set(name).filter(|path| path.is_absolute());
+        given
+            .map(Path::to_owned)
+            .or_else(|| set(VARIABLE))
+            .or_else(|| Some(base("XDG_STATE_HOME")?.join("ikbulk")))
+            .or_else(|| Some(base("HOME")?.join(".local/state/ikbulk")))
+            .ok_or(StateDirError::Nowhere)
+    }
+
+    /// Opens a directory for state, or makes it.
+    ///
+    /// # Errors
+    /// It cannot be made, is a symbolic link, or others own it or can write to it.
+    pub fn open(path: &Path) -> Result<Self, StateDirError> {
+        // Behind a `/` at the end the system would follow a link.
+        let path: PathBuf = path.components().collect();
+        let failed = |source| StateDirError::Io { path: path.clone(), source };
+        refuse_link(&path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(system::DIRECTORY);
+        let directory = options.open(&path).map_err(failed)?;
+        let metadata = directory.metadata().map_err(failed)?;
+        refuse_shared(&path, &metadata)?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            directory.set_permissions(Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        Ok(Self(path))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A directory in it, made where there is none.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn subdir(&self, name: &str) -> Result<Self, StateDirError> {
+        Self::open(&self.0.join(name))
+    }
+
+    /// A file in it to read and to write, made where there is none. What is in it stays.
+    ///
+    /// # Errors
+    /// It cannot be opened or made, is a symbolic link, or others own it or can write to it.
+    pub fn open_file(&self, name: &str) -> Result<File, StateDirError> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        self.open_with(name, options)
+    }
+
+    /// A file in it to read; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be opened, is a symbolic link, or others own it or can write to it.
+    pub fn existing_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
+        match self.open_with(name, OpenOptions::new().read(true)) {
+            Ok(file) => Ok(Some(file)),
+            Err(StateDirError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<File, StateDirError> {
+        let path = self.0.join(name);
+        let failed = |source| StateDirError::Io { path: path.clone(), source };
+        refuse_link(&path)?;
+        let file = options.custom_flags(system::NO_FOLLOW).open(&path).map_err(failed)?;
+        refuse_shared(&path, &file.metadata().map_err(failed)?)?;
+        Ok(file)
+    }
+
+    /// The path of an SQLite file in it, for SQLite to open. It is checked, but not opened here:
+    /// closing it would take away the locks that this process holds on it through SQLite.
+    ///
+    /// # Errors
+    /// It is a symbolic link, or others own it or can write to it.
+    pub fn database(&self, name: &str) -> Result<PathBuf, StateDirError> {
+        let path = self.0.join(name);
+        refuse_link(&path)?;
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => refuse_shared(&path, &metadata)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(StateDirError::Io { path, source }),
+        }
+        Ok(path)
+    }
+}
+
+/// A link is named as one before anything is opened or made; opening refuses it once more.
+fn refuse_link(path: &Path) -> Result<(), StateDirError> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    refuse(is_link, path, "is a symbolic link", "remove it, or name its target with --state-dir")
+}
+
+fn refuse_shared(path: &Path, metadata: &Metadata) -> Result<(), StateDirError> {
+    let is_foreign = !system::is_ours(metadata);
+    refuse(
+        is_foreign,
+        path,
+        "belongs to another user",
+        "name a directory of your own with --state-dir",
+    )?;
+    let is_writable = metadata.permissions().mode() & 0o022 != 0;
+    refuse(
+        is_writable,
+        path,
+        "can be written by other users",
+        "look at what is in it, then `chmod go-w` it, or name another directory with --state-dir",
+    )
+}
+
+fn refuse(
+    is_so: bool,
+    path: &Path,
+    why: &'static str,
+    fix: &'static str,
+) -> Result<(), StateDirError> {
+    if is_so { Err(StateDirError::Unsafe { path: path.to_owned(), why, fix }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn the_flag_goes_before_the_variable_and_that_before_the_xdg_rules() {
+        let located = |given: Option<&str>, set: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                let found = set.iter().find(|(other, _)| *other == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            let path = StateDir::locate(given.map(Path::new), variable).ok();
+            path.map(|path| path.display().to_string())
+        };
+        let (own, xdg, home) =
+            ((VARIABLE, "/own"), ("XDG_STATE_HOME", "/xdg"), ("HOME", "/home/me"));
+        let is = |path: &str| Some(path.to_owned());
+        assert_eq!(located(Some("given"), &[own, xdg, home]), is("given"));
+        assert_eq!(located(None, &[own, xdg, home]), is("/own"));
+        assert_eq!(located(None, &[xdg, home]), is("/xdg/ikbulk"));
+        assert_eq!(located(None, &[home]), is("/home/me/.local/state/ikbulk"));
+        assert_eq!(located(None, &[("XDG_STATE_HOME", "relative"), home]), located(None, &[home]));
+        assert_eq!(located(None, &[("XDG_STATE_HOME", ""), ("HOME", "")]), None);
+    }
+
+    #[test]
+    fn new_directories_and_files_are_private_and_own_directories_become_so() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&home.path().join("a/b/")).unwrap();
+        let locks = state.subdir("locks").unwrap();
+        locks.open_file("one").unwrap().write_all(b"kept").unwrap();
+        locks.open_file("one").unwrap();
+        assert_eq!(fs::read(locks.path().join("one")).unwrap(), b"kept");
+        assert_eq!(mode(&locks.path().join("one")), 0o600);
+        for path in [&home.path().join("a"), state.path(), locks.path()] {
+            assert_eq!(mode(path), 0o700, "{}", path.display());
+        }
+        set_mode(state.path(), 0o755);
+        StateDir::open(state.path()).unwrap();
+        assert_eq!(mode(state.path()), 0o700);
+        assert!(locks.existing_file("two").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_or_file_is_refused_and_its_target_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        let state = StateDir::open(&home.path().join("state")).unwrap();
+        symlink(&target, state.path().join("file")).unwrap();
+        symlink(state.path(), home.path().join("linked")).unwrap();
+        symlink(home.path().join("nothing"), home.path().join("dangling")).unwrap();
+        let refused = |error: StateDirError| error.to_string().contains("is a symbolic link");
+        for link in ["linked", "linked/", "dangling"] {
+            assert!(refused(StateDir::open(&home.path().join(link)).unwrap_err()), "{link}");
+        }
+        assert!(refused(state.open_file("file").unwrap_err()));
+        assert!(refused(state.existing_file("file").unwrap_err()));
+        assert!(refused(state.database("file").unwrap_err()));
+        assert_eq!(fs::read(target).unwrap(), b"kept");
+        assert!(!home.path().join("nothing").exists());
+    }
+
+    #[test]
+    fn what_others_can_write_or_own_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&home.path().join("state")).unwrap();
+        state.open_file("file").unwrap();
+        let refused = |why: &str| {
+            let file = state.open_file("file").map(drop);
+            let database = state.database("file").map(drop);
+            [file, database, state.subdir("locks").map(drop)]
+                .map(|error| error.unwrap_err().to_string().contains(why))
+        };
+        state.subdir("locks").unwrap();
+        for path in ["file", "locks"] {
+            set_mode(&state.path().join(path), 0o720);
+        }
+        assert_eq!(refused("can be written by other users"), [true; 3]);
+        for path in ["file", "locks"] {
+            set_mode(&state.path().join(path), 0o700);
+            // Only the superuser can give files away.
+            if std::os::unix::fs::chown(state.path().join(path), Some(4321), None).is_err() {
+                return;
+            }
+        }
+        assert_eq!(refused("belongs to another user"), [true; 3]);
+    }
+}
