@@ -18,3 +18,8 @@ pub(crate) fn is_ours(metadata: &std::fs::Metadata) -> bool {
 pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// For opening directories: only a directory, and not through a symbolic link.
 pub(crate) const DIRECTORY: i32 = OFlags::DIRECTORY.bits().cast_signed() | NO_FOLLOW;
+
+/// The name of this machine, for messages.
+pub(crate) fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -8,7 +8,7 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{ask, bought, lock};
+use super::prepare::{ask, bought, lock, lock_run};
 use super::resume::Resume;
 use super::sheet::{Opened, Sheet, Wish};
 use super::{Refusal, Screen};
@@ -64,15 +64,19 @@ impl Apply {
         if self.plan {
             let path = self.sheet.file.path().unwrap_or(Path::new("-"));
             let run = RunDir::open(path).map_err(|error| Refusal::of(&error))?;
+            let run_lock = lock_run(&run, self.bounds.wait_lock).await?;
             self.begin_plan(&run, &execution, screen).await?;
-            return Resume::of(&run, self.bounds, self.choices).run(screen, signal).await;
+            let resume = Resume::of(self.bounds, self.choices);
+            return resume.go_on(run, run_lock, screen, signal).await;
         }
-        let run = self.sheet.run_dir(&self.choices)?;
+        let (run, _run_lock) = self.sheet.run_dir(&self.choices)?;
         match self.prepare(&run, execution, screen).await {
             Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
             Ok(Prepared::Continue(other)) => {
                 run.discard();
-                Resume::of(&other, self.bounds, self.choices).run(screen, signal).await
+                let run_lock = lock_run(&other, self.bounds.wait_lock).await?;
+                let resume = Resume::of(self.bounds, self.choices);
+                resume.go_on(other, run_lock, screen, signal).await
             }
             Err(refusal) => {
                 run.discard();

@@ -39,7 +39,7 @@ impl Plan {
     pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, Refusal> {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
-        let run = self.sheet.run_dir(&self.choices)?;
+        let (run, _lock) = self.sheet.run_dir(&self.choices)?;
         let planned = self.plan(&run, &execution, screen).await;
         if planned.is_err() {
             run.discard();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::choices::{Choices, Client};
 use super::{IN_THE_WAY, Refusal, Screen};
@@ -17,7 +18,7 @@ use crate::ledger::Facts;
 use crate::plan::{Bought, Tally};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
-use crate::run::{AccountLock, LockError, PaidWork, RunDir};
+use crate::run::{AccountLock, LockError, PaidWork, RunDir, RunDirError, RunLock, RunLockError};
 use crate::sandbox::{self, Library};
 use crate::words::counted;
 
@@ -165,7 +166,7 @@ pub(super) async fn lock(
     run: &RunDir,
     wait: bool,
 ) -> Result<AccountLock, Refusal> {
-    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
     let mut waits = false;
     loop {
         match AccountLock::take(state, account, run.path()) {
@@ -188,6 +189,48 @@ pub(super) async fn lock(
             }
             Err(error) => return Err(Refusal::not_written(&error)),
         }
+    }
+}
+
+/// The directory of a new run, and its lock.
+pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), Refusal> {
+    let run = created.map_err(|error| Refusal::of(&error))?;
+    match RunLock::take(&run) {
+        Ok(lock) => Ok((run, lock)),
+        Err(error) => {
+            run.discard();
+            Err(Refusal::not_written(&error))
+        }
+    }
+}
+
+/// Takes the lock of an existing run, waiting if asked to for the process that executes it, and
+/// always a moment for one that only reads it.
+pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusal> {
+    const LOOK_EVERY: Duration = Duration::from_millis(100);
+    const OBSERVED_MAX: Duration = Duration::from_secs(5);
+    let mut observed = Duration::ZERO;
+    let mut waits = false;
+    loop {
+        match RunLock::take(run) {
+            Ok(lock) => return Ok(lock),
+            Err(error @ RunLockError::Held { .. }) if wait => {
+                if !waits {
+                    tracing::info!("{error}; waiting for it to end");
+                }
+                waits = true;
+            }
+            Err(RunLockError::Observed { .. }) if observed < OBSERVED_MAX => observed += LOOK_EVERY,
+            Err(error @ RunLockError::Held { .. }) => {
+                let message = format!("{error}; --wait-lock waits for it");
+                return Err(Refusal { message, exit_code: IN_THE_WAY });
+            }
+            Err(error @ RunLockError::Observed { .. }) => {
+                return Err(Refusal { message: error.to_string(), exit_code: IN_THE_WAY });
+            }
+            Err(error @ RunLockError::File { .. }) => return Err(Refusal::not_written(&error)),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

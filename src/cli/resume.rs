@@ -8,13 +8,13 @@ use clap::Args;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{bought, lock, paid_work, start_sandbox};
+use super::prepare::{bought, lock, lock_run, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::outcome::Status;
 use crate::plan::Planner;
-use crate::run::{Place, RunDir, Session, unfinished_runs};
+use crate::run::{Place, RunDir, RunLock, Session, unfinished_runs};
 
 #[derive(Debug, Args)]
 pub(super) struct Resume {
@@ -35,9 +35,8 @@ pub(super) struct Resume {
 
 impl Resume {
     /// Going on with a run that another command found.
-    pub(super) fn of(run: &RunDir, bounds: Bounds, choices: Choices) -> Self {
-        let run = Some(run.path().to_owned());
-        Self { run, key_changed: false, over_later_runs: false, bounds, choices }
+    pub(super) fn of(bounds: Bounds, choices: Choices) -> Self {
+        Self { run: None, key_changed: false, over_later_runs: false, bounds, choices }
     }
 
     pub(super) async fn run(
@@ -45,13 +44,25 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, Refusal> {
-        let choices = self.choices.clone().with_profile()?;
-        let mut execution = choices.execution()?;
-        let deadline = Deadline::of(&self.bounds)?;
         let run = match &self.run {
             Some(path) => RunDir::open(path).map_err(|error| Refusal::of(&error))?,
             None => the_only_unfinished(screen)?,
         };
+        let run_lock = lock_run(&run, self.bounds.wait_lock).await?;
+        self.go_on(run, run_lock, screen, signal).await
+    }
+
+    /// Goes on with a run whose lock is held.
+    pub(super) async fn go_on(
+        self,
+        run: RunDir,
+        _run_lock: RunLock,
+        screen: &Screen,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, Refusal> {
+        let choices = self.choices.clone().with_profile()?;
+        let mut execution = choices.execution()?;
+        let deadline = Deadline::of(&self.bounds)?;
         let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
         let mut facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
         refuse_unbegun(&run, facts.stage)?;

@@ -7,7 +7,7 @@ use jiff::ZonedDateTime;
 
 use super::choices::{Choices, Client};
 use super::look_up::Surveyed;
-use super::prepare::{CHECK_KEY, Fields, InputArg, bought, paid_work, start_sandbox};
+use super::prepare::{CHECK_KEY, Fields, InputArg, bought, new_run, paid_work, start_sandbox};
 use super::{Refusal, Screen};
 use crate::account::state_dir::StateDir;
 use crate::execute::Reads;
@@ -18,7 +18,7 @@ use crate::plan::{FileDifference, Planner, Survey, survey};
 use crate::report::{Counter, Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
-    LiveReader, PaidWork, ReadError, Reading, RunDir, Way, expect_written, recent_runs,
+    LiveReader, PaidWork, ReadError, Reading, RunDir, RunLock, Way, expect_written, recent_runs,
 };
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
@@ -104,12 +104,12 @@ pub(super) struct Wish<'w> {
 pub(super) type See<'s> = &'s dyn Fn(&FileDifference);
 
 impl Sheet {
-    pub(super) fn run_dir(&self, choices: &Choices) -> Result<RunDir, Refusal> {
-        match &self.run_dir {
+    /// A new directory for the run, which is locked from its beginning.
+    pub(super) fn run_dir(&self, choices: &Choices) -> Result<(RunDir, RunLock), Refusal> {
+        new_run(match &self.run_dir {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create(&self.file.beside(choices)?, jiff::Timestamp::now()),
-        }
-        .map_err(|error| Refusal::of(&error))
+        })
     }
 
     pub(super) fn live(&self) -> Planning {

@@ -9,7 +9,7 @@ use jiff::ZonedDateTime;
 use super::bounds::{Bounds, Deadline};
 use super::choices::{Choices, Client};
 use super::finish::Ready;
-use super::prepare::{ask, bought, lock};
+use super::prepare::{ask, bought, lock, lock_run, new_run};
 use super::sheet::read_files;
 use super::{Refusal, Screen};
 use crate::account::state_dir::StateDir;
@@ -59,12 +59,13 @@ impl Undo {
         if screen.is_quiet() && !self.yes {
             return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
         }
-        let old = Old::open(RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?)?;
-        let run = match &self.run_dir {
+        let old = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
+        let _old_lock = lock_run(&old, self.bounds.wait_lock).await?;
+        let old = Old::open(old)?;
+        let (run, _run_lock) = new_run(match &self.run_dir {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
-        };
-        let run = run.map_err(|error| Refusal::of(&error))?;
+        })?;
         match self.prepare(&old, &run, execution, screen).await {
             Ok((prepared, back)) => {
                 let exit_code = prepared.finish(screen, signal, deadline).await?;

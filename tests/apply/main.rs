@@ -19,6 +19,7 @@ mod oversized;
 mod paid;
 mod plan;
 mod returning;
+mod run_lock;
 mod safety;
 mod settings;
 mod targets;

@@ -155,16 +155,18 @@ fn a_run_that_was_undone_as_far_as_it_came_is_not_resumed() {
 
 #[test]
 fn a_run_under_way_is_not_taken_for_an_unfinished_one() {
-    is_in_the_way(&["apply", "sheet.csv", "--yes"], crate::harness::KEY);
+    let said = "another run is writing to this account";
+    is_in_the_way(&["apply", "sheet.csv", "--yes"], crate::harness::KEY, said);
 }
 
 #[test]
 fn a_run_under_way_is_not_given_another_key() {
-    is_in_the_way(&["resume", "the-run", "--key-changed"], "private_other");
+    let said = "this run is being executed by process";
+    is_in_the_way(&["resume", "the-run", "--key-changed"], "private_other", said);
 }
 
 /// A run that is under way is undisturbed by this call, which finds it in its way.
-fn is_in_the_way(words: &'static [&str], key: &'static str) {
+fn is_in_the_way(words: &'static [&str], key: &'static str, said: &str) {
     let ids = ids(2);
     let second = Arc::new(Mutex::new(None));
     let mut config = files(&ids);
@@ -191,8 +193,9 @@ fn is_in_the_way(words: &'static [&str], key: &'static str) {
     set.expect("nobody else sets it");
     world.apply("sheet.csv --run-dir the-run --limit 1").exits(5);
     let other = second.lock().expect("nobody fails with it").take().expect("it ran");
-    assert_eq!(other.status.code(), Some(75), "{}", String::from_utf8_lossy(&other.stderr));
-    assert!(String::from_utf8_lossy(&other.stderr).contains("another run is writing"));
+    let stderr = String::from_utf8_lossy(&other.stderr);
+    assert_eq!(other.status.code(), Some(75), "{stderr}");
+    assert!(stderr.contains(said), "{stderr}");
     // It is still the run of the key that it was begun with.
     world.run("resume the-run --rate unlimited").exits(0);
     assert_eq!(world.sandbox.stats().calls.patch, 2);

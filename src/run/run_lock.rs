@@ -1,0 +1,192 @@
+//! The lock of a run directory: one process at a time executes a run, whoever starts it, with
+//! whatever key and state directory.
+//!
+//! It is an advisory lock on the file `lock` in the directory, which the system releases when the
+//! process ends, however it ends. Who executes the run holds it exclusively; who only looks holds it
+//! shared. What the file says is for messages only.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use super::directory::RunDir;
+use crate::system;
+
+/// The lock file in a run directory.
+const NAME: &str = "lock";
+/// Of what a lock file says, no more than this is shown.
+const HOLDER_BYTES_MAX: u64 = 300;
+
+/// The lock of a run for executing it, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RunLockError {
+    /// Another process executes the run.
+    #[error("this run is being executed by {holder}: {run}")]
+    Held {
+        /// The run.
+        run: PathBuf,
+        /// Which process, as it said itself.
+        holder: String,
+    },
+    /// Another process reads the run at this moment, and will be done soon.
+    #[error("this run is being read by another process: {run}")]
+    Observed {
+        /// The run.
+        run: PathBuf,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot use the lock file {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl RunLock {
+    /// Takes the lock of a run for executing it. Does not wait.
+    ///
+    /// # Errors
+    /// Another process holds it, or the lock file cannot be used.
+    pub fn take(run: &RunDir) -> Result<Self, RunLockError> {
+        let failed = |source| RunLockError::File { path: path_of(run), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = open(&mut options, run).map_err(failed)?;
+        if let Err(error) = file.try_lock() {
+            return Err(match error {
+                TryLockError::WouldBlock if is_executed(&file).map_err(failed)? => {
+                    let run = run.path().to_owned();
+                    RunLockError::Held { run, holder: holder(&file) }
+                }
+                TryLockError::WouldBlock => RunLockError::Observed { run: run.path().to_owned() },
+                TryLockError::Error(source) => failed(source),
+            });
+        }
+        note_holder(&mut file).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+
+    /// Whether a process executes the run at this moment. Does not disturb it.
+    ///
+    /// # Errors
+    /// The lock file cannot be used.
+    pub fn is_held(run: &RunDir) -> Result<bool, RunLockError> {
+        let failed = |source| RunLockError::File { path: path_of(run), source };
+        match open(OpenOptions::new().read(true), run) {
+            Ok(file) => is_executed(&file).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn path_of(run: &RunDir) -> PathBuf {
+    run.path().join(NAME)
+}
+
+/// Opens the lock file itself, never what a link in a run from elsewhere points at.
+fn open(options: &mut OpenOptions, run: &RunDir) -> io::Result<File> {
+    options.custom_flags(system::NO_FOLLOW).open(path_of(run))
+}
+
+/// Whether somebody holds the lock exclusively. Held shared, it is held by observers.
+fn is_executed(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(source),
+    }
+}
+
+/// Says who holds the lock: process id, machine and command. No argument ever holds a key.
+fn note_holder(file: &mut File) -> io::Result<()> {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let machine = system::machine();
+    let process = std::process::id();
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "process {process} on {machine} (ikbulk {})", words.join(" "))
+}
+
+/// Who holds the lock, for a message: whoever wrote the file, it cannot play with the terminal.
+fn holder(file: &File) -> String {
+    let mut bytes = Vec::new();
+    let read = file.take(HOLDER_BYTES_MAX).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let line: String = text.lines().next().unwrap_or_default().escape_debug().collect();
+    // The holder may be about to write it.
+    if read.is_err() || line.is_empty() { "another process".to_owned() } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn run() -> (tempfile::TempDir, RunDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunDir::create_at(&directory.path().join("run")).unwrap();
+        (directory, run)
+    }
+
+    #[test]
+    fn a_run_is_locked_once_and_until_it_is_dropped() {
+        let (_directory, run) = run();
+        let lock = RunLock::take(&run).unwrap();
+        let refused = RunLock::take(&run).unwrap_err().to_string();
+        let process = format!("by process {} on ", std::process::id());
+        assert!(refused.contains(&process), "{refused}");
+        assert!(RunLock::is_held(&run).unwrap());
+        drop(lock);
+        assert!(!RunLock::is_held(&run).unwrap());
+        RunLock::take(&run).unwrap();
+    }
+
+    #[test]
+    fn an_observer_leaves_no_lock_file_and_is_told_from_an_executor() {
+        let (_directory, run) = run();
+        assert!(!RunLock::is_held(&run).unwrap());
+        assert!(!path_of(&run).exists());
+        drop(RunLock::take(&run).unwrap());
+        let observer = File::open(path_of(&run)).unwrap();
+        observer.try_lock_shared().unwrap();
+        assert!(matches!(RunLock::take(&run), Err(RunLockError::Observed { .. })));
+        assert!(!RunLock::is_held(&run).unwrap());
+    }
+
+    #[test]
+    fn the_lock_file_is_its_owners_and_no_link_is_followed() {
+        let (directory, run) = run();
+        drop(RunLock::take(&run).unwrap());
+        let mode = std::fs::metadata(path_of(&run)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::remove_file(path_of(&run)).unwrap();
+        let target = directory.path().join("target");
+        std::fs::write(&target, "kept").unwrap();
+        symlink(&target, path_of(&run)).unwrap();
+        assert!(matches!(RunLock::take(&run), Err(RunLockError::File { .. })));
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "kept");
+    }
+
+    #[test]
+    fn the_holder_in_a_message_cannot_control_the_terminal() {
+        let (_directory, run) = run();
+        let lock = RunLock::take(&run).unwrap();
+        std::fs::write(path_of(&run), "process \u{1b}[2J\nmore").unwrap();
+        let refused = RunLock::take(&run).unwrap_err().to_string();
+        assert!(refused.contains("by process \\u{1b}[2J:"), "{refused}");
+        drop(lock);
+    }
+}
