@@ -54,6 +54,7 @@
 //! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
 
 pub mod account;
+pub mod charges;
 pub mod cli;
 pub mod error;
 pub mod execute;

@@ -7,8 +7,8 @@
 //! answer was lost is a [`Lost`]: the steps, and the part of the body that may be sent again.
 
 use crate::row::{
-    AiTagRemoval, Coordinates, Extensions, FileId, MetadataField, MetadataValue, Publish, Set,
-    Tags, WebhookUrl,
+    AiTagRemoval, Coordinates, Extension, ExtensionFingerprint, Extensions, FileId, MetadataField,
+    MetadataValue, Publish, Set, Tags, WebhookUrl,
 };
 
 /// What one row needs of one request. The steps of a row are carried out in this order.
@@ -342,6 +342,12 @@ impl Request {
 }
 
 impl Call {
+    /// Whether it changes files.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        self.endpoint().budget() == BudgetKind::Writes
+    }
+
     /// Where it goes.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
@@ -436,6 +442,18 @@ impl Safe {
 }
 
 impl Once {
+    /// The extensions that it runs.
+    #[must_use]
+    pub fn extensions(&self) -> Vec<ExtensionFingerprint> {
+        match &self.0.call {
+            Call::Details(patch) => {
+                let extensions = patch.extensions.iter().flat_map(Extensions::as_slice);
+                extensions.map(Extension::fingerprint).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Gives up on the answer: what was asked may have been done, or not, or not yet.
     #[must_use]
     pub fn lost(self) -> Lost {

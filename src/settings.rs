@@ -72,12 +72,6 @@ impl RateLimit {
         let seconds = requests as f64 / (rate * (1.0 - self.leave));
         Some(Duration::from_secs_f64(seconds.min(1e9)))
     }
-
-    /// One half of it, where two share it.
-    #[must_use]
-    pub fn half(self) -> Self {
-        Self { leave: f64::midpoint(self.leave, 1.0), ..self }
-    }
 }
 
 impl Execution {

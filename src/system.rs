@@ -1,6 +1,7 @@
 //! What the operating system is asked for beyond the standard library. The only user of `rustix`.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -22,4 +23,35 @@ pub(crate) const DIRECTORY: i32 = OFlags::DIRECTORY.bits().cast_signed() | NO_FO
 /// The name of this machine, for messages.
 pub(crate) fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The time since the machine started, as all of its processes see it; it goes on while the machine
+/// sleeps.
+pub(crate) fn boot_time() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(clock);
+    let (seconds, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
+    Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+}
+
+/// A number that is another one after each start of the machine. Where the system has none, it is
+/// always the same, and [`boot_time`] begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BootId([u8; 16]);
+
+impl BootId {
+    pub(crate) fn current() -> Self {
+        let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let hash = blake3::hash(&id);
+        let mut short = [0; 16];
+        short.copy_from_slice(hash.as_bytes().first_chunk::<16>().unwrap_or(&[0; 16]));
+        Self(short)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::system;
 
 /// The variable that names the state directory itself.
-pub const VARIABLE: &str = "IKBULK_STATE_DIR";
+const VARIABLE: &str = "IKBULK_STATE_DIR";
 
 /// A directory that only its user can read and write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum StateDirError {
 
 impl StateDir {
     /// Where state is kept: in the directory given, else in the one of the variable
-    /// [`VARIABLE`], else by the XDG rules. `variable` reads the environment.
+    /// `IKBULK_STATE_DIR`, else by the XDG rules. `variable` reads the environment.
     ///
     /// # Errors
     /// None of them names a directory. There is no fallback that somebody else could guess.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::ZonedDateTime;
+use tokio::time::{Instant, sleep_until};
 
-use super::Refusal;
 use super::values::{Span, TimeOfDay, row_count};
+use super::{NOT_ATTEMPTED, Refusal};
 use crate::execute::Stop;
 
 /// How far a session goes.
@@ -27,25 +28,43 @@ pub(super) struct Bounds {
     pub(super) wait_lock: bool,
 }
 
-/// When a session stops in good order; `None` never.
+/// When a command stops gracefully, counted from its start: reading and waiting for a lock take time,
+/// too. `None` never.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Option<Duration>);
+pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// The earlier of the bounds given.
+    /// The earlier of the bounds given, for a command that starts now.
     pub(super) fn of(bounds: &Bounds) -> Result<Self, Refusal> {
         let duration = bounds.max_duration.map(|span| span.0);
         let at = bounds.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
-        Ok(Self([duration, at].into_iter().flatten().min()))
+        let first = [duration, at].into_iter().flatten().min();
+        Ok(Self(first.and_then(|duration| Instant::now().checked_add(duration))))
     }
 
     /// Comes back when it is time.
     pub(super) async fn passed(self) -> Stop {
         match self.0 {
-            Some(duration) => tokio::time::sleep(duration).await,
+            Some(at) => sleep_until(at).await,
             None => std::future::pending().await,
         }
         Stop::Deadline
+    }
+
+    /// Prepares a run until it is time.
+    pub(super) async fn within<T>(
+        self,
+        prepare: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            prepared = prepare => prepared,
+            _ = self.passed() => Err(Refusal {
+                message: "the deadline was reached before anything was sent; every row is still open"
+                    .to_owned(),
+                exit_code: NOT_ATTEMPTED,
+            }),
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl Check {
             .map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),
+            rows_of_run: None,
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,

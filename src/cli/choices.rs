@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Refusal;
 use super::values::{ClearToken, Optional, RateText, Share, Span};
-use crate::account::state_dir::{StateDir, StateDirError};
+use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
 
@@ -215,10 +215,7 @@ impl Choices {
     /// Where what is known of accounts between runs is kept.
     pub(super) fn state_dir(&self) -> Result<StateDir, Refusal> {
         let path = StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name));
-        path.and_then(|path| StateDir::open(&path)).map_err(|error| match error {
-            StateDirError::Nowhere | StateDirError::Unsafe { .. } => Refusal::of(&error),
-            StateDirError::Io { .. } => Refusal::not_written(&error),
-        })
+        Ok(path.and_then(|path| StateDir::open(&path))?)
     }
 
     /// Whether a key is there at all.
@@ -266,8 +263,10 @@ impl Choices {
             timeout: self.timeout.map_or(Duration::from_mins(1), |span| span.0),
         };
         let api = Api::new(&settings).map_err(|error| Refusal::of(&error))?;
-        let account = crate::run::account_fingerprint(settings.endpoint.as_str(), &settings.key);
-        Ok(Client { api, endpoint: settings.endpoint.to_string(), account })
+        let service = Service::at(&settings.endpoint);
+        let key = KeyFingerprint::new(&service, &settings.key);
+        let identity = Identity { service, key, name: None };
+        Ok(Client { api, endpoint: settings.endpoint.to_string(), identity })
     }
 
     fn key(&self) -> Result<SecretString, Refusal> {
@@ -298,6 +297,6 @@ impl Choices {
 pub(super) struct Client {
     pub(super) api: Api,
     pub(super) endpoint: String,
-    /// The account's fingerprint.
-    pub(super) account: String,
+    /// The account, as far as it is known.
+    pub(super) identity: Identity,
 }

@@ -5,15 +5,16 @@ use std::future::Future;
 use futures_util::FutureExt;
 
 use super::bounds::Deadline;
+use super::connect::{Connection, Kept};
 use super::{NOT_WRITTEN, Refusal, Screen};
-use crate::account::state_dir::StateDir;
+use crate::account::AccountLock;
+use crate::charges::Charges;
 use crate::error::chain;
-use crate::execute::{Dispatcher, Ending, Reads, Stop};
-use crate::imagekit::Api;
+use crate::execute::{Dispatcher, Ending, Reads, Stop, Wire};
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Planner;
 use crate::report::{Before, Progress, closing, write};
-use crate::run::{AccountLock, Guarded, PaidWork, RunDir, Session, SessionError, note_writing};
+use crate::run::{Guarded, InFlight, RunDir, Session, SessionError};
 use crate::sandbox;
 
 /// A session that only has to be carried out.
@@ -23,12 +24,10 @@ pub(super) struct Ready {
     pub(super) run: RunDir,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
-    /// Where it is remembered what the run buys; `None` where it buys nothing, or from a sandbox of
-    /// its own.
-    pub(super) paid: Option<PaidWork>,
-    pub(super) api: Api,
-    /// Where its writes are noted; `None` for a sandbox of its own.
-    pub(super) state: Option<StateDir>,
+    /// Where its charges are remembered; `None` where it runs no extension, or on a sandbox of its
+    /// own.
+    pub(super) charges: Option<Charges>,
+    pub(super) connection: Connection,
     /// Held until the end.
     pub(super) _locks: Vec<AccountLock>,
     /// Serves until the end.
@@ -42,51 +41,40 @@ impl Ready {
         signal: impl Future<Output = Stop>,
         deadline: Deadline,
     ) -> Result<u8, Refusal> {
-        let Self { session, planner, run, facts, ledger, paid, api, state, .. } = *self;
-        if let Some(paid) = &paid {
-            paid.register(&run, &facts).map_err(|error| Refusal::not_written(&error))?;
+        let Self { session, planner, run, facts, ledger, charges, connection, .. } = *self;
+        connection.register(&run, &facts)?;
+        if let Some(charges) = &charges {
+            charges.open_run(&facts.id)?;
         }
-        let wrote = || {
-            if let Some(state) = &state
-                && let Err(error) =
-                    note_writing(state, &facts.account, &run, jiff::Timestamp::now())
-            {
-                tracing::warn!(
-                    "the next run cannot tell which files this one has just written: {error}"
-                );
-            }
-        };
-        wrote();
+        note_writing(&connection, &facts)?;
         let context = session.context.clone();
-        let before = Before::of(&ledger).map_err(|error| Refusal::not_written(&error))?;
+        let before = Before::of(&ledger)?;
         let mut progress = Progress::new(screen.bars(), facts.rows, facts.writes, before);
         let stop = async {
             let signal = std::pin::pin!(signal.fuse());
             let deadline = std::pin::pin!(deadline.passed().fuse());
             let (why, _) = futures_util::future::select(signal, deadline).await.factor_first();
             if why == Stop::Interrupt {
-                screen.error("finishing what is under way; Ctrl-C again ends at once");
+                screen.error("finishing the requests in flight; Ctrl-C again ends at once");
             }
             Ending::Stopped(why)
         };
         let watch = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
+        let api = &connection.client.api;
         let executed = if facts.guarded {
-            let reads = Reads::new(&session.execution);
-            let guarded = Guarded::new(api, &ledger, reads);
-            let guarded = guarded.map_err(|error| Refusal::not_written(&error))?;
-            session.execute(planner, ledger, &guarded, stop, watch).await
+            let reads = Reads::sharing(&session.execution, &connection.rates);
+            let guarded = Guarded::new(api.clone(), &ledger, reads)?;
+            execute(session, planner, ledger, &run, &guarded, stop, watch).await
         } else {
-            session.execute(planner, ledger, &api, stop, watch).await
+            execute(session, planner, ledger, &run, api, stop, watch).await
         };
         progress.finish();
-        wrote();
-        let (ending, ledger) = executed.map_err(|error| match error {
-            error @ (SessionError::Ledger(_) | SessionError::ReadBack(_)) => {
-                Refusal::not_written(&error)
-            }
-            error @ SessionError::Thread(_) => Refusal::of(&error),
-        })?;
-        let is_remembered = paid.is_none_or(|paid| remember(&paid, &run, &ledger, screen));
+        let (ending, ledger) = executed?;
+        if let Err(refusal) = note_writing(&connection, &facts) {
+            // The note of its beginning stands.
+            tracing::warn!("{}", refusal.message);
+        }
+        let is_remembered = charges.is_none_or(|charges| remember(&charges, &run, &ledger, screen));
         let reports = write(&run, &ledger, &facts, &context, &ending)
             .map_err(|error| Refusal::not_written(&error))?;
         screen.say(&closing(&reports, &ending, run.path(), screen.width()));
@@ -94,13 +82,43 @@ impl Ready {
     }
 }
 
-/// Remembers what a run has bought, or says that it cannot.
-fn remember(paid: &PaidWork, run: &RunDir, ledger: &LedgerFile, screen: &Screen) -> bool {
-    let recorded = paid.record(run, ledger);
+/// Executes a session, keeping account of its requests in flight.
+async fn execute<W: Wire>(
+    session: Session,
+    planner: Planner,
+    ledger: LedgerFile,
+    run: &RunDir,
+    wire: &W,
+    stop: impl Future<Output = Ending>,
+    watch: impl FnMut(&Dispatcher, std::time::Duration),
+) -> Result<(Ending, LedgerFile), Refusal> {
+    let in_flight = InFlight::new(run, wire).map_err(|error| Refusal::not_written(&error))?;
+    let executed = session.execute(planner, ledger, &in_flight, stop, watch).await;
+    let executed = executed.map_err(|error| match error {
+        error @ (SessionError::Ledger(_) | SessionError::ReadBack(_)) => {
+            Refusal::not_written(&error)
+        }
+        error @ SessionError::Thread(_) => Refusal::of(&error),
+    })?;
+    in_flight.close().map_err(|error| Refusal::not_written(&error))?;
+    Ok(executed)
+}
+
+/// Lists and searches may not show yet what is written from now on, or was until now.
+fn note_writing(connection: &Connection, facts: &Facts) -> Result<(), Refusal> {
+    match &connection.kept {
+        Some(Kept { db, .. }) => Ok(db.note_writing(&facts.id, jiff::Timestamp::now())?),
+        None => Ok(()),
+    }
+}
+
+/// Remembers the charges of a run, or says that they cannot be.
+fn remember(charges: &Charges, run: &RunDir, ledger: &LedgerFile, screen: &Screen) -> bool {
+    let recorded = charges.record(run, ledger);
     if let Err(error) = &recorded {
         screen.error(&format!(
-            "what this run bought is not remembered yet: {}; the next run with extensions on this \
-             account tries again, keep {} until then",
+            "the charges of this run are not remembered yet: {}; the next run with extensions on \
+             this account tries again, keep {} until then",
             chain(error),
             run.path().display()
         ));

@@ -21,25 +21,29 @@ pub(super) struct Surveyed {
 }
 
 impl Surveyed {
-    /// Reads an input, and once more where it names files by path or URL, when those are known.
-    pub(super) async fn of(
+    /// Reads an input, without looking anything up.
+    pub(super) fn of(input: &Input, context: Context) -> Result<Self, Refusal> {
+        let survey = survey(input, &context, &mut Planner::direct(), |_| {});
+        let survey = survey.map_err(|error| Refusal::of(&error))?;
+        Ok(Self { survey, context, looked_up: None })
+    }
+
+    /// Looks up the files that the input names by path or URL, and reads it once more where there
+    /// are any.
+    pub(super) async fn looked_up(
+        self,
         input: &Input,
-        mut context: Context,
         client: &Client,
         reads: &Reads,
         screen: &Screen,
     ) -> Result<Self, Refusal> {
-        let read = |context: &Context| {
-            let survey = survey(input, context, &mut Planner::direct(), |_| {});
-            survey.map_err(|error| Refusal::of(&error))
-        };
-        let survey = read(&context)?;
+        let Self { survey, mut context, .. } = self;
         if survey.to_look_up.is_empty() {
             return Ok(Self { survey, context, looked_up: None });
         }
         let looked_up = looked_up(&survey, client, reads, screen).await?;
         context.files = Some(Arc::clone(&looked_up.files));
-        Ok(Self { survey: read(&context)?, context, looked_up: Some(looked_up) })
+        Ok(Self { looked_up: Some(looked_up), ..Self::of(input, context)? })
     }
 }
 
@@ -59,9 +63,11 @@ async fn looked_up(
         counter.add(1);
     });
     looked_up.await.map_err(|failure| {
-        Refusal::new(format!(
-            "cannot look up the files that the input names by path or URL; nothing was sent: \
-             {failure}"
-        ))
+        let refusal = Refusal::not_read(&failure);
+        let message = format!(
+            "cannot look up the files that the input names by path or URL: {}",
+            refusal.message
+        );
+        Refusal { message, ..refusal }
     })
 }

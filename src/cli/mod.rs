@@ -5,10 +5,13 @@ mod bounds;
 mod callbacks;
 mod check;
 mod choices;
+mod connect;
+mod existing;
 mod export;
 mod finish;
 mod library;
 mod limits;
+mod locks;
 mod look_up;
 mod open;
 mod plan;
@@ -28,8 +31,12 @@ use std::future::Future;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::account::{AccountError, StateDirError};
+use crate::charges::ChargesError;
 use crate::error::chain;
 use crate::execute::Stop;
+use crate::imagekit::Failure;
+use crate::ledger::LedgerError;
 
 /// Apply a spreadsheet of changes to an ImageKit media library.
 #[derive(Debug, Parser)]
@@ -81,6 +88,10 @@ enum Command {
 const REFUSED: u8 = 2;
 /// The exit code for a ledger or report that cannot be written.
 const NOT_WRITTEN: u8 = 4;
+/// The exit code for an account or environment in which no request succeeds.
+const ABORTED: u8 = 3;
+/// The exit code for a deadline before all rows were attempted.
+const NOT_ATTEMPTED: u8 = 5;
 /// The exit code for another run being in the way.
 const IN_THE_WAY: u8 = 75;
 
@@ -103,6 +114,48 @@ impl Refusal {
 
     fn not_written(error: &dyn std::error::Error) -> Self {
         Self { message: chain(error), exit_code: NOT_WRITTEN }
+    }
+
+    /// A read before anything was sent that did not succeed: whose fault it is decides the code.
+    fn not_read(failure: &Failure) -> Self {
+        let (hint, exit_code) = match failure {
+            Failure::Account { .. } => (prepare::CHECK_KEY, ABORTED),
+            Failure::Refused { .. } => ("", REFUSED),
+            Failure::NotSent { .. } | Failure::Lost { .. } | Failure::Throttled(_) => ("", ABORTED),
+        };
+        let failure = failure.to_string();
+        let message = format!("{}{hint}; nothing was sent", failure.trim_end_matches('.'));
+        Self { message, exit_code }
+    }
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(error: LedgerError) -> Self {
+        Self::not_written(&error)
+    }
+}
+
+impl From<ChargesError> for Refusal {
+    fn from(error: ChargesError) -> Self {
+        Self::not_written(&error)
+    }
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::State(error) => error.into(),
+            error => Self::not_written(&error),
+        }
+    }
+}
+
+impl From<StateDirError> for Refusal {
+    fn from(error: StateDirError) -> Self {
+        match error {
+            StateDirError::Nowhere | StateDirError::Unsafe { .. } => Self::of(&error),
+            StateDirError::Io { .. } => Self::not_written(&error),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::choices::Choices;
-use super::sheet::{Planned, See, Sheet, Wish};
+use super::sheet::{Opened, Planned, See, Sheet, Wish};
 use super::{Refusal, Screen};
 use crate::ledger::Stage;
 use crate::plan::FileDifference;
@@ -39,7 +39,7 @@ impl Plan {
     pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, Refusal> {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
-        let (run, _lock) = self.sheet.run_dir(&self.choices)?;
+        let (run, _lock) = self.sheet.run_dir(&self.choices, false)?;
         let planned = self.plan(&run, &execution, screen).await;
         if planned.is_err() {
             run.discard();
@@ -72,8 +72,10 @@ impl Plan {
         };
         let show = |difference: &FileDifference| screen.say(&difference.to_string());
         let see: Option<See<'_>> = if self.diff { Some(&show) } else { None };
-        let mut planned = self.sheet.plan(&opened, &wish, see).await?;
-        planned.facts.guarded = true;
+        let read_alone = self.sheet.read_alone(&opened, &wish)?;
+        let Opened { owned, client, sandbox: _sandbox } = opened;
+        let connection = self.sheet.connect(client, &wish, false).await?;
+        let mut planned = self.sheet.plan(&owned, read_alone, &connection, &wish, see).await?;
         planned.reach(Stage::Planned)?;
         if self.json {
             let text = serde_json::to_string_pretty(&price(&planned, run, execution));
@@ -82,7 +84,7 @@ impl Plan {
             if self.diff {
                 screen.say("\n");
             }
-            self.sheet.show(&planned, &opened.client, &wish, None);
+            self.sheet.show(&planned, &connection, &wish, None);
             let path = run.path().display();
             screen.say(&format!("next       ikbulk apply --plan {path}\n"));
         }

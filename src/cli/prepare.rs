@@ -5,20 +5,18 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::choices::{Choices, Client};
-use super::{IN_THE_WAY, Refusal, Screen};
-use crate::account::state_dir::StateDir;
+use super::connect::{Connection, Kept};
+use super::{Refusal, Screen};
+use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Input, Owned, STANDARD_INPUT, take_over};
-use crate::ledger::Facts;
 use crate::plan::{Bought, Tally};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
-use crate::run::{AccountLock, LockError, PaidWork, RunDir, RunDirError, RunLock, RunLockError};
 use crate::sandbox::{self, Library};
 use crate::words::counted;
 
@@ -46,6 +44,11 @@ impl InputArg {
             Some(path) => Ok(path.to_owned()),
             None => Ok(choices.state_dir()?.path().join("stdin")),
         }
+    }
+
+    /// Where it is, wherever the program is started the next time; `None` for standard input.
+    pub(super) fn absolute_path(&self) -> Option<PathBuf> {
+        std::path::absolute(self.path()?).ok()
     }
 
     pub(super) fn name(&self) -> String {
@@ -159,111 +162,32 @@ fn question(tally: &Tally, max_bad: f64) -> String {
     format!("{} of {rows} {bad}, more than --max-bad allows. Send the rest?", tally.rejected)
 }
 
-/// Takes the account's lock, waiting for it if asked to.
-pub(super) async fn lock(
-    state: &StateDir,
-    account: &str,
-    run: &RunDir,
-    wait: bool,
-) -> Result<AccountLock, Refusal> {
-    const LOOK_EVERY: Duration = Duration::from_secs(1);
-    let mut waits = false;
-    loop {
-        match AccountLock::take(state, account, run.path()) {
-            Ok(lock) => {
-                if waits {
-                    tracing::info!("the other run has ended; going on");
-                }
-                return Ok(lock);
-            }
-            Err(LockError::Held { holder }) if wait => {
-                if !waits {
-                    tracing::info!("waiting for another run on this account: {holder}");
-                }
-                waits = true;
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            Err(error @ LockError::Held { .. }) => {
-                let message = format!("{error}; --wait-lock waits for it");
-                return Err(Refusal { message, exit_code: IN_THE_WAY });
-            }
-            Err(error) => return Err(Refusal::not_written(&error)),
-        }
-    }
-}
-
-/// The directory of a new run, and its lock.
-pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), Refusal> {
-    let run = created.map_err(|error| Refusal::of(&error))?;
-    match RunLock::take(&run) {
-        Ok(lock) => Ok((run, lock)),
-        Err(error) => {
-            run.discard();
-            Err(Refusal::not_written(&error))
-        }
-    }
-}
-
-/// Takes the lock of an existing run, waiting if asked to for the process that executes it, and
-/// always a moment for one that only reads it.
-pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusal> {
-    const LOOK_EVERY: Duration = Duration::from_millis(100);
-    const OBSERVED_MAX: Duration = Duration::from_secs(5);
-    let mut observed = Duration::ZERO;
-    let mut waits = false;
-    loop {
-        match RunLock::take(run) {
-            Ok(lock) => return Ok(lock),
-            Err(error @ RunLockError::Held { .. }) if wait => {
-                if !waits {
-                    tracing::info!("{error}; waiting for it to end");
-                }
-                waits = true;
-            }
-            Err(RunLockError::Observed { .. }) if observed < OBSERVED_MAX => observed += LOOK_EVERY,
-            Err(error @ RunLockError::Held { .. }) => {
-                let message = format!("{error}; --wait-lock waits for it");
-                return Err(Refusal { message, exit_code: IN_THE_WAY });
-            }
-            Err(error @ RunLockError::Observed { .. }) => {
-                return Err(Refusal { message: error.to_string(), exit_code: IN_THE_WAY });
-            }
-            Err(error @ RunLockError::File { .. }) => return Err(Refusal::not_written(&error)),
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// What earlier runs on the account bought, if this run is to be remembered with them. The account's
-/// lock is held.
-pub(super) fn paid_work(
-    state: Option<&StateDir>,
-    client: &Client,
-    is_remembered: bool,
+/// The memory of charges for a run that runs extensions, with the charges of interrupted runs in it.
+/// The account's lock is held.
+pub(super) fn charges(
+    connection: &Connection,
+    pays: bool,
     screen: &Screen,
-) -> Result<Option<PaidWork>, Refusal> {
-    let Some(state) = state.filter(|_| is_remembered) else {
+) -> Result<Option<Charges>, Refusal> {
+    let Some(Kept { state, account, .. }) = connection.kept.as_ref().filter(|_| pays) else {
         return Ok(None);
     };
-    let paid =
-        PaidWork::open(state, &client.account).map_err(|error| Refusal::not_written(&error))?;
-    let unrecorded = paid.record_open_runs().map_err(|error| Refusal::not_written(&error))?;
-    for unrecorded in unrecorded {
+    let charges = Charges::open(state, &connection.client.identity.service)?;
+    for unrecorded in charges.record_open_runs(*account)? {
         screen.error(&chain(&unrecorded));
     }
-    Ok(Some(paid))
+    Ok(Some(charges))
 }
 
-/// What the planner asks whether an extension was paid for on a file.
-pub(super) fn bought(state: Option<&StateDir>, facts: &Facts) -> Result<Bought, Refusal> {
-    let Some(state) = state.filter(|_| facts.pays) else {
+/// Tells the planner in which run an extension already ran on a file.
+pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<Bought, Refusal> {
+    let Some(Kept { state, .. }) = connection.kept.as_ref().filter(|_| pays) else {
         return Ok(Box::new(|_, _| None));
     };
-    let paid =
-        PaidWork::open(state, &facts.account).map_err(|error| Refusal::not_written(&error))?;
-    Ok(Box::new(move |file, extension| match paid.known(file, extension) {
-        Ok(bought) => bought.map(|bought| bought.to_string()),
-        // Rather nothing than twice.
+    let charges = Charges::open(state, &connection.client.identity.service)?;
+    Ok(Box::new(move |file, extension| match charges.find(file, extension) {
+        Ok(charge) => charge.map(|charge| charge.to_string()),
+        // What cannot be looked up is not charged a second time.
         Err(error) => Some(chain(&error)),
     }))
 }

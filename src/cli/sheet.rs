@@ -6,11 +6,12 @@ use clap::Args;
 use jiff::ZonedDateTime;
 
 use super::choices::{Choices, Client};
+use super::connect::{Connection, Kept, NewRun};
+use super::locks::new_run;
 use super::look_up::Surveyed;
-use super::prepare::{CHECK_KEY, Fields, InputArg, bought, new_run, paid_work, start_sandbox};
+use super::prepare::{Fields, InputArg, already_ran, charges, start_sandbox};
 use super::{Refusal, Screen};
-use crate::account::state_dir::StateDir;
-use crate::execute::Reads;
+use crate::charges::Charges;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
@@ -18,7 +19,7 @@ use crate::plan::{FileDifference, Planner, Survey, survey};
 use crate::report::{Counter, Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
-    LiveReader, PaidWork, ReadError, Reading, RunDir, RunLock, Way, expect_written, recent_runs,
+    LiveReader, ReadError, Reading, RunDir, RunLock, Way, expect_written, recent_runs,
 };
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
@@ -61,28 +62,30 @@ pub(super) struct Sheet {
     skip_tagged: bool,
 }
 
-/// A sheet that the run owns, and where it goes.
+/// A sheet that the run has copied, and the client for where it goes.
 pub(super) struct Opened {
     pub(super) owned: Owned,
     pub(super) client: Client,
-    /// Where what is known of its account is kept; `None` for a sandbox of its own.
-    pub(super) state: Option<StateDir>,
     pub(super) sandbox: Option<sandbox::Running>,
 }
 
-/// A sheet that has been read whole.
+/// A sheet that has been read whole, and the account's fields that it was read with.
+pub(super) struct SheetRead {
+    surveyed: Surveyed,
+    fields: Fields,
+}
+
+/// A sheet that has been planned.
 pub(super) struct Planned {
     pub(super) survey: Survey,
     pub(super) context: Context,
     looked_up: Option<LookedUp>,
     /// What was read of its files, and in how many requests.
     pub(super) reading: Option<(Reading, u64)>,
-    /// How the run is executed behind what was read.
-    pub(super) execution: Execution,
     pub(super) facts: Facts,
     pub(super) ledger: LedgerFile,
-    /// Where it is remembered what the run buys.
-    pub(super) paid: Option<PaidWork>,
+    /// Where its charges are remembered.
+    pub(super) charges: Option<Charges>,
 }
 
 /// How a sheet is to be planned.
@@ -94,7 +97,8 @@ pub(super) struct Wish<'w> {
     pub(super) choices: &'w Choices,
     pub(super) execution: &'w Execution,
     pub(super) screen: &'w Screen,
-    /// Whether no other run on the account can be under way.
+    /// Whether the account is locked, for a run that is executed now; one that is only planned is
+    /// checked for conflicts when it is applied.
     pub(super) holds_lock: bool,
     /// Whether somebody can be asked about bad rows.
     pub(super) attended: bool,
@@ -104,12 +108,28 @@ pub(super) struct Wish<'w> {
 pub(super) type See<'s> = &'s dyn Fn(&FileDifference);
 
 impl Sheet {
-    /// A new directory for the run, which is locked from its beginning.
-    pub(super) fn run_dir(&self, choices: &Choices) -> Result<(RunDir, RunLock), Refusal> {
-        new_run(match &self.run_dir {
-            Some(path) => RunDir::create_at(path),
-            None => RunDir::create(&self.file.beside(choices)?, jiff::Timestamp::now()),
-        })
+    /// A new directory for the run, which is locked from its beginning. Where `again` says that the
+    /// command is repeated, an earlier run may have taken the directory that was named.
+    pub(super) fn run_dir(
+        &self,
+        choices: &Choices,
+        again: bool,
+    ) -> Result<(RunDir, RunLock), Refusal> {
+        let now = jiff::Timestamp::now();
+        let created = new_run(match &self.run_dir {
+            Some(path) => match RunDir::open(path).ok().filter(|_| again) {
+                Some(earlier) => RunDir::create_after(&earlier, now),
+                None => RunDir::create_at(path),
+            },
+            None => RunDir::create(&self.file.beside(choices)?, now),
+        })?;
+        created.0.remove_abandoned_beside();
+        Ok(created)
+    }
+
+    /// Whether extensions run again on files where they ran before.
+    pub(super) fn reruns_extensions(&self) -> bool {
+        self.rerun_extensions
     }
 
     pub(super) fn live(&self) -> Planning {
@@ -120,77 +140,103 @@ impl Sheet {
         })
     }
 
+    /// Copies the sheet, and sees where it goes.
     pub(super) fn open(&self, run: &RunDir, choices: &Choices) -> Result<Opened, Refusal> {
         let owned = self.file.take_over(self.format, run.path())?;
         if self.sandbox {
             let (sandbox, client) = start_sandbox(&owned.input, choices)?;
-            return Ok(Opened { owned, client, state: None, sandbox: Some(sandbox) });
+            return Ok(Opened { owned, client, sandbox: Some(sandbox) });
         }
-        let (client, state) = (choices.api()?, Some(choices.state_dir()?));
-        Ok(Opened { owned, client, state, sandbox: None })
+        Ok(Opened { owned, client: choices.api()?, sandbox: None })
     }
 
-    /// Reads the sheet whole, and what its files are like where the plan stands on that; `see` is
-    /// shown what becomes of each file.
-    pub(super) async fn plan(
+    /// Reads the sheet before anything is requested, where it needs no fields of the account: what
+    /// is refused then takes no account and no network. Gives what it holds and what it was read
+    /// with, as far as looking nothing up allows.
+    pub(super) fn read_alone(
         &self,
         opened: &Opened,
         wish: &Wish<'_>,
+    ) -> Result<Option<SheetRead>, Refusal> {
+        let input = &opened.owned.input;
+        if !self.no_schema && input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
+            return Ok(None);
+        }
+        let fields = Fields::unchecked();
+        let surveyed = Surveyed::of(input, fields.context(wish.choices.clear_token(), None))?;
+        self.refuse(&surveyed.survey, &opened.client, wish)?;
+        Ok(Some(SheetRead { surveyed, fields }))
+    }
+
+    /// Reaches the account that the sheet goes to.
+    pub(super) async fn connect(
+        &self,
+        client: Client,
+        wish: &Wish<'_>,
+        wait_lock: bool,
+    ) -> Result<Connection, Refusal> {
+        if self.sandbox {
+            return Connection::to_sandbox(client, wish.run, wish.execution);
+        }
+        let busy = Some(wish.run).filter(|_| wish.holds_lock && !wait_lock);
+        Connection::open(client, wish.choices.state_dir()?, wish.execution, busy).await
+    }
+
+    /// Reads the sheet whole, and the state of its files where the plan stands on that; `see` is
+    /// shown what becomes of each file.
+    pub(super) async fn plan(
+        &self,
+        owned: &Owned,
+        read_alone: Option<SheetRead>,
+        connection: &Connection,
+        wish: &Wish<'_>,
         see: Option<See<'_>>,
     ) -> Result<Planned, Refusal> {
-        let Opened { owned, client, state, .. } = opened;
-        let state = state.as_ref();
-        let Wish { execution, screen, .. } = wish;
-        let reads = Reads::new(execution);
-        let fields = if self.no_schema {
-            Fields::unchecked()
+        let Connection { client, reads, .. } = connection;
+        let screen = wish.screen;
+        let SheetRead { surveyed, fields } = if let Some(read) = read_alone {
+            read
         } else {
-            Fields::of(client, &owned.input, &reads).await?
+            let fields = Fields::of(client, &owned.input, reads).await?;
+            let context = fields.context(wish.choices.clear_token(), None);
+            SheetRead { surveyed: Surveyed::of(&owned.input, context)?, fields }
         };
-        let context = fields.context(wish.choices.clear_token(), None);
-        let surveyed = Surveyed::of(&owned.input, context, client, &reads, screen).await?;
+        let surveyed = surveyed.looked_up(&owned.input, client, reads, screen).await?;
         let Surveyed { mut survey, context, looked_up } = surveyed;
         self.refuse(&survey, client, wish)?;
         let pays = !survey.tally.paid_runs.is_empty();
-        let is_remembered = pays && wish.holds_lock;
-        let paid = paid_work(state, client, is_remembered, screen)?;
-        let facts = Facts {
+        let charges = charges(connection, pays && wish.holds_lock, screen)?;
+        let new = NewRun {
             input_name: self.file.name(),
+            input_path: self.file.absolute_path(),
             input_format: owned.input.format,
             input_fingerprint: owned.fingerprint.0.clone(),
             rows: survey.tally.rows,
-            writes: 0,
-            endpoint: client.endpoint.clone(),
-            account: client.account.clone(),
-            sandbox: self.sandbox,
             pays,
             clear_token: wish.choices.clear_token(),
             fields: fields.json,
-            begun: jiff::Timestamp::now().to_string(),
-            guarded: false,
+            guarded: !wish.holds_lock,
             planning: wish.planning,
-            stage: Stage::Planning,
         };
-        let ledger = LedgerFile::create(wish.run.path(), &facts, context.files.as_deref())
-            .map_err(|error| Refusal::not_written(&error))?;
+        let (facts, ledger) = connection.begin(wish.run, new, context.files.as_deref())?;
         let sent_before = reads.sent();
         let counter = Counter::new(screen.bars());
-        let reader =
-            LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
+        let reader = LiveReader { ledger: &ledger, api: &client.api, reads, counter: &counter };
+        let subject = Subject { owned, context: &context, facts: &facts, connection };
         let reading = match wish.planning {
             Planning::Live(_) => {
-                let (with_state, read) = live(reader, state, owned, &context, &facts, see).await?;
+                let (with_state, read) = live(reader, subject, see).await?;
                 survey = with_state;
                 Some(read)
             }
-            Planning::Direct if wish.keeps_before => {
-                before(reader, state, owned, &context, &facts, screen).await?
+            Planning::Direct if wish.keeps_before => before(reader, subject, screen).await?,
+            Planning::Direct => {
+                connection.mark_unsettled(&ledger, &facts)?;
+                None
             }
-            Planning::Direct => None,
         };
         let reading = reading.map(|reading| (reading, reads.sent() - sent_before));
-        let execution = execution.after(&reads);
-        Ok(Planned { survey, context, looked_up, reading, execution, facts, ledger, paid })
+        Ok(Planned { survey, context, looked_up, reading, facts, ledger, charges })
     }
 
     /// Refuses what nobody can want to be sent.
@@ -220,9 +266,10 @@ impl Sheet {
             tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            rows_of_run: None,
             looked_up: None,
             reading: None,
-            target: Some(self.target(client, wish, None)),
+            target: Some(self.target(client, false, wish, None)),
             width: wish.screen.width(),
         }));
         Err(Refusal::new(why))
@@ -232,27 +279,36 @@ impl Sheet {
     pub(super) fn show(
         &self,
         planned: &Planned,
-        client: &Client,
+        connection: &Connection,
         wish: &Wish<'_>,
         limit: Option<u64>,
     ) {
         let survey = &planned.survey;
+        let is_first_run = connection.is_first_run(&planned.facts);
         wish.screen.say(&opening(&Opening {
             input: &self.file.name(),
             tally: &survey.tally,
             ignored_columns: &survey.ignored_columns,
             left_alone: survey.left_alone,
+            rows_of_run: None,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
-            target: Some(self.target(client, wish, limit)),
+            target: Some(self.target(&connection.client, is_first_run, wish, limit)),
             width: wish.screen.width(),
         }));
     }
 
-    fn target<'t>(&self, client: &'t Client, wish: &Wish<'t>, limit: Option<u64>) -> Target<'t> {
+    fn target<'t>(
+        &self,
+        client: &'t Client,
+        is_first_run: bool,
+        wish: &Wish<'t>,
+        limit: Option<u64>,
+    ) -> Target<'t> {
         Target {
             endpoint: &client.endpoint,
-            account: &client.account,
+            account: &client.identity,
+            is_first_run,
             sandbox: self.sandbox,
             execution: wish.execution,
             limit,
@@ -266,26 +322,34 @@ impl Planned {
     pub(super) fn reach(&mut self, stage: Stage) -> Result<(), Refusal> {
         self.facts.stage = stage;
         self.facts.writes = self.survey.tally.writes;
-        self.ledger.set_facts(&self.facts).map_err(|error| Refusal::not_written(&error))
+        Ok(self.ledger.set_facts(&self.facts)?)
     }
 }
 
-/// Reads what the files are like, and plans with it. Some of them are looked at again; if one is out
-/// of date, all are read by themselves.
+/// What is read for: a run on a sheet.
+#[derive(Clone, Copy)]
+struct Subject<'s> {
+    owned: &'s Owned,
+    context: &'s Context,
+    facts: &'s Facts,
+    connection: &'s Connection,
+}
+
+/// Reads the state of the files, and plans with it. Some of them are read again by themselves; if one
+/// was stale, all are.
 async fn live(
     reader: LiveReader<'_>,
-    state: Option<&StateDir>,
-    owned: &Owned,
-    context: &Context,
-    facts: &Facts,
+    subject: Subject<'_>,
     see: Option<See<'_>>,
 ) -> Result<(Survey, Reading), Refusal> {
+    let Subject { owned, context, facts, connection } = subject;
     let failed = |error: ReadError| not_read(&error);
     reader.name_files(&owned.input, context).map_err(failed)?;
-    let mut reading = read_files(reader, state, facts).await.map_err(failed)?;
+    let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
-    let mut planner = Planner::of(facts.planning, reader.ledger, bought(state, facts)?)
-        .map_err(|error| Refusal::not_written(&error))?;
+    connection.mark_unsettled(reader.ledger, facts)?;
+    let already_ran = already_ran(connection, facts.pays)?;
+    let mut planner = Planner::of(facts.planning, reader.ledger, already_ran)?;
     if see.is_some() {
         planner.tell_differences();
     }
@@ -297,53 +361,53 @@ async fn live(
     Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
 }
 
-/// Reads the files that have been named. A list is believed of those that were written by runs on
-/// the account just now only if it shows them as they were written; the others are looked at again.
+/// Reads the files that have been named. A list is believed of those that runs on the account wrote
+/// just now only if it shows them as they were written; the others are read again by themselves.
 pub(super) async fn read_files(
     reader: LiveReader<'_>,
-    state: Option<&StateDir>,
-    facts: &Facts,
+    connection: &Connection,
 ) -> Result<Reading, ReadError> {
     let mut reading = reader.read().await?;
-    if let Some(state) = state.filter(|_| reading.way != Way::OneByOne) {
-        let runs = recent_runs(state, &facts.account, jiff::Timestamp::now());
+    if let Some(Kept { db, account, .. }) =
+        connection.kept.as_ref().filter(|_| reading.way != Way::OneByOne)
+    {
+        let runs = recent_runs(db, *account, jiff::Timestamp::now())?;
         expect_written(&runs, reader.ledger)?;
         reader.verify_unexpected(&mut reading).await?;
     }
     Ok(reading)
 }
 
-/// Keeps what the files are like before they are changed, for `undo`. What cannot be read is no
-/// reason not to change it.
+/// Keeps the state of the files before they are changed, for `undo`. A file that cannot be read is
+/// changed all the same.
 async fn before(
     reader: LiveReader<'_>,
-    state: Option<&StateDir>,
-    owned: &Owned,
-    context: &Context,
-    facts: &Facts,
+    subject: Subject<'_>,
     screen: &Screen,
 ) -> Result<Option<Reading>, Refusal> {
-    let failed = |error: ReadError| not_read(&error);
-    reader.name_files(&owned.input, context).map_err(failed)?;
-    match read_files(reader, state, facts).await {
+    let Subject { owned, context, facts, connection } = subject;
+    reader.name_files(&owned.input, context).map_err(|error| not_read(&error))?;
+    connection.mark_unsettled(reader.ledger, facts)?;
+    match read_files(reader, connection).await {
         Ok(reading) => Ok(Some(reading)),
-        Err(ReadError::Api(failure)) => {
+        Err(ReadError::Api(failure @ Failure::Refused { .. })) => {
             screen.error(&format!(
-                "cannot read what all of the files are like before, so that `ikbulk undo` cannot \
-                 put back what they were: {failure}"
+                "cannot read the state of all files, so that `ikbulk undo` cannot restore every                  value: {failure}"
             ));
             Ok(None)
         }
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(not_read(&error)),
     }
 }
 
-fn not_read(error: &ReadError) -> Refusal {
-    let hint = match error {
-        ReadError::Api(Failure::Account { .. }) => CHECK_KEY,
-        ReadError::Api(Failure::Refused { .. }) => " (--direct goes without reading them)",
-        _ => "",
-    };
-    let why = crate::error::chain(error);
-    Refusal::new(format!("{}{hint}; nothing was sent", why.trim_end_matches('.')))
+/// A read before anything was sent that did not succeed.
+pub(super) fn not_read(error: &ReadError) -> Refusal {
+    match error {
+        ReadError::Api(failure @ Failure::Refused { .. }) => Refusal::new(format!(
+            "{failure} (--direct sends without reading the files first); nothing was sent"
+        )),
+        ReadError::Api(failure) => Refusal::not_read(failure),
+        ReadError::Input(error) => Refusal::of(error),
+        ReadError::Ledger(_) | ReadError::Account(_) => Refusal::not_written(error),
+    }
 }

@@ -7,20 +7,22 @@ use clap::Args;
 use jiff::ZonedDateTime;
 
 use super::bounds::{Bounds, Deadline};
-use super::choices::{Choices, Client};
+use super::choices::Choices;
+use super::connect::{Connection, Kept, NewRun};
+use super::existing::refuse_edited_copy;
 use super::finish::Ready;
-use super::prepare::{ask, bought, lock, lock_run, new_run};
-use super::sheet::read_files;
+use super::locks::{lock, lock_account, lock_run, new_run};
+use super::prepare::ask;
+use super::sheet::{not_read, read_files};
 use super::{Refusal, Screen};
-use crate::account::state_dir::StateDir;
-use crate::error::chain;
-use crate::execute::{Reads, Stop};
+use crate::account::AccountLock;
+use crate::execute::Stop;
 use crate::input::{Context, Format, Input, in_place};
 use crate::ledger::{Facts, LedgerError, LedgerFile, LiveState, Stage};
-use crate::plan::{Planner, survey};
+use crate::plan::{Planner, Survey, survey};
 use crate::report::{Counter, Opening, Target, opening, undoing};
 use crate::row::FileId;
-use crate::run::{AccountLock, LiveReader, ReadError, Reading, RunDir, Sample, Session, Way};
+use crate::run::{LiveReader, ReadError, Reading, RunDir, Sample, Session, Way};
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::undo::{Past, Sheets, UndoError, Undoing, walk};
 
@@ -60,13 +62,13 @@ impl Undo {
             return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
         }
         let old = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
-        let _old_lock = lock_run(&old, self.bounds.wait_lock).await?;
+        let _old_lock = deadline.within(lock_run(&old, self.bounds.wait_lock)).await?;
         let old = Old::open(old)?;
         let (run, _run_lock) = new_run(match &self.run_dir {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
         })?;
-        match self.prepare(&old, &run, execution, screen).await {
+        match deadline.within(self.prepare(&old, &run, execution, screen)).await {
             Ok((prepared, back)) => {
                 let exit_code = prepared.finish(screen, signal, deadline).await?;
                 let Some(list) = back.list else {
@@ -91,47 +93,31 @@ impl Undo {
         execution: Execution,
         screen: &Screen,
     ) -> Result<(Box<Ready>, Undoing), Refusal> {
-        let client = self.client(old)?;
-        let state = self.choices.state_dir()?;
-        let locks = self.locks(old, &client, &state, run).await?;
+        let busy = Some(run).filter(|_| !self.bounds.wait_lock);
+        let connection = Connection::to_run(&self.choices, &old.facts, &execution, busy).await?;
+        let locks = self.locks(old, &connection, run).await?;
         if old.is_unfinished {
             let path = old.run.path().display();
             screen.error(&format!("{path} is unfinished; what it did so far is undone"));
         }
-        let mut facts = old.facts_of_undoing(&client);
-        let ledger = LedgerFile::create(run.path(), &facts, None).map_err(not_written)?;
-        let reads = Reads::new(&execution);
+        let (mut facts, ledger) = connection.begin(run, old.undoing_run(), None)?;
         let counter = Counter::new(screen.bars());
+        let api = &connection.client.api;
         let reader =
-            LiveReader { ledger: &ledger, api: &client.api, reads: &reads, counter: &counter };
-        let reading = read(old.past(), reader, &state, &facts).await?;
+            LiveReader { ledger: &ledger, api, reads: &connection.reads, counter: &counter };
+        let sent_before = connection.reads.sent();
+        let reading = read(old.past(), reader, &connection).await?;
+        let reading = (reading, connection.reads.sent() - sent_before);
         drop(counter);
+        connection.mark_unsettled(&ledger, &facts)?;
         let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
         let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
         facts.input_fingerprint = owned.fingerprint.0;
         let context = Context { files: None, ..old.context.clone() };
-        let planner = || {
-            Planner::of(facts.planning, &ledger, bought(Some(&state), &facts)?).map_err(not_written)
-        };
+        let planner = || Planner::of(facts.planning, &ledger, Box::new(|_, _| None));
         let survey = survey(&owned.input, &context, &mut planner()?, |_| {});
         let survey = survey.map_err(|error| Refusal::of(&error))?;
-        screen.say(&opening(&Opening {
-            input: &facts.input_name,
-            tally: &survey.tally,
-            ignored_columns: &[],
-            left_alone: 0,
-            looked_up: None,
-            reading: Some((reading, reads.sent())),
-            target: Some(Target {
-                endpoint: &client.endpoint,
-                account: &client.account,
-                sandbox: false,
-                execution: &execution,
-                limit: self.bounds.limit,
-                now: ZonedDateTime::now(),
-            }),
-            width: screen.width(),
-        }));
+        self.show(&connection, &facts, &execution, &survey, reading, screen);
         screen.say(&undoing(&back, screen.width()));
         if !self.yes {
             ask(screen.is_attended(), &survey.tally, self.choices.max_bad(), screen)?;
@@ -139,53 +125,77 @@ impl Undo {
         let planner = planner()?;
         (facts.rows, facts.writes) = (survey.tally.rows, survey.tally.writes);
         facts.stage = Stage::Running;
-        ledger.set_facts(&facts).map_err(not_written)?;
+        ledger.set_facts(&facts)?;
+        let rates = Some(connection.rates.clone());
         let rows_max = self.bounds.limit;
         let prepared = Box::new(Ready {
-            session: Session {
-                input: owned.input,
-                context,
-                execution: execution.after(&reads),
-                rows_max,
-            },
+            session: Session { input: owned.input, context, execution, rates, rows_max },
             planner,
             run: run.clone(),
             facts,
             ledger,
-            paid: None,
-            api: client.api,
-            state: Some(state),
+            charges: None,
+            connection,
             _locks: locks,
             _sandbox: None,
         });
         Ok((prepared, back))
     }
 
-    /// The account that the run was on.
-    fn client(&self, old: &Old) -> Result<Client, Refusal> {
-        self.choices.go_to(&old.facts.endpoint)?;
-        let client = self.choices.client_of(&old.facts.endpoint)?;
-        if client.account != old.facts.account && !self.key_changed {
+    fn show(
+        &self,
+        connection: &Connection,
+        facts: &Facts,
+        execution: &Execution,
+        survey: &Survey,
+        reading: (Reading, u64),
+        screen: &Screen,
+    ) {
+        screen.say(&opening(&Opening {
+            input: &facts.input_name,
+            rows_of_run: None,
+            tally: &survey.tally,
+            ignored_columns: &[],
+            left_alone: 0,
+            looked_up: None,
+            reading: Some(reading),
+            target: Some(Target {
+                endpoint: &connection.client.endpoint,
+                account: &connection.client.identity,
+                is_first_run: false,
+                sandbox: false,
+                execution,
+                limit: self.bounds.limit,
+                now: ZonedDateTime::now(),
+            }),
+            width: screen.width(),
+        }));
+    }
+
+    /// Locks the account that the run was on, also where the key of today is another one.
+    async fn locks(
+        &self,
+        old: &Old,
+        connection: &Connection,
+        run: &RunDir,
+    ) -> Result<Vec<AccountLock>, Refusal> {
+        let wait = self.bounds.wait_lock;
+        let mut locks: Vec<_> = lock(connection, run, wait).await?.into_iter().collect();
+        let Some(Kept { state, db, account }) = &connection.kept else {
+            return Ok(locks);
+        };
+        let began_on = db.account_of(&old.facts.account)?;
+        if began_on == *account {
+            return Ok(locks);
+        }
+        if !self.key_changed {
             return Err(Refusal::new(
                 "this is not the key that the run was begun with; nothing was sent.\n\
                  If it is the same account's, say --key-changed",
             ));
         }
-        Ok(client)
-    }
-
-    /// With the key that it was begun with, the run may be under way at this moment.
-    async fn locks(
-        &self,
-        old: &Old,
-        client: &Client,
-        state: &StateDir,
-        run: &RunDir,
-    ) -> Result<Vec<AccountLock>, Refusal> {
-        let mut locks = vec![lock(state, &client.account, run, self.bounds.wait_lock).await?];
-        if client.account != old.facts.account {
-            locks.push(lock(state, &old.facts.account, run, self.bounds.wait_lock).await?);
-        }
+        locks.push(lock_account(state, began_on, run, wait).await?);
+        db.join(*account, began_on)?;
         Ok(locks)
     }
 }
@@ -204,8 +214,9 @@ struct Old {
 impl Old {
     fn open(run: RunDir) -> Result<Self, Refusal> {
         let path = run.path().display();
-        let ledger = run.ledger().map_err(not_written)?;
-        let facts = ledger.facts().map_err(not_written)?;
+        let ledger = run.ledger()?;
+        let facts = ledger.facts()?;
+        refuse_edited_copy(&run, &facts)?;
         if facts.sandbox {
             return Err(Refusal::new(format!(
                 "{path} was on a sandbox of its own, which is gone with all that was changed on it; \
@@ -215,14 +226,14 @@ impl Old {
         if facts.stage != Stage::Running {
             return Err(Refusal::new(format!("{path} was never begun; there is nothing to undo")));
         }
-        if ledger.file_count().map_err(not_written)? == 0 {
+        if ledger.file_count()? == 0 {
             return Err(Refusal::new(format!(
                 "{path} did not keep what its files were like before (--no-before), or was about \
                  none; nothing can be put back"
             )));
         }
-        let ended = ledger.ended().map_err(not_written)?;
-        let context = ledger.context(&facts).map_err(not_written)?;
+        let ended = ledger.ended()?;
+        let context = ledger.context(&facts)?;
         let input = run.input(facts.input_format);
         let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
         let is_cut_short = ended.is_none();
@@ -239,24 +250,19 @@ impl Old {
         }
     }
 
-    /// What the run that undoes it is, before it is known what it puts back.
-    fn facts_of_undoing(&self, client: &Client) -> Facts {
-        Facts {
+    /// What the run that undoes it is, before it is known which values it restores.
+    fn undoing_run(&self) -> NewRun {
+        NewRun {
             input_name: Facts::name_of_undoing(self.run.path()),
+            input_path: None,
             input_format: Format::Jsonl,
             input_fingerprint: String::new(),
             rows: 0,
-            writes: 0,
-            endpoint: client.endpoint.clone(),
-            account: client.account.clone(),
-            sandbox: false,
             pays: false,
             clear_token: self.facts.clear_token.clone(),
             fields: self.facts.fields.clone(),
-            begun: jiff::Timestamp::now().to_string(),
             guarded: false,
             planning: Planning::Live(LiveOptions::default()),
-            stage: Stage::Planning,
         }
     }
 }
@@ -267,16 +273,15 @@ impl Old {
 async fn read(
     past: Past<'_>,
     reader: LiveReader<'_>,
-    state: &StateDir,
-    facts: &Facts,
+    connection: &Connection,
 ) -> Result<Reading, Refusal> {
-    let not_read = |error: ReadError| Refusal::new(format!("{}; nothing was sent", chain(&error)));
+    let not_read = |error: ReadError| not_read(&error);
     let ledger = reader.ledger;
     let named = ledger
         .as_one(|| walk(past, |deeds| Ok(ledger.name_file(deeds.file.as_str(), 0)?)))
         .map_err(|error: UndoError| failed(&error));
     named?;
-    let mut reading = read_files(reader, Some(state), facts).await.map_err(not_read)?;
+    let mut reading = read_files(reader, connection).await.map_err(not_read)?;
     if reading.way != Way::OneByOne {
         reader.verify_sample(&mut reading).await.map_err(not_read)?;
         let mut suspects = Sample::default();
@@ -322,9 +327,4 @@ fn failed(error: &UndoError) -> Refusal {
         UndoError::Input(error) => Refusal::of(error),
         UndoError::Ledger(_) | UndoError::Write(_) => Refusal::not_written(error),
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
-fn not_written(error: LedgerError) -> Refusal {
-    Refusal::not_written(&error)
 }

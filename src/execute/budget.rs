@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use super::Time;
+use crate::account::RateFile;
+use crate::request::BudgetKind;
 use crate::settings::{Rate, RateLimit};
 
 /// The fineness of costs.
@@ -41,13 +44,51 @@ impl HandClock {
         let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         self.0.store(nanos, Ordering::Relaxed);
     }
+
+    fn nanos(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Clock for HandClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.nanos())
+    }
+}
+
+/// Where governor keeps how far a budget is used up.
+#[derive(Debug)]
+enum Store {
+    /// In this process, for tests and servers of one's own.
+    Own(InMemoryState),
+    /// In a file that all processes on this machine share.
+    Shared {
+        rates: Arc<RateFile>,
+        budget: BudgetKind,
+        clock: HandClock,
+        /// How long an empty burst takes to fill again, in nanoseconds.
+        refill: u64,
+    },
+}
+
+impl StateStore for Store {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, key: &NotKeyed, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        match self {
+            Self::Own(state) => state.measure_and_replace(key, decide),
+            Self::Shared { rates, budget, clock, refill } => rates.measure(*budget, |time| {
+                // No budget is emptier than empty, whatever another process with other settings, or
+                // a clock before a reboot, has left there.
+                let latest = clock.nanos().saturating_add(*refill);
+                decide(time.map(|time| Nanos::new(time.as_u64().min(latest))))
+            }),
+        }
     }
 }
 
@@ -60,8 +101,10 @@ pub struct Budget {
 
 #[derive(Debug)]
 struct Limiter {
-    governor: RateLimiter<NotKeyed, InMemoryState, HandClock, NoOpMiddleware<Duration>>,
+    governor: RateLimiter<NotKeyed, Store, HandClock, NoOpMiddleware<Duration>>,
     clock: HandClock,
+    /// Whose time the clock shows; `None` where it is the caller's.
+    shared: Option<Arc<RateFile>>,
     /// The most that can be taken at once, in cells.
     capacity: NonZeroU32,
     /// What the next request still costs, in cells; 0 where it has not been asked for yet.
@@ -78,9 +121,19 @@ struct Limiter {
 }
 
 impl Budget {
-    /// A budget with all of its burst.
+    /// A budget of this process alone, with all of its burst.
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
+        Self::kept_in(limit, None)
+    }
+
+    /// A budget that all processes on this machine share, as far as it is used up.
+    #[must_use]
+    pub fn shared(limit: RateLimit, rates: &Arc<RateFile>, budget: BudgetKind) -> Self {
+        Self::kept_in(limit, Some((Arc::clone(rates), budget)))
+    }
+
+    fn kept_in(limit: RateLimit, shared: Option<(Arc<RateFile>, BudgetKind)>) -> Self {
         let Rate::PerSecond(rate) = limit.rate else {
             return Self { limiter: None };
         };
@@ -96,9 +149,19 @@ impl Budget {
         let period = Duration::from_secs_f64(nanos / 1e9).max(Duration::from_nanos(1));
         let quota = Quota::with_period(period).map(|quota| quota.allow_burst(capacity));
         let clock = HandClock::default();
+        let (store, shared) = match shared {
+            None => (Store::Own(InMemoryState::default()), None),
+            Some((rates, budget)) => {
+                let refill = period.saturating_mul(capacity.get());
+                let refill = u64::try_from(refill.as_nanos()).unwrap_or(u64::MAX);
+                let shared = Some(Arc::clone(&rates));
+                (Store::Shared { rates, budget, clock: clock.clone(), refill }, shared)
+            }
+        };
         let limiter = quota.map(|quota| Limiter {
-            governor: RateLimiter::direct_with_clock(quota, clock.clone()),
+            governor: RateLimiter::new(quota, store, clock.clone()),
             clock,
+            shared,
             capacity,
             owed: 0,
             nominal,
@@ -144,7 +207,10 @@ impl Budget {
 
 impl Limiter {
     fn take(&mut self, now: Time) -> Result<(), Time> {
-        self.clock.set(now);
+        // How far the clock of a shared budget is ahead of the caller's.
+        let ahead =
+            self.shared.as_ref().map_or(Duration::ZERO, |rates| rates.now().saturating_sub(now));
+        self.clock.set(now + ahead);
         if self.to_drain && self.returning_since.is_some_and(|since| since <= now) {
             self.drain();
         }
@@ -160,7 +226,8 @@ impl Limiter {
             match self.governor.check_n(part) {
                 Ok(Ok(())) => self.owed -= part.get(),
                 Ok(Err(not_until)) => {
-                    return Err(not_until.earliest_possible().max(now + Duration::from_nanos(1)));
+                    let earliest = not_until.earliest_possible().saturating_sub(ahead);
+                    return Err(earliest.max(now + Duration::from_nanos(1)));
                 }
                 Err(_) => unreachable!("a part is never greater than the capacity"),
             }

@@ -3,16 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::holds::Holds;
 use super::{Backoff, Budget, Time};
+use crate::account::RateFile;
 use crate::imagekit::Failure;
 use crate::ledger::Counters;
-use crate::request::Endpoint;
-use crate::settings::{Execution, RateLimit};
+use crate::request::{BudgetKind, Endpoint};
+use crate::settings::Execution;
 use crate::words::counted;
 
 /// How often it is said that reads do not get through.
@@ -51,11 +53,21 @@ struct Said {
 }
 
 impl Reads {
-    /// With all of the budget's burst.
+    /// Reads with a budget of their own and all of its burst.
     #[must_use]
     pub fn new(settings: &Execution) -> Self {
+        Self::within(Budget::new(settings.reads), settings)
+    }
+
+    /// Reads within the budget that all processes on this machine share.
+    #[must_use]
+    pub fn sharing(settings: &Execution, rates: &Arc<RateFile>) -> Self {
+        Self::within(Budget::shared(settings.reads, rates, BudgetKind::Reads), settings)
+    }
+
+    fn within(budget: Budget, settings: &Execution) -> Self {
         let pace = Pace {
-            budget: Budget::new(settings.reads),
+            budget,
             holds: Holds::default(),
             backoff: Backoff::new(settings.seed),
             said: Said::default(),
@@ -164,15 +176,6 @@ impl Reads {
     }
 }
 
-impl Execution {
-    /// The same behind reads that have used up the burst of the account's limit.
-    #[must_use]
-    pub fn after(&self, reads: &Reads) -> Self {
-        let burst = if reads.sent() > 0 { NonZeroU32::MIN } else { self.reads.burst };
-        Self { reads: RateLimit { burst, ..self.reads }, ..self.clone() }
-    }
-}
-
 impl Said {
     /// An endpoint holds until then; gives what is to be said of it.
     fn held(&mut self, endpoint: Endpoint, until: Time, now: Time) -> Option<String> {
@@ -206,7 +209,7 @@ mod tests {
     use super::*;
     use crate::imagekit::RateLimitNote;
     use crate::outcome::Code;
-    use crate::settings::Rate;
+    use crate::settings::{Rate, RateLimit};
 
     fn reads(rate: f64, attempts: u32) -> Reads {
         let mut settings = Execution::default();
@@ -269,16 +272,6 @@ mod tests {
         let took = began.elapsed().as_millis();
         assert_eq!((read.map(|read| read.len()), reads.sent()), (Ok(5), 5));
         assert!((2000..2010).contains(&took), "{took} ms");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn behind_reads_no_burst_is_left() {
-        let settings = Execution::default();
-        let reads = Reads::new(&settings);
-        assert_eq!(settings.after(&reads).reads, settings.reads);
-        read(&reads, vec![Ok(())]).await.0.expect("it is answered");
-        let behind = RateLimit { burst: NonZeroU32::MIN, ..settings.reads };
-        assert_eq!(settings.after(&reads).reads, behind);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What an answer means: pure, and a value. The dispatcher alone acts on it.
 
 use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, Fate, RateLimitNote};
+use crate::ledger::EARLIER_RUN;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Lost, Request, Safe, Sendable, StepRef};
 use crate::row::FileId;
@@ -151,12 +152,19 @@ fn unless_read_back(call: &Call, failed: Outcome) -> Outcome {
     };
     let why = failed.message.unwrap_or_default();
     let message = format!(
-        "the request of row {} on the same file got no answer and may have taken effect later; \
-         the file could not be read back: {why}",
-        expected.doubt
+        "{} got no answer and may have taken effect later; the file could not be read back: {why}",
+        doubted(expected.doubt)
     );
     let (code, message) = (Some(Code::Unverified), Some(message.into()));
     Outcome { status: Status::Updated, code, message, ..failed }
+}
+
+/// The request that may have taken effect late.
+fn doubted(row: u64) -> String {
+    match row {
+        EARLIER_RUN => "a request of an earlier, interrupted run on the same file".to_owned(),
+        row => format!("the request of row {row} on the same file"),
+    }
 }
 
 /// The same outcome for every step; one step, the usual case, needs no copy.
@@ -221,9 +229,9 @@ fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, St
         let names = differences.join(", ");
         if let Call::ReadBack(expected) = call {
             format!(
-                "read back at the end, the file is not what its rows asked in: {names}; the \
-                 request of row {}, which got no answer, must have taken effect later than theirs",
-                expected.doubt
+                "read back at the end, the file is not what its rows asked in: {names}; {}, which \
+                 got no answer, must have taken effect later than theirs",
+                doubted(expected.doubt)
             )
         } else {
             format!("ImageKit accepted it, but what came back is not what was asked in: {names}")

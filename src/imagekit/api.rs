@@ -1,6 +1,5 @@
 //! The one client: sends requests and sorts what comes back.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +15,7 @@ use super::echo::FileState;
 use super::failure::Failure;
 use super::fields::FileFields;
 use super::listing::{Listing, Place};
+use crate::account::is_loopback;
 use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
@@ -285,14 +285,6 @@ fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap
     );
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     Ok(headers)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str() else {
-        return false;
-    };
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// `x-ik-requestid`, if it can be one: ImageKit's have 36 characters.

@@ -1,18 +1,20 @@
 //! The ledger's file: its tables, and what holds for the whole run.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Counters, files, targets};
+use crate::account::Identity;
 use crate::input::{Context, Format};
 use crate::row::{Resolved, RowPos, Rules, Schema};
 use crate::settings::Planning;
 use crate::sqlite;
 
 /// Raised with every change of the tables that an older version could not read.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// What stands before the name of a run that is undone.
 const UNDO_OF: &str = "undo of ";
 /// Earlier versions can lose a write-ahead log that is reset while it is read.
@@ -71,8 +73,14 @@ pub enum LedgerError {
 /// What a run is: fixed when it begins, except what is said to change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
+    /// The run's id, unguessable and never used again.
+    pub id: String,
+    /// Its place in the order in which runs began, whatever the clocks said.
+    pub position: u64,
     /// The input's name, as it was given.
     pub input_name: String,
+    /// Where the sheet is, as an absolute path; `None` for standard input and for undoing a run.
+    pub input_path: Option<OsString>,
     /// How the input is written.
     pub input_format: Format,
     /// Its fingerprint.
@@ -83,8 +91,8 @@ pub struct Facts {
     pub writes: u64,
     /// The endpoint.
     pub endpoint: String,
-    /// The account, as a fingerprint of its key.
-    pub account: String,
+    /// The account.
+    pub account: Identity,
     /// Whether it runs against the built-in sandbox.
     pub sandbox: bool,
     /// Whether a row of it asks for an extension, so that what the run bought is remembered.
@@ -109,6 +117,16 @@ impl Facts {
     #[must_use]
     pub fn name_of_undoing(run: &Path) -> String {
         format!("{UNDO_OF}{}", run.display())
+    }
+
+    /// Whether it is a run on that sheet, whatever version of it. A folder may have been moved with
+    /// its sheet and the runs beside it; so of those, the name is enough.
+    #[must_use]
+    pub fn is_of_sheet(&self, sheet: &Path, is_beside: bool) -> bool {
+        let Some(path) = self.input_path.as_ref().map(Path::new) else {
+            return false;
+        };
+        path == sheet || is_beside && path.file_name() == sheet.file_name()
     }
 
     /// Whether it undoes the run in that directory, whose path is absolute.
@@ -177,7 +195,8 @@ impl LedgerFile {
                      updated_at TEXT,
                      extension_status TEXT,
                      row_done INTEGER NOT NULL,
-                     before TEXT
+                     before TEXT,
+                     extensions TEXT
                  );
                  CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
                  {files}

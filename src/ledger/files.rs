@@ -5,8 +5,8 @@ use std::error::Error;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::writer::row_number;
-use super::{Fields, LedgerError, LedgerFile};
+use super::writer::{DOUBT, row_number};
+use super::{EARLIER_RUN, Fields, LedgerError, LedgerFile};
 use crate::imagekit::FileFields;
 use crate::row::FileId;
 
@@ -16,7 +16,8 @@ pub(super) const TABLE: &str = "
         last_row INTEGER NOT NULL,
         state TEXT,
         expected TEXT,
-        begun INTEGER NOT NULL DEFAULT 0
+        begun INTEGER NOT NULL DEFAULT 0,
+        unsettled INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;";
 
 /// What a file without a state in the ledger has there instead.
@@ -33,6 +34,9 @@ pub struct KnownFile {
     pub state: LiveState,
     /// The fields of which it was written down that requests for them are about to be sent.
     pub begun: Fields,
+    /// Whether a request of an earlier run may yet take effect on it, so that what was read of it
+    /// may not last.
+    pub unsettled: bool,
 }
 
 /// What a file was like when the run read it.
@@ -179,14 +183,34 @@ impl LedgerFile {
         })
     }
 
+    /// Requests of earlier runs may yet take effect on these files: they are read back at the end of
+    /// this run wherever it changes them, and until then their state is not relied on.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn set_unsettled(&self, files: &[FileId]) -> Result<(), LedgerError> {
+        self.as_one(|| {
+            self.writing(|connection| {
+                let mut update =
+                    connection.prepare_cached("UPDATE file SET unsettled = 1 WHERE id = ?1")?;
+                let mut doubt = connection.prepare_cached(DOUBT)?;
+                files.iter().try_for_each(|file| {
+                    update.execute([file.as_str()])?;
+                    doubt.execute(params![file.as_str(), row_number(EARLIER_RUN)]).map(|_| ())
+                })
+            })
+        })
+    }
+
     /// A file as the run knows it; `None` for one that it is not about.
     ///
     /// # Errors
     /// The ledger cannot be read, or what it holds of the file is damaged.
     pub fn known_file(&self, file: &str) -> Result<Option<KnownFile>, LedgerError> {
         self.reading(|connection| {
-            let mut select = connection
-                .prepare_cached("SELECT last_row, state, begun FROM file WHERE id = ?1")?;
+            let mut select = connection.prepare_cached(
+                "SELECT last_row, state, begun, unsettled FROM file WHERE id = ?1",
+            )?;
             let known = select.query_row([file], |row| {
                 let last_row = row.get::<_, i64>(0)?.unsigned_abs();
                 let state = match row.get_ref(1)?.as_str_or_null()? {
@@ -194,7 +218,8 @@ impl LedgerFile {
                     Some(MISSING) => LiveState::Missing,
                     Some(json) => LiveState::Is(Box::new(fields_of(json)?)),
                 };
-                Ok(KnownFile { last_row, state, begun: Fields::of_bits(row.get(2)?) })
+                let (begun, unsettled) = (Fields::of_bits(row.get(2)?), row.get(3)?);
+                Ok(KnownFile { last_row, state, begun, unsettled })
             });
             known.optional()
         })
@@ -307,7 +332,9 @@ mod tests {
         assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
         ledger.set_missing("c").unwrap();
         let state = |id: &str| ledger.known_file(id).unwrap();
-        let known = |last_row, state| Some(KnownFile { last_row, state, begun: Fields::default() });
+        let known = |last_row, state| {
+            Some(KnownFile { last_row, state, begun: Fields::default(), unsettled: false })
+        };
         assert_eq!(state("b"), known(7, LiveState::Is(Box::new(fields("b")))));
         assert_eq!(state("a"), known(3, LiveState::Unread));
         assert_eq!(state("c"), known(8, LiveState::Missing));

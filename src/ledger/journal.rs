@@ -97,8 +97,11 @@ impl Journal {
     /// Takes the intent to send a request that must not be repeated.
     pub fn record(&mut self, once: Once, before: &str) -> Recording {
         let (waiting, durable) = oneshot::channel();
-        let intents =
-            once.steps().iter().map(|step| Op::Intent { step: *step, before: before.to_owned() });
+        let intents = once.steps().iter().map(|step| Op::Intent {
+            step: *step,
+            before: before.to_owned(),
+            extensions: once.extensions(),
+        });
         let mut intents = intents.collect();
         self.append(&mut intents);
         self.waiting.push(waiting);

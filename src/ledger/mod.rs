@@ -24,7 +24,7 @@ pub use file::{Ended, Facts, LedgerError, LedgerFile, Stage};
 pub use files::{KnownFile, LiveState, Which};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
 pub use views::{StepRecord, Steps};
-pub use writer::{GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};
+pub use writer::{EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};
 
 use serde::{Deserialize, Serialize};
 

@@ -13,13 +13,17 @@ pub(crate) fn ledger() -> (tempfile::TempDir, LedgerFile) {
 
 fn facts() -> Facts {
     Facts {
+        id: "run".to_owned(),
+        position: 1,
+        input_path: None,
         input_name: "sheet.csv".to_owned(),
         input_format: Format::Csv,
         input_fingerprint: "none".to_owned(),
         rows: 3,
         writes: 0,
         endpoint: "http://127.0.0.1".to_owned(),
-        account: "account".to_owned(),
+        account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)
+            .expect("it is an account"),
         sandbox: false,
         pays: false,
         clear_token: "<clear>".to_owned(),

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
-use super::writer::{INTENT, step_id, step_of_id};
+use super::writer::{INTENT, extensions_of, step_id, step_of_id};
 use super::{LedgerError, LedgerFile};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
+use crate::row::ExtensionFingerprint;
 
 /// One step as the ledger holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct StepRecord {
     pub attempts: u32,
     /// Whether nothing of the row follows.
     pub row_done: bool,
+    /// The extensions that its at-most-once request carried.
+    pub extensions: Vec<ExtensionFingerprint>,
 }
 
 impl StepRecord {
@@ -32,7 +35,7 @@ impl StepRecord {
 }
 
 const COLUMNS: &str = "id, status, code, message, attempts, http_status, request_id, updated_at, \
-                       extension_status, row_done";
+                       extension_status, row_done, extensions";
 
 impl LedgerFile {
     /// Every step from a row on, in order, into a function.
@@ -204,5 +207,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         },
         attempts: row.get(4)?,
         row_done: row.get(9)?,
+        extensions: row.get_ref(10)?.as_str_or_null()?.map(extensions_of).unwrap_or_default(),
     })
 }

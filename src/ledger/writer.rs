@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Counters, LedgerError, LedgerFile};
 use crate::outcome::Outcome;
 use crate::request::{StepKind, StepRef};
-use crate::row::{FileId, RowPos};
+use crate::row::{ExtensionFingerprint, FileId, RowPos};
 
 /// A group is written when it has this many operations…
 pub const GROUP_SIZE: usize = 1000;
@@ -35,6 +35,8 @@ pub enum Op {
         step: StepRef,
         /// What the file was like before, as JSON.
         before: String,
+        /// The extensions that the request carries.
+        extensions: Vec<ExtensionFingerprint>,
     },
     /// A step is open again: its request was certainly not carried out, or the run was halted by
     /// what happened to it.
@@ -98,8 +100,11 @@ pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
 /// The word for a step that may be under way.
 pub(super) const INTENT: &str = "intent";
 
+/// In the place of a row: the request is one of an earlier run, so that every row comes after it.
+pub const EARLIER_RUN: u64 = 0;
+
 /// The first row of a file counts.
-const DOUBT: &str = "INSERT OR IGNORE INTO doubt VALUES (?1, ?2)";
+pub(super) const DOUBT: &str = "INSERT OR IGNORE INTO doubt VALUES (?1, ?2)";
 
 impl LedgerFile {
     /// Writes down that requests of these rows may yet take effect: see [`Op::Doubt`].
@@ -141,7 +146,7 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     {
         let mut outcome = connection.prepare_cached(
-            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL)
+            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, NULL)
              ON CONFLICT (id) DO UPDATE SET
                  status = excluded.status, code = excluded.code, message = excluded.message,
                  attempts = excluded.attempts, http_status = excluded.http_status,
@@ -149,8 +154,8 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
                  extension_status = excluded.extension_status, row_done = excluded.row_done",
         )?;
         let mut intent = connection.prepare_cached(
-            "INSERT OR REPLACE INTO step (id, status, attempts, row_done, before)
-             VALUES (?1, 'intent', 1, 0, ?2)",
+            "INSERT OR REPLACE INTO step (id, status, attempts, row_done, before, extensions)
+             VALUES (?1, 'intent', 1, 0, ?2, ?3)",
         )?;
         let mut forget = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
         let mut doubt = connection.prepare_cached(DOUBT)?;
@@ -159,8 +164,9 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
                 Op::Outcome { step, outcome: settled, attempts, row_done } => {
                     insert(&mut outcome, *step, settled, *attempts, *row_done)?;
                 }
-                Op::Intent { step, before } => {
-                    intent.execute(params![step_id(*step), before])?;
+                Op::Intent { step, before, extensions } => {
+                    let extensions = text_of(extensions);
+                    intent.execute(params![step_id(*step), before, extensions])?;
                 }
                 Op::Forget(step) => {
                     forget.execute([step_id(*step)])?;
@@ -178,6 +184,18 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
         fact.execute(params!["counters", counters])?;
     }
     transaction.commit()
+}
+
+/// The extensions of a request as the ledger holds them; none where there are none.
+fn text_of(extensions: &[ExtensionFingerprint]) -> Option<String> {
+    let numbers: Vec<String> = extensions.iter().map(|number| number.0.to_string()).collect();
+    (!numbers.is_empty()).then(|| numbers.join(" "))
+}
+
+/// The same, read back.
+pub(super) fn extensions_of(text: &str) -> Vec<ExtensionFingerprint> {
+    let numbers = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());
+    numbers.map(ExtensionFingerprint).collect()
 }
 
 fn insert(

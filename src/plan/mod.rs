@@ -6,13 +6,15 @@ mod expected;
 mod group;
 pub mod live;
 mod read_back;
+mod recorded;
 mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
 pub use live::{Bought, FileDifference, Live};
 pub use read_back::read_back;
-pub use survey::{PlanError, Survey, survey};
+pub use recorded::Recorded;
+pub use survey::{PlanError, Survey, survey, survey_rest};
 pub use tally::{Preview, Tally};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};

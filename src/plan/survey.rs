@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Batch, Behind, Planner, Tally};
+use super::{Batch, Planner, Recorded, Tally};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::LedgerError;
 use crate::row::{Content, Target};
@@ -42,12 +42,25 @@ pub fn survey(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
+    see: impl FnMut(&Batch),
+) -> Result<Survey, PlanError> {
+    survey_rest(input, context, planner, &Recorded::default(), see)
+}
+
+/// The same for what is left of a run.
+///
+/// # Errors
+/// The same.
+pub fn survey_rest(
+    input: &Input,
+    context: &Context,
+    planner: &mut Planner,
+    recorded: &Recorded,
     mut see: impl FnMut(&Batch),
 ) -> Result<Survey, PlanError> {
-    let mut rows = input.rows(context, None)?;
+    let mut rows = input.rows(context, recorded.from())?;
     let mut survey = Survey::default();
     let mut batch = Batch::default();
-    let nothing_recorded = Behind::default();
     while let Some((row, fed_back)) = rows.next_row()? {
         if fed_back.unknown {
             survey.first_unknown.get_or_insert(row.pos.number);
@@ -63,7 +76,8 @@ pub fn survey(
             }
             Content::Update(_) | Content::Blank => {}
         }
-        planner.row(row, &nothing_recorded.with_fed_back(fed_back.done), &mut batch)?;
+        let behind = recorded.row(row.pos.number)?.with_fed_back(fed_back.done);
+        planner.row(row, &behind, &mut batch)?;
         survey.tally.add(&batch);
         see(&batch);
         batch.rows.clear();

@@ -19,6 +19,8 @@ const BAD_SHOWN_MAX: usize = 1000;
 pub struct Tally {
     /// Rows read.
     pub rows: u64,
+    /// Rows that an earlier session of the run settled.
+    pub settled_before: u64,
     /// Rows that break our rules.
     pub rejected: u64,
     /// Rows that ask for nothing.
@@ -67,6 +69,7 @@ impl Tally {
         for row in &batch.rows {
             self.rows += 1;
             let Some(outcome) = &row.settled else {
+                self.settled_before += u64::from(row.open == 0);
                 continue;
             };
             match (outcome.status, outcome.code) {

@@ -8,6 +8,7 @@ use super::failures::Failures;
 use super::lines::Lines;
 use super::progress::duration;
 use super::write::Reports;
+use crate::account::Identity;
 use crate::execute::{Ending, Halt, Stop};
 use crate::ledger::{Counters, Stage};
 use crate::outcome::Code;
@@ -23,6 +24,8 @@ use crate::words::counted;
 pub struct Opening<'o> {
     /// The input's name.
     pub input: &'o str,
+    /// All rows of the run, where only what is left of them is counted.
+    pub rows_of_run: Option<u64>,
     /// Its rows, counted.
     pub tally: &'o Tally,
     /// Columns that are not read.
@@ -44,8 +47,10 @@ pub struct Opening<'o> {
 pub struct Target<'o> {
     /// The endpoint.
     pub endpoint: &'o str,
-    /// The account's fingerprint.
-    pub account: &'o str,
+    /// The account.
+    pub account: &'o Identity,
+    /// Whether no run on this account is known to this machine.
+    pub is_first_run: bool,
     /// Whether it is the built-in sandbox.
     pub sandbox: bool,
     /// At which rates.
@@ -67,9 +72,10 @@ pub fn opening(about: &Opening<'_>) -> String {
     lines.add_whole("input", about.input);
     if let Some(target) = &about.target {
         let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
-        lines.add("endpoint", &format!("{}  account {}{sandbox}", target.endpoint, target.account));
+        let account = account(target.account);
+        lines.add("endpoint", &format!("{}  account {account}{sandbox}", target.endpoint));
     }
-    lines.add("rows", &rows(tally));
+    lines.add("rows", &rows(tally, about.rows_of_run));
     if let Some(looked_up) = about.looked_up {
         lines.add("looked up", &found(looked_up));
     }
@@ -101,6 +107,13 @@ pub fn opening(about: &Opening<'_>) -> String {
     }
     if !tally.paid_runs.is_empty() {
         lines.add("paid runs", &paid_runs(tally));
+        if about.target.as_ref().is_some_and(|target| target.is_first_run) {
+            lines.add(
+                "",
+                "no earlier run of this account: extensions that other machines or users ran on \
+                 these files are not known here, and would be charged again",
+            );
+        }
     }
     for (index, request) in tally.first_requests.iter().enumerate() {
         let label = if index == 0 { "first" } else { "" };
@@ -143,8 +156,19 @@ fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
     }
 }
 
-fn rows(tally: &Tally) -> String {
-    let mut text = tally.rows.to_string();
+/// The account by the name that its files' URLs show, and by its key.
+fn account(account: &Identity) -> String {
+    match &account.name {
+        Some(name) => format!("{name} (key {})", account.key),
+        None => format!("of key {}", account.key),
+    }
+}
+
+fn rows(tally: &Tally, rows_of_run: Option<u64>) -> String {
+    let mut text = match rows_of_run {
+        None => tally.rows.to_string(),
+        Some(all) => format!("{} left of {all}", tally.rows - tally.settled_before),
+    };
     if tally.rejected > 0 {
         let percent = tally.rejected_share() * 100.0;
         text.push_str(&format!(", {} bad ({percent:.1} %)", tally.rejected));

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::cell::Cell;
 use super::problem::Wrong;
@@ -26,6 +27,11 @@ pub struct Extension {
     name: ExtensionName,
     config: Value,
 }
+
+/// An extension's name and configuration as a number, in whatever order its keys are written. It
+/// stays the same from version to version, because the memory of charges holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ExtensionFingerprint(pub i64);
 
 /// Which extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +109,14 @@ impl Extension {
     #[must_use]
     pub fn config(&self) -> &Value {
         &self.config
+    }
+
+    /// Its name and configuration as a number.
+    #[must_use]
+    pub fn fingerprint(&self) -> ExtensionFingerprint {
+        let mut config = self.config.clone();
+        config.sort_all_objects();
+        ExtensionFingerprint(xxh3_64(config.to_string().as_bytes()).cast_signed())
     }
 
     fn any_task(&self, found: impl Fn(&Map<String, Value>) -> bool) -> bool {
@@ -407,5 +421,32 @@ mod tests {
         let saved = saved.expect("allowed").expect("one");
         assert!(saved.may_write_ai_tags() && saved.may_write_tags());
         assert!(saved.may_write_description() && saved.may_write_metadata());
+    }
+
+    fn fingerprint(config: &str) -> i64 {
+        let extensions = read(&format!("[{config}]")).expect("allowed").expect("one");
+        extensions.as_slice()[0].fingerprint().0
+    }
+
+    const TAGGING: &str = r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}"#;
+
+    #[test]
+    fn fingerprint_depends_on_the_configuration_and_not_on_the_order_of_its_keys() {
+        let turned = r#"{ "maxTags": 3, "minConfidence": 80, "name": "google-auto-tagging" }"#;
+        assert_eq!(fingerprint(TAGGING), fingerprint(turned));
+        let others = [
+            r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":4}"#,
+            r#"{"name":"aws-auto-tagging","minConfidence":80,"maxTags":3}"#,
+            r#"{"name":"saved-extension","id":"ext_1"}"#,
+            r#"{"name":"saved-extension","id":"ext_2"}"#,
+        ];
+        let numbers: BTreeSet<i64> = others.into_iter().map(fingerprint).collect();
+        assert_eq!(numbers.len(), others.len());
+        assert!(!numbers.contains(&fingerprint(TAGGING)));
+    }
+
+    #[test]
+    fn fingerprint_stays_the_same_from_version_to_version() {
+        assert_eq!(fingerprint(TAGGING), 547_782_109_838_290_722);
     }
 }

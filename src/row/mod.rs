@@ -29,7 +29,7 @@ pub use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };
 pub(crate) use close::{begins_like, is_spelt_like, meant};
-pub use extension::{Extension, ExtensionName, Extensions, Units};
+pub use extension::{Extension, ExtensionFingerprint, ExtensionName, Extensions, Units};
 pub(crate) use field::METADATA;
 pub use field::{Field, MetadataField};
 pub(crate) use metadata::instant;

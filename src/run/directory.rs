@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::input::{Format, Input, STANDARD_INPUT};
+use super::RunLock;
+use crate::input::{Format, Input};
 use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
 use crate::outcome::Status;
 
@@ -48,6 +49,18 @@ impl RunDir {
     /// It cannot be made.
     pub fn create(input: &Path, now: Timestamp) -> Result<Self, RunDirError> {
         Self::create_in(&input.with_extension(RUNS_SUFFIX), now)
+    }
+
+    /// Makes a new directory for a run at a place that an earlier run has taken: beside it, under
+    /// its name and the time.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_after(earlier: &Self, now: Timestamp) -> Result<Self, RunDirError> {
+        let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        let mut name = earlier.0.clone().into_os_string();
+        name.push(format!("-{time}"));
+        Self::create_at(Path::new(&name))
     }
 
     /// Makes a new directory for a run beside another one.
@@ -138,31 +151,59 @@ impl RunDir {
         of("").max(of("-wal"))
     }
 
-    /// A run beside it, on the same sheet or undoing it, that was begun later and has changed files:
-    /// going on with this one would put older values over newer ones.
+    /// A newer run on the same sheet, or one that undoes this run, that has changed files or is about
+    /// to: going on with this one would overwrite newer values. Looks at the runs beside this one
+    /// and at `others`, which may be anywhere. Runs are ordered by their positions, not by any clock.
     ///
     /// # Errors
     /// The ledger of this run cannot be read. Others that cannot be read are passed by.
-    pub fn overtaken_by(&self) -> Result<Option<Self>, LedgerError> {
+    pub fn newer_run(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
         let ours = self.ledger()?.facts()?;
         let Ok(path) = self.0.canonicalize() else {
             return Ok(None);
         };
-        let others = children(path.parent().unwrap_or(&path)).into_iter();
-        let mut others = others.filter(|other| *other != path).filter_map(|other| {
-            let run = Self::open(&other).ok()?;
-            let ledger = run.ledger().ok()?;
-            let theirs = ledger.facts().ok()?;
-            let is_later = theirs.begun.parse::<Timestamp>().ok() > ours.begun.parse().ok();
-            let is_about_ours = is_same_sheet(&ours, &theirs) || theirs.undoes(&path);
-            if !is_later || !is_about_ours || theirs.stage != Stage::Running {
-                return None;
+        let beside = children(path.parent().unwrap_or(&path));
+        let mut candidates = beside.iter().chain(others).filter(|other| **other != path);
+        Ok(candidates.find_map(|other| {
+            let run = Self::open(other).ok()?;
+            run.is_newer_than(&ours, &path).then_some(run)
+        }))
+    }
+
+    fn is_newer_than(&self, ours: &Facts, our_path: &Path) -> bool {
+        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger)));
+        let Ok((theirs, ledger)) = looked_into else {
+            return false;
+        };
+        let is_beside = self.0.parent() == our_path.parent();
+        let ours_is = |sheet| theirs.is_of_sheet(Path::new(sheet), is_beside);
+        let is_same_sheet =
+            ours.input_path.as_ref().is_some_and(ours_is) && theirs.account.is_same(&ours.account);
+        let is_about_ours = is_same_sheet || theirs.undoes(our_path);
+        if theirs.position <= ours.position || !is_about_ours {
+            return false;
+        }
+        match theirs.stage {
+            Stage::Running => {
+                let touched = [Status::Updated, Status::Failed, Status::Unknown];
+                ledger.ended().is_ok_and(|ended| ended.is_none())
+                    || ledger.has_status(&touched).unwrap_or(false)
             }
-            let touched = [Status::Updated, Status::Failed, Status::Unknown];
-            let has_sent = ledger.ended().ok()?.is_none() || ledger.has_status(&touched).ok()?;
-            has_sent.then_some(run)
+            // One that still reads is about to write, unless it only plans.
+            Stage::Planning => !theirs.guarded && RunLock::is_held(self).unwrap_or(true),
+            Stage::Planned => false,
+        }
+    }
+
+    /// The greatest position of the runs beside it, 0 where there are none.
+    #[must_use]
+    pub fn last_position_beside(&self) -> u64 {
+        let beside = self.0.parent().map(children).unwrap_or_default();
+        let positions = beside.iter().filter_map(|path| {
+            let run = Self::open(path).ok()?;
+            Some(run.ledger().ok()?.facts().ok()?.position)
         });
-        Ok(others.next())
+        positions.max().unwrap_or(0)
     }
 
     /// Removes a run that was never begun, and the directory of runs if it was the only one.
@@ -175,54 +216,70 @@ impl RunDir {
     }
 }
 
-/// The runs of one input, or of all inputs of a directory, that can be resumed: those that were
-/// interrupted, and those with rows that were not attempted.
+/// The runs of the sheets in a directory that can be resumed: those that were interrupted, and those
+/// with rows that were not attempted. In the order in which they began.
 #[must_use]
-pub fn unfinished_runs(place: &Place<'_>) -> Vec<RunDir> {
-    let homes = match place {
-        Place::Input(path) => vec![path.with_extension(RUNS_SUFFIX)],
-        Place::Directory(path) => {
-            let mut homes = children(path);
-            homes.retain(|path| path.extension().is_some_and(|ending| ending == RUNS_SUFFIX));
-            homes
-        }
-    };
+pub fn unfinished_runs(directory: &Path) -> Vec<RunDir> {
+    let homes = children(directory).into_iter().filter(|path| is_home(path));
     let mut runs: Vec<RunDir> = homes
-        .iter()
-        .flat_map(|home| children(home))
+        .flat_map(|home| children(&home))
         .filter_map(|path| RunDir::open(&path).ok())
         .filter(RunDir::is_unfinished)
         .collect();
-    runs.sort_by(|a, b| a.0.cmp(&b.0));
+    runs.sort_by_cached_key(|run| {
+        let facts = run.ledger().and_then(|ledger| ledger.facts());
+        (facts.map_or(0, |facts| facts.position), run.0.clone())
+    });
     runs
 }
 
-/// Where to look for runs.
-#[derive(Debug, Clone, Copy)]
-pub enum Place<'p> {
-    /// Those of this input.
-    Input(&'p Path),
-    /// Those of every input in this directory.
-    Directory(&'p Path),
+/// Whether a directory holds the runs of a sheet.
+fn is_home(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == RUNS_SUFFIX)
 }
 
 impl RunDir {
-    fn is_unfinished(&self) -> bool {
+    /// Whether it began to send, is not done, and no process executes it.
+    pub(super) fn is_unfinished(&self) -> bool {
         let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger.ended()?)));
         // What was never begun has sent nothing.
         looked_into.is_ok_and(|(facts, ended)| {
-            facts.stage == Stage::Running && ended.is_none_or(|ended| ended.not_attempted > 0)
+            let is_open = ended.is_none_or(|ended| ended.not_attempted > 0);
+            facts.stage == Stage::Running && is_open && !RunLock::is_held(self).unwrap_or(true)
         })
+    }
+
+    /// Removes runs beside this one that were killed before they sent anything: each holds a copy of
+    /// the sheet and nothing else.
+    pub fn remove_abandoned_beside(&self) {
+        let Some(home) = self.0.parent().filter(|home| is_home(home)) else {
+            return;
+        };
+        for path in children(home).into_iter().filter(|path| *path != self.0) {
+            let run = Self(path);
+            // Before it has its lock, a run that just begins looks like an abandoned one.
+            if run.0.join(RunLock::NAME).exists()
+                && let Ok(_lock) = RunLock::take(&run)
+                && run.sent_nothing()
+            {
+                drop(fs::remove_dir_all(&run.0));
+            }
+        }
+    }
+
+    /// Whether it ended before its first request, and is no saved plan.
+    fn sent_nothing(&self) -> bool {
+        if self.0.join(LedgerFile::NAME).exists() {
+            let facts = self.ledger().and_then(|ledger| ledger.facts());
+            return facts.is_ok_and(|facts| facts.stage == Stage::Planning);
+        }
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let is_ours = |name: &str| name == RunLock::NAME || name.starts_with("input.");
+        entries.map(|entry| entry.file_name()).all(|name| name.to_str().is_some_and(is_ours))
     }
 }
 
-/// Whether both runs are on one sheet, whatever state of it. What came by standard input is of none.
-fn is_same_sheet(one: &Facts, other: &Facts) -> bool {
-    let name = |facts: &Facts| Path::new(&facts.input_name).file_name().map(ToOwned::to_owned);
-    one.input_name != STANDARD_INPUT && name(one) == name(other) && one.account == other.account
-}
-
-fn children(path: &Path) -> Vec<PathBuf> {
+pub(super) fn children(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }

@@ -6,6 +6,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::sample::Sample;
+use crate::account::AccountError;
 use crate::execute::Reads;
 use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX};
 use crate::input::{Context, Input, InputError};
@@ -70,6 +71,9 @@ pub enum ReadError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// What is known of the account's runs cannot be read.
+    #[error(transparent)]
+    Account(#[from] AccountError),
 }
 
 impl From<Failure> for ReadError {

@@ -13,8 +13,6 @@ use std::path::PathBuf;
 use super::directory::RunDir;
 use crate::system;
 
-/// The lock file in a run directory.
-const NAME: &str = "lock";
 /// Of what a lock file says, no more than this is shown.
 const HOLDER_BYTES_MAX: u64 = 300;
 
@@ -53,6 +51,9 @@ pub enum RunLockError {
 }
 
 impl RunLock {
+    /// The lock file in a run directory.
+    pub(super) const NAME: &str = "lock";
+
     /// Takes the lock of a run for executing it. Does not wait.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ impl RunLock {
 }
 
 fn path_of(run: &RunDir) -> PathBuf {
-    run.path().join(NAME)
+    run.path().join(RunLock::NAME)
 }
 
 /// Opens the lock file itself, never what a link in a run from elsewhere points at.

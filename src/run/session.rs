@@ -1,7 +1,6 @@
 //! Carries a run out from where it stands: reader → dispatcher → wire → ledger.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use futures_util::future::FusedFuture;
 use tokio::sync::mpsc;
 
 use super::under_way;
+use crate::account::RateFile;
 use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, Behind, PlanError, Planner, read_back};
-use crate::row::RowPos;
+use crate::plan::{Batch, PlanError, Planner, Recorded, read_back};
 use crate::settings::Execution;
 use crate::words::counted;
 
@@ -36,6 +35,8 @@ pub struct Session {
     pub context: Context,
     /// How it is executed.
     pub execution: Execution,
+    /// Where the account's limits are kept; `None` for limits of the session's own.
+    pub rates: Option<Arc<RateFile>>,
     /// The most rows that this session takes up.
     pub rows_max: Option<u64>,
 }
@@ -74,13 +75,18 @@ impl Session {
                 Planner::Live(live) => live.doubt_what_is_followed(),
             }
         }
-        let start = Start::of(&planner, &ledger)?;
+        let recorded = Recorded::of(&planner, &ledger)?;
         let before = ledger.seconds()?;
         ledger.set_under_way(true)?;
         ledger.set_ended(None)?;
         let mut stop = pin!(stop.fuse());
+        let counters = ledger.counters()?;
+        let dispatcher = match &self.rates {
+            Some(rates) => Dispatcher::sharing(&self.execution, counters, rates),
+            None => Dispatcher::new(&self.execution, counters),
+        };
         let mut engine = Engine {
-            dispatcher: Dispatcher::new(&self.execution, ledger.counters()?),
+            dispatcher,
             began: tokio::time::Instant::now(),
             wire,
             stop: stop.as_mut(),
@@ -94,7 +100,7 @@ impl Session {
         let reading = Arc::clone(&session);
         let reader = std::thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || reading.read(planner, &start, &sender))
+            .spawn(move || reading.read(planner, &recorded, &sender))
             .map_err(SessionError::Thread)?;
         let journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         let ledger = drive(&mut engine, journal, feed).await;
@@ -132,8 +138,8 @@ impl Session {
     }
 
     /// Reads and plans rows until the input or the executor ends.
-    fn read(&self, planner: Planner, start: &Start, feed: &mpsc::Sender<Feed>) {
-        if let Err(error) = self.try_read(planner, start, feed) {
+    fn read(&self, planner: Planner, recorded: &Recorded, feed: &mpsc::Sender<Feed>) {
+        if let Err(error) = self.try_read(planner, recorded, feed) {
             // Nobody listens any more where the run has been stopped.
             drop(feed.blocking_send(Feed::Failed(crate::error::chain(&error))));
         }
@@ -142,10 +148,10 @@ impl Session {
     fn try_read(
         &self,
         mut planner: Planner,
-        start: &Start,
+        recorded: &Recorded,
         feed: &mpsc::Sender<Feed>,
     ) -> Result<(), PlanError> {
-        let mut rows = self.input.rows(&self.context, start.from)?;
+        let mut rows = self.input.rows(&self.context, recorded.from())?;
         let mut left = self.rows_max.unwrap_or(u64::MAX);
         let mut more = true;
         while more {
@@ -156,7 +162,7 @@ impl Session {
                     more = false;
                     break;
                 };
-                let mut behind = start.behind(row.pos.number)?;
+                let mut behind = recorded.row(row.pos.number)?;
                 if !fed_back.done.is_empty() {
                     behind = Cow::Owned(behind.with_fed_back(fed_back.done));
                 }
@@ -174,62 +180,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// Where a session begins, and what is behind the rows from there on.
-struct Start {
-    from: Option<RowPos>,
-    behind: Recorded,
-    nothing: Behind,
-}
-
-/// Where to look what the ledger holds of a row.
-enum Recorded {
-    /// Here: where rows are settled in their order, it is no more than a window of them.
-    Here(HashMap<u64, Behind>),
-    /// In the ledger.
-    There(LedgerFile),
-}
-
-impl Start {
-    fn of(planner: &Planner, ledger: &LedgerFile) -> Result<Self, LedgerError> {
-        let from = ledger.low_water()?;
-        let (from, behind) = if planner.turns_rows_around() {
-            let is_new = ledger.has_no_steps()? && ledger.doubts()?.is_empty();
-            (
-                None,
-                if is_new {
-                    Recorded::Here(HashMap::new())
-                } else {
-                    Recorded::There(ledger.again()?)
-                },
-            )
-        } else {
-            (from, Recorded::Here(behind(ledger, from)?))
-        };
-        Ok(Self { from, behind, nothing: Behind::default() })
-    }
-
-    fn behind(&self, row: u64) -> Result<Cow<'_, Behind>, LedgerError> {
-        match &self.behind {
-            Recorded::Here(rows) => Ok(Cow::Borrowed(rows.get(&row).unwrap_or(&self.nothing))),
-            Recorded::There(ledger) => {
-                let mut behind = Behind::default();
-                ledger.steps_of_row(row)?.iter().for_each(|record| behind.record(record));
-                Ok(Cow::Owned(behind))
-            }
-        }
-    }
-}
-
-/// What the ledger knows of the rows from the low-water mark on: no more than a window of them.
-fn behind(ledger: &LedgerFile, from: Option<RowPos>) -> Result<HashMap<u64, Behind>, LedgerError> {
-    let mut rows: HashMap<u64, Behind> = HashMap::new();
-    ledger.steps(from.map_or(0, |pos| pos.number), |mut steps| {
-        while let Some(record) = steps.next_step()? {
-            rows.entry(record.step.row).or_default().record(&record);
-        }
-        Ok::<_, LedgerError>(())
-    })?;
-    Ok(rows)
 }

@@ -335,7 +335,13 @@ mod tests {
 
     fn record(kind: StepKind, status: Status) -> StepRecord {
         let outcome = Outcome { status, ..Outcome::local(status, Code::Refused, None) };
-        StepRecord { step: StepRef { row: 1, kind }, outcome, attempts: 1, row_done: true }
+        StepRecord {
+            step: StepRef { row: 1, kind },
+            outcome,
+            attempts: 1,
+            row_done: true,
+            extensions: Vec::new(),
+        }
     }
 
     fn tags(all: &[&str]) -> Vec<String> {

@@ -11,7 +11,7 @@ const OWN: [&str; 4] = ["ikbulk.code", "ikbulk.done", "ikbulk.message", "ikbulk.
 fn a_row_whose_publishing_failed_is_fed_back_and_only_publishes() {
     let no = || status(403, "Publishing is not part of this plan.");
     // Details, the state before, publishing; then twice the state before and publishing.
-    let world = World::new(script(vec![(3, no()), (5, no())], files(["a"])));
+    let world = World::new(script(vec![(3, no()), (6, no())], files(["a"])));
     world.write(
         "sheet.csv",
         "fileId,my note,description,isPublished\na,\" keep \"\"me\"\"\",text,false\n",
@@ -89,7 +89,7 @@ fn a_row_with_the_wrong_number_of_cells_stays_wrong_until_it_is_mended() {
 #[test]
 fn failed_lines_come_back_as_they_were_with_one_key_more() {
     let no = || status(403, "Publishing is not part of this plan.");
-    let world = World::new(script(vec![(3, no()), (5, no())], files(["a"])));
+    let world = World::new(script(vec![(3, no()), (6, no())], files(["a"])));
     let line = r#"{"fileId": "a",  "description":"text","isPublished":false"#;
     world.write("sheet.jsonl", format!("{line}}}\n"));
     world.apply("sheet.jsonl").exits(1);

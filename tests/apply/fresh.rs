@@ -122,7 +122,7 @@ fn of_runs_that_were_under_way_by_turns_nobody_knows_which_wrote_last() {
     world.run("live two.csv --direct --yes --limit 1").exits(5);
     world.write("one.csv", all(&ids[STALE..=STALE], "new"));
     world.run("live one.csv --yes").exits(0);
-    world.run(&format!("resume {}", world.only_run("two").name())).exits(0);
+    world.run(&format!("resume --yes {}", world.only_run("two").name())).exits(0);
     // Lists show the one as the run that ended last wrote it, before the other did.
     world.write("all.csv", all(&ids, "old"));
     world.run("live all.csv --yes --rate unlimited").exits(0);

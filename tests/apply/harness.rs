@@ -11,6 +11,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ikbulk::account::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
 use ikbulk::sandbox::{self, Config, Fault, Faults, Library, Phase, Running, Tap};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -97,6 +98,18 @@ impl World {
     /// Applies a sheet without asking and as fast as it goes.
     pub(crate) fn apply(&self, rest: &str) -> Done {
         self.run(&format!("apply --yes --rate unlimited --read-rate unlimited {rest}"))
+    }
+
+    /// Takes the account's lock, as another run would.
+    pub(crate) fn lock_account(&self) -> AccountLock {
+        let state = StateDir::open(&self.path("state/ikbulk")).expect("it can be made");
+        let endpoint = self.sandbox.base_url().parse().expect("it is a URL");
+        let service = Service::at(&endpoint);
+        let key = KeyFingerprint::new(&service, &KEY.to_owned().into());
+        let identity = Identity { service, key, name: None };
+        let account = AccountDb::open(&state).and_then(|db| db.account_of(&identity));
+        let account = account.expect("the database can be made");
+        AccountLock::take(&state, account, Path::new("another run")).expect("the lock is free")
     }
 
     /// The runs of a sheet, in their order.
@@ -417,8 +430,9 @@ impl Seen {
     }
 }
 
-/// Faults at chosen requests.
+/// Faults at chosen requests, counted from 1 after the one that asks whose account it is.
 pub(crate) fn script(script: Vec<(u64, Fault)>, config: Config) -> Config {
+    let script = script.into_iter().map(|(n, fault)| (n + 1, fault)).collect();
     Config { faults: Faults { script, ..Faults::default() }, ..config }
 }
 

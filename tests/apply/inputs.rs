@@ -92,7 +92,7 @@ fn a_byte_order_mark_crlf_and_line_ends_in_quotes_are_no_part_of_the_values() {
     world.apply("sheet.csv --limit 1").exits(5);
     // The second row is reached by its place in the file, behind the mark.
     let run = world.only_run("sheet");
-    world.run(&format!("resume {}", run.name())).exits(0);
+    world.run(&format!("resume --yes {}", run.name())).exits(0);
     assert_eq!(world.file("a")["description"], "one\r\ntwo");
     assert_eq!(world.file("b")["description"], "three");
     let mut line = json!({"fileId": "a", "description": "jsonl"}).to_string();

@@ -1,6 +1,5 @@
 //! Runs that do not go through at once: pilots, deadlines, signals, locks.
 
-use std::fs::File;
 use std::time::Duration;
 
 use ikbulk::sandbox::{Config, Fault, Phase, Tap};
@@ -28,7 +27,7 @@ fn a_pilot_sends_the_first_rows_and_resume_the_rest() {
     assert_eq!((run.count("updated"), run.count("not_attempted")), (3, 7));
     pilot
         .says(&format!("ikbulk resume sheet.ikbulk/{}", run.path().file_name().unwrap().display()));
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
     each_was_sent_once(&world, 10);
 }
 
@@ -37,13 +36,14 @@ fn an_unfinished_run_is_named_and_is_continued_only_on_demand() {
     let world = rows(6);
     world.apply("sheet.csv --continue --limit 2").exits(5);
     let run = world.only_run("sheet");
-    let name = run.path().file_name().unwrap().display().to_string();
-    world.apply("sheet.csv").exits(2).says(&format!("ikbulk resume sheet.ikbulk/{name}"));
+    world.apply("sheet.csv").exits(2).says(&format!("ikbulk resume {}", run.name()));
     assert_eq!(world.sandbox.stats().calls.patch, 2);
     world.apply("sheet.csv --continue").exits(0);
     each_was_sent_once(&world, 6);
-    // A finished run is in nobody's way.
-    world.apply("sheet.csv --continue").exits(0);
+    // A finished run of the same input is finished, where sending it again could charge again.
+    world.apply("sheet.csv --continue").exits(0).says("finished before; nothing was sent");
+    each_was_sent_once(&world, 6);
+    world.run("live sheet.csv --yes --continue --rate unlimited").exits(0).says("6 unchanged");
     assert_eq!(world.runs("sheet").len(), 2);
 }
 
@@ -59,11 +59,11 @@ fn an_unfinished_run_of_another_sheet_is_in_nobodys_way() {
 #[test]
 fn a_run_whose_time_is_over_ends_in_good_order() {
     let world = rows(40);
-    let done = world.run("apply sheet.csv --yes --rate 10 --burst 1 --max-duration 500ms");
+    let done = world.run("apply sheet.csv --yes --rate 10 --burst 1 --max-duration 3s");
     done.exits(5).says("the time given is over");
     let run = world.only_run("sheet");
     assert!((1..40).contains(&run.count("updated")));
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
     each_was_sent_once(&world, 40);
 }
 
@@ -83,7 +83,7 @@ fn signalled(name: &'static str) -> (World, Victim) {
     let victim = Victim::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
-        if event.n == 3 && event.phase == Phase::Arrived {
+        if event.n == 4 && event.phase == Phase::Arrived {
             hand.signal(name);
         }
     });
@@ -103,7 +103,7 @@ fn a_signal_lets_requests_under_way_finish_and_says_how_to_go_on() {
         assert_eq!(sent, updated, "what was under way was not waited for");
         assert_eq!(run.count("not_attempted"), 100 - updated);
         assert_eq!(run.summary()["exit_code"], code);
-        world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+        world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
         each_was_sent_once(&world, 100);
     }
 }
@@ -113,7 +113,7 @@ fn a_second_signal_ends_the_program_at_once() {
     let victim = Victim::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
-        if event.n == 1 && event.phase == Phase::Arrived {
+        if event.n == 2 && event.phase == Phase::Arrived {
             // Two of one kind could be taken for one.
             hand.signal("INT");
             hand.signal("TERM");
@@ -125,28 +125,15 @@ fn a_second_signal_ends_the_program_at_once() {
     assert!(matches!(done.code, Some(130 | 143)), "{done:?}");
     let run = world.only_run("sheet");
     assert!(!run.path().join("summary.json").exists());
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
     assert_eq!(run.statuses(), ["updated"; 5]);
-}
-
-/// Takes the account's lock, as a run of another program would.
-fn lock(world: &World) -> File {
-    let (url, key) = (world.sandbox.base_url(), crate::harness::KEY.to_owned().into());
-    let account = ikbulk::run::account_fingerprint(&url, &key);
-    let locks = world.path("state/ikbulk/locks");
-    std::fs::create_dir_all(&locks).expect("a directory can be made");
-    let path = locks.join(format!("{account}.lock"));
-    std::fs::write(&path, "somebody else's run\n").expect("a file can be written");
-    let file = File::open(path).expect("it was just written");
-    file.try_lock().expect("nobody else has it");
-    file
 }
 
 #[test]
 fn a_second_run_on_the_account_is_turned_away() {
     let world = rows(1);
-    let _lock = lock(&world);
-    world.apply("sheet.csv").exits(75).says("somebody else's run").says("--wait-lock");
+    let _lock = world.lock_account();
+    world.apply("sheet.csv").exits(75).says("another run").says("--wait-lock");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
 }
@@ -154,11 +141,11 @@ fn a_second_run_on_the_account_is_turned_away() {
 #[test]
 fn a_second_run_on_the_account_waits_for_the_first_if_it_is_told_to() {
     let world = rows(1);
-    let lock = lock(&world);
+    let lock = world.lock_account();
     let call = world.command(&["apply", "sheet.csv", "--yes", "--wait-lock"]);
     let done = call.run_and_when_it_says("waiting for another run", || drop(lock)).exits(0);
     assert_eq!(done.err.matches("waiting for another run").count(), 1);
-    assert_eq!(done.err.matches("the other run has ended; going on").count(), 1);
+    assert_eq!(done.err.matches("the other run has ended").count(), 1);
     assert_eq!(world.file("file000")["tags"], json!(["tag-file000"]));
 }
 
@@ -184,12 +171,13 @@ fn a_run_of_another_account_is_not_resumed() {
     let world = rows(4);
     world.apply("sheet.csv --limit 1").exits(5);
     let run = world.only_run("sheet").name();
-    let other = world.command(&["resume", &run]).env("IMAGEKIT_PRIVATE_KEY", "private_other");
-    other.run().exits(2).says("nothing was sent");
-    world.command(&["resume", &run]).without("IMAGEKIT_PRIVATE_KEY").run().exits(2);
+    let other =
+        world.command(&["resume", "--yes", &run]).env("IMAGEKIT_PRIVATE_KEY", "private_other");
+    other.run().exits(3).says("nothing was sent");
+    world.command(&["resume", "--yes", &run]).without("IMAGEKIT_PRIVATE_KEY").run().exits(2);
     world.run("resume nowhere").exits(2).says("there is no run in nowhere");
     world.run("resume").exits(2).says("say which run");
-    assert_eq!(world.sandbox.stats().requests, 1);
+    assert_eq!(world.sandbox.stats().calls.patch, 1);
 }
 
 #[test]
@@ -197,7 +185,7 @@ fn a_killed_run_is_unfinished_and_its_account_is_free_again() {
     let victim = Victim::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
-        if event.n == 3 && event.phase == Phase::Worked {
+        if event.n == 4 && event.phase == Phase::Worked {
             hand.kill();
         }
     });

@@ -53,8 +53,8 @@ fn a_resumed_run_goes_by_what_was_looked_up_when_it_began() {
     let struck = victim.clone();
     let mut config = library([("shoe", "/shoe.jpg"), ("hat", "/hat.jpg")]);
     config.tap = Some(Tap::new(move |event| {
-        // One list, two reads, and then the first write.
-        if event.phase == Phase::Arrived && event.n == 4 {
+        // The account, one list, two reads, and then the first write.
+        if event.phase == Phase::Arrived && event.n == 5 {
             struck.kill();
         }
     }));
@@ -64,8 +64,9 @@ fn a_resumed_run_goes_by_what_was_looked_up_when_it_began() {
     let killed = world.command(&apply.split(' ').collect::<Vec<_>>()).run_as(&victim);
     assert_eq!(killed.code, None, "{}", killed.err);
     let run = world.only_run("sheet");
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(1);
-    assert_eq!(requests(&world).0, 1, "nothing is looked up again");
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(1);
+    // Whose account it is is asked once more.
+    assert_eq!(requests(&world).0, 1 + 1, "nothing is looked up again");
     assert_eq!(requests(&world).1, 2);
     assert_eq!(run.statuses(), ["updated", "updated", "rejected"]);
     let ids: Vec<String> = run.report().into_iter().map(|line| line["fileId"].clone()).collect();
@@ -136,6 +137,6 @@ fn looking_up_waits_out_a_429_and_gives_up_on_what_does_not_pass() {
     let world = World::new(script(refused, library([("shoe", "/shoe.jpg")])));
     world.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n");
     let said = world.apply("sheet.csv").exits(2).says("cannot look up the files");
-    said.says("nothing was sent: refused with 400: Your request contains invalid value.");
+    said.says("refused with 400: Your request contains invalid value; nothing was sent");
     assert!(!world.path("sheet.ikbulk").exists());
 }

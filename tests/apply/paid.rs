@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ikbulk::account::state_dir::StateDir;
+use ikbulk::account::{Service, StateDir};
+use ikbulk::charges::{Certainty, Charges};
 use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
-use ikbulk::run::{Certainty, PaidWork, RunDir};
 use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Phase, Status, Tap};
 use rusqlite::Connection;
 
@@ -46,29 +46,28 @@ fn state(world: &World) -> PathBuf {
     world.path("state/ikbulk")
 }
 
-/// The memory of the account that a run was on.
-fn memory(world: &World, run: &RunFiles) -> PaidWork {
-    let ledger = RunDir::open(run.path()).expect("the run is there").ledger();
-    let facts = ledger.and_then(|ledger| ledger.facts()).expect("its ledger is whole");
-    let state = StateDir::open(&state(world)).expect("the state directory can be opened");
-    PaidWork::open(&state, &facts.account).expect("the memory can be opened")
+/// The memory of charges for the sandbox.
+fn memory(world: &World) -> Charges {
+    let state = StateDir::open(&state(world)).expect("it can be opened");
+    let endpoint = world.sandbox.base_url().parse().expect("it is a URL");
+    Charges::open(&state, &Service::at(&endpoint)).expect("the memory can be opened")
 }
 
 /// What is known of a file: by which run, and whether for certain.
-fn known(paid: &PaidWork, id: &str) -> Option<(PathBuf, Certainty)> {
+fn known(charges: &Charges, id: &str) -> Option<(PathBuf, Certainty)> {
     let file = FileId::new(id).expect("it is an id");
-    let bought = paid.known(&file, &remove_bg()).expect("the memory can be read");
-    bought.map(|bought| (bought.run, bought.certainty))
+    let charge = charges.find(&file, &remove_bg()).expect("the memory can be read");
+    charge.map(|charge| (charge.run, charge.certainty))
 }
 
-/// Bought by that run for certain.
+/// Charged by that run for certain.
 fn by(run: &RunFiles) -> (PathBuf, Certainty) {
     (run.path().to_owned(), Certainty::Accepted)
 }
 
-/// Bought by that run, or not.
+/// Charged by that run, or not.
 fn perhaps_by(run: &RunFiles) -> (PathBuf, Certainty) {
-    (run.path().to_owned(), Certainty::AnswerLost)
+    (run.path().to_owned(), Certainty::ResponseLost)
 }
 
 #[test]
@@ -78,7 +77,7 @@ fn what_a_run_bought_is_known_and_what_it_did_not_buy_is_not() {
     world.write("sheet.jsonl", buying(&["a", "missing"]) + others);
     world.apply("sheet.jsonl").exits(1);
     let run = world.only_run("sheet");
-    let paid = memory(&world, &run);
+    let paid = memory(&world);
     assert_eq!(known(&paid, "a"), Some(by(&run)));
     assert_eq!((known(&paid, "b"), known(&paid, "missing")), (None, None));
     // Sent as it is, the row buys again, and the later run is the one to be named.
@@ -111,7 +110,7 @@ fn a_plan_tells_what_was_paid_for_before_from_what_is_so_already() {
 fn an_extension_that_failed_is_not_taken_for_bought() {
     let world = world(|config| always(Status::Failed, config));
     world.apply("sheet.jsonl").exits(1);
-    let paid = memory(&world, &world.only_run("sheet"));
+    let paid = memory(&world);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (None, None));
 }
 
@@ -120,9 +119,9 @@ fn a_run_that_ends_before_its_input_does_is_known_piece_by_piece() {
     let world = world(|config| config);
     world.apply("sheet.jsonl --limit 1").exits(5);
     let run = world.only_run("sheet");
-    let paid = memory(&world, &run);
+    let paid = memory(&world);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), None));
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(0);
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), Some(by(&run))));
 }
 
@@ -132,7 +131,7 @@ fn a_run_that_halts_for_a_lost_answer_may_have_bought() {
     let world = world(|config| script(vec![(2, Fault::ResetAfter)], config));
     world.apply("sheet.jsonl --concurrency 1 --max-unknown 1").exits(3);
     let run = world.only_run("sheet");
-    let paid = memory(&world, &run);
+    let paid = memory(&world);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(perhaps_by(&run)), None));
 }
 
@@ -168,7 +167,7 @@ fn killed() -> World {
 fn killed_before_any_row_is_done_it_pays_for_nothing_twice() {
     let resumed = |world: &World| {
         let run = world.only_run("sheet");
-        world.run(&format!("resume {} --rate unlimited", run.name()))
+        world.run(&format!("resume --yes {} --rate unlimited", run.name()))
     };
     // Paid, and not told.
     let lost = killed_at("live", "PATCH", "/a/", &buying(&["a"]));
@@ -192,13 +191,13 @@ fn killed_before_any_row_is_done_it_pays_for_nothing_twice() {
 fn what_a_killed_run_bought_is_known_to_the_next_run_that_buys() {
     let world = killed();
     let run = world.only_run("sheet");
-    let paid = memory(&world, &run);
+    let paid = memory(&world);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (None, None));
     world.write("other.jsonl", buying(&["c"]));
     world.apply("other.jsonl").exits(0);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), Some(perhaps_by(&run))));
     // Going on with it makes nothing more certain.
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(6);
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(6);
     assert_eq!((known(&paid, "a"), known(&paid, "b")), (Some(by(&run)), Some(perhaps_by(&run))));
 }
 
@@ -209,10 +208,10 @@ fn a_killed_run_that_is_gone_is_warned_of_once() {
     fs::remove_dir_all(world.path("sheet.ikbulk")).expect("it can be removed");
     world.write("other.jsonl", buying(&["c"]));
     let done = world.apply("other.jsonl").exits(0);
-    done.says(&format!("the run {} was cut short and has been moved or removed", run.name()));
+    done.says(&format!("the run {} was interrupted and has been moved or removed", run.name()));
     world.write("third.jsonl", buying(&["c"]));
     let done = world.apply("third.jsonl").exits(0);
-    assert!(!done.err.contains("cut short"), "{}", done.err);
+    assert!(!done.err.contains("was interrupted"), "{}", done.err);
 }
 
 #[test]
@@ -223,18 +222,17 @@ fn a_run_that_buys_nothing_or_from_a_sandbox_of_its_own_needs_no_memory() {
     let call = world.command(&["apply", "sheet.jsonl", "--sandbox", "--limit", "1"]);
     call.without("IMAGE_KIT_BASE_URL").run().exits(5);
     let run = world.only_run("sheet").name();
-    let call = world.command(&["resume", run.as_str()]);
+    let call = world.command(&["resume", "--yes", run.as_str()]);
     call.without("IMAGE_KIT_BASE_URL").run();
     assert_eq!(world.only_run("sheet").count("updated"), 2);
-    assert!(state(&world).is_dir() && !state(&world).join("paid").exists());
+    assert!(memory(&world).is_empty().expect("it can be read"));
 }
 
 #[test]
-fn without_a_memory_nothing_is_bought() {
+fn without_a_state_database_nothing_is_sent() {
     let world = world(|config| config);
-    fs::create_dir_all(state(&world)).expect("it can be made");
-    fs::write(state(&world).join("paid"), "no directory").expect("it can be written");
-    world.apply("sheet.jsonl").exits(4).says("there is no memory of paid work");
+    fs::create_dir_all(state(&world).join("state.db")).expect("it can be made");
+    world.apply("sheet.jsonl").exits(4).says("cannot open the state database");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
 }
@@ -245,25 +243,23 @@ fn a_memory_that_fails_under_way_is_exit_4_and_catches_up_later() {
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let (holder, place) = (Arc::clone(&held), Arc::clone(&home));
     let tap = Tap::new(move |event| {
-        if event.phase == Phase::Arrived && event.n == 1 {
-            let mut found = fs::read_dir(place.get().expect("the world stands")).unwrap();
-            let is_memory = |path: &PathBuf| path.extension().is_some_and(|end| end == "db");
-            let path = found.find_map(|entry| Some(entry.unwrap().path()).filter(is_memory));
-            let memory = Connection::open(path.expect("the account has a memory")).unwrap();
+        if event.phase == Phase::Arrived && event.n == 2 {
+            let path = place.get().expect("the world stands").join("state.db");
+            let memory = Connection::open(path).expect("the state is there");
             memory.execute_batch("BEGIN IMMEDIATE").unwrap();
             *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
         }
     });
     let world = world(|config| Config { tap: Some(tap), ..config });
-    home.set(state(&world).join("paid")).expect("this is the only world of the place");
+    home.set(state(&world)).expect("this is the only world of the place");
     let done = world.apply("sheet.jsonl").exits(4);
-    done.says("what this run bought is not remembered yet").says("keep ");
+    done.says("the charges of this run are not remembered yet").says("keep ");
     let run = world.only_run("sheet");
     assert_eq!(run.count("updated"), 2, "the reports are there all the same");
     drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
     world.write("other.jsonl", buying(&["c"]));
     world.apply("other.jsonl").exits(0);
-    assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
+    assert_eq!(known(&memory(&world), "a"), Some(by(&run)));
 }
 
 #[test]
@@ -305,7 +301,7 @@ fn what_several_rows_ask_for_on_a_file_is_paid_for_once() {
     assert_eq!(words, ("paid_before", "remove-bg: row 1 asks for the same on the same file"));
     assert_eq!(world.file("a")["description"], "A");
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
-    assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
+    assert_eq!(known(&memory(&world), "a"), Some(by(&run)));
 }
 
 #[test]
@@ -325,9 +321,9 @@ fn what_a_row_before_does_not_buy_is_bought_by_the_next() {
     world.run("live sheet.jsonl --yes --rate unlimited --max-bad 100% --limit 1").exits(1);
     let run = world.only_run("sheet");
     assert_eq!((run.count("rejected"), run.count("not_attempted")), (1, 1));
-    world.run(&format!("resume {} --rate unlimited", run.name())).exits(1);
+    world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(1);
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
-    assert_eq!(known(&memory(&world, &run), "a"), Some(by(&run)));
+    assert_eq!(known(&memory(&world), "a"), Some(by(&run)));
 }
 
 #[test]
@@ -339,7 +335,7 @@ fn what_a_refused_row_did_not_buy_is_bought_when_it_is_fed_back() {
     world.run("live sheet.jsonl --yes --rate unlimited").exits(1);
     let run = world.only_run("sheet");
     assert_eq!((run.count("rejected"), run.count("updated")), (1, 1));
-    assert_eq!(known(&memory(&world, &run), "a"), None);
+    assert_eq!(known(&memory(&world), "a"), None);
     let failed = run.path().join("failed.jsonl");
     world.run(&format!("live {} --yes --rate unlimited", failed.display())).exits(0);
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);

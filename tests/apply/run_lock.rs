@@ -67,14 +67,14 @@ fn two_resumes_at_once_run_no_extension_twice() {
     world.write("sheet.jsonl", rows());
     world.apply("sheet.jsonl --limit 1").exits(5);
     let run = world.only_run("sheet");
-    let resume = ["resume", &run.name(), "--rate", "unlimited"];
+    let resume = ["resume", "--yes", &run.name(), "--rate", "unlimited"];
     let second = world.command(&resume).env("XDG_STATE_HOME", world.path("other-state"));
     *unpoisoned(&held.second) = Some(second);
     world.command(&resume).run().exits(0);
     let second = held.done().exits(75);
     second
         .says("this run is being executed by process")
-        .says(&format!("ikbulk resume {}", run.name()));
+        .says(&format!("ikbulk resume --yes {}", run.name()));
     for id in ["a", "b", "c"] {
         assert_eq!(world.sandbox.stats().paid_runs_of(id, "remove-bg"), 1, "{id}");
     }

@@ -37,13 +37,14 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
     let line = |id: &&str| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n";
     world.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
     world.apply("sheet.jsonl").exits(0);
-    for request in seen.requests() {
+    // The first one asks whose account it is.
+    for request in seen.requests().into_iter().skip(1) {
         let inside =
             request.strip_prefix("PATCH /v1/files/").and_then(|rest| rest.strip_suffix("/details"));
         let id = inside.unwrap_or_else(|| panic!("{request}"));
         assert!(!id.contains(['/', '?', '#', '\\', ' ']), "{request}");
     }
-    assert_eq!(seen.requests().len(), hostile.len());
+    assert_eq!(seen.requests().len(), 1 + hostile.len());
     for id in hostile {
         assert_eq!(world.file(id)["tags"], json!(["x"]), "{id}");
     }
@@ -58,7 +59,7 @@ fn a_file_id_that_no_url_can_hold_is_refused() {
     world.write("sheet.jsonl", lines.concat());
     world.apply("sheet.jsonl --max-bad 100%").exits(1);
     assert_eq!(world.only_run("sheet").statuses(), ["rejected"; 5]);
-    assert_eq!(seen.requests(), Vec::<String>::new());
+    assert_eq!(seen.requests(), ["GET /v1/files"]);
 }
 
 /// Every file below a directory, with its bytes.

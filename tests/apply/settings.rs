@@ -60,7 +60,7 @@ fn a_key_in_the_environment_goes_before_the_key_file_of_a_profile() {
     };
     plan(Some(crate::harness::KEY)).exits(0);
     for no_key in [None, Some("")] {
-        let refused = plan(no_key).exits(2).says("the account was not accepted");
+        let refused = plan(no_key).exits(3).says("the account was not accepted");
         refused.says("; check the key in IMAGEKIT_PRIVATE_KEY or --key-file; nothing was sent");
     }
 }
@@ -136,6 +136,6 @@ fn fields_that_cannot_be_read_stop_a_run_before_it_begins() {
     world.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
     let call = world.command(&["apply", "sheet.csv", "--yes"]);
     let done = call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
-    done.exits(2).says("cannot read the account's custom metadata fields");
+    done.exits(3).says("the account was not accepted");
     assert!(!world.path("sheet.ikbulk").exists());
 }

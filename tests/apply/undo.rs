@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Library, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionPlay, Library, Phase, Status, Tap};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{
@@ -145,7 +145,8 @@ fn what_a_direct_run_reads_before_is_shown_and_can_be_left_out() {
     world.write("other.csv", "fileId,tags\na,y\n");
     let reads = world.sandbox.stats().requests - writes(&world);
     live(&world, "other.csv --direct --no-before").exits(0);
-    assert_eq!(world.sandbox.stats().requests - writes(&world), reads);
+    // The account alone.
+    assert_eq!(world.sandbox.stats().requests - writes(&world), reads + 1);
     undo(&world, &world.only_run("other")).exits(2).says("(--no-before)");
     assert_eq!(world.runs("other").len(), 1, "what was refused leaves nothing behind");
     live(&world, "other.csv --no-before").exits(2);
@@ -255,7 +256,8 @@ fn of_a_run_that_failed_in_part_only_what_was_done_is_undone() {
     assert_eq!(state(&world)[1..], before[1..]);
     let sent = writes(&world);
     undo(&world, &run).exits(0).says("is unfinished; what it did so far is undone");
-    assert_eq!((writes(&world) - sent, state(&world)), (1, before));
+    // What was refused may still take effect, so that its value is sent as well.
+    assert_eq!((writes(&world) - sent, state(&world)), (2, before));
 }
 
 /// Two hundred files, tagged anew in bulk.
@@ -317,7 +319,7 @@ fn an_undo_that_was_killed_goes_on_and_ends_right() {
         live(world, "sheet.csv").exits(0);
         let run = world.only_run("sheet");
         kill_at(write, &format!("undo {}", run.name()), &deadly);
-        world.run(&format!("resume {} --rate unlimited", undoing(world).name())).exits(0);
+        world.run(&format!("resume --yes {} --rate unlimited", undoing(world).name())).exits(0);
         assert_eq!(state(world), before, "killed at {write}");
     }
 }
@@ -407,9 +409,13 @@ fn what_cannot_be_undone_at_all_is_refused() {
     world.write("done.csv", "fileId,tags\na,x\n");
     live(&world, "done.csv").exits(0);
     let run = world.only_run("done");
-    world.run(&format!("undo {}", run.name())).exits(2).says("there is nobody to ask");
+    world.run(&format!("undo {}", run.name())).exits(2).says("--yes sends without asking");
     let other = world.command(&["undo", "--yes", &run.name()]);
-    other.env("IMAGEKIT_PRIVATE_KEY", "private_other").run().exits(2).says("--key-changed");
+    other
+        .env("IMAGEKIT_PRIVATE_KEY", "private_other")
+        .run()
+        .exits(3)
+        .says("the account was not accepted");
     world.run("undo --yes nowhere").exits(2).says("there is no run in nowhere");
     assert_eq!(world.runs("done").len(), 1);
     assert_eq!(world.file("a")["tags"], json!(["x"]));
@@ -417,15 +423,13 @@ fn what_cannot_be_undone_at_all_is_refused() {
 
 #[test]
 fn what_could_not_be_read_before_is_changed_all_the_same_and_left_alone() {
-    let lost = script(vec![(1, Fault::ResetBefore)], files(["a", "b"]));
+    let lost = script(vec![(1, status(403, "No."))], files(["a", "b"]));
     let world = World::new(lost);
     world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
     let said = live(&world, "sheet.csv --direct --attempts 1").exits(0);
-    said.says(
-        "cannot read what all of the files are like before, so that `ikbulk undo` cannot put",
-    );
+    said.says("cannot read what file a is like: refused with 403: No.");
     let after = state(&world);
     let said = undo(&world, &world.only_run("sheet")).exits(1);
-    said.says("values of 2 files: not known what it was before").says("rows       0");
-    assert_eq!(state(&world), after);
+    said.says("values of 1 file: not known what it was before").says("rows       1");
+    assert_eq!(state(&world)[0], after[0]);
 }

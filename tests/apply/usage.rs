@@ -53,7 +53,7 @@ fn a_blank_clear_token_is_refused_wherever_it_is_written() {
 fn nobody_is_asked_about_what_quiet_does_not_show() {
     let world = world();
     let done = world.run("apply -q sheet.csv").exits(2);
-    done.says("with -q nobody sees what is asked: add --yes");
+    done.says("with -q nothing can be shown and confirmed: add --yes");
     world.run("apply -q sheet.csv --sandbox").exits(0);
     assert_eq!(world.sandbox.stats().requests, 0);
     let done = world.apply("-q sheet.csv").exits(0);
@@ -79,7 +79,7 @@ fn who_has_no_key_or_a_wrong_one_is_told_where_it_comes_from() {
     let check = world.command(&["check", "metadata.csv"]).without("IMAGEKIT_PRIVATE_KEY");
     check.run().exits(0).says("for want of a key in IMAGEKIT_PRIVATE_KEY or --key-file");
     let check_it = "IMAGEKIT_PRIVATE_KEY or --key-file";
-    for (name, code) in [("sheet.csv", 3), ("metadata.csv", 2)] {
+    for (name, code) in [("sheet.csv", 3), ("metadata.csv", 3)] {
         let apply = world.command(&["apply", name, "--yes"]);
         let apply = apply.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
         apply.exits(code).says(check_it);
@@ -103,7 +103,7 @@ fn a_run_on_the_sandbox_can_be_gone_on_with_on_another_one_and_says_so() {
     let done = world.run("apply two.csv --sandbox --limit 1").exits(5);
     done.says("next       ikbulk resume two.ikbulk/").says("on a new sandbox");
     let run = world.only_run("two");
-    world.run(&format!("resume {}", run.name())).exits(0).says("going on with a new one");
+    world.run(&format!("resume --yes {}", run.name())).exits(0).says("a new one takes its place");
     assert_eq!(run.count("updated"), 2);
 }
 

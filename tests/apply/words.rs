@@ -19,7 +19,8 @@ fn settled(line: &str) -> String {
         let before = words.iter().rev().find(|word| !word.is_empty()).map(String::as_str);
         words.push(match before {
             _ if word.is_empty() => String::new(),
-            Some("account") => "[account]".to_owned(),
+            Some("(key") => "[key])".to_owned(),
+            Some("key") if before == Some("key") && word.len() == 16 => "[key]".to_owned(),
             Some("in") if word.parse::<f64>().is_ok() => "[seconds]".to_owned(),
             Some("endpoint") => "[url]".to_owned(),
             _ => without_time(word),
@@ -117,7 +118,7 @@ fn an_interrupted_run() {
     let victim = Victim::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
-        if event.n == 2 && event.phase == Phase::Worked {
+        if event.n == 3 && event.phase == Phase::Worked {
             hand.signal("TERM");
         }
     });

@@ -140,7 +140,7 @@ impl Case {
     }
 
     pub(crate) fn resume(&self) -> Done {
-        self.run(&["resume", &self.files().name()])
+        self.run(&["resume", "--yes", &self.files().name()])
     }
 
     fn run(&self, words: &[&str]) -> Done {

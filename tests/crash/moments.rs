@@ -2,11 +2,11 @@
 
 use crate::case::{Case, Kill, each, requests};
 
-/// Twenty places, from the first request of the run itself to its last: the first of all reads the
-/// account's fields, when there is no run to resume yet.
+/// Twenty places, from the first request of the run itself to its last: the first two of all ask
+/// whose account it is and read its fields, when there is no run to resume yet.
 fn places() -> Vec<u64> {
     let last = requests();
-    (0..20).map(|place| 2 + place * (last - 2) / 19).collect()
+    (0..20).map(|place| 3 + place * (last - 3) / 19).collect()
 }
 
 fn survives(kill: Kill) {
@@ -31,7 +31,7 @@ fn a_run_killed_twice_ends_as_if_it_had_run_through() {
     // The second is far enough from the first for no request of the dead program to be taken for
     // it, and far enough from the end for what is not sent any more.
     let pairs = [
-        [Kill::Before(2), Kill::After(10)],
+        [Kill::Before(3), Kill::After(11)],
         [Kill::After(last / 4), Kill::Before(last / 2)],
         [Kill::Before(last / 3), Kill::After(last / 3 + 10)],
         [Kill::After(last / 2), Kill::After(last - 10)],

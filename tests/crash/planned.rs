@@ -110,7 +110,7 @@ impl Scene {
     /// was sent, does the same again.
     fn go_on(&self, line: &str, deed: Deed) {
         if deed != Deed::Plan {
-            let resumed = self.run(&format!("resume {} {}", self.last_run().name(), FAST));
+            let resumed = self.run(&format!("resume --yes {} {}", self.last_run().name(), FAST));
             if resumed.code != Some(2) {
                 return;
             }

@@ -51,7 +51,7 @@ enum Moment {
 
 impl Moment {
     fn choose(chance: &mut fastrand::Rng) -> Self {
-        let n = chance.u64(2..=requests());
+        let n = chance.u64(3..=requests());
         match chance.u8(0..10) {
             0 => Self::Report { name: REPORTS[chance.usize(0..REPORTS.len())], prepared_at: n },
             1 => Self::Recording { n: chance.u64(1..=RECORDINGS) },

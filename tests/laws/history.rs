@@ -155,12 +155,15 @@ impl Ledger {
                     outcome: outcome.clone(),
                     attempts: *attempts,
                     row_done: *row_done,
+                    extensions: Vec::new(),
                 };
                 self.steps.insert(*step, (record, false));
             }
-            Op::Intent { step, .. } => {
+            Op::Intent { step, extensions, .. } => {
                 let outcome = Outcome::local(Status::Unknown, Code::Interrupted, None);
-                let record = StepRecord { step: *step, outcome, attempts: 1, row_done: false };
+                let extensions = extensions.clone();
+                let record =
+                    StepRecord { step: *step, outcome, attempts: 1, row_done: false, extensions };
                 self.steps.insert(*step, (record, true));
             }
             Op::Forget(step) => {

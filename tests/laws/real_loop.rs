@@ -309,7 +309,7 @@ impl Run {
         let input = Input { path: self.path().join("input.csv"), format: Format::Csv };
         let context = Context::default();
         let execution = execution.clone();
-        let session = Session { input, context, execution, rows_max: None };
+        let session = Session { input, context, execution, rates: None, rows_max: None };
         let ledger = LedgerFile::open(self.path()).unwrap();
         session.execute(Planner::direct(), ledger, library, stop, |_, _| watch()).await.unwrap()
     }
@@ -317,13 +317,17 @@ impl Run {
 
 pub(crate) fn facts() -> Facts {
     Facts {
+        id: "run".to_owned(),
+        position: 1,
+        input_path: None,
         input_name: "input.csv".to_owned(),
         input_format: Format::Csv,
         input_fingerprint: String::new(),
         rows: ROWS,
         writes: 0,
         endpoint: String::new(),
-        account: String::new(),
+        account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)
+            .expect("it is an account"),
         sandbox: false,
         pays: false,
         clear_token: "<clear>".to_owned(),

@@ -160,7 +160,11 @@ impl<'w> Sim<'w> {
                 Action::Send(ticket, Request::Once(once), before) => {
                     assert!(before.is_some(), "nobody could settle it without the state before");
                     for step in once.steps() {
-                        self.note(What::Wrote(Op::Intent { step: *step, before: String::new() }));
+                        self.note(What::Wrote(Op::Intent {
+                            step: *step,
+                            before: String::new(),
+                            extensions: once.extensions(),
+                        }));
                     }
                     let shot = self.shot(Aim::Send, once.steps(), once.call().endpoint());
                     let read_for = self.read_for.remove(&ticket);

@@ -16,6 +16,7 @@ mod settling;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 
 use slab::Slab;
 
@@ -27,6 +28,7 @@ use super::trouble::Trouble;
 use super::watch::Watch;
 use super::window::Window;
 use super::{Backoff, Budget, Time};
+use crate::account::RateFile;
 use crate::ledger::{Counters, Mark, Op};
 use crate::outcome::Status;
 use crate::request::{BudgetKind, Endpoint, Request};
@@ -119,16 +121,32 @@ pub struct WritesOver {
 }
 
 impl Dispatcher {
-    /// A dispatcher with nothing to do yet.
+    /// A dispatcher with nothing to do yet, and with all of the burst of budgets of its own.
     #[must_use]
     pub fn new(settings: &Execution, counters: Counters) -> Self {
+        let budgets = [Budget::new(settings.writes), Budget::new(settings.reads)];
+        Self::within(budgets, settings, counters)
+    }
+
+    /// A dispatcher with nothing to do yet, within the budgets that all processes on this machine
+    /// share.
+    #[must_use]
+    pub fn sharing(settings: &Execution, counters: Counters, rates: &Arc<RateFile>) -> Self {
+        let budgets = [
+            Budget::shared(settings.writes, rates, BudgetKind::Writes),
+            Budget::shared(settings.reads, rates, BudgetKind::Reads),
+        ];
+        Self::within(budgets, settings, counters)
+    }
+
+    fn within(budgets: [Budget; 2], settings: &Execution, counters: Counters) -> Self {
         Self {
             limits: Limits {
                 concurrency: settings.concurrency,
                 attempts: settings.attempts,
                 halts: settings.halts,
             },
-            budgets: [Budget::new(settings.writes), Budget::new(settings.reads)],
+            budgets,
             backoff: Backoff::new(settings.seed),
             window: Window::default(),
             slots: Slab::new(),

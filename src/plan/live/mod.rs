@@ -34,7 +34,7 @@ use needed::{Needed, Together};
 use super::direct::{direct, fingerprint, steps};
 use super::group::Groups;
 use super::{Batch, Behind};
-use crate::ledger::{LedgerError, LedgerFile, LiveState};
+use crate::ledger::{KnownFile, LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, Request, StepKind};
 use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
@@ -120,7 +120,7 @@ impl Live {
         }
         let mut asks = self.waiting.remove(&file).unwrap_or_default();
         asks.push(ask);
-        self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch)
+        self.file(&file, asks, known.map(reliable_state).unwrap_or_default(), batch)
     }
 
     /// There are no more rows: what is still to come goes into the batch.
@@ -132,7 +132,7 @@ impl Live {
         files.sort_unstable_by_key(|(_, asks)| asks.first().map(|ask| ask.pos));
         for (file, asks) in files {
             let known = self.ledger.known_file(file.as_str())?;
-            self.file(&file, asks, known.map(|known| known.state).unwrap_or_default(), batch)?;
+            self.file(&file, asks, known.map(reliable_state).unwrap_or_default(), batch)?;
         }
         let mut out = Vec::new();
         self.bulk.end(&mut out);
@@ -245,6 +245,14 @@ impl Live {
             self.groups.take(request, &mut batch.requests);
         }
         self.groups.shrink(STEPS_HELD_MAX, &mut batch.requests);
+    }
+}
+
+/// What a file was like, unless an earlier run may yet change that.
+fn reliable_state(known: KnownFile) -> LiveState {
+    match known.state {
+        LiveState::Is(_) if known.unsettled => LiveState::Unread,
+        state => state,
     }
 }
 

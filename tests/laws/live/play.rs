@@ -134,6 +134,7 @@ impl Scene {
             input: input.clone(),
             context: Context::default(),
             execution: settings(),
+            rates: None,
             rows_max: until.rows,
         };
         let planner = planner(planning, &ledger);

@@ -1,42 +1,33 @@
-//! What a run's ledger says of the paid work that its rows asked for.
-
-use std::collections::HashSet;
+//! What a run's ledger says of the extensions that its requests carried.
 
 use serde_json::{Map, Value};
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::PaidWorkError;
-use super::tables::fingerprint;
+use super::ChargesError;
 use crate::input::Input;
 use crate::ledger::{Facts, LedgerFile, StepRecord};
 use crate::outcome::{Outcome, Status};
 use crate::request::StepKind;
 use crate::row::{Content, Extension, Extensions, FileId};
-use crate::settings::Planning;
 
 /// How it is known that an extension was run on a file, or may have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evidence {
-    /// ImageKit said so: the run has succeeded, or is pending.
-    Said,
-    /// The request was accepted, and ImageKit said nothing of the extension.
+    /// ImageKit reported a status other than failed.
+    Reported,
+    /// The request was accepted, and the response states no status of the extension.
     Accepted,
-    /// The request went out, and its answer was lost.
-    AnswerLost,
+    /// The request was sent, and its response was lost.
+    ResponseLost,
 }
 
-/// What was bought, row by row, into a function. Goes through input and ledger side by side.
+/// The charges of a run, row by row, into a function. Goes through input and ledger side by side.
 pub(super) fn evidence(
     input: &Input,
     facts: &Facts,
     ledger: &LedgerFile,
-    mut take: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), PaidWorkError>,
-) -> Result<(), PaidWorkError> {
+    mut take: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), ChargesError>,
+) -> Result<(), ChargesError> {
     let context = ledger.context(facts)?;
-    let leaves_out = matches!(facts.planning, Planning::Live(options) if options.skip_tagged);
-    // What rows before have asked for, as hashes of the file and the configuration.
-    let mut asked = HashSet::new();
-    let is_live = matches!(facts.planning, Planning::Live(_));
     let mut rows = input.rows(&context, None)?;
     let mut records: Vec<StepRecord> = Vec::new();
     ledger.steps(0, |mut steps| {
@@ -49,30 +40,27 @@ pub(super) fn evidence(
             };
             steps.of_row(row.pos.number, &mut records)?;
             let details = records.iter().find(|record| record.step.kind == StepKind::Details);
-            let found = details.into_iter().flat_map(|d| of(&d.outcome, &extensions));
-            let file = xxh3_64(update.file.as_str().as_bytes());
-            let is_again = |extension| asked.contains(&(file, fingerprint(extension)));
-            for (extension, evidence) in found {
-                // It may not have been in the request.
-                let is_left_out = leaves_out || is_live && is_again(extension);
-                if !(is_left_out && evidence == Evidence::Accepted) {
-                    take(&update.file, extension, evidence)?;
-                }
-            }
-            if details.is_some_and(StepRecord::was_sent) {
-                let configurations = extensions.as_slice().iter().map(fingerprint);
-                asked.extend(configurations.map(|configuration| (file, configuration)));
+            let Some(details) = details else {
+                continue;
+            };
+            // A row can ask for more than its request carried.
+            let Some(sent) = extensions.only(|e| details.extensions.contains(&e.fingerprint()))
+            else {
+                continue;
+            };
+            for (extension, evidence) in of(&details.outcome, &sent) {
+                take(&update.file, extension, evidence)?;
             }
         }
         Ok(())
     })
 }
 
-/// What the outcome of a details step says of each extension that it asked for.
+/// What the outcome of a details step says of each extension that its request carried.
 fn of<'e>(outcome: &Outcome, extensions: &'e Extensions) -> Vec<(&'e Extension, Evidence)> {
     let all = extensions.as_slice().iter();
     match outcome.status {
-        Status::Unknown => all.map(|extension| (extension, Evidence::AnswerLost)).collect(),
+        Status::Unknown => all.map(|extension| (extension, Evidence::ResponseLost)).collect(),
         Status::Updated => {
             let said = outcome.extension_status.as_deref().unwrap_or_default();
             let said = serde_json::from_str(said).unwrap_or_default();
@@ -102,15 +90,15 @@ fn said_of(
     if statuses.is_empty() {
         Some(Evidence::Accepted)
     } else {
-        statuses.iter().any(|status| *status != "failed").then_some(Evidence::Said)
+        statuses.iter().any(|status| *status != "failed").then_some(Evidence::Reported)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::charges::tests::extensions;
     use crate::outcome::Code;
-    use crate::run::paid::tests::extensions;
 
     const TAGGING: &str = r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}"#;
     const DESCRIPTION: &str = r#"{"name":"ai-auto-description"}"#;
@@ -131,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_failed_was_not_bought_and_everything_else_was() {
-        let (bought, accepted) = (Some(Evidence::Said), Some(Evidence::Accepted));
+        let (bought, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
         for (status, evidence) in
             [("success", bought), ("pending", bought), ("queued", bought), ("failed", None)]
         {
@@ -144,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_status_of_a_saved_extension_may_come_under_any_name_that_is_no_others() {
-        let (bought, accepted) = (Some(Evidence::Said), Some(Evidence::Accepted));
+        let (bought, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
         let alone = said(&[SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
         assert_eq!(alone, [None]);
         let alone = said(&[SAVED], Some(r#"{"google-auto-tagging":"success"}"#));
@@ -163,7 +151,7 @@ mod tests {
             let found: Vec<_> = of(&outcome, &asked).into_iter().map(|(_, e)| e).collect();
             let expected = match status {
                 Status::Updated => vec![Evidence::Accepted],
-                Status::Unknown => vec![Evidence::AnswerLost],
+                Status::Unknown => vec![Evidence::ResponseLost],
                 _ => vec![],
             };
             assert_eq!(found, expected, "{status}");

@@ -1,0 +1,170 @@
+//! How far an account's rate limits are used up, in a file that all processes on this machine share,
+//! so that a new process does not begin with a burst that another one has just spent.
+//!
+//! For writes and for reads apart, the file holds governor's theoretical arrival time (GCRA) as
+//! nanoseconds of the boot clock, which is the same for all processes and stands still for none.
+//! Each request reads and writes it under a lock; nothing is synced, because after a reboot the
+//! file means nothing anyway, and until then the system keeps what was written.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use governor::nanos::Nanos;
+
+use super::{AccountId, StateDir, StateDirError};
+use crate::request::BudgetKind;
+use crate::system::{BootId, boot_time};
+
+const DIRECTORY: &str = "rates";
+/// The boot that the times belong to, then a time for each budget.
+const HEADER_BYTES: usize = 16;
+const TIME_BYTES: usize = 8;
+const FILE_BYTES: usize = HEADER_BYTES + 2 * TIME_BYTES;
+
+/// The shared state of an account's rate limits.
+#[derive(Debug)]
+pub struct RateFile {
+    file: File,
+    boot: BootId,
+    /// What was last read or written, for when the file cannot be used any more.
+    last: Mutex<[u64; 2]>,
+}
+
+impl RateFile {
+    /// The file of an account, which is made where there is none.
+    ///
+    /// # Errors
+    /// It cannot be opened, or its directory not be made.
+    pub fn of_account(state: &StateDir, account: AccountId) -> Result<Self, StateDirError> {
+        let file = state.subdir(DIRECTORY)?.open_file(&account.0.to_string())?;
+        Ok(Self::new(file))
+    }
+
+    /// Keeps the state in this file, which other processes may have open as well.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self { file, boot: BootId::current(), last: Mutex::default() }
+    }
+
+    /// The time that the file goes by.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        boot_time()
+    }
+
+    /// Lets `decide` see the time of a budget and replace it, while no other process does so. A
+    /// budget that was never used has none. One of an earlier boot is full to the brim: how much of
+    /// it was used right before is not known.
+    ///
+    /// # Errors
+    /// Those of `decide`. Where the file cannot be used, this process goes on by itself.
+    pub fn measure<T, E>(
+        &self,
+        budget: BudgetKind,
+        decide: impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    ) -> Result<T, E> {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let locked = self.file.lock();
+        let times = locked.and_then(|()| self.load());
+        if let Err(error) = &times {
+            tracing::debug!("cannot read the shared state of the rate limits: {error}");
+        }
+        let mut times = times.unwrap_or(*last);
+        let slot = &mut times[budget as usize];
+        let decided = decide(Some(*slot).filter(|time| *time > 0).map(Nanos::new));
+        let decided = decided.map(|(decision, next)| {
+            *slot = next.as_u64();
+            decision
+        });
+        if decided.is_ok()
+            && let Err(error) = self.store(times)
+        {
+            tracing::debug!("cannot write the shared state of the rate limits: {error}");
+        }
+        *last = times;
+        // Closing the file would release it as well; an error leaves nothing else to do.
+        drop(self.file.unlock());
+        decided
+    }
+
+    fn load(&self) -> io::Result<[u64; 2]> {
+        let mut bytes = [0; FILE_BYTES];
+        match self.file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok([0; 2]),
+            Err(error) => return Err(error),
+        }
+        let (boot, times) = bytes.split_at(HEADER_BYTES);
+        if boot != self.boot.as_bytes() {
+            return Ok([u64::MAX; 2]);
+        }
+        let time = |index: usize| {
+            let bytes = times.get(index * TIME_BYTES..(index + 1) * TIME_BYTES);
+            bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+        };
+        Ok([time(0), time(1)])
+    }
+
+    fn store(&self, times: [u64; 2]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(FILE_BYTES);
+        bytes.extend_from_slice(self.boot.as_bytes());
+        for time in times {
+            bytes.extend_from_slice(&time.to_le_bytes());
+        }
+        self.file.write_all_at(&bytes, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(rates: &RateFile, budget: BudgetKind, next: u64) -> Option<u64> {
+        let seen: Result<_, ()> =
+            rates.measure(budget, |time| Ok((time.map(Nanos::as_u64), Nanos::new(next))));
+        seen.unwrap()
+    }
+
+    fn open(path: &std::path::Path) -> RateFile {
+        let mut options = std::fs::OpenOptions::new();
+        RateFile::new(
+            options.read(true).write(true).create(true).truncate(false).open(path).unwrap(),
+        )
+    }
+
+    #[test]
+    fn processes_share_times_of_each_budget() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("1");
+        let (one, other) = (open(&path), open(&path));
+        assert_eq!(take(&one, BudgetKind::Writes, 7), None);
+        assert_eq!(take(&other, BudgetKind::Writes, 9), Some(7));
+        assert_eq!(take(&one, BudgetKind::Reads, 3), None);
+        assert_eq!(take(&other, BudgetKind::Reads, 4), Some(3));
+        assert_eq!(take(&one, BudgetKind::Writes, 9), Some(9));
+    }
+
+    #[test]
+    fn refusal_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let rates = open(&directory.path().join("1"));
+        take(&rates, BudgetKind::Writes, 5);
+        let refused = rates.measure(BudgetKind::Writes, |_| Err::<((), Nanos), _>("no"));
+        assert_eq!(refused, Err("no"));
+        assert_eq!(take(&rates, BudgetKind::Writes, 5), Some(5));
+    }
+
+    #[test]
+    fn times_of_an_earlier_boot_leave_no_burst() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("1");
+        take(&open(&path), BudgetKind::Writes, 5);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(take(&open(&path), BudgetKind::Writes, 5), Some(u64::MAX));
+    }
+}

@@ -1,0 +1,90 @@
+//! The charges in the state database.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::evidence::Evidence;
+use super::{Certainty, Charge};
+use crate::account::{AccountId, Service, path_of};
+use crate::row::{Extension, FileId};
+
+/// A run whose charges have not been copied.
+pub(super) struct OpenRun {
+    pub(super) id: String,
+    pub(super) path: std::path::PathBuf,
+}
+
+/// The number that a run has in the database.
+pub(super) fn number_of(connection: &Connection, id: &str) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT number FROM run WHERE id = ?1", [id], |row| row.get(0))
+}
+
+/// Notes that the charges of a run are still to be copied.
+pub(super) fn open_run(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    connection.execute("UPDATE run SET charges_open = 1 WHERE id = ?1", [id]).map(drop)
+}
+
+/// Notes that the charges of a run have been copied.
+pub(super) fn close_run(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    connection.execute("UPDATE run SET charges_open = 0 WHERE id = ?1", [id]).map(drop)
+}
+
+/// The runs of an account whose charges have not been copied, in the order in which they began.
+pub(super) fn open_runs(
+    connection: &Connection,
+    account: AccountId,
+) -> rusqlite::Result<Vec<OpenRun>> {
+    let sql = "SELECT id, path FROM run WHERE account = ?1 AND charges_open ORDER BY number";
+    let mut query = connection.prepare(sql)?;
+    let open = query.query_map([account.number()], |row| {
+        Ok(OpenRun { id: row.get(0)?, path: path_of(row, 1)? })
+    })?;
+    open.collect()
+}
+
+/// Whether no charge of a service is known.
+pub(super) fn is_empty(connection: &Connection, service: &Service) -> rusqlite::Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM charge WHERE service = ?1)";
+    connection.query_row(sql, [service.as_str()], |row| row.get(0))
+}
+
+/// Records that an extension ran on a file. What ImageKit reported takes the place of an earlier
+/// record; anything less only fills a gap.
+pub(super) fn record(
+    connection: &Connection,
+    service: &Service,
+    run: i64,
+    file: &FileId,
+    extension: &Extension,
+    evidence: Evidence,
+) -> rusqlite::Result<()> {
+    let mut record = connection.prepare_cached(
+        "INSERT INTO charge VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (service, file, extension) DO UPDATE SET
+             run = excluded.run, response_lost = excluded.response_lost
+         WHERE ?6",
+    )?;
+    let response_lost = evidence == Evidence::ResponseLost;
+    let replaces = evidence == Evidence::Reported;
+    let (service, file, extension) = (service.as_str(), file.as_str(), extension.fingerprint().0);
+    record.execute(params![service, file, extension, run, response_lost, replaces]).map(drop)
+}
+
+/// Which run ran an extension on a file.
+pub(super) fn find(
+    connection: &Connection,
+    service: &Service,
+    file: &FileId,
+    extension: &Extension,
+) -> rusqlite::Result<Option<Charge>> {
+    let mut query = connection.prepare_cached(
+        "SELECT run.path, run.begun, charge.response_lost
+         FROM charge JOIN run ON run.number = charge.run
+         WHERE charge.service = ?1 AND charge.file = ?2 AND charge.extension = ?3",
+    )?;
+    let key = params![service.as_str(), file.as_str(), extension.fingerprint().0];
+    let found = query.query_row(key, |row| {
+        let certainty = if row.get(2)? { Certainty::ResponseLost } else { Certainty::Accepted };
+        Ok(Charge { run: path_of(row, 0)?, begun: row.get(1)?, certainty })
+    });
+    found.optional()
+}

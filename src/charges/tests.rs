@@ -1,0 +1,303 @@
+//! Runs as they leave their ledgers behind, and what is known of them afterwards.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use reqwest::Url;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::evidence::Evidence;
+use super::*;
+use crate::account::{Identity, KeyFingerprint, RunEntry};
+use crate::input::Format;
+use crate::ledger::{Facts, Stage};
+use crate::row::{Builder, Cell, Content, Extensions, Field, Rules};
+use crate::settings::Planning;
+
+const REMOVE_BG: &str = r#"{"name":"remove-bg"}"#;
+/// Rows 2, 3 and 4 run an extension, row 5 does not.
+const SHEET: &str = r#"fileId,tags,extensions
+said,,"[{""name"":""remove-bg""}]"
+lost,,"[{""name"":""remove-bg""}]"
+refused,,"[{""name"":""remove-bg""}]"
+tagged,x,
+"#;
+
+/// Extensions, as a cell of a sheet asks for them.
+pub(super) fn extensions(configs: &[&str]) -> Extensions {
+    let rules = Rules::default();
+    let mut builder = Builder::new(&rules);
+    builder.set("fileId", &Field::FileId, Cell::Text("a"));
+    let cell = format!("[{}]", configs.join(","));
+    builder.set("extensions", &Field::Extensions, Cell::Text(&cell));
+    let Content::Update(update) = builder.finish() else { panic!("{cell} is not allowed") };
+    update.change.extensions.expect("there are some")
+}
+
+/// A state directory, and runs beside it.
+struct Home(TempDir);
+
+fn service(endpoint: &str) -> Service {
+    Service::at(&Url::parse(endpoint).unwrap())
+}
+
+fn identity(key: &str) -> Identity {
+    let service = service("https://api.imagekit.io");
+    let key = KeyFingerprint::new(&service, &key.to_owned().into());
+    Identity { service, key, name: None }
+}
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn state(&self) -> StateDir {
+        StateDir::open(&self.0.path().join("state")).unwrap()
+    }
+
+    fn charges(&self) -> Charges {
+        Charges::open(&self.state(), &service("https://api.imagekit.io")).unwrap()
+    }
+
+    fn account(&self) -> AccountId {
+        self.charges().db.account_of(&identity("key")).unwrap()
+    }
+
+    /// Makes a run that was killed after a while.
+    fn run(&self, name: &str) -> (RunDir, Facts) {
+        let run = RunDir::create_at(&self.0.path().join(name)).unwrap();
+        fs::write(run.path().join("input.csv"), SHEET).unwrap();
+        let facts = Facts {
+            id: format!("{name} {}", fastrand::Rng::new().u64(..)),
+            position: 1,
+            input_name: "sheet.csv".to_owned(),
+            input_path: None,
+            input_format: Format::Csv,
+            input_fingerprint: String::new(),
+            rows: 4,
+            writes: 0,
+            endpoint: "https://api.imagekit.io/".to_owned(),
+            account: identity("key"),
+            sandbox: false,
+            pays: true,
+            clear_token: "<clear>".to_owned(),
+            fields: String::new(),
+            begun: "2026-11-24T01:00:00Z".to_owned(),
+            guarded: false,
+            planning: Planning::Direct,
+            stage: Stage::Running,
+        };
+        drop(LedgerFile::create(run.path(), &facts, None).unwrap());
+        let ledger = Connection::open(run.path().join(LedgerFile::NAME)).unwrap();
+        let sent = extensions(&[REMOVE_BG]).as_slice()[0].fingerprint().0;
+        ledger
+            .execute_batch(&format!(
+                "INSERT INTO step (id, status, attempts, extension_status, row_done, extensions)
+                 VALUES (2 << 3, 'updated', 1, '{{\"remove-bg\":\"pending\"}}', 1, '{sent}'),
+                        (3 << 3, 'intent', 1, NULL, 0, '{sent}'),
+                        (4 << 3, 'rejected', 1, NULL, 1, '{sent}'),
+                        (5 << 3, 'updated', 1, NULL, 1, NULL)"
+            ))
+            .unwrap();
+        (run, facts)
+    }
+
+    /// The same, known to the state directory from before its first request.
+    fn begun(&self, name: &str) -> (RunDir, Facts) {
+        let (run, facts) = self.run(name);
+        self.register(&run, &facts);
+        self.charges().open_run(&facts.id).unwrap();
+        (run, facts)
+    }
+
+    fn register(&self, run: &RunDir, facts: &Facts) {
+        let entry = RunEntry {
+            id: &facts.id,
+            path: run.path(),
+            endpoint: &facts.endpoint,
+            begun: &facts.begun,
+            position: facts.position,
+        };
+        self.charges().db.register(self.account(), &entry).unwrap();
+    }
+
+    fn record_open_runs(&self) -> Vec<UnrecordedRun> {
+        self.charges().record_open_runs(self.account()).unwrap()
+    }
+}
+
+/// What is known of remove-bg on a file.
+fn known(charges: &Charges, id: &str) -> Option<Charge> {
+    let remove_bg = extensions(&[REMOVE_BG]);
+    charges.find(&FileId::new(id).unwrap(), &remove_bg.as_slice()[0]).unwrap()
+}
+
+fn certainties(charges: &Charges) -> [Option<Certainty>; 4] {
+    ["said", "lost", "refused", "tagged"]
+        .map(|id| known(charges, id).map(|charge| charge.certainty))
+}
+
+const OF_THE_RUN: [Option<Certainty>; 4] =
+    [Some(Certainty::Accepted), Some(Certainty::ResponseLost), None, None];
+
+#[test]
+fn killed_run_is_recorded_by_the_next_one() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    assert_eq!(certainties(&home.charges()), [None; 4], "a look alone copies nothing");
+    assert!(home.record_open_runs().is_empty());
+    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+    // It is closed: it is not looked for any more.
+    fs::remove_dir_all(run.path()).unwrap();
+    assert!(home.record_open_runs().is_empty());
+    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+}
+
+#[test]
+fn run_that_is_being_executed_is_left_to_itself() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    let lock = RunLock::take(&run).unwrap();
+    assert!(home.record_open_runs().is_empty());
+    assert_eq!(certainties(&home.charges()), [None; 4]);
+    drop(lock);
+    assert!(home.record_open_runs().is_empty());
+    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+}
+
+#[test]
+fn finished_run_is_closed_by_being_recorded() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    home.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+    fs::remove_dir_all(run.path()).unwrap();
+    assert!(home.record_open_runs().is_empty());
+}
+
+#[test]
+fn charge_names_its_run_and_certainty() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    home.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    let path = run.path().display();
+    let said = |id| known(&home.charges(), id).unwrap().to_string();
+    assert_eq!(said("said"), format!("already ran in {path}, begun 2026-11-24T01:00:00Z"));
+    assert_eq!(
+        said("lost"),
+        format!(
+            "may have run in {path}, begun 2026-11-24T01:00:00Z: the response to its request was \
+             lost"
+        )
+    );
+}
+
+#[test]
+fn reported_status_replaces_an_earlier_record_and_less_only_fills_a_gap() {
+    let remove_bg = extensions(&[REMOVE_BG]);
+    let file = FileId::new("a").unwrap();
+    let outcome = |evidences: &[(&str, Evidence)]| {
+        let home = Home::new();
+        let charges = home.charges();
+        for (name, evidence) in evidences {
+            let (_, facts) = home.begun(name);
+            let extension = &remove_bg.as_slice()[0];
+            charges
+                .db
+                .change(|connection| {
+                    let run = tables::number_of(connection, &facts.id)?;
+                    let service = &charges.service;
+                    tables::record(connection, service, run, &file, extension, *evidence)
+                })
+                .unwrap();
+        }
+        let Charge { run, certainty, .. } = known(&charges, "a").unwrap();
+        (run.file_name().unwrap().to_str().unwrap().to_owned(), certainty)
+    };
+    let (reported, accepted, lost) =
+        (Evidence::Reported, Evidence::Accepted, Evidence::ResponseLost);
+    let (certain, unsure) = (Certainty::Accepted, Certainty::ResponseLost);
+    for (first, second, run, certainty) in [
+        (lost, reported, "second", certain),
+        (lost, accepted, "first", unsure),
+        (lost, lost, "first", unsure),
+        (accepted, lost, "first", certain),
+        (accepted, reported, "second", certain),
+        (reported, lost, "first", certain),
+        (reported, accepted, "first", certain),
+        (reported, reported, "second", certain),
+    ] {
+        let found = outcome(&[("first", first), ("second", second)]);
+        assert_eq!(found, (run.to_owned(), certainty), "{first:?}, {second:?}");
+    }
+}
+
+#[test]
+fn removed_run_is_named_once() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    fs::remove_dir_all(run.path()).unwrap();
+    let unrecorded = home.record_open_runs();
+    let [UnrecordedRun::Gone { run: gone }] = unrecorded.as_slice() else {
+        panic!("{unrecorded:?}");
+    };
+    assert_eq!(gone, run.path());
+    assert!(home.record_open_runs().is_empty());
+}
+
+#[test]
+fn run_in_the_place_of_another_is_not_taken_for_it() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    fs::remove_dir_all(run.path()).unwrap();
+    home.run("run");
+    let unrecorded = home.record_open_runs();
+    assert!(matches!(unrecorded.as_slice(), [UnrecordedRun::Gone { .. }]), "{unrecorded:?}");
+    assert_eq!(certainties(&home.charges()), [None; 4]);
+}
+
+#[test]
+fn unreadable_run_is_named_until_it_can_be_read() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    let (other, _) = home.begun("other");
+    let (input, elsewhere) = (run.path().join("input.csv"), run.path().join("elsewhere"));
+    fs::rename(&input, &elsewhere).unwrap();
+    for _ in 0..2 {
+        let unrecorded = home.record_open_runs();
+        let [UnrecordedRun::Unreadable { run: unreadable, .. }] = unrecorded.as_slice() else {
+            panic!("{unrecorded:?}");
+        };
+        assert_eq!(unreadable, run.path());
+        assert_eq!(known(&home.charges(), "said").unwrap().run, other.path());
+    }
+    fs::rename(&elsewhere, &input).unwrap();
+    assert!(home.record_open_runs().is_empty());
+    assert_eq!(known(&home.charges(), "said").unwrap().run, run.path());
+}
+
+#[test]
+fn charges_belong_to_the_service_whatever_key_or_spelling() {
+    let home = Home::new();
+    let (run, _) = home.begun("run");
+    home.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    let at = |endpoint| certainties(&Charges::open(&home.state(), &service(endpoint)).unwrap());
+    assert_eq!(at("https://API.imagekit.io:443/"), OF_THE_RUN);
+    assert_eq!(at("https://other.example"), [None; 4]);
+    let mode = fs::metadata(home.state().path().join("state.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn database_of_a_later_version_is_refused() {
+    let home = Home::new();
+    drop(home.charges());
+    let path = home.state().path().join("state.db");
+    Connection::open(path).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    let service = service("https://api.imagekit.io");
+    let refused = Charges::open(&home.state(), &service).unwrap_err();
+    let chain = crate::error::chain(&refused);
+    assert!(chain.contains("has format 9"), "{chain}");
+}

@@ -1,0 +1,353 @@
+//! Executes a run that exists already: a saved plan, or what an interrupted run left to do.
+
+use std::future::Future;
+use std::path::Path;
+
+use super::bounds::{Bounds, Deadline};
+use super::choices::Choices;
+use super::connect::{Connection, Kept};
+use super::finish::Ready;
+use super::locks::{lock, lock_account};
+use super::prepare::{already_ran, ask, charges, start_sandbox};
+use super::{Refusal, Screen};
+use crate::account::AccountLock;
+use crate::execute::Stop;
+use crate::input::in_place;
+use crate::ledger::{EARLIER_RUN, Facts, LedgerFile, Stage};
+use crate::outcome::Status;
+use crate::plan::{Planner, Recorded, Survey, survey_rest};
+use crate::report::{Opening, Target, opening};
+use crate::run::{RunDir, RunLock, Session, in_flight};
+use crate::sandbox;
+use crate::settings::Execution;
+use crate::words::counted;
+
+/// What is executed of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of a saved plan.
+    Plan,
+    /// What an interrupted run left to do.
+    Rest,
+}
+
+/// A run to be executed, and how.
+pub(super) struct Existing<'e> {
+    pub(super) run: RunDir,
+    pub(super) part: Part,
+    pub(super) yes: bool,
+    pub(super) key_changed: bool,
+    pub(super) over_later_runs: bool,
+    pub(super) bounds: &'e Bounds,
+    /// With the profile.
+    pub(super) choices: &'e Choices,
+    pub(super) screen: &'e Screen,
+}
+
+/// What a run that exists comes to before its next request.
+enum Prepared {
+    Ready(Box<Ready>),
+    /// Nothing is left to do; the exit code is that of its last session.
+    Done(u8),
+}
+
+impl Existing<'_> {
+    /// Shows what is to be sent, asks, and sends it.
+    pub(super) async fn execute(
+        self,
+        _lock: RunLock,
+        deadline: Deadline,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, Refusal> {
+        match deadline.within(self.prepare()).await? {
+            Prepared::Ready(ready) => ready.finish(self.screen, signal, deadline).await,
+            Prepared::Done(exit_code) => Ok(exit_code),
+        }
+    }
+
+    /// Everything up to the next request that changes anything.
+    async fn prepare(&self) -> Result<Prepared, Refusal> {
+        let ledger = self.run.ledger()?;
+        let mut facts = ledger.facts()?;
+        self.refuse_stage(&ledger, &facts)?;
+        refuse_edited_copy(&self.run, &facts)?;
+        if let Some(exit_code) = ledger.is_done()? {
+            let path = self.run.path().display();
+            self.screen.say(&format!(
+                "nothing is left to do\nnext       `ikbulk report {path}` writes its reports again\n"
+            ));
+            return Ok(Prepared::Done(exit_code));
+        }
+        self.refuse_unattended(&facts)?;
+        let execution = self.choices.execution()?;
+        let (connection, sandbox) = self.connect(&facts, &execution).await?;
+        let locks = self.lock(&connection, &mut facts, &ledger).await?;
+        self.refuse_superseded(&connection, &ledger, &facts)?;
+        let charges = charges(&connection, facts.pays, self.screen)?;
+        self.note_unsettled(&connection, &ledger, &facts)?;
+        self.confirm(&connection, &ledger, &facts, &execution)?;
+        if self.part == Part::Plan {
+            facts.stage = Stage::Running;
+            facts.position = connection.next_position(&self.run)?;
+            ledger.set_facts(&facts)?;
+        }
+        let planner = Planner::of(facts.planning, &ledger, already_ran(&connection, facts.pays)?)?;
+        let session = Session {
+            input: self.run.input(facts.input_format),
+            context: ledger.context(&facts)?,
+            execution,
+            rates: Some(connection.rates.clone()),
+            rows_max: self.bounds.limit,
+        };
+        let run = self.run.clone();
+        Ok(Prepared::Ready(Box::new(Ready {
+            session,
+            planner,
+            run,
+            facts,
+            ledger,
+            charges,
+            connection,
+            _locks: locks,
+            _sandbox: sandbox,
+        })))
+    }
+
+    /// Only a saved plan is applied, and only what began to send is resumed.
+    fn refuse_stage(&self, ledger: &LedgerFile, facts: &Facts) -> Result<(), Refusal> {
+        let path = self.run.path().display();
+        let is_done = ledger.is_done()?.is_some();
+        let what = if facts.guarded { "a plan that" } else { "no saved plan, but a run that" };
+        Err(Refusal::new(match (self.part, facts.stage) {
+            (Part::Plan, Stage::Planned) | (Part::Rest, Stage::Running) => return Ok(()),
+            (Part::Rest, Stage::Planned) => {
+                format!("this is a saved plan; carry it out with: ikbulk apply --plan {path}")
+            }
+            (Part::Rest, Stage::Planning) => format!(
+                "{path} was left while it was being planned; nothing was sent. Apply the sheet again"
+            ),
+            (Part::Plan, Stage::Planning) => format!(
+                "{path} was left while it was being planned; nothing was sent. Plan it again"
+            ),
+            (Part::Plan, Stage::Running) if is_done => {
+                format!("{path} is {what} is finished; `ikbulk report {path}` says how it ended")
+            }
+            (Part::Plan, Stage::Running) => {
+                format!("{path} is {what} was begun and is unfinished; go on: ikbulk resume {path}")
+            }
+        }))
+    }
+
+    fn refuse_unattended(&self, facts: &Facts) -> Result<(), Refusal> {
+        if self.yes || facts.sandbox || self.screen.is_attended() {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "not a terminal, so the run cannot be confirmed; --yes sends without asking. Nothing \
+             was sent",
+        ))
+    }
+
+    async fn connect(
+        &self,
+        facts: &Facts,
+        execution: &Execution,
+    ) -> Result<(Connection, Option<sandbox::Running>), Refusal> {
+        if facts.sandbox {
+            self.screen.error("the sandbox of this run is gone; a new one takes its place");
+            let input = self.run.input(facts.input_format);
+            let (sandbox, client) = start_sandbox(&input, self.choices)?;
+            let connection = Connection::to_sandbox(client, &self.run, execution)?;
+            return Ok((connection, Some(sandbox)));
+        }
+        let busy = Some(&self.run).filter(|_| !self.bounds.wait_lock);
+        let connection = Connection::to_run(self.choices, facts, execution, busy).await?;
+        Ok((connection, None))
+    }
+
+    /// Locks the account, and the one that the run began on where that is known by another key.
+    async fn lock(
+        &self,
+        connection: &Connection,
+        facts: &mut Facts,
+        ledger: &LedgerFile,
+    ) -> Result<Vec<AccountLock>, Refusal> {
+        let wait = self.bounds.wait_lock;
+        let mut locks: Vec<_> = lock(connection, &self.run, wait).await?.into_iter().collect();
+        let Some(Kept { state, db, account }) = &connection.kept else {
+            return Ok(locks);
+        };
+        let ours = &connection.client.identity;
+        let began_on = db.account_of(&facts.account)?;
+        if began_on != *account {
+            locks.push(lock_account(state, began_on, &self.run, wait).await?);
+            self.accept_key(facts, ledger)?;
+            db.join(*account, began_on)?;
+        }
+        if facts.account != *ours {
+            facts.account.clone_from(ours);
+            ledger.set_facts(facts)?;
+        }
+        connection.register(&self.run, facts)?;
+        Ok(locks)
+    }
+
+    /// A key that nothing shows to be of the run's account may be another account's.
+    fn accept_key(&self, facts: &Facts, ledger: &LedgerFile) -> Result<(), Refusal> {
+        if facts.stage == Stage::Planned && !self.key_changed {
+            return Err(Refusal::new(
+                "this is not the key that the sheet was planned with; nothing was sent.\n\
+                 Plan the sheet again with this one",
+            ));
+        }
+        let touched = [Status::Updated, Status::Failed, Status::Unknown];
+        if ledger.has_status(&touched)? && !self.key_changed {
+            return Err(Refusal::new(
+                "this is not the key that the run was begun with; nothing was sent.\n\
+                 If it is the same account's, say --key-changed",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a newer run has overwritten or undone is not written again. Asked under the lock, so
+    /// that no run of this machine begins in between.
+    fn refuse_superseded(
+        &self,
+        connection: &Connection,
+        ledger: &LedgerFile,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        // A saved plan of which nothing was sent checks each file by itself.
+        let checks_conflicts = facts.guarded && ledger.has_no_steps()?;
+        let Some(Kept { db, account, .. }) =
+            connection.kept.as_ref().filter(|_| !self.over_later_runs && !checks_conflicts)
+        else {
+            return Ok(());
+        };
+        let newer = self.run.newer_run(&db.run_paths(*account)?)?;
+        newer.map_or(Ok(()), |newer| {
+            Err(Refusal::new(format!(
+                "{} began later and has changed files since, or is about to, so that older values \
+                 would overwrite newer ones; nothing was sent.\n\
+                 Apply the sheet again for what is left, or say --over-later-runs",
+                newer.path().display()
+            )))
+        })
+    }
+
+    /// Files on which requests of earlier sessions or of other runs may still take effect are read
+    /// back at the end.
+    fn note_unsettled(
+        &self,
+        connection: &Connection,
+        ledger: &LedgerFile,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        if self.part == Part::Plan {
+            return connection.mark_unsettled(ledger, facts);
+        }
+        let pending =
+            in_flight::pending(&self.run).map_err(|error| Refusal::not_written(&error))?;
+        let ours = pending.into_iter().map(|pending| (pending.file, pending.row));
+        let others = connection.unsettled_files(facts)?.into_iter();
+        let others = others.map(|file| (file, EARLIER_RUN));
+        let doubts: Vec<_> = ours.chain(others).collect();
+        Ok(ledger.doubt(&doubts)?)
+    }
+
+    /// Shows what is left to send and asks whether to send it.
+    fn confirm(
+        &self,
+        connection: &Connection,
+        ledger: &LedgerFile,
+        facts: &Facts,
+        execution: &Execution,
+    ) -> Result<(), Refusal> {
+        let context = ledger.context(facts)?;
+        let mut planner =
+            Planner::of(facts.planning, ledger, already_ran(connection, facts.pays)?)?;
+        let recorded = Recorded::of(&planner, ledger)?;
+        let input = self.run.input(facts.input_format);
+        let survey = survey_rest(&input, &context, &mut planner, &recorded, |_| {})
+            .map_err(|error| Refusal::of(&error))?;
+        self.show(connection, facts, execution, &survey);
+        if !facts.sandbox && self.part == Part::Rest {
+            self.show_changed_sheet(facts);
+        }
+        if self.yes || facts.sandbox {
+            return Ok(());
+        }
+        ask(self.screen.is_attended(), &survey.tally, self.choices.max_bad(), self.screen)
+    }
+
+    fn show(&self, connection: &Connection, facts: &Facts, execution: &Execution, survey: &Survey) {
+        let screen = self.screen;
+        screen.say(&opening(&Opening {
+            input: &facts.input_name,
+            rows_of_run: (self.part == Part::Rest).then_some(facts.rows),
+            tally: &survey.tally,
+            ignored_columns: &survey.ignored_columns,
+            left_alone: survey.left_alone,
+            looked_up: None,
+            reading: None,
+            target: Some(Target {
+                endpoint: &facts.endpoint,
+                account: &connection.client.identity,
+                is_first_run: connection.is_first_run(facts),
+                sandbox: facts.sandbox,
+                execution,
+                limit: self.bounds.limit,
+                now: jiff::ZonedDateTime::now(),
+            }),
+            width: screen.width(),
+        }));
+        let checks = survey.tally.writes.min(self.bounds.limit.unwrap_or(u64::MAX));
+        if facts.guarded && checks > 0 {
+            let reads = counted(checks, "read", "reads");
+            screen.say(&format!(
+                "looks      at each file again before it is changed, in at most about {reads}\n"
+            ));
+        }
+    }
+
+    /// Says where the sheet is no longer what the run copied, and both ways on.
+    fn show_changed_sheet(&self, facts: &Facts) {
+        let Some(path) = facts.input_path.as_ref().map(Path::new) else {
+            return;
+        };
+        // A sheet that is gone, or another kind of file now, is no error: the run has its copy.
+        let Ok(now) = fingerprint_of(path) else {
+            return;
+        };
+        if now != facts.input_fingerprint {
+            let sheet = path.display();
+            self.screen.error(&format!(
+                "{sheet} has changed since this run copied it; this sends what is left of the copy.\n\
+                 To apply the changed sheet instead: ikbulk apply {sheet}"
+            ));
+        }
+    }
+}
+
+fn fingerprint_of(path: &Path) -> std::io::Result<String> {
+    let mut hash = blake3::Hasher::new();
+    hash.update_reader(std::fs::File::open(path)?)?;
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+/// A run executes what it copied, and says of it what it copied: a copy that was edited since is
+/// another sheet.
+pub(super) fn refuse_edited_copy(run: &RunDir, facts: &Facts) -> Result<(), Refusal> {
+    let copy = run.input(facts.input_format);
+    let path = copy.path.display().to_string();
+    let now = in_place(copy).map_err(|error| Refusal::of(&error))?;
+    if now.fingerprint.0 == facts.input_fingerprint {
+        return Ok(());
+    }
+    Err(Refusal::new(format!(
+        "{path} is not what the run copied: it was edited since; nothing was sent.\n\
+         Its ledger speaks of the rows as they were. Apply the edited file as a sheet of its own: \
+         copy it elsewhere, then `ikbulk apply` the copy"
+    )))
+}

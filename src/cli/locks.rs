@@ -1,0 +1,101 @@
+//! Locks that commands take and wait for: of an account, and of a run.
+
+use std::time::Duration;
+
+use super::connect::{Connection, Kept};
+use super::{IN_THE_WAY, Refusal};
+use crate::account::{AccountId, AccountLock, LockError, StateDir};
+use crate::run::{RunDir, RunDirError, RunLock, RunLockError};
+
+/// How often the lock of an account that another process holds is tried again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Takes the lock of an account, waiting for it if asked to. Nothing is locked for a sandbox of the
+/// run's own.
+pub(super) async fn lock(
+    connection: &Connection,
+    run: &RunDir,
+    wait: bool,
+) -> Result<Option<AccountLock>, Refusal> {
+    match &connection.kept {
+        Some(Kept { state, account, .. }) => {
+            lock_account(state, *account, run, wait).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// The same for an account by its number.
+pub(super) async fn lock_account(
+    state: &StateDir,
+    account: AccountId,
+    run: &RunDir,
+    wait: bool,
+) -> Result<AccountLock, Refusal> {
+    let mut waits = false;
+    loop {
+        match AccountLock::take(state, account, run.path()) {
+            Ok(lock) => {
+                if waits {
+                    tracing::info!("the other run has ended");
+                }
+                return Ok(lock);
+            }
+            Err(LockError::Held { holder }) if wait => {
+                if !waits {
+                    tracing::info!("waiting for another run on this account: {holder}");
+                }
+                waits = true;
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Err(error @ LockError::Held { .. }) => {
+                let message = format!("{error}; --wait-lock waits for it");
+                return Err(Refusal { message, exit_code: IN_THE_WAY });
+            }
+            Err(LockError::State(error)) => return Err(error.into()),
+            Err(error @ LockError::File { .. }) => return Err(Refusal::not_written(&error)),
+        }
+    }
+}
+
+/// The directory of a new run, and its lock.
+pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), Refusal> {
+    let run = created.map_err(|error| Refusal::of(&error))?;
+    match RunLock::take(&run) {
+        Ok(lock) => Ok((run, lock)),
+        Err(error) => {
+            run.discard();
+            Err(Refusal::not_written(&error))
+        }
+    }
+}
+
+/// Takes the lock of an existing run, waiting if asked to for the process that executes it, and
+/// always a moment for one that only reads it.
+pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusal> {
+    const LOOK_EVERY: Duration = Duration::from_millis(100);
+    const OBSERVED_MAX: Duration = Duration::from_secs(5);
+    let mut observed = Duration::ZERO;
+    let mut waits = false;
+    loop {
+        match RunLock::take(run) {
+            Ok(lock) => return Ok(lock),
+            Err(error @ RunLockError::Held { .. }) if wait => {
+                if !waits {
+                    tracing::info!("{error}; waiting for it to end");
+                }
+                waits = true;
+            }
+            Err(RunLockError::Observed { .. }) if observed < OBSERVED_MAX => observed += LOOK_EVERY,
+            Err(error @ RunLockError::Held { .. }) => {
+                let message = format!("{error}; --wait-lock waits for it");
+                return Err(Refusal { message, exit_code: IN_THE_WAY });
+            }
+            Err(error @ RunLockError::Observed { .. }) => {
+                return Err(Refusal { message: error.to_string(), exit_code: IN_THE_WAY });
+            }
+            Err(error @ RunLockError::File { .. }) => return Err(Refusal::not_written(&error)),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

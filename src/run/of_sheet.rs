@@ -1,0 +1,103 @@
+//! The earlier runs of a sheet, and which of them a new run has to know of.
+
+use std::path::{Path, PathBuf};
+
+use super::RunDir;
+use super::directory::children;
+use crate::account::Identity;
+use crate::ledger::{Facts, LedgerError, Stage};
+
+/// A new run of a sheet that looks for earlier ones.
+#[derive(Debug)]
+pub struct RunsOfSheet<'r> {
+    /// The new run.
+    pub run: &'r RunDir,
+    /// The sheet; `None` for standard input, whose runs are those beside the new one.
+    pub sheet: Option<&'r Path>,
+    /// The account.
+    pub account: &'r Identity,
+    /// The fingerprint of the input.
+    pub fingerprint: &'r str,
+}
+
+/// How far an earlier run of the sheet has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// It can be resumed.
+    Unfinished {
+        /// Whether the sheet has not changed since.
+        same_input: bool,
+    },
+    /// It is done, and so is the sheet: neither has changed since, and no newer run has.
+    Finished {
+        /// The exit code that it ended with.
+        exit_code: u8,
+    },
+}
+
+impl RunsOfSheet<'_> {
+    /// The run that matters most: an unfinished one of the same input, else one of an earlier
+    /// version of the sheet, else a finished one of the same input. One that a newer run has
+    /// superseded matters no more. Looks beside the new run and at `others`, which may be anywhere.
+    ///
+    /// # Errors
+    /// A ledger cannot be read in the middle of it. Runs that cannot be opened are passed by.
+    pub fn newest(&self, others: &[PathBuf]) -> Result<Option<(RunDir, RunState)>, LedgerError> {
+        let beside = self.run.path().parent().map(children).unwrap_or_default();
+        let mut found = Vec::new();
+        for (path, is_beside) in
+            beside.iter().map(|path| (path, true)).chain(others.iter().map(|path| (path, false)))
+        {
+            let Ok(run) = RunDir::open(path) else {
+                continue;
+            };
+            let Ok(facts) = run.ledger().and_then(|ledger| ledger.facts()) else {
+                continue;
+            };
+            if self.is_ours(&facts, is_beside)
+                && let Some(state) = self.state(&run, &facts)?
+            {
+                found.push((rank(state), facts.position, run, state));
+            }
+        }
+        found.sort_by_key(|(rank, position, ..)| (*rank, *position));
+        while let Some((_, _, run, state)) = found.pop() {
+            if run.newer_run(others)?.is_none() {
+                return Ok(Some((run, state)));
+            }
+            if matches!(state, RunState::Finished { .. }) {
+                // What is newer than the newest of them is newer than all of them.
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_ours(&self, facts: &Facts, is_beside: bool) -> bool {
+        let about_sheet = match self.sheet.and_then(|sheet| std::path::absolute(sheet).ok()) {
+            Some(sheet) => facts.is_of_sheet(&sheet, is_beside),
+            None => is_beside && facts.input_path.is_none(),
+        };
+        about_sheet && !facts.sandbox && facts.account.is_same(self.account)
+    }
+
+    fn state(&self, run: &RunDir, facts: &Facts) -> Result<Option<RunState>, LedgerError> {
+        let same_input = facts.input_fingerprint == self.fingerprint;
+        if run.is_unfinished() {
+            return Ok(Some(RunState::Unfinished { same_input }));
+        }
+        if facts.stage != Stage::Running || !same_input {
+            return Ok(None);
+        }
+        let exit_code = run.ledger()?.is_done()?;
+        Ok(exit_code.map(|exit_code| RunState::Finished { exit_code }))
+    }
+}
+
+fn rank(state: RunState) -> u8 {
+    match state {
+        RunState::Finished { .. } => 0,
+        RunState::Unfinished { same_input: false } => 1,
+        RunState::Unfinished { same_input: true } => 2,
+    }
+}
