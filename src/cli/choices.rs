@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::Refusal;
+use super::settings_file::SettingsFiles;
 use super::values::{ClearToken, Optional, RateText, Share, Span};
 use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
@@ -19,11 +20,9 @@ const KEY_VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
 /// The variable that ImageKit's own SDKs read the endpoint from.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
 const ENDPOINT: &str = "https://api.imagekit.io";
-const SETTINGS_FILE: &str = "ikbulk.toml";
-const PROFILE: &str = "default";
 
 /// Settings of the account and of the execution. Each is a flag, and under the same name a key of
-/// a profile in `ikbulk.toml`.
+/// a profile in a settings file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[command(next_help_heading = "Settings (also in ikbulk.toml)")]
@@ -79,11 +78,11 @@ pub struct Choices {
     /// The text that clears a field [default: `<clear>`]
     #[arg(long, value_name = "TEXT")]
     clear_token: Option<ClearToken>,
-    /// The profile of the settings file [default: default]
+    /// The profile of the settings files [default: default]
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     profile: Option<String>,
-    /// The settings file [default: ikbulk.toml, if it is there]
+    /// The settings file, before your own in ~/.config/ikbulk/config.toml [default: ikbulk.toml]
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     settings: Option<PathBuf>,
@@ -94,29 +93,31 @@ pub struct Choices {
     state_dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SettingsFile {
-    #[serde(default)]
-    profile: std::collections::BTreeMap<String, Choices>,
-}
-
 impl Choices {
-    /// Fills what was not given from the environment, and then from the profile.
+    /// Fills what was not given from the environment, then from the profile of the local settings
+    /// file, and then from that of the user's own.
     pub(super) fn with_profile(mut self) -> Result<Self, Refusal> {
+        let files = SettingsFiles::read(self.settings.as_deref())?;
+        let mut profiles = files.into_profiles(self.profile.as_deref())?;
         // Not by clap, which could not tell it from the flag, and the flag forbids --sandbox.
         let endpoint = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
         self.endpoint = self.endpoint.or_else(endpoint);
-        let Some(mut profile) = self.read_profile()? else {
-            return Ok(self);
-        };
-        // The environment's key is none of these settings, and goes before the profile's file.
-        let has_key = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
-        profile.key_file.take_if(|_| has_key);
-        macro_rules! first_given {
-            ($($setting:ident),*) => { Self { $($setting: self.$setting.or(profile.$setting.take())),* } };
+        // The environment's key is none of these settings, and goes before the files of profiles.
+        if std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty()) {
+            for profile in &mut profiles {
+                profile.key_file = None;
+            }
         }
-        Ok(first_given!(
+        let [local, user] = profiles;
+        Ok(self.or(local).or(user))
+    }
+
+    /// Fills what was not given from `other`.
+    fn or(self, other: Self) -> Self {
+        macro_rules! first_given {
+            ($($setting:ident),*) => { Self { $($setting: self.$setting.or(other.$setting)),* } };
+        }
+        first_given!(
             endpoint,
             key_file,
             rate,
@@ -137,36 +138,12 @@ impl Choices {
             profile,
             settings,
             state_dir
-        ))
+        )
     }
 
-    fn read_profile(&self) -> Result<Option<Self>, Refusal> {
-        let path = self.settings.as_deref().unwrap_or(Path::new(SETTINGS_FILE));
-        let name = self.profile.as_deref().unwrap_or(PROFILE);
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error)
-                if self.settings.is_none() && error.kind() == std::io::ErrorKind::NotFound =>
-            {
-                return match &self.profile {
-                    None => Ok(None),
-                    Some(name) => Err(Refusal::new(format!(
-                        "there is no settings file {SETTINGS_FILE} to take the profile {name} from"
-                    ))),
-                };
-            }
-            Err(error) => {
-                return Err(Refusal::new(format!("cannot read {}: {error}", path.display())));
-            }
-        };
-        let mut file: SettingsFile = toml::from_str(&text)
-            .map_err(|error| Refusal::new(format!("{}: {error}", path.display())))?;
-        match file.profile.remove(name) {
-            None if self.profile.is_some() => {
-                Err(Refusal::new(format!("{} has no profile {name}", path.display())))
-            }
-            profile => Ok(profile),
-        }
+    /// A relative path in a settings file starts from where that file is.
+    pub(super) fn resolve_key_file(&mut self, directory: &Path) {
+        self.key_file = self.key_file.take().map(|path| directory.join(path));
     }
 
     /// How the run is executed.

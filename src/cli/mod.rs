@@ -20,6 +20,7 @@ mod report;
 mod resume;
 mod sandbox;
 mod screen;
+mod settings_file;
 mod sheet;
 mod undo;
 mod values;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Done, World, files, tagging};
+use crate::harness::{Call, Done, KEY, World, files, tagging};
 
 /// Nobody listens there, so that a run that goes there is out of reach.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -58,7 +58,7 @@ fn a_key_in_the_environment_goes_before_the_key_file_of_a_profile() {
         }
         .run()
     };
-    plan(Some(crate::harness::KEY)).exits(0);
+    plan(Some(KEY)).exits(0);
     for no_key in [None, Some("")] {
         let refused = plan(no_key).exits(3).says("the account was not accepted");
         refused.says("; check the key in IMAGEKIT_PRIVATE_KEY or --key-file; nothing was sent");
@@ -77,12 +77,66 @@ fn a_profile_is_chosen_by_name_and_says_everything_that_a_flag_can() {
     world.run("apply sheet.csv --yes --profile shop --rate 5").exits(0).says("at 5.0 writes/s");
 }
 
+/// Writes a profile of the user's own settings file.
+fn own_profile(world: &World, name: &str, lines: &str) {
+    std::fs::create_dir_all(world.path("config/ikbulk")).expect("a directory can be made");
+    world.write("config/ikbulk/config.toml", format!("[profile.{name}]\n{lines}\n"));
+}
+
+/// A command of somebody who has settings of their own.
+fn command(world: &World, words: &str) -> Call {
+    let call = world.command(&words.split_whitespace().collect::<Vec<_>>());
+    call.env("XDG_CONFIG_HOME", world.path("config"))
+}
+
+#[test]
+fn the_users_settings_fill_key_by_key_what_the_directorys_leave_out() {
+    let world = world();
+    let plan = |words: &str| command(&world, &format!("plan sheet.csv {words}")).run();
+    own_profile(&world, "default", "rate = 100\nclear-token = \"tag-a\"");
+    plan("").exits(0).says("at 90.0 writes/s").says("removeTags 1");
+    profile(&world, "default", "rate = 50");
+    plan("").exits(0).says("at 45.0 writes/s").says("removeTags 1");
+    plan("--rate 10").exits(0).says("at 9.0 writes/s");
+    world.write("other.toml", "[profile.default]\nrate = 30\n");
+    plan("--settings other.toml").exits(0).says("at 27.0 writes/s").says("removeTags 1");
+}
+
+#[test]
+fn a_profile_can_be_in_either_settings_file_and_must_be_in_one() {
+    let world = world();
+    let plan = |words: &str| command(&world, &format!("plan sheet.csv {words}")).run();
+    own_profile(&world, "mine", "rate = 100");
+    profile(&world, "shop", "rate = 50");
+    plan("--profile mine").exits(0).says("at 90.0 writes/s");
+    plan("--profile shop").exits(0).says("at 45.0 writes/s");
+    let refused = plan("--profile other").exits(2).says("there is no profile other");
+    refused.says("ikbulk.toml or ").says("config/ikbulk/config.toml");
+    own_profile(&world, "mine", "speed = 100");
+    plan("").exits(2).says("config/ikbulk/config.toml").says("unknown field");
+}
+
+#[test]
+fn a_key_file_is_found_from_where_its_settings_file_is() {
+    let world = world();
+    own_profile(&world, "default", "key-file = \"key\"");
+    world.write("config/ikbulk/key", KEY);
+    let plan = || command(&world, "plan sheet.csv").without("IMAGEKIT_PRIVATE_KEY");
+    plan().run().exits(0);
+    plan().without("XDG_CONFIG_HOME").run().exits(2).says("there is no private key");
+    plan().without("XDG_CONFIG_HOME").env("HOME", world.path("")).run().exits(2);
+    std::fs::rename(world.path("config"), world.path(".config")).expect("it can be renamed");
+    plan().without("XDG_CONFIG_HOME").env("HOME", world.path("")).run().exits(0);
+}
+
 #[test]
 fn settings_that_are_not_there_or_not_known_are_refused() {
     let world = world();
-    world.apply("sheet.csv --profile shop").exits(2).says("there is no settings file");
+    let refused = world.apply("sheet.csv --profile shop").exits(2);
+    refused.says("there is no profile shop: there is no ikbulk.toml");
     profile(&world, "shop", "rate = 5");
-    world.apply("sheet.csv --profile other").exits(2).says("has no profile other");
+    let refused = world.apply("sheet.csv --profile other").exits(2);
+    refused.says("there is no profile other: it is not in ikbulk.toml");
     world.apply("sheet.csv --settings nowhere.toml").exits(2).says("nowhere.toml");
     profile(&world, "default", "speed = 5");
     world.apply("sheet.csv").exits(2).says("unknown field");

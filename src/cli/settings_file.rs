@@ -1,0 +1,125 @@
+//! Settings files: the one of the working directory (or `--settings`), and the user's own behind it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Refusal;
+use super::choices::Choices;
+
+const LOCAL_FILE: &str = "ikbulk.toml";
+const USER_FILE: &str = "ikbulk/config.toml";
+const DEFAULT_PROFILE: &str = "default";
+
+/// One settings file as it was read.
+#[derive(Debug)]
+struct SettingsFile {
+    path: PathBuf,
+    profiles: BTreeMap<String, Choices>,
+}
+
+/// The settings files that are there.
+#[derive(Debug)]
+pub(super) struct SettingsFiles {
+    local: Option<SettingsFile>,
+    user: Option<SettingsFile>,
+    /// Where the user's own file is, or would be.
+    user_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    #[serde(default)]
+    profile: BTreeMap<String, Choices>,
+}
+
+impl SettingsFiles {
+    /// Reads the file that was `given`, or else the one of the working directory, and the user's.
+    pub(super) fn read(given: Option<&Path>) -> Result<Self, Refusal> {
+        let local = match given {
+            Some(path) => Some(SettingsFile::read(path)?.ok_or_else(|| {
+                Refusal::new(format!("there is no settings file {}", path.display()))
+            })?),
+            None => SettingsFile::read(Path::new(LOCAL_FILE))?,
+        };
+        let user_path = user_path(|name| std::env::var_os(name));
+        let user = user_path.as_deref().map(SettingsFile::read).transpose()?.flatten();
+        Ok(Self { local, user, user_path })
+    }
+
+    /// The profile of that name in each file, the local one first; without a name the default one.
+    pub(super) fn into_profiles(self, name: Option<&str>) -> Result<[Choices; 2], Refusal> {
+        let paths = [&self.local, &self.user].map(|file| file.as_ref().map(|file| &file.path));
+        let missing = missing(&paths, self.user_path.as_deref());
+        let profiles = [self.local, self.user]
+            .map(|file| file?.profiles.remove(name.unwrap_or(DEFAULT_PROFILE)));
+        match name {
+            Some(name) if profiles.iter().all(Option::is_none) => {
+                Err(Refusal::new(format!("there is no profile {name}: {missing}")))
+            }
+            _ => Ok(profiles.map(Option::unwrap_or_default)),
+        }
+    }
+}
+
+/// Says that none of the files has the profile.
+fn missing(paths: &[Option<&PathBuf>], user_path: Option<&Path>) -> String {
+    let found: Vec<String> =
+        paths.iter().flatten().map(|path| path.display().to_string()).collect();
+    if !found.is_empty() {
+        return format!("it is not in {}", found.join(" or "));
+    }
+    let user = user_path.map(|path| format!(" and no {}", path.display())).unwrap_or_default();
+    format!("there is no {LOCAL_FILE}{user}")
+}
+
+impl SettingsFile {
+    /// `None` where there is none.
+    fn read(path: &Path) -> Result<Option<Self>, Refusal> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(Refusal::new(format!("cannot read {}: {error}", path.display())));
+            }
+        };
+        let content: Content = toml::from_str(&text)
+            .map_err(|error| Refusal::new(format!("{}: {error}", path.display())))?;
+        let mut profiles = content.profile;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        for profile in profiles.values_mut() {
+            profile.resolve_key_file(directory);
+        }
+        Ok(Some(Self { path: path.to_owned(), profiles }))
+    }
+}
+
+/// Where the user's own settings are, by the XDG rules.
+fn user_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let base = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = base("XDG_CONFIG_HOME").or_else(|| Some(base("HOME")?.join(".config")));
+    Some(config?.join(USER_FILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_settings_are_found_by_the_xdg_rules() {
+        let path = |config: &str, home: &str| {
+            let found =
+                user_path(|name| Some(if name == "HOME" { home.into() } else { config.into() }));
+            found.map(|path| path.display().to_string())
+        };
+        assert_eq!(path("/config", "/me").as_deref(), Some("/config/ikbulk/config.toml"));
+        assert_eq!(path("", "/me").as_deref(), Some("/me/.config/ikbulk/config.toml"));
+        assert_eq!(path("relative", "/me"), path("", "/me"));
+        assert_eq!(path("", ""), None);
+    }
+}
