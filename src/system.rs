@@ -1,5 +1,6 @@
 //! What the operating system is asked for beyond the standard library. The only user of `rustix`.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -11,8 +12,14 @@ fn effective_user() -> u32 {
 }
 
 /// Whether a file or directory belongs to the user that the program acts for.
-pub(crate) fn is_ours(metadata: &std::fs::Metadata) -> bool {
+pub(crate) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == effective_user()
+}
+
+/// Whether only that user, or the superuser, can have written a file.
+pub(crate) fn is_written_by_us_only(metadata: &Metadata) -> bool {
+    let owned = is_ours(metadata) || metadata.uid() == 0;
+    owned && metadata.mode() & 0o022 == 0
 }
 
 /// For opening files: not through a symbolic link in the place of the file itself.

@@ -134,7 +134,7 @@ impl Apply {
         execution: Execution,
         screen: &Screen,
     ) -> Result<Prepared, Refusal> {
-        let opened = self.sheet.open(run, &self.choices)?;
+        let opened = self.sheet.open(run, &self.choices, screen.person(self.yes))?;
         let wish = Wish {
             planning: if self.direct { Planning::Direct } else { self.sheet.live() },
             keeps_before: !self.no_before,

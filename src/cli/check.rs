@@ -44,7 +44,12 @@ impl Check {
         let fields = if self.no_schema || !sets_metadata()? {
             Fields::unchecked()
         } else if choices.has_key() {
-            Fields::of(&choices.api()?, &input, &Reads::new(&choices.execution()?)).await?
+            Fields::of(
+                &choices.api(screen.person(false))?,
+                &input,
+                &Reads::new(&choices.execution()?),
+            )
+            .await?
         } else {
             screen.error(
                 "custom metadata is not checked against the account's fields, for want of a key in \

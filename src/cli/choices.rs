@@ -8,9 +8,10 @@ use clap::Args;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::Refusal;
-use super::settings_file::SettingsFiles;
+use super::settings_file::{Layer, SettingsFiles};
+use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
 use super::values::{ClearToken, Optional, RateText, Share, Span};
+use super::{Refusal, Screen};
 use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
@@ -19,7 +20,6 @@ use crate::settings::{Execution, Halts, RateLimit};
 const KEY_VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
 /// The variable that ImageKit's own SDKs read the endpoint from.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
-const ENDPOINT: &str = "https://api.imagekit.io";
 
 /// Settings of the account and of the execution. Each is a flag, and under the same name a key of
 /// a profile in a settings file.
@@ -91,31 +91,59 @@ pub struct Choices {
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     state_dir: Option<PathBuf>,
+    /// Where the endpoint comes from, once it is known.
+    #[arg(skip)]
+    #[serde(skip)]
+    endpoint_source: Option<EndpointSource>,
+    #[arg(skip)]
+    #[serde(skip)]
+    trust: Trust,
 }
 
 impl Choices {
     /// Fills what was not given from the environment, then from the profile of the local settings
     /// file, and then from that of the user's own.
     pub(super) fn with_profile(mut self) -> Result<Self, Refusal> {
-        let files = SettingsFiles::read(self.settings.as_deref())?;
-        let mut profiles = files.into_profiles(self.profile.as_deref())?;
-        // Not by clap, which could not tell it from the flag, and the flag forbids --sandbox.
-        let endpoint = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
-        self.endpoint = self.endpoint.or_else(endpoint);
-        // The environment's key is none of these settings, and goes before the files of profiles.
-        if std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty()) {
-            for profile in &mut profiles {
-                profile.key_file = None;
-            }
+        if self.endpoint_source.is_some() {
+            return Ok(self);
         }
-        let [local, user] = profiles;
-        Ok(self.or(local).or(user))
+        let files = SettingsFiles::read(self.settings.as_deref())?;
+        self.trust = Trust::new(&files.own_endpoints(), files.user_path.clone());
+        let layers = files.into_layers(self.profile.as_deref())?;
+        // Not by clap, which could not tell it from the flag, and the flag forbids --sandbox.
+        let variable = std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
+        self.endpoint_source = Some(self.source_of_endpoint(variable.is_some(), &layers));
+        self.endpoint = self.endpoint.or(variable);
+        // The environment's key is none of these settings, and goes before the files of profiles.
+        let has_key = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
+        Ok(layers.into_iter().fold(self, |choices, mut layer| {
+            layer.choices.key_file.take_if(|_| has_key);
+            choices.or(layer.choices)
+        }))
+    }
+
+    /// Where the endpoint comes from that these choices come to.
+    fn source_of_endpoint(&self, has_variable: bool, layers: &[Layer]) -> EndpointSource {
+        if self.endpoint.is_some() {
+            return EndpointSource::Flag;
+        }
+        if has_variable {
+            return EndpointSource::Environment;
+        }
+        match layers.iter().find(|layer| layer.choices.endpoint.is_some()) {
+            Some(Layer { is_trusted: true, .. }) => EndpointSource::UserSettings,
+            Some(layer) => EndpointSource::LocalSettings(layer.path.clone()),
+            None => EndpointSource::Default,
+        }
     }
 
     /// Fills what was not given from `other`.
     fn or(self, other: Self) -> Self {
+        let (endpoint_source, trust) = (self.endpoint_source, self.trust);
         macro_rules! first_given {
-            ($($setting:ident),*) => { Self { $($setting: self.$setting.or(other.$setting)),* } };
+            ($($setting:ident),*) => {
+                Self { endpoint_source, trust, $($setting: self.$setting.or(other.$setting)),* }
+            };
         }
         first_given!(
             endpoint,
@@ -139,6 +167,10 @@ impl Choices {
             settings,
             state_dir
         )
+    }
+
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
     }
 
     /// A relative path in a settings file starts from where that file is.
@@ -200,41 +232,44 @@ impl Choices {
         self.key_file.is_some() || std::env::var_os(KEY_VARIABLE).is_some()
     }
 
-    /// A client for the account that the key belongs to.
-    pub(super) fn api(&self) -> Result<Client, Refusal> {
-        self.client_of(self.endpoint.as_deref().unwrap_or(ENDPOINT))
+    /// A client for the account that the key belongs to. Where the endpoint is not to be trusted,
+    /// `person` is asked whether the key may go there.
+    pub(super) fn api(&self, person: Option<&Screen>) -> Result<Client, Refusal> {
+        let source = self.endpoint_source.as_ref().unwrap_or(&EndpointSource::Default);
+        let allowed = self.trust.allow(self.endpoint().unwrap_or(IMAGEKIT), source, person)?;
+        self.client(allowed, self.key()?)
     }
 
-    /// Refuses to go to another endpoint than the one given, which a run was begun at.
-    pub(super) fn go_to(&self, endpoint: &str) -> Result<(), Refusal> {
+    /// The same at the endpoint of a run, which no setting moves elsewhere.
+    pub(super) fn api_of_run(
+        &self,
+        endpoint: &str,
+        run: &EndpointSource,
+        person: Option<&Screen>,
+    ) -> Result<Client, Refusal> {
         let is_same = |other: &str| other.trim_end_matches('/') == endpoint.trim_end_matches('/');
-        match &self.endpoint {
-            Some(other) if !is_same(other) => Err(Refusal::new(format!(
-                "the run was begun at {endpoint} and goes on there, not at {other}, which \
-                 --endpoint, IMAGE_KIT_BASE_URL or the profile says; nothing was sent"
-            ))),
-            _ => Ok(()),
-        }
+        let source = match (self.endpoint(), &self.endpoint_source) {
+            (Some(other), _) if !is_same(other) => {
+                return Err(Refusal::new(format!(
+                    "the run was begun at {endpoint} and goes on there, not at {other}, which \
+                     --endpoint, IMAGE_KIT_BASE_URL or the profile says; nothing was sent"
+                )));
+            }
+            (Some(_), Some(given @ (EndpointSource::Flag | EndpointSource::Environment))) => given,
+            _ => run,
+        };
+        self.client(self.trust.allow(endpoint, source, person)?, self.key()?)
     }
 
-    /// The same at an endpoint that is known already.
-    pub(super) fn client_of(&self, endpoint: &str) -> Result<Client, Refusal> {
-        self.client(endpoint, self.key()?)
+    /// A client for a sandbox that this program started, and for its key.
+    pub(super) fn api_of_sandbox(&self, url: &str, key: &str) -> Result<Client, Refusal> {
+        let allowed = self.trust.allow(url, &EndpointSource::Default, None)?;
+        self.client(allowed, key.to_owned().into())
     }
 
-    /// A client for that endpoint and key.
-    pub(super) fn client(&self, endpoint: &str, key: SecretString) -> Result<Client, Refusal> {
-        if !endpoint.contains("://") {
-            return Err(Refusal::new(format!(
-                "the endpoint {endpoint:?} has no scheme, write https://… (or http://… for a \
-                 server on this machine)"
-            )));
-        }
-        let url = reqwest::Url::parse(endpoint).map_err(|error| {
-            Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}"))
-        })?;
+    fn client(&self, endpoint: Allowed, key: SecretString) -> Result<Client, Refusal> {
         let settings = ApiSettings {
-            endpoint: url,
+            endpoint: endpoint.into_url(),
             key,
             connect_timeout: self.connect_timeout.map_or(Duration::from_secs(10), |span| span.0),
             timeout: self.timeout.map_or(Duration::from_mins(1), |span| span.0),

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::Refusal;
 use super::choices::{Choices, Client};
 use super::locks::lock_account;
+use super::trust::EndpointSource;
+use super::{Refusal, Screen};
 use crate::account::{AccountDb, AccountId, AccountName, RateFile, RunEntry, StateDir};
 use crate::execute::Reads;
 use crate::imagekit::{Failure, Listing};
@@ -95,15 +96,20 @@ impl Connection {
     }
 
     /// Reaches the account that a run began on.
+    /// The endpoint that its ledger names is trusted only if the run began here; `person` can be
+    /// asked otherwise.
     pub(super) async fn to_run(
         choices: &Choices,
+        run: &RunDir,
         facts: &Facts,
         execution: &Execution,
         refused_if_busy: Option<&RunDir>,
+        person: Option<&Screen>,
     ) -> Result<Self, Refusal> {
         let state = choices.state_dir()?;
-        choices.go_to(&facts.endpoint)?;
-        let client = choices.client_of(&facts.endpoint)?;
+        let begun_here = AccountDb::open(&state)?.began(&facts.id, &facts.endpoint)?;
+        let source = EndpointSource::Run { path: run.path().to_owned(), begun_here };
+        let client = choices.api_of_run(&facts.endpoint, &source, person)?;
         Self::open(client, state, execution, refused_if_busy).await
     }
 

@@ -161,7 +161,15 @@ impl Existing<'_> {
             return Ok((connection, Some(sandbox)));
         }
         let busy = Some(&self.run).filter(|_| !self.bounds.wait_lock);
-        let connection = Connection::to_run(self.choices, facts, execution, busy).await?;
+        let connection = Connection::to_run(
+            self.choices,
+            &self.run,
+            facts,
+            execution,
+            busy,
+            self.screen.person(self.yes),
+        )
+        .await?;
         Ok((connection, None))
     }
 

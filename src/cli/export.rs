@@ -65,7 +65,7 @@ impl Export {
                 "{output} is there already; --overwrite replaces it"
             )));
         }
-        let client = choices.api()?;
+        let client = choices.api(screen.person(false))?;
         let reads = Reads::new(&choices.execution()?);
         let schema = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
         let (schema, _) = schema.map_err(|failure| not_read(&failure))?;

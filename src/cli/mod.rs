@@ -22,6 +22,7 @@ mod sandbox;
 mod screen;
 mod settings_file;
 mod sheet;
+mod trust;
 mod undo;
 mod values;
 

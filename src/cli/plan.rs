@@ -58,7 +58,7 @@ impl Plan {
         execution: &Execution,
         screen: &Screen,
     ) -> Result<Planned, Refusal> {
-        let opened = self.sheet.open(run, &self.choices)?;
+        let opened = self.sheet.open(run, &self.choices, screen.person(false))?;
         let wish = Wish {
             planning: self.sheet.live(),
             keeps_before: true,

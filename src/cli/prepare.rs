@@ -133,7 +133,7 @@ pub(super) fn start_sandbox(
     let config = sandbox::Config { library, ..sandbox::Config::default() };
     let running = sandbox::start(config)
         .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
-    let client = choices.client(&running.base_url(), running.key().to_owned().into())?;
+    let client = choices.api_of_sandbox(&running.base_url(), running.key())?;
     Ok((running, client))
 }
 

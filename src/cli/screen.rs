@@ -31,6 +31,12 @@ impl Screen {
         self.attended
     }
 
+    /// Where a person can be asked who has not said yes to everything beforehand.
+    #[must_use]
+    pub fn person(&self, says_yes: bool) -> Option<&Self> {
+        (self.attended && !says_yes).then_some(self)
+    }
+
     /// Whether nothing but errors is to be said.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
@@ -70,7 +76,7 @@ impl Screen {
     #[must_use]
     pub fn ask(&self, question: &str) -> bool {
         let mut answer = String::new();
-        drop(write!(io::stderr(), "{question} [y/N] "));
+        drop(write!(io::stderr(), "{} [y/N] ", harmless(question)));
         let read = io::stdin().lock().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::Refusal;
 use super::choices::Choices;
+use crate::system;
 
 const LOCAL_FILE: &str = "ikbulk.toml";
 const USER_FILE: &str = "ikbulk/config.toml";
@@ -17,9 +18,19 @@ const DEFAULT_PROFILE: &str = "default";
 
 /// One settings file as it was read.
 #[derive(Debug)]
-struct SettingsFile {
+pub(super) struct SettingsFile {
     path: PathBuf,
     profiles: BTreeMap<String, Choices>,
+    /// Whether only the user, or the superuser, can have written it.
+    is_ours: bool,
+}
+
+/// The profile of one file, and which file that is.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    pub(super) choices: Choices,
+    pub(super) path: PathBuf,
+    pub(super) is_trusted: bool,
 }
 
 /// The settings files that are there.
@@ -28,7 +39,7 @@ pub(super) struct SettingsFiles {
     local: Option<SettingsFile>,
     user: Option<SettingsFile>,
     /// Where the user's own file is, or would be.
-    user_path: Option<PathBuf>,
+    pub(super) user_path: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,17 +63,40 @@ impl SettingsFiles {
         Ok(Self { local, user, user_path })
     }
 
+    /// The endpoints that the user's own settings name, in whatever profile. None if others can have
+    /// written that file.
+    pub(super) fn own_endpoints(&self) -> Vec<String> {
+        let Some(user) = &self.user else {
+            return Vec::new();
+        };
+        let endpoints = user.profiles.values().filter_map(Choices::endpoint);
+        let endpoints: Vec<String> = endpoints.map(str::to_owned).collect();
+        if !user.is_ours && !endpoints.is_empty() {
+            tracing::warn!(
+                "{0} belongs to another user or can be written by others, so that the endpoints in \
+                 it are not trusted; look at it, then `chmod go-w {0}`",
+                user.path.display()
+            );
+            return Vec::new();
+        }
+        endpoints
+    }
+
     /// The profile of that name in each file, the local one first; without a name the default one.
-    pub(super) fn into_profiles(self, name: Option<&str>) -> Result<[Choices; 2], Refusal> {
+    pub(super) fn into_layers(self, name: Option<&str>) -> Result<[Layer; 2], Refusal> {
         let paths = [&self.local, &self.user].map(|file| file.as_ref().map(|file| &file.path));
         let missing = missing(&paths, self.user_path.as_deref());
-        let profiles = [self.local, self.user]
-            .map(|file| file?.profiles.remove(name.unwrap_or(DEFAULT_PROFILE)));
+        let layer = |file: Option<SettingsFile>, is_trusted: bool| {
+            let mut file = file?;
+            let choices = file.profiles.remove(name.unwrap_or(DEFAULT_PROFILE))?;
+            Some(Layer { choices, path: file.path, is_trusted: is_trusted && file.is_ours })
+        };
+        let layers = [layer(self.local, false), layer(self.user, true)];
         match name {
-            Some(name) if profiles.iter().all(Option::is_none) => {
+            Some(name) if layers.iter().all(Option::is_none) => {
                 Err(Refusal::new(format!("there is no profile {name}: {missing}")))
             }
-            _ => Ok(profiles.map(Option::unwrap_or_default)),
+            _ => Ok(layers.map(Option::unwrap_or_default)),
         }
     }
 }
@@ -81,13 +115,15 @@ fn missing(paths: &[Option<&PathBuf>], user_path: Option<&Path>) -> String {
 impl SettingsFile {
     /// `None` where there is none.
     fn read(path: &Path) -> Result<Option<Self>, Refusal> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
+        let failed = |error| Refusal::new(format!("cannot read {}: {error}", path.display()));
+        let mut file = match File::open(path) {
+            Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(Refusal::new(format!("cannot read {}: {error}", path.display())));
-            }
+            Err(error) => return Err(failed(error)),
         };
+        let is_ours = system::is_written_by_us_only(&file.metadata().map_err(failed)?);
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
         let content: Content = toml::from_str(&text)
             .map_err(|error| Refusal::new(format!("{}: {error}", path.display())))?;
         let mut profiles = content.profile;
@@ -95,7 +131,7 @@ impl SettingsFile {
         for profile in profiles.values_mut() {
             profile.resolve_key_file(directory);
         }
-        Ok(Some(Self { path: path.to_owned(), profiles }))
+        Ok(Some(Self { path: path.to_owned(), profiles, is_ours }))
     }
 }
 

@@ -94,7 +94,15 @@ impl Undo {
         screen: &Screen,
     ) -> Result<(Box<Ready>, Undoing), Refusal> {
         let busy = Some(run).filter(|_| !self.bounds.wait_lock);
-        let connection = Connection::to_run(&self.choices, &old.facts, &execution, busy).await?;
+        let connection = Connection::to_run(
+            &self.choices,
+            &old.run,
+            &old.facts,
+            &execution,
+            busy,
+            screen.person(self.yes),
+        )
+        .await?;
         let locks = self.locks(old, &connection, run).await?;
         if old.is_unfinished {
             let path = old.run.path().display();

@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use ikbulk::account::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
 use ikbulk::sandbox::{self, Config, Fault, Faults, Library, Phase, Running, Tap};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -227,6 +229,23 @@ impl Call {
         done
     }
 
+    /// Starts it on a terminal of its own.
+    pub(crate) fn on_terminal(mut self) -> OnTerminal {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let person = openpt(flags).expect("there are terminals");
+        grantpt(&person).and_then(|()| unlockpt(&person)).expect("it can be unlocked");
+        let name = ptsname(&person, Vec::new()).expect("it has a name");
+        let program = OsStr::from_bytes(name.as_bytes());
+        let mut options = fs::OpenOptions::new();
+        let program = options.read(true).write(true).open(program).expect("it can be opened");
+        let stream = || program.try_clone().expect("a terminal can be shared");
+        self.command.stdin(stream()).stdout(stream()).stderr(stream());
+        drop(program);
+        let person = fs::File::from(person);
+        let said = Lines::of(person.try_clone().expect("a terminal can be shared"));
+        OnTerminal { child: self.start().0, person, said }
+    }
+
     fn start(mut self) -> (Child, Vec<u8>) {
         let child = self.command.spawn().expect("the program should start");
         (child, self.input)
@@ -255,6 +274,80 @@ fn collected(stream: &std::sync::mpsc::Receiver<Vec<u8>>, id: u32) -> Vec<u8> {
             signal(id, "KILL");
             panic!("the program hangs")
         }
+    }
+}
+
+/// A program on a terminal, and a person in front of it.
+pub(crate) struct OnTerminal {
+    child: Child,
+    person: fs::File,
+    said: Lines,
+}
+
+impl OnTerminal {
+    /// Types something, with `\n` for the return key.
+    pub(crate) fn types(&mut self, text: &str) {
+        self.person.write_all(text.as_bytes()).expect("a terminal takes what is typed");
+    }
+
+    /// Waits until that stands on the terminal.
+    #[track_caller]
+    pub(crate) fn waits_for(&self, text: &str) {
+        self.said.wait_until(|said| said.text.contains(text));
+    }
+
+    /// Waits until the program has ended. What stood on the terminal counts as its output.
+    #[track_caller]
+    pub(crate) fn ends(mut self) -> Done {
+        let out = self.said.wait_until(|said| said.is_over);
+        let status = self.child.wait().expect("a child can be waited for");
+        Done { code: status.code(), out, err: String::new() }
+    }
+}
+
+/// What has come out of a terminal so far.
+#[derive(Clone, Default)]
+struct Lines(Arc<(Mutex<Said>, Condvar)>);
+
+#[derive(Default)]
+struct Said {
+    text: String,
+    is_over: bool,
+}
+
+impl Lines {
+    fn of(mut terminal: fs::File) -> Self {
+        let lines = Self::default();
+        let here = lines.clone();
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            loop {
+                // It fails when the last program that had the terminal has ended.
+                let read = terminal.read(&mut piece).unwrap_or(0);
+                let (said, changed) = &*here.0;
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.text += &String::from_utf8_lossy(&piece[..read]);
+                said.is_over = read == 0;
+                changed.notify_all();
+                if said.is_over {
+                    return;
+                }
+            }
+        });
+        lines
+    }
+
+    /// Gives what has been said by then.
+    #[track_caller]
+    fn wait_until(&self, is_enough: impl Fn(&Said) -> bool) -> String {
+        let (said, changed) = &*self.0;
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |said: &mut Said| !is_enough(said) && !said.is_over;
+        let (said, _) = changed
+            .wait_timeout_while(said, PATIENCE, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(is_enough(&said), "it never came to that: {}", said.text);
+        said.text.clone()
     }
 }
 
