@@ -18,8 +18,12 @@ pub(crate) fn is_ours(metadata: &Metadata) -> bool {
 
 /// Whether only that user, or the superuser, can have written a file.
 pub(crate) fn is_written_by_us_only(metadata: &Metadata) -> bool {
-    let owned = is_ours(metadata) || metadata.uid() == 0;
-    owned && metadata.mode() & 0o022 == 0
+    is_ours_or_roots(metadata) && metadata.mode() & 0o022 == 0
+}
+
+/// Whether a file belongs to that user, or to the superuser, who can do everything anyway.
+pub(crate) fn is_ours_or_roots(metadata: &Metadata) -> bool {
+    is_ours(metadata) || metadata.uid() == 0
 }
 
 /// For opening files: not through a symbolic link in the place of the file itself.

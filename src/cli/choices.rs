@@ -11,13 +11,11 @@ use serde::Deserialize;
 use super::settings_file::{Layer, SettingsFiles};
 use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
 use super::values::{ClearToken, Optional, RateText, Share, Span};
-use super::{Refusal, Screen};
+use super::{Refusal, Screen, key};
 use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
 
-/// The variable that ImageKit's own SDKs read the key from.
-const KEY_VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
 /// The variable that ImageKit's own SDKs read the endpoint from.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
 
@@ -115,7 +113,7 @@ impl Choices {
         self.endpoint_source = Some(self.source_of_endpoint(variable.is_some(), &layers));
         self.endpoint = self.endpoint.or(variable);
         // The environment's key is none of these settings, and goes before the files of profiles.
-        let has_key = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
+        let has_key = key::is_in_environment();
         Ok(layers.into_iter().fold(self, |choices, mut layer| {
             layer.choices.key_file.take_if(|_| has_key);
             choices.or(layer.choices)
@@ -229,7 +227,7 @@ impl Choices {
 
     /// Whether a key is there at all.
     pub(super) fn has_key(&self) -> bool {
-        self.key_file.is_some() || std::env::var_os(KEY_VARIABLE).is_some()
+        key::is_given(self.key_file.as_deref())
     }
 
     /// A client for the account that the key belongs to. Where the endpoint is not to be trusted,
@@ -237,7 +235,7 @@ impl Choices {
     pub(super) fn api(&self, person: Option<&Screen>) -> Result<Client, Refusal> {
         let source = self.endpoint_source.as_ref().unwrap_or(&EndpointSource::Default);
         let allowed = self.trust.allow(self.endpoint().unwrap_or(IMAGEKIT), source, person)?;
-        self.client(allowed, self.key()?)
+        self.client(allowed, key::read(self.key_file.as_deref())?)
     }
 
     /// The same at the endpoint of a run, which no setting moves elsewhere.
@@ -258,7 +256,10 @@ impl Choices {
             (Some(_), Some(given @ (EndpointSource::Flag | EndpointSource::Environment))) => given,
             _ => run,
         };
-        self.client(self.trust.allow(endpoint, source, person)?, self.key()?)
+        self.client(
+            self.trust.allow(endpoint, source, person)?,
+            key::read(self.key_file.as_deref())?,
+        )
     }
 
     /// A client for a sandbox that this program started, and for its key.
@@ -279,28 +280,6 @@ impl Choices {
         let key = KeyFingerprint::new(&service, &settings.key);
         let identity = Identity { service, key, name: None };
         Ok(Client { api, endpoint: settings.endpoint.to_string(), identity })
-    }
-
-    fn key(&self) -> Result<SecretString, Refusal> {
-        let Some(path) = &self.key_file else {
-            return match std::env::var(KEY_VARIABLE) {
-                Ok(key) if key.trim().is_empty() => {
-                    Err(Refusal::new(format!("the private key in {KEY_VARIABLE} is empty")))
-                }
-                Ok(key) => Ok(key.into()),
-                Err(_) => Err(Refusal::new(format!(
-                    "there is no private key: set {KEY_VARIABLE} or use --key-file \
-                     (or --sandbox, to try things without an account)"
-                ))),
-            };
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Refusal::new(format!("cannot read the key file {}: {error}", path.display()))
-        })?;
-        match text.trim() {
-            "" => Err(Refusal::new(format!("the key file {} is empty", path.display()))),
-            key => Ok(key.to_owned().into()),
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod connect;
 mod existing;
 mod export;
 mod finish;
+mod key;
 mod library;
 mod limits;
 mod locks;

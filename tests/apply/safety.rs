@@ -1,6 +1,7 @@
 //! What must never happen: another endpoint reached, a key shown.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -184,6 +185,60 @@ fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
 }
 
 #[test]
+fn what_stands_around_a_key_is_taken_off_or_named_but_never_shown() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    let with_file = |text: &str| {
+        world.write("key", text);
+        let words = ["plan", "sheet.csv", "--key-file", "key"];
+        world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
+    };
+    let with_variable =
+        |text: &str| world.command(&["plan", "sheet.csv"]).env("IMAGEKIT_PRIVATE_KEY", text).run();
+    for text in [format!("\u{feff}{KEY}\r\n"), format!("  {KEY}\n\n")] {
+        with_file(&text).exits(0);
+        with_variable(&text).exits(0);
+    }
+    let requests = world.sandbox.stats().requests;
+    for (text, why) in [
+        (format!("\"{KEY}\""), "there are quotes around the key"),
+        (format!("IMAGEKIT_PRIVATE_KEY={KEY}"), "IMAGEKIT_PRIVATE_KEY= stands before the key"),
+        (format!("export KEY='{KEY}'"), "quotes around"),
+        ("public_doNotPrintMe12345=".to_owned(), "this is a public key"),
+        (format!("{KEY}:"), "a `:` in it"),
+    ] {
+        for refused in [with_file(&text), with_variable(&text)] {
+            let refused = refused.exits(2).says(why);
+            assert!(!refused.err.contains("doNotPrintMe"), "{}", refused.err);
+        }
+    }
+    assert_eq!(world.sandbox.stats().requests, requests);
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_warned_about() {
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    world.write("key", KEY);
+    let plan = |mode: u32| {
+        let path = world.path("key");
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+        world.run("plan sheet.csv --key-file key").exits(0)
+    };
+    for mode in [0o640, 0o604] {
+        plan(mode).says("other users can read the key file key; `chmod 600 key`");
+    }
+    for mode in [0o600, 0o400] {
+        let done = plan(mode);
+        assert!(!done.err.contains("key file"), "{}", done.err);
+    }
+    // Only the superuser can give files away.
+    if std::os::unix::fs::chown(world.path("key"), Some(4321), None).is_ok() {
+        plan(0o600).says("the key file key belongs to another user");
+    }
+}
+
+#[test]
 fn plain_http_goes_to_this_machine_only() {
     let world = World::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
@@ -200,7 +255,6 @@ fn plain_http_goes_to_this_machine_only() {
 
 #[test]
 fn a_run_is_its_owners_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
     let world = World::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     world.apply("sheet.csv").exits(0);
