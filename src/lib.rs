@@ -51,6 +51,7 @@
 //! - [`run`]: one execution, its directory and its lock, and what others bought before it
 //! - [`settings`]: validated values
 //! - [`cli`]: what was typed
+//! - [`system`]: what the operating system is asked for beyond the standard library
 //! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
 
 pub mod account;
@@ -72,7 +73,7 @@ pub mod run;
 pub mod sandbox;
 pub mod settings;
 mod sqlite;
-mod system;
+pub mod system;
 pub mod undo;
 mod whole;
 mod words;

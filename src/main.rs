@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::new(cli.quiet);
     log(&cli, &screen);
+    if let Err(error) = ikbulk::system::disable_core_dumps() {
+        tracing::debug!("core dumps cannot be switched off: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => ExitCode::from(runtime.block_on(cli::run(cli, &screen, asked_to_stop()))),

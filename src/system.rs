@@ -1,10 +1,24 @@
 //! What the operating system is asked for beyond the standard library. The only user of `rustix`.
 
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Sees to it that the memory of this process, which holds the private key, is never written to a
+/// file if it crashes.
+///
+/// # Errors
+/// The system refuses.
+pub fn disable_core_dumps() -> io::Result<()> {
+    // No dump is that small, and 0 is not enough: Linux gives a dump to a program that collects them
+    // whatever the limit is, except at 1 byte.
+    const BYTES: Option<u64> = Some(1);
+    Ok(setrlimit(Resource::Core, Rlimit { current: BYTES, maximum: BYTES })?)
+}
 
 /// The user that the program acts for.
 fn effective_user() -> u32 {

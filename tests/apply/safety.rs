@@ -157,6 +157,29 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crash_leaves_no_core_dump() {
+    let victim = Victim::default();
+    let (limits, hand) = (Arc::new(Mutex::new(String::new())), victim.clone());
+    let found = Arc::clone(&limits);
+    let tap = Tap::new(move |event| {
+        if event.phase == Phase::Arrived {
+            let path = format!("/proc/{}/limits", hand.id());
+            *found.lock().unwrap() = fs::read_to_string(path).unwrap();
+        }
+    });
+    let world = World::new(Config { tap: Some(tap), ..files(["a"]) });
+    world.write("sheet.csv", tagging(&["a"]));
+    let call = world.command_after("ulimit -c unlimited", &["apply", "sheet.csv", "--yes"]);
+    assert_eq!(call.run_as(&victim).code, Some(0));
+    let limits = limits.lock().unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    // A dump has a page at least; 1 keeps it from programs that collect dumps, too.
+    let numbers: Vec<&str> = core.unwrap().split_whitespace().take(2).collect();
+    assert_eq!(numbers, ["1", "1"]);
+}
+
 #[test]
 fn what_a_panic_could_print_of_the_client_does_not_show_the_key() {
     let (connect_timeout, timeout) = (Duration::from_secs(1), Duration::from_secs(1));
