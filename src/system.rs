@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::termios::{QueueSelector, tcflush};
 
 /// Sees to it that the memory of this process, which holds the private key, is never written to a
 /// file if it crashes.
@@ -18,6 +19,11 @@ pub fn disable_core_dumps() -> io::Result<()> {
     // whatever the limit is, except at 1 byte.
     const BYTES: Option<u64> = Some(1);
     Ok(setrlimit(Resource::Core, Rlimit { current: BYTES, maximum: BYTES })?)
+}
+
+/// Throws away what was typed on the terminal behind standard input and has not been read.
+pub(crate) fn discard_pending_input() -> io::Result<()> {
+    Ok(tcflush(io::stdin(), QueueSelector::IFlush)?)
 }
 
 /// The user that the program acts for.

@@ -6,9 +6,25 @@ pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
+/// A number with its thousands apart: `1,300,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let separated = digits.char_indices().map(|(index, digit)| {
+        let is_first_of_three = index > 0 && (digits.len() - index).is_multiple_of(3);
+        format!("{}{digit}", if is_first_of_three { "," } else { "" })
+    });
+    separated.collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::{counted, grouped};
+
+    #[test]
+    fn thousands_are_apart() {
+        let numbers = [0, 999, 1000, 12_345, 1_300_000].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,000", "12,345", "1,300,000"]);
+    }
 
     #[test]
     fn one_is_one_and_everything_else_several() {

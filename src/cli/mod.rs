@@ -17,6 +17,7 @@ mod look_up;
 mod open;
 mod plan;
 mod prepare;
+mod question;
 mod report;
 mod resume;
 mod sandbox;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::choices::{Choices, Client};
 use super::connect::{Connection, Kept};
+use super::question::Question;
 use super::{Refusal, Screen};
 use crate::charges::Charges;
 use crate::error::chain;
@@ -18,7 +19,6 @@ use crate::plan::{Bought, Tally};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::sandbox::{self, Library};
-use crate::words::counted;
 
 /// What to do where the account was not accepted.
 pub(super) const CHECK_KEY: &str = "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
@@ -138,28 +138,23 @@ pub(super) fn start_sandbox(
 }
 
 /// Asks whether to send what was shown, or what remains of it where more rows are bad than may be.
+/// Where nothing is to be sent, there is nothing to ask.
 pub(super) fn ask(
     attended: bool,
     tally: &Tally,
     max_bad: f64,
     screen: &Screen,
 ) -> Result<(), Refusal> {
-    if !attended {
-        Err(Refusal::new("there is nobody to ask; --yes sends without asking. Nothing was sent"))
-    } else if screen.ask(&question(tally, max_bad)) {
-        Ok(())
-    } else {
-        Err(Refusal::new("nothing was sent"))
-    }
-}
-
-fn question(tally: &Tally, max_bad: f64) -> String {
-    if tally.rejected_share() <= max_bad {
-        return "Send this?".to_owned();
-    }
-    let bad = if tally.rejected == 1 { "is bad" } else { "are bad" };
-    let rows = counted(tally.rows, "row", "rows");
-    format!("{} of {rows} {bad}, more than --max-bad allows. Send the rest?", tally.rejected)
+    let is_confirmed = match Question::about(tally, max_bad) {
+        None => true,
+        Some(_) if !attended => {
+            let why = "there is nobody to ask; --yes sends without asking. Nothing was sent";
+            return Err(Refusal::new(why));
+        }
+        Some(Question::YesOrNo(question)) => screen.ask(&question),
+        Some(Question::Number(question, number)) => screen.ask_for(&question, number),
+    };
+    if is_confirmed { Ok(()) } else { Err(Refusal::new("nothing was sent")) }
 }
 
 /// The memory of charges for a run that runs extensions, with the charges of interrupted runs in it.
@@ -190,19 +185,4 @@ pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<Bought,
         // What cannot be looked up is not charged a second time.
         Err(error) => Some(chain(&error)),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_question_says_where_more_rows_are_bad_than_may_be() {
-        let asked = |rejected| {
-            let tally = Tally { rows: 68, rejected, ..Tally::default() };
-            question(&tally, 0.02)
-        };
-        assert_eq!(asked(1), "Send this?");
-        assert_eq!(asked(7), "7 of 68 rows are bad, more than --max-bad allows. Send the rest?");
-    }
 }

@@ -4,7 +4,9 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 
+use super::question::{is_number, is_yes};
 use crate::report::harmless;
+use crate::system;
 
 /// Where the program speaks to a person, if there is one.
 #[derive(Debug, Clone)]
@@ -75,10 +77,26 @@ impl Screen {
     /// Asks a question; everything but yes is no.
     #[must_use]
     pub fn ask(&self, question: &str) -> bool {
-        let mut answer = String::new();
-        drop(write!(io::stderr(), "{} [y/N] ", harmless(question)));
-        let read = io::stdin().lock().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+        is_yes(&self.answer_to(&format!("{question} [y/N]")))
+    }
+
+    /// Asks for a number to be typed; everything else is no.
+    #[must_use]
+    pub fn ask_for(&self, question: &str, number: u64) -> bool {
+        is_number(&self.answer_to(question), number)
+    }
+
+    /// What is typed from now on. Whoever typed before could not see what it was an answer to.
+    fn answer_to(&self, question: &str) -> String {
+        let question = harmless(question);
+        self.bars.suspend(|| {
+            let discarded = system::discard_pending_input();
+            drop(write!(io::stderr(), "{question} "));
+            let mut answer = String::new();
+            let read = discarded.and_then(|()| io::stdin().lock().read_line(&mut answer));
+            // What cannot be read, or may have been typed before, is no answer.
+            if read.is_ok() { answer } else { String::new() }
+        })
     }
 
     /// A writer for log lines, which takes the bars away while it writes.

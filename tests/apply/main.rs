@@ -23,6 +23,7 @@ mod run_lock;
 mod safety;
 mod settings;
 mod targets;
+mod terminal;
 mod trust;
 mod undo;
 mod usage;
