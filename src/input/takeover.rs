@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::{Format, Input, InputError};
+use crate::whole::sync_directory;
 
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -50,7 +51,7 @@ pub fn take_over(
         copy.write_all(bytes).map_err(cannot_copy)?;
         filled = read_chunk(&mut from, &mut chunk).map_err(unreadable)?;
     }
-    copy.sync_all().map_err(cannot_copy)?;
+    copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
     Ok(Owned {
         input: Input { path, format },
         fingerprint: Fingerprint(hash.finalize().to_hex().to_string()),

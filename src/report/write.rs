@@ -18,7 +18,7 @@ use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
 use crate::row::Content;
 use crate::run::RunDir;
-use crate::whole::Whole;
+use crate::whole::{self, Whole};
 
 /// What was written.
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub fn write(
     ending: &Ending,
 ) -> Result<Reports, ReportError> {
     let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
+    whole::remove_leftovers(run.path()).map_err(failed)?;
     let input = run.input(facts.input_format);
     let mut pass = Pass::open(run, ledger, facts, context, &input)?;
     ledger.steps(0, |ledger_steps| pass.rows(ledger_steps, &failed))?;

@@ -11,6 +11,7 @@ use super::RunLock;
 use crate::input::{Format, Input};
 use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
 use crate::outcome::Status;
+use crate::whole::sync_directory;
 
 /// What directories that hold runs end in.
 const RUNS_SUFFIX: &str = "ikbulk";
@@ -100,11 +101,13 @@ impl RunDir {
     /// # Errors
     /// It cannot be made, or holds something.
     pub fn create_at(path: &Path) -> Result<Self, RunDirError> {
-        let failed = |source| RunDirError::Create { path: path.to_owned(), source };
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(failed)?;
-        }
-        DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+        let create = || {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            create_synced(parent)?;
+            DirBuilder::new().mode(0o700).create(path)?;
+            sync_directory(parent)
+        };
+        create().map_err(|source| RunDirError::Create { path: path.to_owned(), source })?;
         Ok(Self(path.to_owned()))
     }
 
@@ -274,9 +277,19 @@ impl RunDir {
             return facts.is_ok_and(|facts| facts.stage == Stage::Planning);
         }
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let is_ours = |name: &str| name == RunLock::NAME || name.starts_with("input.");
+        let is_ours = |name: &str| [RunLock::NAME, "rates"].contains(&name) || name.starts_with("input.");
         entries.map(|entry| entry.file_name()).all(|name| name.to_str().is_some_and(is_ours))
     }
+}
+
+/// Makes a directory and those that it is in, and sees to it that they are on disk.
+fn create_synced(path: &Path) -> io::Result<()> {
+    let missing =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let missing: Vec<&Path> = missing.collect();
+    fs::create_dir_all(path)?;
+    let mut made_in = missing.iter().rev().filter_map(|path| path.parent());
+    made_in.try_for_each(sync_directory)
 }
 
 pub(super) fn children(path: &Path) -> Vec<PathBuf> {

@@ -40,25 +40,21 @@ fn can_trace() -> bool {
     tried.is_ok_and(|status| status.success())
 }
 
-#[test]
-fn the_intent_is_on_the_disk_before_the_first_byte_of_what_must_not_be_repeated() {
-    const ROWS: usize = 5;
-    if !can_trace() {
-        // Past the capture of the test's output: nobody is to take this for a test that passed.
-        let said =
-            "NOT TESTED: that an intent is on the disk first (strace is missing or may not)\n";
-        std::io::stderr().write_all(said.as_bytes()).expect("it takes a line");
-        return;
+/// Says so where system calls cannot be watched, past the capture of the test's output: nobody is to
+/// take this for a test that passed.
+fn cannot_trace(what: &str) -> bool {
+    if can_trace() {
+        return false;
     }
-    let world = World::new(files((0..ROWS).map(|n| format!("file{n}"))));
-    let mut sheet = "fileId,description,extensions\n".to_owned();
-    for n in 0..ROWS {
-        sheet += &format!("file{n},text,\"[{{\"\"name\"\":\"\"ai-auto-description\"\"}}]\"\n");
-    }
-    world.write("sheet.csv", sheet);
+    let said = format!("NOT TESTED: {what} (strace is missing or may not)\n");
+    std::io::stderr().write_all(said.as_bytes()).expect("it takes a line");
+    true
+}
+
+/// Runs the program on a sheet, and gives its system calls.
+fn trace(world: &World, calls: &str) -> String {
     let traced = Command::new("strace")
-        .args(["-f", "-y", "-s", "4096", "-o", "trace", "-e"])
-        .arg("trace=writev,pwrite64,fsync,fdatasync")
+        .args(["-f", "-y", "-s", "4096", "-o", "trace", "-e", calls])
         .arg(env!("CARGO_BIN_EXE_ikbulk"))
         .args(["-q", "apply", "sheet.csv", "--yes", "--concurrency", "1"])
         .args(["--rate", "unlimited", "--read-rate", "unlimited"])
@@ -68,7 +64,49 @@ fn the_intent_is_on_the_disk_before_the_first_byte_of_what_must_not_be_repeated(
         .current_dir(world.path("."))
         .status();
     assert!(traced.expect("strace can be started").success());
-    let trace = fs::read_to_string(world.path("trace")).expect("strace writes a trace");
+    fs::read_to_string(world.path("trace")).expect("strace writes a trace")
+}
+
+#[test]
+fn the_names_of_new_run_directories_and_of_reports_are_on_the_disk() {
+    if cannot_trace("that new names are on the disk") {
+        return;
+    }
+    let world = World::new(files(["a"]));
+    world.write("sheet.csv", "fileId,description\na,text\n");
+    let trace = trace(&world, "trace=/mkdir,/^rename,openat,fsync");
+    let lines: Vec<&str> = trace.lines().collect();
+    let gives_name = |line: &str| line.contains("mkdir(") || line.contains("rename(");
+    let is_of_run = |line: &str| line.contains("sheet.ikbulk") && line.ends_with("= 0");
+    let mut named = 0;
+    for (at, line) in lines.iter().enumerate() {
+        if gives_name(line) && is_of_run(line) {
+            let path = line.split('"').nth_back(1).expect("it names a file");
+            let directory = world.path(path).parent().expect("it is in one").to_owned();
+            let is_synced = |line: &&str| {
+                line.contains("fsync(")
+                    && line.ends_with(&format!("<{}>) = 0", directory.display()))
+            };
+            assert!(lines[at..].iter().any(is_synced), "{line}\n{trace}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 2 + 4, "the run, the directory of runs, and four reports: {trace}");
+}
+
+#[test]
+fn the_intent_is_on_the_disk_before_the_first_byte_of_what_must_not_be_repeated() {
+    const ROWS: usize = 5;
+    if cannot_trace("that an intent is on the disk first") {
+        return;
+    }
+    let world = World::new(files((0..ROWS).map(|n| format!("file{n}"))));
+    let mut sheet = "fileId,description,extensions\n".to_owned();
+    for n in 0..ROWS {
+        sheet += &format!("file{n},text,\"[{{\"\"name\"\":\"\"ai-auto-description\"\"}}]\"\n");
+    }
+    world.write("sheet.csv", sheet);
+    let trace = trace(&world, "trace=writev,pwrite64,fsync,fdatasync");
     let (mut sent, mut written, mut synced) = (0, false, false);
     for line in trace.lines() {
         match Step::of(line) {
