@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connect::{Connection, Kept};
 use super::{IN_THE_WAY, Refusal};
 use crate::account::{AccountId, AccountLock, LockError, StateDir};
-use crate::run::{RunDir, RunDirError, RunLock, RunLockError};
+use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
 /// How often the lock of an account that another process holds is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -70,12 +70,15 @@ pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, R
     }
 }
 
+/// How often it is tried to take the lock of a run.
+const RUN_LOOK_EVERY: Duration = Duration::from_millis(100);
+/// For how long reports that another process writes are waited for.
+const REPORTING_MAX: Duration = Duration::from_secs(5);
+
 /// Takes the lock of an existing run, waiting if asked to for the process that executes it, and
-/// always a moment for one that only reads it.
+/// always a moment for one that writes its reports.
 pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusal> {
-    const LOOK_EVERY: Duration = Duration::from_millis(100);
-    const OBSERVED_MAX: Duration = Duration::from_secs(5);
-    let mut observed = Duration::ZERO;
+    let mut reporting = Duration::ZERO;
     let mut waits = false;
     loop {
         match RunLock::take(run) {
@@ -86,16 +89,40 @@ pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusa
                 }
                 waits = true;
             }
-            Err(RunLockError::Observed { .. }) if observed < OBSERVED_MAX => observed += LOOK_EVERY,
+            Err(RunLockError::Reporting { .. }) if reporting < REPORTING_MAX => {
+                reporting += RUN_LOOK_EVERY;
+            }
             Err(error @ RunLockError::Held { .. }) => {
                 let message = format!("{error}; --wait-lock waits for it");
                 return Err(Refusal { message, exit_code: IN_THE_WAY });
             }
-            Err(error @ RunLockError::Observed { .. }) => {
-                return Err(Refusal { message: error.to_string(), exit_code: IN_THE_WAY });
-            }
-            Err(error @ RunLockError::File { .. }) => return Err(Refusal::not_written(&error)),
+            Err(error) => return Err(not_locked(&error)),
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(RUN_LOOK_EVERY).await;
+    }
+}
+
+/// Takes the lock of a run for writing its reports, waiting a moment for another process that
+/// writes them.
+pub(super) async fn lock_reports(run: &RunDir) -> Result<ReportLock, RunLockError> {
+    let mut reporting = Duration::ZERO;
+    loop {
+        match ReportLock::take(run) {
+            Err(RunLockError::Reporting { .. }) if reporting < REPORTING_MAX => {
+                reporting += RUN_LOOK_EVERY;
+                tokio::time::sleep(RUN_LOOK_EVERY).await;
+            }
+            taken_or_not => return taken_or_not,
+        }
+    }
+}
+
+/// The refusal of a command that needs the lock of a run.
+pub(super) fn not_locked(error: &RunLockError) -> Refusal {
+    match error {
+        RunLockError::Held { .. } | RunLockError::Reporting { .. } => {
+            Refusal { message: error.to_string(), exit_code: IN_THE_WAY }
+        }
+        RunLockError::File { .. } => Refusal::not_written(error),
     }
 }

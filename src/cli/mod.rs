@@ -80,7 +80,7 @@ enum Command {
     Resume(Box<resume::Resume>),
     /// Put back what was there before a run
     Undo(Box<undo::Undo>),
-    /// Write the reports of a run again
+    /// Write the reports of a run again, or say how far it is while it runs
     Report(report::Report),
     /// Write the library, a folder or a search as a sheet to edit and apply
     Export(Box<export::Export>),
@@ -173,7 +173,7 @@ pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) 
         Command::Resume(resume) => resume.run(screen, signal).await,
         Command::Undo(undo) => undo.run(screen, signal).await,
         Command::Export(export) => export.run(screen, signal).await,
-        Command::Report(report) => report.run(screen),
+        Command::Report(report) => report.run(screen).await,
         Command::Sandbox(sandbox) => sandbox.run(screen, signal).await,
     };
     done.unwrap_or_else(|refusal| {

@@ -1,13 +1,15 @@
-//! `ikbulk report`: the reports of a run again, from its ledger.
+//! `ikbulk report`: the reports of a run again, from its ledger; how far it is while it runs.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::locks::{lock_reports, not_locked};
 use super::{Refusal, Screen};
 use crate::execute::Ending;
-use crate::report::{closing, write};
-use crate::run::RunDir;
+use crate::ledger::LedgerFile;
+use crate::report::{SoFar, closing, rewrite, running};
+use crate::run::{RunDir, RunLockError};
 
 #[derive(Debug, Args)]
 pub(super) struct Report {
@@ -17,14 +19,27 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn run(self, screen: &Screen) -> Result<u8, Refusal> {
+    pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
         let run = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
-        let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
-        let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
-        let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
-        let reports = write(&run, &ledger, &facts, &context, &Ending::Done)
-            .map_err(|error| Refusal::not_written(&error))?;
-        screen.say(&closing(&reports, &Ending::Done, run.path(), screen.width()));
-        Ok(reports.summary.exit_code)
+        match lock_reports(&run).await {
+            Ok(_lock) => rewrite_reports(&run, screen),
+            Err(RunLockError::Held { holder, .. }) => {
+                // What it has not written yet cannot be read.
+                let so_far = LedgerFile::observe(run.path()).and_then(|ledger| SoFar::of(&ledger));
+                screen.say(&running(run.path(), &holder, so_far.ok().as_ref(), screen.width()));
+                Ok(0)
+            }
+            Err(error) => Err(not_locked(&error)),
+        }
     }
+}
+
+fn rewrite_reports(run: &RunDir, screen: &Screen) -> Result<u8, Refusal> {
+    let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
+    let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
+    let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
+    let reports =
+        rewrite(run, &ledger, &facts, &context).map_err(|error| Refusal::not_written(&error))?;
+    screen.say(&closing(&reports, &Ending::Done, run.path(), screen.width()));
+    Ok(reports.summary.exit_code)
 }

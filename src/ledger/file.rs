@@ -229,6 +229,14 @@ impl LedgerFile {
         }
     }
 
+    /// Opens the ledger of a run that another process executes, to read it and nothing else.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn observe(directory: &Path) -> Result<Self, LedgerError> {
+        Self::connect(directory.join(Self::NAME), sqlite::open_read_only)
+    }
+
     /// Opens it once more, for somebody who reads beside whoever writes.
     ///
     /// # Errors

@@ -39,11 +39,43 @@ pub struct Reports {
     pub stage: Stage,
 }
 
-/// Writes all reports, and writes down in the ledger how the run ended.
+/// Writes all reports at the end of a session, and writes down in the ledger how it ended.
 ///
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
 pub fn write(
+    run: &RunDir,
+    ledger: &LedgerFile,
+    facts: &Facts,
+    context: &Context,
+    ending: &Ending,
+) -> Result<Reports, ReportError> {
+    let reports = write_files(run, ledger, facts, context, ending)?;
+    let Summary { exit_code, rows, .. } = reports.summary;
+    ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted }))?;
+    ledger.checkpoint()?;
+    Ok(reports)
+}
+
+/// Writes all reports again. A session that was cut short stays one: requests may have been in
+/// flight that its ledger does not hold.
+///
+/// # Errors
+/// A file cannot be read or written, or rows are missing.
+pub fn rewrite(
+    run: &RunDir,
+    ledger: &LedgerFile,
+    facts: &Facts,
+    context: &Context,
+) -> Result<Reports, ReportError> {
+    if ledger.ended()?.is_some() {
+        write(run, ledger, facts, context, &Ending::Done)
+    } else {
+        write_files(run, ledger, facts, context, &Ending::Done)
+    }
+}
+
+fn write_files(
     run: &RunDir,
     ledger: &LedgerFile,
     facts: &Facts,
@@ -85,9 +117,6 @@ pub fn write(
     let json = serde_json::to_string_pretty(&reports.summary).unwrap_or_default() + "\n";
     file.write_all(json.as_bytes()).map_err(failed)?;
     file.finish().map_err(failed)?;
-    let Summary { exit_code, rows, .. } = reports.summary;
-    ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted }))?;
-    ledger.checkpoint()?;
     Ok(reports)
 }
 

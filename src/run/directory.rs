@@ -277,7 +277,8 @@ impl RunDir {
             return facts.is_ok_and(|facts| facts.stage == Stage::Planning);
         }
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let is_ours = |name: &str| [RunLock::NAME, "rates"].contains(&name) || name.starts_with("input.");
+        let is_ours =
+            |name: &str| [RunLock::NAME, "rates"].contains(&name) || name.starts_with("input.");
         entries.map(|entry| entry.file_name()).all(|name| name.to_str().is_some_and(is_ours))
     }
 }

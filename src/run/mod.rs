@@ -19,7 +19,7 @@ pub use in_flight::InFlight;
 pub use live::{LiveReader, ReadError, Reading, Way};
 pub use of_sheet::{RunState, RunsOfSheet};
 pub use recent::{RecentRun, expect_written, recent_runs};
-pub use run_lock::{RunLock, RunLockError};
+pub use run_lock::{ReportLock, RunLock, RunLockError};
 pub(crate) use sample::Sample;
 pub use session::{Session, SessionError};
 pub use unsettled::unsettled_files;

@@ -2,17 +2,19 @@
 //! whatever key and state directory.
 //!
 //! It is an advisory lock on the file `lock` in the directory, which the system releases when the
-//! process ends, however it ends. Who executes the run holds it exclusively; who only looks holds it
-//! shared. What the file says is for messages only.
+//! process ends, however it ends. Who executes the run holds it exclusively; who only looks, or
+//! writes its reports, holds it shared. What the file says is for messages only.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::directory::RunDir;
 use crate::system;
 
+/// The file that excludes others who write reports.
+const REPORT_NAME: &str = "report.lock";
 /// Of what a lock file says, no more than this is shown.
 const HOLDER_BYTES_MAX: u64 = 300;
 
@@ -22,7 +24,15 @@ pub struct RunLock {
     _file: File,
 }
 
-/// Why the lock was not taken.
+/// The lock of a run for writing its reports: nobody executes it meanwhile, and nobody else writes
+/// reports.
+#[derive(Debug)]
+pub struct ReportLock {
+    _not_executed: File,
+    _no_other_report: File,
+}
+
+/// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RunLockError {
     /// Another process executes the run.
@@ -34,8 +44,8 @@ pub enum RunLockError {
         holder: String,
     },
     /// Another process reads the run at this moment, and will be done soon.
-    #[error("this run is being read by another process: {run}")]
-    Observed {
+    #[error("another process is writing the reports of this run: {run}")]
+    Reporting {
         /// The run.
         run: PathBuf,
     },
@@ -60,16 +70,14 @@ impl RunLock {
     /// Another process holds it, or the lock file cannot be used.
     pub fn take(run: &RunDir) -> Result<Self, RunLockError> {
         let failed = |source| RunLockError::File { path: path_of(run), source };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = open(&mut options, run).map_err(failed)?;
+        let mut file = open_or_create(&path_of(run)).map_err(failed)?;
         if let Err(error) = file.try_lock() {
             return Err(match error {
                 TryLockError::WouldBlock if is_executed(&file).map_err(failed)? => {
                     let run = run.path().to_owned();
                     RunLockError::Held { run, holder: holder(&file) }
                 }
-                TryLockError::WouldBlock => RunLockError::Observed { run: run.path().to_owned() },
+                TryLockError::WouldBlock => RunLockError::Reporting { run: run.path().to_owned() },
                 TryLockError::Error(source) => failed(source),
             });
         }
@@ -83,10 +91,40 @@ impl RunLock {
     /// The lock file cannot be used.
     pub fn is_held(run: &RunDir) -> Result<bool, RunLockError> {
         let failed = |source| RunLockError::File { path: path_of(run), source };
-        match open(OpenOptions::new().read(true), run) {
+        match open(OpenOptions::new().read(true), &path_of(run)) {
             Ok(file) => is_executed(&file).map_err(failed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+impl ReportLock {
+    /// Takes the lock of a run for writing its reports. Does not wait.
+    ///
+    /// # Errors
+    /// Another process executes the run or writes its reports, or a lock file cannot be used.
+    pub fn take(run: &RunDir) -> Result<Self, RunLockError> {
+        let path = path_of(run);
+        let failed = |source| RunLockError::File { path: path.clone(), source };
+        let not_executed = open_or_create(&path).map_err(failed)?;
+        match not_executed.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(&not_executed);
+                return Err(RunLockError::Held { run: run.path().to_owned(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let path = run.path().join(REPORT_NAME);
+        let failed = |source| RunLockError::File { path: path.clone(), source };
+        let no_other_report = open_or_create(&path).map_err(failed)?;
+        match no_other_report.try_lock() {
+            Ok(()) => Ok(Self { _not_executed: not_executed, _no_other_report: no_other_report }),
+            Err(TryLockError::WouldBlock) => {
+                Err(RunLockError::Reporting { run: run.path().to_owned() })
+            }
+            Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
 }
@@ -95,9 +133,14 @@ fn path_of(run: &RunDir) -> PathBuf {
     run.path().join(RunLock::NAME)
 }
 
-/// Opens the lock file itself, never what a link in a run from elsewhere points at.
-fn open(options: &mut OpenOptions, run: &RunDir) -> io::Result<File> {
-    options.custom_flags(system::NO_FOLLOW).open(path_of(run))
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    open(options.read(true).write(true).create(true).truncate(false).mode(0o600), path)
+}
+
+/// Opens a lock file itself, never what a link in a run from elsewhere points at.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.custom_flags(system::NO_FOLLOW).open(path)
 }
 
 /// Whether somebody holds the lock exclusively. Held shared, it is held by observers.
@@ -156,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_leaves_no_lock_file_and_is_told_from_an_executor() {
+    fn an_observer_leaves_no_lock_file_and_is_no_executor() {
         let (_directory, run) = run();
         assert!(!RunLock::is_held(&run).unwrap());
         assert!(!path_of(&run).exists());
         drop(RunLock::take(&run).unwrap());
         let observer = File::open(path_of(&run)).unwrap();
         observer.try_lock_shared().unwrap();
-        assert!(matches!(RunLock::take(&run), Err(RunLockError::Observed { .. })));
+        assert!(matches!(RunLock::take(&run), Err(RunLockError::Reporting { .. })));
         assert!(!RunLock::is_held(&run).unwrap());
     }
 

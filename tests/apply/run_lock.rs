@@ -1,13 +1,18 @@
-//! One run is executed by one process at a time, whatever state directory or key each has.
+//! One run is executed by one process at a time, whatever state directory or key each has, and a
+//! report disturbs nobody.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ikbulk::run::{ReportLock, RunDir, RunLock};
 use ikbulk::sandbox::{Config, ExtensionPlay, Phase, Status, Tap};
+use serde_json::json;
 
-use crate::harness::{Call, Done, World, files};
+use crate::harness::{Call, Done, RunFiles, Victim, World, files, ids, tagged};
 
 /// How long a command that ought to be refused at once is waited for while the sandbox stands still.
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
@@ -25,11 +30,12 @@ struct Held {
 }
 
 impl Held {
-    /// The tap that holds the first request about that file.
+    /// The tap that holds the first request that changes that file.
     fn tap(&self, id: &'static str) -> Tap {
         let held = self.clone();
         Tap::new(move |event| {
-            if event.path.contains(&format!("/{id}/")) && event.phase == Phase::Arrived {
+            let is_patch = event.method == "PATCH" && event.path.contains(&format!("/{id}/"));
+            if is_patch && event.phase == Phase::Arrived {
                 held.run_second();
             }
         })
@@ -79,4 +85,92 @@ fn two_resumes_at_once_run_no_extension_twice() {
         assert_eq!(world.sandbox.stats().paid_runs_of(id, "remove-bg"), 1, "{id}");
     }
     assert_eq!(run.statuses(), ["updated"; 3]);
+}
+
+fn names(run: &RunFiles) -> BTreeSet<String> {
+    let entries = fs::read_dir(run.path()).expect("the run is there").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_report_of_a_running_run_writes_nothing_and_says_how_far_it_is() {
+    let held = Held::default();
+    let config = Config { tap: Some(held.tap("b")), ..files(["a", "b", "c"]) };
+    let extensions = ExtensionPlay::Always(Status::Success);
+    let world = World::new(Config { extensions, ..config });
+    world.write("sheet.jsonl", rows());
+    let report = world.command(&["report", "the-run"]);
+    *unpoisoned(&held.second) = Some(report);
+    world.apply("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
+    let report = held.done().exits(0);
+    assert!(report.err.is_empty(), "{}", report.err);
+    report
+        .says("running    by process ")
+        .says("(ikbulk apply ")
+        .says("rows       1 of 3 settled: 1 updated; 1 sent, no response yet\n")
+        .says("requests   ")
+        .says("next       its reports are written when it ends\n");
+    let run = RunFiles(world.path("the-run"));
+    assert_eq!(run.statuses(), ["updated"; 3]);
+    assert_eq!(run.summary()["exit_code"], 0);
+}
+
+#[test]
+fn reports_at_once_do_not_disturb_each_other() {
+    let world = tagged(2000, |config| config);
+    world.apply("sheet.csv --limit 1900").exits(5);
+    let run = world.only_run("sheet");
+    let before = names(&run);
+    let name = run.name();
+    let reports: Vec<_> = (0..6).map(|_| world.command(&["report", &name])).collect();
+    let reports: Vec<_> =
+        reports.into_iter().map(|call| std::thread::spawn(move || call.run())).collect();
+    for report in reports {
+        report.join().expect("it ends").exits(5).says("1900 updated");
+    }
+    let mut after = names(&run);
+    after.remove("report.lock");
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_report_that_is_being_written_is_waited_for_and_named() {
+    let world = tagged(2, |config| config);
+    world.apply("sheet.csv --limit 1").exits(5);
+    let run = world.only_run("sheet");
+    let dir = RunDir::open(run.path()).expect("it is a run");
+    let lock = ReportLock::take(&dir).expect("nobody holds it");
+    let calls = ["report", "resume"].map(|command| world.command(&[command, &run.name()]));
+    for call in calls.map(|call| std::thread::spawn(|| call.run())) {
+        let done = call.join().expect("it ends").exits(75);
+        done.says("another process is writing the reports of this run");
+    }
+    drop(lock);
+    let lock = RunLock::take(&dir).expect("nobody holds it");
+    world.run(&format!("report {}", run.name())).exits(0).says("running    by process ");
+    drop(lock);
+    world.run(&format!("resume {}", run.name())).exits(0);
+}
+
+#[test]
+fn a_report_of_a_killed_run_does_not_hide_from_undo_what_was_in_flight() {
+    let ids = ids(2);
+    let victim = Victim::default();
+    let hand = victim.clone();
+    let tap = Tap::new(move |event| {
+        if event.method == "PATCH" && event.path.contains("file001") && event.phase == Phase::Worked
+        {
+            hand.kill();
+        }
+    });
+    let world = tagged(2, |config| Config { tap: Some(tap), ..config });
+    world.write("sheet.csv", "fileId,description\nfile000,new\nfile001,new\n");
+    let words = ["live", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    assert_eq!(world.command(&words).run_as(&victim).code, None);
+    let run = world.only_run("sheet").name();
+    world.run(&format!("report {run}")).exits(5);
+    world.run(&format!("undo {run} --yes --rate unlimited")).exits(0);
+    for id in ids {
+        assert_ne!(world.file(&id)["description"], json!("new"), "{id}");
+    }
 }
