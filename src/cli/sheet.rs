@@ -15,7 +15,7 @@ use crate::charges::Charges;
 use crate::imagekit::Failure;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
-use crate::plan::{FileDifference, Planner, Survey, survey};
+use crate::plan::{FileDifference, Planner, Survey, UnknownRow, survey};
 use crate::report::{Counter, Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
@@ -249,10 +249,13 @@ impl Sheet {
         let tally = &survey.tally;
         let why = if tally.rows == 0 && !self.allow_empty {
             "the input has no rows (--allow-empty accepts that)".to_owned()
-        } else if let Some(row) = survey.first_unknown.filter(|_| !self.repeat_unknown) {
+        } else if let Some(UnknownRow { row, once }) =
+            survey.first_unknown.as_ref().filter(|_| !self.repeat_unknown)
+        {
             format!(
-                "row {row} is one of which nobody knows whether it was done; sending it again can \
-                 pay for it twice. Look at the file first; --repeat-unknown sends it all the same"
+                "row {row} got no response in an earlier run, so that {once} may have been done \
+                 already; look at the file and empty these cells, or send them again, extensions \
+                 charged again, with --repeat-unknown. Nothing was sent"
             )
         } else if !self.sandbox && !wish.attended && tally.rejected_share() > wish.choices.max_bad()
         {

@@ -18,10 +18,20 @@ pub(super) struct Watch {
     unknown: u32,
     /// Rejections in a row that say the same…
     same: u32,
-    /// …and the steps of them that have not been taken back.
-    streak: Vec<(StepRef, RowPos)>,
+    /// …and those of them that have not been taken back.
+    streak: Vec<Rejected>,
     /// What the rejections of the streak have in common.
     said: Option<Said>,
+}
+
+/// A step that was rejected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rejected {
+    pub(super) step: StepRef,
+    /// Where its row stands.
+    pub(super) pos: RowPos,
+    /// Whether an earlier step of its row is of unknown outcome.
+    pub(super) row_is_unknown: bool,
 }
 
 /// What a rejection says: the HTTP status and the message.
@@ -32,13 +42,9 @@ impl Watch {
         Self { halts, answers: 0, rejected: 0, unknown: 0, same: 0, streak: Vec::new(), said: None }
     }
 
-    /// Takes the outcome of one step that ImageKit answered; says whether to halt.
-    pub(super) fn answered(
-        &mut self,
-        step: StepRef,
-        pos: RowPos,
-        outcome: &Outcome,
-    ) -> Option<Halt> {
+    /// Takes the outcome of one step that ImageKit answered, as it is counted where it is a
+    /// rejection; says whether to halt.
+    pub(super) fn answered(&mut self, rejected: Rejected, outcome: &Outcome) -> Option<Halt> {
         if outcome.code == Some(Code::Moved) {
             // It was not sent, and what moved says nothing of the others.
             return None;
@@ -56,11 +62,11 @@ impl Watch {
         let limit = self.halts.same_rejection_max.map(std::num::NonZeroU32::get);
         if let Some(limit) = limit {
             self.same += 1;
-            self.streak.push((step, pos));
+            self.streak.push(rejected);
             // Those that were under way when it was enough belong to the streak as well.
             if self.same >= limit {
                 let message = outcome.message.clone().unwrap_or_default();
-                let rows = self.streak.iter().map(|(step, _)| step.row).take(ROWS_NAMED).collect();
+                let rows = self.streak.iter().map(|it| it.step.row).take(ROWS_NAMED).collect();
                 return Some(Halt::SameRejection { message, times: limit, rows });
             }
         }
@@ -83,8 +89,8 @@ impl Watch {
         (self.unknown >= limit).then_some(Halt::ManyUnknown { unknown: self.unknown })
     }
 
-    /// The steps of the streak of one rejection, which are open again after a halt for it.
-    pub(super) fn take_streak(&mut self) -> Vec<(StepRef, RowPos)> {
+    /// The streak of one rejection, whose steps are open again after a halt for it.
+    pub(super) fn take_streak(&mut self) -> Vec<Rejected> {
         std::mem::take(&mut self.streak)
     }
 }

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use foldhash::HashMap;
 
+use super::watch::Rejected;
 use crate::outcome::Status;
-use crate::plan::PlannedRow;
+use crate::plan::{Follow, PlannedRow};
 use crate::request::{StepKind, StepRef};
 use crate::row::RowPos;
 
@@ -37,6 +38,10 @@ struct OpenRow {
     remainder: bool,
     /// The worst status of those that are; [`Status::NotAttempted`] where it was taken back.
     worst: Status,
+    /// Which steps may follow those.
+    follow: Follow,
+    /// Whether a step was taken back, so that those behind it are left to the next session.
+    is_reopened: bool,
 }
 
 impl Window {
@@ -51,12 +56,15 @@ impl Window {
 
     /// Takes in a row; where they come in order, one that comes behind all those that are there.
     pub(super) fn admit(&mut self, row: &PlannedRow) {
-        let PlannedRow { pos, open, so_far, ref settled } = *row;
+        let PlannedRow { pos, open, so_far, ref settled, .. } = *row;
         if !self.is_unordered {
             self.order.push_back(pos);
         }
         if open > 0 || settled.is_some() {
-            self.rows.insert(pos.number, OpenRow { pos, open, remainder: false, worst: so_far });
+            let follow = Follow::default().after(StepKind::Details, so_far);
+            let (remainder, is_reopened) = (false, false);
+            let row = OpenRow { pos, open, remainder, worst: so_far, follow, is_reopened };
+            self.rows.insert(pos.number, row);
         }
     }
 
@@ -85,11 +93,16 @@ impl Window {
         self.rows.get(&number).map(|row| row.pos)
     }
 
-    /// Whether a step may still be sent: the repeatable rest of a lost one in any case, another
-    /// one only after steps that succeeded.
+    /// Whether a step may still be sent: the remainder of a lost one in any case, another one only
+    /// where it may follow what became of the row so far.
     pub(super) fn may_send(&self, step: StepRef) -> bool {
-        step.kind == StepKind::Remainder
-            || self.rows.get(&step.row).is_some_and(|row| row.worst.is_success())
+        let row = self.rows.get(&step.row);
+        step.kind == StepKind::Remainder || row.is_some_and(|row| row.follow.allows(step.kind))
+    }
+
+    /// Whether a row has a step of unknown outcome.
+    pub(super) fn is_unknown(&self, number: u64) -> bool {
+        self.rows.get(&number).is_some_and(|row| row.worst == Status::Unknown)
     }
 
     /// A remainder of the row joins its open steps.
@@ -105,6 +118,7 @@ impl Window {
     pub(super) fn settle(&mut self, step: StepRef, status: Status) -> Option<bool> {
         let row = self.rows.get_mut(&step.row)?;
         row.worst = row.worst.max(status);
+        row.follow = row.follow.after(step.kind, status);
         if step.kind.part_of().is_some() {
             return Some(false);
         }
@@ -118,44 +132,42 @@ impl Window {
             // The row was settled and counted before.
             return Some(false);
         }
-        // What is left of a row after a step without success is not sent, and says nothing more.
-        let row_done = open == 0 || !worst.is_success() && !remainder;
+        // What is left of a row after a step without success is not sent, and says nothing more,
+        // except where a step is of unknown outcome: then each says that it was not sent.
+        let is_stopped = !worst.is_success() && worst != Status::Unknown;
+        let row_done = open == 0 || is_stopped && !remainder;
         if open == 0 {
             self.settled[worst as usize] += 1;
         }
         Some(row_done)
     }
 
-    /// A step will not be sent, because of an earlier one of its row.
-    pub(super) fn drop_step(&mut self, step: StepRef) {
+    /// A step will not be sent, because of an earlier one of its row. Where the row has a step of
+    /// unknown outcome, that is to be recorded; then it says whether nothing of the row follows.
+    pub(super) fn drop_step(&mut self, step: StepRef) -> Option<bool> {
         let number = step.row;
-        let Some(row) = self.rows.get_mut(&number) else {
-            return;
-        };
-        if step.kind.part_of().is_some() {
-            return;
-        }
+        let row = self.rows.get_mut(&number).filter(|_| step.kind.part_of().is_none())?;
         row.open = row.open.saturating_sub(1);
-        let OpenRow { open, worst, .. } = *row;
-        if open > 0 {
-            return;
+        let OpenRow { open, worst, is_reopened, .. } = *row;
+        if open == 0 {
+            self.rows.remove(&number);
+            if worst != Status::NotAttempted {
+                self.settled[worst as usize] += 1;
+            }
         }
-        self.rows.remove(&number);
-        if worst != Status::NotAttempted {
-            self.settled[worst as usize] += 1;
-        }
+        (worst == Status::Unknown && !is_reopened).then_some(open == 0)
     }
 
-    /// A rejection is taken back: its row is not settled any more. One whose remainder was
-    /// rejected stays unknown.
-    pub(super) fn reopen(&mut self, rejected: StepRef, pos: RowPos) {
+    /// A rejection is taken back: its row is not settled any more. One with a step of unknown
+    /// outcome stays unknown.
+    pub(super) fn reopen(&mut self, rejected: &Rejected) {
+        let Rejected { step, pos, row_is_unknown } = *rejected;
         self.reopened = Some(self.reopened.map_or(pos, |open| open.min(pos)));
-        if rejected.kind == StepKind::Remainder {
-            return;
-        }
-        match self.rows.get_mut(&rejected.row) {
+        match self.rows.get_mut(&step.row) {
+            Some(row) if row_is_unknown => row.is_reopened = true,
             // Its later steps are still to be dropped, and the row is counted only then.
             Some(row) => row.worst = Status::NotAttempted,
+            None if row_is_unknown => {}
             None => self.settled[Status::Rejected as usize] -= 1,
         }
     }

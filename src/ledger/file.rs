@@ -154,7 +154,7 @@ pub enum Stage {
 pub struct Ended {
     /// The program's exit code.
     pub exit_code: u8,
-    /// Rows that were not attempted, for which the run can be resumed.
+    /// Rows that were not attempted, or not as a whole, for which the run can be resumed.
     pub not_attempted: u64,
 }
 

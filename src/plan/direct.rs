@@ -11,6 +11,7 @@ use crate::row::{Change, Content, FileId, Row, Set, TagChange, Update};
 /// Plans one row into a batch, leaving out the steps that are behind it.
 pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
     let first = batch.requests.len();
+    let mut not_sent = None;
     let settled = match row.content {
         Content::Blank => Some((Status::Unchanged, Code::Blank, None)),
         Content::Rejected(rejection) => {
@@ -25,31 +26,43 @@ pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
             Some((Status::Unchanged, Code::NoChange, None))
         }
         Content::Update(update) => {
-            requests(row.pos.number, *update, behind, &mut batch.requests);
+            not_sent = requests(row.pos.number, *update, behind, &mut batch.requests);
             let all_behind = batch.requests.len() == first;
             all_behind.then_some((Status::Unchanged, Code::DoneBefore, None))
         }
     };
+    let open = batch.requests.len() - first + usize::from(not_sent.is_some());
+    let settled = settled.filter(|_| !behind.is_recorded());
+    let settled = settled.map(|(status, code, message)| Outcome::local(status, code, message));
     batch.rows.push(PlannedRow {
         pos: row.pos,
-        open: batch.requests.len() - first,
-        settled: settled
-            .filter(|_| !behind.is_recorded())
-            .map(|(status, code, message)| Outcome::local(status, code, message)),
+        open,
+        settled: settled.or_else(|| behind.closing().filter(|_| open == 0)),
         so_far: behind.so_far(),
+        not_sent,
     });
 }
 
-/// The requests of one row that are not behind it, in the order of its steps.
-fn requests(row: u64, update: Update, behind: &Behind, into: &mut Vec<Request>) {
+/// The requests of one row that are not behind it, in the order of its steps. Gives the step that
+/// must not be sent, if there is one of which the ledger does not say so yet.
+fn requests(
+    row: u64,
+    update: Update,
+    behind: &Behind,
+    into: &mut Vec<Request>,
+) -> Option<StepKind> {
     let Update { file, change } = update;
+    let mut not_sent = None;
     for (kind, call) in steps(change).into_iter().flatten() {
         let known = &behind.fingerprints;
         if !known.is_empty() && known.contains(&fingerprint(&file, &call)) {
             continue;
         }
-        let wanted = !behind.is_stopped() && !behind.is_done(kind);
-        let remainder = behind.remainder_due && kind == StepKind::Details;
+        if behind.leaves_unsent(kind) {
+            not_sent = Some(kind);
+        }
+        let wanted = behind.wants(kind);
+        let remainder = behind.remainder_due() && kind == StepKind::Details;
         if wanted || remainder {
             let steps = [StepRef { row, kind }].into();
             let request = Request::new(call, [file.clone()].into(), steps);
@@ -60,6 +73,7 @@ fn requests(row: u64, update: Update, behind: &Behind, into: &mut Vec<Request>) 
             });
         }
     }
+    not_sent
 }
 
 /// The steps of a change, in the order in which they are carried out.

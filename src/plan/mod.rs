@@ -3,6 +3,7 @@
 
 mod direct;
 mod expected;
+mod follow;
 mod group;
 pub mod live;
 mod read_back;
@@ -11,14 +12,15 @@ mod survey;
 mod tally;
 
 pub use direct::{direct, fingerprint, steps};
+pub use follow::Follow;
 pub use live::{Bought, FileDifference, Live};
 pub use read_back::read_back;
 pub use recorded::Recorded;
-pub use survey::{PlanError, Survey, survey, survey_rest};
+pub use survey::{PlanError, Survey, UnknownRow, survey, survey_rest};
 pub use tally::{Preview, Tally};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind};
 use crate::row::{Row, RowPos};
 use crate::settings::Planning;
@@ -166,6 +168,9 @@ pub struct PlannedRow {
     /// The worst status of those of its steps that an earlier session settled;
     /// [`Status::Unchanged`] where there are none.
     pub so_far: Status,
+    /// One of its open steps for which there is no request, because it must not follow those that
+    /// an earlier session settled. The ledger does not say so yet.
+    pub not_sent: Option<StepKind>,
 }
 
 /// The steps of a row that are behind it, when a run goes on or failed rows are fed back.
@@ -173,17 +178,42 @@ pub struct PlannedRow {
 pub struct Behind {
     /// Steps that this run's ledger knows to be done, as a set of [`StepKind`]s.
     done: u8,
+    /// Steps of which this run's ledger holds anything, as such a set.
+    recorded: u8,
     /// The worst status of this run's steps; `None` where the ledger holds none.
     worst: Option<Status>,
-    /// Its details went out, or may have.
-    has_sent_details: bool,
+    /// What became of its details.
+    details: DetailsSent,
     /// Nothing of the row follows.
     row_done: bool,
-    /// The step without success was a lost details step whose repeatable part has not been settled.
-    remainder_due: bool,
+    /// Which steps may follow.
+    follow: Follow,
     /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row still asks
     /// for the same.
     fingerprints: Vec<u64>,
+}
+
+/// Whether the details of a row went out, as the ledger knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum DetailsSent {
+    #[default]
+    No,
+    Yes,
+    /// The response was lost.
+    Lost,
+    /// They were in flight when an earlier session was cut short.
+    InFlight,
+}
+
+impl DetailsSent {
+    fn of(record: &StepRecord) -> Self {
+        match (record.outcome.status, record.outcome.code) {
+            (Status::Unknown, Some(Code::Interrupted)) => Self::InFlight,
+            (Status::Unknown, _) => Self::Lost,
+            _ if record.was_sent() => Self::Yes,
+            _ => Self::No,
+        }
+    }
 }
 
 impl Behind {
@@ -203,21 +233,30 @@ impl Behind {
     pub fn record(&mut self, record: &StepRecord) {
         let (kind, status) = (record.step.kind, record.outcome.status);
         self.row_done |= record.row_done;
-        self.has_sent_details |= kind == StepKind::Details && record.was_sent();
         self.worst = self.worst.max(Some(status));
-        if kind == StepKind::Remainder {
-            self.remainder_due = false;
-        } else if status.is_success() {
+        self.follow = self.follow.after(kind, status);
+        self.recorded |= 1 << kind as u8;
+        if kind == StepKind::Details {
+            self.details = DetailsSent::of(record);
+        }
+        if status.is_success() && kind != StepKind::Remainder {
             self.done |= 1 << kind as u8;
-        } else {
-            self.remainder_due = status == Status::Unknown && kind == StepKind::Details;
         }
     }
 
     /// Whether the ledger says that nothing of the row is left to do.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.is_recorded() && (self.row_done || self.is_stopped() && !self.remainder_due)
+        let is_stopped = self.follow == Follow::Nothing && !self.remainder_due();
+        self.is_recorded() && (self.row_done || is_stopped)
+    }
+
+    /// The outcome of a row of which nothing is left to do, where the ledger does not hold one yet:
+    /// its details were in flight when an earlier session was cut short.
+    fn closing(&self) -> Option<Outcome> {
+        let is_open = self.details == DetailsSent::InFlight && !self.row_done;
+        let message = "the program ended while the request was in flight; it may have been done";
+        is_open.then(|| Outcome::local(Status::Unknown, Code::Interrupted, Some(message.into())))
     }
 
     /// What was done of the row's tags by calls of their own is to be done once more.
@@ -225,13 +264,34 @@ impl Behind {
         self.done &= !(1 << StepKind::RemoveTags as u8 | 1 << StepKind::AddTags as u8);
     }
 
+    /// Whether its details went out, or may have.
+    fn has_sent_details(&self) -> bool {
+        self.details != DetailsSent::No
+    }
+
+    /// Whether its details are of unknown outcome, and their repeatable part has not been settled.
+    fn remainder_due(&self) -> bool {
+        matches!(self.details, DetailsSent::Lost | DetailsSent::InFlight)
+            && !self.is_recorded_of(StepKind::Remainder)
+    }
+
+    fn is_recorded_of(&self, kind: StepKind) -> bool {
+        self.recorded & (1 << kind as u8) != 0
+    }
+
     fn is_done(&self, kind: StepKind) -> bool {
         self.done & (1 << kind as u8) != 0
     }
 
-    /// Whether a step of this run ended without success, so that nothing of the row follows.
-    fn is_stopped(&self) -> bool {
-        !self.so_far().is_success()
+    /// Whether that step of the row is still to be sent.
+    fn wants(&self, kind: StepKind) -> bool {
+        self.follow.allows(kind) && !self.is_done(kind)
+    }
+
+    /// Whether that step of the row is not sent because of what became of its details, and the ledger
+    /// does not say so yet.
+    fn leaves_unsent(&self, kind: StepKind) -> bool {
+        self.follow == Follow::Idempotent && !self.follow.allows(kind) && !self.is_recorded_of(kind)
     }
 
     /// Whether a part of the row was done, and the rest is to follow.

@@ -44,7 +44,8 @@ pub fn read_back(
     for (pos, request) in due {
         ops.extend(request.steps().iter().map(|step| unverified(*step)));
         batch.requests.push(request);
-        batch.rows.push(PlannedRow { pos, open: 1, settled: None, so_far: Status::Updated });
+        let (settled, so_far, not_sent) = (None, Status::Updated, None);
+        batch.rows.push(PlannedRow { pos, open: 1, settled, so_far, not_sent });
     }
     Ok((batch, ops))
 }

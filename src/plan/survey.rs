@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::direct::{fingerprint, steps};
 use super::{Batch, Planner, Recorded, Tally};
-use crate::input::{Context, Input, InputError};
+use crate::input::{Context, FedBack, Input, InputError};
 use crate::ledger::LedgerError;
-use crate::row::{Content, Target};
+use crate::request::Call;
+use crate::row::{Content, Row, Target};
 
 /// What an input holds.
 #[derive(Debug, Clone, Default)]
@@ -16,10 +18,50 @@ pub struct Survey {
     pub ignored_columns: Vec<String>,
     /// Empty cells that leave their field alone.
     pub left_alone: u64,
-    /// The first row that an earlier run left `unknown`, so that sending it may pay twice.
-    pub first_unknown: Option<u64>,
+    /// The first row that an earlier run left `unknown` and that still asks for what must not be
+    /// repeated.
+    pub first_unknown: Option<UnknownRow>,
     /// The files that are named by where they are and have not been looked up yet.
     pub to_look_up: BTreeSet<Target>,
+}
+
+/// A row that may have been done, and that would be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownRow {
+    /// Its number.
+    pub row: u64,
+    /// What of it must not be repeated, for people: its columns, and the extensions by name.
+    pub once: String,
+}
+
+impl UnknownRow {
+    /// If the row was left `unknown` and asks for what must not be repeated. What was done for
+    /// certain is not sent again.
+    fn of(row: &Row, fed_back: &FedBack) -> Option<Self> {
+        let Content::Update(update) = &row.content else { return None };
+        if !fed_back.unknown {
+            return None;
+        }
+        let steps = steps(update.change.clone()).into_iter().flatten();
+        let left = steps.filter(|(_, call)| {
+            fed_back.done.is_empty() || !fed_back.done.contains(&fingerprint(&update.file, call))
+        });
+        let once: Vec<String> = left.filter_map(|(_, call)| at_most_once(&call)).collect();
+        (!once.is_empty()).then(|| Self { row: row.pos.number, once: once.join(" and ") })
+    }
+}
+
+/// What of a call must not be repeated, by its column.
+fn at_most_once(call: &Call) -> Option<String> {
+    match call {
+        Call::Details(patch) => {
+            let extensions = patch.extensions.as_ref()?.as_slice().iter();
+            let names: Vec<&str> = extensions.map(|extension| extension.name().as_str()).collect();
+            Some(format!("extensions ({})", names.join(", ")))
+        }
+        Call::Publish(_) => Some("isPublished".to_owned()),
+        Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => None,
+    }
 }
 
 /// Why an input cannot be planned.
@@ -62,8 +104,8 @@ pub fn survey_rest(
     let mut survey = Survey::default();
     let mut batch = Batch::default();
     while let Some((row, fed_back)) = rows.next_row()? {
-        if fed_back.unknown {
-            survey.first_unknown.get_or_insert(row.pos.number);
+        if survey.first_unknown.is_none() {
+            survey.first_unknown = UnknownRow::of(&row, &fed_back);
         }
         match row.content {
             Content::Unresolved(unresolved) => {

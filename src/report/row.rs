@@ -28,6 +28,8 @@ pub struct RowResult<'s> {
     pub updated_at: Option<&'s str>,
     /// What ImageKit said of its extensions, as JSON.
     pub extension_status: Option<&'s str>,
+    /// Whether a step of it is of unknown outcome and others are still to be sent.
+    pub is_owed: bool,
 }
 
 impl<'s> RowResult<'s> {
@@ -63,13 +65,15 @@ impl<'s> RowResult<'s> {
             request_id: worst.outcome.request_id.as_deref(),
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
+            is_owed: false,
         };
-        if let [_] = steps
-            && (worst.row_done || !worst.outcome.status.is_success())
-        {
-            return result;
+        let is_alone = steps.len() == 1;
+        if !is_alone || !worst.row_done && worst.outcome.status.is_success() {
+            result.fit_together(steps, worst);
         }
-        result.fit_together(steps, worst);
+        if result.status == Status::Unknown {
+            result.add_what_else_was_not_done(steps, worst);
+        }
         result
     }
 
@@ -84,6 +88,7 @@ impl<'s> RowResult<'s> {
             request_id: None,
             updated_at: None,
             extension_status: None,
+            is_owed: false,
         }
     }
 
@@ -116,6 +121,30 @@ impl<'s> RowResult<'s> {
             let message = differs.outcome.message.as_deref().unwrap_or_default();
             self.message = Cow::Owned(message.to_owned());
         }
+    }
+
+    /// Says what became of the other steps of a row with one of unknown outcome.
+    fn add_what_else_was_not_done(&mut self, steps: &[StepRecord], worst: &StepRecord) {
+        let mut message = self.message.to_string();
+        let others = steps.iter().filter(|record| record.step != worst.step);
+        for StepRecord { step, outcome, .. } in others.clone() {
+            if matches!(outcome.status, Status::Failed | Status::Rejected | Status::Unknown) {
+                let why = outcome.message.as_deref().unwrap_or_default();
+                message.push_str(&format!("; {}: {why}", step.kind.as_str()));
+            }
+        }
+        let not_sent = others.filter(|record| record.outcome.status == Status::NotAttempted);
+        let not_sent: Vec<&str> = not_sent.map(|record| record.step.kind.as_str()).collect();
+        if !not_sent.is_empty() {
+            message.push_str(&format!("; not sent: {}", not_sent.join(", ")));
+        }
+        // What was in flight at the end of the program may have been all of the row.
+        let is_open = !steps.iter().any(|record| record.row_done);
+        if is_open && worst.outcome.code != Some(Code::Interrupted) {
+            self.is_owed = true;
+            message.push_str("; the run stopped before the rest of the row");
+        }
+        self.message = Cow::Owned(message);
     }
 
     /// What was found when the file was looked at once more at the end.

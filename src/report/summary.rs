@@ -37,6 +37,9 @@ pub struct Summary {
     /// Rows of which a part was done before the run stopped: some of those that were not attempted.
     #[serde(skip)]
     pub begun: u64,
+    /// Rows with a step of unknown outcome of which other steps are still to be sent.
+    #[serde(skip)]
+    pub owed: u64,
     /// Rows for which nothing is to be done, because a later row did it.
     #[serde(skip)]
     pub superseded: SupersededCounts,
@@ -109,6 +112,7 @@ impl Summary {
         self.to_mend += u64::from(is_odd);
         let is_begun = row.status == Status::NotAttempted && row.code == Some(Code::Partial);
         self.begun += u64::from(is_begun);
+        self.owed += u64::from(row.is_owed);
         self.unverified += u64::from(is_odd && row.code == Some(Code::Unverified));
         let Some(json) = row.extension_status else {
             return;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::failures::Failures;
 use super::lines::Lines;
 use super::progress::duration;
+use super::summary::Summary;
 use super::write::Reports;
 use crate::account::Identity;
 use crate::execute::{Ending, Halt, Stop};
@@ -329,7 +330,7 @@ fn problems(lines: &mut Lines, failures: &Failures) {
     }
 }
 
-fn row_counts(summary: &super::Summary) -> String {
+fn row_counts(summary: &Summary) -> String {
     let rows = summary.rows;
     let counts = [
         (rows.updated, "updated"),
@@ -352,7 +353,7 @@ fn row_counts(summary: &super::Summary) -> String {
     }
 }
 
-fn request_counts(summary: &super::Summary) -> String {
+fn request_counts(summary: &Summary) -> String {
     let counters = summary.requests;
     format!(
         "{}, {} in {}; {} repeated, {} throttled",
@@ -408,7 +409,8 @@ fn why(ending: &Ending) -> Option<String> {
 
 fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
-    let resumes = rows.not_attempted > 0 || reports.summary.unverified > 0;
+    let Summary { unverified, owed, .. } = reports.summary;
+    let resumes = rows.not_attempted + unverified + owed > 0;
     if resumes {
         lines.add_whole("next", &go_on(reports.stage, run));
         if reports.summary.sandbox {

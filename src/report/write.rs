@@ -51,8 +51,8 @@ pub fn write(
     ending: &Ending,
 ) -> Result<Reports, ReportError> {
     let reports = write_files(run, ledger, facts, context, ending)?;
-    let Summary { exit_code, rows, .. } = reports.summary;
-    ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted }))?;
+    let Summary { exit_code, rows, owed, .. } = reports.summary;
+    ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted + owed }))?;
     ledger.checkpoint()?;
     Ok(reports)
 }
@@ -169,6 +169,7 @@ impl<'p> Pass<'p> {
                 to_mend: 0,
                 unverified: 0,
                 begun: 0,
+                owed: 0,
                 superseded: super::summary::SupersededCounts::default(),
             },
             failures: Failures::default(),

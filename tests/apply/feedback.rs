@@ -126,7 +126,7 @@ fn unknown_rows_of_a_sheet_are_refused_too() {
     world.write("sheet.csv", "fileId,isPublished\na,false\n");
     world.apply("sheet.csv").exits(6);
     world.write("unknown.csv", world.only_run("sheet").text("unknown.csv"));
-    world.apply("unknown.csv").exits(2).says("row 2 is one of which nobody knows");
+    world.apply("unknown.csv").exits(2).says("row 2 got no response in an earlier run");
     assert_eq!(world.sandbox.stats().calls.publish, 1);
 }
 

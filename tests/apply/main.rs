@@ -26,5 +26,6 @@ mod targets;
 mod terminal;
 mod trust;
 mod undo;
+mod unknown;
 mod usage;
 mod words;

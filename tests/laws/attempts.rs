@@ -61,6 +61,11 @@ fn reported_as_made(world: &World, history: &History) {
             }
         }
         What::Wrote(Op::Outcome { step, outcome, attempts, .. })
+            if outcome.status == Status::NotAttempted =>
+        {
+            assert_eq!(*attempts, 0, "{step:?} was not sent");
+        }
+        What::Wrote(Op::Outcome { step, outcome, attempts, .. })
             if !sheet.rows[&step.row].is_empty() =>
         {
             let is_remainder = step.kind == StepKind::Remainder;

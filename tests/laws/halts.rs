@@ -6,10 +6,10 @@ use std::time::Duration;
 use ikbulk::execute::{Ending, Halt};
 use ikbulk::ledger::Op;
 use ikbulk::outcome::{Code, Status};
-use ikbulk::request::BudgetKind;
+use ikbulk::request::{BudgetKind, StepKind, StepRef};
 use proptest::prelude::*;
 
-use super::history::{Aim, History, Ledger, Sheet, What};
+use super::history::{Aim, History, Ledger, Sheet, What, is_lost};
 use super::sim::play;
 use super::world::{
     Details, FIRST_ROW, FarEnd, Reply, Spec, Weights, World, direct_specs, execution, limit,
@@ -69,7 +69,10 @@ proptest! {
         // The last streak, and nothing else, is taken back.
         let mut streak: Vec<(u64, Option<Box<str>>)> = Vec::new();
         history.replay(|_, _, what| if let What::Wrote(Op::Outcome { step, outcome, .. }) = what {
-            if sheet.rows[&step.row].is_empty() || matches!(outcome.status, Status::Failed | Status::Unknown) {
+            if sheet.rows[&step.row].is_empty() || matches!(
+                outcome.status,
+                Status::Failed | Status::Unknown | Status::NotAttempted
+            ) {
                 return;
             }
             let same = streak.last().is_some_and(|(_, said)| *said == outcome.message);
@@ -116,7 +119,14 @@ proptest! {
                     let shot = history.shots[*id];
                     if shot.aim != Aim::Remainder {
                         for (step, _) in sheet.aimed_at(shot) {
-                            prop_assert_eq!(ledger.row_status(step.row), Status::NotAttempted);
+                            prop_assert_eq!(ledger.status(step), None);
+                            let details = StepRef { kind: StepKind::Details, ..step };
+                            let expected = if is_lost(details, &ledger) {
+                                Status::Unknown
+                            } else {
+                                Status::NotAttempted
+                            };
+                            prop_assert_eq!(ledger.row_status(step.row), expected);
                         }
                     }
                 }

@@ -77,17 +77,15 @@ impl Sheet {
         if steps.is_empty() {
             return ledger.status(StepRef { row, kind: StepKind::Details }).is_some();
         }
+        // Of a row with details of unknown outcome every step says what became of it.
+        let is_unknown = steps.iter().any(|step| is_lost(*step, ledger));
         for step in steps {
             match ledger.status(*step) {
                 None => return false,
                 Some(status) if status.is_success() => {}
-                Some(status) => {
-                    let remainder = StepRef { row, kind: StepKind::Remainder };
-                    let due = status == Status::Unknown
-                        && step.kind == StepKind::Details
-                        && self.requests[self.of_step[step]].remainder;
-                    return !due || ledger.status(remainder).is_some();
-                }
+                Some(_) if self.remainder_is_open(*step, ledger) => return false,
+                Some(_) if is_unknown => {}
+                Some(_) => return true,
             }
         }
         true
@@ -123,10 +121,8 @@ impl Sheet {
         steps.all(|step| {
             let step = &step;
             let steps = &self.rows[&step.row];
-            let ended = steps
-                .iter()
-                .take_while(|earlier| *earlier < step)
-                .any(|earlier| ledger.status(*earlier).is_some_and(|s| !s.is_success()));
+            let mut earlier = steps.iter().take_while(|earlier| *earlier < step);
+            let ended = earlier.any(|earlier| ends(*earlier, *step, ledger));
             ended || ledger.status(*step).is_some() && !self.remainder_is_open(*step, ledger)
         })
     }
@@ -137,6 +133,23 @@ impl Sheet {
             && self.requests[self.of_step[&step]].remainder
             && ledger.status(remainder).is_none()
     }
+}
+
+/// Whether an earlier step of a row ended so that a later one must not be sent. Behind details of
+/// unknown outcome, what is idempotent is sent all the same, unless their remainder did not succeed.
+fn ends(earlier: StepRef, later: StepRef, ledger: &Ledger) -> bool {
+    let failed = |step| ledger.status(step).is_some_and(|status| !status.is_success());
+    if is_lost(earlier, ledger) {
+        let remainder = StepRef { kind: StepKind::Remainder, ..earlier };
+        later.kind == StepKind::Publish || failed(remainder)
+    } else {
+        failed(earlier)
+    }
+}
+
+/// Whether a step is one of details of unknown outcome.
+pub(crate) fn is_lost(step: StepRef, ledger: &Ledger) -> bool {
+    step.kind == StepKind::Details && ledger.status(step) == Some(Status::Unknown)
 }
 
 /// What the ledger holds.

@@ -9,7 +9,7 @@ use ikbulk::outcome::Status;
 use ikbulk::request::{StepKind, StepRef};
 use proptest::prelude::*;
 
-use super::history::{Aim, History, Sheet, What};
+use super::history::{Aim, History, Sheet, Shot, What, is_lost};
 use super::sim::play;
 use super::world::{
     Details, FarEnd, Reply, Spec, Weights, World, direct_specs, execution, limit, worlds, worlds_of,
@@ -85,16 +85,38 @@ fn lost_is_unknown(sheet: &Sheet, history: &History) {
     }
 }
 
+/// Of a row with a lost details step, what is idempotent is sent and settled; its publication, and
+/// what would follow a step that did not succeed, is recorded as not sent.
+fn what_follows_a_lost_one(sheet: &Sheet, history: &History) {
+    let ledger = history.ledger();
+    let sent = |step: &StepRef| {
+        let is_it = |shot: Shot| sheet.aimed_at(shot).any(|(aimed, _)| aimed == *step);
+        history.sent().any(|(_, shot)| shot.aim == Aim::Send && is_it(shot))
+    };
+    for steps in sheet.rows.values() {
+        let Some((details, behind)) = steps.split_first() else { continue };
+        if !is_lost(*details, &ledger) {
+            continue;
+        }
+        let remainder = StepRef { kind: StepKind::Remainder, ..*details };
+        let mut may_follow = ledger.status(remainder).is_none_or(Status::is_success);
+        for step in behind {
+            may_follow &= step.kind != StepKind::Publish;
+            assert_eq!(sent(step), may_follow, "{step:?} behind {details:?}");
+            let status = ledger.status(*step).expect("it is settled");
+            assert_eq!(status == Status::NotAttempted, !may_follow, "{step:?} is {status}");
+            may_follow &= status.is_success();
+        }
+    }
+}
+
 /// Rows of which most must not be repeated.
 fn paid_worlds() -> impl Strategy<Value = World> {
     let paid = prop_oneof![Just(Details::Paid), Just(Details::PaidAlone)];
-    let paid = (0_u8..6, paid, any::<bool>()).prop_map(|(file, details, publish)| Spec::Update {
-        file,
-        details,
-        remove: false,
-        add: false,
-        publish,
-    });
+    let paid =
+        (0_u8..6, paid, any::<[bool; 3]>()).prop_map(|(file, details, [remove, add, publish])| {
+            Spec::Update { file, details, remove, add, publish }
+        });
     worlds_of(prop_oneof![3 => paid, 1 => direct_specs()], 40)
 }
 
@@ -126,6 +148,7 @@ proptest! {
         let history = play(&world);
         at_most_once(&sheet, &history);
         lost_is_unknown(&sheet, &history);
+        what_follows_a_lost_one(&sheet, &history);
     }
 
     #[test]

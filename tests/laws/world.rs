@@ -124,6 +124,7 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
             open: 1,
             settled: None,
             so_far: Status::Unchanged,
+            not_sent: None,
         });
     }
     batch.requests.push(match spec {

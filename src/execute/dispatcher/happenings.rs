@@ -52,6 +52,9 @@ impl Dispatcher {
                 let step = StepRef { row: row.pos.number, kind: StepKind::Details };
                 self.record(step, outcome, 0);
             }
+            if let Some(kind) = row.not_sent {
+                self.leave_unsent(StepRef { row: row.pos.number, kind });
+            }
         }
         for request in batch.requests {
             let files = FileKey::of_all(request.files());
@@ -91,7 +94,7 @@ impl Dispatcher {
         let dropped: Vec<StepRef> =
             request.steps().iter().copied().filter(|step| !may_send(step)).collect();
         for step in dropped {
-            self.window.drop_step(step);
+            self.leave_unsent(step);
         }
         self.split(ticket, rest.into_iter().collect());
     }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::super::event::{Ending, Halt, Ticket};
 use super::super::lines::FileKey;
+use super::super::watch::Rejected;
 use super::{Dispatcher, Slot};
 use crate::ledger::Op;
-use crate::outcome::{Outcome, Status};
+use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, Safe, Sendable as _, StepKind, StepRef};
 
 impl Dispatcher {
@@ -28,7 +29,10 @@ impl Dispatcher {
             let halt = match (outcome.status, self.window.pos(step.row)) {
                 (Status::Unknown, _) => self.watch.unknown(),
                 (Status::Failed, _) | (_, None) => None,
-                (_, Some(pos)) => self.watch.answered(step, pos, &outcome),
+                (_, Some(pos)) => {
+                    let row_is_unknown = self.window.is_unknown(step.row);
+                    self.watch.answered(Rejected { step, pos, row_is_unknown }, &outcome)
+                }
             };
             self.record(step, outcome, attempts);
             if let Some(halt) = halt {
@@ -43,11 +47,28 @@ impl Dispatcher {
         }
     }
 
+    /// A step is not sent, because of an earlier one of its row.
+    pub(super) fn leave_unsent(&mut self, step: StepRef) {
+        if let Some(row_done) = self.window.drop_step(step) {
+            let outcome = Outcome::local(Status::NotAttempted, Code::Partial, None);
+            self.ops.push(Op::Outcome { step, outcome, attempts: 0, row_done });
+        }
+    }
+
     fn halt(&mut self, halt: Halt) {
         if matches!(halt, Halt::SameRejection { .. }) {
-            for (step, pos) in self.watch.take_streak() {
-                self.ops.push(Op::Forget(step));
-                self.window.reopen(step, pos);
+            for rejected in self.watch.take_streak() {
+                let step = rejected.step;
+                if rejected.row_is_unknown {
+                    // Steps that were not sent because of it are open again as well.
+                    let behind = StepKind::ALL.into_iter();
+                    let behind =
+                        behind.filter(|kind| (step.kind..=StepKind::Publish).contains(kind));
+                    self.ops.extend(behind.map(|kind| Op::Forget(StepRef { kind, ..step })));
+                } else {
+                    self.ops.push(Op::Forget(step));
+                }
+                self.window.reopen(&rejected);
             }
         }
         self.stop(Ending::Halted(halt));

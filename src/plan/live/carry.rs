@@ -177,7 +177,7 @@ impl<'n> Parts<'n> {
 
     /// Whether the repeatable rest of a lost request is still to be sent.
     pub(super) fn has_remainder(&self, ask: &Ask) -> bool {
-        ask.behind.remainder_due && self.has_details(ask) && self.patch.has_remainder()
+        ask.behind.remainder_due() && self.has_details(ask) && self.patch.has_remainder()
     }
 
     /// The PATCH of the fields, or what is left of it for rows that lost its answer.
@@ -198,7 +198,7 @@ impl<'n> Parts<'n> {
             }
             request
         }));
-        let lost = with_part().filter(|ask| ask.behind.remainder_due).map(step).collect();
+        let lost = with_part().filter(|ask| ask.behind.remainder_due()).map(step).collect();
         let lost = request(call(), file, lost).and_then(Request::remainder);
         requests.extend(lost.map(Request::Safe));
         requests
@@ -254,6 +254,12 @@ impl<'n> Parts<'n> {
         calls.collect()
     }
 
+    /// The step of a row that must not be sent, if there is one of which the ledger does not say so
+    /// yet.
+    pub(super) fn not_sent(&self, ask: &Ask) -> Option<StepKind> {
+        self.of_row(ask).find(|kind| ask.behind.leaves_unsent(*kind))
+    }
+
     /// The PATCH of the publication status.
     pub(super) fn publish(&self, file: &FileId) -> Option<Request> {
         let publish = self.need.publish?;
@@ -273,21 +279,17 @@ fn sides(tags: &TagNeed) -> impl Iterator<Item = (StepKind, Call)> {
 
 /// A row with so many steps open.
 pub(super) fn planned(pos: RowPos, open: usize, behind: &Behind) -> PlannedRow {
-    PlannedRow { pos, open, settled: None, so_far: behind.so_far() }
+    let settled = behind.closing().filter(|_| open == 0);
+    PlannedRow { pos, open, settled, so_far: behind.so_far(), not_sent: None }
 }
 
 /// A row that is settled without sending anything.
 pub(super) fn settled(pos: RowPos, behind: &Behind, outcome: Outcome) -> PlannedRow {
-    let settled = Some(outcome).filter(|_| !behind.is_recorded());
-    PlannedRow { pos, open: 0, settled, so_far: behind.so_far() }
+    let settled = if behind.is_recorded() { behind.closing() } else { Some(outcome) };
+    PlannedRow { pos, open: 0, settled, so_far: behind.so_far(), not_sent: None }
 }
 
 impl Behind {
-    /// Whether that step of the row is still to be sent.
-    pub(super) fn wants(&self, kind: StepKind) -> bool {
-        !self.is_stopped() && !self.is_done(kind)
-    }
-
     /// Whether all that it asked for was done.
     pub(super) fn is_success(&self) -> bool {
         self.worst.is_none_or(Status::is_success)

@@ -33,7 +33,7 @@ use needed::{Needed, Together};
 
 use super::direct::{direct, fingerprint, steps};
 use super::group::Groups;
-use super::{Batch, Behind};
+use super::{Batch, Behind, PlannedRow};
 use crate::ledger::{KnownFile, LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, Request, StepKind};
@@ -203,8 +203,10 @@ impl Live {
             let steps = parts.of_row(ask).filter(|kind| ask.behind.wants(*kind)).count();
             batch.rows.push(match parts.of_row(ask).next() {
                 Some(_) => {
-                    let steps = steps + usize::from(parts.has_remainder(ask));
-                    planned(ask.pos, steps, &ask.behind)
+                    let not_sent = parts.not_sent(ask);
+                    let rest = [parts.has_remainder(ask), not_sent.is_some()];
+                    let steps = steps + rest.into_iter().filter(|is_open| *is_open).count();
+                    PlannedRow { not_sent, ..planned(ask.pos, steps, &ask.behind) }
                 }
                 None => self.unneeded(file, ask, merged, before, &[]),
             });

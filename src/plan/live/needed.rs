@@ -81,7 +81,7 @@ impl Live {
         known.apply(&merged.fields);
         merged.tags.iter().for_each(|part| known.apply_tags(&part.change));
         // What is left of a lost request is worked out from the whole of it.
-        let is_lost = merged.asks.iter().any(|ask| ask.behind.remainder_due);
+        let is_lost = merged.asks.iter().any(|ask| ask.behind.remainder_due());
         let runs = |extension: &Extension| is_lost || self.runs(file, extension, &before, paid);
         let need = Need::of(&merged, &before, runs);
         if need.is_empty() {
@@ -170,7 +170,7 @@ impl Rows<'_> {
         let Some(extensions) = ask.change.extensions.clone() else {
             return self.row(ask, is_only);
         };
-        let (row, is_sent) = (ask.pos.number, ask.behind.has_sent_details);
+        let (row, is_sent) = (ask.pos.number, ask.behind.has_sent_details());
         let count = self.needed.len();
         self.row(ask, is_only);
         // They are merged with nothing, not even with rows that ask for the same.
@@ -226,7 +226,7 @@ fn paid_by(paid: &[(u64, Extension)], extension: &Extension) -> Option<u64> {
 /// came to together with others.
 fn rest(ask: Ask) -> Ask {
     let Ask { pos, mut change, mut behind } = ask;
-    if !behind.remainder_due {
+    if !behind.remainder_due() {
         let tags = change.tags.clone();
         leave_out(&mut change, StepKind::Details);
         if !behind.is_done(StepKind::Details) {
