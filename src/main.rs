@@ -1,12 +1,17 @@
 //! argv → run → exit code. The only file with signals and exits.
 
-use std::io::IsTerminal as _;
+use std::future::pending;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use clap::Parser;
 use ikbulk::cli::{self, Cli, LogFormat, Screen};
 use ikbulk::execute::Stop;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// A run allocates and frees some hundred small pieces a row, most of them in the HTTP library;
@@ -22,7 +27,7 @@ fn main() -> ExitCode {
     if let Err(error) = ikbulk::system::disable_core_dumps() {
         tracing::debug!("core dumps cannot be switched off: {error}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => ExitCode::from(runtime.block_on(cli::run(cli, &screen, asked_to_stop()))),
         Err(error) => {
@@ -33,27 +38,70 @@ fn main() -> ExitCode {
 }
 
 /// Comes back at the first signal. From then on the next one ends the program at once: what is
-/// under way is then settled by resuming, as after a crash.
+/// under way is then settled by resuming, as after a crash. Signals come in on a thread of their
+/// own, so that the second one is heard whatever the first one has to wait for.
 async fn asked_to_stop() -> Stop {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (tell, told) = oneshot::channel();
+    let (ready, is_ready) = sync_channel(1);
+    let thread = thread::Builder::new().name("signals".to_owned());
+    let thread = thread.spawn(move || listen(&ready, tell));
+    // A moment: nothing is to be begun before signals are heard.
+    let listens = thread.is_ok() && is_ready.recv().is_ok();
+    match told.await {
+        Ok(first) if listens => first,
         // Without handlers the system's own way of ending the program is in force.
-        return std::future::pending().await;
+        _ => pending().await,
+    }
+}
+
+fn listen(ready: &SyncSender<()>, tell: oneshot::Sender<Stop>) {
+    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
+        return;
     };
-    let first = tokio::select! {
-        _ = interrupt.recv() => Stop::Interrupt,
-        _ = terminate.recv() => Stop::Terminate,
-    };
-    tokio::spawn(async move {
-        let exit_code = tokio::select! {
-            _ = interrupt.recv() => 130,
-            _ = terminate.recv() => 143,
+    runtime.block_on(async {
+        let Ok(mut signals) = Signals::listen() else {
+            return;
         };
+        if ready.send(()).is_err() || tell.send(signals.next().await).is_err() {
+            tracing::debug!("the program is about to end anyway");
+        }
+        let second = signals.next().await;
         #[expect(clippy::disallowed_methods, reason = "the second signal means: at once")]
-        std::process::exit(exit_code);
+        std::process::exit(second.exit_code().into());
     });
-    first
+}
+
+/// The signals that ask the program to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// `None` where a hangup is to be ignored, as under nohup.
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let hears_hangup = !ikbulk::system::ignores_hangup();
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: hears_hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    async fn next(&mut self) -> Stop {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
+            _ = hangup => Stop::Hangup,
+        }
+    }
 }
 
 fn log(cli: &Cli, screen: &Screen) {
@@ -67,7 +115,7 @@ fn log(cli: &Cli, screen: &Screen) {
     let writer = screen.log_writer();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(move || writer.clone());
     match cli.log_format {
         LogFormat::Text => lines.with_target(false).init(),

@@ -21,6 +21,15 @@ pub fn disable_core_dumps() -> io::Result<()> {
     Ok(setrlimit(Resource::Core, Rlimit { current: BYTES, maximum: BYTES })?)
 }
 
+/// Whether the program was started so that it ignores SIGHUP, as nohup does it. Known on Linux only.
+#[must_use]
+pub fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is of signal 1, which SIGHUP is.
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
+}
+
 /// Throws away what was typed on the terminal behind standard input and has not been read.
 pub(crate) fn discard_pending_input() -> io::Result<()> {
     Ok(tcflush(io::stdin(), QueueSelector::IFlush)?)

@@ -13,6 +13,7 @@ use super::finish::Ready;
 use super::locks::{lock, lock_run};
 use super::prepare::{already_ran, ask};
 use super::sheet::{Opened, Sheet, Wish};
+use super::stop::Unbegun;
 use super::{Refusal, Screen};
 use crate::execute::Stop;
 use crate::input::Owned;
@@ -67,16 +68,18 @@ impl Apply {
         }
         self.refuse_unattended(screen)?;
         let (run, run_lock) = self.sheet.run_dir(&self.choices, self.continue_run)?;
-        let prepared = Box::pin(deadline.within(self.prepare(&run, execution, screen)));
-        match prepared.await {
-            Ok(Prepared::Ready(ready)) => ready.finish(screen, signal, deadline).await,
-            Ok(Prepared::Continue(other)) => {
-                drop(run_lock);
-                run.discard();
+        let unbegun = Unbegun::new(&run);
+        let prepare = Box::pin(deadline.within(self.prepare(&run, execution, screen)));
+        match prepare.await? {
+            Prepared::Ready(ready) => {
+                unbegun.keep();
+                ready.finish(screen, signal, deadline).await
+            }
+            Prepared::Continue(other) => {
+                drop((unbegun, run_lock));
                 self.execute(other, Part::Rest, screen, deadline, signal).await
             }
-            Ok(Prepared::Finished(other, exit_code)) => {
-                run.discard();
+            Prepared::Finished(other, exit_code) => {
                 let path = other.path().display();
                 screen.say(&format!(
                     "run        {path}  finished before; nothing was sent\n\
@@ -84,10 +87,6 @@ impl Apply {
                      the sheet is sent once more\n"
                 ));
                 Ok(exit_code)
-            }
-            Err(refusal) => {
-                run.discard();
-                Err(refusal)
             }
         }
     }
@@ -134,7 +133,7 @@ impl Apply {
         execution: Execution,
         screen: &Screen,
     ) -> Result<Prepared, Refusal> {
-        let opened = self.sheet.open(run, &self.choices, screen.person(self.yes))?;
+        let opened = self.sheet.open(run, &self.choices, screen.person(self.yes)).await?;
         let wish = Wish {
             planning: if self.direct { Planning::Direct } else { self.sheet.live() },
             keeps_before: !self.no_before,
@@ -155,7 +154,7 @@ impl Apply {
         }
         let mut sheet = self.sheet.plan(&owned, read_alone, &connection, &wish, None).await?;
         self.sheet.show(&sheet, &connection, &wish, self.bounds.limit);
-        self.ask(wish.attended, &sheet.survey.tally, screen)?;
+        self.ask(wish.attended, &sheet.survey.tally, screen).await?;
         sheet.reach(Stage::Running)?;
         let already_ran = already_ran(&connection, sheet.facts.pays)?;
         let planner = Planner::of(wish.planning, &sheet.ledger, already_ran)?;
@@ -230,11 +229,11 @@ impl Apply {
         self.direct || self.sheet.reruns_extensions()
     }
 
-    fn ask(&self, attended: bool, tally: &Tally, screen: &Screen) -> Result<(), Refusal> {
+    async fn ask(&self, attended: bool, tally: &Tally, screen: &Screen) -> Result<(), Refusal> {
         if self.yes || self.sheet.sandbox {
             Ok(())
         } else {
-            ask(attended, tally, self.choices.max_bad(), screen)
+            ask(attended, tally, self.choices.max_bad(), screen).await
         }
     }
 }

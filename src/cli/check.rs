@@ -38,14 +38,14 @@ impl Check {
             Input { path: path.to_owned(), format }
         } else {
             scratch = Scratch::new()?;
-            self.file.take_over(self.format, &scratch.0)?.input
+            self.file.take_over(self.format, &scratch.0).await?.input
         };
         let sets_metadata = || input.mentions_metadata().map_err(|error| Refusal::of(&error));
         let fields = if self.no_schema || !sets_metadata()? {
             Fields::unchecked()
         } else if choices.has_key() {
             Fields::of(
-                &choices.api(screen.person(false))?,
+                &choices.api(screen.person(false)).await?,
                 &input,
                 &Reads::new(&choices.execution()?),
             )

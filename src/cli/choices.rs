@@ -232,14 +232,15 @@ impl Choices {
 
     /// A client for the account that the key belongs to. Where the endpoint is not to be trusted,
     /// `person` is asked whether the key may go there.
-    pub(super) fn api(&self, person: Option<&Screen>) -> Result<Client, Refusal> {
+    pub(super) async fn api(&self, person: Option<&Screen>) -> Result<Client, Refusal> {
         let source = self.endpoint_source.as_ref().unwrap_or(&EndpointSource::Default);
-        let allowed = self.trust.allow(self.endpoint().unwrap_or(IMAGEKIT), source, person)?;
+        let endpoint = self.endpoint().unwrap_or(IMAGEKIT);
+        let allowed = self.trust.allow_or_ask(endpoint, source, person).await?;
         self.client(allowed, key::read(self.key_file.as_deref())?)
     }
 
     /// The same at the endpoint of a run, which no setting moves elsewhere.
-    pub(super) fn api_of_run(
+    pub(super) async fn api_of_run(
         &self,
         endpoint: &str,
         run: &EndpointSource,
@@ -257,14 +258,14 @@ impl Choices {
             _ => run,
         };
         self.client(
-            self.trust.allow(endpoint, source, person)?,
+            self.trust.allow_or_ask(endpoint, source, person).await?,
             key::read(self.key_file.as_deref())?,
         )
     }
 
     /// A client for a sandbox that this program started, and for its key.
     pub(super) fn api_of_sandbox(&self, url: &str, key: &str) -> Result<Client, Refusal> {
-        let allowed = self.trust.allow(url, &EndpointSource::Default, None)?;
+        let allowed = self.trust.allow(url, &EndpointSource::Default)?;
         self.client(allowed, key.to_owned().into())
     }
 

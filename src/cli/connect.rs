@@ -109,7 +109,7 @@ impl Connection {
         let state = choices.state_dir()?;
         let begun_here = AccountDb::open(&state)?.began(&facts.id, &facts.endpoint)?;
         let source = EndpointSource::Run { path: run.path().to_owned(), begun_here };
-        let client = choices.api_of_run(&facts.endpoint, &source, person)?;
+        let client = choices.api_of_run(&facts.endpoint, &source, person).await?;
         Self::open(client, state, execution, refused_if_busy).await
     }
 

@@ -85,7 +85,7 @@ impl Existing<'_> {
         self.refuse_superseded(&connection, &ledger, &facts)?;
         let charges = charges(&connection, facts.pays, self.screen)?;
         self.note_unsettled(&connection, &ledger, &facts)?;
-        self.confirm(&connection, &ledger, &facts, &execution)?;
+        self.confirm(&connection, &ledger, &facts, &execution).await?;
         if self.part == Part::Plan {
             facts.stage = Stage::Running;
             facts.position = connection.next_position(&self.run)?;
@@ -265,7 +265,7 @@ impl Existing<'_> {
     }
 
     /// Shows what is left to send and asks whether to send it.
-    fn confirm(
+    async fn confirm(
         &self,
         connection: &Connection,
         ledger: &LedgerFile,
@@ -286,7 +286,7 @@ impl Existing<'_> {
         if self.yes || facts.sandbox {
             return Ok(());
         }
-        ask(self.screen.is_attended(), &survey.tally, self.choices.max_bad(), self.screen)
+        ask(self.screen.is_attended(), &survey.tally, self.choices.max_bad(), self.screen).await
     }
 
     fn show(&self, connection: &Connection, facts: &Facts, execution: &Execution, survey: &Survey) {

@@ -65,7 +65,7 @@ impl Export {
                 "{output} is there already; --overwrite replaces it"
             )));
         }
-        let client = choices.api(screen.person(false))?;
+        let client = choices.api(screen.person(false)).await?;
         let reads = Reads::new(&choices.execution()?);
         let schema = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
         let (schema, _) = schema.map_err(|failure| not_read(&failure))?;
@@ -138,8 +138,8 @@ impl Export {
 }
 
 fn stopped(why: Stop) -> Refusal {
-    let exit_code = if why == Stop::Terminate { 143 } else { 130 };
-    Refusal { message: "stopped by a signal; no sheet was written".to_owned(), exit_code }
+    let message = "stopped by a signal; no sheet was written".to_owned();
+    Refusal { message, exit_code: why.exit_code() }
 }
 
 fn not_read(failure: &Failure) -> Refusal {

@@ -24,6 +24,7 @@ mod sandbox;
 mod screen;
 mod settings_file;
 mod sheet;
+mod stop;
 mod trust;
 mod undo;
 mod values;
@@ -41,6 +42,7 @@ use crate::error::chain;
 use crate::execute::Stop;
 use crate::imagekit::Failure;
 use crate::ledger::LedgerError;
+use stop::{Heard, until_stopped};
 
 /// Apply a spreadsheet of changes to an ImageKit media library.
 #[derive(Debug, Parser)]
@@ -86,6 +88,21 @@ enum Command {
     Export(Box<export::Export>),
     /// Serve a local ImageKit to try things on
     Sandbox(Box<sandbox::Sandbox>),
+}
+
+impl Command {
+    async fn run(self, screen: &Screen, signal: Heard) -> Result<u8, Refusal> {
+        match self {
+            Self::Check(check) => check.run(screen).await,
+            Self::Plan(plan) => plan.run(screen).await,
+            Self::Apply(apply) => apply.run(screen, signal).await,
+            Self::Resume(resume) => resume.run(screen, signal).await,
+            Self::Undo(undo) => undo.run(screen, signal).await,
+            Self::Export(export) => export.run(screen, signal).await,
+            Self::Report(report) => report.run(screen).await,
+            Self::Sandbox(sandbox) => sandbox.run(screen, signal).await,
+        }
+    }
 }
 
 /// The exit code for wrong usage and refused input: nothing was sent.
@@ -163,18 +180,12 @@ impl From<StateDirError> for Refusal {
     }
 }
 
-/// Runs a command to its exit code. `signal` resolves when the program is asked to stop; it is not
-/// looked at before a run or an export is under way.
+/// Runs a command to its exit code. `signal` resolves when the program is asked to stop. It is not
+/// looked at by what never waits, which signals end as they end any program.
 pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
     let done = match cli.command {
-        Command::Check(check) => check.run(screen).await,
-        Command::Plan(plan) => plan.run(screen).await,
-        Command::Apply(apply) => apply.run(screen, signal).await,
-        Command::Resume(resume) => resume.run(screen, signal).await,
-        Command::Undo(undo) => undo.run(screen, signal).await,
-        Command::Export(export) => export.run(screen, signal).await,
         Command::Report(report) => report.run(screen).await,
-        Command::Sandbox(sandbox) => sandbox.run(screen, signal).await,
+        command => until_stopped(signal, |heard| command.run(screen, heard)).await,
     };
     done.unwrap_or_else(|refusal| {
         screen.error(&refusal.message);

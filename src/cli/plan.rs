@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::choices::Choices;
 use super::sheet::{Opened, Planned, See, Sheet, Wish};
+use super::stop::Unbegun;
 use super::{Refusal, Screen};
 use crate::ledger::Stage;
 use crate::plan::FileDifference;
@@ -40,11 +41,9 @@ impl Plan {
         self.choices = self.choices.with_profile()?;
         let execution = self.choices.execution()?;
         let (run, _lock) = self.sheet.run_dir(&self.choices, false)?;
-        let planned = self.plan(&run, &execution, screen).await;
-        if planned.is_err() {
-            run.discard();
-        }
-        let planned = planned?;
+        let unbegun = Unbegun::new(&run);
+        let planned = self.plan(&run, &execution, screen).await?;
+        unbegun.keep();
         let tally = &planned.survey.tally;
         if self.detailed_exitcode && tally.writes > 0 {
             return Ok(CHANGES);
@@ -58,7 +57,7 @@ impl Plan {
         execution: &Execution,
         screen: &Screen,
     ) -> Result<Planned, Refusal> {
-        let opened = self.sheet.open(run, &self.choices, screen.person(false))?;
+        let opened = self.sheet.open(run, &self.choices, screen.person(false)).await?;
         let wish = Wish {
             planning: self.sheet.live(),
             keeps_before: true,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::choices::{Choices, Client};
 use super::connect::{Connection, Kept};
 use super::question::Question;
+use super::stop::on_thread;
 use super::{Refusal, Screen};
 use crate::charges::Charges;
 use crate::error::chain;
@@ -56,11 +57,17 @@ impl InputArg {
     }
 
     /// Copies the input into a directory.
-    pub(super) fn take_over(
+    pub(super) async fn take_over(
         &self,
         format: Option<Format>,
         directory: &Path,
     ) -> Result<Owned, Refusal> {
+        let (input, directory) = (self.clone(), directory.to_owned());
+        let taken_over = on_thread(move || input.take_over_here(format, &directory)).await;
+        taken_over.unwrap_or_else(|error| Err(Refusal::of(&error)))
+    }
+
+    fn take_over_here(&self, format: Option<Format>, directory: &Path) -> Result<Owned, Refusal> {
         let owned = match self.path() {
             Some(path) => {
                 let file = File::open(path).map_err(|error| {
@@ -139,7 +146,7 @@ pub(super) fn start_sandbox(
 
 /// Asks whether to send what was shown, or what remains of it where more rows are bad than may be.
 /// Where nothing is to be sent, there is nothing to ask.
-pub(super) fn ask(
+pub(super) async fn ask(
     attended: bool,
     tally: &Tally,
     max_bad: f64,
@@ -151,8 +158,8 @@ pub(super) fn ask(
             let why = "there is nobody to ask; --yes sends without asking. Nothing was sent";
             return Err(Refusal::new(why));
         }
-        Some(Question::YesOrNo(question)) => screen.ask(&question),
-        Some(Question::Number(question, number)) => screen.ask_for(&question, number),
+        Some(Question::YesOrNo(question)) => screen.ask(&question).await,
+        Some(Question::Number(question, number)) => screen.ask_for(&question, number).await,
     };
     if is_confirmed { Ok(()) } else { Err(Refusal::new("nothing was sent")) }
 }

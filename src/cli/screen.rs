@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use indicatif::MultiProgress;
 
 use super::question::{is_number, is_yes};
+use super::stop::on_thread;
 use crate::report::harmless;
 use crate::system;
 
@@ -75,28 +76,29 @@ impl Screen {
     }
 
     /// Asks a question; everything but yes is no.
-    #[must_use]
-    pub fn ask(&self, question: &str) -> bool {
-        is_yes(&self.answer_to(&format!("{question} [y/N]")))
+    pub async fn ask(&self, question: &str) -> bool {
+        is_yes(&self.answer_to(&format!("{question} [y/N]")).await)
     }
 
     /// Asks for a number to be typed; everything else is no.
-    #[must_use]
-    pub fn ask_for(&self, question: &str, number: u64) -> bool {
-        is_number(&self.answer_to(question), number)
+    pub async fn ask_for(&self, question: &str, number: u64) -> bool {
+        is_number(&self.answer_to(question).await, number)
     }
 
     /// What is typed from now on. Whoever typed before could not see what it was an answer to.
-    fn answer_to(&self, question: &str) -> String {
+    async fn answer_to(&self, question: &str) -> String {
+        let discarded = system::discard_pending_input();
         let question = harmless(question);
-        self.bars.suspend(|| {
-            let discarded = system::discard_pending_input();
-            drop(write!(io::stderr(), "{question} "));
+        self.bars.suspend(|| drop(write!(io::stderr(), "{question} ")));
+        let read = || {
             let mut answer = String::new();
-            let read = discarded.and_then(|()| io::stdin().lock().read_line(&mut answer));
-            // What cannot be read, or may have been typed before, is no answer.
-            if read.is_ok() { answer } else { String::new() }
-        })
+            io::stdin().lock().read_line(&mut answer).map(|_| answer)
+        };
+        // What cannot be read, or may have been typed before, is no answer.
+        match discarded {
+            Ok(()) => on_thread(read).await.flatten().unwrap_or_default(),
+            Err(_) => String::new(),
+        }
     }
 
     /// A writer for log lines, which takes the bars away while it writes.

@@ -141,18 +141,19 @@ impl Sheet {
     }
 
     /// Copies the sheet, and makes a client; `person` can be asked whether the key may go there.
-    pub(super) fn open(
+    pub(super) async fn open(
         &self,
         run: &RunDir,
         choices: &Choices,
         person: Option<&Screen>,
     ) -> Result<Opened, Refusal> {
-        let owned = self.file.take_over(self.format, run.path())?;
+        let owned = self.file.take_over(self.format, run.path()).await?;
         if self.sandbox {
             let (sandbox, client) = start_sandbox(&owned.input, choices)?;
             return Ok(Opened { owned, client, sandbox: Some(sandbox) });
         }
-        Ok(Opened { owned, client: choices.api(person)?, sandbox: None })
+        let client = choices.api(person).await?;
+        Ok(Opened { owned, client, sandbox: None })
     }
 
     /// Reads the sheet before anything is requested, where it needs no fields of the account: what

@@ -2,7 +2,7 @@
 //!
 //! A sheet often comes with a directory, and a directory can hold a settings file or a run of
 //! somebody else's. Neither may decide where the key goes. So there is one gate: a client is made
-//! of an [`Allowed`] endpoint only, and only [`Trust::allow`] gives one.
+//! of an [`Allowed`] endpoint only, and only [`Trust`] gives one.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -66,26 +66,37 @@ impl Trust {
         Self { own, own_file, confirmed: Arc::default() }
     }
 
-    /// The gate: lets an endpoint through that is trusted, or that `person` confirms.
+    /// The gate: lets an endpoint through that is trusted.
     pub(super) fn allow(
+        &self,
+        endpoint: &str,
+        source: &EndpointSource,
+    ) -> Result<Allowed, Refusal> {
+        let url = parse(endpoint)?;
+        if self.is_trusted(&url, source) {
+            Ok(Allowed(url))
+        } else {
+            Err(self.refusal(&url, &named_by(source)))
+        }
+    }
+
+    /// The gate, with a person at it who can confirm what is not trusted.
+    pub(super) async fn allow_or_ask(
         &self,
         endpoint: &str,
         source: &EndpointSource,
         person: Option<&Screen>,
     ) -> Result<Allowed, Refusal> {
         let url = parse(endpoint)?;
-        if self.is_trusted(&url, source) {
-            return Ok(Allowed(url));
-        }
-        let named_by = named_by(source);
-        let Some(person) = person else {
-            return Err(self.refusal(&url, &named_by));
+        let Some(person) = person.filter(|_| !self.is_trusted(&url, source)) else {
+            return self.allow(endpoint, source);
         };
+        let named_by = named_by(source);
         let question = format!(
             "{named_by} names the endpoint {url}. Your private key would be sent there.\n\
              Send the key to {url}?"
         );
-        if !person.ask(&question) {
+        if !person.ask(&question).await {
             return Err(Refusal::new(format!("the key was not sent to {url}; nothing was sent")));
         }
         // A command goes to one endpoint only.
@@ -160,7 +171,7 @@ mod tests {
     fn allowed(endpoint: &str, source: &EndpointSource) -> bool {
         let own = ["https://own.example/imagekit/", "no URL"].map(str::to_owned);
         let trust = Trust::new(&own, Some("/me/config.toml".into()));
-        trust.allow(endpoint, source, None).is_ok()
+        trust.allow(endpoint, source).is_ok()
     }
 
     #[test]

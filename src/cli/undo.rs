@@ -14,6 +14,7 @@ use super::finish::Ready;
 use super::locks::{lock, lock_account, lock_run, new_run};
 use super::prepare::ask;
 use super::sheet::{not_read, read_files};
+use super::stop::Unbegun;
 use super::{Refusal, Screen};
 use crate::account::AccountLock;
 use crate::execute::Stop;
@@ -68,21 +69,16 @@ impl Undo {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
         })?;
-        match deadline.within(self.prepare(&old, &run, execution, screen)).await {
-            Ok((prepared, back)) => {
-                let exit_code = prepared.finish(screen, signal, deadline).await?;
-                let Some(list) = back.list else {
-                    return Ok(exit_code);
-                };
-                screen
-                    .say(&format!("next       look at what was left alone: {}\n", list.display()));
-                Ok(if exit_code == 0 { LEFT_ALONE } else { exit_code })
-            }
-            Err(refusal) => {
-                run.discard();
-                Err(refusal)
-            }
-        }
+        let unbegun = Unbegun::new(&run);
+        let prepare = Box::pin(deadline.within(self.prepare(&old, &run, execution, screen)));
+        let (prepared, back) = prepare.await?;
+        unbegun.keep();
+        let exit_code = prepared.finish(screen, signal, deadline).await?;
+        let Some(list) = back.list else {
+            return Ok(exit_code);
+        };
+        screen.say(&format!("next       look at what was left alone: {}\n", list.display()));
+        Ok(if exit_code == 0 { LEFT_ALONE } else { exit_code })
     }
 
     /// Everything up to the first request that changes anything.
@@ -128,7 +124,7 @@ impl Undo {
         self.show(&connection, &facts, &execution, &survey, reading, screen);
         screen.say(&undoing(&back, screen.width()));
         if !self.yes {
-            ask(screen.is_attended(), &survey.tally, self.choices.max_bad(), screen)?;
+            ask(screen.is_attended(), &survey.tally, self.choices.max_bad(), screen).await?;
         }
         let planner = planner()?;
         (facts.rows, facts.writes) = (survey.tally.rows, survey.tally.writes);

@@ -79,8 +79,23 @@ pub enum Stop {
     Interrupt,
     /// The system, with SIGTERM.
     Terminate,
+    /// The terminal or connection that has gone away, with SIGHUP.
+    Hangup,
     /// The time that the run was given is over.
     Deadline,
+}
+
+impl Stop {
+    /// The exit code that says so: of a signal, 128 and its number, as shells have it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Hangup => 129,
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+            Self::Deadline => 0,
+        }
+    }
 }
 
 /// Why a run halted by itself.

@@ -138,8 +138,9 @@ pub fn exit_code(summary: &Summary, ending: &Ending) -> u8 {
     match ending {
         Ending::Ledger | Ending::Input(_) => 4,
         Ending::Halted(_) => 3,
-        Ending::Stopped(Stop::Interrupt) => 130,
-        Ending::Stopped(Stop::Terminate) => 143,
+        Ending::Stopped(signal @ (Stop::Hangup | Stop::Interrupt | Stop::Terminate)) => {
+            signal.exit_code()
+        }
         _ if rows.unknown > 0 => 6,
         _ if rows.rejected > summary.superseded.rejected || summary.to_mend > 0 => 1,
         _ if rows.failed > summary.superseded.failed || rows.not_attempted > 0 => 5,

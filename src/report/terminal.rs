@@ -368,7 +368,9 @@ fn request_counts(summary: &Summary) -> String {
 fn why(ending: &Ending) -> Option<String> {
     Some(match ending {
         Ending::Done => return None,
-        Ending::Stopped(Stop::Interrupt | Stop::Terminate) => "by a signal".to_owned(),
+        Ending::Stopped(Stop::Hangup | Stop::Interrupt | Stop::Terminate) => {
+            "by a signal".to_owned()
+        }
         Ending::Stopped(Stop::Deadline) => "the time given is over".to_owned(),
         Ending::Ledger => "the ledger cannot be written; nothing more was sent".to_owned(),
         Ending::Input(why) => format!("the input cannot be read any more: {why}"),

@@ -296,6 +296,11 @@ impl OnTerminal {
         self.said.wait_until(|said| said.text.contains(text));
     }
 
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
     /// Waits until the program has ended. What stood on the terminal counts as its output.
     #[track_caller]
     pub(crate) fn ends(mut self) -> Done {

@@ -93,7 +93,7 @@ fn signalled(name: &'static str) -> (World, Victim) {
 
 #[test]
 fn a_signal_lets_requests_under_way_finish_and_says_how_to_go_on() {
-    for (name, code) in [("TERM", 143), ("INT", 130)] {
+    for (name, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let (world, victim) = signalled(name);
         let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "4"];
         let done = world.command(&words).run_as(&victim).exits(code);

@@ -22,6 +22,7 @@ mod returning;
 mod run_lock;
 mod safety;
 mod settings;
+mod signals;
 mod targets;
 mod terminal;
 mod trust;
