@@ -68,7 +68,11 @@ pub enum BuildError {
 /// A client for one account at one endpoint.
 #[derive(Debug, Clone)]
 pub struct Api {
-    client: reqwest::Client,
+    /// Keeps connections open between requests.
+    pooled: reqwest::Client,
+    /// Opens a connection for each request. A pooled one may be closed by the other end at the moment
+    /// at which a request goes out on it, and then nobody can say whether the request arrived.
+    unpooled: reqwest::Client,
     endpoint: Url,
     headers: HeaderMap,
 }
@@ -106,18 +110,22 @@ impl Api {
         if plain && !is_loopback(&settings.endpoint) {
             return Err(BuildError::Plain(settings.endpoint.clone()));
         }
-        let builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .https_only(!plain)
-            .connect_timeout(settings.connect_timeout)
-            .timeout(settings.timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .tcp_nodelay(true);
-        let builder = if plain { builder.no_proxy() } else { builder };
-        let client = builder.build().map_err(BuildError::Client)?;
-        let headers = headers(&client, settings)?;
-        Ok(Self { client, endpoint: settings.endpoint.clone(), headers })
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .https_only(!plain)
+                .connect_timeout(settings.connect_timeout)
+                .timeout(settings.timeout)
+                .tcp_nodelay(true);
+            if plain { builder.no_proxy() } else { builder }
+        };
+        let pooled = builder().pool_idle_timeout(POOL_IDLE).build().map_err(BuildError::Client)?;
+        // A connection of HTTP/2 serves many requests at once, whatever the pool.
+        let unpooled = builder().pool_max_idle_per_host(0).http1_only().build();
+        let unpooled = unpooled.map_err(BuildError::Client)?;
+        let headers = headers(&pooled, settings)?;
+        Ok(Self { pooled, unpooled, endpoint: settings.endpoint.clone(), headers })
     }
 
     /// Sends a request that may be repeated.
@@ -125,13 +133,13 @@ impl Api {
     /// # Errors
     /// Everything but an answer that says yes.
     pub async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
-        self.call(request).await
+        self.call(&self.pooled, request).await
     }
 
-    /// Sends a request that must not be repeated, and uses it up.
+    /// Sends a request that must not be repeated, over a connection of its own, and uses it up.
     pub async fn send_once(&self, recorded: Recorded) -> Fate {
         let once = recorded.into_once();
-        match self.call(&once).await {
+        match self.call(&self.unpooled, &once).await {
             Ok(accepted) => Fate::Accepted(once, accepted),
             Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
             Err(failure) => Fate::NotDone(once, failure),
@@ -179,7 +187,7 @@ impl Api {
         limit: usize,
     ) -> Result<Vec<F>, Failure> {
         let page = listing.page(skip, limit);
-        let accepted = self.execute(Method::GET, &page, None, LIST_BYTES_MAX).await?;
+        let accepted = self.execute(&self.pooled, Method::GET, &page, None, LIST_BYTES_MAX).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 
@@ -193,15 +201,20 @@ impl Api {
     }
 
     /// Asks for as little as can be asked, to learn whether the service answers at all:
-    /// `GET /v1/files?limit=1`.
+    /// `GET /v1/files?limit=1`. A connection of its own keeps a broken pooled one out of the answer.
     ///
     /// # Errors
     /// Everything but an answer that says yes.
     pub async fn probe(&self) -> Result<(), Failure> {
-        self.get("/v1/files?limit=1").await.map(|_| ())
+        let page = "/v1/files?limit=1";
+        self.execute(&self.unpooled, Method::GET, page, None, ANSWER_BYTES_MAX).await.map(|_| ())
     }
 
-    async fn call(&self, request: &impl Sendable) -> Result<Accepted, Failure> {
+    async fn call(
+        &self,
+        client: &reqwest::Client,
+        request: &impl Sendable,
+    ) -> Result<Accepted, Failure> {
         let (call, files) = (request.call(), request.files());
         let (_, path) = body::target(call, files);
         let method = match call {
@@ -209,15 +222,17 @@ impl Api {
             Call::AddTags(_) | Call::RemoveTags(_) => Method::POST,
             Call::ReadBack(_) => return self.get(&path).await,
         };
-        self.execute(method, &path, Some(body::encode(call, files)), ANSWER_BYTES_MAX).await
+        let body = Some(body::encode(call, files));
+        self.execute(client, method, &path, body, ANSWER_BYTES_MAX).await
     }
 
     async fn get(&self, path: &str) -> Result<Accepted, Failure> {
-        self.execute(Method::GET, path, None, ANSWER_BYTES_MAX).await
+        self.execute(&self.pooled, Method::GET, path, None, ANSWER_BYTES_MAX).await
     }
 
     async fn execute(
         &self,
+        client: &reqwest::Client,
         method: Method,
         path_and_query: &str,
         body: Option<Vec<u8>>,
@@ -236,7 +251,7 @@ impl Api {
         let mut request = reqwest::Request::new(method, url);
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = body.map(Into::into);
-        let response = self.client.execute(request).await.map_err(Failure::of_error)?;
+        let response = client.execute(request).await.map_err(Failure::of_error)?;
         let status = response.status();
         let request_id = request_id(response.headers());
         if matches!(status.as_u16(), 200 | 207) {

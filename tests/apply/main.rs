@@ -29,4 +29,5 @@ mod trust;
 mod undo;
 mod unknown;
 mod usage;
+mod wire;
 mod words;
