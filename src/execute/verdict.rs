@@ -194,23 +194,20 @@ fn outcomes(
     request: &impl Sendable,
     accepted: &Accepted,
 ) -> Result<Vec<(StepRef, Outcome)>, Failure> {
-    let unreadable = |message: &str| {
-        Failure::unreadable(message, accepted.http_status, accepted.request_id.clone())
-    };
     match (request.call(), request.files()) {
         (call @ (Call::Details(_) | Call::Publish(_) | Call::ReadBack(_)), [file, ..]) => {
-            let outcome = echoed(call, file, accepted).map_err(|why| unreadable(&why))?;
+            let outcome = echoed(call, file, accepted).map_err(|why| accepted.unreadable(&why))?;
             Ok(for_all(request.steps(), outcome))
         }
         (_, files) => {
             let answer: BulkAnswer = serde_json::from_slice(&accepted.body)
-                .map_err(|error| unreadable(&error.to_string()))?;
+                .map_err(|error| accepted.unreadable(&error.to_string()))?;
             let outcomes = files.iter().zip(request.steps()).map(|(file, step)| {
                 let outcome = named(&answer, file, accepted);
                 outcome.map(|outcome| (*step, outcome))
             });
             outcomes.collect::<Option<_>>().ok_or_else(|| {
-                unreadable("the answer names the file neither as updated nor as failed")
+                accepted.unreadable("the answer names the file neither as updated nor as failed")
             })
         }
     }

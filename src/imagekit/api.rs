@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use super::body;
-use super::echo::FileState;
+use super::echo::{self, FileState};
 use super::failure::Failure;
 use super::fields::FileFields;
 use super::listing::{Listing, Place};
@@ -88,6 +88,13 @@ pub struct Accepted {
     pub body: Bytes,
 }
 
+impl Accepted {
+    /// The failure of an answer that says yes and cannot be read.
+    pub(crate) fn unreadable(&self, why: &str) -> Failure {
+        Failure::unreadable(why, self.http_status, self.request_id.clone())
+    }
+}
+
 /// What became of a request that must not be repeated. It comes back whole only where it is
 /// certain that nothing was done.
 #[derive(Debug)]
@@ -149,10 +156,9 @@ impl Api {
     /// Reads what a file is like: `GET /v1/files/{fileId}/details`.
     ///
     /// # Errors
-    /// Everything but a file object.
+    /// Everything but the object of that file.
     pub async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
-        let accepted = self.get(&body::details_path(file)).await?;
-        parse(&accepted, |body| serde_json::from_slice(body))
+        self.details(file).await
     }
 
     /// The account's custom metadata fields, and the answer as it came, to be kept:
@@ -169,10 +175,9 @@ impl Api {
     /// Reads the fields of a file that can be changed: `GET /v1/files/{fileId}/details`.
     ///
     /// # Errors
-    /// Everything but a file object.
+    /// Everything but the object of that file.
     pub async fn file_fields(&self, file: &FileId) -> Result<FileFields, Failure> {
-        let accepted = self.get(&body::details_path(file)).await?;
-        parse(&accepted, |body| serde_json::from_slice(body))
+        self.details(file).await
     }
 
     /// A page of the library, from behind so many files: `GET /v1/files`. `limit` is at most
@@ -194,10 +199,9 @@ impl Api {
     /// Where a file is: `GET /v1/files/{fileId}/details`.
     ///
     /// # Errors
-    /// Everything but a file object.
+    /// Everything but the object of that file.
     pub async fn place(&self, file: &FileId) -> Result<Place, Failure> {
-        let accepted = self.get(&body::details_path(file)).await?;
-        parse(&accepted, |body| serde_json::from_slice(body))
+        self.details(file).await
     }
 
     /// Asks for as little as can be asked, to learn whether the service answers at all:
@@ -208,6 +212,13 @@ impl Api {
     pub async fn probe(&self) -> Result<(), Failure> {
         let page = "/v1/files?limit=1";
         self.execute(&self.unpooled, Method::GET, page, None, ANSWER_BYTES_MAX).await.map(|_| ())
+    }
+
+    /// Reads the object of a file; an object of another file is an unreadable answer.
+    async fn details<F: DeserializeOwned>(&self, file: &FileId) -> Result<F, Failure> {
+        let accepted = self.get(&body::details_path(file)).await?;
+        echo::check_id(&accepted.body, file).map_err(|why| accepted.unreadable(&why))?;
+        parse(&accepted, |body| serde_json::from_slice(body))
     }
 
     async fn call(
@@ -269,10 +280,7 @@ fn parse<T>(
     accepted: &Accepted,
     read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
 ) -> Result<T, Failure> {
-    read(&accepted.body).map_err(|error| {
-        let request_id = accepted.request_id.clone();
-        Failure::unreadable(&error.to_string(), accepted.http_status, request_id)
-    })
+    read(&accepted.body).map_err(|error| accepted.unreadable(&error.to_string()))
 }
 
 /// The headers of every request: HTTP Basic with the key as the user name and an empty password.

@@ -60,11 +60,7 @@ impl<'a> Echo<'a> {
         // Checked for UTF-8 once here rather than string by string.
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
         let echo: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        if *echo.file_id == *file.as_str() {
-            Ok(echo)
-        } else {
-            Err(format!("the answer is about another file, {:?}", &*echo.file_id))
-        }
+        is_about(&echo.file_id, file).map(|()| echo)
     }
 
     /// The fields in which the file is not as it was asked to be. Fields that an extension of the
@@ -153,6 +149,29 @@ impl<'a> Echo<'a> {
                 names.push(MetadataField::column_of(&field.name));
             }
         }
+    }
+}
+
+/// Checks that an object is that of a file.
+///
+/// # Errors
+/// It is not a file object, or another file's.
+pub(super) fn check_id(body: &[u8], file: &FileId) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Id<'a> {
+        #[serde(borrow)]
+        file_id: Text<'a>,
+    }
+    let id: Id<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    is_about(&id.file_id, file)
+}
+
+fn is_about(id: &str, file: &FileId) -> Result<(), String> {
+    if id == file.as_str() {
+        Ok(())
+    } else {
+        Err(format!("the answer is about another file, {id:?}"))
     }
 }
 

@@ -133,7 +133,7 @@ impl Failure {
     }
 
     /// An answer that says yes and cannot be read.
-    pub(crate) fn unreadable(
+    pub(super) fn unreadable(
         message: &str,
         http_status: u16,
         request_id: Option<Box<str>>,

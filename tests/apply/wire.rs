@@ -3,44 +3,72 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, files, ids, sheet};
+use crate::harness::{World, files, ids, sheet, tagging};
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) method: String,
+struct Asked {
+    method: String,
     /// With its query.
-    pub(crate) path: String,
-    pub(crate) body: String,
+    path: String,
+    body: String,
 }
 
 impl Asked {
     /// The file that its path names.
-    pub(crate) fn file(&self) -> &str {
+    fn file(&self) -> &str {
         self.path.split('/').nth(3).unwrap_or_default()
     }
 
     /// Its body as JSON.
-    pub(crate) fn json(&self) -> Value {
+    fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
+/// What it is answered: the status line with further headers, and the body.
+struct Answer {
+    head: String,
+    body: String,
+}
+
+fn answer(head: &str, body: &str) -> Answer {
+    Answer { head: head.to_owned(), body: body.to_owned() }
+}
+
+/// A 200 in ImageKit's own form.
+fn ok(body: &Value) -> Answer {
+    answer("200 OK", &body.to_string())
+}
+
+/// What becomes of a connection behind its first answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// It is closed, as the answer says.
+    Closes,
+    /// It is closed without notice at the moment at which the next request comes.
+    ClosesUnderTheNext,
+}
+
 /// A server, and what it was asked.
-#[derive(Clone)]
-pub(crate) struct Server {
+struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
-    /// Answers the first request of each connection, and closes it at the moment at which the next
-    /// one comes.
-    pub(crate) fn start(answer: impl Fn(&Asked) -> String + Send + Sync + 'static) -> Self {
+    /// Answers every request so.
+    fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serve(Behind::Closes, answer)
+    }
+
+    fn serve(behind: Behind, answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
@@ -51,34 +79,43 @@ impl Server {
                 let (answer, asked) = (Arc::clone(&answer), Arc::clone(&asked));
                 std::thread::spawn(move || {
                     let answer = |request: Asked| {
-                        let text = answer(&request);
-                        asked.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                        text
+                        asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+                        answer(&request)
                     };
                     // A client that has gone needs no answer.
-                    drop(serve(&stream, answer));
+                    drop(serve_one(&stream, behind, answer));
                 });
             }
         });
         server
     }
 
-    pub(crate) fn url(&self) -> String {
+    fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn serve(mut stream: &TcpStream, answer: impl Fn(Asked) -> String) -> std::io::Result<()> {
+fn serve_one(
+    mut stream: &TcpStream,
+    behind: Behind,
+    answer: impl Fn(Asked) -> Answer,
+) -> std::io::Result<()> {
     let Some(request) = read_request(&mut BufReader::new(stream))? else {
         return Ok(());
     };
-    stream.write_all(answer(request).as_bytes())?;
-    // What has come and is not read makes closing a reset.
-    stream.peek(&mut [0]).map(drop)
+    let Answer { head, body } = answer(request);
+    let close = if behind == Behind::Closes { "Connection: close\r\n" } else { "" };
+    let head = format!("HTTP/1.1 {head}\r\n{close}Content-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes())?;
+    if behind == Behind::ClosesUnderTheNext {
+        // What has come and is not read makes closing a reset.
+        stream.peek(&mut [0])?;
+    }
+    Ok(())
 }
 
 fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
@@ -105,17 +142,15 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
     Ok(Some(Asked { method, path, body }))
 }
 
-/// An answer, from its status line and further headers, and its body.
-pub(crate) fn answer(head: &str, body: &str) -> String {
-    format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-/// What an ImageKit answers that does what it is asked: the file with the fields of the PATCH, and
-/// every extension a success.
-pub(crate) fn imagekit(asked: &Asked) -> String {
+/// What an ImageKit answers that does what it is asked: to a PATCH the file with its fields, and
+/// every extension a success; to a bulk call all of its files; lists are empty.
+fn imagekit(asked: &Asked) -> Answer {
     let mut body = asked.json();
     if asked.method == "GET" && !asked.path.contains("/details") {
-        return answer("200 OK", "[]");
+        return ok(&json!([]));
+    }
+    if asked.method == "POST" {
+        return ok(&json!({"successfullyUpdatedFileIds": body["fileIds"]}));
     }
     let extensions = body["extensions"].as_array().cloned().unwrap_or_default();
     let status =
@@ -129,7 +164,7 @@ pub(crate) fn imagekit(asked: &Asked) -> String {
             file.insert("extensionStatus".to_owned(), statuses.into());
         }
     }
-    answer("200 OK", &file.to_string())
+    ok(&file)
 }
 
 /// A world with a sheet of so many rows that each run a billed extension.
@@ -143,7 +178,7 @@ fn tagging_world(rows: usize) -> World {
 
 #[test]
 fn an_idle_connection_closed_under_a_billed_request_makes_no_row_unknown() {
-    let server = Server::start(imagekit);
+    let server = Server::serve(Behind::ClosesUnderTheNext, imagekit);
     let world = tagging_world(2);
     world.apply(&format!("sheet.csv --concurrency 1 --endpoint {}", server.url())).exits(0);
     assert_eq!(world.only_run("sheet").count("updated"), 2);
@@ -151,4 +186,31 @@ fn an_idle_connection_closed_under_a_billed_request_makes_no_row_unknown() {
     let mut billed: Vec<String> = billed.map(|asked| asked.file().to_owned()).collect();
     billed.sort_unstable();
     assert_eq!(billed, ids(2), "each once");
+}
+
+/// The file that was asked for, with these tags.
+fn file_with(id: &str, tags: &[&str]) -> Answer {
+    ok(&json!({"fileId": id, "type": "file", "tags": tags}))
+}
+
+#[test]
+fn a_read_answered_about_another_file_is_read_again() {
+    let swapped = AtomicUsize::new(2);
+    let server = Server::start(move |asked| {
+        let is_swapped = |left: usize| left.checked_sub(1);
+        match (asked.method.as_str(), asked.file()) {
+            ("GET", id) if swapped.fetch_update(SeqCst, SeqCst, is_swapped).is_ok() => {
+                // As if it had been done already.
+                let other = if id == "a" { "b" } else { "a" };
+                file_with(other, &[&format!("tag-{other}")])
+            }
+            ("GET", id) => file_with(id, &[]),
+            _ => imagekit(asked),
+        }
+    });
+    let world = World::new(files(["unused"]));
+    world.write("sheet.csv", tagging(&["a", "b"]));
+    let words = format!("live sheet.csv --yes --rate unlimited --endpoint {}", server.url());
+    world.run(&words).exits(0);
+    assert_eq!(world.only_run("sheet").statuses(), ["updated", "updated"]);
 }
