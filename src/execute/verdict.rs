@@ -246,23 +246,24 @@ fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, St
     })
 }
 
-/// The outcome of one file of a bulk call, by the ids that the answer names.
+/// The outcome of one file of a bulk call, by the ids that the answer names. One that it names as
+/// updated and as failed has failed.
 fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outcome> {
     let (http_status, request_id) = (Some(accepted.http_status), accepted.request_id.clone());
-    if answer.successfully_updated_file_ids.iter().any(|id| id == file.as_str()) {
-        return Some(Outcome {
-            status: Status::Updated,
-            code: None,
-            message: None,
-            http_status,
-            request_id,
-            updated_at: None,
-            extension_status: None,
-        });
+    if let Some(error) = answer.errors.iter().find(|error| error.file_id == file.as_str()) {
+        let message = error.error.as_str().into();
+        return Some(failed(Status::Rejected, Code::Refused, message, http_status, request_id));
     }
-    let error = answer.errors.iter().find(|error| error.file_id == file.as_str())?;
-    let message = error.error.as_str().into();
-    Some(failed(Status::Rejected, Code::Refused, message, http_status, request_id))
+    let is_updated = answer.successfully_updated_file_ids.iter().any(|id| id == file.as_str());
+    is_updated.then_some(Outcome {
+        status: Status::Updated,
+        code: None,
+        message: None,
+        http_status,
+        request_id,
+        updated_at: None,
+        extension_status: None,
+    })
 }
 
 /// What a failure to read the state before a request means for that request, which has not been

@@ -214,3 +214,16 @@ fn a_read_answered_about_another_file_is_read_again() {
     world.run(&words).exits(0);
     assert_eq!(world.only_run("sheet").statuses(), ["updated", "updated"]);
 }
+
+#[test]
+fn a_bulk_answer_that_names_a_file_as_updated_and_as_failed_counts_as_failed() {
+    let server = Server::start(|_| {
+        let errors = json!([{"fileId": "a", "error": "Not this one."}]);
+        let body = json!({"successfullyUpdatedFileIds": ["a", "b"], "errors": errors});
+        answer("207 Multi-Status", &body.to_string())
+    });
+    let world = World::new(files(["unused"]));
+    world.write("sheet.csv", "fileId,addTags\na,new\nb,new\n");
+    world.apply(&format!("sheet.csv --endpoint {}", server.url())).exits(1).says("Not this one.");
+    assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
+}
