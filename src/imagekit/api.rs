@@ -14,7 +14,7 @@ use super::body;
 use super::echo::{self, FileState};
 use super::failure::Failure;
 use super::fields::FileFields;
-use super::listing::{Listing, Place};
+use super::listing::{Listing, PAGE_FILES_MAX, Place, believable};
 use crate::account::is_loopback;
 use crate::ledger::Recorded;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
@@ -194,6 +194,16 @@ impl Api {
         let page = listing.page(skip, limit);
         let accepted = self.execute(&self.pooled, Method::GET, &page, None, LIST_BYTES_MAX).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// What a list shows of these files, at most [`super::IDS_MAX`]: `GET /v1/files`. Those that it
+    /// does not show, or shows twice in different ways, are left out.
+    ///
+    /// # Errors
+    /// Everything but an array of files.
+    pub async fn list_by_ids(&self, files: &[FileId]) -> Result<Vec<FileFields>, Failure> {
+        let listed = self.list(&Listing::of_ids(files), 0, PAGE_FILES_MAX).await?;
+        Ok(believable(listed, files))
     }
 
     /// Where a file is: `GET /v1/files/{fileId}/details`.

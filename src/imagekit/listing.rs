@@ -1,9 +1,12 @@
 //! Files of the library, page by page: `GET /v1/files`.
 
+use std::collections::{HashMap, HashSet};
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::fields::FileFields;
 use crate::row::FileId;
 
 /// The most files that a page holds. ImageKit's API description states it.
@@ -51,6 +54,27 @@ impl Listing {
         }
         page
     }
+}
+
+/// Of what a list by ids shows: each file that was asked for, once. A file of which two entries say
+/// different things is left out, because neither can be believed.
+pub(super) fn believable(listed: Vec<FileFields>, asked: &[FileId]) -> Vec<FileFields> {
+    let asked: HashSet<&str> = asked.iter().map(FileId::as_str).collect();
+    let mut kept: Vec<FileFields> = Vec::with_capacity(asked.len());
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut doubted: HashSet<String> = HashSet::new();
+    for fields in listed.into_iter().filter(|fields| asked.contains(fields.file_id.as_str())) {
+        match places.get(&fields.file_id) {
+            Some(place) if kept[*place].is_like(&fields) => {}
+            Some(_) => drop(doubted.insert(fields.file_id)),
+            None => {
+                places.insert(fields.file_id.clone(), kept.len());
+                kept.push(fields);
+            }
+        }
+    }
+    kept.retain(|fields| !doubted.contains(&fields.file_id));
+    kept
 }
 
 /// A file of the library as a list shows it, read leniently: what is not written into sheets is
@@ -122,5 +146,24 @@ mod tests {
         let listing = Listing::named("/a/", &["b \"c\".jpg", r"d\e.jpg"]);
         let query = r#"type = "file" AND path = "/a/" AND name IN ["b \"c\".jpg","d\\e.jpg"]"#;
         assert_eq!(listing.search.as_deref(), Some(query));
+    }
+
+    #[test]
+    fn of_a_list_by_ids_only_what_was_asked_for_and_is_not_contradicted_is_believed() {
+        let fields = |id: &str, tags: [&str; 2]| FileFields {
+            file_id: id.to_owned(),
+            tags: tags.map(str::to_owned).into(),
+            ..FileFields::default()
+        };
+        let asked = ["a", "b", "c"].map(|id| FileId::new(id).unwrap());
+        let listed = vec![
+            fields("elsewhere", ["x", "y"]),
+            fields("a", ["x", "y"]),
+            fields("b", ["x", "y"]),
+            fields("a", ["y", "x"]),
+            fields("b", ["x", "z"]),
+            fields("b", ["x", "y"]),
+        ];
+        assert_eq!(believable(listed, &asked), [fields("a", ["x", "y"])]);
     }
 }

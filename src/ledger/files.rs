@@ -105,7 +105,7 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
-        self.set_state_text(&fields.file_id, &json_of(fields))
+        self.set_state_text(&fields.file_id, Some(&json_of(fields)))
     }
 
     /// Writes down that there is no such file.
@@ -113,14 +113,22 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_missing(&self, file: &str) -> Result<(), LedgerError> {
-        self.set_state_text(file, MISSING).map(|_| ())
+        self.set_state_text(file, Some(MISSING)).map(|_| ())
     }
 
-    fn set_state_text(&self, file: &str, state: &str) -> Result<bool, LedgerError> {
+    /// Forgets what a file is like, so that it counts as not read.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn set_unread(&self, file: &str) -> Result<(), LedgerError> {
+        self.set_state_text(file, None).map(|_| ())
+    }
+
+    fn set_state_text(&self, file: &str, state: Option<&str>) -> Result<bool, LedgerError> {
         self.writing(|connection| {
             let mut update =
                 connection.prepare_cached("UPDATE file SET state = ?2 WHERE id = ?1")?;
-            update.execute([file, state]).map(|rows| rows > 0)
+            update.execute(params![file, state]).map(|rows| rows > 0)
         })
     }
 

@@ -14,9 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::execute::{Reads, Wire, Withheld};
-use crate::imagekit::{
-    Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX, Listing, PAGE_FILES_MAX,
-};
+use crate::imagekit::{Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX};
 use crate::ledger::{
     Counters, Field, Fields, KnownFile, LedgerError, LedgerFile, LiveState, Recorded,
 };
@@ -97,9 +95,7 @@ impl Guarded {
         let files: Vec<FileId> = planned.iter().map(|planned| planned.file.clone()).collect();
         let mut all = HashMap::new();
         for files in files.chunks(IDS_MAX) {
-            let listing = Listing::of_ids(files);
-            let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
-            match self.reads.read(Endpoint::List, page).await {
+            match self.reads.read(Endpoint::List, || self.api.list_by_ids(files)).await {
                 Ok(files) => {
                     all.extend(files.into_iter().map(|file| (file.file_id.clone(), file)));
                 }

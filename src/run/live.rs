@@ -3,6 +3,8 @@
 //! A file that a list leaves out is asked for by itself: how fresh lists and searches are nobody
 //! states, the details of a file are never stale.
 
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::sample::Sample;
@@ -232,8 +234,9 @@ impl LiveReader<'_> {
             self.reads.read(Endpoint::List, page)
         });
         let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
+        let mut doubted = HashSet::new();
         while let Some(page) = pages.try_next().await? {
-            self.take_down_all(&page)?;
+            self.take_down_all(&page, &mut doubted)?;
             if page.len() < PAGE_FILES_MAX {
                 break;
             }
@@ -243,13 +246,14 @@ impl LiveReader<'_> {
 
     async fn by_ids(&self) -> Result<(), ReadError> {
         let pages = stream::iter(self.files(Which::All, IDS_MAX)).map(async |files| {
-            let listing = Listing::of_ids(&files?);
-            let page = || self.api.list::<FileFields>(&listing, 0, PAGE_FILES_MAX);
-            Ok::<_, ReadError>(self.reads.read(Endpoint::List, page).await?)
+            let files = files?;
+            let list = || self.api.list_by_ids(&files);
+            Ok::<_, ReadError>(self.reads.read(Endpoint::List, list).await?)
         });
         let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
+        let mut doubted = HashSet::new();
         while let Some(page) = pages.try_next().await? {
-            self.take_down_all(&page)?;
+            self.take_down_all(&page, &mut doubted)?;
         }
         Ok(())
     }
@@ -306,10 +310,30 @@ impl LiveReader<'_> {
         }
     }
 
-    fn take_down_all(&self, files: &[FileFields]) -> Result<(), LedgerError> {
+    /// Takes down what lists show of files. A file of which two entries say different things is left
+    /// to be read by itself.
+    fn take_down_all(
+        &self,
+        files: &[FileFields],
+        doubted: &mut HashSet<String>,
+    ) -> Result<(), LedgerError> {
         self.ledger.as_one(|| {
             for fields in files {
-                self.counter.add(u64::from(self.ledger.set_state(fields)?));
+                if doubted.contains(&fields.file_id) {
+                    continue;
+                }
+                let before = self.ledger.known_file(&fields.file_id)?.map(|known| known.state);
+                match before {
+                    None => {}
+                    Some(LiveState::Is(before)) if before.is_like(fields) => {}
+                    Some(LiveState::Is(_)) => {
+                        self.ledger.set_unread(&fields.file_id)?;
+                        doubted.insert(fields.file_id.clone());
+                    }
+                    Some(LiveState::Unread | LiveState::Missing) => {
+                        self.counter.add(u64::from(self.ledger.set_state(fields)?));
+                    }
+                }
             }
             Ok(())
         })

@@ -42,6 +42,11 @@ fn answer(head: &str, body: &str) -> Answer {
     Answer { head: head.to_owned(), body: body.to_owned() }
 }
 
+/// A file as details and lists show it.
+fn file(id: &str, tags: &[&str]) -> Value {
+    json!({"fileId": id, "type": "file", "tags": tags})
+}
+
 /// A 200 in ImageKit's own form.
 fn ok(body: &Value) -> Answer {
     answer("200 OK", &body.to_string())
@@ -188,11 +193,6 @@ fn an_idle_connection_closed_under_a_billed_request_makes_no_row_unknown() {
     assert_eq!(billed, ids(2), "each once");
 }
 
-/// The file that was asked for, with these tags.
-fn file_with(id: &str, tags: &[&str]) -> Answer {
-    ok(&json!({"fileId": id, "type": "file", "tags": tags}))
-}
-
 #[test]
 fn a_read_answered_about_another_file_is_read_again() {
     let swapped = AtomicUsize::new(2);
@@ -202,9 +202,9 @@ fn a_read_answered_about_another_file_is_read_again() {
             ("GET", id) if swapped.fetch_update(SeqCst, SeqCst, is_swapped).is_ok() => {
                 // As if it had been done already.
                 let other = if id == "a" { "b" } else { "a" };
-                file_with(other, &[&format!("tag-{other}")])
+                ok(&file(other, &[&format!("tag-{other}")]))
             }
-            ("GET", id) => file_with(id, &[]),
+            ("GET", id) => ok(&file(id, &[])),
             _ => imagekit(asked),
         }
     });
@@ -226,4 +226,68 @@ fn a_bulk_answer_that_names_a_file_as_updated_and_as_failed_counts_as_failed() {
     world.write("sheet.csv", "fileId,addTags\na,new\nb,new\n");
     world.apply(&format!("sheet.csv --endpoint {}", server.url())).exits(1).says("Not this one.");
     assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
+}
+
+/// A world whose sheet tags so many files, and its rows that are updated when it was applied to what
+/// this server shows.
+fn updated_at(server: &Server, count: usize) -> Vec<String> {
+    let world = World::new(files(["unused"]));
+    world.write("sheet.csv", tagging(&ids(count)));
+    let words = format!("live sheet.csv --yes --rate unlimited --endpoint {}", server.url());
+    world.run(&words).exits(0);
+    let mut report = world.only_run("sheet").report();
+    report.retain(|line| line["status"] == "updated");
+    report.into_iter().map(|line| line["fileId"].clone()).collect()
+}
+
+/// Files that are not tagged yet, and in none of the samples that are read again.
+const UNTAGGED: [&str; 2] = ["file001", "file004"];
+
+fn tagged_or_not(id: &str) -> Value {
+    if UNTAGGED.contains(&id) { file(id, &[]) } else { file(id, &[&format!("tag-{id}")]) }
+}
+
+#[test]
+fn a_list_by_ids_is_not_believed_of_other_files_nor_where_it_contradicts_itself() {
+    let server = Server::start(|asked| {
+        if asked.path.contains("/details") {
+            return ok(&tagged_or_not(asked.file()));
+        } else if asked.method != "GET" {
+            return imagekit(asked);
+        }
+        let is_asked_for = |id: &String| asked.path.contains(&format!("%22{id}%22"));
+        let (mut files, others): (Vec<String>, Vec<String>) =
+            ids(120).into_iter().partition(is_asked_for);
+        let [twice, elsewhere] = UNTAGGED;
+        files.retain(|id| id != elsewhere);
+        let mut list: Vec<Value> = files.iter().map(|id| tagged_or_not(id)).collect();
+        if files.iter().any(|id| id == twice) {
+            list.push(file(twice, &["tag-file001"]));
+        }
+        if others.iter().any(|id| id == elsewhere) {
+            list.push(file(elsewhere, &["tag-file004"]));
+        }
+        ok(&list.into())
+    });
+    assert_eq!(updated_at(&server, 120), UNTAGGED);
+}
+
+#[test]
+fn pages_that_contradict_each_other_are_not_believed() {
+    let server = Server::start(|asked| {
+        if asked.path.contains("/details") {
+            return ok(&tagged_or_not(asked.file()));
+        } else if asked.method != "GET" {
+            return imagekit(asked);
+        }
+        let list: Vec<Value> = match asked.path.split('&').find(|part| part.starts_with("skip=")) {
+            Some("skip=0") => ids(1000).iter().map(|id| tagged_or_not(id)).collect(),
+            Some("skip=1000") => {
+                UNTAGGED.iter().map(|id| file(id, &[&format!("tag-{id}")])).collect()
+            }
+            _ => Vec::new(),
+        };
+        ok(&list.into())
+    });
+    assert_eq!(updated_at(&server, 301), UNTAGGED);
 }
