@@ -8,7 +8,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::body;
 use super::echo::{self, FileState};
@@ -17,6 +17,7 @@ use super::fields::FileFields;
 use super::listing::{Listing, PAGE_FILES_MAX, Place, believable};
 use crate::account::is_loopback;
 use crate::ledger::Recorded;
+use crate::outcome::Code;
 use crate::request::{Call, Lost, Once, Safe, Sendable};
 use crate::row::{FileId, Schema};
 
@@ -24,6 +25,8 @@ use crate::row::{FileId, Schema};
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// …and of a list of a thousand.
 const LIST_BYTES_MAX: usize = 64 << 20;
+/// So much of an answer that is no JSON is looked at for people.
+const EXCERPT_BYTES: usize = 1000;
 /// The most headers that a request has, with those that the HTTP library adds.
 const HEADERS_MAX: usize = 12;
 /// How the headers of an answer call the id of the request.
@@ -91,7 +94,14 @@ pub struct Accepted {
 impl Accepted {
     /// The failure of an answer that says yes and cannot be read.
     pub(crate) fn unreadable(&self, why: &str) -> Failure {
-        Failure::unreadable(why, self.http_status, self.request_id.clone())
+        let is_json = serde_json::from_slice::<IgnoredAny>(&self.body).is_ok();
+        let message = if is_json {
+            why.to_owned()
+        } else {
+            let body = String::from_utf8_lossy(&self.body[..self.body.len().min(EXCERPT_BYTES)]);
+            format!("the answer is not ImageKit's: {why}: {body}")
+        };
+        Failure::unreadable(&message, self.http_status, self.request_id.clone())
     }
 }
 
@@ -218,10 +228,27 @@ impl Api {
     /// `GET /v1/files?limit=1`. A connection of its own keeps a broken pooled one out of the answer.
     ///
     /// # Errors
-    /// Everything but an answer that says yes.
+    /// Everything but an array. That there is no such list is said by no ImageKit, but where the
+    /// endpoint has a wrong path.
     pub async fn probe(&self) -> Result<(), Failure> {
         let page = "/v1/files?limit=1";
-        self.execute(&self.unpooled, Method::GET, page, None, ANSWER_BYTES_MAX).await.map(|_| ())
+        let answer = self.execute(&self.unpooled, Method::GET, page, None, ANSWER_BYTES_MAX).await;
+        match answer {
+            Ok(accepted) => {
+                parse(&accepted, |body| serde_json::from_slice::<Vec<IgnoredAny>>(body)).map(drop)
+            }
+            Err(Failure::Refused {
+                code: Code::NotFound,
+                message,
+                http_status,
+                request_id,
+                ..
+            }) => {
+                let message = format!("the endpoint has no {page}: {message}");
+                Err(Failure::unreadable(&message, http_status, request_id))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Reads the object of a file; an object of another file is an unreadable answer.
@@ -280,7 +307,7 @@ impl Api {
             return Ok(Accepted { http_status: status.as_u16(), request_id, body });
         }
         let headers = response.headers().clone();
-        // The status says enough; a body that cannot be read takes nothing away from it.
+        // A body that cannot be read is one that is not ImageKit's.
         let body = read(response, answer_bytes_max).await.unwrap_or_default();
         Err(Failure::of_answer(status, &headers, request_id, &body))
     }

@@ -26,7 +26,7 @@ pub enum Failure {
     #[error("too many requests")]
     Throttled(RateLimitNote),
     /// It was sent, and nobody knows what became of it: no answer in time, a lost connection, an
-    /// unreadable answer, 408, 409, 5xx.
+    /// answer that is not ImageKit's or cannot be read, 408, 409, 5xx.
     #[error("no usable answer: {message}")]
     Lost {
         /// In which way.
@@ -38,7 +38,7 @@ pub enum Failure {
         /// Its request id, if an answer came.
         request_id: Option<Box<str>>,
     },
-    /// Any other 4xx: it was looked at and not done.
+    /// Any other 4xx of ImageKit: it was looked at and not done.
     #[error("refused with {http_status}: {message}")]
     Refused {
         /// In which way.
@@ -83,32 +83,42 @@ struct ErrorBody {
 }
 
 impl Failure {
-    /// Sorts an answer that is not a yes.
+    /// Sorts an answer that is not a yes. It counts as ImageKit's only if it has ImageKit's error
+    /// body: what a proxy or a captive portal says is about the way there, never about the request.
     pub(super) fn of_answer(
         status: StatusCode,
         headers: &HeaderMap,
         request_id: Option<Box<str>>,
         body: &[u8],
     ) -> Self {
-        let (message, missing) = understood(status, body);
         let http_status = status.as_u16();
-        match http_status {
-            429 => Self::Throttled(RateLimitNote::read(headers)),
-            401 => Self::Account { message },
-            403 if concerns_account(&message) => Self::Account { message },
-            400..=499 if !matches!(http_status, 408 | 409) => {
-                let code = if http_status == 404 { Code::NotFound } else { Code::Refused };
-                Self::Refused { code, message, http_status, request_id, missing }
+        let lost = |code, message| Self::Lost {
+            code,
+            message,
+            http_status: Some(http_status),
+            request_id: request_id.clone(),
+        };
+        let error = serde_json::from_slice::<ErrorBody>(body);
+        match (http_status, error) {
+            (429, _) => Self::Throttled(RateLimitNote::read(headers)),
+            (408 | 409 | 500.., Ok(error)) => lost(Code::Server, error.message()),
+            (408 | 409 | 500.., Err(_)) => lost(Code::Server, excerpt(status, body)),
+            (401, Ok(error)) => Self::Account { message: error.message() },
+            (403, Ok(error)) if error.concerns_account() => {
+                Self::Account { message: error.message() }
             }
-            300..=399 => {
-                Self::Refused { code: Code::Refused, message, http_status, request_id, missing }
-            }
-            _ => Self::Lost {
-                code: Code::Server,
-                message,
-                http_status: Some(http_status),
+            // ImageKit redirects nothing, and is no proxy that wants a password.
+            (400..=406 | 410..=499, Ok(error)) => Self::Refused {
+                code: if http_status == 404 { Code::NotFound } else { Code::Refused },
+                message: error.message(),
+                http_status,
                 request_id,
+                missing: error.missing_file_ids,
             },
+            _ => {
+                let message = format!("the answer is not ImageKit's: {}", excerpt(status, body));
+                lost(Code::Unreadable, message.into())
+            }
         }
     }
 
@@ -157,24 +167,26 @@ impl RateLimitNote {
     }
 }
 
-/// The messages of a 403 that concern the account, not the row, as ImageKit's API description
-/// gives them.
-fn concerns_account(message: &str) -> bool {
-    ["cannot be authenticated", "expired private API key", "account is disabled"]
-        .iter()
-        .any(|known| message.contains(known))
+impl ErrorBody {
+    fn message(&self) -> Box<str> {
+        match &self.errors {
+            None => shortened(&self.message),
+            Some(errors) => shortened(&format!("{} {errors}", self.message)),
+        }
+    }
+
+    /// Whether the message of a 403 concerns the account, not the row, as ImageKit's API description
+    /// gives them.
+    fn concerns_account(&self) -> bool {
+        ["cannot be authenticated", "expired private API key", "account is disabled"]
+            .iter()
+            .any(|known| self.message.contains(known))
+    }
 }
 
-/// What an error says, and the files that it names as missing.
-fn understood(status: StatusCode, body: &[u8]) -> (Box<str>, Vec<String>) {
-    let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
-        return (shortened(&format!("{status} {}", String::from_utf8_lossy(body))), Vec::new());
-    };
-    let message = match error.errors {
-        None => shortened(&error.message),
-        Some(errors) => shortened(&format!("{} {errors}", error.message)),
-    };
-    (message, error.missing_file_ids)
+/// What can be told of an answer that has no error body.
+fn excerpt(status: StatusCode, body: &[u8]) -> Box<str> {
+    shortened(&format!("{status} {}", String::from_utf8_lossy(body)))
 }
 
 /// One line of bounded length, so that no answer can forge a line of a log.
@@ -210,13 +222,30 @@ mod tests {
         assert!(matches!(other, Failure::Refused { .. }));
     }
 
+    const OWN: &str = r#"{"message":"No.","help":""}"#;
+
     #[test]
-    fn only_answers_that_say_that_nothing_was_done_are_refusals() {
+    fn only_answers_of_imagekit_that_say_that_nothing_was_done_are_refusals() {
         for status in [400, 404, 405, 413, 422] {
-            assert!(matches!(sorted(status, ""), Failure::Refused { .. }), "{status}");
+            assert!(matches!(sorted(status, OWN), Failure::Refused { .. }), "{status}");
         }
         for status in [408, 409, 500, 502, 503, 504] {
-            assert!(matches!(sorted(status, ""), Failure::Lost { .. }), "{status}");
+            assert!(matches!(sorted(status, OWN), Failure::Lost { .. }), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_imagekits_json_says_nothing_about_row_or_account() {
+        let bodies = ["", "<html>", "{}", r#"{"message":1}"#, r#""message""#, "[]"];
+        for body in bodies {
+            for status in [204, 302, 400, 401, 403, 404, 407, 413, 451] {
+                let failure = sorted(status, body);
+                let is_unreadable = matches!(failure, Failure::Lost { code: Code::Unreadable, .. });
+                assert!(is_unreadable, "{status} {body}: {failure}");
+            }
+        }
+        for status in [204, 302, 307, 407] {
+            assert!(matches!(sorted(status, OWN), Failure::Lost { .. }), "{status}");
         }
     }
 

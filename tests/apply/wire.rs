@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::harness::{World, files, ids, sheet, tagging};
+use crate::harness::{Done, World, files, ids, sheet, tagging};
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
@@ -290,4 +290,59 @@ fn pages_that_contradict_each_other_are_not_believed() {
         ok(&list.into())
     });
     assert_eq!(updated_at(&server, 301), UNTAGGED);
+}
+
+/// What a proxy or a captive portal answers.
+fn page(status: &str) -> Answer {
+    answer(&format!("{status}\r\nContent-Type: text/html"), "<html>Please sign in</html>")
+}
+
+/// A world whose sheet changes so many files, applied for at most a second of outage.
+fn applied_to(server: &Server, sheet: &str, words: &str) -> (World, Done) {
+    let world = World::new(files(["unused"]));
+    world.write("sheet.csv", sheet);
+    let words = format!("sheet.csv --down-max 1s --endpoint {} {words}", server.url());
+    let done = world.apply(&words);
+    (world, done)
+}
+
+#[test]
+fn a_proxys_page_or_captive_portal_ends_the_run_and_its_rows_stay_open() {
+    for status in ["200 OK", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Gone"] {
+        let server = Server::start(move |_| page(status));
+        let (world, done) = applied_to(&server, &tagging(&ids(12)), "");
+        done.exits(3).says("ImageKit was out of reach").says("Please sign in");
+        assert_eq!(world.only_run("sheet").count("not_attempted"), 12, "{status}");
+    }
+}
+
+#[test]
+fn a_page_that_answers_the_probe_does_not_count_as_back() {
+    let server = Server::start(|asked| match asked.method.as_str() {
+        "GET" => page("200 OK"),
+        _ => answer("503 Service Unavailable", ""),
+    });
+    let (world, done) = applied_to(&server, &tagging(&["a"]), "");
+    done.exits(3);
+    assert_eq!(world.only_run("sheet").statuses(), ["not_attempted"]);
+}
+
+#[test]
+fn an_endpoint_with_a_wrong_path_does_not_count_as_back() {
+    let server = Server::start(|asked| match asked.method.as_str() {
+        "GET" => answer("404 Not Found", r#"{"message":"No such resource.","help":""}"#),
+        _ => page("404 Not Found"),
+    });
+    applied_to(&server, &tagging(&["a"]), "").1.exits(3).says("No such resource.");
+}
+
+#[test]
+fn a_page_that_answers_a_publication_leaves_it_unknown() {
+    let server = Server::start(|asked| match asked.method.as_str() {
+        "PATCH" => page("403 Forbidden"),
+        _ => imagekit(asked),
+    });
+    let (world, done) = applied_to(&server, "fileId,isPublished\na,false\n", "");
+    done.exits(6);
+    assert_eq!(world.only_run("sheet").statuses(), ["unknown"]);
 }

@@ -51,6 +51,8 @@ fn faults() -> Vec<Fault> {
         status(409, "Somebody else is at it."),
         status(500, "Something went wrong."),
         page(502),
+        page(200),
+        page(403),
         after_the_work(504, r#"{"message":"The server got lost.","help":""}"#),
         throttle(Some(20), None),
         throttle(Some(20), Some((100, 1000))),

@@ -129,6 +129,8 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
 
 fn told(code: u16, body: &str) -> Told {
     match code {
+        // What is not ImageKit's says nothing about the request.
+        _ if !body.starts_with('{') => Told::Nothing,
         401 => Told::Halt,
         403 if body.contains("disabled") => Told::Halt,
         // A 200 of the table says yes, but not to what was asked.
