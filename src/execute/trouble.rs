@@ -16,7 +16,7 @@ pub(super) struct Trouble {
     not_sent: u32,
     /// Answers lost in a row.
     lost: usize,
-    /// Whose answers they were, as far as they have been given another attempt.
+    /// Whose answers they were, as far as each used up an attempt.
     again: Vec<Ticket>,
     now: Option<Held>,
 }
@@ -57,14 +57,9 @@ impl Trouble {
         }
     }
 
-    /// The request of that lost answer goes on, with one attempt less.
-    pub(super) fn goes_on(&mut self, ticket: Ticket) {
+    /// That lost answer used up an attempt of its request.
+    pub(super) fn used_up(&mut self, ticket: Ticket) {
         self.again.push(ticket);
-    }
-
-    /// It is at its end instead, and its ticket free for another request.
-    pub(super) fn is_over(&mut self, ticket: Ticket) {
-        self.again.retain(|other| *other != ticket);
     }
 
     /// The answer to a request that must not be repeated was lost: no other one goes out until
@@ -72,6 +67,12 @@ impl Trouble {
     pub(super) fn lost_once(&mut self, now: Time) {
         self.hold(now, false);
         self.lost(now, LOST_MEANS_EVERYONE);
+    }
+
+    /// The service is asked whether it answers, because something speaks against it. Until then
+    /// nothing goes out that must not be repeated.
+    pub(super) fn suspect(&mut self, now: Time) {
+        self.hold(now, false);
     }
 
     fn hold(&mut self, now: Time, everyone: bool) {
@@ -118,7 +119,7 @@ impl Trouble {
     }
 
     /// The probe came to nothing. The first time this gives back the requests that were lost in a
-    /// row and go on: their attempts were the service's fault.
+    /// row: their attempts were the service's fault.
     pub(super) fn probe_failed(&mut self, now: Time, backoff: &mut Backoff) -> Vec<Ticket> {
         let Some(held) = &mut self.now else {
             return Vec::new();

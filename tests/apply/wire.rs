@@ -310,7 +310,7 @@ fn applied_to(server: &Server, sheet: &str, words: &str) -> (World, Done) {
 fn a_proxys_page_or_captive_portal_ends_the_run_and_its_rows_stay_open() {
     for status in ["200 OK", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Gone"] {
         let server = Server::start(move |_| page(status));
-        let (world, done) = applied_to(&server, &tagging(&ids(12)), "");
+        let (world, done) = applied_to(&server, &tagging(&ids(12)), "--attempts 1");
         done.exits(3).says("ImageKit was out of reach").says("Please sign in");
         assert_eq!(world.only_run("sheet").count("not_attempted"), 12, "{status}");
     }
@@ -325,6 +325,17 @@ fn a_page_that_answers_the_probe_does_not_count_as_back() {
     let (world, done) = applied_to(&server, &tagging(&["a"]), "");
     done.exits(3);
     assert_eq!(world.only_run("sheet").statuses(), ["not_attempted"]);
+}
+
+#[test]
+fn a_page_for_one_row_alone_fails_it_and_stops_nothing() {
+    let server = Server::start(|asked| match asked.file() {
+        "file001" if asked.method == "PATCH" => page("403 Forbidden"),
+        _ => imagekit(asked),
+    });
+    let (world, done) = applied_to(&server, &tagging(&ids(3)), "--attempts 2");
+    done.exits(5).says("the answer is not ImageKit's: 403 Forbidden <html>Please sign in</html>");
+    assert_eq!(world.only_run("sheet").statuses(), ["updated", "failed", "updated"]);
 }
 
 #[test]

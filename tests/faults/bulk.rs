@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::model::{
     ADD, Expected, FILES, GET, Position, REMOVE, ROWS, Tags, Target, Told, Trouble, effect,
+    is_unreadable,
 };
 
 /// The tag that every file has before.
@@ -106,7 +107,7 @@ impl Model<'_> {
                 if self.doubts.is_empty() {
                     self.doubts.clone_from(&call.rows);
                 }
-                self.expected.owes_a_probe = is_alone;
+                self.expected.owes_a_probe = is_alone || is_unreadable(fault);
                 self.send(call);
             }
         }

@@ -139,6 +139,17 @@ fn told(code: u16, body: &str) -> Told {
     }
 }
 
+/// Whether an answer comes that nobody takes for ImageKit's.
+pub(crate) fn is_unreadable(fault: &Fault) -> bool {
+    match fault {
+        Fault::Garbage | Fault::HugeBody { .. } => true,
+        Fault::Status { code, body, .. } | Fault::StatusAfter { code, body, .. } => {
+            *code < 500 && told(*code, body) == Told::Nothing && !matches!(code, 408 | 409)
+        }
+        _ => false,
+    }
+}
+
 /// What should be.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Expected {
@@ -158,8 +169,9 @@ pub(crate) struct Expected {
     differs: bool,
     pub(crate) halted: bool,
     pub(crate) sent: u64,
-    /// After a lost answer to what must not be repeated, or to the only request that there is, the
-    /// service is asked whether it answers, before anything else goes out.
+    /// After a lost answer to what must not be repeated, or to the only request that there is, and
+    /// after an answer that is not ImageKit's, the service is asked whether it answers, before
+    /// anything else goes out.
     pub(crate) owes_a_probe: bool,
 }
 
@@ -167,8 +179,8 @@ pub(crate) struct Expected {
 struct Row {
     index: usize,
     file: &'static str,
-    /// Nothing else may go out while it waits to be sent again.
-    is_alone: bool,
+    /// Where its answer is lost, the service is asked before anything else goes out.
+    asks: bool,
 }
 
 const PATCH: usize = 0;
@@ -193,8 +205,10 @@ pub(crate) fn expect(trouble: &Trouble, target: Target, position: Position) -> E
 fn expect_rows(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
     let mut expected = Expected::default();
     for index in 0..ROWS {
+        // Nothing else may go out while the row waits to be sent again, or nobody knows who answered.
         let is_alone = matches!(position, Position::Last | Position::AllOfOneFile);
-        let row = Row { index, file: position.file(index), is_alone };
+        let asks = is_alone || fault.is_some_and(is_unreadable);
+        let row = Row { index, file: position.file(index), asks };
         let hit = fault.filter(|_| position.hits(index, ROWS)).map(|fault| effect(fault, target));
         let halted = expected.halted;
         let status = if halted { "not_attempted" } else { expected.row(row, target, hit) };
@@ -239,7 +253,7 @@ impl Expected {
                 // Reading may be repeated.
                 Told::Later => self.send(GET),
                 Told::Nothing => {
-                    self.owes_a_probe = row.is_alone;
+                    self.owes_a_probe = row.asks;
                     self.send(GET);
                 }
             }
@@ -277,7 +291,7 @@ impl Expected {
                 self.owes_a_probe = true;
                 return "unknown";
             }
-            (Told::Nothing, _) => self.owes_a_probe = row.is_alone,
+            (Told::Nothing, _) => self.owes_a_probe = row.asks,
             (Told::Later, Target::Safe) => {}
             // Time has passed: the state before is read again.
             (Told::Later, _) => self.send(GET),

@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use ikbulk::execute::{Action, Dispatcher, Ending, Event, Ticket, of_safe};
-use ikbulk::imagekit::{Failure, RateLimitNote};
-use ikbulk::ledger::{Counters, Op};
-use ikbulk::outcome::{Code, Status};
-use ikbulk::plan::{Batch, Behind};
-use ikbulk::request::{Endpoint, Request, Safe, StepKind, StepRef};
+use ikbulk::execute::Ending;
+use ikbulk::imagekit::RateLimitNote;
+use ikbulk::ledger::Op;
+use ikbulk::outcome::Status;
+use ikbulk::request::{Endpoint, StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{Aim, History, Sheet, What};
-use super::sim::{accepted, lost, play};
+use super::sim::play;
 use super::world::{
-    Details, FIRST_ROW, FarEnd, Reply, Spec, Weights, World, execution, limit, plan, worlds,
+    Details, FIRST_ROW, FarEnd, Reply, Spec, Weights, World, execution, limit, worlds,
 };
 
 /// Attempts as the ledger has them are those that were made: every shot counts but those that
@@ -129,11 +128,11 @@ fn after_many_429s_a_request_still_gets_all_of_its_attempts() {
 
 #[test]
 fn while_the_service_is_down_nothing_but_probes_go_out_and_no_attempt_is_burnt() {
-    // Down for ten minutes in the middle, with so few attempts that burning two would fail a row.
+    // Down for ten minutes in the middle, with so few attempts that burning them would fail a row.
     let down = (Duration::from_secs(2), Duration::from_mins(10));
-    for connects in [false, true] {
+    for (connects, attempts) in [(false, 3), (true, 3), (false, 1), (true, 1)] {
         let world = World {
-            execution: execution(limit(20.0, 20, 0.0), 8, 3),
+            execution: execution(limit(20.0, 20, 0.0), 8, attempts),
             sheet: (0..200).map(|n| plain(n % 100)).collect(),
             batches: vec![(200, 0)],
             far_end: FarEnd { down: Some((down.0, down.1, connects)), ..FarEnd::default() },
@@ -157,6 +156,41 @@ fn while_the_service_is_down_nothing_but_probes_go_out_and_no_attempt_is_burnt()
 }
 
 #[test]
+fn a_row_fails_only_after_the_service_has_answered_a_probe() {
+    let far_end = FarEnd { always_fails: Some(FIRST_ROW), ..FarEnd::default() };
+    let world = World {
+        execution: execution(limit(100.0, 100, 0.0), 4, 2),
+        sheet: vec![plain(1), plain(2), plain(3)],
+        batches: vec![(3, 0)],
+        far_end,
+    };
+    let history = play(&world);
+    let statuses = [0, 1, 2].map(|row| history.ledger().row_status(FIRST_ROW + row));
+    assert_eq!(statuses, [Status::Failed, Status::Updated, Status::Updated]);
+    let mut events = history.events.iter().rev().map(|(_, what)| what);
+    let failed = |what: &&What| matches!(what, What::Wrote(Op::Outcome { outcome, .. }) if outcome.status == Status::Failed);
+    events.by_ref().find(failed).unwrap();
+    let replied = events.find_map(|what| match what {
+        What::Replied(shot, reply) => Some((history.shots[*shot].aim, *reply)),
+        _ => None,
+    });
+    assert_eq!(replied, Some((Aim::Probe, Reply::Accepted)));
+}
+
+#[test]
+fn an_answer_that_is_not_imagekits_asks_at_once_whether_the_service_answers() {
+    let world = World {
+        execution: execution(limit(5.0, 5, 0.0), 1, 3),
+        sheet: (0..20).map(plain).collect(),
+        batches: vec![(20, 0)],
+        far_end: FarEnd { script: vec![Reply::Unreadable], ..FarEnd::default() },
+    };
+    let history = play(&world);
+    let aims: Vec<Aim> = history.sent().map(|(_, shot)| shot.aim).take(3).collect();
+    assert_eq!(aims, [Aim::Send, Aim::Probe, Aim::Send]);
+}
+
+#[test]
 fn an_outage_that_hits_the_last_rows_burns_none_of_their_attempts() {
     // Fewer requests are left than losses that mean an outage among many.
     for last in 1..10 {
@@ -174,58 +208,4 @@ fn an_outage_that_hits_the_last_rows_burns_none_of_their_attempts() {
             assert_eq!(history.ledger().row_status(FIRST_ROW + row), Status::Updated, "{last}");
         }
     }
-}
-
-/// Every request that may go out now, none of which must not be repeated.
-fn all_sends(dispatcher: &mut Dispatcher, now: Duration) -> Vec<(Ticket, Safe)> {
-    let mut sends = Vec::new();
-    while let Action::Send(ticket, Request::Safe(safe), _) = dispatcher.next(now) {
-        sends.push((ticket, safe));
-    }
-    sends
-}
-
-#[test]
-fn a_failed_probe_takes_no_attempt_from_whoever_got_the_ticket_of_a_failed_request() {
-    let mut dispatcher =
-        Dispatcher::new(&execution(limit(1000.0, 1000, 0.0), 64, 2), Counters::default());
-    let admit = |dispatcher: &mut Dispatcher, rows: std::ops::Range<u8>| {
-        let mut batch = Batch::default();
-        for row in rows {
-            plan(plain(row), FIRST_ROW + u64::from(row), &Behind::default(), &mut batch);
-        }
-        dispatcher.on(Event::Admit(batch), Duration::ZERO);
-    };
-    let lose = |dispatcher: &mut Dispatcher, (ticket, safe), now| {
-        let verdict = of_safe(safe, Err(lost(Code::Timeout, None)));
-        dispatcher.on(Event::Answered(ticket, verdict), now);
-    };
-    // Eleven are under way, so that it takes ten losses to doubt the service, and five are lost.
-    admit(&mut dispatcher, 0..11);
-    let mut sends = all_sends(&mut dispatcher, Duration::ZERO);
-    let _under_way = sends.split_off(5);
-    for send in sends {
-        lose(&mut dispatcher, send, Duration::ZERO);
-    }
-    // The first one loses its second and last attempt, and another row gets its ticket.
-    let now = Duration::from_secs(2);
-    let mut sends = all_sends(&mut dispatcher, now).into_iter();
-    let first = sends.next().unwrap();
-    let failed = first.0;
-    lose(&mut dispatcher, first, now);
-    admit(&mut dispatcher, 11..12);
-    let (ticket, safe) = all_sends(&mut dispatcher, now).pop().unwrap();
-    assert_eq!(ticket, failed, "a ticket is used again");
-    // Ten losses in a row bring the probe, and the probe fails.
-    for send in sends {
-        lose(&mut dispatcher, send, now);
-    }
-    assert!(matches!(dispatcher.next(now), Action::Probe));
-    dispatcher.on(Event::Probed(Err(Failure::NotSent { message: "refused".into() })), now);
-    let answer = accepted(&safe, Reply::Accepted);
-    dispatcher.on(Event::Answered(ticket, of_safe(safe, Ok(answer))), now);
-    let Some(Op::Outcome { outcome, attempts, .. }) = dispatcher.ops().last() else {
-        panic!("the last to be written down is its outcome")
-    };
-    assert_eq!((outcome.status, *attempts), (Status::Updated, 1));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ikbulk::row::FileId;
 use proptest::prelude::*;
 
-use super::history::{Aim, History, Sheet, What};
+use super::history::{Aim, History, Sheet, Shot, What};
 use super::sim::{Bounds, Left, play, play_with};
 use super::world::{
     Details, FarEnd, Reply, Spec, World, execution, far_ends, limit, weights, worlds, worlds_of,
@@ -139,7 +139,8 @@ fn a_row_in_backoff_blocks_no_other_file() {
     let finish = |world: &World, skip: usize| {
         let history = play(world);
         let last = history.replies().filter(|(_, shot, _)| shot.request >= skip);
-        let failing = history.replies().filter(|(_, shot, _)| shot.request < skip).count();
+        let failing = |shot: &Shot| shot.request < skip && shot.aim == Aim::Send;
+        let failing = history.replies().filter(|(_, shot, _)| failing(shot)).count();
         (last.map(|(at, ..)| at).max().unwrap(), failing)
     };
     let mut far_end = FarEnd { latency_max_ms: 5, ..FarEnd::default() };

@@ -398,7 +398,7 @@ fn arrived(work: Work, reply: Reply, request: usize) -> Event {
     }
 }
 
-pub(crate) fn lost(code: Code, http_status: Option<u16>) -> Failure {
+fn lost(code: Code, http_status: Option<u16>) -> Failure {
     Failure::Lost { code, message: "lost".into(), http_status, request_id: None }
 }
 
@@ -431,7 +431,7 @@ fn failure(reply: Reply, request: usize) -> Option<Failure> {
     })
 }
 
-pub(crate) fn accepted(request: &impl Sendable, reply: Reply) -> Accepted {
+fn accepted(request: &impl Sendable, reply: Reply) -> Accepted {
     let as_asked = reply != Reply::Differs;
     let files = request.files();
     let body = match request.call() {

@@ -10,7 +10,7 @@ use super::super::verdict::{Verdict, of_moved, of_unread};
 use super::{Dispatcher, Slot};
 use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::Op;
-use crate::outcome::Outcome;
+use crate::outcome::{Code, Outcome};
 use crate::plan::Batch;
 use crate::request::{Endpoint, Lost, Request, Sendable as _, StepKind, StepRef};
 use crate::row::FileId;
@@ -115,9 +115,9 @@ impl Dispatcher {
             }
             Verdict::Again { request, cause } => {
                 self.doubt(request.files(), request.steps());
-                self.again(ticket, Request::Safe(request), &cause, now);
+                self.again(ticket, Request::Safe(request), cause, now);
             }
-            Verdict::Unread { request, cause } => self.again(ticket, request, &cause, now),
+            Verdict::Unread { request, cause } => self.again(ticket, request, cause, now),
             Verdict::NotSent { request, message } => {
                 self.last_trouble = message;
                 self.trouble.not_sent(now);
@@ -179,22 +179,45 @@ impl Dispatcher {
         self.backing_off.push(Reverse((at, ticket)));
     }
 
-    fn again(&mut self, ticket: Ticket, request: Request, cause: &Outcome, now: Time) {
+    fn again(&mut self, ticket: Ticket, request: Request, cause: Outcome, now: Time) {
         self.last_trouble = cause.message.clone().unwrap_or_default();
         self.trouble.lost(now, self.at_turn());
+        if cause.code == Some(Code::Unreadable) {
+            // It may be somebody else on the way who answers.
+            self.trouble.suspect(now);
+        }
         let is_blameless = self.trouble.is_confirmed();
         let slot = &mut self.slots[ticket];
         slot.attempts = slot.attempts.saturating_sub(u32::from(is_blameless));
+        slot.request = Some(request);
+        if !is_blameless {
+            self.trouble.used_up(ticket);
+        }
         if slot.attempts < self.limits.attempts.get() {
-            slot.request = Some(request);
-            if !is_blameless {
-                self.trouble.goes_on(ticket);
-            }
             self.back_off(ticket, now);
         } else {
-            self.trouble.is_over(ticket);
-            let steps = request.steps().iter();
-            self.settle(ticket, steps.map(|step| (*step, cause.clone())).collect());
+            self.trouble.suspect(now);
+            self.exhausted.push((ticket, cause));
+        }
+    }
+
+    /// The service answers, so that those whose attempts are used up have failed.
+    fn fail_exhausted(&mut self) {
+        for (ticket, cause) in std::mem::take(&mut self.exhausted) {
+            let request = self.slots[ticket].request.as_ref();
+            let steps = request.map_or(&[][..], Request::steps).iter();
+            let outcomes = steps.map(|step| (*step, cause.clone())).collect();
+            self.settle(ticket, outcomes);
+        }
+    }
+
+    /// The service does not answer, so that at least the last attempt of those whose attempts are
+    /// used up does not count.
+    fn spare_exhausted(&mut self, now: Time) {
+        for (ticket, _) in std::mem::take(&mut self.exhausted) {
+            let slot = &mut self.slots[ticket];
+            slot.attempts = slot.attempts.min(self.limits.attempts.get() - 1);
+            self.back_off(ticket, now);
         }
     }
 
@@ -210,7 +233,8 @@ impl Dispatcher {
 
     /// Requests at their turn, with the one whose answer has just come.
     fn at_turn(&self) -> usize {
-        1 + self.under_way + self.lanes.len() + self.backing_off.len()
+        let waiting = self.lanes.len() + self.backing_off.len() + self.exhausted.len();
+        1 + self.under_way + waiting
     }
 
     fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
@@ -272,10 +296,12 @@ impl Dispatcher {
             Err(Failure::Throttled(note)) => {
                 self.held(Endpoint::List, note, now);
                 self.trouble.probe_answered();
+                self.fail_exhausted();
             }
             Ok(()) | Err(Failure::Refused { .. }) => {
                 self.holds.answered(Endpoint::List);
                 self.trouble.probe_answered();
+                self.fail_exhausted();
             }
             Err(Failure::NotSent { message } | Failure::Lost { message, .. }) => {
                 self.last_trouble = message;
@@ -284,6 +310,7 @@ impl Dispatcher {
                         slot.attempts = slot.attempts.saturating_sub(1);
                     }
                 }
+                self.spare_exhausted(now);
             }
         }
     }

@@ -30,7 +30,7 @@ use super::window::Window;
 use super::{Backoff, Budget, Time};
 use crate::account::RateFile;
 use crate::ledger::{Counters, Mark, Op};
-use crate::outcome::Status;
+use crate::outcome::{Outcome, Status};
 use crate::request::{BudgetKind, Endpoint, Request};
 use crate::settings::{Execution, Halts};
 
@@ -98,6 +98,9 @@ pub struct Dispatcher {
     lanes: Lanes,
     /// Requests in backoff, by the time at which they come back.
     backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
+    /// Requests whose attempts are used up, with the outcome of the last one, until a probe has said
+    /// whether the service was to blame.
+    exhausted: Vec<(Ticket, Outcome)>,
     holds: Holds,
     trouble: Trouble,
     /// What happened last to a request that did not get through.
@@ -154,6 +157,7 @@ impl Dispatcher {
             lines: Lines::default(),
             lanes: Lanes::default(),
             backing_off: BinaryHeap::new(),
+            exhausted: Vec::new(),
             holds: Holds::default(),
             trouble: Trouble::default(),
             last_trouble: Box::default(),
