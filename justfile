@@ -15,6 +15,10 @@ test:
 crash seed="1":
     CRASH_SEED={{seed}} cargo test --test crash -- --ignored --nocapture
 
+# two thousand kills in every mode, chosen by a seed, against a server of its own (Linux; minutes)
+attack seed="1":
+    ATTACK_SEED={{seed}} cargo test --test attack -- --ignored --nocapture two_thousand_random_kills
+
 # ten minutes of any bytes for a reader (csv, jsonl) or as answers (needs nightly and cargo-fuzz)
 fuzz target seconds="600":
     TMPDIR=/dev/shm cargo +nightly fuzz run -s none {{target}} -- -max_total_time={{seconds}}
