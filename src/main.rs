@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use clap::Parser;
@@ -11,7 +10,6 @@ use ikbulk::cli::{self, Cli, LogFormat, Screen};
 use ikbulk::execute::Stop;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// A run allocates and frees some hundred small pieces a row, most of them in the HTTP library;
@@ -38,23 +36,22 @@ fn main() -> ExitCode {
 }
 
 /// Comes back at the first signal. From then on the next one ends the program at once: what is
-/// under way is then settled by resuming, as after a crash. Signals come in on a thread of their
-/// own, so that the second one is heard whatever the first one has to wait for.
+/// under way is then settled by resuming, as after a crash.
 async fn asked_to_stop() -> Stop {
-    let (tell, told) = oneshot::channel();
-    let (ready, is_ready) = sync_channel(1);
-    let thread = thread::Builder::new().name("signals".to_owned());
-    let thread = thread.spawn(move || listen(&ready, tell));
-    // A moment: nothing is to be begun before signals are heard.
-    let listens = thread.is_ok() && is_ready.recv().is_ok();
-    match told.await {
-        Ok(first) if listens => first,
+    let Ok(mut signals) = Signals::listen() else {
         // Without handlers the system's own way of ending the program is in force.
-        _ => pending().await,
+        return pending().await;
+    };
+    let ending = thread::Builder::new().name("signals".to_owned()).spawn(end_at_the_second);
+    if let Err(error) = ending {
+        tracing::warn!("only one signal is heard: {error}");
     }
+    signals.next().await
 }
 
-fn listen(ready: &SyncSender<()>, tell: oneshot::Sender<Stop>) {
+/// Listens on a thread of its own, so that the second signal is heard whatever the first one has to
+/// wait for.
+fn end_at_the_second() {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
         return;
     };
@@ -62,9 +59,7 @@ fn listen(ready: &SyncSender<()>, tell: oneshot::Sender<Stop>) {
         let Ok(mut signals) = Signals::listen() else {
             return;
         };
-        if ready.send(()).is_err() || tell.send(signals.next().await).is_err() {
-            tracing::debug!("the program is about to end anyway");
-        }
+        signals.next().await;
         let second = signals.next().await;
         #[expect(clippy::disallowed_methods, reason = "the second signal means: at once")]
         std::process::exit(second.exit_code().into());
