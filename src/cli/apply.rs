@@ -11,7 +11,7 @@ use super::connect::{Connection, Kept};
 use super::existing::{Existing, Part};
 use super::finish::Ready;
 use super::locks::{lock, lock_run};
-use super::prepare::{already_ran, ask};
+use super::prepare::{already_ran, ask, refuse_unattended};
 use super::sheet::{Opened, Sheet, Wish};
 use super::stop::Unbegun;
 use super::{Refusal, Screen};
@@ -61,12 +61,14 @@ impl Apply {
         if screen.is_quiet() && !self.yes && !self.sheet.sandbox {
             return Err(Refusal::new("with -q nothing can be shown and confirmed: add --yes"));
         }
+        if !self.yes && !self.sheet.sandbox && !self.plan {
+            refuse_unattended(self.is_attended(screen))?;
+        }
         if self.plan {
             let path = self.sheet.file.path().unwrap_or(Path::new("-"));
             let run = RunDir::open(path).map_err(|error| Refusal::of(&error))?;
             return self.execute(run, Part::Plan, screen, deadline, signal).await;
         }
-        self.refuse_unattended(screen)?;
         let (run, run_lock) = self.sheet.run_dir(&self.choices, self.continue_run)?;
         let unbegun = Unbegun::new(&run);
         let prepare = Box::pin(deadline.within(self.prepare(&run, execution, screen)));
@@ -91,16 +93,9 @@ impl Apply {
         }
     }
 
-    /// Nothing is read for a run that could not be confirmed.
-    fn refuse_unattended(&self, screen: &Screen) -> Result<(), Refusal> {
-        let can_ask = screen.is_attended() && self.sheet.file.path().is_some();
-        if self.yes || self.sheet.sandbox || can_ask {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            "not a terminal, so the run cannot be confirmed; --yes sends without asking. Nothing \
-             was sent",
-        ))
+    /// Whether there is a person to be asked about the sheet.
+    fn is_attended(&self, screen: &Screen) -> bool {
+        screen.is_attended() && self.sheet.file.path().is_some() && !self.yes
     }
 
     /// Executes a run that exists: a saved plan, or what is left of an unfinished run.
@@ -142,7 +137,7 @@ impl Apply {
             execution: &execution,
             screen,
             holds_lock: true,
-            attended: screen.is_attended() && self.sheet.file.path().is_some() && !self.yes,
+            attended: self.is_attended(screen),
         };
         let read_alone = self.sheet.read_alone(&opened, &wish)?;
         let Opened { owned, client, sandbox } = opened;

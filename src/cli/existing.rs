@@ -8,7 +8,7 @@ use super::choices::Choices;
 use super::connect::{Connection, Kept};
 use super::finish::Ready;
 use super::locks::{lock, lock_account};
-use super::prepare::{already_ran, ask, charges, start_sandbox};
+use super::prepare::{already_ran, ask, charges, refuse_unattended, start_sandbox};
 use super::{Refusal, Screen};
 use crate::account::AccountLock;
 use crate::execute::Stop;
@@ -78,7 +78,9 @@ impl Existing<'_> {
             ));
             return Ok(Prepared::Done(exit_code));
         }
-        self.refuse_unattended(&facts)?;
+        if !self.yes && !facts.sandbox {
+            refuse_unattended(self.screen.is_attended())?;
+        }
         let execution = self.choices.execution()?;
         let (connection, sandbox) = self.connect(&facts, &execution).await?;
         let locks = self.lock(&connection, &mut facts, &ledger).await?;
@@ -136,16 +138,6 @@ impl Existing<'_> {
                 format!("{path} is {what} was begun and is unfinished; go on: ikbulk resume {path}")
             }
         }))
-    }
-
-    fn refuse_unattended(&self, facts: &Facts) -> Result<(), Refusal> {
-        if self.yes || facts.sandbox || self.screen.is_attended() {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            "not a terminal, so the run cannot be confirmed; --yes sends without asking. Nothing \
-             was sent",
-        ))
     }
 
     async fn connect(

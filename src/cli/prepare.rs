@@ -144,6 +144,13 @@ pub(super) fn start_sandbox(
     Ok((running, client))
 }
 
+/// Refuses what could not be confirmed, before anything is read for it.
+pub(super) fn refuse_unattended(attended: bool) -> Result<(), Refusal> {
+    let why = "not a terminal, so nothing can be confirmed; --yes sends without asking. Nothing was \
+               sent";
+    if attended { Ok(()) } else { Err(Refusal::new(why)) }
+}
+
 /// Asks whether to send what was shown, or what remains of it where more rows are bad than may be.
 /// Where nothing is to be sent, there is nothing to ask.
 pub(super) async fn ask(
@@ -152,12 +159,9 @@ pub(super) async fn ask(
     max_bad: f64,
     screen: &Screen,
 ) -> Result<(), Refusal> {
+    refuse_unattended(attended)?;
     let is_confirmed = match Question::about(tally, max_bad) {
         None => true,
-        Some(_) if !attended => {
-            let why = "there is nobody to ask; --yes sends without asking. Nothing was sent";
-            return Err(Refusal::new(why));
-        }
         Some(Question::YesOrNo(question)) => screen.ask(&question).await,
         Some(Question::Number(question, number)) => screen.ask_for(&question, number).await,
     };

@@ -12,7 +12,7 @@ use super::connect::{Connection, Kept, NewRun};
 use super::existing::refuse_edited_copy;
 use super::finish::Ready;
 use super::locks::{lock, lock_account, lock_run, new_run};
-use super::prepare::ask;
+use super::prepare::{ask, refuse_unattended};
 use super::sheet::{not_read, read_files};
 use super::stop::Unbegun;
 use super::{Refusal, Screen};
@@ -61,6 +61,9 @@ impl Undo {
         let deadline = Deadline::of(&self.bounds)?;
         if screen.is_quiet() && !self.yes {
             return Err(Refusal::new("with -q nobody sees what is asked: add --yes"));
+        }
+        if !self.yes {
+            refuse_unattended(screen.is_attended())?;
         }
         let old = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
         let _old_lock = deadline.within(lock_run(&old, self.bounds.wait_lock)).await?;

@@ -110,6 +110,28 @@ fn where_a_price_is_unknown_the_number_of_runs_is_typed() {
 }
 
 #[test]
+fn without_a_person_to_ask_nothing_is_read() {
+    let world = World::new(files(["a", "b"]));
+    tags(&world);
+    world.run("live sheet.csv --yes --limit 1").exits(5);
+    let run = world.only_run("sheet").name();
+    world.write("other.csv", "fileId,tags\na,y\n");
+    world.run("plan other.csv").exits(0);
+    let plan = world.only_run("other").name();
+    world.write("third.csv", "fileId,tags\na,y\n");
+    let requests = world.sandbox.stats().requests;
+    let undo = format!("undo {run}");
+    for words in ["live third.csv", "apply third.csv", &undo, &format!("live --plan {plan}")] {
+        world.run(words).exits(2).says("there is nobody to ask");
+    }
+    let unread = world.command(&["live", "-"]).input("no sheet at all").run();
+    unread.exits(2).says("there is nobody to ask");
+    assert_eq!(world.sandbox.stats().requests, requests);
+    assert!(!world.path("third.ikbulk").exists());
+    assert_eq!(world.only_run("sheet").name(), run);
+}
+
+#[test]
 fn where_nothing_is_to_be_sent_or_only_to_a_sandbox_nothing_is_asked() {
     let world = World::new(files(["a", "b"]));
     tags(&world);
