@@ -14,7 +14,7 @@ use super::locks::{lock, lock_run};
 use super::prepare::{already_ran, ask, refuse_unattended};
 use super::sheet::{Opened, Sheet, Wish};
 use super::stop::Unbegun;
-use super::{Refusal, Screen};
+use super::{Refusal, Screen, UNKNOWN};
 use crate::execute::Stop;
 use crate::input::Owned;
 use crate::ledger::Stage;
@@ -209,9 +209,10 @@ impl Apply {
                 }
                 Ok(None)
             }
-            // The live planner finds what is up to date, and the memory of charges what ran.
+            // The live planner finds what is up to date, and the memory of charges what ran; but
+            // rows of unknown outcome are a person's to settle.
             Some((other, RunState::Finished { exit_code }))
-                if self.continue_run && self.repeats_charges() =>
+                if self.continue_run && (self.repeats_charges() || exit_code == UNKNOWN) =>
             {
                 Ok(Some(Prepared::Finished(other, exit_code)))
             }

@@ -202,6 +202,16 @@ impl Connection {
     }
 }
 
+/// A server that has no such path will not have it a moment later either, whoever answers.
+fn refused_if_not_there(failure: Failure) -> Failure {
+    match failure {
+        Failure::Lost { code, message, http_status: Some(404), request_id } => {
+            Failure::Refused { code, message, http_status: 404, request_id, missing: Vec::new() }
+        }
+        other => other,
+    }
+}
+
 /// An id that no other run has and that cannot be guessed, so that no ledger from elsewhere can
 /// claim to be a run of this machine.
 fn new_id() -> Result<String, Refusal> {
@@ -215,7 +225,10 @@ fn new_id() -> Result<String, Refusal> {
 /// the key may not list files.
 async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountName>, Refusal> {
     let library = Listing::default();
-    let first = || client.api.list::<FirstFile>(&library, 0, 1);
+    let first = || async {
+        let answer = client.api.list::<FirstFile>(&library, 0, 1).await;
+        answer.map_err(refused_if_not_there)
+    };
     match reads.read(Endpoint::List, first).await {
         Ok(files) => {
             let url = files.into_iter().next().and_then(|file| file.url);

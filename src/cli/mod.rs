@@ -113,6 +113,8 @@ const NOT_WRITTEN: u8 = 4;
 const ABORTED: u8 = 3;
 /// The exit code for a deadline before all rows were attempted.
 const NOT_ATTEMPTED: u8 = 5;
+/// The exit code for rows of unknown outcome.
+const UNKNOWN: u8 = 6;
 /// The exit code for another run being in the way.
 const IN_THE_WAY: u8 = 75;
 
@@ -152,7 +154,10 @@ impl Refusal {
 
 impl From<LedgerError> for Refusal {
     fn from(error: LedgerError) -> Self {
-        Self::not_written(&error)
+        match error {
+            LedgerError::NeverBegun { .. } => Self::of(&error),
+            error => Self::not_written(&error),
+        }
     }
 }
 

@@ -151,8 +151,14 @@ fn parse(endpoint: &str) -> Result<Url, Refusal> {
              this machine)"
         )));
     }
-    Url::parse(endpoint)
-        .map_err(|error| Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}")))
+    let url = Url::parse(endpoint)
+        .map_err(|error| Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}")))?;
+    if url.path().trim_end_matches('/').ends_with("/v1") {
+        return Err(Refusal::new(format!(
+            "the endpoint {endpoint} ends in /v1, which every request adds by itself; leave it out"
+        )));
+    }
+    Ok(url)
 }
 
 fn is_imagekit(url: &Url) -> bool {

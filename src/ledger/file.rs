@@ -44,8 +44,14 @@ pub enum LedgerError {
         /// Its format.
         found: i64,
     },
-    /// The facts of the run are missing or damaged.
-    #[error("the ledger {path} does not say which run it is of; it was never begun or is damaged")]
+    /// It was left while it was being made, so that nothing was sent.
+    #[error("the run of {path} was left before it began; nothing was sent. Apply the sheet again")]
+    NeverBegun {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What the run is cannot be read.
+    #[error("the ledger {path} is damaged: it does not say which run it is of")]
     Facts {
         /// The file.
         path: PathBuf,
@@ -181,8 +187,10 @@ impl LedgerFile {
     ) -> Result<Self, LedgerError> {
         let ledger = Self::connect(directory.join(Self::NAME), sqlite::create)?;
         ledger.writing(|connection| {
+            // All of it at once: a ledger that was left before this has no format.
             connection.execute_batch(&format!(
-                "PRAGMA user_version = {FORMAT};
+                "BEGIN IMMEDIATE;
+                 PRAGMA user_version = {FORMAT};
                  CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
                  CREATE TABLE step (
                      id INTEGER PRIMARY KEY,
@@ -200,7 +208,8 @@ impl LedgerFile {
                  );
                  CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
                  {files}
-                 {targets}",
+                 {targets}
+                 COMMIT;",
                 files = files::TABLE,
                 targets = targets::TABLE,
             ))
@@ -223,8 +232,7 @@ impl LedgerFile {
         })?;
         match found {
             FORMAT => Ok(ledger),
-            // It was left before anything was written into it.
-            0 => Err(ledger.no_facts()),
+            0 => Err(LedgerError::NeverBegun { path: ledger.path }),
             _ => Err(LedgerError::Format { path: ledger.path, found }),
         }
     }
@@ -263,7 +271,9 @@ impl LedgerFile {
     /// # Errors
     /// It cannot be read.
     pub fn facts(&self) -> Result<Facts, LedgerError> {
-        let text = self.get("run")?.ok_or_else(|| self.no_facts())?;
+        // It is written last when a ledger is made.
+        let never_begun = || LedgerError::NeverBegun { path: self.path.clone() };
+        let text = self.get("run")?.ok_or_else(never_begun)?;
         serde_json::from_str(&text).map_err(|_| self.no_facts())
     }
 

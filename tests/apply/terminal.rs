@@ -122,10 +122,10 @@ fn without_a_person_to_ask_nothing_is_read() {
     let requests = world.sandbox.stats().requests;
     let undo = format!("undo {run}");
     for words in ["live third.csv", "apply third.csv", &undo, &format!("live --plan {plan}")] {
-        world.run(words).exits(2).says("there is nobody to ask");
+        world.run(words).exits(2).says("--yes sends without asking");
     }
     let unread = world.command(&["live", "-"]).input("no sheet at all").run();
-    unread.exits(2).says("there is nobody to ask");
+    unread.exits(2).says("--yes sends without asking");
     assert_eq!(world.sandbox.stats().requests, requests);
     assert!(!world.path("third.ikbulk").exists());
     assert_eq!(world.only_run("sheet").name(), run);

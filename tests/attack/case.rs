@@ -17,10 +17,6 @@ const SESSIONS_MAX: usize = 12;
 /// Requests in flight at once; [`FAST`] says so.
 const CONCURRENCY: usize = 3;
 
-/// Whether `--continue` knows a finished run of the same input. Until it does, it is not killed where
-/// this shows: between its last request and its exit.
-const FINISHED_STAYS_FINISHED: bool = false;
-
 /// What is attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
@@ -91,9 +87,6 @@ impl Case {
         let requests = sheet.rows.len() + sheet.files().len();
         let mut to_come: Vec<Kill> =
             (0..rng.usize(1..=3)).map(|_| Kill::random(&mut rng, requests)).collect();
-        if mode.continues() && !FINISHED_STAYS_FINISHED {
-            to_come.retain(|kill| matches!(kill, Kill::Request { .. } | Kill::Write { .. }));
-        }
         if mode.is_undo() {
             // What takes effect after a file was read cannot be undone.
             to_come = to_come.into_iter().map(Kill::in_time).collect();
@@ -298,10 +291,6 @@ impl Mode {
     /// Whether what several rows ask for on one file is charged once.
     fn plans_charges(self) -> bool {
         !matches!(self, Self::Direct | Self::ContinueDirect)
-    }
-
-    fn continues(self) -> bool {
-        matches!(self, Self::ContinueLive | Self::ContinueDirect)
     }
 
     fn is_undo(self) -> bool {

@@ -17,8 +17,8 @@ use crate::server::{KEYS, locked};
 
 /// No command here takes longer; one that does hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Flags that let `resume` send without a terminal: none today; `--yes` once it asks.
-pub(crate) const RESUME: &str = "";
+/// Lets `resume` send without a terminal.
+pub(crate) const RESUME: &str = "--yes";
 /// As fast as it goes, and whatever share of rows is rejected.
 pub(crate) const FAST: &str = "--rate unlimited --read-rate unlimited --concurrency 3 \
                                --max-bad 100% --max-rejected 100%";
@@ -207,9 +207,7 @@ impl Done {
     /// Whether a command about a run was refused because the run has sent nothing so far. One that was
     /// killed while it made its ledger says so by another exit code than one that was killed later.
     pub(crate) fn has_nothing_to_go_on_with(&self) -> bool {
-        let has_no_ledger =
-            ["never begun", "no such table"].iter().any(|why| self.err.contains(why));
-        self.code == Some(2) || self.code == Some(4) && has_no_ledger
+        self.code == Some(2)
     }
 
     #[track_caller]

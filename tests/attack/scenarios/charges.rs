@@ -17,7 +17,6 @@ use crate::server::{KEYS, Phase, Server, Then, locked};
 const IN_THE_WAY: i32 = 75;
 
 #[test]
-#[ignore = "fails today: a run directory has no lock of its own (line 6)"]
 fn one_run_resumed_from_two_homes_charges_once() {
     let ids = ids(30);
     let (server, desk) = scene(&ids);
@@ -40,7 +39,6 @@ fn one_run_resumed_from_two_homes_charges_once() {
 }
 
 #[test]
-#[ignore = "fails today: each key is an account of its own (line 6)"]
 fn two_keys_of_one_account_lock_each_other() {
     let ids = ids(4);
     let (server, desk) = scene(&ids);
@@ -71,7 +69,6 @@ fn applied_again(key: &str, endpoint: impl Fn(&Server) -> String) {
 }
 
 #[test]
-#[ignore = "fails today: charges are remembered by key (line 7)"]
 fn a_new_key_charges_nothing_again() {
     applied_again(KEYS[1], Server::endpoint);
 }
@@ -82,7 +79,6 @@ fn a_trailing_slash_of_the_endpoint_charges_nothing_again() {
 }
 
 #[test]
-#[ignore = "fails today: charges are remembered by the endpoint as it is spelled (line 7)"]
 fn another_spelling_of_the_endpoint_charges_nothing_again() {
     applied_again(KEYS[0], |server| format!("HTTP://LocalHost:{}/", server.port()));
 }
@@ -169,13 +165,11 @@ fn continue_killed_at_its_last_words_charges_nothing_again() {
 }
 
 #[test]
-#[ignore = "fails today: a finished run of the same input is begun anew (line 8)"]
 fn continue_direct_killed_at_its_summary_charges_nothing_again() {
     killed_between_its_end_and_its_exit("--direct", Point::Summary);
 }
 
 #[test]
-#[ignore = "fails today: a finished run of the same input is begun anew (line 8)"]
 fn continue_direct_killed_at_its_last_words_charges_nothing_again() {
     killed_between_its_end_and_its_exit("--direct", Point::LastWords);
 }

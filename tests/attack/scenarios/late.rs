@@ -39,13 +39,11 @@ fn overwritten_by_a_killed_run(flags: &str) {
 }
 
 #[test]
-#[ignore = "fails today: a killed run is forgotten by the next on another sheet (line 12)"]
 fn a_late_request_of_a_killed_run_is_noticed_by_the_next() {
     overwritten_by_a_killed_run("");
 }
 
 #[test]
-#[ignore = "fails today: a killed run is forgotten by the next on another sheet (line 12)"]
 fn a_late_request_of_a_killed_run_is_noticed_by_the_next_direct_one() {
     overwritten_by_a_killed_run("--direct");
 }

@@ -29,7 +29,6 @@ fn resumed_while_a_newer_run_is_held_at(is_it: impl Fn(&Request) -> bool + Send 
 }
 
 #[test]
-#[ignore = "fails today: a later run is not looked for under the lock (line 11)"]
 fn resume_waiting_for_a_run_that_reads_does_not_go_over_it() {
     resumed_while_a_newer_run_is_held_at(|request| request.file().is_some() && !request.is_write());
 }
@@ -64,7 +63,6 @@ fn fast_clock(desk: &Desk) -> PathBuf {
 }
 
 #[test]
-#[ignore = "fails today: runs are ordered by the wall clock (line 11)"]
 fn resume_of_a_run_begun_before_the_clock_was_set_back_is_refused() {
     let ids = ids(10);
     let (server, desk) = scene(&ids);

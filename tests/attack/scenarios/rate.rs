@@ -51,7 +51,6 @@ fn one_session_keeps_the_write_rate() {
 }
 
 #[test]
-#[ignore = "fails today: every process begins with a full burst (line 16)"]
 fn ten_sessions_keep_the_write_rate_of_one() {
     let ids = ids(40);
     let (server, desk) = scene(&ids);
@@ -71,7 +70,6 @@ fn ten_sessions_keep_the_write_rate_of_one() {
 }
 
 #[test]
-#[ignore = "fails today: every process begins with a full burst (line 16)"]
 fn four_plans_keep_the_read_rate_of_one() {
     let ids = ids(20);
     let (server, desk) = scene(&ids);
@@ -87,7 +85,6 @@ fn four_plans_keep_the_read_rate_of_one() {
 }
 
 #[test]
-#[ignore = "fails today: every process begins with a full burst (line 16)"]
 fn fifty_restarts_keep_the_write_rate() {
     const RESTARTS: usize = 50;
     let ids = ids(300);

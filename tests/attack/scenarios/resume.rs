@@ -8,7 +8,6 @@ use super::{charging, ids, killed_at_write, scene};
 use crate::program::{FAST, RESUME};
 
 #[test]
-#[ignore = "fails today: resume asks nothing (line 4)"]
 fn resume_without_a_terminal_needs_yes() {
     let ids = ids(5);
     let (server, desk) = scene(&ids);
@@ -23,25 +22,16 @@ fn resume_without_a_terminal_needs_yes() {
 }
 
 #[test]
-#[ignore = "fails today: a ledger without tables is taken for a damaged one, exit 4 (beside line 19)"]
 fn resume_of_a_run_killed_while_it_made_its_ledger_says_to_apply_again() {
     let ids = ids(1);
     let (_server, desk) = scene(&ids);
     desk.write("sheet.csv", charging(&ids));
-    desk.run("plan sheet.csv").exits(0);
-    let whole = Connection::open(desk.last_run("sheet").path().join("ledger.db"));
-    let version = whole.and_then(|whole| whole.pragma_query_value(None, "user_version", read));
-    for version in [0, version.expect("a ledger has a version")] {
-        let run = desk.path(&format!("sheet.ikbulk/2026-01-01T00-00-0{version}Z"));
-        fs::create_dir_all(&run).expect("a directory can be made");
-        let ledger = Connection::open(run.join("ledger.db")).expect("a ledger can be begun");
-        ledger.pragma_update(None, "user_version", version).expect("it can be written");
-        drop(ledger);
-        let resumed = desk.run(&format!("resume {} {RESUME} {FAST}", run.display()));
-        resumed.exits(2).says("nothing was sent");
-    }
-}
-
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<i64> {
-    row.get(0)
+    let run = desk.path("sheet.ikbulk/2026-01-01T00-00-00Z");
+    fs::create_dir_all(&run).expect("a directory can be made");
+    // Its tables are made at once, so that this is all there is before.
+    let ledger = Connection::open(run.join("ledger.db")).expect("a ledger can be begun");
+    ledger.pragma_update(None, "journal_mode", "WAL").expect("it can be written");
+    drop(ledger);
+    let resumed = desk.run(&format!("resume {} {RESUME} {FAST}", run.display()));
+    resumed.exits(2).says("nothing was sent");
 }

@@ -42,7 +42,6 @@ fn unsampled(server: &Server, desk: &Desk, ids: &[String]) -> String {
 }
 
 #[test]
-#[ignore = "fails today: the memory of own writes is rewritten in place (line 14)"]
 fn killed_at_any_write_call_a_stale_list_is_not_believed() {
     if !can_trace() {
         // Past the capture of the test's output: this is not to be taken for a test that passed.

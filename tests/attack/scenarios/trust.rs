@@ -66,7 +66,6 @@ fn redirect(run: &Run, endpoint: &str) {
 }
 
 #[test]
-#[ignore = "fails today: the key goes to the endpoint of any ledger (line 1)"]
 fn resume_of_a_foreign_run_is_refused() {
     let ids = ids(3);
     let (server, theirs) = scene(&ids);
@@ -87,7 +86,6 @@ fn resume_of_a_foreign_run_is_refused() {
 }
 
 #[test]
-#[ignore = "fails today: the key goes wherever ikbulk.toml says (line 1)"]
 fn a_foreign_settings_file_is_refused() {
     let desk = Desk::new("");
     desk.write("ikbulk.toml", format!("[profile.default]\nendpoint = \"{FOREIGN}\"\n"));
