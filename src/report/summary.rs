@@ -10,7 +10,7 @@ use crate::ledger::Counters;
 use crate::outcome::{Code, Status};
 
 /// `summary.json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// The run directory.
     pub run: String,
@@ -131,7 +131,8 @@ impl Summary {
     }
 }
 
-/// What the program's caller is told.
+/// What the program's caller is told: the first that applies. Rows that were not attempted come
+/// before those that a person must fix, because a resumed run may still settle them.
 #[must_use]
 pub fn exit_code(summary: &Summary, ending: &Ending) -> u8 {
     let rows = summary.rows;
@@ -142,8 +143,41 @@ pub fn exit_code(summary: &Summary, ending: &Ending) -> u8 {
             signal.exit_code()
         }
         _ if rows.unknown > 0 => 6,
+        _ if rows.not_attempted > 0 => 5,
         _ if rows.rejected > summary.superseded.rejected || summary.to_mend > 0 => 1,
-        _ if rows.failed > summary.superseded.failed || rows.not_attempted > 0 => 5,
+        _ if rows.failed > summary.superseded.failed => 5,
         Ending::Done | Ending::Stopped(Stop::Deadline) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_reasons_the_first_decides_the_exit_code() {
+        let code = |rows, to_mend, ending: &Ending| {
+            let summary = Summary { rows, to_mend, ..Summary::default() };
+            exit_code(&summary, ending)
+        };
+        let mut rows = RowCounts {
+            rejected: 1,
+            failed: 1,
+            unknown: 1,
+            not_attempted: 1,
+            ..RowCounts::default()
+        };
+        assert_eq!(code(rows, 1, &Ending::Ledger), 4);
+        assert_eq!(code(rows, 1, &Ending::Stopped(Stop::Interrupt)), 130);
+        assert_eq!(code(rows, 1, &Ending::Stopped(Stop::Deadline)), 6);
+        rows.unknown = 0;
+        assert_eq!(code(rows, 1, &Ending::Done), 5);
+        rows.not_attempted = 0;
+        assert_eq!(code(rows, 0, &Ending::Done), 1);
+        rows.rejected = 0;
+        assert_eq!(code(rows, 1, &Ending::Done), 1);
+        assert_eq!(code(rows, 0, &Ending::Done), 5);
+        rows.failed = 0;
+        assert_eq!(code(rows, 0, &Ending::Done), 0);
     }
 }

@@ -318,7 +318,7 @@ fn what_a_row_before_does_not_buy_is_bought_by_the_next() {
     // Also if the run is gone on with when the first of them is over.
     let world = World::new(always(Status::Success, files(["a", "b", "c"])));
     world.write("sheet.jsonl", &sheet);
-    world.run("live sheet.jsonl --yes --rate unlimited --max-bad 100% --limit 1").exits(1);
+    world.run("live sheet.jsonl --yes --rate unlimited --max-bad 100% --limit 1").exits(5);
     let run = world.only_run("sheet");
     assert_eq!((run.count("rejected"), run.count("not_attempted")), (1, 1));
     world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(1);
