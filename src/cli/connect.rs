@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::choices::{Choices, Client};
 use super::locks::lock_account;
+use super::prepare::hint;
 use super::trust::EndpointSource;
 use super::{Refusal, Screen};
 use crate::account::{AccountDb, AccountId, AccountName, RateFile, RunEntry, StateDir};
@@ -240,6 +241,9 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
             client.endpoint
         ))),
         Err(Failure::Refused { .. }) => Ok(None),
-        Err(failure) => Err(Refusal::not_read(&failure)),
+        Err(failure) => {
+            let hint = hint(&failure);
+            Err(Refusal::not_read(&failure, format!("{failure}{hint}; nothing was sent")))
+        }
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use futures_util::future::{Either, select};
 
 use super::choices::{Choices, Client};
+use super::prepare::hint;
 use super::{NOT_WRITTEN, Refusal, Screen};
 use crate::execute::{Reads, Stop};
 use crate::export::{Columns, Exported, Sheet};
@@ -143,7 +144,9 @@ fn stopped(why: Stop) -> Refusal {
 }
 
 fn not_read(failure: &Failure) -> Refusal {
-    Refusal::new(format!("cannot read the library; no sheet was written: {failure}"))
+    let hint = hint(failure);
+    let message = format!("cannot read the library; no sheet was written: {failure}{hint}");
+    Refusal::not_read(failure, message)
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Refusal {

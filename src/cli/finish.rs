@@ -62,7 +62,7 @@ impl Ready {
         let watch = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
         let api = &connection.client.api;
         let executed = if facts.guarded {
-            let reads = Reads::sharing(&session.execution, &connection.rates);
+            let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
             let guarded = Guarded::new(api.clone(), &ledger, reads)?;
             execute(session, planner, ledger, &run, &guarded, stop, watch).await
         } else {

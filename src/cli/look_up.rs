@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::choices::Client;
+use super::prepare::hint;
 use super::{Refusal, Screen};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
@@ -63,11 +64,11 @@ async fn looked_up(
         counter.add(1);
     });
     looked_up.await.map_err(|failure| {
-        let refusal = Refusal::not_read(&failure);
         let message = format!(
-            "cannot look up the files that the input names by path or URL: {}",
-            refusal.message
+            "cannot look up the files that the input names by path or URL; nothing was sent: \
+             {failure}{}",
+            hint(&failure)
         );
-        Refusal { message, ..refusal }
+        Refusal::not_read(&failure, message)
     })
 }

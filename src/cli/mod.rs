@@ -40,7 +40,7 @@ use crate::account::{AccountError, StateDirError};
 use crate::charges::ChargesError;
 use crate::error::chain;
 use crate::execute::Stop;
-use crate::imagekit::Failure;
+use crate::imagekit::{Concern, Failure};
 use crate::ledger::LedgerError;
 use stop::{Heard, until_stopped};
 
@@ -107,10 +107,10 @@ impl Command {
 
 /// The exit code for wrong usage and refused input: nothing was sent.
 const REFUSED: u8 = 2;
+/// The exit code for a key that is not accepted and for an outage.
+const ABORTED: u8 = 3;
 /// The exit code for a ledger or report that cannot be written.
 const NOT_WRITTEN: u8 = 4;
-/// The exit code for an account or environment in which no request succeeds.
-const ABORTED: u8 = 3;
 /// The exit code for a deadline before all rows were attempted.
 const NOT_ATTEMPTED: u8 = 5;
 /// The exit code for rows of unknown outcome.
@@ -135,20 +135,18 @@ impl Refusal {
         Self::new(chain(error))
     }
 
-    fn not_written(error: &dyn std::error::Error) -> Self {
-        Self { message: chain(error), exit_code: NOT_WRITTEN }
+    /// ImageKit could not be read, so that nothing was sent. Only where ImageKit refused the request
+    /// is something about the call or the input wrong.
+    fn not_read(failure: &Failure, message: impl Into<String>) -> Self {
+        let exit_code = match failure.concerns() {
+            Concern::Request => REFUSED,
+            Concern::Environment | Concern::Account => ABORTED,
+        };
+        Self { message: message.into(), exit_code }
     }
 
-    /// A read before anything was sent that did not succeed: whose fault it is decides the code.
-    fn not_read(failure: &Failure) -> Self {
-        let (hint, exit_code) = match failure {
-            Failure::Account { .. } => (prepare::CHECK_KEY, ABORTED),
-            Failure::Refused { .. } => ("", REFUSED),
-            Failure::NotSent { .. } | Failure::Lost { .. } | Failure::Throttled(_) => ("", ABORTED),
-        };
-        let failure = failure.to_string();
-        let message = format!("{}{hint}; nothing was sent", failure.trim_end_matches('.'));
-        Self { message, exit_code }
+    fn not_written(error: &dyn std::error::Error) -> Self {
+        Self { message: chain(error), exit_code: NOT_WRITTEN }
     }
 }
 

@@ -14,15 +14,23 @@ use super::{Refusal, Screen};
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::Reads;
-use crate::imagekit::Failure;
+use crate::imagekit::{Concern, Failure};
 use crate::input::{Context, Format, Input, Owned, STANDARD_INPUT, take_over};
 use crate::plan::{Bought, Tally};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::sandbox::{self, Library};
 
-/// What to do where the account was not accepted.
-pub(super) const CHECK_KEY: &str = "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file";
+/// What a person can do where ImageKit cannot be read.
+pub(super) fn hint(failure: &Failure) -> &'static str {
+    match failure.concerns() {
+        Concern::Account => "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file",
+        Concern::Environment => {
+            "; check the network and --endpoint and run it again, --down-max says how long to try"
+        }
+        Concern::Request => "",
+    }
+}
 
 /// An input as it was typed: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +111,14 @@ impl Fields {
                 let json = String::from_utf8_lossy(&body).into_owned();
                 Ok(Self { json, schema: Some(schema) })
             }
-            Err(failure) => Err(Refusal::new(format!(
-                "cannot read the account's custom metadata fields, which the input sets \
-                 (--no-schema goes without): {failure}{}",
-                if matches!(failure, Failure::Account { .. }) { CHECK_KEY } else { "" }
-            ))),
+            Err(failure) => {
+                let message = format!(
+                    "cannot read the account's custom metadata fields, which the input sets \
+                     (--no-schema goes without): {failure}{}",
+                    hint(&failure)
+                );
+                Err(Refusal::not_read(&failure, message))
+            }
         }
     }
 

@@ -9,10 +9,10 @@ use super::choices::{Choices, Client};
 use super::connect::{Connection, Kept, NewRun};
 use super::locks::new_run;
 use super::look_up::Surveyed;
-use super::prepare::{Fields, InputArg, already_ran, charges, start_sandbox};
+use super::prepare::{Fields, InputArg, already_ran, charges, hint, start_sandbox};
 use super::{Refusal, Screen};
 use crate::charges::Charges;
-use crate::imagekit::Failure;
+use crate::imagekit::Concern;
 use crate::input::{Context, Format, Owned};
 use crate::ledger::{Facts, LedgerFile, Stage};
 use crate::plan::{FileDifference, Planner, Survey, UnknownRow, survey};
@@ -24,6 +24,11 @@ use crate::run::{
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::words::counted;
+
+/// What can be done where the files cannot be read.
+const GOES_WITHOUT: &str = " (--direct goes without reading them)";
+const GOES_WITHOUT_BEFORE: &str =
+    " (--no-before goes without reading them; `ikbulk undo` then cannot restore them)";
 
 /// The sheet and how it is read.
 #[derive(Debug, Args)]
@@ -235,7 +240,7 @@ impl Sheet {
                 survey = with_state;
                 Some(read)
             }
-            Planning::Direct if wish.keeps_before => before(reader, subject, screen).await?,
+            Planning::Direct if wish.keeps_before => Some(before(reader, subject).await?),
             Planning::Direct => {
                 connection.mark_unsettled(&ledger, &facts)?;
                 None
@@ -352,7 +357,7 @@ async fn live(
     see: Option<See<'_>>,
 ) -> Result<(Survey, Reading), Refusal> {
     let Subject { owned, context, facts, connection } = subject;
-    let failed = |error: ReadError| not_read(&error);
+    let failed = |error: ReadError| not_read(&error, GOES_WITHOUT);
     reader.name_files(&owned.input, context).map_err(failed)?;
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
@@ -387,35 +392,25 @@ pub(super) async fn read_files(
     Ok(reading)
 }
 
-/// Keeps the state of the files before they are changed, for `undo`. A file that cannot be read is
-/// changed all the same.
-async fn before(
-    reader: LiveReader<'_>,
-    subject: Subject<'_>,
-    screen: &Screen,
-) -> Result<Option<Reading>, Refusal> {
+/// Keeps the state of the files before they are changed, for `undo`.
+async fn before(reader: LiveReader<'_>, subject: Subject<'_>) -> Result<Reading, Refusal> {
     let Subject { owned, context, facts, connection } = subject;
-    reader.name_files(&owned.input, context).map_err(|error| not_read(&error))?;
+    let failed = |error: ReadError| not_read(&error, GOES_WITHOUT_BEFORE);
+    reader.name_files(&owned.input, context).map_err(failed)?;
     connection.mark_unsettled(reader.ledger, facts)?;
-    match read_files(reader, connection).await {
-        Ok(reading) => Ok(Some(reading)),
-        Err(ReadError::Api(failure @ Failure::Refused { .. })) => {
-            screen.error(&format!(
-                "cannot read the state of all files, so that `ikbulk undo` cannot restore every                  value: {failure}"
-            ));
-            Ok(None)
-        }
-        Err(error) => Err(not_read(&error)),
-    }
+    read_files(reader, connection).await.map_err(failed)
 }
 
-/// A read before anything was sent that did not succeed.
-pub(super) fn not_read(error: &ReadError) -> Refusal {
+/// A read before anything was sent that did not succeed; `way_round` says what can be done without.
+pub(super) fn not_read(error: &ReadError, way_round: &str) -> Refusal {
     match error {
-        ReadError::Api(failure @ Failure::Refused { .. }) => Refusal::new(format!(
-            "{failure} (--direct sends without reading the files first); nothing was sent"
-        )),
-        ReadError::Api(failure) => Refusal::not_read(failure),
+        ReadError::Api(failure) => {
+            let why = crate::error::chain(error);
+            let why = why.trim_end_matches('.');
+            let way_round = if failure.concerns() == Concern::Account { "" } else { way_round };
+            let hint = hint(failure);
+            Refusal::not_read(failure, format!("{why}{way_round}{hint}; nothing was sent"))
+        }
         ReadError::Input(error) => Refusal::of(error),
         ReadError::Ledger(_) | ReadError::Account(_) => Refusal::not_written(error),
     }

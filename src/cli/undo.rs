@@ -282,7 +282,7 @@ async fn read(
     reader: LiveReader<'_>,
     connection: &Connection,
 ) -> Result<Reading, Refusal> {
-    let not_read = |error: ReadError| not_read(&error);
+    let not_read = |error: ReadError| not_read(&error, "");
     let ledger = reader.ledger;
     let named = ledger
         .as_one(|| walk(past, |deeds| Ok(ledger.name_file(deeds.file.as_str(), 0)?)))

@@ -1,4 +1,7 @@
 //! Reads outside of a run: within the account's budget, tried again where that may help.
+//!
+//! Before a run they wait out an outage for as long as a run would. Within a run the dispatcher does
+//! that, and is told after a few attempts.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -11,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::holds::Holds;
 use super::{Backoff, Budget, Time};
 use crate::account::RateFile;
-use crate::imagekit::Failure;
+use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::Counters;
 use crate::request::{BudgetKind, Endpoint};
 use crate::settings::Execution;
@@ -27,9 +30,23 @@ const HELD_MIN: Duration = Duration::from_secs(1);
 pub struct Reads {
     pace: RefCell<Pace>,
     attempts: NonZeroU32,
+    /// For how long an outage is waited out; `None` where somebody else does.
+    down_max: Option<Duration>,
     at_once: NonZeroUsize,
     began: Instant,
+    /// When ImageKit last answered one of them.
+    last_answer: Cell<Time>,
     counters: Cell<Counters>,
+}
+
+/// The attempts of one read that came to nothing.
+#[derive(Debug, Default)]
+struct Lost {
+    attempts: u32,
+    /// When the first of them did, since ImageKit last answered…
+    since: Option<Time>,
+    /// …and when the last one did.
+    last: Option<Time>,
 }
 
 /// What several reads that are under way at once share.
@@ -53,15 +70,28 @@ struct Said {
 }
 
 impl Reads {
-    /// Reads with a budget of their own and all of its burst.
+    /// Reads with a budget of their own and all of its burst. An outage is waited out.
     #[must_use]
     pub fn new(settings: &Execution) -> Self {
+        Self { down_max: Some(settings.halts.down_max), ..Self::within_run(settings) }
+    }
+
+    /// The same within a run, whose dispatcher judges what an outage is.
+    #[must_use]
+    pub fn within_run(settings: &Execution) -> Self {
         Self::within(Budget::new(settings.reads), settings)
     }
 
-    /// Reads within the budget that all processes on this machine share.
+    /// Reads within the budget that all processes on this machine share. An outage is waited out.
     #[must_use]
     pub fn sharing(settings: &Execution, rates: &Arc<RateFile>) -> Self {
+        let reads = Self::sharing_within_run(settings, rates);
+        Self { down_max: Some(settings.halts.down_max), ..reads }
+    }
+
+    /// The same within a run.
+    #[must_use]
+    pub fn sharing_within_run(settings: &Execution, rates: &Arc<RateFile>) -> Self {
         Self::within(Budget::shared(settings.reads, rates, BudgetKind::Reads), settings)
     }
 
@@ -75,8 +105,10 @@ impl Reads {
         Self {
             pace: RefCell::new(pace),
             attempts: settings.attempts,
+            down_max: None,
             at_once: Execution::derived_concurrency(settings.reads),
             began: Instant::now(),
+            last_answer: Cell::default(),
             counters: Cell::default(),
         }
     }
@@ -108,52 +140,79 @@ impl Reads {
     /// Reads until there is an answer. A 429 is waited for and uses up no attempt.
     ///
     /// # Errors
-    /// Reading again would not help, or the attempts are used up.
+    /// Reading again would not help, the attempts are used up although ImageKit answers others, or
+    /// it answers nobody for too long.
     pub async fn read<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         endpoint: Endpoint,
         mut read: impl FnMut() -> F,
     ) -> Result<T, Failure> {
-        let mut attempts = 0;
+        let mut lost = Lost::default();
         loop {
             self.turn(endpoint).await;
             self.count(|counters| {
                 counters.read += 1;
-                counters.retried += u64::from(attempts > 0);
+                counters.retried += u64::from(lost.attempts > 0);
             });
             let failure = match read().await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.last_answer.set(self.began.elapsed());
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
             tracing::debug!("{failure}");
             match failure {
                 Failure::Throttled(note) => {
-                    self.count(|counters| counters.throttled += 1);
-                    let now = self.began.elapsed();
-                    let Pace { budget, holds, said, .. } = &mut *self.pace.borrow_mut();
-                    holds.throttled(endpoint, note, budget, now);
-                    if let Some(line) = said.held(endpoint, holds.until(endpoint), now) {
-                        tracing::info!("{line}");
-                    }
+                    lost.since = None;
+                    self.throttled(endpoint, note);
                 }
                 Failure::NotSent { .. } | Failure::Lost { .. } => {
-                    attempts += 1;
-                    if attempts >= self.attempts.get() {
-                        return Err(failure);
-                    }
-                    let wait = self.comes_to_nothing(&failure, attempts);
+                    let wait = self.lost(&mut lost, &failure).ok_or(failure)?;
                     sleep(wait).await;
                 }
-                Failure::Refused { .. } | Failure::Account { .. } => return Err(failure),
+                Failure::Refused { .. } | Failure::Account { .. } => {
+                    self.last_answer.set(self.began.elapsed());
+                    return Err(failure);
+                }
             }
         }
+    }
+
+    fn throttled(&self, endpoint: Endpoint, note: RateLimitNote) {
+        self.count(|counters| counters.throttled += 1);
+        let now = self.began.elapsed();
+        let Pace { budget, holds, said, .. } = &mut *self.pace.borrow_mut();
+        holds.throttled(endpoint, note, budget, now);
+        if let Some(line) = said.held(endpoint, holds.until(endpoint), now) {
+            tracing::info!("{line}");
+        }
+    }
+
+    /// An attempt came to nothing: how long to wait before the next one, if there is to be one.
+    fn lost(&self, lost: &mut Lost, failure: &Failure) -> Option<Duration> {
+        let now = self.began.elapsed();
+        lost.attempts += 1;
+        let since = *lost.since.get_or_insert(now);
+        let before = lost.last.replace(now);
+        // Where ImageKit answers others meanwhile, this is no outage.
+        let is_alone = before.is_some_and(|before| self.last_answer.get() > before);
+        let is_used_up = lost.attempts >= self.attempts.get();
+        let left = match self.down_max {
+            None if is_used_up => return None,
+            Some(_) if is_used_up && is_alone => return None,
+            None => Duration::MAX,
+            Some(down_max) => (since + down_max).saturating_sub(now),
+        };
+        (!left.is_zero()).then(|| self.comes_to_nothing(failure, lost.attempts).min(left))
     }
 
     /// How long to wait before it is read again.
     fn comes_to_nothing(&self, failure: &Failure, attempts: u32) -> Duration {
         let Pace { backoff, said, .. } = &mut *self.pace.borrow_mut();
-        if let Some(line) = said.lost(failure, self.began.elapsed()) {
-            tracing::warn!("{line}");
+        if let Some(line) = said.lost(self.began.elapsed()) {
+            let until = if self.down_max.is_some() { " until --down-max is over" } else { "" };
+            tracing::warn!("{line}, trying again{until}: {failure}");
         }
         backoff.wait(attempts)
     }
@@ -191,14 +250,14 @@ impl Said {
     }
 
     /// A read came to nothing, and is tried again.
-    fn lost(&mut self, failure: &Failure, now: Time) -> Option<String> {
+    fn lost(&mut self, now: Time) -> Option<String> {
         self.lost += 1;
         if self.lost_at.is_some_and(|said| now < said + SAY_EVERY) {
             return None;
         }
         self.lost_at = Some(now);
         let reads = counted(std::mem::take(&mut self.lost), "read", "reads");
-        Some(format!("{reads} came to nothing, trying again: {failure}"))
+        Some(format!("{reads} came to nothing"))
     }
 }
 
@@ -207,16 +266,19 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::imagekit::RateLimitNote;
     use crate::outcome::Code;
     use crate::settings::{Rate, RateLimit};
 
     fn reads(rate: f64, attempts: u32) -> Reads {
+        Reads::new(&settings(rate, attempts))
+    }
+
+    fn settings(rate: f64, attempts: u32) -> Execution {
         let mut settings = Execution::default();
         let burst = NonZeroU32::MIN;
         settings.reads = RateLimit { rate: Rate::PerSecond(rate), burst, leave: 0.0 };
         settings.attempts = NonZeroU32::new(attempts).expect("not 0");
-        Reads::new(&settings)
+        settings
     }
 
     fn lost() -> Failure {
@@ -275,27 +337,60 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_lost_is_read_again_as_often_as_allowed() {
-        let often = reads(100.0, 3);
+    async fn within_a_run_what_was_lost_is_read_again_as_often_as_allowed() {
+        let often = Reads::within_run(&settings(100.0, 3));
         let (answer, sent) = read(&often, vec![Err(lost()), Err(lost()), Ok(())]).await;
         assert_eq!((often.counters().read, often.counters().retried), (3, 2));
         assert_eq!((answer, sent.len()), (Ok(()), 3));
-        let (answer, sent) = read(&reads(100.0, 2), vec![Err(lost()), Err(lost())]).await;
+        let twice = Reads::within_run(&settings(100.0, 2));
+        let (answer, sent) = read(&twice, vec![Err(lost()), Err(lost())]).await;
         assert_eq!((answer, sent.len()), (Err(lost()), 2));
+    }
+
+    /// Reads for ever what is lost until `back`; gives the answer and when it came.
+    async fn read_until(reads: &Reads, back: Duration) -> (Result<(), Failure>, Duration) {
+        let began = Instant::now();
+        let answer =
+            reads.read(
+                Endpoint::List,
+                async || {
+                    if began.elapsed() < back { Err(lost()) } else { Ok(()) }
+                },
+            );
+        (answer.await, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_a_run_an_outage_is_waited_out_for_as_long_as_down_max_says() {
+        let down_max = Execution::default().halts.down_max;
+        let (answer, at) = read_until(&reads(100.0, 2), down_max.mul_f64(0.99)).await;
+        assert!(answer.is_ok() && at <= down_max, "{answer:?} at {at:?}");
+        let (answer, at) = read_until(&reads(100.0, 2), Duration::from_hours(9)).await;
+        assert_eq!((answer, at), (Err(lost()), down_max));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_alone_comes_to_nothing_is_no_outage() {
+        let reads = reads(100.0, 3);
+        let others = async {
+            for _ in 0..20 {
+                sleep(Duration::from_secs(1)).await;
+                read(&reads, vec![Ok(())]).await.0.expect("it is answered");
+            }
+        };
+        let alone = read_until(&reads, Duration::from_hours(9));
+        let ((answer, at), ()) = tokio::join!(alone, others);
+        assert!(answer.is_err() && at < Duration::from_secs(30), "{answer:?} at {at:?}");
     }
 
     #[test]
     fn of_reads_that_come_to_nothing_a_line_is_said_now_and_then() {
-        let (mut said, failure) = (Said::default(), lost());
-        let lines = (0..25).filter_map(|second| said.lost(&failure, Duration::from_secs(second)));
+        let mut said = Said::default();
+        let lines = (0..25).filter_map(|second| said.lost(Duration::from_secs(second)));
         let lines: Vec<String> = lines.collect();
         assert_eq!(
             lines,
-            [
-                "1 read came to nothing, trying again: no usable answer: no answer in time",
-                "10 reads came to nothing, trying again: no usable answer: no answer in time",
-                "10 reads came to nothing, trying again: no usable answer: no answer in time",
-            ]
+            ["1 read came to nothing", "10 reads came to nothing", "10 reads came to nothing"]
         );
     }
 

@@ -61,6 +61,18 @@ pub enum Failure {
     },
 }
 
+/// What a failure is about, and so who can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    /// The way to ImageKit or ImageKit as a whole: no connection, no answer of ImageKit's own, or
+    /// nothing but 429s. The same request can succeed later.
+    Environment,
+    /// The key or the account: no request can succeed.
+    Account,
+    /// This request: ImageKit looked at it and said no.
+    Request,
+}
+
 /// What a 429 says of the limit. Documented by ImageKit: the reset is a duration in milliseconds
 /// until the next request may go out.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -83,6 +95,16 @@ struct ErrorBody {
 }
 
 impl Failure {
+    /// What it is about.
+    #[must_use]
+    pub fn concerns(&self) -> Concern {
+        match self {
+            Self::NotSent { .. } | Self::Throttled(_) | Self::Lost { .. } => Concern::Environment,
+            Self::Account { .. } => Concern::Account,
+            Self::Refused { .. } => Concern::Request,
+        }
+    }
+
     /// Sorts an answer that is not a yes. It counts as ImageKit's only if it has ImageKit's error
     /// body: what a proxy or a captive portal says is about the way there, never about the request.
     pub(super) fn of_answer(

@@ -12,6 +12,6 @@ mod listing;
 
 pub use api::{Accepted, Api, ApiSettings, BuildError, Fate};
 pub use echo::{BulkAnswer, Echo, FileState};
-pub use failure::{Failure, RateLimitNote};
+pub use failure::{Concern, Failure, RateLimitNote};
 pub use fields::{AiTag, FileFields};
 pub use listing::{IDS_MAX, ListedFile, Listing, PAGE_FILES_MAX, Place};

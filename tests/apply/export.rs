@@ -206,7 +206,7 @@ fn a_sheet_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one() {
     world.run("export -o sheet.csv").exits(2).says("sheet.csv is there already");
     assert_eq!(world.sandbox.stats().requests, 0);
     world.run("export -o other.csv").exits(0);
-    let failed = world.run("export -o sheet.csv --overwrite").exits(2);
+    let failed = world.run("export -o sheet.csv --overwrite").exits(3);
     failed.says("cannot read the library; no sheet was written");
     assert_eq!(std::fs::read_to_string(world.path("sheet.csv")).unwrap(), "mine");
     let left = std::fs::read_dir(world.path(".")).unwrap();

@@ -66,7 +66,7 @@ fn no_redirect_is_followed_whatever_it_redirects() {
             assert_eq!(world.only_run("sheet").statuses(), ["not_attempted"]);
         }
         let fields = "fileId,customMetadata.brand\na,Acme\n";
-        let done = applied(here, fields, "--attempts 1").1.exits(2);
+        let done = applied(here, fields, "--down-max 1s").1.exits(3);
         done.says("cannot read the account's custom metadata");
     }
     assert_eq!(target.accept().unwrap_err().kind(), ErrorKind::WouldBlock);

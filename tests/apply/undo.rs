@@ -422,14 +422,12 @@ fn what_cannot_be_undone_at_all_is_refused() {
 }
 
 #[test]
-fn what_could_not_be_read_before_is_changed_all_the_same_and_left_alone() {
-    let lost = script(vec![(1, status(403, "No."))], files(["a", "b"]));
-    let world = World::new(lost);
+fn a_direct_run_that_cannot_read_its_files_before_sends_nothing_unless_told_to() {
+    let unavailable = || status(503, "Try again.");
+    let faults = (1..=40).map(|n| (n, unavailable())).collect();
+    let world = World::new(script(faults, files(["a", "b"])));
     world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
-    let said = live(&world, "sheet.csv --direct --attempts 1").exits(0);
-    said.says("cannot read what file a is like: refused with 403: No.");
-    let after = state(&world);
-    let said = undo(&world, &world.only_run("sheet")).exits(1);
-    said.says("values of 1 file: not known what it was before").says("rows       1");
-    assert_eq!(state(&world)[0], after[0]);
+    let said = live(&world, "sheet.csv --direct --down-max 100ms").exits(3);
+    said.says("--no-before goes without reading them").says("nothing was sent");
+    assert_eq!(writes(&world), 0);
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Done, World, files, ids, sheet, tagging};
+use crate::harness::{Done, World, files, ids, script, sheet, status, tagged, tagging};
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
@@ -356,4 +356,46 @@ fn a_page_that_answers_a_publication_leaves_it_unknown() {
     let (world, done) = applied_to(&server, "fileId,isPublished\na,false\n", "");
     done.exits(6);
     assert_eq!(world.only_run("sheet").statuses(), ["unknown"]);
+}
+
+#[test]
+fn an_outage_before_a_run_is_waited_out() {
+    let unavailable = || status(503, "Try again.");
+    let faults = (1..=4).map(|n| (n, unavailable())).collect();
+    let world = tagged(2, |config| script(faults, config));
+    world.run("live sheet.csv --yes --attempts 1").exits(0).says("until --down-max is over");
+    assert_eq!(world.only_run("sheet").count("updated"), 2);
+}
+
+#[test]
+fn an_outage_before_a_run_that_lasts_for_down_max_is_exit_3() {
+    let server = Server::start(|_| page("200 OK"));
+    for endpoint in ["http://127.0.0.1:9", server.url().as_str()] {
+        let world = tagged(2, |config| config);
+        world.write("paths.csv", "filePath,tags\n/a.jpg,new\n");
+        world.write("fields.csv", "fileId,customMetadata.brand\na,Acme\n");
+        for words in [
+            "plan sheet.csv",
+            "live sheet.csv --yes",
+            "live sheet.csv --yes --direct",
+            "live paths.csv --yes --direct",
+            "check fields.csv",
+            "export -o all.csv",
+        ] {
+            let words = format!("{words} --down-max 300ms --endpoint {endpoint}");
+            let done = world.run(&words).exits(3).says("cannot ");
+            done.says("check the network and --endpoint");
+        }
+        assert!(!world.path("sheet.ikbulk").exists() && !world.path("all.csv").exists());
+    }
+}
+
+#[test]
+fn a_bad_key_before_a_run_is_exit_3() {
+    let world = tagged(2, |config| config);
+    for words in ["plan sheet.csv", "live sheet.csv --yes --direct", "export -o all.csv"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let call = world.command(&words).env("IMAGEKIT_PRIVATE_KEY", "private_other");
+        call.run().exits(3).says("check the key in IMAGEKIT_PRIVATE_KEY");
+    }
 }
