@@ -243,7 +243,8 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
         Err(Failure::Refused { .. }) => Ok(None),
         Err(failure) => {
             let hint = hint(&failure);
-            Err(Refusal::not_read(&failure, format!("{failure}{hint}; nothing was sent")))
+            let message = format!("cannot read the library: {failure}{hint}; nothing was sent");
+            Err(Refusal::not_read(&failure, message))
         }
     }
 }

@@ -530,7 +530,7 @@ impl Seen {
 
 /// Faults at chosen requests, counted from 1 after the one that asks whose account it is.
 pub(crate) fn script(script: Vec<(u64, Fault)>, config: Config) -> Config {
-    let script = script.into_iter().map(|(n, fault)| (n + 1, fault)).collect();
+    let script = script.into_iter().map(|(n, fault)| (n.saturating_add(1), fault)).collect();
     Config { faults: Faults { script, ..Faults::default() }, ..config }
 }
 

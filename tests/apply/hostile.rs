@@ -27,7 +27,7 @@ fn answer_one(mut stream: &TcpStream, answer: &[u8]) -> std::io::Result<()> {
     let mut length = 0;
     let mut line = String::new();
     request.read_line(&mut line)?;
-    let asks_for_account = line.starts_with("GET /v1/files?");
+    let asks_for_account = line.starts_with("GET /v1/files?limit=1&skip=0&");
     line.clear();
     while request.read_line(&mut line)? > 2 {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {

@@ -137,6 +137,6 @@ fn looking_up_waits_out_a_429_and_gives_up_on_what_does_not_pass() {
     let world = World::new(script(refused, library([("shoe", "/shoe.jpg")])));
     world.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n");
     let said = world.apply("sheet.csv").exits(2).says("cannot look up the files");
-    said.says("refused with 400: Your request contains invalid value; nothing was sent");
+    said.says("nothing was sent: refused with 400: Your request contains invalid value.");
     assert!(!world.path("sheet.ikbulk").exists());
 }

@@ -140,7 +140,8 @@ fn a_report_that_is_being_written_is_waited_for_and_named() {
     let run = world.only_run("sheet");
     let dir = RunDir::open(run.path()).expect("it is a run");
     let lock = ReportLock::take(&dir).expect("nobody holds it");
-    let calls = ["report", "resume"].map(|command| world.command(&[command, &run.name()]));
+    let calls = [&["report"][..], &["resume", "--yes"]]
+        .map(|words| world.command(&[words, &[&run.name()]].concat()));
     for call in calls.map(|call| std::thread::spawn(|| call.run())) {
         let done = call.join().expect("it ends").exits(75);
         done.says("another process is writing the reports of this run");
@@ -149,7 +150,7 @@ fn a_report_that_is_being_written_is_waited_for_and_named() {
     let lock = RunLock::take(&dir).expect("nobody holds it");
     world.run(&format!("report {}", run.name())).exits(0).says("running    by process ");
     drop(lock);
-    world.run(&format!("resume {}", run.name())).exits(0);
+    world.run(&format!("resume --yes {}", run.name())).exits(0);
 }
 
 #[test]

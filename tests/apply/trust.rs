@@ -80,9 +80,9 @@ fn command(world: &World, outside: &Outside, words: &str) -> Call {
 
 const COMMANDS: [&str; 4] = [
     "check sheet.csv",
-    "plan sheet.csv --attempts 1",
-    "apply sheet.csv --yes --attempts 1",
-    "export -o library.csv --attempts 1",
+    "plan sheet.csv --down-max 1s",
+    "apply sheet.csv --yes --down-max 1s",
+    "export -o library.csv --down-max 1s",
 ];
 
 fn profile(endpoint: &str) -> String {
@@ -109,18 +109,18 @@ fn a_settings_file_that_lies_about_does_not_take_the_key() {
 #[test]
 fn the_key_goes_where_the_user_says_without_asking() {
     let (world, outside) = (world(), Outside::new());
-    let words = "check sheet.csv --attempts 1";
-    command(&world, &outside, &format!("{words} --endpoint {FOREIGN}")).run().exits(2);
+    let words = "check sheet.csv --attempts 1 --down-max 1s";
+    command(&world, &outside, &format!("{words} --endpoint {FOREIGN}")).run().exits(3);
     outside.was_asked();
-    command(&world, &outside, words).env("IMAGE_KIT_BASE_URL", FOREIGN).run().exits(2);
+    command(&world, &outside, words).env("IMAGE_KIT_BASE_URL", FOREIGN).run().exits(3);
     outside.was_asked();
     own_settings(&world, &profile(FOREIGN));
-    command(&world, &outside, words).run().exits(2);
+    command(&world, &outside, words).run().exits(3);
     outside.was_asked();
     // What the user trusts in one profile, a directory may choose.
     own_settings(&world, &profile(FOREIGN).replace("default", "proxy"));
     world.write("ikbulk.toml", profile(FOREIGN_URL));
-    command(&world, &outside, words).run().exits(2);
+    command(&world, &outside, words).run().exits(3);
     outside.was_asked();
 }
 
@@ -184,14 +184,14 @@ fn a_person_is_asked_whether_the_key_may_go_there() {
     let (world, outside) = (world(), Outside::new());
     world.write("ikbulk.toml", profile(FOREIGN));
     let ask = |answer: &str| {
-        let call = command(&world, &outside, "check sheet.csv --attempts 1");
+        let call = command(&world, &outside, "check sheet.csv --attempts 1 --down-max 1s");
         let mut terminal = call.on_terminal();
         terminal.waits_for(&format!("Send the key to {FOREIGN_URL}? [y/N]"));
         terminal.types(answer);
-        terminal.ends().exits(2).says("the settings file ikbulk.toml names")
+        terminal.ends().says("the settings file ikbulk.toml names")
     };
-    ask("\n").says("the key was not sent to");
+    ask("\n").exits(2).says("the key was not sent to");
     outside.was_not_asked();
-    ask("y\n").says("cannot read the account's custom metadata fields");
+    ask("y\n").exits(3).says("cannot read the account's custom metadata fields");
     outside.was_asked();
 }

@@ -67,10 +67,10 @@ fn tags_of_a_row_that_was_in_flight_at_a_kill_are_sent_by_resume() {
         let words = [command, "sheet.jsonl", "--yes", "--rate", "unlimited"];
         assert_eq!(world.command(&words).run_as(&victim).code, None);
         let run = world.only_run("sheet");
-        world.run(&format!("resume {} --rate unlimited", run.name())).exits(6);
+        world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(6);
         tags_are_sent_and_publication_is_not(&world, &run);
         // Now it is finished.
-        let done = world.run(&format!("resume {}", run.name())).exits(6);
+        let done = world.run(&format!("resume --yes {}", run.name())).exits(6);
         done.says("nothing is left to do");
     }
 }
@@ -85,7 +85,7 @@ fn tags_that_a_stopped_run_still_owes_are_sent_by_resume() {
         let message = &run.row(1)["message"];
         assert!(message.ends_with("; the run stopped before the rest of the row"), "{message}");
         assert_eq!(world.sandbox.stats().calls.add_tags, 0);
-        world.run(&format!("resume {} --rate unlimited", run.name())).exits(6);
+        world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(6);
         tags_are_sent_and_publication_is_not(&world, &run);
     }
 }
@@ -120,7 +120,7 @@ fn an_unknown_row_is_accepted_once_its_at_most_once_work_is_removed() {
 #[test]
 fn tags_are_not_sent_after_the_rest_of_the_fields_was_refused() {
     let refused = crate::harness::status(400, "No.");
-    let faults = vec![(2, Fault::ResetAfter), (4, refused)];
+    let faults = vec![(2, Fault::ResetAfter), (3, refused)];
     let world = world(|config| script(faults, config));
     let row = ROW.replace("\"isPublished\":false", "\"description\":\"text\"");
     world.write("sheet.jsonl", row);
