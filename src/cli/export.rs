@@ -128,7 +128,7 @@ impl Export {
             }
             first = Some(head.file_id.clone());
             skip += page.len();
-            for file in &page {
+            for file in page.iter().filter(|entry| entry.is_file()) {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
             tracing::debug!("{}", counted(skip as u64, "file", "files"));

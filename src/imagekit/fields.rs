@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::listing::Kind;
 use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
 
 /// The fields of a file that can be changed, as a list, a search or the file's details show them.
@@ -12,7 +13,10 @@ use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FileFields {
-    /// Its id.
+    /// What it is: a list shows folders as well.
+    #[serde(rename = "type", skip_serializing)]
+    pub kind: Kind,
+    /// Its id; empty where it is no file.
     pub file_id: String,
     /// Its folder and name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +57,12 @@ pub struct AiTag {
 }
 
 impl FileFields {
+    /// Whether it is a file as it is now.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File && !self.file_id.is_empty()
+    }
+
     /// Whether both are the same, whatever the order of their tags.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {

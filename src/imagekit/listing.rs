@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::fields::FileFields;
@@ -63,7 +63,10 @@ pub(super) fn believable(listed: Vec<FileFields>, asked: &[FileId]) -> Vec<FileF
     let mut kept: Vec<FileFields> = Vec::with_capacity(asked.len());
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut doubted: HashSet<String> = HashSet::new();
-    for fields in listed.into_iter().filter(|fields| asked.contains(fields.file_id.as_str())) {
+    for fields in listed
+        .into_iter()
+        .filter(|fields| fields.is_file() && asked.contains(fields.file_id.as_str()))
+    {
         match places.get(&fields.file_id) {
             Some(place) if kept[*place].is_like(&fields) => {}
             Some(_) => drop(doubted.insert(fields.file_id)),
@@ -77,12 +80,29 @@ pub(super) fn believable(listed: Vec<FileFields>, asked: &[FileId]) -> Vec<FileF
     kept
 }
 
-/// A file of the library as a list shows it, read leniently: what is not written into sheets is
-/// not looked at.
+/// What an entry of a list is. A list shows folders, which have no id of a file, and old versions
+/// of files, which have that of the file, where a query does not say that it wants files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A file as it is now; also where nothing is said.
+    #[default]
+    File,
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+/// An entry of a list as sheets need it, read leniently: what is not written into sheets is not
+/// looked at.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedFile {
-    /// Its id.
+    /// What it is.
+    #[serde(default, rename = "type")]
+    pub kind: Kind,
+    /// Its id; empty where it is no file.
+    #[serde(default)]
     pub file_id: String,
     /// Its folder and name.
     #[serde(default)]
@@ -104,28 +124,67 @@ pub struct ListedFile {
     pub is_published: Value,
 }
 
+impl ListedFile {
+    /// Whether it is a file as it is now.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File && !self.file_id.is_empty()
+    }
+}
+
 /// Where a file is, as lists and its own details show it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "PlaceEntry")]
 pub struct Place {
     /// Its id.
-    #[serde(deserialize_with = "file_id")]
     pub file_id: FileId,
     /// Its folder and name.
-    #[serde(default)]
     pub file_path: Option<String>,
     /// Its URL, at one of the account's endpoints.
-    #[serde(default)]
     pub url: Option<String>,
 }
 
-fn file_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FileId, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    FileId::new(&text).map_err(|wrong| serde::de::Error::custom(format!("a fileId {wrong}")))
+/// An entry of a list by where it is; `None` where it is no file as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "PlaceEntry")]
+pub struct ListedPlace(pub Option<Place>);
+
+/// Both as they come.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlaceEntry {
+    #[serde(default, rename = "type")]
+    kind: Kind,
+    #[serde(default)]
+    file_id: String,
+    #[serde(default)]
+    file_path: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
+}
+
+impl TryFrom<PlaceEntry> for Place {
+    type Error = String;
+
+    fn try_from(entry: PlaceEntry) -> Result<Self, String> {
+        let PlaceEntry { file_id, file_path, url, .. } = entry;
+        let file_id = FileId::new(&file_id).map_err(|wrong| format!("a fileId {wrong}"))?;
+        Ok(Self { file_id, file_path, url })
+    }
+}
+
+impl TryFrom<PlaceEntry> for ListedPlace {
+    type Error = String;
+
+    fn try_from(entry: PlaceEntry) -> Result<Self, String> {
+        let is_file = entry.kind == Kind::File && !entry.file_id.is_empty();
+        is_file.then(|| entry.try_into()).transpose().map(Self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::FileFields;
     use super::*;
 
     #[test]
@@ -139,6 +198,22 @@ mod tests {
             "/v1/files?limit=1000&skip=2000&sort=ASC_CREATED&type=file\
              &path=%2Fa%20b%26limit%3D1&searchQuery=id%20IN%20%5B%22x%22%5D%20%23%20y"
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_from_files() {
+        let list = r#"[{"type":"folder","folderId":"x","name":"a"},{"type":"file","fileId":"b"},
+            {"type":"file-version","fileId":"c"},{"fileId":"d"},{"type":"file"}]"#;
+        let files: Vec<ListedFile> = serde_json::from_str(list).unwrap();
+        let is_file: Vec<bool> = files.iter().map(ListedFile::is_file).collect();
+        assert_eq!(is_file, [false, true, false, true, false]);
+        let places: Vec<ListedPlace> = serde_json::from_str(list).unwrap();
+        let is_file: Vec<bool> = places.iter().map(|place| place.0.is_some()).collect();
+        assert_eq!(is_file, [false, true, false, true, false]);
+        let fields: Vec<FileFields> = serde_json::from_str(list).unwrap();
+        let is_file: Vec<bool> = fields.iter().map(FileFields::is_file).collect();
+        assert_eq!(is_file, [false, true, false, true, false]);
+        assert!(serde_json::from_str::<ListedPlace>(r#"{"fileId":"a\u0000b"}"#).is_err());
     }
 
     #[test]

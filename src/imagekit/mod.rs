@@ -14,4 +14,4 @@ pub use api::{Accepted, Api, ApiSettings, BuildError, Fate};
 pub use echo::{BulkAnswer, Echo, FileState};
 pub use failure::{Concern, Failure, RateLimitNote};
 pub use fields::{AiTag, FileFields};
-pub use listing::{IDS_MAX, ListedFile, Listing, PAGE_FILES_MAX, Place};
+pub use listing::{IDS_MAX, Kind, ListedFile, ListedPlace, Listing, PAGE_FILES_MAX, Place};

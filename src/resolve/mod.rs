@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::execute::Reads;
-use crate::imagekit::{Api, Failure, Listing, PAGE_FILES_MAX, Place};
+use crate::imagekit::{Api, Failure, ListedPlace, Listing, PAGE_FILES_MAX, Place};
 use crate::outcome::Code;
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved, Target};
@@ -98,7 +98,7 @@ impl Search<'_> {
         }
         let files = (queries - 2) * PAGE_FILES_MAX;
         let behind =
-            self.reads.read(Endpoint::List, || self.api.list::<Place>(all, files, 1)).await?;
+            self.reads.read(Endpoint::List, || self.api.list::<ListedPlace>(all, files, 1)).await?;
         Ok(behind.is_empty())
     }
 
@@ -130,17 +130,19 @@ impl Search<'_> {
     ) -> Result<Vec<(&'t str, FileId)>, Failure> {
         let (mut hits, mut skip, mut head) = (Vec::new(), 0, None);
         loop {
-            let read = || self.api.list::<Place>(&listing, skip, PAGE_FILES_MAX);
+            let read = || self.api.list::<ListedPlace>(&listing, skip, PAGE_FILES_MAX);
             let page = self.reads.read(Endpoint::List, read).await?;
-            let first = page.first().map(|place| place.file_id.clone());
+            let entries = page.len();
+            let places: Vec<Place> = page.into_iter().filter_map(|entry| entry.0).collect();
+            let first = places.first().map(|place| place.file_id.clone());
             // The same page again: there is no way to what is behind it.
-            let is_last = page.len() < PAGE_FILES_MAX || first == head;
-            skip += page.len();
+            let is_last = entries < PAGE_FILES_MAX || first == head;
+            skip += entries;
             head = first;
             let hit = |Place { file_id, file_path, .. }| {
                 Some((wanted.path(file_path.as_deref()?)?, file_id))
             };
-            hits.extend(page.into_iter().filter_map(hit));
+            hits.extend(places.into_iter().filter_map(hit));
             if is_last {
                 return Ok(hits);
             }

@@ -97,7 +97,8 @@ impl Guarded {
         for files in files.chunks(IDS_MAX) {
             match self.reads.read(Endpoint::List, || self.api.list_by_ids(files)).await {
                 Ok(files) => {
-                    all.extend(files.into_iter().map(|file| (file.file_id.clone(), file)));
+                    let files = files.into_iter().filter(FileFields::is_file);
+                    all.extend(files.map(|file| (file.file_id.clone(), file)));
                 }
                 Err(Failure::Refused { .. }) => {}
                 Err(failure) => return Err(failure),

@@ -318,7 +318,7 @@ impl LiveReader<'_> {
         doubted: &mut HashSet<String>,
     ) -> Result<(), LedgerError> {
         self.ledger.as_one(|| {
-            for fields in files {
+            for fields in files.iter().filter(|fields| fields.is_file()) {
                 if doubted.contains(&fields.file_id) {
                     continue;
                 }

@@ -16,6 +16,7 @@ pub struct Library {
     synthetic: Option<Synthetic>,
     inserted: Vec<Inserted>,
     by_id: HashMap<Box<str>, usize>,
+    folders: Vec<Box<str>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +85,15 @@ impl Library {
         }
         let id = format!("{:024x}", xxh3_128(path.as_bytes()) >> 32);
         self.insert(json!({"fileId": id, "filePath": path, "url": url}));
+    }
+
+    /// Adds a folder, like `/products/shoes`, for lists and searches that show folders.
+    pub fn add_folder(&mut self, path: &str) {
+        self.folders.push(path.trim_end_matches('/').into());
+    }
+
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.iter().map(AsRef::as_ref)
     }
 
     fn put(&mut self, id: &str, file: Option<Box<File>>) {

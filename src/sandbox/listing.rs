@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::answer::Answer;
 use super::file::{File, FileObject};
@@ -32,7 +34,8 @@ pub(crate) fn answer(stock: &Stock, query: &str, open: Open) -> Answer {
         }
         Ok(listing) => {
             let keys = listing.keys(stock, &index);
-            Answer::json(200, &Objects { index, keys })
+            let folders = listing.folders(stock, keys.len());
+            Answer::json(200, &Objects { index, keys, folders })
         }
         Err(message) => Answer::bad_request(&message),
     }
@@ -60,6 +63,7 @@ impl Listing {
             // `type` has no effect beside a query; `path` has.
             let path = listing.search.path.take();
             listing.search = query::parse(&text)?;
+            listing.search.kind.get_or_insert_with(|| "all".to_owned());
             listing.search.path = listing.search.path.or(path);
         }
         Ok(listing)
@@ -82,7 +86,7 @@ impl Listing {
     }
 
     fn keys(&self, stock: &Stock, index: &Index<'_>) -> Vec<Key> {
-        // There are files here, and neither folders nor old versions.
+        // There are files here, and no old versions.
         if matches!(self.search.kind.as_deref(), Some("folder" | "file-version")) {
             return Vec::new();
         }
@@ -92,6 +96,26 @@ impl Listing {
         }
         let first = self.sorting.first(self.skip.saturating_add(self.limit), index, found);
         self.page(first.into_iter())
+    }
+
+    /// The folders behind so many files of the page.
+    fn folders<'s>(&self, stock: &'s Stock, files: usize) -> Vec<&'s str> {
+        let Search { ids, names, path, kind } = &self.search;
+        let is_wanted = ids.is_none() && matches!(kind.as_deref(), Some("folder" | "all"));
+        if !is_wanted || files == self.limit {
+            return Vec::new();
+        }
+        let found = stock.folders().filter(|place| {
+            let (parent, name) = place.rsplit_once('/').unwrap_or(("", place));
+            names.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name))
+                && path.as_ref().is_none_or(|path| folder(path) == folder(parent))
+        });
+        let skip = match kind.as_deref() {
+            Some("all") if files == 0 => self.skip.saturating_sub(self.matching(stock).count()),
+            Some("all") => 0,
+            _ => self.skip,
+        };
+        found.skip(skip).take(self.limit - files).collect()
     }
 
     fn page(&self, keys: impl Iterator<Item = Key>) -> Vec<Key> {
@@ -147,15 +171,16 @@ fn decoded(text: &str) -> String {
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The bare array of an answer, made file by file.
+/// The bare array of an answer, made file by file. Folders stand behind the files.
 struct Objects<'a> {
     index: Index<'a>,
     keys: Vec<Key>,
+    folders: Vec<&'a str>,
 }
 
 impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.keys.len()))?;
+        let mut list = serializer.serialize_seq(Some(self.keys.len() + self.folders.len()))?;
         for &key in &self.keys {
             let File { base, details } = self.index.file(key);
             list.serialize_element(&FileObject {
@@ -163,6 +188,15 @@ impl Serialize for Objects<'_> {
                 details: &details,
                 extension_status: &[],
             })?;
+        }
+        for path in &self.folders {
+            let name = path.rsplit('/').next();
+            list.serialize_element(&json!({
+                "type": "folder",
+                "folderId": format!("{:024x}", xxh3_128(path.as_bytes()) >> 32),
+                "name": name,
+                "folderPath": path,
+            }))?;
         }
         list.end()
     }

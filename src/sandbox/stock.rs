@@ -66,6 +66,10 @@ impl Stock {
         self.library.find(id)
     }
 
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.library.folders()
+    }
+
     /// What never changes about the file.
     pub(crate) fn base(&self, key: Key) -> Base {
         self.library.base(key)

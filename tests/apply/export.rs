@@ -293,3 +293,40 @@ fn an_export_of_nothing_says_so() {
     let done = empty.run("export -o sheet.jsonl").exits(0);
     assert!(done.err.contains("the library has no files"), "{}", done.err);
 }
+
+/// An answer to a list: these entries.
+fn page(entries: &[Value]) -> Fault {
+    let body = Value::from(entries).to_string();
+    Fault::Status { code: 200, body, content_type: "application/json".to_owned() }
+}
+
+/// Files with these numbers, as a list shows them.
+fn numbered(numbers: std::ops::Range<u64>) -> Vec<Value> {
+    numbers.map(|n| json!({"type": "file", "fileId": format!("file{n}")})).collect()
+}
+
+/// A world whose first lists are these pages, behind the account's fields.
+fn listing(pages: impl IntoIterator<Item = Vec<Value>>) -> World {
+    let pages = (2..).zip(pages.into_iter().map(|entries| page(&entries)));
+    World::new(script(pages.collect(), files([""; 0])))
+}
+
+#[test]
+fn what_a_search_finds_beside_files_is_left_out() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "one", "filePath": "/a/shoes/1.jpg"}));
+    library.insert(json!({"fileId": "shoes", "filePath": "/a/shoes"}));
+    library.add_folder("/a/shoes");
+    let world = World::new(with_library(library));
+    let export = ["export", "-o", "sheet.csv", "--columns", "filePath", "--search"];
+    let done = world.command(&[&export[..], &["path = \"/a/\" AND name = \"shoes\""]].concat());
+    done.run().exits(0).says("sheet.csv: 1 file\n");
+    let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+    assert_eq!(sheet, "fileId,filePath\nshoes,/a/shoes\n");
+    // An old version of a file has its id, and the values of then.
+    let version = json!({"type": "file-version", "fileId": "file1", "tags": ["old"]});
+    let world = listing([[vec![version], numbered(1..2)].concat()]);
+    world.run("export -o sheet.csv --columns tags").exits(0);
+    let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+    assert_eq!(sheet, "fileId,tags\nfile1,\n");
+}

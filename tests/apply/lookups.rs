@@ -140,3 +140,18 @@ fn looking_up_waits_out_a_429_and_gives_up_on_what_does_not_pass() {
     said.says("nothing was sent: refused with 400: Your request contains invalid value.");
     assert!(!world.path("sheet.ikbulk").exists());
 }
+
+#[test]
+fn a_folder_at_the_path_of_a_file_is_not_taken_for_it() {
+    let places = json!([
+        {"type": "folder", "folderId": "x", "name": "shoe", "folderPath": "/shoe"},
+        {"type": "file", "fileId": "shoe", "filePath": "/shoe"},
+    ]);
+    let config = library([("shoe", "/shoe")]);
+    let world = World::new(script(vec![(1, search_finds(&places))], config));
+    world.write("sheet.csv", "filePath,tags\n/shoe,new\n");
+    world.apply("sheet.csv").exits(0);
+    assert_eq!(world.file("shoe")["tags"], json!(["new"]));
+    // The list, the file itself, and the change.
+    assert_eq!(world.sandbox.stats().requests, 3);
+}
