@@ -19,6 +19,9 @@ use crate::request::Endpoint;
 use crate::row::Rules;
 use crate::words::counted;
 
+/// Pages beyond which a listing is taken to have no end: ten million files.
+const PAGES_MAX: usize = 10_000;
+
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// Only the files of this folder, like /products/shoes
@@ -111,36 +114,41 @@ impl Export {
         let counter = Counter::new(screen.bars());
         counter.begin("files", None);
         let mut skip = 0;
-        let mut first: Option<String> = None;
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = || client.api.list::<ListedFile>(&listing, skip, PAGE_FILES_MAX);
             let page = reads.read(Endpoint::List, page).await;
             let page = page.map_err(|failure| not_read(&failure))?;
-            let Some(head) = page.first() else {
-                break;
-            };
-            if first.as_ref() == Some(&head.file_id) {
-                return Err(Refusal::new(format!(
-                    "ImageKit lists the same page again after {}; \
-                     export folder by folder with --folder",
-                    counted(skip as u64, "file", "files")
-                )));
+            if page.is_empty() {
+                return sheet.finish().map_err(|error| not_written(&self.output, &error));
             }
-            first = Some(head.file_id.clone());
             skip += page.len();
-            for file in page.iter().filter(|entry| entry.is_file()) {
+            let files: Vec<_> = page.iter().filter(|entry| entry.is_file()).collect();
+            let before = sheet.files();
+            for file in &files {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
+            if sheet.files() == before && !files.is_empty() {
+                return Err(endless(sheet.files()));
+            }
             tracing::debug!("{}", counted(skip as u64, "file", "files"));
-            counter.add(page.len() as u64);
+            counter.add(sheet.files() - before);
         }
-        sheet.finish().map_err(|error| not_written(&self.output, &error))
+        Err(endless(sheet.files()))
     }
 }
 
 fn stopped(why: Stop) -> Refusal {
     let message = "stopped by a signal; no sheet was written".to_owned();
     Refusal { message, exit_code: why.exit_code() }
+}
+
+/// There is no way to what is behind pages that come again, or that never end.
+fn endless(files: u64) -> Refusal {
+    Refusal::new(format!(
+        "ImageKit lists the same files again after {}; no sheet was written; export folder by folder \
+         with --folder",
+        counted(files, "file", "files")
+    ))
 }
 
 fn not_read(failure: &Failure) -> Refusal {
@@ -155,9 +163,16 @@ fn not_written(path: &Path, error: &std::io::Error) -> Refusal {
 }
 
 fn said(exported: &Exported) -> String {
-    let Exported { path, files, unwritten, first_unwritten } = exported;
+    let Exported { path, files, twice, unwritten, first_unwritten } = exported;
     let path = path.display();
     let mut text = format!("sheet      {path}: {}\n", counted(*files, "file", "files"));
+    if *twice > 0 {
+        let files = counted(*twice, "file was", "files were");
+        text += &format!(
+            "twice      {files} listed twice, because the library changed meanwhile; each is in the \
+             sheet once\n"
+        );
+    }
     if *unwritten > 0 {
         let mut first: Vec<String> =
             first_unwritten.iter().map(|(id, column)| format!("{column} of {id}")).collect();

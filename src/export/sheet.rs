@@ -3,7 +3,9 @@
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use foldhash::HashSet;
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::columns::{Column, Columns};
 use crate::imagekit::ListedFile;
@@ -20,6 +22,8 @@ pub struct Sheet {
     columns: Columns,
     rules: Rules,
     exported: Exported,
+    /// The files so far, as hashes of their ids that are wide enough to stand for them.
+    seen: HashSet<u128>,
 }
 
 enum SheetFile {
@@ -34,6 +38,8 @@ pub struct Exported {
     pub path: PathBuf,
     /// Files in it.
     pub files: u64,
+    /// Files that were given more than once.
+    pub twice: u64,
     /// Values that no row can say, so that they are left out; with that of `fileId` its whole row.
     pub unwritten: u64,
     /// The first of them, as (file id, column).
@@ -55,15 +61,27 @@ impl Sheet {
             }
             Format::Jsonl => SheetFile::Jsonl(BufWriter::new(whole)),
         };
-        Ok(Self { file, columns, rules, exported: Exported::default() })
+        let (exported, seen) = (Exported::default(), HashSet::default());
+        Ok(Self { file, columns, rules, exported, seen })
     }
 
-    /// Writes a file's row.
+    /// How many files were given so far, each counted once.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.seen.len() as u64
+    }
+
+    /// Writes a file's row. One that was given before is counted and not written again: pages overlap
+    /// where files come and go between them.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write(&mut self, file: &ListedFile) -> io::Result<()> {
-        let Self { file: sheet, columns, rules, exported } = self;
+        let Self { file: sheet, columns, rules, exported, seen } = self;
+        if !seen.insert(xxh3_128(file.file_id.as_bytes())) {
+            exported.twice += 1;
+            return Ok(());
+        }
         match sheet {
             SheetFile::Csv(csv) => {
                 let row = exported.row(file, columns, |column| column.as_text(file, rules));

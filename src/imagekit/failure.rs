@@ -165,7 +165,7 @@ impl Failure {
     }
 
     /// An answer that says yes and cannot be read.
-    pub(super) fn unreadable(
+    pub(crate) fn unreadable(
         message: &str,
         http_status: u16,
         request_id: Option<Box<str>>,

@@ -198,7 +198,7 @@ fn read(reading: Reading, reads: u64) -> String {
     let way = match reading.way {
         Way::OneByOne => "one by one",
         Way::ByIds => "a hundred at once",
-        Way::Library => "by listing the library",
+        Way::Library { .. } => "by listing the library",
     };
     let again = match reading.again {
         0 => String::new(),

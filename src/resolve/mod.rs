@@ -9,7 +9,7 @@
 mod judged;
 mod wanted;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -19,11 +19,17 @@ use crate::imagekit::{Api, Failure, ListedPlace, Listing, PAGE_FILES_MAX, Place}
 use crate::outcome::Code;
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved, Target};
+use crate::words::counted;
 use wanted::Wanted;
 
 /// From so many queries on it is asked how many files there are. The answer costs one request more,
 /// and with fewer there is nothing to win by it.
 const QUERIES_ASKED_FROM: usize = 4;
+
+/// Pages of one listing beyond which they are taken to have no end: ten million files.
+const PAGES_MAX: usize = 10_000;
+/// The HTTP status of a list that is no use.
+const OK: u16 = 200;
 
 /// What looking up came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,25 +134,30 @@ impl Search<'_> {
         listing: Listing,
         wanted: &Wanted<'t>,
     ) -> Result<Vec<(&'t str, FileId)>, Failure> {
-        let (mut hits, mut skip, mut head) = (Vec::new(), 0, None);
-        loop {
+        let (mut hits, mut skip, mut heads) = (Vec::new(), 0, HashSet::new());
+        for _ in 0..PAGES_MAX {
             let read = || self.api.list::<ListedPlace>(&listing, skip, PAGE_FILES_MAX);
             let page = self.reads.read(Endpoint::List, read).await?;
             let entries = page.len();
-            let places: Vec<Place> = page.into_iter().filter_map(|entry| entry.0).collect();
-            let first = places.first().map(|place| place.file_id.clone());
-            // The same page again: there is no way to what is behind it.
-            let is_last = entries < PAGE_FILES_MAX || first == head;
+            let is_last = entries < PAGE_FILES_MAX;
+            let mut places = page.into_iter().filter_map(|entry| entry.0).peekable();
+            let is_again = places.peek().is_some_and(|first| !heads.insert(first.file_id.clone()));
+            if is_again && !is_last {
+                break;
+            }
             skip += entries;
-            head = first;
             let hit = |Place { file_id, file_path, .. }| {
                 Some((wanted.path(file_path.as_deref()?)?, file_id))
             };
-            hits.extend(places.into_iter().filter_map(hit));
+            hits.extend(places.filter_map(hit));
             if is_last {
                 return Ok(hits);
             }
         }
+        // There is no way to what is behind them.
+        let files = counted(skip as u64, "file", "files");
+        let message = format!("ImageKit lists the same files again after {files}");
+        Err(Failure::unreadable(&message, OK, None))
     }
 
     /// Reads every file that is the only one at its path. Those that are gone are left out.

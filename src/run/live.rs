@@ -49,7 +49,10 @@ pub enum Way {
     /// A hundred at once, by their ids.
     ByIds,
     /// All of the library, by pages of a thousand.
-    Library,
+    Library {
+        /// Pages beyond which it is larger than it was, or its pages do not end.
+        pages_max: usize,
+    },
 }
 
 /// What the details of a file came to.
@@ -127,8 +130,8 @@ impl LiveReader<'_> {
         let way = self.cheapest(usize::try_from(files).unwrap_or(usize::MAX)).await?;
         let read = match way {
             Way::OneByOne => Ok(()),
-            Way::ByIds => self.by_ids().await,
-            Way::Library => self.library().await,
+            Way::ByIds => self.by_ids(Which::All).await,
+            Way::Library { pages_max } => self.library(pages_max).await,
         };
         match read {
             // What is refused there can still be asked for one by one.
@@ -220,16 +223,17 @@ impl LiveReader<'_> {
         let skip = (by_ids - 1) * PAGE_FILES_MAX;
         let one = || self.api.list::<FileFields>(&all, skip, 1);
         Ok(match self.reads.read(Endpoint::List, one).await {
-            Ok(files) if files.is_empty() => Way::Library,
+            Ok(files) if files.is_empty() => Way::Library { pages_max: by_ids },
             // How far one may skip nobody states either.
             Ok(_) | Err(Failure::Refused { .. }) => Way::ByIds,
             Err(failure) => return Err(failure.into()),
         })
     }
 
-    async fn library(&self) -> Result<(), ReadError> {
+    async fn library(&self, pages_max: usize) -> Result<(), ReadError> {
         let all = &Listing::default();
-        let pages = stream::iter((0..).step_by(PAGE_FILES_MAX)).map(|skip| {
+        let skips = (0..).step_by(PAGE_FILES_MAX).take(pages_max);
+        let pages = stream::iter(skips).map(|skip| {
             let page = move || self.api.list::<FileFields>(all, skip, PAGE_FILES_MAX);
             self.reads.read(Endpoint::List, page)
         });
@@ -238,14 +242,17 @@ impl LiveReader<'_> {
         while let Some(page) = pages.try_next().await? {
             self.take_down_all(&page, &mut doubted)?;
             if page.len() < PAGE_FILES_MAX {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        tracing::warn!(
+            "the pages of the library do not end; the files that they do not show are read by id"
+        );
+        self.by_ids(Which::Unread).await
     }
 
-    async fn by_ids(&self) -> Result<(), ReadError> {
-        let pages = stream::iter(self.files(Which::All, IDS_MAX)).map(async |files| {
+    async fn by_ids(&self, which: Which) -> Result<(), ReadError> {
+        let pages = stream::iter(self.files(which, IDS_MAX)).map(async |files| {
             let files = files?;
             let list = || self.api.list_by_ids(&files);
             Ok::<_, ReadError>(self.reads.read(Endpoint::List, list).await?)

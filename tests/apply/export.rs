@@ -312,6 +312,30 @@ fn listing(pages: impl IntoIterator<Item = Vec<Value>>) -> World {
 }
 
 #[test]
+fn a_file_on_two_pages_is_written_once() {
+    let world = listing([numbered(0..1000), numbered(997..1500)]);
+    let done = world.run("export -o sheet.csv --columns tags").exits(0);
+    done.says("sheet.csv: 1500 files\n")
+        .says("3 files were listed twice, because the library changed");
+    let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+    let written: BTreeSet<String> =
+        lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
+    assert_eq!((written.len(), sheet.lines().count()), (1500, 1501));
+}
+
+#[test]
+fn pages_that_come_again_and_again_end_with_an_error() {
+    for pages in 1..=3 {
+        let again = (0..pages).cycle().take(40);
+        let world = listing(again.map(|page| numbered(page * 1000..(page + 1) * 1000)));
+        let files = pages * 1000;
+        let done = world.run("export -o sheet.csv").exits(2);
+        done.says(&format!("ImageKit lists the same files again after {files} files"));
+        assert!(!world.path("sheet.csv").exists());
+    }
+}
+
+#[test]
 fn what_a_search_finds_beside_files_is_left_out() {
     let mut library = Library::new();
     library.insert(json!({"fileId": "one", "filePath": "/a/shoes/1.jpg"}));

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ikbulk::sandbox::{Config, Faults, Library};
+use ikbulk::sandbox::{Config, Fault, Faults, Library};
 use serde_json::{Value, json};
 
-use crate::harness::{Done, World, sheet, status, with_library};
+use crate::harness::{Done, World, files, ids, script, sheet, status, with_library};
 
 const CHANGED: usize = 2_000;
 const FAST: &str = "--yes --rate unlimited --read-rate unlimited";
@@ -246,4 +246,21 @@ fn a_file_whose_details_are_refused_is_written_without_being_known() {
     // Of the others it is known that they are so already.
     assert_eq!((run.count("unchanged"), run.count("updated")), (2, 1));
     assert_eq!((reads(&world), writes(&world)), (3, 1));
+}
+
+#[test]
+fn a_library_whose_pages_never_end_is_read_by_ids() {
+    let ids = ids(250);
+    let other: Vec<Value> = (0..1000).map(|n| json!({"fileId": format!("other{n}")})).collect();
+    let body = Value::from(other).to_string();
+    let content_type = "application/json".to_owned();
+    let page = Fault::Status { code: 200, body, content_type };
+    // The first list says that three pages show all there is.
+    let pages = (2..5).map(|n| (n, page.clone())).collect();
+    let world = World::new(script(pages, files(&ids)));
+    world.write("sheet.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},new"))));
+    let done = world.run("live sheet.csv --yes --rate unlimited --read-rate unlimited").exits(0);
+    done.says("read       250 files by listing the library and 50 of them once more");
+    let reads = world.sandbox.stats().calls.list + world.sandbox.stats().calls.get;
+    assert_eq!(reads, 1 + 3 + 3 + 50);
 }

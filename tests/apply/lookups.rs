@@ -142,6 +142,23 @@ fn looking_up_waits_out_a_429_and_gives_up_on_what_does_not_pass() {
 }
 
 #[test]
+fn pages_that_come_again_and_again_end_the_look_up() {
+    let page = |from: u64| {
+        let files = (from..from + 1000).map(|n| json!({"fileId": format!("file{n}")}));
+        search_finds(&files.collect())
+    };
+    // How many files there are behind so many, and then pages that go round in circles.
+    let pages = (2..60).map(|n| (n, page(if n % 2 == 0 { 0 } else { 1000 })));
+    let empty = (1, search_finds(&json!([])));
+    let world = World::new(script(std::iter::once(empty).chain(pages).collect(), library([])));
+    let paths = (0..500).map(|n| format!("/a/{n}.jpg,new"));
+    world.write("sheet.csv", sheet("filePath,tags", paths));
+    let done = world.apply("sheet.csv --max-bad 100%").exits(2);
+    done.says("ImageKit lists the same files again after 2000 files");
+    assert!(world.sandbox.stats().requests < 10);
+}
+
+#[test]
 fn a_folder_at_the_path_of_a_file_is_not_taken_for_it() {
     let places = json!([
         {"type": "folder", "folderId": "x", "name": "shoe", "folderPath": "/shoe"},
