@@ -58,10 +58,9 @@ impl RunDir {
     /// # Errors
     /// It cannot be made.
     pub fn create_after(earlier: &Self, now: Timestamp) -> Result<Self, RunDirError> {
-        let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         let mut name = earlier.0.clone().into_os_string();
-        name.push(format!("-{time}"));
-        Self::create_at(Path::new(&name))
+        name.push(format!("-{}", name_of(now)));
+        Self::create_numbered(Path::new(&name))
     }
 
     /// Makes a new directory for a run beside another one.
@@ -79,20 +78,24 @@ impl RunDir {
     }
 
     fn create_in(runs: &Path, now: Timestamp) -> Result<Self, RunDirError> {
-        let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        Self::create_numbered(&runs.join(name_of(now)))
+    }
+
+    /// Makes a directory of that name, or with a number behind it where there is one.
+    fn create_numbered(path: &Path) -> Result<Self, RunDirError> {
         for attempt in 1..=SAME_SECOND_MAX {
-            let path = match attempt {
-                1 => runs.join(&time),
-                again => runs.join(format!("{time}-{again}")),
-            };
-            match Self::create_at(&path) {
+            let mut name = path.to_owned().into_os_string();
+            if attempt > 1 {
+                name.push(format!("-{attempt}"));
+            }
+            match Self::create_at(Path::new(&name)) {
                 Err(RunDirError::Create { source, .. })
                     if source.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other,
             }
         }
         let source = io::ErrorKind::AlreadyExists.into();
-        Err(RunDirError::Create { path: runs.join(time), source })
+        Err(RunDirError::Create { path: path.to_owned(), source })
     }
 
     /// Makes a new directory for a run at a place of the person's choice. It must not hold
@@ -234,6 +237,11 @@ pub fn unfinished_runs(directory: &Path) -> Vec<RunDir> {
         (facts.map_or(0, |facts| facts.position), run.0.clone())
     });
     runs
+}
+
+/// What a run that begins now is called.
+fn name_of(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
 }
 
 /// Whether a directory holds the runs of a sheet.

@@ -1,6 +1,7 @@
 //! The commands as a person meets them: the real binary, a sheet, and an ImageKit that behaves or
 //! does not.
 
+mod account;
 mod bulk;
 mod damaged;
 mod environment;
