@@ -70,7 +70,7 @@ pub struct Choices {
     /// Halt above this share of rejected requests, looked at after 100 answers [default: 20%]
     #[arg(long, value_name = "SHARE")]
     max_rejected: Option<Share>,
-    /// Halt when ImageKit is out of reach for so long [default: 15m]
+    /// Halt when ImageKit is out of reach, or answers nothing but 429s, for so long [default: 15m]
     #[arg(long, value_name = "TIME")]
     down_max: Option<Span>,
     /// The text that clears a field [default: `<clear>`]

@@ -24,6 +24,10 @@ use crate::sandbox::{self, Library};
 /// What a person can do where ImageKit cannot be read.
 pub(super) fn hint(failure: &Failure) -> &'static str {
     match failure.concerns() {
+        Concern::Environment if matches!(failure, Failure::Throttled(_)) => {
+            "; stop what else uses up the account's limit, or run it again later (--down-max says \
+             how long to try)"
+        }
         Concern::Account => "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file",
         Concern::Environment => {
             "; check the network and --endpoint and run it again, --down-max says how long to try"

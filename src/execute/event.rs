@@ -127,6 +127,11 @@ pub enum Halt {
         /// How many.
         unknown: u32,
     },
+    /// There were nothing but 429s for too long, behind the first wait that one of them stated.
+    Throttled {
+        /// For how long.
+        after: Duration,
+    },
     /// The service was out of reach for too long.
     Down {
         /// For how long.

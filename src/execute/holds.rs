@@ -1,17 +1,21 @@
-//! Until when each endpoint holds after a 429.
+//! Until when each endpoint holds after a 429, and when 429s without end are the end.
 
 use std::time::Duration;
 
 use super::{Budget, Time};
 use crate::imagekit::RateLimitNote;
-use crate::request::Endpoint;
+use crate::request::{BudgetKind, Endpoint};
 
 /// How long an endpoint holds after a 429 that does not say for how long: this, doubled each time.
 const FIRST: Duration = Duration::from_secs(1);
 const MAX: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
-pub(super) struct Holds([Hold; Endpoint::ALL.len()]);
+pub(super) struct Holds {
+    endpoints: [Hold; Endpoint::ALL.len()],
+    /// Writes and reads that wait, by their budget.
+    streaks: [Option<Streak>; 2],
+}
 
 #[derive(Debug, Default)]
 struct Hold {
@@ -20,10 +24,19 @@ struct Hold {
     unsaid: u32,
 }
 
+/// 429s to requests of one budget of which none was accepted in between.
+#[derive(Debug)]
+struct Streak {
+    /// When the wait that the first of them stated is over…
+    since: Time,
+    /// …and when the last one came, if it came after that.
+    last: Option<Time>,
+}
+
 impl Holds {
     /// When the endpoint is free again; in the past where it is.
     pub(super) fn until(&self, endpoint: Endpoint) -> Time {
-        self.0[endpoint as usize].until
+        self.endpoints[endpoint as usize].until
     }
 
     /// The endpoint that holds longest, and until when.
@@ -42,7 +55,7 @@ impl Holds {
         now: Time,
     ) {
         let RateLimitNote { reset, rate } = note;
-        let hold = &mut self.0[endpoint as usize];
+        let hold = &mut self.endpoints[endpoint as usize];
         // Answers to requests that were under way together tell of one and the same hold.
         if hold.until <= now {
             hold.unsaid = if reset.is_some() { 0 } else { hold.unsaid + 1 };
@@ -58,8 +71,116 @@ impl Holds {
         }
     }
 
+    /// The 429 was the answer to a request that waits for the endpoint now.
+    pub(super) fn keeps_waiting(&mut self, endpoint: Endpoint, now: Time) {
+        let until = self.until(endpoint);
+        match &mut self.streaks[endpoint.budget() as usize] {
+            none @ None => *none = Some(Streak { since: until, last: None }),
+            Some(streak) if now < streak.since => streak.since = streak.since.max(until),
+            Some(streak) => streak.last = Some(now),
+        }
+    }
+
     /// An answer that was no 429.
     pub(super) fn answered(&mut self, endpoint: Endpoint) {
-        self.0[endpoint as usize].unsaid = 0;
+        self.endpoints[endpoint as usize].unsaid = 0;
+        self.streaks[endpoint.budget() as usize] = None;
+    }
+
+    /// Nothing got through for another reason meanwhile, so that the waits count anew.
+    pub(super) fn count_anew(&mut self) {
+        self.streaks = [None, None];
+    }
+
+    /// For how long there have been nothing but 429s to writes or to reads, if that is too long. The
+    /// first stated wait does not count: ImageKit is believed once.
+    pub(super) fn given_up(&self, now: Time, down_max: Duration) -> Option<Duration> {
+        let too_long = self.streaks.iter().zip([BudgetKind::Writes, BudgetKind::Reads]);
+        let mut too_long = too_long.filter_map(|(streak, budget)| {
+            let Streak { since, last } = streak.as_ref()?;
+            let end = *since + down_max;
+            let is_over = (*last)? >= end || now >= end && self.longest_of(budget) > now;
+            is_over.then(|| now.saturating_sub(*since))
+        });
+        too_long.next()
+    }
+
+    /// When it will be too long, if nothing is sent until then.
+    pub(super) fn gives_up_at(&self, now: Time, down_max: Duration) -> Option<Time> {
+        let ends = self.streaks.iter().flatten().filter(|streak| streak.last.is_some());
+        ends.map(|streak| streak.since + down_max).filter(|end| *end > now).min()
+    }
+
+    /// Until when some endpoint of a budget holds.
+    fn longest_of(&self, budget: BudgetKind) -> Time {
+        let endpoints = Endpoint::ALL.into_iter().filter(|endpoint| endpoint.budget() == budget);
+        endpoints.map(|endpoint| self.until(endpoint)).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Execution;
+
+    const DOWN_MAX: Duration = Duration::from_mins(15);
+
+    fn minutes(minutes: u64) -> Time {
+        Duration::from_mins(minutes)
+    }
+
+    /// Holds behind 429s at these minutes that state to wait for so many minutes.
+    fn after(throttled: &[(u64, u64)]) -> Holds {
+        let mut holds = Holds::default();
+        for (at, wait) in throttled {
+            throttle(&mut holds, *at, *wait);
+        }
+        holds
+    }
+
+    fn throttle(holds: &mut Holds, at: u64, wait: u64) {
+        let mut budget = Budget::new(Execution::default().writes);
+        let note = RateLimitNote { reset: Some(minutes(wait)), rate: None };
+        holds.throttled(Endpoint::Patch, note, &mut budget, minutes(at));
+        holds.keeps_waiting(Endpoint::Patch, minutes(at));
+    }
+
+    fn given_up(holds: &Holds, at: u64) -> bool {
+        holds.given_up(minutes(at), DOWN_MAX).is_some()
+    }
+
+    #[test]
+    fn the_first_stated_wait_does_not_count_however_long_it_is() {
+        let holds = after(&[(0, 60), (1, 60)]);
+        assert!(!given_up(&holds, 59) && !given_up(&holds, 200));
+        assert_eq!(holds.gives_up_at(minutes(60), DOWN_MAX), None);
+    }
+
+    #[test]
+    fn from_its_end_on_429s_are_endured_for_down_max() {
+        let holds = after(&[(0, 60), (60, 1), (70, 1)]);
+        assert!(!given_up(&holds, 74) && !given_up(&holds, 76));
+        let holds = after(&[(0, 60), (60, 1), (70, 1), (75, 1)]);
+        assert!(given_up(&holds, 75));
+    }
+
+    #[test]
+    fn a_later_wait_ends_no_later_than_down_max() {
+        let holds = after(&[(0, 60), (60, 600)]);
+        assert!(!given_up(&holds, 74));
+        assert_eq!(holds.gives_up_at(minutes(61), DOWN_MAX), Some(minutes(75)));
+        assert!(given_up(&holds, 75));
+    }
+
+    #[test]
+    fn an_accepted_request_of_the_same_budget_begins_the_count_anew() {
+        let mut holds = after(&[(0, 1), (1, 1), (2, 1)]);
+        holds.answered(Endpoint::GetDetails);
+        throttle(&mut holds, 16, 1);
+        assert!(given_up(&holds, 16));
+        holds.answered(Endpoint::AddTags);
+        throttle(&mut holds, 17, 1);
+        throttle(&mut holds, 18, 1);
+        assert!(!given_up(&holds, 32));
     }
 }

@@ -30,8 +30,10 @@ const HELD_MIN: Duration = Duration::from_secs(1);
 pub struct Reads {
     pace: RefCell<Pace>,
     attempts: NonZeroU32,
-    /// For how long an outage is waited out; `None` where somebody else does.
-    down_max: Option<Duration>,
+    /// For how long an outage, or 429s without end, are endured.
+    down_max: Duration,
+    /// Whether an outage is waited out here, and not by somebody else.
+    outlasts: bool,
     at_once: NonZeroUsize,
     began: Instant,
     /// When ImageKit last answered one of them.
@@ -73,7 +75,7 @@ impl Reads {
     /// Reads with a budget of their own and all of its burst. An outage is waited out.
     #[must_use]
     pub fn new(settings: &Execution) -> Self {
-        Self { down_max: Some(settings.halts.down_max), ..Self::within_run(settings) }
+        Self { outlasts: true, ..Self::within_run(settings) }
     }
 
     /// The same within a run, whose dispatcher judges what an outage is.
@@ -86,7 +88,7 @@ impl Reads {
     #[must_use]
     pub fn sharing(settings: &Execution, rates: &Arc<RateFile>) -> Self {
         let reads = Self::sharing_within_run(settings, rates);
-        Self { down_max: Some(settings.halts.down_max), ..reads }
+        Self { outlasts: true, ..reads }
     }
 
     /// The same within a run.
@@ -105,7 +107,8 @@ impl Reads {
         Self {
             pace: RefCell::new(pace),
             attempts: settings.attempts,
-            down_max: None,
+            down_max: settings.halts.down_max,
+            outlasts: false,
             at_once: Execution::derived_concurrency(settings.reads),
             began: Instant::now(),
             last_answer: Cell::default(),
@@ -149,14 +152,14 @@ impl Reads {
     ) -> Result<T, Failure> {
         let mut lost = Lost::default();
         loop {
-            self.turn(endpoint).await;
+            self.turn(endpoint).await?;
             self.count(|counters| {
                 counters.read += 1;
                 counters.retried += u64::from(lost.attempts > 0);
             });
             let failure = match read().await {
                 Ok(answer) => {
-                    self.last_answer.set(self.began.elapsed());
+                    self.answered(endpoint);
                     return Ok(answer);
                 }
                 Err(failure) => failure,
@@ -172,11 +175,16 @@ impl Reads {
                     sleep(wait).await;
                 }
                 Failure::Refused { .. } | Failure::Account { .. } => {
-                    self.last_answer.set(self.began.elapsed());
+                    self.answered(endpoint);
                     return Err(failure);
                 }
             }
         }
+    }
+
+    fn answered(&self, endpoint: Endpoint) {
+        self.last_answer.set(self.began.elapsed());
+        self.pace.borrow_mut().holds.answered(endpoint);
     }
 
     fn throttled(&self, endpoint: Endpoint, note: RateLimitNote) {
@@ -184,6 +192,7 @@ impl Reads {
         let now = self.began.elapsed();
         let Pace { budget, holds, said, .. } = &mut *self.pace.borrow_mut();
         holds.throttled(endpoint, note, budget, now);
+        holds.keeps_waiting(endpoint, now);
         if let Some(line) = said.held(endpoint, holds.until(endpoint), now) {
             tracing::info!("{line}");
         }
@@ -198,12 +207,10 @@ impl Reads {
         // Where ImageKit answers others meanwhile, this is no outage.
         let is_alone = before.is_some_and(|before| self.last_answer.get() > before);
         let is_used_up = lost.attempts >= self.attempts.get();
-        let left = match self.down_max {
-            None if is_used_up => return None,
-            Some(_) if is_used_up && is_alone => return None,
-            None => Duration::MAX,
-            Some(down_max) => (since + down_max).saturating_sub(now),
-        };
+        if is_used_up && (is_alone || !self.outlasts) {
+            return None;
+        }
+        let left = (since + self.down_max).saturating_sub(now);
         (!left.is_zero()).then(|| self.comes_to_nothing(failure, lost.attempts).min(left))
     }
 
@@ -211,16 +218,30 @@ impl Reads {
     fn comes_to_nothing(&self, failure: &Failure, attempts: u32) -> Duration {
         let Pace { backoff, said, .. } = &mut *self.pace.borrow_mut();
         if let Some(line) = said.lost(self.began.elapsed()) {
-            let until = if self.down_max.is_some() { " until --down-max is over" } else { "" };
+            let until = if self.outlasts { " until --down-max is over" } else { "" };
             tracing::warn!("{line}, trying again{until}: {failure}");
         }
         backoff.wait(attempts)
     }
 
     /// Waits until one may go out.
-    async fn turn(&self, endpoint: Endpoint) {
-        while let Err(at) = self.take(endpoint) {
-            sleep_until(self.began + at).await;
+    ///
+    /// # Errors
+    /// There have been nothing but 429s for too long.
+    async fn turn(&self, endpoint: Endpoint) -> Result<(), Failure> {
+        loop {
+            let now = self.began.elapsed();
+            let (given_up, gives_up_at) = {
+                let Pace { holds, .. } = &*self.pace.borrow();
+                (holds.given_up(now, self.down_max), holds.gives_up_at(now, self.down_max))
+            };
+            if given_up.is_some() {
+                return Err(Failure::Throttled(RateLimitNote::default()));
+            }
+            let Err(at) = self.take(endpoint) else {
+                return Ok(());
+            };
+            sleep_until(self.began + gives_up_at.map_or(at, |end| end.min(at))).await;
         }
     }
 
@@ -323,6 +344,26 @@ mod tests {
         assert_eq!(answer, Ok(()));
         assert!(sent[1] >= sent[0] + Duration::from_secs(90), "{sent:?}");
         assert!(sent[2] >= sent[1] + Duration::from_secs(90), "{sent:?}");
+    }
+
+    /// Reads for ever what is throttled, each time for so long; gives the answer and when it came.
+    async fn read_throttled(reset: Duration) -> (Result<(), Failure>, Duration) {
+        let began = Instant::now();
+        let note = RateLimitNote { reset: Some(reset), rate: None };
+        let reads = reads(100.0, 1);
+        let answer = reads.read(Endpoint::List, async || Err(Failure::Throttled(note)));
+        (answer.await, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endless_429s_end_by_down_max_from_the_end_of_the_first_stated_wait_on() {
+        let down_max = Execution::default().halts.down_max;
+        for reset in [1, 90, 3600].map(Duration::from_secs) {
+            let (answer, at) = read_throttled(reset).await;
+            assert!(matches!(answer, Err(Failure::Throttled(_))), "{answer:?}");
+            let end = reset + down_max;
+            assert!((end..end + reset.min(down_max)).contains(&at), "{reset:?}: {at:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

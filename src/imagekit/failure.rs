@@ -23,7 +23,7 @@ pub enum Failure {
         message: Box<str>,
     },
     /// 429: nothing was done, and nothing may be sent to that endpoint for a while.
-    #[error("too many requests")]
+    #[error("429, too many requests")]
     Throttled(RateLimitNote),
     /// It was sent, and nobody knows what became of it: no answer in time, a lost connection, an
     /// answer that is not ImageKit's or cannot be read, 408, 409, 5xx.

@@ -402,6 +402,14 @@ fn why(ending: &Ending) -> Option<String> {
                 let several = "steps that must not be repeated have lost their answers";
                 counted((*unknown).into(), one, several)
             }
+            Halt::Throttled { after } => {
+                format!(
+                    "ImageKit answered 429 (too many requests) and nothing else for {} after the \
+                     first wait that it stated; stop what else uses up the account's limit, or go \
+                     on later",
+                    duration(*after)
+                )
+            }
             Halt::Down { after, message } => {
                 format!("ImageKit was out of reach for {}: {message}", duration(*after))
             }

@@ -413,3 +413,46 @@ fn a_bad_key_before_a_run_is_exit_3() {
         call.run().exits(3).says("check the key in IMAGEKIT_PRIVATE_KEY");
     }
 }
+
+#[test]
+fn writes_answered_by_nothing_but_429s_end_the_run_and_its_rows_stay_open() {
+    let server = Server::start(|asked| match asked.method.as_str() {
+        "GET" => imagekit(asked),
+        _ => answer("429 Too Many Requests\r\nX-RateLimit-Reset: 20", r#"{"message":"Later."}"#),
+    });
+    let (world, done) = applied_to(&server, &tagging(&ids(3)), "");
+    done.exits(3).says("ImageKit answered 429 (too many requests) and nothing else for 1 s");
+    assert_eq!(world.only_run("sheet").count("not_attempted"), 3);
+}
+
+#[test]
+fn reads_answered_by_nothing_but_429s_are_exit_3() {
+    let reset = "429 Too Many Requests\r\nX-RateLimit-Reset: 20";
+    let server = Server::start(move |_| answer(reset, r#"{"message":"Later."}"#));
+    let world = tagged(2, |config| config);
+    for words in ["plan sheet.csv", "live sheet.csv --yes", "export -o all.csv"] {
+        let words = format!("{words} --down-max 1s --endpoint {}", server.url());
+        world.run(&words).exits(3).says("what else uses up the account's limit");
+    }
+}
+
+#[test]
+fn looks_before_a_saved_plan_answered_by_nothing_but_429s_end_the_run() {
+    let planned = AtomicUsize::new(1);
+    let server = Server::start(move |asked| {
+        match planned.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => ok(&file(asked.file(), &[])),
+            Err(_) => {
+                answer("429 Too Many Requests\r\nX-RateLimit-Reset: 20", r#"{"message":"Later."}"#)
+            }
+        }
+    });
+    let world = World::new(files(["unused"]));
+    world.write("sheet.csv", tagging(&["a"]));
+    let endpoint = format!("--endpoint {}", server.url());
+    world.run(&format!("plan sheet.csv {endpoint}")).exits(0);
+    let run = world.only_run("sheet");
+    let words = format!("live --plan {} --yes --down-max 1s {endpoint}", run.name());
+    world.run(&words).exits(3).says("ImageKit answered 429");
+    assert_eq!(run.statuses(), ["not_attempted"]);
+}

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ikbulk::execute::{Ending, Halt};
+use ikbulk::imagekit::RateLimitNote;
 use ikbulk::ledger::Op;
 use ikbulk::outcome::{Code, Status};
-use ikbulk::request::{BudgetKind, StepKind, StepRef};
+use ikbulk::request::{BudgetKind, Endpoint, StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{Aim, History, Ledger, Sheet, What, is_lost};
@@ -162,6 +163,52 @@ proptest! {
     }
 }
 
+fn plain(file: u8) -> Spec {
+    Spec::Update { file, details: Details::Plain, remove: false, add: false, publish: false }
+}
+
+/// A sheet of rows of a file each, whose writes get nothing but 429s that state to wait so long.
+fn throttled_for_ever(wait: Duration) -> World {
+    let note = RateLimitNote { reset: Some(wait), rate: None };
+    let mut execution = execution(limit(5.0, 5, 0.0), 4, 3);
+    execution.halts.down_max = Duration::from_mins(15);
+    World {
+        execution,
+        sheet: (0..40).map(plain).collect(),
+        batches: vec![(40, 0)],
+        far_end: FarEnd {
+            throttle_once: vec![(Duration::ZERO, Endpoint::Patch, note); 5000],
+            ..FarEnd::default()
+        },
+    }
+}
+
+#[test]
+fn nothing_but_429s_halt_by_down_max_counted_from_the_end_of_the_first_stated_wait() {
+    let down_max = Duration::from_mins(15);
+    for wait in [1, 60, 1200, 3600].map(Duration::from_secs) {
+        let world = throttled_for_ever(wait);
+        let history = play(&world);
+        let Some(Ending::Halted(Halt::Throttled { after })) = history.ending() else {
+            panic!("{:?}", history.ending())
+        };
+        assert!(*after >= down_max && *after <= down_max + wait, "{wait:?}: {after:?}");
+        let end = history.events.last().unwrap().0;
+        assert!(end >= wait + down_max && end <= 2 * wait + down_max, "{wait:?}: {end:?}");
+        assert_eq!(history.settled, [0; 6], "all rows stay open");
+        assert_eq!(mark_is_true(&Sheet::of(&world), &history), FIRST_ROW);
+    }
+}
+
+#[test]
+fn a_long_wait_that_ends_well_halts_nothing() {
+    let mut world = throttled_for_ever(Duration::from_hours(23));
+    world.far_end.throttle_once.truncate(4);
+    let history = play(&world);
+    assert_eq!(history.ending(), Some(&Ending::Done));
+    assert_eq!(history.settled[Status::Updated as usize], 40);
+}
+
 #[test]
 fn requests_under_way_when_the_same_rejection_halts_belong_to_the_streak() {
     // Eight at once, all refused alike, and one more for each of the first two answers; the run
@@ -199,13 +246,6 @@ fn requests_under_way_when_the_same_rejection_halts_belong_to_the_streak() {
 fn too_many_rejections_halt_after_a_hundred_answers() {
     let mut execution = execution(limit(1000.0, 1000, 0.0), 4, 3);
     execution.halts.rejected_share_max = 0.2;
-    let plain = |n| Spec::Update {
-        file: n,
-        details: Details::Plain,
-        remove: false,
-        add: false,
-        publish: false,
-    };
     let weights = Weights { refused: 25, ..Weights::default() };
     let world = World {
         execution,

@@ -12,7 +12,7 @@ use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::Op;
 use crate::outcome::{Code, Outcome};
 use crate::plan::Batch;
-use crate::request::{Endpoint, Lost, Request, Sendable as _, StepKind, StepRef};
+use crate::request::{Endpoint, Lost, Request, Safe, Sendable as _, StepKind, StepRef};
 use crate::row::FileId;
 
 impl Dispatcher {
@@ -110,6 +110,10 @@ impl Dispatcher {
             }
             Verdict::Split { settled, rest } => {
                 self.trouble.answered();
+                let steps = settled.iter().map(|(step, _)| step);
+                if let Some(step) = steps.chain(rest.iter().flat_map(Safe::steps)).next() {
+                    self.holds.answered(step.kind.endpoint());
+                }
                 self.record_all(ticket, settled);
                 self.split(ticket, rest);
             }
@@ -126,6 +130,7 @@ impl Dispatcher {
             }
             Verdict::Hold { request, note } => {
                 self.held(request.endpoint(), note, now);
+                self.holds.keeps_waiting(request.endpoint(), now);
                 self.put_back_unsent(ticket, request);
                 self.queue(ticket);
             }
@@ -149,6 +154,12 @@ impl Dispatcher {
                 let (settled, rest) = of_moved(&request, &files);
                 self.record_all(ticket, settled);
                 self.split(ticket, rest.into_iter().collect());
+            }
+            // Whoever looks has waited for as long as it may.
+            Withheld::Unread(Failure::Throttled(_)) => {
+                self.put_back_unsent(ticket, request);
+                let after = self.limits.halts.down_max;
+                self.stop(Ending::Halted(Halt::Throttled { after }));
             }
             Withheld::Unread(failure) => {
                 self.withdraw_intent(&request);
@@ -202,7 +213,11 @@ impl Dispatcher {
     }
 
     /// The service answers, so that those whose attempts are used up have failed.
-    fn fail_exhausted(&mut self) {
+    fn back(&mut self) {
+        if self.trouble.holds_everyone() {
+            self.holds.count_anew();
+        }
+        self.trouble.probe_answered();
         for (ticket, cause) in std::mem::take(&mut self.exhausted) {
             let request = self.slots[ticket].request.as_ref();
             let steps = request.map_or(&[][..], Request::steps).iter();
@@ -266,6 +281,7 @@ impl Dispatcher {
         let failure = match state {
             Ok(before) => {
                 self.trouble.answered();
+                self.holds.answered(Endpoint::GetDetails);
                 let slot = &mut self.slots[ticket];
                 slot.before = Some(before);
                 // The waits go on growing: that its file can be read says nothing of a request
@@ -281,6 +297,7 @@ impl Dispatcher {
         match of_unread(request, failure) {
             Verdict::Hold { request, note } => {
                 self.held(Endpoint::GetDetails, note, now);
+                self.holds.keeps_waiting(Endpoint::GetDetails, now);
                 self.put_back_unsent(ticket, request);
                 self.queue(ticket);
             }
@@ -295,13 +312,11 @@ impl Dispatcher {
             }
             Err(Failure::Throttled(note)) => {
                 self.held(Endpoint::List, note, now);
-                self.trouble.probe_answered();
-                self.fail_exhausted();
+                self.back();
             }
             Ok(()) | Err(Failure::Refused { .. }) => {
                 self.holds.answered(Endpoint::List);
-                self.trouble.probe_answered();
-                self.fail_exhausted();
+                self.back();
             }
             Err(Failure::NotSent { message } | Failure::Lost { message, .. }) => {
                 self.last_trouble = message;

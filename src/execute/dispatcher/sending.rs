@@ -16,6 +16,9 @@ impl Dispatcher {
         }
         self.come_back(now);
         let mut wake = Wake::default();
+        if let Some(at) = self.holds.gives_up_at(now, self.limits.halts.down_max) {
+            wake.at(at);
+        }
         if let Some(action) = self.probe(now, &mut wake) {
             return action;
         }
@@ -41,6 +44,9 @@ impl Dispatcher {
         if let Some(after) = down.filter(|after| *after >= self.limits.halts.down_max) {
             let message = self.last_trouble.clone();
             self.stop(Ending::Halted(Halt::Down { after, message }));
+        }
+        if let Some(after) = self.holds.given_up(now, self.limits.halts.down_max) {
+            self.stop(Ending::Halted(Halt::Throttled { after }));
         }
         if self.input_ended && self.slots.is_empty() {
             self.ending.get_or_insert(Ending::Done);
