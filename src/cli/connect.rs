@@ -206,7 +206,7 @@ impl Connection {
 /// A server that has no such path will not have it a moment later either, whoever answers.
 fn refused_if_not_there(failure: Failure) -> Failure {
     match failure {
-        Failure::Lost { code, message, http_status: Some(404), request_id } => {
+        Failure::Lost { code, message, http_status: Some(404), request_id, .. } => {
             Failure::Refused { code, message, http_status: 404, request_id, missing: Vec::new() }
         }
         other => other,

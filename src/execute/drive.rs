@@ -252,7 +252,7 @@ fn log(event: &Event) {
             let reset = note.reset.map_or("a while".to_owned(), |reset| format!("{reset:?}"));
             tracing::debug!("{endpoint}: 429, to hold for {reset}");
         }
-        Event::Answered(_, Verdict::Lost { lost, cause }) => {
+        Event::Answered(_, Verdict::Lost { lost, cause, .. }) => {
             let rows: Vec<String> = lost.steps.iter().map(|step| step.row.to_string()).collect();
             let message = cause.message.as_deref().unwrap_or_default();
             let rows = rows.join(", ");

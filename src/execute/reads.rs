@@ -211,7 +211,9 @@ impl Reads {
             return None;
         }
         let left = (since + self.down_max).saturating_sub(now);
-        (!left.is_zero()).then(|| self.comes_to_nothing(failure, lost.attempts).min(left))
+        let retry_after = failure.retry_after().unwrap_or_default();
+        let wait = || self.comes_to_nothing(failure, lost.attempts).max(retry_after).min(left);
+        (!left.is_zero()).then(wait)
     }
 
     /// How long to wait before it is read again.
@@ -304,7 +306,7 @@ mod tests {
 
     fn lost() -> Failure {
         let (code, message) = (Code::Timeout, "no answer in time".into());
-        Failure::Lost { code, message, http_status: None, request_id: None }
+        Failure::Lost { code, message, http_status: None, request_id: None, retry_after: None }
     }
 
     /// Reads with these answers in turn; gives the last one, and when each read went out.
@@ -422,6 +424,17 @@ mod tests {
         let alone = read_until(&reads, Duration::from_hours(9));
         let ((answer, at), ()) = tokio::join!(alone, others);
         assert!(answer.is_err() && at < Duration::from_secs(30), "{answer:?} at {at:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_is_repeated_no_sooner_than_an_answer_said() {
+        let (code, message) = (Code::Server, "try again".into());
+        let retry_after = Some(Duration::from_secs(77));
+        let http_status = Some(503);
+        let unavailable =
+            Failure::Lost { code, message, http_status, request_id: None, retry_after };
+        let (answer, sent) = read(&reads(100.0, 3), vec![Err(unavailable), Ok(())]).await;
+        assert!(answer.is_ok() && sent[1] >= sent[0] + Duration::from_secs(77), "{sent:?}");
     }
 
     #[test]

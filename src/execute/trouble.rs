@@ -120,7 +120,12 @@ impl Trouble {
 
     /// The probe came to nothing. The first time this gives back the requests that were lost in a
     /// row: their attempts were the service's fault.
-    pub(super) fn probe_failed(&mut self, now: Time, backoff: &mut Backoff) -> Vec<Ticket> {
+    pub(super) fn probe_failed(
+        &mut self,
+        now: Time,
+        retry_after: Duration,
+        backoff: &mut Backoff,
+    ) -> Vec<Ticket> {
         let Some(held) = &mut self.now else {
             return Vec::new();
         };
@@ -128,7 +133,7 @@ impl Trouble {
         held.everyone = true;
         held.confirmed = true;
         held.failures += 1;
-        let least = Duration::from_millis(500);
+        let least = retry_after.max(Duration::from_millis(500));
         held.next_probe = now + backoff.wait(held.failures).max(least);
         std::mem::take(&mut self.again)
     }

@@ -1,5 +1,7 @@
 //! What an answer means: pure, and a value. The dispatcher alone acts on it.
 
+use std::time::Duration;
+
 use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, Fate, RateLimitNote};
 use crate::ledger::EARLIER_RUN;
 use crate::outcome::{Code, Outcome, Status};
@@ -25,6 +27,8 @@ pub enum Verdict {
         request: Safe,
         /// Why it came to nothing.
         cause: Outcome,
+        /// How long to wait at least, if the answer said so.
+        retry_after: Option<Duration>,
     },
     /// It was not sent, because the state of its file could not be read; reading may be tried
     /// again, and `cause` is the outcome if the attempts are used up.
@@ -33,6 +37,8 @@ pub enum Verdict {
         request: Request,
         /// Why not.
         cause: Outcome,
+        /// How long to wait at least, if the answer said so.
+        retry_after: Option<Duration>,
     },
     /// No connection came about: it is as if it had never been taken out.
     NotSent {
@@ -54,6 +60,8 @@ pub enum Verdict {
         lost: Lost,
         /// The outcome of its steps.
         cause: Outcome,
+        /// How long what is left is to wait at least, if the answer said so.
+        retry_after: Option<Duration>,
     },
     /// The answer concerns the account: no request can succeed.
     Halt {
@@ -70,10 +78,10 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
     let answer = answer.and_then(|accepted| outcomes(&request, &accepted));
     match answer {
         Ok(outcomes) => Verdict::Final(outcomes),
-        Err(Failure::Lost { code, message, http_status, request_id }) => {
+        Err(Failure::Lost { code, message, http_status, request_id, retry_after }) => {
             let cause = failed(Status::Failed, code, message, http_status, request_id);
             let cause = unless_read_back(request.call(), cause);
-            Verdict::Again { request, cause }
+            Verdict::Again { request, cause, retry_after }
         }
         Err(Failure::Refused { code, message, http_status, request_id, missing }) => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
@@ -119,13 +127,16 @@ pub fn of_once(fate: Fate) -> Verdict {
 }
 
 fn lost(lost: Lost, failure: Failure) -> Verdict {
-    let cause = match failure {
-        Failure::Lost { code, message, http_status, request_id } => {
-            failed(Status::Unknown, code, message, http_status, request_id)
+    let (cause, retry_after) = match failure {
+        Failure::Lost { code, message, http_status, request_id, retry_after } => {
+            (failed(Status::Unknown, code, message, http_status, request_id), retry_after)
         }
-        other => failed(Status::Unknown, Code::Unreadable, format!("{other:?}").into(), None, None),
+        other => {
+            let message = format!("{other:?}").into();
+            (failed(Status::Unknown, Code::Unreadable, message, None, None), None)
+        }
     };
-    Verdict::Lost { lost, cause }
+    Verdict::Lost { lost, cause, retry_after }
 }
 
 /// A failure after which it is certain that nothing was done.
@@ -270,10 +281,10 @@ fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outc
 /// sent.
 pub(super) fn of_unread(request: Request, failure: Failure) -> Verdict {
     match failure {
-        Failure::Lost { code, message, http_status, request_id } => {
+        Failure::Lost { code, message, http_status, request_id, retry_after } => {
             let message = format!("could not read the file before it: {message}").into();
             let cause = failed(Status::Failed, code, message, http_status, request_id);
-            Verdict::Unread { request, cause }
+            Verdict::Unread { request, cause, retry_after }
         }
         other => not_done(request, other),
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -10,8 +11,10 @@ use crate::outcome::Code;
 
 /// How much of an answer that is not JSON is kept for people, in characters.
 const MESSAGE_LENGTH_MAX: usize = 300;
-/// A reset further away is taken for a mistake (for a point in time, say), not for a wait.
-const RESET_MAX: Duration = Duration::from_hours(1);
+/// A stated wait that is longer is taken for a mistake (for a point in time, say)…
+const STATED_WAIT_MAX: Duration = Duration::from_hours(24);
+/// …and this one for what is meant.
+const WAIT_INSTEAD: Duration = Duration::from_hours(1);
 
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -37,6 +40,8 @@ pub enum Failure {
         http_status: Option<u16>,
         /// Its request id, if an answer came.
         request_id: Option<Box<str>>,
+        /// How long to wait before it is repeated, if the answer said so.
+        retry_after: Option<Duration>,
     },
     /// Any other 4xx of ImageKit: it was looked at and not done.
     #[error("refused with {http_status}: {message}")]
@@ -77,7 +82,7 @@ pub enum Concern {
 /// until the next request may go out.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RateLimitNote {
-    /// How long to hold; `None` where it is missing or absurd.
+    /// How long to hold; `None` where nothing says so.
     pub reset: Option<Duration>,
     /// `X-RateLimit-Limit` over `X-RateLimit-Interval`, in requests a second.
     pub rate: Option<f64>,
@@ -105,6 +110,15 @@ impl Failure {
         }
     }
 
+    /// How long to wait before it is repeated, if an answer said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Lost { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Sorts an answer that is not a yes. It counts as ImageKit's only if it has ImageKit's error
     /// body: what a proxy or a captive portal says is about the way there, never about the request.
     pub(super) fn of_answer(
@@ -119,6 +133,7 @@ impl Failure {
             message,
             http_status: Some(http_status),
             request_id: request_id.clone(),
+            retry_after: retry_after(headers),
         };
         let error = serde_json::from_slice::<ErrorBody>(body);
         match (http_status, error) {
@@ -160,7 +175,7 @@ impl Failure {
             Self::NotSent { message }
         } else {
             let code = if timeout { Code::Timeout } else { Code::Connection };
-            Self::Lost { code, message, http_status: None, request_id: None }
+            Self::Lost { code, message, http_status: None, request_id: None, retry_after: None }
         }
     }
 
@@ -171,22 +186,56 @@ impl Failure {
         request_id: Option<Box<str>>,
     ) -> Self {
         let message = shortened(message);
-        Self::Lost { code: Code::Unreadable, message, http_status: Some(http_status), request_id }
+        let (code, http_status) = (Code::Unreadable, Some(http_status));
+        Self::Lost { code, message, http_status, request_id, retry_after: None }
     }
 }
 
 impl RateLimitNote {
     fn read(headers: &HeaderMap) -> Self {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-        let reset = number("x-ratelimit-reset").map(Duration::from_millis);
-        // Not mentioned by ImageKit, but any proxy on the way may send it.
-        let retry_after = || number("retry-after").map(Duration::from_secs);
-        let interval = number("x-ratelimit-interval").filter(|ms| *ms > 0);
-        let limit = number("x-ratelimit-limit").filter(|limit| *limit > 0);
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
-        let rate = limit.zip(interval).map(|(limit, ms)| limit as f64 / (ms as f64 / 1000.0));
-        Self { reset: reset.or_else(retry_after).filter(|reset| *reset <= RESET_MAX), rate }
+        let milliseconds = |name: &str| number(text(headers, name)?);
+        let reset = milliseconds("x-ratelimit-reset").map(|ms| wait(ms / 1000.0));
+        let interval = milliseconds("x-ratelimit-interval").filter(|ms| *ms > 0.0);
+        let limit = text(headers, "x-ratelimit-limit").and_then(number);
+        let rate = limit.zip(interval).map(|(limit, ms)| limit / (ms / 1000.0));
+        Self {
+            // ImageKit does not mention the other one, but any proxy on the way may send it.
+            reset: reset.max(retry_after(headers)),
+            rate: rate.filter(|rate| rate.is_normal()),
+        }
     }
+}
+
+/// `Retry-After`, as seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let stated = text(headers, "retry-after")?;
+    if let Some(seconds) = number(stated) {
+        return Some(wait(seconds));
+    }
+    let until = timestamp(stated)?;
+    // Their clock is the one that both are read from.
+    let now = text(headers, "date").and_then(timestamp).unwrap_or_else(Timestamp::now);
+    Some(wait(until.duration_since(now).as_secs_f64().max(0.0)))
+}
+
+/// A stated wait, if it is not absurd.
+fn wait(seconds: f64) -> Duration {
+    let stated = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    if stated > STATED_WAIT_MAX { WAIT_INSTEAD } else { stated }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    Some(headers.get(name)?.to_str().ok()?.trim())
+}
+
+/// A number that can be a time or a count; it may have a fraction.
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
+}
+
+/// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
 
 impl ErrorBody {
@@ -223,6 +272,9 @@ fn shortened(text: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+    use reqwest::header::HeaderName;
+
     use super::*;
 
     fn sorted(status: u16, body: &str) -> Failure {
@@ -279,18 +331,72 @@ mod tests {
         assert!(message.chars().count() <= MESSAGE_LENGTH_MAX + 1);
     }
 
+    fn headers<const N: usize>(headers: [(&'static str, &str); N]) -> HeaderMap {
+        headers
+            .into_iter()
+            .map(|(name, text)| (HeaderName::from_static(name), text.parse().unwrap()))
+            .collect()
+    }
+
+    const HOUR: Duration = Duration::from_hours(1);
+
     #[test]
-    fn a_reset_is_a_duration_in_milliseconds_and_an_absurd_one_is_none() {
-        let note = |reset: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-ratelimit-reset", reset.parse().unwrap());
-            headers.insert("x-ratelimit-limit", "1000".parse().unwrap());
-            headers.insert("x-ratelimit-interval", "900000".parse().unwrap());
-            RateLimitNote::read(&headers)
+    fn a_reset_is_a_duration_in_milliseconds_and_an_absurd_one_is_an_hour() {
+        let reset = |reset| RateLimitNote::read(&headers([("x-ratelimit-reset", reset)])).reset;
+        assert_eq!(reset("250"), Some(Duration::from_millis(250)));
+        assert_eq!(reset("1500.5"), Some(Duration::from_micros(1_500_500)));
+        assert_eq!(reset("5400000"), Some(Duration::from_mins(90)));
+        assert_eq!(reset("86400000"), Some(Duration::from_hours(24)));
+        for absurd in ["86400001", "1795521471000", "1e99"] {
+            assert_eq!(reset(absurd), Some(HOUR), "{absurd}");
+        }
+        for none in ["soon", "-5", "NaN", "inf", ""] {
+            assert_eq!(reset(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_so_many_requests_in_so_many_milliseconds() {
+        let rate = |limit, interval| {
+            let stated = [("x-ratelimit-limit", limit), ("x-ratelimit-interval", interval)];
+            RateLimitNote::read(&headers(stated)).rate
         };
-        assert_eq!(note("250").reset, Some(Duration::from_millis(250)));
-        assert_eq!(note("1795521471000").reset, None);
-        assert_eq!(note("soon").reset, None);
-        assert!((note("250").rate.unwrap() - 1000.0 / 900.0).abs() < 1e-9);
+        assert!((rate("1000", "900000").unwrap() - 1000.0 / 900.0).abs() < 1e-9);
+        for (limit, interval) in [("0", "1000"), ("5", "0"), ("5", "soon"), ("-5", "1000")] {
+            assert_eq!(rate(limit, interval), None, "{limit} in {interval}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let after = |text| retry_after(&headers([("retry-after", text), date]));
+        let minutes = |minutes| Some(Duration::from_mins(minutes));
+        assert_eq!(after("120"), minutes(2));
+        assert_eq!(after("Sun, 06 Nov 1994 08:51:37 GMT"), minutes(2));
+        assert_eq!(after("Sun, 06 Nov 1994 07:00:00 GMT"), minutes(0));
+        assert_eq!(after("Tue, 06 Dec 1994 08:49:37 GMT"), Some(HOUR));
+        assert_eq!((after("100000"), after("soon")), (Some(HOUR), None));
+    }
+
+    #[test]
+    fn without_a_clock_of_theirs_a_date_is_read_by_ours() {
+        let date = |offset| {
+            let at = Timestamp::now() + SignedDuration::from_mins(offset);
+            jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap()
+        };
+        let after = |offset| retry_after(&headers([("retry-after", &date(offset))])).unwrap();
+        assert_eq!(after(-5), Duration::ZERO);
+        assert!((Duration::from_mins(4)..=Duration::from_mins(5)).contains(&after(5)));
+    }
+
+    #[test]
+    fn of_two_stated_waits_the_longer_one_holds_and_a_503_may_state_one_too() {
+        let both = headers([("x-ratelimit-reset", "1500"), ("retry-after", "7")]);
+        assert_eq!(RateLimitNote::read(&both).reset, Some(Duration::from_secs(7)));
+        let failure =
+            Failure::of_answer(StatusCode::SERVICE_UNAVAILABLE, &both, None, OWN.as_bytes());
+        let seven = Some(Duration::from_secs(7));
+        assert!(matches!(failure, Failure::Lost { retry_after, .. } if retry_after == seven));
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::{Value, json};
 
 use crate::harness::{Done, World, files, ids, script, sheet, status, tagged, tagging};
@@ -455,4 +457,30 @@ fn looks_before_a_saved_plan_answered_by_nothing_but_429s_end_the_run() {
     let words = format!("live --plan {} --yes --down-max 1s {endpoint}", run.name());
     world.run(&words).exits(3).says("ImageKit answered 429");
     assert_eq!(run.statuses(), ["not_attempted"]);
+}
+
+#[test]
+fn retry_after_on_a_503_is_kept_whether_seconds_or_a_date() {
+    let date = "Retry-After: Sun, 06 Nov 1994 08:49:39 GMT\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT";
+    for header in ["Retry-After: 2", date] {
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&times);
+        let server = Server::start(move |asked| {
+            if asked.method != "PATCH" {
+                return imagekit(asked);
+            }
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push(SystemTime::now());
+            if seen.len() > 1 {
+                return imagekit(asked);
+            }
+            answer(&format!("503 Service Unavailable\r\n{header}"), r#"{"message":"Later."}"#)
+        });
+        let (_world, done) = applied_to(&server, &tagging(&["a"]), "");
+        done.exits(0);
+        let times = times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let [first, second] = times[..] else { panic!("{times:?}") };
+        let waited = second.duration_since(first).unwrap_or_default();
+        assert!(waited >= Duration::from_millis(1990), "{header}: {waited:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Exactly at the limit: never above it, and as little as possible below.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ikbulk::execute::Budget;
@@ -8,7 +9,7 @@ use ikbulk::request::{BudgetKind, Endpoint};
 use ikbulk::settings::{Rate, RateLimit};
 use proptest::prelude::*;
 
-use super::history::{History, What};
+use super::history::{Aim, History, What};
 use super::sim::{Bounds, Left, play, play_with};
 use super::world::{
     Details, FIRST_ROW, FarEnd, Reply, Spec, Weights, World, execution, left_to_us, limit, worlds,
@@ -99,8 +100,36 @@ fn holds_are_kept(history: &History) {
     }
 }
 
+/// A request whose answer said when to come back is not sent again before.
+fn retry_after_is_kept(history: &History) {
+    let mut not_before: HashMap<(bool, usize, u8), Duration> = HashMap::new();
+    let whose = |id: &usize| {
+        let shot = history.shots[*id];
+        (shot.aim == Aim::Probe, shot.request, shot.part)
+    };
+    for (at, what) in &history.events {
+        match what {
+            What::Sent(id) => {
+                let until = not_before.get(&whose(id)).copied().unwrap_or_default();
+                assert!(until <= *at, "{:?} sent at {at:?}, not {until:?}", history.shots[*id]);
+            }
+            What::Replied(id, Reply::Unavailable(retry_after)) => {
+                not_before.insert(whose(id), *at + *retry_after);
+            }
+            _ => {}
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn nothing_is_repeated_before_the_time_that_its_answer_said(world in worlds(), lost in 5_u64..80) {
+        let weights = Weights { lost, ..world.far_end.weights };
+        let world = World { far_end: FarEnd { weights, ..world.far_end }, ..world };
+        retry_after_is_kept(&play(&world));
+    }
 
     #[test]
     fn in_any_t_seconds_at_most_burst_and_rate_times_t_go_out(world in worlds()) {

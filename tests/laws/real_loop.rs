@@ -103,7 +103,8 @@ impl Library {
             Some((Failure::NotSent { message: "refused".into() }, false))
         } else if hit(self.faults.lost) {
             let (code, message) = (Code::Timeout, "no answer in time".into());
-            let lost = Failure::Lost { code, message, http_status: None, request_id: None };
+            let (http_status, request_id, retry_after) = (None, None, None);
+            let lost = Failure::Lost { code, message, http_status, request_id, retry_after };
             Some((lost, asked.is_multiple_of(2)))
         } else {
             None

@@ -399,7 +399,8 @@ fn arrived(work: Work, reply: Reply, request: usize) -> Event {
 }
 
 fn lost(code: Code, http_status: Option<u16>) -> Failure {
-    Failure::Lost { code, message: "lost".into(), http_status, request_id: None }
+    let message = "lost".into();
+    Failure::Lost { code, message, http_status, request_id: None, retry_after: None }
 }
 
 /// A 404 to a bulk call names the last of its files.
@@ -425,6 +426,13 @@ fn failure(reply: Reply, request: usize) -> Option<Failure> {
         Reply::SameRefusal => refused(Code::Refused, "the same for all", 400),
         Reply::Throttled(note) => Failure::Throttled(note),
         Reply::Server => lost(Code::Server, Some(503)),
+        Reply::Unavailable(retry_after) => Failure::Lost {
+            code: Code::Server,
+            message: "unavailable".into(),
+            http_status: Some(503),
+            request_id: None,
+            retry_after: Some(retry_after),
+        },
         Reply::Timeout => lost(Code::Timeout, None),
         Reply::NotSent => Failure::NotSent { message: "refused".into() },
         Reply::Account => Failure::Account { message: "your account is disabled".into() },

@@ -168,6 +168,8 @@ pub(crate) enum Reply {
     Throttled(RateLimitNote),
     /// 503.
     Server,
+    /// 503 that says when to come back.
+    Unavailable(Duration),
     Timeout,
     /// No connection.
     NotSent,
@@ -180,12 +182,13 @@ pub(crate) enum Reply {
 impl Reply {
     /// Whether the request may have been carried out.
     pub(crate) fn may_have_effect(self) -> bool {
-        use Reply::{Accepted, Differs, Server, Timeout, Unreadable};
-        matches!(self, Accepted | Differs | Server | Timeout | Unreadable)
+        use Reply::{Accepted, Differs};
+        matches!(self, Accepted | Differs) || self.is_lost()
     }
 
     pub(crate) fn is_lost(self) -> bool {
-        matches!(self, Self::Server | Self::Timeout | Self::Unreadable)
+        use Reply::{Server, Timeout, Unavailable, Unreadable};
+        matches!(self, Server | Unavailable(_) | Timeout | Unreadable)
     }
 
     pub(crate) fn is_refused(self) -> bool {
@@ -287,6 +290,7 @@ impl FarEnd {
             (w.refused, Reply::Refused),
             (w.same_refusal, Reply::SameRefusal),
             (w.lost, Reply::Server),
+            (w.lost / 4, Reply::Unavailable(Duration::from_secs(chance.u64(0..100)))),
             (w.lost, Reply::Timeout),
             (w.lost, Reply::Unreadable),
             (w.not_sent, Reply::NotSent),

@@ -1,6 +1,7 @@
 //! What happened, and what follows from it.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use super::super::Time;
 use super::super::event::{Ending, Event, Halt, Ticket, Withheld};
@@ -117,11 +118,15 @@ impl Dispatcher {
                 self.record_all(ticket, settled);
                 self.split(ticket, rest);
             }
-            Verdict::Again { request, cause } => {
+            Verdict::Again { request, cause, retry_after } => {
                 self.doubt(request.files(), request.steps());
+                self.wait_for(ticket, retry_after, now);
                 self.again(ticket, Request::Safe(request), cause, now);
             }
-            Verdict::Unread { request, cause } => self.again(ticket, request, cause, now),
+            Verdict::Unread { request, cause, retry_after } => {
+                self.wait_for(ticket, retry_after, now);
+                self.again(ticket, request, cause, now);
+            }
             Verdict::NotSent { request, message } => {
                 self.last_trouble = message;
                 self.trouble.not_sent(now);
@@ -134,7 +139,10 @@ impl Dispatcher {
                 self.put_back_unsent(ticket, request);
                 self.queue(ticket);
             }
-            Verdict::Lost { lost, cause } => self.lost(ticket, lost, &cause, now),
+            Verdict::Lost { lost, cause, retry_after } => {
+                self.wait_for(ticket, retry_after, now);
+                self.lost(ticket, lost, &cause, now);
+            }
             Verdict::Halt { message, request } => {
                 self.put_back_unsent(ticket, request);
                 self.stop(Ending::Halted(Halt::Account { message }));
@@ -182,11 +190,16 @@ impl Dispatcher {
         }
     }
 
+    /// An answer to a request said how long to wait before it is repeated.
+    fn wait_for(&mut self, ticket: Ticket, retry_after: Option<Duration>, now: Time) {
+        self.slots[ticket].not_before = now + retry_after.unwrap_or_default();
+    }
+
     fn back_off(&mut self, ticket: Ticket, now: Time) {
         let slot = &mut self.slots[ticket];
         slot.waits += 1;
         slot.repeats = true;
-        let at = now + self.backoff.wait(slot.waits);
+        let at = slot.not_before.max(now + self.backoff.wait(slot.waits));
         self.backing_off.push(Reverse((at, ticket)));
     }
 
@@ -269,9 +282,14 @@ impl Dispatcher {
             let slot = &mut self.slots[ticket];
             (slot.attempts, slot.waits, slot.repeats) = (0, 0, false);
             slot.request = Some(Request::Safe(remainder));
+            let not_before = slot.not_before;
             self.writes.over += 1;
             self.writes.added += 1;
-            self.queue(ticket);
+            if not_before > now {
+                self.backing_off.push(Reverse((not_before, ticket)));
+            } else {
+                self.queue(ticket);
+            }
         } else {
             self.settle(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
         }
@@ -318,15 +336,21 @@ impl Dispatcher {
                 self.holds.answered(Endpoint::List);
                 self.back();
             }
-            Err(Failure::NotSent { message } | Failure::Lost { message, .. }) => {
-                self.last_trouble = message;
-                for ticket in self.trouble.probe_failed(now, &mut self.backoff) {
-                    if let Some(slot) = self.slots.get_mut(ticket) {
-                        slot.attempts = slot.attempts.saturating_sub(1);
-                    }
-                }
-                self.spare_exhausted(now);
+            Err(Failure::NotSent { message }) => self.probe_failed(message, None, now),
+            Err(Failure::Lost { message, retry_after, .. }) => {
+                self.probe_failed(message, retry_after, now);
             }
         }
+    }
+
+    fn probe_failed(&mut self, message: Box<str>, retry_after: Option<Duration>, now: Time) {
+        self.last_trouble = message;
+        let retry_after = retry_after.unwrap_or_default();
+        for ticket in self.trouble.probe_failed(now, retry_after, &mut self.backoff) {
+            if let Some(slot) = self.slots.get_mut(ticket) {
+                slot.attempts = slot.attempts.saturating_sub(1);
+            }
+        }
+        self.spare_exhausted(now);
     }
 }

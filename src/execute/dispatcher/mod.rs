@@ -68,6 +68,8 @@ struct Slot {
     waits: u32,
     /// Whether the next attempt repeats an earlier one.
     repeats: bool,
+    /// Before that time nothing of it is to be sent, as an answer to it said.
+    not_before: Time,
 }
 
 impl Slot {
@@ -81,6 +83,7 @@ impl Slot {
             attempts: 0,
             waits: 0,
             repeats: false,
+            not_before: Time::ZERO,
         }
     }
 }
