@@ -1,6 +1,8 @@
 //! What the columns of a sheet mean.
 
+use std::collections::HashSet;
 use std::iter;
+use std::sync::Arc;
 
 use super::{Context, InputError};
 use crate::row::{Field, METADATA, MetadataField, begins_like, is_spelt_like, meant};
@@ -25,6 +27,8 @@ pub struct Columns {
     names: Vec<String>,
     /// For each column its field, or `None` where it is not ours to read.
     fields: Vec<Option<Field>>,
+    /// The custom metadata fields among them, by name.
+    metadata: HashSet<Arc<str>>,
     /// Columns that are not ours to read, to be named to the person.
     pub ignored: Vec<String>,
     /// Where `fileId` is.
@@ -49,6 +53,7 @@ impl Columns {
         let mut columns = Self {
             names: Vec::new(),
             fields: Vec::new(),
+            metadata: HashSet::new(),
             ignored: Vec::new(),
             file_id: None,
             status: None,
@@ -63,7 +68,7 @@ impl Columns {
         }
         columns.check()?;
         for name in &mut columns.ignored {
-            if let Some(column) = context.metadata_named(name, &columns.fields) {
+            if let Some(column) = context.metadata_named(name, &columns.metadata) {
                 *name += &format!(" ({column} would be)");
             }
         }
@@ -74,7 +79,12 @@ impl Columns {
     /// Adds the next column.
     fn add(&mut self, name: &str, context: &Context) -> Result<(), InputError> {
         let field = context.field(name)?;
-        if field.is_some() && self.fields.contains(&field) {
+        let is_twice = match &field {
+            Some(Field::CustomMetadata(field)) => !self.metadata.insert(Arc::clone(&field.name)),
+            Some(_) => self.fields.contains(&field),
+            None => false,
+        };
+        if is_twice {
             return Err(refuse(format!("the column {name:?} is there twice")));
         }
         match name {
@@ -222,10 +232,9 @@ impl Context {
     }
 
     /// The column of the account's field that has this name or label, or nearly, unless it is among `read`.
-    pub(super) fn metadata_named(&self, bare: &str, read: &[Option<Field>]) -> Option<String> {
+    pub(super) fn metadata_named(&self, bare: &str, read: &HashSet<Arc<str>>) -> Option<String> {
         let name = self.schema.as_ref()?.named_like(bare)?;
-        let is_it = |field: &Field| matches!(field, Field::CustomMetadata(it) if &*it.name == name);
-        (!read.iter().flatten().any(is_it)).then(|| MetadataField::column_of(name))
+        (!read.contains(name)).then(|| MetadataField::column_of(name))
     }
 }
 

@@ -1,5 +1,6 @@
 //! JSON lines with their places, and what their keys mean.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -108,8 +109,9 @@ impl Object {
 
     /// Hands every key to the builder as the field that it means.
     pub(super) fn fill(&self, builder: &mut Builder<'_>, context: &Context) {
-        for (index, (key, value)) in self.0.iter().enumerate() {
-            if self.0.iter().take(index).any(|(earlier, _)| earlier == key) {
+        let mut keys = foldhash::HashSet::default();
+        for (key, value) in &self.0 {
+            if !keys.insert(key) {
                 let shown = value.to_string();
                 builder.reject(Problem::new(key, &shown, "is there twice", "keep one of them"));
                 continue;
@@ -138,7 +140,8 @@ fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Val
     let problem = match context.field(key) {
         Ok(Some(field)) => return builder.set(key, &field, Cell::Json(value)),
         Ok(None) => {
-            let meant = close_to(key, METADATA).or_else(|| context.metadata_named(key, &[]));
+            let meant =
+                close_to(key, METADATA).or_else(|| context.metadata_named(key, &HashSet::new()));
             let right = match meant {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!(

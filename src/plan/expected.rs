@@ -1,7 +1,14 @@
 //! What a file must be like, step by step.
 
+use foldhash::HashSet;
+
 use crate::request::{Expected, Patch};
 use crate::row::{Set, Tags};
+
+/// The custom metadata fields that are set, by name.
+fn metadata_of(patch: &Patch) -> HashSet<&str> {
+    patch.metadata.iter().map(|(field, _)| &*field.name).collect()
+}
 
 impl Expected {
     /// These fields were set.
@@ -16,10 +23,9 @@ impl Expected {
         let fields = &mut self.fields;
         fields.coordinates = patch.coordinates.clone().or(fields.coordinates.take());
         fields.description = patch.description.clone().or(fields.description.take());
-        for (field, value) in &patch.metadata {
-            fields.metadata.retain(|(known, _)| known.name != field.name);
-            fields.metadata.push((field.clone(), value.clone()));
-        }
+        let set = metadata_of(patch);
+        fields.metadata.retain(|(known, _)| !set.contains(&*known.name));
+        fields.metadata.extend_from_slice(&patch.metadata);
     }
 
     /// Tags were added or removed.
@@ -45,10 +51,8 @@ impl Expected {
         let fields = &mut self.fields;
         fields.coordinates.take_if(|_| patch.coordinates.is_some());
         fields.description.take_if(|_| patch.description.is_some());
-        let asked = &patch.metadata;
-        fields
-            .metadata
-            .retain(|(known, _)| asked.iter().all(|(field, _)| field.name != known.name));
+        let asked = metadata_of(patch);
+        fields.metadata.retain(|(known, _)| !asked.contains(&*known.name));
         if patch.tags.is_some() {
             self.forget_tags();
         }

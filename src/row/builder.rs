@@ -1,11 +1,17 @@
 //! Cells in, a checked row out: the one place that knows how the columns of a row fit together.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
 use super::metadata;
 use super::problem::{Problem, Rejection, Wrong};
 use super::tag_lists::TagLists;
 use super::{Content, Extensions, Field, FileId, Target, Unresolved, Update};
+
+/// Up to so many custom metadata fields of a row are searched one by one.
+const METADATA_SEARCHED_MAX: usize = 16;
 
 /// What holds for every row of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct Builder<'a> {
     /// What names the file by where it is, looked at only where nothing else names it.
     places: Vec<Result<Place, Problem>>,
     change: Change,
+    /// The custom metadata fields of the change by name, where they are too many to be searched.
+    metadata: HashSet<Arc<str>>,
     add_tags: Option<Tags>,
     remove_tags: Option<Tags>,
     is_published: Option<bool>,
@@ -61,6 +69,7 @@ impl<'a> Builder<'a> {
             file: None,
             places: Vec::new(),
             change: Change::default(),
+            metadata: HashSet::new(),
             add_tags: None,
             remove_tags: None,
             is_published: None,
@@ -212,15 +221,23 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether the row sets the field already: the keys of JSON know several ways to say the same.
-    fn is_set(&self, field: &Field) -> bool {
+    fn is_set(&mut self, field: &Field) -> bool {
         match field {
-            Field::CustomMetadata(field) => {
-                self.change.metadata.iter().any(|(known, _)| known.name == field.name)
-            }
+            Field::CustomMetadata(field) => self.is_metadata_set(&field.name),
             Field::IsPublished => self.is_published.is_some(),
             Field::IncludeFileVersions => self.include_file_versions.is_some(),
             _ => false,
         }
+    }
+
+    fn is_metadata_set(&mut self, name: &str) -> bool {
+        let set = &self.change.metadata;
+        if set.len() < METADATA_SEARCHED_MAX {
+            return set.iter().any(|(known, _)| &*known.name == name);
+        }
+        let new = set.iter().skip(self.metadata.len());
+        self.metadata.extend(new.map(|(known, _)| Arc::clone(&known.name)));
+        self.metadata.contains(name)
     }
 
     fn clear(&mut self, field: &Field) -> Result<(), Wrong> {

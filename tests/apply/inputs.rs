@@ -247,3 +247,19 @@ fn check_lists_every_bad_row_and_says_that_apply_would_refuse_the_sheet() {
     let refused = world.apply("sheet.csv").exits(2);
     refused.says("and 20 more bad rows; `ikbulk check FILE` lists them all");
 }
+
+/// Comparing each with each would take minutes, and no command here may.
+#[test]
+fn many_columns_of_metadata_take_no_longer_than_as_many_cells() {
+    const COLUMNS: usize = 40_000;
+    let world = World::new(files(["a"]));
+    let names: Vec<String> = (0..COLUMNS).map(|n| format!("customMetadata.f{n}")).collect();
+    let row = |value: &str| format!("a{}\n", format!(",{value}").repeat(COLUMNS));
+    let header = format!("fileId,{}\n", names.join(","));
+    world.write("sheet.csv", header + &row("x") + &row("y"));
+    world.run("check sheet.csv --no-schema").exits(0).says("rows       2\n");
+    world.run("plan sheet.csv --no-schema").exits(0).says("1 write\n");
+    let keys: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
+    world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",{}}}\n", keys.join(",")));
+    world.run("check sheet.jsonl --no-schema").exits(0).says("rows       1\n");
+}

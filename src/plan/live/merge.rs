@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use foldhash::HashSet;
+
 use super::known::Known;
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::Behind;
@@ -133,8 +135,9 @@ pub(super) fn has_tags_alone(change: &Change) -> bool {
 
 /// Both changes in one, tags aside.
 fn then(first: &Change, second: &Change) -> Change {
+    let later: HashSet<&str> = second.metadata.iter().map(|(field, _)| &*field.name).collect();
     let mut metadata = first.metadata.clone();
-    metadata.retain(|(field, _)| second.metadata.iter().all(|(later, _)| later.name != field.name));
+    metadata.retain(|(field, _)| !later.contains(&*field.name));
     metadata.extend_from_slice(&second.metadata);
     Change {
         tags: None,
