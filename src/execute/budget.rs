@@ -33,6 +33,9 @@ const LATENESS: Duration = Duration::from_millis(2);
 const RETURN_FROM: f64 = 0.5;
 /// …and are back at the whole of it after this long.
 const RETURN_TIME: Duration = Duration::from_secs(10);
+/// A limit that a 429 stated is believed for this long behind the last hold, and then the full rate
+/// is tried again: an absurd limit does not last for ever, and a true one states itself once more.
+const CEILING_TIME: Duration = Duration::from_mins(10);
 
 /// The time that governor reads: set by hand before each use, so that whoever calls decides what
 /// time it is.
@@ -112,8 +115,10 @@ struct Limiter {
     /// The configured rate, in requests a second, and what others are left of it.
     nominal: f64,
     left_to_us: f64,
-    /// The share of the nominal rate that ImageKit was found to allow.
+    /// The share of the nominal rate that ImageKit was found to allow…
     ceiling: f64,
+    /// …and until when that is believed.
+    ceiling_until: Time,
     /// Since when the rate comes back.
     returning_since: Option<Time>,
     /// Whether the burst must still be thrown away at that time.
@@ -167,6 +172,7 @@ impl Budget {
             nominal,
             left_to_us,
             ceiling: 1.0,
+            ceiling_until: Time::ZERO,
             returning_since: None,
             to_drain: false,
         });
@@ -182,10 +188,12 @@ impl Budget {
     }
 
     /// A 429 stated the true limit, in requests a second.
-    pub fn lower_ceiling(&mut self, rate: f64) {
+    pub fn lower_ceiling(&mut self, rate: f64, now: Time) {
         if let Some(limiter) = &mut self.limiter {
+            limiter.forget_ceiling(now);
             let share = rate * limiter.left_to_us / limiter.nominal;
             limiter.ceiling = limiter.ceiling.min(share);
+            limiter.believe_ceiling_behind(now);
         }
     }
 
@@ -195,6 +203,7 @@ impl Budget {
         if let Some(limiter) = &mut self.limiter {
             limiter.returning_since = Some(limiter.returning_since.unwrap_or(until).max(until));
             limiter.to_drain = true;
+            limiter.believe_ceiling_behind(until);
         }
     }
 
@@ -214,6 +223,7 @@ impl Limiter {
         if self.to_drain && self.returning_since.is_some_and(|since| since <= now) {
             self.drain();
         }
+        self.forget_ceiling(now);
         if self.owed == 0 {
             let cost = f64::from(CELLS_PER_REQUEST) / self.share(now);
             self.owed = cells(cost.ceil()).get();
@@ -246,13 +256,29 @@ impl Limiter {
         self.to_drain = false;
     }
 
+    fn believe_ceiling_behind(&mut self, hold: Time) {
+        self.ceiling_until = self.ceiling_until.max(hold.saturating_add(CEILING_TIME));
+    }
+
+    /// Forgets the ceiling if its time is over. What the next request still costs goes down with it,
+    /// to that of one at the full rate at least, so that no limit is overstepped.
+    fn forget_ceiling(&mut self, now: Time) {
+        if self.ceiling >= 1.0 || now < self.ceiling_until {
+            return;
+        }
+        let owed = cells((f64::from(self.owed) * self.ceiling).ceil()).get();
+        self.owed = self.owed.min(owed.max(CELLS_PER_REQUEST));
+        self.ceiling = 1.0;
+    }
+
     /// The share of the nominal rate that may be used now.
     fn share(&self, now: Time) -> f64 {
+        let ceiling = if now < self.ceiling_until { self.ceiling } else { 1.0 };
         let Some(since) = self.returning_since else {
-            return self.ceiling;
+            return ceiling;
         };
         let back = now.saturating_sub(since).as_secs_f64() / RETURN_TIME.as_secs_f64();
-        self.ceiling * (RETURN_FROM + (1.0 - RETURN_FROM) * back.min(1.0))
+        ceiling * (RETURN_FROM + (1.0 - RETURN_FROM) * back.min(1.0))
     }
 }
 

@@ -65,10 +65,10 @@ impl Holds {
             FIRST.saturating_mul(doubled).min(MAX)
         });
         hold.until = hold.until.max(now + wait);
-        budget.return_from(hold.until);
         if let Some(rate) = rate {
-            budget.lower_ceiling(rate);
+            budget.lower_ceiling(rate, now);
         }
+        budget.return_from(hold.until);
     }
 
     /// The 429 was the answer to a request that waits for the endpoint now.

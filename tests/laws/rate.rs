@@ -18,6 +18,8 @@ use super::world::{
 /// Less than the smallest part of a request that the budget counts.
 const EPSILON: f64 = 1e-6;
 const TEN_MINUTES: Duration = Duration::from_mins(10);
+/// For so long at least behind the last 429 a limit that one has stated is believed.
+const BELIEVED: Duration = TEN_MINUTES;
 
 /// In any t seconds at most `burst + rate × t`, over all pairs of times: with
 /// `x(i) = i - rate × t(i)` it means that `x(j) - x(i) + 1 <= burst` for all `i <= j`, so that the
@@ -48,7 +50,8 @@ fn never_above_the_limit(world: &World, history: &History) {
     }
 }
 
-/// After a 429 that states a limit, no more than that, less what is left to others.
+/// After a 429 that states a limit, no more than that, less what is left to others, for as long as it
+/// is believed.
 fn never_above_a_stated_limit(world: &World, history: &History) {
     for kind in [BudgetKind::Writes, BudgetKind::Reads] {
         let Some((rate, burst)) = left_to_us(&world.execution, kind) else { continue };
@@ -60,7 +63,18 @@ fn never_above_a_stated_limit(world: &World, history: &History) {
             };
         let mut ceiling = rate;
         let mut times = Vec::new();
+        let mut last_429 = Duration::ZERO;
         for (at, what) in &history.events {
+            if ceiling < rate && *at >= last_429 + BELIEVED {
+                at_most(&times, ceiling, burst);
+                times.clear();
+                ceiling = rate;
+            }
+            if let What::Replied(id, Reply::Throttled(_)) = what
+                && history.shots[*id].budget() == kind
+            {
+                last_429 = *at;
+            }
             match what {
                 What::Sent(id) if history.shots[*id].budget() == kind => {
                     times.push(*at);
@@ -180,7 +194,8 @@ proptest! {
                 1 => {
                     let share = f64::from(u32::try_from(pause_us).unwrap()) / 2e6 + 0.05;
                     ceiling = ceiling.min(share);
-                    budget.lower_ceiling(rate * share);
+                    // Believed to the end: all asks together take less than twice ten minutes.
+                    budget.lower_ceiling(rate * share, now + TEN_MINUTES);
                     times.clear();
                 }
                 _ => while budget.take(now).is_ok() && times.len() < 5000 { times.push(now) },
@@ -273,6 +288,43 @@ fn a_budget_of_500_a_second_is_used_as_fully() {
     let before = used(&times, Duration::ZERO, 500.0);
     let after = used(&times, hold, 500.0);
     assert!(before >= 0.995 && after >= 0.97, "{before} before the hold, {after} after it");
+}
+
+/// Takes all that a budget gives between two times.
+fn take_all(budget: &mut Budget, from: Duration, to: Duration) -> Vec<Duration> {
+    let (mut now, mut times) = (from, Vec::new());
+    while now < to {
+        match budget.take(now) {
+            Ok(()) => times.push(now),
+            Err(at) => now = at.min(to),
+        }
+    }
+    times
+}
+
+#[test]
+fn an_absurd_limit_is_believed_for_ten_minutes_behind_the_last_hold_and_then_forgotten() {
+    let absurd = 1.0 / 86_400.0;
+    let (rate, minute) = (5.0, Duration::from_mins(1));
+    let mut budget = Budget::new(limit(rate, 5, 0.0));
+    let mut times = take_all(&mut budget, Duration::ZERO, minute);
+    budget.lower_ceiling(absurd, minute);
+    budget.return_from(2 * minute);
+    let believed = take_all(&mut budget, minute, 12 * minute);
+    assert!(believed.len() <= 1, "{believed:?}");
+    // Another 429 in the meantime, also one that states no limit, makes it last longer.
+    budget.return_from(11 * minute + minute / 2);
+    let believed = take_all(&mut budget, 12 * minute, 21 * minute);
+    assert!(believed.is_empty(), "{believed:?}");
+    let forgotten = take_all(&mut budget, 21 * minute, 32 * minute);
+    let share = used(&forgotten, 22 * minute, rate);
+    assert!(share >= 0.995, "{share}");
+    times.extend(forgotten);
+    at_most(&times, rate, 5.0);
+    // A limit that is stated after that counts by itself.
+    budget.lower_ceiling(2.0, 32 * minute);
+    let share = used(&take_all(&mut budget, 32 * minute, 43 * minute), 32 * minute, 2.0);
+    assert!((0.99..1.2).contains(&share), "{share}");
 }
 
 #[test]
