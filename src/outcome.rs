@@ -1,6 +1,9 @@
 //! What became of a step, and so of a row.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use serde_json::Value;
 
 /// What became of a row or step, from the best to the worst: the status of a row is the greatest
 /// of its steps'.
@@ -77,6 +80,8 @@ pub enum Code {
     Unverified,
     /// Updated, but an extension of it failed.
     ExtensionFailed,
+    /// Updated, but what ImageKit states of an extension of it is no known status.
+    ExtensionUnclear,
     /// An earlier step of the row was done, this one was not.
     Partial,
     /// A later row on the same file and field succeeded, so this one must not be sent again; or it
@@ -104,7 +109,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Blank,
         Self::NoChange,
         Self::AlreadySo,
@@ -113,6 +118,7 @@ impl Code {
         Self::Differs,
         Self::Unverified,
         Self::ExtensionFailed,
+        Self::ExtensionUnclear,
         Self::Partial,
         Self::Superseded,
         Self::Invalid,
@@ -138,6 +144,7 @@ impl Code {
             Self::Differs => "differs",
             Self::Unverified => "unverified",
             Self::ExtensionFailed => "extension_failed",
+            Self::ExtensionUnclear => "extension_unclear",
             Self::Partial => "partial",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
@@ -155,7 +162,8 @@ impl Code {
     /// Whether a person must look at the row although it was updated.
     #[must_use]
     pub fn is_odd(self) -> bool {
-        matches!(self, Self::Differs | Self::Unverified | Self::ExtensionFailed)
+        let extension = matches!(self, Self::ExtensionFailed | Self::ExtensionUnclear);
+        extension || matches!(self, Self::Differs | Self::Unverified)
     }
 
     /// The code of that word.
@@ -196,6 +204,66 @@ impl Outcome {
             request_id: None,
             updated_at: None,
             extension_status: None,
+        }
+    }
+}
+
+/// What ImageKit states of one extension that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtensionStatus {
+    /// It ran.
+    Success,
+    /// It is still running.
+    Pending,
+    /// It did not work out.
+    Failed,
+    /// Something else: it may have run, and somebody must look.
+    Unclear,
+}
+
+impl ExtensionStatus {
+    /// The status that stands in an `extensionStatus`, in whatever case it is written.
+    #[must_use]
+    pub fn of(status: &Value) -> Self {
+        let words =
+            [("success", Self::Success), ("pending", Self::Pending), ("failed", Self::Failed)];
+        let said = status.as_str().unwrap_or_default();
+        let known = words.into_iter().find(|(word, _)| said.eq_ignore_ascii_case(word));
+        known.map_or(Self::Unclear, |(_, status)| status)
+    }
+
+    /// The statuses of a whole `extensionStatus`, by the name of the extension. One that is no
+    /// object is unclear as a whole; null and nothing state nothing.
+    #[must_use]
+    pub fn read(json: &str) -> BTreeMap<String, Self> {
+        match serde_json::from_str(json) {
+            Ok(Value::Object(statuses)) => {
+                statuses.into_iter().map(|(name, status)| (name, Self::of(&status))).collect()
+            }
+            Ok(Value::Null) => BTreeMap::new(),
+            _ => BTreeMap::from([("extensionStatus".to_owned(), Self::Unclear)]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_an_extension_status_are_known_in_any_case_and_nothing_else_is() {
+        use ExtensionStatus::{Failed, Pending, Success, Unclear};
+        let json = r#"{"a":"success","b":"Pending","c":"FAILED","d":["failed"],"e":{"s":"failed"},
+            "f":"done","g":null,"h":true,"i":""}"#;
+        let read: Vec<_> = ExtensionStatus::read(json).into_values().collect();
+        assert_eq!(read[..3], [Success, Pending, Failed]);
+        assert_eq!(read[3..], [Unclear; 6]);
+        for nothing in ["{}", "null"] {
+            assert!(ExtensionStatus::read(nothing).is_empty(), "{nothing}");
+        }
+        for other in [r#""failed""#, r#"["failed"]"#, "0"] {
+            let read: Vec<_> = ExtensionStatus::read(other).into_values().collect();
+            assert_eq!(read, [Unclear], "{other}");
         }
     }
 }

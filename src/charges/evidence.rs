@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::ChargesError;
 use crate::input::Input;
 use crate::ledger::{Facts, LedgerFile, StepRecord};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::{ExtensionStatus, Outcome, Status};
 use crate::request::StepKind;
 use crate::row::{Content, Extension, Extensions, FileId};
 
@@ -90,7 +90,8 @@ fn said_of(
     if statuses.is_empty() {
         Some(Evidence::Accepted)
     } else {
-        statuses.iter().any(|status| *status != "failed").then_some(Evidence::Reported)
+        let may_have_run = |status: &&Value| ExtensionStatus::of(status) != ExtensionStatus::Failed;
+        statuses.iter().any(may_have_run).then_some(Evidence::Reported)
     }
 }
 
@@ -120,10 +121,15 @@ mod tests {
     #[test]
     fn what_failed_was_not_bought_and_everything_else_was() {
         let (bought, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
-        for (status, evidence) in
-            [("success", bought), ("pending", bought), ("queued", bought), ("failed", None)]
-        {
-            let status = format!(r#"{{"google-auto-tagging":"{status}"}}"#);
+        for (status, evidence) in [
+            (r#""success""#, bought),
+            (r#""pending""#, bought),
+            (r#""queued""#, bought),
+            (r#"["failed"]"#, bought),
+            (r#""failed""#, None),
+            (r#""FAILED""#, None),
+        ] {
+            let status = format!(r#"{{"google-auto-tagging":{status}}}"#);
             let both = said(&[TAGGING, DESCRIPTION], Some(&status));
             assert_eq!(both, [evidence, accepted], "{status}");
         }

@@ -1,12 +1,9 @@
 //! A row's line, from its steps.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde_json::Value;
 
 use crate::ledger::StepRecord;
-use crate::outcome::{Code, Status};
+use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
 
 /// What became of one row.
@@ -44,7 +41,7 @@ impl<'s> RowResult<'s> {
             }
             own => Self::of_own(own),
         };
-        result.add_failed_extensions();
+        result.add_extensions();
         result
     }
 
@@ -162,22 +159,37 @@ impl<'s> RowResult<'s> {
         }
     }
 
-    /// Says which of its extensions failed, if nothing else is the matter with it.
-    fn add_failed_extensions(&mut self) {
+    /// Says which of its extensions failed or may have, if nothing else is the matter with it.
+    fn add_extensions(&mut self) {
+        let Some(json) = self.extension_status else {
+            return;
+        };
         if self.status != Status::Updated || self.code.is_some_and(Code::is_odd) {
             return;
         }
-        let said = self.extension_status.filter(|json| json.contains("\"failed\""));
-        let statuses: BTreeMap<Cow<'_, str>, Value> =
-            said.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        let failed = statuses.iter().filter(|(_, status)| *status == "failed");
-        let names: Vec<&str> = failed.map(|(name, _)| name.as_ref()).collect();
-        if !names.is_empty() {
-            self.code = Some(Code::ExtensionFailed);
-            self.message = Cow::Owned(format!(
-                "{} failed, and ImageKit gives no reason; the row sent again pays for another try",
-                names.join(", ")
+        let statuses = ExtensionStatus::read(json);
+        let names = |wanted: ExtensionStatus| {
+            let of_it = statuses.iter().filter(|(_, status)| **status == wanted);
+            of_it.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let (failed, unclear) = (names(ExtensionStatus::Failed), names(ExtensionStatus::Unclear));
+        let mut said = Vec::new();
+        if !unclear.is_empty() {
+            self.code = Some(Code::ExtensionUnclear);
+            said.push(format!(
+                "ImageKit states neither success, pending nor failed for {unclear}; look at the \
+                 file first: the row sent again can be charged again"
             ));
+        }
+        if !failed.is_empty() {
+            self.code = Some(Code::ExtensionFailed);
+            said.push(format!(
+                "{failed} failed, and ImageKit gives no reason; the row sent again pays for \
+                 another try"
+            ));
+        }
+        if !said.is_empty() {
+            self.message = Cow::Owned(said.join("; "));
         }
     }
 }

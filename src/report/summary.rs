@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::row::RowResult;
 use crate::execute::{Ending, Stop};
 use crate::ledger::Counters;
-use crate::outcome::{Code, Status};
+use crate::outcome::{Code, ExtensionStatus, Status};
 
 /// `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -73,6 +73,8 @@ pub struct ExtensionCounts {
     pub pending: u64,
     /// It did not work out; ImageKit gives no reason and does not try again.
     pub failed: u64,
+    /// ImageKit stated something else of it.
+    pub unclear: u64,
 }
 
 /// Rows that a later row overtook in everything that they asked for.
@@ -117,16 +119,14 @@ impl Summary {
         let Some(json) = row.extension_status else {
             return;
         };
-        let statuses: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(json).unwrap_or_default();
-        for (name, status) in statuses {
+        for (name, status) in ExtensionStatus::read(json) {
             let counts = self.extensions.entry(name).or_default();
-            match status.as_str() {
-                Some("success") => counts.success += 1,
-                Some("failed") => counts.failed += 1,
-                // Whatever ImageKit may add later is at least not at its end.
-                _ => counts.pending += 1,
-            }
+            *match status {
+                ExtensionStatus::Success => &mut counts.success,
+                ExtensionStatus::Pending => &mut counts.pending,
+                ExtensionStatus::Failed => &mut counts.failed,
+                ExtensionStatus::Unclear => &mut counts.unclear,
+            } += 1;
         }
     }
 }

@@ -295,8 +295,11 @@ pub fn closing(reports: &Reports, ending: &Ending, run: &Path, width: usize) -> 
     }
     lines.add("rows", &row_counts(summary));
     for (name, counts) in &summary.extensions {
-        let super::ExtensionCounts { success, pending, failed } = counts;
-        let counts = format!("{name}: {success} success, {pending} pending, {failed} failed");
+        let super::ExtensionCounts { success, pending, failed, unclear } = counts;
+        let mut counts = format!("{name}: {success} success, {pending} pending, {failed} failed");
+        if *unclear > 0 {
+            counts += &format!(", {unclear} unclear");
+        }
         lines.add("extension", &counts);
     }
     lines.add("requests", &request_counts(summary));

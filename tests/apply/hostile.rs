@@ -115,7 +115,7 @@ fn statuses_and_names_of_extensions_are_no_orders_either() {
     });
     let here = answering(answer("200 OK", &file.to_string()));
     let (world, done) = applied(here, &tagging(&["a"]), "-vv");
-    let terminal = done.exits(0);
+    let terminal = done.exits(1).says("1 unclear");
     let terminal = terminal.out + &terminal.err;
     assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
     let report = world.only_run("sheet").text("report.csv");

@@ -484,3 +484,37 @@ fn retry_after_on_a_503_is_kept_whether_seconds_or_a_date() {
         assert!(waited >= Duration::from_millis(1990), "{header}: {waited:?}");
     }
 }
+
+#[test]
+fn an_extension_status_that_is_no_known_word_is_neither_good_nor_failed() {
+    let cases = [
+        (json!("SUCCESS"), 0, "", "success", 1),
+        (json!("Failed"), 1, "extension_failed", "failed", 2),
+        (json!(["failed"]), 1, "extension_unclear", "unclear", 1),
+        (json!("done"), 1, "extension_unclear", "unclear", 1),
+    ];
+    for (status, code, reason, count, charged) in cases {
+        let stated = status.clone();
+        let server = Server::start(move |asked| match asked.method.as_str() {
+            "PATCH" => {
+                let mut file = file(asked.file(), &[]);
+                file["extensionStatus"] = json!({"google-auto-tagging": stated});
+                ok(&file)
+            }
+            _ => ok(&file(asked.file(), &[])),
+        });
+        let world = tagging_world(1);
+        let words = format!("live sheet.csv --yes --rate unlimited --endpoint {}", server.url());
+        world.run(&words).exits(code);
+        let run = world.only_run("sheet");
+        let row = run.row(2);
+        let told = (row["status"].as_str(), row["code"].as_str());
+        assert_eq!(told, ("updated", reason), "{status}");
+        let counted = &run.summary()["extensions"]["google-auto-tagging"][count];
+        assert_eq!(counted, &json!(1), "{status}");
+        // What may have run is not charged again.
+        world.run(&words);
+        let patches = server.asked().iter().filter(|asked| asked.method == "PATCH").count();
+        assert_eq!(patches, charged, "{status}");
+    }
+}
