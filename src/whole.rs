@@ -49,7 +49,7 @@ impl Whole {
 
 /// A new file under a name that no other process and no other file of this one has. What is already
 /// there under a name is not touched, not even a link.
-fn create_temporary(directory: &Path) -> io::Result<(File, PathBuf)> {
+pub(crate) fn create_temporary(directory: &Path) -> io::Result<(File, PathBuf)> {
     let (begin, end) = WRITING;
     let process = std::process::id();
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);

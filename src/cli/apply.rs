@@ -185,7 +185,7 @@ impl Apply {
         };
         let runs = RunsOfSheet {
             run,
-            sheet: self.sheet.file.path(),
+            sheet: self.sheet.file.file(),
             account: &connection.client.identity,
             fingerprint: &owned.fingerprint.0,
         };
@@ -200,7 +200,7 @@ impl Apply {
                 other.path().display()
             ))),
             Some((other, RunState::Unfinished { same_input: false })) => {
-                if self.sheet.file.path().is_some() {
+                if self.sheet.file.file().is_some() {
                     screen.error(&format!(
                         "there is an unfinished run of an earlier version of this sheet, {}; do not \
                          resume it after this one, or its older values overwrite newer ones",

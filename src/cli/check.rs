@@ -29,16 +29,16 @@ impl Check {
     /// Exits 0 if every row is good, 1 if some are not, 2 if nothing of the input could be sent.
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
         let choices = self.choices.with_profile()?;
-        let scratch;
-        let input = if let Some(path) = self.file.path() {
+        let unnamed;
+        let input = if let Some(path) = self.file.file() {
             let format = self.format.map_or_else(|| Format::of_file(path), Ok);
             let format = format.map_err(|error| {
                 Refusal::new(format!("cannot read {}: {error}", path.display()))
             })?;
-            Input { path: path.to_owned(), format }
+            &Input { path: path.to_owned(), format }
         } else {
-            scratch = Scratch::new()?;
-            self.file.take_over(self.format, &scratch.0).await?.input
+            unnamed = self.file.take_over_unnamed(self.format).await?;
+            unnamed.input()
         };
         let sets_metadata = || input.mentions_metadata().map_err(|error| Refusal::of(&error));
         let fields = if self.no_schema || !sets_metadata()? {
@@ -46,7 +46,7 @@ impl Check {
         } else if choices.has_key() {
             Fields::of(
                 &choices.api(screen.person(false)).await?,
-                &input,
+                input,
                 &Reads::new(&choices.execution()?),
             )
             .await?
@@ -58,7 +58,7 @@ impl Check {
             Fields::unchecked()
         };
         let context = fields.context(choices.clear_token(), None);
-        let survey = survey(&input, &context, &mut Planner::direct(), |_| {})
+        let survey = survey(input, &context, &mut Planner::direct(), |_| {})
             .map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),
@@ -82,23 +82,5 @@ impl Check {
             );
         }
         Ok(u8::from(survey.tally.rejected > 0))
-    }
-}
-
-/// A directory for standard input, removed in the end.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self, Refusal> {
-        let path = std::env::temp_dir().join(format!("ikbulk-check-{}", std::process::id()));
-        crate::run::RunDir::create_at(&path).map_err(|error| Refusal::of(&error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system's own cleaning of its temporary files.
-        drop(std::fs::remove_dir_all(&self.0));
     }
 }

@@ -1,8 +1,8 @@
 //! What commands do before they do what they are for: take an input over, get at the account's
 //! custom metadata fields, and take its lock.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::{Concern, Failure};
-use crate::input::{Context, Format, Input, Owned, STANDARD_INPUT, take_over};
+use crate::input::{
+    Context, Format, Input, Owned, STANDARD_INPUT, Unnamed, take_over, take_over_unnamed,
+};
 use crate::plan::{Bought, Tally};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
@@ -51,21 +53,35 @@ impl InputArg {
         self.0.as_deref()
     }
 
-    /// What its runs lie beside: itself, or for standard input a name in the state directory.
+    /// The path of a file that stays. Standard input does not, nor does a pipe with a name, like that
+    /// of `<(…)`: it can be read once, and another one has the same name.
+    pub(super) fn file(&self) -> Option<&Path> {
+        let is_stream =
+            |path: &Path| fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        self.path().filter(|path| !is_stream(path))
+    }
+
+    /// What its runs lie beside: itself, or for what does not stay a name in the state directory.
     pub(super) fn beside(&self, choices: &Choices) -> Result<PathBuf, Refusal> {
-        match self.path() {
+        match self.file() {
             Some(path) => Ok(path.to_owned()),
             None => Ok(choices.state_dir()?.path().join("stdin")),
         }
     }
 
-    /// Where it is, wherever the program is started the next time; `None` for standard input.
+    /// Where it is, wherever the program is started the next time; `None` for what does not stay.
     pub(super) fn absolute_path(&self) -> Option<PathBuf> {
-        std::path::absolute(self.path()?).ok()
+        std::path::absolute(self.file()?).ok()
     }
 
+    /// What people call it.
     pub(super) fn name(&self) -> String {
         self.path().map_or(STANDARD_INPUT.to_owned(), |path| path.display().to_string())
+    }
+
+    /// What a run knows it by: all that do not stay are one.
+    pub(super) fn recorded_name(&self) -> String {
+        self.file().map_or(STANDARD_INPUT.to_owned(), |path| path.display().to_string())
     }
 
     /// Copies the input into a directory.
@@ -75,21 +91,34 @@ impl InputArg {
         directory: &Path,
     ) -> Result<Owned, Refusal> {
         let (input, directory) = (self.clone(), directory.to_owned());
-        let taken_over = on_thread(move || input.take_over_here(format, &directory)).await;
-        taken_over.unwrap_or_else(|error| Err(Refusal::of(&error)))
+        let taken_over = on_thread(move || {
+            let (from, name) = input.open()?;
+            take_over(from, name, format, &directory).map_err(|error| Refusal::of(&error))
+        });
+        taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
     }
 
-    fn take_over_here(&self, format: Option<Format>, directory: &Path) -> Result<Owned, Refusal> {
-        let owned = match self.path() {
-            Some(path) => {
-                let file = File::open(path).map_err(|error| {
-                    Refusal::new(format!("cannot read {}: {error}", path.display()))
-                })?;
-                take_over(file, path, format, directory)
-            }
-            None => take_over(io::stdin().lock(), Path::new("-"), format, directory),
+    /// Copies the input to where nobody finds it and nothing is left of it.
+    pub(super) async fn take_over_unnamed(
+        &self,
+        format: Option<Format>,
+    ) -> Result<Unnamed, Refusal> {
+        let input = self.clone();
+        let taken_over = on_thread(move || {
+            let (from, name) = input.open()?;
+            take_over_unnamed(from, name, format).map_err(|error| Refusal::of(&error))
+        });
+        taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
+    }
+
+    fn open(&self) -> Result<(Box<dyn Read>, &Path), Refusal> {
+        let Some(path) = self.path() else {
+            return Ok((Box::new(io::stdin().lock()), Path::new("-")));
         };
-        owned.map_err(|error| Refusal::of(&error))
+        match File::open(path) {
+            Ok(file) => Ok((Box::new(file), path)),
+            Err(error) => Err(Refusal::new(format!("cannot read {}: {error}", path.display()))),
+        }
     }
 }
 

@@ -218,7 +218,7 @@ impl Sheet {
         let pays = !survey.tally.paid_runs.is_empty();
         let charges = charges(connection, pays && wish.holds_lock, screen)?;
         let new = NewRun {
-            input_name: self.file.name(),
+            input_name: self.file.recorded_name(),
             input_path: self.file.absolute_path(),
             input_format: owned.input.format,
             input_fingerprint: owned.fingerprint.0.clone(),

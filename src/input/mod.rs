@@ -18,7 +18,7 @@ pub use columns::{Columns, own};
 pub use error::InputError;
 pub use records::{Record, Records};
 pub use rows::{Context, FedBack, Rows};
-pub use takeover::{Fingerprint, Owned, in_place, take_over};
+pub use takeover::{Fingerprint, Owned, Unnamed, in_place, take_over, take_over_unnamed};
 
 use std::fs::File;
 

@@ -1,13 +1,14 @@
 //! Taking an input over: the run works on its own copy, so that row numbers and offsets stay true
 //! whatever happens to the original, and standard input is no special case.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Format, Input, InputError};
-use crate::whole::sync_directory;
+use crate::whole::{create_temporary, sync_directory};
 
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -36,26 +37,116 @@ pub fn take_over(
     directory: &Path,
 ) -> Result<Owned, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut filled = read_chunk(&mut from, &mut chunk).map_err(unreadable)?;
-    let beginning = chunk.get(..filled).unwrap_or_default();
-    let format =
-        format.or_else(|| Format::of_name(name)).unwrap_or_else(|| Format::of_beginning(beginning));
+    let mut begun = Begun::read(&mut from, name, format).map_err(unreadable)?;
+    let format = begun.format;
     let path = directory.join(format!("input.{}", format.extension()));
     let cannot_copy = |source| InputError::Copy { path: path.display().to_string(), source };
     let mut copy = create_private(&path).map_err(cannot_copy)?;
     let mut hash = blake3::Hasher::new();
-    while filled > 0 {
-        let bytes = chunk.get(..filled).unwrap_or_default();
+    while let Some(bytes) = begun.bytes() {
         hash.update(bytes);
         copy.write_all(bytes).map_err(cannot_copy)?;
-        filled = read_chunk(&mut from, &mut chunk).map_err(unreadable)?;
+        begun.read_on(&mut from).map_err(unreadable)?;
     }
     copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
     Ok(Owned {
         input: Input { path, format },
         fingerprint: Fingerprint(hash.finalize().to_hex().to_string()),
     })
+}
+
+/// A copy of an input that can be read once only. It has no name where the system can read a file
+/// without one, so that nothing is left of it however the program ends.
+#[derive(Debug)]
+pub struct Unnamed {
+    input: Input,
+    /// Held open, since it is read by the number of this.
+    file: File,
+    /// Its name, where it must have one.
+    name: Option<PathBuf>,
+}
+
+impl Unnamed {
+    /// The copy.
+    #[must_use]
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // What cannot be removed is left to the system's own cleaning of its temporary files.
+            drop(fs::remove_file(name));
+        }
+    }
+}
+
+/// Copies `from` into a file without a name, to be read by this process alone. The format is that of
+/// [`take_over`].
+///
+/// # Errors
+/// Reading or writing fails.
+pub fn take_over_unnamed(
+    mut from: impl Read,
+    name: &Path,
+    format: Option<Format>,
+) -> Result<Unnamed, InputError> {
+    let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
+    let directory = std::env::temp_dir();
+    let cannot_copy = |source| InputError::Copy { path: directory.display().to_string(), source };
+    let (file, path) = create_temporary(&directory).map_err(cannot_copy)?;
+    let (path, kept) = without_name(&file, path);
+    let input = Input { path, format: Format::Csv };
+    let mut unnamed = Unnamed { input, file, name: kept };
+    let mut begun = Begun::read(&mut from, name, format).map_err(unreadable)?;
+    unnamed.input.format = begun.format;
+    while let Some(bytes) = begun.bytes() {
+        unnamed.file.write_all(bytes).map_err(cannot_copy)?;
+        begun.read_on(&mut from).map_err(unreadable)?;
+    }
+    Ok(unnamed)
+}
+
+/// Takes a file's name away if it can be opened without. Gives the path by which it can be opened, and
+/// its name if it keeps it.
+fn without_name(file: &File, name: PathBuf) -> (PathBuf, Option<PathBuf>) {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    if path.exists() && fs::remove_file(&name).is_ok() {
+        (path, None)
+    } else {
+        (name.clone(), Some(name))
+    }
+}
+
+/// An input of which the beginning has been read.
+struct Begun {
+    format: Format,
+    chunk: Vec<u8>,
+    filled: usize,
+}
+
+impl Begun {
+    /// The format is `format`, or the one that `name` or the first bytes show.
+    fn read(from: &mut impl Read, name: &Path, format: Option<Format>) -> io::Result<Self> {
+        let mut begun = Self { format: Format::Csv, chunk: vec![0; CHUNK_BYTES], filled: 0 };
+        begun.read_on(from)?;
+        let named = format.or_else(|| Format::of_name(name));
+        let beginning = begun.bytes().unwrap_or_default();
+        begun.format = named.unwrap_or_else(|| Format::of_beginning(beginning));
+        Ok(begun)
+    }
+
+    /// What was read last; `None` at the end.
+    fn bytes(&self) -> Option<&[u8]> {
+        self.chunk.get(..self.filled).filter(|bytes| !bytes.is_empty())
+    }
+
+    fn read_on(&mut self, from: &mut impl Read) -> io::Result<()> {
+        self.filled = read_chunk(from, &mut self.chunk)?;
+        Ok(())
+    }
 }
 
 /// An input that the run itself has written in its place.

@@ -263,3 +263,59 @@ fn many_columns_of_metadata_take_no_longer_than_as_many_cells() {
     world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",{}}}\n", keys.join(",")));
     world.run("check sheet.jsonl --no-schema").exits(0).says("rows       1\n");
 }
+
+/// A pipe that gives this text once, as `<(…)` does in a shell.
+fn pipe(world: &World, text: &'static str) -> std::thread::JoinHandle<()> {
+    let path = world.path("pipe");
+    if !path.exists() {
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", path.display());
+    }
+    std::thread::spawn(move || fs::write(path, text).expect("somebody reads it"))
+}
+
+#[test]
+fn an_input_that_cannot_seek_is_copied_like_standard_input() {
+    const SHEET: &str = "fileId,tags,customMetadata.brand\na,new,Acme\n";
+    let world = World::new(files(["a"]));
+    for line in ["check pipe", "plan pipe", "apply pipe --yes --rate unlimited"] {
+        let writer = pipe(&world, SHEET);
+        world.run(line).exits(0).says("rows       1\n").says("input      pipe\n");
+        writer.join().expect("it was read");
+    }
+    assert_eq!(world.file("a")["tags"], json!(["new"]));
+    // Nothing of it stands for another pipe of the same name.
+    assert!(!world.path("pipe.ikbulk").exists());
+    assert_eq!(world.runs("state/ikbulk/stdin").len(), 2);
+    let writer = pipe(&world, SHEET);
+    world.run("apply pipe --yes --limit 1").exits(0);
+    writer.join().expect("it was read");
+}
+
+#[test]
+fn a_check_of_standard_input_leaves_nothing_behind_when_it_is_stopped() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let world = World::new(files(["a"]));
+    let temporary = world.path("tmp");
+    for signal in ["INT", "KILL"] {
+        fs::create_dir_all(&temporary).expect("the directory takes it");
+        let mut check = Command::new(env!("CARGO_BIN_EXE_ikbulk"))
+            .args(["check", "-"])
+            .env_clear()
+            .env("TMPDIR", &temporary)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = check.stdin.take().expect("it is piped");
+        // More than fits into a pipe: what is taken of it is being copied.
+        let lines = "a,new\n".repeat(50_000);
+        stdin.write_all(format!("fileId,tags\n{lines}").as_bytes()).expect("it is read");
+        crate::harness::signal(check.id(), signal);
+        assert!(!check.wait().expect("it ends").success());
+        let left = fs::read_dir(&temporary).expect("the directory can be read").flatten();
+        assert_eq!(left.map(|entry| entry.file_name()).collect::<Vec<_>>(), [""; 0], "{signal}");
+    }
+}
