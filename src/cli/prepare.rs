@@ -1,6 +1,7 @@
 //! What commands do before they do what they are for: take an input over, get at the account's
 //! custom metadata fields, and take its lock.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -42,9 +43,9 @@ pub(super) fn hint(failure: &Failure) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InputArg(Option<PathBuf>);
 
-impl From<&str> for InputArg {
-    fn from(text: &str) -> Self {
-        Self((text != "-").then(|| text.into()))
+impl From<OsString> for InputArg {
+    fn from(name: OsString) -> Self {
+        Self((name != "-").then(|| name.into()))
     }
 }
 

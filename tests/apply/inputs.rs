@@ -293,6 +293,22 @@ fn an_input_that_cannot_seek_is_copied_like_standard_input() {
 }
 
 #[test]
+fn a_name_that_is_not_utf_8_is_read() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+    let world = World::new(files(["a"]));
+    let name = OsString::from_vec(b"sh\xe9et.csv".to_vec());
+    fs::write(world.path(".").join(&name), tagging(&["a"])).expect("the directory takes it");
+    for words in [&["check"][..], &["live", "--yes"]] {
+        let words = words.iter().map(OsString::from).chain([name.clone()]);
+        world.command(&words.collect::<Vec<_>>()).run().exits(0);
+    }
+    assert_eq!(world.file("a")["tags"], json!(["tag-a"]));
+    let home = world.path(".").join(OsString::from_vec(b"sh\xe9et.ikbulk".to_vec()));
+    assert!(home.is_dir());
+}
+
+#[test]
 fn a_check_of_standard_input_leaves_nothing_behind_when_it_is_stopped() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
