@@ -194,9 +194,10 @@ impl Apply {
                 Ok(Some(Prepared::Continue(other)))
             }
             Some((other, RunState::Unfinished { same_input: true })) => Err(Refusal::new(format!(
-                "there is an unfinished run of this input: {0}\n\
-                 go on with it:  ikbulk resume {0}\n\
-                 or undo it, to begin anew:  ikbulk undo {0}",
+                "there is an unfinished run of this input: {0}; nothing was sent\n\
+                 finish it:         ikbulk resume {0}\n\
+                 or take it back:   ikbulk undo {0}\n\
+                 and then apply the sheet again",
                 other.path().display()
             ))),
             Some((other, RunState::Unfinished { same_input: false })) => {

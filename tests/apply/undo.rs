@@ -431,3 +431,19 @@ fn a_direct_run_that_cannot_read_its_files_before_sends_nothing_unless_told_to()
     said.says("--no-before goes without reading them").says("nothing was sent");
     assert_eq!(writes(&world), 0);
 }
+
+#[test]
+fn an_unfinished_run_can_be_taken_back_to_begin_anew() {
+    let world = World::new(files(["a", "b"]));
+    world.write("sheet.csv", "fileId,tags\na,new\nb,new\n");
+    let before = ["a", "b"].map(|id| world.file(id)["tags"].clone());
+    world.run("live sheet.csv --yes --limit 1").exits(5);
+    let run = world.only_run("sheet").name();
+    let refused = world.run("live sheet.csv --yes").exits(2);
+    let refused = refused.says("ikbulk resume sheet.ikbulk/").says("ikbulk undo sheet.ikbulk/");
+    // Without its directory nothing could be restored.
+    assert!(!refused.err.contains("remove"), "{}", refused.err);
+    world.run(&format!("undo {run} --yes")).exits(0);
+    assert_eq!(["a", "b"].map(|id| world.file(id)["tags"].clone()), before);
+    world.run("live sheet.csv --yes").exits(0).says("2 updated");
+}
