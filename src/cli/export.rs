@@ -8,6 +8,7 @@ use clap::Args;
 use futures_util::future::{Either, select};
 
 use super::choices::{Choices, Client};
+use super::connect::Connection;
 use super::prepare::hint;
 use super::{NOT_WRITTEN, Refusal, Screen};
 use crate::execute::{Reads, Stop};
@@ -70,7 +71,9 @@ impl Export {
             )));
         }
         let client = choices.api(screen.person(false)).await?;
-        let reads = Reads::new(&choices.execution()?);
+        let (state, execution) = (choices.state_dir()?, choices.execution()?);
+        let Connection { client, reads, .. } =
+            Connection::open(client, state, &execution, None).await?;
         let schema = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
         let (schema, _) = schema.map_err(|failure| not_read(&failure))?;
         let columns = if self.columns.is_empty() {

@@ -45,9 +45,10 @@ impl RunsOfSheet<'_> {
     pub fn newest(&self, others: &[PathBuf]) -> Result<Option<(RunDir, RunState)>, LedgerError> {
         let beside = self.run.path().parent().map(children).unwrap_or_default();
         let mut found = Vec::new();
-        for (path, is_beside) in
-            beside.iter().map(|path| (path, true)).chain(others.iter().map(|path| (path, false)))
-        {
+        // Those beside it come last, so that they are named as the person names them.
+        let others_and_beside =
+            others.iter().map(|path| (path, false)).chain(beside.iter().map(|path| (path, true)));
+        for (path, is_beside) in others_and_beside {
             let Ok(run) = RunDir::open(path) else {
                 continue;
             };
