@@ -25,7 +25,11 @@
 //! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
 //!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
 //! - What is so already is not sent, and the rest by the fewest requests: [`plan::Live`].
-//! - What an earlier run bought for a file is known: [`run::PaidWork`].
+//! - What an earlier run was charged for on a file is known: [`charges::Charges`].
+//! - All processes of a machine share an account's limits, and one of them writes at a time:
+//!   [`account::RateFile`], [`account::AccountLock`].
+//! - A run is executed by one process at a time, wherever its state is kept: [`run::RunLock`].
+//! - What a killed run may have had under way is known to the next one: [`run::InFlight`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
 //! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
 //! - No file is ever guessed from its path or URL: [`resolve`]; no request is made for one that is
@@ -47,8 +51,9 @@
 //! - [`report`]: what became of every row
 //! - [`undo`]: what a run did to its files, and what puts it back
 //! - [`export`]: the library as a sheet
-//! - [`account`]: what is known of accounts between runs
-//! - [`run`]: one execution, its directory and its lock, and what others bought before it
+//! - [`account`]: what this machine knows of accounts: locks, limits, the order of runs
+//! - [`charges`]: which extensions earlier runs were charged for, file by file
+//! - [`run`]: one execution, its directory and its lock
 //! - [`settings`]: validated values
 //! - [`cli`]: what was typed
 //! - [`system`]: what the operating system is asked for beyond the standard library

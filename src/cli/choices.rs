@@ -86,6 +86,12 @@ pub struct Choices {
     settings: Option<PathBuf>,
     /// Where locks, recent writes and charges of accounts are kept [env: `IKBULK_STATE_DIR`]
     /// [default: `$XDG_STATE_HOME/ikbulk`]
+    ///
+    /// Runs keep out of each other's way, share the account's rate limit and know what was paid
+    /// for where they use one state directory on one machine. Other machines, and other state
+    /// directories, are not known: leave them their share of the limit (`--leave`). A run that
+    /// is under way is not resumed twice, whatever the state directory, unless its directory was
+    /// copied or lies on a drive without file locks.
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     state_dir: Option<PathBuf>,
