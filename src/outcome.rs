@@ -217,7 +217,7 @@ pub enum ExtensionStatus {
     Pending,
     /// It did not work out.
     Failed,
-    /// Something else: it may have run, and somebody must look.
+    /// Something else: it may have run, and a person must look.
     Unclear,
 }
 

@@ -401,7 +401,8 @@ async fn before(reader: LiveReader<'_>, subject: Subject<'_>) -> Result<Reading,
     read_files(reader, connection).await.map_err(failed)
 }
 
-/// A read before anything was sent that did not succeed; `way_round` says what can be done without.
+/// Refuses a run whose reads did not succeed before anything was sent; `way_round` says how to do
+/// without them.
 pub(super) fn not_read(error: &ReadError, way_round: &str) -> Refusal {
     match error {
         ReadError::Api(failure) => {

@@ -129,7 +129,7 @@ mod tests {
         Duration::from_mins(minutes)
     }
 
-    /// Holds behind 429s at these minutes that state to wait for so many minutes.
+    /// Holds behind 429s, each by its minute and by the minutes that it states to wait.
     fn after(throttled: &[(u64, u64)]) -> Holds {
         let mut holds = Holds::default();
         for (at, wait) in throttled {

@@ -32,7 +32,7 @@ pub struct Reads {
     attempts: NonZeroU32,
     /// For how long an outage, or 429s without end, are endured.
     down_max: Duration,
-    /// Whether an outage is waited out here, and not by somebody else.
+    /// Whether an outage is waited out here, and not by the dispatcher.
     outlasts: bool,
     at_once: NonZeroUsize,
     began: Instant,
@@ -144,7 +144,7 @@ impl Reads {
     ///
     /// # Errors
     /// Reading again would not help, the attempts are used up although ImageKit answers others, or
-    /// it answers nobody for too long.
+    /// it answers no read for too long.
     pub async fn read<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         endpoint: Endpoint,

@@ -70,7 +70,7 @@ impl Trouble {
     }
 
     /// The service is asked whether it answers, because something speaks against it. Until then
-    /// nothing goes out that must not be repeated.
+    /// no at-most-once request goes out.
     pub(super) fn suspect(&mut self, now: Time) {
         self.hold(now, false);
     }

@@ -74,7 +74,7 @@ pub struct Api {
     /// Keeps connections open between requests.
     pooled: reqwest::Client,
     /// Opens a connection for each request. A pooled one may be closed by the other end at the moment
-    /// at which a request goes out on it, and then nobody can say whether the request arrived.
+    /// at which a request goes out on it, and then it is unknown whether the request arrived.
     unpooled: reqwest::Client,
     endpoint: Url,
     headers: HeaderMap,
@@ -153,7 +153,7 @@ impl Api {
         self.call(&self.pooled, request).await
     }
 
-    /// Sends a request that must not be repeated, over a connection of its own, and uses it up.
+    /// Sends an at-most-once request, over a connection of its own, and uses it up.
     pub async fn send_once(&self, recorded: Recorded) -> Fate {
         let once = recorded.into_once();
         match self.call(&self.unpooled, &once).await {

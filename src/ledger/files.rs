@@ -116,7 +116,7 @@ impl LedgerFile {
         self.set_state_text(file, Some(MISSING)).map(|_| ())
     }
 
-    /// Forgets what a file is like, so that it counts as not read.
+    /// Forgets the state of a file, so that it counts as not read.
     ///
     /// # Errors
     /// The ledger cannot be written.

@@ -188,7 +188,7 @@ fn imagekit(asked: &Asked) -> Answer {
     ok(&file)
 }
 
-/// A world with a sheet of so many rows that each run a billed extension.
+/// A world with a sheet of `rows` rows that each run a billed extension.
 fn tagging_world(rows: usize) -> World {
     let world = World::new(files(["unused"]));
     let extension = r#""[{""name"":""google-auto-tagging"",""minConfidence"":80,""maxTags"":3}]""#;
@@ -244,8 +244,8 @@ fn a_bulk_answer_that_names_a_file_as_updated_and_as_failed_counts_as_failed() {
     assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
 }
 
-/// A world whose sheet tags so many files, and its rows that are updated when it was applied to what
-/// this server shows.
+/// Applies a sheet that tags `count` files to what this server shows; gives the files of the rows
+/// that were updated.
 fn updated_at(server: &Server, count: usize) -> Vec<String> {
     let world = World::new(files(["unused"]));
     world.write("sheet.csv", tagging(&ids(count)));
@@ -313,7 +313,7 @@ fn page(status: &str) -> Answer {
     answer(&format!("{status}\r\nContent-Type: text/html"), "<html>Please sign in</html>")
 }
 
-/// A world whose sheet changes so many files, applied for at most a second of outage.
+/// Applies a sheet to this server, with an outage of at most a second.
 fn applied_to(server: &Server, sheet: &str, words: &str) -> (World, Done) {
     let world = World::new(files(["unused"]));
     world.write("sheet.csv", sheet);

@@ -139,7 +139,7 @@ fn told(code: u16, body: &str) -> Told {
     }
 }
 
-/// Whether an answer comes that nobody takes for ImageKit's.
+/// Whether an answer comes that is not ImageKit's.
 pub(crate) fn is_unreadable(fault: &Fault) -> bool {
     match fault {
         Fault::Garbage | Fault::HugeBody { .. } => true,
@@ -205,7 +205,7 @@ pub(crate) fn expect(trouble: &Trouble, target: Target, position: Position) -> E
 fn expect_rows(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
     let mut expected = Expected::default();
     for index in 0..ROWS {
-        // Nothing else may go out while the row waits to be sent again, or nobody knows who answered.
+        // Nothing else may go out while the row waits to be sent again, or it is unknown who answered.
         let is_alone = matches!(position, Position::Last | Position::AllOfOneFile);
         let asks = is_alone || fault.is_some_and(is_unreadable);
         let row = Row { index, file: position.file(index), asks };

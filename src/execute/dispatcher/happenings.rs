@@ -207,7 +207,7 @@ impl Dispatcher {
         self.last_trouble = cause.message.clone().unwrap_or_default();
         self.trouble.lost(now, self.at_turn());
         if cause.code == Some(Code::Unreadable) {
-            // It may be somebody else on the way who answers.
+            // It may be a proxy on the way that answers.
             self.trouble.suspect(now);
         }
         let is_blameless = self.trouble.is_confirmed();
