@@ -36,7 +36,8 @@ fn an_unfinished_run_is_named_and_is_continued_only_on_demand() {
     let world = rows(6);
     world.apply("sheet.csv --continue --limit 2").exits(5);
     let run = world.only_run("sheet");
-    world.apply("sheet.csv").exits(2).says(&format!("ikbulk resume {}", run.name()));
+    let name = run.path().file_name().unwrap().display();
+    world.apply("sheet.csv").exits(2).says(&format!("ikbulk resume sheet.ikbulk/{name}"));
     assert_eq!(world.sandbox.stats().calls.patch, 2);
     world.apply("sheet.csv --continue").exits(0);
     each_was_sent_once(&world, 6);
