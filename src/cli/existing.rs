@@ -12,7 +12,7 @@ use super::prepare::{already_ran, ask, charges, refuse_unattended, start_sandbox
 use super::{Refusal, Screen};
 use crate::account::AccountLock;
 use crate::execute::Stop;
-use crate::input::in_place;
+use crate::input::{Fingerprint, in_place};
 use crate::ledger::{EARLIER_RUN, Facts, LedgerFile, Stage};
 use crate::outcome::Status;
 use crate::plan::{Planner, Recorded, Survey, survey_rest};
@@ -202,10 +202,7 @@ impl Existing<'_> {
         }
         let touched = [Status::Updated, Status::Failed, Status::Unknown];
         if ledger.has_status(&touched)? && !self.key_changed {
-            return Err(Refusal::new(
-                "this is not the key that the run was begun with; nothing was sent.\n\
-                 If it is the same account's, say --key-changed",
-            ));
+            return Err(not_the_key());
         }
         Ok(())
     }
@@ -317,10 +314,10 @@ impl Existing<'_> {
             return;
         };
         // A sheet that is gone, or another kind of file now, is no error: the run has its copy.
-        let Ok(now) = fingerprint_of(path) else {
+        let Ok(now) = Fingerprint::of_file(path) else {
             return;
         };
-        if now != facts.input_fingerprint {
+        if now.0 != facts.input_fingerprint {
             let sheet = path.display();
             self.screen.error(&format!(
                 "{sheet} has changed since this run copied it; this sends what is left of the copy.\n\
@@ -330,10 +327,12 @@ impl Existing<'_> {
     }
 }
 
-fn fingerprint_of(path: &Path) -> std::io::Result<String> {
-    let mut hash = blake3::Hasher::new();
-    hash.update_reader(std::fs::File::open(path)?)?;
-    Ok(hash.finalize().to_hex().to_string())
+/// Refuses a key that is not the one that a run began with.
+pub(super) fn not_the_key() -> Refusal {
+    Refusal::new(
+        "this is not the key that the run was begun with; nothing was sent.\n\
+         If it is the same account's, say --key-changed",
+    )
 }
 
 /// A run executes what it copied, and says of it what it copied: a copy that was edited since is

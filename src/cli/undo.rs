@@ -9,7 +9,7 @@ use jiff::ZonedDateTime;
 use super::bounds::{Bounds, Deadline};
 use super::choices::Choices;
 use super::connect::{Connection, Kept, NewRun};
-use super::existing::refuse_edited_copy;
+use super::existing::{not_the_key, refuse_edited_copy};
 use super::finish::Ready;
 use super::locks::{lock, lock_account, lock_run, new_run};
 use super::prepare::{ask, refuse_unattended};
@@ -196,10 +196,7 @@ impl Undo {
             return Ok(locks);
         }
         if !self.key_changed {
-            return Err(Refusal::new(
-                "this is not the key that the run was begun with; nothing was sent.\n\
-                 If it is the same account's, say --key-changed",
-            ));
+            return Err(not_the_key());
         }
         locks.push(lock_account(state, began_on, run, wait).await?);
         db.join(*account, began_on)?;

@@ -16,6 +16,22 @@ const CHUNK_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(pub String);
 
+impl Fingerprint {
+    /// The fingerprint of the file's content as it is now.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let mut hash = blake3::Hasher::new();
+        hash.update_reader(File::open(path)?)?;
+        Ok(Self::of(&hash))
+    }
+
+    fn of(hash: &blake3::Hasher) -> Self {
+        Self(hash.finalize().to_hex().to_string())
+    }
+}
+
 /// An input that has been copied.
 #[derive(Debug, Clone)]
 pub struct Owned {
@@ -49,10 +65,7 @@ pub fn take_over(
         begun.read_on(&mut from).map_err(unreadable)?;
     }
     copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
-    Ok(Owned {
-        input: Input { path, format },
-        fingerprint: Fingerprint(hash.finalize().to_hex().to_string()),
-    })
+    Ok(Owned { input: Input { path, format }, fingerprint: Fingerprint::of(&hash) })
 }
 
 /// A copy of an input that can be read once only. It has no name where the system can read a file
@@ -154,12 +167,8 @@ impl Begun {
 /// # Errors
 /// Reading fails.
 pub fn in_place(input: Input) -> Result<Owned, InputError> {
-    let mut hash = blake3::Hasher::new();
-    match File::open(&input.path).and_then(|file| hash.update_reader(file).map(|_| ())) {
-        Ok(()) => {
-            let fingerprint = Fingerprint(hash.finalize().to_hex().to_string());
-            Ok(Owned { input, fingerprint })
-        }
+    match Fingerprint::of_file(&input.path) {
+        Ok(fingerprint) => Ok(Owned { input, fingerprint }),
         Err(source) => Err(InputError::Read { path: input.path.display().to_string(), source }),
     }
 }

@@ -1,28 +1,23 @@
 //! Sheets that a person may have begun to mend.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::input::Fingerprint;
 
 /// How many versions of a sheet are kept beside it.
 const KEPT_MAX: u32 = 1000;
 
-/// A file's content as a number.
-pub(super) fn fingerprint(path: &Path) -> io::Result<String> {
-    let mut hash = blake3::Hasher::new();
-    hash.update_reader(File::open(path)?)?;
-    Ok(hash.finalize().to_hex().to_string())
-}
-
 /// Renames a sheet that is no longer as it was written, so that nobody's work is written over.
 /// Gives its new name.
 pub(super) fn set_aside(path: &Path, as_written: Option<&str>) -> io::Result<Option<PathBuf>> {
-    let now = match fingerprint(path) {
+    let now = match Fingerprint::of_file(path) {
         Ok(now) => now,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if as_written == Some(now.as_str()) {
+    if as_written == Some(now.0.as_str()) {
         return Ok(None);
     }
     let name = |part: Option<&std::ffi::OsStr>| {

@@ -12,7 +12,7 @@ use super::sheets::{OwnSheet, Reason, ReportSheet};
 use super::summary::{Summary, exit_code};
 use super::superseded::{Overtaken, Superseded};
 use crate::execute::Ending;
-use crate::input::{Context, Format, Input, Records};
+use crate::input::{Context, Fingerprint, Format, Input, Records};
 use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
@@ -110,7 +110,7 @@ fn write_files(
         stage: facts.stage,
     };
     for sheet in &sheets {
-        let written = kept::fingerprint(&run.path().join(sheet)).map_err(failed)?;
+        let written = Fingerprint::of_file(&run.path().join(sheet)).map_err(failed)?.0;
         ledger.set_written(sheet, &written)?;
     }
     let mut file = Whole::create(run.path(), "summary.json").map_err(failed)?;
