@@ -43,6 +43,7 @@ const TABLES: &str = "
         response_lost INTEGER NOT NULL,
         PRIMARY KEY (service, file, extension)
     ) WITHOUT ROWID;";
+
 /// The number of an account on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccountId(pub(super) i64);
@@ -182,7 +183,7 @@ impl AccountDb {
         })
     }
 
-    /// Makes two accounts one: somebody vouches that a key replaced another.
+    /// Makes two accounts one: a person confirmed that one key replaced another.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -228,8 +229,8 @@ impl AccountDb {
         })
     }
 
-    /// Whether a run was begun from this state directory at that endpoint: nobody else's ledger
-    /// can claim that.
+    /// Whether a run was begun from this state directory at that endpoint. The ledger of a run from
+    /// elsewhere cannot claim that.
     ///
     /// # Errors
     /// The database cannot be read.

@@ -33,12 +33,6 @@ impl Service {
         Self(format!("{host}:{port}{slash}{path}").into())
     }
 
-    /// Whether it is ImageKit itself.
-    #[must_use]
-    pub fn is_imagekit(&self) -> bool {
-        &*self.0 == IMAGEKIT
-    }
-
     /// Its name.
     #[must_use]
     pub fn as_str(&self) -> &str {

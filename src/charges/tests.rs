@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::evidence::Evidence;
 use super::*;
-use crate::account::{Identity, KeyFingerprint, RunEntry};
+use crate::account::{Identity, KeyFingerprint};
 use crate::input::Format;
 use crate::ledger::{Facts, Stage};
 use crate::row::{Builder, Cell, Content, Extensions, Field, Rules};
@@ -113,14 +113,7 @@ impl Home {
     }
 
     fn register(&self, run: &RunDir, facts: &Facts) {
-        let entry = RunEntry {
-            id: &facts.id,
-            path: run.path(),
-            endpoint: &facts.endpoint,
-            begun: &facts.begun,
-            position: facts.position,
-        };
-        self.charges().db.register(self.account(), &entry).unwrap();
+        self.charges().db.register(self.account(), &run.entry(facts)).unwrap();
     }
 
     fn record_open_runs(&self) -> Vec<UnrecordedRun> {

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use super::choices::{Choices, Client};
 use super::locks::lock_account;
 use super::prepare::hint;
-use super::trust::EndpointSource;
+use super::trust::{EndpointSource, IMAGEKIT};
 use super::{Refusal, Screen};
-use crate::account::{AccountDb, AccountId, AccountName, RateFile, RunEntry, StateDir};
+use crate::account::{AccountDb, AccountId, AccountName, RateFile, StateDir};
 use crate::execute::Reads;
 use crate::imagekit::{Failure, Listing};
 use crate::input::Format;
@@ -22,9 +22,6 @@ use crate::request::Endpoint;
 use crate::row::{FileId, Resolved};
 use crate::run::{RunDir, unsettled_files};
 use crate::settings::{Execution, Planning};
-
-/// Where a sandbox of the run's own keeps how far its limits are used up.
-const SANDBOX_RATES: &str = "rates";
 
 /// An account that a command can read from.
 pub(super) struct Connection {
@@ -97,6 +94,7 @@ impl Connection {
     }
 
     /// Reaches the account that a run began on.
+    ///
     /// The endpoint that its ledger names is trusted only if the run began here; `person` can be
     /// asked otherwise.
     pub(super) async fn to_run(
@@ -122,7 +120,7 @@ impl Connection {
     ) -> Result<Self, Refusal> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(run.path().join(SANDBOX_RATES));
+        let file = options.open(run.sandbox_rates());
         let rates = Arc::new(RateFile::new(file.map_err(|error| Refusal::not_written(&error))?));
         Ok(Self { client, reads: Reads::sharing(execution, &rates), rates, kept: None })
     }
@@ -178,14 +176,7 @@ impl Connection {
         let Some(Kept { db, account, .. }) = &self.kept else {
             return Ok(());
         };
-        let entry = RunEntry {
-            id: &facts.id,
-            path: run.path(),
-            endpoint: &facts.endpoint,
-            begun: &facts.begun,
-            position: facts.position,
-        };
-        Ok(db.register(*account, &entry)?)
+        Ok(db.register(*account, &run.entry(facts))?)
     }
 
     /// The files on which requests of other runs may still take effect.
@@ -203,7 +194,7 @@ impl Connection {
     }
 }
 
-/// A server that has no such path will not have it a moment later either, whoever answers.
+/// A server that has no such path will not have it a moment later either, even if it is a proxy that answers.
 fn refused_if_not_there(failure: Failure) -> Failure {
     match failure {
         Failure::Lost { code, message, http_status: Some(404), request_id, .. } => {
@@ -237,7 +228,7 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
         }
         Err(Failure::Refused { http_status: 404, .. }) => Err(Refusal::new(format!(
             "the endpoint {} answers 404 to GET /v1/files, so it is not the API; nothing was sent. \
-             Name the API's root, which has no /v1 in it, such as https://api.imagekit.io",
+             Name the API's root, which has no /v1 in it, such as {IMAGEKIT}",
             client.endpoint
         ))),
         Err(Failure::Refused { .. }) => Ok(None),

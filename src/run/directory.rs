@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::RunLock;
+use crate::account::RunEntry;
 use crate::input::{Format, Input};
-use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
+use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, Stage};
 use crate::outcome::Status;
 use crate::whole::sync_directory;
 
 /// What directories that hold runs end in.
 const RUNS_SUFFIX: &str = "ikbulk";
+const SANDBOX_RATES: &str = "rates";
 /// Runs begun within the same second that are told apart.
 const SAME_SECOND_MAX: u32 = 100;
 
@@ -138,6 +140,24 @@ impl RunDir {
         Input { path: self.0.join(format!("input.{}", format.extension())), format }
     }
 
+    /// Where a run on a sandbox of its own keeps how far its rate limits are used up.
+    #[must_use]
+    pub fn sandbox_rates(&self) -> PathBuf {
+        self.0.join(SANDBOX_RATES)
+    }
+
+    /// The entry of this run in the state database.
+    #[must_use]
+    pub fn entry<'r>(&'r self, facts: &'r Facts) -> RunEntry<'r> {
+        RunEntry {
+            id: &facts.id,
+            path: &self.0,
+            endpoint: &facts.endpoint,
+            begun: &facts.begun,
+            position: facts.position,
+        }
+    }
+
     /// Opens its ledger.
     ///
     /// # Errors
@@ -169,7 +189,8 @@ impl RunDir {
             return Ok(None);
         };
         let beside = children(path.parent().unwrap_or(&path));
-        let mut candidates = beside.iter().chain(others).filter(|other| **other != path);
+        let elsewhere = others.iter().filter(|other| !beside.contains(other));
+        let mut candidates = beside.iter().chain(elsewhere).filter(|other| **other != path);
         Ok(candidates.find_map(|other| {
             let run = Self::open(other).ok()?;
             run.is_newer_than(&ours, &path).then_some(run)
@@ -252,12 +273,16 @@ fn is_home(path: &Path) -> bool {
 impl RunDir {
     /// Whether it began to send, is not done, and no process executes it.
     pub(super) fn is_unfinished(&self) -> bool {
-        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger.ended()?)));
-        // What was never begun has sent nothing.
-        looked_into.is_ok_and(|(facts, ended)| {
-            let is_open = ended.is_none_or(|ended| ended.not_attempted > 0);
-            facts.stage == Stage::Running && is_open && !RunLock::is_held(self).unwrap_or(true)
-        })
+        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger)));
+        looked_into.is_ok_and(|(facts, ledger)| self.is_left_unfinished(&facts, &ledger))
+    }
+
+    /// The same with its ledger open. What was never begun has sent nothing.
+    pub(super) fn is_left_unfinished(&self, facts: &Facts, ledger: &LedgerFile) -> bool {
+        let is_open = |ended: Option<Ended>| ended.is_none_or(|ended| ended.not_attempted > 0);
+        facts.stage == Stage::Running
+            && ledger.ended().is_ok_and(is_open)
+            && !RunLock::is_held(self).unwrap_or(true)
     }
 
     /// Removes runs beside this one that were killed before they sent anything: each holds a copy of
@@ -285,8 +310,9 @@ impl RunDir {
             return facts.is_ok_and(|facts| facts.stage == Stage::Planning);
         }
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let is_ours =
-            |name: &str| [RunLock::NAME, "rates"].contains(&name) || name.starts_with("input.");
+        let is_ours = |name: &str| {
+            [RunLock::NAME, SANDBOX_RATES].contains(&name) || name.starts_with("input.")
+        };
         entries.map(|entry| entry.file_name()).all(|name| name.to_str().is_some_and(is_ours))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::RunDir;
 use super::directory::children;
 use crate::account::Identity;
-use crate::ledger::{Facts, LedgerError, Stage};
+use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
 
 /// A new run of a sheet that looks for earlier ones.
 #[derive(Debug)]
@@ -43,20 +43,26 @@ impl RunsOfSheet<'_> {
     /// # Errors
     /// A ledger cannot be read in the middle of it. Runs that cannot be opened are passed by.
     pub fn newest(&self, others: &[PathBuf]) -> Result<Option<(RunDir, RunState)>, LedgerError> {
-        let beside = self.run.path().parent().map(children).unwrap_or_default();
+        let home = self.run.path().parent();
+        let beside = home.map(children).unwrap_or_default();
+        // The account knows the runs beside it as well; each is looked into once.
+        let home = home.and_then(|home| std::path::absolute(home).ok());
+        let elsewhere =
+            others.iter().filter(|path| home.is_none() || path.parent() != home.as_deref());
         let mut found = Vec::new();
         // Those beside it come last, so that they are named as the person names them.
         let others_and_beside =
-            others.iter().map(|path| (path, false)).chain(beside.iter().map(|path| (path, true)));
+            elsewhere.map(|path| (path, false)).chain(beside.iter().map(|path| (path, true)));
         for (path, is_beside) in others_and_beside {
             let Ok(run) = RunDir::open(path) else {
                 continue;
             };
-            let Ok(facts) = run.ledger().and_then(|ledger| ledger.facts()) else {
+            let looked_into = run.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger)));
+            let Ok((facts, ledger)) = looked_into else {
                 continue;
             };
             if self.is_ours(&facts, is_beside)
-                && let Some(state) = self.state(&run, &facts)?
+                && let Some(state) = self.state(&run, &facts, &ledger)?
             {
                 found.push((rank(state), facts.position, run, state));
             }
@@ -82,16 +88,20 @@ impl RunsOfSheet<'_> {
         about_sheet && !facts.sandbox && facts.account.is_same(self.account)
     }
 
-    fn state(&self, run: &RunDir, facts: &Facts) -> Result<Option<RunState>, LedgerError> {
+    fn state(
+        &self,
+        run: &RunDir,
+        facts: &Facts,
+        ledger: &LedgerFile,
+    ) -> Result<Option<RunState>, LedgerError> {
         let same_input = facts.input_fingerprint == self.fingerprint;
-        if run.is_unfinished() {
+        if run.is_left_unfinished(facts, ledger) {
             return Ok(Some(RunState::Unfinished { same_input }));
         }
         if facts.stage != Stage::Running || !same_input {
             return Ok(None);
         }
-        let exit_code = run.ledger()?.is_done()?;
-        Ok(exit_code.map(|exit_code| RunState::Finished { exit_code }))
+        Ok(ledger.is_done()?.map(|exit_code| RunState::Finished { exit_code }))
     }
 }
 
