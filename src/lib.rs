@@ -29,7 +29,7 @@
 //! - All processes of a machine share an account's limits, and one of them writes at a time:
 //!   [`account::RateFile`], [`account::AccountLock`].
 //! - A run is executed by one process at a time, wherever its state is kept: [`run::RunLock`].
-//! - What a killed run may have had under way is known to the next one: [`run::InFlight`].
+//! - What a killed run may have had in flight is known to the next one: [`run::InFlight`].
 //! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
 //! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
 //! - No file is ever guessed from its path or URL: [`resolve`]; no request is made for one that is

@@ -78,7 +78,7 @@ pub(crate) fn boot_time() -> Duration {
 }
 
 /// A number that is another one after each start of the machine. Where the system has none, it is
-/// always the same, and [`boot_time`] begins anew.
+/// always the same, although [`boot_time`] starts at zero again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BootId([u8; 16]);
 

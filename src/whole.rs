@@ -65,7 +65,7 @@ pub(crate) fn create_temporary(directory: &Path) -> io::Result<(File, PathBuf)> 
 }
 
 /// Removes what processes left behind that were killed while they wrote. Only for a directory in
-/// which nobody else writes at this moment.
+/// which no other process writes at this moment.
 pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
     let (begin, end) = WRITING;
     for entry in fs::read_dir(directory)? {

@@ -56,11 +56,11 @@ impl RateFile {
     }
 
     /// Lets `decide` see the time of a budget and replace it, while no other process does so. A
-    /// budget that was never used has none. One of an earlier boot is full to the brim: how much of
-    /// it was used right before is not known.
+    /// budget that was never used has none. Of an earlier boot it is as late as can be, so that no
+    /// burst is left: how much was used right before the restart is not known.
     ///
     /// # Errors
-    /// Those of `decide`. Where the file cannot be used, this process goes on by itself.
+    /// Those of `decide`. Where the file cannot be used, this process keeps the state for itself.
     pub fn measure<T, E>(
         &self,
         budget: BudgetKind,

@@ -1,8 +1,8 @@
 //! The state directory: locks, recent writes and charges of accounts, for their user alone.
 //!
-//! Whoever could write here could make a run skip or repeat billed work, or have any file of its
-//! user truncated through a symbolic link. So nothing here is used that somebody else owns, can
-//! write or has linked elsewhere.
+//! Another user who could write here could make a run skip or repeat billed work, or truncate any
+//! file of its user through a symbolic link. So nothing here is used that another user owns or can
+//! write to, or that is a link.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -54,7 +54,7 @@ impl StateDir {
     /// `IKBULK_STATE_DIR`, else by the XDG rules. `variable` reads the environment.
     ///
     /// # Errors
-    /// None of them names a directory. There is no fallback that somebody else could guess.
+    /// None of them names a directory. There is no fallback, because another user could guess its name.
     pub fn locate(
         given: Option<&Path>,
         variable: impl Fn(&str) -> Option<OsString>,

@@ -92,7 +92,7 @@ impl Charges {
         Ok(self.db.read(find)?)
     }
 
-    /// Whether it holds any charge.
+    /// Whether it holds no charge.
     ///
     /// # Errors
     /// It cannot be read.
@@ -128,8 +128,8 @@ impl Charges {
         transaction.commit().map_err(failed)
     }
 
-    /// Copies the charges of the account's runs that were interrupted. Gives those whose charges
-    /// nobody can tell, for the person to be told. To be called before a run makes its plan.
+    /// Copies the charges of the account's runs that were interrupted. Gives those whose
+    /// charges are unknown, for the person to be told. To be called before a run makes its plan.
     ///
     /// The caller holds the account's lock; a run that another state directory or key executes at
     /// this moment is left to itself.

@@ -82,7 +82,7 @@ impl Ready {
     }
 }
 
-/// Executes a session, keeping account of its requests in flight.
+/// Executes a session, and writes down its requests in flight.
 async fn execute<W: Wire>(
     session: Session,
     planner: Planner,

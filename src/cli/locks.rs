@@ -7,7 +7,7 @@ use super::{IN_THE_WAY, Refusal};
 use crate::account::{AccountId, AccountLock, LockError, StateDir};
 use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
-/// How often the lock of an account that another process holds is tried again.
+/// How often a command that waits for the lock of an account looks whether it is free.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Takes the lock of an account, waiting for it if asked to. Nothing is locked for a sandbox of the

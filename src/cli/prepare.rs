@@ -99,7 +99,7 @@ impl InputArg {
         taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
     }
 
-    /// Copies the input to where nobody finds it and nothing is left of it.
+    /// Copies the input to a file without a name, of which nothing is left when the program ends.
     pub(super) async fn take_over_unnamed(
         &self,
         format: Option<Format>,

@@ -85,7 +85,7 @@ impl Screen {
         is_number(&self.answer_to(question).await, number)
     }
 
-    /// What is typed from now on. Whoever typed before could not see what it was an answer to.
+    /// What is typed from now on. What was typed before the question was no answer to it.
     async fn answer_to(&self, question: &str) -> String {
         let discarded = system::discard_pending_input();
         let question = harmless(question);

@@ -1,7 +1,7 @@
 //! Whether the private key may be sent to an endpoint.
 //!
 //! A sheet often comes with a directory, and a directory can hold a settings file or a run of
-//! somebody else's. Neither may decide where the key goes. So there is one gate: a client is made
+//! another person's. Neither may decide where the key goes. So there is one gate: a client is made
 //! of an [`Allowed`] endpoint only, and only [`Trust`] gives one.
 
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(super) enum EndpointSource {
     Environment,
     /// The user's own settings file.
     UserSettings,
-    /// A settings file that somebody else can have written.
+    /// A settings file that another person can have written.
     LocalSettings(PathBuf),
     /// The ledger of a run.
     Run {

@@ -87,7 +87,7 @@ impl Holds {
         self.streaks[endpoint.budget() as usize] = None;
     }
 
-    /// Nothing got through for another reason meanwhile, so that the waits count anew.
+    /// Nothing got through for another reason meanwhile, so that the waits count from now.
     pub(super) fn count_anew(&mut self) {
         self.streaks = [None, None];
     }

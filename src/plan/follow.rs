@@ -9,8 +9,8 @@ pub enum Follow {
     /// Every step.
     #[default]
     Everything,
-    /// Only idempotent steps, because the outcome of its details is unknown. Whoever looks at the
-    /// file decides about the rest.
+    /// Only idempotent steps, because the outcome of its details is unknown. A person who has
+    /// looked at the file decides about the rest.
     Idempotent,
     /// Nothing, because a step did not succeed.
     Nothing,

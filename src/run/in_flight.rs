@@ -1,4 +1,4 @@
-//! The requests in flight, in a file of the run directory, so that whoever comes after a crash knows
+//! The requests in flight, in a file of the run directory, so that the next run knows after a crash
 //! on which files a request may yet take effect.
 //!
 //! Each request has a slot of the file while it is in flight. Nothing is synced: when the process
@@ -33,7 +33,7 @@ pub struct Pending {
     pub file: FileId,
 }
 
-/// A wire that keeps account of the requests in flight.
+/// A wire that writes down the requests in flight.
 #[derive(Debug)]
 pub struct InFlight<'w, W> {
     wire: &'w W,
@@ -55,7 +55,7 @@ struct Slots {
 }
 
 impl<'w, W> InFlight<'w, W> {
-    /// Begins a new account for a session of a run. What an earlier session left is gone, so that
+    /// Begins a new list for a session of a run. What an earlier session left is gone, so that
     /// [`pending`] is to be asked before.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl<'w, W> InFlight<'w, W> {
         Ok(Self { wire, slots })
     }
 
-    /// Ends the account when the ledger holds every answer and every loss.
+    /// Ends the list when the ledger holds every answer and every loss.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -130,7 +130,7 @@ impl Slots {
     /// less after a crash, and the same disk holds the ledger, which does end the run.
     fn write(&self, slot: u64, text: &str) {
         if let Err(error) = self.file.write_all_at(text.as_bytes(), slot * SLOT_BYTES as u64) {
-            tracing::debug!("cannot keep account of the requests in flight: {error}");
+            tracing::debug!("cannot write down the requests in flight: {error}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The lock of a run directory: one process at a time executes a run, whoever starts it, with
-//! whatever key and state directory.
+//! The lock of a run directory: one process at a time executes a run, with
+//! whatever user, key and state directory.
 //!
 //! It is an advisory lock on the file `lock` in the directory, which the system releases when the
 //! process ends, however it ends. Who executes the run holds it exclusively; who only looks, or
@@ -24,8 +24,8 @@ pub struct RunLock {
     _file: File,
 }
 
-/// The lock of a run for writing its reports: nobody executes it meanwhile, and nobody else writes
-/// reports.
+/// The lock of a run for writing its reports: no process executes it meanwhile, and no other one
+/// writes reports.
 #[derive(Debug)]
 pub struct ReportLock {
     _not_executed: File,
@@ -143,7 +143,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.custom_flags(system::NO_FOLLOW).open(path)
 }
 
-/// Whether somebody holds the lock exclusively. Held shared, it is held by observers.
+/// Whether a process holds the lock exclusively. Held shared, it is held by observers.
 fn is_executed(file: &File) -> io::Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
@@ -163,7 +163,8 @@ fn note_holder(file: &mut File) -> io::Result<()> {
     writeln!(file, "process {process} on {machine} (ikbulk {})", words.join(" "))
 }
 
-/// Who holds the lock, for a message: whoever wrote the file, it cannot play with the terminal.
+/// Who holds the lock, for a message. The file may be from elsewhere, so what it says cannot control the
+/// terminal.
 fn holder(file: &File) -> String {
     let mut bytes = Vec::new();
     let read = file.take(HOLDER_BYTES_MAX).read_to_end(&mut bytes);
