@@ -6,7 +6,7 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Library, Phase, Status, Tap};
 use serde_json::json;
 
-use crate::harness::{Victim, World, files, script, status, tagged, tagging, with_library};
+use crate::harness::{ChildHandle, TestEnv, files, script, status, tagged, tagging, with_library};
 
 const REMOVE_BG: &str = r#"[{"name":"remove-bg"}]"#;
 
@@ -18,9 +18,9 @@ fn charging(ids: &[&str]) -> String {
 #[test]
 fn edited_copy_of_the_sheet_is_refused() {
     for (made_by, words) in [
-        ("live sheet.csv --yes --rate unlimited --limit 1", "resume --yes RUN"),
-        ("plan sheet.csv", "live --plan RUN --yes"),
-        ("live sheet.csv --yes --rate unlimited", "undo --yes RUN"),
+        ("apply sheet.csv --yes --rate unlimited --limit 1", "resume --yes RUN"),
+        ("plan sheet.csv", "apply --plan RUN --yes"),
+        ("apply sheet.csv --yes --rate unlimited", "undo --yes RUN"),
     ] {
         let world = tagged(3, |config| config);
         world.run(made_by);
@@ -30,7 +30,9 @@ fn edited_copy_of_the_sheet_is_refused() {
         let text = fs::read_to_string(&copy).expect("the run has a copy");
         fs::write(&copy, text.replace("tag-file002", "other")).expect("it can be edited");
         let refused = world.run(&words.replace("RUN", &run.name())).exits(2);
-        refused.says("input.csv is not what the run copied").says("nothing was sent");
+        refused
+            .output_contains("input.csv is not what the run copied")
+            .output_contains("nothing was sent");
         assert_eq!(world.sandbox.stats().calls.patch, sent, "{words}");
         fs::write(&copy, text).expect("it can be put right");
         world.run(&words.replace("RUN", &run.name())).exits(0);
@@ -39,21 +41,24 @@ fn edited_copy_of_the_sheet_is_refused() {
 
 #[test]
 fn resume_shows_what_is_left_and_asks() {
-    let world = World::new(Config {
+    let world = TestEnv::new(Config {
         extensions: ExtensionPlay::Always(Status::Success),
         ..files(["a", "b", "c"])
     });
     world.write("sheet.jsonl", charging(&["a", "b", "c"]));
-    world.run("live sheet.jsonl --yes --rate unlimited --limit 1").exits(5);
+    world.run("apply sheet.jsonl --yes --rate unlimited --limit 1").exits(5);
     let run = world.only_run("sheet").name();
-    world.run(&format!("resume {run}")).exits(2).says("--yes sends without asking");
-    world.run(&format!("resume -q {run}")).exits(2).says("add --yes");
+    world.run(&format!("resume {run}")).exits(2).output_contains("--yes sends without asking");
+    world.run(&format!("resume -q {run}")).exits(2).output_contains("add --yes");
     let resume = || world.command(&["resume", &run, "--rate", "unlimited"]).on_terminal();
     let mut terminal = resume();
     terminal.waits_for("Type 260 to send it, anything else to stop:");
     terminal.types("y\n");
     let refused = terminal.ends().exits(2);
-    refused.says("2 left of 3").says("remove-bg 2 (260 units)").says("nothing was sent");
+    refused
+        .output_contains("2 left of 3")
+        .output_contains("remove-bg 2 (260 units)")
+        .output_contains("nothing was sent");
     assert_eq!(world.sandbox.stats().paid_runs.values().sum::<u64>(), 1);
     let mut terminal = resume();
     terminal.waits_for("Type 260");
@@ -66,18 +71,19 @@ fn resume_shows_what_is_left_and_asks() {
 #[test]
 fn resume_of_a_changed_sheet_names_both_ways_and_sends_the_copy() {
     let world = tagged(3, |config| config);
-    world.run("live sheet.csv --yes --rate unlimited --limit 1").exits(5);
+    world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
     let run = world.only_run("sheet").name();
     world.write("sheet.csv", tagging(&["file000"]));
     let done = world.run(&format!("resume --yes {run} --rate unlimited")).exits(0);
-    done.says("sheet.csv has changed since this run copied it").says("ikbulk apply ");
+    done.output_contains("sheet.csv has changed since this run copied it")
+        .output_contains("ikbulk apply ");
     assert_eq!(world.only_run("sheet").count("updated"), 3);
 }
 
 #[test]
 fn resume_of_a_removed_sheet_sends_the_copy() {
     let world = tagged(3, |config| config);
-    world.run("live sheet.csv --yes --rate unlimited --limit 1").exits(5);
+    world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
     fs::remove_file(world.path("sheet.csv")).expect("it can be removed");
     let run = world.only_run("sheet");
     let done = world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
@@ -88,28 +94,28 @@ fn resume_of_a_removed_sheet_sends_the_copy() {
 #[test]
 fn continue_follows_a_changed_sheet_without_asking() {
     let world = tagged(3, |config| config);
-    world.run("live sheet.csv --yes --rate unlimited --limit 1").exits(5);
+    world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
     world.write("sheet.csv", tagging(&["file002"]));
-    let done = world.run("live sheet.csv --yes --continue --rate unlimited").exits(0);
-    done.says("an unfinished run of an earlier version of this sheet");
+    let done = world.run("apply sheet.csv --yes --continue --rate unlimited").exits(0);
+    done.output_contains("an unfinished run of an earlier version of this sheet");
     assert_eq!(world.runs("sheet").len(), 2);
 }
 
 #[test]
 fn continue_takes_its_run_directory_night_after_night() {
     let world = tagged(4, |config| config);
-    let night = "live sheet.csv --yes --continue --run-dir nightly --rate unlimited";
+    let night = "apply sheet.csv --yes --continue --run-dir nightly --rate unlimited";
     world.run(&format!("{night} --limit 1")).exits(5);
-    world.run(night).exits(0).says("4 updated");
-    world.run(night).exits(0).says("4 unchanged");
-    world.run(night).exits(0).says("4 unchanged");
+    world.run(night).exits(0).output_contains("4 updated");
+    world.run(night).exits(0).output_contains("4 unchanged");
+    world.run(night).exits(0).output_contains("4 unchanged");
     // Without it, a directory that is taken is refused, as ever.
-    world.run("live sheet.csv --yes --run-dir nightly").exits(2).says("--run-dir");
+    world.run("apply sheet.csv --yes --run-dir nightly").exits(2).output_contains("--run-dir");
 }
 
 #[test]
 fn run_killed_before_it_sent_anything_leaves_no_copy_for_good() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
         if event.n <= 3 && event.phase == Phase::Arrived {
@@ -117,7 +123,7 @@ fn run_killed_before_it_sent_anything_leaves_no_copy_for_good() {
         }
     });
     let world = tagged(3, |config| Config { tap: Some(tap), ..config });
-    let words = ["live", "sheet.csv", "--yes", "--continue", "--rate", "unlimited"];
+    let words = ["apply", "sheet.csv", "--yes", "--continue", "--rate", "unlimited"];
     for _ in 0..3 {
         assert_eq!(world.command(&words).run_as(&victim).code, None);
     }
@@ -136,22 +142,22 @@ fn extension_accepted_without_a_status_is_remembered_with_skip_tagged() {
         content_type: "application/json".to_owned(),
     };
     // The file twice, once to plan and once before it is charged; then the answer without a status.
-    let world = World::new(script(vec![(3, silent)], files(["a"])));
+    let world = TestEnv::new(script(vec![(3, silent)], files(["a"])));
     world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",\"extensions\":{tagging}}}\n"));
-    let night = "live sheet.jsonl --yes --skip-tagged --rate unlimited";
-    world.run(night).exits(0).says("1 updated");
-    world.run(night).exits(0).says("1 unchanged");
+    let night = "apply sheet.jsonl --yes --skip-tagged --rate unlimited";
+    world.run(night).exits(0).output_contains("1 updated");
+    world.run(night).exits(0).output_contains("1 unchanged");
     assert_eq!(world.sandbox.stats().calls.patch, 1);
 }
 
 #[test]
 fn first_run_of_an_account_says_that_no_charges_are_known() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     world.write("sheet.jsonl", charging(&["a"]));
     let unknown = "no earlier run of this account";
-    world.run("live sheet.jsonl --yes --rate unlimited").exits(0).says(unknown);
+    world.run("apply sheet.jsonl --yes --rate unlimited").exits(0).output_contains(unknown);
     world.write("other.jsonl", charging(&["b"]));
-    let second = world.run("live other.jsonl --yes --rate unlimited").exits(0);
+    let second = world.run("apply other.jsonl --yes --rate unlimited").exits(0);
     assert!(!second.out.contains(unknown), "{}", second.out);
 }
 
@@ -159,13 +165,13 @@ fn first_run_of_an_account_says_that_no_charges_are_known() {
 fn deadline_counts_reads_and_lock_waits() {
     let late = Fault::HangBefore(Duration::from_secs(20));
     let world = tagged(3, |config| script(vec![(1, late)], config));
-    let done = world.run("live sheet.csv --yes --max-duration 1s").exits(5);
-    done.says("the deadline was reached before anything was sent");
+    let done = world.run("apply sheet.csv --yes --max-duration 1s").exits(5);
+    done.output_contains("the deadline was reached before anything was sent");
     assert!(!world.path("sheet.ikbulk").exists());
     let world = tagged(3, |config| config);
     let _lock = world.lock_account();
-    let done = world.run("live sheet.csv --yes --max-duration 1s --wait-lock").exits(5);
-    done.says("waiting for another run").says("the deadline was reached");
+    let done = world.run("apply sheet.csv --yes --max-duration 1s --wait-lock").exits(5);
+    done.output_contains("waiting for another run").output_contains("the deadline was reached");
     assert_eq!(world.sandbox.stats().calls.patch, 0);
 }
 
@@ -173,9 +179,9 @@ fn deadline_counts_reads_and_lock_waits() {
 fn endpoint_that_ends_in_v1_is_refused_before_anything_is_requested() {
     let world = tagged(3, |config| config);
     let endpoint = format!("{}/v1", world.sandbox.base_url());
-    for words in ["live sheet.csv --yes", "plan sheet.csv", "export -o all.csv"] {
+    for words in ["apply sheet.csv --yes", "plan sheet.csv", "export -o all.csv"] {
         let refused = world.run(&format!("{words} --endpoint {endpoint}")).exits(2);
-        refused.says("ends in /v1").says("leave it out");
+        refused.output_contains("ends in /v1").output_contains("leave it out");
     }
     assert_eq!(world.sandbox.stats().requests, 0);
 }
@@ -183,7 +189,7 @@ fn endpoint_that_ends_in_v1_is_refused_before_anything_is_requested() {
 #[test]
 fn file_of_an_unsettled_request_is_not_taken_for_up_to_date() {
     // The response is lost and the request may yet take effect, so what is read may not last.
-    let world = World::new(script(
+    let world = TestEnv::new(script(
         vec![(2, status(500, "Out of order."))],
         with_library({
             let mut library = Library::new();
@@ -192,10 +198,10 @@ fn file_of_an_unsettled_request_is_not_taken_for_up_to_date() {
         }),
     ));
     world.write("first.csv", "fileId,tags\na,new\n");
-    world.run("live first.csv --yes --rate unlimited --attempts 1").exits(5);
+    world.run("apply first.csv --yes --rate unlimited --attempts 1").exits(5);
     world.write("second.csv", "fileId,tags\na,old\n");
-    let done = world.run("live second.csv --yes --rate unlimited").exits(0);
-    done.says("may still take effect on 1 file").says("1 updated");
+    let done = world.run("apply second.csv --yes --rate unlimited").exits(0);
+    done.output_contains("may still take effect on 1 file").output_contains("1 updated");
     assert_eq!(world.file("a")["tags"], json!(["old"]));
 }
 
@@ -203,7 +209,7 @@ fn file_of_an_unsettled_request_is_not_taken_for_up_to_date() {
 fn reads_and_writes_of_all_processes_share_the_limits_of_the_account() {
     let world = tagged(12, |config| config);
     let began = std::time::SystemTime::now();
-    let words = "live sheet.csv --yes --exact --rate 4 --burst 4 --leave 0% --limit 4";
+    let words = "apply sheet.csv --yes --exact --rate 4 --burst 4 --leave 0% --limit 4";
     for code in [5, 5, 0] {
         world.run(&format!("{words} --run-dir r --continue")).exits(code);
     }
@@ -217,5 +223,5 @@ fn reads_and_writes_of_all_processes_share_the_limits_of_the_account() {
 fn library_that_may_not_be_listed_is_no_obstacle() {
     let refused = status(403, "This key may not list files.");
     let world = tagged(2, |config| script(vec![(0, refused)], config));
-    world.run("live sheet.csv --yes --rate unlimited").exits(0).says("account of key ");
+    world.run("apply sheet.csv --yes --rate unlimited").exits(0).output_contains("account of key ");
 }

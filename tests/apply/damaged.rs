@@ -1,6 +1,6 @@
 //! Damaged inputs: what each is told, and that nothing of it is sent.
 
-use crate::harness::{Done, World, files};
+use crate::harness::{CmdResult, TestEnv, files};
 
 /// What `check` says of an input, and by which exit code. `apply` exits 2 for all of them.
 #[derive(Clone, Copy)]
@@ -231,7 +231,7 @@ const JSONL: &Table = &[
 ];
 
 /// What is wrong with what a command did.
-fn complaint(done: &Done, code: i32, says: &str) -> Option<&'static str> {
+fn complaint(done: &CmdResult, code: i32, says: &str) -> Option<&'static str> {
     let said = format!("{}{}", done.out, done.err);
     let is_order = |c: char| c.is_control() && c != '\n';
     if said.contains("panicked") {
@@ -250,7 +250,7 @@ fn complaint(done: &Done, code: i32, says: &str) -> Option<&'static str> {
 /// Runs both commands on each file of a table, which tells all that is wrong at once.
 #[track_caller]
 fn all_are_told(table: &Table, name: &str) {
-    let world = World::new(files(["a", "b", "c"]));
+    let world = TestEnv::new(files(["a", "b", "c"]));
     let mut complaints = String::new();
     for (bytes, verdict, says) in table {
         world.write(name, bytes);
@@ -259,7 +259,7 @@ fn all_are_told(table: &Table, name: &str) {
             BadRows => 1,
         };
         let checked = world.run(&format!("check --no-schema {name}"));
-        let applied = world.apply(&format!("--no-schema {name}"));
+        let applied = world.apply_direct(&format!("--no-schema {name}"));
         for (done, code) in [(checked, code), (applied, 2)] {
             if let Some(complaint) = complaint(&done, code, says) {
                 complaints += &format!("{complaint}: {says}\n{}{}\n", done.out, done.err);
@@ -297,9 +297,9 @@ const ODD: &[(&[u8], u64)] = &[
 
 #[test]
 fn a_sheet_that_only_looks_odd_is_good() {
-    let world = World::new(files(["a", "b", "c"]));
+    let world = TestEnv::new(files(["a", "b", "c"]));
     for (bytes, rows) in ODD {
         world.write("sheet.csv", bytes);
-        world.run("check sheet.csv").exits(0).says(&format!("rows       {rows}"));
+        world.run("check sheet.csv").exits(0).output_contains(&format!("rows       {rows}"));
     }
 }

@@ -12,7 +12,7 @@ use ikbulk::sandbox::{Config, Phase, Tap};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::harness::{Call, Done, RunFiles, World, files, ids, sheet};
+use crate::harness::{Call, CmdResult, RunFiles, TestEnv, files, ids, sheet};
 
 const ROWS: usize = 60;
 /// Think time of ImageKit, so that the ledger commits now and then.
@@ -21,7 +21,7 @@ const LATENCY: Duration = Duration::from_millis(20);
 const CONCURRENCY: usize = 4;
 
 /// Something that happens to the only run of the sheet while its n-th request is looked at.
-fn world_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> World {
+fn world_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> TestEnv {
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let place = Arc::clone(&home);
     let tap = Tap::new(move |event| {
@@ -42,9 +42,9 @@ fn unpublishes(index: usize) -> bool {
     index.is_multiple_of(3)
 }
 
-fn world(tap: Option<Tap>) -> World {
+fn world(tap: Option<Tap>) -> TestEnv {
     let ids = ids(ROWS);
-    let world = World::new(Config { tap, latency: LATENCY, ..files(&ids) });
+    let world = TestEnv::new(Config { tap, latency: LATENCY, ..files(&ids) });
     let rows = ids.iter().enumerate().map(|(index, id)| {
         let publish = if unpublishes(index) { "false" } else { "" };
         format!("{id},tag-{id},{publish}")
@@ -53,8 +53,10 @@ fn world(tap: Option<Tap>) -> World {
     world
 }
 
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 11] = [
     "apply",
+    "--direct",
+    "--no-before",
     "sheet.csv",
     "--yes",
     "--rate",
@@ -65,14 +67,14 @@ const WORDS: [&str; 9] = [
     "4",
 ];
 
-fn apply(world: &World) -> Done {
+fn apply(world: &TestEnv) -> CmdResult {
     world.command(&WORDS).run()
 }
 
 /// Goes on with the run, and then everything is done, once; what must not be repeated may be
 /// unknown where its answer came when the ledger took no more.
 #[track_caller]
-fn goes_on_to_its_end(world: &World, run: &RunFiles) {
+fn goes_on_to_its_end(world: &TestEnv, run: &RunFiles) {
     let done =
         world.run(&format!("resume --yes {} --rate unlimited --read-rate unlimited", run.name()));
     let report = run.report();
@@ -134,7 +136,7 @@ fn a_ledger_that_cannot_be_written_ends_the_run_which_goes_on_once_it_can() {
         ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
         *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
     });
-    apply(&world).exits(4).says("the ledger").says("cannot be written");
+    apply(&world).exits(4).output_contains("the ledger").output_contains("cannot be written");
     drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
     goes_on_to_its_end(&world, &world.only_run("sheet"));
 }
@@ -164,7 +166,7 @@ fn a_run_directory_that_is_deleted_ends_the_run_and_the_sheet_can_be_applied_ane
 fn a_report_that_cannot_be_written_is_exit_4_and_is_written_afterwards() {
     for name in ["report.csv", "failed.csv", "unknown.csv", "summary.json"] {
         let world = world_where(30, move |run| fs::create_dir(run.join(name)).unwrap());
-        apply(&world).exits(4).says("cannot write the reports");
+        apply(&world).exits(4).output_contains("cannot write the reports");
         let run = world.only_run("sheet");
         let sent = world.sandbox.stats().requests;
         fs::remove_dir(run.path().join(name)).unwrap();
@@ -178,14 +180,19 @@ fn a_report_that_cannot_be_written_is_exit_4_and_is_written_afterwards() {
 fn a_state_directory_that_cannot_be_made_is_exit_4_before_anything_is_sent() {
     let world = world(None);
     world.write("state", "a file stands in its way");
-    apply(&world).exits(4).says("cannot use ").says("for the state of accounts");
+    apply(&world)
+        .exits(4)
+        .output_contains("cannot use ")
+        .output_contains("for the state of accounts");
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 
 /// A sheet with one row, and a command that leaves where state is kept to its environment.
-fn applying(world: &World) -> Call {
+fn applying(world: &TestEnv) -> Call {
     world.write("one.csv", "fileId,tags\nfile000,x\n");
-    world.command(&["apply", "one.csv", "--yes"]).without("XDG_STATE_HOME")
+    world
+        .command(&["apply", "--direct", "--no-before", "one.csv", "--yes"])
+        .without("XDG_STATE_HOME")
 }
 
 #[test]
@@ -193,7 +200,7 @@ fn without_a_place_for_state_nothing_is_sent_and_none_is_made_up() {
     let world = world(None);
     for home in ["", "relative"] {
         let done = applying(&world).env("HOME", home).env("TMPDIR", world.path("tmp")).run();
-        done.exits(2).says("--state-dir DIR or IKBULK_STATE_DIR");
+        done.exits(2).output_contains("--state-dir DIR or IKBULK_STATE_DIR");
     }
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("tmp").exists() && !world.path("one.ikbulk").exists());
@@ -225,12 +232,12 @@ fn a_link_in_the_place_of_a_state_file_is_refused_and_its_target_kept() {
         let kept = file.with_extension("kept");
         fs::rename(&file, &kept).unwrap();
         symlink(world.path("bystander"), &file).unwrap();
-        call().run().exits(2).says("is a symbolic link");
+        call().run().exits(2).output_contains("is a symbolic link");
         fs::rename(&kept, &file).unwrap();
     }
     fs::rename(world.path("state"), world.path("elsewhere")).unwrap();
     symlink(world.path("elsewhere"), world.path("state")).unwrap();
-    call().run().exits(2).says("is a symbolic link");
+    call().run().exits(2).output_contains("is a symbolic link");
     assert_eq!(world.sandbox.stats().requests, sent);
     assert_eq!(fs::read(world.path("bystander")).unwrap(), b"kept");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
 use serde_json::{Value, json};
 
-use crate::harness::{Victim, World, files, ids, lines, script, status, with_library};
+use crate::harness::{ChildHandle, TestEnv, files, ids, lines, script, status, with_library};
 
 const FIELDS: [&str; 4] = ["tags", "customCoordinates", "description", "customMetadata"];
 
@@ -73,7 +73,7 @@ fn json_only() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// A world with these files, in which metadata may also be a number of any size, or one or the other 30.
-fn world(files: impl IntoIterator<Item = (&'static str, Value)>) -> World {
+fn world(files: impl IntoIterator<Item = (&'static str, Value)>) -> TestEnv {
     let mut library = Library::new();
     for (id, mut file) in files {
         file["fileId"] = json!(id);
@@ -88,15 +88,15 @@ fn world(files: impl IntoIterator<Item = (&'static str, Value)>) -> World {
         json!({"id": "1", "name": "any", "label": "Any number", "schema": {"type": "Number"}}),
         json!({"id": "2", "name": "either", "label": "Either", "schema": {"type": "SingleSelect", "selectOptions": ["30", 30]}}),
     ]);
-    World::new(config)
+    TestEnv::new(config)
 }
 
-fn awkward_world() -> World {
+fn awkward_world() -> TestEnv {
     world(awkward())
 }
 
 /// Everything that can be changed of these files.
-fn state<'f>(world: &World, files: impl IntoIterator<Item = &'f str>) -> Vec<Value> {
+fn state<'f>(world: &TestEnv, files: impl IntoIterator<Item = &'f str>) -> Vec<Value> {
     let of = |id: &str| {
         let file = world.file(id);
         json!(FIELDS.map(|field| file[field].clone()))
@@ -104,19 +104,19 @@ fn state<'f>(world: &World, files: impl IntoIterator<Item = &'f str>) -> Vec<Val
     files.into_iter().map(of).collect()
 }
 
-fn awkward_state(world: &World) -> Vec<Value> {
+fn awkward_state(world: &TestEnv) -> Vec<Value> {
     state(world, awkward().iter().map(|(id, _)| *id))
 }
 
 /// Applied unedited by either planner, the sheet is right in every row, and changes nothing.
-fn changes_nothing(world: &World, name: &str, ids: &[&str]) {
+fn changes_nothing(world: &TestEnv, name: &str, ids: &[&str]) {
     let before = state(world, ids.iter().copied());
     world.run(&format!("check {name}")).exits(0);
-    world.run(&format!("live --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
+    world.run(&format!("apply --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
     let (stem, _) = name.split_once('.').expect("a sheet has an ending");
     assert_eq!(world.only_run(stem).statuses(), vec!["unchanged"; ids.len()]);
-    world.run(&format!("plan {name} --detailed-exitcode")).exits(0).says("0 writes");
-    world.apply(name).exits(0);
+    world.run(&format!("plan {name} --detailed-exitcode")).exits(0).output_contains("0 writes");
+    world.apply_direct(name).exits(0);
     assert_eq!(state(world, ids.iter().copied()), before);
 }
 
@@ -125,7 +125,7 @@ fn comes_back_unchanged(name: &str) {
     world
         .run(&format!("export -o {name}"))
         .exits(0)
-        .says(&format!("{name}: {} files", awkward().len()));
+        .output_contains(&format!("{name}: {} files", awkward().len()));
     let ids: Vec<&str> = awkward().iter().map(|(id, _)| *id).collect();
     changes_nothing(&world, name, &ids);
 }
@@ -137,8 +137,8 @@ fn leaves_out(name: &str, files: &[(&'static str, &'static str, Value)]) {
         world
             .run(&format!("export -o {name}"))
             .exits(1)
-            .says("1 value cannot be said in a sheet and was left out")
-            .says(&format!(":\n             {column} of {id}\n"));
+            .output_contains("1 value cannot be said in a sheet and was left out")
+            .output_contains(&format!(":\n             {column} of {id}\n"));
         changes_nothing(&world, name, &[*id]);
     }
 }
@@ -161,7 +161,7 @@ fn an_edited_cell_changes_its_file_and_no_other() {
     let sheet = std::fs::read_to_string(world.path("library.csv")).unwrap();
     assert_eq!(sheet.lines().next(), Some("fileId,description"));
     world.write("library.csv", sheet.replace("A shoe", "A red shoe"));
-    world.apply("library.csv").exits(0);
+    world.apply_direct("library.csv").exits(0);
     let mut wanted = before;
     wanted[0][2] = json!("A red shoe");
     assert_eq!(awkward_state(&world), wanted);
@@ -173,7 +173,7 @@ fn a_folder_a_search_and_columns_are_as_asked_for() {
     for (id, path) in [("one", "/a/1.jpg"), ("two", "/b/2.jpg"), ("three", "/a/c/3.jpg")] {
         library.insert(json!({"fileId": id, "filePath": path}));
     }
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     let exported = |arguments: &[&str]| -> Vec<String> {
         let always = ["export", "-o", "sheet.csv", "--overwrite", "--columns", "filePath,tags"];
         world.command(&[&always[..], arguments].concat()).run().exits(0);
@@ -189,8 +189,8 @@ fn a_folder_a_search_and_columns_are_as_asked_for() {
 #[test]
 fn every_page_is_read_once_also_when_one_fails_at_first() {
     let page = script(vec![(3, status(503, "Try again."))], files(ids(2500)));
-    let world = World::new(page);
-    world.run("export -o all.csv").exits(0).says("all.csv: 2500 files");
+    let world = TestEnv::new(page);
+    world.run("export -o all.csv").exits(0).output_contains("all.csv: 2500 files");
     let sheet = std::fs::read_to_string(world.path("all.csv")).unwrap();
     let exported: Vec<String> = lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
     assert_eq!(exported.len(), 2500);
@@ -201,13 +201,13 @@ fn every_page_is_read_once_also_when_one_fails_at_first() {
 
 #[test]
 fn a_sheet_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one() {
-    let world = World::new(script(vec![(5, Fault::Expire)], files(ids(3))));
+    let world = TestEnv::new(script(vec![(5, Fault::Expire)], files(ids(3))));
     world.write("sheet.csv", "mine");
-    world.run("export -o sheet.csv").exits(2).says("sheet.csv is there already");
+    world.run("export -o sheet.csv").exits(2).output_contains("sheet.csv is there already");
     assert_eq!(world.sandbox.stats().requests, 0);
     world.run("export -o other.csv").exits(0);
     let failed = world.run("export -o sheet.csv --overwrite").exits(3);
-    failed.says("cannot read the library; no sheet was written");
+    failed.output_contains("cannot read the library; no sheet was written");
     assert_eq!(std::fs::read_to_string(world.path("sheet.csv")).unwrap(), "mine");
     let left = std::fs::read_dir(world.path(".")).unwrap();
     let left = left.filter(|entry| {
@@ -219,7 +219,7 @@ fn a_sheet_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one() {
 #[test]
 fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
     for (name, code) in [("TERM", 143), ("INT", 130)] {
-        let victim = Victim::default();
+        let victim = ChildHandle::default();
         let hand = victim.clone();
         let tap = Tap::new(move |event| {
             if event.n == 4 && event.phase == Phase::Arrived {
@@ -227,9 +227,9 @@ fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
             }
         });
         let latency = Duration::from_millis(50);
-        let world = World::new(Config { tap: Some(tap), latency, ..files(ids(2500)) });
+        let world = TestEnv::new(Config { tap: Some(tap), latency, ..files(ids(2500)) });
         let done = world.command(&["export", "-o", "sheet.csv"]).run_as(&victim).exits(code);
-        done.says("stopped by a signal; no sheet was written");
+        done.output_contains("stopped by a signal; no sheet was written");
         assert_eq!(world.sandbox.stats().requests, 4);
         let left = std::fs::read_dir(world.path(".")).unwrap();
         assert_eq!(left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), ["state"]);
@@ -262,7 +262,9 @@ fn the_first_ten_of_many_values_are_named() {
     for name in ["sheet.csv", "sheet.jsonl"] {
         let world = world(unsayable().into_iter().map(|(id, _, file)| (id, file)));
         let done = world.run(&format!("export -o {name}")).exits(1);
-        let done = done.says("13 values cannot be said in a sheet and were left out").says(", …\n");
+        let done = done
+            .output_contains("13 values cannot be said in a sheet and were left out")
+            .output_contains(", …\n");
         assert_eq!(done.out.matches(" of ").count(), 10, "{}", done.out);
     }
 }
@@ -272,7 +274,7 @@ fn a_file_that_no_row_can_name_has_none() {
     for name in ["sheet.csv", "sheet.jsonl"] {
         let world = world([(" padded ", json!({})), ("one", json!({}))]);
         let done = world.run(&format!("export -o {name}")).exits(1);
-        done.says(&format!("{name}: 1 file\n")).says("fileId of  padded \n");
+        done.output_contains(&format!("{name}: 1 file\n")).output_contains("fileId of  padded \n");
         changes_nothing(&world, name, &["one"]);
     }
 }
@@ -306,17 +308,17 @@ fn numbered(numbers: std::ops::Range<u64>) -> Vec<Value> {
 }
 
 /// A world whose first lists are these pages, behind the account's fields.
-fn listing(pages: impl IntoIterator<Item = Vec<Value>>) -> World {
+fn listing(pages: impl IntoIterator<Item = Vec<Value>>) -> TestEnv {
     let pages = (2..).zip(pages.into_iter().map(|entries| page(&entries)));
-    World::new(script(pages.collect(), files([""; 0])))
+    TestEnv::new(script(pages.collect(), files([""; 0])))
 }
 
 #[test]
 fn a_file_on_two_pages_is_written_once() {
     let world = listing([numbered(0..1000), numbered(997..1500)]);
     let done = world.run("export -o sheet.csv --columns tags").exits(0);
-    done.says("sheet.csv: 1500 files\n")
-        .says("3 files were listed twice, because the library changed");
+    done.output_contains("sheet.csv: 1500 files\n")
+        .output_contains("3 files were listed twice, because the library changed");
     let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
     let written: BTreeSet<String> =
         lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
@@ -330,7 +332,7 @@ fn pages_that_come_again_and_again_end_with_an_error() {
         let world = listing(again.map(|page| numbered(page * 1000..(page + 1) * 1000)));
         let files = pages * 1000;
         let done = world.run("export -o sheet.csv").exits(2);
-        done.says(&format!("ImageKit lists the same files again after {files} files"));
+        done.output_contains(&format!("ImageKit lists the same files again after {files} files"));
         assert!(!world.path("sheet.csv").exists());
     }
 }
@@ -341,10 +343,10 @@ fn what_a_search_finds_beside_files_is_left_out() {
     library.insert(json!({"fileId": "one", "filePath": "/a/shoes/1.jpg"}));
     library.insert(json!({"fileId": "shoes", "filePath": "/a/shoes"}));
     library.add_folder("/a/shoes");
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     let export = ["export", "-o", "sheet.csv", "--columns", "filePath", "--search"];
     let done = world.command(&[&export[..], &["path = \"/a/\" AND name = \"shoes\""]].concat());
-    done.run().exits(0).says("sheet.csv: 1 file\n");
+    done.run().exits(0).output_contains("sheet.csv: 1 file\n");
     let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
     assert_eq!(sheet, "fileId,filePath\nshoes,/a/shoes\n");
     // An old version of a file has its id, and the values of then.

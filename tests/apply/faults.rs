@@ -8,12 +8,12 @@ use ikbulk::sandbox::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Victim, World, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
+    ChildHandle, TestEnv, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
 };
 
 /// Every row is updated, and every file has what was asked.
 #[track_caller]
-fn all_is_done(world: &World, count: usize) {
+fn all_is_done(world: &TestEnv, count: usize) {
     assert_eq!(world.only_run("sheet").count("updated"), count as u64);
     for id in ids(count) {
         assert_eq!(world.file(&id)["tags"], json!([format!("tag-{id}")]), "{id}");
@@ -29,7 +29,7 @@ fn page() -> Fault {
 fn a_storm_of_429s_costs_no_attempt_and_no_row() {
     let throttle = Fault::Throttle { reset_ms: Some(20), limit: None };
     let world = tagged(100, |config| chance(vec![(throttle, 0.3)], config));
-    world.apply("sheet.csv --attempts 1").exits(0);
+    world.apply_direct("sheet.csv --attempts 1").exits(0);
     all_is_done(&world, 100);
     let run = world.only_run("sheet");
     assert!(run.report().iter().all(|line| line["attempts"] == "1"));
@@ -41,7 +41,7 @@ fn a_storm_of_429s_costs_no_attempt_and_no_row() {
 fn a_real_limit_is_kept_to() {
     let limit = ikbulk::sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
     let world = tagged(100, |config| Config { writes: vec![limit], ..config });
-    world.run("apply sheet.csv --yes --rate 100 --burst 10").exits(0);
+    world.run("apply --direct --no-before sheet.csv --yes --rate 100 --burst 10").exits(0);
     all_is_done(&world, 100);
     assert_eq!(world.sandbox.stats().throttled, 0);
 }
@@ -57,7 +57,7 @@ fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
         (Fault::CutBody, 0.03),
     ];
     let world = tagged(60, |config| chance(faults, config));
-    world.apply("sheet.csv --attempts 20").exits(0);
+    world.apply_direct("sheet.csv --attempts 20").exits(0);
     all_is_done(&world, 60);
     assert!(!world.sandbox.stats().overlapped);
     assert!(world.only_run("sheet").summary()["requests"]["retried"].as_u64() > Some(5));
@@ -67,7 +67,7 @@ fn bursts_of_5xx_and_broken_connections_are_ridden_out() {
 fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
     let faults = (1..=3).map(|n| (n, Fault::ResetAtAccept)).collect();
     let world = tagged(10, |config| script(faults, config));
-    world.apply("sheet.csv --concurrency 2").exits(0);
+    world.apply_direct("sheet.csv --concurrency 2").exits(0);
     all_is_done(&world, 10);
     assert_eq!(world.sandbox.stats().reset_at_accept, 3);
 }
@@ -76,11 +76,14 @@ fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
 fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
     // Between the two attempts a probe finds the service alive.
     let world = tagged(1, |config| script(vec![(1, page()), (3, page())], config));
-    world.apply("sheet.csv --attempts 2").exits(5).says("1 × failed server (row 2)");
+    world
+        .apply_direct("sheet.csv --attempts 2")
+        .exits(5)
+        .output_contains("1 × failed server (row 2)");
     let run = world.only_run("sheet");
     assert_eq!((run.row(2)["attempts"].as_str(), run.row(2)["httpStatus"].as_str()), ("2", "502"));
     world.write("again.csv", run.text("failed.csv"));
-    world.apply("again.csv").exits(0);
+    world.apply_direct("again.csv").exits(0);
     assert_eq!(world.file("file000")["tags"], json!(["tag-file000"]));
 }
 
@@ -88,7 +91,10 @@ fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
 fn a_field_that_is_silently_ignored_is_noticed() {
     let drop = vec![(1, Fault::DropField("tags".to_owned()))];
     let world = tagged(1, |config| script(drop, config));
-    world.apply("sheet.csv").exits(1).says("what came back is not what was asked in: tags");
+    world
+        .apply_direct("sheet.csv")
+        .exits(1)
+        .output_contains("what came back is not what was asked in: tags");
     let row = world.only_run("sheet").row(2);
     assert_eq!((row["status"].as_str(), row["code"].as_str()), ("updated", "differs"));
 }
@@ -97,8 +103,9 @@ fn a_field_that_is_silently_ignored_is_noticed() {
 fn an_expired_key_halts_the_run_and_the_rest_is_resumed_with_a_good_one() {
     let expired = status(403, "Your request contains expired private API key.");
     let world = tagged(30, |config| script(vec![(10, expired)], config));
-    let done = world.apply("sheet.csv --concurrency 1").exits(3);
-    done.says("ImageKit does not accept the key or account").says("ikbulk resume");
+    let done = world.apply_direct("sheet.csv --concurrency 1").exits(3);
+    done.output_contains("ImageKit does not accept the key or account")
+        .output_contains("ikbulk resume");
     let run = world.only_run("sheet");
     assert_eq!((run.count("updated"), run.count("not_attempted")), (9, 21));
     world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
@@ -108,7 +115,7 @@ fn an_expired_key_halts_the_run_and_the_rest_is_resumed_with_a_good_one() {
 #[test]
 fn a_key_that_stays_expired_burns_no_row() {
     let world = tagged(30, |config| script(vec![(10, Fault::Expire)], config));
-    world.apply("sheet.csv").exits(3);
+    world.apply_direct("sheet.csv").exits(3);
     let run = world.only_run("sheet");
     world.run(&format!("resume --yes {}", run.name())).exits(3);
     assert_eq!(run.count("updated") + run.count("not_attempted"), 30);
@@ -118,7 +125,15 @@ fn a_key_that_stays_expired_burns_no_row() {
 #[test]
 fn a_wrong_key_halts_at_its_first_answer() {
     let world = tagged(30, |config| config);
-    let call = world.command(&["apply", "sheet.csv", "--yes", "--concurrency", "1"]);
+    let call = world.command(&[
+        "apply",
+        "--direct",
+        "--no-before",
+        "sheet.csv",
+        "--yes",
+        "--concurrency",
+        "1",
+    ]);
     call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run().exits(3);
     assert_eq!(world.sandbox.stats().requests, 1);
     assert!(!world.path("sheet.ikbulk").exists());
@@ -127,9 +142,12 @@ fn a_wrong_key_halts_at_its_first_answer() {
 #[test]
 fn the_same_rejection_twenty_times_in_a_row_halts_and_its_rows_are_open_again() {
     let missing: Vec<String> = (0..40).map(|index| format!("missing{index}")).collect();
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&missing));
-    world.apply("sheet.csv --concurrency 1").exits(3).says("the same rejection 20 times in a row");
+    world
+        .apply_direct("sheet.csv --concurrency 1")
+        .exits(3)
+        .output_contains("the same rejection 20 times in a row");
     let run = world.only_run("sheet");
     assert_eq!(run.count("not_attempted"), 40);
     let on = world
@@ -145,25 +163,25 @@ fn too_large_a_share_of_rejections_halts() {
         .enumerate()
         .map(|(i, id)| if i % 3 == 0 { format!("missing{i}") } else { id.clone() })
         .collect();
-    let world = World::new(files(&ids));
+    let world = TestEnv::new(files(&ids));
     world.write("sheet.csv", tagging(&ids));
-    world.apply("sheet.csv --concurrency 1").exits(3).says("ImageKit rejected");
+    world.apply_direct("sheet.csv --concurrency 1").exits(3).output_contains("ImageKit rejected");
     assert!(world.only_run("sheet").count("not_attempted") > 0);
 }
 
 #[test]
 fn a_service_out_of_reach_halts_and_burns_no_row() {
     let world = tagged(10, |config| config);
-    let done = world.apply("sheet.csv --endpoint http://127.0.0.1:9 --down-max 1s");
-    done.exits(3).says("no connection").says("nothing was sent");
+    let done = world.apply_direct("sheet.csv --endpoint http://127.0.0.1:9 --down-max 1s");
+    done.exits(3).output_contains("no connection").output_contains("nothing was sent");
     assert!(!world.path("sheet.ikbulk").exists());
 }
 
 #[test]
 fn a_row_that_a_later_one_overtook_is_not_to_be_sent_again() {
-    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    let world = TestEnv::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
     world.write("sheet.csv", "fileId,tags\na,first\na,second\n");
-    world.apply("sheet.csv").exits(0);
+    world.apply_direct("sheet.csv").exits(0);
     let run = world.only_run("sheet");
     assert_eq!(run.row(2)["code"], "superseded");
     assert_eq!(run.row(2)["message"], "overtaken by row 3 in tags; before that: Not today.");
@@ -173,12 +191,12 @@ fn a_row_that_a_later_one_overtook_is_not_to_be_sent_again() {
 
 #[test]
 fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
-    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    let world = TestEnv::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
     world.write("sheet.csv", "fileId,addTags\na,first\na,second\n");
-    world.apply("sheet.csv").exits(1);
+    world.apply_direct("sheet.csv").exits(1);
     let run = world.only_run("sheet");
     assert_eq!(run.row(2)["code"], "refused");
-    world.apply(&run.path().join("failed.csv").display().to_string()).exits(0);
+    world.apply_direct(&run.path().join("failed.csv").display().to_string()).exits(0);
     let tags = world.file("a")["tags"].clone();
     assert!(
         ["first", "second"]
@@ -192,11 +210,11 @@ fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
 fn fed_back(columns: &str, rows: &str) -> (Option<i32>, Option<i32>, Value) {
     let mut library = Library::new();
     library.insert(json!({"fileId": "f", "filePath": "/f", "tags": ["b"], "description": "old"}));
-    let world = World::new(script(vec![(1, status(400, "Not today."))], with_library(library)));
+    let world = TestEnv::new(script(vec![(1, status(400, "Not today."))], with_library(library)));
     world.write("sheet.csv", format!("{columns}\n{rows}"));
-    let first = world.apply("sheet.csv").code;
+    let first = world.apply_direct("sheet.csv").code;
     let failed = world.only_run("sheet").path().join("failed.csv").display().to_string();
-    let second = world.apply(&format!("{failed} --allow-empty")).code;
+    let second = world.apply_direct(&format!("{failed} --allow-empty")).code;
     (first, second, world.file("f")["tags"].clone())
 }
 
@@ -215,8 +233,8 @@ fn of_tags_that_could_not_be_changed_that_is_fed_back_which_does_not_undo_later_
 fn a_row_is_overtaken_by_one_that_found_its_file_so_and_by_one_that_did_a_part() {
     let mut library = Library::new();
     library.insert(json!({"fileId": "f", "filePath": "/f", "description": "so"}));
-    let world = World::new(with_library(library));
-    let apply = |name: &str| world.run(&format!("live {name} --yes --max-bad 100%"));
+    let world = TestEnv::new(with_library(library));
+    let apply = |name: &str| world.run(&format!("apply {name} --yes --max-bad 100%"));
     world.write("sheet.csv", "fileId,description,tags\nf,other,50%\nf,so,\n");
     apply("sheet.csv").exits(1);
     let failed = world.only_run("sheet").text("failed.csv").replace("50%", "half");
@@ -225,33 +243,33 @@ fn a_row_is_overtaken_by_one_that_found_its_file_so_and_by_one_that_did_a_part()
     assert_eq!(world.file("f")["description"], "so");
     assert_eq!(world.file("f")["tags"], json!(["half"]));
     // The details of a row are done, its tags are not.
-    let world = World::new(script(vec![(2, status(400, "Not today."))], files(["a"])));
+    let world = TestEnv::new(script(vec![(2, status(400, "Not today."))], files(["a"])));
     world.write("sheet.csv", "fileId,description,tags,addTags\na,first,50%,\na,second,,x\n");
-    world.apply("sheet.csv --max-bad 100%").exits(1);
+    world.apply_direct("sheet.csv --max-bad 100%").exits(1);
     let failed = world.only_run("sheet").text("failed.csv").replace("50%", "half");
     world.write("mended.csv", failed);
-    world.apply("mended.csv").exits(0);
+    world.apply_direct("mended.csv").exits(0);
     assert_eq!(world.file("a")["description"], "second");
 }
 
 #[test]
 fn what_was_under_way_when_a_run_was_killed_is_looked_for_at_its_end() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
         if event.method == "PATCH" && event.phase == Phase::Arrived {
             hand.kill();
         }
     });
-    let world = World::new(Config { tap: Some(tap), ..files(["a", "b"]) });
+    let world = TestEnv::new(Config { tap: Some(tap), ..files(["a", "b"]) });
     // What is published is merged with nothing, so that the file takes several requests.
     let rows = "a,one,\na,,false\na,two,\nb,one,\n";
     world.write("sheet.csv", format!("fileId,description,isPublished\n{rows}"));
-    let words = ["live", "sheet.csv", "--yes", "--rate", "unlimited"];
+    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited"];
     assert_eq!(world.command(&words).run_as(&victim).code, None);
     let run = world.only_run("sheet");
     let resumed = world.run(&format!("resume --yes {} --rate unlimited", run.name()));
-    resumed.exits(0).says("reading back 1 file on which an answer was lost");
+    resumed.exits(0).output_contains("reading back 1 file on which an answer was lost");
     assert_eq!(world.file("a")["description"], "two");
 }
 
@@ -260,11 +278,11 @@ fn what_was_under_way_when_a_run_was_killed_is_looked_for_at_its_end() {
 #[test]
 fn tags_that_were_added_to_a_list_in_one_request_are_expected_with_it() {
     // Twice the state of the file, and publication.
-    let world = World::new(script(vec![(3, Fault::ResetAfter)], files(["a"])));
+    let world = TestEnv::new(script(vec![(3, Fault::ResetAfter)], files(["a"])));
     let rows = "a,false,,\na,,\"x,y\",\na,,,z\n";
     world.write("sheet.csv", format!("fileId,isPublished,tags,addTags\n{rows}"));
-    let done = world.run("live sheet.csv --yes --rate unlimited").exits(6);
-    done.says("reading back 1 file on which an answer was lost");
+    let done = world.run("apply sheet.csv --yes --rate unlimited").exits(6);
+    done.output_contains("reading back 1 file on which an answer was lost");
     assert_eq!(world.file("a")["tags"], json!(["x", "y", "z"]));
     let run = world.only_run("sheet");
     let codes: Vec<String> =
@@ -274,9 +292,9 @@ fn tags_that_were_added_to_a_list_in_one_request_are_expected_with_it() {
 
 #[test]
 fn a_cell_of_spaces_overtakes_nothing() {
-    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    let world = TestEnv::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
     world.write("sheet.csv", "fileId,tags,description\na,first,\na,  ,text\n");
-    world.apply("sheet.csv").exits(1);
+    world.apply_direct("sheet.csv").exits(1);
     let run = world.only_run("sheet");
     assert_eq!(run.row(2)["code"], "refused");
     assert_eq!(run.text("failed.csv").lines().count(), 2);
@@ -284,12 +302,12 @@ fn a_cell_of_spaces_overtakes_nothing() {
 
 #[test]
 fn a_file_id_with_spaces_around_it_is_the_same_file() {
-    let world = World::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
+    let world = TestEnv::new(script(vec![(1, status(400, "Not today."))], files(["a"])));
     let lines = r#"{"fileId":" a ","tags":["x"]}
 {"fileId":"a","tags":["y"]}
 "#;
     world.write("sheet.jsonl", lines);
-    world.apply("sheet.jsonl").exits(0);
+    world.apply_direct("sheet.jsonl").exits(0);
     let first = world.only_run("sheet").row(1);
     assert_eq!((first["fileId"].as_str(), first["code"].as_str()), ("a", "superseded"));
 }
@@ -297,11 +315,11 @@ fn a_file_id_with_spaces_around_it_is_the_same_file() {
 #[test]
 fn rows_of_one_file_keep_their_order_under_faults() {
     let faults = vec![(Fault::ResetAfter, 0.1), (page(), 0.1)];
-    let world = World::new(chance(faults, files(["a"])));
+    let world = TestEnv::new(chance(faults, files(["a"])));
     let rows = (0..30).map(|index| format!("a,t{index}"));
     world.write("sheet.csv", sheet("fileId,tags", rows));
-    let done = world.apply("sheet.csv --attempts 20").exits(0);
-    done.says("reading back 1 file on which an answer was lost");
+    let done = world.apply_direct("sheet.csv --attempts 20").exits(0);
+    done.output_contains("reading back 1 file on which an answer was lost");
     assert_eq!(world.file("a")["tags"], json!(["t29"]));
     assert!(!world.sandbox.stats().overlapped);
 }
@@ -311,9 +329,9 @@ fn a_bulk_call_that_failed_for_one_file_rejects_its_row() {
     let mut library = Library::new();
     library.insert(json!({"fileId": "full", "tags": ["x".repeat(495)]}));
     library.insert(json!({"fileId": "roomy", "tags": []}));
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     world.write("sheet.csv", "fileId,addTags\nfull,too long\nroomy,too long\n");
-    world.apply("sheet.csv").exits(1);
+    world.apply_direct("sheet.csv").exits(1);
     let run = world.only_run("sheet");
     assert_eq!(run.statuses(), ["rejected", "updated"]);
     assert_eq!(run.row(2)["httpStatus"], "207");
@@ -324,9 +342,9 @@ fn a_bulk_call_that_failed_for_one_file_rejects_its_row() {
 fn a_missing_file_of_a_bulk_call_is_named_or_not_and_rejected_either_way() {
     for missing_ids in [MissingIds::Named, MissingIds::Silent] {
         let open = Open { missing_ids, ..Open::default() };
-        let world = World::new(Config { open, ..files(["a"]) });
+        let world = TestEnv::new(Config { open, ..files(["a"]) });
         world.write("sheet.csv", "fileId,addTags\na,x\nmissing1,x\n");
-        world.apply("sheet.csv").exits(1);
+        world.apply_direct("sheet.csv").exits(1);
         assert_eq!(world.only_run("sheet").statuses(), ["updated", "rejected"]);
     }
 }
@@ -345,14 +363,14 @@ fn a_lost_paid_request_is_unknown_is_paid_once_and_its_repeatable_part_is_applie
     ];
     for fault in lost {
         // The account's fields, the state before, the paid request.
-        let world = World::new(script(vec![(3, fault.clone())], files(["a", "b"])));
+        let world = TestEnv::new(script(vec![(3, fault.clone())], files(["a", "b"])));
         let extension =
             r#""[{""name"":""google-auto-tagging"",""minConfidence"":80,""maxTags"":3}]""#;
         let rows = format!(
             "fileId,tags,customMetadata.brand,extensions\na,x,Acme,{extension}\nb,y,,{extension}\n"
         );
         world.write("sheet.csv", rows);
-        world.apply("sheet.csv --concurrency 1").exits(6);
+        world.apply_direct("sheet.csv --concurrency 1").exits(6);
         let run = world.only_run("sheet");
         assert_eq!(run.statuses(), ["unknown", "updated"], "{fault:?}");
         let file = world.file("a");
@@ -368,9 +386,9 @@ fn a_lost_paid_request_is_unknown_is_paid_once_and_its_repeatable_part_is_applie
 
 #[test]
 fn a_lost_publishing_is_unknown_and_is_not_repeated() {
-    let world = World::new(script(vec![(2, Fault::ResetBefore)], files(["a"])));
+    let world = TestEnv::new(script(vec![(2, Fault::ResetBefore)], files(["a"])));
     world.write("sheet.csv", "fileId,isPublished\na,false\n");
-    world.apply("sheet.csv").exits(6);
+    world.apply_direct("sheet.csv").exits(6);
     assert_eq!(world.only_run("sheet").statuses(), ["unknown"]);
     assert_eq!(world.sandbox.stats().calls.publish, 1);
 }
@@ -379,7 +397,7 @@ fn a_lost_publishing_is_unknown_and_is_not_repeated() {
 fn a_request_that_times_out_is_sent_again_if_it_may_be() {
     let hang = Fault::HangAfter(Duration::from_secs(20));
     let world = tagged(1, |config| script(vec![(1, hang)], config));
-    world.apply("sheet.csv --timeout 300ms").exits(0);
+    world.apply_direct("sheet.csv --timeout 300ms").exits(0);
     assert_eq!(world.only_run("sheet").row(2)["attempts"], "2");
 }
 
@@ -388,11 +406,11 @@ fn too_many_unknown_steps_halt() {
     // Each row: the state before, and the request that is lost; then a question that is answered.
     let ids = ids(10);
     let lost = (0..10).map(|row| (3 * row + 2, Fault::ResetAfter)).collect();
-    let world = World::new(script(lost, files(&ids)));
+    let world = TestEnv::new(script(lost, files(&ids)));
     let rows = ids.iter().map(|id| format!("{id},false"));
     world.write("sheet.csv", sheet("fileId,isPublished", rows));
-    let done = world.apply("sheet.csv --concurrency 1 --max-unknown 2").exits(3);
-    done.says("2 steps that must not be repeated have lost their answers");
+    let done = world.apply_direct("sheet.csv --concurrency 1 --max-unknown 2").exits(3);
+    done.output_contains("2 steps that must not be repeated have lost their answers");
     let run = world.only_run("sheet");
     assert_eq!((run.count("unknown"), run.count("not_attempted")), (2, 8));
 }
@@ -408,9 +426,9 @@ fn whatever_an_empty_description_does_the_row_says_whether_it_is_cleared() {
         let mut library = Library::new();
         library.insert(json!({"fileId": "a", "description": "before"}));
         let open = Open { empty_description, ..Open::default() };
-        let world = World::new(Config { open, ..with_library(library) });
+        let world = TestEnv::new(Config { open, ..with_library(library) });
         world.write("sheet.csv", "fileId,description\na,<clear>\n");
-        world.apply("sheet.csv").exits(i32::from(!code.is_empty()));
+        world.apply_direct("sheet.csv").exits(i32::from(!code.is_empty()));
         let row = world.only_run("sheet").row(2);
         assert_eq!((row["status"].as_str(), row["code"].as_str()), (status, code));
     }
@@ -422,10 +440,10 @@ fn a_required_field_that_is_left_out_or_unset_rejects_the_row_with_its_name() {
     let brand = fields.iter_mut().find(|field| field["name"] == "brand").expect("it is there");
     brand["schema"]["isValueRequired"] = json!(true);
     let open = Open { required_fields: RequiredFields::Given, ..Open::default() };
-    let world = World::new(Config { open, fields, ..files(["a", "b", "c"]) });
+    let world = TestEnv::new(Config { open, fields, ..files(["a", "b", "c"]) });
     let sheet = "fileId,customMetadata.brand,customMetadata.price\na,Acme,5\nb,,5\nc,<clear>,\n";
     world.write("sheet.csv", sheet);
-    world.apply("sheet.csv --max-bad 100% --max-rejected 100%").exits(1);
+    world.apply_direct("sheet.csv --max-bad 100% --max-rejected 100%").exits(1);
     let run = world.only_run("sheet");
     assert_eq!(run.statuses(), ["updated", "rejected", "rejected"]);
     for row in [3, 4] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{Victim, World, files, ids, script, sheet, with_library};
+use crate::harness::{ChildHandle, TestEnv, files, ids, script, sheet, with_library};
 
 /// A file that is in no sample of 250.
 const STALE: usize = 77;
@@ -18,16 +18,16 @@ fn what_was_written_just_now_is_looked_at_by_itself() {
         library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": ["old"]}));
     }
     let lag = Duration::from_hours(1);
-    let world = World::new(Config { search_lag: lag, ..with_library(library) });
+    let world = TestEnv::new(Config { search_lag: lag, ..with_library(library) });
     let written = &ids[100..105];
     world.write("new.csv", sheet("fileId,tags", written.iter().map(|id| format!("{id},new"))));
-    world.run("live new.csv --yes --rate unlimited").exits(0);
+    world.run("apply new.csv --yes --rate unlimited").exits(0);
     assert_eq!(world.file(&written[0])["tags"], json!(["new"]));
     // Searches still say that they are as they are to be again.
     world.write("old.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},old"))));
-    let said = world.run("live old.csv --yes --rate unlimited").exits(0);
-    let said = said.says("250, 245 are so already");
-    said.says("5 files were out of date there, so that each was read by itself");
+    let said = world.run("apply old.csv --yes --rate unlimited").exits(0);
+    let said = said.output_contains("250, 245 are so already");
+    said.output_contains("5 files were out of date there, so that each was read by itself");
     assert!(ids.iter().all(|id| world.file(id)["tags"] == json!(["old"])));
     let run = world.only_run("old");
     assert_eq!((run.count("updated"), run.count("unchanged")), (5, 245));
@@ -43,42 +43,44 @@ fn one_file_of_many_that_were_written_just_now_is_enough() {
         library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": [tag]}));
     }
     let lag = Duration::from_hours(1);
-    let world = World::new(Config { search_lag: lag, ..with_library(library) });
+    let world = TestEnv::new(Config { search_lag: lag, ..with_library(library) });
     world.write("new.csv", sheet("fileId,tags", files.clone().map(|id| format!("{id},new"))));
-    world.run("live new.csv --direct --yes --rate unlimited").exits(0);
+    world.run("apply new.csv --direct --yes --rate unlimited").exits(0);
     // Lists still show all of them as they were, which is as they were written, but for one.
     world.write("old.csv", sheet("fileId,tags", files.map(|id| format!("{id},old"))));
-    let said = world.run("live old.csv --yes --rate unlimited").exits(0);
-    said.says("1 file was out of date there, so that each was read by itself");
+    let said = world.run("apply old.csv --yes --rate unlimited").exits(0);
+    said.output_contains("1 file was out of date there, so that each was read by itself");
     assert_eq!(world.file(stale)["tags"], json!(["old"]));
 }
 
 #[test]
 fn what_lists_show_as_it_was_written_is_not_looked_at_again() {
     let ids = ids(150);
-    let world = World::new(files(&ids));
+    let world = TestEnv::new(files(&ids));
     let sheet =
         sheet("fileId,tags,description", ids.iter().map(|id| format!("{id},\"new,red\",A")));
     world.write("new.csv", sheet);
-    let apply = || world.run("live new.csv --yes --rate unlimited").exits(0);
+    let apply = || world.run("apply new.csv --yes --rate unlimited").exits(0);
     // Two lists of 100 files at most, and 50 of the files once more.
     let few = "150 files a hundred at once and 50 of them once more by themselves, in 52 requests";
-    apply().says(few);
+    apply().output_contains(few);
     let run = world.only_run("new");
     world.run(&format!("undo {} --yes --rate unlimited", run.name())).exits(0);
-    apply().says(few);
+    apply().output_contains(few);
 }
 
 #[test]
 fn what_nobody_knows_to_be_written_is_looked_at_by_itself() {
     let ids = ids(150);
-    let world = World::new(script(vec![(1, Fault::ResetBefore)], files(&ids)));
+    let world = TestEnv::new(script(vec![(1, Fault::ResetBefore)], files(&ids)));
     let (lost, all) = (&ids[STALE], ids.iter());
     world.write("one.csv", format!("fileId,description\n{lost},A\n"));
-    world.run("live one.csv --yes --direct --no-before --attempts 1").exits(5);
+    world.run("apply one.csv --yes --direct --no-before --attempts 1").exits(5);
     world.write("all.csv", sheet("fileId,description", all.map(|id| format!("{id},A"))));
     let said = world.run("plan all.csv").exits(0);
-    said.says("150 files a hundred at once and 51 of them once more by themselves, in 53 requests");
+    said.output_contains(
+        "150 files a hundred at once and 51 of them once more by themselves, in 53 requests",
+    );
 }
 
 /// Files with one tag, in a library whose lists do not show what happens to them.
@@ -98,47 +100,50 @@ fn all(ids: &[String], tag: &str) -> String {
 #[test]
 fn what_a_killed_run_may_have_written_is_not_believed_to_lists() {
     let ids = ids(250);
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
         if event.method == "PATCH" && event.phase == Phase::Worked {
             hand.kill();
         }
     });
-    let world = World::new(Config { tap: Some(tap), ..unseen(&ids) });
+    let world = TestEnv::new(Config { tap: Some(tap), ..unseen(&ids) });
     world.write("one.csv", all(&ids[STALE..=STALE], "new"));
-    assert_eq!(world.command(&["live", "one.csv", "--yes"]).run_as(&victim).code, None);
+    assert_eq!(world.command(&["apply", "one.csv", "--yes"]).run_as(&victim).code, None);
     assert_eq!(world.file(&ids[STALE])["tags"], json!(["new"]));
     world.write("all.csv", all(&ids, "old"));
-    world.run("live all.csv --yes --rate unlimited").exits(0).says("1 updated, 249 unchanged");
+    world
+        .run("apply all.csv --yes --rate unlimited")
+        .exits(0)
+        .output_contains("1 updated, 249 unchanged");
     assert_eq!(world.file(&ids[STALE])["tags"], json!(["old"]));
 }
 
 #[test]
 fn of_runs_that_were_under_way_by_turns_nobody_knows_which_wrote_last() {
     let ids = ids(250);
-    let world = World::new(unseen(&ids));
+    let world = TestEnv::new(unseen(&ids));
     world.write("two.csv", all(&[ids[STALE].clone(), ids[0].clone()], "old"));
-    world.run("live two.csv --direct --yes --limit 1").exits(5);
+    world.run("apply two.csv --direct --yes --limit 1").exits(5);
     world.write("one.csv", all(&ids[STALE..=STALE], "new"));
-    world.run("live one.csv --yes").exits(0);
+    world.run("apply one.csv --yes").exits(0);
     world.run(&format!("resume --yes {}", world.only_run("two").name())).exits(0);
     // Lists show the one as the run that ended last wrote it, before the other did.
     world.write("all.csv", all(&ids, "old"));
-    world.run("live all.csv --yes --rate unlimited").exits(0);
+    world.run("apply all.csv --yes --rate unlimited").exits(0);
     assert_eq!(world.file(&ids[STALE])["tags"], json!(["old"]));
 }
 
 #[test]
 fn the_order_in_which_runs_have_changed_tags_is_nothing_to_look_for() {
     let ids = ids(150);
-    let world = World::new(files(&ids));
+    let world = TestEnv::new(files(&ids));
     let apply = |name: &str, columns: &str, cells: &str| {
         world.write(name, sheet(columns, ids.iter().map(|id| format!("{id},{cells}"))));
-        world.run(&format!("live {name} --yes --rate unlimited")).exits(0)
+        world.run(&format!("apply {name} --yes --rate unlimited")).exits(0)
     };
     apply("set.csv", "fileId,tags", "\"y,x\"");
     apply("add.csv", "fileId,addTags", "\"n,m\"");
     apply("remove.csv", "fileId,removeTags", "x");
-    apply("again.csv", "fileId,addTags", "x").says("in 52 requests");
+    apply("again.csv", "fileId,addTags", "x").output_contains("in 52 requests");
 }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const KEY: &str = "private_doNotPrintMe12345=";
 
 /// A directory, a sandbox, and the program.
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     directory: TempDir,
     pub(crate) sandbox: Running,
 }
@@ -45,7 +45,7 @@ pub(crate) fn with_library(library: Library) -> Config {
     }
 }
 
-impl World {
+impl TestEnv {
     pub(crate) fn new(config: Config) -> Self {
         let directory = TempDir::with_prefix("ikbulk-test-").expect("a directory can be made");
         let sandbox = sandbox::start(config).expect("the sandbox should start");
@@ -61,12 +61,10 @@ impl World {
         fs::write(self.path(name), text).expect("the directory takes files");
     }
 
-    /// A command of the program that nobody but its arguments has a say in. `apply` goes by the
-    /// direct planner, so that what is counted is what the sheet says; the live planner has tests
-    /// of its own, which say `live` instead.
+    /// A command of the program, with nothing of the tester's environment.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
-        command.args(spelled_out(arguments));
+        command.args(arguments);
         self.call(command)
     }
 
@@ -74,7 +72,7 @@ impl World {
     pub(crate) fn command_after<S: AsRef<OsStr>>(&self, shell: &str, arguments: &[S]) -> Call {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]);
-        command.arg(env!("CARGO_BIN_EXE_ikbulk")).args(spelled_out(arguments));
+        command.arg(env!("CARGO_BIN_EXE_ikbulk")).args(arguments);
         self.call(command)
     }
 
@@ -93,13 +91,18 @@ impl World {
     }
 
     /// Runs a command written as in a shell, without quotes.
-    pub(crate) fn run(&self, line: &str) -> Done {
+    pub(crate) fn run(&self, line: &str) -> CmdResult {
         self.command(&line.split_whitespace().collect::<Vec<_>>()).run()
     }
 
-    /// Applies a sheet without asking and as fast as it goes.
-    pub(crate) fn apply(&self, rest: &str) -> Done {
+    /// Applies a sheet without asking and without a rate limit.
+    pub(crate) fn apply(&self, rest: &str) -> CmdResult {
         self.run(&format!("apply --yes --rate unlimited --read-rate unlimited {rest}"))
+    }
+
+    /// Does the same for every row as it stands, without reading the files.
+    pub(crate) fn apply_direct(&self, rest: &str) -> CmdResult {
+        self.apply(&format!("--direct --no-before {rest}"))
     }
 
     /// Takes the account's lock, as another run would.
@@ -137,19 +140,10 @@ impl World {
     }
 }
 
-/// The arguments as the program knows them: `apply` says that it is direct, `live` is `apply`.
-fn spelled_out<S: AsRef<OsStr>>(arguments: &[S]) -> impl Iterator<Item = &OsStr> {
-    arguments.iter().map(AsRef::as_ref).flat_map(|argument| match argument.to_str() {
-        Some("apply") => vec![argument, OsStr::new("--direct"), OsStr::new("--no-before")],
-        Some("live") => vec![OsStr::new("apply")],
-        _ => vec![argument],
-    })
-}
-
 /// A world with a sheet that tags so many files, on a sandbox that was changed so.
-pub(crate) fn tagged(count: usize, change: impl FnOnce(Config) -> Config) -> World {
+pub(crate) fn tagged(count: usize, change: impl FnOnce(Config) -> Config) -> TestEnv {
     let ids = ids(count);
-    let world = World::new(change(files(&ids)));
+    let world = TestEnv::new(change(files(&ids)));
     world.write("sheet.csv", tagging(&ids));
     world
 }
@@ -189,13 +183,13 @@ impl Call {
         self
     }
 
-    pub(crate) fn run(self) -> Done {
+    pub(crate) fn run(self) -> CmdResult {
         let (started, input) = self.start();
-        Done::of(started, &input)
+        CmdResult::of(started, &input)
     }
 
     /// Runs it where `victim` can get at it.
-    pub(crate) fn run_as(self, victim: &Victim) -> Done {
+    pub(crate) fn run_as(self, victim: &ChildHandle) -> CmdResult {
         // Whoever strikes at its first request waits until its handle is there.
         let mut place = victim.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut started, _) = self.start();
@@ -209,11 +203,11 @@ impl Call {
         let mut place = victim.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = place.take().expect("it was put there above");
         let status = child.wait().expect("a child can be waited for");
-        Done::from(Output { status, stdout: out, stderr: err })
+        CmdResult::from(Output { status, stdout: out, stderr: err })
     }
 
     /// Does something as soon as it has said that on standard error.
-    pub(crate) fn run_and_when_it_says(self, text: &str, act: impl FnOnce()) -> Done {
+    pub(crate) fn run_and_when_it_says(self, text: &str, act: impl FnOnce()) -> CmdResult {
         let (mut child, input) = self.start();
         let stderr = child.stderr.take().expect("it is piped");
         let mut said = String::new();
@@ -224,7 +218,7 @@ impl Call {
         }
         act();
         let rest = read_in_background(Some(stderr));
-        let mut done = Done::of(child, &input);
+        let mut done = CmdResult::of(child, &input);
         done.err = said + &String::from_utf8_lossy(&collected(&rest, 0));
         done
     }
@@ -303,10 +297,10 @@ impl OnTerminal {
 
     /// Waits until the program has ended. What stood on the terminal counts as its output.
     #[track_caller]
-    pub(crate) fn ends(mut self) -> Done {
+    pub(crate) fn ends(mut self) -> CmdResult {
         let out = self.said.wait_until(|said| said.is_over);
         let status = self.child.wait().expect("a child can be waited for");
-        Done { code: status.code(), out, err: String::new() }
+        CmdResult { code: status.code(), out, err: String::new() }
     }
 }
 
@@ -364,9 +358,9 @@ pub(crate) fn signal(id: u32, name: &str) {
 
 /// A running program, for whoever wants to do something to it from a tap.
 #[derive(Clone, Default)]
-pub(crate) struct Victim(Arc<Mutex<Option<Child>>>);
+pub(crate) struct ChildHandle(Arc<Mutex<Option<Child>>>);
 
-impl Victim {
+impl ChildHandle {
     /// Kills it as the system would, and comes back when it is dead.
     pub(crate) fn kill(&self) {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -393,14 +387,14 @@ impl Victim {
 
 /// A command that has come to its end.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct CmdResult {
     /// The exit code; `None` where a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Done {
+impl CmdResult {
     fn of(mut child: Child, input: &[u8]) -> Self {
         if let Some(mut stdin) = child.stdin.take() {
             // A program that refuses its input does not read it to its end.
@@ -431,7 +425,7 @@ impl Done {
 
     /// It said that on standard output or standard error.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn output_contains(self, text: &str) -> Self {
         let said = self.out.contains(text) || self.err.contains(text);
         assert!(said, "not said: {text}\n{}\n{}", self.out, self.err);
         self

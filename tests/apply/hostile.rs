@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use serde_json::json;
 
-use crate::harness::{Done, World, files, tagging};
+use crate::harness::{CmdResult, TestEnv, files, tagging};
 
 /// Answers every request with these bytes, and closes the connection; but whose account it is, an
 /// empty library does not say.
@@ -45,10 +45,10 @@ fn answer(head: &str, body: &str) -> String {
 }
 
 /// A sheet of one row applied there.
-fn applied(server: SocketAddr, sheet: &str, flags: &str) -> (World, Done) {
-    let world = World::new(files(["a"]));
+fn applied(server: SocketAddr, sheet: &str, flags: &str) -> (TestEnv, CmdResult) {
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", sheet);
-    let done = world.apply(&format!("sheet.csv --endpoint http://{server} {flags}"));
+    let done = world.apply_direct(&format!("sheet.csv --endpoint http://{server} {flags}"));
     (world, done)
 }
 
@@ -62,12 +62,13 @@ fn no_redirect_is_followed_whatever_it_redirects() {
         let read_before = "fileId,isPublished\na,false\n";
         for sheet in [tagging(&["a"]).as_str(), read_before] {
             let (world, done) = applied(here, sheet, "--down-max 1s");
-            done.exits(3).says(&format!("the answer is not ImageKit's: {}", &status[..3]));
+            done.exits(3)
+                .output_contains(&format!("the answer is not ImageKit's: {}", &status[..3]));
             assert_eq!(world.only_run("sheet").statuses(), ["not_attempted"]);
         }
         let fields = "fileId,customMetadata.brand\na,Acme\n";
         let done = applied(here, fields, "--down-max 1s").1.exits(3);
-        done.says("cannot read the account's custom metadata");
+        done.output_contains("cannot read the account's custom metadata");
     }
     assert_eq!(target.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
@@ -93,7 +94,7 @@ fn what_an_answer_says_gives_no_orders_to_a_terminal_or_a_spreadsheet() {
         let head = "400 Bad Request\r\nx-ik-requestid: =1+1";
         let here = answering(answer(head, body));
         let (world, done) = applied(here, &tagging(&["a"]), "-vv --down-max 1s");
-        let done = done.exits(code).says("HYPERLINK");
+        let done = done.exits(code).output_contains("HYPERLINK");
         let run = world.only_run("sheet");
         let terminal = done.out + &done.err;
         assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
@@ -115,7 +116,7 @@ fn statuses_and_names_of_extensions_are_no_orders_either() {
     });
     let here = answering(answer("200 OK", &file.to_string()));
     let (world, done) = applied(here, &tagging(&["a"]), "-vv");
-    let terminal = done.exits(1).says("1 unclear");
+    let terminal = done.exits(1).output_contains("1 unclear");
     let terminal = terminal.out + &terminal.err;
     assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
     let report = world.only_run("sheet").text("report.csv");

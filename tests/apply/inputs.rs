@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{RunFiles, World, files, ids, sheet, tagging};
+use crate::harness::{RunFiles, TestEnv, files, ids, sheet, tagging};
 
 const EVERY_COLUMN: &str = r#"fileId,tags,addTags,removeTags,removeAITags,customCoordinates,description,customMetadata.brand,customMetadata.price,extensions,webhookUrl,isPublished,includeFileVersions
 a,"x, y,x",,,all,"1,2,3,4",text,Acme,12.5,,,,
@@ -20,7 +20,7 @@ const THE_SAME_AS_JSONL: &str = r#"{"fileId":"a","tags":["x","y","x"],"removeAIT
 "#;
 
 /// What was changed and asked, file by file, without times and numbers.
-fn changes(world: &World) -> Vec<(Value, Value)> {
+fn changes(world: &TestEnv) -> Vec<(Value, Value)> {
     let histories = ["a", "b", "c", "d"].iter().flat_map(|id| world.sandbox.history(id));
     histories.map(|change| (change["call"].clone(), change["body"].clone())).collect()
 }
@@ -28,9 +28,9 @@ fn changes(world: &World) -> Vec<(Value, Value)> {
 #[test]
 fn every_column_works_and_means_the_same_in_jsonl() {
     let outcome = |name: &str, text: &str| {
-        let world = World::new(files(["a", "b", "c", "d"]));
+        let world = TestEnv::new(files(["a", "b", "c", "d"]));
         world.write(name, text);
-        world.apply(name).exits(0);
+        world.apply_direct(name).exits(0);
         assert_eq!(world.only_run("sheet").statuses(), ["updated"; 4]);
         changes(&world)
     };
@@ -59,8 +59,12 @@ fn every_column_works_and_means_the_same_in_jsonl() {
 #[test]
 fn standard_input_is_a_sheet_like_any_other() {
     for text in ["fileId,tags\na,x\n", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n"] {
-        let world = World::new(files(["a"]));
-        world.command(&["apply", "-", "--yes"]).input(text).run().exits(0);
+        let world = TestEnv::new(files(["a"]));
+        world
+            .command(&["apply", "--direct", "--no-before", "-", "--yes"])
+            .input(text)
+            .run()
+            .exits(0);
         assert_eq!(world.file("a")["tags"], json!(["x"]));
         let runs = fs::read_dir(world.path("state/ikbulk/stdin.ikbulk")).unwrap();
         let run = RunFiles(runs.last().unwrap().unwrap().path());
@@ -71,14 +75,14 @@ fn standard_input_is_a_sheet_like_any_other() {
 
 #[test]
 fn standard_input_that_is_no_sheet_is_told_how_to_be_one() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let told = |words: &[&str], text: &str, says: &str| {
-        let done = world.command(words).input(text).run().exits(2).says(says);
+        let done = world.command(words).input(text).run().exits(2).output_contains(says);
         assert!(!done.err.contains("name the file"), "{}", done.err);
     };
     let line = "{\"fileId\":\"a\",\"tags\":[\"x\"]}";
     let array = "it looks like a JSON array, which is not read; write one object a line, as `jq -c";
-    told(&["apply", "-", "--yes"], &format!("[{line}]\n"), array);
+    told(&["apply", "--direct", "--no-before", "-", "--yes"], &format!("[{line}]\n"), array);
     told(&["check", "-"], &format!("[\n{line}\n]\n"), array);
     let lines = "it looks like JSON; say --format jsonl (a file";
     told(&["check", "-", "--format", "csv"], &format!("{line}\n"), lines);
@@ -86,10 +90,10 @@ fn standard_input_that_is_no_sheet_is_told_how_to_be_one() {
 
 #[test]
 fn a_byte_order_mark_crlf_and_line_ends_in_quotes_are_no_part_of_the_values() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     let text = "\u{feff}fileId,description\r\na,\"one\r\ntwo\"\r\nb,three\r\n";
     world.write("sheet.csv", text);
-    world.apply("sheet.csv --limit 1").exits(5);
+    world.apply_direct("sheet.csv --limit 1").exits(5);
     // The second row is reached by its place in the file, behind the mark.
     let run = world.only_run("sheet");
     world.run(&format!("resume --yes {}", run.name())).exits(0);
@@ -98,16 +102,16 @@ fn a_byte_order_mark_crlf_and_line_ends_in_quotes_are_no_part_of_the_values() {
     let mut line = json!({"fileId": "a", "description": "jsonl"}).to_string();
     line.insert(0, '\u{feff}');
     world.write("lines.jsonl", line + "\r\n");
-    world.apply("lines.jsonl").exits(0);
+    world.apply_direct("lines.jsonl").exits(0);
     assert_eq!(world.file("a")["description"], "jsonl");
 }
 
 /// Nothing was sent, and nothing is left of the attempt.
 #[track_caller]
 fn refused(name: &str, text: &str, arguments: &str, says: &str) {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     world.write(name, text);
-    world.apply(&format!("{name} {arguments}")).exits(2).says(says);
+    world.apply_direct(&format!("{name} {arguments}")).exits(2).output_contains(says);
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
 }
@@ -133,9 +137,9 @@ fn a_sheet_that_cannot_be_read_as_one_is_refused_and_nothing_is_sent() {
 fn a_sheet_without_rows_is_refused_unless_that_is_allowed() {
     refused("sheet.csv", "fileId,tags\n", "", "has no rows");
     refused("sheet.jsonl", "", "", "has no rows");
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", "fileId,tags\n");
-    world.apply("sheet.csv --allow-empty").exits(0);
+    world.apply_direct("sheet.csv --allow-empty").exits(0);
     assert_eq!(world.only_run("sheet").count("total"), 0);
 }
 
@@ -148,29 +152,29 @@ fn more_than_one_bad_row_in_a_hundred_stops_a_run_that_nobody_watches() {
         "",
         "1 bad row in 2, more than --max-bad allows (1 %); nothing was sent",
     );
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     world.write("sheet.csv", text);
-    world.apply("sheet.csv --max-bad 50%").exits(1);
+    world.apply_direct("sheet.csv --max-bad 50%").exits(1);
     assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
     // One in a hundred and one is few enough.
     let mut ids = ids(100);
     ids.push("bad%tag".to_owned());
-    let world = World::new(files(&ids));
+    let world = TestEnv::new(files(&ids));
     world.write("sheet.csv", tagging(&ids));
-    world.apply("sheet.csv").exits(1);
+    world.apply_direct("sheet.csv").exits(1);
     assert_eq!(world.only_run("sheet").count("updated"), 100);
 }
 
 #[test]
 fn a_line_that_says_one_thing_twice_is_rejected_and_says_only_that() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let lines = r#"{"fileId":"a","customMetadata":{"brand":"x","Brand":"y"}}
 {"fileId":"a","publish":{"isPublished":true},"isPublished":false}
 {"fileId":"a","tags":["x"],"tags":["y"]}
 []
 "#;
     world.write("sheet.jsonl", lines);
-    world.apply("sheet.jsonl --max-bad 100%").exits(1);
+    world.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
     let report = world.only_run("sheet").report();
     let calls = world.sandbox.stats().calls;
     assert_eq!((calls.patch, calls.publish), (0, 0));
@@ -184,88 +188,93 @@ fn a_line_that_says_one_thing_twice_is_rejected_and_says_only_that() {
 
 #[test]
 fn without_a_terminal_nothing_is_sent_that_nobody_said_yes_to() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
-    world.run("apply sheet.csv").exits(2).says("--yes sends without asking");
+    world
+        .run("apply --direct --no-before sheet.csv")
+        .exits(2)
+        .output_contains("--yes sends without asking");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
-    world.run("apply sheet.csv --sandbox").exits(0).says("SANDBOX");
+    world.run("apply --direct --no-before sheet.csv --sandbox").exits(0).output_contains("SANDBOX");
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 
 #[test]
 fn check_says_by_its_exit_code_what_the_sheet_is_worth_and_sends_nothing() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let check = |text: &str| {
         world.write("sheet.csv", text);
         world.run("check sheet.csv")
     };
-    check("fileId,tags\na,x\n").exits(0).says("requests   1 write\n");
+    check("fileId,tags\na,x\n").exits(0).output_contains("requests   1 write\n");
     let bad = check("fileId,tags,customCoordinates\na,x,\nb,y,\"1,2,0,4\"\n");
-    bad.exits(1).says("3: customCoordinates: \"1,2,0,4\" is not an area of an image");
-    check("fileId\na\n").exits(2).says("no column says what to change");
-    world.run("check nowhere.csv").exits(2).says("nowhere.csv");
+    bad.exits(1).output_contains("3: customCoordinates: \"1,2,0,4\" is not an area of an image");
+    check("fileId\na\n").exits(2).output_contains("no column says what to change");
+    world.run("check nowhere.csv").exits(2).output_contains("nowhere.csv");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
 }
 
 #[test]
 fn a_wrong_flag_is_wrong_usage() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     for wrong in
         ["--rate 0", "--leave 100%", "--attempts none", "--max-duration soon", "--nonsense"]
     {
-        world.apply(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
+        world.apply_direct(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
     }
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 
 #[test]
 fn a_word_that_is_nearly_the_clear_token_is_no_text() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     for word in ["<CLEAR>", "<Clear>", " < clear >"] {
         world.write("sheet.csv", format!("fileId,description\na,{word}\n"));
-        let refused = world.apply("sheet.csv").exits(2);
+        let refused = world.apply_direct("sheet.csv").exits(2);
         let right = format!("or \\{} to mean the word itself", word.trim());
-        refused.says("is nearly the clear token <clear>; write <clear>,").says(&right);
+        refused
+            .output_contains("is nearly the clear token <clear>; write <clear>,")
+            .output_contains(&right);
     }
     world.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
-    world.apply("sheet.csv").exits(0);
+    world.apply_direct("sheet.csv").exits(0);
     assert_eq!(world.file("a")["description"], "<CLEAR>");
 }
 
 #[test]
 fn check_lists_every_bad_row_and_says_that_apply_would_refuse_the_sheet() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let rows = (0..30).map(|n| format!("a,{n}%"));
     world.write("sheet.csv", sheet("fileId,tags", rows));
     let checked = world.run("check sheet.csv").exits(1);
     let listed = checked.out.lines().filter(|line| line.starts_with("bad row")).count();
     assert_eq!(listed, 30);
-    checked.says("sends nothing without asking");
-    let refused = world.apply("sheet.csv").exits(2);
-    refused.says("and 20 more bad rows; `ikbulk check FILE` lists them all");
+    checked.output_contains("sends nothing without asking");
+    let refused = world.apply_direct("sheet.csv").exits(2);
+    refused.output_contains("and 20 more bad rows; `ikbulk check FILE` lists them all");
 }
 
 /// Comparing each with each would take minutes, and no command here may.
 #[test]
 fn many_columns_of_metadata_take_no_longer_than_as_many_cells() {
     const COLUMNS: usize = 40_000;
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let names: Vec<String> = (0..COLUMNS).map(|n| format!("customMetadata.f{n}")).collect();
     let row = |value: &str| format!("a{}\n", format!(",{value}").repeat(COLUMNS));
     let header = format!("fileId,{}\n", names.join(","));
     world.write("sheet.csv", header + &row("x") + &row("y"));
-    world.run("check sheet.csv --no-schema").exits(0).says("rows       2\n");
-    world.run("plan sheet.csv --no-schema").exits(0).says("1 write\n");
+    world.run("check sheet.csv --no-schema").exits(0).output_contains("rows       2\n");
+    world.run("plan sheet.csv --no-schema").exits(0).output_contains("1 write\n");
     let keys: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
     world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",{}}}\n", keys.join(",")));
-    world.run("check sheet.jsonl --no-schema").exits(0).says("rows       1\n");
+    world.run("check sheet.jsonl --no-schema").exits(0).output_contains("rows       1\n");
 }
 
 /// A pipe that gives this text once, as `<(…)` does in a shell.
-fn pipe(world: &World, text: &'static str) -> std::thread::JoinHandle<()> {
+fn pipe(world: &TestEnv, text: &'static str) -> std::thread::JoinHandle<()> {
     let path = world.path("pipe");
     if !path.exists() {
         let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -277,10 +286,16 @@ fn pipe(world: &World, text: &'static str) -> std::thread::JoinHandle<()> {
 #[test]
 fn an_input_that_cannot_seek_is_copied_like_standard_input() {
     const SHEET: &str = "fileId,tags,customMetadata.brand\na,new,Acme\n";
-    let world = World::new(files(["a"]));
-    for line in ["check pipe", "plan pipe", "apply pipe --yes --rate unlimited"] {
+    let world = TestEnv::new(files(["a"]));
+    for line in
+        ["check pipe", "plan pipe", "apply --direct --no-before pipe --yes --rate unlimited"]
+    {
         let writer = pipe(&world, SHEET);
-        world.run(line).exits(0).says("rows       1\n").says("input      pipe\n");
+        world
+            .run(line)
+            .exits(0)
+            .output_contains("rows       1\n")
+            .output_contains("input      pipe\n");
         writer.join().expect("it was read");
     }
     assert_eq!(world.file("a")["tags"], json!(["new"]));
@@ -288,7 +303,7 @@ fn an_input_that_cannot_seek_is_copied_like_standard_input() {
     assert!(!world.path("pipe.ikbulk").exists());
     assert_eq!(world.runs("state/ikbulk/stdin").len(), 2);
     let writer = pipe(&world, SHEET);
-    world.run("apply pipe --yes --limit 1").exits(0);
+    world.run("apply --direct --no-before pipe --yes --limit 1").exits(0);
     writer.join().expect("it was read");
 }
 
@@ -296,10 +311,10 @@ fn an_input_that_cannot_seek_is_copied_like_standard_input() {
 fn a_name_that_is_not_utf_8_is_read() {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let name = OsString::from_vec(b"sh\xe9et.csv".to_vec());
     fs::write(world.path(".").join(&name), tagging(&["a"])).expect("the directory takes it");
-    for words in [&["check"][..], &["live", "--yes"]] {
+    for words in [&["check"][..], &["apply", "--yes"]] {
         let words = words.iter().map(OsString::from).chain([name.clone()]);
         world.command(&words.collect::<Vec<_>>()).run().exits(0);
     }
@@ -312,7 +327,7 @@ fn a_name_that_is_not_utf_8_is_read() {
 fn a_check_of_standard_input_leaves_nothing_behind_when_it_is_stopped() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let temporary = world.path("tmp");
     for signal in ["INT", "KILL"] {
         fs::create_dir_all(&temporary).expect("the directory takes it");

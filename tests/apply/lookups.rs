@@ -5,7 +5,7 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
 use serde_json::{Value, json};
 
-use crate::harness::{Victim, World, script, sheet, status, with_library};
+use crate::harness::{ChildHandle, TestEnv, script, sheet, status, with_library};
 use crate::targets::{library, requests};
 
 /// A search that finds this, whatever there is.
@@ -18,38 +18,40 @@ fn search_finds(places: &Value) -> Fault {
 fn a_file_that_search_shows_where_it_was_is_not_taken() {
     let stale = json!([{"fileId": "moved", "filePath": "/a.jpg", "url": "https://ik.imagekit.io/sandbox/a.jpg"}]);
     let config = library([("moved", "/b/a.jpg")]);
-    let world = World::new(script(vec![(1, search_finds(&stale))], config));
+    let world = TestEnv::new(script(vec![(1, search_finds(&stale))], config));
     world.write("sheet.csv", "filePath,tags\n/a.jpg,new\n");
-    world
-        .apply("sheet.csv --max-bad 100%")
-        .exits(1)
-        .says("was, as search has it, the file moved, which is not there any more, but /b/a.jpg");
+    world.apply_direct("sheet.csv --max-bad 100%").exits(1).output_contains(
+        "was, as search has it, the file moved, which is not there any more, but /b/a.jpg",
+    );
     assert_eq!(requests(&world), (1, 1, 0));
 }
 
 #[test]
 fn a_file_that_search_still_shows_is_not_taken_once_it_is_gone() {
     let stale = json!([{"fileId": "gone", "filePath": "/a.jpg"}]);
-    let world = World::new(script(vec![(1, search_finds(&stale))], library([])));
+    let world = TestEnv::new(script(vec![(1, search_finds(&stale))], library([])));
     world.write("sheet.csv", "filePath,tags\n/a.jpg,new\n");
-    world.apply("sheet.csv --max-bad 100%").exits(1).says("not there any more, but gone");
+    world
+        .apply_direct("sheet.csv --max-bad 100%")
+        .exits(1)
+        .output_contains("not there any more, but gone");
     assert_eq!(requests(&world), (1, 1, 0));
 }
 
 #[test]
 fn search_that_is_behind_finds_the_files_that_were_just_written() {
     let config = library([("shoe", "/shoe.jpg")]);
-    let world = World::new(Config { search_lag: Duration::from_hours(1), ..config });
+    let world = TestEnv::new(Config { search_lag: Duration::from_hours(1), ..config });
     for tag in ["first", "second"] {
         world.write(&format!("{tag}.csv"), format!("filePath,addTags\n/shoe.jpg,{tag}\n"));
-        world.apply(&format!("{tag}.csv")).exits(0);
+        world.apply_direct(&format!("{tag}.csv")).exits(0);
     }
     assert_eq!(world.file("shoe")["tags"], json!(["first", "second"]));
 }
 
 #[test]
 fn a_resumed_run_goes_by_what_was_looked_up_when_it_began() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let struck = victim.clone();
     let mut config = library([("shoe", "/shoe.jpg"), ("hat", "/hat.jpg")]);
     config.tap = Some(Tap::new(move |event| {
@@ -58,9 +60,9 @@ fn a_resumed_run_goes_by_what_was_looked_up_when_it_began() {
             struck.kill();
         }
     }));
-    let world = World::new(config);
+    let world = TestEnv::new(config);
     world.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n/hat.jpg,new\n/missing.jpg,x\n");
-    let apply = "apply sheet.csv --yes --rate unlimited --max-bad 100%";
+    let apply = "apply --direct --no-before sheet.csv --yes --rate unlimited --max-bad 100%";
     let killed = world.command(&apply.split(' ').collect::<Vec<_>>()).run_as(&victim);
     assert_eq!(killed.code, None, "{}", killed.err);
     let run = world.only_run("sheet");
@@ -81,20 +83,23 @@ fn a_file_named_by_path_is_read_back_where_an_answer_was_lost() {
     // One list and one read look it up. The answer to the first write is lost; a list probes, the
     // write is repeated, the other row's follows, and one read looks back.
     let config = library([("shoe", "/shoe.jpg")]);
-    let world = World::new(script(vec![(3, Fault::ResetAfter)], config));
+    let world = TestEnv::new(script(vec![(3, Fault::ResetAfter)], config));
     world.write("sheet.csv", "fileId,filePath,description\n,/shoe.jpg,one\nshoe,,two\n");
-    world.apply("sheet.csv").exits(0).says("reading back 1 file on which an answer was lost");
+    world
+        .apply_direct("sheet.csv")
+        .exits(0)
+        .output_contains("reading back 1 file on which an answer was lost");
     assert_eq!(requests(&world), (2, 2, 3));
 }
 
 /// So many paths of one folder, and a sheet that tags the first of them.
-fn crowded(in_folder: usize, elsewhere: u64, wanted: usize) -> World {
+fn crowded(in_folder: usize, elsewhere: u64, wanted: usize) -> TestEnv {
     let mut library = Library::synthetic(elsewhere, 1);
     for n in 0..in_folder {
         library
             .insert(json!({"fileId": format!("file{n}"), "filePath": format!("/crowd/{n}.jpg")}));
     }
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     let rows = (0..wanted).map(|n| format!("/crowd/{n}.jpg,sale"));
     world.write("sheet.csv", sheet("filePath,addTags", rows));
     world
@@ -104,18 +109,21 @@ fn crowded(in_folder: usize, elsewhere: u64, wanted: usize) -> World {
 fn a_thousand_paths_are_found_by_listing_what_is_not_much_more() {
     // One look at how many files there are, two pages, and each file once by its id.
     let world = crowded(1000, 0, 1000);
-    world.apply("sheet.csv").exits(0).says("1000 paths and URLs in 1003 reads; 1000 found");
+    world
+        .apply_direct("sheet.csv")
+        .exits(0)
+        .output_contains("1000 paths and URLs in 1003 reads; 1000 found");
     assert_eq!(requests(&world), (3, 1000, 20));
     // The library has more than is worth listing, the folder has not.
     let world = crowded(1000, 20_000, 1000);
-    world.apply("sheet.csv").exits(0).says("1000 paths and URLs in 1004 reads");
+    world.apply_direct("sheet.csv").exits(0).output_contains("1000 paths and URLs in 1004 reads");
     assert_eq!(requests(&world), (4, 1000, 20));
 }
 
 #[test]
 fn a_few_paths_of_a_large_folder_are_found_by_one_query() {
     let world = crowded(5000, 0, 5);
-    world.apply("sheet.csv").exits(0).says("5 paths and URLs in 6 reads");
+    world.apply_direct("sheet.csv").exits(0).output_contains("5 paths and URLs in 6 reads");
     assert_eq!(requests(&world), (1, 5, 1));
 }
 
@@ -123,21 +131,23 @@ fn a_few_paths_of_a_large_folder_are_found_by_one_query() {
 fn five_hundred_paths_of_a_large_folder_are_found_by_name() {
     // Two looks that find both library and folder too large, and a hundred names a query.
     let world = crowded(5000, 0, 500);
-    world.apply("sheet.csv").exits(0).says("500 paths and URLs in 507 reads");
+    world.apply_direct("sheet.csv").exits(0).output_contains("500 paths and URLs in 507 reads");
     assert_eq!(requests(&world), (7, 500, 10));
 }
 
 #[test]
 fn looking_up_waits_out_a_429_and_gives_up_on_what_does_not_pass() {
     let throttle = Fault::Throttle { reset_ms: Some(10), limit: None };
-    let world = World::new(script(vec![(1, throttle)], library([("shoe", "/shoe.jpg")])));
+    let world = TestEnv::new(script(vec![(1, throttle)], library([("shoe", "/shoe.jpg")])));
     world.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n");
-    world.apply("sheet.csv").exits(0).says("in 3 reads");
+    world.apply_direct("sheet.csv").exits(0).output_contains("in 3 reads");
     let refused = vec![(1, status(400, "Your request contains invalid value."))];
-    let world = World::new(script(refused, library([("shoe", "/shoe.jpg")])));
+    let world = TestEnv::new(script(refused, library([("shoe", "/shoe.jpg")])));
     world.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n");
-    let said = world.apply("sheet.csv").exits(2).says("cannot look up the files");
-    said.says("nothing was sent: refused with 400: Your request contains invalid value.");
+    let said = world.apply_direct("sheet.csv").exits(2).output_contains("cannot look up the files");
+    said.output_contains(
+        "nothing was sent: refused with 400: Your request contains invalid value.",
+    );
     assert!(!world.path("sheet.ikbulk").exists());
 }
 
@@ -150,11 +160,11 @@ fn pages_that_come_again_and_again_end_the_look_up() {
     // How many files there are behind so many, and then pages that go round in circles.
     let pages = (2..60).map(|n| (n, page(if n % 2 == 0 { 0 } else { 1000 })));
     let empty = (1, search_finds(&json!([])));
-    let world = World::new(script(std::iter::once(empty).chain(pages).collect(), library([])));
+    let world = TestEnv::new(script(std::iter::once(empty).chain(pages).collect(), library([])));
     let paths = (0..500).map(|n| format!("/a/{n}.jpg,new"));
     world.write("sheet.csv", sheet("filePath,tags", paths));
-    let done = world.apply("sheet.csv --max-bad 100%").exits(3);
-    done.says("ImageKit lists the same files again after 2000 files");
+    let done = world.apply_direct("sheet.csv --max-bad 100%").exits(3);
+    done.output_contains("ImageKit lists the same files again after 2000 files");
     assert!(world.sandbox.stats().requests < 10);
 }
 
@@ -165,9 +175,9 @@ fn a_folder_at_the_path_of_a_file_is_not_taken_for_it() {
         {"type": "file", "fileId": "shoe", "filePath": "/shoe"},
     ]);
     let config = library([("shoe", "/shoe")]);
-    let world = World::new(script(vec![(1, search_finds(&places))], config));
+    let world = TestEnv::new(script(vec![(1, search_finds(&places))], config));
     world.write("sheet.csv", "filePath,tags\n/shoe,new\n");
-    world.apply("sheet.csv").exits(0);
+    world.apply_direct("sheet.csv").exits(0);
     assert_eq!(world.file("shoe")["tags"], json!(["new"]));
     // The account, the list, the file itself, and the change.
     assert_eq!(world.sandbox.stats().requests, 4);

@@ -4,6 +4,7 @@
 mod account;
 mod bulk;
 mod damaged;
+mod diff_planner;
 mod environment;
 mod export;
 mod faults;
@@ -13,7 +14,6 @@ mod harness;
 mod hostile;
 mod inputs;
 mod journeys;
-mod live;
 mod lookups;
 #[cfg(target_os = "linux")]
 mod oversized;

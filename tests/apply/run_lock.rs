@@ -12,7 +12,7 @@ use ikbulk::run::{ReportLock, RunDir, RunLock};
 use ikbulk::sandbox::{Config, ExtensionPlay, Phase, Status, Tap};
 use serde_json::json;
 
-use crate::harness::{Call, Done, RunFiles, Victim, World, files, ids, tagged};
+use crate::harness::{Call, ChildHandle, CmdResult, RunFiles, TestEnv, files, ids, tagged};
 
 /// How long a command that ought to be refused at once is waited for while the sandbox stands still.
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
@@ -26,7 +26,7 @@ fn rows() -> String {
 #[derive(Clone, Default)]
 struct Held {
     second: Arc<Mutex<Option<Call>>>,
-    running: Arc<Mutex<Option<JoinHandle<Done>>>>,
+    running: Arc<Mutex<Option<JoinHandle<CmdResult>>>>,
 }
 
 impl Held {
@@ -54,7 +54,7 @@ impl Held {
         *unpoisoned(&self.running) = Some(running);
     }
 
-    fn done(&self) -> Done {
+    fn done(&self) -> CmdResult {
         let running = unpoisoned(&self.running).take().expect("the request was held");
         running.join().expect("the second command ends")
     }
@@ -69,9 +69,9 @@ fn two_resumes_at_once_run_no_extension_twice() {
     let held = Held::default();
     let config = files(["a", "b", "c"]);
     let extensions = ExtensionPlay::Always(Status::Success);
-    let world = World::new(Config { tap: Some(held.tap("b")), extensions, ..config });
+    let world = TestEnv::new(Config { tap: Some(held.tap("b")), extensions, ..config });
     world.write("sheet.jsonl", rows());
-    world.apply("sheet.jsonl --limit 1").exits(5);
+    world.apply_direct("sheet.jsonl --limit 1").exits(5);
     let run = world.only_run("sheet");
     let resume = ["resume", "--yes", &run.name(), "--rate", "unlimited"];
     let second = world.command(&resume).env("XDG_STATE_HOME", world.path("other-state"));
@@ -79,8 +79,8 @@ fn two_resumes_at_once_run_no_extension_twice() {
     world.command(&resume).run().exits(0);
     let second = held.done().exits(75);
     second
-        .says("this run is being executed by process")
-        .says(&format!("ikbulk resume --yes {}", run.name()));
+        .output_contains("this run is being executed by process")
+        .output_contains(&format!("ikbulk resume --yes {}", run.name()));
     for id in ["a", "b", "c"] {
         assert_eq!(world.sandbox.stats().paid_runs_of(id, "remove-bg"), 1, "{id}");
     }
@@ -97,19 +97,19 @@ fn a_report_of_a_running_run_writes_nothing_and_says_how_far_it_is() {
     let held = Held::default();
     let config = Config { tap: Some(held.tap("b")), ..files(["a", "b", "c"]) };
     let extensions = ExtensionPlay::Always(Status::Success);
-    let world = World::new(Config { extensions, ..config });
+    let world = TestEnv::new(Config { extensions, ..config });
     world.write("sheet.jsonl", rows());
     let report = world.command(&["report", "the-run"]);
     *unpoisoned(&held.second) = Some(report);
-    world.apply("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
+    world.apply_direct("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
     let report = held.done().exits(0);
     assert!(report.err.is_empty(), "{}", report.err);
     report
-        .says("running    by process ")
-        .says("(ikbulk apply ")
-        .says("rows       1 of 3 settled: 1 updated; 1 sent, no response yet\n")
-        .says("requests   ")
-        .says("next       its reports are written when it ends\n");
+        .output_contains("running    by process ")
+        .output_contains("(ikbulk apply ")
+        .output_contains("rows       1 of 3 settled: 1 updated; 1 sent, no response yet\n")
+        .output_contains("requests   ")
+        .output_contains("next       its reports are written when it ends\n");
     let run = RunFiles(world.path("the-run"));
     assert_eq!(run.statuses(), ["updated"; 3]);
     assert_eq!(run.summary()["exit_code"], 0);
@@ -118,7 +118,7 @@ fn a_report_of_a_running_run_writes_nothing_and_says_how_far_it_is() {
 #[test]
 fn reports_at_once_do_not_disturb_each_other() {
     let world = tagged(2000, |config| config);
-    world.apply("sheet.csv --limit 1900").exits(5);
+    world.apply_direct("sheet.csv --limit 1900").exits(5);
     let run = world.only_run("sheet");
     let before = names(&run);
     let name = run.name();
@@ -126,7 +126,7 @@ fn reports_at_once_do_not_disturb_each_other() {
     let reports: Vec<_> =
         reports.into_iter().map(|call| std::thread::spawn(move || call.run())).collect();
     for report in reports {
-        report.join().expect("it ends").exits(5).says("1900 updated");
+        report.join().expect("it ends").exits(5).output_contains("1900 updated");
     }
     let mut after = names(&run);
     after.remove("report.lock");
@@ -136,7 +136,7 @@ fn reports_at_once_do_not_disturb_each_other() {
 #[test]
 fn a_report_that_is_being_written_is_waited_for_and_named() {
     let world = tagged(2, |config| config);
-    world.apply("sheet.csv --limit 1").exits(5);
+    world.apply_direct("sheet.csv --limit 1").exits(5);
     let run = world.only_run("sheet");
     let dir = RunDir::open(run.path()).expect("it is a run");
     let lock = ReportLock::take(&dir).expect("nobody holds it");
@@ -144,11 +144,11 @@ fn a_report_that_is_being_written_is_waited_for_and_named() {
         .map(|words| world.command(&[words, &[&run.name()]].concat()));
     for call in calls.map(|call| std::thread::spawn(|| call.run())) {
         let done = call.join().expect("it ends").exits(75);
-        done.says("another process is writing the reports of this run");
+        done.output_contains("another process is writing the reports of this run");
     }
     drop(lock);
     let lock = RunLock::take(&dir).expect("nobody holds it");
-    world.run(&format!("report {}", run.name())).exits(0).says("running    by process ");
+    world.run(&format!("report {}", run.name())).exits(0).output_contains("running    by process ");
     drop(lock);
     world.run(&format!("resume --yes {}", run.name())).exits(0);
 }
@@ -156,7 +156,7 @@ fn a_report_that_is_being_written_is_waited_for_and_named() {
 #[test]
 fn a_report_of_a_killed_run_does_not_hide_from_undo_what_was_in_flight() {
     let ids = ids(2);
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
         if event.method == "PATCH" && event.path.contains("file001") && event.phase == Phase::Worked
@@ -166,7 +166,7 @@ fn a_report_of_a_killed_run_does_not_hide_from_undo_what_was_in_flight() {
     });
     let world = tagged(2, |config| Config { tap: Some(tap), ..config });
     world.write("sheet.csv", "fileId,description\nfile000,new\nfile001,new\n");
-    let words = ["live", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
     assert_eq!(world.command(&words).run_as(&victim).code, None);
     let run = world.only_run("sheet").name();
     world.run(&format!("report {run}")).exits(5);

@@ -10,7 +10,7 @@ use ikbulk::imagekit::{Api, ApiSettings};
 use ikbulk::sandbox::{Config, Fault, Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{KEY, Seen, Victim, World, chance, files, ids, status, tagging};
+use crate::harness::{ChildHandle, KEY, Seen, TestEnv, chance, files, ids, status, tagging};
 
 /// The key as HTTP Basic writes it.
 const ENCODED: &str = "cHJpdmF0ZV9kb05vdFByaW50TWUxMjM0NT06";
@@ -34,10 +34,10 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
         "a%00b",
     ];
     let seen = Seen::default();
-    let world = World::new(Config { tap: Some(seen.tap()), ..files(hostile) });
+    let world = TestEnv::new(Config { tap: Some(seen.tap()), ..files(hostile) });
     let line = |id: &&str| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n";
     world.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
-    world.apply("sheet.jsonl").exits(0);
+    world.apply_direct("sheet.jsonl").exits(0);
     // The first one asks whose account it is.
     for request in seen.requests().into_iter().skip(1) {
         let inside =
@@ -54,11 +54,11 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
 #[test]
 fn a_file_id_that_no_url_can_hold_is_refused() {
     let seen = Seen::default();
-    let world = World::new(Config { tap: Some(seen.tap()), ..files(["a"]) });
+    let world = TestEnv::new(Config { tap: Some(seen.tap()), ..files(["a"]) });
     let lines = [".", "..", "a\nb", "a\u{0}b", &"x".repeat(300)]
         .map(|id| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n");
     world.write("sheet.jsonl", lines.concat());
-    world.apply("sheet.jsonl --max-bad 100%").exits(1);
+    world.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
     assert_eq!(world.only_run("sheet").statuses(), ["rejected"; 5]);
     assert_eq!(seen.requests(), ["GET /v1/files"]);
 }
@@ -94,15 +94,15 @@ fn the_key_is_shown_nowhere() {
         (status(400, "refused"), 0.1),
     ];
     let ids = ids(30);
-    let world = World::new(chance(faults, files(&ids)));
+    let world = TestEnv::new(chance(faults, files(&ids)));
     world.write("sheet.csv", tagging(&ids));
     let mut said = Vec::new();
-    let mut listen = |done: crate::harness::Done| said.push(done.out + &done.err);
-    listen(world.apply("sheet.csv -vv"));
-    listen(world.apply("sheet.csv -vv --log-format json"));
+    let mut listen = |done: crate::harness::CmdResult| said.push(done.out + &done.err);
+    listen(world.apply_direct("sheet.csv -vv"));
+    listen(world.apply_direct("sheet.csv -vv --log-format json"));
     // What goes wrong says most.
-    listen(world.apply("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
-    listen(world.apply("sheet.csv -vv --endpoint http://example.com"));
+    listen(world.apply_direct("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
+    listen(world.apply_direct("sheet.csv -vv --endpoint http://example.com"));
     listen(world.run("report nowhere"));
     assert!(said[0].contains("TRACE"), "-vv says little");
     for said in &said {
@@ -121,7 +121,7 @@ fn the_key_is_shown_nowhere() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_after_a_kill() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let (seen, hand) = (Arc::new(Mutex::new(Vec::new())), victim.clone());
     let found = Arc::clone(&seen);
     let home = Arc::new(OnceLock::new());
@@ -138,11 +138,21 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
         }
     });
     let ids = ids(30);
-    let world = World::new(Config { tap: Some(tap), ..files(&ids) });
+    let world = TestEnv::new(Config { tap: Some(tap), ..files(&ids) });
     home.set(world.path("sheet.ikbulk")).unwrap();
     world.write("sheet.csv", tagging(&ids));
     world.write("key", KEY);
-    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--key-file", "key"];
+    let words = [
+        "apply",
+        "--direct",
+        "--no-before",
+        "sheet.csv",
+        "--yes",
+        "--rate",
+        "unlimited",
+        "--key-file",
+        "key",
+    ];
     let call = world.command(&words).without("IMAGEKIT_PRIVATE_KEY");
     assert_eq!(call.run_as(&victim).code, None);
     let seen = seen.lock().unwrap();
@@ -160,7 +170,7 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
 #[cfg(target_os = "linux")]
 #[test]
 fn a_crash_leaves_no_core_dump() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let (limits, hand) = (Arc::new(Mutex::new(String::new())), victim.clone());
     let found = Arc::clone(&limits);
     let tap = Tap::new(move |event| {
@@ -169,9 +179,12 @@ fn a_crash_leaves_no_core_dump() {
             *found.lock().unwrap() = fs::read_to_string(path).unwrap();
         }
     });
-    let world = World::new(Config { tap: Some(tap), ..files(["a"]) });
+    let world = TestEnv::new(Config { tap: Some(tap), ..files(["a"]) });
     world.write("sheet.csv", tagging(&["a"]));
-    let call = world.command_after("ulimit -c unlimited", &["apply", "sheet.csv", "--yes"]);
+    let call = world.command_after(
+        "ulimit -c unlimited",
+        &["apply", "--direct", "--no-before", "sheet.csv", "--yes"],
+    );
     assert_eq!(call.run_as(&victim).code, Some(0));
     let limits = limits.lock().unwrap();
     let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
@@ -191,25 +204,28 @@ fn what_a_panic_could_print_of_the_client_does_not_show_the_key() {
 
 #[test]
 fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     world.write("key", format!("{KEY}\n"));
     let with_file = |name: &str| {
-        let words = ["apply", "sheet.csv", "--yes", "--key-file", name];
+        let words = ["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--key-file", name];
         world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     with_file("key").exits(0);
     world.write("broken", "private_do not\nprint");
-    let broken = with_file("broken").exits(2).says("contains characters that no key has");
+    let broken =
+        with_file("broken").exits(2).output_contains("contains characters that no key has");
     assert!(!broken.err.contains("print"));
-    with_file("nowhere").exits(2).says("nowhere");
-    let none = world.command(&["apply", "sheet.csv", "--yes"]).without("IMAGEKIT_PRIVATE_KEY");
-    none.run().exits(2).says("IMAGEKIT_PRIVATE_KEY");
+    with_file("nowhere").exits(2).output_contains("nowhere");
+    let none = world
+        .command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes"])
+        .without("IMAGEKIT_PRIVATE_KEY");
+    none.run().exits(2).output_contains("IMAGEKIT_PRIVATE_KEY");
 }
 
 #[test]
 fn what_stands_around_a_key_is_taken_off_or_named_but_never_shown() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     let with_file = |text: &str| {
         world.write("key", text);
@@ -231,7 +247,7 @@ fn what_stands_around_a_key_is_taken_off_or_named_but_never_shown() {
         (format!("{KEY}:"), "a `:` in it"),
     ] {
         for refused in [with_file(&text), with_variable(&text)] {
-            let refused = refused.exits(2).says(why);
+            let refused = refused.exits(2).output_contains(why);
             assert!(!refused.err.contains("doNotPrintMe"), "{}", refused.err);
         }
     }
@@ -240,7 +256,7 @@ fn what_stands_around_a_key_is_taken_off_or_named_but_never_shown() {
 
 #[test]
 fn a_key_file_that_others_can_read_is_warned_about() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     world.write("key", KEY);
     let plan = |mode: u32| {
@@ -249,7 +265,7 @@ fn a_key_file_that_others_can_read_is_warned_about() {
         world.run("plan sheet.csv --key-file key").exits(0)
     };
     for mode in [0o640, 0o604] {
-        plan(mode).says("other users can read the key file key; `chmod 600 key`");
+        plan(mode).output_contains("other users can read the key file key; `chmod 600 key`");
     }
     for mode in [0o600, 0o400] {
         let done = plan(mode);
@@ -257,30 +273,30 @@ fn a_key_file_that_others_can_read_is_warned_about() {
     }
     // Only the superuser can give files away.
     if std::os::unix::fs::chown(world.path("key"), Some(4321), None).is_ok() {
-        plan(0o600).says("the key file key belongs to another user");
+        plan(0o600).output_contains("the key file key belongs to another user");
     }
 }
 
 #[test]
 fn plain_http_goes_to_this_machine_only() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     for endpoint in ["http://example.com", "http://192.0.2.1:8077", "http://127.0.0.1.example.com"]
     {
-        let done = world.apply(&format!("sheet.csv --endpoint {endpoint}"));
-        done.exits(2).says("is not https");
+        let done = world.apply_direct(&format!("sheet.csv --endpoint {endpoint}"));
+        done.exits(2).output_contains("is not https");
     }
-    world.apply("sheet.csv --endpoint https://").exits(2).says("is no URL");
-    let done = world.apply("sheet.csv --endpoint localhost:8077").exits(2);
-    done.says("the endpoint \"localhost:8077\" has no scheme, write https://");
+    world.apply_direct("sheet.csv --endpoint https://").exits(2).output_contains("is no URL");
+    let done = world.apply_direct("sheet.csv --endpoint localhost:8077").exits(2);
+    done.output_contains("the endpoint \"localhost:8077\" has no scheme, write https://");
     assert!(!world.path("sheet.ikbulk").exists());
 }
 
 #[test]
 fn a_run_is_its_owners_alone() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
-    world.apply("sheet.csv").exits(0);
+    world.apply_direct("sheet.csv").exits(0);
     let run = world.only_run("sheet");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(run.path()), 0o700);

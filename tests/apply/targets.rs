@@ -3,7 +3,7 @@
 use ikbulk::sandbox::{Config, Library};
 use serde_json::{Value, json};
 
-use crate::harness::{World, files, sheet, with_library};
+use crate::harness::{TestEnv, files, sheet, with_library};
 
 /// A sandbox with these files, by id and path.
 pub(crate) fn library<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> Config {
@@ -14,12 +14,12 @@ pub(crate) fn library<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -
     with_library(library)
 }
 
-fn shoe() -> World {
-    World::new(library([("shoe", "/products/shoe.jpg"), ("hat", "/products/hat.jpg")]))
+fn shoe() -> TestEnv {
+    TestEnv::new(library([("shoe", "/products/shoe.jpg"), ("hat", "/products/hat.jpg")]))
 }
 
 /// Lists, reads of one file, and writes so far.
-pub(crate) fn requests(world: &World) -> (u64, u64, u64) {
+pub(crate) fn requests(world: &TestEnv) -> (u64, u64, u64) {
     let calls = world.sandbox.stats().calls;
     // One list asks whose account it is.
     let lists = calls.list - 1;
@@ -30,7 +30,7 @@ pub(crate) fn requests(world: &World) -> (u64, u64, u64) {
 fn a_file_is_found_by_its_path_and_the_report_says_its_id() {
     let world = shoe();
     world.write("sheet.csv", "filePath,tags\n/products/shoe.jpg,new\n");
-    world.apply("sheet.csv").exits(0).says("1 path or URL in 2 reads; 1 found");
+    world.apply_direct("sheet.csv").exits(0).output_contains("1 path or URL in 2 reads; 1 found");
     assert_eq!(world.file("shoe")["tags"], json!(["new"]));
     assert_eq!(world.only_run("sheet").row(2)["fileId"], "shoe");
     assert_eq!(requests(&world), (1, 1, 1));
@@ -45,7 +45,7 @@ fn a_file_is_found_by_its_url_whatever_asks_for_a_form_of_it() {
     ] {
         let world = shoe();
         world.write("sheet.csv", sheet("url,tags", [format!("\"{url}\",new")].into_iter()));
-        world.apply("sheet.csv").exits(0);
+        world.apply_direct("sheet.csv").exits(0);
         assert_eq!(world.file("shoe")["tags"], json!(["new"]));
     }
 }
@@ -58,7 +58,7 @@ fn the_url_of_another_account_or_domain_is_not_taken_for_the_files_own() {
         "https://a.example/products/shoe.jpg,x",
     ];
     world.write("sheet.csv", sheet("url,tags", rows.map(str::to_owned).into_iter()));
-    world.apply("sheet.csv --max-bad 100%").exits(1).says(
+    world.apply_direct("sheet.csv --max-bad 100%").exits(1).output_contains(
         "is not the URL of the file at that path, shoe, which has https://ik.imagekit.io/sandbox/",
     );
     assert_eq!(requests(&world), (1, 1, 0));
@@ -69,9 +69,9 @@ fn a_file_on_a_domain_of_its_own_is_found_by_that_url() {
     let mut library = Library::new();
     let url = "https://img.example.com/products/shoe.jpg";
     library.insert(json!({"fileId": "shoe", "filePath": "/products/shoe.jpg", "url": url}));
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     world.write("sheet.csv", format!("url,tags\n{url}?tr=w-1,new\n"));
-    world.apply("sheet.csv").exits(0);
+    world.apply_direct("sheet.csv").exits(0);
     assert_eq!(world.file("shoe")["tags"], json!(["new"]));
 }
 
@@ -81,7 +81,7 @@ fn lines_of_json_name_files_in_the_same_ways() {
     let lines = "{\"filePath\":\"/products/shoe.jpg\",\"tags\":[\"a\"]}\n\
                  {\"url\":\"https://ik.imagekit.io/sandbox/products/hat.jpg\",\"tags\":[\"b\"]}\n";
     world.write("sheet.jsonl", lines);
-    world.apply("sheet.jsonl").exits(0);
+    world.apply_direct("sheet.jsonl").exits(0);
     let tags = ["shoe", "hat"].map(|id| world.file(id)["tags"].clone());
     assert_eq!(tags, [json!(["a"]), json!(["b"])]);
     let report = world.only_run("sheet").report();
@@ -92,9 +92,9 @@ fn lines_of_json_name_files_in_the_same_ways() {
 fn a_path_that_nothing_is_found_at_is_rejected_and_can_be_mended() {
     let world = shoe();
     world.write("sheet.csv", "filePath,tags\n/products/shoes.jpg,new\n/products/hat.jpg,x\n");
-    let said = world.apply("sheet.csv --max-bad 100%").exits(1);
-    said.says("filePath: \"/products/shoes.jpg\" is no file that search finds")
-        .says("may not be found yet");
+    let said = world.apply_direct("sheet.csv --max-bad 100%").exits(1);
+    said.output_contains("filePath: \"/products/shoes.jpg\" is no file that search finds")
+        .output_contains("may not be found yet");
     let run = world.only_run("sheet");
     assert_eq!(
         (run.statuses(), run.row(2)["code"].as_str()),
@@ -102,29 +102,29 @@ fn a_path_that_nothing_is_found_at_is_rejected_and_can_be_mended() {
     );
     assert_eq!(run.row(2)["fileId"], "");
     world.write("again.csv", run.text("failed.csv").replace("/shoes.jpg", "/shoe.jpg"));
-    world.apply("again.csv").exits(0);
+    world.apply_direct("again.csv").exits(0);
     assert_eq!(world.file("shoe")["tags"], json!(["new"]));
 }
 
 #[test]
 fn several_files_at_one_path_are_named_and_none_is_taken() {
-    let world = World::new(library([("one", "/a/b.jpg"), ("two", "/a/b.jpg")]));
+    let world = TestEnv::new(library([("one", "/a/b.jpg"), ("two", "/a/b.jpg")]));
     world.write("sheet.csv", "filePath,tags\n/a/b.jpg,new\n");
     world
-        .apply("sheet.csv --max-bad 100%")
+        .apply_direct("sheet.csv --max-bad 100%")
         .exits(1)
-        .says("is 2 files: one, two; write the fileId of the one that is meant");
+        .output_contains("is 2 files: one, two; write the fileId of the one that is meant");
     assert_eq!(requests(&world), (1, 0, 0));
 }
 
 #[test]
 fn every_letters_case_counts() {
-    let world = World::new(library([("small", "/a/shoe.jpg"), ("large", "/a/Shoe.jpg")]));
+    let world = TestEnv::new(library([("small", "/a/shoe.jpg"), ("large", "/a/Shoe.jpg")]));
     world.write(
         "sheet.csv",
         "filePath,tags\n/a/shoe.jpg,s\n/a/Shoe.jpg,l\n/a/SHOE.jpg,x\n/A/shoe.jpg,x\n",
     );
-    world.apply("sheet.csv --max-bad 100%").exits(1);
+    world.apply_direct("sheet.csv --max-bad 100%").exits(1);
     let tags = ["small", "large"].map(|id| world.file(id)["tags"].clone());
     assert_eq!(tags, [json!(["s"]), json!(["l"])]);
     assert_eq!(world.only_run("sheet").statuses(), ["updated", "updated", "rejected", "rejected"]);
@@ -140,14 +140,14 @@ fn a_name_may_hold_any_character() {
         ("query", "/a/b?c=d&e#f.jpg"),
         ("words", "/a/x\" OR name = \"y.jpg"),
     ];
-    let world = World::new(library(NAMES));
+    let world = TestEnv::new(library(NAMES));
     let lines =
         NAMES.map(|(id, path)| json!({"filePath": path, "addTags": [format!("path-{id}")]}));
     let urls = NAMES
         .map(|(id, _)| json!({"url": world.file(id)["url"], "addTags": [format!("url-{id}")]}));
     let lines: Vec<String> = lines.iter().chain(&urls).map(Value::to_string).collect();
     world.write("sheet.jsonl", lines.join("\n") + "\n");
-    world.apply("sheet.jsonl").exits(0);
+    world.apply_direct("sheet.jsonl").exits(0);
     for (id, _) in NAMES {
         let tags = json!([format!("path-{id}"), format!("url-{id}")]);
         assert_eq!(world.file(id)["tags"], tags);
@@ -164,7 +164,7 @@ fn one_file_named_in_three_ways_is_changed_in_the_order_of_the_rows() {
     ];
     let rows = rows.map(str::to_owned).into_iter();
     world.write("sheet.csv", sheet("fileId,filePath,url,description", rows));
-    world.apply("sheet.csv").exits(0).says("2 paths and URLs in 2 reads");
+    world.apply_direct("sheet.csv").exits(0).output_contains("2 paths and URLs in 2 reads");
     let history = world.sandbox.history("shoe");
     let history: Vec<&Value> =
         history.iter().map(|change| &change["body"]["description"]).collect();
@@ -177,7 +177,7 @@ fn a_row_by_path_and_a_row_by_id_overtake_each_other() {
     for rows in ["shoe,,50%\n,/products/shoe.jpg,new\n", ",/products/shoe.jpg,50%\nshoe,,new\n"] {
         let world = shoe();
         world.write("sheet.csv", format!("fileId,filePath,tags\n{rows}"));
-        world.apply("sheet.csv --max-bad 100%").exits(0);
+        world.apply_direct("sheet.csv --max-bad 100%").exits(0);
         assert_eq!(world.only_run("sheet").row(2)["code"], "superseded");
     }
 }
@@ -188,7 +188,7 @@ fn where_the_id_is_filled_nothing_else_names_the_file() {
     let rows = ["hat,/products/shoe.jpg,https://a.example/,a", "hat,#N/A,no url,b"];
     let rows = rows.map(str::to_owned).into_iter();
     world.write("sheet.csv", sheet("fileId,filePath,url,description", rows));
-    world.apply("sheet.csv").exits(0);
+    world.apply_direct("sheet.csv").exits(0);
     assert_eq!((requests(&world), &world.file("hat")["description"]), ((0, 0, 2), &json!("b")));
 }
 
@@ -205,7 +205,7 @@ fn a_row_that_names_no_file_or_names_it_twice_is_rejected() {
         (",<clear>,,x", "filePath: \"<clear>\" cannot be cleared"),
     ] {
         world.write("sheet.csv", format!("fileId,filePath,url,tags\n{row}\n"));
-        world.run("check sheet.csv").exits(1).says(wrong);
+        world.run("check sheet.csv").exits(1).output_contains(wrong);
     }
     assert_eq!(world.sandbox.stats().requests, 0);
 }
@@ -215,14 +215,14 @@ fn check_counts_what_is_to_be_looked_up_and_asks_nobody() {
     let world = shoe();
     world.write("sheet.csv", "fileId,filePath,tags\nhat,,x\n,/a.jpg,y\n,/a.jpg,z\n");
     let said = world.run("check sheet.csv").exits(0);
-    said.says("2 rows name their file by path or URL; `ikbulk apply` looks them up")
-        .says("requests   up to 3 writes");
+    said.output_contains("2 rows name their file by path or URL; `ikbulk apply` looks them up")
+        .output_contains("requests   up to 3 writes");
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 
 #[test]
 fn a_trial_has_the_files_that_the_sheet_names_but_for_missing_ones() {
-    let world = World::new(files(["unused"]));
+    let world = TestEnv::new(files(["unused"]));
     let rows = [
         "id,,,new",
         ",/products/shoe.jpg,,new",
@@ -232,7 +232,7 @@ fn a_trial_has_the_files_that_the_sheet_names_but_for_missing_ones() {
     ];
     let rows = rows.map(str::to_owned).into_iter();
     world.write("sheet.csv", sheet("fileId,filePath,url,tags", rows));
-    let trial = ["apply", "sheet.csv", "--sandbox"];
+    let trial = ["apply", "--direct", "--no-before", "sheet.csv", "--sandbox"];
     world.command(&trial).without("IMAGE_KIT_BASE_URL").run().exits(1);
     let run = world.only_run("sheet");
     assert_eq!(run.statuses(), ["updated", "updated", "updated", "updated", "rejected"]);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ikbulk::sandbox::{Config, Phase, Tap};
 
-use crate::harness::{OnTerminal, World, files, sheet};
+use crate::harness::{OnTerminal, TestEnv, files, sheet};
 
 /// A program that stands at its first request until it may go on.
 struct Held {
@@ -42,22 +42,22 @@ const REMOVE_BG: &str = r#"{"name":"remove-bg"}"#;
 const TAG: &str = r#"{"name":"google-auto-tagging","minConfidence":50,"maxTags":5}"#;
 const DESCRIBE: &str = r#"{"name":"ai-auto-description"}"#;
 
-fn tags(world: &World) {
+fn tags(world: &TestEnv) {
     world.write("sheet.csv", "fileId,tags\na,x\nb,x\n");
 }
 
-fn extensions(world: &World, configs: [&str; 2]) {
+fn extensions(world: &TestEnv, configs: [&str; 2]) {
     let rows = ["a", "b"].iter().zip(configs);
     let rows = rows.map(|(id, config)| format!("{id},\"[{}]\"", config.replace('"', "\"\"")));
     world.write("sheet.csv", sheet("fileId,extensions", rows));
 }
 
-fn apply(world: &World, more: &[&str]) -> OnTerminal {
-    let words = ["live", "sheet.csv", "--rate", "unlimited", "--read-rate", "unlimited"];
+fn apply(world: &TestEnv, more: &[&str]) -> OnTerminal {
+    let words = ["apply", "sheet.csv", "--rate", "unlimited", "--read-rate", "unlimited"];
     world.command(&[&words, more].concat()).on_terminal()
 }
 
-fn sent(world: &World) -> u64 {
+fn sent(world: &TestEnv) -> u64 {
     let calls = world.sandbox.stats().calls;
     calls.patch + calls.add_tags
 }
@@ -69,7 +69,7 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
         (Some([REMOVE_BG; 2]), "260\n", "Type 260 to send it, anything else to stop:"),
     ] {
         let (held, tap) = Held::new();
-        let world = World::new(Config { tap: Some(tap), ..files(["a", "b"]) });
+        let world = TestEnv::new(Config { tap: Some(tap), ..files(["a", "b"]) });
         match configs {
             Some(configs) => extensions(&world, configs),
             None => tags(&world),
@@ -78,7 +78,7 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
         held.types_ahead(&mut terminal, ahead);
         terminal.waits_for(question);
         terminal.types("no\n");
-        terminal.ends().exits(2).says("nothing was sent");
+        terminal.ends().exits(2).output_contains("nothing was sent");
         assert_eq!(sent(&world), 0);
         assert!(!world.path("sheet.ikbulk").exists());
     }
@@ -86,7 +86,7 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
 
 #[test]
 fn billed_work_is_sent_once_its_units_are_typed() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     extensions(&world, [REMOVE_BG, TAG]);
     for (answer, code) in [("y\n", 2), ("2\n", 2), ("132\n", 0)] {
         assert_eq!(sent(&world), 0);
@@ -100,7 +100,7 @@ fn billed_work_is_sent_once_its_units_are_typed() {
 
 #[test]
 fn where_a_price_is_unknown_the_number_of_runs_is_typed() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     extensions(&world, [REMOVE_BG, DESCRIBE]);
     let mut terminal = apply(&world, &[]);
     terminal.waits_for("Type 2, the number of runs, to send it");
@@ -111,9 +111,9 @@ fn where_a_price_is_unknown_the_number_of_runs_is_typed() {
 
 #[test]
 fn without_a_person_to_ask_nothing_is_read() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     tags(&world);
-    world.run("live sheet.csv --yes --limit 1").exits(5);
+    world.run("apply sheet.csv --yes --limit 1").exits(5);
     let run = world.only_run("sheet").name();
     world.write("other.csv", "fileId,tags\na,y\n");
     world.run("plan other.csv").exits(0);
@@ -121,11 +121,16 @@ fn without_a_person_to_ask_nothing_is_read() {
     world.write("third.csv", "fileId,tags\na,y\n");
     let requests = world.sandbox.stats().requests;
     let undo = format!("undo {run}");
-    for words in ["live third.csv", "apply third.csv", &undo, &format!("live --plan {plan}")] {
-        world.run(words).exits(2).says("--yes sends without asking");
+    for words in [
+        "apply third.csv",
+        "apply --direct --no-before third.csv",
+        &undo,
+        &format!("apply --plan {plan}"),
+    ] {
+        world.run(words).exits(2).output_contains("--yes sends without asking");
     }
-    let unread = world.command(&["live", "-"]).input("no sheet at all").run();
-    unread.exits(2).says("--yes sends without asking");
+    let unread = world.command(&["apply", "-"]).input("no sheet at all").run();
+    unread.exits(2).output_contains("--yes sends without asking");
     assert_eq!(world.sandbox.stats().requests, requests);
     assert!(!world.path("third.ikbulk").exists());
     assert_eq!(world.only_run("sheet").name(), run);
@@ -133,13 +138,13 @@ fn without_a_person_to_ask_nothing_is_read() {
 
 #[test]
 fn where_nothing_is_to_be_sent_or_only_to_a_sandbox_nothing_is_asked() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     tags(&world);
     let mut terminal = apply(&world, &[]);
     terminal.waits_for("Send this? [y/N]");
     terminal.types("y\n");
     terminal.ends().exits(0);
-    apply(&world, &[]).ends().exits(0).says("2 unchanged");
+    apply(&world, &[]).ends().exits(0).output_contains("2 unchanged");
     extensions(&world, [REMOVE_BG; 2]);
-    apply(&world, &["--sandbox"]).ends().exits(0).says("2 updated");
+    apply(&world, &["--sandbox"]).ends().exits(0).output_contains("2 updated");
 }

@@ -9,7 +9,7 @@ use ikbulk::account::{Identity, KeyFingerprint, Service};
 use ikbulk::ledger::Facts;
 use ikbulk::run::RunDir;
 
-use crate::harness::{Call, KEY, World, files};
+use crate::harness::{Call, KEY, TestEnv, files};
 
 /// An endpoint that is neither ImageKit's nor on this machine.
 const FOREIGN: &str = "https://imagekit.example";
@@ -60,19 +60,19 @@ impl Outside {
 }
 
 /// A sheet that needs the account at every command, and a user with settings.
-fn world() -> World {
-    let world = World::new(files(["a", "b"]));
+fn world() -> TestEnv {
+    let world = TestEnv::new(files(["a", "b"]));
     world.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\nb,Acme\n");
     std::fs::create_dir_all(world.path("config/ikbulk")).expect("a directory can be made");
     world
 }
 
-fn own_settings(world: &World, text: &str) {
+fn own_settings(world: &TestEnv, text: &str) {
     world.write("config/ikbulk/config.toml", text);
 }
 
 /// A command whose endpoint nobody gives now, and whose connections go to `outside`.
-fn command(world: &World, outside: &Outside, words: &str) -> Call {
+fn command(world: &TestEnv, outside: &Outside, words: &str) -> Call {
     let words: Vec<&str> = words.split_whitespace().collect();
     let call = world.command(&words).without("IMAGE_KIT_BASE_URL");
     call.env("XDG_CONFIG_HOME", world.path("config")).env("HTTPS_PROXY", &outside.url)
@@ -81,7 +81,7 @@ fn command(world: &World, outside: &Outside, words: &str) -> Call {
 const COMMANDS: [&str; 4] = [
     "check sheet.csv",
     "plan sheet.csv --down-max 1s",
-    "apply sheet.csv --yes --down-max 1s",
+    "apply --direct --no-before sheet.csv --yes --down-max 1s",
     "export -o library.csv --down-max 1s",
 ];
 
@@ -95,13 +95,13 @@ fn a_settings_file_that_lies_about_does_not_take_the_key() {
     world.write("ikbulk.toml", profile(FOREIGN));
     for words in COMMANDS {
         let refused = command(&world, &outside, words).run().exits(2);
-        let refused = refused.says("only the settings file ikbulk.toml names it");
-        let refused = refused.says(&format!("--endpoint {FOREIGN_URL}"));
-        refused.says("config/ikbulk/config.toml").says("nothing was sent");
+        let refused = refused.output_contains("only the settings file ikbulk.toml names it");
+        let refused = refused.output_contains(&format!("--endpoint {FOREIGN_URL}"));
+        refused.output_contains("config/ikbulk/config.toml").output_contains("nothing was sent");
     }
     std::fs::rename(world.path("ikbulk.toml"), world.path("theirs.toml")).unwrap();
     let refused = command(&world, &outside, "check sheet.csv --settings theirs.toml").run();
-    refused.exits(2).says("only the settings file theirs.toml names it");
+    refused.exits(2).output_contains("only the settings file theirs.toml names it");
     outside.was_not_asked();
     assert!(!world.path("sheet.ikbulk").exists() && !world.path("library.csv").exists());
 }
@@ -132,19 +132,21 @@ fn settings_that_others_can_write_are_not_the_users_own() {
     for mode in [0o664, 0o606] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let refused = command(&world, &outside, "check sheet.csv").run().exits(2);
-        refused.says("can be written by others").says("is not sent to https://imagekit.example");
+        refused
+            .output_contains("can be written by others")
+            .output_contains("is not sent to https://imagekit.example");
     }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     // Only the superuser can give files away.
     if std::os::unix::fs::chown(&path, Some(4321), None).is_ok() {
         let refused = command(&world, &outside, "check sheet.csv").run().exits(2);
-        refused.says("belongs to another user");
+        refused.output_contains("belongs to another user");
     }
     outside.was_not_asked();
 }
 
 /// A plan or a run that says that it was made at the foreign endpoint.
-fn foreign_run(world: &World, words: &str) -> String {
+fn foreign_run(world: &TestEnv, words: &str) -> String {
     world.run(words);
     let run = world.only_run("sheet");
     let ledger = RunDir::open(run.path()).expect("the run is there").ledger();
@@ -161,16 +163,16 @@ fn foreign_run(world: &World, words: &str) -> String {
 #[test]
 fn a_run_that_was_begun_elsewhere_does_not_take_the_key() {
     for (made_by, words) in [
-        ("live sheet.csv --yes --limit 1", "resume --yes RUN"),
-        ("live sheet.csv --yes", "undo RUN --yes"),
-        ("plan sheet.csv", "live --plan RUN --yes"),
+        ("apply sheet.csv --yes --limit 1", "resume --yes RUN"),
+        ("apply sheet.csv --yes", "undo RUN --yes"),
+        ("plan sheet.csv", "apply --plan RUN --yes"),
     ] {
         let (world, outside) = (world(), Outside::new());
         let run = foreign_run(&world, made_by);
         let words = words.replace("RUN", &run);
         let refused = command(&world, &outside, &words).run().exits(2);
-        let refused = refused.says(&format!("the run {run}, which you did not begin"));
-        refused.says(&format!("--endpoint {FOREIGN_URL}"));
+        let refused = refused.output_contains(&format!("the run {run}, which you did not begin"));
+        refused.output_contains(&format!("--endpoint {FOREIGN_URL}"));
         outside.was_not_asked();
         let limits = format!("--endpoint {FOREIGN} --attempts 1 --down-max 1s");
         let allowed = command(&world, &outside, &format!("{words} {limits}")).run();
@@ -188,10 +190,10 @@ fn a_person_is_asked_whether_the_key_may_go_there() {
         let mut terminal = call.on_terminal();
         terminal.waits_for(&format!("Send the key to {FOREIGN_URL}? [y/N]"));
         terminal.types(answer);
-        terminal.ends().says("the settings file ikbulk.toml names")
+        terminal.ends().output_contains("the settings file ikbulk.toml names")
     };
-    ask("\n").exits(2).says("the key was not sent to");
+    ask("\n").exits(2).output_contains("the key was not sent to");
     outside.was_not_asked();
-    ask("y\n").exits(3).says("cannot read the account's custom metadata fields");
+    ask("y\n").exits(3).output_contains("cannot read the account's custom metadata fields");
     outside.was_asked();
 }

@@ -8,7 +8,8 @@ use ikbulk::sandbox::{Config, ExtensionPlay, Library, Phase, Status, Tap};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{
-    Done, RunFiles, Victim, World, files, ids, lines, script, sheet, status, with_library,
+    ChildHandle, CmdResult, RunFiles, TestEnv, files, ids, lines, script, sheet, status,
+    with_library,
 };
 
 const FAST: &str = "--yes --rate unlimited --read-rate unlimited";
@@ -43,7 +44,7 @@ missing,x,,,,,,
 ";
 
 /// A library in the sense in which it is restored: tags are a set, and "" is nothing.
-fn state(world: &World) -> Vec<Value> {
+fn state(world: &TestEnv) -> Vec<Value> {
     let files = world.sandbox.library().into_iter();
     files.map(|file| json!(essence(&file))).collect()
 }
@@ -62,41 +63,36 @@ fn essence(file: &Value) -> Map<String, Value> {
     kept
 }
 
-fn writes(world: &World) -> u64 {
+fn writes(world: &TestEnv) -> u64 {
     let calls = world.sandbox.stats().calls;
     calls.patch + calls.publish + calls.add_tags + calls.remove_tags + calls.remove_ai_tags
 }
 
-/// Applies a sheet by the planner that is the default.
-fn live(world: &World, rest: &str) -> Done {
-    world.run(&format!("live {FAST} {rest}"))
-}
-
-fn undo(world: &World, run: &RunFiles) -> Done {
+fn undo(world: &TestEnv, run: &RunFiles) -> CmdResult {
     world.run(&format!("undo {FAST} {}", run.name()))
 }
 
 /// The run that undid the only other run of a sheet.
-fn undoing(world: &World) -> RunFiles {
+fn undoing(world: &TestEnv) -> RunFiles {
     world.runs("sheet").pop().expect("there is a run")
 }
 
 /// Undoes a run that was begun with these options and changed so many files, twice, and the undoing.
 fn everything_is_put_back(options: &str, files: u64) {
-    let world = World::new(with_library(library()));
+    let world = TestEnv::new(with_library(library()));
     let before = state(&world);
     world.write("sheet.csv", EVERYTHING);
-    live(&world, &format!("sheet.csv {options} --max-rejected 100%")).exits(1);
+    world.apply(&format!("sheet.csv {options} --max-rejected 100%")).exits(1);
     let run = world.only_run("sheet");
     let after = state(&world);
     assert_ne!(after, before);
-    undo(&world, &run).exits(0).says(&format!("input      undo of {}", run.name()));
+    undo(&world, &run).exits(0).output_contains(&format!("input      undo of {}", run.name()));
     assert_eq!(state(&world), before);
     assert_eq!(undoing(&world).count("updated"), files);
     assert_eq!(undoing(&world).summary()["input"], format!("undo of {}", run.name()));
     // A second time there is nothing left to put back.
     let sent = writes(&world);
-    undo(&world, &run).exits(0).says("requests   0 writes");
+    undo(&world, &run).exits(0).output_contains("requests   0 writes");
     assert_eq!((writes(&world), state(&world)), (sent, before));
     // It is a run like any other.
     let first = world.runs("sheet").remove(1);
@@ -123,48 +119,50 @@ fn a_run_without_a_schema_is_undone_too() {
 #[test]
 fn a_direct_run_reads_its_files_before_and_needs_none_of_them() {
     let refused = || status(400, "no such query");
-    let world = World::new(script(vec![(1, refused()), (2, refused())], files(["a", "b"])));
+    let world = TestEnv::new(script(vec![(1, refused()), (2, refused())], files(["a", "b"])));
     world.write("sheet.csv", "fileId,tags\na,x\nb,x\n");
-    live(&world, "sheet.csv --direct")
+    world
+        .apply("sheet.csv --direct")
         .exits(0)
-        .says("cannot read what file a is like: refused with 400: no such query");
+        .output_contains("cannot read what file a is like: refused with 400: no such query");
     assert_eq!(world.only_run("sheet").count("updated"), 2);
     undo(&world, &world.only_run("sheet"))
         .exits(1)
-        .says("values of 2 files: not known what it was");
+        .output_contains("values of 2 files: not known what it was");
     assert_eq!(world.file("a")["tags"], json!(["x"]));
 }
 
 #[test]
 fn what_a_direct_run_reads_before_is_shown_and_can_be_left_out() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     world.write("sheet.csv", "fileId,tags\na,x\nb,x\nmissing,x\n");
-    live(&world, "sheet.csv --direct --max-rejected 100%")
+    world
+        .apply("sheet.csv --direct --max-rejected 100%")
         .exits(1)
-        .says("read       3 files one by one, in 3 requests");
+        .output_contains("read       3 files one by one, in 3 requests");
     world.write("other.csv", "fileId,tags\na,y\n");
     let reads = world.sandbox.stats().requests - writes(&world);
-    live(&world, "other.csv --direct --no-before").exits(0);
+    world.apply("other.csv --direct --no-before").exits(0);
     // The account alone.
     assert_eq!(world.sandbox.stats().requests - writes(&world), reads + 1);
-    undo(&world, &world.only_run("other")).exits(2).says("(--no-before)");
+    undo(&world, &world.only_run("other")).exits(2).output_contains("(--no-before)");
     assert_eq!(world.runs("other").len(), 1, "what was refused leaves nothing behind");
-    live(&world, "other.csv --no-before").exits(2);
+    world.apply("other.csv --no-before").exits(2);
 }
 
 #[test]
 fn what_others_changed_since_is_left_alone_and_listed() {
-    let world = World::new(with_library(library()));
+    let world = TestEnv::new(with_library(library()));
     let before = state(&world);
     world.write("sheet.csv", EVERYTHING);
-    live(&world, "sheet.csv --max-rejected 100%").exits(1);
+    world.apply("sheet.csv --max-rejected 100%").exits(1);
     // A field of one file, a field of another that the run did not touch.
     world.write("others.csv", "fileId,description,tags\na,Mine,\ne,Mine,\n");
-    world.apply("others.csv").exits(0);
+    world.apply_direct("others.csv").exits(0);
     undo(&world, &world.runs("sheet").remove(0))
         .exits(1)
-        .says("left alone values of 1 file: changed since")
-        .says("  description of a: changed since");
+        .output_contains("left alone values of 1 file: changed since")
+        .output_contains("  description of a: changed since");
     let now = state(&world);
     assert_eq!(now[1..4], before[1..4]);
     assert_eq!(world.file("a")["description"], "Mine");
@@ -184,13 +182,13 @@ fn what_others_changed_since_is_left_alone_and_listed() {
 #[test]
 fn what_a_row_asks_for_and_the_file_has_already_is_nothing_that_the_run_did() {
     for options in ["", "--direct"] {
-        let world = World::new(with_library(library()));
+        let world = TestEnv::new(with_library(library()));
         let row = r#"a,"only a,old",New,"1,2,30,40""#;
         let header = "fileId,tags,description,customCoordinates";
         world.write("sheet.csv", sheet(header, [row.to_owned()].into_iter()));
-        live(&world, &format!("sheet.csv {options}")).exits(0);
+        world.apply(&format!("sheet.csv {options}")).exits(0);
         world.write("others.csv", "fileId,addTags\na,theirs\n");
-        world.apply("others.csv").exits(0);
+        world.apply_direct("others.csv").exits(0);
         undo(&world, &world.only_run("sheet")).exits(0);
         assert_eq!(world.file("a")["description"], "<clear> a");
         assert_eq!(world.file("a")["tags"].as_array().map(Vec::len), Some(3));
@@ -199,12 +197,12 @@ fn what_a_row_asks_for_and_the_file_has_already_is_nothing_that_the_run_did() {
 
 #[test]
 fn rows_that_were_merged_are_undone_as_what_they_came_to() {
-    let world = World::new(with_library(library()));
+    let world = TestEnv::new(with_library(library()));
     let before = state(&world);
     let rows = ["a,x,", "a,y,x", "b,old,", "b,z,\"old,only b\"", "c,x,", "c,,x", "d,x,", "d,y,"];
     let rows = rows.map(str::to_owned).into_iter();
     world.write("sheet.csv", sheet("fileId,addTags,removeTags", rows));
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     assert_eq!(essence(&world.file("a"))["tags"], json!(["old", "only a", "y"]));
     undo(&world, &world.only_run("sheet")).exits(0);
     assert_eq!(state(&world), before);
@@ -215,7 +213,7 @@ fn what_cannot_be_undone_is_said_before() {
     let mut library = library();
     library.insert(json!({"fileId": "f", "filePath": "/f.jpg", "isPublished": true,
         "AITags": [{"name": "sky", "source": "aws-auto-tagging", "confidence": 90}]}));
-    let world = World::new(Config {
+    let world = TestEnv::new(Config {
         extensions: ExtensionPlay::Always(Status::Success),
         ..with_library(library)
     });
@@ -227,14 +225,14 @@ fn what_cannot_be_undone_is_said_before() {
         json!({"fileId": "d", "removeAITags": "all"}),
     ];
     world.write("sheet.jsonl", rows.map(|row| format!("{row}\n")).concat());
-    live(&world, "sheet.jsonl").exits(0);
+    world.apply("sheet.jsonl").exits(0);
     let run = world.only_run("sheet");
     undo(&world, &run)
         .exits(1)
-        .says("not undone runs of extensions (ai-auto-description 1, remove-bg 1)")
-        .says("not undone AI tags that were removed from 1 file")
-        .says("not undone the publication of 1 file")
-        .says("description of a: an extension may have written it");
+        .output_contains("not undone runs of extensions (ai-auto-description 1, remove-bg 1)")
+        .output_contains("not undone AI tags that were removed from 1 file")
+        .output_contains("not undone the publication of 1 file")
+        .output_contains("description of a: an extension may have written it");
     assert_eq!(world.file("f")["isPublished"], false);
     for id in ["a", "b"] {
         assert_eq!(essence(&world.file(id))["tags"], json!(["old", format!("only {id}")]));
@@ -247,30 +245,30 @@ fn what_cannot_be_undone_is_said_before() {
 fn of_a_run_that_failed_in_part_only_what_was_done_is_undone() {
     // The three files are read, the first is changed, the second is not.
     let config = script(vec![(5, status(500, "try later"))], with_library(library()));
-    let world = World::new(config);
+    let world = TestEnv::new(config);
     let before = state(&world);
     world.write("sheet.csv", "fileId,description\na,New\nb,New\nc,New\n");
-    live(&world, "sheet.csv --direct --concurrency 1 --attempts 1 --limit 2").exits(5);
+    world.apply("sheet.csv --direct --concurrency 1 --attempts 1 --limit 2").exits(5);
     let run = world.only_run("sheet");
     assert_eq!(run.statuses(), ["updated", "failed", "not_attempted"]);
     assert_eq!(state(&world)[1..], before[1..]);
     let sent = writes(&world);
-    undo(&world, &run).exits(0).says("is unfinished; what it did so far is undone");
+    undo(&world, &run).exits(0).output_contains("is unfinished; what it did so far is undone");
     // What was refused may still take effect, so that its value is sent as well.
     assert_eq!((writes(&world) - sent, state(&world)), (2, before));
 }
 
 /// Two hundred files, tagged anew in bulk.
-fn retagged() -> (World, Vec<Value>) {
+fn retagged() -> (TestEnv, Vec<Value>) {
     let ids = ids(200);
     let mut library = Library::new();
     for id in &ids {
         library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "tags": ["old"]}));
     }
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     let before = state(&world);
     world.write("sheet.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},new"))));
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     assert_eq!(writes(&world), 8);
     (world, before)
 }
@@ -280,14 +278,14 @@ fn tags_are_put_back_in_bulk() {
     let (world, before) = retagged();
     // Two lists, and fifty files looked at again.
     let said = undo(&world, &world.only_run("sheet")).exits(0);
-    said.says("8 writes (4 addTags, 4 removeTags)").says("in 52 requests");
+    said.output_contains("8 writes (4 addTags, 4 removeTags)").output_contains("in 52 requests");
     assert_eq!((writes(&world), state(&world)), (16, before));
 }
 
 /// A world in which a program can be killed when the work of a write is done and not told. Which
 /// one it is, is a number that is counted down.
-fn deadly(config: Config) -> (World, Victim, Arc<AtomicU64>) {
-    let (victim, countdown) = (Victim::default(), Arc::<AtomicU64>::default());
+fn deadly(config: Config) -> (TestEnv, ChildHandle, Arc<AtomicU64>) {
+    let (victim, countdown) = (ChildHandle::default(), Arc::<AtomicU64>::default());
     let (hand, left) = (victim.clone(), Arc::clone(&countdown));
     let tap = Tap::new(move |event| {
         if event.method != "GET" && event.phase == Phase::Worked {
@@ -297,13 +295,17 @@ fn deadly(config: Config) -> (World, Victim, Arc<AtomicU64>) {
             }
         }
     });
-    let world = World::new(Config { tap: Some(tap), ..config });
+    let world = TestEnv::new(Config { tap: Some(tap), ..config });
     world.write("sheet.csv", EVERYTHING.replace("missing,x,,,,,,\n", ""));
     (world, victim, countdown)
 }
 
 /// Runs a command until it is killed at that write.
-fn kill_at(write: u64, words: &str, (world, victim, countdown): &(World, Victim, Arc<AtomicU64>)) {
+fn kill_at(
+    write: u64,
+    words: &str,
+    (world, victim, countdown): &(TestEnv, ChildHandle, Arc<AtomicU64>),
+) {
     countdown.store(write, SeqCst);
     let line = format!("{words} --yes --rate unlimited --concurrency 1");
     let call = world.command(&line.split(' ').collect::<Vec<_>>());
@@ -316,7 +318,7 @@ fn an_undo_that_was_killed_goes_on_and_ends_right() {
         let deadly = deadly(with_library(library()));
         let world = &deadly.0;
         let before = state(world);
-        live(world, "sheet.csv").exits(0);
+        world.apply("sheet.csv").exits(0);
         let run = world.only_run("sheet");
         kill_at(write, &format!("undo {}", run.name()), &deadly);
         world.run(&format!("resume --yes {} --rate unlimited", undoing(world).name())).exits(0);
@@ -325,15 +327,15 @@ fn an_undo_that_was_killed_goes_on_and_ends_right() {
 }
 
 /// Kills a run on `sheet.csv` at each of so many writes, and undoes it.
-fn killed_runs_are_undone(options: &str, writes: u64, set: impl Fn(&World)) {
+fn killed_runs_are_undone(options: &str, writes: u64, set: impl Fn(&TestEnv)) {
     for write in 1..=writes {
         let deadly = deadly(with_library(library()));
         let world = &deadly.0;
         set(world);
         let before = state(world);
-        kill_at(write, &format!("live {options}sheet.csv"), &deadly);
+        kill_at(write, &format!("apply {options}sheet.csv"), &deadly);
         assert_ne!(state(world), before);
-        undo(world, &world.only_run("sheet")).exits(0).says("is unfinished");
+        undo(world, &world.only_run("sheet")).exits(0).output_contains("is unfinished");
         assert_eq!(state(world), before, "{options}killed at {write}");
     }
 }
@@ -359,13 +361,13 @@ fn of_a_run_that_was_killed_between_the_tags_of_a_file_all_are_undone() {
 fn lists_that_are_behind_are_not_believed_for_what_a_direct_run_finds_either() {
     let ids = ids(120);
     let config = Config { search_lag: std::time::Duration::from_hours(1), ..files(&ids) };
-    let world = World::new(config);
+    let world = TestEnv::new(config);
     let adding = |tag: &str| sheet("fileId,addTags", ids.iter().map(|id| format!("{id},{tag}")));
     world.write("first.csv", adding("first"));
-    live(&world, "first.csv --direct").exits(0);
+    world.apply("first.csv --direct").exits(0);
     let before = state(&world);
     world.write("sheet.csv", adding("second"));
-    live(&world, "sheet.csv --direct").exits(0);
+    world.apply("sheet.csv --direct").exits(0);
     undo(&world, &world.only_run("sheet")).exits(0);
     assert_eq!(state(&world), before);
 }
@@ -374,10 +376,10 @@ fn lists_that_are_behind_are_not_believed_for_what_a_direct_run_finds_either() {
 fn a_list_that_is_behind_is_not_believed() {
     let ids = ids(120);
     let config = Config { search_lag: std::time::Duration::from_hours(1), ..files(&ids) };
-    let world = World::new(config);
+    let world = TestEnv::new(config);
     let before = state(&world);
     world.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     assert_ne!(state(&world), before);
     undo(&world, &world.only_run("sheet")).exits(0);
     assert_eq!(state(&world), before);
@@ -387,36 +389,43 @@ fn a_list_that_is_behind_is_not_believed() {
 fn a_file_that_is_gone_and_a_value_that_is_not_allowed_any_more_are_left_alone() {
     let mut library = Library::new();
     library.insert(json!({"fileId": "a", "filePath": "/a", "tags": ["100%"], "description": "A"}));
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     world.write("sheet.csv", "fileId,tags,description\na,new,B\n");
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     undo(&world, &world.only_run("sheet"))
         .exits(1)
-        .says("  tags of a: its value from before is not allowed");
+        .output_contains("  tags of a: its value from before is not allowed");
     assert_eq!(world.file("a")["description"], "A");
     assert_eq!(world.file("a")["tags"], json!(["new"]));
 }
 
 #[test]
 fn what_cannot_be_undone_at_all_is_refused() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", "fileId,tags\na,x\n");
-    world.command(&["live", "sheet.csv", "--sandbox"]).without("IMAGE_KIT_BASE_URL").run().exits(0);
-    undo(&world, &world.only_run("sheet")).exits(2).says("was on a sandbox of its own");
+    world
+        .command(&["apply", "sheet.csv", "--sandbox"])
+        .without("IMAGE_KIT_BASE_URL")
+        .run()
+        .exits(0);
+    undo(&world, &world.only_run("sheet")).exits(2).output_contains("was on a sandbox of its own");
     world.write("planned.csv", "fileId,tags\na,x\n");
     world.run("plan planned.csv").exits(0);
-    undo(&world, &world.only_run("planned")).exits(2).says("was never begun");
+    undo(&world, &world.only_run("planned")).exits(2).output_contains("was never begun");
     world.write("done.csv", "fileId,tags\na,x\n");
-    live(&world, "done.csv").exits(0);
+    world.apply("done.csv").exits(0);
     let run = world.only_run("done");
-    world.run(&format!("undo {}", run.name())).exits(2).says("--yes sends without asking");
+    world
+        .run(&format!("undo {}", run.name()))
+        .exits(2)
+        .output_contains("--yes sends without asking");
     let other = world.command(&["undo", "--yes", &run.name()]);
     other
         .env("IMAGEKIT_PRIVATE_KEY", "private_other")
         .run()
         .exits(3)
-        .says("the account was not accepted");
-    world.run("undo --yes nowhere").exits(2).says("there is no run in nowhere");
+        .output_contains("the account was not accepted");
+    world.run("undo --yes nowhere").exits(2).output_contains("there is no run in nowhere");
     assert_eq!(world.runs("done").len(), 1);
     assert_eq!(world.file("a")["tags"], json!(["x"]));
 }
@@ -425,25 +434,28 @@ fn what_cannot_be_undone_at_all_is_refused() {
 fn a_direct_run_that_cannot_read_its_files_before_sends_nothing_unless_told_to() {
     let unavailable = || status(503, "Try again.");
     let faults = (1..=40).map(|n| (n, unavailable())).collect();
-    let world = World::new(script(faults, files(["a", "b"])));
+    let world = TestEnv::new(script(faults, files(["a", "b"])));
     world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
-    let said = live(&world, "sheet.csv --direct --down-max 100ms").exits(3);
-    said.says("--no-before goes without reading them").says("nothing was sent");
+    let said = world.apply("sheet.csv --direct --down-max 100ms").exits(3);
+    said.output_contains("--no-before goes without reading them")
+        .output_contains("nothing was sent");
     assert_eq!(writes(&world), 0);
 }
 
 #[test]
 fn an_unfinished_run_can_be_taken_back_to_begin_anew() {
-    let world = World::new(files(["a", "b"]));
+    let world = TestEnv::new(files(["a", "b"]));
     world.write("sheet.csv", "fileId,tags\na,new\nb,new\n");
     let before = ["a", "b"].map(|id| world.file(id)["tags"].clone());
-    world.run("live sheet.csv --yes --limit 1").exits(5);
+    world.run("apply sheet.csv --yes --limit 1").exits(5);
     let run = world.only_run("sheet").name();
-    let refused = world.run("live sheet.csv --yes").exits(2);
-    let refused = refused.says("ikbulk resume sheet.ikbulk/").says("ikbulk undo sheet.ikbulk/");
+    let refused = world.run("apply sheet.csv --yes").exits(2);
+    let refused = refused
+        .output_contains("ikbulk resume sheet.ikbulk/")
+        .output_contains("ikbulk undo sheet.ikbulk/");
     // Without its directory nothing could be restored.
     assert!(!refused.err.contains("remove"), "{}", refused.err);
     world.run(&format!("undo {run} --yes")).exits(0);
     assert_eq!(["a", "b"].map(|id| world.file(id)["tags"].clone()), before);
-    world.run("live sheet.csv --yes").exits(0).says("2 updated");
+    world.run("apply sheet.csv --yes").exits(0).output_contains("2 updated");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Done, World, files, ids, script, sheet, status, tagged, tagging};
+use crate::harness::{CmdResult, TestEnv, files, ids, script, sheet, status, tagged, tagging};
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
@@ -189,8 +189,8 @@ fn imagekit(asked: &Asked) -> Answer {
 }
 
 /// A world with a sheet of `rows` rows that each run a billed extension.
-fn tagging_world(rows: usize) -> World {
-    let world = World::new(files(["unused"]));
+fn tagging_world(rows: usize) -> TestEnv {
+    let world = TestEnv::new(files(["unused"]));
     let extension = r#""[{""name"":""google-auto-tagging"",""minConfidence"":80,""maxTags"":3}]""#;
     let rows = ids(rows).into_iter().map(|id| format!("{id},{extension}"));
     world.write("sheet.csv", sheet("fileId,extensions", rows));
@@ -201,7 +201,7 @@ fn tagging_world(rows: usize) -> World {
 fn an_idle_connection_closed_under_a_billed_request_makes_no_row_unknown() {
     let server = Server::serve(Behind::ClosesUnderTheNext, imagekit);
     let world = tagging_world(2);
-    world.apply(&format!("sheet.csv --concurrency 1 --endpoint {}", server.url())).exits(0);
+    world.apply_direct(&format!("sheet.csv --concurrency 1 --endpoint {}", server.url())).exits(0);
     assert_eq!(world.only_run("sheet").count("updated"), 2);
     let billed = server.asked().into_iter().filter(|asked| asked.method == "PATCH");
     let mut billed: Vec<String> = billed.map(|asked| asked.file().to_owned()).collect();
@@ -224,9 +224,9 @@ fn a_read_answered_about_another_file_is_read_again() {
             _ => imagekit(asked),
         }
     });
-    let world = World::new(files(["unused"]));
+    let world = TestEnv::new(files(["unused"]));
     world.write("sheet.csv", tagging(&["a", "b"]));
-    let words = format!("live sheet.csv --yes --rate unlimited --endpoint {}", server.url());
+    let words = format!("apply sheet.csv --yes --rate unlimited --endpoint {}", server.url());
     world.run(&words).exits(0);
     assert_eq!(world.only_run("sheet").statuses(), ["updated", "updated"]);
 }
@@ -238,18 +238,21 @@ fn a_bulk_answer_that_names_a_file_as_updated_and_as_failed_counts_as_failed() {
         let body = json!({"successfullyUpdatedFileIds": ["a", "b"], "errors": errors});
         answer("207 Multi-Status", &body.to_string())
     });
-    let world = World::new(files(["unused"]));
+    let world = TestEnv::new(files(["unused"]));
     world.write("sheet.csv", "fileId,addTags\na,new\nb,new\n");
-    world.apply(&format!("sheet.csv --endpoint {}", server.url())).exits(1).says("Not this one.");
+    world
+        .apply_direct(&format!("sheet.csv --endpoint {}", server.url()))
+        .exits(1)
+        .output_contains("Not this one.");
     assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
 }
 
 /// Applies a sheet that tags `count` files to what this server shows; gives the files of the rows
 /// that were updated.
 fn updated_at(server: &Server, count: usize) -> Vec<String> {
-    let world = World::new(files(["unused"]));
+    let world = TestEnv::new(files(["unused"]));
     world.write("sheet.csv", tagging(&ids(count)));
-    let words = format!("live sheet.csv --yes --rate unlimited --endpoint {}", server.url());
+    let words = format!("apply sheet.csv --yes --rate unlimited --endpoint {}", server.url());
     world.run(&words).exits(0);
     let mut report = world.only_run("sheet").report();
     report.retain(|line| line["status"] == "updated");
@@ -314,11 +317,11 @@ fn page(status: &str) -> Answer {
 }
 
 /// Applies a sheet to this server, with an outage of at most a second.
-fn applied_to(server: &Server, sheet: &str, words: &str) -> (World, Done) {
-    let world = World::new(files(["unused"]));
+fn applied_to(server: &Server, sheet: &str, words: &str) -> (TestEnv, CmdResult) {
+    let world = TestEnv::new(files(["unused"]));
     world.write("sheet.csv", sheet);
     let words = format!("sheet.csv --down-max 1s --endpoint {} {words}", server.url());
-    let done = world.apply(&words);
+    let done = world.apply_direct(&words);
     (world, done)
 }
 
@@ -327,7 +330,9 @@ fn a_proxys_page_or_captive_portal_ends_the_run_and_its_rows_stay_open() {
     for status in ["200 OK", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Gone"] {
         let server = Server::start(move |_| page(status));
         let (world, done) = applied_to(&server, &tagging(&ids(12)), "--attempts 1");
-        done.exits(3).says("ImageKit was out of reach").says("Please sign in");
+        done.exits(3)
+            .output_contains("ImageKit was out of reach")
+            .output_contains("Please sign in");
         assert_eq!(world.only_run("sheet").count("not_attempted"), 12, "{status}");
     }
 }
@@ -350,7 +355,8 @@ fn a_page_for_one_row_alone_fails_it_and_stops_nothing() {
         _ => imagekit(asked),
     });
     let (world, done) = applied_to(&server, &tagging(&ids(3)), "--attempts 2");
-    done.exits(5).says("the answer is not ImageKit's: 403 Forbidden <html>Please sign in</html>");
+    done.exits(5)
+        .output_contains("the answer is not ImageKit's: 403 Forbidden <html>Please sign in</html>");
     assert_eq!(world.only_run("sheet").statuses(), ["updated", "failed", "updated"]);
 }
 
@@ -360,7 +366,7 @@ fn an_endpoint_with_a_wrong_path_does_not_count_as_back() {
         "GET" => answer("404 Not Found", r#"{"message":"No such resource.","help":""}"#),
         _ => page("404 Not Found"),
     });
-    applied_to(&server, &tagging(&["a"]), "").1.exits(3).says("No such resource.");
+    applied_to(&server, &tagging(&["a"]), "").1.exits(3).output_contains("No such resource.");
 }
 
 #[test]
@@ -379,7 +385,10 @@ fn an_outage_before_a_run_is_waited_out() {
     let unavailable = || status(503, "Try again.");
     let faults = (1..=4).map(|n| (n, unavailable())).collect();
     let world = tagged(2, |config| script(faults, config));
-    world.run("live sheet.csv --yes --attempts 1").exits(0).says("until --down-max is over");
+    world
+        .run("apply sheet.csv --yes --attempts 1")
+        .exits(0)
+        .output_contains("until --down-max is over");
     assert_eq!(world.only_run("sheet").count("updated"), 2);
 }
 
@@ -392,15 +401,15 @@ fn an_outage_before_a_run_that_lasts_for_down_max_is_exit_3() {
         world.write("fields.csv", "fileId,customMetadata.brand\na,Acme\n");
         for words in [
             "plan sheet.csv",
-            "live sheet.csv --yes",
-            "live sheet.csv --yes --direct",
-            "live paths.csv --yes --direct",
+            "apply sheet.csv --yes",
+            "apply sheet.csv --yes --direct",
+            "apply paths.csv --yes --direct",
             "check fields.csv",
             "export -o all.csv",
         ] {
             let words = format!("{words} --down-max 300ms --endpoint {endpoint}");
-            let done = world.run(&words).exits(3).says("cannot read the ");
-            done.says("check the network and --endpoint");
+            let done = world.run(&words).exits(3).output_contains("cannot read the ");
+            done.output_contains("check the network and --endpoint");
         }
         assert!(!world.path("sheet.ikbulk").exists() && !world.path("all.csv").exists());
     }
@@ -409,10 +418,10 @@ fn an_outage_before_a_run_that_lasts_for_down_max_is_exit_3() {
 #[test]
 fn a_bad_key_before_a_run_is_exit_3() {
     let world = tagged(2, |config| config);
-    for words in ["plan sheet.csv", "live sheet.csv --yes --direct", "export -o all.csv"] {
+    for words in ["plan sheet.csv", "apply sheet.csv --yes --direct", "export -o all.csv"] {
         let words: Vec<&str> = words.split(' ').collect();
         let call = world.command(&words).env("IMAGEKIT_PRIVATE_KEY", "private_other");
-        call.run().exits(3).says("check the key in IMAGEKIT_PRIVATE_KEY");
+        call.run().exits(3).output_contains("check the key in IMAGEKIT_PRIVATE_KEY");
     }
 }
 
@@ -423,7 +432,8 @@ fn writes_answered_by_nothing_but_429s_end_the_run_and_its_rows_stay_open() {
         _ => answer("429 Too Many Requests\r\nX-RateLimit-Reset: 20", r#"{"message":"Later."}"#),
     });
     let (world, done) = applied_to(&server, &tagging(&ids(3)), "");
-    done.exits(3).says("ImageKit answered 429 (too many requests) and nothing else for 1 s");
+    done.exits(3)
+        .output_contains("ImageKit answered 429 (too many requests) and nothing else for 1 s");
     assert_eq!(world.only_run("sheet").count("not_attempted"), 3);
 }
 
@@ -432,9 +442,9 @@ fn reads_answered_by_nothing_but_429s_are_exit_3() {
     let reset = "429 Too Many Requests\r\nX-RateLimit-Reset: 20";
     let server = Server::start(move |_| answer(reset, r#"{"message":"Later."}"#));
     let world = tagged(2, |config| config);
-    for words in ["plan sheet.csv", "live sheet.csv --yes", "export -o all.csv"] {
+    for words in ["plan sheet.csv", "apply sheet.csv --yes", "export -o all.csv"] {
         let words = format!("{words} --down-max 1s --endpoint {}", server.url());
-        world.run(&words).exits(3).says("what else uses up the account's limit");
+        world.run(&words).exits(3).output_contains("what else uses up the account's limit");
     }
 }
 
@@ -449,13 +459,13 @@ fn looks_before_a_saved_plan_answered_by_nothing_but_429s_end_the_run() {
             }
         }
     });
-    let world = World::new(files(["unused"]));
+    let world = TestEnv::new(files(["unused"]));
     world.write("sheet.csv", tagging(&["a"]));
     let endpoint = format!("--endpoint {}", server.url());
     world.run(&format!("plan sheet.csv {endpoint}")).exits(0);
     let run = world.only_run("sheet");
-    let words = format!("live --plan {} --yes --down-max 1s {endpoint}", run.name());
-    world.run(&words).exits(3).says("ImageKit answered 429");
+    let words = format!("apply --plan {} --yes --down-max 1s {endpoint}", run.name());
+    world.run(&words).exits(3).output_contains("ImageKit answered 429");
     assert_eq!(run.statuses(), ["not_attempted"]);
 }
 
@@ -504,7 +514,7 @@ fn an_extension_status_that_is_no_known_word_is_neither_good_nor_failed() {
             _ => ok(&file(asked.file(), &[])),
         });
         let world = tagging_world(1);
-        let words = format!("live sheet.csv --yes --rate unlimited --endpoint {}", server.url());
+        let words = format!("apply sheet.csv --yes --rate unlimited --endpoint {}", server.url());
         world.run(&words).exits(code);
         let run = world.only_run("sheet");
         let row = run.row(2);

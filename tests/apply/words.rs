@@ -3,10 +3,12 @@
 use ikbulk::sandbox::{Config, Library, Phase, Tap};
 use serde_json::json;
 
-use crate::harness::{Done, Victim, World, files, ids, script, status, tagging, with_library};
+use crate::harness::{
+    ChildHandle, CmdResult, TestEnv, files, ids, script, status, tagging, with_library,
+};
 
 /// What was said, without what differs from run to run: places, times, ports, fingerprints.
-fn said(world: &World, done: &Done) -> String {
+fn said(world: &TestEnv, done: &CmdResult) -> String {
     let home = world.path("").display().to_string();
     let url = world.sandbox.base_url();
     let text = format!("{}{}", done.out, done.err).replace(&home, "[home]/").replace(&url, "[url]");
@@ -45,7 +47,7 @@ fn without_time(word: &str) -> String {
 
 #[test]
 fn check_names_every_bad_cell() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write(
         "sheet.csv",
         "fileId,tags,addTags,customCoordinates,extensions,isPublished,note\n\
@@ -66,10 +68,10 @@ fn check_names_every_bad_cell() {
 
 #[test]
 fn the_trial_run_of_the_readme() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/retag.csv");
     std::fs::copy(fixture, world.path("retag.csv")).unwrap();
-    let done = world.run("live retag.csv --sandbox").exits(1);
+    let done = world.run("apply retag.csv --sandbox").exits(1);
     assert!(!done.err.contains('\u{1b}'), "colours are for terminals");
     insta::assert_snapshot!(said(&world, &done));
 }
@@ -87,7 +89,7 @@ fn every_change_of_a_plan() {
     ] {
         library.insert(file);
     }
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     world.write(
         "sheet.jsonl",
         r#"{"fileId": "a", "tags": ["shoe", "winter 26"], "removeAITags": ["boot"]}
@@ -107,15 +109,15 @@ fn every_change_of_a_plan() {
 #[test]
 fn a_halt() {
     let expired = status(403, "Your request contains expired private API key.");
-    let world = World::new(script(vec![(3, expired)], files(ids(5))));
+    let world = TestEnv::new(script(vec![(3, expired)], files(ids(5))));
     world.write("sheet.csv", tagging(&ids(5)));
-    let done = world.apply("sheet.csv --concurrency 1").exits(3);
+    let done = world.apply_direct("sheet.csv --concurrency 1").exits(3);
     insta::assert_snapshot!(said(&world, &done));
 }
 
 #[test]
 fn an_interrupted_run() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
         if event.n == 3 && event.phase == Phase::Worked {
@@ -123,9 +125,19 @@ fn an_interrupted_run() {
         }
     });
     let latency = std::time::Duration::from_millis(100);
-    let world = World::new(Config { tap: Some(tap), latency, ..files(ids(5)) });
+    let world = TestEnv::new(Config { tap: Some(tap), latency, ..files(ids(5)) });
     world.write("sheet.csv", tagging(&ids(5)));
-    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
+    let words = [
+        "apply",
+        "--direct",
+        "--no-before",
+        "sheet.csv",
+        "--yes",
+        "--rate",
+        "unlimited",
+        "--concurrency",
+        "1",
+    ];
     let done = world.command(&words).run_as(&victim).exits(143);
     insta::assert_snapshot!(said(&world, &done));
 }

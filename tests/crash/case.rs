@@ -10,7 +10,7 @@ use ikbulk::sandbox::{Config, Phase, Tap, TapEvent};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::{Done, Line, RunFiles, Victim, World, with_library};
+use crate::harness::{ChildHandle, CmdResult, Line, RunFiles, TestEnv, with_library};
 use crate::sheet::{self, Row};
 
 /// Attempts, request ids and times may differ; all else of a row must not.
@@ -48,7 +48,7 @@ impl Kill {
 /// Who a strike can get at: the program, and the directory that its sheet is in.
 #[derive(Clone, Default)]
 pub(crate) struct Scene {
-    pub(crate) victim: Victim,
+    pub(crate) victim: ChildHandle,
     directory: Arc<OnceLock<PathBuf>>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn kill_when(is_now: impl Fn(&TapEvent) -> bool + Send + Sync + 'stat
 
 /// Waits until the program's thread of that name sleeps in one of these functions of the kernel, or
 /// the program has come to its end.
-pub(crate) fn wait_until_it_sleeps(victim: &Victim, thread: &str, functions: &[&str]) {
+pub(crate) fn wait_until_it_sleeps(victim: &ChildHandle, thread: &str, functions: &[&str]) {
     let threads = format!("/proc/{}/task", victim.id());
     let sleeps = || {
         fs::read_dir(&threads).into_iter().flatten().flatten().any(|found| {
@@ -94,7 +94,7 @@ pub(crate) fn wait_until_it_sleeps(victim: &Victim, thread: &str, functions: &[&
 
 /// A world whose sandbox strikes, one strike after the other.
 pub(crate) struct Case {
-    pub(crate) world: World,
+    pub(crate) world: TestEnv,
     pub(crate) rows: Vec<Row>,
     scene: Scene,
     concurrency: &'static str,
@@ -118,7 +118,7 @@ impl Case {
                 done.store(true, Ordering::SeqCst);
             }
         });
-        let world = World::new(Config { tap: Some(tap), ..with_library(sheet::library(&rows)) });
+        let world = TestEnv::new(Config { tap: Some(tap), ..with_library(sheet::library(&rows)) });
         world.write("sheet.csv", sheet::csv(&rows));
         scene.directory.set(world.path("")).expect("this is the only world of the scene");
         Self { world, rows, scene, concurrency: CONCURRENCY, ledgers: Vec::new() }
@@ -135,15 +135,15 @@ impl Case {
         Self::new(strikes.collect())
     }
 
-    pub(crate) fn apply(&self) -> Done {
-        self.run(&["apply", "sheet.csv", "--yes", "--max-bad", "100%"])
+    pub(crate) fn apply_direct(&self) -> CmdResult {
+        self.run(&["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--max-bad", "100%"])
     }
 
-    pub(crate) fn resume(&self) -> Done {
+    pub(crate) fn resume(&self) -> CmdResult {
         self.run(&["resume", "--yes", &self.files().name()])
     }
 
-    fn run(&self, words: &[&str]) -> Done {
+    fn run(&self, words: &[&str]) -> CmdResult {
         let rates = ["--rate", "unlimited", "--read-rate", "unlimited", "--concurrency"];
         let words: Vec<&str> = words.iter().chain(&rates).copied().collect();
         let words = [words.as_slice(), &[self.concurrency]].concat();
@@ -156,12 +156,12 @@ impl Case {
 
     /// Applies and, for as long as it is killed, resumes.
     pub(crate) fn through(self) -> Self {
-        let done = self.apply();
+        let done = self.apply_direct();
         self.goes_on(done)
     }
 
     /// Resumes for as long as it is killed.
-    pub(crate) fn goes_on(mut self, mut done: Done) -> Self {
+    pub(crate) fn goes_on(mut self, mut done: CmdResult) -> Self {
         while done.code.is_none() {
             assert!(self.ledgers.len() < 3, "more kills than were planned");
             self.ledgers.push(Ledger::of(self.files().path()));
@@ -288,7 +288,7 @@ pub(crate) fn number(line: &Line) -> u64 {
 }
 
 /// The library without what is a time or made of one.
-pub(crate) fn library(world: &World) -> BTreeMap<String, BTreeMap<String, Value>> {
+pub(crate) fn library(world: &TestEnv) -> BTreeMap<String, BTreeMap<String, Value>> {
     let files = world.sandbox.library().into_iter().map(|file| {
         let id = file["fileId"].as_str().expect("a file has an id").to_owned();
         let mut file: BTreeMap<String, Value> =
@@ -311,7 +311,7 @@ fn undisturbed() -> &'static Undisturbed {
     static ONCE: OnceLock<Undisturbed> = OnceLock::new();
     ONCE.get_or_init(|| {
         let case = Case::new(Vec::new());
-        case.apply().exits(1);
+        case.apply_direct().exits(1);
         let files = case.files();
         Undisturbed {
             report: files.report(),

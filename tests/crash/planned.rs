@@ -9,7 +9,7 @@ use ikbulk::sandbox::{Config, Phase, Tap};
 use serde_json::Value;
 
 use crate::case::{Ledger, each, library, number};
-use crate::harness::{Done, Line, RunFiles, Victim, World, with_library};
+use crate::harness::{ChildHandle, CmdResult, Line, RunFiles, TestEnv, with_library};
 use crate::sheet::{self, Row};
 
 const FAST: &str = "--rate unlimited --read-rate unlimited --concurrency 3";
@@ -43,16 +43,17 @@ const KILLS: [(Deed, u64); 4] =
 
 /// A world in which the program is killed at one request of those to come.
 struct Scene {
-    world: World,
+    world: TestEnv,
     rows: Vec<Row>,
-    victim: Victim,
+    victim: ChildHandle,
     moment: Arc<Mutex<Option<(u64, Phase)>>>,
 }
 
 impl Scene {
     fn new() -> Self {
         let rows = sheet::rows();
-        let (victim, moment) = (Victim::default(), Arc::<Mutex<Option<(u64, Phase)>>>::default());
+        let (victim, moment) =
+            (ChildHandle::default(), Arc::<Mutex<Option<(u64, Phase)>>>::default());
         let (hand, set) = (victim.clone(), Arc::clone(&moment));
         let tap = Tap::new(move |event| {
             let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +61,7 @@ impl Scene {
                 hand.kill();
             }
         });
-        let world = World::new(Config { tap: Some(tap), ..with_library(sheet::library(&rows)) });
+        let world = TestEnv::new(Config { tap: Some(tap), ..with_library(sheet::library(&rows)) });
         world.write("sheet.csv", sheet::csv(&rows));
         Self { world, rows, victim, moment }
     }
@@ -69,7 +70,7 @@ impl Scene {
         self.world.sandbox.stats().requests
     }
 
-    fn run(&self, line: &str) -> Done {
+    fn run(&self, line: &str) -> CmdResult {
         let words: Vec<&str> = line.split(' ').collect();
         self.world.command(&words).run_as(&self.victim)
     }
@@ -88,9 +89,9 @@ impl Scene {
 
     fn line(&self, deed: Deed) -> String {
         match deed {
-            Deed::Apply => format!("live sheet.csv --yes --max-bad 100% {FAST}"),
+            Deed::Apply => format!("apply sheet.csv --yes --max-bad 100% {FAST}"),
             Deed::Plan => "plan sheet.csv --read-rate unlimited".to_owned(),
-            Deed::Saved => format!("live --yes --plan {} {FAST}", self.last_run().name()),
+            Deed::Saved => format!("apply --yes --plan {} {FAST}", self.last_run().name()),
             Deed::Undo => format!("undo --yes {} {FAST}", self.last_run().name()),
         }
     }

@@ -8,7 +8,7 @@ use ikbulk::sandbox::{Config, Fault, Faults, Phase, Tap, TapEvent};
 use serde_json::json;
 
 use crate::case::{Case, Ledger, Strike, kill_when, requests, wait_until_it_sleeps};
-use crate::harness::{Victim, World, files};
+use crate::harness::{ChildHandle, TestEnv, files};
 
 const REMOVE_BG: &str = "remove-bg";
 
@@ -43,10 +43,10 @@ fn intent() -> Vec<(u64, String)> {
 fn before_there_is_a_ledger_nothing_was_sent_and_the_sheet_is_applied_anew() {
     let is_schema = |event: &TapEvent| event.path == "/v1/customMetadataFields";
     let case = Case::new(vec![kill_when(is_schema)]);
-    assert_eq!(case.apply().code, None);
+    assert_eq!(case.apply_direct().code, None);
     let leftover = case.files();
     assert!(!leftover.path().join("ledger.db").exists());
-    case.resume().exits(2).says("there is no run in");
+    case.resume().exits(2).output_contains("there is no run in");
     fs::remove_dir_all(leftover.path()).expect("it can be removed");
     case.through().holds();
 }
@@ -158,7 +158,7 @@ pub(crate) fn kill_while_it_reports(name: &'static str, prepared_at: u64) -> Str
 fn killed_while_the_reports_are_written_it_writes_them_again_and_sends_nothing() {
     for name in ["failed.csv", "unknown.csv"] {
         let case = Case::new(vec![kill_while_it_reports(name, requests() / 2)]).one_at_a_time();
-        assert_eq!(case.apply().code, None, "it got past {name}");
+        assert_eq!(case.apply_direct().code, None, "it got past {name}");
         let ledger = Ledger::of(case.files().path());
         assert_eq!(ledger.intents().count(), 0);
         assert!((2..2 + case.rows.len() as u64).all(|row| ledger.settled(row) > 0));
@@ -180,7 +180,7 @@ fn half_written(case: &Case) -> usize {
 
 #[test]
 fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pays_once() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let patches = std::sync::atomic::AtomicU32::new(0);
     let tap = Tap::new(move |event| {
@@ -192,10 +192,12 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
     // The second request reads the state before, the third pays.
     let script = vec![(3, Fault::ResetAfter)];
     let faults = Faults { script, ..Faults::default() };
-    let world = World::new(Config { tap: Some(tap), faults, ..files(["a"]) });
+    let world = TestEnv::new(Config { tap: Some(tap), faults, ..files(["a"]) });
     let row = json!({"fileId": "a", "tags": ["x"], "extensions": [{"name": REMOVE_BG}]});
     world.write("sheet.jsonl", row.to_string());
-    let applied = world.command(&["apply", "--yes", "sheet.jsonl"]).run_as(&victim);
+    let applied = world
+        .command(&["apply", "--direct", "--no-before", "--yes", "sheet.jsonl"])
+        .run_as(&victim);
     assert_eq!(applied.code, None, "{}", applied.err);
     let run = world.only_run("sheet");
     let ledger = Ledger::of(run.path());
@@ -210,18 +212,24 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
 
 #[test]
 fn what_was_under_way_at_the_kill_is_read_back_where_later_rows_follow() {
-    let victim = Victim::default();
+    let victim = ChildHandle::default();
     let hand = victim.clone();
     let tap = Tap::new(move |event| {
         if event.phase == Phase::Arrived && details(event, "PATCH", "c") {
             hand.kill();
         }
     });
-    let world = World::new(Config { tap: Some(tap), ..files(["a", "b", "c"]) });
+    let world = TestEnv::new(Config { tap: Some(tap), ..files(["a", "b", "c"]) });
     // Only c has a row that a request which takes effect later could undo.
     let rows = ["a,one", "b,one", "c,one", "c,two"];
     world.write("sheet.csv", format!("fileId,tags\n{}\n", rows.join("\n")));
-    assert_eq!(world.command(&["apply", "sheet.csv", "--yes"]).run_as(&victim).code, None);
+    assert_eq!(
+        world
+            .command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes"])
+            .run_as(&victim)
+            .code,
+        None
+    );
     let run = world.only_run("sheet");
     world.run(&format!("resume --yes {}", run.name())).exits(0);
     assert_eq!(world.sandbox.stats().calls.get, 1);
@@ -231,9 +239,9 @@ fn what_was_under_way_at_the_kill_is_read_back_where_later_rows_follow() {
 
 #[test]
 fn a_session_that_ended_by_itself_leaves_nothing_in_doubt() {
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", "fileId,tags\na,one\na,two\na,three\n");
-    world.run("apply sheet.csv --yes --limit 1");
+    world.run("apply --direct --no-before sheet.csv --yes --limit 1");
     let run = world.only_run("sheet");
     world.run(&format!("resume --yes {}", run.name())).exits(0);
     assert_eq!(world.sandbox.stats().calls.get, 0);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
-use crate::harness::{KEY, World, files};
+use crate::harness::{KEY, TestEnv, files};
 
 /// What a line of the trace is about.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,11 +52,20 @@ fn cannot_trace(what: &str) -> bool {
 }
 
 /// Runs the program on a sheet, and gives its system calls.
-fn trace(world: &World, calls: &str) -> String {
+fn trace(world: &TestEnv, calls: &str) -> String {
     let traced = Command::new("strace")
         .args(["-f", "-y", "-s", "4096", "-o", "trace", "-e", calls])
         .arg(env!("CARGO_BIN_EXE_ikbulk"))
-        .args(["-q", "apply", "sheet.csv", "--yes", "--concurrency", "1"])
+        .args([
+            "-q",
+            "apply",
+            "--direct",
+            "--no-before",
+            "sheet.csv",
+            "--yes",
+            "--concurrency",
+            "1",
+        ])
         .args(["--rate", "unlimited", "--read-rate", "unlimited"])
         .env("IMAGEKIT_PRIVATE_KEY", KEY)
         .env("IMAGE_KIT_BASE_URL", world.sandbox.base_url())
@@ -72,7 +81,7 @@ fn the_names_of_new_run_directories_and_of_reports_are_on_the_disk() {
     if cannot_trace("that new names are on the disk") {
         return;
     }
-    let world = World::new(files(["a"]));
+    let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", "fileId,description\na,text\n");
     let trace = trace(&world, "trace=/mkdir,/^rename,openat,fsync");
     let lines: Vec<&str> = trace.lines().collect();
@@ -102,7 +111,7 @@ fn the_intent_is_on_the_disk_before_the_first_byte_of_what_must_not_be_repeated(
     if cannot_trace("that an intent is on the disk first") {
         return;
     }
-    let world = World::new(files((0..ROWS).map(|n| format!("file{n}"))));
+    let world = TestEnv::new(files((0..ROWS).map(|n| format!("file{n}"))));
     let mut sheet = "fileId,description,extensions\n".to_owned();
     for n in 0..ROWS {
         sheet += &format!("file{n},text,\"[{{\"\"name\"\":\"\"ai-auto-description\"\"}}]\"\n");

@@ -193,7 +193,7 @@ fn a_thousand_kills_in_every_state_end_as_if_there_had_been_none() {
         let _context = Context(kill, moment);
         let seen = Seen::default();
         let case = moment.case(&seen);
-        let done = case.apply();
+        let done = case.apply_direct();
         assert_eq!(done.code, None, "it was not killed: {}", done.err);
         let ledger = Ledger::of(case.files().path());
         for state in states(moment, &case, &ledger, &seen.events()) {

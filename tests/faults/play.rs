@@ -7,7 +7,7 @@ use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Faults, Library, Open, Phase
 use serde_json::{Value, json};
 
 use crate::bulk;
-use crate::harness::{World, files, sheet, with_library};
+use crate::harness::{TestEnv, files, sheet, with_library};
 use crate::model::{Expected, FILES, Position, ROWS, Target, Trouble, expect};
 
 const EXTENSION: &str = "aws-auto-tagging";
@@ -116,13 +116,13 @@ impl Case {
         let faults = self.faults(&expected.hits);
         let extensions = ExtensionPlay::Always(Status::Success);
         let tap = Some(worked.tap());
-        let world = World::new(Config { faults, extensions, tap, ..self.config() });
+        let world = TestEnv::new(Config { faults, extensions, tap, ..self.config() });
         let there = FILES.into_iter().filter(|id| self.has(id));
         let before: Vec<Value> = there.map(|id| world.file(id)).collect();
         world.write("sheet.csv", self.sheet());
         let timeout = if self.hangs() { TIMEOUT } else { 10 * TIMEOUT };
         let timeout = timeout.as_secs();
-        let done = world.apply(&format!("sheet.csv --concurrency 1 --timeout {timeout}s"));
+        let done = world.apply_direct(&format!("sheet.csv --concurrency 1 --timeout {timeout}s"));
         if self.hangs() {
             worked.wait_for(world.sandbox.stats().requests);
         }
@@ -138,7 +138,13 @@ impl Case {
         (statuses, wrong.0)
     }
 
-    fn compare_file(&self, world: &World, before: &Value, expected: &Expected, wrong: &mut Wrong) {
+    fn compare_file(
+        &self,
+        world: &TestEnv,
+        before: &Value,
+        expected: &Expected,
+        wrong: &mut Wrong,
+    ) {
         let id = before["fileId"].as_str().expect("a file has an id");
         let file = world.file(id);
         let of_file = |files: &[&str]| files.iter().filter(|file| **file == id).count() as u64;
@@ -160,7 +166,7 @@ impl Case {
     }
 }
 
-fn compare_requests(world: &World, summary: &Value, expected: &Expected, wrong: &mut Wrong) {
+fn compare_requests(world: &TestEnv, summary: &Value, expected: &Expected, wrong: &mut Wrong) {
     let calls = world.sandbox.stats().calls;
     let writes = [calls.patch, calls.publish, calls.add_tags, calls.remove_tags];
     let [patch, publish, add, remove] = writes;

@@ -5,14 +5,10 @@ use std::collections::BTreeSet;
 use ikbulk::sandbox::{Config, Fault, Faults, Library};
 use serde_json::{Value, json};
 
-use crate::harness::{Done, World, files, ids, script, sheet, status, with_library};
+use crate::harness::{TestEnv, files, ids, script, sheet, status, with_library};
 
 const CHANGED: usize = 2_000;
 const FAST: &str = "--yes --rate unlimited --read-rate unlimited";
-
-fn live(world: &World, rest: &str) -> Done {
-    world.run(&format!("live {FAST} {rest}"))
-}
 
 fn id(number: usize) -> String {
     format!("file{number:06}")
@@ -29,12 +25,12 @@ fn library(files: usize, tags: impl Fn(usize) -> Value) -> Library {
     library
 }
 
-fn writes(world: &World) -> u64 {
+fn writes(world: &TestEnv) -> u64 {
     let calls = world.sandbox.stats().calls;
     calls.patch + calls.publish + calls.add_tags + calls.remove_tags
 }
 
-fn reads(world: &World) -> u64 {
+fn reads(world: &TestEnv) -> u64 {
     let calls = world.sandbox.stats().calls;
     // One list asks whose account it is.
     calls.get + calls.list - 1
@@ -45,7 +41,7 @@ fn reads(world: &World) -> u64 {
 fn nightly(files: usize) {
     let way = |number: usize| number % 10;
     let library = library(files, |number| json!(["kept", format!("old{}", way(number))]));
-    let world = World::new(with_library(library));
+    let world = TestEnv::new(with_library(library));
     let rows = (0..files).map(|number| {
         let describes = if number < CHANGED / 2 { "after" } else { "before" };
         let is_retagged = (CHANGED / 2..CHANGED).contains(&number);
@@ -53,22 +49,22 @@ fn nightly(files: usize) {
         format!("{},\"kept,{tag}{}\",{describes}", id(number), way(number))
     });
     world.write("sheet.csv", sheet("fileId,tags,description", rows));
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     assert!(writes(&world) <= 1_060, "{} writes", writes(&world));
     assert!(reads(&world) <= 300, "{} reads", reads(&world));
     assert_eq!(world.file(&id(CHANGED - 1))["tags"], json!(["kept", "new9"]));
     let before = writes(&world);
     std::fs::rename(world.path("sheet.csv"), world.path("again.csv")).expect("it is there");
-    live(&world, "again.csv").exits(0);
+    world.apply("again.csv").exits(0);
     assert_eq!(writes(&world), before, "the second night");
     assert_eq!(world.only_run("again").count("unchanged"), files as u64);
 }
 
 fn sale(files: usize) {
-    let world = World::new(with_library(library(files, |_| json!(["old"]))));
+    let world = TestEnv::new(with_library(library(files, |_| json!(["old"]))));
     world
         .write("sheet.csv", sheet("fileId,addTags", (0..files).map(|n| format!("{},sale", id(n)))));
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     assert!(writes(&world) <= files.div_ceil(50) as u64, "{} writes", writes(&world));
     assert_eq!(world.only_run("sheet").count("updated"), files as u64);
 }
@@ -105,7 +101,7 @@ fn replaced(files: usize) -> u64 {
     let way = |number: usize| ways[number * 7 % ways.len()];
     let world = || {
         let library = library(files, |number| json!(["kept", format!("old{}", way(number))]));
-        let world = World::new(with_library(library));
+        let world = TestEnv::new(with_library(library));
         let rows = (0..files).map(|number| {
             let id = if number % 100 == 50 { format!("missing{number}") } else { id(number) };
             format!("{id},\"kept,new{}\"", way(number))
@@ -114,11 +110,11 @@ fn replaced(files: usize) -> u64 {
         world
     };
     let (by_differences, directly) = (world(), world());
-    live(&by_differences, "sheet.csv").exits(1);
-    directly.apply("sheet.csv --max-rejected 100% --max-same-rejection off").exits(1);
+    by_differences.apply("sheet.csv").exits(1);
+    directly.apply_direct("sheet.csv --max-rejected 100% --max-same-rejection off").exits(1);
     assert_eq!(writes(&directly), files as u64);
     for number in 0..files {
-        let tags = |world: &World| {
+        let tags = |world: &TestEnv| {
             let mut tags: Vec<String> =
                 serde_json::from_value(world.file(&id(number))["tags"].clone()).expect("tags");
             tags.sort();
@@ -132,9 +128,9 @@ fn replaced(files: usize) -> u64 {
 }
 
 /// Each file gets up to three of ten tags, by the digits of its number.
-fn mixed(files: usize, faults: Faults) -> World {
+fn mixed(files: usize, faults: Faults) -> TestEnv {
     let library = library(files, |_| json!(["old"]));
-    let world = World::new(Config { faults, ..with_library(library) });
+    let world = TestEnv::new(Config { faults, ..with_library(library) });
     let tags = |number| Vec::from_iter(digits(number)).join(",");
     let rows = (0..files).map(|number| format!("{},\"{}\"", id(number), tags(number)));
     world.write("sheet.csv", sheet("fileId,addTags", rows));
@@ -146,7 +142,7 @@ fn digits(number: usize) -> BTreeSet<String> {
 }
 
 /// The tags that a file got besides the one that it had.
-fn new_tags(world: &World, number: usize) -> BTreeSet<String> {
+fn new_tags(world: &TestEnv, number: usize) -> BTreeSet<String> {
     let tags = world.file(&id(number))["tags"].clone();
     let mut tags: BTreeSet<String> = serde_json::from_value(tags).expect("tags");
     assert!(tags.remove("old"));
@@ -156,7 +152,7 @@ fn new_tags(world: &World, number: usize) -> BTreeSet<String> {
 #[test]
 fn tags_that_few_files_share_go_tag_by_tag() {
     let world = mixed(1_000, Faults::default());
-    live(&world, "sheet.csv").exits(0);
+    world.apply("sheet.csv").exits(0);
     // Each digit is in 271 of a thousand numbers.
     assert_eq!(writes(&world), 10 * 271_u64.div_ceil(50));
     assert_eq!(world.only_run("sheet").count("updated"), 1_000);
@@ -164,12 +160,12 @@ fn tags_that_few_files_share_go_tag_by_tag() {
 }
 
 /// A run on a hundred files that ends at its sixth write, when half of the tags have been added.
-fn half_tagged() -> World {
+fn half_tagged() -> TestEnv {
     // Behind the reads.
     let script = vec![(52 + 6, status(401, "Your account cannot be authenticated."))];
     let world = mixed(100, Faults { script, ..Faults::default() });
-    let done = live(&world, "sheet.csv --concurrency 1").exits(3);
-    done.says("100: 16 updated, 84 not attempted (84 in part)");
+    let done = world.apply("sheet.csv --concurrency 1").exits(3);
+    done.output_contains("100: 16 updated, 84 not attempted (84 in part)");
     world
 }
 
@@ -200,13 +196,13 @@ fn a_library_that_is_listed_as_it_was_is_read_file_by_file() {
     const FILES: usize = 300;
     let search_lag = std::time::Duration::from_hours(1);
     let library = library(FILES, |_| json!(["old"]));
-    let world = World::new(Config { search_lag, ..with_library(library) });
+    let world = TestEnv::new(Config { search_lag, ..with_library(library) });
     world.write("first.csv", sheet("fileId,tags", (0..FILES).map(|n| format!("{},new", id(n)))));
-    live(&world, "first.csv").exits(0);
+    world.apply("first.csv").exits(0);
     let (before, gets) = (writes(&world), world.sandbox.stats().calls.get);
     // By the list it is so already.
     world.write("second.csv", sheet("fileId,tags", (0..FILES).map(|n| format!("{},old", id(n)))));
-    live(&world, "second.csv").exits(0);
+    world.apply("second.csv").exits(0);
     assert!(world.sandbox.stats().calls.get - gets >= FILES as u64, "every file is read");
     assert!(writes(&world) > before);
     assert!((0..FILES).all(|number| world.file(&id(number))["tags"] == json!(["old"])));
@@ -214,11 +210,11 @@ fn a_library_that_is_listed_as_it_was_is_read_file_by_file() {
 
 #[test]
 fn of_merged_rows_that_are_refused_the_good_one_is_done_and_what_waits_behind_too() {
-    let world = World::new(with_library(library(1, |_| json!(["old"]))));
+    let world = TestEnv::new(with_library(library(1, |_| json!(["old"]))));
     let rows = ["after,,", ",gigantic,", ",,false"].map(|cells| format!("{},{cells}", id(0)));
     let header = "fileId,description,customMetadata.size,isPublished";
     world.write("sheet.csv", sheet(header, rows.into_iter()));
-    live(&world, "sheet.csv --no-schema").exits(1);
+    world.apply("sheet.csv --no-schema").exits(1);
     assert_eq!(world.only_run("sheet").statuses(), ["updated", "rejected", "updated"]);
     let file = world.file(&id(0));
     assert_eq!((&file["description"], &file["isPublished"]), (&json!("after"), &json!(false)));
@@ -237,10 +233,10 @@ fn a_file_whose_details_are_refused_is_written_without_being_known() {
     let script = vec![(3, refused)];
     let faults = Faults { script, ..Faults::default() };
     let library = library(3, |_| json!(["old"]));
-    let world = World::new(Config { faults, ..with_library(library) });
+    let world = TestEnv::new(Config { faults, ..with_library(library) });
     let rows = (0..3).map(|number| format!("{},old,before", id(number)));
     world.write("sheet.csv", sheet("fileId,tags,description", rows));
-    let done = live(&world, "sheet.csv");
+    let done = world.apply("sheet.csv");
     done.exits(0);
     let run = world.only_run("sheet");
     // Of the others it is known that they are so already.
@@ -257,10 +253,10 @@ fn a_library_whose_pages_never_end_is_read_by_ids() {
     let page = Fault::Status { code: 200, body, content_type };
     // The first list says that three pages show all there is.
     let pages = (2..5).map(|n| (n, page.clone())).collect();
-    let world = World::new(script(pages, files(&ids)));
+    let world = TestEnv::new(script(pages, files(&ids)));
     world.write("sheet.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},new"))));
-    let done = world.run("live sheet.csv --yes --rate unlimited --read-rate unlimited").exits(0);
-    done.says("read       250 files by listing the library and 50 of them once more");
+    let done = world.run("apply sheet.csv --yes --rate unlimited --read-rate unlimited").exits(0);
+    done.output_contains("read       250 files by listing the library and 50 of them once more");
     let reads = world.sandbox.stats().calls.list + world.sandbox.stats().calls.get;
     // One more list asks whose account it is.
     assert_eq!(reads, 1 + 1 + 3 + 3 + 50);
