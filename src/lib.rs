@@ -23,7 +23,7 @@
 //! - Never more than burst + rate × t requests in any t seconds: [`execute::Budget`].
 //! - One request at a time for a file, in the order of the input: [`execute::Dispatcher`].
 //! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
-//!   it is given away by being sent: [`request::Once`], [`ledger::Recorded`].
+//!   it is given away by being sent: [`request::AtMostOnce`], [`ledger::Recorded`].
 //! - What is so already is not sent, and the rest by the fewest requests: [`plan::Live`].
 //! - What an earlier run was charged for on a file is known: [`charges::Charges`].
 //! - All processes of a machine share an account's limits, and one of them writes at a time:

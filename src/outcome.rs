@@ -68,13 +68,13 @@ pub enum Code {
     /// Unchanged: the row names a file and asks for nothing.
     NoChange,
     /// Unchanged: the file is so already.
-    AlreadySo,
+    UpToDate,
     /// Unchanged: an earlier run paid for the extension on this file.
-    PaidBefore,
+    AlreadyRan,
     /// Unchanged: done in the run whose failed rows this input repeats.
-    DoneBefore,
+    AlreadyDone,
     /// Updated: the object that came back is not what was asked for.
-    Differs,
+    Mismatch,
     /// Updated, but the answer to an earlier request on the file was lost, and the file could not
     /// be read back to see that it did not take effect later.
     Unverified,
@@ -90,11 +90,11 @@ pub enum Code {
     /// Rejected by ikbulk's own rules.
     Invalid,
     /// Rejected: the file was changed after it was planned.
-    Moved,
+    Conflict,
     /// Rejected: ImageKit has no such file.
     NotFound,
     /// Rejected by ImageKit for another reason.
-    Refused,
+    RejectedByApi,
     /// Failed or unknown: the connection was lost.
     Connection,
     /// Failed or unknown: no answer came in time.
@@ -112,19 +112,19 @@ impl Code {
     pub const ALL: [Self; 20] = [
         Self::Blank,
         Self::NoChange,
-        Self::AlreadySo,
-        Self::PaidBefore,
-        Self::DoneBefore,
-        Self::Differs,
+        Self::UpToDate,
+        Self::AlreadyRan,
+        Self::AlreadyDone,
+        Self::Mismatch,
         Self::Unverified,
         Self::ExtensionFailed,
         Self::ExtensionUnclear,
         Self::Partial,
         Self::Superseded,
         Self::Invalid,
-        Self::Moved,
+        Self::Conflict,
         Self::NotFound,
-        Self::Refused,
+        Self::RejectedByApi,
         Self::Connection,
         Self::Timeout,
         Self::Server,
@@ -138,19 +138,19 @@ impl Code {
         match self {
             Self::Blank => "blank",
             Self::NoChange => "no_change",
-            Self::AlreadySo => "already_so",
-            Self::PaidBefore => "paid_before",
-            Self::DoneBefore => "done_before",
-            Self::Differs => "differs",
+            Self::UpToDate => "already_so",
+            Self::AlreadyRan => "paid_before",
+            Self::AlreadyDone => "done_before",
+            Self::Mismatch => "differs",
             Self::Unverified => "unverified",
             Self::ExtensionFailed => "extension_failed",
             Self::ExtensionUnclear => "extension_unclear",
             Self::Partial => "partial",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
-            Self::Moved => "moved",
+            Self::Conflict => "moved",
             Self::NotFound => "not_found",
-            Self::Refused => "refused",
+            Self::RejectedByApi => "refused",
             Self::Connection => "connection",
             Self::Timeout => "timeout",
             Self::Server => "server",
@@ -161,9 +161,9 @@ impl Code {
 
     /// Whether a person must look at the row although it was updated.
     #[must_use]
-    pub fn is_odd(self) -> bool {
+    pub fn needs_attention(self) -> bool {
         let extension = matches!(self, Self::ExtensionFailed | Self::ExtensionUnclear);
-        extension || matches!(self, Self::Differs | Self::Unverified)
+        extension || matches!(self, Self::Mismatch | Self::Unverified)
     }
 
     /// The code of that word.

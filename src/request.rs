@@ -2,9 +2,9 @@
 //! and whether it may be repeated.
 //!
 //! Whether a request may be repeated is decided in one place, [`Request::new`], and carried by its
-//! type from there on: a [`Safe`] can be sent again and again; a [`Once`] is given away to be sent
-//! and comes back only where it is certain that nothing was done. What is left of a `Once` whose
-//! answer was lost is a [`Lost`]: the steps, and the part of the body that may be sent again.
+//! type from there on: a [`Idempotent`] can be sent again and again; a [`AtMostOnce`] is given away to be sent
+//! and comes back only where it is certain that nothing was done. What is left of a `AtMostOnce` whose
+//! answer was lost is a [`LostResponse`]: the steps, and the part of the body that may be sent again.
 
 use crate::row::{
     AiTagRemoval, Coordinates, Extension, ExtensionFingerprint, Extensions, FileId, MetadataField,
@@ -17,13 +17,13 @@ pub enum StepKind {
     /// The details of the file: one PATCH.
     Details = 0,
     /// The repeatable part of a details step whose answer was lost.
-    Remainder = 1,
+    DetailsWithoutExtensions = 1,
     /// Tags taken away by one of several calls, behind which another follows.
-    RemoveSomeTags = 2,
+    RemoveTagsPart = 2,
     /// Tags taken away. Before adding, so that the sum stays within ImageKit's limit.
     RemoveTags = 3,
     /// Tags added by one of several calls, behind which another follows.
-    AddSomeTags = 4,
+    AddTagsPart = 4,
     /// Tags added.
     AddTags = 5,
     /// The publication status: a PATCH of its own, because the API takes it with nothing else.
@@ -37,10 +37,10 @@ impl StepKind {
     /// Every kind, in order.
     pub const ALL: [Self; 8] = [
         Self::Details,
-        Self::Remainder,
-        Self::RemoveSomeTags,
+        Self::DetailsWithoutExtensions,
+        Self::RemoveTagsPart,
         Self::RemoveTags,
-        Self::AddSomeTags,
+        Self::AddTagsPart,
         Self::AddTags,
         Self::Publish,
         Self::ReadBack,
@@ -51,10 +51,10 @@ impl StepKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Details => "details",
-            Self::Remainder => "details without extensions",
-            Self::RemoveSomeTags => "remove some tags",
+            Self::DetailsWithoutExtensions => "details without extensions",
+            Self::RemoveTagsPart => "remove some tags",
             Self::RemoveTags => "remove tags",
-            Self::AddSomeTags => "add some tags",
+            Self::AddTagsPart => "add some tags",
             Self::AddTags => "add tags",
             Self::Publish => "publish",
             Self::ReadBack => "read back",
@@ -64,7 +64,7 @@ impl StepKind {
     /// Whether it is about the tags, by calls of their own.
     #[must_use]
     pub fn is_tags(self) -> bool {
-        matches!(self, Self::RemoveSomeTags | Self::RemoveTags | Self::AddSomeTags | Self::AddTags)
+        matches!(self, Self::RemoveTagsPart | Self::RemoveTags | Self::AddTagsPart | Self::AddTags)
     }
 
     /// The step of which it is a part: done, it is none of the steps that a row is made of; without
@@ -72,8 +72,8 @@ impl StepKind {
     #[must_use]
     pub fn part_of(self) -> Option<Self> {
         match self {
-            Self::RemoveSomeTags => Some(Self::RemoveTags),
-            Self::AddSomeTags => Some(Self::AddTags),
+            Self::RemoveTagsPart => Some(Self::RemoveTags),
+            Self::AddTagsPart => Some(Self::AddTags),
             _ => None,
         }
     }
@@ -88,9 +88,9 @@ impl StepKind {
     #[must_use]
     pub fn endpoint(self) -> Endpoint {
         match self {
-            Self::Details | Self::Remainder | Self::Publish => Endpoint::Patch,
-            Self::RemoveSomeTags | Self::RemoveTags => Endpoint::RemoveTags,
-            Self::AddSomeTags | Self::AddTags => Endpoint::AddTags,
+            Self::Details | Self::DetailsWithoutExtensions | Self::Publish => Endpoint::Patch,
+            Self::RemoveTagsPart | Self::RemoveTags => Endpoint::RemoveTags,
+            Self::AddTagsPart | Self::AddTags => Endpoint::AddTags,
             Self::ReadBack => Endpoint::GetDetails,
         }
     }
@@ -153,14 +153,14 @@ impl Patch {
 
     /// Whether something of it may be sent again after its answer was lost.
     #[must_use]
-    pub fn has_remainder(&self) -> bool {
-        self.extensions.is_some() && !self.clone().repeatable().is_empty()
+    pub fn has_idempotent_part(&self) -> bool {
+        self.extensions.is_some() && !self.clone().idempotent_part().is_empty()
     }
 
     /// What may be sent again although it is not known whether this patch was carried out: no
     /// extension, and no field that an extension of it may have written in the meantime, since a
     /// second writing would destroy what was paid for.
-    fn repeatable(self) -> Self {
+    fn idempotent_part(self) -> Self {
         let Some(extensions) = self.extensions else {
             return self;
         };
@@ -261,39 +261,39 @@ pub const BULK_FILES_MAX: usize = 50;
 #[derive(Debug, PartialEq)]
 pub enum Request {
     /// It may be repeated.
-    Safe(Safe),
+    Idempotent(Idempotent),
     /// It must not be repeated.
-    Once(Once),
+    AtMostOnce(AtMostOnce),
 }
 
 /// A request that has the same effect however often it is carried out.
 #[derive(Debug, PartialEq)]
-pub struct Safe(Parts);
+pub struct Idempotent(Contents);
 
 /// A request of which every execution counts: extensions are billed each time, unpublishing
 /// purges caches. Not `Clone`: there is one, and whoever sends it gives it away.
 #[derive(Debug, PartialEq)]
-pub struct Once(Parts);
+pub struct AtMostOnce(Contents);
 
 #[derive(Debug, PartialEq)]
-struct Parts {
+struct Contents {
     call: Call,
     /// The file of each step, so that one with several steps is there several times.
     files: Box<[FileId]>,
     steps: Box<[StepRef]>,
     /// The same, row by row; empty where it is of one row.
-    apart: Box<[Safe]>,
+    fallback: Box<[Idempotent]>,
 }
 
-/// What is left of a [`Once`] whose answer was lost.
+/// What is left of a [`AtMostOnce`] whose answer was lost.
 #[derive(Debug, PartialEq)]
-pub struct Lost {
+pub struct LostResponse {
     /// Steps of which nobody knows what became of them.
     pub steps: Box<[StepRef]>,
     /// The file of each.
     pub files: Box<[FileId]>,
-    /// The part of the same body that may be sent again, settling [`StepKind::Remainder`].
-    pub remainder: Option<Safe>,
+    /// The part of the same body that may be sent again, settling [`StepKind::DetailsWithoutExtensions`].
+    pub remainder: Option<Idempotent>,
 }
 
 impl Request {
@@ -301,18 +301,22 @@ impl Request {
     /// each step.
     #[must_use]
     pub fn new(call: Call, files: Box<[FileId]>, steps: Box<[StepRef]>) -> Self {
-        let repeatable = match &call {
+        let idempotent_part = match &call {
             Call::Details(patch) => patch.extensions.is_none(),
             Call::Publish(_) => false,
             Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => true,
         };
-        let parts = Parts { call, files, steps, apart: Box::default() };
-        if repeatable { Self::Safe(Safe(parts)) } else { Self::Once(Once(parts)) }
+        let parts = Contents { call, files, steps, fallback: Box::default() };
+        if idempotent_part {
+            Self::Idempotent(Idempotent(parts))
+        } else {
+            Self::AtMostOnce(AtMostOnce(parts))
+        }
     }
 
-    fn parts(&self) -> &Parts {
+    fn parts(&self) -> &Contents {
         match self {
-            Self::Safe(Safe(parts)) | Self::Once(Once(parts)) => parts,
+            Self::Idempotent(Idempotent(parts)) | Self::AtMostOnce(AtMostOnce(parts)) => parts,
         }
     }
 
@@ -360,7 +364,7 @@ impl Call {
     }
 }
 
-/// What [`Safe`] and [`Once`] have in common.
+/// What [`Idempotent`] and [`AtMostOnce`] have in common.
 pub trait Sendable {
     /// What is called.
     fn call(&self) -> &Call;
@@ -385,49 +389,51 @@ macro_rules! sendable {
         }
     )*};
 }
-sendable!(Safe, Once);
+sendable!(Idempotent, AtMostOnce);
 
 impl Request {
     /// Gives it the requests to be sent in its place, in this order, where it is refused: those of
     /// its rows, one by one.
-    pub fn or_apart(&mut self, rows: Vec<Safe>) {
+    pub fn set_fallback(&mut self, rows: Vec<Idempotent>) {
         match self {
-            Self::Safe(Safe(parts)) | Self::Once(Once(parts)) => parts.apart = rows.into(),
+            Self::Idempotent(Idempotent(parts)) | Self::AtMostOnce(AtMostOnce(parts)) => {
+                parts.fallback = rows.into()
+            }
         }
     }
 }
 
-impl Safe {
+impl Idempotent {
     /// The requests of its rows one by one, to be sent in its place where it is refused; none
     /// where it is of one row.
     #[must_use]
-    pub fn into_apart(self) -> Vec<Self> {
-        self.0.apart.into_vec()
+    pub fn into_fallback(self) -> Vec<Self> {
+        self.0.fallback.into_vec()
     }
 
     /// Whether it can be sent row by row.
     #[must_use]
-    pub fn has_apart(&self) -> bool {
-        !self.0.apart.is_empty()
+    pub fn has_fallback(&self) -> bool {
+        !self.0.fallback.is_empty()
     }
 
     /// What it is made of: what is called, the file of each step, the steps.
     #[must_use]
     pub fn into_parts(self) -> (Call, Box<[FileId]>, Box<[StepRef]>) {
-        let Parts { call, files, steps, .. } = self.0;
+        let Contents { call, files, steps, .. } = self.0;
         (call, files, steps)
     }
 
     /// The same call for some of its steps; `None` for none of them.
     #[must_use]
     pub fn part(&self, wanted: impl Fn(&FileId, StepRef) -> bool) -> Option<Self> {
-        let Parts { call, files, steps, .. } = &self.0;
+        let Contents { call, files, steps, .. } = &self.0;
         let all = files.iter().zip(steps).filter(|(file, step)| wanted(file, **step));
         let (files, steps): (Vec<_>, Vec<_>) =
             all.map(|(file, step)| (file.clone(), *step)).unzip();
         let call = call.clone();
-        let (files, steps, apart) = (files.into(), steps.into_boxed_slice(), Box::default());
-        (!steps.is_empty()).then_some(Self(Parts { call, files, steps, apart }))
+        let (files, steps, fallback) = (files.into(), steps.into_boxed_slice(), Box::default());
+        (!steps.is_empty()).then_some(Self(Contents { call, files, steps, fallback }))
     }
 
     /// The same call for one half of its files, and for the other; `None` for a single file.
@@ -441,7 +447,7 @@ impl Safe {
     }
 }
 
-impl Once {
+impl AtMostOnce {
     /// The extensions that it runs.
     #[must_use]
     pub fn extensions(&self) -> Vec<ExtensionFingerprint> {
@@ -456,29 +462,31 @@ impl Once {
 
     /// Gives up on the answer: what was asked may have been done, or not, or not yet.
     #[must_use]
-    pub fn lost(self) -> Lost {
-        let Parts { call, files, steps, .. } = self.0;
+    pub fn lost(self) -> LostResponse {
+        let Contents { call, files, steps, .. } = self.0;
         let remainder = match call {
-            Call::Details(patch) => Some(patch.repeatable()).filter(|patch| !patch.is_empty()),
+            Call::Details(patch) => Some(patch.idempotent_part()).filter(|patch| !patch.is_empty()),
             _ => None,
         };
         let remainder = remainder.map(|patch| {
-            let steps = steps.iter().map(|step| StepRef { kind: StepKind::Remainder, ..*step });
+            let steps = steps
+                .iter()
+                .map(|step| StepRef { kind: StepKind::DetailsWithoutExtensions, ..*step });
             let (call, files) = (Call::Details(Box::new(patch)), files.clone());
-            Safe(Parts { call, files, steps: steps.collect(), apart: Box::default() })
+            Idempotent(Contents { call, files, steps: steps.collect(), fallback: Box::default() })
         });
-        Lost { steps, files, remainder }
+        LostResponse { steps, files, remainder }
     }
 }
 
 impl Request {
     /// The remainder of a details step whose answer was lost in an earlier session, rebuilt from
-    /// its row: what [`Once::lost`] would have left.
+    /// its row: what [`AtMostOnce::lost`] would have left.
     #[must_use]
-    pub fn remainder(self) -> Option<Safe> {
+    pub fn remainder(self) -> Option<Idempotent> {
         match self {
-            Self::Safe(_) => None,
-            Self::Once(once) => once.lost().remainder,
+            Self::Idempotent(_) => None,
+            Self::AtMostOnce(once) => once.lost().remainder,
         }
     }
 }

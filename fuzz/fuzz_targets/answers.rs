@@ -2,7 +2,7 @@
 //! request has one outcome, or its answer counts as lost.
 #![no_main]
 
-use ikbulk::execute::{Verdict, of_once, of_safe};
+use ikbulk::execute::{Verdict, from_at_most_once, from_idempotent};
 use ikbulk::imagekit::{Accepted, Fate, FileState};
 use ikbulk::plan::steps;
 use ikbulk::request::{Request, StepRef};
@@ -45,8 +45,8 @@ fuzz_target!(|bytes: &[u8]| {
         let body = bytes.to_vec().into();
         let accepted = Accepted { http_status: 200, request_id: None, body };
         let verdict = match request {
-            Request::Safe(safe) => of_safe(safe, Ok(accepted)),
-            Request::Once(once) => of_once(Fate::Accepted(once, accepted)),
+            Request::Idempotent(safe) => from_idempotent(safe, Ok(accepted)),
+            Request::AtMostOnce(once) => from_at_most_once(Fate::Accepted(once, accepted)),
         };
         match verdict {
             Verdict::Final(outcomes) => {

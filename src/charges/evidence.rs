@@ -106,7 +106,7 @@ mod tests {
     const SAVED: &str = r#"{"name":"saved-extension","id":"ext_1"}"#;
 
     fn answered(said: Option<&str>) -> Outcome {
-        let local = Outcome::local(Status::Updated, Code::Differs, None);
+        let local = Outcome::local(Status::Updated, Code::Mismatch, None);
         Outcome { extension_status: said.map(Into::into), ..local }
     }
 

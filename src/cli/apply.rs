@@ -16,9 +16,9 @@ use super::sheet::{Opened, Sheet, Wish};
 use super::stop::Unbegun;
 use super::{Refusal, Screen, UNKNOWN};
 use crate::execute::Stop;
-use crate::input::Owned;
+use crate::input::StagedInput;
 use crate::ledger::Stage;
-use crate::plan::{Planner, Tally};
+use crate::plan::{PlanSummary, Planner};
 use crate::run::{RunDir, RunState, RunsOfSheet, Session};
 use crate::settings::{Execution, Planning};
 
@@ -149,7 +149,7 @@ impl Apply {
         }
         let mut sheet = self.sheet.plan(&owned, read_alone, &connection, &wish, None).await?;
         self.sheet.show(&sheet, &connection, &wish, self.bounds.limit);
-        self.ask(wish.attended, &sheet.survey.tally, screen).await?;
+        self.ask(wish.attended, &sheet.scan.summary, screen).await?;
         sheet.reach(Stage::Running)?;
         let already_ran = already_ran(&connection, sheet.facts.pays)?;
         let planner = Planner::of(wish.planning, &sheet.ledger, already_ran)?;
@@ -176,7 +176,7 @@ impl Apply {
     fn go_on_with(
         &self,
         run: &RunDir,
-        owned: &Owned,
+        owned: &StagedInput,
         connection: &Connection,
         screen: &Screen,
     ) -> Result<Option<Prepared>, Refusal> {
@@ -226,11 +226,16 @@ impl Apply {
         self.direct || self.sheet.reruns_extensions()
     }
 
-    async fn ask(&self, attended: bool, tally: &Tally, screen: &Screen) -> Result<(), Refusal> {
+    async fn ask(
+        &self,
+        attended: bool,
+        summary: &PlanSummary,
+        screen: &Screen,
+    ) -> Result<(), Refusal> {
         if self.yes || self.sheet.sandbox {
             Ok(())
         } else {
-            ask(attended, tally, self.choices.max_bad(), screen).await
+            ask(attended, summary, self.choices.max_bad(), screen).await
         }
     }
 }

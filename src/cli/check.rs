@@ -7,7 +7,7 @@ use super::prepare::{Fields, InputArg};
 use super::{Refusal, Screen};
 use crate::execute::Reads;
 use crate::input::{Format, Input};
-use crate::plan::{Planner, survey};
+use crate::plan::{Planner, scan};
 use crate::report::{Opening, opening};
 
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ impl Check {
             })?;
             &Input { path: path.to_owned(), format }
         } else {
-            unnamed = self.file.take_over_unnamed(self.format).await?;
+            unnamed = self.file.stage_unnamed_input(self.format).await?;
             unnamed.input()
         };
         let sets_metadata = || input.mentions_metadata().map_err(|error| Refusal::of(&error));
@@ -58,29 +58,29 @@ impl Check {
             Fields::unchecked()
         };
         let context = fields.context(choices.clear_token(), None);
-        let survey = survey(input, &context, &mut Planner::direct(), |_| {})
+        let scan = scan(input, &context, &mut Planner::direct(), |_| {})
             .map_err(|error| Refusal::of(&error))?;
         screen.say(&opening(&Opening {
             input: &self.file.name(),
             rows_of_run: None,
-            tally: &survey.tally,
-            ignored_columns: &survey.ignored_columns,
-            left_alone: survey.left_alone,
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            left_alone: scan.left_alone,
             reading: None,
             looked_up: None,
             target: None,
             width: screen.width(),
         }));
-        if survey.tally.rows == 0 {
+        if scan.summary.rows == 0 {
             return Err(Refusal::new("the input has no rows"));
         }
-        let share = survey.tally.rejected_share();
+        let share = scan.summary.rejected_share();
         if share > choices.max_bad() {
             screen.say(
                 "next       mend them: with so many bad rows (--max-bad) `ikbulk apply` sends \
                  nothing without asking\n",
             );
         }
-        Ok(u8::from(survey.tally.rejected > 0))
+        Ok(u8::from(scan.summary.rejected > 0))
     }
 }

@@ -12,10 +12,10 @@ use super::prepare::{already_ran, ask, charges, refuse_unattended, start_sandbox
 use super::{Refusal, Screen};
 use crate::account::AccountLock;
 use crate::execute::Stop;
-use crate::input::{Fingerprint, in_place};
+use crate::input::{Fingerprint, staged_in};
 use crate::ledger::{EARLIER_RUN, Facts, LedgerFile, Stage};
 use crate::outcome::Status;
-use crate::plan::{Planner, Recorded, Survey, survey_rest};
+use crate::plan::{InputSummary, Planner, Recorded, scan_rest};
 use crate::report::{Opening, Target, opening};
 use crate::run::{RunDir, RunLock, Session, in_flight};
 use crate::sandbox;
@@ -266,26 +266,32 @@ impl Existing<'_> {
             Planner::of(facts.planning, ledger, already_ran(connection, facts.pays)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
         let input = self.run.input(facts.input_format);
-        let survey = survey_rest(&input, &context, &mut planner, &recorded, |_| {})
+        let scan = scan_rest(&input, &context, &mut planner, &recorded, |_| {})
             .map_err(|error| Refusal::of(&error))?;
-        self.show(connection, facts, execution, &survey);
+        self.show(connection, facts, execution, &scan);
         if !facts.sandbox && self.part == Part::Rest {
             self.show_changed_sheet(facts);
         }
         if self.yes || facts.sandbox {
             return Ok(());
         }
-        ask(self.screen.is_attended(), &survey.tally, self.choices.max_bad(), self.screen).await
+        ask(self.screen.is_attended(), &scan.summary, self.choices.max_bad(), self.screen).await
     }
 
-    fn show(&self, connection: &Connection, facts: &Facts, execution: &Execution, survey: &Survey) {
+    fn show(
+        &self,
+        connection: &Connection,
+        facts: &Facts,
+        execution: &Execution,
+        scan: &InputSummary,
+    ) {
         let screen = self.screen;
         screen.say(&opening(&Opening {
             input: &facts.input_name,
             rows_of_run: (self.part == Part::Rest).then_some(facts.rows),
-            tally: &survey.tally,
-            ignored_columns: &survey.ignored_columns,
-            left_alone: survey.left_alone,
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            left_alone: scan.left_alone,
             looked_up: None,
             reading: None,
             target: Some(Target {
@@ -299,7 +305,7 @@ impl Existing<'_> {
             }),
             width: screen.width(),
         }));
-        let checks = survey.tally.writes.min(self.bounds.limit.unwrap_or(u64::MAX));
+        let checks = scan.summary.writes.min(self.bounds.limit.unwrap_or(u64::MAX));
         if facts.guarded && checks > 0 {
             let reads = counted(checks, "read", "reads");
             screen.say(&format!(
@@ -340,7 +346,7 @@ pub(super) fn not_the_key() -> Refusal {
 pub(super) fn refuse_edited_copy(run: &RunDir, facts: &Facts) -> Result<(), Refusal> {
     let copy = run.input(facts.input_format);
     let path = copy.path.display().to_string();
-    let now = in_place(copy).map_err(|error| Refusal::of(&error))?;
+    let now = staged_in(copy).map_err(|error| Refusal::of(&error))?;
     if now.fingerprint.0 == facts.input_fingerprint {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use super::{NOT_WRITTEN, Refusal, Screen};
 use crate::account::AccountLock;
 use crate::charges::Charges;
 use crate::error::chain;
-use crate::execute::{Dispatcher, Ending, Reads, Stop, Wire};
+use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
 use crate::ledger::{Facts, LedgerFile};
 use crate::plan::Planner;
 use crate::report::{Before, Progress, closing, write};
@@ -57,7 +57,7 @@ impl Ready {
             if why == Stop::Interrupt {
                 screen.error("finishing the requests in flight; Ctrl-C again ends at once");
             }
-            Ending::Stopped(why)
+            EndReason::Stopped(why)
         };
         let watch = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
         let api = &connection.client.api;
@@ -83,15 +83,15 @@ impl Ready {
 }
 
 /// Executes a session, and writes down its requests in flight.
-async fn execute<W: Wire>(
+async fn execute<W: Transport>(
     session: Session,
     planner: Planner,
     ledger: LedgerFile,
     run: &RunDir,
     wire: &W,
-    stop: impl Future<Output = Ending>,
+    stop: impl Future<Output = EndReason>,
     watch: impl FnMut(&Dispatcher, std::time::Duration),
-) -> Result<(Ending, LedgerFile), Refusal> {
+) -> Result<(EndReason, LedgerFile), Refusal> {
     let in_flight = InFlight::new(run, wire).map_err(|error| Refusal::not_written(&error))?;
     let executed = session.execute(planner, ledger, &in_flight, stop, watch).await;
     let executed = executed.map_err(|error| match error {

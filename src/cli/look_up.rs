@@ -7,26 +7,26 @@ use super::prepare::hint;
 use super::{Refusal, Screen};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
-use crate::plan::{Planner, Survey, survey};
+use crate::plan::{InputSummary, Planner, scan};
 use crate::report::Counter;
 use crate::resolve::{LookedUp, look_up};
 use crate::words::counted;
 
 /// An input that has been read whole.
-pub(super) struct Surveyed {
-    pub(super) survey: Survey,
+pub(super) struct Scan {
+    pub(super) scan: InputSummary,
     /// What it was read with: with the files that were looked up.
     pub(super) context: Context,
     /// `None` where every row names its file by its id.
     pub(super) looked_up: Option<LookedUp>,
 }
 
-impl Surveyed {
+impl Scan {
     /// Reads an input, without looking anything up.
     pub(super) fn of(input: &Input, context: Context) -> Result<Self, Refusal> {
-        let survey = survey(input, &context, &mut Planner::direct(), |_| {});
-        let survey = survey.map_err(|error| Refusal::of(&error))?;
-        Ok(Self { survey, context, looked_up: None })
+        let scan = scan(input, &context, &mut Planner::direct(), |_| {});
+        let scan = scan.map_err(|error| Refusal::of(&error))?;
+        Ok(Self { scan, context, looked_up: None })
     }
 
     /// Looks up the files that the input names by path or URL, and reads it once more where there
@@ -38,23 +38,23 @@ impl Surveyed {
         reads: &Reads,
         screen: &Screen,
     ) -> Result<Self, Refusal> {
-        let Self { survey, mut context, .. } = self;
-        if survey.to_look_up.is_empty() {
-            return Ok(Self { survey, context, looked_up: None });
+        let Self { scan, mut context, .. } = self;
+        if scan.to_look_up.is_empty() {
+            return Ok(Self { scan, context, looked_up: None });
         }
-        let looked_up = looked_up(&survey, client, reads, screen).await?;
+        let looked_up = looked_up(&scan, client, reads, screen).await?;
         context.files = Some(Arc::clone(&looked_up.files));
         Ok(Self { looked_up: Some(looked_up), ..Self::of(input, context)? })
     }
 }
 
 async fn looked_up(
-    survey: &Survey,
+    scan: &InputSummary,
     client: &Client,
     reads: &Reads,
     screen: &Screen,
 ) -> Result<LookedUp, Refusal> {
-    let targets = &survey.to_look_up;
+    let targets = &scan.to_look_up;
     tracing::info!("looking up {}", counted(targets.len() as u64, "path or URL", "paths and URLs"));
     let counter = Counter::new(screen.bars());
     let looked_up = look_up(targets, &client.api, reads, |done, count| {

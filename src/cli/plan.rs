@@ -44,11 +44,11 @@ impl Plan {
         let unbegun = Unbegun::new(&run);
         let planned = self.plan(&run, &execution, screen).await?;
         unbegun.keep();
-        let tally = &planned.survey.tally;
-        if self.detailed_exitcode && tally.writes > 0 {
+        let summary = &planned.scan.summary;
+        if self.detailed_exitcode && summary.writes > 0 {
             return Ok(CHANGES);
         }
-        Ok(u8::from(tally.rejected + tally.missing > 0))
+        Ok(u8::from(summary.rejected + summary.missing > 0))
     }
 
     async fn plan(
@@ -93,8 +93,8 @@ impl Plan {
 
 /// What it comes to, for programs.
 fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::Value {
-    let tally = &planned.survey.tally;
-    let paid = tally.paid_runs.iter().map(|(name, runs)| {
+    let summary = &planned.scan.summary;
+    let paid = summary.paid_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => Some(units * runs),
             Units::Unknown => None,
@@ -102,29 +102,29 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
         json!({"extension": name.as_str(), "runs": runs, "units": units})
     });
     let (reading, reads) = planned.reading.unwrap_or_default();
-    let unchanged = tally.already_so + tally.paid_before + tally.without_change;
-    let settled = tally.rejected + tally.missing + unchanged;
+    let unchanged = summary.up_to_date + summary.already_ran + summary.without_change;
+    let settled = summary.rejected + summary.missing + unchanged;
     json!({
         "run": run.path().display().to_string(),
         "input": planned.facts.input_name,
         "sandbox": planned.facts.sandbox,
         "rows": {
-            "total": tally.rows,
-            "to_change": tally.rows.saturating_sub(settled),
-            "already_so": tally.already_so,
-            "paid_before": tally.paid_before,
-            "nothing_asked": tally.without_change,
-            "rejected": tally.rejected,
-            "missing": tally.missing,
+            "total": summary.rows,
+            "to_change": summary.rows.saturating_sub(settled),
+            "already_so": summary.up_to_date,
+            "paid_before": summary.already_ran,
+            "nothing_asked": summary.without_change,
+            "rejected": summary.rejected,
+            "missing": summary.missing,
         },
         "requests": {
-            "patch": tally.by_kind.patch,
-            "publish": tally.by_kind.publish,
-            "add_tags": tally.by_kind.add_tags,
-            "remove_tags": tally.by_kind.remove_tags,
-            "read": tally.reads,
+            "patch": summary.by_kind.patch,
+            "publish": summary.by_kind.publish,
+            "add_tags": summary.by_kind.add_tags,
+            "remove_tags": summary.by_kind.remove_tags,
+            "read": summary.reads,
         },
-        "seconds_at_the_limit": execution.writes.time_for(tally.writes).map(|time| time.as_secs_f64()),
+        "seconds_at_the_limit": execution.writes.time_for(summary.writes).map(|time| time.as_secs_f64()),
         "paid": paid.collect::<Vec<_>>(),
         "live_state": {
             "files": reading.files,

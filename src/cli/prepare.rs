@@ -17,9 +17,10 @@ use crate::error::chain;
 use crate::execute::Reads;
 use crate::imagekit::{Concern, Failure};
 use crate::input::{
-    Context, Format, Input, Owned, STANDARD_INPUT, Unnamed, take_over, take_over_unnamed,
+    Context, Format, Input, STANDARD_INPUT, StagedInput, UnnamedInput, stage_input,
+    stage_unnamed_input,
 };
-use crate::plan::{Bought, Tally};
+use crate::plan::{PlanSummary, PriorRunLookup};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::sandbox::{self, Library};
@@ -86,28 +87,28 @@ impl InputArg {
     }
 
     /// Copies the input into a directory.
-    pub(super) async fn take_over(
+    pub(super) async fn stage_input(
         &self,
         format: Option<Format>,
         directory: &Path,
-    ) -> Result<Owned, Refusal> {
+    ) -> Result<StagedInput, Refusal> {
         let (input, directory) = (self.clone(), directory.to_owned());
         let taken_over = on_thread(move || {
             let (from, name) = input.open()?;
-            take_over(from, name, format, &directory).map_err(|error| Refusal::of(&error))
+            stage_input(from, name, format, &directory).map_err(|error| Refusal::of(&error))
         });
         taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
     }
 
     /// Copies the input to a file without a name, of which nothing is left when the program ends.
-    pub(super) async fn take_over_unnamed(
+    pub(super) async fn stage_unnamed_input(
         &self,
         format: Option<Format>,
-    ) -> Result<Unnamed, Refusal> {
+    ) -> Result<UnnamedInput, Refusal> {
         let input = self.clone();
         let taken_over = on_thread(move || {
             let (from, name) = input.open()?;
-            take_over_unnamed(from, name, format).map_err(|error| Refusal::of(&error))
+            stage_unnamed_input(from, name, format).map_err(|error| Refusal::of(&error))
         });
         taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
     }
@@ -200,12 +201,12 @@ pub(super) fn refuse_unattended(attended: bool) -> Result<(), Refusal> {
 /// Where nothing is to be sent, there is nothing to ask.
 pub(super) async fn ask(
     attended: bool,
-    tally: &Tally,
+    summary: &PlanSummary,
     max_bad: f64,
     screen: &Screen,
 ) -> Result<(), Refusal> {
     refuse_unattended(attended)?;
-    let is_confirmed = match Question::about(tally, max_bad) {
+    let is_confirmed = match Question::about(summary, max_bad) {
         None => true,
         Some(Question::YesOrNo(question)) => screen.ask(&question).await,
         Some(Question::Number(question, number)) => screen.ask_for(&question, number).await,
@@ -231,7 +232,7 @@ pub(super) fn charges(
 }
 
 /// Tells the planner in which run an extension already ran on a file.
-pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<Bought, Refusal> {
+pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<PriorRunLookup, Refusal> {
     let Some(Kept { state, .. }) = connection.kept.as_ref().filter(|_| pays) else {
         return Ok(Box::new(|_, _| None));
     };

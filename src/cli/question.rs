@@ -1,6 +1,6 @@
 //! What is asked before anything is sent, and which answers count as yes.
 
-use crate::plan::Tally;
+use crate::plan::PlanSummary;
 use crate::row::Units;
 use crate::words::{counted, grouped};
 
@@ -18,18 +18,18 @@ pub(super) enum Question {
 
 impl Question {
     /// About what was counted; `None` where nothing is to be sent.
-    pub(super) fn about(tally: &Tally, max_bad: f64) -> Option<Self> {
-        if tally.writes == 0 {
+    pub(super) fn about(summary: &PlanSummary, max_bad: f64) -> Option<Self> {
+        if summary.writes == 0 {
             return None;
         }
-        let is_bad = tally.rejected_share() > max_bad;
-        let bad = if is_bad { bad_rows(tally) } else { String::new() };
-        if tally.paid_runs.is_empty() {
+        let is_bad = summary.rejected_share() > max_bad;
+        let bad = if is_bad { bad_rows(summary) } else { String::new() };
+        if summary.paid_runs.is_empty() {
             let what = if is_bad { "the rest" } else { "this" };
             return Some(Self::YesOrNo(format!("{bad}Send {what}?")));
         }
         let what = if is_bad { "The rest" } else { "This" };
-        let Charges { runs, price, number, unit } = Charges::of(tally);
+        let Charges { runs, price, number, unit } = Charges::of(summary);
         let text = format!(
             "{bad}{what} runs {runs} ({price}). Type {number}{unit} to send it, anything else to \
              stop:"
@@ -38,10 +38,10 @@ impl Question {
     }
 }
 
-fn bad_rows(tally: &Tally) -> String {
+fn bad_rows(summary: &PlanSummary) -> String {
     let (rows, are) =
-        (counted(tally.rows, "row", "rows"), if tally.rejected == 1 { "is" } else { "are" });
-    format!("{} of {rows} {are} bad, more than --max-bad allows. ", tally.rejected)
+        (counted(summary.rows, "row", "rows"), if summary.rejected == 1 { "is" } else { "are" });
+    format!("{} of {rows} {are} bad, more than --max-bad allows. ", summary.rejected)
 }
 
 /// What billed work comes to.
@@ -56,10 +56,10 @@ struct Charges {
 }
 
 impl Charges {
-    fn of(tally: &Tally) -> Self {
+    fn of(summary: &PlanSummary) -> Self {
         let (mut units, mut times) = (0, 0);
         let (mut runs, mut unpriced) = (Vec::new(), Vec::new());
-        for (name, count) in &tally.paid_runs {
+        for (name, count) in &summary.paid_runs {
             times += count;
             let often = if *count == 1 { "once" } else { &format!("{} times", grouped(*count)) };
             runs.push(format!("{} {often}", name.as_str()));
@@ -107,7 +107,10 @@ mod tests {
     fn asked(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Option<Question> {
         let paid_runs = runs.iter().copied().collect();
         let writes = rows - rejected;
-        Question::about(&Tally { rows, rejected, writes, paid_runs, ..Tally::default() }, 0.02)
+        Question::about(
+            &PlanSummary { rows, rejected, writes, paid_runs, ..PlanSummary::default() },
+            0.02,
+        )
     }
 
     #[test]

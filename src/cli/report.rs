@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::locks::{lock_reports, not_locked};
 use super::{Refusal, Screen};
-use crate::execute::Ending;
+use crate::execute::EndReason;
 use crate::ledger::LedgerFile;
 use crate::report::{SoFar, closing, rewrite, running};
 use crate::run::{RunDir, RunLockError};
@@ -40,6 +40,6 @@ fn rewrite_reports(run: &RunDir, screen: &Screen) -> Result<u8, Refusal> {
     let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
     let reports =
         rewrite(run, &ledger, &facts, &context).map_err(|error| Refusal::not_written(&error))?;
-    screen.say(&closing(&reports, &Ending::Done, run.path(), screen.width()));
+    screen.say(&closing(&reports, &EndReason::Done, run.path(), screen.width()));
     Ok(reports.summary.exit_code)
 }

@@ -8,14 +8,14 @@ use jiff::ZonedDateTime;
 use super::choices::{Choices, Client};
 use super::connect::{Connection, Kept, NewRun};
 use super::locks::new_run;
-use super::look_up::Surveyed;
+use super::look_up::Scan;
 use super::prepare::{Fields, InputArg, already_ran, charges, hint, start_sandbox};
 use super::{Refusal, Screen};
 use crate::charges::Charges;
 use crate::imagekit::Concern;
-use crate::input::{Context, Format, Owned};
+use crate::input::{Context, Format, StagedInput};
 use crate::ledger::{Facts, LedgerFile, Stage};
-use crate::plan::{FileDifference, Planner, Survey, UnknownRow, survey};
+use crate::plan::{FileDifference, InputSummary, Planner, UnknownRow, scan};
 use crate::report::{Counter, Opening, Target, opening};
 use crate::resolve::LookedUp;
 use crate::run::{
@@ -69,20 +69,20 @@ pub(super) struct Sheet {
 
 /// A sheet that the run has copied, and the client for where it goes.
 pub(super) struct Opened {
-    pub(super) owned: Owned,
+    pub(super) owned: StagedInput,
     pub(super) client: Client,
     pub(super) sandbox: Option<sandbox::Running>,
 }
 
 /// A sheet that has been read whole, and the account's fields that it was read with.
 pub(super) struct SheetRead {
-    surveyed: Surveyed,
+    surveyed: Scan,
     fields: Fields,
 }
 
 /// A sheet that has been planned.
 pub(super) struct Planned {
-    pub(super) survey: Survey,
+    pub(super) scan: InputSummary,
     pub(super) context: Context,
     looked_up: Option<LookedUp>,
     /// What was read of its files, and in how many requests.
@@ -152,7 +152,7 @@ impl Sheet {
         choices: &Choices,
         person: Option<&Screen>,
     ) -> Result<Opened, Refusal> {
-        let owned = self.file.take_over(self.format, run.path()).await?;
+        let owned = self.file.stage_input(self.format, run.path()).await?;
         if self.sandbox {
             let (sandbox, client) = start_sandbox(&owned.input, choices)?;
             return Ok(Opened { owned, client, sandbox: Some(sandbox) });
@@ -174,8 +174,8 @@ impl Sheet {
             return Ok(None);
         }
         let fields = Fields::unchecked();
-        let surveyed = Surveyed::of(input, fields.context(wish.choices.clear_token(), None))?;
-        self.refuse(&surveyed.survey, &opened.client, wish)?;
+        let surveyed = Scan::of(input, fields.context(wish.choices.clear_token(), None))?;
+        self.refuse(&surveyed.scan, &opened.client, wish)?;
         Ok(Some(SheetRead { surveyed, fields }))
     }
 
@@ -197,7 +197,7 @@ impl Sheet {
     /// shown what becomes of each file.
     pub(super) async fn plan(
         &self,
-        owned: &Owned,
+        owned: &StagedInput,
         read_alone: Option<SheetRead>,
         connection: &Connection,
         wish: &Wish<'_>,
@@ -210,19 +210,19 @@ impl Sheet {
         } else {
             let fields = Fields::of(client, &owned.input, reads).await?;
             let context = fields.context(wish.choices.clear_token(), None);
-            SheetRead { surveyed: Surveyed::of(&owned.input, context)?, fields }
+            SheetRead { surveyed: Scan::of(&owned.input, context)?, fields }
         };
         let surveyed = surveyed.looked_up(&owned.input, client, reads, screen).await?;
-        let Surveyed { mut survey, context, looked_up } = surveyed;
-        self.refuse(&survey, client, wish)?;
-        let pays = !survey.tally.paid_runs.is_empty();
+        let Scan { mut scan, context, looked_up } = surveyed;
+        self.refuse(&scan, client, wish)?;
+        let pays = !scan.summary.paid_runs.is_empty();
         let charges = charges(connection, pays && wish.holds_lock, screen)?;
         let new = NewRun {
             input_name: self.file.recorded_name(),
             input_path: self.file.absolute_path(),
             input_format: owned.input.format,
             input_fingerprint: owned.fingerprint.0.clone(),
-            rows: survey.tally.rows,
+            rows: scan.summary.rows,
             pays,
             clear_token: wish.choices.clear_token(),
             fields: fields.json,
@@ -237,7 +237,7 @@ impl Sheet {
         let reading = match wish.planning {
             Planning::Live(_) => {
                 let (with_state, read) = live(reader, subject, see).await?;
-                survey = with_state;
+                scan = with_state;
                 Some(read)
             }
             Planning::Direct if wish.keeps_before => Some(before(reader, subject).await?),
@@ -247,28 +247,30 @@ impl Sheet {
             }
         };
         let reading = reading.map(|reading| (reading, reads.sent() - sent_before));
-        Ok(Planned { survey, context, looked_up, reading, facts, ledger, charges })
+        Ok(Planned { scan, context, looked_up, reading, facts, ledger, charges })
     }
 
     /// Refuses what nobody can want to be sent.
-    fn refuse(&self, survey: &Survey, client: &Client, wish: &Wish<'_>) -> Result<(), Refusal> {
-        let tally = &survey.tally;
-        let why = if tally.rows == 0 && !self.allow_empty {
+    fn refuse(&self, scan: &InputSummary, client: &Client, wish: &Wish<'_>) -> Result<(), Refusal> {
+        let summary = &scan.summary;
+        let why = if summary.rows == 0 && !self.allow_empty {
             "the input has no rows (--allow-empty accepts that)".to_owned()
         } else if let Some(UnknownRow { row, once }) =
-            survey.first_unknown.as_ref().filter(|_| !self.repeat_unknown)
+            scan.first_unknown.as_ref().filter(|_| !self.repeat_unknown)
         {
             format!(
                 "row {row} got no response in an earlier run, so that {once} may have been done \
                  already; look at the file and empty these cells, or send them again, extensions \
                  charged again, with --repeat-unknown. Nothing was sent"
             )
-        } else if !self.sandbox && !wish.attended && tally.rejected_share() > wish.choices.max_bad()
+        } else if !self.sandbox
+            && !wish.attended
+            && summary.rejected_share() > wish.choices.max_bad()
         {
             format!(
                 "{} in {}, more than --max-bad allows ({} %); nothing was sent",
-                counted(tally.rejected, "bad row", "bad rows"),
-                tally.rows,
+                counted(summary.rejected, "bad row", "bad rows"),
+                summary.rows,
                 wish.choices.max_bad() * 100.0
             )
         } else {
@@ -277,9 +279,9 @@ impl Sheet {
         // What is refused is shown, so that the person sees why.
         wish.screen.say(&opening(&Opening {
             input: &self.file.name(),
-            tally,
-            ignored_columns: &survey.ignored_columns,
-            left_alone: survey.left_alone,
+            summary,
+            ignored_columns: &scan.ignored_columns,
+            left_alone: scan.left_alone,
             rows_of_run: None,
             looked_up: None,
             reading: None,
@@ -297,13 +299,13 @@ impl Sheet {
         wish: &Wish<'_>,
         limit: Option<u64>,
     ) {
-        let survey = &planned.survey;
+        let scan = &planned.scan;
         let is_first_run = connection.is_first_run(&planned.facts);
         wish.screen.say(&opening(&Opening {
             input: &self.file.name(),
-            tally: &survey.tally,
-            ignored_columns: &survey.ignored_columns,
-            left_alone: survey.left_alone,
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            left_alone: scan.left_alone,
             rows_of_run: None,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
@@ -335,7 +337,7 @@ impl Planned {
     /// Writes down how far the run has come.
     pub(super) fn reach(&mut self, stage: Stage) -> Result<(), Refusal> {
         self.facts.stage = stage;
-        self.facts.writes = self.survey.tally.writes;
+        self.facts.writes = self.scan.summary.writes;
         Ok(self.ledger.set_facts(&self.facts)?)
     }
 }
@@ -343,7 +345,7 @@ impl Planned {
 /// What is read for: a run on a sheet.
 #[derive(Clone, Copy)]
 struct Subject<'s> {
-    owned: &'s Owned,
+    owned: &'s StagedInput,
     context: &'s Context,
     facts: &'s Facts,
     connection: &'s Connection,
@@ -355,7 +357,7 @@ async fn live(
     reader: LiveReader<'_>,
     subject: Subject<'_>,
     see: Option<See<'_>>,
-) -> Result<(Survey, Reading), Refusal> {
+) -> Result<(InputSummary, Reading), Refusal> {
     let Subject { owned, context, facts, connection } = subject;
     let failed = |error: ReadError| not_read(&error, GOES_WITHOUT);
     reader.name_files(&owned.input, context).map_err(failed)?;
@@ -365,14 +367,14 @@ async fn live(
     let already_ran = already_ran(connection, facts.pays)?;
     let mut planner = Planner::of(facts.planning, reader.ledger, already_ran)?;
     if see.is_some() {
-        planner.tell_differences();
+        planner.collect_diffs();
     }
-    let survey = survey(&owned.input, context, &mut planner, |batch| {
+    let scan = scan(&owned.input, context, &mut planner, |batch| {
         if let Some(see) = see {
             batch.differences.iter().for_each(see);
         }
     });
-    Ok((survey.map_err(|error| Refusal::of(&error))?, reading))
+    Ok((scan.map_err(|error| Refusal::of(&error))?, reading))
 }
 
 /// Reads the files that have been named. A list is believed of those that runs on the account wrote

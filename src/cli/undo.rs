@@ -18,9 +18,9 @@ use super::stop::Unbegun;
 use super::{Refusal, Screen};
 use crate::account::AccountLock;
 use crate::execute::Stop;
-use crate::input::{Context, Format, Input, in_place};
+use crate::input::{Context, Format, Input, staged_in};
 use crate::ledger::{Facts, LedgerError, LedgerFile, LiveState, Stage};
-use crate::plan::{Planner, Survey, survey};
+use crate::plan::{InputSummary, Planner, scan};
 use crate::report::{Counter, Opening, Target, opening, undoing};
 use crate::row::FileId;
 use crate::run::{LiveReader, ReadError, Reading, RunDir, Sample, Session, Way};
@@ -118,19 +118,19 @@ impl Undo {
         drop(counter);
         connection.mark_unsettled(&ledger, &facts)?;
         let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
-        let owned = in_place(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
+        let owned = staged_in(run.input(Format::Jsonl)).map_err(|error| Refusal::of(&error))?;
         facts.input_fingerprint = owned.fingerprint.0;
         let context = Context { files: None, ..old.context.clone() };
         let planner = || Planner::of(facts.planning, &ledger, Box::new(|_, _| None));
-        let survey = survey(&owned.input, &context, &mut planner()?, |_| {});
-        let survey = survey.map_err(|error| Refusal::of(&error))?;
-        self.show(&connection, &facts, &execution, &survey, reading, screen);
+        let scan = scan(&owned.input, &context, &mut planner()?, |_| {});
+        let scan = scan.map_err(|error| Refusal::of(&error))?;
+        self.show(&connection, &facts, &execution, &scan, reading, screen);
         screen.say(&undoing(&back, screen.width()));
         if !self.yes {
-            ask(screen.is_attended(), &survey.tally, self.choices.max_bad(), screen).await?;
+            ask(screen.is_attended(), &scan.summary, self.choices.max_bad(), screen).await?;
         }
         let planner = planner()?;
-        (facts.rows, facts.writes) = (survey.tally.rows, survey.tally.writes);
+        (facts.rows, facts.writes) = (scan.summary.rows, scan.summary.writes);
         facts.stage = Stage::Running;
         ledger.set_facts(&facts)?;
         let rates = Some(connection.rates.clone());
@@ -154,14 +154,14 @@ impl Undo {
         connection: &Connection,
         facts: &Facts,
         execution: &Execution,
-        survey: &Survey,
+        scan: &InputSummary,
         reading: (Reading, u64),
         screen: &Screen,
     ) {
         screen.say(&opening(&Opening {
             input: &facts.input_name,
             rows_of_run: None,
-            tally: &survey.tally,
+            summary: &scan.summary,
             ignored_columns: &[],
             left_alone: 0,
             looked_up: None,

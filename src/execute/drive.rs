@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::dispatcher::Dispatcher;
-use super::event::{Action, Ending, Event, Ticket, Withheld};
-use super::verdict::{Verdict, of_once, of_safe};
+use super::event::{Action, EndReason, Event, NotSent, Ticket};
+use super::verdict::{Verdict, from_at_most_once, from_idempotent};
 use crate::imagekit::{Accepted, Api, Failure, Fate, FileState};
 use crate::ledger::{Counters, Journal, LedgerError, LedgerFile, Mark, Recorded, Recording};
 use crate::plan::Batch;
-use crate::request::{Request, Safe, Sendable};
+use crate::request::{Idempotent, Request, Sendable};
 use crate::row::FileId;
 
 /// How long requests under way may take to finish once the run is to stop.
@@ -26,9 +26,9 @@ pub const GRACE: Duration = Duration::from_secs(8);
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
 /// The far end of the wire, so that the loop can be tested without one.
-pub trait Wire {
+pub trait Transport {
     /// Whether a request may still be sent; asked right before.
-    fn look(&self, _request: &impl Sendable) -> impl Future<Output = Result<(), Withheld>> {
+    fn look(&self, _request: &impl Sendable) -> impl Future<Output = Result<(), NotSent>> {
         std::future::ready(Ok(()))
     }
     /// What it has read beside what it was told to, as far as [`super::Reads`] counts.
@@ -36,21 +36,21 @@ pub trait Wire {
         Counters::default()
     }
     /// Sends a request that may be repeated.
-    fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>>;
+    fn send(&self, request: &Idempotent) -> impl Future<Output = Result<Accepted, Failure>>;
     /// Sends a request that must not be repeated, and uses it up.
-    fn send_once(&self, recorded: Recorded) -> impl Future<Output = Fate>;
+    fn send_at_most_once(&self, recorded: Recorded) -> impl Future<Output = Fate>;
     /// Reads what a file is like.
     fn file_state(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>>;
     /// Asks whether the service answers.
     fn probe(&self) -> impl Future<Output = Result<(), Failure>>;
 }
 
-impl Wire for Api {
-    fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>> {
+impl Transport for Api {
+    fn send(&self, request: &Idempotent) -> impl Future<Output = Result<Accepted, Failure>> {
         Self::send(self, request)
     }
-    fn send_once(&self, recorded: Recorded) -> impl Future<Output = Fate> {
-        Self::send_once(self, recorded)
+    fn send_at_most_once(&self, recorded: Recorded) -> impl Future<Output = Fate> {
+        Self::send_at_most_once(self, recorded)
     }
     fn file_state(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>> {
         Self::file_state(self, file)
@@ -62,7 +62,7 @@ impl Wire for Api {
 
 /// What comes from the reader.
 #[derive(Debug)]
-pub enum Feed {
+pub enum PlannerMessage {
     /// Planned rows.
     Rows(Batch),
     /// The input cannot be read any further.
@@ -88,10 +88,10 @@ pub struct Engine<'e, W, S, P> {
 ///
 /// # Errors
 /// The ledger cannot be written.
-pub async fn drive<W: Wire, S: FusedFuture<Output = Ending>>(
+pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
     engine: &mut Engine<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
     mut journal: Journal,
-    mut feed: mpsc::Receiver<Feed>,
+    mut feed: mpsc::Receiver<PlannerMessage>,
 ) -> Result<LedgerFile, LedgerError> {
     let Engine { dispatcher, began, wire, stop, watch } = engine;
     let (began, wire) = (*began, *wire);
@@ -125,7 +125,7 @@ pub async fn drive<W: Wire, S: FusedFuture<Output = Ending>>(
                 last_moment = Some(Instant::now() + GRACE);
                 dispatcher.on(Event::Stop(ending), now);
             }
-            () = &mut ledger_failed => dispatcher.on(Event::Stop(Ending::Ledger), now),
+            () = &mut ledger_failed => dispatcher.on(Event::Stop(EndReason::Ledger), now),
             Some(event) = attempts.next(), if !attempts.is_empty() => {
                 let now = began.elapsed();
                 dispatcher.on(event, now);
@@ -134,8 +134,8 @@ pub async fn drive<W: Wire, S: FusedFuture<Output = Ending>>(
                 }
             }
             rows = feed.recv(), if dispatcher.wants_rows() && !journal.is_behind() => dispatcher.on(match rows {
-                Some(Feed::Rows(batch)) => Event::Admit(batch),
-                Some(Feed::Failed(why)) => Event::Stop(Ending::Input(why)),
+                Some(PlannerMessage::Rows(batch)) => Event::Admit(batch),
+                Some(PlannerMessage::Failed(why)) => Event::Stop(EndReason::Input(why)),
                 None => Event::InputEnded,
             }, now),
             () = journal.room(), if !has_room && !ledger_failed.is_terminated() => {}
@@ -164,9 +164,9 @@ fn decide(
         // What is to be recorded comes behind what has happened.
         journal.append(dispatcher.ops());
         start(match action {
-            Action::Send(ticket, Request::Safe(safe), _) => Work::Safe(ticket, safe),
-            Action::Send(ticket, Request::Once(once), before) => {
-                Work::Once(ticket, journal.record(once, &before.unwrap_or_default()))
+            Action::Send(ticket, Request::Idempotent(safe), _) => Work::Idempotent(ticket, safe),
+            Action::Send(ticket, Request::AtMostOnce(once), before) => {
+                Work::AtMostOnce(ticket, journal.record(once, &before.unwrap_or_default()))
             }
             Action::Read(ticket, file) => Work::Read(ticket, file),
             Action::Probe => Work::Probe,
@@ -177,7 +177,7 @@ fn decide(
 }
 
 /// What stands beside the next group in the ledger, with what the wire has read by itself.
-fn mark(dispatcher: &Dispatcher, wire: &impl Wire) -> Mark {
+fn mark(dispatcher: &Dispatcher, wire: &impl Transport) -> Mark {
     let mark = dispatcher.mark();
     Mark { counters: mark.counters.and_reads(wire.own_reads()), ..mark }
 }
@@ -196,22 +196,22 @@ fn hand_over(journal: &mut Journal, mark: impl FnOnce() -> Mark, wake: &mut Inst
 
 /// One thing to do on the wire.
 enum Work {
-    Safe(Ticket, Safe),
-    Once(Ticket, Recording),
+    Idempotent(Ticket, Idempotent),
+    AtMostOnce(Ticket, Recording),
     Read(Ticket, FileId),
     Probe,
 }
 
-async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
+async fn attempt<W: Transport>(wire: &W, work: Work) -> Event {
     let event = match work {
-        Work::Safe(ticket, safe) => match wire.look(&safe).await {
+        Work::Idempotent(ticket, safe) => match wire.look(&safe).await {
             Ok(()) => {
                 let answer = wire.send(&safe).await;
-                Event::Answered(ticket, of_safe(safe, answer))
+                Event::Answered(ticket, from_idempotent(safe, answer))
             }
-            Err(why) => Event::Withheld(ticket, Request::Safe(safe), why),
+            Err(why) => Event::NotSent(ticket, Request::Idempotent(safe), why),
         },
-        Work::Once(ticket, recording) => attempt_once(wire, ticket, recording).await,
+        Work::AtMostOnce(ticket, recording) => attempt_at_most_once(wire, ticket, recording).await,
         Work::Read(ticket, file) => {
             let state = wire.file_state(&file).await;
             let state = state.map(|state| serde_json::to_string(&state).unwrap_or_default());
@@ -223,17 +223,24 @@ async fn attempt<W: Wire>(wire: &W, work: Work) -> Event {
     event
 }
 
-async fn attempt_once<W: Wire>(wire: &W, ticket: Ticket, recording: Recording) -> Event {
+async fn attempt_at_most_once<W: Transport>(
+    wire: &W,
+    ticket: Ticket,
+    recording: Recording,
+) -> Event {
     let recorded = match recording.durable().await {
         Ok(recorded) => recorded,
         Err(once) => {
-            let (request, message) = (Request::Once(once), "the ledger cannot be written".into());
+            let (request, message) =
+                (Request::AtMostOnce(once), "the ledger cannot be written".into());
             return Event::Answered(ticket, Verdict::NotSent { request, message });
         }
     };
     match wire.look(recorded.once()).await {
-        Ok(()) => Event::Answered(ticket, of_once(wire.send_once(recorded).await)),
-        Err(why) => Event::Withheld(ticket, Request::Once(recorded.into_once()), why),
+        Ok(()) => {
+            Event::Answered(ticket, from_at_most_once(wire.send_at_most_once(recorded).await))
+        }
+        Err(why) => Event::NotSent(ticket, Request::AtMostOnce(recorded.into_request()), why),
     }
 }
 
@@ -266,11 +273,11 @@ fn log(event: &Event) {
         Event::Answered(_, Verdict::NotSent { message, .. }) => {
             tracing::debug!("not sent: {message}");
         }
-        Event::Withheld(_, _, Withheld::Moved(files)) => {
+        Event::NotSent(_, _, NotSent::Conflict(files)) => {
             let files: Vec<&str> = files.iter().map(FileId::as_str).collect();
             tracing::debug!("moved since it was planned: {}", files.join(", "));
         }
-        Event::Withheld(_, _, Withheld::Unread(failure)) => tracing::debug!("{failure}"),
+        Event::NotSent(_, _, NotSent::CheckFailed(failure)) => tracing::debug!("{failure}"),
         Event::Read(_, Err(failure)) => tracing::debug!("{failure}"),
         Event::Probed(Err(failure)) => tracing::warn!("ImageKit is out of reach: {failure}"),
         _ => {}

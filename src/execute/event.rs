@@ -39,27 +39,27 @@ pub enum Event {
     /// A request that was sent has come to its end.
     Answered(Ticket, Verdict),
     /// A request was not sent after all.
-    Withheld(Ticket, Request, Withheld),
+    NotSent(Ticket, Request, NotSent),
     /// The state of a file was read, as JSON, or not.
     Read(Ticket, Result<String, Failure>),
     /// The probe was answered or not.
     Probed(Result<(), Failure>),
     /// Nothing more is to be sent.
-    Stop(Ending),
+    Stop(EndReason),
 }
 
 /// Why a request was not sent after all.
 #[derive(Debug)]
-pub enum Withheld {
+pub enum NotSent {
     /// These of its files are not what they were when it was planned.
-    Moved(Vec<FileId>),
+    Conflict(Vec<FileId>),
     /// Whether they are could not be found out.
-    Unread(Failure),
+    CheckFailed(Failure),
 }
 
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum EndReason {
     /// Everything that was read is settled.
     Done,
     /// It was asked to, and can go on later.

@@ -5,27 +5,27 @@
 //! what an answer means. So every promise about order, rate, repetition and loss is one about the
 //! dispatcher alone, and is tested there, without a network and without a clock.
 
+mod abort_policy;
 mod backoff;
 mod budget;
+mod circuit_breaker;
 mod dispatcher;
 mod drive;
 mod event;
-mod holds;
-mod lanes;
-mod lines;
+mod file_queues;
 mod reads;
-mod trouble;
+mod ready_queues;
+mod throttle;
 mod verdict;
-mod watch;
 mod window;
 
 pub use backoff::Backoff;
 pub use budget::Budget;
-pub use dispatcher::{Dispatcher, Limits, WritesOver};
-pub use drive::{Engine, Feed, GRACE, Wire, drive};
-pub use event::{Action, Ending, Event, Halt, Stop, Ticket, Withheld};
+pub use dispatcher::{Dispatcher, Limits, WriteProgress};
+pub use drive::{Engine, GRACE, PlannerMessage, Transport, drive};
+pub use event::{Action, EndReason, Event, Halt, NotSent, Stop, Ticket};
 pub use reads::Reads;
-pub use verdict::{Verdict, of_once, of_safe};
+pub use verdict::{Verdict, from_at_most_once, from_idempotent};
 pub use window::ROWS_MAX;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::holds::Holds;
+use super::throttle::Cooldowns;
 use super::{Backoff, Budget, Time};
 use crate::account::RateFile;
 use crate::imagekit::{Failure, RateLimitNote};
@@ -55,7 +55,7 @@ struct Lost {
 #[derive(Debug)]
 struct Pace {
     budget: Budget,
-    holds: Holds,
+    cooldowns: Cooldowns,
     backoff: Backoff,
     said: Said,
 }
@@ -100,7 +100,7 @@ impl Reads {
     fn within(budget: Budget, settings: &Execution) -> Self {
         let pace = Pace {
             budget,
-            holds: Holds::default(),
+            cooldowns: Cooldowns::default(),
             backoff: Backoff::new(settings.seed),
             said: Said::default(),
         };
@@ -184,16 +184,16 @@ impl Reads {
 
     fn answered(&self, endpoint: Endpoint) {
         self.last_answer.set(self.began.elapsed());
-        self.pace.borrow_mut().holds.answered(endpoint);
+        self.pace.borrow_mut().cooldowns.answered(endpoint);
     }
 
     fn throttled(&self, endpoint: Endpoint, note: RateLimitNote) {
         self.count(|counters| counters.throttled += 1);
         let now = self.began.elapsed();
-        let Pace { budget, holds, said, .. } = &mut *self.pace.borrow_mut();
-        holds.throttled(endpoint, note, budget, now);
-        holds.keeps_waiting(endpoint, now);
-        if let Some(line) = said.held(endpoint, holds.until(endpoint), now) {
+        let Pace { budget, cooldowns, said, .. } = &mut *self.pace.borrow_mut();
+        cooldowns.throttled(endpoint, note, budget, now);
+        cooldowns.keeps_waiting(endpoint, now);
+        if let Some(line) = said.held(endpoint, cooldowns.until(endpoint), now) {
             tracing::info!("{line}");
         }
     }
@@ -234,8 +234,8 @@ impl Reads {
         loop {
             let now = self.began.elapsed();
             let (given_up, gives_up_at) = {
-                let Pace { holds, .. } = &*self.pace.borrow();
-                (holds.given_up(now, self.down_max), holds.gives_up_at(now, self.down_max))
+                let Pace { cooldowns, .. } = &*self.pace.borrow();
+                (cooldowns.given_up(now, self.down_max), cooldowns.gives_up_at(now, self.down_max))
             };
             if given_up.is_some() {
                 return Err(Failure::Throttled(RateLimitNote::default()));
@@ -250,8 +250,8 @@ impl Reads {
     /// Takes one out of the budget, or says when to try again.
     fn take(&self, endpoint: Endpoint) -> Result<(), Duration> {
         let now = self.began.elapsed();
-        let Pace { budget, holds, .. } = &mut *self.pace.borrow_mut();
-        match holds.until(endpoint) {
+        let Pace { budget, cooldowns, .. } = &mut *self.pace.borrow_mut();
+        match cooldowns.until(endpoint) {
             until if until > now => Err(until),
             _ => budget.take(now),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, Fate, RateLimitNote};
 use crate::ledger::EARLIER_RUN;
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Call, Lost, Request, Safe, Sendable, StepRef};
+use crate::request::{Call, Idempotent, LostResponse, Request, Sendable, StepRef};
 use crate::row::FileId;
 
 /// What became of a request that was sent.
@@ -19,12 +19,12 @@ pub enum Verdict {
         /// Steps of files that ImageKit named as the reason.
         settled: Vec<(StepRef, Outcome)>,
         /// The others.
-        rest: Vec<Safe>,
+        rest: Vec<Idempotent>,
     },
     /// It may be sent again after a wait; `cause` is its outcome if the attempts are used up.
     Again {
         /// The request.
-        request: Safe,
+        request: Idempotent,
         /// Why it came to nothing.
         cause: Outcome,
         /// How long to wait at least, if the answer said so.
@@ -57,7 +57,7 @@ pub enum Verdict {
     /// It must not be repeated, and nobody knows what became of it.
     Lost {
         /// What is left of it.
-        lost: Lost,
+        lost: LostResponse,
         /// The outcome of its steps.
         cause: Outcome,
         /// How long what is left is to wait at least, if the answer said so.
@@ -74,7 +74,7 @@ pub enum Verdict {
 
 /// What became of a request that may be repeated.
 #[must_use]
-pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
+pub fn from_idempotent(request: Idempotent, answer: Result<Accepted, Failure>) -> Verdict {
     let answer = answer.and_then(|accepted| outcomes(&request, &accepted));
     match answer {
         Ok(outcomes) => Verdict::Final(outcomes),
@@ -86,19 +86,19 @@ pub fn of_safe(request: Safe, answer: Result<Accepted, Failure>) -> Verdict {
         Err(Failure::Refused { code, message, http_status, request_id, missing }) => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
             let outcome = unless_read_back(request.call(), outcome);
-            if request.has_apart() {
-                return Verdict::Split { settled: Vec::new(), rest: request.into_apart() };
+            if request.has_fallback() {
+                return Verdict::Split { settled: Vec::new(), rest: request.into_fallback() };
             }
             refused(&request, &missing, outcome)
         }
-        Err(other) => not_done(Request::Safe(request), other),
+        Err(other) => not_done(Request::Idempotent(request), other),
     }
 }
 
 /// What a refusal means: for the files that it names as missing, their outcome; for the others that
 /// they are to be sent again. Where it names none of ours, one half of the files is sent again, and
 /// the other, as long as there are two.
-fn refused(request: &Safe, missing: &[String], outcome: Outcome) -> Verdict {
+fn refused(request: &Idempotent, missing: &[String], outcome: Outcome) -> Verdict {
     let is_missing = |file: &FileId| missing.iter().any(|missing| missing == file.as_str());
     let settled = request.part(|file, _| is_missing(file));
     let rest = match (&settled, request.halves()) {
@@ -115,18 +115,18 @@ fn refused(request: &Safe, missing: &[String], outcome: Outcome) -> Verdict {
 
 /// What became of a request that must not be repeated.
 #[must_use]
-pub fn of_once(fate: Fate) -> Verdict {
+pub fn from_at_most_once(fate: Fate) -> Verdict {
     match fate {
         Fate::Accepted(once, accepted) => match outcomes(&once, &accepted) {
             Ok(outcomes) => Verdict::Final(outcomes),
             Err(failure) => lost(once.lost(), failure),
         },
-        Fate::NotDone(once, failure) => not_done(Request::Once(once), failure),
+        Fate::NotDone(once, failure) => not_done(Request::AtMostOnce(once), failure),
         Fate::Lost(what, failure) => lost(what, failure),
     }
 }
 
-fn lost(lost: Lost, failure: Failure) -> Verdict {
+fn lost(lost: LostResponse, failure: Failure) -> Verdict {
     let (cause, retry_after) = match failure {
         Failure::Lost { code, message, http_status, request_id, retry_after } => {
             (failed(Status::Unknown, code, message, http_status, request_id), retry_after)
@@ -150,8 +150,8 @@ fn not_done(request: Request, failure: Failure) -> Verdict {
             Verdict::Final(for_all(request.steps(), outcome))
         }
         Failure::Lost { .. } => match request {
-            Request::Safe(safe) => of_safe(safe, Err(failure)),
-            Request::Once(once) => lost(once.lost(), failure),
+            Request::Idempotent(safe) => from_idempotent(safe, Err(failure)),
+            Request::AtMostOnce(once) => lost(once.lost(), failure),
         },
     }
 }
@@ -248,7 +248,7 @@ fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, St
     });
     Ok(Outcome {
         status: Status::Updated,
-        code: differs.is_some().then_some(Code::Differs),
+        code: differs.is_some().then_some(Code::Mismatch),
         message: differs,
         http_status: Some(accepted.http_status),
         request_id: accepted.request_id.clone(),
@@ -263,7 +263,13 @@ fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outc
     let (http_status, request_id) = (Some(accepted.http_status), accepted.request_id.clone());
     if let Some(error) = answer.errors.iter().find(|error| error.file_id == file.as_str()) {
         let message = error.error.as_str().into();
-        return Some(failed(Status::Rejected, Code::Refused, message, http_status, request_id));
+        return Some(failed(
+            Status::Rejected,
+            Code::RejectedByApi,
+            message,
+            http_status,
+            request_id,
+        ));
     }
     let is_updated = answer.successfully_updated_file_ids.iter().any(|id| id == file.as_str());
     is_updated.then_some(Outcome {
@@ -279,7 +285,7 @@ fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outc
 
 /// What a failure to read the state before a request means for that request, which has not been
 /// sent.
-pub(super) fn of_unread(request: Request, failure: Failure) -> Verdict {
+pub(super) fn from_failed_check(request: Request, failure: Failure) -> Verdict {
     match failure {
         Failure::Lost { code, message, http_status, request_id, retry_after } => {
             let message = format!("could not read the file before it: {message}").into();
@@ -292,14 +298,14 @@ pub(super) fn of_unread(request: Request, failure: Failure) -> Verdict {
 
 /// What it means for a request that these of its files are not as they were planned: their steps
 /// are settled, and the others are to be sent without them.
-pub(super) fn of_moved(
+pub(super) fn from_conflict(
     request: &Request,
     files: &[FileId],
-) -> (Vec<(StepRef, Outcome)>, Option<Safe>) {
+) -> (Vec<(StepRef, Outcome)>, Option<Idempotent>) {
     let message =
         "the file was changed after it was planned, so that this was not sent. Plan it again";
-    let outcome = Outcome::local(Status::Rejected, Code::Moved, Some(message.into()));
-    let Request::Safe(safe) = request else {
+    let outcome = Outcome::local(Status::Rejected, Code::Conflict, Some(message.into()));
+    let Request::Idempotent(safe) = request else {
         return (for_all(request.steps(), outcome), None);
     };
     let settled = safe.part(|file, _| files.contains(file));

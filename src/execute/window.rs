@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use foldhash::HashMap;
 
-use super::watch::Rejected;
+use super::abort_policy::Rejected;
 use crate::outcome::Status;
 use crate::plan::{Follow, PlannedRow};
 use crate::request::{StepKind, StepRef};
@@ -46,7 +46,7 @@ struct OpenRow {
 
 impl Window {
     /// Rows will come in any order.
-    pub(super) fn take_any_order(&mut self) {
+    pub(super) fn allow_out_of_order(&mut self) {
         self.is_unordered = true;
     }
 
@@ -97,7 +97,8 @@ impl Window {
     /// where it may follow what became of the row so far.
     pub(super) fn may_send(&self, step: StepRef) -> bool {
         let row = self.rows.get(&step.row);
-        step.kind == StepKind::Remainder || row.is_some_and(|row| row.follow.allows(step.kind))
+        step.kind == StepKind::DetailsWithoutExtensions
+            || row.is_some_and(|row| row.follow.allows(step.kind))
     }
 
     /// Whether a row has a step of unknown outcome.
@@ -123,7 +124,7 @@ impl Window {
             return Some(false);
         }
         row.open = row.open.saturating_sub(1);
-        row.remainder &= step.kind != StepKind::Remainder;
+        row.remainder &= step.kind != StepKind::DetailsWithoutExtensions;
         let OpenRow { open, worst, remainder, .. } = *row;
         if open == 0 {
             self.rows.remove(&step.row);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::imagekit::ListedFile;
 use crate::row::{
-    Field, MetadataField, Rules, Schema, SchemaError, Written, written_as_json, written_as_text,
+    Encoded, Field, MetadataField, Rules, Schema, SchemaError, encode_as_json, encode_as_text,
 };
 
 /// One column of an exported sheet.
@@ -136,21 +136,21 @@ impl Column {
 
     /// What a file has there, as the cell of a sheet.
     #[must_use]
-    pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Written<String> {
+    pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
         match self {
-            Self::FilePath => file.file_path.clone().map_or(Written::Nothing, Written::As),
-            Self::Field(_, field) => written_as_text(field, &value(field, file), rules),
+            Self::FilePath => file.file_path.clone().map_or(Encoded::Nothing, Encoded::As),
+            Self::Field(_, field) => encode_as_text(field, &value(field, file), rules),
         }
     }
 
     /// What a file has there, as a value of JSON.
     #[must_use]
-    pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Written<Value> {
+    pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         match self {
             Self::FilePath => {
-                file.file_path.clone().map_or(Written::Nothing, |path| Written::As(path.into()))
+                file.file_path.clone().map_or(Encoded::Nothing, |path| Encoded::As(path.into()))
             }
-            Self::Field(_, field) => written_as_json(field, value(field, file), rules),
+            Self::Field(_, field) => encode_as_json(field, value(field, file), rules),
         }
     }
 }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::columns::{Column, Columns};
 use crate::imagekit::ListedFile;
 use crate::input::Format;
-use crate::row::{Field, Rules, Written};
+use crate::row::{Encoded, Field, Rules};
 use crate::whole::Whole;
 
 /// How many values that cannot be written are named.
@@ -122,14 +122,14 @@ impl Exported {
         &mut self,
         file: &ListedFile,
         columns: &'c Columns,
-        write: impl Fn(&Column) -> Written<T>,
+        write: impl Fn(&Column) -> Encoded<T>,
     ) -> Option<impl Iterator<Item = (&'c Column, Option<T>)>> {
         let mut row = Vec::new();
         for column in columns.iter() {
             let said = match write(column) {
-                Written::As(said) => Some(said),
-                Written::Nothing if !column.names_file() => None,
-                Written::Nothing | Written::Unsayable => {
+                Encoded::As(said) => Some(said),
+                Encoded::Nothing if !column.names_file() => None,
+                Encoded::Nothing | Encoded::NotRepresentable => {
                     self.unwritten(file, column);
                     None
                 }

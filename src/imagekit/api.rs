@@ -18,7 +18,7 @@ use super::listing::{Listing, PAGE_FILES_MAX, Place, believable};
 use crate::account::is_loopback;
 use crate::ledger::Recorded;
 use crate::outcome::Code;
-use crate::request::{Call, Lost, Once, Safe, Sendable};
+use crate::request::{AtMostOnce, Call, Idempotent, LostResponse, Sendable};
 use crate::row::{FileId, Schema};
 
 /// The most that is read of an answer about one file, which has a few kilobytes…
@@ -110,11 +110,11 @@ impl Accepted {
 #[derive(Debug)]
 pub enum Fate {
     /// ImageKit accepted it.
-    Accepted(Once, Accepted),
+    Accepted(AtMostOnce, Accepted),
     /// It was not carried out.
-    NotDone(Once, Failure),
+    NotDone(AtMostOnce, Failure),
     /// Nobody knows.
-    Lost(Lost, Failure),
+    Lost(LostResponse, Failure),
 }
 
 impl Api {
@@ -149,13 +149,13 @@ impl Api {
     ///
     /// # Errors
     /// Everything but an answer that says yes.
-    pub async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
+    pub async fn send(&self, request: &Idempotent) -> Result<Accepted, Failure> {
         self.call(&self.pooled, request).await
     }
 
     /// Sends an at-most-once request, over a connection of its own, and uses it up.
-    pub async fn send_once(&self, recorded: Recorded) -> Fate {
-        let once = recorded.into_once();
+    pub async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
+        let once = recorded.into_request();
         match self.call(&self.unpooled, &once).await {
             Ok(accepted) => Fate::Accepted(once, accepted),
             Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),

@@ -95,17 +95,19 @@ impl Serialize for Details<'_> {
         let mut map = serializer.serialize_map(None)?;
         match &patch.tags {
             None => {}
-            Some(Set::To(tags)) => map.serialize_entry("tags", tags.as_slice())?,
+            Some(Set::Value(tags)) => map.serialize_entry("tags", tags.as_slice())?,
             Some(Set::Clear) => map.serialize_entry("tags", &())?,
         }
         match &patch.coordinates {
             None => {}
-            Some(Set::To(area)) => map.serialize_entry("customCoordinates", &area.to_string())?,
+            Some(Set::Value(area)) => {
+                map.serialize_entry("customCoordinates", &area.to_string())?
+            }
             Some(Set::Clear) => map.serialize_entry("customCoordinates", &())?,
         }
         match &patch.description {
             None => {}
-            Some(Set::To(text)) => map.serialize_entry("description", text)?,
+            Some(Set::Value(text)) => map.serialize_entry("description", text)?,
             Some(Set::Clear) => map.serialize_entry("description", "")?,
         }
         if !patch.metadata.is_empty() {
@@ -134,7 +136,7 @@ impl Serialize for Metadata<'_> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (field, set) in self.0 {
             match set {
-                Set::To(value) => map.serialize_entry(field.name.as_ref(), value)?,
+                Set::Value(value) => map.serialize_entry(field.name.as_ref(), value)?,
                 Set::Clear => map.serialize_entry(field.name.as_ref(), &())?,
             }
         }

@@ -123,7 +123,7 @@ impl<'a> Echo<'a> {
     fn has_tags(&self, asked: &Set<crate::row::Tags>) -> bool {
         match asked {
             Set::Clear => self.has_exactly(&[]),
-            Set::To(tags) => self.has_exactly(tags.as_slice()),
+            Set::Value(tags) => self.has_exactly(tags.as_slice()),
         }
     }
 

@@ -146,7 +146,7 @@ impl Failure {
             }
             // ImageKit redirects nothing, and is no proxy that wants a password.
             (400..=406 | 410..=499, Ok(error)) => Self::Refused {
-                code: if http_status == 404 { Code::NotFound } else { Code::Refused },
+                code: if http_status == 404 { Code::NotFound } else { Code::RejectedByApi },
                 message: error.message(),
                 http_status,
                 request_id,

@@ -177,7 +177,7 @@ pub(super) fn is_area(has: Option<&str>, asked: &Set<Coordinates>) -> bool {
     let has = has.filter(|text| !text.is_empty());
     match asked {
         Set::Clear => has.is_none(),
-        Set::To(area) => has.and_then(Coordinates::parse) == Some(*area),
+        Set::Value(area) => has.and_then(Coordinates::parse) == Some(*area),
     }
 }
 
@@ -190,8 +190,8 @@ pub(super) fn is_description(has: Option<&str>, asked: &Set<Box<str>>) -> bool {
 pub(super) fn is_metadata(has: Option<&Value>, asked: &Set<MetadataValue>) -> bool {
     match (asked, has.filter(|value| !value.is_null())) {
         (Set::Clear, has) => has.is_none(),
-        (Set::To(_), None) => false,
-        (Set::To(asked), Some(has)) => same_value(asked, has),
+        (Set::Value(_), None) => false,
+        (Set::Value(asked), Some(has)) => same_value(asked, has),
     }
 }
 

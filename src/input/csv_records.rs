@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use csv::ByteRecord;
 use memchr::{memchr, memchr2};
 
-use super::guard::{Guard, SinceRecord};
+use super::record_limit::{RecordLimit, SinceRecord};
 use super::{Input, InputError};
 use crate::row::RowPos;
 
@@ -16,7 +16,7 @@ const FIRST_ROW: u64 = 2;
 
 /// Reads the records of a CSV file.
 pub(super) struct CsvRecords {
-    reader: csv::Reader<Guard<File>>,
+    reader: csv::Reader<RecordLimit<File>>,
     since: SinceRecord,
     input: Input,
     header: ByteRecord,
@@ -29,12 +29,12 @@ pub(super) struct CsvRecords {
 impl CsvRecords {
     /// Opens the file and reads its header; `from` is where to go on.
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
-        let (guard, since) = Guard::new(input.open_file()?);
+        let (record_limit, since) = RecordLimit::new(input.open_file()?);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(guard);
+            .from_reader(record_limit);
         let mut records = Self {
             reader,
             since,
@@ -107,7 +107,7 @@ impl CsvRecords {
         let may_have_swallowed =
             memchr(b'"', cells).is_some() && memchr2(b'\n', b'\r', cells).is_some();
         if may_have_swallowed && self.quotes(offset)? == Quotes::Misplaced {
-            return Err(InputError::Swallowed { row, offset });
+            return Err(InputError::UnclosedQuote { row, offset });
         }
         Ok(())
     }

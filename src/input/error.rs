@@ -26,12 +26,12 @@ pub enum InputError {
         source: io::Error,
     },
     /// It is no sheet, or not in UTF-8.
-    #[error("the input is {what}, not CSV or JSONL in UTF-8; {right}")]
+    #[error("the input is {what}, not CSV or JSONL in UTF-8; {suggestion}")]
     OtherKind {
         /// What it looks like.
         what: &'static str,
         /// What to do.
-        right: &'static str,
+        suggestion: &'static str,
     },
     /// The header is not usable.
     #[error("the header of the input is not usable: {why}; nothing was sent")]
@@ -67,7 +67,7 @@ pub enum InputError {
          most likely an earlier quote of the row is never closed and the row has swallowed those \
          behind it, so nothing is sent"
     )]
-    Swallowed {
+    UnclosedQuote {
         /// The row.
         row: u64,
         /// Where it begins.

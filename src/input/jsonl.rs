@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::columns::close_to;
 use super::{Context, Input, InputError, RECORD_BYTES_MAX};
-use crate::row::{Builder, Cell, Field, METADATA, Problem, RowPos, Unique};
+use crate::row::{Builder, Cell, Field, METADATA, NoDuplicateKeys, Problem, RowPos};
 
 /// Reads the lines of a JSONL file.
 pub(super) struct JsonLines {
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Object {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
                 let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(4));
-                while let Some((key, Unique(value))) = map.next_entry()? {
+                while let Some((key, NoDuplicateKeys(value))) = map.next_entry()? {
                     pairs.push((key, value));
                 }
                 Ok(Object(pairs))
@@ -142,14 +142,14 @@ fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Val
         Ok(None) => {
             let meant =
                 close_to(key, METADATA).or_else(|| context.metadata_named(key, &HashSet::new()));
-            let right = match meant {
+            let suggestion = match meant {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!(
                     "use {} or customMetadata",
                     Field::FIXED.map(|(name, _)| name).join(", ")
                 ),
             };
-            Problem::new(key, &value.to_string(), "is under an unknown key", right)
+            Problem::new(key, &value.to_string(), "is under an unknown key", suggestion)
         }
         Err(InputError::Metadata { source, .. }) => {
             Problem::new(key, &value.to_string(), "cannot be set", source.to_string())

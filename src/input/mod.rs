@@ -4,21 +4,23 @@
 //! [`Input::records`] gives the same records as they stand, for the reports that return a person's
 //! own cells. Both count and place records alike, because both stand on the same two readers.
 
-mod beginning;
 mod columns;
 mod csv_records;
 mod error;
-mod guard;
 mod jsonl;
+mod record_limit;
 mod records;
 mod rows;
-mod takeover;
+mod sniff;
+mod stage;
 
 pub use columns::{Columns, own};
 pub use error::InputError;
 pub use records::{Record, Records};
-pub use rows::{Context, FedBack, Rows};
-pub use takeover::{Fingerprint, Owned, Unnamed, in_place, take_over, take_over_unnamed};
+pub use rows::{Context, PriorRun, Rows};
+pub use stage::{
+    Fingerprint, StagedInput, UnnamedInput, stage_input, stage_unnamed_input, staged_in,
+};
 
 use std::fs::File;
 
@@ -64,14 +66,14 @@ impl Format {
         if let Some(format) = Self::of_name(path) {
             return Ok(format);
         }
-        let mut beginning = Vec::new();
-        File::open(path)?.take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
-        Ok(Self::of_beginning(&beginning))
+        let mut sniff = Vec::new();
+        File::open(path)?.take(BEGINNING_BYTES).read_to_end(&mut sniff)?;
+        Ok(Self::sniff_format(&sniff))
     }
 
     /// The format that a file's beginning shows: an object is JSONL, anything else a header.
     #[must_use]
-    pub fn of_beginning(bytes: &[u8]) -> Self {
+    pub fn sniff_format(bytes: &[u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Self::Jsonl,

@@ -137,7 +137,7 @@ impl Records {
     /// What an earlier run wrote behind the record that was reached: fingerprints of the steps
     /// that were done.
     #[must_use]
-    pub fn done_before(&self) -> String {
+    pub fn already_done(&self) -> String {
         match &self.source {
             Source::Csv { records, columns } => {
                 let cell = columns.done.and_then(|index| records.record().get(index));

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
-use super::beginning::{LOOKED_AT_BYTES, refuse_other_kinds};
 use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
+use super::sniff::{LOOKED_AT_BYTES, refuse_other_kinds};
 use super::{Format, Input, InputError};
 use crate::row::{
     Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
-    SchemaError, TagLists,
+    SchemaError, TagCache,
 };
 use crate::words::counted;
 
@@ -57,7 +57,7 @@ impl Input {
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
         let source = self.open(context, from)?;
-        Ok(Rows { source, context, lists: TagLists::default(), left_alone: 0 })
+        Ok(Rows { source, context, lists: TagCache::default(), left_alone: 0 })
     }
 
     pub(super) fn open(
@@ -114,9 +114,9 @@ impl Input {
     pub(super) fn open_file(&self) -> Result<File, InputError> {
         let unreadable = |source| self.unreadable(source);
         let mut file = File::open(&self.path).map_err(unreadable)?;
-        let mut beginning = Vec::new();
-        (&mut file).take(LOOKED_AT_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
-        refuse_other_kinds(&beginning)?;
+        let mut sniff = Vec::new();
+        (&mut file).take(LOOKED_AT_BYTES).read_to_end(&mut sniff).map_err(unreadable)?;
+        refuse_other_kinds(&sniff)?;
         file.rewind().map_err(unreadable)?;
         Ok(file)
     }
@@ -130,7 +130,7 @@ impl Input {
 pub struct Rows<'c> {
     source: Source,
     context: &'c Context,
-    lists: TagLists,
+    lists: TagCache,
     left_alone: u64,
 }
 
@@ -141,14 +141,14 @@ pub(super) enum Source {
 
 /// What an earlier run wrote behind a row that is fed back.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct FedBack {
+pub struct PriorRun {
     /// Its status was `unknown`, so that sending it again may pay for it twice.
     pub unknown: bool,
     /// Fingerprints of its steps that were done.
     pub done: Vec<u64>,
 }
 
-impl FedBack {
+impl PriorRun {
     fn read(status: Option<&str>, done: Option<&str>) -> Self {
         let done = done.into_iter().flat_map(str::split_whitespace);
         Self {
@@ -163,7 +163,7 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged in a way that is not one row's.
-    pub fn next_row(&mut self) -> Result<Option<(Row, FedBack)>, InputError> {
+    pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
         let Self { source, context, lists, left_alone } = self;
         let (pos, content, fed_back) = match source {
             Source::Csv { columns, records } => {
@@ -172,7 +172,7 @@ impl Rows<'_> {
                 *left_alone += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
-                (pos, content, FedBack::read(own(columns.status), own(columns.done)))
+                (pos, content, PriorRun::read(own(columns.status), own(columns.done)))
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
@@ -204,12 +204,12 @@ fn of_cells(
     records: &CsvRecords,
     columns: &Columns,
     context: &Context,
-    lists: &mut TagLists,
+    lists: &mut TagCache,
 ) -> (Content, u64) {
     let (record, header) = (records.record(), records.header());
     if is_second_header(record, header) {
-        let right = "delete the row; it is left from joining two sheets";
-        return (unreadable(Problem::new("row", "", "repeats the header", right)), 0);
+        let suggestion = "delete the row; it is left from joining two sheets";
+        return (unreadable(Problem::new("row", "", "repeats the header", suggestion)), 0);
     }
     if record.len() != columns.len() {
         return (unreadable(wrong_length(record.len(), columns.len())), 0);
@@ -220,22 +220,22 @@ fn of_cells(
 }
 
 /// What a line of JSON says, and what an earlier run said of it.
-fn of_line(line: &[u8], context: &Context) -> (Content, FedBack) {
+fn of_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
     match Object::parse(line) {
         Ok(object) => {
             let mut builder = Builder::new(&context.rules);
             object.fill(&mut builder, context);
-            let fed_back = FedBack::read(object.own(own::STATUS), object.own(own::DONE));
+            let fed_back = PriorRun::read(object.own(own::STATUS), object.own(own::DONE));
             (context.finish(builder), fed_back)
         }
         Err(error) => {
             // The whole line is line 1 of what was parsed, whichever it is of the input.
             let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
-            let wrong = format!("is not a JSON object ({error})");
+            let problem = format!("is not a JSON object ({error})");
             let line = String::from_utf8_lossy(line);
             (
-                unreadable(Problem::new("line", &line, wrong, "write one object a line")),
-                FedBack::default(),
+                unreadable(Problem::new("line", &line, problem, "write one object a line")),
+                PriorRun::default(),
             )
         }
     }
@@ -286,6 +286,6 @@ fn wrong_length(has: usize, wanted: usize) -> Problem {
 
 fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {
     let cells = records.header().iter().map(std::str::from_utf8).collect::<Result<_, _>>();
-    let (what, right) = ("in another encoding", "save it as “CSV UTF-8”");
-    cells.map_err(|_| InputError::OtherKind { what, right })
+    let (what, suggestion) = ("in another encoding", "save it as “CSV UTF-8”");
+    cells.map_err(|_| InputError::OtherKind { what, suggestion })
 }

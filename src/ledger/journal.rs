@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::writer::{self, GROUP_AGE_MAX, GROUP_SIZE, Group, Mark, Op};
 use super::{LedgerError, LedgerFile};
-use crate::request::{Once, Sendable};
+use crate::request::{AtMostOnce, Sendable};
 
 /// Groups on their way to the writer. More would only hide that the disk is slower than the run.
 const GROUPS_MAX: usize = 4;
@@ -32,20 +32,20 @@ pub struct Journal {
 }
 
 /// A request that must not be repeated, whose intent is on disk. The only thing that
-/// [`crate::imagekit::Api::send_once`] takes, and it is used up by being sent.
+/// [`crate::imagekit::Api::send_at_most_once`] takes, and it is used up by being sent.
 #[derive(Debug)]
-pub struct Recorded(Once);
+pub struct Recorded(AtMostOnce);
 
 impl Recorded {
     /// What is to be sent.
     #[must_use]
-    pub fn once(&self) -> &Once {
+    pub fn once(&self) -> &AtMostOnce {
         &self.0
     }
 
     /// The request, to be sent now by whoever stands at the wire.
     #[must_use]
-    pub fn into_once(self) -> Once {
+    pub fn into_request(self) -> AtMostOnce {
         self.0
     }
 }
@@ -53,7 +53,7 @@ impl Recorded {
 /// A request on its way to being recorded.
 #[derive(Debug)]
 pub struct Recording {
-    once: Once,
+    once: AtMostOnce,
     durable: oneshot::Receiver<()>,
 }
 
@@ -62,7 +62,7 @@ impl Recording {
     ///
     /// # Errors
     /// The ledger cannot be written; the request comes back, unsent.
-    pub async fn durable(self) -> Result<Recorded, Once> {
+    pub async fn durable(self) -> Result<Recorded, AtMostOnce> {
         match self.durable.await {
             Ok(()) => Ok(Recorded(self.once)),
             Err(_) => Err(self.once),
@@ -95,7 +95,7 @@ impl Journal {
     }
 
     /// Takes the intent to send a request that must not be repeated.
-    pub fn record(&mut self, once: Once, before: &str) -> Recording {
+    pub fn record(&mut self, once: AtMostOnce, before: &str) -> Recording {
         let (waiting, durable) = oneshot::channel();
         let intents = once.steps().iter().map(|step| Op::Intent {
             step: *step,

@@ -61,7 +61,7 @@ impl Counters {
     /// About so many of them were no second attempt: what was repeated or answered with 429 may
     /// have been a read as well.
     #[must_use]
-    pub fn writes_over(&self) -> u64 {
+    pub fn write_progress(&self) -> u64 {
         self.writes().saturating_sub(self.retried + self.throttled)
     }
 

@@ -2,7 +2,7 @@
 //! whoever resumes or reports goes by the same ones, and asks nobody again.
 
 use super::{LedgerError, LedgerFile};
-use crate::row::{FileId, NoFile, Resolved, Target};
+use crate::row::{FileId, LookupError, Resolved, Target};
 
 /// One row a target: either the id of its file, or what is wrong about it and what would be right.
 pub(super) const TABLE: &str =
@@ -20,8 +20,8 @@ impl LedgerFile {
                     Ok(file) => {
                         insert.execute((text, file.as_str(), None::<&str>, None::<&str>))?
                     }
-                    Err(NoFile { wrong, right }) => {
-                        insert.execute((text, None::<&str>, &**wrong, &**right))?
+                    Err(LookupError { problem, suggestion }) => {
+                        insert.execute((text, None::<&str>, &**problem, &**suggestion))?
                     }
                 };
             }
@@ -42,7 +42,8 @@ impl LedgerFile {
                 let id: Option<String> = row.get(1)?;
                 let words =
                     |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
-                let no_file = NoFile { wrong: words(2)?.into(), right: words(3)?.into() };
+                let no_file =
+                    LookupError { problem: words(2)?.into(), suggestion: words(3)?.into() };
                 let id = id.and_then(|id| FileId::new(&id).ok());
                 Ok((Target::kept(&text), id.ok_or(no_file)))
             })?;

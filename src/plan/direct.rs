@@ -2,14 +2,14 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Batch, Behind, PlannedRow};
+use super::{Batch, PlannedRow, RowProgress};
 use crate::imagekit::body;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Patch, Request, StepKind, StepRef};
 use crate::row::{Change, Content, FileId, Row, Set, TagChange, Update};
 
 /// Plans one row into a batch, leaving out the steps that are behind it.
-pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
+pub fn direct(row: Row, behind: &RowProgress, batch: &mut Batch) {
     let first = batch.requests.len();
     let mut not_sent = None;
     let settled = match row.content {
@@ -28,7 +28,7 @@ pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
         Content::Update(update) => {
             not_sent = requests(row.pos.number, *update, behind, &mut batch.requests);
             let all_behind = batch.requests.len() == first;
-            all_behind.then_some((Status::Unchanged, Code::DoneBefore, None))
+            all_behind.then_some((Status::Unchanged, Code::AlreadyDone, None))
         }
     };
     let open = batch.requests.len() - first + usize::from(not_sent.is_some());
@@ -48,7 +48,7 @@ pub fn direct(row: Row, behind: &Behind, batch: &mut Batch) {
 fn requests(
     row: u64,
     update: Update,
-    behind: &Behind,
+    behind: &RowProgress,
     into: &mut Vec<Request>,
 ) -> Option<StepKind> {
     let Update { file, change } = update;
@@ -69,7 +69,7 @@ fn requests(
             into.extend(if wanted {
                 Some(request)
             } else {
-                request.remainder().map(Request::Safe)
+                request.remainder().map(Request::Idempotent)
             });
         }
     }
@@ -81,7 +81,7 @@ fn requests(
 pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 4] {
     let (tags, add, remove) = match change.tags {
         None => (None, None, None),
-        Some(TagChange::Replace(tags)) => (Some(Set::To(tags)), None, None),
+        Some(TagChange::Replace(tags)) => (Some(Set::Value(tags)), None, None),
         Some(TagChange::Clear) => (Some(Set::Clear), None, None),
         Some(TagChange::Edit { add, remove }) => (None, add, remove),
     };

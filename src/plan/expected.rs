@@ -16,7 +16,7 @@ impl Expected {
         if let Some(tags) = &patch.tags {
             self.forget_tags();
             self.tags = Some(match tags {
-                Set::To(tags) => tags.as_slice().to_vec(),
+                Set::Value(tags) => tags.as_slice().to_vec(),
                 Set::Clear => Vec::new(),
             });
         }
@@ -95,7 +95,7 @@ mod tests {
             (&expected.tags_added, &expected.tags_removed),
             (&words(&["a"]), &words(&["b", "c"]))
         );
-        let all = Patch { tags: Some(Set::To(tags(&["x", "y"]))), ..Patch::default() };
+        let all = Patch { tags: Some(Set::Value(tags(&["x", "y"]))), ..Patch::default() };
         expected.set(&all);
         expected.tag(&tags(&["y", "z"]), true);
         expected.tag(&tags(&["x"]), false);
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_may_or_may_not_have_been_set_may_be_anything() {
-        let patch = Patch { description: Some(Set::To("one".into())), ..Patch::default() };
+        let patch = Patch { description: Some(Set::Value("one".into())), ..Patch::default() };
         let mut expected = Expected::default();
         expected.set(&patch);
         expected.set(&Patch { tags: Some(Set::Clear), ..Patch::default() });

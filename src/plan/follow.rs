@@ -34,7 +34,7 @@ impl Follow {
         let is_at_most_once = matches!(kind, StepKind::Details | StepKind::Publish);
         match self {
             Self::Everything => true,
-            _ if kind == StepKind::Remainder => true,
+            _ if kind == StepKind::DetailsWithoutExtensions => true,
             Self::Idempotent => !is_at_most_once,
             Self::Nothing => false,
         }

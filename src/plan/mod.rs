@@ -1,30 +1,30 @@
-//! From rows to requests. There are two planners: [`Direct`] takes every row as it is; [`Live`]
+//! From rows to requests. There are two planners: [`Direct`] takes every row as it is; [`DiffPlanner`]
 //! knows what the files are like, and makes the fewest requests that come to the same.
 
+mod coalesce;
 mod direct;
 mod expected;
 mod follow;
-mod group;
 pub mod live;
 mod read_back;
 mod recorded;
-mod survey;
-mod tally;
+mod scan;
+mod summary;
 
 pub use direct::{direct, fingerprint, steps};
 pub use follow::Follow;
-pub use live::{Bought, FileDifference, Live};
+pub use live::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use read_back::read_back;
 pub use recorded::Recorded;
-pub use survey::{PlanError, Survey, UnknownRow, survey, survey_rest};
-pub use tally::{Preview, Tally};
+pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_rest};
+pub use summary::{PlanSummary, Preview};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind};
 use crate::row::{Row, RowPos};
 use crate::settings::Planning;
-use group::Groups;
+use coalesce::Coalescer;
 
 /// A stretch of the input, planned: what goes through the channel from reader to executor.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub enum Planner {
     /// Every row as it is.
     Direct(Box<Direct>),
     /// What is not so yet, in the fewest requests.
-    Live(Box<Live>),
+    Diff(Box<DiffPlanner>),
 }
 
 impl Planner {
@@ -53,12 +53,12 @@ impl Planner {
     pub fn of(
         planning: Planning,
         ledger: &LedgerFile,
-        bought: Bought,
+        bought: PriorRunLookup,
     ) -> Result<Self, LedgerError> {
         Ok(match planning {
             Planning::Direct => Self::direct(),
             Planning::Live(options) => {
-                Self::Live(Box::new(Live::new(ledger.again()?, options, bought)))
+                Self::Diff(Box::new(DiffPlanner::new(ledger.again()?, options, bought)))
             }
         })
     }
@@ -70,10 +70,10 @@ impl Planner {
     }
 
     /// Says from now on what becomes of each file, for people; the direct planner does not know.
-    pub fn tell_differences(&mut self) {
+    pub fn collect_diffs(&mut self) {
         match self {
             Self::Direct(_) => {}
-            Self::Live(live) => live.tell_differences(),
+            Self::Diff(live) => live.collect_diffs(),
         }
     }
 
@@ -82,13 +82,18 @@ impl Planner {
     ///
     /// # Errors
     /// What is known of the files cannot be read.
-    pub fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) -> Result<(), LedgerError> {
+    pub fn row(
+        &mut self,
+        row: Row,
+        behind: &RowProgress,
+        batch: &mut Batch,
+    ) -> Result<(), LedgerError> {
         match self {
             Self::Direct(direct) => {
                 direct.row(row, behind, batch);
                 Ok(())
             }
-            Self::Live(live) => live.row(row, behind, batch),
+            Self::Diff(live) => live.row(row, behind, batch),
         }
     }
 
@@ -102,14 +107,14 @@ impl Planner {
                 direct.end(batch);
                 Ok(())
             }
-            Self::Live(live) => live.end(batch),
+            Self::Diff(live) => live.end(batch),
         }
     }
 
     /// Whether rows come out in another order than they go in.
     #[must_use]
-    pub fn turns_rows_around(&self) -> bool {
-        matches!(self, Self::Live(_))
+    pub fn reorders_rows(&self) -> bool {
+        matches!(self, Self::Diff(_))
     }
 }
 
@@ -117,12 +122,12 @@ impl Planner {
 /// many rows ask for share calls.
 #[derive(Debug, Default)]
 pub struct Direct {
-    groups: Groups,
+    groups: Coalescer,
     row: Batch,
 }
 
 impl Direct {
-    fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) {
+    fn row(&mut self, row: Row, behind: &RowProgress, batch: &mut Batch) {
         self.groups.row(&mut batch.requests);
         direct(row, behind, &mut self.row);
         batch.rows.append(&mut self.row.rows);
@@ -138,7 +143,7 @@ impl Direct {
 
 impl Batch {
     /// The same in parts of no more requests than that, all of the rows in the first.
-    pub fn in_parts(self, requests_max: usize) -> impl Iterator<Item = Self> {
+    pub fn chunks(self, requests_max: usize) -> impl Iterator<Item = Self> {
         let mut requests = self.requests.into_iter();
         let mut first = Some(Self { requests: Vec::new(), ..self });
         std::iter::from_fn(move || {
@@ -175,7 +180,7 @@ pub struct PlannedRow {
 
 /// The steps of a row that are behind it, when a run goes on or failed rows are fed back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Behind {
+pub struct RowProgress {
     /// Steps that this run's ledger knows to be done, as a set of [`StepKind`]s.
     done: u8,
     /// Steps of which this run's ledger holds anything, as such a set.
@@ -216,10 +221,10 @@ impl DetailsSent {
     }
 }
 
-impl Behind {
+impl RowProgress {
     /// The same, and steps done in an earlier run.
     #[must_use]
-    pub fn with_fed_back(&self, fingerprints: Vec<u64>) -> Self {
+    pub fn with_prior_run(&self, fingerprints: Vec<u64>) -> Self {
         Self { fingerprints, ..*self }
     }
 
@@ -239,7 +244,7 @@ impl Behind {
         if kind == StepKind::Details {
             self.details = DetailsSent::of(record);
         }
-        if status.is_success() && kind != StepKind::Remainder {
+        if status.is_success() && kind != StepKind::DetailsWithoutExtensions {
             self.done |= 1 << kind as u8;
         }
     }
@@ -272,7 +277,7 @@ impl Behind {
     /// Whether its details are of unknown outcome, and their repeatable part has not been settled.
     fn remainder_due(&self) -> bool {
         matches!(self.details, DetailsSent::Lost | DetailsSent::InFlight)
-            && !self.is_recorded_of(StepKind::Remainder)
+            && !self.is_recorded_of(StepKind::DetailsWithoutExtensions)
     }
 
     fn is_recorded_of(&self, kind: StepKind) -> bool {

@@ -132,7 +132,9 @@ impl InDoubt {
                 _ if kind.part().is_some_and(|part| status(part).is_some()) => self.forget(&call),
                 _ => {}
             }
-            if kind == StepKind::Details && status(StepKind::Remainder) == Some(Status::Updated) {
+            if kind == StepKind::Details
+                && status(StepKind::DetailsWithoutExtensions) == Some(Status::Updated)
+            {
                 let request = Request::new(call, [update.file.clone()].into(), [].into());
                 if let Some(remainder) = request.remainder() {
                     self.accept(pos, remainder.call());

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{Behind, Planner};
+use super::{Planner, RowProgress};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::row::RowPos;
 
@@ -13,14 +13,14 @@ use crate::row::RowPos;
 pub struct Recorded {
     from: Option<RowPos>,
     rows: Rows,
-    nothing: Behind,
+    nothing: RowProgress,
 }
 
 /// Where the rows are looked up.
 #[derive(Debug)]
 enum Rows {
     /// Here: where rows are settled in their order, it is no more than a window of them.
-    Window(HashMap<u64, Behind>),
+    Window(HashMap<u64, RowProgress>),
     /// In the ledger.
     Ledger(Box<LedgerFile>),
 }
@@ -38,7 +38,7 @@ impl Recorded {
     /// The ledger cannot be read.
     pub fn of(planner: &Planner, ledger: &LedgerFile) -> Result<Self, LedgerError> {
         let from = ledger.low_water()?;
-        if !planner.turns_rows_around() {
+        if !planner.reorders_rows() {
             let rows = Rows::Window(window(ledger, from)?);
             return Ok(Self { from, rows, ..Self::default() });
         }
@@ -57,11 +57,11 @@ impl Recorded {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn row(&self, number: u64) -> Result<Cow<'_, Behind>, LedgerError> {
+    pub fn row(&self, number: u64) -> Result<Cow<'_, RowProgress>, LedgerError> {
         match &self.rows {
             Rows::Window(rows) => Ok(Cow::Borrowed(rows.get(&number).unwrap_or(&self.nothing))),
             Rows::Ledger(ledger) => {
-                let mut behind = Behind::default();
+                let mut behind = RowProgress::default();
                 ledger.steps_of_row(number)?.iter().for_each(|record| behind.record(record));
                 Ok(Cow::Owned(behind))
             }
@@ -70,8 +70,11 @@ impl Recorded {
 }
 
 /// What the ledger knows of the rows from the low-water mark on: no more than a window of them.
-fn window(ledger: &LedgerFile, from: Option<RowPos>) -> Result<HashMap<u64, Behind>, LedgerError> {
-    let mut rows: HashMap<u64, Behind> = HashMap::new();
+fn window(
+    ledger: &LedgerFile,
+    from: Option<RowPos>,
+) -> Result<HashMap<u64, RowProgress>, LedgerError> {
+    let mut rows: HashMap<u64, RowProgress> = HashMap::new();
     ledger.steps(from.map_or(0, |pos| pos.number), |mut steps| {
         while let Some(record) = steps.next_step()? {
             rows.entry(record.step.row).or_default().record(&record);

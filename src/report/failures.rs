@@ -41,8 +41,8 @@ pub struct Cause {
 impl Failures {
     /// Takes a row, if something is the matter with it.
     pub(super) fn add(&mut self, number: u64, row: &RowResult<'_>) {
-        let is_odd = row.code.is_some_and(Code::is_odd);
-        if row.status == Status::NotAttempted || row.status.is_success() && !is_odd {
+        let needs_attention = row.code.is_some_and(Code::needs_attention);
+        if row.status == Status::NotAttempted || row.status.is_success() && !needs_attention {
             return;
         }
         let key = (Reverse(row.status), row.code, without_values(&row.message));

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::execute::{Dispatcher, Time, WritesOver};
+use crate::execute::{Dispatcher, Time, WriteProgress};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
-use crate::plan::Behind;
+use crate::plan::RowProgress;
 use crate::words::counted;
 
 /// How often a log is told.
@@ -123,7 +123,7 @@ impl Progress {
         }
         let (since, then) = self.writes.front().copied().unwrap_or((now, sent));
         let began = *self.began.get_or_insert(now);
-        let WritesOver { over, added } = dispatcher.writes();
+        let WriteProgress { over, added } = dispatcher.writes();
         let pace = per_second(over, now.saturating_sub(began));
         let writes = (self.planned > 0).then(|| {
             let total = self.planned + added;
@@ -151,13 +151,13 @@ impl Before {
     /// # Errors
     /// The ledger cannot be read.
     pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
-        let mut before = Self { writes: ledger.counters()?.writes_over(), ..Self::default() };
+        let mut before = Self { writes: ledger.counters()?.write_progress(), ..Self::default() };
         ledger.steps(0, |mut steps| {
-            let (mut row, mut behind) = (0, Behind::default());
+            let (mut row, mut behind) = (0, RowProgress::default());
             while let Some(record) = steps.next_step()? {
                 if record.step.row != row {
                     before.count(&behind);
-                    (row, behind) = (record.step.row, Behind::default());
+                    (row, behind) = (record.step.row, RowProgress::default());
                 }
                 behind.record(&record);
             }
@@ -166,7 +166,7 @@ impl Before {
         })
     }
 
-    fn count(&mut self, behind: &Behind) {
+    fn count(&mut self, behind: &RowProgress) {
         if behind.is_over() {
             self.counts[behind.so_far() as usize] += 1;
         }

@@ -100,7 +100,8 @@ impl<'s> RowResult<'s> {
         if !self.status.is_success() {
             // The repeatable rest of a lost request was meant to be done; it is not half a row.
             let remainder_only = steps.iter().all(|record| {
-                !record.outcome.status.is_success() || record.step.kind == StepKind::Remainder
+                !record.outcome.status.is_success()
+                    || record.step.kind == StepKind::DetailsWithoutExtensions
             });
             if !done.is_empty() {
                 let failed = worst.step.kind.as_str();
@@ -113,8 +114,9 @@ impl<'s> RowResult<'s> {
             self.status = Status::NotAttempted;
             self.code = Some(Code::Partial);
             self.message = Cow::Owned(format!("{done} done; the run stopped before the rest"));
-        } else if let Some(differs) = steps.iter().find(|r| r.outcome.code == Some(Code::Differs)) {
-            self.code = Some(Code::Differs);
+        } else if let Some(differs) = steps.iter().find(|r| r.outcome.code == Some(Code::Mismatch))
+        {
+            self.code = Some(Code::Mismatch);
             let message = differs.outcome.message.as_deref().unwrap_or_default();
             self.message = Cow::Owned(message.to_owned());
         }
@@ -154,7 +156,7 @@ impl<'s> RowResult<'s> {
         } else {
             self.message = Cow::Owned(format!("{}; {found}", self.message));
         }
-        if self.status.is_success() && self.code != Some(Code::Differs) {
+        if self.status.is_success() && self.code != Some(Code::Mismatch) {
             self.code = read.outcome.code;
         }
     }
@@ -164,7 +166,7 @@ impl<'s> RowResult<'s> {
         let Some(json) = self.extension_status else {
             return;
         };
-        if self.status != Status::Updated || self.code.is_some_and(Code::is_odd) {
+        if self.status != Status::Updated || self.code.is_some_and(Code::needs_attention) {
             return;
         }
         let statuses = ExtensionStatus::read(json);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::lines::Lines;
 use crate::ledger::{Counters, LedgerError, LedgerFile, Stage};
 use crate::outcome::{Code, Status};
-use crate::plan::Behind;
+use crate::plan::RowProgress;
 use crate::words::counted;
 
 /// What the ledger of a running run holds. It lags behind the run by the fraction of a second.
@@ -35,11 +35,11 @@ impl SoFar {
             requests: ledger.counters()?,
         };
         ledger.steps(0, |mut steps| {
-            let (mut row, mut behind, mut in_flight) = (0, Behind::default(), false);
+            let (mut row, mut behind, mut in_flight) = (0, RowProgress::default(), false);
             while let Some(record) = steps.next_step()? {
                 if record.step.row != row {
                     so_far.count(&behind, in_flight);
-                    (row, behind, in_flight) = (record.step.row, Behind::default(), false);
+                    (row, behind, in_flight) = (record.step.row, RowProgress::default(), false);
                 }
                 behind.record(&record);
                 in_flight |= record.outcome.code == Some(Code::Interrupted);
@@ -50,7 +50,7 @@ impl SoFar {
         Ok(so_far)
     }
 
-    fn count(&mut self, behind: &Behind, in_flight: bool) {
+    fn count(&mut self, behind: &RowProgress, in_flight: bool) {
         if in_flight {
             self.in_flight += 1;
         } else if behind.is_over() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::harmless::harmless;
 use super::row::RowResult;
 use crate::input::{Record, own};
-use crate::row::{MetadataField, TagChange, Tags, words};
+use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty};
 use crate::whole::Whole;
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -116,7 +116,7 @@ pub(super) struct Reason<'r> {
 impl Reason<'_> {
     /// What stands in a column of tags instead of what was there; null for what clears them.
     fn instead(&self, column: &str) -> Option<Value> {
-        let list = |tags: Option<&Tags>| Value::from(words(tags));
+        let list = |tags: Option<&Tags>| Value::from(as_slice_or_empty(tags));
         Some(match (column, self.other_tags?) {
             ("tags", TagChange::Replace(tags)) => list(Some(tags)),
             ("tags", TagChange::Clear) => Value::Null,

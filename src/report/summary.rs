@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::row::RowResult;
-use crate::execute::{Ending, Stop};
+use crate::execute::{EndReason, Stop};
 use crate::ledger::Counters;
 use crate::outcome::{Code, ExtensionStatus, Status};
 
@@ -110,12 +110,13 @@ impl Summary {
             (Status::Failed, true) => self.superseded.failed += 1,
             _ => {}
         }
-        let is_odd = row.status == Status::Updated && row.code.is_some_and(Code::is_odd);
-        self.to_mend += u64::from(is_odd);
+        let needs_attention =
+            row.status == Status::Updated && row.code.is_some_and(Code::needs_attention);
+        self.to_mend += u64::from(needs_attention);
         let is_begun = row.status == Status::NotAttempted && row.code == Some(Code::Partial);
         self.begun += u64::from(is_begun);
         self.owed += u64::from(row.is_owed);
-        self.unverified += u64::from(is_odd && row.code == Some(Code::Unverified));
+        self.unverified += u64::from(needs_attention && row.code == Some(Code::Unverified));
         let Some(json) = row.extension_status else {
             return;
         };
@@ -134,19 +135,19 @@ impl Summary {
 /// What the program's caller is told: the first that applies. Rows that were not attempted come
 /// before those that a person must fix, because a resumed run may still settle them.
 #[must_use]
-pub fn exit_code(summary: &Summary, ending: &Ending) -> u8 {
+pub fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
     let rows = summary.rows;
     match ending {
-        Ending::Ledger | Ending::Input(_) => 4,
-        Ending::Halted(_) => 3,
-        Ending::Stopped(signal @ (Stop::Hangup | Stop::Interrupt | Stop::Terminate)) => {
+        EndReason::Ledger | EndReason::Input(_) => 4,
+        EndReason::Halted(_) => 3,
+        EndReason::Stopped(signal @ (Stop::Hangup | Stop::Interrupt | Stop::Terminate)) => {
             signal.exit_code()
         }
         _ if rows.unknown > 0 => 6,
         _ if rows.not_attempted > 0 => 5,
         _ if rows.rejected > summary.superseded.rejected || summary.to_mend > 0 => 1,
         _ if rows.failed > summary.superseded.failed => 5,
-        Ending::Done | Ending::Stopped(Stop::Deadline) => 0,
+        EndReason::Done | EndReason::Stopped(Stop::Deadline) => 0,
     }
 }
 
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn of_several_reasons_the_first_decides_the_exit_code() {
-        let code = |rows, to_mend, ending: &Ending| {
+        let code = |rows, to_mend, ending: &EndReason| {
             let summary = Summary { rows, to_mend, ..Summary::default() };
             exit_code(&summary, ending)
         };
@@ -167,17 +168,17 @@ mod tests {
             not_attempted: 1,
             ..RowCounts::default()
         };
-        assert_eq!(code(rows, 1, &Ending::Ledger), 4);
-        assert_eq!(code(rows, 1, &Ending::Stopped(Stop::Interrupt)), 130);
-        assert_eq!(code(rows, 1, &Ending::Stopped(Stop::Deadline)), 6);
+        assert_eq!(code(rows, 1, &EndReason::Ledger), 4);
+        assert_eq!(code(rows, 1, &EndReason::Stopped(Stop::Interrupt)), 130);
+        assert_eq!(code(rows, 1, &EndReason::Stopped(Stop::Deadline)), 6);
         rows.unknown = 0;
-        assert_eq!(code(rows, 1, &Ending::Done), 5);
+        assert_eq!(code(rows, 1, &EndReason::Done), 5);
         rows.not_attempted = 0;
-        assert_eq!(code(rows, 0, &Ending::Done), 1);
+        assert_eq!(code(rows, 0, &EndReason::Done), 1);
         rows.rejected = 0;
-        assert_eq!(code(rows, 1, &Ending::Done), 1);
-        assert_eq!(code(rows, 0, &Ending::Done), 5);
+        assert_eq!(code(rows, 1, &EndReason::Done), 1);
+        assert_eq!(code(rows, 0, &EndReason::Done), 5);
         rows.failed = 0;
-        assert_eq!(code(rows, 0, &Ending::Done), 0);
+        assert_eq!(code(rows, 0, &EndReason::Done), 0);
     }
 }

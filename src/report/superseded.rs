@@ -9,7 +9,7 @@ use crate::input::{Context, Input, Records};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Rules, TagChange, Tags, words};
+use crate::row::{Rules, TagChange, Tags, as_slice_or_empty};
 
 use super::error::ReportError;
 use super::row::RowResult;
@@ -105,7 +105,7 @@ struct Done {
 
 impl Done {
     fn of(records: &Records, rules: &Rules, status: Status, steps: &[StepRecord]) -> Self {
-        let is_so = |record: &StepRecord| record.outcome.code == Some(Code::AlreadySo);
+        let is_so = |record: &StepRecord| record.outcome.code == Some(Code::UpToDate);
         let has_all = status == Status::Updated || steps.iter().any(is_so);
         let has = |column: &str| has_all || is_done(column, steps);
         let mut columns = columns(records);
@@ -189,7 +189,7 @@ fn is_done(column: &str, steps: &[StepRecord]) -> bool {
         "isPublished" | "includeFileVersions" => is_done(StepKind::Publish),
         "tags" if has(StepKind::RemoveTags) || has(StepKind::AddTags) => false,
         "extensions" => is_done(StepKind::Details),
-        _ => is_done(StepKind::Details) || is_done(StepKind::Remainder),
+        _ => is_done(StepKind::Details) || is_done(StepKind::DetailsWithoutExtensions),
     }
 }
 
@@ -214,7 +214,10 @@ fn left_of(change: &TagChange, later: &TagChange) -> Option<TagChange> {
         return None;
     };
     let without = |tags: Option<&Tags>, others: Option<&Tags>| {
-        let kept = words(tags).iter().filter(|tag| !words(others).contains(tag)).cloned();
+        let kept = as_slice_or_empty(tags)
+            .iter()
+            .filter(|tag| !as_slice_or_empty(others).contains(tag))
+            .cloned();
         Tags::new(kept.collect()).ok()
     };
     match change {

@@ -10,10 +10,10 @@ use super::progress::duration;
 use super::summary::Summary;
 use super::write::Reports;
 use crate::account::Identity;
-use crate::execute::{Ending, Halt, Stop};
+use crate::execute::{EndReason, Halt, Stop};
 use crate::ledger::{Counters, Stage};
 use crate::outcome::Code;
-use crate::plan::Tally;
+use crate::plan::PlanSummary;
 use crate::resolve::LookedUp;
 use crate::row::Units;
 use crate::run::{Reading, Way};
@@ -28,7 +28,7 @@ pub struct Opening<'o> {
     /// All rows of the run, where only what is left of them is counted.
     pub rows_of_run: Option<u64>,
     /// Its rows, counted.
-    pub tally: &'o Tally,
+    pub summary: &'o PlanSummary,
     /// Columns that are not read.
     pub ignored_columns: &'o [String],
     /// Empty cells that leave their field alone.
@@ -69,27 +69,27 @@ const BAD_ROWS_BEFORE_A_RUN: usize = 10;
 #[must_use]
 pub fn opening(about: &Opening<'_>) -> String {
     let mut lines = Lines::new(about.width);
-    let tally = about.tally;
+    let summary = about.summary;
     lines.add_whole("input", about.input);
     if let Some(target) = &about.target {
         let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
         let account = account(target.account);
         lines.add("endpoint", &format!("{}  account {account}{sandbox}", target.endpoint));
     }
-    lines.add("rows", &rows(tally, about.rows_of_run));
+    lines.add("rows", &rows(summary, about.rows_of_run));
     if let Some(looked_up) = about.looked_up {
         lines.add("looked up", &found(looked_up));
     }
-    if tally.unresolved > 0 {
+    if summary.unresolved > 0 {
         let (one, several) = ("row names its file", "rows name their file");
-        let rows = counted(tally.unresolved, one, several);
+        let rows = counted(summary.unresolved, one, several);
         lines.add("to look up", &format!("{rows} by path or URL; `ikbulk apply` looks them up"));
     }
-    if !tally.set.is_empty() {
-        lines.add("sets", &counts(&tally.set));
+    if !summary.set.is_empty() {
+        lines.add("sets", &counts(&summary.set));
     }
-    if !tally.cleared.is_empty() {
-        lines.add("clears", &counts(&tally.cleared));
+    if !summary.cleared.is_empty() {
+        lines.add("clears", &counts(&summary.cleared));
     }
     if about.left_alone > 0 {
         let (one, several) = ("empty cell leaves its field", "empty cells leave their field");
@@ -102,12 +102,12 @@ pub fn opening(about: &Opening<'_>) -> String {
     if let Some((reading, reads)) = about.reading {
         lines.add("read", &read(reading, reads));
     }
-    lines.add("requests", &requests(tally));
+    lines.add("requests", &requests(summary));
     if let Some(target) = &about.target {
-        pace(&mut lines, tally, target);
+        pace(&mut lines, summary, target);
     }
-    if !tally.paid_runs.is_empty() {
-        lines.add("paid runs", &paid_runs(tally));
+    if !summary.paid_runs.is_empty() {
+        lines.add("paid runs", &paid_runs(summary));
         if about.target.as_ref().is_some_and(|target| target.is_first_run) {
             lines.add(
                 "",
@@ -116,7 +116,7 @@ pub fn opening(about: &Opening<'_>) -> String {
             );
         }
     }
-    for (index, request) in tally.first_requests.iter().enumerate() {
+    for (index, request) in summary.first_requests.iter().enumerate() {
         let label = if index == 0 { "first" } else { "" };
         lines.add_cut(label, &format!("{} {}", request.target, request.body));
     }
@@ -125,30 +125,30 @@ pub fn opening(about: &Opening<'_>) -> String {
 }
 
 /// How much of it is sent now, and how long that takes.
-fn pace(lines: &mut Lines, tally: &Tally, target: &Target<'_>) {
+fn pace(lines: &mut Lines, summary: &PlanSummary, target: &Target<'_>) {
     if let Some(limit) = target.limit {
         let rows = if limit == 1 { "row".to_owned() } else { format!("{limit} rows") };
         let pilot = format!("only the first {rows} now; `ikbulk resume` does the rest");
         lines.add("pilot", &pilot);
     }
-    if let Some(time) = time(tally, target) {
+    if let Some(time) = time(summary, target) {
         lines.add("time", &time);
     }
 }
 
 fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
-    let tally = about.tally;
+    let summary = about.summary;
     let (shown_max, hint) = match about.target {
-        Some(_) if tally.missing > 0 => {
+        Some(_) if summary.missing > 0 => {
             (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists all whose cells are wrong")
         }
         Some(_) => (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists them all"),
         None => (usize::MAX, ""),
     };
-    let mut bad: Vec<_> = tally.first_bad.iter().collect();
+    let mut bad: Vec<_> = summary.first_bad.iter().collect();
     bad.sort_unstable();
     let shown = bad.into_iter().take(shown_max);
-    let more = (tally.rejected + tally.missing).saturating_sub(shown.len() as u64);
+    let more = (summary.rejected + summary.missing).saturating_sub(shown.len() as u64);
     for (row, message) in shown {
         lines.add("bad row", &format!("{row}: {message}"));
     }
@@ -165,29 +165,29 @@ fn account(account: &Identity) -> String {
     }
 }
 
-fn rows(tally: &Tally, rows_of_run: Option<u64>) -> String {
+fn rows(summary: &PlanSummary, rows_of_run: Option<u64>) -> String {
     let mut text = match rows_of_run {
-        None => tally.rows.to_string(),
-        Some(all) => format!("{} left of {all}", tally.rows - tally.settled_before),
+        None => summary.rows.to_string(),
+        Some(all) => format!("{} left of {all}", summary.rows - summary.settled_before),
     };
-    if tally.rejected > 0 {
-        let percent = tally.rejected_share() * 100.0;
-        text.push_str(&format!(", {} bad ({percent:.1} %)", tally.rejected));
+    if summary.rejected > 0 {
+        let percent = summary.rejected_share() * 100.0;
+        text.push_str(&format!(", {} bad ({percent:.1} %)", summary.rejected));
     }
-    if tally.missing > 0 {
-        text.push_str(&format!(", {} of files that ImageKit does not have", tally.missing));
+    if summary.missing > 0 {
+        text.push_str(&format!(", {} of files that ImageKit does not have", summary.missing));
     }
-    if tally.already_so > 0 {
+    if summary.up_to_date > 0 {
         let (one, several) = ("is so already", "are so already");
-        text.push_str(&format!(", {}", counted(tally.already_so, one, several)));
+        text.push_str(&format!(", {}", counted(summary.up_to_date, one, several)));
     }
-    if tally.paid_before > 0 {
-        let paid = tally.paid_before;
+    if summary.already_ran > 0 {
+        let paid = summary.already_ran;
         text.push_str(&format!(", {paid} paid for before (--rerun-extensions pays again)"));
     }
-    if tally.without_change > 0 {
+    if summary.without_change > 0 {
         let (one, several) = ("asks for nothing", "ask for nothing");
-        text.push_str(&format!(", {}", counted(tally.without_change, one, several)));
+        text.push_str(&format!(", {}", counted(summary.without_change, one, several)));
     }
     text
 }
@@ -229,8 +229,8 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
     counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-fn requests(tally: &Tally) -> String {
-    let Counters { patch, publish, add_tags, remove_tags, .. } = tally.by_kind;
+fn requests(summary: &PlanSummary) -> String {
+    let Counters { patch, publish, add_tags, remove_tags, .. } = summary.by_kind;
     let kinds = [
         (patch, "PATCH"),
         (publish, "publish"),
@@ -239,12 +239,12 @@ fn requests(tally: &Tally) -> String {
     ];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
     let kinds: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
-    let up_to = if tally.unresolved > 0 { "up to " } else { "" };
-    let mut writes = format!("{up_to}{}", counted(tally.writes, "write", "writes"));
+    let up_to = if summary.unresolved > 0 { "up to " } else { "" };
+    let mut writes = format!("{up_to}{}", counted(summary.writes, "write", "writes"));
     if kinds.len() > 1 {
         writes.push_str(&format!(" ({})", kinds.join(", ")));
     }
-    match tally.reads {
+    match summary.reads {
         0 => writes,
         reads => format!(
             "{writes}, {} (the state before what cannot be repeated)",
@@ -254,13 +254,13 @@ fn requests(tally: &Tally) -> String {
 }
 
 /// The time that the writes take at the limit, and when they will be through.
-fn time(tally: &Tally, target: &Target<'_>) -> Option<String> {
+fn time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> {
     let limit = target.execution.writes;
     let Rate::PerSecond(rate) = limit.rate else {
         return None;
     };
     let rate = rate * (1.0 - limit.leave);
-    let seconds = limit.time_for(tally.writes.min(target.limit.unwrap_or(u64::MAX)))?;
+    let seconds = limit.time_for(summary.writes.min(target.limit.unwrap_or(u64::MAX)))?;
     let span = jiff::SignedDuration::try_from(seconds).ok()?;
     let finish = target.now.checked_add(span).ok()?;
     let day = if finish.date() == target.now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
@@ -271,8 +271,8 @@ fn time(tally: &Tally, target: &Target<'_>) -> Option<String> {
     ))
 }
 
-fn paid_runs(tally: &Tally) -> String {
-    let runs = tally.paid_runs.iter().map(|(name, runs)| {
+fn paid_runs(summary: &PlanSummary) -> String {
+    let runs = summary.paid_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => counted(units * runs, "unit", "units"),
             Units::Unknown => "units unknown".to_owned(),
@@ -285,7 +285,7 @@ fn paid_runs(tally: &Tally) -> String {
 /// Says how the run ended, what became of the rows, and what to do next, in lines of at most
 /// `width` characters.
 #[must_use]
-pub fn closing(reports: &Reports, ending: &Ending, run: &Path, width: usize) -> String {
+pub fn closing(reports: &Reports, ending: &EndReason, run: &Path, width: usize) -> String {
     let mut lines = Lines::new(width);
     let summary = &reports.summary;
     let sandbox = if summary.sandbox { "  SANDBOX" } else { "" };
@@ -368,16 +368,16 @@ fn request_counts(summary: &Summary) -> String {
     )
 }
 
-fn why(ending: &Ending) -> Option<String> {
+fn why(ending: &EndReason) -> Option<String> {
     Some(match ending {
-        Ending::Done => return None,
-        Ending::Stopped(Stop::Hangup | Stop::Interrupt | Stop::Terminate) => {
+        EndReason::Done => return None,
+        EndReason::Stopped(Stop::Hangup | Stop::Interrupt | Stop::Terminate) => {
             "by a signal".to_owned()
         }
-        Ending::Stopped(Stop::Deadline) => "the time given is over".to_owned(),
-        Ending::Ledger => "the ledger cannot be written; nothing more was sent".to_owned(),
-        Ending::Input(why) => format!("the input cannot be read any more: {why}"),
-        Ending::Halted(halt) => match halt {
+        EndReason::Stopped(Stop::Deadline) => "the time given is over".to_owned(),
+        EndReason::Ledger => "the ledger cannot be written; nothing more was sent".to_owned(),
+        EndReason::Input(why) => format!("the input cannot be read any more: {why}"),
+        EndReason::Halted(halt) => match halt {
             Halt::Account { message } => {
                 format!(
                     "ImageKit does not accept the key or account: {message} Look at \
@@ -443,7 +443,7 @@ fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
 /// What to do with the rows that were rejected or have failed.
 fn feed_back(lines: &mut Lines, reports: &Reports, resumes: bool) {
     let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
-    let moved = reports.failures.count_of(Code::Moved);
+    let moved = reports.failures.count_of(Code::Conflict);
     let to_mend = rows.rejected.saturating_sub(superseded.rejected + moved);
     let failed = rows.failed.saturating_sub(superseded.failed);
     let path = reports.failed.display();

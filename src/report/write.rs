@@ -11,7 +11,7 @@ use super::row::RowResult;
 use super::sheets::{OwnSheet, Reason, ReportSheet};
 use super::summary::{Summary, exit_code};
 use super::superseded::{Overtaken, Superseded};
-use crate::execute::Ending;
+use crate::execute::EndReason;
 use crate::input::{Context, Fingerprint, Format, Input, Records};
 use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, Stage, StepRecord};
 use crate::outcome::{Code, Status};
@@ -48,7 +48,7 @@ pub fn write(
     ledger: &LedgerFile,
     facts: &Facts,
     context: &Context,
-    ending: &Ending,
+    ending: &EndReason,
 ) -> Result<Reports, ReportError> {
     let reports = write_files(run, ledger, facts, context, ending)?;
     let Summary { exit_code, rows, owed, .. } = reports.summary;
@@ -69,9 +69,9 @@ pub fn rewrite(
     context: &Context,
 ) -> Result<Reports, ReportError> {
     if ledger.ended()?.is_some() {
-        write(run, ledger, facts, context, &Ending::Done)
+        write(run, ledger, facts, context, &EndReason::Done)
     } else {
-        write_files(run, ledger, facts, context, &Ending::Done)
+        write_files(run, ledger, facts, context, &EndReason::Done)
     }
 }
 
@@ -80,7 +80,7 @@ fn write_files(
     ledger: &LedgerFile,
     facts: &Facts,
     context: &Context,
-    ending: &Ending,
+    ending: &EndReason,
 ) -> Result<Reports, ReportError> {
     let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
     whole::remove_leftovers(run.path()).map_err(failed)?;
@@ -210,9 +210,9 @@ impl<'p> Pass<'p> {
                 _ => continue,
             };
             let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
-                done_before(self.input, self.context, pos, &steps)?
+                already_done(self.input, self.context, pos, &steps)?
             } else {
-                self.records.done_before()
+                self.records.already_done()
             };
             let other_tags = overtaken.and_then(Overtaken::other_tags);
             let overtaken = overtaken.map_or(&[][..], |overtaken| &overtaken.fields);
@@ -238,7 +238,7 @@ fn extension_names(ledger: &LedgerFile) -> Result<Vec<String>, LedgerError> {
 }
 
 /// Fingerprints of the steps of a row that are done, here or, for a row that was fed back, before.
-fn done_before(
+fn already_done(
     input: &Input,
     context: &Context,
     pos: crate::row::RowPos,

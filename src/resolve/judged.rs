@@ -1,7 +1,7 @@
 //! Which file a target is, from what search has found and what the file itself says.
 
 use crate::imagekit::Place;
-use crate::row::{FileId, NoFile, Target};
+use crate::row::{FileId, LookupError, Target};
 
 /// Of several files at one path, so many are named.
 const NAMED_MAX: usize = 10;
@@ -12,7 +12,7 @@ pub(super) fn file(
     target: &Target,
     candidates: &[FileId],
     place: Option<&Place>,
-) -> Result<FileId, NoFile> {
+) -> Result<FileId, LookupError> {
     match (candidates, place) {
         ([], _) => Err(nothing()),
         ([file], None) => Err(moved(file, "gone")),
@@ -30,14 +30,14 @@ pub(super) fn file(
     }
 }
 
-fn nothing() -> NoFile {
+fn nothing() -> LookupError {
     no_file(
         "is no file that search finds".to_owned(),
         "look at every letter and its case; what was uploaded or moved just now may not be found yet",
     )
 }
 
-fn moved(file: &FileId, where_now: &str) -> NoFile {
+fn moved(file: &FileId, where_now: &str) -> LookupError {
     no_file(
         format!(
             "was, as search has it, the file {file}, which is not there any more, but {where_now}"
@@ -46,7 +46,7 @@ fn moved(file: &FileId, where_now: &str) -> NoFile {
     )
 }
 
-fn other_url(file: &FileId, url: &str) -> NoFile {
+fn other_url(file: &FileId, url: &str) -> LookupError {
     let url = url.split('?').next().unwrap_or_default();
     no_file(
         format!("is not the URL of the file at that path, {file}, which has {url}"),
@@ -54,7 +54,7 @@ fn other_url(file: &FileId, url: &str) -> NoFile {
     )
 }
 
-fn ambiguous(files: &[FileId]) -> NoFile {
+fn ambiguous(files: &[FileId]) -> LookupError {
     let mut named: Vec<&str> = files.iter().map(FileId::as_str).collect();
     named.sort_unstable();
     named.truncate(NAMED_MAX);
@@ -65,8 +65,8 @@ fn ambiguous(files: &[FileId]) -> NoFile {
     )
 }
 
-fn no_file(wrong: String, right: &str) -> NoFile {
-    NoFile { wrong: wrong.into(), right: right.into() }
+fn no_file(problem: String, suggestion: &str) -> LookupError {
+    LookupError { problem: problem.into(), suggestion: suggestion.into() }
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
             url: Some(url.to_owned()),
         });
         let file = file(&Target::kept(target), &candidates, place.as_ref());
-        file.map_err(|no_file| no_file.wrong.into())
+        file.map_err(|no_file| no_file.problem.into())
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
         let here = Some(("/a.jpg", URL));
         assert_eq!(judged("/a.jpg", &["x"], here), Ok(id("x")));
         assert_eq!(judged("//ik.imagekit.io/acct/a.jpg", &["x"], here), Ok(id("x")));
-        for (target, candidates, at, wrong) in [
+        for (target, candidates, at, problem) in [
             ("/a.jpg", &[][..], None, "is no file that search finds"),
             ("/a.jpg", &["y", "x"], None, "is 2 files: x, y"),
             ("/a.jpg", &["x"], None, "not there any more, but gone"),
@@ -113,7 +113,7 @@ mod tests {
             ("//img.example.com/a.jpg", &["x"], here, "is not the URL of the file at that path, x"),
         ] {
             let said = judged(target, candidates, at).expect_err(target);
-            assert!(said.contains(wrong), "{target}: {said}");
+            assert!(said.contains(problem), "{target}: {said}");
         }
     }
 }

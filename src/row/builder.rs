@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
 use super::metadata;
-use super::problem::{Problem, Rejection, Wrong};
-use super::tag_lists::TagLists;
+use super::problem::{Invalid, Problem, Rejection};
+use super::tag_cache::TagCache;
 use super::{Content, Extensions, Field, FileId, Target, Unresolved, Update};
 
 /// Up to so many custom metadata fields of a row are searched one by one.
@@ -44,7 +44,7 @@ enum Named {
 #[derive(Debug)]
 pub struct Builder<'a> {
     rules: &'a Rules,
-    lists: Option<&'a mut TagLists>,
+    lists: Option<&'a mut TagCache>,
     file: Option<FileId>,
     /// What names the file by where it is, looked at only where nothing else names it.
     places: Vec<Result<Place, Problem>>,
@@ -81,7 +81,7 @@ impl<'a> Builder<'a> {
 
     /// The same, where tag lists are remembered from row to row.
     #[must_use]
-    pub fn remembering(rules: &'a Rules, lists: &'a mut TagLists) -> Self {
+    pub fn remembering(rules: &'a Rules, lists: &'a mut TagCache) -> Self {
         Self { lists: Some(lists), ..Self::new(rules) }
     }
 
@@ -92,8 +92,8 @@ impl<'a> Builder<'a> {
             return;
         }
         self.seen_any = true;
-        if let Err(Wrong { wrong, right }) = self.understand(field, cell) {
-            let problem = Problem::new(column, &cell.shown(), wrong, right);
+        if let Err(Invalid { problem, suggestion }) = self.understand(field, cell) {
+            let problem = Problem::new(column, &cell.shown(), problem, suggestion);
             match field {
                 Field::FilePath | Field::Url => self.places.push(Err(problem)),
                 _ => self.problems.push(problem),
@@ -161,19 +161,19 @@ impl<'a> Builder<'a> {
         self.problems.iter().any(|problem| problem.column() == column)
     }
 
-    fn understand(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Wrong> {
+    fn understand(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
         let literal = cell.literal(&self.rules.clear_token);
         if literal.is_none() && cell.is_error() {
-            return Err(Wrong::new(
+            return Err(Invalid::new(
                 "is what a failed formula prints, not a value",
                 "mend the formula, or empty the cell to leave the field alone",
             ));
         }
         if cell.has_nul() {
-            return Err(Wrong::new("holds a NUL character", "write the text again without it"));
+            return Err(Invalid::new("holds a NUL character", "write the text again without it"));
         }
         if self.is_set(field) {
-            return Err(Wrong::new("sets a field that the row sets already", "keep one of them"));
+            return Err(Invalid::new("sets a field that the row sets already", "keep one of them"));
         }
         if literal.is_none() && cell.is_clear(&self.rules.clear_token) {
             return self.clear(field);
@@ -181,8 +181,8 @@ impl<'a> Builder<'a> {
         if literal.is_none() && cell.is_nearly_clear(&self.rules.clear_token) {
             let token = &self.rules.clear_token;
             let word = cell.shown();
-            let right = format!("write {token}, or \\{} to mean the word itself", word.trim());
-            return Err(Wrong::new(format!("is nearly the clear token {token}"), right));
+            let suggestion = format!("write {token}, or \\{} to mean the word itself", word.trim());
+            return Err(Invalid::new(format!("is nearly the clear token {token}"), suggestion));
         }
         let cell = literal.unwrap_or(cell);
         match field {
@@ -198,11 +198,13 @@ impl<'a> Builder<'a> {
             Field::AddTags => self.add_tags = self.tags(cell)?,
             Field::RemoveTags => self.remove_tags = self.tags(cell)?,
             Field::RemoveAiTags => self.change.ai_tags = ai_tags(cell)?,
-            Field::CustomCoordinates => self.change.coordinates = Some(Set::To(coordinates(cell)?)),
-            Field::Description => self.change.description = Some(Set::To(description(cell)?)),
+            Field::CustomCoordinates => {
+                self.change.coordinates = Some(Set::Value(coordinates(cell)?))
+            }
+            Field::Description => self.change.description = Some(Set::Value(description(cell)?)),
             Field::CustomMetadata(field) => {
                 let value = metadata::value(field.rule.as_deref(), cell)?;
-                self.change.metadata.push((field.clone(), Set::To(value)));
+                self.change.metadata.push((field.clone(), Set::Value(value)));
             }
             Field::Extensions => self.change.extensions = Extensions::read(cell)?,
             Field::WebhookUrl => self.change.webhook_url = Some(webhook_url(cell)?),
@@ -213,7 +215,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The tags of a cell; `None` where the list is there but empty.
-    fn tags(&mut self, cell: Cell<'_>) -> Result<Option<Tags>, Wrong> {
+    fn tags(&mut self, cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
         match (&mut self.lists, cell) {
             (Some(lists), Cell::Text(text)) => lists.of(text, || tags(cell)),
             _ => tags(cell),
@@ -240,14 +242,14 @@ impl<'a> Builder<'a> {
         self.metadata.contains(name)
     }
 
-    fn clear(&mut self, field: &Field) -> Result<(), Wrong> {
+    fn clear(&mut self, field: &Field) -> Result<(), Invalid> {
         match field {
             Field::Tags => self.change.tags = Some(TagChange::Clear),
             Field::CustomCoordinates => self.change.coordinates = Some(Set::Clear),
             Field::Description => self.change.description = Some(Set::Clear),
             Field::CustomMetadata(field) => {
                 if field.rule.as_ref().is_some_and(|rule| rule.is_value_required) {
-                    return Err(Wrong::new(
+                    return Err(Invalid::new(
                         "would clear a field that the account requires",
                         "write a value, or empty the cell to leave the field alone",
                     ));
@@ -255,11 +257,11 @@ impl<'a> Builder<'a> {
                 self.change.metadata.push((field.clone(), Set::Clear));
             }
             Field::RemoveAiTags => {
-                return Err(Wrong::new("clears nothing here", "write all to remove all AI tags"));
+                return Err(Invalid::new("clears nothing here", "write all to remove all AI tags"));
             }
             Field::AddTags | Field::RemoveTags => {
-                let right = "put it into the column tags to remove all tags";
-                return Err(Wrong::new("clears nothing here", right));
+                let suggestion = "put it into the column tags to remove all tags";
+                return Err(Invalid::new("clears nothing here", suggestion));
             }
             Field::FileId
             | Field::FilePath
@@ -268,8 +270,8 @@ impl<'a> Builder<'a> {
             | Field::WebhookUrl
             | Field::IsPublished
             | Field::IncludeFileVersions => {
-                let right = "write a value, or empty the cell to leave the field alone";
-                return Err(Wrong::new("cannot be cleared", right));
+                let suggestion = "write a value, or empty the cell to leave the field alone";
+                return Err(Invalid::new("cannot be cleared", suggestion));
             }
         }
         Ok(())
@@ -316,8 +318,8 @@ impl<'a> Builder<'a> {
         if let (Some(add), Some(remove)) = (&add, &remove)
             && let Some(both) = add.as_slice().iter().find(|tag| remove.as_slice().contains(tag))
         {
-            let right = "name each tag in one of the two";
-            self.problems.push(Problem::new("removeTags", both, "is also in addTags", right));
+            let suggestion = "name each tag in one of the two";
+            self.problems.push(Problem::new("removeTags", both, "is also in addTags", suggestion));
             return;
         }
         self.change.tags = Some(TagChange::Edit { add, remove });
@@ -326,23 +328,23 @@ impl<'a> Builder<'a> {
 
 const LIST_RIGHT: &str = r#"write words with commas between them, or a JSON array: ["a","b"]"#;
 
-fn file_id(cell: Cell<'_>) -> Result<FileId, Wrong> {
-    let right = "write the id as ImageKit shows it, like 598821f949c0a938d57563bd";
-    let text = cell.word().ok_or_else(|| Wrong::new("is not text", right))?;
-    FileId::new(text).map_err(|wrong| Wrong::new(wrong, right))
+fn file_id(cell: Cell<'_>) -> Result<FileId, Invalid> {
+    let suggestion = "write the id as ImageKit shows it, like 598821f949c0a938d57563bd";
+    let text = cell.word().ok_or_else(|| Invalid::new("is not text", suggestion))?;
+    FileId::new(text).map_err(|problem| Invalid::new(problem, suggestion))
 }
 
-fn place(cell: Cell<'_>, read: fn(&str) -> Result<Target, Wrong>) -> Result<Place, Wrong> {
-    let text = cell.word().ok_or_else(|| Wrong::new("is not text", "write text"))?;
+fn place(cell: Cell<'_>, read: fn(&str) -> Result<Target, Invalid>) -> Result<Place, Invalid> {
+    let text = cell.word().ok_or_else(|| Invalid::new("is not text", "write text"))?;
     Ok(Place { target: read(text)?, cell: text.into() })
 }
 
-fn tags(cell: Cell<'_>) -> Result<Option<Tags>, Wrong> {
+fn tags(cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
     let words = list(cell)?;
     if words.is_empty() && is_array(cell) {
         return Ok(None);
     }
-    Tags::new(words).map(Some).map_err(|(wrong, right)| Wrong::new(wrong, right))
+    Tags::new(words).map(Some).map_err(|(problem, suggestion)| Invalid::new(problem, suggestion))
 }
 
 fn is_array(cell: Cell<'_>) -> bool {
@@ -352,11 +354,11 @@ fn is_array(cell: Cell<'_>) -> bool {
     }
 }
 
-fn list(cell: Cell<'_>) -> Result<Vec<String>, Wrong> {
-    cell.list().map_err(|wrong| Wrong::new(wrong, LIST_RIGHT))
+fn list(cell: Cell<'_>) -> Result<Vec<String>, Invalid> {
+    cell.list().map_err(|problem| Invalid::new(problem, LIST_RIGHT))
 }
 
-fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Wrong> {
+fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Invalid> {
     if cell.word() == Some("all") {
         return Ok(Some(AiTagRemoval::All));
     }
@@ -364,23 +366,23 @@ fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Wrong> {
     Ok((!words.is_empty()).then(|| AiTagRemoval::Named(words.into())))
 }
 
-fn coordinates(cell: Cell<'_>) -> Result<Coordinates, Wrong> {
-    let right = "write x,y,width,height in whole pixels, like 10,10,100,100";
+fn coordinates(cell: Cell<'_>) -> Result<Coordinates, Invalid> {
+    let suggestion = "write x,y,width,height in whole pixels, like 10,10,100,100";
     cell.word()
         .and_then(Coordinates::parse)
-        .ok_or_else(|| Wrong::new("is not an area of an image", right))
+        .ok_or_else(|| Invalid::new("is not an area of an image", suggestion))
 }
 
-fn description(cell: Cell<'_>) -> Result<Box<str>, Wrong> {
-    let text = cell.text().ok_or_else(|| Wrong::new("is not text", "write text"))?;
+fn description(cell: Cell<'_>) -> Result<Box<str>, Invalid> {
+    let text = cell.text().ok_or_else(|| Invalid::new("is not text", "write text"))?;
     Ok(text.into())
 }
 
-fn webhook_url(cell: Cell<'_>) -> Result<WebhookUrl, Wrong> {
-    let right = "write a whole URL, like https://example.com/hook";
-    cell.word().and_then(WebhookUrl::parse).ok_or_else(|| Wrong::new("is not a URL", right))
+fn webhook_url(cell: Cell<'_>) -> Result<WebhookUrl, Invalid> {
+    let suggestion = "write a whole URL, like https://example.com/hook";
+    cell.word().and_then(WebhookUrl::parse).ok_or_else(|| Invalid::new("is not a URL", suggestion))
 }
 
-fn boolean(cell: Cell<'_>) -> Result<bool, Wrong> {
-    cell.boolean().ok_or_else(|| Wrong::new("is neither true nor false", "write true or false"))
+fn boolean(cell: Cell<'_>) -> Result<bool, Invalid> {
+    cell.boolean().ok_or_else(|| Invalid::new("is neither true nor false", "write true or false"))
 }

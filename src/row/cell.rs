@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 use serde_json::Value;
 
-use super::unique::Unique;
+use super::no_duplicate_keys::NoDuplicateKeys;
 
 /// What a formula prints when it failed. In a sheet these are damage, never a value.
 const ERROR_CELLS: [&str; 16] = [
@@ -115,7 +115,9 @@ impl<'a> Cell<'a> {
     /// JSON: the value itself, or the text parsed.
     pub(crate) fn json(self) -> Result<Cow<'a, Value>, serde_json::Error> {
         match self {
-            Cell::Text(text) => serde_json::from_str(text).map(|Unique(value)| Cow::Owned(value)),
+            Cell::Text(text) => {
+                serde_json::from_str(text).map(|NoDuplicateKeys(value)| Cow::Owned(value))
+            }
             Cell::Json(value) => Ok(Cow::Borrowed(value)),
         }
     }

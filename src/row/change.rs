@@ -14,7 +14,7 @@ pub const TAGS_LENGTH_MAX: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Set<T> {
     /// It gets this value.
-    To(T),
+    Value(T),
     /// Its value is taken away.
     Clear,
 }
@@ -24,7 +24,7 @@ impl<T> Set<T> {
     #[must_use]
     pub fn value(&self) -> Option<&T> {
         match self {
-            Self::To(value) => Some(value),
+            Self::Value(value) => Some(value),
             Self::Clear => None,
         }
     }
@@ -91,7 +91,8 @@ impl TagChange {
             Self::Replace(tags) => Some(tags.as_slice().to_vec()),
             Self::Clear => Some(Vec::new()),
             Self::Edit { add, remove } => {
-                let (add, remove) = (words(add.as_ref()), words(remove.as_ref()));
+                let (add, remove) =
+                    (as_slice_or_empty(add.as_ref()), as_slice_or_empty(remove.as_ref()));
                 let mut tags = before?.to_vec();
                 tags.retain(|tag| !remove.contains(tag));
                 let new: Vec<String> =
@@ -117,7 +118,8 @@ impl TagChange {
             };
         };
         let union = |one: Option<&Tags>, without: Option<&Tags>, other: Option<&Tags>| {
-            let (one, without, other) = (words(one), words(without), words(other));
+            let (one, without, other) =
+                (as_slice_or_empty(one), as_slice_or_empty(without), as_slice_or_empty(other));
             let kept = one.iter().filter(|tag| !without.contains(tag) && !other.contains(tag));
             let all: Vec<String> = kept.chain(other).cloned().collect();
             if all.is_empty() { Ok(None) } else { Tags::new(all).map(Some) }
@@ -146,18 +148,18 @@ impl Tags {
         let is_wrong = |byte| matches!(byte, b'%' | b'\n' | b'\r');
         if let Some(tag) = words.iter().find(|tag| tag.bytes().any(is_wrong)) {
             return Err(if tag.contains('%') {
-                let wrong = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
-                (wrong, "write the tag without %")
+                let problem = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
+                (problem, "write the tag without %")
             } else {
-                let right = "look for a quote that is missing, and write each tag on one line";
-                (format!("has a line end in the tag {tag:?}"), right)
+                let suggestion = "look for a quote that is missing, and write each tag on one line";
+                (format!("has a line end in the tag {tag:?}"), suggestion)
             });
         }
         let length: usize = words.iter().map(|tag| tag.chars().count()).sum();
         if length > TAGS_LENGTH_MAX {
-            let wrong =
+            let problem =
                 format!("has {length} characters of tags, and ImageKit allows 500 together");
-            return Err((wrong, "use fewer or shorter tags"));
+            return Err((problem, "use fewer or shorter tags"));
         }
         Ok(Self(words.into()))
     }
@@ -175,7 +177,7 @@ impl Tags {
 }
 
 /// The tags of a list that may not be there.
-pub(crate) fn words(tags: Option<&Tags>) -> &[String] {
+pub(crate) fn as_slice_or_empty(tags: Option<&Tags>) -> &[String] {
     tags.map_or(&[], Tags::as_slice)
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cell::Cell;
-use super::problem::Wrong;
+use super::problem::Invalid;
 
 const TASKS_MAX: usize = 10;
 const INSTRUCTION_LENGTH_MAX: usize = 2000;
@@ -177,38 +177,41 @@ impl Extensions {
     }
 
     /// Reads a cell; `None` for an empty array.
-    pub(super) fn read(cell: Cell<'_>) -> Result<Option<Self>, Wrong> {
+    pub(super) fn read(cell: Cell<'_>) -> Result<Option<Self>, Invalid> {
         let json = cell.json().map_err(|error| {
-            Wrong::new(
+            Invalid::new(
                 format!("is not JSON ({error})"),
                 r#"write an array like [{"name":"remove-bg"}]"#,
             )
         })?;
         let Value::Array(array) = json.as_ref() else {
-            return Err(Wrong::new("is not a JSON array", r#"write it as [{"name":…}]"#));
+            return Err(Invalid::new("is not a JSON array", r#"write it as [{"name":…}]"#));
         };
         let extensions = array.iter().map(extension).collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();
         for extension in &extensions {
             if !seen.insert(extension.config.to_string()) {
-                let wrong = format!("asks for {} twice", extension.name.as_str());
-                return Err(Wrong::new(wrong, "ask once: every run is billed"));
+                let problem = format!("asks for {} twice", extension.name.as_str());
+                return Err(Invalid::new(problem, "ask once: every run is billed"));
             }
         }
         Ok((!extensions.is_empty()).then(|| Self(extensions.into())))
     }
 }
 
-fn extension(value: &Value) -> Result<Extension, Wrong> {
+fn extension(value: &Value) -> Result<Extension, Invalid> {
     let known = || ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
-    let object = value
-        .as_object()
-        .ok_or_else(|| Wrong::new("has an element that is not an object", "write {\"name\":…}"))?;
+    let object = value.as_object().ok_or_else(|| {
+        Invalid::new("has an element that is not an object", "write {\"name\":…}")
+    })?;
     let text = object.get("name").and_then(Value::as_str).ok_or_else(|| {
-        Wrong::new("has an extension without a name", format!("name one of {}", known()))
+        Invalid::new("has an extension without a name", format!("name one of {}", known()))
     })?;
     let name = ExtensionName::parse(text).ok_or_else(|| {
-        Wrong::new(format!("names no known extension: {text:?}"), format!("use one of {}", known()))
+        Invalid::new(
+            format!("names no known extension: {text:?}"),
+            format!("use one of {}", known()),
+        )
     })?;
     match name {
         ExtensionName::RemoveBg => remove_bg(object),
@@ -227,19 +230,22 @@ fn extension(value: &Value) -> Result<Extension, Wrong> {
     Ok(Extension { name, config: value.clone() })
 }
 
-fn remove_bg(object: &Map<String, Value>) -> Result<(), Wrong> {
+fn remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
     only("remove-bg", object, &["name", "options"])?;
     let Some(options) = object.get("options") else {
         return Ok(());
     };
     let options = options.as_object().ok_or_else(|| {
-        Wrong::new("has options that are not an object", "write {\"options\":{…}}")
+        Invalid::new("has options that are not an object", "write {\"options\":{…}}")
     })?;
     let keys = ["add_shadow", "semitransparency", "bg_color", "bg_image_url"];
     only("remove-bg options", options, &keys)?;
     for key in ["add_shadow", "semitransparency"] {
         if options.get(key).is_some_and(|value| !value.is_boolean()) {
-            return Err(Wrong::new(format!("has a {key} that is no boolean"), "use true or false"));
+            return Err(Invalid::new(
+                format!("has a {key} that is no boolean"),
+                "use true or false",
+            ));
         }
     }
     for key in ["bg_color", "bg_image_url"] {
@@ -248,29 +254,29 @@ fn remove_bg(object: &Map<String, Value>) -> Result<(), Wrong> {
         }
     }
     if options.contains_key("bg_color") && options.contains_key("bg_image_url") {
-        return Err(Wrong::new("has both bg_color and bg_image_url", "use one of the two"));
+        return Err(Invalid::new("has both bg_color and bg_image_url", "use one of the two"));
     }
     Ok(())
 }
 
-fn ai_tasks(object: &Map<String, Value>) -> Result<(), Wrong> {
+fn ai_tasks(object: &Map<String, Value>) -> Result<(), Invalid> {
     only("ai-tasks", object, &["name", "tasks"])?;
     let tasks = object.get("tasks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if tasks.is_empty() || tasks.len() > TASKS_MAX {
-        let wrong = format!("has {} tasks in ai-tasks", tasks.len());
-        return Err(Wrong::new(wrong, "give 1 to 10 tasks"));
+        let problem = format!("has {} tasks in ai-tasks", tasks.len());
+        return Err(Invalid::new(problem, "give 1 to 10 tasks"));
     }
     tasks.iter().try_for_each(task)
 }
 
-fn task(value: &Value) -> Result<(), Wrong> {
+fn task(value: &Value) -> Result<(), Invalid> {
     let task = value
         .as_object()
-        .ok_or_else(|| Wrong::new("has a task that is not an object", "write {\"type\":…}"))?;
+        .ok_or_else(|| Invalid::new("has a task that is not an object", "write {\"type\":…}"))?;
     let kind = string("a task", task, "type")?;
     let instruction = string(kind, task, "instruction")?;
     if instruction.chars().count() > INSTRUCTION_LENGTH_MAX {
-        return Err(Wrong::new("has an instruction over 2000 characters", "shorten it"));
+        return Err(Invalid::new("has an instruction over 2000 characters", "shorten it"));
     }
     let selections = ["min_selections", "max_selections"];
     match kind {
@@ -289,54 +295,60 @@ fn task(value: &Value) -> Result<(), Wrong> {
             only(kind, task, &[&["type", "instruction"][..], &actions].concat())?;
             actions.iter().filter_map(|key| task.get(*key)).try_for_each(action)
         }
-        other => Err(Wrong::new(
+        other => Err(Invalid::new(
             format!("has a task of the unknown type {other:?}"),
             "use select_tags, select_metadata or yes_no",
         )),
     }
 }
 
-fn vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Wrong> {
+fn vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Invalid> {
     let Some(value) = task.get("vocabulary") else {
         return Ok(());
     };
     let words = value.as_array().map_or(&[][..], Vec::as_slice);
     if words.is_empty() || words.len() > VOCABULARY_MAX {
-        return Err(Wrong::new("has a vocabulary that is no list of 1 to 30 words", "shorten it"));
+        return Err(Invalid::new(
+            "has a vocabulary that is no list of 1 to 30 words",
+            "shorten it",
+        ));
     }
     if strings_only && !words.iter().all(Value::is_string) {
-        return Err(Wrong::new("has a vocabulary with something that is no string", "use strings"));
+        return Err(Invalid::new(
+            "has a vocabulary with something that is no string",
+            "use strings",
+        ));
     }
     let texts = || words.iter().filter_map(Value::as_str);
     if texts().map(|word| word.chars().count()).sum::<usize>() > VOCABULARY_LENGTH_MAX {
-        let right = "keep it to 500 characters together";
-        return Err(Wrong::new("has a vocabulary that is too long", right));
+        let suggestion = "keep it to 500 characters together";
+        return Err(Invalid::new("has a vocabulary that is too long", suggestion));
     }
     if strings_only && texts().any(|word| word.contains('%')) {
-        return Err(Wrong::new("has a % in its vocabulary", "write the words without %"));
+        return Err(Invalid::new("has a % in its vocabulary", "write the words without %"));
     }
     Ok(())
 }
 
-fn action(value: &Value) -> Result<(), Wrong> {
-    let right = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
+fn action(value: &Value) -> Result<(), Invalid> {
+    let suggestion = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
     let action = value
         .as_object()
-        .ok_or_else(|| Wrong::new("has an action that is not an object", right))?;
+        .ok_or_else(|| Invalid::new("has an action that is not an object", suggestion))?;
     let keys = ["add_tags", "remove_tags", "set_metadata", "unset_metadata"];
     only("an action", action, &keys)?;
     if action.values().all(Value::is_array) {
         Ok(())
     } else {
-        Err(Wrong::new("has an action that is not a list", right))
+        Err(Invalid::new("has an action that is not a list", suggestion))
     }
 }
 
 /// An unknown key is most often a misspelt one, and what it was to do would silently not happen.
-fn only(of: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Wrong> {
+fn only(of: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Invalid> {
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => Err(Wrong::new(
+        Some(key) => Err(Invalid::new(
             format!("has an unknown key {key:?} in {of}"),
             format!("use only {}", known.join(", ")),
         )),
@@ -349,19 +361,19 @@ fn whole_number(
     key: &str,
     min: u64,
     max: u64,
-) -> Result<(), Wrong> {
+) -> Result<(), Invalid> {
     match object.get(key).and_then(Value::as_u64) {
         Some(number) if (min..=max).contains(&number) => Ok(()),
-        _ => Err(Wrong::new(
+        _ => Err(Invalid::new(
             format!("has no {key} from {min} to {max} in {of}"),
             format!("write \"{key}\": followed by a whole number"),
         )),
     }
 }
 
-fn string<'v>(of: &str, object: &'v Map<String, Value>, key: &str) -> Result<&'v str, Wrong> {
+fn string<'v>(of: &str, object: &'v Map<String, Value>, key: &str) -> Result<&'v str, Invalid> {
     object.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).ok_or_else(
-        || Wrong::new(format!("has no text for {key} in {of}"), format!("write \"{key}\":\"…\"")),
+        || Invalid::new(format!("has no text for {key} in {of}"), format!("write \"{key}\":\"…\"")),
     )
 }
 
@@ -369,7 +381,7 @@ fn string<'v>(of: &str, object: &'v Map<String, Value>, key: &str) -> Result<&'v
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Extensions>, Wrong> {
+    fn read(text: &str) -> Result<Option<Extensions>, Invalid> {
         Extensions::read(Cell::Text(text))
     }
 
@@ -392,7 +404,7 @@ mod tests {
 
     #[test]
     fn what_would_cost_money_for_nothing_is_refused() {
-        for wrong in [
+        for problem in [
             "remove-bg",
             r#"{"name":"remove-bg"}"#,
             r#"["remove-bg"]"#,
@@ -407,7 +419,7 @@ mod tests {
             r#"[{"name":"saved-extension"}]"#,
             r#"[{"name":"remove-bg"},{"name":"remove-bg"}]"#,
         ] {
-            assert!(read(wrong).is_err(), "{wrong}");
+            assert!(read(problem).is_err(), "{problem}");
         }
     }
 

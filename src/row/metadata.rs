@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::cell::Cell;
-use super::close::{is_spelt_like, meant};
 use super::field::{METADATA, MetadataField};
-use super::problem::Wrong;
+use super::problem::Invalid;
+use super::suggest::{is_spelt_like, meant};
 use crate::words::counted;
 
 /// A value of a custom metadata field, in the type that the API wants: a string, a number, a
@@ -212,7 +212,7 @@ impl MetadataField {
 }
 
 /// The value of a cell under a rule, or as it stands without one.
-pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<MetadataValue, Wrong> {
+pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<MetadataValue, Invalid> {
     let Some(rule) = rule else {
         return Ok(as_it_stands(cell));
     };
@@ -223,7 +223,7 @@ pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<Metad
         FieldType::Boolean => cell
             .boolean()
             .map(Value::Bool)
-            .ok_or_else(|| Wrong::new("is neither true nor false", "write true or false")),
+            .ok_or_else(|| Invalid::new("is neither true nor false", "write true or false")),
         FieldType::SingleSelect => option(rule, cell),
         FieldType::MultiSelect => options(rule, cell),
         FieldType::Other => Ok(as_it_stands(cell)),
@@ -237,40 +237,43 @@ fn as_it_stands(cell: Cell<'_>) -> Value {
     }
 }
 
-fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let text = cell
         .text()
-        .ok_or_else(|| Wrong::new("is not text", "the field takes text only: write a string"))?;
+        .ok_or_else(|| Invalid::new("is not text", "the field takes text only: write a string"))?;
     let characters = text.chars().count() as u64;
     #[expect(clippy::cast_precision_loss, reason = "no text is 2^53 characters long")]
     let length = characters as f64;
     let has = counted(characters, "character", "characters");
     if let Some(min) = rule.min_length.filter(|min| length < *min) {
-        let wrong = format!("has {has}, and the field wants at least {min}");
-        return Err(Wrong::new(wrong, "write a longer text"));
+        let problem = format!("has {has}, and the field wants at least {min}");
+        return Err(Invalid::new(problem, "write a longer text"));
     }
     if let Some(max) = rule.max_length.filter(|max| length > *max) {
-        let wrong = format!("has {has}, and the field allows {max}");
-        return Err(Wrong::new(wrong, "write a shorter text"));
+        let problem = format!("has {has}, and the field allows {max}");
+        return Err(Invalid::new(problem, "write a shorter text"));
     }
     Ok(Value::String(text.to_owned()))
 }
 
-fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let number = match cell {
         Cell::Json(Value::Number(number)) => Some(number.clone()),
         other => other.word().and_then(parse_number),
     };
     let number = number.ok_or_else(|| {
-        Wrong::new("is not a number", "write a number with a point, like 12.5, and nothing else")
+        Invalid::new("is not a number", "write a number with a point, like 12.5, and nothing else")
     })?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_f64);
     let float = number.as_f64().unwrap_or(f64::NAN);
     if let Some(min) = bound(&rule.min_value).filter(|min| float < *min) {
-        return Err(Wrong::new(format!("is below the field's least value {min}"), "write more"));
+        return Err(Invalid::new(format!("is below the field's least value {min}"), "write more"));
     }
     if let Some(max) = bound(&rule.max_value).filter(|max| float > *max) {
-        return Err(Wrong::new(format!("is above the field's greatest value {max}"), "write less"));
+        return Err(Invalid::new(
+            format!("is above the field's greatest value {max}"),
+            "write less",
+        ));
     }
     Ok(Value::Number(number))
 }
@@ -284,16 +287,16 @@ fn parse_number(text: &str) -> Option<Number> {
     text.chars().all(numeric).then(|| text.parse().ok()).flatten().and_then(Number::from_f64)
 }
 
-fn date(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
-    let right = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
-    let text = cell.word().ok_or_else(|| Wrong::new("is not text", right))?;
-    let at = instant(text).ok_or_else(|| Wrong::new("is not an ISO 8601 date", right))?;
+fn date(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
+    let suggestion = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
+    let text = cell.word().ok_or_else(|| Invalid::new("is not text", suggestion))?;
+    let at = instant(text).ok_or_else(|| Invalid::new("is not an ISO 8601 date", suggestion))?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(instant);
     if bound(&rule.min_value).is_some_and(|min| at < min) {
-        return Err(Wrong::new("is before the field's earliest date", "write a later date"));
+        return Err(Invalid::new("is before the field's earliest date", "write a later date"));
     }
     if bound(&rule.max_value).is_some_and(|max| at > max) {
-        return Err(Wrong::new("is after the field's latest date", "write an earlier date"));
+        return Err(Invalid::new("is after the field's latest date", "write an earlier date"));
     }
     Ok(Value::String(text.to_owned()))
 }
@@ -308,7 +311,7 @@ pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
     jiff::tz::TimeZone::UTC.to_timestamp(datetime).ok()
 }
 
-fn option(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+fn option(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     match cell {
         Cell::Text(text) => option_of_text(rule, text),
         Cell::Json(value) if rule.select_options.contains(value) => Ok(value.clone()),
@@ -319,7 +322,7 @@ fn option(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
 
 /// The option that a text means. Text that fits a string and a number of the same spelling is
 /// taken for neither; JSON says which (`"30"` or `30`) where a sheet's cell is quoted once more.
-fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Wrong> {
+fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Invalid> {
     let word = text.trim();
     let spelt = |option: &&Value| match option {
         Value::String(string) => string == text || string.trim() == word,
@@ -330,7 +333,7 @@ fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Wrong> {
     let mut fitting = rule.select_options.iter().filter(spelt);
     match (fitting.next(), fitting.next()) {
         (Some(option), None) => Ok(option.clone()),
-        (Some(_), Some(_)) => Err(Wrong::new(
+        (Some(_), Some(_)) => Err(Invalid::new(
             "fits two options of the field, one a string and one not",
             format!("write it as JSON in a JSONL input: \"{word}\" or {word}"),
         )),
@@ -341,26 +344,26 @@ fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Wrong> {
     }
 }
 
-fn no_option(rule: &MetadataRule) -> Wrong {
+fn no_option(rule: &MetadataRule) -> Invalid {
     const SHOWN_MAX: usize = 12;
     let mut shown: Vec<String> =
         rule.select_options.iter().take(SHOWN_MAX).map(Value::to_string).collect();
     if rule.select_options.len() > SHOWN_MAX {
         shown.push("…".to_owned());
     }
-    Wrong::new("is not one of the field's options", format!("use one of {}", shown.join(", ")))
+    Invalid::new("is not one of the field's options", format!("use one of {}", shown.join(", ")))
 }
 
-fn options(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Wrong> {
+fn options(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let array: Vec<Value> = match (cell, cell.text()) {
         (Cell::Json(Value::Array(array)), _) => array.clone(),
         (_, Some(text)) if text.trim_start().starts_with('[') => serde_json::from_str(text)
-            .map_err(|_| Wrong::new("begins like a JSON array, but is none", "mend the JSON"))?,
+            .map_err(|_| Invalid::new("begins like a JSON array, but is none", "mend the JSON"))?,
         (_, Some(text)) => {
             let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
             words.map(|word| Value::String(word.to_owned())).collect()
         }
-        (_, None) => return Err(Wrong::new("is not a list", "write a list of options")),
+        (_, None) => return Err(Invalid::new("is not a list", "write a list of options")),
     };
     let mut chosen: Vec<Value> = Vec::with_capacity(array.len());
     for value in &array {
@@ -381,7 +384,7 @@ mod tests {
         serde_json::from_value(schema).expect("a rule")
     }
 
-    fn of_text(schema: Value, text: &str) -> Result<Value, Wrong> {
+    fn of_text(schema: Value, text: &str) -> Result<Value, Invalid> {
         value(Some(&rule(schema)), Cell::Text(text))
     }
 
@@ -390,8 +393,8 @@ mod tests {
         let price = || json!({"type": "Number", "minValue": 1, "maxValue": 100});
         assert_eq!(of_text(price(), " 12.50 ").ok(), Some(json!(12.5)));
         assert_eq!(of_text(price(), "007").ok(), Some(json!(7)));
-        for wrong in ["12,50", "0", "101", "12 EUR", "NaN", "1e999", "inf"] {
-            assert!(of_text(price(), wrong).is_err(), "{wrong}");
+        for problem in ["12,50", "0", "101", "12 EUR", "NaN", "1e999", "inf"] {
+            assert!(of_text(price(), problem).is_err(), "{problem}");
         }
     }
 
@@ -414,8 +417,8 @@ mod tests {
         let date = || json!({"type": "Date", "minValue": "2020-01-01T00:00:00.000Z"});
         assert!(of_text(date(), "2026-11-24").is_ok());
         assert!(of_text(date(), "2026-11-24T10:30:00+01:00").is_ok());
-        for wrong in ["24.11.2026", "2019-12-31", "2026-13-01", "soon"] {
-            assert!(of_text(date(), wrong).is_err(), "{wrong}");
+        for problem in ["24.11.2026", "2019-12-31", "2026-13-01", "soon"] {
+            assert!(of_text(date(), problem).is_err(), "{problem}");
         }
     }
 

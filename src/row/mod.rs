@@ -6,40 +6,40 @@
 //!
 //! In reading order: [`Field`] (the columns there are) → [`Builder`] (cells in, row out) →
 //! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields) → [`Target`]
-//! and [`Resolved`] (files named by where they are); and back: [`Written`] (a value as a row says it).
+//! and [`Resolved`] (files named by where they are); and back: [`Encoded`] (a value as a row says it).
 
 mod builder;
 mod cell;
 mod change;
-mod close;
+mod encode;
 mod extension;
 mod field;
+mod lookup;
 mod metadata;
+mod no_duplicate_keys;
 mod problem;
-mod resolved;
-mod tag_lists;
+mod suggest;
+mod tag_cache;
 mod target;
-mod unique;
-mod written;
 
 pub use builder::{Builder, Rules};
 pub use cell::Cell;
-pub(crate) use change::words;
+pub(crate) use change::as_slice_or_empty;
 pub use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };
-pub(crate) use close::{begins_like, is_spelt_like, meant};
+pub use encode::{Encoded, encode_as_json, encode_as_text};
 pub use extension::{Extension, ExtensionFingerprint, ExtensionName, Extensions, Units};
 pub(crate) use field::METADATA;
 pub use field::{Field, MetadataField};
+pub use lookup::{LookupError, Resolved, Unresolved};
 pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
+pub(crate) use no_duplicate_keys::NoDuplicateKeys;
 pub use problem::{Problem, Rejection};
-pub use resolved::{NoFile, Resolved, Unresolved};
-pub use tag_lists::TagLists;
+pub(crate) use suggest::{begins_like, is_spelt_like, meant};
+pub use tag_cache::TagCache;
 pub use target::Target;
-pub(crate) use unique::Unique;
-pub use written::{Written, written_as_json, written_as_text};
 
 use std::fmt;
 

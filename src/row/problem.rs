@@ -13,18 +13,18 @@ const VALUE_SHOWN_MAX: usize = 60;
 pub struct Problem {
     column: Box<str>,
     value: Box<str>,
-    wrong: Box<str>,
-    right: Box<str>,
+    problem: Box<str>,
+    suggestion: Box<str>,
 }
 
 impl Problem {
-    /// The cell of `column` holds `value`; `wrong` continues the sentence «value …», `right` says
+    /// The cell of `column` holds `value`; `problem` continues the sentence «value …», `suggestion` says
     /// what to write instead.
     pub fn new(
         column: &str,
         value: &str,
-        wrong: impl Into<Box<str>>,
-        right: impl Into<Box<str>>,
+        problem: impl Into<Box<str>>,
+        suggestion: impl Into<Box<str>>,
     ) -> Self {
         let mut shown: String = value.chars().take(VALUE_SHOWN_MAX).collect();
         if shown.len() < value.len() {
@@ -33,8 +33,8 @@ impl Problem {
         Self {
             column: column.into(),
             value: shown.into(),
-            wrong: wrong.into(),
-            right: right.into(),
+            problem: problem.into(),
+            suggestion: suggestion.into(),
         }
     }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Problem {
         if !self.value.is_empty() {
             write!(f, "{:?} ", self.value)?;
         }
-        write!(f, "{}; {}", self.wrong, self.right)
+        write!(f, "{}; {}", self.problem, self.suggestion)
     }
 }
 
@@ -106,16 +106,16 @@ impl fmt::Display for Rejection {
 
 /// What is wrong with a value and what would be right, before the column is known.
 #[derive(Debug)]
-pub(super) struct Wrong {
-    pub(super) wrong: Cow<'static, str>,
-    pub(super) right: Cow<'static, str>,
+pub(super) struct Invalid {
+    pub(super) problem: Cow<'static, str>,
+    pub(super) suggestion: Cow<'static, str>,
 }
 
-impl Wrong {
+impl Invalid {
     pub(super) fn new(
-        wrong: impl Into<Cow<'static, str>>,
-        right: impl Into<Cow<'static, str>>,
+        problem: impl Into<Cow<'static, str>>,
+        suggestion: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { wrong: wrong.into(), right: right.into() }
+        Self { problem: problem.into(), suggestion: suggestion.into() }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use super::problem::Wrong;
+use super::problem::Invalid;
 
 /// The host of ImageKit's own URL endpoints. The first part of a path there is the account's
 /// ImageKit id; on a domain of one's own it is left out. ImageKit's documentation states both.
@@ -23,22 +23,24 @@ pub struct Target(Box<str>);
 
 impl Target {
     /// Takes the path of a file, from the root of the library.
-    pub(super) fn of_path(text: &str) -> Result<Self, Wrong> {
-        let right = "write the path from the root of the library, like /products/shoe.jpg";
-        let rest = text.strip_prefix('/').ok_or_else(|| Wrong::new("has no / before it", right))?;
+    pub(super) fn of_path(text: &str) -> Result<Self, Invalid> {
+        let suggestion = "write the path from the root of the library, like /products/shoe.jpg";
+        let rest =
+            text.strip_prefix('/').ok_or_else(|| Invalid::new("has no / before it", suggestion))?;
         if rest.split('/').any(str::is_empty) {
-            return Err(Wrong::new("is not the path of a file", right));
+            return Err(Invalid::new("is not the path of a file", suggestion));
         }
         if rest.contains(char::is_control) {
-            return Err(Wrong::new("has a control character in it", right));
+            return Err(Invalid::new("has a control character in it", suggestion));
         }
         Ok(Self(text.into()))
     }
 
     /// Takes the URL of a file, with or without transformations and query.
-    pub(super) fn of_url(text: &str) -> Result<Self, Wrong> {
-        let right = "write the file's URL, like https://ik.imagekit.io/your_id/products/shoe.jpg";
-        Self::read_url(text).ok_or_else(|| Wrong::new("is not the URL of a file", right))
+    pub(super) fn of_url(text: &str) -> Result<Self, Invalid> {
+        let suggestion =
+            "write the file's URL, like https://ik.imagekit.io/your_id/products/shoe.jpg";
+        Self::read_url(text).ok_or_else(|| Invalid::new("is not the URL of a file", suggestion))
     }
 
     fn read_url(text: &str) -> Option<Self> {
@@ -200,9 +202,10 @@ mod tests {
         for path in ["/a.jpg", "/products/a \"b\" 100%.jpg", "/größe/日本.jpg"] {
             assert_eq!(Target::of_path(path).expect(path).file_path(), path);
         }
-        for wrong in ["a.jpg", "products/a.jpg", "/", "/products/", "//a.jpg", "/a//b.jpg", "/a\nb"]
+        for problem in
+            ["a.jpg", "products/a.jpg", "/", "/products/", "//a.jpg", "/a//b.jpg", "/a\nb"]
         {
-            assert!(Target::of_path(wrong).is_err(), "{wrong}");
+            assert!(Target::of_path(problem).is_err(), "{problem}");
         }
     }
 

@@ -13,13 +13,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::execute::{Reads, Wire, Withheld};
+use crate::execute::{NotSent, Reads, Transport};
 use crate::imagekit::{Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX};
 use crate::ledger::{
     Counters, Field, Fields, KnownFile, LedgerError, LedgerFile, LiveState, Recorded,
 };
 use crate::outcome::Code;
-use crate::request::{Call, Endpoint, Safe, Sendable};
+use crate::request::{Call, Endpoint, Idempotent, Sendable};
 use crate::row::FileId;
 
 /// Files of one request that are read by themselves at once.
@@ -118,19 +118,19 @@ impl Guarded {
     }
 }
 
-impl Wire for Guarded {
-    async fn look(&self, request: &impl Sendable) -> Result<(), Withheld> {
+impl Transport for Guarded {
+    async fn look(&self, request: &impl Sendable) -> Result<(), NotSent> {
         let not_known = |error: LedgerError| {
-            Withheld::Unread(Failure::NotSent { message: crate::error::chain(&error).into() })
+            NotSent::CheckFailed(Failure::NotSent { message: crate::error::chain(&error).into() })
         };
         let planned = self.planned(request).map_err(not_known)?;
         if planned.is_empty() {
             return Ok(());
         }
         let call = request.call();
-        let moved = self.moved(call, &planned).await.map_err(Withheld::Unread)?;
+        let moved = self.moved(call, &planned).await.map_err(NotSent::CheckFailed)?;
         if !moved.is_empty() {
-            return Err(Withheld::Moved(moved));
+            return Err(NotSent::Conflict(moved));
         }
         let files = planned.iter().map(|planned| planned.file);
         self.ledger.begin(files, changed(call)).map_err(not_known)
@@ -140,12 +140,12 @@ impl Wire for Guarded {
         self.reads.counters()
     }
 
-    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
+    async fn send(&self, request: &Idempotent) -> Result<Accepted, Failure> {
         self.api.send(request).await
     }
 
-    async fn send_once(&self, recorded: Recorded) -> Fate {
-        self.api.send_once(recorded).await
+    async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
+        self.api.send_at_most_once(recorded).await
     }
 
     async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {

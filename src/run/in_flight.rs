@@ -12,10 +12,10 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
 use super::RunDir;
-use crate::execute::{Wire, Withheld};
+use crate::execute::{NotSent, Transport};
 use crate::imagekit::{Accepted, Failure, Fate, FileState};
 use crate::ledger::{Counters, Recorded};
-use crate::request::{BULK_FILES_MAX, Safe, Sendable};
+use crate::request::{BULK_FILES_MAX, Idempotent, Sendable};
 use crate::row::FileId;
 
 const NAME: &str = "in_flight";
@@ -153,8 +153,8 @@ fn files_of(request: &impl Sendable) -> Option<String> {
     Some(text)
 }
 
-impl<W: Wire> Wire for InFlight<'_, W> {
-    async fn look(&self, request: &impl Sendable) -> Result<(), Withheld> {
+impl<W: Transport> Transport for InFlight<'_, W> {
+    async fn look(&self, request: &impl Sendable) -> Result<(), NotSent> {
         self.wire.look(request).await
     }
 
@@ -162,15 +162,15 @@ impl<W: Wire> Wire for InFlight<'_, W> {
         self.wire.own_reads()
     }
 
-    async fn send(&self, request: &Safe) -> Result<Accepted, Failure> {
+    async fn send(&self, request: &Idempotent) -> Result<Accepted, Failure> {
         let is_lost = |answer: &Result<_, _>| matches!(answer, Err(Failure::Lost { .. }));
         self.track(files_of(request), is_lost, self.wire.send(request)).await
     }
 
-    async fn send_once(&self, recorded: Recorded) -> Fate {
+    async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
         let files = files_of(recorded.once());
         let is_lost = |fate: &Fate| matches!(fate, Fate::Lost(..));
-        self.track(files, is_lost, self.wire.send_once(recorded)).await
+        self.track(files, is_lost, self.wire.send_at_most_once(recorded)).await
     }
 
     async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {

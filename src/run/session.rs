@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::under_way;
 use crate::account::RateFile;
-use crate::execute::{Dispatcher, Ending, Engine, Feed, Wire, drive};
+use crate::execute::{Dispatcher, EndReason, Engine, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
 use crate::plan::{Batch, PlanError, Planner, Recorded, read_back};
@@ -61,18 +61,18 @@ impl Session {
     ///
     /// # Errors
     /// The ledger cannot be read or written, or a thread cannot be started.
-    pub async fn execute<W: Wire>(
+    pub async fn execute<W: Transport>(
         self,
         mut planner: Planner,
         ledger: LedgerFile,
         wire: &W,
-        stop: impl Future<Output = Ending>,
+        stop: impl Future<Output = EndReason>,
         watch: impl FnMut(&Dispatcher, Duration),
-    ) -> Result<(Ending, LedgerFile), SessionError> {
+    ) -> Result<(EndReason, LedgerFile), SessionError> {
         if ledger.left_under_way()? {
             match &mut planner {
                 Planner::Direct(_) => under_way::doubt(&self.input, &self.context, &ledger)?,
-                Planner::Live(live) => live.doubt_what_is_followed(),
+                Planner::Diff(live) => live.doubt_what_is_followed(),
             }
         }
         let recorded = Recorded::of(&planner, &ledger)?;
@@ -92,8 +92,8 @@ impl Session {
             stop: stop.as_mut(),
             watch,
         };
-        if planner.turns_rows_around() {
-            engine.dispatcher.take_any_order();
+        if planner.reorders_rows() {
+            engine.dispatcher.allow_out_of_order();
         }
         let (sender, feed) = mpsc::channel(BATCHES_MAX);
         let session = Arc::new(self);
@@ -109,16 +109,16 @@ impl Session {
         let ledger = session.read_back(&mut engine, ledger?).await?;
         ledger.set_under_way(engine.dispatcher.under_way() > 0)?;
         ledger.set_seconds(before + engine.began.elapsed().as_secs_f64())?;
-        Ok((engine.dispatcher.ending().cloned().unwrap_or(Ending::Done), ledger))
+        Ok((engine.dispatcher.ending().cloned().unwrap_or(EndReason::Done), ledger))
     }
 
     /// Once everything else is done: looks again at the files for which that is needed.
-    async fn read_back<W: Wire, S: FusedFuture<Output = Ending>>(
+    async fn read_back<W: Transport, S: FusedFuture<Output = EndReason>>(
         &self,
         engine: &mut Engine<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
         ledger: LedgerFile,
     ) -> Result<LedgerFile, SessionError> {
-        if engine.dispatcher.ending() != Some(&Ending::Done) {
+        if engine.dispatcher.ending() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
         let (batch, mut ops) = read_back(&self.input, &self.context, &ledger)?;
@@ -132,16 +132,16 @@ impl Session {
         engine.dispatcher.go_on();
         let (sender, feed) = mpsc::channel(1);
         // There is room for one.
-        drop(sender.try_send(Feed::Rows(batch)));
+        drop(sender.try_send(PlannerMessage::Rows(batch)));
         drop(sender);
         Ok(drive(engine, journal, feed).await?)
     }
 
     /// Reads and plans rows until the input or the executor ends.
-    fn read(&self, planner: Planner, recorded: &Recorded, feed: &mpsc::Sender<Feed>) {
+    fn read(&self, planner: Planner, recorded: &Recorded, feed: &mpsc::Sender<PlannerMessage>) {
         if let Err(error) = self.try_read(planner, recorded, feed) {
             // Nobody listens any more where the run has been stopped.
-            drop(feed.blocking_send(Feed::Failed(crate::error::chain(&error))));
+            drop(feed.blocking_send(PlannerMessage::Failed(crate::error::chain(&error))));
         }
     }
 
@@ -149,7 +149,7 @@ impl Session {
         &self,
         mut planner: Planner,
         recorded: &Recorded,
-        feed: &mpsc::Sender<Feed>,
+        feed: &mpsc::Sender<PlannerMessage>,
     ) -> Result<(), PlanError> {
         let mut rows = self.input.rows(&self.context, recorded.from())?;
         let mut left = self.rows_max.unwrap_or(u64::MAX);
@@ -164,7 +164,7 @@ impl Session {
                 };
                 let mut behind = recorded.row(row.pos.number)?;
                 if !fed_back.done.is_empty() {
-                    behind = Cow::Owned(behind.with_fed_back(fed_back.done));
+                    behind = Cow::Owned(behind.with_prior_run(fed_back.done));
                 }
                 left -= u64::from(!behind.is_over());
                 planner.row(row, &behind, &mut batch)?;
@@ -172,8 +172,8 @@ impl Session {
             if !more {
                 planner.end(&mut batch)?;
             }
-            for part in batch.in_parts(REQUESTS_AT_ONCE) {
-                if feed.blocking_send(Feed::Rows(part)).is_err() {
+            for part in batch.chunks(REQUESTS_AT_ONCE) {
+                if feed.blocking_send(PlannerMessage::Rows(part)).is_err() {
                     return Ok(());
                 }
             }

@@ -7,7 +7,7 @@ use crate::imagekit::FileFields;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Change, ExtensionName, Extensions, Field, FileId, TagChange, words};
+use crate::row::{Change, ExtensionName, Extensions, Field, FileId, TagChange, as_slice_or_empty};
 use crate::settings::Planning;
 
 /// States that a file may have been left in are told apart up to this number. More of them than
@@ -152,12 +152,12 @@ impl Deeds {
 
     fn tags(&mut self, change: &TagChange, row: &Row<'_>) {
         let is_gone = |tag: &String| match change {
-            TagChange::Edit { remove, .. } => words(remove.as_ref()).contains(tag),
+            TagChange::Edit { remove, .. } => as_slice_or_empty(remove.as_ref()).contains(tag),
             TagChange::Replace(tags) => !tags.as_slice().contains(tag),
             TagChange::Clear => true,
         };
         let added = match change {
-            TagChange::Edit { add, .. } => words(add.as_ref()),
+            TagChange::Edit { add, .. } => as_slice_or_empty(add.as_ref()),
             TagChange::Replace(tags) => tags.as_slice(),
             TagChange::Clear => &[],
         };
@@ -250,7 +250,7 @@ impl Row<'_> {
         let Some(outcome) = outcome.map(|record| &record.outcome) else {
             // What must not be repeated is in the ledger before it is sent.
             let is_open = self.is_cut_short && !self.is_over();
-            let is_safe = kind != StepKind::Publish && kind != StepKind::Remainder;
+            let is_safe = kind != StepKind::Publish && kind != StepKind::DetailsWithoutExtensions;
             return if is_begun || is_open && is_safe { Fate::Perhaps } else { Fate::NotDone };
         };
         match outcome.status {
@@ -264,7 +264,7 @@ impl Row<'_> {
     /// What became of the fields.
     fn details(&self) -> Fate {
         // What it leaves out are fields that an extension may have written.
-        match (self.of(StepKind::Details), self.of(StepKind::Remainder)) {
+        match (self.of(StepKind::Details), self.of(StepKind::DetailsWithoutExtensions)) {
             (Fate::Perhaps, Fate::Done) => Fate::Done,
             (details, _) => details,
         }
@@ -299,7 +299,7 @@ impl Row<'_> {
         self.records.iter().any(|StepRecord { step, outcome, .. }| {
             let is_refused = match outcome.status {
                 Status::Failed | Status::Unknown => true,
-                Status::Rejected => outcome.code == Some(Code::Refused),
+                Status::Rejected => outcome.code == Some(Code::RejectedByApi),
                 Status::Unchanged | Status::Updated | Status::NotAttempted => false,
             };
             step.kind == StepKind::Details && is_refused
@@ -334,7 +334,7 @@ mod tests {
     use crate::settings::LiveOptions;
 
     fn record(kind: StepKind, status: Status) -> StepRecord {
-        let outcome = Outcome { status, ..Outcome::local(status, Code::Refused, None) };
+        let outcome = Outcome { status, ..Outcome::local(status, Code::RejectedByApi, None) };
         StepRecord {
             step: StepRef { row: 1, kind },
             outcome,

@@ -61,7 +61,7 @@ fn ok(body: &Value) -> Answer {
 
 /// What becomes of a connection behind its first answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum RowProgress {
     /// It is closed, as the answer says.
     Closes,
     /// It is closed without notice at the moment at which the next request comes.
@@ -86,10 +86,13 @@ impl Server {
 
     /// Answers every request so, from the first one on.
     fn start_at_once(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        Self::serve(Behind::Closes, answer)
+        Self::serve(RowProgress::Closes, answer)
     }
 
-    fn serve(behind: Behind, answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    fn serve(
+        behind: RowProgress,
+        answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
@@ -122,17 +125,17 @@ impl Server {
 
 fn serve_one(
     mut stream: &TcpStream,
-    behind: Behind,
+    behind: RowProgress,
     answer: impl Fn(Asked) -> Answer,
 ) -> std::io::Result<()> {
     let Some(request) = read_request(&mut BufReader::new(stream))? else {
         return Ok(());
     };
     let Answer { head, body } = answer(request);
-    let close = if behind == Behind::Closes { "Connection: close\r\n" } else { "" };
+    let close = if behind == RowProgress::Closes { "Connection: close\r\n" } else { "" };
     let head = format!("HTTP/1.1 {head}\r\n{close}Content-Length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes())?;
-    if behind == Behind::ClosesUnderTheNext {
+    if behind == RowProgress::ClosesUnderTheNext {
         // What has come and is not read makes closing a reset.
         stream.peek(&mut [0])?;
     }
@@ -199,7 +202,7 @@ fn tagging_world(rows: usize) -> TestEnv {
 
 #[test]
 fn an_idle_connection_closed_under_a_billed_request_makes_no_row_unknown() {
-    let server = Server::serve(Behind::ClosesUnderTheNext, imagekit);
+    let server = Server::serve(RowProgress::ClosesUnderTheNext, imagekit);
     let world = tagging_world(2);
     world.apply_direct(&format!("sheet.csv --concurrency 1 --endpoint {}", server.url())).exits(0);
     assert_eq!(world.only_run("sheet").count("updated"), 2);

@@ -12,7 +12,7 @@ enum Step {
     /// The state of a file is asked for.
     Read,
     /// A request that must not be repeated goes out.
-    Once,
+    AtMostOnce,
     /// The ledger's log is written to.
     Written,
     /// All that was written to it is on the disk.
@@ -25,7 +25,7 @@ impl Step {
         if line.contains("writev(") && line.contains("GET /v1/files/") {
             Some(Self::Read)
         } else if line.contains("writev(") && line.contains("PATCH") {
-            line.contains(r#"\"extensions\":"#).then_some(Self::Once)
+            line.contains(r#"\"extensions\":"#).then_some(Self::AtMostOnce)
         } else if line.contains("pwrite64(") && line.contains("ledger.db-wal") {
             Some(Self::Written)
         } else {
@@ -124,7 +124,7 @@ fn the_intent_is_on_the_disk_before_the_first_byte_of_what_must_not_be_repeated(
             Some(Step::Read) => (written, synced) = (false, false),
             Some(Step::Written) => (written, synced) = (true, false),
             Some(Step::Synced) => synced = written,
-            Some(Step::Once) => {
+            Some(Step::AtMostOnce) => {
                 assert!(synced, "request {sent} was sent before its intent was on the disk");
                 sent += 1;
             }

@@ -82,7 +82,7 @@ type Places = [(Target, &'static [Position])];
 fn cases() -> Vec<Case> {
     use Position::{AllOfOneFile, First, Last, Middle};
     let rows: &Places = &[
-        (Target::Safe, &[First, Middle, Last, AllOfOneFile]),
+        (Target::Idempotent, &[First, Middle, Last, AllOfOneFile]),
         (Target::Paid, &[First, Middle, Last, AllOfOneFile]),
         // These two differ from the one that pays by one rule each, wherever they stand.
         (Target::Publish, &[Last, AllOfOneFile]),

@@ -24,7 +24,7 @@ pub(crate) enum Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A request that may be repeated: tags.
-    Safe,
+    Idempotent,
     /// A request that pays for an extension and sets tags.
     Paid,
     /// A request that unpublishes.
@@ -117,7 +117,7 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
         | Fault::CutBody
         | Fault::Garbage => (true, Told::Nothing),
         Fault::DropField(_) => match target {
-            Target::Safe | Target::Paid => (true, Told::Differs),
+            Target::Idempotent | Target::Paid => (true, Told::Differs),
             // What is dropped is the tags, which these do not send.
             Target::Publish | Target::Read => (true, Told::Done),
             // The answer names files and shows no tags.
@@ -225,7 +225,7 @@ fn expect_rows(fault: Option<&Fault>, target: Target, position: Position) -> Exp
 impl Target {
     /// Whether later rows say what the file must be like in the end.
     fn is_seen_in_the_file(self) -> bool {
-        matches!(self, Self::Safe | Self::Paid)
+        matches!(self, Self::Idempotent | Self::Paid)
     }
 }
 
@@ -240,7 +240,7 @@ impl Expected {
 
     /// The requests of one row, and its status.
     fn row(&mut self, row: Row, target: Target, hit: Option<(bool, Told)>) -> &'static str {
-        if target != Target::Safe {
+        if target != Target::Idempotent {
             self.send(GET);
         }
         let (mut works, mut told) = (true, Told::Done);
@@ -292,7 +292,7 @@ impl Expected {
                 return "unknown";
             }
             (Told::Nothing, _) => self.owes_a_probe = row.asks,
-            (Told::Later, Target::Safe) => {}
+            (Told::Later, Target::Idempotent) => {}
             // Time has passed: the state before is read again.
             (Told::Later, _) => self.send(GET),
         }
@@ -318,7 +318,7 @@ impl Expected {
         if !drops_tags {
             self.tag(row);
         }
-        if target != Target::Safe {
+        if target != Target::Idempotent {
             self.paid.push(row.file);
         }
     }

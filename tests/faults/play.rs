@@ -56,7 +56,7 @@ impl Case {
         let row = |row: usize| {
             let file = self.position.file(row);
             match self.target {
-                Target::Safe => format!("{file},row-{row},,"),
+                Target::Idempotent => format!("{file},row-{row},,"),
                 Target::Paid | Target::Read => format!("{file},row-{row},{extension},"),
                 Target::Publish => format!("{file},,,false"),
                 Target::Bulk(tags) => format!("{file},{}", bulk::cells(tags, row)),

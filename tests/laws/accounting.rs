@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::execute::Ending;
+use ikbulk::execute::EndReason;
 use ikbulk::outcome::Status;
 use ikbulk::request::{StepKind, StepRef};
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ proptest! {
     #[test]
     fn every_row_of_a_run_that_is_done_has_exactly_one_status(world in worlds()) {
         let history = play(&world);
-        assert_eq!(history.ending(), Some(&Ending::Done));
+        assert_eq!(history.ending(), Some(&EndReason::Done));
         let sheet = Sheet::of(&world);
         let ledger = history.ledger();
         let statuses = statuses(&sheet, &ledger);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use ikbulk::execute::Ending;
+use ikbulk::execute::EndReason;
 use ikbulk::imagekit::RateLimitNote;
 use ikbulk::ledger::Op;
 use ikbulk::outcome::Status;
@@ -28,7 +28,8 @@ fn reported_as_made(world: &World, history: &History) {
             let shot = history.shots[*shot];
             if shot.aim != Aim::Probe {
                 for (step, _) in sheet.aimed_at(shot) {
-                    *made.entry((step, shot.aim == Aim::Remainder)).or_default() += 1;
+                    *made.entry((step, shot.aim == Aim::DetailsWithoutExtensions)).or_default() +=
+                        1;
                 }
             }
         }
@@ -50,7 +51,7 @@ fn reported_as_made(world: &World, history: &History) {
             for (step, file) in sheet.aimed_at(shot) {
                 let is_named = *reply == Reply::NotFound && Some(file) == last && !is_merged;
                 let anew = shot.aim == Aim::Read && reply.is_accepted() || is_split && !is_named;
-                let made = made.get_mut(&(step, shot.aim == Aim::Remainder));
+                let made = made.get_mut(&(step, shot.aim == Aim::DetailsWithoutExtensions));
                 match made {
                     Some(made) if anew => *made = 0,
                     Some(made) if nothing_done => *made -= 1,
@@ -67,7 +68,7 @@ fn reported_as_made(world: &World, history: &History) {
         What::Wrote(Op::Outcome { step, outcome, attempts, .. })
             if !sheet.rows[&step.row].is_empty() =>
         {
-            let is_remainder = step.kind == StepKind::Remainder;
+            let is_remainder = step.kind == StepKind::DetailsWithoutExtensions;
             let kind = if is_remainder { StepKind::Details } else { step.kind };
             let made = made[&(StepRef { kind, ..*step }, is_remainder)];
             assert!((1..=made).contains(attempts), "{step:?}: {attempts} of {made} at {at:?}");
@@ -138,7 +139,7 @@ fn while_the_service_is_down_nothing_but_probes_go_out_and_no_attempt_is_burnt()
             far_end: FarEnd { down: Some((down.0, down.1, connects)), ..FarEnd::default() },
         };
         let history = play(&world);
-        assert_eq!(history.ending(), Some(&Ending::Done));
+        assert_eq!(history.ending(), Some(&EndReason::Done));
         let ledger = history.ledger();
         for row in FIRST_ROW..FIRST_ROW + 200 {
             assert_eq!(ledger.row_status(row), Status::Updated, "row {row}");

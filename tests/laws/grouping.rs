@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
-use ikbulk::plan::live::{Asked, Bulk, Carried, Member, TagEdit};
+use ikbulk::plan::live::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
 use ikbulk::request::BULK_FILES_MAX;
 use ikbulk::row::Tags;
 use proptest::prelude::*;
@@ -52,12 +52,12 @@ fn edits(asks: &[Ask], naming: Naming) -> impl Iterator<Item = TagEdit<usize>> {
         item,
         remove: ask.remove.map(|list| naming("old", list)),
         add: ask.add.map(|list| naming("new", list)),
-        asked: Asked::default(),
+        asked: Superset::default(),
         patchable: ask.patchable,
     })
 }
 
-fn carried(asks: &[Ask], naming: Naming, cap: usize, held_max: usize) -> Vec<Carried<usize>> {
+fn carried(asks: &[Ask], naming: Naming, cap: usize, held_max: usize) -> Vec<TagCall<usize>> {
     carried_edits(edits(asks, naming), cap, held_max)
 }
 
@@ -65,8 +65,8 @@ fn carried_edits(
     edits: impl Iterator<Item = TagEdit<usize>>,
     cap: usize,
     held_max: usize,
-) -> Vec<Carried<usize>> {
-    let (mut bulk, mut out) = (Bulk::new(cap, held_max), Vec::new());
+) -> Vec<TagCall<usize>> {
+    let (mut bulk, mut out) = (TagBatcher::new(cap, held_max), Vec::new());
     edits.for_each(|edit| bulk.take(edit, &mut out));
     bulk.end(&mut out);
     out
@@ -241,23 +241,23 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
 }
 
 /// A call, and whether it is the last of its kind for a file.
-type CallOfFile = (Carried<()>, bool);
+type CallOfFile = (TagCall<()>, bool);
 
 /// The calls that each file is in, in the order in which they come out.
-fn by_file(asks: &[Ask], requests: &[Carried<usize>], cap: usize) -> Vec<Vec<CallOfFile>> {
+fn by_file(asks: &[Ask], requests: &[TagCall<usize>], cap: usize) -> Vec<Vec<CallOfFile>> {
     let mut calls = vec![Vec::new(); asks.len()];
     for request in requests {
         let alone;
         let (call, members) = match request {
-            Carried::Remove(tags, members) => (Carried::Remove(tags.clone(), vec![]), members),
-            Carried::Add(tags, members) => (Carried::Add(tags.clone(), vec![]), members),
-            Carried::Patch(item) => {
-                alone = vec![Member { item: *item, is_last: true }];
-                (Carried::Patch(()), &alone)
+            TagCall::Remove(tags, members) => (TagCall::Remove(tags.clone(), vec![]), members),
+            TagCall::Add(tags, members) => (TagCall::Add(tags.clone(), vec![]), members),
+            TagCall::Patch(item) => {
+                alone = vec![CallFile { item: *item, is_last: true }];
+                (TagCall::Patch(()), &alone)
             }
         };
         assert!((1..=cap).contains(&members.len()), "{} files in a call", members.len());
-        for Member { item, is_last } in members {
+        for CallFile { item, is_last } in members {
             calls[*item].push((call.clone(), *is_last));
         }
     }
@@ -267,8 +267,8 @@ fn by_file(asks: &[Ask], requests: &[Carried<usize>], cap: usize) -> Vec<Vec<Cal
 /// Whether these calls name each of those tags once, and the last of them is known as such.
 fn is_once(calls: &[CallOfFile], tags: Option<&Tags>) -> bool {
     let named = calls.iter().flat_map(|(call, _)| match call {
-        Carried::Remove(tags, _) | Carried::Add(tags, _) => tags.as_slice(),
-        Carried::Patch(()) => &[],
+        TagCall::Remove(tags, _) | TagCall::Add(tags, _) => tags.as_slice(),
+        TagCall::Patch(()) => &[],
     });
     let mut named: Vec<_> = named.collect();
     named.sort_unstable();
@@ -287,10 +287,10 @@ proptest! {
         let requests = carried(&asks, two_tags, cap, held_max);
         let calls = by_file(&asks, &requests, cap);
         for ((ask, calls), edit) in asks.iter().zip(calls).zip(edits(&asks, two_tags)) {
-            if ask.patchable && ask.sides() == 2 && calls == [(Carried::Patch(()), true)] {
+            if ask.patchable && ask.sides() == 2 && calls == [(TagCall::Patch(()), true)] {
                 continue;
             }
-            let removals = calls.iter().take_while(|(call, _)| matches!(call, Carried::Remove(..)));
+            let removals = calls.iter().take_while(|(call, _)| matches!(call, TagCall::Remove(..)));
             let (removals, additions) = calls.split_at(removals.count());
             prop_assert!(is_once(removals, edit.remove.as_ref()), "{:?}: {:?}", ask, calls);
             prop_assert!(is_once(additions, edit.add.as_ref()), "{:?}: {:?}", ask, calls);
@@ -308,7 +308,7 @@ proptest! {
     fn no_more_edits_are_held_than_was_said(
         asks in asks(), cap in 2_usize..8, held_max in 0_usize..50,
     ) {
-        let (mut bulk, mut out) = (Bulk::new(cap, held_max), Vec::new());
+        let (mut bulk, mut out) = (TagBatcher::new(cap, held_max), Vec::new());
         for (taken, edit) in (1..).zip(edits(&asks, two_tags)) {
             bulk.take(edit, &mut out);
             let out = by_file(&asks, &out, cap).into_iter().filter(|calls| !calls.is_empty());
@@ -364,17 +364,17 @@ fn a_file_that_has_some_of_the_tags_already_goes_with_those_that_need_all() {
     let (all, some) = (tags(&["x", "y"]), tags(&["y"]));
     let edit = |item: usize| {
         let (add, more) = if item < 30 { (&all, None) } else { (&some, Some(all.clone())) };
-        let asked = Asked { remove: None, add: more };
+        let asked = Superset { remove: None, add: more };
         TagEdit { item, remove: None, add: Some(add.clone()), asked, patchable: false }
     };
     let requests = carried_edits((0..40).map(edit), BULK_FILES_MAX, ROOMY);
-    let [Carried::Add(named, members)] = &requests[..] else { panic!("{requests:?}") };
+    let [TagCall::Add(named, members)] = &requests[..] else { panic!("{requests:?}") };
     assert_eq!((named, members.len()), (&all, 40));
     // A call full of those that need less names no more than that.
     let requests = carried_edits((0..100).map(edit), BULK_FILES_MAX, ROOMY);
     let files = |list: &Tags| {
         let calls = requests.iter().filter_map(|request| match request {
-            Carried::Add(named, members) if named == list => Some(members.len()),
+            TagCall::Add(named, members) if named == list => Some(members.len()),
             _ => None,
         });
         calls.sum::<usize>()

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ikbulk::execute::{Ending, Halt};
+use ikbulk::execute::{EndReason, Halt};
 use ikbulk::imagekit::RateLimitNote;
 use ikbulk::ledger::Op;
 use ikbulk::outcome::{Code, Status};
@@ -62,7 +62,7 @@ proptest! {
         let history = play(&world);
         mark_is_true(&sheet, &history);
         let ledger = history.ledger();
-        if let Some(Ending::Halted(Halt::SameRejection { message, times: said, .. })) = history.ending() {
+        if let Some(EndReason::Halted(Halt::SameRejection { message, times: said, .. })) = history.ending() {
             prop_assert_eq!(*said, times);
             prop_assert!(!message.is_empty());
         }
@@ -118,7 +118,7 @@ proptest! {
                 What::Replied(id, Reply::Account) => {
                     halted = true;
                     let shot = history.shots[*id];
-                    if shot.aim != Aim::Remainder {
+                    if shot.aim != Aim::DetailsWithoutExtensions {
                         for (step, _) in sheet.aimed_at(shot) {
                             prop_assert_eq!(ledger.status(step), None);
                             let details = StepRef { kind: StepKind::Details, ..step };
@@ -135,7 +135,7 @@ proptest! {
                 _ => {}
             }
         }
-        let ended = matches!(history.ending(), Some(Ending::Halted(Halt::Account { .. })));
+        let ended = matches!(history.ending(), Some(EndReason::Halted(Halt::Account { .. })));
         prop_assert_eq!(ended, halted);
     }
 
@@ -152,7 +152,7 @@ proptest! {
         let sheet = Sheet::of(&world);
         let history = play(&world);
         mark_is_true(&sheet, &history);
-        if let Some(Ending::Halted(halt)) = history.ending() {
+        if let Some(EndReason::Halted(halt)) = history.ending() {
             let Halt::Down { after, .. } = halt else { panic!("{halt:?}") };
             prop_assert!(*after >= world.execution.halts.down_max);
             // Late by what was under way, no more.
@@ -189,7 +189,7 @@ fn nothing_but_429s_halt_by_down_max_counted_from_the_end_of_the_first_stated_wa
     for wait in [1, 60, 1200, 3600].map(Duration::from_secs) {
         let world = throttled_for_ever(wait);
         let history = play(&world);
-        let Some(Ending::Halted(Halt::Throttled { after })) = history.ending() else {
+        let Some(EndReason::Halted(Halt::Throttled { after })) = history.ending() else {
             panic!("{:?}", history.ending())
         };
         assert!(*after >= down_max && *after <= down_max + wait, "{wait:?}: {after:?}");
@@ -205,7 +205,7 @@ fn a_long_wait_that_ends_well_halts_nothing() {
     let mut world = throttled_for_ever(Duration::from_hours(23));
     world.far_end.throttle_once.truncate(4);
     let history = play(&world);
-    assert_eq!(history.ending(), Some(&Ending::Done));
+    assert_eq!(history.ending(), Some(&EndReason::Done));
     assert_eq!(history.settled[Status::Updated as usize], 40);
 }
 
@@ -231,7 +231,7 @@ fn requests_under_way_when_the_same_rejection_halts_belong_to_the_streak() {
     };
     let history = play(&world);
     let ledger = history.ledger();
-    let Some(Ending::Halted(Halt::SameRejection { message, times, rows })) = history.ending()
+    let Some(EndReason::Halted(Halt::SameRejection { message, times, rows })) = history.ending()
     else {
         panic!("{:?}", history.ending())
     };
@@ -254,11 +254,14 @@ fn too_many_rejections_halt_after_a_hundred_answers() {
         far_end: FarEnd { weights, ..FarEnd::default() },
     };
     let history = play(&world);
-    let Some(Ending::Halted(Halt::ManyRejected { rejected, answers })) = history.ending() else {
+    let Some(EndReason::Halted(Halt::ManyRejected { rejected, answers })) = history.ending() else {
         panic!("{:?}", history.ending())
     };
     assert!(*answers >= 100 && *rejected * 5 > *answers, "{rejected} of {answers}");
     let ledger = history.ledger();
     let code = |code| ledger.steps().filter(|s| s.outcome.code == Some(code)).count() as u64;
-    assert!(code(Code::NotFound) + code(Code::Refused) >= *rejected, "these rows stay rejected");
+    assert!(
+        code(Code::NotFound) + code(Code::RejectedByApi) >= *rejected,
+        "these rows stay rejected"
+    );
 }

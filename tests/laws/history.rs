@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use ikbulk::execute::{Ending, WritesOver};
+use ikbulk::execute::{EndReason, WriteProgress};
 use ikbulk::ledger::{Op, StepRecord};
 use ikbulk::outcome::{Code, Outcome, Status};
-use ikbulk::plan::{Batch, Behind};
+use ikbulk::plan::{Batch, RowProgress};
 use ikbulk::report::RowResult;
 use ikbulk::request::{BudgetKind, Endpoint, Request, StepKind, StepRef};
 use ikbulk::row::FileId;
@@ -40,7 +40,7 @@ impl Sheet {
         let mut batch = Batch::default();
         let mut number = FIRST_ROW;
         for spec in &world.sheet {
-            plan(*spec, number, &Behind::default(), &mut batch);
+            plan(*spec, number, &RowProgress::default(), &mut batch);
             number += spec.rows();
         }
         for row in &batch.rows {
@@ -55,7 +55,7 @@ impl Sheet {
             sheet.requests.push(Planned {
                 steps,
                 files: request.files().to_vec(),
-                once: matches!(request, Request::Once(_)),
+                once: matches!(request, Request::AtMostOnce(_)),
                 remainder: request.remainder().is_some(),
             });
         }
@@ -65,7 +65,7 @@ impl Sheet {
     /// The request that a step belongs to; a remainder belongs to the details that it is left of.
     pub(crate) fn request_of(&self, step: StepRef) -> usize {
         let kind = match step.kind {
-            StepKind::Remainder => StepKind::Details,
+            StepKind::DetailsWithoutExtensions => StepKind::Details,
             kind => kind,
         };
         self.of_step[&StepRef { kind, ..step }]
@@ -128,7 +128,7 @@ impl Sheet {
     }
 
     fn remainder_is_open(&self, step: StepRef, ledger: &Ledger) -> bool {
-        let remainder = StepRef { kind: StepKind::Remainder, ..step };
+        let remainder = StepRef { kind: StepKind::DetailsWithoutExtensions, ..step };
         ledger.status(step) == Some(Status::Unknown)
             && self.requests[self.of_step[&step]].remainder
             && ledger.status(remainder).is_none()
@@ -140,7 +140,7 @@ impl Sheet {
 fn ends(earlier: StepRef, later: StepRef, ledger: &Ledger) -> bool {
     let failed = |step| ledger.status(step).is_some_and(|status| !status.is_success());
     if is_lost(earlier, ledger) {
-        let remainder = StepRef { kind: StepKind::Remainder, ..earlier };
+        let remainder = StepRef { kind: StepKind::DetailsWithoutExtensions, ..earlier };
         later.kind == StepKind::Publish || failed(remainder)
     } else {
         failed(earlier)
@@ -216,8 +216,8 @@ impl Ledger {
     }
 
     /// What a resumed run makes of it, as `Session` does.
-    pub(crate) fn behind(&self, from: u64) -> HashMap<u64, Behind> {
-        let mut rows: HashMap<u64, Behind> = HashMap::new();
+    pub(crate) fn behind(&self, from: u64) -> HashMap<u64, RowProgress> {
+        let mut rows: HashMap<u64, RowProgress> = HashMap::new();
         for (step, (record, _)) in &self.steps {
             if step.row >= from {
                 rows.entry(step.row).or_default().record(record);
@@ -237,7 +237,7 @@ pub(crate) enum Aim {
     /// The request itself.
     Send,
     /// What is left of it after a lost answer.
-    Remainder,
+    DetailsWithoutExtensions,
     /// The state of its file before it.
     Read,
     /// Whether the service answers.
@@ -275,7 +275,7 @@ pub(crate) enum What {
     /// The run was told to stop.
     Stop,
     /// It came to its end.
-    Ended(Ending),
+    Ended(EndReason),
 }
 
 /// All that could be seen, in order.
@@ -287,7 +287,7 @@ pub(crate) struct History {
     /// What the dispatcher counted at the end.
     pub(crate) settled: [u64; Status::ALL.len()],
     /// How far the dispatcher says that the writes are.
-    pub(crate) writes: WritesOver,
+    pub(crate) writes: WriteProgress,
 }
 
 impl History {
@@ -307,7 +307,7 @@ impl History {
         self.replay(|_, _, _| {})
     }
 
-    pub(crate) fn ending(&self) -> Option<&Ending> {
+    pub(crate) fn ending(&self) -> Option<&EndReason> {
         self.events.iter().rev().find_map(|(_, what)| match what {
             What::Ended(ending) => Some(ending),
             _ => None,

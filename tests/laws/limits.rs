@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::execute::Ending;
+use ikbulk::execute::EndReason;
 use ikbulk::outcome::Status;
 use ikbulk::request::{BudgetKind, Endpoint};
 
@@ -30,7 +30,7 @@ fn told(rate: f64, burst: u32, leave: f64, rows: usize, far_end: FarEnd) -> Worl
 }
 
 fn all_updated(history: &History, rows: u64) {
-    assert_eq!(history.ending(), Some(&Ending::Done));
+    assert_eq!(history.ending(), Some(&EndReason::Done));
     let ledger = history.ledger();
     for row in FIRST_ROW..FIRST_ROW + rows {
         assert_eq!(ledger.row_status(row), Status::Updated, "row {row}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use ikbulk::execute::{Ending, Halt};
+use ikbulk::execute::{EndReason, Halt};
 use ikbulk::ledger::Op;
 use ikbulk::outcome::Status;
 use ikbulk::request::{StepKind, StepRef};
@@ -73,7 +73,7 @@ fn lost_is_unknown(sheet: &Sheet, history: &History) {
         if shot.aim == Aim::Send && request.once && reply.is_lost() {
             for step in &request.steps {
                 assert_eq!(ledger.status(*step), Some(Status::Unknown), "{step:?}");
-                let remainder = StepRef { kind: StepKind::Remainder, ..*step };
+                let remainder = StepRef { kind: StepKind::DetailsWithoutExtensions, ..*step };
                 assert_eq!(ledger.status(remainder).is_some(), request.remainder, "{step:?}");
             }
         }
@@ -98,7 +98,7 @@ fn what_follows_a_lost_one(sheet: &Sheet, history: &History) {
         if !is_lost(*details, &ledger) {
             continue;
         }
-        let remainder = StepRef { kind: StepKind::Remainder, ..*details };
+        let remainder = StepRef { kind: StepKind::DetailsWithoutExtensions, ..*details };
         let mut may_follow = ledger.status(remainder).is_none_or(Status::is_success);
         for step in behind {
             may_follow &= step.kind != StepKind::Publish;
@@ -167,7 +167,7 @@ proptest! {
             What::Sent(_) => assert!(unknown < unknown_max, "sent at {at:?} after {unknown}"),
             _ => {}
         });
-        let halted = matches!(history.ending(), Some(Ending::Halted(Halt::ManyUnknown { .. })));
+        let halted = matches!(history.ending(), Some(EndReason::Halted(Halt::ManyUnknown { .. })));
         prop_assert_eq!(halted, unknown >= unknown_max);
     }
 }
@@ -188,7 +188,7 @@ fn a_probe_that_fails_takes_no_attempt_from_the_remainder_of_a_lost_request() {
     };
     let history = play(&world);
     let aims: Vec<Aim> = history.sent().map(|(_, shot)| shot.aim).take(4).collect();
-    assert_eq!(aims, [Aim::Read, Aim::Send, Aim::Probe, Aim::Remainder]);
+    assert_eq!(aims, [Aim::Read, Aim::Send, Aim::Probe, Aim::DetailsWithoutExtensions]);
     let attempts: Vec<u32> = history.ledger().steps().map(|record| record.attempts).collect();
     assert_eq!(attempts, [1, 1]);
 }

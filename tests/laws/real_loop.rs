@@ -8,14 +8,14 @@ use std::future::{Future, pending};
 use std::path::Path;
 use std::time::Duration;
 
-use ikbulk::execute::{Ending, Stop, Wire};
+use ikbulk::execute::{EndReason, Stop, Transport};
 use ikbulk::imagekit::{Accepted, Failure, Fate, FileState, RateLimitNote};
 use ikbulk::input::{Context, Format, Input};
 use ikbulk::ledger::{Facts, LedgerError, LedgerFile, Recorded, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::Planner;
 use ikbulk::report::{Before, RowResult};
-use ikbulk::request::{Call, Safe, Sendable, StepKind};
+use ikbulk::request::{Call, Idempotent, Sendable, StepKind};
 use ikbulk::row::{FileId, Set};
 use ikbulk::run::Session;
 use ikbulk::settings::{Execution, Planning, Rate};
@@ -169,13 +169,13 @@ impl Library {
     }
 }
 
-impl Wire for Library {
-    fn send(&self, request: &Safe) -> impl Future<Output = Result<Accepted, Failure>> {
+impl Transport for Library {
+    fn send(&self, request: &Idempotent) -> impl Future<Output = Result<Accepted, Failure>> {
         self.call(request)
     }
 
-    async fn send_once(&self, recorded: Recorded) -> Fate {
-        let once = recorded.into_once();
+    async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
+        let once = recorded.into_request();
         match self.call(&once).await {
             Ok(accepted) => Fate::Accepted(once, accepted),
             Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
@@ -200,7 +200,7 @@ impl Wire for Library {
 fn describe(call: &Call) -> String {
     match call {
         Call::Details(patch) => match &patch.description {
-            Some(Set::To(text)) => format!("details {text}"),
+            Some(Set::Value(text)) => format!("details {text}"),
             _ => "details".to_owned(),
         },
         Call::Publish(publish) => format!("publish {}", publish.is_published),
@@ -213,7 +213,7 @@ fn describe(call: &Call) -> String {
 fn apply(call: &Call, file: &mut File) {
     match call {
         Call::Details(patch) => {
-            if let Some(Set::To(text)) = &patch.description {
+            if let Some(Set::Value(text)) = &patch.description {
                 file.description = text.to_string();
             }
             file.paid_runs += u32::from(patch.extensions.is_some());
@@ -304,9 +304,9 @@ impl Run {
         &self,
         execution: &Execution,
         library: &Library,
-        stop: impl Future<Output = Ending>,
+        stop: impl Future<Output = EndReason>,
         mut watch: impl FnMut(),
-    ) -> (Ending, LedgerFile) {
+    ) -> (EndReason, LedgerFile) {
         let input = Input { path: self.path().join("input.csv"), format: Format::Csv };
         let context = Context::default();
         let execution = execution.clone();
@@ -375,7 +375,7 @@ async fn through_the_real_loop_every_row_is_settled_once_and_in_order() {
     let run = Run::new(&mixed_sheet());
     let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
     let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, Ending::Done);
+    assert_eq!(ending, EndReason::Done);
     let statuses = statuses(&ledger);
     assert_eq!(statuses.len() as u64, ROWS);
     for (row, status) in &statuses {
@@ -417,7 +417,7 @@ async fn the_ledger_holds_what_the_wire_saw() {
     for record in steps(&ledger) {
         let row = record.step.row;
         let what = match record.step.kind {
-            StepKind::Details | StepKind::Remainder => format!("details row {row}"),
+            StepKind::Details | StepKind::DetailsWithoutExtensions => format!("details row {row}"),
             StepKind::AddTags => format!("add new{row}"),
             _ => continue,
         };
@@ -437,7 +437,7 @@ async fn the_real_loop_stands_at_the_limit_and_never_above() {
     let run = Run::new(&plain_sheet(rows));
     let library = Library::new(30, Faults::default());
     let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, Ending::Done);
+    assert_eq!(ending, EndReason::Done);
     assert!(statuses(&ledger).values().all(|status| *status == Status::Updated));
     let mut times: Vec<Duration> = library.seen.borrow().iter().map(|seen| seen.at).collect();
     times.sort_unstable();
@@ -465,13 +465,13 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
         for stop_ms in stops_ms {
             let stop = async move {
                 tokio::time::sleep(Duration::from_millis(stop_ms)).await;
-                Ending::Stopped(Stop::Interrupt)
+                EndReason::Stopped(Stop::Interrupt)
             };
             let (_, ledger) = run.session(&fast(), &library, stop, || {}).await;
             knows_what_was_before(&ledger);
         }
         let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-        assert_eq!(ending, Ending::Done);
+        assert_eq!(ending, EndReason::Done);
         assert_eq!((library.files.into_inner(), statuses(&ledger)), wanted, "{stops_ms:?}");
         // What was done once is never sent again.
         let mut done = BTreeSet::new();
@@ -527,7 +527,7 @@ async fn with_a_disk_that_cannot_follow_the_mark_is_never_ahead_of_the_outcomes(
             }
         })
         .await;
-    assert_eq!(ending, Ending::Done);
+    assert_eq!(ending, EndReason::Done);
     assert!(is_given_back, "the run came to a standstill while the disk did");
     assert_eq!(statuses(&ledger).len(), 12_000);
 }
@@ -561,11 +561,11 @@ async fn what_a_lost_request_undid_later_is_found_and_said_at_the_last_row_of_it
     let run = Run::new(&repeatable_sheet());
     let library = late();
     let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, Ending::Done);
+    assert_eq!(ending, EndReason::Done);
     let unlike = found_unlike(&library);
     assert!(!unlike.is_empty(), "some late requests undo something");
     assert!(unlike.len() < library.read_back.borrow().len(), "and some do not");
-    assert_eq!(codes(&ledger, Code::Differs), unlike);
+    assert_eq!(codes(&ledger, Code::Mismatch), unlike);
     assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
     // Read back is what had a lost answer before its last row, and nothing else.
     let last_rows = last_rows();
@@ -585,18 +585,18 @@ async fn stopped_while_it_reads_back_it_says_so_and_goes_on_with_it_later() {
         while library.read_back.borrow().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ending::Stopped(Stop::Interrupt)
+        EndReason::Stopped(Stop::Interrupt)
     };
     // Two places, so that not all can be read before the stop.
     let execution = execution(limit(50.0, 50, 0.0), 2, 6);
     let (ending, ledger) = run.session(&execution, &library, stop, || {}).await;
-    assert_eq!(ending, Ending::Stopped(Stop::Interrupt));
+    assert_eq!(ending, EndReason::Stopped(Stop::Interrupt));
     let unverified = codes(&ledger, Code::Unverified);
     assert!(!unverified.is_empty(), "not all could be read back");
     assert!(statuses(&ledger).values().all(|status| *status != Status::NotAttempted));
     drop(ledger);
     let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, Ending::Done);
+    assert_eq!(ending, EndReason::Done);
     assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
-    assert_eq!(codes(&ledger, Code::Differs), found_unlike(&library));
+    assert_eq!(codes(&ledger, Code::Mismatch), found_unlike(&library));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ikbulk::execute::Ending;
+use ikbulk::execute::EndReason;
 use ikbulk::outcome::Status;
 use proptest::prelude::*;
 
@@ -106,7 +106,7 @@ fn resumed_to_the_end(world: &World, crashes: &[u64], seed: u64) {
             assert!(sheet.is_settled(*row, &left.ledger), "row {row} is lost");
         }
         if !died {
-            assert_eq!(history.ending(), Some(&Ending::Done));
+            assert_eq!(history.ending(), Some(&EndReason::Done));
             break;
         }
     }

@@ -6,12 +6,16 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ikbulk::execute::{Action, Dispatcher, Ending, Event, Stop, Ticket, of_once, of_safe};
+use ikbulk::execute::{
+    Action, Dispatcher, EndReason, Event, Stop, Ticket, from_at_most_once, from_idempotent,
+};
 use ikbulk::imagekit::{Accepted, Failure, Fate, RateLimitNote};
 use ikbulk::ledger::{Counters, Mark, Op};
 use ikbulk::outcome::Code;
-use ikbulk::plan::{Batch, Behind};
-use ikbulk::request::{Call, Endpoint, Once, Request, Safe, Sendable, StepKind, StepRef};
+use ikbulk::plan::{Batch, RowProgress};
+use ikbulk::request::{
+    AtMostOnce, Call, Endpoint, Idempotent, Request, Sendable, StepKind, StepRef,
+};
 use ikbulk::row::FileId;
 
 use super::history::{Aim, History, Ledger, Sheet, Shot, What};
@@ -54,8 +58,8 @@ pub(crate) fn play_with(world: &World, bounds: Bounds, left: &Left) -> History {
 }
 
 enum Work {
-    Safe(Ticket, Safe),
-    Once(Ticket, Once),
+    Idempotent(Ticket, Idempotent),
+    AtMostOnce(Ticket, AtMostOnce),
     Read(Ticket),
     Probe,
 }
@@ -149,15 +153,15 @@ impl<'w> Sim<'w> {
                 return Decided::Over;
             }
             match action {
-                Action::Send(ticket, Request::Safe(safe), _) => {
+                Action::Send(ticket, Request::Idempotent(safe), _) => {
                     let aim = match safe.steps()[0].kind {
-                        StepKind::Remainder => Aim::Remainder,
+                        StepKind::DetailsWithoutExtensions => Aim::DetailsWithoutExtensions,
                         _ => Aim::Send,
                     };
                     let shot = self.shot(aim, safe.steps(), safe.call().endpoint());
-                    self.send(shot, Work::Safe(ticket, safe));
+                    self.send(shot, Work::Idempotent(ticket, safe));
                 }
-                Action::Send(ticket, Request::Once(once), before) => {
+                Action::Send(ticket, Request::AtMostOnce(once), before) => {
                     assert!(before.is_some(), "nobody could settle it without the state before");
                     for step in once.steps() {
                         self.note(What::Wrote(Op::Intent {
@@ -170,7 +174,7 @@ impl<'w> Sim<'w> {
                     let read_for = self.read_for.remove(&ticket);
                     let was_its_own = read_for == Some(shot.request);
                     assert!(was_its_own, "the state read was another request's: {read_for:?}");
-                    self.send(shot, Work::Once(ticket, once));
+                    self.send(shot, Work::AtMostOnce(ticket, once));
                 }
                 Action::Read(ticket, file) => {
                     let request = self.request_waiting_to_read(&file);
@@ -240,7 +244,7 @@ impl<'w> Sim<'w> {
         let throttled = throttled.map(|index| self.throttle_once.remove(index).2);
         let row = self.sheet.requests.get(request).map(|planned| planned.steps[0].row);
         let overflow = match shot.aim {
-            Aim::Send | Aim::Remainder => self.overflow(),
+            Aim::Send | Aim::DetailsWithoutExtensions => self.overflow(),
             Aim::Read | Aim::Probe => None,
         };
         let reply = match shot.aim {
@@ -277,7 +281,7 @@ impl<'w> Sim<'w> {
         if stop.is_some_and(|at| at <= self.now) {
             self.bounds.stop_at = None;
             self.note(What::Stop);
-            return self.tell(Event::Stop(Ending::Stopped(Stop::Interrupt)));
+            return self.tell(Event::Stop(EndReason::Stopped(Stop::Interrupt)));
         }
         if rows.is_some_and(|at| at <= self.now) {
             let event = if let Some((_, batch)) = self.feed.pop_front() {
@@ -345,7 +349,7 @@ enum Decided {
 
 fn feed(world: &World, left: &Left) -> VecDeque<(Duration, Batch)> {
     let behind = left.ledger.behind(left.from.unwrap_or(0));
-    let nothing = Behind::default();
+    let nothing = RowProgress::default();
     let mut feed = VecDeque::new();
     let mut number = FIRST_ROW;
     let mut sheet = world.sheet.iter();
@@ -369,14 +373,14 @@ fn feed(world: &World, left: &Left) -> VecDeque<(Duration, Batch)> {
 /// What the client would make of an answer.
 fn arrived(work: Work, reply: Reply, request: usize) -> Event {
     match work {
-        Work::Safe(ticket, safe) => {
+        Work::Idempotent(ticket, safe) => {
             let answer = match failure(reply, request) {
                 None => Ok(accepted(&safe, reply)),
                 Some(failure) => Err(naming_the_last(failure, safe.files())),
             };
-            Event::Answered(ticket, of_safe(safe, answer))
+            Event::Answered(ticket, from_idempotent(safe, answer))
         }
-        Work::Once(ticket, once) => {
+        Work::AtMostOnce(ticket, once) => {
             let fate = match failure(reply, request) {
                 None => {
                     let accepted = accepted(&once, reply);
@@ -385,7 +389,7 @@ fn arrived(work: Work, reply: Reply, request: usize) -> Event {
                 Some(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
                 Some(failure) => Fate::NotDone(once, failure),
             };
-            Event::Answered(ticket, of_once(fate))
+            Event::Answered(ticket, from_at_most_once(fate))
         }
         Work::Read(ticket) => {
             let state = match reply {
@@ -422,8 +426,10 @@ fn failure(reply: Reply, request: usize) -> Option<Failure> {
     Some(match reply {
         Reply::Accepted | Reply::Differs | Reply::Unreadable => return None,
         Reply::NotFound => refused(Code::NotFound, &format!("no such file {request}"), 404),
-        Reply::Refused => refused(Code::Refused, &format!("wrong in its own way {request}"), 400),
-        Reply::SameRefusal => refused(Code::Refused, "the same for all", 400),
+        Reply::Refused => {
+            refused(Code::RejectedByApi, &format!("wrong in its own way {request}"), 400)
+        }
+        Reply::SameRefusal => refused(Code::RejectedByApi, "the same for all", 400),
         Reply::Throttled(note) => Failure::Throttled(note),
         Reply::Server => lost(Code::Server, Some(503)),
         Reply::Unavailable(retry_after) => Failure::Lost {

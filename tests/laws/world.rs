@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ikbulk::imagekit::RateLimitNote;
 use ikbulk::outcome::Status;
-use ikbulk::plan::{Batch, Behind, PlannedRow, direct};
+use ikbulk::plan::{Batch, PlannedRow, RowProgress, direct};
 use ikbulk::request::{BudgetKind, Call, Endpoint, Request, StepKind, StepRef};
 use ikbulk::row::{
     Builder, Cell, Content, Field, FileId, Problem, Row, RowPos, Rules, Tags, Update,
@@ -111,7 +111,7 @@ pub(crate) fn row(spec: Spec, number: u64) -> Row {
 }
 
 /// Plans one specification, leaving out what is behind it.
-pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) {
+pub(crate) fn plan(spec: Spec, number: u64, behind: &RowProgress, batch: &mut Batch) {
     let kind = match spec {
         Spec::Pair { .. } => StepKind::AddTags,
         Spec::Merged { .. } => StepKind::Details,
@@ -141,12 +141,12 @@ pub(crate) fn plan(spec: Spec, number: u64, behind: &Behind, batch: &mut Batch) 
             let (_, call) = ikbulk::plan::steps(change).into_iter().flatten().next().unwrap();
             let apart = steps.map(|step| {
                 match Request::new(call.clone(), [file(of)].into(), [step].into()) {
-                    Request::Safe(safe) => Some(safe),
-                    Request::Once(_) => None,
+                    Request::Idempotent(safe) => Some(safe),
+                    Request::AtMostOnce(_) => None,
                 }
             });
             let mut merged = Request::new(call, [file(of), file(of)].into(), steps.into());
-            merged.or_apart(apart.into_iter().flatten().collect());
+            merged.set_fallback(apart.into_iter().flatten().collect());
             merged
         }
         _ => unreachable!("the others are planned directly"),

@@ -6,12 +6,12 @@
 //! place only while an attempt is under way, never while it waits for the next one, so that a row
 //! in backoff holds up nothing but its own files.
 //!
-//! `sending` says what is to be done now, `happenings` takes what happened, `settling` writes down
+//! `schedule` says what is to be done now, `events` takes what happened, `complete` writes down
 //! what became of steps and frees their files.
 
-mod happenings;
-mod sending;
-mod settling;
+mod complete;
+mod events;
+mod schedule;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::event::{Ending, Ticket};
-use super::holds::Holds;
-use super::lanes::Lanes;
-use super::lines::{FileKey, Lines};
-use super::trouble::Trouble;
-use super::watch::Watch;
+use super::abort_policy::AbortPolicy;
+use super::circuit_breaker::CircuitBreaker;
+use super::event::{EndReason, Ticket};
+use super::file_queues::{FileKey, FileQueues};
+use super::ready_queues::ReadyQueues;
+use super::throttle::Cooldowns;
 use super::window::Window;
 use super::{Backoff, Budget, Time};
 use crate::account::RateFile;
@@ -97,29 +97,29 @@ pub struct Dispatcher {
     window: Window,
     slots: Slab<Slot>,
     next_sequence: u64,
-    lines: Lines,
-    lanes: Lanes,
+    file_queues: FileQueues,
+    ready_queues: ReadyQueues,
     /// Requests in backoff, by the time at which they come back.
     backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
     /// Requests whose attempts are used up, with the outcome of the last one, until a probe has said
     /// whether the service was to blame.
     exhausted: Vec<(Ticket, Outcome)>,
-    holds: Holds,
-    trouble: Trouble,
+    cooldowns: Cooldowns,
+    circuit_breaker: CircuitBreaker,
     /// What happened last to a request that did not get through.
-    last_trouble: Box<str>,
-    watch: Watch,
+    last_failure: Box<str>,
+    abort_policy: AbortPolicy,
     under_way: usize,
     input_ended: bool,
-    ending: Option<Ending>,
+    ending: Option<EndReason>,
     ops: Vec<Op>,
     counters: Counters,
-    writes: WritesOver,
+    writes: WriteProgress,
 }
 
 /// How far the writes of a session are. One that is tried again is not over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WritesOver {
+pub struct WriteProgress {
     /// Those that nothing more is to be sent of.
     pub over: u64,
     /// Those that came in the place of one that is over, which nobody planned.
@@ -157,26 +157,26 @@ impl Dispatcher {
             window: Window::default(),
             slots: Slab::new(),
             next_sequence: 0,
-            lines: Lines::default(),
-            lanes: Lanes::default(),
+            file_queues: FileQueues::default(),
+            ready_queues: ReadyQueues::default(),
             backing_off: BinaryHeap::new(),
             exhausted: Vec::new(),
-            holds: Holds::default(),
-            trouble: Trouble::default(),
-            last_trouble: Box::default(),
-            watch: Watch::new(settings.halts),
+            cooldowns: Cooldowns::default(),
+            circuit_breaker: CircuitBreaker::default(),
+            last_failure: Box::default(),
+            abort_policy: AbortPolicy::new(settings.halts),
             under_way: 0,
             input_ended: false,
             ending: None,
             ops: Vec::new(),
             counters,
-            writes: WritesOver::default(),
+            writes: WriteProgress::default(),
         }
     }
 
     /// Rows will come in any order, so that there is no row below which everything is settled.
-    pub fn take_any_order(&mut self) {
-        self.window.take_any_order();
+    pub fn allow_out_of_order(&mut self) {
+        self.window.allow_out_of_order();
     }
 
     /// Whether it takes more rows.
@@ -186,7 +186,7 @@ impl Dispatcher {
             && self.ending.is_none()
             && self.window.has_room()
             && self.slots.len() < REQUESTS_MAX
-            && self.lanes.len() < READY_ENOUGH
+            && self.ready_queues.len() < READY_ENOUGH
     }
 
     /// What is to be written down, in order; taken away by whoever writes it.
@@ -208,19 +208,19 @@ impl Dispatcher {
 
     /// How far the writes are.
     #[must_use]
-    pub fn writes(&self) -> WritesOver {
+    pub fn writes(&self) -> WriteProgress {
         self.writes
     }
 
     /// Why it ended or is ending.
     #[must_use]
-    pub fn ending(&self) -> Option<&Ending> {
+    pub fn ending(&self) -> Option<&EndReason> {
         self.ending.as_ref()
     }
 
     /// Takes more rows after all, where it ended because there were none.
     pub fn go_on(&mut self) {
-        if self.ending == Some(Ending::Done) {
+        if self.ending == Some(EndReason::Done) {
             self.ending = None;
             self.input_ended = false;
         }
@@ -241,12 +241,12 @@ impl Dispatcher {
     /// The endpoint that holds longest, and until when.
     #[must_use]
     pub fn hold(&self, now: Time) -> Option<(Endpoint, Time)> {
-        self.holds.longest(now)
+        self.cooldowns.longest(now)
     }
 
     /// Since when the service is out of reach for everyone.
     #[must_use]
     pub fn down_since(&self) -> Option<Time> {
-        self.trouble.down_since()
+        self.circuit_breaker.down_since()
     }
 }

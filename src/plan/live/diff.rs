@@ -1,205 +1,209 @@
-//! What becomes of a file, field by field: for people.
-//!
-//! Text stands in quotes, as in JSON, so that its spaces can be seen and nothing else looks like it.
+//! What has to be sent for a change: what the file does not have already.
 
-use std::fmt;
+use super::merge::MergedRows;
+use super::simulated_file::SimulatedFile;
+use super::tag_batcher::Superset;
+use crate::request::Patch;
+use crate::row::{Change, Extension, Publish, Set, TagChange, Tags};
 
-use serde_json::Value;
-
-use super::known::Known;
-use super::needed::{Needed, Together};
-use crate::row::{AiTagRemoval, Extensions, FileId, MetadataField, Publish, TagChange, words};
-
-/// So many rows are named for each file.
-const ROWS_NAMED_MAX: usize = 5;
-/// What stands where there is nothing.
-const NONE: &str = "(none)";
-
-/// What rows change on a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileDifference {
-    file: FileId,
-    path: Option<String>,
-    rows: Vec<u64>,
-    has_more_rows: bool,
-    fields: Vec<Difference>,
+/// What is needed.
+#[derive(Debug, Default)]
+pub(super) struct FileDiff {
+    /// The fields, tags aside.
+    pub(super) patch: Patch,
+    /// The tags, for each change that becomes of them.
+    pub(super) tags: Vec<Option<TagDiff>>,
+    /// The publication status.
+    pub(super) publish: Option<Publish>,
 }
 
-/// One field of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Difference {
-    /// Its name.
-    field: String,
-    /// What is there, and what will be.
-    what: String,
+/// What has to become of the tags.
+#[derive(Debug, PartialEq)]
+pub(super) struct TagDiff {
+    /// Those that must go and are there, in alphabetical order.
+    pub(super) remove: Option<Tags>,
+    /// Those that must come and are not there, in alphabetical order.
+    pub(super) add: Option<Tags>,
+    /// All of them, where the change says so: it may also be sent as a whole.
+    pub(super) whole: Option<Set<Tags>>,
+    /// What was asked for, where that is more than is needed.
+    pub(super) asked: Superset,
 }
 
-impl fmt::Display for FileDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, path, rows, has_more_rows, fields } = self;
-        write!(f, "{}  ", file.as_str())?;
-        if let Some(path) = path {
-            write!(f, "{}  ", quoted(path))?;
-        }
-        let numbers = rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        let plural = if rows.len() == 1 { "row" } else { "rows" };
-        let more = if *has_more_rows { ", …" } else { "" };
-        writeln!(f, "{plural} {numbers}{more}")?;
-        fields.iter().try_for_each(|Difference { field, what }| writeln!(f, "  {field}: {what}"))
-    }
-}
-
-/// What the rows of a file change, one after the other: each time from what those before leave.
-pub(super) fn differences(file: &FileId, needed: &[Needed]) -> Vec<FileDifference> {
-    let together = needed.iter().filter_map(|needed| match needed {
-        Needed::Together(together) => Some(together),
-        // Nothing has been done for a row of which it is still to be seen what it changes.
-        Needed::Rest(_) => None,
-    });
-    let of_rows = together.enumerate().map(|(index, together)| {
-        let not_known = if index == 0 { "(not known)" } else { "(as rows before leave it)" };
-        let Together { merged, before, .. } = together.as_ref();
-        let rows = merged.asks.iter().map(|ask| ask.pos.number);
-        FileDifference {
-            file: file.clone(),
-            path: before.path().map(str::to_owned),
-            rows: rows.take(ROWS_NAMED_MAX).collect(),
-            has_more_rows: merged.asks.len() > ROWS_NAMED_MAX,
-            fields: Fields { not_known, all: Vec::new() }.of(together),
-        }
-    });
-    of_rows.collect()
-}
-
-/// The fields of a file, one after the other.
-struct Fields {
-    /// What stands where nobody knows what is there.
-    not_known: &'static str,
-    all: Vec<Difference>,
-}
-
-impl Fields {
-    fn of(mut self, together: &Together) -> Vec<Difference> {
-        let Together { merged, need, before } = together;
-        if need.tags_needed().next().is_some() {
-            let changes: Vec<&TagChange> = merged.tags.iter().map(|part| &part.change).collect();
-            self.tags(before, &changes);
-        }
-        let patch = &need.patch;
-        if let Some(removal) = &patch.remove_ai_tags {
-            self.ai_tags(before, removal);
-        }
-        if let Some(set) = &patch.coordinates {
-            let after = set.value().map(ToString::to_string).unwrap_or_default();
-            self.add("customCoordinates", before.coordinates().map(text), &text(&after));
-        }
-        if let Some(set) = &patch.description {
-            let after = set.value().map(AsRef::as_ref).unwrap_or_default();
-            self.add("description", before.description().map(text), &text(after));
-        }
-        for (field, set) in &patch.metadata {
-            let after = set.value().unwrap_or(&Value::Null);
-            let field_name = MetadataField::column_of(&field.name);
-            self.add(&field_name, before.metadata(field).map(value), &value(after));
-        }
-        for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-            self.put("extensions", format!("run {}", extension.config()));
-        }
-        if let Some(url) = &patch.webhook_url {
-            self.put("webhookUrl", quoted(url.as_str()));
-        }
-        if let Some(publish) = need.publish {
-            self.publication(before, publish);
-        }
-        self.all
-    }
-
-    fn tags(&mut self, before: &Known, changes: &[&TagChange]) {
-        let has = before.tags();
-        let mut after = has.map(<[String]>::to_vec);
-        for change in changes {
-            after = change.after(after.as_deref());
-        }
-        let Some(after) = after else {
-            let edits: String = changes.iter().map(|change| edit_of(change)).collect();
-            self.add("tags", None, &format!("the same{edits}"));
-            return;
+impl FileDiff {
+    /// What rows need on such a file; `wanted` says which extensions are to run.
+    pub(super) fn of(
+        merged: &MergedRows,
+        simulated_file: &SimulatedFile,
+        wanted: impl Fn(&Extension) -> bool,
+    ) -> Self {
+        let change = &merged.fields;
+        let metadata = change.metadata.iter();
+        let metadata = metadata.filter(|(field, value)| !simulated_file.has_metadata(field, value));
+        let extensions = change.extensions.as_ref();
+        let extensions = extensions.and_then(|extensions| extensions.only(wanted));
+        let patch = Patch {
+            tags: None,
+            remove_ai_tags: change
+                .ai_tags
+                .as_ref()
+                .and_then(|asked| simulated_file.still_to_remove(asked)),
+            coordinates: change
+                .coordinates
+                .clone()
+                .filter(|area| !simulated_file.has_coordinates(area)),
+            description: change
+                .description
+                .clone()
+                .filter(|text| !simulated_file.has_description(text)),
+            metadata: metadata.cloned().collect(),
+            webhook_url: change.webhook_url.clone().filter(|_| extensions.is_some()),
+            extensions,
         };
-        let mut what = list(&after);
-        if let Some(has) = has
-            && has.iter().any(|tag| after.contains(tag))
-        {
-            let gone = has.iter().filter(|tag| !after.contains(tag));
-            let new = after.iter().filter(|tag| !has.contains(tag));
-            what.push_str(&format!("  ({})", edit(gone, new).trim_start()));
-        }
-        self.add("tags", has.map(list), &what);
+        let mut has = simulated_file.tags();
+        let tags = merged.tags.iter().map(|part| {
+            let diff = TagDiff::of(&part.change, has);
+            // Once something is sent that may be refused, nobody knows what later parts find.
+            has.take_if(|_| diff.is_some() || !patch.is_empty() && part.can_come_apart());
+            diff
+        });
+        let publish = change.publish.filter(|asked| !simulated_file.has_publication(*asked));
+        let tags = tags.collect();
+        Self { patch, tags, publish }
     }
 
-    fn ai_tags(&mut self, before: &Known, removal: &AiTagRemoval) {
-        let has = before.ai_tags();
-        let after = match (removal, &has) {
-            (AiTagRemoval::All, _) => NONE.to_owned(),
-            (AiTagRemoval::Named(names), None) => format!("the same{}", edit(names.iter(), [])),
-            (AiTagRemoval::Named(names), Some(has)) => {
-                list(has.iter().filter(|has| names.iter().all(|name| name != **has)))
-            }
+    /// The changes of tags that are needed.
+    pub(super) fn tags_needed(&self) -> impl Iterator<Item = (usize, &TagDiff)> {
+        let all = self.tags.iter().enumerate();
+        all.filter_map(|(part, diff)| Some((part, diff.as_ref()?)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.patch.is_empty() && self.tags_needed().next().is_none() && self.publish.is_none()
+    }
+}
+
+impl TagDiff {
+    fn of(change: &TagChange, has: Option<&[String]>) -> Option<Self> {
+        let whole = match change {
+            TagChange::Replace(tags) => Some(Set::Value(tags.clone())),
+            TagChange::Clear => Some(Set::Clear),
+            TagChange::Edit { .. } => None,
         };
-        self.add("AITags", has.as_ref().map(list), &after);
-    }
-
-    fn publication(&mut self, before: &Known, publish: Publish) {
-        let Publish { is_published, include_file_versions } = publish;
-        let versions = match include_file_versions {
-            Some(true) => ", with all its versions",
-            _ => "",
+        let Some(has) = has else {
+            let (remove, add) = match change {
+                TagChange::Edit { add, remove } => (remove.clone(), add.clone()),
+                TagChange::Replace(_) | TagChange::Clear => (None, None),
+            };
+            return Some(Self { remove, add, whole, asked: Superset::default() });
         };
-        let has = before.publication().map(|has| has.to_string());
-        self.add("isPublished", has, &format!("{is_published}{versions}"));
+        let after = change.after(Some(has))?;
+        let remove = has.iter().filter(|tag| !after.contains(tag));
+        let add = after.iter().filter(|tag| !has.contains(tag));
+        let (Ok(remove), Ok(add)) = (list(remove), list(add)) else {
+            // The file has tags that no call can name.
+            return Some(Self { remove: None, add: None, whole, asked: Superset::default() });
+        };
+        let asked = match change {
+            TagChange::Edit { add: asked_add, remove: asked_remove } => Superset {
+                remove: more_than(remove.as_ref(), asked_remove.as_ref()),
+                add: more_than(add.as_ref(), asked_add.as_ref()),
+            },
+            TagChange::Replace(_) | TagChange::Clear => Superset::default(),
+        };
+        (remove.is_some() || add.is_some()).then_some(Self { remove, add, whole, asked })
     }
 
-    /// From one value to another; `None` where nobody knows what is there.
-    fn add(&mut self, field: &str, before: Option<String>, after: &str) {
-        let before = before.unwrap_or_else(|| self.not_known.to_owned());
-        self.put(field, format!("{before} → {after}"));
-    }
-
-    fn put(&mut self, field: &str, what: String) {
-        self.all.push(Difference { field: field.to_owned(), what });
+    /// Whether only a PATCH of all tags can do it.
+    pub(super) fn is_whole_only(&self) -> bool {
+        self.remove.is_none() && self.add.is_none()
     }
 }
 
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+/// What was asked for, where that is more than is needed, and anything is.
+fn more_than(work: Option<&Tags>, asked: Option<&Tags>) -> Option<Tags> {
+    let (work, asked) = (work?, asked?);
+    let is_more = asked.as_slice().len() > work.as_slice().len();
+    list(asked.as_slice().iter()).ok().flatten().filter(|_| is_more)
 }
 
-/// Text; none is the same as an empty one.
-fn text(text: &str) -> String {
-    if text.is_empty() { NONE.to_owned() } else { quoted(text) }
+/// The tags as a call names them.
+///
+/// # Errors
+/// It cannot name them.
+fn list<'t>(tags: impl Iterator<Item = &'t String>) -> Result<Option<Tags>, CannotBeNamed> {
+    let mut tags: Vec<String> = tags.cloned().collect();
+    tags.sort_unstable();
+    tags.dedup();
+    if tags.is_empty() {
+        return Ok(None);
+    }
+    Tags::new(tags).map(Some).map_err(|_| CannotBeNamed)
 }
 
-fn value(value: &Value) -> String {
-    if value.is_null() { NONE.to_owned() } else { value.to_string() }
+/// A list of tags that is too long for a call, or has a tag that it does not take.
+struct CannotBeNamed;
+
+/// Whether a row that asks for `change` has a part in this patch.
+pub(super) fn contributes_to(change: &Change, patch: &Patch) -> bool {
+    let metadata = &patch.metadata;
+    let named = |name: &str| metadata.iter().any(|(field, _)| field.name.as_ref() == name);
+    patch.tags.is_some() && change.tags.is_some()
+        || patch.remove_ai_tags.is_some() && change.ai_tags.is_some()
+        || patch.coordinates.is_some() && change.coordinates.is_some()
+        || patch.description.is_some() && change.description.is_some()
+        || change.metadata.iter().any(|(field, _)| named(&field.name))
+        || patch.extensions.is_some() && change.extensions.is_some()
 }
 
-fn list<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> String {
-    let tags: Vec<String> = tags.into_iter().map(|tag| quoted(tag.as_ref())).collect();
-    if tags.is_empty() { NONE.to_owned() } else { format!("[{}]", tags.join(", ")) }
+/// All tags, to be compared with: the words of a list.
+pub(super) fn set_of(tags: Option<Vec<String>>) -> Option<Set<Tags>> {
+    let tags = tags?;
+    if tags.is_empty() { Some(Set::Clear) } else { Tags::new(tags).ok().map(Set::Value) }
 }
 
-/// The tags that go, and those that come.
-fn edit<'t>(
-    gone: impl IntoIterator<Item = &'t String>,
-    new: impl IntoIterator<Item = &'t String>,
-) -> String {
-    let gone = gone.into_iter().map(|tag| format!(" - {}", quoted(tag)));
-    let new = new.into_iter().map(|tag| format!(" + {}", quoted(tag)));
-    gone.chain(new).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn edit_of(change: &TagChange) -> String {
-    match change {
-        TagChange::Edit { add, remove } => edit(words(remove.as_ref()), words(add.as_ref())),
-        TagChange::Replace(_) | TagChange::Clear => String::new(),
+    fn tags(all: &[&str]) -> Tags {
+        Tags::new(all.iter().map(|tag| (*tag).to_owned()).collect()).expect("tags")
+    }
+
+    fn diff(change: &TagChange, has: &[&str]) -> Option<TagDiff> {
+        let has: Vec<String> = has.iter().map(|tag| (*tag).to_owned()).collect();
+        TagDiff::of(change, Some(&has))
+    }
+
+    #[test]
+    fn a_replacement_is_what_must_come_and_what_must_go() {
+        let change = TagChange::Replace(tags(&["sale", "red"]));
+        let whole = || Some(Set::Value(tags(&["sale", "red"])));
+        let wanted = TagDiff {
+            remove: Some(tags(&["old"])),
+            add: Some(tags(&["sale"])),
+            whole: whole(),
+            asked: Superset::default(),
+        };
+        assert_eq!(diff(&change, &["red", "old"]), Some(wanted));
+        assert_eq!(diff(&change, &["red", "sale"]), None, "the order of tags is nobody's");
+        assert_eq!(TagDiff::of(&change, None).map(|diff| diff.is_whole_only()), Some(true));
+    }
+
+    #[test]
+    fn of_an_edit_only_what_is_not_so_is_left() {
+        let change = TagChange::Edit { add: Some(tags(&["a", "b"])), remove: Some(tags(&["c"])) };
+        let asked = Superset { remove: None, add: Some(tags(&["a", "b"])) };
+        let wanted = TagDiff { remove: None, add: Some(tags(&["b"])), whole: None, asked };
+        assert_eq!(diff(&change, &["a"]), Some(wanted));
+        assert_eq!(diff(&change, &["b", "a"]), None);
+    }
+
+    #[test]
+    fn to_clear_tags_is_to_remove_those_that_are_there() {
+        let (remove, whole) = (Some(tags(&["a", "b"])), Some(Set::Clear));
+        let wanted = TagDiff { remove, add: None, whole, asked: Superset::default() };
+        assert_eq!(diff(&TagChange::Clear, &["b", "a"]), Some(wanted));
+        assert_eq!(diff(&TagChange::Clear, &[]), None);
     }
 }

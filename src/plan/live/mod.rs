@@ -4,36 +4,36 @@
 //! Its requests are a function of the input, of what was read of the files, and of what earlier
 //! sessions settled; so a plan that is saved or resumed is not kept, but made again.
 //!
-//! Rows of one file become one change (`needed`, `merge`), where one request can do it. What the
-//! file lacks (`need`) is sent (`carry`): fields by one PATCH, tags with those of other files that
+//! Rows of one file become one change (`work`, `merge`), where one request can do it. What the
+//! file lacks (`diff`) is sent (`requests`): fields by one PATCH, tags with those of other files that
 //! need the same (`bulk`).
 
-mod bulk;
-mod calls;
-mod carry;
+mod call_sets;
 mod diff;
-mod known;
+mod eliminate_calls;
 mod merge;
-mod moves;
-mod need;
-mod needed;
-mod trees;
+mod patch_or_bulk;
+mod preview;
+mod requests;
+mod simulated_file;
+mod tag_batcher;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use bulk::{Asked, Bulk, Carried, Member, TagEdit};
-use carry::{Parts, TagItem, planned, settled};
-pub use diff::FileDifference;
-use diff::differences;
-use known::Known;
-use merge::Ask;
-use need::TagNeed;
-use needed::{Needed, Together};
+use diff::TagDiff;
+use merge::PendingRow;
+pub use preview::FileDifference;
+use preview::differences;
+use requests::{FileRequests, TagJob, planned, settled};
+use simulated_file::SimulatedFile;
+pub use tag_batcher::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
+use work::{MergedWork, WorkItem};
 
+use super::coalesce::Coalescer;
 use super::direct::{direct, fingerprint, steps};
-use super::group::Groups;
-use super::{Batch, Behind, PlannedRow};
+use super::{Batch, PlannedRow, RowProgress};
 use crate::ledger::{KnownFile, LedgerError, LedgerFile, LiveState};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, Request, StepKind};
@@ -46,38 +46,38 @@ const TAG_CHANGES_MAX: usize = 20_000;
 const STEPS_HELD_MAX: usize = 20_000;
 
 /// Says by which run an extension was paid for on a file; `None` if by none.
-pub type Bought = Box<dyn Fn(&FileId, &Extension) -> Option<String> + Send>;
+pub type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> Option<String> + Send>;
 
 /// The live planner.
-pub struct Live {
+pub struct DiffPlanner {
     /// Knows what the files were like.
     ledger: LedgerFile,
     options: LiveOptions,
-    bought: Bought,
+    bought: PriorRunLookup,
     /// Whether it is said what becomes of each file.
-    tells_differences: bool,
+    collects_diffs: bool,
     /// Tag changes of files whose requests need no order.
-    bulk: Bulk<Arc<TagItem>>,
+    bulk: TagBatcher<Arc<TagJob>>,
     /// Requests on their way out, so that those of all files share calls.
-    groups: Groups,
+    groups: Coalescer,
     /// Rows of files that later rows name as well.
-    waiting: HashMap<FileId, Vec<Ask>>,
+    waiting: HashMap<FileId, Vec<PendingRow>>,
     /// Whether requests may be under way from an earlier session, so that they can take effect
     /// behind those that follow on their files.
     is_behind_others: bool,
 }
 
-impl Live {
+impl DiffPlanner {
     /// A planner for a run whose ledger knows its files.
     #[must_use]
-    pub fn new(ledger: LedgerFile, options: LiveOptions, bought: Bought) -> Self {
-        let bulk = Bulk::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        let (groups, waiting) = (Groups::default(), HashMap::new());
+    pub fn new(ledger: LedgerFile, options: LiveOptions, bought: PriorRunLookup) -> Self {
+        let bulk = TagBatcher::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
+        let (groups, waiting) = (Coalescer::default(), HashMap::new());
         Self {
             ledger,
             options,
             bought,
-            tells_differences: false,
+            collects_diffs: false,
             bulk,
             groups,
             waiting,
@@ -92,15 +92,20 @@ impl Live {
     }
 
     /// Says from now on what becomes of each file, for people.
-    pub fn tell_differences(&mut self) {
-        self.tells_differences = true;
+    pub fn collect_diffs(&mut self) {
+        self.collects_diffs = true;
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn row(&mut self, row: Row, behind: &Behind, batch: &mut Batch) -> Result<(), LedgerError> {
+    pub fn row(
+        &mut self,
+        row: Row,
+        behind: &RowProgress,
+        batch: &mut Batch,
+    ) -> Result<(), LedgerError> {
         let Row { pos, content } = row;
         let update = match content {
             Content::Update(update) if !update.change.is_empty() => *update,
@@ -111,16 +116,22 @@ impl Live {
         };
         let Update { file, mut change } = update;
         leave_out_done(&file, &mut change, behind);
-        let ask = Ask { pos, change, behind: behind.clone() };
-        let known = self.ledger.known_file(file.as_str())?;
-        let last_row = known.as_ref().map_or(pos.number, |known| known.last_row);
+        let pending = PendingRow { pos, change, behind: behind.clone() };
+        let simulated_file = self.ledger.known_file(file.as_str())?;
+        let last_row =
+            simulated_file.as_ref().map_or(pos.number, |simulated_file| simulated_file.last_row);
         if last_row > pos.number {
-            self.waiting.entry(file).or_default().push(ask);
+            self.waiting.entry(file).or_default().push(pending);
             return Ok(());
         }
-        let mut asks = self.waiting.remove(&file).unwrap_or_default();
-        asks.push(ask);
-        self.file(&file, asks, known.map(reliable_state).unwrap_or_default(), batch)
+        let mut pending_rows = self.waiting.remove(&file).unwrap_or_default();
+        pending_rows.push(pending);
+        self.file(
+            &file,
+            pending_rows,
+            simulated_file.map(reliable_state).unwrap_or_default(),
+            batch,
+        )
     }
 
     /// There are no more rows: what is still to come goes into the batch.
@@ -129,10 +140,17 @@ impl Live {
     /// The ledger cannot be read.
     pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
         let mut files: Vec<_> = std::mem::take(&mut self.waiting).into_iter().collect();
-        files.sort_unstable_by_key(|(_, asks)| asks.first().map(|ask| ask.pos));
-        for (file, asks) in files {
-            let known = self.ledger.known_file(file.as_str())?;
-            self.file(&file, asks, known.map(reliable_state).unwrap_or_default(), batch)?;
+        files.sort_unstable_by_key(|(_, pending_rows)| {
+            pending_rows.first().map(|pending| pending.pos)
+        });
+        for (file, pending_rows) in files {
+            let simulated_file = self.ledger.known_file(file.as_str())?;
+            self.file(
+                &file,
+                pending_rows,
+                simulated_file.map(reliable_state).unwrap_or_default(),
+                batch,
+            )?;
         }
         let mut out = Vec::new();
         self.bulk.end(&mut out);
@@ -145,41 +163,46 @@ impl Live {
     fn file(
         &mut self,
         file: &FileId,
-        asks: Vec<Ask>,
+        pending_rows: Vec<PendingRow>,
         state: LiveState,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
-        let known = match state {
-            LiveState::Is(fields) => Known::read(*fields),
-            LiveState::Unread => Known::nothing(),
+        let simulated_file = match state {
+            LiveState::Is(fields) => SimulatedFile::read(*fields),
+            LiveState::Unread => SimulatedFile::nothing(),
             LiveState::Missing => {
-                let rows = asks.iter().map(|ask| settled(ask.pos, &ask.behind, missing()));
+                let rows = pending_rows
+                    .iter()
+                    .map(|pending| settled(pending.pos, &pending.behind, missing()));
                 batch.rows.extend(rows);
                 return Ok(());
             }
         };
-        let first_open = asks.iter().find(|ask| !ask.behind.is_over()).map(|ask| ask.pos.number);
-        let needed = self.needed(file, asks, known, batch);
-        if self.tells_differences {
-            batch.differences.append(&mut differences(file, &needed));
+        let first_open = pending_rows
+            .iter()
+            .find(|pending| !pending.behind.is_over())
+            .map(|pending| pending.pos.number);
+        let work = self.work(file, pending_rows, simulated_file, batch);
+        if self.collects_diffs {
+            batch.differences.append(&mut differences(file, &work));
         }
-        let is_in_order = needed.len() > 1 || needed.iter().any(Needed::is_in_order);
+        let is_in_order = work.len() > 1 || work.iter().any(WorkItem::is_in_order);
         if self.is_behind_others && is_in_order {
             let doubt = first_open.map(|row| (file.clone(), row));
             self.ledger.doubt(doubt.as_slice())?;
         }
-        for needed in needed {
-            match needed {
-                Needed::Together(together) => self.carry(file, &together, is_in_order, batch),
-                Needed::Rest(ask) => self.carry_rest(file, *ask, batch),
+        for work in work {
+            match work {
+                WorkItem::Merged(together) => self.requests(file, &together, is_in_order, batch),
+                WorkItem::Leftover(pending) => self.carry_rest(file, *pending, batch),
             }
         }
         Ok(())
     }
 
     /// Makes the requests for the rest of a row.
-    fn carry_rest(&mut self, file: &FileId, ask: Ask, batch: &mut Batch) {
-        let Ask { pos, change, behind } = ask;
+    fn carry_rest(&mut self, file: &FileId, pending: PendingRow, batch: &mut Batch) {
+        let PendingRow { pos, change, behind } = pending;
         let update = Box::new(Update { file: file.clone(), change });
         let mut rest = Batch::default();
         direct(Row { pos, content: Content::Update(update) }, &behind, &mut rest);
@@ -189,31 +212,31 @@ impl Live {
 
     /// Makes the requests for what is needed. Tags wait for those of other files that need the
     /// same; where the requests on the file go out in an order, all of them do.
-    fn carry(&mut self, file: &FileId, needed: &Together, is_in_order: bool, batch: &mut Batch) {
-        let Together { merged, need, before } = needed;
-        let parts = Parts::of(merged, need, self.options.exact, is_in_order);
+    fn requests(&mut self, file: &FileId, work: &MergedWork, is_in_order: bool, batch: &mut Batch) {
+        let MergedWork { merged, diff, before } = work;
+        let parts = FileRequests::of(merged, diff, self.options.exact, is_in_order);
         let shared = parts.tags_by_call().next().filter(|_| !is_in_order);
         // How many steps it comes to for rows that ask for nothing but tags is known only when
         // their calls are.
         let open = shared.map(|(part, _)| part).filter(|_| !parts.has_patch());
-        for ask in &merged.asks {
-            if open.is_some() && merged.tags_of(ask.pos.number) == open {
+        for pending in &merged.pending_rows {
+            if open.is_some() && merged.tags_of(pending.pos.number) == open {
                 continue;
             }
-            let steps = parts.of_row(ask).filter(|kind| ask.behind.wants(*kind)).count();
-            batch.rows.push(match parts.of_row(ask).next() {
+            let steps = parts.of_row(pending).filter(|kind| pending.behind.wants(*kind)).count();
+            batch.rows.push(match parts.of_row(pending).next() {
                 Some(_) => {
-                    let not_sent = parts.not_sent(ask);
-                    let rest = [parts.has_remainder(ask), not_sent.is_some()];
+                    let not_sent = parts.not_sent(pending);
+                    let rest = [parts.has_idempotent_part(pending), not_sent.is_some()];
                     let steps = steps + rest.into_iter().filter(|is_open| *is_open).count();
-                    PlannedRow { not_sent, ..planned(ask.pos, steps, &ask.behind) }
+                    PlannedRow { not_sent, ..planned(pending.pos, steps, &pending.behind) }
                 }
-                None => self.unneeded(file, ask, merged, before, &[]),
+                None => self.unneeded(file, pending, merged, before, &[]),
             });
         }
         let mut requests = parts.details(file, before);
         if let Some((part, tags)) = shared {
-            let item = TagItem::new(file, merged, part, tags, open.is_none());
+            let item = TagJob::new(file, merged, part, tags, open.is_none());
             self.share(item, tags, batch);
         } else {
             requests.extend(parts.calls(file));
@@ -223,7 +246,7 @@ impl Live {
     }
 
     /// Tags of a file wait for those of others.
-    fn share(&mut self, item: TagItem, tags: &TagNeed, batch: &mut Batch) {
+    fn share(&mut self, item: TagJob, tags: &TagDiff, batch: &mut Batch) {
         let edit = TagEdit {
             item: Arc::new(item),
             remove: tags.remove.clone(),
@@ -236,8 +259,8 @@ impl Live {
         self.emit(out, batch);
     }
 
-    fn emit(&mut self, carried: Vec<Carried<Arc<TagItem>>>, batch: &mut Batch) {
-        let requests = carried.into_iter().filter_map(|carried| carry::tags(carried, batch));
+    fn emit(&mut self, carried: Vec<TagCall<Arc<TagJob>>>, batch: &mut Batch) {
+        let requests = carried.into_iter().filter_map(|carried| requests::tags(carried, batch));
         self.send(requests.collect(), batch);
     }
 
@@ -246,14 +269,14 @@ impl Live {
         for request in requests {
             self.groups.take(request, &mut batch.requests);
         }
-        self.groups.shrink(STEPS_HELD_MAX, &mut batch.requests);
+        self.groups.flush_to(STEPS_HELD_MAX, &mut batch.requests);
     }
 }
 
 /// What a file was like, unless an earlier run may yet change that.
-fn reliable_state(known: KnownFile) -> LiveState {
-    match known.state {
-        LiveState::Is(_) if known.unsettled => LiveState::Unread,
+fn reliable_state(simulated_file: KnownFile) -> LiveState {
+    match simulated_file.state {
+        LiveState::Is(_) if simulated_file.unsettled => LiveState::Unread,
         state => state,
     }
 }
@@ -264,7 +287,7 @@ fn missing() -> Outcome {
 }
 
 /// Leaves out what an earlier run did for the row, as long as it asks for the same.
-fn leave_out_done(file: &FileId, change: &mut Change, behind: &Behind) {
+fn leave_out_done(file: &FileId, change: &mut Change, behind: &RowProgress) {
     if behind.fingerprints.is_empty() {
         return;
     }

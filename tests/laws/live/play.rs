@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikbulk::execute::{Ending, Reads, Stop};
+use ikbulk::execute::{EndReason, Reads, Stop};
 use ikbulk::imagekit::{Api, ApiSettings};
 use ikbulk::input::{Context, Format, Input};
 use ikbulk::ledger::LedgerFile;
@@ -85,7 +85,7 @@ impl Scene {
             }
             let ledger = LedgerFile::open(&run).unwrap();
             let ended = self.session(ledger, &input, planning, Until::default()).await;
-            assert_eq!(ended.0, Ending::Done);
+            assert_eq!(ended.0, EndReason::Done);
             statuses(&ended.1)
         });
         Played {
@@ -121,14 +121,14 @@ impl Scene {
         input: &Input,
         planning: Planning,
         until: Until,
-    ) -> (Ending, LedgerFile) {
+    ) -> (EndReason, LedgerFile) {
         let stop = async {
             let Some(writes) = until.writes else { return pending().await };
             let last = self.writes() + writes;
             while self.writes() < last {
                 self.written.notified().await;
             }
-            Ending::Stopped(Stop::Interrupt)
+            EndReason::Stopped(Stop::Interrupt)
         };
         let session = Session {
             input: input.clone(),

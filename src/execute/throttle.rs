@@ -11,7 +11,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const MAX: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
-pub(super) struct Holds {
+pub(super) struct Cooldowns {
     endpoints: [Hold; Endpoint::ALL.len()],
     /// Writes and reads that wait, by their budget.
     streaks: [Option<Streak>; 2],
@@ -33,7 +33,7 @@ struct Streak {
     last: Option<Time>,
 }
 
-impl Holds {
+impl Cooldowns {
     /// When the endpoint is free again; in the past where it is.
     pub(super) fn until(&self, endpoint: Endpoint) -> Time {
         self.endpoints[endpoint as usize].until
@@ -130,57 +130,57 @@ mod tests {
     }
 
     /// Holds behind 429s, each by its minute and by the minutes that it states to wait.
-    fn after(throttled: &[(u64, u64)]) -> Holds {
-        let mut holds = Holds::default();
+    fn after(throttled: &[(u64, u64)]) -> Cooldowns {
+        let mut cooldowns = Cooldowns::default();
         for (at, wait) in throttled {
-            throttle(&mut holds, *at, *wait);
+            throttle(&mut cooldowns, *at, *wait);
         }
-        holds
+        cooldowns
     }
 
-    fn throttle(holds: &mut Holds, at: u64, wait: u64) {
+    fn throttle(cooldowns: &mut Cooldowns, at: u64, wait: u64) {
         let mut budget = Budget::new(Execution::default().writes);
         let note = RateLimitNote { reset: Some(minutes(wait)), rate: None };
-        holds.throttled(Endpoint::Patch, note, &mut budget, minutes(at));
-        holds.keeps_waiting(Endpoint::Patch, minutes(at));
+        cooldowns.throttled(Endpoint::Patch, note, &mut budget, minutes(at));
+        cooldowns.keeps_waiting(Endpoint::Patch, minutes(at));
     }
 
-    fn given_up(holds: &Holds, at: u64) -> bool {
-        holds.given_up(minutes(at), DOWN_MAX).is_some()
+    fn given_up(cooldowns: &Cooldowns, at: u64) -> bool {
+        cooldowns.given_up(minutes(at), DOWN_MAX).is_some()
     }
 
     #[test]
     fn the_first_stated_wait_does_not_count_however_long_it_is() {
-        let holds = after(&[(0, 60), (1, 60)]);
-        assert!(!given_up(&holds, 59) && !given_up(&holds, 200));
-        assert_eq!(holds.gives_up_at(minutes(60), DOWN_MAX), None);
+        let cooldowns = after(&[(0, 60), (1, 60)]);
+        assert!(!given_up(&cooldowns, 59) && !given_up(&cooldowns, 200));
+        assert_eq!(cooldowns.gives_up_at(minutes(60), DOWN_MAX), None);
     }
 
     #[test]
     fn from_its_end_on_429s_are_endured_for_down_max() {
-        let holds = after(&[(0, 60), (60, 1), (70, 1)]);
-        assert!(!given_up(&holds, 74) && !given_up(&holds, 76));
-        let holds = after(&[(0, 60), (60, 1), (70, 1), (75, 1)]);
-        assert!(given_up(&holds, 75));
+        let cooldowns = after(&[(0, 60), (60, 1), (70, 1)]);
+        assert!(!given_up(&cooldowns, 74) && !given_up(&cooldowns, 76));
+        let cooldowns = after(&[(0, 60), (60, 1), (70, 1), (75, 1)]);
+        assert!(given_up(&cooldowns, 75));
     }
 
     #[test]
     fn a_later_wait_ends_no_later_than_down_max() {
-        let holds = after(&[(0, 60), (60, 600)]);
-        assert!(!given_up(&holds, 74));
-        assert_eq!(holds.gives_up_at(minutes(61), DOWN_MAX), Some(minutes(75)));
-        assert!(given_up(&holds, 75));
+        let cooldowns = after(&[(0, 60), (60, 600)]);
+        assert!(!given_up(&cooldowns, 74));
+        assert_eq!(cooldowns.gives_up_at(minutes(61), DOWN_MAX), Some(minutes(75)));
+        assert!(given_up(&cooldowns, 75));
     }
 
     #[test]
     fn an_accepted_request_of_the_same_budget_begins_the_count_anew() {
-        let mut holds = after(&[(0, 1), (1, 1), (2, 1)]);
-        holds.answered(Endpoint::GetDetails);
-        throttle(&mut holds, 16, 1);
-        assert!(given_up(&holds, 16));
-        holds.answered(Endpoint::AddTags);
-        throttle(&mut holds, 17, 1);
-        throttle(&mut holds, 18, 1);
-        assert!(!given_up(&holds, 32));
+        let mut cooldowns = after(&[(0, 1), (1, 1), (2, 1)]);
+        cooldowns.answered(Endpoint::GetDetails);
+        throttle(&mut cooldowns, 16, 1);
+        assert!(given_up(&cooldowns, 16));
+        cooldowns.answered(Endpoint::AddTags);
+        throttle(&mut cooldowns, 17, 1);
+        throttle(&mut cooldowns, 18, 1);
+        assert!(!given_up(&cooldowns, 32));
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::direct::{fingerprint, steps};
-use super::{Batch, Planner, Recorded, Tally};
-use crate::input::{Context, FedBack, Input, InputError};
+use super::{Batch, PlanSummary, Planner, Recorded};
+use crate::input::{Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;
 use crate::request::Call;
 use crate::row::{Content, Row, Target};
 
 /// What an input holds.
 #[derive(Debug, Clone, Default)]
-pub struct Survey {
+pub struct InputSummary {
     /// Its rows and what they ask for.
-    pub tally: Tally,
+    pub summary: PlanSummary,
     /// Columns that are not read.
     pub ignored_columns: Vec<String>,
     /// Empty cells that leave their field alone.
@@ -37,7 +37,7 @@ pub struct UnknownRow {
 impl UnknownRow {
     /// If the row was left `unknown` and asks for what must not be repeated. What was done for
     /// certain is not sent again.
-    fn of(row: &Row, fed_back: &FedBack) -> Option<Self> {
+    fn of(row: &Row, fed_back: &PriorRun) -> Option<Self> {
         let Content::Update(update) = &row.content else { return None };
         if !fed_back.unknown {
             return None;
@@ -80,56 +80,56 @@ pub enum PlanError {
 /// # Errors
 /// The input cannot be read, is damaged in a way that is not one row's, or what is known of its
 /// files cannot be read.
-pub fn survey(
+pub fn scan(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
     see: impl FnMut(&Batch),
-) -> Result<Survey, PlanError> {
-    survey_rest(input, context, planner, &Recorded::default(), see)
+) -> Result<InputSummary, PlanError> {
+    scan_rest(input, context, planner, &Recorded::default(), see)
 }
 
 /// The same for what is left of a run.
 ///
 /// # Errors
 /// The same.
-pub fn survey_rest(
+pub fn scan_rest(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
     recorded: &Recorded,
     mut see: impl FnMut(&Batch),
-) -> Result<Survey, PlanError> {
+) -> Result<InputSummary, PlanError> {
     let mut rows = input.rows(context, recorded.from())?;
-    let mut survey = Survey::default();
+    let mut scan = InputSummary::default();
     let mut batch = Batch::default();
     while let Some((row, fed_back)) = rows.next_row()? {
-        if survey.first_unknown.is_none() {
-            survey.first_unknown = UnknownRow::of(&row, &fed_back);
+        if scan.first_unknown.is_none() {
+            scan.first_unknown = UnknownRow::of(&row, &fed_back);
         }
         match row.content {
             Content::Unresolved(unresolved) => {
-                survey.tally.add_unresolved(unresolved.change);
-                survey.to_look_up.insert(unresolved.target);
+                scan.summary.add_unresolved(unresolved.change);
+                scan.to_look_up.insert(unresolved.target);
                 continue;
             }
             Content::Rejected(ref rejection) => {
-                survey.to_look_up.extend(rejection.target().cloned());
+                scan.to_look_up.extend(rejection.target().cloned());
             }
             Content::Update(_) | Content::Blank => {}
         }
-        let behind = recorded.row(row.pos.number)?.with_fed_back(fed_back.done);
+        let behind = recorded.row(row.pos.number)?.with_prior_run(fed_back.done);
         planner.row(row, &behind, &mut batch)?;
-        survey.tally.add(&batch);
+        scan.summary.add(&batch);
         see(&batch);
         batch.rows.clear();
         batch.requests.clear();
         batch.differences.clear();
     }
     planner.end(&mut batch)?;
-    survey.tally.add(&batch);
+    scan.summary.add(&batch);
     see(&batch);
-    survey.left_alone = rows.left_alone();
-    survey.ignored_columns = rows.ignored_columns().to_vec();
-    Ok(survey)
+    scan.left_alone = rows.left_alone();
+    scan.ignored_columns = rows.ignored_columns().to_vec();
+    Ok(scan)
 }

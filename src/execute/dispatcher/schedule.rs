@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::super::event::{Action, Ending, Halt, Ticket};
-use super::super::lanes::Lane;
+use super::super::event::{Action, EndReason, Halt, Ticket};
+use super::super::ready_queues::Lane;
 use super::super::{Budget, Time};
 use super::Dispatcher;
 use crate::request::Endpoint;
@@ -16,14 +16,14 @@ impl Dispatcher {
         }
         self.come_back(now);
         let mut wake = Wake::default();
-        if let Some(at) = self.holds.gives_up_at(now, self.limits.halts.down_max) {
+        if let Some(at) = self.cooldowns.gives_up_at(now, self.limits.halts.down_max) {
             wake.at(at);
         }
         if let Some(action) = self.probe(now, &mut wake) {
             return action;
         }
-        if self.trouble.holds_everyone() {
-            let since = self.trouble.down_since().unwrap_or(now);
+        if self.circuit_breaker.holds_everyone() {
+            let since = self.circuit_breaker.down_since().unwrap_or(now);
             wake.at(since + self.limits.halts.down_max);
             return wake.action();
         }
@@ -40,16 +40,16 @@ impl Dispatcher {
 
     /// What follows if the end is near.
     fn end(&mut self, now: Time) -> Option<Action> {
-        let down = self.trouble.down_since().map(|since| now.saturating_sub(since));
+        let down = self.circuit_breaker.down_since().map(|since| now.saturating_sub(since));
         if let Some(after) = down.filter(|after| *after >= self.limits.halts.down_max) {
-            let message = self.last_trouble.clone();
-            self.stop(Ending::Halted(Halt::Down { after, message }));
+            let message = self.last_failure.clone();
+            self.stop(EndReason::Halted(Halt::Down { after, message }));
         }
-        if let Some(after) = self.holds.given_up(now, self.limits.halts.down_max) {
-            self.stop(Ending::Halted(Halt::Throttled { after }));
+        if let Some(after) = self.cooldowns.given_up(now, self.limits.halts.down_max) {
+            self.stop(EndReason::Halted(Halt::Throttled { after }));
         }
         if self.input_ended && self.slots.is_empty() {
-            self.ending.get_or_insert(Ending::Done);
+            self.ending.get_or_insert(EndReason::Done);
         }
         self.ending.as_ref()?;
         Some(if self.under_way == 0 { Action::Finished } else { Action::WaitEvent })
@@ -68,13 +68,13 @@ impl Dispatcher {
 
     /// Asks whether the service is back, if it is time to.
     fn probe(&mut self, now: Time, wake: &mut Wake) -> Option<Action> {
-        let at = self.trouble.next_probe()?.max(self.holds.until(Endpoint::List));
+        let at = self.circuit_breaker.next_probe()?.max(self.cooldowns.until(Endpoint::List));
         let free = if at > now { Err(at) } else { self.budget(Endpoint::List).take(now) };
         if let Err(at) = free {
             wake.at(at);
             return None;
         }
-        self.trouble.probe_sent();
+        self.circuit_breaker.probe_sent();
         self.under_way += 1;
         self.counters.read += 1;
         Some(Action::Probe)
@@ -91,7 +91,7 @@ impl Dispatcher {
             let lane = self.first_lane(now, closed, wake)?;
             match self.budget(lane.endpoint()).take(now) {
                 Ok(()) => {
-                    let ticket = self.lanes.pop(lane)?;
+                    let ticket = self.ready_queues.pop(lane)?;
                     return self.take_out(ticket, lane);
                 }
                 Err(at) => {
@@ -105,13 +105,13 @@ impl Dispatcher {
     /// The lane whose first request was admitted first, of those that nothing holds up.
     fn first_lane(&self, now: Time, closed: [bool; 2], wake: &mut Wake) -> Option<Lane> {
         let open = Lane::ALL.into_iter().filter_map(|lane| {
-            let sequence = self.lanes.first(lane)?;
-            let until = self.holds.until(lane.endpoint());
+            let sequence = self.ready_queues.first(lane)?;
+            let until = self.cooldowns.until(lane.endpoint());
             if until > now {
                 wake.at(until);
                 return None;
             }
-            let held = lane == Lane::PatchOnce && self.trouble.holds_once();
+            let held = lane == Lane::PatchOnce && self.circuit_breaker.holds_once();
             let closed = closed[lane.endpoint().budget() as usize];
             (!held && !closed).then_some((sequence, lane))
         });

@@ -9,35 +9,35 @@ use super::{Content, Field, Update};
 
 /// A value as a row says it: the text of a cell, or a value of JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written<T> {
+pub enum Encoded<T> {
     /// There is no value, and a row that says nothing of the field leaves it so.
     Nothing,
     /// This sets the field to the value.
     As(T),
     /// No row can say it: a tag that ImageKit itself would refuse, an option that is spelt like
     /// another one.
-    Unsayable,
+    NotRepresentable,
 }
 
 /// The cell of a sheet that sets `field` to `value`.
 #[must_use]
-pub fn written_as_text(field: &Field, value: &Value, rules: &Rules) -> Written<String> {
+pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<String> {
     if is_nothing(value) {
-        return Written::Nothing;
+        return Encoded::Nothing;
     }
     let reads_back = |text: &String| reads_back(field, value, Cell::Text(text), rules);
-    spellings(value).into_iter().find(reads_back).map_or(Written::Unsayable, Written::As)
+    spellings(value).into_iter().find(reads_back).map_or(Encoded::NotRepresentable, Encoded::As)
 }
 
 /// The JSON that sets `field` to `value`: the value itself, if anything.
 #[must_use]
-pub fn written_as_json(field: &Field, value: Value, rules: &Rules) -> Written<Value> {
+pub fn encode_as_json(field: &Field, value: Value, rules: &Rules) -> Encoded<Value> {
     if is_nothing(&value) {
-        Written::Nothing
+        Encoded::Nothing
     } else if reads_back(field, &value, Cell::Json(&value), rules) {
-        Written::As(value)
+        Encoded::As(value)
     } else {
-        Written::Unsayable
+        Encoded::NotRepresentable
     }
 }
 
@@ -83,11 +83,13 @@ fn sets(field: &Field, row: &Update, value: &Value) -> bool {
                 if tags.as_slice().iter().map(|tag| Some(tag.as_str())).eq(asked))
         }
         Field::CustomCoordinates => {
-            change.coordinates == value.as_str().and_then(Coordinates::parse).map(Set::To)
+            change.coordinates == value.as_str().and_then(Coordinates::parse).map(Set::Value)
         }
-        Field::Description => change.description == value.as_str().map(|text| Set::To(text.into())),
+        Field::Description => {
+            change.description == value.as_str().map(|text| Set::Value(text.into()))
+        }
         Field::CustomMetadata(_) => {
-            matches!(change.metadata.as_slice(), [(_, Set::To(set))] if set == value)
+            matches!(change.metadata.as_slice(), [(_, Set::Value(set))] if set == value)
         }
         Field::IsPublished => change.publish.map(|publish| publish.is_published) == value.as_bool(),
         _ => false,
@@ -102,16 +104,16 @@ mod tests {
     use super::*;
     use crate::row::{MetadataField, Schema};
 
-    fn cell(field: &Field, value: &Value) -> Written<String> {
-        written_as_text(field, value, &Rules::default())
+    fn cell(field: &Field, value: &Value) -> Encoded<String> {
+        encode_as_text(field, value, &Rules::default())
     }
 
-    fn json(field: &Field, value: &Value) -> Written<Value> {
-        written_as_json(field, value.clone(), &Rules::default())
+    fn json(field: &Field, value: &Value) -> Encoded<Value> {
+        encode_as_json(field, value.clone(), &Rules::default())
     }
 
-    fn as_text(text: &str) -> Written<String> {
-        Written::As(text.to_owned())
+    fn as_text(text: &str) -> Encoded<String> {
+        Encoded::As(text.to_owned())
     }
 
     fn metadata(schema: &Value) -> Field {
@@ -132,7 +134,7 @@ mod tests {
             (&Field::FileId, json!("598821f9"), "598821f9"),
         ] {
             assert_eq!(cell(field, &value), as_text(text), "{field:?}");
-            assert_eq!(json(field, &value), Written::As(value), "{field:?}");
+            assert_eq!(json(field, &value), Encoded::As(value), "{field:?}");
         }
     }
 
@@ -146,8 +148,8 @@ mod tests {
             (&Field::Tags, json!([])),
             (&text, json!("")),
         ] {
-            assert_eq!(cell(field, &value), Written::Nothing, "{field:?}");
-            assert_eq!(json(field, &value), Written::Nothing, "{field:?}");
+            assert_eq!(cell(field, &value), Encoded::Nothing, "{field:?}");
+            assert_eq!(json(field, &value), Encoded::Nothing, "{field:?}");
         }
     }
 
@@ -164,7 +166,7 @@ mod tests {
             (json!(r"\o/"), r"\o/"),
         ] {
             assert_eq!(cell(&Field::Description, &value), as_text(text));
-            assert_eq!(json(&Field::Description, &value), Written::As(value));
+            assert_eq!(json(&Field::Description, &value), Encoded::As(value));
         }
         for (value, text) in [
             (json!(["a, b", "c"]), r#"["a, b","c"]"#),
@@ -173,7 +175,7 @@ mod tests {
             (json!([" x"]), r#"[" x"]"#),
         ] {
             assert_eq!(cell(&Field::Tags, &value), as_text(text));
-            assert_eq!(json(&Field::Tags, &value), Written::As(value));
+            assert_eq!(json(&Field::Tags, &value), Encoded::As(value));
         }
         let select = metadata(&json!({"type": "SingleSelect", "selectOptions": ["30", 30, "a"]}));
         assert_eq!(cell(&select, &json!("30")), as_text(r#""30""#));
@@ -197,8 +199,8 @@ mod tests {
             (&text, json!("long")),
             (&date, json!(" 2026-11-24")),
         ] {
-            assert_eq!(cell(field, &value), Written::Unsayable, "{field:?}");
-            assert_eq!(json(field, &value), Written::Unsayable, "{field:?}");
+            assert_eq!(cell(field, &value), Encoded::NotRepresentable, "{field:?}");
+            assert_eq!(json(field, &value), Encoded::NotRepresentable, "{field:?}");
         }
     }
 
@@ -206,8 +208,8 @@ mod tests {
     fn what_only_json_can_say_is_not_written_into_a_cell() {
         let select = metadata(&json!({"type": "SingleSelect", "selectOptions": ["30", 30]}));
         for (field, value) in [(&Field::Description, json!(" \n")), (&select, json!(30))] {
-            assert_eq!(cell(field, &value), Written::Unsayable, "{field:?}");
-            assert_eq!(json(field, &value), Written::As(value), "{field:?}");
+            assert_eq!(cell(field, &value), Encoded::NotRepresentable, "{field:?}");
+            assert_eq!(json(field, &value), Encoded::As(value), "{field:?}");
         }
     }
 
@@ -218,8 +220,8 @@ mod tests {
             for field in [Field::Description, unchecked] {
                 let value = Value::String(text.clone());
                 let is_blank = !text.is_empty() && text.trim().is_empty();
-                prop_assert_eq!(cell(&field, &value) == Written::Unsayable, is_blank);
-                prop_assert_ne!(json(&field, &value), Written::Unsayable);
+                prop_assert_eq!(cell(&field, &value) == Encoded::NotRepresentable, is_blank);
+                prop_assert_ne!(json(&field, &value), Encoded::NotRepresentable);
             }
         }
 
@@ -227,8 +229,8 @@ mod tests {
         fn every_list_of_tags_can_be_written(
             tags in proptest::collection::btree_set("(\\\\|<clear>|<CLEAR>|#N/A|\\[|\\]|\"|,| |a|ä){0,3}[a-z>]", 1..4),
         ) {
-            prop_assert_ne!(cell(&Field::Tags, &json!(tags)), Written::Unsayable);
-            prop_assert_ne!(json(&Field::Tags, &json!(tags)), Written::Unsayable);
+            prop_assert_ne!(cell(&Field::Tags, &json!(tags)), Encoded::NotRepresentable);
+            prop_assert_ne!(json(&Field::Tags, &json!(tags)), Encoded::NotRepresentable);
         }
     }
 }

@@ -24,16 +24,15 @@ const MARKS: [(&[u8], &str, &str); 12] = [
 ];
 
 /// Refuses a file that begins as no sheet does.
-pub(super) fn refuse_other_kinds(beginning: &[u8]) -> Result<(), InputError> {
-    let begins_with = |mark: &[u8]| {
-        beginning.get(..mark.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(mark))
-    };
-    if let Some((_, what, right)) = MARKS.iter().find(|(mark, ..)| begins_with(mark)) {
-        return Err(InputError::OtherKind { what, right });
+pub(super) fn refuse_other_kinds(sniff: &[u8]) -> Result<(), InputError> {
+    let begins_with =
+        |mark: &[u8]| sniff.get(..mark.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(mark));
+    if let Some((_, what, suggestion)) = MARKS.iter().find(|(mark, ..)| begins_with(mark)) {
+        return Err(InputError::OtherKind { what, suggestion });
     }
     // Without a mark UTF-16 shows by the zeros in half of its ASCII characters.
-    match beginning {
-        [0, _, ..] | [_, 0, ..] => Err(InputError::OtherKind { what: "UTF-16", right: SAVE }),
+    match sniff {
+        [0, _, ..] | [_, 0, ..] => Err(InputError::OtherKind { what: "UTF-16", suggestion: SAVE }),
         _ => Ok(()),
     }
 }

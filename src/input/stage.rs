@@ -34,7 +34,7 @@ impl Fingerprint {
 
 /// An input that has been copied.
 #[derive(Debug, Clone)]
-pub struct Owned {
+pub struct StagedInput {
     /// The copy.
     pub input: Input,
     /// Its fingerprint.
@@ -46,14 +46,14 @@ pub struct Owned {
 ///
 /// # Errors
 /// Reading or writing fails.
-pub fn take_over(
+pub fn stage_input(
     mut from: impl Read,
     name: &Path,
     format: Option<Format>,
     directory: &Path,
-) -> Result<Owned, InputError> {
+) -> Result<StagedInput, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
-    let mut begun = Begun::read(&mut from, name, format).map_err(unreadable)?;
+    let mut begun = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
     let format = begun.format;
     let path = directory.join(format!("input.{}", format.extension()));
     let cannot_copy = |source| InputError::Copy { path: path.display().to_string(), source };
@@ -65,13 +65,13 @@ pub fn take_over(
         begun.read_on(&mut from).map_err(unreadable)?;
     }
     copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
-    Ok(Owned { input: Input { path, format }, fingerprint: Fingerprint::of(&hash) })
+    Ok(StagedInput { input: Input { path, format }, fingerprint: Fingerprint::of(&hash) })
 }
 
 /// A copy of an input that can be read once only. It has no name where the system can read a file
 /// without one, so that nothing is left of it however the program ends.
 #[derive(Debug)]
-pub struct Unnamed {
+pub struct UnnamedInput {
     input: Input,
     /// Held open, since it is read by the number of this.
     file: File,
@@ -79,7 +79,7 @@ pub struct Unnamed {
     name: Option<PathBuf>,
 }
 
-impl Unnamed {
+impl UnnamedInput {
     /// The copy.
     #[must_use]
     pub fn input(&self) -> &Input {
@@ -87,7 +87,7 @@ impl Unnamed {
     }
 }
 
-impl Drop for Unnamed {
+impl Drop for UnnamedInput {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             // What cannot be removed is left to the system's own cleaning of its temporary files.
@@ -97,23 +97,23 @@ impl Drop for Unnamed {
 }
 
 /// Copies `from` into a file without a name, to be read by this process alone. The format is that of
-/// [`take_over`].
+/// [`stage_input`].
 ///
 /// # Errors
 /// Reading or writing fails.
-pub fn take_over_unnamed(
+pub fn stage_unnamed_input(
     mut from: impl Read,
     name: &Path,
     format: Option<Format>,
-) -> Result<Unnamed, InputError> {
+) -> Result<UnnamedInput, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
     let directory = std::env::temp_dir();
     let cannot_copy = |source| InputError::Copy { path: directory.display().to_string(), source };
     let (file, path) = create_temporary(&directory).map_err(cannot_copy)?;
     let (path, kept) = without_name(&file, path);
     let input = Input { path, format: Format::Csv };
-    let mut unnamed = Unnamed { input, file, name: kept };
-    let mut begun = Begun::read(&mut from, name, format).map_err(unreadable)?;
+    let mut unnamed = UnnamedInput { input, file, name: kept };
+    let mut begun = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
     unnamed.input.format = begun.format;
     while let Some(bytes) = begun.bytes() {
         unnamed.file.write_all(bytes).map_err(cannot_copy)?;
@@ -134,20 +134,20 @@ fn without_name(file: &File, name: PathBuf) -> (PathBuf, Option<PathBuf>) {
 }
 
 /// An input of which the beginning has been read.
-struct Begun {
+struct SniffedInput {
     format: Format,
     chunk: Vec<u8>,
     filled: usize,
 }
 
-impl Begun {
+impl SniffedInput {
     /// The format is `format`, or the one that `name` or the first bytes show.
     fn read(from: &mut impl Read, name: &Path, format: Option<Format>) -> io::Result<Self> {
         let mut begun = Self { format: Format::Csv, chunk: vec![0; CHUNK_BYTES], filled: 0 };
         begun.read_on(from)?;
         let named = format.or_else(|| Format::of_name(name));
-        let beginning = begun.bytes().unwrap_or_default();
-        begun.format = named.unwrap_or_else(|| Format::of_beginning(beginning));
+        let sniff = begun.bytes().unwrap_or_default();
+        begun.format = named.unwrap_or_else(|| Format::sniff_format(sniff));
         Ok(begun)
     }
 
@@ -166,9 +166,9 @@ impl Begun {
 ///
 /// # Errors
 /// Reading fails.
-pub fn in_place(input: Input) -> Result<Owned, InputError> {
+pub fn staged_in(input: Input) -> Result<StagedInput, InputError> {
     match Fingerprint::of_file(&input.path) {
-        Ok(fingerprint) => Ok(Owned { input, fingerprint }),
+        Ok(fingerprint) => Ok(StagedInput { input, fingerprint }),
         Err(source) => Err(InputError::Read { path: input.path.display().to_string(), source }),
     }
 }

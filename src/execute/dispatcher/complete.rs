@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::super::event::{Ending, Halt, Ticket};
-use super::super::lines::FileKey;
-use super::super::watch::Rejected;
+use super::super::abort_policy::Rejected;
+use super::super::event::{EndReason, Halt, Ticket};
+use super::super::file_queues::FileKey;
 use super::{Dispatcher, Slot};
 use crate::ledger::Op;
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Request, Safe, Sendable as _, StepKind, StepRef};
+use crate::request::{Idempotent, Request, Sendable as _, StepKind, StepRef};
 
 impl Dispatcher {
     /// Writes down the outcomes of a request and frees its files. In this order: who takes a file
@@ -27,11 +27,11 @@ impl Dispatcher {
             let whole = step.kind.part_of().filter(|_| !outcome.status.is_success());
             let step = StepRef { kind: whole.unwrap_or(step.kind), ..step };
             let halt = match (outcome.status, self.window.pos(step.row)) {
-                (Status::Unknown, _) => self.watch.unknown(),
+                (Status::Unknown, _) => self.abort_policy.unknown(),
                 (Status::Failed, _) | (_, None) => None,
                 (_, Some(pos)) => {
                     let row_is_unknown = self.window.is_unknown(step.row);
-                    self.watch.answered(Rejected { step, pos, row_is_unknown }, &outcome)
+                    self.abort_policy.answered(Rejected { step, pos, row_is_unknown }, &outcome)
                 }
             };
             self.record(step, outcome, attempts);
@@ -57,7 +57,7 @@ impl Dispatcher {
 
     fn halt(&mut self, halt: Halt) {
         if matches!(halt, Halt::SameRejection { .. }) {
-            for rejected in self.watch.take_streak() {
+            for rejected in self.abort_policy.take_streak() {
                 let step = rejected.step;
                 if rejected.row_is_unknown {
                     // Steps that were not sent because of it are open again as well.
@@ -71,7 +71,7 @@ impl Dispatcher {
                 self.window.reopen(&rejected);
             }
         }
-        self.stop(Ending::Halted(halt));
+        self.stop(EndReason::Halted(halt));
     }
 
     pub(super) fn free(&mut self, ticket: Ticket) {
@@ -82,7 +82,7 @@ impl Dispatcher {
 
     fn leave_lines(&mut self, files: &[FileKey]) {
         for file in files {
-            if let Some(next) = self.lines.leave(*file) {
+            if let Some(next) = self.file_queues.leave(*file) {
                 let slot = &mut self.slots[next];
                 slot.behind -= 1;
                 if slot.behind == 0 {
@@ -93,7 +93,7 @@ impl Dispatcher {
     }
 
     /// Puts parts of a request into its place, and frees the files that are in none of them.
-    pub(super) fn split(&mut self, ticket: Ticket, parts: Vec<Safe>) {
+    pub(super) fn split(&mut self, ticket: Ticket, parts: Vec<Idempotent>) {
         let Slot { sequence, files, .. } = self.slots.remove(ticket);
         self.writes.over += 1;
         self.writes.added += parts.len() as u64;
@@ -101,11 +101,11 @@ impl Dispatcher {
         let mut placed: HashMap<FileKey, usize> = HashMap::new();
         for part in parts {
             let keys = FileKey::of_all(part.files());
-            let part = self.slots.insert(Slot::new(Request::Safe(part), sequence, keys));
+            let part = self.slots.insert(Slot::new(Request::Idempotent(part), sequence, keys));
             let slot = &mut self.slots[part];
             for key in &slot.files {
                 let place = placed.entry(*key).or_default();
-                self.lines.take_place(*key, part, *place);
+                self.file_queues.take_place(*key, part, *place);
                 slot.behind += usize::from(*place > 0);
                 *place += 1;
             }

@@ -4,16 +4,18 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::super::Time;
-use super::super::event::{Ending, Event, Halt, Ticket, Withheld};
-use super::super::lanes::Lane;
-use super::super::lines::FileKey;
-use super::super::verdict::{Verdict, of_moved, of_unread};
+use super::super::event::{EndReason, Event, Halt, NotSent, Ticket};
+use super::super::file_queues::FileKey;
+use super::super::ready_queues::Lane;
+use super::super::verdict::{Verdict, from_conflict, from_failed_check};
 use super::{Dispatcher, Slot};
 use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::Op;
 use crate::outcome::{Code, Outcome};
 use crate::plan::Batch;
-use crate::request::{Endpoint, Lost, Request, Safe, Sendable as _, StepKind, StepRef};
+use crate::request::{
+    Endpoint, Idempotent, LostResponse, Request, Sendable as _, StepKind, StepRef,
+};
 use crate::row::FileId;
 
 impl Dispatcher {
@@ -26,7 +28,7 @@ impl Dispatcher {
                 self.under_way -= 1;
                 self.answered(ticket, verdict, now);
             }
-            Event::Withheld(ticket, request, why) => {
+            Event::NotSent(ticket, request, why) => {
                 self.under_way -= 1;
                 self.withheld(ticket, request, why, now);
             }
@@ -42,7 +44,7 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn stop(&mut self, ending: Ending) {
+    pub(super) fn stop(&mut self, ending: EndReason) {
         self.ending.get_or_insert(ending);
     }
 
@@ -63,8 +65,9 @@ impl Dispatcher {
             self.next_sequence += 1;
             let ticket = self.slots.insert(Slot::new(request, sequence, files));
             let slot = &mut self.slots[ticket];
-            let lines = &mut self.lines;
-            slot.behind = slot.files.iter().filter(|file| !lines.join(**file, ticket)).count();
+            let file_queues = &mut self.file_queues;
+            slot.behind =
+                slot.files.iter().filter(|file| !file_queues.join(**file, ticket)).count();
             if slot.behind == 0 {
                 self.queue(ticket);
             }
@@ -81,16 +84,16 @@ impl Dispatcher {
         };
         let may_send = |step: &StepRef| self.window.may_send(*step);
         let is_to_be_sent = match request {
-            Request::Safe(safe) => safe.steps().iter().all(may_send),
-            Request::Once(once) => once.steps().iter().any(may_send),
+            Request::Idempotent(safe) => safe.steps().iter().all(may_send),
+            Request::AtMostOnce(once) => once.steps().iter().any(may_send),
         };
         if is_to_be_sent {
-            self.lanes.push(Lane::of(request, slot.before.is_some()), slot.sequence, ticket);
+            self.ready_queues.push(Lane::of(request, slot.before.is_some()), slot.sequence, ticket);
             return;
         }
         let rest = match request {
-            Request::Safe(safe) => safe.part(|_, step| may_send(&step)),
-            Request::Once(_) => None,
+            Request::Idempotent(safe) => safe.part(|_, step| may_send(&step)),
+            Request::AtMostOnce(_) => None,
         };
         let dropped: Vec<StepRef> =
             request.steps().iter().copied().filter(|step| !may_send(step)).collect();
@@ -103,17 +106,17 @@ impl Dispatcher {
     fn answered(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
         match verdict {
             Verdict::Final(outcomes) => {
-                self.trouble.answered();
+                self.circuit_breaker.answered();
                 if let Some((step, _)) = outcomes.first() {
-                    self.holds.answered(step.kind.endpoint());
+                    self.cooldowns.answered(step.kind.endpoint());
                 }
                 self.settle(ticket, outcomes);
             }
             Verdict::Split { settled, rest } => {
-                self.trouble.answered();
+                self.circuit_breaker.answered();
                 let steps = settled.iter().map(|(step, _)| step);
-                if let Some(step) = steps.chain(rest.iter().flat_map(Safe::steps)).next() {
-                    self.holds.answered(step.kind.endpoint());
+                if let Some(step) = steps.chain(rest.iter().flat_map(Idempotent::steps)).next() {
+                    self.cooldowns.answered(step.kind.endpoint());
                 }
                 self.record_all(ticket, settled);
                 self.split(ticket, rest);
@@ -121,21 +124,21 @@ impl Dispatcher {
             Verdict::Again { request, cause, retry_after } => {
                 self.doubt(request.files(), request.steps());
                 self.wait_for(ticket, retry_after, now);
-                self.again(ticket, Request::Safe(request), cause, now);
+                self.again(ticket, Request::Idempotent(request), cause, now);
             }
             Verdict::Unread { request, cause, retry_after } => {
                 self.wait_for(ticket, retry_after, now);
                 self.again(ticket, request, cause, now);
             }
             Verdict::NotSent { request, message } => {
-                self.last_trouble = message;
-                self.trouble.not_sent(now);
+                self.last_failure = message;
+                self.circuit_breaker.not_sent(now);
                 self.put_back_unsent(ticket, request);
                 self.back_off(ticket, now);
             }
             Verdict::Hold { request, note } => {
                 self.held(request.endpoint(), note, now);
-                self.holds.keeps_waiting(request.endpoint(), now);
+                self.cooldowns.keeps_waiting(request.endpoint(), now);
                 self.put_back_unsent(ticket, request);
                 self.queue(ticket);
             }
@@ -145,33 +148,33 @@ impl Dispatcher {
             }
             Verdict::Halt { message, request } => {
                 self.put_back_unsent(ticket, request);
-                self.stop(Ending::Halted(Halt::Account { message }));
+                self.stop(EndReason::Halted(Halt::Account { message }));
             }
         }
     }
 
     /// It was not sent, so that it does not count.
-    fn withheld(&mut self, ticket: Ticket, request: Request, why: Withheld, now: Time) {
+    fn withheld(&mut self, ticket: Ticket, request: Request, why: NotSent, now: Time) {
         let slot = &mut self.slots[ticket];
         self.counters.take_back(request.call());
         self.counters.retried -= u64::from(slot.repeats);
         match why {
-            Withheld::Moved(files) => {
+            NotSent::Conflict(files) => {
                 slot.attempts = slot.attempts.saturating_sub(1);
-                self.trouble.answered();
-                let (settled, rest) = of_moved(&request, &files);
+                self.circuit_breaker.answered();
+                let (settled, rest) = from_conflict(&request, &files);
                 self.record_all(ticket, settled);
                 self.split(ticket, rest.into_iter().collect());
             }
             // Whoever looks has waited for as long as it may.
-            Withheld::Unread(Failure::Throttled(_)) => {
+            NotSent::CheckFailed(Failure::Throttled(_)) => {
                 self.put_back_unsent(ticket, request);
                 let after = self.limits.halts.down_max;
-                self.stop(Ending::Halted(Halt::Throttled { after }));
+                self.stop(EndReason::Halted(Halt::Throttled { after }));
             }
-            Withheld::Unread(failure) => {
+            NotSent::CheckFailed(failure) => {
                 self.withdraw_intent(&request);
-                self.answered(ticket, of_unread(request, failure), now);
+                self.answered(ticket, from_failed_check(request, failure), now);
             }
         }
     }
@@ -185,7 +188,7 @@ impl Dispatcher {
     }
 
     fn withdraw_intent(&mut self, request: &Request) {
-        if let Request::Once(once) = request {
+        if let Request::AtMostOnce(once) = request {
             self.ops.extend(once.steps().iter().map(|step| Op::Forget(*step)));
         }
     }
@@ -204,33 +207,33 @@ impl Dispatcher {
     }
 
     fn again(&mut self, ticket: Ticket, request: Request, cause: Outcome, now: Time) {
-        self.last_trouble = cause.message.clone().unwrap_or_default();
-        self.trouble.lost(now, self.at_turn());
+        self.last_failure = cause.message.clone().unwrap_or_default();
+        self.circuit_breaker.lost(now, self.at_turn());
         if cause.code == Some(Code::Unreadable) {
             // It may be a proxy on the way that answers.
-            self.trouble.suspect(now);
+            self.circuit_breaker.suspect(now);
         }
-        let is_blameless = self.trouble.is_confirmed();
+        let is_blameless = self.circuit_breaker.is_confirmed();
         let slot = &mut self.slots[ticket];
         slot.attempts = slot.attempts.saturating_sub(u32::from(is_blameless));
         slot.request = Some(request);
         if !is_blameless {
-            self.trouble.used_up(ticket);
+            self.circuit_breaker.gave_up(ticket);
         }
         if slot.attempts < self.limits.attempts.get() {
             self.back_off(ticket, now);
         } else {
-            self.trouble.suspect(now);
+            self.circuit_breaker.suspect(now);
             self.exhausted.push((ticket, cause));
         }
     }
 
     /// The service answers, so that those whose attempts are used up have failed.
     fn back(&mut self) {
-        if self.trouble.holds_everyone() {
-            self.holds.count_anew();
+        if self.circuit_breaker.holds_everyone() {
+            self.cooldowns.count_anew();
         }
-        self.trouble.probe_answered();
+        self.circuit_breaker.probe_answered();
         for (ticket, cause) in std::mem::take(&mut self.exhausted) {
             let request = self.slots[ticket].request.as_ref();
             let steps = request.map_or(&[][..], Request::steps).iter();
@@ -261,27 +264,27 @@ impl Dispatcher {
 
     /// Requests at their turn, with the one whose answer has just come.
     fn at_turn(&self) -> usize {
-        let waiting = self.lanes.len() + self.backing_off.len() + self.exhausted.len();
+        let waiting = self.ready_queues.len() + self.backing_off.len() + self.exhausted.len();
         1 + self.under_way + waiting
     }
 
     fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
-        self.trouble.answered();
+        self.circuit_breaker.answered();
         self.counters.throttled += 1;
         let budget = &mut self.budgets[endpoint.budget() as usize];
-        self.holds.throttled(endpoint, note, budget, now);
+        self.cooldowns.throttled(endpoint, note, budget, now);
     }
 
-    fn lost(&mut self, ticket: Ticket, lost: Lost, cause: &Outcome, now: Time) {
-        self.trouble.lost_once(now);
-        let Lost { steps, files, remainder } = lost;
+    fn lost(&mut self, ticket: Ticket, lost: LostResponse, cause: &Outcome, now: Time) {
+        self.circuit_breaker.lost_at_most_once(now);
+        let LostResponse { steps, files, remainder } = lost;
         self.doubt(&files, &steps);
         if let Some(remainder) = remainder {
             steps.iter().for_each(|step| self.window.open_remainder(step.row));
             self.record_all(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
             let slot = &mut self.slots[ticket];
             (slot.attempts, slot.waits, slot.repeats) = (0, 0, false);
-            slot.request = Some(Request::Safe(remainder));
+            slot.request = Some(Request::Idempotent(remainder));
             let not_before = slot.not_before;
             self.writes.over += 1;
             self.writes.added += 1;
@@ -298,8 +301,8 @@ impl Dispatcher {
     fn read(&mut self, ticket: Ticket, state: Result<String, Failure>, now: Time) {
         let failure = match state {
             Ok(before) => {
-                self.trouble.answered();
-                self.holds.answered(Endpoint::GetDetails);
+                self.circuit_breaker.answered();
+                self.cooldowns.answered(Endpoint::GetDetails);
                 let slot = &mut self.slots[ticket];
                 slot.before = Some(before);
                 // The waits go on growing: that its file can be read says nothing of a request
@@ -312,10 +315,10 @@ impl Dispatcher {
         let Some(request) = self.slots[ticket].request.take() else {
             return;
         };
-        match of_unread(request, failure) {
+        match from_failed_check(request, failure) {
             Verdict::Hold { request, note } => {
                 self.held(Endpoint::GetDetails, note, now);
-                self.holds.keeps_waiting(Endpoint::GetDetails, now);
+                self.cooldowns.keeps_waiting(Endpoint::GetDetails, now);
                 self.put_back_unsent(ticket, request);
                 self.queue(ticket);
             }
@@ -326,14 +329,14 @@ impl Dispatcher {
     fn probed(&mut self, answer: Result<(), Failure>, now: Time) {
         match answer {
             Err(Failure::Account { message }) => {
-                self.stop(Ending::Halted(Halt::Account { message }));
+                self.stop(EndReason::Halted(Halt::Account { message }));
             }
             Err(Failure::Throttled(note)) => {
                 self.held(Endpoint::List, note, now);
                 self.back();
             }
             Ok(()) | Err(Failure::Refused { .. }) => {
-                self.holds.answered(Endpoint::List);
+                self.cooldowns.answered(Endpoint::List);
                 self.back();
             }
             Err(Failure::NotSent { message }) => self.probe_failed(message, None, now),
@@ -344,9 +347,9 @@ impl Dispatcher {
     }
 
     fn probe_failed(&mut self, message: Box<str>, retry_after: Option<Duration>, now: Time) {
-        self.last_trouble = message;
+        self.last_failure = message;
         let retry_after = retry_after.unwrap_or_default();
-        for ticket in self.trouble.probe_failed(now, retry_after, &mut self.backoff) {
+        for ticket in self.circuit_breaker.probe_failed(now, retry_after, &mut self.backoff) {
             if let Some(slot) = self.slots.get_mut(ticket) {
                 slot.attempts = slot.attempts.saturating_sub(1);
             }

@@ -40,7 +40,7 @@ impl From<&FileId> for FileKey {
 
 /// All lines that are not empty.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct FileQueues {
     lines: HashMap<FileKey, Line>,
 }
 
@@ -50,7 +50,7 @@ struct Line {
     rest: VecDeque<Ticket>,
 }
 
-impl Lines {
+impl FileQueues {
     /// Joins the line of a file, once; says whether it is at the head of it.
     pub(super) fn join(&mut self, file: FileKey, ticket: Ticket) -> bool {
         if let Some(line) = self.lines.get_mut(&file) {

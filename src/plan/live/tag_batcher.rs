@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
-use super::calls::Calls;
-use super::trees::Lists;
+use super::call_sets::CallSets;
+use super::patch_or_bulk::TagGraph;
 use crate::row::Tags;
 
 /// What is to become of the tags of one file. At least one of the two lists is there.
@@ -22,7 +22,7 @@ pub struct TagEdit<T> {
     pub add: Option<Tags>,
     /// Longer lists to remove and to add that would do as well, because the file lacks the others
     /// anyway, or has them.
-    pub asked: Asked,
+    pub asked: Superset,
     /// Whether a PATCH of the whole list will do as well. It will not where the person asked for
     /// tags to be added or removed: what somebody else adds in between must not be lost.
     pub patchable: bool,
@@ -30,7 +30,7 @@ pub struct TagEdit<T> {
 
 /// What a person asked to remove and to add, where that is more than is needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Superset {
     /// To remove.
     pub remove: Option<Tags>,
     /// To add.
@@ -39,18 +39,18 @@ pub struct Asked {
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Carried<T> {
+pub enum TagCall<T> {
     /// POST removeTags: these tags, from all of these files.
-    Remove(Tags, Vec<Member<T>>),
+    Remove(Tags, Vec<CallFile<T>>),
     /// POST addTags: these tags, to all of these files.
-    Add(Tags, Vec<Member<T>>),
+    Add(Tags, Vec<CallFile<T>>),
     /// PATCH of the whole list of one file.
     Patch(T),
 }
 
 /// A file in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member<T> {
+pub struct CallFile<T> {
     /// The file, and what goes with it.
     pub item: T,
     /// Whether no other call of the same kind follows for it.
@@ -75,32 +75,32 @@ pub struct Member<T> {
 ///
 /// Two lists of tags are the same if they name the same tags in the same order.
 #[derive(Debug)]
-pub struct Bulk<T> {
+pub struct TagBatcher<T> {
     cap: usize,
     held_max: usize,
-    held: BTreeMap<Pair, Held<T>>,
+    held: BTreeMap<TagDelta, Bucket<T>>,
     /// How many edits are held.
     count: usize,
 }
 
 /// The tags to remove and the tags to add.
-pub(super) type Pair = (Option<Tags>, Option<Tags>);
+pub(super) type TagDelta = (Option<Tags>, Option<Tags>);
 
 /// Edits that ask for the same. Those that are patchable come last.
 #[derive(Debug)]
-struct Held<T> {
-    items: VecDeque<Filed<T>>,
+struct Bucket<T> {
+    items: VecDeque<Entry<T>>,
     patchable: usize,
 }
 
 /// A file, and what was asked for it.
 #[derive(Debug, Clone)]
-pub(super) struct Filed<T> {
+pub(super) struct Entry<T> {
     pub(super) item: T,
-    pub(super) asked: Asked,
+    pub(super) asked: Superset,
 }
 
-impl<T: Clone> Bulk<T> {
+impl<T: Clone> TagBatcher<T> {
     /// Makes calls of at most `cap` files, which is 2 or more, and holds at most `held_max` edits.
     #[must_use]
     pub fn new(cap: usize, held_max: usize) -> Self {
@@ -111,9 +111,9 @@ impl<T: Clone> Bulk<T> {
     ///
     /// A full call waits for one more edit that asks for the same. It could go at once, but the
     /// one that stays may be worth a PATCH together with others.
-    pub fn take(&mut self, edit: TagEdit<T>, out: &mut Vec<Carried<T>>) {
+    pub fn take(&mut self, edit: TagEdit<T>, out: &mut Vec<TagCall<T>>) {
         if let Some((pair, full)) = self.hold(edit) {
-            let mut calls = Calls::new();
+            let mut calls = CallSets::new();
             calls.put(pair, full);
             calls.emit(self.cap, out);
         }
@@ -123,9 +123,9 @@ impl<T: Clone> Bulk<T> {
     }
 
     /// No edit comes any more, or none for now: all that is held comes out.
-    pub fn end(&mut self, out: &mut Vec<Carried<T>>) {
+    pub fn end(&mut self, out: &mut Vec<TagCall<T>>) {
         let patched = self.lists().patched();
-        let mut calls = Calls::new();
+        let mut calls = CallSets::new();
         let mut by_patch = Vec::new();
         for ((pair, mut held), patched) in mem::take(&mut self.held).into_iter().zip(patched) {
             let in_bulk = held.items.len() - patched;
@@ -133,18 +133,18 @@ impl<T: Clone> Bulk<T> {
             calls.put(pair, held.items);
         }
         let (calls, alone) = calls.shared(by_patch, self.cap);
-        out.extend(alone.into_iter().map(|filed| Carried::Patch(filed.item)));
+        out.extend(alone.into_iter().map(|filed| TagCall::Patch(filed.item)));
         calls.emit(self.cap, out);
         self.count = 0;
     }
 
     /// Holds an edit. Where it makes one more than a full call, that call is no longer held.
-    fn hold(&mut self, edit: TagEdit<T>) -> Option<(Pair, Vec<Filed<T>>)> {
+    fn hold(&mut self, edit: TagEdit<T>) -> Option<(TagDelta, Vec<Entry<T>>)> {
         let TagEdit { item, remove, add, asked, patchable } = edit;
-        let (pair, filed) = ((remove, add), Filed { item, asked });
+        let (pair, filed) = ((remove, add), Entry { item, asked });
         self.count += 1;
         let Some(held) = self.held.get_mut(&pair) else {
-            let held = Held { items: [filed].into(), patchable: usize::from(patchable) };
+            let held = Bucket { items: [filed].into(), patchable: usize::from(patchable) };
             self.held.insert(pair, held);
             return None;
         };
@@ -156,9 +156,9 @@ impl<T: Clone> Bulk<T> {
     }
 
     /// What is held, in numbers, with the pairs in their order.
-    fn lists(&self) -> Lists {
+    fn lists(&self) -> TagGraph {
         let (mut removed, mut added) = (BTreeMap::new(), BTreeMap::new());
-        let mut lists = Lists::new(self.cap);
+        let mut lists = TagGraph::new(self.cap);
         for ((remove, add), held) in &self.held {
             let remove =
                 remove.as_ref().map(|it| *removed.entry(it).or_insert_with(|| lists.list()));
@@ -169,8 +169,8 @@ impl<T: Clone> Bulk<T> {
     }
 }
 
-impl<T> Held<T> {
-    fn push(&mut self, filed: Filed<T>, patchable: bool) {
+impl<T> Bucket<T> {
+    fn push(&mut self, filed: Entry<T>, patchable: bool) {
         if patchable {
             self.items.push_back(filed);
             self.patchable += 1;
@@ -180,7 +180,7 @@ impl<T> Held<T> {
     }
 
     /// Takes out the first of them.
-    fn take(&mut self, count: usize) -> Vec<Filed<T>> {
+    fn take(&mut self, count: usize) -> Vec<Entry<T>> {
         let first = self.items.drain(..count).collect();
         self.patchable = self.patchable.min(self.items.len());
         first

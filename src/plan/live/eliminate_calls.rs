@@ -17,15 +17,15 @@ pub(super) type ListId = usize;
 
 /// Lists, and the moves between them.
 #[derive(Debug)]
-pub(super) struct Moves {
+pub(super) struct Eliminations {
     cap: usize,
     /// How many files each list has.
     files: Vec<usize>,
-    offers: Vec<Move>,
+    offers: Vec<Elimination>,
 }
 
 #[derive(Debug)]
-struct Move {
+struct Elimination {
     /// The list that the files leave; none where it is a PATCH that is saved.
     from: Option<ListId>,
     /// How many they are.
@@ -34,7 +34,7 @@ struct Move {
     into: Vec<(ListId, usize)>,
 }
 
-impl Moves {
+impl Eliminations {
     pub(super) fn new(cap: usize) -> Self {
         Self { cap, files: Vec::new(), offers: Vec::new() }
     }
@@ -47,7 +47,7 @@ impl Moves {
 
     /// One more move: of so many files from a list, or of one that would be patched.
     pub(super) fn offer(&mut self, from: Option<ListId>, count: usize, into: Vec<(ListId, usize)>) {
-        self.offers.push(Move { from, count, into });
+        self.offers.push(Elimination { from, count, into });
     }
 
     /// Whether each move is made. Never are more requests needed than if none were.
@@ -92,7 +92,7 @@ impl Moves {
     /// Makes a move, or takes it back; says how many requests more that comes to.
     fn toggle(&mut self, index: usize, made: &mut [bool]) -> isize {
         let Self { cap, files, offers } = self;
-        let Move { from, count, into } = &offers[index];
+        let Elimination { from, count, into } = &offers[index];
         let is_made = &mut made[index];
         *is_made = !*is_made;
         let mut change = |list: ListId, count: usize, comes: bool| {
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn lists_are_taken_apart_only_where_many_are() {
-        let mut moves = Moves::new(50);
+        let mut moves = Eliminations::new(50);
         let singles: Vec<ListId> = (0..4).map(|_| moves.list(0)).collect();
-        let pairs = |moves: &mut Moves| {
+        let pairs = |moves: &mut Eliminations| {
             for one in 0..4 {
                 for other in one + 1..4 {
                     let list = moves.list(1);
@@ -131,7 +131,7 @@ mod tests {
         // Six calls for the pairs, or four for the tags.
         assert_eq!(moves.made(), [true; 6]);
 
-        let mut moves = Moves::new(50);
+        let mut moves = Eliminations::new(50);
         let singles: Vec<ListId> = (0..4).map(|_| moves.list(0)).collect();
         let pair = moves.list(1);
         moves.offer(Some(pair), 1, vec![(singles[0], 1), (singles[1], 1)]);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_patch_is_saved_where_there_is_room() {
-        let mut moves = Moves::new(3);
+        let mut moves = Eliminations::new(3);
         let (with_room, full) = (moves.list(2), moves.list(3));
         moves.offer(None, 1, vec![(with_room, 1)]);
         moves.offer(None, 1, vec![(full, 1)]);

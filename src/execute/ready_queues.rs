@@ -33,8 +33,8 @@ impl Lane {
     /// The lane of a request; `state_is_known` says whether that of its file has been read.
     pub(super) fn of(request: &Request, state_is_known: bool) -> Self {
         match (request, request.endpoint()) {
-            (Request::Once(_), _) if !state_is_known => Self::ReadBefore,
-            (Request::Once(_), _) => Self::PatchOnce,
+            (Request::AtMostOnce(_), _) if !state_is_known => Self::ReadBefore,
+            (Request::AtMostOnce(_), _) => Self::PatchOnce,
             (_, Endpoint::AddTags) => Self::AddTags,
             (_, Endpoint::RemoveTags) => Self::RemoveTags,
             (_, Endpoint::Patch) => Self::Patch,
@@ -54,9 +54,9 @@ impl Lane {
 
 /// All lanes, each in the order of admission, so that what was held up does not fall behind.
 #[derive(Debug, Default)]
-pub(super) struct Lanes([BinaryHeap<Reverse<(u64, Ticket)>>; Lane::ALL.len()]);
+pub(super) struct ReadyQueues([BinaryHeap<Reverse<(u64, Ticket)>>; Lane::ALL.len()]);
 
-impl Lanes {
+impl ReadyQueues {
     /// Queues a request by its place in the order of admission.
     pub(super) fn push(&mut self, lane: Lane, sequence: u64, ticket: Ticket) {
         self.0[lane as usize].push(Reverse((sequence, ticket)));

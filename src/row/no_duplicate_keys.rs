@@ -8,9 +8,9 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// A JSON value without duplicate keys at any depth.
-pub(crate) struct Unique(pub(crate) Value);
+pub(crate) struct NoDuplicateKeys(pub(crate) Value);
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de> Deserialize<'de> for NoDuplicateKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AnyValue).map(Self)
     }
@@ -55,7 +55,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(Unique(value)) = seq.next_element()? {
+        while let Some(NoDuplicateKeys(value)) = seq.next_element()? {
             array.push(value);
         }
         Ok(Value::Array(array))
@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((key, Unique(value))) = map.next_entry::<String, _>()? {
+        while let Some((key, NoDuplicateKeys(value))) = map.next_entry::<String, _>()? {
             if object.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
             }
@@ -80,14 +80,14 @@ mod tests {
     #[test]
     fn what_has_no_key_twice_is_read_as_ever() {
         let text = r#"{"a":[null,true,-1,1,0.5,"x"],"b":{"a":{}}}"#;
-        let Unique(value) = serde_json::from_str(text).unwrap();
+        let NoDuplicateKeys(value) = serde_json::from_str(text).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
     fn a_number_is_read_to_its_last_digit() {
         let text = "[5.50883181649905e-9,0.1,18446744073709551615]";
-        let Unique(value) = serde_json::from_str(text).unwrap();
+        let NoDuplicateKeys(value) = serde_json::from_str(text).unwrap();
         assert_eq!(value.to_string(), text);
         // A dependency of the tests turns this on for them, whatever the program itself asks for.
         let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn a_key_that_is_there_twice_is_found_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"c":2,"a":3}}]"#] {
-            let Err(error) = serde_json::from_str::<Unique>(text) else { panic!("{text}") };
+            let Err(error) = serde_json::from_str::<NoDuplicateKeys>(text) else {
+                panic!("{text}")
+            };
             assert!(error.to_string().contains("the key \"a\" is there twice"), "{error}");
         }
     }

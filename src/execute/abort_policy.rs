@@ -11,7 +11,7 @@ const ROWS_NAMED: usize = 5;
 
 /// The counts behind the halts.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct AbortPolicy {
     halts: Halts,
     answers: u64,
     rejected: u64,
@@ -37,7 +37,7 @@ pub(super) struct Rejected {
 /// What a rejection says: the HTTP status and the message.
 type Said = (Option<u16>, Option<Box<str>>);
 
-impl Watch {
+impl AbortPolicy {
     pub(super) fn new(halts: Halts) -> Self {
         Self { halts, answers: 0, rejected: 0, unknown: 0, same: 0, streak: Vec::new(), said: None }
     }
@@ -45,7 +45,7 @@ impl Watch {
     /// Takes the outcome of one step that ImageKit answered, as it is counted where it is a
     /// rejection; says whether to halt.
     pub(super) fn answered(&mut self, rejected: Rejected, outcome: &Outcome) -> Option<Halt> {
-        if outcome.code == Some(Code::Moved) {
+        if outcome.code == Some(Code::Conflict) {
             // It was not sent, and what moved says nothing of the others.
             return None;
         }

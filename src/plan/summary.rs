@@ -16,7 +16,7 @@ const BAD_SHOWN_MAX: usize = 1000;
 
 /// The count of a whole input.
 #[derive(Debug, Default, Clone)]
-pub struct Tally {
+pub struct PlanSummary {
     /// Rows read.
     pub rows: u64,
     /// Rows that an earlier session of the run settled.
@@ -26,10 +26,10 @@ pub struct Tally {
     /// Rows that ask for nothing.
     pub without_change: u64,
     /// Rows for which nothing is sent, because it is so already or will be by other rows.
-    pub already_so: u64,
+    pub up_to_date: u64,
     /// Rows for which nothing is sent, because an earlier run paid for their extensions and the rest
     /// is so already.
-    pub paid_before: u64,
+    pub already_ran: u64,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
     /// Some of those that break our rules or have no file, with what is wrong, in the order in which
@@ -63,7 +63,7 @@ pub struct Preview {
     pub body: String,
 }
 
-impl Tally {
+impl PlanSummary {
     /// Counts a batch.
     pub fn add(&mut self, batch: &Batch) {
         for row in &batch.rows {
@@ -81,15 +81,15 @@ impl Tally {
                     self.rejected += 1;
                     self.keep_bad(row.pos.number, outcome.message.as_deref().unwrap_or_default());
                 }
-                (_, Some(Code::AlreadySo | Code::Superseded)) => self.already_so += 1,
-                (_, Some(Code::PaidBefore)) => self.paid_before += 1,
+                (_, Some(Code::UpToDate | Code::Superseded)) => self.up_to_date += 1,
+                (_, Some(Code::AlreadyRan)) => self.already_ran += 1,
                 _ => self.without_change += 1,
             }
         }
         for request in &batch.requests {
             self.writes += 1;
             self.by_kind.count(request.call());
-            self.reads += u64::from(matches!(request, Request::Once(_)));
+            self.reads += u64::from(matches!(request, Request::AtMostOnce(_)));
             self.count_fields(request.call(), files_done(request));
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));

@@ -18,26 +18,26 @@ pub struct Unresolved {
 
 /// Why no file is known to be the one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoFile {
+pub struct LookupError {
     /// Continues the sentence «value …».
-    pub wrong: Box<str>,
+    pub problem: Box<str>,
     /// What to write instead.
-    pub right: Box<str>,
+    pub suggestion: Box<str>,
 }
 
 /// What became of every target that was looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resolved(HashMap<Target, Result<FileId, NoFile>>);
+pub struct Resolved(HashMap<Target, Result<FileId, LookupError>>);
 
 impl Resolved {
     /// What is known of it; `None` where it was not looked up.
     #[must_use]
-    pub fn get(&self, target: &Target) -> Option<&Result<FileId, NoFile>> {
+    pub fn get(&self, target: &Target) -> Option<&Result<FileId, LookupError>> {
         self.0.get(target)
     }
 
     /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Target, &Result<FileId, NoFile>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Target, &Result<FileId, LookupError>)> {
         self.0.iter()
     }
 
@@ -54,8 +54,10 @@ impl Resolved {
     }
 }
 
-impl FromIterator<(Target, Result<FileId, NoFile>)> for Resolved {
-    fn from_iter<I: IntoIterator<Item = (Target, Result<FileId, NoFile>)>>(targets: I) -> Self {
+impl FromIterator<(Target, Result<FileId, LookupError>)> for Resolved {
+    fn from_iter<I: IntoIterator<Item = (Target, Result<FileId, LookupError>)>>(
+        targets: I,
+    ) -> Self {
         Self(targets.into_iter().collect())
     }
 }
@@ -72,9 +74,10 @@ impl Content {
             Some(Ok(file)) => {
                 Self::Update(Box::new(Update { file: file.clone(), change: unresolved.change }))
             }
-            Some(Err(NoFile { wrong, right })) => {
+            Some(Err(LookupError { problem, suggestion })) => {
                 let Unresolved { target, cell, .. } = &*unresolved;
-                let problem = Problem::new(target.column(), cell, wrong.clone(), right.clone());
+                let problem =
+                    Problem::new(target.column(), cell, problem.clone(), suggestion.clone());
                 Self::Rejected(problem.into())
             }
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::request::{BULK_FILES_MAX, Call, Request, Safe, Sendable as _, StepRef};
+use crate::request::{BULK_FILES_MAX, Call, Idempotent, Request, Sendable as _, StepRef};
 use crate::row::{FileId, Tags};
 
 /// For so many rows the direct planner holds a change back at most. The executor takes in more rows
@@ -17,7 +17,7 @@ const ROWS_HELD_MAX: u64 = 2048;
 
 /// The requests that are held back.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(super) struct Coalescer {
     /// By their age.
     held: BTreeMap<GroupId, Group>,
     next: GroupId,
@@ -34,17 +34,17 @@ type GroupId = u64;
 
 #[derive(Debug)]
 struct Group {
-    what: What,
+    what: Pending,
     /// Groups that must go before it, because they share a file. They are older.
     after: Vec<GroupId>,
     /// Requests that wait for nothing but this.
-    then: Vec<GroupId>,
+    successors: Vec<GroupId>,
     /// How many rows there were when it began.
     since: u64,
 }
 
 #[derive(Debug)]
-enum What {
+enum Pending {
     /// A call that others may join.
     Shared(Shared),
     /// A request that waits behind changes of the same file.
@@ -58,11 +58,11 @@ struct Shared {
     steps: Vec<StepRef>,
     /// How many files it names, each counted once.
     distinct: usize,
-    /// What [`Groups::joinable`] knows it by.
+    /// What [`Coalescer::joinable`] knows it by.
     key: u64,
 }
 
-impl Groups {
+impl Coalescer {
     /// Another row comes: those that have been held back long enough go.
     pub(super) fn row(&mut self, out: &mut Vec<Request>) {
         self.rows += 1;
@@ -76,16 +76,16 @@ impl Groups {
     /// Holds a request back if it is a tag change or must wait behind one; lets it pass otherwise.
     pub(super) fn take(&mut self, request: Request, out: &mut Vec<Request>) {
         match request {
-            Request::Safe(safe) => match key(safe.call()) {
+            Request::Idempotent(safe) => match key(safe.call()) {
                 Some(key) => self.join(key, safe, out),
-                None => self.follow(Request::Safe(safe), out),
+                None => self.follow(Request::Idempotent(safe), out),
             },
-            once @ Request::Once(_) => self.follow(once, out),
+            once @ Request::AtMostOnce(_) => self.follow(once, out),
         }
     }
 
     /// The oldest go until no more than so many steps are held back.
-    pub(super) fn shrink(&mut self, steps_max: usize, out: &mut Vec<Request>) {
+    pub(super) fn flush_to(&mut self, steps_max: usize, out: &mut Vec<Request>) {
         while let Some((oldest, _)) = self.held.first_key_value()
             && self.steps > steps_max
         {
@@ -95,7 +95,7 @@ impl Groups {
 
     /// Nothing comes any more.
     pub(super) fn end(&mut self, out: &mut Vec<Request>) {
-        self.shrink(0, out);
+        self.flush_to(0, out);
     }
 
     /// Lets a request go at once, or when that which is held back of its file goes.
@@ -114,12 +114,12 @@ impl Groups {
         }
         self.steps += request.steps().len();
         if let Some(last) = self.held.get_mut(&last) {
-            last.then.push(id);
+            last.successors.push(id);
         }
-        self.begin(What::Alone(request), after);
+        self.begin(Pending::Alone(request), after);
     }
 
-    fn join(&mut self, key: u64, request: Safe, out: &mut Vec<Request>) {
+    fn join(&mut self, key: u64, request: Idempotent, out: &mut Vec<Request>) {
         let (call, files, steps) = request.into_parts();
         self.steps += steps.len();
         let mut joined = None;
@@ -134,7 +134,7 @@ impl Groups {
                 continue;
             };
             group.after.extend(before.filter(|before| *before != id));
-            if let What::Shared(shared) = &mut group.what {
+            if let Pending::Shared(shared) = &mut group.what {
                 shared.steps.push(step);
                 shared.files.push(file);
                 shared.distinct += usize::from(before != Some(id));
@@ -153,7 +153,7 @@ impl Groups {
         let takes = |id: &GroupId| {
             let group = self.held.get(id);
             before.is_none_or(|before| before <= *id)
-                && matches!(group, Some(Group { what: What::Shared(shared), .. })
+                && matches!(group, Some(Group { what: Pending::Shared(shared), .. })
                     if shared.call == *call && (!shared.is_full() || before == Some(*id)))
         };
         if let Some(id) = of_call.into_iter().find(takes) {
@@ -161,21 +161,21 @@ impl Groups {
         }
         let (files, steps) = (Vec::new(), Vec::new());
         let shared = Shared { call: call.clone(), files, steps, distinct: 0, key };
-        let id = self.begin(What::Shared(shared), Vec::new());
+        let id = self.begin(Pending::Shared(shared), Vec::new());
         self.joinable.entry(key).or_default().push(id);
         id
     }
 
-    fn begin(&mut self, what: What, after: Vec<GroupId>) -> GroupId {
+    fn begin(&mut self, what: Pending, after: Vec<GroupId>) -> GroupId {
         let id = self.next;
         self.next += 1;
-        self.held.insert(id, Group { what, after, then: Vec::new(), since: self.rows });
+        self.held.insert(id, Group { what, after, successors: Vec::new(), since: self.rows });
         id
     }
 
     fn release_if_full(&mut self, id: GroupId, out: &mut Vec<Request>) {
         let group = self.held.get(&id);
-        if matches!(group, Some(Group { what: What::Shared(shared), .. }) if shared.is_full()) {
+        if matches!(group, Some(Group { what: Pending::Shared(shared), .. }) if shared.is_full()) {
             self.release(id, out);
         }
     }
@@ -188,12 +188,12 @@ impl Groups {
             let Some(group) = self.held.remove(&id) else {
                 continue;
             };
-            for next in group.then {
+            for next in group.successors {
                 going.append(&mut self.with_those_before(next));
             }
             let request = match group.what {
-                What::Alone(request) => request,
-                What::Shared(Shared { call, files, steps, key, .. }) => {
+                Pending::Alone(request) => request,
+                Pending::Shared(Shared { call, files, steps, key, .. }) => {
                     self.forget_call(key, id);
                     Request::new(call, files.into(), steps.into())
                 }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn grouped(asks: &[(u16, Ask)]) -> Vec<Request> {
-        let (mut groups, mut out) = (Groups::default(), Vec::new());
+        let (mut groups, mut out) = (Coalescer::default(), Vec::new());
         for (row, (file, ask)) in (2..).zip(asks) {
             groups.row(&mut out);
             groups.take(request(row, *file, *ask), &mut out);
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn nobody_is_held_back_for_longer_than_the_executor_can_wait() {
-        let (mut groups, mut out) = (Groups::default(), Vec::new());
+        let (mut groups, mut out) = (Coalescer::default(), Vec::new());
         groups.row(&mut out);
         groups.take(request(2, 0, Ask::Add(0)), &mut out);
         for row in 3..2 + ROWS_HELD_MAX {

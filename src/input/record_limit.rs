@@ -23,19 +23,19 @@ impl SinceRecord {
 
 /// The guard itself.
 #[derive(Debug)]
-pub(super) struct Guard<R> {
+pub(super) struct RecordLimit<R> {
     inner: R,
     since: SinceRecord,
 }
 
-impl<R> Guard<R> {
+impl<R> RecordLimit<R> {
     pub(super) fn new(inner: R) -> (Self, SinceRecord) {
         let since = SinceRecord::default();
         (Self { inner, since: since.clone() }, since)
     }
 }
 
-impl<R: Read> Read for Guard<R> {
+impl<R: Read> Read for RecordLimit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.since.is_over() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "record too long"));
@@ -46,7 +46,7 @@ impl<R: Read> Read for Guard<R> {
     }
 }
 
-impl<R: Seek> Seek for Guard<R> {
+impl<R: Seek> Seek for RecordLimit<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.since.record_read();
         self.inner.seek(to)

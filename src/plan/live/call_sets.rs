@@ -9,24 +9,28 @@
 use std::collections::{BTreeMap, HashMap};
 use std::{iter, slice};
 
-use super::bulk::{Carried, Filed, Member, Pair};
-use super::moves::{ListId, Moves};
+use super::eliminate_calls::{Eliminations, ListId};
+use super::tag_batcher::{CallFile, Entry, TagCall, TagDelta};
 use crate::row::Tags;
 
 /// Edits that share bulk calls, by what each call asks for: those that remove, and those that add.
 #[derive(Debug, Clone)]
-pub(super) struct Calls<T>([Side<T>; 2]);
+pub(super) struct CallSets<T>([Side<T>; 2]);
 
-type Side<T> = BTreeMap<Tags, Vec<Member<Filed<T>>>>;
-type AskedOf<T> = fn(&Filed<T>) -> Option<&Tags>;
+type Side<T> = BTreeMap<Tags, Vec<CallFile<Entry<T>>>>;
+type AskedOf<T> = fn(&Entry<T>) -> Option<&Tags>;
 
-impl<T: Clone> Calls<T> {
+impl<T: Clone> CallSets<T> {
     pub(super) fn new() -> Self {
         Self([BTreeMap::new(), BTreeMap::new()])
     }
 
-    pub(super) fn put(&mut self, (remove, add): Pair, items: impl IntoIterator<Item = Filed<T>>) {
-        let items = items.into_iter().map(|item| Member { item, is_last: true });
+    pub(super) fn put(
+        &mut self,
+        (remove, add): TagDelta,
+        items: impl IntoIterator<Item = Entry<T>>,
+    ) {
+        let items = items.into_iter().map(|item| CallFile { item, is_last: true });
         let items: Vec<_> = items.collect();
         for (side, tags) in self.0.iter_mut().zip([remove, add]) {
             if let Some(tags) = tags {
@@ -38,9 +42,9 @@ impl<T: Clone> Calls<T> {
     /// Lets the files of a call, or of a PATCH, that few share join the calls of others.
     pub(super) fn shared(
         self,
-        patches: Vec<(Pair, Filed<T>)>,
+        patches: Vec<(TagDelta, Entry<T>)>,
         cap: usize,
-    ) -> (Self, Vec<Filed<T>>) {
+    ) -> (Self, Vec<Entry<T>>) {
         let has_more = |side: &Side<T>, asked: AskedOf<T>| {
             side.values().flatten().any(|member| asked(&member.item).is_some())
         };
@@ -68,10 +72,10 @@ impl<T: Clone> Calls<T> {
     /// Lets files join the calls of single tags.
     fn joined_tag_by_tag(
         mut self,
-        patches: Vec<(Pair, Filed<T>)>,
+        patches: Vec<(TagDelta, Entry<T>)>,
         cap: usize,
-    ) -> (Self, Vec<Filed<T>>) {
-        let mut moves = Moves::new(cap);
+    ) -> (Self, Vec<Entry<T>>) {
+        let mut moves = Eliminations::new(cap);
         let mut singles = [HashMap::new(), HashMap::new()];
         let mut offered = Vec::new();
         for (side, (lists, singles)) in self.0.iter().zip(&mut singles).enumerate() {
@@ -116,28 +120,28 @@ impl<T: Clone> Calls<T> {
     }
 
     /// All removals come first, so that each comes before the additions of the same edit.
-    pub(super) fn emit(self, cap: usize, out: &mut Vec<Carried<T>>) {
+    pub(super) fn emit(self, cap: usize, out: &mut Vec<TagCall<T>>) {
         let Self([removed, added]) = self;
         for (tags, items) in removed {
-            out.extend(in_calls(items, cap).map(|items| Carried::Remove(tags.clone(), items)));
+            out.extend(in_calls(items, cap).map(|items| TagCall::Remove(tags.clone(), items)));
         }
         for (tags, items) in added {
-            out.extend(in_calls(items, cap).map(|items| Carried::Add(tags.clone(), items)));
+            out.extend(in_calls(items, cap).map(|items| TagCall::Add(tags.clone(), items)));
         }
     }
 }
 
-fn asked_to_remove<T>(filed: &Filed<T>) -> Option<&Tags> {
+fn asked_to_remove<T>(filed: &Entry<T>) -> Option<&Tags> {
     filed.asked.remove.as_ref()
 }
 
-fn asked_to_add<T>(filed: &Filed<T>) -> Option<&Tags> {
+fn asked_to_add<T>(filed: &Entry<T>) -> Option<&Tags> {
     filed.asked.add.as_ref()
 }
 
 /// The calls of one side, once files have joined those that need more than they do.
 fn joined<T: Clone>(mut side: Side<T>, asked: AskedOf<T>, cap: usize) -> Side<T> {
-    let mut moves = Moves::new(cap);
+    let mut moves = Eliminations::new(cap);
     let mut lists: HashMap<Tags, ListId> = HashMap::new();
     for (tags, items) in &mut side {
         lists.insert(tags.clone(), moves.list(items.len()));
@@ -172,7 +176,7 @@ fn joined<T: Clone>(mut side: Side<T>, asked: AskedOf<T>, cap: usize) -> Side<T>
 }
 
 /// The last of the files leave a list.
-fn leave<T>(side: &mut Side<T>, tags: &Tags, count: usize) -> Vec<Member<Filed<T>>> {
+fn leave<T>(side: &mut Side<T>, tags: &Tags, count: usize) -> Vec<CallFile<Entry<T>>> {
     let Some(items) = side.get_mut(tags) else {
         return Vec::new();
     };
@@ -188,26 +192,29 @@ fn places(
     singles: &mut HashMap<Tags, ListId>,
     tags: &Tags,
     count: usize,
-    moves: &mut Moves,
+    moves: &mut Eliminations,
 ) -> Vec<(ListId, usize)> {
     let single = |tag| *singles.entry(tag).or_insert_with(|| moves.list(0));
     tags.one_by_one().map(single).map(|list| (list, count)).collect()
 }
 
 /// Files join the calls of single tags, which come out in alphabetical order.
-fn put_singly<T: Clone>(side: &mut Side<T>, tags: Option<&Tags>, items: &[Filed<T>]) {
+fn put_singly<T: Clone>(side: &mut Side<T>, tags: Option<&Tags>, items: &[Entry<T>]) {
     let all = || tags.into_iter().flat_map(Tags::one_by_one);
     let last = all().max();
     for tag in all() {
         let is_last = Some(&tag) == last.as_ref();
-        let members = items.iter().map(|item| Member { item: item.clone(), is_last });
+        let members = items.iter().map(|item| CallFile { item: item.clone(), is_last });
         side.entry(tag).or_default().extend(members);
     }
 }
 
-fn in_calls<T>(items: Vec<Member<Filed<T>>>, cap: usize) -> impl Iterator<Item = Vec<Member<T>>> {
+fn in_calls<T>(
+    items: Vec<CallFile<Entry<T>>>,
+    cap: usize,
+) -> impl Iterator<Item = Vec<CallFile<T>>> {
     let mut items =
-        items.into_iter().map(|Member { item, is_last }| Member { item: item.item, is_last });
+        items.into_iter().map(|CallFile { item, is_last }| CallFile { item: item.item, is_last });
     iter::from_fn(move || {
         let call: Vec<_> = items.by_ref().take(cap).collect();
         (!call.is_empty()).then_some(call)

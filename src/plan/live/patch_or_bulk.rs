@@ -34,7 +34,7 @@ type PairId = usize;
 
 /// The lists of tags and the pairs that files ask for, in numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Lists {
+pub(super) struct TagGraph {
     cap: usize,
     /// How many files each list has in bulk calls.
     files: Vec<usize>,
@@ -51,7 +51,7 @@ struct Pair {
     patched: usize,
 }
 
-impl Lists {
+impl TagGraph {
     pub(super) fn new(cap: usize) -> Self {
         Self { cap, files: Vec::new(), pairs: Vec::new() }
     }
@@ -96,7 +96,7 @@ impl Lists {
 
     fn with_trees_patched(mut self) -> Self {
         for _ in 0..ROUNDS_MAX {
-            let edges = Growth::new(&self).trees();
+            let edges = TreeGrowth::new(&self).trees();
             if edges.is_empty() {
                 break;
             }
@@ -132,7 +132,7 @@ impl Lists {
 
 /// One round of growing trees.
 #[derive(Debug)]
-struct Growth {
+struct TreeGrowth {
     nodes: Vec<Node>,
     /// With the choice that each had when it got here. What has changed since is here again.
     leaves: BinaryHeap<Reverse<(usize, ListId)>>,
@@ -167,8 +167,8 @@ struct Join {
     edge: Edge,
 }
 
-impl Growth {
-    fn new(lists: &Lists) -> Self {
+impl TreeGrowth {
+    fn new(lists: &TagGraph) -> Self {
         let node = |list| Node { due: lists.due(list), open: true, ..Node::default() };
         let mut nodes: Vec<_> = (0..lists.files.len()).map(node).collect();
         for (index, pair) in lists.pairs.iter().enumerate().filter(|(_, pair)| pair.patchable > 0) {

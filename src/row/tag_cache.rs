@@ -3,22 +3,22 @@
 use foldhash::HashMap;
 
 use super::Tags;
-use super::problem::Wrong;
+use super::problem::Invalid;
 
 /// How many are remembered at once.
 const LISTS_MAX: usize = 256;
 
 /// What cells with tags came to, by their text.
 #[derive(Debug, Default)]
-pub struct TagLists(HashMap<Box<str>, Tags>);
+pub struct TagCache(HashMap<Box<str>, Tags>);
 
-impl TagLists {
+impl TagCache {
     /// The tags of a cell, read anew only where it is not remembered; `None` where it lists none.
     pub(super) fn of(
         &mut self,
         text: &str,
-        read: impl FnOnce() -> Result<Option<Tags>, Wrong>,
-    ) -> Result<Option<Tags>, Wrong> {
+        read: impl FnOnce() -> Result<Option<Tags>, Invalid>,
+    ) -> Result<Option<Tags>, Invalid> {
         if let Some(tags) = self.0.get(text) {
             return Ok(Some(tags.clone()));
         }
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn more_lists_than_are_remembered_are_read_all_the_same() {
         let (rules, field) = (Rules::default(), Field::fixed("tags").expect("it is a column"));
-        let mut lists = TagLists::default();
+        let mut lists = TagCache::default();
         for round in 0..2 {
             for number in 0..=LISTS_MAX {
                 let mut row = Builder::remembering(&rules, &mut lists);

@@ -12,17 +12,17 @@ const LOST_MEANS_EVERYONE: usize = 10;
 
 /// Keeps count of bad ends in a row, and asks one question at a time.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct CircuitBreaker {
     not_sent: u32,
     /// Answers lost in a row.
     lost: usize,
     /// Whose answers they were, as far as each used up an attempt.
     again: Vec<Ticket>,
-    now: Option<Held>,
+    now: Option<OpenState>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct OpenState {
     since: Time,
     /// Everyone is held, not only the requests that must not be repeated.
     everyone: bool,
@@ -33,7 +33,7 @@ struct Held {
     failures: u32,
 }
 
-impl Trouble {
+impl CircuitBreaker {
     /// The service answered, whatever it said.
     pub(super) fn answered(&mut self) {
         self.not_sent = 0;
@@ -58,13 +58,13 @@ impl Trouble {
     }
 
     /// That lost answer used up an attempt of its request.
-    pub(super) fn used_up(&mut self, ticket: Ticket) {
+    pub(super) fn gave_up(&mut self, ticket: Ticket) {
         self.again.push(ticket);
     }
 
     /// The answer to a request that must not be repeated was lost: no other one goes out until
     /// the service is known to answer.
-    pub(super) fn lost_once(&mut self, now: Time) {
+    pub(super) fn lost_at_most_once(&mut self, now: Time) {
         self.hold(now, false);
         self.lost(now, LOST_MEANS_EVERYONE);
     }
@@ -76,7 +76,7 @@ impl Trouble {
     }
 
     fn hold(&mut self, now: Time, everyone: bool) {
-        let held = self.now.get_or_insert(Held {
+        let held = self.now.get_or_insert(OpenState {
             since: now,
             everyone,
             confirmed: false,
