@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A person's sheet is copied into the run's directory and read in a stream. Each record becomes a
-//! [`row::Row`]: checked, typed, or rejected with the cell that is wrong. [`run::LiveReader`] reads
+//! [`row::Row`]: checked, typed, or rejected with the cell that is wrong. [`run::SnapshotReader`] reads
 //! what the files are like, in the fewest requests. The planner leaves out what is so and turns rows
 //! into [`request::Request`]s, each settling *steps* of rows. They pass through a bounded channel
 //! to the executor, where a pure [`execute::Dispatcher`] decides what is sent when, and one loop
@@ -60,6 +60,7 @@
 //! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
 
 pub mod account;
+mod atomic_file;
 pub mod charges;
 pub mod cli;
 pub mod error;
@@ -70,6 +71,7 @@ pub mod input;
 pub mod ledger;
 pub mod outcome;
 pub mod plan;
+mod plural;
 pub mod report;
 pub mod request;
 pub mod resolve;
@@ -80,5 +82,3 @@ pub mod settings;
 mod sqlite;
 pub mod system;
 pub mod undo;
-mod whole;
-mod words;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::ChargesError;
 use crate::input::Input;
-use crate::ledger::{Facts, LedgerFile, StepRecord};
+use crate::ledger::{LedgerFile, RunMeta, StepRecord};
 use crate::outcome::{ExtensionStatus, Outcome, Status};
 use crate::request::StepKind;
 use crate::row::{Content, Extension, Extensions, FileId};
@@ -23,11 +23,11 @@ pub(super) enum Evidence {
 /// The charges of a run, row by row, into a function. Goes through input and ledger side by side.
 pub(super) fn evidence(
     input: &Input,
-    facts: &Facts,
+    meta: &RunMeta,
     ledger: &LedgerFile,
     mut take: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
-    let context = ledger.context(facts)?;
+    let context = ledger.context(meta)?;
     let mut rows = input.rows(&context, None)?;
     let mut records: Vec<StepRecord> = Vec::new();
     ledger.steps(0, |mut steps| {

@@ -116,15 +116,15 @@ impl Charges {
     /// Nothing was copied, because the run cannot be read or this cannot be written. A run that was
     /// open stays open, for the next run to copy.
     pub fn record(&self, run: &RunDir, ledger: &LedgerFile) -> Result<(), ChargesError> {
-        let facts = ledger.facts()?;
+        let meta = ledger.meta()?;
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
         let transaction = self.db.transaction()?;
-        let number = tables::number_of(&transaction, &facts.id).map_err(failed)?;
-        evidence(&run.input(facts.input_format), &facts, ledger, |file, extension, evidence| {
+        let number = tables::number_of(&transaction, &meta.id).map_err(failed)?;
+        evidence(&run.input(meta.input_format), &meta, ledger, |file, extension, evidence| {
             tables::record(&transaction, &self.service, number, file, extension, evidence)
                 .map_err(failed)
         })?;
-        tables::close_run(&transaction, &facts.id).map_err(failed)?;
+        tables::close_run(&transaction, &meta.id).map_err(failed)?;
         transaction.commit().map_err(failed)
     }
 
@@ -166,7 +166,7 @@ impl Charges {
         };
         let ledger = run.ledger()?;
         // Another run may have taken its place.
-        if ledger.facts()?.id != id {
+        if ledger.meta()?.id != id {
             return Ok(false);
         }
         if !RunLock::is_held(&run).unwrap_or(true) {

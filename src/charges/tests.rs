@@ -11,7 +11,7 @@ use super::evidence::Evidence;
 use super::*;
 use crate::account::{Identity, KeyFingerprint};
 use crate::input::Format;
-use crate::ledger::{Facts, Stage};
+use crate::ledger::{RunMeta, Stage};
 use crate::row::{Builder, Cell, Content, Extensions, Field, Rules};
 use crate::settings::Planning;
 
@@ -66,10 +66,10 @@ impl Home {
     }
 
     /// Makes a run that was killed after a while.
-    fn run(&self, name: &str) -> (RunDir, Facts) {
+    fn run(&self, name: &str) -> (RunDir, RunMeta) {
         let run = RunDir::create_at(&self.0.path().join(name)).unwrap();
         fs::write(run.path().join("input.csv"), SHEET).unwrap();
-        let facts = Facts {
+        let meta = RunMeta {
             id: format!("{name} {}", fastrand::Rng::new().u64(..)),
             position: 1,
             input_name: "sheet.csv".to_owned(),
@@ -89,7 +89,7 @@ impl Home {
             planning: Planning::Direct,
             stage: Stage::Running,
         };
-        drop(LedgerFile::create(run.path(), &facts, None).unwrap());
+        drop(LedgerFile::create(run.path(), &meta, None).unwrap());
         let ledger = Connection::open(run.path().join(LedgerFile::NAME)).unwrap();
         let sent = extensions(&[REMOVE_BG]).as_slice()[0].fingerprint().0;
         ledger
@@ -101,19 +101,19 @@ impl Home {
                         (5 << 3, 'updated', 1, NULL, 1, NULL)"
             ))
             .unwrap();
-        (run, facts)
+        (run, meta)
     }
 
     /// The same, known to the state directory from before its first request.
-    fn begun(&self, name: &str) -> (RunDir, Facts) {
-        let (run, facts) = self.run(name);
-        self.register(&run, &facts);
-        self.charges().open_run(&facts.id).unwrap();
-        (run, facts)
+    fn begun(&self, name: &str) -> (RunDir, RunMeta) {
+        let (run, meta) = self.run(name);
+        self.register(&run, &meta);
+        self.charges().open_run(&meta.id).unwrap();
+        (run, meta)
     }
 
-    fn register(&self, run: &RunDir, facts: &Facts) {
-        self.charges().db.register(self.account(), &run.entry(facts)).unwrap();
+    fn register(&self, run: &RunDir, meta: &RunMeta) {
+        self.charges().db.register(self.account(), &run.entry(meta)).unwrap();
     }
 
     fn record_open_runs(&self) -> Vec<UnrecordedRun> {
@@ -195,12 +195,12 @@ fn reported_status_replaces_an_earlier_record_and_less_only_fills_a_gap() {
         let home = Home::new();
         let charges = home.charges();
         for (name, evidence) in evidences {
-            let (_, facts) = home.begun(name);
+            let (_, meta) = home.begun(name);
             let extension = &remove_bg.as_slice()[0];
             charges
                 .db
                 .change(|connection| {
-                    let run = tables::number_of(connection, &facts.id)?;
+                    let run = tables::number_of(connection, &meta.id)?;
                     let service = &charges.service;
                     tables::record(connection, service, run, &file, extension, *evidence)
                 })

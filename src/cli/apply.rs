@@ -5,16 +5,16 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::bounds::{Bounds, Deadline};
-use super::choices::Choices;
-use super::connect::{Connection, Kept};
-use super::existing::{Existing, Part};
-use super::finish::Ready;
+use super::connect::{Connection, LocalState};
+use super::finish::PreparedRun;
+use super::limit_args::{Deadline, LimitArgs};
 use super::locks::{lock, lock_run};
 use super::prepare::{already_ran, ask, refuse_unattended};
-use super::sheet::{Opened, Sheet, Wish};
-use super::stop::Unbegun;
-use super::{Refusal, Screen, UNKNOWN};
+use super::run_execution::{RunExecution, RunPart};
+use super::settings_args::SettingsArgs;
+use super::sheet::{PlanOptions, Sheet, StagedSheet};
+use super::stop::DiscardUnlessStarted;
+use super::{CliError, Screen, UNKNOWN};
 use crate::execute::Stop;
 use crate::input::StagedInput;
 use crate::ledger::Stage;
@@ -44,9 +44,9 @@ pub(super) struct Apply {
     #[arg(long = "continue")]
     continue_run: bool,
     #[command(flatten)]
-    bounds: Bounds,
+    limits: LimitArgs,
     #[command(flatten)]
-    choices: Choices,
+    settings: SettingsArgs,
 }
 
 impl Apply {
@@ -54,32 +54,32 @@ impl Apply {
         mut self,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
-    ) -> Result<u8, Refusal> {
-        let deadline = Deadline::of(&self.bounds)?;
-        self.choices = self.choices.with_profile()?;
-        let execution = self.choices.execution()?;
+    ) -> Result<u8, CliError> {
+        let deadline = Deadline::of(&self.limits)?;
+        self.settings = self.settings.with_profile()?;
+        let execution = self.settings.execution()?;
         if screen.is_quiet() && !self.yes && !self.sheet.sandbox {
-            return Err(Refusal::new("with -q nothing can be shown and confirmed: add --yes"));
+            return Err(CliError::new("with -q nothing can be shown and confirmed: add --yes"));
         }
         if !self.yes && !self.sheet.sandbox && !self.plan {
             refuse_unattended(self.is_attended(screen))?;
         }
         if self.plan {
             let path = self.sheet.file.path().unwrap_or(Path::new("-"));
-            let run = RunDir::open(path).map_err(|error| Refusal::of(&error))?;
-            return self.execute(run, Part::Plan, screen, deadline, signal).await;
+            let run = RunDir::open(path).map_err(|error| CliError::of(&error))?;
+            return self.execute(run, RunPart::Plan, screen, deadline, signal).await;
         }
-        let (run, run_lock) = self.sheet.run_dir(&self.choices, self.continue_run)?;
-        let unbegun = Unbegun::new(&run);
+        let (run, run_lock) = self.sheet.run_dir(&self.settings, self.continue_run)?;
+        let unbegun = DiscardUnlessStarted::new(&run);
         let prepare = Box::pin(deadline.within(self.prepare(&run, execution, screen)));
         match prepare.await? {
-            Prepared::Ready(ready) => {
+            Prepared::PreparedRun(ready) => {
                 unbegun.keep();
                 ready.finish(screen, signal, deadline).await
             }
             Prepared::Continue(other) => {
                 drop((unbegun, run_lock));
-                self.execute(other, Part::Rest, screen, deadline, signal).await
+                self.execute(other, RunPart::Rest, screen, deadline, signal).await
             }
             Prepared::Finished(other, exit_code) => {
                 let path = other.path().display();
@@ -102,20 +102,20 @@ impl Apply {
     async fn execute(
         &self,
         run: RunDir,
-        part: Part,
+        part: RunPart,
         screen: &Screen,
         deadline: Deadline,
         signal: impl Future<Output = Stop>,
-    ) -> Result<u8, Refusal> {
-        let lock = deadline.within(lock_run(&run, self.bounds.wait_lock)).await?;
-        let existing = Existing {
+    ) -> Result<u8, CliError> {
+        let lock = deadline.within(lock_run(&run, self.limits.wait_lock)).await?;
+        let existing = RunExecution {
             run,
             part,
             yes: self.yes,
             key_changed: false,
             over_later_runs: false,
-            bounds: &self.bounds,
-            choices: &self.choices,
+            limits: &self.limits,
+            settings: &self.settings,
             screen,
         };
         existing.execute(lock, deadline, signal).await
@@ -127,43 +127,43 @@ impl Apply {
         run: &RunDir,
         execution: Execution,
         screen: &Screen,
-    ) -> Result<Prepared, Refusal> {
-        let opened = self.sheet.open(run, &self.choices, screen.person(self.yes)).await?;
-        let wish = Wish {
+    ) -> Result<Prepared, CliError> {
+        let opened = self.sheet.open(run, &self.settings, screen.person(self.yes)).await?;
+        let wish = PlanOptions {
             planning: if self.direct { Planning::Direct } else { self.sheet.live() },
             keeps_before: !self.no_before,
             run,
-            choices: &self.choices,
+            settings: &self.settings,
             execution: &execution,
             screen,
             holds_lock: true,
             attended: self.is_attended(screen),
         };
         let read_alone = self.sheet.read_alone(&opened, &wish)?;
-        let Opened { owned, client, sandbox } = opened;
-        let connection = self.sheet.connect(client, &wish, self.bounds.wait_lock).await?;
+        let StagedSheet { staged, client, sandbox } = opened;
+        let connection = self.sheet.connect(client, &wish, self.limits.wait_lock).await?;
         // Before looking for unfinished runs, or one that is being executed would be taken for one.
-        let lock = lock(&connection, run, self.bounds.wait_lock).await?;
-        if let Some(other) = self.go_on_with(run, &owned, &connection, screen)? {
+        let lock = lock(&connection, run, self.limits.wait_lock).await?;
+        if let Some(other) = self.go_on_with(run, &staged, &connection, screen)? {
             return Ok(other);
         }
-        let mut sheet = self.sheet.plan(&owned, read_alone, &connection, &wish, None).await?;
-        self.sheet.show(&sheet, &connection, &wish, self.bounds.limit);
+        let mut sheet = self.sheet.plan(&staged, read_alone, &connection, &wish, None).await?;
+        self.sheet.show(&sheet, &connection, &wish, self.limits.limit);
         self.ask(wish.attended, &sheet.scan.summary, screen).await?;
         sheet.reach(Stage::Running)?;
-        let already_ran = already_ran(&connection, sheet.facts.pays)?;
+        let already_ran = already_ran(&connection, sheet.meta.pays)?;
         let planner = Planner::of(wish.planning, &sheet.ledger, already_ran)?;
-        Ok(Prepared::Ready(Box::new(Ready {
+        Ok(Prepared::PreparedRun(Box::new(PreparedRun {
             session: Session {
-                input: owned.input.clone(),
+                input: staged.input.clone(),
                 context: sheet.context,
                 execution,
                 rates: Some(connection.rates.clone()),
-                rows_max: self.bounds.limit,
+                rows_max: self.limits.limit,
             },
             planner,
             run: run.clone(),
-            facts: sheet.facts,
+            meta: sheet.meta,
             ledger: sheet.ledger,
             charges: sheet.charges,
             connection,
@@ -176,30 +176,32 @@ impl Apply {
     fn go_on_with(
         &self,
         run: &RunDir,
-        owned: &StagedInput,
+        staged: &StagedInput,
         connection: &Connection,
         screen: &Screen,
-    ) -> Result<Option<Prepared>, Refusal> {
-        let Some(Kept { db, account, .. }) = &connection.kept else {
+    ) -> Result<Option<Prepared>, CliError> {
+        let Some(LocalState { db, account, .. }) = &connection.kept else {
             return Ok(None);
         };
         let runs = RunsOfSheet {
             run,
             sheet: self.sheet.file.file(),
             account: &connection.client.identity,
-            fingerprint: &owned.fingerprint.0,
+            fingerprint: &staged.fingerprint.0,
         };
         match runs.newest(&db.run_paths(*account)?)? {
             Some((other, RunState::Unfinished { same_input: true })) if self.continue_run => {
                 Ok(Some(Prepared::Continue(other)))
             }
-            Some((other, RunState::Unfinished { same_input: true })) => Err(Refusal::new(format!(
-                "there is an unfinished run of this input: {0}; nothing was sent\n\
+            Some((other, RunState::Unfinished { same_input: true })) => {
+                Err(CliError::new(format!(
+                    "there is an unfinished run of this input: {0}; nothing was sent\n\
                  finish it:         ikbulk resume {0}\n\
                  or take it back:   ikbulk undo {0}\n\
                  and then apply the sheet again",
-                other.path().display()
-            ))),
+                    other.path().display()
+                )))
+            }
             Some((other, RunState::Unfinished { same_input: false })) => {
                 if self.sheet.file.file().is_some() {
                     screen.error(&format!(
@@ -231,18 +233,18 @@ impl Apply {
         attended: bool,
         summary: &PlanSummary,
         screen: &Screen,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CliError> {
         if self.yes || self.sheet.sandbox {
             Ok(())
         } else {
-            ask(attended, summary, self.choices.max_bad(), screen).await
+            ask(attended, summary, self.settings.max_bad(), screen).await
         }
     }
 }
 
 /// What a run came to before its first request.
 enum Prepared {
-    Ready(Box<Ready>),
+    PreparedRun(Box<PreparedRun>),
     /// There is another one to go on with.
     Continue(RunDir),
     /// There is another one that is finished, with that exit code.

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::choices::Choices;
 use super::prepare::{Fields, InputArg};
-use super::{Refusal, Screen};
+use super::settings_args::SettingsArgs;
+use super::{CliError, Screen};
 use crate::execute::Reads;
 use crate::input::{Format, Input};
 use crate::plan::{Planner, scan};
-use crate::report::{Opening, opening};
+use crate::report::{PlanView, render_plan};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -22,32 +22,32 @@ pub(super) struct Check {
     #[arg(long)]
     no_schema: bool,
     #[command(flatten)]
-    choices: Choices,
+    settings: SettingsArgs,
 }
 
 impl Check {
     /// Exits 0 if every row is good, 1 if some are not, 2 if nothing of the input could be sent.
-    pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
-        let choices = self.choices.with_profile()?;
+    pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
+        let settings = self.settings.with_profile()?;
         let unnamed;
         let input = if let Some(path) = self.file.file() {
             let format = self.format.map_or_else(|| Format::of_file(path), Ok);
             let format = format.map_err(|error| {
-                Refusal::new(format!("cannot read {}: {error}", path.display()))
+                CliError::new(format!("cannot read {}: {error}", path.display()))
             })?;
             &Input { path: path.to_owned(), format }
         } else {
             unnamed = self.file.stage_unnamed_input(self.format).await?;
             unnamed.input()
         };
-        let sets_metadata = || input.mentions_metadata().map_err(|error| Refusal::of(&error));
+        let sets_metadata = || input.mentions_metadata().map_err(|error| CliError::of(&error));
         let fields = if self.no_schema || !sets_metadata()? {
             Fields::unchecked()
-        } else if choices.has_key() {
+        } else if settings.has_key() {
             Fields::of(
-                &choices.api(screen.person(false)).await?,
+                &settings.api(screen.person(false)).await?,
                 input,
-                &Reads::new(&choices.execution()?),
+                &Reads::new(&settings.execution()?),
             )
             .await?
         } else {
@@ -57,25 +57,25 @@ impl Check {
             );
             Fields::unchecked()
         };
-        let context = fields.context(choices.clear_token(), None);
+        let context = fields.context(settings.clear_token(), None);
         let scan = scan(input, &context, &mut Planner::direct(), |_| {})
-            .map_err(|error| Refusal::of(&error))?;
-        screen.say(&opening(&Opening {
+            .map_err(|error| CliError::of(&error))?;
+        screen.say(&render_plan(&PlanView {
             input: &self.file.name(),
             rows_of_run: None,
             summary: &scan.summary,
             ignored_columns: &scan.ignored_columns,
-            left_alone: scan.left_alone,
+            empty_cells: scan.empty_cells,
             reading: None,
             looked_up: None,
             target: None,
             width: screen.width(),
         }));
         if scan.summary.rows == 0 {
-            return Err(Refusal::new("the input has no rows"));
+            return Err(CliError::new("the input has no rows"));
         }
         let share = scan.summary.rejected_share();
-        if share > choices.max_bad() {
+        if share > settings.max_bad() {
             screen.say(
                 "next       mend them: with so many bad rows (--max-bad) `ikbulk apply` sends \
                  nothing without asking\n",

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::choices::{Choices, Client};
 use super::locks::lock_account;
 use super::prepare::hint;
+use super::settings_args::{Client, SettingsArgs};
 use super::trust::{EndpointSource, IMAGEKIT};
-use super::{Refusal, Screen};
+use super::{CliError, Screen};
 use crate::account::{AccountDb, AccountId, AccountName, RateFile, StateDir};
 use crate::execute::Reads;
 use crate::imagekit::{Failure, Listing};
 use crate::input::Format;
-use crate::ledger::{Facts, LedgerFile, Stage};
+use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved};
 use crate::run::{RunDir, unsettled_files};
@@ -31,11 +31,11 @@ pub(super) struct Connection {
     /// How far the account's limits are used up.
     pub(super) rates: Arc<RateFile>,
     /// `None` for a sandbox of the run's own, of which nothing is kept.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<LocalState>,
 }
 
 /// What this machine keeps of an account.
-pub(super) struct Kept {
+pub(super) struct LocalState {
     pub(super) state: StateDir,
     pub(super) db: AccountDb,
     pub(super) account: AccountId,
@@ -72,7 +72,7 @@ impl Connection {
         state: StateDir,
         execution: &Execution,
         refused_if_busy: Option<&RunDir>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, CliError> {
         let db = AccountDb::open(&state)?;
         let mut account = db.account_of(&client.identity)?;
         if let Some(run) = refused_if_busy {
@@ -90,7 +90,7 @@ impl Connection {
         if client.identity.name.is_none() {
             client.identity.name = db.name_of(account)?;
         }
-        Ok(Self { client, reads, rates, kept: Some(Kept { state, db, account }) })
+        Ok(Self { client, reads, rates, kept: Some(LocalState { state, db, account }) })
     }
 
     /// Reaches the account that a run began on.
@@ -98,17 +98,17 @@ impl Connection {
     /// The endpoint that its ledger names is trusted only if the run began here; `person` can be
     /// asked otherwise.
     pub(super) async fn to_run(
-        choices: &Choices,
+        settings: &SettingsArgs,
         run: &RunDir,
-        facts: &Facts,
+        meta: &RunMeta,
         execution: &Execution,
         refused_if_busy: Option<&RunDir>,
         person: Option<&Screen>,
-    ) -> Result<Self, Refusal> {
-        let state = choices.state_dir()?;
-        let begun_here = AccountDb::open(&state)?.began(&facts.id, &facts.endpoint)?;
+    ) -> Result<Self, CliError> {
+        let state = settings.state_dir()?;
+        let begun_here = AccountDb::open(&state)?.began(&meta.id, &meta.endpoint)?;
         let source = EndpointSource::Run { path: run.path().to_owned(), begun_here };
-        let client = choices.api_of_run(&facts.endpoint, &source, person).await?;
+        let client = settings.api_of_run(&meta.endpoint, &source, person).await?;
         Self::open(client, state, execution, refused_if_busy).await
     }
 
@@ -117,19 +117,19 @@ impl Connection {
         client: Client,
         run: &RunDir,
         execution: &Execution,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, CliError> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(run.sandbox_rates());
-        let rates = Arc::new(RateFile::new(file.map_err(|error| Refusal::not_written(&error))?));
+        let rates = Arc::new(RateFile::new(file.map_err(|error| CliError::not_written(&error))?));
         Ok(Self { client, reads: Reads::sharing(execution, &rates), rates, kept: None })
     }
 
     /// Whether no other run is known to have written to the account, so that what other machines
     /// or users were charged for is not known either.
-    pub(super) fn is_first_run(&self, facts: &Facts) -> bool {
+    pub(super) fn is_first_run(&self, meta: &RunMeta) -> bool {
         // What cannot be read says nothing; the run itself cannot begin without it.
-        let has_history = |kept: &Kept| kept.db.has_history(kept.account, &facts.id);
+        let has_history = |kept: &LocalState| kept.db.has_history(kept.account, &meta.id);
         self.kept.as_ref().is_some_and(|kept| matches!(has_history(kept), Ok(false)))
     }
 
@@ -139,8 +139,8 @@ impl Connection {
         run: &RunDir,
         new: NewRun,
         files: Option<&Resolved>,
-    ) -> Result<(Facts, LedgerFile), Refusal> {
-        let facts = Facts {
+    ) -> Result<(RunMeta, LedgerFile), CliError> {
+        let meta = RunMeta {
             id: new_id()?,
             position: self.next_position(run)?,
             input_name: new.input_name,
@@ -160,37 +160,41 @@ impl Connection {
             planning: new.planning,
             stage: Stage::Planning,
         };
-        let ledger = LedgerFile::create(run.path(), &facts, files)?;
-        self.register(run, &facts)?;
-        Ok((facts, ledger))
+        let ledger = LedgerFile::create(run.path(), &meta, files)?;
+        self.register(run, &meta)?;
+        Ok((meta, ledger))
     }
 
     /// The position of a run that begins now: after all that this machine knows, and all beside it.
-    pub(super) fn next_position(&self, run: &RunDir) -> Result<u64, Refusal> {
+    pub(super) fn next_position(&self, run: &RunDir) -> Result<u64, CliError> {
         let known = self.kept.as_ref().map_or(Ok(1), |kept| kept.db.next_position())?;
         Ok(known.max(run.last_position_beside() + 1))
     }
 
     /// Registers a run with what this machine keeps of the account.
-    pub(super) fn register(&self, run: &RunDir, facts: &Facts) -> Result<(), Refusal> {
-        let Some(Kept { db, account, .. }) = &self.kept else {
+    pub(super) fn register(&self, run: &RunDir, meta: &RunMeta) -> Result<(), CliError> {
+        let Some(LocalState { db, account, .. }) = &self.kept else {
             return Ok(());
         };
-        Ok(db.register(*account, &run.entry(facts))?)
+        Ok(db.register(*account, &run.entry(meta))?)
     }
 
     /// The files on which requests of other runs may still take effect.
-    pub(super) fn unsettled_files(&self, except: &Facts) -> Result<Vec<FileId>, Refusal> {
-        let Some(Kept { db, account, .. }) = &self.kept else {
+    pub(super) fn unsettled_files(&self, except: &RunMeta) -> Result<Vec<FileId>, CliError> {
+        let Some(LocalState { db, account, .. }) = &self.kept else {
             return Ok(Vec::new());
         };
         Ok(unsettled_files(db, *account, &except.id, Timestamp::now())?)
     }
 
     /// Has a new run rely on no value of a file that another run may still change.
-    pub(super) fn mark_unsettled(&self, ledger: &LedgerFile, facts: &Facts) -> Result<(), Refusal> {
-        let files = self.unsettled_files(facts)?;
-        ledger.set_unsettled(&files).map_err(|error| Refusal::not_written(&error))
+    pub(super) fn mark_unsettled(
+        &self,
+        ledger: &LedgerFile,
+        meta: &RunMeta,
+    ) -> Result<(), CliError> {
+        let files = self.unsettled_files(meta)?;
+        ledger.set_unsettled(&files).map_err(|error| CliError::not_written(&error))
     }
 }
 
@@ -206,16 +210,16 @@ fn refused_if_not_there(failure: Failure) -> Failure {
 
 /// An id that no other run has and that cannot be guessed, so that no ledger from elsewhere can
 /// claim to be a run of this machine.
-fn new_id() -> Result<String, Refusal> {
+fn new_id() -> Result<String, CliError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Refusal::new(format!("the system has no random numbers: {error}")))?;
+        .map_err(|error| CliError::new(format!("the system has no random numbers: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The account that the first file of the library belongs to; `None` where there is none, or where
 /// the key may not list files.
-async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountName>, Refusal> {
+async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountName>, CliError> {
     let library = Listing::default();
     let first = || async {
         let answer = client.api.list::<FirstFile>(&library, 0, 1).await;
@@ -226,7 +230,7 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
             let url = files.into_iter().next().and_then(|file| file.url);
             Ok(url.as_deref().and_then(AccountName::of_file_url))
         }
-        Err(Failure::Refused { http_status: 404, .. }) => Err(Refusal::new(format!(
+        Err(Failure::Refused { http_status: 404, .. }) => Err(CliError::new(format!(
             "the endpoint {} answers 404 to GET /v1/files, so it is not the API; nothing was sent. \
              Name the API's root, which has no /v1 in it, such as {IMAGEKIT}",
             client.endpoint
@@ -235,7 +239,7 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
         Err(failure) => {
             let hint = hint(&failure);
             let message = format!("cannot read the library: {failure}{hint}; nothing was sent");
-            Err(Refusal::not_read(&failure, message))
+            Err(CliError::not_read(&failure, message))
         }
     }
 }

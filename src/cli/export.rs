@@ -7,18 +7,18 @@ use std::pin::pin;
 use clap::Args;
 use futures_util::future::{Either, select};
 
-use super::choices::{Choices, Client};
 use super::connect::Connection;
 use super::prepare::hint;
-use super::{NOT_WRITTEN, Refusal, Screen};
+use super::settings_args::{Client, SettingsArgs};
+use super::{CliError, NOT_WRITTEN, Screen};
 use crate::execute::{Reads, Stop};
 use crate::export::{Columns, Exported, Sheet};
 use crate::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
 use crate::input::Format;
+use crate::plural::plural;
 use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::Rules;
-use crate::words::counted;
 
 /// Pages beyond which a listing is taken to have no end: ten million files.
 const PAGES_MAX: usize = 10_000;
@@ -42,7 +42,7 @@ pub(super) struct Export {
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
-    choices: Choices,
+    settings: SettingsArgs,
 }
 
 impl Export {
@@ -51,27 +51,27 @@ impl Export {
         self,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
-    ) -> Result<u8, Refusal> {
+    ) -> Result<u8, CliError> {
         match select(pin!(self.export(screen)), pin!(signal)).await {
             Either::Left((exported, _)) => exported,
             Either::Right((why, _)) => Err(stopped(why)),
         }
     }
 
-    async fn export(&self, screen: &Screen) -> Result<u8, Refusal> {
-        let choices = self.choices.clone().with_profile()?;
+    async fn export(&self, screen: &Screen) -> Result<u8, CliError> {
+        let settings = self.settings.clone().with_profile()?;
         let format = Format::of_name(&self.output).ok_or_else(|| {
             let output = self.output.display();
-            Refusal::new(format!("what shall {output} be? name it .csv or .jsonl"))
+            CliError::new(format!("what shall {output} be? name it .csv or .jsonl"))
         })?;
         if self.output.exists() && !self.overwrite {
             let output = self.output.display();
-            return Err(Refusal::new(format!(
+            return Err(CliError::new(format!(
                 "{output} is there already; --overwrite replaces it"
             )));
         }
-        let client = choices.api(screen.person(false)).await?;
-        let (state, execution) = (choices.state_dir()?, choices.execution()?);
+        let client = settings.api(screen.person(false)).await?;
+        let (state, execution) = (settings.state_dir()?, settings.execution()?);
         let Connection { client, reads, .. } =
             Connection::open(client, state, &execution, None).await?;
         let schema = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
@@ -80,9 +80,9 @@ impl Export {
             Columns::usual(&schema)
         } else {
             let names = self.columns.iter().map(|name| name.trim());
-            Columns::named(names, &schema).map_err(|error| Refusal::of(&error))?
+            Columns::named(names, &schema).map_err(|error| CliError::of(&error))?
         };
-        let rules = Rules { clear_token: choices.clear_token() };
+        let rules = Rules { clear_token: settings.clear_token() };
         let sheet = Sheet::create(&self.output, format, columns, rules)
             .map_err(|error| not_written(&self.output, &error))?;
         let exported = self.write(sheet, &client, &reads, screen).await?;
@@ -112,7 +112,7 @@ impl Export {
         client: &Client,
         reads: &Reads,
         screen: &Screen,
-    ) -> Result<Exported, Refusal> {
+    ) -> Result<Exported, CliError> {
         let listing = Listing { folder: self.folder.clone(), search: self.search.clone() };
         let counter = Counter::new(screen.bars());
         counter.begin("files", None);
@@ -133,44 +133,44 @@ impl Export {
             if sheet.files() == before && !files.is_empty() {
                 return Err(endless(sheet.files()));
             }
-            tracing::debug!("{}", counted(skip as u64, "file", "files"));
+            tracing::debug!("{}", plural(skip as u64, "file", "files"));
             counter.add(sheet.files() - before);
         }
         Err(endless(sheet.files()))
     }
 }
 
-fn stopped(why: Stop) -> Refusal {
+fn stopped(why: Stop) -> CliError {
     let message = "stopped by a signal; no sheet was written".to_owned();
-    Refusal { message, exit_code: why.exit_code() }
+    CliError { message, exit_code: why.exit_code() }
 }
 
 /// There is no way to what is behind pages that come again, or that never end.
-fn endless(files: u64) -> Refusal {
-    Refusal::new(format!(
+fn endless(files: u64) -> CliError {
+    CliError::new(format!(
         "ImageKit lists the same files again after {}; no sheet was written; export folder by folder \
          with --folder",
-        counted(files, "file", "files")
+        plural(files, "file", "files")
     ))
 }
 
-fn not_read(failure: &Failure) -> Refusal {
+fn not_read(failure: &Failure) -> CliError {
     let hint = hint(failure);
     let message = format!("cannot read the library; no sheet was written: {failure}{hint}");
-    Refusal::not_read(failure, message)
+    CliError::not_read(failure, message)
 }
 
-fn not_written(path: &Path, error: &std::io::Error) -> Refusal {
+fn not_written(path: &Path, error: &std::io::Error) -> CliError {
     let message = format!("cannot write {}: {error}", path.display());
-    Refusal { message, exit_code: NOT_WRITTEN }
+    CliError { message, exit_code: NOT_WRITTEN }
 }
 
 fn said(exported: &Exported) -> String {
     let Exported { path, files, twice, unwritten, first_unwritten } = exported;
     let path = path.display();
-    let mut text = format!("sheet      {path}: {}\n", counted(*files, "file", "files"));
+    let mut text = format!("sheet      {path}: {}\n", plural(*files, "file", "files"));
     if *twice > 0 {
-        let files = counted(*twice, "file was", "files were");
+        let files = plural(*twice, "file was", "files were");
         text += &format!(
             "twice      {files} listed twice, because the library changed meanwhile; each is in the \
              sheet once\n"
@@ -184,7 +184,7 @@ fn said(exported: &Exported) -> String {
         }
         let one = "value cannot be said in a sheet and was left out, which leaves it alone";
         let several = "values cannot be said in a sheet and were left out, which leaves them alone";
-        let problems = counted(*unwritten, one, several);
+        let problems = plural(*unwritten, one, several);
         text += &format!("problems   {problems}:\n             {}\n", first.join(", "));
     }
     if *files > 0 {

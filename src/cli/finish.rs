@@ -4,25 +4,25 @@ use std::future::Future;
 
 use futures_util::FutureExt;
 
-use super::bounds::Deadline;
-use super::connect::{Connection, Kept};
-use super::{NOT_WRITTEN, Refusal, Screen};
+use super::connect::{Connection, LocalState};
+use super::limit_args::Deadline;
+use super::{CliError, NOT_WRITTEN, Screen};
 use crate::account::AccountLock;
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
-use crate::ledger::{Facts, LedgerFile};
+use crate::ledger::{LedgerFile, RunMeta};
 use crate::plan::Planner;
-use crate::report::{Before, Progress, closing, write};
-use crate::run::{Guarded, InFlight, RunDir, Session, SessionError};
+use crate::report::{PriorProgress, Progress, render_summary, write};
+use crate::run::{ConflictCheck, InFlight, RunDir, Session, SessionError};
 use crate::sandbox;
 
 /// A session that only has to be carried out.
-pub(super) struct Ready {
+pub(super) struct PreparedRun {
     pub(super) session: Session,
     pub(super) planner: Planner,
     pub(super) run: RunDir,
-    pub(super) facts: Facts,
+    pub(super) meta: RunMeta,
     pub(super) ledger: LedgerFile,
     /// Where its charges are remembered; `None` where it runs no extension, or on a sandbox of its
     /// own.
@@ -34,22 +34,22 @@ pub(super) struct Ready {
     pub(super) _sandbox: Option<sandbox::Running>,
 }
 
-impl Ready {
+impl PreparedRun {
     pub(super) async fn finish(
         self: Box<Self>,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
         deadline: Deadline,
-    ) -> Result<u8, Refusal> {
-        let Self { session, planner, run, facts, ledger, charges, connection, .. } = *self;
-        connection.register(&run, &facts)?;
+    ) -> Result<u8, CliError> {
+        let Self { session, planner, run, meta, ledger, charges, connection, .. } = *self;
+        connection.register(&run, &meta)?;
         if let Some(charges) = &charges {
-            charges.open_run(&facts.id)?;
+            charges.open_run(&meta.id)?;
         }
-        note_writing(&connection, &facts)?;
+        note_writing(&connection, &meta)?;
         let context = session.context.clone();
-        let before = Before::of(&ledger)?;
-        let mut progress = Progress::new(screen.bars(), facts.rows, facts.writes, before);
+        let before = PriorProgress::of(&ledger)?;
+        let mut progress = Progress::new(screen.bars(), meta.rows, meta.writes, before);
         let stop = async {
             let signal = std::pin::pin!(signal.fuse());
             let deadline = std::pin::pin!(deadline.passed().fuse());
@@ -61,23 +61,23 @@ impl Ready {
         };
         let watch = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
         let api = &connection.client.api;
-        let executed = if facts.guarded {
+        let executed = if meta.guarded {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
-            let guarded = Guarded::new(api.clone(), &ledger, reads)?;
+            let guarded = ConflictCheck::new(api.clone(), &ledger, reads)?;
             execute(session, planner, ledger, &run, &guarded, stop, watch).await
         } else {
             execute(session, planner, ledger, &run, api, stop, watch).await
         };
         progress.finish();
         let (ending, ledger) = executed?;
-        if let Err(refusal) = note_writing(&connection, &facts) {
+        if let Err(refusal) = note_writing(&connection, &meta) {
             // The note of its beginning stands.
             tracing::warn!("{}", refusal.message);
         }
         let is_remembered = charges.is_none_or(|charges| remember(&charges, &run, &ledger, screen));
-        let reports = write(&run, &ledger, &facts, &context, &ending)
-            .map_err(|error| Refusal::not_written(&error))?;
-        screen.say(&closing(&reports, &ending, run.path(), screen.width()));
+        let reports = write(&run, &ledger, &meta, &context, &ending)
+            .map_err(|error| CliError::not_written(&error))?;
+        screen.say(&render_summary(&reports, &ending, run.path(), screen.width()));
         Ok(if is_remembered { reports.summary.exit_code } else { NOT_WRITTEN })
     }
 }
@@ -91,23 +91,23 @@ async fn execute<W: Transport>(
     wire: &W,
     stop: impl Future<Output = EndReason>,
     watch: impl FnMut(&Dispatcher, std::time::Duration),
-) -> Result<(EndReason, LedgerFile), Refusal> {
-    let in_flight = InFlight::new(run, wire).map_err(|error| Refusal::not_written(&error))?;
+) -> Result<(EndReason, LedgerFile), CliError> {
+    let in_flight = InFlight::new(run, wire).map_err(|error| CliError::not_written(&error))?;
     let executed = session.execute(planner, ledger, &in_flight, stop, watch).await;
     let executed = executed.map_err(|error| match error {
         error @ (SessionError::Ledger(_) | SessionError::ReadBack(_)) => {
-            Refusal::not_written(&error)
+            CliError::not_written(&error)
         }
-        error @ SessionError::Thread(_) => Refusal::of(&error),
+        error @ SessionError::Thread(_) => CliError::of(&error),
     })?;
-    in_flight.close().map_err(|error| Refusal::not_written(&error))?;
+    in_flight.close().map_err(|error| CliError::not_written(&error))?;
     Ok(executed)
 }
 
 /// Lists and searches may not show yet what is written from now on, or was until now.
-fn note_writing(connection: &Connection, facts: &Facts) -> Result<(), Refusal> {
+fn note_writing(connection: &Connection, meta: &RunMeta) -> Result<(), CliError> {
     match &connection.kept {
-        Some(Kept { db, .. }) => Ok(db.note_writing(&facts.id, jiff::Timestamp::now())?),
+        Some(LocalState { db, .. }) => Ok(db.note_writing(&meta.id, jiff::Timestamp::now())?),
         None => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::Refusal;
+use super::CliError;
 use crate::system;
 
 /// The variable that ImageKit's own SDKs read the key from.
@@ -37,20 +37,20 @@ pub(super) fn is_given(file: Option<&Path>) -> bool {
 }
 
 /// The key of a file, or else of the environment.
-pub(super) fn read(file: Option<&Path>) -> Result<SecretString, Refusal> {
+pub(super) fn read(file: Option<&Path>) -> Result<SecretString, CliError> {
     match (file, in_environment()) {
         (Some(path), _) => key_in(read_file(path)?, &format!("the key file {}", path.display())),
         (None, Some(key)) => key_in(key.into_vec(), &format!("the private key in {VARIABLE}")),
-        (None, None) => Err(Refusal::new(format!(
+        (None, None) => Err(CliError::new(format!(
             "there is no private key: set {VARIABLE} or use --key-file (or --sandbox, to try \
              things without an account)"
         ))),
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
+fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
     let failed =
-        |error| Refusal::new(format!("cannot read the key file {}: {error}", path.display()));
+        |error| CliError::new(format!("cannot read the key file {}: {error}", path.display()));
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     warn_if_exposed(path, &metadata);
@@ -74,14 +74,14 @@ fn warn_if_exposed(path: &Path, metadata: &Metadata) {
 
 /// The key that stands at `place`, without the byte order mark and the line end that editors and
 /// shells put there.
-fn key_in(bytes: Vec<u8>, place: &str) -> Result<SecretString, Refusal> {
-    let text = decode(bytes).ok_or_else(|| Refusal::new(format!("{place} is no text")))?;
+fn key_in(bytes: Vec<u8>, place: &str) -> Result<SecretString, CliError> {
+    let text = decode(bytes).ok_or_else(|| CliError::new(format!("{place} is no text")))?;
     let key = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if key.is_empty() {
-        return Err(Refusal::new(format!("{place} is empty")));
+        return Err(CliError::new(format!("{place} is empty")));
     }
     match problem(key) {
-        Some(problem) => Err(Refusal::new(format!("{place}: {problem}"))),
+        Some(problem) => Err(CliError::new(format!("{place}: {problem}"))),
         None => Ok(key.to_owned().into()),
     }
 }

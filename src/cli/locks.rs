@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::connect::{Connection, Kept};
-use super::{IN_THE_WAY, Refusal};
+use super::connect::{Connection, LocalState};
+use super::{CliError, IN_THE_WAY};
 use crate::account::{AccountId, AccountLock, LockError, StateDir};
 use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
@@ -16,9 +16,9 @@ pub(super) async fn lock(
     connection: &Connection,
     run: &RunDir,
     wait: bool,
-) -> Result<Option<AccountLock>, Refusal> {
+) -> Result<Option<AccountLock>, CliError> {
     match &connection.kept {
-        Some(Kept { state, account, .. }) => {
+        Some(LocalState { state, account, .. }) => {
             lock_account(state, *account, run, wait).await.map(Some)
         }
         None => Ok(None),
@@ -31,7 +31,7 @@ pub(super) async fn lock_account(
     account: AccountId,
     run: &RunDir,
     wait: bool,
-) -> Result<AccountLock, Refusal> {
+) -> Result<AccountLock, CliError> {
     let mut waits = false;
     loop {
         match AccountLock::take(state, account, run.path()) {
@@ -50,22 +50,22 @@ pub(super) async fn lock_account(
             }
             Err(error @ LockError::Held { .. }) => {
                 let message = format!("{error}; --wait-lock waits for it");
-                return Err(Refusal { message, exit_code: IN_THE_WAY });
+                return Err(CliError { message, exit_code: IN_THE_WAY });
             }
             Err(LockError::State(error)) => return Err(error.into()),
-            Err(error @ LockError::File { .. }) => return Err(Refusal::not_written(&error)),
+            Err(error @ LockError::File { .. }) => return Err(CliError::not_written(&error)),
         }
     }
 }
 
 /// The directory of a new run, and its lock.
-pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), Refusal> {
-    let run = created.map_err(|error| Refusal::of(&error))?;
+pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), CliError> {
+    let run = created.map_err(|error| CliError::of(&error))?;
     match RunLock::take(&run) {
         Ok(lock) => Ok((run, lock)),
         Err(error) => {
             run.discard();
-            Err(Refusal::not_written(&error))
+            Err(CliError::not_written(&error))
         }
     }
 }
@@ -77,7 +77,7 @@ const REPORTING_MAX: Duration = Duration::from_secs(5);
 
 /// Takes the lock of an existing run, waiting if asked to for the process that executes it, and
 /// always a moment for one that writes its reports.
-pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusal> {
+pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, CliError> {
     let mut reporting = Duration::ZERO;
     let mut waits = false;
     loop {
@@ -94,7 +94,7 @@ pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Refusa
             }
             Err(error @ RunLockError::Held { .. }) => {
                 let message = format!("{error}; --wait-lock waits for it");
-                return Err(Refusal { message, exit_code: IN_THE_WAY });
+                return Err(CliError { message, exit_code: IN_THE_WAY });
             }
             Err(error) => return Err(not_locked(&error)),
         }
@@ -118,11 +118,11 @@ pub(super) async fn lock_reports(run: &RunDir) -> Result<ReportLock, RunLockErro
 }
 
 /// The refusal of a command that needs the lock of a run.
-pub(super) fn not_locked(error: &RunLockError) -> Refusal {
+pub(super) fn not_locked(error: &RunLockError) -> CliError {
     match error {
         RunLockError::Held { .. } | RunLockError::Reporting { .. } => {
-            Refusal { message: error.to_string(), exit_code: IN_THE_WAY }
+            CliError { message: error.to_string(), exit_code: IN_THE_WAY }
         }
-        RunLockError::File { .. } => Refusal::not_written(error),
+        RunLockError::File { .. } => CliError::not_written(error),
     }
 }

@@ -1,27 +1,27 @@
 //! What was typed, command by command, and turning it into what is done.
 
 mod apply;
-mod bounds;
-mod callbacks;
+mod callback_args;
 mod check;
-mod choices;
 mod connect;
-mod existing;
 mod export;
 mod finish;
 mod key;
-mod library;
-mod limits;
+mod library_args;
+mod limit_args;
 mod locks;
-mod look_up;
-mod open;
 mod plan;
 mod prepare;
 mod question;
+mod quirk_args;
 mod report;
 mod resume;
+mod run_execution;
 mod sandbox;
+mod sandbox_limit_args;
+mod scan;
 mod screen;
+mod settings_args;
 mod settings_file;
 mod sheet;
 mod stop;
@@ -29,8 +29,8 @@ mod trust;
 mod undo;
 mod values;
 
-pub use choices::Choices;
 pub use screen::Screen;
+pub use settings_args::SettingsArgs;
 
 use std::future::Future;
 
@@ -91,7 +91,7 @@ enum Command {
 }
 
 impl Command {
-    async fn run(self, screen: &Screen, signal: Heard) -> Result<u8, Refusal> {
+    async fn run(self, screen: &Screen, signal: Heard) -> Result<u8, CliError> {
         match self {
             Self::Check(check) => check.run(screen).await,
             Self::Plan(plan) => plan.run(screen).await,
@@ -120,12 +120,12 @@ const IN_THE_WAY: u8 = 75;
 
 /// Why a command did not come to an end of its own, and the exit code that says so.
 #[derive(Debug)]
-struct Refusal {
+struct CliError {
     message: String,
     exit_code: u8,
 }
 
-impl Refusal {
+impl CliError {
     /// Nothing was sent, because something about the call or the input is wrong.
     fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), exit_code: REFUSED }
@@ -150,7 +150,7 @@ impl Refusal {
     }
 }
 
-impl From<LedgerError> for Refusal {
+impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::NeverBegun { .. } => Self::of(&error),
@@ -159,13 +159,13 @@ impl From<LedgerError> for Refusal {
     }
 }
 
-impl From<ChargesError> for Refusal {
+impl From<ChargesError> for CliError {
     fn from(error: ChargesError) -> Self {
         Self::not_written(&error)
     }
 }
 
-impl From<AccountError> for Refusal {
+impl From<AccountError> for CliError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::State(error) => error.into(),
@@ -174,7 +174,7 @@ impl From<AccountError> for Refusal {
     }
 }
 
-impl From<StateDirError> for Refusal {
+impl From<StateDirError> for CliError {
     fn from(error: StateDirError) -> Self {
         match error {
             StateDirError::Nowhere | StateDirError::Unsafe { .. } => Self::of(&error),

@@ -4,10 +4,10 @@
 use clap::Args;
 use serde_json::json;
 
-use super::choices::Choices;
-use super::sheet::{Opened, Planned, See, Sheet, Wish};
-use super::stop::Unbegun;
-use super::{Refusal, Screen};
+use super::settings_args::SettingsArgs;
+use super::sheet::{OnDiff, PlanOptions, Planned, Sheet, StagedSheet};
+use super::stop::DiscardUnlessStarted;
+use super::{CliError, Screen};
 use crate::ledger::Stage;
 use crate::plan::FileDifference;
 use crate::row::Units;
@@ -32,16 +32,16 @@ pub(super) struct Plan {
     #[arg(long)]
     detailed_exitcode: bool,
     #[command(flatten)]
-    choices: Choices,
+    settings: SettingsArgs,
 }
 
 impl Plan {
     /// Exits 1 if there are rows that must be mended, like `check`.
-    pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, Refusal> {
-        self.choices = self.choices.with_profile()?;
-        let execution = self.choices.execution()?;
-        let (run, _lock) = self.sheet.run_dir(&self.choices, false)?;
-        let unbegun = Unbegun::new(&run);
+    pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, CliError> {
+        self.settings = self.settings.with_profile()?;
+        let execution = self.settings.execution()?;
+        let (run, _lock) = self.sheet.run_dir(&self.settings, false)?;
+        let unbegun = DiscardUnlessStarted::new(&run);
         let planned = self.plan(&run, &execution, screen).await?;
         unbegun.keep();
         let summary = &planned.scan.summary;
@@ -56,13 +56,13 @@ impl Plan {
         run: &RunDir,
         execution: &Execution,
         screen: &Screen,
-    ) -> Result<Planned, Refusal> {
-        let opened = self.sheet.open(run, &self.choices, screen.person(false)).await?;
-        let wish = Wish {
+    ) -> Result<Planned, CliError> {
+        let opened = self.sheet.open(run, &self.settings, screen.person(false)).await?;
+        let wish = PlanOptions {
             planning: self.sheet.live(),
             keeps_before: true,
             run,
-            choices: &self.choices,
+            settings: &self.settings,
             execution,
             screen,
             holds_lock: false,
@@ -70,11 +70,11 @@ impl Plan {
             attended: true,
         };
         let show = |difference: &FileDifference| screen.say(&difference.to_string());
-        let see: Option<See<'_>> = if self.diff { Some(&show) } else { None };
+        let see: Option<OnDiff<'_>> = if self.diff { Some(&show) } else { None };
         let read_alone = self.sheet.read_alone(&opened, &wish)?;
-        let Opened { owned, client, sandbox: _sandbox } = opened;
+        let StagedSheet { staged, client, sandbox: _sandbox } = opened;
         let connection = self.sheet.connect(client, &wish, false).await?;
-        let mut planned = self.sheet.plan(&owned, read_alone, &connection, &wish, see).await?;
+        let mut planned = self.sheet.plan(&staged, read_alone, &connection, &wish, see).await?;
         planned.reach(Stage::Planned)?;
         if self.json {
             let text = serde_json::to_string_pretty(&price(&planned, run, execution));
@@ -106,8 +106,8 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
     let settled = summary.rejected + summary.missing + unchanged;
     json!({
         "run": run.path().display().to_string(),
-        "input": planned.facts.input_name,
-        "sandbox": planned.facts.sandbox,
+        "input": planned.meta.input_name,
+        "sandbox": planned.meta.sandbox,
         "rows": {
             "total": summary.rows,
             "to_change": summary.rows.saturating_sub(settled),

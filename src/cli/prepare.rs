@@ -7,11 +7,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::choices::{Choices, Client};
-use super::connect::{Connection, Kept};
+use super::connect::{Connection, LocalState};
 use super::question::Question;
+use super::settings_args::{Client, SettingsArgs};
 use super::stop::on_thread;
-use super::{Refusal, Screen};
+use super::{CliError, Screen};
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::Reads;
@@ -64,10 +64,10 @@ impl InputArg {
     }
 
     /// What its runs lie beside: itself, or for what does not stay a name in the state directory.
-    pub(super) fn beside(&self, choices: &Choices) -> Result<PathBuf, Refusal> {
+    pub(super) fn beside(&self, settings: &SettingsArgs) -> Result<PathBuf, CliError> {
         match self.file() {
             Some(path) => Ok(path.to_owned()),
-            None => Ok(choices.state_dir()?.path().join("stdin")),
+            None => Ok(settings.state_dir()?.path().join("stdin")),
         }
     }
 
@@ -91,35 +91,35 @@ impl InputArg {
         &self,
         format: Option<Format>,
         directory: &Path,
-    ) -> Result<StagedInput, Refusal> {
+    ) -> Result<StagedInput, CliError> {
         let (input, directory) = (self.clone(), directory.to_owned());
         let taken_over = on_thread(move || {
             let (from, name) = input.open()?;
-            stage_input(from, name, format, &directory).map_err(|error| Refusal::of(&error))
+            stage_input(from, name, format, &directory).map_err(|error| CliError::of(&error))
         });
-        taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
+        taken_over.await.unwrap_or_else(|error| Err(CliError::of(&error)))
     }
 
     /// Copies the input to a file without a name, of which nothing is left when the program ends.
     pub(super) async fn stage_unnamed_input(
         &self,
         format: Option<Format>,
-    ) -> Result<UnnamedInput, Refusal> {
+    ) -> Result<UnnamedInput, CliError> {
         let input = self.clone();
         let taken_over = on_thread(move || {
             let (from, name) = input.open()?;
-            stage_unnamed_input(from, name, format).map_err(|error| Refusal::of(&error))
+            stage_unnamed_input(from, name, format).map_err(|error| CliError::of(&error))
         });
-        taken_over.await.unwrap_or_else(|error| Err(Refusal::of(&error)))
+        taken_over.await.unwrap_or_else(|error| Err(CliError::of(&error)))
     }
 
-    fn open(&self) -> Result<(Box<dyn Read>, &Path), Refusal> {
+    fn open(&self) -> Result<(Box<dyn Read>, &Path), CliError> {
         let Some(path) = self.path() else {
             return Ok((Box::new(io::stdin().lock()), Path::new("-")));
         };
         match File::open(path) {
             Ok(file) => Ok((Box::new(file), path)),
-            Err(error) => Err(Refusal::new(format!("cannot read {}: {error}", path.display()))),
+            Err(error) => Err(CliError::new(format!("cannot read {}: {error}", path.display()))),
         }
     }
 }
@@ -137,8 +137,12 @@ impl Fields {
     }
 
     /// One GET of the account's fields, if the input sets custom metadata.
-    pub(super) async fn of(client: &Client, input: &Input, reads: &Reads) -> Result<Self, Refusal> {
-        if !input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
+    pub(super) async fn of(
+        client: &Client,
+        input: &Input,
+        reads: &Reads,
+    ) -> Result<Self, CliError> {
+        if !input.mentions_metadata().map_err(|error| CliError::of(&error))? {
             return Ok(Self::unchecked());
         }
         match reads.read(Endpoint::MetadataFields, || client.api.schema()).await {
@@ -152,7 +156,7 @@ impl Fields {
                      (--no-schema goes without): {failure}{}",
                     hint(&failure)
                 );
-                Err(Refusal::not_read(&failure, message))
+                Err(CliError::not_read(&failure, message))
             }
         }
     }
@@ -167,11 +171,11 @@ impl Fields {
 /// Starts a sandbox of its own for a run, whose library holds the files that the input names.
 pub(super) fn start_sandbox(
     input: &Input,
-    choices: &Choices,
-) -> Result<(sandbox::Running, Client), Refusal> {
-    let mut records = input.records(None).map_err(|error| Refusal::of(&error))?;
+    settings: &SettingsArgs,
+) -> Result<(sandbox::Running, Client), CliError> {
+    let mut records = input.records(None).map_err(|error| CliError::of(&error))?;
     let (mut ids, mut targets) = (Vec::new(), Vec::new());
-    while records.advance().map_err(|error| Refusal::of(&error))?.is_some() {
+    while records.advance().map_err(|error| CliError::of(&error))?.is_some() {
         let id = records.file_id();
         if !id.is_empty() {
             ids.push(id.into_owned());
@@ -185,16 +189,16 @@ pub(super) fn start_sandbox(
     }
     let config = sandbox::Config { library, ..sandbox::Config::default() };
     let running = sandbox::start(config)
-        .map_err(|error| Refusal::new(format!("cannot start the sandbox: {error}")))?;
-    let client = choices.api_of_sandbox(&running.base_url(), running.key())?;
+        .map_err(|error| CliError::new(format!("cannot start the sandbox: {error}")))?;
+    let client = settings.api_of_sandbox(&running.base_url(), running.key())?;
     Ok((running, client))
 }
 
 /// Refuses what could not be confirmed, before anything is read for it.
-pub(super) fn refuse_unattended(attended: bool) -> Result<(), Refusal> {
+pub(super) fn refuse_unattended(attended: bool) -> Result<(), CliError> {
     let why = "not a terminal, so nothing can be confirmed; --yes sends without asking. Nothing was \
                sent";
-    if attended { Ok(()) } else { Err(Refusal::new(why)) }
+    if attended { Ok(()) } else { Err(CliError::new(why)) }
 }
 
 /// Asks whether to send what was shown, or what remains of it where more rows are bad than may be.
@@ -204,14 +208,14 @@ pub(super) async fn ask(
     summary: &PlanSummary,
     max_bad: f64,
     screen: &Screen,
-) -> Result<(), Refusal> {
+) -> Result<(), CliError> {
     refuse_unattended(attended)?;
     let is_confirmed = match Question::about(summary, max_bad) {
         None => true,
         Some(Question::YesOrNo(question)) => screen.ask(&question).await,
         Some(Question::Number(question, number)) => screen.ask_for(&question, number).await,
     };
-    if is_confirmed { Ok(()) } else { Err(Refusal::new("nothing was sent")) }
+    if is_confirmed { Ok(()) } else { Err(CliError::new("nothing was sent")) }
 }
 
 /// The memory of charges for a run that runs extensions, with the charges of interrupted runs in it.
@@ -220,8 +224,8 @@ pub(super) fn charges(
     connection: &Connection,
     pays: bool,
     screen: &Screen,
-) -> Result<Option<Charges>, Refusal> {
-    let Some(Kept { state, account, .. }) = connection.kept.as_ref().filter(|_| pays) else {
+) -> Result<Option<Charges>, CliError> {
+    let Some(LocalState { state, account, .. }) = connection.kept.as_ref().filter(|_| pays) else {
         return Ok(None);
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
@@ -232,8 +236,8 @@ pub(super) fn charges(
 }
 
 /// Tells the planner in which run an extension already ran on a file.
-pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<PriorRunLookup, Refusal> {
-    let Some(Kept { state, .. }) = connection.kept.as_ref().filter(|_| pays) else {
+pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<PriorRunLookup, CliError> {
+    let Some(LocalState { state, .. }) = connection.kept.as_ref().filter(|_| pays) else {
         return Ok(Box::new(|_, _| None));
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;

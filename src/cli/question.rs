@@ -1,8 +1,8 @@
 //! What is asked before anything is sent, and which answers count as yes.
 
 use crate::plan::PlanSummary;
+use crate::plural::{plural, thousands};
 use crate::row::Units;
-use crate::words::{counted, grouped};
 
 /// What people put between the thousands of a number.
 const SEPARATORS: [char; 9] = [',', '.', '_', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
@@ -40,7 +40,7 @@ impl Question {
 
 fn bad_rows(summary: &PlanSummary) -> String {
     let (rows, are) =
-        (counted(summary.rows, "row", "rows"), if summary.rejected == 1 { "is" } else { "are" });
+        (plural(summary.rows, "row", "rows"), if summary.rejected == 1 { "is" } else { "are" });
     format!("{} of {rows} {are} bad, more than --max-bad allows. ", summary.rejected)
 }
 
@@ -61,7 +61,7 @@ impl Charges {
         let (mut runs, mut unpriced) = (Vec::new(), Vec::new());
         for (name, count) in &summary.paid_runs {
             times += count;
-            let often = if *count == 1 { "once" } else { &format!("{} times", grouped(*count)) };
+            let often = if *count == 1 { "once" } else { &format!("{} times", thousands(*count)) };
             runs.push(format!("{} {often}", name.as_str()));
             match name.units() {
                 Units::Known(each) => units += each * count,
@@ -69,7 +69,8 @@ impl Charges {
             }
         }
         let runs = runs.join(" and ");
-        let mut price = format!("{} {}", grouped(units), if units == 1 { "unit" } else { "units" });
+        let mut price =
+            format!("{} {}", thousands(units), if units == 1 { "unit" } else { "units" });
         if unpriced.is_empty() {
             return Self { runs, price, number: units, unit: "" };
         }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::locks::{lock_reports, not_locked};
-use super::{Refusal, Screen};
+use super::{CliError, Screen};
 use crate::execute::EndReason;
 use crate::ledger::LedgerFile;
-use crate::report::{SoFar, closing, rewrite, running};
+use crate::report::{SoFar, render_summary, rewrite, running};
 use crate::run::{RunDir, RunLockError};
 
 #[derive(Debug, Args)]
@@ -19,8 +19,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) async fn run(self, screen: &Screen) -> Result<u8, Refusal> {
-        let run = RunDir::open(&self.run).map_err(|error| Refusal::of(&error))?;
+    pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
+        let run = RunDir::open(&self.run).map_err(|error| CliError::of(&error))?;
         match lock_reports(&run).await {
             Ok(_lock) => rewrite_reports(&run, screen),
             Err(RunLockError::Held { holder, .. }) => {
@@ -34,12 +34,12 @@ impl Report {
     }
 }
 
-fn rewrite_reports(run: &RunDir, screen: &Screen) -> Result<u8, Refusal> {
-    let ledger = run.ledger().map_err(|error| Refusal::not_written(&error))?;
-    let facts = ledger.facts().map_err(|error| Refusal::not_written(&error))?;
-    let context = ledger.context(&facts).map_err(|error| Refusal::not_written(&error))?;
+fn rewrite_reports(run: &RunDir, screen: &Screen) -> Result<u8, CliError> {
+    let ledger = run.ledger().map_err(|error| CliError::not_written(&error))?;
+    let meta = ledger.meta().map_err(|error| CliError::not_written(&error))?;
+    let context = ledger.context(&meta).map_err(|error| CliError::not_written(&error))?;
     let reports =
-        rewrite(run, &ledger, &facts, &context).map_err(|error| Refusal::not_written(&error))?;
-    screen.say(&closing(&reports, &EndReason::Done, run.path(), screen.width()));
+        rewrite(run, &ledger, &meta, &context).map_err(|error| CliError::not_written(&error))?;
+    screen.say(&render_summary(&reports, &EndReason::Done, run.path(), screen.width()));
     Ok(reports.summary.exit_code)
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::bounds::{Bounds, Deadline};
-use super::choices::Choices;
-use super::existing::{Existing, Part};
+use super::limit_args::{Deadline, LimitArgs};
 use super::locks::lock_run;
-use super::{Refusal, Screen};
+use super::run_execution::{RunExecution, RunPart};
+use super::settings_args::SettingsArgs;
+use super::{CliError, Screen};
 use crate::execute::Stop;
 use crate::run::{RunDir, unfinished_runs};
 
@@ -28,9 +28,9 @@ pub(super) struct Resume {
     #[arg(long)]
     over_later_runs: bool,
     #[command(flatten)]
-    bounds: Bounds,
+    limits: LimitArgs,
     #[command(flatten)]
-    choices: Choices,
+    settings: SettingsArgs,
 }
 
 impl Resume {
@@ -38,25 +38,25 @@ impl Resume {
         self,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
-    ) -> Result<u8, Refusal> {
-        let deadline = Deadline::of(&self.bounds)?;
+    ) -> Result<u8, CliError> {
+        let deadline = Deadline::of(&self.limits)?;
         if screen.is_quiet() && !self.yes {
-            return Err(Refusal::new("with -q nothing can be shown and confirmed: add --yes"));
+            return Err(CliError::new("with -q nothing can be shown and confirmed: add --yes"));
         }
-        let choices = self.choices.with_profile()?;
+        let settings = self.settings.with_profile()?;
         let run = match &self.run {
-            Some(path) => RunDir::open(path).map_err(|error| Refusal::of(&error))?,
+            Some(path) => RunDir::open(path).map_err(|error| CliError::of(&error))?,
             None => the_only_unfinished(screen)?,
         };
-        let lock = deadline.within(lock_run(&run, self.bounds.wait_lock)).await?;
-        let existing = Existing {
+        let lock = deadline.within(lock_run(&run, self.limits.wait_lock)).await?;
+        let existing = RunExecution {
             run,
-            part: Part::Rest,
+            part: RunPart::Rest,
             yes: self.yes,
             key_changed: self.key_changed,
             over_later_runs: self.over_later_runs,
-            bounds: &self.bounds,
-            choices: &choices,
+            limits: &self.limits,
+            settings: &settings,
             screen,
         };
         existing.execute(lock, deadline, signal).await
@@ -64,21 +64,21 @@ impl Resume {
 }
 
 /// The one unfinished run of this directory. Only on a terminal: a script says which.
-fn the_only_unfinished(screen: &Screen) -> Result<RunDir, Refusal> {
+fn the_only_unfinished(screen: &Screen) -> Result<RunDir, CliError> {
     if !screen.is_attended() {
-        return Err(Refusal::new("say which run to go on with: ikbulk resume RUN"));
+        return Err(CliError::new("say which run to go on with: ikbulk resume RUN"));
     }
     let mut runs = unfinished_runs(Path::new("."));
     runs.retain(|run| run.newer_run(&[]).is_ok_and(|newer| newer.is_none()));
     match (runs.pop(), runs.is_empty()) {
         (Some(run), true) => Ok(run),
-        (None, _) => Err(Refusal::new("there is no unfinished run in this directory")),
+        (None, _) => Err(CliError::new("there is no unfinished run in this directory")),
         (Some(last), false) => {
             runs.push(last);
             let names: Vec<String> =
                 runs.iter().map(|run| format!("ikbulk resume {}", run.path().display())).collect();
             let names = names.join("\n");
-            Err(Refusal::new(format!("there are several unfinished runs; say which:\n{names}")))
+            Err(CliError::new(format!("there are several unfinished runs; say which:\n{names}")))
         }
     }
 }

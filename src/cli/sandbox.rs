@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::callbacks::CallbackFlags;
-use super::library::LibraryFlags;
-use super::limits::LimitFlags;
-use super::open::OpenFlags;
+use super::callback_args::CallbackArgs;
+use super::library_args::LibraryArgs;
+use super::quirk_args::QuirkArgs;
+use super::sandbox_limit_args::SandboxLimitArgs;
 use super::values::Span;
-use super::{Refusal, Screen};
+use super::{CliError, Screen};
+use crate::atomic_file::AtomicFile;
 use crate::execute::Stop;
 use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Planned, Running};
-use crate::whole::Whole;
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -25,9 +25,9 @@ pub(super) struct Sandbox {
     #[arg(long, default_value = "private_sandbox")]
     key: String,
     #[command(flatten)]
-    library: LibraryFlags,
+    library: LibraryArgs,
     #[command(flatten)]
-    limits: LimitFlags,
+    limits: SandboxLimitArgs,
     /// What goes wrong and when, like 3:reset-after (the third request) or 1%:status-503 (by
     /// chance); can be repeated. --help lists the faults
     #[arg(long, value_name = "WHEN:FAULT", long_help = fault_help())]
@@ -45,9 +45,9 @@ pub(super) struct Sandbox {
     #[arg(long)]
     no_record: bool,
     #[command(flatten)]
-    callbacks: CallbackFlags,
+    callbacks: CallbackArgs,
     #[command(flatten)]
-    open: OpenFlags,
+    open: QuirkArgs,
 }
 
 fn fault_help() -> String {
@@ -62,7 +62,7 @@ impl Sandbox {
         self,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
-    ) -> Result<u8, Refusal> {
+    ) -> Result<u8, CliError> {
         let saved = self.library.saved()?;
         let config = Config {
             key: self.key,
@@ -80,11 +80,11 @@ impl Sandbox {
         let config = self.open.apply(self.limits.apply(config))?;
         let port = self.port;
         let running = sandbox::start(config).map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => Refusal::new(format!(
+            ErrorKind::AddrInUse => CliError::new(format!(
                 "cannot start the sandbox: something listens on port {port} already; take another \
                  with --port, or any free one with --port 0"
             )),
-            _ => Refusal::new(format!("cannot start the sandbox on port {port}: {error}")),
+            _ => CliError::new(format!("cannot start the sandbox on port {port}: {error}")),
         })?;
         let (url, key, files) = (running.base_url(), running.key(), self.library.described());
         screen.say(&format!(
@@ -97,13 +97,13 @@ impl Sandbox {
         ));
         signal.await;
         if let Some(whole) = saved {
-            save(running, whole).map_err(|error| Refusal::not_written(&error))?;
+            save(running, whole).map_err(|error| CliError::not_written(&error))?;
         }
         Ok(0)
     }
 }
 
-fn save(running: Running, mut whole: Whole) -> io::Result<()> {
+fn save(running: Running, mut whole: AtomicFile) -> io::Result<()> {
     running.save(BufWriter::new(&mut whole))?;
     whole.finish().map(drop)
 }

@@ -6,7 +6,7 @@ use indicatif::MultiProgress;
 
 use super::question::{is_number, is_yes};
 use super::stop::on_thread;
-use crate::report::harmless;
+use crate::report::sanitize;
 use crate::system;
 
 /// Where the program speaks to a person, if there is one.
@@ -66,13 +66,13 @@ impl Screen {
     pub fn say(&self, text: &str) {
         if !self.quiet {
             // A closed output (`| head`) is no reason to stop a run.
-            self.bars.suspend(|| drop(io::stdout().write_all(harmless(text).as_bytes())));
+            self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
         }
     }
 
     /// Says why the program did not do what it was asked to.
     pub fn error(&self, message: &str) {
-        self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {}", harmless(message))));
+        self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {}", sanitize(message))));
     }
 
     /// Asks a question; everything but yes is no.
@@ -88,7 +88,7 @@ impl Screen {
     /// What is typed from now on. What was typed before the question was no answer to it.
     async fn answer_to(&self, question: &str) -> String {
         let discarded = system::discard_pending_input();
-        let question = harmless(question);
+        let question = sanitize(question);
         self.bars.suspend(|| drop(write!(io::stderr(), "{question} ")));
         let read = || {
             let mut answer = String::new();

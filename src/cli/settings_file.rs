@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Refusal;
-use super::choices::Choices;
+use super::CliError;
+use super::settings_args::SettingsArgs;
 use crate::system;
 
 const LOCAL_FILE: &str = "ikbulk.toml";
@@ -20,7 +20,7 @@ const DEFAULT_PROFILE: &str = "default";
 #[derive(Debug)]
 pub(super) struct SettingsFile {
     path: PathBuf,
-    profiles: BTreeMap<String, Choices>,
+    profiles: BTreeMap<String, SettingsArgs>,
     /// Whether only the user, or the superuser, can have written it.
     is_ours: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct SettingsFile {
 /// The profile of one file, and which file that is.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
-    pub(super) choices: Choices,
+    pub(super) settings: SettingsArgs,
     pub(super) path: PathBuf,
     pub(super) is_trusted: bool,
 }
@@ -46,15 +46,15 @@ pub(super) struct SettingsFiles {
 #[serde(deny_unknown_fields)]
 struct Content {
     #[serde(default)]
-    profile: BTreeMap<String, Choices>,
+    profile: BTreeMap<String, SettingsArgs>,
 }
 
 impl SettingsFiles {
     /// Reads the file that was `given`, or else the one of the working directory, and the user's.
-    pub(super) fn read(given: Option<&Path>) -> Result<Self, Refusal> {
+    pub(super) fn read(given: Option<&Path>) -> Result<Self, CliError> {
         let local = match given {
             Some(path) => Some(SettingsFile::read(path)?.ok_or_else(|| {
-                Refusal::new(format!("there is no settings file {}", path.display()))
+                CliError::new(format!("there is no settings file {}", path.display()))
             })?),
             None => SettingsFile::read(Path::new(LOCAL_FILE))?,
         };
@@ -69,7 +69,7 @@ impl SettingsFiles {
         let Some(user) = &self.user else {
             return Vec::new();
         };
-        let endpoints = user.profiles.values().filter_map(Choices::endpoint);
+        let endpoints = user.profiles.values().filter_map(SettingsArgs::endpoint);
         let endpoints: Vec<String> = endpoints.map(str::to_owned).collect();
         if !user.is_ours && !endpoints.is_empty() {
             tracing::warn!(
@@ -83,18 +83,18 @@ impl SettingsFiles {
     }
 
     /// The profile of that name in each file, the local one first; without a name the default one.
-    pub(super) fn into_layers(self, name: Option<&str>) -> Result<[Layer; 2], Refusal> {
+    pub(super) fn into_layers(self, name: Option<&str>) -> Result<[Layer; 2], CliError> {
         let paths = [&self.local, &self.user].map(|file| file.as_ref().map(|file| &file.path));
         let missing = missing(&paths, self.user_path.as_deref());
         let layer = |file: Option<SettingsFile>, is_trusted: bool| {
             let mut file = file?;
-            let choices = file.profiles.remove(name.unwrap_or(DEFAULT_PROFILE))?;
-            Some(Layer { choices, path: file.path, is_trusted: is_trusted && file.is_ours })
+            let settings = file.profiles.remove(name.unwrap_or(DEFAULT_PROFILE))?;
+            Some(Layer { settings, path: file.path, is_trusted: is_trusted && file.is_ours })
         };
         let layers = [layer(self.local, false), layer(self.user, true)];
         match name {
             Some(name) if layers.iter().all(Option::is_none) => {
-                Err(Refusal::new(format!("there is no profile {name}: {missing}")))
+                Err(CliError::new(format!("there is no profile {name}: {missing}")))
             }
             _ => Ok(layers.map(Option::unwrap_or_default)),
         }
@@ -114,8 +114,8 @@ fn missing(paths: &[Option<&PathBuf>], user_path: Option<&Path>) -> String {
 
 impl SettingsFile {
     /// `None` where there is none.
-    fn read(path: &Path) -> Result<Option<Self>, Refusal> {
-        let failed = |error| Refusal::new(format!("cannot read {}: {error}", path.display()));
+    fn read(path: &Path) -> Result<Option<Self>, CliError> {
+        let failed = |error| CliError::new(format!("cannot read {}: {error}", path.display()));
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -125,7 +125,7 @@ impl SettingsFile {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
         let content: Content = toml::from_str(&text)
-            .map_err(|error| Refusal::new(format!("{}: {error}", path.display())))?;
+            .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
         let mut profiles = content.profile;
         let directory = path.parent().unwrap_or(Path::new(""));
         for profile in profiles.values_mut() {

@@ -5,25 +5,26 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::ZonedDateTime;
 
-use super::choices::{Choices, Client};
-use super::connect::{Connection, Kept, NewRun};
+use super::connect::{Connection, LocalState, NewRun};
 use super::locks::new_run;
-use super::look_up::Scan;
 use super::prepare::{Fields, InputArg, already_ran, charges, hint, start_sandbox};
-use super::{Refusal, Screen};
+use super::scan::Scan;
+use super::settings_args::{Client, SettingsArgs};
+use super::{CliError, Screen};
 use crate::charges::Charges;
 use crate::imagekit::Concern;
 use crate::input::{Context, Format, StagedInput};
-use crate::ledger::{Facts, LedgerFile, Stage};
+use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::{FileDifference, InputSummary, Planner, UnknownRow, scan};
-use crate::report::{Counter, Opening, Target, opening};
-use crate::resolve::LookedUp;
+use crate::plural::plural;
+use crate::report::{Counter, PlanView, Target, render_plan};
+use crate::resolve::Resolution;
 use crate::run::{
-    LiveReader, ReadError, Reading, RunDir, RunLock, Way, expect_written, recent_runs,
+    ReadError, ReadStats, ReadStrategy, RunDir, RunLock, SnapshotReader, expect_written,
+    recent_runs,
 };
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
-use crate::words::counted;
 
 /// What can be done where the files cannot be read.
 const GOES_WITHOUT: &str = " (--direct goes without reading them)";
@@ -68,15 +69,15 @@ pub(super) struct Sheet {
 }
 
 /// A sheet that the run has copied, and the client for where it goes.
-pub(super) struct Opened {
-    pub(super) owned: StagedInput,
+pub(super) struct StagedSheet {
+    pub(super) staged: StagedInput,
     pub(super) client: Client,
     pub(super) sandbox: Option<sandbox::Running>,
 }
 
 /// A sheet that has been read whole, and the account's fields that it was read with.
 pub(super) struct SheetRead {
-    surveyed: Scan,
+    scanned: Scan,
     fields: Fields,
 }
 
@@ -84,22 +85,22 @@ pub(super) struct SheetRead {
 pub(super) struct Planned {
     pub(super) scan: InputSummary,
     pub(super) context: Context,
-    looked_up: Option<LookedUp>,
+    looked_up: Option<Resolution>,
     /// What was read of its files, and in how many requests.
-    pub(super) reading: Option<(Reading, u64)>,
-    pub(super) facts: Facts,
+    pub(super) reading: Option<(ReadStats, u64)>,
+    pub(super) meta: RunMeta,
     pub(super) ledger: LedgerFile,
     /// Where its charges are remembered.
     pub(super) charges: Option<Charges>,
 }
 
 /// How a sheet is to be planned.
-pub(super) struct Wish<'w> {
+pub(super) struct PlanOptions<'w> {
     pub(super) planning: Planning,
     /// Whether what the files are like is kept where the plan does not stand on it.
     pub(super) keeps_before: bool,
     pub(super) run: &'w RunDir,
-    pub(super) choices: &'w Choices,
+    pub(super) settings: &'w SettingsArgs,
     pub(super) execution: &'w Execution,
     pub(super) screen: &'w Screen,
     /// Whether the account is locked, for a run that is executed now; one that is only planned is
@@ -110,23 +111,23 @@ pub(super) struct Wish<'w> {
 }
 
 /// Looks at what becomes of a file.
-pub(super) type See<'s> = &'s dyn Fn(&FileDifference);
+pub(super) type OnDiff<'s> = &'s dyn Fn(&FileDifference);
 
 impl Sheet {
     /// A new directory for the run, which is locked from its beginning. Where `again` says that the
     /// command is repeated, an earlier run may have taken the directory that was named.
     pub(super) fn run_dir(
         &self,
-        choices: &Choices,
+        settings: &SettingsArgs,
         again: bool,
-    ) -> Result<(RunDir, RunLock), Refusal> {
+    ) -> Result<(RunDir, RunLock), CliError> {
         let now = jiff::Timestamp::now();
         let created = new_run(match &self.run_dir {
             Some(path) => match RunDir::open(path).ok().filter(|_| again) {
                 Some(earlier) => RunDir::create_after(&earlier, now),
                 None => RunDir::create_at(path),
             },
-            None => RunDir::create(&self.file.beside(choices)?, now),
+            None => RunDir::create(&self.file.beside(settings)?, now),
         })?;
         created.0.remove_abandoned_beside();
         Ok(created)
@@ -149,16 +150,16 @@ impl Sheet {
     pub(super) async fn open(
         &self,
         run: &RunDir,
-        choices: &Choices,
+        settings: &SettingsArgs,
         person: Option<&Screen>,
-    ) -> Result<Opened, Refusal> {
-        let owned = self.file.stage_input(self.format, run.path()).await?;
+    ) -> Result<StagedSheet, CliError> {
+        let staged = self.file.stage_input(self.format, run.path()).await?;
         if self.sandbox {
-            let (sandbox, client) = start_sandbox(&owned.input, choices)?;
-            return Ok(Opened { owned, client, sandbox: Some(sandbox) });
+            let (sandbox, client) = start_sandbox(&staged.input, settings)?;
+            return Ok(StagedSheet { staged, client, sandbox: Some(sandbox) });
         }
-        let client = choices.api(person).await?;
-        Ok(Opened { owned, client, sandbox: None })
+        let client = settings.api(person).await?;
+        Ok(StagedSheet { staged, client, sandbox: None })
     }
 
     /// Reads the sheet before anything is requested, where it needs no fields of the account: what
@@ -166,74 +167,74 @@ impl Sheet {
     /// with, as far as looking nothing up allows.
     pub(super) fn read_alone(
         &self,
-        opened: &Opened,
-        wish: &Wish<'_>,
-    ) -> Result<Option<SheetRead>, Refusal> {
-        let input = &opened.owned.input;
-        if !self.no_schema && input.mentions_metadata().map_err(|error| Refusal::of(&error))? {
+        opened: &StagedSheet,
+        wish: &PlanOptions<'_>,
+    ) -> Result<Option<SheetRead>, CliError> {
+        let input = &opened.staged.input;
+        if !self.no_schema && input.mentions_metadata().map_err(|error| CliError::of(&error))? {
             return Ok(None);
         }
         let fields = Fields::unchecked();
-        let surveyed = Scan::of(input, fields.context(wish.choices.clear_token(), None))?;
-        self.refuse(&surveyed.scan, &opened.client, wish)?;
-        Ok(Some(SheetRead { surveyed, fields }))
+        let scanned = Scan::of(input, fields.context(wish.settings.clear_token(), None))?;
+        self.refuse(&scanned.scan, &opened.client, wish)?;
+        Ok(Some(SheetRead { scanned, fields }))
     }
 
     /// Reaches the account that the sheet goes to.
     pub(super) async fn connect(
         &self,
         client: Client,
-        wish: &Wish<'_>,
+        wish: &PlanOptions<'_>,
         wait_lock: bool,
-    ) -> Result<Connection, Refusal> {
+    ) -> Result<Connection, CliError> {
         if self.sandbox {
             return Connection::to_sandbox(client, wish.run, wish.execution);
         }
         let busy = Some(wish.run).filter(|_| wish.holds_lock && !wait_lock);
-        Connection::open(client, wish.choices.state_dir()?, wish.execution, busy).await
+        Connection::open(client, wish.settings.state_dir()?, wish.execution, busy).await
     }
 
     /// Reads the sheet whole, and the state of its files where the plan stands on that; `see` is
     /// shown what becomes of each file.
     pub(super) async fn plan(
         &self,
-        owned: &StagedInput,
+        staged: &StagedInput,
         read_alone: Option<SheetRead>,
         connection: &Connection,
-        wish: &Wish<'_>,
-        see: Option<See<'_>>,
-    ) -> Result<Planned, Refusal> {
+        wish: &PlanOptions<'_>,
+        see: Option<OnDiff<'_>>,
+    ) -> Result<Planned, CliError> {
         let Connection { client, reads, .. } = connection;
         let screen = wish.screen;
-        let SheetRead { surveyed, fields } = if let Some(read) = read_alone {
+        let SheetRead { scanned, fields } = if let Some(read) = read_alone {
             read
         } else {
-            let fields = Fields::of(client, &owned.input, reads).await?;
-            let context = fields.context(wish.choices.clear_token(), None);
-            SheetRead { surveyed: Scan::of(&owned.input, context)?, fields }
+            let fields = Fields::of(client, &staged.input, reads).await?;
+            let context = fields.context(wish.settings.clear_token(), None);
+            SheetRead { scanned: Scan::of(&staged.input, context)?, fields }
         };
-        let surveyed = surveyed.looked_up(&owned.input, client, reads, screen).await?;
-        let Scan { mut scan, context, looked_up } = surveyed;
+        let scanned = scanned.looked_up(&staged.input, client, reads, screen).await?;
+        let Scan { mut scan, context, looked_up } = scanned;
         self.refuse(&scan, client, wish)?;
         let pays = !scan.summary.paid_runs.is_empty();
         let charges = charges(connection, pays && wish.holds_lock, screen)?;
         let new = NewRun {
             input_name: self.file.recorded_name(),
             input_path: self.file.absolute_path(),
-            input_format: owned.input.format,
-            input_fingerprint: owned.fingerprint.0.clone(),
+            input_format: staged.input.format,
+            input_fingerprint: staged.fingerprint.0.clone(),
             rows: scan.summary.rows,
             pays,
-            clear_token: wish.choices.clear_token(),
+            clear_token: wish.settings.clear_token(),
             fields: fields.json,
             guarded: !wish.holds_lock,
             planning: wish.planning,
         };
-        let (facts, ledger) = connection.begin(wish.run, new, context.files.as_deref())?;
+        let (meta, ledger) = connection.begin(wish.run, new, context.files.as_deref())?;
         let sent_before = reads.sent();
         let counter = Counter::new(screen.bars());
-        let reader = LiveReader { ledger: &ledger, api: &client.api, reads, counter: &counter };
-        let subject = Subject { owned, context: &context, facts: &facts, connection };
+        let reader = SnapshotReader { ledger: &ledger, api: &client.api, reads, counter: &counter };
+        let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
         let reading = match wish.planning {
             Planning::Live(_) => {
                 let (with_state, read) = live(reader, subject, see).await?;
@@ -242,16 +243,21 @@ impl Sheet {
             }
             Planning::Direct if wish.keeps_before => Some(before(reader, subject).await?),
             Planning::Direct => {
-                connection.mark_unsettled(&ledger, &facts)?;
+                connection.mark_unsettled(&ledger, &meta)?;
                 None
             }
         };
         let reading = reading.map(|reading| (reading, reads.sent() - sent_before));
-        Ok(Planned { scan, context, looked_up, reading, facts, ledger, charges })
+        Ok(Planned { scan, context, looked_up, reading, meta, ledger, charges })
     }
 
     /// Refuses what nobody can want to be sent.
-    fn refuse(&self, scan: &InputSummary, client: &Client, wish: &Wish<'_>) -> Result<(), Refusal> {
+    fn refuse(
+        &self,
+        scan: &InputSummary,
+        client: &Client,
+        wish: &PlanOptions<'_>,
+    ) -> Result<(), CliError> {
         let summary = &scan.summary;
         let why = if summary.rows == 0 && !self.allow_empty {
             "the input has no rows (--allow-empty accepts that)".to_owned()
@@ -265,30 +271,30 @@ impl Sheet {
             )
         } else if !self.sandbox
             && !wish.attended
-            && summary.rejected_share() > wish.choices.max_bad()
+            && summary.rejected_share() > wish.settings.max_bad()
         {
             format!(
                 "{} in {}, more than --max-bad allows ({} %); nothing was sent",
-                counted(summary.rejected, "bad row", "bad rows"),
+                plural(summary.rejected, "bad row", "bad rows"),
                 summary.rows,
-                wish.choices.max_bad() * 100.0
+                wish.settings.max_bad() * 100.0
             )
         } else {
             return Ok(());
         };
         // What is refused is shown, so that the person sees why.
-        wish.screen.say(&opening(&Opening {
+        wish.screen.say(&render_plan(&PlanView {
             input: &self.file.name(),
             summary,
             ignored_columns: &scan.ignored_columns,
-            left_alone: scan.left_alone,
+            empty_cells: scan.empty_cells,
             rows_of_run: None,
             looked_up: None,
             reading: None,
             target: Some(self.target(client, false, wish, None)),
             width: wish.screen.width(),
         }));
-        Err(Refusal::new(why))
+        Err(CliError::new(why))
     }
 
     /// Says what is about to happen.
@@ -296,16 +302,16 @@ impl Sheet {
         &self,
         planned: &Planned,
         connection: &Connection,
-        wish: &Wish<'_>,
+        wish: &PlanOptions<'_>,
         limit: Option<u64>,
     ) {
         let scan = &planned.scan;
-        let is_first_run = connection.is_first_run(&planned.facts);
-        wish.screen.say(&opening(&Opening {
+        let is_first_run = connection.is_first_run(&planned.meta);
+        wish.screen.say(&render_plan(&PlanView {
             input: &self.file.name(),
             summary: &scan.summary,
             ignored_columns: &scan.ignored_columns,
-            left_alone: scan.left_alone,
+            empty_cells: scan.empty_cells,
             rows_of_run: None,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
@@ -318,7 +324,7 @@ impl Sheet {
         &self,
         client: &'t Client,
         is_first_run: bool,
-        wish: &Wish<'t>,
+        wish: &PlanOptions<'t>,
         limit: Option<u64>,
     ) -> Target<'t> {
         Target {
@@ -335,57 +341,57 @@ impl Sheet {
 
 impl Planned {
     /// Writes down how far the run has come.
-    pub(super) fn reach(&mut self, stage: Stage) -> Result<(), Refusal> {
-        self.facts.stage = stage;
-        self.facts.writes = self.scan.summary.writes;
-        Ok(self.ledger.set_facts(&self.facts)?)
+    pub(super) fn reach(&mut self, stage: Stage) -> Result<(), CliError> {
+        self.meta.stage = stage;
+        self.meta.writes = self.scan.summary.writes;
+        Ok(self.ledger.set_meta(&self.meta)?)
     }
 }
 
 /// What is read for: a run on a sheet.
 #[derive(Clone, Copy)]
-struct Subject<'s> {
-    owned: &'s StagedInput,
+struct PlanSubject<'s> {
+    staged: &'s StagedInput,
     context: &'s Context,
-    facts: &'s Facts,
+    meta: &'s RunMeta,
     connection: &'s Connection,
 }
 
 /// Reads the state of the files, and plans with it. Some of them are read again by themselves; if one
 /// was stale, all are.
 async fn live(
-    reader: LiveReader<'_>,
-    subject: Subject<'_>,
-    see: Option<See<'_>>,
-) -> Result<(InputSummary, Reading), Refusal> {
-    let Subject { owned, context, facts, connection } = subject;
+    reader: SnapshotReader<'_>,
+    subject: PlanSubject<'_>,
+    see: Option<OnDiff<'_>>,
+) -> Result<(InputSummary, ReadStats), CliError> {
+    let PlanSubject { staged, context, meta, connection } = subject;
     let failed = |error: ReadError| not_read(&error, GOES_WITHOUT);
-    reader.name_files(&owned.input, context).map_err(failed)?;
+    reader.record_files(&staged.input, context).map_err(failed)?;
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
-    connection.mark_unsettled(reader.ledger, facts)?;
-    let already_ran = already_ran(connection, facts.pays)?;
-    let mut planner = Planner::of(facts.planning, reader.ledger, already_ran)?;
+    connection.mark_unsettled(reader.ledger, meta)?;
+    let already_ran = already_ran(connection, meta.pays)?;
+    let mut planner = Planner::of(meta.planning, reader.ledger, already_ran)?;
     if see.is_some() {
         planner.collect_diffs();
     }
-    let scan = scan(&owned.input, context, &mut planner, |batch| {
+    let scan = scan(&staged.input, context, &mut planner, |batch| {
         if let Some(see) = see {
             batch.differences.iter().for_each(see);
         }
     });
-    Ok((scan.map_err(|error| Refusal::of(&error))?, reading))
+    Ok((scan.map_err(|error| CliError::of(&error))?, reading))
 }
 
 /// Reads the files that have been named. A list is believed of those that runs on the account wrote
 /// just now only if it shows them as they were written; the others are read again by themselves.
 pub(super) async fn read_files(
-    reader: LiveReader<'_>,
+    reader: SnapshotReader<'_>,
     connection: &Connection,
-) -> Result<Reading, ReadError> {
+) -> Result<ReadStats, ReadError> {
     let mut reading = reader.read().await?;
-    if let Some(Kept { db, account, .. }) =
-        connection.kept.as_ref().filter(|_| reading.way != Way::OneByOne)
+    if let Some(LocalState { db, account, .. }) =
+        connection.kept.as_ref().filter(|_| reading.way != ReadStrategy::OneByOne)
     {
         let runs = recent_runs(db, *account, jiff::Timestamp::now())?;
         expect_written(&runs, reader.ledger)?;
@@ -395,26 +401,29 @@ pub(super) async fn read_files(
 }
 
 /// Keeps the state of the files before they are changed, for `undo`.
-async fn before(reader: LiveReader<'_>, subject: Subject<'_>) -> Result<Reading, Refusal> {
-    let Subject { owned, context, facts, connection } = subject;
+async fn before(
+    reader: SnapshotReader<'_>,
+    subject: PlanSubject<'_>,
+) -> Result<ReadStats, CliError> {
+    let PlanSubject { staged, context, meta, connection } = subject;
     let failed = |error: ReadError| not_read(&error, GOES_WITHOUT_BEFORE);
-    reader.name_files(&owned.input, context).map_err(failed)?;
-    connection.mark_unsettled(reader.ledger, facts)?;
+    reader.record_files(&staged.input, context).map_err(failed)?;
+    connection.mark_unsettled(reader.ledger, meta)?;
     read_files(reader, connection).await.map_err(failed)
 }
 
 /// Refuses a run whose reads did not succeed before anything was sent; `way_round` says how to do
 /// without them.
-pub(super) fn not_read(error: &ReadError, way_round: &str) -> Refusal {
+pub(super) fn not_read(error: &ReadError, way_round: &str) -> CliError {
     match error {
         ReadError::Api(failure) => {
             let why = crate::error::chain(error);
             let why = why.trim_end_matches('.');
             let way_round = if failure.concerns() == Concern::Account { "" } else { way_round };
             let hint = hint(failure);
-            Refusal::not_read(failure, format!("{why}{way_round}{hint}; nothing was sent"))
+            CliError::not_read(failure, format!("{why}{way_round}{hint}; nothing was sent"))
         }
-        ReadError::Input(error) => Refusal::of(error),
-        ReadError::Ledger(_) | ReadError::Account(_) => Refusal::not_written(error),
+        ReadError::Input(error) => CliError::of(error),
+        ReadError::Ledger(_) | ReadError::Account(_) => CliError::not_written(error),
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
-use super::Refusal;
+use super::CliError;
 use crate::execute::Stop;
 use crate::run::RunDir;
 
@@ -19,10 +19,10 @@ pub(super) type Heard = Pin<Box<dyn Future<Output = Stop>>>;
 
 /// Executes a command. Until it listens to signals itself, which it does when it sends, a signal
 /// ends it and drops what it has prepared.
-pub(super) async fn until_stopped<C: Future<Output = Result<u8, Refusal>>>(
+pub(super) async fn until_stopped<C: Future<Output = Result<u8, CliError>>>(
     signal: impl Future<Output = Stop>,
     command: impl FnOnce(Heard) -> C,
-) -> Result<u8, Refusal> {
+) -> Result<u8, CliError> {
     let listens = Rc::new(Cell::new(false));
     let (tell, told) = oneshot::channel();
     let begins_to_listen = Rc::clone(&listens);
@@ -41,7 +41,7 @@ pub(super) async fn until_stopped<C: Future<Output = Result<u8, Refusal>>>(
             }
             command.await
         }
-        Either::Left((stop, _)) => Err(Refusal {
+        Either::Left((stop, _)) => Err(CliError {
             message: "stopped by a signal; nothing was sent".to_owned(),
             exit_code: stop.exit_code(),
         }),
@@ -62,9 +62,9 @@ pub(super) async fn on_thread<T: Send + 'static>(
 
 /// Removes the directory of a run if it is dropped before the run has begun.
 #[derive(Debug)]
-pub(super) struct Unbegun(Option<RunDir>);
+pub(super) struct DiscardUnlessStarted(Option<RunDir>);
 
-impl Unbegun {
+impl DiscardUnlessStarted {
     pub(super) fn new(run: &RunDir) -> Self {
         Self(Some(run.clone()))
     }
@@ -75,7 +75,7 @@ impl Unbegun {
     }
 }
 
-impl Drop for Unbegun {
+impl Drop for DiscardUnlessStarted {
     fn drop(&mut self) {
         if let Some(run) = self.0.take() {
             run.discard();

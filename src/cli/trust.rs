@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use reqwest::Url;
 
-use super::{Refusal, Screen};
+use super::{CliError, Screen};
 use crate::account::is_loopback;
 
 /// ImageKit's own endpoint.
@@ -71,7 +71,7 @@ impl Trust {
         &self,
         endpoint: &str,
         source: &EndpointSource,
-    ) -> Result<Allowed, Refusal> {
+    ) -> Result<Allowed, CliError> {
         let url = parse(endpoint)?;
         if self.is_trusted(&url, source) {
             Ok(Allowed(url))
@@ -86,7 +86,7 @@ impl Trust {
         endpoint: &str,
         source: &EndpointSource,
         person: Option<&Screen>,
-    ) -> Result<Allowed, Refusal> {
+    ) -> Result<Allowed, CliError> {
         let url = parse(endpoint)?;
         let Some(person) = person.filter(|_| !self.is_trusted(&url, source)) else {
             return self.allow(endpoint, source);
@@ -97,7 +97,7 @@ impl Trust {
              Send the key to {url}?"
         );
         if !person.ask(&question).await {
-            return Err(Refusal::new(format!("the key was not sent to {url}; nothing was sent")));
+            return Err(CliError::new(format!("the key was not sent to {url}; nothing was sent")));
         }
         // A command goes to one endpoint only.
         drop(self.confirmed.set(url.clone()));
@@ -119,11 +119,11 @@ impl Trust {
             || self.confirmed.get() == Some(url)
     }
 
-    fn refusal(&self, url: &Url, named_by: &str) -> Refusal {
+    fn refusal(&self, url: &Url, named_by: &str) -> CliError {
         let own_file = self.own_file.as_ref().map(|path| {
             format!(", or put it into a profile of your own settings, {}", path.display())
         });
-        Refusal::new(format!(
+        CliError::new(format!(
             "the private key is not sent to {url}, because only {named_by} names it; nothing was \
              sent.\nIf you trust it, say --endpoint {url}{}",
             own_file.unwrap_or_default()
@@ -144,17 +144,17 @@ fn named_by(source: &EndpointSource) -> String {
     }
 }
 
-fn parse(endpoint: &str) -> Result<Url, Refusal> {
+fn parse(endpoint: &str) -> Result<Url, CliError> {
     if !endpoint.contains("://") {
-        return Err(Refusal::new(format!(
+        return Err(CliError::new(format!(
             "the endpoint {endpoint:?} has no scheme, write https://… (or http://… for a server on \
              this machine)"
         )));
     }
     let url = Url::parse(endpoint)
-        .map_err(|error| Refusal::new(format!("the endpoint {endpoint:?} is no URL: {error}")))?;
+        .map_err(|error| CliError::new(format!("the endpoint {endpoint:?} is no URL: {error}")))?;
     if url.path().trim_end_matches('/').ends_with("/v1") {
-        return Err(Refusal::new(format!(
+        return Err(CliError::new(format!(
             "the endpoint {endpoint} ends in /v1, which every request adds by itself; leave it out"
         )));
     }

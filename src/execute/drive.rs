@@ -15,7 +15,7 @@ use super::dispatcher::Dispatcher;
 use super::event::{Action, EndReason, Event, NotSent, Ticket};
 use super::verdict::{Verdict, from_at_most_once, from_idempotent};
 use crate::imagekit::{Accepted, Api, Failure, Fate, FileState};
-use crate::ledger::{Counters, Journal, LedgerError, LedgerFile, Mark, Recorded, Recording};
+use crate::ledger::{Checkpoint, Counters, Journal, LedgerError, LedgerFile, Recorded, Recording};
 use crate::plan::Batch;
 use crate::request::{Idempotent, Request, Sendable};
 use crate::row::FileId;
@@ -110,7 +110,7 @@ pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
             Some(Action::WaitUntil(at)) => wake = wake.min(began + at),
             _ => {}
         }
-        let has_room = hand_over(&mut journal, || mark(dispatcher, wire), &mut wake);
+        let has_room = hand_over(&mut journal, || checkpoint(dispatcher, wire), &mut wake);
         if began + now >= watched + PROGRESS_EVERY {
             watched = began + now;
             watch(dispatcher, now);
@@ -133,7 +133,7 @@ pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
                     dispatcher.on(event, now);
                 }
             }
-            rows = feed.recv(), if dispatcher.wants_rows() && !journal.is_behind() => dispatcher.on(match rows {
+            rows = feed.recv(), if dispatcher.wants_rows() && !journal.is_full() => dispatcher.on(match rows {
                 Some(PlannerMessage::Rows(batch)) => Event::Admit(batch),
                 Some(PlannerMessage::Failed(why)) => Event::Stop(EndReason::Input(why)),
                 None => Event::InputEnded,
@@ -146,7 +146,7 @@ pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
     }
     watch(dispatcher, began.elapsed());
     journal.append(dispatcher.ops());
-    journal.close(mark(dispatcher, wire)).await
+    journal.close(checkpoint(dispatcher, wire)).await
 }
 
 /// Lets the dispatcher decide until it wants to wait, and starts what it decides.
@@ -159,7 +159,7 @@ fn decide(
     // What happened since goes first in any case: the mark that stands beside a group must not be
     // ahead of the group.
     journal.append(dispatcher.ops());
-    while !journal.is_behind() {
+    while !journal.is_full() {
         let action = dispatcher.next(now);
         // What is to be recorded comes behind what has happened.
         journal.append(dispatcher.ops());
@@ -177,15 +177,19 @@ fn decide(
 }
 
 /// What stands beside the next group in the ledger, with what the wire has read by itself.
-fn mark(dispatcher: &Dispatcher, wire: &impl Transport) -> Mark {
-    let mark = dispatcher.mark();
-    Mark { counters: mark.counters.and_reads(wire.own_reads()), ..mark }
+fn checkpoint(dispatcher: &Dispatcher, wire: &impl Transport) -> Checkpoint {
+    let checkpoint = dispatcher.checkpoint();
+    Checkpoint { counters: checkpoint.counters.and_reads(wire.own_reads()), ..checkpoint }
 }
 
 /// Hands the group over to the ledger if it is due; says whether there was room for it.
-fn hand_over(journal: &mut Journal, mark: impl FnOnce() -> Mark, wake: &mut Instant) -> bool {
+fn hand_over(
+    journal: &mut Journal,
+    checkpoint: impl FnOnce() -> Checkpoint,
+    wake: &mut Instant,
+) -> bool {
     match journal.due() {
-        Some(due) if due <= Instant::now() => journal.flush(mark()),
+        Some(due) if due <= Instant::now() => journal.flush(checkpoint()),
         Some(due) => {
             *wake = due.min(*wake);
             true

@@ -16,9 +16,9 @@ use super::{Backoff, Budget, Time};
 use crate::account::RateFile;
 use crate::imagekit::{Failure, RateLimitNote};
 use crate::ledger::Counters;
+use crate::plural::plural;
 use crate::request::{BudgetKind, Endpoint};
 use crate::settings::Execution;
-use crate::words::counted;
 
 /// How often it is said that reads do not get through.
 const SAY_EVERY: Duration = Duration::from_secs(10);
@@ -279,7 +279,7 @@ impl Said {
             return None;
         }
         self.lost_at = Some(now);
-        let reads = counted(std::mem::take(&mut self.lost), "read", "reads");
+        let reads = plural(std::mem::take(&mut self.lost), "read", "reads");
         Some(format!("{reads} came to nothing"))
     }
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::columns::{Column, Columns};
+use crate::atomic_file::AtomicFile;
 use crate::imagekit::ListedFile;
 use crate::input::Format;
 use crate::row::{Encoded, Field, Rules};
-use crate::whole::Whole;
 
 /// How many values that cannot be written are named.
 const NAMED_MAX: usize = 10;
@@ -27,8 +27,8 @@ pub struct Sheet {
 }
 
 enum SheetFile {
-    Csv(Box<csv::Writer<Whole>>),
-    Jsonl(BufWriter<Whole>),
+    Csv(Box<csv::Writer<AtomicFile>>),
+    Jsonl(BufWriter<AtomicFile>),
 }
 
 /// What was written.
@@ -52,7 +52,7 @@ impl Sheet {
     /// # Errors
     /// It cannot be written.
     pub fn create(path: &Path, format: Format, columns: Columns, rules: Rules) -> io::Result<Self> {
-        let whole = Whole::at(path)?;
+        let whole = AtomicFile::at(path)?;
         let file = match format {
             Format::Csv => {
                 let mut csv = csv::Writer::from_writer(whole);

@@ -11,11 +11,11 @@ use super::csv_records::CsvRecords;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
 use super::sniff::{LOOKED_AT_BYTES, refuse_other_kinds};
 use super::{Format, Input, InputError};
+use crate::plural::plural;
 use crate::row::{
     Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
     SchemaError, TagCache,
 };
-use crate::words::counted;
 
 /// What the cells of an input are read with.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,7 @@ impl Input {
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
         let source = self.open(context, from)?;
-        Ok(Rows { source, context, lists: TagCache::default(), left_alone: 0 })
+        Ok(Rows { source, context, lists: TagCache::default(), empty_cells: 0 })
     }
 
     pub(super) fn open(
@@ -131,7 +131,7 @@ pub struct Rows<'c> {
     source: Source,
     context: &'c Context,
     lists: TagCache,
-    left_alone: u64,
+    empty_cells: u64,
 }
 
 pub(super) enum Source {
@@ -164,12 +164,12 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or is damaged in a way that is not one row's.
     pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
-        let Self { source, context, lists, left_alone } = self;
+        let Self { source, context, lists, empty_cells } = self;
         let (pos, content, fed_back) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
                 let (content, empty) = of_cells(records, columns, context, lists);
-                *left_alone += empty;
+                *empty_cells += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
                 (pos, content, PriorRun::read(own(columns.status), own(columns.done)))
@@ -185,8 +185,8 @@ impl Rows<'_> {
 
     /// How many empty cells so far left their field alone.
     #[must_use]
-    pub fn left_alone(&self) -> u64 {
-        self.left_alone
+    pub fn empty_cells(&self) -> u64 {
+        self.empty_cells
     }
 
     /// Columns that are not read.
@@ -279,7 +279,7 @@ fn wrong_length(has: usize, wanted: usize) -> Problem {
     Problem::new(
         "row",
         "",
-        format!("has {} where the header has {wanted}", counted(has as u64, "cell", "cells")),
+        format!("has {} where the header has {wanted}", plural(has as u64, "cell", "cells")),
         "put cells with commas or line ends into quotes",
     )
 }

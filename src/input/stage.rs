@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Format, Input, InputError};
-use crate::whole::{create_temporary, sync_directory};
+use crate::atomic_file::{create_temporary, sync_directory};
 
 const CHUNK_BYTES: usize = 64 << 10;
 

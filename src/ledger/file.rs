@@ -52,7 +52,7 @@ pub enum LedgerError {
     },
     /// What the run is cannot be read.
     #[error("the ledger {path} is damaged: it does not say which run it is of")]
-    Facts {
+    RunMeta {
         /// The file.
         path: PathBuf,
     },
@@ -78,7 +78,7 @@ pub enum LedgerError {
 
 /// What a run is: fixed when it begins, except what is said to change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct RunMeta {
     /// The run's id, unguessable and never used again.
     pub id: String,
     /// Its place in the order in which runs began, whatever the clocks said.
@@ -118,7 +118,7 @@ pub struct Facts {
     pub stage: Stage,
 }
 
-impl Facts {
+impl RunMeta {
     /// The name of an input that undoes a run.
     #[must_use]
     pub fn name_of_undoing(run: &Path) -> String {
@@ -182,7 +182,7 @@ impl LedgerFile {
     /// The file cannot be made or written.
     pub fn create(
         directory: &Path,
-        facts: &Facts,
+        meta: &RunMeta,
         files: Option<&Resolved>,
     ) -> Result<Self, LedgerError> {
         let ledger = Self::connect(directory.join(Self::NAME), sqlite::create)?;
@@ -217,7 +217,7 @@ impl LedgerFile {
         if let Some(files) = files {
             ledger.set_files(files)?;
         }
-        ledger.set_facts(facts)?;
+        ledger.set_meta(meta)?;
         Ok(ledger)
     }
 
@@ -249,7 +249,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn again(&self) -> Result<Self, LedgerError> {
+    pub fn reopen(&self) -> Result<Self, LedgerError> {
         Self::connect(self.path.clone(), sqlite::open)
     }
 
@@ -270,35 +270,35 @@ impl LedgerFile {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn facts(&self) -> Result<Facts, LedgerError> {
+    pub fn meta(&self) -> Result<RunMeta, LedgerError> {
         // It is written last when a ledger is made.
         let never_begun = || LedgerError::NeverBegun { path: self.path.clone() };
         let text = self.get("run")?.ok_or_else(never_begun)?;
-        serde_json::from_str(&text).map_err(|_| self.no_facts())
+        serde_json::from_str(&text).map_err(|_| self.no_meta())
     }
 
     /// Writes down anew what the run is.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn set_facts(&self, facts: &Facts) -> Result<(), LedgerError> {
-        let facts = serde_json::to_string(facts).map_err(|_| self.no_facts())?;
-        self.set("run", &facts)
+    pub fn set_meta(&self, meta: &RunMeta) -> Result<(), LedgerError> {
+        let meta = serde_json::to_string(meta).map_err(|_| self.no_meta())?;
+        self.set("run", &meta)
     }
 
     /// What the run's cells are read with.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn context(&self, facts: &Facts) -> Result<Context, LedgerError> {
-        let schema = match facts.fields.as_bytes() {
+    pub fn context(&self, meta: &RunMeta) -> Result<Context, LedgerError> {
+        let schema = match meta.fields.as_bytes() {
             [] => None,
             fields => Some(
                 Schema::from_json(fields)
                     .map_err(|source| LedgerError::Fields { path: self.path.clone(), source })?,
             ),
         };
-        let rules = Rules { clear_token: facts.clear_token.clone() };
+        let rules = Rules { clear_token: meta.clear_token.clone() };
         Ok(Context { rules, schema, files: Some(self.files()?.into()) })
     }
 
@@ -376,7 +376,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn left_under_way(&self) -> Result<bool, LedgerError> {
+    pub fn had_requests_in_flight(&self) -> Result<bool, LedgerError> {
         Ok(self.get("under_way")?.is_some_and(|text| !text.is_empty()))
     }
 
@@ -385,7 +385,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn set_under_way(&self, may_be: bool) -> Result<(), LedgerError> {
+    pub fn set_requests_in_flight(&self, may_be: bool) -> Result<(), LedgerError> {
         self.set("under_way", if may_be { "some" } else { "" })
     }
 
@@ -431,7 +431,7 @@ impl LedgerFile {
         LedgerError::Sqlite { path: self.path.clone(), doing, source }
     }
 
-    fn no_facts(&self) -> LedgerError {
-        LedgerError::Facts { path: self.path.clone() }
+    fn no_meta(&self) -> LedgerError {
+        LedgerError::RunMeta { path: self.path.clone() }
     }
 }

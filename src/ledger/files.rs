@@ -5,7 +5,7 @@ use std::error::Error;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::writer::{DOUBT, row_number};
+use super::writer::{MARK_LOST, row_number};
 use super::{EARLIER_RUN, Fields, LedgerError, LedgerFile};
 use crate::imagekit::FileFields;
 use crate::row::FileId;
@@ -27,11 +27,11 @@ const NOT_KNOWN: &str = "";
 
 /// A file as the run knows it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KnownFile {
+pub struct FileRecord {
     /// The last row that names it.
     pub last_row: u64,
     /// What it was like.
-    pub state: LiveState,
+    pub state: Snapshot,
     /// The fields of which it was written down that requests for them are about to be sent.
     pub begun: Fields,
     /// Whether a request of an earlier run may yet take effect on it, so that what was read of it
@@ -41,14 +41,14 @@ pub struct KnownFile {
 
 /// What a file was like when the run read it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum LiveState {
+pub enum Snapshot {
     /// It has not been read.
     #[default]
     Unread,
     /// ImageKit has no such file.
     Missing,
     /// Like this.
-    Is(Box<FileFields>),
+    Fields(Box<FileFields>),
 }
 
 impl LedgerFile {
@@ -56,7 +56,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// One of them fails, or the ledger cannot be written.
-    pub fn as_one<T, E: From<LedgerError>>(
+    pub fn transaction<T, E: From<LedgerError>>(
         &self,
         act: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
@@ -71,7 +71,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn name_file(&self, file: &str, row: u64) -> Result<(), LedgerError> {
+    pub fn upsert_file(&self, file: &str, row: u64) -> Result<(), LedgerError> {
         self.writing(|connection| {
             let mut insert = connection.prepare_cached(
                 "INSERT INTO file (id, last_row) VALUES (?1, ?2)
@@ -156,10 +156,10 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read or written.
-    pub fn expect(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
-        let read = self.known_file(file)?.map(|known| known.state);
+    pub fn set_expected(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
+        let read = self.file_record(file)?.map(|known| known.state);
         let expected = match (fields, read) {
-            (Some(fields), Some(LiveState::Is(read))) if fields.is_like(&read) => None,
+            (Some(fields), Some(Snapshot::Fields(read))) if fields.is_like(&read) => None,
             (Some(fields), _) => Some(json_of(fields)),
             (None, _) => Some(NOT_KNOWN.to_owned()),
         };
@@ -175,12 +175,12 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn begin<'f>(
+    pub fn mark_started<'f>(
         &self,
         files: impl IntoIterator<Item = &'f FileId>,
         fields: Fields,
     ) -> Result<(), LedgerError> {
-        self.as_one(|| {
+        self.transaction(|| {
             self.writing(|connection| {
                 let mut update = connection
                     .prepare_cached("UPDATE file SET begun = begun | ?2 WHERE id = ?1")?;
@@ -197,11 +197,11 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_unsettled(&self, files: &[FileId]) -> Result<(), LedgerError> {
-        self.as_one(|| {
+        self.transaction(|| {
             self.writing(|connection| {
                 let mut update =
                     connection.prepare_cached("UPDATE file SET unsettled = 1 WHERE id = ?1")?;
-                let mut doubt = connection.prepare_cached(DOUBT)?;
+                let mut doubt = connection.prepare_cached(MARK_LOST)?;
                 files.iter().try_for_each(|file| {
                     update.execute([file.as_str()])?;
                     doubt.execute(params![file.as_str(), row_number(EARLIER_RUN)]).map(|_| ())
@@ -214,7 +214,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read, or what it holds of the file is damaged.
-    pub fn known_file(&self, file: &str) -> Result<Option<KnownFile>, LedgerError> {
+    pub fn file_record(&self, file: &str) -> Result<Option<FileRecord>, LedgerError> {
         self.reading(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT last_row, state, begun, unsettled FROM file WHERE id = ?1",
@@ -222,12 +222,12 @@ impl LedgerFile {
             let known = select.query_row([file], |row| {
                 let last_row = row.get::<_, i64>(0)?.unsigned_abs();
                 let state = match row.get_ref(1)?.as_str_or_null()? {
-                    None => LiveState::Unread,
-                    Some(MISSING) => LiveState::Missing,
-                    Some(json) => LiveState::Is(Box::new(fields_of(json)?)),
+                    None => Snapshot::Unread,
+                    Some(MISSING) => Snapshot::Missing,
+                    Some(json) => Snapshot::Fields(Box::new(fields_of(json)?)),
                 };
                 let (begun, unsettled) = (Fields::of_bits(row.get(2)?), row.get(3)?);
-                Ok(KnownFile { last_row, state, begun, unsettled })
+                Ok(FileRecord { last_row, state, begun, unsettled })
             });
             known.optional()
         })
@@ -237,17 +237,17 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read, or what it holds of them is damaged.
-    pub fn files_behind(
+    pub fn files_with_later_rows(
         &self,
         file: Option<&FileId>,
-        which: Which,
+        which: FileFilter,
         at_most: usize,
     ) -> Result<Vec<FileId>, LedgerError> {
         let only = match which {
-            Which::Unread => "AND state IS NULL",
-            Which::There => "AND state <> ''",
-            Which::Unexpected => "AND expected IS NOT NULL",
-            Which::All => "",
+            FileFilter::Unread => "AND state IS NULL",
+            FileFilter::There => "AND state <> ''",
+            FileFilter::Unexpected => "AND expected IS NOT NULL",
+            FileFilter::All => "",
         };
         self.reading(|connection| {
             let mut select = connection.prepare_cached(&format!(
@@ -278,7 +278,7 @@ fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
 
 /// Which files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum FileFilter {
     /// Those that have not been read.
     Unread,
     /// Those that have been read and are there.
@@ -300,7 +300,7 @@ mod tests {
     fn a_file_is_expected_to_be_as_it_was_read_until_somebody_says_otherwise() {
         let (_directory, ledger) = testing::ledger();
         for file in ["a", "gone", "unread"] {
-            ledger.name_file(file, 2).unwrap();
+            ledger.upsert_file(file, 2).unwrap();
         }
         let with = |tag: &str| FileFields {
             file_id: "a".to_owned(),
@@ -310,17 +310,17 @@ mod tests {
         ledger.set_state(&with("read")).unwrap();
         ledger.set_missing("gone").unwrap();
         let expected = |file| ledger.expected(file).unwrap();
-        let unexpected = || ledger.files_behind(None, Which::Unexpected, 9).unwrap();
+        let unexpected = || ledger.files_with_later_rows(None, FileFilter::Unexpected, 9).unwrap();
         assert_eq!(expected("a"), Some(with("read")));
         for file in ["gone", "unread", "elsewhere"] {
             assert_eq!(expected(file), None);
         }
         let a = FileId::new("a").unwrap();
-        ledger.expect("a", Some(&with("other"))).unwrap();
+        ledger.set_expected("a", Some(&with("other"))).unwrap();
         assert_eq!((expected("a"), unexpected()), (Some(with("other")), vec![a.clone()]));
-        ledger.expect("a", Some(&with("read"))).unwrap();
+        ledger.set_expected("a", Some(&with("read"))).unwrap();
         assert_eq!((expected("a"), unexpected()), (Some(with("read")), vec![]));
-        ledger.expect("a", None).unwrap();
+        ledger.set_expected("a", None).unwrap();
         assert_eq!((expected("a"), unexpected()), (None, vec![a]));
     }
 
@@ -328,7 +328,7 @@ mod tests {
     fn a_file_is_known_by_its_last_row_and_by_what_it_was_like() {
         let (_directory, ledger) = testing::ledger();
         for (file, row) in [("b", 2), ("a", 3), ("b", 7), ("c", 8)] {
-            ledger.name_file(file, row).unwrap();
+            ledger.upsert_file(file, row).unwrap();
         }
         assert_eq!(ledger.file_count().unwrap(), 3);
         let fields = |id: &str| FileFields {
@@ -339,32 +339,38 @@ mod tests {
         assert!(ledger.set_state(&fields("b")).unwrap());
         assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
         ledger.set_missing("c").unwrap();
-        let state = |id: &str| ledger.known_file(id).unwrap();
+        let state = |id: &str| ledger.file_record(id).unwrap();
         let known = |last_row, state| {
-            Some(KnownFile { last_row, state, begun: Fields::default(), unsettled: false })
+            Some(FileRecord { last_row, state, begun: Fields::default(), unsettled: false })
         };
-        assert_eq!(state("b"), known(7, LiveState::Is(Box::new(fields("b")))));
-        assert_eq!(state("a"), known(3, LiveState::Unread));
-        assert_eq!(state("c"), known(8, LiveState::Missing));
+        assert_eq!(state("b"), known(7, Snapshot::Fields(Box::new(fields("b")))));
+        assert_eq!(state("a"), known(3, Snapshot::Unread));
+        assert_eq!(state("c"), known(8, Snapshot::Missing));
         assert_eq!(state("elsewhere"), None);
         let a = FileId::new("a").unwrap();
         let b = FileId::new("b").unwrap();
-        assert_eq!(ledger.files_behind(None, Which::Unread, 9).unwrap(), slice::from_ref(&a));
-        assert_eq!(ledger.files_behind(None, Which::There, 9).unwrap(), slice::from_ref(&b));
-        assert_eq!(ledger.files_behind(Some(&a), Which::All, 1).unwrap(), [b]);
+        assert_eq!(
+            ledger.files_with_later_rows(None, FileFilter::Unread, 9).unwrap(),
+            slice::from_ref(&a)
+        );
+        assert_eq!(
+            ledger.files_with_later_rows(None, FileFilter::There, 9).unwrap(),
+            slice::from_ref(&b)
+        );
+        assert_eq!(ledger.files_with_later_rows(Some(&a), FileFilter::All, 1).unwrap(), [b]);
     }
 
     #[test]
     fn what_was_begun_of_a_file_adds_up() {
         let (_directory, ledger) = testing::ledger();
         for file in ["a", "b"] {
-            ledger.name_file(file, 2).unwrap();
+            ledger.upsert_file(file, 2).unwrap();
         }
         let a = FileId::new("a").unwrap();
         for field in [Field::Description, Field::Tags, Field::Tags] {
-            ledger.begin([&a], Fields::from([(field, true)])).unwrap();
+            ledger.mark_started([&a], Fields::from([(field, true)])).unwrap();
         }
-        let begun = |file| ledger.known_file(file).unwrap().unwrap().begun;
+        let begun = |file| ledger.file_record(file).unwrap().unwrap().begun;
         let both = Fields::from([
             (Field::Tags, true),
             (Field::Description, true),

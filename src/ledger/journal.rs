@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::writer::{self, GROUP_AGE_MAX, GROUP_SIZE, Group, Mark, Op};
+use super::writer::{self, Checkpoint, GROUP_AGE_MAX, GROUP_SIZE, Group, Op};
 use super::{LedgerError, LedgerFile};
 use crate::request::{AtMostOnce, Sendable};
 
@@ -118,7 +118,7 @@ impl Journal {
 
     /// Hands the group over if the writer has room for it; otherwise it goes on growing. Says
     /// which.
-    pub fn flush(&mut self, mark: Mark) -> bool {
+    pub fn flush(&mut self, checkpoint: Checkpoint) -> bool {
         let place = match self.groups.try_reserve() {
             Ok(place) => place,
             Err(TrySendError::Full(())) => return false,
@@ -131,7 +131,7 @@ impl Journal {
             }
         };
         let ops = std::mem::replace(&mut self.ops, Vec::with_capacity(GROUP_SIZE));
-        place.send(Group { ops, mark, waiting: std::mem::take(&mut self.waiting) });
+        place.send(Group { ops, checkpoint, waiting: std::mem::take(&mut self.waiting) });
         self.since = None;
         true
     }
@@ -144,7 +144,7 @@ impl Journal {
 
     /// Whether so much waits to be written that nothing new may be sent.
     #[must_use]
-    pub fn is_behind(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.ops.len() >= BEHIND_MAX
     }
 
@@ -158,11 +158,11 @@ impl Journal {
     ///
     /// # Errors
     /// The ledger could not be written, now or before.
-    pub async fn close(mut self, mark: Mark) -> Result<LedgerFile, LedgerError> {
+    pub async fn close(mut self, checkpoint: Checkpoint) -> Result<LedgerFile, LedgerError> {
         let ops = std::mem::take(&mut self.ops);
         let waiting = std::mem::take(&mut self.waiting);
         // An error means that the writer is gone; it says why below.
-        drop(self.groups.send(Group { ops, mark, waiting }).await);
+        drop(self.groups.send(Group { ops, checkpoint, waiting }).await);
         drop(self.groups);
         self.writer.join().map_err(|_| LedgerError::Gone)?
     }

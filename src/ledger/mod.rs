@@ -20,11 +20,11 @@ mod views;
 mod writer;
 
 pub use fields::{Field, Fields};
-pub use file::{Ended, Facts, LedgerError, LedgerFile, Stage};
-pub use files::{KnownFile, LiveState, Which};
+pub use file::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
+pub use files::{FileFilter, FileRecord, Snapshot};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
 pub use views::{StepRecord, Steps};
-pub use writer::{EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Mark, Op};
+pub use writer::{Checkpoint, EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Op};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,18 +1,18 @@
 //! A ledger to try things on.
 
-use super::{Facts, LedgerFile};
+use super::{LedgerFile, RunMeta};
 use crate::input::Format;
 use crate::settings::Planning;
 
 /// A new ledger in a directory that goes when it does.
 pub(crate) fn ledger() -> (tempfile::TempDir, LedgerFile) {
     let directory = tempfile::tempdir().unwrap();
-    let ledger = LedgerFile::create(directory.path(), &facts(), None).unwrap();
+    let ledger = LedgerFile::create(directory.path(), &meta(), None).unwrap();
     (directory, ledger)
 }
 
-fn facts() -> Facts {
-    Facts {
+fn meta() -> RunMeta {
+    RunMeta {
         id: "run".to_owned(),
         position: 1,
         input_path: None,

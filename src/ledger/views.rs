@@ -110,7 +110,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn doubts(&self) -> Result<HashMap<String, u64>, LedgerError> {
+    pub fn lost_rows(&self) -> Result<HashMap<String, u64>, LedgerError> {
         self.reading(|connection| {
             let mut statement = connection.prepare("SELECT file, row FROM doubt")?;
             let doubts = statement

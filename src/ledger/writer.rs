@@ -40,10 +40,10 @@ pub enum Op {
     },
     /// A step is open again: its request was certainly not carried out, or the run was halted by
     /// what happened to it.
-    Forget(StepRef),
+    Reopen(StepRef),
     /// The answer to a request on this file was lost, so that it may yet take effect later than
     /// those of later rows. The first such row of a file counts.
-    Doubt {
+    MarkLost {
         /// The file.
         file: FileId,
         /// The row of the request.
@@ -55,17 +55,17 @@ impl Op {
     /// Where in the ledger it is about.
     fn key(&self) -> Option<i64> {
         match self {
-            Self::Outcome { step, .. } | Self::Intent { step, .. } | Self::Forget(step) => {
+            Self::Outcome { step, .. } | Self::Intent { step, .. } | Self::Reopen(step) => {
                 Some(step_id(*step))
             }
-            Self::Doubt { .. } => None,
+            Self::MarkLost { .. } => None,
         }
     }
 }
 
 /// What stands beside every group: how far everything is settled, and what has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Mark {
+pub struct Checkpoint {
     /// The row below which everything is settled.
     pub low_water: Option<RowPos>,
     /// Requests sent so far.
@@ -76,7 +76,7 @@ pub struct Mark {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) ops: Vec<Op>,
-    pub(super) mark: Mark,
+    pub(super) checkpoint: Checkpoint,
     /// Who waits for it to be on disk.
     pub(super) waiting: Vec<oneshot::Sender<()>>,
 }
@@ -104,18 +104,18 @@ pub(super) const INTENT: &str = "intent";
 pub const EARLIER_RUN: u64 = 0;
 
 /// The first row of a file counts.
-pub(super) const DOUBT: &str = "INSERT OR IGNORE INTO doubt VALUES (?1, ?2)";
+pub(super) const MARK_LOST: &str = "INSERT OR IGNORE INTO doubt VALUES (?1, ?2)";
 
 impl LedgerFile {
-    /// Writes down that requests of these rows may yet take effect: see [`Op::Doubt`].
+    /// Writes down that requests of these rows may yet take effect: see [`Op::MarkLost`].
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn doubt(&self, rows: &[(FileId, u64)]) -> Result<(), LedgerError> {
+    pub fn mark_lost(&self, rows: &[(FileId, u64)]) -> Result<(), LedgerError> {
         self.writing(|connection| {
             let transaction = connection.unchecked_transaction()?;
             {
-                let mut doubt = connection.prepare_cached(DOUBT)?;
+                let mut doubt = connection.prepare_cached(MARK_LOST)?;
                 for (file, row) in rows {
                     doubt.execute(params![file.as_str(), row_number(*row)])?;
                 }
@@ -158,7 +158,7 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
              VALUES (?1, 'intent', 1, 0, ?2, ?3)",
         )?;
         let mut forget = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
-        let mut doubt = connection.prepare_cached(DOUBT)?;
+        let mut doubt = connection.prepare_cached(MARK_LOST)?;
         for op in &group.ops {
             match op {
                 Op::Outcome { step, outcome: settled, attempts, row_done } => {
@@ -168,19 +168,19 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
                     let extensions = text_of(extensions);
                     intent.execute(params![step_id(*step), before, extensions])?;
                 }
-                Op::Forget(step) => {
+                Op::Reopen(step) => {
                     forget.execute([step_id(*step)])?;
                 }
-                Op::Doubt { file, row } => {
+                Op::MarkLost { file, row } => {
                     doubt.execute(params![file.as_str(), row_number(*row)])?;
                 }
             }
         }
         let mut fact = connection.prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?;
-        if let Some(RowPos { number, offset }) = group.mark.low_water {
+        if let Some(RowPos { number, offset }) = group.checkpoint.low_water {
             fact.execute(params!["low_water", format!("{number} {offset}")])?;
         }
-        let counters = serde_json::to_string(&group.mark.counters).unwrap_or_default();
+        let counters = serde_json::to_string(&group.checkpoint.counters).unwrap_or_default();
         fact.execute(params!["counters", counters])?;
     }
     transaction.commit()

@@ -282,7 +282,7 @@ mod tests {
         Request::new(call, [file].into(), [StepRef { row, kind }].into())
     }
 
-    fn grouped(asks: &[(u16, Ask)]) -> Vec<Request> {
+    fn thousands(asks: &[(u16, Ask)]) -> Vec<Request> {
         let (mut groups, mut out) = (Coalescer::default(), Vec::new());
         for (row, (file, ask)) in (2..).zip(asks) {
             groups.row(&mut out);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn rows_that_ask_for_the_same_share_calls_of_fifty() {
         let asks: Vec<_> = (0..10_000).map(|file| (file, Ask::Add(0))).collect();
-        let requests = grouped(&asks);
+        let requests = thousands(&asks);
         assert_eq!(requests.len(), 200);
         assert!(requests.iter().all(|request| request.steps().len() == 50));
     }
@@ -304,7 +304,7 @@ mod tests {
     fn rows_that_remove_one_and_add_another_share_both_calls() {
         let asks: Vec<_> =
             (0..1000).flat_map(|file| [(file, Ask::Remove(0)), (file, Ask::Add(1))]).collect();
-        assert_eq!(grouped(&asks).len(), 40);
+        assert_eq!(thousands(&asks).len(), 40);
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         fn each_step_is_there_once_and_those_of_a_file_in_order(asks in asks()) {
             let mut rows_of: HashMap<FileId, Vec<u64>> = HashMap::new();
             let mut seen = HashSet::new();
-            for request in grouped(&asks) {
+            for request in thousands(&asks) {
                 let distinct: HashSet<_> = request.files().iter().collect();
                 prop_assert!(distinct.len() <= BULK_FILES_MAX);
                 for (file, step) in request.files().iter().zip(request.steps()) {

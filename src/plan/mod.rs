@@ -58,7 +58,7 @@ impl Planner {
         Ok(match planning {
             Planning::Direct => Self::direct(),
             Planning::Live(options) => {
-                Self::Diff(Box::new(DiffPlanner::new(ledger.again()?, options, bought)))
+                Self::Diff(Box::new(DiffPlanner::new(ledger.reopen()?, options, bought)))
             }
         })
     }

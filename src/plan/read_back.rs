@@ -24,7 +24,7 @@ pub fn read_back(
     context: &Context,
     ledger: &LedgerFile,
 ) -> Result<(Batch, Vec<Op>), PlanError> {
-    let mut files = files_in_doubt(ledger.doubts()?);
+    let mut files = files_in_doubt(ledger.lost_rows()?);
     if !files.is_empty() {
         for pos in rows_of(&mut files, input, context)? {
             let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
@@ -50,12 +50,12 @@ pub fn read_back(
     Ok((batch, ops))
 }
 
-fn files_in_doubt(doubts: HashMap<String, u64>) -> HashMap<FileId, InDoubt> {
+fn files_in_doubt(lost_rows: HashMap<String, u64>) -> HashMap<FileId, InDoubt> {
     let in_doubt = |(id, doubt): (String, u64)| {
         let expected = Expected { doubt, ..Expected::default() };
         Some((FileId::new(&id).ok()?, InDoubt { expected, ..InDoubt::default() }))
     };
-    doubts.into_iter().filter_map(in_doubt).collect()
+    lost_rows.into_iter().filter_map(in_doubt).collect()
 }
 
 /// The rows of these files, found by their ids alone. A file that has no row behind its doubt is

@@ -42,8 +42,8 @@ impl Recorded {
             let rows = Rows::Window(window(ledger, from)?);
             return Ok(Self { from, rows, ..Self::default() });
         }
-        let is_new = ledger.has_no_steps()? && ledger.doubts()?.is_empty();
-        let rows = if is_new { Rows::default() } else { Rows::Ledger(Box::new(ledger.again()?)) };
+        let is_new = ledger.has_no_steps()? && ledger.lost_rows()?.is_empty();
+        let rows = if is_new { Rows::default() } else { Rows::Ledger(Box::new(ledger.reopen()?)) };
         Ok(Self { rows, ..Self::default() })
     }
 

@@ -17,7 +17,7 @@ pub struct InputSummary {
     /// Columns that are not read.
     pub ignored_columns: Vec<String>,
     /// Empty cells that leave their field alone.
-    pub left_alone: u64,
+    pub empty_cells: u64,
     /// The first row that an earlier run left `unknown` and that still asks for what must not be
     /// repeated.
     pub first_unknown: Option<UnknownRow>,
@@ -129,7 +129,7 @@ pub fn scan_rest(
     planner.end(&mut batch)?;
     scan.summary.add(&batch);
     see(&batch);
-    scan.left_alone = rows.left_alone();
+    scan.empty_cells = rows.empty_cells();
     scan.ignored_columns = rows.ignored_columns().to_vec();
     Ok(scan)
 }

@@ -2,31 +2,31 @@
 //! and fed back (`failed.*`), to be settled (`unknown.*`), for machines (`summary.json`), and for
 //! the person at the terminal.
 
+mod backup;
 mod counter;
 mod error;
 mod failures;
-mod harmless;
-mod kept;
-mod lines;
+mod layout;
 mod progress;
 mod row;
 mod running;
+mod sanitize;
 mod sheets;
 mod summary;
 mod superseded;
 mod terminal;
-mod undoing;
+mod undo;
 mod write;
 
 pub use counter::Counter;
 pub use error::ReportError;
 pub use failures::{Cause, Failures};
-pub use harmless::harmless;
-pub use progress::{Before, Numbers, Progress, Share};
+pub use progress::{Fraction, PriorProgress, Progress, ProgressLine};
 pub use row::RowResult;
 pub use running::{SoFar, running};
-pub(crate) use sheets::defused;
+pub use sanitize::sanitize;
+pub(crate) use sheets::escape_formula;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
-pub use terminal::{Opening, Target, closing, opening};
-pub use undoing::undoing;
+pub use terminal::{PlanView, Target, render_plan, render_summary};
+pub use undo::render_undo;
 pub use write::{Reports, rewrite, write};

@@ -10,7 +10,7 @@ use crate::execute::{Dispatcher, Time, WriteProgress};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
 use crate::plan::RowProgress;
-use crate::words::counted;
+use crate::plural::plural;
 
 /// How often a log is told.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const COLUMNS: usize = 80;
 pub struct Progress {
     bar: Option<ProgressBar>,
     rows: u64,
-    before: Before,
+    before: PriorProgress,
     /// Writes that the run was planned to take; 0 where that is not known.
     planned: u64,
     /// When this session began.
@@ -38,7 +38,7 @@ pub struct Progress {
 
 /// What earlier sessions of a run have done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct PriorProgress {
     /// Rows settled, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
     /// Writes that are over, or nearly so many.
@@ -47,7 +47,7 @@ pub struct Before {
 
 /// How far something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct Fraction {
     /// So many…
     pub done: u64,
     /// …of so many.
@@ -56,11 +56,11 @@ pub struct Share {
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Numbers {
+pub struct ProgressLine {
     /// Rows settled.
-    pub rows: Share,
+    pub rows: Fraction,
     /// Writes that are over; `None` where nobody knows how many there are to be.
-    pub writes: Option<Share>,
+    pub writes: Option<Fraction>,
     /// Writes a second, lately.
     pub rate: f64,
     /// Writes a second that are allowed now; `None` where there is no limit.
@@ -77,7 +77,12 @@ impl Progress {
     /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
     /// line every ten seconds without one. `rows` and `planned` writes are those of the whole run.
     #[must_use]
-    pub fn new(screen: Option<&MultiProgress>, rows: u64, planned: u64, before: Before) -> Self {
+    pub fn new(
+        screen: Option<&MultiProgress>,
+        rows: u64,
+        planned: u64,
+        before: PriorProgress,
+    ) -> Self {
         let bar = screen.map(|screen| {
             let style = ProgressStyle::with_template("{bar:14.cyan/blue} {wide_msg}");
             let bar = ProgressBar::new(rows).with_style(
@@ -93,7 +98,7 @@ impl Progress {
     pub fn show(&mut self, dispatcher: &Dispatcher, now: Time) {
         let numbers = self.look(dispatcher, now);
         if let Some(bar) = &self.bar {
-            let Share { done, total } = numbers.share();
+            let Fraction { done, total } = numbers.share();
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(numbers.bar_line(columns().saturating_sub(BAR_COLUMNS)));
@@ -113,10 +118,10 @@ impl Progress {
         }
     }
 
-    fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> Numbers {
+    fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> ProgressLine {
         let here = dispatcher.settled();
         let counts = std::array::from_fn(|status| self.before.counts[status] + here[status]);
-        let sent = dispatcher.mark().counters.writes();
+        let sent = dispatcher.checkpoint().counters.writes();
         self.writes.push_back((now, sent));
         while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
             self.writes.pop_front();
@@ -127,12 +132,12 @@ impl Progress {
         let pace = per_second(over, now.saturating_sub(began));
         let writes = (self.planned > 0).then(|| {
             let total = self.planned + added;
-            Share { done: (self.before.writes + over).min(total), total }
+            Fraction { done: (self.before.writes + over).min(total), total }
         });
         let left = writes.map_or(0, |writes| writes.total - writes.done);
         let is_down = dispatcher.down_since().is_some();
-        Numbers {
-            rows: Share { done: counts.iter().sum(), total: self.rows },
+        ProgressLine {
+            rows: Fraction { done: counts.iter().sum(), total: self.rows },
             writes,
             rate: per_second(sent.saturating_sub(then), now.saturating_sub(since)),
             allowed: dispatcher.write_rate(now),
@@ -145,7 +150,7 @@ impl Progress {
     }
 }
 
-impl Before {
+impl PriorProgress {
     /// What the ledger knows of.
     ///
     /// # Errors
@@ -173,17 +178,17 @@ impl Before {
     }
 }
 
-impl Share {
+impl Fraction {
     fn percent(self) -> u64 {
         (self.done * 100).checked_div(self.total).unwrap_or(100)
     }
 }
 
-impl Numbers {
+impl ProgressLine {
     /// What the bar goes by: rows say little where many are settled by one write, or one by the last
     /// of several.
     #[must_use]
-    pub fn share(&self) -> Share {
+    pub fn share(&self) -> Fraction {
         self.writes.unwrap_or(self.rows)
     }
 
@@ -214,10 +219,10 @@ impl Numbers {
     fn parts(&self) -> impl Iterator<Item = String> {
         let bad = [Status::Unknown, Status::Rejected, Status::Failed];
         let good = [Status::Updated, Status::Unchanged, Status::NotAttempted];
-        let Share { done, total } = self.rows;
-        let rows = format!("{done} of {}", counted(total, "row", "rows"));
-        let writes = self.writes.map(|Share { done, total }| {
-            format!("{done} of {}", counted(total, "write", "writes"))
+        let Fraction { done, total } = self.rows;
+        let rows = format!("{done} of {}", plural(total, "row", "rows"));
+        let writes = self.writes.map(|Fraction { done, total }| {
+            format!("{done} of {}", plural(total, "write", "writes"))
         });
         self.hold
             .clone()
@@ -291,11 +296,11 @@ mod tests {
         Status::ALL.map(count)
     }
 
-    fn numbers() -> Numbers {
+    fn numbers() -> ProgressLine {
         let counts = counts(&[(Status::Updated, 40_000), (Status::Rejected, 12)]);
-        Numbers {
-            rows: Share { done: 40_012, total: 100_000 },
-            writes: Some(Share { done: 80_050, total: 201_000 }),
+        ProgressLine {
+            rows: Fraction { done: 40_012, total: 100_000 },
+            writes: Some(Fraction { done: 80_050, total: 201_000 }),
             rate: 4.5,
             allowed: Some(4.5),
             left: Some(Duration::from_secs(13_100)),
@@ -316,7 +321,7 @@ mod tests {
     #[test]
     fn the_bar_goes_by_writes_where_they_are_known() {
         assert_eq!(numbers().share().percent(), 39);
-        let unknown = Numbers { writes: None, ..numbers() };
+        let unknown = ProgressLine { writes: None, ..numbers() };
         assert_eq!(unknown.share().percent(), 40);
         assert!(!unknown.line(usize::MAX).contains("writes"));
     }
@@ -324,7 +329,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_out_as_a_whole_and_last_what_matters_most() {
         let hold = Some("ImageKit out of reach for 1 s".to_owned());
-        let numbers = Numbers { hold, left: None, ..numbers() };
+        let numbers = ProgressLine { hold, left: None, ..numbers() };
         let line = numbers.bar_line(80 - BAR_COLUMNS);
         assert_eq!(line, " 39 %  ImageKit out of reach for 1 s, 12 rejected, 4.5 of 4.5/s");
         for columns in 0..200 {
@@ -338,19 +343,19 @@ mod tests {
 
     #[test]
     fn a_rate_above_the_limit_is_said_to_be_a_burst() {
-        let line = Numbers { rate: 6.25, ..numbers() }.line(usize::MAX);
+        let line = ProgressLine { rate: 6.25, ..numbers() }.line(usize::MAX);
         assert!(line.contains(", 6.2 of 4.5/s (burst), "), "{line}");
     }
 
     #[test]
     fn a_run_that_goes_on_shows_what_it_had_done_before() {
         let counts = counts(&[(Status::Updated, 49), (Status::Rejected, 1)]);
-        let before = Before { counts, writes: 90 };
+        let before = PriorProgress { counts, writes: 90 };
         let mut progress = Progress::new(None, 101, 200, before);
         let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
         let numbers = progress.look(&dispatcher, Duration::ZERO);
-        assert_eq!(numbers.rows, Share { done: 50, total: 101 });
-        assert_eq!(numbers.writes, Some(Share { done: 90, total: 200 }));
+        assert_eq!(numbers.rows, Fraction { done: 50, total: 101 });
+        assert_eq!(numbers.writes, Some(Fraction { done: 90, total: 200 }));
         assert_eq!(numbers.counts, counts);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::lines::Lines;
+use super::layout::Layout;
 use crate::ledger::{Counters, LedgerError, LedgerFile, Stage};
 use crate::outcome::{Code, Status};
 use crate::plan::RowProgress;
-use crate::words::counted;
+use crate::plural::plural;
 
 /// What the ledger of a running run holds. It lags behind the run by the fraction of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,10 @@ impl SoFar {
     /// # Errors
     /// The ledger cannot be read.
     pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
-        let facts = ledger.facts()?;
+        let meta = ledger.meta()?;
         let mut so_far = Self {
-            stage: facts.stage,
-            rows: facts.rows,
+            stage: meta.stage,
+            rows: meta.rows,
             settled: [0; Status::ALL.len()],
             in_flight: 0,
             requests: ledger.counters()?,
@@ -78,8 +78,8 @@ impl SoFar {
         let requests = self.requests;
         format!(
             "{}, {} so far; {} repeated, {} throttled",
-            counted(requests.writes(), "write", "writes"),
-            counted(requests.read, "read", "reads"),
+            plural(requests.writes(), "write", "writes"),
+            plural(requests.read, "read", "reads"),
             requests.retried,
             requests.throttled
         )
@@ -90,7 +90,7 @@ impl SoFar {
 /// not say that yet.
 #[must_use]
 pub fn running(run: &Path, holder: &str, so_far: Option<&SoFar>, width: usize) -> String {
-    let mut lines = Lines::new(width);
+    let mut lines = Layout::new(width);
     lines.add_whole("run", &run.display().to_string());
     lines.add_whole("running", &format!("by {holder}"));
     match so_far {

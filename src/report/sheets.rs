@@ -6,17 +6,17 @@ use std::io::{self, BufWriter, Write};
 use csv::ByteRecord;
 use serde_json::{Value, json};
 
-use super::harmless::harmless;
 use super::row::RowResult;
+use super::sanitize::sanitize;
+use crate::atomic_file::AtomicFile;
 use crate::input::{Record, own};
 use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty};
-use crate::whole::Whole;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// `report.csv`: a line a row, in input order.
 pub(super) struct ReportSheet {
-    csv: csv::Writer<Whole>,
+    csv: csv::Writer<AtomicFile>,
     extensions: Vec<String>,
 }
 
@@ -33,11 +33,11 @@ const REPORT_COLUMNS: [&str; 9] = [
 ];
 
 impl ReportSheet {
-    pub(super) fn new(file: Whole, extensions: Vec<String>) -> csv::Result<Self> {
+    pub(super) fn new(file: AtomicFile, extensions: Vec<String>) -> csv::Result<Self> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(BUFFER_BYTES).from_writer(file);
         let columns = extensions.iter().map(|name| format!("extensionStatus.{name}"));
         let columns = REPORT_COLUMNS.iter().map(|name| (*name).to_owned()).chain(columns);
-        csv.write_record(columns.map(|name| defused(&name).into_owned()))?;
+        csv.write_record(columns.map(|name| escape_formula(&name).into_owned()))?;
         Ok(Self { csv, extensions })
     }
 
@@ -49,14 +49,14 @@ impl ReportSheet {
     ) -> csv::Result<()> {
         let csv = &mut self.csv;
         csv.write_field(number.to_string())?;
-        csv.write_field(defused(file_id).as_bytes())?;
+        csv.write_field(escape_formula(file_id).as_bytes())?;
         csv.write_field(row.status.as_str())?;
         csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
-        csv.write_field(defused(&row.message).as_bytes())?;
+        csv.write_field(escape_formula(&row.message).as_bytes())?;
         csv.write_field(row.attempts.to_string())?;
         csv.write_field(row.http_status.map_or(String::new(), |status| status.to_string()))?;
-        csv.write_field(defused(row.request_id.unwrap_or_default()).as_bytes())?;
-        csv.write_field(defused(row.updated_at.unwrap_or_default()).as_bytes())?;
+        csv.write_field(escape_formula(row.request_id.unwrap_or_default()).as_bytes())?;
+        csv.write_field(escape_formula(row.updated_at.unwrap_or_default()).as_bytes())?;
         if !self.extensions.is_empty() {
             let statuses: serde_json::Map<String, Value> = row
                 .extension_status
@@ -67,37 +67,37 @@ impl ReportSheet {
                     Some(word) => word.to_owned(),
                     None => status.to_string(),
                 });
-                csv.write_field(defused(&status.unwrap_or_default()).as_bytes())?;
+                csv.write_field(escape_formula(&status.unwrap_or_default()).as_bytes())?;
             }
         }
         csv.write_record(None::<&[u8]>)
     }
 
-    pub(super) fn finish(self) -> io::Result<Whole> {
+    pub(super) fn finish(self) -> io::Result<AtomicFile> {
         self.csv.into_inner().map_err(csv::IntoInnerError::into_error)
     }
 }
 
 /// Text that a spreadsheet program would take for a formula, or a terminal for an order, made
 /// harmless. Only for what this program writes: a person's own cells go back as they came.
-pub(crate) fn defused(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t']) {
-        format!("'{}", harmless(text)).into()
+        format!("'{}", sanitize(text)).into()
     } else {
-        harmless(text)
+        sanitize(text)
     }
 }
 
 /// `failed.*` or `unknown.*`: the input's own records, each with its reason behind it.
-pub(super) enum OwnSheet {
+pub(super) enum ReturnSheet {
     Cells {
-        csv: Box<csv::Writer<Whole>>,
+        csv: Box<csv::Writer<AtomicFile>>,
         /// The columns that are a person's own, with their names.
         kept: Vec<(usize, String)>,
         /// All columns, with those that an earlier run wrote.
         columns: usize,
     },
-    Lines(BufWriter<Whole>),
+    Layout(BufWriter<AtomicFile>),
 }
 
 /// Why a record is in the sheet.
@@ -107,7 +107,7 @@ pub(super) struct Reason<'r> {
     pub(super) done: &'r str,
     /// Columns in which a later row has done something else: what this one asked for there is left
     /// out.
-    pub(super) overtaken: &'r [String],
+    pub(super) superseded_edits: &'r [String],
     /// What is asked of the tags instead, behind what later rows have done to them.
     pub(super) other_tags: Option<&'r TagChange>,
     pub(super) clear_token: &'r str,
@@ -136,8 +136,8 @@ impl Reason<'_> {
     }
 }
 
-impl OwnSheet {
-    pub(super) fn cells(file: Whole, header: &ByteRecord) -> csv::Result<Self> {
+impl ReturnSheet {
+    pub(super) fn cells(file: AtomicFile, header: &ByteRecord) -> csv::Result<Self> {
         let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(file);
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
         let name = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
@@ -157,8 +157,8 @@ impl OwnSheet {
         Ok(Self::Cells { csv: Box::new(csv), kept, columns: header.len() })
     }
 
-    pub(super) fn lines(file: Whole) -> Self {
-        Self::Lines(BufWriter::new(file))
+    pub(super) fn lines(file: AtomicFile) -> Self {
+        Self::Layout(BufWriter::new(file))
     }
 
     pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
@@ -167,7 +167,7 @@ impl OwnSheet {
                 if cells.len() == *columns {
                     let cells = kept.iter().map(|(index, column)| {
                         let cell = cells.get(*index);
-                        let cell = cell.filter(|_| !reason.overtaken.contains(column));
+                        let cell = cell.filter(|_| !reason.superseded_edits.contains(column));
                         let cell = Cow::Borrowed(cell.unwrap_or_default());
                         let instead = reason.instead_as_cell(column).filter(|_| !cell.is_empty());
                         instead.map_or(cell, |cell| Cow::Owned(cell.into_bytes()))
@@ -182,21 +182,21 @@ impl OwnSheet {
                     write_cells(csv, cells, reason).map_err(io::Error::from)
                 }
             }
-            (Self::Lines(file), Record::Line(line)) => write_line(file, line, reason),
+            (Self::Layout(file), Record::Line(line)) => write_line(file, line, reason),
             _ => unreachable!("a sheet and its records come from one input"),
         }
     }
 
-    pub(super) fn finish(self) -> io::Result<Whole> {
+    pub(super) fn finish(self) -> io::Result<AtomicFile> {
         match self {
             Self::Cells { csv, .. } => csv.into_inner().map_err(csv::IntoInnerError::into_error),
-            Self::Lines(file) => file.into_inner().map_err(io::IntoInnerError::into_error),
+            Self::Layout(file) => file.into_inner().map_err(io::IntoInnerError::into_error),
         }
     }
 }
 
 fn write_cells<'c>(
-    csv: &mut csv::Writer<Whole>,
+    csv: &mut csv::Writer<AtomicFile>,
     cells: impl Iterator<Item = Cow<'c, [u8]>>,
     reason: &Reason<'_>,
 ) -> csv::Result<()> {
@@ -206,7 +206,7 @@ fn write_cells<'c>(
     let Reason { row, done, .. } = reason;
     csv.write_field(row.status.as_str())?;
     csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
-    csv.write_field(defused(&row.message).as_bytes())?;
+    csv.write_field(escape_formula(&row.message).as_bytes())?;
     csv.write_field(done)?;
     csv.write_record(None::<&[u8]>)
 }
@@ -234,11 +234,11 @@ fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Re
 
 /// A line without the keys that are about overtaken fields; none where it is as it was.
 fn left_of(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
-    let overtaken = reason.overtaken;
-    if overtaken.is_empty() && reason.other_tags.is_none() {
+    let superseded_edits = reason.superseded_edits;
+    if superseded_edits.is_empty() && reason.other_tags.is_none() {
         return None;
     }
-    let is_overtaken = |key: &str| overtaken.iter().any(|column| column == key);
+    let is_overtaken = |key: &str| superseded_edits.iter().any(|column| column == key);
     let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(line).ok()?;
     object.retain(|key, _| !is_overtaken(if key == "publish" { "isPublished" } else { key }));
     if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())

@@ -102,10 +102,10 @@ impl RowCounts {
 }
 
 impl Summary {
-    /// Counts a row; `overtaken` says that later rows did all that it asked for.
-    pub(super) fn add(&mut self, row: &RowResult<'_>, overtaken: bool) {
+    /// Counts a row; `superseded_edits` says that later rows did all that it asked for.
+    pub(super) fn add(&mut self, row: &RowResult<'_>, superseded_edits: bool) {
         self.rows.add(row.status);
-        match (row.status, overtaken) {
+        match (row.status, superseded_edits) {
             (Status::Rejected, true) => self.superseded.rejected += 1,
             (Status::Failed, true) => self.superseded.failed += 1,
             _ => {}

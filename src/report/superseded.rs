@@ -16,7 +16,7 @@ use super::row::RowResult;
 
 /// By which row, and in what.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Overtaken {
+pub(super) struct SupersededEdits {
     pub(super) by: u64,
     /// Columns that must not be sent again, because a later row of the file has done something else.
     pub(super) fields: Vec<String>,
@@ -34,7 +34,7 @@ pub(super) struct Superseded<'r> {
     context: &'r Context,
     ledger: &'r LedgerFile,
     /// Not looked for before there is a row that may be one.
-    rows: Option<HashMap<u64, Overtaken>>,
+    rows: Option<HashMap<u64, SupersededEdits>>,
 }
 
 impl<'r> Superseded<'r> {
@@ -47,7 +47,7 @@ impl<'r> Superseded<'r> {
         &mut self,
         row: u64,
         status: Status,
-    ) -> Result<Option<&Overtaken>, ReportError> {
+    ) -> Result<Option<&SupersededEdits>, ReportError> {
         if !matches!(status, Status::Rejected | Status::Failed) {
             return Ok(None);
         }
@@ -64,11 +64,11 @@ fn find(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
-) -> Result<HashMap<u64, Overtaken>, ReportError> {
+) -> Result<HashMap<u64, SupersededEdits>, ReportError> {
     let mut records = input.records(context.files.as_ref())?;
     // By file, the rows that did not succeed so far.
     let mut waiting: HashMap<u64, Vec<u64>> = HashMap::new();
-    let mut open: HashMap<u64, Overtaken> = HashMap::new();
+    let mut open: HashMap<u64, SupersededEdits> = HashMap::new();
     let mut steps: Vec<StepRecord> = Vec::new();
     ledger.steps(0, |mut ledger_steps| {
         while let Some(pos) = records.advance()? {
@@ -79,7 +79,7 @@ fn find(
                 let done = Done::of(&records, &context.rules, status, &steps);
                 for row in rows {
                     if let Some(row) = open.get_mut(row) {
-                        row.overtake(pos.number, &done);
+                        row.supersede(pos.number, &done);
                     }
                 }
             }
@@ -88,7 +88,10 @@ fn find(
                 let mut left = columns(&records);
                 left.retain(|column| !is_done(column, &steps));
                 let tags = records.tags(&context.rules);
-                open.insert(pos.number, Overtaken { left, tags, ..Overtaken::default() });
+                open.insert(
+                    pos.number,
+                    SupersededEdits { left, tags, ..SupersededEdits::default() },
+                );
             }
         }
         Ok::<_, ReportError>(())
@@ -122,8 +125,8 @@ impl Done {
     }
 }
 
-impl Overtaken {
-    fn overtake(&mut self, by: u64, done: &Done) {
+impl SupersededEdits {
+    fn supersede(&mut self, by: u64, done: &Done) {
         let mut is_whole = matches!(done.tags, Some(TagChange::Replace(_) | TagChange::Clear));
         if let (Some(tags), Some(later)) = (&self.tags, &done.tags) {
             let left = left_of(tags, later);
@@ -136,14 +139,14 @@ impl Overtaken {
         }
         let is_overtaken = |column: &String| {
             let is_tags = matches!(column.as_str(), "tags" | "addTags" | "removeTags");
-            is_tags && is_whole || done.columns.iter().any(|later| overtakes(later, column))
+            is_tags && is_whole || done.columns.iter().any(|later| supersedes(later, column))
         };
-        let (overtaken, left): (Vec<_>, Vec<_>) =
+        let (superseded_edits, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.left).into_iter().partition(is_overtaken);
         self.left = left;
-        if !overtaken.is_empty() {
+        if !superseded_edits.is_empty() {
             self.by = by;
-            self.fields.extend(overtaken);
+            self.fields.extend(superseded_edits);
         }
     }
 
@@ -195,7 +198,7 @@ fn is_done(column: &str, steps: &[StepRecord]) -> bool {
 
 /// Whether what a row asks for in one column, sent again, would undo what a later row has done in
 /// another; tags aside. An extension is not undone by running another.
-fn overtakes(later: &str, earlier: &str) -> bool {
+fn supersedes(later: &str, earlier: &str) -> bool {
     match earlier {
         "tags" | "addTags" | "removeTags" | "extensions" => false,
         // What was bought, if that tags.
@@ -250,8 +253,8 @@ mod tests {
     fn only_what_would_undo_a_later_row_is_overtaken() {
         let left = |before: &[&str], later: &str| {
             let left = before.iter().map(|column| (*column).to_owned()).collect();
-            let mut row = Overtaken { left, ..Overtaken::default() };
-            row.overtake(3, &Done { columns: vec![later.to_owned()], tags: None });
+            let mut row = SupersededEdits { left, ..SupersededEdits::default() };
+            row.supersede(3, &Done { columns: vec![later.to_owned()], tags: None });
             row.left
         };
         assert!(left(&["isPublished", "includeFileVersions"], "isPublished").is_empty());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::failures::Failures;
-use super::lines::Lines;
+use super::layout::Layout;
 use super::progress::duration;
 use super::summary::Summary;
 use super::write::Reports;
@@ -14,15 +14,15 @@ use crate::execute::{EndReason, Halt, Stop};
 use crate::ledger::{Counters, Stage};
 use crate::outcome::Code;
 use crate::plan::PlanSummary;
-use crate::resolve::LookedUp;
+use crate::plural::plural;
+use crate::resolve::Resolution;
 use crate::row::Units;
-use crate::run::{Reading, Way};
+use crate::run::{ReadStats, ReadStrategy};
 use crate::settings::{Execution, Rate};
-use crate::words::counted;
 
 /// What is about to happen.
 #[derive(Debug)]
-pub struct Opening<'o> {
+pub struct PlanView<'o> {
     /// The input's name.
     pub input: &'o str,
     /// All rows of the run, where only what is left of them is counted.
@@ -32,11 +32,11 @@ pub struct Opening<'o> {
     /// Columns that are not read.
     pub ignored_columns: &'o [String],
     /// Empty cells that leave their field alone.
-    pub left_alone: u64,
+    pub empty_cells: u64,
     /// What was read of the files; `None` where nothing was.
-    pub reading: Option<(Reading, u64)>,
+    pub reading: Option<(ReadStats, u64)>,
     /// Files that were looked up by path or URL.
-    pub looked_up: Option<&'o LookedUp>,
+    pub looked_up: Option<&'o Resolution>,
     /// Where it goes; `None` where nothing is sent.
     pub target: Option<Target<'o>>,
     /// The most characters of a line.
@@ -67,8 +67,8 @@ const BAD_ROWS_BEFORE_A_RUN: usize = 10;
 
 /// Says what is about to happen, or, for `check`, what the input holds.
 #[must_use]
-pub fn opening(about: &Opening<'_>) -> String {
-    let mut lines = Lines::new(about.width);
+pub fn render_plan(about: &PlanView<'_>) -> String {
+    let mut lines = Layout::new(about.width);
     let summary = about.summary;
     lines.add_whole("input", about.input);
     if let Some(target) = &about.target {
@@ -82,7 +82,7 @@ pub fn opening(about: &Opening<'_>) -> String {
     }
     if summary.unresolved > 0 {
         let (one, several) = ("row names its file", "rows name their file");
-        let rows = counted(summary.unresolved, one, several);
+        let rows = plural(summary.unresolved, one, several);
         lines.add("to look up", &format!("{rows} by path or URL; `ikbulk apply` looks them up"));
     }
     if !summary.set.is_empty() {
@@ -91,9 +91,9 @@ pub fn opening(about: &Opening<'_>) -> String {
     if !summary.cleared.is_empty() {
         lines.add("clears", &counts(&summary.cleared));
     }
-    if about.left_alone > 0 {
+    if about.empty_cells > 0 {
         let (one, several) = ("empty cell leaves its field", "empty cells leave their field");
-        lines.add("leaves", &format!("{} alone", counted(about.left_alone, one, several)));
+        lines.add("leaves", &format!("{} alone", plural(about.empty_cells, one, several)));
     }
     if !about.ignored_columns.is_empty() {
         let columns = if about.ignored_columns.len() == 1 { "column" } else { "columns" };
@@ -125,7 +125,7 @@ pub fn opening(about: &Opening<'_>) -> String {
 }
 
 /// How much of it is sent now, and how long that takes.
-fn pace(lines: &mut Lines, summary: &PlanSummary, target: &Target<'_>) {
+fn pace(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
     if let Some(limit) = target.limit {
         let rows = if limit == 1 { "row".to_owned() } else { format!("{limit} rows") };
         let pilot = format!("only the first {rows} now; `ikbulk resume` does the rest");
@@ -136,7 +136,7 @@ fn pace(lines: &mut Lines, summary: &PlanSummary, target: &Target<'_>) {
     }
 }
 
-fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
+fn bad_rows(lines: &mut Layout, about: &PlanView<'_>) {
     let summary = about.summary;
     let (shown_max, hint) = match about.target {
         Some(_) if summary.missing > 0 => {
@@ -153,7 +153,7 @@ fn bad_rows(lines: &mut Lines, about: &Opening<'_>) {
         lines.add("bad row", &format!("{row}: {message}"));
     }
     if more > 0 {
-        lines.add("", &format!("and {}{hint}", counted(more, "more bad row", "more bad rows")));
+        lines.add("", &format!("and {}{hint}", plural(more, "more bad row", "more bad rows")));
     }
 }
 
@@ -179,7 +179,7 @@ fn rows(summary: &PlanSummary, rows_of_run: Option<u64>) -> String {
     }
     if summary.up_to_date > 0 {
         let (one, several) = ("is so already", "are so already");
-        text.push_str(&format!(", {}", counted(summary.up_to_date, one, several)));
+        text.push_str(&format!(", {}", plural(summary.up_to_date, one, several)));
     }
     if summary.already_ran > 0 {
         let paid = summary.already_ran;
@@ -187,40 +187,40 @@ fn rows(summary: &PlanSummary, rows_of_run: Option<u64>) -> String {
     }
     if summary.without_change > 0 {
         let (one, several) = ("asks for nothing", "ask for nothing");
-        text.push_str(&format!(", {}", counted(summary.without_change, one, several)));
+        text.push_str(&format!(", {}", plural(summary.without_change, one, several)));
     }
     text
 }
 
 /// What was read, in how many requests.
-fn read(reading: Reading, reads: u64) -> String {
-    let files = counted(reading.files, "file", "files");
+fn read(reading: ReadStats, reads: u64) -> String {
+    let files = plural(reading.files, "file", "files");
     let way = match reading.way {
-        Way::OneByOne => "one by one",
-        Way::ByIds => "a hundred at once",
-        Way::Library { .. } => "by listing the library",
+        ReadStrategy::OneByOne => "one by one",
+        ReadStrategy::ByIds => "a hundred at once",
+        ReadStrategy::Library { .. } => "by listing the library",
     };
     let again = match reading.again {
         0 => String::new(),
         1 => " and 1 of them once more by itself".to_owned(),
         again => format!(" and {again} of them once more by themselves"),
     };
-    let mut text = format!("{files} {way}{again}, in {}", counted(reads, "request", "requests"));
+    let mut text = format!("{files} {way}{again}, in {}", plural(reads, "request", "requests"));
     if reading.stale > 0 {
         text.push_str(&format!(
             "; {} out of date there, so that each was read by itself",
-            counted(reading.stale, "file was", "files were")
+            plural(reading.stale, "file was", "files were")
         ));
     }
     text
 }
 
-fn found(looked_up: &LookedUp) -> String {
-    let LookedUp { files, reads } = looked_up;
+fn found(looked_up: &Resolution) -> String {
+    let Resolution { files, reads } = looked_up;
     format!(
         "{} in {}; {} found and confirmed by id",
-        counted(files.count() as u64, "path or URL", "paths and URLs"),
-        counted(*reads, "read", "reads"),
+        plural(files.count() as u64, "path or URL", "paths and URLs"),
+        plural(*reads, "read", "reads"),
         files.found()
     )
 }
@@ -240,7 +240,7 @@ fn requests(summary: &PlanSummary) -> String {
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
     let kinds: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
     let up_to = if summary.unresolved > 0 { "up to " } else { "" };
-    let mut writes = format!("{up_to}{}", counted(summary.writes, "write", "writes"));
+    let mut writes = format!("{up_to}{}", plural(summary.writes, "write", "writes"));
     if kinds.len() > 1 {
         writes.push_str(&format!(" ({})", kinds.join(", ")));
     }
@@ -248,7 +248,7 @@ fn requests(summary: &PlanSummary) -> String {
         0 => writes,
         reads => format!(
             "{writes}, {} (the state before what cannot be repeated)",
-            counted(reads, "read", "reads")
+            plural(reads, "read", "reads")
         ),
     }
 }
@@ -274,7 +274,7 @@ fn time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> {
 fn paid_runs(summary: &PlanSummary) -> String {
     let runs = summary.paid_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
-            Units::Known(units) => counted(units * runs, "unit", "units"),
+            Units::Known(units) => plural(units * runs, "unit", "units"),
             Units::Unknown => "units unknown".to_owned(),
         };
         format!("{} {runs} ({units})", name.as_str())
@@ -285,8 +285,8 @@ fn paid_runs(summary: &PlanSummary) -> String {
 /// Says how the run ended, what became of the rows, and what to do next, in lines of at most
 /// `width` characters.
 #[must_use]
-pub fn closing(reports: &Reports, ending: &EndReason, run: &Path, width: usize) -> String {
-    let mut lines = Lines::new(width);
+pub fn render_summary(reports: &Reports, ending: &EndReason, run: &Path, width: usize) -> String {
+    let mut lines = Layout::new(width);
     let summary = &reports.summary;
     let sandbox = if summary.sandbox { "  SANDBOX" } else { "" };
     lines.add_whole("run", &format!("{}{sandbox}", run.display()));
@@ -305,14 +305,14 @@ pub fn closing(reports: &Reports, ending: &EndReason, run: &Path, width: usize) 
     lines.add("requests", &request_counts(summary));
     problems(&mut lines, &reports.failures);
     lines.add_whole("report", &reports.report.display().to_string());
-    for kept in &reports.set_aside {
+    for kept in &reports.backups {
         lines.add("kept", &format!("{} is what you had changed", kept.display()));
     }
     next_steps(&mut lines, reports, run);
     lines.into_text()
 }
 
-fn problems(lines: &mut Lines, failures: &Failures) {
+fn problems(lines: &mut Layout, failures: &Failures) {
     for (index, cause) in failures.causes().into_iter().enumerate() {
         let code = cause.code.map_or("", Code::as_str);
         let rows = cause.rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
@@ -328,7 +328,7 @@ fn problems(lines: &mut Lines, failures: &Failures) {
         lines.add("", &format!("  {whose}{}", cause.message));
     }
     if failures.others > 0 {
-        let others = counted(failures.others, "row", "rows");
+        let others = plural(failures.others, "row", "rows");
         lines.add("", &format!("{others} with other causes, see the report"));
     }
 }
@@ -360,8 +360,8 @@ fn request_counts(summary: &Summary) -> String {
     let counters = summary.requests;
     format!(
         "{}, {} in {}; {} repeated, {} throttled",
-        counted(counters.writes(), "write", "writes"),
-        counted(counters.read, "read", "reads"),
+        plural(counters.writes(), "write", "writes"),
+        plural(counters.read, "read", "reads"),
         duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
         counters.retried,
         counters.throttled
@@ -390,20 +390,20 @@ fn why(ending: &EndReason) -> Option<String> {
                     "the same rejection {} in a row (rows {}, …): {message}\n\
                      These rows count as not attempted. Mend what they have in common, or go on \
                      with --max-same-rejection off",
-                    counted((*times).into(), "time", "times"),
+                    plural((*times).into(), "time", "times"),
                     rows.join(", ")
                 )
             }
             Halt::ManyRejected { rejected, answers } => {
                 format!(
                     "ImageKit rejected {rejected} of {}",
-                    counted(*answers, "request", "requests")
+                    plural(*answers, "request", "requests")
                 )
             }
             Halt::ManyUnknown { unknown } => {
                 let one = "step that must not be repeated has lost its answer";
                 let several = "steps that must not be repeated have lost their answers";
-                counted((*unknown).into(), one, several)
+                plural((*unknown).into(), one, several)
             }
             Halt::Throttled { after } => {
                 format!(
@@ -420,7 +420,7 @@ fn why(ending: &EndReason) -> Option<String> {
     })
 }
 
-fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
+fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
     let Summary { unverified, owed, .. } = reports.summary;
     let resumes = rows.not_attempted + unverified + owed > 0;
@@ -441,7 +441,7 @@ fn next_steps(lines: &mut Lines, reports: &Reports, run: &Path) {
 }
 
 /// What to do with the rows that were rejected or have failed.
-fn feed_back(lines: &mut Lines, reports: &Reports, resumes: bool) {
+fn feed_back(lines: &mut Layout, reports: &Reports, resumes: bool) {
     let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
     let moved = reports.failures.count_of(Code::Conflict);
     let to_mend = rows.rejected.saturating_sub(superseded.rejected + moved);

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use super::backup;
 use super::error::ReportError;
 use super::failures::Failures;
-use super::kept;
 use super::row::RowResult;
-use super::sheets::{OwnSheet, Reason, ReportSheet};
+use super::sheets::{Reason, ReportSheet, ReturnSheet};
 use super::summary::{Summary, exit_code};
-use super::superseded::{Overtaken, Superseded};
+use super::superseded::{Superseded, SupersededEdits};
+use crate::atomic_file::{self, AtomicFile};
 use crate::execute::EndReason;
 use crate::input::{Context, Fingerprint, Format, Input, Records};
-use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, Stage, StepRecord};
+use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
 use crate::row::Content;
 use crate::run::RunDir;
-use crate::whole::{self, Whole};
 
 /// What was written.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Reports {
     /// `unknown.*`.
     pub unknown: PathBuf,
     /// Sheets that somebody had changed since they were last written, under their new names.
-    pub set_aside: Vec<PathBuf>,
+    pub backups: Vec<PathBuf>,
     /// How far the run had come.
     pub stage: Stage,
 }
@@ -46,11 +46,11 @@ pub struct Reports {
 pub fn write(
     run: &RunDir,
     ledger: &LedgerFile,
-    facts: &Facts,
+    meta: &RunMeta,
     context: &Context,
     ending: &EndReason,
 ) -> Result<Reports, ReportError> {
-    let reports = write_files(run, ledger, facts, context, ending)?;
+    let reports = write_files(run, ledger, meta, context, ending)?;
     let Summary { exit_code, rows, owed, .. } = reports.summary;
     ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted + owed }))?;
     ledger.checkpoint()?;
@@ -65,55 +65,55 @@ pub fn write(
 pub fn rewrite(
     run: &RunDir,
     ledger: &LedgerFile,
-    facts: &Facts,
+    meta: &RunMeta,
     context: &Context,
 ) -> Result<Reports, ReportError> {
     if ledger.ended()?.is_some() {
-        write(run, ledger, facts, context, &EndReason::Done)
+        write(run, ledger, meta, context, &EndReason::Done)
     } else {
-        write_files(run, ledger, facts, context, &EndReason::Done)
+        write_files(run, ledger, meta, context, &EndReason::Done)
     }
 }
 
 fn write_files(
     run: &RunDir,
     ledger: &LedgerFile,
-    facts: &Facts,
+    meta: &RunMeta,
     context: &Context,
     ending: &EndReason,
 ) -> Result<Reports, ReportError> {
     let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
-    whole::remove_leftovers(run.path()).map_err(failed)?;
-    let input = run.input(facts.input_format);
-    let mut pass = Pass::open(run, ledger, facts, context, &input)?;
+    atomic_file::remove_leftovers(run.path()).map_err(failed)?;
+    let input = run.input(meta.input_format);
+    let mut pass = Pass::open(run, ledger, meta, context, &input)?;
     ledger.steps(0, |ledger_steps| pass.rows(ledger_steps, &failed))?;
     let Pass { mut summary, failures, report, failed: failed_sheet, unknown, .. } = pass;
-    if summary.rows.total != facts.rows {
-        return Err(ReportError::Lost { found: summary.rows.total, expected: facts.rows });
+    if summary.rows.total != meta.rows {
+        return Err(ReportError::Lost { found: summary.rows.total, expected: meta.rows });
     }
     summary.exit_code = exit_code(&summary, ending);
     let sheets = ["failed", "unknown"].map(|name| format!("{name}.{}", input.format.extension()));
-    let mut set_aside = Vec::new();
+    let mut backups = Vec::new();
     for sheet in &sheets {
         let as_written = ledger.written(sheet)?;
-        let kept = kept::set_aside(&run.path().join(sheet), as_written.as_deref());
-        set_aside.extend(kept.map_err(failed)?);
+        let saved_as = backup::back_up(&run.path().join(sheet), as_written.as_deref());
+        backups.extend(saved_as.map_err(failed)?);
     }
-    let finish = |whole: io::Result<Whole>| whole.and_then(Whole::finish).map_err(failed);
+    let finish = |whole: io::Result<AtomicFile>| whole.and_then(AtomicFile::finish).map_err(failed);
     let reports = Reports {
         report: finish(report.finish())?,
         failed: finish(failed_sheet.finish())?,
         unknown: finish(unknown.finish())?,
         failures,
         summary,
-        set_aside,
-        stage: facts.stage,
+        backups,
+        stage: meta.stage,
     };
     for sheet in &sheets {
         let written = Fingerprint::of_file(&run.path().join(sheet)).map_err(failed)?.0;
         ledger.set_written(sheet, &written)?;
     }
-    let mut file = Whole::create(run.path(), "summary.json").map_err(failed)?;
+    let mut file = AtomicFile::create(run.path(), "summary.json").map_err(failed)?;
     let json = serde_json::to_string_pretty(&reports.summary).unwrap_or_default() + "\n";
     file.write_all(json.as_bytes()).map_err(failed)?;
     file.finish().map_err(failed)?;
@@ -129,38 +129,38 @@ struct Pass<'p> {
     summary: Summary,
     failures: Failures,
     report: ReportSheet,
-    failed: OwnSheet,
-    unknown: OwnSheet,
+    failed: ReturnSheet,
+    unknown: ReturnSheet,
 }
 
 impl<'p> Pass<'p> {
     fn open(
         run: &RunDir,
         ledger: &'p LedgerFile,
-        facts: &Facts,
+        meta: &RunMeta,
         context: &'p Context,
         input: &'p Input,
     ) -> Result<Self, ReportError> {
         let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
         let records = input.records(context.files.as_ref())?;
-        let sheet = |name: &str| -> Result<OwnSheet, ReportError> {
+        let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
             let name = format!("{name}.{}", input.format.extension());
-            let file = Whole::create(run.path(), &name).map_err(failed)?;
+            let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
             match (input.format, records.header()) {
                 (Format::Csv, Some(header)) => {
-                    OwnSheet::cells(file, header).map_err(|error| failed(error.into()))
+                    ReturnSheet::cells(file, header).map_err(|error| failed(error.into()))
                 }
-                _ => Ok(OwnSheet::lines(file)),
+                _ => Ok(ReturnSheet::lines(file)),
             }
         };
-        let report = Whole::create(run.path(), "report.csv").map_err(failed)?;
+        let report = AtomicFile::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?);
         Ok(Self {
             superseded: Superseded::new(input, context, ledger),
             summary: Summary {
                 run: run.path().display().to_string(),
-                input: facts.input_name.clone(),
-                sandbox: facts.sandbox,
+                input: meta.input_name.clone(),
+                sandbox: meta.sandbox,
                 rows: super::RowCounts::default(),
                 requests: ledger.counters()?,
                 extensions: std::collections::BTreeMap::new(),
@@ -191,18 +191,18 @@ impl<'p> Pass<'p> {
         while let Some(pos) = self.records.advance()? {
             ledger_steps.of_row(pos.number, &mut steps)?;
             let mut row = RowResult::of(&steps);
-            let overtaken = self.superseded.of(pos.number, row.status)?;
-            if let Some(overtaken) = overtaken {
+            let superseded_edits = self.superseded.of(pos.number, row.status)?;
+            if let Some(superseded_edits) = superseded_edits {
                 row.code = Some(Code::Superseded);
-                row.message = overtaken.message(&row.message).into();
+                row.message = superseded_edits.message(&row.message).into();
             }
-            self.summary.add(&row, overtaken.is_some_and(Overtaken::is_whole));
+            self.summary.add(&row, superseded_edits.is_some_and(SupersededEdits::is_whole));
             self.failures.add(pos.number, &row);
             let file_id = self.records.file_id();
             self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
             let sheet = match row.status {
                 Status::Rejected | Status::Failed
-                    if !overtaken.is_some_and(Overtaken::is_whole) =>
+                    if !superseded_edits.is_some_and(SupersededEdits::is_whole) =>
                 {
                     &mut self.failed
                 }
@@ -214,10 +214,12 @@ impl<'p> Pass<'p> {
             } else {
                 self.records.already_done()
             };
-            let other_tags = overtaken.and_then(Overtaken::other_tags);
-            let overtaken = overtaken.map_or(&[][..], |overtaken| &overtaken.fields);
+            let other_tags = superseded_edits.and_then(SupersededEdits::other_tags);
+            let superseded_edits =
+                superseded_edits.map_or(&[][..], |superseded_edits| &superseded_edits.fields);
             let clear_token = &self.context.rules.clear_token;
-            let reason = Reason { row: &row, done: &done, overtaken, other_tags, clear_token };
+            let reason =
+                Reason { row: &row, done: &done, superseded_edits, other_tags, clear_token };
             sheet.write(&self.records.record(), &reason).map_err(failed)?;
         }
         Ok(())

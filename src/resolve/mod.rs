@@ -6,8 +6,8 @@
 //! is not documented, so that it never has the last word: every file that it finds is read once by
 //! its id, and counts only if it is where it should be.
 
-mod judged;
-mod wanted;
+mod queries;
+mod verify;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use crate::execute::Reads;
 use crate::imagekit::{Api, Failure, ListedPlace, Listing, PAGE_FILES_MAX, Place};
 use crate::outcome::Code;
+use crate::plural::plural;
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved, Target};
-use crate::words::counted;
-use wanted::Wanted;
+use queries::PathIndex;
 
 /// From so many queries on it is asked how many files there are. The answer costs one request more,
 /// and with fewer there is nothing to win by it.
@@ -33,7 +33,7 @@ const OK: u16 = 200;
 
 /// What looking up came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LookedUp {
+pub struct Resolution {
     /// What became of each target.
     pub files: Arc<Resolved>,
     /// Requests sent for it.
@@ -49,20 +49,20 @@ pub async fn look_up(
     api: &Api,
     reads: &Reads,
     watch: impl FnMut(usize, usize),
-) -> Result<LookedUp, Failure> {
+) -> Result<Resolution, Failure> {
     let search = Search { api, reads, at_once: reads.at_once().get() };
     let before = reads.sent();
-    let wanted = Wanted::of(targets);
+    let wanted = PathIndex::of(targets);
     let listings = search.cheapest(&wanted).await?;
     let found = search.find(&wanted, listings).await?;
     let places = search.confirm(&found, watch).await?;
     let judge = |target: &Target| {
         let path = target.file_path();
         let candidates = found.get(path).map_or(&[][..], Vec::as_slice);
-        (target.clone(), judged::file(target, candidates, places.get(path)))
+        (target.clone(), verify::file(target, candidates, places.get(path)))
     };
     let files: Resolved = targets.iter().map(judge).collect();
-    Ok(LookedUp { files: Arc::new(files), reads: reads.sent() - before })
+    Ok(Resolution { files: Arc::new(files), reads: reads.sent() - before })
 }
 
 /// The files that search shows at each wanted path.
@@ -77,7 +77,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// What to ask for, in the fewest requests: queries by name, or all of a folder, or all.
-    async fn cheapest(&self, wanted: &Wanted<'_>) -> Result<Vec<Listing>, Failure> {
+    async fn cheapest(&self, wanted: &PathIndex<'_>) -> Result<Vec<Listing>, Failure> {
         let folders = wanted.folders();
         let queries = folders.iter().map(|folder| folder.batches.len()).sum();
         if self.is_cheaper(&Listing::default(), queries).await? {
@@ -110,7 +110,7 @@ impl Search<'_> {
 
     async fn find<'t>(
         &self,
-        wanted: &Wanted<'t>,
+        wanted: &PathIndex<'t>,
         listings: Vec<Listing>,
     ) -> Result<Found<'t>, Failure> {
         let pages = stream::iter(listings).map(|listing| self.list(listing, wanted));
@@ -132,7 +132,7 @@ impl Search<'_> {
     async fn list<'t>(
         &self,
         listing: Listing,
-        wanted: &Wanted<'t>,
+        wanted: &PathIndex<'t>,
     ) -> Result<Vec<(&'t str, FileId)>, Failure> {
         let (mut hits, mut skip, mut heads) = (Vec::new(), 0, HashSet::new());
         for _ in 0..PAGES_MAX {
@@ -155,7 +155,7 @@ impl Search<'_> {
             }
         }
         // There is no way to what is behind them.
-        let files = counted(skip as u64, "file", "files");
+        let files = plural(skip as u64, "file", "files");
         let message = format!("ImageKit lists the same files again after {files}");
         Err(Failure::unreadable(&message, OK, None))
     }

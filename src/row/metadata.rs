@@ -10,7 +10,7 @@ use super::cell::Cell;
 use super::field::{METADATA, MetadataField};
 use super::problem::Invalid;
 use super::suggest::{is_spelt_like, meant};
-use crate::words::counted;
+use crate::plural::plural;
 
 /// A value of a custom metadata field, in the type that the API wants: a string, a number, a
 /// boolean, or an array of them.
@@ -244,7 +244,7 @@ fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let characters = text.chars().count() as u64;
     #[expect(clippy::cast_precision_loss, reason = "no text is 2^53 characters long")]
     let length = characters as f64;
-    let has = counted(characters, "character", "characters");
+    let has = plural(characters, "character", "characters");
     if let Some(min) = rule.min_length.filter(|min| length < *min) {
         let problem = format!("has {has}, and the field wants at least {min}");
         return Err(Invalid::new(problem, "write a longer text"));

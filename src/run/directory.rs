@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::RunLock;
 use crate::account::RunEntry;
+use crate::atomic_file::sync_directory;
 use crate::input::{Format, Input};
-use crate::ledger::{Ended, Facts, LedgerError, LedgerFile, Stage};
+use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
-use crate::whole::sync_directory;
 
 /// What directories that hold runs end in.
 const RUNS_SUFFIX: &str = "ikbulk";
@@ -148,13 +148,13 @@ impl RunDir {
 
     /// The entry of this run in the state database.
     #[must_use]
-    pub fn entry<'r>(&'r self, facts: &'r Facts) -> RunEntry<'r> {
+    pub fn entry<'r>(&'r self, meta: &'r RunMeta) -> RunEntry<'r> {
         RunEntry {
-            id: &facts.id,
+            id: &meta.id,
             path: &self.0,
-            endpoint: &facts.endpoint,
-            begun: &facts.begun,
-            position: facts.position,
+            endpoint: &meta.endpoint,
+            begun: &meta.begun,
+            position: meta.position,
         }
     }
 
@@ -184,7 +184,7 @@ impl RunDir {
     /// # Errors
     /// The ledger of this run cannot be read. Others that cannot be read are passed by.
     pub fn newer_run(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
-        let ours = self.ledger()?.facts()?;
+        let ours = self.ledger()?.meta()?;
         let Ok(path) = self.0.canonicalize() else {
             return Ok(None);
         };
@@ -197,8 +197,8 @@ impl RunDir {
         }))
     }
 
-    fn is_newer_than(&self, ours: &Facts, our_path: &Path) -> bool {
-        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger)));
+    fn is_newer_than(&self, ours: &RunMeta, our_path: &Path) -> bool {
+        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)));
         let Ok((theirs, ledger)) = looked_into else {
             return false;
         };
@@ -228,7 +228,7 @@ impl RunDir {
         let beside = self.0.parent().map(children).unwrap_or_default();
         let positions = beside.iter().filter_map(|path| {
             let run = Self::open(path).ok()?;
-            Some(run.ledger().ok()?.facts().ok()?.position)
+            Some(run.ledger().ok()?.meta().ok()?.position)
         });
         positions.max().unwrap_or(0)
     }
@@ -254,8 +254,8 @@ pub fn unfinished_runs(directory: &Path) -> Vec<RunDir> {
         .filter(RunDir::is_unfinished)
         .collect();
     runs.sort_by_cached_key(|run| {
-        let facts = run.ledger().and_then(|ledger| ledger.facts());
-        (facts.map_or(0, |facts| facts.position), run.0.clone())
+        let meta = run.ledger().and_then(|ledger| ledger.meta());
+        (meta.map_or(0, |meta| meta.position), run.0.clone())
     });
     runs
 }
@@ -273,14 +273,14 @@ fn is_home(path: &Path) -> bool {
 impl RunDir {
     /// Whether it began to send, is not done, and no process executes it.
     pub(super) fn is_unfinished(&self) -> bool {
-        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger)));
-        looked_into.is_ok_and(|(facts, ledger)| self.is_left_unfinished(&facts, &ledger))
+        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)));
+        looked_into.is_ok_and(|(meta, ledger)| self.is_left_unfinished(&meta, &ledger))
     }
 
     /// The same with its ledger open. What was never begun has sent nothing.
-    pub(super) fn is_left_unfinished(&self, facts: &Facts, ledger: &LedgerFile) -> bool {
+    pub(super) fn is_left_unfinished(&self, meta: &RunMeta, ledger: &LedgerFile) -> bool {
         let is_open = |ended: Option<Ended>| ended.is_none_or(|ended| ended.not_attempted > 0);
-        facts.stage == Stage::Running
+        meta.stage == Stage::Running
             && ledger.ended().is_ok_and(is_open)
             && !RunLock::is_held(self).unwrap_or(true)
     }
@@ -306,8 +306,8 @@ impl RunDir {
     /// Whether it ended before its first request, and is no saved plan.
     fn sent_nothing(&self) -> bool {
         if self.0.join(LedgerFile::NAME).exists() {
-            let facts = self.ledger().and_then(|ledger| ledger.facts());
-            return facts.is_ok_and(|facts| facts.stage == Stage::Planning);
+            let meta = self.ledger().and_then(|ledger| ledger.meta());
+            return meta.is_ok_and(|meta| meta.stage == Stage::Planning);
         }
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
         let is_ours = |name: &str| {

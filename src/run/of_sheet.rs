@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::RunDir;
 use super::directory::children;
 use crate::account::Identity;
-use crate::ledger::{Facts, LedgerError, LedgerFile, Stage};
+use crate::ledger::{LedgerError, LedgerFile, RunMeta, Stage};
 
 /// A new run of a sheet that looks for earlier ones.
 #[derive(Debug)]
@@ -57,14 +57,14 @@ impl RunsOfSheet<'_> {
             let Ok(run) = RunDir::open(path) else {
                 continue;
             };
-            let looked_into = run.ledger().and_then(|ledger| Ok((ledger.facts()?, ledger)));
-            let Ok((facts, ledger)) = looked_into else {
+            let looked_into = run.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)));
+            let Ok((meta, ledger)) = looked_into else {
                 continue;
             };
-            if self.is_ours(&facts, is_beside)
-                && let Some(state) = self.state(&run, &facts, &ledger)?
+            if self.is_ours(&meta, is_beside)
+                && let Some(state) = self.state(&run, &meta, &ledger)?
             {
-                found.push((rank(state), facts.position, run, state));
+                found.push((rank(state), meta.position, run, state));
             }
         }
         found.sort_by_key(|(rank, position, ..)| (*rank, *position));
@@ -80,25 +80,25 @@ impl RunsOfSheet<'_> {
         Ok(None)
     }
 
-    fn is_ours(&self, facts: &Facts, is_beside: bool) -> bool {
+    fn is_ours(&self, meta: &RunMeta, is_beside: bool) -> bool {
         let about_sheet = match self.sheet.and_then(|sheet| std::path::absolute(sheet).ok()) {
-            Some(sheet) => facts.is_of_sheet(&sheet, is_beside),
-            None => is_beside && facts.input_path.is_none(),
+            Some(sheet) => meta.is_of_sheet(&sheet, is_beside),
+            None => is_beside && meta.input_path.is_none(),
         };
-        about_sheet && !facts.sandbox && facts.account.is_same(self.account)
+        about_sheet && !meta.sandbox && meta.account.is_same(self.account)
     }
 
     fn state(
         &self,
         run: &RunDir,
-        facts: &Facts,
+        meta: &RunMeta,
         ledger: &LedgerFile,
     ) -> Result<Option<RunState>, LedgerError> {
-        let same_input = facts.input_fingerprint == self.fingerprint;
-        if run.is_left_unfinished(facts, ledger) {
+        let same_input = meta.input_fingerprint == self.fingerprint;
+        if run.is_left_unfinished(meta, ledger) {
             return Ok(Some(RunState::Unfinished { same_input }));
         }
-        if facts.stage != Stage::Running || !same_input {
+        if meta.stage != Stage::Running || !same_input {
             return Ok(None);
         }
         Ok(ledger.is_done()?.map(|exit_code| RunState::Finished { exit_code }))

@@ -10,14 +10,14 @@ use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
 use tokio::sync::mpsc;
 
-use super::under_way;
+use super::lost_requests;
 use crate::account::RateFile;
 use crate::execute::{Dispatcher, EndReason, Engine, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
 use crate::plan::{Batch, PlanError, Planner, Recorded, read_back};
+use crate::plural::plural;
 use crate::settings::Execution;
-use crate::words::counted;
 
 /// Rows in one message from the reader. Enough that passing it on costs nothing a row.
 const BATCH_ROWS: usize = 64;
@@ -69,15 +69,17 @@ impl Session {
         stop: impl Future<Output = EndReason>,
         watch: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(EndReason, LedgerFile), SessionError> {
-        if ledger.left_under_way()? {
+        if ledger.had_requests_in_flight()? {
             match &mut planner {
-                Planner::Direct(_) => under_way::doubt(&self.input, &self.context, &ledger)?,
-                Planner::Diff(live) => live.doubt_what_is_followed(),
+                Planner::Direct(_) => {
+                    lost_requests::mark_lost(&self.input, &self.context, &ledger)?
+                }
+                Planner::Diff(live) => live.distrust_earlier_requests(),
             }
         }
         let recorded = Recorded::of(&planner, &ledger)?;
         let before = ledger.seconds()?;
-        ledger.set_under_way(true)?;
+        ledger.set_requests_in_flight(true)?;
         ledger.set_ended(None)?;
         let mut stop = pin!(stop.fuse());
         let counters = ledger.counters()?;
@@ -107,7 +109,7 @@ impl Session {
         // The channel is closed, so that the reader has ended or is about to.
         drop(reader.join());
         let ledger = session.read_back(&mut engine, ledger?).await?;
-        ledger.set_under_way(engine.dispatcher.under_way() > 0)?;
+        ledger.set_requests_in_flight(engine.dispatcher.in_flight() > 0)?;
         ledger.set_seconds(before + engine.began.elapsed().as_secs_f64())?;
         Ok((engine.dispatcher.ending().cloned().unwrap_or(EndReason::Done), ledger))
     }
@@ -125,7 +127,7 @@ impl Session {
         if batch.is_empty() {
             return Ok(ledger);
         }
-        let files = counted(batch.rows.len() as u64, "file", "files");
+        let files = plural(batch.rows.len() as u64, "file", "files");
         tracing::info!("reading back {files} on which an answer was lost");
         let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         journal.append(&mut ops);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::recent::is_recent;
+use super::recent_writes::is_recent;
 use super::{RunDir, in_flight};
 use crate::account::{AccountDb, AccountError, AccountId, Writer};
 use crate::error::chain;
@@ -34,7 +34,7 @@ pub fn unsettled_files(
                     "requests of {} may still take effect on {}; this run relies on no value read \
                      from such a file, and reads the ones it changes back at its end",
                     run.path().display(),
-                    crate::words::counted(of_run.len() as u64, "file", "files"),
+                    crate::plural::plural(of_run.len() as u64, "file", "files"),
                 );
                 files.extend(of_run);
             }
@@ -57,14 +57,14 @@ fn files_of(run: &RunDir, writer: &Writer, now: Timestamp) -> Result<Vec<FileId>
         files.extend(in_flight::pending(run)?.into_iter().map(|pending| pending.file));
     }
     if is_recent(writer.wrote_at.max(run.last_touched()), now) {
-        let lost = ledger.doubts()?;
+        let lost = ledger.lost_rows()?;
         files.extend(lost.keys().filter_map(|id| FileId::new(id).ok()));
     }
     Ok(files)
 }
 
 fn was_interrupted(ledger: &LedgerFile) -> Result<bool, LedgerError> {
-    Ok(ledger.left_under_way()? || ledger.ended()?.is_none())
+    Ok(ledger.had_requests_in_flight()? || ledger.ended()?.is_none())
 }
 
 /// Why a run does not say which files it left unsettled.

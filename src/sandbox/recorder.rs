@@ -17,7 +17,7 @@ pub(crate) struct Recorder {
     record: bool,
     stats: Stats,
     peaks: Peaks,
-    under_way: u64,
+    in_flight: u64,
     /// Only the files that have a request under way.
     under_way_per_file: HashMap<Box<str>, u64>,
     history: History,
@@ -29,7 +29,7 @@ impl Recorder {
             record: config.record,
             stats: Stats::default(),
             peaks: Peaks::new(config),
-            under_way: 0,
+            in_flight: 0,
             under_way_per_file: HashMap::new(),
             history: History::default(),
         }
@@ -42,24 +42,24 @@ impl Recorder {
         if let Some(kind) = request.call.kind() {
             self.peaks.arrived(kind, now_ns);
         }
-        self.under_way += 1;
-        self.stats.max_under_way = self.stats.max_under_way.max(self.under_way);
+        self.in_flight += 1;
+        self.stats.max_under_way = self.stats.max_under_way.max(self.in_flight);
         if self.record {
             request.files().for_each(|file| self.arrived_for(file));
         }
     }
 
     fn arrived_for(&mut self, file: &str) {
-        let under_way = match self.under_way_per_file.get_mut(file) {
-            Some(under_way) => under_way,
+        let in_flight = match self.under_way_per_file.get_mut(file) {
+            Some(in_flight) => in_flight,
             None => self.under_way_per_file.entry(file.into()).or_default(),
         };
-        *under_way += 1;
-        if *under_way > 1 {
+        *in_flight += 1;
+        if *in_flight > 1 {
             let most = self.stats.overlaps_by_file.entry(file.to_owned()).or_default();
-            *most = (*under_way).max(*most);
+            *most = (*in_flight).max(*most);
         }
-        self.stats.max_under_way_per_file = self.stats.max_under_way_per_file.max(*under_way);
+        self.stats.max_under_way_per_file = self.stats.max_under_way_per_file.max(*in_flight);
     }
 
     /// Authentication and limit have let a request through.
@@ -69,14 +69,14 @@ impl Recorder {
 
     /// A request is no longer under way: answered, or its client has gone.
     pub(crate) fn left(&mut self, request: &ApiRequest) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
         if !self.record {
             return;
         }
         for file in request.files() {
-            if let Some(under_way) = self.under_way_per_file.get_mut(file) {
-                *under_way -= 1;
-                if *under_way == 0 {
+            if let Some(in_flight) = self.under_way_per_file.get_mut(file) {
+                *in_flight -= 1;
+                if *in_flight == 0 {
                     self.under_way_per_file.remove(file);
                 }
             }

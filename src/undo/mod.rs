@@ -1,31 +1,31 @@
 //! Taking a run back: what it did to each file, and what puts back what was there before.
 //!
-//! [`walk`] goes through a run's input and ledger side by side and gives a [`Deeds`] for every file
+//! [`file_effects_of`] goes through a run's input and ledger side by side and gives a [`FileEffects`] for every file
 //! that the run changed, or may have changed. Compared with what the file is like now,
-//! [`Deeds::back`] says which values are put back and which are left alone. The values put back are
+//! [`FileEffects::reversal`] says which values are put back and which are left alone. The values put back are
 //! a sheet like any other, for the live planner to carry out. [`replay`] says of each row what it
 //! made of its file, so that it can be told whether a list shows it already.
 
-mod back;
-mod deeds;
+mod file_effects;
+mod reversal;
 mod sheets;
 
 use std::collections::HashMap;
 
-pub use back::{Back, LeftAlone, Why};
-pub use deeds::{Deeds, Lasting, Made};
-pub use sheets::{Sheets, Undoing};
+pub use file_effects::{Effect, FileEffects, Irreversible};
+pub use reversal::{Reversal, SkipReason, Skipped};
+pub use sheets::{Sheets, UndoSummary};
 
 use crate::imagekit::FileFields;
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerError, LedgerFile, LiveState, StepRecord};
+use crate::ledger::{LedgerError, LedgerFile, Snapshot, StepRecord};
 use crate::outcome::Status;
 use crate::row::{Content, FileId, Update};
 use crate::settings::Planning;
 
 /// A run to be taken back.
 #[derive(Debug, Clone, Copy)]
-pub struct Past<'p> {
+pub struct FinishedRun<'p> {
     /// Its input.
     pub input: &'p Input,
     /// What its cells were read with.
@@ -57,27 +57,27 @@ pub enum UndoError {
 ///
 /// # Errors
 /// Input or ledger cannot be read, or the function fails.
-pub fn walk(
-    past: Past<'_>,
-    mut take: impl FnMut(Deeds) -> Result<(), UndoError>,
+pub fn file_effects_of(
+    past: FinishedRun<'_>,
+    mut take: impl FnMut(FileEffects) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
     // Files that later rows name as well.
-    let mut waiting: HashMap<FileId, Deeds> = HashMap::new();
+    let mut waiting: HashMap<FileId, FileEffects> = HashMap::new();
     each_row(past, |row, update, records| {
-        let known = past.ledger.known_file(update.file.as_str())?;
+        let known = past.ledger.file_record(update.file.as_str())?;
         let last_row = known.as_ref().map_or(row, |known| known.last_row);
-        let mut deeds = waiting.remove(&update.file).unwrap_or_else(|| {
+        let mut file_effects = waiting.remove(&update.file).unwrap_or_else(|| {
             let before = match known.map(|known| known.state) {
-                Some(LiveState::Is(fields)) => Some(*fields),
-                Some(LiveState::Missing | LiveState::Unread) | None => None,
+                Some(Snapshot::Fields(fields)) => Some(*fields),
+                Some(Snapshot::Missing | Snapshot::Unread) | None => None,
             };
-            Deeds::new(update.file.clone(), before)
+            FileEffects::new(update.file.clone(), before)
         });
-        deeds.row(&update.change, records, past.planning, past.is_cut_short);
+        file_effects.row(&update.change, records, past.planning, past.is_cut_short);
         if last_row > row {
-            waiting.insert(update.file, deeds);
-        } else if let Some(deeds) = deeds.ended() {
-            take(deeds)?;
+            waiting.insert(update.file, file_effects);
+        } else if let Some(file_effects) = file_effects.ended() {
+            take(file_effects)?;
         }
         Ok(())
     })
@@ -89,8 +89,8 @@ pub fn walk(
 /// # Errors
 /// Input or ledger cannot be read, or the function fails.
 pub fn replay(
-    past: Past<'_>,
-    mut take: impl FnMut(&FileId, &dyn Fn(FileFields) -> Made) -> Result<(), UndoError>,
+    past: FinishedRun<'_>,
+    mut take: impl FnMut(&FileId, &dyn Fn(FileFields) -> Effect) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
     each_row(past, |_, Update { file, change }, records| {
         let is_known = !past.is_cut_short || !records.is_empty();
@@ -98,16 +98,16 @@ pub fn replay(
             return Ok(());
         }
         take(&file, &|before| {
-            let mut deeds = Deeds::new(file.clone(), Some(before));
-            deeds.row(&change, records, past.planning, past.is_cut_short);
-            deeds.made()
+            let mut file_effects = FileEffects::new(file.clone(), Some(before));
+            file_effects.row(&change, records, past.planning, past.is_cut_short);
+            file_effects.made()
         })
     })
 }
 
 /// Every row that asks for a change, and what the ledger knows of it, into a function.
 fn each_row(
-    past: Past<'_>,
+    past: FinishedRun<'_>,
     mut take: impl FnMut(u64, Update, &[StepRecord]) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
     let mut rows = past.input.rows(past.context, None)?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use ikbulk::account::{Identity, KeyFingerprint, Service};
-use ikbulk::ledger::Facts;
+use ikbulk::ledger::RunMeta;
 use ikbulk::run::RunDir;
 
 use crate::harness::{Call, KEY, TestEnv, files};
@@ -154,9 +154,9 @@ fn foreign_run(world: &TestEnv, words: &str) -> String {
     let service = Service::at(&FOREIGN_URL.parse().expect("it is a URL"));
     let key = KeyFingerprint::new(&service, &KEY.to_owned().into());
     let account = Identity { service, key, name: None };
-    let facts = ledger.facts().expect("the ledger is whole");
-    let facts = Facts { endpoint: FOREIGN_URL.to_owned(), account, ..facts };
-    ledger.set_facts(&facts).expect("the ledger can be written");
+    let meta = ledger.meta().expect("the ledger is whole");
+    let meta = RunMeta { endpoint: FOREIGN_URL.to_owned(), account, ..meta };
+    ledger.set_meta(&meta).expect("the ledger can be written");
     run.name()
 }
 

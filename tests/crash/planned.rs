@@ -126,7 +126,7 @@ impl Scene {
 
 impl Scene {
     /// Rows of which a request that must not be repeated was under way at the kill.
-    fn under_way(&self) -> BTreeSet<u64> {
+    fn in_flight(&self) -> BTreeSet<u64> {
         let run = self.last_run();
         if run.path().join("ledger.db").exists() {
             Ledger::of(run.path()).intents().collect()
@@ -189,22 +189,22 @@ fn killed_and_gone_on(deed: Deed, n: u64, phase: Phase) {
     scene.prepare(deed);
     let line = scene.line(deed);
     scene.killed(&line, n, phase);
-    let under_way = scene.under_way();
+    let in_flight = scene.in_flight();
     scene.go_on(&line, deed);
     let (end, expected) = (End::of(&scene, 0), undisturbed(deed));
-    compare_rows(&end, expected, &under_way);
-    compare_library(&end, expected, &scene.at_stake(&under_way));
+    compare_rows(&end, expected, &in_flight);
+    compare_library(&end, expected, &scene.at_stake(&in_flight));
     let stats = scene.world.sandbox.stats();
     assert!(stats.max_paid_runs_per_pair <= 1, "paid twice: {:?}", stats.paid_runs_by_file);
     assert!(!stats.overlapped, "two requests for one file at once");
 }
 
 /// Rows of which something that must not be repeated was under way are unknown, all others as ever.
-fn compare_rows(end: &End, expected: &End, under_way: &BTreeSet<u64>) {
+fn compare_rows(end: &End, expected: &End, in_flight: &BTreeSet<u64>) {
     assert_eq!(end.report.len(), expected.report.len());
     for (line, expected) in end.report.iter().zip(&expected.report) {
         let row = number(line);
-        if under_way.contains(&row) {
+        if in_flight.contains(&row) {
             assert_eq!(line["status"], "unknown", "row {row}");
             continue;
         }

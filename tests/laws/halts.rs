@@ -34,7 +34,7 @@ pub(crate) fn mark_is_true(sheet: &Sheet, history: &History) -> u64 {
                 look(ledger, low_water, at);
                 taken_back = false;
             }
-            What::Wrote(Op::Forget(_)) => taken_back = true,
+            What::Wrote(Op::Reopen(_)) => taken_back = true,
             What::Wrote(_) | What::Replied(..) => {}
             _ if taken_back => {
                 look(ledger, low_water, at);

@@ -179,10 +179,10 @@ impl Ledger {
                     StepRecord { step: *step, outcome, attempts: 1, row_done: false, extensions };
                 self.steps.insert(*step, (record, true));
             }
-            Op::Forget(step) => {
+            Op::Reopen(step) => {
                 self.steps.remove(step);
             }
-            Op::Doubt { .. } => {}
+            Op::MarkLost { .. } => {}
         }
     }
 

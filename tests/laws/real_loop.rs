@@ -11,10 +11,10 @@ use std::time::Duration;
 use ikbulk::execute::{EndReason, Stop, Transport};
 use ikbulk::imagekit::{Accepted, Failure, Fate, FileState, RateLimitNote};
 use ikbulk::input::{Context, Format, Input};
-use ikbulk::ledger::{Facts, LedgerError, LedgerFile, Recorded, Stage, StepRecord};
+use ikbulk::ledger::{LedgerError, LedgerFile, Recorded, RunMeta, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::Planner;
-use ikbulk::report::{Before, RowResult};
+use ikbulk::report::{PriorProgress, RowResult};
 use ikbulk::request::{Call, Idempotent, Sendable, StepKind};
 use ikbulk::row::{FileId, Set};
 use ikbulk::run::Session;
@@ -292,7 +292,7 @@ impl Run {
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("input.csv"), sheet).unwrap();
         let run = Self { directory };
-        drop(LedgerFile::create(run.path(), &facts(), None).unwrap());
+        drop(LedgerFile::create(run.path(), &meta(), None).unwrap());
         run
     }
 
@@ -316,8 +316,8 @@ impl Run {
     }
 }
 
-pub(crate) fn facts() -> Facts {
-    Facts {
+pub(crate) fn meta() -> RunMeta {
+    RunMeta {
         id: "run".to_owned(),
         position: 1,
         input_path: None,
@@ -456,7 +456,7 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
     let whole = Run::new(&repeatable_sheet());
     let undisturbed = Library::new(40, Faults::default());
     let (_, ledger) = whole.session(&fast(), &undisturbed, pending(), || {}).await;
-    let writes = Before::of(&ledger).unwrap().writes;
+    let writes = PriorProgress::of(&ledger).unwrap().writes;
     assert_eq!(writes, undisturbed.seen.borrow().len() as u64);
     let wanted = (undisturbed.files.into_inner(), statuses(&ledger));
     for stops_ms in [[200, 700], [1500, 900], [3000, 50]] {
@@ -486,7 +486,7 @@ async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbe
 /// What a session says of those before it is what the reports say.
 fn knows_what_was_before(ledger: &LedgerFile) {
     let statuses = statuses(ledger);
-    let counts = Before::of(ledger).unwrap().counts;
+    let counts = PriorProgress::of(ledger).unwrap().counts;
     for (status, count) in Status::ALL.iter().zip(counts) {
         let found = statuses.values().filter(|found| *found == status).count() as u64;
         let is_none = *status == Status::NotAttempted;
@@ -569,7 +569,7 @@ async fn what_a_lost_request_undid_later_is_found_and_said_at_the_last_row_of_it
     assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
     // Read back is what had a lost answer before its last row, and nothing else.
     let last_rows = last_rows();
-    let doubts = ledger.doubts().unwrap();
+    let doubts = ledger.lost_rows().unwrap();
     let due = doubts.iter().filter(|(file, row)| **row < last_rows[*file]).map(|(file, _)| file);
     let due: BTreeSet<&String> = due.collect();
     assert_eq!(library.read_back.borrow().keys().collect::<BTreeSet<_>>(), due);

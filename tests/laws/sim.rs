@@ -10,7 +10,7 @@ use ikbulk::execute::{
     Action, Dispatcher, EndReason, Event, Stop, Ticket, from_at_most_once, from_idempotent,
 };
 use ikbulk::imagekit::{Accepted, Failure, Fate, RateLimitNote};
-use ikbulk::ledger::{Counters, Mark, Op};
+use ikbulk::ledger::{Checkpoint, Counters, Op};
 use ikbulk::outcome::Code;
 use ikbulk::plan::{Batch, RowProgress};
 use ikbulk::request::{
@@ -82,7 +82,7 @@ struct Sim<'w> {
     /// The request that each ticket has read the state of its file for.
     read_for: HashMap<Ticket, usize>,
     ledger: Ledger,
-    mark: Mark,
+    checkpoint: Checkpoint,
     throttle_once: Vec<(Duration, Endpoint, RateLimitNote)>,
     bucket: Option<Bucket>,
     lateness: fastrand::Rng,
@@ -104,7 +104,7 @@ impl<'w> Sim<'w> {
             asked: HashMap::new(),
             read_for: HashMap::new(),
             ledger: left.ledger.clone(),
-            mark: Mark::default(),
+            checkpoint: Checkpoint::default(),
             throttle_once: world.far_end.throttle_once.clone(),
             bucket: world.far_end.real_limit.map(Bucket::new),
             lateness: fastrand::Rng::with_seed(world.far_end.seed),
@@ -136,11 +136,11 @@ impl<'w> Sim<'w> {
         for op in ops {
             self.note(What::Wrote(op));
         }
-        let mark = self.dispatcher.mark();
-        if mark.low_water != self.mark.low_water {
-            self.note(What::LowWater(mark.low_water.map_or(0, |pos| pos.number)));
+        let checkpoint = self.dispatcher.checkpoint();
+        if checkpoint.low_water != self.checkpoint.low_water {
+            self.note(What::LowWater(checkpoint.low_water.map_or(0, |pos| pos.number)));
         }
-        self.mark = mark;
+        self.checkpoint = checkpoint;
         self.history.steps += 1;
         assert!(self.history.steps < STEPS_MAX, "goes round in circles at {:?}", self.now);
         self.bounds.crash_after.is_none_or(|crash| self.history.steps < crash)

@@ -64,9 +64,9 @@ impl Dispatcher {
                     let behind = StepKind::ALL.into_iter();
                     let behind =
                         behind.filter(|kind| (step.kind..=StepKind::Publish).contains(kind));
-                    self.ops.extend(behind.map(|kind| Op::Forget(StepRef { kind, ..step })));
+                    self.ops.extend(behind.map(|kind| Op::Reopen(StepRef { kind, ..step })));
                 } else {
-                    self.ops.push(Op::Forget(step));
+                    self.ops.push(Op::Reopen(step));
                 }
                 self.window.reopen(&rejected);
             }

@@ -25,19 +25,19 @@ impl Dispatcher {
             Event::Admit(batch) => self.admit(batch),
             Event::InputEnded => self.input_ended = true,
             Event::Answered(ticket, verdict) => {
-                self.under_way -= 1;
+                self.in_flight -= 1;
                 self.answered(ticket, verdict, now);
             }
             Event::NotSent(ticket, request, why) => {
-                self.under_way -= 1;
+                self.in_flight -= 1;
                 self.withheld(ticket, request, why, now);
             }
             Event::Read(ticket, state) => {
-                self.under_way -= 1;
+                self.in_flight -= 1;
                 self.read(ticket, state, now);
             }
             Event::Probed(answer) => {
-                self.under_way -= 1;
+                self.in_flight -= 1;
                 self.probed(answer, now);
             }
             Event::Stop(ending) => self.stop(ending),
@@ -189,7 +189,7 @@ impl Dispatcher {
 
     fn withdraw_intent(&mut self, request: &Request) {
         if let Request::AtMostOnce(once) = request {
-            self.ops.extend(once.steps().iter().map(|step| Op::Forget(*step)));
+            self.ops.extend(once.steps().iter().map(|step| Op::Reopen(*step)));
         }
     }
 
@@ -259,13 +259,13 @@ impl Dispatcher {
         let changes = files.iter().zip(steps).rev();
         let changes = changes.filter(|(_, step)| step.kind != StepKind::ReadBack);
         self.ops
-            .extend(changes.map(|(file, step)| Op::Doubt { file: file.clone(), row: step.row }));
+            .extend(changes.map(|(file, step)| Op::MarkLost { file: file.clone(), row: step.row }));
     }
 
     /// Requests at their turn, with the one whose answer has just come.
     fn at_turn(&self) -> usize {
         let waiting = self.ready_queues.len() + self.backing_off.len() + self.exhausted.len();
-        1 + self.under_way + waiting
+        1 + self.in_flight + waiting
     }
 
     fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {

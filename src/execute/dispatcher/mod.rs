@@ -29,7 +29,7 @@ use super::throttle::Cooldowns;
 use super::window::Window;
 use super::{Backoff, Budget, Time};
 use crate::account::RateFile;
-use crate::ledger::{Counters, Mark, Op};
+use crate::ledger::{Checkpoint, Counters, Op};
 use crate::outcome::{Outcome, Status};
 use crate::request::{BudgetKind, Endpoint, Request};
 use crate::settings::{Execution, Halts};
@@ -109,7 +109,7 @@ pub struct Dispatcher {
     /// What happened last to a request that did not get through.
     last_failure: Box<str>,
     abort_policy: AbortPolicy,
-    under_way: usize,
+    in_flight: usize,
     input_ended: bool,
     ending: Option<EndReason>,
     ops: Vec<Op>,
@@ -165,7 +165,7 @@ impl Dispatcher {
             circuit_breaker: CircuitBreaker::default(),
             last_failure: Box::default(),
             abort_policy: AbortPolicy::new(settings.halts),
-            under_way: 0,
+            in_flight: 0,
             input_ended: false,
             ending: None,
             ops: Vec::new(),
@@ -196,8 +196,8 @@ impl Dispatcher {
 
     /// What stands beside the next group in the ledger.
     #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark { low_water: self.window.low_water(), counters: self.counters }
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { low_water: self.window.low_water(), counters: self.counters }
     }
 
     /// How many rows have been settled so, in the order of [`Status::ALL`].
@@ -228,8 +228,8 @@ impl Dispatcher {
 
     /// Requests under way.
     #[must_use]
-    pub fn under_way(&self) -> usize {
-        self.under_way
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// Writes allowed now, in requests a second; `None` where there is no limit.

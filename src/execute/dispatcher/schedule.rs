@@ -27,7 +27,7 @@ impl Dispatcher {
             wake.at(since + self.limits.halts.down_max);
             return wake.action();
         }
-        if self.under_way < self.limits.concurrency.get() {
+        if self.in_flight < self.limits.concurrency.get() {
             if let Some(action) = self.send(now, &mut wake) {
                 return action;
             }
@@ -52,7 +52,7 @@ impl Dispatcher {
             self.ending.get_or_insert(EndReason::Done);
         }
         self.ending.as_ref()?;
-        Some(if self.under_way == 0 { Action::Finished } else { Action::WaitEvent })
+        Some(if self.in_flight == 0 { Action::Finished } else { Action::WaitEvent })
     }
 
     /// Requests whose backoff is over go back to their lanes.
@@ -75,7 +75,7 @@ impl Dispatcher {
             return None;
         }
         self.circuit_breaker.probe_sent();
-        self.under_way += 1;
+        self.in_flight += 1;
         self.counters.read += 1;
         Some(Action::Probe)
     }
@@ -121,7 +121,7 @@ impl Dispatcher {
     fn take_out(&mut self, ticket: Ticket, lane: Lane) -> Option<Action> {
         let slot = self.slots.get_mut(ticket)?;
         slot.attempts += 1;
-        self.under_way += 1;
+        self.in_flight += 1;
         self.counters.retried += u64::from(slot.repeats);
         if lane == Lane::ReadBefore {
             self.counters.read += 1;

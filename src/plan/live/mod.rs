@@ -34,7 +34,7 @@ use work::{MergedWork, WorkItem};
 use super::coalesce::Coalescer;
 use super::direct::{direct, fingerprint, steps};
 use super::{Batch, PlannedRow, RowProgress};
-use crate::ledger::{KnownFile, LedgerError, LedgerFile, LiveState};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{BULK_FILES_MAX, Request, StepKind};
 use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
@@ -64,7 +64,7 @@ pub struct DiffPlanner {
     waiting: HashMap<FileId, Vec<PendingRow>>,
     /// Whether requests may be under way from an earlier session, so that they can take effect
     /// behind those that follow on their files.
-    is_behind_others: bool,
+    may_follow_lost_requests: bool,
 }
 
 impl DiffPlanner {
@@ -81,14 +81,14 @@ impl DiffPlanner {
             bulk,
             groups,
             waiting,
-            is_behind_others: false,
+            may_follow_lost_requests: false,
         }
     }
 
     /// An earlier session ended with requests under way. Nobody knows which; so every file that has
     /// requests in an order is to be read back.
-    pub fn doubt_what_is_followed(&mut self) {
-        self.is_behind_others = true;
+    pub fn distrust_earlier_requests(&mut self) {
+        self.may_follow_lost_requests = true;
     }
 
     /// Says from now on what becomes of each file, for people.
@@ -117,7 +117,7 @@ impl DiffPlanner {
         let Update { file, mut change } = update;
         leave_out_done(&file, &mut change, behind);
         let pending = PendingRow { pos, change, behind: behind.clone() };
-        let simulated_file = self.ledger.known_file(file.as_str())?;
+        let simulated_file = self.ledger.file_record(file.as_str())?;
         let last_row =
             simulated_file.as_ref().map_or(pos.number, |simulated_file| simulated_file.last_row);
         if last_row > pos.number {
@@ -144,7 +144,7 @@ impl DiffPlanner {
             pending_rows.first().map(|pending| pending.pos)
         });
         for (file, pending_rows) in files {
-            let simulated_file = self.ledger.known_file(file.as_str())?;
+            let simulated_file = self.ledger.file_record(file.as_str())?;
             self.file(
                 &file,
                 pending_rows,
@@ -164,13 +164,13 @@ impl DiffPlanner {
         &mut self,
         file: &FileId,
         pending_rows: Vec<PendingRow>,
-        state: LiveState,
+        state: Snapshot,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
         let simulated_file = match state {
-            LiveState::Is(fields) => SimulatedFile::read(*fields),
-            LiveState::Unread => SimulatedFile::nothing(),
-            LiveState::Missing => {
+            Snapshot::Fields(fields) => SimulatedFile::read(*fields),
+            Snapshot::Unread => SimulatedFile::nothing(),
+            Snapshot::Missing => {
                 let rows = pending_rows
                     .iter()
                     .map(|pending| settled(pending.pos, &pending.behind, missing()));
@@ -187,9 +187,9 @@ impl DiffPlanner {
             batch.differences.append(&mut differences(file, &work));
         }
         let is_in_order = work.len() > 1 || work.iter().any(WorkItem::is_in_order);
-        if self.is_behind_others && is_in_order {
+        if self.may_follow_lost_requests && is_in_order {
             let doubt = first_open.map(|row| (file.clone(), row));
-            self.ledger.doubt(doubt.as_slice())?;
+            self.ledger.mark_lost(doubt.as_slice())?;
         }
         for work in work {
             match work {
@@ -274,9 +274,9 @@ impl DiffPlanner {
 }
 
 /// What a file was like, unless an earlier run may yet change that.
-fn reliable_state(simulated_file: KnownFile) -> LiveState {
+fn reliable_state(simulated_file: FileRecord) -> Snapshot {
     match simulated_file.state {
-        LiveState::Is(_) if simulated_file.unsettled => LiveState::Unread,
+        Snapshot::Fields(_) if simulated_file.unsettled => Snapshot::Unread,
         state => state,
     }
 }

@@ -55,13 +55,13 @@ const IMPATIENT: &str = "--attempts 1 --connect-timeout 1s --down-max 1s";
 /// Writes another endpoint into the ledger of a run.
 fn redirect(run: &Run, endpoint: &str) {
     let ledger = Connection::open(run.path().join("ledger.db")).expect("it can be opened");
-    let facts: String = ledger
+    let meta: String = ledger
         .query_row("SELECT value FROM fact WHERE name = 'run'", [], |row| row.get(0))
         .expect("it says which run it is");
-    let mut facts: Value = serde_json::from_str(&facts).expect("facts are JSON");
-    facts["endpoint"] = endpoint.into();
+    let mut meta: Value = serde_json::from_str(&meta).expect("facts are JSON");
+    meta["endpoint"] = endpoint.into();
     ledger
-        .execute("UPDATE fact SET value = ?1 WHERE name = 'run'", [facts.to_string()])
+        .execute("UPDATE fact SET value = ?1 WHERE name = 'run'", [meta.to_string()])
         .expect("it can be written");
 }
 

@@ -13,7 +13,7 @@ use ikbulk::ledger::LedgerFile;
 use ikbulk::outcome::Status;
 use ikbulk::plan::Planner;
 use ikbulk::report::Counter;
-use ikbulk::run::{LiveReader, Session};
+use ikbulk::run::{Session, SnapshotReader};
 use ikbulk::sandbox::{Config, Phase, Running, Tap, start};
 use ikbulk::settings::{Execution, Planning, Rate};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::super::real_loop::{facts, statuses};
+use super::super::real_loop::{meta, statuses};
 use super::super::world::{execution, limit};
 use super::sheet::{FILES, Row, csv, id};
 
@@ -73,7 +73,7 @@ impl Scene {
         let run = tempfile::tempdir_in(self.directory.path()).unwrap().keep();
         let input = Input { path: run.join("input.csv"), format: Format::Csv };
         std::fs::write(&input.path, csv(rows)).unwrap();
-        let ledger = LedgerFile::create(&run, &facts(), None).unwrap();
+        let ledger = LedgerFile::create(&run, &meta(), None).unwrap();
         let statuses = runtime.block_on(async {
             if planning != Planning::Direct {
                 self.read(&ledger, &input).await;
@@ -108,8 +108,8 @@ impl Scene {
         let (api, reads) = (self.api(), Reads::new(&settings()));
         let nowhere = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let counter = Counter::new(Some(&nowhere));
-        let reader = LiveReader { ledger, api: &api, reads: &reads, counter: &counter };
-        reader.name_files(input, &Context::default()).unwrap();
+        let reader = SnapshotReader { ledger, api: &api, reads: &reads, counter: &counter };
+        reader.record_files(input, &Context::default()).unwrap();
         let mut reading = reader.read().await.unwrap();
         assert_eq!(counter.position(), reading.files, "each file is counted once");
         reader.verify_sample(&mut reading).await.unwrap();

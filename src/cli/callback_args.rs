@@ -7,7 +7,7 @@ use clap::Args;
 use crate::sandbox::{Callbacks, End, Ending, ExtensionPlay, Status};
 
 #[derive(Debug, Args)]
-pub(super) struct CallbackFlags {
+pub(super) struct CallbackArgs {
     /// How every extension stands when its request is answered [default: by the file: some fail,
     /// remove-bg is pending, the others succeed]
     #[arg(long, value_enum, value_name = "STATUS")]
@@ -32,7 +32,7 @@ pub(super) struct CallbackFlags {
     callback_shuffle_ms: u64,
 }
 
-impl CallbackFlags {
+impl CallbackArgs {
     /// How extensions stand when their request is answered.
     pub(super) fn extensions(&self) -> ExtensionPlay {
         self.extension_status.map_or(ExtensionPlay::Realistic, ExtensionPlay::Always)
@@ -65,10 +65,10 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
-        flags: CallbackFlags,
+        flags: CallbackArgs,
     }
 
-    fn typed(flags: &str) -> Result<CallbackFlags, clap::Error> {
+    fn typed(flags: &str) -> Result<CallbackArgs, clap::Error> {
         Typed::try_parse_from(format!("sandbox {flags}").split_whitespace())
             .map(|typed| typed.flags)
     }

@@ -15,7 +15,7 @@ const NAMES_BYTES_MAX: usize = 4000;
 const AROUND_BYTES: usize = "%22%22%2C".len();
 
 /// Distinct paths.
-pub(super) struct Wanted<'t>(BTreeSet<&'t str>);
+pub(super) struct PathIndex<'t>(BTreeSet<&'t str>);
 
 /// The wanted files of one folder.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Folder<'t> {
     pub(super) batches: Vec<Vec<&'t str>>,
 }
 
-impl<'t> Wanted<'t> {
+impl<'t> PathIndex<'t> {
     pub(super) fn of(targets: &'t BTreeSet<Target>) -> Self {
         Self(targets.iter().map(Target::file_path).collect())
     }
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn paths_are_grouped_by_folder_whatever_stands_between_them() {
         let targets = targets(&["/a/b.jpg", "/a/b/c.jpg", "/a/c.jpg", "/d.jpg", "//host/d.jpg"]);
-        let wanted = Wanted::of(&targets);
+        let wanted = PathIndex::of(&targets);
         let folder = |path, names: &[&'static str]| Folder { path, batches: vec![names.to_vec()] };
         let folders = [
             folder("/", &["d.jpg"]),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::back::is_same;
+use super::reversal::is_same;
 use crate::imagekit::FileFields;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
@@ -16,11 +16,11 @@ const LEFT_MAX: usize = 64;
 
 /// What a run did to one file.
 #[derive(Debug, Clone)]
-pub struct Deeds {
+pub struct FileEffects {
     /// The file.
     pub file: FileId,
     /// What cannot be taken back.
-    pub lasting: Lasting,
+    pub irreversible: Irreversible,
     /// What it was like before; `None` where nobody read it.
     pub(super) before: Option<FileFields>,
     /// The fields that were changed, or may have been.
@@ -31,12 +31,12 @@ pub struct Deeds {
     /// Whether its tags may be anything between those, because they were changed by several calls of
     /// which nobody knows how far they got.
     pub(super) has_tags_between: bool,
-    written: Written,
+    written: SetFields,
 }
 
 /// What cannot be taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Lasting {
+pub struct Irreversible {
     /// Extensions that ran, by name. One that ran more than once on the file is there as often.
     pub extensions: Vec<&'static str>,
     /// Whether AI tags were removed.
@@ -47,7 +47,7 @@ pub struct Lasting {
 
 /// What was made of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Made {
+pub enum Effect {
     /// Nothing: it is as it was.
     Nothing,
     /// It is like this.
@@ -58,7 +58,7 @@ pub enum Made {
 
 /// Fields that extensions of the run may have written, or write yet.
 #[derive(Debug, Clone, Copy, Default)]
-struct Written {
+struct SetFields {
     tags: bool,
     description: bool,
     metadata: bool,
@@ -66,22 +66,22 @@ struct Written {
 
 /// Whether something was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+enum Certainty {
     NotDone,
-    Perhaps,
+    Possible,
     Done,
 }
 
-impl Deeds {
+impl FileEffects {
     pub(super) fn new(file: FileId, before: Option<FileFields>) -> Self {
         Self {
             file,
-            lasting: Lasting::default(),
+            irreversible: Irreversible::default(),
             left: before.iter().cloned().collect(),
             before,
             has_tags_between: false,
             touched: Vec::new(),
-            written: Written::default(),
+            written: SetFields::default(),
         }
     }
 
@@ -99,8 +99,9 @@ impl Deeds {
             self.extensions(extensions, records);
         }
         let had_ai_tags = self.before.as_ref().is_none_or(|before| !before.ai_tags.is_empty());
-        self.lasting.ai_tags |= change.ai_tags.is_some() && had_ai_tags && details != Fate::NotDone;
-        self.lasting.publication |= row.of(StepKind::Publish) != Fate::NotDone;
+        self.irreversible.ai_tags |=
+            change.ai_tags.is_some() && had_ai_tags && details != Certainty::NotDone;
+        self.irreversible.publication |= row.of(StepKind::Publish) != Certainty::NotDone;
         self.fields(change, details);
         if let Some(tags) = &change.tags {
             self.tags(tags, &row);
@@ -114,18 +115,18 @@ impl Deeds {
                 |field: &Field| self.left.iter().any(|left| !is_same(field, before, left));
             self.touched.retain(differs);
         }
-        (!self.touched.is_empty() || self.lasting != Lasting::default()).then_some(self)
+        (!self.touched.is_empty() || self.irreversible != Irreversible::default()).then_some(self)
     }
 
     /// Ends the file's rows; says what they made of it.
-    pub(super) fn made(self) -> Made {
+    pub(super) fn made(self) -> Effect {
         match self.ended() {
-            None => Made::Nothing,
-            Some(Self { lasting, mut left, .. }) => match left.pop() {
-                Some(fields) if left.is_empty() && lasting == Lasting::default() => {
-                    Made::This(Box::new(fields))
+            None => Effect::Nothing,
+            Some(Self { irreversible, mut left, .. }) => match left.pop() {
+                Some(fields) if left.is_empty() && irreversible == Irreversible::default() => {
+                    Effect::This(Box::new(fields))
                 }
-                _ => Made::NotKnown,
+                _ => Effect::NotKnown,
             },
         }
     }
@@ -140,7 +141,7 @@ impl Deeds {
         }
     }
 
-    fn fields(&mut self, change: &Change, fate: Fate) {
+    fn fields(&mut self, change: &Change, fate: Certainty) {
         let Change { coordinates, description, metadata, .. } = change;
         let named = metadata.iter().map(|(field, _)| Field::CustomMetadata(field.clone()));
         let fields = [
@@ -174,7 +175,8 @@ impl Deeds {
         } else {
             let (removed, added) = row.tag_calls();
             let may_be_between = matches!(row.planning, Planning::Live(_));
-            self.has_tags_between |= may_be_between && [removed, added].contains(&Fate::Perhaps);
+            self.has_tags_between |=
+                may_be_between && [removed, added].contains(&Certainty::Possible);
             self.apply(removed, [Field::Tags], remove);
             self.apply(added, [Field::Tags], add);
         }
@@ -183,16 +185,16 @@ impl Deeds {
     /// The file was changed so in these fields, or may have been.
     fn apply(
         &mut self,
-        fate: Fate,
+        fate: Certainty,
         fields: impl IntoIterator<Item = Field>,
         change: impl Fn(&mut FileFields),
     ) {
         let mut changed = self.left.clone();
         changed.iter_mut().for_each(change);
         match fate {
-            Fate::NotDone => return,
-            Fate::Done => self.left.clear(),
-            Fate::Perhaps => {}
+            Certainty::NotDone => return,
+            Certainty::Done => self.left.clear(),
+            Certainty::Possible => {}
         }
         for left in changed {
             if self.left.len() < LEFT_MAX && !self.left.contains(&left) {
@@ -230,7 +232,7 @@ impl Deeds {
             self.written.description |= ran.may_write_description();
             self.written.metadata |= ran.may_write_metadata();
             let names = ran.as_slice().iter().map(|extension| extension.name().as_str());
-            self.lasting.extensions.extend(names);
+            self.irreversible.extensions.extend(names);
         }
     }
 }
@@ -244,46 +246,51 @@ struct Row<'r> {
 
 impl Row<'_> {
     /// What became of one of its steps.
-    fn of(&self, kind: StepKind) -> Fate {
+    fn of(&self, kind: StepKind) -> Certainty {
         let is_begun = kind.part().is_some_and(|part| self.has(part));
         let outcome = self.records.iter().find(|record| record.step.kind == kind);
         let Some(outcome) = outcome.map(|record| &record.outcome) else {
             // What must not be repeated is in the ledger before it is sent.
             let is_open = self.is_cut_short && !self.is_over();
             let is_safe = kind != StepKind::Publish && kind != StepKind::DetailsWithoutExtensions;
-            return if is_begun || is_open && is_safe { Fate::Perhaps } else { Fate::NotDone };
+            return if is_begun || is_open && is_safe {
+                Certainty::Possible
+            } else {
+                Certainty::NotDone
+            };
         };
         match outcome.status {
-            Status::Updated => Fate::Done,
-            Status::Failed | Status::Unknown => Fate::Perhaps,
-            _ if is_begun => Fate::Perhaps,
-            Status::Unchanged | Status::NotAttempted | Status::Rejected => Fate::NotDone,
+            Status::Updated => Certainty::Done,
+            Status::Failed | Status::Unknown => Certainty::Possible,
+            _ if is_begun => Certainty::Possible,
+            Status::Unchanged | Status::NotAttempted | Status::Rejected => Certainty::NotDone,
         }
     }
 
     /// What became of the fields.
-    fn details(&self) -> Fate {
+    fn details(&self) -> Certainty {
         // What it leaves out are fields that an extension may have written.
         match (self.of(StepKind::Details), self.of(StepKind::DetailsWithoutExtensions)) {
-            (Fate::Perhaps, Fate::Done) => Fate::Done,
+            (Certainty::Possible, Certainty::Done) => Certainty::Done,
             (details, _) => details,
         }
     }
 
     /// What became of the calls for its tags: those that remove some, and those that add some.
-    fn tag_calls(&self) -> (Fate, Fate) {
+    fn tag_calls(&self) -> (Certainty, Certainty) {
         let fates = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.of(kind));
         let has = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.has(kind));
         let is_over = self.is_over();
         // Rows of one file are merged: what needs no call for itself is in what they come to.
-        let merged = |other: Fate| if is_over { other } else { other.min(Fate::Perhaps) };
+        let merged =
+            |other: Certainty| if is_over { other } else { other.min(Certainty::Possible) };
         match (self.planning, has, fates) {
             (Planning::Live(_), [true, false], [removed, _]) => (removed, merged(removed)),
             (Planning::Live(_), [false, true], [_, added]) => (merged(added), added),
             // A call for rows that were merged carries out even those whose other fields were
             // refused.
             (Planning::Live(_), [false, false], _) if self.is_refused() => {
-                (Fate::Perhaps, Fate::Perhaps)
+                (Certainty::Possible, Certainty::Possible)
             }
             (_, _, [removed, added]) => (removed, added),
         }
@@ -319,7 +326,7 @@ impl Row<'_> {
             // are still to come where the row is not over.
             Planning::Live(_) => {
                 let has_calls = self.has(StepKind::RemoveTags) || self.has(StepKind::AddTags);
-                !has_calls && (!is_edit || self.is_over()) && self.details() == Fate::Done
+                !has_calls && (!is_edit || self.is_over()) && self.details() == Certainty::Done
             }
         }
     }
@@ -351,10 +358,10 @@ mod tests {
     /// The tags that a file with the tags `old` and `kept` may be left with.
     fn left(change: &TagChange, records: &[StepRecord], planning: Planning) -> Vec<Vec<String>> {
         let before = FileFields { tags: tags(&["old", "kept"]), ..FileFields::default() };
-        let mut deeds = Deeds::new(FileId::new("a").expect("an id"), Some(before));
+        let mut file_effects = FileEffects::new(FileId::new("a").expect("an id"), Some(before));
         let change = Change { tags: Some(change.clone()), ..Change::default() };
-        deeds.row(&change, records, planning, false);
-        deeds.left.into_iter().map(|left| left.tags).collect()
+        file_effects.row(&change, records, planning, false);
+        file_effects.left.into_iter().map(|left| left.tags).collect()
     }
 
     fn replace() -> TagChange {
@@ -383,14 +390,15 @@ mod tests {
 
     #[test]
     fn states_that_a_file_may_have_been_left_in_do_not_grow_without_end() {
-        let mut deeds = Deeds::new(FileId::new("a").expect("an id"), Some(FileFields::default()));
+        let mut file_effects =
+            FileEffects::new(FileId::new("a").expect("an id"), Some(FileFields::default()));
         let lost = [record(StepKind::AddTags, Status::Failed)];
         for number in 0..20 {
             let add = Tags::new(vec![number.to_string()]).ok();
             let change =
                 Change { tags: Some(TagChange::Edit { add, remove: None }), ..Change::default() };
-            deeds.row(&change, &lost, Planning::Direct, false);
+            file_effects.row(&change, &lost, Planning::Direct, false);
         }
-        assert_eq!(deeds.left.len(), LEFT_MAX);
+        assert_eq!(file_effects.left.len(), LEFT_MAX);
     }
 }

@@ -77,7 +77,7 @@ mod tests {
         FileId::new(text).expect("it is an id")
     }
 
-    fn judged(
+    fn verify(
         target: &str,
         candidates: &[&str],
         at: Option<(&str, &str)>,
@@ -96,8 +96,8 @@ mod tests {
     fn only_the_one_file_that_is_where_it_should_be_is_taken() {
         const URL: &str = "https://ik.imagekit.io/acct/a.jpg?updatedAt=1";
         let here = Some(("/a.jpg", URL));
-        assert_eq!(judged("/a.jpg", &["x"], here), Ok(id("x")));
-        assert_eq!(judged("//ik.imagekit.io/acct/a.jpg", &["x"], here), Ok(id("x")));
+        assert_eq!(verify("/a.jpg", &["x"], here), Ok(id("x")));
+        assert_eq!(verify("//ik.imagekit.io/acct/a.jpg", &["x"], here), Ok(id("x")));
         for (target, candidates, at, problem) in [
             ("/a.jpg", &[][..], None, "is no file that search finds"),
             ("/a.jpg", &["y", "x"], None, "is 2 files: x, y"),
@@ -112,7 +112,7 @@ mod tests {
             ),
             ("//img.example.com/a.jpg", &["x"], here, "is not the URL of the file at that path, x"),
         ] {
-            let said = judged(target, candidates, at).expect_err(target);
+            let said = verify(target, candidates, at).expect_err(target);
             assert!(said.contains(problem), "{target}: {said}");
         }
     }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::choices::Client;
 use super::prepare::hint;
-use super::{Refusal, Screen};
+use super::settings_args::Client;
+use super::{CliError, Screen};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
 use crate::plan::{InputSummary, Planner, scan};
+use crate::plural::plural;
 use crate::report::Counter;
-use crate::resolve::{LookedUp, look_up};
-use crate::words::counted;
+use crate::resolve::{Resolution, look_up};
 
 /// An input that has been read whole.
 pub(super) struct Scan {
@@ -18,14 +18,14 @@ pub(super) struct Scan {
     /// What it was read with: with the files that were looked up.
     pub(super) context: Context,
     /// `None` where every row names its file by its id.
-    pub(super) looked_up: Option<LookedUp>,
+    pub(super) looked_up: Option<Resolution>,
 }
 
 impl Scan {
     /// Reads an input, without looking anything up.
-    pub(super) fn of(input: &Input, context: Context) -> Result<Self, Refusal> {
+    pub(super) fn of(input: &Input, context: Context) -> Result<Self, CliError> {
         let scan = scan(input, &context, &mut Planner::direct(), |_| {});
-        let scan = scan.map_err(|error| Refusal::of(&error))?;
+        let scan = scan.map_err(|error| CliError::of(&error))?;
         Ok(Self { scan, context, looked_up: None })
     }
 
@@ -37,7 +37,7 @@ impl Scan {
         client: &Client,
         reads: &Reads,
         screen: &Screen,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, CliError> {
         let Self { scan, mut context, .. } = self;
         if scan.to_look_up.is_empty() {
             return Ok(Self { scan, context, looked_up: None });
@@ -53,9 +53,9 @@ async fn looked_up(
     client: &Client,
     reads: &Reads,
     screen: &Screen,
-) -> Result<LookedUp, Refusal> {
+) -> Result<Resolution, CliError> {
     let targets = &scan.to_look_up;
-    tracing::info!("looking up {}", counted(targets.len() as u64, "path or URL", "paths and URLs"));
+    tracing::info!("looking up {}", plural(targets.len() as u64, "path or URL", "paths and URLs"));
     let counter = Counter::new(screen.bars());
     let looked_up = look_up(targets, &client.api, reads, |done, count| {
         if done == 1 {
@@ -69,6 +69,6 @@ async fn looked_up(
              {failure}{}",
             hint(&failure)
         );
-        Refusal::not_read(&failure, message)
+        CliError::not_read(&failure, message)
     })
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::RunDir;
 use crate::account::{AccountDb, AccountError, AccountId, Writer};
 use crate::ledger::{LedgerError, LedgerFile};
-use crate::undo::{Made, Past, UndoError, replay};
+use crate::undo::{Effect, FinishedRun, UndoError, replay};
 
 /// For so long lists and searches may be behind a write. Nobody states how long it is.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
@@ -52,7 +52,7 @@ pub(super) fn is_recent(wrote_at: Option<Timestamp>, now: Timestamp) -> bool {
 /// # Errors
 /// The ledger cannot be written. A run that cannot be read is left out.
 pub fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), LedgerError> {
-    ledger.as_one(|| {
+    ledger.transaction(|| {
         for (index, recent) in runs.iter().enumerate() {
             if let Err(error) = replay_onto(ledger, recent, &runs[..index]) {
                 let run = recent.run.path().display();
@@ -74,12 +74,12 @@ fn replay_onto(
 ) -> Result<(), UndoError> {
     let run = &recent.run;
     let their = run.ledger()?;
-    let facts = their.facts()?;
-    let past = Past {
-        input: &run.input(facts.input_format),
-        context: &their.context(&facts)?,
+    let meta = their.meta()?;
+    let past = FinishedRun {
+        input: &run.input(meta.input_format),
+        context: &their.context(&meta)?,
         ledger: &their,
-        planning: facts.planning,
+        planning: meta.planning,
         is_cut_short: their.ended()?.is_none(),
     };
     // A run that was stopped and resumed has others between its sessions. Which of its rows were
@@ -88,11 +88,11 @@ fn replay_onto(
     replay(past, |file, made_of| {
         if let Some(before) = ledger.expected(file.as_str())? {
             match made_of(before) {
-                Made::Nothing => {}
-                Made::This(fields) if !is_around_others => {
-                    ledger.expect(file.as_str(), Some(&fields))?;
+                Effect::Nothing => {}
+                Effect::This(fields) if !is_around_others => {
+                    ledger.set_expected(file.as_str(), Some(&fields))?;
                 }
-                Made::This(_) | Made::NotKnown => ledger.expect(file.as_str(), None)?,
+                Effect::This(_) | Effect::NotKnown => ledger.set_expected(file.as_str(), None)?,
             }
         }
         Ok(())

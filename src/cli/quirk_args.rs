@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::Refusal;
+use super::CliError;
 use crate::sandbox::{
     Config, EmptyDescription, EmptyTags, MissingIds, Open, RequiredFields, TagLength, WrongKey,
 };
 
 #[derive(Debug, Args)]
-pub(super) struct OpenFlags {
+pub(super) struct QuirkArgs {
     /// What an empty list of tags does in a PATCH
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     empty_tags: EmptyTags,
@@ -38,13 +38,13 @@ pub(super) struct OpenFlags {
     url_max: Option<usize>,
 }
 
-impl OpenFlags {
+impl QuirkArgs {
     /// The settings with these answers.
-    pub(super) fn apply(&self, mut config: Config) -> Result<Config, Refusal> {
+    pub(super) fn apply(&self, mut config: Config) -> Result<Config, CliError> {
         for name in &self.require {
             let field = config.fields.iter_mut().find(|field| field["name"] == name.as_str());
             let field = field.ok_or_else(|| {
-                Refusal::new(format!("the sandbox has no custom metadata field {name}"))
+                CliError::new(format!("the sandbox has no custom metadata field {name}"))
             })?;
             field["schema"]["isValueRequired"] = true.into();
         }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::settings_file::{Layer, SettingsFiles};
 use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
 use super::values::{ClearToken, Optional, RateText, Share, Span};
-use super::{Refusal, Screen, key};
+use super::{CliError, Screen, key};
 use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
@@ -24,7 +24,7 @@ const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[command(next_help_heading = "Settings (also in ikbulk.toml)")]
-pub struct Choices {
+pub struct SettingsArgs {
     /// Where the API is [env: `IMAGE_KIT_BASE_URL`] [default: ImageKit's own]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
@@ -104,10 +104,10 @@ pub struct Choices {
     trust: Trust,
 }
 
-impl Choices {
+impl SettingsArgs {
     /// Fills what was not given from the environment, then from the profile of the local settings
     /// file, and then from that of the user's own.
-    pub(super) fn with_profile(mut self) -> Result<Self, Refusal> {
+    pub(super) fn with_profile(mut self) -> Result<Self, CliError> {
         if self.endpoint_source.is_some() {
             return Ok(self);
         }
@@ -120,9 +120,9 @@ impl Choices {
         self.endpoint = self.endpoint.or(variable);
         // The environment's key is none of these settings, and goes before the files of profiles.
         let has_key = key::is_in_environment();
-        Ok(layers.into_iter().fold(self, |choices, mut layer| {
-            layer.choices.key_file.take_if(|_| has_key);
-            choices.or(layer.choices)
+        Ok(layers.into_iter().fold(self, |settings, mut layer| {
+            layer.settings.key_file.take_if(|_| has_key);
+            settings.or(layer.settings)
         }))
     }
 
@@ -134,7 +134,7 @@ impl Choices {
         if has_variable {
             return EndpointSource::Environment;
         }
-        match layers.iter().find(|layer| layer.choices.endpoint.is_some()) {
+        match layers.iter().find(|layer| layer.settings.endpoint.is_some()) {
             Some(Layer { is_trusted: true, .. }) => EndpointSource::UserSettings,
             Some(layer) => EndpointSource::LocalSettings(layer.path.clone()),
             None => EndpointSource::Default,
@@ -183,11 +183,11 @@ impl Choices {
     }
 
     /// How the run is executed.
-    pub(super) fn execution(&self) -> Result<Execution, Refusal> {
+    pub(super) fn execution(&self) -> Result<Execution, CliError> {
         let default = Execution::default();
         let leave = self.leave.map_or(default.writes.leave, |share| share.0);
         if leave >= 1.0 {
-            return Err(Refusal::new("--leave 100% leaves nothing for this run"));
+            return Err(CliError::new("--leave 100% leaves nothing for this run"));
         }
         let limit =
             |rate: Option<RateText>, burst: Option<NonZeroU32>, default: RateLimit| RateLimit {
@@ -226,7 +226,7 @@ impl Choices {
     }
 
     /// Where what is known of accounts between runs is kept.
-    pub(super) fn state_dir(&self) -> Result<StateDir, Refusal> {
+    pub(super) fn state_dir(&self) -> Result<StateDir, CliError> {
         let path = StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name));
         Ok(path.and_then(|path| StateDir::open(&path))?)
     }
@@ -238,7 +238,7 @@ impl Choices {
 
     /// A client for the account that the key belongs to. Where the endpoint is not to be trusted,
     /// `person` is asked whether the key may go there.
-    pub(super) async fn api(&self, person: Option<&Screen>) -> Result<Client, Refusal> {
+    pub(super) async fn api(&self, person: Option<&Screen>) -> Result<Client, CliError> {
         let source = self.endpoint_source.as_ref().unwrap_or(&EndpointSource::Default);
         let endpoint = self.endpoint().unwrap_or(IMAGEKIT);
         let allowed = self.trust.allow_or_ask(endpoint, source, person).await?;
@@ -251,11 +251,11 @@ impl Choices {
         endpoint: &str,
         run: &EndpointSource,
         person: Option<&Screen>,
-    ) -> Result<Client, Refusal> {
+    ) -> Result<Client, CliError> {
         let is_same = |other: &str| other.trim_end_matches('/') == endpoint.trim_end_matches('/');
         let source = match (self.endpoint(), &self.endpoint_source) {
             (Some(other), _) if !is_same(other) => {
-                return Err(Refusal::new(format!(
+                return Err(CliError::new(format!(
                     "the run was begun at {endpoint} and goes on there, not at {other}, which \
                      --endpoint, IMAGE_KIT_BASE_URL or the profile says; nothing was sent"
                 )));
@@ -270,19 +270,19 @@ impl Choices {
     }
 
     /// A client for a sandbox that this program started, and for its key.
-    pub(super) fn api_of_sandbox(&self, url: &str, key: &str) -> Result<Client, Refusal> {
+    pub(super) fn api_of_sandbox(&self, url: &str, key: &str) -> Result<Client, CliError> {
         let allowed = self.trust.allow(url, &EndpointSource::Default)?;
         self.client(allowed, key.to_owned().into())
     }
 
-    fn client(&self, endpoint: Allowed, key: SecretString) -> Result<Client, Refusal> {
+    fn client(&self, endpoint: Allowed, key: SecretString) -> Result<Client, CliError> {
         let settings = ApiSettings {
             endpoint: endpoint.into_url(),
             key,
             connect_timeout: self.connect_timeout.map_or(Duration::from_secs(10), |span| span.0),
             timeout: self.timeout.map_or(Duration::from_mins(1), |span| span.0),
         };
-        let api = Api::new(&settings).map_err(|error| Refusal::of(&error))?;
+        let api = Api::new(&settings).map_err(|error| CliError::of(&error))?;
         let service = Service::at(&settings.endpoint);
         let key = KeyFingerprint::new(&service, &settings.key);
         let identity = Identity { service, key, name: None };

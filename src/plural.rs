@@ -2,12 +2,12 @@
 
 /// A number and what stands behind it, in the form for one or for several (and none): `1 row`,
 /// `2 rows`.
-pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
+pub(crate) fn plural(count: u64, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// A number with its thousands apart: `1,300,000`.
-pub(crate) fn grouped(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let separated = digits.char_indices().map(|(index, digit)| {
         let is_first_of_three = index > 0 && (digits.len() - index).is_multiple_of(3);
@@ -18,17 +18,17 @@ pub(crate) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, grouped};
+    use super::{plural, thousands};
 
     #[test]
     fn thousands_are_apart() {
-        let numbers = [0, 999, 1000, 12_345, 1_300_000].map(grouped);
+        let numbers = [0, 999, 1000, 12_345, 1_300_000].map(thousands);
         assert_eq!(numbers, ["0", "999", "1,000", "12,345", "1,300,000"]);
     }
 
     #[test]
     fn one_is_one_and_everything_else_several() {
-        let rows = [0, 1, 2].map(|count| counted(count, "row", "rows"));
+        let rows = [0, 1, 2].map(|count| plural(count, "row", "rows"));
         assert_eq!(rows, ["0 rows", "1 row", "2 rows"]);
     }
 }

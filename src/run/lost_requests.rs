@@ -18,7 +18,7 @@ const ROWS_BEHIND_MAX: u64 = (ROWS_MAX + UNWRITTEN_MAX) as u64;
 
 /// Writes down for each file of those rows that a request on it may yet take effect, so that it is
 /// read back if a later row of it is accepted.
-pub(super) fn doubt(
+pub(super) fn mark_lost(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
@@ -39,7 +39,7 @@ pub(super) fn doubt(
             rows.push((file, pos.number));
         }
     }
-    Ok(ledger.doubt(&rows)?)
+    Ok(ledger.mark_lost(&rows)?)
 }
 
 /// The rows from one on of which every request that went out has been answered.

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::sample::Sample;
+use super::spot_check::SpotCheck;
 use crate::account::AccountError;
 use crate::execute::Reads;
 use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX};
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerError, LedgerFile, LiveState, Which};
+use crate::ledger::{FileFilter, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::Code;
 use crate::report::Counter;
 use crate::request::Endpoint;
@@ -29,11 +29,11 @@ const FILES_AT_ONCE: usize = 1000;
 
 /// What was read, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reading {
+pub struct ReadStats {
     /// Files that the run is about.
     pub files: u64,
     /// How most of them were read.
-    pub way: Way,
+    pub way: ReadStrategy,
     /// How many of them were looked at again by themselves.
     pub again: u64,
     /// Of those that were looked at again, files that were not as they had been read.
@@ -42,7 +42,7 @@ pub struct Reading {
 
 /// How files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Way {
+pub enum ReadStrategy {
     /// One by one.
     #[default]
     OneByOne,
@@ -89,7 +89,7 @@ impl From<Failure> for ReadError {
 
 /// Reads the files of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct LiveReader<'r> {
+pub struct SnapshotReader<'r> {
     /// Takes down what is read.
     pub ledger: &'r LedgerFile,
     /// The wire.
@@ -100,20 +100,20 @@ pub struct LiveReader<'r> {
     pub counter: &'r Counter,
 }
 
-impl LiveReader<'_> {
+impl SnapshotReader<'_> {
     /// Writes down which files the rows name, and forgets what was known of files before.
     ///
     /// # Errors
     /// The input cannot be read, or the ledger not be written.
-    pub fn name_files(&self, input: &Input, context: &Context) -> Result<(), ReadError> {
-        self.ledger.as_one(|| {
+    pub fn record_files(&self, input: &Input, context: &Context) -> Result<(), ReadError> {
+        self.ledger.transaction(|| {
             self.ledger.forget_files()?;
             let mut rows = input.rows(context, None)?;
             while let Some((row, _)) = rows.next_row()? {
                 if let Content::Update(update) = row.content
                     && !update.change.is_empty()
                 {
-                    self.ledger.name_file(update.file.as_str(), row.pos.number)?;
+                    self.ledger.upsert_file(update.file.as_str(), row.pos.number)?;
                 }
             }
             Ok(())
@@ -124,22 +124,22 @@ impl LiveReader<'_> {
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn read(&self) -> Result<Reading, ReadError> {
+    pub async fn read(&self) -> Result<ReadStats, ReadError> {
         let files = self.ledger.file_count()?;
         self.counter.begin("files read", Some(files));
         let way = self.cheapest(usize::try_from(files).unwrap_or(usize::MAX)).await?;
         let read = match way {
-            Way::OneByOne => Ok(()),
-            Way::ByIds => self.by_ids(Which::All).await,
-            Way::Library { pages_max } => self.library(pages_max).await,
+            ReadStrategy::OneByOne => Ok(()),
+            ReadStrategy::ByIds => self.by_ids(FileFilter::All).await,
+            ReadStrategy::Library { pages_max } => self.library(pages_max).await,
         };
         match read {
             // What is refused there can still be asked for one by one.
             Err(ReadError::Api(failure @ Failure::Refused { .. })) => tracing::warn!("{failure}"),
             other => other?,
         }
-        self.one_by_one(Which::Unread).await?;
-        Ok(Reading { files, way, again: 0, stale: 0 })
+        self.one_by_one(FileFilter::Unread).await?;
+        Ok(ReadStats { files, way, again: 0, stale: 0 })
     }
 
     /// Looks again by themselves at some of the files that lists gave; where one is out of date, reads
@@ -147,16 +147,16 @@ impl LiveReader<'_> {
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn verify(&self, some: &[FileId], reading: &mut Reading) -> Result<(), ReadError> {
-        if reading.way == Way::OneByOne || reading.stale > 0 {
+    pub async fn verify(&self, some: &[FileId], reading: &mut ReadStats) -> Result<(), ReadError> {
+        if reading.way == ReadStrategy::OneByOne || reading.stale > 0 {
             return Ok(());
         }
-        reading.stale = self.look_again(some).await?;
+        reading.stale = self.read_again(some).await?;
         // Some may have been looked at before.
         reading.again = (reading.again + some.len() as u64).min(reading.files);
         if reading.stale > 0 {
             self.counter.begin("files read again, one by one", Some(reading.files));
-            self.one_by_one(Which::All).await?;
+            self.one_by_one(FileFilter::All).await?;
         }
         Ok(())
     }
@@ -166,8 +166,8 @@ impl LiveReader<'_> {
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn verify_unexpected(&self, reading: &mut Reading) -> Result<(), ReadError> {
-        for files in self.files(Which::Unexpected, FILES_AT_ONCE) {
+    pub async fn verify_unexpected(&self, reading: &mut ReadStats) -> Result<(), ReadError> {
+        for files in self.files(FileFilter::Unexpected, FILES_AT_ONCE) {
             self.verify(&files?, reading).await?;
         }
         Ok(())
@@ -177,13 +177,13 @@ impl LiveReader<'_> {
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn verify_sample(&self, reading: &mut Reading) -> Result<(), ReadError> {
-        if reading.way == Way::OneByOne || reading.stale > 0 {
+    pub async fn verify_sample(&self, reading: &mut ReadStats) -> Result<(), ReadError> {
+        if reading.way == ReadStrategy::OneByOne || reading.stale > 0 {
             return Ok(());
         }
-        let mut sample = Sample::default();
-        for files in self.files(Which::There, FILES_AT_ONCE) {
-            files?.iter().for_each(|file| sample.see(file));
+        let mut sample = SpotCheck::default();
+        for files in self.files(FileFilter::There, FILES_AT_ONCE) {
+            files?.iter().for_each(|file| sample.add(file));
         }
         self.verify(&sample.files(), reading).await
     }
@@ -192,40 +192,40 @@ impl LiveReader<'_> {
     ///
     /// # Errors
     /// ImageKit cannot be read, or the ledger not be written.
-    async fn look_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
+    async fn read_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
         self.counter.begin("files looked at again", Some(files.len() as u64));
         let mut stale = 0;
         let mut details =
             stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
         while let Some((file, now)) = details.try_next().await? {
-            let known = self.ledger.known_file(file.as_str())?.map(|known| known.state);
+            let known = self.ledger.file_record(file.as_str())?.map(|known| known.state);
             let is_stale = match (&known, &now) {
-                (Some(LiveState::Is(before)), Details::Are(now)) => **before != *now,
-                (Some(LiveState::Missing), Details::Missing) | (_, Details::Refused) => false,
+                (Some(Snapshot::Fields(before)), Details::Are(now)) => **before != *now,
+                (Some(Snapshot::Missing), Details::Missing) | (_, Details::Refused) => false,
                 _ => true,
             };
             stale += u64::from(is_stale);
-            self.take_down(file, &now)?;
+            self.store(file, &now)?;
         }
         Ok(stale)
     }
 
     /// The way that takes the fewest requests. Nobody states how many files a library holds, so
     /// that one request asks whether it has more than the other way is worth.
-    async fn cheapest(&self, files: usize) -> Result<Way, ReadError> {
+    async fn cheapest(&self, files: usize) -> Result<ReadStrategy, ReadError> {
         let by_ids = files.div_ceil(IDS_MAX);
         match (files, by_ids) {
-            (..LISTED_FROM, _) => return Ok(Way::OneByOne),
-            (_, 1 | 2) => return Ok(Way::ByIds),
+            (..LISTED_FROM, _) => return Ok(ReadStrategy::OneByOne),
+            (_, 1 | 2) => return Ok(ReadStrategy::ByIds),
             _ => {}
         }
         let all = Listing::default();
         let skip = (by_ids - 1) * PAGE_FILES_MAX;
         let one = || self.api.list::<FileFields>(&all, skip, 1);
         Ok(match self.reads.read(Endpoint::List, one).await {
-            Ok(files) if files.is_empty() => Way::Library { pages_max: by_ids },
+            Ok(files) if files.is_empty() => ReadStrategy::Library { pages_max: by_ids },
             // How far one may skip nobody states either.
-            Ok(_) | Err(Failure::Refused { .. }) => Way::ByIds,
+            Ok(_) | Err(Failure::Refused { .. }) => ReadStrategy::ByIds,
             Err(failure) => return Err(failure.into()),
         })
     }
@@ -240,7 +240,7 @@ impl LiveReader<'_> {
         let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
         let mut doubted = HashSet::new();
         while let Some(page) = pages.try_next().await? {
-            self.take_down_all(&page, &mut doubted)?;
+            self.store_all(&page, &mut doubted)?;
             if page.len() < PAGE_FILES_MAX {
                 return Ok(());
             }
@@ -248,10 +248,10 @@ impl LiveReader<'_> {
         tracing::warn!(
             "the pages of the library do not end; the files that they do not show are read by id"
         );
-        self.by_ids(Which::Unread).await
+        self.by_ids(FileFilter::Unread).await
     }
 
-    async fn by_ids(&self, which: Which) -> Result<(), ReadError> {
+    async fn by_ids(&self, which: FileFilter) -> Result<(), ReadError> {
         let pages = stream::iter(self.files(which, IDS_MAX)).map(async |files| {
             let files = files?;
             let list = || self.api.list_by_ids(&files);
@@ -260,18 +260,18 @@ impl LiveReader<'_> {
         let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
         let mut doubted = HashSet::new();
         while let Some(page) = pages.try_next().await? {
-            self.take_down_all(&page, &mut doubted)?;
+            self.store_all(&page, &mut doubted)?;
         }
         Ok(())
     }
 
-    async fn one_by_one(&self, which: Which) -> Result<(), ReadError> {
+    async fn one_by_one(&self, which: FileFilter) -> Result<(), ReadError> {
         for files in self.files(which, FILES_AT_ONCE) {
             let files = files?;
             let mut details =
                 stream::iter(&files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
             while let Some((file, details)) = details.try_next().await? {
-                self.take_down(file, &details)?;
+                self.store(file, &details)?;
             }
         }
         Ok(())
@@ -280,12 +280,12 @@ impl LiveReader<'_> {
     /// The files of a kind, so many at once.
     fn files(
         &self,
-        which: Which,
+        which: FileFilter,
         at_once: usize,
     ) -> impl Iterator<Item = Result<Vec<FileId>, LedgerError>> {
         let mut last = None;
         std::iter::from_fn(move || {
-            let files = self.ledger.files_behind(last.as_ref(), which, at_once);
+            let files = self.ledger.files_with_later_rows(last.as_ref(), which, at_once);
             if let Ok(files) = &files {
                 last = Some(files.last()?.clone());
             }
@@ -308,7 +308,7 @@ impl LiveReader<'_> {
         Ok((file, details))
     }
 
-    fn take_down(&self, file: &FileId, details: &Details) -> Result<(), LedgerError> {
+    fn store(&self, file: &FileId, details: &Details) -> Result<(), LedgerError> {
         self.counter.add(1);
         match details {
             Details::Are(fields) => self.ledger.set_state(fields).map(|_| ()),
@@ -319,25 +319,25 @@ impl LiveReader<'_> {
 
     /// Takes down what lists show of files. A file of which two entries say different things is left
     /// to be read by itself.
-    fn take_down_all(
+    fn store_all(
         &self,
         files: &[FileFields],
         doubted: &mut HashSet<String>,
     ) -> Result<(), LedgerError> {
-        self.ledger.as_one(|| {
+        self.ledger.transaction(|| {
             for fields in files.iter().filter(|fields| fields.is_file()) {
                 if doubted.contains(&fields.file_id) {
                     continue;
                 }
-                let before = self.ledger.known_file(&fields.file_id)?.map(|known| known.state);
+                let before = self.ledger.file_record(&fields.file_id)?.map(|known| known.state);
                 match before {
                     None => {}
-                    Some(LiveState::Is(before)) if before.is_like(fields) => {}
-                    Some(LiveState::Is(_)) => {
+                    Some(Snapshot::Fields(before)) if before.is_like(fields) => {}
+                    Some(Snapshot::Fields(_)) => {
                         self.ledger.set_unread(&fields.file_id)?;
                         doubted.insert(fields.file_id.clone());
                     }
-                    Some(LiveState::Unread | LiveState::Missing) => {
+                    Some(Snapshot::Unread | Snapshot::Missing) => {
                         self.counter.add(u64::from(self.ledger.set_state(fields)?));
                     }
                 }

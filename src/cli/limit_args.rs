@@ -7,12 +7,12 @@ use jiff::ZonedDateTime;
 use tokio::time::{Instant, sleep_until};
 
 use super::values::{Span, TimeOfDay, row_count};
-use super::{NOT_ATTEMPTED, Refusal};
+use super::{CliError, NOT_ATTEMPTED};
 use crate::execute::Stop;
 
 /// How far a session goes.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct Bounds {
+pub(super) struct LimitArgs {
     /// Send only the first N rows, as a pilot, or the next N of a run that is resumed; `ikbulk resume`
     /// does the rest
     #[arg(long, value_name = "N", value_parser = row_count)]
@@ -35,9 +35,9 @@ pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// The earlier of the bounds given, for a command that starts now.
-    pub(super) fn of(bounds: &Bounds) -> Result<Self, Refusal> {
-        let duration = bounds.max_duration.map(|span| span.0);
-        let at = bounds.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
+    pub(super) fn of(limits: &LimitArgs) -> Result<Self, CliError> {
+        let duration = limits.max_duration.map(|span| span.0);
+        let at = limits.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
         let first = [duration, at].into_iter().flatten().min();
         Ok(Self(first.and_then(|duration| Instant::now().checked_add(duration))))
     }
@@ -54,12 +54,12 @@ impl Deadline {
     /// Prepares a run until it is time.
     pub(super) async fn within<T>(
         self,
-        prepare: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
+        prepare: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
         tokio::select! {
             biased;
             prepared = prepare => prepared,
-            _ = self.passed() => Err(Refusal {
+            _ = self.passed() => Err(CliError {
                 message: "the deadline was reached before anything was sent; every row is still open"
                     .to_owned(),
                 exit_code: NOT_ATTEMPTED,
@@ -69,8 +69,8 @@ impl Deadline {
 }
 
 /// How long it is from `now` to the next time that clocks show `time`.
-fn until(now: &ZonedDateTime, time: jiff::civil::Time) -> Result<Duration, Refusal> {
-    let impossible = |error: jiff::Error| Refusal::new(format!("--stop-at {time}: {error}"));
+fn until(now: &ZonedDateTime, time: jiff::civil::Time) -> Result<Duration, CliError> {
+    let impossible = |error: jiff::Error| CliError::new(format!("--stop-at {time}: {error}"));
     let today = now.with().time(time).build().map_err(impossible)?;
     let next = if &today > now {
         today

@@ -10,7 +10,7 @@ use super::values::{Share, Span};
 use crate::sandbox::{Config, Limit};
 
 #[derive(Debug, Args)]
-pub(super) struct LimitFlags {
+pub(super) struct SandboxLimitArgs {
     /// Writes that it allows a second
     #[arg(long, default_value_t = 5.0)]
     rate: f64,
@@ -69,7 +69,7 @@ impl FromStr for Window {
     }
 }
 
-impl LimitFlags {
+impl SandboxLimitArgs {
     /// The settings with these limits.
     pub(super) fn apply(&self, config: Config) -> Config {
         let limits = |rate, burst: NonZeroU32, windows: &[Window]| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The text without orders to a terminal: control characters, line ends and tabs aside, and those
 /// that turn the direction of writing around are spelled out.
 #[must_use]
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub fn sanitize(text: &str) -> Cow<'_, str> {
     // Nearly all text is that plain, and every cell of every report comes through here.
     // A loop that never stops halfway goes over many bytes at once.
     let is_plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
@@ -30,12 +30,12 @@ fn is_order(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::sanitize;
 
     #[test]
     fn orders_are_spelled_out_and_the_rest_stays() {
         let text = "a\u{1b}[2Jb\r\u{9b}1m\u{202e}c";
-        assert_eq!(harmless(text), r"a\u{1b}[2Jb\u{d}\u{9b}1m\u{202e}c");
-        assert_eq!(harmless("größer\tals\nalles ™"), "größer\tals\nalles ™");
+        assert_eq!(sanitize(text), r"a\u{1b}[2Jb\u{d}\u{9b}1m\u{202e}c");
+        assert_eq!(sanitize("größer\tals\nalles ™"), "größer\tals\nalles ™");
     }
 }

@@ -14,14 +14,14 @@ const NAMES_MAX: u32 = 1000;
 
 /// A file that is written under another name and appears under its own when it is whole. Not
 /// buffered: whoever writes small pieces buffers them.
-pub(crate) struct Whole {
+pub(crate) struct AtomicFile {
     file: File,
     writing: PathBuf,
     directory: PathBuf,
     path: PathBuf,
 }
 
-impl Whole {
+impl AtomicFile {
     /// At a path that somebody named.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let name = path
@@ -91,7 +91,7 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-impl Drop for Whole {
+impl Drop for AtomicFile {
     /// What did not become whole is taken away.
     fn drop(&mut self) {
         if !self.writing.as_os_str().is_empty() {
@@ -100,7 +100,7 @@ impl Drop for Whole {
     }
 }
 
-impl Write for Whole {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn two_writers_of_one_file_do_not_disturb_each_other() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writers =
-            ["one", "two"].map(|text| (Whole::create(directory.path(), "report").unwrap(), text));
+        let mut writers = ["one", "two"]
+            .map(|text| (AtomicFile::create(directory.path(), "report").unwrap(), text));
         for (writer, text) in &mut writers {
             writer.write_all(text.as_bytes()).unwrap();
         }
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn what_is_dropped_and_what_a_killed_process_left_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        drop(Whole::create(directory.path(), "report").unwrap());
+        drop(AtomicFile::create(directory.path(), "report").unwrap());
         assert!(names(directory.path()).is_empty());
-        std::mem::forget(Whole::create(directory.path(), "report").unwrap());
+        std::mem::forget(AtomicFile::create(directory.path(), "report").unwrap());
         fs::write(directory.path().join("kept"), "").unwrap();
         remove_leftovers(directory.path()).unwrap();
         assert_eq!(names(directory.path()), ["kept"]);
@@ -158,7 +158,7 @@ mod tests {
         for name in [format!(".ikbulk-{process}-0.writing"), "report".to_owned()] {
             symlink(&target, directory.path().join(name)).unwrap();
         }
-        let mut whole = Whole::create(directory.path(), "report").unwrap();
+        let mut whole = AtomicFile::create(directory.path(), "report").unwrap();
         whole.write_all(b"new").unwrap();
         assert_eq!(fs::read_to_string(whole.finish().unwrap()).unwrap(), "new");
         assert_eq!(fs::read_to_string(target).unwrap(), "kept");
@@ -169,7 +169,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(OsString::from_vec(b"r\xe9port.csv".to_vec()));
-        Whole::at(&path).unwrap().finish().unwrap();
+        AtomicFile::at(&path).unwrap().finish().unwrap();
         assert!(path.exists());
     }
 }

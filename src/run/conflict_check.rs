@@ -16,7 +16,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::execute::{NotSent, Reads, Transport};
 use crate::imagekit::{Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX};
 use crate::ledger::{
-    Counters, Field, Fields, KnownFile, LedgerError, LedgerFile, LiveState, Recorded,
+    Counters, Field, Fields, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot,
 };
 use crate::outcome::Code;
 use crate::request::{Call, Endpoint, Idempotent, Sendable};
@@ -27,7 +27,7 @@ const READS_AT_ONCE: usize = 4;
 
 /// The wire, with a look at each file before it is changed.
 #[derive(Debug)]
-pub struct Guarded {
+pub struct ConflictCheck {
     api: Api,
     /// Knows what the files were like when they were planned.
     ledger: LedgerFile,
@@ -37,18 +37,18 @@ pub struct Guarded {
 /// A file of a request, with what it was planned as.
 struct Planned<'r> {
     file: &'r FileId,
-    state: LiveState,
+    state: Snapshot,
     /// The fields that the request changes and no request before it did.
     compared: Fields,
 }
 
-impl Guarded {
+impl ConflictCheck {
     /// A wire for a run whose ledger knows its files.
     ///
     /// # Errors
     /// The ledger cannot be opened once more.
     pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
-        Ok(Self { api, ledger: ledger.again()?, reads })
+        Ok(Self { api, ledger: ledger.reopen()?, reads })
     }
 
     /// Those of the files of which the request is the first one that changes some field.
@@ -56,7 +56,7 @@ impl Guarded {
         let changed = changed(request.call());
         let mut planned = Vec::new();
         for file in request.files().iter().collect::<BTreeSet<_>>() {
-            if let Some(KnownFile { state, begun, .. }) = self.ledger.known_file(file.as_str())? {
+            if let Some(FileRecord { state, begun, .. }) = self.ledger.file_record(file.as_str())? {
                 let compared = changed.without(begun);
                 if !compared.is_empty() {
                     planned.push(Planned { file, state, compared });
@@ -70,7 +70,7 @@ impl Guarded {
     /// may be behind: what it does not show as planned is looked at by itself.
     async fn moved(&self, call: &Call, planned: &[Planned<'_>]) -> Result<Vec<FileId>, Failure> {
         let mut suspects: Vec<&Planned<'_>> =
-            planned.iter().filter(|planned| matches!(planned.state, LiveState::Is(_))).collect();
+            planned.iter().filter(|planned| matches!(planned.state, Snapshot::Fields(_))).collect();
         if suspects.len() > 1 {
             let listed = self.listed(&suspects).await?;
             suspects.retain(|planned| {
@@ -118,7 +118,7 @@ impl Guarded {
     }
 }
 
-impl Transport for Guarded {
+impl Transport for ConflictCheck {
     async fn look(&self, request: &impl Sendable) -> Result<(), NotSent> {
         let not_known = |error: LedgerError| {
             NotSent::CheckFailed(Failure::NotSent { message: crate::error::chain(&error).into() })
@@ -133,7 +133,7 @@ impl Transport for Guarded {
             return Err(NotSent::Conflict(moved));
         }
         let files = planned.iter().map(|planned| planned.file);
-        self.ledger.begin(files, changed(call)).map_err(not_known)
+        self.ledger.mark_started(files, changed(call)).map_err(not_known)
     }
 
     fn own_reads(&self) -> Counters {
@@ -161,8 +161,10 @@ impl Planned<'_> {
     /// Whether the file is as it was planned in what is compared.
     fn is_like(&self, now: &FileFields, call: &Call) -> bool {
         match &self.state {
-            LiveState::Is(before) => differing(call, before, now).common(self.compared).is_empty(),
-            LiveState::Unread | LiveState::Missing => true,
+            Snapshot::Fields(before) => {
+                differing(call, before, now).common(self.compared).is_empty()
+            }
+            Snapshot::Unread | Snapshot::Missing => true,
         }
     }
 }

@@ -7,13 +7,13 @@ const CUT_AT_MAX: usize = 100;
 
 /// Lines, one below the other.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct Layout {
     text: String,
     /// The most characters of a line.
     width: usize,
 }
 
-impl Lines {
+impl Layout {
     pub(super) fn new(width: usize) -> Self {
         Self { text: String::new(), width }
     }
@@ -73,8 +73,8 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn lines(width: usize, add: impl FnOnce(&mut Lines)) -> String {
-        let mut lines = Lines::new(width);
+    fn lines(width: usize, add: impl FnOnce(&mut Layout)) -> String {
+        let mut lines = Layout::new(width);
         add(&mut lines);
         lines.into_text()
     }

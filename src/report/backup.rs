@@ -11,7 +11,7 @@ const KEPT_MAX: u32 = 1000;
 
 /// Renames a sheet that is no longer as it was written, so that nobody's work is written over.
 /// Gives its new name.
-pub(super) fn set_aside(path: &Path, as_written: Option<&str>) -> io::Result<Option<PathBuf>> {
+pub(super) fn back_up(path: &Path, as_written: Option<&str>) -> io::Result<Option<PathBuf>> {
     let now = match Fingerprint::of_file(path) {
         Ok(now) => now,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -2,27 +2,27 @@
 
 use serde_json::{Map, Value};
 
-use super::Deeds;
+use super::FileEffects;
 use crate::imagekit::FileFields;
 use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules};
 
 /// What becomes of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Back {
+pub struct Reversal {
     /// The row that puts its values back, as a line of JSON; `None` where there are none to be put
     /// back.
     pub row: Option<Map<String, Value>>,
     /// What is not put back.
-    pub left_alone: Vec<LeftAlone>,
+    pub skipped: Vec<Skipped>,
 }
 
 /// A field that the run changed, and that is not put back.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LeftAlone {
+pub struct Skipped {
     /// Its column.
     pub field: String,
     /// Why.
-    pub why: Why,
+    pub why: SkipReason,
     /// What it was before the run.
     pub before: Value,
     /// What the run left.
@@ -33,7 +33,7 @@ pub struct LeftAlone {
 
 /// Why a field is not put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Why {
+pub enum SkipReason {
     /// It has been changed since.
     ChangedSince,
     /// Another field of the file has been changed since.
@@ -48,8 +48,8 @@ pub enum Why {
     NotAllowed,
 }
 
-impl Why {
-    /// The words in `left_alone.csv`.
+impl SkipReason {
+    /// The words in `skipped.csv`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Why {
     }
 }
 
-impl Deeds {
+impl FileEffects {
     /// Whether the file is like the run left it, as far as the run touched it: one that is not has
     /// been changed since, or was read from a list that is behind.
     #[must_use]
@@ -74,23 +74,23 @@ impl Deeds {
 
     /// What becomes of the file if it is like this now; `None` if it is gone.
     #[must_use]
-    pub fn back(&self, now: Option<&FileFields>) -> Back {
-        let mut back = Back::default();
+    pub fn reversal(&self, now: Option<&FileFields>) -> Reversal {
+        let mut reversal = Reversal::default();
         let is_moved = |field: &Field| now.is_some_and(|now| !self.is_ours(field, now));
         let open = |field: &&Field| !self.is_written(field);
         let any_moved = self.touched.iter().filter(open).any(is_moved);
         let mut row = Map::new();
         for field in &self.touched {
             let why = if self.is_written(field) {
-                Why::Extension
+                SkipReason::Extension
             } else if self.before.is_none() {
-                Why::NotKnown
+                SkipReason::NotKnown
             } else if now.is_none() {
-                Why::Gone
+                SkipReason::Gone
             } else if is_moved(field) {
-                Why::ChangedSince
+                SkipReason::ChangedSince
             } else if any_moved {
-                Why::OtherChangedSince
+                SkipReason::OtherChangedSince
             } else {
                 let before = self.before.as_ref().map(|before| value(field, before));
                 let before = before.unwrap_or_default();
@@ -98,15 +98,15 @@ impl Deeds {
                     put(field, before, &mut row);
                     continue;
                 }
-                Why::NotAllowed
+                SkipReason::NotAllowed
             };
-            back.left_alone.push(self.left_alone(field, why, now));
+            reversal.skipped.push(self.skipped(field, why, now));
         }
         if !row.is_empty() {
             row.insert("fileId".to_owned(), self.file.as_str().into());
-            back.row = Some(row);
+            reversal.row = Some(row);
         }
-        back
+        reversal
     }
 
     /// Whether a field is as the run left it, or as it was before.
@@ -123,9 +123,9 @@ impl Deeds {
             || *field == Field::Tags && self.has_tags_between && is_between()
     }
 
-    fn left_alone(&self, field: &Field, why: Why, now: Option<&FileFields>) -> LeftAlone {
+    fn skipped(&self, field: &Field, why: SkipReason, now: Option<&FileFields>) -> Skipped {
         let of = |fields: Option<&FileFields>| fields.map(|f| value(field, f)).unwrap_or_default();
-        LeftAlone {
+        Skipped {
             field: column(field),
             why,
             before: of(self.before.as_ref()),

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Refusal;
+use super::CliError;
+use crate::atomic_file::AtomicFile;
 use crate::error::chain;
 use crate::sandbox::{Library, synthetic_id};
-use crate::whole::Whole;
 
 const MADE_UP_FILES: u64 = 1000;
 
 #[derive(Debug, Args)]
-pub(super) struct LibraryFlags {
+pub(super) struct LibraryArgs {
     /// How many made-up files its library has [default: 1000, or none with --library]
     #[arg(long, value_name = "N")]
     files: Option<u64>,
@@ -29,13 +29,13 @@ pub(super) struct LibraryFlags {
     save: Option<PathBuf>,
 }
 
-impl LibraryFlags {
+impl LibraryArgs {
     /// The files to start with.
-    pub(super) fn library(&self) -> Result<Library, Refusal> {
+    pub(super) fn library(&self) -> Result<Library, CliError> {
         let mut library = Library::synthetic(self.files(), self.seed);
         if let Some(path) = &self.library {
             let refused = |reason: &dyn std::error::Error| {
-                Refusal::new(format!("cannot read {}: {}", path.display(), chain(reason)))
+                CliError::new(format!("cannot read {}: {}", path.display(), chain(reason)))
             };
             let file = File::open(path).map_err(|error| refused(&error))?;
             library.add_lines(BufReader::new(file)).map_err(|error| refused(&error))?;
@@ -44,11 +44,11 @@ impl LibraryFlags {
     }
 
     /// Where to save the files in the end. That it can be written there is seen now.
-    pub(super) fn saved(&self) -> Result<Option<Whole>, Refusal> {
+    pub(super) fn saved(&self) -> Result<Option<AtomicFile>, CliError> {
         let Some(path) = &self.save else { return Ok(None) };
-        Whole::at(path)
+        AtomicFile::at(path)
             .map(Some)
-            .map_err(|error| Refusal::new(format!("cannot save to {}: {error}", path.display())))
+            .map_err(|error| CliError::new(format!("cannot save to {}: {error}", path.display())))
     }
 
     /// What there is, in words.
