@@ -39,7 +39,7 @@ measure() {
 
 for ((run = 0; run < runs; run++)); do
     measure plain_current_thread "$yardstick" "$work/rows.csv" $IMAGE_KIT_BASE_URL current_thread
-    measure ikbulk "$ikbulk" -q apply --direct --no-before --yes --rate unlimited --read-rate unlimited "$work/rows.csv"
+    measure ikbulk "$ikbulk" -q apply --direct --no-snapshot --yes --rate unlimited --read-rate unlimited "$work/rows.csv"
     measure plain_multi_thread "$yardstick" "$work/rows.csv" $IMAGE_KIT_BASE_URL multi_thread
     measure serde_loop "$yardstick" "$work/rows.csv" read
     measure check "$ikbulk" -q check "$work/rows.csv"

@@ -55,7 +55,7 @@ count=$(wc -l <ids)
 
 # A nightly sheet of everything: one file in fifty changed, half of those in a tag only.
 awk 'BEGIN { print "fileId,tags,description" } { print $1 ",\"base,red\",Text " NR }' ids >before.csv
-"$ikbulk" -q apply --direct --no-before $fast before.csv
+"$ikbulk" -q apply --direct --no-snapshot $fast before.csv
 awk 'BEGIN { print "fileId,tags,description" }
     NR % 100 == 7 { print $1 ",\"base,red\",New text " NR; next }
     NR % 100 == 57 { print $1 ",\"base,red,delta" int(NR / 100) % 10 "\",Text " NR; next }
@@ -69,7 +69,7 @@ job "addTags=sale for everything" sale.csv
 # Replaced tags: 40 pairs of one that goes and one that comes, Zipf-distributed; 1 % of the files do not exist.
 awk 'BEGIN { print "fileId,tags"; for (k = 1; k <= 40; k++) sum += 1 / k; srand(1) }
     { at = rand() * sum; for (k = 1; k < 40 && (at -= 1 / k) > 0; k++); print $1 ",\"base,old" k "\"" }' ids >pairs.csv
-"$ikbulk" -q apply --direct --no-before $fast pairs.csv
+"$ikbulk" -q apply --direct --no-snapshot $fast pairs.csv
 awk 'NR == 1 { print; next } NR % 100 == 3 { print "missing" NR ",\"base,new\""; next } { sub(/old/, "new"); print }' pairs.csv >replaced.csv
 job "tags replaced, 40 pairs" replaced.csv
 

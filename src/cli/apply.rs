@@ -39,7 +39,7 @@ pub(super) struct Apply {
     direct: bool,
     /// Do not read what the files are like before, which `ikbulk undo` puts back
     #[arg(long, requires = "direct")]
-    no_before: bool,
+    no_snapshot: bool,
     /// Go on with an unfinished run of this input, if there is one (for cron)
     #[arg(long = "continue")]
     continue_run: bool,
@@ -131,7 +131,7 @@ impl Apply {
         let opened = self.sheet.open(run, &self.settings, screen.person(self.yes)).await?;
         let wish = PlanOptions {
             planning: if self.direct { Planning::Direct } else { self.sheet.live() },
-            keeps_before: !self.no_before,
+            keeps_before: !self.no_snapshot,
             run,
             settings: &self.settings,
             execution: &execution,

@@ -111,8 +111,8 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
         "rows": {
             "total": summary.rows,
             "to_change": summary.rows.saturating_sub(settled),
-            "already_so": summary.up_to_date,
-            "paid_before": summary.already_ran,
+            "up_to_date": summary.up_to_date,
+            "already_ran": summary.already_ran,
             "nothing_asked": summary.without_change,
             "rejected": summary.rejected,
             "missing": summary.missing,

@@ -29,7 +29,7 @@ use crate::settings::{Execution, LiveOptions, Planning};
 /// What can be done where the files cannot be read.
 const GOES_WITHOUT: &str = " (--direct goes without reading them)";
 const GOES_WITHOUT_BEFORE: &str =
-    " (--no-before goes without reading them; `ikbulk undo` then cannot restore them)";
+    " (--no-snapshot goes without reading them; `ikbulk undo` then cannot restore them)";
 
 /// The sheet and how it is read.
 #[derive(Debug, Args)]

@@ -232,7 +232,7 @@ impl RunToUndo {
         }
         if ledger.file_count()? == 0 {
             return Err(CliError::new(format!(
-                "{path} did not keep what its files were like before (--no-before), or was about \
+                "{path} did not keep what its files were like before (--no-snapshot), or was about \
                  none; nothing can be put back"
             )));
         }

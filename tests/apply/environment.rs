@@ -56,7 +56,7 @@ fn world(tap: Option<Tap>) -> TestEnv {
 const WORDS: [&str; 11] = [
     "apply",
     "--direct",
-    "--no-before",
+    "--no-snapshot",
     "sheet.csv",
     "--yes",
     "--rate",
@@ -191,7 +191,7 @@ fn a_state_directory_that_cannot_be_made_is_exit_4_before_anything_is_sent() {
 fn applying(world: &TestEnv) -> Call {
     world.write("one.csv", "fileId,tags\nfile000,x\n");
     world
-        .command(&["apply", "--direct", "--no-before", "one.csv", "--yes"])
+        .command(&["apply", "--direct", "--no-snapshot", "one.csv", "--yes"])
         .without("XDG_STATE_HOME")
 }
 

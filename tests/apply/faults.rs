@@ -41,7 +41,7 @@ fn a_storm_of_429s_costs_no_attempt_and_no_row() {
 fn a_real_limit_is_kept_to() {
     let limit = ikbulk::sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
     let world = tagged(100, |config| Config { writes: vec![limit], ..config });
-    world.run("apply --direct --no-before sheet.csv --yes --rate 100 --burst 10").exits(0);
+    world.run("apply --direct --no-snapshot sheet.csv --yes --rate 100 --burst 10").exits(0);
     all_is_done(&world, 100);
     assert_eq!(world.sandbox.stats().throttled, 0);
 }
@@ -96,7 +96,7 @@ fn a_field_that_is_silently_ignored_is_noticed() {
         .exits(1)
         .output_contains("what came back is not what was asked in: tags");
     let row = world.only_run("sheet").row(2);
-    assert_eq!((row["status"].as_str(), row["code"].as_str()), ("updated", "differs"));
+    assert_eq!((row["status"].as_str(), row["code"].as_str()), ("updated", "mismatch"));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_wrong_key_halts_at_its_first_answer() {
     let call = world.command(&[
         "apply",
         "--direct",
-        "--no-before",
+        "--no-snapshot",
         "sheet.csv",
         "--yes",
         "--concurrency",
@@ -195,7 +195,7 @@ fn tags_that_could_not_be_added_are_not_overtaken_by_others_that_were() {
     world.write("sheet.csv", "fileId,addTags\na,first\na,second\n");
     world.apply_direct("sheet.csv").exits(1);
     let run = world.only_run("sheet");
-    assert_eq!(run.row(2)["code"], "refused");
+    assert_eq!(run.row(2)["code"], "rejected_by_api");
     world.apply_direct(&run.path().join("failed.csv").display().to_string()).exits(0);
     let tags = world.file("a")["tags"].clone();
     assert!(
@@ -296,7 +296,7 @@ fn a_cell_of_spaces_overtakes_nothing() {
     world.write("sheet.csv", "fileId,tags,description\na,first,\na,  ,text\n");
     world.apply_direct("sheet.csv").exits(1);
     let run = world.only_run("sheet");
-    assert_eq!(run.row(2)["code"], "refused");
+    assert_eq!(run.row(2)["code"], "rejected_by_api");
     assert_eq!(run.text("failed.csv").lines().count(), 2);
 }
 
@@ -420,8 +420,8 @@ fn whatever_an_empty_description_does_the_row_says_whether_it_is_cleared() {
     for (empty_description, status, code) in [
         (EmptyDescription::Store, "updated", ""),
         (EmptyDescription::Clear, "updated", ""),
-        (EmptyDescription::Ignore, "updated", "differs"),
-        (EmptyDescription::Refuse, "rejected", "refused"),
+        (EmptyDescription::Ignore, "updated", "mismatch"),
+        (EmptyDescription::Refuse, "rejected", "rejected_by_api"),
     ] {
         let mut library = Library::new();
         library.insert(json!({"fileId": "a", "description": "before"}));

@@ -75,7 +75,7 @@ fn what_nobody_knows_to_be_written_is_looked_at_by_itself() {
     let world = TestEnv::new(script(vec![(1, Fault::ResetBefore)], files(&ids)));
     let (lost, all) = (&ids[STALE], ids.iter());
     world.write("one.csv", format!("fileId,description\n{lost},A\n"));
-    world.run("apply one.csv --yes --direct --no-before --attempts 1").exits(5);
+    world.run("apply one.csv --yes --direct --no-snapshot --attempts 1").exits(5);
     world.write("all.csv", sheet("fileId,description", all.map(|id| format!("{id},A"))));
     let said = world.run("plan all.csv").exits(0);
     said.output_contains(

@@ -102,7 +102,7 @@ impl TestEnv {
 
     /// Does the same for every row as it stands, without reading the files.
     pub(crate) fn apply_direct(&self, rest: &str) -> CmdResult {
-        self.apply(&format!("--direct --no-before {rest}"))
+        self.apply(&format!("--direct --no-snapshot {rest}"))
     }
 
     /// Takes the account's lock, as another run would.

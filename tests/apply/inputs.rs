@@ -61,7 +61,7 @@ fn standard_input_is_a_sheet_like_any_other() {
     for text in ["fileId,tags\na,x\n", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n"] {
         let world = TestEnv::new(files(["a"]));
         world
-            .command(&["apply", "--direct", "--no-before", "-", "--yes"])
+            .command(&["apply", "--direct", "--no-snapshot", "-", "--yes"])
             .input(text)
             .run()
             .exits(0);
@@ -82,7 +82,7 @@ fn standard_input_that_is_no_sheet_is_told_how_to_be_one() {
     };
     let line = "{\"fileId\":\"a\",\"tags\":[\"x\"]}";
     let array = "it looks like a JSON array, which is not read; write one object a line, as `jq -c";
-    told(&["apply", "--direct", "--no-before", "-", "--yes"], &format!("[{line}]\n"), array);
+    told(&["apply", "--direct", "--no-snapshot", "-", "--yes"], &format!("[{line}]\n"), array);
     told(&["check", "-"], &format!("[\n{line}\n]\n"), array);
     let lines = "it looks like JSON; say --format jsonl (a file";
     told(&["check", "-", "--format", "csv"], &format!("{line}\n"), lines);
@@ -191,12 +191,12 @@ fn without_a_terminal_nothing_is_sent_that_nobody_said_yes_to() {
     let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&["a"]));
     world
-        .run("apply --direct --no-before sheet.csv")
+        .run("apply --direct --no-snapshot sheet.csv")
         .exits(2)
         .output_contains("--yes sends without asking");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
-    world.run("apply --direct --no-before sheet.csv --sandbox").exits(0).output_contains("SANDBOX");
+    world.run("apply --direct --no-snapshot sheet.csv --sandbox").exits(0).output_contains("SANDBOX");
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 
@@ -288,7 +288,7 @@ fn an_input_that_cannot_seek_is_copied_like_standard_input() {
     const SHEET: &str = "fileId,tags,customMetadata.brand\na,new,Acme\n";
     let world = TestEnv::new(files(["a"]));
     for line in
-        ["check pipe", "plan pipe", "apply --direct --no-before pipe --yes --rate unlimited"]
+        ["check pipe", "plan pipe", "apply --direct --no-snapshot pipe --yes --rate unlimited"]
     {
         let writer = pipe(&world, SHEET);
         world
@@ -303,7 +303,7 @@ fn an_input_that_cannot_seek_is_copied_like_standard_input() {
     assert!(!world.path("pipe.ikbulk").exists());
     assert_eq!(world.runs("state/ikbulk/stdin").len(), 2);
     let writer = pipe(&world, SHEET);
-    world.run("apply --direct --no-before pipe --yes --limit 1").exits(0);
+    world.run("apply --direct --no-snapshot pipe --yes --limit 1").exits(0);
     writer.join().expect("it was read");
 }
 

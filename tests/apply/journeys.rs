@@ -75,7 +75,7 @@ fn an_unfinished_run_of_another_sheet_is_in_nobodys_way() {
 fn a_run_whose_time_is_over_ends_in_good_order() {
     let world = rows(40);
     let done = world
-        .run("apply --direct --no-before sheet.csv --yes --rate 10 --burst 1 --max-duration 3s");
+        .run("apply --direct --no-snapshot sheet.csv --yes --rate 10 --burst 1 --max-duration 3s");
     done.exits(5).output_contains("the time given is over");
     let run = world.only_run("sheet");
     assert!((1..40).contains(&run.count("updated")));
@@ -89,7 +89,7 @@ fn a_run_stops_at_the_time_of_day_that_it_was_given() {
     let soon = jiff::Timestamp::now() + Duration::from_secs(2);
     let at = soon.strftime("%H:%M:%S");
     let done = world.run(&format!(
-        "apply --direct --no-before sheet.csv --yes --rate 10 --burst 1 --leave 0 --stop-at {at}"
+        "apply --direct --no-snapshot sheet.csv --yes --rate 10 --burst 1 --leave 0 --stop-at {at}"
     ));
     done.exits(5).output_contains("the time given is over");
     assert!((1..60).contains(&world.only_run("sheet").count("updated")));
@@ -115,7 +115,7 @@ fn a_signal_lets_requests_under_way_finish_and_says_how_to_go_on() {
         let words = [
             "apply",
             "--direct",
-            "--no-before",
+            "--no-snapshot",
             "sheet.csv",
             "--yes",
             "--rate",
@@ -149,7 +149,7 @@ fn a_second_signal_ends_the_program_at_once() {
     let long = Fault::HangBefore(Duration::from_secs(30));
     let world = tagged(5, |config| script(vec![(1, long)], Config { tap: Some(tap), ..config }));
     let done =
-        world.command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes"]).run_as(&victim);
+        world.command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"]).run_as(&victim);
     assert!(matches!(done.code, Some(130 | 143)), "{done:?}");
     let run = world.only_run("sheet");
     assert!(!run.path().join("summary.json").exists());
@@ -175,7 +175,7 @@ fn a_second_run_on_the_account_waits_for_the_first_if_it_is_told_to() {
     let world = rows(1);
     let lock = world.lock_account();
     let call =
-        world.command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--wait-lock"]);
+        world.command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--wait-lock"]);
     let done = call.run_and_when_it_says("waiting for another run", || drop(lock)).exits(0);
     assert_eq!(done.err.matches("waiting for another run").count(), 1);
     assert_eq!(done.err.matches("the other run has ended").count(), 1);
@@ -226,7 +226,7 @@ fn a_killed_run_is_unfinished_and_its_account_is_free_again() {
     let words = [
         "apply",
         "--direct",
-        "--no-before",
+        "--no-snapshot",
         "sheet.csv",
         "--yes",
         "--rate",

@@ -62,7 +62,7 @@ fn a_resumed_run_goes_by_what_was_looked_up_when_it_began() {
     }));
     let world = TestEnv::new(config);
     world.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n/hat.jpg,new\n/missing.jpg,x\n");
-    let apply = "apply --direct --no-before sheet.csv --yes --rate unlimited --max-bad 100%";
+    let apply = "apply --direct --no-snapshot sheet.csv --yes --rate unlimited --max-bad 100%";
     let killed = world.command(&apply.split(' ').collect::<Vec<_>>()).run_as(&victim);
     assert_eq!(killed.code, None, "{}", killed.err);
     let run = world.only_run("sheet");

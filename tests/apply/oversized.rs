@@ -37,7 +37,7 @@ fn a_line_of_a_gibibyte_is_refused_within_a_quarter_of_that_memory() {
 fn a_line_of_a_gibibyte_on_standard_input_is_refused_and_nothing_of_it_is_left() {
     for name in ["sheet.csv", "sheet.jsonl"] {
         let world = TestEnv::new(files(["a"]));
-        let words = ["apply", "--direct", "--no-before", "--yes", "--no-schema", "-"];
+        let words = ["apply", "--direct", "--no-snapshot", "--yes", "--no-schema", "-"];
         let call = world.command_after(MEMORY, &words).input_file(endless(&world, name));
         call.run().exits(2).output_contains("is over 16 MiB long; most likely");
         assert_eq!(world.sandbox.stats().requests, 0);

@@ -102,7 +102,7 @@ fn a_plan_tells_what_was_paid_for_before_from_what_is_so_already() {
     let said = world.run("plan again.jsonl --json").exits(0);
     let price: serde_json::Value = serde_json::from_str(&said.out).expect("it is JSON");
     let count = |what: &str| price["rows"][what].as_u64();
-    let counts = ["to_change", "already_so", "paid_before"].map(count);
+    let counts = ["to_change", "up_to_date", "already_ran"].map(count);
     assert_eq!(counts, [Some(1), Some(1), Some(2)]);
 }
 
@@ -158,7 +158,7 @@ fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &st
 
 /// Killed once `b` has been paid for.
 fn killed() -> TestEnv {
-    let world = killed_at("apply --direct --no-before", "PATCH", "/b/", &buying(&["a", "b"]));
+    let world = killed_at("apply --direct --no-snapshot", "PATCH", "/b/", &buying(&["a", "b"]));
     assert_eq!(world.sandbox.stats().paid_runs_of("b", "remove-bg"), 1);
     world
 }
@@ -226,7 +226,7 @@ fn a_run_that_buys_nothing_or_from_a_sandbox_of_its_own_needs_no_memory() {
     let call = world.command(&[
         "apply",
         "--direct",
-        "--no-before",
+        "--no-snapshot",
         "sheet.jsonl",
         "--sandbox",
         "--limit",
@@ -288,7 +288,7 @@ fn the_same_sheet_the_next_night_buys_nothing_and_writes_nothing() {
     world.run(night).exits(0).output_contains("20 unchanged");
     assert_eq!(world.sandbox.stats().calls.patch, patches);
     let second = world.runs("night").pop().expect("there are two");
-    assert!(second.report().iter().all(|row| row["code"] == "paid_before"));
+    assert!(second.report().iter().all(|row| row["code"] == "already_ran"));
     // It can be wanted all the same, and then it is priced and paid.
     world
         .run(&format!("{night} --rerun-extensions"))
@@ -314,7 +314,7 @@ fn what_several_rows_ask_for_on_a_file_is_paid_for_once() {
     let run = world.only_run("sheet");
     let row = run.row(3);
     let words = (row["code"].as_str(), row["message"].as_str());
-    assert_eq!(words, ("paid_before", "remove-bg: row 1 asks for the same on the same file"));
+    assert_eq!(words, ("already_ran", "remove-bg: row 1 asks for the same on the same file"));
     assert_eq!(world.file("a")["description"], "A");
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
     assert_eq!(known(&memory(&world), "a"), Some(by(&run)));

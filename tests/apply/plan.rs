@@ -274,7 +274,7 @@ fn what_was_not_sent_is_not_counted_and_each_look_is() {
         (&json!(5), &json!(10))
     );
     for line in run.report() {
-        let attempts = if line["code"] == "moved" { "0" } else { "1" };
+        let attempts = if line["code"] == "conflict" { "0" } else { "1" };
         assert_eq!(line["attempts"], attempts, "{line:?}");
     }
 }
@@ -423,7 +423,7 @@ fn what_an_extension_would_write_over_has_moved_too() {
     let plan = world.only_run("sheet");
     world.write("other.csv", "fileId,description\nf,mine\n");
     world.apply_direct("other.csv").exits(0);
-    world.run(&apply_plan(&plan)).exits(1).output_contains("moved");
+    world.run(&apply_plan(&plan)).exits(1).output_contains("conflict");
     assert_eq!(world.file("f")["description"], "mine");
     assert_eq!(world.sandbox.stats().paid_runs_of("f", "ai-auto-description"), 0);
 }

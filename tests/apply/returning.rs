@@ -17,7 +17,7 @@ fn world(rows: usize) -> TestEnv {
 fn a_limit_counts_the_rows_that_a_session_takes_up_itself() {
     let world = world(9);
     for (command, done) in [
-        ("apply --direct --no-before sheet.csv --yes", 2),
+        ("apply --direct --no-snapshot sheet.csv --yes", 2),
         ("resume --yes", 4),
         ("resume --yes", 6),
     ] {
@@ -50,7 +50,7 @@ fn a_sheet_that_somebody_has_begun_to_mend_is_set_aside_and_not_written_over() {
 #[test]
 fn key_that_never_worked_leaves_no_run_behind() {
     let world = world(3);
-    let apply = ["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--rate", "unlimited"];
+    let apply = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--rate", "unlimited"];
     world.command(&apply).env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run().exits(3);
     world.command(&apply).run().exits(0);
     assert_eq!(world.only_run("sheet").count("updated"), 3);
@@ -147,7 +147,7 @@ fn a_later_run_that_was_killed_may_have_overtaken_it_too() {
     world.apply_direct("sheet.csv --limit 1").exits(5);
     let run = world.only_run("sheet");
     world.write("sheet.csv", tagging(&ids(2)));
-    let words = ["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--concurrency", "1"];
+    let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--concurrency", "1"];
     assert_eq!(world.command(&words).run_as(&victim).code, None);
     world.run(&format!("resume --yes {}", run.name())).exits(2).output_contains("began later");
 }
@@ -165,7 +165,7 @@ fn a_run_that_was_undone_as_far_as_it_came_is_not_resumed() {
 fn a_run_under_way_is_not_taken_for_an_unfinished_one() {
     let said = "another run is writing to this account";
     is_in_the_way(
-        &["apply", "--direct", "--no-before", "sheet.csv", "--yes"],
+        &["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"],
         crate::harness::KEY,
         said,
     );

@@ -145,7 +145,7 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
     let words = [
         "apply",
         "--direct",
-        "--no-before",
+        "--no-snapshot",
         "sheet.csv",
         "--yes",
         "--rate",
@@ -183,7 +183,7 @@ fn a_crash_leaves_no_core_dump() {
     world.write("sheet.csv", tagging(&["a"]));
     let call = world.command_after(
         "ulimit -c unlimited",
-        &["apply", "--direct", "--no-before", "sheet.csv", "--yes"],
+        &["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"],
     );
     assert_eq!(call.run_as(&victim).code, Some(0));
     let limits = limits.lock().unwrap();
@@ -208,7 +208,7 @@ fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
     world.write("sheet.csv", tagging(&["a"]));
     world.write("key", format!("{KEY}\n"));
     let with_file = |name: &str| {
-        let words = ["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--key-file", name];
+        let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--key-file", name];
         world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     with_file("key").exits(0);
@@ -218,7 +218,7 @@ fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
     assert!(!broken.err.contains("print"));
     with_file("nowhere").exits(2).output_contains("nowhere");
     let none = world
-        .command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes"])
+        .command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"])
         .without("IMAGEKIT_PRIVATE_KEY");
     none.run().exits(2).output_contains("IMAGEKIT_PRIVATE_KEY");
 }

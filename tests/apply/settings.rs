@@ -28,7 +28,7 @@ fn reached(done: &CmdResult) -> bool {
 #[test]
 fn a_flag_goes_before_the_environment_and_that_before_a_profile() {
     let world = world();
-    let words = ["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--down-max", "1s"];
+    let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--down-max", "1s"];
     let url = world.sandbox.base_url();
     profile(&world, "default", &format!("endpoint = \"{url}\""));
     let run = |words: &[&str], variable: Option<&str>| {
@@ -75,12 +75,12 @@ fn a_profile_is_chosen_by_name_and_says_everything_that_a_flag_can() {
     profile(&world, "shop", settings);
     world.write("sheet.csv", "fileId,tags\na,-\n");
     world
-        .run("apply --direct --no-before sheet.csv --yes --profile shop")
+        .run("apply --direct --no-snapshot sheet.csv --yes --profile shop")
         .exits(0)
         .output_contains("clears     tags 1");
     assert_eq!(world.file("a")["tags"], json!(null));
     world
-        .run("apply --direct --no-before sheet.csv --yes --profile shop --rate 5")
+        .run("apply --direct --no-snapshot sheet.csv --yes --profile shop --rate 5")
         .exits(0)
         .output_contains("at 5.0 writes/s");
 }
@@ -205,7 +205,7 @@ fn without_a_schema_text_goes_as_it_stands_and_nobody_is_asked() {
 fn fields_that_cannot_be_read_stop_a_run_before_it_begins() {
     let world = world();
     world.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
-    let call = world.command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes"]);
+    let call = world.command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"]);
     let done = call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
     done.exits(3).output_contains("the account was not accepted");
     assert!(!world.path("sheet.ikbulk").exists());

@@ -38,7 +38,7 @@ fn a_signal_while_a_sheet_is_read_sends_nothing_and_leaves_no_run_behind() {
         for (words, n) in [
             ("apply sheet.csv --yes", 1),
             ("apply sheet.csv --yes", 2),
-            ("apply --direct --no-before sheet.csv --yes", 1),
+            ("apply --direct --no-snapshot sheet.csv --yes", 1),
             ("plan sheet.csv", 2),
             ("check sheet.csv", 1),
         ] {
@@ -95,7 +95,7 @@ fn a_signal_while_standard_input_is_awaited_ends_that() {
         ours
     });
     let input = File::from(OwnedFd::from(theirs));
-    let call = world.command(&["apply", "--direct", "--no-before", "-", "--yes"]).input_file(input);
+    let call = world.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"]).input_file(input);
     call.run_as(&victim).exits(143).output_contains("stopped by a signal; nothing was sent");
     drop(sender.join().expect("the signal was sent"));
     assert!(!world.path("state/ikbulk/stdin.ikbulk").exists());
@@ -111,7 +111,7 @@ fn under_nohup_a_run_survives_its_terminal() {
         }
     });
     let world = tagged(5, |config| Config { tap: Some(tap), ..config });
-    let words = ["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--rate", "unlimited"];
+    let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--rate", "unlimited"];
     world
         .command_after("trap '' HUP", &words)
         .run_as(&victim)

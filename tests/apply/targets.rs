@@ -232,7 +232,7 @@ fn a_trial_has_the_files_that_the_sheet_names_but_for_missing_ones() {
     ];
     let rows = rows.map(str::to_owned).into_iter();
     world.write("sheet.csv", sheet("fileId,filePath,url,tags", rows));
-    let trial = ["apply", "--direct", "--no-before", "sheet.csv", "--sandbox"];
+    let trial = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--sandbox"];
     world.command(&trial).without("IMAGE_KIT_BASE_URL").run().exits(1);
     let run = world.only_run("sheet");
     assert_eq!(run.statuses(), ["updated", "updated", "updated", "updated", "rejected"]);

@@ -123,7 +123,7 @@ fn without_a_person_to_ask_nothing_is_read() {
     let undo = format!("undo {run}");
     for words in [
         "apply third.csv",
-        "apply --direct --no-before third.csv",
+        "apply --direct --no-snapshot third.csv",
         &undo,
         &format!("apply --plan {plan}"),
     ] {

@@ -142,12 +142,12 @@ fn what_a_direct_run_reads_before_is_shown_and_can_be_left_out() {
         .output_contains("read       3 files one by one, in 3 requests");
     world.write("other.csv", "fileId,tags\na,y\n");
     let reads = world.sandbox.stats().requests - writes(&world);
-    world.apply("other.csv --direct --no-before").exits(0);
+    world.apply("other.csv --direct --no-snapshot").exits(0);
     // The account alone.
     assert_eq!(world.sandbox.stats().requests - writes(&world), reads + 1);
-    undo(&world, &world.only_run("other")).exits(2).output_contains("(--no-before)");
+    undo(&world, &world.only_run("other")).exits(2).output_contains("(--no-snapshot)");
     assert_eq!(world.runs("other").len(), 1, "what was refused leaves nothing behind");
-    world.apply("other.csv --no-before").exits(2);
+    world.apply("other.csv --no-snapshot").exits(2);
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn a_direct_run_that_cannot_read_its_files_before_sends_nothing_unless_told_to()
     let world = TestEnv::new(script(faults, files(["a", "b"])));
     world.write("sheet.csv", "fileId,tags\na,x\nb,y\n");
     let said = world.apply("sheet.csv --direct --down-max 100ms").exits(3);
-    said.output_contains("--no-before goes without reading them")
+    said.output_contains("--no-snapshot goes without reading them")
         .output_contains("nothing was sent");
     assert_eq!(writes(&world), 0);
 }

@@ -46,7 +46,7 @@ fn tags_are_sent_and_publication_is_not(world: &TestEnv, run: &RunFiles) {
 
 #[test]
 fn tags_of_a_row_with_a_lost_response_are_sent_and_publication_is_named() {
-    for command in ["apply --direct --no-before", "apply"] {
+    for command in ["apply --direct --no-snapshot", "apply"] {
         let world = losing(billed(command));
         world.run(&format!("{command} sheet.jsonl --yes --rate unlimited")).exits(6);
         tags_are_sent_and_publication_is_not(&world, &world.only_run("sheet"));
@@ -55,7 +55,7 @@ fn tags_of_a_row_with_a_lost_response_are_sent_and_publication_is_named() {
 
 #[test]
 fn tags_of_a_row_that_was_in_flight_at_a_kill_are_sent_by_resume() {
-    for command in ["apply --direct --no-before", "apply"] {
+    for command in ["apply --direct --no-snapshot", "apply"] {
         let victim = ChildHandle::default();
         let hand = victim.clone();
         let tap = Tap::new(move |event| {
@@ -78,7 +78,7 @@ fn tags_of_a_row_that_was_in_flight_at_a_kill_are_sent_by_resume() {
 
 #[test]
 fn tags_that_a_stopped_run_still_owes_are_sent_by_resume() {
-    for command in ["apply --direct --no-before", "apply"] {
+    for command in ["apply --direct --no-snapshot", "apply"] {
         let world = losing(billed(command));
         let run = format!("{command} sheet.jsonl --yes --rate unlimited --max-unknown 1");
         world.run(&run).exits(3).output_contains("next       ikbulk resume ");

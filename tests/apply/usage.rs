@@ -52,9 +52,9 @@ fn a_blank_clear_token_is_refused_wherever_it_is_written() {
 #[test]
 fn nobody_is_asked_about_what_quiet_does_not_show() {
     let world = world();
-    let done = world.run("apply --direct --no-before -q sheet.csv").exits(2);
+    let done = world.run("apply --direct --no-snapshot -q sheet.csv").exits(2);
     done.output_contains("with -q nothing can be shown and confirmed: add --yes");
-    world.run("apply --direct --no-before -q sheet.csv --sandbox").exits(0);
+    world.run("apply --direct --no-snapshot -q sheet.csv --sandbox").exits(0);
     assert_eq!(world.sandbox.stats().requests, 0);
     let done = world.apply_direct("-q sheet.csv").exits(0);
     assert_eq!((done.out.as_str(), done.err.as_str()), ("", ""));
@@ -64,7 +64,7 @@ fn nobody_is_asked_about_what_quiet_does_not_show() {
 fn a_key_that_is_empty_is_said_to_be_empty() {
     let world = world();
     let apply = |words: &[&str], key: &str| {
-        let words = [&["apply", "--direct", "--no-before", "sheet.csv", "--yes"], words].concat();
+        let words = [&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"], words].concat();
         world.command(&words).env("IMAGEKIT_PRIVATE_KEY", key).run().exits(2)
     };
     apply(&[], " ").output_contains("the private key in IMAGEKIT_PRIVATE_KEY is empty");
@@ -80,7 +80,7 @@ fn who_has_no_key_or_a_wrong_one_is_told_where_it_comes_from() {
     check.run().exits(0).output_contains("for want of a key in IMAGEKIT_PRIVATE_KEY or --key-file");
     let check_it = "IMAGEKIT_PRIVATE_KEY or --key-file";
     for name in ["sheet.csv", "metadata.csv"] {
-        let apply = world.command(&["apply", "--direct", "--no-before", name, "--yes"]);
+        let apply = world.command(&["apply", "--direct", "--no-snapshot", name, "--yes"]);
         let apply = apply.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
         apply.exits(3).output_contains(check_it);
     }
@@ -101,7 +101,7 @@ fn where_no_run_can_live_another_place_is_named() {
 fn a_run_on_the_sandbox_can_be_gone_on_with_on_another_one_and_says_so() {
     let world = world();
     world.write("two.csv", "fileId,tags\na,x\nb,x\n");
-    let done = world.run("apply --direct --no-before two.csv --sandbox --limit 1").exits(5);
+    let done = world.run("apply --direct --no-snapshot two.csv --sandbox --limit 1").exits(5);
     done.output_contains("next       ikbulk resume two.ikbulk/")
         .output_contains("on a new sandbox");
     let run = world.only_run("two");
@@ -116,10 +116,10 @@ fn a_run_on_the_sandbox_can_be_gone_on_with_on_another_one_and_says_so() {
 fn a_sandbox_has_its_own_endpoint() {
     let world = world();
     let done = world
-        .run("apply --direct --no-before sheet.csv --sandbox --endpoint http://127.0.0.1:9")
+        .run("apply --direct --no-snapshot sheet.csv --sandbox --endpoint http://127.0.0.1:9")
         .exits(2);
     done.output_contains("'--sandbox' cannot be used with '--endpoint");
-    world.run("apply --direct --no-before sheet.csv --sandbox").exits(0);
+    world.run("apply --direct --no-snapshot sheet.csv --sandbox").exits(0);
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 

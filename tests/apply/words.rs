@@ -130,7 +130,7 @@ fn an_interrupted_run() {
     let words = [
         "apply",
         "--direct",
-        "--no-before",
+        "--no-snapshot",
         "sheet.csv",
         "--yes",
         "--rate",

@@ -11,9 +11,9 @@ use crate::server::Server;
 use crate::sheet::{Change, FIELDS, Row, Sheet, can_be_foreseen, value};
 
 /// Codes by which a report says that a row's value is perhaps not on its file.
-const SAID: [&str; 5] = ["differs", "mismatch", "unverified", "superseded", "moved"];
+const SAID: [&str; 4] = ["mismatch", "unverified", "superseded", "conflict"];
 /// Codes of updated rows that a person must look at.
-const TO_LOOK_AT: [&str; 4] = ["differs", "mismatch", "unverified", "extension_failed"];
+const TO_LOOK_AT: [&str; 3] = ["mismatch", "unverified", "extension_failed"];
 const STATUSES: [&str; 6] =
     ["updated", "unchanged", "rejected", "failed", "unknown", "not_attempted"];
 

@@ -136,7 +136,7 @@ impl Case {
     }
 
     pub(crate) fn apply_direct(&self) -> CmdResult {
-        self.run(&["apply", "--direct", "--no-before", "sheet.csv", "--yes", "--max-bad", "100%"])
+        self.run(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--max-bad", "100%"])
     }
 
     pub(crate) fn resume(&self) -> CmdResult {

@@ -196,7 +196,7 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
     let row = json!({"fileId": "a", "tags": ["x"], "extensions": [{"name": REMOVE_BG}]});
     world.write("sheet.jsonl", row.to_string());
     let applied = world
-        .command(&["apply", "--direct", "--no-before", "--yes", "sheet.jsonl"])
+        .command(&["apply", "--direct", "--no-snapshot", "--yes", "sheet.jsonl"])
         .run_as(&victim);
     assert_eq!(applied.code, None, "{}", applied.err);
     let run = world.only_run("sheet");
@@ -225,7 +225,7 @@ fn what_was_under_way_at_the_kill_is_read_back_where_later_rows_follow() {
     world.write("sheet.csv", format!("fileId,tags\n{}\n", rows.join("\n")));
     assert_eq!(
         world
-            .command(&["apply", "--direct", "--no-before", "sheet.csv", "--yes"])
+            .command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"])
             .run_as(&victim)
             .code,
         None
@@ -241,7 +241,7 @@ fn what_was_under_way_at_the_kill_is_read_back_where_later_rows_follow() {
 fn a_session_that_ended_by_itself_leaves_nothing_in_doubt() {
     let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", "fileId,tags\na,one\na,two\na,three\n");
-    world.run("apply --direct --no-before sheet.csv --yes --limit 1");
+    world.run("apply --direct --no-snapshot sheet.csv --yes --limit 1");
     let run = world.only_run("sheet");
     world.run(&format!("resume --yes {}", run.name())).exits(0);
     assert_eq!(world.sandbox.stats().calls.get, 0);

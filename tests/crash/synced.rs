@@ -60,7 +60,7 @@ fn trace(world: &TestEnv, calls: &str) -> String {
             "-q",
             "apply",
             "--direct",
-            "--no-before",
+            "--no-snapshot",
             "sheet.csv",
             "--yes",
             "--concurrency",

@@ -76,14 +76,14 @@ fn refused(flags: &[&str]) -> String {
 
 #[test]
 fn limits_are_set_by_flags() {
-    let flags = ["--read-window", "2/15m", "--headers-always", "--neighbour", "1%"];
+    let flags = ["--read-window", "2/15m", "--headers-always", "--background-load", "1%"];
     let served = Served::start(&flags);
     let read = || served.get("/v1/files");
     assert_eq!(read().header("x-ratelimit-reset"), Some("0"));
     assert_eq!((read().status, read().status), (200, 429));
     assert_eq!(read().header("x-ratelimit-interval"), Some("900000"));
     assert!(refused(&["--window", "5/s"]).contains("write it like 1000/15m"));
-    assert!(refused(&["--neighbour", "1%", "--no-limits"]).contains("--no-limits"));
+    assert!(refused(&["--background-load", "1%", "--no-limits"]).contains("--no-limits"));
 }
 
 #[test]

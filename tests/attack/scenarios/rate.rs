@@ -46,7 +46,7 @@ fn one_session_keeps_the_write_rate() {
     let (server, desk) = scene(&ids);
     desk.write("sheet.csv", describing(&ids, "after"));
     let flags = "--rate 20 --burst 5 --leave 0% --read-rate unlimited";
-    desk.run(&format!("apply sheet.csv --yes --direct --no-before {flags}")).exits(0);
+    desk.run(&format!("apply sheet.csv --yes --direct --no-snapshot {flags}")).exits(0);
     Limit { rate: 20.0, burst: 5.0 }.holds(&arrivals(server.log(), true), &[]);
 }
 
@@ -57,7 +57,7 @@ fn ten_sessions_keep_the_write_rate_of_one() {
     desk.write("sheet.csv", describing(&ids, "after"));
     let flags = "--limit 4 --rate 10 --burst 5 --leave 0% --read-rate unlimited";
     let mut starts = vec![Instant::now()];
-    desk.run(&format!("apply sheet.csv --yes --direct --no-before {flags}")).exits(5);
+    desk.run(&format!("apply sheet.csv --yes --direct --no-snapshot {flags}")).exits(5);
     let run = desk.last_run("sheet");
     for session in 2..=10 {
         starts.push(Instant::now());
@@ -92,7 +92,7 @@ fn fifty_restarts_keep_the_write_rate() {
     desk.write("sheet.csv", describing(&ids, "after"));
     let flags = "--rate 15 --burst 5 --leave 0% --read-rate unlimited";
     let mut rng = fastrand::Rng::with_seed(16);
-    let mut line = format!("apply sheet.csv --yes --direct --no-before {flags}");
+    let mut line = format!("apply sheet.csv --yes --direct --no-snapshot {flags}");
     let mut starts = Vec::new();
     for _ in 0..RESTARTS {
         let victim = Victim::default();
