@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::sandbox::{Callbacks, End, Ending, ExtensionPlay, Status};
+use crate::sandbox::{Callbacks, End, Ending, ExtensionOutcome, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct CallbackArgs {
@@ -34,8 +34,8 @@ pub(super) struct CallbackArgs {
 
 impl CallbackArgs {
     /// How extensions stand when their request is answered.
-    pub(super) fn extensions(&self) -> ExtensionPlay {
-        self.extension_status.map_or(ExtensionPlay::Realistic, ExtensionPlay::Always)
+    pub(super) fn extensions(&self) -> ExtensionOutcome {
+        self.extension_status.map_or(ExtensionOutcome::Realistic, ExtensionOutcome::Always)
     }
 
     /// How pending extensions end, if they do.
@@ -81,7 +81,7 @@ mod tests {
         );
         let flags = flags.unwrap();
         let after = Duration::from_millis(5);
-        assert_eq!(flags.extensions(), ExtensionPlay::Always(Status::Pending));
+        assert_eq!(flags.extensions(), ExtensionOutcome::Always(Status::Pending));
         assert_eq!(flags.ending(), Some(Ending { after, end: End::Failed }));
         let expected = Callbacks {
             secret: Some("whsec_x".to_owned()),
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn without_flags_nothing_ends_and_callbacks_are_plain() {
         let flags = typed("").unwrap();
-        assert_eq!(flags.extensions(), ExtensionPlay::default());
+        assert_eq!(flags.extensions(), ExtensionOutcome::default());
         assert_eq!(flags.ending(), None);
         assert_eq!(flags.callbacks(0), Callbacks::default());
         assert!(typed("--callback-copies 2").is_err());

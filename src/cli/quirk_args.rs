@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::CliError;
 use crate::sandbox::{
-    Config, EmptyDescription, EmptyTags, MissingIds, Open, RequiredFields, TagLength, WrongKey,
+    Config, EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
 
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ impl QuirkArgs {
         }
         let wrong_key =
             if self.forbid_wrong_key { WrongKey::Forbidden } else { WrongKey::Unauthorized };
-        let open = Open {
+        let quirks = Quirks {
             empty_tags: self.empty_tags,
             empty_description: self.empty_description,
             tag_length: self.tag_length,
@@ -60,6 +60,6 @@ impl QuirkArgs {
             skip_max: self.skip_max,
             url_max: self.url_max,
         };
-        Ok(Config { open, ..config })
+        Ok(Config { quirks, ..config })
     }
 }

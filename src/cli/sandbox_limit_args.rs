@@ -46,7 +46,7 @@ pub(super) struct SandboxLimitArgs {
     headers_always: bool,
     /// Another user of the account, who asks for this share of its limits, like 30%
     #[arg(long, default_value = "0%", value_name = "SHARE")]
-    neighbour: Share,
+    background_load: Share,
 }
 
 /// So many requests in so long: `1000/15m`.
@@ -84,7 +84,7 @@ impl SandboxLimitArgs {
         Config {
             writes: limits(self.rate, self.burst, &self.window),
             reads: limits(self.read_rate, self.read_burst, &self.read_window),
-            neighbour: self.neighbour.0,
+            background_load: self.background_load.0,
             refused_count: self.refused_count,
             headers_always: self.headers_always,
             ..config

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::limiter::Announced;
+use super::rate_limit::Announced;
 
 const HELP: &str = "For support kindly contact us at support@imagekit.io.";
 const JSON: &str = "application/json; charset=utf-8";

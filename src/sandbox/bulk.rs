@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::extension_outcome::{add_tags, remove_tags};
 use super::file::Details;
 use super::library::Key;
-use super::open::{MissingIds, Open};
 use super::patch::{not_strings, reason_against_tags, strings};
-use super::play::{add_tags, remove_tags};
+use super::quirks::{MissingIds, Quirks};
 use super::route::Bulk;
-use super::stock::Stock;
+use super::store::Store;
 
 const FILES_MAX: usize = 50;
 
@@ -34,7 +34,7 @@ pub(crate) struct Outcome<'a> {
 ///
 /// # Errors
 /// The 400 that the API gives it.
-pub(crate) fn check(which: Bulk, body: &Value, open: Open) -> Result<Order<'_>, Answer> {
+pub(crate) fn check(which: Bulk, body: &Value, quirks: Quirks) -> Result<Order<'_>, Answer> {
     let files = check_files(body)?;
     let parameter = match which {
         Bulk::Add | Bulk::Remove => "tags",
@@ -46,7 +46,7 @@ pub(crate) fn check(which: Bulk, body: &Value, open: Open) -> Result<Order<'_>, 
     if tags.is_empty() {
         return Err(refused("array cannot be empty."));
     }
-    match reason_against_tags(&tags, open.tag_length) {
+    match reason_against_tags(&tags, quirks.tag_length) {
         Some(reason) if which != Bulk::RemoveAi => Err(Answer::bad_request(&format!(
             "Your request contains invalid value for tags parameter. {reason}"
         ))),
@@ -87,23 +87,23 @@ impl<'a> Order<'a> {
     /// The 404 that names the missing files.
     pub(crate) fn carry_out(
         &self,
-        stock: &mut Stock,
-        open: Open,
+        store: &mut Store,
+        quirks: Quirks,
         wall_ms: i64,
     ) -> Result<Outcome<'a>, Answer> {
         let missing: Vec<&str> =
-            self.files.iter().copied().filter(|id| stock.find(id).is_none()).collect();
+            self.files.iter().copied().filter(|id| store.find(id).is_none()).collect();
         if !missing.is_empty() {
-            let named = (open.missing_ids == MissingIds::Named).then_some(missing.as_slice());
+            let named = (quirks.missing_ids == MissingIds::Named).then_some(missing.as_slice());
             return Err(Answer::no_files(named));
         }
         let mut outcome = Outcome::default();
         for (place, id) in self.files.iter().enumerate() {
-            let Some(key) = stock.find(id) else { continue };
+            let Some(key) = store.find(id) else { continue };
             let edited = if self.refuses_every_other && place.is_multiple_of(2) {
                 Err("The file could not be updated. Please try again later.")
             } else {
-                self.edit(stock, key, open, wall_ms)
+                self.edit(store, key, quirks, wall_ms)
             };
             match edited {
                 Ok(()) => outcome.done.push(id),
@@ -115,18 +115,18 @@ impl<'a> Order<'a> {
 
     fn edit(
         &self,
-        stock: &mut Stock,
+        store: &mut Store,
         key: Key,
-        open: Open,
+        quirks: Quirks,
         wall_ms: i64,
     ) -> Result<(), &'static str> {
         if self.which == Bulk::Add {
-            let mut tried = stock.file(key).details;
+            let mut tried = store.file(key).details;
             add_tags(&mut tried, &self.tags);
             let tags = tried.tags.as_deref().unwrap_or_default();
-            reason_against_tags(tags, open.tag_length).map_or(Ok(()), Err)?;
+            reason_against_tags(tags, quirks.tag_length).map_or(Ok(()), Err)?;
         }
-        let (_, details) = stock.edit(key);
+        let (_, details) = store.edit(key);
         self.change(details);
         details.touch(wall_ms);
         Ok(())

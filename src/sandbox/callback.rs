@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::callback_client::{Target, post};
 use super::clock::Clock;
-use super::post::{Target, post};
 use super::run::Run;
 use super::signature::signature;
 use super::state::Sandbox;
@@ -75,7 +75,7 @@ impl Callbacks {
 struct Message {
     /// The same for all attempts and copies.
     id: String,
-    era: u64,
+    generation: u64,
     target: Target,
     body: Bytes,
 }
@@ -94,7 +94,7 @@ impl Sandbox {
         }
         let Some(target) = target else { return };
         let body = told.to_string().into();
-        let message = Arc::new(Message { id, era: run.era, target, body });
+        let message = Arc::new(Message { id, generation: run.generation, target, body });
         for copy in 0..self.config.callbacks.copies {
             tokio::spawn(Arc::clone(self).deliver(Arc::clone(&message), copy));
         }
@@ -128,7 +128,7 @@ impl Sandbox {
     /// Counts what happened to a message. After a reset nothing counts any more.
     fn count(&self, message: &Message, event: fn(&mut CallbackCounts)) -> bool {
         let mut state = self.state();
-        let counts = state.era == message.era;
+        let counts = state.generation == message.generation;
         if counts {
             event(state.recorder.callbacks());
         }

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::callback::Callbacks;
 use super::defaults;
+use super::extension_outcome::{Ending, ExtensionOutcome};
 use super::faults::Faults;
+use super::hook::Hook;
 use super::library::Library;
-use super::open::Open;
-use super::play::{Ending, ExtensionPlay};
-use super::tap::Tap;
+use super::quirks::Quirks;
 
 /// The settings of a sandbox. `Config::default()` is an empty library behind the reported limits.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Config {
     pub reads: Vec<Limit>,
     /// The share of each kind's slowest limit, 0 to 1, that another user of the account asks for,
     /// evenly.
-    pub neighbour: f64,
+    pub background_load: f64,
     /// Whether a refused (429) request uses up a place too. Nobody knows what the API does.
     pub refused_count: bool,
     /// Whether the `X-RateLimit-*` headers are on every answer, and not only on a 429.
@@ -40,9 +40,9 @@ pub struct Config {
     /// What goes wrong, and when.
     pub faults: Faults,
     /// How extension runs stand when their request is answered.
-    pub extensions: ExtensionPlay,
+    pub extensions: ExtensionOutcome,
     /// An observer of every request.
-    pub tap: Option<Tap>,
+    pub hook: Option<Hook>,
     /// Think time before the work of every API request. Without any, requests of one file that
     /// are sent together are worked off one after the other, too fast to be seen as overlapping.
     pub latency: Duration,
@@ -53,7 +53,7 @@ pub struct Config {
     /// per file. Off, a load test costs and keeps less; the totals are counted all the same.
     pub record: bool,
     /// The answers to what the API's description leaves open.
-    pub open: Open,
+    pub quirks: Quirks,
     /// How pending extension runs end; `None` leaves them pending for ever.
     pub ending: Option<Ending>,
     /// How the ends of pending runs are called back.
@@ -70,16 +70,16 @@ impl Default for Config {
             saved: defaults::saved(),
             writes: vec![Limit::Bucket { rate: 5.0, burst: 5 }],
             reads: vec![Limit::Bucket { rate: 40.0, burst: 40 }],
-            neighbour: 0.0,
+            background_load: 0.0,
             refused_count: false,
             headers_always: false,
             faults: Faults::default(),
-            extensions: ExtensionPlay::default(),
-            tap: None,
+            extensions: ExtensionOutcome::default(),
+            hook: None,
             latency: Duration::ZERO,
             search_lag: Duration::ZERO,
             record: true,
-            open: Open::default(),
+            quirks: Quirks::default(),
             ending: None,
             callbacks: Callbacks::default(),
         }

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::clock::Iso;
 use super::digits::push_decimal;
+use super::extension_outcome::Status;
 use super::metadata::Metadata;
-use super::play::Status;
 
 /// Where the files are delivered that nobody has given another URL.
 pub(crate) const ENDPOINT: &str = "https://ik.imagekit.io/sandbox";

@@ -3,13 +3,13 @@
 use super::answer::Answer;
 use super::route::Internal;
 use super::state::Sandbox;
-use super::stock::Stock;
+use super::store::Store;
 
 /// Answers an internal request.
 pub(crate) fn answer(sandbox: &Sandbox, asked: &Internal) -> Answer {
     match asked {
         Internal::Stats => Answer::json(200, &sandbox.state().recorder.stats()),
-        Internal::Library => lines(&sandbox.state().stock),
+        Internal::Library => lines(&sandbox.state().store),
         Internal::History(id) => Answer::json(200, &sandbox.state().recorder.history(id)),
         Internal::Reset => {
             sandbox.reset();
@@ -19,8 +19,8 @@ pub(crate) fn answer(sandbox: &Sandbox, asked: &Internal) -> Answer {
     }
 }
 
-fn lines(stock: &Stock) -> Answer {
+fn lines(store: &Store) -> Answer {
     let mut text = Vec::new();
-    stock.write_lines(&mut text).expect("a buffer takes everything");
+    store.write_lines(&mut text).expect("a buffer takes everything");
     Answer::plain(200, text, "application/jsonl; charset=utf-8")
 }

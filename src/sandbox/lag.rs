@@ -61,11 +61,11 @@ impl Lag {
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic::Seedling;
+    use super::super::synthetic::SyntheticFile;
     use super::*;
 
     fn described(text: &str) -> Details {
-        Details { description: Some(text.to_owned()), ..Seedling::of_id("f1").details() }
+        Details { description: Some(text.to_owned()), ..SyntheticFile::of_id("f1").details() }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::file::{Base, Details, File};
-use super::given;
-use super::synthetic::{self, Seedling};
+use super::overlay;
+use super::synthetic::{self, SyntheticFile};
 
 /// The files a sandbox starts with. Three kinds live side by side: synthetic ones (a seed and a
 /// count), ones made of an id alone, and ones that were given.
@@ -73,7 +73,7 @@ impl Library {
         let Some(id) = object.get("fileId").and_then(Value::as_str).map(str::to_owned) else {
             return;
         };
-        let file = Box::new(given::file(&id, object));
+        let file = Box::new(overlay::file(&id, object));
         self.put(&id, Some(file));
     }
 
@@ -144,13 +144,13 @@ impl Library {
     }
 
     /// The file, if it was given, or else what it is made up from.
-    fn given(&self, key: Key) -> Result<&File, Seedling> {
+    fn given(&self, key: Key) -> Result<&File, SyntheticFile> {
         let place = match key {
-            Key::Synthetic(index) => return Err(Seedling::of_index(self.seed(), index)),
+            Key::Synthetic(index) => return Err(SyntheticFile::of_index(self.seed(), index)),
             Key::Inserted(place) => place,
         };
         let Inserted { id, file } = &self.inserted[place];
-        file.as_deref().ok_or_else(|| Seedling::of_id(id))
+        file.as_deref().ok_or_else(|| SyntheticFile::of_id(id))
     }
 
     pub(crate) fn seed(&self) -> u64 {

@@ -8,10 +8,10 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::answer::Answer;
 use super::file::{File, FileObject};
 use super::library::Key;
-use super::open::Open;
 use super::query::{self, Search};
+use super::quirks::Quirks;
 use super::sorting::Sorting;
-use super::stock::{Index, Stock};
+use super::store::{Index, Store};
 
 const LIMIT_MAX: usize = 1000;
 
@@ -26,15 +26,15 @@ struct Listing {
 }
 
 /// Answers a list request.
-pub(crate) fn answer(stock: &Stock, query: &str, open: Open) -> Answer {
-    let index = stock.index();
+pub(crate) fn answer(store: &Store, query: &str, quirks: Quirks) -> Answer {
+    let index = store.index();
     match Listing::parse(query) {
-        Ok(listing) if open.skip_max.is_some_and(|max| listing.skip > max) => {
+        Ok(listing) if quirks.skip_max.is_some_and(|max| listing.skip > max) => {
             Answer::bad_request(&invalid("skip"))
         }
         Ok(listing) => {
-            let keys = listing.keys(stock, &index);
-            let folders = listing.folders(stock, keys.len());
+            let keys = listing.keys(store, &index);
+            let folders = listing.folders(store, keys.len());
             Answer::json(200, &Objects { index, keys, folders })
         }
         Err(message) => Answer::bad_request(&message),
@@ -85,12 +85,12 @@ impl Listing {
         Ok(())
     }
 
-    fn keys(&self, stock: &Stock, index: &Index<'_>) -> Vec<Key> {
+    fn keys(&self, store: &Store, index: &Index<'_>) -> Vec<Key> {
         // There are files here, and no old versions.
         if matches!(self.search.kind.as_deref(), Some("folder" | "file-version")) {
             return Vec::new();
         }
-        let found = self.matching(stock);
+        let found = self.matching(store);
         if self.sorting.is_natural() {
             return self.page(found);
         }
@@ -99,19 +99,19 @@ impl Listing {
     }
 
     /// The folders behind so many files of the page.
-    fn folders<'s>(&self, stock: &'s Stock, files: usize) -> Vec<&'s str> {
+    fn folders<'s>(&self, store: &'s Store, files: usize) -> Vec<&'s str> {
         let Search { ids, names, path, kind } = &self.search;
         let is_wanted = ids.is_none() && matches!(kind.as_deref(), Some("folder" | "all"));
         if !is_wanted || files == self.limit {
             return Vec::new();
         }
-        let found = stock.folders().filter(|place| {
+        let found = store.folders().filter(|place| {
             let (parent, name) = place.rsplit_once('/').unwrap_or(("", place));
             names.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name))
                 && path.as_ref().is_none_or(|path| folder(path) == folder(parent))
         });
         let skip = match kind.as_deref() {
-            Some("all") if files == 0 => self.skip.saturating_sub(self.matching(stock).count()),
+            Some("all") if files == 0 => self.skip.saturating_sub(self.matching(store).count()),
             Some("all") => 0,
             _ => self.skip,
         };
@@ -123,25 +123,25 @@ impl Listing {
     }
 
     /// Looks up ids and walks folders, rather than making up a million files to compare them.
-    fn matching<'a>(&'a self, stock: &'a Stock) -> Box<dyn Iterator<Item = Key> + 'a> {
-        let wanted = |key: &Key| self.wants(stock, *key);
+    fn matching<'a>(&'a self, store: &'a Store) -> Box<dyn Iterator<Item = Key> + 'a> {
+        let wanted = |key: &Key| self.wants(store, *key);
         match (&self.search.ids, &self.search.path) {
             (Some(ids), _) => {
-                let mut found: Vec<Key> = ids.iter().filter_map(|id| stock.find(id)).collect();
-                found.sort_unstable_by_key(|key| stock.upload(*key));
+                let mut found: Vec<Key> = ids.iter().filter_map(|id| store.find(id)).collect();
+                found.sort_unstable_by_key(|key| store.upload(*key));
                 found.dedup();
                 Box::new(found.into_iter().filter(wanted))
             }
-            (None, Some(path)) => Box::new(stock.keys_in(folder(path)).filter(wanted)),
+            (None, Some(path)) => Box::new(store.keys_in(folder(path)).filter(wanted)),
             (None, None) if self.search.names.is_none() && self.file_type.is_none() => {
-                Box::new(stock.keys())
+                Box::new(store.keys())
             }
-            (None, None) => Box::new(stock.keys().filter(wanted)),
+            (None, None) => Box::new(store.keys().filter(wanted)),
         }
     }
 
-    fn wants(&self, stock: &Stock, key: Key) -> bool {
-        let base = stock.base(key);
+    fn wants(&self, store: &Store, key: Key) -> bool {
+        let base = store.base(key);
         let Search { names, path, .. } = &self.search;
         let named = names.as_ref().is_none_or(|names| names.contains(&base.name));
         let placed = path.as_ref().is_none_or(|path| folder(path) == base.folder);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
-use super::open::RequiredFields;
+use super::quirks::RequiredFields;
 
 const REQUIRED: &str = "The value is required.";
 

@@ -15,7 +15,7 @@
 //! ```
 //! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
 //! * `wire` is the connection and can break it at a chosen byte.
-//! * `service` carries one request through, with its delays, faults and the [`Tap`]; `delivery` puts
+//! * `service` carries one request through, with its delays, faults and the [`Hook`]; `delivery` puts
 //!   the answer on the wire.
 //! * `state` holds all that changes, behind one lock, and decides who may pass.
 //! * `run` ends extension runs that were pending, and `callback` tells the client's `webhookUrl`.
@@ -23,35 +23,34 @@
 
 mod answer;
 mod auth;
-mod bucket;
 mod bulk;
 mod callback;
+mod callback_client;
 mod clock;
 mod config;
 mod defaults;
 mod delivery;
 mod digits;
+mod extension_outcome;
 mod extensions;
 mod fault_text;
 mod faults;
 mod file;
-mod given;
+mod handlers;
 mod history;
+mod hook;
 mod internal;
 mod lag;
 mod library;
 mod library_file;
-mod limiter;
-mod limits;
 mod listing;
 mod metadata;
-mod neighbour;
-mod open;
+mod overlay;
 mod patch;
 mod peaks;
-mod play;
-mod post;
 mod query;
+mod quirks;
+mod rate_limit;
 mod recorder;
 mod request;
 mod route;
@@ -62,23 +61,21 @@ mod signature;
 mod sorting;
 mod state;
 mod stats;
-mod stock;
+mod store;
 mod synthetic;
-mod tap;
 mod wire;
-mod work;
 
 pub use callback::Callbacks;
 pub use config::{Config, Limit};
+pub use extension_outcome::{End, Ending, ExtensionOutcome, Status};
 pub use fault_text::{FAULT_FORMS, Planned};
 pub use faults::{Fault, Faults};
+pub use hook::{Hook, HookEvent, Phase};
 pub use library::Library;
 pub use library_file::LibraryError;
-pub use open::{
-    EmptyDescription, EmptyTags, MissingIds, Open, RequiredFields, TagLength, WrongKey,
+pub use quirks::{
+    EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
-pub use play::{End, Ending, ExtensionPlay, Status};
 pub use server::{Running, start};
 pub use stats::{CallbackCounts, Calls, Peak, Stats, WindowPeak};
 pub use synthetic::synthetic_id;
-pub use tap::{Phase, Tap, TapEvent};

@@ -6,7 +6,7 @@ use super::answer::Answer;
 use super::extensions::{Catalogue, Extension};
 use super::file::Details;
 use super::metadata::MetadataChange;
-use super::open::{EmptyDescription, EmptyTags, Open, TagLength};
+use super::quirks::{EmptyDescription, EmptyTags, Quirks, TagLength};
 
 /// The combined length of all tags of one request or file.
 const TAGS_LENGTH_MAX: usize = 500;
@@ -50,7 +50,7 @@ pub(crate) enum RemoveAiTags {
 ///
 /// # Errors
 /// The 400 that the API gives it.
-pub(crate) fn check(body: &Value, catalogue: &Catalogue, open: Open) -> Result<Patch, Answer> {
+pub(crate) fn check(body: &Value, catalogue: &Catalogue, quirks: Quirks) -> Result<Patch, Answer> {
     let body = body
         .as_object()
         .ok_or_else(|| Answer::bad_request("The request body should be a JSON object."))?;
@@ -59,7 +59,7 @@ pub(crate) fn check(body: &Value, catalogue: &Catalogue, open: Open) -> Result<P
     }
     let mut update = Update::default();
     for (name, value) in body {
-        update.take_in(name, value, catalogue, open)?;
+        update.take_in(name, value, catalogue, quirks)?;
     }
     Ok(Patch::Details(update))
 }
@@ -83,13 +83,13 @@ impl Update {
         name: &str,
         value: &Value,
         catalogue: &Catalogue,
-        open: Open,
+        quirks: Quirks,
     ) -> Result<(), Answer> {
         match name {
-            "tags" => self.tags = check_tags(value, open)?,
+            "tags" => self.tags = check_tags(value, quirks)?,
             "customCoordinates" => self.custom_coordinates = check_coordinates(value)?,
-            "customMetadata" => self.custom_metadata = check_metadata(value, catalogue, open)?,
-            "description" => self.description = check_description(value, open)?,
+            "customMetadata" => self.custom_metadata = check_metadata(value, catalogue, quirks)?,
+            "description" => self.description = check_description(value, quirks)?,
             "removeAITags" => self.remove_ai_tags = Some(check_remove_ai_tags(value)?),
             "extensions" => {
                 self.extensions =
@@ -150,15 +150,15 @@ fn invalid(parameter: &str, reason: &str) -> Answer {
     ))
 }
 
-fn check_tags(value: &Value, open: Open) -> Result<Change<Vec<String>>, Answer> {
+fn check_tags(value: &Value, quirks: Quirks) -> Result<Change<Vec<String>>, Answer> {
     if value.is_null() {
         return Ok(Change::Unset);
     }
     let tags = strings(value).ok_or_else(|| not_strings("tags"))?;
-    if let Some(reason) = reason_against_tags(&tags, open.tag_length) {
+    if let Some(reason) = reason_against_tags(&tags, quirks.tag_length) {
         return Err(invalid("tags", reason));
     }
-    match (tags.is_empty(), open.empty_tags) {
+    match (tags.is_empty(), quirks.empty_tags) {
         (false, _) => Ok(Change::Set(tags)),
         (true, EmptyTags::Clear) => Ok(Change::Unset),
         (true, EmptyTags::Ignore) => Ok(Change::Keep),
@@ -191,9 +191,9 @@ pub(crate) fn not_strings(parameter: &str) -> Answer {
     ))
 }
 
-fn check_description(value: &Value, open: Open) -> Result<Change<String>, Answer> {
+fn check_description(value: &Value, quirks: Quirks) -> Result<Change<String>, Answer> {
     let text = value.as_str().ok_or_else(|| invalid("description", "It should be a string."))?;
-    match (text, open.empty_description) {
+    match (text, quirks.empty_description) {
         ("", EmptyDescription::Clear) => Ok(Change::Unset),
         ("", EmptyDescription::Ignore) => Ok(Change::Keep),
         ("", EmptyDescription::Refuse) => Err(invalid("description", "It should not be empty.")),
@@ -219,11 +219,11 @@ fn check_coordinates(value: &Value) -> Result<Change<String>, Answer> {
 fn check_metadata(
     value: &Value,
     catalogue: &Catalogue,
-    open: Open,
+    quirks: Quirks,
 ) -> Result<MetadataChange, Answer> {
     let asked =
         value.as_object().ok_or_else(|| invalid("customMetadata", "It should be an object."))?;
-    let checked = catalogue.fields().check_update(asked.clone(), open.required_fields);
+    let checked = catalogue.fields().check_update(asked.clone(), quirks.required_fields);
     checked.map_err(|errors| Answer::invalid_metadata(&errors))
 }
 

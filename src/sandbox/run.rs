@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::clock::Clock;
+use super::extension_outcome::{self, End, Ending};
 use super::extensions::Extension;
-use super::play::{self, End, Ending};
 use super::state::Sandbox;
 
 /// One extension at work on one file.
@@ -18,7 +18,7 @@ pub(crate) struct Run {
     /// Its place among the extensions of that request.
     pub(crate) place: usize,
     /// When the request came.
-    pub(crate) era: u64,
+    pub(crate) generation: u64,
     pub(crate) file: String,
     pub(crate) extension: Extension,
     pub(crate) webhook_url: Option<String>,
@@ -49,15 +49,15 @@ impl Sandbox {
     fn end(&self, run: &Run, end: End) -> Option<Value> {
         let (name, file) = (run.extension.name(), run.file.as_str());
         let mut state = self.state();
-        if state.era != run.era {
+        if state.generation != run.generation {
             return None;
         }
-        let key = state.stock.find(file)?;
+        let key = state.store.find(file)?;
         let told = if end.is_success(file, name) {
-            let (_, details) = state.stock.edit(key);
-            play::write_result(&run.extension, file, details);
+            let (_, details) = state.store.edit(key);
+            extension_outcome::write_result(&run.extension, file, details);
             details.touch(Clock::wall_ms());
-            let object = state.stock.object(key);
+            let object = state.store.object(key);
             json!({"service": name, "status": "SUCCESS", "fileObject": object})
         } else {
             // What an error looks like is not documented.

@@ -82,14 +82,14 @@ impl Running {
     #[must_use]
     pub fn file(&self, id: &str) -> Option<Value> {
         let state = self.sandbox.state();
-        let key = state.stock.find(id)?;
-        Some(state.stock.object(key))
+        let key = state.store.find(id)?;
+        Some(state.store.object(key))
     }
 
     /// The files that were inserted and those that were changed, sorted by id.
     #[must_use]
     pub fn library(&self) -> Vec<Value> {
-        self.sandbox.state().stock.objects().collect()
+        self.sandbox.state().store.objects().collect()
     }
 
     /// The changes of one file, oldest first: `{n, at, requestId, call, body}`. The newest 100,000
@@ -116,7 +116,7 @@ impl Running {
     /// Those of the writer.
     pub fn save(mut self, mut out: impl Write) -> io::Result<()> {
         self.end();
-        self.sandbox.state().stock.write_lines(&mut out)?;
+        self.sandbox.state().store.write_lines(&mut out)?;
         out.flush()
     }
 

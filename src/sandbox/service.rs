@@ -10,12 +10,12 @@ use axum::http::Response;
 use super::answer::{Answer, RateHeaders, Reset};
 use super::delivery::Reply;
 use super::faults::Fault;
+use super::hook::{HookEvent, Phase};
 use super::internal;
-use super::limiter::Announced;
+use super::rate_limit::Announced;
 use super::request::ApiRequest;
 use super::route::{Route, route};
 use super::state::{Arrival, Sandbox};
-use super::tap::{Phase, TapEvent};
 use super::wire::{End, Line};
 
 /// More than any sensible request; what is larger gets a 413.
@@ -82,8 +82,8 @@ impl Visit {
     }
 
     fn tell(&self, phase: Phase) {
-        if let Some(tap) = &self.sandbox.config.tap {
-            tap.call(&TapEvent {
+        if let Some(hook) = &self.sandbox.config.hook {
+            hook.call(&HookEvent {
                 n: self.n,
                 phase,
                 method: self.request.method.to_string(),

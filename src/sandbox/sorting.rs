@@ -1,7 +1,7 @@
 //! The orders in which a list can be.
 
 use super::library::Key;
-use super::stock::Index;
+use super::store::Index;
 
 /// An order of the API, ascending or descending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use super::config::Config;
 use super::extensions::Catalogue;
 use super::faults::{Fault, Plan};
 use super::lag::Lag;
-use super::limits::AccountLimits;
 use super::metadata::Fields;
-use super::open::WrongKey;
+use super::quirks::WrongKey;
+use super::rate_limit::AccountLimits;
 use super::recorder::Recorder;
 use super::request::ApiRequest;
-use super::stock::Stock;
+use super::store::Store;
 
 /// A sandbox: what stays, and the state.
 #[derive(Debug)]
@@ -33,10 +33,10 @@ pub(crate) struct Sandbox {
 /// Everything that changes.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) stock: Stock,
+    pub(crate) store: Store,
     pub(crate) recorder: Recorder,
     /// Counts the resets. What was begun in one era has no effect in the next.
-    pub(crate) era: u64,
+    pub(crate) generation: u64,
     limits: AccountLimits,
     /// API requests so far: the number of the last one.
     n: u64,
@@ -64,9 +64,9 @@ impl Sandbox {
         let library = std::mem::take(&mut config.library);
         let clock = Clock::started_now();
         let state = State {
-            stock: Stock::new(library, Lag::new(config.search_lag, clock.clone())),
+            store: Store::new(library, Lag::new(config.search_lag, clock.clone())),
             recorder: Recorder::new(&config),
-            era: 0,
+            generation: 0,
             limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
             n: 0,
             connections: 0,
@@ -91,9 +91,9 @@ impl Sandbox {
     pub(crate) fn reset(&self) {
         let limits = AccountLimits::new(&self.config, self.clock.now_ns());
         let mut state = self.state();
-        state.stock.reset();
+        state.store.reset();
         state.recorder = Recorder::new(&self.config);
-        state.era += 1;
+        state.generation += 1;
         state.n = 0;
         state.connections = 0;
         state.expired = false;
@@ -139,10 +139,10 @@ impl Sandbox {
 
     fn gate(&self, state: &mut State, request: &ApiRequest, now_ns: u64) -> Result<(), Answer> {
         let length = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        if self.config.open.url_max.is_some_and(|max| length > max) {
+        if self.config.quirks.url_max.is_some_and(|max| length > max) {
             return Err(Answer::error(414, "The request URL is too long."));
         }
-        match (request.presented, self.config.open.wrong_key) {
+        match (request.presented, self.config.quirks.wrong_key) {
             (Presented::None, _) | (Presented::Wrong, WrongKey::Unauthorized) => {
                 return Err(Answer::no_key());
             }

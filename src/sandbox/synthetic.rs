@@ -91,13 +91,13 @@ pub(crate) fn created_ms(index: u64) -> i64 {
 
 /// Enough to make up a file: its id, and when it was uploaded.
 #[derive(Debug)]
-pub(crate) struct Seedling {
+pub(crate) struct SyntheticFile {
     id: String,
     traits: u64,
     created_ms: i64,
 }
 
-impl Seedling {
+impl SyntheticFile {
     /// Of the file with this index.
     pub(crate) fn of_index(seed: u64, index: u64) -> Self {
         Self::new(synthetic_id(seed, index), created_ms(index))
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_file_is_the_same_every_time_it_is_made_up() {
-        let file = |index| Seedling::of_index(7, index).file();
+        let file = |index| SyntheticFile::of_index(7, index).file();
         assert_eq!(file(42), file(42));
         assert_ne!(file(42), file(43));
         assert_eq!(file(42).base.folder, folder(7, 42));

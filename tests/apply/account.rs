@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Library, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Library, Phase, Status};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, TestEnv, files, script, status, tagged, tagging, with_library};
@@ -42,7 +42,7 @@ fn edited_copy_of_the_sheet_is_refused() {
 #[test]
 fn resume_shows_what_is_left_and_asks() {
     let world = TestEnv::new(Config {
-        extensions: ExtensionPlay::Always(Status::Success),
+        extensions: ExtensionOutcome::Always(Status::Success),
         ..files(["a", "b", "c"])
     });
     world.write("sheet.jsonl", charging(&["a", "b", "c"]));
@@ -117,12 +117,12 @@ fn continue_takes_its_run_directory_night_after_night() {
 fn run_killed_before_it_sent_anything_leaves_no_copy_for_good() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n <= 3 && event.phase == Phase::Arrived {
             hand.kill();
         }
     });
-    let world = tagged(3, |config| Config { tap: Some(tap), ..config });
+    let world = tagged(3, |config| Config { hook: Some(hook), ..config });
     let words = ["apply", "sheet.csv", "--yes", "--continue", "--rate", "unlimited"];
     for _ in 0..3 {
         assert_eq!(world.command(&words).run_as(&victim).code, None);

@@ -1,6 +1,6 @@
 //! Tag changes of many rows in few calls, and what becomes of each row.
 
-use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Open};
+use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Quirks};
 use serde_json::json;
 
 use crate::harness::{TestEnv, files, ids, script, sheet};
@@ -15,7 +15,7 @@ fn sale(ids: &[String]) -> String {
 }
 
 fn with(missing: MissingIds, config: Config) -> Config {
-    Config { open: Open { missing_ids: missing, ..config.open }, ..config }
+    Config { quirks: Quirks { missing_ids: missing, ..config.quirks }, ..config }
 }
 
 #[test]

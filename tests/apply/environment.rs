@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ikbulk::run::RunDir;
-use ikbulk::sandbox::{Config, Phase, Tap};
+use ikbulk::sandbox::{Config, Hook, Phase};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ const CONCURRENCY: usize = 4;
 fn world_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> TestEnv {
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let place = Arc::clone(&home);
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == n && event.phase == Phase::Arrived {
             let home = place.get().expect("the world stands");
             let mut runs = fs::read_dir(home).expect("a run has begun");
@@ -32,7 +32,7 @@ fn world_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> TestE
             happens(&run.expect("the directory can be read").path());
         }
     });
-    let world = world(Some(tap));
+    let world = world(Some(hook));
     home.set(world.path("sheet.ikbulk")).expect("this is the only world of the place");
     world
 }
@@ -42,9 +42,9 @@ fn unpublishes(index: usize) -> bool {
     index.is_multiple_of(3)
 }
 
-fn world(tap: Option<Tap>) -> TestEnv {
+fn world(hook: Option<Hook>) -> TestEnv {
     let ids = ids(ROWS);
-    let world = TestEnv::new(Config { tap, latency: LATENCY, ..files(&ids) });
+    let world = TestEnv::new(Config { hook, latency: LATENCY, ..files(&ids) });
     let rows = ids.iter().enumerate().map(|(index, id)| {
         let publish = if unpublishes(index) { "false" } else { "" };
         format!("{id},tag-{id},{publish}")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
+use ikbulk::sandbox::{Config, Fault, Hook, Library, Phase};
 use serde_json::{Value, json};
 
 use crate::harness::{ChildHandle, TestEnv, files, ids, lines, script, status, with_library};
@@ -221,13 +221,13 @@ fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
     for (name, code) in [("TERM", 143), ("INT", 130)] {
         let victim = ChildHandle::default();
         let hand = victim.clone();
-        let tap = Tap::new(move |event| {
+        let hook = Hook::new(move |event| {
             if event.n == 4 && event.phase == Phase::Arrived {
                 hand.signal(name);
             }
         });
         let latency = Duration::from_millis(50);
-        let world = TestEnv::new(Config { tap: Some(tap), latency, ..files(ids(2500)) });
+        let world = TestEnv::new(Config { hook: Some(hook), latency, ..files(ids(2500)) });
         let done = world.command(&["export", "-o", "sheet.csv"]).run_as(&victim).exits(code);
         done.output_contains("stopped by a signal; no sheet was written");
         assert_eq!(world.sandbox.stats().requests, 4);

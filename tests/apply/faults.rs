@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ikbulk::sandbox::{
-    Config, EmptyDescription, Fault, Library, MissingIds, Open, Phase, RequiredFields, Tap,
+    Config, EmptyDescription, Fault, Hook, Library, MissingIds, Phase, Quirks, RequiredFields,
 };
 use serde_json::{Value, json};
 
@@ -256,12 +256,12 @@ fn a_row_is_overtaken_by_one_that_found_its_file_so_and_by_one_that_did_a_part()
 fn what_was_under_way_when_a_run_was_killed_is_looked_for_at_its_end() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.method == "PATCH" && event.phase == Phase::Arrived {
             hand.kill();
         }
     });
-    let world = TestEnv::new(Config { tap: Some(tap), ..files(["a", "b"]) });
+    let world = TestEnv::new(Config { hook: Some(hook), ..files(["a", "b"]) });
     // What is published is merged with nothing, so that the file takes several requests.
     let rows = "a,one,\na,,false\na,two,\nb,one,\n";
     world.write("sheet.csv", format!("fileId,description,isPublished\n{rows}"));
@@ -341,8 +341,8 @@ fn a_bulk_call_that_failed_for_one_file_rejects_its_row() {
 #[test]
 fn a_missing_file_of_a_bulk_call_is_named_or_not_and_rejected_either_way() {
     for missing_ids in [MissingIds::Named, MissingIds::Silent] {
-        let open = Open { missing_ids, ..Open::default() };
-        let world = TestEnv::new(Config { open, ..files(["a"]) });
+        let quirks = Quirks { missing_ids, ..Quirks::default() };
+        let world = TestEnv::new(Config { quirks, ..files(["a"]) });
         world.write("sheet.csv", "fileId,addTags\na,x\nmissing1,x\n");
         world.apply_direct("sheet.csv").exits(1);
         assert_eq!(world.only_run("sheet").statuses(), ["updated", "rejected"]);
@@ -425,8 +425,8 @@ fn whatever_an_empty_description_does_the_row_says_whether_it_is_cleared() {
     ] {
         let mut library = Library::new();
         library.insert(json!({"fileId": "a", "description": "before"}));
-        let open = Open { empty_description, ..Open::default() };
-        let world = TestEnv::new(Config { open, ..with_library(library) });
+        let quirks = Quirks { empty_description, ..Quirks::default() };
+        let world = TestEnv::new(Config { quirks, ..with_library(library) });
         world.write("sheet.csv", "fileId,description\na,<clear>\n");
         world.apply_direct("sheet.csv").exits(i32::from(!code.is_empty()));
         let row = world.only_run("sheet").row(2);
@@ -439,8 +439,8 @@ fn a_required_field_that_is_left_out_or_unset_rejects_the_row_with_its_name() {
     let mut fields = Config::default().fields;
     let brand = fields.iter_mut().find(|field| field["name"] == "brand").expect("it is there");
     brand["schema"]["isValueRequired"] = json!(true);
-    let open = Open { required_fields: RequiredFields::Given, ..Open::default() };
-    let world = TestEnv::new(Config { open, fields, ..files(["a", "b", "c"]) });
+    let quirks = Quirks { required_fields: RequiredFields::Given, ..Quirks::default() };
+    let world = TestEnv::new(Config { quirks, fields, ..files(["a", "b", "c"]) });
     let sheet = "fileId,customMetadata.brand,customMetadata.price\na,Acme,5\nb,,5\nc,<clear>,\n";
     world.write("sheet.csv", sheet);
     world.apply_direct("sheet.csv --max-bad 100% --max-rejected 100%").exits(1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
+use ikbulk::sandbox::{Config, Fault, Hook, Library, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, TestEnv, files, ids, script, sheet, with_library};
@@ -102,12 +102,12 @@ fn what_a_killed_run_may_have_written_is_not_believed_to_lists() {
     let ids = ids(250);
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.method == "PATCH" && event.phase == Phase::Worked {
             hand.kill();
         }
     });
-    let world = TestEnv::new(Config { tap: Some(tap), ..unseen(&ids) });
+    let world = TestEnv::new(Config { hook: Some(hook), ..unseen(&ids) });
     world.write("one.csv", all(&ids[STALE..=STALE], "new"));
     assert_eq!(world.command(&["apply", "one.csv", "--yes"]).run_as(&victim).code, None);
     assert_eq!(world.file(&ids[STALE])["tags"], json!(["new"]));

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use ikbulk::account::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
-use ikbulk::sandbox::{self, Config, Fault, Faults, Library, Phase, Running, Tap};
+use ikbulk::sandbox::{self, Config, Fault, Faults, Hook, Library, Phase, Running};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -507,9 +507,9 @@ pub(crate) fn ids(count: usize) -> Vec<String> {
 pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
 
 impl Seen {
-    pub(crate) fn tap(&self) -> Tap {
+    pub(crate) fn hook(&self) -> Hook {
         let seen = Arc::clone(&self.0);
-        Tap::new(move |event| {
+        Hook::new(move |event| {
             if event.phase == Phase::Arrived {
                 let line = format!("{} {}", event.method, event.path);
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(line);

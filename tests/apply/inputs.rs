@@ -196,7 +196,10 @@ fn without_a_terminal_nothing_is_sent_that_nobody_said_yes_to() {
         .output_contains("--yes sends without asking");
     assert_eq!(world.sandbox.stats().requests, 0);
     assert!(!world.path("sheet.ikbulk").exists());
-    world.run("apply --direct --no-snapshot sheet.csv --sandbox").exits(0).output_contains("SANDBOX");
+    world
+        .run("apply --direct --no-snapshot sheet.csv --sandbox")
+        .exits(0)
+        .output_contains("SANDBOX");
     assert_eq!(world.sandbox.stats().requests, 0);
 }
 

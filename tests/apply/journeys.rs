@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Phase, Tap};
+use ikbulk::sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, TestEnv, files, script, tagged, tagging};
@@ -99,13 +99,13 @@ fn a_run_stops_at_the_time_of_day_that_it_was_given() {
 fn signalled(name: &'static str) -> (TestEnv, ChildHandle) {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == 4 && event.phase == Phase::Arrived {
             hand.signal(name);
         }
     });
     let latency = Duration::from_millis(50);
-    (tagged(100, |config| Config { tap: Some(tap), latency, ..config }), victim)
+    (tagged(100, |config| Config { hook: Some(hook), latency, ..config }), victim)
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_signal_lets_requests_under_way_finish_and_says_how_to_go_on() {
 fn a_second_signal_ends_the_program_at_once() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == 2 && event.phase == Phase::Arrived {
             // Two of one kind could be taken for one.
             hand.signal("INT");
@@ -147,9 +147,10 @@ fn a_second_signal_ends_the_program_at_once() {
         }
     });
     let long = Fault::HangBefore(Duration::from_secs(30));
-    let world = tagged(5, |config| script(vec![(1, long)], Config { tap: Some(tap), ..config }));
-    let done =
-        world.command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"]).run_as(&victim);
+    let world = tagged(5, |config| script(vec![(1, long)], Config { hook: Some(hook), ..config }));
+    let done = world
+        .command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"])
+        .run_as(&victim);
     assert!(matches!(done.code, Some(130 | 143)), "{done:?}");
     let run = world.only_run("sheet");
     assert!(!run.path().join("summary.json").exists());
@@ -217,12 +218,12 @@ fn a_run_of_another_account_is_not_resumed() {
 fn a_killed_run_is_unfinished_and_its_account_is_free_again() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == 4 && event.phase == Phase::Worked {
             hand.kill();
         }
     });
-    let world = tagged(10, |config| Config { tap: Some(tap), ..config });
+    let world = tagged(10, |config| Config { hook: Some(hook), ..config });
     let words = [
         "apply",
         "--direct",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Library, Phase, Tap};
+use ikbulk::sandbox::{Config, Fault, Hook, Library, Phase};
 use serde_json::{Value, json};
 
 use crate::harness::{ChildHandle, TestEnv, script, sheet, status, with_library};
@@ -54,7 +54,7 @@ fn a_resumed_run_goes_by_what_was_looked_up_when_it_began() {
     let victim = ChildHandle::default();
     let struck = victim.clone();
     let mut config = library([("shoe", "/shoe.jpg"), ("hat", "/hat.jpg")]);
-    config.tap = Some(Tap::new(move |event| {
+    config.hook = Some(Hook::new(move |event| {
         // The account, one list, two reads, and then the first write.
         if event.phase == Phase::Arrived && event.n == 5 {
             struck.kill();

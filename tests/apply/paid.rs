@@ -8,7 +8,7 @@ use std::time::Duration;
 use ikbulk::account::{Service, StateDir};
 use ikbulk::charges::{Certainty, Charges};
 use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
 use rusqlite::Connection;
 
 use crate::harness::{ChildHandle, RunFiles, TestEnv, files, script};
@@ -32,7 +32,7 @@ fn buying(ids: &[&str]) -> String {
 
 /// A sandbox on which every extension ends so.
 fn always(status: Status, config: Config) -> Config {
-    Config { extensions: ExtensionPlay::Always(status), ..config }
+    Config { extensions: ExtensionOutcome::Always(status), ..config }
 }
 
 /// A world with a sheet that removes the backgrounds of `a` and `b`.
@@ -140,7 +140,7 @@ fn a_run_that_halts_for_a_lost_answer_may_have_bought() {
 fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &str) -> TestEnv {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         let is_it = event.method == method && event.path.contains(path);
         if is_it && event.phase == Phase::Worked {
             hand.kill();
@@ -148,7 +148,7 @@ fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &st
     });
     // Long enough that what was answered before is on disk.
     let late = vec![(4, Fault::HangBefore(Duration::from_secs(1)))];
-    let world = world(|config| script(late, Config { tap: Some(tap), ..config }));
+    let world = world(|config| script(late, Config { hook: Some(hook), ..config }));
     world.write("sheet.jsonl", sheet);
     let words = ["sheet.jsonl", "--yes", "--rate", "unlimited", "--concurrency", "1"];
     let words: Vec<&str> = command.split(' ').chain(words).collect();
@@ -254,7 +254,7 @@ fn a_memory_that_fails_under_way_is_exit_4_and_catches_up_later() {
     let held: Arc<Mutex<Option<Connection>>> = Arc::default();
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let (holder, place) = (Arc::clone(&held), Arc::clone(&home));
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.phase == Phase::Arrived && event.n == 2 {
             let path = place.get().expect("the world stands").join("state.db");
             let memory = Connection::open(path).expect("the state is there");
@@ -262,7 +262,7 @@ fn a_memory_that_fails_under_way_is_exit_4_and_catches_up_later() {
             *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
         }
     });
-    let world = world(|config| Config { tap: Some(tap), ..config });
+    let world = world(|config| Config { hook: Some(hook), ..config });
     home.set(state(&world)).expect("this is the only world of the place");
     let done = world.apply_direct("sheet.jsonl").exits(4);
     done.output_contains("the charges of this run are not remembered yet").output_contains("keep ");

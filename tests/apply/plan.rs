@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Faults, Library, Status};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Faults, Library, Status};
 use serde_json::{Value, json};
 
 use crate::harness::{RunFiles, TestEnv, files, ids, script, sheet, status, with_library};
@@ -213,7 +213,7 @@ fn each_field_is_looked_at_before_the_first_request_for_it() {
 #[test]
 fn what_a_plan_changes_itself_has_not_moved() {
     let config = with_library(old(&["f".to_owned()]));
-    let extensions = ExtensionPlay::Always(Status::Success);
+    let extensions = ExtensionOutcome::Always(Status::Success);
     let world = TestEnv::new(Config { extensions, ..config });
     let extension = r#""[{""name"":""ai-auto-description""}]""#;
     let sheet = format!(
@@ -415,7 +415,7 @@ fn the_report_of_a_saved_plan_says_how_to_carry_it_out() {
 
 #[test]
 fn what_an_extension_would_write_over_has_moved_too() {
-    let extensions = ExtensionPlay::Always(Status::Success);
+    let extensions = ExtensionOutcome::Always(Status::Success);
     let world = TestEnv::new(Config { extensions, ..files(["f"]) });
     let extension = r#""[{""name"":""ai-auto-description""}]""#;
     world.write("sheet.csv", format!("fileId,extensions\nf,{extension}\n"));

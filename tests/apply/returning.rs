@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use ikbulk::sandbox::{Config, Phase, Tap};
+use ikbulk::sandbox::{Config, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, TestEnv, files, ids, lines, sheet, tagged, tagging};
@@ -137,13 +137,13 @@ fn a_run_that_a_later_one_has_overtaken_is_not_resumed() {
 fn a_later_run_that_was_killed_may_have_overtaken_it_too() {
     let victim = ChildHandle::default();
     let (hand, first) = (victim.clone(), ids(1));
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         // The second time that the first file is changed.
         if event.n > 1 && event.phase == Phase::Worked && event.path.contains(&first[0]) {
             hand.kill();
         }
     });
-    let world = tagged(3, |config| Config { tap: Some(tap), ..config });
+    let world = tagged(3, |config| Config { hook: Some(hook), ..config });
     world.apply_direct("sheet.csv --limit 1").exits(5);
     let run = world.only_run("sheet");
     world.write("sheet.csv", tagging(&ids(2)));
@@ -184,7 +184,7 @@ fn is_in_the_way(words: &'static [&str], key: &'static str, said: &str) {
     let mut config = files(&ids);
     let directory = Arc::new(OnceLock::<(PathBuf, String)>::new());
     let (place, at) = (second.clone(), directory.clone());
-    config.tap = Some(Tap::new(move |event| {
+    config.hook = Some(Hook::new(move |event| {
         if event.phase == Phase::Arrived && event.n == 2 {
             let (directory, endpoint) = at.get().expect("it is set before");
             let other = Command::new(env!("CARGO_BIN_EXE_ikbulk"))

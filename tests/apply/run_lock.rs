@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ikbulk::run::{ReportLock, RunDir, RunLock};
-use ikbulk::sandbox::{Config, ExtensionPlay, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Hook, Phase, Status};
 use serde_json::json;
 
 use crate::harness::{Call, ChildHandle, CmdResult, RunFiles, TestEnv, files, ids, tagged};
@@ -31,9 +31,9 @@ struct Held {
 
 impl Held {
     /// The tap that holds the first request that changes that file.
-    fn tap(&self, id: &'static str) -> Tap {
+    fn hook(&self, id: &'static str) -> Hook {
         let held = self.clone();
-        Tap::new(move |event| {
+        Hook::new(move |event| {
             let is_patch = event.method == "PATCH" && event.path.contains(&format!("/{id}/"));
             if is_patch && event.phase == Phase::Arrived {
                 held.run_second();
@@ -68,8 +68,8 @@ fn unpoisoned<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
 fn two_resumes_at_once_run_no_extension_twice() {
     let held = Held::default();
     let config = files(["a", "b", "c"]);
-    let extensions = ExtensionPlay::Always(Status::Success);
-    let world = TestEnv::new(Config { tap: Some(held.tap("b")), extensions, ..config });
+    let extensions = ExtensionOutcome::Always(Status::Success);
+    let world = TestEnv::new(Config { hook: Some(held.hook("b")), extensions, ..config });
     world.write("sheet.jsonl", rows());
     world.apply_direct("sheet.jsonl --limit 1").exits(5);
     let run = world.only_run("sheet");
@@ -95,8 +95,8 @@ fn names(run: &RunFiles) -> BTreeSet<String> {
 #[test]
 fn a_report_of_a_running_run_writes_nothing_and_says_how_far_it_is() {
     let held = Held::default();
-    let config = Config { tap: Some(held.tap("b")), ..files(["a", "b", "c"]) };
-    let extensions = ExtensionPlay::Always(Status::Success);
+    let config = Config { hook: Some(held.hook("b")), ..files(["a", "b", "c"]) };
+    let extensions = ExtensionOutcome::Always(Status::Success);
     let world = TestEnv::new(Config { extensions, ..config });
     world.write("sheet.jsonl", rows());
     let report = world.command(&["report", "the-run"]);
@@ -158,13 +158,13 @@ fn a_report_of_a_killed_run_does_not_hide_from_undo_what_was_in_flight() {
     let ids = ids(2);
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.method == "PATCH" && event.path.contains("file001") && event.phase == Phase::Worked
         {
             hand.kill();
         }
     });
-    let world = tagged(2, |config| Config { tap: Some(tap), ..config });
+    let world = tagged(2, |config| Config { hook: Some(hook), ..config });
     world.write("sheet.csv", "fileId,description\nfile000,new\nfile001,new\n");
     let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
     assert_eq!(world.command(&words).run_as(&victim).code, None);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ikbulk::imagekit::{Api, ApiSettings};
-use ikbulk::sandbox::{Config, Fault, Phase, Tap};
+use ikbulk::sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, KEY, Seen, TestEnv, chance, files, ids, status, tagging};
@@ -34,7 +34,7 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
         "a%00b",
     ];
     let seen = Seen::default();
-    let world = TestEnv::new(Config { tap: Some(seen.tap()), ..files(hostile) });
+    let world = TestEnv::new(Config { hook: Some(seen.hook()), ..files(hostile) });
     let line = |id: &&str| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n";
     world.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
     world.apply_direct("sheet.jsonl").exits(0);
@@ -54,7 +54,7 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
 #[test]
 fn a_file_id_that_no_url_can_hold_is_refused() {
     let seen = Seen::default();
-    let world = TestEnv::new(Config { tap: Some(seen.tap()), ..files(["a"]) });
+    let world = TestEnv::new(Config { hook: Some(seen.hook()), ..files(["a"]) });
     let lines = [".", "..", "a\nb", "a\u{0}b", &"x".repeat(300)]
         .map(|id| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n");
     world.write("sheet.jsonl", lines.concat());
@@ -126,7 +126,7 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
     let found = Arc::clone(&seen);
     let home = Arc::new(OnceLock::new());
     let directory: Arc<OnceLock<PathBuf>> = Arc::clone(&home);
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == 20 && event.phase == Phase::Arrived {
             let mut found = found.lock().unwrap();
             for name in ["cmdline", "environ"] {
@@ -138,7 +138,7 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
         }
     });
     let ids = ids(30);
-    let world = TestEnv::new(Config { tap: Some(tap), ..files(&ids) });
+    let world = TestEnv::new(Config { hook: Some(hook), ..files(&ids) });
     home.set(world.path("sheet.ikbulk")).unwrap();
     world.write("sheet.csv", tagging(&ids));
     world.write("key", KEY);
@@ -173,13 +173,13 @@ fn a_crash_leaves_no_core_dump() {
     let victim = ChildHandle::default();
     let (limits, hand) = (Arc::new(Mutex::new(String::new())), victim.clone());
     let found = Arc::clone(&limits);
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.phase == Phase::Arrived {
             let path = format!("/proc/{}/limits", hand.id());
             *found.lock().unwrap() = fs::read_to_string(path).unwrap();
         }
     });
-    let world = TestEnv::new(Config { tap: Some(tap), ..files(["a"]) });
+    let world = TestEnv::new(Config { hook: Some(hook), ..files(["a"]) });
     world.write("sheet.csv", tagging(&["a"]));
     let call = world.command_after(
         "ulimit -c unlimited",
@@ -208,7 +208,8 @@ fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
     world.write("sheet.csv", tagging(&["a"]));
     world.write("key", format!("{KEY}\n"));
     let with_file = |name: &str| {
-        let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--key-file", name];
+        let words =
+            ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--key-file", name];
         world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     with_file("key").exits(0);

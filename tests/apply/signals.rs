@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Phase, Tap};
+use ikbulk::sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, CmdResult, TestEnv, files, script, tagged};
@@ -16,13 +16,13 @@ const SIGNALS: [(&str, i32); 3] = [("INT", 130), ("TERM", 143), ("HUP", 129)];
 fn world(n: u64, name: &'static str) -> (TestEnv, ChildHandle) {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == n && event.phase == Phase::Arrived {
             hand.signal(name);
         }
     });
     let never = Fault::HangBefore(Duration::from_mins(10));
-    let config = Config { tap: Some(tap), ..files(["a", "b"]) };
+    let config = Config { hook: Some(hook), ..files(["a", "b"]) };
     let world = TestEnv::new(script(vec![(n, never)], config));
     world.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\nb,Acme\n");
     (world, victim)
@@ -95,7 +95,8 @@ fn a_signal_while_standard_input_is_awaited_ends_that() {
         ours
     });
     let input = File::from(OwnedFd::from(theirs));
-    let call = world.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"]).input_file(input);
+    let call =
+        world.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"]).input_file(input);
     call.run_as(&victim).exits(143).output_contains("stopped by a signal; nothing was sent");
     drop(sender.join().expect("the signal was sent"));
     assert!(!world.path("state/ikbulk/stdin.ikbulk").exists());
@@ -105,12 +106,12 @@ fn a_signal_while_standard_input_is_awaited_ends_that() {
 fn under_nohup_a_run_survives_its_terminal() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == 2 && event.phase == Phase::Arrived {
             hand.signal("HUP");
         }
     });
-    let world = tagged(5, |config| Config { tap: Some(tap), ..config });
+    let world = tagged(5, |config| Config { hook: Some(hook), ..config });
     let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--rate", "unlimited"];
     world
         .command_after("trap '' HUP", &words)

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use ikbulk::sandbox::{Config, Phase, Tap};
+use ikbulk::sandbox::{Config, Hook, Phase};
 
 use crate::harness::{OnTerminal, TestEnv, files, sheet};
 
@@ -14,18 +14,18 @@ struct Held {
 }
 
 impl Held {
-    fn new() -> (Self, Tap) {
+    fn new() -> (Self, Hook) {
         let (comes, came) = sync_channel(1);
         let (goes_on, waits) = sync_channel(1);
         let waits = Mutex::new(waits);
-        let tap = Tap::new(move |event| {
+        let hook = Hook::new(move |event| {
             if event.n == 1 && event.phase == Phase::Arrived {
                 comes.send(()).expect("the test waits for it");
                 let waits = waits.lock().unwrap_or_else(PoisonError::into_inner);
                 waits.recv().expect("the test lets it go on");
             }
         });
-        (Self { came, goes_on }, tap)
+        (Self { came, goes_on }, hook)
     }
 
     /// Types while the program reads, before it can have asked anything.
@@ -68,8 +68,8 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
         (None, "y\n", "Send this? [y/N]"),
         (Some([REMOVE_BG; 2]), "260\n", "Type 260 to send it, anything else to stop:"),
     ] {
-        let (held, tap) = Held::new();
-        let world = TestEnv::new(Config { tap: Some(tap), ..files(["a", "b"]) });
+        let (held, hook) = Held::new();
+        let world = TestEnv::new(Config { hook: Some(hook), ..files(["a", "b"]) });
         match configs {
             Some(configs) => extensions(&world, configs),
             None => tags(&world),

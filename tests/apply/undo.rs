@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Library, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Hook, Library, Phase, Status};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{
@@ -214,7 +214,7 @@ fn what_cannot_be_undone_is_said_before() {
     library.insert(json!({"fileId": "f", "filePath": "/f.jpg", "isPublished": true,
         "AITags": [{"name": "sky", "source": "aws-auto-tagging", "confidence": 90}]}));
     let world = TestEnv::new(Config {
-        extensions: ExtensionPlay::Always(Status::Success),
+        extensions: ExtensionOutcome::Always(Status::Success),
         ..with_library(library)
     });
     let rows = [
@@ -287,7 +287,7 @@ fn tags_are_put_back_in_bulk() {
 fn deadly(config: Config) -> (TestEnv, ChildHandle, Arc<AtomicU64>) {
     let (victim, countdown) = (ChildHandle::default(), Arc::<AtomicU64>::default());
     let (hand, left) = (victim.clone(), Arc::clone(&countdown));
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.method != "GET" && event.phase == Phase::Worked {
             let counted = left.try_update(SeqCst, SeqCst, |left| left.checked_sub(1));
             if counted == Ok(1) {
@@ -295,7 +295,7 @@ fn deadly(config: Config) -> (TestEnv, ChildHandle, Arc<AtomicU64>) {
             }
         }
     });
-    let world = TestEnv::new(Config { tap: Some(tap), ..config });
+    let world = TestEnv::new(Config { hook: Some(hook), ..config });
     world.write("sheet.csv", EVERYTHING.replace("missing,x,,,,,,\n", ""));
     (world, victim, countdown)
 }

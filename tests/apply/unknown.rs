@@ -1,7 +1,7 @@
 //! Rows whose at-most-once request lost its response: what of them is still sent, what is not, and
 //! what is said of that.
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Phase, Status, Tap};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
 use serde_json::{Value, json};
 
 use crate::harness::{ChildHandle, RunFiles, TestEnv, files, script};
@@ -11,7 +11,7 @@ const ROW: &str = "{\"fileId\":\"a\",\"extensions\":[{\"name\":\"remove-bg\"}],\
                    \"removeTags\":[\"sale\"],\"addTags\":[\"new\"],\"isPublished\":false}\n";
 
 fn world(config: impl FnOnce(Config) -> Config) -> TestEnv {
-    let extensions = ExtensionPlay::Always(Status::Success);
+    let extensions = ExtensionOutcome::Always(Status::Success);
     let world = TestEnv::new(config(Config { extensions, ..files(["a"]) }));
     world.write("sheet.jsonl", ROW);
     world
@@ -58,12 +58,12 @@ fn tags_of_a_row_that_was_in_flight_at_a_kill_are_sent_by_resume() {
     for command in ["apply --direct --no-snapshot", "apply"] {
         let victim = ChildHandle::default();
         let hand = victim.clone();
-        let tap = Tap::new(move |event| {
+        let hook = Hook::new(move |event| {
             if event.method == "PATCH" && event.phase == Phase::Worked {
                 hand.kill();
             }
         });
-        let world = world(|config| Config { tap: Some(tap), ..config });
+        let world = world(|config| Config { hook: Some(hook), ..config });
         let words = format!("{command} sheet.jsonl --yes --rate unlimited");
         let words: Vec<_> = words.split(' ').collect();
         assert_eq!(world.command(&words).run_as(&victim).code, None);

@@ -1,6 +1,6 @@
 //! What people read, as it stands.
 
-use ikbulk::sandbox::{Config, Library, Phase, Tap};
+use ikbulk::sandbox::{Config, Hook, Library, Phase};
 use serde_json::json;
 
 use crate::harness::{
@@ -119,13 +119,13 @@ fn a_halt() {
 fn an_interrupted_run() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.n == 3 && event.phase == Phase::Worked {
             hand.signal("TERM");
         }
     });
     let latency = std::time::Duration::from_millis(100);
-    let world = TestEnv::new(Config { tap: Some(tap), latency, ..files(ids(5)) });
+    let world = TestEnv::new(Config { hook: Some(hook), latency, ..files(ids(5)) });
     world.write("sheet.csv", tagging(&ids(5)));
     let words = [
         "apply",

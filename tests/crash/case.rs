@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ikbulk::sandbox::{Config, Phase, Tap, TapEvent};
+use ikbulk::sandbox::{Config, Hook, HookEvent, Phase};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ pub(crate) enum Kill {
 }
 
 impl Kill {
-    fn is_now(self, event: &TapEvent) -> bool {
+    fn is_now(self, event: &HookEvent) -> bool {
         match self {
             Self::Before(n) => event.phase == Phase::Arrived && event.n == n,
             Self::After(n) => event.phase == Phase::Worked && event.n == n,
@@ -63,10 +63,10 @@ impl Scene {
 
 /// Looks at a request; if this is its moment, it does what it does and says so. It is asked no more
 /// after that.
-pub(crate) type Strike = Box<dyn Fn(&TapEvent, &Scene) -> bool + Send + Sync>;
+pub(crate) type Strike = Box<dyn Fn(&HookEvent, &Scene) -> bool + Send + Sync>;
 
 /// Kills the program at that moment.
-pub(crate) fn kill_when(is_now: impl Fn(&TapEvent) -> bool + Send + Sync + 'static) -> Strike {
+pub(crate) fn kill_when(is_now: impl Fn(&HookEvent) -> bool + Send + Sync + 'static) -> Strike {
     Box::new(move |event, scene| {
         let now = is_now(event);
         if now {
@@ -110,7 +110,7 @@ impl Case {
         let struck: Vec<(Strike, AtomicBool)> =
             strikes.into_iter().map(|strike| (strike, AtomicBool::new(false))).collect();
         let seen = scene.clone();
-        let tap = Tap::new(move |event| {
+        let hook = Hook::new(move |event| {
             let next = struck.iter().find(|(_, done)| !done.load(Ordering::SeqCst));
             if let Some((strike, done)) = next
                 && strike(event, &seen)
@@ -118,7 +118,8 @@ impl Case {
                 done.store(true, Ordering::SeqCst);
             }
         });
-        let world = TestEnv::new(Config { tap: Some(tap), ..with_library(sheet::library(&rows)) });
+        let world =
+            TestEnv::new(Config { hook: Some(hook), ..with_library(sheet::library(&rows)) });
         world.write("sheet.csv", sheet::csv(&rows));
         scene.directory.set(world.path("")).expect("this is the only world of the scene");
         Self { world, rows, scene, concurrency: CONCURRENCY, ledgers: Vec::new() }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ikbulk::sandbox::{Config, Phase, Tap};
+use ikbulk::sandbox::{Config, Hook, Phase};
 use serde_json::Value;
 
 use crate::case::{Ledger, each, library, number};
@@ -55,13 +55,14 @@ impl Scene {
         let (victim, moment) =
             (ChildHandle::default(), Arc::<Mutex<Option<(u64, Phase)>>>::default());
         let (hand, set) = (victim.clone(), Arc::clone(&moment));
-        let tap = Tap::new(move |event| {
+        let hook = Hook::new(move |event| {
             let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
             if set.take_if(|set| *set == (event.n, event.phase)).is_some() {
                 hand.kill();
             }
         });
-        let world = TestEnv::new(Config { tap: Some(tap), ..with_library(sheet::library(&rows)) });
+        let world =
+            TestEnv::new(Config { hook: Some(hook), ..with_library(sheet::library(&rows)) });
         world.write("sheet.csv", sheet::csv(&rows));
         Self { world, rows, victim, moment }
     }

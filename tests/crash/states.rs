@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use ikbulk::sandbox::{Config, Fault, Faults, Phase, Tap, TapEvent};
+use ikbulk::sandbox::{Config, Fault, Faults, Hook, HookEvent, Phase};
 use serde_json::json;
 
 use crate::case::{Case, Ledger, Strike, kill_when, requests, wait_until_it_sleeps};
@@ -13,7 +13,7 @@ use crate::harness::{ChildHandle, TestEnv, files};
 const REMOVE_BG: &str = "remove-bg";
 
 /// A request for the details of a file.
-fn details(event: &TapEvent, method: &str, file: &str) -> bool {
+fn details(event: &HookEvent, method: &str, file: &str) -> bool {
     event.method == method && event.path == format!("/v1/files/{file}/details")
 }
 
@@ -41,7 +41,7 @@ fn intent() -> Vec<(u64, String)> {
 
 #[test]
 fn before_there_is_a_ledger_nothing_was_sent_and_the_sheet_is_applied_anew() {
-    let is_schema = |event: &TapEvent| event.path == "/v1/customMetadataFields";
+    let is_schema = |event: &HookEvent| event.path == "/v1/customMetadataFields";
     let case = Case::new(vec![kill_when(is_schema)]);
     assert_eq!(case.apply_direct().code, None);
     let leftover = case.files();
@@ -183,7 +183,7 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let patches = std::sync::atomic::AtomicU32::new(0);
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         let patch = event.phase == Phase::Arrived && event.method == "PATCH";
         if patch && patches.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1 {
             hand.kill();
@@ -192,7 +192,7 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
     // The second request reads the state before, the third pays.
     let script = vec![(3, Fault::ResetAfter)];
     let faults = Faults { script, ..Faults::default() };
-    let world = TestEnv::new(Config { tap: Some(tap), faults, ..files(["a"]) });
+    let world = TestEnv::new(Config { hook: Some(hook), faults, ..files(["a"]) });
     let row = json!({"fileId": "a", "tags": ["x"], "extensions": [{"name": REMOVE_BG}]});
     world.write("sheet.jsonl", row.to_string());
     let applied = world
@@ -214,12 +214,12 @@ fn killed_between_a_lost_answer_and_its_repeatable_rest_it_sends_the_rest_and_pa
 fn what_was_under_way_at_the_kill_is_read_back_where_later_rows_follow() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.phase == Phase::Arrived && details(event, "PATCH", "c") {
             hand.kill();
         }
     });
-    let world = TestEnv::new(Config { tap: Some(tap), ..files(["a", "b", "c"]) });
+    let world = TestEnv::new(Config { hook: Some(hook), ..files(["a", "b", "c"]) });
     // Only c has a row that a request which takes effect later could undo.
     let rows = ["a,one", "b,one", "c,one", "c,two"];
     world.write("sheet.csv", format!("fileId,tags\n{}\n", rows.join("\n")));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ikbulk::sandbox::{Phase, TapEvent};
+use ikbulk::sandbox::{HookEvent, Phase};
 use rusqlite::Connection;
 
 use crate::case::{Case, Ledger, Strike, each, kill_when, requests, wait_until_it_sleeps};
@@ -82,24 +82,24 @@ impl Moment {
 
 /// The events up to the kill, the fatal one included.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<TapEvent>>>);
+struct Seen(Arc<Mutex<Vec<HookEvent>>>);
 
 impl Seen {
-    fn push(&self, event: &TapEvent) {
+    fn push(&self, event: &HookEvent) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
     }
 
-    fn events(&self) -> Vec<TapEvent> {
+    fn events(&self) -> Vec<HookEvent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// The file of a request for its details.
-fn file_of(event: &TapEvent) -> Option<&str> {
+fn file_of(event: &HookEvent) -> Option<&str> {
     event.path.strip_prefix("/v1/files/")?.strip_suffix("/details")
 }
 
-fn writes(event: &TapEvent) -> bool {
+fn writes(event: &HookEvent) -> bool {
     event.method != "GET" && !file_of(event).is_some_and(|file| file.starts_with("missing"))
 }
 
@@ -130,7 +130,7 @@ fn kill_while_it_records(n: u64) -> Strike {
 }
 
 /// The states in which the kill met some step.
-fn states(moment: Moment, case: &Case, ledger: &Ledger, seen: &[TapEvent]) -> Vec<State> {
+fn states(moment: Moment, case: &Case, ledger: &Ledger, seen: &[HookEvent]) -> Vec<State> {
     match moment {
         Moment::Report { .. } => return vec![State::ReportsBeingWritten],
         Moment::Recording { .. } => return vec![State::Recording],

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Fault, Faults, Library, Open, Phase, Status, Tap};
+use ikbulk::sandbox::{
+    Config, ExtensionOutcome, Fault, Faults, Hook, Library, Phase, Quirks, Status,
+};
 use serde_json::{Value, json};
 
 use crate::bulk;
@@ -27,9 +29,9 @@ pub(crate) struct Case {
 struct Worked(Arc<(Mutex<u64>, Condvar)>);
 
 impl Worked {
-    fn tap(&self) -> Tap {
+    fn hook(&self) -> Hook {
         let worked = self.clone();
-        Tap::new(move |event| {
+        Hook::new(move |event| {
             if event.phase == Phase::Worked {
                 let (count, changed) = &*worked.0;
                 *count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -78,11 +80,11 @@ impl Case {
         for id in FILES.into_iter().filter(|id| self.has(id)) {
             library.insert(json!({"fileId": id, "tags": [bulk::OLD], "isPublished": true}));
         }
-        let open = match self.trouble {
-            Trouble::NoFile(missing_ids) => Open { missing_ids, ..Open::default() },
-            _ => Open::default(),
+        let quirks = match self.trouble {
+            Trouble::NoFile(missing_ids) => Quirks { missing_ids, ..Quirks::default() },
+            _ => Quirks::default(),
         };
-        Config { open, ..with_library(library) }
+        Config { quirks, ..with_library(library) }
     }
 
     fn has(&self, id: &str) -> bool {
@@ -114,9 +116,9 @@ impl Case {
         let expected = expect(&self.trouble, self.target, self.position);
         let worked = Worked::default();
         let faults = self.faults(&expected.hits);
-        let extensions = ExtensionPlay::Always(Status::Success);
-        let tap = Some(worked.tap());
-        let world = TestEnv::new(Config { faults, extensions, tap, ..self.config() });
+        let extensions = ExtensionOutcome::Always(Status::Success);
+        let hook = Some(worked.hook());
+        let world = TestEnv::new(Config { faults, extensions, hook, ..self.config() });
         let there = FILES.into_iter().filter(|id| self.has(id));
         let before: Vec<Value> = there.map(|id| world.file(id)).collect();
         world.write("sheet.csv", self.sheet());

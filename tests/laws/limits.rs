@@ -52,7 +52,7 @@ fn ideal_within_a_tenth(
     let far_end = FarEnd { real_limit: Some(real), ..FarEnd::default() };
     let history = play(&told(rows as usize, far_end));
     all_updated(&history, u64::from(rows));
-    let ideal = (f64::from(rows) - real.burst) / (real.rate * (1.0 - real.neighbour));
+    let ideal = (f64::from(rows) - real.burst) / (real.rate * (1.0 - real.background_load));
     assert!(took(&history) <= ideal * 1.1, "{} s instead of {ideal} s", took(&history));
     history
 }
@@ -63,7 +63,7 @@ fn throttled(history: &History) -> usize {
 
 #[test]
 fn told_500_a_second_where_200_hold_a_run_takes_its_time_and_updates_everything() {
-    let real = RealLimit { rate: 200.0, burst: 200.0, is_stated: true, neighbour: 0.0 };
+    let real = RealLimit { rate: 200.0, burst: 200.0, is_stated: true, background_load: 0.0 };
     let history = ideal_within_a_tenth(|rows, far| told(500.0, 500, 0.0, rows, far), 40_000, real);
     // Those that were under way when the first one came back, and few afterwards.
     assert!(throttled(&history) <= 200, "{}", throttled(&history));
@@ -71,13 +71,13 @@ fn told_500_a_second_where_200_hold_a_run_takes_its_time_and_updates_everything(
 
 #[test]
 fn where_no_429_says_what_the_limit_is_everything_is_updated_all_the_same() {
-    let real = RealLimit { rate: 200.0, burst: 200.0, is_stated: false, neighbour: 0.0 };
+    let real = RealLimit { rate: 200.0, burst: 200.0, is_stated: false, background_load: 0.0 };
     ideal_within_a_tenth(|rows, far| told(500.0, 500, 0.0, rows, far), 10_000, real);
 }
 
 #[test]
 fn beside_a_neighbour_who_takes_what_was_left_to_him_there_is_no_429() {
-    let real = RealLimit { rate: 5.0, burst: 5.0, is_stated: true, neighbour: 0.1 };
+    let real = RealLimit { rate: 5.0, burst: 5.0, is_stated: true, background_load: 0.1 };
     let far_end = FarEnd { real_limit: Some(real), ..FarEnd::default() };
     let world = told(5.0, 5, 0.1, 3000, far_end);
     let history = play(&world);
@@ -89,7 +89,7 @@ fn beside_a_neighbour_who_takes_what_was_left_to_him_there_is_no_429() {
 
 #[test]
 fn beside_a_neighbour_who_takes_half_everything_is_updated_in_the_other_half() {
-    let real = RealLimit { rate: 5.0, burst: 5.0, is_stated: true, neighbour: 0.5 };
+    let real = RealLimit { rate: 5.0, burst: 5.0, is_stated: true, background_load: 0.5 };
     ideal_within_a_tenth(|rows, far| told(5.0, 5, 0.1, rows, far), 3000, real);
 }
 

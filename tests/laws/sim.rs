@@ -326,8 +326,8 @@ impl Bucket {
 
     /// Takes a place, or says in a note when there is one.
     fn take(&mut self, now: Duration) -> Result<(), RateLimitNote> {
-        let RealLimit { rate, burst, is_stated, neighbour } = self.limit;
-        let for_us = rate * (1.0 - neighbour);
+        let RealLimit { rate, burst, is_stated, background_load } = self.limit;
+        let for_us = rate * (1.0 - background_load);
         let since = now.saturating_sub(self.at).as_secs_f64();
         self.left = (self.left + since * for_us).min(burst);
         self.at = now;

@@ -246,7 +246,7 @@ pub(crate) struct RealLimit {
     /// Whether a 429 states the rate.
     pub(crate) is_stated: bool,
     /// The share of the rate that somebody else uses up.
-    pub(crate) neighbour: f64,
+    pub(crate) background_load: f64,
 }
 
 impl Default for FarEnd {

@@ -1,6 +1,6 @@
 //! The bulk tag calls.
 
-use ikbulk::sandbox::{Config, Fault, Faults, MissingIds, Open};
+use ikbulk::sandbox::{Config, Fault, Faults, MissingIds, Quirks};
 use serde_json::{Value, json};
 
 use crate::client::{config, post, started};
@@ -42,8 +42,8 @@ fn one_missing_file_means_that_nothing_is_done() {
     for (missing_ids, named) in
         [(MissingIds::Named, json!(["gone1", "gone2"])), (MissingIds::Silent, Value::Null)]
     {
-        let open = Open { missing_ids, ..Open::default() };
-        let running = started(Config { open, ..config() });
+        let quirks = Quirks { missing_ids, ..Quirks::default() };
+        let running = started(Config { quirks, ..config() });
         let before = running.file("f1");
         for path in [ADD, REMOVE, REMOVE_AI] {
             let reply = post(&running, path, &of_files(&["f1", "gone1", "gone2"]));

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ikbulk::sandbox::{
-    CallbackCounts, Callbacks, Config, End, Ending, ExtensionPlay, Library, Running, Status,
+    CallbackCounts, Callbacks, Config, End, Ending, ExtensionOutcome, Library, Running, Status,
     synthetic_id,
 };
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const SECRET: &str = "whsec_dGhlIHdob2xlIHN0cmluZyBpcyB0aGUga2V5";
 /// A sandbox whose runs are all pending and end soon after.
 fn ending(end: End, callbacks: Callbacks) -> Running {
     let after = Duration::from_millis(20);
-    let extensions = ExtensionPlay::Always(Status::Pending);
+    let extensions = ExtensionOutcome::Always(Status::Pending);
     started(Config { extensions, ending: Some(Ending { after, end }), callbacks, ..config() })
 }
 
@@ -184,7 +184,7 @@ fn shuffled_callbacks_come_in_another_order_than_the_runs_ended() {
     let callbacks = Callbacks { shuffled_over: Duration::from_millis(400), ..Callbacks::default() };
     let running = started(Config {
         library: Library::synthetic(8, 1),
-        extensions: ExtensionPlay::Always(Status::Pending),
+        extensions: ExtensionOutcome::Always(Status::Pending),
         ending: Some(Ending { after: Duration::ZERO, end: End::Success }),
         callbacks,
         ..config()
@@ -228,7 +228,7 @@ fn a_run_without_a_webhook_ends_without_a_word() {
 fn runs_that_are_not_pending_are_not_called_back() {
     let receiver = Receiver::answering(&[]);
     let running = started(Config {
-        extensions: ExtensionPlay::Realistic,
+        extensions: ExtensionOutcome::Realistic,
         ending: Some(Ending { after: Duration::ZERO, end: End::Success }),
         ..config()
     });
@@ -246,7 +246,7 @@ fn runs_that_are_not_pending_are_not_called_back() {
 fn a_reset_leaves_nothing_of_what_is_pending() {
     let receiver = Receiver::answering(&[]);
     let ending = Some(Ending { after: Duration::from_millis(500), end: End::Success });
-    let extensions = ExtensionPlay::Always(Status::Pending);
+    let extensions = ExtensionOutcome::Always(Status::Pending);
     let running = started(Config { extensions, ending, ..config() });
     run(&running, "f1", &json!([tagging()]), &receiver.url("/"));
     ask(&running, "POST /__sandbox/reset", "");

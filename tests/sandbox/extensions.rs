@@ -1,12 +1,12 @@
 //! Extensions: their status, what they write, and that every run is counted.
 
-use ikbulk::sandbox::{Config, ExtensionPlay, Running, Status};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Running, Status};
 use serde_json::{Value, json};
 
 use crate::client::{config, patch, started};
 
 fn playing(status: Status) -> Running {
-    started(Config { extensions: ExtensionPlay::Always(status), ..config() })
+    started(Config { extensions: ExtensionOutcome::Always(status), ..config() })
 }
 
 fn tagging(name: &str) -> Value {

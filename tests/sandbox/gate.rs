@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Limit, Open, WrongKey, start};
+use ikbulk::sandbox::{Config, Library, Limit, Quirks, WrongKey, start};
 use serde_json::json;
 
 use crate::client::{KEY, ask, ask_with, config, get, patch, post, started};
@@ -16,8 +16,8 @@ fn without_the_key_there_is_401_or_403() {
         (WrongKey::Unauthorized, 401, "Your request does not contain private API key."),
         (WrongKey::Forbidden, 403, "Your account cannot be authenticated."),
     ] {
-        let open = Open { wrong_key, ..Open::default() };
-        let running = started(Config { open, ..config() });
+        let quirks = Quirks { wrong_key, ..Quirks::default() };
+        let running = started(Config { quirks, ..config() });
         let path = "GET /v1/files/f1/details";
         let wrong = ask_with(&running, path, "Authorization: Basic cHJpdmF0ZV9vdGhlcjo=\r\n");
         assert_eq!((wrong.status, wrong.message().as_str()), (status, message));
@@ -99,7 +99,8 @@ fn several_limits_hold_at_once_and_a_429_is_the_word_of_the_one_that_refused() {
 fn a_neighbour_uses_up_its_share() {
     let hour = Duration::from_hours(1);
     let window = || vec![Limit::Window { requests: 4, interval: 2 * hour }];
-    let running = started(Config { reads: window(), writes: window(), neighbour: 0.5, ..config() });
+    let running =
+        started(Config { reads: window(), writes: window(), background_load: 0.5, ..config() });
     // By now the neighbour has written once and read once, and opened both windows.
     running.advance(hour);
     let statuses = |_| patch(&running, "f1", &json!({})).status;
@@ -155,7 +156,7 @@ fn unknown_paths_are_404_and_known_ones_405_for_other_methods() {
 fn settings_that_cannot_be_kept_are_refused_at_the_start() {
     let nothing = vec![Limit::Bucket { rate: 0.0, burst: 1 }];
     assert!(start(Config { writes: nothing, ..Config::default() }).is_err());
-    assert!(start(Config { neighbour: 2.0, ..Config::default() }).is_err());
+    assert!(start(Config { background_load: 2.0, ..Config::default() }).is_err());
     assert!(start(Config { fields: vec![json!({"name": "x"})], ..Config::default() }).is_err());
     assert!(start(Config { saved: vec![json!({"id": "x"})], ..Config::default() }).is_err());
     let running = started(config());

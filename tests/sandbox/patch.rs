@@ -1,6 +1,6 @@
 //! PATCH details, rule by rule.
 
-use ikbulk::sandbox::{Config, EmptyDescription, EmptyTags, Open, RequiredFields, TagLength};
+use ikbulk::sandbox::{Config, EmptyDescription, EmptyTags, Quirks, RequiredFields, TagLength};
 use serde_json::{Value, json};
 
 use crate::client::{ask, config, patch, started};
@@ -73,8 +73,8 @@ fn an_empty_list_of_tags_plays_any_of_three_answers() {
         (EmptyTags::Ignore, 200, json!(["old", "sale"])),
         (EmptyTags::Refuse, 400, json!(["old", "sale"])),
     ] {
-        let open = Open { empty_tags, ..Open::default() };
-        let running = started(Config { open, ..config() });
+        let quirks = Quirks { empty_tags, ..Quirks::default() };
+        let running = started(Config { quirks, ..config() });
         assert_eq!(patch(&running, "f1", &json!({"tags": []})).status, status);
         assert_eq!(running.file("f1").unwrap()["tags"], tags);
     }
@@ -89,8 +89,8 @@ fn all_tags_together_have_500_characters() {
         "Your request contains invalid value for tags parameter. \
          Combined length of all tags should be less than or equal to 500."
     );
-    let open = Open { tag_length: TagLength::Bytes, ..Open::default() };
-    let running = started(Config { open, ..config() });
+    let quirks = Quirks { tag_length: TagLength::Bytes, ..Quirks::default() };
+    let running = started(Config { quirks, ..config() });
     assert_eq!(patch(&running, "f1", &tags(500)).status, 400);
 }
 
@@ -159,8 +159,8 @@ fn an_empty_description_plays_any_of_four_answers() {
         (EmptyDescription::Ignore, 200, Some("before")),
         (EmptyDescription::Refuse, 400, Some("before")),
     ] {
-        let open = Open { empty_description, ..Open::default() };
-        let running = started(Config { open, ..config() });
+        let quirks = Quirks { empty_description, ..Quirks::default() };
+        let running = started(Config { quirks, ..config() });
         assert_eq!(patch(&running, "f1", &json!({"description": ""})).status, status);
         let file = running.file("f1").unwrap();
         assert_eq!(file.get("description").map(|text| text.as_str().unwrap()), stored);
@@ -235,8 +235,8 @@ fn a_required_field_is_enforced_or_not() {
         (RequiredFields::NotUnset, 200, 400),
         (RequiredFields::Given, 400, 400),
     ] {
-        let open = Open { required_fields, ..Open::default() };
-        let running = started(Config { open, fields: fields.clone(), ..config() });
+        let quirks = Quirks { required_fields, ..Quirks::default() };
+        let running = started(Config { quirks, fields: fields.clone(), ..config() });
         let status = |metadata: Value| patch(&running, "f1", &json!({"customMetadata": metadata}));
         assert_eq!(status(json!({"brand": "Nike"})).status, left_out);
         assert_eq!(status(json!({"must": null})).status, unset);

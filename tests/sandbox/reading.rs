@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Open, Running, synthetic_id};
+use ikbulk::sandbox::{Config, Library, Quirks, Running, synthetic_id};
 use serde_json::{Value, json};
 
 use crate::client::{config, get, patch, started};
@@ -112,8 +112,8 @@ fn a_page_beyond_the_end_is_empty_and_a_page_of_one_is_the_file_of_its_place() {
 
 #[test]
 fn a_high_skip_is_refused_where_it_is_capped() {
-    let open = Open { skip_max: Some(20), ..Open::default() };
-    let running = started(Config { open, library: Library::synthetic(25, 9), ..config() });
+    let quirks = Quirks { skip_max: Some(20), ..Quirks::default() };
+    let running = started(Config { quirks, library: Library::synthetic(25, 9), ..config() });
     assert_eq!(ids(&running, "limit=1&skip=20"), [synthetic_id(9, 20)]);
     let refused = get(&running, "/v1/files?limit=1&skip=21");
     assert_eq!(refused.status, 400);
@@ -217,8 +217,8 @@ fn a_hundred_ids_fit_into_one_search_unless_its_url_may_not_be_so_long() {
 
     let target = format!("/v1/files?{query}");
     for (url_max, status) in [(target.len(), 200), (target.len() - 1, 414)] {
-        let open = Open { url_max: Some(url_max), ..Open::default() };
-        let running = started(Config { open, library: library.clone(), ..config() });
+        let quirks = Quirks { url_max: Some(url_max), ..Quirks::default() };
+        let running = started(Config { quirks, library: library.clone(), ..config() });
         let reply = get(&running, &target);
         assert_eq!(reply.status, status);
         assert_eq!(running.stats().reads_per_second.accepted, u64::from(status == 200));

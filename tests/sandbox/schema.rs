@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ikbulk::sandbox::{
-    Config, ExtensionPlay, Fault, Faults, Library, Limit, MissingIds, Open, Status,
+    Config, ExtensionOutcome, Fault, Faults, Library, Limit, MissingIds, Quirks, Status,
 };
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -168,8 +168,8 @@ fn every_answer_to_every_call_is_as_described_and_no_other_is_described() {
 
 #[test]
 fn a_404_without_the_missing_files_is_as_described() {
-    let open = Open { missing_ids: MissingIds::Silent, ..Open::default() };
-    let running = started(Config { open, ..config() });
+    let quirks = Quirks { missing_ids: MissingIds::Silent, ..Quirks::default() };
+    let running = started(Config { quirks, ..config() });
     let body = json!({"fileIds": ["gone"], "tags": ["x"]});
     let reply = ask(&running, "POST /v1/files/addTags", &body.to_string());
     Checked::default().check(ADD, 404, &reply);
@@ -185,7 +185,7 @@ fn extensions_of_every_kind_and_status_are_as_described() {
         {"name": "saved-extension", "id": "ext_colour"},
     ]});
     for status in [Status::Success, Status::Pending, Status::Failed] {
-        let extension_play = ExtensionPlay::Always(status);
+        let extension_play = ExtensionOutcome::Always(status);
         let running = started(Config { extensions: extension_play, ..config() });
         Checked::default().check(UPDATE, 200, &patch(&running, "f1", &extensions));
         let reply = ask(&running, "GET /v1/files/f1/details", "");

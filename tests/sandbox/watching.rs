@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ikbulk::sandbox::{
-    Config, ExtensionPlay, Library, Limit, Peak, Phase, Status, Tap, WindowPeak, synthetic_id,
+    Config, ExtensionOutcome, Hook, Library, Limit, Peak, Phase, Status, WindowPeak, synthetic_id,
 };
 use serde_json::{Value, json};
 
@@ -103,11 +103,11 @@ fn requests_one_after_the_other_do_not_overlap() {
 fn the_tap_sees_every_request_before_and_after_its_work() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         let line = format!("{} {:?} {} {}", event.n, event.phase, event.method, event.path);
         log.lock().expect("no tap panics").push(line);
     });
-    let running = started(Config { tap: Some(tap), ..config() });
+    let running = started(Config { hook: Some(hook), ..config() });
     patch(&running, "f%31", &json!({}));
     get(&running, "/__sandbox/stats");
     get(&running, "/v1/files?limit=1");
@@ -123,13 +123,13 @@ fn the_tap_sees_every_request_before_and_after_its_work() {
 #[test]
 fn a_tap_that_blocks_holds_the_answer_back_after_the_work() {
     let (done, is_done) = std::sync::mpsc::channel();
-    let tap = Tap::new(move |event| {
+    let hook = Hook::new(move |event| {
         if event.phase == Phase::Worked {
             done.send(()).expect("the test listens");
             std::thread::sleep(Duration::from_millis(200));
         }
     });
-    let running = started(Config { tap: Some(tap), ..config() });
+    let running = started(Config { hook: Some(hook), ..config() });
     let stream = send(&running, "PATCH /v1/files/f1/details", r#"{"description": "after"}"#);
     is_done.recv().unwrap();
     assert_eq!(running.file("f1").unwrap()["description"], "after");
@@ -161,7 +161,7 @@ fn a_library_that_was_saved_is_the_same_again() {
     let mut library = Library::synthetic(50, 5);
     let ids: Vec<String> = (0..50).map(|index| synthetic_id(5, index)).collect();
     library.insert(json!({"fileId": "bare", "description": null, "tags": null, "more": [1.5]}));
-    let always = ExtensionPlay::Always(Status::Success);
+    let always = ExtensionOutcome::Always(Status::Success);
     let running = started(Config { library, extensions: always, ..config() });
     let all = json!({
         "tags": ["ä \"quoted\"", "b"], "customMetadata": {"size": 30, "price": 12.5, "brand": null},

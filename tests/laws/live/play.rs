@@ -14,7 +14,7 @@ use ikbulk::outcome::Status;
 use ikbulk::plan::Planner;
 use ikbulk::report::Counter;
 use ikbulk::run::{Session, SnapshotReader};
-use ikbulk::sandbox::{Config, Phase, Running, Tap, start};
+use ikbulk::sandbox::{Config, Hook, Phase, Running, start};
 use ikbulk::settings::{Execution, Planning, Rate};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Map, Value};
@@ -56,13 +56,13 @@ impl Scene {
     pub(crate) fn new(config: Config) -> Self {
         let written = Arc::new(Notify::new());
         let bell = Arc::clone(&written);
-        let tap = Tap::new(move |event| {
+        let hook = Hook::new(move |event| {
             if event.phase == Phase::Arrived && event.method != "GET" {
                 bell.notify_one();
             }
         });
         let (writes, reads) = (Vec::new(), Vec::new());
-        let sandbox = start(Config { writes, reads, tap: Some(tap), ..config }).unwrap();
+        let sandbox = start(Config { writes, reads, hook: Some(hook), ..config }).unwrap();
         Self { sandbox, directory: TempDir::new().unwrap(), written }
     }
 

@@ -1,10 +1,16 @@
 //! All limits on one kind of calls together, and the neighbour who uses them too.
 
-use super::answer::{RateHeaders, Reset};
-use super::config::{Config, Limit};
-use super::limiter::{Limiter, ms_up};
-use super::neighbour::Neighbour;
-use super::route::Kind;
+mod background_load;
+mod bucket;
+mod limiter;
+
+pub(crate) use limiter::Announced;
+
+use crate::sandbox::answer::{RateHeaders, Reset};
+use crate::sandbox::config::{Config, Limit};
+use crate::sandbox::route::Kind;
+use background_load::BackgroundLoad;
+use limiter::{Limiter, ms_up};
 
 /// The account's limits, which reads and writes have apart.
 #[derive(Debug, Clone)]
@@ -18,7 +24,7 @@ pub(crate) struct AccountLimits {
 struct Limits {
     limiters: Vec<Limiter>,
     refused_count: bool,
-    neighbour: Option<Neighbour>,
+    background_load: Option<BackgroundLoad>,
 }
 
 impl AccountLimits {
@@ -27,8 +33,9 @@ impl AccountLimits {
     /// # Errors
     /// Says which limit cannot be kept.
     pub(crate) fn new(config: &Config, now_ns: u64) -> Result<Self, String> {
-        let limits =
-            |limits: &[Limit]| Limits::new(limits, config.refused_count, config.neighbour, now_ns);
+        let limits = |limits: &[Limit]| {
+            Limits::new(limits, config.refused_count, config.background_load, now_ns)
+        };
         Ok(Self { reads: limits(&config.reads)?, writes: limits(&config.writes)? })
     }
 
@@ -57,23 +64,23 @@ impl Limits {
     fn new(
         limits: &[Limit],
         refused_count: bool,
-        neighbour: f64,
+        background_load: f64,
         now_ns: u64,
     ) -> Result<Self, String> {
         let limiters: Vec<_> =
             limits.iter().map(|&limit| Limiter::new(limit)).collect::<Result<_, _>>()?;
         let slowest_ns = limiters.iter().map(Limiter::cost_ns).max();
-        let neighbour = Neighbour::new(neighbour, slowest_ns, now_ns)?;
-        Ok(Self { limiters, refused_count, neighbour })
+        let background_load = BackgroundLoad::new(background_load, slowest_ns, now_ns)?;
+        Ok(Self { limiters, refused_count, background_load })
     }
 
     fn take(&mut self, now_ns: u64) -> Result<(), RateHeaders> {
-        self.let_the_neighbour_in(now_ns);
+        self.let_background_load_in(now_ns);
         if self.pass(now_ns) { Ok(()) } else { Err(self.tightest(now_ns)) }
     }
 
     fn headers(&mut self, now_ns: u64) -> RateHeaders {
-        self.let_the_neighbour_in(now_ns);
+        self.let_background_load_in(now_ns);
         self.tightest(now_ns)
     }
 
@@ -86,17 +93,17 @@ impl Limits {
         passes
     }
 
-    fn let_the_neighbour_in(&mut self, now_ns: u64) {
-        let Some(mut neighbour) = self.neighbour.take() else { return };
-        neighbour.forget_the_oldest(now_ns);
-        while neighbour.sends_ns <= now_ns {
-            if self.pass(neighbour.sends_ns) {
-                neighbour.passed();
+    fn let_background_load_in(&mut self, now_ns: u64) {
+        let Some(mut background_load) = self.background_load.take() else { return };
+        background_load.forget_the_oldest(now_ns);
+        while background_load.sends_ns <= now_ns {
+            if self.pass(background_load.sends_ns) {
+                background_load.passed();
             } else {
-                neighbour.refused(self.wait_ns(neighbour.sends_ns));
+                background_load.refused(self.wait_ns(background_load.sends_ns));
             }
         }
-        self.neighbour = Some(neighbour);
+        self.background_load = Some(background_load);
     }
 
     fn wait_ns(&self, now_ns: u64) -> u64 {
@@ -119,7 +126,7 @@ impl Limits {
 mod tests {
     use std::time::Duration;
 
-    use super::super::limiter::Announced;
+    use super::limiter::Announced;
     use super::*;
 
     const SECOND_NS: u64 = 1_000_000_000;

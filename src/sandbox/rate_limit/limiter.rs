@@ -1,7 +1,7 @@
 //! One limit at work, of either kind. Time is passed in, so nothing in here sleeps or drifts.
 
 use super::bucket::Bucket;
-use super::config::Limit;
+use crate::sandbox::config::Limit;
 
 const MS_NS: u64 = 1_000_000;
 

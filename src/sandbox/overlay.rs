@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use super::clock::parse_iso;
 use super::file::{Base, File};
-use super::synthetic::Seedling;
+use super::synthetic::SyntheticFile;
 
 /// The file that `object` describes; what it leaves out is made up from the id. Members of a wrong
 /// type count as left out: this is a library somebody prepared, not a request.
 pub(crate) fn file(id: &str, mut object: Map<String, Value>) -> File {
-    let mut file = Seedling::of_id(id).file();
+    let mut file = SyntheticFile::of_id(id).file();
     let url = object.remove("url");
     for (key, value) in object {
         lay_over(&mut file, key, value);

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::clock::Clock;
+use super::extension_outcome::{self, Status};
 use super::faults::Fault;
 use super::file::{Details, FileObject};
 use super::patch::{self, Patch};
-use super::play::{self, Status};
 use super::request::ApiRequest;
 use super::route::{Bulk, Call};
 use super::run::Run;
@@ -34,7 +34,7 @@ impl Sandbox {
             Call::Get(id) => details(&state, id),
             Call::List => {
                 let query = request.uri.query().unwrap_or_default();
-                Ok(listing::answer(&state.stock, query, self.config.open))
+                Ok(listing::answer(&state.store, query, self.config.quirks))
             }
             Call::Fields => Ok(Answer::json(200, &self.config.fields)),
             Call::Saved => Ok(Answer::json(200, &self.config.saved)),
@@ -54,23 +54,23 @@ impl Sandbox {
         fault: Option<&Fault>,
     ) -> Result<Answer, Answer> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
-        let check = |body: &Value| patch::check(body, &self.catalogue, self.config.open);
+        let check = |body: &Value| patch::check(body, &self.catalogue, self.config.quirks);
         let asked = check(body)?;
         let ignored = fault.and_then(Fault::ignored);
         let asked = ignored.map_or(Ok(asked), |field| check(&patch::without(body, field)))?;
-        let key = state.stock.find(id).ok_or_else(|| no_file(id))?;
-        let (base, details) = state.stock.edit(key);
+        let key = state.store.find(id).ok_or_else(|| no_file(id))?;
+        let (base, details) = state.store.edit(key);
         let extension_status: ExtensionStatus = match asked {
             Patch::Publish { is_published } => {
                 details.is_published = is_published;
                 Vec::new()
             }
             Patch::Details(mut update) => {
-                let (era, webhook_url) = (state.era, update.webhook_url.take());
+                let (generation, webhook_url) = (state.generation, update.webhook_url.take());
                 let extensions = update.apply(details).into_iter().enumerate();
                 let start = |(place, extension)| {
                     let (file, webhook_url) = (id.to_owned(), webhook_url.clone());
-                    self.start(Run { n, place, era, file, extension, webhook_url }, details)
+                    self.start(Run { n, place, generation, file, extension, webhook_url }, details)
                 };
                 extensions.map(start).collect()
             }
@@ -92,7 +92,7 @@ impl Sandbox {
         let (file, name) = (&run.file, run.extension.name());
         let status = self.config.extensions.status(file, name);
         match status {
-            Status::Success => play::write_result(&run.extension, file, details),
+            Status::Success => extension_outcome::write_result(&run.extension, file, details),
             Status::Pending => self.end_later(run),
             Status::Failed => {}
         }
@@ -108,8 +108,8 @@ impl Sandbox {
         fault: Option<&Fault>,
     ) -> Result<Answer, Answer> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
-        let open = self.config.open;
-        let mut order = bulk::check(which, body, open)?;
+        let quirks = self.config.quirks;
+        let mut order = bulk::check(which, body, quirks)?;
         match fault {
             Some(Fault::DropField(field)) if matches!(field.as_str(), "tags" | "AITags") => {
                 return Ok(order.pretended());
@@ -117,15 +117,15 @@ impl Sandbox {
             Some(Fault::BulkInPart) => order = order.in_part(),
             _ => {}
         }
-        let outcome = order.carry_out(&mut state.stock, open, Clock::wall_ms())?;
+        let outcome = order.carry_out(&mut state.store, quirks, Clock::wall_ms())?;
         state.recorder.changed(request, n, &outcome.done);
         Ok(outcome.answer())
     }
 }
 
 fn details(state: &State, id: &str) -> Result<Answer, Answer> {
-    let key = state.stock.find(id).ok_or_else(|| no_file(id))?;
-    let file = state.stock.file(key);
+    let key = state.store.find(id).ok_or_else(|| no_file(id))?;
+    let file = state.store.file(key);
     Ok(Answer::json(
         200,
         &FileObject { base: &file.base, details: &file.details, extension_status: &[] },

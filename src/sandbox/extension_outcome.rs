@@ -24,7 +24,7 @@ pub enum Status {
 
 /// Decides how runs stand when their request is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ExtensionPlay {
+pub enum ExtensionOutcome {
     /// By the hash of file and extension: one in 16 fails, remove-bg stays pending, all others
     /// succeed at once.
     #[default]
@@ -59,12 +59,14 @@ const FAILED_ONE_IN: u64 = 16;
 const SEEN: [&str; 8] =
     ["Shoe", "Footwear", "Shirt", "Sleeve", "Bag", "Leather", "Person", "Outdoors"];
 
-impl ExtensionPlay {
+impl ExtensionOutcome {
     /// How the run of `extension` on this file stands.
     pub(crate) fn status(self, id: &str, extension: &'static str) -> Status {
         match self {
             Self::Always(status) => status,
-            Self::Realistic if fate(id, extension).is_multiple_of(FAILED_ONE_IN) => Status::Failed,
+            Self::Realistic if hash_of(id, extension).is_multiple_of(FAILED_ONE_IN) => {
+                Status::Failed
+            }
             Self::Realistic if extension == "remove-bg" => Status::Pending,
             Self::Realistic => Status::Success,
         }
@@ -76,14 +78,14 @@ impl End {
     pub(crate) fn is_success(self, id: &str, extension: &str) -> bool {
         match self {
             // Other bits than those that made it pending.
-            Self::Realistic => !(fate(id, extension) >> 32).is_multiple_of(FAILED_ONE_IN),
+            Self::Realistic => !(hash_of(id, extension) >> 32).is_multiple_of(FAILED_ONE_IN),
             Self::Success => true,
             Self::Failed => false,
         }
     }
 }
 
-fn fate(id: &str, extension: &str) -> u64 {
+fn hash_of(id: &str, extension: &str) -> u64 {
     xxh3_64_with_seed(id.as_bytes(), xxh3_64(extension.as_bytes()))
 }
 
@@ -93,7 +95,7 @@ pub(crate) fn write_result(extension: &Extension, id: &str, details: &mut Detail
         Extension::RemoveBg => details.version += 1,
         Extension::Tagging { .. } => tag(extension, id, details),
         Extension::AutoDescription => {
-            let seen = SEEN[spread(fate(id, "description"), 0)].to_lowercase();
+            let seen = SEEN[spread(hash_of(id, "description"), 0)].to_lowercase();
             details.description = Some(format!("A {seen} in front of a plain background"));
         }
         Extension::Tasks(tasks) => tasks.iter().for_each(|task| run_task(task, details)),
@@ -105,11 +107,11 @@ fn tag(extension: &Extension, id: &str, details: &mut Details) {
     let Extension::Tagging { name, min_confidence, tags_max } = *extension else {
         return;
     };
-    let fate = fate(id, name);
+    let hash_of = hash_of(id, name);
     for place in 0..tags_max.min(3) {
         let confidence = 99.5 - 7.25 * f64::from(place);
         let found = AiTag {
-            name: SEEN[(spread(fate, 8) + usize::from(place)) % SEEN.len()].to_owned(),
+            name: SEEN[(spread(hash_of, 8) + usize::from(place)) % SEEN.len()].to_owned(),
             confidence,
             source: Cow::Borrowed(name),
         };
@@ -120,8 +122,8 @@ fn tag(extension: &Extension, id: &str, details: &mut Details) {
     }
 }
 
-fn spread(fate: u64, shift: u32) -> usize {
-    usize::try_from((fate >> shift) & 7).expect("3 bits are left")
+fn spread(hash_of: u64, shift: u32) -> usize {
+    usize::try_from((hash_of >> shift) & 7).expect("3 bits are left")
 }
 
 fn run_task(task: &Task, details: &mut Details) {
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn about_one_run_in_sixteen_fails_and_always_the_same() {
         let failed = |id: &u32| {
-            ExtensionPlay::Realistic.status(&id.to_string(), "google-auto-tagging")
+            ExtensionOutcome::Realistic.status(&id.to_string(), "google-auto-tagging")
                 == Status::Failed
         };
         let count = (0..16_000).filter(failed).count();
@@ -180,18 +182,18 @@ mod tests {
         let ids = (0..16_000_u32).map(|id| id.to_string());
         let failed = |id: &String| !End::Realistic.is_success(id, "remove-bg");
         let pending =
-            |id: &String| ExtensionPlay::Realistic.status(id, "remove-bg") == Status::Pending;
+            |id: &String| ExtensionOutcome::Realistic.status(id, "remove-bg") == Status::Pending;
         let count = ids.filter(pending).filter(failed).count();
         assert!((800..1100).contains(&count), "{count}");
     }
 
     #[test]
     fn remove_bg_is_pending_unless_told_otherwise() {
-        let status = |play: ExtensionPlay| {
+        let status = |play: ExtensionOutcome| {
             (0..50).map(|id: u32| play.status(&id.to_string(), "remove-bg")).collect::<Vec<_>>()
         };
-        assert!(!status(ExtensionPlay::Realistic).contains(&Status::Success));
-        let always = ExtensionPlay::Always(Status::Success);
+        assert!(!status(ExtensionOutcome::Realistic).contains(&Status::Success));
+        let always = ExtensionOutcome::Always(Status::Success);
         assert_eq!(status(always), vec![Status::Success; 50]);
     }
 }

@@ -10,7 +10,7 @@ const BEHIND_MAX: u64 = 100_000;
 /// moment it was told, so that it gets what it asks for. It is a function of time: its requests are
 /// made up for whenever somebody looks.
 #[derive(Debug, Clone)]
-pub(crate) struct Neighbour {
+pub(crate) struct BackgroundLoad {
     start_ns: u64,
     every_ns: u64,
     /// How many requests have gone through.
@@ -19,7 +19,7 @@ pub(crate) struct Neighbour {
     pub(crate) sends_ns: u64,
 }
 
-impl Neighbour {
+impl BackgroundLoad {
     /// One who uses this share of a limit that allows a request every `cost_ns`; nobody, if there is
     /// no share or no limit.
     ///

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// Which answer this sandbox plays to each open question.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Open {
+pub struct Quirks {
     /// What `tags: []` does.
     pub empty_tags: EmptyTags,
     /// What `description: ""` does.

@@ -12,7 +12,7 @@ use super::synthetic;
 
 /// A library and the changes made to it.
 #[derive(Debug)]
-pub(crate) struct Stock {
+pub(crate) struct Store {
     library: Library,
     changed: HashMap<Key, Box<Details>>,
     /// The inserted files in the order of their upload.
@@ -25,7 +25,7 @@ pub(crate) struct Stock {
 }
 
 /// When a file was uploaded, and what decides between files of the same time. It sorts like
-/// [`Stock::keys`].
+/// [`Store::keys`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Upload {
     created_ms: i64,
@@ -35,11 +35,11 @@ pub(crate) struct Upload {
 
 /// The files as search shows them.
 pub(crate) struct Index<'a> {
-    stock: &'a Stock,
+    store: &'a Store,
     behind: HashMap<Key, &'a Details>,
 }
 
-impl Stock {
+impl Store {
     pub(crate) fn new(library: Library, lag: Lag) -> Self {
         let created = |place: usize| library.base(Key::Inserted(place)).created_ms;
         let mut by_upload: Vec<usize> = library.inserted_places().collect();
@@ -95,7 +95,7 @@ impl Stock {
 
     /// The files as search shows them now.
     pub(crate) fn index(&self) -> Index<'_> {
-        Index { stock: self, behind: self.lag.view() }
+        Index { store: self, behind: self.lag.view() }
     }
 
     /// All files in the order of their upload.
@@ -168,22 +168,22 @@ impl Stock {
 impl Index<'_> {
     /// What never changes about the file.
     pub(crate) fn base(&self, key: Key) -> Base {
-        self.stock.base(key)
+        self.store.base(key)
     }
 
     /// The file as search shows it.
     pub(crate) fn file(&self, key: Key) -> File {
         match self.behind.get(&key) {
-            Some(&details) => File { base: self.stock.base(key), details: details.clone() },
-            None => self.stock.file(key),
+            Some(&details) => File { base: self.store.base(key), details: details.clone() },
+            None => self.store.file(key),
         }
     }
 
     /// When search shows the file as changed last, without making up the rest.
     pub(crate) fn updated_ms(&self, key: Key) -> i64 {
-        let changed = || self.stock.changed.get(&key).map(|details| &**details);
+        let changed = || self.store.changed.get(&key).map(|details| &**details);
         let details = self.behind.get(&key).copied().or_else(changed);
-        details.map_or_else(|| self.stock.library.updated_ms(key), |details| details.updated_ms)
+        details.map_or_else(|| self.store.library.updated_ms(key), |details| details.updated_ms)
     }
 }
 
@@ -197,8 +197,8 @@ mod tests {
     use crate::sandbox::clock::Clock;
     use crate::sandbox::synthetic_id;
 
-    fn stock(library: Library) -> Stock {
-        Stock::new(library, Lag::new(Duration::ZERO, Clock::started_now()))
+    fn store(library: Library) -> Store {
+        Store::new(library, Lag::new(Duration::ZERO, Clock::started_now()))
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let library = Library::from_ids(["a", "missing1", "b", "a"].map(String::from));
         assert!(library.find("a").is_some());
         assert!(library.find("missing1").is_none());
-        assert_eq!(stock(library).objects().count(), 2);
+        assert_eq!(store(library).objects().count(), 2);
     }
 
     #[test]
@@ -214,36 +214,36 @@ mod tests {
         let mut library = Library::synthetic(10, 3);
         let id = synthetic_id(3, 1);
         library.insert(json!({"fileId": id, "name": "mine.jpg"}));
-        let stock = stock(library);
-        assert_eq!(stock.object(stock.find(&id).unwrap())["name"], "mine.jpg");
-        assert_eq!(stock.keys().count(), 10);
+        let store = store(library);
+        assert_eq!(store.object(store.find(&id).unwrap())["name"], "mine.jpg");
+        assert_eq!(store.keys().count(), 10);
     }
 
     #[test]
     fn only_changes_are_kept_and_a_reset_takes_them_back() {
-        let mut stock = stock(Library::synthetic(1_000_000, 3));
+        let mut store = store(Library::synthetic(1_000_000, 3));
         let key = Key::Synthetic(999_999);
-        let before = stock.object(key);
-        stock.edit(key).1.description = Some("new".to_owned());
-        assert_eq!(stock.objects().collect::<Vec<_>>(), [stock.object(key)]);
-        assert_eq!(stock.object(key)["description"], "new");
-        stock.reset();
-        assert_eq!(stock.object(key), before);
-        assert_eq!(stock.objects().count(), 0);
+        let before = store.object(key);
+        store.edit(key).1.description = Some("new".to_owned());
+        assert_eq!(store.objects().collect::<Vec<_>>(), [store.object(key)]);
+        assert_eq!(store.object(key)["description"], "new");
+        store.reset();
+        assert_eq!(store.object(key), before);
+        assert_eq!(store.objects().count(), 0);
     }
 
     #[test]
     fn files_of_both_kinds_are_in_one_order_of_upload() {
         let mut library = Library::synthetic(4, 3);
         let ids: Vec<String> = (0..4).map(|index| synthetic_id(3, index)).collect();
-        let created = stock(library.clone()).object(Key::Synthetic(2))["createdAt"].clone();
+        let created = store(library.clone()).object(Key::Synthetic(2))["createdAt"].clone();
         // One in the place of a synthetic one, as it is saved; one before and one after all.
         library.insert(json!({"fileId": ids[2], "createdAt": created}));
         library.insert(json!({"fileId": "last", "createdAt": "2030-01-01T00:00:00.000Z"}));
         library.insert(json!({"fileId": "first", "createdAt": "2010-01-01T00:00:00.000Z"}));
-        let stock = stock(library);
-        let listed: Vec<String> = stock.keys().map(|key| stock.base(key).id).collect();
+        let store = store(library);
+        let listed: Vec<String> = store.keys().map(|key| store.base(key).id).collect();
         assert_eq!(listed, ["first", &ids[0], &ids[1], &ids[2], &ids[3], "last"]);
-        assert!(stock.keys().is_sorted_by_key(|key| stock.upload(key)));
+        assert!(store.keys().is_sorted_by_key(|key| store.upload(key)));
     }
 }

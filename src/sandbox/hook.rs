@@ -14,7 +14,7 @@ pub enum Phase {
 
 /// What a tap is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TapEvent {
+pub struct HookEvent {
     /// The number of the API request since the start, from 1. Internal requests have none.
     pub n: u64,
     /// Before or after the work.
@@ -25,23 +25,23 @@ pub struct TapEvent {
     pub path: String,
 }
 
-/// A function called on the server's thread for each [`TapEvent`]. It may block (for example to
+/// A function called on the server's thread for each [`HookEvent`]. It may block (for example to
 /// kill the client at that moment): everything stands still meanwhile.
 #[derive(Clone)]
-pub struct Tap(pub Arc<dyn Fn(&TapEvent) + Send + Sync>);
+pub struct Hook(pub Arc<dyn Fn(&HookEvent) + Send + Sync>);
 
-impl Tap {
+impl Hook {
     /// A tap that calls `look`.
-    pub fn new(look: impl Fn(&TapEvent) + Send + Sync + 'static) -> Self {
+    pub fn new(look: impl Fn(&HookEvent) + Send + Sync + 'static) -> Self {
         Self(Arc::new(look))
     }
 
-    pub(crate) fn call(&self, event: &TapEvent) {
+    pub(crate) fn call(&self, event: &HookEvent) {
         (self.0)(event);
     }
 }
 
-impl fmt::Debug for Tap {
+impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tap")
     }
