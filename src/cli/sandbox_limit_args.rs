@@ -35,7 +35,7 @@ pub(super) struct SandboxLimitArgs {
     read_window: Vec<Window>,
     /// Allow everything at any rate
     #[arg(long, conflicts_with_all = [
-        "rate", "burst", "window", "read_rate", "read_burst", "read_window", "neighbour",
+        "rate", "burst", "window", "read_rate", "read_burst", "read_window", "background_load",
     ])]
     no_limits: bool,
     /// Count refused requests as well as the others; nobody knows whether the API does
