@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -394,6 +395,24 @@ pub(crate) struct CmdResult {
     pub(crate) err: String,
 }
 
+/// The exit code, standard output and standard error, as snapshots show them. An empty stream is
+/// left out.
+impl fmt::Display for CmdResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => writeln!(f, "exit code {code}")?,
+            None => writeln!(f, "ended by a signal")?,
+        }
+        for (name, text) in [("stdout", &self.out), ("stderr", &self.err)] {
+            if !text.is_empty() {
+                writeln!(f, "----- {name}")?;
+            }
+            text.lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()))?;
+        }
+        Ok(())
+    }
+}
+
 impl CmdResult {
     fn of(mut child: Child, input: &[u8]) -> Self {
         if let Some(mut stdin) = child.stdin.take() {
@@ -537,4 +556,60 @@ pub(crate) fn chance(random: Vec<(Fault, f64)>, config: Config) -> Config {
 pub(crate) fn status(code: u16, message: &str) -> Fault {
     let body = serde_json::json!({"message": message, "help": ""}).to_string();
     Fault::Status { code, body, content_type: "application/json".to_owned() }
+}
+
+/// Replaces in a snapshot what differs from run to run: each pattern by its text, in this order.
+pub(crate) const FILTERS: &[(&str, &str)] = &[
+    (r"[^\s'\x22=(]*/ikbulk-test-\w+", "[dir]"),
+    // The sandbox of the test, or the built-in one of `--sandbox`.
+    (r"http://127\.0\.0\.1:\d+", "[url]"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
+    (r"\.ikbulk/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", ".ikbulk/[time]"),
+    // Log lines.
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
+    (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?( UTC)?", "[time]"),
+    (r"\b\d\d:\d\d(:\d\d)?( UTC)?\b", "[time]"),
+    // Measured times. What is computed from the plan ("6 s at 4.5 writes/s") stays.
+    (r"\b(in|after|for) \d+(\.\d+)? (ms|s)\b", "$1 [seconds] s"),
+    // Fingerprints of keys, and process ids.
+    (r"\b[0-9a-f]{16}\b", "[key]"),
+    (r"\b(process|pid) \d+", "$1 [pid]"),
+    (r"\bikbulk \d+\.\d+\.\d+", "ikbulk [version]"),
+];
+
+/// Compares a text for people with its snapshot in `snapshots/`, without what differs from run to
+/// run (see [`FILTERS`]). The text is a [`CmdResult`], or anything else that can be displayed, such
+/// as the sections of a [`Cases`]. To accept a rewording, run
+/// `INSTA_UPDATE=always cargo test --test apply`, and review the snapshots that changed.
+macro_rules! assert_text {
+    ($name:expr, $text:expr) => {
+        insta::with_settings!(
+            { filters => $crate::harness::FILTERS.to_vec(), omit_expression => true },
+            { insta::assert_snapshot!($name, $text.to_string()) }
+        )
+    };
+    ($text:expr) => {
+        insta::with_settings!(
+            { filters => $crate::harness::FILTERS.to_vec(), omit_expression => true },
+            { insta::assert_snapshot!($text.to_string()) }
+        )
+    };
+}
+pub(crate) use assert_text;
+
+/// Several short texts that are reviewed together in one snapshot, each below its own heading.
+#[derive(Default)]
+pub(crate) struct Cases(String);
+
+impl Cases {
+    pub(crate) fn add(&mut self, heading: &str, text: impl fmt::Display) {
+        let text = text.to_string();
+        self.0 += &format!("## {heading}\n{}\n\n", text.trim_end());
+    }
+}
+
+impl fmt::Display for Cases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }

@@ -1,49 +1,11 @@
-//! What people read, as it stands.
+//! Snapshots of what the commands print.
 
 use ikbulk::sandbox::{Config, Hook, Library, Phase};
 use serde_json::json;
 
 use crate::harness::{
-    ChildHandle, CmdResult, TestEnv, files, ids, script, status, tagging, with_library,
+    ChildHandle, TestEnv, assert_text, files, ids, script, status, tagging, with_library,
 };
-
-/// What was said, without what differs from run to run: places, times, ports, fingerprints.
-fn said(world: &TestEnv, done: &CmdResult) -> String {
-    let home = world.path("").display().to_string();
-    let url = world.sandbox.base_url();
-    let text = format!("{}{}", done.out, done.err).replace(&home, "[home]/").replace(&url, "[url]");
-    text.lines().map(|line| settled(line) + "\n").collect()
-}
-
-fn settled(line: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for word in line.split(' ') {
-        let before = words.iter().rev().find(|word| !word.is_empty()).map(String::as_str);
-        words.push(match before {
-            _ if word.is_empty() => String::new(),
-            Some("(key") => "[key])".to_owned(),
-            Some("key") if before == Some("key") && word.len() == 16 => "[key]".to_owned(),
-            Some("in") if word.parse::<f64>().is_ok() => "[seconds]".to_owned(),
-            Some("endpoint") => "[url]".to_owned(),
-            _ => without_time(word),
-        });
-    }
-    let line = words.join(" ");
-    // Shortly before midnight it comes with its date.
-    let until = "until about ";
-    let line =
-        line.split_once(until).map_or(line.clone(), |(line, _)| format!("{line}{until}[time]"));
-    line.trim_end().to_owned()
-}
-
-/// A run's directory is named after a time.
-fn without_time(word: &str) -> String {
-    let Some((before, rest)) = word.split_once(".ikbulk/") else {
-        return word.to_owned();
-    };
-    let end = rest.find('Z').map_or(0, |at| at + 1);
-    format!("{before}.ikbulk/[time]{}", &rest[end..])
-}
 
 #[test]
 fn check_names_every_bad_cell() {
@@ -63,7 +25,7 @@ fn check_names_every_bad_cell() {
          h,x,,,,,\n",
     );
     let done = world.run("check sheet.csv").exits(1);
-    insta::assert_snapshot!(said(&world, &done));
+    assert_text!(done);
 }
 
 #[test]
@@ -73,7 +35,7 @@ fn the_trial_run_of_the_readme() {
     std::fs::copy(fixture, world.path("retag.csv")).unwrap();
     let done = world.run("apply retag.csv --sandbox").exits(1);
     assert!(!done.err.contains('\u{1b}'), "colours are for terminals");
-    insta::assert_snapshot!(said(&world, &done));
+    assert_text!(done);
 }
 
 #[test]
@@ -103,7 +65,7 @@ fn every_change_of_a_plan() {
 "#,
     );
     let done = world.run("plan sheet.jsonl --diff").exits(0);
-    insta::assert_snapshot!(said(&world, &done));
+    assert_text!(done);
 }
 
 #[test]
@@ -112,7 +74,7 @@ fn a_halt() {
     let world = TestEnv::new(script(vec![(3, expired)], files(ids(5))));
     world.write("sheet.csv", tagging(&ids(5)));
     let done = world.apply_direct("sheet.csv --concurrency 1").exits(3);
-    insta::assert_snapshot!(said(&world, &done));
+    assert_text!(done);
 }
 
 #[test]
@@ -139,5 +101,5 @@ fn an_interrupted_run() {
         "1",
     ];
     let done = world.command(&words).run_as(&victim).exits(143);
-    insta::assert_snapshot!(said(&world, &done));
+    assert_text!(done);
 }
