@@ -564,16 +564,19 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     // The sandbox of the test, or the built-in one of `--sandbox`.
     (r"http://127\.0\.0\.1:\d+", "[url]"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
-    (r"\.ikbulk/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", ".ikbulk/[time]"),
+    (r"\.ikbulk/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?", ".ikbulk/[time]"),
     // Log lines.
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?( UTC)?", "[time]"),
     (r"\b\d\d:\d\d(:\d\d)?( UTC)?\b", "[time]"),
     // Measured times. What is computed from the plan ("6 s at 4.5 writes/s") stays.
     (r"\b(in|after|for) \d+(\.\d+)? (ms|s)\b", "$1 [seconds] s"),
+    (r"\(os error \d+\)", "(os error [code])"),
+    // Ids of requests.
+    (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[request]"),
     // Fingerprints of keys, and process ids.
     (r"\b[0-9a-f]{16}\b", "[key]"),
-    (r"\b(process|pid) \d+", "$1 [pid]"),
+    (r"\b(process|pid) \d+( on \S+)?", "$1 [pid]"),
     (r"\bikbulk \d+\.\d+\.\d+", "ikbulk [version]"),
 ];
 
@@ -605,6 +608,11 @@ impl Cases {
     pub(crate) fn add(&mut self, heading: &str, text: impl fmt::Display) {
         let text = text.to_string();
         self.0 += &format!("## {heading}\n{}\n\n", text.trim_end());
+    }
+
+    /// Runs a command line, and adds what it prints.
+    pub(crate) fn run(&mut self, env: &TestEnv, line: &str) {
+        self.add(&format!("ikbulk {}", line.trim_end()), env.run(line));
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{RunFiles, TestEnv, files, ids, sheet, tagging};
 
-const EVERY_COLUMN: &str = r#"fileId,tags,addTags,removeTags,removeAITags,customCoordinates,description,customMetadata.brand,customMetadata.price,extensions,webhookUrl,isPublished,includeFileVersions
+pub(crate) const EVERY_COLUMN: &str = r#"fileId,tags,addTags,removeTags,removeAITags,customCoordinates,description,customMetadata.brand,customMetadata.price,extensions,webhookUrl,isPublished,includeFileVersions
 a,"x, y,x",,,all,"1,2,3,4",text,Acme,12.5,,,,
 b,,new,old,,,,,,,,,
 c,"[""p, q""]",,,Shoe,,,<clear>,,"[{""name"":""remove-bg""}]",https://example.com/hook,false,true

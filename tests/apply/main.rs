@@ -26,6 +26,7 @@ mod run_lock;
 mod safety;
 mod settings;
 mod signals;
+mod summary_text;
 mod targets;
 mod terminal;
 mod trust;

@@ -1,11 +1,10 @@
 //! Snapshots of what the commands print.
 
-use ikbulk::sandbox::{Config, Hook, Library, Phase};
+use ikbulk::sandbox::{Config, ExtensionOutcome, Library, Status};
 use serde_json::json;
 
-use crate::harness::{
-    ChildHandle, TestEnv, assert_text, files, ids, script, status, tagging, with_library,
-};
+use crate::harness::{Cases, TestEnv, assert_text, files, ids, sheet, tagging, with_library};
+use crate::inputs::EVERY_COLUMN;
 
 #[test]
 fn check_names_every_bad_cell() {
@@ -68,38 +67,152 @@ fn every_change_of_a_plan() {
     assert_text!(done);
 }
 
+/// Every column that is a change, and one that is not read.
 #[test]
-fn a_halt() {
-    let expired = status(403, "Your request contains expired private API key.");
-    let world = TestEnv::new(script(vec![(3, expired)], files(ids(5))));
-    world.write("sheet.csv", tagging(&ids(5)));
-    let done = world.apply_direct("sheet.csv --concurrency 1").exits(3);
-    assert_text!(done);
+fn preview_of_every_column() {
+    let env = TestEnv::new(files(["a", "b", "c", "d"]));
+    env.write("sheet.csv", EVERY_COLUMN);
+    let mut cases = Cases::default();
+    cases.run(&env, "check sheet.csv");
+    cases.run(&env, "plan sheet.csv");
+    cases.run(&env, "apply sheet.csv --direct --yes --rate unlimited");
+    assert_text!(cases);
+}
+
+/// Three hundred files, some of them up to date, some with bad or missing rows.
+fn large() -> TestEnv {
+    let ids = ids(300);
+    let mut library = Library::new();
+    for id in &ids {
+        library.insert(json!({"fileId": id, "filePath": format!("/shop/{id}.jpg"),
+            "tags": ["winter", "sale"], "description": "A shoe"}));
+    }
+    let env = TestEnv::new(with_library(library));
+    let row = |(n, id): (usize, &String)| match n {
+        0..20 => format!("{id},\"winter,sale\",A shoe,"),
+        20..25 => format!("{id},50% off,A boot,"),
+        25..28 => format!("missing{n},summer,A boot,"),
+        28 => format!("{id},<clear>,<clear>,kept"),
+        _ => format!("{id},summer,A boot {},", n % 3),
+    };
+    let rows = ids.iter().enumerate().map(row);
+    env.write("sheet.csv", sheet("fileId,tags,description,my note", rows));
+    env
 }
 
 #[test]
-fn an_interrupted_run() {
-    let victim = ChildHandle::default();
-    let hand = victim.clone();
-    let hook = Hook::new(move |event| {
-        if event.n == 3 && event.phase == Phase::Worked {
-            hand.signal("TERM");
-        }
-    });
-    let latency = std::time::Duration::from_millis(100);
-    let world = TestEnv::new(Config { hook: Some(hook), latency, ..files(ids(5)) });
-    world.write("sheet.csv", tagging(&ids(5)));
-    let words = [
-        "apply",
-        "--direct",
-        "--no-snapshot",
+fn preview_of_a_large_sheet() {
+    let env = large();
+    let mut cases = Cases::default();
+    cases.run(&env, "check sheet.csv");
+    cases.run(&env, "plan sheet.csv");
+    cases.run(&env, "apply sheet.csv --yes --rate unlimited");
+    cases.run(&env, "apply sheet.csv --yes --rate unlimited --max-bad 5% --limit 50");
+    assert_text!(cases);
+}
+
+#[test]
+fn plan_as_json() {
+    let env = large();
+    let mut cases = Cases::default();
+    cases.run(&env, "plan sheet.csv --json --max-bad 5%");
+    cases.run(&env, "plan sheet.csv --detailed-exitcode -q");
+    assert_text!(cases);
+}
+
+#[test]
+fn preview_of_paths_and_urls() {
+    let mut library = Library::new();
+    for (id, path) in [("a", "/shoes/a.jpg"), ("b", "/b.jpg"), ("c", "/c.jpg")] {
+        let url = format!("https://ik.imagekit.io/demo{path}");
+        library.insert(json!({"fileId": id, "filePath": path, "url": url, "tags": ["old"]}));
+    }
+    let env = TestEnv::new(with_library(library));
+    env.write(
         "sheet.csv",
-        "--yes",
-        "--rate",
-        "unlimited",
-        "--concurrency",
-        "1",
-    ];
-    let done = world.command(&words).run_as(&victim).exits(143);
-    assert_text!(done);
+        "filePath,url,tags\n/shoes/a.jpg,,new\n,https://ik.imagekit.io/demo/b.jpg,new\n\
+         /none.jpg,,new\n,https://ik.imagekit.io/demo/none.jpg,new\n\
+         ,https://ik.imagekit.io/demo/c.jpg?tr=w-100,old\n",
+    );
+    let mut cases = Cases::default();
+    cases.run(&env, "check sheet.csv");
+    cases.run(&env, "plan sheet.csv");
+    cases.run(&env, "plan sheet.csv --diff");
+    cases.run(&env, "apply sheet.csv --yes --rate unlimited --max-bad 100%");
+    assert_text!(cases);
+}
+
+/// What an earlier run has changed and been charged for, and rows that share a file.
+#[test]
+fn preview_of_a_second_run() {
+    let env = TestEnv::new(Config {
+        extensions: ExtensionOutcome::Always(Status::Success),
+        ..files(["a", "b", "c"])
+    });
+    let tagging = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}]"#;
+    let extensions = r#"[{"name":"remove-bg"},{"name":"ai-auto-description"}]"#;
+    env.write(
+        "sheet.jsonl",
+        format!(
+            r#"{{"fileId": "a", "extensions": {tagging}}}
+{{"fileId": "b", "tags": ["x"]}}
+{{"fileId": "b", "description": "merged"}}
+{{"fileId": "c", "tags": ["superseded"]}}
+{{"fileId": "c", "tags": ["last"], "extensions": {extensions}}}
+{{"fileId": "c"}}
+"#
+        ),
+    );
+    let mut cases = Cases::default();
+    for flags in ["", "", "--rerun-extensions", "--skip-tagged"] {
+        cases.run(&env, &format!("apply sheet.jsonl --yes --rate unlimited {flags}"));
+    }
+    cases.run(&env, "plan sheet.jsonl --diff");
+    assert_text!(cases);
+}
+
+#[test]
+fn saved_plan() {
+    let mut library = Library::new();
+    for id in ["a", "b", "c", "d"] {
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}.jpg"), "tags": ["old"]}));
+    }
+    let env = TestEnv::new(with_library(library));
+    env.write("sheet.csv", "fileId,tags\na,new\nb,new\nc,new\nd,new\n");
+    let mut cases = Cases::default();
+    cases.run(&env, "plan sheet.csv");
+    // Another user changes a file.
+    env.write("other.csv", "fileId,tags\nb,other\n");
+    env.run("apply other.csv --yes --rate unlimited").exits(0);
+    let run = env.only_run("sheet").name();
+    cases.run(&env, &format!("resume {run} --yes"));
+    cases.run(&env, &format!("apply --plan {run} --yes --rate unlimited"));
+    cases.run(&env, &format!("apply --plan {run} --yes --rate unlimited"));
+    assert_text!(cases);
+}
+
+/// A person answers no.
+#[test]
+fn questions() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("tags.csv", tagging(&["a", "b"]));
+    env.write("bad.csv", "fileId,tags\na,x\nb,50%\n");
+    let charged = |extensions: &str| format!("{{\"fileId\":\"a\",\"extensions\":{extensions}}}\n");
+    env.write("known.jsonl", charged(r#"[{"name":"remove-bg"}]"#));
+    env.write("unknown.jsonl", charged(r#"[{"name":"ai-auto-description"}]"#));
+    env.write("both.jsonl", charged(r#"[{"name":"remove-bg"},{"name":"ai-auto-description"}]"#));
+    let mut cases = Cases::default();
+    for sheet in ["tags.csv", "bad.csv", "known.jsonl", "unknown.jsonl", "both.jsonl"] {
+        let arguments = ["apply", "--direct", "--no-snapshot", sheet];
+        let mut terminal = env.command(&arguments).on_terminal();
+        terminal.waits_for(if sheet.ends_with("csv") {
+            "[y/N] "
+        } else {
+            "anything else to stop: "
+        });
+        terminal.types("no\n");
+        let done = terminal.ends().exits(2);
+        cases.add(&format!("ikbulk {}", arguments.join(" ")), done);
+    }
+    assert_text!(cases);
 }
