@@ -576,7 +576,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[request]"),
     // Fingerprints of keys, and process ids.
     (r"\b[0-9a-f]{16}\b", "[key]"),
-    (r"\b(process|pid) \d+( on \S+)?", "$1 [pid]"),
+    (r"\b(process|pid) \d+( on \S+ \(ikbulk [^)]*\))?", "$1 [pid]"),
     (r"\bikbulk \d+\.\d+\.\d+", "ikbulk [version]"),
 ];
 

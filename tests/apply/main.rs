@@ -6,6 +6,7 @@ mod bulk;
 mod damaged;
 mod diff_planner;
 mod environment;
+mod error_text;
 mod export;
 mod faults;
 mod feedback;
