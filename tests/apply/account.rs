@@ -6,7 +6,10 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Library, Phase, Status};
 use serde_json::json;
 
-use crate::harness::{ChildHandle, TestEnv, files, script, status, tagged, tagging, with_library};
+use crate::harness::{
+    ChildHandle, RunFiles, TestEnv, assert_text, files, script, status, tagged, tagging,
+    with_library,
+};
 
 const REMOVE_BG: &str = r#"[{"name":"remove-bg"}]"#;
 
@@ -29,10 +32,7 @@ fn edited_copy_of_the_sheet_is_refused() {
         let copy = run.path().join("input.csv");
         let text = fs::read_to_string(&copy).expect("the run has a copy");
         fs::write(&copy, text.replace("tag-file002", "other")).expect("it can be edited");
-        let refused = world.run(&words.replace("RUN", &run.name())).exits(2);
-        refused
-            .output_contains("input.csv is not what the run copied")
-            .output_contains("nothing was sent");
+        world.run(&words.replace("RUN", &run.name())).exits(2);
         assert_eq!(world.sandbox.stats().calls.patch, sent, "{words}");
         fs::write(&copy, text).expect("it can be put right");
         world.run(&words.replace("RUN", &run.name())).exits(0);
@@ -48,17 +48,13 @@ fn resume_shows_what_is_left_and_asks() {
     world.write("sheet.jsonl", charging(&["a", "b", "c"]));
     world.run("apply sheet.jsonl --yes --rate unlimited --limit 1").exits(5);
     let run = world.only_run("sheet").name();
-    world.run(&format!("resume {run}")).exits(2).output_contains("--yes sends without asking");
-    world.run(&format!("resume -q {run}")).exits(2).output_contains("add --yes");
+    world.run(&format!("resume {run}")).exits(2);
+    world.run(&format!("resume -q {run}")).exits(2);
     let resume = || world.command(&["resume", &run, "--rate", "unlimited"]).on_terminal();
     let mut terminal = resume();
-    terminal.waits_for("Type 260 to send it, anything else to stop:");
+    terminal.waits_for("anything else to stop: ");
     terminal.types("y\n");
-    let refused = terminal.ends().exits(2);
-    refused
-        .output_contains("2 left of 3")
-        .output_contains("remove-bg 2 (260 units)")
-        .output_contains("nothing was sent");
+    assert_text!(terminal.ends().exits(2));
     assert_eq!(world.sandbox.stats().paid_runs.values().sum::<u64>(), 1);
     let mut terminal = resume();
     terminal.waits_for("Type 260");
@@ -69,14 +65,12 @@ fn resume_shows_what_is_left_and_asks() {
 }
 
 #[test]
-fn resume_of_a_changed_sheet_names_both_ways_and_sends_the_copy() {
+fn resume_of_a_changed_sheet_sends_the_copy() {
     let world = tagged(3, |config| config);
     world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
     let run = world.only_run("sheet").name();
     world.write("sheet.csv", tagging(&["file000"]));
-    let done = world.run(&format!("resume --yes {run} --rate unlimited")).exits(0);
-    done.output_contains("sheet.csv has changed since this run copied it")
-        .output_contains("ikbulk apply ");
+    world.run(&format!("resume --yes {run} --rate unlimited")).exits(0);
     assert_eq!(world.only_run("sheet").count("updated"), 3);
 }
 
@@ -87,7 +81,7 @@ fn resume_of_a_removed_sheet_sends_the_copy() {
     fs::remove_file(world.path("sheet.csv")).expect("it can be removed");
     let run = world.only_run("sheet");
     let done = world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
-    assert!(!done.err.contains("has changed"), "{}", done.err);
+    assert_eq!(done.err, "");
     assert_eq!(run.count("updated"), 3);
 }
 
@@ -96,8 +90,7 @@ fn continue_follows_a_changed_sheet_without_asking() {
     let world = tagged(3, |config| config);
     world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
     world.write("sheet.csv", tagging(&["file002"]));
-    let done = world.run("apply sheet.csv --yes --continue --rate unlimited").exits(0);
-    done.output_contains("an unfinished run of an earlier version of this sheet");
+    world.run("apply sheet.csv --yes --continue --rate unlimited").exits(0);
     assert_eq!(world.runs("sheet").len(), 2);
 }
 
@@ -110,7 +103,7 @@ fn continue_takes_its_run_directory_night_after_night() {
     world.run(night).exits(0).output_contains("4 unchanged");
     world.run(night).exits(0).output_contains("4 unchanged");
     // Without it, a directory that is taken is refused, as ever.
-    world.run("apply sheet.csv --yes --run-dir nightly").exits(2).output_contains("--run-dir");
+    world.run("apply sheet.csv --yes --run-dir nightly").exits(2);
 }
 
 #[test]
@@ -145,33 +138,23 @@ fn extension_accepted_without_a_status_is_remembered_with_skip_tagged() {
     let world = TestEnv::new(script(vec![(3, silent)], files(["a"])));
     world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",\"extensions\":{tagging}}}\n"));
     let night = "apply sheet.jsonl --yes --skip-tagged --rate unlimited";
-    world.run(night).exits(0).output_contains("1 updated");
-    world.run(night).exits(0).output_contains("1 unchanged");
+    for _ in 0..2 {
+        world.run(night).exits(0);
+    }
+    let statuses: Vec<_> = world.runs("sheet").iter().map(RunFiles::statuses).collect();
+    assert_eq!(statuses, [["updated"], ["unchanged"]]);
     assert_eq!(world.sandbox.stats().calls.patch, 1);
-}
-
-#[test]
-fn first_run_of_an_account_says_that_no_charges_are_known() {
-    let world = TestEnv::new(files(["a", "b"]));
-    world.write("sheet.jsonl", charging(&["a"]));
-    let unknown = "no earlier run of this account";
-    world.run("apply sheet.jsonl --yes --rate unlimited").exits(0).output_contains(unknown);
-    world.write("other.jsonl", charging(&["b"]));
-    let second = world.run("apply other.jsonl --yes --rate unlimited").exits(0);
-    assert!(!second.out.contains(unknown), "{}", second.out);
 }
 
 #[test]
 fn deadline_counts_reads_and_lock_waits() {
     let late = Fault::HangBefore(Duration::from_secs(20));
     let world = tagged(3, |config| script(vec![(1, late)], config));
-    let done = world.run("apply sheet.csv --yes --max-duration 1s").exits(5);
-    done.output_contains("the deadline was reached before anything was sent");
+    world.run("apply sheet.csv --yes --max-duration 1s").exits(5);
     assert!(!world.path("sheet.ikbulk").exists());
     let world = tagged(3, |config| config);
     let _lock = world.lock_account();
-    let done = world.run("apply sheet.csv --yes --max-duration 1s --wait-lock").exits(5);
-    done.output_contains("waiting for another run").output_contains("the deadline was reached");
+    world.run("apply sheet.csv --yes --max-duration 1s --wait-lock").exits(5);
     assert_eq!(world.sandbox.stats().calls.patch, 0);
 }
 
@@ -180,8 +163,7 @@ fn endpoint_that_ends_in_v1_is_refused_before_anything_is_requested() {
     let world = tagged(3, |config| config);
     let endpoint = format!("{}/v1", world.sandbox.base_url());
     for words in ["apply sheet.csv --yes", "plan sheet.csv", "export -o all.csv"] {
-        let refused = world.run(&format!("{words} --endpoint {endpoint}")).exits(2);
-        refused.output_contains("ends in /v1").output_contains("leave it out");
+        world.run(&format!("{words} --endpoint {endpoint}")).exits(2);
     }
     assert_eq!(world.sandbox.stats().requests, 0);
 }
@@ -201,7 +183,8 @@ fn file_of_an_unsettled_request_is_not_taken_for_up_to_date() {
     world.run("apply first.csv --yes --rate unlimited --attempts 1").exits(5);
     world.write("second.csv", "fileId,tags\na,old\n");
     let done = world.run("apply second.csv --yes --rate unlimited").exits(0);
-    done.output_contains("may still take effect on 1 file").output_contains("1 updated");
+    assert_eq!(world.only_run("second").statuses(), ["updated"]);
+    assert_text!(done);
     assert_eq!(world.file("a")["tags"], json!(["old"]));
 }
 
@@ -223,5 +206,6 @@ fn reads_and_writes_of_all_processes_share_the_limits_of_the_account() {
 fn library_that_may_not_be_listed_is_no_obstacle() {
     let refused = status(403, "This key may not list files.");
     let world = tagged(2, |config| script(vec![(0, refused)], config));
-    world.run("apply sheet.csv --yes --rate unlimited").exits(0).output_contains("account of key ");
+    world.run("apply sheet.csv --yes --rate unlimited").exits(0);
+    assert_eq!(world.only_run("sheet").count("updated"), 2);
 }

