@@ -25,89 +25,89 @@ fn edited_copy_of_the_sheet_is_refused() {
         ("plan sheet.csv", "apply --plan RUN --yes"),
         ("apply sheet.csv --yes --rate unlimited", "undo --yes RUN"),
     ] {
-        let world = tagged(3, |config| config);
-        world.run(made_by);
-        let run = world.only_run("sheet");
-        let sent = world.sandbox.stats().calls.patch;
+        let env = tagged(3, |config| config);
+        env.run(made_by);
+        let run = env.only_run("sheet");
+        let sent = env.sandbox.stats().calls.patch;
         let copy = run.path().join("input.csv");
         let text = fs::read_to_string(&copy).expect("the run has a copy");
         fs::write(&copy, text.replace("tag-file002", "other")).expect("it can be edited");
-        world.run(&words.replace("RUN", &run.name())).exits(2);
-        assert_eq!(world.sandbox.stats().calls.patch, sent, "{words}");
+        env.run(&words.replace("RUN", &run.name())).exits(2);
+        assert_eq!(env.sandbox.stats().calls.patch, sent, "{words}");
         fs::write(&copy, text).expect("it can be put right");
-        world.run(&words.replace("RUN", &run.name())).exits(0);
+        env.run(&words.replace("RUN", &run.name())).exits(0);
     }
 }
 
 #[test]
 fn resume_shows_what_is_left_and_asks() {
-    let world = TestEnv::new(Config {
+    let env = TestEnv::new(Config {
         extensions: ExtensionOutcome::Always(Status::Success),
         ..files(["a", "b", "c"])
     });
-    world.write("sheet.jsonl", charging(&["a", "b", "c"]));
-    world.run("apply sheet.jsonl --yes --rate unlimited --limit 1").exits(5);
-    let run = world.only_run("sheet").name();
-    world.run(&format!("resume {run}")).exits(2);
-    world.run(&format!("resume -q {run}")).exits(2);
-    let resume = || world.command(&["resume", &run, "--rate", "unlimited"]).on_terminal();
+    env.write("sheet.jsonl", charging(&["a", "b", "c"]));
+    env.run("apply sheet.jsonl --yes --rate unlimited --limit 1").exits(5);
+    let run = env.only_run("sheet").name();
+    env.run(&format!("resume {run}")).exits(2);
+    env.run(&format!("resume -q {run}")).exits(2);
+    let resume = || env.command(&["resume", &run, "--rate", "unlimited"]).on_terminal();
     let mut terminal = resume();
     terminal.waits_for("anything else to stop: ");
     terminal.types("y\n");
     assert_text!(terminal.ends().exits(2));
-    assert_eq!(world.sandbox.stats().paid_runs.values().sum::<u64>(), 1);
+    assert_eq!(env.sandbox.stats().paid_runs.values().sum::<u64>(), 1);
     let mut terminal = resume();
     terminal.waits_for("Type 260");
     terminal.types("260\n");
     terminal.ends().exits(0);
-    assert_eq!(world.sandbox.stats().max_paid_runs_per_pair, 1);
-    assert_eq!(world.only_run("sheet").count("updated"), 3);
+    assert_eq!(env.sandbox.stats().max_paid_runs_per_pair, 1);
+    assert_eq!(env.only_run("sheet").count("updated"), 3);
 }
 
 #[test]
 fn resume_of_a_changed_sheet_sends_the_copy() {
-    let world = tagged(3, |config| config);
-    world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
-    let run = world.only_run("sheet").name();
-    world.write("sheet.csv", tagging(&["file000"]));
-    world.run(&format!("resume --yes {run} --rate unlimited")).exits(0);
-    assert_eq!(world.only_run("sheet").count("updated"), 3);
+    let env = tagged(3, |config| config);
+    env.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
+    let run = env.only_run("sheet").name();
+    env.write("sheet.csv", tagging(&["file000"]));
+    env.run(&format!("resume --yes {run} --rate unlimited")).exits(0);
+    assert_eq!(env.only_run("sheet").count("updated"), 3);
 }
 
 #[test]
 fn resume_of_a_removed_sheet_sends_the_copy() {
-    let world = tagged(3, |config| config);
-    world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
-    fs::remove_file(world.path("sheet.csv")).expect("it can be removed");
-    let run = world.only_run("sheet");
-    let done = world.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
+    let env = tagged(3, |config| config);
+    env.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
+    fs::remove_file(env.path("sheet.csv")).expect("it can be removed");
+    let run = env.only_run("sheet");
+    let done = env.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(0);
     assert_eq!(done.err, "");
     assert_eq!(run.count("updated"), 3);
 }
 
 #[test]
 fn continue_follows_a_changed_sheet_without_asking() {
-    let world = tagged(3, |config| config);
-    world.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
-    world.write("sheet.csv", tagging(&["file002"]));
-    world.run("apply sheet.csv --yes --continue --rate unlimited").exits(0);
-    assert_eq!(world.runs("sheet").len(), 2);
+    let env = tagged(3, |config| config);
+    env.run("apply sheet.csv --yes --rate unlimited --limit 1").exits(5);
+    env.write("sheet.csv", tagging(&["file002"]));
+    env.run("apply sheet.csv --yes --continue --rate unlimited").exits(0);
+    assert_eq!(env.runs("sheet").len(), 2);
 }
 
 #[test]
-fn continue_takes_its_run_directory_night_after_night() {
-    let world = tagged(4, |config| config);
+fn continue_reuses_its_run_directory_every_night() {
+    let env = tagged(4, |config| config);
     let night = "apply sheet.csv --yes --continue --run-dir nightly --rate unlimited";
-    world.run(&format!("{night} --limit 1")).exits(5);
-    world.run(night).exits(0).output_contains("4 updated");
-    world.run(night).exits(0).output_contains("4 unchanged");
-    world.run(night).exits(0).output_contains("4 unchanged");
+    env.run(&format!("{night} --limit 1")).exits(5);
+    env.run(night).exits(0).output_contains("4 updated");
+    env.run(night).exits(0).output_contains("4 unchanged");
+    env.run(night).exits(0).output_contains("4 unchanged");
     // Without it, a directory that is taken is refused, as ever.
-    world.run("apply sheet.csv --yes --run-dir nightly").exits(2);
+    env.run("apply sheet.csv --yes --run-dir nightly").exits(2);
 }
 
 #[test]
-fn run_killed_before_it_sent_anything_leaves_no_copy_for_good() {
+fn runs_killed_while_planning_are_removed() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
@@ -115,18 +115,18 @@ fn run_killed_before_it_sent_anything_leaves_no_copy_for_good() {
             hand.kill();
         }
     });
-    let world = tagged(3, |config| Config { hook: Some(hook), ..config });
+    let env = tagged(3, |config| Config { hook: Some(hook), ..config });
     let words = ["apply", "sheet.csv", "--yes", "--continue", "--rate", "unlimited"];
     for _ in 0..3 {
-        assert_eq!(world.command(&words).run_as(&victim).code, None);
+        assert_eq!(env.command(&words).run_as(&victim).code, None);
     }
-    assert_eq!(world.runs("sheet").len(), 1, "each night removes what the last one left");
-    world.command(&words).run().exits(0);
-    assert_eq!(world.runs("sheet").len(), 1);
+    assert_eq!(env.runs("sheet").len(), 1, "each night removes what the last one left");
+    env.command(&words).run().exits(0);
+    assert_eq!(env.runs("sheet").len(), 1);
 }
 
 #[test]
-fn extension_accepted_without_a_status_is_remembered_with_skip_tagged() {
+fn charge_without_a_status_is_remembered_with_skip_tagged() {
     let tagging = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}]"#;
     let silent = json!({"fileId": "a", "type": "file", "tags": null});
     let silent = Fault::Status {
@@ -134,44 +134,44 @@ fn extension_accepted_without_a_status_is_remembered_with_skip_tagged() {
         body: silent.to_string(),
         content_type: "application/json".to_owned(),
     };
-    // The file twice, once to plan and once before it is charged; then the answer without a status.
-    let world = TestEnv::new(script(vec![(3, silent)], files(["a"])));
-    world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",\"extensions\":{tagging}}}\n"));
+    // The file twice, once to plan and once before it is charged; then the response without a status.
+    let env = TestEnv::new(script(vec![(3, silent)], files(["a"])));
+    env.write("sheet.jsonl", format!("{{\"fileId\":\"a\",\"extensions\":{tagging}}}\n"));
     let night = "apply sheet.jsonl --yes --skip-tagged --rate unlimited";
     for _ in 0..2 {
-        world.run(night).exits(0);
+        env.run(night).exits(0);
     }
-    let statuses: Vec<_> = world.runs("sheet").iter().map(RunFiles::statuses).collect();
+    let statuses: Vec<_> = env.runs("sheet").iter().map(RunFiles::statuses).collect();
     assert_eq!(statuses, [["updated"], ["unchanged"]]);
-    assert_eq!(world.sandbox.stats().calls.patch, 1);
+    assert_eq!(env.sandbox.stats().calls.patch, 1);
 }
 
 #[test]
 fn deadline_counts_reads_and_lock_waits() {
     let late = Fault::HangBefore(Duration::from_secs(20));
-    let world = tagged(3, |config| script(vec![(1, late)], config));
-    world.run("apply sheet.csv --yes --max-duration 1s").exits(5);
-    assert!(!world.path("sheet.ikbulk").exists());
-    let world = tagged(3, |config| config);
-    let _lock = world.lock_account();
-    world.run("apply sheet.csv --yes --max-duration 1s --wait-lock").exits(5);
-    assert_eq!(world.sandbox.stats().calls.patch, 0);
+    let env = tagged(3, |config| script(vec![(1, late)], config));
+    env.run("apply sheet.csv --yes --max-duration 1s").exits(5);
+    assert!(!env.path("sheet.ikbulk").exists());
+    let env = tagged(3, |config| config);
+    let _lock = env.lock_account();
+    env.run("apply sheet.csv --yes --max-duration 1s --wait-lock").exits(5);
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
 }
 
 #[test]
-fn endpoint_that_ends_in_v1_is_refused_before_anything_is_requested() {
-    let world = tagged(3, |config| config);
-    let endpoint = format!("{}/v1", world.sandbox.base_url());
+fn endpoint_ending_in_v1_is_refused_without_a_request() {
+    let env = tagged(3, |config| config);
+    let endpoint = format!("{}/v1", env.sandbox.base_url());
     for words in ["apply sheet.csv --yes", "plan sheet.csv", "export -o all.csv"] {
-        world.run(&format!("{words} --endpoint {endpoint}")).exits(2);
+        env.run(&format!("{words} --endpoint {endpoint}")).exits(2);
     }
-    assert_eq!(world.sandbox.stats().requests, 0);
+    assert_eq!(env.sandbox.stats().requests, 0);
 }
 
 #[test]
-fn file_of_an_unsettled_request_is_not_taken_for_up_to_date() {
+fn file_with_an_unsettled_request_is_not_up_to_date() {
     // The response is lost and the request may yet take effect, so what is read may not last.
-    let world = TestEnv::new(script(
+    let env = TestEnv::new(script(
         vec![(2, status(500, "Out of order."))],
         with_library({
             let mut library = Library::new();
@@ -179,33 +179,33 @@ fn file_of_an_unsettled_request_is_not_taken_for_up_to_date() {
             library
         }),
     ));
-    world.write("first.csv", "fileId,tags\na,new\n");
-    world.run("apply first.csv --yes --rate unlimited --attempts 1").exits(5);
-    world.write("second.csv", "fileId,tags\na,old\n");
-    let done = world.run("apply second.csv --yes --rate unlimited").exits(0);
-    assert_eq!(world.only_run("second").statuses(), ["updated"]);
+    env.write("first.csv", "fileId,tags\na,new\n");
+    env.run("apply first.csv --yes --rate unlimited --attempts 1").exits(5);
+    env.write("second.csv", "fileId,tags\na,old\n");
+    let done = env.run("apply second.csv --yes --rate unlimited").exits(0);
+    assert_eq!(env.only_run("second").statuses(), ["updated"]);
     assert_text!(done);
-    assert_eq!(world.file("a")["tags"], json!(["old"]));
+    assert_eq!(env.file("a")["tags"], json!(["old"]));
 }
 
 #[test]
-fn reads_and_writes_of_all_processes_share_the_limits_of_the_account() {
-    let world = tagged(12, |config| config);
+fn processes_share_the_limits_of_the_account() {
+    let env = tagged(12, |config| config);
     let began = std::time::SystemTime::now();
     let words = "apply sheet.csv --yes --exact --rate 4 --burst 4 --leave 0% --limit 4";
     for code in [5, 5, 0] {
-        world.run(&format!("{words} --run-dir r --continue")).exits(code);
+        env.run(&format!("{words} --run-dir r --continue")).exits(code);
     }
     // Twelve writes at four a second: a burst of four at once, and no second one.
     let took = began.elapsed().expect("the clock is not set back meanwhile");
     assert!(took >= Duration::from_millis(1900), "{took:?}");
-    assert_eq!(world.sandbox.stats().calls.patch, 12);
+    assert_eq!(env.sandbox.stats().calls.patch, 12);
 }
 
 #[test]
-fn library_that_may_not_be_listed_is_no_obstacle() {
+fn key_without_list_permission_can_apply() {
     let refused = status(403, "This key may not list files.");
-    let world = tagged(2, |config| script(vec![(0, refused)], config));
-    world.run("apply sheet.csv --yes --rate unlimited").exits(0);
-    assert_eq!(world.only_run("sheet").count("updated"), 2);
+    let env = tagged(2, |config| script(vec![(0, refused)], config));
+    env.run("apply sheet.csv --yes --rate unlimited").exits(0);
+    assert_eq!(env.only_run("sheet").count("updated"), 2);
 }

@@ -63,7 +63,7 @@ const CSV: &Table = &[
     (b"fileId,tags\na,\"x\nb,y\n", Refused),
     (b"fileId,tags\na,x\nb", Refused),
     (b"fileId,tags\na,x\n\0\0\0\0\0\0", Refused),
-    // Quotes that swallow the rows behind them, or their own row's cells.
+    // Quotes that swallow the following rows, or cells of their own row.
     (b"fileId,description\na,\"x\nb,y\nc,\"z\"\n", Refused),
     (b"fileId,description,tags\na,x,y\nb,\"x,y\nc,\"z\",y\n", Refused),
     (b"fileId,tags\na,\"x\nb,y\nc,\"\n", BadRows),
@@ -201,9 +201,9 @@ const ODD: &[(&[u8], u64)] = &[
 
 #[test]
 fn odd_looking_sheets_are_accepted() {
-    let world = TestEnv::new(files(["a", "b", "c"]));
+    let env = TestEnv::new(files(["a", "b", "c"]));
     for (bytes, rows) in ODD {
-        world.write("sheet.csv", bytes);
-        world.run("check sheet.csv").exits(0).output_contains(&format!("rows       {rows}"));
+        env.write("sheet.csv", bytes);
+        env.run("check sheet.csv").exits(0).output_contains(&format!("rows       {rows}"));
     }
 }

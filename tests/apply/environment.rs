@@ -1,5 +1,5 @@
 //! A machine that lets the program down: a full disk, a ledger that cannot be written, a directory
-//! that goes away. The run ends with exit code 4, or goes on afterwards; nothing is lost.
+//! that goes away. The run ends with exit code 4 and can be resumed; nothing is lost.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -15,42 +15,42 @@ use serde_json::json;
 use crate::harness::{Call, Cases, CmdResult, RunFiles, TestEnv, assert_text, files, ids, sheet};
 
 const ROWS: usize = 60;
-/// Think time of ImageKit, so that the ledger commits now and then.
+/// Latency of the sandbox, so that the ledger commits several times in a run.
 const LATENCY: Duration = Duration::from_millis(20);
-/// Requests under way at once, and so what a ledger that fails can leave unknown.
+/// Requests in flight at once: the most that a failing ledger can leave unknown.
 const CONCURRENCY: usize = 4;
 
 /// Something that happens to the only run of the sheet while its n-th request is looked at.
-fn world_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> TestEnv {
+fn env_where(n: u64, happens: impl Fn(&Path) + Send + Sync + 'static) -> TestEnv {
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let place = Arc::clone(&home);
     let hook = Hook::new(move |event| {
         if event.n == n && event.phase == Phase::Arrived {
-            let home = place.get().expect("the world stands");
+            let home = place.get().expect("it is set before the run");
             let mut runs = fs::read_dir(home).expect("a run has begun");
             let run = runs.next().expect("a run has begun");
             happens(&run.expect("the directory can be read").path());
         }
     });
-    let world = world(Some(hook));
-    home.set(world.path("sheet.ikbulk")).expect("this is the only world of the place");
-    world
+    let env = env(Some(hook));
+    home.set(env.path("sheet.ikbulk")).expect("this is the only env of the place");
+    env
 }
 
-/// Every third row unpublishes its file as well, which must not be repeated.
+/// Every third row also unpublishes its file, which is at-most-once.
 fn unpublishes(index: usize) -> bool {
     index.is_multiple_of(3)
 }
 
-fn world(hook: Option<Hook>) -> TestEnv {
+fn env(hook: Option<Hook>) -> TestEnv {
     let ids = ids(ROWS);
-    let world = TestEnv::new(Config { hook, latency: LATENCY, ..files(&ids) });
+    let env = TestEnv::new(Config { hook, latency: LATENCY, ..files(&ids) });
     let rows = ids.iter().enumerate().map(|(index, id)| {
         let publish = if unpublishes(index) { "false" } else { "" };
         format!("{id},tag-{id},{publish}")
     });
-    world.write("sheet.csv", sheet("fileId,tags,isPublished", rows));
-    world
+    env.write("sheet.csv", sheet("fileId,tags,isPublished", rows));
+    env
 }
 
 const WORDS: [&str; 11] = [
@@ -67,24 +67,24 @@ const WORDS: [&str; 11] = [
     "4",
 ];
 
-fn apply(world: &TestEnv) -> CmdResult {
-    world.command(&WORDS).run()
+fn apply(env: &TestEnv) -> CmdResult {
+    env.command(&WORDS).run()
 }
 
-/// Goes on with the run, and then everything is done, once; what must not be repeated may be
-/// unknown where its answer came when the ledger took no more.
+/// Resumes the run: then every row is done exactly once, except at-most-once requests whose response
+/// came when the ledger could no longer be written; these are unknown.
 #[track_caller]
-fn goes_on_to_its_end(world: &TestEnv, run: &RunFiles) {
+fn resumes_to_its_end(env: &TestEnv, run: &RunFiles) {
     let done =
-        world.run(&format!("resume --yes {} --rate unlimited --read-rate unlimited", run.name()));
+        env.run(&format!("resume --yes {} --rate unlimited --read-rate unlimited", run.name()));
     let report = run.report();
     let unknown = report.iter().filter(|line| line["status"] == "unknown").count();
     done.exits(if unknown > 0 { 6 } else { 0 });
     assert!(unknown <= CONCURRENCY, "{unknown} unknown");
     assert_eq!(run.count("updated") + unknown as u64, ROWS as u64);
     for (index, id) in ids(ROWS).iter().enumerate() {
-        assert_eq!(world.file(id)["tags"], json!([format!("tag-{id}")]), "{id}");
-        let history = world.sandbox.history(id);
+        assert_eq!(env.file(id)["tags"], json!([format!("tag-{id}")]), "{id}");
+        let history = env.sandbox.history(id);
         let published = history.iter().filter(|change| change["call"] == "publish").count();
         let wanted = usize::from(unpublishes(index));
         let is_unknown = report[index]["status"] == "unknown";
@@ -99,156 +99,155 @@ const DISKS: [u32; 9] = [1, 8, 48, 96, 112, 144, 176, 208, 100_000];
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_disk_that_is_full_sooner_or_later_ends_the_run_and_nothing_is_lost() {
+fn full_disk_ends_the_run_without_loss() {
     let mut cut_short = 0;
     for blocks in DISKS {
-        let world = world(None);
+        let env = env(None);
         let shell = format!("trap '' XFSZ; ulimit -f {blocks}");
-        let done = world.command_after(&shell, &WORDS).run();
-        let sent = world.sandbox.stats().requests > 0;
-        match (done.code, world.runs("sheet").as_slice()) {
+        let done = env.command_after(&shell, &WORDS).run();
+        let sent = env.sandbox.stats().requests > 0;
+        match (done.code, env.runs("sheet").as_slice()) {
             (Some(2), []) => assert!(!sent, "{done:?}"),
             (Some(4), []) => {
-                assert!(world.sandbox.stats().calls.patch == 0, "{done:?}");
+                assert!(env.sandbox.stats().calls.patch == 0, "{done:?}");
                 assert!(!done.err.is_empty(), "{done:?}");
             }
             (Some(4), [run]) => {
                 assert!(!done.err.is_empty(), "{done:?}");
-                goes_on_to_its_end(&world, run);
+                resumes_to_its_end(&env, run);
                 cut_short += 1;
             }
             (Some(0), [run]) => assert_eq!(run.count("updated"), ROWS as u64),
             other => panic!("{other:?} {done:?}"),
         }
     }
-    assert!(cut_short >= 2, "no disk was full while the run was under way");
+    assert!(cut_short >= 2, "no disk became full during the run");
 }
 
 #[test]
-fn a_ledger_that_cannot_be_written_ends_the_run_which_goes_on_once_it_can() {
+fn locked_ledger_ends_the_run_resumably() {
     let held: Arc<Mutex<Option<Connection>>> = Arc::default();
     let holder = Arc::clone(&held);
-    let world = world_where(30, move |run| {
+    let env = env_where(30, move |run| {
         let ledger = Connection::open(run.join("ledger.db")).unwrap();
         ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
         *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
     });
     // How many rows were done by then depends on the time that each takes.
-    assert_text!(apply(&world).exits(4).err);
+    assert_text!(apply(&env).exits(4).err);
     drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
-    goes_on_to_its_end(&world, &world.only_run("sheet"));
+    resumes_to_its_end(&env, &env.only_run("sheet"));
 }
 
 #[test]
-fn a_run_directory_that_goes_away_ends_the_run_which_goes_on_once_it_is_back() {
+fn moved_run_directory_ends_the_run_resumably() {
     let elsewhere: Arc<OnceLock<PathBuf>> = Arc::default();
     let place = Arc::clone(&elsewhere);
-    let world = world_where(30, move |run| fs::rename(run, place.get().unwrap()).unwrap());
-    elsewhere.set(world.path("moved")).unwrap();
-    apply(&world).exits(4);
-    let back = world.path("sheet.ikbulk").join("back");
-    fs::rename(world.path("moved"), &back).unwrap();
-    goes_on_to_its_end(&world, &world.only_run("sheet"));
+    let env = env_where(30, move |run| fs::rename(run, place.get().unwrap()).unwrap());
+    elsewhere.set(env.path("moved")).unwrap();
+    apply(&env).exits(4);
+    let back = env.path("sheet.ikbulk").join("back");
+    fs::rename(env.path("moved"), &back).unwrap();
+    resumes_to_its_end(&env, &env.only_run("sheet"));
 }
 
 #[test]
-fn a_run_directory_that_is_deleted_ends_the_run_and_the_sheet_can_be_applied_anew() {
-    let world = world_where(30, |run| fs::remove_dir_all(run).unwrap());
-    apply(&world).exits(4);
-    assert!(world.runs("sheet").is_empty());
-    apply(&world).exits(0);
-    assert_eq!(world.only_run("sheet").count("updated"), ROWS as u64);
+fn deleted_run_directory_ends_the_run() {
+    let env = env_where(30, |run| fs::remove_dir_all(run).unwrap());
+    apply(&env).exits(4);
+    assert!(env.runs("sheet").is_empty());
+    apply(&env).exits(0);
+    assert_eq!(env.only_run("sheet").count("updated"), ROWS as u64);
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_exit_4_and_is_written_afterwards() {
+fn unwritable_report_exits_4_and_is_written_later() {
     let mut cases = Cases::default();
     for name in ["report.csv", "failed.csv", "unknown.csv", "summary.json"] {
-        let world = world_where(30, move |run| fs::create_dir(run.join(name)).unwrap());
-        cases.add(name, apply(&world).exits(4).err);
-        let run = world.only_run("sheet");
-        let sent = world.sandbox.stats().requests;
+        let env = env_where(30, move |run| fs::create_dir(run.join(name)).unwrap());
+        cases.add(name, apply(&env).exits(4).err);
+        let run = env.only_run("sheet");
+        let sent = env.sandbox.stats().requests;
         fs::remove_dir(run.path().join(name)).unwrap();
-        world.run(&format!("report {}", run.name())).exits(0);
+        env.run(&format!("report {}", run.name())).exits(0);
         assert_eq!(run.count("updated"), ROWS as u64);
-        assert_eq!(world.sandbox.stats().requests, sent);
+        assert_eq!(env.sandbox.stats().requests, sent);
     }
     assert_text!(cases);
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_is_exit_4_before_anything_is_sent() {
-    let world = world(None);
-    world.write("state", "a file stands in its way");
-    apply(&world).exits(4);
-    assert_eq!(world.sandbox.stats().requests, 0);
+fn unusable_state_directory_exits_4_without_a_request() {
+    let env = env(None);
+    env.write("state", "a file stands in its way");
+    apply(&env).exits(4);
+    assert_eq!(env.sandbox.stats().requests, 0);
 }
 
 /// A sheet with one row, and a command that leaves where state is kept to its environment.
-fn applying(world: &TestEnv) -> Call {
-    world.write("one.csv", "fileId,tags\nfile000,x\n");
-    world
-        .command(&["apply", "--direct", "--no-snapshot", "one.csv", "--yes"])
+fn applying(env: &TestEnv) -> Call {
+    env.write("one.csv", "fileId,tags\nfile000,x\n");
+    env.command(&["apply", "--direct", "--no-snapshot", "one.csv", "--yes"])
         .without("XDG_STATE_HOME")
 }
 
 #[test]
-fn without_a_place_for_state_nothing_is_sent_and_none_is_made_up() {
-    let world = world(None);
+fn missing_state_directory_is_refused() {
+    let env = env(None);
     for home in ["", "relative"] {
-        applying(&world).env("HOME", home).env("TMPDIR", world.path("tmp")).run().exits(2);
+        applying(&env).env("HOME", home).env("TMPDIR", env.path("tmp")).run().exits(2);
     }
-    assert_eq!(world.sandbox.stats().requests, 0);
-    assert!(!world.path("tmp").exists() && !world.path("one.ikbulk").exists());
-    let sandbox = applying(&world).without("IMAGE_KIT_BASE_URL").arg("--sandbox").run();
+    assert_eq!(env.sandbox.stats().requests, 0);
+    assert!(!env.path("tmp").exists() && !env.path("one.ikbulk").exists());
+    let sandbox = applying(&env).without("IMAGE_KIT_BASE_URL").arg("--sandbox").run();
     sandbox.exits(0);
 }
 
 #[test]
-fn state_is_kept_where_the_flag_or_else_the_variable_says_for_its_user_alone() {
-    let world = world(None);
-    let call = || applying(&world).env("IKBULK_STATE_DIR", world.path("variable"));
+fn state_directory_follows_flag_then_variable() {
+    let env = env(None);
+    let call = || applying(&env).env("IKBULK_STATE_DIR", env.path("variable"));
     call().run().exits(0);
     call().arg("--state-dir").arg("flag/here").run().exits(0);
     for place in ["variable", "flag", "flag/here", "flag/here/locks"] {
-        let mode = fs::metadata(world.path(place)).unwrap().permissions().mode();
+        let mode = fs::metadata(env.path(place)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{place}");
     }
 }
 
 #[test]
-fn a_link_in_the_place_of_a_state_file_is_refused_and_its_target_kept() {
-    let world = world(None);
-    world.write("bystander", "kept");
-    let call = || applying(&world).env("IKBULK_STATE_DIR", world.path("state"));
+fn symbolic_links_as_state_files_are_refused() {
+    let env = env(None);
+    env.write("bystander", "kept");
+    let call = || applying(&env).env("IKBULK_STATE_DIR", env.path("state"));
     call().run().exits(0);
-    let sent = world.sandbox.stats().requests;
+    let sent = env.sandbox.stats().requests;
     for file in ["state.db", "locks/1.lock", "rates/1"] {
-        let file = world.path("state").join(file);
+        let file = env.path("state").join(file);
         let kept = file.with_extension("kept");
         fs::rename(&file, &kept).unwrap();
-        symlink(world.path("bystander"), &file).unwrap();
+        symlink(env.path("bystander"), &file).unwrap();
         call().run().exits(2);
         fs::rename(&kept, &file).unwrap();
     }
-    fs::rename(world.path("state"), world.path("elsewhere")).unwrap();
-    symlink(world.path("elsewhere"), world.path("state")).unwrap();
+    fs::rename(env.path("state"), env.path("elsewhere")).unwrap();
+    symlink(env.path("elsewhere"), env.path("state")).unwrap();
     call().run().exits(2);
-    assert_eq!(world.sandbox.stats().requests, sent);
-    assert_eq!(fs::read(world.path("bystander")).unwrap(), b"kept");
+    assert_eq!(env.sandbox.stats().requests, sent);
+    assert_eq!(fs::read(env.path("bystander")).unwrap(), b"kept");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_terminal_that_takes_nothing_stops_no_run() {
-    let world = world(None);
+fn unwritable_terminal_does_not_stop_a_run() {
+    let env = env(None);
     let shell = "exec >/dev/full 2>/dev/full";
-    world.command_after(shell, &[&WORDS[..], &["-vv"]].concat()).run().exits(0);
-    assert_eq!(world.only_run("sheet").count("updated"), ROWS as u64);
+    env.command_after(shell, &[&WORDS[..], &["-vv"]].concat()).run().exits(0);
+    assert_eq!(env.only_run("sheet").count("updated"), ROWS as u64);
 }
 
 #[test]
-fn a_clock_that_stands_still_or_goes_back_gives_every_run_a_name_of_its_own() {
+fn run_names_are_unique_whatever_the_clock() {
     // Names are all that wall time is used for; every wait and limit goes by tokio's clock.
     let directory = tempfile::tempdir().unwrap();
     let input = directory.path().join("sheet.csv");

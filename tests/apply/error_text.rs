@@ -301,3 +301,26 @@ fn account_errors() {
     cases.add("ambiguous label", env.run("plan label.csv"));
     assert_text!(cases);
 }
+
+/// `resume` without a run, where a person can be asked.
+#[test]
+fn resume_without_a_run() {
+    let env = env();
+    let resume = || env.command(&["resume"]).env("COLUMNS", "100").on_terminal().ends();
+    let mut cases = Cases::default();
+    cases.add("no run", resume());
+    env.apply("sheet.csv --limit 1 --run-dir sheet.ikbulk/one").exits(5);
+    env.write("other.csv", tagging(&["b", "a"]));
+    env.apply("other.csv --limit 1 --run-dir other.ikbulk/two").exits(5);
+    cases.add("two unfinished runs", resume());
+    assert_text!(cases);
+}
+
+#[test]
+fn sandbox_that_cannot_start() {
+    let env = env();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let done = env.run(&format!("sandbox --port {port}"));
+    assert_text!(done.to_string().replace(&port, "[port]"));
+}

@@ -12,7 +12,7 @@ use crate::harness::{
 
 const FIELDS: [&str; 4] = ["tags", "customCoordinates", "description", "customMetadata"];
 
-/// Files with everything in them that a sheet could misunderstand, and can say.
+/// Files whose values a sheet could misread, and that every format can represent.
 fn awkward() -> Vec<(&'static str, Value)> {
     let file = |tags: Value, description: Value, metadata: Value| json!({"tags": tags, "description": description, "customMetadata": metadata});
     let metadata = |metadata: Value| json!({"customMetadata": metadata});
@@ -45,8 +45,8 @@ fn awkward() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Files of which neither a cell nor JSON can say a value: by their rules it is wrong, or another one.
-fn unsayable() -> Vec<(&'static str, &'static str, Value)> {
+/// (file, column, content): values that neither a cell nor JSON can represent.
+fn unrepresentable() -> Vec<(&'static str, &'static str, Value)> {
     let metadata = |name: &str, value: Value| json!({"customMetadata": {name: value}});
     vec![
         ("percent", "tags", json!({"tags": ["50% off", "x"]})),
@@ -65,7 +65,7 @@ fn unsayable() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// Files of which JSON can say a value that no cell can.
+/// (file, column, content): values that JSON can represent and a cell cannot.
 fn json_only() -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("blank", "description", json!({"description": " \n"})),
@@ -74,8 +74,8 @@ fn json_only() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// A world with these files, in which metadata may also be a number of any size, or one or the other 30.
-fn world(files: impl IntoIterator<Item = (&'static str, Value)>) -> TestEnv {
+/// An environment with these files, and with metadata fields for any number and for `"30"` or `30`.
+fn env(files: impl IntoIterator<Item = (&'static str, Value)>) -> TestEnv {
     let mut library = Library::new();
     for (id, mut file) in files {
         file["fileId"] = json!(id);
@@ -93,87 +93,87 @@ fn world(files: impl IntoIterator<Item = (&'static str, Value)>) -> TestEnv {
     TestEnv::new(config)
 }
 
-fn awkward_world() -> TestEnv {
-    world(awkward())
+fn awkward_env() -> TestEnv {
+    env(awkward())
 }
 
 /// Everything that can be changed of these files.
-fn state<'f>(world: &TestEnv, files: impl IntoIterator<Item = &'f str>) -> Vec<Value> {
+fn state<'f>(env: &TestEnv, files: impl IntoIterator<Item = &'f str>) -> Vec<Value> {
     let of = |id: &str| {
-        let file = world.file(id);
+        let file = env.file(id);
         json!(FIELDS.map(|field| file[field].clone()))
     };
     files.into_iter().map(of).collect()
 }
 
-fn awkward_state(world: &TestEnv) -> Vec<Value> {
-    state(world, awkward().iter().map(|(id, _)| *id))
+fn awkward_state(env: &TestEnv) -> Vec<Value> {
+    state(env, awkward().iter().map(|(id, _)| *id))
 }
 
-/// Applied unedited by either planner, the sheet is right in every row, and changes nothing.
-fn changes_nothing(world: &TestEnv, name: &str, ids: &[&str]) {
-    let before = state(world, ids.iter().copied());
-    world.run(&format!("check {name}")).exits(0);
-    world.run(&format!("apply --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
+/// Applied unedited with either planner, the sheet has no bad row and changes nothing.
+fn changes_nothing(env: &TestEnv, name: &str, ids: &[&str]) {
+    let before = state(env, ids.iter().copied());
+    env.run(&format!("check {name}")).exits(0);
+    env.run(&format!("apply --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
     let (stem, _) = name.split_once('.').expect("a sheet has an ending");
-    assert_eq!(world.only_run(stem).statuses(), vec!["unchanged"; ids.len()]);
-    world.run(&format!("plan {name} --detailed-exitcode")).exits(0);
-    world.apply_direct(name).exits(0);
-    assert_eq!(state(world, ids.iter().copied()), before);
+    assert_eq!(env.only_run(stem).statuses(), vec!["unchanged"; ids.len()]);
+    env.run(&format!("plan {name} --detailed-exitcode")).exits(0);
+    env.apply_direct(name).exits(0);
+    assert_eq!(state(env, ids.iter().copied()), before);
 }
 
 fn comes_back_unchanged(name: &str) {
-    let world = awkward_world();
-    world.run(&format!("export -o {name}")).exits(0);
+    let env = awkward_env();
+    env.run(&format!("export -o {name}")).exits(0);
     let ids: Vec<&str> = awkward().iter().map(|(id, _)| *id).collect();
-    changes_nothing(&world, name, &ids);
+    changes_nothing(&env, name, &ids);
 }
 
 /// Each of these values is named and left out, and the sheet has the rest.
 fn leaves_out(name: &str, files: &[(&'static str, &'static str, Value)]) {
     for (id, column, file) in files {
-        let world = world([(*id, file.clone())]);
-        let done = world.run(&format!("export -o {name}")).exits(1);
+        let env = env([(*id, file.clone())]);
+        let done = env.run(&format!("export -o {name}")).exits(1);
         done.output_contains(column).output_contains(id);
-        changes_nothing(&world, name, &[*id]);
+        changes_nothing(&env, name, &[*id]);
     }
 }
 
 #[test]
-fn an_unedited_csv_changes_nothing() {
+fn unedited_csv_changes_nothing() {
     comes_back_unchanged("library.csv");
 }
 
 #[test]
-fn an_unedited_jsonl_changes_nothing() {
+fn unedited_jsonl_changes_nothing() {
     comes_back_unchanged("library.jsonl");
 }
 
 #[test]
-fn an_edited_cell_changes_its_file_and_no_other() {
-    let world = awkward_world();
-    let before = awkward_state(&world);
-    world.run("export -o library.csv --columns description").exits(0);
-    let sheet = std::fs::read_to_string(world.path("library.csv")).unwrap();
+fn edited_cell_changes_only_its_file() {
+    let env = awkward_env();
+    let before = awkward_state(&env);
+    env.run("export -o library.csv --columns description").exits(0);
+    let sheet = std::fs::read_to_string(env.path("library.csv")).unwrap();
     assert_eq!(sheet.lines().next(), Some("fileId,description"));
-    world.write("library.csv", sheet.replace("A shoe", "A red shoe"));
-    world.apply_direct("library.csv").exits(0);
+    env.write("library.csv", sheet.replace("A shoe", "A red shoe"));
+    env.apply_direct("library.csv").exits(0);
     let mut wanted = before;
     wanted[0][2] = json!("A red shoe");
-    assert_eq!(awkward_state(&world), wanted);
+    assert_eq!(awkward_state(&env), wanted);
 }
 
 #[test]
-fn a_folder_a_search_and_columns_are_as_asked_for() {
+fn export_of_a_folder_a_search_and_columns() {
     let mut library = Library::new();
     for (id, path) in [("one", "/a/1.jpg"), ("two", "/b/2.jpg"), ("three", "/a/c/3.jpg")] {
         library.insert(json!({"fileId": id, "filePath": path}));
     }
-    let world = TestEnv::new(with_library(library));
+    let env = TestEnv::new(with_library(library));
     let exported = |arguments: &[&str]| -> Vec<String> {
         let always = ["export", "-o", "sheet.csv", "--overwrite", "--columns", "filePath,tags"];
-        world.command(&[&always[..], arguments].concat()).run().exits(0);
-        let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+        env.command(&[&always[..], arguments].concat()).run().exits(0);
+        let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
         assert_eq!(sheet.lines().next(), Some("fileId,filePath,tags"));
         lines(&sheet).iter().map(|line| line["filePath"].clone()).collect()
     };
@@ -183,28 +183,28 @@ fn a_folder_a_search_and_columns_are_as_asked_for() {
 }
 
 #[test]
-fn every_page_is_read_once_also_when_one_fails_at_first() {
+fn failed_page_is_read_again() {
     let page = script(vec![(3, status(503, "Try again."))], files(ids(2500)));
-    let world = TestEnv::new(page);
-    world.run("export -o all.csv").exits(0);
-    let sheet = std::fs::read_to_string(world.path("all.csv")).unwrap();
+    let env = TestEnv::new(page);
+    env.run("export -o all.csv").exits(0);
+    let sheet = std::fs::read_to_string(env.path("all.csv")).unwrap();
     let exported: Vec<String> = lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
     assert_eq!(exported.len(), 2500);
     assert!(exported.into_iter().collect::<BTreeSet<_>>() == ids(2500).into_iter().collect());
-    // The account, the fields, three pages, the empty one behind them, and the one that failed.
-    assert_eq!(world.sandbox.stats().requests, 7);
+    // The account, the fields, three pages, the empty page after them, and the failed one.
+    assert_eq!(env.sandbox.stats().requests, 7);
 }
 
 #[test]
-fn a_sheet_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one() {
-    let world = TestEnv::new(script(vec![(5, Fault::Expire)], files(ids(3))));
-    world.write("sheet.csv", "mine");
-    world.run("export -o sheet.csv").exits(2);
-    assert_eq!(world.sandbox.stats().requests, 0);
-    world.run("export -o other.csv").exits(0);
-    assert_text!(world.run("export -o sheet.csv --overwrite").exits(3));
-    assert_eq!(std::fs::read_to_string(world.path("sheet.csv")).unwrap(), "mine");
-    let left = std::fs::read_dir(world.path(".")).unwrap();
+fn existing_sheet_is_replaced_only_by_a_whole_one() {
+    let env = TestEnv::new(script(vec![(5, Fault::Expire)], files(ids(3))));
+    env.write("sheet.csv", "mine");
+    env.run("export -o sheet.csv").exits(2);
+    assert_eq!(env.sandbox.stats().requests, 0);
+    env.run("export -o other.csv").exits(0);
+    assert_text!(env.run("export -o sheet.csv --overwrite").exits(3));
+    assert_eq!(std::fs::read_to_string(env.path("sheet.csv")).unwrap(), "mine");
+    let left = std::fs::read_dir(env.path(".")).unwrap();
     let left = left.filter(|entry| {
         entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".writing")
     });
@@ -212,7 +212,7 @@ fn a_sheet_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one() {
 }
 
 #[test]
-fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
+fn signal_ends_an_export_without_a_partial_sheet() {
     let mut cases = Cases::default();
     for (name, code) in [("TERM", 143), ("INT", 130)] {
         let victim = ChildHandle::default();
@@ -223,72 +223,72 @@ fn a_signal_ends_an_export_at_once_and_leaves_no_part_of_a_sheet() {
             }
         });
         let latency = Duration::from_millis(50);
-        let world = TestEnv::new(Config { hook: Some(hook), latency, ..files(ids(2500)) });
-        let done = world.command(&["export", "-o", "sheet.csv"]).run_as(&victim).exits(code);
+        let env = TestEnv::new(Config { hook: Some(hook), latency, ..files(ids(2500)) });
+        let done = env.command(&["export", "-o", "sheet.csv"]).run_as(&victim).exits(code);
         cases.add(name, done);
-        assert_eq!(world.sandbox.stats().requests, 4);
-        let left = std::fs::read_dir(world.path(".")).unwrap();
+        assert_eq!(env.sandbox.stats().requests, 4);
+        let left = std::fs::read_dir(env.path(".")).unwrap();
         assert_eq!(left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), ["state"]);
     }
     assert_text!(cases);
 }
 
 #[test]
-fn a_value_that_no_cell_can_say_is_named_and_left_alone() {
-    leaves_out("sheet.csv", &[unsayable(), json_only()].concat());
+fn values_without_a_csv_form_are_left_out() {
+    leaves_out("sheet.csv", &[unrepresentable(), json_only()].concat());
 }
 
 #[test]
-fn a_value_that_no_json_can_say_is_named_and_left_alone() {
-    leaves_out("sheet.jsonl", &unsayable());
+fn values_without_a_json_form_are_left_out() {
+    leaves_out("sheet.jsonl", &unrepresentable());
 }
 
 #[test]
-fn a_value_that_json_can_say_is_said_there_also_if_no_cell_can() {
-    let world = world(json_only().into_iter().map(|(id, _, file)| (id, file)));
-    world.run("export -o sheet.jsonl").exits(0);
+fn json_only_values_are_exported_as_jsonl() {
+    let env = env(json_only().into_iter().map(|(id, _, file)| (id, file)));
+    env.run("export -o sheet.jsonl").exits(0);
     changes_nothing(
-        &world,
+        &env,
         "sheet.jsonl",
         &json_only().iter().map(|(id, ..)| *id).collect::<Vec<_>>(),
     );
 }
 
 #[test]
-fn the_first_ten_of_many_values_are_named() {
+fn first_ten_omitted_values_are_named() {
     let mut cases = Cases::default();
     for name in ["sheet.csv", "sheet.jsonl"] {
-        let world = world(unsayable().into_iter().map(|(id, _, file)| (id, file)));
-        cases.add(name, world.run(&format!("export -o {name}")).exits(1));
+        let env = env(unrepresentable().into_iter().map(|(id, _, file)| (id, file)));
+        cases.add(name, env.run(&format!("export -o {name}")).exits(1));
     }
     assert_text!(cases);
 }
 
 #[test]
-fn a_file_that_no_row_can_name_has_none() {
+fn file_with_an_unwritable_id_is_left_out() {
     let mut cases = Cases::default();
     for name in ["sheet.csv", "sheet.jsonl"] {
-        let world = world([(" padded ", json!({})), ("one", json!({}))]);
-        cases.add(name, world.run(&format!("export -o {name}")).exits(1));
-        changes_nothing(&world, name, &["one"]);
+        let env = env([(" padded ", json!({})), ("one", json!({}))]);
+        cases.add(name, env.run(&format!("export -o {name}")).exits(1));
+        changes_nothing(&env, name, &["one"]);
     }
     assert_text!(cases);
 }
 
 #[test]
-fn an_export_of_nothing_says_so() {
-    let full = awkward_world();
+fn empty_exports() {
+    let full = awkward_env();
     let mut cases = Cases::default();
     for what in [["--folder", "/nope"], ["--search", "id IN [\"nope\"]"]] {
         let done =
             full.command(&[&["export", "-o", "sheet.csv", "--overwrite"][..], &what].concat());
         cases.add(&what.join(" "), done.run().exits(0));
     }
-    cases.add("empty library", world([]).run("export -o sheet.jsonl").exits(0));
+    cases.add("empty library", env([]).run("export -o sheet.jsonl").exits(0));
     assert_text!(cases);
 }
 
-/// An answer to a list: these entries.
+/// A response to a list call: these entries.
 fn page(entries: &[Value]) -> Fault {
     let body = Value::from(entries).to_string();
     Fault::Status { code: 200, body, content_type: "application/json".to_owned() }
@@ -299,51 +299,51 @@ fn numbered(numbers: std::ops::Range<u64>) -> Vec<Value> {
     numbers.map(|n| json!({"type": "file", "fileId": format!("file{n}")})).collect()
 }
 
-/// A world whose first lists are these pages, behind the account's fields.
+/// An environment whose first list calls, after that for the account's fields, return these pages.
 fn listing(pages: impl IntoIterator<Item = Vec<Value>>) -> TestEnv {
     let pages = (2..).zip(pages.into_iter().map(|entries| page(&entries)));
     TestEnv::new(script(pages.collect(), files([""; 0])))
 }
 
 #[test]
-fn a_file_on_two_pages_is_written_once() {
-    let world = listing([numbered(0..1000), numbered(997..1500)]);
-    let done = world.run("export -o sheet.csv --columns tags").exits(0);
+fn file_on_two_pages_is_written_once() {
+    let env = listing([numbered(0..1000), numbered(997..1500)]);
+    let done = env.run("export -o sheet.csv --columns tags").exits(0);
     assert_text!(done);
-    let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
     let written: BTreeSet<String> =
         lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
     assert_eq!((written.len(), sheet.lines().count()), (1500, 1501));
 }
 
 #[test]
-fn pages_that_come_again_and_again_end_with_an_error() {
+fn repeated_pages_end_the_export() {
     let mut cases = Cases::default();
     for pages in 1..=3 {
         let again = (0..pages).cycle().take(40);
-        let world = listing(again.map(|page| numbered(page * 1000..(page + 1) * 1000)));
-        cases.add(&format!("{pages} pages"), world.run("export -o sheet.csv").exits(2));
-        assert!(!world.path("sheet.csv").exists());
+        let env = listing(again.map(|page| numbered(page * 1000..(page + 1) * 1000)));
+        cases.add(&format!("{pages} pages"), env.run("export -o sheet.csv").exits(2));
+        assert!(!env.path("sheet.csv").exists());
     }
     assert_text!(cases);
 }
 
 #[test]
-fn what_a_search_finds_beside_files_is_left_out() {
+fn folders_and_versions_are_left_out() {
     let mut library = Library::new();
     library.insert(json!({"fileId": "one", "filePath": "/a/shoes/1.jpg"}));
     library.insert(json!({"fileId": "shoes", "filePath": "/a/shoes"}));
     library.add_folder("/a/shoes");
-    let world = TestEnv::new(with_library(library));
+    let env = TestEnv::new(with_library(library));
     let export = ["export", "-o", "sheet.csv", "--columns", "filePath", "--search"];
-    let done = world.command(&[&export[..], &["path = \"/a/\" AND name = \"shoes\""]].concat());
+    let done = env.command(&[&export[..], &["path = \"/a/\" AND name = \"shoes\""]].concat());
     done.run().exits(0);
-    let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
     assert_eq!(sheet, "fileId,filePath\nshoes,/a/shoes\n");
     // An old version of a file has its id, and the values of then.
     let version = json!({"type": "file-version", "fileId": "file1", "tags": ["old"]});
-    let world = listing([[vec![version], numbered(1..2)].concat()]);
-    world.run("export -o sheet.csv --columns tags").exits(0);
-    let sheet = std::fs::read_to_string(world.path("sheet.csv")).unwrap();
+    let env = listing([[vec![version], numbered(1..2)].concat()]);
+    env.run("export -o sheet.csv --columns tags").exits(0);
+    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
     assert_eq!(sheet, "fileId,tags\nfile1,\n");
 }

@@ -101,7 +101,7 @@ impl TestEnv {
         self.run(&format!("apply --yes --rate unlimited --read-rate unlimited {rest}"))
     }
 
-    /// Does the same for every row as it stands, without reading the files.
+    /// The same with `--direct` and without a snapshot of the files.
     pub(crate) fn apply_direct(&self, rest: &str) -> CmdResult {
         self.apply(&format!("--direct --no-snapshot {rest}"))
     }
@@ -141,12 +141,12 @@ impl TestEnv {
     }
 }
 
-/// A world with a sheet that tags so many files, on a sandbox that was changed so.
+/// An environment with a sheet that tags `count` files; `change` adjusts the sandbox.
 pub(crate) fn tagged(count: usize, change: impl FnOnce(Config) -> Config) -> TestEnv {
     let ids = ids(count);
-    let world = TestEnv::new(change(files(&ids)));
-    world.write("sheet.csv", tagging(&ids));
-    world
+    let env = TestEnv::new(change(files(&ids)));
+    env.write("sheet.csv", tagging(&ids));
+    env
 }
 
 /// A command that has not been started.
@@ -207,7 +207,7 @@ impl Call {
         CmdResult::from(Output { status, stdout: out, stderr: err })
     }
 
-    /// Does something as soon as it has said that on standard error.
+    /// Calls `act` as soon as standard error contains the text.
     pub(crate) fn run_and_when_it_says(self, text: &str, act: impl FnOnce()) -> CmdResult {
         let (mut child, input) = self.start();
         let stderr = child.stderr.take().expect("it is piped");
@@ -215,7 +215,7 @@ impl Call {
         let mut stderr = BufReader::new(stderr);
         while !said.contains(text) {
             let read = stderr.read_line(&mut said).expect("a pipe can be read");
-            assert!(read > 0, "it never said {text}: {said}");
+            assert!(read > 0, "standard error never contained {text}: {said}");
         }
         act();
         let rest = read_in_background(Some(stderr));
@@ -337,7 +337,7 @@ impl Lines {
         lines
     }
 
-    /// Gives what has been said by then.
+    /// Returns the output so far.
     #[track_caller]
     fn wait_until(&self, is_enough: impl Fn(&Said) -> bool) -> String {
         let (said, changed) = &*self.0;
@@ -346,7 +346,7 @@ impl Lines {
         let (said, _) = changed
             .wait_timeout_while(said, PATIENCE, waiting)
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(is_enough(&said), "it never came to that: {}", said.text);
+        assert!(is_enough(&said), "the output never satisfied the condition: {}", said.text);
         said.text.clone()
     }
 }
@@ -442,11 +442,12 @@ impl CmdResult {
         self
     }
 
-    /// It said that on standard output or standard error.
+    /// Asserts that standard output or standard error contains the text. For prose, use
+    /// [`assert_text`].
     #[track_caller]
     pub(crate) fn output_contains(self, text: &str) -> Self {
-        let said = self.out.contains(text) || self.err.contains(text);
-        assert!(said, "not said: {text}\n{}\n{}", self.out, self.err);
+        let contains = self.out.contains(text) || self.err.contains(text);
+        assert!(contains, "not in the output: {text}\n{}\n{}", self.out, self.err);
         self
     }
 }
@@ -516,12 +517,12 @@ pub(crate) fn sheet(header: &str, rows: impl Iterator<Item = String>) -> String 
     lines.join("\n") + "\n"
 }
 
-/// So many ids of files.
+/// `count` file ids.
 pub(crate) fn ids(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("file{index:03}")).collect()
 }
 
-/// What a sandbox was asked for, request by request.
+/// The requests that reached a sandbox, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
 
@@ -541,7 +542,7 @@ impl Seen {
     }
 }
 
-/// Faults at chosen requests, counted from 1 after the one that asks whose account it is.
+/// Faults at chosen requests, counted from 1 after the list call that names the account.
 pub(crate) fn script(script: Vec<(u64, Fault)>, config: Config) -> Config {
     let script = script.into_iter().map(|(n, fault)| (n.saturating_add(1), fault)).collect();
     Config { faults: Faults { script, ..Faults::default() }, ..config }
@@ -552,7 +553,7 @@ pub(crate) fn chance(random: Vec<(Fault, f64)>, config: Config) -> Config {
     Config { faults: Faults { random, seed: 7, ..Faults::default() }, ..config }
 }
 
-/// An answer in the API's own form, instead of the work.
+/// A response in the API's own form, the work not done.
 pub(crate) fn status(code: u16, message: &str) -> Fault {
     let body = serde_json::json!({"message": message, "help": ""}).to_string();
     Fault::Status { code, body, content_type: "application/json".to_owned() }

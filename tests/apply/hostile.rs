@@ -1,4 +1,4 @@
-//! Answers of somebody who means harm, byte by byte: no sandbox would send them.
+//! Malicious responses, byte by byte, which the sandbox would not send.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::harness::{CmdResult, TestEnv, files, tagging};
 
-/// Answers every request with these bytes, and closes the connection; but whose account it is, an
-/// empty library does not say.
+/// A server that responds to every request with these bytes and closes the connection, except that
+/// the list call for the account returns an empty library.
 fn answering(answer: impl Into<Vec<u8>>) -> SocketAddr {
     let answer = answer.into();
     let server = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -46,14 +46,14 @@ fn answer(head: &str, body: &str) -> String {
 
 /// A sheet of one row applied there.
 fn applied(server: SocketAddr, sheet: &str, flags: &str) -> (TestEnv, CmdResult) {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", sheet);
-    let done = world.apply_direct(&format!("sheet.csv --endpoint http://{server} {flags}"));
-    (world, done)
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", sheet);
+    let done = env.apply_direct(&format!("sheet.csv --endpoint http://{server} {flags}"));
+    (env, done)
 }
 
 #[test]
-fn no_redirect_is_followed_whatever_it_redirects() {
+fn redirects_are_not_followed() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     target.set_nonblocking(true).unwrap();
     let there = target.local_addr().unwrap();
@@ -61,9 +61,9 @@ fn no_redirect_is_followed_whatever_it_redirects() {
         let here = answering(answer(&format!("{status}\r\nLocation: http://{there}/"), ""));
         let read_before = "fileId,isPublished\na,false\n";
         for sheet in [tagging(&["a"]).as_str(), read_before] {
-            let (world, done) = applied(here, sheet, "--down-max 1s");
+            let (env, done) = applied(here, sheet, "--down-max 1s");
             done.exits(3).output_contains(&status[..3]);
-            assert_eq!(world.only_run("sheet").statuses(), ["not_attempted"]);
+            assert_eq!(env.only_run("sheet").statuses(), ["not_attempted"]);
         }
         let fields = "fileId,customMetadata.brand\na,Acme\n";
         applied(here, fields, "--down-max 1s").1.exits(3);
@@ -71,7 +71,7 @@ fn no_redirect_is_followed_whatever_it_redirects() {
     assert_eq!(target.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
-/// No order to a terminal, and nothing that a spreadsheet program would calculate.
+/// No control character, and no formula for a spreadsheet program.
 #[track_caller]
 fn is_harmless(text: &str) {
     let is_order = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
@@ -84,16 +84,16 @@ fn is_harmless(text: &str) {
 }
 
 #[test]
-fn what_an_answer_says_gives_no_orders_to_a_terminal_or_a_spreadsheet() {
+fn response_text_is_sanitized() {
     let says = "=HYPERLINK(\"x\")\u{1b}[2J\u{1b}]0;owned\u{7}\r\n\u{9b}31m\u{202e}drow";
     let body = json!({"message": says, "help": says}).to_string();
     let page = format!("<h1>{says}</h1>");
     for (body, code) in [(&body, 1), (&page, 3)] {
         let head = "400 Bad Request\r\nx-ik-requestid: =1+1";
         let here = answering(answer(head, body));
-        let (world, done) = applied(here, &tagging(&["a"]), "-vv --down-max 1s");
+        let (env, done) = applied(here, &tagging(&["a"]), "-vv --down-max 1s");
         let done = done.exits(code).output_contains("HYPERLINK");
-        let run = world.only_run("sheet");
+        let run = env.only_run("sheet");
         let terminal = done.out + &done.err;
         assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
         assert!(!terminal.lines().any(|line| line.contains("drow") && !line.contains("HYPER")));
@@ -107,17 +107,17 @@ fn what_an_answer_says_gives_no_orders_to_a_terminal_or_a_spreadsheet() {
 }
 
 #[test]
-fn statuses_and_names_of_extensions_are_no_orders_either() {
+fn extension_names_and_statuses_are_sanitized() {
     let file = json!({
         "fileId": "a", "type": "file", "tags": ["tag-a"], "updatedAt": "=1\u{1b}[2J",
         "extensionStatus": {"=remove\u{1b}[2J": "@success\u{1b}[2J"},
     });
     let here = answering(answer("200 OK", &file.to_string()));
-    let (world, done) = applied(here, &tagging(&["a"]), "-vv");
+    let (env, done) = applied(here, &tagging(&["a"]), "-vv");
     let done = done.exits(1);
     let terminal = done.out + &done.err;
     assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
-    let run = world.only_run("sheet");
+    let run = env.only_run("sheet");
     let extensions = run.summary()["extensions"].clone();
     let counts: Vec<_> = extensions.as_object().expect("it counts them").values().collect();
     assert_eq!(counts.iter().map(|counts| &counts["unclear"]).collect::<Vec<_>>(), [1]);
@@ -127,19 +127,19 @@ fn statuses_and_names_of_extensions_are_no_orders_either() {
 }
 
 #[test]
-fn a_request_id_that_is_none_is_cut_or_left_out() {
+fn odd_request_ids_are_truncated_or_dropped() {
     let long = "x".repeat(60_000);
     for (id, kept) in [(long.as_str(), "x".repeat(100)), ("größe", String::new())] {
         let head = format!("400 Bad Request\r\nx-ik-requestid: {id}");
-        let (world, done) =
+        let (env, done) =
             applied(answering(answer(&head, "{\"message\":\"No.\"}")), &tagging(&["a"]), "");
         done.exits(1);
-        assert_eq!(world.only_run("sheet").row(2)["requestId"], kept);
+        assert_eq!(env.only_run("sheet").row(2)["requestId"], kept);
     }
 }
 
 #[test]
-fn what_is_no_http_or_too_much_of_it_is_a_lost_answer_and_no_more() {
+fn malformed_http_is_a_lost_response() {
     let endless = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x-filler: y\r\n".repeat(100_000));
     let split = "HTTP/1.1 400 Bad\r\nx-ik-requestid: a\r\rHTTP/1.1 200 OK\r\n\r\n";
     let answers = [
@@ -152,10 +152,10 @@ fn what_is_no_http_or_too_much_of_it_is_a_lost_answer_and_no_more() {
         "",
     ];
     for answer in answers {
-        let (world, done) = applied(answering(answer), &tagging(&["a"]), "--down-max 1s -vv");
+        let (env, done) = applied(answering(answer), &tagging(&["a"]), "--down-max 1s -vv");
         let done = done.exits(3);
         let terminal = done.out + &done.err;
         assert!(!terminal.contains(|c: char| c.is_control() && c != '\n'), "{terminal:?}");
-        assert_eq!(world.only_run("sheet").statuses(), ["not_attempted"]);
+        assert_eq!(env.only_run("sheet").statuses(), ["not_attempted"]);
     }
 }

@@ -19,20 +19,20 @@ const THE_SAME_AS_JSONL: &str = r#"{"fileId":"a","tags":["x","y","x"],"removeAIT
 {"fileId":"d","tags":null,"customCoordinates":null,"description":null,"isPublished":true}
 "#;
 
-/// What was changed and asked, file by file, without times and numbers.
-fn changes(world: &TestEnv) -> Vec<(Value, Value)> {
-    let histories = ["a", "b", "c", "d"].iter().flat_map(|id| world.sandbox.history(id));
+/// The calls that changed each file, with their bodies.
+fn changes(env: &TestEnv) -> Vec<(Value, Value)> {
+    let histories = ["a", "b", "c", "d"].iter().flat_map(|id| env.sandbox.history(id));
     histories.map(|change| (change["call"].clone(), change["body"].clone())).collect()
 }
 
 #[test]
-fn every_column_works_and_means_the_same_in_jsonl() {
+fn every_column_means_the_same_in_jsonl() {
     let outcome = |name: &str, text: &str| {
-        let world = TestEnv::new(files(["a", "b", "c", "d"]));
-        world.write(name, text);
-        world.apply_direct(name).exits(0);
-        assert_eq!(world.only_run("sheet").statuses(), ["updated"; 4]);
-        changes(&world)
+        let env = TestEnv::new(files(["a", "b", "c", "d"]));
+        env.write(name, text);
+        env.apply_direct(name).exits(0);
+        assert_eq!(env.only_run("sheet").statuses(), ["updated"; 4]);
+        changes(&env)
     };
     let csv = outcome("sheet.csv", EVERY_COLUMN);
     let expected = [
@@ -59,26 +59,25 @@ fn every_column_works_and_means_the_same_in_jsonl() {
 #[test]
 fn standard_input_is_a_sheet_like_any_other() {
     for text in ["fileId,tags\na,x\n", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n"] {
-        let world = TestEnv::new(files(["a"]));
-        world
-            .command(&["apply", "--direct", "--no-snapshot", "-", "--yes"])
+        let env = TestEnv::new(files(["a"]));
+        env.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"])
             .input(text)
             .run()
             .exits(0);
-        assert_eq!(world.file("a")["tags"], json!(["x"]));
-        let runs = fs::read_dir(world.path("state/ikbulk/stdin.ikbulk")).unwrap();
+        assert_eq!(env.file("a")["tags"], json!(["x"]));
+        let runs = fs::read_dir(env.path("state/ikbulk/stdin.ikbulk")).unwrap();
         let run = RunFiles(runs.last().unwrap().unwrap().path());
         assert_eq!(run.statuses(), ["updated"]);
-        world.command(&["check", "-"]).input(text).run().exits(0);
+        env.command(&["check", "-"]).input(text).run().exits(0);
     }
 }
 
 #[test]
-fn standard_input_that_is_no_sheet_is_told_how_to_be_one() {
-    let world = TestEnv::new(files(["a"]));
+fn json_arrays_on_standard_input_are_refused() {
+    let env = TestEnv::new(files(["a"]));
     let mut cases = Cases::default();
     let mut told = |words: &[&str], text: &str| {
-        let done = world.command(words).input(text).run().exits(2);
+        let done = env.command(words).input(text).run().exits(2);
         cases.add(&format!("{text:?} | ikbulk {}", words.join(" ")), done);
     };
     let line = "{\"fileId\":\"a\",\"tags\":[\"x\"]}";
@@ -89,72 +88,72 @@ fn standard_input_that_is_no_sheet_is_told_how_to_be_one() {
 }
 
 #[test]
-fn a_byte_order_mark_crlf_and_line_ends_in_quotes_are_no_part_of_the_values() {
-    let world = TestEnv::new(files(["a", "b"]));
+fn bom_and_crlf_are_not_part_of_values() {
+    let env = TestEnv::new(files(["a", "b"]));
     let text = "\u{feff}fileId,description\r\na,\"one\r\ntwo\"\r\nb,three\r\n";
-    world.write("sheet.csv", text);
-    world.apply_direct("sheet.csv --limit 1").exits(5);
-    // The second row is reached by its place in the file, behind the mark.
-    let run = world.only_run("sheet");
-    world.run(&format!("resume --yes {}", run.name())).exits(0);
-    assert_eq!(world.file("a")["description"], "one\r\ntwo");
-    assert_eq!(world.file("b")["description"], "three");
+    env.write("sheet.csv", text);
+    env.apply_direct("sheet.csv --limit 1").exits(5);
+    // The second row is found by its offset in the file, after the mark.
+    let run = env.only_run("sheet");
+    env.run(&format!("resume --yes {}", run.name())).exits(0);
+    assert_eq!(env.file("a")["description"], "one\r\ntwo");
+    assert_eq!(env.file("b")["description"], "three");
     let mut line = json!({"fileId": "a", "description": "jsonl"}).to_string();
     line.insert(0, '\u{feff}');
-    world.write("lines.jsonl", line + "\r\n");
-    world.apply_direct("lines.jsonl").exits(0);
-    assert_eq!(world.file("a")["description"], "jsonl");
+    env.write("lines.jsonl", line + "\r\n");
+    env.apply_direct("lines.jsonl").exits(0);
+    assert_eq!(env.file("a")["description"], "jsonl");
 }
 
 /// Nothing was sent, and nothing is left of the attempt.
 #[track_caller]
 fn refused(name: &str, text: &str) {
-    let world = TestEnv::new(files(["a", "b"]));
-    world.write(name, text);
-    world.apply_direct(name).exits(2);
-    assert_eq!(world.sandbox.stats().requests, 0);
-    assert!(!world.path("sheet.ikbulk").exists());
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write(name, text);
+    env.apply_direct(name).exits(2);
+    assert_eq!(env.sandbox.stats().requests, 0);
+    assert!(!env.path("sheet.ikbulk").exists());
 }
 
 #[test]
-fn a_sheet_without_rows_is_refused_unless_that_is_allowed() {
+fn empty_sheet_is_refused_unless_allowed() {
     refused("sheet.csv", "fileId,tags\n");
     refused("sheet.jsonl", "");
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", "fileId,tags\n");
-    world.apply_direct("sheet.csv --allow-empty").exits(0);
-    assert_eq!(world.only_run("sheet").count("total"), 0);
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags\n");
+    env.apply_direct("sheet.csv --allow-empty").exits(0);
+    assert_eq!(env.only_run("sheet").count("total"), 0);
 }
 
 #[test]
-fn more_than_one_bad_row_in_a_hundred_stops_a_run_that_nobody_watches() {
+fn over_one_percent_bad_rows_refuse_the_sheet() {
     let text = "fileId,tags\na,50%\nb,y\n";
     refused("sheet.csv", text);
-    let world = TestEnv::new(files(["a", "b"]));
-    world.write("sheet.csv", text);
-    world.apply_direct("sheet.csv --max-bad 50%").exits(1);
-    assert_eq!(world.only_run("sheet").statuses(), ["rejected", "updated"]);
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", text);
+    env.apply_direct("sheet.csv --max-bad 50%").exits(1);
+    assert_eq!(env.only_run("sheet").statuses(), ["rejected", "updated"]);
     // One in a hundred and one is few enough.
     let mut ids = ids(100);
     ids.push("bad%tag".to_owned());
-    let world = TestEnv::new(files(&ids));
-    world.write("sheet.csv", tagging(&ids));
-    world.apply_direct("sheet.csv").exits(1);
-    assert_eq!(world.only_run("sheet").count("updated"), 100);
+    let env = TestEnv::new(files(&ids));
+    env.write("sheet.csv", tagging(&ids));
+    env.apply_direct("sheet.csv").exits(1);
+    assert_eq!(env.only_run("sheet").count("updated"), 100);
 }
 
 #[test]
-fn a_line_that_says_one_thing_twice_is_rejected_and_says_only_that() {
-    let world = TestEnv::new(files(["a"]));
+fn duplicate_keys_are_rejected() {
+    let env = TestEnv::new(files(["a"]));
     let lines = r#"{"fileId":"a","customMetadata":{"brand":"x","Brand":"y"}}
 {"fileId":"a","publish":{"isPublished":true},"isPublished":false}
 {"fileId":"a","tags":["x"],"tags":["y"]}
 []
 "#;
-    world.write("sheet.jsonl", lines);
-    let done = world.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
-    let report = world.only_run("sheet").report();
-    let calls = world.sandbox.stats().calls;
+    env.write("sheet.jsonl", lines);
+    let done = env.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
+    let report = env.only_run("sheet").report();
+    let calls = env.sandbox.stats().calls;
     assert_eq!((calls.patch, calls.publish), (0, 0));
     assert_text!(done);
     for line in report {
@@ -164,134 +163,134 @@ fn a_line_that_says_one_thing_twice_is_rejected_and_says_only_that() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_sent_that_nobody_said_yes_to() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
-    world.run("apply --direct --no-snapshot sheet.csv").exits(2);
-    assert_eq!(world.sandbox.stats().requests, 0);
-    assert!(!world.path("sheet.ikbulk").exists());
-    world.run("apply --direct --no-snapshot sheet.csv --sandbox").exits(0);
-    assert_eq!(world.sandbox.stats().requests, 0);
+fn apply_without_a_terminal_needs_yes() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
+    env.run("apply --direct --no-snapshot sheet.csv").exits(2);
+    assert_eq!(env.sandbox.stats().requests, 0);
+    assert!(!env.path("sheet.ikbulk").exists());
+    env.run("apply --direct --no-snapshot sheet.csv --sandbox").exits(0);
+    assert_eq!(env.sandbox.stats().requests, 0);
 }
 
 #[test]
-fn check_says_by_its_exit_code_what_the_sheet_is_worth_and_sends_nothing() {
-    let world = TestEnv::new(files(["a"]));
+fn check_sends_nothing_and_sets_its_exit_code() {
+    let env = TestEnv::new(files(["a"]));
     let check = |text: &str| {
-        world.write("sheet.csv", text);
-        world.run("check sheet.csv")
+        env.write("sheet.csv", text);
+        env.run("check sheet.csv")
     };
     check("fileId,tags\na,x\n").exits(0);
     check("fileId,tags,customCoordinates\na,x,\nb,y,\"1,2,0,4\"\n").exits(1);
     check("fileId\na\n").exits(2);
-    world.run("check nowhere.csv").exits(2);
-    assert_eq!(world.sandbox.stats().requests, 0);
-    assert!(!world.path("sheet.ikbulk").exists());
+    env.run("check nowhere.csv").exits(2);
+    assert_eq!(env.sandbox.stats().requests, 0);
+    assert!(!env.path("sheet.ikbulk").exists());
 }
 
 #[test]
-fn a_wrong_flag_is_wrong_usage() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
+fn invalid_flags_exit_2() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
     for wrong in
         ["--rate 0", "--leave 100%", "--attempts none", "--max-duration soon", "--nonsense"]
     {
-        world.apply_direct(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
+        env.apply_direct(&format!("sheet.csv {wrong}").replace("--rate 0", "--burst 0")).exits(2);
     }
-    assert_eq!(world.sandbox.stats().requests, 0);
+    assert_eq!(env.sandbox.stats().requests, 0);
 }
 
 #[test]
-fn a_word_that_is_nearly_the_clear_token_is_no_text() {
-    let world = TestEnv::new(files(["a"]));
+fn misspelled_clear_token_is_refused() {
+    let env = TestEnv::new(files(["a"]));
     for word in ["<CLEAR>", "<Clear>", " < clear >"] {
-        world.write("sheet.csv", format!("fileId,description\na,{word}\n"));
-        world.apply_direct("sheet.csv").exits(2);
+        env.write("sheet.csv", format!("fileId,description\na,{word}\n"));
+        env.apply_direct("sheet.csv").exits(2);
     }
-    world.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
-    world.apply_direct("sheet.csv").exits(0);
-    assert_eq!(world.file("a")["description"], "<CLEAR>");
+    env.write("sheet.csv", "fileId,description\na,\\<CLEAR>\n");
+    env.apply_direct("sheet.csv").exits(0);
+    assert_eq!(env.file("a")["description"], "<CLEAR>");
 }
 
 #[test]
-fn check_lists_every_bad_row_and_says_that_apply_would_refuse_the_sheet() {
-    let world = TestEnv::new(files(["a"]));
+fn check_lists_all_bad_rows_and_apply_ten() {
+    let env = TestEnv::new(files(["a"]));
     let rows = (0..30).map(|n| format!("a,{n}%"));
-    world.write("sheet.csv", sheet("fileId,tags", rows));
+    env.write("sheet.csv", sheet("fileId,tags", rows));
     let mut cases = Cases::default();
-    cases.run(&world, "check sheet.csv");
-    cases.run(&world, "apply sheet.csv --yes");
+    cases.run(&env, "check sheet.csv");
+    cases.run(&env, "apply sheet.csv --yes");
     assert_text!(cases);
 }
 
 /// Comparing each with each would take minutes, and no command here may.
 #[test]
-fn many_columns_of_metadata_take_no_longer_than_as_many_cells() {
+fn metadata_columns_take_linear_time() {
     const COLUMNS: usize = 40_000;
-    let world = TestEnv::new(files(["a"]));
+    let env = TestEnv::new(files(["a"]));
     let names: Vec<String> = (0..COLUMNS).map(|n| format!("customMetadata.f{n}")).collect();
     let row = |value: &str| format!("a{}\n", format!(",{value}").repeat(COLUMNS));
     let header = format!("fileId,{}\n", names.join(","));
-    world.write("sheet.csv", header + &row("x") + &row("y"));
-    world.run("check sheet.csv --no-schema").exits(0);
-    world.run("plan sheet.csv --no-schema --detailed-exitcode").exits(10);
+    env.write("sheet.csv", header + &row("x") + &row("y"));
+    env.run("check sheet.csv --no-schema").exits(0);
+    env.run("plan sheet.csv --no-schema --detailed-exitcode").exits(10);
     let keys: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
-    world.write("sheet.jsonl", format!("{{\"fileId\":\"a\",{}}}\n", keys.join(",")));
-    world.run("check sheet.jsonl --no-schema").exits(0);
+    env.write("sheet.jsonl", format!("{{\"fileId\":\"a\",{}}}\n", keys.join(",")));
+    env.run("check sheet.jsonl --no-schema").exits(0);
 }
 
 /// A pipe that gives this text once, as `<(…)` does in a shell.
-fn pipe(world: &TestEnv, text: &'static str) -> std::thread::JoinHandle<()> {
-    let path = world.path("pipe");
+fn pipe(env: &TestEnv, text: &'static str) -> std::thread::JoinHandle<()> {
+    let path = env.path("pipe");
     if !path.exists() {
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", path.display());
     }
-    std::thread::spawn(move || fs::write(path, text).expect("somebody reads it"))
+    std::thread::spawn(move || fs::write(path, text).expect("the command reads it"))
 }
 
 #[test]
-fn an_input_that_cannot_seek_is_copied_like_standard_input() {
+fn pipe_is_copied_like_standard_input() {
     const SHEET: &str = "fileId,tags,customMetadata.brand\na,new,Acme\n";
-    let world = TestEnv::new(files(["a"]));
+    let env = TestEnv::new(files(["a"]));
     for line in
         ["check pipe", "plan pipe", "apply --direct --no-snapshot pipe --yes --rate unlimited"]
     {
-        let writer = pipe(&world, SHEET);
-        world.run(line).exits(0);
+        let writer = pipe(&env, SHEET);
+        env.run(line).exits(0);
         writer.join().expect("it was read");
     }
-    assert_eq!(world.file("a")["tags"], json!(["new"]));
-    // Nothing of it stands for another pipe of the same name.
-    assert!(!world.path("pipe.ikbulk").exists());
-    assert_eq!(world.runs("state/ikbulk/stdin").len(), 2);
-    let writer = pipe(&world, SHEET);
-    world.run("apply --direct --no-snapshot pipe --yes --limit 1").exits(0);
+    assert_eq!(env.file("a")["tags"], json!(["new"]));
+    // Another pipe of the same name is another input.
+    assert!(!env.path("pipe.ikbulk").exists());
+    assert_eq!(env.runs("state/ikbulk/stdin").len(), 2);
+    let writer = pipe(&env, SHEET);
+    env.run("apply --direct --no-snapshot pipe --yes --limit 1").exits(0);
     writer.join().expect("it was read");
 }
 
 #[test]
-fn a_name_that_is_not_utf_8_is_read() {
+fn file_name_that_is_not_utf_8() {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
-    let world = TestEnv::new(files(["a"]));
+    let env = TestEnv::new(files(["a"]));
     let name = OsString::from_vec(b"sh\xe9et.csv".to_vec());
-    fs::write(world.path(".").join(&name), tagging(&["a"])).expect("the directory takes it");
+    fs::write(env.path(".").join(&name), tagging(&["a"])).expect("the directory takes it");
     for words in [&["check"][..], &["apply", "--yes"]] {
         let words = words.iter().map(OsString::from).chain([name.clone()]);
-        world.command(&words.collect::<Vec<_>>()).run().exits(0);
+        env.command(&words.collect::<Vec<_>>()).run().exits(0);
     }
-    assert_eq!(world.file("a")["tags"], json!(["tag-a"]));
-    let home = world.path(".").join(OsString::from_vec(b"sh\xe9et.ikbulk".to_vec()));
+    assert_eq!(env.file("a")["tags"], json!(["tag-a"]));
+    let home = env.path(".").join(OsString::from_vec(b"sh\xe9et.ikbulk".to_vec()));
     assert!(home.is_dir());
 }
 
 #[test]
-fn a_check_of_standard_input_leaves_nothing_behind_when_it_is_stopped() {
+fn interrupted_check_leaves_no_temporary_file() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
-    let world = TestEnv::new(files(["a"]));
-    let temporary = world.path("tmp");
+    let env = TestEnv::new(files(["a"]));
+    let temporary = env.path("tmp");
     for signal in ["INT", "KILL"] {
         fs::create_dir_all(&temporary).expect("the directory takes it");
         let mut check = Command::new(env!("CARGO_BIN_EXE_ikbulk"))

@@ -264,3 +264,12 @@ fn read_back_after_a_lost_response() {
     env.write("sheet.csv", "fileId,tags,isPublished\na,x,\na,,false\na,y,\n");
     assert_text!(env.apply_direct("sheet.csv --concurrency 1").exits(0));
 }
+
+#[test]
+fn sandbox_command() {
+    let env = TestEnv::new(Config::default());
+    let terminal = env.command(&["sandbox", "--port", "0", "--files", "3"]).on_terminal();
+    terminal.waits_for("http://127.0.0.1:");
+    terminal.signal("INT");
+    assert_text!(terminal.ends().exits(0));
+}

@@ -5,7 +5,7 @@
 
 mod case;
 #[path = "../apply/harness.rs"]
-#[expect(dead_code, reason = "the harness of tests/apply, of which this needs a part")]
+#[expect(dead_code, unused_imports, unused_macros, reason = "this needs a part of the harness")]
 mod harness;
 mod moments;
 mod planned;

@@ -3,7 +3,7 @@
 
 mod bulk;
 #[path = "../apply/harness.rs"]
-#[expect(dead_code, reason = "the harness of tests/apply, of which this needs a part")]
+#[expect(dead_code, unused_imports, unused_macros, reason = "this needs a part of the harness")]
 mod harness;
 mod matrix;
 mod model;
