@@ -1,6 +1,5 @@
 //! Snapshots of what a run, a resumed run, an undo and a report print at their end.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ikbulk::sandbox::{
@@ -9,7 +8,7 @@ use ikbulk::sandbox::{
 use serde_json::json;
 
 use crate::harness::{
-    Call, Cases, ChildHandle, CmdResult, TestEnv, assert_text, files, ids, script, sheet, status,
+    Cases, ChildHandle, CmdResult, TestEnv, assert_text, files, ids, script, sheet, status,
     tagging, with_library,
 };
 
@@ -177,7 +176,7 @@ fn undo_of_everything() {
     let undo = env.runs("sheet").pop().expect("there is a run");
     let mut files: Vec<_> =
         std::fs::read_dir(undo.path()).expect("it can be read").flatten().collect();
-    files.sort_by_key(|file| file.file_name());
+    files.sort_by_key(std::fs::DirEntry::file_name);
     for file in files {
         let name = file.file_name().display().to_string();
         if name.contains("left") || name.contains("input") {
@@ -232,29 +231,6 @@ fn resumed_run() {
     cases.run(&env, &format!("report {run}"));
     cases.run(&env, "apply sheet.csv --yes --continue --direct --no-snapshot");
     assert_text!(cases);
-}
-
-#[test]
-fn report_of_a_running_run() {
-    let report: Arc<Mutex<Option<Call>>> = Arc::default();
-    let printed: Arc<Mutex<Option<CmdResult>>> = Arc::default();
-    let (call, result) = (Arc::clone(&report), Arc::clone(&printed));
-    let hook = Hook::new(move |event| {
-        let is_second = event.method == "PATCH" && event.path.contains("/file001/");
-        if is_second && event.phase == Phase::Arrived {
-            // The outcome of the first row reaches the ledger within 0.2 s.
-            std::thread::sleep(Duration::from_secs(1));
-            let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = call.map(Call::run);
-        }
-    });
-    let env = TestEnv::new(Config { hook: Some(hook), ..files(ids(3)) });
-    env.write("sheet.csv", tagging(&ids(3)));
-    let run = env.path("run").display().to_string();
-    *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(env.command(&["report", &run]));
-    env.apply_direct(&format!("sheet.csv --concurrency 1 --run-dir {run}")).exits(0);
-    let printed = printed.lock().unwrap_or_else(PoisonError::into_inner).take();
-    assert_text!(printed.expect("the second row was sent").exits(0));
 }
 
 /// A request that timed out is retried, and its file is read back at the end.
