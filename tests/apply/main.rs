@@ -3,6 +3,7 @@
 
 mod account;
 mod bulk;
+mod charges;
 mod damaged;
 mod diff_planner;
 mod environment;
@@ -19,7 +20,6 @@ mod journeys;
 mod lookups;
 #[cfg(target_os = "linux")]
 mod oversized;
-mod paid;
 mod plan;
 mod preview_text;
 mod returning;

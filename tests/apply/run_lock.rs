@@ -1,5 +1,5 @@
-//! One run is executed by one process at a time, whatever state directory or key each has, and a
-//! report disturbs nobody.
+//! Only one process at a time executes a run, whatever its state directory and key; reports do not
+//! interfere.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::harness::{Call, ChildHandle, CmdResult, RunFiles, TestEnv, files, ids, tagged};
 
-/// How long a command that ought to be refused at once is waited for while the sandbox stands still.
+/// How long to wait for a command that should be refused at once, while the sandbox is blocked.
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
 
 fn rows() -> String {
@@ -22,21 +22,21 @@ fn rows() -> String {
     ["a", "b", "c"].map(row).concat()
 }
 
-/// Runs a second command while one request, and with it the whole sandbox, is held.
+/// Runs a second command while one request, and with it the whole sandbox, is blocked.
 #[derive(Clone, Default)]
-struct Held {
+struct BlockedRequest {
     second: Arc<Mutex<Option<Call>>>,
     running: Arc<Mutex<Option<JoinHandle<CmdResult>>>>,
 }
 
-impl Held {
-    /// The tap that holds the first request that changes that file.
+impl BlockedRequest {
+    /// A hook that blocks the first PATCH of this file.
     fn hook(&self, id: &'static str) -> Hook {
-        let held = self.clone();
+        let blocked = self.clone();
         Hook::new(move |event| {
             let is_patch = event.method == "PATCH" && event.path.contains(&format!("/{id}/"));
             if is_patch && event.phase == Phase::Arrived {
-                held.run_second();
+                blocked.run_second();
             }
         })
     }
@@ -49,13 +49,13 @@ impl Held {
             ended.send(()).ok();
             done
         });
-        // One that is not refused goes on when the sandbox does.
+        // A command that is not refused continues with the sandbox.
         end.recv_timeout(REFUSED_WITHIN).ok();
         *unpoisoned(&self.running) = Some(running);
     }
 
     fn done(&self) -> CmdResult {
-        let running = unpoisoned(&self.running).take().expect("the request was held");
+        let running = unpoisoned(&self.running).take().expect("the request was blocked");
         running.join().expect("the second command ends")
     }
 }
@@ -65,24 +65,24 @@ fn unpoisoned<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[test]
-fn two_resumes_at_once_run_no_extension_twice() {
-    let held = Held::default();
+fn concurrent_resumes_run_no_extension_twice() {
+    let blocked = BlockedRequest::default();
     let config = files(["a", "b", "c"]);
     let extensions = ExtensionOutcome::Always(Status::Success);
-    let world = TestEnv::new(Config { hook: Some(held.hook("b")), extensions, ..config });
-    world.write("sheet.jsonl", rows());
-    world.apply_direct("sheet.jsonl --limit 1").exits(5);
-    let run = world.only_run("sheet");
+    let env = TestEnv::new(Config { hook: Some(blocked.hook("b")), extensions, ..config });
+    env.write("sheet.jsonl", rows());
+    env.apply_direct("sheet.jsonl --limit 1").exits(5);
+    let run = env.only_run("sheet");
     let resume = ["resume", "--yes", &run.name(), "--rate", "unlimited"];
-    let second = world.command(&resume).env("XDG_STATE_HOME", world.path("other-state"));
-    *unpoisoned(&held.second) = Some(second);
-    world.command(&resume).run().exits(0);
-    let second = held.done().exits(75);
+    let second = env.command(&resume).env("XDG_STATE_HOME", env.path("other-state"));
+    *unpoisoned(&blocked.second) = Some(second);
+    env.command(&resume).run().exits(0);
+    let second = blocked.done().exits(75);
     second
         .output_contains("this run is being executed by process")
         .output_contains(&format!("ikbulk resume --yes {}", run.name()));
     for id in ["a", "b", "c"] {
-        assert_eq!(world.sandbox.stats().paid_runs_of(id, "remove-bg"), 1, "{id}");
+        assert_eq!(env.sandbox.stats().paid_runs_of(id, "remove-bg"), 1, "{id}");
     }
     assert_eq!(run.statuses(), ["updated"; 3]);
 }
@@ -93,16 +93,16 @@ fn names(run: &RunFiles) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_report_of_a_running_run_writes_nothing_and_says_how_far_it_is() {
-    let held = Held::default();
-    let config = Config { hook: Some(held.hook("b")), ..files(["a", "b", "c"]) };
+fn report_of_running_run_shows_progress_only() {
+    let blocked = BlockedRequest::default();
+    let config = Config { hook: Some(blocked.hook("b")), ..files(["a", "b", "c"]) };
     let extensions = ExtensionOutcome::Always(Status::Success);
-    let world = TestEnv::new(Config { extensions, ..config });
-    world.write("sheet.jsonl", rows());
-    let report = world.command(&["report", "the-run"]);
-    *unpoisoned(&held.second) = Some(report);
-    world.apply_direct("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
-    let report = held.done().exits(0);
+    let env = TestEnv::new(Config { extensions, ..config });
+    env.write("sheet.jsonl", rows());
+    let report = env.command(&["report", "the-run"]);
+    *unpoisoned(&blocked.second) = Some(report);
+    env.apply_direct("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
+    let report = blocked.done().exits(0);
     assert!(report.err.is_empty(), "{}", report.err);
     report
         .output_contains("running    by process ")
@@ -110,19 +110,19 @@ fn a_report_of_a_running_run_writes_nothing_and_says_how_far_it_is() {
         .output_contains("rows       1 of 3 settled: 1 updated; 1 sent, no response yet\n")
         .output_contains("requests   ")
         .output_contains("next       its reports are written when it ends\n");
-    let run = RunFiles(world.path("the-run"));
+    let run = RunFiles(env.path("the-run"));
     assert_eq!(run.statuses(), ["updated"; 3]);
     assert_eq!(run.summary()["exit_code"], 0);
 }
 
 #[test]
-fn reports_at_once_do_not_disturb_each_other() {
-    let world = tagged(2000, |config| config);
-    world.apply_direct("sheet.csv --limit 1900").exits(5);
-    let run = world.only_run("sheet");
+fn concurrent_reports_do_not_interfere() {
+    let env = tagged(2000, |config| config);
+    env.apply_direct("sheet.csv --limit 1900").exits(5);
+    let run = env.only_run("sheet");
     let before = names(&run);
     let name = run.name();
-    let reports: Vec<_> = (0..6).map(|_| world.command(&["report", &name])).collect();
+    let reports: Vec<_> = (0..6).map(|_| env.command(&["report", &name])).collect();
     let reports: Vec<_> =
         reports.into_iter().map(|call| std::thread::spawn(move || call.run())).collect();
     for report in reports {
@@ -134,27 +134,27 @@ fn reports_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_report_that_is_being_written_is_waited_for_and_named() {
-    let world = tagged(2, |config| config);
-    world.apply_direct("sheet.csv --limit 1").exits(5);
-    let run = world.only_run("sheet");
+fn report_lock_blocked_too_long_exits_75() {
+    let env = tagged(2, |config| config);
+    env.apply_direct("sheet.csv --limit 1").exits(5);
+    let run = env.only_run("sheet");
     let dir = RunDir::open(run.path()).expect("it is a run");
-    let lock = ReportLock::take(&dir).expect("nobody holds it");
+    let lock = ReportLock::take(&dir).expect("it is free");
     let calls = [&["report"][..], &["resume", "--yes"]]
-        .map(|words| world.command(&[words, &[&run.name()]].concat()));
+        .map(|words| env.command(&[words, &[&run.name()]].concat()));
     for call in calls.map(|call| std::thread::spawn(|| call.run())) {
         let done = call.join().expect("it ends").exits(75);
         done.output_contains("another process is writing the reports of this run");
     }
     drop(lock);
-    let lock = RunLock::take(&dir).expect("nobody holds it");
-    world.run(&format!("report {}", run.name())).exits(0).output_contains("running    by process ");
+    let lock = RunLock::take(&dir).expect("it is free");
+    env.run(&format!("report {}", run.name())).exits(0).output_contains("running    by process ");
     drop(lock);
-    world.run(&format!("resume --yes {}", run.name())).exits(0);
+    env.run(&format!("resume --yes {}", run.name())).exits(0);
 }
 
 #[test]
-fn a_report_of_a_killed_run_does_not_hide_from_undo_what_was_in_flight() {
+fn undo_restores_in_flight_rows_after_report() {
     let ids = ids(2);
     let victim = ChildHandle::default();
     let hand = victim.clone();
@@ -164,14 +164,14 @@ fn a_report_of_a_killed_run_does_not_hide_from_undo_what_was_in_flight() {
             hand.kill();
         }
     });
-    let world = tagged(2, |config| Config { hook: Some(hook), ..config });
-    world.write("sheet.csv", "fileId,description\nfile000,new\nfile001,new\n");
+    let env = tagged(2, |config| Config { hook: Some(hook), ..config });
+    env.write("sheet.csv", "fileId,description\nfile000,new\nfile001,new\n");
     let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--concurrency", "1"];
-    assert_eq!(world.command(&words).run_as(&victim).code, None);
-    let run = world.only_run("sheet").name();
-    world.run(&format!("report {run}")).exits(5);
-    world.run(&format!("undo {run} --yes --rate unlimited")).exits(0);
+    assert_eq!(env.command(&words).run_as(&victim).code, None);
+    let run = env.only_run("sheet").name();
+    env.run(&format!("report {run}")).exits(5);
+    env.run(&format!("undo {run} --yes --rate unlimited")).exits(0);
     for id in ids {
-        assert_ne!(world.file(&id)["description"], json!("new"), "{id}");
+        assert_ne!(env.file(&id)["description"], json!("new"), "{id}");
     }
 }

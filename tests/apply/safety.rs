@@ -1,4 +1,4 @@
-//! What must never happen: another endpoint reached, a key shown.
+//! Requests stay within the endpoint, and the key stays secret.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,11 +12,11 @@ use serde_json::json;
 
 use crate::harness::{ChildHandle, KEY, Seen, TestEnv, chance, files, ids, status, tagging};
 
-/// The key as HTTP Basic writes it.
+/// The key in the encoding of HTTP Basic.
 const ENCODED: &str = "cHJpdmF0ZV9kb05vdFByaW50TWUxMjM0NT06";
 
 #[test]
-fn a_hostile_file_id_reaches_no_other_endpoint() {
+fn hostile_file_id_reaches_no_other_endpoint() {
     let hostile = [
         "../x",
         "a/b",
@@ -34,11 +34,11 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
         "a%00b",
     ];
     let seen = Seen::default();
-    let world = TestEnv::new(Config { hook: Some(seen.hook()), ..files(hostile) });
+    let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(hostile) });
     let line = |id: &&str| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n";
-    world.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
-    world.apply_direct("sheet.jsonl").exits(0);
-    // The first one asks whose account it is.
+    env.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
+    env.apply_direct("sheet.jsonl").exits(0);
+    // The first request identifies the account.
     for request in seen.requests().into_iter().skip(1) {
         let inside =
             request.strip_prefix("PATCH /v1/files/").and_then(|rest| rest.strip_suffix("/details"));
@@ -47,23 +47,23 @@ fn a_hostile_file_id_reaches_no_other_endpoint() {
     }
     assert_eq!(seen.requests().len(), 1 + hostile.len());
     for id in hostile {
-        assert_eq!(world.file(id)["tags"], json!(["x"]), "{id}");
+        assert_eq!(env.file(id)["tags"], json!(["x"]), "{id}");
     }
 }
 
 #[test]
-fn a_file_id_that_no_url_can_hold_is_refused() {
+fn unencodable_file_id_is_rejected() {
     let seen = Seen::default();
-    let world = TestEnv::new(Config { hook: Some(seen.hook()), ..files(["a"]) });
+    let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(["a"]) });
     let lines = [".", "..", "a\nb", "a\u{0}b", &"x".repeat(300)]
         .map(|id| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n");
-    world.write("sheet.jsonl", lines.concat());
-    world.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
-    assert_eq!(world.only_run("sheet").statuses(), ["rejected"; 5]);
+    env.write("sheet.jsonl", lines.concat());
+    env.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
+    assert_eq!(env.only_run("sheet").statuses(), ["rejected"; 5]);
     assert_eq!(seen.requests(), ["GET /v1/files"]);
 }
 
-/// Every file below a directory, with its bytes.
+/// Adds the path and the bytes of every file below a directory.
 fn below(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in fs::read_dir(directory).expect("a directory can be read") {
         let path = entry.expect("a directory can be read").path();
@@ -79,14 +79,14 @@ fn shows(bytes: &[u8], word: &str) -> bool {
     bytes.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
-/// Fails where the bytes show the key, as it is or as HTTP Basic writes it.
+/// Fails if the bytes contain the key, verbatim or in the encoding of HTTP Basic.
 #[track_caller]
 fn no_key_in(name: &str, bytes: &[u8]) {
     assert!(!shows(bytes, KEY.trim_end_matches('=')) && !shows(bytes, ENCODED), "{name}");
 }
 
 #[test]
-fn the_key_is_shown_nowhere() {
+fn key_appears_in_no_output_or_file() {
     let faults = vec![
         (Fault::ResetBefore, 0.1),
         (Fault::Garbage, 0.1),
@@ -94,22 +94,22 @@ fn the_key_is_shown_nowhere() {
         (status(400, "refused"), 0.1),
     ];
     let ids = ids(30);
-    let world = TestEnv::new(chance(faults, files(&ids)));
-    world.write("sheet.csv", tagging(&ids));
-    let mut said = Vec::new();
-    let mut listen = |done: crate::harness::CmdResult| said.push(done.out + &done.err);
-    listen(world.apply_direct("sheet.csv -vv"));
-    listen(world.apply_direct("sheet.csv -vv --log-format json"));
-    // What goes wrong says most.
-    listen(world.apply_direct("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
-    listen(world.apply_direct("sheet.csv -vv --endpoint http://example.com"));
-    listen(world.run("report nowhere"));
-    assert!(said[0].contains("TRACE"), "-vv says little");
-    for said in &said {
-        no_key_in("the terminal", said.as_bytes());
+    let env = TestEnv::new(chance(faults, files(&ids)));
+    env.write("sheet.csv", tagging(&ids));
+    let mut outputs = Vec::new();
+    let mut listen = |done: crate::harness::CmdResult| outputs.push(done.out + &done.err);
+    listen(env.apply_direct("sheet.csv -vv"));
+    listen(env.apply_direct("sheet.csv -vv --log-format json"));
+    // Failures print the most.
+    listen(env.apply_direct("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
+    listen(env.apply_direct("sheet.csv -vv --endpoint http://example.com"));
+    listen(env.run("report nowhere"));
+    assert!(outputs[0].contains("TRACE"), "-vv logs no trace");
+    for output in &outputs {
+        no_key_in("the terminal", output.as_bytes());
     }
     let mut found = Vec::new();
-    below(&world.path(""), &mut found);
+    below(&env.path(""), &mut found);
     for name in ["ledger.db", "report.csv", "failed.csv", "summary.json", "input.csv", ".lock"] {
         assert!(found.iter().any(|(path, _)| path.ends_with(name)), "{name} was not looked at");
     }
@@ -120,7 +120,7 @@ fn the_key_is_shown_nowhere() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_after_a_kill() {
+fn key_is_absent_from_process_and_killed_run() {
     let victim = ChildHandle::default();
     let (seen, hand) = (Arc::new(Mutex::new(Vec::new())), victim.clone());
     let found = Arc::clone(&seen);
@@ -138,10 +138,10 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
         }
     });
     let ids = ids(30);
-    let world = TestEnv::new(Config { hook: Some(hook), ..files(&ids) });
-    home.set(world.path("sheet.ikbulk")).unwrap();
-    world.write("sheet.csv", tagging(&ids));
-    world.write("key", KEY);
+    let env = TestEnv::new(Config { hook: Some(hook), ..files(&ids) });
+    home.set(env.path("sheet.ikbulk")).unwrap();
+    env.write("sheet.csv", tagging(&ids));
+    env.write("key", KEY);
     let words = [
         "apply",
         "--direct",
@@ -153,7 +153,7 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
         "--key-file",
         "key",
     ];
-    let call = world.command(&words).without("IMAGEKIT_PRIVATE_KEY");
+    let call = env.command(&words).without("IMAGEKIT_PRIVATE_KEY");
     assert_eq!(call.run_as(&victim).code, None);
     let seen = seen.lock().unwrap();
     for name in ["cmdline", "environ", "ledger.db-wal"] {
@@ -169,7 +169,7 @@ fn a_process_under_way_shows_the_key_neither_in_its_arguments_nor_in_files_nor_a
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_crash_leaves_no_core_dump() {
+fn core_dumps_are_disabled() {
     let victim = ChildHandle::default();
     let (limits, hand) = (Arc::new(Mutex::new(String::new())), victim.clone());
     let found = Arc::clone(&limits);
@@ -179,22 +179,22 @@ fn a_crash_leaves_no_core_dump() {
             *found.lock().unwrap() = fs::read_to_string(path).unwrap();
         }
     });
-    let world = TestEnv::new(Config { hook: Some(hook), ..files(["a"]) });
-    world.write("sheet.csv", tagging(&["a"]));
-    let call = world.command_after(
+    let env = TestEnv::new(Config { hook: Some(hook), ..files(["a"]) });
+    env.write("sheet.csv", tagging(&["a"]));
+    let call = env.command_after(
         "ulimit -c unlimited",
         &["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"],
     );
     assert_eq!(call.run_as(&victim).code, Some(0));
     let limits = limits.lock().unwrap();
     let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
-    // A dump has a page at least; 1 keeps it from programs that collect dumps, too.
+    // A dump has at least a page; the limit 1 also disables dumps that are piped to a collector.
     let numbers: Vec<&str> = core.unwrap().split_whitespace().take(2).collect();
     assert_eq!(numbers, ["1", "1"]);
 }
 
 #[test]
-fn what_a_panic_could_print_of_the_client_does_not_show_the_key() {
+fn debug_output_of_api_hides_the_key() {
     let (connect_timeout, timeout) = (Duration::from_secs(1), Duration::from_secs(1));
     let endpoint = "https://api.imagekit.io".parse().unwrap();
     let settings = ApiSettings { endpoint, key: KEY.into(), connect_timeout, timeout };
@@ -203,43 +203,43 @@ fn what_a_panic_could_print_of_the_client_does_not_show_the_key() {
 }
 
 #[test]
-fn the_key_can_come_from_a_file_and_a_broken_one_is_not_shown() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
-    world.write("key", format!("{KEY}\n"));
+fn key_file_is_read_and_never_echoed() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
+    env.write("key", format!("{KEY}\n"));
     let with_file = |name: &str| {
         let words =
             ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--key-file", name];
-        world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
+        env.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     with_file("key").exits(0);
-    world.write("broken", "private_do not\nprint");
+    env.write("broken", "private_do not\nprint");
     let broken =
         with_file("broken").exits(2).output_contains("contains characters that no key has");
     assert!(!broken.err.contains("print"));
     with_file("nowhere").exits(2).output_contains("nowhere");
-    let none = world
+    let none = env
         .command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"])
         .without("IMAGEKIT_PRIVATE_KEY");
     none.run().exits(2).output_contains("IMAGEKIT_PRIVATE_KEY");
 }
 
 #[test]
-fn what_stands_around_a_key_is_taken_off_or_named_but_never_shown() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
+fn text_around_a_key_is_trimmed_or_explained() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
     let with_file = |text: &str| {
-        world.write("key", text);
+        env.write("key", text);
         let words = ["plan", "sheet.csv", "--key-file", "key"];
-        world.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
+        env.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     let with_variable =
-        |text: &str| world.command(&["plan", "sheet.csv"]).env("IMAGEKIT_PRIVATE_KEY", text).run();
+        |text: &str| env.command(&["plan", "sheet.csv"]).env("IMAGEKIT_PRIVATE_KEY", text).run();
     for text in [format!("\u{feff}{KEY}\r\n"), format!("  {KEY}\n\n")] {
         with_file(&text).exits(0);
         with_variable(&text).exits(0);
     }
-    let requests = world.sandbox.stats().requests;
+    let requests = env.sandbox.stats().requests;
     for (text, why) in [
         (format!("\"{KEY}\""), "there are quotes around the key"),
         (format!("IMAGEKIT_PRIVATE_KEY={KEY}"), "IMAGEKIT_PRIVATE_KEY= stands before the key"),
@@ -252,18 +252,18 @@ fn what_stands_around_a_key_is_taken_off_or_named_but_never_shown() {
             assert!(!refused.err.contains("doNotPrintMe"), "{}", refused.err);
         }
     }
-    assert_eq!(world.sandbox.stats().requests, requests);
+    assert_eq!(env.sandbox.stats().requests, requests);
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_warned_about() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
-    world.write("key", KEY);
+fn readable_key_file_causes_a_warning() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
+    env.write("key", KEY);
     let plan = |mode: u32| {
-        let path = world.path("key");
+        let path = env.path("key");
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
-        world.run("plan sheet.csv --key-file key").exits(0)
+        env.run("plan sheet.csv --key-file key").exits(0)
     };
     for mode in [0o640, 0o604] {
         plan(mode).output_contains("other users can read the key file key; `chmod 600 key`");
@@ -273,32 +273,32 @@ fn a_key_file_that_others_can_read_is_warned_about() {
         assert!(!done.err.contains("key file"), "{}", done.err);
     }
     // Only the superuser can give files away.
-    if std::os::unix::fs::chown(world.path("key"), Some(4321), None).is_ok() {
+    if std::os::unix::fs::chown(env.path("key"), Some(4321), None).is_ok() {
         plan(0o600).output_contains("the key file key belongs to another user");
     }
 }
 
 #[test]
-fn plain_http_goes_to_this_machine_only() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
+fn plain_http_is_limited_to_localhost() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
     for endpoint in ["http://example.com", "http://192.0.2.1:8077", "http://127.0.0.1.example.com"]
     {
-        let done = world.apply_direct(&format!("sheet.csv --endpoint {endpoint}"));
+        let done = env.apply_direct(&format!("sheet.csv --endpoint {endpoint}"));
         done.exits(2).output_contains("is not https");
     }
-    world.apply_direct("sheet.csv --endpoint https://").exits(2).output_contains("is no URL");
-    let done = world.apply_direct("sheet.csv --endpoint localhost:8077").exits(2);
+    env.apply_direct("sheet.csv --endpoint https://").exits(2).output_contains("is no URL");
+    let done = env.apply_direct("sheet.csv --endpoint localhost:8077").exits(2);
     done.output_contains("the endpoint \"localhost:8077\" has no scheme, write https://");
-    assert!(!world.path("sheet.ikbulk").exists());
+    assert!(!env.path("sheet.ikbulk").exists());
 }
 
 #[test]
-fn a_run_is_its_owners_alone() {
-    let world = TestEnv::new(files(["a"]));
-    world.write("sheet.csv", tagging(&["a"]));
-    world.apply_direct("sheet.csv").exits(0);
-    let run = world.only_run("sheet");
+fn run_directory_is_private() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", tagging(&["a"]));
+    env.apply_direct("sheet.csv").exits(0);
+    let run = env.only_run("sheet");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(run.path()), 0o700);
     for name in ["input.csv", "report.csv", "failed.csv", "summary.json"] {

@@ -1,4 +1,4 @@
-//! Signals before anything is sent, and a terminal that goes away.
+//! Signals before the first write, and a terminal that is closed.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,8 +12,8 @@ use crate::harness::{ChildHandle, CmdResult, TestEnv, files, script, tagged};
 
 const SIGNALS: [(&str, i32); 3] = [("INT", 130), ("TERM", 143), ("HUP", 129)];
 
-/// A library whose n-th request brings a signal and no answer.
-fn world(n: u64, name: &'static str) -> (TestEnv, ChildHandle) {
+/// A sandbox that sends a signal at the n-th request and never responds to that request.
+fn env_signalled_at(n: u64, name: &'static str) -> (TestEnv, ChildHandle) {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
@@ -23,17 +23,17 @@ fn world(n: u64, name: &'static str) -> (TestEnv, ChildHandle) {
     });
     let never = Fault::HangBefore(Duration::from_mins(10));
     let config = Config { hook: Some(hook), ..files(["a", "b"]) };
-    let world = TestEnv::new(script(vec![(n, never)], config));
-    world.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\nb,Acme\n");
-    (world, victim)
+    let env = TestEnv::new(script(vec![(n, never)], config));
+    env.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\nb,Acme\n");
+    (env, victim)
 }
 
-fn run_as(world: &TestEnv, victim: &ChildHandle, words: &str) -> CmdResult {
-    world.command(&words.split_whitespace().collect::<Vec<_>>()).run_as(victim)
+fn run_as(env: &TestEnv, victim: &ChildHandle, words: &str) -> CmdResult {
+    env.command(&words.split_whitespace().collect::<Vec<_>>()).run_as(victim)
 }
 
 #[test]
-fn a_signal_while_a_sheet_is_read_sends_nothing_and_leaves_no_run_behind() {
+fn signal_before_first_write_creates_no_run() {
     for (name, code) in SIGNALS {
         for (words, n) in [
             ("apply sheet.csv --yes", 1),
@@ -42,68 +42,67 @@ fn a_signal_while_a_sheet_is_read_sends_nothing_and_leaves_no_run_behind() {
             ("plan sheet.csv", 2),
             ("check sheet.csv", 1),
         ] {
-            let (world, victim) = world(n, name);
-            let done = run_as(&world, &victim, words).exits(code);
+            let (env, victim) = env_signalled_at(n, name);
+            let done = run_as(&env, &victim, words).exits(code);
             done.output_contains("stopped by a signal; nothing was sent");
-            assert_eq!(world.sandbox.stats().calls.patch, 0, "{words}");
-            assert!(!world.path("sheet.ikbulk").exists(), "{words}");
+            assert_eq!(env.sandbox.stats().calls.patch, 0, "{words}");
+            assert!(!env.path("sheet.ikbulk").exists(), "{words}");
         }
     }
 }
 
 #[test]
-fn a_signal_while_the_files_of_a_run_are_read_to_undo_it_leaves_it_as_it_is() {
-    let apply = |world: &TestEnv| world.run("apply sheet.csv --yes --rate unlimited").exits(0);
-    let (undisturbed, _) = world(u64::MAX, "INT");
+fn signal_while_undo_reads_creates_no_run() {
+    let apply = |env: &TestEnv| env.run("apply sheet.csv --yes --rate unlimited").exits(0);
+    let (undisturbed, _) = env_signalled_at(u64::MAX, "INT");
     apply(&undisturbed);
     let requests = undisturbed.sandbox.stats().requests;
     for (name, code) in SIGNALS {
-        let (world, victim) = world(requests + 1, name);
-        apply(&world);
-        let run = world.only_run("sheet").name();
-        let done = run_as(&world, &victim, &format!("undo {run} --yes")).exits(code);
+        let (env, victim) = env_signalled_at(requests + 1, name);
+        apply(&env);
+        let run = env.only_run("sheet").name();
+        let done = run_as(&env, &victim, &format!("undo {run} --yes")).exits(code);
         done.output_contains("stopped by a signal; nothing was sent");
-        assert_eq!(world.only_run("sheet").name(), run);
-        assert_eq!(world.file("a")["customMetadata"]["brand"], json!("Acme"));
+        assert_eq!(env.only_run("sheet").name(), run);
+        assert_eq!(env.file("a")["customMetadata"]["brand"], json!("Acme"));
     }
 }
 
 #[test]
-fn a_signal_at_a_question_is_a_no() {
+fn signal_at_confirmation_sends_nothing() {
     for (name, code) in SIGNALS {
-        let world = TestEnv::new(files(["a"]));
-        world.write("sheet.csv", "fileId,tags\na,x\n");
-        let terminal = world.command(&["apply", "sheet.csv"]).on_terminal();
+        let env = TestEnv::new(files(["a"]));
+        env.write("sheet.csv", "fileId,tags\na,x\n");
+        let terminal = env.command(&["apply", "sheet.csv"]).on_terminal();
         terminal.waits_for("Send this? [y/N]");
         terminal.signal(name);
         terminal.ends().exits(code).output_contains("stopped by a signal; nothing was sent");
-        assert!(!world.path("sheet.ikbulk").exists());
+        assert!(!env.path("sheet.ikbulk").exists());
     }
 }
 
 #[test]
-fn a_signal_while_standard_input_is_awaited_ends_that() {
-    let world = TestEnv::new(files(["a"]));
+fn signal_while_reading_stdin_exits() {
+    let env = TestEnv::new(files(["a"]));
     let (theirs, mut ours) = std::io::pipe().expect("a pipe can be made");
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let sender = std::thread::spawn(move || {
-        // More than a pipe holds, so that the program has read of it when all is written.
+        // More than a pipe holds, so that the program has started to read when all is written.
         let rows = format!("fileId,tags\n{}", "a,x\n".repeat(100_000));
         ours.write_all(rows.as_bytes()).expect("the program reads");
         hand.signal("TERM");
         ours
     });
     let input = File::from(OwnedFd::from(theirs));
-    let call =
-        world.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"]).input_file(input);
+    let call = env.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"]).input_file(input);
     call.run_as(&victim).exits(143).output_contains("stopped by a signal; nothing was sent");
     drop(sender.join().expect("the signal was sent"));
-    assert!(!world.path("state/ikbulk/stdin.ikbulk").exists());
+    assert!(!env.path("state/ikbulk/stdin.ikbulk").exists());
 }
 
 #[test]
-fn under_nohup_a_run_survives_its_terminal() {
+fn run_survives_hangup_under_nohup() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
@@ -111,11 +110,7 @@ fn under_nohup_a_run_survives_its_terminal() {
             hand.signal("HUP");
         }
     });
-    let world = tagged(5, |config| Config { hook: Some(hook), ..config });
+    let env = tagged(5, |config| Config { hook: Some(hook), ..config });
     let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--rate", "unlimited"];
-    world
-        .command_after("trap '' HUP", &words)
-        .run_as(&victim)
-        .exits(0)
-        .output_contains("5 updated");
+    env.command_after("trap '' HUP", &words).run_as(&victim).exits(0).output_contains("5 updated");
 }
