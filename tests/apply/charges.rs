@@ -75,7 +75,7 @@ fn charges_are_recorded_only_for_billed_rows() {
     let env = TestEnv::new(always(Status::Pending, files(["a", "b"])));
     let others = "{\"fileId\":\"b\",\"tags\":[\"x\"]}\n";
     env.write("sheet.jsonl", removing_backgrounds(&["a", "missing"]) + others);
-    env.apply_direct("sheet.jsonl").exits(1);
+    env.apply("sheet.jsonl").exits(1);
     let run = env.only_run("sheet");
     let charges = charges_of(&env);
     assert_eq!(recorded(&charges, "a"), Some(charged_by(&run)));
@@ -89,7 +89,7 @@ fn charges_are_recorded_only_for_billed_rows() {
 #[test]
 fn plan_counts_already_ran_apart_from_up_to_date() {
     let env = env_with_sheet(|config| config);
-    env.apply_direct("sheet.jsonl").exits(0);
+    env.apply("sheet.jsonl").exits(0);
     let mut sheet = removing_backgrounds(&["a", "b"]);
     sheet
         .push_str("{\"fileId\":\"c\",\"tags\":[\"x\"]}\n{\"fileId\":\"c\",\"description\":null}\n");
@@ -108,7 +108,7 @@ fn plan_counts_already_ran_apart_from_up_to_date() {
 #[test]
 fn failed_extension_is_not_recorded_as_charged() {
     let env = env_with_sheet(|config| always(Status::Failed, config));
-    env.apply_direct("sheet.jsonl").exits(1);
+    env.apply("sheet.jsonl").exits(1);
     let charges = charges_of(&env);
     assert_eq!((recorded(&charges, "a"), recorded(&charges, "b")), (None, None));
 }
@@ -116,7 +116,7 @@ fn failed_extension_is_not_recorded_as_charged() {
 #[test]
 fn pilot_and_resume_record_charges_incrementally() {
     let env = env_with_sheet(|config| config);
-    env.apply_direct("sheet.jsonl --limit 1").exits(5);
+    env.apply("sheet.jsonl --limit 1").exits(5);
     let run = env.only_run("sheet");
     let charges = charges_of(&env);
     assert_eq!((recorded(&charges, "a"), recorded(&charges, "b")), (Some(charged_by(&run)), None));
@@ -129,9 +129,9 @@ fn pilot_and_resume_record_charges_incrementally() {
 
 #[test]
 fn lost_response_is_recorded_as_possible_charge() {
-    // The snapshot, and then the billed request.
-    let env = env_with_sheet(|config| script(vec![(2, Fault::ResetAfter)], config));
-    env.apply_direct("sheet.jsonl --concurrency 1 --max-unknown 1").exits(3);
+    // Two reads to plan, the snapshot, and then the billed request.
+    let env = env_with_sheet(|config| script(vec![(4, Fault::ResetAfter)], config));
+    env.apply("sheet.jsonl --concurrency 1 --max-unknown 1").exits(3);
     let run = env.only_run("sheet");
     let charges = charges_of(&env);
     assert_eq!(
@@ -163,12 +163,7 @@ fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &st
 
 /// Killed after remove-bg was charged for `b`.
 fn killed() -> TestEnv {
-    let env = killed_at(
-        "apply --direct --no-snapshot",
-        "PATCH",
-        "/b/",
-        &removing_backgrounds(&["a", "b"]),
-    );
+    let env = killed_at("apply", "PATCH", "/b/", &removing_backgrounds(&["a", "b"]));
     assert_eq!(env.sandbox.stats().paid_runs_of("b", "remove-bg"), 1);
     env
 }
@@ -205,7 +200,7 @@ fn next_run_records_charges_of_killed_run() {
     let charges = charges_of(&env);
     assert_eq!((recorded(&charges, "a"), recorded(&charges, "b")), (None, None));
     env.write("other.jsonl", removing_backgrounds(&["c"]));
-    env.apply_direct("other.jsonl").exits(0);
+    env.apply("other.jsonl").exits(0);
     assert_eq!(
         (recorded(&charges, "a"), recorded(&charges, "b")),
         (Some(charged_by(&run)), Some(possibly_charged_by(&run)))
@@ -224,13 +219,13 @@ fn missing_killed_run_is_warned_about_once() {
     let run = env.only_run("sheet");
     fs::remove_dir_all(env.path("sheet.ikbulk")).expect("it can be removed");
     env.write("other.jsonl", removing_backgrounds(&["c"]));
-    let done = env.apply_direct("other.jsonl").exits(0);
+    let done = env.apply("other.jsonl").exits(0);
     done.output_contains(&format!(
         "the run {} was interrupted and has been moved or removed",
         run.name()
     ));
     env.write("third.jsonl", removing_backgrounds(&["c"]));
-    let done = env.apply_direct("third.jsonl").exits(0);
+    let done = env.apply("third.jsonl").exits(0);
     assert!(!done.err.contains("was interrupted"), "{}", done.err);
 }
 
@@ -238,16 +233,8 @@ fn missing_killed_run_is_warned_about_once() {
 fn unbilled_and_sandbox_runs_record_no_charges() {
     let env = env_with_sheet(|config| config);
     env.write("plain.jsonl", "{\"fileId\":\"a\",\"tags\":[\"x\"]}\n");
-    env.apply_direct("plain.jsonl").exits(0);
-    let call = env.command(&[
-        "apply",
-        "--direct",
-        "--no-snapshot",
-        "sheet.jsonl",
-        "--sandbox",
-        "--limit",
-        "1",
-    ]);
+    env.apply("plain.jsonl").exits(0);
+    let call = env.command(&["apply", "sheet.jsonl", "--sandbox", "--limit", "1"]);
     call.without("IMAGE_KIT_BASE_URL").run().exits(5);
     let run = env.only_run("sheet").name();
     let call = env.command(&["resume", "--yes", run.as_str()]);
@@ -260,7 +247,7 @@ fn unbilled_and_sandbox_runs_record_no_charges() {
 fn broken_state_database_sends_nothing() {
     let env = env_with_sheet(|config| config);
     fs::create_dir_all(state(&env).join("state.db")).expect("it can be made");
-    env.apply_direct("sheet.jsonl").exits(4).output_contains("cannot open the state database");
+    env.apply("sheet.jsonl").exits(4).output_contains("cannot open the state database");
     assert_eq!(env.sandbox.stats().requests, 0);
     assert!(!env.path("sheet.ikbulk").exists());
 }
@@ -271,7 +258,7 @@ fn locked_charge_database_exits_4_and_catches_up() {
     let home: Arc<OnceLock<PathBuf>> = Arc::default();
     let (holder, place) = (Arc::clone(&held), Arc::clone(&home));
     let hook = Hook::new(move |event| {
-        if event.phase == Phase::Arrived && event.n == 2 {
+        if event.phase == Phase::Arrived && event.method == "PATCH" && event.path.contains("/a/") {
             let path = place.get().expect("it is set before").join("state.db");
             let memory = Connection::open(path).expect("the state is there");
             memory.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -280,13 +267,13 @@ fn locked_charge_database_exits_4_and_catches_up() {
     });
     let env = env_with_sheet(|config| Config { hook: Some(hook), ..config });
     home.set(state(&env)).expect("nothing else sets it");
-    let done = env.apply_direct("sheet.jsonl").exits(4);
+    let done = env.apply("sheet.jsonl").exits(4);
     done.output_contains("the charges of this run are not remembered yet").output_contains("keep ");
     let run = env.only_run("sheet");
     assert_eq!(run.count("updated"), 2);
     drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
     env.write("other.jsonl", removing_backgrounds(&["c"]));
-    env.apply_direct("other.jsonl").exits(0);
+    env.apply("other.jsonl").exits(0);
     assert_eq!(recorded(&charges_of(&env), "a"), Some(charged_by(&run)));
 }
 

@@ -20,7 +20,7 @@ fn stale_search_path_of_moved_file_is_rejected() {
     let config = library([("moved", "/b/a.jpg")]);
     let env = TestEnv::new(script(vec![(1, search_finds(&stale))], config));
     env.write("sheet.csv", "filePath,tags\n/a.jpg,new\n");
-    env.apply_direct("sheet.csv --max-bad 100%").exits(1).output_contains(
+    env.apply("sheet.csv --max-bad 100%").exits(1).output_contains(
         "was, as search has it, the file moved, which is not there any more, but /b/a.jpg",
     );
     assert_eq!(requests(&env), (1, 1, 0));
@@ -31,9 +31,7 @@ fn stale_search_result_of_deleted_file_is_rejected() {
     let stale = json!([{"fileId": "gone", "filePath": "/a.jpg"}]);
     let env = TestEnv::new(script(vec![(1, search_finds(&stale))], library([])));
     env.write("sheet.csv", "filePath,tags\n/a.jpg,new\n");
-    env.apply_direct("sheet.csv --max-bad 100%")
-        .exits(1)
-        .output_contains("not there any more, but gone");
+    env.apply("sheet.csv --max-bad 100%").exits(1).output_contains("not there any more, but gone");
     assert_eq!(requests(&env), (1, 1, 0));
 }
 
@@ -43,7 +41,7 @@ fn stale_search_finds_files_just_written() {
     let env = TestEnv::new(Config { search_lag: Duration::from_hours(1), ..config });
     for tag in ["first", "second"] {
         env.write(&format!("{tag}.csv"), format!("filePath,addTags\n/shoe.jpg,{tag}\n"));
-        env.apply_direct(&format!("{tag}.csv")).exits(0);
+        env.apply(&format!("{tag}.csv")).exits(0);
     }
     assert_eq!(env.file("shoe")["tags"], json!(["first", "second"]));
 }
@@ -54,21 +52,22 @@ fn resume_reuses_path_lookups() {
     let struck = victim.clone();
     let mut config = library([("shoe", "/shoe.jpg"), ("hat", "/hat.jpg")]);
     config.hook = Some(Hook::new(move |event| {
-        // The account, one list, two reads, and then the first write.
-        if event.phase == Phase::Arrived && event.n == 5 {
+        // The account, one list, two reads to confirm and two to plan, and then the first write.
+        if event.phase == Phase::Arrived && event.n == 7 {
             struck.kill();
         }
     }));
     let env = TestEnv::new(config);
     env.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n/hat.jpg,new\n/missing.jpg,x\n");
-    let apply = "apply --direct --no-snapshot sheet.csv --yes --rate unlimited --max-bad 100%";
+    let apply = "apply sheet.csv --yes --rate unlimited --max-bad 100%";
     let killed = env.command(&apply.split(' ').collect::<Vec<_>>()).run_as(&victim);
     assert_eq!(killed.code, None, "{}", killed.err);
     let run = env.only_run("sheet");
     env.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(1);
     // The account is identified once more.
     assert_eq!(requests(&env).0, 1 + 1, "nothing is looked up again");
-    assert_eq!(requests(&env).1, 2);
+    // Two reads to confirm and two to plan.
+    assert_eq!(requests(&env).1, 2 + 2);
     assert_eq!(run.statuses(), ["updated", "updated", "rejected"]);
     let ids: Vec<String> = run.report().into_iter().map(|line| line["fileId"].clone()).collect();
     assert_eq!(ids, ["shoe", "hat", ""]);
@@ -137,11 +136,11 @@ fn lookup_retries_429_and_stops_at_400() {
     let throttle = Fault::Throttle { reset_ms: Some(10), limit: None };
     let env = TestEnv::new(script(vec![(1, throttle)], library([("shoe", "/shoe.jpg")])));
     env.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n");
-    env.apply_direct("sheet.csv").exits(0).output_contains("in 3 reads");
+    env.apply("sheet.csv").exits(0).output_contains("in 3 reads");
     let refused = vec![(1, status(400, "Your request contains invalid value."))];
     let env = TestEnv::new(script(refused, library([("shoe", "/shoe.jpg")])));
     env.write("sheet.csv", "filePath,tags\n/shoe.jpg,new\n");
-    let said = env.apply_direct("sheet.csv").exits(2).output_contains("cannot look up the files");
+    let said = env.apply("sheet.csv").exits(2).output_contains("cannot look up the files");
     said.output_contains(
         "nothing was sent: refused with 400: Your request contains invalid value.",
     );
@@ -160,7 +159,7 @@ fn repeated_list_pages_abort_the_lookup() {
     let env = TestEnv::new(script(std::iter::once(empty).chain(pages).collect(), library([])));
     let paths = (0..500).map(|n| format!("/a/{n}.jpg,new"));
     env.write("sheet.csv", sheet("filePath,tags", paths));
-    let done = env.apply_direct("sheet.csv --max-bad 100%").exits(3);
+    let done = env.apply("sheet.csv --max-bad 100%").exits(3);
     done.output_contains("ImageKit lists the same files again after 2000 files");
     assert!(env.sandbox.stats().requests < 10);
 }
@@ -174,8 +173,8 @@ fn folder_with_the_path_of_a_file_is_ignored() {
     let config = library([("shoe", "/shoe")]);
     let env = TestEnv::new(script(vec![(1, search_finds(&places))], config));
     env.write("sheet.csv", "filePath,tags\n/shoe,new\n");
-    env.apply_direct("sheet.csv").exits(0);
+    env.apply("sheet.csv").exits(0);
     assert_eq!(env.file("shoe")["tags"], json!(["new"]));
-    // The account, the list, the file itself, and the change.
-    assert_eq!(env.sandbox.stats().requests, 4);
+    // The account, the list, the file itself to confirm and again to plan, and the change.
+    assert_eq!(env.sandbox.stats().requests, 5);
 }

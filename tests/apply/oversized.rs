@@ -36,7 +36,7 @@ fn gibibyte_line_is_refused_within_256_mib() {
 fn gibibyte_line_on_stdin_is_refused_and_removed() {
     for name in ["sheet.csv", "sheet.jsonl"] {
         let env = TestEnv::new(files(["a"]));
-        let words = ["apply", "--direct", "--no-snapshot", "--yes", "--no-schema", "-"];
+        let words = ["apply", "--yes", "--no-schema", "-"];
         let call = env.command_after(MEMORY, &words).input_file(endless(&env, name));
         call.run().exits(2).output_contains("is over 16 MiB long; most likely");
         assert_eq!(env.sandbox.stats().requests, 0);

@@ -128,9 +128,9 @@ fn conflicting_files_are_skipped_and_can_be_reapplied() {
     // Someone else changes three of the files.
     let theirs = ids[..3].iter().map(|id| format!("{id},theirs"));
     env.write("theirs.csv", sheet("fileId,addTags", theirs));
-    env.apply_direct("theirs.csv").exits(0);
+    env.apply("theirs.csv").exits(0);
     let apply = format!("apply --plan {} --yes --rate unlimited", run.name());
-    env.run(&apply).exits(1).output_contains("3 × rejected moved");
+    env.run(&apply).exits(1).output_contains("3 × rejected conflict");
     assert_eq!((run.count("updated"), run.count("rejected")), (27, 3));
     assert_eq!(env.file(&ids[0])["tags"], json!(["old", "theirs"]));
     assert_eq!(env.file(&ids[29])["tags"], json!(["new"]));
@@ -188,7 +188,7 @@ fn conflict_check_precedes_the_request_of_each_field() {
     env.run("plan sheet.csv").exits(0);
     // Without `a`, the planned request for `b` no longer gives the tags that the row requests.
     env.write("theirs.csv", "fileId,removeTags\nf,a\n");
-    env.apply_direct("theirs.csv").exits(0);
+    env.apply("theirs.csv").exits(0);
     let run = env.only_run("sheet");
     env.run(&apply_plan(&run))
         .exits(1)
@@ -229,14 +229,14 @@ fn stale_list_causes_no_conflict() {
     let lag = Duration::from_hours(1);
     let env = TestEnv::new(Config { search_lag: lag, ..with_library(old(&ids)) });
     env.write("first.csv", sheet("fileId,tags", ids.iter().map(|id| format!("{id},first"))));
-    env.apply_direct("first.csv").exits(0);
+    env.apply("first.csv").exits(0);
     env.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
     env.run("plan sheet.csv").exits(0);
     // Someone else changes one of them, which lists do not show either.
     env.write("theirs.csv", format!("fileId,addTags\n{},theirs\n", ids[7]));
-    env.apply_direct("theirs.csv").exits(0);
+    env.apply("theirs.csv").exits(0);
     let run = env.only_run("sheet");
-    env.run(&apply_plan(&run)).exits(1).output_contains("1 × rejected moved");
+    env.run(&apply_plan(&run)).exits(1).output_contains("1 × rejected conflict");
     assert_eq!((run.count("updated"), run.count("rejected")), (29, 1));
     assert_eq!(env.file(&ids[0])["tags"], json!(["first", "new"]));
     assert_eq!(env.file(&ids[7])["tags"], json!(["first", "theirs"]));
@@ -251,7 +251,7 @@ fn conflict_checks_are_counted_as_reads() {
     env.run("plan sheet.csv").exits(0);
     let theirs = ids[..5].iter().map(|id| format!("{id},theirs"));
     env.write("theirs.csv", sheet("fileId,description", theirs));
-    env.apply_direct("theirs.csv").exits(0);
+    env.apply("theirs.csv").exits(0);
     let (run, before) = (env.only_run("sheet"), env.sandbox.stats().calls);
     env.run(&apply_plan(&run))
         .exits(1)
@@ -278,7 +278,7 @@ fn batched_conflict_checks_are_counted_as_sent() {
     env.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
     env.run("plan sheet.csv").exits(0);
     env.write("theirs.csv", format!("fileId,addTags\n{},theirs\n", ids[3]));
-    env.apply_direct("theirs.csv").exits(0);
+    env.apply("theirs.csv").exits(0);
     let (run, before) = (env.only_run("sheet"), env.sandbox.stats().calls);
     env.run(&apply_plan(&run)).exits(1);
     let after = env.sandbox.stats().calls;
@@ -297,9 +297,9 @@ fn at_most_once_request_in_conflict_is_not_sent() {
     env.write("sheet.csv", "fileId,isPublished\nf,false\n");
     env.run("plan sheet.csv").exits(0);
     env.write("theirs.csv", "fileId,isPublished\nf,false\n");
-    env.apply_direct("theirs.csv").exits(0);
+    env.apply("theirs.csv").exits(0);
     let (run, before) = (env.only_run("sheet"), env.sandbox.stats().calls);
-    env.run(&apply_plan(&run)).exits(1).output_contains("1 × rejected moved");
+    env.run(&apply_plan(&run)).exits(1).output_contains("1 × rejected conflict");
     let after = env.sandbox.stats().calls;
     assert_eq!((after.publish - before.publish, after.get - before.get), (0, 2));
     let said = reported_requests(&run);
@@ -410,7 +410,7 @@ fn field_written_by_extension_is_checked_for_conflict() {
     env.run("plan sheet.csv").exits(0);
     let plan = env.only_run("sheet");
     env.write("other.csv", "fileId,description\nf,mine\n");
-    env.apply_direct("other.csv").exits(0);
+    env.apply("other.csv").exits(0);
     env.run(&apply_plan(&plan)).exits(1).output_contains("conflict");
     assert_eq!(env.file("f")["description"], "mine");
     assert_eq!(env.sandbox.stats().paid_runs_of("f", "ai-auto-description"), 0);

@@ -9,6 +9,11 @@ use serde_json::json;
 
 use crate::harness::{ChildHandle, TestEnv, files, ids, lines, sheet, tagged, tagging};
 
+/// A sheet that sets other tags than [`tagging`].
+fn other_tags(count: usize) -> String {
+    sheet("fileId,tags", ids(count).into_iter().map(|id| format!("{id},other")))
+}
+
 fn env_with_rows(rows: usize) -> TestEnv {
     tagged(rows, |config| config)
 }
@@ -16,17 +21,14 @@ fn env_with_rows(rows: usize) -> TestEnv {
 #[test]
 fn limit_counts_rows_of_each_session() {
     let env = env_with_rows(9);
-    for (command, done) in [
-        ("apply --direct --no-snapshot sheet.csv --yes", 2),
-        ("resume --yes", 4),
-        ("resume --yes", 6),
-    ] {
+    for (command, done) in [("apply sheet.csv --yes", 2), ("resume --yes", 4), ("resume --yes", 6)]
+    {
         let run = env.runs("sheet").first().map(crate::harness::RunFiles::name);
         let run = run.filter(|_| command == "resume --yes").unwrap_or_default();
         env.run(&format!("{command} {run} --limit 2 --rate unlimited")).exits(5);
         assert_eq!(env.only_run("sheet").count("updated"), done);
     }
-    env.apply_direct("sheet.csv --continue").exits(0);
+    env.apply("sheet.csv --continue").exits(0);
     assert_eq!(env.only_run("sheet").count("updated"), 9);
 }
 
@@ -34,7 +36,7 @@ fn limit_counts_rows_of_each_session() {
 fn edited_failed_csv_is_backed_up() {
     let env = TestEnv::new(files(["a", "b"]));
     env.write("sheet.csv", "fileId,tags\na,50%\nb,new\n");
-    env.apply_direct("sheet.csv --max-bad 100%").exits(1);
+    env.apply("sheet.csv --max-bad 100%").exits(1);
     let run = env.only_run("sheet");
     let edited = run.text("failed.csv").replace("50%", "fifty");
     std::fs::write(run.path().join("failed.csv"), &edited).unwrap();
@@ -50,7 +52,7 @@ fn edited_failed_csv_is_backed_up() {
 #[test]
 fn rejected_key_creates_no_run() {
     let env = env_with_rows(3);
-    let apply = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--rate", "unlimited"];
+    let apply = ["apply", "sheet.csv", "--yes", "--rate", "unlimited"];
     env.command(&apply).env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run().exits(3);
     env.command(&apply).run().exits(0);
     assert_eq!(env.only_run("sheet").count("updated"), 3);
@@ -59,7 +61,7 @@ fn rejected_key_creates_no_run() {
 #[test]
 fn resume_of_finished_run_sends_nothing() {
     let env = env_with_rows(2);
-    env.apply_direct("sheet.csv").exits(0);
+    env.apply("sheet.csv").exits(0);
     let run = env.only_run("sheet").name();
     env.run(&format!("resume --yes {run}")).exits(0).output_contains("nothing is left to do");
     assert_eq!(env.sandbox.stats().calls.patch, 2);
@@ -68,7 +70,7 @@ fn resume_of_finished_run_sends_nothing() {
 #[test]
 fn resume_with_invalid_key_sends_nothing() {
     let env = env_with_rows(3);
-    env.apply_direct("sheet.csv --limit 1").exits(5);
+    env.apply("sheet.csv --limit 1").exits(5);
     let run = env.only_run("sheet").name();
     let resume = |more: &str| {
         let line = format!("resume --yes {run} --rate unlimited {more}");
@@ -83,7 +85,7 @@ fn resume_with_invalid_key_sends_nothing() {
 #[test]
 fn resume_refuses_another_endpoint() {
     let env = env_with_rows(3);
-    env.apply_direct("sheet.csv --limit 1").exits(5);
+    env.apply("sheet.csv --limit 1").exits(5);
     let run = env.only_run("sheet").name();
     let elsewhere = env.run(&format!("resume --yes {run} --endpoint http://127.0.0.1:9"));
     elsewhere.exits(2).output_contains("and goes on there, not at http://127.0.0.1:9");
@@ -93,7 +95,7 @@ fn resume_refuses_another_endpoint() {
 fn endpoint_without_api_is_refused() {
     let env = env_with_rows(1);
     let path = format!("{}/behind/a/proxy", env.sandbox.base_url());
-    env.apply_direct(&format!("sheet.csv --endpoint {path}"))
+    env.apply(&format!("sheet.csv --endpoint {path}"))
         .exits(2)
         .output_contains("answers 404 to GET /v1/files");
     assert_eq!(env.sandbox.stats().calls.patch, 0);
@@ -103,9 +105,9 @@ fn endpoint_without_api_is_refused() {
 #[test]
 fn unfinished_run_of_older_sheet_is_reported() {
     let env = env_with_rows(3);
-    env.apply_direct("sheet.csv --limit 1").exits(5);
+    env.apply("sheet.csv --limit 1").exits(5);
     env.write("sheet.csv", tagging(&ids(2)));
-    let done = env.apply_direct("sheet.csv").exits(0);
+    let done = env.apply("sheet.csv").exits(0);
     done.output_contains("there is an unfinished run of an earlier version of this sheet");
     assert_eq!(env.runs("sheet").len(), 2);
 }
@@ -113,11 +115,11 @@ fn unfinished_run_of_older_sheet_is_reported() {
 #[test]
 fn resume_refuses_after_a_later_run() {
     let env = env_with_rows(3);
-    env.apply_direct("sheet.csv --limit 1").exits(5);
+    env.apply("sheet.csv --limit 1").exits(5);
     let first = env.only_run("sheet");
     let before = std::fs::read(env.path("sheet.csv")).expect("the sheet is there");
-    env.write("sheet.csv", tagging(&ids(2)));
-    env.apply_direct("sheet.csv").exits(0);
+    env.write("sheet.csv", other_tags(2));
+    env.apply("sheet.csv").exits(0);
     let writes = env.sandbox.stats().calls.patch;
     let resume = format!("resume --yes {}", first.name());
     let refused = env.run(&resume).exits(2);
@@ -127,7 +129,7 @@ fn resume_refuses_after_a_later_run() {
     assert_eq!(env.sandbox.stats().calls.patch, writes);
     // The original sheet starts a new run.
     std::fs::write(env.path("sheet.csv"), before).expect("it can be written");
-    env.apply_direct("sheet.csv --continue").exits(0).output_contains("3 updated");
+    env.apply("sheet.csv --continue").exits(0).output_contains("3 updated");
     assert_eq!(env.runs("sheet").len(), 3);
     env.run(&format!("{resume} --over-later-runs")).exits(0).output_contains("3 updated");
 }
@@ -137,16 +139,17 @@ fn resume_refuses_after_a_killed_later_run() {
     let victim = ChildHandle::default();
     let (hand, first) = (victim.clone(), ids(1));
     let hook = Hook::new(move |event| {
-        // The second change of the first file.
-        if event.n > 1 && event.phase == Phase::Worked && event.path.contains(&first[0]) {
+        // The first run is not started with this handle.
+        if event.method == "PATCH" && event.phase == Phase::Worked && event.path.contains(&first[0])
+        {
             hand.kill();
         }
     });
     let env = tagged(3, |config| Config { hook: Some(hook), ..config });
-    env.apply_direct("sheet.csv --limit 1").exits(5);
+    env.apply("sheet.csv --limit 1").exits(5);
     let run = env.only_run("sheet");
-    env.write("sheet.csv", tagging(&ids(2)));
-    let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--concurrency", "1"];
+    env.write("sheet.csv", other_tags(2));
+    let words = ["apply", "sheet.csv", "--yes", "--concurrency", "1"];
     assert_eq!(env.command(&words).run_as(&victim).code, None);
     env.run(&format!("resume --yes {}", run.name())).exits(2).output_contains("began later");
 }
@@ -163,11 +166,7 @@ fn resume_refuses_an_undone_run() {
 #[test]
 fn apply_during_a_run_exits_75() {
     let said = "another run is writing to this account";
-    is_blocked_by_running_run(
-        &["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"],
-        crate::harness::KEY,
-        said,
-    );
+    is_blocked_by_running_run(&["apply", "sheet.csv", "--yes"], crate::harness::KEY, said);
 }
 
 #[test]
@@ -206,7 +205,7 @@ fn is_blocked_by_running_run(words: &'static [&str], key: &'static str, said: &s
     env.write("sheet.csv", tagging(&ids));
     let set = directory.set((env.path("."), env.sandbox.base_url()));
     set.expect("nothing else sets it");
-    env.apply_direct("sheet.csv --run-dir the-run --limit 1").exits(5);
+    env.apply("sheet.csv --run-dir the-run --limit 1").exits(5);
     let other = second.lock().expect("no other thread panics").take().expect("it ran");
     let stderr = String::from_utf8_lossy(&other.stderr);
     assert_eq!(other.status.code(), Some(75), "{stderr}");
@@ -220,7 +219,7 @@ fn is_blocked_by_running_run(words: &'static [&str], key: &'static str, said: &s
 fn partly_superseded(name: &str, text: &str) -> (TestEnv, crate::harness::RunFiles) {
     let env = TestEnv::new(files(["a"]));
     env.write(name, text);
-    env.apply_direct(&format!("{name} --max-bad 100%"))
+    env.apply(&format!("{name} --max-bad 100%"))
         .exits(1)
         .output_contains("not applied: description");
     let run = env.only_run("sheet");
@@ -233,7 +232,7 @@ fn rest_of_partly_superseded_csv_row_feeds_back() {
     let failed = lines(&run.text("failed.csv"));
     assert_eq!((failed[0]["description"].as_str(), failed[0]["tags"].as_str()), ("hi", ""));
     env.write("again.csv", run.text("failed.csv"));
-    env.apply_direct("again.csv").exits(0);
+    env.apply("again.csv").exits(0);
     let file = env.file("a");
     assert_eq!((&file["description"], &file["tags"]), (&json!("hi"), &json!(["new"])));
 }
@@ -244,7 +243,7 @@ fn rest_of_partly_superseded_jsonl_row_feeds_back() {
                 {\"fileId\":\"a\",\"tags\":[\"new\"]}\n";
     let (env, run) = partly_superseded("sheet.jsonl", text);
     env.write("again.jsonl", run.text("failed.jsonl"));
-    env.apply_direct("again.jsonl").exits(0);
+    env.apply("again.jsonl").exits(0);
     let file = env.file("a");
     assert_eq!((&file["description"], &file["tags"]), (&json!("hi"), &json!(["new"])));
 }
@@ -253,7 +252,7 @@ fn rest_of_partly_superseded_jsonl_row_feeds_back() {
 fn fully_superseded_row_needs_no_fix() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", "fileId,tags\na,50%\na,new\n");
-    let done = env.apply_direct("sheet.csv --max-bad 100%").exits(0);
+    let done = env.apply("sheet.csv --max-bad 100%").exits(0);
     assert!(!done.out.contains("mend"), "{}", done.out);
 }
 
@@ -274,7 +273,7 @@ fn repeated_rejection_halts_and_names_rows() {
 fn unreachable_endpoint_prints_the_cause() {
     let env = env_with_rows(1);
     let gone = "--endpoint http://127.0.0.1:1 --down-max 1s";
-    env.apply_direct(&format!("sheet.csv {gone}"))
+    env.apply(&format!("sheet.csv {gone}"))
         .exits(3)
         .output_contains("Connection refused")
         .output_contains("nothing was sent");

@@ -71,7 +71,7 @@ fn concurrent_resumes_run_no_extension_twice() {
     let extensions = ExtensionOutcome::Always(Status::Success);
     let env = TestEnv::new(Config { hook: Some(blocked.hook("b")), extensions, ..config });
     env.write("sheet.jsonl", rows());
-    env.apply_direct("sheet.jsonl --limit 1").exits(5);
+    env.apply("sheet.jsonl --limit 1").exits(5);
     let run = env.only_run("sheet");
     let resume = ["resume", "--yes", &run.name(), "--rate", "unlimited"];
     let second = env.command(&resume).env("XDG_STATE_HOME", env.path("other-state"));
@@ -101,7 +101,7 @@ fn report_of_running_run_shows_progress_only() {
     env.write("sheet.jsonl", rows());
     let report = env.command(&["report", "the-run"]);
     *unpoisoned(&blocked.second) = Some(report);
-    env.apply_direct("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
+    env.apply("sheet.jsonl --run-dir the-run --concurrency 1").exits(0);
     let report = blocked.done().exits(0);
     assert!(report.err.is_empty(), "{}", report.err);
     report
@@ -118,7 +118,7 @@ fn report_of_running_run_shows_progress_only() {
 #[test]
 fn concurrent_reports_do_not_interfere() {
     let env = tagged(2000, |config| config);
-    env.apply_direct("sheet.csv --limit 1900").exits(5);
+    env.apply("sheet.csv --limit 1900").exits(5);
     let run = env.only_run("sheet");
     let before = names(&run);
     let name = run.name();
@@ -136,7 +136,7 @@ fn concurrent_reports_do_not_interfere() {
 #[test]
 fn report_lock_blocked_too_long_exits_75() {
     let env = tagged(2, |config| config);
-    env.apply_direct("sheet.csv --limit 1").exits(5);
+    env.apply("sheet.csv --limit 1").exits(5);
     let run = env.only_run("sheet");
     let dir = RunDir::open(run.path()).expect("it is a run");
     let lock = ReportLock::take(&dir).expect("it is free");

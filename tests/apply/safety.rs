@@ -35,19 +35,21 @@ fn hostile_file_id_reaches_no_other_endpoint() {
     ];
     let seen = Seen::default();
     let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(hostile) });
-    let line = |id: &&str| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n";
+    let line = |id: &&str| json!({"fileId": id, "description": "x"}).to_string() + "\n";
     env.write("sheet.jsonl", hostile.iter().map(line).collect::<String>());
-    env.apply_direct("sheet.jsonl").exits(0);
+    env.apply("sheet.jsonl").exits(0);
     // The first request identifies the account.
     for request in seen.requests().into_iter().skip(1) {
+        let path = request.strip_prefix("PATCH ").or_else(|| request.strip_prefix("GET "));
         let inside =
-            request.strip_prefix("PATCH /v1/files/").and_then(|rest| rest.strip_suffix("/details"));
+            path.and_then(|path| path.strip_prefix("/v1/files/")?.strip_suffix("/details"));
         let id = inside.unwrap_or_else(|| panic!("{request}"));
         assert!(!id.contains(['/', '?', '#', '\\', ' ']), "{request}");
     }
-    assert_eq!(seen.requests().len(), 1 + hostile.len());
+    // Each file is read and changed.
+    assert_eq!(seen.requests().len(), 1 + 2 * hostile.len());
     for id in hostile {
-        assert_eq!(env.file(id)["tags"], json!(["x"]), "{id}");
+        assert_eq!(env.file(id)["description"], "x", "{id}");
     }
 }
 
@@ -58,7 +60,7 @@ fn unencodable_file_id_is_rejected() {
     let lines = [".", "..", "a\nb", "a\u{0}b", &"x".repeat(300)]
         .map(|id| json!({"fileId": id, "tags": ["x"]}).to_string() + "\n");
     env.write("sheet.jsonl", lines.concat());
-    env.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
+    env.apply("sheet.jsonl --max-bad 100%").exits(1);
     assert_eq!(env.only_run("sheet").statuses(), ["rejected"; 5]);
     assert_eq!(seen.requests(), ["GET /v1/files"]);
 }
@@ -98,11 +100,11 @@ fn key_appears_in_no_output_or_file() {
     env.write("sheet.csv", tagging(&ids));
     let mut outputs = Vec::new();
     let mut listen = |done: crate::harness::CmdResult| outputs.push(done.out + &done.err);
-    listen(env.apply_direct("sheet.csv -vv"));
-    listen(env.apply_direct("sheet.csv -vv --log-format json"));
+    listen(env.apply("sheet.csv -vv"));
+    listen(env.apply("sheet.csv -vv --log-format json"));
     // Failures print the most.
-    listen(env.apply_direct("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
-    listen(env.apply_direct("sheet.csv -vv --endpoint http://example.com"));
+    listen(env.apply("sheet.csv -vv --endpoint http://127.0.0.1:9 --down-max 1s"));
+    listen(env.apply("sheet.csv -vv --endpoint http://example.com"));
     listen(env.run("report nowhere"));
     assert!(outputs[0].contains("TRACE"), "-vv logs no trace");
     for output in &outputs {
@@ -142,17 +144,7 @@ fn key_is_absent_from_process_and_killed_run() {
     home.set(env.path("sheet.ikbulk")).unwrap();
     env.write("sheet.csv", tagging(&ids));
     env.write("key", KEY);
-    let words = [
-        "apply",
-        "--direct",
-        "--no-snapshot",
-        "sheet.csv",
-        "--yes",
-        "--rate",
-        "unlimited",
-        "--key-file",
-        "key",
-    ];
+    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--key-file", "key"];
     let call = env.command(&words).without("IMAGEKIT_PRIVATE_KEY");
     assert_eq!(call.run_as(&victim).code, None);
     let seen = seen.lock().unwrap();
@@ -181,10 +173,7 @@ fn core_dumps_are_disabled() {
     });
     let env = TestEnv::new(Config { hook: Some(hook), ..files(["a"]) });
     env.write("sheet.csv", tagging(&["a"]));
-    let call = env.command_after(
-        "ulimit -c unlimited",
-        &["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"],
-    );
+    let call = env.command_after("ulimit -c unlimited", &["apply", "sheet.csv", "--yes"]);
     assert_eq!(call.run_as(&victim).code, Some(0));
     let limits = limits.lock().unwrap();
     let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
@@ -208,8 +197,7 @@ fn key_file_is_read_and_never_echoed() {
     env.write("sheet.csv", tagging(&["a"]));
     env.write("key", format!("{KEY}\n"));
     let with_file = |name: &str| {
-        let words =
-            ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--key-file", name];
+        let words = ["apply", "sheet.csv", "--yes", "--key-file", name];
         env.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     with_file("key").exits(0);
@@ -218,9 +206,7 @@ fn key_file_is_read_and_never_echoed() {
         with_file("broken").exits(2).output_contains("contains characters that no key has");
     assert!(!broken.err.contains("print"));
     with_file("nowhere").exits(2).output_contains("nowhere");
-    let none = env
-        .command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"])
-        .without("IMAGEKIT_PRIVATE_KEY");
+    let none = env.command(&["apply", "sheet.csv", "--yes"]).without("IMAGEKIT_PRIVATE_KEY");
     none.run().exits(2).output_contains("IMAGEKIT_PRIVATE_KEY");
 }
 
@@ -284,11 +270,11 @@ fn plain_http_is_limited_to_localhost() {
     env.write("sheet.csv", tagging(&["a"]));
     for endpoint in ["http://example.com", "http://192.0.2.1:8077", "http://127.0.0.1.example.com"]
     {
-        let done = env.apply_direct(&format!("sheet.csv --endpoint {endpoint}"));
+        let done = env.apply(&format!("sheet.csv --endpoint {endpoint}"));
         done.exits(2).output_contains("is not https");
     }
-    env.apply_direct("sheet.csv --endpoint https://").exits(2).output_contains("is no URL");
-    let done = env.apply_direct("sheet.csv --endpoint localhost:8077").exits(2);
+    env.apply("sheet.csv --endpoint https://").exits(2).output_contains("is no URL");
+    let done = env.apply("sheet.csv --endpoint localhost:8077").exits(2);
     done.output_contains("the endpoint \"localhost:8077\" has no scheme, write https://");
     assert!(!env.path("sheet.ikbulk").exists());
 }
@@ -297,7 +283,7 @@ fn plain_http_is_limited_to_localhost() {
 fn run_directory_is_private() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", tagging(&["a"]));
-    env.apply_direct("sheet.csv").exits(0);
+    env.apply("sheet.csv").exits(0);
     let run = env.only_run("sheet");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(run.path()), 0o700);

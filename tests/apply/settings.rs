@@ -28,7 +28,7 @@ fn reached(done: &CmdResult) -> bool {
 #[test]
 fn precedence_is_flag_environment_profile() {
     let env = env_with_sheet();
-    let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--down-max", "1s"];
+    let words = ["apply", "sheet.csv", "--yes", "--down-max", "1s"];
     let url = env.sandbox.base_url();
     profile(&env, "default", &format!("endpoint = \"{url}\""));
     let run = |words: &[&str], variable: Option<&str>| {
@@ -74,11 +74,10 @@ fn profile_sets_what_flags_set() {
                     attempts = 2\nmax-same-rejection = \"off\"\nmax-bad = 0.5\nburst = 3";
     profile(&env, "shop", settings);
     env.write("sheet.csv", "fileId,tags\na,-\n");
-    env.run("apply --direct --no-snapshot sheet.csv --yes --profile shop")
-        .exits(0)
-        .output_contains("clears     tags 1");
+    env.run("apply sheet.csv --yes --profile shop").exits(0);
     assert_eq!(env.file("a")["tags"], json!(null));
-    env.run("apply --direct --no-snapshot sheet.csv --yes --profile shop --rate 5")
+    env.write("sheet.csv", "fileId,description\na,new\n");
+    env.run("apply sheet.csv --yes --profile shop --rate 5")
         .exits(0)
         .output_contains("at 5.0 writes/s");
 }
@@ -141,16 +140,16 @@ fn key_file_is_relative_to_its_settings_file() {
 #[test]
 fn missing_or_unknown_settings_are_refused() {
     let env = env_with_sheet();
-    let refused = env.apply_direct("sheet.csv --profile shop").exits(2);
+    let refused = env.apply("sheet.csv --profile shop").exits(2);
     refused.output_contains("there is no profile shop: there is no ikbulk.toml");
     profile(&env, "shop", "rate = 5");
-    let refused = env.apply_direct("sheet.csv --profile other").exits(2);
+    let refused = env.apply("sheet.csv --profile other").exits(2);
     refused.output_contains("there is no profile other: it is not in ikbulk.toml");
-    env.apply_direct("sheet.csv --settings nowhere.toml").exits(2).output_contains("nowhere.toml");
+    env.apply("sheet.csv --settings nowhere.toml").exits(2).output_contains("nowhere.toml");
     profile(&env, "default", "speed = 5");
-    env.apply_direct("sheet.csv").exits(2).output_contains("unknown field");
+    env.apply("sheet.csv").exits(2).output_contains("unknown field");
     profile(&env, "default", "rate = 0");
-    env.apply_direct("sheet.csv").exits(2).output_contains("not a rate");
+    env.apply("sheet.csv").exits(2).output_contains("not a rate");
     assert_eq!(env.sandbox.stats().requests, 0);
 }
 
@@ -162,7 +161,7 @@ fn custom_metadata_uses_labels_and_types_of_account() {
         "fileId,customMetadata.List price (EUR),customMetadata.Approved by legal?,customMetadata.size,customMetadata.channels,customMetadata.Rights end on\n\
          a,12.50,yes,30,\"web,2024\",2030-01-31\n",
     );
-    env.apply_direct("sheet.csv").exits(0);
+    env.apply("sheet.csv").exits(0);
     let metadata = env.file("a")["customMetadata"].clone();
     let expected = json!({"price": 12.5, "approved": true, "size": 30, "channels": ["web", 2024]});
     for (name, value) in expected.as_object().unwrap() {
@@ -175,12 +174,12 @@ fn custom_metadata_uses_labels_and_types_of_account() {
 fn metadata_outside_the_schema_is_not_sent() {
     let env = env_with_sheet();
     env.write("sheet.csv", "fileId,customMetadata.size\na,gigantic\n");
-    env.apply_direct("sheet.csv --max-bad 100%")
+    env.apply("sheet.csv --max-bad 100%")
         .exits(1)
         .output_contains("customMetadata.size: \"gigantic\"");
     assert_eq!(env.sandbox.stats().calls.patch, 0);
     env.write("sheet.csv", "fileId,customMetadata.colour of it\na,red\n");
-    env.apply_direct("sheet.csv").exits(2).output_contains("customMetadata.colour of it");
+    env.apply("sheet.csv").exits(2).output_contains("customMetadata.colour of it");
     env.run("check sheet.csv").exits(2);
 }
 
@@ -188,7 +187,7 @@ fn metadata_outside_the_schema_is_not_sent() {
 fn no_schema_sends_text_verbatim() {
     let env = env_with_sheet();
     env.write("sheet.csv", "fileId,customMetadata.size,customMetadata.brand\na,gigantic,Acme\n");
-    env.apply_direct("sheet.csv --no-schema").exits(1);
+    env.apply("sheet.csv --no-schema").exits(1);
     assert_eq!(env.sandbox.stats().calls.fields, 0);
     assert_eq!(env.only_run("sheet").row(2)["httpStatus"], "400");
     let check = env.command(&["check", "sheet.csv"]).without("IMAGEKIT_PRIVATE_KEY");
@@ -199,7 +198,7 @@ fn no_schema_sends_text_verbatim() {
 fn unreadable_schema_creates_no_run() {
     let env = env_with_sheet();
     env.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
-    let call = env.command(&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"]);
+    let call = env.command(&["apply", "sheet.csv", "--yes"]);
     let done = call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
     done.exits(3).output_contains("the account was not accepted");
     assert!(!env.path("sheet.ikbulk").exists());

@@ -95,7 +95,7 @@ fn signal_while_reading_stdin_exits() {
         ours
     });
     let input = File::from(OwnedFd::from(theirs));
-    let call = env.command(&["apply", "--direct", "--no-snapshot", "-", "--yes"]).input_file(input);
+    let call = env.command(&["apply", "-", "--yes"]).input_file(input);
     call.run_as(&victim).exits(143).output_contains("stopped by a signal; nothing was sent");
     drop(sender.join().expect("the signal was sent"));
     assert!(!env.path("state/ikbulk/stdin.ikbulk").exists());
@@ -111,6 +111,6 @@ fn run_survives_hangup_under_nohup() {
         }
     });
     let env = tagged(5, |config| Config { hook: Some(hook), ..config });
-    let words = ["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes", "--rate", "unlimited"];
+    let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited"];
     env.command_after("trap '' HUP", &words).run_as(&victim).exits(0).output_contains("5 updated");
 }

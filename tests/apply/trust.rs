@@ -83,7 +83,7 @@ fn command(env: &TestEnv, outside: &Outside, words: &str) -> Call {
 const COMMANDS: [&str; 4] = [
     "check sheet.csv",
     "plan sheet.csv --down-max 1s",
-    "apply --direct --no-snapshot sheet.csv --yes --down-max 1s",
+    "apply sheet.csv --yes --down-max 1s",
     "export -o library.csv --down-max 1s",
 ];
 

@@ -156,7 +156,7 @@ fn undo_skips_and_lists_files_changed_since() {
     env.apply("sheet.csv --max-rejected 100%").exits(1);
     // One field that the run changed, and one that it did not.
     env.write("others.csv", "fileId,description,tags\na,Mine,\ne,Mine,\n");
-    env.apply_direct("others.csv").exits(0);
+    env.apply("others.csv").exits(0);
     undo(&env, &env.runs("sheet").remove(0))
         .exits(1)
         .output_contains("left alone values of 1 file: changed since")
@@ -186,7 +186,7 @@ fn undo_ignores_fields_already_up_to_date() {
         env.write("sheet.csv", sheet(header, [row.to_owned()].into_iter()));
         env.apply(&format!("sheet.csv {options}")).exits(0);
         env.write("others.csv", "fileId,addTags\na,theirs\n");
-        env.apply_direct("others.csv").exits(0);
+        env.apply("others.csv").exits(0);
         undo(&env, &env.only_run("sheet")).exits(0);
         assert_eq!(env.file("a")["description"], "<clear> a");
         assert_eq!(env.file("a")["tags"].as_array().map(Vec::len), Some(3));

@@ -93,14 +93,14 @@ fn resume_sends_remaining_tags_of_stopped_run() {
 
 #[test]
 fn unknown_row_without_at_most_once_work_is_accepted() {
-    let env = losing(2);
-    env.apply_direct("sheet.jsonl").exits(6);
+    let env = losing(billed("apply"));
+    env.apply("sheet.jsonl").exits(6);
     let unknown = env.only_run("sheet").text("unknown.jsonl");
     let again = |change: fn(&mut serde_json::Map<String, Value>)| {
         let mut row: Value = serde_json::from_str(&unknown).unwrap();
         change(row.as_object_mut().unwrap());
         env.write("again.jsonl", row.to_string() + "\n");
-        env.apply_direct("again.jsonl")
+        env.apply("again.jsonl")
     };
     let refused =
         again(|_| {}).exits(2).output_contains("row 1 ").output_contains("--repeat-unknown");
@@ -122,11 +122,11 @@ fn unknown_row_without_at_most_once_work_is_accepted() {
 #[test]
 fn rejected_details_stop_the_remaining_tags() {
     let refused = crate::harness::status(400, "No.");
-    let faults = vec![(2, Fault::ResetAfter), (3, refused)];
+    let faults = vec![(3, Fault::ResetAfter), (4, refused)];
     let env = env_with_row(|config| script(faults, config));
     let row = ROW.replace("\"isPublished\":false", "\"description\":\"text\"");
     env.write("sheet.jsonl", row);
-    env.apply_direct("sheet.jsonl").exits(6);
+    env.apply("sheet.jsonl").exits(6);
     let run = env.only_run("sheet");
     let message = &run.row(1)["message"];
     assert!(message.contains("details without extensions: "), "{message}");

@@ -52,11 +52,11 @@ fn blank_clear_token_is_refused() {
 #[test]
 fn quiet_requires_yes_and_prints_nothing() {
     let env = env_with_sheet();
-    let done = env.run("apply --direct --no-snapshot -q sheet.csv").exits(2);
+    let done = env.run("apply -q sheet.csv").exits(2);
     done.output_contains("with -q nothing can be shown and confirmed: add --yes");
-    env.run("apply --direct --no-snapshot -q sheet.csv --sandbox").exits(0);
+    env.run("apply -q sheet.csv --sandbox").exits(0);
     assert_eq!(env.sandbox.stats().requests, 0);
-    let done = env.apply_direct("-q sheet.csv").exits(0);
+    let done = env.apply("-q sheet.csv").exits(0);
     assert_eq!((done.out.as_str(), done.err.as_str()), ("", ""));
 }
 
@@ -64,7 +64,7 @@ fn quiet_requires_yes_and_prints_nothing() {
 fn empty_key_is_reported() {
     let env = env_with_sheet();
     let apply = |words: &[&str], key: &str| {
-        let words = [&["apply", "--direct", "--no-snapshot", "sheet.csv", "--yes"], words].concat();
+        let words = [&["apply", "sheet.csv", "--yes"], words].concat();
         env.command(&words).env("IMAGEKIT_PRIVATE_KEY", key).run().exits(2)
     };
     apply(&[], " ").output_contains("the private key in IMAGEKIT_PRIVATE_KEY is empty");
@@ -80,7 +80,7 @@ fn missing_or_wrong_key_names_its_sources() {
     check.run().exits(0).output_contains("for want of a key in IMAGEKIT_PRIVATE_KEY or --key-file");
     let check_it = "IMAGEKIT_PRIVATE_KEY or --key-file";
     for name in ["sheet.csv", "metadata.csv"] {
-        let apply = env.command(&["apply", "--direct", "--no-snapshot", name, "--yes"]);
+        let apply = env.command(&["apply", name, "--yes"]);
         let apply = apply.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
         apply.exits(3).output_contains(check_it);
     }
@@ -91,17 +91,16 @@ fn unusable_run_directory_suggests_run_dir() {
     let env = env_with_sheet();
     // A file where the directory should be.
     env.write("sheet.ikbulk", "");
-    let done =
-        env.apply_direct("sheet.csv").exits(2).output_contains("cannot make the run directory");
+    let done = env.apply("sheet.csv").exits(2).output_contains("cannot make the run directory");
     done.output_contains("; --run-dir puts it elsewhere");
-    env.apply_direct("sheet.csv --run-dir elsewhere").exits(0);
+    env.apply("sheet.csv --run-dir elsewhere").exits(0);
 }
 
 #[test]
 fn sandbox_run_resumes_on_a_new_sandbox() {
     let env = env_with_sheet();
     env.write("two.csv", "fileId,tags\na,x\nb,x\n");
-    let done = env.run("apply --direct --no-snapshot two.csv --sandbox --limit 1").exits(5);
+    let done = env.run("apply two.csv --sandbox --limit 1").exits(5);
     done.output_contains("next       ikbulk resume two.ikbulk/")
         .output_contains("on a new sandbox");
     let run = env.only_run("two");
@@ -114,11 +113,9 @@ fn sandbox_run_resumes_on_a_new_sandbox() {
 #[test]
 fn sandbox_conflicts_with_endpoint() {
     let env = env_with_sheet();
-    let done = env
-        .run("apply --direct --no-snapshot sheet.csv --sandbox --endpoint http://127.0.0.1:9")
-        .exits(2);
+    let done = env.run("apply sheet.csv --sandbox --endpoint http://127.0.0.1:9").exits(2);
     done.output_contains("'--sandbox' cannot be used with '--endpoint");
-    env.run("apply --direct --no-snapshot sheet.csv --sandbox").exits(0);
+    env.run("apply sheet.csv --sandbox").exits(0);
     assert_eq!(env.sandbox.stats().requests, 0);
 }
 
@@ -140,7 +137,7 @@ fn invalid_flag_values_are_explained() {
         ("--connect-timeout 0s", "not a duration above 0"),
         ("--stop-at 25:00", "not a time of day: write it like 06:00 or 18:30"),
     ] {
-        env.apply_direct(&format!("sheet.csv {flags}")).exits(2).output_contains(says);
+        env.apply(&format!("sheet.csv {flags}")).exits(2).output_contains(says);
     }
     assert_eq!(env.sandbox.stats().requests, 0);
 }
@@ -150,7 +147,7 @@ fn unusable_header_sends_nothing() {
     let env = env_with_sheet();
     for header in ["id,tags", "fileId,tag", "fileId,colour", "fileId,customMetadata.nope"] {
         env.write("sheet.csv", format!("{header}\na,x\n"));
-        env.apply_direct("sheet.csv").exits(2).output_contains("nothing was sent");
+        env.apply("sheet.csv").exits(2).output_contains("nothing was sent");
     }
 }
 
@@ -176,7 +173,7 @@ fn column_without_metadata_prefix_is_reported_unread() {
     let env = env_with_sheet();
     let not_read = |header: &str, says: &str| {
         env.write("sheet.csv", format!("{header}\na,Acme,7,x\n"));
-        env.apply_direct("sheet.csv").exits(0).output_contains(&format!("not read   {says}\n"));
+        env.apply("sheet.csv").exits(0).output_contains(&format!("not read   {says}\n"));
     };
     let price = "price (customMetadata.price would be)";
     not_read("fileId,customMetadata.brand,price,note", &format!("columns {price}, note"));

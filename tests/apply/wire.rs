@@ -204,7 +204,7 @@ fn env_with_extensions(rows: usize) -> TestEnv {
 fn idle_connection_close_makes_no_row_unknown() {
     let server = Server::serve(AfterResponse::ClosesUnderTheNext, imagekit);
     let env = env_with_extensions(2);
-    env.apply_direct(&format!("sheet.csv --concurrency 1 --endpoint {}", server.url())).exits(0);
+    env.apply(&format!("sheet.csv --concurrency 1 --endpoint {}", server.url())).exits(0);
     assert_eq!(env.only_run("sheet").count("updated"), 2);
     let billed = server.received().into_iter().filter(|received| received.method == "PATCH");
     let mut billed: Vec<String> = billed.map(|received| received.file().to_owned()).collect();
@@ -236,14 +236,17 @@ fn response_about_another_file_is_retried() {
 
 #[test]
 fn contradictory_bulk_response_counts_as_failed() {
-    let server = Server::start(|_| {
+    let server = Server::start(|received| {
+        if received.method == "GET" {
+            return imagekit(received);
+        }
         let errors = json!([{"fileId": "a", "error": "Not this one."}]);
         let body = json!({"successfullyUpdatedFileIds": ["a", "b"], "errors": errors});
         response("207 Multi-Status", &body.to_string())
     });
     let env = TestEnv::new(files(["unused"]));
     env.write("sheet.csv", "fileId,addTags\na,new\nb,new\n");
-    env.apply_direct(&format!("sheet.csv --endpoint {}", server.url()))
+    env.apply(&format!("sheet.csv --endpoint {}", server.url()))
         .exits(1)
         .output_contains("Not this one.");
     assert_eq!(env.only_run("sheet").statuses(), ["rejected", "updated"]);
@@ -318,7 +321,7 @@ fn html_page(status: &str) -> Response {
     response(&format!("{status}\r\nContent-Type: text/html"), "<html>Please sign in</html>")
 }
 
-/// Applies a sheet at this server with `--down-max 1s`.
+/// Applies a sheet with `--direct --down-max 1s` at this server.
 fn apply_to(server: &Server, sheet: &str, words: &str) -> (TestEnv, CmdResult) {
     let env = TestEnv::new(files(["unused"]));
     env.write("sheet.csv", sheet);
@@ -357,9 +360,8 @@ fn html_page_for_one_row_fails_that_row() {
         _ => imagekit(received),
     });
     let (env, done) = apply_to(&server, &tagging(&ids(3)), "--attempts 2");
-    done.exits(5).output_contains(
-        "the response is not ImageKit's: 403 Forbidden <html>Please sign in</html>",
-    );
+    done.exits(5)
+        .output_contains("the answer is not ImageKit's: 403 Forbidden <html>Please sign in</html>");
     assert_eq!(env.only_run("sheet").statuses(), ["updated", "failed", "updated"]);
 }
 
