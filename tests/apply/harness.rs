@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -60,6 +61,13 @@ impl TestEnv {
     /// Writes a file into the directory.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).expect("the directory takes files");
+    }
+
+    /// Writes a file that only its owner can read, such as a key.
+    pub(crate) fn write_private(&self, name: &str, text: impl AsRef<[u8]>) {
+        self.write(name, text);
+        let only_owner = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(self.path(name), only_owner).expect("the file is ours");
     }
 
     /// A command of the program, with nothing of the tester's environment.
@@ -440,6 +448,13 @@ impl CmdResult {
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "\n{}\n{}", self.out, self.err);
         self
+    }
+
+    /// The line of standard output that begins with this label.
+    #[track_caller]
+    pub(crate) fn line(&self, label: &str) -> &str {
+        let found = self.out.lines().find(|line| line.starts_with(label));
+        found.unwrap_or_else(|| panic!("no line {label}\n{}\n{}", self.out, self.err))
     }
 
     /// Asserts that standard output or standard error contains the text. For prose, use

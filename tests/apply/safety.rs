@@ -10,7 +10,9 @@ use ikbulk::imagekit::{Api, ApiSettings};
 use ikbulk::sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
-use crate::harness::{ChildHandle, KEY, Seen, TestEnv, chance, files, ids, status, tagging};
+use crate::harness::{
+    Cases, ChildHandle, KEY, Seen, TestEnv, assert_text, chance, files, ids, status, tagging,
+};
 
 /// The key in the encoding of HTTP Basic.
 const ENCODED: &str = "cHJpdmF0ZV9kb05vdFByaW50TWUxMjM0NT06";
@@ -129,7 +131,8 @@ fn key_is_absent_from_process_and_killed_run() {
     let home = Arc::new(OnceLock::new());
     let directory: Arc<OnceLock<PathBuf>> = Arc::clone(&home);
     let hook = Hook::new(move |event| {
-        if event.n == 20 && event.phase == Phase::Arrived {
+        // The account, thirty reads, and then the ninth write.
+        if event.n == 40 && event.phase == Phase::Arrived {
             let mut found = found.lock().unwrap();
             for name in ["cmdline", "environ"] {
                 let path = format!("/proc/{}/{name}", hand.id());
@@ -143,7 +146,7 @@ fn key_is_absent_from_process_and_killed_run() {
     let env = TestEnv::new(Config { hook: Some(hook), ..files(&ids) });
     home.set(env.path("sheet.ikbulk")).unwrap();
     env.write("sheet.csv", tagging(&ids));
-    env.write("key", KEY);
+    env.write_private("key", KEY);
     let words = ["apply", "sheet.csv", "--yes", "--rate", "unlimited", "--key-file", "key"];
     let call = env.command(&words).without("IMAGEKIT_PRIVATE_KEY");
     assert_eq!(call.run_as(&victim).code, None);
@@ -195,19 +198,21 @@ fn debug_output_of_api_hides_the_key() {
 fn key_file_is_read_and_never_echoed() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", tagging(&["a"]));
-    env.write("key", format!("{KEY}\n"));
+    env.write_private("key", format!("{KEY}\n"));
     let with_file = |name: &str| {
         let words = ["apply", "sheet.csv", "--yes", "--key-file", name];
         env.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
     with_file("key").exits(0);
-    env.write("broken", "private_do not\nprint");
-    let broken =
-        with_file("broken").exits(2).output_contains("contains characters that no key has");
+    env.write_private("broken", "private_do not\nprint");
+    let mut cases = Cases::default();
+    let broken = with_file("broken").exits(2);
     assert!(!broken.err.contains("print"));
-    with_file("nowhere").exits(2).output_contains("nowhere");
+    cases.add("broken", broken);
+    cases.add("nowhere", with_file("nowhere").exits(2));
     let none = env.command(&["apply", "sheet.csv", "--yes"]).without("IMAGEKIT_PRIVATE_KEY");
-    none.run().exits(2).output_contains("IMAGEKIT_PRIVATE_KEY");
+    cases.add("no key", none.run().exits(2));
+    assert_text!(cases);
 }
 
 #[test]
@@ -215,7 +220,7 @@ fn text_around_a_key_is_trimmed_or_explained() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", tagging(&["a"]));
     let with_file = |text: &str| {
-        env.write("key", text);
+        env.write_private("key", text);
         let words = ["plan", "sheet.csv", "--key-file", "key"];
         env.command(&words).without("IMAGEKIT_PRIVATE_KEY").run()
     };
@@ -226,18 +231,20 @@ fn text_around_a_key_is_trimmed_or_explained() {
         with_variable(&text).exits(0);
     }
     let requests = env.sandbox.stats().requests;
-    for (text, why) in [
-        (format!("\"{KEY}\""), "there are quotes around the key"),
-        (format!("IMAGEKIT_PRIVATE_KEY={KEY}"), "IMAGEKIT_PRIVATE_KEY= stands before the key"),
-        (format!("export KEY='{KEY}'"), "quotes around"),
-        ("public_doNotPrintMe12345=".to_owned(), "this is a public key"),
-        (format!("{KEY}:"), "a `:` in it"),
+    let mut cases = Cases::default();
+    for (case, text) in [
+        ("quotes", format!("\"{KEY}\"")),
+        ("the variable", format!("IMAGEKIT_PRIVATE_KEY={KEY}")),
+        ("export", format!("export KEY='{KEY}'")),
+        ("public key", "public_doNotPrintMe12345=".to_owned()),
+        ("colon", format!("{KEY}:")),
     ] {
-        for refused in [with_file(&text), with_variable(&text)] {
-            let refused = refused.exits(2).output_contains(why);
-            assert!(!refused.err.contains("doNotPrintMe"), "{}", refused.err);
+        for (place, refused) in [("file", with_file(&text)), ("variable", with_variable(&text))] {
+            cases.add(&format!("{case}, {place}"), refused.exits(2));
         }
     }
+    assert!(!cases.to_string().contains("doNotPrintMe"), "{cases}");
+    assert_text!(cases);
     assert_eq!(env.sandbox.stats().requests, requests);
 }
 
@@ -245,22 +252,21 @@ fn text_around_a_key_is_trimmed_or_explained() {
 fn readable_key_file_causes_a_warning() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", tagging(&["a"]));
-    env.write("key", KEY);
+    env.write_private("key", KEY);
     let plan = |mode: u32| {
         let path = env.path("key");
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
         env.run("plan sheet.csv --key-file key").exits(0)
     };
     for mode in [0o640, 0o604] {
-        plan(mode).output_contains("other users can read the key file key; `chmod 600 key`");
+        assert_text!("readable_key_file_causes_a_warning", plan(mode).err);
     }
     for mode in [0o600, 0o400] {
-        let done = plan(mode);
-        assert!(!done.err.contains("key file"), "{}", done.err);
+        assert_eq!(plan(mode).err, "");
     }
     // Only the superuser can give files away.
     if std::os::unix::fs::chown(env.path("key"), Some(4321), None).is_ok() {
-        plan(0o600).output_contains("the key file key belongs to another user");
+        assert_text!("key_file_of_another_user_causes_a_warning", plan(0o600).err);
     }
 }
 
@@ -268,14 +274,17 @@ fn readable_key_file_causes_a_warning() {
 fn plain_http_is_limited_to_localhost() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", tagging(&["a"]));
-    for endpoint in ["http://example.com", "http://192.0.2.1:8077", "http://127.0.0.1.example.com"]
-    {
-        let done = env.apply(&format!("sheet.csv --endpoint {endpoint}"));
-        done.exits(2).output_contains("is not https");
+    let mut cases = Cases::default();
+    for endpoint in [
+        "http://example.com",
+        "http://192.0.2.1:8077",
+        "http://127.0.0.1.example.com",
+        "https://",
+        "localhost:8077",
+    ] {
+        cases.add(endpoint, env.apply(&format!("sheet.csv --endpoint {endpoint}")).exits(2));
     }
-    env.apply("sheet.csv --endpoint https://").exits(2).output_contains("is no URL");
-    let done = env.apply("sheet.csv --endpoint localhost:8077").exits(2);
-    done.output_contains("the endpoint \"localhost:8077\" has no scheme, write https://");
+    assert_text!(cases);
     assert!(!env.path("sheet.ikbulk").exists());
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Call, CmdResult, KEY, TestEnv, files, tagging};
+use crate::harness::{Call, Cases, CmdResult, KEY, TestEnv, assert_text, files, tagging};
 
 /// An endpoint at which no server listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -49,7 +49,7 @@ fn precedence_is_flag_environment_profile() {
 fn environment_key_overrides_profile_key_file() {
     let env = env_with_sheet();
     profile(&env, "default", "key-file = \"key\"");
-    env.write("key", "private_other");
+    env.write_private("key", "private_other");
     let plan = |key: Option<&str>| {
         let plan = env.command(&["plan", "sheet.csv"]);
         match key {
@@ -60,10 +60,7 @@ fn environment_key_overrides_profile_key_file() {
     };
     plan(Some(KEY)).exits(0);
     for no_key in [None, Some("")] {
-        let refused = plan(no_key).exits(3).output_contains("the account was not accepted");
-        refused.output_contains(
-            "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file; nothing was sent",
-        );
+        plan(no_key).exits(3);
     }
 }
 
@@ -79,7 +76,7 @@ fn profile_sets_what_flags_set() {
     env.write("sheet.csv", "fileId,description\na,new\n");
     env.run("apply sheet.csv --yes --profile shop --rate 5")
         .exits(0)
-        .output_contains("at 5.0 writes/s");
+        .output_contains("5.0 writes/s");
 }
 
 /// Writes a profile to the user's settings file.
@@ -99,15 +96,14 @@ fn user_settings_fill_keys_missing_in_directory() {
     let env = env_with_sheet();
     let plan = |words: &str| command(&env, &format!("plan sheet.csv {words}")).run();
     own_profile(&env, "default", "rate = 100\nclear-token = \"tag-a\"");
-    plan("").exits(0).output_contains("at 90.0 writes/s").output_contains("removeTags 1");
+    let mut cases = Cases::default();
+    cases.add("user settings", plan("").exits(0));
     profile(&env, "default", "rate = 50");
-    plan("").exits(0).output_contains("at 45.0 writes/s").output_contains("removeTags 1");
-    plan("--rate 10").exits(0).output_contains("at 9.0 writes/s");
+    cases.add("directory settings", plan("").exits(0));
+    cases.add("--rate 10", plan("--rate 10").exits(0));
     env.write("other.toml", "[profile.default]\nrate = 30\n");
-    plan("--settings other.toml")
-        .exits(0)
-        .output_contains("at 27.0 writes/s")
-        .output_contains("removeTags 1");
+    cases.add("--settings other.toml", plan("--settings other.toml").exits(0));
+    assert_text!(cases);
 }
 
 #[test]
@@ -116,22 +112,23 @@ fn profile_must_exist_in_a_settings_file() {
     let plan = |words: &str| command(&env, &format!("plan sheet.csv {words}")).run();
     own_profile(&env, "mine", "rate = 100");
     profile(&env, "shop", "rate = 50");
-    plan("--profile mine").exits(0).output_contains("at 90.0 writes/s");
-    plan("--profile shop").exits(0).output_contains("at 45.0 writes/s");
-    let refused = plan("--profile other").exits(2).output_contains("there is no profile other");
-    refused.output_contains("ikbulk.toml or ").output_contains("config/ikbulk/config.toml");
+    plan("--profile mine").exits(0).output_contains("90.0 writes/s");
+    plan("--profile shop").exits(0).output_contains("45.0 writes/s");
+    let mut cases = Cases::default();
+    cases.add("unknown profile", plan("--profile other").exits(2));
     own_profile(&env, "mine", "speed = 100");
-    plan("").exits(2).output_contains("config/ikbulk/config.toml").output_contains("unknown field");
+    cases.add("unknown field", plan("").exits(2));
+    assert_text!(cases);
 }
 
 #[test]
 fn key_file_is_relative_to_its_settings_file() {
     let env = env_with_sheet();
     own_profile(&env, "default", "key-file = \"key\"");
-    env.write("config/ikbulk/key", KEY);
+    env.write_private("config/ikbulk/key", KEY);
     let plan = || command(&env, "plan sheet.csv").without("IMAGEKIT_PRIVATE_KEY");
     plan().run().exits(0);
-    plan().without("XDG_CONFIG_HOME").run().exits(2).output_contains("there is no private key");
+    plan().without("XDG_CONFIG_HOME").run().exits(2);
     plan().without("XDG_CONFIG_HOME").env("HOME", env.path("")).run().exits(2);
     std::fs::rename(env.path("config"), env.path(".config")).expect("it can be renamed");
     plan().without("XDG_CONFIG_HOME").env("HOME", env.path("")).run().exits(0);
@@ -140,16 +137,17 @@ fn key_file_is_relative_to_its_settings_file() {
 #[test]
 fn missing_or_unknown_settings_are_refused() {
     let env = env_with_sheet();
-    let refused = env.apply("sheet.csv --profile shop").exits(2);
-    refused.output_contains("there is no profile shop: there is no ikbulk.toml");
+    let mut cases = Cases::default();
+    let mut refuse = |case: &str, words: &str| cases.add(case, env.apply(words).exits(2));
+    refuse("no settings file", "sheet.csv --profile shop");
     profile(&env, "shop", "rate = 5");
-    let refused = env.apply("sheet.csv --profile other").exits(2);
-    refused.output_contains("there is no profile other: it is not in ikbulk.toml");
-    env.apply("sheet.csv --settings nowhere.toml").exits(2).output_contains("nowhere.toml");
+    refuse("unknown profile", "sheet.csv --profile other");
+    refuse("missing file", "sheet.csv --settings nowhere.toml");
     profile(&env, "default", "speed = 5");
-    env.apply("sheet.csv").exits(2).output_contains("unknown field");
+    refuse("unknown field", "sheet.csv");
     profile(&env, "default", "rate = 0");
-    env.apply("sheet.csv").exits(2).output_contains("not a rate");
+    refuse("invalid value", "sheet.csv");
+    assert_text!(cases);
     assert_eq!(env.sandbox.stats().requests, 0);
 }
 
@@ -174,13 +172,13 @@ fn custom_metadata_uses_labels_and_types_of_account() {
 fn metadata_outside_the_schema_is_not_sent() {
     let env = env_with_sheet();
     env.write("sheet.csv", "fileId,customMetadata.size\na,gigantic\n");
-    env.apply("sheet.csv --max-bad 100%")
-        .exits(1)
-        .output_contains("customMetadata.size: \"gigantic\"");
+    let mut cases = Cases::default();
+    cases.add("value", env.apply("sheet.csv --max-bad 100%").exits(1));
     assert_eq!(env.sandbox.stats().calls.patch, 0);
     env.write("sheet.csv", "fileId,customMetadata.colour of it\na,red\n");
-    env.apply("sheet.csv").exits(2).output_contains("customMetadata.colour of it");
-    env.run("check sheet.csv").exits(2);
+    cases.add("column, apply", env.apply("sheet.csv").exits(2));
+    cases.add("column, check", env.run("check sheet.csv").exits(2));
+    assert_text!(cases);
 }
 
 #[test]
@@ -191,7 +189,7 @@ fn no_schema_sends_text_verbatim() {
     assert_eq!(env.sandbox.stats().calls.fields, 0);
     assert_eq!(env.only_run("sheet").row(2)["httpStatus"], "400");
     let check = env.command(&["check", "sheet.csv"]).without("IMAGEKIT_PRIVATE_KEY");
-    check.run().exits(0).output_contains("for want of a key");
+    assert_text!(check.run().exits(0));
 }
 
 #[test]
@@ -200,6 +198,6 @@ fn unreadable_schema_creates_no_run() {
     env.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
     let call = env.command(&["apply", "sheet.csv", "--yes"]);
     let done = call.env("IMAGEKIT_PRIVATE_KEY", "private_wrong").run();
-    done.exits(3).output_contains("the account was not accepted");
+    done.exits(3);
     assert!(!env.path("sheet.ikbulk").exists());
 }

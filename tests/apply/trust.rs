@@ -9,7 +9,7 @@ use ikbulk::account::{Identity, KeyFingerprint, Service};
 use ikbulk::ledger::RunMeta;
 use ikbulk::run::RunDir;
 
-use crate::harness::{Call, KEY, TestEnv, files};
+use crate::harness::{Call, Cases, KEY, TestEnv, assert_text, files};
 
 /// An endpoint that is neither ImageKit's nor local.
 const FOREIGN: &str = "https://imagekit.example";
@@ -95,15 +95,14 @@ fn profile(endpoint: &str) -> String {
 fn settings_of_directory_cannot_redirect_the_key() {
     let (env, outside) = (env_with_metadata_sheet(), Outside::new());
     env.write("ikbulk.toml", profile(FOREIGN));
+    let mut cases = Cases::default();
     for words in COMMANDS {
-        let refused = command(&env, &outside, words).run().exits(2);
-        let refused = refused.output_contains("only the settings file ikbulk.toml names it");
-        let refused = refused.output_contains(&format!("--endpoint {FOREIGN_URL}"));
-        refused.output_contains("config/ikbulk/config.toml").output_contains("nothing was sent");
+        cases.add(words, command(&env, &outside, words).run().exits(2));
     }
     std::fs::rename(env.path("ikbulk.toml"), env.path("theirs.toml")).unwrap();
-    let refused = command(&env, &outside, "check sheet.csv --settings theirs.toml").run();
-    refused.exits(2).output_contains("only the settings file theirs.toml names it");
+    let words = "check sheet.csv --settings theirs.toml";
+    cases.add(words, command(&env, &outside, words).run().exits(2));
+    assert_text!(cases);
     outside.assert_not_contacted();
     assert!(!env.path("sheet.ikbulk").exists() && !env.path("library.csv").exists());
 }
@@ -134,15 +133,13 @@ fn writable_user_settings_are_not_trusted() {
     for mode in [0o664, 0o606] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let refused = command(&env, &outside, "check sheet.csv").run().exits(2);
-        refused
-            .output_contains("can be written by others")
-            .output_contains("is not sent to https://imagekit.example");
+        assert_text!("untrusted_user_settings", refused);
     }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     // Only the superuser can give files away.
     if std::os::unix::fs::chown(&path, Some(4321), None).is_ok() {
         let refused = command(&env, &outside, "check sheet.csv").run().exits(2);
-        refused.output_contains("belongs to another user");
+        assert_text!("untrusted_user_settings", refused);
     }
     outside.assert_not_contacted();
 }
@@ -164,6 +161,7 @@ fn run_with_foreign_endpoint(env: &TestEnv, words: &str) -> String {
 
 #[test]
 fn foreign_run_does_not_receive_the_key() {
+    let mut cases = Cases::default();
     for (made_by, words) in [
         ("apply sheet.csv --yes --limit 1", "resume --yes RUN"),
         ("apply sheet.csv --yes", "undo RUN --yes"),
@@ -171,16 +169,14 @@ fn foreign_run_does_not_receive_the_key() {
     ] {
         let (env, outside) = (env_with_metadata_sheet(), Outside::new());
         let run = run_with_foreign_endpoint(&env, made_by);
-        let words = words.replace("RUN", &run);
-        let refused = command(&env, &outside, &words).run().exits(2);
-        let refused = refused.output_contains(&format!("the run {run}, which you did not begin"));
-        refused.output_contains(&format!("--endpoint {FOREIGN_URL}"));
+        let command_line = words.replace("RUN", &run);
+        cases.add(words, command(&env, &outside, &command_line).run().exits(2));
         outside.assert_not_contacted();
         let limits = format!("--endpoint {FOREIGN} --attempts 1 --down-max 1s");
-        let allowed = command(&env, &outside, &format!("{words} {limits}")).run();
-        assert!(!allowed.err.contains("is not sent to"), "{}", allowed.err);
+        command(&env, &outside, &format!("{command_line} {limits}")).run();
         outside.assert_contacted();
     }
+    assert_text!(cases);
 }
 
 #[test]
@@ -190,12 +186,12 @@ fn untrusted_endpoint_requires_confirmation() {
     let ask = |answer: &str| {
         let call = command(&env, &outside, "check sheet.csv --attempts 1 --down-max 1s");
         let mut terminal = call.on_terminal();
-        terminal.waits_for(&format!("Send the key to {FOREIGN_URL}? [y/N]"));
+        terminal.waits_for("[y/N] ");
         terminal.types(answer);
-        terminal.ends().output_contains("the settings file ikbulk.toml names")
+        terminal.ends()
     };
-    ask("\n").exits(2).output_contains("the key was not sent to");
+    assert_text!(ask("\n").exits(2));
     outside.assert_not_contacted();
-    ask("y\n").exits(3).output_contains("cannot read the account's custom metadata fields");
+    ask("y\n").exits(3);
     outside.assert_contacted();
 }
