@@ -9,7 +9,7 @@ use ikbulk::account::{Identity, KeyFingerprint, Service};
 use ikbulk::ledger::RunMeta;
 use ikbulk::run::RunDir;
 
-use crate::harness::{Call, Cases, KEY, TestEnv, assert_text, files};
+use crate::harness::{Call, KEY, TestEnv, assert_text, files};
 
 /// An endpoint that is neither ImageKit's nor local.
 const FOREIGN: &str = "https://imagekit.example";
@@ -95,14 +95,13 @@ fn profile(endpoint: &str) -> String {
 fn settings_of_directory_cannot_redirect_the_key() {
     let (env, outside) = (env_with_metadata_sheet(), Outside::new());
     env.write("ikbulk.toml", profile(FOREIGN));
-    let mut cases = Cases::default();
+    let endpoint = format!("--endpoint {FOREIGN_URL}");
     for words in COMMANDS {
-        cases.add(words, command(&env, &outside, words).run().exits(2));
+        command(&env, &outside, words).run().exits(2).output_contains(&endpoint);
     }
     std::fs::rename(env.path("ikbulk.toml"), env.path("theirs.toml")).unwrap();
     let words = "check sheet.csv --settings theirs.toml";
-    cases.add(words, command(&env, &outside, words).run().exits(2));
-    assert_text!(cases);
+    command(&env, &outside, words).run().exits(2).output_contains("theirs.toml");
     outside.assert_not_contacted();
     assert!(!env.path("sheet.ikbulk").exists() && !env.path("library.csv").exists());
 }
@@ -133,13 +132,13 @@ fn writable_user_settings_are_not_trusted() {
     for mode in [0o664, 0o606] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let refused = command(&env, &outside, "check sheet.csv").run().exits(2);
-        assert_text!("untrusted_user_settings", refused);
+        refused.output_contains("chmod go-w");
     }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     // Only the superuser can give files away.
     if std::os::unix::fs::chown(&path, Some(4321), None).is_ok() {
         let refused = command(&env, &outside, "check sheet.csv").run().exits(2);
-        assert_text!("untrusted_user_settings", refused);
+        refused.output_contains("chmod go-w");
     }
     outside.assert_not_contacted();
 }
@@ -161,7 +160,6 @@ fn run_with_foreign_endpoint(env: &TestEnv, words: &str) -> String {
 
 #[test]
 fn foreign_run_does_not_receive_the_key() {
-    let mut cases = Cases::default();
     for (made_by, words) in [
         ("apply sheet.csv --yes --limit 1", "resume --yes RUN"),
         ("apply sheet.csv --yes", "undo RUN --yes"),
@@ -170,13 +168,13 @@ fn foreign_run_does_not_receive_the_key() {
         let (env, outside) = (env_with_metadata_sheet(), Outside::new());
         let run = run_with_foreign_endpoint(&env, made_by);
         let command_line = words.replace("RUN", &run);
-        cases.add(words, command(&env, &outside, &command_line).run().exits(2));
+        let refused = command(&env, &outside, &command_line).run().exits(2);
+        refused.output_contains(&format!("--endpoint {FOREIGN_URL}"));
         outside.assert_not_contacted();
         let limits = format!("--endpoint {FOREIGN} --attempts 1 --down-max 1s");
         command(&env, &outside, &format!("{command_line} {limits}")).run();
         outside.assert_contacted();
     }
-    assert_text!(cases);
 }
 
 #[test]
