@@ -15,12 +15,12 @@ struct BlockedRequest {
 
 impl BlockedRequest {
     fn new() -> (Self, Hook) {
-        let (arrives, arrived) = sync_channel(1);
+        let (arrival, arrived) = sync_channel(1);
         let (unblock, waits) = sync_channel(1);
         let waits = Mutex::new(waits);
         let hook = Hook::new(move |event| {
             if event.n == 1 && event.phase == Phase::Arrived {
-                arrives.send(()).expect("the test waits");
+                arrival.send(()).expect("the test waits");
                 let waits = waits.lock().unwrap_or_else(PoisonError::into_inner);
                 waits.recv().expect("the test unblocks it");
             }
