@@ -1,4 +1,4 @@
-# The commands of everyday work. `just` without a name lists them.
+# Everyday commands. `just` without arguments lists them.
 
 _list:
     @just --list
@@ -11,19 +11,19 @@ demo:
 test:
     cargo test
 
-# a thousand kills, chosen by a seed, in every state that a step can be in (Linux; minutes)
+# 1,000 kills, chosen by a seed, in every state of a step (Linux; minutes)
 crash seed="1":
     CRASH_SEED={{seed}} cargo test --test crash -- --ignored --nocapture
 
-# two thousand kills in every mode, chosen by a seed, against a server of its own (Linux; minutes)
+# 2,000 kills of every command, chosen by a seed, against an independent server (Linux; minutes)
 attack seed="1":
     ATTACK_SEED={{seed}} cargo test --test attack -- --ignored --nocapture two_thousand_random_kills
 
-# ten minutes of any bytes for a reader (csv, jsonl) or as answers (needs nightly and cargo-fuzz)
+# fuzz a reader (csv, jsonl) or the response parser (answers); needs nightly and cargo-fuzz
 fuzz target seconds="600":
     TMPDIR=/dev/shm cargo +nightly fuzz run -s none {{target}} -- -max_total_time={{seconds}}
 
-# the tests that take too long for every day (minutes)
+# the slow tests, ignored by default (minutes)
 slow:
     cargo test --release --test apply -- --ignored
 
@@ -31,15 +31,15 @@ slow:
 ci:
     .ci/run
 
-# CPU and memory against the plain program, a server on its own core (Linux, 2 cores)
+# CPU and memory per row, compared with a plain loop (Linux, 2 cores)
 bench rows="100000" pairs="5":
     benches/cost.sh {{rows}} {{pairs}}
 
-# usual jobs: requests, counted, and what planning costs
+# requests and times of common jobs, and the cost of planning
 jobs files="100000":
     benches/jobs.sh {{files}}
 
-# the run at a limit of 500 writes a second against the ideal time
+# time of a run at a limit of 500 writes/s, compared with the ideal
 limit:
     benches/limit.sh
 

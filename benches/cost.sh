@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What a row costs: `ikbulk apply`, everything on, against the plain program of benches/yardstick.rs
-# and against nothing but reading the sheet. Server and client are pinned to a core each, the runs
-# are interleaved, and what is printed are medians and the ratios of medians.
+# CPU time and memory per row: `ikbulk apply` with all features, compared with the plain program in
+# benches/yardstick.rs and with only reading the sheet. Server and client are pinned to one core each,
+# and the runs are interleaved. Prints medians and ratios of medians.
 #
 #   benches/cost.sh [ROWS] [RUNS]
 #
@@ -30,7 +30,7 @@ for ((skip = 0; skip < rows; skip += 1000)); do
 done | grep -o '"fileId":"[^"]*"' | cut -d'"' -f4 |
     awk '{ print $1 ",\"red,sale,summer\",A product description " NR }' >>"$work/rows.csv"
 
-# Runs a command and appends its CPU seconds and its peak memory in KB to a file of its name.
+# measure NAME COMMAND…: appends user and system CPU seconds and peak memory in KB to $work/NAME.
 measure() {
     local name=$1
     shift
@@ -51,7 +51,7 @@ for name in plain_current_thread plain_multi_thread ikbulk serde_loop check; do
     cpu=$(median $name '$1 + $2')
     memory=$(median $name '$3')
     awk -v n=$name -v c="$cpu" -v r="$rows" -v m="$memory" \
-        'BEGIN { printf "%-22s %7.2f s CPU  %6.2f µs a row  %6.1f MB\n", n, c, c * 1e6 / r, m / 1024 }'
+        'BEGIN { printf "%-22s %7.2f s CPU  %6.2f µs/row  %6.1f MB\n", n, c, c * 1e6 / r, m / 1024 }'
 done
 ratio() { awk -v a="$(median "$1" '$1 + $2')" -v b="$(median "$2" '$1 + $2')" -v n="$1 / $2" 'BEGIN { printf "%-32s %5.2f\n", n, a / b }'; }
 ratio ikbulk plain_current_thread

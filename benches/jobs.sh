@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What usual jobs cost in requests, counted, and how long these take at the account's limit, beside
-# one PATCH a row; and what planning costs this machine.
+# Requests that common jobs need, the time these take at the default rate limit compared with one PATCH
+# per row, and the CPU time and memory of planning.
 #
 #   benches/jobs.sh [FILES]
 #
@@ -23,19 +23,19 @@ cd "$work"
 
 fast="--yes --rate unlimited --read-rate unlimited"
 
-# A number out of a summary or a price.
+# number KEY FILE: the first number with this key in a JSON file.
 number() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$2" | head -1; }
 
-# Applies a sheet and says what it took. The first word is the job's name.
+# job NAME SHEET: plans and applies a sheet; prints its requests and times.
 job() {
     local name=$1 sheet=$2
-    # As if the run before had been a night ago.
+    # Forget the previous run's writes, as if it had been a day ago.
     rm -rf "$XDG_STATE_HOME/ikbulk/recent"
     local rows=$(($(wc -l <"$sheet") - 1))
-    "$ikbulk" plan --json --read-rate unlimited "$sheet" >price.json || true
+    "$ikbulk" plan --json --read-rate unlimited "$sheet" >plan.json || true
     "$ikbulk" -q apply $fast --max-rejected 100% "$sheet" || true
     local summary=$(ls -t "${sheet%.csv}".ikbulk/*/summary.json | head -1)
-    local reads=$(sed -n '/live_state/,/}/s/.*"requests": \([0-9]*\).*/\1/p' price.json)
+    local reads=$(sed -n '/live_state/,/}/s/.*"requests": \([0-9]*\).*/\1/p' plan.json)
     awk -v name="$name" -v rows="$rows" -v reads="$reads" \
         -v patch="$(number patch "$summary")" -v publish="$(number publish "$summary")" \
         -v add="$(number add_tags "$summary")" -v remove="$(number remove_tags "$summary")" \
@@ -43,7 +43,7 @@ job() {
             writes = patch + publish + add + remove
             seconds = writes / 4.5
             if ((reads + read) / 36 > seconds) seconds = (reads + read) / 36
-            printf "%-34s %7d writes (%d PATCH, %d addTags, %d removeTags) %6d reads  %s  one PATCH a row: %s\n",
+            printf "%-34s %7d writes (%d PATCH, %d addTags, %d removeTags) %6d reads  %s  one PATCH per row: %s\n",
                 name, writes, patch, add, remove, reads + read, span(seconds), span(rows / 4.5)
         }
         function span(s) { return s < 60 ? sprintf("%d s", s + 0.5) : s < 3600 ? sprintf("%d min", s / 60 + 0.5) : sprintf("%d h %02d min", s / 3600, s % 3600 / 60) }'
@@ -53,7 +53,7 @@ job() {
 awk -F, 'NR == 1 { next } { print $1 }' library.csv | grep -E '^[0-9a-f]{24}$' >ids
 count=$(wc -l <ids)
 
-# A nightly sheet of everything: one file in fifty changed, half of those in a tag only.
+# A nightly sheet of the whole library: 2 % of the files changed, half of them in one tag only.
 awk 'BEGIN { print "fileId,tags,description" } { print $1 ",\"base,red\",Text " NR }' ids >before.csv
 "$ikbulk" -q apply --direct --no-snapshot $fast before.csv
 awk 'BEGIN { print "fileId,tags,description" }
@@ -61,29 +61,29 @@ awk 'BEGIN { print "fileId,tags,description" }
     NR % 100 == 57 { print $1 ",\"base,red,delta" int(NR / 100) % 10 "\",Text " NR; next }
     { print $1 ",\"base,red\",Text " NR }' ids >nightly.csv
 job "nightly sheet, 2 % changed" nightly.csv
-job "the same the next night" nightly.csv
+job "same sheet again, no changes" nightly.csv
 
 awk 'BEGIN { print "fileId,addTags" } { print $1 ",sale" }' ids >sale.csv
 job "addTags=sale for everything" sale.csv
 
-# Replaced tags: 40 pairs of one that goes and one that comes, Zipf-distributed; 1 % of the files do not exist.
+# Replaced tags: 40 pairs of an old and a new tag, Zipf-distributed; 1 % of the files do not exist.
 awk 'BEGIN { print "fileId,tags"; for (k = 1; k <= 40; k++) sum += 1 / k; srand(1) }
     { at = rand() * sum; for (k = 1; k < 40 && (at -= 1 / k) > 0; k++); print $1 ",\"base,old" k "\"" }' ids >pairs.csv
 "$ikbulk" -q apply --direct --no-snapshot $fast pairs.csv
 awk 'NR == 1 { print; next } NR % 100 == 3 { print "missing" NR ",\"base,new\""; next } { sub(/old/, "new"); print }' pairs.csv >replaced.csv
 job "tags replaced, 40 pairs" replaced.csv
 
-# Keywords: each file gets four of its own out of forty, in a sheet with one file a row and in one with
-# one keyword a row; then all of its tags are set anew.
+# Keywords: 4 of 40 for each file, in a sheet with one row per file and in one with one row per
+# keyword; then a sheet that replaces all tags.
 awk 'BEGIN { srand(2) }
     { out = ""; for (n = 0; n < 4;) { k = int(rand() * 40); if (index(out, "k" k ",")) continue; out = out "k" k ","; n++ }
       print $1, substr(out, 1, length(out) - 1) }' ids >keywords
 awk 'BEGIN { print "fileId,addTags" } { print $1 ",\"" $2 "\"" }' keywords >keywords.csv
 job "4 of 40 keywords for each file" keywords.csv
 awk 'BEGIN { print "fileId,addTags" } { n = split($2, k, ","); for (i = 1; i <= n; i++) print $1 ",word-" k[i] }' keywords >long.csv
-job "the like, one keyword a row" long.csv
-awk 'BEGIN { print "fileId,tags" } { print $1 ",\"base," $2 "\"" }' keywords | awk 'NR > 1 { sub(/k[0-9]+,/, "") } { print }' >anew.csv
-job "tags replaced by such keywords" anew.csv
+job "same, one row per keyword" long.csv
+awk 'BEGIN { print "fileId,tags" } { print $1 ",\"base," $2 "\"" }' keywords | awk 'NR > 1 { sub(/k[0-9]+,/, "") } { print }' >replaced_all.csv
+job "all tags replaced by keywords" replaced_all.csv
 
 echo
 for sheet in nightly before; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How exactly a run stands at the limit: 10,000 rows under a sandbox limit of 500 writes a second,
-# burst 500, with nothing left to others. The ideal time is (rows - burst) / rate.
+# How close a run gets to the rate limit: 10,000 rows at a sandbox limit of 500 writes/s, burst 500,
+# with no share left to other clients. The ideal time is (rows - burst) / rate.
 #
 #   benches/limit.sh [ROWS] [RATE]
 #

@@ -1,10 +1,10 @@
-//! The plain program that `ikbulk` is measured against: what one writes first, with reqwest and
-//! csv. It reads rows of `fileId,tags,description`, sends one PATCH a row, 64 at a time, reads
-//! every answer and counts. No validation, no ledger, no retry, no report.
+//! The baseline for benchmarks: a plain loop with reqwest and csv. Reads rows of
+//! `fileId,tags,description`, sends one PATCH per row with 64 in flight, and counts the responses.
+//! No validation, ledger, retries or report.
 //!
-//! `yardstick FILE BASE_URL [current_thread | multi_thread]`, the key in `IMAGEKIT_PRIVATE_KEY`.
-//! `yardstick FILE read` only reads the sheet, with the csv crate's own serde loop.
-#![expect(clippy::print_stdout, reason = "a program of its own, not a library")]
+//! `yardstick FILE BASE_URL [current_thread | multi_thread]`, with the key in `IMAGEKIT_PRIVATE_KEY`.
+//! `yardstick FILE read` only reads the sheet, with the csv crate's serde loop.
+#![expect(clippy::print_stdout, reason = "a standalone program")]
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -38,16 +38,16 @@ async fn patch(client: &reqwest::Client, base: &str, key: &str, row: Row) -> req
 async fn run(file: String, base: String, key: String) -> Result<(), Box<dyn std::error::Error>> {
     let client = reqwest::Client::new();
     let mut reader = csv::Reader::from_path(file)?;
-    let mut answers = stream::iter(reader.deserialize::<Row>())
+    let mut responses = stream::iter(reader.deserialize::<Row>())
         .map(|row| async {
             Ok::<_, Box<dyn std::error::Error>>(patch(&client, &base, &key, row?).await?)
         })
         .buffer_unordered(CONCURRENCY);
-    let (mut accepted, mut refused) = (0_u64, 0_u64);
-    while let Some(answer) = answers.next().await {
-        if answer? { accepted += 1 } else { refused += 1 }
+    let (mut accepted, mut rejected) = (0_u64, 0_u64);
+    while let Some(was_accepted) = responses.next().await {
+        if was_accepted? { accepted += 1 } else { rejected += 1 }
     }
-    println!("{accepted} accepted, {refused} refused");
+    println!("{accepted} accepted, {rejected} rejected");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Runs that take time: pending at first, written when they end, and called back.
+//! Pending extensions: settled later, with the result written to the file and sent as a callback.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,62 +12,63 @@ use ikbulk::sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::client::{ask, config, get, patch, started};
-use crate::receiver::{HANG_UP, Receiver};
-use crate::schema::described;
+use crate::callback_receiver::{CLOSE_WITHOUT_RESPONSE, CallbackReceiver};
+use crate::client::{config, get, patch, request, start_sandbox};
+use crate::schema::schema_at;
 
 const SECRET: &str = "whsec_dGhlIHdob2xlIHN0cmluZyBpcyB0aGUga2V5";
 
-/// A sandbox whose runs are all pending and end soon after.
-fn ending(end: End, callbacks: Callbacks) -> Running {
+/// A sandbox whose extensions are all pending and settle after 20 ms.
+fn with_pending_extensions(end: End, callbacks: Callbacks) -> Running {
     let after = Duration::from_millis(20);
     let extensions = ExtensionOutcome::Always(Status::Pending);
-    started(Config { extensions, ending: Some(Ending { after, end }), callbacks, ..config() })
+    start_sandbox(Config { extensions, ending: Some(Ending { after, end }), callbacks, ..config() })
 }
 
 fn tagging() -> Value {
     json!({"name": "google-auto-tagging", "minConfidence": 0, "maxTags": 3})
 }
 
-/// Asks for these extensions on a file, and for a callback.
-fn run(running: &Running, id: &str, extensions: &Value, webhook_url: &str) -> Value {
+/// Requests extensions on a file with a webhook; returns the file.
+fn request_extensions(running: &Running, id: &str, extensions: &Value, webhook_url: &str) -> Value {
     let body = json!({"extensions": extensions, "webhookUrl": webhook_url});
     patch(running, id, &body).json()
 }
 
-/// Waits until all of these have been counted.
+/// Waits until the sandbox has counted these callbacks, up to 10 s.
 fn until_counted(running: &Running, expected: &CallbackCounts) {
-    let began = Instant::now();
-    while running.stats().callbacks != *expected && began.elapsed() < Duration::from_secs(10) {
+    let start = Instant::now();
+    while running.stats().callbacks != *expected && start.elapsed() < Duration::from_secs(10) {
         std::thread::yield_now();
     }
     assert_eq!(running.stats().callbacks, *expected);
 }
 
 #[test]
-fn a_pending_run_writes_its_result_when_it_ends_and_calls_back() {
-    let receiver = Receiver::answering(&[]);
-    let running = ending(End::Success, Callbacks::default());
-    let asked = Instant::now();
-    let file = run(&running, "f2", &json!([tagging()]), &receiver.url("/done?token=7"));
+fn pending_extension_settles_writes_and_calls_back() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let running = with_pending_extensions(End::Success, Callbacks::default());
+    let requested_at = Instant::now();
+    let file =
+        request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/done?token=7"));
     assert_eq!(file["extensionStatus"], json!({"google-auto-tagging": "pending"}));
     assert_eq!(file["AITags"], Value::Null);
 
-    let call = receiver.next();
-    assert!(call.at - asked >= Duration::from_millis(20));
-    assert_eq!(call.path(), "/done?token=7");
-    assert_eq!(call.header("content-type"), Some("application/json"));
+    let callback = receiver.next();
+    assert!(callback.at - requested_at >= Duration::from_millis(20));
+    assert_eq!(callback.path(), "/done?token=7");
+    assert_eq!(callback.header("content-type"), Some("application/json"));
     for signed in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
-        assert_eq!(call.header(signed), None);
+        assert_eq!(callback.header(signed), None);
     }
-    let told = call.json();
+    let callback = callback.json();
     assert_eq!(
-        (&told["service"], &told["status"]),
+        (&callback["service"], &callback["status"]),
         (&json!("google-auto-tagging"), &json!("SUCCESS"))
     );
-    assert_eq!(told["fileObject"]["AITags"].as_array().unwrap().len(), 3);
-    assert_eq!(Some(&told["fileObject"]), running.file("f2").as_ref());
-    assert!(told["fileObject"]["updatedAt"].as_str() > file["updatedAt"].as_str());
+    assert_eq!(callback["fileObject"]["AITags"].as_array().unwrap().len(), 3);
+    assert_eq!(Some(&callback["fileObject"]), running.file("f2").as_ref());
+    assert!(callback["fileObject"]["updatedAt"].as_str() > file["updatedAt"].as_str());
 
     let stats = running.stats();
     assert_eq!((stats.paid_runs_of("f2", "google-auto-tagging"), stats.ended_runs), (1, 1));
@@ -79,13 +80,14 @@ fn a_pending_run_writes_its_result_when_it_ends_and_calls_back() {
 }
 
 #[test]
-fn a_run_that_fails_in_the_end_says_so_and_writes_nothing() {
-    let receiver = Receiver::answering(&[]);
-    let running = ending(End::Failed, Callbacks::default());
-    let before = run(&running, "f1", &json!([{"name": "remove-bg"}]), &receiver.url("/"));
-    let told = receiver.next().json();
-    assert_eq!(told["status"], "FAILURE");
-    assert_eq!((&told["service"], &told["fileId"]), (&json!("remove-bg"), &json!("f1")));
+fn failed_pending_extension_calls_back_without_writing() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let running = with_pending_extensions(End::Failed, Callbacks::default());
+    let before =
+        request_extensions(&running, "f1", &json!([{"name": "remove-bg"}]), &receiver.url("/"));
+    let callback = receiver.next().json();
+    assert_eq!(callback["status"], "FAILURE");
+    assert_eq!((&callback["service"], &callback["fileId"]), (&json!("remove-bg"), &json!("f1")));
     let after = running.file("f1").unwrap();
     assert_eq!(
         (&after["versionInfo"], &after["updatedAt"]),
@@ -95,15 +97,15 @@ fn a_run_that_fails_in_the_end_says_so_and_writes_nothing() {
 }
 
 #[test]
-fn each_run_of_a_request_ends_and_is_called_back_by_itself() {
-    let receiver = Receiver::answering(&[]);
-    let running = ending(End::Success, Callbacks::default());
+fn each_extension_of_a_request_has_own_callback() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let running = with_pending_extensions(End::Success, Callbacks::default());
     let extensions = json!([
         {"name": "remove-bg"},
         {"name": "ai-auto-description"},
         {"name": "saved-extension", "id": "ext_colour"},
     ]);
-    let file = run(&running, "f1", &extensions, &receiver.url("/"));
+    let file = request_extensions(&running, "f1", &extensions, &receiver.url("/"));
     assert_eq!(file["versionInfo"]["name"], "Version 1");
     let services: BTreeSet<String> =
         (0..3).map(|_| receiver.next().json()["service"].to_string()).collect();
@@ -116,30 +118,32 @@ fn each_run_of_a_request_ends_and_is_called_back_by_itself() {
 }
 
 #[test]
-fn callbacks_are_as_described() {
+fn callbacks_match_the_schema() {
     for end in [End::Success, End::Failed] {
-        let receiver = Receiver::answering(&[]);
-        let running = ending(end, Callbacks::default());
-        run(&running, "f1", &json!([tagging()]), &receiver.url("/"));
-        let told = receiver.next().json();
-        described("callback").validate(&told).unwrap();
-        let mut wrong = told;
+        let receiver = CallbackReceiver::responding_with(&[]);
+        let running = with_pending_extensions(end, Callbacks::default());
+        request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
+        let callback = receiver.next().json();
+        schema_at("callback").validate(&callback).unwrap();
+        let mut wrong = callback;
         wrong["id"] = json!("evt_1");
-        assert!(!described("callback").is_valid(&wrong));
+        assert!(!schema_at("callback").is_valid(&wrong));
     }
 }
 
 #[test]
-fn a_signed_callback_can_be_verified_with_the_secret() {
-    let receiver = Receiver::answering(&[]);
+fn callback_signature_verifies_with_the_secret() {
+    let receiver = CallbackReceiver::responding_with(&[]);
     let secret = Some(SECRET.to_owned());
-    let running = ending(End::Success, Callbacks { secret, ..Callbacks::default() });
-    run(&running, "f1", &json!([tagging()]), &receiver.url("/"));
-    let call = receiver.next();
-    let header = |name| call.header(name).expect("a signed callback should have it");
+    let running =
+        with_pending_extensions(End::Success, Callbacks { secret, ..Callbacks::default() });
+    request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
+    let callback = receiver.next();
+    let header = |name| callback.header(name).expect("a signed callback should have it");
     let signature = header("webhook-signature").strip_prefix("v1,").unwrap();
     let signature = STANDARD.decode(signature).unwrap();
-    let signed = format!("{}.{}.{}", header("webhook-id"), header("webhook-timestamp"), call.text);
+    let signed =
+        format!("{}.{}.{}", header("webhook-id"), header("webhook-timestamp"), callback.text);
     let key = |secret: &str| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     assert!(hmac::verify(&key(SECRET), signed.as_bytes(), &signature).is_ok());
     assert!(hmac::verify(&key("whsec_other"), signed.as_bytes(), &signature).is_err());
@@ -148,41 +152,44 @@ fn a_signed_callback_can_be_verified_with_the_secret() {
 }
 
 #[test]
-fn a_callback_comes_again_after_growing_waits_until_it_gets_a_200() {
-    let receiver = Receiver::answering(&[500, HANG_UP, 201]);
+fn callback_is_retried_with_backoff_until_200() {
+    let receiver = CallbackReceiver::responding_with(&[500, CLOSE_WITHOUT_RESPONSE, 201]);
     let retry_after = Duration::from_millis(10);
     let secret = Some(SECRET.to_owned());
     let callbacks = Callbacks { secret, retry_after, ..Callbacks::default() };
-    let running = ending(End::Success, callbacks);
-    run(&running, "f1", &json!([tagging()]), &receiver.url("/"));
-    let calls = [receiver.next(), receiver.next(), receiver.next(), receiver.next()];
-    for (pair, wait) in calls.windows(2).zip([1, 2, 4]) {
+    let running = with_pending_extensions(End::Success, callbacks);
+    request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
+    let callbacks = [receiver.next(), receiver.next(), receiver.next(), receiver.next()];
+    for (pair, wait) in callbacks.windows(2).zip([1, 2, 4]) {
         assert!(pair[1].at - pair[0].at >= retry_after * wait);
     }
-    assert!(calls.iter().all(|call| call.text == calls[0].text));
-    assert!(calls.iter().all(|call| call.header("webhook-id") == Some("msg_1_0")));
+    assert!(callbacks.iter().all(|callback| callback.text == callbacks[0].text));
+    assert!(callbacks.iter().all(|callback| callback.header("webhook-id") == Some("msg_1_0")));
     let expected = CallbackCounts { due: 1, not_called: 0, sent: 4, delivered: 1 };
     until_counted(&running, &expected);
 }
 
 #[test]
-fn a_callback_comes_twice_where_two_copies_are_asked_for() {
-    let receiver = Receiver::answering(&[]);
+fn callback_copies_are_delivered_twice() {
+    let receiver = CallbackReceiver::responding_with(&[]);
     let secret = Some(SECRET.to_owned());
-    let running = ending(End::Success, Callbacks { copies: 2, secret, ..Callbacks::default() });
-    run(&running, "f1", &json!([tagging()]), &receiver.url("/"));
-    let calls = [receiver.next(), receiver.next()];
-    assert_eq!(calls[0].text, calls[1].text);
-    assert_eq!(calls[0].header("webhook-id"), calls[1].header("webhook-id"));
+    let running = with_pending_extensions(
+        End::Success,
+        Callbacks { copies: 2, secret, ..Callbacks::default() },
+    );
+    request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
+    let callbacks = [receiver.next(), receiver.next()];
+    assert_eq!(callbacks[0].text, callbacks[1].text);
+    assert_eq!(callbacks[0].header("webhook-id"), callbacks[1].header("webhook-id"));
     let expected = CallbackCounts { due: 1, not_called: 0, sent: 2, delivered: 2 };
     until_counted(&running, &expected);
 }
 
 #[test]
-fn shuffled_callbacks_come_in_another_order_than_the_runs_ended() {
-    let receiver = Receiver::answering(&[]);
+fn shuffled_callbacks_arrive_out_of_order() {
+    let receiver = CallbackReceiver::responding_with(&[]);
     let callbacks = Callbacks { shuffled_over: Duration::from_millis(400), ..Callbacks::default() };
-    let running = started(Config {
+    let running = start_sandbox(Config {
         library: Library::synthetic(8, 1),
         extensions: ExtensionOutcome::Always(Status::Pending),
         ending: Some(Ending { after: Duration::ZERO, end: End::Success }),
@@ -191,22 +198,22 @@ fn shuffled_callbacks_come_in_another_order_than_the_runs_ended() {
     });
     let ids: Vec<String> = (0..8).map(|index| synthetic_id(1, index)).collect();
     for id in &ids {
-        run(&running, id, &json!([tagging()]), &receiver.url("/"));
+        request_extensions(&running, id, &json!([tagging()]), &receiver.url("/"));
     }
     let id = |_| receiver.next().json()["fileObject"]["fileId"].as_str().unwrap().to_owned();
-    let told: Vec<String> = (0..8).map(id).collect();
-    assert_ne!(told, ids);
-    assert_eq!(told.iter().collect::<BTreeSet<_>>(), ids.iter().collect());
+    let called_back: Vec<String> = (0..8).map(id).collect();
+    assert_ne!(called_back, ids);
+    assert_eq!(called_back.iter().collect::<BTreeSet<_>>(), ids.iter().collect());
 }
 
 #[test]
-fn nobody_is_called_outside_this_machine() {
-    let receiver = Receiver::answering(&[]);
-    let running = ending(End::Success, Callbacks::default());
-    for elsewhere in ["https://127.0.0.1:1/", "http://192.0.2.1/", "http://example.com/"] {
-        run(&running, "f1", &json!([tagging()]), elsewhere);
+fn callbacks_go_to_localhost_only() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let running = with_pending_extensions(End::Success, Callbacks::default());
+    for remote in ["https://127.0.0.1:1/", "http://192.0.2.1/", "http://example.com/"] {
+        request_extensions(&running, "f1", &json!([tagging()]), remote);
     }
-    run(&running, "f2", &json!([tagging()]), &receiver.url("/"));
+    request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/"));
     receiver.next();
     let expected = CallbackCounts { due: 4, not_called: 3, sent: 1, delivered: 1 };
     until_counted(&running, &expected);
@@ -214,26 +221,26 @@ fn nobody_is_called_outside_this_machine() {
 }
 
 #[test]
-fn a_run_without_a_webhook_ends_without_a_word() {
-    let receiver = Receiver::answering(&[]);
-    let running = ending(End::Success, Callbacks::default());
+fn extension_without_webhook_settles_without_callback() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let running = with_pending_extensions(End::Success, Callbacks::default());
     patch(&running, "f1", &json!({"extensions": [{"name": "ai-auto-description"}]}));
-    run(&running, "f2", &json!([tagging()]), &receiver.url("/"));
+    request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/"));
     receiver.next();
     assert_ne!(running.file("f1").unwrap()["description"], "before");
     assert_eq!(running.stats().callbacks.due, 1);
 }
 
 #[test]
-fn runs_that_are_not_pending_are_not_called_back() {
-    let receiver = Receiver::answering(&[]);
-    let running = started(Config {
+fn only_pending_extensions_get_callbacks() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let running = start_sandbox(Config {
         extensions: ExtensionOutcome::Realistic,
         ending: Some(Ending { after: Duration::ZERO, end: End::Success }),
         ..config()
     });
     let extensions = json!([{"name": "remove-bg"}, {"name": "ai-auto-description"}]);
-    let file = run(&running, "f2", &extensions, &receiver.url("/"));
+    let file = request_extensions(&running, "f2", &extensions, &receiver.url("/"));
     assert_eq!(
         file["extensionStatus"],
         json!({"remove-bg": "pending", "ai-auto-description": "success"})
@@ -243,15 +250,15 @@ fn runs_that_are_not_pending_are_not_called_back() {
 }
 
 #[test]
-fn a_reset_leaves_nothing_of_what_is_pending() {
-    let receiver = Receiver::answering(&[]);
+fn reset_drops_pending_extensions() {
+    let receiver = CallbackReceiver::responding_with(&[]);
     let ending = Some(Ending { after: Duration::from_millis(500), end: End::Success });
     let extensions = ExtensionOutcome::Always(Status::Pending);
-    let running = started(Config { extensions, ending, ..config() });
-    run(&running, "f1", &json!([tagging()]), &receiver.url("/"));
-    ask(&running, "POST /__sandbox/reset", "");
+    let running = start_sandbox(Config { extensions, ending, ..config() });
+    request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
+    request(&running, "POST /__sandbox/reset", "");
     let untouched = get(&running, "/v1/files/f1/details").json();
-    run(&running, "f2", &json!([tagging()]), &receiver.url("/"));
+    request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/"));
     assert_eq!(receiver.next().json()["fileObject"]["fileId"], "f2");
     assert_eq!(get(&running, "/v1/files/f1/details").json(), untouched);
     assert_eq!((running.stats().ended_runs, running.stats().callbacks.due), (1, 1));

@@ -1,4 +1,4 @@
-//! The smallest HTTP client: one request a connection, and what came back byte for byte.
+//! A minimal HTTP client: one request per connection, responses as raw bytes.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use ikbulk::sandbox::{Config, Library, Running, start};
 use serde_json::{Value, json};
 
-/// The header of the default key.
+/// `Authorization` value of the sandbox's default key.
 pub(crate) const KEY: &str = "Basic cHJpdmF0ZV9zYW5kYm94Og==";
 
-pub(crate) struct Reply {
+pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
     pub(crate) text: String,
 }
 
-impl Reply {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let line = |line: &'_ str| line.split_once(": ").map(|(name, _)| name.to_lowercase());
         let found = self.head.lines().find(|text| line(text).as_deref() == Some(name))?;
@@ -33,7 +33,7 @@ impl Reply {
     }
 }
 
-/// Two files: `f1` with something in every field, `f2` with nothing.
+/// Two files: `f1` has a value in every field, `f2` in none.
 pub(crate) fn library() -> Library {
     let mut library = Library::new();
     library.insert(json!({
@@ -50,44 +50,43 @@ pub(crate) fn library() -> Library {
     library
 }
 
-/// Those two files, without limits.
+/// The library of two files, without rate limits.
 pub(crate) fn config() -> Config {
     Config { library: library(), writes: Vec::new(), reads: Vec::new(), ..Config::default() }
 }
 
-pub(crate) fn started(config: Config) -> Running {
+pub(crate) fn start_sandbox(config: Config) -> Running {
     start(config).expect("the sandbox should start")
 }
 
-/// A connection on which nothing has been asked.
+/// A connection without a request.
 pub(crate) fn connect(running: &Running) -> TcpStream {
     connect_to(&running.base_url().replace("http://", ""))
 }
 
 fn connect_to(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it should listen");
+    let stream = TcpStream::connect(address).expect("the sandbox should listen");
     let limit = Some(Duration::from_mins(1));
-    stream.set_read_timeout(limit).expect("a timeout can be set");
+    stream.set_read_timeout(limit).expect("the timeout should be settable");
     stream
 }
 
-/// Sends a request and does not wait for its answer.
+/// Sends a request without waiting for the response.
 pub(crate) fn send(running: &Running, head: &str, body: &str) -> TcpStream {
     send_to(&running.base_url().replace("http://", ""), head, body)
 }
 
-/// The same to any address.
 pub(crate) fn send_to(address: &str, head: &str, body: &str) -> TcpStream {
     let mut stream = connect_to(address);
     let length = body.len();
     let text = format!(
         "{head} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     );
-    stream.write_all(text.as_bytes()).expect("it should read");
+    stream.write_all(text.as_bytes()).expect("the sandbox should read the request");
     stream
 }
 
-/// All the bytes of an answer, and how the connection ended.
+/// The response's bytes, and how the connection ended.
 pub(crate) fn raw(running: &Running, head: &str, body: &str) -> (String, io::Result<()>) {
     receive(send(running, head, body))
 }
@@ -98,39 +97,39 @@ pub(crate) fn receive(mut stream: TcpStream) -> (String, io::Result<()>) {
     (String::from_utf8_lossy(&bytes).into_owned(), end)
 }
 
-pub(crate) fn reply(text: &str) -> Reply {
-    let (head, body) = text.split_once("\r\n\r\n").expect("the answer should have a head");
+pub(crate) fn parse_response(text: &str) -> Response {
+    let (head, body) = text.split_once("\r\n\r\n").expect("the response should have a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Reply {
-        status: status.expect("the answer should have a status"),
+    Response {
+        status: status.expect("the response should have a status"),
         head: head.to_owned(),
         text: body.to_owned(),
     }
 }
 
-/// Asks with any headers.
-pub(crate) fn ask_with(running: &Running, head: &str, headers: &str) -> Reply {
+/// Sends a request with these headers and without the key.
+pub(crate) fn request_with_headers(running: &Running, head: &str, headers: &str) -> Response {
     let mut stream = connect(running);
     let text = format!("{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(text.as_bytes()).expect("it should read");
-    reply(&receive(stream).0)
+    stream.write_all(text.as_bytes()).expect("the sandbox should read the request");
+    parse_response(&receive(stream).0)
 }
 
-/// Asks with the key.
-pub(crate) fn ask(running: &Running, head: &str, body: &str) -> Reply {
+/// Sends a request with the default key.
+pub(crate) fn request(running: &Running, head: &str, body: &str) -> Response {
     let (text, end) = raw(running, head, body);
-    end.expect("the connection should end in good order");
-    reply(&text)
+    end.expect("the connection should close cleanly");
+    parse_response(&text)
 }
 
-pub(crate) fn get(running: &Running, path: &str) -> Reply {
-    ask(running, &format!("GET {path}"), "")
+pub(crate) fn get(running: &Running, path: &str) -> Response {
+    request(running, &format!("GET {path}"), "")
 }
 
-pub(crate) fn post(running: &Running, path: &str, body: &Value) -> Reply {
-    ask(running, &format!("POST {path}"), &body.to_string())
+pub(crate) fn post(running: &Running, path: &str, body: &Value) -> Response {
+    request(running, &format!("POST {path}"), &body.to_string())
 }
 
-pub(crate) fn patch(running: &Running, id: &str, body: &Value) -> Reply {
-    ask(running, &format!("PATCH /v1/files/{id}/details"), &body.to_string())
+pub(crate) fn patch(running: &Running, id: &str, body: &Value) -> Response {
+    request(running, &format!("PATCH /v1/files/{id}/details"), &body.to_string())
 }

@@ -1,12 +1,12 @@
-//! Extensions: their status, what they write, and that every run is counted.
+//! Extensions: status, changes to the file, and the counts of billed runs.
 
 use ikbulk::sandbox::{Config, ExtensionOutcome, Running, Status};
 use serde_json::{Value, json};
 
-use crate::client::{config, patch, started};
+use crate::client::{config, patch, start_sandbox};
 
-fn playing(status: Status) -> Running {
-    started(Config { extensions: ExtensionOutcome::Always(status), ..config() })
+fn with_extension_status(status: Status) -> Running {
+    start_sandbox(Config { extensions: ExtensionOutcome::Always(status), ..config() })
 }
 
 fn tagging(name: &str) -> Value {
@@ -14,8 +14,8 @@ fn tagging(name: &str) -> Value {
 }
 
 #[test]
-fn a_success_shows_its_status_and_writes_its_tags() {
-    let running = playing(Status::Success);
+fn successful_tagging_reports_status_and_writes_tags() {
+    let running = with_extension_status(Status::Success);
     let file =
         patch(&running, "f2", &json!({"extensions": [tagging("google-auto-tagging")]})).json();
     assert_eq!(file["extensionStatus"], json!({"google-auto-tagging": "success"}));
@@ -30,9 +30,9 @@ fn a_success_shows_its_status_and_writes_its_tags() {
 }
 
 #[test]
-fn failed_and_pending_runs_write_nothing_and_are_paid_all_the_same() {
+fn failed_and_pending_extensions_are_billed_without_writing() {
     for (status, word) in [(Status::Failed, "failed"), (Status::Pending, "pending")] {
-        let running = playing(status);
+        let running = with_extension_status(status);
         let body =
             json!({"extensions": [tagging("aws-auto-tagging"), {"name": "ai-auto-description"}]});
         let file = patch(&running, "f2", &body).json();
@@ -47,7 +47,7 @@ fn failed_and_pending_runs_write_nothing_and_are_paid_all_the_same() {
 
 #[test]
 fn ai_tags_are_removed_before_extensions_run() {
-    let running = playing(Status::Success);
+    let running = with_extension_status(Status::Success);
     let body = json!({"removeAITags": "all", "extensions": [tagging("aws-auto-tagging")]});
     let file = patch(&running, "f1", &body).json();
     assert_eq!(file["AITags"].as_array().unwrap().len(), 2);
@@ -57,8 +57,8 @@ fn ai_tags_are_removed_before_extensions_run() {
 }
 
 #[test]
-fn tasks_add_tags_and_metadata() {
-    let running = playing(Status::Success);
+fn ai_tasks_change_tags_and_metadata() {
+    let running = with_extension_status(Status::Success);
     let tasks = json!([
         {"type": "select_tags", "instruction": "?", "vocabulary": ["shirt", "dress"]},
         {"type": "select_metadata", "instruction": "?", "field": "color", "vocabulary": ["blue", "red"]},
@@ -75,8 +75,8 @@ fn tasks_add_tags_and_metadata() {
 }
 
 #[test]
-fn remove_bg_makes_a_new_version_and_description_is_written() {
-    let running = playing(Status::Success);
+fn remove_bg_adds_version_and_description_is_written() {
+    let running = with_extension_status(Status::Success);
     let body = json!({"extensions": [{"name": "remove-bg"}, {"name": "ai-auto-description"}]});
     let file = patch(&running, "f1", &body).json();
     assert_eq!(file["versionInfo"], json!({"id": "f1v2", "name": "Version 2"}));
@@ -84,8 +84,8 @@ fn remove_bg_makes_a_new_version_and_description_is_written() {
 }
 
 #[test]
-fn a_saved_extension_reports_as_the_one_it_stands_for() {
-    let running = playing(Status::Success);
+fn saved_extension_reports_its_configured_service() {
+    let running = with_extension_status(Status::Success);
     let body = json!({"extensions": [{"name": "saved-extension", "id": "ext_tagging"}]});
     let file = patch(&running, "f2", &body).json();
     assert_eq!(file["extensionStatus"], json!({"google-auto-tagging": "success"}));
@@ -95,8 +95,8 @@ fn a_saved_extension_reports_as_the_one_it_stands_for() {
 }
 
 #[test]
-fn every_run_is_counted_by_file_and_extension() {
-    let running = playing(Status::Success);
+fn extension_runs_are_counted_by_file_and_service() {
+    let running = with_extension_status(Status::Success);
     let body = json!({"extensions": [tagging("google-auto-tagging"), {"name": "remove-bg"}]});
     patch(&running, "f1", &body);
     patch(&running, "f1", &body);

@@ -1,16 +1,16 @@
-//! What the sandbox promises, asked over a bare socket: no HTTP client can smooth anything over.
+//! Tests of the sandbox over a bare socket, so that no HTTP client hides what is on the wire.
 
-#![expect(clippy::disallowed_methods, reason = "a server on a socket has no clock to be paused")]
+#![expect(clippy::disallowed_methods, reason = "the sandbox is a real server on real time")]
 
-mod bulk;
+mod access;
+mod bulk_tags;
+mod callback_receiver;
 mod callbacks;
+mod cli;
 mod client;
-mod command;
 mod extensions;
 mod faults;
-mod gate;
+mod observability;
 mod patch;
-mod reading;
-mod receiver;
+mod reads;
 mod schema;
-mod watching;

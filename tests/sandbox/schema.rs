@@ -1,4 +1,4 @@
-//! Every answer is one that the API's own description allows, call by call and status by status.
+//! Every response matches the schema derived from ImageKit's API description, per call and status.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use ikbulk::sandbox::{
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::client::{Reply, ask, ask_with, config, patch, started};
+use crate::client::{Response, config, patch, request, request_with_headers, start_sandbox};
 
 const UPDATE: &str = "update-file-details";
 const GET: &str = "get-file-details";
@@ -19,44 +19,43 @@ const REMOVE_AI: &str = "remove-ai-tags-bulk";
 const FIELDS: &str = "list-all-fields";
 const SAVED: &str = "list-extensions";
 
-/// An operation of the description, and a request for it: its head and its body.
-type Asked = (&'static str, &'static str, Value);
+/// An `operationId`, and the head and body of a request for this operation.
+type OperationRequest = (&'static str, &'static str, Value);
 
 fn schema() -> Value {
     serde_json::from_str(include_str!("schema.json")).expect("the schema is JSON")
 }
 
-/// What the schema says at this place.
-pub(crate) fn described(place: &str) -> Validator {
+/// Validator for the part of the schema at this JSON pointer.
+pub(crate) fn schema_at(place: &str) -> Validator {
     let mut schema = schema();
     schema["$ref"] = json!(format!("#/{place}"));
     jsonschema::options()
         .should_validate_formats(true)
         .build(&schema)
-        .unwrap_or_else(|error| panic!("{place} should be described: {error}"))
+        .unwrap_or_else(|error| panic!("{place} should be in the schema: {error}"))
 }
 
-/// What it says about one answer.
 fn validator(operation: &str, status: u16) -> Validator {
-    described(&format!("answers/{operation}/{status}"))
+    schema_at(&format!("responses/{operation}/{status}"))
 }
 
-/// The answers that have been checked so far.
+/// Operation and status of every response checked so far.
 #[derive(Default)]
-struct Checked(BTreeSet<(String, String)>);
+struct CheckedResponses(BTreeSet<(String, String)>);
 
-impl Checked {
-    fn check(&mut self, operation: &str, status: u16, reply: &Reply) {
-        assert_eq!(reply.status, status, "{operation}: {}", reply.text);
-        if let Err(error) = validator(operation, status).validate(&reply.json()) {
+impl CheckedResponses {
+    fn check(&mut self, operation: &str, status: u16, response: &Response) {
+        assert_eq!(response.status, status, "{operation}: {}", response.text);
+        if let Err(error) = validator(operation, status).validate(&response.json()) {
             panic!("{operation} {status} at {}: {error}", error.instance_path());
         }
         self.0.insert((operation.to_owned(), status.to_string()));
     }
 }
 
-/// One request for each operation, all of which are accepted.
-fn one_each() -> [Asked; 8] {
+/// One accepted request for each operation.
+fn accepted_by_operation() -> [OperationRequest; 8] {
     let tags = json!({"fileIds": ["f1", "f2"], "tags": ["new"]});
     let ai_tags = json!({"fileIds": ["f1"], "AITags": ["Shoe"]});
     [
@@ -71,10 +70,10 @@ fn one_each() -> [Asked; 8] {
     ]
 }
 
-/// More of what is accepted: everything unset, and everything empty.
-fn accepted() -> Vec<Asked> {
+/// These, and accepted requests that clear fields or return empty lists.
+fn accepted() -> Vec<OperationRequest> {
     let update = |body| (UPDATE, "PATCH /v1/files/f1/details", body);
-    let mut all = one_each().to_vec();
+    let mut all = accepted_by_operation().to_vec();
     all.extend([
         update(json!({"customMetadata": {"price": 5, "brand": null, "channels": ["web"]}})),
         update(json!({"tags": null, "customCoordinates": null, "removeAITags": "all"})),
@@ -86,97 +85,97 @@ fn accepted() -> Vec<Asked> {
     all
 }
 
-/// What is refused with 400, 404 or 207.
-fn refused() -> Vec<(u16, Asked)> {
-    let gone = json!({"fileIds": ["f1", "gone"], "tags": ["x"], "AITags": ["x"]});
-    let long = json!({"fileIds": ["f1", "f2"], "tags": ["x".repeat(495)]});
+/// Requests that end with 400, 404 or 207.
+fn rejected() -> Vec<(u16, OperationRequest)> {
+    let missing_file = json!({"fileIds": ["f1", "gone"], "tags": ["x"], "AITags": ["x"]});
+    let too_long = json!({"fileIds": ["f1", "f2"], "tags": ["x".repeat(495)]});
     let update = |body| (UPDATE, "PATCH /v1/files/f1/details", body);
     let mut all = vec![
-        (400, update(json!({"customMetadata": {"price": "5", "unheard": 1}}))),
+        (400, update(json!({"customMetadata": {"price": "5", "unknown": 1}}))),
         (400, update(json!({"tags": ["50%"]}))),
-        (400, update(json!({"extensions": [{"name": "unheard"}]}))),
+        (400, update(json!({"extensions": [{"name": "unknown"}]}))),
         (400, update(json!({"description": null}))),
         (400, (GET, "GET /v1/files/a%2Fb/details", Value::Null)),
         (400, (LIST, "GET /v1/files?limit=0", Value::Null)),
         (404, (UPDATE, "PATCH /v1/files/gone/details", json!({"tags": ["x"]}))),
         (404, (GET, "GET /v1/files/gone/details", Value::Null)),
-        (207, (ADD, "POST /v1/files/addTags", long)),
+        (207, (ADD, "POST /v1/files/addTags", too_long)),
     ];
     for (operation, head) in [
         (ADD, "POST /v1/files/addTags"),
         (REMOVE, "POST /v1/files/removeTags"),
         (REMOVE_AI, "POST /v1/files/removeAITags"),
     ] {
-        all.push((404, (operation, head, gone.clone())));
+        all.push((404, (operation, head, missing_file.clone())));
         all.push((400, (operation, head, json!({"fileIds": []}))));
         all.push((400, (operation, head, json!({"fileIds": ["f1"]}))));
     }
     all
 }
 
-/// Checks what a sandbox that is set like this answers to requests that would be accepted.
-fn check_all(checked: &mut Checked, status: u16, config: Config) {
-    let running = started(config);
-    for (operation, head, body) in one_each() {
-        checked.check(operation, status, &ask(&running, head, &body.to_string()));
+/// Checks that every otherwise accepted request gets `status` under this configuration.
+fn check_all(checked: &mut CheckedResponses, status: u16, config: Config) {
+    let running = start_sandbox(config);
+    for (operation, head, body) in accepted_by_operation() {
+        checked.check(operation, status, &request(&running, head, &body.to_string()));
     }
 }
 
 #[test]
-fn every_answer_to_every_call_is_as_described_and_no_other_is_described() {
-    let mut checked = Checked::default();
-    let running = started(config());
+fn every_response_matches_schema_and_covers_it() {
+    let mut checked = CheckedResponses::default();
+    let running = start_sandbox(config());
     for (operation, head, body) in accepted() {
-        checked.check(operation, 200, &ask(&running, head, &body.to_string()));
+        checked.check(operation, 200, &request(&running, head, &body.to_string()));
     }
-    let untouched = started(config());
-    for (status, (operation, head, body)) in refused() {
-        checked.check(operation, status, &ask(&untouched, head, &body.to_string()));
+    let untouched = start_sandbox(config());
+    for (status, (operation, head, body)) in rejected() {
+        checked.check(operation, status, &request(&untouched, head, &body.to_string()));
     }
-    for (operation, head, _) in one_each() {
-        checked.check(operation, 401, &ask_with(&running, head, ""));
+    for (operation, head, _) in accepted_by_operation() {
+        checked.check(operation, 401, &request_with_headers(&running, head, ""));
     }
-    let in_part = Faults { random: vec![(Fault::BulkInPart, 1.0)], ..Faults::default() };
-    let partly = started(Config { faults: in_part, ..config() });
+    let partial_failure = Faults { random: vec![(Fault::BulkInPart, 1.0)], ..Faults::default() };
+    let partial = start_sandbox(Config { faults: partial_failure, ..config() });
     for (operation, head, body) in
-        one_each().into_iter().filter(|(.., body)| body["fileIds"].is_array())
+        accepted_by_operation().into_iter().filter(|(.., body)| body["fileIds"].is_array())
     {
-        checked.check(operation, 207, &ask(&partly, head, &body.to_string()));
+        checked.check(operation, 207, &request(&partial, head, &body.to_string()));
     }
     let expired = Faults { script: vec![(1, Fault::Expire)], ..Faults::default() };
     check_all(&mut checked, 403, Config { faults: expired, ..config() });
 
     let limit = vec![Limit::Bucket { rate: 0.0001, burst: 1 }];
-    let throttled = started(Config { reads: limit.clone(), writes: limit, ..config() });
-    ask(&throttled, "GET /v1/files", "");
+    let throttled = start_sandbox(Config { reads: limit.clone(), writes: limit, ..config() });
+    request(&throttled, "GET /v1/files", "");
     patch(&throttled, "f1", &json!({}));
-    for (operation, head, body) in one_each() {
-        checked.check(operation, 429, &ask(&throttled, head, &body.to_string()));
+    for (operation, head, body) in accepted_by_operation() {
+        checked.check(operation, 429, &request(&throttled, head, &body.to_string()));
     }
 
-    let described: BTreeSet<(String, String)> = schema()["answers"]
+    let in_schema: BTreeSet<(String, String)> = schema()["responses"]
         .as_object()
         .expect("operations by name")
         .iter()
-        .flat_map(|(operation, answers)| {
-            let statuses = answers.as_object().expect("answers by status").keys();
+        .flat_map(|(operation, responses)| {
+            let statuses = responses.as_object().expect("responses by status").keys();
             statuses.map(|status| (operation.clone(), status.clone()))
         })
         .collect();
-    assert_eq!(checked.0, described);
+    assert_eq!(checked.0, in_schema);
 }
 
 #[test]
-fn a_404_without_the_missing_files_is_as_described() {
+fn bulk_404_without_missing_ids_matches_schema() {
     let quirks = Quirks { missing_ids: MissingIds::Silent, ..Quirks::default() };
-    let running = started(Config { quirks, ..config() });
+    let running = start_sandbox(Config { quirks, ..config() });
     let body = json!({"fileIds": ["gone"], "tags": ["x"]});
-    let reply = ask(&running, "POST /v1/files/addTags", &body.to_string());
-    Checked::default().check(ADD, 404, &reply);
+    let response = request(&running, "POST /v1/files/addTags", &body.to_string());
+    CheckedResponses::default().check(ADD, 404, &response);
 }
 
 #[test]
-fn extensions_of_every_kind_and_status_are_as_described() {
+fn every_extension_and_status_matches_schema() {
     let extensions = json!({"extensions": [
         {"name": "remove-bg"},
         {"name": "google-auto-tagging", "minConfidence": 0, "maxTags": 30},
@@ -185,24 +184,24 @@ fn extensions_of_every_kind_and_status_are_as_described() {
         {"name": "saved-extension", "id": "ext_colour"},
     ]});
     for status in [Status::Success, Status::Pending, Status::Failed] {
-        let extension_play = ExtensionOutcome::Always(status);
-        let running = started(Config { extensions: extension_play, ..config() });
-        Checked::default().check(UPDATE, 200, &patch(&running, "f1", &extensions));
-        let reply = ask(&running, "GET /v1/files/f1/details", "");
-        Checked::default().check(GET, 200, &reply);
+        let extensions_outcome = ExtensionOutcome::Always(status);
+        let running = start_sandbox(Config { extensions: extensions_outcome, ..config() });
+        CheckedResponses::default().check(UPDATE, 200, &patch(&running, "f1", &extensions));
+        let response = request(&running, "GET /v1/files/f1/details", "");
+        CheckedResponses::default().check(GET, 200, &response);
     }
 }
 
 #[test]
-fn made_up_files_are_as_described() {
-    let running = started(Config { library: Library::synthetic(1000, 3), ..config() });
-    Checked::default().check(LIST, 200, &ask(&running, "GET /v1/files", ""));
+fn synthetic_files_match_schema() {
+    let running = start_sandbox(Config { library: Library::synthetic(1000, 3), ..config() });
+    CheckedResponses::default().check(LIST, 200, &request(&running, "GET /v1/files", ""));
 }
 
 #[test]
-fn the_schema_refuses_a_file_with_anything_wrong_about_it() {
-    let running = started(config());
-    let good = ask(&running, "GET /v1/files/f1/details", "").json();
+fn schema_rejects_files_with_one_invalid_member() {
+    let running = start_sandbox(config());
+    let good = request(&running, "GET /v1/files/f1/details", "").json();
     let file = validator(GET, 200);
     assert!(file.is_valid(&good));
     for (key, wrong) in [
@@ -213,7 +212,7 @@ fn the_schema_refuses_a_file_with_anything_wrong_about_it() {
         ("createdAt", json!("yesterday")),
         ("description", Value::Null),
         ("extensionStatus", json!({})),
-        ("unheard", json!(1)),
+        ("unknown", json!(1)),
     ] {
         let mut bad = good.clone();
         bad[key] = wrong;

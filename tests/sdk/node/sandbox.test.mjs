@@ -1,8 +1,8 @@
 // The sandbox as ImageKit's official Node SDK sees it, started by `tests/sdk/run`.
 //
-// Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL,
-// IMAGEKIT_PRIVATE_KEY and IMAGEKIT_WEBHOOK_SECRET. The second, at STRICT_BASE_URL, takes one write
-// and no more for minutes, and answers a wrong key with 403.
+// Two sandboxes are running. The SDK's own variables, IMAGE_KIT_BASE_URL, IMAGEKIT_PRIVATE_KEY and
+// IMAGEKIT_WEBHOOK_SECRET, point to the first. The second, at STRICT_BASE_URL, accepts one write in
+// several minutes and responds to a wrong key with 403.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -19,19 +19,19 @@ const unused = files.values();
 
 const TAGGING = { name: 'google-auto-tagging', minConfidence: 50, maxTags: 3 };
 
-/** The id of a file that no other test changes. */
-const fresh = () => unused.next().value.fileId;
+/** The id of a file that no other test uses. */
+const unusedFileId = () => unused.next().value.fileId;
 
-/** A file with AI tags. One run in sixteen fails, so it may take a second one. */
-async function tagged() {
+/** A file with AI tags. Tagging fails for one file in sixteen, so this retries with another file. */
+async function fileWithAiTags() {
   for (;;) {
-    const file = await client.files.update(fresh(), { extensions: [TAGGING] });
+    const file = await client.files.update(unusedFileId(), { extensions: [TAGGING] });
     if (file.extensionStatus['google-auto-tagging'] === 'success') return file;
   }
 }
 
-/** The callback of a run that was pending and succeeded, which one in sixteen does not. */
-async function calledBack() {
+/** The callback of a pending extension that succeeded. One in sixteen fails and is retried. */
+async function callbackOfSettledExtension() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const webhookUrl = `http://127.0.0.1:${server.address().port}/done`;
@@ -39,7 +39,7 @@ async function calledBack() {
     for (;;) {
       const call = once(server, 'request');
       const extensions = [{ name: 'remove-bg' }];
-      const file = await client.files.update(fresh(), { extensions, webhookUrl });
+      const file = await client.files.update(unusedFileId(), { extensions, webhookUrl });
       if (file.extensionStatus['remove-bg'] !== 'pending') continue;
       const [request, response] = await call;
       const body = await text(request);
@@ -54,10 +54,10 @@ async function calledBack() {
 const names = (tags) => tags.map((tag) => tag.name);
 const ids = (list) => list.map((file) => file.fileId);
 
-/** The error of a call that has to fail, and with an error of this class. */
-async function refused(call, type) {
+/** The error of a call that must fail with an error of this class. */
+async function errorOf(call, type) {
   const error = await call().then(
-    () => assert.fail('it should be refused'),
+    () => assert.fail('the call should fail'),
     (error) => error,
   );
   assert.ok(error instanceof type, `${error} should be a ${type.name}`);
@@ -65,23 +65,23 @@ async function refused(call, type) {
 }
 
 suite('update details', () => {
-  test('tags are replaced, and null unsets them', async () => {
-    const id = fresh();
+  test('tags are replaced and null clears them', async () => {
+    const id = unusedFileId();
     assert.deepEqual((await client.files.update(id, { tags: ['a', 'b'] })).tags, ['a', 'b']);
     assert.deepEqual((await client.files.update(id, { tags: ['c'] })).tags, ['c']);
     assert.equal((await client.files.update(id, { tags: null })).tags, null);
   });
 
-  test('coordinates are set, and null unsets them', async () => {
-    const id = fresh();
+  test('coordinates are set and null clears them', async () => {
+    const id = unusedFileId();
     const file = await client.files.update(id, { customCoordinates: '10,10,100,100' });
     assert.equal(file.customCoordinates, '10,10,100,100');
     const without = await client.files.update(id, { customCoordinates: null });
     assert.equal(without.customCoordinates, null);
   });
 
-  test('metadata of every type is merged, and null unsets a key', async () => {
-    const id = fresh();
+  test('metadata of every type merges', async () => {
+    const id = unusedFileId();
     const values = {
       brand: 'Nike',
       caption: 'two\nlines',
@@ -101,16 +101,16 @@ suite('update details', () => {
     assert.deepEqual(file.customMetadata, rest);
   });
 
-  test('a description is stored, and cannot be null', async () => {
-    const id = fresh();
+  test('description is stored and not nullable', async () => {
+    const id = unusedFileId();
     const file = await client.files.update(id, { description: 'new' });
     assert.equal(file.description, 'new');
     const clear = () => client.files.update(id, { description: null });
-    await refused(clear, ImageKit.BadRequestError);
+    await errorOf(clear, ImageKit.BadRequestError);
   });
 
-  test('AI tags are removed by name, or all at once', async () => {
-    const file = await tagged();
+  test('AI tags are removed by name or all', async () => {
+    const file = await fileWithAiTags();
     const [first, ...others] = names(file.AITags);
     const some = await client.files.update(file.fileId, { removeAITags: [first] });
     assert.deepEqual(names(some.AITags), others);
@@ -129,7 +129,7 @@ suite('update details', () => {
         on_no: { unset_metadata: [{ field: 'approved' }] },
       },
     ];
-    const file = await client.files.update(fresh(), {
+    const file = await client.files.update(unusedFileId(), {
       webhookUrl: 'https://example.com/done',
       extensions: [
         { name: 'remove-bg', options: { add_shadow: true } },
@@ -149,27 +149,27 @@ suite('update details', () => {
     assert.ok(['pending', 'failed'].includes(file.extensionStatus['remove-bg']));
   });
 
-  test('an AI tag has a name, a confidence and a source', async () => {
-    for (const tag of (await tagged()).AITags) {
+  test('AI tag has name, confidence and source', async () => {
+    for (const tag of (await fileWithAiTags()).AITags) {
       assert.ok(tag.name);
       assert.ok(tag.confidence >= TAGGING.minConfidence);
       assert.equal(tag.source, 'google-auto-tagging');
     }
   });
 
-  test('publication is a request of its own', async () => {
-    const id = fresh();
+  test('publish cannot be combined with other fields', async () => {
+    const id = unusedFileId();
     const publish = { isPublished: false, includeFileVersions: true };
     assert.equal((await client.files.update(id, { publish })).isPublished, false);
     const file = await client.files.update(id, { publish: { isPublished: true } });
     assert.equal(file.isPublished, true);
     const both = { publish: { isPublished: true }, tags: ['a'] };
-    await refused(() => client.files.update(id, both), ImageKit.BadRequestError);
+    await errorOf(() => client.files.update(id, both), ImageKit.BadRequestError);
   });
 });
 
 suite('reading', () => {
-  test('details are the same as in the list', async () => {
+  test('details equal the listed file', async () => {
     const listed = files.at(-1);
     const file = await client.files.get(listed.fileId);
     assert.deepEqual(file, listed);
@@ -178,7 +178,7 @@ suite('reading', () => {
     assert.ok(file.url.startsWith('https://'));
   });
 
-  test('pages are the whole list in its order', async () => {
+  test('pages cover the list in order', async () => {
     const pages = [];
     for (let page; page?.length !== 0; pages.push(...page)) {
       page = await client.assets.list({ type: 'file', limit: 7, skip: pages.length });
@@ -188,7 +188,7 @@ suite('reading', () => {
     assert.deepEqual(ids(newest), [files.at(-1).fileId]);
   });
 
-  test('a search finds ids and paths', async () => {
+  test('search finds ids and paths', async () => {
     const [first, last] = [files[0], files.at(-1)];
     const list = `type = "file" AND id IN ["${last.fileId}", "${first.fileId}"]`;
     const both = await client.assets.list({ searchQuery: list, sort: 'ASC_CREATED' });
@@ -211,7 +211,7 @@ suite('reading', () => {
     assert.ok(size.schema.selectOptions.includes(30));
   });
 
-  test('saved extensions have an id and a configuration', async () => {
+  test('saved extensions have id and configuration', async () => {
     const saved = await client.savedExtensions.list();
     assert.deepEqual(saved.map((extension) => extension.id), ['ext_tagging', 'ext_colour']);
     assert.equal(saved[0].config.name, 'google-auto-tagging');
@@ -222,8 +222,8 @@ suite('bulk tags', () => {
   const tagsOf = async (list) =>
     Promise.all(list.map(async (id) => (await client.files.get(id)).tags));
 
-  test('tags are added to all and removed from all', async () => {
-    const fileIds = [fresh(), fresh()];
+  test('tags are added and removed in bulk', async () => {
+    const fileIds = [unusedFileId(), unusedFileId()];
     for (const id of fileIds) await client.files.update(id, { tags: ['old'] });
     const added = await client.files.bulk.addTags({ fileIds, tags: ['new'] });
     assert.deepEqual(added.successfullyUpdatedFileIds, fileIds);
@@ -233,16 +233,16 @@ suite('bulk tags', () => {
     assert.deepEqual(await tagsOf(fileIds), [['new'], ['new']]);
   });
 
-  test('AI tags are removed from all', async () => {
-    const file = await tagged();
+  test('AI tags are removed in bulk', async () => {
+    const file = await fileWithAiTags();
     const fileIds = [file.fileId];
     const done = await client.files.bulk.removeAITags({ fileIds, AITags: names(file.AITags) });
     assert.deepEqual(done.successfullyUpdatedFileIds, fileIds);
     assert.equal((await client.files.get(file.fileId)).AITags, null);
   });
 
-  test('what is done in part is a 207', async () => {
-    const [full, free] = [fresh(), fresh()];
+  test('partial failure is a 207', async () => {
+    const [full, free] = [unusedFileId(), unusedFileId()];
     await client.files.update(full, { tags: ['x'.repeat(495)] });
     const order = { fileIds: [full, free], tags: ['too long'] };
     const { data, response } = await client.files.bulk.addTags(order).withResponse();
@@ -252,8 +252,8 @@ suite('bulk tags', () => {
     assert.match(data.errors[0].error, /500/);
   });
 
-  test('one missing file is a 404, and nothing is changed', async () => {
-    const id = fresh();
+  test('one missing file gives 404 without changes', async () => {
+    const id = unusedFileId();
     const before = await client.files.get(id);
     const fileIds = [id, 'no-such-file'];
     const { bulk } = client.files;
@@ -262,30 +262,30 @@ suite('bulk tags', () => {
       () => bulk.removeTags({ fileIds, tags: ['new'] }),
       () => bulk.removeAITags({ fileIds, AITags: ['new'] }),
     ]) {
-      const { error } = await refused(call, ImageKit.NotFoundError);
+      const { error } = await errorOf(call, ImageKit.NotFoundError);
       assert.deepEqual(error.missingFileIds, ['no-such-file']);
     }
     assert.deepEqual(await client.files.get(id), before);
   });
 
-  test('more than fifty files are refused', async () => {
+  test('more than 50 files are rejected', async () => {
     const order = { fileIds: Array(51).fill('a'), tags: ['new'] };
     const call = () => client.files.bulk.addTags(order);
-    const { error } = await refused(call, ImageKit.BadRequestError);
+    const { error } = await errorOf(call, ImageKit.BadRequestError);
     assert.equal(error.message, 'A maximum of 50 files can be edited at a time.');
   });
 });
 
 suite('callbacks', () => {
-  test('a pending run calls back with the file as it is then', async () => {
-    const told = JSON.parse((await calledBack()).body);
-    assert.equal(told.service, 'remove-bg');
-    assert.equal(told.fileObject.versionInfo.name, 'Version 2');
-    assert.deepEqual(await client.files.get(told.fileObject.fileId), told.fileObject);
+  test('callback contains the current file', async () => {
+    const callback = JSON.parse((await callbackOfSettledExtension()).body);
+    assert.equal(callback.service, 'remove-bg');
+    assert.equal(callback.fileObject.versionInfo.name, 'Version 2');
+    assert.deepEqual(await client.files.get(callback.fileObject.fileId), callback.fileObject);
   });
 
-  test('a signature is one that the SDK verifies', async () => {
-    const { body, headers } = await calledBack();
+  test('callback signature verifies', async () => {
+    const { body, headers } = await callbackOfSettledExtension();
     const key = 'whsec_other';
     assert.deepEqual(client.webhooks.unwrap(body, { headers }), JSON.parse(body));
     assert.throws(() => client.webhooks.unwrap(`${body} `, { headers }), /signature/);
@@ -296,42 +296,42 @@ suite('callbacks', () => {
 suite('errors', () => {
   const other = { privateKey: 'private_other' };
 
-  test('400 names the wrong metadata', async () => {
-    const customMetadata = { price: '12', unheard: 1 };
-    const call = () => client.files.update(fresh(), { customMetadata });
-    const { error } = await refused(call, ImageKit.BadRequestError);
+  test('400 lists invalid metadata', async () => {
+    const customMetadata = { price: '12', unknown: 1 };
+    const call = () => client.files.update(unusedFileId(), { customMetadata });
+    const { error } = await errorOf(call, ImageKit.BadRequestError);
     assert.equal(error.message, 'Invalid custom metadata.');
-    assert.deepEqual(Object.keys(error.errors).sort(), ['price', 'unheard']);
+    assert.deepEqual(Object.keys(error.errors).sort(), ['price', 'unknown']);
   });
 
-  test('401 is for a wrong key', async () => {
-    const call = () => client.withOptions(other).files.get(fresh());
-    const { error } = await refused(call, ImageKit.AuthenticationError);
+  test('401 for a wrong key', async () => {
+    const call = () => client.withOptions(other).files.get(unusedFileId());
+    const { error } = await errorOf(call, ImageKit.AuthenticationError);
     assert.equal(error.message, 'Your request does not contain private API key.');
   });
 
-  test('403 is for a wrong key where it is set so', async () => {
+  test('403 for a wrong key if configured', async () => {
     const call = () => strict.withOptions(other).assets.list();
-    const { error } = await refused(call, ImageKit.PermissionDeniedError);
+    const { error } = await errorOf(call, ImageKit.PermissionDeniedError);
     assert.equal(error.message, 'Your account cannot be authenticated.');
   });
 
-  test('404 is for a file that does not exist', async () => {
+  test('404 for a missing file', async () => {
     const { files } = client;
     for (const call of [
       () => files.get('no-such-file'),
       () => files.update('no-such-file', { tags: ['a'] }),
     ]) {
-      const { error } = await refused(call, ImageKit.NotFoundError);
+      const { error } = await errorOf(call, ImageKit.NotFoundError);
       assert.equal(error.message, 'The requested file does not exist.');
     }
   });
 
-  test('429 says when to go on', async () => {
-    const id = fresh();
-    await strict.files.update(id, { description: 'the one write' });
-    const call = () => strict.files.update(id, { description: 'one too many' });
-    const { headers } = await refused(call, ImageKit.RateLimitError);
+  test('429 states when to retry', async () => {
+    const id = unusedFileId();
+    await strict.files.update(id, { description: 'within the limit' });
+    const call = () => strict.files.update(id, { description: 'over the limit' });
+    const { headers } = await errorOf(call, ImageKit.RateLimitError);
     assert.ok(Number(headers.get('X-RateLimit-Reset')) > 0);
     assert.ok(Number(headers.get('X-RateLimit-Interval')) > 0);
     assert.equal(headers.get('X-RateLimit-Limit'), '1');

@@ -1,8 +1,9 @@
 """The sandbox as ImageKit's official Python SDK sees it, started by `tests/sdk/run`.
 
-Two sandboxes are up. The client finds the first by the SDK's own variables, IMAGE_KIT_BASE_URL,
-IMAGEKIT_PRIVATE_KEY and IMAGEKIT_WEBHOOK_SECRET. The second, at STRICT_BASE_URL, takes one write and no more for minutes, and
-answers a wrong key with 403. The SDK checks every result against its types.
+Two sandboxes are running. The SDK's own variables, IMAGE_KIT_BASE_URL, IMAGEKIT_PRIVATE_KEY and
+IMAGEKIT_WEBHOOK_SECRET, point to the first. The second, at STRICT_BASE_URL, accepts one write in
+several minutes and responds to a wrong key with 403. The SDK validates every result against its
+types.
 """
 
 import json
@@ -26,21 +27,21 @@ unused = iter(FILES)
 TAGGING = {"name": "google-auto-tagging", "minConfidence": 50, "maxTags": 3}
 
 
-def fresh() -> str:
-    """The id of a file that no other test changes."""
+def unused_file_id() -> str:
+    """The id of a file that no other test uses."""
     return next(unused).file_id
 
 
-def tagged() -> File:
-    """A file with AI tags. One run in sixteen fails, so it may take a second one."""
+def file_with_ai_tags() -> File:
+    """A file with AI tags. Tagging fails for one file in sixteen: this retries with another."""
     while True:
-        file = client.files.update(fresh(), extensions=[TAGGING])
+        file = client.files.update(unused_file_id(), extensions=[TAGGING])
         if file.extension_status.google_auto_tagging == "success":
             return file
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Keeps the body and the headers of every callback."""
+    """Records the body and headers of every callback."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -52,13 +53,14 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-def called_back() -> tuple[str, dict[str, str]]:
-    """The callback of a run that was pending and succeeded, which one in sixteen does not."""
+def callback_of_settled_extension() -> tuple[str, dict[str, str]]:
+    """The callback of a pending extension that succeeded. One in sixteen fails and is retried."""
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         server.received, server.timeout = [], 10
         url = f"http://127.0.0.1:{server.server_port}/done"
         while True:
-            file = client.files.update(fresh(), extensions=[{"name": "remove-bg"}], webhook_url=url)
+            extensions = [{"name": "remove-bg"}]
+            file = client.files.update(unused_file_id(), extensions=extensions, webhook_url=url)
             if file.extension_status.remove_bg == "pending":
                 server.handle_request()
                 body, headers = server.received.pop()
@@ -67,20 +69,20 @@ def called_back() -> tuple[str, dict[str, str]]:
 
 
 class UpdateDetails(unittest.TestCase):
-    def test_tags_are_replaced_and_null_unsets_them(self):
-        file_id = fresh()
+    def test_tags_are_replaced_and_null_clears_them(self):
+        file_id = unused_file_id()
         self.assertEqual(client.files.update(file_id, tags=["a", "b"]).tags, ["a", "b"])
         self.assertEqual(client.files.update(file_id, tags=["c"]).tags, ["c"])
         self.assertIsNone(client.files.update(file_id, tags=None).tags)
 
-    def test_coordinates_are_set_and_null_unsets_them(self):
-        file_id = fresh()
+    def test_coordinates_are_set_and_null_clears_them(self):
+        file_id = unused_file_id()
         file = client.files.update(file_id, custom_coordinates="10,10,100,100")
         self.assertEqual(file.custom_coordinates, "10,10,100,100")
         self.assertIsNone(client.files.update(file_id, custom_coordinates=None).custom_coordinates)
 
-    def test_metadata_of_every_type_is_merged_and_null_unsets_a_key(self):
-        file_id = fresh()
+    def test_metadata_of_every_type_merges(self):
+        file_id = unused_file_id()
         values = {
             "brand": "Nike",
             "caption": "two\nlines",
@@ -98,14 +100,14 @@ class UpdateDetails(unittest.TestCase):
         del values["brand"]
         self.assertEqual(file.custom_metadata, values)
 
-    def test_a_description_is_stored_and_cannot_be_null(self):
-        file_id = fresh()
+    def test_description_is_stored_and_not_nullable(self):
+        file_id = unused_file_id()
         self.assertEqual(client.files.update(file_id, description="new").description, "new")
         with self.assertRaises(imagekitio.BadRequestError):
             client.files.update(file_id, description=None)
 
-    def test_ai_tags_are_removed_by_name_or_all_at_once(self):
-        file = tagged()
+    def test_ai_tags_are_removed_by_name_or_all(self):
+        file = file_with_ai_tags()
         first, *others = [tag.name for tag in file.ai_tags]
         file = client.files.update(file.file_id, remove_ai_tags=[first])
         self.assertEqual([tag.name for tag in file.ai_tags], others)
@@ -130,7 +132,7 @@ class UpdateDetails(unittest.TestCase):
             {"name": "saved-extension", "id": "ext_tagging"},
         ]
         file = client.files.update(
-            fresh(), extensions=extensions, webhook_url="https://example.com/done"
+            unused_file_id(), extensions=extensions, webhook_url="https://example.com/done"
         )
         status = file.extension_status.to_dict()
         names = [
@@ -143,14 +145,14 @@ class UpdateDetails(unittest.TestCase):
         self.assertEqual(sorted(status), names)
         self.assertIn(status["remove-bg"], ["pending", "failed"])
 
-    def test_an_ai_tag_has_a_name_a_confidence_and_a_source(self):
-        for tag in tagged().ai_tags:
+    def test_ai_tag_has_name_confidence_and_source(self):
+        for tag in file_with_ai_tags().ai_tags:
             self.assertTrue(tag.name)
             self.assertGreaterEqual(tag.confidence, TAGGING["minConfidence"])
             self.assertEqual(tag.source, "google-auto-tagging")
 
-    def test_publication_is_a_request_of_its_own(self):
-        file_id = fresh()
+    def test_publish_cannot_be_combined_with_other_fields(self):
+        file_id = unused_file_id()
         publish = {"is_published": False, "include_file_versions": True}
         self.assertIs(client.files.update(file_id, publish=publish).is_published, False)
         file = client.files.update(file_id, publish={"is_published": True})
@@ -160,7 +162,7 @@ class UpdateDetails(unittest.TestCase):
 
 
 class Reading(unittest.TestCase):
-    def test_details_are_typed_and_the_same_as_in_the_list(self):
+    def test_details_are_typed_and_equal_the_listed_file(self):
         listed = FILES[-1]
         file = client.files.get(listed.file_id)
         self.assertEqual(file.to_dict(), listed.to_dict())
@@ -170,7 +172,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(file.version_info.id, file.file_id)
         self.assertTrue(file.url.startswith("https://"))
 
-    def test_pages_are_the_whole_list_in_its_order(self):
+    def test_pages_cover_the_list_in_order(self):
         pages = []
         while page := client.assets.list(type="file", limit=7, skip=len(pages)):
             pages += page
@@ -178,7 +180,7 @@ class Reading(unittest.TestCase):
         newest = client.assets.list(sort="DESC_CREATED", limit=1)
         self.assertEqual(newest[0].file_id, FILES[-1].file_id)
 
-    def test_a_search_finds_ids_and_paths(self):
+    def test_search_finds_ids_and_paths(self):
         first, last = FILES[0], FILES[-1]
         query = f'type = "file" AND id IN ["{last.file_id}", "{first.file_id}"]'
         found = client.assets.list(search_query=query, sort="ASC_CREATED")
@@ -208,8 +210,8 @@ class Reading(unittest.TestCase):
 
 
 class BulkTags(unittest.TestCase):
-    def test_tags_are_added_to_and_removed_from_all(self):
-        ids = [fresh(), fresh()]
+    def test_tags_are_added_and_removed_in_bulk(self):
+        ids = [unused_file_id(), unused_file_id()]
         for file_id in ids:
             client.files.update(file_id, tags=["old"])
         done = client.files.bulk.add_tags(file_ids=ids, tags=["new"])
@@ -219,15 +221,15 @@ class BulkTags(unittest.TestCase):
         self.assertEqual(done.successfully_updated_file_ids, ids)
         self.assertEqual([client.files.get(id).tags for id in ids], [["new"]] * 2)
 
-    def test_ai_tags_are_removed_from_all(self):
-        file = tagged()
+    def test_ai_tags_are_removed_in_bulk(self):
+        file = file_with_ai_tags()
         names = [tag.name for tag in file.ai_tags]
         done = client.files.bulk.remove_ai_tags(file_ids=[file.file_id], ai_tags=names)
         self.assertEqual(done.successfully_updated_file_ids, [file.file_id])
         self.assertIsNone(client.files.get(file.file_id).ai_tags)
 
-    def test_what_is_done_in_part_is_a_207(self):
-        full, free = fresh(), fresh()
+    def test_partial_failure_is_a_207(self):
+        full, free = unused_file_id(), unused_file_id()
         client.files.update(full, tags=["x" * 495])
         response = client.files.bulk.with_raw_response.add_tags(
             file_ids=[full, free], tags=["too long"]
@@ -239,8 +241,8 @@ class BulkTags(unittest.TestCase):
         self.assertEqual(refused["fileId"], full)
         self.assertIn("500", refused["error"])
 
-    def test_one_missing_file_is_a_404_and_nothing_is_changed(self):
-        file_id = fresh()
+    def test_one_missing_file_gives_404_without_changes(self):
+        file_id = unused_file_id()
         before = client.files.get(file_id)
         bulk = client.files.bulk
         calls = [
@@ -254,7 +256,7 @@ class BulkTags(unittest.TestCase):
             self.assertEqual(caught.exception.body["missingFileIds"], ["no-such-file"])
         self.assertEqual(client.files.get(file_id), before)
 
-    def test_more_than_fifty_files_are_refused(self):
+    def test_more_than_50_files_are_rejected(self):
         with self.assertRaises(imagekitio.BadRequestError) as caught:
             client.files.bulk.add_tags(file_ids=["a"] * 51, tags=["new"])
         message = "A maximum of 50 files can be edited at a time."
@@ -262,16 +264,16 @@ class BulkTags(unittest.TestCase):
 
 
 class Callbacks(unittest.TestCase):
-    def test_a_pending_run_calls_back_with_the_file_as_it_is_then(self):
-        body, _ = called_back()
-        told = json.loads(body)
-        self.assertEqual(told["service"], "remove-bg")
-        file = client.files.get(told["fileObject"]["fileId"])
+    def test_callback_contains_the_current_file(self):
+        body, _ = callback_of_settled_extension()
+        callback = json.loads(body)
+        self.assertEqual(callback["service"], "remove-bg")
+        file = client.files.get(callback["fileObject"]["fileId"])
         self.assertEqual(file.version_info.name, "Version 2")
-        self.assertEqual(file.version_info.to_dict(), told["fileObject"]["versionInfo"])
+        self.assertEqual(file.version_info.to_dict(), callback["fileObject"]["versionInfo"])
 
-    def test_a_signature_is_one_that_the_sdk_verifies(self):
-        body, headers = called_back()
+    def test_callback_signature_verifies(self):
+        body, headers = callback_of_settled_extension()
         client.webhooks.unwrap(body, headers=headers)
         with self.assertRaises(WebhookVerificationError):
             client.webhooks.unwrap(body + " ", headers=headers)
@@ -280,39 +282,39 @@ class Callbacks(unittest.TestCase):
 
 
 class Errors(unittest.TestCase):
-    def test_400_names_the_wrong_metadata(self):
+    def test_400_lists_invalid_metadata(self):
         with self.assertRaises(imagekitio.BadRequestError) as caught:
-            client.files.update(fresh(), custom_metadata={"price": "12", "unheard": 1})
+            client.files.update(unused_file_id(), custom_metadata={"price": "12", "unknown": 1})
         body = caught.exception.body
         self.assertEqual(body["message"], "Invalid custom metadata.")
-        self.assertEqual(sorted(body["errors"]), ["price", "unheard"])
+        self.assertEqual(sorted(body["errors"]), ["price", "unknown"])
 
-    def test_401_is_for_a_wrong_key(self):
+    def test_401_for_a_wrong_key(self):
         other = client.with_options(private_key="private_other")
         with self.assertRaises(imagekitio.AuthenticationError) as caught:
-            other.files.get(fresh())
+            other.files.get(unused_file_id())
         message = "Your request does not contain private API key."
         self.assertEqual(caught.exception.body["message"], message)
 
-    def test_403_is_for_a_wrong_key_where_it_is_set_so(self):
+    def test_403_for_a_wrong_key_if_configured(self):
         other = strict.with_options(private_key="private_other")
         with self.assertRaises(imagekitio.PermissionDeniedError) as caught:
             other.assets.list()
         message = "Your account cannot be authenticated."
         self.assertEqual(caught.exception.body["message"], message)
 
-    def test_404_is_for_a_file_that_does_not_exist(self):
+    def test_404_for_a_missing_file(self):
         for call in [client.files.get, client.files.update]:
             with self.assertRaises(imagekitio.NotFoundError) as caught:
                 call("no-such-file", extra_body={"tags": ["a"]})
             body = caught.exception.body
             self.assertEqual(body["message"], "The requested file does not exist.")
 
-    def test_429_says_when_to_go_on(self):
-        file_id = fresh()
-        strict.files.update(file_id, description="the one write")
+    def test_429_states_when_to_retry(self):
+        file_id = unused_file_id()
+        strict.files.update(file_id, description="within the limit")
         with self.assertRaises(imagekitio.RateLimitError) as caught:
-            strict.files.update(file_id, description="one too many")
+            strict.files.update(file_id, description="over the limit")
         headers = caught.exception.response.headers
         self.assertGreater(int(headers["X-RateLimit-Reset"]), 0)
         self.assertGreater(int(headers["X-RateLimit-Interval"]), 0)

@@ -1,27 +1,27 @@
-//! GET details, list and search, fields and saved extensions.
+//! GET details, list, search, metadata fields and saved extensions.
 
 use std::time::Duration;
 
 use ikbulk::sandbox::{Config, Library, Quirks, Running, synthetic_id};
 use serde_json::{Value, json};
 
-use crate::client::{config, get, patch, started};
+use crate::client::{config, get, patch, start_sandbox};
 
 fn ids(running: &Running, query: &str) -> Vec<String> {
-    let reply = get(running, &format!("/v1/files?{query}"));
-    assert_eq!(reply.status, 200, "{query}: {}", reply.text);
-    let list = reply.json();
+    let response = get(running, &format!("/v1/files?{query}"));
+    assert_eq!(response.status, 200, "{query}: {}", response.text);
+    let list = response.json();
     let id = |file: &Value| file["fileId"].as_str().map(str::to_owned);
     list.as_array().expect("a bare array").iter().filter_map(id).collect()
 }
 
 #[test]
-fn details_are_the_file_as_it_is() {
-    let running = started(config());
+fn details_return_the_current_file() {
+    let running = start_sandbox(config());
     patch(&running, "f1", &json!({"description": "after"}));
-    let reply = get(&running, "/v1/files/f1/details");
-    assert_eq!(reply.status, 200);
-    assert_eq!(Some(reply.json()), running.file("f1"));
+    let response = get(&running, "/v1/files/f1/details");
+    assert_eq!(response.status, 200);
+    assert_eq!(Some(response.json()), running.file("f1"));
     let missing = get(&running, "/v1/files/gone/details");
     assert_eq!(
         (missing.status, missing.message().as_str()),
@@ -31,8 +31,8 @@ fn details_are_the_file_as_it_is() {
 }
 
 #[test]
-fn a_list_is_in_the_order_of_upload_and_stays_so_after_a_change() {
-    let running = started(config());
+fn list_keeps_upload_order_after_a_change() {
+    let running = start_sandbox(config());
     assert_eq!(ids(&running, ""), ["f2", "f1"]);
     patch(&running, "f2", &json!({"tags": ["x"]}));
     assert_eq!(ids(&running, "sort=ASC_CREATED"), ["f2", "f1"]);
@@ -40,7 +40,7 @@ fn a_list_is_in_the_order_of_upload_and_stays_so_after_a_change() {
 }
 
 #[test]
-fn every_order_of_the_api_is_played() {
+fn every_sort_order_is_supported() {
     let mut library = Library::new();
     for (id, name, size, width, height, created, updated) in [
         ("a", "2.jpg", 30, 2, 1, 3, 5),
@@ -53,7 +53,7 @@ fn every_order_of_the_api_is_played() {
             "updatedAt": format!("2022-01-0{updated}T00:00:00.000Z"),
         }));
     }
-    let running = started(Config { library, ..config() });
+    let running = start_sandbox(Config { library, ..config() });
     let orders = [
         ("CREATED", "cba"),
         ("RELEVANCE", "cba"),
@@ -72,48 +72,49 @@ fn every_order_of_the_api_is_played() {
 }
 
 #[test]
-fn search_can_be_behind_and_details_never_are() {
+fn search_can_be_stale_details_never() {
     let hour = Duration::from_hours(1);
-    let running = started(Config { search_lag: hour, ..config() });
-    let listed = |query: &str| {
+    let running = start_sandbox(Config { search_lag: hour, ..config() });
+    let description_in = |query: &str| {
         let list = get(&running, &format!("/v1/files?{query}")).json();
         let file = list.as_array().unwrap().iter().find(|file| file["fileId"] == "f1").cloned();
         file.unwrap()["description"].clone()
     };
-    let shown = || [listed("limit=10"), listed("searchQuery=id+IN+[%22f1%22]")];
-    assert_eq!(shown(), ["before"; 2]);
+    let descriptions =
+        || [description_in("limit=10"), description_in("searchQuery=id+IN+[%22f1%22]")];
+    assert_eq!(descriptions(), ["before"; 2]);
     patch(&running, "f1", &json!({"description": "after"}));
-    assert_eq!(shown(), ["before"; 2]);
+    assert_eq!(descriptions(), ["before"; 2]);
     assert_eq!(get(&running, "/v1/files/f1/details").json()["description"], "after");
     running.advance(hour);
-    assert_eq!(shown(), ["after"; 2]);
+    assert_eq!(descriptions(), ["after"; 2]);
 }
 
 #[test]
-fn pages_cover_a_library_without_gap_or_repeat() {
-    let running = started(Config { library: Library::synthetic(25, 9), ..config() });
+fn pages_cover_the_library_exactly_once() {
+    let running = start_sandbox(Config { library: Library::synthetic(25, 9), ..config() });
     let all: Vec<String> = (0..25).map(|index| synthetic_id(9, index)).collect();
     let pages = (0..4).flat_map(|page| ids(&running, &format!("limit=10&skip={}", page * 10)));
     assert_eq!(pages.collect::<Vec<_>>(), all);
 }
 
 #[test]
-fn a_page_beyond_the_end_is_empty_and_a_page_of_one_is_the_file_of_its_place() {
-    let running = started(Config { library: Library::synthetic(25, 9), ..config() });
+fn page_of_one_and_page_beyond_the_end() {
+    let running = start_sandbox(Config { library: Library::synthetic(25, 9), ..config() });
     for skip in [0, 7, 24] {
         assert_eq!(ids(&running, &format!("limit=1&skip={skip}")), [synthetic_id(9, skip)]);
     }
     for query in ["skip=25", "limit=1&skip=25", "limit=10&skip=1000000000000"] {
         assert_eq!(get(&running, &format!("/v1/files?{query}")).text, "[]", "{query}");
     }
-    let nowhere = "path=/products/shoes&limit=1&skip=25";
-    assert_eq!(get(&running, &format!("/v1/files?{nowhere}")).text, "[]");
+    let past_end = "path=/products/shoes&limit=1&skip=25";
+    assert_eq!(get(&running, &format!("/v1/files?{past_end}")).text, "[]");
 }
 
 #[test]
-fn a_high_skip_is_refused_where_it_is_capped() {
+fn skip_above_the_cap_is_rejected() {
     let quirks = Quirks { skip_max: Some(20), ..Quirks::default() };
-    let running = started(Config { quirks, library: Library::synthetic(25, 9), ..config() });
+    let running = start_sandbox(Config { quirks, library: Library::synthetic(25, 9), ..config() });
     assert_eq!(ids(&running, "limit=1&skip=20"), [synthetic_id(9, 20)]);
     let refused = get(&running, "/v1/files?limit=1&skip=21");
     assert_eq!(refused.status, 400);
@@ -121,10 +122,10 @@ fn a_high_skip_is_refused_where_it_is_capped() {
 }
 
 #[test]
-fn a_file_in_a_list_is_the_same_as_by_itself() {
+fn listed_file_equals_its_details() {
     let mut library = Library::synthetic(50, 9);
     library.insert(json!({"fileId": "bare"}));
-    let running = started(Config { library, ..config() });
+    let running = start_sandbox(Config { library, ..config() });
     let changed = synthetic_id(9, 30);
     let extensions = json!([{"name": "google-auto-tagging", "minConfidence": 0, "maxTags": 3}]);
     patch(&running, &changed, &json!({"tags": ["x"], "extensions": extensions}));
@@ -139,13 +140,13 @@ fn a_file_in_a_list_is_the_same_as_by_itself() {
 }
 
 #[test]
-fn a_folder_is_found_with_and_without_slashes() {
-    let running = started(config());
+fn folder_path_matches_with_or_without_slashes() {
+    let running = start_sandbox(config());
     for path in ["/a/b/", "a%2Fb", "/a/b"] {
         assert_eq!(ids(&running, &format!("path={path}")), ["f2"]);
     }
     assert_eq!(ids(&running, "path=/a"), ["f1"]);
-    let running = started(Config { library: Library::synthetic(60, 9), ..config() });
+    let running = start_sandbox(Config { library: Library::synthetic(60, 9), ..config() });
     let found = ids(&running, "path=/products/shoes");
     assert!(!found.is_empty() && found.len() < 60);
     for id in found {
@@ -155,26 +156,26 @@ fn a_folder_is_found_with_and_without_slashes() {
 }
 
 #[test]
-fn a_search_by_ids_finds_those_that_exist() {
-    let running = started(config());
+fn search_by_ids_returns_existing_files() {
+    let running = start_sandbox(config());
     let query = "searchQuery=id%20IN%20%5B%22f1%22%2C%22gone%22%2C%22f2%22%5D";
     assert_eq!(ids(&running, query), ["f2", "f1"]);
     assert_eq!(ids(&running, "searchQuery=id+IN+[%22f1%22]+AND+type+=+%22file%22"), ["f1"]);
     assert_eq!(ids(&running, "searchQuery=name=%22one.jpg%22+AND+path=%22/a/%22"), ["f1"]);
     assert_eq!(ids(&running, "searchQuery=name=%22One.jpg%22"), [""; 0]);
-    let unplayed = get(&running, "/v1/files?searchQuery=createdAt+%3E+%227d%22");
-    assert_eq!(unplayed.status, 400);
-    assert!(unplayed.message().contains("createdAt"));
+    let unsupported = get(&running, "/v1/files?searchQuery=createdAt+%3E+%227d%22");
+    assert_eq!(unsupported.status, 400);
+    assert!(unsupported.message().contains("createdAt"));
 }
 
-/// As a client would write it that takes no chances: everything but letters and digits encoded.
+/// The `searchQuery` parameter with everything but letters and digits percent-encoded.
 fn query_for(search: &str) -> String {
     let encoded = percent_encoding::utf8_percent_encode(search, percent_encoding::NON_ALPHANUMERIC);
     format!("searchQuery={encoded}")
 }
 
 #[test]
-fn a_search_by_name_and_path_finds_that_file_alone_or_all_that_share_the_name() {
+fn search_by_name_and_path_combines_conditions() {
     let mut library = Library::new();
     for (id, path) in [
         ("top", "/same.jpg"),
@@ -185,7 +186,7 @@ fn a_search_by_name_and_path_finds_that_file_alone_or_all_that_share_the_name() 
     ] {
         library.insert(json!({"fileId": id, "filePath": path}));
     }
-    let running = started(Config { library, ..config() });
+    let running = start_sandbox(Config { library, ..config() });
     let found = |search: &str| {
         let mut found = ids(&running, &query_for(search));
         found.sort_unstable();
@@ -207,9 +208,9 @@ fn a_search_by_name_and_path_finds_that_file_alone_or_all_that_share_the_name() 
 }
 
 #[test]
-fn a_hundred_ids_fit_into_one_search_unless_its_url_may_not_be_so_long() {
+fn search_for_100_ids_respects_url_cap() {
     let library = Library::synthetic(300, 9);
-    let running = started(Config { library: library.clone(), ..config() });
+    let running = start_sandbox(Config { library: library.clone(), ..config() });
     let wanted: Vec<String> = (0..300).step_by(3).map(|index| synthetic_id(9, index)).collect();
     let query = query_for(&format!("id IN {}", json!(wanted)));
     assert_eq!(ids(&running, &query), wanted);
@@ -218,19 +219,19 @@ fn a_hundred_ids_fit_into_one_search_unless_its_url_may_not_be_so_long() {
     let target = format!("/v1/files?{query}");
     for (url_max, status) in [(target.len(), 200), (target.len() - 1, 414)] {
         let quirks = Quirks { url_max: Some(url_max), ..Quirks::default() };
-        let running = started(Config { quirks, library: library.clone(), ..config() });
-        let reply = get(&running, &target);
-        assert_eq!(reply.status, status);
+        let running = start_sandbox(Config { quirks, library: library.clone(), ..config() });
+        let response = get(&running, &target);
+        assert_eq!(response.status, status);
         assert_eq!(running.stats().reads_per_second.accepted, u64::from(status == 200));
     }
-    // Without a cap, it is as long as the HTTP library takes.
+    // Without a cap, only the HTTP library limits the URL's length.
     let many: Vec<String> = (0..1500).map(|index| synthetic_id(9, index)).collect();
     assert_eq!(ids(&running, &query_for(&format!("id IN {}", json!(many)))).len(), 300);
 }
 
 #[test]
-fn wrong_parameters_are_refused() {
-    let running = started(config());
+fn invalid_parameters_are_rejected() {
+    let running = start_sandbox(config());
     for query in
         ["limit=0", "limit=1001", "limit=x", "skip=-1", "sort=UP", "type=picture", "tags=x"]
     {
@@ -242,8 +243,8 @@ fn wrong_parameters_are_refused() {
 }
 
 #[test]
-fn fields_and_saved_extensions_are_listed_as_configured() {
-    let running = started(config());
+fn fields_and_saved_extensions_follow_configuration() {
+    let running = start_sandbox(config());
     let fields = get(&running, "/v1/customMetadataFields").json();
     assert_eq!(fields, json!(Config::default().fields));
     let types: Vec<&str> = fields
@@ -260,12 +261,12 @@ fn fields_and_saved_extensions_are_listed_as_configured() {
 }
 
 #[test]
-fn a_million_files_are_there_at_once() {
-    let began = std::time::Instant::now();
-    let running = started(Config { library: Library::synthetic(1_000_000, 9), ..config() });
+fn million_file_library_starts_instantly() {
+    let start = std::time::Instant::now();
+    let running = start_sandbox(Config { library: Library::synthetic(1_000_000, 9), ..config() });
     let last = synthetic_id(9, 999_999);
     assert_eq!(get(&running, &format!("/v1/files/{last}/details")).status, 200);
     assert_eq!(ids(&running, "limit=1&skip=999999"), [last]);
     assert!(running.library().is_empty());
-    assert!(began.elapsed().as_secs() < 3);
+    assert!(start.elapsed().as_secs() < 3);
 }

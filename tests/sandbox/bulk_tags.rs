@@ -3,97 +3,99 @@
 use ikbulk::sandbox::{Config, Fault, Faults, MissingIds, Quirks};
 use serde_json::{Value, json};
 
-use crate::client::{config, post, started};
+use crate::client::{config, post, start_sandbox};
 
 const ADD: &str = "/v1/files/addTags";
 const REMOVE: &str = "/v1/files/removeTags";
 const REMOVE_AI: &str = "/v1/files/removeAITags";
 
 #[test]
-fn tags_are_added_once_and_at_the_end() {
-    let running = started(config());
-    let reply =
+fn added_tags_are_appended_without_duplicates() {
+    let running = start_sandbox(config());
+    let response =
         post(&running, ADD, &json!({"fileIds": ["f1", "f2", "f1"], "tags": ["sale", "new"]}));
-    assert_eq!(reply.status, 200);
-    assert_eq!(reply.json(), json!({"successfullyUpdatedFileIds": ["f1", "f2"]}));
+    assert_eq!(response.status, 200);
+    assert_eq!(response.json(), json!({"successfullyUpdatedFileIds": ["f1", "f2"]}));
     assert_eq!(running.file("f1").unwrap()["tags"], json!(["old", "sale", "new"]));
     assert_eq!(running.file("f2").unwrap()["tags"], json!(["sale", "new"]));
 }
 
 #[test]
 fn removing_the_last_tag_leaves_null() {
-    let running = started(config());
-    let reply =
+    let running = start_sandbox(config());
+    let response =
         post(&running, REMOVE, &json!({"fileIds": ["f1", "f2"], "tags": ["old", "sale", "none"]}));
-    assert_eq!(reply.json(), json!({"successfullyUpdatedFileIds": ["f1", "f2"]}));
+    assert_eq!(response.json(), json!({"successfullyUpdatedFileIds": ["f1", "f2"]}));
     assert_eq!(running.file("f1").unwrap()["tags"], Value::Null);
 }
 
 #[test]
 fn ai_tags_are_removed_by_name() {
-    let running = started(config());
-    let reply = post(&running, REMOVE_AI, &json!({"fileIds": ["f1"], "AITags": ["Shoe", "Bag"]}));
-    assert_eq!(reply.status, 200);
+    let running = start_sandbox(config());
+    let response =
+        post(&running, REMOVE_AI, &json!({"fileIds": ["f1"], "AITags": ["Shoe", "Bag"]}));
+    assert_eq!(response.status, 200);
     assert_eq!(running.file("f1").unwrap()["AITags"], Value::Null);
 }
 
 #[test]
-fn one_missing_file_means_that_nothing_is_done() {
-    for (missing_ids, named) in
+fn one_missing_file_rejects_the_whole_call() {
+    for (missing_ids, missing) in
         [(MissingIds::Named, json!(["gone1", "gone2"])), (MissingIds::Silent, Value::Null)]
     {
         let quirks = Quirks { missing_ids, ..Quirks::default() };
-        let running = started(Config { quirks, ..config() });
+        let running = start_sandbox(Config { quirks, ..config() });
         let before = running.file("f1");
         for path in [ADD, REMOVE, REMOVE_AI] {
-            let reply = post(&running, path, &of_files(&["f1", "gone1", "gone2"]));
-            assert_eq!(reply.status, 404, "{path}");
-            assert_eq!(reply.message(), "The requested file(s) does not exist.");
-            assert_eq!(reply.json()["missingFileIds"], named);
+            let response = post(&running, path, &body_for_files(&["f1", "gone1", "gone2"]));
+            assert_eq!(response.status, 404, "{path}");
+            assert_eq!(response.message(), "The requested file(s) does not exist.");
+            assert_eq!(response.json()["missingFileIds"], missing);
         }
         assert_eq!(running.file("f1"), before);
     }
 }
 
-/// A body that any of the three takes, and that each of them would change `f1` by.
-fn of_files(ids: &[&str]) -> Value {
+/// A body that all three bulk calls accept and that changes `f1` in each.
+fn body_for_files(ids: &[&str]) -> Value {
     json!({"fileIds": ids, "tags": ["new", "old"], "AITags": ["Shoe", "Bag"]})
 }
 
 #[test]
-fn each_of_the_three_calls_can_fail_for_a_part_of_its_files() {
+fn each_bulk_call_can_partially_fail() {
     for path in [ADD, REMOVE, REMOVE_AI] {
         let faults = Faults { script: vec![(1, Fault::BulkInPart)], ..Faults::default() };
-        let running = started(Config { faults, ..config() });
+        let running = start_sandbox(Config { faults, ..config() });
         let before = running.file("f1");
-        let reply = post(&running, path, &of_files(&["f1", "f2"]));
-        assert_eq!(reply.status, 207, "{path}");
-        let body = reply.json();
+        let response = post(&running, path, &body_for_files(&["f1", "f2"]));
+        assert_eq!(response.status, 207, "{path}");
+        let body = response.json();
         assert_eq!(body["successfullyUpdatedFileIds"], json!(["f2"]));
         assert_eq!(body["errors"].as_array().unwrap().len(), 1);
         assert_eq!(body["errors"][0]["fileId"], "f1");
         assert!(body["errors"][0]["error"].is_string());
         assert_eq!(running.file("f1"), before);
         assert_eq!(running.history("f2").len(), 1);
-        assert_eq!(post(&running, path, &of_files(&["f1", "f2"])).status, 200);
+        assert_eq!(post(&running, path, &body_for_files(&["f1", "f2"])).status, 200);
         assert_ne!(running.file("f1"), before);
     }
 }
 
 #[test]
-fn what_is_done_in_part_still_misses_files_as_a_whole() {
+fn missing_file_takes_precedence_over_partial_failure() {
     let faults = Faults { script: vec![(1, Fault::BulkInPart)], ..Faults::default() };
-    let running = started(Config { faults, ..config() });
-    assert_eq!(post(&running, REMOVE, &of_files(&["f1", "f2", "gone"])).status, 404);
+    let running = start_sandbox(Config { faults, ..config() });
+    assert_eq!(post(&running, REMOVE, &body_for_files(&["f1", "f2", "gone"])).status, 404);
     assert_eq!(running.stats().changes, 0);
 }
 
 #[test]
-fn a_file_whose_tags_would_be_too_long_makes_a_207() {
-    let running = started(config());
-    let reply = post(&running, ADD, &json!({"fileIds": ["f1", "f2"], "tags": ["x".repeat(500)]}));
-    assert_eq!(reply.status, 207);
-    let body = reply.json();
+fn tags_over_500_characters_give_207() {
+    let running = start_sandbox(config());
+    let response =
+        post(&running, ADD, &json!({"fileIds": ["f1", "f2"], "tags": ["x".repeat(500)]}));
+    assert_eq!(response.status, 207);
+    let body = response.json();
     assert_eq!(body["successfullyUpdatedFileIds"], json!(["f2"]));
     assert_eq!(body["errors"][0]["fileId"], "f1");
     assert!(body["errors"][0]["error"].is_string());
@@ -102,8 +104,8 @@ fn a_file_whose_tags_would_be_too_long_makes_a_207() {
 }
 
 #[test]
-fn at_most_50_files_go_into_one_call() {
-    let running = started(config());
+fn call_accepts_at_most_50_files() {
+    let running = start_sandbox(config());
     let ids = |count: u32| (0..count).map(|n| format!("gone{n}")).collect::<Vec<_>>();
     let call = |count| post(&running, REMOVE, &json!({"fileIds": ids(count), "tags": ["x"]}));
     assert_eq!(call(50).status, 404);
@@ -112,8 +114,8 @@ fn at_most_50_files_go_into_one_call() {
 }
 
 #[test]
-fn wrong_bodies_get_the_apis_own_words() {
-    let running = started(config());
+fn invalid_bodies_get_imagekits_error_messages() {
+    let running = start_sandbox(config());
     let too_long = json!(["x".repeat(501)]);
     let cases = [
         (ADD, json!({"tags": ["x"]}), "fileIds parameter is missing."),
@@ -135,8 +137,8 @@ fn wrong_bodies_get_the_apis_own_words() {
         ),
     ];
     for (path, body, message) in cases {
-        let reply = post(&running, path, &body);
-        assert_eq!((reply.status, reply.message().as_str()), (400, message), "{path} {body}");
+        let response = post(&running, path, &body);
+        assert_eq!((response.status, response.message().as_str()), (400, message), "{path} {body}");
     }
     assert_eq!(running.stats().changes, 0);
 }

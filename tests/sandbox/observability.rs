@@ -1,4 +1,4 @@
-//! Statistics, history, the tap, and the looks behind the scenes.
+//! Statistics, history, hooks, and the `/__sandbox` endpoints.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,11 +8,11 @@ use ikbulk::sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::client::{ask, config, get, patch, post, receive, send, started};
+use crate::client::{config, get, patch, post, receive, request, send, start_sandbox};
 
 #[test]
 fn requests_are_counted_by_call_and_status() {
-    let running = started(config());
+    let running = start_sandbox(config());
     patch(&running, "f1", &json!({"tags": ["x"]}));
     patch(&running, "gone", &json!({"tags": ["x"]}));
     patch(&running, "f1", &json!({"publish": {"isPublished": false}}));
@@ -37,8 +37,8 @@ fn requests_are_counted_by_call_and_status() {
 }
 
 #[test]
-fn the_history_of_a_file_is_its_changes_in_order() {
-    let running = started(config());
+fn file_history_lists_changes_in_order() {
+    let running = start_sandbox(config());
     patch(&running, "f1", &json!({"tags": ["x"]}));
     patch(&running, "f1", &json!({"tags": 5}));
     post(&running, "/v1/files/removeTags", &json!({"fileIds": ["f1", "f2"], "tags": ["x"]}));
@@ -52,8 +52,8 @@ fn the_history_of_a_file_is_its_changes_in_order() {
 }
 
 #[test]
-fn requests_of_one_file_that_overlap_are_seen() {
-    let running = started(Config { latency: Duration::from_millis(250), ..config() });
+fn overlapping_requests_of_one_file_are_recorded() {
+    let running = start_sandbox(Config { latency: Duration::from_millis(250), ..config() });
     let head = "PATCH /v1/files/f1/details";
     let streams = [
         send(&running, head, "{}"),
@@ -70,10 +70,10 @@ fn requests_of_one_file_that_overlap_are_seen() {
 }
 
 #[test]
-fn the_busiest_second_and_the_busiest_window_are_counted() {
+fn peak_rate_per_second_and_window_is_recorded() {
     let minute = Duration::from_mins(1);
     let window = Limit::Window { requests: 3, interval: minute };
-    let running = started(Config { writes: vec![window], ..config() });
+    let running = start_sandbox(Config { writes: vec![window], ..config() });
     let write = || patch(&running, "f1", &json!({})).status;
     assert_eq!(write(), 200);
     running.advance(minute / 2);
@@ -81,7 +81,7 @@ fn the_busiest_second_and_the_busiest_window_are_counted() {
     running.advance(minute / 2);
     assert_eq!([write(), write(), write()], [200; 3]);
     let stats = running.stats();
-    // The last two thirds of one window and all of the next.
+    // Any 60 s count: the last two accepted of one window and all three of the next.
     let peak = Peak { arrived: 6, accepted: 5 };
     assert_eq!(stats.writes_per_window, [WindowPeak { interval_ms: 60_000, peak }]);
     assert_eq!(stats.writes_per_second, Peak { arrived: 3, accepted: 3 });
@@ -89,8 +89,8 @@ fn the_busiest_second_and_the_busiest_window_are_counted() {
 }
 
 #[test]
-fn requests_one_after_the_other_do_not_overlap() {
-    let running = started(Config { latency: Duration::from_millis(2), ..config() });
+fn sequential_requests_do_not_overlap() {
+    let running = start_sandbox(Config { latency: Duration::from_millis(2), ..config() });
     for _ in 0..5 {
         patch(&running, "f1", &json!({}));
         post(&running, "/v1/files/addTags", &json!({"fileIds": ["f1"], "tags": ["x"]}));
@@ -100,14 +100,14 @@ fn requests_one_after_the_other_do_not_overlap() {
 }
 
 #[test]
-fn the_tap_sees_every_request_before_and_after_its_work() {
+fn hook_sees_each_request_on_arrival_and_completion() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let hook = Hook::new(move |event| {
         let line = format!("{} {:?} {} {}", event.n, event.phase, event.method, event.path);
-        log.lock().expect("no tap panics").push(line);
+        log.lock().expect("no hook panics").push(line);
     });
-    let running = started(Config { hook: Some(hook), ..config() });
+    let running = start_sandbox(Config { hook: Some(hook), ..config() });
     patch(&running, "f%31", &json!({}));
     get(&running, "/__sandbox/stats");
     get(&running, "/v1/files?limit=1");
@@ -121,17 +121,17 @@ fn the_tap_sees_every_request_before_and_after_its_work() {
 }
 
 #[test]
-fn a_tap_that_blocks_holds_the_answer_back_after_the_work() {
-    let (done, is_done) = std::sync::mpsc::channel();
+fn blocking_hook_delays_response_after_the_change() {
+    let (change_done, after_change) = std::sync::mpsc::channel();
     let hook = Hook::new(move |event| {
         if event.phase == Phase::Worked {
-            done.send(()).expect("the test listens");
+            change_done.send(()).expect("the test should be receiving");
             std::thread::sleep(Duration::from_millis(200));
         }
     });
-    let running = started(Config { hook: Some(hook), ..config() });
+    let running = start_sandbox(Config { hook: Some(hook), ..config() });
     let stream = send(&running, "PATCH /v1/files/f1/details", r#"{"description": "after"}"#);
-    is_done.recv().unwrap();
+    after_change.recv().unwrap();
     assert_eq!(running.file("f1").unwrap()["description"], "after");
     stream.set_nonblocking(true).unwrap();
     assert!(stream.peek(&mut [0]).is_err());
@@ -140,10 +140,10 @@ fn a_tap_that_blocks_holds_the_answer_back_after_the_work() {
 }
 
 #[test]
-fn the_library_shows_what_was_inserted_or_changed() {
+fn library_lists_inserted_and_changed_files() {
     let mut library = Library::synthetic(100, 5);
     library.insert(json!({"fileId": "aaa"}));
-    let running = started(Config { library, ..config() });
+    let running = start_sandbox(Config { library, ..config() });
     let changed = synthetic_id(5, 50);
     patch(&running, &changed, &json!({"tags": ["x"]}));
     let ids: Vec<Value> = running.library().iter().map(|file| file["fileId"].clone()).collect();
@@ -157,12 +157,12 @@ fn the_library_shows_what_was_inserted_or_changed() {
 }
 
 #[test]
-fn a_library_that_was_saved_is_the_same_again() {
+fn saved_library_round_trips() {
     let mut library = Library::synthetic(50, 5);
     let ids: Vec<String> = (0..50).map(|index| synthetic_id(5, index)).collect();
     library.insert(json!({"fileId": "bare", "description": null, "tags": null, "more": [1.5]}));
     let always = ExtensionOutcome::Always(Status::Success);
-    let running = started(Config { library, extensions: always, ..config() });
+    let running = start_sandbox(Config { library, extensions: always, ..config() });
     let all = json!({
         "tags": ["ä \"quoted\"", "b"], "customMetadata": {"size": 30, "price": 12.5, "brand": null},
         "customCoordinates": "1,2,3,4", "description": "two\nlines",
@@ -180,25 +180,25 @@ fn a_library_that_was_saved_is_the_same_again() {
     running.save(&mut saved).unwrap();
     let mut library = Library::synthetic(50, 5);
     library.add_lines(saved.as_slice()).unwrap();
-    let running = started(Config { library, ..config() });
+    let running = start_sandbox(Config { library, ..config() });
     assert_eq!((running.library(), get(&running, "/v1/files").json()), before);
 }
 
 #[test]
-fn a_reset_makes_everything_as_it_was_at_the_start() {
-    let running = started(config());
+fn reset_restores_the_initial_state() {
+    let running = start_sandbox(config());
     let before = running.library();
     patch(&running, "f1", &json!({"tags": ["x"]}));
     assert_ne!(running.library(), before);
-    assert_eq!(ask(&running, "POST /__sandbox/reset", "").status, 200);
+    assert_eq!(request(&running, "POST /__sandbox/reset", "").status, 200);
     assert_eq!(running.library(), before);
-    assert_eq!(running.stats(), started(config()).stats());
+    assert_eq!(running.stats(), start_sandbox(config()).stats());
     assert!(running.history("f1").is_empty());
 }
 
 #[test]
-fn without_recording_the_totals_are_counted_all_the_same() {
-    let running = started(Config { record: false, ..config() });
+fn totals_are_counted_without_recording() {
+    let running = start_sandbox(Config { record: false, ..config() });
     patch(&running, "f1", &json!({"extensions": [{"name": "ai-auto-description"}]}));
     let stats = running.stats();
     assert_eq!((stats.requests, stats.changes, stats.paid_runs["ai-auto-description"]), (1, 1, 1));
@@ -207,8 +207,8 @@ fn without_recording_the_totals_are_counted_all_the_same() {
 }
 
 #[test]
-fn a_stopped_sandbox_closes_its_connections_and_its_port() {
-    let running = started(Config { latency: Duration::from_mins(1), ..config() });
+fn stopped_sandbox_closes_connections_and_port() {
+    let running = start_sandbox(Config { latency: Duration::from_mins(1), ..config() });
     let address = running.base_url().replace("http://", "");
     let stream = send(&running, "PATCH /v1/files/f1/details", "{}");
     running.stop();
