@@ -1,4 +1,4 @@
-//! The table, and the laws over it.
+//! The table of cases, and the invariants that hold for all of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,23 +7,23 @@ use std::time::Duration;
 use ikbulk::sandbox::{Fault, MissingIds};
 
 use crate::harness::status;
-use crate::model::{Position, Tags, Target, Told, Trouble, effect};
-use crate::play::{Case, TIMEOUT};
+use crate::model::{Failure, Position, Response, Tags, Target, effect};
+use crate::run_case::{Case, TIMEOUT};
 
-/// Most of a case is waiting: for a backoff, for an answer that does not come.
+/// More threads than cores: cases mostly wait for backoffs and timeouts.
 const THREADS: usize = 32;
 
-/// What a proxy says.
-fn page(code: u16) -> Fault {
+/// The HTML error page of a proxy.
+fn html_page(code: u16) -> Fault {
     let body = "<html><h1>Sorry</h1></html>".to_owned();
     Fault::Status { code, body, content_type: "text/html".to_owned() }
 }
 
-fn after_the_work(code: u16, body: &str) -> Fault {
+fn status_after_change(code: u16, body: &str) -> Fault {
     Fault::StatusAfter { code, body: body.to_owned(), content_type: "application/json".to_owned() }
 }
 
-fn missing(file: &str) -> Fault {
+fn not_found(file: &str) -> Fault {
     let body = format!(r#"{{"message":"No such files.","help":"","missingFileIds":["{file}"]}}"#);
     Fault::Status { code: 404, body, content_type: "application/json".to_owned() }
 }
@@ -34,24 +34,24 @@ fn throttle(reset_ms: Option<u64>, limit: Option<(u64, u64)>) -> Fault {
 
 fn faults() -> Vec<Fault> {
     vec![
-        // What takes longest goes first.
+        // The slowest first.
         Fault::HangBefore(TIMEOUT + Duration::from_millis(500)),
         Fault::HangAfter(10 * TIMEOUT),
         throttle(None, None),
         Fault::ThrottleRaw { reset: "-5".to_owned() },
-        Fault::ThrottleRaw { reset: "in a while".to_owned() },
-        status(400, "Not like this."),
+        Fault::ThrottleRaw { reset: "soon".to_owned() },
+        status(400, "Invalid request."),
         status(401, "Your request does not contain private API key."),
         status(403, "Publishing is not part of this plan."),
         status(403, "Your account is disabled."),
         status(404, "The requested file does not exist."),
-        status(408, "Too slow."),
-        status(409, "Somebody else is at it."),
-        status(500, "Something went wrong."),
-        page(502),
-        page(200),
-        page(403),
-        after_the_work(504, r#"{"message":"The server got lost.","help":""}"#),
+        status(408, "Request timeout."),
+        status(409, "Conflict."),
+        status(500, "Internal server error."),
+        html_page(502),
+        html_page(200),
+        html_page(403),
+        status_after_change(504, r#"{"message":"Gateway timeout.","help":""}"#),
         throttle(Some(20), None),
         throttle(Some(20), Some((100, 1000))),
         Fault::ResetBefore,
@@ -67,55 +67,55 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// What only a bulk call can meet.
+/// Faults that only concern bulk calls.
 fn bulk_faults() -> Vec<Fault> {
     vec![
         Fault::BulkInPart,
-        missing("a"),
-        // No call is about that file alone.
-        after_the_work(200, r#"{"successfullyUpdatedFileIds":["c"]}"#),
+        not_found("a"),
+        // No call changes that file alone.
+        status_after_change(200, r#"{"successfullyUpdatedFileIds":["c"]}"#),
     ]
 }
 
-type Places = [(Target, &'static [Position])];
+type TargetPositions = [(Target, &'static [Position])];
 
 fn cases() -> Vec<Case> {
-    use Position::{AllOfOneFile, First, Last, Middle};
-    let rows: &Places = &[
-        (Target::Idempotent, &[First, Middle, Last, AllOfOneFile]),
-        (Target::Paid, &[First, Middle, Last, AllOfOneFile]),
-        // These two differ from the one that pays by one rule each, wherever they stand.
-        (Target::Publish, &[Last, AllOfOneFile]),
-        (Target::Read, &[Middle, AllOfOneFile]),
+    use Position::{AllRowsOfOneFile, First, Last, Middle};
+    let rows: &TargetPositions = &[
+        (Target::Idempotent, &[First, Middle, Last, AllRowsOfOneFile]),
+        (Target::Billed, &[First, Middle, Last, AllRowsOfOneFile]),
+        // These differ from `Billed` in one rule each, which does not depend on the position.
+        (Target::Publish, &[Last, AllRowsOfOneFile]),
+        (Target::Read, &[Middle, AllRowsOfOneFile]),
     ];
-    let calls: &Places = &[
-        (Target::Bulk(Tags::Same), &[First, AllOfOneFile]),
-        (Target::Bulk(Tags::Two), &[First, Last]),
+    let calls: &TargetPositions = &[
+        (Target::Bulk(Tags::Same), &[First, AllRowsOfOneFile]),
+        (Target::Bulk(Tags::MiddleDiffers), &[First, Last]),
         (Target::Bulk(Tags::Swapped), &[First, Last]),
-        (Target::Bulk(Tags::Own), &[AllOfOneFile]),
+        (Target::Bulk(Tags::AllDiffer), &[AllRowsOfOneFile]),
     ];
-    let files: &Places = &[
-        (Target::Bulk(Tags::Same), &[First, Middle, Last, AllOfOneFile]),
-        (Target::Bulk(Tags::Two), &[First, Middle]),
+    let files: &TargetPositions = &[
+        (Target::Bulk(Tags::Same), &[First, Middle, Last, AllRowsOfOneFile]),
+        (Target::Bulk(Tags::MiddleDiffers), &[First, Middle]),
         (Target::Bulk(Tags::Swapped), &[First, Last]),
-        (Target::Bulk(Tags::Own), &[AllOfOneFile]),
+        (Target::Bulk(Tags::AllDiffer), &[AllRowsOfOneFile]),
     ];
-    let faults = faults().into_iter().map(Trouble::Fault);
-    let troubles: Vec<_> = std::iter::once(Trouble::Nothing).chain(faults).collect();
-    let of_calls: Vec<_> = bulk_faults().into_iter().map(Trouble::Fault).collect();
-    let of_files = [MissingIds::Named, MissingIds::Silent].map(Trouble::NoFile);
-    let mut cases = table(&troubles, &[rows, calls].concat());
-    cases.extend(table(&of_calls, calls));
-    cases.extend(table(&of_files, files));
+    let faults = faults().into_iter().map(Failure::Fault);
+    let failures: Vec<_> = std::iter::once(Failure::None).chain(faults).collect();
+    let bulk_failures: Vec<_> = bulk_faults().into_iter().map(Failure::Fault).collect();
+    let missing_files = [MissingIds::Named, MissingIds::Silent].map(Failure::MissingFile);
+    let mut cases = table(&failures, &[rows, calls].concat());
+    cases.extend(table(&bulk_failures, calls));
+    cases.extend(table(&missing_files, files));
     cases
 }
 
-fn table(troubles: &[Trouble], places: &Places) -> Vec<Case> {
+fn table(failures: &[Failure], positions_by_target: &TargetPositions) -> Vec<Case> {
     let mut cases = Vec::new();
-    for trouble in troubles {
-        for (target, positions) in places {
+    for failure in failures {
+        for (target, positions) in positions_by_target {
             let case = |position: &Position| Case {
-                trouble: trouble.clone(),
+                failure: failure.clone(),
                 target: *target,
                 position: *position,
             };
@@ -125,78 +125,81 @@ fn table(troubles: &[Trouble], places: &Places) -> Vec<Case> {
     cases
 }
 
-/// A case that was played: the statuses of its rows, and what is not as the model has it.
-type Played = (Case, Vec<String>, Vec<String>);
+/// A case, the statuses of its rows, and the deviations from the model.
+type CaseResult = (Case, Vec<String>, Vec<String>);
 
-fn play_all() -> Vec<Played> {
-    let (cases, next, played) = (cases(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+fn run_all() -> Vec<CaseResult> {
+    let (cases, next, results) = (cases(), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (statuses, wrong) = case.play();
-                    let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
-                    played.push((case.clone(), statuses, wrong));
+                    let (statuses, deviations) = case.run();
+                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                    results.push((case.clone(), statuses, deviations));
                 }
             });
         }
     });
-    assert_eq!(next.into_inner(), cases.len() + THREADS, "every case was played");
-    played.into_inner().unwrap_or_else(PoisonError::into_inner)
+    assert_eq!(next.into_inner(), cases.len() + THREADS, "every case was run");
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn count(statuses: &[String], status: &str) -> usize {
-    statuses.iter().filter(|is| *is == status).count()
+    statuses.iter().filter(|actual| *actual == status).count()
 }
 
-/// What must hold whatever the model says.
-fn broken_law(case: &Case, statuses: &[String]) -> Option<&'static str> {
-    let hit = if case.position == Position::AllOfOneFile { statuses.len() } else { 1 };
+/// The invariant that the case violates, independent of the model.
+fn violated_invariant(case: &Case, statuses: &[String]) -> Option<&'static str> {
+    let hit = if case.position == Position::AllRowsOfOneFile { statuses.len() } else { 1 };
     let updated = count(statuses, "updated");
-    let (holds, law) = match &case.trouble {
-        Trouble::Nothing => (updated == statuses.len(), "without a fault, all is done"),
-        Trouble::NoFile(_) => (
+    let (holds, invariant) = match &case.failure {
+        Failure::None => (updated == statuses.len(), "without a fault, every row is updated"),
+        Failure::MissingFile(_) => (
             updated == statuses.len() - hit && count(statuses, "rejected") == hit,
-            "a file that does not exist is the end of its rows, and of no others",
+            "a missing file rejects its rows and no others",
         ),
-        Trouble::Fault(fault) => return broken_law_of_faults(fault, case.target, hit, statuses),
+        Failure::Fault(fault) => {
+            return violated_fault_invariant(fault, case.target, hit, statuses);
+        }
     };
-    (!holds).then_some(law)
+    (!holds).then_some(invariant)
 }
 
-fn broken_law_of_faults(
+fn violated_fault_invariant(
     fault: &Fault,
     target: Target,
     hit: usize,
     statuses: &[String],
 ) -> Option<&'static str> {
     let all_updated = count(statuses, "updated") == statuses.len();
-    let is_once = matches!(target, Target::Paid | Target::Publish);
-    let (_, told) = effect(fault, target);
-    let may_lose = if is_once && told == Told::Nothing { hit } else { 0 };
-    if count(statuses, "unknown") > may_lose {
-        return Some("unknown is never more than the answers lost to what must not be repeated");
+    let is_at_most_once = matches!(target, Target::Billed | Target::Publish);
+    let (_, response) = effect(fault, target);
+    let max_unknown = if is_at_most_once && response == Response::Inconclusive { hit } else { 0 };
+    if count(statuses, "unknown") > max_unknown {
+        return Some("only at-most-once requests with a lost response are unknown");
     }
-    let may_reject = match told {
-        Told::Refused => hit,
-        Told::InPart => statuses.len(),
+    let max_rejected = match response {
+        Response::Rejected => hit,
+        Response::PartialFailure => statuses.len(),
         _ => 0,
     };
-    if count(statuses, "rejected") > may_reject {
-        return Some("a refusal rejects no row that it is not about");
+    if count(statuses, "rejected") > max_rejected {
+        return Some("a rejection rejects only the rows that it concerns");
     }
-    if told == Told::Nothing && !is_once && !all_updated {
-        return Some("a lost answer costs nothing that may be repeated");
+    if response == Response::Inconclusive && !is_at_most_once && !all_updated {
+        return Some("idempotent requests survive a lost response");
     }
-    (told == Told::Later && !all_updated).then_some("a 429 costs nothing at all")
+    (response == Response::Throttled && !all_updated).then_some("every row survives a 429")
 }
 
 #[test]
-fn every_fault_at_every_place_ends_as_the_rules_say() {
-    let mut complaints = String::new();
-    for (case, statuses, wrong) in play_all() {
-        let wrong = wrong.iter().map(String::as_str).chain(broken_law(&case, &statuses));
-        wrong.for_each(|wrong| complaints += &format!("{case:?}\n    {wrong}\n"));
+fn every_fault_at_every_position_matches_the_model() {
+    let mut errors = String::new();
+    for (case, statuses, deviations) in run_all() {
+        let deviations =
+            deviations.iter().map(String::as_str).chain(violated_invariant(&case, &statuses));
+        deviations.for_each(|deviation| errors += &format!("{case:?}\n    {deviation}\n"));
     }
-    assert!(complaints.is_empty(), "\n{complaints}");
+    assert!(errors.is_empty(), "\n{errors}");
 }

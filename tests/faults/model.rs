@@ -1,113 +1,112 @@
-//! What should come of three rows of which some are hit by a fault: the rules of the design, over
-//! again and by hand.
+//! Model of the design's rules for three rows, some of whose requests are hit by a fault.
 
 use std::collections::BTreeMap;
 
 use ikbulk::sandbox::{Fault, MissingIds};
 
-use crate::bulk;
+use crate::bulk_model;
 
 pub(crate) const ROWS: usize = 3;
 pub(crate) const FILES: [&str; ROWS] = ["a", "b", "c"];
 
-/// What goes wrong.
+/// What goes wrong in a case.
 #[derive(Debug, Clone)]
-pub(crate) enum Trouble {
-    Nothing,
-    /// The n-th request fails; which one that is, the position says.
+pub(crate) enum Failure {
+    None,
+    /// The fault hits the requests at the case's position.
     Fault(Fault),
-    /// A file does not exist: every call that names it is refused, and says so or not.
-    NoFile(MissingIds),
+    /// The file at the case's position does not exist; bulk calls with it are rejected.
+    MissingFile(MissingIds),
 }
 
-/// What a fault hits.
+/// The kind of request that the fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A request that may be repeated: tags.
+    /// Idempotent: sets tags.
     Idempotent,
-    /// A request that pays for an extension and sets tags.
-    Paid,
-    /// A request that unpublishes.
+    /// At-most-once: runs an extension and sets tags.
+    Billed,
+    /// At-most-once: unpublishes.
     Publish,
-    /// The reading of a file before a request that pays.
+    /// Reads the file before a billed request.
     Read,
-    /// A call for several files, or for several rows of one: tags added and removed.
+    /// Adds or removes tags of several files, or of several rows of one file.
     Bulk(Tags),
 }
 
-/// What the rows of a bulk target ask for.
+/// The tag changes of the rows of a bulk target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tags {
-    /// All the same: one call.
+    /// All rows add the same tag: one call.
     Same,
-    /// The one in the middle another tag than the others: two calls.
-    Two,
-    /// All take the same tag away before they add the same one: two calls, one after the other.
+    /// The middle row adds another tag than the others: two calls.
+    MiddleDiffers,
+    /// All rows remove one tag and add another: two calls in sequence.
     Swapped,
-    /// Each its own tag: three calls.
-    Own,
+    /// Each row adds its own tag: three calls.
+    AllDiffer,
 }
 
-/// Which of the rows are hit, and whether they are about one file. Of a bulk target a fault hits
-/// calls instead, and a file that does not exist is still that of a row.
+/// Which rows are hit. For bulk targets, a fault hits the call at this position, and a missing file
+/// is the file of the row at this position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Position {
     First,
     Middle,
     Last,
-    /// Each of them, the first time; all are about one file.
-    AllOfOneFile,
+    /// All rows, on their first attempt; all rows change one file.
+    AllRowsOfOneFile,
 }
 
 impl Position {
-    /// Whether it means this one of so many.
+    /// Whether the position includes `index` out of `count`.
     pub(crate) fn hits(self, index: usize, count: usize) -> bool {
         match self {
             Self::First => index == 0,
             Self::Middle => index == 1,
             Self::Last => index + 1 == count,
-            Self::AllOfOneFile => true,
+            Self::AllRowsOfOneFile => true,
         }
     }
 
-    /// The file that a row is about.
+    /// The file that a row changes.
     pub(crate) fn file(self, row: usize) -> &'static str {
         match self {
-            Self::AllOfOneFile => "a",
+            Self::AllRowsOfOneFile => "a",
             _ => FILES[row],
         }
     }
 }
 
-/// What the program is told.
+/// What the first response tells the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// That it was done.
-    Done,
-    /// That it was done, and something else than was asked.
-    Differs,
-    /// That every other file, from the first on, could not be changed, and the rest was.
-    InPart,
-    /// That it will not be done.
-    Refused,
-    /// To come back later.
-    Later,
-    /// That the account is not accepted.
-    Halt,
-    /// Nothing that helps.
-    Nothing,
+pub(crate) enum Response {
+    /// The change was made.
+    Success,
+    /// A change was made, with other values than requested.
+    Mismatch,
+    /// Every other file, starting with the first, failed; the rest were changed.
+    PartialFailure,
+    /// A permanent error.
+    Rejected,
+    /// 429.
+    Throttled,
+    /// The key or the account is not accepted.
+    AccountRejected,
+    /// No usable response: whether the change was made is unknown.
+    Inconclusive,
 }
 
-/// Whether the work is done, and what the program is told of it. Names every fault there is, so
-/// that none can be added without a place here.
-pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
+/// Whether the change is made, and what the response tells. Matches every fault by name, so that a
+/// new fault does not compile without a rule here.
+pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Response) {
     match fault {
-        Fault::Status { code, body, .. } => (false, told(*code, body)),
-        Fault::StatusAfter { code, body, .. } => (true, told(*code, body)),
-        Fault::Throttle { .. } | Fault::ThrottleRaw { .. } => (false, Told::Later),
-        Fault::ResetBefore | Fault::ResetAtAccept => (false, Told::Nothing),
-        Fault::BulkInPart if matches!(target, Target::Bulk(_)) => (true, Told::InPart),
-        Fault::Trickle { .. } | Fault::BulkInPart => (true, Told::Done),
+        Fault::Status { code, body, .. } => (false, response_to(*code, body)),
+        Fault::StatusAfter { code, body, .. } => (true, response_to(*code, body)),
+        Fault::Throttle { .. } | Fault::ThrottleRaw { .. } => (false, Response::Throttled),
+        Fault::ResetBefore | Fault::ResetAtAccept => (false, Response::Inconclusive),
+        Fault::BulkInPart if matches!(target, Target::Bulk(_)) => (true, Response::PartialFailure),
+        Fault::Trickle { .. } | Fault::BulkInPart => (true, Response::Success),
         Fault::ResetAfter
         | Fault::ResetInHead
         | Fault::ResetInBody
@@ -115,72 +114,72 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Told) {
         | Fault::HangBefore(_)
         | Fault::HangAfter(_)
         | Fault::CutBody
-        | Fault::Garbage => (true, Told::Nothing),
+        | Fault::Garbage => (true, Response::Inconclusive),
         Fault::DropField(_) => match target {
-            Target::Idempotent | Target::Paid => (true, Told::Differs),
-            // What is dropped is the tags, which these do not send.
-            Target::Publish | Target::Read => (true, Told::Done),
-            // The answer names files and shows no tags.
-            Target::Bulk(_) => (false, Told::Done),
+            Target::Idempotent | Target::Billed => (true, Response::Mismatch),
+            // The dropped field is tags, which these do not send.
+            Target::Publish | Target::Read => (true, Response::Success),
+            // The response lists files, not tags.
+            Target::Bulk(_) => (false, Response::Success),
         },
-        Fault::Expire => (false, Told::Halt),
+        Fault::Expire => (false, Response::AccountRejected),
     }
 }
 
-fn told(code: u16, body: &str) -> Told {
+fn response_to(code: u16, body: &str) -> Response {
     match code {
-        // What is not ImageKit's says nothing about the request.
-        _ if !body.starts_with('{') => Told::Nothing,
-        401 => Told::Halt,
-        403 if body.contains("disabled") => Told::Halt,
-        // A 200 of the table says yes, but not to what was asked.
-        200 | 408 | 409 | 500.. => Told::Nothing,
-        _ => Told::Refused,
+        // A response that is not ImageKit's JSON tells nothing about the request.
+        _ if !body.starts_with('{') => Response::Inconclusive,
+        401 => Response::AccountRejected,
+        403 if body.contains("disabled") => Response::AccountRejected,
+        // The 200s of the table do not match the request.
+        200 | 408 | 409 | 500.. => Response::Inconclusive,
+        _ => Response::Rejected,
     }
 }
 
-/// Whether an answer comes that is not ImageKit's.
+/// Whether the response is not ImageKit's JSON.
 pub(crate) fn is_unreadable(fault: &Fault) -> bool {
     match fault {
         Fault::Garbage | Fault::HugeBody { .. } => true,
         Fault::Status { code, body, .. } | Fault::StatusAfter { code, body, .. } => {
-            *code < 500 && told(*code, body) == Told::Nothing && !matches!(code, 408 | 409)
+            *code < 500
+                && response_to(*code, body) == Response::Inconclusive
+                && !matches!(code, 408 | 409)
         }
         _ => false,
     }
 }
 
-/// What should be.
+/// The outcome that the model predicts.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Expected {
-    /// The requests that the fault is to hit, by their number.
+    /// Numbers of the requests that the fault hits.
     pub(crate) hits: Vec<u64>,
     pub(crate) statuses: Vec<&'static str>,
-    /// Requests: details, publishing, reads of a file, questions whether the service answers, tags
-    /// added, tags removed.
+    /// Number of requests per kind: PATCH, publish, GET, probe, addTags, removeTags.
     pub(crate) requests: [u64; 6],
-    /// The tags that each file has in the end; those from before where it has no entry.
+    /// The final tags of each changed file.
     pub(crate) tags: BTreeMap<&'static str, Vec<String>>,
-    /// Files that were unpublished.
+    /// Unpublished files.
     pub(crate) unpublished: Vec<&'static str>,
-    /// Runs of the extension, on each file.
-    pub(crate) paid: Vec<&'static str>,
-    /// Whether a row was told that something else was done.
-    differs: bool,
-    pub(crate) halted: bool,
+    /// The file of each billed extension run.
+    pub(crate) billed: Vec<&'static str>,
+    /// Whether a response showed other values than requested.
+    has_mismatch: bool,
+    pub(crate) aborted: bool,
     pub(crate) sent: u64,
-    /// After a lost answer to what must not be repeated, or to the only request that there is, and
-    /// after an answer that is not ImageKit's, the service is asked whether it answers, before
-    /// anything else goes out.
-    pub(crate) owes_a_probe: bool,
+    /// Whether a probe precedes the next request: after a lost response to an at-most-once request or
+    /// to the only request that can be sent, and after a response that is not ImageKit's.
+    pub(crate) probe_due: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Row {
     index: usize,
     file: &'static str,
-    /// Where its answer is lost, the service is asked before anything else goes out.
-    asks: bool,
+    /// Whether a lost response leads to a probe before the next request.
+    probes_if_lost: bool,
 }
 
 const PATCH: usize = 0;
@@ -190,70 +189,70 @@ const PROBE: usize = 3;
 pub(crate) const ADD: usize = 4;
 pub(crate) const REMOVE: usize = 5;
 
-pub(crate) fn expect(trouble: &Trouble, target: Target, position: Position) -> Expected {
-    match (target, trouble) {
-        (Target::Bulk(tags), _) => bulk::expect(trouble, tags, position),
-        (_, Trouble::Fault(fault)) => expect_rows(Some(fault), target, position),
-        (_, Trouble::Nothing) => expect_rows(None, target, position),
-        (_, Trouble::NoFile(_)) => {
-            unreachable!("only bulk calls are about files that may be missing")
+pub(crate) fn expect(failure: &Failure, target: Target, position: Position) -> Expected {
+    match (target, failure) {
+        (Target::Bulk(tags), _) => bulk_model::expect(failure, tags, position),
+        (_, Failure::Fault(fault)) => expect_rows(Some(fault), target, position),
+        (_, Failure::None) => expect_rows(None, target, position),
+        (_, Failure::MissingFile(_)) => {
+            unreachable!("only bulk cases have missing files")
         }
     }
 }
 
-/// Works through the rows, one request at a time.
+/// Simulates the rows, one request at a time.
 fn expect_rows(fault: Option<&Fault>, target: Target, position: Position) -> Expected {
     let mut expected = Expected::default();
     for index in 0..ROWS {
-        // Nothing else may go out while the row waits to be sent again, or it is unknown who answered.
-        let is_alone = matches!(position, Position::Last | Position::AllOfOneFile);
-        let asks = is_alone || fault.is_some_and(is_unreadable);
-        let row = Row { index, file: position.file(index), asks };
+        // No other request can be sent during the row's backoff.
+        let is_only_sendable = matches!(position, Position::Last | Position::AllRowsOfOneFile);
+        let probes_if_lost = is_only_sendable || fault.is_some_and(is_unreadable);
+        let row = Row { index, file: position.file(index), probes_if_lost };
         let hit = fault.filter(|_| position.hits(index, ROWS)).map(|fault| effect(fault, target));
-        let halted = expected.halted;
-        let status = if halted { "not_attempted" } else { expected.row(row, target, hit) };
+        let aborted = expected.aborted;
+        let status = if aborted { "not_attempted" } else { expected.row(row, target, hit) };
         expected.statuses.push(status);
     }
-    // A change that was lost may take effect after those of later rows of its file.
-    let lost = fault.is_some_and(|fault| effect(fault, target).1 == Told::Nothing);
-    if lost && position == Position::AllOfOneFile && target.is_seen_in_the_file() {
+    // A request whose response was lost may take effect late: files with later rows are read back.
+    let lost = fault.is_some_and(|fault| effect(fault, target).1 == Response::Inconclusive);
+    if lost && position == Position::AllRowsOfOneFile && target.is_read_back() {
         expected.send(GET);
     }
     expected
 }
 
 impl Target {
-    /// Whether later rows say what the file must be like in the end.
-    fn is_seen_in_the_file(self) -> bool {
-        matches!(self, Self::Idempotent | Self::Paid)
+    /// Whether later rows determine the file's final values, so that the file is read back.
+    fn is_read_back(self) -> bool {
+        matches!(self, Self::Idempotent | Self::Billed)
     }
 }
 
 impl Expected {
     pub(crate) fn send(&mut self, kind: usize) {
-        if std::mem::take(&mut self.owes_a_probe) {
+        if std::mem::take(&mut self.probe_due) {
             self.send(PROBE);
         }
         self.sent += 1;
         self.requests[kind] += 1;
     }
 
-    /// The requests of one row, and its status.
-    fn row(&mut self, row: Row, target: Target, hit: Option<(bool, Told)>) -> &'static str {
+    /// Simulates the requests of one row; returns its status.
+    fn row(&mut self, row: Row, target: Target, hit: Option<(bool, Response)>) -> &'static str {
         if target != Target::Idempotent {
             self.send(GET);
         }
-        let (mut works, mut told) = (true, Told::Done);
-        if let (Target::Read, Some((_, told))) = (target, hit) {
+        let (mut applied, mut response) = (true, Response::Success);
+        if let (Target::Read, Some((_, response))) = (target, hit) {
             self.hits.push(self.sent);
-            match told {
-                Told::Done | Told::Differs | Told::InPart => {}
-                Told::Refused => return "rejected",
-                Told::Halt => return self.halt(),
-                // Reading may be repeated.
-                Told::Later => self.send(GET),
-                Told::Nothing => {
-                    self.owes_a_probe = row.asks;
+            match response {
+                Response::Success | Response::Mismatch | Response::PartialFailure => {}
+                Response::Rejected => return "rejected",
+                Response::AccountRejected => return self.abort(),
+                // Reads are idempotent.
+                Response::Throttled => self.send(GET),
+                Response::Inconclusive => {
+                    self.probe_due = row.probes_if_lost;
                     self.send(GET);
                 }
             }
@@ -262,42 +261,42 @@ impl Expected {
             self.write(target);
             if let Some(effect) = hit {
                 self.hits.push(self.sent);
-                (works, told) = effect;
+                (applied, response) = effect;
             }
         }
-        if works {
-            self.work(row, target, told == Told::Differs);
+        if applied {
+            self.apply(row, target, response == Response::Mismatch);
         }
-        self.answered(row, target, told)
+        self.handle_response(row, target, response)
     }
 
-    /// What follows the first answer to the row's write.
-    fn answered(&mut self, row: Row, target: Target, told: Told) -> &'static str {
-        match (told, target) {
-            (Told::Done | Told::InPart, _) => return "updated",
-            (Told::Differs, _) => {
-                self.differs = true;
+    /// Handles the first response to the row's write; returns the row's status.
+    fn handle_response(&mut self, row: Row, target: Target, response: Response) -> &'static str {
+        match (response, target) {
+            (Response::Success | Response::PartialFailure, _) => return "updated",
+            (Response::Mismatch, _) => {
+                self.has_mismatch = true;
                 return "updated";
             }
-            (Told::Refused, _) => return "rejected",
-            (Told::Halt, _) => return self.halt(),
-            (Told::Nothing, Target::Paid) => {
-                self.owes_a_probe = true;
+            (Response::Rejected, _) => return "rejected",
+            (Response::AccountRejected, _) => return self.abort(),
+            (Response::Inconclusive, Target::Billed) => {
+                self.probe_due = true;
                 self.send(PATCH);
-                self.tag(row);
+                self.set_tags(row);
                 return "unknown";
             }
-            (Told::Nothing, Target::Publish) => {
-                self.owes_a_probe = true;
+            (Response::Inconclusive, Target::Publish) => {
+                self.probe_due = true;
                 return "unknown";
             }
-            (Told::Nothing, _) => self.owes_a_probe = row.asks,
-            (Told::Later, Target::Idempotent) => {}
-            // Time has passed: the state before is read again.
-            (Told::Later, _) => self.send(GET),
+            (Response::Inconclusive, _) => self.probe_due = row.probes_if_lost,
+            (Response::Throttled, Target::Idempotent) => {}
+            // The snapshot is stale after the wait: read again.
+            (Response::Throttled, _) => self.send(GET),
         }
         self.write(target);
-        self.work(row, target, false);
+        self.apply(row, target, false);
         "updated"
     }
 
@@ -305,34 +304,34 @@ impl Expected {
         self.send(if target == Target::Publish { PUBLISH } else { PATCH });
     }
 
-    fn halt(&mut self) -> &'static str {
-        self.halted = true;
+    fn abort(&mut self) -> &'static str {
+        self.aborted = true;
         "not_attempted"
     }
 
-    fn work(&mut self, row: Row, target: Target, drops_tags: bool) {
+    fn apply(&mut self, row: Row, target: Target, drops_tags: bool) {
         if target == Target::Publish {
             self.unpublished.push(row.file);
             return;
         }
         if !drops_tags {
-            self.tag(row);
+            self.set_tags(row);
         }
         if target != Target::Idempotent {
-            self.paid.push(row.file);
+            self.billed.push(row.file);
         }
     }
 
-    fn tag(&mut self, row: Row) {
+    fn set_tags(&mut self, row: Row) {
         self.tags.insert(row.file, vec![format!("row-{}", row.index)]);
     }
 
     pub(crate) fn exit_code(&self) -> i32 {
         let has = |status| self.statuses.contains(&status);
         match () {
-            () if self.halted => 3,
+            () if self.aborted => 3,
             () if has("unknown") => 6,
-            () if has("rejected") || self.differs => 1,
+            () if has("rejected") || self.has_mismatch => 1,
             () => 0,
         }
     }
