@@ -1,4 +1,4 @@
-//! One case: a run that is killed once or more, resumed, and compared with one that was not.
+//! One case: a run that is killed once or more, resumed, and compared with an uninterrupted run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::harness::{ChildHandle, CmdResult, Line, RunFiles, TestEnv, with_library};
 use crate::sheet::{self, Row};
 
-/// Attempts, request ids and times may differ; all else of a row must not.
+/// Report columns that must equal the baseline; attempts, request ids and times may differ.
 const COMPARED: [&str; 9] = [
     "row",
     "fileId",
@@ -27,59 +27,64 @@ const COMPARED: [&str; 9] = [
 ];
 const CONCURRENCY: &str = "3";
 
-/// When the program is killed.
+/// The request during which the program is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kill {
-    /// At the n-th request, before ImageKit does its work.
-    Before(u64),
-    /// At the n-th request, when its work is done and no byte of the answer is out.
-    After(u64),
+pub(crate) enum KillPoint {
+    /// At the n-th request, before the sandbox applies the change.
+    BeforeChange(u64),
+    /// At the n-th request, after the change and before the first byte of the response.
+    AfterChange(u64),
 }
 
-impl Kill {
-    fn is_now(self, event: &HookEvent) -> bool {
+impl KillPoint {
+    fn is_kill_point(self, event: &HookEvent) -> bool {
         match self {
-            Self::Before(n) => event.phase == Phase::Arrived && event.n == n,
-            Self::After(n) => event.phase == Phase::Worked && event.n == n,
+            Self::BeforeChange(n) => event.phase == Phase::Arrived && event.n == n,
+            Self::AfterChange(n) => event.phase == Phase::Worked && event.n == n,
         }
     }
 }
 
-/// Who a strike can get at: the program, and the directory that its sheet is in.
+/// The process to kill and its working directory.
 #[derive(Clone, Default)]
-pub(crate) struct Scene {
-    pub(crate) victim: ChildHandle,
+pub(crate) struct CrashSite {
+    pub(crate) process: ChildHandle,
     directory: Arc<OnceLock<PathBuf>>,
 }
 
-impl Scene {
-    /// The directory of the only run.
+impl CrashSite {
+    /// The only run directory.
     pub(crate) fn run(&self) -> PathBuf {
-        let home = self.directory.get().expect("the world stands").join("sheet.ikbulk");
-        let mut runs = fs::read_dir(home).expect("a run has begun");
-        runs.next().expect("a run has begun").expect("the directory can be read").path()
+        let home = self.directory.get().expect("the directory should be set").join("sheet.ikbulk");
+        let mut runs = fs::read_dir(home).expect("a run should have started");
+        runs.next()
+            .expect("a run should have started")
+            .expect("the directory should be readable")
+            .path()
     }
 }
 
-/// Looks at a request; if this is its moment, it does what it does and says so. It is asked no more
-/// after that.
-pub(crate) type Strike = Box<dyn Fn(&HookEvent, &Scene) -> bool + Send + Sync>;
+/// Called for every request event until it returns true, which means that it has killed the program
+/// or prepared the kill.
+pub(crate) type KillTrigger = Box<dyn Fn(&HookEvent, &CrashSite) -> bool + Send + Sync>;
 
-/// Kills the program at that moment.
-pub(crate) fn kill_when(is_now: impl Fn(&HookEvent) -> bool + Send + Sync + 'static) -> Strike {
-    Box::new(move |event, scene| {
-        let now = is_now(event);
-        if now {
-            scene.victim.kill();
+/// Kills the program at the first event that matches.
+pub(crate) fn kill_when(
+    is_kill_point: impl Fn(&HookEvent) -> bool + Send + Sync + 'static,
+) -> KillTrigger {
+    Box::new(move |event, site| {
+        let is_hit = is_kill_point(event);
+        if is_hit {
+            site.process.kill();
         }
-        now
+        is_hit
     })
 }
 
-/// Waits until the program's thread of that name sleeps in one of these functions of the kernel, or
-/// the program has come to its end.
-pub(crate) fn wait_until_it_sleeps(victim: &ChildHandle, thread: &str, functions: &[&str]) {
-    let threads = format!("/proc/{}/task", victim.id());
+/// Waits until the process's thread of this name sleeps in one of these kernel functions, or the
+/// process has exited.
+pub(crate) fn wait_until_thread_sleeps(process: &ChildHandle, thread: &str, functions: &[&str]) {
+    let threads = format!("/proc/{}/task", process.id());
     let sleeps = || {
         fs::read_dir(&threads).into_iter().flatten().flatten().any(|found| {
             let text = |name| fs::read_to_string(found.path().join(name)).unwrap_or_default();
@@ -92,48 +97,48 @@ pub(crate) fn wait_until_it_sleeps(victim: &ChildHandle, thread: &str, functions
     }
 }
 
-/// A world whose sandbox strikes, one strike after the other.
+/// A test environment whose sandbox kills the program, once per trigger.
 pub(crate) struct Case {
-    pub(crate) world: TestEnv,
+    pub(crate) env: TestEnv,
     pub(crate) rows: Vec<Row>,
-    scene: Scene,
+    site: CrashSite,
     concurrency: &'static str,
-    /// What the ledger held at each kill.
-    pub(crate) ledgers: Vec<Ledger>,
+    /// The ledger's content at each kill.
+    pub(crate) ledgers: Vec<LedgerSteps>,
 }
 
 impl Case {
-    /// Strikes in the order given: each waits for the one before it.
-    pub(crate) fn new(strikes: Vec<Strike>) -> Self {
+    /// Arms the triggers in this order, each after the one before it has fired.
+    pub(crate) fn new(triggers: Vec<KillTrigger>) -> Self {
         let rows = sheet::rows();
-        let scene = Scene::default();
-        let struck: Vec<(Strike, AtomicBool)> =
-            strikes.into_iter().map(|strike| (strike, AtomicBool::new(false))).collect();
-        let seen = scene.clone();
+        let site = CrashSite::default();
+        let armed: Vec<(KillTrigger, AtomicBool)> =
+            triggers.into_iter().map(|trigger| (trigger, AtomicBool::new(false))).collect();
+        let hook_site = site.clone();
         let hook = Hook::new(move |event| {
-            let next = struck.iter().find(|(_, done)| !done.load(Ordering::SeqCst));
-            if let Some((strike, done)) = next
-                && strike(event, &seen)
+            let next = armed.iter().find(|(_, fired)| !fired.load(Ordering::SeqCst));
+            if let Some((trigger, fired)) = next
+                && trigger(event, &hook_site)
             {
-                done.store(true, Ordering::SeqCst);
+                fired.store(true, Ordering::SeqCst);
             }
         });
-        let world =
-            TestEnv::new(Config { hook: Some(hook), ..with_library(sheet::library(&rows)) });
-        world.write("sheet.csv", sheet::csv(&rows));
-        scene.directory.set(world.path("")).expect("this is the only world of the scene");
-        Self { world, rows, scene, concurrency: CONCURRENCY, ledgers: Vec::new() }
+        let env = TestEnv::new(Config { hook: Some(hook), ..with_library(sheet::library(&rows)) });
+        env.write("sheet.csv", sheet::csv(&rows));
+        site.directory.set(env.path("")).expect("the directory should be set once");
+        Self { env, rows, site, concurrency: CONCURRENCY, ledgers: Vec::new() }
     }
 
-    /// One request at a time, so that one that arrives shows that the one before it is answered.
-    pub(crate) fn one_at_a_time(self) -> Self {
+    /// Sends one request at a time: when one arrives, the response to the previous one was received.
+    pub(crate) fn sequential(self) -> Self {
         Self { concurrency: "1", ..self }
     }
 
-    /// Kills the program at each of these moments in turn.
-    pub(crate) fn killed_at(kills: &[Kill]) -> Self {
-        let strikes = kills.iter().copied().map(|kill| kill_when(move |event| kill.is_now(event)));
-        Self::new(strikes.collect())
+    /// Kills the program at each of these points in turn.
+    pub(crate) fn killed_at(kills: &[KillPoint]) -> Self {
+        let triggers =
+            kills.iter().copied().map(|kill| kill_when(move |event| kill.is_kill_point(event)));
+        Self::new(triggers.collect())
     }
 
     pub(crate) fn apply_direct(&self) -> CmdResult {
@@ -144,47 +149,47 @@ impl Case {
         self.run(&["resume", "--yes", &self.files().name()])
     }
 
-    fn run(&self, words: &[&str]) -> CmdResult {
+    fn run(&self, arguments: &[&str]) -> CmdResult {
         let rates = ["--rate", "unlimited", "--read-rate", "unlimited", "--concurrency"];
-        let words: Vec<&str> = words.iter().chain(&rates).copied().collect();
-        let words = [words.as_slice(), &[self.concurrency]].concat();
-        self.world.command(&words).run_as(&self.scene.victim)
+        let arguments: Vec<&str> = arguments.iter().chain(&rates).copied().collect();
+        let arguments = [arguments.as_slice(), &[self.concurrency]].concat();
+        self.env.command(&arguments).run_as(&self.site.process)
     }
 
     pub(crate) fn files(&self) -> RunFiles {
-        self.world.only_run("sheet")
+        self.env.only_run("sheet")
     }
 
-    /// Applies and, for as long as it is killed, resumes.
-    pub(crate) fn through(self) -> Self {
-        let done = self.apply_direct();
-        self.goes_on(done)
+    /// Applies, then resumes until no kill is left.
+    pub(crate) fn run_to_end(self) -> Self {
+        let result = self.apply_direct();
+        self.resume_until_done(result)
     }
 
-    /// Resumes for as long as it is killed.
-    pub(crate) fn goes_on(mut self, mut done: CmdResult) -> Self {
-        while done.code.is_none() {
-            assert!(self.ledgers.len() < 3, "more kills than were planned");
-            self.ledgers.push(Ledger::of(self.files().path()));
-            done = self.resume();
+    /// Resumes until no kill is left.
+    pub(crate) fn resume_until_done(mut self, mut result: CmdResult) -> Self {
+        while result.code.is_none() {
+            assert!(self.ledgers.len() < 3, "more kills than expected");
+            self.ledgers.push(LedgerSteps::of(self.files().path()));
+            result = self.resume();
         }
         let expected = if self.unknown().is_empty() { 1 } else { 6 };
-        done.exits(expected);
+        result.exits(expected);
         self
     }
 
-    /// Rows that ended as unknown.
+    /// Rows with the status `unknown`.
     pub(crate) fn unknown(&self) -> BTreeSet<u64> {
         let unknown = self.files().report().into_iter().filter(|line| line["status"] == "unknown");
-        unknown.map(|line| number(&line)).collect()
+        unknown.map(|line| row_number(&line)).collect()
     }
 
-    /// Requests under way at once, at most.
+    /// Maximum number of requests in flight.
     pub(crate) fn concurrency(&self) -> usize {
-        self.concurrency.parse().expect("it is a number")
+        self.concurrency.parse().expect("concurrency should be a number")
     }
 
-    /// The number of the first row about a file.
+    /// The number of the file's first row.
     pub(crate) fn row_of(&self, file: &str) -> u64 {
         let index = self.rows.iter().position(|row| row.file == file);
         index.expect("the file has a row") as u64 + 2
@@ -195,42 +200,42 @@ impl Case {
         &self.rows[index]
     }
 
-    /// All that must hold however often and whenever it was killed.
+    /// Checks what must hold after any number of kills at any points.
     #[track_caller]
-    pub(crate) fn holds(&self) {
-        let undisturbed = undisturbed();
+    pub(crate) fn check_invariants(&self) {
+        let baseline = baseline();
         let report = self.files().report();
         let unknown = self.unknown();
-        let intents: BTreeSet<u64> = self.ledgers.iter().flat_map(Ledger::intents).collect();
-        assert_eq!(unknown, intents, "unknown is what may have been under way, and nothing else");
-        self.compare_statuses(&report, &unknown, undisturbed);
-        self.compare_library(&unknown, undisturbed);
+        let intents: BTreeSet<u64> = self.ledgers.iter().flat_map(LedgerSteps::intents).collect();
+        assert_eq!(unknown, intents, "exactly the rows with an open intent are unknown");
+        self.compare_statuses(&report, &unknown, baseline);
+        self.compare_library(&unknown, baseline);
         self.check_updated(&report);
-        let stats = self.world.sandbox.stats();
-        assert!(stats.max_paid_runs_per_pair <= 1, "paid twice: {:?}", stats.paid_runs_by_file);
-        assert!(!stats.overlapped, "two requests for one file at once");
+        let stats = self.env.sandbox.stats();
+        assert!(stats.max_paid_runs_per_pair <= 1, "billed twice: {:?}", stats.paid_runs_by_file);
+        assert!(!stats.overlapped, "two concurrent requests for one file");
         let summary = self.files().summary();
         assert_eq!(summary["rows"]["unknown"], unknown.len());
         assert_eq!(summary["rows"]["not_attempted"], 0);
         assert_eq!(summary["rows"]["failed"], 0);
         if unknown.is_empty() {
-            assert_eq!(summary["rows"], undisturbed.summary["rows"]);
-            assert_eq!(summary["extensions"], undisturbed.summary["extensions"]);
+            assert_eq!(summary["rows"], baseline.summary["rows"]);
+            assert_eq!(summary["extensions"], baseline.summary["extensions"]);
         }
     }
 
-    fn compare_statuses(&self, report: &[Line], unknown: &BTreeSet<u64>, other: &Undisturbed) {
-        // A later row that is unknown no longer overtakes an earlier one.
-        let unsure: BTreeSet<&str> =
+    fn compare_statuses(&self, report: &[Line], unknown: &BTreeSet<u64>, baseline: &Baseline) {
+        // An unknown row does not supersede earlier rows: code and message of its file may differ.
+        let files_with_unknown: BTreeSet<&str> =
             unknown.iter().map(|row| self.row(*row).file.as_str()).collect();
-        assert_eq!(report.len(), other.report.len());
-        for (line, expected) in report.iter().zip(&other.report) {
-            if unknown.contains(&number(line)) {
+        assert_eq!(report.len(), baseline.report.len());
+        for (line, expected) in report.iter().zip(&baseline.report) {
+            if unknown.contains(&row_number(line)) {
                 continue;
             }
             for column in COMPARED {
-                let said = matches!(column, "code" | "message");
-                if said && unsure.contains(line["fileId"].as_str()) {
+                let is_code_or_message = matches!(column, "code" | "message");
+                if is_code_or_message && files_with_unknown.contains(line["fileId"].as_str()) {
                     continue;
                 }
                 let cells = (line.get(column), expected.get(column));
@@ -241,130 +246,137 @@ impl Case {
         }
     }
 
-    fn compare_library(&self, unknown: &BTreeSet<u64>, other: &Undisturbed) {
-        let library = library(&self.world);
-        assert_eq!(library.len(), other.library.len());
+    fn compare_library(&self, unknown: &BTreeSet<u64>, baseline: &Baseline) {
+        let library = library(&self.env);
+        assert_eq!(library.len(), baseline.library.len());
         for (id, file) in &library {
             let rows = unknown.iter().map(|row| self.row(*row)).filter(|row| row.file == *id);
-            let exempt: BTreeSet<&str> = rows.flat_map(|row| row.at_stake).copied().collect();
+            let exempt: BTreeSet<&str> =
+                rows.flat_map(|row| row.undetermined_if_lost).copied().collect();
             let without = |file: &BTreeMap<String, Value>| {
                 let mut file = file.clone();
                 file.retain(|field, _| !exempt.contains(field.as_str()));
                 file
             };
-            assert_eq!(without(file), without(&other.library[id]), "{id}, except {exempt:?}");
+            assert_eq!(without(file), without(&baseline.library[id]), "{id}, except {exempt:?}");
         }
     }
 
-    /// What is said to be updated was asked and done, and what it pays for was run.
+    /// Every row reported as updated was carried out, with its extension run exactly once.
     fn check_updated(&self, report: &[Line]) {
-        let stats = self.world.sandbox.stats();
+        let stats = self.env.sandbox.stats();
         for line in report.iter().filter(|line| line["status"] == "updated") {
-            let row = self.row(number(line));
-            let history = self.world.sandbox.history(&row.file);
-            for (call, body) in &row.asks {
+            let row = self.row(row_number(line));
+            let history = self.env.sandbox.history(&row.file);
+            for (call, body) in &row.expected_calls {
                 let done =
-                    history.iter().any(|change| change["call"] == *call && says(change, body));
-                assert!(done, "row {} is updated, and {call} {body} was not done", line["row"]);
+                    history.iter().any(|change| change["call"] == *call && has_body(change, body));
+                assert!(
+                    done,
+                    "row {} is updated, but {call} {body} was not carried out",
+                    line["row"]
+                );
             }
-            if let Some(extension) = row.paid {
+            if let Some(extension) = row.billed_extension {
                 assert_eq!(stats.paid_runs_of(&row.file, extension), 1, "row {}", line["row"]);
             }
         }
     }
 }
 
-/// Whether a change of a file is what was asked for it, alone or together with other files.
-fn says(change: &Value, asked: &Value) -> bool {
+/// Whether a change in the file's history has this body, disregarding other files of a bulk call.
+fn has_body(change: &Value, expected: &Value) -> bool {
     let without_files = |body: &Value| {
         let mut body = body.clone();
         body.as_object_mut().map(|body| body.remove("fileIds"));
         body
     };
-    without_files(&change["body"]) == without_files(asked)
+    without_files(&change["body"]) == without_files(expected)
 }
 
-pub(crate) fn number(line: &Line) -> u64 {
-    line["row"].parse().expect("a row has a number")
+pub(crate) fn row_number(line: &Line) -> u64 {
+    line["row"].parse().expect("a row should have a number")
 }
 
-/// The library without what is a time or made of one.
-pub(crate) fn library(world: &TestEnv) -> BTreeMap<String, BTreeMap<String, Value>> {
-    let files = world.sandbox.library().into_iter().map(|file| {
-        let id = file["fileId"].as_str().expect("a file has an id").to_owned();
+/// The library without fields that depend on the time.
+pub(crate) fn library(env: &TestEnv) -> BTreeMap<String, BTreeMap<String, Value>> {
+    let files = env.sandbox.library().into_iter().map(|file| {
+        let id = file["fileId"].as_str().expect("a file should have an id").to_owned();
         let mut file: BTreeMap<String, Value> =
-            serde_json::from_value(file).expect("a file is an object");
+            serde_json::from_value(file).expect("a file should be an object");
         file.retain(|field, _| !matches!(field.as_str(), "updatedAt" | "url" | "thumbnail"));
         (id, file)
     });
     files.collect()
 }
 
-/// The same input on an equal sandbox, left in peace.
-struct Undisturbed {
+/// The same input applied to an equal sandbox without interruption.
+struct Baseline {
     report: Vec<Line>,
     library: BTreeMap<String, BTreeMap<String, Value>>,
     summary: Value,
     requests: u64,
 }
 
-fn undisturbed() -> &'static Undisturbed {
-    static ONCE: OnceLock<Undisturbed> = OnceLock::new();
-    ONCE.get_or_init(|| {
+fn baseline() -> &'static Baseline {
+    static BASELINE: OnceLock<Baseline> = OnceLock::new();
+    BASELINE.get_or_init(|| {
         let case = Case::new(Vec::new());
         case.apply_direct().exits(1);
         let files = case.files();
-        Undisturbed {
+        Baseline {
             report: files.report(),
-            library: library(&case.world),
+            library: library(&case.env),
             summary: files.summary(),
-            requests: case.world.sandbox.stats().requests,
+            requests: case.env.sandbox.stats().requests,
         }
     })
 }
 
-/// How many requests the undisturbed run takes.
-pub(crate) fn requests() -> u64 {
-    undisturbed().requests
+/// Number of requests of the uninterrupted run.
+pub(crate) fn baseline_requests() -> u64 {
+    baseline().requests
 }
 
-/// What stands in a ledger: row, kind of step, and status. Looked at in a copy, because SQLite
-/// tidies up behind a crash as soon as anybody opens the file.
+/// Row, step kind and status of every step in a ledger. Read from a copy, because SQLite recovers the
+/// file as soon as it is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ledger(pub(crate) Vec<(u64, u64, String)>);
+pub(crate) struct LedgerSteps(pub(crate) Vec<(u64, u64, String)>);
 
-impl Ledger {
+impl LedgerSteps {
     pub(crate) fn of(run: &Path) -> Self {
-        let copy = tempfile::tempdir().expect("a directory can be made");
+        let copy = tempfile::tempdir().expect("a temporary directory should be creatable");
         for name in ["ledger.db", "ledger.db-wal"] {
             if run.join(name).exists() {
-                fs::copy(run.join(name), copy.path().join(name)).expect("a file can be copied");
+                fs::copy(run.join(name), copy.path().join(name))
+                    .expect("the ledger should be copyable");
             }
         }
-        let ledger = Connection::open(copy.path().join("ledger.db")).expect("it can be opened");
+        let ledger =
+            Connection::open(copy.path().join("ledger.db")).expect("the ledger should open");
         let mut query = ledger
             .prepare("SELECT id >> 3, id & 7, status FROM step ORDER BY id")
-            .expect("it is whole");
+            .expect("the ledger should have steps");
         let steps = query.query_map([], |row| {
             let number = |index| row.get(index).map(i64::unsigned_abs);
             Ok((number(0)?, number(1)?, row.get(2)?))
         });
-        Self(steps.and_then(Iterator::collect).expect("it can be read"))
+        Self(steps.and_then(Iterator::collect).expect("the steps should be readable"))
     }
 
-    /// Rows of which a request that must not be repeated may be under way.
+    /// Rows with an at-most-once request that may be in flight.
     pub(crate) fn intents(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().filter(|(_, _, status)| status == "intent").map(|(row, _, _)| *row)
     }
 
-    /// Steps of a row that are settled.
-    pub(crate) fn settled(&self, row: u64) -> usize {
-        self.0.iter().filter(|(of, _, status)| *of == row && status != "intent").count()
+    /// Number of the row's settled steps.
+    pub(crate) fn settled_steps(&self, row: u64) -> usize {
+        self.0.iter().filter(|(step_row, _, status)| *step_row == row && status != "intent").count()
     }
 }
 
-/// Shares cases out among a few threads: most of the time a case waits for a disk or a process.
-pub(crate) fn each<T: Send + Sync + Copy>(cases: &[T], run: impl Fn(T) + Sync) {
+/// Runs the cases on more threads than cores: a case mostly waits for the disk or a process.
+pub(crate) fn run_parallel<T: Send + Sync + Copy>(cases: &[T], run: impl Fn(T) + Sync) {
     const THREADS: usize = 8;
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {

@@ -1,17 +1,17 @@
-//! The program, killed at every kind of moment, and what `resume` makes of it.
+//! Kills the program with SIGKILL at chosen points, resumes, and compares with an uninterrupted run.
 //!
-//! The sandbox lives in the test's own process and kills the program from a tap: while it does,
-//! everything stands still, so that the moment is exact.
+//! The sandbox runs in the test's process and kills the program from a hook. The request being
+//! handled is blocked meanwhile, so the kill point is exact.
 
 mod case;
+mod commands;
+#[cfg(target_os = "linux")]
+mod fsync_order;
 #[path = "../apply/harness.rs"]
-#[expect(dead_code, unused_imports, unused_macros, reason = "this needs a part of the harness")]
+#[expect(dead_code, unused_imports, unused_macros, reason = "the harness of tests/apply is used in part")]
 mod harness;
-mod moments;
-mod planned;
+mod kill_at_requests;
+mod ledger_states;
+#[cfg(target_os = "linux")]
+mod random_kills;
 mod sheet;
-mod states;
-#[cfg(target_os = "linux")]
-mod synced;
-#[cfg(target_os = "linux")]
-mod thousand;

@@ -1,5 +1,5 @@
-//! The input of every case: each kind of row and step, several times over, several rows on one
-//! file, and for each row what it asks of ImageKit, written down by hand.
+//! The input of every case: each kind of row and step several times, several rows for one file, and
+//! the API calls expected for each row, written by hand.
 
 use ikbulk::sandbox::Library;
 use serde_json::{Value, json};
@@ -22,153 +22,165 @@ const GOOGLE: &str = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTa
 const DESCRIBE: &str = r#"[{"name":"ai-auto-description"}]"#;
 const REMOVE_BG: &str = r#"[{"name":"remove-bg"}]"#;
 
-/// One row.
 pub(crate) struct Row {
     pub(crate) file: String,
     cells: Vec<(&'static str, String)>,
-    /// What it asks for, in order: the call as the sandbox's history names it, and its body.
-    pub(crate) asks: Vec<(&'static str, Value)>,
-    /// The extension that it pays for.
-    pub(crate) paid: Option<&'static str>,
-    /// The fields of the file that nobody can vouch for once a request of it that must not be
-    /// repeated is lost: what that request alone would have written, and what was to follow it.
-    pub(crate) at_stake: &'static [&'static str],
+    /// The calls in order: name as in the sandbox's history, and body.
+    pub(crate) expected_calls: Vec<(&'static str, Value)>,
+    /// The extension that the row runs.
+    pub(crate) billed_extension: Option<&'static str>,
+    /// Fields of the file whose values are undetermined if the row's at-most-once request is lost:
+    /// those that this request or the following steps write.
+    pub(crate) undetermined_if_lost: &'static [&'static str],
 }
 
 impl Row {
-    fn on(file: impl Into<String>) -> Self {
+    fn for_file(file: impl Into<String>) -> Self {
         let file = file.into();
-        Self { file, cells: Vec::new(), asks: Vec::new(), paid: None, at_stake: &[] }
+        Self {
+            file,
+            cells: Vec::new(),
+            expected_calls: Vec::new(),
+            billed_extension: None,
+            undetermined_if_lost: &[],
+        }
     }
 
-    fn with(mut self, column: &'static str, cell: impl Into<String>) -> Self {
+    fn cell(mut self, column: &'static str, cell: impl Into<String>) -> Self {
         self.cells.push((column, cell.into()));
         self
     }
 
-    fn asks(mut self, call: &'static str, body: Value) -> Self {
-        self.asks.push((call, body));
+    fn expect_call(mut self, call: &'static str, body: Value) -> Self {
+        self.expected_calls.push((call, body));
         self
     }
 
-    fn adds(self, tag: &str) -> Self {
+    fn add_tag(self, tag: &str) -> Self {
         let body = json!({"fileIds": [self.file], "tags": [tag]});
-        self.with("addTags", tag).asks("addTags", body)
+        self.cell("addTags", tag).expect_call("addTags", body)
     }
 
-    fn removes(self, tag: &str) -> Self {
+    fn remove_tag(self, tag: &str) -> Self {
         let body = json!({"fileIds": [self.file], "tags": [tag]});
-        self.with("removeTags", tag).asks("removeTags", body)
+        self.cell("removeTags", tag).expect_call("removeTags", body)
     }
 
-    fn describes(self, text: &str) -> Self {
+    fn set_description(self, text: &str) -> Self {
         let body = json!({"description": text});
-        self.with("description", text).asks("patch", body)
+        self.cell("description", text).expect_call("patch", body)
     }
 
-    fn unpublishes(self) -> Self {
-        self.with("isPublished", "false")
-            .asks("publish", json!({"publish": {"isPublished": false}}))
+    fn unpublish(self) -> Self {
+        self.cell("isPublished", "false")
+            .expect_call("publish", json!({"publish": {"isPublished": false}}))
     }
 
-    fn pays(self, extension: &'static str, config: &str, body: Value) -> Self {
+    fn run_extension(self, extension: &'static str, config: &str, body: Value) -> Self {
         let mut body = body;
-        body["extensions"] = serde_json::from_str(config).expect("the config is JSON");
-        Self { paid: Some(extension), ..self.with("extensions", config).asks("patch", body) }
+        body["extensions"] = serde_json::from_str(config).expect("the config should be JSON");
+        Self {
+            billed_extension: Some(extension),
+            ..self.cell("extensions", config).expect_call("patch", body)
+        }
     }
 
-    fn at_stake(self, fields: &'static [&'static str]) -> Self {
-        Self { at_stake: fields, ..self }
+    fn undetermined_if_lost(self, fields: &'static [&'static str]) -> Self {
+        Self { undetermined_if_lost: fields, ..self }
     }
 }
 
-/// All rows, in order. The first is row 2 of the sheet.
+/// All rows; the first is row 2 of the sheet.
 pub(crate) fn rows() -> Vec<Row> {
     (0..BLOCKS).flat_map(block).collect()
 }
 
 fn block(b: usize) -> Vec<Row> {
-    let (many, own) = (format!("many{b}"), |name: &str| format!("{name}{b}"));
-    let (word, price) = (|name: &str| format!("{name}-{b}"), 10 + b);
-    let missing = Row::on(own("missing"));
+    let (many, name_of) = (format!("many{b}"), |name: &str| format!("{name}{b}"));
+    let (text, price) = (|name: &str| format!("{name}-{b}"), 10 + b);
+    let missing = Row::for_file(name_of("missing"));
     vec![
-        Row::on(&many)
-            .with("tags", format!("first,{b}"))
-            .with("description", word("described"))
-            .asks(
+        Row::for_file(&many)
+            .cell("tags", format!("first,{b}"))
+            .cell("description", text("described"))
+            .expect_call(
                 "patch",
-                json!({"tags": ["first", b.to_string()], "description": word("described")}),
+                json!({"tags": ["first", b.to_string()], "description": text("described")}),
             ),
-        Row::on(&many).removes("first").adds("added"),
-        Row::on(&many)
-            .with("customMetadata.brand", "Acme")
-            .with("customMetadata.List price (EUR)", price.to_string())
-            .asks("patch", json!({"customMetadata": {"brand": "Acme", "price": price}})),
-        Row::on(own("published"))
-            .describes(&word("to be unpublished"))
-            .unpublishes()
-            .at_stake(&["isPublished"]),
-        Row::on(&many)
-            .with("tags", word("tagged"))
-            .pays("google-auto-tagging", GOOGLE, json!({"tags": [word("tagged")]}))
-            .at_stake(&["AITags"]),
-        Row::on(own("cut-out")).pays("remove-bg", REMOVE_BG, json!({})),
-        Row::on(own("described"))
-            .with("customCoordinates", "1,2,30,40")
-            .with("description", word("mine"))
-            .pays(
+        Row::for_file(&many).remove_tag("first").add_tag("added"),
+        Row::for_file(&many)
+            .cell("customMetadata.brand", "Acme")
+            .cell("customMetadata.List price (EUR)", price.to_string())
+            .expect_call("patch", json!({"customMetadata": {"brand": "Acme", "price": price}})),
+        Row::for_file(name_of("published"))
+            .set_description(&text("to be unpublished"))
+            .unpublish()
+            .undetermined_if_lost(&["isPublished"]),
+        Row::for_file(&many)
+            .cell("tags", text("tagged"))
+            .run_extension("google-auto-tagging", GOOGLE, json!({"tags": [text("tagged")]}))
+            .undetermined_if_lost(&["AITags"]),
+        Row::for_file(name_of("cut-out")).run_extension("remove-bg", REMOVE_BG, json!({})),
+        Row::for_file(name_of("described"))
+            .cell("customCoordinates", "1,2,30,40")
+            .cell("description", text("mine"))
+            .run_extension(
                 "ai-auto-description",
                 DESCRIBE,
-                json!({"customCoordinates": "1,2,30,40", "description": word("mine")}),
+                json!({"customCoordinates": "1,2,30,40", "description": text("mine")}),
             )
-            .at_stake(&["description"]),
-        Row::on(own("both"))
-            .with("customMetadata.brand", "Nike")
-            .pays("google-auto-tagging", GOOGLE, json!({"customMetadata": {"brand": "Nike"}}))
-            .unpublishes()
-            .at_stake(&["AITags", "isPublished"]),
-        Row::on(&many).with("customMetadata.size", "gigantic"),
+            .undetermined_if_lost(&["description"]),
+        Row::for_file(name_of("both"))
+            .cell("customMetadata.brand", "Nike")
+            .run_extension(
+                "google-auto-tagging",
+                GOOGLE,
+                json!({"customMetadata": {"brand": "Nike"}}),
+            )
+            .unpublish()
+            .undetermined_if_lost(&["AITags", "isPublished"]),
+        Row::for_file(&many).cell("customMetadata.size", "gigantic"),
         if b.is_multiple_of(2) {
-            missing.with("tags", "nobody")
+            missing.cell("tags", "none")
         } else {
-            missing.with("isPublished", "false")
+            missing.cell("isPublished", "false")
         },
-        Row::on(""),
-        Row::on(own("cleared"))
-            .with("tags", "<clear>")
-            .with("customMetadata.brand", "<clear>")
-            .asks("patch", json!({"tags": null, "customMetadata": {"brand": null}})),
-        Row::on(&many)
-            .with("customMetadata.size", "medium")
-            .asks("patch", json!({"customMetadata": {"size": "medium"}})),
-        Row::on(own("three"))
-            .describes(&word("three steps"))
-            .removes("old")
-            .adds("new")
-            .unpublishes()
-            .at_stake(&["isPublished"]),
+        Row::for_file(""),
+        Row::for_file(name_of("cleared"))
+            .cell("tags", "<clear>")
+            .cell("customMetadata.brand", "<clear>")
+            .expect_call("patch", json!({"tags": null, "customMetadata": {"brand": null}})),
+        Row::for_file(&many)
+            .cell("customMetadata.size", "medium")
+            .expect_call("patch", json!({"customMetadata": {"size": "medium"}})),
+        Row::for_file(name_of("three"))
+            .set_description(&text("three steps"))
+            .remove_tag("old")
+            .add_tag("new")
+            .unpublish()
+            .undetermined_if_lost(&["isPublished"]),
     ]
 }
 
 /// The rows as a sheet.
 pub(crate) fn csv(rows: &[Row]) -> Vec<u8> {
     let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record(COLUMNS).expect("memory takes everything");
+    csv.write_record(COLUMNS).expect("writing to memory should succeed");
     for row in rows {
-        let cell = |column: &str| {
-            let cell = row.cells.iter().find(|(name, _)| *name == column);
-            cell.map_or("", |(_, cell)| cell.as_str()).to_owned()
+        let value_of = |column: &str| {
+            let value = row.cells.iter().find(|(name, _)| *name == column);
+            value.map_or("", |(_, cell)| cell.as_str()).to_owned()
         };
         let cells = COLUMNS.iter().map(|column| match *column {
             "fileId" => row.file.clone(),
-            column => cell(column),
+            column => value_of(column),
         });
-        csv.write_record(cells).expect("memory takes everything");
+        csv.write_record(cells).expect("writing to memory should succeed");
     }
-    csv.into_inner().expect("memory takes everything")
+    csv.into_inner().expect("writing to memory should succeed")
 }
 
-/// The files that the rows are about.
+/// The library with the files of these rows, except the missing ones.
 pub(crate) fn library(rows: &[Row]) -> Library {
     let mut library = Library::new();
     for row in rows.iter().filter(|row| !row.file.is_empty() && !row.file.starts_with("missing")) {
