@@ -1,25 +1,24 @@
-//! A file of the account.
+//! A file in the account's library.
 
 use serde_json::{Map, Value, json};
 
-/// A file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct File {
     pub(crate) id: String,
     pub(crate) tags: Vec<String>,
-    /// Names and sources.
+    /// Name and source of each AI tag.
     pub(crate) ai_tags: Vec<(String, String)>,
     pub(crate) description: String,
     pub(crate) coordinates: Option<String>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) is_published: bool,
     pub(crate) version: u32,
-    /// The change that touched it last, counted over the account.
+    /// Number of the last change to this file, counted over the account.
     pub(crate) updated: u64,
 }
 
 impl File {
-    /// A file with something in most fields.
+    /// A file with values in most fields.
     pub(crate) fn new(id: &str) -> Self {
         let mut metadata = Map::new();
         metadata.insert("brand".to_owned(), "Before".into());
@@ -37,7 +36,7 @@ impl File {
         }
     }
 
-    /// The file object of the API.
+    /// The API's file object.
     pub(crate) fn json(&self) -> Value {
         let Self { id, tags, ai_tags, version, .. } = self;
         let ai_tag = |(name, source): &(String, String)| json!({"name": name, "confidence": 99.5, "source": source});

@@ -1,25 +1,25 @@
-//! HTTP/1.1 by hand, as much of it as one client needs: keep-alive and Content-Length.
+//! Minimal HTTP/1.1: keep-alive and Content-Length.
 
 use std::io::{self, BufRead, Read as _, Write};
 
 use serde_json::Value;
 
-/// A request, read to its last byte.
+/// A completely received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// Without its query.
+    /// Decoded, without the query.
     pub(crate) path: String,
-    /// Its parameters, decoded.
+    /// Decoded parameters.
     query: Vec<(String, String)>,
     pub(crate) authorization: String,
     pub(crate) body: Value,
-    /// Whether it is the last one on its connection.
+    /// Whether the client closes the connection after this request.
     pub(crate) closes: bool,
 }
 
 impl Request {
-    /// The next request on a connection; `None` where the client has closed it.
+    /// Reads the next request; `None` if the client has closed the connection.
     pub(crate) fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if from.read_line(&mut line)? == 0 {
@@ -31,7 +31,7 @@ impl Request {
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let mut request = Self {
             method: method.ok_or(io::ErrorKind::InvalidData)?,
-            path: decoded(path),
+            path: decode(path),
             query: parameters(query),
             authorization: String::new(),
             body: Value::Null,
@@ -41,14 +41,14 @@ impl Request {
         let mut body = Vec::new();
         from.take(length).read_to_end(&mut body)?;
         if body.len() as u64 != length {
-            // The client died in the middle of it.
+            // The client was killed while sending.
             return Ok(None);
         }
         request.body = serde_json::from_slice(&body).unwrap_or_default();
         Ok(Some(request))
     }
 
-    /// Reads the headers; gives the length of the body.
+    /// Reads the headers; returns the length of the body.
     fn read_headers(&mut self, from: &mut impl BufRead) -> io::Result<u64> {
         let mut length = 0;
         loop {
@@ -69,28 +69,26 @@ impl Request {
         }
     }
 
-    /// A parameter of its query.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.query.iter().find(|(parameter, _)| parameter == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it asks for a change.
     pub(crate) fn is_write(&self) -> bool {
         self.method != "GET"
     }
 
-    /// The file of a request for the details of one.
+    /// The file id of a details request.
     pub(crate) fn file(&self) -> Option<&str> {
         self.path.strip_prefix("/v1/files/")?.strip_suffix("/details")
     }
 
-    /// Whether it is about this file, alone or among others.
-    pub(crate) fn is_about(&self, file: &str) -> bool {
+    /// Whether the request reads or changes this file.
+    pub(crate) fn concerns(&self, file: &str) -> bool {
         let ids = self.body["fileIds"].as_array().into_iter().flatten();
         self.file() == Some(file) || ids.into_iter().any(|id| id == file)
     }
 
-    /// The files that it changes.
+    /// The ids of the request's files.
     pub(crate) fn files(&self) -> Vec<String> {
         let ids = self.body["fileIds"].as_array().into_iter().flatten();
         let ids = ids.filter_map(Value::as_str).chain(self.file());
@@ -98,19 +96,18 @@ impl Request {
     }
 }
 
-/// What a server answers.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn ok(body: Value) -> Self {
         Self { status: 200, body }
     }
 
-    /// An error as ImageKit words it.
+    /// An error in ImageKit's format.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         let help = "For support kindly contact us at support@imagekit.io .";
         Self { status, body: serde_json::json!({"message": message, "help": help}) }
@@ -119,17 +116,17 @@ impl Answer {
     pub(crate) fn write(&self, to: &mut impl Write, request_id: usize) -> io::Result<()> {
         let body = self.body.to_string();
         let head = format!(
-            "HTTP/1.1 {} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+            "HTTP/1.1 {} Response\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
              x-ik-requestid: attack-{request_id}\r\n\r\n",
             self.status,
             body.len()
         );
-        // In one piece: a client that is killed has all of it or nothing.
+        // In one write, so that a killed client has received all or nothing.
         to.write_all((head + &body).as_bytes())
     }
 }
 
-/// The header of HTTP Basic for a private key: the key as the user name, no password.
+/// The `Authorization` value for a private key: HTTP Basic with the key as user and no password.
 pub(crate) fn basic(key: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = "Basic ".to_owned();
@@ -147,11 +144,11 @@ pub(crate) fn basic(key: &str) -> String {
 
 fn parameters(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
+    pairs.map(|(name, value)| (decode(name), decode(value))).collect()
 }
 
-/// Undoes percent-encoding.
-fn decoded(text: &str) -> String {
+/// Decodes percent-encoding.
+fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((plain, encoded)) = rest.split_once('%') {
@@ -165,13 +162,13 @@ fn decoded(text: &str) -> String {
 }
 
 #[test]
-fn basic_authorization_has_the_key_as_user_and_no_password() {
+fn basic_authorization_has_key_as_user() {
     assert_eq!(basic("a"), "Basic YTo=");
     assert_eq!(basic("ab"), "Basic YWI6");
     assert_eq!(basic("abc"), "Basic YWJjOg==");
 }
 
 #[test]
-fn percent_encoding_is_undone() {
-    assert_eq!(decoded("a%20%22b%22%2"), "a \"b\"%2");
+fn percent_encoding_is_decoded() {
+    assert_eq!(decode("a%20%22b%22%2"), "a \"b\"%2");
 }

@@ -1,31 +1,30 @@
-//! An ImageKit account, written from its API description alone: files, custom metadata fields, and
-//! a count of every charge.
+//! An ImageKit account, written from the API description alone: files, custom metadata fields, and a
+//! count of every charge.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::file::File;
-use crate::http::{Answer, Request};
+use crate::http::{Request, Response};
 use crate::query::Query;
 
 const NO_FILE: &str = "The requested file does not exist.";
-/// The most files of a bulk call.
+/// Maximum number of files in a bulk call.
 const BULK_MAX: usize = 50;
-/// The most characters of all tags of a file.
+/// Maximum number of characters of a file's tags combined.
 const TAGS_MAX: usize = 500;
 
-/// An account.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     files: BTreeMap<String, File>,
-    /// Files whose tags bulk calls cannot change: such a call is done in part (207).
+    /// Files that bulk calls cannot change: such a call fails partially (207).
     locked: BTreeSet<String>,
     charges: BTreeMap<(String, String), u32>,
     publications: BTreeMap<String, u32>,
-    /// What lists and searches show instead of the files, while they are stale.
+    /// What lists and searches return while they are stale.
     stale: Option<Vec<Value>>,
-    /// Changes so far: the time by which files are updated.
+    /// Number of changes so far, the source of `updatedAt`.
     changes: u64,
 }
 
@@ -34,7 +33,7 @@ impl Account {
         self.files.insert(file.id.clone(), file);
     }
 
-    pub(crate) fn lock(&mut self, file: &str) {
+    pub(crate) fn lock_file(&mut self, file: &str) {
         self.locked.insert(file.to_owned());
     }
 
@@ -46,34 +45,31 @@ impl Account {
         self.files.values()
     }
 
-    /// How often each extension configuration was run on each file.
+    /// Number of runs by file and extension configuration.
     pub(crate) fn charges(&self) -> &BTreeMap<(String, String), u32> {
         &self.charges
     }
 
-    /// How often each file was published or unpublished.
+    /// Number of publish and unpublish requests by file.
     pub(crate) fn publications(&self) -> &BTreeMap<String, u32> {
         &self.publications
     }
 
-    /// From now on lists and searches show the files as they are at this moment, or again as they
-    /// are.
+    /// Freezes what lists and searches return, or makes them current again.
     pub(crate) fn make_lists_stale(&mut self, stale: bool) {
         self.stale = stale.then(|| self.files().map(File::json).collect());
     }
 
-    /// Carries a request out.
-    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
+    /// Applies a request; returns its response.
+    pub(crate) fn handle(&mut self, request: &Request) -> Response {
         match (request.method.as_str(), request.path.as_str(), request.file()) {
             ("GET", "/v1/files", _) => self.list(request),
-            ("GET", "/v1/customMetadataFields", _) => Answer::ok(fields()),
+            ("GET", "/v1/customMetadataFields", _) => Response::ok(fields()),
             ("GET", _, Some(id)) => match self.files.get(id) {
-                Some(file) => Answer::ok(file.json()),
-                None => Answer::error(404, NO_FILE),
+                Some(file) => Response::ok(file.json()),
+                None => Response::error(404, NO_FILE),
             },
-            ("PATCH", _, Some(id)) => {
-                self.patch(id, &request.body).unwrap_or_else(|refusal| refusal)
-            }
+            ("PATCH", _, Some(id)) => self.patch(id, &request.body).unwrap_or_else(|error| error),
             ("POST", "/v1/files/addTags", _) => self.bulk(&request.body, "tags", File::add_tags),
             ("POST", "/v1/files/removeTags", _) => {
                 self.bulk(&request.body, "tags", File::remove_tags)
@@ -81,45 +77,46 @@ impl Account {
             ("POST", "/v1/files/removeAITags", _) => {
                 self.bulk(&request.body, "AITags", File::remove_ai_tags)
             }
-            _ => Answer::error(404, "The requested resource does not exist."),
+            _ => Response::error(404, "The requested resource does not exist."),
         }
     }
 
-    fn list(&self, request: &Request) -> Answer {
+    fn list(&self, request: &Request) -> Response {
         let query = match Query::parse(request.parameter("searchQuery").unwrap_or_default()) {
             Ok(query) => query,
-            Err(why) => return Answer::error(400, &why),
+            Err(message) => return Response::error(400, &message),
         };
         let number = |name| request.parameter(name).and_then(|text| text.parse().ok());
         let (skip, limit) = (number("skip").unwrap_or(0), number("limit").unwrap_or(1000));
         if !(1..=1000).contains(&limit) {
-            return Answer::error(400, "limit must be between 1 and 1000");
+            return Response::error(400, "limit must be between 1 and 1000");
         }
         let mut files: Vec<Value> = match &self.stale {
             Some(stale) => stale.clone(),
             None => self.files().map(File::json).collect(),
         };
-        files.retain(|file| query.finds(file));
+        files.retain(|file| query.matches(file));
         if request.parameter("sort") == Some("DESC_CREATED") {
             files.reverse();
         }
-        Answer::ok(files.into_iter().skip(skip).take(limit).collect())
+        Response::ok(files.into_iter().skip(skip).take(limit).collect())
     }
 
-    fn patch(&mut self, id: &str, body: &Value) -> Result<Answer, Answer> {
-        let body = body.as_object().ok_or_else(|| Answer::error(400, "The body is no object."))?;
-        let file = self.files.get_mut(id).ok_or_else(|| Answer::error(404, NO_FILE))?;
+    fn patch(&mut self, id: &str, body: &Value) -> Result<Response, Response> {
+        let body =
+            body.as_object().ok_or_else(|| Response::error(400, "The body is no object."))?;
+        let file = self.files.get_mut(id).ok_or_else(|| Response::error(404, NO_FILE))?;
         if let Some(publish) = body.get("publish") {
             if body.len() > 1 {
-                return Err(Answer::error(400, "publish cannot be combined with other fields."));
+                return Err(Response::error(400, "publish cannot be combined with other fields."));
             }
             let is_published = publish["isPublished"].as_bool();
-            file.is_published =
-                is_published.ok_or_else(|| Answer::error(400, "isPublished must be a boolean."))?;
+            file.is_published = is_published
+                .ok_or_else(|| Response::error(400, "isPublished must be a boolean."))?;
             *self.publications.entry(id.to_owned()).or_default() += 1;
-            return Ok(Answer::ok(file.json()));
+            return Ok(Response::ok(file.json()));
         }
-        // Nothing of a request that is refused is carried out.
+        // A rejected request changes nothing.
         let mut changed = file.clone();
         update(&mut changed, body)?;
         let extensions = body.get("extensions").and_then(Value::as_array);
@@ -130,41 +127,44 @@ impl Account {
         for extension in extensions.into_iter().flatten() {
             *self.charges.entry((id.to_owned(), config(extension))).or_default() += 1;
         }
-        let mut answer = file.json();
+        let mut response = file.json();
         if let Some(status) = status {
-            answer["extensionStatus"] = status.into();
+            response["extensionStatus"] = status.into();
         }
-        Ok(Answer::ok(answer))
+        Ok(Response::ok(response))
     }
 
-    fn bulk(&mut self, body: &Value, key: &str, change: fn(&mut File, &[String])) -> Answer {
-        let words = |name: &str| serde_json::from_value::<Vec<String>>(body[name].clone());
-        let (Ok(ids), Ok(tags)) = (words("fileIds"), words(key)) else {
-            return Answer::error(400, "fileIds and tags must be arrays of strings.");
+    fn bulk(&mut self, body: &Value, key: &str, change: fn(&mut File, &[String])) -> Response {
+        let strings = |name: &str| serde_json::from_value::<Vec<String>>(body[name].clone());
+        let (Ok(ids), Ok(tags)) = (strings("fileIds"), strings(key)) else {
+            return Response::error(400, "fileIds and tags must be arrays of strings.");
         };
         if ids.is_empty() || ids.len() > BULK_MAX || tags.iter().any(|tag| tag.contains('%')) {
-            return Answer::error(400, "Too many files, or a tag that is not allowed.");
+            return Response::error(400, "Too many files, or a tag that is not allowed.");
         }
         let missing: Vec<&String> = ids.iter().filter(|id| !self.files.contains_key(*id)).collect();
         if !missing.is_empty() {
             let body = json!({"message": NO_FILE, "missingFileIds": missing});
-            return Answer { status: 404, body };
+            return Response { status: 404, body };
         }
-        let (locked, free): (Vec<String>, Vec<String>) =
+        let (locked, unlocked): (Vec<String>, Vec<String>) =
             ids.into_iter().partition(|id| self.locked.contains(id));
         self.changes += 1;
-        for id in &free {
+        for id in &unlocked {
             if let Some(file) = self.files.get_mut(id) {
                 change(file, &tags);
                 file.updated = self.changes;
             }
         }
         if locked.is_empty() {
-            return Answer::ok(json!({"successfullyUpdatedFileIds": free}));
+            return Response::ok(json!({"successfullyUpdatedFileIds": unlocked}));
         }
         let error = |id: &String| json!({"fileId": id, "error": "The file is locked."});
         let errors: Vec<Value> = locked.iter().map(error).collect();
-        Answer { status: 207, body: json!({"successfullyUpdatedFileIds": free, "errors": errors}) }
+        Response {
+            status: 207,
+            body: json!({"successfullyUpdatedFileIds": unlocked, "errors": errors}),
+        }
     }
 }
 
@@ -176,8 +176,8 @@ fn fields() -> Value {
     ])
 }
 
-/// Sets the fields of a file that an update names.
-fn update(file: &mut File, body: &Map<String, Value>) -> Result<(), Answer> {
+/// Applies the fields of a PATCH body, except extensions.
+fn update(file: &mut File, body: &Map<String, Value>) -> Result<(), Response> {
     for (name, value) in body {
         match (name.as_str(), value) {
             ("tags", Value::Null) => file.tags.clear(),
@@ -189,24 +189,24 @@ fn update(file: &mut File, body: &Map<String, Value>) -> Result<(), Answer> {
             ("removeAITags", Value::String(all)) if all == "all" => file.ai_tags.clear(),
             ("removeAITags", Value::Array(_)) => file.remove_ai_tags(&tags(value)?),
             ("extensions", Value::Array(_)) | ("webhookUrl", Value::String(_)) => {}
-            _ => return Err(Answer::error(400, &format!("{name} is not valid."))),
+            _ => return Err(Response::error(400, &format!("{name} is not valid."))),
         }
     }
     Ok(())
 }
 
-fn tags(value: &Value) -> Result<Vec<String>, Answer> {
+fn tags(value: &Value) -> Result<Vec<String>, Response> {
     let tags: Vec<String> = serde_json::from_value(value.clone())
-        .map_err(|_| Answer::error(400, "Tags must be an array of strings."))?;
+        .map_err(|_| Response::error(400, "Tags must be an array of strings."))?;
     let length: usize = tags.iter().map(String::len).sum();
     if length > TAGS_MAX || tags.iter().any(|tag| tag.contains('%')) {
-        return Err(Answer::error(400, "Tags are too long or hold a %."));
+        return Err(Response::error(400, "Tags are too long or hold a %."));
     }
     Ok(tags)
 }
 
-/// Custom metadata is merged: fields that are not named stay, null clears.
-fn merge(metadata: &mut Map<String, Value>, values: &Map<String, Value>) -> Result<(), Answer> {
+/// Merges custom metadata: absent fields stay, null clears.
+fn merge(metadata: &mut Map<String, Value>, values: &Map<String, Value>) -> Result<(), Response> {
     for (name, value) in values {
         match (name.as_str(), value) {
             ("brand" | "price", Value::Null) => drop(metadata.remove(name)),
@@ -214,26 +214,26 @@ fn merge(metadata: &mut Map<String, Value>, values: &Map<String, Value>) -> Resu
                 metadata.insert(name.clone(), value.clone());
             }
             _ => {
-                let mut refusal = Answer::error(400, "Invalid custom metadata.");
-                refusal.body["errors"] = json!({name: "is not a value of this field"});
-                return Err(refusal);
+                let mut error = Response::error(400, "Invalid custom metadata.");
+                error.body["errors"] = json!({name: "is not a value of this field"});
+                return Err(error);
             }
         }
     }
     Ok(())
 }
 
-/// Runs extensions on a file; gives what the answer says of them.
-fn run(file: &mut File, extensions: &[Value]) -> Result<Map<String, Value>, Answer> {
+/// Runs extensions on a file; returns the response's `extensionStatus`.
+fn run(file: &mut File, extensions: &[Value]) -> Result<Map<String, Value>, Response> {
     let mut status = Map::new();
     for extension in extensions {
         let name = extension["name"].as_str().unwrap_or_default();
-        let word = match name {
+        let result = match name {
             "google-auto-tagging" | "aws-auto-tagging" => {
                 if !extension["minConfidence"].is_number() || !extension["maxTags"].is_number() {
-                    return Err(Answer::error(400, "minConfidence and maxTags are required."));
+                    return Err(Response::error(400, "minConfidence and maxTags are required."));
                 }
-                file.ai_tags.push((format!("seen by {name}"), name.to_owned()));
+                file.ai_tags.push((format!("tagged by {name}"), name.to_owned()));
                 "success"
             }
             "ai-auto-description" => {
@@ -244,14 +244,14 @@ fn run(file: &mut File, extensions: &[Value]) -> Result<Map<String, Value>, Answ
                 file.version += 1;
                 "pending"
             }
-            _ => return Err(Answer::error(400, &format!("Unknown extension {name}."))),
+            _ => return Err(Response::error(400, &format!("Unknown extension {name}."))),
         };
-        status.insert(name.to_owned(), word.into());
+        status.insert(name.to_owned(), result.into());
     }
     Ok(status)
 }
 
-/// An extension configuration, in one way of writing.
+/// An extension configuration as canonical JSON.
 pub(crate) fn config(extension: &Value) -> String {
     let mut extension = extension.clone();
     extension.sort_all_objects();

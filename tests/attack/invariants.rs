@@ -1,28 +1,28 @@
-//! What must hold after an attack, however it went.
+//! What must hold after every attack.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::imagekit::Account;
-use crate::program::Done;
-use crate::run::{Line, Run};
+use crate::program::CmdResult;
+use crate::run_directory::{Line, RunDirectory};
 use crate::server::Server;
-use crate::sheet::{Change, FIELDS, Row, Sheet, can_be_foreseen, value};
+use crate::sheet::{Change, FIELDS, Row, Sheet, is_predictable, value};
 
-/// Codes by which a report says that a row's value is perhaps not on its file.
-const SAID: [&str; 4] = ["mismatch", "unverified", "superseded", "conflict"];
-/// Codes of updated rows that a person must look at.
-const TO_LOOK_AT: [&str; 3] = ["mismatch", "unverified", "extension_failed"];
+/// Codes of successful rows whose values may not be in the library.
+const UNCERTAIN_CODES: [&str; 4] = ["mismatch", "unverified", "superseded", "conflict"];
+/// Codes of updated rows that require action.
+const ACTION_REQUIRED_CODES: [&str; 3] = ["mismatch", "unverified", "extension_failed"];
 const STATUSES: [&str; 6] =
     ["updated", "unchanged", "rejected", "failed", "unknown", "not_attempted"];
 
-/// What a file's field may be, as far as the report says. `None` where it says nothing.
+/// The possible values of a field according to the report; `None` if any value is possible.
 type Possible = Option<Vec<Value>>;
 
-/// No file is charged twice for an extension configuration, and nothing is published twice.
+/// No file is charged twice for an extension configuration, or published twice.
 #[track_caller]
-pub(crate) fn nothing_twice(server: &Server) {
+pub(crate) fn nothing_billed_or_published_twice(server: &Server) {
     let account = server.account();
     for ((file, config), times) in account.charges() {
         assert!(*times <= 1, "{file} is charged {times} times for {config}");
@@ -32,10 +32,14 @@ pub(crate) fn nothing_twice(server: &Server) {
     }
 }
 
-/// Every input row is in the report exactly once, the summary counts the report, and the exit code
-/// fits.
+/// The report contains every input row exactly once, the summary's counts match the report, and the
+/// exit code fits.
 #[track_caller]
-pub(crate) fn report_is_whole(run: &Run, rows: impl Iterator<Item = usize>, done: &Done) {
+pub(crate) fn report_is_complete(
+    run: &RunDirectory,
+    rows: impl Iterator<Item = usize>,
+    result: &CmdResult,
+) {
     let report = run.report();
     let numbers: Vec<String> = report.iter().map(|line| line["row"].clone()).collect();
     let expected: Vec<String> = rows.map(|row| row.to_string()).collect();
@@ -46,17 +50,19 @@ pub(crate) fn report_is_whole(run: &Run, rows: impl Iterator<Item = usize>, done
         assert_eq!(summary["rows"][status], count, "{status} rows in {summary}");
     }
     assert_eq!(summary["rows"]["total"], report.len(), "{summary}");
-    let (exit_code, fitting) = (summary["exit_code"].clone(), exit_codes(&report));
-    assert!(fitting.iter().any(|code| exit_code == *code), "{fitting:?} would fit {summary}");
+    let (exit_code, allowed) = (summary["exit_code"].clone(), exit_codes(&report));
+    assert!(
+        allowed.iter().any(|code| exit_code == *code),
+        "expected one of {allowed:?}: {summary}"
+    );
     let is_undo = summary["input"].as_str().is_some_and(|name| name.starts_with("undo of "));
-    let code = done.code.expect("it was not killed");
+    let code = result.code.expect("the command should not be killed");
     let has_left_alone = is_undo && code == 1 && exit_code == 0 && !run.left_alone().is_empty();
-    assert!(exit_code == code || has_left_alone, "exit code {code}: {summary}\n{}", done.err);
+    assert!(exit_code == code || has_left_alone, "exit code {code}: {summary}\n{}", result.err);
 }
 
-/// The exit codes that fit a report. Whether rejected rows come before rows that were not attempted
-/// is left open where there are both; so is whether a superseded row counts, which it does unless it
-/// is superseded as a whole.
+/// The exit codes that fit a report. Several fit if rows were both rejected and not attempted, or if
+/// rows were superseded: a partially superseded row counts, an entirely superseded one does not.
 fn exit_codes(report: &[Line]) -> Vec<u8> {
     let has = |status: &str, codes: &dyn Fn(&str) -> bool| {
         report.iter().any(|line| line["status"] == status && codes(&line["code"]))
@@ -65,75 +71,76 @@ fn exit_codes(report: &[Line]) -> Vec<u8> {
     if has("unknown", &any) {
         return vec![6];
     }
-    let must_look = has("rejected", &|code| !superseded(code))
-        || has("updated", &|code| TO_LOOK_AT.contains(&code));
-    let (is_open, may_look) = (has("not_attempted", &any), has("rejected", &superseded));
-    let mut fitting = Vec::new();
-    if must_look || may_look {
-        fitting.push(1);
+    let action_required = has("rejected", &|code| !superseded(code))
+        || has("updated", &|code| ACTION_REQUIRED_CODES.contains(&code));
+    let (is_open, may_require_action) = (has("not_attempted", &any), has("rejected", &superseded));
+    let mut allowed = Vec::new();
+    if action_required || may_require_action {
+        allowed.push(1);
     }
-    if is_open || has("failed", &any) && !must_look {
-        fitting.push(5);
+    if is_open || has("failed", &any) && !action_required {
+        allowed.push(5);
     }
-    if !must_look && !is_open && !has("failed", &|code| !superseded(code)) {
-        fitting.push(0);
+    if !action_required && !is_open && !has("failed", &|code| !superseded(code)) {
+        allowed.push(0);
     }
-    fitting
+    allowed
 }
 
-/// Nothing is rejected that is not bad, nothing is left that could be done, and only what was in
-/// flight at a kill is unknown.
+/// Exactly the invalid rows are rejected, no row is open, and at most `unknown_max` rows are unknown: the
+/// requests in flight at the kills.
 #[track_caller]
-pub(crate) fn nothing_left(sheet: &Sheet, run: &Run, unknown_max: usize) {
+pub(crate) fn all_rows_settled(sheet: &Sheet, run: &RunDirectory, unknown_max: usize) {
     let report = run.report();
     for (row, line) in sheet.rows.iter().zip(&report) {
         let is_rejected = line["status"] == "rejected";
-        assert_eq!(is_rejected, row.is_bad, "{row:?}: {line:?}");
+        assert_eq!(is_rejected, row.must_be_rejected, "{row:?}: {line:?}");
         assert!(!["failed", "not_attempted"].contains(&line["status"].as_str()), "{line:?}");
     }
     let unknown = report.iter().filter(|line| line["status"] == "unknown").count();
     assert!(unknown <= unknown_max, "{unknown} rows are unknown: {report:?}");
 }
 
-/// No row is reported `updated` or `unchanged` whose value is not on its file.
+/// Every row reported as `updated` or `unchanged` has its values in the library.
 #[track_caller]
-pub(crate) fn values_are_there(sheet: &Sheet, run: &Run, server: &Server) {
+pub(crate) fn reported_values_are_in_library(sheet: &Sheet, run: &RunDirectory, server: &Server) {
     let possible = possible(sheet, &run.report());
     let account = server.account();
     for file in account.files() {
-        for field in FIELDS.into_iter().filter(|field| can_be_foreseen(&file.id, field)) {
-            let is = value(file, field);
+        for field in FIELDS.into_iter().filter(|field| is_predictable(&file.id, field)) {
+            let actual = value(file, field);
             if let Some(Some(possible)) = possible.get(&(file.id.as_str(), field)) {
                 let rows = run.report().into_iter().filter(|line| line["fileId"] == file.id);
                 let rows: Vec<Line> = rows.collect();
                 assert!(
-                    possible.contains(&is),
-                    "{field} of {} is {is}, not one of {possible:?}: {rows:#?}",
+                    possible.contains(&actual),
+                    "{field} of {} is {actual}, not one of {possible:?}: {rows:#?}",
                     file.id
                 );
             }
         }
     }
-    charges_are_there(sheet, &run.report(), &account);
+    charges_match_report(sheet, &run.report(), &account);
 }
 
-/// What a row says was run was run: once, or perhaps, where another row that asks for the same is
-/// unknown.
+/// The extension of every updated row ran exactly once, unless an unknown row requests the same.
 #[track_caller]
-fn charges_are_there(sheet: &Sheet, report: &[Line], account: &Account) {
-    let asked = |row: &Row| row.extension().map(|config| (row.file.clone(), config));
+fn charges_match_report(sheet: &Sheet, report: &[Line], account: &Account) {
+    let charge_of = |row: &Row| row.extension().map(|config| (row.file.clone(), config));
     let rows = || sheet.rows.iter().zip(report);
     let is_unknown = |charge: &(String, String)| {
-        rows().any(|(row, line)| line["status"] == "unknown" && asked(row).as_ref() == Some(charge))
+        rows().any(|(row, line)| {
+            line["status"] == "unknown" && charge_of(row).as_ref() == Some(charge)
+        })
     };
     for (row, line) in rows().filter(|(_, line)| line["status"] == "updated") {
-        let Some(charge) = asked(row).filter(|charge| !is_unknown(charge)) else { continue };
+        let Some(charge) = charge_of(row).filter(|charge| !is_unknown(charge)) else { continue };
         let times = account.charges().get(&charge).copied();
         assert_eq!(times, Some(1), "charges of {line:?} for {charge:?}");
     }
 }
 
-/// What each field of each file may be when a report says that of the rows.
+/// The possible values by file and field according to the report.
 fn possible<'s>(sheet: &'s Sheet, report: &[Line]) -> BTreeMap<(&'s str, &'static str), Possible> {
     let files = sheet.files();
     let mut possible = BTreeMap::new();
@@ -141,43 +148,42 @@ fn possible<'s>(sheet: &'s Sheet, report: &[Line]) -> BTreeMap<(&'s str, &'stati
         let Some(file) = files.iter().find(|file| file.id == row.file) else { continue };
         for change in &row.changes {
             let Some(field) = change.field() else { continue };
-            let place = possible.entry((row.file.as_str(), field));
-            let before = place.or_insert_with(|| Some(vec![value(file, field)]));
-            *before = after(before.take(), change, line);
+            let entry = possible.entry((row.file.as_str(), field));
+            let before = entry.or_insert_with(|| Some(vec![value(file, field)]));
+            *before = values_after(before.take(), change, line);
         }
     }
     possible
 }
 
-/// What a field may be after a change of a row of which a report says that.
-fn after(before: Possible, change: &Change, line: &Line) -> Possible {
+/// The possible values after a change whose row has this report line.
+fn values_after(before: Possible, change: &Change, line: &Line) -> Possible {
     let (status, code) = (line["status"].as_str(), line["code"].as_str());
-    let is_done = matches!(status, "updated" | "unchanged");
+    let is_successful = matches!(status, "updated" | "unchanged");
     if status == "rejected" && code == "invalid" {
         before
-    } else if is_done && !SAID.contains(&code) {
-        change.made_to_all(before)
-    } else if is_done || matches!(change, Change::Tags(_)) {
-        // Tags can be replaced by removing some, which was done, and adding others, which was not.
+    } else if is_successful && !UNCERTAIN_CODES.contains(&code) {
+        change.apply_to_all(before)
+    } else if is_successful || matches!(change, Change::Tags(_)) {
+        // Tags may be half replaced: the old ones removed, the new ones not yet added.
         None
     } else {
         let mut values = before?;
-        values.extend(change.made_to_all(Some(values.clone()))?);
+        values.extend(change.apply_to_all(Some(values.clone()))?);
         Some(values)
     }
 }
 
-/// All values are as they were before a run that was undone, except where the undo says otherwise.
-/// Publication is not undone.
+/// All values are restored, except those that the undo lists as left alone. Publication is not undone.
 #[track_caller]
-pub(crate) fn values_are_restored(sheet: &Sheet, undo: &Run, server: &Server) {
+pub(crate) fn values_are_restored(sheet: &Sheet, undo: &RunDirectory, server: &Server) {
     let left_alone = undo.left_alone();
     let account = server.account();
     for before in sheet.files() {
-        let now = account.file(&before.id).expect("no file goes away");
+        let now = account.file(&before.id).expect("no file should disappear");
         for field in FIELDS {
-            let is_said = left_alone.contains(&(before.id.clone(), field.to_owned()));
-            if is_said || field == "isPublished" || !can_be_foreseen(&before.id, field) {
+            let is_left_alone = left_alone.contains(&(before.id.clone(), field.to_owned()));
+            if is_left_alone || field == "isPublished" || !is_predictable(&before.id, field) {
                 continue;
             }
             let (now, before) = (value(now, field), value(&before, field));

@@ -1,4 +1,4 @@
-//! The real binary, with nothing of the tester's own environment, in a directory of its own.
+//! Runs the real binary in a temporary directory with a clean environment.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,26 +12,27 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::run::Run;
-use crate::server::{KEYS, locked};
+use crate::run_directory::RunDirectory;
+use crate::server::{KEYS, lock_mutex};
 
-/// No command here takes longer; one that does hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Lets `resume` send without a terminal.
+/// No command takes longer unless it hangs.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Flag that lets `resume` send without a terminal.
 pub(crate) const RESUME: &str = "--yes";
-/// As fast as it goes, and whatever share of rows is rejected.
-pub(crate) const FAST: &str = "--rate unlimited --read-rate unlimited --concurrency 3 \
+/// Flags for full speed and any share of rejected rows.
+pub(crate) const NO_LIMITS: &str = "--rate unlimited --read-rate unlimited --concurrency 3 \
                                --max-bad 100% --max-rejected 100%";
 
-/// The directory that a person works in.
-pub(crate) struct Desk {
+/// A user's working directory with sheets, runs and state.
+pub(crate) struct Workspace {
     directory: TempDir,
     endpoint: String,
 }
 
-impl Desk {
+impl Workspace {
     pub(crate) fn new(endpoint: impl Into<String>) -> Self {
-        let directory = TempDir::with_prefix("ikbulk-attack-").expect("a directory can be made");
+        let directory =
+            TempDir::with_prefix("ikbulk-attack-").expect("a directory should be creatable");
         Self { directory, endpoint: endpoint.into() }
     }
 
@@ -40,10 +41,10 @@ impl Desk {
     }
 
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path(name), text).expect("the directory takes files");
+        fs::write(self.path(name), text).expect("the directory should be writable");
     }
 
-    /// All that a program started here knows of the world.
+    /// The complete environment of commands started here.
     pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("XDG_STATE_HOME", self.path("state").into()),
@@ -54,8 +55,8 @@ impl Desk {
         ]
     }
 
-    /// A command, written as in a shell, without quotes.
-    pub(crate) fn call(&self, line: &str) -> Call {
+    /// Prepares an `ikbulk` command; arguments are split at spaces.
+    pub(crate) fn command(&self, line: &str) -> PreparedCommand {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
         command
             .args(line.split_whitespace())
@@ -65,32 +66,31 @@ impl Desk {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Call(command)
+        PreparedCommand(command)
     }
 
-    /// Runs a command to its end.
-    pub(crate) fn run(&self, line: &str) -> Done {
-        self.call(line).run()
+    pub(crate) fn run(&self, line: &str) -> CmdResult {
+        self.command(line).run()
     }
 
-    /// The runs of a sheet, in the order in which they were begun.
-    pub(crate) fn runs(&self, stem: &str) -> Vec<Run> {
+    /// The runs of a sheet, ordered by start.
+    pub(crate) fn runs(&self, stem: &str) -> Vec<RunDirectory> {
         let entries = fs::read_dir(self.path(&format!("{stem}.ikbulk")));
         let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut runs: Vec<Run> = paths.map(Run::at).collect();
-        runs.sort_by_key(Run::place);
+        let mut runs: Vec<RunDirectory> = paths.map(RunDirectory::at).collect();
+        runs.sort_by_key(RunDirectory::start_key);
         runs
     }
 
-    pub(crate) fn last_run(&self, stem: &str) -> Run {
-        self.runs(stem).pop().expect("a run has begun")
+    pub(crate) fn last_run(&self, stem: &str) -> RunDirectory {
+        self.runs(stem).pop().expect("a run should have started")
     }
 }
 
-/// A command that has not been started.
-pub(crate) struct Call(Command);
+/// A command that is not started yet.
+pub(crate) struct PreparedCommand(Command);
 
-impl Call {
+impl PreparedCommand {
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(name, value);
         self
@@ -109,168 +109,171 @@ impl Call {
         self.env("IMAGE_KIT_BASE_URL", endpoint)
     }
 
-    /// Standard output goes there; what is done says nothing of it.
+    /// Redirects standard output; [`CmdResult::out`] stays empty.
     pub(crate) fn output(mut self, output: impl Into<Stdio>) -> Self {
         self.0.stdout(output);
         self
     }
 
-    pub(crate) fn run(self) -> Done {
+    pub(crate) fn run(self) -> CmdResult {
         self.start().wait()
     }
 
-    pub(crate) fn start(self) -> Started {
-        self.start_as(&Victim::default())
+    pub(crate) fn start(self) -> RunningCommand {
+        self.start_as(&ChildHandle::default())
     }
 
-    /// Starts it where whoever has `victim` can kill it, from its first request on.
-    pub(crate) fn start_as(mut self, victim: &Victim) -> Started {
-        let mut place = locked(&victim.0);
-        let mut child = self.0.spawn().expect("the program starts");
-        let out = Said::by(child.stdout.take());
-        let err = Said::by(child.stderr.take());
-        *place = Some(child);
-        Started { victim: victim.clone(), out, err }
+    /// Starts the command so that the hook can kill it through `child_handle` from its first request.
+    pub(crate) fn start_as(mut self, child_handle: &ChildHandle) -> RunningCommand {
+        let mut slot = lock_mutex(&child_handle.0);
+        let mut child = self.0.spawn().expect("ikbulk should start");
+        let out = OutputReader::new(child.stdout.take());
+        let err = OutputReader::new(child.stderr.take());
+        *slot = Some(child);
+        RunningCommand { child_handle: child_handle.clone(), out, err }
     }
 }
 
-/// A command that runs. It is killed when this is dropped before its end.
-pub(crate) struct Started {
-    victim: Victim,
-    out: Said,
-    err: Said,
+/// A running command; killed when dropped.
+pub(crate) struct RunningCommand {
+    child_handle: ChildHandle,
+    out: OutputReader,
+    err: OutputReader,
 }
 
-impl Started {
-    /// Waits until it has said that on standard error, or has ended.
+impl RunningCommand {
+    /// Waits until standard error contains `text`, or the command has exited.
     #[track_caller]
-    pub(crate) fn wait_until_it_says(&self, text: &str) {
-        wait_until(&format!("{text:?} is said"), || {
-            self.err.so_far().contains(text) || self.victim.id().is_none()
+    pub(crate) fn wait_for_stderr(&self, text: &str) {
+        wait_until(&format!("{text:?} on standard error"), || {
+            self.err.current().contains(text) || self.child_handle.id().is_none()
         });
     }
 
-    /// Waits for its end.
-    pub(crate) fn wait(self) -> Done {
-        let (out, err) = (self.out.whole(), self.err.whole());
-        let mut child = locked(&self.victim.0);
-        let child = child.as_mut().expect("it was started");
-        let code = child.wait().expect("a child can be waited for").code();
-        Done { code, out, err }
+    pub(crate) fn wait(self) -> CmdResult {
+        let (out, err) = (self.out.complete(), self.err.complete());
+        let mut child = lock_mutex(&self.child_handle.0);
+        let child = child.as_mut().expect("the child should be started");
+        let code = child.wait().expect("waiting for the child should succeed").code();
+        CmdResult { code, out, err }
     }
 }
 
-impl Drop for Started {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
-        self.victim.kill();
+        self.child_handle.kill();
     }
 }
 
-/// A running program, for whoever is to kill it.
+/// A child process that another thread can kill.
 #[derive(Clone, Default)]
-pub(crate) struct Victim(Arc<Mutex<Option<Child>>>);
+pub(crate) struct ChildHandle(Arc<Mutex<Option<Child>>>);
 
-impl Victim {
-    /// Kills it as the system would, and comes back when it is dead.
+impl ChildHandle {
+    /// Kills the process with SIGKILL and waits until it has exited.
     pub(crate) fn kill(&self) {
-        if let Some(child) = locked(&self.0).as_mut() {
-            child.kill().expect("a child can be killed");
-            child.wait().expect("a child can be waited for");
+        if let Some(child) = lock_mutex(&self.0).as_mut() {
+            child.kill().expect("killing the child should succeed");
+            child.wait().expect("waiting for the child should succeed");
         }
     }
 
-    /// Its process; `None` once that has ended.
+    /// The process id; `None` if the process has exited.
     pub(crate) fn id(&self) -> Option<u32> {
-        let mut child = locked(&self.0);
+        let mut child = lock_mutex(&self.0);
         let child = child.as_mut()?;
         let has_ended = !matches!(child.try_wait(), Ok(None));
         (!has_ended).then(|| child.id())
     }
 }
 
-/// A command that has come to its end.
+/// The result of a command.
 #[derive(Debug)]
-pub(crate) struct Done {
-    /// The exit code; `None` where it was killed.
+pub(crate) struct CmdResult {
+    /// The exit code; `None` if the command was killed.
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Done {
+impl CmdResult {
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "\n{}\n{}", self.out, self.err);
         self
     }
 
-    /// Whether a command about a run was refused because the run has sent nothing so far. One that was
-    /// killed while it made its ledger says so by another exit code than one that was killed later.
-    pub(crate) fn has_nothing_to_go_on_with(&self) -> bool {
+    /// Whether a command failed because its run has sent nothing so far.
+    pub(crate) fn has_nothing_to_resume(&self) -> bool {
         self.code == Some(2)
     }
 
     #[track_caller]
-    pub(crate) fn died(self) -> Self {
+    pub(crate) fn was_killed(self) -> Self {
         assert_eq!(self.code, None, "\n{}\n{}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        let said = self.out.contains(text) || self.err.contains(text);
-        assert!(said, "not said: {text}\n{}\n{}", self.out, self.err);
+    pub(crate) fn output_contains(self, text: &str) -> Self {
+        let is_printed = self.out.contains(text) || self.err.contains(text);
+        assert!(is_printed, "{text} is not in the output:\n{}\n{}", self.out, self.err);
         self
     }
 }
 
-/// What a program says on one of its streams.
-struct Said {
+/// Collects an output stream of a command.
+struct OutputReader {
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// Closed at the end of the stream.
+    /// Disconnected at the end of the stream.
     ended: Receiver<()>,
 }
 
-impl Said {
-    fn by(stream: Option<impl Read + Send + 'static>) -> Self {
+impl OutputReader {
+    fn new(stream: Option<impl Read + Send + 'static>) -> Self {
         let (sender, ended) = sync_channel(0);
         let bytes = Arc::<Mutex<Vec<u8>>>::default();
-        let heard = Arc::clone(&bytes);
+        let received = Arc::clone(&bytes);
         thread::spawn(move || {
-            let _until_here = sender;
+            let _disconnects_at_end = sender;
             let mut stream = stream;
-            let mut piece = [0; 4096];
-            while let Some(Ok(read @ 1..)) = stream.as_mut().map(|stream| stream.read(&mut piece)) {
-                locked(&heard).extend(&piece[..read]);
+            let mut chunk = [0; 4096];
+            while let Some(Ok(read @ 1..)) = stream.as_mut().map(|stream| stream.read(&mut chunk)) {
+                lock_mutex(&received).extend(&chunk[..read]);
             }
         });
         Self { bytes, ended }
     }
 
-    fn so_far(&self) -> String {
-        String::from_utf8_lossy(&locked(&self.bytes)).into_owned()
+    fn current(&self) -> String {
+        String::from_utf8_lossy(&lock_mutex(&self.bytes)).into_owned()
     }
 
-    /// All of it, once the program has ended.
-    fn whole(&self) -> String {
-        let ended = self.ended.recv_timeout(PATIENCE);
-        assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "it hangs: {}", self.so_far());
-        self.so_far()
+    /// The complete output, once the stream has ended.
+    fn complete(&self) -> String {
+        let ended = self.ended.recv_timeout(TIMEOUT);
+        assert_eq!(
+            ended,
+            Err(RecvTimeoutError::Disconnected),
+            "the command hangs: {}",
+            self.current()
+        );
+        self.current()
     }
 }
 
-/// Looks again and again until it is so.
+/// Polls until the condition holds.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what} does not happen");
+pub(crate) fn wait_until(condition: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < TIMEOUT, "timed out waiting for: {condition}");
         thread::sleep(Duration::from_micros(200));
     }
 }
 
-/// Waits until a file is there.
+/// Waits until the file exists.
 #[track_caller]
 pub(crate) fn wait_for_file(path: &Path) {
-    wait_until(&format!("{} appears", path.display()), || path.exists());
+    wait_until(&format!("{} exists", path.display()), || path.exists());
 }

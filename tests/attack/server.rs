@@ -1,5 +1,5 @@
-//! The account on a socket: a thread a connection, a log of all that arrives, and hooks for whoever
-//! wants to kill a client, to lose a request or to let it take effect late.
+//! Serves the account over HTTP with one thread per connection. Logs arrivals; a hook can kill the client,
+//! drop a request, or delay its effect.
 
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,49 +9,48 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::file::File;
-use crate::http::{Answer, Request, basic};
+use crate::http::{Request, Response, basic};
 use crate::imagekit::Account;
 
-/// The private keys of the account.
+/// The account's two private keys.
 pub(crate) const KEYS: [&str; 2] = ["private_attacked1=", "private_attacked2="];
-/// A path of its own, by which a test learns that the server has seen all that came before.
+/// An internal path that tests request to know that all earlier connections are accepted.
 const PING: &str = "/ping";
-/// Nothing here takes longer; what does hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// No wait here takes longer unless something hangs.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When a hook is asked.
+/// The point in a request's handling at which the hook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The request has arrived whole; nothing has been done.
+    /// The request has arrived whole and is not applied.
     Arrived,
-    /// Its work is done; no byte of the answer is out.
-    Worked,
+    /// The request is applied; no byte of the response has been sent.
+    Applied,
 }
 
-/// A request at one of its phases.
 pub(crate) struct Event<'r> {
-    /// Counted from 1, over all clients.
+    /// Number of the request, counted from 1 over all clients.
     pub(crate) n: usize,
     pub(crate) phase: Phase,
     pub(crate) request: &'r Request,
 }
 
-/// What becomes of a request after a hook has seen it.
+/// What the server does with a request after the hook.
 #[derive(Debug, Clone)]
-pub(crate) enum Then {
-    GoOn,
-    /// It is not carried out (any more), and its connection is closed without an answer.
-    Lose,
-    /// It takes effect right after this many later writes to one of its files. Its connection is
-    /// closed without an answer.
+pub(crate) enum HookAction {
+    Continue,
+    /// Closes the connection without a response; in `Arrived`, the request is not applied.
+    Drop,
+    /// Closes the connection without a response and applies the request after this many later writes to
+    /// one of its files.
     Late(usize),
-    /// It goes on once the gate is open.
+    /// Continues once the gate is open.
     Wait(Gate),
 }
 
-type Hook = Box<dyn FnMut(&Event<'_>) -> Then + Send>;
+type Hook = Box<dyn FnMut(&Event<'_>) -> HookAction + Send>;
 
-/// A request that has arrived.
+/// Log entry of a received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) at: Instant,
@@ -59,13 +58,13 @@ pub(crate) struct Arrival {
     pub(crate) line: String,
 }
 
-/// A request that has yet to take effect.
+/// A request with a delayed effect.
 struct Late {
     request: Request,
     writes_before: usize,
 }
 
-/// A running server. It ends with the test.
+/// A running server; stops when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -79,18 +78,18 @@ struct Shared {
     late: Mutex<Vec<Late>>,
     connections: Mutex<usize>,
     closed: Condvar,
-    /// How long each request takes, in microseconds.
+    /// Delay of every request in microseconds.
     latency_us: AtomicU64,
-    is_ending: AtomicBool,
+    is_stopping: AtomicBool,
 }
 
 impl Server {
-    /// A server whose account has these files.
+    /// Starts a server on a free port with these files.
     pub(crate) fn start(files: impl IntoIterator<Item = File>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port can be had");
-        let address = listener.local_addr().expect("it has an address");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port should be free");
+        let address = listener.local_addr().expect("the listener should have an address");
         let shared = Arc::<Shared>::default();
-        files.into_iter().for_each(|file| locked(&shared.account).add(file));
+        files.into_iter().for_each(|file| lock_mutex(&shared.account).add(file));
         let serving = Arc::clone(&shared);
         thread::spawn(move || serving.accept(&listener));
         Self { address, shared }
@@ -105,66 +104,66 @@ impl Server {
     }
 
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
-        locked(&self.shared.account)
+        lock_mutex(&self.shared.account)
     }
 
-    /// Asks this from now on, and nothing that was to be asked before.
-    pub(crate) fn hook(&self, hook: impl FnMut(&Event<'_>) -> Then + Send + 'static) {
-        *locked(&self.shared.hook) = Some(Box::new(hook));
+    /// Replaces the hook.
+    pub(crate) fn hook(&self, hook: impl FnMut(&Event<'_>) -> HookAction + Send + 'static) {
+        *lock_mutex(&self.shared.hook) = Some(Box::new(hook));
     }
 
     pub(crate) fn unhook(&self) {
-        *locked(&self.shared.hook) = None;
+        *lock_mutex(&self.shared.hook) = None;
     }
 
     pub(crate) fn set_latency(&self, latency: Duration) {
-        let latency = u64::try_from(latency.as_micros()).expect("it is short");
+        let latency = u64::try_from(latency.as_micros()).expect("the latency should be short");
         self.shared.latency_us.store(latency, Ordering::SeqCst);
     }
 
-    /// All that has arrived, in its order.
+    /// All received requests, in order of arrival.
     pub(crate) fn log(&self) -> Vec<Arrival> {
-        locked(&self.shared.log).clone()
+        lock_mutex(&self.shared.log).clone()
     }
 
-    /// How many requests for changes have arrived.
+    /// Number of received write requests.
     pub(crate) fn writes(&self) -> usize {
         self.log().iter().filter(|arrival| arrival.is_write).count()
     }
 
-    /// Carries out what is late and of that kind, and forgets the rest.
-    pub(crate) fn end_late(&self, takes_effect: impl Fn(&Request) -> bool) {
-        for late in locked(&self.shared.late).drain(..) {
-            if takes_effect(&late.request) {
-                self.account().answer(&late.request);
+    /// Applies the delayed requests that match, and discards the others.
+    pub(crate) fn apply_late(&self, should_apply: impl Fn(&Request) -> bool) {
+        for late in lock_mutex(&self.shared.late).drain(..) {
+            if should_apply(&late.request) {
+                self.account().handle(&late.request);
             }
         }
     }
 
-    /// Waits until no client is connected and all that the last ones sent has been dealt with. To be
-    /// called when they are dead.
+    /// Waits until all connections are closed and their requests are handled. Call after the clients have
+    /// exited.
     pub(crate) fn wait_until_idle(&self) {
-        // Connections are accepted in their order: where this one is served, all before it are.
+        // Connections are accepted in order: once this one is served, all earlier ones are accepted.
         self.ping();
-        let count = locked(&self.shared.connections);
-        let idle = self.shared.closed.wait_timeout_while(count, PATIENCE, |count| *count > 0);
+        let count = lock_mutex(&self.shared.connections);
+        let idle = self.shared.closed.wait_timeout_while(count, TIMEOUT, |count| *count > 0);
         let (count, _) = idle.unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(*count, 0, "connections of clients that are gone stay open");
+        assert_eq!(*count, 0, "connections of exited clients stay open");
     }
 
     fn ping(&self) {
         use std::io::{Read as _, Write as _};
-        let mut stream = TcpStream::connect(self.address).expect("the server accepts");
+        let mut stream = TcpStream::connect(self.address).expect("the server should accept");
         let request = format!("GET {PING} HTTP/1.1\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("the server reads");
-        stream.read_to_end(&mut Vec::new()).expect("the server answers");
+        stream.write_all(request.as_bytes()).expect("the server should read");
+        stream.read_to_end(&mut Vec::new()).expect("the server should respond");
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.is_ending.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread.
         drop(TcpStream::connect(self.address));
     }
 }
@@ -172,11 +171,11 @@ impl Drop for Server {
 impl Shared {
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
         for stream in listener.incoming() {
-            if self.is_ending.load(Ordering::SeqCst) {
+            if self.is_stopping.load(Ordering::SeqCst) {
                 return;
             }
             if let Ok(stream) = stream {
-                *locked(&self.connections) += 1;
+                *lock_mutex(&self.connections) += 1;
                 let shared = Arc::clone(self);
                 thread::spawn(move || shared.connection(&stream));
             }
@@ -186,36 +185,36 @@ impl Shared {
     fn connection(&self, stream: &TcpStream) {
         drop(stream.set_nodelay(true));
         let mut requests = BufReader::new(stream);
-        // A client that was killed ends its connection with an error.
+        // A killed client ends its connection with an error.
         while let Ok(Some(request)) = Request::read(&mut requests) {
-            let (n, answer) = self.serve(&request);
-            let Some(answer) = answer else { break };
-            if answer.write(&mut &*stream, n).is_err() || request.closes {
+            let (n, response) = self.serve(&request);
+            let Some(response) = response else { break };
+            if response.write(&mut &*stream, n).is_err() || request.closes {
                 break;
             }
         }
         drop(stream.shutdown(std::net::Shutdown::Both));
-        *locked(&self.connections) -= 1;
+        *lock_mutex(&self.connections) -= 1;
         self.closed.notify_all();
     }
 
-    /// Deals with a request; gives its number, and an answer if it gets one.
-    fn serve(&self, request: &Request) -> (usize, Option<Answer>) {
+    /// Handles a request; returns its number and the response, if it gets one.
+    fn serve(&self, request: &Request) -> (usize, Option<Response>) {
         if request.path == PING {
-            return (0, Some(Answer::ok(true.into())));
+            return (0, Some(Response::ok(true.into())));
         }
-        let n = self.note(request);
+        let n = self.log_arrival(request);
         if !KEYS.iter().any(|key| request.authorization == basic(key)) {
-            let answer = Answer::error(401, "Your request does not contain private API key.");
-            return (n, Some(answer));
+            let response = Response::error(401, "Your request does not contain private API key.");
+            return (n, Some(response));
         }
-        match self.ask(&Event { n, phase: Phase::Arrived, request }) {
-            Then::GoOn => {}
-            Then::Wait(gate) => gate.wait(),
-            Then::Lose => return (n, None),
-            Then::Late(writes_before) => {
+        match self.call_hook(&Event { n, phase: Phase::Arrived, request }) {
+            HookAction::Continue => {}
+            HookAction::Wait(gate) => gate.wait(),
+            HookAction::Drop => return (n, None),
+            HookAction::Late(writes_before) => {
                 let late = Late { request: request.clone(), writes_before };
-                locked(&self.late).push(late);
+                lock_mutex(&self.late).push(late);
                 return (n, None);
             }
         }
@@ -223,66 +222,66 @@ impl Shared {
         if latency > 0 {
             thread::sleep(Duration::from_micros(latency));
         }
-        let answer = self.work(request);
-        match self.ask(&Event { n, phase: Phase::Worked, request }) {
-            Then::GoOn => {}
-            Then::Wait(gate) => gate.wait(),
-            Then::Lose | Then::Late(_) => return (n, None),
+        let response = self.handle(request);
+        match self.call_hook(&Event { n, phase: Phase::Applied, request }) {
+            HookAction::Continue => {}
+            HookAction::Wait(gate) => gate.wait(),
+            HookAction::Drop | HookAction::Late(_) => return (n, None),
         }
-        (n, Some(answer))
+        (n, Some(response))
     }
 
-    fn note(&self, request: &Request) -> usize {
-        let mut log = locked(&self.log);
+    fn log_arrival(&self, request: &Request) -> usize {
+        let mut log = lock_mutex(&self.log);
         let line = format!("{} {}", request.method, request.path);
         log.push(Arrival { at: Instant::now(), is_write: request.is_write(), line });
         log.len()
     }
 
-    /// While a hook is at work, everybody else who would ask it waits.
-    fn ask(&self, event: &Event<'_>) -> Then {
-        locked(&self.hook).as_mut().map_or(Then::GoOn, |hook| hook(event))
+    /// Calls the hook. Other requests wait while the hook runs.
+    fn call_hook(&self, event: &Event<'_>) -> HookAction {
+        lock_mutex(&self.hook).as_mut().map_or(HookAction::Continue, |hook| hook(event))
     }
 
-    /// Carries a request out, and what was to take effect after it.
-    fn work(&self, request: &Request) -> Answer {
-        let mut late = locked(&self.late);
-        let mut account = locked(&self.account);
-        let answer = account.answer(request);
+    /// Applies a request, then the delayed requests that are due.
+    fn handle(&self, request: &Request) -> Response {
+        let mut late = lock_mutex(&self.late);
+        let mut account = lock_mutex(&self.account);
+        let response = account.handle(request);
         if request.is_write() {
             let files = request.files();
             late.retain_mut(|late| {
-                if files.iter().any(|file| late.request.is_about(file)) {
+                if files.iter().any(|file| late.request.concerns(file)) {
                     late.writes_before -= 1;
                 }
                 if late.writes_before == 0 {
-                    account.answer(&late.request);
+                    account.handle(&late.request);
                 }
                 late.writes_before > 0
             });
         }
-        answer
+        response
     }
 }
 
-/// Lets those who wait go on once it is open.
+/// Blocks waiting threads until it is open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
     pub(crate) fn open(&self) {
-        *locked(&self.0.0) = true;
+        *lock_mutex(&self.0.0) = true;
         self.0.1.notify_all();
     }
 
-    /// Waits until it is open, but not for ever.
+    /// Waits until the gate is open, up to the timeout.
     pub(crate) fn wait(&self) {
-        let is_open = locked(&self.0.0);
-        drop(self.0.1.wait_timeout_while(is_open, PATIENCE, |is_open| !*is_open));
+        let is_open = lock_mutex(&self.0.0);
+        drop(self.0.1.wait_timeout_while(is_open, TIMEOUT, |is_open| !*is_open));
     }
 }
 
-/// What a mutex guards, also after another thread has panicked: its test fails anyway.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex even if it is poisoned: the thread that panicked has failed its test.
+pub(crate) fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

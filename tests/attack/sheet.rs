@@ -1,4 +1,4 @@
-//! Sheets by chance: rows, what each asks for, and what a file's field is after it.
+//! Random sheets: rows, their changes, and the resulting values.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::file::File;
 
-/// The fields of a file that rows change, by their columns.
+/// The fields that rows change, by column name.
 pub(crate) const FIELDS: [&str; 6] = [
     "tags",
     "description",
@@ -34,18 +34,18 @@ const TAGGING: [&str; 2] = [
 ];
 const REMOVE_BG: &str = r#"[{"name":"remove-bg"}]"#;
 const DESCRIBE: &str = r#"[{"name":"ai-auto-description"}]"#;
-/// The start of the id of a file that AI describes, so that no row foresees its description.
+/// Id prefix of files with AI descriptions, whose description is not predictable.
 const DESCRIBED: &str = "described";
-/// The file whose tags bulk calls cannot change.
-pub(crate) const LOCKED: &str = "locked";
+/// A file that bulk calls cannot change.
+pub(crate) const LOCKED_FILE: &str = "locked";
 const CLEAR: &str = "<clear>";
-/// The fewest files for which the program reads lists.
-const LISTED: usize = 51;
+/// Minimum number of files for which the program reads lists.
+const MIN_FILES_FOR_LISTS: usize = 51;
 
-/// What a row asks for in one cell.
+/// The change in one cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// None clears, here and below.
+    /// An empty list clears, like `None` and empty text below.
     Tags(Vec<String>),
     RemoveTag(String),
     AddTag(String),
@@ -54,9 +54,9 @@ pub(crate) enum Change {
     Price(Option<u64>),
     Area(String),
     Publish(bool),
-    /// The extensions cell.
+    /// The cell of the column `extensions`.
     Extension(&'static str),
-    /// A price that is no number.
+    /// A price that is not a number.
     BadPrice,
 }
 
@@ -88,11 +88,11 @@ impl Change {
             Self::Area(area) => area.clone(),
             Self::Publish(is_published) => is_published.to_string(),
             Self::Extension(config) => (*config).to_owned(),
-            Self::BadPrice => "dear".to_owned(),
+            Self::BadPrice => "expensive".to_owned(),
         }
     }
 
-    /// The field that it changes; `None` for an extension.
+    /// The changed field; `None` for an extension.
     pub(crate) fn field(&self) -> Option<&'static str> {
         match self {
             Self::Extension(_) => None,
@@ -101,18 +101,18 @@ impl Change {
         }
     }
 
-    /// What the field may be when the change is made, from what it may be before. `None` is anything.
-    pub(crate) fn made_to_all(&self, before: Option<Vec<Value>>) -> Option<Vec<Value>> {
+    /// The possible values after the change; `None` means any value, before and after.
+    pub(crate) fn apply_to_all(&self, before: Option<Vec<Value>>) -> Option<Vec<Value>> {
         match self {
             Self::AddTag(_) | Self::RemoveTag(_) => {
-                Some(before?.iter().map(|before| self.made_to(before)).collect())
+                Some(before?.iter().map(|before| self.apply_to(before)).collect())
             }
-            _ => Some(vec![self.made_to(&Value::Null)]),
+            _ => Some(vec![self.apply_to(&Value::Null)]),
         }
     }
 
-    /// What the field is when the change is made.
-    fn made_to(&self, before: &Value) -> Value {
+    /// The value after the change.
+    fn apply_to(&self, before: &Value) -> Value {
         let mut tags: BTreeSet<String> = serde_json::from_value(before.clone()).unwrap_or_default();
         match self {
             Self::Tags(tags) => json!(tags.iter().collect::<BTreeSet<_>>()),
@@ -133,7 +133,7 @@ impl Change {
     }
 }
 
-/// What a field of a file is; tags are a set.
+/// The value of a field; tags are sorted and unique.
 pub(crate) fn value(file: &File, field: &str) -> Value {
     match field {
         "tags" => json!(file.tags.iter().collect::<BTreeSet<_>>()),
@@ -142,35 +142,33 @@ pub(crate) fn value(file: &File, field: &str) -> Value {
         "customMetadata.price" => file.metadata.get("price").cloned().unwrap_or_default(),
         "customCoordinates" => json!(file.coordinates),
         "isPublished" => json!(file.is_published),
-        other => panic!("{other} is no field"),
+        other => panic!("{other} is not a field"),
     }
 }
 
-/// Whether it can be foreseen what a field of a file is.
-pub(crate) fn can_be_foreseen(file: &str, field: &str) -> bool {
+/// Whether the field's value follows from the rows.
+pub(crate) fn is_predictable(file: &str, field: &str) -> bool {
     !(file.starts_with(DESCRIBED) && field == "description")
 }
 
-/// A row.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) file: String,
     pub(crate) changes: Vec<Change>,
-    /// Whether it must be rejected.
-    pub(crate) is_bad: bool,
+    pub(crate) must_be_rejected: bool,
 }
 
-/// The rows of a sheet, in order. The first is row 2.
 #[derive(Debug)]
 pub(crate) struct Sheet {
+    /// In input order; the first is row 2.
     pub(crate) rows: Vec<Row>,
 }
 
 impl Sheet {
-    /// A sheet by chance. Only with `repeats` may several rows ask for one extension on one file.
+    /// A random sheet. With `repeats`, several rows may request one extension for one file.
     pub(crate) fn random(rng: &mut Rng, repeats: bool) -> Self {
         if rng.u8(0..12) == 0 {
-            return Self::wide(rng);
+            return Self::with_many_files(rng);
         }
         let count = rng.usize(6..=20);
         let mut charged = BTreeSet::new();
@@ -189,31 +187,31 @@ impl Sheet {
         Self { rows }
     }
 
-    /// Enough files to be read by lists and to share bulk calls.
-    fn wide(rng: &mut Rng) -> Self {
-        let count = rng.usize(LISTED..=2 * LISTED);
+    /// A sheet with enough files to be read by lists and to share bulk calls.
+    fn with_many_files(rng: &mut Rng) -> Self {
+        let count = rng.usize(MIN_FILES_FOR_LISTS..=2 * MIN_FILES_FOR_LISTS);
         let rows = (0..count).map(|n| {
             let tag = ["sale", "summer"][rng.usize(0..2)].to_owned();
             let change = if rng.bool() {
                 Change::AddTag(tag)
             } else {
-                Change::Description(format!("of {n}"))
+                Change::Description(format!("text {n}"))
             };
-            Row::on(format!("wide{n:03}"), vec![change])
+            Row::valid(format!("wide{n:03}"), vec![change])
         });
         Self { rows: rows.collect() }
     }
 
-    /// The files that its rows are about, as they are before.
+    /// The initial state of the existing files that the rows change.
     pub(crate) fn files(&self) -> Vec<File> {
         let ids: BTreeSet<&str> = self.rows.iter().map(|row| row.file.as_str()).collect();
-        let there = ids.into_iter().filter(|id| !id.is_empty() && !id.starts_with("missing"));
-        there.map(File::new).collect()
+        let existing = ids.into_iter().filter(|id| !id.is_empty() && !id.starts_with("missing"));
+        existing.map(File::new).collect()
     }
 
     pub(crate) fn csv(&self) -> Vec<u8> {
         let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(COLUMNS).expect("memory takes everything");
+        csv.write_record(COLUMNS).expect("writing to memory should succeed");
         for row in &self.rows {
             let cells = COLUMNS.iter().map(|column| match *column {
                 "fileId" => row.file.clone(),
@@ -222,22 +220,22 @@ impl Sheet {
                     change.map(Change::cell).unwrap_or_default()
                 }
             });
-            csv.write_record(cells).expect("memory takes everything");
+            csv.write_record(cells).expect("writing to memory should succeed");
         }
-        csv.into_inner().expect("memory takes everything")
+        csv.into_inner().expect("writing to memory should succeed")
     }
 }
 
 impl Row {
-    fn on(file: impl Into<String>, changes: Vec<Change>) -> Self {
-        Self { file: file.into(), changes, is_bad: false }
+    fn valid(file: impl Into<String>, changes: Vec<Change>) -> Self {
+        Self { file: file.into(), changes, must_be_rejected: false }
     }
 
-    fn bad(file: impl Into<String>, changes: Vec<Change>) -> Self {
-        Self { file: file.into(), changes, is_bad: true }
+    fn invalid(file: impl Into<String>, changes: Vec<Change>) -> Self {
+        Self { file: file.into(), changes, must_be_rejected: true }
     }
 
-    /// A row by chance, whose values are told from other rows' by its number.
+    /// A random row; `n` makes its values distinguishable from those of other rows.
     fn random(n: usize, rng: &mut Rng) -> Self {
         let file = format!("file{}", rng.u8(0..5));
         let tags = Change::Tags(vec![format!("tag{n}"), "kept".to_owned()]);
@@ -247,30 +245,30 @@ impl Row {
         let brand = Change::Brand(rng.bool().then(|| format!("brand {n}")));
         let tagging = Change::Extension(TAGGING[rng.usize(0..2)]);
         match rng.u8(0..17) {
-            0 => Self::on(file, vec![tags]),
-            1 => Self::on(file, vec![add]),
-            2 => Self::on(file, vec![remove, add]),
-            3 => Self::on(file, vec![description]),
-            4 => Self::on(file, vec![brand, Change::Price(Some(n as u64 + 10))]),
-            5 => Self::on(file, vec![Change::Area(format!("1,2,{},40", n + 30)), description]),
-            6 => Self::on(file, vec![Change::Tags(Vec::new()), Change::Price(None)]),
-            7 | 8 => Self::on(file, vec![tagging]),
-            9 => Self::on(file, vec![tags, description, tagging]),
-            10 => Self::on(file, vec![Change::Extension(REMOVE_BG), add]),
-            11 => Self::on(
+            0 => Self::valid(file, vec![tags]),
+            1 => Self::valid(file, vec![add]),
+            2 => Self::valid(file, vec![remove, add]),
+            3 => Self::valid(file, vec![description]),
+            4 => Self::valid(file, vec![brand, Change::Price(Some(n as u64 + 10))]),
+            5 => Self::valid(file, vec![Change::Area(format!("1,2,{},40", n + 30)), description]),
+            6 => Self::valid(file, vec![Change::Tags(Vec::new()), Change::Price(None)]),
+            7 | 8 => Self::valid(file, vec![tagging]),
+            9 => Self::valid(file, vec![tags, description, tagging]),
+            10 => Self::valid(file, vec![Change::Extension(REMOVE_BG), add]),
+            11 => Self::valid(
                 format!("{DESCRIBED}{}", rng.u8(0..3)),
                 vec![tags, Change::Extension(DESCRIBE)],
             ),
-            12 => Self::on(file, vec![brand, Change::Publish(false)]),
-            13 => Self::on(file, vec![description, remove, add, Change::Publish(false)]),
-            14 => Self::bad(format!("missing{}", rng.u8(0..2)), vec![tags]),
-            15 if rng.bool() => Self::bad(LOCKED, vec![add]),
-            15 => Self::bad(file, vec![description, Change::BadPrice]),
-            _ => Self::on(if rng.bool() { file } else { String::new() }, Vec::new()),
+            12 => Self::valid(file, vec![brand, Change::Publish(false)]),
+            13 => Self::valid(file, vec![description, remove, add, Change::Publish(false)]),
+            14 => Self::invalid(format!("missing{}", rng.u8(0..2)), vec![tags]),
+            15 if rng.bool() => Self::invalid(LOCKED_FILE, vec![add]),
+            15 => Self::invalid(file, vec![description, Change::BadPrice]),
+            _ => Self::valid(if rng.bool() { file } else { String::new() }, Vec::new()),
         }
     }
 
-    /// The configuration of its extension, in the way in which the account counts charges.
+    /// The row's extension configuration, as in the account's charges.
     pub(crate) fn extension(&self) -> Option<String> {
         self.changes.iter().find_map(|change| match change {
             Change::Extension(list) => {

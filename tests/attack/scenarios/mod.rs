@@ -1,119 +1,119 @@
-//! Attacks that were thought out, one a test: two programs at once, other people's files, clocks and
-//! lists that are wrong, and many restarts.
+//! Hand-written attacks: concurrent runs, foreign files, wrong clocks, stale lists and many restarts.
 
-mod charges;
-mod late;
-mod order;
-mod rate;
-mod reports;
-mod resume;
-mod stale;
-mod trust;
+mod concurrent_reports;
+mod double_charges;
+mod key_leaks;
+mod late_requests;
+mod older_runs;
+mod rate_limit;
+mod resume_confirmation;
+mod stale_lists;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::file::File;
 use crate::http::Request;
-use crate::program::{Desk, FAST, Victim, wait_until};
-use crate::run::Run;
-use crate::server::{Gate, Phase, Server, Then};
+use crate::program::{ChildHandle, NO_LIMITS, Workspace, wait_until};
+use crate::run_directory::RunDirectory;
+use crate::server::{Gate, HookAction, Phase, Server};
 
 const TAGGING: &str = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":10}]"#;
 
-/// Ids of files.
 fn ids(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("file{n:03}")).collect()
 }
 
-/// A server with files of these ids, and a desk.
-fn scene(ids: &[String]) -> (Server, Desk) {
+/// A server with these files, and a workspace.
+fn set_up(ids: &[String]) -> (Server, Workspace) {
     let server = Server::start(ids.iter().map(|id| File::new(id)));
-    let desk = Desk::new(server.endpoint());
-    (server, desk)
+    let workspace = Workspace::new(server.endpoint());
+    (server, workspace)
 }
 
-/// A sheet that runs an extension on each of these files.
-fn charging(ids: &[String]) -> String {
+/// A sheet that runs an extension on each file.
+fn extension_sheet(ids: &[String]) -> String {
     let rows = ids.iter().map(|id| format!("{id},\"{}\"\n", TAGGING.replace('"', "\"\"")));
     "fileId,extensions\n".to_owned() + &rows.collect::<String>()
 }
 
-/// A sheet that describes each of these files with the same text.
-fn describing(ids: &[String], text: &str) -> String {
+/// A sheet that sets the same description for each file.
+fn description_sheet(ids: &[String], text: &str) -> String {
     let rows = ids.iter().map(|id| format!("{id},{text}\n"));
     "fileId,description\n".to_owned() + &rows.collect::<String>()
 }
 
-/// The descriptions of these files.
+/// The current descriptions of the files.
 fn descriptions(server: &Server, ids: &[String]) -> Vec<String> {
     let account = server.account();
-    ids.iter().map(|id| account.file(id).expect("it is there").description.clone()).collect()
+    ids.iter()
+        .map(|id| account.file(id).expect("the file should exist").description.clone())
+        .collect()
 }
 
-/// Runs a command that is killed when its n-th write arrives, which is lost.
-fn killed_at_write(server: &Server, desk: &Desk, n: usize, line: &str) -> Run {
-    let victim = Victim::default();
-    let hand = victim.clone();
+/// Kills the command when its n-th write arrives; that write is lost. Returns the run.
+fn kill_at_write(server: &Server, workspace: &Workspace, n: usize, line: &str) -> RunDirectory {
+    let child_handle = ChildHandle::default();
+    let child = child_handle.clone();
     let mut writes = 0;
     server.hook(move |event| {
         if event.phase == Phase::Arrived && event.request.is_write() {
             writes += 1;
         }
         if writes < n {
-            return Then::GoOn;
+            return HookAction::Continue;
         }
-        hand.kill();
-        Then::Lose
+        child.kill();
+        HookAction::Drop
     });
-    desk.call(&format!("{line} {FAST}")).start_as(&victim).wait().died();
+    workspace.command(&format!("{line} {NO_LIMITS}")).start_as(&child_handle).wait().was_killed();
     server.unhook();
     server.wait_until_idle();
-    desk.last_run("sheet")
+    workspace.last_run("sheet")
 }
 
-/// Requests that are held where they arrive.
-struct Held {
+/// Blocks requests on arrival.
+struct RequestHold {
     gate: Gate,
-    has_come: Arc<AtomicBool>,
-    still_holds: Arc<AtomicBool>,
+    has_arrived: Arc<AtomicBool>,
+    is_active: Arc<AtomicBool>,
 }
 
-impl Held {
-    /// Holds all requests of a kind from now on.
-    fn at(server: &Server, is_it: impl Fn(&Request) -> bool + Send + 'static) -> Self {
+impl RequestHold {
+    /// Blocks all requests that match from now on.
+    fn at(server: &Server, matches: impl Fn(&Request) -> bool + Send + 'static) -> Self {
         let gate = Gate::default();
-        let has_come = Arc::new(AtomicBool::new(false));
-        let still_holds = Arc::new(AtomicBool::new(true));
-        let (closed, come, active) =
-            (gate.clone(), Arc::clone(&has_come), Arc::clone(&still_holds));
+        let has_arrived = Arc::new(AtomicBool::new(false));
+        let is_active = Arc::new(AtomicBool::new(true));
+        let (hook_gate, arrived, active) =
+            (gate.clone(), Arc::clone(&has_arrived), Arc::clone(&is_active));
         server.hook(move |event| {
-            let holds = active.load(Ordering::SeqCst) && is_it(event.request);
-            if event.phase != Phase::Arrived || !holds {
-                return Then::GoOn;
+            let blocks = active.load(Ordering::SeqCst) && matches(event.request);
+            if event.phase != Phase::Arrived || !blocks {
+                return HookAction::Continue;
             }
-            come.store(true, Ordering::SeqCst);
-            Then::Wait(closed.clone())
+            arrived.store(true, Ordering::SeqCst);
+            HookAction::Wait(hook_gate.clone())
         });
-        Self { gate, has_come, still_holds }
+        Self { gate, has_arrived, is_active }
     }
 
-    /// Waits until one is held; those that come later are not.
+    /// Waits until one request is blocked; later ones pass.
     #[track_caller]
     fn wait_for_one(&self) {
-        wait_until("a request is held", || self.has_come.load(Ordering::SeqCst));
-        self.still_holds.store(false, Ordering::SeqCst);
+        wait_until("a blocked request", || self.has_arrived.load(Ordering::SeqCst));
+        self.is_active.store(false, Ordering::SeqCst);
     }
 
-    /// Lets all go on.
-    fn let_go(&self) {
-        self.still_holds.store(false, Ordering::SeqCst);
+    /// Releases all blocked requests.
+    fn release(&self) {
+        self.is_active.store(false, Ordering::SeqCst);
         self.gate.open();
     }
 }
 
-impl Drop for Held {
+impl Drop for RequestHold {
     fn drop(&mut self) {
-        self.let_go();
+        self.release();
     }
 }

@@ -1,4 +1,4 @@
-//! What a run leaves behind.
+//! The files in a run directory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,14 +7,13 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-/// A line of a CSV file, by its header.
+/// A line of a CSV file, by column name.
 pub(crate) type Line = BTreeMap<String, String>;
 
-/// A run's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Run(PathBuf);
+pub(crate) struct RunDirectory(PathBuf);
 
-impl Run {
+impl RunDirectory {
     pub(crate) fn at(path: PathBuf) -> Self {
         Self(path)
     }
@@ -27,15 +26,20 @@ impl Run {
         self.0.display().to_string()
     }
 
-    /// Its place among the runs of a sheet: its second, and its number within that.
-    pub(crate) fn place(&self) -> (String, u32) {
-        let name = self.0.file_name().expect("a run has a name").to_string_lossy().into_owned();
+    /// Sort key by start: the second, and the number within the second.
+    pub(crate) fn start_key(&self) -> (String, u32) {
+        let name = self
+            .0
+            .file_name()
+            .expect("a run directory should have a name")
+            .to_string_lossy()
+            .into_owned();
         let (second, number) = name.split_once('Z').unwrap_or((&name, ""));
         (second.to_owned(), number.trim_start_matches('-').parse().unwrap_or(1))
     }
 
-    /// When it was last brought to an end; `None` where it never was.
-    pub(crate) fn ended_at(&self) -> Option<SystemTime> {
+    /// When the run last finished; `None` if never.
+    pub(crate) fn finished_at(&self) -> Option<SystemTime> {
         fs::metadata(self.0.join("summary.json")).and_then(|file| file.modified()).ok()
     }
 
@@ -58,14 +62,14 @@ impl Run {
     }
 
     pub(crate) fn summary(&self) -> Value {
-        serde_json::from_str(&self.text("summary.json")).expect("the summary is JSON")
+        serde_json::from_str(&self.text("summary.json")).expect("the summary should be JSON")
     }
 
     pub(crate) fn count(&self, status: &str) -> u64 {
-        self.summary()["rows"][status].as_u64().expect("every status is counted")
+        self.summary()["rows"][status].as_u64().expect("every status should be counted")
     }
 
-    /// Files and fields that an undo did not restore.
+    /// File and field of every value that an undo did not restore.
     pub(crate) fn left_alone(&self) -> Vec<(String, String)> {
         let text = fs::read_to_string(self.0.join("left_alone.csv")).unwrap_or_default();
         let lines = csv_lines(&text).into_iter();
@@ -75,5 +79,5 @@ impl Run {
 
 fn csv_lines(text: &str) -> Vec<Line> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    reader.deserialize().map(|line| line.expect("the file is CSV")).collect()
+    reader.deserialize().map(|line| line.expect("the file should be CSV")).collect()
 }
