@@ -1,4 +1,4 @@
-//! Rows read = sum of statuses.
+//! Every row has exactly one status.
 
 use std::time::Duration;
 
@@ -7,50 +7,53 @@ use ikbulk::outcome::Status;
 use ikbulk::request::{StepKind, StepRef};
 use proptest::prelude::*;
 
-use super::history::{History, Ledger, Sheet, What, is_lost};
-use super::sim::{Bounds, Left, play, play_with};
-use super::world::{World, worlds};
+use super::history::{History, Ledger, Observed, Sheet, is_lost};
+use super::scenario::{Scenario, scenarios};
+use super::simulation::{PriorState, SessionOptions, simulate, simulate_with};
 
 fn statuses(sheet: &Sheet, ledger: &Ledger) -> Vec<Status> {
     sheet.rows.keys().map(|row| ledger.row_status(*row)).collect()
 }
 
-/// Nothing is half recorded: a row is settled, or a reader of the ledger finds that something of
-/// it was not attempted; an intent never stays behind a run that ended in good order.
-fn whole(world: &World, history: &History) {
-    let sheet = Sheet::of(world);
+/// Every row is either settled or not attempted for a reader of the ledger; a run that ended normally
+/// leaves no intent.
+fn every_row_settled_or_open(scenario: &Scenario, history: &History) {
+    let sheet = Sheet::of(scenario);
     let ledger = history.ledger();
     for (row, steps) in &sheet.rows {
         let settled = sheet.is_settled(*row, &ledger);
         let status = ledger.row_status(*row);
-        // The remainder of a lost request may be outstanding; the row is unknown all the same.
-        let remainder_due = status == Status::Unknown;
+        // The idempotent part of a lost request may be open; the row is unknown anyway.
+        let idempotent_part_may_be_open = status == Status::Unknown;
         assert_eq!(
             status == Status::NotAttempted,
-            !settled && !remainder_due,
+            !settled && !idempotent_part_may_be_open,
             "row {row}: {status}, settled {settled}, {:?}",
             ledger.row(*row)
         );
-        assert!(!steps.iter().any(|step| ledger.has_intent(*step)), "row {row} is left an intent");
+        assert!(!steps.iter().any(|step| ledger.has_intent(*step)), "row {row} has an intent left");
     }
     for record in ledger.steps() {
-        assert!(sheet.rows.contains_key(&record.step.row), "{record:?} is of no row");
-        // Only behind details of unknown outcome a step says that it was not sent.
+        assert!(sheet.rows.contains_key(&record.step.row), "{record:?} belongs to no row");
+        // Only after a lost details step are steps recorded as not sent.
         let details = StepRef { kind: StepKind::Details, ..record.step };
-        let is_behind_lost = is_lost(details, &ledger) && record.step != details;
-        assert!(record.outcome.status != Status::NotAttempted || is_behind_lost, "{record:?}");
+        let follows_lost_details = is_lost(details, &ledger) && record.step != details;
+        assert!(
+            record.outcome.status != Status::NotAttempted || follows_lost_details,
+            "{record:?}"
+        );
     }
-    // Exactly one step of a settled row says that nothing follows; none of another row does.
+    // Exactly one step of a settled row is marked as the last; none of an open row is.
     for row in sheet.rows.keys() {
-        let done = ledger.row(*row).iter().filter(|record| record.row_done).count();
+        let last_steps = ledger.row(*row).iter().filter(|record| record.row_done).count();
         let settled = sheet.is_settled(*row, &ledger);
-        assert_eq!(done, usize::from(settled), "row {row}: {:?}", ledger.row(*row));
+        assert_eq!(last_steps, usize::from(settled), "row {row}: {:?}", ledger.row(*row));
     }
 }
 
-/// The dispatcher's own counts are those of the ledger.
-fn counts(world: &World, history: &History) {
-    let sheet = Sheet::of(world);
+/// The dispatcher's counts equal those of the ledger.
+fn counts_match_ledger(scenario: &Scenario, history: &History) {
+    let sheet = Sheet::of(scenario);
     let statuses = statuses(&sheet, &history.ledger());
     for (status, count) in Status::ALL.iter().zip(history.settled) {
         if *status != Status::NotAttempted {
@@ -64,33 +67,33 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn every_row_of_a_run_that_is_done_has_exactly_one_status(world in worlds()) {
-        let history = play(&world);
-        assert_eq!(history.ending(), Some(&EndReason::Done));
-        let sheet = Sheet::of(&world);
+    fn every_row_of_a_finished_run_has_one_status(scenario in scenarios()) {
+        let history = simulate(&scenario);
+        assert_eq!(history.end_reason(), Some(&EndReason::Done));
+        let sheet = Sheet::of(&scenario);
         let ledger = history.ledger();
         let statuses = statuses(&sheet, &ledger);
-        assert_eq!(statuses.len() as u64, world.sheet.iter().map(|spec| spec.rows()).sum::<u64>());
+        assert_eq!(statuses.len() as u64, scenario.sheet.iter().map(|spec| spec.rows()).sum::<u64>());
         assert!(!statuses.contains(&Status::NotAttempted), "{statuses:?}");
         assert_eq!(history.settled.iter().sum::<u64>(), statuses.len() as u64);
         let writes = history.writes;
         assert_eq!(writes.over, sheet.requests.len() as u64 + writes.added);
-        whole(&world, &history);
-        counts(&world, &history);
+        every_row_settled_or_open(&scenario, &history);
+        counts_match_ledger(&scenario, &history);
     }
 
     #[test]
-    fn a_run_that_is_stopped_leaves_every_row_settled_or_not_attempted(
-        world in worlds(),
+    fn stopped_run_leaves_rows_settled_or_not_attempted(
+        scenario in scenarios(),
         stop_at_ms in 0_u64..60_000,
     ) {
         let stop_at = Some(Duration::from_millis(stop_at_ms));
-        let history = play_with(&world, Bounds { stop_at, late: true, ..Bounds::default() }, &Left::default());
-        whole(&world, &history);
-        let stopped = history.events.iter().position(|(_, what)| matches!(what, What::Stop));
-        if let Some(stopped) = stopped {
-            let after = &history.events[stopped..];
-            assert!(!after.iter().any(|(_, what)| matches!(what, What::Sent(_))), "sent after the stop");
+        let history = simulate_with(&scenario, SessionOptions { stop_at, wakes_late: true, ..SessionOptions::default() }, &PriorState::default());
+        every_row_settled_or_open(&scenario, &history);
+        let stop_index = history.events.iter().position(|(_, observed)| matches!(observed, Observed::StopRequested));
+        if let Some(stop_index) = stop_index {
+            let after = &history.events[stop_index..];
+            assert!(!after.iter().any(|(_, observed)| matches!(observed, Observed::Sent(_))), "requests sent after the stop");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What could be seen of a run from outside, and the ledger that follows from it.
+//! Everything observable of a run from outside, and the ledger that follows from it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -11,35 +11,34 @@ use ikbulk::report::RowResult;
 use ikbulk::request::{BudgetKind, Endpoint, Request, StepKind, StepRef};
 use ikbulk::row::FileId;
 
-use super::world::{FIRST_ROW, Reply, World, plan};
+use super::scenario::{FIRST_ROW, Response, Scenario, plan};
 
-/// A request as the sheet asks for it, in input order.
+/// A planned request.
 #[derive(Debug, Clone)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedRequest {
     pub(crate) steps: Vec<StepRef>,
     pub(crate) files: Vec<FileId>,
-    /// Whether it must not be repeated.
-    pub(crate) once: bool,
-    /// Whether a part of it may be repeated all the same.
-    pub(crate) remainder: bool,
+    pub(crate) at_most_once: bool,
+    /// Whether an at-most-once request has an idempotent part.
+    pub(crate) has_idempotent_part: bool,
 }
 
-/// What a sheet asks for, worked out without the dispatcher.
+/// The requests that a sheet needs, planned without the dispatcher.
 #[derive(Debug, Default)]
 pub(crate) struct Sheet {
-    pub(crate) requests: Vec<Planned>,
-    /// The request of each step.
-    pub(crate) of_step: HashMap<StepRef, usize>,
-    /// The steps of each row; none where it is settled without sending.
+    pub(crate) requests: Vec<PlannedRequest>,
+    /// Index of the request of each step.
+    pub(crate) request_by_step: HashMap<StepRef, usize>,
+    /// The steps of each row; empty for rows that are settled without requests.
     pub(crate) rows: BTreeMap<u64, Vec<StepRef>>,
 }
 
 impl Sheet {
-    pub(crate) fn of(world: &World) -> Self {
+    pub(crate) fn of(scenario: &Scenario) -> Self {
         let mut sheet = Self::default();
         let mut batch = Batch::default();
         let mut number = FIRST_ROW;
-        for spec in &world.sheet {
+        for spec in &scenario.sheet {
             plan(*spec, number, &RowProgress::default(), &mut batch);
             number += spec.rows();
         }
@@ -49,41 +48,41 @@ impl Sheet {
         for request in batch.requests {
             let steps = request.steps().to_vec();
             for step in &steps {
-                sheet.of_step.insert(*step, sheet.requests.len());
+                sheet.request_by_step.insert(*step, sheet.requests.len());
                 sheet.rows.get_mut(&step.row).unwrap().push(*step);
             }
-            sheet.requests.push(Planned {
+            sheet.requests.push(PlannedRequest {
                 steps,
                 files: request.files().to_vec(),
-                once: matches!(request, Request::AtMostOnce(_)),
-                remainder: request.remainder().is_some(),
+                at_most_once: matches!(request, Request::AtMostOnce(_)),
+                has_idempotent_part: request.remainder().is_some(),
             });
         }
         sheet
     }
 
-    /// The request that a step belongs to; a remainder belongs to the details that it is left of.
+    /// Index of the request of a step; details without extensions belong to the request with them.
     pub(crate) fn request_of(&self, step: StepRef) -> usize {
         let kind = match step.kind {
             StepKind::DetailsWithoutExtensions => StepKind::Details,
             kind => kind,
         };
-        self.of_step[&StepRef { kind, ..step }]
+        self.request_by_step[&StepRef { kind, ..step }]
     }
 
-    /// Whether the ledger holds all that there is to be known of a row.
+    /// Whether no step of the row is open.
     pub(crate) fn is_settled(&self, row: u64, ledger: &Ledger) -> bool {
         let steps = &self.rows[&row];
         if steps.is_empty() {
             return ledger.status(StepRef { row, kind: StepKind::Details }).is_some();
         }
-        // Of a row with details of unknown outcome every step says what became of it.
+        // After a lost details step, every later step has a status.
         let is_unknown = steps.iter().any(|step| is_lost(*step, ledger));
         for step in steps {
             match ledger.status(*step) {
                 None => return false,
                 Some(status) if status.is_success() => {}
-                Some(_) if self.remainder_is_open(*step, ledger) => return false,
+                Some(_) if self.idempotent_part_is_open(*step, ledger) => return false,
                 Some(_) if is_unknown => {}
                 Some(_) => return true,
             }
@@ -91,29 +90,30 @@ impl Sheet {
         true
     }
 
-    /// The steps of a shot with their files: all of its request's, or a part of them.
-    pub(crate) fn aimed_at(&self, shot: Shot) -> impl Iterator<Item = (StepRef, &FileId)> {
-        let Planned { steps, files, .. } = &self.requests[shot.request];
+    /// The steps in a sent request, with their files.
+    pub(crate) fn steps_of(&self, sent: SentRequest) -> impl Iterator<Item = (StepRef, &FileId)> {
+        let PlannedRequest { steps, files, .. } = &self.requests[sent.request];
         let all = steps.iter().copied().zip(files).enumerate();
-        all.filter(move |(index, _)| shot.part & (1 << index) != 0).map(|(_, aimed)| aimed)
+        all.filter(move |(index, _)| sent.step_mask & (1 << index) != 0)
+            .map(|(_, step_and_file)| step_and_file)
     }
 
-    /// Whether a shot is of several rows of one file, each of which can be sent by itself.
-    pub(crate) fn is_merged(&self, shot: Shot) -> bool {
+    /// Whether a sent request merges several rows of one file that can be sent separately.
+    pub(crate) fn is_merged(&self, sent: SentRequest) -> bool {
         let details = |(step, _): (StepRef, _)| step.kind == StepKind::Details;
-        !self.requests[shot.request].once
-            && self.aimed_at(shot).filter(|it| details(*it)).count() > 1
+        !self.requests[sent.request].at_most_once
+            && self.steps_of(sent).filter(|it| details(*it)).count() > 1
     }
 
-    /// Whether nothing of a request can follow any more on one of its files.
-    pub(crate) fn is_over_on(&self, file: &FileId, request: usize, ledger: &Ledger) -> bool {
-        let Planned { steps, files, .. } = &self.requests[request];
+    /// Whether no step of the request is open on this file.
+    pub(crate) fn is_settled_on(&self, file: &FileId, request: usize, ledger: &Ledger) -> bool {
+        let PlannedRequest { steps, files, .. } = &self.requests[request];
         let on_file = steps.iter().zip(files).filter(|(_, other)| *other == file);
-        self.are_over(on_file.map(|(step, _)| *step), ledger)
+        self.are_settled(on_file.map(|(step, _)| *step), ledger)
     }
 
-    /// Whether nothing of any of these steps can follow any more.
-    pub(crate) fn are_over(
+    /// Whether none of the steps can still be sent.
+    pub(crate) fn are_settled(
         &self,
         mut steps: impl Iterator<Item = StepRef>,
         ledger: &Ledger,
@@ -122,44 +122,44 @@ impl Sheet {
             let step = &step;
             let steps = &self.rows[&step.row];
             let mut earlier = steps.iter().take_while(|earlier| *earlier < step);
-            let ended = earlier.any(|earlier| ends(*earlier, *step, ledger));
-            ended || ledger.status(*step).is_some() && !self.remainder_is_open(*step, ledger)
+            let ended = earlier.any(|earlier| forbids(*earlier, *step, ledger));
+            ended || ledger.status(*step).is_some() && !self.idempotent_part_is_open(*step, ledger)
         })
     }
 
-    fn remainder_is_open(&self, step: StepRef, ledger: &Ledger) -> bool {
-        let remainder = StepRef { kind: StepKind::DetailsWithoutExtensions, ..step };
+    fn idempotent_part_is_open(&self, step: StepRef, ledger: &Ledger) -> bool {
+        let idempotent_part = StepRef { kind: StepKind::DetailsWithoutExtensions, ..step };
         ledger.status(step) == Some(Status::Unknown)
-            && self.requests[self.of_step[&step]].remainder
-            && ledger.status(remainder).is_none()
+            && self.requests[self.request_by_step[&step]].has_idempotent_part
+            && ledger.status(idempotent_part).is_none()
     }
 }
 
-/// Whether an earlier step of a row ended so that a later one must not be sent. Behind details of
-/// unknown outcome, what is idempotent is sent all the same, unless their remainder did not succeed.
-fn ends(earlier: StepRef, later: StepRef, ledger: &Ledger) -> bool {
+/// Whether the outcome of a row's earlier step forbids sending a later one. After a lost details step,
+/// idempotent steps are still sent, unless the details without extensions did not succeed.
+fn forbids(earlier: StepRef, later: StepRef, ledger: &Ledger) -> bool {
     let failed = |step| ledger.status(step).is_some_and(|status| !status.is_success());
     if is_lost(earlier, ledger) {
-        let remainder = StepRef { kind: StepKind::DetailsWithoutExtensions, ..earlier };
-        later.kind == StepKind::Publish || failed(remainder)
+        let idempotent_part = StepRef { kind: StepKind::DetailsWithoutExtensions, ..earlier };
+        later.kind == StepKind::Publish || failed(idempotent_part)
     } else {
         failed(earlier)
     }
 }
 
-/// Whether a step is one of details of unknown outcome.
+/// Whether the step is a details step with an unknown outcome.
 pub(crate) fn is_lost(step: StepRef, ledger: &Ledger) -> bool {
     step.kind == StepKind::Details && ledger.status(step) == Some(Status::Unknown)
 }
 
-/// What the ledger holds.
+/// The ledger's steps; the flag marks intents.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     steps: BTreeMap<StepRef, (StepRecord, bool)>,
 }
 
 impl Ledger {
-    /// As the writer writes it.
+    /// Applies an operation like the ledger's writer.
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Outcome { step, outcome, attempts, row_done } => {
@@ -186,7 +186,7 @@ impl Ledger {
         }
     }
 
-    /// The final status of a step, if it has one while the program runs.
+    /// The final status of a step; `None` for open steps and intents.
     pub(crate) fn status(&self, step: StepRef) -> Option<Status> {
         let (record, is_intent) = self.steps.get(&step)?;
         (!is_intent).then_some(record.outcome.status)
@@ -196,15 +196,15 @@ impl Ledger {
         self.steps.get(&step).is_some_and(|(_, is_intent)| *is_intent)
     }
 
-    /// As the next session finds it: a request that may have been under way is unknown.
-    pub(crate) fn left_behind(mut self) -> Self {
+    /// The ledger as the next session opens it: intents are unknown.
+    pub(crate) fn reopened(mut self) -> Self {
         for (_, is_intent) in self.steps.values_mut() {
             *is_intent = false;
         }
         self
     }
 
-    /// What a reader of the file finds of a row.
+    /// The row's steps as a reader of the file finds them.
     pub(crate) fn row(&self, row: u64) -> Vec<StepRecord> {
         let of = |kind| StepRef { row, kind };
         let steps = self.steps.range(of(StepKind::Details)..=of(StepKind::Publish));
@@ -215,8 +215,8 @@ impl Ledger {
         RowResult::of(&self.row(row)).status
     }
 
-    /// What a resumed run makes of it, as `Session` does.
-    pub(crate) fn behind(&self, from: u64) -> HashMap<u64, RowProgress> {
+    /// The progress of each row from `from` on, as `Session` computes it.
+    pub(crate) fn progress(&self, from: u64) -> HashMap<u64, RowProgress> {
         let mut rows: HashMap<u64, RowProgress> = HashMap::new();
         for (step, (record, _)) in &self.steps {
             if step.row >= from {
@@ -231,74 +231,73 @@ impl Ledger {
     }
 }
 
-/// What a shot was for.
+/// The purpose of a sent request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Aim {
-    /// The request itself.
+pub(crate) enum Purpose {
+    /// The planned request, or part of it.
     Send,
-    /// What is left of it after a lost answer.
+    /// Its idempotent part after a lost response.
     DetailsWithoutExtensions,
-    /// The state of its file before it.
+    /// Reads the snapshot before it.
     Read,
-    /// Whether the service answers.
+    /// Probes whether the service responds.
     Probe,
 }
 
-/// One request on the wire.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shot {
-    pub(crate) aim: Aim,
-    /// Which of the sheet's requests; meaningless for a probe.
+pub(crate) struct SentRequest {
+    pub(crate) purpose: Purpose,
+    /// Index of the planned request; meaningless for a probe.
     pub(crate) request: usize,
-    /// Which of its steps, a bit each.
-    pub(crate) part: u8,
+    /// Bit mask of the planned request's steps.
+    pub(crate) step_mask: u8,
     pub(crate) endpoint: Endpoint,
 }
 
-impl Shot {
+impl SentRequest {
     pub(crate) fn budget(&self) -> BudgetKind {
         self.endpoint.budget()
     }
 }
 
-/// One thing that could be seen.
+/// An observable event.
 #[derive(Debug)]
-pub(crate) enum What {
-    /// The shot of that number went out.
+pub(crate) enum Observed {
+    /// The request with this index was sent.
     Sent(usize),
-    /// The shot of that number came to this end.
-    Replied(usize, Reply),
-    /// This was handed to the ledger.
-    Wrote(Op),
-    /// Everything below this row is said to be settled.
-    LowWater(u64),
-    /// The run was told to stop.
-    Stop,
-    /// It came to its end.
+    /// The request with this index got this response.
+    Responded(usize, Response),
+    /// An operation was passed to the ledger.
+    Recorded(Op),
+    /// The checkpoint: all rows below this one are settled.
+    Checkpoint(u64),
+    /// The run was asked to stop.
+    StopRequested,
+    /// The run ended.
     Ended(EndReason),
 }
 
-/// All that could be seen, in order.
+/// All observable events of a run, in order.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    pub(crate) events: Vec<(Duration, What)>,
-    pub(crate) shots: Vec<Shot>,
+    pub(crate) events: Vec<(Duration, Observed)>,
+    pub(crate) requests: Vec<SentRequest>,
     pub(crate) steps: u64,
-    /// What the dispatcher counted at the end.
+    /// The dispatcher's final count of settled rows per status.
     pub(crate) settled: [u64; Status::ALL.len()],
-    /// How far the dispatcher says that the writes are.
+    /// The dispatcher's final write progress.
     pub(crate) writes: WriteProgress,
 }
 
 impl History {
-    /// Shows every event with the ledger as it was when it happened.
-    pub(crate) fn replay(&self, mut look: impl FnMut(&Ledger, Duration, &What)) -> Ledger {
+    /// Calls `look` for every event with the ledger at that time; returns the final ledger.
+    pub(crate) fn replay(&self, mut look: impl FnMut(&Ledger, Duration, &Observed)) -> Ledger {
         let mut ledger = Ledger::default();
-        for (at, what) in &self.events {
-            if let What::Wrote(op) = what {
+        for (at, observed) in &self.events {
+            if let Observed::Recorded(op) = observed {
                 ledger.apply(op);
             }
-            look(&ledger, *at, what);
+            look(&ledger, *at, observed);
         }
         ledger
     }
@@ -307,30 +306,30 @@ impl History {
         self.replay(|_, _, _| {})
     }
 
-    pub(crate) fn ending(&self) -> Option<&EndReason> {
-        self.events.iter().rev().find_map(|(_, what)| match what {
-            What::Ended(ending) => Some(ending),
+    pub(crate) fn end_reason(&self) -> Option<&EndReason> {
+        self.events.iter().rev().find_map(|(_, observed)| match observed {
+            Observed::Ended(reason) => Some(reason),
             _ => None,
         })
     }
 
-    /// When the shots of a budget went out.
+    /// When the requests of a budget were sent.
     pub(crate) fn times(&self, kind: BudgetKind) -> Vec<Duration> {
-        let sent = self.sent().filter(|(_, shot)| shot.budget() == kind);
+        let sent = self.sent().filter(|(_, sent)| sent.budget() == kind);
         sent.map(|(at, _)| at).collect()
     }
 
-    pub(crate) fn sent(&self) -> impl Iterator<Item = (Duration, Shot)> {
-        self.events.iter().filter_map(|(at, what)| match what {
-            What::Sent(shot) => Some((*at, self.shots[*shot])),
+    pub(crate) fn sent(&self) -> impl Iterator<Item = (Duration, SentRequest)> {
+        self.events.iter().filter_map(|(at, observed)| match observed {
+            Observed::Sent(sent) => Some((*at, self.requests[*sent])),
             _ => None,
         })
     }
 
-    /// Every end of a shot.
-    pub(crate) fn replies(&self) -> impl Iterator<Item = (Duration, Shot, Reply)> {
-        self.events.iter().filter_map(|(at, what)| match what {
-            What::Replied(shot, reply) => Some((*at, self.shots[*shot], *reply)),
+    /// Every response.
+    pub(crate) fn responses(&self) -> impl Iterator<Item = (Duration, SentRequest, Response)> {
+        self.events.iter().filter_map(|(at, observed)| match observed {
+            Observed::Responded(sent, response) => Some((*at, self.requests[*sent], *response)),
             _ => None,
         })
     }

@@ -1,23 +1,23 @@
-//! The laws of the executor, and of what it is given.
+//! Property tests ("laws") of executor and planner.
 //!
-//! Most of them are about the pure dispatcher: [`world`] generates sheets, answers and settings,
-//! [`sim`] plays a run over virtual time and writes down what could be seen from outside, and each
-//! law is a function over that [`history`], which never looks into the dispatcher. [`real_loop`]
-//! asks a few of the same of the loop that carries out, with the real ledger.
+//! Most test the pure dispatcher: [`scenario`] generates sheets, settings and API responses;
+//! [`simulation`] simulates a run on virtual time and records a [`history`] of everything observable from
+//! outside; each law is a function over that history and does not look into the dispatcher. [`real_loop`]
+//! checks some of the laws with the real loop and the real ledger.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod aborts;
 mod accounting;
+mod at_most_once;
 mod attempts;
-mod grouping;
-mod halts;
 mod history;
-mod limits;
-mod live;
-mod once;
 mod order;
-mod rate;
+mod planner_equivalence;
+mod rate_limit;
+mod real_limits;
 mod real_loop;
 mod resume;
-mod sim;
-mod world;
+mod scenario;
+mod simulation;
+mod tag_batching;

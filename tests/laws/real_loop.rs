@@ -1,5 +1,5 @@
-//! A few of the laws through the real loop: tokio on a paused clock, a CSV on disk, the reader and
-//! the ledger in their threads, and at the far end of the wire a library in memory.
+//! Some laws with the real loop: tokio on a paused clock, a CSV on disk, reader and ledger threads, and an
+//! in-memory library as the transport.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -22,90 +22,89 @@ use ikbulk::settings::{Execution, Planning, Rate};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::rate::at_most;
-use super::world::{execution, limit};
+use super::rate_limit::at_most;
+use super::scenario::{execution, limit};
 
 const ROWS: u64 = 300;
 const FILES: u64 = 40;
 
-/// A file as the library knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct File {
     description: String,
     tags: BTreeSet<String>,
     is_published: bool,
-    paid_runs: u32,
+    billed_runs: u32,
 }
 
-/// What the wire saw of one request.
+/// A request as the library received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+struct ReceivedRequest {
     at: Duration,
     file: String,
-    /// The call, with what makes it that row's.
-    what: String,
-    was_done: bool,
+    /// The call with its values, which identify the row.
+    call_text: String,
+    took_effect: bool,
 }
 
-/// How the far end behaves: every so many-th request of its kind; 0 for never.
+/// Injected faults: every n-th request fails in this way; 0 for never.
 #[derive(Debug, Clone, Copy, Default)]
 struct Faults {
     throttled: u32,
     not_sent: u32,
     lost: u32,
-    /// After how long those are carried out that were lost and not done at once.
+    /// Delay after which lost requests take effect; half of them take effect at once.
     late: Option<Duration>,
 }
 
 struct Library {
-    began: Instant,
+    start: Instant,
     latency: Duration,
     faults: Faults,
     files: RefCell<BTreeMap<String, File>>,
     busy: RefCell<BTreeSet<String>>,
-    seen: RefCell<Vec<Seen>>,
+    received: RefCell<Vec<ReceivedRequest>>,
     reads: Cell<u64>,
-    asked: Cell<u32>,
-    /// What is yet to be carried out.
+    request_count: Cell<u32>,
+    /// Requests that take effect late: time, file and call.
     late: RefCell<VecDeque<(Instant, String, Call)>>,
-    /// The files as they would be if nothing had been carried out but what was answered.
-    as_answered: RefCell<BTreeMap<String, File>>,
-    /// The files that were read back, and whether each was as it would be.
+    /// The files as if only the requests with a response had taken effect.
+    expected_files: RefCell<BTreeMap<String, File>>,
+    /// The files that were read back, and whether each equals `expected_files`.
     read_back: RefCell<BTreeMap<String, bool>>,
 }
 
 impl Library {
     fn new(latency_ms: u64, faults: Faults) -> Self {
         Self {
-            began: Instant::now(),
+            start: Instant::now(),
             latency: Duration::from_millis(latency_ms),
             faults,
             files: RefCell::default(),
             busy: RefCell::default(),
-            seen: RefCell::default(),
+            received: RefCell::default(),
             reads: Cell::new(0),
-            asked: Cell::new(0),
+            request_count: Cell::new(0),
             late: RefCell::default(),
-            as_answered: RefCell::default(),
+            expected_files: RefCell::default(),
             read_back: RefCell::default(),
         }
     }
 
-    /// The fault of this request, and whether it is carried out all the same.
+    /// The fault of this request, if any, and whether the request takes effect anyway.
     fn fault(&self) -> Option<(Failure, bool)> {
-        let asked = self.asked.get() + 1;
-        self.asked.set(asked);
-        let hit = |every: u32| every > 0 && asked.is_multiple_of(every);
+        let request_count = self.request_count.get() + 1;
+        self.request_count.set(request_count);
+        let hit = |every: u32| every > 0 && request_count.is_multiple_of(every);
         if hit(self.faults.throttled) {
             let reset = Some(Duration::from_millis(300));
             Some((Failure::Throttled(RateLimitNote { reset, rate: None }), false))
         } else if hit(self.faults.not_sent) {
-            Some((Failure::NotSent { message: "refused".into() }, false))
+            Some((Failure::NotSent { message: "connection refused".into() }, false))
         } else if hit(self.faults.lost) {
-            let (code, message) = (Code::Timeout, "no answer in time".into());
+            let (code, message) = (Code::Timeout, "timed out".into());
             let (http_status, request_id, retry_after) = (None, None, None);
             let lost = Failure::Lost { code, message, http_status, request_id, retry_after };
-            Some((lost, asked.is_multiple_of(2)))
+            Some((lost, request_count.is_multiple_of(2)))
         } else {
             None
         }
@@ -117,26 +116,26 @@ impl Library {
         let first = *ids.first().unwrap();
         for id in &ids {
             let is_free = self.busy.borrow_mut().insert((*id).to_owned());
-            assert!(is_free, "two requests under way for {id}");
+            assert!(is_free, "two requests in flight for {id}");
         }
-        let at = self.began.elapsed();
+        let at = self.start.elapsed();
         tokio::time::sleep(self.latency).await;
         self.busy.borrow_mut().retain(|busy| !ids.contains(busy.as_str()));
-        self.carry_out_what_is_late();
+        self.apply_late_requests();
         if let Call::ReadBack(_) = call {
-            return Ok(self.look_at(first));
+            return Ok(self.read_back_file(first));
         }
         let fault = self.fault();
-        let was_done = fault.as_ref().is_none_or(|(_, was_done)| *was_done);
-        let (file, what) = (first.to_owned(), describe(call));
-        self.seen.borrow_mut().push(Seen { at, file, what, was_done });
-        if was_done {
+        let took_effect = fault.as_ref().is_none_or(|(_, took_effect)| *took_effect);
+        let (file, call_text) = (first.to_owned(), describe(call));
+        self.received.borrow_mut().push(ReceivedRequest { at, file, call_text, took_effect });
+        if took_effect {
             apply_to_all(call, &ids, &mut self.files.borrow_mut());
         }
         match (fault, self.faults.late) {
             (None, _) => {
-                apply_to_all(call, &ids, &mut self.as_answered.borrow_mut());
-                Ok(answer(call, &ids, &self.files.borrow()[first]))
+                apply_to_all(call, &ids, &mut self.expected_files.borrow_mut());
+                Ok(response(call, &ids, &self.files.borrow()[first]))
             }
             (Some((failure @ Failure::Lost { .. }, false)), Some(late)) => {
                 let at = Instant::now() + late;
@@ -148,18 +147,18 @@ impl Library {
         }
     }
 
-    fn carry_out_what_is_late(&self) {
+    fn apply_late_requests(&self) {
         let mut late = self.late.borrow_mut();
         while let Some((_, id, call)) = late.pop_front_if(|(at, ..)| *at <= Instant::now()) {
             apply(&call, self.files.borrow_mut().entry(id).or_default());
         }
     }
 
-    fn look_at(&self, id: &str) -> Accepted {
+    fn read_back_file(&self, id: &str) -> Accepted {
         self.reads.set(self.reads.get() + 1);
         let file = self.files.borrow()[id].clone();
-        let is_as_answered = file == self.as_answered.borrow()[id];
-        let before = self.read_back.borrow_mut().insert(id.to_owned(), is_as_answered);
+        let is_expected = file == self.expected_files.borrow()[id];
+        let before = self.read_back.borrow_mut().insert(id.to_owned(), is_expected);
         assert_eq!(before, None, "{id} is read back twice");
         let File { description, tags, is_published, .. } = file;
         let body = serde_json::json!({
@@ -175,17 +174,17 @@ impl Transport for Library {
     }
 
     async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
-        let once = recorded.into_request();
-        match self.call(&once).await {
-            Ok(accepted) => Fate::Accepted(once, accepted),
-            Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
-            Err(failure) => Fate::NotDone(once, failure),
+        let request = recorded.into_request();
+        match self.call(&request).await {
+            Ok(accepted) => Fate::Accepted(request, accepted),
+            Err(failure @ Failure::Lost { .. }) => Fate::Lost(request.lost(), failure),
+            Err(failure) => Fate::NotDone(request, failure),
         }
     }
 
     async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
         self.reads.set(self.reads.get() + 1);
-        assert!(!self.busy.borrow().contains(file.as_str()), "{file} is read while it is written");
+        assert!(!self.busy.borrow().contains(file.as_str()), "{file} is read during a write");
         tokio::time::sleep(self.latency).await;
         Ok(FileState::default())
     }
@@ -216,7 +215,7 @@ fn apply(call: &Call, file: &mut File) {
             if let Some(Set::Value(text)) = &patch.description {
                 file.description = text.to_string();
             }
-            file.paid_runs += u32::from(patch.extensions.is_some());
+            file.billed_runs += u32::from(patch.extensions.is_some());
         }
         Call::Publish(publish) => file.is_published = publish.is_published,
         Call::AddTags(tags) => file.tags.extend(tags.as_slice().iter().cloned()),
@@ -231,7 +230,7 @@ fn apply_to_all(call: &Call, ids: &BTreeSet<&str>, files: &mut BTreeMap<String, 
     }
 }
 
-fn answer(call: &Call, ids: &BTreeSet<&str>, file: &File) -> Accepted {
+fn response(call: &Call, ids: &BTreeSet<&str>, file: &File) -> Accepted {
     let body = match call {
         Call::Details(_) | Call::Publish(_) | Call::ReadBack(_) => serde_json::json!({
             "fileId": ids.first(), "description": file.description,
@@ -244,14 +243,15 @@ fn answer(call: &Call, ids: &BTreeSet<&str>, file: &File) -> Accepted {
     Accepted { http_status: 200, request_id: None, body: body.to_string().into() }
 }
 
-/// A sheet of every kind of row: each step says in its values which row it is of.
+/// A sheet with every kind of row; the values of each step identify its row.
 fn mixed_sheet() -> String {
-    const PAID: &str = r#""[{""name"":""aws-auto-tagging"",""minConfidence"":80,""maxTags"":5}]""#;
-    sheet_with(PAID, "true")
+    const TAGGING: &str =
+        r#""[{""name"":""aws-auto-tagging"",""minConfidence"":80,""maxTags"":5}]""#;
+    sheet_with(TAGGING, "true")
 }
 
-/// The same without what must not be repeated.
-fn repeatable_sheet() -> String {
+/// The same sheet without at-most-once requests.
+fn idempotent_sheet() -> String {
     sheet_with("", "")
 }
 
@@ -282,7 +282,7 @@ fn plain_sheet(rows: u64) -> String {
     sheet
 }
 
-/// A run directory with its input, as `apply` makes it.
+/// A run directory with its input, as created by `apply`.
 struct Run {
     directory: TempDir,
 }
@@ -328,7 +328,7 @@ pub(crate) fn meta() -> RunMeta {
         writes: 0,
         endpoint: String::new(),
         account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)
-            .expect("it is an account"),
+            .expect("the account should be valid"),
         sandbox: false,
         pays: false,
         clear_token: "<clear>".to_owned(),
@@ -360,22 +360,23 @@ pub(crate) fn statuses(ledger: &LedgerFile) -> BTreeMap<u64, Status> {
     rows.iter().map(|(row, steps)| (*row, RowResult::of(steps).status)).collect()
 }
 
-fn fast() -> Execution {
+fn fast_settings() -> Execution {
     execution(limit(50.0, 50, 0.0), 8, 6)
 }
 
-/// The row that a call says it is of, where it says one.
-fn row_of(what: &str) -> Option<u64> {
-    let number = what.strip_prefix("details row ").or_else(|| what.strip_prefix("add new"))?;
+/// The row number in a described call, if any.
+fn row_of(call_text: &str) -> Option<u64> {
+    let number =
+        call_text.strip_prefix("details row ").or_else(|| call_text.strip_prefix("add new"))?;
     number.parse().ok()
 }
 
 #[tokio::test(start_paused = true)]
-async fn through_the_real_loop_every_row_is_settled_once_and_in_order() {
+async fn every_row_is_settled_once_in_order() {
     let run = Run::new(&mixed_sheet());
     let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
-    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, EndReason::Done);
+    let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+    assert_eq!(reason, EndReason::Done);
     let statuses = statuses(&ledger);
     assert_eq!(statuses.len() as u64, ROWS);
     for (row, status) in &statuses {
@@ -387,28 +388,29 @@ async fn through_the_real_loop_every_row_is_settled_once_and_in_order() {
         }
     }
     let unknown = statuses.values().filter(|status| **status == Status::Unknown).count();
-    assert!(unknown > 0, "some answers are lost");
-    let seen = library.seen.borrow();
+    assert!(unknown > 0, "some responses should be lost");
+    let received = library.received.borrow();
     let mut last: HashMap<&str, u64> = HashMap::new();
-    for Seen { file, what, .. } in seen.iter() {
-        if let Some(row) = row_of(what) {
+    for ReceivedRequest { file, call_text, .. } in received.iter() {
+        if let Some(row) = row_of(call_text) {
             let before = last.insert(file, row).unwrap_or(0);
-            assert!(before <= row, "{file} goes back from row {before} to {row}");
+            assert!(before <= row, "{file} returns from row {before} to {row}");
         }
     }
-    let paid_rows = (2..ROWS + 2).filter(|row| matches!(row % 10, 2..=4));
-    let paid_runs: u32 = library.files.borrow().values().map(|file| file.paid_runs).sum();
-    assert!(u64::from(paid_runs) <= paid_rows.count() as u64, "something is paid for twice");
+    let billed_rows = (2..ROWS + 2).filter(|row| matches!(row % 10, 2..=4));
+    let billed_runs: u32 = library.files.borrow().values().map(|file| file.billed_runs).sum();
+    assert!(u64::from(billed_runs) <= billed_rows.count() as u64, "an extension is billed twice");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ledger_holds_what_the_wire_saw() {
+async fn ledger_matches_the_requests_received() {
     let run = Run::new(&mixed_sheet());
     let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
-    let (_, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    let seen = library.seen.borrow();
+    let (_, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+    let received = library.received.borrow();
     let counters = ledger.counters().unwrap();
-    let count = |word: &str| seen.iter().filter(|s| s.what.starts_with(word)).count() as u64;
+    let count =
+        |word: &str| received.iter().filter(|s| s.call_text.starts_with(word)).count() as u64;
     assert_eq!(counters.patch, count("details"));
     assert_eq!(counters.publish, count("publish"));
     assert_eq!(counters.add_tags, count("add"));
@@ -416,75 +418,86 @@ async fn the_ledger_holds_what_the_wire_saw() {
     assert_eq!(counters.read, library.reads.get());
     for record in steps(&ledger) {
         let row = record.step.row;
-        let what = match record.step.kind {
+        let call_text = match record.step.kind {
             StepKind::Details | StepKind::DetailsWithoutExtensions => format!("details row {row}"),
             StepKind::AddTags => format!("add new{row}"),
             _ => continue,
         };
-        let done = seen.iter().filter(|seen| seen.what == what && seen.was_done).count();
+        let done = received
+            .iter()
+            .filter(|received| received.call_text == call_text && received.took_effect)
+            .count();
         match record.outcome.status {
-            Status::Updated => assert!(done >= 1, "{record:?} was not done"),
-            Status::Unknown => assert!(seen.iter().any(|seen| seen.what == what), "{record:?}"),
-            _ => assert_eq!(done, 0, "{record:?} was done"),
+            Status::Updated => assert!(done >= 1, "{record:?} did not take effect"),
+            Status::Unknown => assert!(
+                received.iter().any(|received| received.call_text == call_text),
+                "{record:?}"
+            ),
+            _ => assert_eq!(done, 0, "{record:?} took effect"),
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_real_loop_stands_at_the_limit_and_never_above() {
+async fn real_loop_uses_the_whole_rate_limit() {
     const RATE: f64 = 50.0;
     let rows = 3000;
     let run = Run::new(&plain_sheet(rows));
     let library = Library::new(30, Faults::default());
-    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, EndReason::Done);
+    let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+    assert_eq!(reason, EndReason::Done);
     assert!(statuses(&ledger).values().all(|status| *status == Status::Updated));
-    let mut times: Vec<Duration> = library.seen.borrow().iter().map(|seen| seen.at).collect();
+    let mut times: Vec<Duration> =
+        library.received.borrow().iter().map(|received| received.at).collect();
     times.sort_unstable();
     at_most(&times, RATE, 50.0);
-    let took = times.last().unwrap().as_secs_f64() - times[0].as_secs_f64();
+    let duration_s = times.last().unwrap().as_secs_f64() - times[0].as_secs_f64();
     let ideal = f64::from(u32::try_from(rows).unwrap() - 50) / RATE;
-    assert!(took <= ideal * 1.03, "{took} s instead of {ideal} s");
+    assert!(duration_s <= ideal * 1.03, "{duration_s} s instead of {ideal} s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopped_in_the_middle_and_resumed_the_library_is_as_after_an_undisturbed_run() {
-    // Without lost answers there is one right end, whatever the order of the files. Nothing in it
-    // that must not be repeated: while the disk works a paused clock runs on, past the grace of the
-    // stop, so that such a request could be given up while it is being recorded.
+async fn stopped_and_resumed_run_equals_uninterrupted_run() {
+    // Without lost responses the final state does not depend on the order of files. No at-most-once
+    // requests: a paused clock runs on during disk writes, past the grace period of the stop, so that
+    // such a request could be dropped while its intent is recorded.
     let faults = Faults { throttled: 19, not_sent: 31, lost: 0, late: None };
-    let whole = Run::new(&repeatable_sheet());
-    let undisturbed = Library::new(40, Faults::default());
-    let (_, ledger) = whole.session(&fast(), &undisturbed, pending(), || {}).await;
+    let whole = Run::new(&idempotent_sheet());
+    let uninterrupted = Library::new(40, Faults::default());
+    let (_, ledger) = whole.session(&fast_settings(), &uninterrupted, pending(), || {}).await;
     let writes = PriorProgress::of(&ledger).unwrap().writes;
-    assert_eq!(writes, undisturbed.seen.borrow().len() as u64);
-    let wanted = (undisturbed.files.into_inner(), statuses(&ledger));
+    assert_eq!(writes, uninterrupted.received.borrow().len() as u64);
+    let expected = (uninterrupted.files.into_inner(), statuses(&ledger));
     for stops_ms in [[200, 700], [1500, 900], [3000, 50]] {
-        let run = Run::new(&repeatable_sheet());
+        let run = Run::new(&idempotent_sheet());
         let library = Library::new(40, faults);
         for stop_ms in stops_ms {
             let stop = async move {
                 tokio::time::sleep(Duration::from_millis(stop_ms)).await;
                 EndReason::Stopped(Stop::Interrupt)
             };
-            let (_, ledger) = run.session(&fast(), &library, stop, || {}).await;
-            knows_what_was_before(&ledger);
+            let (_, ledger) = run.session(&fast_settings(), &library, stop, || {}).await;
+            check_prior_progress(&ledger);
         }
-        let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-        assert_eq!(ending, EndReason::Done);
-        assert_eq!((library.files.into_inner(), statuses(&ledger)), wanted, "{stops_ms:?}");
-        // What was done once is never sent again.
+        let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+        assert_eq!(reason, EndReason::Done);
+        assert_eq!((library.files.into_inner(), statuses(&ledger)), expected, "{stops_ms:?}");
+        // No change is sent again after it took effect.
         let mut done = BTreeSet::new();
-        for seen in library.seen.into_inner() {
-            if row_of(&seen.what).is_some() && seen.was_done {
-                assert!(done.insert(seen.what.clone()), "{} is done twice", seen.what);
+        for received in library.received.into_inner() {
+            if row_of(&received.call_text).is_some() && received.took_effect {
+                assert!(
+                    done.insert(received.call_text.clone()),
+                    "{} took effect twice",
+                    received.call_text
+                );
             }
         }
     }
 }
 
-/// What a session says of those before it is what the reports say.
-fn knows_what_was_before(ledger: &LedgerFile) {
+/// The progress of earlier sessions equals the row statuses.
+fn check_prior_progress(ledger: &LedgerFile) {
     let statuses = statuses(ledger);
     let counts = PriorProgress::of(ledger).unwrap().counts;
     for (status, count) in Status::ALL.iter().zip(counts) {
@@ -494,41 +507,41 @@ fn knows_what_was_before(ledger: &LedgerFile) {
     }
 }
 
-/// Refuses a mark that is ahead of the outcomes beside it, where every row has one step.
-const MARK_IS_TRUE: &str = "
-    CREATE TRIGGER mark_is_true BEFORE INSERT ON fact WHEN NEW.name = 'low_water' BEGIN
-        SELECT RAISE(ABORT, 'the mark is ahead of the outcomes')
+/// Trigger that rejects a checkpoint ahead of the committed outcomes, if every row has one step.
+const CHECKPOINT_TRIGGER: &str = "
+    CREATE TRIGGER checkpoint_is_valid BEFORE INSERT ON fact WHEN NEW.name = 'low_water' BEGIN
+        SELECT RAISE(ABORT, 'the checkpoint is ahead of the outcomes')
         WHERE (SELECT count(*) FROM step WHERE id < 8 * CAST(NEW.value AS INTEGER))
             < CAST(NEW.value AS INTEGER) - 2;
     END";
 
 #[tokio::test(start_paused = true)]
-async fn with_a_disk_that_cannot_follow_the_mark_is_never_ahead_of_the_outcomes() {
+async fn checkpoint_never_precedes_outcomes_on_slow_disk() {
     let run = Run::new(&plain_sheet(12_000));
-    let other = rusqlite::Connection::open(run.path().join(LedgerFile::NAME)).unwrap();
-    other.execute_batch(MARK_IS_TRUE).unwrap();
-    let mut execution = fast();
+    let second_connection = rusqlite::Connection::open(run.path().join(LedgerFile::NAME)).unwrap();
+    second_connection.execute_batch(CHECKPOINT_TRIGGER).unwrap();
+    let mut execution = fast_settings();
     execution.writes.rate = Rate::Unlimited;
     let library = Library::new(5, Faults::default());
-    // Somebody holds the file from early on until the run has come to a standstill.
-    let (mut before, mut standing) = (0, 0);
-    let (mut is_taken, mut is_given_back) = (false, false);
-    let (ending, ledger) = run
+    // Another connection locks the ledger after the first request until the run stalls.
+    let (mut before, mut stalled_polls) = (0, 0);
+    let (mut is_locked, mut is_unlocked) = (false, false);
+    let (reason, ledger) = run
         .session(&execution, &library, pending(), || {
-            let seen = library.seen.borrow().len();
-            standing = if seen == before { standing + 1 } else { 0 };
-            before = seen;
-            if !is_taken && seen > 0 {
-                other.execute_batch("BEGIN IMMEDIATE").unwrap();
-                is_taken = true;
-            } else if is_taken && !is_given_back && standing > 3 {
-                other.execute_batch("COMMIT").unwrap();
-                is_given_back = true;
+            let received = library.received.borrow().len();
+            stalled_polls = if received == before { stalled_polls + 1 } else { 0 };
+            before = received;
+            if !is_locked && received > 0 {
+                second_connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+                is_locked = true;
+            } else if is_locked && !is_unlocked && stalled_polls > 3 {
+                second_connection.execute_batch("COMMIT").unwrap();
+                is_unlocked = true;
             }
         })
         .await;
-    assert_eq!(ending, EndReason::Done);
-    assert!(is_given_back, "the run came to a standstill while the disk did");
+    assert_eq!(reason, EndReason::Done);
+    assert!(is_unlocked, "the run should stall while the ledger is locked");
     assert_eq!(statuses(&ledger).len(), 12_000);
 }
 
@@ -537,66 +550,74 @@ fn codes(ledger: &LedgerFile, code: Code) -> BTreeSet<u64> {
     steps.map(|step| step.step.row).collect()
 }
 
-/// The last row of each file in the sheet that is not rejected.
+/// The last valid row of each file in the sheet.
 fn last_rows() -> BTreeMap<String, u64> {
     let rows = (2..ROWS + 2).filter(|row| !matches!(row % 10, 0 | 1));
     rows.map(|row| (format!("file{}", row * 7 % FILES), row)).collect()
 }
 
-/// Every seventh answer is lost, and half of those requests take effect two seconds later.
-fn late() -> Library {
+/// A library that loses every seventh response; half of these requests take effect two seconds late.
+fn library_with_late_requests() -> Library {
     let faults = Faults { lost: 7, late: Some(Duration::from_secs(2)), ..Faults::default() };
     Library::new(20, faults)
 }
 
-/// The rows whose files were read back and found to be other than they would be.
-fn found_unlike(library: &Library) -> BTreeSet<u64> {
+/// The last rows of the files whose read-back differs from the expected state.
+fn rows_with_late_overwrite(library: &Library) -> BTreeSet<u64> {
     let last_rows = last_rows();
     let read_back = library.read_back.borrow();
-    read_back.iter().filter(|(_, like)| !**like).map(|(file, _)| last_rows[file]).collect()
+    read_back
+        .iter()
+        .filter(|(_, is_expected)| !**is_expected)
+        .map(|(file, _)| last_rows[file])
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_lost_request_undid_later_is_found_and_said_at_the_last_row_of_its_file() {
-    let run = Run::new(&repeatable_sheet());
-    let library = late();
-    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, EndReason::Done);
-    let unlike = found_unlike(&library);
-    assert!(!unlike.is_empty(), "some late requests undo something");
-    assert!(unlike.len() < library.read_back.borrow().len(), "and some do not");
-    assert_eq!(codes(&ledger, Code::Mismatch), unlike);
+async fn late_request_is_reported_at_the_last_row() {
+    let run = Run::new(&idempotent_sheet());
+    let library = library_with_late_requests();
+    let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+    assert_eq!(reason, EndReason::Done);
+    let overwritten = rows_with_late_overwrite(&library);
+    assert!(!overwritten.is_empty(), "some late requests should overwrite values");
+    assert!(
+        overwritten.len() < library.read_back.borrow().len(),
+        "some late requests should not overwrite values"
+    );
+    assert_eq!(codes(&ledger, Code::Mismatch), overwritten);
     assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
-    // Read back is what had a lost answer before its last row, and nothing else.
+    // Exactly the files with a lost response before their last row are read back.
     let last_rows = last_rows();
-    let doubts = ledger.lost_rows().unwrap();
-    let due = doubts.iter().filter(|(file, row)| **row < last_rows[*file]).map(|(file, _)| file);
-    let due: BTreeSet<&String> = due.collect();
-    assert_eq!(library.read_back.borrow().keys().collect::<BTreeSet<_>>(), due);
+    let lost = ledger.lost_rows().unwrap();
+    let expected_read_backs =
+        lost.iter().filter(|(file, row)| **row < last_rows[*file]).map(|(file, _)| file);
+    let expected_read_backs: BTreeSet<&String> = expected_read_backs.collect();
+    assert_eq!(library.read_back.borrow().keys().collect::<BTreeSet<_>>(), expected_read_backs);
     let settled = steps(&ledger).into_iter().filter(|step| step.row_done);
     assert_eq!(settled.count() as u64, ROWS);
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopped_while_it_reads_back_it_says_so_and_goes_on_with_it_later() {
-    let run = Run::new(&repeatable_sheet());
-    let library = late();
+async fn interrupted_read_back_is_reported_and_resumed() {
+    let run = Run::new(&idempotent_sheet());
+    let library = library_with_late_requests();
     let stop = async {
         while library.read_back.borrow().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         EndReason::Stopped(Stop::Interrupt)
     };
-    // Two places, so that not all can be read before the stop.
+    // Concurrency 2, so that not all files can be read before the stop.
     let execution = execution(limit(50.0, 50, 0.0), 2, 6);
-    let (ending, ledger) = run.session(&execution, &library, stop, || {}).await;
-    assert_eq!(ending, EndReason::Stopped(Stop::Interrupt));
+    let (reason, ledger) = run.session(&execution, &library, stop, || {}).await;
+    assert_eq!(reason, EndReason::Stopped(Stop::Interrupt));
     let unverified = codes(&ledger, Code::Unverified);
-    assert!(!unverified.is_empty(), "not all could be read back");
+    assert!(!unverified.is_empty(), "some files should not be read back");
     assert!(statuses(&ledger).values().all(|status| *status != Status::NotAttempted));
     drop(ledger);
-    let (ending, ledger) = run.session(&fast(), &library, pending(), || {}).await;
-    assert_eq!(ending, EndReason::Done);
+    let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+    assert_eq!(reason, EndReason::Done);
     assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
-    assert_eq!(codes(&ledger, Code::Mismatch), found_unlike(&library));
+    assert_eq!(codes(&ledger, Code::Mismatch), rows_with_late_overwrite(&library));
 }

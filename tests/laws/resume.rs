@@ -1,4 +1,4 @@
-//! Interrupted anywhere, resumed: as if it had run through.
+//! A run interrupted anywhere and resumed ends like an uninterrupted one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,121 +6,134 @@ use ikbulk::execute::EndReason;
 use ikbulk::outcome::Status;
 use proptest::prelude::*;
 
-use super::halts::mark_is_true;
-use super::history::{Aim, History, Sheet, What};
-use super::sim::{Bounds, Left, play, play_with};
-use super::world::{FarEnd, Weights, World, direct_specs, worlds, worlds_of};
+use super::aborts::checkpoint_is_valid;
+use super::history::{History, Observed, Purpose, Sheet};
+use super::scenario::{FakeApi, Scenario, Weights, direct_specs, scenarios, scenarios_of};
+use super::simulation::{PriorState, SessionOptions, simulate, simulate_with};
 
-/// What is on disk of a session that died: its groups up to some moment after the last intent of
-/// a request that went out, each with the mark that stood beside it.
-fn on_disk(before: &Left, history: &History, chance: &mut fastrand::Rng) -> Left {
-    // After each of these events a group may have been handed over: all that had been written by
-    // then is in it, and the mark is the one of then.
-    let mut moments = vec![before.clone()];
-    let mut at = before.clone();
-    let mut least = 0;
-    for (_, what) in &history.events {
-        match what {
-            What::Wrote(op) => {
-                at.ledger.apply(op);
+/// The state on disk after a crash: any prefix of the commit groups that contains the intents of all sent
+/// requests, each group with its checkpoint.
+fn on_disk(before: &PriorState, history: &History, rng: &mut fastrand::Rng) -> PriorState {
+    // A group may be committed after each of these events, with everything recorded so far and the
+    // checkpoint at that time.
+    let mut states = vec![before.clone()];
+    let mut state = before.clone();
+    let mut earliest = 0;
+    for (_, observed) in &history.events {
+        match observed {
+            Observed::Recorded(op) => {
+                state.ledger.apply(op);
                 continue;
             }
-            What::LowWater(row) => at.from = Some(*row),
-            // The next intent may be in the group that the last outcome is in, never before it.
-            What::Sent(_) => least = moments.len(),
+            Observed::Checkpoint(row) => state.from = Some(*row),
+            // A request is sent only after its intent is committed.
+            Observed::Sent(_) => earliest = states.len(),
             _ => {}
         }
-        moments.push(at.clone());
+        states.push(state.clone());
     }
-    moments.push(at);
-    let least = least.min(moments.len() - 1);
-    let Left { ledger, from } = moments.swap_remove(chance.usize(least..moments.len()));
-    Left { ledger: ledger.left_behind(), from }
+    states.push(state);
+    let earliest = earliest.min(states.len() - 1);
+    let PriorState { ledger, from } = states.swap_remove(rng.usize(earliest..states.len()));
+    PriorState { ledger: ledger.reopened(), from }
 }
 
-/// How often each request may have been carried out.
+/// How often each request may have taken effect.
 fn may_have_effect(history: &History) -> HashMap<usize, u32> {
     let mut count: HashMap<usize, u32> = HashMap::new();
     let mut open: BTreeMap<usize, usize> = BTreeMap::new();
-    for (_, what) in &history.events {
-        match what {
-            What::Sent(id) if history.shots[*id].aim == Aim::Send => {
-                open.insert(*id, history.shots[*id].request);
+    for (_, observed) in &history.events {
+        match observed {
+            Observed::Sent(id) if history.requests[*id].purpose == Purpose::Send => {
+                open.insert(*id, history.requests[*id].request);
             }
-            What::Replied(id, reply) => {
-                if let Some(request) = open.remove(id).filter(|_| reply.may_have_effect()) {
+            Observed::Responded(id, response) => {
+                if let Some(request) = open.remove(id).filter(|_| response.may_have_effect()) {
                     *count.entry(request).or_default() += 1;
                 }
             }
             _ => {}
         }
     }
-    // Those under way when the program died may have been carried out too.
+    // Requests in flight at the crash may have taken effect too.
     for request in open.into_values() {
         *count.entry(request).or_default() += 1;
     }
     count
 }
 
-/// Nothing is sent again that the ledger holds an end of, or that may be under way.
-fn builds_nothing_again(sheet: &Sheet, left: &Left, history: &History) {
-    for (at, shot) in history.sent() {
-        if !matches!(shot.aim, Aim::Send | Aim::Read) {
+/// No step is sent that has a status in the ledger.
+fn repeats_no_settled_step(sheet: &Sheet, prior: &PriorState, history: &History) {
+    for (at, sent) in history.sent() {
+        if !matches!(sent.purpose, Purpose::Send | Purpose::Read) {
             continue;
         }
-        for (step, _) in sheet.aimed_at(shot) {
-            let known = left.ledger.status(step);
-            assert!(known.is_none(), "{step:?} is {known:?} and is sent again at {at:?}");
+        for (step, _) in sheet.steps_of(sent) {
+            let known = prior.ledger.status(step);
+            assert!(known.is_none(), "{step:?} is {known:?} but is sent again at {at:?}");
         }
     }
 }
 
-fn resumed_to_the_end(world: &World, crashes: &[u64], seed: u64) {
-    let sheet = Sheet::of(world);
-    let mut chance = fastrand::Rng::with_seed(seed);
-    let mut left = Left::default();
+fn resumed_to_the_end(scenario: &Scenario, crashes: &[u64], seed: u64) {
+    let sheet = Sheet::of(scenario);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut prior = PriorState::default();
     let mut effects: HashMap<usize, u32> = HashMap::new();
     for session in 0..=crashes.len() {
-        // Every session meets other answers.
-        let far_end = FarEnd { seed: world.far_end.seed ^ session as u64, ..world.far_end.clone() };
-        let world = World { far_end, ..world.clone() };
+        // Every session gets different responses.
+        let api = FakeApi { seed: scenario.api.seed ^ session as u64, ..scenario.api.clone() };
+        let scenario = Scenario { api, ..scenario.clone() };
         let crash_after = crashes.get(session).copied();
-        let history = play_with(&world, Bounds { crash_after, ..Bounds::default() }, &left);
-        builds_nothing_again(&sheet, &left, &history);
+        let history = simulate_with(
+            &scenario,
+            SessionOptions { crash_after, ..SessionOptions::default() },
+            &prior,
+        );
+        repeats_no_settled_step(&sheet, &prior, &history);
         for (request, times) in may_have_effect(&history) {
             *effects.entry(request).or_default() += times;
         }
-        let died = history.ending().is_none();
-        left = if died {
-            on_disk(&left, &history, &mut chance)
+        let crashed = history.end_reason().is_none();
+        prior = if crashed {
+            on_disk(&prior, &history, &mut rng)
         } else {
-            let mut ledger = left.ledger.clone();
-            history.replay(|_, _, what| {
-                if let What::Wrote(op) = what {
+            let mut ledger = prior.ledger.clone();
+            history.replay(|_, _, observed| {
+                if let Observed::Recorded(op) = observed {
                     ledger.apply(op);
                 }
             });
-            Left { ledger, from: left.from }
+            PriorState { ledger, from: prior.from }
         };
-        for row in sheet.rows.keys().filter(|row| left.from.is_some_and(|from| **row < from)) {
-            assert!(sheet.is_settled(*row, &left.ledger), "row {row} is lost");
+        for row in sheet.rows.keys().filter(|row| prior.from.is_some_and(|from| **row < from)) {
+            assert!(
+                sheet.is_settled(*row, &prior.ledger),
+                "row {row} is below the checkpoint but open"
+            );
         }
-        if !died {
-            assert_eq!(history.ending(), Some(&EndReason::Done));
+        if !crashed {
+            assert_eq!(history.end_reason(), Some(&EndReason::Done));
             break;
         }
     }
     for (index, request) in sheet.requests.iter().enumerate() {
         let times = effects.get(&index).copied().unwrap_or(0);
-        assert!(!request.once || times <= 1, "request {index} may have been done {times} times");
+        assert!(
+            !request.at_most_once || times <= 1,
+            "request {index} may have taken effect {times} times"
+        );
     }
     for row in sheet.rows.keys() {
-        let status = left.ledger.row_status(*row);
+        let status = prior.ledger.row_status(*row);
         assert_ne!(status, Status::NotAttempted, "row {row}");
-        assert!(sheet.is_settled(*row, &left.ledger), "row {row} is {status} and not settled");
+        assert!(sheet.is_settled(*row, &prior.ledger), "row {row} is {status} but not settled");
         if status == Status::Updated {
             for step in &sheet.rows[row] {
-                assert!(effects.contains_key(&sheet.of_step[step]), "{step:?} never went out");
+                assert!(
+                    effects.contains_key(&sheet.request_by_step[step]),
+                    "{step:?} was never sent"
+                );
             }
         }
     }
@@ -130,32 +143,32 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn everything_below_the_low_water_mark_is_settled_at_every_step(world in worlds()) {
-        let sheet = Sheet::of(&world);
-        let history = play(&world);
-        let low_water = mark_is_true(&sheet, &history);
-        prop_assert_eq!(low_water, *sheet.rows.keys().last().unwrap());
+    fn all_rows_below_the_checkpoint_are_settled(scenario in scenarios()) {
+        let sheet = Sheet::of(&scenario);
+        let history = simulate(&scenario);
+        let checkpoint = checkpoint_is_valid(&sheet, &history);
+        prop_assert_eq!(checkpoint, *sheet.rows.keys().last().unwrap());
     }
 
     #[test]
-    fn a_run_killed_at_any_step_and_resumed_settles_every_row_and_repeats_nothing(
-        world in worlds_of(direct_specs(), 50),
+    fn killed_and_resumed_run_settles_every_row_once(
+        scenario in scenarios_of(direct_specs(), 50),
         crashes in proptest::collection::vec(1_u64..400, 1..4),
         seed in any::<u64>(),
     ) {
-        resumed_to_the_end(&world, &crashes, seed);
+        resumed_to_the_end(&scenario, &crashes, seed);
     }
 
     #[test]
-    fn a_run_without_trouble_killed_and_resumed_ends_as_if_it_had_run_through(
-        world in worlds_of(direct_specs(), 50),
+    fn killed_and_resumed_run_without_faults_completes(
+        scenario in scenarios_of(direct_specs(), 50),
         crashes in proptest::collection::vec(1_u64..400, 1..4),
         seed in any::<u64>(),
     ) {
-        // Nothing goes wrong but the kill, so only what was under way then may be unknown.
+        // Nothing fails except by the crash, so that only requests in flight may be unknown.
         let weights = Weights { throttled: 10, not_sent: 5, ..Weights::default() };
-        let far_end = FarEnd { weights, down: None, ..world.far_end };
-        let world = World { far_end, ..world };
-        resumed_to_the_end(&world, &crashes, seed);
+        let api = FakeApi { weights, outage: None, ..scenario.api };
+        let scenario = Scenario { api, ..scenario };
+        resumed_to_the_end(&scenario, &crashes, seed);
     }
 }

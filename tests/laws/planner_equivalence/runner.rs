@@ -1,4 +1,4 @@
-//! Plays a sheet against a sandbox in this process, by either planner, in one session or several.
+//! Runs a sheet against an in-process sandbox with either planner, in one or several sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -22,52 +22,57 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::super::real_loop::{meta, statuses};
-use super::super::world::{execution, limit};
+use super::super::scenario::{execution, limit};
 use super::sheet::{FILES, Row, csv, id};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
-pub(crate) struct Played {
+pub(crate) struct RunOutcome {
     pub(crate) library: BTreeMap<String, Value>,
     pub(crate) statuses: BTreeMap<u64, Status>,
     pub(crate) writes: u64,
-    /// How often each file was changed by a PATCH.
+    /// Number of PATCHes per file.
     pub(crate) patches: BTreeMap<String, usize>,
 }
 
-/// A sandbox, and the directory of the run on it.
-pub(crate) struct Scene {
+/// A sandbox and the directory of its runs.
+pub(crate) struct TestRun {
     pub(crate) sandbox: Running,
     directory: TempDir,
-    /// Told at each write that arrives.
-    written: Arc<Notify>,
+    /// Notified at each write that arrives.
+    write_arrived: Arc<Notify>,
 }
 
-/// Where a session ends early.
+/// When a session ends early.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Until {
-    /// It takes up no more rows than these.
+pub(crate) struct StopAfter {
+    /// After this many rows.
     pub(crate) rows: Option<u64>,
-    /// It is stopped when so many writes have arrived.
+    /// When this many writes have arrived.
     pub(crate) writes: Option<u64>,
 }
 
-impl Scene {
+impl TestRun {
     pub(crate) fn new(config: Config) -> Self {
-        let written = Arc::new(Notify::new());
-        let bell = Arc::clone(&written);
+        let write_arrived = Arc::new(Notify::new());
+        let notify = Arc::clone(&write_arrived);
         let hook = Hook::new(move |event| {
             if event.phase == Phase::Arrived && event.method != "GET" {
-                bell.notify_one();
+                notify.notify_one();
             }
         });
         let (writes, reads) = (Vec::new(), Vec::new());
         let sandbox = start(Config { writes, reads, hook: Some(hook), ..config }).unwrap();
-        Self { sandbox, directory: TempDir::new().unwrap(), written }
+        Self { sandbox, directory: TempDir::new().unwrap(), write_arrived }
     }
 
-    /// Plays the sheet, in as many sessions as it takes.
-    pub(crate) fn play(&self, rows: &[Row], planning: Planning, sessions: &[Until]) -> Played {
+    /// Runs the sheet: `sessions` that end early, then one to the end.
+    pub(crate) fn run(
+        &self,
+        rows: &[Row],
+        planning: Planning,
+        sessions: &[StopAfter],
+    ) -> RunOutcome {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let before = self.writes();
         let run = tempfile::tempdir_in(self.directory.path()).unwrap().keep();
@@ -79,16 +84,16 @@ impl Scene {
                 self.read(&ledger, &input).await;
             }
             drop(ledger);
-            for until in sessions {
+            for stop_after in sessions {
                 let ledger = LedgerFile::open(&run).unwrap();
-                drop(self.session(ledger, &input, planning, *until).await);
+                drop(self.session(ledger, &input, planning, *stop_after).await);
             }
             let ledger = LedgerFile::open(&run).unwrap();
-            let ended = self.session(ledger, &input, planning, Until::default()).await;
+            let ended = self.session(ledger, &input, planning, StopAfter::default()).await;
             assert_eq!(ended.0, EndReason::Done);
             statuses(&ended.1)
         });
-        Played {
+        RunOutcome {
             library: (0..FILES).map(|number| (id(number), self.file(number))).collect(),
             statuses,
             writes: self.writes() - before,
@@ -103,11 +108,11 @@ impl Scene {
         Api::new(&ApiSettings { endpoint, key, connect_timeout: timeout, timeout }).unwrap()
     }
 
-    /// As `apply` does it.
+    /// Reads the snapshots as `apply` does.
     async fn read(&self, ledger: &LedgerFile, input: &Input) {
         let (api, reads) = (self.api(), Reads::new(&settings()));
-        let nowhere = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        let counter = Counter::new(Some(&nowhere));
+        let hidden = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let counter = Counter::new(Some(&hidden));
         let reader = SnapshotReader { ledger, api: &api, reads: &reads, counter: &counter };
         reader.record_files(input, &Context::default()).unwrap();
         let mut reading = reader.read().await.unwrap();
@@ -120,13 +125,13 @@ impl Scene {
         ledger: LedgerFile,
         input: &Input,
         planning: Planning,
-        until: Until,
+        stop_after: StopAfter,
     ) -> (EndReason, LedgerFile) {
         let stop = async {
-            let Some(writes) = until.writes else { return pending().await };
+            let Some(writes) = stop_after.writes else { return pending().await };
             let last = self.writes() + writes;
             while self.writes() < last {
-                self.written.notified().await;
+                self.write_arrived.notified().await;
             }
             EndReason::Stopped(Stop::Interrupt)
         };
@@ -135,7 +140,7 @@ impl Scene {
             context: Context::default(),
             execution: settings(),
             rates: None,
-            rows_max: until.rows,
+            rows_max: stop_after.rows,
         };
         let planner = planner(planning, &ledger);
         session.execute(planner, ledger, &self.api(), stop, |_, _| {}).await.unwrap()
@@ -151,11 +156,11 @@ impl Scene {
         history.iter().filter(|change| change["call"] == "patch").count()
     }
 
-    /// A file with what rows can ask for: tags as sets, nothing where there is nothing in it.
+    /// The fields of a file that rows can change; tags as sets, empty fields normalised.
     fn file(&self, number: usize) -> Value {
         let file = self.sandbox.file(&id(number)).unwrap();
-        let set = |list: &Value, word: fn(&Value) -> &Value| -> BTreeSet<String> {
-            list.as_array().into_iter().flatten().map(|tag| word(tag).to_string()).collect()
+        let set = |list: &Value, key: fn(&Value) -> &Value| -> BTreeSet<String> {
+            list.as_array().into_iter().flatten().map(|tag| key(tag).to_string()).collect()
         };
         let metadata = file["customMetadata"].as_object().cloned().unwrap_or_default();
         let metadata: Map<String, Value> =
@@ -175,7 +180,7 @@ fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
     Planner::of(planning, ledger, Box::new(|_, _| None)).unwrap()
 }
 
-/// No limit of ours, and attempts enough that no fault by chance uses them up.
+/// No rate limit, and enough attempts that random faults never exhaust them.
 fn settings() -> Execution {
     let mut settings = execution(limit(1.0, 1, 0.0), 8, 1);
     (settings.writes.rate, settings.reads.rate) = (Rate::Unlimited, Rate::Unlimited);

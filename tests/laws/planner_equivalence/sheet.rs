@@ -1,4 +1,4 @@
-//! What is generated: a library of a few files, and a sheet of several rows a file.
+//! Generated libraries of six files, and sheets with several rows per file.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
 pub(crate) const FILES: usize = 6;
-/// The file that rows name and nobody has.
+/// The id of a file that does not exist.
 const MISSING: &str = "missing";
 const COLUMNS: [&str; 11] = [
     "fileId",
@@ -25,23 +25,23 @@ const COLUMNS: [&str; 11] = [
 ];
 const TAGS: [&str; 4] = ["old", "sale", "red", "new in"];
 
-/// One row, cell by cell.
+/// The cells of a row, in the order of `COLUMNS`.
 pub(crate) type Row = [String; COLUMNS.len()];
 
-/// What rows may ask for besides what can always be done, and repeated.
+/// Kinds of changes in generated rows besides valid idempotent ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Allowed {
-    /// What must not be repeated.
+    /// Publishing, which is at-most-once.
     pub(crate) publish: bool,
-    /// A value that ImageKit refuses.
-    pub(crate) refused: bool,
+    /// A value that ImageKit rejects.
+    pub(crate) invalid: bool,
 }
 
 pub(crate) fn id(number: usize) -> String {
     if number < FILES { format!("file{number}") } else { MISSING.to_owned() }
 }
 
-/// Nothing most of the time, or else one of these.
+/// Usually empty, otherwise one of these values.
 fn cell(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop_oneof![2 => Just(""), 1 => select(choices)].prop_map(str::to_owned)
 }
@@ -53,7 +53,7 @@ fn tags() -> impl Strategy<Value = String> {
 /// The cells `tags`, `addTags` and `removeTags`.
 fn tag_cells() -> impl Strategy<Value = [String; 3]> {
     let none = String::new;
-    // Those before the first bar are added, and those between the bars removed.
+    // The first `add` tags are added, the next `remove` tags removed.
     let edit =
         (Just(TAGS).prop_shuffle(), 0_usize..3, 0_usize..3).prop_map(|(tags, add, remove)| {
             let add = add.max(usize::from(remove == 0));
@@ -81,7 +81,7 @@ fn row(allowed: Allowed) -> impl Strategy<Value = Row> {
         cell(&["all", "shoe", "shoe,hat"]),
     );
     let special = (
-        one_in_ten(allowed.refused, &["gigantic"]),
+        one_in_ten(allowed.invalid, &["gigantic"]),
         one_in_ten(allowed.publish, &["true", "false"]),
     );
     (0..=FILES, tag_cells(), proptest::bool::ANY, fields, special).prop_map(
@@ -97,8 +97,8 @@ pub(crate) fn sheets(allowed: Allowed) -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec(row(allowed), 1..25)
 }
 
-/// The same rows, but that none sets all tags behind a row of the same file that adds or removes
-/// some. Such rows are not always merged: what they come to one by one may be known to nobody.
+/// Removes `tags` cells after rows of the same file that add or remove tags: such rows are not always
+/// merged, because their combined effect may be unknown.
 pub(crate) fn with_tags_set_first(mut rows: Vec<Row>) -> Vec<Row> {
     let mut edited = HashSet::new();
     for [file, tags, add, remove, ..] in &mut rows {
