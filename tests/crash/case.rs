@@ -269,10 +269,10 @@ impl Case {
             let row = self.row(row_number(line));
             let history = self.env.sandbox.history(&row.file);
             for (call, body) in &row.expected_calls {
-                let done =
+                let carried_out =
                     history.iter().any(|change| change["call"] == *call && has_body(change, body));
                 assert!(
-                    done,
+                    carried_out,
                     "row {} is updated, but {call} {body} was not carried out",
                     line["row"]
                 );

@@ -106,7 +106,7 @@ fn new_run_directories_and_reports_are_fsynced() {
 }
 
 #[test]
-fn intent_is_fsynced_before_an_at_most_once_request() {
+fn intent_is_fsynced_before_at_most_once_request() {
     const ROWS: usize = 5;
     if is_untraceable("fsync of intents") {
         return;

@@ -89,7 +89,7 @@ fn intent_without_change_is_unknown_and_not_resent() {
 }
 
 #[test]
-fn billed_request_without_response_is_unknown_and_not_resent() {
+fn lost_billed_request_is_unknown_and_not_resent() {
     let case = killed_at("PATCH", "cut-out0", Phase::Worked);
     assert_eq!(steps(&case, "cut-out0"), open_intent());
     assert_eq!(billed_runs(&case, "cut-out0"), 1);
@@ -215,7 +215,7 @@ fn killed_before_resending_the_idempotent_part_bills_once() {
 }
 
 #[test]
-fn requests_in_flight_at_the_kill_are_read_back() {
+fn requests_in_flight_at_kill_are_read_back() {
     let process = ChildHandle::default();
     let child = process.clone();
     let hook = Hook::new(move |event| {

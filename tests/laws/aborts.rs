@@ -187,7 +187,7 @@ fn always_throttled(wait: Duration) -> Scenario {
 }
 
 #[test]
-fn endless_429s_abort_down_max_after_the_first_reset() {
+fn endless_429s_abort_after_down_max() {
     let down_max = Duration::from_mins(15);
     for wait in [1, 60, 1200, 3600].map(Duration::from_secs) {
         let scenario = always_throttled(wait);
@@ -213,7 +213,7 @@ fn long_throttling_that_ends_does_not_abort() {
 }
 
 #[test]
-fn requests_in_flight_at_the_abort_join_the_streak() {
+fn in_flight_rejections_join_the_streak() {
     // Eight requests in flight, all rejected alike, and one more sent after each of the first two
     // responses. The run aborts at the third; seven more responses arrive after it.
     let mut execution = execution(limit(1000.0, 1000, 0.0), 8, 3);

@@ -67,7 +67,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn every_row_of_a_finished_run_has_one_status(scenario in scenarios()) {
+    fn finished_run_has_one_status_per_row(scenario in scenarios()) {
         let history = simulate(&scenario);
         assert_eq!(history.end_reason(), Some(&EndReason::Done));
         let sheet = Sheet::of(&scenario);

@@ -64,7 +64,7 @@ fn at_most_once_waits_for_probe(sheet: &Sheet, history: &History) {
                 match sent.purpose {
                     Purpose::Probe => waits &= response.is_lost() || *response == Response::NotSent,
                     Purpose::Send => {
-                        waits |= response.is_lost() && sheet.requests[sent.request].at_most_once
+                        waits |= response.is_lost() && sheet.requests[sent.request].at_most_once;
                     }
                     _ => {}
                 }
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn at_most_once_requests_wait_for_a_probe_after_loss(scenario in at_most_once_scenarios()) {
+    fn at_most_once_requests_wait_for_probe(scenario in at_most_once_scenarios()) {
         let sheet = Sheet::of(&scenario);
         let history = simulate(&scenario);
         at_most_once(&sheet, &history);
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn lost_request_is_unknown_and_idempotent_part_is_resent(
+    fn idempotent_part_of_a_lost_request_is_resent(
         scenario in at_most_once_scenarios(),
         lost in 5_u64..80,
     ) {

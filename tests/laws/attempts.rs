@@ -60,7 +60,7 @@ fn attempts_match(scenario: &Scenario, history: &History) {
                     Some(made) if nothing_done => *made -= 1,
                     Some(_) => {}
                     None => {
-                        assert_eq!(sent.purpose, Purpose::Read, "the step should have been sent")
+                        assert_eq!(sent.purpose, Purpose::Read, "the step should have been sent");
                     }
                 }
             }

@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn no_step_follows_an_unsuccessful_step_of_its_row(scenario in scenarios()) {
+    fn no_step_follows_an_unsuccessful_step(scenario in scenarios()) {
         nothing_after_a_step_without_success(&Sheet::of(&scenario), &simulate(&scenario));
     }
 

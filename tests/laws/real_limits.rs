@@ -62,7 +62,7 @@ fn throttled(history: &History) -> usize {
 }
 
 #[test]
-fn configured_500_per_second_enforced_200_updates_all_rows() {
+fn stated_lower_limit_updates_all_rows() {
     let real = RealLimit { rate: 200.0, burst: 200.0, is_stated: true, background_load: 0.0 };
     let history = check_within_10_percent_of_ideal(
         |rows, api| scenario_with_limit(500.0, 500, 0.0, rows, api),
@@ -96,7 +96,7 @@ fn background_load_within_its_reserve_causes_no_429() {
 }
 
 #[test]
-fn background_load_of_half_the_limit_updates_all_rows() {
+fn background_load_of_half_updates_all_rows() {
     let real = RealLimit { rate: 5.0, burst: 5.0, is_stated: true, background_load: 0.5 };
     check_within_10_percent_of_ideal(
         |rows, api| scenario_with_limit(5.0, 5, 0.1, rows, api),

@@ -423,17 +423,17 @@ async fn ledger_matches_the_requests_received() {
             StepKind::AddTags => format!("add new{row}"),
             _ => continue,
         };
-        let done = received
+        let effective = received
             .iter()
             .filter(|received| received.call_text == call_text && received.took_effect)
             .count();
         match record.outcome.status {
-            Status::Updated => assert!(done >= 1, "{record:?} did not take effect"),
+            Status::Updated => assert!(effective >= 1, "{record:?} did not take effect"),
             Status::Unknown => assert!(
                 received.iter().any(|received| received.call_text == call_text),
                 "{record:?}"
             ),
-            _ => assert_eq!(done, 0, "{record:?} took effect"),
+            _ => assert_eq!(effective, 0, "{record:?} took effect"),
         }
     }
 }
@@ -483,11 +483,11 @@ async fn stopped_and_resumed_run_equals_uninterrupted_run() {
         assert_eq!(reason, EndReason::Done);
         assert_eq!((library.files.into_inner(), statuses(&ledger)), expected, "{stops_ms:?}");
         // No change is sent again after it took effect.
-        let mut done = BTreeSet::new();
+        let mut effective = BTreeSet::new();
         for received in library.received.into_inner() {
             if row_of(&received.call_text).is_some() && received.took_effect {
                 assert!(
-                    done.insert(received.call_text.clone()),
+                    effective.insert(received.call_text.clone()),
                     "{} took effect twice",
                     received.call_text
                 );

@@ -94,8 +94,8 @@ fn resumed_to_the_end(scenario: &Scenario, crashes: &[u64], seed: u64) {
         for (request, times) in may_have_effect(&history) {
             *effects.entry(request).or_default() += times;
         }
-        let crashed = history.end_reason().is_none();
-        prior = if crashed {
+        let ended_early = history.end_reason().is_none();
+        prior = if ended_early {
             on_disk(&prior, &history, &mut rng)
         } else {
             let mut ledger = prior.ledger.clone();
@@ -112,7 +112,7 @@ fn resumed_to_the_end(scenario: &Scenario, crashes: &[u64], seed: u64) {
                 "row {row} is below the checkpoint but open"
             );
         }
-        if !crashed {
+        if !ended_early {
             assert_eq!(history.end_reason(), Some(&EndReason::Done));
             break;
         }

@@ -156,21 +156,21 @@ fn is_blocked(child_handle: &ChildHandle) -> bool {
 }
 
 #[test]
-fn continue_killed_at_summary_does_not_charge_again() {
+fn continue_killed_at_summary_charges_once() {
     kill_after_the_run_has_finished("", ExitPoint::Summary);
 }
 
 #[test]
-fn continue_killed_while_printing_does_not_charge_again() {
+fn continue_killed_while_printing_charges_once() {
     kill_after_the_run_has_finished("", ExitPoint::PrintingSummary);
 }
 
 #[test]
-fn continue_direct_killed_at_summary_does_not_charge_again() {
+fn continue_direct_killed_at_summary_charges_once() {
     kill_after_the_run_has_finished("--direct", ExitPoint::Summary);
 }
 
 #[test]
-fn continue_direct_killed_while_printing_does_not_charge_again() {
+fn continue_direct_killed_while_printing_charges_once() {
     kill_after_the_run_has_finished("--direct", ExitPoint::PrintingSummary);
 }

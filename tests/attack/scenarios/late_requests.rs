@@ -44,6 +44,6 @@ fn next_run_detects_late_request_of_killed_run() {
 }
 
 #[test]
-fn next_direct_run_detects_late_request_of_killed_run() {
+fn direct_run_detects_late_request_of_killed_run() {
     late_request_overwrites_newer_run("--direct");
 }

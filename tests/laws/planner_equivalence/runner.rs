@@ -31,7 +31,7 @@ pub(crate) struct RunOutcome {
     pub(crate) library: BTreeMap<String, Value>,
     pub(crate) statuses: BTreeMap<u64, Status>,
     pub(crate) writes: u64,
-    /// Number of PATCHes per file.
+    /// Number of PATCH requests per file.
     pub(crate) patches: BTreeMap<String, usize>,
 }
 
