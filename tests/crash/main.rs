@@ -8,7 +8,12 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod fsync_order;
 #[path = "../apply/harness.rs"]
-#[expect(dead_code, unused_imports, unused_macros, reason = "the harness of tests/apply is used in part")]
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the harness of tests/apply is used in part"
+)]
 mod harness;
 mod kill_at_requests;
 mod ledger_states;

@@ -3,7 +3,12 @@
 
 mod bulk_model;
 #[path = "../apply/harness.rs"]
-#[expect(dead_code, unused_imports, unused_macros, reason = "the harness of tests/apply is used in part")]
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the harness of tests/apply is used in part"
+)]
 mod harness;
 mod matrix;
 mod model;
