@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::RunDir;
 use crate::execute::{NotSent, Transport};
@@ -22,6 +25,9 @@ const NAME: &str = "in_flight";
 /// Room for the files of a bulk call, each with its row before it and a line end after it, and for
 /// the line end that closes the list.
 const SLOT_BYTES: usize = 16 << 10;
+/// How long the entry of a lost request stays at least. The ledger holds a loss 0.2 s later; the rest
+/// is for a disk that stalls.
+const LOST_SLOT_KEPT: Duration = Duration::from_mins(1);
 const _: () = assert!(BULK_FILES_MAX * (FileId::LENGTH_MAX + 22) < SLOT_BYTES);
 
 /// A file on which a request may yet take effect, and the row of that request.
@@ -49,9 +55,10 @@ struct Slots {
     in_use: usize,
     /// Slots of requests that were answered, but not cleared yet. They are reused first.
     answered: Vec<u64>,
-    /// Cleared slots, and those of lost responses, which stay as they are until they are reused,
-    /// the oldest first: by then the ledger holds the loss.
-    free: VecDeque<u64>,
+    /// Cleared slots.
+    free: Vec<u64>,
+    /// Slots of lost requests, which keep their entries, with the time of the loss, the oldest first.
+    lost: VecDeque<(Instant, u64)>,
 }
 
 impl<'w, W> InFlight<'w, W> {
@@ -64,8 +71,8 @@ impl<'w, W> InFlight<'w, W> {
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(run.path().join(NAME))?;
-        let (answered, free) = (Vec::new(), VecDeque::new());
-        let slots = RefCell::new(Slots { file, count: 0, in_use: 0, answered, free });
+        let (answered, free, lost) = (Vec::new(), Vec::new(), VecDeque::new());
+        let slots = RefCell::new(Slots { file, count: 0, in_use: 0, answered, free, lost });
         Ok(Self { wire, slots })
     }
 
@@ -96,7 +103,7 @@ impl<'w, W> InFlight<'w, W> {
 
 impl Slots {
     fn enter(&mut self, text: &str) -> u64 {
-        let slot = self.answered.pop().or_else(|| self.free.pop_front());
+        let slot = self.answered.pop().or_else(|| self.free.pop()).or_else(|| self.pop_recorded());
         let slot = slot.unwrap_or_else(|| {
             self.count += 1;
             self.count - 1
@@ -109,7 +116,7 @@ impl Slots {
     fn leave(&mut self, slot: u64, is_lost: bool) {
         self.in_use -= 1;
         if is_lost {
-            self.free.push_back(slot);
+            self.lost.push_back((Instant::now(), slot));
         } else {
             self.answered.push(slot);
         }
@@ -118,10 +125,19 @@ impl Slots {
         }
     }
 
+    /// The slot of the oldest loss, if the ledger holds that loss by now.
+    fn pop_recorded(&mut self) -> Option<u64> {
+        let (lost_at, _) = self.lost.front()?;
+        if lost_at.elapsed() < LOST_SLOT_KEPT {
+            return None;
+        }
+        self.lost.pop_front().map(|(_, slot)| slot)
+    }
+
     fn clear_answered(&mut self) -> io::Result<()> {
         while let Some(slot) = self.answered.pop() {
             self.file.write_all_at(b"\n", slot * SLOT_BYTES as u64)?;
-            self.free.push_back(slot);
+            self.free.push(slot);
         }
         Ok(())
     }
@@ -250,6 +266,19 @@ mod tests {
         assert_eq!(slots.count, 2);
         assert_eq!(left(&run), [(5, "d".to_owned()), (9, "z".to_owned())]);
         slots.leave(other, false);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_entry_outlives_later_requests_until_the_ledger_holds_it() {
+        let (_directory, run, in_flight) = slots();
+        let mut slots = in_flight.slots.borrow_mut();
+        let lost = slots.enter("2 a\n\n");
+        slots.leave(lost, true);
+        let next = slots.enter("3 b\n\n");
+        assert_eq!(left(&run), [(2, "a".to_owned()), (3, "b".to_owned())]);
+        tokio::time::advance(LOST_SLOT_KEPT).await;
+        assert_eq!(slots.enter("4 c\n\n"), lost);
+        slots.leave(next, false);
     }
 
     #[test]
