@@ -30,12 +30,12 @@ number() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$2" | head -1; }
 job() {
     local name=$1 sheet=$2
     # Forget the previous run's writes, as if it had been a day ago.
-    rm -rf "$XDG_STATE_HOME/ikbulk/recent"
+    rm -rf "$XDG_STATE_HOME/ikbulk"
     local rows=$(($(wc -l <"$sheet") - 1))
     "$ikbulk" plan --json --read-rate unlimited "$sheet" >plan.json || true
     "$ikbulk" -q apply $fast --max-rejected 100% "$sheet" || true
     local summary=$(ls -t "${sheet%.csv}".ikbulk/*/summary.json | head -1)
-    local reads=$(sed -n '/live_state/,/}/s/.*"requests": \([0-9]*\).*/\1/p' plan.json)
+    local reads=$(sed -n '/"snapshots"/,/}/s/.*"requests": \([0-9]*\).*/\1/p' plan.json)
     awk -v name="$name" -v rows="$rows" -v reads="$reads" \
         -v patch="$(number patch "$summary")" -v publish="$(number publish "$summary")" \
         -v add="$(number add_tags "$summary")" -v remove="$(number remove_tags "$summary")" \

@@ -61,10 +61,12 @@
 
 pub mod account;
 mod atomic_file;
+pub mod causes;
 pub mod charges;
 pub mod cli;
 pub mod error;
 pub mod execute;
+pub mod exit_codes;
 pub mod export;
 pub mod imagekit;
 pub mod input;
@@ -79,6 +81,7 @@ pub mod row;
 pub mod run;
 pub mod sandbox;
 pub mod settings;
+mod shell;
 mod sqlite;
 pub mod system;
 pub mod undo;

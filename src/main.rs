@@ -1,16 +1,18 @@
 //! argv → run → exit code. The only file with signals and exits.
 
+use std::fmt;
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser;
 use ikbulk::cli::{self, Cli, LogFormat, Screen};
 use ikbulk::execute::Stop;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 /// A run allocates and frees some hundred small pieces a row, most of them in the HTTP library;
 /// with the system's allocator that is a fifth of its CPU. Without huge pages, which would double
@@ -19,8 +21,8 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let screen = Screen::new(cli.quiet);
+    let cli = cli::parse();
+    let screen = Screen::new(cli.quiet, cli.verbose > 0);
     log(&cli, &screen);
     if let Err(error) = ikbulk::system::disable_core_dumps() {
         tracing::debug!("core dumps cannot be switched off: {error}");
@@ -99,6 +101,23 @@ impl Signals {
     }
 }
 
+/// The time of a log line.
+enum LogTime {
+    /// The local time of day, for a person who watches.
+    Clock,
+    /// Date, time and zone in UTC, for a file.
+    Full,
+}
+
+impl FormatTime for LogTime {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        match self {
+            Self::Clock => write!(w, "{}", jiff::ZonedDateTime::now().strftime("%H:%M:%S")),
+            Self::Full => write!(w, "{}", jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")),
+        }
+    }
+}
+
 fn log(cli: &Cli, screen: &Screen) {
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => "error",
@@ -108,9 +127,13 @@ fn log(cli: &Cli, screen: &Screen) {
     };
     let filter = EnvFilter::try_from_env("IKBULK_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let writer = screen.log_writer();
+    let is_terminal = io::stderr().is_terminal();
+    // https://no-color.org
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(is_terminal && !no_color)
+        .with_timer(if is_terminal { LogTime::Clock } else { LogTime::Full })
         .with_writer(move || writer.clone());
     match cli.log_format {
         LogFormat::Text => lines.with_target(false).init(),

@@ -1,12 +1,11 @@
 //! Numbers in sentences.
 
-/// A number and what stands behind it, in the form for one or for several (and none): `1 row`,
-/// `2 rows`.
+/// A count with its noun, singular or plural: `1 row`, `2,000 rows`.
 pub(crate) fn plural(count: u64, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
+    format!("{} {}", thousands(count), if count == 1 { one } else { several })
 }
 
-/// A number with its thousands apart: `1,300,000`.
+/// A number with thousands separators: `1,300,000`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let separated = digits.char_indices().map(|(index, digit)| {
@@ -28,7 +27,7 @@ mod tests {
 
     #[test]
     fn one_is_one_and_everything_else_several() {
-        let rows = [0, 1, 2].map(|count| plural(count, "row", "rows"));
-        assert_eq!(rows, ["0 rows", "1 row", "2 rows"]);
+        let rows = [0, 1, 2, 2000].map(|count| plural(count, "row", "rows"));
+        assert_eq!(rows, ["0 rows", "1 row", "2 rows", "2,000 rows"]);
     }
 }

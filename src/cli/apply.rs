@@ -1,4 +1,4 @@
-//! `ikbulk apply`: shows what is about to happen, asks, does it.
+//! `ikbulk apply`: previews a sheet, asks for confirmation, and sends it.
 
 use std::future::Future;
 use std::path::Path;
@@ -7,44 +7,47 @@ use clap::Args;
 
 use super::connect::{Connection, LocalState};
 use super::finish::PreparedRun;
+use super::help::PLANNING;
 use super::limit_args::{Deadline, LimitArgs};
 use super::locks::{lock, lock_run};
-use super::prepare::{already_ran, ask, refuse_unattended};
+use super::prepare::{already_ran, ask, require_terminal};
 use super::run_execution::{RunExecution, RunPart};
 use super::settings_args::SettingsArgs;
 use super::sheet::{PlanOptions, Sheet, StagedSheet};
 use super::stop::DiscardUnlessStarted;
-use super::{CliError, Screen, UNKNOWN};
+use super::{CliError, Screen};
 use crate::execute::Stop;
+use crate::exit_codes;
 use crate::input::StagedInput;
 use crate::ledger::Stage;
-use crate::plan::{PlanSummary, Planner};
+use crate::plan::{EXAMPLES_MAX, PlanSummary, Planner};
 use crate::run::{RunDir, RunState, RunsOfSheet, Session};
 use crate::settings::{Execution, Planning};
+use crate::shell::quoted;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Apply {
-    #[command(flatten)]
-    sheet: Sheet,
-    /// FILE is the directory of a plan that `ikbulk plan` saved: carry it out, leaving out files
-    /// that have changed since
-    #[arg(long, conflicts_with_all = ["direct", "continue_run", "sandbox", "run_dir"])]
-    plan: bool,
-    /// Do not ask
+    /// Apply without asking for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Send every row as it is, whatever the files are like
-    #[arg(long, conflicts_with_all = ["exact", "rerun_extensions", "skip_tagged"])]
-    direct: bool,
-    /// Do not read what the files are like before, which `ikbulk undo` puts back
-    #[arg(long, requires = "direct")]
-    no_snapshot: bool,
-    /// Go on with an unfinished run of this input, if there is one (for cron)
+    /// FILE is a run directory: apply its saved plan, skip files that changed since
+    #[arg(long, conflicts_with_all = ["direct", "continue_run", "sandbox", "run_dir"])]
+    plan: bool,
+    /// Resume the unfinished run of this sheet, if any, else start one (for cron)
     #[arg(long = "continue")]
     continue_run: bool,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    sheet: Sheet,
+    /// Send every row as is, without comparing with the library
+    #[arg(long, help_heading = PLANNING,
+        conflicts_with_all = ["exact", "rerun_extensions", "skip_tagged"])]
+    direct: bool,
+    /// Skip reading the files before a --direct run; disables `ikbulk undo`
+    #[arg(long, help_heading = PLANNING, requires = "direct", hide_short_help = true)]
+    no_snapshot: bool,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -55,50 +58,53 @@ impl Apply {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let deadline = Deadline::of(&self.limits)?;
+        let deadline = Deadline::from_limits(&self.limits)?;
         self.settings = self.settings.with_profile()?;
         let execution = self.settings.execution()?;
         if screen.is_quiet() && !self.yes && !self.sheet.sandbox {
-            return Err(CliError::new("with -q nothing can be shown and confirmed: add --yes"));
+            return Err(CliError::new(
+                "--quiet requires --yes: nothing can be shown and confirmed",
+            ));
         }
         if !self.yes && !self.sheet.sandbox && !self.plan {
-            refuse_unattended(self.is_attended(screen))?;
+            require_terminal(self.is_interactive(screen))?;
         }
         if self.plan {
             let path = self.sheet.file.path().unwrap_or(Path::new("-"));
-            let run = RunDir::open(path).map_err(|error| CliError::of(&error))?;
+            let run = RunDir::open(path).map_err(|error| CliError::from_error(&error))?;
             return self.execute(run, RunPart::Plan, screen, deadline, signal).await;
         }
         let (run, run_lock) = self.sheet.run_dir(&self.settings, self.continue_run)?;
-        let unbegun = DiscardUnlessStarted::new(&run);
+        let discard_guard = DiscardUnlessStarted::new(&run);
         let prepare = Box::pin(deadline.within(self.prepare(&run, execution, screen)));
         match prepare.await? {
-            Prepared::PreparedRun(ready) => {
-                unbegun.keep();
-                ready.finish(screen, signal, deadline).await
+            Prepared::Run(prepared) => {
+                discard_guard.keep();
+                prepared.finish(screen, signal, deadline).await
             }
             Prepared::Continue(other) => {
-                drop((unbegun, run_lock));
+                drop((discard_guard, run_lock));
                 self.execute(other, RunPart::Rest, screen, deadline, signal).await
             }
             Prepared::Finished(other, exit_code) => {
-                let path = other.path().display();
-                screen.say(&format!(
-                    "run        {path}  finished before; nothing was sent\n\
-                     next       `ikbulk report {path}` writes its reports again; without --continue \
-                     the sheet is sent once more\n"
+                let path = quoted(other.path());
+                screen.print(&format!(
+                    "run        {path}  already finished; nothing was sent\n\
+                     next       `ikbulk report {path}` regenerates its reports; without --continue \
+                     the sheet is sent again\n"
                 ));
                 Ok(exit_code)
             }
         }
     }
 
-    /// Whether there is a person to be asked about the sheet.
-    fn is_attended(&self, screen: &Screen) -> bool {
-        screen.is_attended() && self.sheet.file.path().is_some() && !self.yes
+    /// Whether a person can confirm the preview. Standard input is not free for that if it is the
+    /// sheet.
+    fn is_interactive(&self, screen: &Screen) -> bool {
+        screen.is_interactive() && self.sheet.file.path().is_some() && !self.yes
     }
 
-    /// Executes a run that exists: a saved plan, or what is left of an unfinished run.
+    /// Executes an existing run: a saved plan, or the rest of an unfinished run.
     async fn execute(
         &self,
         run: RunDir,
@@ -121,39 +127,42 @@ impl Apply {
         existing.execute(lock, deadline, signal).await
     }
 
-    /// Everything up to the first request that changes anything.
+    /// Prepares the run up to its first write.
     async fn prepare(
         &self,
         run: &RunDir,
         execution: Execution,
         screen: &Screen,
     ) -> Result<Prepared, CliError> {
-        let opened = self.sheet.open(run, &self.settings, screen.person(self.yes)).await?;
-        let wish = PlanOptions {
-            planning: if self.direct { Planning::Direct } else { self.sheet.live() },
-            keeps_before: !self.no_snapshot,
+        let staged_sheet =
+            self.sheet.stage(run, &self.settings, screen.prompt_unless(self.yes)).await?;
+        let options = PlanOptions {
+            planning: if self.direct { Planning::Direct } else { self.sheet.diff_planning() },
+            keeps_snapshots: !self.no_snapshot,
             run,
             settings: &self.settings,
             execution: &execution,
             screen,
             holds_lock: true,
-            attended: self.is_attended(screen),
+            interactive: self.is_interactive(screen),
+            limit: self.limits.limit,
+            differences: EXAMPLES_MAX,
         };
-        let read_alone = self.sheet.read_alone(&opened, &wish)?;
-        let StagedSheet { staged, client, sandbox } = opened;
-        let connection = self.sheet.connect(client, &wish, self.limits.wait_lock).await?;
-        // Before looking for unfinished runs, or one that is being executed would be taken for one.
+        let read_offline = self.sheet.read_offline(&staged_sheet, &options)?;
+        let StagedSheet { staged, client, sandbox } = staged_sheet;
+        let connection = self.sheet.connect(client, &options, self.limits.wait_lock).await?;
+        // Lock first: a run in execution would otherwise look unfinished.
         let lock = lock(&connection, run, self.limits.wait_lock).await?;
-        if let Some(other) = self.go_on_with(run, &staged, &connection, screen)? {
+        if let Some(other) = self.replacing_run(run, &staged, &connection, screen)? {
             return Ok(other);
         }
-        let mut sheet = self.sheet.plan(&staged, read_alone, &connection, &wish, None).await?;
-        self.sheet.show(&sheet, &connection, &wish, self.limits.limit);
-        self.ask(wish.attended, &sheet.scan.summary, screen).await?;
-        sheet.reach(Stage::Running)?;
+        let mut sheet = self.sheet.plan(&staged, read_offline, &connection, &options, None).await?;
+        self.sheet.show(&sheet, &connection, &options);
+        self.ask(options.interactive, &sheet.scan.summary, screen).await?;
+        sheet.set_stage(Stage::Running)?;
         let already_ran = already_ran(&connection, sheet.meta.pays)?;
-        let planner = Planner::of(wish.planning, &sheet.ledger, already_ran)?;
-        Ok(Prepared::PreparedRun(Box::new(PreparedRun {
+        let planner = Planner::of(options.planning, &sheet.ledger, already_ran)?;
+        Ok(Prepared::Run(Box::new(PreparedRun {
             session: Session {
                 input: staged.input.clone(),
                 context: sheet.context,
@@ -172,15 +181,15 @@ impl Apply {
         })))
     }
 
-    /// What an earlier run of the sheet means for this one, if it takes its place.
-    fn go_on_with(
+    /// Decides whether an earlier run of the sheet replaces this one; `None` starts a new run.
+    fn replacing_run(
         &self,
         run: &RunDir,
         staged: &StagedInput,
         connection: &Connection,
         screen: &Screen,
     ) -> Result<Option<Prepared>, CliError> {
-        let Some(LocalState { db, account, .. }) = &connection.kept else {
+        let Some(LocalState { db, account, .. }) = &connection.local else {
             return Ok(None);
         };
         let runs = RunsOfSheet {
@@ -196,26 +205,27 @@ impl Apply {
             Some((other, RunState::Unfinished { same_input: true })) => {
                 Err(CliError::new(format!(
                     "there is an unfinished run of this input: {0}; nothing was sent\n\
-                 finish it:         ikbulk resume {0}\n\
-                 or take it back:   ikbulk undo {0}\n\
-                 and then apply the sheet again",
-                    other.path().display()
+                 resume it:      ikbulk resume {0}\n\
+                 or revert it:   ikbulk undo {0}\n\
+                 then apply the sheet again",
+                    quoted(other.path())
                 )))
             }
             Some((other, RunState::Unfinished { same_input: false })) => {
                 if self.sheet.file.file().is_some() {
                     screen.error(&format!(
-                        "there is an unfinished run of an earlier version of this sheet, {}; do not \
-                         resume it after this one, or its older values overwrite newer ones",
+                        "there is an unfinished run of an earlier version of this sheet: {}; do not \
+                         resume it after this run, or its older values overwrite newer ones",
                         other.path().display()
                     ));
                 }
                 Ok(None)
             }
-            // The live planner finds what is up to date, and the memory of charges what ran; but
-            // rows of unknown outcome are a person's to settle.
+            // The planner skips rows that are up to date, and extensions that already ran. Rows of
+            // unknown outcome need a decision by a person, so `--continue` does not re-send them.
             Some((other, RunState::Finished { exit_code }))
-                if self.continue_run && (self.repeats_charges() || exit_code == UNKNOWN) =>
+                if self.continue_run
+                    && (self.charges_again() || exit_code == exit_codes::UNKNOWN) =>
             {
                 Ok(Some(Prepared::Finished(other, exit_code)))
             }
@@ -223,30 +233,30 @@ impl Apply {
         }
     }
 
-    /// Whether the same input sent once more runs its extensions once more.
-    fn repeats_charges(&self) -> bool {
+    /// Whether applying the same input again charges for its extensions again.
+    fn charges_again(&self) -> bool {
         self.direct || self.sheet.reruns_extensions()
     }
 
     async fn ask(
         &self,
-        attended: bool,
+        interactive: bool,
         summary: &PlanSummary,
         screen: &Screen,
     ) -> Result<(), CliError> {
         if self.yes || self.sheet.sandbox {
             Ok(())
         } else {
-            ask(attended, summary, self.settings.max_bad(), screen).await
+            ask(interactive, summary, self.settings.max_bad(), screen).await
         }
     }
 }
 
-/// What a run came to before its first request.
+/// The result of [`Apply::prepare`].
 enum Prepared {
-    PreparedRun(Box<PreparedRun>),
-    /// There is another one to go on with.
+    Run(Box<PreparedRun>),
+    /// Resume this unfinished run instead.
     Continue(RunDir),
-    /// There is another one that is finished, with that exit code.
+    /// This earlier run has finished, with this exit code; send nothing.
     Finished(RunDir, u8),
 }

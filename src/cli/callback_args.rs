@@ -1,50 +1,70 @@
-//! The flags of `ikbulk sandbox` about extensions: how they end, and the callbacks that say so.
+//! Flags of `ikbulk sandbox` for extensions: their outcome and their callbacks.
 
 use std::time::Duration;
 
 use clap::Args;
 
+use super::help::EXTENSIONS;
 use crate::sandbox::{Callbacks, End, Ending, ExtensionOutcome, Status};
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = EXTENSIONS)]
 pub(super) struct CallbackArgs {
-    /// How every extension stands when its request is answered [default: by the file: some fail,
+    /// The status of every extension in the response [default: depends on the file: some fail,
     /// remove-bg is pending, the others succeed]
     #[arg(long, value_enum, value_name = "STATUS")]
     extension_status: Option<Status>,
-    /// End pending extensions after this long, in milliseconds; without it they stay pending
+    /// Complete pending extensions after this time, in milliseconds [default: never]
     #[arg(long, value_name = "MS")]
     pending_ms: Option<u64>,
-    /// How pending extensions end
+    /// The final status of pending extensions
     #[arg(long, value_enum, default_value_t, value_name = "END", requires = "pending_ms")]
     pending_end: End,
-    /// Sign the callbacks to webhookUrl with this, as Standard Webhooks has it; no secret
-    #[arg(long, value_name = "WHSEC", requires = "pending_ms")]
+    /// Sign the callbacks to webhookUrl with this secret (Standard Webhooks)
+    #[arg(long, hide_short_help = true, value_name = "WHSEC", requires = "pending_ms")]
     callback_secret: Option<String>,
-    /// The wait before a callback that did not get a 200 comes again, doubled each time
-    #[arg(long, default_value_t = 1000, value_name = "MS", requires = "pending_ms")]
+    /// Delay before a callback without a 200 response is retried, doubled each time
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 1000,
+        value_name = "MS",
+        requires = "pending_ms"
+    )]
     callback_retry_ms: u64,
-    /// How many times each callback comes
-    #[arg(long, default_value_t = 1, value_name = "N", requires = "pending_ms")]
+    /// How often each callback is delivered
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 1,
+        value_name = "N",
+        requires = "pending_ms"
+    )]
     callback_copies: u32,
-    /// Delay each callback by chance, up to this long, so that they come in another order
-    #[arg(long, default_value_t = 0, value_name = "MS", requires = "pending_ms")]
+    /// Maximum random delay of each callback, so that they arrive out of order
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 0,
+        value_name = "MS",
+        requires = "pending_ms"
+    )]
     callback_shuffle_ms: u64,
 }
 
 impl CallbackArgs {
-    /// How extensions stand when their request is answered.
+    /// The status of extensions in the response to their request.
     pub(super) fn extensions(&self) -> ExtensionOutcome {
         self.extension_status.map_or(ExtensionOutcome::Realistic, ExtensionOutcome::Always)
     }
 
-    /// How pending extensions end, if they do.
+    /// When and how pending extensions end; `None` if they stay pending.
     pub(super) fn ending(&self) -> Option<Ending> {
         let after = |ms| Ending { after: Duration::from_millis(ms), end: self.pending_end };
         self.pending_ms.map(after)
     }
 
-    /// How their ends are called back.
+    /// How callbacks are delivered. `seed` decides the order of shuffled callbacks.
     pub(super) fn callbacks(self, seed: u64) -> Callbacks {
         Callbacks {
             secret: self.callback_secret,
@@ -63,19 +83,18 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Typed {
+    struct TestCli {
         #[command(flatten)]
         flags: CallbackArgs,
     }
 
-    fn typed(flags: &str) -> Result<CallbackArgs, clap::Error> {
-        Typed::try_parse_from(format!("sandbox {flags}").split_whitespace())
-            .map(|typed| typed.flags)
+    fn parse(flags: &str) -> Result<CallbackArgs, clap::Error> {
+        TestCli::try_parse_from(format!("sandbox {flags}").split_whitespace()).map(|cli| cli.flags)
     }
 
     #[test]
-    fn every_flag_is_kept() {
-        let flags = typed(
+    fn all_flags_are_applied() {
+        let flags = parse(
             "--extension-status pending --pending-ms 5 --pending-end failed --callback-secret whsec_x \
              --callback-retry-ms 7 --callback-copies 2 --callback-shuffle-ms 9",
         );
@@ -94,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_nothing_ends_and_callbacks_are_plain() {
-        let flags = typed("").unwrap();
+    fn defaults_leave_extensions_pending() {
+        let flags = parse("").unwrap();
         assert_eq!(flags.extensions(), ExtensionOutcome::default());
         assert_eq!(flags.ending(), None);
         assert_eq!(flags.callbacks(0), Callbacks::default());
-        assert!(typed("--callback-copies 2").is_err());
+        assert!(parse("--callback-copies 2").is_err());
     }
 }

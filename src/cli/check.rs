@@ -1,32 +1,34 @@
-//! `ikbulk check`: reads and validates everything, sends nothing.
+//! `ikbulk check`: validates a sheet without sending anything.
 
 use clap::Args;
 
+use super::help::INPUT;
 use super::prepare::{Fields, InputArg};
 use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
 use crate::execute::Reads;
+use crate::exit_codes;
 use crate::input::{Format, Input};
 use crate::plan::{Planner, scan};
 use crate::report::{PlanView, render_plan};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The sheet of changes, CSV or JSONL; - for standard input
+    /// The sheet of changes, as CSV or JSONL; - reads standard input
     #[arg(value_name = "FILE")]
     file: InputArg,
-    /// How the input is written [default: what its name or beginning says]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    /// The format of the input [default: detected from its name or content]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = INPUT)]
     format: Option<Format>,
-    /// Take custom metadata as it stands, without asking the account for its fields
-    #[arg(long)]
+    /// Skip validating custom metadata against the account's fields
+    #[arg(long, help_heading = INPUT)]
     no_schema: bool,
     #[command(flatten)]
     settings: SettingsArgs,
 }
 
 impl Check {
-    /// Exits 0 if every row is good, 1 if some are not, 2 if nothing of the input could be sent.
+    /// Exits with 0 if all rows are valid, 1 if some are invalid, 2 if the input cannot be applied.
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
         let settings = self.settings.with_profile()?;
         let unnamed;
@@ -40,27 +42,30 @@ impl Check {
             unnamed = self.file.stage_unnamed_input(self.format).await?;
             unnamed.input()
         };
-        let sets_metadata = || input.mentions_metadata().map_err(|error| CliError::of(&error));
+        let sets_metadata =
+            || input.mentions_metadata().map_err(|error| CliError::from_error(&error));
         let fields = if self.no_schema || !sets_metadata()? {
             Fields::unchecked()
         } else if settings.has_key() {
-            Fields::of(
-                &settings.api(screen.person(false)).await?,
+            Fields::fetch(
+                &settings.api(screen.prompt_unless(false)).await?,
                 input,
                 &Reads::new(&settings.execution()?),
             )
             .await?
         } else {
             screen.error(
-                "custom metadata is not checked against the account's fields, for want of a key in \
+                "not validating custom metadata against the account's fields: no key in \
                  IMAGEKIT_PRIVATE_KEY or --key-file",
             );
             Fields::unchecked()
         };
         let context = fields.context(settings.clear_token(), None);
-        let scan = scan(input, &context, &mut Planner::direct(), |_| {})
-            .map_err(|error| CliError::of(&error))?;
-        screen.say(&render_plan(&PlanView {
+        let mut planner = Planner::direct();
+        planner.preview(0);
+        let scan = scan(input, &context, &mut planner, None, |_| {})
+            .map_err(|error| CliError::from_error(&error))?;
+        screen.print(&render_plan(&PlanView {
             input: &self.file.name(),
             rows_of_run: None,
             summary: &scan.summary,
@@ -69,6 +74,7 @@ impl Check {
             reading: None,
             looked_up: None,
             target: None,
+            verbose: screen.is_verbose(),
             width: screen.width(),
         }));
         if scan.summary.rows == 0 {
@@ -76,11 +82,11 @@ impl Check {
         }
         let share = scan.summary.rejected_share();
         if share > settings.max_bad() {
-            screen.say(
-                "next       mend them: with so many bad rows (--max-bad) `ikbulk apply` sends \
-                 nothing without asking\n",
+            screen.print(
+                "next       fix the invalid rows: above --max-bad, `ikbulk apply --yes` refuses the \
+                 sheet\n",
             );
         }
-        Ok(u8::from(scan.summary.rejected > 0))
+        Ok(if scan.summary.rejected > 0 { exit_codes::NEEDS_FIXING } else { exit_codes::DONE })
     }
 }

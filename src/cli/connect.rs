@@ -1,4 +1,4 @@
-//! Reaching an account: which one it is, what this machine keeps of it, and reads within its limits.
+//! Connecting to an account: its identity, its local state, and rate-limited reads.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -23,28 +23,28 @@ use crate::row::{FileId, Resolved};
 use crate::run::{RunDir, unsettled_files};
 use crate::settings::{Execution, Planning};
 
-/// An account that a command can read from.
+/// A connection to an account.
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// The reads of the command.
+    /// Sends the reads of this command, within the rate limit.
     pub(super) reads: Reads,
-    /// How far the account's limits are used up.
+    /// The use of the rate limits, shared with other processes on this machine.
     pub(super) rates: Arc<RateFile>,
-    /// `None` for a sandbox of the run's own, of which nothing is kept.
-    pub(super) kept: Option<LocalState>,
+    /// `None` for the built-in sandbox, which has no local state.
+    pub(super) local: Option<LocalState>,
 }
 
-/// What this machine keeps of an account.
+/// The state of an account on this machine: locks, runs, charges.
 pub(super) struct LocalState {
     pub(super) state: StateDir,
     pub(super) db: AccountDb,
     pub(super) account: AccountId,
 }
 
-/// What a run is made of, beside the account that it is on.
+/// The parameters of a new run, except its account.
 pub(super) struct NewRun {
     pub(super) input_name: String,
-    /// Where the sheet is; `None` where there is none.
+    /// The absolute path of the sheet; `None` for standard input and pipes.
     pub(super) input_path: Option<PathBuf>,
     pub(super) input_format: Format,
     pub(super) input_fingerprint: String,
@@ -56,17 +56,17 @@ pub(super) struct NewRun {
     pub(super) planning: Planning,
 }
 
-/// The first file of a list, of which only the URL matters.
+/// A listed file, of which only the URL is read.
 #[derive(Deserialize)]
-struct FirstFile {
+struct ListedUrl {
     #[serde(default)]
     url: Option<String>,
 }
 
 impl Connection {
-    /// Reaches the account of a key: one list of one file shows that the endpoint is an API, that
-    /// the key is accepted, and whose files it lists. Where a run cannot begin because another one
-    /// is known to write to the account, nothing is requested.
+    /// Connects to the account of a key. Listing one file verifies the endpoint and the key, and
+    /// returns the account name. With `refused_if_busy`, fails without a request if another run
+    /// holds the account.
     pub(super) async fn open(
         mut client: Client,
         state: StateDir,
@@ -81,38 +81,38 @@ impl Connection {
         let mut rates = Arc::new(RateFile::of_account(&state, account)?);
         let mut reads = Reads::sharing(execution, &rates);
         client.identity.name = account_name(&client, &reads).await?;
-        let learned = db.account_of(&client.identity)?;
-        if learned != account {
-            account = learned;
+        let account_by_name = db.account_of(&client.identity)?;
+        if account_by_name != account {
+            account = account_by_name;
             rates = Arc::new(RateFile::of_account(&state, account)?);
             reads = Reads::sharing(execution, &rates);
         }
         if client.identity.name.is_none() {
             client.identity.name = db.name_of(account)?;
         }
-        Ok(Self { client, reads, rates, kept: Some(LocalState { state, db, account }) })
+        Ok(Self { client, reads, rates, local: Some(LocalState { state, db, account }) })
     }
 
-    /// Reaches the account that a run began on.
+    /// Connects to the account that a run started on.
     ///
-    /// The endpoint that its ledger names is trusted only if the run began here; `person` can be
-    /// asked otherwise.
-    pub(super) async fn to_run(
+    /// The endpoint in its ledger is trusted only if the run started on this machine; otherwise the
+    /// person at `prompt` is asked.
+    pub(super) async fn to_account_of_run(
         settings: &SettingsArgs,
         run: &RunDir,
         meta: &RunMeta,
         execution: &Execution,
         refused_if_busy: Option<&RunDir>,
-        person: Option<&Screen>,
+        prompt: Option<&Screen>,
     ) -> Result<Self, CliError> {
         let state = settings.state_dir()?;
-        let begun_here = AccountDb::open(&state)?.began(&meta.id, &meta.endpoint)?;
-        let source = EndpointSource::Run { path: run.path().to_owned(), begun_here };
-        let client = settings.api_of_run(&meta.endpoint, &source, person).await?;
+        let started_here = AccountDb::open(&state)?.began(&meta.id, &meta.endpoint)?;
+        let source = EndpointSource::Run { path: run.path().to_owned(), started_here };
+        let client = settings.api_of_run(&meta.endpoint, &source, prompt).await?;
         Self::open(client, state, execution, refused_if_busy).await
     }
 
-    /// Reaches a sandbox of a run's own.
+    /// Connects to the built-in sandbox of a run.
     pub(super) fn to_sandbox(
         client: Client,
         run: &RunDir,
@@ -122,19 +122,19 @@ impl Connection {
         let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(run.sandbox_rates());
         let rates = Arc::new(RateFile::new(file.map_err(|error| CliError::not_written(&error))?));
-        Ok(Self { client, reads: Reads::sharing(execution, &rates), rates, kept: None })
+        Ok(Self { client, reads: Reads::sharing(execution, &rates), rates, local: None })
     }
 
-    /// Whether no other run is known to have written to the account, so that what other machines
-    /// or users were charged for is not known either.
+    /// Whether this machine knows no other run of the account. Charges by other machines or users
+    /// are then unknown.
     pub(super) fn is_first_run(&self, meta: &RunMeta) -> bool {
-        // What cannot be read says nothing; the run itself cannot begin without it.
-        let has_history = |kept: &LocalState| kept.db.has_history(kept.account, &meta.id);
-        self.kept.as_ref().is_some_and(|kept| matches!(has_history(kept), Ok(false)))
+        // A read error counts as "not first"; creating the run reports it.
+        let has_history = |local: &LocalState| local.db.has_history(local.account, &meta.id);
+        self.local.as_ref().is_some_and(|local| matches!(has_history(local), Ok(false)))
     }
 
-    /// Begins a run on the account: makes its ledger and registers it.
-    pub(super) fn begin(
+    /// Creates the ledger of a new run and registers the run.
+    pub(super) fn create_run(
         &self,
         run: &RunDir,
         new: NewRun,
@@ -151,7 +151,7 @@ impl Connection {
             writes: 0,
             endpoint: self.client.endpoint.clone(),
             account: self.client.identity.clone(),
-            sandbox: self.kept.is_none(),
+            sandbox: self.local.is_none(),
             pays: new.pays,
             clear_token: new.clear_token,
             fields: new.fields,
@@ -165,29 +165,31 @@ impl Connection {
         Ok((meta, ledger))
     }
 
-    /// The position of a run that begins now: after all that this machine knows, and all beside it.
+    /// The position of a new run in the order of runs: after all runs that this machine knows, and
+    /// after all in the same directory.
     pub(super) fn next_position(&self, run: &RunDir) -> Result<u64, CliError> {
-        let known = self.kept.as_ref().map_or(Ok(1), |kept| kept.db.next_position())?;
+        let known = self.local.as_ref().map_or(Ok(1), |local| local.db.next_position())?;
         Ok(known.max(run.last_position_beside() + 1))
     }
 
-    /// Registers a run with what this machine keeps of the account.
+    /// Registers a run in the local state of the account.
     pub(super) fn register(&self, run: &RunDir, meta: &RunMeta) -> Result<(), CliError> {
-        let Some(LocalState { db, account, .. }) = &self.kept else {
+        let Some(LocalState { db, account, .. }) = &self.local else {
             return Ok(());
         };
         Ok(db.register(*account, &run.entry(meta))?)
     }
 
-    /// The files on which requests of other runs may still take effect.
+    /// Files on which requests of other runs may still take effect.
     pub(super) fn unsettled_files(&self, except: &RunMeta) -> Result<Vec<FileId>, CliError> {
-        let Some(LocalState { db, account, .. }) = &self.kept else {
+        let Some(LocalState { db, account, .. }) = &self.local else {
             return Ok(Vec::new());
         };
         Ok(unsettled_files(db, *account, &except.id, Timestamp::now())?)
     }
 
-    /// Has a new run rely on no value of a file that another run may still change.
+    /// Marks the files that other runs may still change, so that the new run does not rely on their
+    /// snapshots.
     pub(super) fn mark_unsettled(
         &self,
         ledger: &LedgerFile,
@@ -198,8 +200,9 @@ impl Connection {
     }
 }
 
-/// A server that has no such path will not have it a moment later either, even if it is a proxy that answers.
-fn refused_if_not_there(failure: Failure) -> Failure {
+/// A lost response is normally retried. With status 404 it is final, even from a proxy: a server
+/// without the path will not get it a moment later.
+fn reject_on_404(failure: Failure) -> Failure {
     match failure {
         Failure::Lost { code, message, http_status: Some(404), request_id, .. } => {
             Failure::Refused { code, message, http_status: 404, request_id, missing: Vec::new() }
@@ -208,22 +211,23 @@ fn refused_if_not_there(failure: Failure) -> Failure {
     }
 }
 
-/// An id that no other run has and that cannot be guessed, so that no ledger from elsewhere can
-/// claim to be a run of this machine.
+/// A unique id. Not guessable, so that no ledger from elsewhere can claim to be a run of this
+/// machine.
 fn new_id() -> Result<String, CliError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CliError::new(format!("the system has no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        CliError::new(format!("cannot get random numbers from the system: {error}"))
+    })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The account that the first file of the library belongs to; `None` where there is none, or where
-/// the key may not list files.
+/// The account name in the URL of the first file; `None` if the library is empty or the key may not
+/// list files.
 async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountName>, CliError> {
     let library = Listing::default();
     let first = || async {
-        let answer = client.api.list::<FirstFile>(&library, 0, 1).await;
-        answer.map_err(refused_if_not_there)
+        let response = client.api.list::<ListedUrl>(&library, 0, 1).await;
+        response.map_err(reject_on_404)
     };
     match reads.read(Endpoint::List, first).await {
         Ok(files) => {
@@ -231,15 +235,15 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
             Ok(url.as_deref().and_then(AccountName::of_file_url))
         }
         Err(Failure::Refused { http_status: 404, .. }) => Err(CliError::new(format!(
-            "the endpoint {} answers 404 to GET /v1/files, so it is not the API; nothing was sent. \
-             Name the API's root, which has no /v1 in it, such as {IMAGEKIT}",
+            "the endpoint {} is not the API: GET /v1/files returns 404; nothing was sent. \
+             Use the root of the API, without /v1, such as {IMAGEKIT}",
             client.endpoint
         ))),
         Err(Failure::Refused { .. }) => Ok(None),
         Err(failure) => {
             let hint = hint(&failure);
             let message = format!("cannot read the library: {failure}{hint}; nothing was sent");
-            Err(CliError::not_read(&failure, message))
+            Err(CliError::read_failed(&failure, message))
         }
     }
 }

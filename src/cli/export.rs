@@ -1,4 +1,4 @@
-//! `ikbulk export`: the library, a folder or a search as a sheet to edit and apply.
+//! `ikbulk export`: writes the library, a folder or a search as a sheet to edit and apply.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,9 @@ use futures_util::future::{Either, select};
 use super::connect::Connection;
 use super::prepare::hint;
 use super::settings_args::{Client, SettingsArgs};
-use super::{CliError, NOT_WRITTEN, Screen};
+use super::{CliError, Screen};
 use crate::execute::{Reads, Stop};
+use crate::exit_codes;
 use crate::export::{Columns, Exported, Sheet};
 use crate::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
 use crate::input::Format;
@@ -20,25 +21,25 @@ use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::Rules;
 
-/// Pages beyond which a listing is taken to have no end: ten million files.
+/// Maximum pages of a listing: ten million files. A longer listing is taken to be endless.
 const PAGES_MAX: usize = 10_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// Only the files of this folder, like /products/shoes
+    /// Export only the files of this folder, such as /products/shoes
     #[arg(long, value_name = "PATH", conflicts_with = "search")]
     folder: Option<String>,
-    /// Only the files that this query finds, in ImageKit's language of queries
+    /// Export only the files that match this query, in ImageKit's search syntax
     #[arg(long, value_name = "QUERY")]
     search: Option<String>,
-    /// The columns, with commas between them [default: filePath, tags, customCoordinates,
+    /// The columns to export, comma-separated [default: filePath, tags, customCoordinates,
     /// description and all custom metadata]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
-    /// The sheet to write, .csv or .jsonl
+    /// The sheet to write; its extension, .csv or .jsonl, decides the format
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Replace the sheet if it is there
+    /// Overwrite an existing file
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
@@ -46,7 +47,7 @@ pub(super) struct Export {
 }
 
 impl Export {
-    /// Exports until it is done or a signal comes, which leaves no sheet.
+    /// Exports until done. A signal stops the export, and no sheet is written.
     pub(super) async fn run(
         self,
         screen: &Screen,
@@ -54,7 +55,7 @@ impl Export {
     ) -> Result<u8, CliError> {
         match select(pin!(self.export(screen)), pin!(signal)).await {
             Either::Left((exported, _)) => exported,
-            Either::Right((why, _)) => Err(stopped(why)),
+            Either::Right((stop, _)) => Err(stopped_by(stop)),
         }
     }
 
@@ -62,15 +63,17 @@ impl Export {
         let settings = self.settings.clone().with_profile()?;
         let format = Format::of_name(&self.output).ok_or_else(|| {
             let output = self.output.display();
-            CliError::new(format!("what shall {output} be? name it .csv or .jsonl"))
+            CliError::new(format!(
+                "cannot infer the format of {output}: use a .csv or .jsonl extension"
+            ))
         })?;
         if self.output.exists() && !self.overwrite {
             let output = self.output.display();
             return Err(CliError::new(format!(
-                "{output} is there already; --overwrite replaces it"
+                "{output} already exists; pass --overwrite to replace it"
             )));
         }
-        let client = settings.api(screen.person(false)).await?;
+        let client = settings.api(screen.prompt_unless(false)).await?;
         let (state, execution) = (settings.state_dir()?, settings.execution()?);
         let Connection { client, reads, .. } =
             Connection::open(client, state, &execution, None).await?;
@@ -80,32 +83,30 @@ impl Export {
             Columns::usual(&schema)
         } else {
             let names = self.columns.iter().map(|name| name.trim());
-            Columns::named(names, &schema).map_err(|error| CliError::of(&error))?
+            Columns::named(names, &schema).map_err(|error| CliError::from_error(&error))?
         };
         let rules = Rules { clear_token: settings.clear_token() };
         let sheet = Sheet::create(&self.output, format, columns, rules)
             .map_err(|error| not_written(&self.output, &error))?;
         let exported = self.write(sheet, &client, &reads, screen).await?;
         if exported.files == 0 && exported.unwritten == 0 {
-            tracing::warn!("{}", self.nothing_found());
+            tracing::warn!("{}", self.no_files_warning());
         }
-        screen.say(&said(&exported));
-        Ok(u8::from(exported.unwritten > 0))
+        screen.print(&export_summary(&exported));
+        Ok(if exported.unwritten > 0 { exit_codes::NEEDS_FIXING } else { exit_codes::DONE })
     }
 
-    fn nothing_found(&self) -> String {
+    fn no_files_warning(&self) -> String {
         match (&self.folder, &self.search) {
             (Some(folder), _) => {
-                format!(
-                    "no files were found in {folder}; those of the folders in it are not looked at"
-                )
+                format!("no files in {folder}; its subfolders are not included")
             }
             (None, Some(_)) => "the search found no files".to_owned(),
             (None, None) => "the library has no files".to_owned(),
         }
     }
 
-    /// Writes page after page, until one is empty.
+    /// Writes all pages, up to the first empty one.
     async fn write(
         &self,
         mut sheet: Sheet,
@@ -131,25 +132,25 @@ impl Export {
                 sheet.write(file).map_err(|error| not_written(&self.output, &error))?;
             }
             if sheet.files() == before && !files.is_empty() {
-                return Err(endless(sheet.files()));
+                return Err(endless_listing(sheet.files()));
             }
             tracing::debug!("{}", plural(skip as u64, "file", "files"));
             counter.add(sheet.files() - before);
         }
-        Err(endless(sheet.files()))
+        Err(endless_listing(sheet.files()))
     }
 }
 
-fn stopped(why: Stop) -> CliError {
+fn stopped_by(stop: Stop) -> CliError {
     let message = "stopped by a signal; no sheet was written".to_owned();
-    CliError { message, exit_code: why.exit_code() }
+    CliError { message, exit_code: stop.exit_code() }
 }
 
-/// There is no way to what is behind pages that come again, or that never end.
-fn endless(files: u64) -> CliError {
+/// The listing repeats pages or never ends, so the files after them cannot be reached.
+fn endless_listing(files: u64) -> CliError {
     CliError::new(format!(
-        "ImageKit lists the same files again after {}; no sheet was written; export folder by folder \
-         with --folder",
+        "ImageKit lists the same files again after {}; no sheet was written; export one folder at a \
+         time with --folder",
         plural(files, "file", "files")
     ))
 }
@@ -157,22 +158,22 @@ fn endless(files: u64) -> CliError {
 fn not_read(failure: &Failure) -> CliError {
     let hint = hint(failure);
     let message = format!("cannot read the library; no sheet was written: {failure}{hint}");
-    CliError::not_read(failure, message)
+    CliError::read_failed(failure, message)
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> CliError {
     let message = format!("cannot write {}: {error}", path.display());
-    CliError { message, exit_code: NOT_WRITTEN }
+    CliError { message, exit_code: exit_codes::NOT_WRITTEN }
 }
 
-fn said(exported: &Exported) -> String {
+fn export_summary(exported: &Exported) -> String {
     let Exported { path, files, twice, unwritten, first_unwritten } = exported;
     let path = path.display();
     let mut text = format!("sheet      {path}: {}\n", plural(*files, "file", "files"));
     if *twice > 0 {
         let files = plural(*twice, "file was", "files were");
         text += &format!(
-            "twice      {files} listed twice, because the library changed meanwhile; each is in the \
+            "duplicates {files} listed twice because the library changed meanwhile; each is in the \
              sheet once\n"
         );
     }
@@ -182,13 +183,13 @@ fn said(exported: &Exported) -> String {
         if first.len() as u64 != *unwritten {
             first.push("…".to_owned());
         }
-        let one = "value cannot be said in a sheet and was left out, which leaves it alone";
-        let several = "values cannot be said in a sheet and were left out, which leaves them alone";
+        let one = "value cannot be written to a sheet; its cell is empty, which leaves the field unchanged";
+        let several = "values cannot be written to a sheet; their cells are empty, which leaves the fields unchanged";
         let problems = plural(*unwritten, one, several);
         text += &format!("problems   {problems}:\n             {}\n", first.join(", "));
     }
     if *files > 0 {
-        text += &format!("next       edit it, then: ikbulk check {path}\n");
+        text += &format!("next       edit the sheet, then: ikbulk check {path}\n");
     }
     text
 }

@@ -1,6 +1,6 @@
-//! The private key: where it comes from, and what is taken for one.
+//! Reads and validates the private key.
 //!
-//! Nothing of what was found is ever in a message, since any part of it may be secret.
+//! Messages never contain any part of what was read, since all of it may be secret.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -14,36 +14,35 @@ use secrecy::SecretString;
 use super::CliError;
 use crate::system;
 
-/// The variable that ImageKit's own SDKs read the key from.
+/// The environment variable of the key, as in ImageKit's SDKs.
 const VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
-/// What private keys begin with, and what the account's other keys do.
+/// Prefixes of ImageKit's private and public keys.
 const PRIVATE: &str = "private_";
 const PUBLIC: &str = "public_";
-/// What editors and settings files put around values.
+/// Quotes that editors and settings files put around values.
 const QUOTES: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
 
-fn in_environment() -> Option<OsString> {
+fn env_key() -> Option<OsString> {
     std::env::var_os(VARIABLE)
 }
 
-/// Whether the environment has a key, which goes before the key files of profiles.
-pub(super) fn is_in_environment() -> bool {
-    in_environment().is_some_and(|key| !key.is_empty())
+/// Whether the environment has a key. It takes precedence over the key files of profiles.
+pub(super) fn is_in_env() -> bool {
+    env_key().is_some_and(|key| !key.is_empty())
 }
 
-/// Whether a key was given at all, be it a good one or not.
+/// Whether a key file or variable is given, valid or not.
 pub(super) fn is_given(file: Option<&Path>) -> bool {
-    file.is_some() || in_environment().is_some()
+    file.is_some() || env_key().is_some()
 }
 
-/// The key of a file, or else of the environment.
+/// Reads the key from `file`, or else from the environment.
 pub(super) fn read(file: Option<&Path>) -> Result<SecretString, CliError> {
-    match (file, in_environment()) {
-        (Some(path), _) => key_in(read_file(path)?, &format!("the key file {}", path.display())),
-        (None, Some(key)) => key_in(key.into_vec(), &format!("the private key in {VARIABLE}")),
+    match (file, env_key()) {
+        (Some(path), _) => parse_key(read_file(path)?, &format!("the key file {}", path.display())),
+        (None, Some(key)) => parse_key(key.into_vec(), &format!("the private key in {VARIABLE}")),
         (None, None) => Err(CliError::new(format!(
-            "there is no private key: set {VARIABLE} or use --key-file (or --sandbox, to try \
-             things without an account)"
+            "no private key: set {VARIABLE}, or pass --key-file FILE; --sandbox needs no account"
         ))),
     }
 }
@@ -61,32 +60,32 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
 
 fn warn_if_exposed(path: &Path, metadata: &Metadata) {
     let path = path.display();
-    // What comes through a pipe, as from a password manager, lies nowhere.
+    // A pipe, as from a password manager, leaves nothing on disk.
     if !metadata.is_file() {
         return;
     }
     if !system::is_ours_or_roots(metadata) {
         tracing::warn!("the key file {path} belongs to another user, who can read the key");
     } else if metadata.permissions().mode() & 0o077 != 0 {
-        tracing::warn!("other users can read the key file {path}; `chmod 600 {path}`");
+        tracing::warn!("other users can read the key file {path}; run: chmod 600 {path}");
     }
 }
 
-/// The key that stands at `place`, without the byte order mark and the line end that editors and
-/// shells put there.
-fn key_in(bytes: Vec<u8>, place: &str) -> Result<SecretString, CliError> {
-    let text = decode(bytes).ok_or_else(|| CliError::new(format!("{place} is no text")))?;
+/// Parses a key, without the byte order mark and line end that editors and shells add. `origin`
+/// names its source in messages.
+fn parse_key(bytes: Vec<u8>, origin: &str) -> Result<SecretString, CliError> {
+    let text = decode(bytes).ok_or_else(|| CliError::new(format!("{origin} is not text")))?;
     let key = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if key.is_empty() {
-        return Err(CliError::new(format!("{place} is empty")));
+        return Err(CliError::new(format!("{origin} is empty")));
     }
     match problem(key) {
-        Some(problem) => Err(CliError::new(format!("{place}: {problem}"))),
+        Some(problem) => Err(CliError::new(format!("{origin}: {problem}"))),
         None => Ok(key.to_owned().into()),
     }
 }
 
-/// UTF-8, or the UTF-16 that Windows PowerShell writes.
+/// Decodes UTF-8, or the UTF-16 that Windows PowerShell writes.
 fn decode(bytes: Vec<u8>) -> Option<String> {
     let units = |unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.as_chunks().0.iter().copied().map(unit).collect();
@@ -99,32 +98,32 @@ fn decode(bytes: Vec<u8>) -> Option<String> {
     }
 }
 
-/// Why a text is no key, and what to do about it.
+/// Why a text is not a private key, and how to fix that; `None` if it may be one.
 fn problem(text: &str) -> Option<&'static str> {
     if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
-        return Some("there are quotes around the key; leave only the key itself");
+        return Some("the key is in quotes; remove them");
     }
-    if let Some(name) = name_before(text) {
+    if let Some(name) = assigned_name(text) {
         return Some(if name == VARIABLE {
-            "IMAGEKIT_PRIVATE_KEY= stands before the key; leave only the key itself"
+            "IMAGEKIT_PRIVATE_KEY= precedes the key; remove it"
         } else {
-            "a name and = stand before the key; leave only the key itself"
+            "a name and = precede the key; remove them"
         });
     }
     if text.starts_with(PUBLIC) {
         return Some(
-            "this is a public key (public_…), with which nothing can be changed; take the private \
-             key (private_…), which the dashboard shows beside it",
+            "this is a public key (public_…), which cannot change files; use the private key \
+             (private_…) that the dashboard shows beside it",
         );
     }
-    // HTTP Basic ends the user name there, so that only a part of the key would be sent.
-    text.contains(':')
-        .then_some("there is a `:` in it, which no private key has; copy it once more")
+    // In HTTP Basic authentication the user name ends at `:`, so only a part of the key would be
+    // sent.
+    text.contains(':').then_some("the key contains `:`, which no private key does; copy it again")
 }
 
-/// What stands before an `=`, as in the files that shells and `.env` loaders read: `NAME=key`,
-/// `export NAME=key`, `$env:NAME = key`. A key itself can end in `=`.
-fn name_before(text: &str) -> Option<&str> {
+/// The variable name before an `=`, as in shell and `.env` files: `NAME=key`, `export NAME=key`,
+/// `$env:NAME = key`. `None` without a name: a key itself can end in `=`.
+fn assigned_name(text: &str) -> Option<&str> {
     let (before, value) = text.split_once('=')?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_$: \t".contains(c);
     let name = before.trim_end().rsplit([' ', '\t', ':']).next()?;
@@ -140,12 +139,12 @@ mod tests {
     use super::*;
 
     fn key(bytes: &[u8]) -> Result<String, String> {
-        let key = key_in(bytes.to_vec(), "the key file key");
-        key.map(|key| key.expose_secret().to_owned()).map_err(|refusal| refusal.message)
+        let key = parse_key(bytes.to_vec(), "the key file key");
+        key.map(|key| key.expose_secret().to_owned()).map_err(|error| error.message)
     }
 
     #[test]
-    fn what_editors_and_shells_add_around_a_key_is_taken_off() {
+    fn byte_order_marks_and_line_ends_are_trimmed() {
         let utf16 = |order: fn(u16) -> [u8; 2]| {
             let text = "\u{feff}private_a=\r\n".encode_utf16().flat_map(order);
             text.collect::<Vec<u8>>()
@@ -159,33 +158,33 @@ mod tests {
         {
             assert_eq!(key(bytes).as_deref(), Ok("private_a="), "{bytes:?}");
         }
-        // What is no key of ImageKit's may be another service's.
+        // Servers other than ImageKit may have keys in other forms.
         for other in ["sandbox", "abc==", "_-/+"] {
             assert_eq!(key(other.as_bytes()).as_deref(), Ok(other));
         }
     }
 
     #[test]
-    fn what_is_no_key_is_named_without_being_shown() {
+    fn invalid_keys_are_explained_without_being_shown() {
         for (text, why) in [
             ("", "is empty"),
             ("\u{feff}\n", "is empty"),
             ("\"private_secret\"", "quotes"),
             ("“private_secret”", "quotes"),
             ("private_secret'", "quotes"),
-            ("IMAGEKIT_PRIVATE_KEY=private_secret", "IMAGEKIT_PRIVATE_KEY= stands before"),
-            ("IMAGEKIT_PRIVATE_KEY=", "IMAGEKIT_PRIVATE_KEY= stands before"),
-            ("export IMAGEKIT_PRIVATE_KEY=private_secret", "IMAGEKIT_PRIVATE_KEY= stands before"),
-            ("$env:IMAGEKIT_PRIVATE_KEY = private_secret", "IMAGEKIT_PRIVATE_KEY= stands before"),
-            ("KEY=private_secret=", "a name and = stand before"),
+            ("IMAGEKIT_PRIVATE_KEY=private_secret", "IMAGEKIT_PRIVATE_KEY= precedes"),
+            ("IMAGEKIT_PRIVATE_KEY=", "IMAGEKIT_PRIVATE_KEY= precedes"),
+            ("export IMAGEKIT_PRIVATE_KEY=private_secret", "IMAGEKIT_PRIVATE_KEY= precedes"),
+            ("$env:IMAGEKIT_PRIVATE_KEY = private_secret", "IMAGEKIT_PRIVATE_KEY= precedes"),
+            ("KEY=private_secret=", "a name and = precede"),
             ("public_secret=", "public key"),
-            ("private_secret:", "a `:` in it"),
-            ("private:secret", "a `:` in it"),
+            ("private_secret:", "contains `:`"),
+            ("private:secret", "contains `:`"),
         ] {
-            let refused = key(text.as_bytes()).unwrap_err();
-            assert!(refused.contains(why), "{text}: {refused}");
-            assert!(!refused.contains("secret"), "{text}: {refused}");
+            let message = key(text.as_bytes()).unwrap_err();
+            assert!(message.contains(why), "{text}: {message}");
+            assert!(!message.contains("secret"), "{text}: {message}");
         }
-        assert_eq!(key(b"private_\xff").unwrap_err(), "the key file key is no text");
+        assert_eq!(key(b"private_\xff").unwrap_err(), "the key file key is not text");
     }
 }

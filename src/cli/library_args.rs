@@ -1,4 +1,4 @@
-//! The flags of `ikbulk sandbox` about the files that it has.
+//! Flags of `ikbulk sandbox` for the files of its library.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -15,44 +15,45 @@ const MADE_UP_FILES: u64 = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct LibraryArgs {
-    /// How many made-up files its library has [default: 1000, or none with --library]
+    /// Number of made-up files in the library [default: 1000, or none with --library]
     #[arg(long, value_name = "N")]
     files: Option<u64>,
-    /// The seed of its made-up files
+    /// The seed of the made-up files
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Files to start from: a JSONL, one file object of the API a line
+    /// Start with the files of this JSONL, one file object of the API per line
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
-    /// Write the files of --library and those that were changed to this JSONL when it ends
+    /// At the end, write the files of --library and all changed files to this JSONL
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
 
 impl LibraryArgs {
-    /// The files to start with.
+    /// The initial library.
     pub(super) fn library(&self) -> Result<Library, CliError> {
         let mut library = Library::synthetic(self.files(), self.seed);
         if let Some(path) = &self.library {
-            let refused = |reason: &dyn std::error::Error| {
+            let unreadable = |reason: &dyn std::error::Error| {
                 CliError::new(format!("cannot read {}: {}", path.display(), chain(reason)))
             };
-            let file = File::open(path).map_err(|error| refused(&error))?;
-            library.add_lines(BufReader::new(file)).map_err(|error| refused(&error))?;
+            let file = File::open(path).map_err(|error| unreadable(&error))?;
+            library.add_lines(BufReader::new(file)).map_err(|error| unreadable(&error))?;
         }
         Ok(library)
     }
 
-    /// Where to save the files in the end. That it can be written there is seen now.
-    pub(super) fn saved(&self) -> Result<Option<AtomicFile>, CliError> {
+    /// The file to save the library to at the end. Created now, so that a path that is not writable
+    /// fails early.
+    pub(super) fn create_save_file(&self) -> Result<Option<AtomicFile>, CliError> {
         let Some(path) = &self.save else { return Ok(None) };
         AtomicFile::at(path)
             .map(Some)
             .map_err(|error| CliError::new(format!("cannot save to {}: {error}", path.display())))
     }
 
-    /// What there is, in words.
-    pub(super) fn described(&self) -> String {
+    /// A one-line description of the library.
+    pub(super) fn description(&self) -> String {
         let made_up = match self.files() {
             0 => "none made up".to_owned(),
             files => format!("{files} made up, the first is {}", synthetic_id(self.seed, 0)),

@@ -1,4 +1,4 @@
-//! How far a session goes, and when it stops.
+//! Flags that limit a session: rows, duration and end time.
 
 use std::time::Duration;
 
@@ -6,44 +6,45 @@ use clap::Args;
 use jiff::ZonedDateTime;
 use tokio::time::{Instant, sleep_until};
 
+use super::CliError;
+use super::help::RUN;
 use super::values::{Span, TimeOfDay, row_count};
-use super::{CliError, NOT_ATTEMPTED};
 use crate::execute::Stop;
+use crate::exit_codes;
 
-/// How far a session goes.
+/// Limits of a session.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct LimitArgs {
-    /// Send only the first N rows, as a pilot, or the next N of a run that is resumed; `ikbulk resume`
-    /// does the rest
+    /// Send only the next N valid rows, as a pilot; `ikbulk resume` sends the rest
     #[arg(long, value_name = "N", value_parser = row_count)]
     pub(super) limit: Option<u64>,
-    /// Stop in good order after this time
-    #[arg(long, value_name = "TIME")]
+    /// Stop gracefully after this duration, such as 2h
+    #[arg(long, value_name = "DURATION", help_heading = RUN)]
     pub(super) max_duration: Option<Span>,
-    /// Stop in good order at this local time, like 06:00
-    #[arg(long, value_name = "HH:MM")]
+    /// Stop gracefully at this local time, such as 06:00
+    #[arg(long, value_name = "HH:MM", help_heading = RUN)]
     pub(super) stop_at: Option<TimeOfDay>,
-    /// Wait for another run on this account to end, instead of giving up
-    #[arg(long)]
+    /// Wait for another run on the account instead of exiting with code 75
+    #[arg(long, help_heading = RUN)]
     pub(super) wait_lock: bool,
 }
 
-/// When a command stops gracefully, counted from its start: reading and waiting for a lock take time,
-/// too. `None` never.
+/// When a command stops gracefully; `None` for never. Counted from the start of the command, so
+/// that it includes reading and waiting for locks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// The earlier of the bounds given, for a command that starts now.
-    pub(super) fn of(limits: &LimitArgs) -> Result<Self, CliError> {
+    /// The earlier of the given limits, for a command that starts now.
+    pub(super) fn from_limits(limits: &LimitArgs) -> Result<Self, CliError> {
         let duration = limits.max_duration.map(|span| span.0);
         let at = limits.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
         let first = [duration, at].into_iter().flatten().min();
         Ok(Self(first.and_then(|duration| Instant::now().checked_add(duration))))
     }
 
-    /// Comes back when it is time.
-    pub(super) async fn passed(self) -> Stop {
+    /// Resolves at the deadline.
+    pub(super) async fn reached(self) -> Stop {
         match self.0 {
             Some(at) => sleep_until(at).await,
             None => std::future::pending().await,
@@ -51,7 +52,7 @@ impl Deadline {
         Stop::Deadline
     }
 
-    /// Prepares a run until it is time.
+    /// Runs `prepare`; fails if the deadline comes first.
     pub(super) async fn within<T>(
         self,
         prepare: impl Future<Output = Result<T, CliError>>,
@@ -59,24 +60,25 @@ impl Deadline {
         tokio::select! {
             biased;
             prepared = prepare => prepared,
-            _ = self.passed() => Err(CliError {
-                message: "the deadline was reached before anything was sent; every row is still open"
+            _ = self.reached() => Err(CliError {
+                message: "deadline reached before anything was sent; no row was attempted"
                     .to_owned(),
-                exit_code: NOT_ATTEMPTED,
+                exit_code: exit_codes::INCOMPLETE,
             }),
         }
     }
 }
 
-/// How long it is from `now` to the next time that clocks show `time`.
+/// The time from `now` to the next occurrence of a local time of day.
 fn until(now: &ZonedDateTime, time: jiff::civil::Time) -> Result<Duration, CliError> {
-    let impossible = |error: jiff::Error| CliError::new(format!("--stop-at {time}: {error}"));
-    let today = now.with().time(time).build().map_err(impossible)?;
+    let invalid =
+        |error: jiff::Error| CliError::new(format!("--stop-at {time} is not possible: {error}"));
+    let today = now.with().time(time).build().map_err(invalid)?;
     let next = if &today > now {
         today
     } else {
-        let tomorrow = now.tomorrow().map_err(impossible)?;
-        tomorrow.with().time(time).build().map_err(impossible)?
+        let tomorrow = now.tomorrow().map_err(invalid)?;
+        tomorrow.with().time(time).build().map_err(invalid)?
     };
     Ok(Duration::try_from(now.duration_until(&next)).unwrap_or_default())
 }

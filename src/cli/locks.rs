@@ -1,23 +1,23 @@
-//! Locks that commands take and wait for: of an account, and of a run.
+//! Takes the locks of accounts and runs, and waits for them.
 
 use std::time::Duration;
 
+use super::CliError;
 use super::connect::{Connection, LocalState};
-use super::{CliError, IN_THE_WAY};
 use crate::account::{AccountId, AccountLock, LockError, StateDir};
+use crate::exit_codes;
 use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
-/// How often a command that waits for the lock of an account looks whether it is free.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a waiting command retries the lock of an account.
+const ACCOUNT_RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes the lock of an account, waiting for it if asked to. Nothing is locked for a sandbox of the
-/// run's own.
+/// Takes the lock of an account; with `wait`, waits for it. The built-in sandbox has no lock.
 pub(super) async fn lock(
     connection: &Connection,
     run: &RunDir,
     wait: bool,
 ) -> Result<Option<AccountLock>, CliError> {
-    match &connection.kept {
+    match &connection.local {
         Some(LocalState { state, account, .. }) => {
             lock_account(state, *account, run, wait).await.map(Some)
         }
@@ -25,32 +25,32 @@ pub(super) async fn lock(
     }
 }
 
-/// The same for an account by its number.
+/// Takes the lock of an account by its id; with `wait`, waits for it.
 pub(super) async fn lock_account(
     state: &StateDir,
     account: AccountId,
     run: &RunDir,
     wait: bool,
 ) -> Result<AccountLock, CliError> {
-    let mut waits = false;
+    let mut is_waiting = false;
     loop {
         match AccountLock::take(state, account, run.path()) {
             Ok(lock) => {
-                if waits {
+                if is_waiting {
                     tracing::info!("the other run has ended");
                 }
                 return Ok(lock);
             }
             Err(LockError::Held { holder }) if wait => {
-                if !waits {
+                if !is_waiting {
                     tracing::info!("waiting for another run on this account: {holder}");
                 }
-                waits = true;
-                tokio::time::sleep(LOOK_EVERY).await;
+                is_waiting = true;
+                tokio::time::sleep(ACCOUNT_RETRY_EVERY).await;
             }
             Err(error @ LockError::Held { .. }) => {
-                let message = format!("{error}; --wait-lock waits for it");
-                return Err(CliError { message, exit_code: IN_THE_WAY });
+                let message = format!("{error}; pass --wait-lock to wait for it");
+                return Err(CliError { message, exit_code: exit_codes::LOCKED });
             }
             Err(LockError::State(error)) => return Err(error.into()),
             Err(error @ LockError::File { .. }) => return Err(CliError::not_written(&error)),
@@ -58,9 +58,9 @@ pub(super) async fn lock_account(
     }
 }
 
-/// The directory of a new run, and its lock.
+/// Locks the directory of a new run.
 pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), CliError> {
-    let run = created.map_err(|error| CliError::of(&error))?;
+    let run = created.map_err(|error| CliError::from_error(&error))?;
     match RunLock::take(&run) {
         Ok(lock) => Ok((run, lock)),
         Err(error) => {
@@ -70,58 +70,58 @@ pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, R
     }
 }
 
-/// How often it is tried to take the lock of a run.
-const RUN_LOOK_EVERY: Duration = Duration::from_millis(100);
-/// For how long reports that another process writes are waited for.
+/// How often the lock of a run is retried.
+const RUN_RETRY_EVERY: Duration = Duration::from_millis(100);
+/// How long to wait for another process that writes the reports of the run.
 const REPORTING_MAX: Duration = Duration::from_secs(5);
 
-/// Takes the lock of an existing run, waiting if asked to for the process that executes it, and
-/// always a moment for one that writes its reports.
+/// Takes the lock of an existing run. Waits up to [`REPORTING_MAX`] for a process that writes its
+/// reports, and with `wait` without limit for a process that executes the run.
 pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, CliError> {
     let mut reporting = Duration::ZERO;
-    let mut waits = false;
+    let mut is_waiting = false;
     loop {
         match RunLock::take(run) {
             Ok(lock) => return Ok(lock),
             Err(error @ RunLockError::Held { .. }) if wait => {
-                if !waits {
+                if !is_waiting {
                     tracing::info!("{error}; waiting for it to end");
                 }
-                waits = true;
+                is_waiting = true;
             }
             Err(RunLockError::Reporting { .. }) if reporting < REPORTING_MAX => {
-                reporting += RUN_LOOK_EVERY;
+                reporting += RUN_RETRY_EVERY;
             }
             Err(error @ RunLockError::Held { .. }) => {
-                let message = format!("{error}; --wait-lock waits for it");
-                return Err(CliError { message, exit_code: IN_THE_WAY });
+                let message = format!("{error}; pass --wait-lock to wait for it");
+                return Err(CliError { message, exit_code: exit_codes::LOCKED });
             }
-            Err(error) => return Err(not_locked(&error)),
+            Err(error) => return Err(lock_error(&error)),
         }
-        tokio::time::sleep(RUN_LOOK_EVERY).await;
+        tokio::time::sleep(RUN_RETRY_EVERY).await;
     }
 }
 
-/// Takes the lock of a run for writing its reports, waiting a moment for another process that
-/// writes them.
+/// Takes the lock for writing the reports of a run. Waits up to [`REPORTING_MAX`] for another
+/// process that writes them.
 pub(super) async fn lock_reports(run: &RunDir) -> Result<ReportLock, RunLockError> {
     let mut reporting = Duration::ZERO;
     loop {
         match ReportLock::take(run) {
             Err(RunLockError::Reporting { .. }) if reporting < REPORTING_MAX => {
-                reporting += RUN_LOOK_EVERY;
-                tokio::time::sleep(RUN_LOOK_EVERY).await;
+                reporting += RUN_RETRY_EVERY;
+                tokio::time::sleep(RUN_RETRY_EVERY).await;
             }
-            taken_or_not => return taken_or_not,
+            result => return result,
         }
     }
 }
 
-/// The refusal of a command that needs the lock of a run.
-pub(super) fn not_locked(error: &RunLockError) -> CliError {
+/// The error of a command that cannot take the lock of a run.
+pub(super) fn lock_error(error: &RunLockError) -> CliError {
     match error {
         RunLockError::Held { .. } | RunLockError::Reporting { .. } => {
-            CliError { message: error.to_string(), exit_code: IN_THE_WAY }
+            CliError { message: error.to_string(), exit_code: exit_codes::LOCKED }
         }
         RunLockError::File { .. } => CliError::not_written(error),
     }

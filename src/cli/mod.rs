@@ -1,4 +1,4 @@
-//! What was typed, command by command, and turning it into what is done.
+//! The command line: one module per command, and what the commands share.
 
 mod apply;
 mod callback_args;
@@ -6,6 +6,8 @@ mod check;
 mod connect;
 mod export;
 mod finish;
+mod guess;
+mod help;
 mod key;
 mod library_args;
 mod limit_args;
@@ -40,58 +42,68 @@ use crate::account::{AccountError, StateDirError};
 use crate::charges::ChargesError;
 use crate::error::chain;
 use crate::execute::Stop;
+use crate::exit_codes;
 use crate::imagekit::{Concern, Failure};
 use crate::ledger::LedgerError;
-use stop::{Heard, until_stopped};
+use stop::{StopSignal, until_stopped};
 
-/// Apply a spreadsheet of changes to an ImageKit media library.
+/// Bulk-edit an ImageKit media library from a spreadsheet.
 #[derive(Debug, Parser)]
-#[command(name = "ikbulk", version, max_term_width = 100)]
+#[command(name = "ikbulk", version, max_term_width = 100, after_help = help::TOP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Say more; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    /// Increase verbosity (-vv for trace logs)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = help::OUTPUT)]
     pub verbose: u8,
-    /// Say nothing but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = help::OUTPUT)]
     pub quiet: bool,
-    /// How log lines are written
-    #[arg(long, value_enum, default_value = "text", global = true, value_name = "FORMAT")]
+    /// The format of log lines
+    #[arg(long, value_enum, default_value = "text", global = true, value_name = "FORMAT",
+        help_heading = help::OUTPUT, hide_short_help = true)]
     pub log_format: LogFormat,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text, for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read and validate everything, send nothing
+    /// Validate a sheet; send nothing
+    #[command(after_long_help = help::CHECK)]
     Check(Box<check::Check>),
-    /// Show what a sheet would change, in how many requests and until when; save that
+    /// Show what a sheet would change and save the plan; change nothing
+    #[command(after_long_help = help::PLAN)]
     Plan(Box<plan::Plan>),
-    /// Show what is about to happen, ask, and do it
+    /// Apply a sheet: preview, ask, send
+    #[command(after_long_help = help::APPLY)]
     Apply(Box<apply::Apply>),
-    /// Go on with an unfinished run
+    /// Resume an interrupted run
+    #[command(after_long_help = help::RESUME)]
     Resume(Box<resume::Resume>),
-    /// Put back what was there before a run
+    /// Revert a run: restore the values from before it
+    #[command(after_long_help = help::UNDO)]
     Undo(Box<undo::Undo>),
-    /// Write the reports of a run again, or say how far it is while it runs
+    /// Regenerate the reports of a run, or show the progress of a running one
+    #[command(after_long_help = help::REPORT)]
     Report(report::Report),
-    /// Write the library, a folder or a search as a sheet to edit and apply
+    /// Export the library, a folder or a search as a sheet to edit and apply
+    #[command(after_long_help = help::EXPORT)]
     Export(Box<export::Export>),
-    /// Serve a local ImageKit to try things on
+    /// Run a local ImageKit for trials and tests
+    #[command(after_long_help = help::SANDBOX)]
     Sandbox(Box<sandbox::Sandbox>),
 }
 
 impl Command {
-    async fn run(self, screen: &Screen, signal: Heard) -> Result<u8, CliError> {
+    async fn run(self, screen: &Screen, signal: StopSignal) -> Result<u8, CliError> {
         match self {
             Self::Check(check) => check.run(screen).await,
             Self::Plan(plan) => plan.run(screen).await,
@@ -105,20 +117,7 @@ impl Command {
     }
 }
 
-/// The exit code for wrong usage and refused input: nothing was sent.
-const REFUSED: u8 = 2;
-/// The exit code for a key that is not accepted and for an outage.
-const ABORTED: u8 = 3;
-/// The exit code for a ledger or report that cannot be written.
-const NOT_WRITTEN: u8 = 4;
-/// The exit code for a deadline before all rows were attempted.
-const NOT_ATTEMPTED: u8 = 5;
-/// The exit code for rows of unknown outcome.
-const UNKNOWN: u8 = 6;
-/// The exit code for another run being in the way.
-const IN_THE_WAY: u8 = 75;
-
-/// Why a command did not come to an end of its own, and the exit code that says so.
+/// An error that ends a command: its message and its exit code.
 #[derive(Debug)]
 struct CliError {
     message: String,
@@ -126,34 +125,35 @@ struct CliError {
 }
 
 impl CliError {
-    /// Nothing was sent, because something about the call or the input is wrong.
+    /// Invalid usage or input; nothing was sent.
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: REFUSED }
+        Self { message: message.into(), exit_code: exit_codes::REFUSED }
     }
 
-    fn of(error: &dyn std::error::Error) -> Self {
+    fn from_error(error: &dyn std::error::Error) -> Self {
         Self::new(chain(error))
     }
 
-    /// ImageKit could not be read, so that nothing was sent. Only where ImageKit refused the request
-    /// is something about the call or the input wrong.
-    fn not_read(failure: &Failure, message: impl Into<String>) -> Self {
+    /// A failed read, before anything was sent. The exit code is that of refused input only where
+    /// ImageKit rejected the request itself.
+    fn read_failed(failure: &Failure, message: impl Into<String>) -> Self {
         let exit_code = match failure.concerns() {
-            Concern::Request => REFUSED,
-            Concern::Environment | Concern::Account => ABORTED,
+            Concern::Request => exit_codes::REFUSED,
+            Concern::Environment | Concern::Account => exit_codes::ABORTED,
         };
         Self { message: message.into(), exit_code }
     }
 
+    /// The ledger, a report or another file cannot be read or written.
     fn not_written(error: &dyn std::error::Error) -> Self {
-        Self { message: chain(error), exit_code: NOT_WRITTEN }
+        Self { message: chain(error), exit_code: exit_codes::NOT_WRITTEN }
     }
 }
 
 impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::NeverBegun { .. } => Self::of(&error),
+            LedgerError::NeverBegun { .. } => Self::from_error(&error),
             error => Self::not_written(&error),
         }
     }
@@ -177,21 +177,29 @@ impl From<AccountError> for CliError {
 impl From<StateDirError> for CliError {
     fn from(error: StateDirError) -> Self {
         match error {
-            StateDirError::Nowhere | StateDirError::Unsafe { .. } => Self::of(&error),
+            StateDirError::Nowhere | StateDirError::Unsafe { .. } => Self::from_error(&error),
             StateDirError::Io { .. } => Self::not_written(&error),
         }
     }
 }
 
-/// Runs a command to its exit code. `signal` resolves when the program is asked to stop. It is not
-/// looked at by what never waits, which signals end as they end any program.
+/// Parses the command line; exits with usage errors, or after printing help or the version.
+#[must_use]
+pub fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| guess::with_hint(error).exit())
+}
+
+/// Runs a command and returns its exit code (see [`crate::exit_codes`]).
+///
+/// `signal` resolves when the program is asked to stop. `report` ignores it: the command never
+/// waits, so the default signal handling ends it.
 pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
-    let done = match cli.command {
+    let result = match cli.command {
         Command::Report(report) => report.run(screen).await,
-        command => until_stopped(signal, |heard| command.run(screen, heard)).await,
+        command => until_stopped(signal, |signal| command.run(screen, signal)).await,
     };
-    done.unwrap_or_else(|refusal| {
-        screen.error(&refusal.message);
-        refusal.exit_code
+    result.unwrap_or_else(|error| {
+        screen.error(&error.message);
+        error.exit_code
     })
 }

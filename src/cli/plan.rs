@@ -1,5 +1,4 @@
-//! `ikbulk plan`: shows what a sheet would change, in how many requests and until when, and saves
-//! that.
+//! `ikbulk plan`: previews what a sheet would change, and saves the plan.
 
 use clap::Args;
 use serde_json::json;
@@ -8,27 +7,26 @@ use super::settings_args::SettingsArgs;
 use super::sheet::{OnDiff, PlanOptions, Planned, Sheet, StagedSheet};
 use super::stop::DiscardUnlessStarted;
 use super::{CliError, Screen};
+use crate::exit_codes;
 use crate::ledger::Stage;
-use crate::plan::FileDifference;
+use crate::plan::{ColumnCounts, EXAMPLES_MAX, FileDifference};
 use crate::row::Units;
 use crate::run::RunDir;
 use crate::settings::Execution;
-
-/// The exit code for a plan that changes something, where it is asked for.
-const CHANGES: u8 = 10;
+use crate::shell::quoted;
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
-    #[command(flatten)]
-    sheet: Sheet,
-    /// Say it as JSON
-    #[arg(long)]
-    json: bool,
     /// Show every change: for each file its rows, and each field before → after
     #[arg(long, conflicts_with = "json")]
     diff: bool,
-    /// Exit 10 if there is something to change, whatever else [default: 1 if rows are bad or of files
-    /// that ImageKit does not have, 0 if not]
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sheet: Sheet,
+    /// Exit with code 10 if there are changes [default: 1 if rows are invalid or files not found,
+    /// else 0]
     #[arg(long)]
     detailed_exitcode: bool,
     #[command(flatten)]
@@ -36,19 +34,23 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Exits 1 if there are rows that must be mended, like `check`.
+    /// Exits with 1 if rows are invalid or files not found.
     pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, CliError> {
         self.settings = self.settings.with_profile()?;
         let execution = self.settings.execution()?;
         let (run, _lock) = self.sheet.run_dir(&self.settings, false)?;
-        let unbegun = DiscardUnlessStarted::new(&run);
+        let discard_guard = DiscardUnlessStarted::new(&run);
         let planned = self.plan(&run, &execution, screen).await?;
-        unbegun.keep();
+        discard_guard.keep();
         let summary = &planned.scan.summary;
         if self.detailed_exitcode && summary.writes > 0 {
-            return Ok(CHANGES);
+            return Ok(exit_codes::PLAN_HAS_CHANGES);
         }
-        Ok(u8::from(summary.rejected + summary.missing > 0))
+        Ok(if summary.rejected + summary.missing > 0 {
+            exit_codes::NEEDS_FIXING
+        } else {
+            exit_codes::DONE
+        })
     }
 
     async fn plan(
@@ -57,44 +59,48 @@ impl Plan {
         execution: &Execution,
         screen: &Screen,
     ) -> Result<Planned, CliError> {
-        let opened = self.sheet.open(run, &self.settings, screen.person(false)).await?;
-        let wish = PlanOptions {
-            planning: self.sheet.live(),
-            keeps_before: true,
+        let staged_sheet =
+            self.sheet.stage(run, &self.settings, screen.prompt_unless(false)).await?;
+        let options = PlanOptions {
+            planning: self.sheet.diff_planning(),
+            keeps_snapshots: true,
             run,
             settings: &self.settings,
             execution,
             screen,
             holds_lock: false,
-            // Nothing is sent, so that bad rows may be looked at as well.
-            attended: true,
+            // A plan sends nothing, so it may have any number of invalid rows.
+            interactive: true,
+            limit: None,
+            differences: if self.diff { usize::MAX } else { EXAMPLES_MAX },
         };
-        let show = |difference: &FileDifference| screen.say(&difference.to_string());
-        let see: Option<OnDiff<'_>> = if self.diff { Some(&show) } else { None };
-        let read_alone = self.sheet.read_alone(&opened, &wish)?;
-        let StagedSheet { staged, client, sandbox: _sandbox } = opened;
-        let connection = self.sheet.connect(client, &wish, false).await?;
-        let mut planned = self.sheet.plan(&staged, read_alone, &connection, &wish, see).await?;
-        planned.reach(Stage::Planned)?;
+        let show = |difference: &FileDifference| screen.print(&difference.to_string());
+        let on_diff: Option<OnDiff<'_>> = if self.diff { Some(&show) } else { None };
+        let read_offline = self.sheet.read_offline(&staged_sheet, &options)?;
+        let StagedSheet { staged, client, sandbox: _sandbox } = staged_sheet;
+        let connection = self.sheet.connect(client, &options, false).await?;
+        let mut planned =
+            self.sheet.plan(&staged, read_offline, &connection, &options, on_diff).await?;
+        planned.set_stage(Stage::Planned)?;
         if self.json {
-            let text = serde_json::to_string_pretty(&price(&planned, run, execution));
-            screen.say(&(text.unwrap_or_default() + "\n"));
+            let text = serde_json::to_string_pretty(&plan_json(&planned, run, execution));
+            screen.print_result(&(text.unwrap_or_default() + "\n"));
         } else {
             if self.diff {
-                screen.say("\n");
+                screen.print("\n");
             }
-            self.sheet.show(&planned, &connection, &wish, None);
-            let path = run.path().display();
-            screen.say(&format!("next       ikbulk apply --plan {path}\n"));
+            self.sheet.show(&planned, &connection, &options);
+            let path = quoted(run.path());
+            screen.print(&format!("next       ikbulk apply --plan {path}\n"));
         }
         Ok(planned)
     }
 }
 
-/// What it comes to, for programs.
-fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::Value {
+/// The plan as JSON: the run, its rows, requests, duration and charges.
+fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::Value {
     let summary = &planned.scan.summary;
-    let paid = summary.paid_runs.iter().map(|(name, runs)| {
+    let billed = summary.paid_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => Some(units * runs),
             Units::Unknown => None,
@@ -104,6 +110,10 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
     let (reading, reads) = planned.reading.unwrap_or_default();
     let unchanged = summary.up_to_date + summary.already_ran + summary.without_change;
     let settled = summary.rejected + summary.missing + unchanged;
+    let lost_tags = &summary.lost_tags;
+    let columns = summary.columns.iter().map(|(name, ColumnCounts { set, cleared })| {
+        (name.to_owned(), json!({"set": set, "cleared": cleared}))
+    });
     json!({
         "run": run.path().display().to_string(),
         "input": planned.meta.input_name,
@@ -113,9 +123,15 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
             "to_change": summary.rows.saturating_sub(settled),
             "up_to_date": summary.up_to_date,
             "already_ran": summary.already_ran,
-            "nothing_asked": summary.without_change,
-            "rejected": summary.rejected,
-            "missing": summary.missing,
+            "without_change": summary.without_change,
+            "invalid": summary.rejected,
+            "not_found": summary.missing,
+        },
+        "changed_files": summary.changed_files,
+        "columns": columns.collect::<serde_json::Map<_, _>>(),
+        "lost_tags": {
+            "files": lost_tags.files,
+            "tags": lost_tags.tags,
         },
         "requests": {
             "patch": summary.by_kind.patch,
@@ -125,12 +141,12 @@ fn price(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::
             "read": summary.reads,
         },
         "seconds_at_the_limit": execution.writes.time_for(summary.writes).map(|time| time.as_secs_f64()),
-        "paid": paid.collect::<Vec<_>>(),
-        "live_state": {
+        "billed": billed.collect::<Vec<_>>(),
+        "snapshots": {
             "files": reading.files,
             "requests": reads,
-            "looked_at_again": reading.again,
-            "out_of_date": reading.stale,
+            "reread": reading.again,
+            "stale": reading.stale,
         },
     })
 }

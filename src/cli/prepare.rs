@@ -1,5 +1,5 @@
-//! What commands do before they do what they are for: take an input over, get at the account's
-//! custom metadata fields, and take its lock.
+//! Shared preparation of commands: staging the input, reading the custom metadata fields,
+//! confirmation, and charges.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -20,27 +20,30 @@ use crate::input::{
     Context, Format, Input, STANDARD_INPUT, StagedInput, UnnamedInput, stage_input,
     stage_unnamed_input,
 };
+use crate::ledger::{LedgerFile, Stage};
 use crate::plan::{PlanSummary, PriorRunLookup};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
+use crate::run::RunDir;
 use crate::sandbox::{self, Library};
+use crate::shell::quoted;
 
-/// What a person can do where ImageKit cannot be read.
+/// What a person can do about a failed read, to append to its message.
 pub(super) fn hint(failure: &Failure) -> &'static str {
     match failure.concerns() {
         Concern::Environment if matches!(failure, Failure::Throttled(_)) => {
-            "; stop what else uses up the account's limit, or run it again later (--down-max says \
-             how long to try)"
+            "; stop other clients of the account, or try again later (--down-max sets how long to \
+             retry)"
         }
         Concern::Account => "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file",
         Concern::Environment => {
-            "; check the network and --endpoint and run it again, --down-max says how long to try"
+            "; check the network and --endpoint, then try again (--down-max sets how long to retry)"
         }
         Concern::Request => "",
     }
 }
 
-/// An input as it was typed: a path, or `-` for standard input.
+/// An input argument: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InputArg(Option<PathBuf>);
 
@@ -55,33 +58,34 @@ impl InputArg {
         self.0.as_deref()
     }
 
-    /// The path of a file that stays. Standard input does not, nor does a pipe with a name, like that
-    /// of `<(…)`: it can be read once, and another one has the same name.
+    /// The path, if it is a file that can be read again. Standard input cannot, nor can a named
+    /// pipe such as `<(…)`, whose name another pipe may have later.
     pub(super) fn file(&self) -> Option<&Path> {
         let is_stream =
             |path: &Path| fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
         self.path().filter(|path| !is_stream(path))
     }
 
-    /// What its runs lie beside: itself, or for what does not stay a name in the state directory.
-    pub(super) fn beside(&self, settings: &SettingsArgs) -> Result<PathBuf, CliError> {
+    /// The path beside which the runs of the input are created: its own, or a name in the state
+    /// directory if the input cannot be read again.
+    pub(super) fn runs_beside(&self, settings: &SettingsArgs) -> Result<PathBuf, CliError> {
         match self.file() {
             Some(path) => Ok(path.to_owned()),
             None => Ok(settings.state_dir()?.path().join("stdin")),
         }
     }
 
-    /// Where it is, wherever the program is started the next time; `None` for what does not stay.
+    /// The absolute path; `None` if the input cannot be read again.
     pub(super) fn absolute_path(&self) -> Option<PathBuf> {
         std::path::absolute(self.file()?).ok()
     }
 
-    /// What people call it.
+    /// The name for people.
     pub(super) fn name(&self) -> String {
         self.path().map_or(STANDARD_INPUT.to_owned(), |path| path.display().to_string())
     }
 
-    /// What a run knows it by: all that do not stay are one.
+    /// The name that the ledger records. All inputs that cannot be read again have the same one.
     pub(super) fn recorded_name(&self) -> String {
         self.file().map_or(STANDARD_INPUT.to_owned(), |path| path.display().to_string())
     }
@@ -93,30 +97,34 @@ impl InputArg {
         directory: &Path,
     ) -> Result<StagedInput, CliError> {
         let (input, directory) = (self.clone(), directory.to_owned());
-        let taken_over = on_thread(move || {
+        let staged = on_thread(move || {
             let (from, name) = input.open()?;
-            stage_input(from, name, format, &directory).map_err(|error| CliError::of(&error))
+            stage_input(from, name, format, &directory)
+                .map_err(|error| CliError::from_error(&error))
         });
-        taken_over.await.unwrap_or_else(|error| Err(CliError::of(&error)))
+        staged.await.unwrap_or_else(|error| Err(CliError::from_error(&error)))
     }
 
-    /// Copies the input to a file without a name, of which nothing is left when the program ends.
+    /// Copies the input to an unnamed file, which the system removes when the program ends.
     pub(super) async fn stage_unnamed_input(
         &self,
         format: Option<Format>,
     ) -> Result<UnnamedInput, CliError> {
         let input = self.clone();
-        let taken_over = on_thread(move || {
+        let staged = on_thread(move || {
             let (from, name) = input.open()?;
-            stage_unnamed_input(from, name, format).map_err(|error| CliError::of(&error))
+            stage_unnamed_input(from, name, format).map_err(|error| CliError::from_error(&error))
         });
-        taken_over.await.unwrap_or_else(|error| Err(CliError::of(&error)))
+        staged.await.unwrap_or_else(|error| Err(CliError::from_error(&error)))
     }
 
     fn open(&self) -> Result<(Box<dyn Read>, &Path), CliError> {
         let Some(path) = self.path() else {
             return Ok((Box::new(io::stdin().lock()), Path::new("-")));
         };
+        if path.is_dir() {
+            return Err(not_a_sheet(path));
+        }
         match File::open(path) {
             Ok(file) => Ok((Box::new(file), path)),
             Err(error) => Err(CliError::new(format!("cannot read {}: {error}", path.display()))),
@@ -124,25 +132,45 @@ impl InputArg {
     }
 }
 
-/// The account's fields as text to keep, and as a schema.
+/// The error for a directory in place of a sheet. For a run directory, it names the right command.
+fn not_a_sheet(directory: &Path) -> CliError {
+    let path = quoted(directory);
+    let stage = RunDir::open(directory)
+        .ok()
+        .and_then(|run| LedgerFile::observe(run.path()).ok()?.meta().ok())
+        .map(|meta| meta.stage);
+    let hint = match stage {
+        Some(Stage::Planned) => {
+            format!("a saved plan, not a sheet; apply it with: ikbulk apply --plan {path}")
+        }
+        Some(Stage::Running) => format!(
+            "a run directory, not a sheet; resume it with `ikbulk resume {path}`, revert it with \
+             `ikbulk undo {path}`"
+        ),
+        Some(Stage::Planning) | None => "a directory, not a sheet".to_owned(),
+    };
+    CliError::new(format!("{path} is {hint}"))
+}
+
+/// The custom metadata fields of an account: the JSON for the ledger, and the schema.
 pub(super) struct Fields {
     pub(super) json: String,
     pub(super) schema: Option<Schema>,
 }
 
 impl Fields {
-    /// No schema: names and values go as they stand.
+    /// No schema: custom metadata is sent as is.
     pub(super) fn unchecked() -> Self {
         Self { json: String::new(), schema: None }
     }
 
-    /// One GET of the account's fields, if the input sets custom metadata.
-    pub(super) async fn of(
+    /// Fetches the fields of the account, in one GET, if the input sets custom metadata.
+    pub(super) async fn fetch(
         client: &Client,
         input: &Input,
         reads: &Reads,
     ) -> Result<Self, CliError> {
-        if !input.mentions_metadata().map_err(|error| CliError::of(&error))? {
+        if !input.mentions_metadata().map_err(|error| CliError::from_error(&error))? {
             return Ok(Self::unchecked());
         }
         match reads.read(Endpoint::MetadataFields, || client.api.schema()).await {
@@ -152,30 +180,30 @@ impl Fields {
             }
             Err(failure) => {
                 let message = format!(
-                    "cannot read the account's custom metadata fields, which the input sets \
-                     (--no-schema goes without): {failure}{}",
+                    "cannot read the custom metadata fields of the account (--no-schema skips \
+                     validating them): {failure}{}",
                     hint(&failure)
                 );
-                Err(CliError::not_read(&failure, message))
+                Err(CliError::read_failed(&failure, message))
             }
         }
     }
 
-    /// What cells are read with; `files` are those that have been looked up.
+    /// The context for reading cells; `files` are the resolved paths and URLs.
     pub(super) fn context(&self, clear_token: String, files: Option<Resolved>) -> Context {
         let (schema, files) = (self.schema.clone(), files.map(Arc::new));
         Context { rules: Rules { clear_token }, schema, files }
     }
 }
 
-/// Starts a sandbox of its own for a run, whose library holds the files that the input names.
+/// Starts the built-in sandbox of a run. Its library has the files that the input names.
 pub(super) fn start_sandbox(
     input: &Input,
     settings: &SettingsArgs,
 ) -> Result<(sandbox::Running, Client), CliError> {
-    let mut records = input.records(None).map_err(|error| CliError::of(&error))?;
+    let mut records = input.records(None).map_err(|error| CliError::from_error(&error))?;
     let (mut ids, mut targets) = (Vec::new(), Vec::new());
-    while records.advance().map_err(|error| CliError::of(&error))?.is_some() {
+    while records.advance().map_err(|error| CliError::from_error(&error))?.is_some() {
         let id = records.file_id();
         if !id.is_empty() {
             ids.push(id.into_owned());
@@ -194,38 +222,36 @@ pub(super) fn start_sandbox(
     Ok((running, client))
 }
 
-/// Refuses what could not be confirmed, before anything is read for it.
-pub(super) fn refuse_unattended(attended: bool) -> Result<(), CliError> {
-    let why = "not a terminal, so nothing can be confirmed; --yes sends without asking. Nothing was \
-               sent";
-    if attended { Ok(()) } else { Err(CliError::new(why)) }
+/// Fails if there is no person to confirm the preview, before anything is read.
+pub(super) fn require_terminal(interactive: bool) -> Result<(), CliError> {
+    let why = "not a terminal: pass --yes to send without confirmation; nothing was sent";
+    if interactive { Ok(()) } else { Err(CliError::new(why)) }
 }
 
-/// Asks whether to send what was shown, or what remains of it where more rows are bad than may be.
-/// Where nothing is to be sent, there is nothing to ask.
+/// Asks for confirmation of the preview. Asks nothing if nothing is to be sent.
 pub(super) async fn ask(
-    attended: bool,
+    interactive: bool,
     summary: &PlanSummary,
     max_bad: f64,
     screen: &Screen,
 ) -> Result<(), CliError> {
-    refuse_unattended(attended)?;
-    let is_confirmed = match Question::about(summary, max_bad) {
+    require_terminal(interactive)?;
+    let is_confirmed = match Question::for_summary(summary, max_bad) {
         None => true,
         Some(Question::YesOrNo(question)) => screen.ask(&question).await,
-        Some(Question::Number(question, number)) => screen.ask_for(&question, number).await,
+        Some(Question::Number(question, number)) => screen.ask_for_number(&question, number).await,
     };
     if is_confirmed { Ok(()) } else { Err(CliError::new("nothing was sent")) }
 }
 
-/// The memory of charges for a run that runs extensions, with the charges of interrupted runs in it.
-/// The account's lock is held.
+/// Opens the charges database for a run with billed extensions, and records the charges of
+/// interrupted runs first. The lock of the account must be held.
 pub(super) fn charges(
     connection: &Connection,
     pays: bool,
     screen: &Screen,
 ) -> Result<Option<Charges>, CliError> {
-    let Some(LocalState { state, account, .. }) = connection.kept.as_ref().filter(|_| pays) else {
+    let Some(LocalState { state, account, .. }) = connection.local.as_ref().filter(|_| pays) else {
         return Ok(None);
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
@@ -235,15 +261,15 @@ pub(super) fn charges(
     Ok(Some(charges))
 }
 
-/// Tells the planner in which run an extension already ran on a file.
+/// Looks up in which earlier run an extension already ran on a file, for the planner.
 pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<PriorRunLookup, CliError> {
-    let Some(LocalState { state, .. }) = connection.kept.as_ref().filter(|_| pays) else {
+    let Some(LocalState { state, .. }) = connection.local.as_ref().filter(|_| pays) else {
         return Ok(Box::new(|_, _| None));
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
     Ok(Box::new(move |file, extension| match charges.find(file, extension) {
         Ok(charge) => charge.map(|charge| charge.to_string()),
-        // What cannot be looked up is not charged a second time.
+        // If the lookup fails, skip the extension: it may have been charged before.
         Err(error) => Some(chain(&error)),
     }))
 }

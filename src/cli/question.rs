@@ -1,62 +1,62 @@
-//! What is asked before anything is sent, and which answers count as yes.
+//! The confirmation question, and which answers confirm.
 
 use crate::plan::PlanSummary;
 use crate::plural::{plural, thousands};
 use crate::row::Units;
 
-/// What people put between the thousands of a number.
+/// Thousands separators that people type.
 const SEPARATORS: [char; 9] = [',', '.', '_', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
 
-/// A question about what is to be sent.
+/// A question about the previewed requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// Yes or no.
+    /// Confirmed by `y` or `yes`.
     YesOrNo(String),
-    /// About billed work: its number has to be typed, since a `y` is typed by habit.
+    /// Confirmed by typing this number. Used for billed extensions, since people type `y` by habit.
     Number(String, u64),
 }
 
 impl Question {
-    /// About what was counted; `None` where nothing is to be sent.
-    pub(super) fn about(summary: &PlanSummary, max_bad: f64) -> Option<Self> {
+    /// The question for a preview; `None` if nothing is to be sent.
+    pub(super) fn for_summary(summary: &PlanSummary, max_bad: f64) -> Option<Self> {
         if summary.writes == 0 {
             return None;
         }
-        let is_bad = summary.rejected_share() > max_bad;
-        let bad = if is_bad { bad_rows(summary) } else { String::new() };
+        let has_too_many_invalid = summary.rejected_share() > max_bad;
+        let invalid = if has_too_many_invalid { invalid_rows(summary) } else { String::new() };
         if summary.paid_runs.is_empty() {
-            let what = if is_bad { "the rest" } else { "this" };
-            return Some(Self::YesOrNo(format!("{bad}Send {what}?")));
+            let what = if has_too_many_invalid { "the rest" } else { "this" };
+            return Some(Self::YesOrNo(format!("{invalid}Send {what}?")));
         }
-        let what = if is_bad { "The rest" } else { "This" };
-        let Charges { runs, price, number, unit } = Charges::of(summary);
+        let what = if has_too_many_invalid { "The rest" } else { "This" };
+        let BilledRuns { runs, price, number, unit } = BilledRuns::from_summary(summary);
         let text = format!(
-            "{bad}{what} runs {runs} ({price}). Type {number}{unit} to send it, anything else to \
-             stop:"
+            "{invalid}{what} runs {runs} ({price}). Type {number}{unit} to confirm, anything else to \
+             cancel:"
         );
         Some(Self::Number(text, number))
     }
 }
 
-fn bad_rows(summary: &PlanSummary) -> String {
+fn invalid_rows(summary: &PlanSummary) -> String {
     let (rows, are) =
         (plural(summary.rows, "row", "rows"), if summary.rejected == 1 { "is" } else { "are" });
-    format!("{} of {rows} {are} bad, more than --max-bad allows. ", summary.rejected)
+    format!("{} of {rows} {are} invalid, more than --max-bad allows. ", thousands(summary.rejected))
 }
 
-/// What billed work comes to.
-struct Charges {
-    /// How often each extension runs.
+/// The billed extension runs of a preview.
+struct BilledRuns {
+    /// How often each extension runs, as text.
     runs: String,
     price: String,
-    /// The units, or the runs where some price is not known…
+    /// The number to type: the units, or the number of runs if a price is unknown.
     number: u64,
-    /// …and how that is said.
+    /// Text after the number: what it counts, if not units.
     unit: &'static str,
 }
 
-impl Charges {
-    fn of(summary: &PlanSummary) -> Self {
+impl BilledRuns {
+    fn from_summary(summary: &PlanSummary) -> Self {
         let (mut units, mut times) = (0, 0);
         let (mut runs, mut unpriced) = (Vec::new(), Vec::new());
         for (name, count) in &summary.paid_runs {
@@ -76,28 +76,28 @@ impl Charges {
         }
         price = match units {
             0 => "units unknown".to_owned(),
-            _ => format!("{price}, and unknown ones for {}", unpriced.join(" and ")),
+            _ => format!("{price}, plus unknown units for {}", unpriced.join(" and ")),
         };
         Self { runs, price, number: times, unit: ", the number of runs," }
     }
 }
 
-/// Whether an answer is a yes.
+/// Whether an answer is `y` or `yes`.
 pub(super) fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-/// Whether an answer is this number, its thousands together or apart.
+/// Whether an answer is this number, with or without thousands separators.
 pub(super) fn is_number(answer: &str, number: u64) -> bool {
     let (first, rest) = match answer.trim().split_once(SEPARATORS) {
         Some((first, rest)) => (first, rest.split(SEPARATORS).collect()),
         None => (answer.trim(), Vec::new()),
     };
-    let is_apart = matches!(first.len(), 1..=3) && rest.iter().all(|group| group.len() == 3);
+    let is_grouped = matches!(first.len(), 1..=3) && rest.iter().all(|group| group.len() == 3);
     let digits = format!("{first}{}", rest.concat());
-    // A sign would be read as part of a number.
+    // `parse` would accept a sign.
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    (rest.is_empty() || is_apart) && is_plain && digits.parse() == Ok(number)
+    (rest.is_empty() || is_grouped) && is_plain && digits.parse() == Ok(number)
 }
 
 #[cfg(test)]
@@ -105,69 +105,69 @@ mod tests {
     use super::*;
     use crate::row::ExtensionName;
 
-    fn asked(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Option<Question> {
+    fn question(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Option<Question> {
         let paid_runs = runs.iter().copied().collect();
         let writes = rows - rejected;
-        Question::about(
+        Question::for_summary(
             &PlanSummary { rows, rejected, writes, paid_runs, ..PlanSummary::default() },
             0.02,
         )
     }
 
     #[test]
-    fn unbilled_work_takes_a_yes_and_too_many_bad_rows_are_said() {
+    fn unbilled_runs_take_yes_and_mention_invalid_rows() {
         let yes = |text: &str| Some(Question::YesOrNo(text.to_owned()));
-        assert_eq!(asked(68, 1, &[]), yes("Send this?"));
-        let bad = "7 of 68 rows are bad, more than --max-bad allows. Send the rest?";
-        assert_eq!(asked(68, 7, &[]), yes(bad));
-        assert_eq!(asked(7, 7, &[]), None, "nothing is to be sent");
+        assert_eq!(question(68, 1, &[]), yes("Send this?"));
+        let invalid = "7 of 68 rows are invalid, more than --max-bad allows. Send the rest?";
+        assert_eq!(question(68, 7, &[]), yes(invalid));
+        assert_eq!(question(7, 7, &[]), None, "nothing is to be sent");
         for (answer, means_yes) in [("y\n", true), (" YES ", true), ("", false), ("yep", false)] {
             assert_eq!(is_yes(answer), means_yes, "{answer:?}");
         }
     }
 
     #[test]
-    fn billed_work_takes_its_units_or_where_a_price_is_unknown_its_runs() {
+    fn billed_runs_require_typing_units_or_run_count() {
         let number = |text: &str, number| Some(Question::Number(text.to_owned(), number));
         let (remove_bg, describe) = (ExtensionName::RemoveBg, ExtensionName::AiAutoDescription);
         assert_eq!(
-            asked(10_000, 0, &[(remove_bg, 10_000)]),
+            question(10_000, 0, &[(remove_bg, 10_000)]),
             number(
-                "This runs remove-bg 10,000 times (1,300,000 units). Type 1300000 to send it, \
-                 anything else to stop:",
+                "This runs remove-bg 10,000 times (1,300,000 units). Type 1300000 to confirm, \
+                 anything else to cancel:",
                 1_300_000
             )
         );
         assert_eq!(
-            asked(1, 0, &[(ExtensionName::AwsAutoTagging, 1)]),
+            question(1, 0, &[(ExtensionName::AwsAutoTagging, 1)]),
             number(
-                "This runs aws-auto-tagging once (1 unit). Type 1 to send it, anything else to \
-                 stop:",
+                "This runs aws-auto-tagging once (1 unit). Type 1 to confirm, anything else to \
+                 cancel:",
                 1
             )
         );
         assert_eq!(
-            asked(10, 4, &[(remove_bg, 2), (describe, 1200)]),
+            question(10, 4, &[(remove_bg, 2), (describe, 1200)]),
             number(
-                "4 of 10 rows are bad, more than --max-bad allows. The rest runs remove-bg 2 times \
-                 and ai-auto-description 1,200 times (260 units, and unknown ones for \
-                 ai-auto-description). Type 1202, the number of runs, to send it, anything else to \
-                 stop:",
+                "4 of 10 rows are invalid, more than --max-bad allows. The rest runs remove-bg 2 times \
+                 and ai-auto-description 1,200 times (260 units, plus unknown units for \
+                 ai-auto-description). Type 1202, the number of runs, to confirm, anything else to \
+                 cancel:",
                 1202
             )
         );
         assert_eq!(
-            asked(3, 0, &[(describe, 3)]),
+            question(3, 0, &[(describe, 3)]),
             number(
                 "This runs ai-auto-description 3 times (units unknown). Type 3, the number of runs, \
-                 to send it, anything else to stop:",
+                 to confirm, anything else to cancel:",
                 3
             )
         );
     }
 
     #[test]
-    fn a_number_may_have_its_thousands_apart_and_nothing_else_is_one() {
+    fn only_the_exact_number_confirms() {
         for answer in [
             "2300000\n",
             "2,300,000",

@@ -1,45 +1,47 @@
-//! The flags of `ikbulk sandbox` about what nobody knows of the API.
+//! Flags of `ikbulk sandbox` for API behaviour that is not documented.
 
 use clap::Args;
 
 use super::CliError;
+use super::help::QUIRKS;
 use crate::sandbox::{
     Config, EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = QUIRKS)]
 pub(super) struct QuirkArgs {
-    /// What an empty list of tags does in a PATCH
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    /// The effect of an empty tag list in a PATCH
+    #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "WHAT")]
     empty_tags: EmptyTags,
-    /// What an empty description does in a PATCH
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    /// The effect of an empty description in a PATCH
+    #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "WHAT")]
     empty_description: EmptyDescription,
-    /// In what the length of tags is counted, of which there may be 500
-    #[arg(long, value_enum, default_value_t, value_name = "UNIT")]
+    /// The unit of the limit of 500 for the tags of a file
+    #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "UNIT")]
     tag_length: TagLength,
-    /// Whether a bulk call that misses files says which
-    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    /// Whether a bulk call names the files that do not exist
+    #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "WHICH")]
     missing_ids: MissingIds,
-    /// What a required custom metadata field demands of an update
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    /// What a required custom metadata field requires of an update
+    #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "WHAT")]
     required_fields: RequiredFields,
-    /// Make this custom metadata field a required one; can be repeated
-    #[arg(long, value_name = "NAME")]
+    /// Make this custom metadata field required; may be given several times
+    #[arg(long, hide_short_help = true, value_name = "NAME")]
     require: Vec<String>,
-    /// Answer a wrong key with 403 rather than 401
-    #[arg(long)]
+    /// Respond to a wrong key with 403 instead of 401
+    #[arg(long, hide_short_help = true)]
     forbid_wrong_key: bool,
-    /// Refuse to list with a higher skip than this
-    #[arg(long, value_name = "N")]
+    /// Reject list requests with a higher skip
+    #[arg(long, hide_short_help = true, value_name = "N")]
     skip_max: Option<usize>,
-    /// Refuse requests whose path and query are longer than this, with 414
-    #[arg(long, value_name = "BYTES")]
+    /// Reject requests with a longer path and query, with 414
+    #[arg(long, hide_short_help = true, value_name = "BYTES")]
     url_max: Option<usize>,
 }
 
 impl QuirkArgs {
-    /// The settings with these answers.
+    /// The sandbox configuration with these quirks.
     pub(super) fn apply(&self, mut config: Config) -> Result<Config, CliError> {
         for name in &self.require {
             let field = config.fields.iter_mut().find(|field| field["name"] == name.as_str());

@@ -1,4 +1,4 @@
-//! `ikbulk resume`: shows what is left of an unfinished run, asks, and sends it.
+//! `ikbulk resume`: previews the rest of an unfinished run, asks for confirmation, and sends it.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,20 @@ use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
 use crate::execute::Stop;
 use crate::run::{RunDir, unfinished_runs};
+use crate::shell::quoted;
 
 #[derive(Debug, Args)]
 pub(super) struct Resume {
-    /// The run's directory [default, on a terminal: the one unfinished run of this directory]
+    /// The run directory [default, on a terminal: the only unfinished run in this directory]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Do not ask
+    /// Resume without asking for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// The account's key was replaced: continue with the new one
+    /// Accept another API key than the run started with, after a key rotation
     #[arg(long)]
     key_changed: bool,
-    /// Resume although a later run of the sheet has changed files: older values overwrite newer ones
+    /// Resume although a later run has changed files; older values overwrite newer ones
     #[arg(long)]
     over_later_runs: bool,
     #[command(flatten)]
@@ -39,14 +40,16 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let deadline = Deadline::of(&self.limits)?;
+        let deadline = Deadline::from_limits(&self.limits)?;
         if screen.is_quiet() && !self.yes {
-            return Err(CliError::new("with -q nothing can be shown and confirmed: add --yes"));
+            return Err(CliError::new(
+                "--quiet requires --yes: nothing can be shown and confirmed",
+            ));
         }
         let settings = self.settings.with_profile()?;
         let run = match &self.run {
-            Some(path) => RunDir::open(path).map_err(|error| CliError::of(&error))?,
-            None => the_only_unfinished(screen)?,
+            Some(path) => RunDir::open(path).map_err(|error| CliError::from_error(&error))?,
+            None => only_unfinished_run(screen)?,
         };
         let lock = deadline.within(lock_run(&run, self.limits.wait_lock)).await?;
         let existing = RunExecution {
@@ -63,22 +66,23 @@ impl Resume {
     }
 }
 
-/// The one unfinished run of this directory. Only on a terminal: a script says which.
-fn the_only_unfinished(screen: &Screen) -> Result<RunDir, CliError> {
-    if !screen.is_attended() {
-        return Err(CliError::new("say which run to go on with: ikbulk resume RUN"));
+/// The only unfinished run in the working directory. Only on a terminal: a script must name the
+/// run.
+fn only_unfinished_run(screen: &Screen) -> Result<RunDir, CliError> {
+    if !screen.is_interactive() {
+        return Err(CliError::new("name the run to resume: ikbulk resume RUN"));
     }
     let mut runs = unfinished_runs(Path::new("."));
     runs.retain(|run| run.newer_run(&[]).is_ok_and(|newer| newer.is_none()));
     match (runs.pop(), runs.is_empty()) {
         (Some(run), true) => Ok(run),
-        (None, _) => Err(CliError::new("there is no unfinished run in this directory")),
+        (None, _) => Err(CliError::new("no unfinished run in this directory")),
         (Some(last), false) => {
             runs.push(last);
             let names: Vec<String> =
-                runs.iter().map(|run| format!("ikbulk resume {}", run.path().display())).collect();
+                runs.iter().map(|run| format!("ikbulk resume {}", quoted(run.path()))).collect();
             let names = names.join("\n");
-            Err(CliError::new(format!("there are several unfinished runs; say which:\n{names}")))
+            Err(CliError::new(format!("several unfinished runs; name one:\n{names}")))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Executes a run that exists already: a saved plan, or what an interrupted run left to do.
+//! Executes an existing run: a saved plan, or the rest of an interrupted run.
 
 use std::future::Future;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::connect::{Connection, LocalState};
 use super::finish::PreparedRun;
 use super::limit_args::{Deadline, LimitArgs};
 use super::locks::{lock, lock_account};
-use super::prepare::{already_ran, ask, charges, refuse_unattended, start_sandbox};
+use super::prepare::{already_ran, ask, charges, require_terminal, start_sandbox};
 use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
 use crate::account::AccountLock;
@@ -15,23 +15,24 @@ use crate::execute::Stop;
 use crate::input::{Fingerprint, staged_in};
 use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
-use crate::plan::{InputSummary, Planner, Recorded, scan_rest};
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
 use crate::plural::plural;
 use crate::report::{PlanView, Target, render_plan};
 use crate::run::{RunDir, RunLock, Session, in_flight};
 use crate::sandbox;
 use crate::settings::Execution;
+use crate::shell::quoted;
 
-/// What is executed of a run.
+/// The part of a run to execute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunPart {
-    /// All of a saved plan.
+    /// All rows of a saved plan.
     Plan,
-    /// What an interrupted run left to do.
+    /// The rows that an interrupted run did not complete.
     Rest,
 }
 
-/// A run to be executed, and how.
+/// A run to execute, with the options of the command.
 pub(super) struct RunExecution<'e> {
     pub(super) run: RunDir,
     pub(super) part: RunPart,
@@ -39,20 +40,20 @@ pub(super) struct RunExecution<'e> {
     pub(super) key_changed: bool,
     pub(super) over_later_runs: bool,
     pub(super) limits: &'e LimitArgs,
-    /// With the profile.
+    /// The settings, with the profile applied.
     pub(super) settings: &'e SettingsArgs,
     pub(super) screen: &'e Screen,
 }
 
-/// What a run that exists comes to before its next request.
+/// The result of [`RunExecution::prepare`].
 enum Prepared {
-    PreparedRun(Box<PreparedRun>),
-    /// Nothing is left to do; the exit code is that of its last session.
+    Run(Box<PreparedRun>),
+    /// Nothing is left to do; with the exit code of the last session.
     Done(u8),
 }
 
 impl RunExecution<'_> {
-    /// Shows what is to be sent, asks, and sends it.
+    /// Shows the preview, asks for confirmation, and sends the rest.
     pub(super) async fn execute(
         self,
         _lock: RunLock,
@@ -60,34 +61,35 @@ impl RunExecution<'_> {
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
         match deadline.within(self.prepare()).await? {
-            Prepared::PreparedRun(ready) => ready.finish(self.screen, signal, deadline).await,
+            Prepared::Run(prepared) => prepared.finish(self.screen, signal, deadline).await,
             Prepared::Done(exit_code) => Ok(exit_code),
         }
     }
 
-    /// Everything up to the next request that changes anything.
+    /// Prepares the session up to its first write.
     async fn prepare(&self) -> Result<Prepared, CliError> {
         let ledger = self.run.ledger()?;
         let mut meta = ledger.meta()?;
         self.refuse_stage(&ledger, &meta)?;
         refuse_edited_copy(&self.run, &meta)?;
         if let Some(exit_code) = ledger.is_done()? {
-            let path = self.run.path().display();
-            self.screen.say(&format!(
-                "nothing is left to do\nnext       `ikbulk report {path}` writes its reports again\n"
+            let path = quoted(self.run.path());
+            self.screen.print(&format!(
+                "nothing is left to do\nnext       `ikbulk report {path}` regenerates its reports\n"
             ));
             return Ok(Prepared::Done(exit_code));
         }
         if !self.yes && !meta.sandbox {
-            refuse_unattended(self.screen.is_attended())?;
+            require_terminal(self.screen.is_interactive())?;
         }
         let execution = self.settings.execution()?;
         let (connection, sandbox) = self.connect(&meta, &execution).await?;
         let locks = self.lock(&connection, &mut meta, &ledger).await?;
         self.refuse_superseded(&connection, &ledger, &meta)?;
         let charges = charges(&connection, meta.pays, self.screen)?;
-        self.note_unsettled(&connection, &ledger, &meta)?;
-        self.confirm(&connection, &ledger, &meta, &execution).await?;
+        self.mark_unsettled(&connection, &ledger, &meta)?;
+        let writes_left = self.confirm(&connection, &ledger, &meta, &execution).await?;
+        meta.writes = ledger.counters()?.write_progress() + writes_left;
         if self.part == RunPart::Plan {
             meta.stage = Stage::Running;
             meta.position = connection.next_position(&self.run)?;
@@ -102,7 +104,7 @@ impl RunExecution<'_> {
             rows_max: self.limits.limit,
         };
         let run = self.run.clone();
-        Ok(Prepared::PreparedRun(Box::new(PreparedRun {
+        Ok(Prepared::Run(Box::new(PreparedRun {
             session,
             planner,
             run,
@@ -115,27 +117,27 @@ impl RunExecution<'_> {
         })))
     }
 
-    /// Only a saved plan is applied, and only what began to send is resumed.
+    /// `apply --plan` accepts only a saved plan, and `resume` only a run that has started to send.
     fn refuse_stage(&self, ledger: &LedgerFile, meta: &RunMeta) -> Result<(), CliError> {
-        let path = self.run.path().display();
+        let path = quoted(self.run.path());
         let is_done = ledger.is_done()?.is_some();
-        let what = if meta.guarded { "a plan that" } else { "no saved plan, but a run that" };
+        let what = if meta.guarded { "a plan" } else { "a run, not a saved plan," };
         Err(CliError::new(match (self.part, meta.stage) {
             (RunPart::Plan, Stage::Planned) | (RunPart::Rest, Stage::Running) => return Ok(()),
             (RunPart::Rest, Stage::Planned) => {
-                format!("this is a saved plan; carry it out with: ikbulk apply --plan {path}")
+                format!("{path} is a saved plan; apply it with: ikbulk apply --plan {path}")
             }
             (RunPart::Rest, Stage::Planning) => format!(
-                "{path} was left while it was being planned; nothing was sent. Apply the sheet again"
+                "{path} was interrupted while planning; nothing was sent. Apply the sheet again"
             ),
             (RunPart::Plan, Stage::Planning) => format!(
-                "{path} was left while it was being planned; nothing was sent. Plan it again"
+                "{path} was interrupted while planning; nothing was sent. Plan the sheet again"
             ),
             (RunPart::Plan, Stage::Running) if is_done => {
-                format!("{path} is {what} is finished; `ikbulk report {path}` says how it ended")
+                format!("{path} is {what} that has finished; see: ikbulk report {path}")
             }
             (RunPart::Plan, Stage::Running) => {
-                format!("{path} is {what} was begun and is unfinished; go on: ikbulk resume {path}")
+                format!("{path} is {what} that is unfinished; run: ikbulk resume {path}")
             }
         }))
     }
@@ -146,26 +148,27 @@ impl RunExecution<'_> {
         execution: &Execution,
     ) -> Result<(Connection, Option<sandbox::Running>), CliError> {
         if meta.sandbox {
-            self.screen.error("the sandbox of this run is gone; a new one takes its place");
+            self.screen.error("the sandbox of this run is gone; starting a new one");
             let input = self.run.input(meta.input_format);
             let (sandbox, client) = start_sandbox(&input, self.settings)?;
             let connection = Connection::to_sandbox(client, &self.run, execution)?;
             return Ok((connection, Some(sandbox)));
         }
         let busy = Some(&self.run).filter(|_| !self.limits.wait_lock);
-        let connection = Connection::to_run(
+        let connection = Connection::to_account_of_run(
             self.settings,
             &self.run,
             meta,
             execution,
             busy,
-            self.screen.person(self.yes),
+            self.screen.prompt_unless(self.yes),
         )
         .await?;
         Ok((connection, None))
     }
 
-    /// Locks the account, and the one that the run began on where that is known by another key.
+    /// Locks the account of the key, and also the account that the run started on if that is
+    /// recorded under another key.
     async fn lock(
         &self,
         connection: &Connection,
@@ -174,15 +177,15 @@ impl RunExecution<'_> {
     ) -> Result<Vec<AccountLock>, CliError> {
         let wait = self.limits.wait_lock;
         let mut locks: Vec<_> = lock(connection, &self.run, wait).await?.into_iter().collect();
-        let Some(LocalState { state, db, account }) = &connection.kept else {
+        let Some(LocalState { state, db, account }) = &connection.local else {
             return Ok(locks);
         };
         let ours = &connection.client.identity;
-        let began_on = db.account_of(&meta.account)?;
-        if began_on != *account {
-            locks.push(lock_account(state, began_on, &self.run, wait).await?);
-            self.accept_key(meta, ledger)?;
-            db.join(*account, began_on)?;
+        let started_on = db.account_of(&meta.account)?;
+        if started_on != *account {
+            locks.push(lock_account(state, started_on, &self.run, wait).await?);
+            self.check_key(meta, ledger)?;
+            db.join(*account, started_on)?;
         }
         if meta.account != *ours {
             meta.account.clone_from(ours);
@@ -192,50 +195,51 @@ impl RunExecution<'_> {
         Ok(locks)
     }
 
-    /// A key that nothing shows to be of the run's account may be another account's.
-    fn accept_key(&self, meta: &RunMeta, ledger: &LedgerFile) -> Result<(), CliError> {
+    /// Fails unless the new key belongs to the account of the run, or `--key-changed` confirms
+    /// that.
+    fn check_key(&self, meta: &RunMeta, ledger: &LedgerFile) -> Result<(), CliError> {
         if meta.stage == Stage::Planned && !self.key_changed {
             return Err(CliError::new(
-                "this is not the key that the sheet was planned with; nothing was sent.\n\
-                 Plan the sheet again with this one",
+                "the API key differs from the one that the sheet was planned with; nothing was sent.\n\
+                 Plan the sheet again with this key",
             ));
         }
-        let touched = [Status::Updated, Status::Failed, Status::Unknown];
-        if ledger.has_status(&touched)? && !self.key_changed {
-            return Err(not_the_key());
+        let sent_statuses = [Status::Updated, Status::Failed, Status::Unknown];
+        if ledger.has_status(&sent_statuses)? && !self.key_changed {
+            return Err(key_mismatch());
         }
         Ok(())
     }
 
-    /// What a newer run has overwritten or undone is not written again. Asked under the lock, so
-    /// that no run of this machine begins in between.
+    /// Fails if a newer run has changed files. Called under the lock, so that no other run on this
+    /// machine starts in between.
     fn refuse_superseded(
         &self,
         connection: &Connection,
         ledger: &LedgerFile,
         meta: &RunMeta,
     ) -> Result<(), CliError> {
-        // A saved plan of which nothing was sent checks each file by itself.
+        // A saved plan that has sent nothing yet checks each file for conflicts.
         let checks_conflicts = meta.guarded && ledger.has_no_steps()?;
         let Some(LocalState { db, account, .. }) =
-            connection.kept.as_ref().filter(|_| !self.over_later_runs && !checks_conflicts)
+            connection.local.as_ref().filter(|_| !self.over_later_runs && !checks_conflicts)
         else {
             return Ok(());
         };
         let newer = self.run.newer_run(&db.run_paths(*account)?)?;
         newer.map_or(Ok(()), |newer| {
             Err(CliError::new(format!(
-                "{} began later and has changed files since, or is about to, so that older values \
-                 would overwrite newer ones; nothing was sent.\n\
-                 Apply the sheet again for what is left, or say --over-later-runs",
+                "a later run ({}) has changed files or is about to; continuing this run would \
+                 overwrite newer values with older ones; nothing was sent.\n\
+                 Apply the sheet again to send what is left, or pass --over-later-runs",
                 newer.path().display()
             )))
         })
     }
 
-    /// Files on which requests of earlier sessions or of other runs may still take effect are read
-    /// back at the end.
-    fn note_unsettled(
+    /// Marks the files on which requests of earlier sessions or other runs may still take effect.
+    /// They are read back at the end.
+    fn mark_unsettled(
         &self,
         connection: &Connection,
         ledger: &LedgerFile,
@@ -253,28 +257,31 @@ impl RunExecution<'_> {
         Ok(ledger.mark_lost(&lost_rows)?)
     }
 
-    /// Shows what is left to send and asks whether to send it.
+    /// Shows the rest of the run, asks for confirmation, and returns its number of writes.
     async fn confirm(
         &self,
         connection: &Connection,
         ledger: &LedgerFile,
         meta: &RunMeta,
         execution: &Execution,
-    ) -> Result<(), CliError> {
+    ) -> Result<u64, CliError> {
         let context = ledger.context(meta)?;
         let mut planner = Planner::of(meta.planning, ledger, already_ran(connection, meta.pays)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
         let input = self.run.input(meta.input_format);
-        let scan = scan_rest(&input, &context, &mut planner, &recorded, |_| {})
-            .map_err(|error| CliError::of(&error))?;
-        self.show(connection, meta, execution, &scan);
+        planner.preview(EXAMPLES_MAX);
+        let limit = self.limits.limit;
+        let scan = scan_rest(&input, &context, &mut planner, &recorded, limit, |_| {})
+            .map_err(|error| CliError::from_error(&error))?;
+        self.show(connection, meta, execution, &scan, ledger.file_count()? > 0);
         if !meta.sandbox && self.part == RunPart::Rest {
-            self.show_changed_sheet(meta);
+            self.warn_if_sheet_changed(meta);
         }
-        if self.yes || meta.sandbox {
-            return Ok(());
+        if !self.yes && !meta.sandbox {
+            let is_interactive = self.screen.is_interactive();
+            ask(is_interactive, &scan.summary, self.settings.max_bad(), self.screen).await?;
         }
-        ask(self.screen.is_attended(), &scan.summary, self.settings.max_bad(), self.screen).await
+        Ok(scan.summary.writes)
     }
 
     fn show(
@@ -283,9 +290,10 @@ impl RunExecution<'_> {
         meta: &RunMeta,
         execution: &Execution,
         scan: &InputSummary,
+        can_undo: bool,
     ) {
         let screen = self.screen;
-        screen.say(&render_plan(&PlanView {
+        screen.print(&render_plan(&PlanView {
             input: &meta.input_name,
             rows_of_run: (self.part == RunPart::Rest).then_some(meta.rows),
             summary: &scan.summary,
@@ -299,59 +307,65 @@ impl RunExecution<'_> {
                 is_first_run: connection.is_first_run(meta),
                 sandbox: meta.sandbox,
                 execution,
-                limit: self.limits.limit,
+                pilot_of: self
+                    .limits
+                    .limit
+                    .filter(|_| self.part == RunPart::Plan)
+                    .map(|_| meta.rows),
+                can_undo,
                 now: jiff::ZonedDateTime::now(),
             }),
+            verbose: screen.is_verbose(),
             width: screen.width(),
         }));
-        let checks = scan.summary.writes.min(self.limits.limit.unwrap_or(u64::MAX));
+        let checks = scan.summary.writes;
         if meta.guarded && checks > 0 {
             let reads = plural(checks, "read", "reads");
-            screen.say(&format!(
-                "looks      at each file again before it is changed, in at most about {reads}\n"
+            screen.print(&format!(
+                "checks     every file for conflicts before it is changed, in about {reads}\n"
             ));
         }
     }
 
-    /// Says where the sheet is no longer what the run copied, and both ways on.
-    fn show_changed_sheet(&self, meta: &RunMeta) {
+    /// Prints a notice if the sheet has changed since the run copied it.
+    fn warn_if_sheet_changed(&self, meta: &RunMeta) {
         let Some(path) = meta.input_path.as_ref().map(Path::new) else {
             return;
         };
-        // A sheet that is gone, or another kind of file now, is no error: the run has its copy.
+        // A missing sheet is no error: the run has its copy.
         let Ok(now) = Fingerprint::of_file(path) else {
             return;
         };
         if now.0 != meta.input_fingerprint {
             let sheet = path.display();
             self.screen.error(&format!(
-                "{sheet} has changed since this run copied it; this sends what is left of the copy.\n\
+                "{sheet} has changed since this run copied it; resuming sends the rest of the copy.\n\
                  To apply the changed sheet instead: ikbulk apply {sheet}"
             ));
         }
     }
 }
 
-/// Refuses a key that is not the one that a run began with.
-pub(super) fn not_the_key() -> CliError {
+/// The error for a key that differs from the one the run started with.
+pub(super) fn key_mismatch() -> CliError {
     CliError::new(
-        "this is not the key that the run was begun with; nothing was sent.\n\
-         If it is the same account's, say --key-changed",
+        "the API key differs from the one that this run started with; nothing was sent.\n\
+         If the key was rotated, pass --key-changed",
     )
 }
 
-/// A run executes what it copied, and says of it what it copied: a copy that was edited since is
-/// another sheet.
+/// Fails if the copy of the sheet in the run directory was edited: the ledger refers to its
+/// original rows.
 pub(super) fn refuse_edited_copy(run: &RunDir, meta: &RunMeta) -> Result<(), CliError> {
     let copy = run.input(meta.input_format);
     let path = copy.path.display().to_string();
-    let now = staged_in(copy).map_err(|error| CliError::of(&error))?;
+    let now = staged_in(copy).map_err(|error| CliError::from_error(&error))?;
     if now.fingerprint.0 == meta.input_fingerprint {
         return Ok(());
     }
     Err(CliError::new(format!(
-        "{path} is not what the run copied: it was edited since; nothing was sent.\n\
-         Its ledger speaks of the rows as they were. Apply the edited file as a sheet of its own: \
+        "{path} was edited since the run copied it; nothing was sent.\n\
+         The ledger of the run refers to the original rows. Apply the edited file as a new sheet: \
          copy it elsewhere, then `ikbulk apply` the copy"
     )))
 }

@@ -1,5 +1,6 @@
-//! Reading an input whole, and looking up the files that it names by path or URL.
+//! Scans an input, and looks up the files that it names by path or URL.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::prepare::hint;
@@ -7,54 +8,56 @@ use super::settings_args::Client;
 use super::{CliError, Screen};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
-use crate::plan::{InputSummary, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
 use crate::plural::plural;
 use crate::report::Counter;
 use crate::resolve::{Resolution, look_up};
+use crate::row::Target;
 
-/// An input that has been read whole.
+/// A scanned input.
 pub(super) struct Scan {
-    pub(super) scan: InputSummary,
-    /// What it was read with: with the files that were looked up.
+    pub(super) input_summary: InputSummary,
+    /// The context it was read with, including looked-up files.
     pub(super) context: Context,
-    /// `None` where every row names its file by its id.
+    /// `None` if no row names its file by path or URL.
     pub(super) looked_up: Option<Resolution>,
 }
 
 impl Scan {
-    /// Reads an input, without looking anything up.
-    pub(super) fn of(input: &Input, context: Context) -> Result<Self, CliError> {
-        let scan = scan(input, &context, &mut Planner::direct(), |_| {});
-        let scan = scan.map_err(|error| CliError::of(&error))?;
-        Ok(Self { scan, context, looked_up: None })
+    /// Scans an input without looking up files.
+    pub(super) fn read(input: &Input, context: Context) -> Result<Self, CliError> {
+        let mut planner = Planner::direct();
+        planner.preview(EXAMPLES_MAX);
+        let input_summary = scan(input, &context, &mut planner, None, |_| {});
+        let input_summary = input_summary.map_err(|error| CliError::from_error(&error))?;
+        Ok(Self { input_summary, context, looked_up: None })
     }
 
-    /// Looks up the files that the input names by path or URL, and reads it once more where there
-    /// are any.
-    pub(super) async fn looked_up(
+    /// Looks up the files that the input names by path or URL. If there are any, scans the input
+    /// again with them.
+    pub(super) async fn look_up_files(
         self,
         input: &Input,
         client: &Client,
         reads: &Reads,
         screen: &Screen,
     ) -> Result<Self, CliError> {
-        let Self { scan, mut context, .. } = self;
-        if scan.to_look_up.is_empty() {
-            return Ok(Self { scan, context, looked_up: None });
+        let Self { input_summary, mut context, .. } = self;
+        if input_summary.to_look_up.is_empty() {
+            return Ok(Self { input_summary, context, looked_up: None });
         }
-        let looked_up = looked_up(&scan, client, reads, screen).await?;
+        let looked_up = resolve_targets(&input_summary.to_look_up, client, reads, screen).await?;
         context.files = Some(Arc::clone(&looked_up.files));
-        Ok(Self { looked_up: Some(looked_up), ..Self::of(input, context)? })
+        Ok(Self { looked_up: Some(looked_up), ..Self::read(input, context)? })
     }
 }
 
-async fn looked_up(
-    scan: &InputSummary,
+async fn resolve_targets(
+    targets: &BTreeSet<Target>,
     client: &Client,
     reads: &Reads,
     screen: &Screen,
 ) -> Result<Resolution, CliError> {
-    let targets = &scan.to_look_up;
     tracing::info!("looking up {}", plural(targets.len() as u64, "path or URL", "paths and URLs"));
     let counter = Counter::new(screen.bars());
     let looked_up = look_up(targets, &client.api, reads, |done, count| {
@@ -65,10 +68,9 @@ async fn looked_up(
     });
     looked_up.await.map_err(|failure| {
         let message = format!(
-            "cannot look up the files that the input names by path or URL; nothing was sent: \
-             {failure}{}",
+            "cannot look up files by path or URL: {failure}{}; nothing was sent",
             hint(&failure)
         );
-        CliError::not_read(&failure, message)
+        CliError::read_failed(&failure, message)
     })
 }

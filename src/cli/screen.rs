@@ -1,4 +1,4 @@
-//! The terminal: what is said, what is asked, and the bar that both must not tear.
+//! The terminal: output, prompts, and the progress bars that both must not corrupt.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -9,50 +9,58 @@ use super::stop::on_thread;
 use crate::report::sanitize;
 use crate::system;
 
-/// Where the program speaks to a person, if there is one.
+/// The output of the program, and prompts if a person is present.
 #[derive(Debug, Clone)]
 pub struct Screen {
     bars: MultiProgress,
     quiet: bool,
-    attended: bool,
+    verbose: bool,
+    interactive: bool,
 }
 
-/// Columns of a terminal that does not say how many it has.
+/// Assumed width of a terminal that does not report one, in columns.
 const COLUMNS: u16 = 100;
 
 impl Screen {
     /// The terminal that the program was started on.
     #[must_use]
-    pub fn new(quiet: bool) -> Self {
-        let attended = io::stdin().is_terminal() && io::stderr().is_terminal();
-        Self { bars: MultiProgress::new(), quiet, attended }
+    pub fn new(quiet: bool, verbose: bool) -> Self {
+        let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
+        Self { bars: MultiProgress::new(), quiet, verbose, interactive }
     }
 
-    /// Whether there is a person to be asked.
+    /// Whether standard input and standard error are a terminal, so that a person can answer
+    /// prompts.
     #[must_use]
-    pub fn is_attended(&self) -> bool {
-        self.attended
+    pub fn is_interactive(&self) -> bool {
+        self.interactive
     }
 
-    /// Where a person can be asked who has not said yes to everything beforehand.
+    /// The screen to prompt on; `None` without a terminal, or if `assume_yes`.
     #[must_use]
-    pub fn person(&self, says_yes: bool) -> Option<&Self> {
-        (self.attended && !says_yes).then_some(self)
+    pub fn prompt_unless(&self, assume_yes: bool) -> Option<&Self> {
+        (self.interactive && !assume_yes).then_some(self)
     }
 
-    /// Whether nothing but errors is to be said.
+    /// Whether only errors are printed (`--quiet`).
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Where bars go; `None` where nobody would see them.
+    /// Whether to print details (`--verbose`).
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Where to draw progress bars; `None` without a terminal, or with `--quiet`.
     #[must_use]
     pub fn bars(&self) -> Option<&MultiProgress> {
         (io::stderr().is_terminal() && !self.quiet).then_some(&self.bars)
     }
 
-    /// The most characters of a line that is said; as many as there are where nobody looks on.
+    /// Maximum characters per line of output; unlimited without a terminal.
     #[must_use]
     pub fn width(&self) -> usize {
         if !io::stdout().is_terminal() {
@@ -62,31 +70,37 @@ impl Screen {
         size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns).into()
     }
 
-    /// Says what the program has to say.
-    pub fn say(&self, text: &str) {
+    /// Prints to standard output, unless `--quiet`.
+    pub fn print(&self, text: &str) {
         if !self.quiet {
-            // A closed output (`| head`) is no reason to stop a run.
+            // A closed output (`| head`) must not stop a run.
             self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
         }
     }
 
-    /// Says why the program did not do what it was asked to.
+    /// Prints the result of the command, such as JSON, even with `--quiet`.
+    pub fn print_result(&self, text: &str) {
+        self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
+    }
+
+    /// Prints an error or a notice to standard error.
     pub fn error(&self, message: &str) {
         self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {}", sanitize(message))));
     }
 
-    /// Asks a question; everything but yes is no.
+    /// Asks a yes-or-no question; any answer but yes means no.
     pub async fn ask(&self, question: &str) -> bool {
-        is_yes(&self.answer_to(&format!("{question} [y/N]")).await)
+        is_yes(&self.read_answer(&format!("{question} [y/N]")).await)
     }
 
-    /// Asks for a number to be typed; everything else is no.
-    pub async fn ask_for(&self, question: &str, number: u64) -> bool {
-        is_number(&self.answer_to(question).await, number)
+    /// Asks to type `number`; any other answer means no.
+    pub async fn ask_for_number(&self, question: &str, number: u64) -> bool {
+        is_number(&self.read_answer(question).await, number)
     }
 
-    /// What is typed from now on. What was typed before the question was no answer to it.
-    async fn answer_to(&self, question: &str) -> String {
+    /// Prints a question and reads a line. Input typed before the question is discarded, since it
+    /// cannot be an answer.
+    async fn read_answer(&self, question: &str) -> String {
         let discarded = system::discard_pending_input();
         let question = sanitize(question);
         self.bars.suspend(|| drop(write!(io::stderr(), "{question} ")));
@@ -94,14 +108,14 @@ impl Screen {
             let mut answer = String::new();
             io::stdin().lock().read_line(&mut answer).map(|_| answer)
         };
-        // What cannot be read, or may have been typed before, is no answer.
+        // If the input cannot be discarded or read, take it as no.
         match discarded {
             Ok(()) => on_thread(read).await.flatten().unwrap_or_default(),
             Err(_) => String::new(),
         }
     }
 
-    /// A writer for log lines, which takes the bars away while it writes.
+    /// A writer for log lines, which hides the bars while it writes.
     #[must_use]
     pub fn log_writer(&self) -> LogWriter {
         LogWriter(self.bars.clone())
@@ -114,8 +128,8 @@ pub struct LogWriter(MultiProgress);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A terminal that takes nothing is no reason to stop a run, and whoever writes the logs
-        // would say so on that same terminal, and panic.
+        // A write error must not stop a run: the log subscriber would report it on the same
+        // terminal and panic.
         self.0.suspend(|| drop(io::stderr().write_all(bytes)));
         Ok(bytes.len())
     }

@@ -1,4 +1,4 @@
-//! The settings that can come from a flag, the environment, a profile or a default, in this order.
+//! Settings from flags, the environment, profiles and defaults, in this order of precedence.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -8,94 +8,94 @@ use clap::Args;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES};
 use super::settings_file::{Layer, SettingsFiles};
 use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
-use super::values::{ClearToken, Optional, RateText, Share, Span};
+use super::values::{ClearToken, CountOrOff, RateText, Share, Span};
 use super::{CliError, Screen, key};
 use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
 use crate::settings::{Execution, Halts, RateLimit};
 
-/// The variable that ImageKit's own SDKs read the endpoint from.
+/// The environment variable of the endpoint, as in ImageKit's SDKs.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
 
-/// Settings of the account and of the execution. Each is a flag, and under the same name a key of
-/// a profile in a settings file.
+/// Settings of the account and the execution. Each is a flag, and a key of the same name in a
+/// profile of a settings file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[command(next_help_heading = "Settings (also in ikbulk.toml)")]
 pub struct SettingsArgs {
-    /// Where the API is [env: `IMAGE_KIT_BASE_URL`] [default: ImageKit's own]
-    #[arg(long, value_name = "URL")]
+    /// The API's base URL [env: `IMAGE_KIT_BASE_URL`] [default: ImageKit's]
+    #[arg(long, value_name = "URL", help_heading = ACCOUNT)]
     endpoint: Option<String>,
-    /// A file that holds the private key, instead of the environment
-    #[arg(long, value_name = "FILE")]
+    /// Read the private key from a file instead of `IMAGEKIT_PRIVATE_KEY`
+    #[arg(long, value_name = "FILE", help_heading = ACCOUNT)]
     key_file: Option<PathBuf>,
-    /// The account's writes a second, or unlimited [default: 5]
-    #[arg(long, value_name = "RATE")]
+    /// The account's limit of writes per second, or unlimited [default: 5]
+    #[arg(long, value_name = "RATE", help_heading = RATE_LIMIT)]
     rate: Option<RateText>,
-    /// Writes that may go out at once after a pause [default: 5]
-    #[arg(long, value_name = "N")]
+    /// Maximum burst of writes after a pause [default: 5]
+    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true)]
     burst: Option<NonZeroU32>,
-    /// The account's reads a second, or unlimited [default: 40]
-    #[arg(long, value_name = "RATE")]
+    /// The account's limit of reads per second, or unlimited [default: 40]
+    #[arg(long, value_name = "RATE", help_heading = RATE_LIMIT, hide_short_help = true)]
     read_rate: Option<RateText>,
-    /// Reads that may go out at once after a pause [default: 40]
-    #[arg(long, value_name = "N")]
+    /// Maximum burst of reads after a pause [default: 40]
+    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true)]
     read_burst: Option<NonZeroU32>,
-    /// The share of the limits that is left to the account's other users [default: 10%]
-    #[arg(long, value_name = "SHARE")]
+    /// Share of the rate limits to reserve for other clients [default: 10%]
+    #[arg(long, value_name = "SHARE", help_heading = RATE_LIMIT, hide_short_help = true)]
     leave: Option<Share>,
-    /// Requests under way at once [default: what the rate needs]
-    #[arg(long, value_name = "N")]
+    /// Maximum number of requests in flight [default: derived from the rate]
+    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true)]
     concurrency: Option<NonZeroUsize>,
-    /// Attempts for a request that may be repeated [default: 6]
-    #[arg(long, value_name = "N")]
+    /// Maximum attempts per idempotent request [default: 6]
+    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true)]
     attempts: Option<NonZeroU32>,
-    /// How long an answer may take [default: 60s]
-    #[arg(long, value_name = "TIME")]
+    /// Response timeout [default: 60s]
+    #[arg(long, value_name = "DURATION", help_heading = RETRIES, hide_short_help = true)]
     timeout: Option<Span>,
-    /// How long a connection may take to come about [default: 10s]
-    #[arg(long, value_name = "TIME")]
+    /// Connect timeout [default: 10s]
+    #[arg(long, value_name = "DURATION", help_heading = RETRIES, hide_short_help = true)]
     connect_timeout: Option<Span>,
-    /// The share of bad rows above which nothing is sent [default: 1%]
-    #[arg(long, value_name = "SHARE")]
+    /// Refuse a sheet with a larger share of invalid rows, unless confirmed [default: 1%]
+    #[arg(long, value_name = "SHARE", help_heading = INPUT, hide_short_help = true)]
     max_bad: Option<Share>,
-    /// Halt after so many steps of unknown outcome [default: 20]
-    #[arg(long, value_name = "N")]
+    /// Abort after N steps with unknown outcome [default: 20]
+    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true)]
     max_unknown: Option<NonZeroU32>,
-    /// Halt after the same rejection so many times in a row, or off [default: 20]
-    #[arg(long, value_name = "N")]
-    max_same_rejection: Option<Optional>,
-    /// Halt above this share of rejected requests, looked at after 100 answers [default: 20%]
-    #[arg(long, value_name = "SHARE")]
+    /// Abort after N identical rejections in a row, or off [default: 20]
+    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true)]
+    max_same_rejection: Option<CountOrOff>,
+    /// Abort when a larger share of requests is rejected, after 100 responses [default: 20%]
+    #[arg(long, value_name = "SHARE", help_heading = RETRIES, hide_short_help = true)]
     max_rejected: Option<Share>,
-    /// Halt when ImageKit is out of reach, or answers nothing but 429s, for so long [default: 15m]
-    #[arg(long, value_name = "TIME")]
+    /// Abort after the API has been unreachable, or returned only 429s, this long [default: 15m]
+    #[arg(long, value_name = "DURATION", help_heading = RETRIES, hide_short_help = true)]
     down_max: Option<Span>,
-    /// The text that clears a field [default: `<clear>`]
-    #[arg(long, value_name = "TEXT")]
+    /// The cell text that clears a field [default: `<clear>`]
+    #[arg(long, value_name = "TEXT", help_heading = INPUT, hide_short_help = true)]
     clear_token: Option<ClearToken>,
-    /// The profile of the settings files [default: default]
-    #[arg(long, value_name = "NAME")]
+    /// The profile of the settings file to use [default: default]
+    #[arg(long, value_name = "NAME", help_heading = ACCOUNT, hide_short_help = true)]
     #[serde(skip)]
     profile: Option<String>,
-    /// The settings file, before your own in ~/.config/ikbulk/config.toml [default: ikbulk.toml]
-    #[arg(long, value_name = "FILE")]
+    /// The settings file; takes precedence over ~/.config/ikbulk/config.toml [default: ikbulk.toml]
+    #[arg(long, value_name = "FILE", help_heading = ACCOUNT, hide_short_help = true)]
     #[serde(skip)]
     settings: Option<PathBuf>,
-    /// Where locks, recent writes and charges of accounts are kept [env: `IKBULK_STATE_DIR`]
+    /// Directory of locks, recent writes and charges [env: `IKBULK_STATE_DIR`]
     /// [default: `$XDG_STATE_HOME/ikbulk`]
     ///
-    /// Runs keep out of each other's way, share the account's rate limit and know what was paid
-    /// for where they use one state directory on one machine. Other machines, and other state
-    /// directories, are not known: leave them their share of the limit (`--leave`). A run that
-    /// is under way is not resumed twice, whatever the state directory, unless its directory was
-    /// copied or lies on a drive without file locks.
-    #[arg(long, value_name = "DIR")]
+    /// Runs on one machine that share a state directory lock each other out, share the account's
+    /// rate limit and know which extensions ran before. Runs on other machines, or with another
+    /// state directory, know nothing of each other: reserve a share of the rate limit for them
+    /// (`--leave`). A running run cannot be resumed a second time, whatever the state directory,
+    /// unless its directory was copied or is on a drive without file locks.
+    #[arg(long, value_name = "DIR", help_heading = ACCOUNT, hide_short_help = true)]
     #[serde(skip)]
     state_dir: Option<PathBuf>,
-    /// Where the endpoint comes from, once it is known.
+    /// The source of the endpoint; `None` before [`Self::with_profile`].
     #[arg(skip)]
     #[serde(skip)]
     endpoint_source: Option<EndpointSource>,
@@ -105,29 +105,30 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// Fills what was not given from the environment, then from the profile of the local settings
-    /// file, and then from that of the user's own.
+    /// Completes the flags from the environment, then from the profile of the local settings file,
+    /// then from that of the user settings file.
     pub(super) fn with_profile(mut self) -> Result<Self, CliError> {
         if self.endpoint_source.is_some() {
             return Ok(self);
         }
         let files = SettingsFiles::read(self.settings.as_deref())?;
-        self.trust = Trust::new(&files.own_endpoints(), files.user_path.clone());
+        self.trust = Trust::new(&files.user_endpoints(), files.user_path.clone());
         let layers = files.into_layers(self.profile.as_deref())?;
-        // Not by clap, which could not tell it from the flag, and the flag forbids --sandbox.
+        // Not read by clap, which could not tell the variable from the flag: the flag conflicts
+        // with --sandbox.
         let variable = std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
-        self.endpoint_source = Some(self.source_of_endpoint(variable.is_some(), &layers));
+        self.endpoint_source = Some(self.resolve_endpoint_source(variable.is_some(), &layers));
         self.endpoint = self.endpoint.or(variable);
-        // The environment's key is none of these settings, and goes before the files of profiles.
-        let has_key = key::is_in_environment();
+        // A key in the environment takes precedence over the key files of profiles.
+        let has_key = key::is_in_env();
         Ok(layers.into_iter().fold(self, |settings, mut layer| {
             layer.settings.key_file.take_if(|_| has_key);
             settings.or(layer.settings)
         }))
     }
 
-    /// Where the endpoint comes from that these choices come to.
-    fn source_of_endpoint(&self, has_variable: bool, layers: &[Layer]) -> EndpointSource {
+    /// The source that sets the endpoint.
+    fn resolve_endpoint_source(&self, has_variable: bool, layers: &[Layer]) -> EndpointSource {
         if self.endpoint.is_some() {
             return EndpointSource::Flag;
         }
@@ -141,7 +142,7 @@ impl SettingsArgs {
         }
     }
 
-    /// Fills what was not given from `other`.
+    /// Completes missing settings from `other`.
     fn or(self, other: Self) -> Self {
         let (endpoint_source, trust) = (self.endpoint_source, self.trust);
         macro_rules! first_given {
@@ -177,12 +178,12 @@ impl SettingsArgs {
         self.endpoint.as_deref()
     }
 
-    /// A relative path in a settings file starts from where that file is.
+    /// Resolves a relative key file against the directory of its settings file.
     pub(super) fn resolve_key_file(&mut self, directory: &Path) {
         self.key_file = self.key_file.take().map(|path| directory.join(path));
     }
 
-    /// How the run is executed.
+    /// The settings of the executor, with defaults.
     pub(super) fn execution(&self) -> Result<Execution, CliError> {
         let default = Execution::default();
         let leave = self.leave.map_or(default.writes.leave, |share| share.0);
@@ -215,7 +216,7 @@ impl SettingsArgs {
         })
     }
 
-    /// The share of bad rows above which nothing is sent.
+    /// The share of invalid rows above which a sheet is refused, from 0 to 1.
     pub(super) fn max_bad(&self) -> f64 {
         self.max_bad.map_or(0.01, |share| share.0)
     }
@@ -225,51 +226,51 @@ impl SettingsArgs {
         given.unwrap_or_else(|| crate::row::Rules::default().clear_token)
     }
 
-    /// Where what is known of accounts between runs is kept.
+    /// Opens the state directory.
     pub(super) fn state_dir(&self) -> Result<StateDir, CliError> {
         let path = StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name));
         Ok(path.and_then(|path| StateDir::open(&path))?)
     }
 
-    /// Whether a key is there at all.
+    /// Whether a key is given, valid or not.
     pub(super) fn has_key(&self) -> bool {
         key::is_given(self.key_file.as_deref())
     }
 
-    /// A client for the account that the key belongs to. Where the endpoint is not to be trusted,
-    /// `person` is asked whether the key may go there.
-    pub(super) async fn api(&self, person: Option<&Screen>) -> Result<Client, CliError> {
+    /// A client for the account of the key. If the endpoint is not trusted, asks at `prompt`
+    /// whether the key may be sent there.
+    pub(super) async fn api(&self, prompt: Option<&Screen>) -> Result<Client, CliError> {
         let source = self.endpoint_source.as_ref().unwrap_or(&EndpointSource::Default);
         let endpoint = self.endpoint().unwrap_or(IMAGEKIT);
-        let allowed = self.trust.allow_or_ask(endpoint, source, person).await?;
+        let allowed = self.trust.allow_or_ask(endpoint, source, prompt).await?;
         self.client(allowed, key::read(self.key_file.as_deref())?)
     }
 
-    /// The same at the endpoint of a run, which no setting moves elsewhere.
+    /// A client at the endpoint of a run, which the settings must not contradict.
     pub(super) async fn api_of_run(
         &self,
         endpoint: &str,
-        run: &EndpointSource,
-        person: Option<&Screen>,
+        run_source: &EndpointSource,
+        prompt: Option<&Screen>,
     ) -> Result<Client, CliError> {
         let is_same = |other: &str| other.trim_end_matches('/') == endpoint.trim_end_matches('/');
         let source = match (self.endpoint(), &self.endpoint_source) {
             (Some(other), _) if !is_same(other) => {
                 return Err(CliError::new(format!(
-                    "the run was begun at {endpoint} and goes on there, not at {other}, which \
-                     --endpoint, IMAGE_KIT_BASE_URL or the profile says; nothing was sent"
+                    "the run started at {endpoint} and must continue there, but --endpoint, \
+                     IMAGE_KIT_BASE_URL or the profile sets {other}; nothing was sent"
                 )));
             }
             (Some(_), Some(given @ (EndpointSource::Flag | EndpointSource::Environment))) => given,
-            _ => run,
+            _ => run_source,
         };
         self.client(
-            self.trust.allow_or_ask(endpoint, source, person).await?,
+            self.trust.allow_or_ask(endpoint, source, prompt).await?,
             key::read(self.key_file.as_deref())?,
         )
     }
 
-    /// A client for a sandbox that this program started, and for its key.
+    /// A client for a sandbox that this program started.
     pub(super) fn api_of_sandbox(&self, url: &str, key: &str) -> Result<Client, CliError> {
         let allowed = self.trust.allow(url, &EndpointSource::Default)?;
         self.client(allowed, key.to_owned().into())
@@ -282,7 +283,7 @@ impl SettingsArgs {
             connect_timeout: self.connect_timeout.map_or(Duration::from_secs(10), |span| span.0),
             timeout: self.timeout.map_or(Duration::from_mins(1), |span| span.0),
         };
-        let api = Api::new(&settings).map_err(|error| CliError::of(&error))?;
+        let api = Api::new(&settings).map_err(|error| CliError::from_error(&error))?;
         let service = Service::at(&settings.endpoint);
         let key = KeyFingerprint::new(&service, &settings.key);
         let identity = Identity { service, key, name: None };
@@ -290,11 +291,11 @@ impl SettingsArgs {
     }
 }
 
-/// A client, and what it is known by.
+/// An API client with its endpoint and account.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) api: Api,
     pub(super) endpoint: String,
-    /// The account, as far as it is known.
+    /// The account; its name is unknown before the first file is listed.
     pub(super) identity: Identity,
 }

@@ -1,4 +1,5 @@
-//! Settings files: the one of the working directory (or `--settings`), and the user's own behind it.
+//! Settings files: `ikbulk.toml` of the working directory (or `--settings`), which takes
+//! precedence, and the user settings file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,16 +17,16 @@ const LOCAL_FILE: &str = "ikbulk.toml";
 const USER_FILE: &str = "ikbulk/config.toml";
 const DEFAULT_PROFILE: &str = "default";
 
-/// One settings file as it was read.
+/// A parsed settings file.
 #[derive(Debug)]
 pub(super) struct SettingsFile {
     path: PathBuf,
     profiles: BTreeMap<String, SettingsArgs>,
-    /// Whether only the user, or the superuser, can have written it.
-    is_ours: bool,
+    /// Whether only the user or the superuser can have written it.
+    is_written_by_user: bool,
 }
 
-/// The profile of one file, and which file that is.
+/// One profile of one settings file.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) settings: SettingsArgs,
@@ -33,12 +34,12 @@ pub(super) struct Layer {
     pub(super) is_trusted: bool,
 }
 
-/// The settings files that are there.
+/// The settings files that exist.
 #[derive(Debug)]
 pub(super) struct SettingsFiles {
     local: Option<SettingsFile>,
     user: Option<SettingsFile>,
-    /// Where the user's own file is, or would be.
+    /// The path of the user settings file, whether it exists or not.
     pub(super) user_path: Option<PathBuf>,
 }
 
@@ -50,11 +51,11 @@ struct Content {
 }
 
 impl SettingsFiles {
-    /// Reads the file that was `given`, or else the one of the working directory, and the user's.
+    /// Reads the `given` file, or else that of the working directory, and the user settings file.
     pub(super) fn read(given: Option<&Path>) -> Result<Self, CliError> {
         let local = match given {
             Some(path) => Some(SettingsFile::read(path)?.ok_or_else(|| {
-                CliError::new(format!("there is no settings file {}", path.display()))
+                CliError::new(format!("settings file {} not found", path.display()))
             })?),
             None => SettingsFile::read(Path::new(LOCAL_FILE))?,
         };
@@ -63,18 +64,18 @@ impl SettingsFiles {
         Ok(Self { local, user, user_path })
     }
 
-    /// The endpoints that the user's own settings name, in whatever profile. None if others can have
-    /// written that file.
-    pub(super) fn own_endpoints(&self) -> Vec<String> {
+    /// The endpoints in all profiles of the user settings file; none if others can have written
+    /// that file.
+    pub(super) fn user_endpoints(&self) -> Vec<String> {
         let Some(user) = &self.user else {
             return Vec::new();
         };
         let endpoints = user.profiles.values().filter_map(SettingsArgs::endpoint);
         let endpoints: Vec<String> = endpoints.map(str::to_owned).collect();
-        if !user.is_ours && !endpoints.is_empty() {
+        if !user.is_written_by_user && !endpoints.is_empty() {
             tracing::warn!(
-                "{0} belongs to another user or can be written by others, so that the endpoints in \
-                 it are not trusted; look at it, then `chmod go-w {0}`",
+                "ignoring the endpoints in {0}: it belongs to another user or is writable by others; \
+                 check it, then run: chmod go-w {0}",
                 user.path.display()
             );
             return Vec::new();
@@ -82,38 +83,42 @@ impl SettingsFiles {
         endpoints
     }
 
-    /// The profile of that name in each file, the local one first; without a name the default one.
+    /// The named profile of each file, the local file first; without a name the default profile.
     pub(super) fn into_layers(self, name: Option<&str>) -> Result<[Layer; 2], CliError> {
         let paths = [&self.local, &self.user].map(|file| file.as_ref().map(|file| &file.path));
-        let missing = missing(&paths, self.user_path.as_deref());
+        let not_found_reason = not_found_reason(&paths, self.user_path.as_deref());
         let layer = |file: Option<SettingsFile>, is_trusted: bool| {
             let mut file = file?;
             let settings = file.profiles.remove(name.unwrap_or(DEFAULT_PROFILE))?;
-            Some(Layer { settings, path: file.path, is_trusted: is_trusted && file.is_ours })
+            Some(Layer {
+                settings,
+                path: file.path,
+                is_trusted: is_trusted && file.is_written_by_user,
+            })
         };
         let layers = [layer(self.local, false), layer(self.user, true)];
         match name {
             Some(name) if layers.iter().all(Option::is_none) => {
-                Err(CliError::new(format!("there is no profile {name}: {missing}")))
+                Err(CliError::new(format!("profile {name} not found: {not_found_reason}")))
             }
             _ => Ok(layers.map(Option::unwrap_or_default)),
         }
     }
 }
 
-/// Says that none of the files has the profile.
-fn missing(paths: &[Option<&PathBuf>], user_path: Option<&Path>) -> String {
+/// The reason why a profile was not found.
+fn not_found_reason(paths: &[Option<&PathBuf>], user_path: Option<&Path>) -> String {
     let found: Vec<String> =
         paths.iter().flatten().map(|path| path.display().to_string()).collect();
     if !found.is_empty() {
-        return format!("it is not in {}", found.join(" or "));
+        return format!("not in {}", found.join(" or "));
     }
     let user = user_path.map(|path| format!(" and no {}", path.display())).unwrap_or_default();
     format!("there is no {LOCAL_FILE}{user}")
 }
 
 impl SettingsFile {
-    /// `None` where there is none.
+    /// Reads a settings file; `None` if it does not exist.
     fn read(path: &Path) -> Result<Option<Self>, CliError> {
         let failed = |error| CliError::new(format!("cannot read {}: {error}", path.display()));
         let mut file = match File::open(path) {
@@ -121,7 +126,7 @@ impl SettingsFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let is_ours = system::is_written_by_us_only(&file.metadata().map_err(failed)?);
+        let is_written_by_user = system::is_written_by_us_only(&file.metadata().map_err(failed)?);
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
         let content: Content = toml::from_str(&text)
@@ -131,11 +136,11 @@ impl SettingsFile {
         for profile in profiles.values_mut() {
             profile.resolve_key_file(directory);
         }
-        Ok(Some(Self { path: path.to_owned(), profiles, is_ours }))
+        Ok(Some(Self { path: path.to_owned(), profiles, is_written_by_user }))
     }
 }
 
-/// Where the user's own settings are, by the XDG rules.
+/// The path of the user settings file, by the XDG Base Directory rules.
 fn user_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let base = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = base("XDG_CONFIG_HOME").or_else(|| Some(base("HOME")?.join(".config")));
@@ -147,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_settings_are_found_by_the_xdg_rules() {
+    fn user_settings_path_follows_xdg() {
         let path = |config: &str, home: &str| {
             let found =
                 user_path(|name| Some(if name == "HOME" { home.into() } else { config.into() }));

@@ -1,4 +1,5 @@
-//! A sheet on its way to a run: taken over, read whole, its files looked up and read, and shown.
+//! Prepares a sheet for a run: staging, scanning, reading the state of its files, planning,
+//! preview.
 
 use std::path::PathBuf;
 
@@ -6,6 +7,7 @@ use clap::Args;
 use jiff::ZonedDateTime;
 
 use super::connect::{Connection, LocalState, NewRun};
+use super::help::{INPUT, PLANNING, RUN};
 use super::locks::new_run;
 use super::prepare::{Fields, InputArg, already_ran, charges, hint, start_sandbox};
 use super::scan::Scan;
@@ -13,10 +15,10 @@ use super::settings_args::{Client, SettingsArgs};
 use super::{CliError, Screen};
 use crate::charges::Charges;
 use crate::imagekit::Concern;
-use crate::input::{Context, Format, StagedInput};
+use crate::input::{Context, Format, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
-use crate::plan::{FileDifference, InputSummary, Planner, UnknownRow, scan};
-use crate::plural::plural;
+use crate::plan::{EXAMPLES_MAX, FileDifference, InputSummary, Planner, UnknownRow, scan};
+use crate::plural::{plural, thousands};
 use crate::report::{Counter, PlanView, Target, render_plan};
 use crate::resolve::Resolution;
 use crate::run::{
@@ -26,96 +28,98 @@ use crate::run::{
 use crate::sandbox;
 use crate::settings::{Execution, LiveOptions, Planning};
 
-/// What can be done where the files cannot be read.
-const GOES_WITHOUT: &str = " (--direct goes without reading them)";
-const GOES_WITHOUT_BEFORE: &str =
-    " (--no-snapshot goes without reading them; `ikbulk undo` then cannot restore them)";
+/// Hints for a failed read of the files.
+const DIRECT_HINT: &str = " (--direct applies the sheet without reading them)";
+const NO_SNAPSHOT_HINT: &str = " (--no-snapshot skips reading them, which disables `ikbulk undo`)";
 
-/// The sheet and how it is read.
+/// The sheet and the options for reading and planning it.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Sheet {
-    /// The sheet of changes, CSV or JSONL; - for standard input
+    /// The sheet of changes, as CSV or JSONL; - reads standard input
     #[arg(value_name = "FILE")]
     pub(super) file: InputArg,
-    /// Try it on a local ImageKit, started for this run: no account, no network
+    /// Use a local ImageKit started for this run: no account, no network
     #[arg(long, conflicts_with = "endpoint")]
     pub(super) sandbox: bool,
-    /// How the input is written [default: what its name or beginning says]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    /// The format of the input [default: detected from its name or content]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = INPUT, hide_short_help = true)]
     format: Option<Format>,
-    /// Where the run lives [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
-    #[arg(long, value_name = "DIR")]
+    /// The run directory to create [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
+    #[arg(long, value_name = "DIR", help_heading = RUN, hide_short_help = true)]
     run_dir: Option<PathBuf>,
-    /// Take custom metadata as it stands, without asking the account for its fields
-    #[arg(long)]
+    /// Skip validating custom metadata against the account's fields
+    #[arg(long, help_heading = INPUT, hide_short_help = true)]
     no_schema: bool,
     /// Accept an input without rows
-    #[arg(long)]
+    #[arg(long, help_heading = INPUT, hide_short_help = true)]
     allow_empty: bool,
-    /// Send rows of an unknown.csv again, although they may have been done: this can pay twice
-    #[arg(long)]
+    /// Re-send rows with an unknown outcome; their extensions can be charged twice
+    #[arg(long, help_heading = PLANNING, hide_short_help = true)]
     repeat_unknown: bool,
-    /// Replace tags by one PATCH a file, never by adding some and removing others: exact even where
-    /// somebody else changes the tags of the same files meanwhile
-    #[arg(long)]
+    /// Replace tags with one PATCH per file, exact even while others edit them
+    #[arg(long, help_heading = PLANNING)]
     exact: bool,
-    /// Run extensions again that an earlier run paid for on the same file; this pays again
-    #[arg(long)]
+    /// Run extensions again that already ran on a file; they are charged again
+    #[arg(long, help_heading = PLANNING)]
     rerun_extensions: bool,
-    /// Run no tagging extension on a file that has AI tags of it
-    #[arg(long)]
+    /// Skip tagging extensions on files that have AI tags of that extension
+    #[arg(long, help_heading = PLANNING)]
     skip_tagged: bool,
 }
 
-/// A sheet that the run has copied, and the client for where it goes.
+/// A sheet copied into the run directory, and a client for the account.
 pub(super) struct StagedSheet {
     pub(super) staged: StagedInput,
     pub(super) client: Client,
     pub(super) sandbox: Option<sandbox::Running>,
 }
 
-/// A sheet that has been read whole, and the account's fields that it was read with.
-pub(super) struct SheetRead {
-    scanned: Scan,
+/// A scanned sheet, and the custom metadata fields it was validated against.
+pub(super) struct ScannedSheet {
+    scan: Scan,
     fields: Fields,
 }
 
-/// A sheet that has been planned.
+/// A planned sheet.
 pub(super) struct Planned {
     pub(super) scan: InputSummary,
     pub(super) context: Context,
     looked_up: Option<Resolution>,
-    /// What was read of its files, and in how many requests.
+    /// The reads of file snapshots, and their number of requests; `None` if nothing was read.
     pub(super) reading: Option<(ReadStats, u64)>,
     pub(super) meta: RunMeta,
     pub(super) ledger: LedgerFile,
-    /// Where its charges are remembered.
+    /// The charges database; `None` if the run has no billed extensions, or only plans.
     pub(super) charges: Option<Charges>,
 }
 
-/// How a sheet is to be planned.
+/// How to plan a sheet.
 pub(super) struct PlanOptions<'w> {
     pub(super) planning: Planning,
-    /// Whether what the files are like is kept where the plan does not stand on it.
-    pub(super) keeps_before: bool,
+    /// Whether to keep snapshots for `undo` even if the planner does not need them.
+    pub(super) keeps_snapshots: bool,
     pub(super) run: &'w RunDir,
     pub(super) settings: &'w SettingsArgs,
     pub(super) execution: &'w Execution,
     pub(super) screen: &'w Screen,
-    /// Whether the account is locked, for a run that is executed now; one that is only planned is
-    /// checked for conflicts when it is applied.
+    /// Whether the command holds the account lock because it sends now. A plan that is only saved
+    /// is checked for conflicts when it is applied.
     pub(super) holds_lock: bool,
-    /// Whether somebody can be asked about bad rows.
-    pub(super) attended: bool,
+    /// Whether a person can confirm a sheet with too many invalid rows.
+    pub(super) interactive: bool,
+    /// Maximum rows to send now, as a pilot.
+    pub(super) limit: Option<u64>,
+    /// Maximum files whose differences are collected for the preview.
+    pub(super) differences: usize,
 }
 
-/// Looks at what becomes of a file.
+/// Called with the difference of each planned file.
 pub(super) type OnDiff<'s> = &'s dyn Fn(&FileDifference);
 
 impl Sheet {
-    /// A new directory for the run, which is locked from its beginning. Where `again` says that the
-    /// command is repeated, an earlier run may have taken the directory that was named.
+    /// Creates and locks the run directory. With `again` (`--continue`), a named directory may
+    /// belong to an earlier run; the new run is then created after it.
     pub(super) fn run_dir(
         &self,
         settings: &SettingsArgs,
@@ -127,18 +131,18 @@ impl Sheet {
                 Some(earlier) => RunDir::create_after(&earlier, now),
                 None => RunDir::create_at(path),
             },
-            None => RunDir::create(&self.file.beside(settings)?, now),
+            None => RunDir::create(&self.file.runs_beside(settings)?, now),
         })?;
         created.0.remove_abandoned_beside();
         Ok(created)
     }
 
-    /// Whether extensions run again on files where they ran before.
+    /// Whether extensions run again on files where they already ran.
     pub(super) fn reruns_extensions(&self) -> bool {
         self.rerun_extensions
     }
 
-    pub(super) fn live(&self) -> Planning {
+    pub(super) fn diff_planning(&self) -> Planning {
         Planning::Live(LiveOptions {
             exact: self.exact,
             rerun_extensions: self.rerun_extensions,
@@ -146,78 +150,80 @@ impl Sheet {
         })
     }
 
-    /// Copies the sheet, and makes a client; `person` can be asked whether the key may go there.
-    pub(super) async fn open(
+    /// Copies the sheet into the run directory and creates a client. If the endpoint is not
+    /// trusted, asks at `prompt` whether the key may be sent there.
+    pub(super) async fn stage(
         &self,
         run: &RunDir,
         settings: &SettingsArgs,
-        person: Option<&Screen>,
+        prompt: Option<&Screen>,
     ) -> Result<StagedSheet, CliError> {
         let staged = self.file.stage_input(self.format, run.path()).await?;
         if self.sandbox {
             let (sandbox, client) = start_sandbox(&staged.input, settings)?;
             return Ok(StagedSheet { staged, client, sandbox: Some(sandbox) });
         }
-        let client = settings.api(person).await?;
+        let client = settings.api(prompt).await?;
         Ok(StagedSheet { staged, client, sandbox: None })
     }
 
-    /// Reads the sheet before anything is requested, where it needs no fields of the account: what
-    /// is refused then takes no account and no network. Gives what it holds and what it was read
-    /// with, as far as looking nothing up allows.
-    pub(super) fn read_alone(
+    /// Scans the sheet before any request, so that it can be refused without an account or network.
+    /// `None` if validating needs the custom metadata fields of the account.
+    pub(super) fn read_offline(
         &self,
-        opened: &StagedSheet,
-        wish: &PlanOptions<'_>,
-    ) -> Result<Option<SheetRead>, CliError> {
-        let input = &opened.staged.input;
-        if !self.no_schema && input.mentions_metadata().map_err(|error| CliError::of(&error))? {
+        staged_sheet: &StagedSheet,
+        options: &PlanOptions<'_>,
+    ) -> Result<Option<ScannedSheet>, CliError> {
+        let input = &staged_sheet.staged.input;
+        if !self.no_schema
+            && input.mentions_metadata().map_err(|error| CliError::from_error(&error))?
+        {
             return Ok(None);
         }
         let fields = Fields::unchecked();
-        let scanned = Scan::of(input, fields.context(wish.settings.clear_token(), None))?;
-        self.refuse(&scanned.scan, &opened.client, wish)?;
-        Ok(Some(SheetRead { scanned, fields }))
+        let scan = Scan::read(input, fields.context(options.settings.clear_token(), None))?;
+        self.refuse_unless_accepted(&scan.input_summary, &staged_sheet.client, options)?;
+        Ok(Some(ScannedSheet { scan, fields }))
     }
 
-    /// Reaches the account that the sheet goes to.
+    /// Connects to the account of the sheet.
     pub(super) async fn connect(
         &self,
         client: Client,
-        wish: &PlanOptions<'_>,
+        options: &PlanOptions<'_>,
         wait_lock: bool,
     ) -> Result<Connection, CliError> {
         if self.sandbox {
-            return Connection::to_sandbox(client, wish.run, wish.execution);
+            return Connection::to_sandbox(client, options.run, options.execution);
         }
-        let busy = Some(wish.run).filter(|_| wish.holds_lock && !wait_lock);
-        Connection::open(client, wish.settings.state_dir()?, wish.execution, busy).await
+        let busy = Some(options.run).filter(|_| options.holds_lock && !wait_lock);
+        Connection::open(client, options.settings.state_dir()?, options.execution, busy).await
     }
 
-    /// Reads the sheet whole, and the state of its files where the plan stands on that; `see` is
-    /// shown what becomes of each file.
+    /// Scans the sheet, reads the snapshots of its files if needed, and plans. `on_diff` receives
+    /// the difference of each file.
     pub(super) async fn plan(
         &self,
         staged: &StagedInput,
-        read_alone: Option<SheetRead>,
+        read_offline: Option<ScannedSheet>,
         connection: &Connection,
-        wish: &PlanOptions<'_>,
-        see: Option<OnDiff<'_>>,
+        options: &PlanOptions<'_>,
+        on_diff: Option<OnDiff<'_>>,
     ) -> Result<Planned, CliError> {
         let Connection { client, reads, .. } = connection;
-        let screen = wish.screen;
-        let SheetRead { scanned, fields } = if let Some(read) = read_alone {
-            read
+        let screen = options.screen;
+        let ScannedSheet { scan, fields } = if let Some(sheet) = read_offline {
+            sheet
         } else {
-            let fields = Fields::of(client, &staged.input, reads).await?;
-            let context = fields.context(wish.settings.clear_token(), None);
-            SheetRead { scanned: Scan::of(&staged.input, context)?, fields }
+            let fields = Fields::fetch(client, &staged.input, reads).await?;
+            let context = fields.context(options.settings.clear_token(), None);
+            ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
         };
-        let scanned = scanned.looked_up(&staged.input, client, reads, screen).await?;
-        let Scan { mut scan, context, looked_up } = scanned;
-        self.refuse(&scan, client, wish)?;
+        let scan = scan.look_up_files(&staged.input, client, reads, screen).await?;
+        let Scan { input_summary: mut scan, context, looked_up } = scan;
+        self.refuse_unless_accepted(&scan, client, options)?;
         let pays = !scan.summary.paid_runs.is_empty();
-        let charges = charges(connection, pays && wish.holds_lock, screen)?;
+        let charges = charges(connection, pays && options.holds_lock, screen)?;
         let new = NewRun {
             input_name: self.file.recorded_name(),
             input_path: self.file.absolute_path(),
@@ -225,65 +231,72 @@ impl Sheet {
             input_fingerprint: staged.fingerprint.0.clone(),
             rows: scan.summary.rows,
             pays,
-            clear_token: wish.settings.clear_token(),
+            clear_token: options.settings.clear_token(),
             fields: fields.json,
-            guarded: !wish.holds_lock,
-            planning: wish.planning,
+            guarded: !options.holds_lock,
+            planning: options.planning,
         };
-        let (meta, ledger) = connection.begin(wish.run, new, context.files.as_deref())?;
-        let sent_before = reads.sent();
+        if options.limit.is_some() && options.planning == Planning::Direct {
+            scan = scan_pilot(&staged.input, &context, options.limit)?;
+        }
+        let (meta, ledger) = connection.create_run(options.run, new, context.files.as_deref())?;
+        let reads_before = reads.sent();
         let counter = Counter::new(screen.bars());
         let reader = SnapshotReader { ledger: &ledger, api: &client.api, reads, counter: &counter };
         let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
-        let reading = match wish.planning {
+        let reading = match options.planning {
             Planning::Live(_) => {
-                let (with_state, read) = live(reader, subject, see).await?;
-                scan = with_state;
-                Some(read)
+                let (with_snapshots, read_stats) =
+                    plan_with_snapshots(reader, subject, options, on_diff).await?;
+                scan = with_snapshots;
+                Some(read_stats)
             }
-            Planning::Direct if wish.keeps_before => Some(before(reader, subject).await?),
+            Planning::Direct if options.keeps_snapshots => {
+                Some(take_snapshots(reader, subject).await?)
+            }
             Planning::Direct => {
                 connection.mark_unsettled(&ledger, &meta)?;
                 None
             }
         };
-        let reading = reading.map(|reading| (reading, reads.sent() - sent_before));
+        let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
         Ok(Planned { scan, context, looked_up, reading, meta, ledger, charges })
     }
 
-    /// Refuses what nobody can want to be sent.
-    fn refuse(
+    /// Refuses an empty sheet, rows of unknown outcome, and too many invalid rows, unless a flag
+    /// accepts them.
+    fn refuse_unless_accepted(
         &self,
         scan: &InputSummary,
         client: &Client,
-        wish: &PlanOptions<'_>,
+        options: &PlanOptions<'_>,
     ) -> Result<(), CliError> {
         let summary = &scan.summary;
         let why = if summary.rows == 0 && !self.allow_empty {
-            "the input has no rows (--allow-empty accepts that)".to_owned()
+            "the input has no rows; pass --allow-empty to accept that".to_owned()
         } else if let Some(UnknownRow { row, once }) =
             scan.first_unknown.as_ref().filter(|_| !self.repeat_unknown)
         {
             format!(
-                "row {row} got no response in an earlier run, so that {once} may have been done \
-                 already; look at the file and empty these cells, or send them again, extensions \
-                 charged again, with --repeat-unknown. Nothing was sent"
+                "row {row} has an unknown outcome: {once} may already have taken effect; nothing was \
+                 sent. Check the file and empty these cells, or pass --repeat-unknown to send them \
+                 again, which can be charged twice"
             )
         } else if !self.sandbox
-            && !wish.attended
-            && summary.rejected_share() > wish.settings.max_bad()
+            && !options.interactive
+            && summary.rejected_share() > options.settings.max_bad()
         {
             format!(
-                "{} in {}, more than --max-bad allows ({} %); nothing was sent",
-                plural(summary.rejected, "bad row", "bad rows"),
-                summary.rows,
-                wish.settings.max_bad() * 100.0
+                "{} of {} are invalid, more than --max-bad allows ({}%); nothing was sent",
+                thousands(summary.rejected),
+                plural(summary.rows, "row", "rows"),
+                options.settings.max_bad() * 100.0
             )
         } else {
             return Ok(());
         };
-        // What is refused is shown, so that the person sees why.
-        wish.screen.say(&render_plan(&PlanView {
+        // Show the preview, so that the reason is visible.
+        options.screen.print(&render_plan(&PlanView {
             input: &self.file.name(),
             summary,
             ignored_columns: &scan.ignored_columns,
@@ -291,23 +304,23 @@ impl Sheet {
             rows_of_run: None,
             looked_up: None,
             reading: None,
-            target: Some(self.target(client, false, wish, None)),
-            width: wish.screen.width(),
+            target: Some(self.target(client, false, options, summary.rows)),
+            verbose: options.screen.is_verbose(),
+            width: options.screen.width(),
         }));
         Err(CliError::new(why))
     }
 
-    /// Says what is about to happen.
+    /// Prints the preview.
     pub(super) fn show(
         &self,
         planned: &Planned,
         connection: &Connection,
-        wish: &PlanOptions<'_>,
-        limit: Option<u64>,
+        options: &PlanOptions<'_>,
     ) {
         let scan = &planned.scan;
         let is_first_run = connection.is_first_run(&planned.meta);
-        wish.screen.say(&render_plan(&PlanView {
+        options.screen.print(&render_plan(&PlanView {
             input: &self.file.name(),
             summary: &scan.summary,
             ignored_columns: &scan.ignored_columns,
@@ -315,8 +328,9 @@ impl Sheet {
             rows_of_run: None,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
-            target: Some(self.target(&connection.client, is_first_run, wish, limit)),
-            width: wish.screen.width(),
+            target: Some(self.target(&connection.client, is_first_run, options, planned.meta.rows)),
+            verbose: options.screen.is_verbose(),
+            width: options.screen.width(),
         }));
     }
 
@@ -324,31 +338,43 @@ impl Sheet {
         &self,
         client: &'t Client,
         is_first_run: bool,
-        wish: &PlanOptions<'t>,
-        limit: Option<u64>,
+        options: &PlanOptions<'t>,
+        all_rows: u64,
     ) -> Target<'t> {
         Target {
             endpoint: &client.endpoint,
             account: &client.identity,
             is_first_run,
             sandbox: self.sandbox,
-            execution: wish.execution,
-            limit,
+            execution: options.execution,
+            pilot_of: options.limit.map(|_| all_rows),
+            can_undo: options.planning != Planning::Direct || options.keeps_snapshots,
             now: ZonedDateTime::now(),
         }
     }
 }
 
+/// Scans the rows of a `--direct` pilot.
+fn scan_pilot(
+    input: &Input,
+    context: &Context,
+    limit: Option<u64>,
+) -> Result<InputSummary, CliError> {
+    let mut planner = Planner::direct();
+    planner.preview(EXAMPLES_MAX);
+    scan(input, context, &mut planner, limit, |_| {}).map_err(|error| CliError::from_error(&error))
+}
+
 impl Planned {
-    /// Writes down how far the run has come.
-    pub(super) fn reach(&mut self, stage: Stage) -> Result<(), CliError> {
+    /// Records the stage of the run and its number of writes in the ledger.
+    pub(super) fn set_stage(&mut self, stage: Stage) -> Result<(), CliError> {
         self.meta.stage = stage;
         self.meta.writes = self.scan.summary.writes;
         Ok(self.ledger.set_meta(&self.meta)?)
     }
 }
 
-/// What is read for: a run on a sheet.
+/// The run for which files are read.
 #[derive(Clone, Copy)]
 struct PlanSubject<'s> {
     staged: &'s StagedInput,
@@ -357,41 +383,40 @@ struct PlanSubject<'s> {
     connection: &'s Connection,
 }
 
-/// Reads the state of the files, and plans with it. Some of them are read again by themselves; if one
-/// was stale, all are.
-async fn live(
+/// Reads the snapshots of the files, and plans with them. A sample is re-read one by one; if any of
+/// it was stale, all files are.
+async fn plan_with_snapshots(
     reader: SnapshotReader<'_>,
     subject: PlanSubject<'_>,
-    see: Option<OnDiff<'_>>,
+    options: &PlanOptions<'_>,
+    on_diff: Option<OnDiff<'_>>,
 ) -> Result<(InputSummary, ReadStats), CliError> {
     let PlanSubject { staged, context, meta, connection } = subject;
-    let failed = |error: ReadError| not_read(&error, GOES_WITHOUT);
+    let failed = |error: ReadError| read_failed(&error, DIRECT_HINT);
     reader.record_files(&staged.input, context).map_err(failed)?;
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
     connection.mark_unsettled(reader.ledger, meta)?;
     let already_ran = already_ran(connection, meta.pays)?;
     let mut planner = Planner::of(meta.planning, reader.ledger, already_ran)?;
-    if see.is_some() {
-        planner.collect_diffs();
-    }
-    let scan = scan(&staged.input, context, &mut planner, |batch| {
-        if let Some(see) = see {
-            batch.differences.iter().for_each(see);
+    planner.preview(options.differences);
+    let scan = scan(&staged.input, context, &mut planner, options.limit, |batch| {
+        if let Some(on_diff) = on_diff {
+            batch.differences.iter().for_each(on_diff);
         }
     });
-    Ok((scan.map_err(|error| CliError::of(&error))?, reading))
+    Ok((scan.map_err(|error| CliError::from_error(&error))?, reading))
 }
 
-/// Reads the files that have been named. A list is believed of those that runs on the account wrote
-/// just now only if it shows them as they were written; the others are read again by themselves.
+/// Reads the recorded files. A listing may be stale for files that recent runs on the account
+/// wrote: those whose snapshot differs from the written values are re-read one by one.
 pub(super) async fn read_files(
     reader: SnapshotReader<'_>,
     connection: &Connection,
 ) -> Result<ReadStats, ReadError> {
     let mut reading = reader.read().await?;
     if let Some(LocalState { db, account, .. }) =
-        connection.kept.as_ref().filter(|_| reading.way != ReadStrategy::OneByOne)
+        connection.local.as_ref().filter(|_| reading.way != ReadStrategy::OneByOne)
     {
         let runs = recent_runs(db, *account, jiff::Timestamp::now())?;
         expect_written(&runs, reader.ledger)?;
@@ -400,30 +425,29 @@ pub(super) async fn read_files(
     Ok(reading)
 }
 
-/// Keeps the state of the files before they are changed, for `undo`.
-async fn before(
+/// Reads the snapshots of the files before they are changed, for `undo`.
+async fn take_snapshots(
     reader: SnapshotReader<'_>,
     subject: PlanSubject<'_>,
 ) -> Result<ReadStats, CliError> {
     let PlanSubject { staged, context, meta, connection } = subject;
-    let failed = |error: ReadError| not_read(&error, GOES_WITHOUT_BEFORE);
+    let failed = |error: ReadError| read_failed(&error, NO_SNAPSHOT_HINT);
     reader.record_files(&staged.input, context).map_err(failed)?;
     connection.mark_unsettled(reader.ledger, meta)?;
     read_files(reader, connection).await.map_err(failed)
 }
 
-/// Refuses a run whose reads did not succeed before anything was sent; `way_round` says how to do
-/// without them.
-pub(super) fn not_read(error: &ReadError, way_round: &str) -> CliError {
+/// The error for failed reads before anything was sent; `workaround` tells how to do without them.
+pub(super) fn read_failed(error: &ReadError, workaround: &str) -> CliError {
     match error {
         ReadError::Api(failure) => {
             let why = crate::error::chain(error);
             let why = why.trim_end_matches('.');
-            let way_round = if failure.concerns() == Concern::Account { "" } else { way_round };
+            let workaround = if failure.concerns() == Concern::Account { "" } else { workaround };
             let hint = hint(failure);
-            CliError::not_read(failure, format!("{why}{way_round}{hint}; nothing was sent"))
+            CliError::read_failed(failure, format!("{why}{workaround}{hint}; nothing was sent"))
         }
-        ReadError::Input(error) => CliError::of(error),
+        ReadError::Input(error) => CliError::from_error(error),
         ReadError::Ledger(_) | ReadError::Account(_) => CliError::not_written(error),
     }
 }

@@ -1,4 +1,5 @@
-//! What a signal does while nothing has been sent yet, and what must not keep it from being heard.
+//! Handles signals while a command has not sent anything, and keeps blocking work from delaying
+//! them.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -13,30 +14,29 @@ use super::CliError;
 use crate::execute::Stop;
 use crate::run::RunDir;
 
-/// How a command hears of signals. As soon as it awaits this, it is up to the command what a signal
-/// does.
-pub(super) type Heard = Pin<Box<dyn Future<Output = Stop>>>;
+/// Resolves at the first signal. Once a command polls it, the command itself handles signals.
+pub(super) type StopSignal = Pin<Box<dyn Future<Output = Stop>>>;
 
-/// Executes a command. Until it listens to signals itself, which it does when it sends, a signal
-/// ends it and drops what it has prepared.
+/// Runs a command. Until the command polls its [`StopSignal`], which it does when it sends, a
+/// signal ends it and drops its preparations.
 pub(super) async fn until_stopped<C: Future<Output = Result<u8, CliError>>>(
     signal: impl Future<Output = Stop>,
-    command: impl FnOnce(Heard) -> C,
+    command: impl FnOnce(StopSignal) -> C,
 ) -> Result<u8, CliError> {
-    let listens = Rc::new(Cell::new(false));
-    let (tell, told) = oneshot::channel();
-    let begins_to_listen = Rc::clone(&listens);
-    let heard = async move {
-        begins_to_listen.set(true);
-        match told.await {
+    let handles_signals = Rc::new(Cell::new(false));
+    let (sender, receiver) = oneshot::channel();
+    let handles_signals_now = Rc::clone(&handles_signals);
+    let stop_signal = async move {
+        handles_signals_now.set(true);
+        match receiver.await {
             Ok(stop) => stop,
             Err(_) => pending().await,
         }
     };
-    let command = pin!(command(Box::pin(heard)));
+    let command = pin!(command(Box::pin(stop_signal)));
     match select(pin!(signal), command).await {
-        Either::Left((stop, command)) if listens.get() => {
-            if tell.send(stop).is_err() {
+        Either::Left((stop, command)) if handles_signals.get() => {
+            if sender.send(stop).is_err() {
                 tracing::debug!("the command is about to end anyway");
             }
             command.await
@@ -49,18 +49,18 @@ pub(super) async fn until_stopped<C: Future<Output = Result<u8, CliError>>>(
     }
 }
 
-/// Does what can wait for a person or a pipe on a thread of its own, so that signals are heard
-/// meanwhile. If a signal comes, the thread ends with the program.
+/// Runs blocking work, such as reading from a person or a pipe, on its own thread, so that signals
+/// are still handled. After a signal the thread ends with the program.
 pub(super) async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let (tell, told) = oneshot::channel();
-    let waiting = std::thread::Builder::new().name("waiting".to_owned());
-    waiting.spawn(move || drop(tell.send(work())))?;
-    told.await.map_err(io::Error::other)
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("blocking".to_owned());
+    thread.spawn(move || drop(sender.send(work())))?;
+    receiver.await.map_err(io::Error::other)
 }
 
-/// Removes the directory of a run if it is dropped before the run has begun.
+/// Removes the run directory when dropped, unless [`Self::keep`] was called.
 #[derive(Debug)]
 pub(super) struct DiscardUnlessStarted(Option<RunDir>);
 
@@ -69,7 +69,7 @@ impl DiscardUnlessStarted {
         Self(Some(run.clone()))
     }
 
-    /// The run has begun, or is a plan to be kept.
+    /// Keeps the directory: the run has started, or its plan is saved.
     pub(super) fn keep(mut self) {
         self.0 = None;
     }

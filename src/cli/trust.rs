@@ -1,8 +1,8 @@
-//! Whether the private key may be sent to an endpoint.
+//! Decides whether the private key may be sent to an endpoint.
 //!
-//! A sheet often comes with a directory, and a directory can hold a settings file or a run of
-//! another person's. Neither may decide where the key goes. So there is one gate: a client is made
-//! of an [`Allowed`] endpoint only, and only [`Trust`] gives one.
+//! A sheet often comes with a directory, which may contain a settings file or a run of another
+//! person. Neither may decide where the key is sent. There is one gate: a client requires an
+//! [`Allowed`] endpoint, and only [`Trust`] creates one.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -12,28 +12,28 @@ use reqwest::Url;
 use super::{CliError, Screen};
 use crate::account::is_loopback;
 
-/// ImageKit's own endpoint.
+/// The endpoint of ImageKit.
 pub(super) const IMAGEKIT: &str = "https://api.imagekit.io";
 
-/// Where an endpoint comes from.
+/// The source of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EndpointSource {
-    /// The program itself: ImageKit's own, or a sandbox that it started.
+    /// The default endpoint, or a sandbox that the program started.
     Default,
-    /// `--endpoint`, given now.
+    /// The flag `--endpoint`.
     Flag,
-    /// The environment, given now.
+    /// The environment variable.
     Environment,
-    /// The user's own settings file.
+    /// The user settings file.
     UserSettings,
-    /// A settings file that another person can have written.
+    /// A settings file that another person may have written.
     LocalSettings(PathBuf),
     /// The ledger of a run.
     Run {
-        /// Its directory.
+        /// The run directory.
         path: PathBuf,
-        /// Whether this user began it on this machine.
-        begun_here: bool,
+        /// Whether the run started on this machine, by this user.
+        started_here: bool,
     },
 }
 
@@ -47,26 +47,27 @@ impl Allowed {
     }
 }
 
-/// What is trusted apart from ImageKit and this machine.
+/// Endpoints that are trusted besides ImageKit and this machine.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trust {
-    /// The endpoints in the user's own settings file.
-    own: Vec<Url>,
-    /// Where that file is, or would be.
-    own_file: Option<PathBuf>,
-    /// The endpoint that a person has confirmed, so that a command does not ask twice.
+    /// The endpoints in the user settings file.
+    user_endpoints: Vec<Url>,
+    /// The path of the user settings file, whether it exists or not.
+    user_file: Option<PathBuf>,
+    /// The endpoint that a person has confirmed, so that a command asks only once.
     confirmed: Arc<OnceLock<Url>>,
 }
 
 impl Trust {
-    /// Trusts these endpoints of the user's own settings file.
-    pub(super) fn new(own: &[String], own_file: Option<PathBuf>) -> Self {
-        // What is no URL is refused where it is used.
-        let own = own.iter().filter_map(|endpoint| Url::parse(endpoint).ok()).collect();
-        Self { own, own_file, confirmed: Arc::default() }
+    /// Trusts the endpoints of the user settings file.
+    pub(super) fn new(user_endpoints: &[String], user_file: Option<PathBuf>) -> Self {
+        // An invalid URL is reported when it is used.
+        let user_endpoints =
+            user_endpoints.iter().filter_map(|endpoint| Url::parse(endpoint).ok()).collect();
+        Self { user_endpoints, user_file, confirmed: Arc::default() }
     }
 
-    /// The gate: lets an endpoint through that is trusted.
+    /// Returns a trusted endpoint; fails for others.
     pub(super) fn allow(
         &self,
         endpoint: &str,
@@ -76,30 +77,30 @@ impl Trust {
         if self.is_trusted(&url, source) {
             Ok(Allowed(url))
         } else {
-            Err(self.refusal(&url, &named_by(source)))
+            Err(self.refusal(&url, &source_name(source)))
         }
     }
 
-    /// The gate, with a person at it who can confirm what is not trusted.
+    /// Returns a trusted endpoint, or one that a person confirms at `prompt`.
     pub(super) async fn allow_or_ask(
         &self,
         endpoint: &str,
         source: &EndpointSource,
-        person: Option<&Screen>,
+        prompt: Option<&Screen>,
     ) -> Result<Allowed, CliError> {
         let url = parse(endpoint)?;
-        let Some(person) = person.filter(|_| !self.is_trusted(&url, source)) else {
+        let Some(prompt) = prompt.filter(|_| !self.is_trusted(&url, source)) else {
             return self.allow(endpoint, source);
         };
-        let named_by = named_by(source);
+        let source_name = source_name(source);
         let question = format!(
-            "{named_by} names the endpoint {url}. Your private key would be sent there.\n\
+            "{source_name} sets the endpoint {url}. Your private key would be sent there.\n\
              Send the key to {url}?"
         );
-        if !person.ask(&question).await {
+        if !prompt.ask(&question).await {
             return Err(CliError::new(format!("the key was not sent to {url}; nothing was sent")));
         }
-        // A command goes to one endpoint only.
+        // The first confirmation stays: a command uses only one endpoint.
         drop(self.confirmed.set(url.clone()));
         Ok(Allowed(url))
     }
@@ -109,33 +110,33 @@ impl Trust {
             EndpointSource::Flag | EndpointSource::Environment | EndpointSource::UserSettings => {
                 true
             }
-            EndpointSource::Run { begun_here, .. } => *begun_here,
+            EndpointSource::Run { started_here, .. } => *started_here,
             EndpointSource::Default | EndpointSource::LocalSettings(_) => false,
         };
         by_source
             || is_loopback(url)
             || is_imagekit(url)
-            || self.own.iter().any(|own| is_same(own, url))
+            || self.user_endpoints.iter().any(|user_endpoints| is_same(user_endpoints, url))
             || self.confirmed.get() == Some(url)
     }
 
-    fn refusal(&self, url: &Url, named_by: &str) -> CliError {
-        let own_file = self.own_file.as_ref().map(|path| {
-            format!(", or put it into a profile of your own settings, {}", path.display())
+    fn refusal(&self, url: &Url, source_name: &str) -> CliError {
+        let user_file = self.user_file.as_ref().map(|path| {
+            format!(", or add it to a profile in your user settings file, {}", path.display())
         });
         CliError::new(format!(
-            "the private key is not sent to {url}, because only {named_by} names it; nothing was \
-             sent.\nIf you trust it, say --endpoint {url}{}",
-            own_file.unwrap_or_default()
+            "not sending the private key to {url}: only {source_name} sets this endpoint; nothing was \
+             sent.\nIf you trust the endpoint, pass --endpoint {url}{}",
+            user_file.unwrap_or_default()
         ))
     }
 }
 
-fn named_by(source: &EndpointSource) -> String {
+fn source_name(source: &EndpointSource) -> String {
     match source {
         EndpointSource::LocalSettings(path) => format!("the settings file {}", path.display()),
         EndpointSource::Run { path, .. } => {
-            format!("the run {}, which you did not begin on this machine,", path.display())
+            format!("the run {}, which you did not start on this machine,", path.display())
         }
         EndpointSource::Flag => "--endpoint".to_owned(),
         EndpointSource::Environment => "the environment".to_owned(),
@@ -147,15 +148,16 @@ fn named_by(source: &EndpointSource) -> String {
 fn parse(endpoint: &str) -> Result<Url, CliError> {
     if !endpoint.contains("://") {
         return Err(CliError::new(format!(
-            "the endpoint {endpoint:?} has no scheme, write https://… (or http://… for a server on \
+            "the endpoint {endpoint:?} has no scheme; write https://… (or http://… for a server on \
              this machine)"
         )));
     }
-    let url = Url::parse(endpoint)
-        .map_err(|error| CliError::new(format!("the endpoint {endpoint:?} is no URL: {error}")))?;
+    let url = Url::parse(endpoint).map_err(|error| {
+        CliError::new(format!("the endpoint {endpoint:?} is not a URL: {error}"))
+    })?;
     if url.path().trim_end_matches('/').ends_with("/v1") {
         return Err(CliError::new(format!(
-            "the endpoint {endpoint} ends in /v1, which every request adds by itself; leave it out"
+            "the endpoint {endpoint} must not end in /v1: each request adds it; remove it"
         )));
     }
     Ok(url)
@@ -165,7 +167,7 @@ fn is_imagekit(url: &Url) -> bool {
     Url::parse(IMAGEKIT).is_ok_and(|imagekit| url.origin() == imagekit.origin())
 }
 
-/// Whether both are one endpoint, however its end is written.
+/// Whether two URLs are equal except for trailing slashes.
 fn is_same(one: &Url, other: &Url) -> bool {
     one.as_str().trim_end_matches('/') == other.as_str().trim_end_matches('/')
 }
@@ -175,13 +177,13 @@ mod tests {
     use super::*;
 
     fn allowed(endpoint: &str, source: &EndpointSource) -> bool {
-        let own = ["https://own.example/imagekit/", "no URL"].map(str::to_owned);
-        let trust = Trust::new(&own, Some("/me/config.toml".into()));
+        let user_endpoints = ["https://own.example/imagekit/", "no URL"].map(str::to_owned);
+        let trust = Trust::new(&user_endpoints, Some("/me/config.toml".into()));
         trust.allow(endpoint, source).is_ok()
     }
 
     #[test]
-    fn imagekit_and_this_machine_are_trusted_whoever_names_them() {
+    fn imagekit_and_loopback_are_trusted_from_any_source() {
         let local = EndpointSource::LocalSettings("ikbulk.toml".into());
         for endpoint in [
             "https://api.imagekit.io",
@@ -207,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn other_endpoints_are_trusted_by_who_names_them() {
-        let run = |begun_here| EndpointSource::Run { path: "run".into(), begun_here };
+    fn other_endpoints_are_trusted_by_source() {
+        let run = |started_here| EndpointSource::Run { path: "run".into(), started_here };
         let endpoint = "https://example.com";
         for source in [
             EndpointSource::Flag,

@@ -1,4 +1,4 @@
-//! `ikbulk undo`: puts back what was there before a run.
+//! `ikbulk undo`: restores the values from before a run.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -8,40 +8,39 @@ use jiff::ZonedDateTime;
 
 use super::connect::{Connection, LocalState, NewRun};
 use super::finish::PreparedRun;
+use super::help::RUN;
 use super::limit_args::{Deadline, LimitArgs};
 use super::locks::{lock, lock_account, lock_run, new_run};
-use super::prepare::{ask, refuse_unattended};
-use super::run_execution::{not_the_key, refuse_edited_copy};
+use super::prepare::{ask, require_terminal};
+use super::run_execution::{key_mismatch, refuse_edited_copy};
 use super::settings_args::SettingsArgs;
-use super::sheet::{not_read, read_files};
+use super::sheet::{read_failed, read_files};
 use super::stop::DiscardUnlessStarted;
 use super::{CliError, Screen};
 use crate::account::AccountLock;
 use crate::execute::Stop;
+use crate::exit_codes;
 use crate::input::{Context, Format, Input, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
-use crate::plan::{InputSummary, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
 use crate::report::{Counter, PlanView, Target, render_plan, render_undo};
 use crate::row::FileId;
 use crate::run::{ReadError, ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
 use crate::settings::{Execution, LiveOptions, Planning};
 use crate::undo::{FinishedRun, Sheets, UndoError, UndoSummary, file_effects_of};
 
-/// The exit code where everything was put back that is not left alone: somebody must look at that.
-const LEFT_ALONE: u8 = 1;
-
 #[derive(Debug, Args)]
 pub(super) struct Undo {
-    /// The directory of the run to be undone
+    /// The directory of the run to revert
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Where the run that undoes it lives [default: beside RUN]
-    #[arg(long, value_name = "DIR")]
+    /// The run directory to create for the undo [default: beside RUN]
+    #[arg(long, value_name = "DIR", help_heading = RUN)]
     run_dir: Option<PathBuf>,
-    /// Do not ask
+    /// Revert without asking for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// The account's key was replaced since
+    /// Accept another API key than the run started with, after a key rotation
     #[arg(long)]
     key_changed: bool,
     #[command(flatten)]
@@ -58,33 +57,38 @@ impl Undo {
     ) -> Result<u8, CliError> {
         self.settings = self.settings.with_profile()?;
         let execution = self.settings.execution()?;
-        let deadline = Deadline::of(&self.limits)?;
+        let deadline = Deadline::from_limits(&self.limits)?;
         if screen.is_quiet() && !self.yes {
-            return Err(CliError::new("with -q nobody sees what is asked: add --yes"));
+            return Err(CliError::new(
+                "--quiet requires --yes: nothing can be shown and confirmed",
+            ));
         }
         if !self.yes {
-            refuse_unattended(screen.is_attended())?;
+            require_terminal(screen.is_interactive())?;
         }
-        let old = RunDir::open(&self.run).map_err(|error| CliError::of(&error))?;
+        let old = RunDir::open(&self.run).map_err(|error| CliError::from_error(&error))?;
         let _old_lock = deadline.within(lock_run(&old, self.limits.wait_lock)).await?;
-        let old = RunToUndo::open(old)?;
+        let old = RunToUndo::load(old)?;
         let (run, _run_lock) = new_run(match &self.run_dir {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
         })?;
-        let unbegun = DiscardUnlessStarted::new(&run);
+        let discard_guard = DiscardUnlessStarted::new(&run);
         let prepare = Box::pin(deadline.within(self.prepare(&old, &run, execution, screen)));
-        let (prepared, back) = prepare.await?;
-        unbegun.keep();
+        let (prepared, undo_summary) = prepare.await?;
+        discard_guard.keep();
         let exit_code = prepared.finish(screen, signal, deadline).await?;
-        let Some(list) = back.list else {
+        let Some(list) = undo_summary.list else {
             return Ok(exit_code);
         };
-        screen.say(&format!("next       look at what was left alone: {}\n", list.display()));
-        Ok(if exit_code == 0 { LEFT_ALONE } else { exit_code })
+        screen.print(&format!(
+            "next       check the values that were not undone: {}\n",
+            list.display()
+        ));
+        Ok(if exit_code == exit_codes::DONE { exit_codes::NEEDS_FIXING } else { exit_code })
     }
 
-    /// Everything up to the first request that changes anything.
+    /// Prepares the undo up to its first write.
     async fn prepare(
         &self,
         old: &RunToUndo,
@@ -93,44 +97,48 @@ impl Undo {
         screen: &Screen,
     ) -> Result<(Box<PreparedRun>, UndoSummary), CliError> {
         let busy = Some(run).filter(|_| !self.limits.wait_lock);
-        let connection = Connection::to_run(
+        let connection = Connection::to_account_of_run(
             &self.settings,
             &old.run,
             &old.meta,
             &execution,
             busy,
-            screen.person(self.yes),
+            screen.prompt_unless(self.yes),
         )
         .await?;
         let locks = self.locks(old, &connection, run).await?;
         if old.is_unfinished {
             let path = old.run.path().display();
-            screen.error(&format!("{path} is unfinished; what it did so far is undone"));
+            screen.error(&format!("{path} is unfinished; undoing what it has done so far"));
         }
-        let (mut meta, ledger) = connection.begin(run, old.undoing_run(), None)?;
+        let (mut meta, ledger) = connection.create_run(run, old.undoing_run(), None)?;
         let counter = Counter::new(screen.bars());
         let api = &connection.client.api;
         let reader =
             SnapshotReader { ledger: &ledger, api, reads: &connection.reads, counter: &counter };
-        let sent_before = connection.reads.sent();
-        let reading = read(old.past(), reader, &connection).await?;
-        let reading = (reading, connection.reads.sent() - sent_before);
+        let reads_before = connection.reads.sent();
+        let reading = read_snapshots(old.finished_run(), reader, &connection).await?;
+        let reading = (reading, connection.reads.sent() - reads_before);
         drop(counter);
         connection.mark_unsettled(&ledger, &meta)?;
-        let back = write_sheets(old.past(), &ledger, run).map_err(|error| failed(&error))?;
-        let staged = staged_in(run.input(Format::Jsonl)).map_err(|error| CliError::of(&error))?;
+        let undo_summary =
+            write_sheets(old.finished_run(), &ledger, run).map_err(|error| undo_error(&error))?;
+        let staged =
+            staged_in(run.input(Format::Jsonl)).map_err(|error| CliError::from_error(&error))?;
         meta.input_fingerprint = staged.fingerprint.0;
         let context = Context { files: None, ..old.context.clone() };
         let planner = || Planner::of(meta.planning, &ledger, Box::new(|_, _| None));
-        let scan = scan(&staged.input, &context, &mut planner()?, |_| {});
-        let scan = scan.map_err(|error| CliError::of(&error))?;
-        self.show(&connection, &meta, &execution, &scan, reading, screen);
-        screen.say(&render_undo(&back, screen.width()));
+        let mut preview = planner()?;
+        preview.preview(EXAMPLES_MAX);
+        let scan = scan(&staged.input, &context, &mut preview, self.limits.limit, |_| {});
+        let scan = scan.map_err(|error| CliError::from_error(&error))?;
+        self.show(&connection, &meta, &execution, (&scan, undo_summary.rows), reading, screen);
+        screen.print(&render_undo(&undo_summary, screen.width()));
         if !self.yes {
-            ask(screen.is_attended(), &scan.summary, self.settings.max_bad(), screen).await?;
+            ask(screen.is_interactive(), &scan.summary, self.settings.max_bad(), screen).await?;
         }
         let planner = planner()?;
-        (meta.rows, meta.writes) = (scan.summary.rows, scan.summary.writes);
+        (meta.rows, meta.writes) = (undo_summary.rows, scan.summary.writes);
         meta.stage = Stage::Running;
         ledger.set_meta(&meta)?;
         let rates = Some(connection.rates.clone());
@@ -146,7 +154,7 @@ impl Undo {
             _locks: locks,
             _sandbox: None,
         });
-        Ok((prepared, back))
+        Ok((prepared, undo_summary))
     }
 
     fn show(
@@ -154,11 +162,11 @@ impl Undo {
         connection: &Connection,
         meta: &RunMeta,
         execution: &Execution,
-        scan: &InputSummary,
+        (scan, all_rows): (&InputSummary, u64),
         reading: (ReadStats, u64),
         screen: &Screen,
     ) {
-        screen.say(&render_plan(&PlanView {
+        screen.print(&render_plan(&PlanView {
             input: &meta.input_name,
             rows_of_run: None,
             summary: &scan.summary,
@@ -172,14 +180,17 @@ impl Undo {
                 is_first_run: false,
                 sandbox: false,
                 execution,
-                limit: self.limits.limit,
+                pilot_of: self.limits.limit.map(|_| all_rows),
+                can_undo: true,
                 now: ZonedDateTime::now(),
             }),
+            verbose: screen.is_verbose(),
             width: screen.width(),
         }));
     }
 
-    /// Locks the account that the run was on, also where the key of today is another one.
+    /// Locks the account of the key, and also the account that the run started on if that is
+    /// recorded under another key.
     async fn locks(
         &self,
         old: &RunToUndo,
@@ -188,23 +199,23 @@ impl Undo {
     ) -> Result<Vec<AccountLock>, CliError> {
         let wait = self.limits.wait_lock;
         let mut locks: Vec<_> = lock(connection, run, wait).await?.into_iter().collect();
-        let Some(LocalState { state, db, account }) = &connection.kept else {
+        let Some(LocalState { state, db, account }) = &connection.local else {
             return Ok(locks);
         };
-        let began_on = db.account_of(&old.meta.account)?;
-        if began_on == *account {
+        let started_on = db.account_of(&old.meta.account)?;
+        if started_on == *account {
             return Ok(locks);
         }
         if !self.key_changed {
-            return Err(not_the_key());
+            return Err(key_mismatch());
         }
-        locks.push(lock_account(state, began_on, run, wait).await?);
-        db.join(*account, began_on)?;
+        locks.push(lock_account(state, started_on, run, wait).await?);
+        db.join(*account, started_on)?;
         Ok(locks)
     }
 }
 
-/// The run to be undone.
+/// The run to undo.
 struct RunToUndo {
     run: RunDir,
     meta: RunMeta,
@@ -216,24 +227,24 @@ struct RunToUndo {
 }
 
 impl RunToUndo {
-    fn open(run: RunDir) -> Result<Self, CliError> {
+    fn load(run: RunDir) -> Result<Self, CliError> {
         let path = run.path().display();
         let ledger = run.ledger()?;
         let meta = ledger.meta()?;
         refuse_edited_copy(&run, &meta)?;
         if meta.sandbox {
             return Err(CliError::new(format!(
-                "{path} was on a sandbox of its own, which is gone with all that was changed on it; \
-                 there is nothing to undo. To try it, start `ikbulk sandbox`"
+                "{path} ran on its own sandbox, which is gone with all of its changes; there is nothing \
+                 to undo. To try undo, start `ikbulk sandbox`"
             )));
         }
         if meta.stage != Stage::Running {
-            return Err(CliError::new(format!("{path} was never begun; there is nothing to undo")));
+            return Err(CliError::new(format!("{path} has not started; there is nothing to undo")));
         }
         if ledger.file_count()? == 0 {
             return Err(CliError::new(format!(
-                "{path} did not keep what its files were like before (--no-snapshot), or was about \
-                 none; nothing can be put back"
+                "{path} has no snapshots of its files (--no-snapshot), or changed none; there is \
+                 nothing to restore"
             )));
         }
         let ended = ledger.ended()?;
@@ -244,7 +255,7 @@ impl RunToUndo {
         Ok(Self { run, meta, ledger, input, context, is_unfinished, is_cut_short })
     }
 
-    fn past(&self) -> FinishedRun<'_> {
+    fn finished_run(&self) -> FinishedRun<'_> {
         FinishedRun {
             input: &self.input,
             context: &self.context,
@@ -254,7 +265,7 @@ impl RunToUndo {
         }
     }
 
-    /// What the run that undoes it is, before it is known which values it restores.
+    /// The parameters of the run that undoes this one, before its rows are known.
     fn undoing_run(&self) -> NewRun {
         NewRun {
             input_name: RunMeta::name_of_undoing(self.run.path()),
@@ -271,59 +282,61 @@ impl RunToUndo {
     }
 }
 
-/// Reads what the files of the run are like now. Some are looked at again, and more of those that are
-/// not as it left them: a list that is behind shows them as they were before. If one is out of date,
-/// all are read by themselves.
-async fn read(
-    past: FinishedRun<'_>,
+/// Reads the current snapshots of the files of the run. Listings may be stale and show values from
+/// before the run, so a sample is re-read one by one, with more of the files whose values differ
+/// from what the run left. If any of these is stale, all files are re-read.
+async fn read_snapshots(
+    finished_run: FinishedRun<'_>,
     reader: SnapshotReader<'_>,
     connection: &Connection,
 ) -> Result<ReadStats, CliError> {
-    let not_read = |error: ReadError| not_read(&error, "");
+    let failed_read = |error: ReadError| read_failed(&error, "");
     let ledger = reader.ledger;
-    let named = ledger
+    let recorded = ledger
         .transaction(|| {
-            file_effects_of(past, |effects| Ok(ledger.upsert_file(effects.file.as_str(), 0)?))
+            file_effects_of(finished_run, |effects| {
+                Ok(ledger.upsert_file(effects.file.as_str(), 0)?)
+            })
         })
-        .map_err(|error: UndoError| failed(&error));
-    named?;
-    let mut reading = read_files(reader, connection).await.map_err(not_read)?;
+        .map_err(|error: UndoError| undo_error(&error));
+    recorded?;
+    let mut reading = read_files(reader, connection).await.map_err(failed_read)?;
     if reading.way != ReadStrategy::OneByOne {
-        reader.verify_sample(&mut reading).await.map_err(not_read)?;
+        reader.verify_sample(&mut reading).await.map_err(failed_read)?;
         let mut suspects = SpotCheck::default();
-        let looked_at = file_effects_of(past, |effects| {
-            let is_as_left = matches!(now(ledger, &effects.file)?,
+        let compared = file_effects_of(finished_run, |effects| {
+            let is_as_left = matches!(snapshot_of(ledger, &effects.file)?,
                 Snapshot::Fields(fields) if effects.is_as_left(&fields));
             if !is_as_left {
                 suspects.add(&effects.file);
             }
             Ok(())
         });
-        looked_at.map_err(|error| failed(&error))?;
-        reader.verify(&suspects.files(), &mut reading).await.map_err(not_read)?;
+        compared.map_err(|error| undo_error(&error))?;
+        reader.verify(&suspects.files(), &mut reading).await.map_err(failed_read)?;
     }
     Ok(reading)
 }
 
-fn now(ledger: &LedgerFile, file: &FileId) -> Result<Snapshot, LedgerError> {
+fn snapshot_of(ledger: &LedgerFile, file: &FileId) -> Result<Snapshot, LedgerError> {
     let known = ledger.file_record(file.as_str())?;
     Ok(known.map(|known| known.state).unwrap_or_default())
 }
 
-/// Writes the sheet that puts back what was there before, and the list of what is left alone.
+/// Writes the sheet that restores the values from before the run, and the list of skipped values.
 fn write_sheets(
-    past: FinishedRun<'_>,
+    finished_run: FinishedRun<'_>,
     ledger: &LedgerFile,
     run: &RunDir,
 ) -> Result<UndoSummary, UndoError> {
     let mut sheets = Sheets::create(run.path())?;
     ledger.transaction(|| {
-        file_effects_of(past, |effects| {
-            let back = match now(ledger, &effects.file)? {
+        file_effects_of(finished_run, |effects| {
+            let reversal = match snapshot_of(ledger, &effects.file)? {
                 Snapshot::Fields(fields) => effects.reversal(Some(&fields)),
                 Snapshot::Missing | Snapshot::Unread => effects.reversal(None),
             };
-            if let Some(row) = sheets.write(&effects, &back)? {
+            if let Some(row) = sheets.write(&effects, &reversal)? {
                 ledger.upsert_file(effects.file.as_str(), row)?;
             }
             Ok(())
@@ -332,9 +345,9 @@ fn write_sheets(
     Ok(sheets.finish()?)
 }
 
-fn failed(error: &UndoError) -> CliError {
+fn undo_error(error: &UndoError) -> CliError {
     match error {
-        UndoError::Input(error) => CliError::of(error),
+        UndoError::Input(error) => CliError::from_error(error),
         UndoError::Ledger(_) | UndoError::Write(_) => CliError::not_written(error),
     }
 }

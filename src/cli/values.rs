@@ -1,4 +1,4 @@
-//! Values as people type them, on the command line and in the settings file alike.
+//! Parses values of the command line and of settings files.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::settings::Rate;
 
-/// A rate: a number of requests a second, or `unlimited`.
+/// A rate: requests per second, or `unlimited`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RateText(pub(super) Rate);
 
@@ -20,12 +20,12 @@ impl FromStr for RateText {
         }
         match text.parse::<f64>() {
             Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(Self(Rate::PerSecond(rate))),
-            _ => Err("not a rate: write requests a second, like 5 or 2.5, or unlimited"),
+            _ => Err("not a rate: use requests per second, such as 5 or 2.5, or unlimited"),
         }
     }
 }
 
-/// A share: `10%` or `0.1`.
+/// A share from 0 to 1: `10%` or `0.1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Share(pub(super) f64);
 
@@ -39,12 +39,12 @@ impl FromStr for Share {
         };
         match number.trim().parse::<f64>().map(|number| number / unit) {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(share)),
-            _ => Err("not a share: write it like 10% or 0.1"),
+            _ => Err("not a share: use a percentage or fraction, such as 10% or 0.1"),
         }
     }
 }
 
-/// A duration: `30s`, `15m`, `1h30m`.
+/// A duration above zero: `30s`, `15m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
 
@@ -55,11 +55,11 @@ impl FromStr for Span {
         let span = text.parse::<jiff::SignedDuration>().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok());
         let span = span.filter(|span| !span.is_zero());
-        span.map(Self).ok_or("not a duration above 0: write it like 30s, 15m or 1h30m")
+        span.map(Self).ok_or("not a duration above 0: use a value such as 30s, 15m or 1h30m")
     }
 }
 
-/// A time of day: `06:00`.
+/// A local time of day: `06:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeOfDay(pub(super) jiff::civil::Time);
 
@@ -67,17 +67,17 @@ impl FromStr for TimeOfDay {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "not a time of day: write it like 06:00 or 18:30")
+        text.parse().map(Self).map_err(|_| "not a time of day: use a value such as 06:00 or 18:30")
     }
 }
 
-/// A number of rows above zero.
+/// Parses a number of rows above zero.
 pub(super) fn row_count(text: &str) -> Result<u64, &'static str> {
     let rows = text.parse().ok().filter(|rows| *rows > 0);
-    rows.ok_or("not a number of rows: write one above 0")
+    rows.ok_or("not a number of rows: use a number above 0")
 }
 
-/// The text that clears a field: any that is not blank.
+/// The cell text that clears a field; not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClearToken(pub(super) String);
 
@@ -86,30 +86,29 @@ impl FromStr for ClearToken {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim() {
-            "" => Err("blank: an empty cell leaves its field alone, so write a word"),
+            "" => Err("blank: an empty cell leaves its field unchanged, so use a word"),
             token => Ok(Self(token.to_owned())),
         }
     }
 }
 
-/// A limit that can be switched off: a whole number above zero, or `off`.
+/// A limit that can be disabled: a whole number above zero, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Optional(pub(super) Option<std::num::NonZeroU32>);
+pub(super) struct CountOrOff(pub(super) Option<std::num::NonZeroU32>);
 
-impl FromStr for Optional {
+impl FromStr for CountOrOff {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "off" {
             return Ok(Self(None));
         }
-        text.parse().map(|number| Self(Some(number))).map_err(|_| "write a number above 0, or off")
+        text.parse().map(|number| Self(Some(number))).map_err(|_| "use a number above 0, or off")
     }
 }
 
-/// Reads a value from a settings file in the spelling of the command line; a bare number is as
-/// good as a quoted one.
-fn from_text<'de, T, D>(from: D) -> Result<T, D::Error>
+/// Deserializes a value in the syntax of the command line, from a string or a bare number.
+fn deserialize_text<'de, T, D>(from: D) -> Result<T, D::Error>
 where
     T: FromStr<Err = &'static str>,
     D: Deserializer<'de>,
@@ -129,23 +128,23 @@ where
     text.parse().map_err(serde::de::Error::custom)
 }
 
-macro_rules! from_text {
+macro_rules! deserialize_text {
     ($($value:ty),*) => {$(
         impl<'de> Deserialize<'de> for $value {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                from_text(from)
+                deserialize_text(from)
             }
         }
     )*};
 }
-from_text!(RateText, Share, Span, Optional, ClearToken);
+deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rates_shares_and_durations_are_read_as_people_write_them() {
+    fn rates_shares_and_durations_are_parsed() {
         assert_eq!("2.5".parse(), Ok(RateText(Rate::PerSecond(2.5))));
         assert_eq!("unlimited".parse(), Ok(RateText(Rate::Unlimited)));
         assert_eq!("10%".parse(), Ok(Share(0.1)));
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rate_share_or_duration_is_refused() {
+    fn invalid_rates_shares_and_durations_are_rejected() {
         for text in ["0", "-1", "NaN", "inf", "five", ""] {
             assert!(text.parse::<RateText>().is_err(), "{text}");
         }
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_day_counts_of_rows_and_clear_tokens_are_what_they_say() {
+    fn times_row_counts_and_clear_tokens_are_parsed() {
         assert_eq!("06:00".parse(), Ok(TimeOfDay(jiff::civil::time(6, 0, 0, 0))));
         assert!("25:00".parse::<TimeOfDay>().is_err());
         assert_eq!(row_count("1"), Ok(1));

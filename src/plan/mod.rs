@@ -2,27 +2,31 @@
 //! knows what the files are like, and makes the fewest requests that come to the same.
 
 mod coalesce;
+mod columns;
 mod direct;
 mod expected;
 mod follow;
 pub mod live;
 mod read_back;
 mod recorded;
+mod row_limit;
 mod scan;
 mod summary;
 
+pub use columns::{ColumnCounts, Columns};
 pub use direct::{direct, fingerprint, steps};
 pub use follow::Follow;
 pub use live::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use read_back::read_back;
 pub use recorded::Recorded;
+pub use row_limit::RowLimit;
 pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_rest};
-pub use summary::{PlanSummary, Preview};
+pub use summary::{EXAMPLES_MAX, LostTags, PlanSummary, Preview};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind};
-use crate::row::{Row, RowPos};
+use crate::row::{Content, Row, RowPos};
 use crate::settings::Planning;
 use coalesce::Coalescer;
 
@@ -33,8 +37,14 @@ pub struct Batch {
     pub rows: Vec<PlannedRow>,
     /// Their requests, in the order in which those of one file are to be sent.
     pub requests: Vec<Request>,
-    /// What becomes of the files, where that is to be said.
+    /// The differences of files, as far as a preview shows them.
     pub differences: Vec<FileDifference>,
+    /// What changes in each column; counted for a preview only.
+    pub columns: Columns,
+    /// Files for which there are requests; counted for a preview only.
+    pub changed_files: u64,
+    /// For each file that loses tags to a replacement, those tags; for a preview only.
+    pub lost_tags: Vec<Vec<String>>,
 }
 
 /// Turns rows into requests.
@@ -69,11 +79,12 @@ impl Planner {
         Self::Direct(Box::default())
     }
 
-    /// Says from now on what becomes of each file, for people; the direct planner does not know.
-    pub fn collect_diffs(&mut self) {
+    /// Collects what a preview shows, with the differences of the first `files`; the direct planner
+    /// knows only the values from after.
+    pub fn preview(&mut self, files: usize) {
         match self {
-            Self::Direct(_) => {}
-            Self::Diff(live) => live.collect_diffs(),
+            Self::Direct(direct) => direct.preview = Some(files),
+            Self::Diff(live) => live.preview(files),
         }
     }
 
@@ -124,12 +135,24 @@ impl Planner {
 pub struct Direct {
     groups: Coalescer,
     row: Batch,
+    /// How many more rows are collected for a preview; `None` without a preview.
+    preview: Option<usize>,
 }
 
 impl Direct {
     fn row(&mut self, row: Row, behind: &RowProgress, batch: &mut Batch) {
         self.groups.row(&mut batch.requests);
+        if let Some(left) = self.preview.filter(|left| *left > 0)
+            && let Content::Update(update) = &row.content
+            && !update.change.is_empty()
+        {
+            self.preview = Some(left - 1);
+            batch.differences.push(live::difference_of_row(row.pos, update));
+        }
         direct(row, behind, &mut self.row);
+        if self.preview.is_some() {
+            self.row.requests.iter().for_each(|request| batch.columns.add_call(request.call()));
+        }
         batch.rows.append(&mut self.row.rows);
         for request in self.row.requests.drain(..) {
             self.groups.take(request, &mut batch.requests);

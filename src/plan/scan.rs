@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::direct::{fingerprint, steps};
-use super::{Batch, PlanSummary, Planner, Recorded};
+use super::{Batch, PlanSummary, Planner, Recorded, RowLimit};
 use crate::input::{Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;
 use crate::request::Call;
@@ -84,9 +84,10 @@ pub fn scan(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
+    rows_max: Option<u64>,
     see: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
-    scan_rest(input, context, planner, &Recorded::default(), see)
+    scan_rest(input, context, planner, &Recorded::default(), rows_max, see)
 }
 
 /// The same for what is left of a run.
@@ -98,12 +99,16 @@ pub fn scan_rest(
     context: &Context,
     planner: &mut Planner,
     recorded: &Recorded,
+    rows_max: Option<u64>,
     mut see: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
     let mut rows = input.rows(context, recorded.from())?;
     let mut scan = InputSummary::default();
     let mut batch = Batch::default();
-    while let Some((row, fed_back)) = rows.next_row()? {
+    let mut limit = RowLimit::new(rows_max);
+    while !limit.is_reached()
+        && let Some((row, fed_back)) = rows.next_row()?
+    {
         if scan.first_unknown.is_none() {
             scan.first_unknown = UnknownRow::of(&row, &fed_back);
         }
@@ -119,12 +124,16 @@ pub fn scan_rest(
             Content::Update(_) | Content::Blank => {}
         }
         let behind = recorded.row(row.pos.number)?.with_prior_run(fed_back.done);
+        limit.count(&row, &behind);
         planner.row(row, &behind, &mut batch)?;
         scan.summary.add(&batch);
         see(&batch);
         batch.rows.clear();
         batch.requests.clear();
         batch.differences.clear();
+        batch.lost_tags.clear();
+        batch.changed_files = 0;
+        batch.columns.clear();
     }
     planner.end(&mut batch)?;
     scan.summary.add(&batch);

@@ -1,16 +1,22 @@
 //! What an input would do, counted before anything is sent.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Batch, steps};
+use super::{Batch, Columns, FileDifference, steps};
+use crate::causes::Causes;
 use crate::imagekit::body;
 use crate::ledger::Counters;
-use crate::outcome::{Code, Status};
+use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
-use crate::row::{Change, ExtensionName, Extensions, FileId, MetadataField, Set};
+use crate::row::{Change, ExtensionName, Extensions};
 
 /// How many requests are kept to be shown.
 const REQUESTS_SHOWN_MAX: usize = 3;
+/// Files whose changes are shown as examples.
+pub const EXAMPLES_MAX: usize = 3;
+/// Distinct lost tags that are counted.
+const LOST_TAGS_MAX: usize = 1000;
 /// How many bad rows are kept to be shown.
 const BAD_SHOWN_MAX: usize = 1000;
 
@@ -44,14 +50,57 @@ pub struct PlanSummary {
     pub by_kind: Counters,
     /// Reads: the state before each request that must not be repeated.
     pub reads: u64,
-    /// How often each field is set.
-    pub set: BTreeMap<String, u64>,
-    /// How often each field is cleared.
-    pub cleared: BTreeMap<String, u64>,
+    /// Files that change; counted by the diff planner for a preview.
+    pub changed_files: u64,
+    /// What becomes of each column.
+    pub columns: Columns,
+    /// Tags that files lose because a row replaces or clears all of them.
+    pub lost_tags: LostTags,
     /// Runs asked of each extension.
     pub paid_runs: BTreeMap<ExtensionName, u64>,
     /// The first requests.
     pub first_requests: Vec<Preview>,
+    /// The first files that change, field by field.
+    pub examples: Vec<FileDifference>,
+    /// Invalid rows and rows whose file was not found, by cause.
+    pub problems: Causes,
+}
+
+/// Tags that files lose.
+#[derive(Debug, Default, Clone)]
+pub struct LostTags {
+    /// Files that lose any.
+    pub files: u64,
+    /// Files that lose each tag.
+    pub tags: BTreeMap<String, u64>,
+    /// Files that lose tags beyond the [`LOST_TAGS_MAX`] distinct ones that are counted.
+    pub others: u64,
+}
+
+impl LostTags {
+    fn add(&mut self, lost: &[String]) {
+        self.files += 1;
+        let mut is_other = false;
+        for tag in lost {
+            if let Some(count) = self.tags.get_mut(tag) {
+                *count += 1;
+            } else if self.tags.len() < LOST_TAGS_MAX {
+                self.tags.insert(tag.clone(), 1);
+            } else {
+                is_other = true;
+            }
+        }
+        self.others += u64::from(is_other);
+    }
+
+    /// The tags that most files lose, the most frequent first.
+    #[must_use]
+    pub fn most_frequent(&self) -> Vec<(&str, u64)> {
+        let mut tags: Vec<(&str, u64)> =
+            self.tags.iter().map(|(tag, count)| (tag.as_str(), *count)).collect();
+        tags.sort_by_key(|(_, count)| Reverse(*count));
+        tags
+    }
 }
 
 /// One request, to be looked at.
@@ -75,29 +124,36 @@ impl PlanSummary {
             match (outcome.status, outcome.code) {
                 (Status::Rejected, Some(Code::NotFound)) => {
                     self.missing += 1;
-                    self.keep_bad(row.pos.number, "ImageKit has no such file");
+                    self.keep_bad(row.pos.number, outcome, "ImageKit has no such file");
                 }
                 (Status::Rejected, _) => {
                     self.rejected += 1;
-                    self.keep_bad(row.pos.number, outcome.message.as_deref().unwrap_or_default());
+                    let message = outcome.message.as_deref().unwrap_or_default();
+                    self.keep_bad(row.pos.number, outcome, message);
                 }
                 (_, Some(Code::UpToDate | Code::Superseded)) => self.up_to_date += 1,
                 (_, Some(Code::AlreadyRan)) => self.already_ran += 1,
                 _ => self.without_change += 1,
             }
         }
+        self.changed_files += batch.changed_files;
+        self.columns.add_all(&batch.columns);
+        batch.lost_tags.iter().for_each(|lost| self.lost_tags.add(lost));
+        let room = EXAMPLES_MAX.saturating_sub(self.examples.len());
+        self.examples.extend(batch.differences.iter().take(room).cloned());
         for request in &batch.requests {
             self.writes += 1;
             self.by_kind.count(request.call());
             self.reads += u64::from(matches!(request, Request::AtMostOnce(_)));
-            self.count_fields(request.call(), files_done(request));
+            self.count_extensions(request.call());
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
                 self.first_requests.push(Preview::of(request));
             }
         }
     }
 
-    fn keep_bad(&mut self, row: u64, why: &str) {
+    fn keep_bad(&mut self, row: u64, outcome: &Outcome, why: &str) {
+        self.problems.add(row, outcome.status, outcome.code, why);
         if self.first_bad.len() < BAD_SHOWN_MAX {
             self.first_bad.push((row, why.to_owned()));
         }
@@ -110,7 +166,15 @@ impl PlanSummary {
         self.without_change += u64::from(change.is_empty());
         for (_, call) in steps(change).into_iter().flatten() {
             self.writes += 1;
-            self.count_fields(&call, 1);
+            self.columns.add_call(&call);
+            self.count_extensions(&call);
+        }
+    }
+
+    fn count_extensions(&mut self, call: &Call) {
+        let Call::Details(patch) = call else { return };
+        for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
+            *self.paid_runs.entry(extension.name()).or_default() += 1;
         }
     }
 
@@ -121,57 +185,6 @@ impl PlanSummary {
         let share = self.rejected as f64 / self.rows.max(1) as f64;
         share
     }
-
-    /// Counts what a call asks of so many files.
-    fn count_fields(&mut self, call: &Call, files: u64) {
-        match call {
-            Call::AddTags(_) => self.count("addTags", false, files),
-            Call::RemoveTags(_) => self.count("removeTags", false, files),
-            Call::Publish(_) => self.count("isPublished", false, files),
-            // No row asks for it.
-            Call::ReadBack(_) => {}
-            Call::Details(patch) => {
-                let fields = [
-                    ("tags", patch.tags.as_ref().map(|set| *set == Set::Clear)),
-                    ("removeAITags", patch.remove_ai_tags.as_ref().map(|_| false)),
-                    ("customCoordinates", patch.coordinates.as_ref().map(|set| *set == Set::Clear)),
-                    ("description", patch.description.as_ref().map(|set| *set == Set::Clear)),
-                    ("extensions", patch.extensions.as_ref().map(|_| false)),
-                ];
-                for (name, clears) in fields {
-                    if let Some(clears) = clears {
-                        self.count(name, clears, files);
-                    }
-                }
-                for (field, set) in &patch.metadata {
-                    let name = MetadataField::column_of(&field.name);
-                    self.count(&name, *set == Set::Clear, files);
-                }
-                for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-                    *self.paid_runs.entry(extension.name()).or_default() += 1;
-                }
-            }
-        }
-    }
-
-    fn count(&mut self, field: &str, clears: bool, files: u64) {
-        let counts = if clears { &mut self.cleared } else { &mut self.set };
-        match counts.get_mut(field) {
-            Some(count) => *count += files,
-            None => {
-                counts.insert(field.to_owned(), files);
-            }
-        }
-    }
-}
-
-/// For how many files nothing of the kind follows. Several rows of one file stand side by side.
-fn files_done(request: &Request) -> u64 {
-    let steps = request.files().iter().zip(request.steps());
-    let mut files: Vec<&FileId> =
-        steps.filter(|(_, step)| step.kind.part_of().is_none()).map(|(file, _)| file).collect();
-    files.dedup();
-    files.len() as u64
 }
 
 impl Preview {

@@ -1,20 +1,20 @@
-//! What is read before anything is sent, counted for a person while it goes on.
+//! A counter of reads before a run, on the terminal.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// Counts on the terminal, together with whatever is logged; says nothing without one. Goes away
-/// with whoever holds it.
+/// A progress counter on the terminal, drawn together with log lines; without a terminal a no-op.
+/// Removed from the terminal when dropped.
 #[derive(Debug)]
 pub struct Counter(Option<ProgressBar>);
 
 impl Counter {
-    /// A counter that shows nothing yet.
+    /// A counter that shows nothing before [`Self::begin`].
     #[must_use]
     pub fn new(screen: Option<&MultiProgress>) -> Self {
         Self(screen.map(|screen| screen.add(ProgressBar::no_length())))
     }
 
-    /// Begins to count `what`, from none; to `count`, where that is known.
+    /// Starts to count `what` from 0, to `count` if that is known.
     pub fn begin(&self, what: &'static str, count: Option<u64>) {
         let Some(bar) = &self.0 else {
             return;
@@ -30,13 +30,13 @@ impl Counter {
         bar.tick();
     }
 
-    /// How far it is; 0 without a terminal.
+    /// The current count; 0 without a terminal.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.0.as_ref().map_or(0, ProgressBar::position)
     }
 
-    /// So many more.
+    /// Increases the count.
     pub fn add(&self, count: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(count);

@@ -1,4 +1,4 @@
-//! Why there are no reports.
+//! Errors of writing reports.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,32 +6,33 @@ use std::path::PathBuf;
 use crate::input::InputError;
 use crate::ledger::LedgerError;
 
-/// Why reports could not be written.
+/// An error of writing reports.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A file cannot be written.
+    /// A report cannot be read or written.
     #[error("cannot write the reports in {directory}")]
     Write {
-        /// Where.
+        /// The run directory.
         directory: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// The run's own copy of its input cannot be read.
+    /// The copy of the input in the run directory cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The statuses do not add up to the rows read: a bug, or a changed input.
+    /// The number of rows differs from that at the start of the run: a bug, or the copy of the
+    /// input was edited.
     #[error(
-        "the input has {found} rows now, and had {expected} when the run began; a row may be lost"
+        "the input has {found} rows, but had {expected} when the run started; a row may be lost"
     )]
-    Lost {
-        /// Rows now.
+    RowsLost {
+        /// Rows in the input now.
         found: u64,
-        /// Rows then.
+        /// Rows when the run started.
         expected: u64,
     },
 }

@@ -1,15 +1,15 @@
-//! Labelled lines for people, no longer than their terminal is wide.
+//! Labelled lines for people, wrapped or truncated to the width of the terminal.
 
-/// Where the text behind a label begins.
-const TEXT_BEGINS: usize = 11;
-/// How long a line becomes at most that is cut, however wide the terminal is.
-const CUT_AT_MAX: usize = 100;
+/// The column of the text after a label.
+const TEXT_COLUMN: usize = 11;
+/// Maximum length of a truncated line, in characters, however wide the terminal is.
+const TRUNCATED_MAX: usize = 100;
 
-/// Lines, one below the other.
+/// A text of labelled lines.
 #[derive(Debug)]
 pub(super) struct Layout {
     text: String,
-    /// The most characters of a line.
+    /// Maximum characters per line.
     width: usize,
 }
 
@@ -18,8 +18,7 @@ impl Layout {
         Self { text: String::new(), width }
     }
 
-    /// A label and a text, which is broken between words where a line is full, and goes on below
-    /// where it began.
+    /// Adds a label and a text, wrapped between words with an indent.
     pub(super) fn add(&mut self, label: &str, text: &str) {
         let mut label = label;
         for line in text.split('\n') {
@@ -30,7 +29,7 @@ impl Layout {
 
     fn add_wrapped(&mut self, label: &str, line: &str) {
         let words = line.trim_start();
-        let indent = TEXT_BEGINS + line.len() - words.len();
+        let indent = TEXT_COLUMN + line.len() - words.len();
         self.text.push_str(&format!("{label:<indent$}"));
         let mut column = indent;
         for (index, word) in words.split(' ').enumerate() {
@@ -48,19 +47,19 @@ impl Layout {
         self.text.push('\n');
     }
 
-    /// A label and something to copy, in one line whatever its length: a path, a command.
-    pub(super) fn add_whole(&mut self, label: &str, text: &str) {
-        self.text.push_str(&format!("{label:<TEXT_BEGINS$}{text}\n"));
+    /// Adds a label and a text to copy, such as a path or command, without wrapping.
+    pub(super) fn add_unwrapped(&mut self, label: &str, text: &str) {
+        self.text.push_str(&format!("{label:<TEXT_COLUMN$}{text}\n"));
     }
 
-    /// A label and as much of a text as fits into one line.
-    pub(super) fn add_cut(&mut self, label: &str, text: &str) {
-        let room = self.width.min(CUT_AT_MAX).saturating_sub(TEXT_BEGINS);
-        match text.char_indices().nth(room.saturating_sub(1)) {
+    /// Adds a label and a text, truncated to one line.
+    pub(super) fn add_truncated(&mut self, label: &str, text: &str) {
+        let available = self.width.min(TRUNCATED_MAX).saturating_sub(TEXT_COLUMN);
+        match text.char_indices().nth(available.saturating_sub(1)) {
             Some((end, last)) if end + last.len_utf8() < text.len() => {
-                self.add_whole(label, &format!("{}…", text.get(..end).unwrap_or_default()));
+                self.add_unwrapped(label, &format!("{}…", text.get(..end).unwrap_or_default()));
             }
-            _ => self.add_whole(label, text),
+            _ => self.add_unwrapped(label, text),
         }
     }
 
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_goes_on_below_where_it_began() {
+    fn long_texts_wrap_with_an_indent() {
         let text = lines(20, |lines| lines.add("rows", "one two three"));
         assert_eq!(text, "rows       one two\n           three\n");
         let text = lines(20, |lines| lines.add("", "  one two three"));
@@ -90,21 +89,25 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_never_broken_and_what_fits_stays_as_it_is() {
+    fn words_are_never_broken() {
         let text = lines(14, |lines| lines.add("rows", "a unbreakable b"));
         assert_eq!(text, "rows       a\n           unbreakable\n           b\n");
-        let text = lines(usize::MAX, |lines| lines.add("rows", "as  it stands"));
-        assert_eq!(text, "rows       as  it stands\n");
-        let text = lines(12, |lines| lines.add_whole("next", "ikbulk resume x"));
+        let text = lines(usize::MAX, |lines| lines.add("rows", "two  spaces"));
+        assert_eq!(text, "rows       two  spaces\n");
+        let text = lines(12, |lines| lines.add_unwrapped("next", "ikbulk resume x"));
         assert_eq!(text, "next       ikbulk resume x\n");
     }
 
     #[test]
-    fn what_is_cut_takes_one_line_and_says_that_there_is_more() {
-        let cut = |width, text: &str| lines(width, |lines| lines.add_cut("first", text));
-        assert_eq!(cut(16, "größer"), "first      größ…\n");
-        assert_eq!(cut(17, "größer"), "first      größer\n");
-        assert_eq!(cut(usize::MAX, &"x".repeat(200)).trim_end().chars().count(), CUT_AT_MAX);
-        assert_eq!(cut(0, "ab"), "first      …\n");
+    fn truncated_texts_end_with_an_ellipsis() {
+        let truncated =
+            |width, text: &str| lines(width, |lines| lines.add_truncated("first", text));
+        assert_eq!(truncated(16, "größer"), "first      größ…\n");
+        assert_eq!(truncated(17, "größer"), "first      größer\n");
+        assert_eq!(
+            truncated(usize::MAX, &"x".repeat(200)).trim_end().chars().count(),
+            TRUNCATED_MAX
+        );
+        assert_eq!(truncated(0, "ab"), "first      …\n");
     }
 }

@@ -1,15 +1,14 @@
-//! What became of every row, as views of the ledger: for spreadsheets (`report.csv`), to be mended
-//! and fed back (`failed.*`), to be settled (`unknown.*`), for machines (`summary.json`), and for
-//! the person at the terminal.
+//! Reports of a run, derived from its ledger: `report.csv` with the result of every row, `failed.*`
+//! with rows to fix and apply again, `unknown.*` with rows to check, `summary.json` for programs,
+//! and the output on the terminal.
 
 mod backup;
 mod counter;
 mod error;
-mod failures;
 mod layout;
 mod progress;
 mod row;
-mod running;
+mod run_progress;
 mod sanitize;
 mod sheets;
 mod summary;
@@ -20,10 +19,9 @@ mod write;
 
 pub use counter::Counter;
 pub use error::ReportError;
-pub use failures::{Cause, Failures};
 pub use progress::{Fraction, PriorProgress, Progress, ProgressLine};
 pub use row::RowResult;
-pub use running::{SoFar, running};
+pub use run_progress::{RunProgress, render_progress};
 pub use sanitize::sanitize;
 pub(crate) use sheets::escape_formula;
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};

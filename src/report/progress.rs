@@ -1,4 +1,4 @@
-//! The run while it goes on: a bar for a person, a line now and then for a log.
+//! Progress of a running session: a bar on a terminal, or a line in the log.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -10,78 +10,78 @@ use crate::execute::{Dispatcher, Time, WriteProgress};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
 use crate::plan::RowProgress;
-use crate::plural::plural;
+use crate::plural::{plural, thousands};
 
-/// How often a log is told.
+/// Interval between progress lines in the log.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Over how long the rate shown is measured.
+/// Time over which the displayed rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
-/// Columns of the bar itself, and of the space behind it.
+/// Width of the bar and the space after it, in columns.
 const BAR_COLUMNS: usize = 15;
-/// Columns of a terminal that does not say how many it has.
+/// Assumed width of a terminal that does not report one, in columns.
 const COLUMNS: usize = 80;
 
-/// Shows how far a run is.
+/// Shows the progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
     rows: u64,
-    before: PriorProgress,
-    /// Writes that the run was planned to take; 0 where that is not known.
+    prior: PriorProgress,
+    /// Planned writes of the run; 0 if unknown.
     planned: u64,
-    /// When this session began.
-    began: Option<Time>,
-    /// When there were how many writes, over the time that the rate shown is measured.
+    /// Start of this session; `None` before the first measurement.
+    started: Option<Time>,
+    /// Samples of time and total writes over the last [`RATE_OVER`].
     writes: VecDeque<(Time, u64)>,
     logged: Time,
 }
 
-/// What earlier sessions of a run have done.
+/// Progress of earlier sessions of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PriorProgress {
-    /// Rows settled, in the order of [`Status::ALL`].
+    /// Settled rows by status, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
-    /// Writes that are over, or nearly so many.
+    /// Completed writes, approximately.
     pub writes: u64,
 }
 
-/// How far something is.
+/// A completed part of a total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fraction {
-    /// So many…
+    /// The completed number.
     pub done: u64,
-    /// …of so many.
+    /// The total number.
     pub total: u64,
 }
 
-/// How far a run is.
+/// The progress of a run at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgressLine {
-    /// Rows settled.
+    /// Settled rows.
     pub rows: Fraction,
-    /// Writes that are over; `None` where nobody knows how many there are to be.
+    /// Completed writes; `None` if their total is unknown.
     pub writes: Option<Fraction>,
-    /// Writes a second, lately.
+    /// Writes per second, over the last 5 s.
     pub rate: f64,
-    /// Writes a second that are allowed now; `None` where there is no limit.
+    /// The current limit of writes per second; `None` if unlimited.
     pub allowed: Option<f64>,
-    /// Time left at the pace of this session.
+    /// Estimated time left at the pace of this session.
     pub left: Option<Duration>,
-    /// What stands in the way.
+    /// The reason why nothing is sent at the moment: throttled or unreachable.
     pub hold: Option<String>,
-    /// Rows settled so, in the order of [`Status::ALL`].
+    /// Settled rows by status, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
 }
 
 impl Progress {
-    /// Progress on the terminal, drawn together with whatever is logged through `screen`; a log
-    /// line every ten seconds without one. `rows` and `planned` writes are those of the whole run.
+    /// Shows progress on the terminal, drawn together with log lines through `screen`; without one,
+    /// a log line every 10 s. `rows` and `planned` writes are totals of the whole run.
     #[must_use]
     pub fn new(
         screen: Option<&MultiProgress>,
         rows: u64,
         planned: u64,
-        before: PriorProgress,
+        prior: PriorProgress,
     ) -> Self {
         let bar = screen.map(|screen| {
             let style = ProgressStyle::with_template("{bar:14.cyan/blue} {wide_msg}");
@@ -91,59 +91,60 @@ impl Progress {
             screen.add(bar)
         });
         let (writes, logged) = (VecDeque::new(), Duration::ZERO);
-        Self { bar, rows, before, planned, began: None, writes, logged }
+        Self { bar, rows, prior, planned, started: None, writes, logged }
     }
 
-    /// Looks at the run and shows how far it is.
+    /// Measures the progress and displays it.
     pub fn show(&mut self, dispatcher: &Dispatcher, now: Time) {
-        let numbers = self.look(dispatcher, now);
+        let line = self.measure(dispatcher, now);
         if let Some(bar) = &self.bar {
-            let Fraction { done, total } = numbers.share();
+            let Fraction { done, total } = line.bar_fraction();
             bar.set_length(total);
             bar.set_position(done);
-            bar.set_message(numbers.bar_line(columns().saturating_sub(BAR_COLUMNS)));
-            // The cursor stands behind the end of the line, where the ^C that a terminal shows would
-            // begin another one, and nobody would take the bar away from above it.
+            bar.set_message(line.bar_message(columns().saturating_sub(BAR_COLUMNS)));
+            // Move the cursor to the start of the line: a `^C` that the terminal echoes at the end
+            // of a full line would wrap, and leave a remnant of the bar above.
             drop(io::stderr().write_all(b"\r"));
         } else if now >= self.logged + LOG_EVERY {
             self.logged = now;
-            tracing::info!("{}", numbers.line(usize::MAX));
+            tracing::info!("{}", line.line(usize::MAX));
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
     }
 
-    fn look(&mut self, dispatcher: &Dispatcher, now: Time) -> ProgressLine {
-        let here = dispatcher.settled();
-        let counts = std::array::from_fn(|status| self.before.counts[status] + here[status]);
+    fn measure(&mut self, dispatcher: &Dispatcher, now: Time) -> ProgressLine {
+        let in_session = dispatcher.settled();
+        let counts = std::array::from_fn(|status| self.prior.counts[status] + in_session[status]);
         let sent = dispatcher.checkpoint().counters.writes();
         self.writes.push_back((now, sent));
         while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
             self.writes.pop_front();
         }
         let (since, then) = self.writes.front().copied().unwrap_or((now, sent));
-        let began = *self.began.get_or_insert(now);
+        let started = *self.started.get_or_insert(now);
         let WriteProgress { over, added } = dispatcher.writes();
-        let pace = per_second(over, now.saturating_sub(began));
+        let pace = per_second(over, now.saturating_sub(started));
         let writes = (self.planned > 0).then(|| {
             let total = self.planned + added;
-            Fraction { done: (self.before.writes + over).min(total), total }
+            Fraction { done: (self.prior.writes + over).min(total), total }
         });
         let left = writes.map_or(0, |writes| writes.total - writes.done);
+        let allowed = dispatcher.write_rate(now);
+        let cooldown =
+            dispatcher.hold(now).map_or(Duration::ZERO, |(_, until)| until.saturating_sub(now));
         let is_down = dispatcher.down_since().is_some();
         ProgressLine {
             rows: Fraction { done: counts.iter().sum(), total: self.rows },
             writes,
             rate: per_second(sent.saturating_sub(then), now.saturating_sub(since)),
-            allowed: dispatcher.write_rate(now),
-            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            left: (pace > 0.0 && left > 0 && !is_down)
-                .then(|| Duration::from_secs_f64((left as f64 / pace).min(1e9))),
+            allowed,
+            left: time_left(left, pace, allowed).filter(|_| !is_down).map(|time| time + cooldown),
             hold: hold(dispatcher, now),
             counts,
         }
@@ -151,29 +152,29 @@ impl Progress {
 }
 
 impl PriorProgress {
-    /// What the ledger knows of.
+    /// Reads the progress from the ledger.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
-        let mut before = Self { writes: ledger.counters()?.write_progress(), ..Self::default() };
+        let mut progress = Self { writes: ledger.counters()?.write_progress(), ..Self::default() };
         ledger.steps(0, |mut steps| {
-            let (mut row, mut behind) = (0, RowProgress::default());
+            let (mut row, mut row_progress) = (0, RowProgress::default());
             while let Some(record) = steps.next_step()? {
                 if record.step.row != row {
-                    before.count(&behind);
-                    (row, behind) = (record.step.row, RowProgress::default());
+                    progress.count(&row_progress);
+                    (row, row_progress) = (record.step.row, RowProgress::default());
                 }
-                behind.record(&record);
+                row_progress.record(&record);
             }
-            before.count(&behind);
-            Ok(before)
+            progress.count(&row_progress);
+            Ok(progress)
         })
     }
 
-    fn count(&mut self, behind: &RowProgress) {
-        if behind.is_over() {
-            self.counts[behind.so_far() as usize] += 1;
+    fn count(&mut self, row_progress: &RowProgress) {
+        if row_progress.is_over() {
+            self.counts[row_progress.so_far() as usize] += 1;
         }
     }
 }
@@ -185,26 +186,27 @@ impl Fraction {
 }
 
 impl ProgressLine {
-    /// What the bar goes by: rows say little where many are settled by one write, or one by the last
-    /// of several.
+    /// The fraction that the bar shows: writes if known, since one write may settle many rows, and
+    /// one row may need several.
     #[must_use]
-    pub fn share(&self) -> Fraction {
+    pub fn bar_fraction(&self) -> Fraction {
         self.writes.unwrap_or(self.rows)
     }
 
-    /// What stands behind the bar, in so many columns.
+    /// The text after the bar, in at most `columns` columns.
     #[must_use]
-    pub fn bar_line(&self, columns: usize) -> String {
-        let percent = format!("{:3} %  ", self.share().percent());
+    pub fn bar_message(&self, columns: usize) -> String {
+        let percent = format!("{:3}%  ", self.bar_fraction().percent());
         let line = self.line(columns.saturating_sub(percent.chars().count()));
         percent + &line
     }
 
-    /// All of it in one line of so many columns. What does not fit behind the first part is left out.
+    /// The progress as one line of at most `columns` columns. Parts that do not fit are left out,
+    /// except the first.
     #[must_use]
     pub fn line(&self, columns: usize) -> String {
         let mut line = String::new();
-        for part in self.parts() {
+        for part in self.parts_by_priority() {
             let comma = if line.is_empty() { "" } else { ", " };
             let fits = line.chars().count() + comma.len() + part.chars().count() <= columns;
             if line.is_empty() || fits {
@@ -215,21 +217,21 @@ impl ProgressLine {
         line
     }
 
-    /// What matters most first.
-    fn parts(&self) -> impl Iterator<Item = String> {
+    /// The parts of the line, most important first.
+    fn parts_by_priority(&self) -> impl Iterator<Item = String> {
         let bad = [Status::Unknown, Status::Rejected, Status::Failed];
         let good = [Status::Updated, Status::Unchanged, Status::NotAttempted];
         let Fraction { done, total } = self.rows;
-        let rows = format!("{done} of {}", plural(total, "row", "rows"));
+        let rows = format!("{} of {}", thousands(done), plural(total, "row", "rows"));
         let writes = self.writes.map(|Fraction { done, total }| {
-            format!("{done} of {}", plural(total, "write", "writes"))
+            format!("{} of {}", thousands(done), plural(total, "write", "writes"))
         });
         self.hold
             .clone()
             .into_iter()
             .chain(self.counts(bad))
             .chain(self.left.map(|left| format!("{} left", duration(left))))
-            .chain([rows, self.speed()])
+            .chain([rows, self.rate_text()])
             .chain(writes)
             .chain(self.counts(good))
     }
@@ -237,13 +239,13 @@ impl ProgressLine {
     fn counts(&self, statuses: [Status; 3]) -> impl Iterator<Item = String> {
         let counts = statuses.map(|status| (self.counts[status as usize], status));
         let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-        counts.map(|(count, status)| format!("{count} {status}"))
+        counts.map(|(count, status)| format!("{} {status}", thousands(count)))
     }
 
-    fn speed(&self) -> String {
+    fn rate_text(&self) -> String {
         let rate = self.rate;
         match self.allowed {
-            // More than the limit for a while, where a burst is among them.
+            // A burst exceeds the limit for a while.
             Some(allowed) if rate > allowed + 0.1 => format!("{rate:.1} of {allowed:.1}/s (burst)"),
             Some(allowed) => format!("{rate:.1} of {allowed:.1}/s"),
             None => format!("{rate:.1}/s"),
@@ -251,7 +253,7 @@ impl ProgressLine {
     }
 }
 
-/// Columns of the terminal that the bar is on.
+/// Width of the terminal of the bar, in columns.
 fn columns() -> usize {
     let size = terminal_size::terminal_size_of(io::stderr());
     size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns.into())
@@ -260,11 +262,20 @@ fn columns() -> usize {
 fn hold(dispatcher: &Dispatcher, now: Time) -> Option<String> {
     if let Some(since) = dispatcher.down_since() {
         let since = duration(now.saturating_sub(since));
-        return Some(format!("ImageKit out of reach for {since}"));
+        return Some(format!("ImageKit unreachable for {since}"));
     }
     let (endpoint, until) = dispatcher.hold(now)?;
     let wait = duration(until.saturating_sub(now));
-    Some(format!("{} waits {wait} (429)", endpoint.as_str()))
+    Some(format!("{} throttled for {wait}", endpoint.as_str()))
+}
+
+/// Estimated time for the remaining writes: at the pace of this session, but no faster than the
+/// limit, which the initial burst exceeds.
+fn time_left(writes: u64, pace: f64, allowed: Option<f64>) -> Option<Duration> {
+    let pace = pace.min(allowed.unwrap_or(f64::INFINITY));
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds = writes as f64 / pace;
+    (writes > 0 && pace > 0.0).then(|| Duration::from_secs_f64(seconds.min(1e9)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -272,7 +283,7 @@ fn per_second(count: u64, over: Duration) -> f64 {
     if over.is_zero() { 0.0 } else { count as f64 / over.as_secs_f64() }
 }
 
-/// A duration in two units at most.
+/// Formats a duration in at most two units.
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -310,50 +321,60 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_is_wrong_what_is_left_and_how_fast_it_goes() {
+    fn line_shows_problems_time_left_and_rate() {
         assert_eq!(
             numbers().line(usize::MAX),
-            "12 rejected, 3 h 38 min left, 40012 of 100000 rows, 4.5 of 4.5/s, \
-             80050 of 201000 writes, 40000 updated"
+            "12 rejected, 3 h 38 min left, 40,012 of 100,000 rows, 4.5 of 4.5/s, \
+             80,050 of 201,000 writes, 40,000 updated"
         );
     }
 
     #[test]
-    fn the_bar_goes_by_writes_where_they_are_known() {
-        assert_eq!(numbers().share().percent(), 39);
+    fn bar_shows_writes_if_known() {
+        assert_eq!(numbers().bar_fraction().percent(), 39);
         let unknown = ProgressLine { writes: None, ..numbers() };
-        assert_eq!(unknown.share().percent(), 40);
+        assert_eq!(unknown.bar_fraction().percent(), 40);
         assert!(!unknown.line(usize::MAX).contains("writes"));
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out_as_a_whole_and_last_what_matters_most() {
-        let hold = Some("ImageKit out of reach for 1 s".to_owned());
+    fn narrow_lines_drop_least_important_parts() {
+        let hold = Some("ImageKit unreachable for 1 s".to_owned());
         let numbers = ProgressLine { hold, left: None, ..numbers() };
-        let line = numbers.bar_line(80 - BAR_COLUMNS);
-        assert_eq!(line, " 39 %  ImageKit out of reach for 1 s, 12 rejected, 4.5 of 4.5/s");
+        let line = numbers.bar_message(80 - BAR_COLUMNS);
+        assert_eq!(line, " 39%  ImageKit unreachable for 1 s, 12 rejected, 4.5 of 4.5/s");
         for columns in 0..200 {
             let line = numbers.line(columns);
             assert!(line.chars().count() <= columns.max(29), "{columns}: {line}");
-            let parts: Vec<String> = numbers.parts().collect();
-            assert!(line.split(", ").all(|part| parts.iter().any(|whole| whole == part)), "{line}");
-            assert!(line.starts_with("ImageKit out of reach for 1 s"), "{line}");
+            let parts: Vec<String> = numbers.parts_by_priority().collect();
+            assert!(line.split(", ").all(|part| parts.iter().any(|other| other == part)), "{line}");
+            assert!(line.starts_with("ImageKit unreachable for 1 s"), "{line}");
         }
     }
 
     #[test]
-    fn a_rate_above_the_limit_is_said_to_be_a_burst() {
+    fn rate_above_limit_is_labelled_burst() {
         let line = ProgressLine { rate: 6.25, ..numbers() }.line(usize::MAX);
         assert!(line.contains(", 6.2 of 4.5/s (burst), "), "{line}");
     }
 
     #[test]
-    fn a_run_that_goes_on_shows_what_it_had_done_before() {
+    fn time_left_ignores_the_burst_and_follows_a_slower_pace() {
+        let seconds = |pace, allowed| time_left(90, pace, allowed).map(|time| time.as_secs());
+        assert_eq!(seconds(50.0, Some(4.5)), Some(20), "the burst is over soon");
+        assert_eq!(seconds(0.9, Some(4.5)), Some(100), "retries slow the run down");
+        assert_eq!(seconds(90.0, None), Some(1));
+        assert_eq!(seconds(0.0, Some(4.5)), None);
+        assert_eq!(time_left(0, 4.5, None), None);
+    }
+
+    #[test]
+    fn resumed_run_includes_prior_progress() {
         let counts = counts(&[(Status::Updated, 49), (Status::Rejected, 1)]);
-        let before = PriorProgress { counts, writes: 90 };
-        let mut progress = Progress::new(None, 101, 200, before);
+        let prior = PriorProgress { counts, writes: 90 };
+        let mut progress = Progress::new(None, 101, 200, prior);
         let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
-        let numbers = progress.look(&dispatcher, Duration::ZERO);
+        let numbers = progress.measure(&dispatcher, Duration::ZERO);
         assert_eq!(numbers.rows, Fraction { done: 50, total: 101 });
         assert_eq!(numbers.writes, Some(Fraction { done: 90, total: 200 }));
         assert_eq!(numbers.counts, counts);

@@ -1,4 +1,4 @@
-//! A row's line, from its steps.
+//! The result of a row, from its steps.
 
 use std::borrow::Cow;
 
@@ -6,48 +6,48 @@ use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
 
-/// What became of one row.
+/// The result of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowResult<'s> {
-    /// Its status: the worst of its steps'.
+    /// The worst status of its steps.
     pub status: Status,
-    /// The reason, as one word.
+    /// The reason for programs.
     pub code: Option<Code>,
-    /// The reason, for people.
+    /// The reason for people; empty if there is none.
     pub message: Cow<'s, str>,
-    /// Attempts over all steps.
+    /// Attempts, summed over all steps.
     pub attempts: u32,
-    /// The HTTP status behind the status.
+    /// The HTTP status of the decisive response.
     pub http_status: Option<u16>,
-    /// The request id behind the status.
+    /// The id of the decisive request.
     pub request_id: Option<&'s str>,
-    /// When ImageKit last updated the file.
+    /// The last update of the file, as returned by ImageKit.
     pub updated_at: Option<&'s str>,
-    /// What ImageKit said of its extensions, as JSON.
+    /// The statuses of its extensions as returned by ImageKit, as JSON.
     pub extension_status: Option<&'s str>,
-    /// Whether a step of it is of unknown outcome and others are still to be sent.
-    pub is_owed: bool,
+    /// Whether one step has an unknown outcome and others are still to be sent.
+    pub has_unsent_steps: bool,
 }
 
 impl<'s> RowResult<'s> {
-    /// From the steps that the ledger holds of the row, in order.
+    /// The result from all steps of the row in the ledger, in order.
     #[must_use]
     pub fn of(steps: &'s [StepRecord]) -> Self {
         let mut result = match steps {
             [own @ .., last] if last.step.kind == StepKind::ReadBack => {
-                let mut result = Self::of_own(own);
+                let mut result = Self::from_own_steps(own);
                 result.add_read_back(last);
                 result
             }
-            own => Self::of_own(own),
+            own => Self::from_own_steps(own),
         };
         result.add_extensions();
         result
     }
 
-    /// From the steps that the row asked for.
-    fn of_own(steps: &'s [StepRecord]) -> Self {
-        // Of equally bad steps the first one is the cause.
+    /// The result from the steps of the row without its read-back.
+    fn from_own_steps(steps: &'s [StepRecord]) -> Self {
+        // Among equally bad steps, the first is the cause.
         let worst = steps.iter().rev().max_by_key(|record| record.outcome.status);
         let Some(worst) = worst else {
             return Self::not_attempted(Cow::Borrowed(""));
@@ -62,19 +62,19 @@ impl<'s> RowResult<'s> {
             request_id: worst.outcome.request_id.as_deref(),
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
-            is_owed: false,
+            has_unsent_steps: false,
         };
-        let is_alone = steps.len() == 1;
-        if !is_alone || !worst.row_done && worst.outcome.status.is_success() {
-            result.fit_together(steps, worst);
+        let is_single = steps.len() == 1;
+        if !is_single || !worst.row_done && worst.outcome.status.is_success() {
+            result.combine_steps(steps, worst);
         }
         if result.status == Status::Unknown {
-            result.add_what_else_was_not_done(steps, worst);
+            result.add_other_steps(steps, worst);
         }
         result
     }
 
-    /// No step of the row is settled, or not the last one.
+    /// The result of a row without settled steps.
     fn not_attempted(message: Cow<'s, str>) -> Self {
         Self {
             status: Status::NotAttempted,
@@ -85,12 +85,12 @@ impl<'s> RowResult<'s> {
             request_id: None,
             updated_at: None,
             extension_status: None,
-            is_owed: false,
+            has_unsent_steps: false,
         }
     }
 
-    /// What several steps, or one that is not the last, mean together.
-    fn fit_together(&mut self, steps: &[StepRecord], worst: &StepRecord) {
+    /// Combines the results of several steps, or of a step that is not the last.
+    fn combine_steps(&mut self, steps: &[StepRecord], worst: &StepRecord) {
         let is_done =
             |kind| steps.iter().any(|r| r.step.kind == kind && r.outcome.status.is_success());
         let done = StepKind::ALL.into_iter().filter(|kind| is_done(*kind));
@@ -98,7 +98,8 @@ impl<'s> RowResult<'s> {
         let done: Vec<&str> = done.map(StepKind::as_str).collect();
         let done = done.join(", ");
         if !self.status.is_success() {
-            // The repeatable rest of a lost request was meant to be done; it is not half a row.
+            // After a lost response, the idempotent part of the request is re-sent without its
+            // extensions. Such a step alone does not make the row partial.
             let remainder_only = steps.iter().all(|record| {
                 !record.outcome.status.is_success()
                     || record.step.kind == StepKind::DetailsWithoutExtensions
@@ -114,16 +115,16 @@ impl<'s> RowResult<'s> {
             self.status = Status::NotAttempted;
             self.code = Some(Code::Partial);
             self.message = Cow::Owned(format!("{done} done; the run stopped before the rest"));
-        } else if let Some(differs) = steps.iter().find(|r| r.outcome.code == Some(Code::Mismatch))
+        } else if let Some(mismatch) = steps.iter().find(|r| r.outcome.code == Some(Code::Mismatch))
         {
             self.code = Some(Code::Mismatch);
-            let message = differs.outcome.message.as_deref().unwrap_or_default();
+            let message = mismatch.outcome.message.as_deref().unwrap_or_default();
             self.message = Cow::Owned(message.to_owned());
         }
     }
 
-    /// Says what became of the other steps of a row with one of unknown outcome.
-    fn add_what_else_was_not_done(&mut self, steps: &[StepRecord], worst: &StepRecord) {
+    /// Adds the results of the other steps to the message of a row with unknown outcome.
+    fn add_other_steps(&mut self, steps: &[StepRecord], worst: &StepRecord) {
         let mut message = self.message.to_string();
         let others = steps.iter().filter(|record| record.step != worst.step);
         for StepRecord { step, outcome, .. } in others.clone() {
@@ -137,16 +138,16 @@ impl<'s> RowResult<'s> {
         if !not_sent.is_empty() {
             message.push_str(&format!("; not sent: {}", not_sent.join(", ")));
         }
-        // What was in flight at the end of the program may have been all of the row.
+        // An interrupted request may have been the whole row.
         let is_open = !steps.iter().any(|record| record.row_done);
         if is_open && worst.outcome.code != Some(Code::Interrupted) {
-            self.is_owed = true;
+            self.has_unsent_steps = true;
             message.push_str("; the run stopped before the rest of the row");
         }
         self.message = Cow::Owned(message);
     }
 
-    /// What was found when the file was looked at once more at the end.
+    /// Adds the result of reading the file back at the end.
     fn add_read_back(&mut self, read: &'s StepRecord) {
         let Some(found) = read.outcome.message.as_deref() else {
             return;
@@ -161,7 +162,7 @@ impl<'s> RowResult<'s> {
         }
     }
 
-    /// Says which of its extensions failed or may have, if nothing else is the matter with it.
+    /// Reports extensions that failed or are unclear, if the row has no other problem.
     fn add_extensions(&mut self) {
         let Some(json) = self.extension_status else {
             return;
@@ -171,27 +172,27 @@ impl<'s> RowResult<'s> {
         }
         let statuses = ExtensionStatus::read(json);
         let names = |wanted: ExtensionStatus| {
-            let of_it = statuses.iter().filter(|(_, status)| **status == wanted);
-            of_it.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+            let matching = statuses.iter().filter(|(_, status)| **status == wanted);
+            matching.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let (failed, unclear) = (names(ExtensionStatus::Failed), names(ExtensionStatus::Unclear));
-        let mut said = Vec::new();
+        let mut messages = Vec::new();
         if !unclear.is_empty() {
             self.code = Some(Code::ExtensionUnclear);
-            said.push(format!(
-                "ImageKit states neither success, pending nor failed for {unclear}; look at the \
-                 file first: the row sent again can be charged again"
+            messages.push(format!(
+                "ImageKit states neither success, pending nor failed for {unclear}; check the \
+                 file first: applying the row again can be charged again"
             ));
         }
         if !failed.is_empty() {
             self.code = Some(Code::ExtensionFailed);
-            said.push(format!(
-                "{failed} failed, and ImageKit gives no reason; the row sent again pays for \
-                 another try"
+            messages.push(format!(
+                "{failed} failed; ImageKit gives no reason. Applying the row again is charged \
+                 again"
             ));
         }
-        if !said.is_empty() {
-            self.message = Cow::Owned(said.join("; "));
+        if !messages.is_empty() {
+            self.message = Cow::Owned(messages.join("; "));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The files that hold rows: `report.csv`, and the input's own records with a reason behind them.
+//! Writes the sheets of a run: `report.csv`, and `failed.*` and `unknown.*` with records of the
+//! input and their results.
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
@@ -14,7 +15,7 @@ use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty};
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// `report.csv`: a line a row, in input order.
+/// `report.csv`: one line per row, in input order.
 pub(super) struct ReportSheet {
     csv: csv::Writer<AtomicFile>,
     extensions: Vec<String>,
@@ -78,8 +79,8 @@ impl ReportSheet {
     }
 }
 
-/// Text that a spreadsheet program would take for a formula, or a terminal for an order, made
-/// harmless. Only for what this program writes: a person's own cells go back as they came.
+/// Escapes text that a spreadsheet program would take for a formula, and control characters. Only
+/// for text of this program or of ImageKit: cells of the input are returned verbatim.
 pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t']) {
         format!("'{}", sanitize(text)).into()
@@ -88,36 +89,42 @@ pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// `failed.*` or `unknown.*`: the input's own records, each with its reason behind it.
-pub(super) enum ReturnSheet {
-    Cells {
-        csv: Box<csv::Writer<AtomicFile>>,
-        /// The columns that are a person's own, with their names.
-        kept: Vec<(usize, String)>,
-        /// All columns, with those that an earlier run wrote.
-        columns: usize,
-    },
-    Layout(BufWriter<AtomicFile>),
+/// `failed.*` or `unknown.*`: records of the input with their results.
+pub(super) struct ReturnSheet {
+    records: RecordWriter,
+    is_empty: bool,
 }
 
-/// Why a record is in the sheet.
+enum RecordWriter {
+    Cells {
+        csv: Box<csv::Writer<AtomicFile>>,
+        /// Index and name of each column of the original input, without those that an earlier run
+        /// added.
+        input_columns: Vec<(usize, String)>,
+        /// The number of columns, including those that an earlier run added.
+        columns: usize,
+    },
+    Lines(BufWriter<AtomicFile>),
+}
+
+/// The result of a record, and the changes to its cells.
 pub(super) struct Reason<'r> {
     pub(super) row: &'r RowResult<'r>,
-    /// Fingerprints of the steps that are done, so that they are not repeated.
+    /// Fingerprints of the completed steps, so that they are not repeated.
     pub(super) done: &'r str,
-    /// Columns in which a later row has done something else: what this one asked for there is left
-    /// out.
-    pub(super) superseded_edits: &'r [String],
-    /// What is asked of the tags instead, behind what later rows have done to them.
-    pub(super) other_tags: Option<&'r TagChange>,
+    /// Columns that a later row superseded; their cells are emptied.
+    pub(super) superseded_columns: &'r [String],
+    /// The remaining change of the tags, if later rows superseded a part of it.
+    pub(super) remaining_tag_change: Option<&'r TagChange>,
     pub(super) clear_token: &'r str,
 }
 
 impl Reason<'_> {
-    /// What stands in a column of tags instead of what was there; null for what clears them.
-    fn instead(&self, column: &str) -> Option<Value> {
+    /// The remaining value of a tag column; null for a column that clears the tags. `None` if the
+    /// value stays as is.
+    fn remaining_tags(&self, column: &str) -> Option<Value> {
         let list = |tags: Option<&Tags>| Value::from(as_slice_or_empty(tags));
-        Some(match (column, self.other_tags?) {
+        Some(match (column, self.remaining_tag_change?) {
             ("tags", TagChange::Replace(tags)) => list(Some(tags)),
             ("tags", TagChange::Clear) => Value::Null,
             ("addTags", TagChange::Edit { add, .. }) => list(add.as_ref()),
@@ -126,9 +133,9 @@ impl Reason<'_> {
         })
     }
 
-    /// The same as a cell.
-    fn instead_as_cell(&self, column: &str) -> Option<String> {
-        Some(match self.instead(column)? {
+    /// The remaining value of a tag column as a cell.
+    fn remaining_tags_cell(&self, column: &str) -> Option<String> {
+        Some(match self.remaining_tags(column)? {
             Value::Null => self.clear_token.to_owned(),
             Value::Array(none) if none.is_empty() => String::new(),
             list => list.to_string(),
@@ -141,57 +148,67 @@ impl ReturnSheet {
         let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(file);
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
         let name = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
-        let kept: Vec<(usize, String)> = header
+        let input_columns: Vec<(usize, String)> = header
             .iter()
             .enumerate()
             .filter(|(_, name)| !is_own(name))
             .map(|(index, column)| (index, name(column)))
             .collect();
-        for (index, _) in &kept {
+        for (index, _) in &input_columns {
             csv.write_field(header.get(*index).unwrap_or_default())?;
         }
         for name in own::ALL {
             csv.write_field(name)?;
         }
         csv.write_record(None::<&[u8]>)?;
-        Ok(Self::Cells { csv: Box::new(csv), kept, columns: header.len() })
+        let records =
+            RecordWriter::Cells { csv: Box::new(csv), input_columns, columns: header.len() };
+        Ok(Self { records, is_empty: true })
     }
 
     pub(super) fn lines(file: AtomicFile) -> Self {
-        Self::Layout(BufWriter::new(file))
+        Self { records: RecordWriter::Lines(BufWriter::new(file)), is_empty: true }
     }
 
     pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
-        match (self, record) {
-            (Self::Cells { csv, kept, columns }, Record::Cells(cells)) => {
+        self.is_empty = false;
+        match (&mut self.records, record) {
+            (RecordWriter::Cells { csv, input_columns, columns }, Record::Cells(cells)) => {
                 if cells.len() == *columns {
-                    let cells = kept.iter().map(|(index, column)| {
+                    let cells = input_columns.iter().map(|(index, column)| {
                         let cell = cells.get(*index);
-                        let cell = cell.filter(|_| !reason.superseded_edits.contains(column));
+                        let cell = cell.filter(|_| !reason.superseded_columns.contains(column));
                         let cell = Cow::Borrowed(cell.unwrap_or_default());
-                        let instead = reason.instead_as_cell(column).filter(|_| !cell.is_empty());
-                        instead.map_or(cell, |cell| Cow::Owned(cell.into_bytes()))
+                        let remaining_tags =
+                            reason.remaining_tags_cell(column).filter(|_| !cell.is_empty());
+                        remaining_tags.map_or(cell, |cell| Cow::Owned(cell.into_bytes()))
                     });
                     write_cells(csv, cells, reason).map_err(io::Error::from)
                 } else {
-                    // Nobody can say which cell belongs to which column. All of them go back, so
-                    // that the row stays as wrong as it is until it is mended.
-                    let own = *columns - kept.len();
+                    // The cells cannot be matched to columns. Return all of them, so that the row
+                    // stays invalid until it is fixed.
+                    let own = *columns - input_columns.len();
                     let cells = cells.iter().take(cells.len().saturating_sub(own));
                     let cells = cells.map(Cow::Borrowed);
                     write_cells(csv, cells, reason).map_err(io::Error::from)
                 }
             }
-            (Self::Layout(file), Record::Line(line)) => write_line(file, line, reason),
+            (RecordWriter::Lines(file), Record::Line(line)) => write_line(file, line, reason),
             _ => unreachable!("a sheet and its records come from one input"),
         }
     }
 
-    pub(super) fn finish(self) -> io::Result<AtomicFile> {
-        match self {
-            Self::Cells { csv, .. } => csv.into_inner().map_err(csv::IntoInnerError::into_error),
-            Self::Layout(file) => file.into_inner().map_err(io::IntoInnerError::into_error),
-        }
+    /// The finished file; `None` if it has no records.
+    pub(super) fn finish(self) -> io::Result<Option<AtomicFile>> {
+        let file = match self.records {
+            RecordWriter::Cells { csv, .. } => {
+                csv.into_inner().map_err(csv::IntoInnerError::into_error)?
+            }
+            RecordWriter::Lines(file) => {
+                file.into_inner().map_err(io::IntoInnerError::into_error)?
+            }
+        };
+        Ok((!self.is_empty).then_some(file))
     }
 }
 
@@ -211,19 +228,19 @@ fn write_cells<'c>(
     csv.write_record(None::<&[u8]>)
 }
 
-/// The line itself, with one more key at its end. A line that is no object is left as it is: it
-/// must be mended before anything can be added to it.
+/// Writes a line with the key `ikbulk` added at its end. A line that is not an object is written as
+/// is: it must be fixed first.
 fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Result<()> {
     let Reason { row, done, .. } = reason;
-    let left = left_of(line, reason);
-    let line = left.as_deref().unwrap_or(line);
+    let rewritten = without_superseded(line, reason);
+    let line = rewritten.as_deref().unwrap_or(line);
     let own = json!({
         "status": row.status.as_str(),
         "code": row.code.map_or("", crate::outcome::Code::as_str),
         "message": row.message,
         "done": done,
     });
-    let Some(object) = before_own_key(line) else {
+    let Some(object) = without_ikbulk_key(line) else {
         file.write_all(line)?;
         return file.write_all(b"\n");
     };
@@ -232,37 +249,37 @@ fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Re
     writeln!(file, "{comma}\"ikbulk\":{own}}}")
 }
 
-/// A line without the keys that are about overtaken fields; none where it is as it was.
-fn left_of(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
-    let superseded_edits = reason.superseded_edits;
-    if superseded_edits.is_empty() && reason.other_tags.is_none() {
+/// The line without superseded keys; `None` if nothing is superseded.
+fn without_superseded(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
+    let superseded_columns = reason.superseded_columns;
+    if superseded_columns.is_empty() && reason.remaining_tag_change.is_none() {
         return None;
     }
-    let is_overtaken = |key: &str| superseded_edits.iter().any(|column| column == key);
+    let is_superseded = |key: &str| superseded_columns.iter().any(|column| column == key);
     let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(line).ok()?;
-    object.retain(|key, _| !is_overtaken(if key == "publish" { "isPublished" } else { key }));
+    object.retain(|key, _| !is_superseded(if key == "publish" { "isPublished" } else { key }));
     if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())
     {
-        metadata.retain(|key, _| !is_overtaken(&MetadataField::column_of(key)));
+        metadata.retain(|key, _| !is_superseded(&MetadataField::column_of(key)));
     }
-    object.retain(|column, value| match reason.instead(column) {
+    object.retain(|column, value| match reason.remaining_tags(column) {
         None => true,
         Some(Value::Array(none)) if none.is_empty() => false,
-        Some(instead) => {
-            *value = instead;
+        Some(remaining_tags) => {
+            *value = remaining_tags;
             true
         }
     });
     serde_json::to_vec(&object).ok()
 }
 
-/// An object's text up to its closing brace, without what ikbulk added to it earlier, which always
-/// stands at the end.
-fn before_own_key(line: &[u8]) -> Option<&[u8]> {
-    const ADDED: &[u8] = b",\"ikbulk\":{\"";
+/// The text of an object up to its closing brace, without the key `ikbulk` of an earlier run, which
+/// is always the last.
+fn without_ikbulk_key(line: &[u8]) -> Option<&[u8]> {
+    const OWN_KEY: &[u8] = b",\"ikbulk\":{\"";
     serde_json::from_slice::<serde_json::Map<String, Value>>(line).ok()?;
     let object = line.trim_ascii_end().strip_suffix(b"}")?;
-    let added = memchr::memmem::rfind(object, ADDED);
+    let added = memchr::memmem::rfind(object, OWN_KEY);
     match added.and_then(|at| object.split_at_checked(at)) {
         Some((before, _)) => Some(before),
         None => Some(object),

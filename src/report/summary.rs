@@ -1,4 +1,4 @@
-//! The run in numbers, and what they come to for who called the program.
+//! The summary of a run, and its exit code.
 
 use std::collections::BTreeMap;
 
@@ -6,41 +6,42 @@ use serde::Serialize;
 
 use super::row::RowResult;
 use crate::execute::{EndReason, Stop};
+use crate::exit_codes;
 use crate::ledger::Counters;
 use crate::outcome::{Code, ExtensionStatus, Status};
 
-/// `summary.json`.
+/// The summary of a run, as in `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// The run directory.
     pub run: String,
-    /// The input's name.
+    /// The name of the input.
     pub input: String,
-    /// Whether it ran against the built-in sandbox.
+    /// Whether the run used the built-in sandbox.
     pub sandbox: bool,
     /// Rows by status.
     pub rows: RowCounts,
     /// Requests by kind.
     pub requests: Counters,
-    /// What ImageKit said of the extensions that were run.
+    /// Extension runs by name and status.
     pub extensions: BTreeMap<String, ExtensionCounts>,
-    /// For how long it was executed, in seconds, over all sessions.
+    /// Execution time in seconds, summed over all sessions.
     pub seconds: f64,
     /// The program's exit code.
     pub exit_code: u8,
-    /// Rows that a person must look at although they are in no bad status.
+    /// Updated rows that a person must check, such as failed extensions.
     #[serde(skip)]
-    pub to_mend: u64,
+    pub needs_attention: u64,
     /// Rows whose files are still to be read back.
     #[serde(skip)]
     pub unverified: u64,
-    /// Rows of which a part was done before the run stopped: some of those that were not attempted.
+    /// Rows with completed steps before the run stopped; a part of the rows not attempted.
     #[serde(skip)]
-    pub begun: u64,
-    /// Rows with a step of unknown outcome of which other steps are still to be sent.
+    pub partially_done: u64,
+    /// Rows with one step of unknown outcome and others still to be sent.
     #[serde(skip)]
-    pub owed: u64,
-    /// Rows for which nothing is to be done, because a later row did it.
+    pub with_unsent_steps: u64,
+    /// Rows that a later row superseded entirely, so that nothing is left to do.
     #[serde(skip)]
     pub superseded: SupersededCounts,
 }
@@ -48,46 +49,46 @@ pub struct Summary {
 /// Rows by status. The statuses add up to the total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RowCounts {
-    /// Rows read.
+    /// All rows of the input.
     pub total: u64,
-    /// Accepted.
+    /// Rows whose requests succeeded.
     pub updated: u64,
-    /// Nothing to do.
+    /// Rows that needed no request.
     pub unchanged: u64,
-    /// Wrong.
+    /// Invalid rows, and rows that ImageKit rejected.
     pub rejected: u64,
-    /// Attempts used up.
+    /// Rows whose retries are exhausted.
     pub failed: u64,
-    /// Answer lost.
+    /// Rows with a lost response to an at-most-once request.
     pub unknown: u64,
-    /// Not reached.
+    /// Rows that were not sent before the run stopped.
     pub not_attempted: u64,
 }
 
-/// One extension's results.
+/// Runs of one extension by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ExtensionCounts {
-    /// It ran.
+    /// Completed.
     pub success: u64,
-    /// It is still running.
+    /// Without a final status yet.
     pub pending: u64,
-    /// It did not work out; ImageKit gives no reason and does not try again.
+    /// Failed; ImageKit gives no reason and does not retry.
     pub failed: u64,
-    /// ImageKit stated something else of it.
+    /// With another status than the documented ones.
     pub unclear: u64,
 }
 
-/// Rows that a later row overtook in everything that they asked for.
+/// Rows that later rows superseded entirely.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SupersededCounts {
-    /// Of the rejected ones.
+    /// Rejected rows.
     pub rejected: u64,
-    /// Of the failed ones.
+    /// Failed rows.
     pub failed: u64,
 }
 
 impl RowCounts {
-    /// Counts a row.
+    /// Counts a row with this status.
     pub fn add(&mut self, status: Status) {
         self.total += 1;
         *match status {
@@ -102,20 +103,21 @@ impl RowCounts {
 }
 
 impl Summary {
-    /// Counts a row; `superseded_edits` says that later rows did all that it asked for.
-    pub(super) fn add(&mut self, row: &RowResult<'_>, superseded_edits: bool) {
+    /// Counts a row; `is_superseded` if later rows superseded it entirely.
+    pub(super) fn add(&mut self, row: &RowResult<'_>, is_superseded: bool) {
         self.rows.add(row.status);
-        match (row.status, superseded_edits) {
+        match (row.status, is_superseded) {
             (Status::Rejected, true) => self.superseded.rejected += 1,
             (Status::Failed, true) => self.superseded.failed += 1,
             _ => {}
         }
         let needs_attention =
             row.status == Status::Updated && row.code.is_some_and(Code::needs_attention);
-        self.to_mend += u64::from(needs_attention);
-        let is_begun = row.status == Status::NotAttempted && row.code == Some(Code::Partial);
-        self.begun += u64::from(is_begun);
-        self.owed += u64::from(row.is_owed);
+        self.needs_attention += u64::from(needs_attention);
+        let is_partially_done =
+            row.status == Status::NotAttempted && row.code == Some(Code::Partial);
+        self.partially_done += u64::from(is_partially_done);
+        self.with_unsent_steps += u64::from(row.has_unsent_steps);
         self.unverified += u64::from(needs_attention && row.code == Some(Code::Unverified));
         let Some(json) = row.extension_status else {
             return;
@@ -132,22 +134,24 @@ impl Summary {
     }
 }
 
-/// What the program's caller is told: the first that applies. Rows that were not attempted come
-/// before those that a person must fix, because a resumed run may still settle them.
+/// The exit code of a run: the first that applies. Rows not attempted come before rows that need
+/// fixing, because resuming may still settle them.
 #[must_use]
 pub fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
     let rows = summary.rows;
     match ending {
-        EndReason::Ledger | EndReason::Input(_) => 4,
-        EndReason::Halted(_) => 3,
+        EndReason::Ledger | EndReason::Input(_) => exit_codes::NOT_WRITTEN,
+        EndReason::Halted(_) => exit_codes::ABORTED,
         EndReason::Stopped(signal @ (Stop::Hangup | Stop::Interrupt | Stop::Terminate)) => {
             signal.exit_code()
         }
-        _ if rows.unknown > 0 => 6,
-        _ if rows.not_attempted > 0 => 5,
-        _ if rows.rejected > summary.superseded.rejected || summary.to_mend > 0 => 1,
-        _ if rows.failed > summary.superseded.failed => 5,
-        EndReason::Done | EndReason::Stopped(Stop::Deadline) => 0,
+        _ if rows.unknown > 0 => exit_codes::UNKNOWN,
+        _ if rows.not_attempted > 0 => exit_codes::INCOMPLETE,
+        _ if rows.rejected > summary.superseded.rejected || summary.needs_attention > 0 => {
+            exit_codes::NEEDS_FIXING
+        }
+        _ if rows.failed > summary.superseded.failed => exit_codes::INCOMPLETE,
+        EndReason::Done | EndReason::Stopped(Stop::Deadline) => exit_codes::DONE,
     }
 }
 
@@ -156,9 +160,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_reasons_the_first_decides_the_exit_code() {
-        let code = |rows, to_mend, ending: &EndReason| {
-            let summary = Summary { rows, to_mend, ..Summary::default() };
+    fn most_severe_reason_decides_exit_code() {
+        let code = |rows, needs_attention, ending: &EndReason| {
+            let summary = Summary { rows, needs_attention, ..Summary::default() };
             exit_code(&summary, ending)
         };
         let mut rows = RowCounts {

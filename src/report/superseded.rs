@@ -1,5 +1,20 @@
-//! Rows that did not succeed and were overtaken by a later one: sent again, they would undo what
-//! the later row did.
+//! Finds the edits of failed rows that later rows of the same file superseded.
+//!
+//! Rows of one file apply in sheet order, and the last one wins. If row 2 fails and row 5 then sets
+//! the same column, applying row 2 again from `failed.*` would overwrite the newer value. So
+//! `failed.*` must only contain the edits of row 2 that no later row superseded.
+//!
+//! [`find_superseded`] reads the input and the ledger side by side, row by row:
+//!
+//! 1. A rejected or failed row is kept in memory with its remaining edits: all its columns, except
+//!    those that its own successful steps applied.
+//! 2. Each later row of the same file removes from them the columns that it applied or found up to
+//!    date (see [`supersedes`]).
+//! 3. Tags are compared by tag, not by column: [`remaining_tag_change`] computes the change that,
+//!    applied after the later row, gives the same tags as both rows in sheet order.
+//!
+//! A row without remaining edits is superseded entirely and not in `failed.*`. A row from which
+//! nothing was removed is an ordinary failed row.
 
 use std::collections::HashMap;
 
@@ -14,104 +29,107 @@ use crate::row::{Rules, TagChange, Tags, as_slice_or_empty};
 use super::error::ReportError;
 use super::row::RowResult;
 
-/// By which row, and in what.
+/// The edits of a failed row that are not superseded, and those that are.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct SupersededEdits {
-    pub(super) by: u64,
-    /// Columns that must not be sent again, because a later row of the file has done something else.
-    pub(super) fields: Vec<String>,
-    /// Columns that can be.
-    pub(super) left: Vec<String>,
-    /// What is left of the change of the tags, as far as it can be read.
+pub(super) struct RemainingEdits {
+    /// The last row that superseded an edit; 0 for none.
+    by: u64,
+    /// Columns that a later row superseded. They must not be sent again.
+    pub(super) superseded_columns: Vec<String>,
+    /// Columns that can still be applied.
+    remaining_columns: Vec<String>,
+    /// The tag change that can still be applied; `None` if there is none or its cells are invalid.
     tags: Option<TagChange>,
-    /// Whether that is less than what the row says.
-    has_other_tags: bool,
+    /// Whether a later row superseded a part of the tag change.
+    has_reduced_tags: bool,
 }
 
-/// Rows that were overtaken. Memory is taken only by rows that did not succeed.
-pub(super) struct Superseded<'r> {
+/// The superseded rows of a run. Only rows that were rejected or failed take memory.
+pub(super) struct SupersededRows<'r> {
     input: &'r Input,
     context: &'r Context,
     ledger: &'r LedgerFile,
-    /// Not looked for before there is a row that may be one.
-    rows: Option<HashMap<u64, SupersededEdits>>,
+    /// By row number; computed at the first rejected or failed row.
+    rows: Option<HashMap<u64, RemainingEdits>>,
 }
 
-impl<'r> Superseded<'r> {
+impl<'r> SupersededRows<'r> {
     pub(super) fn new(input: &'r Input, context: &'r Context, ledger: &'r LedgerFile) -> Self {
         Self { input, context, ledger, rows: None }
     }
 
-    /// What is known of a row of this status.
-    pub(super) fn of(
+    /// The remaining edits of a row with this status; `None` if nothing of it is superseded.
+    pub(super) fn find(
         &mut self,
         row: u64,
         status: Status,
-    ) -> Result<Option<&SupersededEdits>, ReportError> {
+    ) -> Result<Option<&RemainingEdits>, ReportError> {
         if !matches!(status, Status::Rejected | Status::Failed) {
             return Ok(None);
         }
         let rows = match &mut self.rows {
             Some(rows) => rows,
-            unknown => unknown.insert(find(self.input, self.context, self.ledger)?),
+            not_computed => {
+                not_computed.insert(find_superseded(self.input, self.context, self.ledger)?)
+            }
         };
         Ok(rows.get(&row))
     }
 }
 
-/// Looks through input and ledger side by side.
-fn find(
+/// All rows with superseded edits, by row number.
+fn find_superseded(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
-) -> Result<HashMap<u64, SupersededEdits>, ReportError> {
+) -> Result<HashMap<u64, RemainingEdits>, ReportError> {
     let mut records = input.records(context.files.as_ref())?;
-    // By file, the rows that did not succeed so far.
-    let mut waiting: HashMap<u64, Vec<u64>> = HashMap::new();
-    let mut open: HashMap<u64, SupersededEdits> = HashMap::new();
+    // Rejected and failed rows so far, by the hash of their file id.
+    let mut rows_by_file: HashMap<u64, Vec<u64>> = HashMap::new();
+    let mut remaining_by_row: HashMap<u64, RemainingEdits> = HashMap::new();
     let mut steps: Vec<StepRecord> = Vec::new();
     ledger.steps(0, |mut ledger_steps| {
         while let Some(pos) = records.advance()? {
             ledger_steps.of_row(pos.number, &mut steps)?;
             let status = RowResult::of(&steps).status;
             let file = xxh3_64(records.file_id().as_bytes());
-            if let Some(rows) = waiting.get(&file) {
-                let done = Done::of(&records, &context.rules, status, &steps);
+            if let Some(rows) = rows_by_file.get(&file) {
+                let later = AppliedEdits::of_row(&records, &context.rules, status, &steps);
                 for row in rows {
-                    if let Some(row) = open.get_mut(row) {
-                        row.supersede(pos.number, &done);
+                    if let Some(remaining) = remaining_by_row.get_mut(row) {
+                        remaining.supersede(pos.number, &later);
                     }
                 }
             }
             if matches!(status, Status::Rejected | Status::Failed) {
-                waiting.entry(file).or_default().push(pos.number);
-                let mut left = columns(&records);
-                left.retain(|column| !is_done(column, &steps));
+                rows_by_file.entry(file).or_default().push(pos.number);
+                let mut remaining_columns = edited_columns(&records);
+                remaining_columns.retain(|column| !was_applied(column, &steps));
                 let tags = records.tags(&context.rules);
-                open.insert(
+                remaining_by_row.insert(
                     pos.number,
-                    SupersededEdits { left, tags, ..SupersededEdits::default() },
+                    RemainingEdits { remaining_columns, tags, ..RemainingEdits::default() },
                 );
             }
         }
         Ok::<_, ReportError>(())
     })?;
-    open.retain(|_, row| row.by > 0);
-    Ok(open)
+    remaining_by_row.retain(|_, remaining| remaining.by > 0);
+    Ok(remaining_by_row)
 }
 
-/// What a row has done to its file, or found to be so.
-struct Done {
+/// The edits that a row applied to its file or found up to date.
+struct AppliedEdits {
     columns: Vec<String>,
     tags: Option<TagChange>,
 }
 
-impl Done {
-    fn of(records: &Records, rules: &Rules, status: Status, steps: &[StepRecord]) -> Self {
-        let is_so = |record: &StepRecord| record.outcome.code == Some(Code::UpToDate);
-        let has_all = status == Status::Updated || steps.iter().any(is_so);
-        let has = |column: &str| has_all || is_done(column, steps);
-        let mut columns = columns(records);
+impl AppliedEdits {
+    fn of_row(records: &Records, rules: &Rules, status: Status, steps: &[StepRecord]) -> Self {
+        let is_up_to_date = |record: &StepRecord| record.outcome.code == Some(Code::UpToDate);
+        let has_all = status == Status::Updated || steps.iter().any(is_up_to_date);
+        let has = |column: &str| has_all || was_applied(column, steps);
+        let mut columns = edited_columns(records);
         columns.retain(|column| has(column));
         let tags = records.tags(rules).and_then(|tags| match tags {
             TagChange::Edit { add, remove } => {
@@ -119,68 +137,75 @@ impl Done {
                 let remove = remove.filter(|_| has("removeTags"));
                 (add.is_some() || remove.is_some()).then_some(TagChange::Edit { add, remove })
             }
-            all => has("tags").then_some(all),
+            replace_or_clear => has("tags").then_some(replace_or_clear),
         });
         Self { columns, tags }
     }
 }
 
-impl SupersededEdits {
-    fn supersede(&mut self, by: u64, done: &Done) {
-        let mut is_whole = matches!(done.tags, Some(TagChange::Replace(_) | TagChange::Clear));
-        if let (Some(tags), Some(later)) = (&self.tags, &done.tags) {
-            let left = left_of(tags, later);
-            if left.as_ref() != Some(tags) {
+impl RemainingEdits {
+    /// Removes what a later row, number `by`, superseded.
+    fn supersede(&mut self, by: u64, later: &AppliedEdits) {
+        let mut all_tags_superseded =
+            matches!(later.tags, Some(TagChange::Replace(_) | TagChange::Clear));
+        if let (Some(tags), Some(later)) = (&self.tags, &later.tags) {
+            let remaining = remaining_tag_change(tags, later);
+            if remaining.as_ref() != Some(tags) {
                 self.by = by;
-                self.has_other_tags = true;
-                is_whole = left.is_none();
-                self.tags = left;
+                self.has_reduced_tags = true;
+                all_tags_superseded = remaining.is_none();
+                self.tags = remaining;
             }
         }
-        let is_overtaken = |column: &String| {
+        let is_superseded = |column: &String| {
             let is_tags = matches!(column.as_str(), "tags" | "addTags" | "removeTags");
-            is_tags && is_whole || done.columns.iter().any(|later| supersedes(later, column))
+            is_tags && all_tags_superseded
+                || later.columns.iter().any(|later| supersedes(later, column))
         };
-        let (superseded_edits, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.left).into_iter().partition(is_overtaken);
-        self.left = left;
-        if !superseded_edits.is_empty() {
+        let (superseded, remaining): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.remaining_columns).into_iter().partition(is_superseded);
+        self.remaining_columns = remaining;
+        if !superseded.is_empty() {
             self.by = by;
-            self.fields.extend(superseded_edits);
+            self.superseded_columns.extend(superseded);
         }
     }
 
-    /// Whether later rows did everything that the row asked for.
-    pub(super) fn is_whole(&self) -> bool {
-        self.left.is_empty()
+    /// Whether later rows superseded all edits of the row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.remaining_columns.is_empty()
     }
 
-    /// What is left of the change of the tags, where it is less than what the row says.
-    pub(super) fn other_tags(&self) -> Option<&TagChange> {
-        self.tags.as_ref().filter(|_| self.has_other_tags)
+    /// The remaining tag change, if it is less than in the row.
+    pub(super) fn reduced_tags(&self) -> Option<&TagChange> {
+        self.tags.as_ref().filter(|_| self.has_reduced_tags)
     }
 
-    pub(super) fn message(&self, before: &str) -> String {
-        let Self { by, fields, left, .. } = self;
-        let what = if fields.is_empty() { "some tags".to_owned() } else { fields.join(", ") };
-        let mut message = format!("overtaken by row {by} in {what}");
-        if !left.is_empty() {
-            message.push_str(&format!("; not applied: {}", left.join(", ")));
+    /// The message of the row; `own_error` is the one without later rows.
+    pub(super) fn message(&self, own_error: &str) -> String {
+        let Self { by, superseded_columns, remaining_columns, .. } = self;
+        let what = if superseded_columns.is_empty() {
+            "some tags".to_owned()
+        } else {
+            superseded_columns.join(", ")
+        };
+        let mut message = format!("superseded by row {by} in {what}");
+        if !remaining_columns.is_empty() {
+            message.push_str(&format!("; not applied: {}", remaining_columns.join(", ")));
         }
-        format!("{message}; before that: {before}")
+        format!("{message}; own error: {own_error}")
     }
 }
 
-/// The columns that a record touches and that a later one can overtake or leave. A webhook URL is no
-/// field of the file.
-fn columns(records: &Records) -> Vec<String> {
+/// The columns that a record edits, except the webhook URL, which is no field of the file.
+fn edited_columns(records: &Records) -> Vec<String> {
     let mut columns = records.touched();
     columns.retain(|column| column != "webhookUrl");
     columns
 }
 
-/// Whether what a row asks for in a column was done before something else of it was not.
-fn is_done(column: &str, steps: &[StepRecord]) -> bool {
+/// Whether the steps of a row that did not succeed as a whole applied a column.
+fn was_applied(column: &str, steps: &[StepRecord]) -> bool {
     let has = |kind| steps.iter().any(|record| record.step.kind == kind);
     let is_done = |kind| {
         let mut of_kind = steps.iter().filter(|record| record.step.kind == kind);
@@ -196,12 +221,12 @@ fn is_done(column: &str, steps: &[StepRecord]) -> bool {
     }
 }
 
-/// Whether what a row asks for in one column, sent again, would undo what a later row has done in
-/// another; tags aside. An extension is not undone by running another.
+/// Whether sending the earlier column again would revert the later one. Tags are compared by
+/// [`remaining_tag_change`]; running an extension does not revert another.
 fn supersedes(later: &str, earlier: &str) -> bool {
     match earlier {
         "tags" | "addTags" | "removeTags" | "extensions" => false,
-        // What was bought, if that tags.
+        // A tagging extension may have added AI tags, which were charged.
         "removeAITags" => later == "extensions",
         "isPublished" | "includeFileVersions" => {
             matches!(later, "isPublished" | "includeFileVersions")
@@ -210,26 +235,26 @@ fn supersedes(later: &str, earlier: &str) -> bool {
     }
 }
 
-/// What is left of a change of tags that was not done, behind one that was: sent now, both together
-/// come to what they would have come to in their order. `None` for nothing.
-fn left_of(change: &TagChange, later: &TagChange) -> Option<TagChange> {
-    let TagChange::Edit { add: added, remove: gone } = later else {
+/// The part of a failed tag change that can still be applied after a later one: together they give
+/// the same tags as both in sheet order. `None` if nothing remains.
+fn remaining_tag_change(change: &TagChange, later: &TagChange) -> Option<TagChange> {
+    let TagChange::Edit { add: later_added, remove: later_removed } = later else {
         return None;
     };
-    let without = |tags: Option<&Tags>, others: Option<&Tags>| {
-        let kept = as_slice_or_empty(tags)
+    let without = |tags: Option<&Tags>, excluded: Option<&Tags>| {
+        let tags = as_slice_or_empty(tags)
             .iter()
-            .filter(|tag| !as_slice_or_empty(others).contains(tag))
+            .filter(|tag| !as_slice_or_empty(excluded).contains(tag))
             .cloned();
-        Tags::new(kept.collect()).ok()
+        Tags::new(tags.collect()).ok()
     };
     match change {
         TagChange::Edit { add, remove } => {
-            let add = without(add.as_ref(), gone.as_ref());
-            let remove = without(remove.as_ref(), added.as_ref());
+            let add = without(add.as_ref(), later_removed.as_ref());
+            let remove = without(remove.as_ref(), later_added.as_ref());
             (add.is_some() || remove.is_some()).then_some(TagChange::Edit { add, remove })
         }
-        all => all.then(later),
+        replace_or_clear => replace_or_clear.then(later),
     }
 }
 
@@ -250,35 +275,41 @@ mod tests {
     }
 
     #[test]
-    fn only_what_would_undo_a_later_row_is_overtaken() {
-        let left = |before: &[&str], later: &str| {
-            let left = before.iter().map(|column| (*column).to_owned()).collect();
-            let mut row = SupersededEdits { left, ..SupersededEdits::default() };
-            row.supersede(3, &Done { columns: vec![later.to_owned()], tags: None });
-            row.left
+    fn only_conflicting_columns_are_superseded() {
+        let remaining = |earlier: &[&str], later: &str| {
+            let remaining_columns = earlier.iter().map(|column| (*column).to_owned()).collect();
+            let mut row = RemainingEdits { remaining_columns, ..RemainingEdits::default() };
+            row.supersede(3, &AppliedEdits { columns: vec![later.to_owned()], tags: None });
+            row.remaining_columns
         };
-        assert!(left(&["isPublished", "includeFileVersions"], "isPublished").is_empty());
-        assert!(left(&["customMetadata.a"], "customMetadata.a").is_empty());
-        assert!(left(&["removeAITags"], "extensions").is_empty());
-        for stays in ["removeAITags", "extensions"] {
-            assert_eq!(left(&[stays], stays), [stays]);
+        assert!(remaining(&["isPublished", "includeFileVersions"], "isPublished").is_empty());
+        assert!(remaining(&["customMetadata.a"], "customMetadata.a").is_empty());
+        assert!(remaining(&["removeAITags"], "extensions").is_empty());
+        for column in ["removeAITags", "extensions"] {
+            assert_eq!(remaining(&[column], column), [column]);
         }
-        assert_eq!(left(&["customMetadata.a", "description"], "description"), ["customMetadata.a"]);
+        assert_eq!(
+            remaining(&["customMetadata.a", "description"], "description"),
+            ["customMetadata.a"]
+        );
     }
 
     #[test]
-    fn of_tags_that_is_left_which_comes_to_the_same_behind_the_later_row() {
+    fn remaining_tag_change_gives_the_same_tags() {
         let (all, none) = (replace(&["a", "b"]), TagChange::Clear);
         for change in [&all, &none, &edit(&["a"], &[])] {
-            assert_eq!(left_of(change, &replace(&["x"])), None);
-            assert_eq!(left_of(change, &TagChange::Clear), None);
+            assert_eq!(remaining_tag_change(change, &replace(&["x"])), None);
+            assert_eq!(remaining_tag_change(change, &TagChange::Clear), None);
         }
-        assert_eq!(left_of(&all, &edit(&["c"], &["a"])), Some(replace(&["b", "c"])));
-        assert_eq!(left_of(&replace(&["a"]), &edit(&[], &["a"])), Some(TagChange::Clear));
-        assert_eq!(left_of(&none, &edit(&["c"], &[])), Some(replace(&["c"])));
+        assert_eq!(remaining_tag_change(&all, &edit(&["c"], &["a"])), Some(replace(&["b", "c"])));
+        assert_eq!(
+            remaining_tag_change(&replace(&["a"]), &edit(&[], &["a"])),
+            Some(TagChange::Clear)
+        );
+        assert_eq!(remaining_tag_change(&none, &edit(&["c"], &[])), Some(replace(&["c"])));
         let both = edit(&["a", "q"], &["r", "s"]);
-        assert_eq!(left_of(&both, &edit(&["r"], &["q"])), Some(edit(&["a"], &["s"])));
-        assert_eq!(left_of(&both, &edit(&["a"], &["r"])), Some(both));
-        assert_eq!(left_of(&edit(&["q"], &[]), &edit(&[], &["q"])), None);
+        assert_eq!(remaining_tag_change(&both, &edit(&["r"], &["q"])), Some(edit(&["a"], &["s"])));
+        assert_eq!(remaining_tag_change(&both, &edit(&["a"], &["r"])), Some(both));
+        assert_eq!(remaining_tag_change(&edit(&["q"], &[]), &edit(&[], &["q"])), None);
     }
 }

@@ -1,232 +1,252 @@
-//! What the person at the terminal reads: before anything is sent, and when it is over.
+//! Text on the terminal: the preview before a run, and the summary after it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::failures::Failures;
 use super::layout::Layout;
 use super::progress::duration;
 use super::summary::Summary;
 use super::write::Reports;
 use crate::account::Identity;
+use crate::causes::Causes;
 use crate::execute::{EndReason, Halt, Stop};
 use crate::ledger::{Counters, Stage};
 use crate::outcome::Code;
-use crate::plan::PlanSummary;
-use crate::plural::plural;
+use crate::plan::{ColumnCounts, LostTags, PlanSummary};
+use crate::plural::{plural, thousands};
 use crate::resolve::Resolution;
 use crate::row::Units;
 use crate::run::{ReadStats, ReadStrategy};
 use crate::settings::{Execution, Rate};
+use crate::shell::quoted;
 
-/// What is about to happen.
+/// The content of a preview.
 #[derive(Debug)]
 pub struct PlanView<'o> {
-    /// The input's name.
+    /// The name of the input.
     pub input: &'o str,
-    /// All rows of the run, where only what is left of them is counted.
+    /// All rows of the run, if `summary` counts only the remaining ones.
     pub rows_of_run: Option<u64>,
-    /// Its rows, counted.
+    /// The planned rows and requests.
     pub summary: &'o PlanSummary,
-    /// Columns that are not read.
+    /// Names of the ignored columns.
     pub ignored_columns: &'o [String],
-    /// Empty cells that leave their field alone.
+    /// The number of empty cells, which leave their fields unchanged.
     pub empty_cells: u64,
-    /// What was read of the files; `None` where nothing was.
+    /// Statistics of reading the files, and the number of requests; `None` if nothing was read.
     pub reading: Option<(ReadStats, u64)>,
-    /// Files that were looked up by path or URL.
+    /// The files that were looked up by path or URL; `None` if nothing was looked up.
     pub looked_up: Option<&'o Resolution>,
-    /// Where it goes; `None` where nothing is sent.
+    /// The account and its limits; `None` for `check`, which sends nothing.
     pub target: Option<Target<'o>>,
-    /// The most characters of a line.
+    /// Whether to show the first requests as JSON.
+    pub verbose: bool,
+    /// Maximum characters per line.
     pub width: usize,
 }
 
-/// Where the requests go.
+/// The account that requests are sent to, and the limits.
 #[derive(Debug)]
 pub struct Target<'o> {
-    /// The endpoint.
+    /// The base URL of the API.
     pub endpoint: &'o str,
-    /// The account.
+    /// The identity of the account.
     pub account: &'o Identity,
-    /// Whether no run on this account is known to this machine.
+    /// Whether this machine knows no earlier run of the account.
     pub is_first_run: bool,
-    /// Whether it is the built-in sandbox.
+    /// Whether the account is the built-in sandbox.
     pub sandbox: bool,
-    /// At which rates.
+    /// The rate limits and other settings of the executor.
     pub execution: &'o Execution,
-    /// The most rows that are sent now.
-    pub limit: Option<u64>,
-    /// The local time now.
+    /// All rows of the sheet, if only a pilot is sent now.
+    pub pilot_of: Option<u64>,
+    /// Whether snapshots are kept, so that the run can be undone.
+    pub can_undo: bool,
+    /// The current local time.
     pub now: jiff::ZonedDateTime,
 }
 
-/// So many bad rows are shown before a run, where a person is to see the whole at a glance.
-const BAD_ROWS_BEFORE_A_RUN: usize = 10;
+/// Maximum causes of invalid rows in the preview of a run.
+const CAUSES_SHOWN_MAX: usize = 10;
+/// Maximum columns with counts.
+const COLUMNS_SHOWN_MAX: usize = 12;
+/// Maximum lost tags by name.
+const LOST_TAGS_SHOWN_MAX: usize = 6;
+/// Maximum fields of an example.
+const EXAMPLE_FIELDS_MAX: usize = 4;
 
-/// Says what is about to happen, or, for `check`, what the input holds.
+/// Renders the preview of a run or, for `check`, the content of a sheet.
 #[must_use]
-pub fn render_plan(about: &PlanView<'_>) -> String {
-    let mut lines = Layout::new(about.width);
-    let summary = about.summary;
-    lines.add_whole("input", about.input);
-    if let Some(target) = &about.target {
-        let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
-        let account = account(target.account);
-        lines.add("endpoint", &format!("{}  account {account}{sandbox}", target.endpoint));
+pub fn render_plan(view: &PlanView<'_>) -> String {
+    let mut lines = Layout::new(view.width);
+    let summary = view.summary;
+    lines.add_unwrapped("input", view.input);
+    if let Some(target) = &view.target {
+        lines.add("account", &account(target));
     }
-    lines.add("rows", &rows(summary, about.rows_of_run));
-    if let Some(looked_up) = about.looked_up {
-        lines.add("looked up", &found(looked_up));
+    lines.add("rows", &rows(view));
+    if let Some(looked_up) = view.looked_up {
+        lines.add("looked up", &lookup_result(looked_up));
     }
     if summary.unresolved > 0 {
         let (one, several) = ("row names its file", "rows name their file");
         let rows = plural(summary.unresolved, one, several);
         lines.add("to look up", &format!("{rows} by path or URL; `ikbulk apply` looks them up"));
     }
-    if !summary.set.is_empty() {
-        lines.add("sets", &counts(&summary.set));
+    if summary.changed_files > 0 {
+        lines.add("files", &format!("{} to change", thousands(summary.changed_files)));
     }
-    if !summary.cleared.is_empty() {
-        lines.add("clears", &counts(&summary.cleared));
+    columns(&mut lines, summary);
+    lost_tags(&mut lines, &summary.lost_tags);
+    if view.empty_cells > 0 {
+        let (one, several) = ("empty cell (field unchanged)", "empty cells (fields unchanged)");
+        lines.add("skipped", &plural(view.empty_cells, one, several));
     }
-    if about.empty_cells > 0 {
-        let (one, several) = ("empty cell leaves its field", "empty cells leave their field");
-        lines.add("leaves", &format!("{} alone", plural(about.empty_cells, one, several)));
+    if !view.ignored_columns.is_empty() {
+        let columns = if view.ignored_columns.len() == 1 { "column" } else { "columns" };
+        lines.add("ignored", &format!("{columns} {}", view.ignored_columns.join(", ")));
     }
-    if !about.ignored_columns.is_empty() {
-        let columns = if about.ignored_columns.len() == 1 { "column" } else { "columns" };
-        lines.add("not read", &format!("{columns} {}", about.ignored_columns.join(", ")));
-    }
-    if let Some((reading, reads)) = about.reading {
-        lines.add("read", &read(reading, reads));
+    if let Some((reading, reads)) = view.reading {
+        lines.add("read", &read_result(reading, reads));
     }
     lines.add("requests", &requests(summary));
-    if let Some(target) = &about.target {
-        pace(&mut lines, summary, target);
+    if let Some(target) = &view.target {
+        duration_and_pilot(&mut lines, summary, target);
+        charges(&mut lines, summary, target);
     }
-    if !summary.paid_runs.is_empty() {
-        lines.add("paid runs", &paid_runs(summary));
-        if about.target.as_ref().is_some_and(|target| target.is_first_run) {
-            lines.add(
-                "",
-                "no earlier run of this account: extensions that other machines or users ran on \
-                 these files are not known here, and would be charged again",
-            );
-        }
+    examples(&mut lines, view);
+    planned_problems(&mut lines, view);
+    if let Some(target) = view.target.as_ref().filter(|_| summary.writes > 0) {
+        lines.add("undo", &undo_text(summary, target.can_undo));
     }
-    for (index, request) in summary.first_requests.iter().enumerate() {
-        let label = if index == 0 { "first" } else { "" };
-        lines.add_cut(label, &format!("{} {}", request.target, request.body));
-    }
-    bad_rows(&mut lines, about);
     lines.into_text()
 }
 
-/// How much of it is sent now, and how long that takes.
-fn pace(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
-    if let Some(limit) = target.limit {
-        let rows = if limit == 1 { "row".to_owned() } else { format!("{limit} rows") };
-        let pilot = format!("only the first {rows} now; `ikbulk resume` does the rest");
-        lines.add("pilot", &pilot);
-    }
-    if let Some(time) = time(summary, target) {
-        lines.add("time", &time);
-    }
+/// The account by the name in its files' URLs, and by its key.
+fn account(target: &Target<'_>) -> String {
+    let Identity { name, key, .. } = target.account;
+    let name = name.as_ref().map(|name| format!("{name}  ")).unwrap_or_default();
+    let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
+    format!("{name}key {key}  {}{sandbox}", target.endpoint)
 }
 
-fn bad_rows(lines: &mut Layout, about: &PlanView<'_>) {
-    let summary = about.summary;
-    let (shown_max, hint) = match about.target {
-        Some(_) if summary.missing > 0 => {
-            (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists all whose cells are wrong")
+fn rows(view: &PlanView<'_>) -> String {
+    let summary = view.summary;
+    let settled = summary.rejected
+        + summary.missing
+        + summary.up_to_date
+        + summary.already_ran
+        + summary.without_change
+        + summary.settled_before;
+    let to_change = thousands(summary.rows.saturating_sub(settled));
+    let percent = summary.rejected_share() * 100.0;
+    let is_checked = view.target.is_none();
+    let counts = [
+        (summary.rejected, format!("{} invalid ({percent:.1}%)", thousands(summary.rejected))),
+        (summary.missing, plural(summary.missing, "file not found", "files not found")),
+        (summary.up_to_date, format!("{} up to date", thousands(summary.up_to_date))),
+        (
+            summary.already_ran,
+            format!(
+                "{} whose extensions already ran (--rerun-extensions charges them again)",
+                thousands(summary.already_ran)
+            ),
+        ),
+        (summary.without_change, format!("{} without a change", thousands(summary.without_change))),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(_, text)| text).collect();
+    let pilot_of = view.target.as_ref().and_then(|target| target.pilot_of);
+    let all = match (view.rows_of_run, pilot_of) {
+        (Some(all), _) => {
+            let left = thousands(summary.rows - summary.settled_before);
+            format!("{left} left of {}", thousands(all))
         }
-        Some(_) => (BAD_ROWS_BEFORE_A_RUN, "; `ikbulk check FILE` lists them all"),
-        None => (usize::MAX, ""),
+        (None, Some(all)) => {
+            format!("the first {} of {}, as a pilot", thousands(summary.rows), thousands(all))
+        }
+        (None, None) => thousands(summary.rows),
     };
-    let mut bad: Vec<_> = summary.first_bad.iter().collect();
-    bad.sort_unstable();
-    let shown = bad.into_iter().take(shown_max);
-    let more = (summary.rejected + summary.missing).saturating_sub(shown.len() as u64);
-    for (row, message) in shown {
-        lines.add("bad row", &format!("{row}: {message}"));
+    if counts.is_empty() {
+        return all;
     }
+    let good = if is_checked { "with changes" } else { "to change" };
+    format!("{all}: {to_change} {good}, {}", counts.join(", "))
+}
+
+/// Adds one line per column with the number of files to set and to clear.
+fn columns(lines: &mut Layout, summary: &PlanSummary) {
+    let columns = || summary.columns.iter().take(COLUMNS_SHOWN_MAX);
+    let width = columns().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (index, (name, ColumnCounts { set, cleared })) in columns().enumerate() {
+        let verb = match name {
+            "addTags" => "added to",
+            "removeTags" | "removeAITags" => "removed from",
+            "extensions" => "run on",
+            _ => "set on",
+        };
+        let files = |count: u64| plural(count, "file", "files");
+        let set = (set > 0).then(|| format!("{verb} {}", files(set)));
+        let cleared = (cleared > 0).then(|| format!("cleared on {}", files(cleared)));
+        let counts: Vec<String> = [set, cleared].into_iter().flatten().collect();
+        let label = if index == 0 { "columns" } else { "" };
+        lines.add(label, &format!("{name:<width$}  {}", counts.join(", ")));
+    }
+    let more = summary.columns.count().saturating_sub(COLUMNS_SHOWN_MAX);
     if more > 0 {
-        lines.add("", &format!("and {}{hint}", plural(more, "more bad row", "more bad rows")));
+        lines.add("", &format!("and {}", plural(more as u64, "more column", "more columns")));
     }
 }
 
-/// The account by the name that its files' URLs show, and by its key.
-fn account(account: &Identity) -> String {
-    match &account.name {
-        Some(name) => format!("{name} (key {})", account.key),
-        None => format!("of key {}", account.key),
+fn lost_tags(lines: &mut Layout, lost: &LostTags) {
+    if lost.files == 0 {
+        return;
     }
+    let (one, several) = ("file loses tags that it has now", "files lose tags that they have now");
+    let tags = lost.most_frequent();
+    let named = tags.iter().take(LOST_TAGS_SHOWN_MAX);
+    let named: Vec<String> =
+        named.map(|(tag, count)| format!("{tag} {}", thousands(*count))).collect();
+    let more = if tags.len() > named.len() || lost.others > 0 { ", …" } else { "" };
+    lines.add(
+        "lost tags",
+        &format!(
+            "{}: {}{more}; to add only, use the column addTags",
+            plural(lost.files, one, several),
+            named.join(", ")
+        ),
+    );
 }
 
-fn rows(summary: &PlanSummary, rows_of_run: Option<u64>) -> String {
-    let mut text = match rows_of_run {
-        None => summary.rows.to_string(),
-        Some(all) => format!("{} left of {all}", summary.rows - summary.settled_before),
-    };
-    if summary.rejected > 0 {
-        let percent = summary.rejected_share() * 100.0;
-        text.push_str(&format!(", {} bad ({percent:.1} %)", summary.rejected));
-    }
-    if summary.missing > 0 {
-        text.push_str(&format!(", {} of files that ImageKit does not have", summary.missing));
-    }
-    if summary.up_to_date > 0 {
-        let (one, several) = ("is so already", "are so already");
-        text.push_str(&format!(", {}", plural(summary.up_to_date, one, several)));
-    }
-    if summary.already_ran > 0 {
-        let paid = summary.already_ran;
-        text.push_str(&format!(", {paid} paid for before (--rerun-extensions pays again)"));
-    }
-    if summary.without_change > 0 {
-        let (one, several) = ("asks for nothing", "ask for nothing");
-        text.push_str(&format!(", {}", plural(summary.without_change, one, several)));
-    }
-    text
-}
-
-/// What was read, in how many requests.
-fn read(reading: ReadStats, reads: u64) -> String {
-    let files = plural(reading.files, "file", "files");
-    let way = match reading.way {
+/// How the files were read, and in how many requests.
+fn read_result(reading: ReadStats, reads: u64) -> String {
+    let how = match reading.way {
         ReadStrategy::OneByOne => "one by one",
-        ReadStrategy::ByIds => "a hundred at once",
+        ReadStrategy::ByIds => "up to 100 per request",
         ReadStrategy::Library { .. } => "by listing the library",
     };
-    let again = match reading.again {
-        0 => String::new(),
-        1 => " and 1 of them once more by itself".to_owned(),
-        again => format!(" and {again} of them once more by themselves"),
-    };
-    let mut text = format!("{files} {way}{again}, in {}", plural(reads, "request", "requests"));
+    let mut text = format!(
+        "{} in {}, {how}",
+        plural(reading.files, "file", "files"),
+        plural(reads, "request", "requests")
+    );
     if reading.stale > 0 {
-        text.push_str(&format!(
-            "; {} out of date there, so that each was read by itself",
-            plural(reading.stale, "file was", "files were")
-        ));
+        let stale = plural(reading.stale, "file was", "files were");
+        text.push_str(&format!("; {stale} stale in the listing, so each was read by itself"));
+    } else if reading.again > 0 {
+        text.push_str(&format!("; {} re-read by itself", plural(reading.again, "file", "files")));
     }
     text
 }
 
-fn found(looked_up: &Resolution) -> String {
+fn lookup_result(looked_up: &Resolution) -> String {
     let Resolution { files, reads } = looked_up;
     format!(
         "{} in {}; {} found and confirmed by id",
         plural(files.count() as u64, "path or URL", "paths and URLs"),
-        plural(*reads, "read", "reads"),
-        files.found()
+        plural(*reads, "request", "requests"),
+        thousands(files.found() as u64)
     )
-}
-
-fn counts(counts: &BTreeMap<String, u64>) -> String {
-    counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn requests(summary: &PlanSummary) -> String {
@@ -238,7 +258,8 @@ fn requests(summary: &PlanSummary) -> String {
         (remove_tags, "removeTags"),
     ];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
-    let kinds: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
+    let kinds: Vec<String> =
+        kinds.map(|(count, name)| format!("{} {name}", thousands(*count))).collect();
     let up_to = if summary.unresolved > 0 { "up to " } else { "" };
     let mut writes = format!("{up_to}{}", plural(summary.writes, "write", "writes"));
     if kinds.len() > 1 {
@@ -246,24 +267,35 @@ fn requests(summary: &PlanSummary) -> String {
     }
     match summary.reads {
         0 => writes,
-        reads => format!(
-            "{writes}, {} (the state before what cannot be repeated)",
-            plural(reads, "read", "reads")
-        ),
+        reads => {
+            let reads = plural(reads, "read", "reads");
+            format!("{writes}, {reads} (snapshots before at-most-once requests)")
+        }
     }
 }
 
-/// The time that the writes take at the limit, and when they will be through.
-fn time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> {
+/// Adds the duration of the run, and the rest after a pilot.
+fn duration_and_pilot(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
+    if let Some(time) = estimated_time(summary, target) {
+        lines.add("time", &time);
+    }
+    if let Some(all) = target.pilot_of.filter(|all| *all > summary.rows) {
+        let rest = plural(all - summary.rows, "other row", "other rows");
+        lines.add("pilot", &format!("`ikbulk resume` sends the {rest}"));
+    }
+}
+
+/// The duration of the writes at the rate limit, and their end; `None` without a limit.
+fn estimated_time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> {
     let limit = target.execution.writes;
     let Rate::PerSecond(rate) = limit.rate else {
         return None;
     };
     let rate = rate * (1.0 - limit.leave);
-    let seconds = limit.time_for(summary.writes.min(target.limit.unwrap_or(u64::MAX)))?;
+    let seconds = limit.time_for(summary.writes)?;
     let span = jiff::SignedDuration::try_from(seconds).ok()?;
     let finish = target.now.checked_add(span).ok()?;
-    let day = if finish.date() == target.now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    let day = if finish.date() == target.now.date() { "%H:%M %Z" } else { "%Y-%m-%d %H:%M %Z" };
     Some(format!(
         "{} at {rate:.1} writes/s, until about {}",
         duration(seconds),
@@ -271,27 +303,116 @@ fn time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> {
     ))
 }
 
-fn paid_runs(summary: &PlanSummary) -> String {
+fn charges(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
+    if summary.paid_runs.is_empty() {
+        return;
+    }
     let runs = summary.paid_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => plural(units * runs, "unit", "units"),
             Units::Unknown => "units unknown".to_owned(),
         };
-        format!("{} {runs} ({units})", name.as_str())
+        format!("{} {} ({units})", name.as_str(), plural(*runs, "run", "runs"))
     });
-    runs.collect::<Vec<_>>().join(", ")
+    lines.add("billed", &runs.collect::<Vec<_>>().join(", "));
+    if target.is_first_run {
+        lines.add(
+            "",
+            "no earlier run of this account: extensions that other machines or users ran on these \
+             files are not known here, and would be charged again",
+        );
+    }
 }
 
-/// Says how the run ended, what became of the rows, and what to do next, in lines of at most
+/// Adds the first changes, and with `verbose` the first requests.
+fn examples(lines: &mut Layout, view: &PlanView<'_>) {
+    for (index, example) in view.summary.examples.iter().enumerate() {
+        let label = match index {
+            0 if view.summary.changed_files == 1 => "change",
+            0 => "examples",
+            _ => "",
+        };
+        lines.add_truncated(label, &example.title());
+        let fields: Vec<String> = example.fields().collect();
+        for field in fields.iter().take(EXAMPLE_FIELDS_MAX) {
+            lines.add_truncated("", &format!("  {field}"));
+        }
+        let more = fields.len().saturating_sub(EXAMPLE_FIELDS_MAX);
+        if more > 0 {
+            lines.add("", &format!("  and {}", plural(more as u64, "more field", "more fields")));
+        }
+    }
+    let requests = view.summary.first_requests.iter();
+    for (index, request) in requests.filter(|_| view.verbose).enumerate() {
+        let label = if index == 0 { "sends" } else { "" };
+        lines.add_truncated(label, &format!("{} {}", request.target, request.body));
+    }
+}
+
+/// Adds invalid rows and missing files by cause. `check` lists every row whose message differs.
+fn planned_problems(lines: &mut Layout, view: &PlanView<'_>) {
+    let PlanSummary { problems, first_bad, rejected, missing, .. } = view.summary;
+    let causes_max = if view.target.is_some() { CAUSES_SHOWN_MAX } else { usize::MAX };
+    let mut shown = 0;
+    for cause in problems.sorted().into_iter().take(causes_max) {
+        let label = if cause.code == Some(Code::NotFound) { "not found" } else { "invalid" };
+        if cause.count == 1 {
+            lines.add(label, &format!("{}: {}", cause.rows_text(), cause.message));
+            shown += 1;
+        } else if !cause.varies {
+            let count = thousands(cause.count);
+            lines.add(label, &format!("{count} × {} ({})", cause.message, cause.rows_text()));
+            shown += cause.count;
+        } else if view.target.is_some() {
+            let (count, rows) = (thousands(cause.count), cause.rows_text());
+            lines.add(label, &format!("{count} × such as {} ({rows})", cause.message));
+            shown += cause.count;
+        } else {
+            for (row, message) in first_bad.iter().filter(|(_, message)| cause.covers(message)) {
+                lines.add(label, &format!("row {row}: {message}"));
+                shown += 1;
+            }
+        }
+    }
+    let more = (rejected + missing).saturating_sub(shown);
+    if more > 0 {
+        let hint = match view.target {
+            Some(_) => "; `ikbulk check FILE` lists them all",
+            None => "",
+        };
+        lines.add("", &format!("and {}{hint}", plural(more, "more row", "more rows")));
+    }
+}
+
+fn undo_text(summary: &PlanSummary, can_undo: bool) -> String {
+    if !can_undo {
+        return "not possible: --no-snapshot keeps no values from before".to_owned();
+    }
+    let has = |column: &str| summary.columns.contains(column);
+    let irreversible = [
+        (has("extensions"), "extension results"),
+        (has("removeAITags"), "removed AI tags"),
+        (has("isPublished"), "publication"),
+    ];
+    let irreversible: Vec<&str> =
+        irreversible.into_iter().filter(|(is_in, _)| *is_in).map(|(_, what)| what).collect();
+    let except = match irreversible.as_slice() {
+        [] => String::new(),
+        some => format!(", except {}", some.join(" and ")),
+    };
+    format!("`ikbulk undo` restores the values from before{except}")
+}
+
+/// Renders how the run ended, the results of its rows, and the next commands, in lines of at most
 /// `width` characters.
 #[must_use]
 pub fn render_summary(reports: &Reports, ending: &EndReason, run: &Path, width: usize) -> String {
     let mut lines = Layout::new(width);
     let summary = &reports.summary;
     let sandbox = if summary.sandbox { "  SANDBOX" } else { "" };
-    lines.add_whole("run", &format!("{}{sandbox}", run.display()));
-    if let Some(why) = why(ending) {
-        lines.add("stopped", &why);
+    lines.add_unwrapped("run", &format!("{}{sandbox}", run.display()));
+    if let Some(reason) = stop_reason(ending) {
+        lines.add("stopped", &reason);
     }
     lines.add("rows", &row_counts(summary));
     for (name, counts) in &summary.extensions {
@@ -304,32 +425,30 @@ pub fn render_summary(reports: &Reports, ending: &EndReason, run: &Path, width: 
     }
     lines.add("requests", &request_counts(summary));
     problems(&mut lines, &reports.failures);
-    lines.add_whole("report", &reports.report.display().to_string());
-    for kept in &reports.backups {
-        lines.add("kept", &format!("{} is what you had changed", kept.display()));
+    lines.add_unwrapped("report", &reports.report.display().to_string());
+    for backup in &reports.backups {
+        lines.add("saved", &format!("your edited sheet was saved as {}", backup.display()));
     }
     next_steps(&mut lines, reports, run);
     lines.into_text()
 }
 
-fn problems(lines: &mut Layout, failures: &Failures) {
-    for (index, cause) in failures.causes().into_iter().enumerate() {
+fn problems(lines: &mut Layout, failures: &Causes) {
+    for (index, cause) in failures.sorted().into_iter().enumerate() {
         let code = cause.code.map_or("", Code::as_str);
-        let rows = cause.rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        let more = if cause.count > cause.rows.len() as u64 { ", …" } else { "" };
-        let plural = if cause.count == 1 { "row" } else { "rows" };
         let label = if index == 0 { "problems" } else { "" };
-        let what = format!("{} × {} {code} ({plural} {rows}{more})", cause.count, cause.status);
+        let count = thousands(cause.count);
+        let what = format!("{count} × {} {code} ({})", cause.status, cause.rows_text());
         lines.add(label, &what);
-        let whose = match cause.rows.first() {
+        let example = match cause.rows.first() {
             Some(row) if cause.varies => format!("for example row {row}: "),
             _ => String::new(),
         };
-        lines.add("", &format!("  {whose}{}", cause.message));
+        lines.add("", &format!("  {example}{}", cause.message));
     }
     if failures.others > 0 {
         let others = plural(failures.others, "row", "rows");
-        lines.add("", &format!("{others} with other causes, see the report"));
+        lines.add("", &format!("{others} with other causes; see the report"));
     }
 }
 
@@ -344,51 +463,53 @@ fn row_counts(summary: &Summary) -> String {
         (rows.not_attempted, "not attempted"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let mut counts: Vec<String> = counts.map(|(count, name)| format!("{count} {name}")).collect();
-    if summary.begun > 0
+    let mut counts: Vec<String> =
+        counts.map(|(count, name)| format!("{} {name}", thousands(*count))).collect();
+    if summary.partially_done > 0
         && let Some(not_attempted) = counts.last_mut()
     {
-        not_attempted.push_str(&format!(" ({} in part)", summary.begun));
+        not_attempted.push_str(&format!(" ({} in part)", summary.partially_done));
     }
     match counts.as_slice() {
-        [] => rows.total.to_string(),
-        counts => format!("{}: {}", rows.total, counts.join(", ")),
+        [] => thousands(rows.total),
+        counts => format!("{}: {}", thousands(rows.total), counts.join(", ")),
     }
 }
 
 fn request_counts(summary: &Summary) -> String {
     let counters = summary.requests;
     format!(
-        "{}, {} in {}; {} repeated, {} throttled",
+        "{}, {} in {}; {} retried, {} throttled",
         plural(counters.writes(), "write", "writes"),
         plural(counters.read, "read", "reads"),
         duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
-        counters.retried,
-        counters.throttled
+        thousands(counters.retried),
+        thousands(counters.throttled)
     )
 }
 
-fn why(ending: &EndReason) -> Option<String> {
+fn stop_reason(ending: &EndReason) -> Option<String> {
     Some(match ending {
         EndReason::Done => return None,
         EndReason::Stopped(Stop::Hangup | Stop::Interrupt | Stop::Terminate) => {
             "by a signal".to_owned()
         }
-        EndReason::Stopped(Stop::Deadline) => "the time given is over".to_owned(),
-        EndReason::Ledger => "the ledger cannot be written; nothing more was sent".to_owned(),
-        EndReason::Input(why) => format!("the input cannot be read any more: {why}"),
+        EndReason::Stopped(Stop::Deadline) => "deadline reached".to_owned(),
+        EndReason::Ledger => "cannot write the ledger; nothing more was sent".to_owned(),
+        EndReason::Input(why) => format!("cannot read the input: {why}"),
         EndReason::Halted(halt) => match halt {
             Halt::Account { message } => {
                 format!(
-                    "ImageKit does not accept the key or account: {message} Look at \
-                     IMAGEKIT_PRIVATE_KEY or --key-file"
+                    "ImageKit rejected the key or the account: {}; check IMAGEKIT_PRIVATE_KEY or \
+                     --key-file",
+                    message.trim_end_matches('.')
                 )
             }
             Halt::SameRejection { message, times, rows } => {
                 let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
                 format!(
                     "the same rejection {} in a row (rows {}, …): {message}\n\
-                     These rows count as not attempted. Mend what they have in common, or go on \
+                     these rows count as not attempted; fix what they have in common, or resume \
                      with --max-same-rejection off",
                     plural((*times).into(), "time", "times"),
                     rows.join(", ")
@@ -401,20 +522,18 @@ fn why(ending: &EndReason) -> Option<String> {
                 )
             }
             Halt::ManyUnknown { unknown } => {
-                let one = "step that must not be repeated has lost its answer";
-                let several = "steps that must not be repeated have lost their answers";
-                plural((*unknown).into(), one, several)
+                let one = "at-most-once request lost its response";
+                plural((*unknown).into(), one, "at-most-once requests lost their responses")
             }
             Halt::Throttled { after } => {
                 format!(
-                    "ImageKit answered 429 (too many requests) and nothing else for {} after the \
-                     first wait that it stated; stop what else uses up the account's limit, or go \
-                     on later",
+                    "ImageKit returned only 429 (too many requests) for {} after the first wait \
+                     that it stated; stop other clients of the account, or resume later",
                     duration(*after)
                 )
             }
             Halt::Down { after, message } => {
-                format!("ImageKit was out of reach for {}: {message}", duration(*after))
+                format!("ImageKit was unreachable for {}: {message}", duration(*after))
             }
         },
     })
@@ -422,47 +541,49 @@ fn why(ending: &EndReason) -> Option<String> {
 
 fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
-    let Summary { unverified, owed, .. } = reports.summary;
-    let resumes = rows.not_attempted + unverified + owed > 0;
+    let Summary { unverified, with_unsent_steps, .. } = reports.summary;
+    let resumes = rows.not_attempted + unverified + with_unsent_steps > 0;
     if resumes {
-        lines.add_whole("next", &go_on(reports.stage, run));
+        lines.add_unwrapped("next", &resume_command(reports.stage, run));
         if reports.summary.sandbox {
-            lines.add("", "on a new sandbox: the run's own is gone, with what was changed on it");
+            lines.add("", "on a new sandbox, without the changes of this run");
         }
     }
-    feed_back(lines, reports, resumes);
-    if rows.unknown > 0 {
-        let unknown = reports.unknown.display();
-        let look = format!(
-            "look at the files in {unknown}: what was asked of them may or may not have been done"
+    reapply(lines, reports, resumes);
+    if let Some(unknown) = &reports.unknown {
+        let unknown = unknown.display();
+        let check = format!(
+            "check the files of {unknown}: their requests may or may not have taken effect"
         );
-        lines.add("next", &look);
+        lines.add("next", &check);
     }
 }
 
-/// What to do with the rows that were rejected or have failed.
-fn feed_back(lines: &mut Layout, reports: &Reports, resumes: bool) {
+/// Adds the command that applies rejected and failed rows again.
+fn reapply(lines: &mut Layout, reports: &Reports, resumes: bool) {
     let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
-    let moved = reports.failures.count_of(Code::Conflict);
-    let to_mend = rows.rejected.saturating_sub(superseded.rejected + moved);
+    let conflicts = reports.failures.count_of(Code::Conflict);
+    let to_fix = rows.rejected.saturating_sub(superseded.rejected + conflicts);
     let failed = rows.failed.saturating_sub(superseded.failed);
-    let path = reports.failed.display();
-    let and_then = if resumes { "and then: " } else { "" };
-    if to_mend + failed > 0 {
-        let mend = if to_mend > 0 { "mend its cells, then: " } else { and_then };
+    let Some(path) = reports.failed.as_deref().map(quoted) else {
+        return;
+    };
+    let then = if resumes { "then: " } else { "" };
+    if to_fix + failed > 0 {
+        let fix = if to_fix > 0 { "fix the reported cells, then: " } else { then };
         let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
-        lines.add_whole("next", &format!("{mend}ikbulk apply {sandbox}{path}"));
-    } else if moved > 0 {
-        lines.add_whole("next", &format!("{and_then}ikbulk plan --diff {path}"));
-        lines.add("", "shows what it would make of what others have changed");
+        lines.add_unwrapped("next", &format!("{fix}ikbulk apply {sandbox}{path}"));
+    } else if conflicts > 0 {
+        lines.add_unwrapped("next", &format!("{then}ikbulk plan --diff {path}"));
+        lines.add("", "shows what the sheet would now change on the files in conflict");
     }
 }
 
-/// How to go on with a run that has come so far.
-fn go_on(stage: Stage, run: &Path) -> String {
+/// The command that continues a run in this stage.
+fn resume_command(stage: Stage, run: &Path) -> String {
     match stage {
-        Stage::Running => format!("ikbulk resume {}", run.display()),
-        Stage::Planned => format!("ikbulk apply --plan {}", run.display()),
-        Stage::Planning => "apply the sheet again; nothing was sent of it".to_owned(),
+        Stage::Running => format!("ikbulk resume {}", quoted(run)),
+        Stage::Planned => format!("ikbulk apply --plan {}", quoted(run)),
+        Stage::Planning => "apply the sheet again; nothing was sent".to_owned(),
     }
 }

@@ -1,47 +1,46 @@
-//! What the person reads of a run that is taken back, beside what is about to happen.
+//! The part of the preview of `undo` about values that are not restored.
 
 use super::layout::Layout;
 use crate::plural::plural;
 use crate::undo::UndoSummary;
 
-/// Says what is left alone, and what cannot be undone; nothing where there is nothing to say.
+/// Renders which files are skipped and what cannot be undone; empty if everything can.
 #[must_use]
-pub fn render_undo(render_undo: &UndoSummary, width: usize) -> String {
+pub fn render_undo(summary: &UndoSummary, width: usize) -> String {
     let mut lines = Layout::new(width);
-    skipped(&mut lines, render_undo);
-    if !render_undo.extensions.is_empty() {
-        let runs = render_undo.extensions.iter().map(|(name, runs)| format!("{name} {runs}"));
+    skipped(&mut lines, summary);
+    if !summary.extensions.is_empty() {
+        let runs = summary.extensions.iter().map(|(name, runs)| format!("{name} {runs}"));
         let runs = runs.collect::<Vec<_>>().join(", ");
         lines.add(
             "not undone",
             &format!(
-                "runs of extensions ({runs}): their units are not given back, and what they wrote \
-                 or made stays"
+                "extension runs ({runs}): their units are not refunded, and their results stay"
             ),
         );
     }
-    if render_undo.ai_tags > 0 {
-        let files = plural(render_undo.ai_tags, "file", "files");
-        let text = format!("AI tags that were removed from {files}: no call of ImageKit adds any");
+    if summary.ai_tags > 0 {
+        let files = plural(summary.ai_tags, "file", "files");
+        let text = format!("AI tags removed from {files}: the API cannot add AI tags");
         lines.add("not undone", &text);
     }
-    if render_undo.publications > 0 {
-        let files = plural(render_undo.publications, "file", "files");
-        lines.add("not undone", &format!("the publication of {files} that was changed"));
+    if summary.publications > 0 {
+        let files = plural(summary.publications, "file", "files");
+        lines.add("not undone", &format!("the changed publication of {files}"));
     }
     lines.into_text()
 }
 
-fn skipped(lines: &mut Layout, render_undo: &UndoSummary) {
-    for (index, (why, files)) in render_undo.skipped.iter().enumerate() {
-        let label = if index == 0 { "left alone" } else { "" };
+fn skipped(lines: &mut Layout, summary: &UndoSummary) {
+    for (index, (why, files)) in summary.skipped.iter().enumerate() {
+        let label = if index == 0 { "skipped" } else { "" };
         let files = plural(*files, "file", "files");
-        lines.add(label, &format!("values of {files}: {}", why.as_str()));
+        lines.add(label, &format!("{files}: {}", why.as_str()));
     }
-    for (file, field, why) in &render_undo.first_left_alone {
+    for (file, field, why) in &summary.first_left_alone {
         lines.add("", &format!("  {field} of {file}: {}", why.as_str()));
     }
-    if let Some(list) = &render_undo.list {
-        lines.add_whole("", &format!("all of them: {}", list.display()));
+    if let Some(list) = &summary.list {
+        lines.add_unwrapped("", &format!("full list: {}", list.display()));
     }
 }

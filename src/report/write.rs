@@ -1,17 +1,17 @@
-//! Writes the reports of a run: one pass over its input and its ledger, side by side.
+//! Writes the reports of a run, in one pass over its input and its ledger.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::backup;
 use super::error::ReportError;
-use super::failures::Failures;
 use super::row::RowResult;
 use super::sheets::{Reason, ReportSheet, ReturnSheet};
 use super::summary::{Summary, exit_code};
-use super::superseded::{Superseded, SupersededEdits};
+use super::superseded::{RemainingEdits, SupersededRows};
 use crate::atomic_file::{self, AtomicFile};
+use crate::causes::Causes;
 use crate::execute::EndReason;
 use crate::input::{Context, Fingerprint, Format, Input, Records};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
@@ -20,26 +20,26 @@ use crate::plan::{fingerprint, steps};
 use crate::row::Content;
 use crate::run::RunDir;
 
-/// What was written.
+/// The reports that were written.
 #[derive(Debug, Clone)]
 pub struct Reports {
-    /// The run in numbers.
+    /// The summary of the run.
     pub summary: Summary,
-    /// What went wrong.
-    pub failures: Failures,
-    /// `report.csv`.
+    /// The causes of failures, and their rows.
+    pub failures: Causes,
+    /// The path of `report.csv`.
     pub report: PathBuf,
-    /// `failed.*`.
-    pub failed: PathBuf,
-    /// `unknown.*`.
-    pub unknown: PathBuf,
-    /// Sheets that somebody had changed since they were last written, under their new names.
+    /// The path of `failed.*`; `None` if it would have no rows.
+    pub failed: Option<PathBuf>,
+    /// The path of `unknown.*`; `None` if it would have no rows.
+    pub unknown: Option<PathBuf>,
+    /// The backups of sheets that were edited since they were last written.
     pub backups: Vec<PathBuf>,
-    /// How far the run had come.
+    /// The stage of the run.
     pub stage: Stage,
 }
 
-/// Writes all reports at the end of a session, and writes down in the ledger how it ended.
+/// Writes all reports at the end of a session, and records its end in the ledger.
 ///
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
@@ -51,14 +51,17 @@ pub fn write(
     ending: &EndReason,
 ) -> Result<Reports, ReportError> {
     let reports = write_files(run, ledger, meta, context, ending)?;
-    let Summary { exit_code, rows, owed, .. } = reports.summary;
-    ledger.set_ended(Some(Ended { exit_code, not_attempted: rows.not_attempted + owed }))?;
+    let Summary { exit_code, rows, with_unsent_steps, .. } = reports.summary;
+    ledger.set_ended(Some(Ended {
+        exit_code,
+        not_attempted: rows.not_attempted + with_unsent_steps,
+    }))?;
     ledger.checkpoint()?;
     Ok(reports)
 }
 
-/// Writes all reports again. A session that was cut short stays one: requests may have been in
-/// flight that its ledger does not hold.
+/// Regenerates all reports. A session that was interrupted stays so in the ledger: it may have had
+/// requests in flight that the ledger does not have.
 ///
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
@@ -85,11 +88,11 @@ fn write_files(
     let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
     atomic_file::remove_leftovers(run.path()).map_err(failed)?;
     let input = run.input(meta.input_format);
-    let mut pass = Pass::open(run, ledger, meta, context, &input)?;
-    ledger.steps(0, |ledger_steps| pass.rows(ledger_steps, &failed))?;
-    let Pass { mut summary, failures, report, failed: failed_sheet, unknown, .. } = pass;
+    let mut writer = ReportWriter::open(run, ledger, meta, context, &input)?;
+    ledger.steps(0, |ledger_steps| writer.rows(ledger_steps, &failed))?;
+    let ReportWriter { mut summary, failures, report, failed: failed_sheet, unknown, .. } = writer;
     if summary.rows.total != meta.rows {
-        return Err(ReportError::Lost { found: summary.rows.total, expected: meta.rows });
+        return Err(ReportError::RowsLost { found: summary.rows.total, expected: meta.rows });
     }
     summary.exit_code = exit_code(&summary, ending);
     let sheets = ["failed", "unknown"].map(|name| format!("{name}.{}", input.format.extension()));
@@ -99,19 +102,24 @@ fn write_files(
         let saved_as = backup::back_up(&run.path().join(sheet), as_written.as_deref());
         backups.extend(saved_as.map_err(failed)?);
     }
-    let finish = |whole: io::Result<AtomicFile>| whole.and_then(AtomicFile::finish).map_err(failed);
+    let finish_sheet = |name: &str, sheet: ReturnSheet| match sheet.finish()? {
+        Some(file) => file.finish().map(Some),
+        None => remove_if_exists(&run.path().join(name)).map(|()| None),
+    };
     let reports = Reports {
-        report: finish(report.finish())?,
-        failed: finish(failed_sheet.finish())?,
-        unknown: finish(unknown.finish())?,
+        report: report.finish().and_then(AtomicFile::finish).map_err(failed)?,
+        failed: finish_sheet(&sheets[0], failed_sheet).map_err(failed)?,
+        unknown: finish_sheet(&sheets[1], unknown).map_err(failed)?,
         failures,
         summary,
         backups,
         stage: meta.stage,
     };
-    for sheet in &sheets {
-        let written = Fingerprint::of_file(&run.path().join(sheet)).map_err(failed)?.0;
-        ledger.set_written(sheet, &written)?;
+    for (sheet, path) in sheets.iter().zip([&reports.failed, &reports.unknown]) {
+        if let Some(path) = path {
+            let written = Fingerprint::of_file(path).map_err(failed)?.0;
+            ledger.set_written(sheet, &written)?;
+        }
     }
     let mut file = AtomicFile::create(run.path(), "summary.json").map_err(failed)?;
     let json = serde_json::to_string_pretty(&reports.summary).unwrap_or_default() + "\n";
@@ -120,20 +128,20 @@ fn write_files(
     Ok(reports)
 }
 
-/// One pass over input and ledger.
-struct Pass<'p> {
+/// Collects the results of all rows, and writes them to the sheets.
+struct ReportWriter<'p> {
     records: Records,
-    superseded: Superseded<'p>,
+    superseded: SupersededRows<'p>,
     input: &'p Input,
     context: &'p Context,
     summary: Summary,
-    failures: Failures,
+    failures: Causes,
     report: ReportSheet,
     failed: ReturnSheet,
     unknown: ReturnSheet,
 }
 
-impl<'p> Pass<'p> {
+impl<'p> ReportWriter<'p> {
     fn open(
         run: &RunDir,
         ledger: &'p LedgerFile,
@@ -156,7 +164,7 @@ impl<'p> Pass<'p> {
         let report = AtomicFile::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?);
         Ok(Self {
-            superseded: Superseded::new(input, context, ledger),
+            superseded: SupersededRows::new(input, context, ledger),
             summary: Summary {
                 run: run.path().display().to_string(),
                 input: meta.input_name.clone(),
@@ -166,13 +174,13 @@ impl<'p> Pass<'p> {
                 extensions: std::collections::BTreeMap::new(),
                 seconds: ledger.seconds()?,
                 exit_code: 0,
-                to_mend: 0,
+                needs_attention: 0,
                 unverified: 0,
-                begun: 0,
-                owed: 0,
+                partially_done: 0,
+                with_unsent_steps: 0,
                 superseded: super::summary::SupersededCounts::default(),
             },
-            failures: Failures::default(),
+            failures: Causes::default(),
             report: report.map_err(|error| failed(error.into()))?,
             failed: sheet("failed")?,
             unknown: sheet("unknown")?,
@@ -191,21 +199,18 @@ impl<'p> Pass<'p> {
         while let Some(pos) = self.records.advance()? {
             ledger_steps.of_row(pos.number, &mut steps)?;
             let mut row = RowResult::of(&steps);
-            let superseded_edits = self.superseded.of(pos.number, row.status)?;
-            if let Some(superseded_edits) = superseded_edits {
+            let remaining = self.superseded.find(pos.number, row.status)?;
+            if let Some(remaining) = remaining {
                 row.code = Some(Code::Superseded);
-                row.message = superseded_edits.message(&row.message).into();
+                row.message = remaining.message(&row.message).into();
             }
-            self.summary.add(&row, superseded_edits.is_some_and(SupersededEdits::is_whole));
-            self.failures.add(pos.number, &row);
+            let is_superseded = remaining.is_some_and(RemainingEdits::is_empty);
+            self.summary.add(&row, is_superseded);
+            add_failure(&mut self.failures, pos.number, &row);
             let file_id = self.records.file_id();
             self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
             let sheet = match row.status {
-                Status::Rejected | Status::Failed
-                    if !superseded_edits.is_some_and(SupersededEdits::is_whole) =>
-                {
-                    &mut self.failed
-                }
+                Status::Rejected | Status::Failed if !is_superseded => &mut self.failed,
                 Status::Unknown => &mut self.unknown,
                 _ => continue,
             };
@@ -214,19 +219,24 @@ impl<'p> Pass<'p> {
             } else {
                 self.records.already_done()
             };
-            let other_tags = superseded_edits.and_then(SupersededEdits::other_tags);
-            let superseded_edits =
-                superseded_edits.map_or(&[][..], |superseded_edits| &superseded_edits.fields);
+            let remaining_tag_change = remaining.and_then(RemainingEdits::reduced_tags);
+            let superseded_columns =
+                remaining.map_or(&[][..], |remaining| &remaining.superseded_columns);
             let clear_token = &self.context.rules.clear_token;
-            let reason =
-                Reason { row: &row, done: &done, superseded_edits, other_tags, clear_token };
+            let reason = Reason {
+                row: &row,
+                done: &done,
+                superseded_columns,
+                remaining_tag_change,
+                clear_token,
+            };
             sheet.write(&self.records.record(), &reason).map_err(failed)?;
         }
         Ok(())
     }
 }
 
-/// Every extension that ImageKit said anything of, by name.
+/// The names of all extensions that ImageKit returned a status for, sorted.
 fn extension_names(ledger: &LedgerFile) -> Result<Vec<String>, LedgerError> {
     let mut names = BTreeSet::new();
     ledger.extension_statuses(|json| {
@@ -239,17 +249,18 @@ fn extension_names(ledger: &LedgerFile) -> Result<Vec<String>, LedgerError> {
     Ok(names.into_iter().collect())
 }
 
-/// Fingerprints of the steps of a row that are done, here or, for a row that was fed back, before.
+/// Fingerprints of the completed steps of a row, including those of an earlier run that returned
+/// the row. Space-separated hexadecimal.
 fn already_done(
     input: &Input,
     context: &Context,
     pos: crate::row::RowPos,
     records: &[StepRecord],
 ) -> Result<String, ReportError> {
-    let Some((row, fed_back)) = input.rows(context, Some(pos))?.next_row()? else {
+    let Some((row, prior_run)) = input.rows(context, Some(pos))?.next_row()? else {
         return Ok(String::new());
     };
-    let mut done = fed_back.done;
+    let mut done = prior_run.done;
     if let Content::Update(update) = row.content {
         for (kind, call) in steps(update.change).into_iter().flatten() {
             let is_done = records
@@ -261,4 +272,21 @@ fn already_done(
         }
     }
     Ok(done.iter().map(|hash| format!("{hash:016x}")).collect::<Vec<_>>().join(" "))
+}
+
+/// Removes a sheet of an earlier session that would have no rows now.
+fn remove_if_exists(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Adds a row to the causes of failure if it failed or needs attention.
+fn add_failure(failures: &mut Causes, number: u64, row: &RowResult<'_>) {
+    let needs_attention = row.code.is_some_and(Code::needs_attention);
+    let is_failure = row.status != Status::NotAttempted && !row.status.is_success();
+    if is_failure || needs_attention {
+        failures.add(number, row.status, row.code, &row.message);
+    }
 }

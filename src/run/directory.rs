@@ -16,7 +16,7 @@ use crate::outcome::Status;
 
 /// What directories that hold runs end in.
 const RUNS_SUFFIX: &str = "ikbulk";
-const SANDBOX_RATES: &str = "rates";
+const SANDBOX_RATES: &str = "sandbox_rates";
 /// Runs begun within the same second that are told apart.
 const SAME_SECOND_MAX: u32 = 100;
 

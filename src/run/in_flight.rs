@@ -21,7 +21,7 @@ use crate::ledger::{Counters, Recorded};
 use crate::request::{BULK_FILES_MAX, Idempotent, Sendable};
 use crate::row::FileId;
 
-const NAME: &str = "in_flight";
+const NAME: &str = "requests_in_flight";
 /// Room for the files of a bulk call, each with its row before it and a line end after it, and for
 /// the line end that closes the list.
 const SLOT_BYTES: usize = 16 << 10;

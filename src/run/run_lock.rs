@@ -62,7 +62,7 @@ pub enum RunLockError {
 
 impl RunLock {
     /// The lock file in a run directory.
-    pub(super) const NAME: &str = "lock";
+    pub(super) const NAME: &str = "run.lock";
 
     /// Takes the lock of a run for executing it. Does not wait.
     ///

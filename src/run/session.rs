@@ -15,7 +15,7 @@ use crate::account::RateFile;
 use crate::execute::{Dispatcher, EndReason, Engine, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, PlanError, Planner, Recorded, read_back};
+use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back};
 use crate::plural::plural;
 use crate::settings::Execution;
 
@@ -154,12 +154,12 @@ impl Session {
         feed: &mpsc::Sender<PlannerMessage>,
     ) -> Result<(), PlanError> {
         let mut rows = self.input.rows(&self.context, recorded.from())?;
-        let mut left = self.rows_max.unwrap_or(u64::MAX);
+        let mut limit = RowLimit::new(self.rows_max);
         let mut more = true;
         while more {
             let mut batch = Batch::default();
             for _ in 0..BATCH_ROWS {
-                let next = if left > 0 { rows.next_row()? } else { None };
+                let next = if limit.is_reached() { None } else { rows.next_row()? };
                 let Some((row, fed_back)) = next else {
                     more = false;
                     break;
@@ -168,7 +168,7 @@ impl Session {
                 if !fed_back.done.is_empty() {
                     behind = Cow::Owned(behind.with_prior_run(fed_back.done));
                 }
-                left -= u64::from(!behind.is_over());
+                limit.count(&row, &behind);
                 planner.row(row, &behind, &mut batch)?;
             }
             if !more {

@@ -14,7 +14,7 @@ use crate::row::FileId;
 /// The sheet's name in the directory of the run that carries it out.
 const SHEET: &str = "input.jsonl";
 /// The list's name beside it.
-const LIST: &str = "left_alone.csv";
+const LIST: &str = "not_undone.csv";
 const LIST_COLUMNS: [&str; 6] = ["fileId", "field", "why", "before", "run left", "now"];
 /// How many of the fields that are left alone are named.
 const NAMED_MAX: usize = 10;

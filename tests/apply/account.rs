@@ -52,7 +52,7 @@ fn resume_shows_what_is_left_and_asks() {
     env.run(&format!("resume -q {run}")).exits(2);
     let resume = || env.command(&["resume", &run, "--rate", "unlimited"]).on_terminal();
     let mut terminal = resume();
-    terminal.waits_for("anything else to stop: ");
+    terminal.waits_for("anything else to cancel: ");
     terminal.types("y\n");
     assert_text!(terminal.ends().exits(2));
     assert_eq!(env.sandbox.stats().paid_runs.values().sum::<u64>(), 1);

@@ -57,7 +57,7 @@ fn plan_prints_json() {
         price["requests"],
         json!({"patch": 2, "publish": 0, "add_tags": 0, "remove_tags": 0, "read": 1})
     );
-    assert_eq!(price["paid"], json!([{"extension": "remove-bg", "runs": 1, "units": 130}]));
+    assert_eq!(price["billed"], json!([{"extension": "remove-bg", "runs": 1, "units": 130}]));
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn questions() {
         terminal.waits_for(if sheet.ends_with("csv") {
             "[y/N] "
         } else {
-            "anything else to stop: "
+            "anything else to cancel: "
         });
         terminal.types("no\n");
         let done = terminal.ends().exits(2);

@@ -296,7 +296,7 @@ fn run_directory_is_private() {
     let run = env.only_run("sheet");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(run.path()), 0o700);
-    for name in ["input.csv", "report.csv", "failed.csv", "summary.json"] {
+    for name in ["input.csv", "report.csv", "ledger.db", "summary.json"] {
         assert_eq!(mode(&run.path().join(name)), 0o600, "{name}");
     }
 }

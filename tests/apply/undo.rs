@@ -160,7 +160,7 @@ fn undo_skips_and_lists_files_changed_since() {
     assert_eq!(env.file("a")["customMetadata"]["brand"], "Other");
     assert_eq!(env.file("e")["description"], "Mine");
     assert_eq!(essence(&env.file("e")).get("tags"), None);
-    let list = lines(&undoing(&env).text("left_alone.csv"));
+    let list = lines(&undoing(&env).text("not_undone.csv"));
     let cells = |line: &std::collections::BTreeMap<String, String>| {
         ["fileId", "why", "before", "run left", "now"].map(|column| line[column].clone())
     };

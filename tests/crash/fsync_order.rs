@@ -102,7 +102,7 @@ fn new_run_directories_and_reports_are_fsynced() {
             names += 1;
         }
     }
-    assert_eq!(names, 2 + 4, "the run, the directory of runs and four reports: {trace}");
+    assert_eq!(names, 2 + 2, "the run, the directory of runs and two reports: {trace}");
 }
 
 #[test]

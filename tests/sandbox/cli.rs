@@ -83,7 +83,7 @@ fn flags_set_rate_limits() {
     assert_eq!(read().header("x-ratelimit-reset"), Some("0"));
     assert_eq!((read().status, read().status), (200, 429));
     assert_eq!(read().header("x-ratelimit-interval"), Some("900000"));
-    assert!(startup_error(&["--window", "5/s"]).contains("write it like 1000/15m"));
+    assert!(startup_error(&["--window", "5/s"]).contains("such as 1000/15m"));
     assert!(startup_error(&["--background-load", "1%", "--no-limits"]).contains("--no-limits"));
 }
 

@@ -25,7 +25,8 @@ use std::sync::Arc;
 use diff::TagDiff;
 use merge::PendingRow;
 pub use preview::FileDifference;
-use preview::differences;
+pub(super) use preview::difference_of_row;
+use preview::{count_columns, differences, lost_tags};
 use requests::{FileRequests, TagJob, planned, settled};
 use simulated_file::SimulatedFile;
 pub use tag_batcher::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
@@ -54,8 +55,8 @@ pub struct DiffPlanner {
     ledger: LedgerFile,
     options: LiveOptions,
     bought: PriorRunLookup,
-    /// Whether it is said what becomes of each file.
-    collects_diffs: bool,
+    /// How many more differences are collected for a preview; `None` where nothing is previewed.
+    preview: Option<usize>,
     /// Tag changes of files whose requests need no order.
     bulk: TagBatcher<Arc<TagJob>>,
     /// Requests on their way out, so that those of all files share calls.
@@ -77,7 +78,7 @@ impl DiffPlanner {
             ledger,
             options,
             bought,
-            collects_diffs: false,
+            preview: None,
             bulk,
             groups,
             waiting,
@@ -91,9 +92,10 @@ impl DiffPlanner {
         self.may_follow_lost_requests = true;
     }
 
-    /// Says from now on what becomes of each file, for people.
-    pub fn collect_diffs(&mut self) {
-        self.collects_diffs = true;
+    /// Collects what a preview shows: the changed files, the tags that they lose, and the
+    /// differences of the first `files`.
+    pub fn preview(&mut self, files: usize) {
+        self.preview = Some(files);
     }
 
     /// Plans the next row. It and its requests may come in a later batch.
@@ -183,8 +185,15 @@ impl DiffPlanner {
             .find(|pending| !pending.behind.is_over())
             .map(|pending| pending.pos.number);
         let work = self.work(file, pending_rows, simulated_file, batch);
-        if self.collects_diffs {
-            batch.differences.append(&mut differences(file, &work));
+        if let Some(left) = self.preview {
+            batch.changed_files += u64::from(!work.is_empty());
+            batch.lost_tags.extend(lost_tags(&work));
+            count_columns(&work, &mut batch.columns);
+            if left > 0 {
+                let mut differences = differences(file, &work);
+                self.preview = Some(left - usize::from(!differences.is_empty()));
+                batch.differences.append(&mut differences);
+            }
         }
         let is_in_order = work.len() > 1 || work.iter().any(WorkItem::is_in_order);
         if self.may_follow_lost_requests && is_in_order {

@@ -6,10 +6,14 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::diff::FileDiff;
+use super::merge::{MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
 use super::work::{MergedWork, WorkItem};
+use crate::plan::{Columns, RowProgress, steps};
 use crate::row::{
-    AiTagRemoval, Extensions, FileId, MetadataField, Publish, TagChange, as_slice_or_empty,
+    AiTagRemoval, Extensions, FileId, MetadataField, Publish, RowPos, TagChange, Update,
+    as_slice_or_empty,
 };
 
 /// So many rows are named for each file.
@@ -36,18 +40,35 @@ struct Difference {
     what: String,
 }
 
+impl FileDifference {
+    /// The file's path, or its id where the path is unknown, and the rows that change it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let file = self.path.as_deref().unwrap_or(self.file.as_str());
+        format!("{file}  {}", self.rows_text())
+    }
+
+    /// Its fields, each as `field: before → after`.
+    pub fn fields(&self) -> impl Iterator<Item = String> {
+        self.fields.iter().map(|Difference { field, what }| format!("{field}: {what}"))
+    }
+
+    fn rows_text(&self) -> String {
+        let numbers = self.rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let noun = if self.rows.len() == 1 { "row" } else { "rows" };
+        let more = if self.has_more_rows { ", …" } else { "" };
+        format!("{noun} {numbers}{more}")
+    }
+}
+
 impl fmt::Display for FileDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, path, rows, has_more_rows, fields } = self;
-        write!(f, "{}  ", file.as_str())?;
-        if let Some(path) = path {
+        write!(f, "{}  ", self.file.as_str())?;
+        if let Some(path) = &self.path {
             write!(f, "{}  ", quoted(path))?;
         }
-        let numbers = rows.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        let plural = if rows.len() == 1 { "row" } else { "rows" };
-        let more = if *has_more_rows { ", …" } else { "" };
-        writeln!(f, "{plural} {numbers}{more}")?;
-        fields.iter().try_for_each(|Difference { field, what }| writeln!(f, "  {field}: {what}"))
+        writeln!(f, "{}", self.rows_text())?;
+        self.fields().try_for_each(|field| writeln!(f, "  {field}"))
     }
 }
 
@@ -59,7 +80,7 @@ pub(super) fn differences(file: &FileId, work: &[WorkItem]) -> Vec<FileDifferenc
         WorkItem::Leftover(_) => None,
     });
     let of_rows = together.enumerate().map(|(index, together)| {
-        let not_known = if index == 0 { "(not known)" } else { "(as rows before leave it)" };
+        let not_known = if index == 0 { "(unknown)" } else { "(set by earlier rows)" };
         let MergedWork { merged, before, .. } = together.as_ref();
         let rows = merged.pending_rows.iter().map(|pending| pending.pos.number);
         FileDifference {
@@ -71,6 +92,62 @@ pub(super) fn differences(file: &FileId, work: &[WorkItem]) -> Vec<FileDifferenc
         }
     });
     of_rows.collect()
+}
+
+/// What one row sets, for a file whose state is unknown.
+pub(in crate::plan) fn difference_of_row(pos: RowPos, update: &Update) -> FileDifference {
+    let row = PendingRow { pos, change: update.change.clone(), behind: RowProgress::default() };
+    let (merged, before) = (MergedRows::of(row), SimulatedFile::nothing());
+    let diff = FileDiff::of(&merged, &before, |_| true);
+    let work = MergedWork { merged, diff, before };
+    FileDifference {
+        file: update.file.clone(),
+        path: None,
+        rows: vec![pos.number],
+        has_more_rows: false,
+        fields: Fields { not_known: "", all: Vec::new() }.of(&work),
+    }
+}
+
+/// The tags that a file has now and loses because rows replace or clear all of its tags; `None` if
+/// there are none or its tags are unknown.
+pub(super) fn lost_tags(work: &[WorkItem]) -> Option<Vec<String>> {
+    let mut lost = Vec::new();
+    for item in work {
+        let WorkItem::Merged(item) = item else { continue };
+        let changes = || item.merged.tags.iter().map(|stage| &stage.change);
+        let replaces = changes().any(|change| !matches!(change, TagChange::Edit { .. }));
+        let Some(before) = item.before.tags().filter(|_| replaces) else { continue };
+        let mut after = before.to_vec();
+        for change in changes() {
+            after = change.after(Some(&after)).unwrap_or_default();
+        }
+        lost.extend(before.iter().filter(|tag| !after.contains(tag)).cloned());
+    }
+    (!lost.is_empty()).then_some(lost)
+}
+
+/// Counts what rows change on a file, by the columns that request it.
+pub(super) fn count_columns(work: &[WorkItem], columns: &mut Columns) {
+    for item in work {
+        match item {
+            WorkItem::Merged(item) => {
+                let MergedWork { merged, diff, .. } = item.as_ref();
+                columns.add_patch(&diff.patch);
+                for (stage, tags) in diff.tags_needed() {
+                    let change = &merged.tags[stage].change;
+                    columns.add_tags(change, tags.remove.is_some(), tags.add.is_some());
+                }
+                if diff.publish.is_some() {
+                    columns.add("isPublished", false);
+                }
+            }
+            WorkItem::Leftover(row) => {
+                let calls = steps(row.change.clone()).into_iter().flatten();
+                calls.for_each(|(_, call)| columns.add_call(&call));
+            }
+        }
+    }
 }
 
 /// The fields of a file, one after the other.
@@ -163,7 +240,8 @@ impl Fields {
     /// From one value to another; `None` where nobody knows what is there.
     fn add(&mut self, field: &str, before: Option<String>, after: &str) {
         let before = before.unwrap_or_else(|| self.not_known.to_owned());
-        self.put(field, format!("{before} → {after}"));
+        let arrow = if before.is_empty() { "" } else { " → " };
+        self.put(field, format!("{before}{arrow}{after}"));
     }
 
     fn put(&mut self, field: &str, what: String) {

@@ -12,7 +12,7 @@ use crate::run_directory::RunDirectory;
 fn reports(run: &RunDirectory) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(run.path()).expect("the run directory should exist").flatten();
     let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry));
-    let is_of_the_run = |name: &str| name.starts_with("ledger.") || name == "in_flight";
+    let is_of_the_run = |name: &str| name.starts_with("ledger.") || name == "requests_in_flight";
     let reports = named.filter(|(name, _)| !is_of_the_run(name));
     reports.map(|(name, entry)| (name, fs::read(entry.path()).unwrap_or_default())).collect()
 }

@@ -1,0 +1,98 @@
+//! Headings of `--help`, and the examples at its end.
+
+/// Options about reading the sheet.
+pub(super) const INPUT: &str = "Input";
+/// Options about the requests that are derived from the sheet.
+pub(super) const PLANNING: &str = "Planning";
+/// Options about the run directory and when the run stops.
+pub(super) const RUN: &str = "Run";
+/// Options about the account and its key.
+pub(super) const ACCOUNT: &str = "Account";
+/// Options about the request rate.
+pub(super) const RATE_LIMIT: &str = "Rate limit";
+/// Options about retries, timeouts and abort conditions.
+pub(super) const RETRIES: &str = "Retries and aborts";
+/// Options about the faults that a sandbox injects.
+pub(super) const FAULTS: &str = "Faults and latency";
+/// Options about the outcome of extensions in a sandbox.
+pub(super) const EXTENSIONS: &str = "Extensions and callbacks";
+/// Options about API behaviour that is not documented.
+pub(super) const QUIRKS: &str = "Undocumented behaviour of the API";
+/// Options about output and logs.
+pub(super) const OUTPUT: &str = "Output";
+
+/// Text at the end of `ikbulk --help`.
+pub(super) const TOP: &str = "\
+A first session:
+  ikbulk export -o sheet.csv           export the library, then edit the sheet
+  ikbulk plan sheet.csv                show what would change
+  ikbulk apply sheet.csv --limit 10    apply ten rows as a pilot
+  ikbulk resume sheet.ikbulk/RUN       send the rest
+  ikbulk undo sheet.ikbulk/RUN         revert the run
+
+`ikbulk apply FILE --sandbox` tries a sheet on a local ImageKit: no account, no network.
+The private key is read from IMAGEKIT_PRIVATE_KEY or --key-file.";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  ikbulk check sheet.csv               list every invalid cell
+  ikbulk check - < sheet.csv           the same from standard input
+
+Exit codes: 0 every row is valid, 1 some rows are invalid, 2 the input cannot be applied.";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  ikbulk plan sheet.csv                preview and save the plan
+  ikbulk plan sheet.csv --diff         show every change, before → after
+  ikbulk apply --plan sheet.ikbulk/RUN apply the saved plan, skip files that changed since
+
+Options under Account, Rate limit, Retries and aborts, --max-bad and --clear-token can also be set
+in ikbulk.toml.";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  ikbulk apply sheet.csv               preview, ask, send
+  ikbulk apply sheet.csv --limit 10    ten rows as a pilot; `ikbulk resume` sends the rest
+  ikbulk apply sheet.csv --yes --continue --stop-at 06:00
+                                       a nightly job
+
+Exit codes: 0 all rows done; 1 rows need fixing; 2 refused, nothing sent; 3 aborted; 4 a file could
+not be written; 5 rows failed or were not attempted; 6 unknown outcomes; 75 another run holds the
+account; 130, 143 stopped by a signal.
+
+Options under Account, Rate limit, Retries and aborts, --max-bad and --clear-token can also be set
+in ikbulk.toml.";
+
+pub(super) const RESUME: &str = "\
+Examples:
+  ikbulk resume sheet.ikbulk/RUN       preview what is left, ask, send it
+  ikbulk resume --yes sheet.ikbulk/RUN
+                                       without a terminal
+
+The run sends its own copy of the sheet. To apply a sheet that has changed since, use
+`ikbulk apply`.";
+
+pub(super) const UNDO: &str = "\
+Examples:
+  ikbulk undo sheet.ikbulk/RUN         preview, ask, restore the values from before the run
+
+A file that was edited after the run is skipped and listed in not_undone.csv. Extension results,
+removed AI tags and publication cannot be restored.";
+
+pub(super) const REPORT: &str = "\
+Example:
+  ikbulk report sheet.ikbulk/RUN       rewrite report.csv, failed.csv, unknown.csv, summary.json";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  ikbulk export -o library.csv
+  ikbulk export --folder /products -o products.csv
+  ikbulk export --search 'tags IN [\"sale\"]' --columns tags,description -o sale.csv
+
+An exported sheet that is applied unedited changes nothing.";
+
+pub(super) const SANDBOX: &str = "\
+Examples:
+  ikbulk sandbox --port 8080           1,000 made-up files behind ImageKit's rate limits
+  IMAGE_KIT_BASE_URL=http://127.0.0.1:8080 IMAGEKIT_PRIVATE_KEY=private_sandbox \\
+      ikbulk export -o library.csv     use it from another terminal";

@@ -1,0 +1,110 @@
+//! What a sheet changes, column by column, for a preview.
+
+use std::collections::BTreeMap;
+
+use crate::request::{Call, Patch};
+use crate::row::{MetadataField, Set, TagChange};
+
+/// How many values a sheet changes in one column.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnCounts {
+    /// Values that are set, or tags that are added to or removed from a file.
+    pub set: u64,
+    /// Values that are cleared.
+    pub cleared: u64,
+}
+
+/// The changes of all columns, by the column's name.
+#[derive(Debug, Default, Clone)]
+pub struct Columns(BTreeMap<String, ColumnCounts>);
+
+impl Columns {
+    /// All columns that change, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ColumnCounts)> {
+        self.0.iter().map(|(name, counts)| (name.as_str(), *counts))
+    }
+
+    /// The number of columns that change.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether a column changes.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Adds the counts of others.
+    pub(super) fn add_all(&mut self, others: &Self) {
+        for (name, counts) in &others.0 {
+            let sum = self.entry(name);
+            sum.set += counts.set;
+            sum.cleared += counts.cleared;
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Counts a request that carries what one row requests.
+    pub(super) fn add_call(&mut self, call: &Call) {
+        match call {
+            Call::AddTags(_) => self.add("addTags", false),
+            Call::RemoveTags(_) => self.add("removeTags", false),
+            Call::Publish(_) => self.add("isPublished", false),
+            Call::Details(patch) => self.add_patch(patch),
+            Call::ReadBack(_) => {}
+        }
+    }
+
+    /// Counts the fields of a PATCH.
+    pub(super) fn add_patch(&mut self, patch: &Patch) {
+        let fields = [
+            ("tags", patch.tags.as_ref().map(|set| *set == Set::Clear)),
+            ("removeAITags", patch.remove_ai_tags.as_ref().map(|_| false)),
+            ("customCoordinates", patch.coordinates.as_ref().map(|set| *set == Set::Clear)),
+            ("description", patch.description.as_ref().map(|set| *set == Set::Clear)),
+            ("extensions", patch.extensions.as_ref().map(|_| false)),
+        ];
+        for (name, clears) in fields {
+            if let Some(clears) = clears {
+                self.add(name, clears);
+            }
+        }
+        for (field, set) in &patch.metadata {
+            self.add(&MetadataField::column_of(&field.name), *set == Set::Clear);
+        }
+    }
+
+    /// Counts a change of tags by the column that requests it, whichever calls carry it.
+    pub(super) fn add_tags(&mut self, change: &TagChange, removes: bool, adds: bool) {
+        match change {
+            TagChange::Replace(_) => self.add("tags", false),
+            TagChange::Clear => self.add("tags", true),
+            TagChange::Edit { .. } => {
+                if removes {
+                    self.add("removeTags", false);
+                }
+                if adds {
+                    self.add("addTags", false);
+                }
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, name: &str, clears: bool) {
+        let counts = self.entry(name);
+        *(if clears { &mut counts.cleared } else { &mut counts.set }) += 1;
+    }
+
+    /// The counts of a column; its name is copied only the first time.
+    fn entry(&mut self, name: &str) -> &mut ColumnCounts {
+        if !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), ColumnCounts::default());
+        }
+        self.0.get_mut(name).expect("it was inserted above")
+    }
+}
