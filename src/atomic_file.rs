@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, also after a power failure.
+//! Atomic file writes: a file appears complete or not at all, even after a power failure.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -6,23 +6,23 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// What the names of files begin and end with that are being written.
-const WRITING: (&str, &str) = (".ikbulk-", ".writing");
-/// Temporary names that are tried. One is taken where a process with this id was killed, on this
-/// machine or another.
-const NAMES_MAX: u32 = 1000;
+/// Prefix and suffix of temporary file names.
+const TEMPORARY_NAME: (&str, &str) = (".ikbulk-", ".writing");
+/// Maximum temporary names to try. A killed process with the same id, on this machine or another,
+/// may have left a file under one of them.
+const ATTEMPTS_MAX: u32 = 1000;
 
-/// A file that is written under another name and appears under its own when it is whole. Not
-/// buffered: whoever writes small pieces buffers them.
+/// A file that is written under a temporary name and renamed when it is complete. Unbuffered: wrap
+/// it in a `BufWriter` for small writes.
 pub(crate) struct AtomicFile {
     file: File,
-    writing: PathBuf,
+    temporary: PathBuf,
     directory: PathBuf,
     path: PathBuf,
 }
 
 impl AtomicFile {
-    /// At a path that somebody named.
+    /// Starts a file at a path that the user chose.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let name = path
             .file_name()
@@ -31,30 +31,29 @@ impl AtomicFile {
     }
 
     pub(crate) fn create(directory: &Path, name: impl Into<OsString>) -> io::Result<Self> {
-        let (file, writing) = create_temporary(directory)?;
+        let (file, temporary) = create_temporary(directory)?;
         let path = directory.join(name.into());
-        Ok(Self { file, writing, directory: directory.to_owned(), path })
+        Ok(Self { file, temporary, directory: directory.to_owned(), path })
     }
 
-    /// Sees to it that the bytes are on disk, and only then gives the file its name, which is then on
-    /// disk as well.
+    /// Syncs the content to disk, renames the file to its final name, then syncs the directory.
     pub(crate) fn finish(mut self) -> io::Result<PathBuf> {
         self.file.sync_all()?;
-        fs::rename(&self.writing, &self.path)?;
-        self.writing.clear();
+        fs::rename(&self.temporary, &self.path)?;
+        self.temporary.clear();
         sync_directory(&self.directory)?;
         Ok(std::mem::take(&mut self.path))
     }
 }
 
-/// A new file under a name that no other process and no other file of this one has. What is already
-/// there under a name is not touched, not even a link.
+/// Creates a file with mode 0600 under an unused temporary name. Existing files and symbolic links
+/// are never opened.
 pub(crate) fn create_temporary(directory: &Path) -> io::Result<(File, PathBuf)> {
-    let (begin, end) = WRITING;
+    let (prefix, suffix) = TEMPORARY_NAME;
     let process = std::process::id();
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
-    for n in 0..NAMES_MAX {
-        let path = directory.join(format!("{begin}{process}-{n}{end}"));
+    for n in 0..ATTEMPTS_MAX {
+        let path = directory.join(format!("{prefix}{process}-{n}{suffix}"));
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
@@ -64,22 +63,22 @@ pub(crate) fn create_temporary(directory: &Path) -> io::Result<(File, PathBuf)> 
     Err(taken)
 }
 
-/// Removes what processes left behind that were killed while they wrote. Only for a directory in
-/// which no other process writes at this moment.
+/// Removes the temporary files of killed processes. The caller must make sure that no other process
+/// is writing in this directory.
 pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
-    let (begin, end) = WRITING;
+    let (prefix, suffix) = TEMPORARY_NAME;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.starts_with(begin) && name.ends_with(end)) {
+        if name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix)) {
             fs::remove_file(entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Sees to it that names that were given or taken in a directory are on disk. Where a file system
-/// cannot do that for directories, it is left to it.
+/// Syncs a directory, so that created, renamed and removed names are on disk. Does nothing on file
+/// systems that cannot sync directories.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -92,10 +91,10 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 impl Drop for AtomicFile {
-    /// What did not become whole is taken away.
+    /// Removes the temporary file of an unfinished write.
     fn drop(&mut self) {
-        if !self.writing.as_os_str().is_empty() {
-            drop(fs::remove_file(&self.writing));
+        if !self.temporary.as_os_str().is_empty() {
+            drop(fs::remove_file(&self.temporary));
         }
     }
 }
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn two_writers_of_one_file_do_not_disturb_each_other() {
+    fn concurrent_writers_of_one_file_do_not_interfere() {
         let directory = tempfile::tempdir().unwrap();
         let mut writers = ["one", "two"]
             .map(|text| (AtomicFile::create(directory.path(), "report").unwrap(), text));
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_and_what_a_killed_process_left_is_removed() {
+    fn dropped_and_leftover_temporary_files_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         drop(AtomicFile::create(directory.path(), "report").unwrap());
         assert!(names(directory.path()).is_empty());
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_link_is_followed() {
+    fn symbolic_links_are_not_followed() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("target");
         fs::write(&target, "kept").unwrap();
@@ -158,14 +157,14 @@ mod tests {
         for name in [format!(".ikbulk-{process}-0.writing"), "report".to_owned()] {
             symlink(&target, directory.path().join(name)).unwrap();
         }
-        let mut whole = AtomicFile::create(directory.path(), "report").unwrap();
-        whole.write_all(b"new").unwrap();
-        assert_eq!(fs::read_to_string(whole.finish().unwrap()).unwrap(), "new");
+        let mut file = AtomicFile::create(directory.path(), "report").unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(fs::read_to_string(file.finish().unwrap()).unwrap(), "new");
         assert_eq!(fs::read_to_string(target).unwrap(), "kept");
     }
 
     #[test]
-    fn a_name_need_not_be_text() {
+    fn file_name_need_not_be_utf8() {
         use std::os::unix::ffi::OsStringExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(OsString::from_vec(b"r\xe9port.csv".to_vec()));

@@ -1,4 +1,4 @@
-//! Errors as one line for people.
+//! Formats errors as one line for people.
 
 use std::error::Error;
 

@@ -1,63 +1,67 @@
-//! `ikbulk` applies a spreadsheet of changes to an ImageKit media library: exactly at the
-//! account's rate limit, without losing a row, without paying for anything twice, and with a report
-//! that says what became of every row.
+//! `ikbulk` applies a spreadsheet of changes to an ImageKit media library: at the account's rate
+//! limit, without losing a row or paying for an extension twice, and with a report of every row's
+//! outcome.
 //!
 //! # The journey of a row
 //!
 //! ```text
 //! input ──► row ──► plan ──► request ──► execute ──► ledger ──► report
-//!                                           │
-//!                                           └──► imagekit ──► (sandbox)
+//!                     ▲                     │
+//!                  snapshot ◄── imagekit ◄──┘
 //! ```
 //!
-//! A person's sheet is copied into the run's directory and read in a stream. Each record becomes a
-//! [`row::Row`]: checked, typed, or rejected with the cell that is wrong. [`run::SnapshotReader`] reads
-//! what the files are like, in the fewest requests. The planner leaves out what is so and turns rows
-//! into [`request::Request`]s, each settling *steps* of rows. They pass through a bounded channel
-//! to the executor, where a pure [`execute::Dispatcher`] decides what is sent when, and one loop
-//! does it. Every outcome is written to the ledger, and the reports are views of that.
+//! The sheet is copied into the run directory and read as a stream. Each record becomes a
+//! [`row::Row`]: checked and typed, or rejected with the invalid cells. [`run::SnapshotReader`] reads
+//! the current state of the files in the fewest requests. [`plan::DiffPlanner`] skips what is up to
+//! date and turns the rest into [`request::Request`]s, each completing *steps* of rows. Requests pass
+//! through a bounded channel to the executor: [`execute::Dispatcher`], a pure state machine, decides
+//! what to send when, and one loop sends it. Every outcome is written to the ledger; the reports are
+//! views of the ledger.
 //!
-//! # Promises, and where they are kept
+//! # Guarantees, and where they are enforced
 //!
-//! - Every row has exactly one status, and they add up to the rows read: [`report`].
+//! - Every row has exactly one status, and the counts add up to the rows read: [`report`].
 //! - Never more than burst + rate × t requests in any t seconds: [`execute::Budget`].
-//! - One request at a time for a file, in the order of the input: [`execute::Dispatcher`].
-//! - What must not be repeated is recorded before its first byte, and cannot be sent twice, because
-//!   it is given away by being sent: [`request::AtMostOnce`], [`ledger::Recorded`].
-//! - What is so already is not sent, and the rest by the fewest requests: [`plan::Live`].
-//! - What an earlier run was charged for on a file is known: [`charges::Charges`].
-//! - All processes of a machine share an account's limits, and one of them writes at a time:
-//!   [`account::RateFile`], [`account::AccountLock`].
-//! - A run is executed by one process at a time, wherever its state is kept: [`run::RunLock`].
-//! - What a killed run may have had in flight is known to the next one: [`run::InFlight`].
-//! - A run that is killed anywhere goes on as if it had run through: [`ledger`], [`run::Session`].
-//! - A lost request that takes effect after a later one on its file is found: [`plan::read_back`].
-//! - No file is ever guessed from its path or URL: [`resolve`]; no request is made for one that is
-//!   not known by its id: [`row::Unresolved`].
-//! - The key is never in a log, report, error or argument: [`imagekit::Api`].
+//! - One request at a time per file, in input order: [`execute::Dispatcher`].
+//! - An at-most-once request is recorded before its first byte is sent, and cannot be sent twice:
+//!   sending consumes it. [`request::AtMostOnce`], [`ledger::Recorded`].
+//! - Only changes that are not up to date are sent, in the fewest requests: [`plan::DiffPlanner`].
+//! - No extension is billed twice for the same file and configuration, across runs:
+//!   [`charges::Charges`].
+//! - All processes on a machine share an account's rate limits, and only one of them writes at a
+//!   time: [`account::RateFile`], [`account::AccountLock`].
+//! - Only one process executes a run, wherever its state is kept: [`run::RunLock`].
+//! - The next run knows what a killed run may have had in flight: [`run::InFlight`].
+//! - A run that was killed at any point resumes as if it had run through: [`ledger`],
+//!   [`run::Session`].
+//! - If a lost request takes effect after a later request on the same file, it is detected:
+//!   [`plan::read_back`].
+//! - A path or URL is never guessed to be a file: [`resolve`] verifies it by file id, and no request
+//!   is made without a file id ([`row::Unresolved`]).
+//! - The key never appears in a log, report, error or argument: [`imagekit::Api`].
 //!
-//! # Layout
+//! # Modules
 //!
-//! In reading order; dependencies point down this list only where they must, and never up:
+//! In reading order. Dependencies point down the list only where they must, and never up.
 //!
-//! - [`row`]: the language of changes, without any I/O
-//! - [`input`]: from a sheet to rows
-//! - [`request`], [`outcome`]: what is sent, and what becomes of it
-//! - [`plan`]: from rows to requests
-//! - [`imagekit`]: the wire
-//! - [`ledger`]: the durable truth of a run
-//! - [`execute`]: from requests to outcomes
-//! - [`resolve`]: from paths and URLs to files
-//! - [`report`]: what became of every row
-//! - [`undo`]: what a run did to its files, and what puts it back
-//! - [`export`]: the library as a sheet
-//! - [`account`]: what this machine knows of accounts: locks, limits, the order of runs
-//! - [`charges`]: which extensions earlier runs were charged for, file by file
-//! - [`run`]: one execution, its directory and its lock
-//! - [`settings`]: validated values
-//! - [`cli`]: what was typed
-//! - [`system`]: what the operating system is asked for beyond the standard library
-//! - [`sandbox`]: a local ImageKit, which shares no code with [`imagekit`]
+//! - [`row`]: rows, fields and changes; no I/O
+//! - [`input`]: reads a sheet into rows
+//! - [`request`], [`outcome`]: requests, steps and their outcomes
+//! - [`plan`]: turns rows into requests
+//! - [`imagekit`]: the API client
+//! - [`ledger`]: the durable record of a run
+//! - [`execute`]: turns requests into outcomes
+//! - [`resolve`]: turns paths and URLs into file ids
+//! - [`report`]: the outcome of every row, as files and on the terminal
+//! - [`undo`]: what a run changed, and how to restore it
+//! - [`export`]: writes the library as a sheet
+//! - [`account`]: state per account on this machine: locks, rate limits, the order of runs
+//! - [`charges`]: which extensions earlier runs were charged for, by file
+//! - [`run`]: one execution: its directory, its lock, its session
+//! - [`settings`]: validated settings
+//! - [`cli`]: commands, arguments and the terminal
+//! - [`system`]: operating system calls that the standard library lacks
+//! - [`sandbox`]: a local ImageKit; shares no code with [`imagekit`]
 
 pub mod account;
 mod atomic_file;

@@ -1,4 +1,5 @@
-//! argv → run → exit code. The only file with signals and exits.
+//! Entry point: parses arguments, runs the command, returns its exit code. The only file that
+//! handles signals and exits the process.
 
 use std::fmt;
 use std::future::pending;
@@ -14,22 +15,22 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// A run allocates and frees some hundred small pieces a row, most of them in the HTTP library;
-/// with the system's allocator that is a fifth of its CPU. Without huge pages, which would double
-/// its memory.
+/// A run makes about a hundred small allocations per row, most of them in the HTTP library; with the
+/// system allocator they take a fifth of the CPU time. Huge pages are off: they would double the
+/// memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::parse();
     let screen = Screen::new(cli.quiet, cli.verbose > 0);
-    log(&cli, &screen);
+    init_logging(&cli, &screen);
     if let Err(error) = ikbulk::system::disable_core_dumps() {
         tracing::debug!("core dumps cannot be switched off: {error}");
     }
     let runtime = Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => ExitCode::from(runtime.block_on(cli::run(cli, &screen, asked_to_stop()))),
+        Ok(runtime) => ExitCode::from(runtime.block_on(cli::run(cli, &screen, stop_signal()))),
         Err(error) => {
             screen.error(&format!("cannot start: {error}"));
             ExitCode::from(4)
@@ -37,23 +38,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Comes back at the first signal. From then on the next one ends the program at once: what is
-/// under way is then settled by resuming, as after a crash.
-async fn asked_to_stop() -> Stop {
+/// Returns at the first signal. A second signal ends the process at once: requests in flight are
+/// then recovered by `resume`, as after a crash.
+async fn stop_signal() -> Stop {
     let Ok(mut signals) = Signals::listen() else {
-        // Without handlers the system's own way of ending the program is in force.
+        // Without handlers, the default action of the signals applies.
         return pending().await;
     };
-    let ending = thread::Builder::new().name("signals".to_owned()).spawn(end_at_the_second);
-    if let Err(error) = ending {
+    let spawned = thread::Builder::new().name("signals".to_owned()).spawn(exit_at_second_signal);
+    if let Err(error) = spawned {
         tracing::warn!("only one signal is heard: {error}");
     }
     signals.next().await
 }
 
-/// Listens on a thread of its own, so that the second signal is heard whatever the first one has to
-/// wait for.
-fn end_at_the_second() {
+/// Runs on its own thread, so that the second signal works even while the main thread is blocked.
+fn exit_at_second_signal() {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
         return;
     };
@@ -68,21 +68,21 @@ fn end_at_the_second() {
     });
 }
 
-/// The signals that ask the program to stop.
+/// Listeners for SIGINT, SIGTERM and SIGHUP.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` where a hangup is to be ignored, as under nohup.
+    /// `None` if SIGHUP is ignored, as under nohup.
     hangup: Option<Signal>,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        let hears_hangup = !ikbulk::system::ignores_hangup();
+        let handles_hangup = !ikbulk::system::ignores_hangup();
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: hears_hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+            hangup: handles_hangup.then(|| signal(SignalKind::hangup())).transpose()?,
         })
     }
 
@@ -118,7 +118,7 @@ impl FormatTime for LogTime {
     }
 }
 
-fn log(cli: &Cli, screen: &Screen) {
+fn init_logging(cli: &Cli, screen: &Screen) {
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => "error",
         (false, 0) => "warn,ikbulk=info",

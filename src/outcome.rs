@@ -1,30 +1,29 @@
-//! What became of a step, and so of a row.
+//! Outcomes of steps, and the status of rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
-/// What became of a row or step, from the best to the worst: the status of a row is the greatest
-/// of its steps'.
+/// The status of a row or step, best first: a row has the worst (greatest) status of its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// It was already so, or nothing was asked; nothing was sent.
+    /// Up to date, or no change requested; nothing was sent.
     Unchanged,
-    /// ImageKit accepted it.
+    /// ImageKit accepted the change.
     Updated,
-    /// The run stopped first.
+    /// The run ended before the step was sent.
     NotAttempted,
-    /// The attempts are used up, for a reason that may pass.
+    /// Transient error, retries exhausted.
     Failed,
-    /// The row is wrong, by our rules or by ImageKit's.
+    /// Invalid by our rules, or a permanent API error for this row.
     Rejected,
-    /// A step that must not be repeated went out, and its answer was lost.
+    /// An at-most-once step was sent and its response was lost.
     Unknown,
 }
 
 impl Status {
-    /// Every status, in order.
+    /// Every status, best first.
     pub const ALL: [Self; 6] = [
         Self::Unchanged,
         Self::Updated,
@@ -34,7 +33,7 @@ impl Status {
         Self::Unknown,
     ];
 
-    /// The word in reports.
+    /// The name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +46,7 @@ impl Status {
         }
     }
 
-    /// Whether a row's later steps may follow a step of this status.
+    /// Whether a row's later steps may be sent after a step with this status.
     #[must_use]
     pub fn is_success(self) -> bool {
         matches!(self, Self::Unchanged | Self::Updated)
@@ -60,36 +59,36 @@ impl fmt::Display for Status {
     }
 }
 
-/// The reason behind a status, as one word for machines.
+/// The reason for a status, machine-readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// Unchanged: all cells of the row are empty.
     Blank,
-    /// Unchanged: the row names a file and asks for nothing.
+    /// Unchanged: the row names a file but no change.
     NoChange,
-    /// Unchanged: the file is so already.
+    /// Unchanged: the file already has the requested values.
     UpToDate,
-    /// Unchanged: an earlier run paid for the extension on this file.
+    /// Unchanged: an earlier run already ran the extension on this file.
     AlreadyRan,
-    /// Unchanged: done in the run whose failed rows this input repeats.
+    /// Unchanged: already done in the run whose failed rows this input contains.
     AlreadyDone,
-    /// Updated: the object that came back is not what was asked for.
+    /// Updated: the file in the response differs from the request.
     Mismatch,
-    /// Updated, but the answer to an earlier request on the file was lost, and the file could not
-    /// be read back to see that it did not take effect later.
+    /// Updated, but the response to an earlier request on the file was lost, and the file could not
+    /// be read back to rule out that the earlier request took effect later.
     Unverified,
-    /// Updated, but an extension of it failed.
+    /// Updated, but one of its extensions failed.
     ExtensionFailed,
-    /// Updated, but what ImageKit states of an extension of it is no known status.
+    /// Updated, but ImageKit reported an unrecognized extension status.
     ExtensionUnclear,
     /// An earlier step of the row was done, this one was not.
     Partial,
-    /// A later row on the same file and field succeeded, so this one must not be sent again; or it
-    /// was never sent, because later rows of the file ask for something else.
+    /// A later row set the same field of the file, so this one must not be sent again, or was never
+    /// sent.
     Superseded,
-    /// Rejected by ikbulk's own rules.
+    /// Rejected: invalid by ikbulk's own rules.
     Invalid,
-    /// Rejected: the file was changed after it was planned.
+    /// Rejected: the file changed after planning.
     Conflict,
     /// Rejected: ImageKit has no such file.
     NotFound,
@@ -97,13 +96,13 @@ pub enum Code {
     RejectedByApi,
     /// Failed or unknown: the connection was lost.
     Connection,
-    /// Failed or unknown: no answer came in time.
+    /// Failed or unknown: no response in time.
     Timeout,
-    /// Failed or unknown: ImageKit answered that it had a problem of its own.
+    /// Failed or unknown: 408, 409 or 5xx.
     Server,
-    /// Failed or unknown: the answer could not be read.
+    /// Failed or unknown: the response was not readable as ImageKit's.
     Unreadable,
-    /// Unknown: the program was stopped or killed while the request was under way.
+    /// Unknown: the process was stopped or killed while the request was in flight.
     Interrupted,
 }
 
@@ -132,7 +131,7 @@ impl Code {
         Self::Interrupted,
     ];
 
-    /// The word in reports and in the ledger.
+    /// The name in reports and in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -159,41 +158,41 @@ impl Code {
         }
     }
 
-    /// Whether a person must look at the row although it was updated.
+    /// Whether a person must check the row although it was updated.
     #[must_use]
     pub fn needs_attention(self) -> bool {
         let extension = matches!(self, Self::ExtensionFailed | Self::ExtensionUnclear);
         extension || matches!(self, Self::Mismatch | Self::Unverified)
     }
 
-    /// The code of that word.
+    /// The inverse of [`Self::as_str`]; `None` for an unknown name.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == word)
     }
 }
 
-/// The final word on one step.
+/// The final outcome of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// What became of it; never [`Status::NotAttempted`], which is the absence of an outcome.
+    /// Never [`Status::NotAttempted`], which is the absence of an outcome.
     pub status: Status,
-    /// The reason; none where it was simply done.
+    /// The reason; `None` for a plain success.
     pub code: Option<Code>,
-    /// The same for people, with what ImageKit said.
+    /// The reason for people, including ImageKit's message.
     pub message: Option<Box<str>>,
-    /// The HTTP status of the last answer.
+    /// HTTP status of the last response.
     pub http_status: Option<u16>,
-    /// `x-ik-requestid` of the last answer, which ImageKit's support asks for.
+    /// `x-ik-requestid` of the last response, for ImageKit's support.
     pub request_id: Option<Box<str>>,
-    /// `updatedAt` of the object that came back.
+    /// `updatedAt` of the file in the response.
     pub updated_at: Option<Box<str>>,
-    /// `extensionStatus` of the object that came back, as JSON, untouched.
+    /// `extensionStatus` of the file in the response, as JSON, verbatim.
     pub extension_status: Option<Box<str>>,
 }
 
 impl Outcome {
-    /// An outcome that no answer stands behind.
+    /// An outcome without a response.
     #[must_use]
     pub fn local(status: Status, code: Code, message: Option<Box<str>>) -> Self {
         Self {
@@ -208,32 +207,32 @@ impl Outcome {
     }
 }
 
-/// What ImageKit states of one extension that was asked for.
+/// The status that ImageKit reports for one requested extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtensionStatus {
-    /// It ran.
+    /// The extension ran.
     Success,
-    /// It is still running.
+    /// The extension is still running.
     Pending,
-    /// It did not work out.
+    /// The extension failed.
     Failed,
-    /// Something else: it may have run, and a person must look.
+    /// Any other status: the extension may have run; a person must check.
     Unclear,
 }
 
 impl ExtensionStatus {
-    /// The status that stands in an `extensionStatus`, in whatever case it is written.
+    /// Parses one value of `extensionStatus`, ignoring case.
     #[must_use]
     pub fn of(status: &Value) -> Self {
-        let words =
+        let names =
             [("success", Self::Success), ("pending", Self::Pending), ("failed", Self::Failed)];
-        let said = status.as_str().unwrap_or_default();
-        let known = words.into_iter().find(|(word, _)| said.eq_ignore_ascii_case(word));
+        let text = status.as_str().unwrap_or_default();
+        let known = names.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
         known.map_or(Self::Unclear, |(_, status)| status)
     }
 
-    /// The statuses of a whole `extensionStatus`, by the name of the extension. One that is no
-    /// object is unclear as a whole; null and nothing state nothing.
+    /// Parses an `extensionStatus` object: statuses by extension name. Empty for `{}` and `null`;
+    /// anything else is one [`Self::Unclear`].
     #[must_use]
     pub fn read(json: &str) -> BTreeMap<String, Self> {
         match serde_json::from_str(json) {
@@ -251,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_of_an_extension_status_are_known_in_any_case_and_nothing_else_is() {
+    fn extension_status_ignores_case_and_rejects_other_values() {
         use ExtensionStatus::{Failed, Pending, Success, Unclear};
         let json = r#"{"a":"success","b":"Pending","c":"FAILED","d":["failed"],"e":{"s":"failed"},
             "f":"done","g":null,"h":true,"i":""}"#;

@@ -1,40 +1,42 @@
-//! One API call on its way: what is called, on which files, which steps of which rows it settles,
-//! and whether it may be repeated.
+//! One API request: the call, its files, the steps of rows that it completes, and whether it is
+//! idempotent.
 //!
-//! Whether a request may be repeated is decided in one place, [`Request::new`], and carried by its
-//! type from there on: a [`Idempotent`] can be sent again and again; a [`AtMostOnce`] is given away to be sent
-//! and comes back only where it is certain that nothing was done. What is left of a `AtMostOnce` whose
-//! answer was lost is a [`LostResponse`]: the steps, and the part of the body that may be sent again.
+//! [`Request::new`] alone decides whether a request is idempotent; from there on its type tells. An
+//! [`Idempotent`] request can be re-sent. Sending consumes an [`AtMostOnce`] request, and it is
+//! returned only if it certainly had no effect. If its response was lost, a [`LostResponse`]
+//! remains: the steps, and the idempotent part of the body.
 
 use crate::row::{
     AiTagRemoval, Coordinates, Extension, ExtensionFingerprint, Extensions, FileId, MetadataField,
     MetadataValue, Publish, Set, Tags, WebhookUrl,
 };
 
-/// What one row needs of one request. The steps of a row are carried out in this order.
+/// What one row needs of one request; the unit that is recorded. A row's steps are executed in this
+/// order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepKind {
-    /// The details of the file: one PATCH.
+    /// PATCH of the file's details.
     Details = 0,
-    /// The repeatable part of a details step whose answer was lost.
+    /// The idempotent part of a details step whose response was lost.
     DetailsWithoutExtensions = 1,
-    /// Tags taken away by one of several calls, behind which another follows.
+    /// Removes some of the tags; another `removeTags` call follows.
     RemoveTagsPart = 2,
-    /// Tags taken away. Before adding, so that the sum stays within ImageKit's limit.
+    /// Removes tags. Comes before adding, to stay within ImageKit's limit on total length.
     RemoveTags = 3,
-    /// Tags added by one of several calls, behind which another follows.
+    /// Adds some of the tags; another `addTags` call follows.
     AddTagsPart = 4,
-    /// Tags added.
+    /// Adds tags.
     AddTags = 5,
-    /// The publication status: a PATCH of its own, because the API takes it with nothing else.
+    /// Sets the publication status: a separate PATCH, because the API accepts no other field beside
+    /// it.
     Publish = 6,
-    /// The file is looked at once more at the end of the run, because the answer to an earlier
-    /// request on it was lost. Asked by no row: it falls to the last one that changed the file.
+    /// Reads the file again at the end of the run, because the response to an earlier request on it
+    /// was lost. No row requests it; it belongs to the last row that changed the file.
     ReadBack = 7,
 }
 
 impl StepKind {
-    /// Every kind, in order.
+    /// Every kind, in execution order.
     pub const ALL: [Self; 8] = [
         Self::Details,
         Self::DetailsWithoutExtensions,
@@ -46,7 +48,7 @@ impl StepKind {
         Self::ReadBack,
     ];
 
-    /// How people call it.
+    /// The name in text for people.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,14 +63,14 @@ impl StepKind {
         }
     }
 
-    /// Whether it is about the tags, by calls of their own.
+    /// Whether the step is an `addTags` or `removeTags` call.
     #[must_use]
     pub fn is_tags(self) -> bool {
         matches!(self, Self::RemoveTagsPart | Self::RemoveTags | Self::AddTagsPart | Self::AddTags)
     }
 
-    /// The step of which it is a part: done, it is none of the steps that a row is made of; without
-    /// success it ends that step.
+    /// The step that this kind is a part of. A successful part does not count as a step of the row; a
+    /// failed part fails the whole step.
     #[must_use]
     pub fn part_of(self) -> Option<Self> {
         match self {
@@ -78,13 +80,13 @@ impl StepKind {
         }
     }
 
-    /// The part of it that one of several calls does.
+    /// The inverse of [`Self::part_of`].
     #[must_use]
     pub fn part(self) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.part_of() == Some(self))
     }
 
-    /// Where its requests go.
+    /// The endpoint of the step's requests.
     #[must_use]
     pub fn endpoint(self) -> Endpoint {
         match self {
@@ -99,48 +101,48 @@ impl StepKind {
 /// One step of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepRef {
-    /// The row's number.
+    /// The row number, as in [`crate::row::RowPos::number`].
     pub row: u64,
-    /// Which of its steps.
+    /// The step of that row.
     pub kind: StepKind,
 }
 
-/// What is called, with what.
+/// An API call and its parameters, without the files.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
-    /// `PATCH /v1/files/{fileId}/details`, the branch with the fields.
+    /// `PATCH /v1/files/{fileId}/details` with fields.
     Details(Box<Patch>),
-    /// `PATCH /v1/files/{fileId}/details`, the branch with `publish`.
+    /// `PATCH /v1/files/{fileId}/details` with `publish`.
     Publish(Publish),
     /// `POST /v1/files/addTags`.
     AddTags(Tags),
     /// `POST /v1/files/removeTags`.
     RemoveTags(Tags),
-    /// `GET /v1/files/{fileId}/details`, to compare what comes back.
+    /// `GET /v1/files/{fileId}/details`, compared with the expected state.
     ReadBack(Box<Expected>),
 }
 
-/// The fields of a details PATCH. `None` leaves a field alone.
+/// The fields of a details PATCH. `None` leaves a field unchanged.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Patch {
     /// Replaces all tags.
     pub tags: Option<Set<Tags>>,
     /// AI tags to remove, before any extension runs.
     pub remove_ai_tags: Option<AiTagRemoval>,
-    /// The important area.
+    /// `customCoordinates`: the important area of an image.
     pub coordinates: Option<Set<Coordinates>>,
-    /// The description.
+    /// `description`.
     pub description: Option<Set<Box<str>>>,
-    /// Custom metadata, merged by key.
+    /// Custom metadata fields to change; others stay.
     pub metadata: Vec<(MetadataField, Set<MetadataValue>)>,
     /// Extensions to run.
     pub extensions: Option<Extensions>,
-    /// Where their final status goes.
+    /// Receives the extensions' final status.
     pub webhook_url: Option<WebhookUrl>,
 }
 
 impl Patch {
-    /// Whether it would change nothing.
+    /// Whether the patch changes nothing. A webhook URL alone changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_none()
@@ -151,15 +153,15 @@ impl Patch {
             && self.extensions.is_none()
     }
 
-    /// Whether something of it may be sent again after its answer was lost.
+    /// Whether an at-most-once patch has fields that may be re-sent after its response was lost.
     #[must_use]
     pub fn has_idempotent_part(&self) -> bool {
         self.extensions.is_some() && !self.clone().idempotent_part().is_empty()
     }
 
-    /// What may be sent again although it is not known whether this patch was carried out: no
-    /// extension, and no field that an extension of it may have written in the meantime, since a
-    /// second writing would destroy what was paid for.
+    /// The part that may be re-sent after the response was lost: no extensions, and no field that
+    /// one of the extensions may have written meanwhile, since re-sending would overwrite a billed
+    /// result.
     fn idempotent_part(self) -> Self {
         let Some(extensions) = self.extensions else {
             return self;
@@ -176,43 +178,43 @@ impl Patch {
     }
 }
 
-/// What a file must be like after all that was accepted for it. What is left out may be anything.
+/// The state that a file must have after all accepted requests. Absent fields are not checked.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expected {
-    /// The fields as they were last set, tags aside.
+    /// The fields as last set, except tags.
     pub fields: Patch,
-    /// All of its tags, in any order.
+    /// All tags of the file, in any order; `None` if not all are known.
     pub tags: Option<Vec<String>>,
-    /// Tags that it must have, where not all of its tags are known.
+    /// Tags that the file must have, if not all are known.
     pub tags_added: Vec<String>,
-    /// Tags that it must not have, where not all of its tags are known.
+    /// Tags that the file must not have, if not all are known.
     pub tags_removed: Vec<String>,
-    /// Its publication status.
+    /// The publication status.
     pub publish: Option<Publish>,
-    /// The row whose request got no answer, so that it may have taken effect later than the
+    /// Number of the row whose response was lost: its request may have taken effect after the
     /// others.
     pub doubt: u64,
 }
 
-/// The addresses that ImageKit limits one by one.
+/// API endpoints. A 429 throttles one endpoint, not the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// PATCH of a file's details, publishing included.
+    /// `PATCH /v1/files/{fileId}/details`, including `publish`.
     Patch = 0,
-    /// Adding tags in bulk.
+    /// `POST /v1/files/addTags`.
     AddTags = 1,
-    /// Removing tags in bulk.
+    /// `POST /v1/files/removeTags`.
     RemoveTags = 2,
-    /// Reading a file's details.
+    /// `GET /v1/files/{fileId}/details`.
     GetDetails = 3,
-    /// Listing files; also the probe that asks whether the service is back.
+    /// `GET /v1/files`, including probes.
     List = 4,
-    /// Reading the account's custom metadata fields.
+    /// `GET /v1/customMetadataFields`.
     MetadataFields = 5,
 }
 
 impl Endpoint {
-    /// Every endpoint, in the order of its number.
+    /// Every endpoint, by discriminant.
     pub const ALL: [Self; 6] = [
         Self::Patch,
         Self::AddTags,
@@ -222,7 +224,7 @@ impl Endpoint {
         Self::MetadataFields,
     ];
 
-    /// Which of the account's budgets it draws on.
+    /// The account's rate limit that the endpoint counts against.
     #[must_use]
     pub fn budget(self) -> BudgetKind {
         match self {
@@ -231,7 +233,7 @@ impl Endpoint {
         }
     }
 
-    /// How logs and progress call it.
+    /// The name in logs and progress output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -245,100 +247,102 @@ impl Endpoint {
     }
 }
 
-/// ImageKit counts writes and reads apart.
+/// ImageKit limits writes and reads separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BudgetKind {
-    /// Everything that changes a file.
+    /// Requests that change a file.
     Writes = 0,
-    /// Everything else.
+    /// All other requests.
     Reads = 1,
 }
 
-/// The most files that a bulk call may name, as ImageKit's API description states.
+/// Maximum files per bulk call, from ImageKit's API description.
 pub const BULK_FILES_MAX: usize = 50;
 
 /// A request that has not been sent.
 #[derive(Debug, PartialEq)]
 pub enum Request {
-    /// It may be repeated.
+    /// May be re-sent.
     Idempotent(Idempotent),
-    /// It must not be repeated.
+    /// Must not be re-sent.
     AtMostOnce(AtMostOnce),
 }
 
-/// A request that has the same effect however often it is carried out.
+/// A request that has the same effect however often it is executed.
 #[derive(Debug, PartialEq)]
 pub struct Idempotent(Contents);
 
-/// A request of which every execution counts: extensions are billed each time, unpublishing
-/// purges caches. Not `Clone`: there is one, and whoever sends it gives it away.
+/// A request whose every execution has an effect: extensions are billed each time, unpublishing
+/// purges caches. Not `Clone`; sending consumes it.
 #[derive(Debug, PartialEq)]
 pub struct AtMostOnce(Contents);
 
 #[derive(Debug, PartialEq)]
 struct Contents {
     call: Call,
-    /// The file of each step, so that one with several steps is there several times.
+    /// The file of each step: a file with several steps is repeated.
     files: Box<[FileId]>,
     steps: Box<[StepRef]>,
-    /// The same, row by row; empty where it is of one row.
+    /// One request per row, to send if this one is rejected; empty if there is only one row.
     fallback: Box<[Idempotent]>,
 }
 
-/// What is left of a [`AtMostOnce`] whose answer was lost.
+/// What remains of an [`AtMostOnce`] request whose response was lost.
 #[derive(Debug, PartialEq)]
 pub struct LostResponse {
-    /// Steps of which nobody knows what became of them.
+    /// Steps with unknown outcome.
     pub steps: Box<[StepRef]>,
-    /// The file of each.
+    /// The file of each step.
     pub files: Box<[FileId]>,
-    /// The part of the same body that may be sent again, settling [`StepKind::DetailsWithoutExtensions`].
+    /// The idempotent part of the body, which completes [`StepKind::DetailsWithoutExtensions`].
     pub remainder: Option<Idempotent>,
 }
 
 impl Request {
-    /// The one place that decides whether a request may be repeated. `files` holds the file of
-    /// each step.
+    /// Makes a request, and is the only place that decides whether it is idempotent. `files` holds
+    /// the file of each step.
     #[must_use]
     pub fn new(call: Call, files: Box<[FileId]>, steps: Box<[StepRef]>) -> Self {
-        let idempotent_part = match &call {
+        let is_idempotent = match &call {
             Call::Details(patch) => patch.extensions.is_none(),
             Call::Publish(_) => false,
             Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => true,
         };
-        let parts = Contents { call, files, steps, fallback: Box::default() };
-        if idempotent_part {
-            Self::Idempotent(Idempotent(parts))
+        let contents = Contents { call, files, steps, fallback: Box::default() };
+        if is_idempotent {
+            Self::Idempotent(Idempotent(contents))
         } else {
-            Self::AtMostOnce(AtMostOnce(parts))
+            Self::AtMostOnce(AtMostOnce(contents))
         }
     }
 
-    fn parts(&self) -> &Contents {
+    fn contents(&self) -> &Contents {
         match self {
-            Self::Idempotent(Idempotent(parts)) | Self::AtMostOnce(AtMostOnce(parts)) => parts,
+            Self::Idempotent(Idempotent(contents)) | Self::AtMostOnce(AtMostOnce(contents)) => {
+                contents
+            }
         }
     }
 
-    /// What is called.
+    /// The API call.
     #[must_use]
     pub fn call(&self) -> &Call {
-        &self.parts().call
+        &self.contents().call
     }
 
-    /// The file of each of its steps; one with several steps is there several times.
+    /// The file of each step: a file with several steps is repeated.
     #[must_use]
     pub fn files(&self) -> &[FileId] {
-        &self.parts().files
+        &self.contents().files
     }
 
-    /// The steps that it settles.
+    /// The steps that the request completes.
     #[must_use]
     pub fn steps(&self) -> &[StepRef] {
-        &self.parts().steps
+        &self.contents().steps
     }
 
-    /// Where it goes.
+    /// The endpoint of the call.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         self.call().endpoint()
@@ -346,13 +350,13 @@ impl Request {
 }
 
 impl Call {
-    /// Whether it changes files.
+    /// Whether the call changes files.
     #[must_use]
     pub fn is_write(&self) -> bool {
         self.endpoint().budget() == BudgetKind::Writes
     }
 
-    /// Where it goes.
+    /// The endpoint of the call.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         match self {
@@ -364,13 +368,13 @@ impl Call {
     }
 }
 
-/// What [`Idempotent`] and [`AtMostOnce`] have in common.
+/// The common interface of [`Idempotent`] and [`AtMostOnce`].
 pub trait Sendable {
-    /// What is called.
+    /// The API call.
     fn call(&self) -> &Call;
-    /// The file of each of its steps; one with several steps is there several times.
+    /// The file of each step: a file with several steps is repeated.
     fn files(&self) -> &[FileId];
-    /// The steps that it settles.
+    /// The steps that the request completes.
     fn steps(&self) -> &[StepRef];
 }
 
@@ -392,51 +396,49 @@ macro_rules! sendable {
 sendable!(Idempotent, AtMostOnce);
 
 impl Request {
-    /// Gives it the requests to be sent in its place, in this order, where it is refused: those of
-    /// its rows, one by one.
+    /// Sets the requests to send in this order if this one is rejected: one per row.
     pub fn set_fallback(&mut self, rows: Vec<Idempotent>) {
         match self {
-            Self::Idempotent(Idempotent(parts)) | Self::AtMostOnce(AtMostOnce(parts)) => {
-                parts.fallback = rows.into()
+            Self::Idempotent(Idempotent(contents)) | Self::AtMostOnce(AtMostOnce(contents)) => {
+                contents.fallback = rows.into()
             }
         }
     }
 }
 
 impl Idempotent {
-    /// The requests of its rows one by one, to be sent in its place where it is refused; none
-    /// where it is of one row.
+    /// The requests to send if this one is rejected, one per row; empty if there is only one row.
     #[must_use]
     pub fn into_fallback(self) -> Vec<Self> {
         self.0.fallback.into_vec()
     }
 
-    /// Whether it can be sent row by row.
+    /// Whether the request can be sent row by row.
     #[must_use]
     pub fn has_fallback(&self) -> bool {
         !self.0.fallback.is_empty()
     }
 
-    /// What it is made of: what is called, the file of each step, the steps.
+    /// Splits the request into the call, the file of each step, and the steps.
     #[must_use]
     pub fn into_parts(self) -> (Call, Box<[FileId]>, Box<[StepRef]>) {
         let Contents { call, files, steps, .. } = self.0;
         (call, files, steps)
     }
 
-    /// The same call for some of its steps; `None` for none of them.
+    /// The same call for the selected steps; `None` if none is selected.
     #[must_use]
-    pub fn part(&self, wanted: impl Fn(&FileId, StepRef) -> bool) -> Option<Self> {
+    pub fn part(&self, is_selected: impl Fn(&FileId, StepRef) -> bool) -> Option<Self> {
         let Contents { call, files, steps, .. } = &self.0;
-        let all = files.iter().zip(steps).filter(|(file, step)| wanted(file, **step));
+        let selected = files.iter().zip(steps).filter(|(file, step)| is_selected(file, **step));
         let (files, steps): (Vec<_>, Vec<_>) =
-            all.map(|(file, step)| (file.clone(), *step)).unzip();
+            selected.map(|(file, step)| (file.clone(), *step)).unzip();
         let call = call.clone();
         let (files, steps, fallback) = (files.into(), steps.into_boxed_slice(), Box::default());
         (!steps.is_empty()).then_some(Self(Contents { call, files, steps, fallback }))
     }
 
-    /// The same call for one half of its files, and for the other; `None` for a single file.
+    /// The same call for each half of the files; `None` for a single file.
     #[must_use]
     pub fn halves(&self) -> Option<[Self; 2]> {
         let mut files: Vec<&FileId> = self.0.files.iter().collect();
@@ -448,7 +450,7 @@ impl Idempotent {
 }
 
 impl AtMostOnce {
-    /// The extensions that it runs.
+    /// The extensions that the request runs.
     #[must_use]
     pub fn extensions(&self) -> Vec<ExtensionFingerprint> {
         match &self.0.call {
@@ -460,7 +462,7 @@ impl AtMostOnce {
         }
     }
 
-    /// Gives up on the answer: what was asked may have been done, or not, or not yet.
+    /// Marks the response as lost: the request may have taken effect, or still may later.
     #[must_use]
     pub fn lost(self) -> LostResponse {
         let Contents { call, files, steps, .. } = self.0;
@@ -480,8 +482,8 @@ impl AtMostOnce {
 }
 
 impl Request {
-    /// The remainder of a details step whose answer was lost in an earlier session, rebuilt from
-    /// its row: what [`AtMostOnce::lost`] would have left.
+    /// The idempotent part of a details step whose response was lost in an earlier session, rebuilt
+    /// from the row. Equals the remainder that [`AtMostOnce::lost`] returned then.
     #[must_use]
     pub fn remainder(self) -> Option<Idempotent> {
         match self {

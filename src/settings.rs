@@ -1,68 +1,70 @@
-//! Validated settings: what flags, environment, profile and defaults came to, in types in which a
-//! wrong value cannot be said.
+//! Validated settings, merged from flags, environment, profile and defaults. The types cannot hold
+//! invalid values.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A rate in requests a second.
+/// A request rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
-    /// At most this many; above zero and finite.
+    /// Requests per second; above zero and finite.
     PerSecond(f64),
-    /// No limit: for servers of one's own.
+    /// No limit, for test servers.
     Unlimited,
 }
 
-/// One of the account's limits.
+/// One of the account's rate limits, for writes or for reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RateLimit {
     /// The account's sustained rate.
     pub rate: Rate,
-    /// How many requests may go out at once after a pause.
+    /// Maximum requests that may be sent at once after a pause.
     pub burst: NonZeroU32,
-    /// The share of both that is left to the account's other users, from 0 to below 1.
+    /// Share of rate and burst reserved for other clients of the account; 0 ≤ `leave` < 1.
     pub leave: f64,
 }
 
-/// How a run is executed.
+/// Settings of a run's execution: limits, concurrency, retries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
-    /// The account's limit for writes: 5 a second, burst 5 (reported by third parties).
+    /// The account's write limit. Default: 5/s, burst 5 (reported by third parties).
     pub writes: RateLimit,
-    /// The account's limit for reads: 40 a second, burst 40 (reported by third parties).
+    /// The account's read limit. Default: 40/s, burst 40 (reported by third parties).
     pub reads: RateLimit,
-    /// Requests under way at once.
+    /// Maximum concurrent requests.
     pub concurrency: NonZeroUsize,
-    /// Attempts for a request that may be repeated.
+    /// Maximum attempts per idempotent request.
     pub attempts: NonZeroU32,
-    /// The seed of all chance: jitter of waits.
+    /// Seed of the random jitter in backoffs.
     pub seed: u64,
-    /// What stops a run.
+    /// When to abort the run.
     pub halts: Halts,
 }
 
-/// When a run halts by itself, because going on would do harm or nothing.
+/// Thresholds at which a run aborts, because continuing would do harm or no good.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Halts {
-    /// Steps of unknown outcome.
+    /// Steps with unknown outcome.
     pub unknown_max: NonZeroU32,
-    /// The same rejection this many times in a row; `None` never halts for it.
+    /// Identical rejections in a row; `None` for no limit.
     pub same_rejection_max: Option<NonZeroU32>,
-    /// The share of answers that are rejections, once there are [`Self::REJECTED_SHARE_FROM`].
+    /// Share of responses that are rejections, from 0 to 1; applies after
+    /// [`Self::REJECTED_SHARE_FROM`] responses.
     pub rejected_share_max: f64,
-    /// For how long the service may be out of reach.
+    /// How long the service may be unreachable.
     pub down_max: Duration,
 }
 
 impl Halts {
-    /// Answers before the share of rejections is looked at.
+    /// Minimum responses before [`Self::rejected_share_max`] applies.
     pub const REJECTED_SHARE_FROM: u64 = 100;
 }
 
 impl RateLimit {
-    /// How long so many requests take at the rate that is used; `None` where there is no limit.
+    /// How long this number of requests takes at the rate after the reserved share; `None` without
+    /// a limit.
     #[must_use]
     pub fn time_for(self, requests: u64) -> Option<Duration> {
         let Rate::PerSecond(rate) = self.rate else {
@@ -75,12 +77,12 @@ impl RateLimit {
 }
 
 impl Execution {
-    /// The slowest answer that the derived concurrency still reaches the rate with.
-    const SLOW_ANSWER_SECONDS: f64 = 4.0;
+    /// The highest latency, in seconds, at which the derived concurrency still reaches the rate.
+    const LATENCY_SECONDS_MAX: f64 = 4.0;
     const CONCURRENCY_MIN: usize = 8;
     const CONCURRENCY_MAX: usize = 64;
 
-    /// Requests under way at once, so that the rate is reached even if answers are slow.
+    /// Concurrent requests needed to reach the rate even with slow responses.
     #[must_use]
     pub fn derived_concurrency(writes: RateLimit) -> NonZeroUsize {
         let wanted = match writes.rate {
@@ -90,7 +92,7 @@ impl Execution {
                 clippy::cast_sign_loss,
                 reason = "a saturating cast, and clamped below"
             )]
-            Rate::PerSecond(rate) => (rate * Self::SLOW_ANSWER_SECONDS).ceil() as usize,
+            Rate::PerSecond(rate) => (rate * Self::LATENCY_SECONDS_MAX).ceil() as usize,
         };
         let clamped = wanted.clamp(Self::CONCURRENCY_MIN, Self::CONCURRENCY_MAX);
         NonZeroUsize::new(clamped).unwrap_or(NonZeroUsize::MIN)
@@ -126,20 +128,21 @@ impl Default for Execution {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Planning {
-    /// Every row as it is, whatever the file is like.
+    /// Sends every row as is, without reading the library (`--direct`).
     Direct,
-    /// What is already so is left out, and the rest goes by the cheapest calls.
+    /// Compares rows with the library, skips what is up to date, and sends the rest in the fewest
+    /// requests.
     Live(LiveOptions),
 }
 
-/// What the live planner does differently if asked to.
+/// Options of [`Planning::Live`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LiveOptions {
-    /// Replaces tags by PATCH alone, so that they are exactly as asked for afterwards whoever else
-    /// changes them in between.
+    /// Replaces tags only by PATCH, so that they end up exactly as requested even if other clients
+    /// change them meanwhile.
     pub exact: bool,
-    /// Runs extensions again that were paid for already.
+    /// Re-runs extensions that already ran on a file, and are billed again.
     pub rerun_extensions: bool,
-    /// Runs no tagging extension on a file that has AI tags of it.
+    /// Skips a tagging extension on files that already have its AI tags.
     pub skip_tagged: bool,
 }

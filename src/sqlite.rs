@@ -1,4 +1,4 @@
-//! SQLite as it is used here: a file of its owner's alone, in which what is committed is on disk.
+//! Opens SQLite databases with this program's settings: mode 0600, WAL, and commits synced to disk.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// For how long another process that writes is waited for.
+/// How long to wait for another process's write lock.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
-/// Opens a file that another process writes, to read it.
+/// Opens a database read-only; another process may be writing it.
 pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -18,14 +18,14 @@ pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a file, or makes it where there is none.
+/// Opens a database; creates the file if it does not exist.
 pub(crate) fn create(path: &Path) -> rusqlite::Result<Connection> {
-    // What cannot be made here cannot be opened below either, which says why.
+    // An error is ignored here: `open` then fails, with a better message.
     drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
     open(path)
 }
 
-/// Opens a file that is there.
+/// Opens an existing database for reading and writing.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

@@ -1,4 +1,4 @@
-//! What the operating system is asked for beyond the standard library. The only user of `rustix`.
+//! Operating system calls that the standard library lacks. The only user of `rustix`.
 
 use std::fs::Metadata;
 use std::io;
@@ -9,64 +9,58 @@ use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::termios::{QueueSelector, tcflush};
 
-/// Sees to it that the memory of this process, which holds the private key, is never written to a
-/// file if it crashes.
+/// Disables core dumps: the memory of this process holds the private key.
 ///
 /// # Errors
-/// The system refuses.
+/// The system call fails.
 pub fn disable_core_dumps() -> io::Result<()> {
-    // No dump is that small, and 0 is not enough: Linux gives a dump to a program that collects them
-    // whatever the limit is, except at 1 byte.
+    // 0 is not enough: Linux pipes dumps to a collecting program whatever the limit, except at 1 byte.
+    // No dump is that small.
     const BYTES: Option<u64> = Some(1);
     Ok(setrlimit(Resource::Core, Rlimit { current: BYTES, maximum: BYTES })?)
 }
 
-/// Whether the program was started so that it ignores SIGHUP, as nohup does it. Known on Linux only.
+/// Whether the process was started with SIGHUP ignored, as under nohup. Always `false` except on
+/// Linux.
 #[must_use]
 pub fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // The lowest bit is of signal 1, which SIGHUP is.
+    // SIGHUP is signal 1, so bit 0 of the mask.
     ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
-/// Throws away what was typed on the terminal behind standard input and has not been read.
+/// Discards unread terminal input on standard input.
 pub(crate) fn discard_pending_input() -> io::Result<()> {
     Ok(tcflush(io::stdin(), QueueSelector::IFlush)?)
 }
 
-/// The user that the program acts for.
-fn effective_user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-/// Whether a file or directory belongs to the user that the program acts for.
+/// Whether the effective user owns the file or directory.
 pub(crate) fn is_ours(metadata: &Metadata) -> bool {
-    metadata.uid() == effective_user()
+    metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Whether only that user, or the superuser, can have written a file.
+/// Whether only the effective user or root can write the file.
 pub(crate) fn is_written_by_us_only(metadata: &Metadata) -> bool {
     is_ours_or_roots(metadata) && metadata.mode() & 0o022 == 0
 }
 
-/// Whether a file belongs to that user, or to the superuser, who can do everything anyway.
+/// Whether the effective user or root owns the file.
 pub(crate) fn is_ours_or_roots(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
 
-/// For opening files: not through a symbolic link in the place of the file itself.
+/// Flag for opening a file: fails if the file itself is a symbolic link.
 pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
-/// For opening directories: only a directory, and not through a symbolic link.
+/// Flags for opening a directory: fails for any other kind of file and for a symbolic link.
 pub(crate) const DIRECTORY: i32 = OFlags::DIRECTORY.bits().cast_signed() | NO_FOLLOW;
 
-/// The name of this machine, for messages.
+/// The host name, for messages.
 pub(crate) fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The time since the machine started, as all of its processes see it; it goes on while the machine
-/// sleeps.
+/// Time since the machine booted: the same clock for all processes; on Linux it includes suspend.
 pub(crate) fn boot_time() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;
@@ -77,8 +71,8 @@ pub(crate) fn boot_time() -> Duration {
     Duration::from_secs(seconds) + Duration::from_nanos(nanos)
 }
 
-/// A number that is another one after each start of the machine. Where the system has none, it is
-/// always the same, although [`boot_time`] starts at zero again.
+/// Identifies the current boot; changes whenever the machine restarts. Constant on systems without
+/// a boot id, where [`boot_time`] still restarts at zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BootId([u8; 16]);
 
