@@ -11,12 +11,12 @@
 //! ```
 //!
 //! The sheet is copied into the run directory and read as a stream. Each record becomes a
-//! [`row::Row`]: checked and typed, or rejected with the invalid cells. [`run::SnapshotReader`] reads
-//! the current state of the files in the fewest requests. [`plan::DiffPlanner`] skips what is up to
-//! date and turns the rest into [`request::Request`]s, each completing *steps* of rows. Requests pass
-//! through a bounded channel to the executor: [`execute::Dispatcher`], a pure state machine, decides
-//! what to send when, and one loop sends it. Every outcome is written to the ledger; the reports are
-//! views of the ledger.
+//! [`row::Row`]: checked and typed, or rejected with the invalid cells. [`run::SnapshotReader`]
+//! reads the current state of the files in the fewest requests. [`plan::DiffPlanner`] skips what is
+//! up to date and turns the rest into [`request::Request`]s, each completing *steps* of rows.
+//! Requests pass through a bounded channel to the executor: [`execute::Dispatcher`], a pure state
+//! machine, decides what to send when, and one loop sends it. Every outcome is written to the
+//! ledger; the reports are views of the ledger.
 //!
 //! # Guarantees, and where they are enforced
 //!

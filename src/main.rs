@@ -15,9 +15,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// A run makes about a hundred small allocations per row, most of them in the HTTP library; with the
-/// system allocator they take a fifth of the CPU time. Huge pages are off: they would double the
-/// memory.
+/// A run makes about a hundred small allocations per row, most of them in the HTTP library; with
+/// the system allocator they take a fifth of the CPU time. Huge pages are off: they would double
+/// the memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

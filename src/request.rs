@@ -69,8 +69,8 @@ impl StepKind {
         matches!(self, Self::RemoveTagsPart | Self::RemoveTags | Self::AddTagsPart | Self::AddTags)
     }
 
-    /// The step that this kind is a part of. A successful part does not count as a step of the row; a
-    /// failed part fails the whole step.
+    /// The step that this kind is a part of. A successful part does not count as a step of the row;
+    /// a failed part fails the whole step.
     #[must_use]
     pub fn part_of(self) -> Option<Self> {
         match self {

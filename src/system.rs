@@ -14,8 +14,8 @@ use rustix::termios::{QueueSelector, tcflush};
 /// # Errors
 /// The system call fails.
 pub fn disable_core_dumps() -> io::Result<()> {
-    // 0 is not enough: Linux pipes dumps to a collecting program whatever the limit, except at 1 byte.
-    // No dump is that small.
+    // 0 is not enough: Linux pipes dumps to a collecting program whatever the limit, except at 1
+    // byte. No dump is that small.
     const BYTES: Option<u64> = Some(1);
     Ok(setrlimit(Resource::Core, Rlimit { current: BYTES, maximum: BYTES })?)
 }

@@ -1,50 +1,52 @@
-//! What the columns of a sheet mean.
+//! Parses the header of a sheet.
 
 use std::collections::HashSet;
 use std::iter;
 use std::sync::Arc;
 
 use super::{Context, InputError};
-use crate::row::{Field, METADATA, MetadataField, begins_like, is_spelt_like, meant};
+use crate::row::{
+    Field, METADATA, MetadataField, closest_name, equals_loosely, starts_loosely_with,
+};
 
-/// The columns that ikbulk itself writes behind a person's own, in `failed.csv` and `unknown.csv`.
+/// Columns that ikbulk appends to the input's own in `failed.csv` and `unknown.csv`.
 pub mod own {
-    /// What became of the row.
+    /// The row's [`crate::outcome::Status`].
     pub const STATUS: &str = "ikbulk.status";
-    /// Why, as one word.
+    /// The row's [`crate::outcome::Code`].
     pub const CODE: &str = "ikbulk.code";
-    /// Why, for people.
+    /// The reason, for people.
     pub const MESSAGE: &str = "ikbulk.message";
-    /// Fingerprints of the steps that are done.
+    /// Fingerprints of the row's completed steps, in hexadecimal, separated by spaces.
     pub const DONE: &str = "ikbulk.done";
-    /// All of them, in their order.
+    /// All own columns, in order.
     pub const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
 }
 
-/// A header, understood.
+/// A parsed header.
 #[derive(Debug, Clone)]
 pub struct Columns {
     names: Vec<String>,
-    /// For each column its field, or `None` where it is not ours to read.
+    /// The field of each column; `None` for ignored columns.
     fields: Vec<Option<Field>>,
-    /// The custom metadata fields among them, by name.
+    /// API names of the custom metadata columns.
     metadata: HashSet<Arc<str>>,
-    /// Columns that are not ours to read, to be named to the person.
+    /// Names of ignored columns, with hints, to show to the user.
     pub ignored: Vec<String>,
-    /// Where `fileId` is.
+    /// Index of `fileId`.
     pub file_id: Option<usize>,
-    /// Where [`own::STATUS`] is, if the input is an earlier run's failed rows.
+    /// Index of [`own::STATUS`], if the input contains rows of an earlier run.
     pub status: Option<usize>,
-    /// Where [`own::DONE`] is, if the input is an earlier run's failed rows.
+    /// Index of [`own::DONE`], if the input contains rows of an earlier run.
     pub done: Option<usize>,
 }
 
 impl Columns {
-    /// Reads a header.
+    /// Parses a header.
     ///
     /// # Errors
-    /// There is no column that names the files, none with a change, a column twice, one that is nearly one of
-    /// ours, or custom metadata that the account does not have.
+    /// No column identifies the files, no column changes anything, a column is repeated or
+    /// misspelled, or the account does not have a custom metadata field.
     pub fn read<'h>(
         header: impl Iterator<Item = &'h str>,
         context: &Context,
@@ -60,39 +62,39 @@ impl Columns {
             done: None,
         };
         let fixed = |name: &&str| Field::fixed(name).is_some_and(|field| field.names_file());
-        if let Some(why) = no_header(&names).filter(|_| !names.iter().any(fixed)) {
-            return Err(refuse(why));
+        if let Some(why) = not_a_header(&names).filter(|_| !names.iter().any(fixed)) {
+            return Err(header_error(why));
         }
         for name in &names {
             columns.add(name, context)?;
         }
         columns.check()?;
         for name in &mut columns.ignored {
-            if let Some(column) = context.metadata_named(name, &columns.metadata) {
+            if let Some(column) = context.metadata_column(name, &columns.metadata) {
                 *name += &format!(" ({column} would be)");
             }
         }
-        columns.file_id = columns.place_of(&Field::FileId);
+        columns.file_id = columns.index_of(&Field::FileId);
         Ok(columns)
     }
 
-    /// Adds the next column.
+    /// Appends a column.
     fn add(&mut self, name: &str, context: &Context) -> Result<(), InputError> {
         let field = context.field(name)?;
-        let is_twice = match &field {
+        let is_duplicate = match &field {
             Some(Field::CustomMetadata(field)) => !self.metadata.insert(Arc::clone(&field.name)),
             Some(_) => self.fields.contains(&field),
             None => false,
         };
-        if is_twice {
-            return Err(refuse(format!("the column {name:?} is there twice")));
+        if is_duplicate {
+            return Err(header_error(format!("the column {name:?} is there twice")));
         }
         match name {
             own::STATUS => self.status = Some(self.len()),
             own::DONE => self.done = Some(self.len()),
             _ if field.is_none() && !own::ALL.contains(&name) => {
-                if let Some(close) = close_to(name, "customMetadata.<name>") {
-                    return Err(refuse(format!(
+                if let Some(close) = suggest_column(name, "customMetadata.<name>") {
+                    return Err(header_error(format!(
                         "the column {name:?} is not one of ikbulk's; did you mean {close:?}? \
                          rename it to that, or to something else if it is not to be read"
                     )));
@@ -106,55 +108,56 @@ impl Columns {
         Ok(())
     }
 
-    /// Refuses columns that do not name the files, or nothing to change.
+    /// Checks that there is a column that identifies the files and one that changes something.
     fn check(&self) -> Result<(), InputError> {
-        let (naming, changing): (Vec<_>, Vec<_>) =
+        let (identifying, changing): (Vec<_>, Vec<_>) =
             self.fields.iter().flatten().partition(|field| field.names_file());
-        if naming.is_empty() {
+        if identifying.is_empty() {
             let listed = listed(&self.names);
-            return Err(refuse(format!(
+            return Err(header_error(format!(
                 "there is no column fileId, filePath or url, only {listed}"
             )));
         }
         if changing.is_empty() {
             let known = Field::FIXED.map(|(name, _)| name).join(", ");
-            return Err(refuse(format!(
+            return Err(header_error(format!(
                 "no column says what to change; there are {known} and customMetadata.<name>"
             )));
         }
         Ok(())
     }
 
-    /// How many columns there are.
+    /// The number of columns.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether there are none, which no usable header is.
+    /// Whether there are no columns; never true for a parsed header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Where the column of a field is.
-    fn place_of(&self, field: &Field) -> Option<usize> {
+    /// The index of the column of a field.
+    fn index_of(&self, field: &Field) -> Option<usize> {
         self.fields.iter().position(|other| other.as_ref() == Some(field))
     }
 
-    /// The columns that are read, with their place and name.
+    /// The columns that are not ignored: index, name and field.
     pub fn fields(&self) -> impl Iterator<Item = (usize, &str, &Field)> {
         let columns = self.names.iter().zip(&self.fields).enumerate();
         columns.filter_map(|(index, (name, field))| Some((index, name.as_str(), field.as_ref()?)))
     }
 }
 
-fn refuse(why: String) -> InputError {
+fn header_error(why: String) -> InputError {
     InputError::Header { why }
 }
 
-/// What to do with a first line that names no file because it is no header, or not one with commas.
-fn no_header(names: &[&str]) -> Option<String> {
+/// Explains a first line without an identifying column that is not a comma-separated header; `None`
+/// if it looks like one.
+fn not_a_header(names: &[&str]) -> Option<String> {
     let only = names.first().copied().unwrap_or_default();
     if names.iter().all(|name| name.is_empty()) {
         return Some(
@@ -174,14 +177,14 @@ fn no_header(names: &[&str]) -> Option<String> {
         );
     }
     let separators = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
-    let (_, called) = separators.iter().find(|(separator, _)| {
-        let is_ours = |name: &str| Field::fixed(name.trim()).is_some();
-        names.len() == 1 && only.contains(*separator) && only.split(*separator).any(is_ours)
+    let (_, separators) = separators.iter().find(|(separator, _)| {
+        let is_known = |name: &str| Field::fixed(name.trim()).is_some();
+        names.len() == 1 && only.contains(*separator) && only.split(*separator).any(is_known)
     })?;
-    Some(format!("it is separated by {called}; save it with commas"))
+    Some(format!("it is separated by {separators}; save it with commas"))
 }
 
-/// The first of the names, each shortened: a header can be anything.
+/// The first names, each shortened: a header can be arbitrary text.
 fn listed(names: &[String]) -> String {
     const NAMES_MAX: usize = 12;
     const NAME_LENGTH_MAX: usize = 40;
@@ -197,27 +200,28 @@ fn listed(names: &[String]) -> String {
     shown.join(", ")
 }
 
-/// The name of ours that somebody who wrote `name` may have meant; `metadata` if that is custom metadata,
-/// but not which field.
-pub(super) fn close_to(name: &str, metadata: &str) -> Option<String> {
-    let ours = || Field::FIXED.iter().map(|(name, _)| *name).chain(own::ALL);
+/// The known column that `name` is most likely a misspelling of, if any; `metadata` for custom
+/// metadata without a recognizable field name.
+pub(super) fn suggest_column(name: &str, metadata: &str) -> Option<String> {
+    let known_columns = || Field::FIXED.iter().map(|(name, _)| *name).chain(own::ALL);
     let with_is = format!("is{name}");
-    let close = meant(name, ours()).or_else(|| ours().find(|known| is_spelt_like(&with_is, known)));
-    close.map(str::to_owned).or_else(|| close_to_metadata(name, metadata))
+    let close = closest_name(name, known_columns())
+        .or_else(|| known_columns().find(|known| equals_loosely(&with_is, known)));
+    close.map(str::to_owned).or_else(|| suggest_metadata_column(name, metadata))
 }
 
-fn close_to_metadata(name: &str, metadata: &str) -> Option<String> {
+fn suggest_metadata_column(name: &str, metadata: &str) -> Option<String> {
     let (prefix, field) = name.split_once('.').unwrap_or((name, ""));
-    let is_prefix = meant(prefix, iter::once(METADATA)).is_some();
+    let is_prefix = closest_name(prefix, iter::once(METADATA)).is_some();
     match field.trim() {
         "" if is_prefix => Some(metadata.to_owned()),
         field if is_prefix => Some(MetadataField::column_of(field)),
-        _ => begins_like(name, METADATA).then(|| metadata.to_owned()),
+        _ => starts_loosely_with(name, METADATA).then(|| metadata.to_owned()),
     }
 }
 
 impl Context {
-    /// The field of that name, if it is one of ours.
+    /// The field of a column or key; `None` if it is unknown.
     pub(super) fn field(&self, name: &str) -> Result<Option<Field>, InputError> {
         if let Some(field) = Field::fixed(name) {
             return Ok(Some(field));
@@ -231,10 +235,15 @@ impl Context {
             .map_err(|source| InputError::Metadata { column: name.to_owned(), source })
     }
 
-    /// The column of the account's field that has this name or label, or nearly, unless it is among `read`.
-    pub(super) fn metadata_named(&self, bare: &str, read: &HashSet<Arc<str>>) -> Option<String> {
-        let name = self.schema.as_ref()?.named_like(bare)?;
-        (!read.contains(name)).then(|| MetadataField::column_of(name))
+    /// The column of the account's field with this name or label, ignoring case and punctuation;
+    /// `None` if there is none, or it is in `existing`.
+    pub(super) fn metadata_column(
+        &self,
+        bare: &str,
+        existing: &HashSet<Arc<str>>,
+    ) -> Option<String> {
+        let name = self.schema.as_ref()?.find_loosely(bare)?;
+        (!existing.contains(name)).then(|| MetadataField::column_of(name))
     }
 }
 
@@ -242,13 +251,13 @@ impl Context {
 mod tests {
     use super::*;
 
-    fn close(name: &str) -> Option<String> {
-        close_to(name, "customMetadata.<name>")
+    fn suggest(name: &str) -> Option<String> {
+        suggest_column(name, "customMetadata.<name>")
     }
 
     #[test]
-    fn a_slip_in_a_name_of_ours_is_found() {
-        for (name, meant) in [
+    fn misspelled_columns_are_suggested() {
+        for (name, suggestion) in [
             ("FILEID", "fileId"),
             ("file_id", "fileId"),
             ("fielId", "fileId"),
@@ -279,12 +288,12 @@ mod tests {
             ("customMetadata_price", "customMetadata.<name>"),
             ("custom metadata price", "customMetadata.<name>"),
         ] {
-            assert_eq!(close(name).as_deref(), Some(meant), "{name}");
+            assert_eq!(suggest(name).as_deref(), Some(suggestion), "{name}");
         }
     }
 
-    /// Columns of shops, asset lists and their exports.
-    const USUAL: &str = "AITags, Abmessungen, Active, Alt tags, Alt text, Art.-Nr., Artikel, Author, Barcode, Body \
+    /// Columns of shop systems, asset lists and their exports.
+    const COMMON: &str = "AITags, Abmessungen, Active, Alt tags, Alt text, Art.-Nr., Artikel, Author, Barcode, Body \
         (HTML), Brand, Category, Collection, Color, Colour, Compare-at price, Condition, Cost, \
         Country, Created at, Currency, Custom label 0, Description (de), Dimensions, EAN, Farbe, \
         File, File name, File size, File type, Filename, Folder, Format, GTIN, Gender, Gewicht, \
@@ -301,9 +310,9 @@ mod tests {
         task, url2, url_1, urn, user";
 
     #[test]
-    fn usual_columns_of_product_sheets_are_none_of_ours() {
-        for name in USUAL.split(", ").chain(["", "#"]) {
-            assert_eq!(close(name), None, "{name}");
+    fn common_product_columns_get_no_suggestion() {
+        for name in COMMON.split(", ").chain(["", "#"]) {
+            assert_eq!(suggest(name), None, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CSV records with their places, and whether the last one is whole.
+//! Reads CSV records with their positions, and detects truncated input.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// The header is row 1, as spreadsheet programs show it.
 const FIRST_ROW: u64 = 2;
 
-/// Reads the records of a CSV file.
+/// A reader of CSV records.
 pub(super) struct CsvRecords {
     reader: csv::Reader<RecordLimit<File>>,
     since: SinceRecord,
@@ -22,12 +22,12 @@ pub(super) struct CsvRecords {
     header: ByteRecord,
     record: ByteRecord,
     next_row: u64,
-    /// The record last given out, and whether it had fewer cells than the header.
+    /// Position of the last record, and whether it has fewer cells than the header.
     last: Option<(RowPos, bool)>,
 }
 
 impl CsvRecords {
-    /// Opens the file and reads its header; `from` is where to go on.
+    /// Opens the file and reads its header; continues at `from`, if given.
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
         let (record_limit, since) = RecordLimit::new(input.open_file()?);
         let reader = csv::ReaderBuilder::new()
@@ -58,12 +58,12 @@ impl CsvRecords {
         &self.header
     }
 
-    /// The record last read.
+    /// The current record.
     pub(super) fn record(&self) -> &ByteRecord {
         &self.record
     }
 
-    /// Reads the next record; `None` at the end, if the end is whole.
+    /// Reads the next record; `None` at the end. Truncated input is an error.
     pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
         let pos = RowPos { number: self.next_row, offset: self.reader.position().byte() };
         self.since.record_read();
@@ -91,7 +91,7 @@ impl CsvRecords {
     fn failed(&self, pos: RowPos, error: csv::Error) -> InputError {
         let RowPos { number: row, offset } = pos;
         match error.into_kind() {
-            _ if self.since.is_over() => {
+            _ if self.since.is_exceeded() => {
                 InputError::TooLong { row, offset, why: "a quote in it is never closed" }
             }
             csv::ErrorKind::Io(source) => self.input.unreadable(source),
@@ -99,21 +99,22 @@ impl CsvRecords {
         }
     }
 
-    /// The csv crate goes on with a cell whose quote closes in its middle. If nobody closed that
-    /// quote before, the cell holds all the rows up to the next one: line ends, and a quote.
+    /// Detects an unclosed quote. The csv crate accepts a quote that closes in the middle of a
+    /// cell, so an unclosed quote merges all rows up to the next quote into one cell, which then
+    /// contains line breaks and a quote.
     fn check_quotes(&self, pos: RowPos) -> Result<(), InputError> {
         let RowPos { number: row, offset } = pos;
         let cells = self.record.as_slice();
-        let may_have_swallowed =
+        let may_contain_rows =
             memchr(b'"', cells).is_some() && memchr2(b'\n', b'\r', cells).is_some();
-        if may_have_swallowed && self.quotes(offset)? == Quotes::Misplaced {
+        if may_contain_rows && self.quotes(offset)? == Quotes::Misplaced {
             return Err(InputError::UnclosedQuote { row, offset });
         }
         Ok(())
     }
 
-    /// The csv crate takes the end of the file for the end of the record, whatever is open. A
-    /// file that was cut off while it was written ends just so.
+    /// Detects a truncated file. The csv crate accepts the end of the file as the end of the
+    /// record, even inside of quotes.
     fn check_end(&self) -> Result<(), InputError> {
         let Some((RowPos { number: row, offset }, short)) = self.last else {
             return Ok(());
@@ -128,7 +129,7 @@ impl CsvRecords {
         Ok(())
     }
 
-    /// The quotes of the record that was read last, from the file itself.
+    /// Checks the quotes of the current record in the raw file.
     fn quotes(&self, offset: u64) -> Result<Quotes, InputError> {
         let read = || {
             let mut file = File::open(&self.input.path)?;
@@ -139,48 +140,50 @@ impl CsvRecords {
             Ok(raw)
         };
         let raw = read().map_err(|source| self.input.unreadable(source))?;
-        Ok(Quotes::of(raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&raw)))
+        Ok(Quotes::parse(raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&raw)))
     }
 }
 
-/// How the quotes of a record stand, read the way the csv crate reads it.
+/// The quoting of a raw record, parsed as the csv crate does.
 #[derive(Debug, PartialEq)]
 enum Quotes {
-    /// Each that opens a cell closes it, too.
-    Whole,
-    /// The last one is never closed.
+    /// Every opening quote has a closing quote at the end of its cell.
+    Balanced,
+    /// The last quote is not closed.
     Open,
-    /// One closes before its cell is over.
+    /// A quote closes before the end of its cell.
     Misplaced,
 }
 
 impl Quotes {
-    fn of(raw: &[u8]) -> Self {
+    fn parse(raw: &[u8]) -> Self {
         #[derive(Clone, Copy, PartialEq)]
-        enum At {
+        enum State {
             CellStart,
             Plain,
             Quoted,
             QuoteInQuoted,
         }
-        let mut at = At::CellStart;
+        let mut state = State::CellStart;
         let mut misplaced = false;
         for byte in raw {
-            at = match (at, byte) {
-                (At::Quoted, b'"') => At::QuoteInQuoted,
-                (At::Quoted, _) | (At::CellStart | At::QuoteInQuoted, b'"') => At::Quoted,
-                (_, b',' | b'\n' | b'\r') => At::CellStart,
-                (At::CellStart | At::Plain, _) => At::Plain,
-                (At::QuoteInQuoted, _) => {
+            state = match (state, byte) {
+                (State::Quoted, b'"') => State::QuoteInQuoted,
+                (State::Quoted, _) | (State::CellStart | State::QuoteInQuoted, b'"') => {
+                    State::Quoted
+                }
+                (_, b',' | b'\n' | b'\r') => State::CellStart,
+                (State::CellStart | State::Plain, _) => State::Plain,
+                (State::QuoteInQuoted, _) => {
                     misplaced = true;
-                    At::Plain
+                    State::Plain
                 }
             };
         }
-        match at {
-            At::Quoted => Self::Open,
+        match state {
+            State::Quoted => Self::Open,
             _ if misplaced => Self::Misplaced,
-            _ => Self::Whole,
+            _ => Self::Balanced,
         }
     }
 }
@@ -190,20 +193,21 @@ mod tests {
     use super::Quotes;
 
     #[test]
-    fn an_open_quote_is_told_from_a_closed_one_and_from_a_literal_one() {
+    fn open_quote_differs_from_closed_and_literal_quotes() {
         for open in [r#"a,"b"#, "\"a\nb", r#"a,"b "" c"#, r#"""#] {
-            assert_eq!(Quotes::of(open.as_bytes()), Quotes::Open, "{open}");
+            assert_eq!(Quotes::parse(open.as_bytes()), Quotes::Open, "{open}");
         }
-        for whole in [r#"a,"b""#, "\"a\nb\"\n", r#"a,"b "" c""#, r#"5" nails,b"#, r#""""#, "a,b\n"]
+        for balanced in
+            [r#"a,"b""#, "\"a\nb\"\n", r#"a,"b "" c""#, r#"5" nails,b"#, r#""""#, "a,b\n"]
         {
-            assert_eq!(Quotes::of(whole.as_bytes()), Quotes::Whole, "{whole}");
+            assert_eq!(Quotes::parse(balanced.as_bytes()), Quotes::Balanced, "{balanced}");
         }
     }
 
     #[test]
-    fn a_quote_that_closes_before_its_cell_is_over_is_misplaced() {
+    fn quote_closing_inside_a_cell_is_misplaced() {
         for misplaced in [r#"a,"b"c,d"#, "a,\"x\nb,\"y\"\n", r#"a,"b" ,c"#] {
-            assert_eq!(Quotes::of(misplaced.as_bytes()), Quotes::Misplaced, "{misplaced}");
+            assert_eq!(Quotes::parse(misplaced.as_bytes()), Quotes::Misplaced, "{misplaced}");
         }
     }
 }

@@ -1,89 +1,89 @@
-//! Why an input cannot be used at all, as against a row that is wrong.
+//! Errors that make the whole input unusable, in contrast to invalid rows.
 
 use std::io;
 
 use crate::row::SchemaError;
 
-/// An input that nothing is sent from.
+/// Why an input cannot be used. Nothing of it is sent.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// It cannot be opened or read.
+    /// The input cannot be opened or read.
     #[error("cannot read the input {path}")]
     Read {
-        /// Which file.
+        /// Path of the input, or a name like "standard input".
         path: String,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// It cannot be copied into the run directory.
+    /// The input cannot be copied into the run directory.
     #[error("cannot copy the input to {path}")]
     Copy {
-        /// Where to.
+        /// Path of the copy.
         path: String,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// It is no sheet, or not in UTF-8.
+    /// The input is not a sheet, or not in UTF-8.
     #[error("the input is {what}, not CSV or JSONL in UTF-8; {suggestion}")]
     OtherKind {
-        /// What it looks like.
+        /// The kind of file detected.
         what: &'static str,
-        /// What to do.
+        /// The fix, as an imperative.
         suggestion: &'static str,
     },
     /// The header is not usable.
     #[error("the header of the input is not usable: {why}; nothing was sent")]
     Header {
-        /// What is wrong and what to do.
+        /// The problem and its fix.
         why: String,
     },
-    /// A custom metadata column that the account does not have.
+    /// A custom metadata column that does not match a field of the account.
     #[error("the header of the input is not usable, and nothing was sent: column {column:?}")]
     Metadata {
-        /// The column.
+        /// The column's name in the header.
         column: String,
-        /// Why not.
+        /// Why the name could not be resolved.
         #[source]
         source: SchemaError,
     },
-    /// The file is cut off or damaged at its end.
+    /// The file is truncated or damaged at its end.
     #[error(
         "the input ends in the middle of a record (row {row}, which begins at byte {offset}): {why}; \
          it may have been cut off while it was written or copied, so nothing is sent"
     )]
     DamagedEnd {
-        /// The last row.
+        /// Number of the last row.
         row: u64,
-        /// Where it begins.
+        /// Byte offset of the row.
         offset: u64,
         /// What is missing.
         why: &'static str,
     },
-    /// A quote that closes in the middle of a cell which has line ends in it.
+    /// A quote closes in the middle of a multi-line cell.
     #[error(
         "row {row}, which begins at byte {offset}, has a quote that closes in the middle of a cell; \
          most likely an earlier quote of the row is never closed and the row has swallowed those \
          behind it, so nothing is sent"
     )]
     UnclosedQuote {
-        /// The row.
+        /// Number of the row.
         row: u64,
-        /// Where it begins.
+        /// Byte offset of the row.
         offset: u64,
     },
-    /// A record that is too long to be one.
+    /// A record exceeds [`super::RECORD_BYTES_MAX`].
     #[error(
         "row {row}, which begins at byte {offset}, is over 16 MiB long; \
          most likely {why}, so nothing is sent"
     )]
     TooLong {
-        /// The row.
+        /// Number of the row.
         row: u64,
-        /// Where it begins.
+        /// Byte offset of the row.
         offset: u64,
-        /// How that comes about.
+        /// The likely cause.
         why: &'static str,
     },
 }

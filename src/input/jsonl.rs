@@ -1,4 +1,4 @@
-//! JSON lines with their places, and what their keys mean.
+//! Reads JSON lines with their positions, and maps their keys to fields.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::columns::close_to;
+use super::columns::suggest_column;
 use super::{Context, Input, InputError, RECORD_BYTES_MAX};
 use crate::row::{Builder, Cell, Field, METADATA, NoDuplicateKeys, Problem, RowPos};
 
-/// Reads the lines of a JSONL file.
+/// A reader of JSON lines.
 pub(super) struct JsonLines {
     reader: BufReader<File>,
     input: Input,
@@ -26,9 +26,9 @@ impl JsonLines {
         let mut file = input.open_file()?;
         let mut next = from.unwrap_or(RowPos { number: 1, offset: 0 });
         if next.offset == 0 {
-            let mut mark = [0; 3];
-            let read = file.read(&mut mark).map_err(|source| input.unreadable(source))?;
-            if mark.get(..read) == Some(b"\xEF\xBB\xBF") {
+            let mut bom = [0; 3];
+            let read = file.read(&mut bom).map_err(|source| input.unreadable(source))?;
+            if bom.get(..read) == Some(b"\xEF\xBB\xBF") {
                 next.offset = 3;
             }
         }
@@ -37,12 +37,12 @@ impl JsonLines {
         Ok(Self { reader, input: input.clone(), line: Vec::new(), next })
     }
 
-    /// The line last read, without its end.
+    /// The current line, without its line end.
     pub(super) fn line(&self) -> &[u8] {
         self.line.trim_ascii_end()
     }
 
-    /// Reads the next line that is not blank; `None` at the end, if the end is whole.
+    /// Reads the next non-blank line; `None` at the end. Truncated input is an error.
     pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
         loop {
             let pos = self.next;
@@ -59,8 +59,10 @@ impl JsonLines {
                 return Err(InputError::TooLong { row, offset, why });
             }
             self.next = RowPos { number: row + 1, offset: offset + read };
-            let cut = !self.line.ends_with(b"\n");
-            if cut && serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_err() {
+            let is_unterminated = !self.line.ends_with(b"\n");
+            if is_unterminated
+                && serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_err()
+            {
                 let why = "its last line is not a whole JSON object";
                 return Err(InputError::DamagedEnd { row, offset, why });
             }
@@ -71,7 +73,7 @@ impl JsonLines {
     }
 }
 
-/// The keys and values of one object, in order, duplicates kept.
+/// The keys and values of one object in order, including duplicate keys.
 #[derive(Debug, Default)]
 pub(super) struct Object(pub(super) Vec<(String, Value)>);
 
@@ -100,14 +102,15 @@ impl Object {
         serde_json::from_slice(line)
     }
 
-    /// What ikbulk wrote behind a person's own keys: the columns of `failed.csv` as one nested object.
+    /// The value of one of ikbulk's own columns ([`super::own`]), which JSONL stores in a nested
+    /// object `ikbulk`.
     pub(super) fn own(&self, key: &str) -> Option<&str> {
         let short = key.strip_prefix("ikbulk.")?;
         let (_, own) = self.0.iter().find(|(key, _)| key == "ikbulk")?;
         own.get(short)?.as_str()
     }
 
-    /// Hands every key to the builder as the field that it means.
+    /// Passes every key and value to the builder.
     pub(super) fn fill(&self, builder: &mut Builder<'_>, context: &Context) {
         let mut keys = foldhash::HashSet::default();
         for (key, value) in &self.0 {
@@ -121,7 +124,7 @@ impl Object {
                 ("customMetadata" | "publish", Value::Object(nested)) => {
                     let prefix = if key == "publish" { "" } else { "customMetadata." };
                     for (name, value) in nested {
-                        fill_one(builder, context, &format!("{prefix}{name}"), value);
+                        set_key(builder, context, &format!("{prefix}{name}"), value);
                     }
                 }
                 ("customMetadata", value) => builder.reject(Problem::new(
@@ -130,18 +133,18 @@ impl Object {
                     "is not an object",
                     "write {\"name\":value}, where null clears that field, or leave the key out",
                 )),
-                (key, value) => fill_one(builder, context, key, value),
+                (key, value) => set_key(builder, context, key, value),
             }
         }
     }
 }
 
-fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Value) {
+fn set_key(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Value) {
     let problem = match context.field(key) {
         Ok(Some(field)) => return builder.set(key, &field, Cell::Json(value)),
         Ok(None) => {
-            let meant =
-                close_to(key, METADATA).or_else(|| context.metadata_named(key, &HashSet::new()));
+            let meant = suggest_column(key, METADATA)
+                .or_else(|| context.metadata_column(key, &HashSet::new()));
             let suggestion = match meant {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!(
@@ -159,5 +162,5 @@ fn fill_one(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Val
     builder.reject(problem);
 }
 
-/// The word that a JSON line must hold somewhere if it sets custom metadata.
+/// Every JSON line that sets custom metadata contains these bytes.
 pub(super) const METADATA_WORD: &[u8] = METADATA.as_bytes();

@@ -1,8 +1,8 @@
-//! From a sheet to rows. Reads a file in a stream, so that memory does not grow with it.
+//! Reads a sheet into rows, as a stream: memory does not depend on the size of the file.
 //!
-//! [`Input`] is a file and its format. [`Input::rows`] gives its rows, checked;
-//! [`Input::records`] gives the same records as they stand, for the reports that return a person's
-//! own cells. Both count and place records alike, because both stand on the same two readers.
+//! [`Input`] is a file and its format. [`Input::rows`] returns validated rows; [`Input::records`]
+//! returns the same records verbatim, for reports that contain the input's own cells. Both use the
+//! same readers, so their row numbers and offsets match.
 
 mod columns;
 mod csv_records;
@@ -29,14 +29,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest record. A longer one is nearly always a quote that was never closed, and it would
-/// have to be held in memory whole.
+/// Maximum length of a record, in bytes. A longer one is nearly always an unclosed quote, and a
+/// record must fit into memory.
 pub const RECORD_BYTES_MAX: u64 = 16 << 20;
 
-/// What standard input is called where other inputs have a path.
+/// The name of standard input in place of a path.
 pub const STANDARD_INPUT: &str = "standard input";
 
-/// How an input is written.
+/// The file format of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -47,7 +47,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name says, if it says one.
+    /// The format by file extension, if it is known.
     #[must_use]
     pub fn of_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    /// The format of a file: what its name says, or else its beginning.
+    /// The format of a file, by its extension or else by its first 4 KiB.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -71,7 +71,7 @@ impl Format {
         Ok(Self::sniff_format(&sniff))
     }
 
-    /// The format that a file's beginning shows: an object is JSONL, anything else a header.
+    /// The format by the first bytes of a file: JSONL if they start an object, else CSV.
     #[must_use]
     pub fn sniff_format(bytes: &[u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -81,7 +81,7 @@ impl Format {
         }
     }
 
-    /// The ending of a file in this format.
+    /// The file extension, without the dot.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -91,11 +91,11 @@ impl Format {
     }
 }
 
-/// A file of changes.
+/// A sheet of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// How it is written.
+    /// Format of the file.
     pub format: Format,
 }

@@ -1,5 +1,5 @@
-//! A reader that refuses to go on once too many bytes have come since the last record, because a
-//! quote that is never closed makes one record of all the rest.
+//! A reader that fails if a record exceeds [`RECORD_BYTES_MAX`], because an unclosed quote turns
+//! the rest of the file into one record.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::RECORD_BYTES_MAX;
 
-/// Bytes read since the last whole record, shared between the guard and who parses behind it.
+/// Bytes read since the last complete record; shared by [`RecordLimit`] and the parser.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SinceRecord(Rc<Cell<u64>>);
 
@@ -16,12 +16,12 @@ impl SinceRecord {
         self.0.set(0);
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_exceeded(&self) -> bool {
         self.0.get() > RECORD_BYTES_MAX
     }
 }
 
-/// The guard itself.
+/// The limiting reader.
 #[derive(Debug)]
 pub(super) struct RecordLimit<R> {
     inner: R,
@@ -37,7 +37,7 @@ impl<R> RecordLimit<R> {
 
 impl<R: Read> Read for RecordLimit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.since.is_over() {
+        if self.since.is_exceeded() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "record too long"));
         }
         let read = self.inner.read(buffer)?;

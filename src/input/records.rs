@@ -1,5 +1,5 @@
-//! Records as they stand, for the reports that return a person's own cells, with what of a record
-//! can be said without judging the row.
+//! Verbatim records, for reports that contain the input's own cells. Also reads single fields of a
+//! record without validating the whole row.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::row::{
 };
 
 impl Input {
-    /// The records from the beginning. `files` are those that are named by where they are.
+    /// All records. `files` resolves rows that identify their file by path or URL.
     ///
     /// # Errors
     /// The file cannot be read, or its header is not usable.
@@ -27,22 +27,22 @@ impl Input {
     }
 }
 
-/// The records of an input as they stand.
+/// A reader of verbatim records.
 pub struct Records {
     source: Source,
     files: Option<Arc<Resolved>>,
 }
 
-/// One record as it stands.
+/// One verbatim record.
 pub enum Record<'r> {
-    /// The cells of a sheet.
+    /// The cells of a CSV record.
     Cells(&'r ByteRecord),
-    /// A line of JSON, without its end.
+    /// A JSON line, without its line end.
     Line(&'r [u8]),
 }
 
 impl Records {
-    /// Goes to the next record; `None` at the end.
+    /// Advances to the next record; `None` at the end.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -53,7 +53,7 @@ impl Records {
         }
     }
 
-    /// The record that was reached.
+    /// The current record.
     #[must_use]
     pub fn record(&self) -> Record<'_> {
         match &self.source {
@@ -62,7 +62,7 @@ impl Records {
         }
     }
 
-    /// The header of a sheet.
+    /// The CSV header; `None` for JSONL.
     #[must_use]
     pub fn header(&self) -> Option<&ByteRecord> {
         match &self.source {
@@ -71,12 +71,12 @@ impl Records {
         }
     }
 
-    /// The file id of the record that was reached, as far as it can be read and its file is known.
+    /// The file id of the current record; empty if it is unreadable or not resolved.
     #[must_use]
     pub fn file_id(&self) -> Cow<'_, str> {
         let written = match &self.source {
             Source::Csv { records, columns } => columns.file_id.map(|index| cell(records, index)),
-            Source::Jsonl(lines) => Some(id_of_line(lines.line())),
+            Source::Jsonl(lines) => Some(file_id_in_line(lines.line())),
         };
         match written.filter(|id| !id.is_empty()) {
             Some(id) => id,
@@ -89,36 +89,36 @@ impl Records {
         file.as_ref().ok().map(FileId::as_str)
     }
 
-    /// Where the file of the record that was reached is, if nothing else names it.
+    /// The path or URL of the current record; `None` if it has a file id or no valid target.
     #[must_use]
     pub fn target(&self) -> Option<Target> {
         let rules = Rules::default();
         let mut builder = Builder::new(&rules);
-        self.read(&mut builder, Field::names_file);
+        self.fill(&mut builder, Field::names_file);
         match builder.finish() {
             Content::Unresolved(unresolved) => Some(unresolved.target),
             _ => None,
         }
     }
 
-    /// How the record that was reached changes the tags, as far as that can be read.
+    /// The tag change of the current record; `None` if there is none or it is invalid.
     #[must_use]
     pub fn tags(&self, rules: &Rules) -> Option<TagChange> {
         let mut builder = Builder::new(rules);
         builder.set("fileId", &Field::FileId, Cell::Text("any"));
-        self.read(&mut builder, Field::changes_tags);
+        self.fill(&mut builder, Field::changes_tags);
         match builder.finish() {
             Content::Update(update) => update.change.tags,
             _ => None,
         }
     }
 
-    /// Some of the fields of the record that was reached.
-    fn read(&self, builder: &mut Builder<'_>, wanted: fn(&Field) -> bool) {
+    /// Passes the selected fields of the current record to the builder.
+    fn fill(&self, builder: &mut Builder<'_>, is_selected: fn(&Field) -> bool) {
         match &self.source {
             Source::Csv { records, columns } => {
                 for (index, name, field) in columns.fields() {
-                    if wanted(field) {
+                    if is_selected(field) {
                         builder.set(name, field, Cell::Text(&cell(records, index)));
                     }
                 }
@@ -126,7 +126,7 @@ impl Records {
             Source::Jsonl(lines) => {
                 let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
                 for (key, value) in &pairs {
-                    if let Some(field) = Field::fixed(key).filter(wanted) {
+                    if let Some(field) = Field::fixed(key).filter(is_selected) {
                         builder.set(key, &field, Cell::Json(value));
                     }
                 }
@@ -134,8 +134,7 @@ impl Records {
         }
     }
 
-    /// What an earlier run wrote behind the record that was reached: fingerprints of the steps
-    /// that were done.
+    /// The current record's [`own::DONE`] cell of an earlier run: fingerprints of completed steps.
     #[must_use]
     pub fn already_done(&self) -> String {
         match &self.source {
@@ -150,7 +149,7 @@ impl Records {
         }
     }
 
-    /// The names of the columns that the record reached touches, those that name its file aside.
+    /// Names of the non-empty columns of the current record, except those that identify the file.
     #[must_use]
     pub fn touched(&self) -> Vec<String> {
         match &self.source {
@@ -158,7 +157,7 @@ impl Records {
                 .fields()
                 .filter(|(_, _, field)| !field.names_file())
                 .filter(|(index, ..)| {
-                    // Spaces leave a field alone, as nothing does.
+                    // A blank cell leaves its field unchanged, like an empty one.
                     let cell = records.record().get(*index).unwrap_or_default();
                     !cell.trim_ascii().is_empty()
                 })
@@ -189,8 +188,8 @@ fn cell(records: &CsvRecords, index: usize) -> Cow<'_, str> {
     String::from_utf8_lossy(records.record().get(index).unwrap_or_default().trim_ascii())
 }
 
-/// The file id that a line of JSON holds; empty where there is none.
-fn id_of_line(line: &[u8]) -> Cow<'_, str> {
+/// The file id in a JSON line; empty if there is none.
+fn file_id_in_line(line: &[u8]) -> Cow<'_, str> {
     #[derive(serde::Deserialize)]
     struct Id<'a> {
         #[serde(rename = "fileId", borrow, default)]

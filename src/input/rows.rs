@@ -1,4 +1,4 @@
-//! Rows for the planner.
+//! Validated rows, for the planner.
 
 use std::fs::File;
 use std::io::{Read, Seek as _};
@@ -9,7 +9,7 @@ use csv::ByteRecord;
 use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
-use super::sniff::{LOOKED_AT_BYTES, refuse_other_kinds};
+use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError};
 use crate::plural::plural;
 use crate::row::{
@@ -17,14 +17,14 @@ use crate::row::{
     SchemaError, TagCache,
 };
 
-/// What the cells of an input are read with.
+/// What is needed to parse and validate the cells of an input.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// The rules of cells.
+    /// Rules for all cells.
     pub rules: Rules,
-    /// The account's custom metadata fields; `None` takes names and values as they stand.
+    /// The account's custom metadata fields; `None` accepts any name and value.
     pub schema: Option<Schema>,
-    /// The files that are named by where they are; `None` until they have been looked up.
+    /// Files by path or URL; `None` before the lookup.
     pub files: Option<Arc<Resolved>>,
 }
 
@@ -36,7 +36,7 @@ impl Context {
         }
     }
 
-    /// What the cells of a row came to.
+    /// Finishes a row and resolves its path or URL.
     fn finish(&self, builder: Builder<'_>) -> Content {
         let content = builder.finish();
         match &self.files {
@@ -47,7 +47,7 @@ impl Context {
 }
 
 impl Input {
-    /// The rows from the beginning, or from where a run goes on.
+    /// All rows, or the rows starting at `from` to resume a run.
     ///
     /// # Errors
     /// The file cannot be read, or its header is not usable.
@@ -57,7 +57,7 @@ impl Input {
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
         let source = self.open(context, from)?;
-        Ok(Rows { source, context, lists: TagCache::default(), empty_cells: 0 })
+        Ok(Rows { source, context, tag_cache: TagCache::default(), empty_cells: 0 })
     }
 
     pub(super) fn open(
@@ -75,7 +75,7 @@ impl Input {
         })
     }
 
-    /// Whether custom metadata is set, so that the account's fields are worth asking for.
+    /// Whether the input may set custom metadata, so that the account's fields must be read.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -91,14 +91,14 @@ impl Input {
         }
     }
 
-    /// Whether a word stands anywhere in the file.
+    /// Whether the file contains these bytes anywhere.
     fn contains(&self, word: &[u8]) -> std::io::Result<bool> {
         const CHUNK_BYTES: u64 = 64 << 10;
         let finder = memchr::memmem::Finder::new(word);
         let mut file = File::open(&self.path)?;
         let mut window = Vec::new();
         loop {
-            // The end of the last chunk stays, in case the word lies across.
+            // Keep the end of the previous chunk: the word may span both.
             let keep = window.len().saturating_sub(word.len());
             window.drain(..keep);
             if (&mut file).take(CHUNK_BYTES).read_to_end(&mut window)? == 0 {
@@ -110,13 +110,13 @@ impl Input {
         }
     }
 
-    /// Opens the file, if it is no other kind of file.
+    /// Opens the file; fails if its first bytes show another kind of file.
     pub(super) fn open_file(&self) -> Result<File, InputError> {
         let unreadable = |source| self.unreadable(source);
         let mut file = File::open(&self.path).map_err(unreadable)?;
         let mut sniff = Vec::new();
-        (&mut file).take(LOOKED_AT_BYTES).read_to_end(&mut sniff).map_err(unreadable)?;
-        refuse_other_kinds(&sniff)?;
+        (&mut file).take(SNIFFED_BYTES).read_to_end(&mut sniff).map_err(unreadable)?;
+        check_kind(&sniff)?;
         file.rewind().map_err(unreadable)?;
         Ok(file)
     }
@@ -126,11 +126,11 @@ impl Input {
     }
 }
 
-/// The rows of an input, one after the other.
+/// A reader of validated rows.
 pub struct Rows<'c> {
     source: Source,
     context: &'c Context,
-    lists: TagCache,
+    tag_cache: TagCache,
     empty_cells: u64,
 }
 
@@ -139,17 +139,17 @@ pub(super) enum Source {
     Jsonl(JsonLines),
 }
 
-/// What an earlier run wrote behind a row that is fed back.
+/// The result of a row in an earlier run, from the columns in [`own`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct PriorRun {
-    /// Its status was `unknown`, so that sending it again may pay for it twice.
+    /// The status was `unknown`: re-sending the row may be billed twice.
     pub unknown: bool,
-    /// Fingerprints of its steps that were done.
+    /// Fingerprints of the completed steps.
     pub done: Vec<u64>,
 }
 
 impl PriorRun {
-    fn read(status: Option<&str>, done: Option<&str>) -> Self {
+    fn parse(status: Option<&str>, done: Option<&str>) -> Self {
         let done = done.into_iter().flat_map(str::split_whitespace);
         Self {
             unknown: status == Some("unknown"),
@@ -159,37 +159,37 @@ impl PriorRun {
 }
 
 impl Rows<'_> {
-    /// The next row, with what an earlier run said of it; `None` at the end.
+    /// Reads the next row and its result in an earlier run; `None` at the end.
     ///
     /// # Errors
-    /// The file cannot be read, or is damaged in a way that is not one row's.
+    /// The file cannot be read, or the damage is not limited to one row.
     pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
-        let Self { source, context, lists, empty_cells } = self;
-        let (pos, content, fed_back) = match source {
+        let Self { source, context, tag_cache, empty_cells } = self;
+        let (pos, content, prior) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
-                let (content, empty) = of_cells(records, columns, context, lists);
+                let (content, empty) = parse_cells(records, columns, context, tag_cache);
                 *empty_cells += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
-                (pos, content, PriorRun::read(own(columns.status), own(columns.done)))
+                (pos, content, PriorRun::parse(own(columns.status), own(columns.done)))
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let (content, fed_back) = of_line(lines.line(), context);
-                (pos, content, fed_back)
+                let (content, prior) = parse_line(lines.line(), context);
+                (pos, content, prior)
             }
         };
-        Ok(Some((Row { pos, content }, fed_back)))
+        Ok(Some((Row { pos, content }, prior)))
     }
 
-    /// How many empty cells so far left their field alone.
+    /// The number of empty cells so far; they leave their field unchanged.
     #[must_use]
     pub fn empty_cells(&self) -> u64 {
         self.empty_cells
     }
 
-    /// Columns that are not read.
+    /// Names of ignored columns, with hints.
     #[must_use]
     pub fn ignored_columns(&self) -> &[String] {
         match &self.source {
@@ -199,37 +199,37 @@ impl Rows<'_> {
     }
 }
 
-/// What the cells of a record say, and how many of them are empty.
-fn of_cells(
+/// Parses a CSV record; also returns the number of empty cells.
+fn parse_cells(
     records: &CsvRecords,
     columns: &Columns,
     context: &Context,
-    lists: &mut TagCache,
+    tag_cache: &mut TagCache,
 ) -> (Content, u64) {
     let (record, header) = (records.record(), records.header());
-    if is_second_header(record, header) {
+    if is_repeated_header(record, header) {
         let suggestion = "delete the row; it is left from joining two sheets";
         return (unreadable(Problem::new("row", "", "repeats the header", suggestion)), 0);
     }
     if record.len() != columns.len() {
-        return (unreadable(wrong_length(record.len(), columns.len())), 0);
+        return (unreadable(cell_count_mismatch(record.len(), columns.len())), 0);
     }
-    let mut builder = Builder::remembering(&context.rules, lists);
+    let mut builder = Builder::with_tag_cache(&context.rules, tag_cache);
     let empty = fill(&mut builder, columns, record);
     (context.finish(builder), empty)
 }
 
-/// What a line of JSON says, and what an earlier run said of it.
-fn of_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
+/// Parses a JSON line; also returns the row's result in an earlier run.
+fn parse_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
     match Object::parse(line) {
         Ok(object) => {
             let mut builder = Builder::new(&context.rules);
             object.fill(&mut builder, context);
-            let fed_back = PriorRun::read(object.own(own::STATUS), object.own(own::DONE));
-            (context.finish(builder), fed_back)
+            let prior = PriorRun::parse(object.own(own::STATUS), object.own(own::DONE));
+            (context.finish(builder), prior)
         }
         Err(error) => {
-            // The whole line is line 1 of what was parsed, whichever it is of the input.
+            // The parser's line number is always 1, so drop it.
             let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
             let problem = format!("is not a JSON object ({error})");
             let line = String::from_utf8_lossy(line);
@@ -241,14 +241,14 @@ fn of_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
     }
 }
 
-/// A record of which no cell can be read.
+/// A rejected record whose cells cannot be parsed.
 fn unreadable(problem: Problem) -> Content {
     Content::Rejected(problem.into())
 }
 
-/// Hands the cells of a record to the builder; gives how many were empty.
+/// Passes the cells of a record to the builder; returns the number of empty cells.
 fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u64 {
-    // Checked once here rather than cell by cell, unless one of them is bad.
+    // Check UTF-8 once for the record; check each cell only if that fails.
     let cells = std::str::from_utf8(record.as_slice()).ok();
     let mut empty = 0;
     for (index, name, field) in columns.fields() {
@@ -271,11 +271,11 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
     empty
 }
 
-fn is_second_header(record: &ByteRecord, header: &ByteRecord) -> bool {
+fn is_repeated_header(record: &ByteRecord, header: &ByteRecord) -> bool {
     record.get(0) == header.get(0) && record == header
 }
 
-fn wrong_length(has: usize, wanted: usize) -> Problem {
+fn cell_count_mismatch(has: usize, wanted: usize) -> Problem {
     Problem::new(
         "row",
         "",

@@ -1,14 +1,14 @@
-//! What a file shows at its beginning that is no sheet at all: other encodings, other kinds of file.
+//! Detects files that are not UTF-8 sheets by their first bytes: other encodings and file types.
 
 use super::InputError;
 
-/// Bytes that are looked at.
-pub(super) const LOOKED_AT_BYTES: u64 = 16;
+/// Number of bytes to inspect.
+pub(super) const SNIFFED_BYTES: u64 = 16;
 
 const SAVE: &str = "save it as “CSV UTF-8”";
 
-/// What files of other kinds begin with, what they are, and what to do. The first that fits holds.
-const MARKS: [(&[u8], &str, &str); 12] = [
+/// Magic bytes, the kind of file, and the fix. The first match wins.
+const MAGIC_BYTES: [(&[u8], &str, &str); 12] = [
     (b"\xFF\xFE\0\0", "UTF-32", SAVE),
     (b"\0\0\xFE\xFF", "UTF-32", SAVE),
     (b"\xFF\xFE", "UTF-16", SAVE),
@@ -23,14 +23,15 @@ const MARKS: [(&[u8], &str, &str); 12] = [
     (b"<?XML", "an XML file", SAVE),
 ];
 
-/// Refuses a file that begins as no sheet does.
-pub(super) fn refuse_other_kinds(sniff: &[u8]) -> Result<(), InputError> {
-    let begins_with =
-        |mark: &[u8]| sniff.get(..mark.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(mark));
-    if let Some((_, what, suggestion)) = MARKS.iter().find(|(mark, ..)| begins_with(mark)) {
+/// Fails if the first bytes cannot be those of a sheet in UTF-8.
+pub(super) fn check_kind(sniff: &[u8]) -> Result<(), InputError> {
+    let starts_with = |magic: &[u8]| {
+        sniff.get(..magic.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(magic))
+    };
+    if let Some((_, what, suggestion)) = MAGIC_BYTES.iter().find(|(magic, ..)| starts_with(magic)) {
         return Err(InputError::OtherKind { what, suggestion });
     }
-    // Without a mark UTF-16 shows by the zeros in half of its ASCII characters.
+    // UTF-16 without a BOM: every second byte of ASCII text is zero.
     match sniff {
         [0, _, ..] | [_, 0, ..] => Err(InputError::OtherKind { what: "UTF-16", suggestion: SAVE }),
         _ => Ok(()),

@@ -1,5 +1,5 @@
-//! Taking an input over: the run works on its own copy, so that row numbers and offsets stay true
-//! whatever happens to the original, and standard input is no special case.
+//! Copies the input: a run reads its own copy, so that row numbers and offsets stay valid if the
+//! original changes, and standard input is no special case.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,37 +12,37 @@ use crate::atomic_file::{create_temporary, sync_directory};
 
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What an input is known by: a BLAKE3 hash of its bytes, in hexadecimal.
+/// Identifies an input: the BLAKE3 hash of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(pub String);
 
 impl Fingerprint {
-    /// The fingerprint of the file's content as it is now.
+    /// The fingerprint of the file's current content.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn of_file(path: &Path) -> io::Result<Self> {
         let mut hash = blake3::Hasher::new();
         hash.update_reader(File::open(path)?)?;
-        Ok(Self::of(&hash))
+        Ok(Self::from_hash(&hash))
     }
 
-    fn of(hash: &blake3::Hasher) -> Self {
+    fn from_hash(hash: &blake3::Hasher) -> Self {
         Self(hash.finalize().to_hex().to_string())
     }
 }
 
-/// An input that has been copied.
+/// The run's own copy of an input.
 #[derive(Debug, Clone)]
 pub struct StagedInput {
-    /// The copy.
+    /// Path and format of the copy.
     pub input: Input,
-    /// Its fingerprint.
+    /// Fingerprint of the content.
     pub fingerprint: Fingerprint,
 }
 
-/// Copies `from` into `directory` as `input.csv` or `input.jsonl`, and sees to it that the copy is
-/// on disk. The format is `format`, or the one that `name` or the first bytes show.
+/// Copies `from` into `directory` as `input.csv` or `input.jsonl` and syncs the copy to disk. The
+/// format is `format`, or else detected from `name` or the first bytes.
 ///
 /// # Errors
 /// Reading or writing fails.
@@ -53,34 +53,34 @@ pub fn stage_input(
     directory: &Path,
 ) -> Result<StagedInput, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
-    let mut begun = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
-    let format = begun.format;
+    let mut source = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
+    let format = source.format;
     let path = directory.join(format!("input.{}", format.extension()));
     let cannot_copy = |source| InputError::Copy { path: path.display().to_string(), source };
     let mut copy = create_private(&path).map_err(cannot_copy)?;
     let mut hash = blake3::Hasher::new();
-    while let Some(bytes) = begun.bytes() {
+    while let Some(bytes) = source.bytes() {
         hash.update(bytes);
         copy.write_all(bytes).map_err(cannot_copy)?;
-        begun.read_on(&mut from).map_err(unreadable)?;
+        source.read_chunk(&mut from).map_err(unreadable)?;
     }
     copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
-    Ok(StagedInput { input: Input { path, format }, fingerprint: Fingerprint::of(&hash) })
+    Ok(StagedInput { input: Input { path, format }, fingerprint: Fingerprint::from_hash(&hash) })
 }
 
-/// A copy of an input that can be read once only. It has no name where the system can read a file
-/// without one, so that nothing is left of it however the program ends.
+/// A temporary copy of an input that can only be read once, such as a pipe. The file is unlinked
+/// where the system supports it, so that nothing remains however the process ends.
 #[derive(Debug)]
 pub struct UnnamedInput {
     input: Input,
-    /// Held open, since it is read by the number of this.
+    /// Kept open: an unlinked file is read through its descriptor.
     file: File,
-    /// Its name, where it must have one.
+    /// Path of the file, if it could not be unlinked.
     name: Option<PathBuf>,
 }
 
 impl UnnamedInput {
-    /// The copy.
+    /// Path and format of the copy.
     #[must_use]
     pub fn input(&self) -> &Input {
         &self.input
@@ -90,13 +90,13 @@ impl UnnamedInput {
 impl Drop for UnnamedInput {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // What cannot be removed is left to the system's own cleaning of its temporary files.
+            // On failure, the system's cleanup of temporary files removes it.
             drop(fs::remove_file(name));
         }
     }
 }
 
-/// Copies `from` into a file without a name, to be read by this process alone. The format is that of
+/// Copies `from` into a temporary file for this process only. The format is detected as in
 /// [`stage_input`].
 ///
 /// # Errors
@@ -110,21 +110,21 @@ pub fn stage_unnamed_input(
     let directory = std::env::temp_dir();
     let cannot_copy = |source| InputError::Copy { path: directory.display().to_string(), source };
     let (file, path) = create_temporary(&directory).map_err(cannot_copy)?;
-    let (path, kept) = without_name(&file, path);
+    let (path, kept) = unlink(&file, path);
     let input = Input { path, format: Format::Csv };
     let mut unnamed = UnnamedInput { input, file, name: kept };
-    let mut begun = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
-    unnamed.input.format = begun.format;
-    while let Some(bytes) = begun.bytes() {
+    let mut source = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
+    unnamed.input.format = source.format;
+    while let Some(bytes) = source.bytes() {
         unnamed.file.write_all(bytes).map_err(cannot_copy)?;
-        begun.read_on(&mut from).map_err(unreadable)?;
+        source.read_chunk(&mut from).map_err(unreadable)?;
     }
     Ok(unnamed)
 }
 
-/// Takes a file's name away if it can be opened without. Gives the path by which it can be opened, and
-/// its name if it keeps it.
-fn without_name(file: &File, name: PathBuf) -> (PathBuf, Option<PathBuf>) {
+/// Unlinks a file if it can be opened through its descriptor. Returns the path for opening it, and
+/// its name if it was not unlinked.
+fn unlink(file: &File, name: PathBuf) -> (PathBuf, Option<PathBuf>) {
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     if path.exists() && fs::remove_file(&name).is_ok() {
         (path, None)
@@ -133,7 +133,7 @@ fn without_name(file: &File, name: PathBuf) -> (PathBuf, Option<PathBuf>) {
     }
 }
 
-/// An input of which the beginning has been read.
+/// An input whose first chunk has been read.
 struct SniffedInput {
     format: Format,
     chunk: Vec<u8>,
@@ -141,28 +141,29 @@ struct SniffedInput {
 }
 
 impl SniffedInput {
-    /// The format is `format`, or the one that `name` or the first bytes show.
+    /// Reads the first chunk. The format is `format`, or else detected from `name` or the first
+    /// bytes.
     fn read(from: &mut impl Read, name: &Path, format: Option<Format>) -> io::Result<Self> {
-        let mut begun = Self { format: Format::Csv, chunk: vec![0; CHUNK_BYTES], filled: 0 };
-        begun.read_on(from)?;
+        let mut source = Self { format: Format::Csv, chunk: vec![0; CHUNK_BYTES], filled: 0 };
+        source.read_chunk(from)?;
         let named = format.or_else(|| Format::of_name(name));
-        let sniff = begun.bytes().unwrap_or_default();
-        begun.format = named.unwrap_or_else(|| Format::sniff_format(sniff));
-        Ok(begun)
+        let sniff = source.bytes().unwrap_or_default();
+        source.format = named.unwrap_or_else(|| Format::sniff_format(sniff));
+        Ok(source)
     }
 
-    /// What was read last; `None` at the end.
+    /// The current chunk; `None` at the end.
     fn bytes(&self) -> Option<&[u8]> {
         self.chunk.get(..self.filled).filter(|bytes| !bytes.is_empty())
     }
 
-    fn read_on(&mut self, from: &mut impl Read) -> io::Result<()> {
-        self.filled = read_chunk(from, &mut self.chunk)?;
+    fn read_chunk(&mut self, from: &mut impl Read) -> io::Result<()> {
+        self.filled = fill_chunk(from, &mut self.chunk)?;
         Ok(())
     }
 }
 
-/// An input that the run itself has written in its place.
+/// Stages an input that the run itself wrote into its directory.
 ///
 /// # Errors
 /// Reading fails.
@@ -173,8 +174,8 @@ pub fn staged_in(input: Input) -> Result<StagedInput, InputError> {
     }
 }
 
-/// Fills the chunk as far as the input goes; a pipe gives less at a time.
-fn read_chunk(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
+/// Reads until the chunk is full or the input ends: a pipe returns less per read.
+fn fill_chunk(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = chunk.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest) {

@@ -18,7 +18,7 @@ pub(super) fn file(
         ([file], None) => Err(moved(file, "gone")),
         ([file], Some(place)) => {
             let path = place.file_path.as_deref().unwrap_or_default();
-            if target.is(path, place.url.as_deref()) {
+            if target.matches(path, place.url.as_deref()) {
                 Ok(file.clone())
             } else if path == target.file_path() {
                 Err(other_url(file, place.url.as_deref().unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! Cells in, a checked row out: the one place that knows how the columns of a row fit together.
+//! Builds a validated row from cells. The only place that knows which columns exclude each other.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::problem::{Invalid, Problem, Rejection};
 use super::tag_cache::TagCache;
 use super::{Content, Extensions, Field, FileId, Target, Unresolved, Update};
 
-/// Up to so many custom metadata fields of a row are searched one by one.
-const METADATA_SEARCHED_MAX: usize = 16;
+/// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
+const LINEAR_SEARCH_MAX: usize = 16;
 
-/// What holds for every row of an input.
+/// Rules for all cells of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The text that clears a field, `<clear>` unless set otherwise.
@@ -26,30 +26,31 @@ impl Default for Rules {
     }
 }
 
-/// A cell that names a file by where it is.
+/// A cell with a path or URL.
 #[derive(Debug)]
-struct Place {
+struct TargetCell {
     target: Target,
+    /// The cell as written.
     cell: Box<str>,
 }
 
-/// What names the file of a row.
+/// How a row identifies its file.
 #[derive(Debug)]
-enum Named {
-    File(FileId),
-    Place(Place),
+enum FileRef {
+    Id(FileId),
+    Target(TargetCell),
 }
 
 /// Collects the cells of one row.
 #[derive(Debug)]
 pub struct Builder<'a> {
     rules: &'a Rules,
-    lists: Option<&'a mut TagCache>,
+    tag_cache: Option<&'a mut TagCache>,
     file: Option<FileId>,
-    /// What names the file by where it is, looked at only where nothing else names it.
-    places: Vec<Result<Place, Problem>>,
+    /// The `filePath` and `url` cells; ignored if there is a `fileId`.
+    targets: Vec<Result<TargetCell, Problem>>,
     change: Change,
-    /// The custom metadata fields of the change by name, where they are too many to be searched.
+    /// Names of the change's custom metadata fields, if there are too many to search linearly.
     metadata: HashSet<Arc<str>>,
     add_tags: Option<Tags>,
     remove_tags: Option<Tags>,
@@ -65,9 +66,9 @@ impl<'a> Builder<'a> {
     pub fn new(rules: &'a Rules) -> Self {
         Self {
             rules,
-            lists: None,
+            tag_cache: None,
             file: None,
-            places: Vec::new(),
+            targets: Vec::new(),
             change: Change::default(),
             metadata: HashSet::new(),
             add_tags: None,
@@ -79,75 +80,74 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The same, where tag lists are remembered from row to row.
+    /// An empty row that shares parsed tag lists with other rows.
     #[must_use]
-    pub fn remembering(rules: &'a Rules, lists: &'a mut TagCache) -> Self {
-        Self { lists: Some(lists), ..Self::new(rules) }
+    pub fn with_tag_cache(rules: &'a Rules, tag_cache: &'a mut TagCache) -> Self {
+        Self { tag_cache: Some(tag_cache), ..Self::new(rules) }
     }
 
-    /// Takes one cell of the column `column`, which is about `field`. An empty one leaves its field
-    /// alone.
+    /// Adds a cell: `column` is the column's name in the input, `field` its meaning. An empty cell
+    /// leaves the field unchanged.
     pub fn set(&mut self, column: &str, field: &Field, cell: Cell<'_>) {
         if cell.is_empty() {
             return;
         }
         self.seen_any = true;
-        if let Err(Invalid { problem, suggestion }) = self.understand(field, cell) {
+        if let Err(Invalid { problem, suggestion }) = self.parse(field, cell) {
             let problem = Problem::new(column, &cell.shown(), problem, suggestion);
             match field {
-                Field::FilePath | Field::Url => self.places.push(Err(problem)),
+                Field::FilePath | Field::Url => self.targets.push(Err(problem)),
                 _ => self.problems.push(problem),
             }
         }
     }
 
-    /// Takes a problem that the reader found before the cell could be read.
+    /// Adds a problem that the reader found before it could pass the cell to [`Self::set`].
     pub fn reject(&mut self, problem: Problem) {
         self.seen_any = true;
         self.problems.push(problem);
     }
 
-    /// The row, once all of its cells are in.
+    /// Finishes the row after its last cell.
     #[must_use]
     pub fn finish(mut self) -> Content {
         if !self.seen_any {
             return Content::Blank;
         }
         self.combine();
-        let named = self.named();
-        if let Err(problem) = &named
-            && !self.complains_of("fileId")
+        let file = self.file_ref();
+        if let Err(problem) = &file
+            && !self.has_problem_in("fileId")
         {
             self.problems.push(problem.clone());
         }
         let change = self.change;
-        match (Rejection::of(self.problems), named) {
-            (Some(rejection), Ok(Named::Place(Place { target, .. }))) => {
-                Content::Rejected(rejection.at(target))
+        match (Rejection::from_problems(self.problems), file) {
+            (Some(rejection), Ok(FileRef::Target(TargetCell { target, .. }))) => {
+                Content::Rejected(rejection.with_target(target))
             }
             (Some(rejection), _) => Content::Rejected(rejection),
             (None, Err(problem)) => Content::Rejected(problem.into()),
-            (None, Ok(Named::File(file))) => Content::Update(Box::new(Update { file, change })),
-            (None, Ok(Named::Place(Place { target, cell }))) => {
+            (None, Ok(FileRef::Id(file))) => Content::Update(Box::new(Update { file, change })),
+            (None, Ok(FileRef::Target(TargetCell { target, cell }))) => {
                 Content::Unresolved(Box::new(Unresolved { target, cell, change }))
             }
         }
     }
 
-    /// The one file that the row names.
-    fn named(&mut self) -> Result<Named, Problem> {
+    fn file_ref(&mut self) -> Result<FileRef, Problem> {
         if let Some(file) = self.file.take() {
-            return Ok(Named::File(file));
+            return Ok(FileRef::Id(file));
         }
-        let mut places = std::mem::take(&mut self.places).into_iter();
-        match (places.next(), places.next()) {
+        let mut targets = std::mem::take(&mut self.targets).into_iter();
+        match (targets.next(), targets.next()) {
             (None, _) => Err(Problem::new(
                 "fileId",
                 "",
                 "is empty",
                 "write the file's id, or its filePath, or its url",
             )),
-            (Some(place), None) => place.map(Named::Place),
+            (Some(target), None) => target.map(FileRef::Target),
             (Some(_), Some(_)) => Err(Problem::new(
                 "url",
                 "",
@@ -157,11 +157,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn complains_of(&self, column: &str) -> bool {
+    fn has_problem_in(&self, column: &str) -> bool {
         self.problems.iter().any(|problem| problem.column() == column)
     }
 
-    fn understand(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
+    /// Parses a cell into its field of the change.
+    fn parse(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
         let literal = cell.literal(&self.rules.clear_token);
         if literal.is_none() && cell.is_error() {
             return Err(Invalid::new(
@@ -187,11 +188,11 @@ impl<'a> Builder<'a> {
         let cell = literal.unwrap_or(cell);
         match field {
             Field::FileId => self.file = Some(file_id(cell)?),
-            Field::FilePath => self.places.push(Ok(place(cell, Target::of_path)?)),
-            Field::Url => self.places.push(Ok(place(cell, Target::of_url)?)),
+            Field::FilePath => self.targets.push(Ok(target_cell(cell, Target::from_path)?)),
+            Field::Url => self.targets.push(Ok(target_cell(cell, Target::from_url)?)),
             Field::Tags => {
-                // An explicit empty list says that no tag remains. It is sent as null, because what
-                // the API makes of [] is not documented.
+                // An explicit empty list clears the tags. Sent as null, because the API does not
+                // document [].
                 let tags = self.tags(cell)?.map_or(TagChange::Clear, TagChange::Replace);
                 self.change.tags = Some(tags);
             }
@@ -206,7 +207,7 @@ impl<'a> Builder<'a> {
                 let value = metadata::value(field.rule.as_deref(), cell)?;
                 self.change.metadata.push((field.clone(), Set::Value(value)));
             }
-            Field::Extensions => self.change.extensions = Extensions::read(cell)?,
+            Field::Extensions => self.change.extensions = Extensions::parse(cell)?,
             Field::WebhookUrl => self.change.webhook_url = Some(webhook_url(cell)?),
             Field::IsPublished => self.is_published = Some(boolean(cell)?),
             Field::IncludeFileVersions => self.include_file_versions = Some(boolean(cell)?),
@@ -214,15 +215,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The tags of a cell; `None` where the list is there but empty.
+    /// The tags of a cell; `None` for an explicit empty list.
     fn tags(&mut self, cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
-        match (&mut self.lists, cell) {
-            (Some(lists), Cell::Text(text)) => lists.of(text, || tags(cell)),
+        match (&mut self.tag_cache, cell) {
+            (Some(cache), Cell::Text(text)) => cache.get_or_parse(text, || tags(cell)),
             _ => tags(cell),
         }
     }
 
-    /// Whether the row sets the field already: the keys of JSON know several ways to say the same.
+    /// Whether an earlier cell set the field: JSON has several keys for the same field.
     fn is_set(&mut self, field: &Field) -> bool {
         match field {
             Field::CustomMetadata(field) => self.is_metadata_set(&field.name),
@@ -234,7 +235,7 @@ impl<'a> Builder<'a> {
 
     fn is_metadata_set(&mut self, name: &str) -> bool {
         let set = &self.change.metadata;
-        if set.len() < METADATA_SEARCHED_MAX {
+        if set.len() < LINEAR_SEARCH_MAX {
             return set.iter().any(|(known, _)| &*known.name == name);
         }
         let new = set.iter().skip(self.metadata.len());
@@ -277,14 +278,14 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// What cells of two columns mean together.
+    /// Combines and cross-checks the cells of related columns.
     fn combine(&mut self) {
         self.combine_tags();
         match (self.is_published, self.include_file_versions) {
             (Some(is_published), include_file_versions) => {
                 self.change.publish = Some(Publish { is_published, include_file_versions });
             }
-            (None, Some(include)) if !self.complains_of("isPublished") => {
+            (None, Some(include)) if !self.has_problem_in("isPublished") => {
                 self.problems.push(Problem::new(
                     "includeFileVersions",
                     if include { "true" } else { "false" },
@@ -326,17 +327,20 @@ impl<'a> Builder<'a> {
     }
 }
 
-const LIST_RIGHT: &str = r#"write words with commas between them, or a JSON array: ["a","b"]"#;
+const LIST_SUGGESTION: &str = r#"write words with commas between them, or a JSON array: ["a","b"]"#;
 
 fn file_id(cell: Cell<'_>) -> Result<FileId, Invalid> {
     let suggestion = "write the id as ImageKit shows it, like 598821f949c0a938d57563bd";
-    let text = cell.word().ok_or_else(|| Invalid::new("is not text", suggestion))?;
+    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not text", suggestion))?;
     FileId::new(text).map_err(|problem| Invalid::new(problem, suggestion))
 }
 
-fn place(cell: Cell<'_>, read: fn(&str) -> Result<Target, Invalid>) -> Result<Place, Invalid> {
-    let text = cell.word().ok_or_else(|| Invalid::new("is not text", "write text"))?;
-    Ok(Place { target: read(text)?, cell: text.into() })
+fn target_cell(
+    cell: Cell<'_>,
+    parse: fn(&str) -> Result<Target, Invalid>,
+) -> Result<TargetCell, Invalid> {
+    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not text", "write text"))?;
+    Ok(TargetCell { target: parse(text)?, cell: text.into() })
 }
 
 fn tags(cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
@@ -355,11 +359,11 @@ fn is_array(cell: Cell<'_>) -> bool {
 }
 
 fn list(cell: Cell<'_>) -> Result<Vec<String>, Invalid> {
-    cell.list().map_err(|problem| Invalid::new(problem, LIST_RIGHT))
+    cell.list().map_err(|problem| Invalid::new(problem, LIST_SUGGESTION))
 }
 
 fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Invalid> {
-    if cell.word() == Some("all") {
+    if cell.trimmed_text() == Some("all") {
         return Ok(Some(AiTagRemoval::All));
     }
     let words = list(cell)?;
@@ -368,7 +372,7 @@ fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Invalid> {
 
 fn coordinates(cell: Cell<'_>) -> Result<Coordinates, Invalid> {
     let suggestion = "write x,y,width,height in whole pixels, like 10,10,100,100";
-    cell.word()
+    cell.trimmed_text()
         .and_then(Coordinates::parse)
         .ok_or_else(|| Invalid::new("is not an area of an image", suggestion))
 }
@@ -380,7 +384,9 @@ fn description(cell: Cell<'_>) -> Result<Box<str>, Invalid> {
 
 fn webhook_url(cell: Cell<'_>) -> Result<WebhookUrl, Invalid> {
     let suggestion = "write a whole URL, like https://example.com/hook";
-    cell.word().and_then(WebhookUrl::parse).ok_or_else(|| Invalid::new("is not a URL", suggestion))
+    cell.trimmed_text()
+        .and_then(WebhookUrl::parse)
+        .ok_or_else(|| Invalid::new("is not a URL", suggestion))
 }
 
 fn boolean(cell: Cell<'_>) -> Result<bool, Invalid> {

@@ -1,4 +1,4 @@
-//! One cell before it has a meaning: text from a sheet, or a typed JSON value.
+//! An uninterpreted cell: text from a sheet, or a typed JSON value.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::no_duplicate_keys::NoDuplicateKeys;
 
-/// What a formula prints when it failed. In a sheet these are damage, never a value.
-const ERROR_CELLS: [&str; 16] = [
+/// What spreadsheet programs print for a failed formula; never a value.
+const FORMULA_ERRORS: [&str; 16] = [
     "#N/A",
     "#REF!",
     "#VALUE!",
@@ -37,13 +37,13 @@ pub enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// Whether it leaves its field alone. JSON says that by leaving the key out, so a JSON value
-    /// is never empty.
+    /// Whether the cell leaves its field unchanged. JSON leaves the key out instead, so a JSON
+    /// value is never empty.
     pub(crate) fn is_empty(self) -> bool {
         matches!(self, Cell::Text(text) if text.trim_start().is_empty())
     }
 
-    /// Whether it clears its field: the clear token in a sheet, `null` in JSON.
+    /// Whether the cell clears its field: the clear token in a sheet, `null` in JSON.
     pub(crate) fn is_clear(self, clear_token: &str) -> bool {
         match self {
             Cell::Text(text) => text.trim() == clear_token,
@@ -51,33 +51,33 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Whether it holds a NUL character, which no text has that somebody wrote.
+    /// Whether the cell contains a NUL character, a sign of damaged input.
     pub(crate) fn has_nul(self) -> bool {
         self.text().is_some_and(|text| memchr(0, text.as_bytes()).is_some())
     }
 
-    /// Whether it is the clear token, but for spaces in it and the case of its letters.
+    /// Whether the cell equals the clear token, ignoring case and whitespace.
     pub(crate) fn is_nearly_clear(self, clear_token: &str) -> bool {
         let Cell::Text(text) = self else {
             return false;
         };
-        letters(text).eq(letters(clear_token))
+        normalized(text).eq(normalized(clear_token))
     }
 
-    /// Whether it is what a failed formula prints.
+    /// Whether the cell is a spreadsheet error value like `#N/A`.
     pub(crate) fn is_error(self) -> bool {
         matches!(self, Cell::Text(text)
-            if text.trim_start().starts_with('#') && ERROR_CELLS.contains(&text.trim()))
+            if text.trim_start().starts_with('#') && FORMULA_ERRORS.contains(&text.trim()))
     }
 
-    /// Text that means itself, whatever it is: that begins like no word that clears its field or is
-    /// damage, or stands behind a backslash before one. `\<clear>` and `\#N/A` mean those words as they
-    /// stand.
+    /// Text to take literally: it cannot be the clear token or an error value, or a backslash
+    /// escapes one, as in `\<clear>` and `\#N/A`. `None` if the text must still be checked for
+    /// those.
     pub(crate) fn literal(self, clear_token: &str) -> Option<Self> {
         let Cell::Text(text) = self else {
             return None;
         };
-        // Nearly every cell is seen by its first letter to be nothing else.
+        // Fast path: the first character rules out the special values for nearly every cell.
         let first = |text: &str| text.trim_start().bytes().next().filter(u8::is_ascii);
         if let (Some(has), Some(token)) = (first(text), first(clear_token))
             && !matches!(has, b'\\' | b'#')
@@ -86,11 +86,12 @@ impl<'a> Cell<'a> {
             return Some(self);
         }
         let literal = text.strip_prefix('\\')?;
-        let behind = Cell::Text(literal.trim_start_matches('\\'));
-        (behind.is_nearly_clear(clear_token) || behind.is_error()).then_some(Cell::Text(literal))
+        let unescaped = Cell::Text(literal.trim_start_matches('\\'));
+        let is_special = unescaped.is_nearly_clear(clear_token) || unescaped.is_error();
+        is_special.then_some(Cell::Text(literal))
     }
 
-    /// How it is shown in an error.
+    /// The value as shown in error messages.
     pub(crate) fn shown(self) -> Cow<'a, str> {
         match self {
             Cell::Text(text) => Cow::Borrowed(text),
@@ -99,12 +100,12 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Text, trimmed; `None` for JSON of another type.
-    pub(crate) fn word(self) -> Option<&'a str> {
+    /// Trimmed text; `None` for JSON of another type.
+    pub(crate) fn trimmed_text(self) -> Option<&'a str> {
         self.text().map(str::trim)
     }
 
-    /// Text as it stands; `None` for JSON of another type.
+    /// Text as is; `None` for JSON of another type.
     pub(crate) fn text(self) -> Option<&'a str> {
         match self {
             Cell::Text(text) => Some(text),
@@ -112,7 +113,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// JSON: the value itself, or the text parsed.
+    /// The JSON value, or the text parsed as JSON.
     pub(crate) fn json(self) -> Result<Cow<'a, Value>, serde_json::Error> {
         match self {
             Cell::Text(text) => {
@@ -122,8 +123,8 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// A list of words without duplicates, in the order given: comma-separated text, trimmed, or a
-    /// JSON array of strings, which are taken as they stand.
+    /// A list of strings in input order, without duplicates: comma-separated text, trimmed, or a
+    /// JSON array of strings, verbatim.
     pub(crate) fn list(self) -> Result<Vec<String>, &'static str> {
         let mut words = Words::default();
         match self {
@@ -131,29 +132,32 @@ impl<'a> Cell<'a> {
                 let array: Vec<Cow<'_, str>> = serde_json::from_str(text)
                     .map_err(|_| "begins like a JSON array, but is not one of strings")?;
                 for word in array {
-                    words.take_named(&word)?;
+                    words.push_from_array(&word)?;
                 }
             }
-            Cell::Text(text) => text.split(',').for_each(|word| words.take(word)),
+            Cell::Text(text) => text.split(',').for_each(|word| words.push_from_text(word)),
             Cell::Json(Value::Array(array)) => {
                 for value in array {
-                    words.take_named(value.as_str().ok_or("is not a list of strings only")?)?;
+                    words
+                        .push_from_array(value.as_str().ok_or("is not a list of strings only")?)?;
                 }
             }
-            Cell::Json(Value::String(text)) => text.split(',').for_each(|word| words.take(word)),
+            Cell::Json(Value::String(text)) => {
+                text.split(',').for_each(|word| words.push_from_text(word));
+            }
             Cell::Json(_) => return Err("is not a list of strings"),
         }
         Ok(words.0)
     }
 
-    /// `true` or `false`, in the spellings of people and spreadsheet programs.
+    /// `true`, `yes`, `1`, `false`, `no` or `0`, ignoring case; `None` for anything else.
     pub(crate) fn boolean(self) -> Option<bool> {
         if let Cell::Json(value) = self
             && let Some(boolean) = value.as_bool()
         {
             return Some(boolean);
         }
-        let word = self.word()?;
+        let word = self.trimmed_text()?;
         let is = |spellings: [&str; 3]| spellings.iter().any(|s| word.eq_ignore_ascii_case(s));
         if is(["true", "yes", "1"]) {
             Some(true)
@@ -165,8 +169,8 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// A text without spaces and case.
-fn letters(text: &str) -> impl Iterator<Item = char> {
+/// The characters in lower case, without whitespace.
+fn normalized(text: &str) -> impl Iterator<Item = char> {
     text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
 }
 
@@ -174,24 +178,24 @@ fn letters(text: &str) -> impl Iterator<Item = char> {
 struct Words(Vec<String>);
 
 impl Words {
-    /// Comma-separated text: what stands between two commas may be nothing.
-    fn take(&mut self, word: &str) {
+    /// Adds an element of comma-separated text; skips empty elements.
+    fn push_from_text(&mut self, word: &str) {
         let word = word.trim();
         if !word.is_empty() {
-            self.add(word);
+            self.push_new(word);
         }
     }
 
-    /// An array: an empty word was written on purpose, and is wrong.
-    fn take_named(&mut self, word: &str) -> Result<(), &'static str> {
+    /// Adds an array element; rejects empty elements, which someone wrote on purpose.
+    fn push_from_array(&mut self, word: &str) -> Result<(), &'static str> {
         if word.trim().is_empty() {
             return Err("contains an empty word");
         }
-        self.add(word);
+        self.push_new(word);
         Ok(())
     }
 
-    fn add(&mut self, word: &str) {
+    fn push_new(&mut self, word: &str) {
         if !self.0.iter().any(|known| known == word) {
             self.0.push(word.to_owned());
         }
@@ -203,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_trimmed_and_without_duplicates_in_its_own_order() {
+    fn list_is_trimmed_and_deduplicated_in_order() {
         assert_eq!(
             Cell::Text(" b, a,b , ,c,").list(),
             Ok(vec!["b".into(), "a".into(), "c".into()])
@@ -211,26 +215,26 @@ mod tests {
     }
 
     #[test]
-    fn a_json_array_may_hold_commas() {
+    fn json_array_elements_may_contain_commas() {
         assert_eq!(Cell::Text(r#"["a, b","c"]"#).list(), Ok(vec!["a, b".into(), "c".into()]));
     }
 
     #[test]
-    fn a_broken_json_array_is_not_taken_for_words() {
+    fn broken_json_array_is_not_parsed_as_words() {
         assert!(Cell::Text(r#"["a, "b"]"#).list().is_err());
         assert!(Cell::Text("[1,2]").list().is_err());
         assert!(Cell::Text(r#"["a",""]"#).list().is_err());
     }
 
     #[test]
-    fn the_error_cells_of_spreadsheet_programs_are_known_with_spaces_around_them() {
+    fn formula_errors_are_recognized_despite_surrounding_spaces() {
         assert!(Cell::Text(" #N/A ").is_error());
         assert!(!Cell::Text("#sale").is_error());
         assert!(!Cell::Json(&Value::from("#N/A")).is_error());
     }
 
     #[test]
-    fn a_boolean_is_known_in_every_spelling_and_nothing_else_is_one() {
+    fn boolean_accepts_known_spellings_only() {
         for text in ["true", "TRUE", "Yes", "1"] {
             assert_eq!(Cell::Text(text).boolean(), Some(true), "{text}");
         }

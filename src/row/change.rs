@@ -1,26 +1,26 @@
-//! What a row asks for, in types that cannot say what the API cannot do.
+//! The change that a row requests. The types cannot hold a change that the API cannot execute.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Extensions, MetadataField, MetadataValue};
 
-/// The combined length of all tags of a file, in characters. ImageKit states it for upload and
-/// for the bulk calls; for PATCH it is taken to be the same. Whether it counts characters or bytes
-/// is open: what passes here and not there comes back as a 400.
+/// Maximum total length of a file's tags, in characters. ImageKit documents the limit for upload
+/// and bulk calls; we assume the same for PATCH. Whether it counts characters or bytes is
+/// undocumented; tags that pass here may still be rejected with a 400.
 pub const TAGS_LENGTH_MAX: usize = 500;
 
-/// What is to become of one field.
+/// The change of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Set<T> {
-    /// It gets this value.
+    /// Sets the value.
     Value(T),
-    /// Its value is taken away.
+    /// Clears the field.
     Clear,
 }
 
 impl<T> Set<T> {
-    /// The value; `None` where it is taken away.
+    /// The value; `None` for [`Self::Clear`].
     #[must_use]
     pub fn value(&self) -> Option<&T> {
         match self {
@@ -30,31 +30,31 @@ impl<T> Set<T> {
     }
 }
 
-/// All that one row asks for. A field that is `None` is left alone.
+/// The change that one row requests. `None` leaves a field unchanged.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Change {
-    /// The tags.
+    /// Replaces, clears or edits the tags.
     pub tags: Option<TagChange>,
-    /// Which AI tags go, before any extension runs.
+    /// AI tags to remove, before any extension runs.
     pub ai_tags: Option<AiTagRemoval>,
-    /// The important area.
+    /// `customCoordinates`: the important area of an image.
     pub coordinates: Option<Set<Coordinates>>,
-    /// The description. Clearing sends `""`: the API takes no null here, and how else to clear it
-    /// is not documented; the echoed object shows whether it worked.
+    /// `description`. Clearing sends `""`: the API accepts no null here and documents no other way;
+    /// the file in the response shows whether it worked.
     pub description: Option<Set<Box<str>>>,
-    /// Custom metadata, merged key by key by the API.
+    /// Custom metadata; the API merges it by key.
     pub metadata: Vec<(MetadataField, Set<MetadataValue>)>,
-    /// Extensions to run. They cost money each time.
+    /// Extensions to run. Each run is billed.
     pub extensions: Option<Extensions>,
-    /// Where the final status of pending extensions goes.
+    /// Receives the final status of pending extensions.
     pub webhook_url: Option<WebhookUrl>,
-    /// The publication status.
+    /// Publishes or unpublishes the file.
     pub publish: Option<Publish>,
 }
 
 impl Change {
-    /// Whether nothing at all would change. A webhook URL alone changes nothing: it only says
-    /// where the results of extensions go.
+    /// Whether the change is empty. A webhook URL alone changes nothing: it only receives the
+    /// results of extensions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_none()
@@ -67,24 +67,25 @@ impl Change {
     }
 }
 
-/// What is to become of the tags. Replacing and editing at once cannot be said.
+/// The change of a file's tags: replace or edit, never both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagChange {
-    /// The list becomes this one.
+    /// Replaces all tags.
     Replace(Tags),
-    /// No tags remain.
+    /// Removes all tags.
     Clear,
-    /// Some are added, some removed, the others stay. At least one of the two is there.
+    /// Adds and removes tags, keeps the others. At least one of the two is `Some`.
     Edit {
         /// Tags to add.
         add: Option<Tags>,
-        /// Tags to remove; none of them is also added.
+        /// Tags to remove; disjoint from `add`.
         remove: Option<Tags>,
     },
 }
 
 impl TagChange {
-    /// All tags of a file that had these before; `None` where that depends on tags that are not known.
+    /// The file's tags after the change, given those `before`; `None` if the result depends on
+    /// unknown tags.
     #[must_use]
     pub fn after(&self, before: Option<&[String]>) -> Option<Vec<String>> {
         match self {
@@ -103,12 +104,13 @@ impl TagChange {
         }
     }
 
-    /// This change and a later one in one, where one request can say it.
+    /// Merges this change with a later one; `None` if no single change has the same effect.
     #[must_use]
     pub fn then(&self, later: &Self) -> Option<Self> {
-        let (Self::Edit { add, remove }, Self::Edit { add: later, remove: gone }) = (self, later)
+        let (Self::Edit { add, remove }, Self::Edit { add: later_add, remove: later_remove }) =
+            (self, later)
         else {
-            // All tags are known after the first, or set by the second.
+            // One of the two replaces all tags, so the result is known.
             let before = self.after(None).unwrap_or_default();
             let tags = later.after(Some(&before))?;
             return if tags.is_empty() {
@@ -117,36 +119,38 @@ impl TagChange {
                 Tags::new(tags).ok().map(Self::Replace)
             };
         };
-        let union = |one: Option<&Tags>, without: Option<&Tags>, other: Option<&Tags>| {
-            let (one, without, other) =
-                (as_slice_or_empty(one), as_slice_or_empty(without), as_slice_or_empty(other));
-            let kept = one.iter().filter(|tag| !without.contains(tag) && !other.contains(tag));
-            let all: Vec<String> = kept.chain(other).cloned().collect();
+        // `earlier` without what the later change undoes, then `later`.
+        let merge = |earlier: Option<&Tags>, undone: Option<&Tags>, later: Option<&Tags>| {
+            let (earlier, undone, later) =
+                (as_slice_or_empty(earlier), as_slice_or_empty(undone), as_slice_or_empty(later));
+            let kept = earlier.iter().filter(|tag| !undone.contains(tag) && !later.contains(tag));
+            let all: Vec<String> = kept.chain(later).cloned().collect();
             if all.is_empty() { Ok(None) } else { Tags::new(all).map(Some) }
         };
-        let add_both = union(add.as_ref(), gone.as_ref(), later.as_ref()).ok()?;
-        let remove_both = union(remove.as_ref(), later.as_ref(), gone.as_ref()).ok()?;
-        Some(Self::Edit { add: add_both, remove: remove_both })
+        let add = merge(add.as_ref(), later_remove.as_ref(), later_add.as_ref()).ok()?;
+        let remove = merge(remove.as_ref(), later_add.as_ref(), later_remove.as_ref()).ok()?;
+        Some(Self::Edit { add, remove })
     }
 }
 
 /// A list of tags that the API accepts: not empty, no duplicates, no `%`, at most
-/// [`TAGS_LENGTH_MAX`] characters together. No line end either, which is the mark of a cell that has
-/// swallowed its neighbours. Copies share one list: thousands of rows ask for the same.
+/// [`TAGS_LENGTH_MAX`] characters in total. Line breaks are rejected as well: they usually come
+/// from an unclosed quote that merged cells. Clones share the list, because thousands of rows have
+/// the same tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tags(Arc<[String]>);
 
 impl Tags {
-    /// Takes a list of words without duplicates, or says what is wrong and what would be right.
+    /// Validates a list without duplicates. The error is `(problem, suggestion)`.
     ///
     /// # Errors
-    /// The list is empty, a tag holds `%` or a line end, or they are too long together.
+    /// The list is empty or too long in total, or a tag contains `%` or a line break.
     pub fn new(words: Vec<String>) -> Result<Self, (String, &'static str)> {
         if words.is_empty() {
             return Err(("names no tag".into(), "write at least one tag, or leave the cell empty"));
         }
-        let is_wrong = |byte| matches!(byte, b'%' | b'\n' | b'\r');
-        if let Some(tag) = words.iter().find(|tag| tag.bytes().any(is_wrong)) {
+        let is_invalid = |byte| matches!(byte, b'%' | b'\n' | b'\r');
+        if let Some(tag) = words.iter().find(|tag| tag.bytes().any(is_invalid)) {
             return Err(if tag.contains('%') {
                 let problem = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
                 (problem, "write the tag without %")
@@ -164,29 +168,29 @@ impl Tags {
         Ok(Self(words.into()))
     }
 
-    /// The tags, in the order given.
+    /// The tags in input order.
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
 
-    /// Each of them as a list of its own.
+    /// A list of one tag for each tag.
     pub(crate) fn one_by_one(&self) -> impl Iterator<Item = Self> {
         self.0.iter().map(|tag| Self([tag.clone()].into()))
     }
 }
 
-/// The tags of a list that may not be there.
+/// The tags of an optional list.
 pub(crate) fn as_slice_or_empty(tags: Option<&Tags>) -> &[String] {
     tags.map_or(&[], Tags::as_slice)
 }
 
-/// Which AI tags are to go.
+/// AI tags to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AiTagRemoval {
-    /// These.
+    /// AI tags with these names.
     Named(Box<[String]>),
-    /// All of them.
+    /// All AI tags.
     All,
 }
 
@@ -200,7 +204,8 @@ pub struct Coordinates {
 }
 
 impl Coordinates {
-    /// Reads `x,y,width,height`; spaces around the numbers do not matter.
+    /// Parses `x,y,width,height`, ignoring spaces around the numbers; `None` if width or height is
+    /// 0.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(',').map(|number| number.trim().parse::<u32>());
@@ -221,7 +226,7 @@ impl fmt::Display for Coordinates {
 pub struct WebhookUrl(Box<str>);
 
 impl WebhookUrl {
-    /// Takes an absolute `http://` or `https://` URL with a host and without spaces.
+    /// Accepts an absolute `http://` or `https://` URL with a host and without whitespace.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
@@ -237,12 +242,12 @@ impl WebhookUrl {
     }
 }
 
-/// The publication status that a file is to have. Enterprise plans only; unpublishing purges
-/// caches, which counts against a quota, so a lost answer is never answered with a second try.
+/// Publishes or unpublishes a file. Enterprise plans only. Unpublishing purges caches, which counts
+/// against a quota, so the request is never retried after a lost response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publish {
-    /// Published or not.
+    /// The requested status.
     pub is_published: bool,
-    /// Whether all versions are meant, or the current one only; the API's default where absent.
+    /// Whether to change all versions or only the current one; `None` for the API's default.
     pub include_file_versions: Option<bool>,
 }

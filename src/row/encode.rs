@@ -1,4 +1,4 @@
-//! Values of files written into rows, so that reading a row gives its values back.
+//! Encodes file values as cells, such that parsing a cell yields the same value.
 
 use serde_json::Value;
 
@@ -7,42 +7,42 @@ use super::cell::Cell;
 use super::change::{Coordinates, Set, TagChange};
 use super::{Content, Field, Update};
 
-/// A value as a row says it: the text of a cell, or a value of JSON.
+/// An encoded value: `T` is the text of a cell, or a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encoded<T> {
-    /// There is no value, and a row that says nothing of the field leaves it so.
+    /// The file has no value; an absent cell keeps it that way.
     Nothing,
-    /// This sets the field to the value.
+    /// A cell that sets the field to the value.
     As(T),
-    /// No row can say it: a tag that ImageKit itself would refuse, an option that is spelt like
-    /// another one.
+    /// No cell can set the value, for example a tag that ImageKit itself would reject, or an option
+    /// spelled like another option.
     NotRepresentable,
 }
 
-/// The cell of a sheet that sets `field` to `value`.
+/// Encodes `value` as a cell of a sheet that sets `field` to it.
 #[must_use]
 pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<String> {
-    if is_nothing(value) {
+    if is_empty(value) {
         return Encoded::Nothing;
     }
-    let reads_back = |text: &String| reads_back(field, value, Cell::Text(text), rules);
-    spellings(value).into_iter().find(reads_back).map_or(Encoded::NotRepresentable, Encoded::As)
+    let round_trips = |text: &String| round_trips(field, value, Cell::Text(text), rules);
+    spellings(value).into_iter().find(round_trips).map_or(Encoded::NotRepresentable, Encoded::As)
 }
 
-/// The JSON that sets `field` to `value`: the value itself, if anything.
+/// Encodes `value` as the JSON that sets `field` to it: the value itself, if it round-trips.
 #[must_use]
 pub fn encode_as_json(field: &Field, value: Value, rules: &Rules) -> Encoded<Value> {
-    if is_nothing(&value) {
+    if is_empty(&value) {
         Encoded::Nothing
-    } else if reads_back(field, &value, Cell::Json(&value), rules) {
+    } else if round_trips(field, &value, Cell::Json(&value), rules) {
         Encoded::As(value)
     } else {
         Encoded::NotRepresentable
     }
 }
 
-/// Whether a row with this cell sets the field to just this value.
-fn reads_back(field: &Field, value: &Value, cell: Cell<'_>, rules: &Rules) -> bool {
+/// Whether a row with this cell sets the field to exactly this value.
+fn round_trips(field: &Field, value: &Value, cell: Cell<'_>, rules: &Rules) -> bool {
     let mut row = Builder::new(rules);
     if *field != Field::FileId {
         row.set("fileId", &Field::FileId, Cell::Text("any"));
@@ -51,7 +51,7 @@ fn reads_back(field: &Field, value: &Value, cell: Cell<'_>, rules: &Rules) -> bo
     matches!(row.finish(), Content::Update(update) if sets(field, &update, value))
 }
 
-fn is_nothing(value: &Value) -> bool {
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
@@ -60,7 +60,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// The ways to write a value, the plainest first.
+/// Candidate spellings of a value, simplest first.
 fn spellings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone(), format!("\\{text}"), value.to_string()],
@@ -72,15 +72,16 @@ fn spellings(value: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a row sets the field to this value.
+/// Whether the update sets the field to this value.
 fn sets(field: &Field, row: &Update, value: &Value) -> bool {
     let change = &row.change;
     match field {
         Field::FileId => value.as_str() == Some(row.file.as_str()),
         Field::Tags => {
-            let asked = value.as_array().map_or(&[][..], Vec::as_slice).iter().map(Value::as_str);
+            let expected =
+                value.as_array().map_or(&[][..], Vec::as_slice).iter().map(Value::as_str);
             matches!(&change.tags, Some(TagChange::Replace(tags))
-                if tags.as_slice().iter().map(|tag| Some(tag.as_str())).eq(asked))
+                if tags.as_slice().iter().map(|tag| Some(tag.as_str())).eq(expected))
         }
         Field::CustomCoordinates => {
             change.coordinates == value.as_str().and_then(Coordinates::parse).map(Set::Value)
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_value_is_written_plainly() {
+    fn plain_values_are_written_verbatim() {
         let number = metadata(&json!({"type": "Number"}));
         for (field, value, text) in [
             (&Field::Tags, json!(["red", "on sale"]), "red,on sale"),
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_not_written_because_null_would_clear_it() {
+    fn empty_values_are_omitted_not_written_as_null() {
         let text = metadata(&json!({"type": "Text", "minLength": 3}));
         for (field, value) in [
             (&Field::Description, Value::Null),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_mean_something_else_is_written_so_that_it_does_not() {
+    fn special_values_are_escaped() {
         for (value, text) in [
             (json!("<clear>"), r"\<clear>"),
             (json!(" <clear>"), r"\ <clear>"),
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_row_can_say_is_not_written_as_something_else() {
+    fn unrepresentable_values_are_not_written() {
         let select = metadata(&json!({"type": "SingleSelect", "selectOptions": [30, true]}));
         let text = metadata(&json!({"type": "Text", "maxLength": 3}));
         let date = metadata(&json!({"type": "Date"}));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_json_can_say_is_not_written_into_a_cell() {
+    fn json_only_values_are_not_written_as_cells() {
         let select = metadata(&json!({"type": "SingleSelect", "selectOptions": ["30", 30]}));
         for (field, value) in [(&Field::Description, json!(" \n")), (&select, json!(30))] {
             assert_eq!(cell(field, &value), Encoded::NotRepresentable, "{field:?}");
@@ -215,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_but_a_blank_one_can_be_written(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
+        fn every_text_except_blank_round_trips(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
             let unchecked = Field::CustomMetadata(MetadataField::unchecked("field"));
             for field in [Field::Description, unchecked] {
                 let value = Value::String(text.clone());
@@ -226,7 +227,7 @@ mod tests {
         }
 
         #[test]
-        fn every_list_of_tags_can_be_written(
+        fn every_tag_list_round_trips(
             tags in proptest::collection::btree_set("(\\\\|<clear>|<CLEAR>|#N/A|\\[|\\]|\"|,| |a|ä){0,3}[a-z>]", 1..4),
         ) {
             prop_assert_ne!(cell(&Field::Tags, &json!(tags)), Encoded::NotRepresentable);

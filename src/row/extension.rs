@@ -1,5 +1,5 @@
-//! Extensions: paid work on a file. Checked strictly, because every run is billed and a wrong
-//! option is found out only after the money is gone.
+//! Extensions: billed operations on a file. Validated strictly, because every run is billed, also
+//! one with a wrong option.
 //!
 //! Limits and units are from ImageKit's API description and its 2024 pricing.
 
@@ -17,7 +17,7 @@ const INSTRUCTION_LENGTH_MAX: usize = 2000;
 const VOCABULARY_MAX: usize = 30;
 const VOCABULARY_LENGTH_MAX: usize = 500;
 
-/// The extensions of one row, in their order; never empty.
+/// The extensions of one row in input order; never empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extensions(Arc<[Extension]>);
 
@@ -28,15 +28,15 @@ pub struct Extension {
     config: Value,
 }
 
-/// An extension's name and configuration as a number, in whatever order its keys are written. It
-/// stays the same from version to version, because the memory of charges holds it.
+/// A hash of an extension's name and configuration, independent of key order. Stable across
+/// versions of this program, because the charges database stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExtensionFingerprint(pub i64);
 
-/// Which extension.
+/// The name of an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExtensionName {
-    /// `remove-bg`: removes the background; always asynchronous; makes a new version.
+    /// `remove-bg`: removes the background; always asynchronous; creates a new file version.
     RemoveBg,
     /// `google-auto-tagging`: writes AI tags.
     GoogleAutoTagging,
@@ -44,18 +44,18 @@ pub enum ExtensionName {
     AwsAutoTagging,
     /// `ai-auto-description`: writes the description.
     AiAutoDescription,
-    /// `ai-tasks`: writes tags and custom metadata, as its tasks say.
+    /// `ai-tasks`: writes tags and custom metadata, depending on its tasks.
     AiTasks,
-    /// `saved-extension`: whatever the account saved under that id.
+    /// `saved-extension`: any extension that the account saved under an id.
     SavedExtension,
 }
 
-/// What one run costs, in ImageKit's extension units.
+/// The charge of one extension run, in ImageKit's extension units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Units {
-    /// This many.
+    /// Units per run, as published.
     Known(u64),
-    /// Nobody states the number.
+    /// ImageKit publishes no number.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ impl ExtensionName {
         Self::SavedExtension,
     ];
 
-    /// The name that the API knows it by.
+    /// The name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl ExtensionName {
         }
     }
 
-    /// What one run costs (2024).
+    /// Units per run, from ImageKit's 2024 pricing.
     #[must_use]
     pub fn units(self) -> Units {
         match self {
@@ -99,19 +99,19 @@ impl ExtensionName {
 }
 
 impl Extension {
-    /// Which one.
+    /// The name of the extension.
     #[must_use]
     pub fn name(&self) -> ExtensionName {
         self.name
     }
 
-    /// The whole configuration, as it is sent.
+    /// The whole configuration, as sent.
     #[must_use]
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// Its name and configuration as a number.
+    /// A stable hash of the name and configuration.
     #[must_use]
     pub fn fingerprint(&self) -> ExtensionFingerprint {
         let mut config = self.config.clone();
@@ -119,27 +119,27 @@ impl Extension {
         ExtensionFingerprint(xxh3_64(config.to_string().as_bytes()).cast_signed())
     }
 
-    fn any_task(&self, found: impl Fn(&Map<String, Value>) -> bool) -> bool {
+    fn any_task(&self, predicate: impl Fn(&Map<String, Value>) -> bool) -> bool {
         let tasks = self.config.get("tasks").and_then(Value::as_array);
-        tasks.into_iter().flatten().filter_map(Value::as_object).any(found)
+        tasks.into_iter().flatten().filter_map(Value::as_object).any(predicate)
     }
 }
 
 impl Extensions {
-    /// Every extension, in order.
+    /// The extensions in input order.
     #[must_use]
     pub fn as_slice(&self) -> &[Extension] {
         &self.0
     }
 
-    /// Some of them; `None` for none.
+    /// The selected extensions; `None` if none is selected.
     #[must_use]
-    pub fn only(&self, wanted: impl Fn(&Extension) -> bool) -> Option<Self> {
-        let some: Vec<Extension> = self.0.iter().filter(|e| wanted(e)).cloned().collect();
-        (!some.is_empty()).then(|| Self(some.into()))
+    pub fn only(&self, is_selected: impl Fn(&Extension) -> bool) -> Option<Self> {
+        let selected: Vec<Extension> = self.0.iter().filter(|e| is_selected(e)).cloned().collect();
+        (!selected.is_empty()).then(|| Self(selected.into()))
     }
 
-    /// Whether one of them may write AI tags.
+    /// Whether any of the extensions may write AI tags.
     #[must_use]
     pub fn may_write_ai_tags(&self) -> bool {
         self.any(|name| {
@@ -147,19 +147,19 @@ impl Extensions {
         })
     }
 
-    /// Whether one of them may write the description.
+    /// Whether any of the extensions may write the description.
     #[must_use]
     pub fn may_write_description(&self) -> bool {
         self.any(|name| name == ExtensionName::AiAutoDescription)
     }
 
-    /// Whether one of them may write tags.
+    /// Whether any of the extensions may write tags.
     #[must_use]
     pub fn may_write_tags(&self) -> bool {
         self.any(|name| name == ExtensionName::AiTasks)
     }
 
-    /// Whether one of them may write custom metadata.
+    /// Whether any of the extensions may write custom metadata.
     #[must_use]
     pub fn may_write_metadata(&self) -> bool {
         self.any(|name| name == ExtensionName::AiTasks)
@@ -171,13 +171,14 @@ impl Extensions {
             })
     }
 
-    /// A saved extension can be any of them.
-    fn any(&self, wanted: impl Fn(ExtensionName) -> bool) -> bool {
-        self.0.iter().any(|e| e.name == ExtensionName::SavedExtension || wanted(e.name))
+    /// Whether the predicate holds for any extension. A saved extension can be any, so it always
+    /// counts.
+    fn any(&self, predicate: impl Fn(ExtensionName) -> bool) -> bool {
+        self.0.iter().any(|e| e.name == ExtensionName::SavedExtension || predicate(e.name))
     }
 
-    /// Reads a cell; `None` for an empty array.
-    pub(super) fn read(cell: Cell<'_>) -> Result<Option<Self>, Invalid> {
+    /// Parses a cell; `None` for an empty array.
+    pub(super) fn parse(cell: Cell<'_>) -> Result<Option<Self>, Invalid> {
         let json = cell.json().map_err(|error| {
             Invalid::new(
                 format!("is not JSON ({error})"),
@@ -187,7 +188,7 @@ impl Extensions {
         let Value::Array(array) = json.as_ref() else {
             return Err(Invalid::new("is not a JSON array", r#"write it as [{"name":…}]"#));
         };
-        let extensions = array.iter().map(extension).collect::<Result<Vec<_>, _>>()?;
+        let extensions = array.iter().map(parse_extension).collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();
         for extension in &extensions {
             if !seen.insert(extension.config.to_string()) {
@@ -199,7 +200,7 @@ impl Extensions {
     }
 }
 
-fn extension(value: &Value) -> Result<Extension, Invalid> {
+fn parse_extension(value: &Value) -> Result<Extension, Invalid> {
     let known = || ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
     let object = value.as_object().ok_or_else(|| {
         Invalid::new("has an element that is not an object", "write {\"name\":…}")
@@ -214,24 +215,24 @@ fn extension(value: &Value) -> Result<Extension, Invalid> {
         )
     })?;
     match name {
-        ExtensionName::RemoveBg => remove_bg(object),
+        ExtensionName::RemoveBg => check_remove_bg(object),
         ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging => {
-            only(text, object, &["name", "minConfidence", "maxTags"])?;
-            whole_number(text, object, "minConfidence", 0, 100)?;
-            whole_number(text, object, "maxTags", 0, 30)
+            check_keys(text, object, &["name", "minConfidence", "maxTags"])?;
+            check_integer(text, object, "minConfidence", 0, 100)?;
+            check_integer(text, object, "maxTags", 0, 30)
         }
-        ExtensionName::AiAutoDescription => only(text, object, &["name"]),
-        ExtensionName::AiTasks => ai_tasks(object),
+        ExtensionName::AiAutoDescription => check_keys(text, object, &["name"]),
+        ExtensionName::AiTasks => check_ai_tasks(object),
         ExtensionName::SavedExtension => {
-            only(text, object, &["name", "id"])?;
-            string(text, object, "id").map(|_| ())
+            check_keys(text, object, &["name", "id"])?;
+            require_string(text, object, "id").map(|_| ())
         }
     }?;
     Ok(Extension { name, config: value.clone() })
 }
 
-fn remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
-    only("remove-bg", object, &["name", "options"])?;
+fn check_remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
+    check_keys("remove-bg", object, &["name", "options"])?;
     let Some(options) = object.get("options") else {
         return Ok(());
     };
@@ -239,7 +240,7 @@ fn remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
         Invalid::new("has options that are not an object", "write {\"options\":{…}}")
     })?;
     let keys = ["add_shadow", "semitransparency", "bg_color", "bg_image_url"];
-    only("remove-bg options", options, &keys)?;
+    check_keys("remove-bg options", options, &keys)?;
     for key in ["add_shadow", "semitransparency"] {
         if options.get(key).is_some_and(|value| !value.is_boolean()) {
             return Err(Invalid::new(
@@ -250,7 +251,7 @@ fn remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
     }
     for key in ["bg_color", "bg_image_url"] {
         if options.contains_key(key) {
-            string("remove-bg options", options, key)?;
+            require_string("remove-bg options", options, key)?;
         }
     }
     if options.contains_key("bg_color") && options.contains_key("bg_image_url") {
@@ -259,41 +260,45 @@ fn remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn ai_tasks(object: &Map<String, Value>) -> Result<(), Invalid> {
-    only("ai-tasks", object, &["name", "tasks"])?;
+fn check_ai_tasks(object: &Map<String, Value>) -> Result<(), Invalid> {
+    check_keys("ai-tasks", object, &["name", "tasks"])?;
     let tasks = object.get("tasks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if tasks.is_empty() || tasks.len() > TASKS_MAX {
         let problem = format!("has {} tasks in ai-tasks", tasks.len());
         return Err(Invalid::new(problem, "give 1 to 10 tasks"));
     }
-    tasks.iter().try_for_each(task)
+    tasks.iter().try_for_each(check_task)
 }
 
-fn task(value: &Value) -> Result<(), Invalid> {
+fn check_task(value: &Value) -> Result<(), Invalid> {
     let task = value
         .as_object()
         .ok_or_else(|| Invalid::new("has a task that is not an object", "write {\"type\":…}"))?;
-    let kind = string("a task", task, "type")?;
-    let instruction = string(kind, task, "instruction")?;
+    let kind = require_string("a task", task, "type")?;
+    let instruction = require_string(kind, task, "instruction")?;
     if instruction.chars().count() > INSTRUCTION_LENGTH_MAX {
         return Err(Invalid::new("has an instruction over 2000 characters", "shorten it"));
     }
     let selections = ["min_selections", "max_selections"];
     match kind {
         "select_tags" => {
-            only(kind, task, &[&["type", "instruction", "vocabulary"][..], &selections].concat())?;
-            vocabulary(task, true)
+            check_keys(
+                kind,
+                task,
+                &[&["type", "instruction", "vocabulary"][..], &selections].concat(),
+            )?;
+            check_vocabulary(task, true)
         }
         "select_metadata" => {
             let keys = &["type", "instruction", "field", "vocabulary"][..];
-            only(kind, task, &[keys, &selections].concat())?;
-            string(kind, task, "field")?;
-            vocabulary(task, false)
+            check_keys(kind, task, &[keys, &selections].concat())?;
+            require_string(kind, task, "field")?;
+            check_vocabulary(task, false)
         }
         "yes_no" => {
             let actions = ["on_yes", "on_no", "on_unknown"];
-            only(kind, task, &[&["type", "instruction"][..], &actions].concat())?;
-            actions.iter().filter_map(|key| task.get(*key)).try_for_each(action)
+            check_keys(kind, task, &[&["type", "instruction"][..], &actions].concat())?;
+            actions.iter().filter_map(|key| task.get(*key)).try_for_each(check_action)
         }
         other => Err(Invalid::new(
             format!("has a task of the unknown type {other:?}"),
@@ -302,7 +307,7 @@ fn task(value: &Value) -> Result<(), Invalid> {
     }
 }
 
-fn vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Invalid> {
+fn check_vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Invalid> {
     let Some(value) = task.get("vocabulary") else {
         return Ok(());
     };
@@ -330,13 +335,13 @@ fn vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Inval
     Ok(())
 }
 
-fn action(value: &Value) -> Result<(), Invalid> {
+fn check_action(value: &Value) -> Result<(), Invalid> {
     let suggestion = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
     let action = value
         .as_object()
         .ok_or_else(|| Invalid::new("has an action that is not an object", suggestion))?;
     let keys = ["add_tags", "remove_tags", "set_metadata", "unset_metadata"];
-    only("an action", action, &keys)?;
+    check_keys("an action", action, &keys)?;
     if action.values().all(Value::is_array) {
         Ok(())
     } else {
@@ -344,19 +349,20 @@ fn action(value: &Value) -> Result<(), Invalid> {
     }
 }
 
-/// An unknown key is most often a misspelt one, and what it was to do would silently not happen.
-fn only(of: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Invalid> {
+/// Rejects unknown keys: usually misspelled, and ImageKit would ignore them silently. `parent`
+/// names the object in messages.
+fn check_keys(parent: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Invalid> {
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => Err(Invalid::new(
-            format!("has an unknown key {key:?} in {of}"),
+            format!("has an unknown key {key:?} in {parent}"),
             format!("use only {}", known.join(", ")),
         )),
     }
 }
 
-fn whole_number(
-    of: &str,
+fn check_integer(
+    parent: &str,
     object: &Map<String, Value>,
     key: &str,
     min: u64,
@@ -365,15 +371,24 @@ fn whole_number(
     match object.get(key).and_then(Value::as_u64) {
         Some(number) if (min..=max).contains(&number) => Ok(()),
         _ => Err(Invalid::new(
-            format!("has no {key} from {min} to {max} in {of}"),
+            format!("has no {key} from {min} to {max} in {parent}"),
             format!("write \"{key}\": followed by a whole number"),
         )),
     }
 }
 
-fn string<'v>(of: &str, object: &'v Map<String, Value>, key: &str) -> Result<&'v str, Invalid> {
+fn require_string<'v>(
+    parent: &str,
+    object: &'v Map<String, Value>,
+    key: &str,
+) -> Result<&'v str, Invalid> {
     object.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).ok_or_else(
-        || Invalid::new(format!("has no text for {key} in {of}"), format!("write \"{key}\":\"…\"")),
+        || {
+            Invalid::new(
+                format!("has no text for {key} in {parent}"),
+                format!("write \"{key}\":\"…\""),
+            )
+        },
     )
 }
 
@@ -381,8 +396,8 @@ fn string<'v>(of: &str, object: &'v Map<String, Value>, key: &str) -> Result<&'v
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Extensions>, Invalid> {
-        Extensions::read(Cell::Text(text))
+    fn parse(text: &str) -> Result<Option<Extensions>, Invalid> {
+        Extensions::parse(Cell::Text(text))
     }
 
     #[test]
@@ -397,13 +412,13 @@ mod tests {
                 {"type":"select_metadata","instruction":"Colour?","field":"color"},
                 {"type":"yes_no","instruction":"Luxury?","on_yes":{"add_tags":["luxury"]}}]},
             {"name":"saved-extension","id":"ext_abc123"}]"#;
-        let extensions = read(all).expect("all are allowed").expect("there are some");
+        let extensions = parse(all).expect("all are allowed").expect("there are some");
         assert_eq!(extensions.as_slice().len(), 6);
         assert!(extensions.may_write_tags() && extensions.may_write_metadata());
     }
 
     #[test]
-    fn what_would_cost_money_for_nothing_is_refused() {
+    fn invalid_extensions_are_rejected_before_being_billed() {
         for problem in [
             "remove-bg",
             r#"{"name":"remove-bg"}"#,
@@ -419,33 +434,33 @@ mod tests {
             r#"[{"name":"saved-extension"}]"#,
             r#"[{"name":"remove-bg"},{"name":"remove-bg"}]"#,
         ] {
-            assert!(read(problem).is_err(), "{problem}");
+            assert!(parse(problem).is_err(), "{problem}");
         }
     }
 
     #[test]
-    fn an_extension_may_write_only_what_it_is_known_to_write() {
+    fn may_write_matches_the_extension() {
         let tagging = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":10}]"#;
-        let tagging = read(tagging).expect("allowed").expect("one");
+        let tagging = parse(tagging).expect("allowed").expect("one");
         assert!(tagging.may_write_ai_tags());
         assert!(!tagging.may_write_tags() && !tagging.may_write_description());
-        let saved = read(r#"[{"name":"saved-extension","id":"ext_1"}]"#);
+        let saved = parse(r#"[{"name":"saved-extension","id":"ext_1"}]"#);
         let saved = saved.expect("allowed").expect("one");
         assert!(saved.may_write_ai_tags() && saved.may_write_tags());
         assert!(saved.may_write_description() && saved.may_write_metadata());
     }
 
     fn fingerprint(config: &str) -> i64 {
-        let extensions = read(&format!("[{config}]")).expect("allowed").expect("one");
+        let extensions = parse(&format!("[{config}]")).expect("allowed").expect("one");
         extensions.as_slice()[0].fingerprint().0
     }
 
     const TAGGING: &str = r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}"#;
 
     #[test]
-    fn fingerprint_depends_on_the_configuration_and_not_on_the_order_of_its_keys() {
-        let turned = r#"{ "maxTags": 3, "minConfidence": 80, "name": "google-auto-tagging" }"#;
-        assert_eq!(fingerprint(TAGGING), fingerprint(turned));
+    fn fingerprint_depends_on_configuration_not_key_order() {
+        let reordered = r#"{ "maxTags": 3, "minConfidence": 80, "name": "google-auto-tagging" }"#;
+        assert_eq!(fingerprint(TAGGING), fingerprint(reordered));
         let others = [
             r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":4}"#,
             r#"{"name":"aws-auto-tagging","minConfidence":80,"maxTags":3}"#,
@@ -458,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprint_stays_the_same_from_version_to_version() {
+    fn fingerprint_is_stable_across_versions() {
         assert_eq!(fingerprint(TAGGING), 547_782_109_838_290_722);
     }
 }

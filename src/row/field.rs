@@ -1,25 +1,25 @@
-//! The columns that an input can have.
+//! The fields that a column or key can set.
 
 use std::sync::Arc;
 
 use super::MetadataRule;
 
-/// One column that ikbulk understands.
+/// The meaning of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Field {
-    /// `fileId`: which file.
+    /// `fileId`: identifies the file.
     FileId,
-    /// `filePath`: which file, where `fileId` does not say it.
+    /// `filePath`: identifies the file if there is no `fileId`.
     FilePath,
-    /// `url`: which file, where `fileId` does not say it.
+    /// `url`: identifies the file if there is no `fileId`.
     Url,
-    /// `tags`: replaces the whole list.
+    /// `tags`: replaces all tags.
     Tags,
-    /// `addTags`: adds to the list.
+    /// `addTags`: adds tags.
     AddTags,
-    /// `removeTags`: takes from the list.
+    /// `removeTags`: removes tags.
     RemoveTags,
-    /// `removeAITags`: takes AI tags away, or `all` of them.
+    /// `removeAITags`: removes the named AI tags, or `all`.
     RemoveAiTags,
     /// `customCoordinates`: the important area of an image.
     CustomCoordinates,
@@ -27,30 +27,31 @@ pub enum Field {
     Description,
     /// `customMetadata.<name>`.
     CustomMetadata(MetadataField),
-    /// `extensions`: a JSON array, run once the update has been saved; costs money.
+    /// `extensions`: a JSON array of extensions to run after the update is saved; each run is
+    /// billed.
     Extensions,
-    /// `webhookUrl`: where the final status of pending extensions is sent.
+    /// `webhookUrl`: receives the final status of pending extensions.
     WebhookUrl,
     /// `isPublished`.
     IsPublished,
-    /// `includeFileVersions`: whether `isPublished` is meant for all versions.
+    /// `includeFileVersions`: whether `isPublished` applies to all versions.
     IncludeFileVersions,
 }
 
-/// One custom metadata field, by the name that the API wants.
+/// One custom metadata field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetadataField {
-    /// The API name.
+    /// The name in the API, not the label.
     pub name: Arc<str>,
-    /// The account's rule for its values; absent with `--no-schema`: text as it stands.
+    /// The account's rule for values; `None` with `--no-schema`: text is sent as is.
     pub rule: Option<Arc<MetadataRule>>,
 }
 
-/// What custom metadata is called as a whole; a field of it is `customMetadata.<name>`.
+/// The key of custom metadata in the API; the column of a field is `customMetadata.<name>`.
 pub(crate) const METADATA: &str = "customMetadata";
 
 impl Field {
-    /// The fields with a fixed name, for finding a column and for suggesting one.
+    /// All fields with a fixed column name.
     pub const FIXED: [(&'static str, Self); 13] = [
         ("fileId", Self::FileId),
         ("filePath", Self::FilePath),
@@ -67,19 +68,19 @@ impl Field {
         ("includeFileVersions", Self::IncludeFileVersions),
     ];
 
-    /// Whether it says which file is meant, and nothing of what is to become of it.
+    /// Whether the field identifies the file rather than changing it.
     #[must_use]
     pub fn names_file(&self) -> bool {
         matches!(self, Self::FileId | Self::FilePath | Self::Url)
     }
 
-    /// Whether it changes the tags.
+    /// Whether the field changes the tags.
     #[must_use]
     pub fn changes_tags(&self) -> bool {
         matches!(self, Self::Tags | Self::AddTags | Self::RemoveTags)
     }
 
-    /// The field with that fixed name.
+    /// The field with this fixed column name.
     #[must_use]
     pub fn fixed(name: &str) -> Option<Self> {
         Self::FIXED.iter().find(|(fixed, _)| *fixed == name).map(|(_, field)| field.clone())

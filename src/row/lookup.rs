@@ -1,53 +1,53 @@
-//! Rows whose file is named by where it is, before and after it is known which file that is.
+//! Rows that identify their file by path or URL, before and after the lookup.
 
 use std::collections::HashMap;
 
 use super::{Change, Content, FileId, Problem, Target, Update};
 
-/// A row that passed the rules, but of whose file only the place is known. No request can be made
-/// of it: for that it takes an [`Update`].
+/// A valid row whose file id is not known yet. No request can be made from it; requests take an
+/// [`Update`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unresolved {
-    /// The file.
+    /// Path or URL of the file.
     pub target: Target,
-    /// The cell that names it, as it was written.
+    /// The `filePath` or `url` cell as written.
     pub cell: Box<str>,
     /// The change, possibly empty.
     pub change: Change,
 }
 
-/// Why no file is known to be the one.
+/// Why a target could not be resolved to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookupError {
-    /// Continues the sentence «value …».
+    /// Continues the sentence "value …".
     pub problem: Box<str>,
-    /// What to write instead.
+    /// The fix, as an imperative.
     pub suggestion: Box<str>,
 }
 
-/// What became of every target that was looked up.
+/// The results of looking up targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolved(HashMap<Target, Result<FileId, LookupError>>);
 
 impl Resolved {
-    /// What is known of it; `None` where it was not looked up.
+    /// The result for a target; `None` if it was not looked up.
     #[must_use]
     pub fn get(&self, target: &Target) -> Option<&Result<FileId, LookupError>> {
         self.0.get(target)
     }
 
-    /// All of them, in no order.
+    /// All results, in arbitrary order.
     pub fn iter(&self) -> impl Iterator<Item = (&Target, &Result<FileId, LookupError>)> {
         self.0.iter()
     }
 
-    /// How many targets there are.
+    /// The number of targets.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// How many targets were found to be one file.
+    /// The number of targets that resolved to a file.
     #[must_use]
     pub fn found(&self) -> usize {
         self.0.values().filter(|file| file.is_ok()).count()
@@ -63,7 +63,7 @@ impl FromIterator<(Target, Result<FileId, LookupError>)> for Resolved {
 }
 
 impl Content {
-    /// The same, where its file has been looked up with that file, or with what is wrong about it.
+    /// Replaces an unresolved row by an update or a rejection, if its target was looked up.
     #[must_use]
     pub fn resolved(self, files: &Resolved) -> Self {
         let Self::Unresolved(unresolved) = self else {

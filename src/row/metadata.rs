@@ -1,4 +1,4 @@
-//! Custom metadata: the account's fields, and the values that they accept.
+//! Custom metadata: the account's fields and their validation rules.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,46 +9,46 @@ use serde_json::{Number, Value};
 use super::cell::Cell;
 use super::field::{METADATA, MetadataField};
 use super::problem::Invalid;
-use super::suggest::{is_spelt_like, meant};
+use super::suggest::{closest_name, equals_loosely};
 use crate::plural::plural;
 
-/// A value of a custom metadata field, in the type that the API wants: a string, a number, a
-/// boolean, or an array of them.
+/// A custom metadata value in the type that the API expects: a string, a number, a boolean, or an
+/// array of them.
 pub type MetadataValue = Value;
 
-/// The account's custom metadata fields, as `GET /v1/customMetadataFields` gives them.
+/// The account's custom metadata fields, from `GET /v1/customMetadataFields`.
 #[derive(Debug, Clone, Default)]
 pub struct Schema {
     by_name: HashMap<Arc<str>, Arc<MetadataRule>>,
     names_by_label: HashMap<String, Vec<Arc<str>>>,
 }
 
-/// Why a name could not be resolved.
+/// Why a field name could not be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
-    /// No field has that name or label.
-    #[error("the account has no custom metadata field named {name:?}; {meant}it has: {known}")]
+    /// No field has this name or label.
+    #[error("the account has no custom metadata field named {name:?}; {suggestion}it has: {known}")]
     Unknown {
-        /// What was asked for.
+        /// The name in the input.
         name: String,
-        /// A question for what may have been meant, if there is anything.
-        meant: String,
-        /// The names there are.
+        /// `did you mean …? `, or empty.
+        suggestion: String,
+        /// Comma-separated names of the account's fields.
         known: String,
     },
-    /// Several fields share that label.
+    /// Several fields share this label.
     #[error(
         "several custom metadata fields have the label {name:?}: {names}; use one of these names"
     )]
     Ambiguous {
-        /// What was asked for.
+        /// The label in the input.
         name: String,
-        /// The fields that share it.
+        /// Comma-separated names of the fields with this label.
         names: String,
     },
 }
 
-/// One field of the account, read leniently: what is not needed is not looked at.
+/// One field of the account. Deserialized leniently: unknown keys are ignored.
 #[derive(Debug, Clone, Deserialize)]
 struct AccountField {
     name: String,
@@ -57,11 +57,11 @@ struct AccountField {
     schema: MetadataRule,
 }
 
-/// The rule for the values of one field.
+/// The validation rule of one field.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataRule {
-    /// Which values there are.
+    /// The type of the field.
     #[serde(rename = "type")]
     pub kind: FieldType,
     /// The options of a select field; strings, numbers and booleans, where `"30"` and `30` differ.
@@ -70,16 +70,16 @@ pub struct MetadataRule {
     /// Whether the account requires a value.
     #[serde(default)]
     pub is_value_required: bool,
-    /// The least value of a number or date.
+    /// Minimum of a number or date.
     #[serde(default)]
     pub min_value: Option<Value>,
-    /// The greatest value of a number or date.
+    /// Maximum of a number or date.
     #[serde(default)]
     pub max_value: Option<Value>,
-    /// The least length of a text, in characters.
+    /// Minimum length of a text, in characters.
     #[serde(default)]
     pub min_length: Option<f64>,
-    /// The greatest length of a text, in characters.
+    /// Maximum length of a text, in characters.
     #[serde(default)]
     pub max_length: Option<f64>,
 }
@@ -87,30 +87,30 @@ pub struct MetadataRule {
 /// The type of a custom metadata field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum FieldType {
-    /// One line of text.
+    /// Single-line text.
     Text,
-    /// Text.
+    /// Multi-line text.
     Textarea,
-    /// A number.
+    /// A number, optionally with bounds.
     Number,
     /// An ISO 8601 date, with or without a time.
     Date,
-    /// True or false.
+    /// `true` or `false`.
     Boolean,
-    /// One of the options.
+    /// Exactly one of the options.
     SingleSelect,
-    /// Some of the options.
+    /// Any number of the options.
     MultiSelect,
-    /// A type that ImageKit added later: values go as they stand.
+    /// A type that this program does not know; values are sent as is.
     #[serde(other)]
     Other,
 }
 
 impl Schema {
-    /// Reads the API's answer.
+    /// Parses the API response.
     ///
     /// # Errors
-    /// It is not an array of fields.
+    /// The response is not an array of fields.
     pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
         let mut schema = Self::default();
         for field in serde_json::from_slice::<Vec<AccountField>>(json)? {
@@ -121,11 +121,10 @@ impl Schema {
         Ok(schema)
     }
 
-    /// The field with that name, or else with that label: people know the label, the API wants
-    /// the name.
+    /// Finds a field by name, or else by label: people know labels, the API expects names.
     ///
     /// # Errors
-    /// There is none, or the label fits several.
+    /// No field matches, or several have this label.
     pub fn resolve(&self, wanted: &str) -> Result<MetadataField, SchemaError> {
         if let Some((name, rule)) = self.by_name.get_key_value(wanted) {
             return Ok(MetadataField { name: Arc::clone(name), rule: Some(Arc::clone(rule)) });
@@ -137,8 +136,8 @@ impl Schema {
             }
             [] => Err(SchemaError::Unknown {
                 name: wanted.to_owned(),
-                meant: self.meant(wanted),
-                known: self.known(),
+                suggestion: self.suggest(wanted),
+                known: self.joined_names(),
             }),
             names => {
                 Err(SchemaError::Ambiguous { name: wanted.to_owned(), names: names.join(", ") })
@@ -146,7 +145,7 @@ impl Schema {
         }
     }
 
-    /// Every field, by name.
+    /// All fields, sorted by name.
     pub fn fields(&self) -> impl Iterator<Item = MetadataField> {
         let mut fields: Vec<MetadataField> = self
             .by_name
@@ -160,21 +159,21 @@ impl Schema {
         fields.into_iter()
     }
 
-    /// Asks whether one of the names or labels was meant that `wanted` is close to.
-    fn meant(&self, wanted: &str) -> String {
-        let close = meant(wanted, self.names_and_labels().map(|(known, _)| known));
+    /// `did you mean …? ` for the closest name or label, or an empty string.
+    fn suggest(&self, wanted: &str) -> String {
+        let close = closest_name(wanted, self.names_and_labels().map(|(known, _)| known));
         close.map_or(String::new(), |close| format!("did you mean {close:?}? "))
     }
 
-    /// The name of the field that `bare` is, or is spelt like, by its name or label.
+    /// The name of the field whose name or label equals `bare`, ignoring case and punctuation.
     #[must_use]
-    pub fn named_like(&self, bare: &str) -> Option<&str> {
-        let alike = self.names_and_labels().filter(|(known, _)| is_spelt_like(bare, known));
-        // Of fields that are alike the one that is named so.
-        alike.min_by_key(|(known, name)| (*known != bare, *name)).map(|(_, name)| name)
+    pub fn find_loosely(&self, bare: &str) -> Option<&str> {
+        let matches = self.names_and_labels().filter(|(known, _)| equals_loosely(bare, known));
+        // Exact matches first.
+        matches.min_by_key(|(known, name)| (*known != bare, *name)).map(|(_, name)| name)
     }
 
-    /// All by which a field can be called, and its name.
+    /// Pairs of (name or label, name).
     fn names_and_labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let names = self.by_name.keys().map(|name| (name.as_ref(), name.as_ref()));
         let labels = self.names_by_label.iter();
@@ -183,7 +182,7 @@ impl Schema {
         }))
     }
 
-    fn known(&self) -> String {
+    fn joined_names(&self) -> String {
         let mut names: Vec<&str> = self.by_name.keys().map(AsRef::as_ref).collect();
         names.sort_unstable();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
@@ -191,19 +190,19 @@ impl Schema {
 }
 
 impl MetadataField {
-    /// The field of that name, unchecked, as `--no-schema` takes it.
+    /// A field without a validation rule, as with `--no-schema`.
     #[must_use]
     pub fn unchecked(name: &str) -> Self {
         Self { name: name.into(), rule: None }
     }
 
-    /// The name of the column that sets the field of that name.
+    /// The column that sets the field `name`: `customMetadata.<name>`.
     #[must_use]
     pub fn column_of(name: &str) -> String {
         format!("{METADATA}.{name}")
     }
 
-    /// The name behind `customMetadata.` in a column's name.
+    /// The field name in a column `customMetadata.<name>`; `None` for any other column.
     #[must_use]
     pub fn name_in_column(column: &str) -> Option<&str> {
         let name = column.strip_prefix(METADATA)?.strip_prefix('.')?.trim();
@@ -211,10 +210,10 @@ impl MetadataField {
     }
 }
 
-/// The value of a cell under a rule, or as it stands without one.
+/// Parses and validates a cell; without a rule, the value is taken as is.
 pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<MetadataValue, Invalid> {
     let Some(rule) = rule else {
-        return Ok(as_it_stands(cell));
+        return Ok(verbatim(cell));
     };
     match rule.kind {
         FieldType::Text | FieldType::Textarea => text(rule, cell),
@@ -226,11 +225,11 @@ pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<Metad
             .ok_or_else(|| Invalid::new("is neither true nor false", "write true or false")),
         FieldType::SingleSelect => option(rule, cell),
         FieldType::MultiSelect => options(rule, cell),
-        FieldType::Other => Ok(as_it_stands(cell)),
+        FieldType::Other => Ok(verbatim(cell)),
     }
 }
 
-fn as_it_stands(cell: Cell<'_>) -> Value {
+fn verbatim(cell: Cell<'_>) -> Value {
     match cell {
         Cell::Text(text) => Value::String(text.to_owned()),
         Cell::Json(value) => value.clone(),
@@ -259,7 +258,7 @@ fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
 fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let number = match cell {
         Cell::Json(Value::Number(number)) => Some(number.clone()),
-        other => other.word().and_then(parse_number),
+        other => other.trimmed_text().and_then(parse_number),
     };
     let number = number.ok_or_else(|| {
         Invalid::new("is not a number", "write a number with a point, like 12.5, and nothing else")
@@ -278,7 +277,7 @@ fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     Ok(Value::Number(number))
 }
 
-/// A number in the spellings that people use: JSON's own, and a leading `+`, `.` or zeros.
+/// Parses a JSON number; also accepts a leading `+`, `.` or zeros.
 fn parse_number(text: &str) -> Option<Number> {
     if let Ok(number) = text.parse::<i64>() {
         return Some(number.into());
@@ -289,20 +288,20 @@ fn parse_number(text: &str) -> Option<Number> {
 
 fn date(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let suggestion = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
-    let text = cell.word().ok_or_else(|| Invalid::new("is not text", suggestion))?;
-    let at = instant(text).ok_or_else(|| Invalid::new("is not an ISO 8601 date", suggestion))?;
+    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not text", suggestion))?;
+    let date = instant(text).ok_or_else(|| Invalid::new("is not an ISO 8601 date", suggestion))?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(instant);
-    if bound(&rule.min_value).is_some_and(|min| at < min) {
+    if bound(&rule.min_value).is_some_and(|min| date < min) {
         return Err(Invalid::new("is before the field's earliest date", "write a later date"));
     }
-    if bound(&rule.max_value).is_some_and(|max| at > max) {
+    if bound(&rule.max_value).is_some_and(|max| date > max) {
         return Err(Invalid::new("is after the field's latest date", "write an earlier date"));
     }
     Ok(Value::String(text.to_owned()))
 }
 
-/// The moment that a date means; without an offset it is taken for UTC, which only matters at the
-/// edge of a field's range.
+/// Parses a date, with or without a time. UTC if there is no offset; this matters only at the
+/// bounds of a field's range.
 pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
     if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         return Some(timestamp);
@@ -313,25 +312,25 @@ pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
 
 fn option(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     match cell {
-        Cell::Text(text) => option_of_text(rule, text),
+        Cell::Text(text) => option_from_text(rule, text),
         Cell::Json(value) if rule.select_options.contains(value) => Ok(value.clone()),
-        Cell::Json(Value::String(text)) => option_of_text(rule, text),
-        Cell::Json(_) => Err(no_option(rule)),
+        Cell::Json(Value::String(text)) => option_from_text(rule, text),
+        Cell::Json(_) => Err(not_an_option(rule)),
     }
 }
 
-/// The option that a text means. Text that fits a string and a number of the same spelling is
-/// taken for neither; JSON says which (`"30"` or `30`) where a sheet's cell is quoted once more.
-fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Invalid> {
+/// Finds the option with this text. Text that matches both a string and a number or boolean is
+/// rejected as ambiguous; JSON tells the two apart (`"30"` or `30`).
+fn option_from_text(rule: &MetadataRule, text: &str) -> Result<Value, Invalid> {
     let word = text.trim();
-    let spelt = |option: &&Value| match option {
+    let matches = |option: &&Value| match option {
         Value::String(string) => string == text || string.trim() == word,
         Value::Bool(boolean) => word.eq_ignore_ascii_case(if *boolean { "true" } else { "false" }),
         Value::Number(number) => number.to_string() == word,
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     };
-    let mut fitting = rule.select_options.iter().filter(spelt);
-    match (fitting.next(), fitting.next()) {
+    let mut matching = rule.select_options.iter().filter(matches);
+    match (matching.next(), matching.next()) {
         (Some(option), None) => Ok(option.clone()),
         (Some(_), Some(_)) => Err(Invalid::new(
             "fits two options of the field, one a string and one not",
@@ -339,12 +338,12 @@ fn option_of_text(rule: &MetadataRule, text: &str) -> Result<Value, Invalid> {
         )),
         (None, _) => match serde_json::from_str::<Value>(word) {
             Ok(quoted) if rule.select_options.contains(&quoted) => Ok(quoted),
-            _ => Err(no_option(rule)),
+            _ => Err(not_an_option(rule)),
         },
     }
 }
 
-fn no_option(rule: &MetadataRule) -> Invalid {
+fn not_an_option(rule: &MetadataRule) -> Invalid {
     const SHOWN_MAX: usize = 12;
     let mut shown: Vec<String> =
         rule.select_options.iter().take(SHOWN_MAX).map(Value::to_string).collect();
@@ -384,71 +383,71 @@ mod tests {
         serde_json::from_value(schema).expect("a rule")
     }
 
-    fn of_text(schema: Value, text: &str) -> Result<Value, Invalid> {
+    fn parse_text(schema: Value, text: &str) -> Result<Value, Invalid> {
         value(Some(&rule(schema)), Cell::Text(text))
     }
 
     #[test]
-    fn a_number_field_takes_numbers_in_its_range_only() {
+    fn number_field_accepts_only_numbers_in_range() {
         let price = || json!({"type": "Number", "minValue": 1, "maxValue": 100});
-        assert_eq!(of_text(price(), " 12.50 ").ok(), Some(json!(12.5)));
-        assert_eq!(of_text(price(), "007").ok(), Some(json!(7)));
+        assert_eq!(parse_text(price(), " 12.50 ").ok(), Some(json!(12.5)));
+        assert_eq!(parse_text(price(), "007").ok(), Some(json!(7)));
         for problem in ["12,50", "0", "101", "12 EUR", "NaN", "1e999", "inf"] {
-            assert!(of_text(price(), problem).is_err(), "{problem}");
+            assert!(parse_text(price(), problem).is_err(), "{problem}");
         }
     }
 
     #[test]
-    fn a_text_field_keeps_what_looks_like_a_number_as_text() {
-        assert_eq!(of_text(json!({"type": "Text"}), "007").ok(), Some(json!("007")));
+    fn text_field_keeps_numeric_text_as_text() {
+        assert_eq!(parse_text(json!({"type": "Text"}), "007").ok(), Some(json!("007")));
         assert!(value(Some(&rule(json!({"type": "Text"}))), Cell::Json(&json!(7))).is_err());
     }
 
     #[test]
     fn lengths_are_counted_in_characters() {
         let name = || json!({"type": "Text", "minLength": 2, "maxLength": 3});
-        assert!(of_text(name(), "äöü").is_ok());
-        assert!(of_text(name(), "ä").is_err());
-        assert!(of_text(name(), "abcd").is_err());
+        assert!(parse_text(name(), "äöü").is_ok());
+        assert!(parse_text(name(), "ä").is_err());
+        assert!(parse_text(name(), "abcd").is_err());
     }
 
     #[test]
-    fn a_date_field_takes_iso_dates_in_its_range_only() {
+    fn date_field_accepts_only_iso_dates_in_range() {
         let date = || json!({"type": "Date", "minValue": "2020-01-01T00:00:00.000Z"});
-        assert!(of_text(date(), "2026-11-24").is_ok());
-        assert!(of_text(date(), "2026-11-24T10:30:00+01:00").is_ok());
+        assert!(parse_text(date(), "2026-11-24").is_ok());
+        assert!(parse_text(date(), "2026-11-24T10:30:00+01:00").is_ok());
         for problem in ["24.11.2026", "2019-12-31", "2026-13-01", "soon"] {
-            assert!(of_text(date(), problem).is_err(), "{problem}");
+            assert!(parse_text(date(), problem).is_err(), "{problem}");
         }
     }
 
     #[test]
-    fn a_select_option_keeps_the_type_that_the_account_gave_it() {
+    fn select_option_keeps_its_json_type() {
         let size = || json!({"type": "SingleSelect", "selectOptions": ["small", 30, true]});
-        assert_eq!(of_text(size(), "small").ok(), Some(json!("small")));
-        assert_eq!(of_text(size(), "30").ok(), Some(json!(30)));
-        assert_eq!(of_text(size(), "TRUE").ok(), Some(json!(true)));
-        assert!(of_text(size(), "large").is_err());
+        assert_eq!(parse_text(size(), "small").ok(), Some(json!("small")));
+        assert_eq!(parse_text(size(), "30").ok(), Some(json!(30)));
+        assert_eq!(parse_text(size(), "TRUE").ok(), Some(json!(true)));
+        assert!(parse_text(size(), "large").is_err());
     }
 
     #[test]
-    fn a_text_that_fits_a_string_and_a_number_is_taken_for_neither() {
+    fn option_text_matching_string_and_number_is_ambiguous() {
         let size = || json!({"type": "SingleSelect", "selectOptions": ["30", 30]});
-        assert!(of_text(size(), "30").is_err());
+        assert!(parse_text(size(), "30").is_err());
         let number = value(Some(&rule(size())), Cell::Json(&json!(30)));
         assert_eq!(number.ok(), Some(json!(30)));
     }
 
     #[test]
-    fn a_multi_select_takes_a_list_of_options_without_duplicates() {
+    fn multi_select_deduplicates_options() {
         let sizes = || json!({"type": "MultiSelect", "selectOptions": ["a", "b, c", 3]});
-        assert_eq!(of_text(sizes(), "a, 3,a").ok(), Some(json!(["a", 3])));
-        assert_eq!(of_text(sizes(), r#"["b, c",3]"#).ok(), Some(json!(["b, c", 3])));
-        assert!(of_text(sizes(), "a,d").is_err());
+        assert_eq!(parse_text(sizes(), "a, 3,a").ok(), Some(json!(["a", 3])));
+        assert_eq!(parse_text(sizes(), r#"["b, c",3]"#).ok(), Some(json!(["b, c", 3])));
+        assert!(parse_text(sizes(), "a,d").is_err());
     }
 
     #[test]
-    fn a_field_is_found_by_its_name_or_by_its_label() {
+    fn field_resolves_by_name_or_label() {
         let fields = br#"[{"id":"1","name":"sku","label":"SKU","schema":{"type":"Text"}},
             {"id":"2","name":"a","label":"Same","schema":{"type":"Text"}},
             {"id":"3","name":"b","label":"Same","schema":{"type":"Hologram"}}]"#;
@@ -460,7 +459,7 @@ mod tests {
         assert!(unknown("nope").ends_with("named \"nope\"; it has: a, b, sku"));
         assert!(unknown("skus").ends_with("; did you mean \"sku\"? it has: a, b, sku"));
         for (bare, name) in [("SKU", Some("sku")), ("Sku", Some("sku")), ("skus", None)] {
-            assert_eq!(schema.named_like(bare), name, "{bare}");
+            assert_eq!(schema.find_loosely(bare), name, "{bare}");
         }
         let later = schema.resolve("b").expect("name").rule.expect("a rule");
         assert_eq!(later.kind, FieldType::Other);

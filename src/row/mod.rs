@@ -1,12 +1,12 @@
-//! The language of changes, without any I/O: what one row of a sheet asks for.
+//! Rows: one file and the change that a row of the sheet requests. No I/O.
 //!
-//! A [`Row`] is what the reader found at one place of the input. If it passed the rules, it holds
-//! an [`Update`]; holding an `Update` means that every cell was understood and allowed. If not, it
-//! holds a [`Rejection`] that names each cell that is wrong and what would be right.
+//! A [`Row`] is one record of the input. A valid row holds an [`Update`]: every cell was parsed and
+//! is allowed. An invalid row holds a [`Rejection`] with each invalid cell and its fix.
 //!
-//! In reading order: [`Field`] (the columns there are) → [`Builder`] (cells in, row out) →
-//! [`Change`] (what the cells mean) → [`Schema`] (the account's custom metadata fields) → [`Target`]
-//! and [`Resolved`] (files named by where they are); and back: [`Encoded`] (a value as a row says it).
+//! In reading order: [`Field`] (the known columns) → [`Builder`] (cells in, row out) → [`Change`]
+//! (the requested change) → [`Schema`] (the account's custom metadata fields) → [`Target`] and
+//! [`Resolved`] (files identified by path or URL); and back: [`Encoded`] (a file's value as a
+//! cell).
 
 mod builder;
 mod cell;
@@ -37,69 +37,69 @@ pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub(crate) use no_duplicate_keys::NoDuplicateKeys;
 pub use problem::{Problem, Rejection};
-pub(crate) use suggest::{begins_like, is_spelt_like, meant};
+pub(crate) use suggest::{closest_name, equals_loosely, starts_loosely_with};
 pub use tag_cache::TagCache;
 pub use target::Target;
 
 use std::fmt;
 
-/// Where a row stands in its input.
+/// The position of a row in its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct RowPos {
-    /// The number that a person knows the row by: the spreadsheet row in CSV (the header is row
-    /// 1), the line in JSONL (from 1).
+    /// The row number as the user sees it: the spreadsheet row in CSV (the header is row 1), the
+    /// line in JSONL (from 1).
     pub number: u64,
-    /// The byte in the input at which the row begins, so that a resumed run can go there at once.
+    /// Byte offset of the row in the input, so that a resumed run can seek to it.
     pub offset: u64,
 }
 
 /// One record of the input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Where it stands.
+    /// The row's number and offset.
     pub pos: RowPos,
-    /// What it asks for.
+    /// The parsed and validated cells.
     pub content: Content,
 }
 
-/// What a row turned out to be.
+/// The result of parsing and validating a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// Every cell was understood.
+    /// The row is valid.
     Update(Box<Update>),
-    /// Every cell was understood, but it is not known yet which file is meant.
+    /// The row is valid, but the path or URL of its file has not been looked up.
     Unresolved(Box<Unresolved>),
-    /// All cells are empty, as in the tail that spreadsheet programs leave behind.
+    /// All cells are empty, as in the trailing rows that spreadsheet programs write.
     Blank,
-    /// At least one cell is wrong; nothing of the row may be sent.
+    /// At least one cell is invalid; no part of the row may be sent.
     Rejected(Rejection),
 }
 
-/// A row that passed the rules: one file and the change that it is to undergo.
+/// A valid row: one file and the change to make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
-    /// The file.
+    /// The file to change.
     pub file: FileId,
     /// The change, possibly empty.
     pub change: Change,
 }
 
-/// The identity of a file in the media library, as ImageKit gave it out.
+/// ImageKit's id of a file in the media library.
 ///
 /// Not empty, without control characters, at most [`FileId::LENGTH_MAX`] bytes. Any other text is
-/// allowed, because nobody states an alphabet: it is percent-encoded on its way into a URL, so
-/// that `../x` reaches no other endpoint.
+/// allowed, because ImageKit documents no alphabet; URLs contain it percent-encoded, so that `../x`
+/// cannot reach another endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(Box<str>);
 
 impl FileId {
-    /// Far above the 24 characters that ImageKit's own ids have, far below a URL's limit.
+    /// In bytes: far above the 24 characters of ImageKit's ids, far below the limit of a URL.
     pub const LENGTH_MAX: usize = 256;
 
-    /// Takes a file id, or says what is wrong with it.
+    /// Validates a file id. The error continues the sentence "value …".
     ///
     /// # Errors
-    /// The text is empty, too long, `.` or `..` (which URLs resolve away), or holds a control
+    /// The text is empty, too long, `.` or `..` (which URLs resolve away), or contains a control
     /// character.
     pub fn new(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
@@ -115,7 +115,7 @@ impl FileId {
         }
     }
 
-    /// The id as ImageKit wrote it.
+    /// The id as ImageKit returned it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,5 @@
-//! JSON in which no key stands twice. The usual readers keep the last one and say nothing, so that
-//! a value that somebody wrote would silently never arrive.
+//! Parses JSON and rejects duplicate keys. `serde_json` silently keeps the last one, so a value
+//! that the user wrote would be lost.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A JSON value without duplicate keys at any depth.
+/// A JSON value whose objects have no duplicate keys at any depth.
 pub(crate) struct NoDuplicateKeys(pub(crate) Value);
 
 impl<'de> Deserialize<'de> for NoDuplicateKeys {
@@ -78,25 +78,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_key_twice_is_read_as_ever() {
+    fn json_without_duplicate_keys_parses_normally() {
         let text = r#"{"a":[null,true,-1,1,0.5,"x"],"b":{"a":{}}}"#;
         let NoDuplicateKeys(value) = serde_json::from_str(text).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
-    fn a_number_is_read_to_its_last_digit() {
+    fn numbers_keep_all_digits() {
         let text = "[5.50883181649905e-9,0.1,18446744073709551615]";
         let NoDuplicateKeys(value) = serde_json::from_str(text).unwrap();
         assert_eq!(value.to_string(), text);
-        // A dependency of the tests turns this on for them, whatever the program itself asks for.
+        // A test dependency enables this feature too, so check that the manifest enables it.
         let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
-        let asked = manifest["dependencies"]["serde_json"]["features"].as_array().unwrap();
-        assert!(asked.contains(&"float_roundtrip".into()));
+        let features = manifest["dependencies"]["serde_json"]["features"].as_array().unwrap();
+        assert!(features.contains(&"float_roundtrip".into()));
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_found_at_any_depth() {
+    fn duplicate_keys_are_rejected_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"c":2,"a":3}}]"#] {
             let Err(error) = serde_json::from_str::<NoDuplicateKeys>(text) else {
                 panic!("{text}")

@@ -1,14 +1,14 @@
-//! What is wrong with a row, said so that the person who wrote the cell can mend it.
+//! Problems of a row, each with a suggestion for the fix.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::Target;
 
-/// How much of a wrong value is shown, in characters.
+/// Maximum characters of an invalid value to show.
 const VALUE_SHOWN_MAX: usize = 60;
 
-/// One cell that is wrong.
+/// One invalid cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     column: Box<str>,
@@ -18,8 +18,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The cell of `column` holds `value`; `problem` continues the sentence «value …», `suggestion` says
-    /// what to write instead.
+    /// Describes an invalid cell: `problem` continues the sentence "value …"; `suggestion` is the
+    /// fix, as an imperative.
     pub fn new(
         column: &str,
         value: &str,
@@ -38,7 +38,7 @@ impl Problem {
         }
     }
 
-    /// The column's name as the input writes it.
+    /// The column's name in the input.
     #[must_use]
     pub fn column(&self) -> &str {
         &self.column
@@ -55,7 +55,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with one row; never empty.
+/// The problems of one row; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     first: Problem,
@@ -64,28 +64,27 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Collects problems; `None` where there are none.
+    /// Makes a rejection; `None` if there are no problems.
     #[must_use]
-    pub fn of(problems: Vec<Problem>) -> Option<Self> {
+    pub fn from_problems(problems: Vec<Problem>) -> Option<Self> {
         let mut problems = problems.into_iter();
         let first = problems.next()?;
         Some(Self { first, others: problems.collect(), target: None })
     }
 
-    /// The same of a row that names its file by where it is.
+    /// Adds the path or URL that identifies the row's file.
     #[must_use]
-    pub(super) fn at(self, target: Target) -> Self {
+    pub(super) fn with_target(self, target: Target) -> Self {
         Self { target: Some(target), ..self }
     }
 
-    /// Where the file is that the row names, if nothing is wrong with that: other rows may be about
-    /// the same file.
+    /// The valid path or URL of the row's file, if any: other rows may change the same file.
     #[must_use]
     pub fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }
 
-    /// Every problem, in the order of the cells.
+    /// The problems in cell order.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         std::iter::once(&self.first).chain(&self.others)
     }
@@ -104,7 +103,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What is wrong with a value and what would be right, before the column is known.
+/// A problem and its suggestion, before the column is known.
 #[derive(Debug)]
 pub(super) struct Invalid {
     pub(super) problem: Cow<'static, str>,

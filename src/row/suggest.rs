@@ -1,46 +1,52 @@
-//! Names that somebody may have meant who wrote another one.
+//! Suggestions for misspelled names.
 
-/// Letters from which on a name with one slip still is the same name rather than another, and those from
-/// which on it may have two.
-const LETTERS_MIN: [usize; 2] = [4, 9];
+/// Minimum length, in letters, at which one typo is tolerated, and at which two are.
+const TYPO_LENGTHS_MIN: [usize; 2] = [4, 9];
 
-/// Whether the two differ in nothing but case, spaces and punctuation.
-pub(crate) fn is_spelt_like(one: &str, other: &str) -> bool {
-    begins_like(one, other) && begins_like(other, one)
+/// Whether two names are equal, ignoring case, spaces and punctuation.
+pub(crate) fn equals_loosely(one: &str, other: &str) -> bool {
+    starts_loosely_with(one, other) && starts_loosely_with(other, one)
 }
 
-/// Whether a name is one, or begins with one, that differs from `beginning` in nothing but that.
-pub(crate) fn begins_like(name: &str, beginning: &str) -> bool {
-    let mut name = letters(name);
-    letters(beginning).next().is_some()
-        && letters(beginning).all(|letter| name.next() == Some(letter))
+/// Whether `name` starts with `prefix`, ignoring case, spaces and punctuation; `false` for an empty
+/// prefix.
+pub(crate) fn starts_loosely_with(name: &str, prefix: &str) -> bool {
+    let mut name = normalized(name);
+    normalized(prefix).next().is_some()
+        && normalized(prefix).all(|letter| name.next() == Some(letter))
 }
 
-/// The one of the names that was most likely meant by what was written, if one of them was. A slip is a
-/// letter that is wrong, missing or too many, or two that are swapped; nobody slips at the first letter.
-/// A number or a word more makes another name: `url2`, `description_de`.
-pub(crate) fn meant<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+/// The name that `written` most likely is a misspelling of, if any. A typo is a wrong, missing or
+/// extra letter, or two letters swapped; the first letter must be right. An additional number or
+/// word makes a different name: `url2`, `description_de`.
+pub(crate) fn closest_name<'n>(
+    written: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Option<&'n str> {
     let close = names.filter_map(|name| {
-        let slips = slips(written, name)?;
-        Some((slips, strsim::osa_distance(written, name), name))
+        let typos = typos(written, name)?;
+        Some((typos, strsim::osa_distance(written, name), name))
     });
     close.min().map(|(.., name)| name)
 }
 
-/// How many slips lie between what was written and a name, if it is nearly that name.
-fn slips(written: &str, name: &str) -> Option<usize> {
-    let (written, name): (String, String) = (letters(written).collect(), letters(name).collect());
-    let (letters, of_name) = (written.chars().count(), name.chars().count());
-    let begin_alike = !name.is_empty() && written.chars().next() == name.chars().next();
-    // Also spares the work of comparing a cell that is no name at all.
-    if !begin_alike || letters > of_name + 1 || !digits(&written).eq(digits(&name)) {
+/// The number of typos in `written`; `None` if there are too many.
+fn typos(written: &str, name: &str) -> Option<usize> {
+    let (written, name): (String, String) =
+        (normalized(written).collect(), normalized(name).collect());
+    let (written_length, name_length) = (written.chars().count(), name.chars().count());
+    let same_first_letter = !name.is_empty() && written.chars().next() == name.chars().next();
+    // Also skips the costly distance for text that is no name at all.
+    if !same_first_letter || written_length > name_length + 1 || !digits(&written).eq(digits(&name))
+    {
         return None;
     }
-    let allowed = LETTERS_MIN.iter().filter(|min| letters.max(of_name) >= **min).count();
-    Some(strsim::osa_distance(&written, &name)).filter(|slips| *slips <= allowed)
+    let length = written_length.max(name_length);
+    let allowed = TYPO_LENGTHS_MIN.iter().filter(|min| length >= **min).count();
+    Some(strsim::osa_distance(&written, &name)).filter(|typos| *typos <= allowed)
 }
 
-fn letters(name: &str) -> impl Iterator<Item = char> {
+fn normalized(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
@@ -52,12 +58,12 @@ fn digits(name: &str) -> impl Iterator<Item = char> {
 mod tests {
     use super::*;
 
-    fn is_meant(written: &str, name: &str) -> bool {
-        meant(written, [name].into_iter()).is_some()
+    fn is_close(written: &str, name: &str) -> bool {
+        closest_name(written, [name].into_iter()).is_some()
     }
 
     #[test]
-    fn a_name_is_meant_by_one_that_differs_in_a_slip_or_in_two_if_it_is_long() {
+    fn one_typo_is_close_and_two_in_long_names() {
         for (written, name) in [
             ("brand", "Brand"),
             ("list-price", "List price"),
@@ -71,12 +77,12 @@ mod tests {
             ("discripton", "description"),
             ("size2", "Size 2"),
         ] {
-            assert!(is_meant(written, name), "{written} {name}");
+            assert!(is_close(written, name), "{written} {name}");
         }
     }
 
     #[test]
-    fn other_names_are_other_names() {
+    fn different_names_are_not_close() {
         for (written, name) in [
             ("brand", "price"),
             ("branch", "brand"),
@@ -91,16 +97,17 @@ mod tests {
             ("description_de", "description"),
             ("prescription", "description"),
         ] {
-            assert!(!is_meant(written, name), "{written} {name}");
+            assert!(!is_close(written, name), "{written} {name}");
         }
     }
 
     #[test]
-    fn of_several_names_the_nearest_is_meant() {
-        let of = |written| meant(written, ["SKU", "sku", "Brand", "brand", "bread"].into_iter());
-        assert_eq!(of("skus"), Some("sku"));
-        assert_eq!(of("Brands"), Some("Brand"));
-        assert_eq!(of("brnad"), Some("brand"));
-        assert_eq!(of("nope"), None);
+    fn closest_of_several_names_wins() {
+        let closest =
+            |written| closest_name(written, ["SKU", "sku", "Brand", "brand", "bread"].into_iter());
+        assert_eq!(closest("skus"), Some("sku"));
+        assert_eq!(closest("Brands"), Some("Brand"));
+        assert_eq!(closest("brnad"), Some("brand"));
+        assert_eq!(closest("nope"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A file named by where it is: by its path in the library or by its URL.
+//! A file identified by its path in the library or by its URL.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::Invalid;
 
-/// The host of ImageKit's own URL endpoints. The first part of a path there is the account's
-/// ImageKit id; on a domain of one's own it is left out. ImageKit's documentation states both.
+/// The host of ImageKit's own URL endpoints, where the first path segment is the account's ImageKit
+/// id; custom domains omit it. From ImageKit's documentation.
 const SHARED_HOST: &str = "ik.imagekit.io";
-/// What a part of a URL's path begins with that asks for transformations. ImageKit's documentation
-/// states it; the other way to ask is in the query.
+/// Prefix of a path segment with transformations, which can also be in the query. From ImageKit's
+/// documentation.
 const TRANSFORMATION: &str = "tr:";
 
-/// A path, or a URL without all that says in which form the file is delivered, in one spelling: two
-/// ways to write the same one are equal.
+/// A normalized path, or a normalized URL without transformations and query: two spellings of the
+/// same target are equal.
 ///
-/// A path is kept as `/products/shoe.jpg`, a URL as `//ik.imagekit.io/your_id/products/shoe.jpg`:
-/// decoded, the host in small letters, and without the scheme, since both schemes deliver the same.
+/// Stored as `/products/shoe.jpg` or `//ik.imagekit.io/your_id/products/shoe.jpg`: percent-decoded,
+/// host in lower case, no scheme, since http and https deliver the same file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target(Box<str>);
 
 impl Target {
-    /// Takes the path of a file, from the root of the library.
-    pub(super) fn of_path(text: &str) -> Result<Self, Invalid> {
+    /// Parses the path of a file, from the root of the library.
+    pub(super) fn from_path(text: &str) -> Result<Self, Invalid> {
         let suggestion = "write the path from the root of the library, like /products/shoe.jpg";
         let rest =
             text.strip_prefix('/').ok_or_else(|| Invalid::new("has no / before it", suggestion))?;
@@ -36,14 +36,14 @@ impl Target {
         Ok(Self(text.into()))
     }
 
-    /// Takes the URL of a file, with or without transformations and query.
-    pub(super) fn of_url(text: &str) -> Result<Self, Invalid> {
+    /// Parses the URL of a file, with or without transformations and query.
+    pub(super) fn from_url(text: &str) -> Result<Self, Invalid> {
         let suggestion =
             "write the file's URL, like https://ik.imagekit.io/your_id/products/shoe.jpg";
-        Self::read_url(text).ok_or_else(|| Invalid::new("is not the URL of a file", suggestion))
+        Self::parse_url(text).ok_or_else(|| Invalid::new("is not the URL of a file", suggestion))
     }
 
-    fn read_url(text: &str) -> Option<Self> {
+    fn parse_url(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let is_web = ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
         let rest = rest.split(['?', '#']).next().filter(|_| is_web)?;
@@ -63,57 +63,57 @@ impl Target {
             }
         }
         let target = Self(url.into());
-        // Something must be left that names a file.
+        // A file name must remain.
         (!target.file_path().is_empty()).then_some(target)
     }
 
-    /// Takes back what [`Self::as_str`] gave.
+    /// The inverse of [`Self::as_str`].
     #[must_use]
     pub fn kept(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The one spelling.
+    /// The normalized path or URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The URL in that spelling; `None` for a path.
+    /// The normalized URL; `None` for a path.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.0.starts_with("//").then_some(&self.0)
     }
 
-    /// Where the file is in the library, like `/products/shoe.jpg`.
+    /// The file's path in the library, like `/products/shoe.jpg`.
     #[must_use]
     pub fn file_path(&self) -> &str {
         let Some(rest) = self.0.strip_prefix("//") else {
             return &self.0;
         };
-        let path = |text| behind(text, '/').unwrap_or("");
+        let path = |text| suffix_from(text, '/').unwrap_or("");
         match rest.split_once('/') {
             Some((SHARED_HOST, _)) => path(path(rest).trim_start_matches('/')),
             _ => path(rest),
         }
     }
 
-    /// Whether a file with this path and URL, as ImageKit states them, is the one.
+    /// Whether a file with this path and URL, from an API response, is the target.
     #[must_use]
-    pub fn is(&self, file_path: &str, url: Option<&str>) -> bool {
-        let has_url = || url.and_then(Self::read_url).as_ref() == Some(self);
+    pub fn matches(&self, file_path: &str, url: Option<&str>) -> bool {
+        let has_url = || url.and_then(Self::parse_url).as_ref() == Some(self);
         self.file_path() == file_path && (self.url().is_none() || has_url())
     }
 
-    /// The column that it is written in.
+    /// The column of the target: `url` or `filePath`.
     #[must_use]
     pub fn column(&self) -> &'static str {
         if self.url().is_some() { "url" } else { "filePath" }
     }
 }
 
-/// A text from the first of these characters on.
-fn behind(text: &str, mark: char) -> Option<&str> {
+/// The suffix starting at the first `mark`.
+fn suffix_from(text: &str, mark: char) -> Option<&str> {
     text.get(text.find(mark)?..)
 }
 
@@ -128,11 +128,11 @@ mod tests {
     use super::*;
 
     fn url(text: &str) -> Option<Target> {
-        Target::of_url(text).ok()
+        Target::from_url(text).ok()
     }
 
     #[test]
-    fn a_url_is_stripped_to_what_names_the_file() {
+    fn url_is_normalized_without_transformations_and_query() {
         let shoe = Target::kept("//ik.imagekit.io/acct/products/a shoe.jpg");
         for text in [
             "https://ik.imagekit.io/acct/products/a%20shoe.jpg",
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_part_is_the_account_on_the_shared_host_only() {
+    fn first_segment_is_the_account_on_shared_host_only() {
         for (text, path) in [
             ("https://ik.imagekit.io/acct/a.jpg", "/a.jpg"),
             ("https://ik.imagekit.io/acct/b/a.jpg", "/b/a.jpg"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_part_of_the_path_stays() {
+    fn path_segments_are_kept() {
         for (text, path) in [
             ("https://example.com/a/ik-thumbnail.jpg", "/a/ik-thumbnail.jpg"),
             ("https://example.com/-/a.jpg", "/-/a.jpg"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_file_is_no_url_of_one() {
+    fn urls_without_a_file_are_rejected() {
         for text in [
             "ik.imagekit.io/acct/a.jpg",
             "//ik.imagekit.io/acct/a.jpg",
@@ -198,27 +198,27 @@ mod tests {
     }
 
     #[test]
-    fn a_path_begins_at_the_root_and_ends_with_a_name() {
+    fn path_starts_at_root_and_ends_in_name() {
         for path in ["/a.jpg", "/products/a \"b\" 100%.jpg", "/größe/日本.jpg"] {
-            assert_eq!(Target::of_path(path).expect(path).file_path(), path);
+            assert_eq!(Target::from_path(path).expect(path).file_path(), path);
         }
         for problem in
             ["a.jpg", "products/a.jpg", "/", "/products/", "//a.jpg", "/a//b.jpg", "/a\nb"]
         {
-            assert!(Target::of_path(problem).is_err(), "{problem}");
+            assert!(Target::from_path(problem).is_err(), "{problem}");
         }
     }
 
     #[test]
-    fn a_file_is_the_one_by_its_own_url_however_that_is_written() {
+    fn file_matches_any_spelling_of_its_url() {
         let target = url("https://ik.imagekit.io/acct/tr:w-9/gr%C3%B6%C3%9Fe.jpg").unwrap();
-        let is = |path: &str, url: &str| target.is(path, Some(url));
+        let is = |path: &str, url: &str| target.matches(path, Some(url));
         assert!(is("/größe.jpg", "https://ik.imagekit.io/acct/gr%C3%B6%C3%9Fe.jpg?updatedAt=1"));
         assert!(is("/größe.jpg", "https://ik.imagekit.io/acct/größe.jpg"));
         assert!(!is("/größe.jpg", "https://ik.imagekit.io/other/größe.jpg"));
         assert!(!is("/größe.jpg", "https://images.example.com/größe.jpg"));
         assert!(!is("/Größe.jpg", "https://ik.imagekit.io/acct/größe.jpg"));
-        assert!(!target.is("/größe.jpg", None));
-        assert!(Target::of_path("/größe.jpg").unwrap().is("/größe.jpg", None));
+        assert!(!target.matches("/größe.jpg", None));
+        assert!(Target::from_path("/größe.jpg").unwrap().matches("/größe.jpg", None));
     }
 }
