@@ -1,4 +1,4 @@
-//! Which columns a sheet has.
+//! The columns of an exported sheet.
 
 use serde_json::Value;
 
@@ -10,64 +10,64 @@ use crate::row::{
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    /// `filePath`: for people; beside `fileId` a sheet's reader does not look at it.
+    /// `filePath`: for people; ignored on import, because the sheet has `fileId`.
     FilePath,
-    /// A column that a sheet's reader knows, by its name there.
+    /// Name of the column, and the field that it sets on import.
     Field(String, Field),
 }
 
-/// The columns, in their order; the first is `fileId`.
+/// The columns in order; the first is `fileId`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Columns(Vec<Column>);
 
-/// A column that no file can fill.
+/// Why the requested columns cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownColumn {
-    /// It is none of ours.
+    /// There is no such column.
     #[error("there is no column {name:?} to export; there are {known} and customMetadata.<name>")]
     Name {
-        /// As it was asked for.
+        /// The requested name.
         name: String,
-        /// Those that there are.
+        /// Comma-separated names of the known columns.
         known: String,
     },
-    /// It is there twice.
+    /// The column is requested twice.
     #[error("the column {name:?} is there twice")]
     Twice {
-        /// As it was asked for.
+        /// The requested name.
         name: String,
     },
-    /// The account has no such custom metadata field.
+    /// The custom metadata field does not exist or is ambiguous.
     #[error(transparent)]
     Metadata(#[from] SchemaError),
 }
 
 const FILE_PATH: &str = "filePath";
-/// What a file can be asked for, and what is exported where nothing else is said.
-const USUAL: [(&str, Field); 3] = [
+/// The columns that are exported by default, besides custom metadata.
+const DEFAULT: [(&str, Field); 3] = [
     ("tags", Field::Tags),
     ("customCoordinates", Field::CustomCoordinates),
     ("description", Field::Description),
 ];
-/// Not among the usual ones: sent back, it is a request of its own, and not every plan has it.
+/// Not a default column: on import it costs a separate request, and not every plan supports it.
 const PUBLISHED: (&str, Field) = ("isPublished", Field::IsPublished);
 
 impl Columns {
-    /// All that can be edited with every plan.
+    /// The default columns: all fields that every plan can edit.
     #[must_use]
     pub fn usual(schema: &Schema) -> Self {
         let metadata = schema.fields().map(|field| {
             let name = MetadataField::column_of(&field.name);
             Column::Field(name, Field::CustomMetadata(field))
         });
-        let usual = USUAL.map(|(name, field)| Column::Field(name.to_owned(), field));
-        Self::with_id([Column::FilePath].into_iter().chain(usual).chain(metadata).collect())
+        let fixed = DEFAULT.map(|(name, field)| Column::Field(name.to_owned(), field));
+        Self::with_id([Column::FilePath].into_iter().chain(fixed).chain(metadata).collect())
     }
 
-    /// These, and `fileId` before them.
+    /// The columns with these names, after `fileId`.
     ///
     /// # Errors
-    /// One of them is unknown or there twice.
+    /// A name is unknown or repeated.
     pub fn named<'n>(
         names: impl Iterator<Item = &'n str>,
         schema: &Schema,
@@ -88,7 +88,7 @@ impl Columns {
         Self(columns)
     }
 
-    /// In their order.
+    /// The columns in order.
     pub fn iter(&self) -> impl Iterator<Item = &Column> {
         self.0.iter()
     }
@@ -104,14 +104,14 @@ impl Column {
             let name = MetadataField::column_of(&field.name);
             return Ok(Self::Field(name, Field::CustomMetadata(field)));
         }
-        let mut fields = USUAL.into_iter().chain([PUBLISHED]);
+        let mut fields = DEFAULT.into_iter().chain([PUBLISHED]);
         match fields.find(|(known, _)| *known == name) {
             Some((name, field)) => Ok(Self::Field(name.to_owned(), field)),
             None => Err(UnknownColumn::Name {
                 name: name.to_owned(),
                 known: [FILE_PATH]
                     .into_iter()
-                    .chain(USUAL.map(|(name, _)| name))
+                    .chain(DEFAULT.map(|(name, _)| name))
                     .chain([PUBLISHED.0])
                     .collect::<Vec<_>>()
                     .join(", "),
@@ -119,7 +119,7 @@ impl Column {
         }
     }
 
-    /// Its name in the header.
+    /// The name in the header.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -128,13 +128,13 @@ impl Column {
         }
     }
 
-    /// Whether it says which file is meant.
+    /// Whether this is the `fileId` column.
     #[must_use]
     pub fn names_file(&self) -> bool {
         matches!(self, Self::Field(_, Field::FileId))
     }
 
-    /// What a file has there, as the cell of a sheet.
+    /// The file's value as a CSV cell.
     #[must_use]
     pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
         match self {
@@ -143,7 +143,7 @@ impl Column {
         }
     }
 
-    /// What a file has there, as a value of JSON.
+    /// The file's value as JSON.
     #[must_use]
     pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         match self {
@@ -155,7 +155,7 @@ impl Column {
     }
 }
 
-/// What a file has in a field; null where it has nothing.
+/// The file's value in a field; null if there is none.
 fn value(field: &Field, file: &ListedFile) -> Value {
     match field {
         Field::FileId => Value::String(file.file_id.clone()),
@@ -186,15 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_columns_are_all_that_can_be_edited_with_every_plan() {
-        let usual = Columns::usual(&schema());
-        let wanted = ["fileId", "filePath", "tags", "customCoordinates", "description"];
+    fn default_columns_are_editable_with_every_plan() {
+        let columns = Columns::usual(&schema());
+        let fixed = ["fileId", "filePath", "tags", "customCoordinates", "description"];
         let metadata = ["customMetadata.brand", "customMetadata.price"];
-        assert_eq!(names(&usual), [&wanted[..], &metadata[..]].concat());
+        assert_eq!(names(&columns), [&fixed[..], &metadata[..]].concat());
     }
 
     #[test]
-    fn columns_are_asked_for_by_name_or_label_and_once() {
+    fn columns_resolve_by_name_or_label_without_duplicates() {
         let named = |names: &[&'static str]| Columns::named(names.iter().copied(), &schema());
         let columns = named(&["customMetadata.List price", "fileId", "tags"]).expect("all known");
         assert_eq!(names(&columns), ["fileId", "customMetadata.price", "tags"]);

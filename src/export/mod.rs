@@ -1,5 +1,5 @@
-//! The library as a sheet, in the shape of the input: what is written here and read again
-//! unedited asks for what is already so.
+//! Exports the library as a sheet that can be edited and applied. Applied unedited, every row is up
+//! to date.
 
 mod columns;
 mod sheet;

@@ -1,4 +1,4 @@
-//! Files written as rows.
+//! Writes files as rows of a sheet.
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::imagekit::ListedFile;
 use crate::input::Format;
 use crate::row::{Encoded, Field, Rules};
 
-/// How many values that cannot be written are named.
+/// Maximum unrepresentable values to list.
 const NAMED_MAX: usize = 10;
 
-/// A sheet that is being written; it is there whole or not at all.
+/// A sheet that is being written. The file appears complete or not at all.
 pub struct Sheet {
     file: SheetFile,
     columns: Columns,
     rules: Rules,
     exported: Exported,
-    /// The files so far, as hashes of their ids that are wide enough to stand for them.
+    /// 128-bit hashes of the ids of all files so far; collisions are negligible.
     seen: HashSet<u128>,
 }
 
@@ -31,51 +31,52 @@ enum SheetFile {
     Jsonl(BufWriter<AtomicFile>),
 }
 
-/// What was written.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exported {
-    /// The sheet.
+    /// Path of the sheet.
     pub path: PathBuf,
-    /// Files in it.
+    /// Number of files in the sheet.
     pub files: u64,
-    /// Files that were given more than once.
+    /// Number of repeated files, which were skipped.
     pub twice: u64,
-    /// Values that no row can say, so that they are left out; with that of `fileId` its whole row.
+    /// Number of values that no cell can represent, which were omitted; if the value is a `fileId`,
+    /// its row was omitted.
     pub unwritten: u64,
-    /// The first of them, as (file id, column).
+    /// The first omitted values, as (file id, column).
     pub first_unwritten: Vec<(String, String)>,
 }
 
 impl Sheet {
-    /// Begins a sheet.
+    /// Creates the sheet and writes its header.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The sheet cannot be written.
     pub fn create(path: &Path, format: Format, columns: Columns, rules: Rules) -> io::Result<Self> {
-        let whole = AtomicFile::at(path)?;
+        let output = AtomicFile::at(path)?;
         let file = match format {
             Format::Csv => {
-                let mut csv = csv::Writer::from_writer(whole);
+                let mut csv = csv::Writer::from_writer(output);
                 csv.write_record(columns.iter().map(Column::name))?;
                 SheetFile::Csv(Box::new(csv))
             }
-            Format::Jsonl => SheetFile::Jsonl(BufWriter::new(whole)),
+            Format::Jsonl => SheetFile::Jsonl(BufWriter::new(output)),
         };
         let (exported, seen) = (Exported::default(), HashSet::default());
         Ok(Self { file, columns, rules, exported, seen })
     }
 
-    /// How many files were given so far, each counted once.
+    /// The number of distinct files so far.
     #[must_use]
     pub fn files(&self) -> u64 {
         self.seen.len() as u64
     }
 
-    /// Writes a file's row. One that was given before is counted and not written again: pages overlap
-    /// where files come and go between them.
+    /// Writes a file's row. Skips repeated files: pages of a listing overlap if files are created
+    /// or deleted meanwhile.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The sheet cannot be written.
     pub fn write(&mut self, file: &ListedFile) -> io::Result<()> {
         let Self { file: sheet, columns, rules, exported, seen } = self;
         if !seen.insert(xxh3_128(file.file_id.as_bytes())) {
@@ -100,50 +101,50 @@ impl Sheet {
         Ok(())
     }
 
-    /// Gives the sheet its name.
+    /// Completes the sheet and renames it to its final name.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The sheet cannot be written.
     pub fn finish(self) -> io::Result<Exported> {
-        let whole = match self.file {
+        let output = match self.file {
             SheetFile::Csv(csv) => csv.into_inner().map_err(csv::IntoInnerError::into_error)?,
             SheetFile::Jsonl(lines) => {
                 lines.into_inner().map_err(io::IntoInnerError::into_error)?
             }
         };
-        Ok(Exported { path: whole.finish()?, ..self.exported })
+        Ok(Exported { path: output.finish()?, ..self.exported })
     }
 }
 
 impl Exported {
-    /// Counts a file and what no row can say of it. Gives what its row says, column by column; `None`
-    /// where it cannot even say which file it is.
+    /// Encodes and counts a file's row and its omitted values. Returns the cells by column; `None`
+    /// if the file id cannot be represented.
     fn row<'c, T>(
         &mut self,
         file: &ListedFile,
         columns: &'c Columns,
-        write: impl Fn(&Column) -> Encoded<T>,
+        encode: impl Fn(&Column) -> Encoded<T>,
     ) -> Option<impl Iterator<Item = (&'c Column, Option<T>)>> {
         let mut row = Vec::new();
         for column in columns.iter() {
-            let said = match write(column) {
-                Encoded::As(said) => Some(said),
+            let cell = match encode(column) {
+                Encoded::As(cell) => Some(cell),
                 Encoded::Nothing if !column.names_file() => None,
                 Encoded::Nothing | Encoded::NotRepresentable => {
-                    self.unwritten(file, column);
+                    self.count_unwritten(file, column);
                     None
                 }
             };
-            if said.is_none() && column.names_file() {
+            if cell.is_none() && column.names_file() {
                 return None;
             }
-            row.push((column, said));
+            row.push((column, cell));
         }
         self.files += 1;
         Some(row.into_iter())
     }
 
-    fn unwritten(&mut self, file: &ListedFile, column: &Column) {
+    fn count_unwritten(&mut self, file: &ListedFile, column: &Column) {
         self.unwritten += 1;
         if self.first_unwritten.len() < NAMED_MAX {
             self.first_unwritten.push((file.file_id.clone(), column.name().to_owned()));
@@ -151,7 +152,7 @@ impl Exported {
     }
 }
 
-/// A row as a line of JSON. What it says nothing of is left out: null would clear it.
+/// A row as a JSON object. Absent values are omitted: null would clear the field.
 fn object<'c>(row: impl Iterator<Item = (&'c Column, Option<Value>)>) -> Map<String, Value> {
     let mut object = Map::new();
     let mut metadata = Map::new();

@@ -1,10 +1,9 @@
-//! Files that are named by path or URL, looked up before anything is sent.
+//! Looks up files by path or URL before anything is sent.
 //!
-//! [`look_up`] takes all targets of an input and says of each which file it is, or why that cannot
-//! be said. It asks in the fewest requests: by name, up to 100 names of a folder a query, or by
-//! listing a folder or the whole library where that takes fewer pages. How far search is behind
-//! is not documented, so that it never has the last word: every file that it finds is read once by
-//! its id, and counts only if it is where it should be.
+//! [`look_up`] resolves all targets of an input to file ids, in the fewest requests: by name, up to
+//! 100 names of a folder per query, or by listing a folder or the whole library if that takes fewer
+//! pages. Search may lag behind writes, and ImageKit does not document for how long, so every
+//! result is verified: the file is read by its id and must have the target's path or URL.
 
 mod queries;
 mod verify;
@@ -22,61 +21,61 @@ use crate::request::Endpoint;
 use crate::row::{FileId, Resolved, Target};
 use queries::PathIndex;
 
-/// From so many queries on it is asked how many files there are. The answer costs one request more,
-/// and with fewer there is nothing to win by it.
-const QUERIES_ASKED_FROM: usize = 4;
+/// Minimum queries at which to check whether listing is cheaper. The check costs one request, so
+/// with fewer queries it cannot pay off.
+const QUERIES_MIN: usize = 4;
 
-/// Pages of one listing beyond which they are taken to have no end: ten million files.
+/// Maximum pages of one listing (ten million files); beyond, the listing is considered endless.
 const PAGES_MAX: usize = 10_000;
-/// The HTTP status of a list that is no use.
+/// HTTP status of a successful but unusable listing.
 const OK: u16 = 200;
 
-/// What looking up came to.
+/// The result of [`look_up`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// What became of each target.
+    /// The file or the error for each target.
     pub files: Arc<Resolved>,
-    /// Requests sent for it.
+    /// Number of requests sent.
     pub reads: u64,
 }
 
-/// Looks these targets up. `watch` is told how many of how many found files have been confirmed.
+/// Looks up these targets. `progress` receives the number of verified files and their total.
 ///
 /// # Errors
-/// A request has found no answer, so that nothing is known.
+/// A request failed after all retries; no target is resolved.
 pub async fn look_up(
     targets: &BTreeSet<Target>,
     api: &Api,
     reads: &Reads,
-    watch: impl FnMut(usize, usize),
+    progress: impl FnMut(usize, usize),
 ) -> Result<Resolution, Failure> {
-    let search = Search { api, reads, at_once: reads.at_once().get() };
+    let search = Search { api, reads, concurrency: reads.at_once().get() };
     let before = reads.sent();
-    let wanted = PathIndex::of(targets);
+    let wanted = PathIndex::new(targets);
     let listings = search.cheapest(&wanted).await?;
     let found = search.find(&wanted, listings).await?;
-    let places = search.confirm(&found, watch).await?;
-    let judge = |target: &Target| {
+    let places = search.read_candidates(&found, progress).await?;
+    let resolve = |target: &Target| {
         let path = target.file_path();
         let candidates = found.get(path).map_or(&[][..], Vec::as_slice);
-        (target.clone(), verify::file(target, candidates, places.get(path)))
+        (target.clone(), verify::resolve_target(target, candidates, places.get(path)))
     };
-    let files: Resolved = targets.iter().map(judge).collect();
+    let files: Resolved = targets.iter().map(resolve).collect();
     Ok(Resolution { files: Arc::new(files), reads: reads.sent() - before })
 }
 
-/// The files that search shows at each wanted path.
+/// Files that search returned for each wanted path.
 type Found<'t> = HashMap<&'t str, Vec<FileId>>;
 
 struct Search<'a> {
     api: &'a Api,
     reads: &'a Reads,
-    /// Requests under way at once.
-    at_once: usize,
+    /// Maximum concurrent requests.
+    concurrency: usize,
 }
 
 impl Search<'_> {
-    /// What to ask for, in the fewest requests: queries by name, or all of a folder, or all.
+    /// The fewest listings that cover all wanted paths: by names, by folder, or the whole library.
     async fn cheapest(&self, wanted: &PathIndex<'_>) -> Result<Vec<Listing>, Failure> {
         let folders = wanted.folders();
         let queries = folders.iter().map(|folder| folder.batches.len()).sum();
@@ -96,16 +95,16 @@ impl Search<'_> {
         Ok(listings)
     }
 
-    /// Whether listing all takes fewer requests than so many queries. One look behind as many
-    /// files as would still be cheaper says so.
+    /// Whether listing all files takes fewer requests than this number of queries. One request
+    /// tells: it reads one file past the number at which listing stops being cheaper.
     async fn is_cheaper(&self, all: &Listing, queries: usize) -> Result<bool, Failure> {
-        if queries < QUERIES_ASKED_FROM {
+        if queries < QUERIES_MIN {
             return Ok(false);
         }
         let files = (queries - 2) * PAGE_FILES_MAX;
-        let behind =
+        let beyond =
             self.reads.read(Endpoint::List, || self.api.list::<ListedPlace>(all, files, 1)).await?;
-        Ok(behind.is_empty())
+        Ok(beyond.is_empty())
     }
 
     async fn find<'t>(
@@ -114,12 +113,12 @@ impl Search<'_> {
         listings: Vec<Listing>,
     ) -> Result<Found<'t>, Failure> {
         let pages = stream::iter(listings).map(|listing| self.list(listing, wanted));
-        let mut pages = pages.buffer_unordered(self.at_once);
+        let mut pages = pages.buffer_unordered(self.concurrency);
         let mut found = Found::new();
         while let Some(hits) = pages.try_next().await? {
             for (path, file) in hits {
                 let candidates = found.entry(path).or_default();
-                // Pages overlap where files come and go between them.
+                // Pages overlap if files are created or deleted meanwhile.
                 if !candidates.contains(&file) {
                     candidates.push(file);
                 }
@@ -128,21 +127,22 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// All pages of a listing; gives the wanted files of it.
+    /// Reads all pages of a listing; returns the files at wanted paths.
     async fn list<'t>(
         &self,
         listing: Listing,
         wanted: &PathIndex<'t>,
     ) -> Result<Vec<(&'t str, FileId)>, Failure> {
-        let (mut hits, mut skip, mut heads) = (Vec::new(), 0, HashSet::new());
+        let (mut hits, mut skip, mut first_files) = (Vec::new(), 0, HashSet::new());
         for _ in 0..PAGES_MAX {
             let read = || self.api.list::<ListedPlace>(&listing, skip, PAGE_FILES_MAX);
             let page = self.reads.read(Endpoint::List, read).await?;
             let entries = page.len();
             let is_last = entries < PAGE_FILES_MAX;
             let mut places = page.into_iter().filter_map(|entry| entry.0).peekable();
-            let is_again = places.peek().is_some_and(|first| !heads.insert(first.file_id.clone()));
-            if is_again && !is_last {
+            let is_repeated =
+                places.peek().is_some_and(|first| !first_files.insert(first.file_id.clone()));
+            if is_repeated && !is_last {
                 break;
             }
             skip += entries;
@@ -154,17 +154,18 @@ impl Search<'_> {
                 return Ok(hits);
             }
         }
-        // There is no way to what is behind them.
+        // The files after this point cannot be listed.
         let files = plural(skip as u64, "file", "files");
         let message = format!("ImageKit lists the same files again after {files}");
         Err(Failure::unreadable(&message, OK, None))
     }
 
-    /// Reads every file that is the only one at its path. Those that are gone are left out.
-    async fn confirm<'t>(
+    /// Reads the details of every file that is the only candidate for its path; omits deleted
+    /// files.
+    async fn read_candidates<'t>(
         &self,
         found: &Found<'t>,
-        mut watch: impl FnMut(usize, usize),
+        mut progress: impl FnMut(usize, usize),
     ) -> Result<HashMap<&'t str, Place>, Failure> {
         let only = |(path, files): (&&'t str, &Vec<FileId>)| match files.as_slice() {
             [file] => Some((*path, file.clone())),
@@ -179,12 +180,12 @@ impl Search<'_> {
                 read => read.map(|place| (path, Some(place))),
             }
         });
-        let mut reads = reads.buffer_unordered(self.at_once);
+        let mut reads = reads.buffer_unordered(self.concurrency);
         let (mut places, mut done) = (HashMap::new(), 0);
         while let Some((path, place)) = reads.try_next().await? {
             places.extend(place.map(|place| (path, place)));
             done += 1;
-            watch(done, count);
+            progress(done, count);
         }
         Ok(places)
     }

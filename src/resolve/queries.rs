@@ -1,4 +1,4 @@
-//! The paths that are looked for, folder by folder, in batches that a query can hold.
+//! Groups wanted paths by folder, in batches that fit into one query.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,32 +6,32 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::row::Target;
 
-/// Names in a query, and…
+/// Maximum names per query.
 const NAMES_MAX: usize = 100;
-/// …how long they are together once they are part of a URL, in bytes. How long a URL may be is not
-/// documented; servers commonly take 8 KiB.
+/// Maximum percent-encoded length of the names in a query, in bytes. ImageKit documents no limit
+/// for URLs; servers commonly accept 8 KiB.
 const NAMES_BYTES_MAX: usize = 4000;
-/// What a name has around it in a query, encoded: two quotes and a comma.
-const AROUND_BYTES: usize = "%22%22%2C".len();
+/// Percent-encoded length of the quotes and the comma around a name, in bytes.
+const DELIMITER_BYTES: usize = "%22%22%2C".len();
 
-/// Distinct paths.
+/// The distinct wanted paths.
 pub(super) struct PathIndex<'t>(BTreeSet<&'t str>);
 
 /// The wanted files of one folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Folder<'t> {
-    /// With a slash at both ends.
+    /// Path with a leading and a trailing slash.
     pub(super) path: &'t str,
-    /// The names, a query's each.
+    /// File names, in one batch per query.
     pub(super) batches: Vec<Vec<&'t str>>,
 }
 
 impl<'t> PathIndex<'t> {
-    pub(super) fn of(targets: &'t BTreeSet<Target>) -> Self {
+    pub(super) fn new(targets: &'t BTreeSet<Target>) -> Self {
         Self(targets.iter().map(Target::file_path).collect())
     }
 
-    /// The same path, if it is wanted. Every letter counts.
+    /// The same path if it is wanted; case-sensitive.
     pub(super) fn path(&self, path: &str) -> Option<&'t str> {
         self.0.get(path).copied()
     }
@@ -53,7 +53,7 @@ fn batches(names: Vec<&str>) -> Vec<Vec<&str>> {
     let mut bytes = 0;
     for name in names {
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC).map(str::len).sum::<usize>();
-        let more = encoded + AROUND_BYTES;
+        let more = encoded + DELIMITER_BYTES;
         match batches.last_mut() {
             Some(batch) if batch.len() < NAMES_MAX && bytes + more <= NAMES_BYTES_MAX => {
                 batch.push(name);
@@ -77,9 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_grouped_by_folder_whatever_stands_between_them() {
+    fn paths_are_grouped_by_folder() {
         let targets = targets(&["/a/b.jpg", "/a/b/c.jpg", "/a/c.jpg", "/d.jpg", "//host/d.jpg"]);
-        let wanted = PathIndex::of(&targets);
+        let wanted = PathIndex::new(&targets);
         let folder = |path, names: &[&'static str]| Folder { path, batches: vec![names.to_vec()] };
         let folders = [
             folder("/", &["d.jpg"]),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_takes_a_hundred_names_or_fewer_long_ones() {
+    fn queries_are_limited_by_names_and_bytes() {
         let sizes = |names: &[String]| {
             let batches = batches(names.iter().map(String::as_str).collect());
             batches.iter().map(Vec::len).collect::<Vec<_>>()

@@ -1,20 +1,20 @@
-//! Which file a target is, from what search has found and what the file itself says.
+//! Verifies search results against the file's own details.
 
 use crate::imagekit::Place;
 use crate::row::{FileId, LookupError, Target};
 
-/// Of several files at one path, so many are named.
+/// Maximum file ids to list in a message.
 const NAMED_MAX: usize = 10;
 
-/// `candidates` are the files that search shows at the target's path. `place` is what the only one
-/// says of itself when it is read by its id; `None` where it is gone.
-pub(super) fn file(
+/// Resolves a target. `candidates` are the files that search returned for its path; `place` is the
+/// path and URL of the only candidate, read by its id, or `None` if that file no longer exists.
+pub(super) fn resolve_target(
     target: &Target,
     candidates: &[FileId],
     place: Option<&Place>,
 ) -> Result<FileId, LookupError> {
     match (candidates, place) {
-        ([], _) => Err(nothing()),
+        ([], _) => Err(not_found()),
         ([file], None) => Err(moved(file, "gone")),
         ([file], Some(place)) => {
             let path = place.file_path.as_deref().unwrap_or_default();
@@ -30,15 +30,15 @@ pub(super) fn file(
     }
 }
 
-fn nothing() -> LookupError {
-    no_file(
+fn not_found() -> LookupError {
+    lookup_error(
         "is no file that search finds".to_owned(),
         "look at every letter and its case; what was uploaded or moved just now may not be found yet",
     )
 }
 
 fn moved(file: &FileId, where_now: &str) -> LookupError {
-    no_file(
+    lookup_error(
         format!(
             "was, as search has it, the file {file}, which is not there any more, but {where_now}"
         ),
@@ -48,7 +48,7 @@ fn moved(file: &FileId, where_now: &str) -> LookupError {
 
 fn other_url(file: &FileId, url: &str) -> LookupError {
     let url = url.split('?').next().unwrap_or_default();
-    no_file(
+    lookup_error(
         format!("is not the URL of the file at that path, {file}, which has {url}"),
         "write that one, or the fileId, if that is the file that is meant",
     )
@@ -59,13 +59,13 @@ fn ambiguous(files: &[FileId]) -> LookupError {
     named.sort_unstable();
     named.truncate(NAMED_MAX);
     let more = if files.len() > NAMED_MAX { ", …" } else { "" };
-    no_file(
+    lookup_error(
         format!("is {} files: {}{more}", files.len(), named.join(", ")),
         "write the fileId of the one that is meant",
     )
 }
 
-fn no_file(problem: String, suggestion: &str) -> LookupError {
+fn lookup_error(problem: String, suggestion: &str) -> LookupError {
     LookupError { problem: problem.into(), suggestion: suggestion.into() }
 }
 
@@ -88,12 +88,12 @@ mod tests {
             file_path: Some(path.to_owned()),
             url: Some(url.to_owned()),
         });
-        let file = file(&Target::kept(target), &candidates, place.as_ref());
-        file.map_err(|no_file| no_file.problem.into())
+        let file = resolve_target(&Target::kept(target), &candidates, place.as_ref());
+        file.map_err(|error| error.problem.into())
     }
 
     #[test]
-    fn only_the_one_file_that_is_where_it_should_be_is_taken() {
+    fn only_one_file_at_the_target_is_accepted() {
         const URL: &str = "https://ik.imagekit.io/acct/a.jpg?updatedAt=1";
         let here = Some(("/a.jpg", URL));
         assert_eq!(verify("/a.jpg", &["x"], here), Ok(id("x")));
@@ -112,8 +112,8 @@ mod tests {
             ),
             ("//img.example.com/a.jpg", &["x"], here, "is not the URL of the file at that path, x"),
         ] {
-            let said = verify(target, candidates, at).expect_err(target);
-            assert!(said.contains(problem), "{target}: {said}");
+            let actual = verify(target, candidates, at).expect_err(target);
+            assert!(actual.contains(problem), "{target}: {actual}");
         }
     }
 }
