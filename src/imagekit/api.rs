@@ -1,4 +1,4 @@
-//! The one client: sends requests and sorts what comes back.
+//! The HTTP client: sends requests and classifies responses.
 
 use std::time::Duration;
 
@@ -14,54 +14,54 @@ use super::body;
 use super::echo::{self, FileState};
 use super::failure::Failure;
 use super::fields::FileFields;
-use super::listing::{Listing, PAGE_FILES_MAX, Place, believable};
+use super::listing::{Listing, PAGE_FILES_MAX, Place, consistent_entries};
 use crate::account::is_loopback;
 use crate::ledger::Recorded;
 use crate::outcome::Code;
 use crate::request::{AtMostOnce, Call, Idempotent, LostResponse, Sendable};
 use crate::row::{FileId, Schema};
 
-/// The most that is read of an answer about one file, which has a few kilobytes…
-const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// …and of a list of a thousand.
+/// Maximum size of a response about one file, in bytes; usually a few kilobytes.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
+/// Maximum size of a list response (up to 1,000 files), in bytes.
 const LIST_BYTES_MAX: usize = 64 << 20;
-/// So much of an answer that is no JSON is looked at for people.
+/// Maximum bytes of a non-JSON body to quote in a message.
 const EXCERPT_BYTES: usize = 1000;
-/// The most headers that a request has, with those that the HTTP library adds.
+/// Maximum headers of a request, including those that the HTTP library adds.
 const HEADERS_MAX: usize = 12;
-/// How the headers of an answer call the id of the request.
+/// Response header with the request id.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-ik-requestid");
-/// An idle connection is given up before the servers and proxies on the way do it silently.
+/// Close idle connections before servers and proxies drop them silently.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
-/// What a client is made of.
+/// Settings of a client.
 #[derive(Debug, Clone)]
 pub struct ApiSettings {
-    /// Where the API is: `https://api.imagekit.io`, or plain http on this machine only.
+    /// Base URL of the API: `https://api.imagekit.io`, or plain http on a loopback address.
     pub endpoint: Url,
-    /// The private key.
+    /// The private API key.
     pub key: SecretString,
-    /// How long a connection may take to come about.
+    /// Timeout for connecting.
     pub connect_timeout: Duration,
-    /// How long an answer may take, from sending to its last byte.
+    /// Timeout for the whole request, until the last byte of the response.
     pub timeout: Duration,
 }
 
-/// Why a client could not be made.
+/// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// There is none.
+    /// The key is empty.
     #[error("the private key is empty")]
     NoKey,
-    /// The key cannot be a header.
+    /// The key cannot be sent in a header.
     #[error(
         "the private key contains characters that no key has; check for a line end or space in it"
     )]
     Key,
-    /// Plain http to another machine would show the key to everyone on the way.
+    /// Plain http to another machine would expose the key.
     #[error("the endpoint {0} is not https; plain http is for this machine only")]
     Plain(Url),
-    /// The HTTP library failed, most often for want of certificates.
+    /// The HTTP library failed, usually because CA certificates are missing.
     #[error(
         "cannot set up HTTPS; does this machine have CA certificates (package ca-certificates)?"
     )]
@@ -71,28 +71,28 @@ pub enum BuildError {
 /// A client for one account at one endpoint.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// Keeps connections open between requests.
+    /// Reuses connections.
     pooled: reqwest::Client,
-    /// Opens a connection for each request. A pooled one may be closed by the other end at the moment
-    /// at which a request goes out on it, and then it is unknown whether the request arrived.
+    /// Opens a new connection for each request. The server may close a pooled connection just as a
+    /// request is sent, and then it is unknown whether the request arrived.
     unpooled: reqwest::Client,
     endpoint: Url,
     headers: HeaderMap,
 }
 
-/// An answer that says yes.
+/// A successful response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// 200, or 207 for a bulk call.
     pub http_status: u16,
     /// `x-ik-requestid`.
     pub request_id: Option<Box<str>>,
-    /// The body.
+    /// The response body.
     pub body: Bytes,
 }
 
 impl Accepted {
-    /// The failure of an answer that says yes and cannot be read.
+    /// Turns a successful response into a failure because its body cannot be read.
     pub(crate) fn unreadable(&self, why: &str) -> Failure {
         let is_json = serde_json::from_slice::<IgnoredAny>(&self.body).is_ok();
         let message = if is_json {
@@ -105,20 +105,20 @@ impl Accepted {
     }
 }
 
-/// What became of a request that must not be repeated. It comes back whole only where it is
-/// certain that nothing was done.
+/// The result of sending an at-most-once request. [`Self::NotDone`] returns the request for a
+/// retry; [`Self::Lost`] does not.
 #[derive(Debug)]
 pub enum Fate {
-    /// ImageKit accepted it.
+    /// ImageKit accepted the request.
     Accepted(AtMostOnce, Accepted),
-    /// It was not carried out.
+    /// The request certainly had no effect.
     NotDone(AtMostOnce, Failure),
-    /// Nobody knows.
+    /// The response was lost; the outcome is unknown.
     Lost(LostResponse, Failure),
 }
 
 impl Api {
-    /// Makes a client. Nothing is sent yet.
+    /// Creates a client. Sends nothing.
     ///
     /// # Errors
     /// The key cannot be sent, the endpoint would expose it, or HTTPS cannot be set up.
@@ -138,63 +138,64 @@ impl Api {
             if plain { builder.no_proxy() } else { builder }
         };
         let pooled = builder().pool_idle_timeout(POOL_IDLE).build().map_err(BuildError::Client)?;
-        // A connection of HTTP/2 serves many requests at once, whatever the pool.
+        // HTTP/2 would share one connection between concurrent requests even without a pool.
         let unpooled = builder().pool_max_idle_per_host(0).http1_only().build();
         let unpooled = unpooled.map_err(BuildError::Client)?;
         let headers = headers(&pooled, settings)?;
         Ok(Self { pooled, unpooled, endpoint: settings.endpoint.clone(), headers })
     }
 
-    /// Sends a request that may be repeated.
+    /// Sends an idempotent request.
     ///
     /// # Errors
-    /// Everything but an answer that says yes.
+    /// Anything except a successful response.
     pub async fn send(&self, request: &Idempotent) -> Result<Accepted, Failure> {
         self.call(&self.pooled, request).await
     }
 
-    /// Sends an at-most-once request, over a connection of its own, and uses it up.
+    /// Sends an at-most-once request over a new connection, and consumes it.
     pub async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
-        let once = recorded.into_request();
-        match self.call(&self.unpooled, &once).await {
-            Ok(accepted) => Fate::Accepted(once, accepted),
-            Err(failure @ Failure::Lost { .. }) => Fate::Lost(once.lost(), failure),
-            Err(failure) => Fate::NotDone(once, failure),
+        let request = recorded.into_request();
+        match self.call(&self.unpooled, &request).await {
+            Ok(accepted) => Fate::Accepted(request, accepted),
+            Err(failure @ Failure::Lost { .. }) => Fate::Lost(request.lost(), failure),
+            Err(failure) => Fate::NotDone(request, failure),
         }
     }
 
-    /// Reads what a file is like: `GET /v1/files/{fileId}/details`.
+    /// Reads the state of a file that extensions and publishing change:
+    /// `GET /v1/files/{fileId}/details`.
     ///
     /// # Errors
-    /// Everything but the object of that file.
+    /// Anything except the details of this file.
     pub async fn file_state(&self, file: &FileId) -> Result<FileState, Failure> {
         self.details(file).await
     }
 
-    /// The account's custom metadata fields, and the answer as it came, to be kept:
+    /// Reads the account's custom metadata fields; also returns the raw response to be stored:
     /// `GET /v1/customMetadataFields`.
     ///
     /// # Errors
-    /// Everything but an array of fields.
+    /// Anything except an array of fields.
     pub async fn schema(&self) -> Result<(Schema, Bytes), Failure> {
         let accepted = self.get("/v1/customMetadataFields").await?;
         let schema = parse(&accepted, Schema::from_json)?;
         Ok((schema, accepted.body))
     }
 
-    /// Reads the fields of a file that can be changed: `GET /v1/files/{fileId}/details`.
+    /// Reads the editable fields of a file: `GET /v1/files/{fileId}/details`.
     ///
     /// # Errors
-    /// Everything but the object of that file.
+    /// Anything except the details of this file.
     pub async fn file_fields(&self, file: &FileId) -> Result<FileFields, Failure> {
         self.details(file).await
     }
 
-    /// A page of the library, from behind so many files: `GET /v1/files`. `limit` is at most
+    /// Reads a page of a listing, after the first `skip` files: `GET /v1/files`. `limit` is at most
     /// [`super::PAGE_FILES_MAX`].
     ///
     /// # Errors
-    /// Everything but an array of files.
+    /// Anything except an array of files.
     pub async fn list<F: DeserializeOwned>(
         &self,
         listing: &Listing,
@@ -206,34 +207,35 @@ impl Api {
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 
-    /// What a list shows of these files, at most [`super::IDS_MAX`]: `GET /v1/files`. Those that it
-    /// does not show, or shows twice in different ways, are left out.
+    /// Reads these files by search, at most [`super::IDS_MAX`]: `GET /v1/files`. Omits files that
+    /// are missing from the response or have contradictory entries in it.
     ///
     /// # Errors
-    /// Everything but an array of files.
+    /// Anything except an array of files.
     pub async fn list_by_ids(&self, files: &[FileId]) -> Result<Vec<FileFields>, Failure> {
-        let listed = self.list(&Listing::of_ids(files), 0, PAGE_FILES_MAX).await?;
-        Ok(believable(listed, files))
+        let listed = self.list(&Listing::by_ids(files), 0, PAGE_FILES_MAX).await?;
+        Ok(consistent_entries(listed, files))
     }
 
-    /// Where a file is: `GET /v1/files/{fileId}/details`.
+    /// Reads the path and URL of a file: `GET /v1/files/{fileId}/details`.
     ///
     /// # Errors
-    /// Everything but the object of that file.
+    /// Anything except the details of this file.
     pub async fn place(&self, file: &FileId) -> Result<Place, Failure> {
         self.details(file).await
     }
 
-    /// Asks for as little as can be asked, to learn whether the service answers at all:
-    /// `GET /v1/files?limit=1`. A connection of its own keeps a broken pooled one out of the answer.
+    /// Checks whether the service is available, with the smallest request: `GET /v1/files?limit=1`.
+    /// Uses a new connection, because a pooled one may be broken.
     ///
     /// # Errors
-    /// Everything but an array. That there is no such list is said by no ImageKit, but where the
-    /// endpoint has a wrong path.
+    /// Anything except an array. A 404 means that the endpoint has a wrong path, so it counts as
+    /// unreadable, not as a rejection.
     pub async fn probe(&self) -> Result<(), Failure> {
         let page = "/v1/files?limit=1";
-        let answer = self.execute(&self.unpooled, Method::GET, page, None, ANSWER_BYTES_MAX).await;
-        match answer {
+        let result =
+            self.execute(&self.unpooled, Method::GET, page, None, RESPONSE_BYTES_MAX).await;
+        match result {
             Ok(accepted) => {
                 parse(&accepted, |body| serde_json::from_slice::<Vec<IgnoredAny>>(body)).map(drop)
             }
@@ -251,7 +253,7 @@ impl Api {
         }
     }
 
-    /// Reads the object of a file; an object of another file is an unreadable answer.
+    /// Reads the details of a file; details of another file count as an unreadable response.
     async fn details<F: DeserializeOwned>(&self, file: &FileId) -> Result<F, Failure> {
         let accepted = self.get(&body::details_path(file)).await?;
         echo::check_id(&accepted.body, file).map_err(|why| accepted.unreadable(&why))?;
@@ -271,11 +273,11 @@ impl Api {
             Call::ReadBack(_) => return self.get(&path).await,
         };
         let body = Some(body::encode(call, files));
-        self.execute(client, method, &path, body, ANSWER_BYTES_MAX).await
+        self.execute(client, method, &path, body, RESPONSE_BYTES_MAX).await
     }
 
     async fn get(&self, path: &str) -> Result<Accepted, Failure> {
-        self.execute(&self.pooled, Method::GET, path, None, ANSWER_BYTES_MAX).await
+        self.execute(&self.pooled, Method::GET, path, None, RESPONSE_BYTES_MAX).await
     }
 
     async fn execute(
@@ -284,7 +286,7 @@ impl Api {
         method: Method,
         path_and_query: &str,
         body: Option<Vec<u8>>,
-        answer_bytes_max: usize,
+        bytes_max: usize,
     ) -> Result<Accepted, Failure> {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -299,17 +301,17 @@ impl Api {
         let mut request = reqwest::Request::new(method, url);
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = body.map(Into::into);
-        let response = client.execute(request).await.map_err(Failure::of_error)?;
+        let response = client.execute(request).await.map_err(Failure::from_transport_error)?;
         let status = response.status();
         let request_id = request_id(response.headers());
         if matches!(status.as_u16(), 200 | 207) {
-            let body = read(response, answer_bytes_max).await?;
+            let body = read(response, bytes_max).await?;
             return Ok(Accepted { http_status: status.as_u16(), request_id, body });
         }
         let headers = response.headers().clone();
-        // A body that cannot be read is one that is not ImageKit's.
-        let body = read(response, answer_bytes_max).await.unwrap_or_default();
-        Err(Failure::of_answer(status, &headers, request_id, &body))
+        // An unreadable body is treated as empty, and so not as ImageKit's.
+        let body = read(response, bytes_max).await.unwrap_or_default();
+        Err(Failure::from_response(status, &headers, request_id, &body))
     }
 }
 
@@ -320,7 +322,7 @@ fn parse<T>(
     read(&accepted.body).map_err(|error| accepted.unreadable(&error.to_string()))
 }
 
-/// The headers of every request: HTTP Basic with the key as the user name and an empty password.
+/// Headers of every request: HTTP Basic with the key as user name and an empty password.
 fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap, BuildError> {
     let key = settings.key.expose_secret();
     if key.is_empty() {
@@ -330,15 +332,15 @@ fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap
         return Err(BuildError::Key);
     }
     let request = client.get(settings.endpoint.clone()).basic_auth(key, Some("")).build();
-    // Each request gets a copy, to which the HTTP library adds its own: with room for those, none of
-    // the copies has to grow.
+    // Each request clones the map, and the HTTP library adds headers: reserve room so that no clone
+    // reallocates.
     let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
     headers.extend(request.map_err(BuildError::Client)?.headers().clone());
     if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
         authorization.set_sensitive(true);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // Named here, they come with the copy that each request gets, and need not be added to it.
+    // Set here once, so that the HTTP library need not add them to each request.
     headers.insert(
         USER_AGENT,
         HeaderValue::from_static(concat!("ikbulk/", env!("CARGO_PKG_VERSION"))),
@@ -347,31 +349,31 @@ fn headers(client: &reqwest::Client, settings: &ApiSettings) -> Result<HeaderMap
     Ok(headers)
 }
 
-/// `x-ik-requestid`, if it can be one: ImageKit's have 36 characters.
+/// The request id of a response, cut to 100 characters; ImageKit's have 36.
 fn request_id(headers: &HeaderMap) -> Option<Box<str>> {
     const LENGTH_MAX: usize = 100;
-    // What can be shown as it is is ASCII, so that it can be cut anywhere.
+    // `to_str` only accepts ASCII, so the id can be cut at any byte.
     let id = headers.get(&REQUEST_ID)?.to_str().ok()?;
     Some(id.get(..LENGTH_MAX).unwrap_or(id).into())
 }
 
-/// Reads a body up to a length. One that comes in one piece is not copied.
+/// Reads a body of at most `bytes_max`. A body in a single chunk is not copied.
 async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, Failure> {
-    let Some(first) = response.chunk().await.map_err(Failure::of_error)? else {
+    let Some(first) = response.chunk().await.map_err(Failure::from_transport_error)? else {
         return Ok(Bytes::new());
     };
-    let Some(second) = response.chunk().await.map_err(Failure::of_error)? else {
+    let Some(second) = response.chunk().await.map_err(Failure::from_transport_error)? else {
         return Ok(first);
     };
-    let mut whole = BytesMut::from(&first[..]);
+    let mut body = BytesMut::from(&first[..]);
     let mut next = Some(second);
     while let Some(chunk) = next {
-        if whole.len() + chunk.len() > bytes_max {
+        if body.len() + chunk.len() > bytes_max {
             let message = format!("the answer is over {} MiB long", bytes_max >> 20);
             return Err(Failure::unreadable(&message, response.status().as_u16(), None));
         }
-        whole.extend_from_slice(&chunk);
-        next = response.chunk().await.map_err(Failure::of_error)?;
+        body.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(Failure::from_transport_error)?;
     }
-    Ok(whole.freeze())
+    Ok(body.freeze())
 }

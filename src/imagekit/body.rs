@@ -1,4 +1,4 @@
-//! Requests in the API's own words: paths and JSON bodies.
+//! Encodes requests: paths and JSON bodies.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::ser::SerializeMap;
@@ -7,21 +7,21 @@ use serde::{Serialize, Serializer};
 use crate::request::{Call, Patch};
 use crate::row::{AiTagRemoval, Extension, FileId, MetadataField, MetadataValue, Publish, Set};
 
-/// Everything but RFC 3986's unreserved characters, so that no file id can leave its place in a
-/// path.
+/// Everything except RFC 3986's unreserved characters, so that a file id cannot add path segments.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The path of a file's details.
 pub(crate) fn details_path(file: &FileId) -> String {
-    const USUAL: usize = "/v1/files//details".len() + 24;
-    let mut path = String::with_capacity(USUAL);
+    // ImageKit's file ids have 24 characters.
+    const TYPICAL_LENGTH: usize = "/v1/files//details".len() + 24;
+    let mut path = String::with_capacity(TYPICAL_LENGTH);
     path.push_str("/v1/files/");
     path.extend(utf8_percent_encode(file.as_str(), SEGMENT));
     path.push_str("/details");
     path
 }
 
-/// Method and path of a call.
+/// The HTTP method and path of a call.
 #[must_use]
 pub fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
     match call {
@@ -36,10 +36,10 @@ fn first_details_path(files: &[FileId]) -> String {
     files.first().map(details_path).unwrap_or_default()
 }
 
-/// The JSON body of a call; empty for one that only reads.
+/// The JSON body of a call; empty for reads. Each file appears once.
 ///
 /// # Panics
-/// Never: strings, numbers and JSON values can always be written into memory.
+/// Never: serializing strings, numbers and JSON values into memory cannot fail.
 #[must_use]
 pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
     let mut body = Vec::with_capacity(128);

@@ -1,5 +1,5 @@
-//! What ImageKit sends back, read leniently: only what is compared or reported is looked at, and
-//! nothing of it is copied where it can be borrowed.
+//! Response bodies, deserialized leniently: only fields that are compared or reported, borrowed
+//! where possible.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::fields::{is_area, is_description, is_metadata};
 use crate::request::{Expected, Patch};
 use crate::row::{FileId, MetadataField, Publish, Set};
 
-/// The file object that answers a PATCH.
+/// The file object in the response to a PATCH.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Echo<'a> {
@@ -29,16 +29,16 @@ pub struct Echo<'a> {
     custom_metadata: Option<&'a RawValue>,
     #[serde(default)]
     is_published: Option<bool>,
-    /// When the file was last updated, as ImageKit writes it.
+    /// Time of the last update, verbatim.
     #[serde(borrow, default)]
     pub updated_at: Option<Text<'a>>,
-    /// The status of each extension asked for, kept as it came.
+    /// The status of each requested extension, verbatim.
     #[serde(borrow, default)]
     pub extension_status: Option<&'a RawValue>,
 }
 
-/// A string, borrowed where it holds no escapes. serde borrows no `Cow` inside of an `Option` or a
-/// `Vec`.
+/// A string, borrowed unless it contains escapes. Needed because serde does not borrow a `Cow`
+/// inside an `Option` or a `Vec`.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -52,23 +52,24 @@ impl Deref for Text<'_> {
 }
 
 impl<'a> Echo<'a> {
-    /// Reads the body of an answer to a PATCH of `file`.
+    /// Parses the response to a PATCH of `file`.
     ///
     /// # Errors
-    /// It is not a file object, or not that file's.
+    /// The body is not a file object, or is another file's.
     pub fn read(body: &'a [u8], file: &FileId) -> Result<Self, String> {
-        // Checked for UTF-8 once here rather than string by string.
+        // Check UTF-8 once instead of for each string.
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
         let echo: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        is_about(&echo.file_id, file).map(|()| echo)
+        check_file_id(&echo.file_id, file).map(|()| echo)
     }
 
-    /// The fields in which the file is not as it was asked to be. Fields that an extension of the
-    /// same request may write are not looked at.
+    /// Fields that differ from the request. Skips fields that an extension of the same request may
+    /// write.
     #[must_use]
     pub fn differences(&self, patch: &Patch) -> Vec<String> {
-        let writes = patch.extensions.as_ref();
-        let exempt = |may_write: fn(&crate::row::Extensions) -> bool| writes.is_some_and(may_write);
+        let extensions = patch.extensions.as_ref();
+        let exempt =
+            |may_write: fn(&crate::row::Extensions) -> bool| extensions.is_some_and(may_write);
         let mut names = Vec::new();
         if !exempt(crate::row::Extensions::may_write_tags)
             && patch.tags.as_ref().is_some_and(|tags| !self.has_tags(tags))
@@ -96,7 +97,7 @@ impl<'a> Echo<'a> {
         names
     }
 
-    /// The fields in which the file is not what it must be.
+    /// Fields that differ from the expected state.
     #[must_use]
     pub fn unlike(&self, expected: &Expected) -> Vec<String> {
         let Expected { fields, tags, tags_added, tags_removed, publish, doubt: _ } = expected;
@@ -113,49 +114,49 @@ impl<'a> Echo<'a> {
         names
     }
 
-    /// Whether the file has the publication status that was asked for. Where the object does not
-    /// say, it is believed.
+    /// Whether the file has the requested publication status. `true` if the response does not
+    /// contain one.
     #[must_use]
     pub fn is_published_as(&self, publish: Publish) -> bool {
         self.is_published.is_none_or(|is_published| is_published == publish.is_published)
     }
 
-    fn has_tags(&self, asked: &Set<crate::row::Tags>) -> bool {
-        match asked {
+    fn has_tags(&self, requested: &Set<crate::row::Tags>) -> bool {
+        match requested {
             Set::Clear => self.has_exactly(&[]),
             Set::Value(tags) => self.has_exactly(tags.as_slice()),
         }
     }
 
-    /// Tags are compared as a set: nobody says that ImageKit keeps their order.
-    fn has_exactly(&self, asked: &[String]) -> bool {
-        let has = self.tags.as_deref().unwrap_or_default();
-        asked.len() == has.len()
-            && (asked.iter().zip(has).all(|(a, b)| *a == **b)
-                || asked.iter().all(|tag| self.has_tag(tag)))
+    /// Compares tags as a set: ImageKit does not document their order.
+    fn has_exactly(&self, requested: &[String]) -> bool {
+        let actual = self.tags.as_deref().unwrap_or_default();
+        requested.len() == actual.len()
+            && (requested.iter().zip(actual).all(|(a, b)| *a == **b)
+                || requested.iter().all(|tag| self.has_tag(tag)))
     }
 
     fn has_tag(&self, tag: &str) -> bool {
-        self.tags.iter().flatten().any(|has| **has == *tag)
+        self.tags.iter().flatten().any(|actual| **actual == *tag)
     }
 
     fn compare_metadata(&self, patch: &Patch, names: &mut Vec<String>) {
-        let has: BTreeMap<Cow<'_, str>, Value> = self
+        let actual: BTreeMap<Cow<'_, str>, Value> = self
             .custom_metadata
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
             .unwrap_or_default();
         for (field, set) in &patch.metadata {
-            if !is_metadata(has.get(field.name.as_ref()), set) {
+            if !is_metadata(actual.get(field.name.as_ref()), set) {
                 names.push(MetadataField::column_of(&field.name));
             }
         }
     }
 }
 
-/// Checks that an object is that of a file.
+/// Checks that a body is the object of `file`.
 ///
 /// # Errors
-/// It is not a file object, or another file's.
+/// The body is not a file object, or is another file's.
 pub(super) fn check_id(body: &[u8], file: &FileId) -> Result<(), String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -164,10 +165,10 @@ pub(super) fn check_id(body: &[u8], file: &FileId) -> Result<(), String> {
         file_id: Text<'a>,
     }
     let id: Id<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    is_about(&id.file_id, file)
+    check_file_id(&id.file_id, file)
 }
 
-fn is_about(id: &str, file: &FileId) -> Result<(), String> {
+fn check_file_id(id: &str, file: &FileId) -> Result<(), String> {
     if id == file.as_str() {
         Ok(())
     } else {
@@ -175,14 +176,14 @@ fn is_about(id: &str, file: &FileId) -> Result<(), String> {
     }
 }
 
-/// The answer of a bulk call: 200, and 207 where some files failed.
+/// The response to a bulk call: 200, or 207 if some files failed.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BulkAnswer {
-    /// The files that were updated.
+    /// Ids of the updated files.
     #[serde(default)]
     pub successfully_updated_file_ids: Vec<String>,
-    /// The files that were not.
+    /// The files that failed.
     #[serde(default)]
     pub errors: Vec<BulkError>,
 }
@@ -191,37 +192,36 @@ pub struct BulkAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BulkError {
-    /// The file.
+    /// Id of the file.
     pub file_id: String,
-    /// What ImageKit said.
+    /// ImageKit's message.
     #[serde(default)]
     pub error: String,
 }
 
-/// What a file was like before a request that must not be repeated. Without it nobody could find
-/// out later what became of a lost one: whether a pending extension ended is inferred from AI tags
-/// of its source, a changed description or a new version.
+/// Snapshot of a file before an at-most-once request. If the response is lost, the outcome is
+/// inferred from differences: AI tags of the extension, a changed description, or a new version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct FileState {
-    /// The sources of its AI tags.
+    /// Sources of the AI tags, sorted and distinct.
     #[serde(default, rename = "AITags", deserialize_with = "sources")]
     pub ai_tag_sources: Option<Vec<String>>,
-    /// Its version.
+    /// The current version.
     #[serde(default)]
     pub version_info: Option<VersionInfo>,
-    /// Its description.
+    /// `description`.
     #[serde(default)]
     pub description: Option<String>,
-    /// Whether it is published.
+    /// `isPublished`.
     #[serde(default)]
     pub is_published: Option<bool>,
 }
 
-/// Which version of a file is current.
+/// The current version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct VersionInfo {
-    /// Its id.
+    /// Version id.
     #[serde(default)]
     pub id: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The ends of a request that are not a yes, sorted by what may be done next.
+//! Failed requests, classified by what may be done next.
 
 use std::time::Duration;
 
@@ -9,82 +9,82 @@ use serde::Deserialize;
 
 use crate::outcome::Code;
 
-/// How much of an answer that is not JSON is kept for people, in characters.
+/// Maximum length of a message, in characters.
 const MESSAGE_LENGTH_MAX: usize = 300;
-/// A stated wait that is longer is taken for a mistake (for a point in time, say)…
-const STATED_WAIT_MAX: Duration = Duration::from_hours(24);
-/// …and this one for what is meant.
-const WAIT_INSTEAD: Duration = Duration::from_hours(1);
+/// Maximum plausible wait in a response header. A longer one is an error, for example a point in
+/// time.
+const HEADER_WAIT_MAX: Duration = Duration::from_hours(24);
+/// The wait that replaces an implausible one.
+const FALLBACK_WAIT: Duration = Duration::from_hours(1);
 
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Failure {
-    /// No connection came about, so nothing was sent.
+    /// Could not connect; nothing was sent.
     #[error("no connection: {message}")]
     NotSent {
-        /// Why not.
+        /// The connection error.
         message: Box<str>,
     },
-    /// 429: nothing was done, and nothing may be sent to that endpoint for a while.
+    /// 429: the request had no effect; the endpoint is throttled.
     #[error("429, too many requests")]
     Throttled(RateLimitNote),
-    /// It was sent, and nobody knows what became of it: no answer in time, a lost connection, an
-    /// answer that is not ImageKit's or cannot be read, 408, 409, 5xx.
+    /// The request was sent and its outcome is unknown: timeout, connection lost, a response that
+    /// is not ImageKit's or is unreadable, 408, 409, 5xx.
     #[error("no usable answer: {message}")]
     Lost {
-        /// In which way.
+        /// The kind of failure.
         code: Code,
-        /// The same for people.
+        /// The reason, for people.
         message: Box<str>,
-        /// The status, if an answer came.
+        /// HTTP status, if there was a response.
         http_status: Option<u16>,
-        /// Its request id, if an answer came.
+        /// Request id, if there was a response.
         request_id: Option<Box<str>>,
-        /// How long to wait before it is repeated, if the answer said so.
+        /// The response's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Any other 4xx of ImageKit: it was looked at and not done.
+    /// Any other 4xx from ImageKit: rejected, without effect.
     #[error("refused with {http_status}: {message}")]
     Refused {
-        /// In which way.
+        /// [`Code::NotFound`] for a 404, else [`Code::RejectedByApi`].
         code: Code,
-        /// What ImageKit said.
+        /// ImageKit's message.
         message: Box<str>,
-        /// The status.
+        /// HTTP status.
         http_status: u16,
-        /// The request id.
+        /// Request id.
         request_id: Option<Box<str>>,
-        /// The files of a bulk call that ImageKit names as missing. Nothing was done to the others
-        /// either.
+        /// Ids of files that a bulk call did not find. The call then changes no file at all.
         missing: Vec<String>,
     },
-    /// 401, or 403 about the account: no other request can succeed either.
+    /// 401, or 403 with an account message: no other request can succeed either.
     #[error("the account was not accepted: {message}")]
     Account {
-        /// What ImageKit said.
+        /// ImageKit's message.
         message: Box<str>,
     },
 }
 
-/// What a failure is about, and so who can do something about it.
+/// The scope of a failure: which requests are affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concern {
-    /// The way to ImageKit or ImageKit as a whole: no connection, no answer of ImageKit's own, or
-    /// nothing but 429s. The same request can succeed later.
+    /// The network or the service: no connection, no response from ImageKit itself, or throttling.
+    /// The same request can succeed later.
     Environment,
     /// The key or the account: no request can succeed.
     Account,
-    /// This request: ImageKit looked at it and said no.
+    /// This request: ImageKit rejected it.
     Request,
 }
 
-/// What a 429 says of the limit. Documented by ImageKit: the reset is a duration in milliseconds
-/// until the next request may go out.
+/// The rate limit in the headers of a 429. ImageKit documents the reset as the time until the next
+/// request is allowed, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RateLimitNote {
-    /// How long to hold; `None` where nothing says so.
+    /// How long to wait; `None` if no header contains it.
     pub reset: Option<Duration>,
-    /// `X-RateLimit-Limit` over `X-RateLimit-Interval`, in requests a second.
+    /// `X-RateLimit-Limit` divided by `X-RateLimit-Interval`, in requests per second.
     pub rate: Option<f64>,
 }
 
@@ -100,7 +100,7 @@ struct ErrorBody {
 }
 
 impl Failure {
-    /// What it is about.
+    /// The scope of the failure.
     #[must_use]
     pub fn concerns(&self) -> Concern {
         match self {
@@ -110,7 +110,7 @@ impl Failure {
         }
     }
 
-    /// How long to wait before it is repeated, if an answer said so.
+    /// The response's `Retry-After`, if any.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -119,9 +119,9 @@ impl Failure {
         }
     }
 
-    /// Sorts an answer that is not a yes. It counts as ImageKit's only if it has ImageKit's error
-    /// body: what a proxy or a captive portal says is about the way there, never about the request.
-    pub(super) fn of_answer(
+    /// Classifies an unsuccessful response. It counts as ImageKit's only if it has ImageKit's error
+    /// body: a proxy's or captive portal's response concerns the environment, never the request.
+    pub(super) fn from_response(
         status: StatusCode,
         headers: &HeaderMap,
         request_id: Option<Box<str>>,
@@ -137,14 +137,14 @@ impl Failure {
         };
         let error = serde_json::from_slice::<ErrorBody>(body);
         match (http_status, error) {
-            (429, _) => Self::Throttled(RateLimitNote::read(headers)),
+            (429, _) => Self::Throttled(RateLimitNote::from_headers(headers)),
             (408 | 409 | 500.., Ok(error)) => lost(Code::Server, error.message()),
             (408 | 409 | 500.., Err(_)) => lost(Code::Server, excerpt(status, body)),
             (401, Ok(error)) => Self::Account { message: error.message() },
             (403, Ok(error)) if error.concerns_account() => {
                 Self::Account { message: error.message() }
             }
-            // ImageKit redirects nothing, and is no proxy that wants a password.
+            // ImageKit never redirects, and a 407 comes from a proxy.
             (400..=406 | 410..=499, Ok(error)) => Self::Refused {
                 code: if http_status == 404 { Code::NotFound } else { Code::RejectedByApi },
                 message: error.message(),
@@ -159,9 +159,9 @@ impl Failure {
         }
     }
 
-    /// Sorts an error of the connection. The URL is left out of the message: it says nothing that
-    /// the row does not, and no secret can come with it.
-    pub(super) fn of_error(error: reqwest::Error) -> Self {
+    /// Classifies a transport error. The message omits the URL: the row identifies the request, and
+    /// the URL could contain a secret.
+    pub(super) fn from_transport_error(error: reqwest::Error) -> Self {
         let (connect, timeout) = (error.is_connect(), error.is_timeout());
         let error = error.without_url();
         let mut message = error.to_string();
@@ -179,7 +179,7 @@ impl Failure {
         }
     }
 
-    /// An answer that says yes and cannot be read.
+    /// A successful response that cannot be read.
     pub(crate) fn unreadable(
         message: &str,
         http_status: u16,
@@ -192,48 +192,48 @@ impl Failure {
 }
 
 impl RateLimitNote {
-    fn read(headers: &HeaderMap) -> Self {
+    fn from_headers(headers: &HeaderMap) -> Self {
         let milliseconds = |name: &str| number(text(headers, name)?);
         let reset = milliseconds("x-ratelimit-reset").map(|ms| wait(ms / 1000.0));
         let interval = milliseconds("x-ratelimit-interval").filter(|ms| *ms > 0.0);
         let limit = text(headers, "x-ratelimit-limit").and_then(number);
         let rate = limit.zip(interval).map(|(limit, ms)| limit / (ms / 1000.0));
         Self {
-            // ImageKit does not mention the other one, but any proxy on the way may send it.
+            // ImageKit does not document `Retry-After`, but proxies may send it.
             reset: reset.max(retry_after(headers)),
             rate: rate.filter(|rate| rate.is_normal()),
         }
     }
 }
 
-/// `Retry-After`, as seconds or as a date.
+/// `Retry-After`, in seconds or as an HTTP date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let stated = text(headers, "retry-after")?;
-    if let Some(seconds) = number(stated) {
+    let value = text(headers, "retry-after")?;
+    if let Some(seconds) = number(value) {
         return Some(wait(seconds));
     }
-    let until = timestamp(stated)?;
-    // Their clock is the one that both are read from.
+    let until = timestamp(value)?;
+    // Compare with the server's own clock if possible.
     let now = text(headers, "date").and_then(timestamp).unwrap_or_else(Timestamp::now);
     Some(wait(until.duration_since(now).as_secs_f64().max(0.0)))
 }
 
-/// A stated wait, if it is not absurd.
+/// The wait in a header, or [`FALLBACK_WAIT`] if it is implausible.
 fn wait(seconds: f64) -> Duration {
-    let stated = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    if stated > STATED_WAIT_MAX { WAIT_INSTEAD } else { stated }
+    let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    if wait > HEADER_WAIT_MAX { FALLBACK_WAIT } else { wait }
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-/// A number that can be a time or a count; it may have a fraction.
+/// Parses a finite, non-negative number; fractions are allowed.
 fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
-/// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Parses an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn timestamp(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
@@ -246,8 +246,8 @@ impl ErrorBody {
         }
     }
 
-    /// Whether the message of a 403 concerns the account, not the row, as ImageKit's API description
-    /// gives them.
+    /// Whether a 403 concerns the account and not the row, by the messages in ImageKit's API
+    /// description.
     fn concerns_account(&self) -> bool {
         ["cannot be authenticated", "expired private API key", "account is disabled"]
             .iter()
@@ -255,12 +255,12 @@ impl ErrorBody {
     }
 }
 
-/// What can be told of an answer that has no error body.
+/// Status and body of a response without ImageKit's error body, shortened.
 fn excerpt(status: StatusCode, body: &[u8]) -> Box<str> {
     shortened(&format!("{status} {}", String::from_utf8_lossy(body)))
 }
 
-/// One line of bounded length, so that no answer can forge a line of a log.
+/// Collapses whitespace and limits the length, so that a response cannot forge log lines.
 fn shortened(text: &str) -> Box<str> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut short: String = line.chars().take(MESSAGE_LENGTH_MAX).collect();
@@ -277,56 +277,61 @@ mod tests {
 
     use super::*;
 
-    fn sorted(status: u16, body: &str) -> Failure {
+    fn classified(status: u16, body: &str) -> Failure {
         let status = StatusCode::from_u16(status).unwrap();
-        Failure::of_answer(status, &HeaderMap::new(), None, body.as_bytes())
+        Failure::from_response(status, &HeaderMap::new(), None, body.as_bytes())
     }
 
     #[test]
-    fn a_403_concerns_the_account_only_with_one_of_its_messages() {
+    fn only_known_403_messages_concern_the_account() {
         for message in [
             "Your account cannot be authenticated.",
             "Your request contains expired private API key.",
             "Your account is disabled.",
         ] {
             let body = format!(r#"{{"message":"{message}","help":""}}"#);
-            assert!(matches!(sorted(403, &body), Failure::Account { .. }), "{message}");
+            assert!(matches!(classified(403, &body), Failure::Account { .. }), "{message}");
         }
-        let other = sorted(403, r#"{"message":"Not allowed on this plan."}"#);
+        let other = classified(403, r#"{"message":"Not allowed on this plan."}"#);
         assert!(matches!(other, Failure::Refused { .. }));
     }
 
-    const OWN: &str = r#"{"message":"No.","help":""}"#;
+    const IMAGEKIT_ERROR: &str = r#"{"message":"No.","help":""}"#;
 
     #[test]
-    fn only_answers_of_imagekit_that_say_that_nothing_was_done_are_refusals() {
+    fn only_permanent_4xx_from_imagekit_are_rejections() {
         for status in [400, 404, 405, 413, 422] {
-            assert!(matches!(sorted(status, OWN), Failure::Refused { .. }), "{status}");
+            assert!(
+                matches!(classified(status, IMAGEKIT_ERROR), Failure::Refused { .. }),
+                "{status}"
+            );
         }
         for status in [408, 409, 500, 502, 503, 504] {
-            assert!(matches!(sorted(status, OWN), Failure::Lost { .. }), "{status}");
+            assert!(matches!(classified(status, IMAGEKIT_ERROR), Failure::Lost { .. }), "{status}");
         }
     }
 
     #[test]
-    fn what_is_not_imagekits_json_says_nothing_about_row_or_account() {
+    fn foreign_responses_are_unreadable_not_rejections() {
         let bodies = ["", "<html>", "{}", r#"{"message":1}"#, r#""message""#, "[]"];
         for body in bodies {
             for status in [204, 302, 400, 401, 403, 404, 407, 413, 451] {
-                let failure = sorted(status, body);
+                let failure = classified(status, body);
                 let is_unreadable = matches!(failure, Failure::Lost { code: Code::Unreadable, .. });
                 assert!(is_unreadable, "{status} {body}: {failure}");
             }
         }
         for status in [204, 302, 307, 407] {
-            assert!(matches!(sorted(status, OWN), Failure::Lost { .. }), "{status}");
+            assert!(matches!(classified(status, IMAGEKIT_ERROR), Failure::Lost { .. }), "{status}");
         }
     }
 
     #[test]
-    fn a_page_of_a_proxy_becomes_one_short_line() {
+    fn proxy_page_is_shortened_to_one_line() {
         let page = format!("<html>\n<h1>Bad   Gateway</h1>{}</html>", "x".repeat(9000));
-        let Failure::Lost { message, .. } = sorted(502, &page) else { panic!("a 502 is a loss") };
+        let Failure::Lost { message, .. } = classified(502, &page) else {
+            panic!("a 502 is a loss")
+        };
         assert!(message.starts_with("502 Bad Gateway <html> <h1>Bad Gateway</h1>"), "{message}");
         assert!(message.chars().count() <= MESSAGE_LENGTH_MAX + 1);
     }
@@ -341,14 +346,15 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn a_reset_is_a_duration_in_milliseconds_and_an_absurd_one_is_an_hour() {
-        let reset = |reset| RateLimitNote::read(&headers([("x-ratelimit-reset", reset)])).reset;
+    fn reset_is_in_milliseconds_and_implausible_becomes_hour() {
+        let reset =
+            |reset| RateLimitNote::from_headers(&headers([("x-ratelimit-reset", reset)])).reset;
         assert_eq!(reset("250"), Some(Duration::from_millis(250)));
         assert_eq!(reset("1500.5"), Some(Duration::from_micros(1_500_500)));
         assert_eq!(reset("5400000"), Some(Duration::from_mins(90)));
         assert_eq!(reset("86400000"), Some(Duration::from_hours(24)));
-        for absurd in ["86400001", "1795521471000", "1e99"] {
-            assert_eq!(reset(absurd), Some(HOUR), "{absurd}");
+        for implausible in ["86400001", "1795521471000", "1e99"] {
+            assert_eq!(reset(implausible), Some(HOUR), "{implausible}");
         }
         for none in ["soon", "-5", "NaN", "inf", ""] {
             assert_eq!(reset(none), None, "{none}");
@@ -356,10 +362,10 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_so_many_requests_in_so_many_milliseconds() {
+    fn rate_is_limit_divided_by_interval() {
         let rate = |limit, interval| {
-            let stated = [("x-ratelimit-limit", limit), ("x-ratelimit-interval", interval)];
-            RateLimitNote::read(&headers(stated)).rate
+            let both = [("x-ratelimit-limit", limit), ("x-ratelimit-interval", interval)];
+            RateLimitNote::from_headers(&headers(both)).rate
         };
         assert!((rate("1000", "900000").unwrap() - 1000.0 / 900.0).abs() < 1e-9);
         for (limit, interval) in [("0", "1000"), ("5", "0"), ("5", "soon"), ("-5", "1000")] {
@@ -368,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_a_number_of_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_date() {
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         let after = |text| retry_after(&headers([("retry-after", text), date]));
         let minutes = |minutes| Some(Duration::from_mins(minutes));
@@ -380,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_of_theirs_a_date_is_read_by_ours() {
+    fn retry_after_date_falls_back_to_local_clock() {
         let date = |offset| {
             let at = Timestamp::now() + SignedDuration::from_mins(offset);
             jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap()
@@ -391,11 +397,15 @@ mod tests {
     }
 
     #[test]
-    fn of_two_stated_waits_the_longer_one_holds_and_a_503_may_state_one_too() {
+    fn longer_of_two_waits_wins_also_for_503() {
         let both = headers([("x-ratelimit-reset", "1500"), ("retry-after", "7")]);
-        assert_eq!(RateLimitNote::read(&both).reset, Some(Duration::from_secs(7)));
-        let failure =
-            Failure::of_answer(StatusCode::SERVICE_UNAVAILABLE, &both, None, OWN.as_bytes());
+        assert_eq!(RateLimitNote::from_headers(&both).reset, Some(Duration::from_secs(7)));
+        let failure = Failure::from_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &both,
+            None,
+            IMAGEKIT_ERROR.as_bytes(),
+        );
         let seven = Some(Duration::from_secs(7));
         assert!(matches!(failure, Failure::Lost { retry_after, .. } if retry_after == seven));
     }

@@ -1,4 +1,4 @@
-//! What a file is like: the fields that changes are about.
+//! The editable fields of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,39 +8,39 @@ use serde_json::Value;
 use super::listing::Kind;
 use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
 
-/// The fields of a file that can be changed, as a list, a search or the file's details show them.
-/// Read leniently: null, empty and absent are the same.
+/// The editable fields of a file, from a list, a search or the file's details. Deserialized
+/// leniently: null, empty and absent are the same.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FileFields {
-    /// What it is: a list shows folders as well.
+    /// File or other entry: lists also contain folders.
     #[serde(rename = "type", skip_serializing)]
     pub kind: Kind,
-    /// Its id; empty where it is no file.
+    /// The file's id; empty for other entries.
     pub file_id: String,
-    /// Its folder and name.
+    /// Folder and name, like `/products/shoe.jpg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_path: Option<String>,
-    /// Its tags.
+    /// `tags`, in the response's order.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Its AI tags.
+    /// `AITags`: tags that extensions wrote.
     #[serde(
         rename = "AITags",
         deserialize_with = "null_is_default",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub ai_tags: Vec<AiTag>,
-    /// Its important area, as `x,y,width,height`.
+    /// `customCoordinates`: the important area, as `x,y,width,height` in pixels.
     #[serde(deserialize_with = "empty_is_none", skip_serializing_if = "Option::is_none")]
     pub custom_coordinates: Option<String>,
-    /// Its description.
+    /// `description`; never empty.
     #[serde(deserialize_with = "empty_is_none", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Its custom metadata, by name.
+    /// Custom metadata by API name.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub custom_metadata: BTreeMap<String, Value>,
-    /// Whether it is published.
+    /// `isPublished`; `None` if the response does not contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_published: Option<bool>,
 }
@@ -49,21 +49,21 @@ pub struct FileFields {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AiTag {
-    /// The tag.
+    /// Text of the tag.
     pub name: String,
-    /// The extension that wrote it.
+    /// Name of the extension that wrote the tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 impl FileFields {
-    /// Whether it is a file as it is now.
+    /// Whether the entry is the current version of a file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.kind == Kind::File && !self.file_id.is_empty()
     }
 
-    /// Whether both are the same, whatever the order of their tags.
+    /// Whether both are equal, ignoring the order of tags.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let sorted = |fields: &Self| {
@@ -74,34 +74,35 @@ impl FileFields {
         self == other || sorted(self) == sorted(other)
     }
 
-    /// Whether it has this area, or none where it is to be cleared.
+    /// Whether the coordinates are up to date.
     #[must_use]
-    pub fn has_coordinates(&self, asked: &Set<Coordinates>) -> bool {
-        is_area(self.custom_coordinates.as_deref(), asked)
+    pub fn has_coordinates(&self, requested: &Set<Coordinates>) -> bool {
+        is_area(self.custom_coordinates.as_deref(), requested)
     }
 
-    /// Whether it has this description; an empty one is none.
+    /// Whether the description is up to date; empty counts as cleared.
     #[must_use]
-    pub fn has_description(&self, asked: &Set<Box<str>>) -> bool {
-        is_description(self.description.as_deref(), asked)
+    pub fn has_description(&self, requested: &Set<Box<str>>) -> bool {
+        is_description(self.description.as_deref(), requested)
     }
 
-    /// Whether it has this value in a custom metadata field.
+    /// Whether a custom metadata field is up to date.
     #[must_use]
-    pub fn has_metadata(&self, field: &MetadataField, asked: &Set<MetadataValue>) -> bool {
-        is_metadata(self.custom_metadata.get(field.name.as_ref()), asked)
+    pub fn has_metadata(&self, field: &MetadataField, requested: &Set<MetadataValue>) -> bool {
+        is_metadata(self.custom_metadata.get(field.name.as_ref()), requested)
     }
 
-    /// Whether its publication status is known to be this one. That of its other versions is not
-    /// in the object, so that what is asked for all of them is never known.
+    /// Whether the publication status is known to be up to date. Never true for changes of all
+    /// versions: the response contains only the current one.
     #[must_use]
-    pub fn has_publication(&self, asked: Publish) -> bool {
-        asked.include_file_versions != Some(true) && self.is_published == Some(asked.is_published)
+    pub fn has_publication(&self, requested: Publish) -> bool {
+        requested.include_file_versions != Some(true)
+            && self.is_published == Some(requested.is_published)
     }
 }
 
 impl FileFields {
-    /// Its area, description and custom metadata become what a change asks for.
+    /// Applies a change to coordinates, description and custom metadata.
     pub fn set(&mut self, change: &Change) {
         if let Some(area) = &change.coordinates {
             self.custom_coordinates = area.value().map(ToString::to_string);
@@ -119,8 +120,7 @@ impl FileFields {
 }
 
 impl FileFields {
-    /// Whether another look shows the same tags. They are a set: nobody says that ImageKit keeps
-    /// their order.
+    /// Whether both have the same tags, in any order: ImageKit does not document the order.
     #[must_use]
     pub fn has_tags_of(&self, other: &Self) -> bool {
         fn set(fields: &FileFields) -> BTreeSet<&String> {
@@ -129,7 +129,7 @@ impl FileFields {
         set(self) == set(other)
     }
 
-    /// Whether another look shows the same AI tags, in any order.
+    /// Whether both have the same AI tags, in any order.
     #[must_use]
     pub fn has_ai_tags_of(&self, other: &Self) -> bool {
         fn set(fields: &FileFields) -> BTreeSet<&AiTag> {
@@ -138,7 +138,7 @@ impl FileFields {
         set(self) == set(other)
     }
 
-    /// Whether another look shows the same area, however it is written.
+    /// Whether both have the same coordinates, in any spelling.
     #[must_use]
     pub fn has_coordinates_of(&self, other: &Self) -> bool {
         let texts = [self, other].map(|fields| fields.custom_coordinates.as_deref().unwrap_or(""));
@@ -146,14 +146,14 @@ impl FileFields {
         texts[0] == texts[1] || a.is_some() && a == b
     }
 
-    /// Whether another look shows the same description; an empty one is none.
+    /// Whether both have the same description; empty equals absent.
     #[must_use]
     pub fn has_description_of(&self, other: &Self) -> bool {
         let [a, b] = [self, other].map(|fields| fields.description.as_deref().unwrap_or(""));
         a == b
     }
 
-    /// Whether another look shows the same value in a custom metadata field; null is none.
+    /// Whether both have the same value in a custom metadata field; null equals absent.
     #[must_use]
     pub fn has_metadata_of(&self, other: &Self, field: &MetadataField) -> bool {
         let value = |fields: &'_ Self| fields.custom_metadata.get(field.name.as_ref()).cloned();
@@ -164,48 +164,49 @@ impl FileFields {
         }
     }
 
-    /// Whether another look shows the same publication status; where one of them does not say, it
-    /// is believed.
+    /// Whether both have the same publication status; `true` if either lacks it.
     #[must_use]
     pub fn has_publication_of(&self, other: &Self) -> bool {
         self.is_published.zip(other.is_published).is_none_or(|(a, b)| a == b)
     }
 }
 
-/// Whether an important area is the one that is asked for; an empty one is none.
-pub(super) fn is_area(has: Option<&str>, asked: &Set<Coordinates>) -> bool {
-    let has = has.filter(|text| !text.is_empty());
-    match asked {
-        Set::Clear => has.is_none(),
-        Set::Value(area) => has.and_then(Coordinates::parse) == Some(*area),
+/// Whether the actual coordinates match the request; empty counts as cleared.
+pub(super) fn is_area(actual: Option<&str>, requested: &Set<Coordinates>) -> bool {
+    let actual = actual.filter(|text| !text.is_empty());
+    match requested {
+        Set::Clear => actual.is_none(),
+        Set::Value(area) => actual.and_then(Coordinates::parse) == Some(*area),
     }
 }
 
-/// Whether a description is the one that is asked for; an empty one is none.
-pub(super) fn is_description(has: Option<&str>, asked: &Set<Box<str>>) -> bool {
-    has.unwrap_or_default() == asked.value().map_or("", |text| text.as_ref())
+/// Whether the actual description matches the request; absent and empty count as cleared.
+pub(super) fn is_description(actual: Option<&str>, requested: &Set<Box<str>>) -> bool {
+    actual.unwrap_or_default() == requested.value().map_or("", |text| text.as_ref())
 }
 
-/// Whether a metadata value is the one that is asked for; null is none.
-pub(super) fn is_metadata(has: Option<&Value>, asked: &Set<MetadataValue>) -> bool {
-    match (asked, has.filter(|value| !value.is_null())) {
-        (Set::Clear, has) => has.is_none(),
+/// Whether the actual metadata value matches the request; null counts as cleared.
+pub(super) fn is_metadata(actual: Option<&Value>, requested: &Set<MetadataValue>) -> bool {
+    match (requested, actual.filter(|value| !value.is_null())) {
+        (Set::Clear, actual) => actual.is_none(),
         (Set::Value(_), None) => false,
-        (Set::Value(asked), Some(has)) => same_value(asked, has),
+        (Set::Value(requested), Some(actual)) => same_value(requested, actual),
     }
 }
 
-/// Whether two metadata values are the same. `12` and `12.0` are; so are two spellings of one
-/// date, because ImageKit may store a date in its own.
-fn same_value(asked: &Value, has: &Value) -> bool {
-    match (asked, has) {
+/// Whether two metadata values are equal. `12` equals `12.0`, and two spellings of a date are
+/// equal, because ImageKit may store dates in another spelling.
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::String(a), Value::String(b)) => {
             a == b || instant(a).is_some_and(|at| instant(b) == Some(at))
         }
         (Value::Array(a), Value::Array(b)) => {
-            let has = |all: &[Value], one: &Value| all.iter().any(|other| same_value(one, other));
-            a.len() == b.len() && a.iter().all(|a| has(b, a)) && b.iter().all(|b| has(a, b))
+            let contains =
+                |all: &[Value], one: &Value| all.iter().any(|other| same_value(one, other));
+            let has_all = |of: &[Value], all: &[Value]| of.iter().all(|one| contains(all, one));
+            a.len() == b.len() && has_all(a, b) && has_all(b, a)
         }
         (a, b) => a == b,
     }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn two_looks_at_a_file_are_compared_by_what_they_mean() {
+    fn fields_are_compared_by_meaning() {
         let a = read(
             r#"{"tags": ["x", "y"], "AITags": [{"name": "a"}, {"name": "b"}], "description": null,
                 "customCoordinates": "", "customMetadata": {"n": 12, "none": null}}"#,

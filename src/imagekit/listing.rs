@@ -1,4 +1,4 @@
-//! Files of the library, page by page: `GET /v1/files`.
+//! Lists files of the library in pages: `GET /v1/files`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,32 +9,32 @@ use serde_json::{Map, Value};
 use super::fields::FileFields;
 use crate::row::FileId;
 
-/// The most files that a page holds. ImageKit's API description states it.
+/// Maximum files per page, from ImageKit's API description.
 pub const PAGE_FILES_MAX: usize = 1000;
-/// Files asked for by their ids at once. How long an address may be nobody states; this keeps it
-/// well below 8 KB.
+/// Maximum file ids per query. ImageKit documents no limit for URLs; this keeps them well below 8
+/// KB.
 pub const IDS_MAX: usize = 100;
 
-/// Which files are listed.
+/// Selects the files to list; the default is the whole library.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listing {
-    /// Those of this folder, and of no folder in it.
+    /// Only files directly in this folder.
     pub folder: Option<String>,
-    /// Those that this query finds, in ImageKit's own language of queries. ImageKit then ignores
-    /// the parameter `type`, so that the query must say `type = "file"` itself where that matters.
+    /// Only files that match this query, in ImageKit's search language. ImageKit then ignores the
+    /// parameter `type`, so the query itself must contain `type = "file"` where that matters.
     pub search: Option<String>,
 }
 
 impl Listing {
-    /// The files with these ids, at most [`IDS_MAX`].
+    /// Selects the files with these ids, at most [`IDS_MAX`].
     #[must_use]
-    pub fn of_ids(files: &[FileId]) -> Self {
+    pub fn by_ids(files: &[FileId]) -> Self {
         let ids: Value = files.iter().map(FileId::as_str).collect();
         Self { folder: None, search: Some(format!("type = \"file\" AND id IN {ids}")) }
     }
 
-    /// The files of a folder that have one of these names. ImageKit's documentation states the
-    /// form, and that names are told apart by the case of their letters.
+    /// Selects the files of a folder with these names. Query syntax and case sensitivity are from
+    /// ImageKit's documentation.
     #[must_use]
     pub fn named(folder: &str, names: &[&str]) -> Self {
         let (folder, names) = (Value::from(folder), Value::from(names));
@@ -42,8 +42,8 @@ impl Listing {
         Self { folder: None, search: Some(search) }
     }
 
-    /// Path and query of so many files. The order of creation is stable while files are updated;
-    /// nobody states how far one may skip.
+    /// Path and query of one page. Sorted by creation, which stays stable while files are updated.
+    /// ImageKit documents no maximum for `skip`.
     pub(super) fn page(&self, skip: usize, limit: usize) -> String {
         let mut page = format!("/v1/files?limit={limit}&skip={skip}&sort=ASC_CREATED&type=file");
         for (name, value) in [("path", &self.folder), ("searchQuery", &self.search)] {
@@ -56,103 +56,103 @@ impl Listing {
     }
 }
 
-/// Of what a list by ids shows: each file that was asked for, once. A file of which two entries say
-/// different things is left out, because neither can be believed.
-pub(super) fn believable(listed: Vec<FileFields>, asked: &[FileId]) -> Vec<FileFields> {
-    let asked: HashSet<&str> = asked.iter().map(FileId::as_str).collect();
-    let mut kept: Vec<FileFields> = Vec::with_capacity(asked.len());
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut doubted: HashSet<String> = HashSet::new();
+/// The requested files of a listing by ids, each once. Omits files with contradictory entries,
+/// because either could be stale.
+pub(super) fn consistent_entries(listed: Vec<FileFields>, requested: &[FileId]) -> Vec<FileFields> {
+    let requested: HashSet<&str> = requested.iter().map(FileId::as_str).collect();
+    let mut entries: Vec<FileFields> = Vec::with_capacity(requested.len());
+    let mut indexes: HashMap<String, usize> = HashMap::new();
+    let mut contradictory: HashSet<String> = HashSet::new();
     for fields in listed
         .into_iter()
-        .filter(|fields| fields.is_file() && asked.contains(fields.file_id.as_str()))
+        .filter(|fields| fields.is_file() && requested.contains(fields.file_id.as_str()))
     {
-        match places.get(&fields.file_id) {
-            Some(place) if kept[*place].is_like(&fields) => {}
-            Some(_) => drop(doubted.insert(fields.file_id)),
+        match indexes.get(&fields.file_id) {
+            Some(index) if entries[*index].is_like(&fields) => {}
+            Some(_) => drop(contradictory.insert(fields.file_id)),
             None => {
-                places.insert(fields.file_id.clone(), kept.len());
-                kept.push(fields);
+                indexes.insert(fields.file_id.clone(), entries.len());
+                entries.push(fields);
             }
         }
     }
-    kept.retain(|fields| !doubted.contains(&fields.file_id));
-    kept
+    entries.retain(|fields| !contradictory.contains(&fields.file_id));
+    entries
 }
 
-/// What an entry of a list is. A list shows folders, which have no id of a file, and old versions
-/// of files, which have that of the file, where a query does not say that it wants files.
+/// The type of a list entry. Lists also contain folders, which have no file id, and, unless the
+/// query excludes them, old versions, which have the file's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A file as it is now; also where nothing is said.
+    /// The current version of a file; the default if the entry has no type.
     #[default]
     File,
-    /// Anything else.
+    /// A folder, an old version, or an unknown type.
     #[serde(other)]
     Other,
 }
 
-/// An entry of a list as sheets need it, read leniently: what is not written into sheets is not
-/// looked at.
+/// A list entry with the fields that are exported. Deserialized leniently: other fields are
+/// ignored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedFile {
-    /// What it is.
+    /// File or other entry.
     #[serde(default, rename = "type")]
     pub kind: Kind,
-    /// Its id; empty where it is no file.
+    /// The file's id; empty for other entries.
     #[serde(default)]
     pub file_id: String,
-    /// Its folder and name.
+    /// Folder and name, like `/products/shoe.jpg`.
     #[serde(default)]
     pub file_path: Option<String>,
-    /// Its tags; null where there are none.
+    /// Array of strings, or null.
     #[serde(default)]
     pub tags: Value,
-    /// Its important area, as `x,y,width,height`.
+    /// The important area, as `x,y,width,height` in pixels.
     #[serde(default)]
     pub custom_coordinates: Value,
-    /// Its description.
+    /// Text, or null.
     #[serde(default)]
     pub description: Value,
-    /// Its custom metadata, by name.
+    /// Custom metadata by API name.
     #[serde(default)]
     pub custom_metadata: Option<Map<String, Value>>,
-    /// Whether it is published.
+    /// Boolean, or null if the response does not contain it.
     #[serde(default)]
     pub is_published: Value,
 }
 
 impl ListedFile {
-    /// Whether it is a file as it is now.
+    /// Whether the entry is the current version of a file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.kind == Kind::File && !self.file_id.is_empty()
     }
 }
 
-/// Where a file is, as lists and its own details show it.
+/// Path and URL of a file, from a list or from its details.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "PlaceEntry")]
+#[serde(try_from = "RawPlace")]
 pub struct Place {
-    /// Its id.
+    /// The file's id.
     pub file_id: FileId,
-    /// Its folder and name.
+    /// Folder and name, like `/products/shoe.jpg`.
     pub file_path: Option<String>,
-    /// Its URL, at one of the account's endpoints.
+    /// URL at one of the account's URL endpoints.
     pub url: Option<String>,
 }
 
-/// An entry of a list by where it is; `None` where it is no file as it is now.
+/// A list entry; `None` if it is not the current version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "PlaceEntry")]
+#[serde(try_from = "RawPlace")]
 pub struct ListedPlace(pub Option<Place>);
 
-/// Both as they come.
+/// The JSON of [`Place`] and [`ListedPlace`].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PlaceEntry {
+struct RawPlace {
     #[serde(default, rename = "type")]
     kind: Kind,
     #[serde(default)]
@@ -163,20 +163,20 @@ struct PlaceEntry {
     url: Option<String>,
 }
 
-impl TryFrom<PlaceEntry> for Place {
+impl TryFrom<RawPlace> for Place {
     type Error = String;
 
-    fn try_from(entry: PlaceEntry) -> Result<Self, String> {
-        let PlaceEntry { file_id, file_path, url, .. } = entry;
-        let file_id = FileId::new(&file_id).map_err(|wrong| format!("a fileId {wrong}"))?;
+    fn try_from(entry: RawPlace) -> Result<Self, String> {
+        let RawPlace { file_id, file_path, url, .. } = entry;
+        let file_id = FileId::new(&file_id).map_err(|problem| format!("a fileId {problem}"))?;
         Ok(Self { file_id, file_path, url })
     }
 }
 
-impl TryFrom<PlaceEntry> for ListedPlace {
+impl TryFrom<RawPlace> for ListedPlace {
     type Error = String;
 
-    fn try_from(entry: PlaceEntry) -> Result<Self, String> {
+    fn try_from(entry: RawPlace) -> Result<Self, String> {
         let is_file = entry.kind == Kind::File && !entry.file_id.is_empty();
         is_file.then(|| entry.try_into()).transpose().map(Self)
     }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_or_query_cannot_leave_its_parameter() {
+    fn folder_and_query_are_percent_encoded() {
         let listing = Listing {
             folder: Some("/a b&limit=1".to_owned()),
             search: Some("id IN [\"x\"] # y".to_owned()),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_told_from_files() {
+    fn folders_and_old_versions_are_not_files() {
         let list = r#"[{"type":"folder","folderId":"x","name":"a"},{"type":"file","fileId":"b"},
             {"type":"file-version","fileId":"c"},{"fileId":"d"},{"type":"file"}]"#;
         let files: Vec<ListedFile> = serde_json::from_str(list).unwrap();
@@ -217,20 +217,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_leave_its_quotes() {
+    fn names_are_quoted_in_queries() {
         let listing = Listing::named("/a/", &["b \"c\".jpg", r"d\e.jpg"]);
         let query = r#"type = "file" AND path = "/a/" AND name IN ["b \"c\".jpg","d\\e.jpg"]"#;
         assert_eq!(listing.search.as_deref(), Some(query));
     }
 
     #[test]
-    fn of_a_list_by_ids_only_what_was_asked_for_and_is_not_contradicted_is_believed() {
+    fn unrequested_and_contradictory_entries_are_omitted() {
         let fields = |id: &str, tags: [&str; 2]| FileFields {
             file_id: id.to_owned(),
             tags: tags.map(str::to_owned).into(),
             ..FileFields::default()
         };
-        let asked = ["a", "b", "c"].map(|id| FileId::new(id).unwrap());
+        let requested = ["a", "b", "c"].map(|id| FileId::new(id).unwrap());
         let listed = vec![
             fields("elsewhere", ["x", "y"]),
             fields("a", ["x", "y"]),
@@ -239,6 +239,6 @@ mod tests {
             fields("b", ["x", "z"]),
             fields("b", ["x", "y"]),
         ];
-        assert_eq!(believable(listed, &asked), [fields("a", ["x", "y"])]);
+        assert_eq!(consistent_entries(listed, &requested), [fields("a", ["x", "y"])]);
     }
 }

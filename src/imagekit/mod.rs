@@ -1,7 +1,7 @@
-//! The wire: ImageKit's API in its own words, and nothing of it anywhere else.
+//! The API client; all knowledge of ImageKit's wire format is here.
 //!
-//! [`body`] writes requests; [`Api`] sends them; [`Accepted`] is an answer that says yes;
-//! [`Failure`] is every other end of a request, sorted by what may be done next.
+//! [`body`] encodes requests; [`Api`] sends them; [`Accepted`] is a successful response;
+//! [`Failure`] is any other result, classified by what may be done next.
 
 mod api;
 pub mod body;
