@@ -1,4 +1,4 @@
-//! Any bytes as a CSV.
+//! Arbitrary bytes as CSV.
 #![no_main]
 
 mod reader;

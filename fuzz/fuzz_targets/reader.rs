@@ -1,4 +1,4 @@
-//! What holds for the readers whatever they read.
+//! Invariants of the readers for any input.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use ikbulk::input::{Context, Format, Input};
 use ikbulk::row::{Rules, Schema};
 use tempfile::TempDir;
 
-/// A field of each type.
+/// One custom metadata field of each type.
 const FIELDS: &str = r#"[
     {"id": "1", "name": "text", "label": "Text", "schema": {"type": "Text", "maxLength": 5}},
     {"id": "2", "name": "price", "label": "Price", "schema": {"type": "Number", "minValue": 1}},
@@ -25,8 +25,8 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
     Context { rules: Rules::default(), schema: Some(schema), files: None }
 });
 
-/// Reads everything, without a panic. The records are the rows, and each row is the same when
-/// reading begins with it.
+/// Reads the whole input without panicking. Records and rows have the same positions, and reading
+/// from the position of a row returns the same row.
 pub fn reads(bytes: &[u8], format: Format) {
     let path = DIRECTORY.path().join("input");
     fs::write(&path, bytes).expect("the directory takes files");
@@ -40,10 +40,10 @@ pub fn reads(bytes: &[u8], format: Format) {
             Err(error) => break Some(error.to_string()),
         }
     };
-    for (row, fed_back) in &read {
+    for (row, prior) in &read {
         let mut again = input.rows(&CONTEXT, Some(row.pos)).expect("it could be opened before");
         let again = again.next_row().expect("it could be read before");
-        assert_eq!(again.as_ref(), Some(&(row.clone(), fed_back.clone())));
+        assert_eq!(again.as_ref(), Some(&(row.clone(), prior.clone())));
     }
     let unchecked = Context::default();
     if input.rows(&unchecked, None).is_err() {

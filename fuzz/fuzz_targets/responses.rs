@@ -1,5 +1,5 @@
-//! Any bytes as the body of an answer that says yes, to each kind of request. Every step of the
-//! request has one outcome, or its answer counts as lost.
+//! Arbitrary bytes as the body of a successful response to each kind of request. Every step of the
+//! request gets one outcome, or its response counts as lost.
 #![no_main]
 
 use ikbulk::execute::{Verdict, from_at_most_once, from_idempotent};
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 
 const FILE: &str = "a";
 
-/// The requests of one row that asks for everything.
+/// The requests of one row that changes every field.
 fn requests() -> Vec<Request> {
     let rules = Rules::default();
     let mut builder = Builder::new(&rules);
@@ -38,22 +38,22 @@ fn requests() -> Vec<Request> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    // What cannot be read is an error, not a panic.
+    // Unreadable input is an error, not a panic.
     drop((Schema::from_json(bytes), serde_json::from_slice::<FileState>(bytes)));
     for request in requests() {
         let steps = request.steps().to_vec();
         let body = bytes.to_vec().into();
         let accepted = Accepted { http_status: 200, request_id: None, body };
         let verdict = match request {
-            Request::Idempotent(safe) => from_idempotent(safe, Ok(accepted)),
-            Request::AtMostOnce(once) => from_at_most_once(Fate::Accepted(once, accepted)),
+            Request::Idempotent(request) => from_idempotent(request, Ok(accepted)),
+            Request::AtMostOnce(request) => from_at_most_once(Fate::Accepted(request, accepted)),
         };
         match verdict {
             Verdict::Final(outcomes) => {
                 assert!(outcomes.iter().map(|(step, _)| *step).eq(steps));
             }
             Verdict::Again { .. } | Verdict::Lost { .. } => {}
-            other => panic!("an answer that says yes came to {other:?}"),
+            other => panic!("a successful response became {other:?}"),
         }
     }
 });
