@@ -400,7 +400,7 @@ impl Request {
     pub fn set_fallback(&mut self, rows: Vec<Idempotent>) {
         match self {
             Self::Idempotent(Idempotent(contents)) | Self::AtMostOnce(AtMostOnce(contents)) => {
-                contents.fallback = rows.into()
+                contents.fallback = rows.into();
             }
         }
     }

@@ -101,7 +101,7 @@ impl Serialize for Details<'_> {
         match &patch.coordinates {
             None => {}
             Some(Set::Value(area)) => {
-                map.serialize_entry("customCoordinates", &area.to_string())?
+                map.serialize_entry("customCoordinates", &area.to_string())?;
             }
             Some(Set::Clear) => map.serialize_entry("customCoordinates", &())?,
         }

@@ -200,7 +200,7 @@ impl<'a> Builder<'a> {
             Field::RemoveTags => self.remove_tags = self.tags(cell)?,
             Field::RemoveAiTags => self.change.ai_tags = ai_tags(cell)?,
             Field::CustomCoordinates => {
-                self.change.coordinates = Some(Set::Value(coordinates(cell)?))
+                self.change.coordinates = Some(Set::Value(coordinates(cell)?));
             }
             Field::Description => self.change.description = Some(Set::Value(description(cell)?)),
             Field::CustomMetadata(field) => {

@@ -13,7 +13,7 @@ const VALUE_SHOWN_MAX: usize = 60;
 pub struct Problem {
     column: Box<str>,
     value: Box<str>,
-    problem: Box<str>,
+    message: Box<str>,
     suggestion: Box<str>,
 }
 
@@ -33,7 +33,7 @@ impl Problem {
         Self {
             column: column.into(),
             value: shown.into(),
-            problem: problem.into(),
+            message: problem.into(),
             suggestion: suggestion.into(),
         }
     }
@@ -51,7 +51,7 @@ impl fmt::Display for Problem {
         if !self.value.is_empty() {
             write!(f, "{:?} ", self.value)?;
         }
-        write!(f, "{}; {}", self.problem, self.suggestion)
+        write!(f, "{}; {}", self.message, self.suggestion)
     }
 }
 
