@@ -22,10 +22,10 @@ pub struct Columns(Vec<Column>);
 
 /// Why the requested columns cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownColumn {
+pub enum ColumnError {
     /// There is no such column.
     #[error("there is no column {name:?} to export; there are {known} and customMetadata.<name>")]
-    Name {
+    Unknown {
         /// The requested name.
         name: String,
         /// Comma-separated names of the known columns.
@@ -33,7 +33,7 @@ pub enum UnknownColumn {
     },
     /// The column is requested twice.
     #[error("the column {name:?} is there twice")]
-    Twice {
+    Duplicate {
         /// The requested name.
         name: String,
     },
@@ -71,12 +71,12 @@ impl Columns {
     pub fn named<'n>(
         names: impl Iterator<Item = &'n str>,
         schema: &Schema,
-    ) -> Result<Self, UnknownColumn> {
+    ) -> Result<Self, ColumnError> {
         let mut columns = Vec::new();
         for name in names.filter(|name| *name != "fileId") {
             let column = Column::named(name, schema)?;
             if columns.contains(&column) {
-                return Err(UnknownColumn::Twice { name: name.to_owned() });
+                return Err(ColumnError::Duplicate { name: name.to_owned() });
             }
             columns.push(column);
         }
@@ -95,7 +95,7 @@ impl Columns {
 }
 
 impl Column {
-    fn named(name: &str, schema: &Schema) -> Result<Self, UnknownColumn> {
+    fn named(name: &str, schema: &Schema) -> Result<Self, ColumnError> {
         if name == FILE_PATH {
             return Ok(Self::FilePath);
         }
@@ -107,7 +107,7 @@ impl Column {
         let mut fields = DEFAULT.into_iter().chain([PUBLISHED]);
         match fields.find(|(known, _)| *known == name) {
             Some((name, field)) => Ok(Self::Field(name.to_owned(), field)),
-            None => Err(UnknownColumn::Name {
+            None => Err(ColumnError::Unknown {
                 name: name.to_owned(),
                 known: [FILE_PATH]
                     .into_iter()

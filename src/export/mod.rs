@@ -4,5 +4,5 @@
 mod columns;
 mod sheet;
 
-pub use columns::{Column, Columns, UnknownColumn};
+pub use columns::{Column, ColumnError, Columns};
 pub use sheet::{Exported, Sheet};
