@@ -27,7 +27,7 @@ const FORMULA_ERRORS: [&str; 16] = [
     "#GETTING_DATA",
 ];
 
-/// One cell.
+/// A cell of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Cell<'a> {
     /// A cell of a sheet.

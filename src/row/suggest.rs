@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn one_typo_is_close_and_two_in_long_names() {
+    fn long_names_tolerate_two_typos() {
         for (written, name) in [
             ("brand", "Brand"),
             ("list-price", "List price"),

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn first_segment_is_the_account_on_shared_host_only() {
+    fn shared_host_paths_start_with_the_account() {
         for (text, path) in [
             ("https://ik.imagekit.io/acct/a.jpg", "/a.jpg"),
             ("https://ik.imagekit.io/acct/b/a.jpg", "/b/a.jpg"),
