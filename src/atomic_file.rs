@@ -26,7 +26,7 @@ impl AtomicFile {
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let name = path
             .file_name()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidFilename, "it is no file name"))?;
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidFilename, "not a file name"))?;
         Self::create(path.parent().unwrap_or(Path::new("")), name)
     }
 

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let screen = Screen::new(cli.quiet, cli.verbose > 0);
     init_logging(&cli, &screen);
     if let Err(error) = ikbulk::system::disable_core_dumps() {
-        tracing::debug!("core dumps cannot be switched off: {error}");
+        tracing::debug!("cannot disable core dumps: {error}");
     }
     let runtime = Builder::new_current_thread().enable_all().build();
     match runtime {
@@ -47,7 +47,7 @@ async fn stop_signal() -> Stop {
     };
     let spawned = thread::Builder::new().name("signals".to_owned()).spawn(exit_at_second_signal);
     if let Err(error) = spawned {
-        tracing::warn!("only one signal is heard: {error}");
+        tracing::warn!("cannot handle a second signal: {error}");
     }
     signals.next().await
 }

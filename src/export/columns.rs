@@ -24,7 +24,7 @@ pub struct Columns(Vec<Column>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ColumnError {
     /// There is no such column.
-    #[error("there is no column {name:?} to export; there are {known} and customMetadata.<name>")]
+    #[error("unknown column {name:?}; known columns are {known} and customMetadata.<name>")]
     Unknown {
         /// The requested name.
         name: String,
@@ -32,7 +32,7 @@ pub enum ColumnError {
         known: String,
     },
     /// The column is requested twice.
-    #[error("the column {name:?} is there twice")]
+    #[error("column {name:?} is listed twice")]
     Duplicate {
         /// The requested name.
         name: String,
@@ -199,11 +199,9 @@ mod tests {
         let columns = named(&["customMetadata.List price", "fileId", "tags"]).expect("all known");
         assert_eq!(names(&columns), ["fileId", "customMetadata.price", "tags"]);
         let error = named(&["tag"]).expect_err("unknown").to_string();
-        assert!(
-            error.starts_with("there is no column \"tag\" to export; there are filePath, tags,")
-        );
+        assert!(error.starts_with("unknown column \"tag\"; known columns are filePath, tags,"));
         let error = named(&["tags", "tags"]).expect_err("twice").to_string();
-        assert_eq!(error, "the column \"tags\" is there twice");
+        assert_eq!(error, "column \"tags\" is listed twice");
         assert!(named(&["customMetadata.size"]).is_err());
     }
 }

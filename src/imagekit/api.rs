@@ -54,16 +54,14 @@ pub enum BuildError {
     #[error("the private key is empty")]
     NoKey,
     /// The key cannot be sent in a header.
-    #[error(
-        "the private key contains characters that no key has; check for a line end or space in it"
-    )]
+    #[error("the private key contains invalid characters; check for a line break or a space in it")]
     Key,
     /// Plain http to another machine would expose the key.
-    #[error("the endpoint {0} is not https; plain http is for this machine only")]
+    #[error("the endpoint {0} is not https; plain http is only allowed to this machine")]
     Plain(Url),
     /// The HTTP library failed, usually because CA certificates are missing.
     #[error(
-        "cannot set up HTTPS; does this machine have CA certificates (package ca-certificates)?"
+        "cannot set up HTTPS; check that CA certificates are installed (package ca-certificates)"
     )]
     Client(#[source] reqwest::Error),
 }
@@ -99,7 +97,7 @@ impl Accepted {
             why.to_owned()
         } else {
             let body = String::from_utf8_lossy(&self.body[..self.body.len().min(EXCERPT_BYTES)]);
-            format!("the answer is not ImageKit's: {why}: {body}")
+            format!("the response is not from ImageKit: {why}: {body}")
         };
         Failure::unreadable(&message, self.http_status, self.request_id.clone())
     }
@@ -369,7 +367,7 @@ async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes
     let mut next = Some(second);
     while let Some(chunk) = next {
         if body.len() + chunk.len() > bytes_max {
-            let message = format!("the answer is over {} MiB long", bytes_max >> 20);
+            let message = format!("the response is longer than {} MiB", bytes_max >> 20);
             return Err(Failure::unreadable(&message, response.status().as_u16(), None));
         }
         body.extend_from_slice(&chunk);

@@ -172,7 +172,7 @@ fn check_file_id(id: &str, file: &FileId) -> Result<(), String> {
     if id == file.as_str() {
         Ok(())
     } else {
-        Err(format!("the answer is about another file, {id:?}"))
+        Err(format!("the response is for another file, {id:?}"))
     }
 }
 

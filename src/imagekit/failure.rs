@@ -27,11 +27,11 @@ pub enum Failure {
         message: Box<str>,
     },
     /// 429: the request had no effect; the endpoint is throttled.
-    #[error("429, too many requests")]
+    #[error("throttled (429)")]
     Throttled(RateLimitNote),
     /// The request was sent and its outcome is unknown: timeout, connection lost, a response that
     /// is not ImageKit's or is unreadable, 408, 409, 5xx.
-    #[error("no usable answer: {message}")]
+    #[error("no usable response: {message}")]
     Lost {
         /// The kind of failure.
         code: Code,
@@ -45,7 +45,7 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// Any other 4xx from ImageKit: rejected, without effect.
-    #[error("refused with {http_status}: {message}")]
+    #[error("rejected with {http_status}: {message}")]
     Refused {
         /// [`Code::NotFound`] for a 404, else [`Code::RejectedByApi`].
         code: Code,
@@ -59,7 +59,7 @@ pub enum Failure {
         missing: Vec<String>,
     },
     /// 401, or 403 with an account message: no other request can succeed either.
-    #[error("the account was not accepted: {message}")]
+    #[error("the API key or account was rejected: {message}")]
     Account {
         /// ImageKit's message.
         message: Box<str>,
@@ -153,7 +153,8 @@ impl Failure {
                 missing: error.missing_file_ids,
             },
             _ => {
-                let message = format!("the answer is not ImageKit's: {}", excerpt(status, body));
+                let message =
+                    format!("the response is not from ImageKit: {}", excerpt(status, body));
                 lost(Code::Unreadable, message.into())
             }
         }

@@ -71,7 +71,7 @@ impl Columns {
         columns.check()?;
         for name in &mut columns.ignored {
             if let Some(column) = context.metadata_column(name, &columns.metadata) {
-                *name += &format!(" ({column} would be)");
+                *name += &format!(" (did you mean {column}?)");
             }
         }
         columns.file_id = columns.index_of(&Field::FileId);
@@ -87,7 +87,7 @@ impl Columns {
             None => false,
         };
         if is_duplicate {
-            return Err(header_error(format!("the column {name:?} is there twice")));
+            return Err(header_error(format!("column {name:?} appears twice; keep only one")));
         }
         match name {
             own::STATUS => self.status = Some(self.len()),
@@ -95,8 +95,8 @@ impl Columns {
             _ if field.is_none() && !own::ALL.contains(&name) => {
                 if let Some(close) = suggest_column(name, "customMetadata.<name>") {
                     return Err(header_error(format!(
-                        "the column {name:?} is not one of ikbulk's; did you mean {close:?}? \
-                         rename it to that, or to something else if it is not to be read"
+                        "unknown column {name:?}; did you mean {close:?}? rename the column to that, \
+                         or to a less similar name to have it ignored"
                     )));
                 }
                 self.ignored.push(name.to_owned());
@@ -115,13 +115,13 @@ impl Columns {
         if identifying.is_empty() {
             let listed = listed(&self.names);
             return Err(header_error(format!(
-                "there is no column fileId, filePath or url, only {listed}"
+                "no column fileId, filePath or url; the header has {listed}"
             )));
         }
         if changing.is_empty() {
             let known = Field::FIXED.map(|(name, _)| name).join(", ");
             return Err(header_error(format!(
-                "no column says what to change; there are {known} and customMetadata.<name>"
+                "no column changes anything; known columns are {known} and customMetadata.<name>"
             )));
         }
         Ok(())
@@ -161,18 +161,20 @@ fn not_a_header(names: &[&str]) -> Option<String> {
     let only = names.first().copied().unwrap_or_default();
     if names.iter().all(|name| name.is_empty()) {
         return Some(
-            "there is none; the first line must name the columns, fileId among them".to_owned(),
+            "the first line is empty; it must contain the column names, including fileId"
+                .to_owned(),
         );
     }
     if only.starts_with('{') {
         return Some(
-            "it looks like JSON; say --format jsonl (a file can end in .jsonl instead)".to_owned(),
+            "the input looks like JSON; pass --format jsonl, or use the extension .jsonl"
+                .to_owned(),
         );
     }
     if only.starts_with('[') {
         return Some(
-            "it looks like a JSON array, which is not read; write one object a line, \
-             as `jq -c '.[]'` does"
+            "the input looks like a JSON array, which is not supported; write one object per line, \
+             for example with `jq -c '.[]'`"
                 .to_owned(),
         );
     }
@@ -181,7 +183,7 @@ fn not_a_header(names: &[&str]) -> Option<String> {
         let is_known = |name: &str| Field::fixed(name.trim()).is_some();
         names.len() == 1 && only.contains(*separator) && only.split(*separator).any(is_known)
     })?;
-    Some(format!("it is separated by {separators}; save it with commas"))
+    Some(format!("the columns are separated by {separators}; save the sheet with commas"))
 }
 
 /// The first names, each shortened: a header can be arbitrary text.

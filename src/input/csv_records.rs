@@ -92,7 +92,7 @@ impl CsvRecords {
         let RowPos { number: row, offset } = pos;
         match error.into_kind() {
             _ if self.since.is_exceeded() => {
-                InputError::TooLong { row, offset, why: "a quote in it is never closed" }
+                InputError::TooLong { row, offset, why: "a quote is not closed" }
             }
             csv::ErrorKind::Io(source) => self.input.unreadable(source),
             other => self.input.unreadable(std::io::Error::other(format!("{other:?}"))),
@@ -120,7 +120,7 @@ impl CsvRecords {
             return Ok(());
         };
         if self.quotes(offset)? == Quotes::Open {
-            return Err(InputError::DamagedEnd { row, offset, why: "a quote is never closed" });
+            return Err(InputError::DamagedEnd { row, offset, why: "a quote is not closed" });
         }
         if short {
             let why = "it has fewer cells than the header";

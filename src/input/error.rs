@@ -34,13 +34,13 @@ pub enum InputError {
         suggestion: &'static str,
     },
     /// The header is not usable.
-    #[error("the header of the input is not usable: {why}; nothing was sent")]
+    #[error("invalid header: {why} (nothing was sent)")]
     Header {
         /// The problem and its fix.
         why: String,
     },
     /// A custom metadata column that does not match a field of the account.
-    #[error("the header of the input is not usable, and nothing was sent: column {column:?}")]
+    #[error("invalid header, nothing was sent: column {column:?}")]
     Metadata {
         /// The column's name in the header.
         column: String,
@@ -50,8 +50,8 @@ pub enum InputError {
     },
     /// The file is truncated or damaged at its end.
     #[error(
-        "the input ends in the middle of a record (row {row}, which begins at byte {offset}): {why}; \
-         it may have been cut off while it was written or copied, so nothing is sent"
+        "the input is truncated: row {row} (byte {offset}) is incomplete, because {why}; export or copy \
+         the file again (nothing was sent)"
     )]
     DamagedEnd {
         /// Number of the last row.
@@ -63,9 +63,9 @@ pub enum InputError {
     },
     /// A quote closes in the middle of a multi-line cell.
     #[error(
-        "row {row}, which begins at byte {offset}, has a quote that closes in the middle of a cell; \
-         most likely an earlier quote of the row is never closed and the row has swallowed those \
-         behind it, so nothing is sent"
+        "row {row} (byte {offset}) has a quote that closes in the middle of a cell; an earlier quote is \
+         probably not closed, so that the row contains the rows after it; fix the quotes (nothing was \
+         sent)"
     )]
     UnclosedQuote {
         /// Number of the row.
@@ -75,8 +75,8 @@ pub enum InputError {
     },
     /// A record exceeds [`super::RECORD_BYTES_MAX`].
     #[error(
-        "row {row}, which begins at byte {offset}, is over 16 MiB long; \
-         most likely {why}, so nothing is sent"
+        "row {row} (byte {offset}) is longer than 16 MiB, probably because {why}; fix the row (nothing \
+         was sent)"
     )]
     TooLong {
         /// Number of the row.

@@ -55,7 +55,7 @@ impl JsonLines {
             }
             let RowPos { number: row, offset } = pos;
             if read == RECORD_BYTES_MAX {
-                let why = "its line end is missing";
+                let why = "a line break is missing";
                 return Err(InputError::TooLong { row, offset, why });
             }
             self.next = RowPos { number: row + 1, offset: offset + read };
@@ -63,7 +63,7 @@ impl JsonLines {
             if is_unterminated
                 && serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_err()
             {
-                let why = "its last line is not a whole JSON object";
+                let why = "the line is not a complete JSON object";
                 return Err(InputError::DamagedEnd { row, offset, why });
             }
             if !self.line().is_empty() {
@@ -116,7 +116,7 @@ impl Object {
         for (key, value) in &self.0 {
             if !keys.insert(key) {
                 let shown = value.to_string();
-                builder.reject(Problem::new(key, &shown, "is there twice", "keep one of them"));
+                builder.reject(Problem::new(key, &shown, "has a duplicate key", "keep only one"));
                 continue;
             }
             match (key.as_str(), value) {
@@ -131,7 +131,7 @@ impl Object {
                     key,
                     &value.to_string(),
                     "is not an object",
-                    "write {\"name\":value}, where null clears that field, or leave the key out",
+                    "write {\"name\":value}, where null clears the field, or omit the key",
                 )),
                 (key, value) => set_key(builder, context, key, value),
             }
@@ -152,7 +152,7 @@ fn set_key(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Valu
                     Field::FIXED.map(|(name, _)| name).join(", ")
                 ),
             };
-            Problem::new(key, &value.to_string(), "is under an unknown key", suggestion)
+            Problem::new(key, &value.to_string(), "has an unknown key", suggestion)
         }
         Err(InputError::Metadata { source, .. }) => {
             Problem::new(key, &value.to_string(), "cannot be set", source.to_string())

@@ -208,7 +208,7 @@ fn parse_cells(
 ) -> (Content, u64) {
     let (record, header) = (records.record(), records.header());
     if is_repeated_header(record, header) {
-        let suggestion = "delete the row; it is left from joining two sheets";
+        let suggestion = "delete the row, which is left over from joining two sheets";
         return (unreadable(Problem::new("row", "", "repeats the header", suggestion)), 0);
     }
     if record.len() != columns.len() {
@@ -234,7 +234,7 @@ fn parse_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
             let problem = format!("is not a JSON object ({error})");
             let line = String::from_utf8_lossy(line);
             (
-                unreadable(Problem::new("line", &line, problem, "write one object a line")),
+                unreadable(Problem::new("line", &line, problem, "write one object per line")),
                 PriorRun::default(),
             )
         }
@@ -279,8 +279,8 @@ fn cell_count_mismatch(has: usize, wanted: usize) -> Problem {
     Problem::new(
         "row",
         "",
-        format!("has {} where the header has {wanted}", plural(has as u64, "cell", "cells")),
-        "put cells with commas or line ends into quotes",
+        format!("has {}, the header has {wanted}", plural(has as u64, "cell", "cells")),
+        "quote cells that contain commas or line breaks",
     )
 }
 

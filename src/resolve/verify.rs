@@ -15,7 +15,7 @@ pub(super) fn resolve_target(
 ) -> Result<FileId, LookupError> {
     match (candidates, place) {
         ([], _) => Err(not_found()),
-        ([file], None) => Err(moved(file, "gone")),
+        ([file], None) => Err(moved(file, "no longer exists")),
         ([file], Some(place)) => {
             let path = place.file_path.as_deref().unwrap_or_default();
             if target.matches(path, place.url.as_deref()) {
@@ -23,7 +23,7 @@ pub(super) fn resolve_target(
             } else if path == target.file_path() {
                 Err(other_url(file, place.url.as_deref().unwrap_or_default()))
             } else {
-                Err(moved(file, path))
+                Err(moved(file, &format!("is now at {path}")))
             }
         }
         (several, _) => Err(ambiguous(several)),
@@ -32,25 +32,23 @@ pub(super) fn resolve_target(
 
 fn not_found() -> LookupError {
     lookup_error(
-        "is no file that search finds".to_owned(),
-        "look at every letter and its case; what was uploaded or moved just now may not be found yet",
+        "was not found by search".to_owned(),
+        "check spelling and case, or retry later if the file was uploaded or moved just now",
     )
 }
 
-fn moved(file: &FileId, where_now: &str) -> LookupError {
+fn moved(file: &FileId, state: &str) -> LookupError {
     lookup_error(
-        format!(
-            "was, as search has it, the file {file}, which is not there any more, but {where_now}"
-        ),
-        "mend it, wait until search has caught up, or write the fileId",
+        format!("was found by search as {file}, but that file {state}"),
+        "fix the cell, retry later when search is up to date, or write the fileId",
     )
 }
 
 fn other_url(file: &FileId, url: &str) -> LookupError {
     let url = url.split('?').next().unwrap_or_default();
     lookup_error(
-        format!("is not the URL of the file at that path, {file}, which has {url}"),
-        "write that one, or the fileId, if that is the file that is meant",
+        format!("is not the URL of the file at this path: {file} has {url}"),
+        "use that URL or the fileId, if that is the right file",
     )
 }
 
@@ -60,8 +58,8 @@ fn ambiguous(files: &[FileId]) -> LookupError {
     named.truncate(NAMED_MAX);
     let more = if files.len() > NAMED_MAX { ", …" } else { "" };
     lookup_error(
-        format!("is {} files: {}{more}", files.len(), named.join(", ")),
-        "write the fileId of the one that is meant",
+        format!("matches {} files: {}{more}", files.len(), named.join(", ")),
+        "write the fileId of the right one",
     )
 }
 
@@ -99,18 +97,18 @@ mod tests {
         assert_eq!(verify("/a.jpg", &["x"], here), Ok(id("x")));
         assert_eq!(verify("//ik.imagekit.io/acct/a.jpg", &["x"], here), Ok(id("x")));
         for (target, candidates, at, problem) in [
-            ("/a.jpg", &[][..], None, "is no file that search finds"),
-            ("/a.jpg", &["y", "x"], None, "is 2 files: x, y"),
-            ("/a.jpg", &["x"], None, "not there any more, but gone"),
-            ("/a.jpg", &["x"], Some(("/b.jpg", URL)), "not there any more, but /b.jpg"),
-            ("/A.jpg", &["x"], here, "not there any more, but /a.jpg"),
+            ("/a.jpg", &[][..], None, "was not found by search"),
+            ("/a.jpg", &["y", "x"], None, "matches 2 files: x, y"),
+            ("/a.jpg", &["x"], None, "as x, but that file no longer exists"),
+            ("/a.jpg", &["x"], Some(("/b.jpg", URL)), "as x, but that file is now at /b.jpg"),
+            ("/A.jpg", &["x"], here, "as x, but that file is now at /a.jpg"),
             (
                 "//ik.imagekit.io/other/a.jpg",
                 &["x"],
                 here,
-                "which has https://ik.imagekit.io/acct/a.jpg",
+                "x has https://ik.imagekit.io/acct/a.jpg",
             ),
-            ("//img.example.com/a.jpg", &["x"], here, "is not the URL of the file at that path, x"),
+            ("//img.example.com/a.jpg", &["x"], here, "is not the URL of the file at this path: x"),
         ] {
             let actual = verify(target, candidates, at).expect_err(target);
             assert!(actual.contains(problem), "{target}: {actual}");

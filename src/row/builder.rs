@@ -141,18 +141,13 @@ impl<'a> Builder<'a> {
         }
         let mut targets = std::mem::take(&mut self.targets).into_iter();
         match (targets.next(), targets.next()) {
-            (None, _) => Err(Problem::new(
-                "fileId",
-                "",
-                "is empty",
-                "write the file's id, or its filePath, or its url",
-            )),
+            (None, _) => Err(Problem::new("fileId", "", "is empty", "set fileId, filePath or url")),
             (Some(target), None) => target.map(FileRef::Target),
             (Some(_), Some(_)) => Err(Problem::new(
                 "url",
                 "",
-                "stands beside filePath",
-                "keep one of the two, or write the fileId",
+                "conflicts with filePath",
+                "set only one of the two, or set fileId",
             )),
         }
     }
@@ -166,15 +161,15 @@ impl<'a> Builder<'a> {
         let literal = cell.literal(&self.rules.clear_token);
         if literal.is_none() && cell.is_error() {
             return Err(Invalid::new(
-                "is what a failed formula prints, not a value",
-                "mend the formula, or empty the cell to leave the field alone",
+                "is a spreadsheet error value",
+                "fix the formula, or leave the cell empty to keep the field",
             ));
         }
         if cell.has_nul() {
-            return Err(Invalid::new("holds a NUL character", "write the text again without it"));
+            return Err(Invalid::new("contains a NUL character", "remove it"));
         }
         if self.is_set(field) {
-            return Err(Invalid::new("sets a field that the row sets already", "keep one of them"));
+            return Err(Invalid::new("sets a field that the row already sets", "keep only one"));
         }
         if literal.is_none() && cell.is_clear(&self.rules.clear_token) {
             return self.clear(field);
@@ -182,8 +177,11 @@ impl<'a> Builder<'a> {
         if literal.is_none() && cell.is_nearly_clear(&self.rules.clear_token) {
             let token = &self.rules.clear_token;
             let word = cell.shown();
-            let suggestion = format!("write {token}, or \\{} to mean the word itself", word.trim());
-            return Err(Invalid::new(format!("is nearly the clear token {token}"), suggestion));
+            let suggestion = format!(
+                "write {token} to clear the field, or \\{} for the literal text",
+                word.trim()
+            );
+            return Err(Invalid::new(format!("looks like the clear token {token}"), suggestion));
         }
         let cell = literal.unwrap_or(cell);
         match field {
@@ -251,18 +249,18 @@ impl<'a> Builder<'a> {
             Field::CustomMetadata(field) => {
                 if field.rule.as_ref().is_some_and(|rule| rule.is_value_required) {
                     return Err(Invalid::new(
-                        "would clear a field that the account requires",
-                        "write a value, or empty the cell to leave the field alone",
+                        "is not valid here: the account requires a value",
+                        "write a value, or leave the cell empty to keep the field",
                     ));
                 }
                 self.change.metadata.push((field.clone(), Set::Clear));
             }
             Field::RemoveAiTags => {
-                return Err(Invalid::new("clears nothing here", "write all to remove all AI tags"));
+                return Err(Invalid::new("is not valid here", "write all to remove all AI tags"));
             }
             Field::AddTags | Field::RemoveTags => {
-                let suggestion = "put it into the column tags to remove all tags";
-                return Err(Invalid::new("clears nothing here", suggestion));
+                let suggestion = "use it in the column tags to remove all tags";
+                return Err(Invalid::new("is not valid here", suggestion));
             }
             Field::FileId
             | Field::FilePath
@@ -271,8 +269,8 @@ impl<'a> Builder<'a> {
             | Field::WebhookUrl
             | Field::IsPublished
             | Field::IncludeFileVersions => {
-                let suggestion = "write a value, or empty the cell to leave the field alone";
-                return Err(Invalid::new("cannot be cleared", suggestion));
+                let suggestion = "write a value, or leave the cell empty";
+                return Err(Invalid::new("is not valid here", suggestion));
             }
         }
         Ok(())
@@ -289,8 +287,8 @@ impl<'a> Builder<'a> {
                 self.problems.push(Problem::new(
                     "includeFileVersions",
                     if include { "true" } else { "false" },
-                    "says nothing without isPublished",
-                    "fill isPublished, or empty this cell",
+                    "has no effect without isPublished",
+                    "set isPublished, or leave this cell empty",
                 ));
             }
             (None, _) => {}
@@ -311,7 +309,7 @@ impl<'a> Builder<'a> {
             self.problems.push(Problem::new(
                 column,
                 &edit.as_slice().join(","),
-                "stands beside tags, which replaces the whole list",
+                "conflicts with tags, which replaces all tags",
                 "use either tags, or addTags and removeTags",
             ));
             return;
@@ -319,7 +317,7 @@ impl<'a> Builder<'a> {
         if let (Some(add), Some(remove)) = (&add, &remove)
             && let Some(both) = add.as_slice().iter().find(|tag| remove.as_slice().contains(tag))
         {
-            let suggestion = "name each tag in one of the two";
+            let suggestion = "put each tag into only one of the two";
             self.problems.push(Problem::new("removeTags", both, "is also in addTags", suggestion));
             return;
         }
@@ -327,11 +325,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-const LIST_SUGGESTION: &str = r#"write words with commas between them, or a JSON array: ["a","b"]"#;
+const LIST_SUGGESTION: &str = r#"separate values with commas, or write a JSON array: ["a","b"]"#;
 
 fn file_id(cell: Cell<'_>) -> Result<FileId, Invalid> {
-    let suggestion = "write the id as ImageKit shows it, like 598821f949c0a938d57563bd";
-    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not text", suggestion))?;
+    let suggestion = "copy the id from ImageKit, like 598821f949c0a938d57563bd";
+    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", suggestion))?;
     FileId::new(text).map_err(|problem| Invalid::new(problem, suggestion))
 }
 
@@ -339,7 +337,8 @@ fn target_cell(
     cell: Cell<'_>,
     parse: fn(&str) -> Result<Target, Invalid>,
 ) -> Result<TargetCell, Invalid> {
-    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not text", "write text"))?;
+    let text =
+        cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", "write a string"))?;
     Ok(TargetCell { target: parse(text)?, cell: text.into() })
 }
 
@@ -374,21 +373,21 @@ fn coordinates(cell: Cell<'_>) -> Result<Coordinates, Invalid> {
     let suggestion = "write x,y,width,height in whole pixels, like 10,10,100,100";
     cell.trimmed_text()
         .and_then(Coordinates::parse)
-        .ok_or_else(|| Invalid::new("is not an area of an image", suggestion))
+        .ok_or_else(|| Invalid::new("is not a valid area", suggestion))
 }
 
 fn description(cell: Cell<'_>) -> Result<Box<str>, Invalid> {
-    let text = cell.text().ok_or_else(|| Invalid::new("is not text", "write text"))?;
+    let text = cell.text().ok_or_else(|| Invalid::new("is not a string", "write a string"))?;
     Ok(text.into())
 }
 
 fn webhook_url(cell: Cell<'_>) -> Result<WebhookUrl, Invalid> {
-    let suggestion = "write a whole URL, like https://example.com/hook";
+    let suggestion = "write an http or https URL, like https://example.com/hook";
     cell.trimmed_text()
         .and_then(WebhookUrl::parse)
-        .ok_or_else(|| Invalid::new("is not a URL", suggestion))
+        .ok_or_else(|| Invalid::new("is not an absolute URL", suggestion))
 }
 
 fn boolean(cell: Cell<'_>) -> Result<bool, Invalid> {
-    cell.boolean().ok_or_else(|| Invalid::new("is neither true nor false", "write true or false"))
+    cell.boolean().ok_or_else(|| Invalid::new("is not a boolean", "write true or false"))
 }

@@ -130,7 +130,7 @@ impl<'a> Cell<'a> {
         match self {
             Cell::Text(text) if text.trim_start().starts_with('[') => {
                 let array: Vec<Cow<'_, str>> = serde_json::from_str(text)
-                    .map_err(|_| "begins like a JSON array, but is not one of strings")?;
+                    .map_err(|_| "looks like a JSON array, but is not a valid array of strings")?;
                 for word in array {
                     words.push_from_array(&word)?;
                 }
@@ -138,8 +138,9 @@ impl<'a> Cell<'a> {
             Cell::Text(text) => text.split(',').for_each(|word| words.push_from_text(word)),
             Cell::Json(Value::Array(array)) => {
                 for value in array {
-                    words
-                        .push_from_array(value.as_str().ok_or("is not a list of strings only")?)?;
+                    words.push_from_array(
+                        value.as_str().ok_or("contains an element that is not a string")?,
+                    )?;
                 }
             }
             Cell::Json(Value::String(text)) => {
@@ -189,7 +190,7 @@ impl Words {
     /// Adds an array element; rejects empty elements, which someone wrote on purpose.
     fn push_from_array(&mut self, word: &str) -> Result<(), &'static str> {
         if word.trim().is_empty() {
-            return Err("contains an empty word");
+            return Err("contains an empty element");
         }
         self.push_new(word);
         Ok(())

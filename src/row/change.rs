@@ -147,22 +147,25 @@ impl Tags {
     /// The list is empty or too long in total, or a tag contains `%` or a line break.
     pub fn new(words: Vec<String>) -> Result<Self, (String, &'static str)> {
         if words.is_empty() {
-            return Err(("names no tag".into(), "write at least one tag, or leave the cell empty"));
+            return Err((
+                "contains no tag".into(),
+                "write at least one tag, or leave the cell empty",
+            ));
         }
         let is_invalid = |byte| matches!(byte, b'%' | b'\n' | b'\r');
         if let Some(tag) = words.iter().find(|tag| tag.bytes().any(is_invalid)) {
             return Err(if tag.contains('%') {
-                let problem = format!("has a % in the tag {tag:?}, which ImageKit does not allow");
-                (problem, "write the tag without %")
+                let problem =
+                    format!("contains % in the tag {tag:?}, which ImageKit does not allow");
+                (problem, "remove the %")
             } else {
-                let suggestion = "look for a quote that is missing, and write each tag on one line";
-                (format!("has a line end in the tag {tag:?}"), suggestion)
+                let suggestion = "check for a missing quote, and write each tag on one line";
+                (format!("contains a line break in the tag {tag:?}"), suggestion)
             });
         }
         let length: usize = words.iter().map(|tag| tag.chars().count()).sum();
         if length > TAGS_LENGTH_MAX {
-            let problem =
-                format!("has {length} characters of tags, and ImageKit allows 500 together");
+            let problem = format!("has {length} characters in total, ImageKit allows 500");
             return Err((problem, "use fewer or shorter tags"));
         }
         Ok(Self(words.into()))

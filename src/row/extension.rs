@@ -181,19 +181,22 @@ impl Extensions {
     pub(super) fn parse(cell: Cell<'_>) -> Result<Option<Self>, Invalid> {
         let json = cell.json().map_err(|error| {
             Invalid::new(
-                format!("is not JSON ({error})"),
+                format!("is not valid JSON ({error})"),
                 r#"write an array like [{"name":"remove-bg"}]"#,
             )
         })?;
         let Value::Array(array) = json.as_ref() else {
-            return Err(Invalid::new("is not a JSON array", r#"write it as [{"name":…}]"#));
+            return Err(Invalid::new(
+                "is not a JSON array",
+                r#"write an array like [{"name":"remove-bg"}]"#,
+            ));
         };
         let extensions = array.iter().map(parse_extension).collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();
         for extension in &extensions {
             if !seen.insert(extension.config.to_string()) {
-                let problem = format!("asks for {} twice", extension.name.as_str());
-                return Err(Invalid::new(problem, "ask once: every run is billed"));
+                let problem = format!("contains {} twice", extension.name.as_str());
+                return Err(Invalid::new(problem, "list it once, because every run is billed"));
             }
         }
         Ok((!extensions.is_empty()).then(|| Self(extensions.into())))
@@ -203,14 +206,14 @@ impl Extensions {
 fn parse_extension(value: &Value) -> Result<Extension, Invalid> {
     let known = || ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
     let object = value.as_object().ok_or_else(|| {
-        Invalid::new("has an element that is not an object", "write {\"name\":…}")
+        Invalid::new("contains an element that is not an object", "write {\"name\":…}")
     })?;
     let text = object.get("name").and_then(Value::as_str).ok_or_else(|| {
-        Invalid::new("has an extension without a name", format!("name one of {}", known()))
+        Invalid::new("contains an extension without a name", format!("use one of {}", known()))
     })?;
     let name = ExtensionName::parse(text).ok_or_else(|| {
         Invalid::new(
-            format!("names no known extension: {text:?}"),
+            format!("contains the unknown extension {text:?}"),
             format!("use one of {}", known()),
         )
     })?;
@@ -244,7 +247,7 @@ fn check_remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
     for key in ["add_shadow", "semitransparency"] {
         if options.get(key).is_some_and(|value| !value.is_boolean()) {
             return Err(Invalid::new(
-                format!("has a {key} that is no boolean"),
+                format!("has a {key} that is not a boolean"),
                 "use true or false",
             ));
         }
@@ -265,7 +268,7 @@ fn check_ai_tasks(object: &Map<String, Value>) -> Result<(), Invalid> {
     let tasks = object.get("tasks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if tasks.is_empty() || tasks.len() > TASKS_MAX {
         let problem = format!("has {} tasks in ai-tasks", tasks.len());
-        return Err(Invalid::new(problem, "give 1 to 10 tasks"));
+        return Err(Invalid::new(problem, "use 1 to 10 tasks"));
     }
     tasks.iter().try_for_each(check_task)
 }
@@ -277,7 +280,7 @@ fn check_task(value: &Value) -> Result<(), Invalid> {
     let kind = require_string("a task", task, "type")?;
     let instruction = require_string(kind, task, "instruction")?;
     if instruction.chars().count() > INSTRUCTION_LENGTH_MAX {
-        return Err(Invalid::new("has an instruction over 2000 characters", "shorten it"));
+        return Err(Invalid::new("has an instruction longer than 2,000 characters", "shorten it"));
     }
     let selections = ["min_selections", "max_selections"];
     match kind {
@@ -301,7 +304,7 @@ fn check_task(value: &Value) -> Result<(), Invalid> {
             actions.iter().filter_map(|key| task.get(*key)).try_for_each(check_action)
         }
         other => Err(Invalid::new(
-            format!("has a task of the unknown type {other:?}"),
+            format!("has a task with the unknown type {other:?}"),
             "use select_tags, select_metadata or yes_no",
         )),
     }
@@ -314,23 +317,23 @@ fn check_vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(),
     let words = value.as_array().map_or(&[][..], Vec::as_slice);
     if words.is_empty() || words.len() > VOCABULARY_MAX {
         return Err(Invalid::new(
-            "has a vocabulary that is no list of 1 to 30 words",
-            "shorten it",
+            "has a vocabulary that is not a list of 1 to 30 words",
+            "use 1 to 30 words",
         ));
     }
     if strings_only && !words.iter().all(Value::is_string) {
         return Err(Invalid::new(
-            "has a vocabulary with something that is no string",
-            "use strings",
+            "has a vocabulary with an element that is not a string",
+            "use only strings",
         ));
     }
     let texts = || words.iter().filter_map(Value::as_str);
     if texts().map(|word| word.chars().count()).sum::<usize>() > VOCABULARY_LENGTH_MAX {
-        let suggestion = "keep it to 500 characters together";
+        let suggestion = "use at most 500 characters in total";
         return Err(Invalid::new("has a vocabulary that is too long", suggestion));
     }
     if strings_only && texts().any(|word| word.contains('%')) {
-        return Err(Invalid::new("has a % in its vocabulary", "write the words without %"));
+        return Err(Invalid::new("has a vocabulary with a %", "remove the %"));
     }
     Ok(())
 }
@@ -371,8 +374,8 @@ fn check_integer(
     match object.get(key).and_then(Value::as_u64) {
         Some(number) if (min..=max).contains(&number) => Ok(()),
         _ => Err(Invalid::new(
-            format!("has no {key} from {min} to {max} in {parent}"),
-            format!("write \"{key}\": followed by a whole number"),
+            format!("has no valid {key} in {parent}"),
+            format!("set {key} to an integer from {min} to {max}"),
         )),
     }
 }
@@ -385,8 +388,8 @@ fn require_string<'v>(
     object.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).ok_or_else(
         || {
             Invalid::new(
-                format!("has no text for {key} in {parent}"),
-                format!("write \"{key}\":\"…\""),
+                format!("has no {key} in {parent}"),
+                format!("set {key} to a non-empty string"),
             )
         },
     )

@@ -27,7 +27,7 @@ pub struct Schema {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// No field has this name or label.
-    #[error("the account has no custom metadata field named {name:?}; {suggestion}it has: {known}")]
+    #[error("the account has no custom metadata field {name:?}; {suggestion}known fields: {known}")]
     Unknown {
         /// The name in the input.
         name: String,
@@ -38,7 +38,7 @@ pub enum SchemaError {
     },
     /// Several fields share this label.
     #[error(
-        "several custom metadata fields have the label {name:?}: {names}; use one of these names"
+        "several custom metadata fields have the label {name:?}; use one of their names: {names}"
     )]
     Ambiguous {
         /// The label in the input.
@@ -222,7 +222,7 @@ pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<Metad
         FieldType::Boolean => cell
             .boolean()
             .map(Value::Bool)
-            .ok_or_else(|| Invalid::new("is neither true nor false", "write true or false")),
+            .ok_or_else(|| Invalid::new("is not a boolean", "write true or false")),
         FieldType::SingleSelect => option(rule, cell),
         FieldType::MultiSelect => options(rule, cell),
         FieldType::Other => Ok(verbatim(cell)),
@@ -237,19 +237,17 @@ fn verbatim(cell: Cell<'_>) -> Value {
 }
 
 fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
-    let text = cell
-        .text()
-        .ok_or_else(|| Invalid::new("is not text", "the field takes text only: write a string"))?;
+    let text = cell.text().ok_or_else(|| Invalid::new("is not a string", "write a string"))?;
     let characters = text.chars().count() as u64;
     #[expect(clippy::cast_precision_loss, reason = "no text is 2^53 characters long")]
     let length = characters as f64;
     let has = plural(characters, "character", "characters");
     if let Some(min) = rule.min_length.filter(|min| length < *min) {
-        let problem = format!("has {has}, and the field wants at least {min}");
+        let problem = format!("has {has}, the field requires at least {min}");
         return Err(Invalid::new(problem, "write a longer text"));
     }
     if let Some(max) = rule.max_length.filter(|max| length > *max) {
-        let problem = format!("has {has}, and the field allows {max}");
+        let problem = format!("has {has}, the field allows at most {max}");
         return Err(Invalid::new(problem, "write a shorter text"));
     }
     Ok(Value::String(text.to_owned()))
@@ -261,17 +259,23 @@ fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
         other => other.trimmed_text().and_then(parse_number),
     };
     let number = number.ok_or_else(|| {
-        Invalid::new("is not a number", "write a number with a point, like 12.5, and nothing else")
+        Invalid::new(
+            "is not a number",
+            "write a number with a decimal point and no unit, like 12.5",
+        )
     })?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_f64);
     let float = number.as_f64().unwrap_or(f64::NAN);
     if let Some(min) = bound(&rule.min_value).filter(|min| float < *min) {
-        return Err(Invalid::new(format!("is below the field's least value {min}"), "write more"));
+        return Err(Invalid::new(
+            format!("is below the field's minimum {min}"),
+            "write a greater number",
+        ));
     }
     if let Some(max) = bound(&rule.max_value).filter(|max| float > *max) {
         return Err(Invalid::new(
-            format!("is above the field's greatest value {max}"),
-            "write less",
+            format!("is above the field's maximum {max}"),
+            "write a smaller number",
         ));
     }
     Ok(Value::Number(number))
@@ -288,7 +292,7 @@ fn parse_number(text: &str) -> Option<Number> {
 
 fn date(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let suggestion = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
-    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not text", suggestion))?;
+    let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", suggestion))?;
     let date = instant(text).ok_or_else(|| Invalid::new("is not an ISO 8601 date", suggestion))?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(instant);
     if bound(&rule.min_value).is_some_and(|min| date < min) {
@@ -333,8 +337,8 @@ fn option_from_text(rule: &MetadataRule, text: &str) -> Result<Value, Invalid> {
     match (matching.next(), matching.next()) {
         (Some(option), None) => Ok(option.clone()),
         (Some(_), Some(_)) => Err(Invalid::new(
-            "fits two options of the field, one a string and one not",
-            format!("write it as JSON in a JSONL input: \"{word}\" or {word}"),
+            "matches two options of the field, only one of them a string",
+            format!("use a JSONL input and write \"{word}\" or {word}"),
         )),
         (None, _) => match serde_json::from_str::<Value>(word) {
             Ok(quoted) if rule.select_options.contains(&quoted) => Ok(quoted),
@@ -357,7 +361,9 @@ fn options(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     let array: Vec<Value> = match (cell, cell.text()) {
         (Cell::Json(Value::Array(array)), _) => array.clone(),
         (_, Some(text)) if text.trim_start().starts_with('[') => serde_json::from_str(text)
-            .map_err(|_| Invalid::new("begins like a JSON array, but is none", "mend the JSON"))?,
+            .map_err(|_| {
+                Invalid::new("looks like a JSON array, but is not valid JSON", "fix the JSON")
+            })?,
         (_, Some(text)) => {
             let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
             words.map(|word| Value::String(word.to_owned())).collect()
@@ -456,8 +462,8 @@ mod tests {
         assert_eq!(schema.resolve("SKU").expect("label").name.as_ref(), "sku");
         assert!(matches!(schema.resolve("Same"), Err(SchemaError::Ambiguous { .. })));
         let unknown = |name| schema.resolve(name).expect_err("there is none").to_string();
-        assert!(unknown("nope").ends_with("named \"nope\"; it has: a, b, sku"));
-        assert!(unknown("skus").ends_with("; did you mean \"sku\"? it has: a, b, sku"));
+        assert!(unknown("nope").ends_with("field \"nope\"; known fields: a, b, sku"));
+        assert!(unknown("skus").ends_with("; did you mean \"sku\"? known fields: a, b, sku"));
         for (bare, name) in [("SKU", Some("sku")), ("Sku", Some("sku")), ("skus", None)] {
             assert_eq!(schema.find_loosely(bare), name, "{bare}");
         }

@@ -65,7 +65,7 @@ impl<'de> Visitor<'de> for AnyValue {
         let mut object = Map::new();
         while let Some((key, NoDuplicateKeys(value))) = map.next_entry::<String, _>()? {
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+                return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
             }
             object.insert(key, value);
         }
@@ -101,7 +101,7 @@ mod tests {
             let Err(error) = serde_json::from_str::<NoDuplicateKeys>(text) else {
                 panic!("{text}")
             };
-            assert!(error.to_string().contains("the key \"a\" is there twice"), "{error}");
+            assert!(error.to_string().contains("duplicate key \"a\""), "{error}");
         }
     }
 }

@@ -25,13 +25,14 @@ impl Target {
     /// Parses the path of a file, from the root of the library.
     pub(super) fn from_path(text: &str) -> Result<Self, Invalid> {
         let suggestion = "write the path from the root of the library, like /products/shoe.jpg";
-        let rest =
-            text.strip_prefix('/').ok_or_else(|| Invalid::new("has no / before it", suggestion))?;
+        let rest = text
+            .strip_prefix('/')
+            .ok_or_else(|| Invalid::new("does not start with /", suggestion))?;
         if rest.split('/').any(str::is_empty) {
             return Err(Invalid::new("is not the path of a file", suggestion));
         }
         if rest.contains(char::is_control) {
-            return Err(Invalid::new("has a control character in it", suggestion));
+            return Err(Invalid::new("contains a control character", suggestion));
         }
         Ok(Self(text.into()))
     }
