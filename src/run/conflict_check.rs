@@ -1,13 +1,11 @@
-//! A saved plan is carried out against what files are like by then: of each, the fields that a
-//! request is about are read right before the first request for them, and it is left out if they
-//! have moved since it was planned.
+//! Conflict check for saved plans: reads a file right before the first request that changes a field,
+//! and skips the request if that field has changed since planning.
 //!
-//! This finds what has moved; it cannot prevent it. ImageKit takes no condition with a change, so
-//! that whoever changes the same file in the instant between is not noticed. Nor is whoever changed
-//! one of several files so shortly before that a list does not show it. From the first request on a
-//! field is not as it was planned by our own doing, and is not looked at any more. That it is sent
-//! is on disk before, or a session that goes on after a crash would take our own changes for
-//! somebody else's.
+//! This is optimistic concurrency control, not a lock: ImageKit has no conditional requests, so a
+//! change between the check and the request goes unnoticed. So does one that a stale listing does
+//! not show yet. Only the first request to a field is checked, because it changes the field itself.
+//! The ledger records it before it is sent; otherwise a resumed session would report the run's own
+//! changes as conflicts.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,77 +20,87 @@ use crate::outcome::Code;
 use crate::request::{Call, Endpoint, Idempotent, Sendable};
 use crate::row::FileId;
 
-/// Files of one request that are read by themselves at once.
+/// Concurrent reads of single files.
 const READS_AT_ONCE: usize = 4;
 
-/// The wire, with a look at each file before it is changed.
+/// A transport that reads each file before it is first changed.
 #[derive(Debug)]
 pub struct ConflictCheck {
     api: Api,
-    /// Knows what the files were like when they were planned.
+    /// Holds the planned state of each file.
     ledger: LedgerFile,
     reads: Reads,
 }
 
-/// A file of a request, with what it was planned as.
-struct Planned<'r> {
-    file: &'r FileId,
-    state: Snapshot,
-    /// The fields that the request changes and no request before it did.
+/// A file whose state has to match before the request is sent.
+struct CheckedFile<'r> {
+    id: &'r FileId,
+    /// Its state when the request was planned.
+    planned: Snapshot,
+    /// The fields that this request is the first to change.
     compared: Fields,
 }
 
 impl ConflictCheck {
-    /// A wire for a run whose ledger knows its files.
+    /// Checks files against the states recorded in `ledger`.
     ///
     /// # Errors
-    /// The ledger cannot be opened once more.
+    /// The ledger cannot be opened a second time.
     pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
         Ok(Self { api, ledger: ledger.reopen()?, reads })
     }
 
-    /// Those of the files of which the request is the first one that changes some field.
-    fn planned<'r>(&self, request: &'r impl Sendable) -> Result<Vec<Planned<'r>>, LedgerError> {
-        let changed = changed(request.call());
-        let mut planned = Vec::new();
-        for file in request.files().iter().collect::<BTreeSet<_>>() {
-            if let Some(FileRecord { state, begun, .. }) = self.ledger.file_record(file.as_str())? {
+    /// The files in which the request is the first to change some field.
+    fn files_to_check<'r>(
+        &self,
+        request: &'r impl Sendable,
+    ) -> Result<Vec<CheckedFile<'r>>, LedgerError> {
+        let changed = changed_fields(request.call());
+        let mut checked = Vec::new();
+        for id in request.files().iter().collect::<BTreeSet<_>>() {
+            if let Some(FileRecord { state: planned, begun, .. }) =
+                self.ledger.file_record(id.as_str())?
+            {
                 let compared = changed.without(begun);
                 if !compared.is_empty() {
-                    planned.push(Planned { file, state, compared });
+                    checked.push(CheckedFile { id, planned, compared });
                 }
             }
         }
-        Ok(planned)
+        Ok(checked)
     }
 
-    /// Those of the files that are not as they were planned. Several are looked at by a list, which
-    /// may be behind: what it does not show as planned is looked at by itself.
-    async fn moved(&self, call: &Call, planned: &[Planned<'_>]) -> Result<Vec<FileId>, Failure> {
-        let mut suspects: Vec<&Planned<'_>> =
-            planned.iter().filter(|planned| matches!(planned.state, Snapshot::Fields(_))).collect();
+    /// The files that changed since planning. Two or more files are listed first; since a listing may
+    /// be stale, those that it does not show as planned are then read one by one.
+    async fn conflicts(
+        &self,
+        call: &Call,
+        checked: &[CheckedFile<'_>],
+    ) -> Result<Vec<FileId>, Failure> {
+        let mut suspects: Vec<&CheckedFile<'_>> =
+            checked.iter().filter(|file| matches!(file.planned, Snapshot::Fields(_))).collect();
         if suspects.len() > 1 {
-            let listed = self.listed(&suspects).await?;
-            suspects.retain(|planned| {
-                let now = listed.get(planned.file.as_str());
-                !now.is_some_and(|now| planned.is_like(now, call))
+            let listed = self.list(&suspects).await?;
+            suspects.retain(|file| {
+                let current = listed.get(file.id.as_str());
+                !current.is_some_and(|current| file.is_as_planned(current, call))
             });
         }
-        let looks = stream::iter(suspects).map(async |planned| {
-            let now = self.details(planned.file).await?;
-            let has_moved = now.is_some_and(|now| !planned.is_like(&now, call));
-            Ok(has_moved.then(|| planned.file.clone()))
+        let reads = stream::iter(suspects).map(async |file| {
+            let current = self.details(file.id).await?;
+            let is_conflict = current.is_some_and(|current| !file.is_as_planned(&current, call));
+            Ok(is_conflict.then(|| file.id.clone()))
         });
-        let looks = looks.buffered(READS_AT_ONCE);
-        looks.try_filter_map(async |moved| Ok(moved)).try_collect().await
+        let reads = reads.buffered(READS_AT_ONCE);
+        reads.try_filter_map(async |conflict| Ok(conflict)).try_collect().await
     }
 
-    /// What a list shows of the files, by their ids.
-    async fn listed(
+    /// The listed states of the files, by file id.
+    async fn list(
         &self,
-        planned: &[&Planned<'_>],
+        checked: &[&CheckedFile<'_>],
     ) -> Result<HashMap<String, FileFields>, Failure> {
-        let files: Vec<FileId> = planned.iter().map(|planned| planned.file.clone()).collect();
+        let files: Vec<FileId> = checked.iter().map(|file| file.id.clone()).collect();
         let mut all = HashMap::new();
         for files in files.chunks(IDS_MAX) {
             match self.reads.read(Endpoint::List, || self.api.list_by_ids(files)).await {
@@ -107,7 +115,7 @@ impl ConflictCheck {
         Ok(all)
     }
 
-    /// What a file is like. One that is not there will be missed by the request itself.
+    /// The current state of a file; `None` if it does not exist, which the request itself will report.
     async fn details(&self, file: &FileId) -> Result<Option<FileFields>, Failure> {
         let details = || self.api.file_fields(file);
         match self.reads.read(Endpoint::GetDetails, details).await {
@@ -120,20 +128,20 @@ impl ConflictCheck {
 
 impl Transport for ConflictCheck {
     async fn look(&self, request: &impl Sendable) -> Result<(), NotSent> {
-        let not_known = |error: LedgerError| {
+        let check_failed = |error: LedgerError| {
             NotSent::CheckFailed(Failure::NotSent { message: crate::error::chain(&error).into() })
         };
-        let planned = self.planned(request).map_err(not_known)?;
-        if planned.is_empty() {
+        let checked = self.files_to_check(request).map_err(check_failed)?;
+        if checked.is_empty() {
             return Ok(());
         }
         let call = request.call();
-        let moved = self.moved(call, &planned).await.map_err(NotSent::CheckFailed)?;
-        if !moved.is_empty() {
-            return Err(NotSent::Conflict(moved));
+        let conflicts = self.conflicts(call, &checked).await.map_err(NotSent::CheckFailed)?;
+        if !conflicts.is_empty() {
+            return Err(NotSent::Conflict(conflicts));
         }
-        let files = planned.iter().map(|planned| planned.file);
-        self.ledger.mark_started(files, changed(call)).map_err(not_known)
+        let files = checked.iter().map(|file| file.id);
+        self.ledger.mark_started(files, changed_fields(call)).map_err(check_failed)
     }
 
     fn own_reads(&self) -> Counters {
@@ -157,20 +165,25 @@ impl Transport for ConflictCheck {
     }
 }
 
-impl Planned<'_> {
-    /// Whether the file is as it was planned in what is compared.
-    fn is_like(&self, now: &FileFields, call: &Call) -> bool {
-        match &self.state {
-            Snapshot::Fields(before) => {
-                differing(call, before, now).common(self.compared).is_empty()
+impl CheckedFile<'_> {
+    /// Whether the compared fields still have their planned values. An unknown planned state never
+    /// conflicts.
+    fn is_as_planned(&self, current: &FileFields, call: &Call) -> bool {
+        match &self.planned {
+            Snapshot::Fields(planned) => {
+                differing_fields(call, planned, current).common(self.compared).is_empty()
             }
             Snapshot::Unread | Snapshot::Missing => true,
         }
     }
 }
 
-/// The fields that a call is about.
-fn asked(call: &Call) -> Fields {
+/// The fields that a call sets, itself or through an extension that finishes later.
+fn changed_fields(call: &Call) -> Fields {
+    requested_fields(call).and(extension_fields(call))
+}
+
+fn requested_fields(call: &Call) -> Fields {
     match call {
         Call::Details(patch) => Fields::from([
             (Field::Tags, patch.tags.is_some()),
@@ -185,13 +198,8 @@ fn asked(call: &Call) -> Fields {
     }
 }
 
-/// The fields that it changes, now or by an extension later.
-fn changed(call: &Call) -> Fields {
-    asked(call).and(written(call))
-}
-
-/// The fields that an extension of a call may write.
-fn written(call: &Call) -> Fields {
+/// The fields that the extensions of a call may write.
+fn extension_fields(call: &Call) -> Fields {
     let extensions = match call {
         Call::Details(patch) => patch.extensions.as_ref(),
         _ => None,
@@ -206,8 +214,9 @@ fn written(call: &Call) -> Fields {
     })
 }
 
-/// The fields in which two looks at a file differ; of its custom metadata only what a call is about.
-fn differing(call: &Call, before: &FileFields, now: &FileFields) -> Fields {
+/// The fields that differ between two states of a file. Of the custom metadata, only the fields that
+/// the call sets are compared.
+fn differing_fields(call: &Call, before: &FileFields, now: &FileFields) -> Fields {
     let metadata = match call {
         Call::Details(patch) => patch.metadata.as_slice(),
         _ => &[],

@@ -1,4 +1,4 @@
-//! Where a run lives: `<input stem>.ikbulk/<UTC time>/` beside its input.
+//! Run directories: `<input stem>.ikbulk/<UTC time>/` beside the input, unless the user names one.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -14,10 +14,10 @@ use crate::input::{Format, Input};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 
-/// What directories that hold runs end in.
-const RUNS_SUFFIX: &str = "ikbulk";
+/// File extension of a directory that holds the runs of one sheet.
+const RUNS_EXTENSION: &str = "ikbulk";
 const SANDBOX_RATES: &str = "sandbox_rates";
-/// Runs begun within the same second that are told apart.
+/// Maximum number of runs that can start within the same second.
 const SAME_SECOND_MAX: u32 = 100;
 
 /// The directory of one run.
@@ -27,50 +27,49 @@ pub struct RunDir(PathBuf);
 /// Why a run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
-    /// It cannot be made.
+    /// The directory cannot be created.
     #[error("cannot make the run directory {path}; --run-dir puts it elsewhere")]
     Create {
-        /// The directory.
+        /// The run directory.
         path: PathBuf,
-        /// Why.
+        /// The file system error; `AlreadyExists` if the directory is in use.
         #[source]
         source: io::Error,
     },
-    /// There is no run there.
+    /// The directory contains no ledger.
     #[error("there is no run in {path}: it holds no ledger.db")]
     NoRun {
-        /// The directory.
+        /// The directory that was opened.
         path: PathBuf,
     },
 }
 
 impl RunDir {
-    /// Makes a new directory for a run on `input`. Runs on standard input are kept as if it was a
-    /// file of the state directory.
+    /// Creates the directory of a new run on `input`, beside that file.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created.
     pub fn create(input: &Path, now: Timestamp) -> Result<Self, RunDirError> {
-        Self::create_in(&input.with_extension(RUNS_SUFFIX), now)
+        Self::create_in(&input.with_extension(RUNS_EXTENSION), now)
     }
 
-    /// Makes a new directory for a run at a place that an earlier run has taken: beside it, under
-    /// its name and the time.
+    /// Creates the directory `<earlier>-<UTC time>`, for when a directory named by the user already
+    /// holds an earlier run.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created.
     pub fn create_after(earlier: &Self, now: Timestamp) -> Result<Self, RunDirError> {
         let mut name = earlier.0.clone().into_os_string();
         name.push(format!("-{}", name_of(now)));
         Self::create_numbered(Path::new(&name))
     }
 
-    /// Makes a new directory for a run beside another one.
+    /// Creates the directory of a new run in the parent directory of another run.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created.
     pub fn create_beside(other: &Self, now: Timestamp) -> Result<Self, RunDirError> {
-        // Of `.` and the like only the system knows what they are in.
+        // Paths such as `.` have to be resolved to find the parent.
         let path = match other.0.file_name() {
             Some(_) => Ok(other.0.clone()),
             None => other.0.canonicalize(),
@@ -83,7 +82,7 @@ impl RunDir {
         Self::create_numbered(&runs.join(name_of(now)))
     }
 
-    /// Makes a directory of that name, or with a number behind it where there is one.
+    /// Creates `path`, or `path-2`, `path-3`, … if it exists.
     fn create_numbered(path: &Path) -> Result<Self, RunDirError> {
         for attempt in 1..=SAME_SECOND_MAX {
             let mut name = path.to_owned().into_os_string();
@@ -100,11 +99,10 @@ impl RunDir {
         Err(RunDirError::Create { path: path.to_owned(), source })
     }
 
-    /// Makes a new directory for a run at a place of the person's choice. It must not hold
-    /// anything.
+    /// Creates a run directory at exactly this path, which must not exist.
     ///
     /// # Errors
-    /// It cannot be made, or holds something.
+    /// The directory exists or cannot be created.
     pub fn create_at(path: &Path) -> Result<Self, RunDirError> {
         let create = || {
             let parent = path.parent().unwrap_or(Path::new(""));
@@ -116,10 +114,10 @@ impl RunDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// An existing run.
+    /// Opens the directory of an existing run.
     ///
     /// # Errors
-    /// There is none.
+    /// The directory contains no ledger.
     pub fn open(path: &Path) -> Result<Self, RunDirError> {
         if path.join(LedgerFile::NAME).is_file() {
             Ok(Self(path.to_owned()))
@@ -128,7 +126,7 @@ impl RunDir {
         }
     }
 
-    /// The directory.
+    /// Path of the directory, absolute or relative as given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
@@ -140,13 +138,13 @@ impl RunDir {
         Input { path: self.0.join(format!("input.{}", format.extension())), format }
     }
 
-    /// Where a run on a sandbox of its own keeps how far its rate limits are used up.
+    /// Path of the rate limit state of a run that starts its own sandbox.
     #[must_use]
     pub fn sandbox_rates(&self) -> PathBuf {
         self.0.join(SANDBOX_RATES)
     }
 
-    /// The entry of this run in the state database.
+    /// This run's entry for the state database.
     #[must_use]
     pub fn entry<'r>(&'r self, meta: &'r RunMeta) -> RunEntry<'r> {
         RunEntry {
@@ -158,39 +156,39 @@ impl RunDir {
         }
     }
 
-    /// Opens its ledger.
+    /// Opens the ledger for reading and writing.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The ledger cannot be opened.
     pub fn ledger(&self) -> Result<LedgerFile, LedgerError> {
         LedgerFile::open(&self.0)
     }
 
-    /// When its ledger was last written; `None` where the system does not say.
+    /// Modification time of the ledger; `None` if unavailable.
     #[must_use]
-    pub fn last_touched(&self) -> Option<Timestamp> {
-        let of = |suffix: &str| {
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        let modified = |suffix: &str| {
             let file = self.0.join(format!("{}{suffix}", LedgerFile::NAME));
             Timestamp::try_from(fs::metadata(file).and_then(|file| file.modified()).ok()?).ok()
         };
-        // What is written is in the log first.
-        of("").max(of("-wal"))
+        // SQLite writes to the write-ahead log first.
+        modified("").max(modified("-wal"))
     }
 
-    /// A newer run on the same sheet, or one that undoes this run, that has changed files or is about
-    /// to: going on with this one would overwrite newer values. Looks at the runs beside this one
-    /// and at `others`, which may be anywhere. Runs are ordered by their positions, not by any clock.
+    /// Finds a newer run of the same sheet, or an undo of this run, that has changed files or is about
+    /// to: resuming this run would overwrite newer values. Searches the sibling directories and
+    /// `others`. Runs are ordered by position, not by time.
     ///
     /// # Errors
-    /// The ledger of this run cannot be read. Others that cannot be read are passed by.
+    /// The ledger of this run cannot be read. Other runs that cannot be read are ignored.
     pub fn newer_run(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
         let ours = self.ledger()?.meta()?;
         let Ok(path) = self.0.canonicalize() else {
             return Ok(None);
         };
-        let beside = children(path.parent().unwrap_or(&path));
-        let elsewhere = others.iter().filter(|other| !beside.contains(other));
-        let mut candidates = beside.iter().chain(elsewhere).filter(|other| **other != path);
+        let siblings = subdirectories(path.parent().unwrap_or(&path));
+        let elsewhere = others.iter().filter(|other| !siblings.contains(other));
+        let mut candidates = siblings.iter().chain(elsewhere).filter(|other| **other != path);
         Ok(candidates.find_map(|other| {
             let run = Self::open(other).ok()?;
             run.is_newer_than(&ours, &path).then_some(run)
@@ -198,44 +196,44 @@ impl RunDir {
     }
 
     fn is_newer_than(&self, ours: &RunMeta, our_path: &Path) -> bool {
-        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)));
-        let Ok((theirs, ledger)) = looked_into else {
+        let Ok((theirs, ledger)) = self.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)))
+        else {
             return false;
         };
-        let is_beside = self.0.parent() == our_path.parent();
-        let ours_is = |sheet| theirs.is_of_sheet(Path::new(sheet), is_beside);
-        let is_same_sheet =
-            ours.input_path.as_ref().is_some_and(ours_is) && theirs.account.is_same(&ours.account);
-        let is_about_ours = is_same_sheet || theirs.undoes(our_path);
-        if theirs.position <= ours.position || !is_about_ours {
+        let is_sibling = self.0.parent() == our_path.parent();
+        let is_their_sheet = |sheet| theirs.is_of_sheet(Path::new(sheet), is_sibling);
+        let is_same_sheet = ours.input_path.as_ref().is_some_and(is_their_sheet)
+            && theirs.account.is_same(&ours.account);
+        let is_related = is_same_sheet || theirs.undoes(our_path);
+        if theirs.position <= ours.position || !is_related {
             return false;
         }
         match theirs.stage {
             Stage::Running => {
-                let touched = [Status::Updated, Status::Failed, Status::Unknown];
+                let may_have_written = [Status::Updated, Status::Failed, Status::Unknown];
                 ledger.ended().is_ok_and(|ended| ended.is_none())
-                    || ledger.has_status(&touched).unwrap_or(false)
+                    || ledger.has_status(&may_have_written).unwrap_or(false)
             }
-            // One that still reads is about to write, unless it only plans.
+            // A run that is still planning will write, unless it only saves the plan.
             Stage::Planning => !theirs.guarded && RunLock::is_held(self).unwrap_or(true),
             Stage::Planned => false,
         }
     }
 
-    /// The greatest position of the runs beside it, 0 where there are none.
+    /// The greatest position among the runs in the sibling directories; 0 if there are none.
     #[must_use]
     pub fn last_position_beside(&self) -> u64 {
-        let beside = self.0.parent().map(children).unwrap_or_default();
-        let positions = beside.iter().filter_map(|path| {
+        let siblings = self.0.parent().map(subdirectories).unwrap_or_default();
+        let positions = siblings.iter().filter_map(|path| {
             let run = Self::open(path).ok()?;
             Some(run.ledger().ok()?.meta().ok()?.position)
         });
         positions.max().unwrap_or(0)
     }
 
-    /// Removes a run that was never begun, and the directory of runs if it was the only one.
+    /// Removes the directory of a run that never started, and its parent directory if that is empty.
     pub fn discard(self) {
-        // What cannot be removed is an empty attempt that disturbs nobody.
+        // If removal fails, an unused directory remains, which is harmless.
         drop(fs::remove_dir_all(&self.0));
         if let Some(runs) = self.0.parent() {
             drop(fs::remove_dir(runs));
@@ -243,13 +241,13 @@ impl RunDir {
     }
 }
 
-/// The runs of the sheets in a directory that can be resumed: those that were interrupted, and those
-/// with rows that were not attempted. In the order in which they began.
+/// The runs of the sheets in a directory that can be resumed: interrupted ones, and ones with rows
+/// that were not attempted. Oldest first.
 #[must_use]
 pub fn unfinished_runs(directory: &Path) -> Vec<RunDir> {
-    let homes = children(directory).into_iter().filter(|path| is_home(path));
-    let mut runs: Vec<RunDir> = homes
-        .flat_map(|home| children(&home))
+    let sheets = subdirectories(directory).into_iter().filter(|path| holds_runs(path));
+    let mut runs: Vec<RunDir> = sheets
+        .flat_map(|runs| subdirectories(&runs))
         .filter_map(|path| RunDir::open(&path).ok())
         .filter(RunDir::is_unfinished)
         .collect();
@@ -260,40 +258,40 @@ pub fn unfinished_runs(directory: &Path) -> Vec<RunDir> {
     runs
 }
 
-/// What a run that begins now is called.
+/// The directory name of a run that starts now.
 fn name_of(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
 }
 
 /// Whether a directory holds the runs of a sheet.
-fn is_home(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == RUNS_SUFFIX)
+fn holds_runs(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == RUNS_EXTENSION)
 }
 
 impl RunDir {
-    /// Whether it began to send, is not done, and no process executes it.
-    pub(super) fn is_unfinished(&self) -> bool {
-        let looked_into = self.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)));
-        looked_into.is_ok_and(|(meta, ledger)| self.is_left_unfinished(&meta, &ledger))
+    fn is_unfinished(&self) -> bool {
+        let opened = self.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger)));
+        opened.is_ok_and(|(meta, ledger)| self.can_resume(&meta, &ledger))
     }
 
-    /// The same with its ledger open. What was never begun has sent nothing.
-    pub(super) fn is_left_unfinished(&self, meta: &RunMeta, ledger: &LedgerFile) -> bool {
-        let is_open = |ended: Option<Ended>| ended.is_none_or(|ended| ended.not_attempted > 0);
+    /// Whether the run has started sending, is not finished, and no process is executing it.
+    pub(super) fn can_resume(&self, meta: &RunMeta, ledger: &LedgerFile) -> bool {
+        let has_rows_left =
+            |ended: Option<Ended>| ended.is_none_or(|ended| ended.not_attempted > 0);
         meta.stage == Stage::Running
-            && ledger.ended().is_ok_and(is_open)
+            && ledger.ended().is_ok_and(has_rows_left)
             && !RunLock::is_held(self).unwrap_or(true)
     }
 
-    /// Removes runs beside this one that were killed before they sent anything: each holds a copy of
-    /// the sheet and nothing else.
+    /// Removes sibling runs that were killed before sending anything: they contain only a copy of the
+    /// sheet.
     pub fn remove_abandoned_beside(&self) {
-        let Some(home) = self.0.parent().filter(|home| is_home(home)) else {
+        let Some(runs) = self.0.parent().filter(|runs| holds_runs(runs)) else {
             return;
         };
-        for path in children(home).into_iter().filter(|path| *path != self.0) {
+        for path in subdirectories(runs).into_iter().filter(|path| *path != self.0) {
             let run = Self(path);
-            // Before it has its lock, a run that just begins looks like an abandoned one.
+            // Without a lock file, the run may be just starting rather than abandoned.
             if run.0.join(RunLock::NAME).exists()
                 && let Ok(_lock) = RunLock::take(&run)
                 && run.sent_nothing()
@@ -303,7 +301,7 @@ impl RunDir {
         }
     }
 
-    /// Whether it ended before its first request, and is no saved plan.
+    /// Whether the run ended before its first request and is not a saved plan.
     fn sent_nothing(&self) -> bool {
         if self.0.join(LedgerFile::NAME).exists() {
             let meta = self.ledger().and_then(|ledger| ledger.meta());
@@ -317,17 +315,17 @@ impl RunDir {
     }
 }
 
-/// Makes a directory and those that it is in, and sees to it that they are on disk.
+/// Creates a directory and its missing ancestors, and syncs them to disk.
 fn create_synced(path: &Path) -> io::Result<()> {
     let missing =
         path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
     let missing: Vec<&Path> = missing.collect();
     fs::create_dir_all(path)?;
-    let mut made_in = missing.iter().rev().filter_map(|path| path.parent());
-    made_in.try_for_each(sync_directory)
+    let mut changed = missing.iter().rev().filter_map(|path| path.parent());
+    changed.try_for_each(sync_directory)
 }
 
-pub(super) fn children(path: &Path) -> Vec<PathBuf> {
+pub(super) fn subdirectories(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }

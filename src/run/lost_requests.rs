@@ -1,7 +1,7 @@
-//! What a session that ended all at once may have left under way.
+//! Rows whose requests may still take effect after a crash.
 //!
-//! The requests themselves are known to nobody any more, but they are of rows behind the low-water
-//! mark, and no further behind it than a session can be ahead of its ledger.
+//! The ledger does not record which idempotent requests were in flight. Their rows start at the
+//! low-water mark, and a session is ahead of its ledger by at most `IN_FLIGHT_ROWS_MAX` rows.
 
 use std::collections::HashSet;
 
@@ -12,12 +12,12 @@ use crate::outcome::Code;
 use crate::plan::PlanError;
 use crate::row::{FileId, RowPos};
 
-/// How far a row that is under way can be behind the low-water mark on disk: a window, and as many
-/// rows as may be settled without being written down.
-const ROWS_BEHIND_MAX: u64 = (ROWS_MAX + UNWRITTEN_MAX) as u64;
+/// Maximum number of rows after the low-water mark on disk that can have a request in flight: the
+/// window of the dispatcher, plus the rows whose outcomes the ledger has not written yet.
+const IN_FLIGHT_ROWS_MAX: u64 = (ROWS_MAX + UNWRITTEN_MAX) as u64;
 
-/// Writes down for each file of those rows that a request on it may yet take effect, so that it is
-/// read back if a later row of it is accepted.
+/// Marks the files of these rows as having lost a response, so that they are read back if a later row
+/// of the same file is accepted.
 pub(super) fn mark_lost(
     input: &Input,
     context: &Context,
@@ -25,15 +25,15 @@ pub(super) fn mark_lost(
 ) -> Result<(), PlanError> {
     let from = ledger.low_water()?;
     let first = from.map_or(0, |pos: RowPos| pos.number);
-    let answered = answered(ledger, first)?;
+    let completed = completed_rows(ledger, first)?;
     let mut records = input.records(context.files.as_ref())?;
     let mut rows = Vec::new();
     while let Some(pos) = records.advance()? {
-        if pos.number >= first.saturating_add(ROWS_BEHIND_MAX) {
+        if pos.number >= first.saturating_add(IN_FLIGHT_ROWS_MAX) {
             break;
         }
         if pos.number >= first
-            && !answered.contains(&pos.number)
+            && !completed.contains(&pos.number)
             && let Ok(file) = FileId::new(&records.file_id())
         {
             rows.push((file, pos.number));
@@ -42,13 +42,13 @@ pub(super) fn mark_lost(
     Ok(ledger.mark_lost(&rows)?)
 }
 
-/// The rows from one on of which every request that went out has been answered.
-fn answered(ledger: &LedgerFile, from: u64) -> Result<HashSet<u64>, PlanError> {
+/// The rows, starting at `from`, for which every request that was sent got a response.
+fn completed_rows(ledger: &LedgerFile, from: u64) -> Result<HashSet<u64>, PlanError> {
     let mut rows = HashSet::new();
     ledger.steps(from, |mut steps| {
         while let Some(record) = steps.next_step()? {
-            let is_known = record.outcome.code != Some(Code::Interrupted);
-            if record.row_done && is_known {
+            let was_interrupted = record.outcome.code == Some(Code::Interrupted);
+            if record.row_done && !was_interrupted {
                 rows.insert(record.step.row);
             }
         }

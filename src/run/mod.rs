@@ -1,13 +1,13 @@
-//! One execution on one input for one account: its directory and lock, and the session that carries
-//! it out from where it stands.
+//! A run: one execution of one sheet on one account. Its directory and lock, the snapshots of its
+//! files, and the session that executes or resumes it.
 
 mod conflict_check;
 mod directory;
 pub mod in_flight;
 mod lost_requests;
-mod of_sheet;
 mod recent_writes;
 mod run_lock;
+mod runs_of_sheet;
 mod session;
 mod snapshot_reader;
 mod spot_check;
@@ -16,9 +16,9 @@ mod unsettled;
 pub use conflict_check::ConflictCheck;
 pub use directory::{RunDir, RunDirError, unfinished_runs};
 pub use in_flight::InFlight;
-pub use of_sheet::{RunState, RunsOfSheet};
 pub use recent_writes::{RecentRun, expect_written, recent_runs};
 pub use run_lock::{ReportLock, RunLock, RunLockError};
+pub use runs_of_sheet::{RunState, RunsOfSheet};
 pub use session::{Session, SessionError};
 pub use snapshot_reader::{ReadError, ReadStats, ReadStrategy, SnapshotReader};
 pub(crate) use spot_check::SpotCheck;

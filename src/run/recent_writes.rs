@@ -1,4 +1,5 @@
-//! Which runs on an account ended just now: what they wrote may not be in lists and searches yet.
+//! Detects stale listings: the values that recent runs wrote may not appear in lists and searches
+//! yet.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,22 +8,22 @@ use crate::account::{AccountDb, AccountError, AccountId, Writer};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::undo::{Effect, FinishedRun, UndoError, replay};
 
-/// For so long lists and searches may be behind a write. Nobody states how long it is.
+/// How long lists and searches may lag behind a write. ImageKit does not document this.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
-/// A run that wrote just now.
+/// A run that wrote within the last hour.
 #[derive(Debug)]
 pub struct RecentRun {
-    /// Its directory.
+    /// Directory of the run.
     pub run: RunDir,
-    /// The number of its first note of writing…
+    /// See [`Writer::first_write`].
     first_write: u64,
-    /// …and of its last one.
+    /// See [`Writer::last_write`].
     last_write: u64,
 }
 
-/// The runs on an account that wrote within the last hour and are still there, in the order in which
-/// they last did. A clock that was set back since does not hide them.
+/// The runs on an account that wrote within the last hour and whose directories still exist, by their
+/// last write. Runs with a time in the future count as recent, in case the clock was set back.
 ///
 /// # Errors
 /// The state database cannot be read.
@@ -34,23 +35,23 @@ pub fn recent_runs(
     let runs = db.writers(account)?.into_iter().filter_map(|writer| {
         let Writer { path, wrote_at, first_write, last_write, .. } = writer;
         let run = RunDir::open(&path).ok()?;
-        // One that was killed has noted nothing but its beginning.
-        let is_recent = is_recent(wrote_at.max(run.last_touched()), now);
+        // A killed run has noted only its start.
+        let is_recent = is_recent(wrote_at.max(run.last_modified()), now);
         is_recent.then_some(RecentRun { run, first_write, last_write })
     });
     Ok(runs.collect())
 }
 
-/// Whether lists and searches may still be behind what was written then.
+/// Whether lists and searches may still lag behind a write at that time.
 pub(super) fn is_recent(wrote_at: Option<Timestamp>, now: Timestamp) -> bool {
     wrote_at.is_some_and(|at| now.duration_since(at) < RECENT)
 }
 
-/// Works out what the files of `ledger` must be like after these runs, if they were like they were
-/// read before: a list that is behind what was written shows something else.
+/// Records in `ledger` the state that each of its files should have after these runs. A file listed
+/// with another state is stale, or was changed by someone else.
 ///
 /// # Errors
-/// The ledger cannot be written. A run that cannot be read is left out.
+/// The ledger cannot be written. A run that cannot be read is skipped.
 pub fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), LedgerError> {
     ledger.transaction(|| {
         for (index, recent) in runs.iter().enumerate() {
@@ -66,30 +67,30 @@ pub fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), Led
     })
 }
 
-/// Replays a run behind those that last wrote before it.
+/// Applies the changes of a run to the expected states; `earlier` are the runs already applied.
 fn replay_onto(
     ledger: &LedgerFile,
     recent: &RecentRun,
-    before: &[RecentRun],
+    earlier: &[RecentRun],
 ) -> Result<(), UndoError> {
     let run = &recent.run;
-    let their = run.ledger()?;
-    let meta = their.meta()?;
-    let past = FinishedRun {
+    let run_ledger = run.ledger()?;
+    let meta = run_ledger.meta()?;
+    let finished = FinishedRun {
         input: &run.input(meta.input_format),
-        context: &their.context(&meta)?,
-        ledger: &their,
+        context: &run_ledger.context(&meta)?,
+        ledger: &run_ledger,
         planning: meta.planning,
-        is_cut_short: their.ended()?.is_none(),
+        is_cut_short: run_ledger.ended()?.is_none(),
     };
-    // A run that was stopped and resumed has others between its sessions. Which of its rows were
-    // carried out before these is not known.
-    let is_around_others = before.iter().any(|other| recent.first_write < other.last_write);
-    replay(past, |file, made_of| {
+    // Other runs may have written between the sessions of a resumed run. It is unknown which of its
+    // rows came first.
+    let is_interleaved = earlier.iter().any(|other| recent.first_write < other.last_write);
+    replay(finished, |file, effect_on| {
         if let Some(before) = ledger.expected(file.as_str())? {
-            match made_of(before) {
+            match effect_on(before) {
                 Effect::Nothing => {}
-                Effect::This(fields) if !is_around_others => {
+                Effect::This(fields) if !is_interleaved => {
                     ledger.set_expected(file.as_str(), Some(&fields))?;
                 }
                 Effect::This(_) | Effect::NotKnown => ledger.set_expected(file.as_str(), None)?,

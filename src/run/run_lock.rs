@@ -1,9 +1,9 @@
-//! The lock of a run directory: one process at a time executes a run, with
-//! whatever user, key and state directory.
+//! The lock of a run directory: only one process at a time executes a run, whatever its user, key
+//! and state directory.
 //!
-//! It is an advisory lock on the file `lock` in the directory, which the system releases when the
-//! process ends, however it ends. Who executes the run holds it exclusively; who only looks, or
-//! writes its reports, holds it shared. What the file says is for messages only.
+//! An advisory lock on the file `run.lock` in the directory, which the operating system releases when the
+//! process ends. Executing the run takes it exclusively; inspecting the run or writing its reports
+//! takes it shared. The content of the file is only used in messages.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -13,61 +13,61 @@ use std::path::{Path, PathBuf};
 use super::directory::RunDir;
 use crate::system;
 
-/// The file that excludes others who write reports.
+/// Lock file that allows one process at a time to write the reports.
 const REPORT_NAME: &str = "report.lock";
-/// Of what a lock file says, no more than this is shown.
+/// Maximum number of bytes of a lock file shown in messages.
 const HOLDER_BYTES_MAX: u64 = 300;
 
-/// The lock of a run for executing it, held until it is dropped or the process ends.
+/// The lock for executing a run, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
 }
 
-/// The lock of a run for writing its reports: no process executes it meanwhile, and no other one
-/// writes reports.
+/// The lock for writing the reports of a run: meanwhile no process executes the run, and no other
+/// process writes its reports.
 #[derive(Debug)]
 pub struct ReportLock {
     _not_executed: File,
     _no_other_report: File,
 }
 
-/// Why a lock was not taken.
+/// Reason why a lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RunLockError {
-    /// Another process executes the run.
+    /// Another process is executing the run.
     #[error("this run is being executed by {holder}: {run}")]
     Held {
-        /// The run.
+        /// The run directory.
         run: PathBuf,
-        /// Which process, as it said itself.
+        /// The process: id, machine and command, from the lock file.
         holder: String,
     },
-    /// Another process reads the run at this moment, and will be done soon.
+    /// Another process is inspecting the run or writing its reports, which takes seconds at most.
     #[error("another process is writing the reports of this run: {run}")]
     Reporting {
-        /// The run.
+        /// The run directory.
         run: PathBuf,
     },
-    /// The lock file cannot be used.
+    /// The lock file cannot be opened, locked or written.
     #[error("cannot use the lock file {path}")]
     File {
-        /// The file.
+        /// The lock file.
         path: PathBuf,
-        /// Why.
+        /// The file system error.
         #[source]
         source: io::Error,
     },
 }
 
 impl RunLock {
-    /// The lock file in a run directory.
+    /// Name of the lock file in a run directory.
     pub(super) const NAME: &str = "run.lock";
 
-    /// Takes the lock of a run for executing it. Does not wait.
+    /// Takes the lock for executing a run. Does not wait.
     ///
     /// # Errors
-    /// Another process holds it, or the lock file cannot be used.
+    /// Another process holds the lock, or the lock file cannot be used.
     pub fn take(run: &RunDir) -> Result<Self, RunLockError> {
         let failed = |source| RunLockError::File { path: path_of(run), source };
         let mut file = open_or_create(&path_of(run)).map_err(failed)?;
@@ -85,7 +85,7 @@ impl RunLock {
         Ok(Self { _file: file })
     }
 
-    /// Whether a process executes the run at this moment. Does not disturb it.
+    /// Whether a process is executing the run. Does not disturb that process.
     ///
     /// # Errors
     /// The lock file cannot be used.
@@ -100,10 +100,10 @@ impl RunLock {
 }
 
 impl ReportLock {
-    /// Takes the lock of a run for writing its reports. Does not wait.
+    /// Takes the lock for writing the reports of a run. Does not wait.
     ///
     /// # Errors
-    /// Another process executes the run or writes its reports, or a lock file cannot be used.
+    /// Another process is executing the run or writing its reports, or a lock file cannot be used.
     pub fn take(run: &RunDir) -> Result<Self, RunLockError> {
         let path = path_of(run);
         let failed = |source| RunLockError::File { path: path.clone(), source };
@@ -138,12 +138,12 @@ fn open_or_create(path: &Path) -> io::Result<File> {
     open(options.read(true).write(true).create(true).truncate(false).mode(0o600), path)
 }
 
-/// Opens a lock file itself, never what a link in a run from elsewhere points at.
+/// Opens a lock file. Does not follow symbolic links, which a copied run directory might contain.
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.custom_flags(system::NO_FOLLOW).open(path)
 }
 
-/// Whether a process holds the lock exclusively. Held shared, it is held by observers.
+/// Whether a process holds the lock exclusively; a shared lock does not count.
 fn is_executed(file: &File) -> io::Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
@@ -152,25 +152,25 @@ fn is_executed(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Says who holds the lock: process id, machine and command. No argument ever holds a key.
+/// Writes the holder of the lock: process id, machine and command. Arguments never contain a key.
 fn note_holder(file: &mut File) -> io::Result<()> {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
     let machine = system::machine();
     let process = std::process::id();
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "process {process} on {machine} (ikbulk {})", words.join(" "))
+    writeln!(file, "process {process} on {machine} (ikbulk {})", args.join(" "))
 }
 
-/// Who holds the lock, for a message. The file may be from elsewhere, so what it says cannot control the
-/// terminal.
+/// The holder of the lock, for a message. The file may come from elsewhere, so control characters are
+/// escaped.
 fn holder(file: &File) -> String {
     let mut bytes = Vec::new();
     let read = file.take(HOLDER_BYTES_MAX).read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes);
     let line: String = text.lines().next().unwrap_or_default().escape_debug().collect();
-    // The holder may be about to write it.
+    // The file is empty until the holder has written it.
     if read.is_err() || line.is_empty() { "another process".to_owned() } else { line }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_locked_once_and_until_it_is_dropped() {
+    fn run_is_locked_until_lock_is_dropped() {
         let (_directory, run) = run();
         let lock = RunLock::take(&run).unwrap();
         let refused = RunLock::take(&run).unwrap_err().to_string();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_leaves_no_lock_file_and_is_no_executor() {
+    fn shared_lock_does_not_count_as_held() {
         let (_directory, run) = run();
         assert!(!RunLock::is_held(&run).unwrap());
         assert!(!path_of(&run).exists());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_is_its_owners_and_no_link_is_followed() {
+    fn lock_file_is_private_and_links_are_refused() {
         let (directory, run) = run();
         drop(RunLock::take(&run).unwrap());
         let mode = std::fs::metadata(path_of(&run)).unwrap().permissions().mode();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_in_a_message_cannot_control_the_terminal() {
+    fn control_characters_of_lock_holder_are_escaped() {
         let (_directory, run) = run();
         let lock = RunLock::take(&run).unwrap();
         std::fs::write(path_of(&run), "process \u{1b}[2J\nmore").unwrap();

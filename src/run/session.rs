@@ -1,4 +1,4 @@
-//! Carries a run out from where it stands: reader → dispatcher → wire → ledger.
+//! Executes or resumes a run: reader → dispatcher → transport → ledger.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -19,53 +19,54 @@ use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back};
 use crate::plural::plural;
 use crate::settings::Execution;
 
-/// Rows in one message from the reader. Enough that passing it on costs nothing a row.
+/// Rows per message from the reader, so that the cost of a message is negligible per row.
 const BATCH_ROWS: usize = 64;
-/// Requests in one message. Where many have waited for others, they do not all wait here once more.
-const REQUESTS_AT_ONCE: usize = 64;
-/// Messages on their way. The executor's window is where rows are meant to wait.
-const BATCHES_MAX: usize = 2;
+/// Maximum requests per message: a planner may release many buffered requests at once.
+const BATCH_REQUESTS_MAX: usize = 64;
+/// Messages that the channel buffers. Rows are supposed to wait in the executor's window instead.
+const BUFFERED_BATCHES: usize = 2;
 
-/// One session of a run: the first, or one that resumes it.
+/// One session of a run: the first one, or one that resumes the run.
 #[derive(Debug)]
 pub struct Session {
-    /// The run's input.
+    /// The run's copy of the sheet.
     pub input: Input,
-    /// What its cells are read with.
+    /// How cells are parsed and files resolved.
     pub context: Context,
-    /// How it is executed.
+    /// Execution settings: rates, attempts, timeouts, abort limits.
     pub execution: Execution,
-    /// Where the account's limits are kept; `None` for limits of the session's own.
+    /// Rate limits shared with other processes on the account; `None` for limits of this session
+    /// alone.
     pub rates: Option<Arc<RateFile>>,
-    /// The most rows that this session takes up.
+    /// Maximum number of unfinished rows to execute; `None` for all.
     pub rows_max: Option<u64>,
 }
 
-/// Why a session did not come to an end of its own.
+/// Reason why a session failed. Rows that the executor gives up on are not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Input or ledger cannot be read to see which files are to be read back.
+    /// The files to read back cannot be determined from the sheet and the ledger.
     #[error(transparent)]
     ReadBack(#[from] PlanError),
-    /// A thread cannot be started.
+    /// The system cannot start a thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
 }
 
 impl Session {
-    /// Executes until it is done or `stop` comes; `watch` is shown the dispatcher now and then.
-    /// Gives the ending, and the ledger to make reports of.
+    /// Executes the run until it is finished or `stop` resolves. Calls `watch` regularly with the
+    /// dispatcher, to show progress. Returns why the session ended, and the ledger.
     ///
     /// # Errors
     /// The ledger cannot be read or written, or a thread cannot be started.
-    pub async fn execute<W: Transport>(
+    pub async fn execute<T: Transport>(
         self,
         mut planner: Planner,
         ledger: LedgerFile,
-        wire: &W,
+        transport: &T,
         stop: impl Future<Output = EndReason>,
         watch: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(EndReason, LedgerFile), SessionError> {
@@ -74,11 +75,11 @@ impl Session {
                 Planner::Direct(_) => {
                     lost_requests::mark_lost(&self.input, &self.context, &ledger)?
                 }
-                Planner::Diff(live) => live.distrust_earlier_requests(),
+                Planner::Diff(planner) => planner.distrust_earlier_requests(),
             }
         }
         let recorded = Recorded::of(&planner, &ledger)?;
-        let before = ledger.seconds()?;
+        let seconds_before = ledger.seconds()?;
         ledger.set_requests_in_flight(true)?;
         ledger.set_ended(None)?;
         let mut stop = pin!(stop.fuse());
@@ -90,34 +91,35 @@ impl Session {
         let mut engine = Engine {
             dispatcher,
             began: tokio::time::Instant::now(),
-            wire,
+            wire: transport,
             stop: stop.as_mut(),
             watch,
         };
         if planner.reorders_rows() {
             engine.dispatcher.allow_out_of_order();
         }
-        let (sender, feed) = mpsc::channel(BATCHES_MAX);
+        let (sender, receiver) = mpsc::channel(BUFFERED_BATCHES);
         let session = Arc::new(self);
-        let reading = Arc::clone(&session);
+        let reading_session = Arc::clone(&session);
         let reader = std::thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || reading.read(planner, &recorded, &sender))
+            .spawn(move || reading_session.read(planner, &recorded, &sender))
             .map_err(SessionError::Thread)?;
         let journal = Journal::start(ledger).map_err(SessionError::Thread)?;
-        let ledger = drive(&mut engine, journal, feed).await;
-        // The channel is closed, so that the reader has ended or is about to.
+        let ledger = drive(&mut engine, journal, receiver).await;
+        // Does not block for long: the receiver is dropped, which ends the reader.
         drop(reader.join());
         let ledger = session.read_back(&mut engine, ledger?).await?;
         ledger.set_requests_in_flight(engine.dispatcher.in_flight() > 0)?;
-        ledger.set_seconds(before + engine.began.elapsed().as_secs_f64())?;
+        ledger.set_seconds(seconds_before + engine.began.elapsed().as_secs_f64())?;
         Ok((engine.dispatcher.ending().cloned().unwrap_or(EndReason::Done), ledger))
     }
 
-    /// Once everything else is done: looks again at the files for which that is needed.
-    async fn read_back<W: Transport, S: FusedFuture<Output = EndReason>>(
+    /// After all rows: reads back the files on which a response was lost before a later row changed
+    /// them, because the lost request may have taken effect last.
+    async fn read_back<T: Transport, S: FusedFuture<Output = EndReason>>(
         &self,
-        engine: &mut Engine<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
+        engine: &mut Engine<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
         ledger: LedgerFile,
     ) -> Result<LedgerFile, SessionError> {
         if engine.dispatcher.ending() != Some(&EndReason::Done) {
@@ -132,18 +134,18 @@ impl Session {
         let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         journal.append(&mut ops);
         engine.dispatcher.go_on();
-        let (sender, feed) = mpsc::channel(1);
-        // There is room for one.
+        let (sender, receiver) = mpsc::channel(1);
+        // Cannot fail: the channel has room for one message.
         drop(sender.try_send(PlannerMessage::Rows(batch)));
         drop(sender);
-        Ok(drive(engine, journal, feed).await?)
+        Ok(drive(engine, journal, receiver).await?)
     }
 
     /// Reads and plans rows until the input or the executor ends.
-    fn read(&self, planner: Planner, recorded: &Recorded, feed: &mpsc::Sender<PlannerMessage>) {
-        if let Err(error) = self.try_read(planner, recorded, feed) {
-            // Nobody listens any more where the run has been stopped.
-            drop(feed.blocking_send(PlannerMessage::Failed(crate::error::chain(&error))));
+    fn read(&self, planner: Planner, recorded: &Recorded, sender: &mpsc::Sender<PlannerMessage>) {
+        if let Err(error) = self.try_read(planner, recorded, sender) {
+            // Fails if the run was stopped, which makes the error irrelevant.
+            drop(sender.blocking_send(PlannerMessage::Failed(crate::error::chain(&error))));
         }
     }
 
@@ -151,31 +153,31 @@ impl Session {
         &self,
         mut planner: Planner,
         recorded: &Recorded,
-        feed: &mpsc::Sender<PlannerMessage>,
+        sender: &mpsc::Sender<PlannerMessage>,
     ) -> Result<(), PlanError> {
         let mut rows = self.input.rows(&self.context, recorded.from())?;
         let mut limit = RowLimit::new(self.rows_max);
-        let mut more = true;
-        while more {
+        let mut has_more = true;
+        while has_more {
             let mut batch = Batch::default();
             for _ in 0..BATCH_ROWS {
                 let next = if limit.is_reached() { None } else { rows.next_row()? };
-                let Some((row, fed_back)) = next else {
-                    more = false;
+                let Some((row, prior_run)) = next else {
+                    has_more = false;
                     break;
                 };
-                let mut behind = recorded.row(row.pos.number)?;
-                if !fed_back.done.is_empty() {
-                    behind = Cow::Owned(behind.with_prior_run(fed_back.done));
+                let mut progress = recorded.row(row.pos.number)?;
+                if !prior_run.done.is_empty() {
+                    progress = Cow::Owned(progress.with_prior_run(prior_run.done));
                 }
-                limit.count(&row, &behind);
-                planner.row(row, &behind, &mut batch)?;
+                limit.count(&row, &progress);
+                planner.row(row, &progress, &mut batch)?;
             }
-            if !more {
+            if !has_more {
                 planner.end(&mut batch)?;
             }
-            for part in batch.chunks(REQUESTS_AT_ONCE) {
-                if feed.blocking_send(PlannerMessage::Rows(part)).is_err() {
+            for part in batch.chunks(BATCH_REQUESTS_MAX) {
+                if sender.blocking_send(PlannerMessage::Rows(part)).is_err() {
                     return Ok(());
                 }
             }

@@ -1,7 +1,7 @@
-//! Reads what the files of a run are like, in the fewest requests, into its ledger.
+//! Reads snapshots of the files of a run into its ledger, with the fewest requests.
 //!
-//! A file that a list leaves out is asked for by itself: how fresh lists and searches are nobody
-//! states, the details of a file are never stale.
+//! A file that a listing omits is read individually: listings and searches may be stale, and only
+//! the details of a single file are current.
 
 use std::collections::HashSet;
 
@@ -18,56 +18,55 @@ use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::{Content, FileId};
 
-/// Reads under way at once: enough to reach the rate that ImageKit allows, few enough that little
-/// is asked for behind the end of a list.
+/// Concurrent reads: enough to reach ImageKit's rate limit, and few enough to waste little when a
+/// listing ends.
 const READS_AT_ONCE: usize = 4;
-/// From so many files on lists are worth it: of fewer, all would be looked at again by themselves,
-/// because lists may be out of date.
-const LISTED_FROM: usize = 51;
-/// Files in memory at once while they are asked for one by one.
-const FILES_AT_ONCE: usize = 1000;
+/// Minimum number of files for listings: the spot check would re-read all of fewer files.
+const LISTED_MIN: usize = 51;
+/// Maximum number of file ids in memory while files are read one by one.
+const IDS_AT_ONCE: usize = 1000;
 
-/// What was read, and how.
+/// How many files were read, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadStats {
-    /// Files that the run is about.
+    /// Number of files that the run may change.
     pub files: u64,
-    /// How most of them were read.
+    /// How most files were read.
     pub way: ReadStrategy,
-    /// How many of them were looked at again by themselves.
+    /// Number of files re-read individually to detect stale listings.
     pub again: u64,
-    /// Of those that were looked at again, files that were not as they had been read.
+    /// Number of re-read files whose listed state was stale.
     pub stale: u64,
 }
 
 /// How files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadStrategy {
-    /// One by one.
+    /// One request per file.
     #[default]
     OneByOne,
-    /// A hundred at once, by their ids.
+    /// Listings by id, [`IDS_MAX`] files per request.
     ByIds,
-    /// All of the library, by pages of a thousand.
+    /// A listing of the whole library, [`PAGE_FILES_MAX`] files per page.
     Library {
-        /// Pages beyond which it is larger than it was, or its pages do not end.
+        /// Number of pages after which reading by ids is cheaper.
         pages_max: usize,
     },
 }
 
-/// What the details of a file came to.
+/// Result of reading the details of a file.
 enum Details {
-    Are(FileFields),
+    Found(FileFields),
     Missing,
-    /// ImageKit does not give them, and nothing is known of the file. What is asked of it is sent
-    /// all the same: if it is wrong, ImageKit says so of the row.
-    Refused,
+    /// ImageKit rejected the request, so the file's state is unknown. Its changes are sent
+    /// regardless: if the row is invalid, ImageKit rejects it.
+    Rejected,
 }
 
-/// Why the files could not be read.
+/// Reason why the files could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// ImageKit did not give them.
+    /// A read request failed permanently.
     #[error("cannot read what the files are like: {0}")]
     Api(Failure),
     /// The input cannot be read.
@@ -76,7 +75,7 @@ pub enum ReadError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// What is known of the account's runs cannot be read.
+    /// The state database cannot be read.
     #[error(transparent)]
     Account(#[from] AccountError),
 }
@@ -90,21 +89,21 @@ impl From<Failure> for ReadError {
 /// Reads the files of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotReader<'r> {
-    /// Takes down what is read.
+    /// Stores the snapshots.
     pub ledger: &'r LedgerFile,
-    /// The wire.
+    /// Client of ImageKit's API.
     pub api: &'r Api,
-    /// Within the account's budget.
+    /// Keeps reads within the account's rate limit, and retries them.
     pub reads: &'r Reads,
-    /// Shows how far it is.
+    /// Shows progress.
     pub counter: &'r Counter,
 }
 
 impl SnapshotReader<'_> {
-    /// Writes down which files the rows name, and forgets what was known of files before.
+    /// Records the files that the rows change, and discards the snapshots of an earlier reading.
     ///
     /// # Errors
-    /// The input cannot be read, or the ledger not be written.
+    /// The input cannot be read, or the ledger cannot be written.
     pub fn record_files(&self, input: &Input, context: &Context) -> Result<(), ReadError> {
         self.ledger.transaction(|| {
             self.ledger.forget_files()?;
@@ -120,117 +119,113 @@ impl SnapshotReader<'_> {
         })
     }
 
-    /// Reads all of them, by the way that takes the fewest requests.
+    /// Reads all recorded files, with the fewest requests.
     ///
     /// # Errors
-    /// ImageKit cannot be read, or the ledger not be written.
+    /// Reads from ImageKit failed, or the ledger cannot be written.
     pub async fn read(&self) -> Result<ReadStats, ReadError> {
         let files = self.ledger.file_count()?;
         self.counter.begin("files read", Some(files));
-        let way = self.cheapest(usize::try_from(files).unwrap_or(usize::MAX)).await?;
+        let way = self.cheapest_strategy(usize::try_from(files).unwrap_or(usize::MAX)).await?;
         let read = match way {
             ReadStrategy::OneByOne => Ok(()),
-            ReadStrategy::ByIds => self.by_ids(FileFilter::All).await,
-            ReadStrategy::Library { pages_max } => self.library(pages_max).await,
+            ReadStrategy::ByIds => self.read_by_ids(FileFilter::All).await,
+            ReadStrategy::Library { pages_max } => self.read_library(pages_max).await,
         };
         match read {
-            // What is refused there can still be asked for one by one.
+            // A rejected listing leaves files unread, which are then read one by one.
             Err(ReadError::Api(failure @ Failure::Refused { .. })) => tracing::warn!("{failure}"),
             other => other?,
         }
-        self.one_by_one(FileFilter::Unread).await?;
+        self.read_one_by_one(FileFilter::Unread).await?;
         Ok(ReadStats { files, way, again: 0, stale: 0 })
     }
 
-    /// Looks again by themselves at some of the files that lists gave; where one is out of date, reads
-    /// all files by themselves.
+    /// Re-reads some of the listed files individually. If one was stale, re-reads all files
+    /// individually. Does nothing if they already were.
     ///
     /// # Errors
-    /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn verify(&self, some: &[FileId], reading: &mut ReadStats) -> Result<(), ReadError> {
-        if reading.way == ReadStrategy::OneByOne || reading.stale > 0 {
+    /// Reads from ImageKit failed, or the ledger cannot be written.
+    pub async fn verify(&self, some: &[FileId], stats: &mut ReadStats) -> Result<(), ReadError> {
+        if stats.way == ReadStrategy::OneByOne || stats.stale > 0 {
             return Ok(());
         }
-        reading.stale = self.read_again(some).await?;
-        // Some may have been looked at before.
-        reading.again = (reading.again + some.len() as u64).min(reading.files);
-        if reading.stale > 0 {
-            self.counter.begin("files read again, one by one", Some(reading.files));
-            self.one_by_one(FileFilter::All).await?;
+        stats.stale = self.count_stale(some).await?;
+        // `some` may overlap with files verified earlier.
+        stats.again = (stats.again + some.len() as u64).min(stats.files);
+        if stats.stale > 0 {
+            self.counter.begin("files read again, one by one", Some(stats.files));
+            self.read_one_by_one(FileFilter::All).await?;
         }
         Ok(())
     }
 
-    /// Does the same with those that were not read as they must be by what other runs have done to
-    /// them.
+    /// [Verifies](Self::verify) the files whose listed state contradicts what recent runs wrote.
     ///
     /// # Errors
-    /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn verify_unexpected(&self, reading: &mut ReadStats) -> Result<(), ReadError> {
-        for files in self.files(FileFilter::Unexpected, FILES_AT_ONCE) {
-            self.verify(&files?, reading).await?;
+    /// Reads from ImageKit failed, or the ledger cannot be written.
+    pub async fn verify_unexpected(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
+        for files in self.files(FileFilter::Unexpected, IDS_AT_ONCE) {
+            self.verify(&files?, stats).await?;
         }
         Ok(())
     }
 
-    /// Does the same with a sample of the files that are there.
+    /// [Verifies](Self::verify) a sample of the existing files.
     ///
     /// # Errors
-    /// ImageKit cannot be read, or the ledger not be written.
-    pub async fn verify_sample(&self, reading: &mut ReadStats) -> Result<(), ReadError> {
-        if reading.way == ReadStrategy::OneByOne || reading.stale > 0 {
+    /// Reads from ImageKit failed, or the ledger cannot be written.
+    pub async fn verify_sample(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
+        if stats.way == ReadStrategy::OneByOne || stats.stale > 0 {
             return Ok(());
         }
         let mut sample = SpotCheck::default();
-        for files in self.files(FileFilter::There, FILES_AT_ONCE) {
+        for files in self.files(FileFilter::There, IDS_AT_ONCE) {
             files?.iter().for_each(|file| sample.add(file));
         }
-        self.verify(&sample.files(), reading).await
+        self.verify(&sample.files(), stats).await
     }
 
-    /// Looks again at some files by themselves; gives how many are not as they were read.
-    ///
-    /// # Errors
-    /// ImageKit cannot be read, or the ledger not be written.
-    async fn read_again(&self, files: &[FileId]) -> Result<u64, ReadError> {
+    /// Re-reads files individually, and counts those whose listed state was stale.
+    async fn count_stale(&self, files: &[FileId]) -> Result<u64, ReadError> {
         self.counter.begin("files looked at again", Some(files.len() as u64));
         let mut stale = 0;
         let mut details =
             stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
-        while let Some((file, now)) = details.try_next().await? {
-            let known = self.ledger.file_record(file.as_str())?.map(|known| known.state);
-            let is_stale = match (&known, &now) {
-                (Some(Snapshot::Fields(before)), Details::Are(now)) => **before != *now,
-                (Some(Snapshot::Missing), Details::Missing) | (_, Details::Refused) => false,
+        while let Some((file, details)) = details.try_next().await? {
+            let listed = self.ledger.file_record(file.as_str())?.map(|record| record.state);
+            let is_stale = match (&listed, &details) {
+                (Some(Snapshot::Fields(listed)), Details::Found(current)) => **listed != *current,
+                (Some(Snapshot::Missing), Details::Missing) | (_, Details::Rejected) => false,
                 _ => true,
             };
             stale += u64::from(is_stale);
-            self.store(file, &now)?;
+            self.store(file, &details)?;
         }
         Ok(stale)
     }
 
-    /// The way that takes the fewest requests. Nobody states how many files a library holds, so
-    /// that one request asks whether it has more than the other way is worth.
-    async fn cheapest(&self, files: usize) -> Result<ReadStrategy, ReadError> {
-        let by_ids = files.div_ceil(IDS_MAX);
-        match (files, by_ids) {
-            (..LISTED_FROM, _) => return Ok(ReadStrategy::OneByOne),
+    /// The strategy with the fewest requests. ImageKit does not return the size of a library, so one
+    /// request probes whether listing the library takes fewer pages than reading by ids.
+    async fn cheapest_strategy(&self, files: usize) -> Result<ReadStrategy, ReadError> {
+        let requests_by_ids = files.div_ceil(IDS_MAX);
+        match (files, requests_by_ids) {
+            (..LISTED_MIN, _) => return Ok(ReadStrategy::OneByOne),
             (_, 1 | 2) => return Ok(ReadStrategy::ByIds),
             _ => {}
         }
         let all = Listing::default();
-        let skip = (by_ids - 1) * PAGE_FILES_MAX;
+        let skip = (requests_by_ids - 1) * PAGE_FILES_MAX;
         let one = || self.api.list::<FileFields>(&all, skip, 1);
         Ok(match self.reads.read(Endpoint::List, one).await {
-            Ok(files) if files.is_empty() => ReadStrategy::Library { pages_max: by_ids },
-            // How far one may skip nobody states either.
+            Ok(files) if files.is_empty() => ReadStrategy::Library { pages_max: requests_by_ids },
+            // ImageKit may reject a large `skip`; its maximum is not documented.
             Ok(_) | Err(Failure::Refused { .. }) => ReadStrategy::ByIds,
             Err(failure) => return Err(failure.into()),
         })
     }
 
-    async fn library(&self, pages_max: usize) -> Result<(), ReadError> {
+    async fn read_library(&self, pages_max: usize) -> Result<(), ReadError> {
         let all = &Listing::default();
         let skips = (0..).step_by(PAGE_FILES_MAX).take(pages_max);
         let pages = stream::iter(skips).map(|skip| {
@@ -238,9 +233,9 @@ impl SnapshotReader<'_> {
             self.reads.read(Endpoint::List, page)
         });
         let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
-        let mut doubted = HashSet::new();
+        let mut contradictory = HashSet::new();
         while let Some(page) = pages.try_next().await? {
-            self.store_all(&page, &mut doubted)?;
+            self.store_all(&page, &mut contradictory)?;
             if page.len() < PAGE_FILES_MAX {
                 return Ok(());
             }
@@ -248,25 +243,25 @@ impl SnapshotReader<'_> {
         tracing::warn!(
             "the pages of the library do not end; the files that they do not show are read by id"
         );
-        self.by_ids(FileFilter::Unread).await
+        self.read_by_ids(FileFilter::Unread).await
     }
 
-    async fn by_ids(&self, which: FileFilter) -> Result<(), ReadError> {
-        let pages = stream::iter(self.files(which, IDS_MAX)).map(async |files| {
+    async fn read_by_ids(&self, filter: FileFilter) -> Result<(), ReadError> {
+        let pages = stream::iter(self.files(filter, IDS_MAX)).map(async |files| {
             let files = files?;
             let list = || self.api.list_by_ids(&files);
             Ok::<_, ReadError>(self.reads.read(Endpoint::List, list).await?)
         });
         let mut pages = std::pin::pin!(pages.buffered(READS_AT_ONCE));
-        let mut doubted = HashSet::new();
+        let mut contradictory = HashSet::new();
         while let Some(page) = pages.try_next().await? {
-            self.store_all(&page, &mut doubted)?;
+            self.store_all(&page, &mut contradictory)?;
         }
         Ok(())
     }
 
-    async fn one_by_one(&self, which: FileFilter) -> Result<(), ReadError> {
-        for files in self.files(which, FILES_AT_ONCE) {
+    async fn read_one_by_one(&self, filter: FileFilter) -> Result<(), ReadError> {
+        for files in self.files(filter, IDS_AT_ONCE) {
             let files = files?;
             let mut details =
                 stream::iter(&files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
@@ -277,15 +272,15 @@ impl SnapshotReader<'_> {
         Ok(())
     }
 
-    /// The files of a kind, so many at once.
+    /// The recorded files that match, in chunks of at most `at_once`.
     fn files(
         &self,
-        which: FileFilter,
+        filter: FileFilter,
         at_once: usize,
     ) -> impl Iterator<Item = Result<Vec<FileId>, LedgerError>> {
         let mut last = None;
         std::iter::from_fn(move || {
-            let files = self.ledger.files_with_later_rows(last.as_ref(), which, at_once);
+            let files = self.ledger.files_with_later_rows(last.as_ref(), filter, at_once);
             if let Ok(files) = &files {
                 last = Some(files.last()?.clone());
             }
@@ -293,15 +288,14 @@ impl SnapshotReader<'_> {
         })
     }
 
-    /// What a file is like.
     async fn details<'f>(&self, file: &'f FileId) -> Result<(&'f FileId, Details), ReadError> {
         let details = || self.api.file_fields(file);
         let details = match self.reads.read(Endpoint::GetDetails, details).await {
-            Ok(fields) => Details::Are(fields),
+            Ok(fields) => Details::Found(fields),
             Err(Failure::Refused { code: Code::NotFound, .. }) => Details::Missing,
             Err(refused @ Failure::Refused { .. }) => {
                 tracing::warn!("cannot read what file {} is like: {refused}", file.as_str());
-                Details::Refused
+                Details::Rejected
             }
             Err(failure) => return Err(failure.into()),
         };
@@ -311,31 +305,31 @@ impl SnapshotReader<'_> {
     fn store(&self, file: &FileId, details: &Details) -> Result<(), LedgerError> {
         self.counter.add(1);
         match details {
-            Details::Are(fields) => self.ledger.set_state(fields).map(|_| ()),
+            Details::Found(fields) => self.ledger.set_state(fields).map(|_| ()),
             Details::Missing => self.ledger.set_missing(file.as_str()),
-            Details::Refused => Ok(()),
+            Details::Rejected => Ok(()),
         }
     }
 
-    /// Takes down what lists show of files. A file of which two entries say different things is left
-    /// to be read by itself.
+    /// Stores a page of a listing. A file listed twice with different states is added to
+    /// `contradictory` and stays unread, so that it is read individually.
     fn store_all(
         &self,
         files: &[FileFields],
-        doubted: &mut HashSet<String>,
+        contradictory: &mut HashSet<String>,
     ) -> Result<(), LedgerError> {
         self.ledger.transaction(|| {
             for fields in files.iter().filter(|fields| fields.is_file()) {
-                if doubted.contains(&fields.file_id) {
+                if contradictory.contains(&fields.file_id) {
                     continue;
                 }
-                let before = self.ledger.file_record(&fields.file_id)?.map(|known| known.state);
-                match before {
+                let stored = self.ledger.file_record(&fields.file_id)?.map(|record| record.state);
+                match stored {
                     None => {}
-                    Some(Snapshot::Fields(before)) if before.is_like(fields) => {}
+                    Some(Snapshot::Fields(stored)) if stored.is_like(fields) => {}
                     Some(Snapshot::Fields(_)) => {
                         self.ledger.set_unread(&fields.file_id)?;
-                        doubted.insert(fields.file_id.clone());
+                        contradictory.insert(fields.file_id.clone());
                     }
                     Some(Snapshot::Unread | Snapshot::Missing) => {
                         self.counter.add(u64::from(self.ledger.set_state(fields)?));

@@ -1,5 +1,4 @@
-//! Files that were read, some of which are looked at again: what was read of them may have been out
-//! of date.
+//! Spot check: chooses the listed files to re-read individually, to detect a stale listing.
 
 use std::collections::BinaryHeap;
 
@@ -7,21 +6,21 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::row::FileId;
 
-/// So many are looked at at least…
+/// Minimum sample size, in files.
 const FILES_MIN: usize = 50;
-/// …and at most: if 2.5 % of a list were out of date, these would find it with 95 % certainty.
+/// Maximum sample size: finds a listing of which 2.5 % is stale with 95 % probability.
 const FILES_MAX: usize = 120;
 
-/// A sample of a hundredth of the files, the same one each time.
+/// Deterministic sample of 1 % of the files.
 #[derive(Debug, Default)]
 pub(crate) struct SpotCheck {
     seen: usize,
-    /// Those with the smallest hashes.
+    /// The files with the smallest hashes.
     files: BinaryHeap<(u64, FileId)>,
 }
 
 impl SpotCheck {
-    /// One more file to choose from.
+    /// Adds a file to choose from.
     pub(crate) fn add(&mut self, file: &FileId) {
         self.seen += 1;
         self.files.push((xxh3_64(file.as_str().as_bytes()), file.clone()));
@@ -30,7 +29,7 @@ impl SpotCheck {
         }
     }
 
-    /// Those that were chosen.
+    /// The sampled files.
     pub(crate) fn files(&self) -> Vec<FileId> {
         let mut files: Vec<_> = self.files.iter().collect();
         files.sort_unstable();
@@ -44,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_a_hundredth_of_the_files_within_bounds_and_the_same_in_any_order() {
+    fn sample_is_one_percent_within_bounds_in_any_order() {
         let files = |count| (0..count).map(|n| FileId::new(&format!("file{n}")).expect("an id"));
         let sample = |files: &mut dyn Iterator<Item = FileId>| {
             let mut sample = SpotCheck::default();

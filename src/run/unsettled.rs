@@ -1,5 +1,5 @@
-//! The files on which requests of earlier runs may yet take effect: in flight when a run was
-//! interrupted, or sent and never answered.
+//! Unsettled files: a request of an earlier run may still take effect on them, because it was in
+//! flight when that run was interrupted, or its response was lost.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::error::chain;
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::row::FileId;
 
-/// The files of an account that are not settled by other runs than the one with that id.
+/// The unsettled files of an account. `except` is the id of a run whose requests do not count.
 ///
 /// # Errors
-/// The state database cannot be read. A run that cannot be read is named and passed by.
+/// The state database cannot be read. A run that cannot be read is logged and skipped.
 pub fn unsettled_files(
     db: &AccountDb,
     account: AccountId,
@@ -28,15 +28,15 @@ pub fn unsettled_files(
             continue;
         };
         match files_of(&run, &writer, now) {
-            Ok(of_run) if of_run.is_empty() => {}
-            Ok(of_run) => {
+            Ok(unsettled) if unsettled.is_empty() => {}
+            Ok(unsettled) => {
                 tracing::warn!(
                     "requests of {} may still take effect on {}; this run relies on no value read \
                      from such a file, and reads the ones it changes back at its end",
                     run.path().display(),
-                    crate::plural::plural(of_run.len() as u64, "file", "files"),
+                    crate::plural::plural(unsettled.len() as u64, "file", "files"),
                 );
-                files.extend(of_run);
+                files.extend(unsettled);
             }
             Err(error) => tracing::warn!(
                 "cannot tell on which files requests of {} may still take effect: {}",
@@ -48,15 +48,15 @@ pub fn unsettled_files(
     Ok(files.into_iter().collect())
 }
 
-/// Those of one run. What it lost is settled after a while; what was in flight when it was
-/// interrupted is settled by resuming it.
+/// The unsettled files of one run. Lost responses settle after an hour; requests in flight when the
+/// run was interrupted settle when it is resumed.
 fn files_of(run: &RunDir, writer: &Writer, now: Timestamp) -> Result<Vec<FileId>, UnsettledError> {
     let ledger = run.ledger()?;
     let mut files: Vec<FileId> = Vec::new();
     if was_interrupted(&ledger)? {
         files.extend(in_flight::pending(run)?.into_iter().map(|pending| pending.file));
     }
-    if is_recent(writer.wrote_at.max(run.last_touched()), now) {
+    if is_recent(writer.wrote_at.max(run.last_modified()), now) {
         let lost = ledger.lost_rows()?;
         files.extend(lost.keys().filter_map(|id| FileId::new(id).ok()));
     }
@@ -67,7 +67,7 @@ fn was_interrupted(ledger: &LedgerFile) -> Result<bool, LedgerError> {
     Ok(ledger.had_requests_in_flight()? || ledger.ended()?.is_none())
 }
 
-/// Why a run does not say which files it left unsettled.
+/// Reason why the unsettled files of a run cannot be determined.
 #[derive(Debug, thiserror::Error)]
 enum UnsettledError {
     #[error(transparent)]
