@@ -145,7 +145,7 @@ fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_js
         "snapshots": {
             "files": reading.files,
             "requests": reads,
-            "reread": reading.again,
+            "reread": reading.reread,
             "stale": reading.stale,
         },
     })

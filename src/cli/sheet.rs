@@ -416,7 +416,7 @@ pub(super) async fn read_files(
 ) -> Result<ReadStats, ReadError> {
     let mut reading = reader.read().await?;
     if let Some(LocalState { db, account, .. }) =
-        connection.local.as_ref().filter(|_| reading.way != ReadStrategy::OneByOne)
+        connection.local.as_ref().filter(|_| reading.strategy != ReadStrategy::OneByOne)
     {
         let runs = recent_runs(db, *account, jiff::Timestamp::now())?;
         expect_written(&runs, reader.ledger)?;

@@ -301,7 +301,7 @@ async fn read_snapshots(
         .map_err(|error: UndoError| undo_error(&error));
     recorded?;
     let mut reading = read_files(reader, connection).await.map_err(failed_read)?;
-    if reading.way != ReadStrategy::OneByOne {
+    if reading.strategy != ReadStrategy::OneByOne {
         reader.verify_sample(&mut reading).await.map_err(failed_read)?;
         let mut suspects = SpotCheck::default();
         let compared = file_effects_of(finished_run, |effects| {

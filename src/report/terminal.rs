@@ -220,7 +220,7 @@ fn lost_tags(lines: &mut Layout, lost: &LostTags) {
 
 /// How the files were read, and in how many requests.
 fn read_result(reading: ReadStats, reads: u64) -> String {
-    let how = match reading.way {
+    let how = match reading.strategy {
         ReadStrategy::OneByOne => "one by one",
         ReadStrategy::ByIds => "up to 100 per request",
         ReadStrategy::Library { .. } => "by listing the library",
@@ -233,8 +233,8 @@ fn read_result(reading: ReadStats, reads: u64) -> String {
     if reading.stale > 0 {
         let stale = plural(reading.stale, "file was", "files were");
         text.push_str(&format!("; {stale} stale in the listing, so each was read by itself"));
-    } else if reading.again > 0 {
-        text.push_str(&format!("; {} re-read by itself", plural(reading.again, "file", "files")));
+    } else if reading.reread > 0 {
+        text.push_str(&format!("; {} re-read by itself", plural(reading.reread, "file", "files")));
     }
     text
 }

@@ -32,9 +32,9 @@ pub struct ReadStats {
     /// Number of files that the run may change.
     pub files: u64,
     /// How most files were read.
-    pub way: ReadStrategy,
+    pub strategy: ReadStrategy,
     /// Number of files re-read individually to detect stale listings.
-    pub again: u64,
+    pub reread: u64,
     /// Number of re-read files whose listed state was stale.
     pub stale: u64,
 }
@@ -126,8 +126,8 @@ impl SnapshotReader<'_> {
     pub async fn read(&self) -> Result<ReadStats, ReadError> {
         let files = self.ledger.file_count()?;
         self.counter.begin("files read", Some(files));
-        let way = self.cheapest_strategy(usize::try_from(files).unwrap_or(usize::MAX)).await?;
-        let read = match way {
+        let strategy = self.cheapest_strategy(usize::try_from(files).unwrap_or(usize::MAX)).await?;
+        let read = match strategy {
             ReadStrategy::OneByOne => Ok(()),
             ReadStrategy::ByIds => self.read_by_ids(FileFilter::All).await,
             ReadStrategy::Library { pages_max } => self.read_library(pages_max).await,
@@ -138,7 +138,7 @@ impl SnapshotReader<'_> {
             other => other?,
         }
         self.read_one_by_one(FileFilter::Unread).await?;
-        Ok(ReadStats { files, way, again: 0, stale: 0 })
+        Ok(ReadStats { files, strategy, reread: 0, stale: 0 })
     }
 
     /// Re-reads some of the listed files individually. If one was stale, re-reads all files
@@ -147,12 +147,12 @@ impl SnapshotReader<'_> {
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
     pub async fn verify(&self, some: &[FileId], stats: &mut ReadStats) -> Result<(), ReadError> {
-        if stats.way == ReadStrategy::OneByOne || stats.stale > 0 {
+        if stats.strategy == ReadStrategy::OneByOne || stats.stale > 0 {
             return Ok(());
         }
         stats.stale = self.count_stale(some).await?;
         // `some` may overlap with files verified earlier.
-        stats.again = (stats.again + some.len() as u64).min(stats.files);
+        stats.reread = (stats.reread + some.len() as u64).min(stats.files);
         if stats.stale > 0 {
             self.counter.begin("files read again, one by one", Some(stats.files));
             self.read_one_by_one(FileFilter::All).await?;
@@ -176,7 +176,7 @@ impl SnapshotReader<'_> {
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
     pub async fn verify_sample(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
-        if stats.way == ReadStrategy::OneByOne || stats.stale > 0 {
+        if stats.strategy == ReadStrategy::OneByOne || stats.stale > 0 {
             return Ok(());
         }
         let mut sample = SpotCheck::default();
