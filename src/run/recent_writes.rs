@@ -89,11 +89,11 @@ fn replay_onto(
     replay(finished, |file, effect_on| {
         if let Some(before) = ledger.expected(file.as_str())? {
             match effect_on(before) {
-                Effect::Nothing => {}
-                Effect::This(fields) if !is_interleaved => {
+                Effect::Unchanged => {}
+                Effect::Changed(fields) if !is_interleaved => {
                     ledger.set_expected(file.as_str(), Some(&fields))?;
                 }
-                Effect::This(_) | Effect::NotKnown => ledger.set_expected(file.as_str(), None)?,
+                Effect::Changed(_) | Effect::Unknown => ledger.set_expected(file.as_str(), None)?,
             }
         }
         Ok(())

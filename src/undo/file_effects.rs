@@ -1,4 +1,4 @@
-//! What a run did to one file.
+//! The effects of a run on one file, worked out from its rows and their recorded outcomes.
 
 use serde_json::{Map, Value};
 
@@ -10,61 +10,61 @@ use crate::request::StepKind;
 use crate::row::{Change, ExtensionName, Extensions, Field, FileId, TagChange, as_slice_or_empty};
 use crate::settings::Planning;
 
-/// States that a file may have been left in are told apart up to this number. More of them than
-/// that takes several rows of the file whose answers were lost.
-const LEFT_MAX: usize = 64;
+/// Maximum number of possible states tracked per file. Each row whose response was lost can double
+/// them.
+const STATES_MAX: usize = 64;
 
-/// What a run did to one file.
+/// The effects of a run on one file.
 #[derive(Debug, Clone)]
 pub struct FileEffects {
-    /// The file.
+    /// Id of the file.
     pub file: FileId,
-    /// What cannot be taken back.
+    /// The effects that undo cannot revert.
     pub irreversible: Irreversible,
-    /// What it was like before; `None` where nobody read it.
+    /// The file's state before the run; `None` if there is no snapshot.
     pub(super) before: Option<FileFields>,
     /// The fields that were changed, or may have been.
     pub(super) touched: Vec<Field>,
-    /// What it may have been left like: first as if nothing was done but what is known to have been.
-    /// Empty where `before` is not known.
-    pub(super) left: Vec<FileFields>,
-    /// Whether its tags may be anything between those, because they were changed by several calls of
-    /// which nobody knows how far they got.
-    pub(super) has_tags_between: bool,
-    written: SetFields,
+    /// The states that the run may have left the file in. The first one contains only the changes
+    /// that were certainly made. Empty if `before` is `None`.
+    pub(super) after: Vec<FileFields>,
+    /// Whether the tags may be any mixture of these states, because several tag calls changed them
+    /// and not all of their outcomes are known.
+    pub(super) may_mix_tags: bool,
+    written_by_extensions: ExtensionFields,
 }
 
-/// What cannot be taken back.
+/// Effects that undo cannot revert.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Irreversible {
-    /// Extensions that ran, by name. One that ran more than once on the file is there as often.
+    /// Names of the extensions that ran, or may have run; one entry per run.
     pub extensions: Vec<&'static str>,
     /// Whether AI tags were removed.
     pub ai_tags: bool,
-    /// Whether it was published or unpublished.
+    /// Whether the file was published or unpublished.
     pub publication: bool,
 }
 
-/// What was made of a file.
+/// The effect of a row on a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Nothing: it is as it was.
-    Nothing,
-    /// It is like this.
-    This(Box<FileFields>),
-    /// Nobody knows what.
-    NotKnown,
+    /// The row did not change the file.
+    Unchanged,
+    /// The row changed the file, which is in this state now.
+    Changed(Box<FileFields>),
+    /// The row changed the file or may have, and its state is unknown.
+    Unknown,
 }
 
-/// Fields that extensions of the run may have written, or write yet.
+/// Fields that extensions of the run wrote or may still write.
 #[derive(Debug, Clone, Copy, Default)]
-struct SetFields {
+struct ExtensionFields {
     tags: bool,
     description: bool,
     metadata: bool,
 }
 
-/// Whether something was done.
+/// Whether a step took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Certainty {
     NotDone,
@@ -77,16 +77,16 @@ impl FileEffects {
         Self {
             file,
             irreversible: Irreversible::default(),
-            left: before.iter().cloned().collect(),
+            after: before.iter().cloned().collect(),
             before,
-            has_tags_between: false,
+            may_mix_tags: false,
             touched: Vec::new(),
-            written: SetFields::default(),
+            written_by_extensions: ExtensionFields::default(),
         }
     }
 
-    /// Takes the file's next row.
-    pub(super) fn row(
+    /// Adds the effects of the file's next row.
+    pub(super) fn apply_row(
         &mut self,
         change: &Change,
         records: &[StepRecord],
@@ -96,63 +96,64 @@ impl FileEffects {
         let row = Row { records, planning, is_cut_short };
         let details = row.details();
         if let Some(extensions) = &change.extensions {
-            self.extensions(extensions, records);
+            self.add_extensions(extensions, records);
         }
         let had_ai_tags = self.before.as_ref().is_none_or(|before| !before.ai_tags.is_empty());
         self.irreversible.ai_tags |=
             change.ai_tags.is_some() && had_ai_tags && details != Certainty::NotDone;
-        self.irreversible.publication |= row.of(StepKind::Publish) != Certainty::NotDone;
-        self.fields(change, details);
+        self.irreversible.publication |= row.step(StepKind::Publish) != Certainty::NotDone;
+        self.apply_fields(change, details);
         if let Some(tags) = &change.tags {
-            self.tags(tags, &row);
+            self.apply_tags(tags, &row);
         }
     }
 
-    /// Ends the file's rows; gives nothing back if the run did nothing to it, whatever it asked for.
-    pub(super) fn ended(mut self) -> Option<Self> {
+    /// The effects after the file's last row; `None` if the run did not change the file.
+    pub(super) fn finish(mut self) -> Option<Self> {
         if let Some(before) = &self.before {
             let differs =
-                |field: &Field| self.left.iter().any(|left| !is_same(field, before, left));
+                |field: &Field| self.after.iter().any(|after| !is_same(field, before, after));
             self.touched.retain(differs);
         }
         (!self.touched.is_empty() || self.irreversible != Irreversible::default()).then_some(self)
     }
 
-    /// Ends the file's rows; says what they made of it.
-    pub(super) fn made(self) -> Effect {
-        match self.ended() {
-            None => Effect::Nothing,
-            Some(Self { irreversible, mut left, .. }) => match left.pop() {
-                Some(fields) if left.is_empty() && irreversible == Irreversible::default() => {
-                    Effect::This(Box::new(fields))
+    /// The combined effect of the rows.
+    pub(super) fn into_effect(self) -> Effect {
+        match self.finish() {
+            None => Effect::Unchanged,
+            Some(Self { irreversible, mut after, .. }) => match after.pop() {
+                Some(fields) if after.is_empty() && irreversible == Irreversible::default() => {
+                    Effect::Changed(Box::new(fields))
                 }
-                _ => Effect::NotKnown,
+                _ => Effect::Unknown,
             },
         }
     }
 
-    /// Whether an extension of the run may have written this field, or may write it yet.
-    pub(super) fn is_written(&self, field: &Field) -> bool {
+    /// Whether an extension of the run may have written this field, or may still write it.
+    pub(super) fn may_be_written_by_extension(&self, field: &Field) -> bool {
         match field {
-            Field::Tags => self.written.tags,
-            Field::Description => self.written.description,
-            Field::CustomMetadata(_) => self.written.metadata,
+            Field::Tags => self.written_by_extensions.tags,
+            Field::Description => self.written_by_extensions.description,
+            Field::CustomMetadata(_) => self.written_by_extensions.metadata,
             _ => false,
         }
     }
 
-    fn fields(&mut self, change: &Change, fate: Certainty) {
+    fn apply_fields(&mut self, change: &Change, certainty: Certainty) {
         let Change { coordinates, description, metadata, .. } = change;
         let named = metadata.iter().map(|(field, _)| Field::CustomMetadata(field.clone()));
         let fields = [
             coordinates.as_ref().map(|_| Field::CustomCoordinates),
             description.as_ref().map(|_| Field::Description),
         ];
-        self.apply(fate, fields.into_iter().flatten().chain(named), |file| file.set(change));
+        let fields = fields.into_iter().flatten().chain(named);
+        self.apply(certainty, fields, |file| file.set(change));
     }
 
-    fn tags(&mut self, change: &TagChange, row: &Row<'_>) {
-        let is_gone = |tag: &String| match change {
+    fn apply_tags(&mut self, change: &TagChange, row: &Row<'_>) {
+        let is_removed = |tag: &String| match change {
             TagChange::Edit { remove, .. } => as_slice_or_empty(remove.as_ref()).contains(tag),
             TagChange::Replace(tags) => !tags.as_slice().contains(tag),
             TagChange::Clear => true,
@@ -162,7 +163,7 @@ impl FileEffects {
             TagChange::Replace(tags) => tags.as_slice(),
             TagChange::Clear => &[],
         };
-        let remove = |file: &mut FileFields| file.tags.retain(|tag| !is_gone(tag));
+        let remove = |file: &mut FileFields| file.tags.retain(|tag| !is_removed(tag));
         let add = |file: &mut FileFields| {
             let new = added.iter().filter(|tag| !file.tags.contains(tag)).cloned();
             let new: Vec<String> = new.collect();
@@ -174,31 +175,31 @@ impl FileEffects {
             });
         } else {
             let (removed, added) = row.tag_calls();
-            let may_be_between = matches!(row.planning, Planning::Live(_));
-            self.has_tags_between |=
-                may_be_between && [removed, added].contains(&Certainty::Possible);
+            self.may_mix_tags |= matches!(row.planning, Planning::Live(_))
+                && [removed, added].contains(&Certainty::Possible);
             self.apply(removed, [Field::Tags], remove);
             self.apply(added, [Field::Tags], add);
         }
     }
 
-    /// The file was changed so in these fields, or may have been.
+    /// Applies a change of these fields to every possible state. If it is not certain that the change
+    /// was made, the states without it are kept too.
     fn apply(
         &mut self,
-        fate: Certainty,
+        certainty: Certainty,
         fields: impl IntoIterator<Item = Field>,
         change: impl Fn(&mut FileFields),
     ) {
-        let mut changed = self.left.clone();
+        let mut changed = self.after.clone();
         changed.iter_mut().for_each(change);
-        match fate {
+        match certainty {
             Certainty::NotDone => return,
-            Certainty::Done => self.left.clear(),
+            Certainty::Done => self.after.clear(),
             Certainty::Possible => {}
         }
-        for left in changed {
-            if self.left.len() < LEFT_MAX && !self.left.contains(&left) {
-                self.left.push(left);
+        for after in changed {
+            if self.after.len() < STATES_MAX && !self.after.contains(&after) {
+                self.after.push(after);
             }
         }
         for field in fields {
@@ -208,36 +209,36 @@ impl FileEffects {
         }
     }
 
-    /// Takes down which extensions ran, or may have.
-    fn extensions(&mut self, asked: &Extensions, records: &[StepRecord]) {
+    /// Records the extensions that ran, or may have run.
+    fn add_extensions(&mut self, requested: &Extensions, records: &[StepRecord]) {
         let Some(details) = records.iter().find(|record| record.step.kind == StepKind::Details)
         else {
             return;
         };
-        let said = details.outcome.extension_status.as_deref().unwrap_or_default();
-        let said: Map<String, Value> = serde_json::from_str(said).unwrap_or_default();
+        let statuses = details.outcome.extension_status.as_deref().unwrap_or_default();
+        let statuses: Map<String, Value> = serde_json::from_str(statuses).unwrap_or_default();
         let ran = match details.outcome.status {
-            Status::Unknown => Some(asked.clone()),
-            // One that was paid for before was not asked for again, and nothing is said of it. What
-            // nothing is said of at all may have run.
-            Status::Updated if said.is_empty() => Some(asked.clone()),
-            Status::Updated => asked.only(|extension| {
-                said.contains_key(extension.name().as_str())
+            Status::Unknown => Some(requested.clone()),
+            // Without any status, all of them may have run. Otherwise an extension without a status
+            // was left out of the request, because an earlier run was billed for it.
+            Status::Updated if statuses.is_empty() => Some(requested.clone()),
+            Status::Updated => requested.only(|extension| {
+                statuses.contains_key(extension.name().as_str())
                     || extension.name() == ExtensionName::SavedExtension
             }),
             _ => None,
         };
         if let Some(ran) = ran {
-            self.written.tags |= ran.may_write_tags();
-            self.written.description |= ran.may_write_description();
-            self.written.metadata |= ran.may_write_metadata();
+            self.written_by_extensions.tags |= ran.may_write_tags();
+            self.written_by_extensions.description |= ran.may_write_description();
+            self.written_by_extensions.metadata |= ran.may_write_metadata();
             let names = ran.as_slice().iter().map(|extension| extension.name().as_str());
             self.irreversible.extensions.extend(names);
         }
     }
 }
 
-/// What the ledger knows of a row.
+/// The recorded steps of a row.
 struct Row<'r> {
     records: &'r [StepRecord],
     planning: Planning,
@@ -245,15 +246,16 @@ struct Row<'r> {
 }
 
 impl Row<'_> {
-    /// What became of one of its steps.
-    fn of(&self, kind: StepKind) -> Certainty {
-        let is_begun = kind.part().is_some_and(|part| self.has(part));
+    /// Whether a step took effect.
+    fn step(&self, kind: StepKind) -> Certainty {
+        let is_partly_done = kind.part().is_some_and(|part| self.has(part));
         let outcome = self.records.iter().find(|record| record.step.kind == kind);
         let Some(outcome) = outcome.map(|record| &record.outcome) else {
-            // What must not be repeated is in the ledger before it is sent.
-            let is_open = self.is_cut_short && !self.is_over();
-            let is_safe = kind != StepKind::Publish && kind != StepKind::DetailsWithoutExtensions;
-            return if is_begun || is_open && is_safe {
+            // The ledger records at-most-once requests before they are sent, idempotent ones after.
+            let is_unfinished = self.is_cut_short && !self.is_over();
+            let may_be_unrecorded =
+                kind != StepKind::Publish && kind != StepKind::DetailsWithoutExtensions;
+            return if is_partly_done || is_unfinished && may_be_unrecorded {
                 Certainty::Possible
             } else {
                 Certainty::NotDone
@@ -262,54 +264,54 @@ impl Row<'_> {
         match outcome.status {
             Status::Updated => Certainty::Done,
             Status::Failed | Status::Unknown => Certainty::Possible,
-            _ if is_begun => Certainty::Possible,
+            _ if is_partly_done => Certainty::Possible,
             Status::Unchanged | Status::NotAttempted | Status::Rejected => Certainty::NotDone,
         }
     }
 
-    /// What became of the fields.
+    /// Whether the row's fields were set.
     fn details(&self) -> Certainty {
-        // What it leaves out are fields that an extension may have written.
-        match (self.of(StepKind::Details), self.of(StepKind::DetailsWithoutExtensions)) {
+        // The fallback omits only fields that an extension may have written.
+        match (self.step(StepKind::Details), self.step(StepKind::DetailsWithoutExtensions)) {
             (Certainty::Possible, Certainty::Done) => Certainty::Done,
             (details, _) => details,
         }
     }
 
-    /// What became of the calls for its tags: those that remove some, and those that add some.
+    /// Whether the row's removeTags and addTags calls took effect.
     fn tag_calls(&self) -> (Certainty, Certainty) {
-        let fates = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.of(kind));
+        let steps = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.step(kind));
         let has = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.has(kind));
         let is_over = self.is_over();
-        // Rows of one file are merged: what needs no call for itself is in what they come to.
+        // The planner merges the rows of a file: without a call of its own, a change is part of the
+        // merged result, and as certain as the other call.
         let merged =
             |other: Certainty| if is_over { other } else { other.min(Certainty::Possible) };
-        match (self.planning, has, fates) {
+        match (self.planning, has, steps) {
             (Planning::Live(_), [true, false], [removed, _]) => (removed, merged(removed)),
             (Planning::Live(_), [false, true], [_, added]) => (merged(added), added),
-            // A call for rows that were merged carries out even those whose other fields were
-            // refused.
-            (Planning::Live(_), [false, false], _) if self.is_refused() => {
+            // A call for merged rows also contains the tags of rows whose details failed.
+            (Planning::Live(_), [false, false], _) if self.details_failed() => {
                 (Certainty::Possible, Certainty::Possible)
             }
             (_, _, [removed, added]) => (removed, added),
         }
     }
 
-    /// Whether nothing of it follows.
+    /// Whether no step of the row is left to do.
     fn is_over(&self) -> bool {
         self.records.iter().any(|record| record.row_done)
     }
 
-    /// Whether its fields were sent, and not accepted.
-    fn is_refused(&self) -> bool {
+    /// Whether the details were sent and not accepted.
+    fn details_failed(&self) -> bool {
         self.records.iter().any(|StepRecord { step, outcome, .. }| {
-            let is_refused = match outcome.status {
+            let has_failed = match outcome.status {
                 Status::Failed | Status::Unknown => true,
                 Status::Rejected => outcome.code == Some(Code::RejectedByApi),
                 Status::Unchanged | Status::Updated | Status::NotAttempted => false,
             };
-            step.kind == StepKind::Details && is_refused
+            step.kind == StepKind::Details && has_failed
         })
     }
 
@@ -317,13 +319,13 @@ impl Row<'_> {
         self.records.iter().any(|record| record.step.kind == kind)
     }
 
-    /// Whether tags went with the other fields rather than by calls of their own.
+    /// Whether the tags were sent in the details request rather than in tag calls.
     fn has_tags_in_details(&self, tags: &TagChange) -> bool {
         let is_edit = matches!(tags, TagChange::Edit { .. });
         match self.planning {
             Planning::Direct => !is_edit,
-            // Merged with a row that replaces them, even an edit can go that way. Otherwise its calls
-            // are still to come where the row is not over.
+            // Even a tag edit can be part of the details, if merged with a row that replaces the
+            // tags. An edit of an unfinished row may still have its calls ahead.
             Planning::Live(_) => {
                 let has_calls = self.has(StepKind::RemoveTags) || self.has(StepKind::AddTags);
                 !has_calls && (!is_edit || self.is_over()) && self.details() == Certainty::Done
@@ -355,13 +357,17 @@ mod tests {
         all.iter().map(|tag| (*tag).to_owned()).collect()
     }
 
-    /// The tags that a file with the tags `old` and `kept` may be left with.
-    fn left(change: &TagChange, records: &[StepRecord], planning: Planning) -> Vec<Vec<String>> {
+    /// The tags that a file with the tags `old` and `kept` may have after a row.
+    fn tags_after(
+        change: &TagChange,
+        records: &[StepRecord],
+        planning: Planning,
+    ) -> Vec<Vec<String>> {
         let before = FileFields { tags: tags(&["old", "kept"]), ..FileFields::default() };
-        let mut file_effects = FileEffects::new(FileId::new("a").expect("an id"), Some(before));
+        let mut effects = FileEffects::new(FileId::new("a").expect("an id"), Some(before));
         let change = Change { tags: Some(change.clone()), ..Change::default() };
-        file_effects.row(&change, records, planning, false);
-        file_effects.left.into_iter().map(|left| left.tags).collect()
+        effects.apply_row(&change, records, planning, false);
+        effects.after.into_iter().map(|after| after.tags).collect()
     }
 
     fn replace() -> TagChange {
@@ -369,36 +375,36 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_may_be_left_between_what_goes_and_what_comes() {
+    fn tag_replacement_can_stop_between_removal_and_addition() {
         let live = Planning::Live(LiveOptions::default());
         let removed = record(StepKind::RemoveTags, Status::Updated);
-        let refused = record(StepKind::AddTags, Status::Rejected);
-        assert_eq!(left(&replace(), &[removed.clone(), refused], live), [tags(&["kept"])]);
+        let rejected = record(StepKind::AddTags, Status::Rejected);
+        assert_eq!(tags_after(&replace(), &[removed.clone(), rejected], live), [tags(&["kept"])]);
         let lost = record(StepKind::AddTags, Status::Failed);
         let both = [tags(&["kept"]), tags(&["kept", "new"])];
-        assert_eq!(left(&replace(), &[removed, lost], live), both);
+        assert_eq!(tags_after(&replace(), &[removed, lost], live), both);
         let patched = record(StepKind::Details, Status::Updated);
-        assert_eq!(left(&replace(), &[patched], Planning::Direct), [tags(&["kept", "new"])]);
+        assert_eq!(tags_after(&replace(), &[patched], Planning::Direct), [tags(&["kept", "new"])]);
     }
 
     #[test]
-    fn what_was_not_accepted_leaves_a_file_as_it_was() {
-        let nothing = [record(StepKind::Details, Status::Rejected)];
-        assert_eq!(left(&replace(), &nothing, Planning::Direct), [tags(&["old", "kept"])]);
-        assert_eq!(left(&replace(), &[], Planning::Direct), [tags(&["old", "kept"])]);
+    fn rejected_change_leaves_file_unchanged() {
+        let rejected = [record(StepKind::Details, Status::Rejected)];
+        assert_eq!(tags_after(&replace(), &rejected, Planning::Direct), [tags(&["old", "kept"])]);
+        assert_eq!(tags_after(&replace(), &[], Planning::Direct), [tags(&["old", "kept"])]);
     }
 
     #[test]
-    fn states_that_a_file_may_have_been_left_in_do_not_grow_without_end() {
-        let mut file_effects =
+    fn number_of_possible_states_is_limited() {
+        let mut effects =
             FileEffects::new(FileId::new("a").expect("an id"), Some(FileFields::default()));
         let lost = [record(StepKind::AddTags, Status::Failed)];
         for number in 0..20 {
             let add = Tags::new(vec![number.to_string()]).ok();
             let change =
                 Change { tags: Some(TagChange::Edit { add, remove: None }), ..Change::default() };
-            file_effects.row(&change, &lost, Planning::Direct, false);
+            effects.apply_row(&change, &lost, Planning::Direct, false);
         }
-        assert_eq!(file_effects.left.len(), LEFT_MAX);
+        assert_eq!(effects.after.len(), STATES_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! What is put back on a file, and what is left alone.
+//! Decides which fields of a file to restore, and which to skip.
 
 use serde_json::{Map, Value};
 
@@ -6,101 +6,101 @@ use super::FileEffects;
 use crate::imagekit::FileFields;
 use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules};
 
-/// What becomes of a file.
+/// How to revert the changes of one file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reversal {
-    /// The row that puts its values back, as a line of JSON; `None` where there are none to be put
-    /// back.
+    /// The row that restores the file's fields, as a JSON object; `None` if all are skipped.
     pub row: Option<Map<String, Value>>,
-    /// What is not put back.
+    /// The changed fields that are not restored.
     pub skipped: Vec<Skipped>,
 }
 
-/// A field that the run changed, and that is not put back.
+/// A changed field that is not restored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Skipped {
-    /// Its column.
-    pub field: String,
-    /// Why.
-    pub why: SkipReason,
-    /// What it was before the run.
+    /// Column of the field, as in a sheet.
+    pub column: String,
+    /// Why the field is not restored.
+    pub reason: SkipReason,
+    /// Value before the run; null if unset or unknown.
     pub before: Value,
-    /// What the run left.
-    pub left: Value,
-    /// What it is now.
-    pub now: Value,
+    /// Value after the run; null if unset or unknown.
+    pub after: Value,
+    /// Current value; null if unset or the file is gone.
+    pub current: Value,
 }
 
-/// Why a field is not put back.
+/// Why a field is not restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
-    /// It has been changed since.
+    /// Conflict: the field was changed since the run.
     ChangedSince,
-    /// Another field of the file has been changed since.
+    /// Conflict: another field of the file was changed since the run.
     OtherChangedSince,
-    /// The file is gone.
-    Gone,
-    /// An extension of the run may have written it.
+    /// The file no longer exists.
+    FileMissing,
+    /// An extension of the run may have written the field.
     Extension,
-    /// It is not known what it was before.
-    NotKnown,
-    /// Its value from before is one that ImageKit would not take.
+    /// There is no snapshot of the file from before the run.
+    NoSnapshot,
+    /// ImageKit would reject the value from before the run.
     NotAllowed,
 }
 
 impl SkipReason {
-    /// The words in `skipped.csv`.
+    /// The reason as text, for the list of skipped fields.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ChangedSince => "changed since",
             Self::OtherChangedSince => "another field changed since",
-            Self::Gone => "the file is gone",
+            Self::FileMissing => "the file is gone",
             Self::Extension => "an extension may have written it",
-            Self::NotKnown => "not known what it was before",
+            Self::NoSnapshot => "not known what it was before",
             Self::NotAllowed => "its value from before is not allowed",
         }
     }
 }
 
 impl FileEffects {
-    /// Whether the file is like the run left it, as far as the run touched it: one that is not has
-    /// been changed since, or was read from a list that is behind.
+    /// Whether the touched fields still have the values that the run set. If not, the file was changed
+    /// since, or `current` comes from a stale listing.
     #[must_use]
-    pub fn is_as_left(&self, now: &FileFields) -> bool {
-        let left = self.left.first();
-        left.is_some_and(|left| self.touched.iter().all(|field| is_same(field, left, now)))
+    pub fn is_as_left(&self, current: &FileFields) -> bool {
+        let after = self.after.first();
+        after.is_some_and(|after| self.touched.iter().all(|field| is_same(field, after, current)))
     }
 
-    /// What becomes of the file if it is like this now; `None` if it is gone.
+    /// How to revert the file's changes, given its current state; `None` if the file is gone.
     #[must_use]
-    pub fn reversal(&self, now: Option<&FileFields>) -> Reversal {
+    pub fn reversal(&self, current: Option<&FileFields>) -> Reversal {
         let mut reversal = Reversal::default();
-        let is_moved = |field: &Field| now.is_some_and(|now| !self.is_ours(field, now));
-        let open = |field: &&Field| !self.is_written(field);
-        let any_moved = self.touched.iter().filter(open).any(is_moved);
+        let is_conflict =
+            |field: &Field| current.is_some_and(|current| !self.is_unchanged_since(field, current));
+        let is_restorable = |field: &&Field| !self.may_be_written_by_extension(field);
+        let has_conflict = self.touched.iter().filter(is_restorable).any(is_conflict);
         let mut row = Map::new();
         for field in &self.touched {
-            let why = if self.is_written(field) {
+            let reason = if self.may_be_written_by_extension(field) {
                 SkipReason::Extension
             } else if self.before.is_none() {
-                SkipReason::NotKnown
-            } else if now.is_none() {
-                SkipReason::Gone
-            } else if is_moved(field) {
+                SkipReason::NoSnapshot
+            } else if current.is_none() {
+                SkipReason::FileMissing
+            } else if is_conflict(field) {
                 SkipReason::ChangedSince
-            } else if any_moved {
+            } else if has_conflict {
                 SkipReason::OtherChangedSince
             } else {
                 let before = self.before.as_ref().map(|before| value(field, before));
                 let before = before.unwrap_or_default();
                 if is_allowed(field, &before) {
-                    put(field, before, &mut row);
+                    set(field, before, &mut row);
                     continue;
                 }
                 SkipReason::NotAllowed
             };
-            reversal.skipped.push(self.skipped(field, why, now));
+            reversal.skipped.push(self.skipped(field, reason, current));
         }
         if !row.is_empty() {
             row.insert("fileId".to_owned(), self.file.as_str().into());
@@ -109,33 +109,34 @@ impl FileEffects {
         reversal
     }
 
-    /// Whether a field is as the run left it, or as it was before.
-    fn is_ours(&self, field: &Field, now: &FileFields) -> bool {
-        let known = || self.before.iter().chain(&self.left);
-        let is_between = || {
-            let has = |tag: &String| now.tags.contains(tag);
-            let is_known = |tag: &String| known().any(|known| known.tags.contains(tag));
-            let is_kept = |tag: &&String| known().all(|known| known.tags.contains(tag));
-            let mut kept = known().flat_map(|known| &known.tags).filter(is_kept);
-            now.tags.iter().all(is_known) && kept.all(has)
+    /// Whether a field still has a value from before the run or one that the run may have set.
+    fn is_unchanged_since(&self, field: &Field, current: &FileFields) -> bool {
+        let states = || self.before.iter().chain(&self.after);
+        let is_mixture = || {
+            let is_current = |tag: &String| current.tags.contains(tag);
+            let is_in_any = |tag: &String| states().any(|state| state.tags.contains(tag));
+            let is_in_all = |tag: &&String| states().all(|state| state.tags.contains(tag));
+            let mut in_all = states().flat_map(|state| &state.tags).filter(is_in_all);
+            current.tags.iter().all(is_in_any) && in_all.all(is_current)
         };
-        known().any(|known| is_same(field, known, now))
-            || *field == Field::Tags && self.has_tags_between && is_between()
+        states().any(|state| is_same(field, state, current))
+            || *field == Field::Tags && self.may_mix_tags && is_mixture()
     }
 
-    fn skipped(&self, field: &Field, why: SkipReason, now: Option<&FileFields>) -> Skipped {
-        let of = |fields: Option<&FileFields>| fields.map(|f| value(field, f)).unwrap_or_default();
+    fn skipped(&self, field: &Field, reason: SkipReason, current: Option<&FileFields>) -> Skipped {
+        let value_in =
+            |state: Option<&FileFields>| state.map(|state| value(field, state)).unwrap_or_default();
         Skipped {
-            field: column(field),
-            why,
-            before: of(self.before.as_ref()),
-            left: of(self.left.first()),
-            now: of(now),
+            column: column(field),
+            reason,
+            before: value_in(self.before.as_ref()),
+            after: value_in(self.after.first()),
+            current: value_in(current),
         }
     }
 }
 
-/// What a file has in a field; null where it has nothing, which is what clears it.
+/// The value of a field; null if unset. Null in a row clears the field.
 fn value(field: &Field, fields: &FileFields) -> Value {
     let text = |text: &Option<String>| {
         text.as_deref().filter(|text| !text.is_empty()).map_or(Value::Null, Value::from)
@@ -151,7 +152,7 @@ fn value(field: &Field, fields: &FileFields) -> Value {
     }
 }
 
-/// Whether two states of a file are the same in a field.
+/// Whether a field has the same value in two states of a file.
 pub(super) fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bool {
     match field {
         Field::Tags => one.has_tags_of(other),
@@ -162,7 +163,7 @@ pub(super) fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bo
     }
 }
 
-/// Whether a row may say so: not every value that a file has may be set.
+/// Whether a row may set this value: ImageKit rejects some values that files have.
 fn is_allowed(field: &Field, value: &Value) -> bool {
     let rules = Rules::default();
     let mut row = Builder::new(&rules);
@@ -171,7 +172,7 @@ fn is_allowed(field: &Field, value: &Value) -> bool {
     matches!(row.finish(), Content::Update(_))
 }
 
-fn put(field: &Field, value: Value, row: &mut Map<String, Value>) {
+fn set(field: &Field, value: Value, row: &mut Map<String, Value>) {
     match field {
         Field::CustomMetadata(field) => {
             let all = row.entry("customMetadata").or_insert_with(|| Map::new().into());
