@@ -27,7 +27,7 @@ use crate::report::{Counter, PlanView, Target, render_plan, render_undo};
 use crate::row::FileId;
 use crate::run::{ReadError, ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
 use crate::settings::{Execution, LiveOptions, Planning};
-use crate::undo::{FinishedRun, Sheets, UndoError, UndoSummary, file_effects_of};
+use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
 
 #[derive(Debug, Args)]
 pub(super) struct Undo {
@@ -223,7 +223,7 @@ struct RunToUndo {
     input: Input,
     context: Context,
     is_unfinished: bool,
-    is_cut_short: bool,
+    was_interrupted: bool,
 }
 
 impl RunToUndo {
@@ -251,8 +251,8 @@ impl RunToUndo {
         let context = ledger.context(&meta)?;
         let input = run.input(meta.input_format);
         let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
-        let is_cut_short = ended.is_none();
-        Ok(Self { run, meta, ledger, input, context, is_unfinished, is_cut_short })
+        let was_interrupted = ended.is_none();
+        Ok(Self { run, meta, ledger, input, context, is_unfinished, was_interrupted })
     }
 
     fn finished_run(&self) -> FinishedRun<'_> {
@@ -261,7 +261,7 @@ impl RunToUndo {
             context: &self.context,
             ledger: &self.ledger,
             planning: self.meta.planning,
-            is_cut_short: self.is_cut_short,
+            was_interrupted: self.was_interrupted,
         }
     }
 
@@ -305,9 +305,9 @@ async fn read_snapshots(
         reader.verify_sample(&mut reading).await.map_err(failed_read)?;
         let mut suspects = SpotCheck::default();
         let compared = file_effects_of(finished_run, |effects| {
-            let is_as_left = matches!(snapshot_of(ledger, &effects.file)?,
-                Snapshot::Fields(fields) if effects.is_as_left(&fields));
-            if !is_as_left {
+            let is_unchanged_since_run = matches!(snapshot_of(ledger, &effects.file)?,
+                Snapshot::Fields(fields) if effects.is_unchanged_since_run(&fields));
+            if !is_unchanged_since_run {
                 suspects.add(&effects.file);
             }
             Ok(())
@@ -329,7 +329,7 @@ fn write_sheets(
     ledger: &LedgerFile,
     run: &RunDir,
 ) -> Result<UndoSummary, UndoError> {
-    let mut sheets = Sheets::create(run.path())?;
+    let mut sheets = UndoSheets::create(run.path())?;
     ledger.transaction(|| {
         file_effects_of(finished_run, |effects| {
             let reversal = match snapshot_of(ledger, &effects.file)? {

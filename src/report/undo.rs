@@ -37,7 +37,7 @@ fn skipped(lines: &mut Layout, summary: &UndoSummary) {
         let files = plural(*files, "file", "files");
         lines.add(label, &format!("{files}: {}", why.as_str()));
     }
-    for (file, field, why) in &summary.first_left_alone {
+    for (file, field, why) in &summary.first_skipped {
         lines.add("", &format!("  {field} of {file}: {}", why.as_str()));
     }
     if let Some(list) = &summary.list {

@@ -81,7 +81,7 @@ fn replay_onto(
         context: &run_ledger.context(&meta)?,
         ledger: &run_ledger,
         planning: meta.planning,
-        is_cut_short: run_ledger.ended()?.is_none(),
+        was_interrupted: run_ledger.ended()?.is_none(),
     };
     // Other runs may have written between the sessions of a resumed run. It is unknown which of its
     // rows came first.

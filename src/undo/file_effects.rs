@@ -91,9 +91,9 @@ impl FileEffects {
         change: &Change,
         records: &[StepRecord],
         planning: Planning,
-        is_cut_short: bool,
+        was_interrupted: bool,
     ) {
-        let row = Row { records, planning, is_cut_short };
+        let row = Row { records, planning, was_interrupted };
         let details = row.details();
         if let Some(extensions) = &change.extensions {
             self.add_extensions(extensions, records);
@@ -242,7 +242,7 @@ impl FileEffects {
 struct Row<'r> {
     records: &'r [StepRecord],
     planning: Planning,
-    is_cut_short: bool,
+    was_interrupted: bool,
 }
 
 impl Row<'_> {
@@ -252,7 +252,7 @@ impl Row<'_> {
         let outcome = self.records.iter().find(|record| record.step.kind == kind);
         let Some(outcome) = outcome.map(|record| &record.outcome) else {
             // The ledger records at-most-once requests before they are sent, idempotent ones after.
-            let is_unfinished = self.is_cut_short && !self.is_over();
+            let is_unfinished = self.was_interrupted && !self.is_over();
             let may_be_unrecorded =
                 kind != StepKind::Publish && kind != StepKind::DetailsWithoutExtensions;
             return if is_partly_done || is_unfinished && may_be_unrecorded {

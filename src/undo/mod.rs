@@ -8,13 +8,13 @@
 
 mod file_effects;
 mod reversal;
-mod sheets;
+mod undo_sheets;
 
 use std::collections::HashMap;
 
 pub use file_effects::{Effect, FileEffects, Irreversible};
 pub use reversal::{Reversal, SkipReason, Skipped};
-pub use sheets::{Sheets, UndoSummary};
+pub use undo_sheets::{UndoSheets, UndoSummary};
 
 use crate::imagekit::FileFields;
 use crate::input::{Context, Input, InputError};
@@ -36,7 +36,7 @@ pub struct FinishedRun<'r> {
     pub planning: Planning,
     /// Whether the run was interrupted. Then idempotent requests may have been sent that its ledger
     /// does not record.
-    pub is_cut_short: bool,
+    pub was_interrupted: bool,
 }
 
 /// Reason why a run cannot be undone.
@@ -73,7 +73,7 @@ pub fn file_effects_of(
             };
             FileEffects::new(update.file.clone(), before)
         });
-        effects.apply_row(&update.change, records, run.planning, run.is_cut_short);
+        effects.apply_row(&update.change, records, run.planning, run.was_interrupted);
         if last_row > row {
             incomplete.insert(update.file, effects);
         } else if let Some(effects) = effects.finish() {
@@ -93,13 +93,13 @@ pub fn replay(
     mut visit: impl FnMut(&FileId, &dyn Fn(FileFields) -> Effect) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
     each_row(run, |_, Update { file, change }, records| {
-        let is_recorded = !run.is_cut_short || !records.is_empty();
+        let is_recorded = !run.was_interrupted || !records.is_empty();
         if is_recorded && records.iter().all(|record| record.outcome.status == Status::Unchanged) {
             return Ok(());
         }
         visit(&file, &|before| {
             let mut effects = FileEffects::new(file.clone(), Some(before));
-            effects.apply_row(&change, records, run.planning, run.is_cut_short);
+            effects.apply_row(&change, records, run.planning, run.was_interrupted);
             effects.into_effect()
         })
     })

@@ -66,7 +66,7 @@ impl FileEffects {
     /// Whether the touched fields still have the values that the run set. If not, the file was changed
     /// since, or `current` comes from a stale listing.
     #[must_use]
-    pub fn is_as_left(&self, current: &FileFields) -> bool {
+    pub fn is_unchanged_since_run(&self, current: &FileFields) -> bool {
         let after = self.after.first();
         after.is_some_and(|after| self.touched.iter().all(|field| is_same(field, after, current)))
     }

@@ -20,7 +20,7 @@ const LIST_COLUMNS: [&str; 6] = ["fileId", "field", "why", "before", "run left",
 const FIRST_SKIPPED_MAX: usize = 10;
 
 /// Writer of both files. The list is only created if a field is skipped.
-pub struct Sheets<'d> {
+pub struct UndoSheets<'d> {
     directory: &'d Path,
     sheet: BufWriter<AtomicFile>,
     list: Option<Box<csv::Writer<AtomicFile>>>,
@@ -35,7 +35,7 @@ pub struct UndoSummary {
     /// Number of files with skipped fields, by reason.
     pub skipped: BTreeMap<SkipReason, u64>,
     /// The first skipped fields, as (file, column, reason).
-    pub first_left_alone: Vec<(FileId, String, SkipReason)>,
+    pub first_skipped: Vec<(FileId, String, SkipReason)>,
     /// Path of the list of all skipped fields; `None` if there are none.
     pub list: Option<PathBuf>,
     /// Number of extension runs, by extension name.
@@ -46,7 +46,7 @@ pub struct UndoSummary {
     pub publications: u64,
 }
 
-impl<'d> Sheets<'d> {
+impl<'d> UndoSheets<'d> {
     /// Starts a sheet in the directory of the run that restores the values.
     ///
     /// # Errors
@@ -111,8 +111,8 @@ impl UndoSummary {
             *self.skipped.entry(reason).or_default() += 1;
         }
         for Skipped { column, reason, .. } in &reversal.skipped {
-            if self.first_left_alone.len() < FIRST_SKIPPED_MAX {
-                self.first_left_alone.push((effects.file.clone(), column.clone(), *reason));
+            if self.first_skipped.len() < FIRST_SKIPPED_MAX {
+                self.first_skipped.push((effects.file.clone(), column.clone(), *reason));
             }
         }
         for name in &effects.irreversible.extensions {
