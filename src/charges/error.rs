@@ -1,4 +1,4 @@
-//! Why charges are not remembered.
+//! Errors of the recorded charges.
 
 use std::path::PathBuf;
 
@@ -6,48 +6,48 @@ use crate::account::AccountError;
 use crate::input::InputError;
 use crate::ledger::LedgerError;
 
-/// Why the memory of charges cannot be used. Nothing that is billed may be sent without it.
+/// Reason why charges cannot be read or recorded. Then no billed extension may be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ChargesError {
-    /// The state database cannot be used.
+    /// The state database cannot be read or written.
     #[error("cannot use the memory of charges")]
     Database(#[from] AccountError),
     /// The ledger of a run cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The input of a run cannot be read.
+    /// A run's copy of its sheet cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
 }
 
 impl ChargesError {
-    /// Whether the run cannot be read, and the memory itself is sound.
-    pub(super) fn is_of_the_run(&self) -> bool {
+    /// Whether the run cannot be read, rather than the state database.
+    pub(super) fn concerns_run(&self) -> bool {
         matches!(self, Self::Ledger(_) | Self::Input(_))
     }
 }
 
-/// An interrupted run whose charges are not known.
+/// An interrupted run whose charges are unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum UnrecordedRun {
-    /// It is no longer there, and will not be named again.
+    /// The run was moved or removed. It is not reported again.
     #[error(
         "the run {run} was interrupted and has been moved or removed since; what it was charged \
          for is not known, so that its extensions may be charged again"
     )]
     Gone {
-        /// Its directory.
+        /// Directory in which the run was executed.
         run: PathBuf,
     },
-    /// It cannot be read; the next run tries again.
+    /// The run cannot be read. The next run retries.
     #[error(
         "the run {run} was interrupted and cannot be read; what it was charged for is not known, \
          so that its extensions may be charged again"
     )]
     Unreadable {
-        /// Its directory.
+        /// Directory of the run.
         run: PathBuf,
-        /// Why.
+        /// The error of its ledger or sheet.
         #[source]
         source: ChargesError,
     },

@@ -1,4 +1,4 @@
-//! What a run's ledger says of the extensions that its requests carried.
+//! Derives the charges of a run from its ledger.
 
 use serde_json::{Map, Value};
 
@@ -9,23 +9,23 @@ use crate::outcome::{ExtensionStatus, Outcome, Status};
 use crate::request::StepKind;
 use crate::row::{Content, Extension, Extensions, FileId};
 
-/// How it is known that an extension was run on a file, or may have been.
+/// Evidence that an extension ran on a file, or may have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evidence {
     /// ImageKit reported a status other than failed.
     Reported,
-    /// The request was accepted, and the response states no status of the extension.
+    /// ImageKit accepted the request, and its response has no status for the extension.
     Accepted,
     /// The request was sent, and its response was lost.
     ResponseLost,
 }
 
-/// The charges of a run, row by row, into a function. Goes through input and ledger side by side.
+/// Calls `visit` for each extension that a run sent. Reads input and ledger side by side.
 pub(super) fn evidence(
     input: &Input,
     meta: &RunMeta,
     ledger: &LedgerFile,
-    mut take: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), ChargesError>,
+    mut visit: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
     let context = ledger.context(meta)?;
     let mut rows = input.rows(&context, None)?;
@@ -43,49 +43,52 @@ pub(super) fn evidence(
             let Some(details) = details else {
                 continue;
             };
-            // A row can ask for more than its request carried.
+            // A row can request more extensions than were sent.
             let Some(sent) = extensions.only(|e| details.extensions.contains(&e.fingerprint()))
             else {
                 continue;
             };
-            for (extension, evidence) in of(&details.outcome, &sent) {
-                take(&update.file, extension, evidence)?;
+            for (extension, evidence) in evidence_in(&details.outcome, &sent) {
+                visit(&update.file, extension, evidence)?;
             }
         }
         Ok(())
     })
 }
 
-/// What the outcome of a details step says of each extension that its request carried.
-fn of<'e>(outcome: &Outcome, extensions: &'e Extensions) -> Vec<(&'e Extension, Evidence)> {
-    let all = extensions.as_slice().iter();
+/// The evidence in the outcome of a details step, for each extension that was sent.
+fn evidence_in<'e>(outcome: &Outcome, sent: &'e Extensions) -> Vec<(&'e Extension, Evidence)> {
+    let all = sent.as_slice().iter();
     match outcome.status {
         Status::Unknown => all.map(|extension| (extension, Evidence::ResponseLost)).collect(),
         Status::Updated => {
-            let said = outcome.extension_status.as_deref().unwrap_or_default();
-            let said = serde_json::from_str(said).unwrap_or_default();
-            all.filter_map(|extension| Some((extension, said_of(extension, extensions, &said)?)))
-                .collect()
+            let statuses = outcome.extension_status.as_deref().unwrap_or_default();
+            let statuses = serde_json::from_str(statuses).unwrap_or_default();
+            all.filter_map(|extension| {
+                Some((extension, evidence_in_status(extension, sent, &statuses)?))
+            })
+            .collect()
         }
-        // Nothing of it was done: its request was not sent, or was refused.
+        // The request was not sent, or was rejected.
         Status::Unchanged | Status::NotAttempted | Status::Failed | Status::Rejected => Vec::new(),
     }
 }
 
-/// What an `extensionStatus` says of one extension; `None` if that it failed. ImageKit does not say
-/// whether a failed run is billed, so the next one may try again.
-fn said_of(
+/// The evidence in an `extensionStatus`; `None` if the extension failed. ImageKit does not document
+/// whether failed extensions are billed, so a later run may send them again.
+fn evidence_in_status(
     extension: &Extension,
-    asked: &Extensions,
-    said: &Map<String, Value>,
+    sent: &Extensions,
+    statuses_by_name: &Map<String, Value>,
 ) -> Option<Evidence> {
-    let mut statuses: Vec<&Value> = said.get(extension.name().as_str()).into_iter().collect();
+    let status = statuses_by_name.get(extension.name().as_str());
+    let mut statuses: Vec<&Value> = status.into_iter().collect();
     if statuses.is_empty() {
-        // Nobody states the name under which that of a saved extension comes: it may be any that is
-        // no other extension's.
-        let is_others = |name: &str| asked.as_slice().iter().any(|e| e.name().as_str() == name);
-        let unclaimed = said.iter().filter(|(name, _)| !is_others(name));
-        statuses.extend(unclaimed.map(|(_, status)| status));
+        // ImageKit does not document the name under which it reports a saved extension: it may be
+        // any name that belongs to no other extension of the request.
+        let is_other = |name: &str| sent.as_slice().iter().any(|e| e.name().as_str() == name);
+        let unassigned = statuses_by_name.iter().filter(|(name, _)| !is_other(name));
+        statuses.extend(unassigned.map(|(_, status)| status));
     }
     if statuses.is_empty() {
         Some(Evidence::Accepted)
@@ -105,56 +108,56 @@ mod tests {
     const DESCRIPTION: &str = r#"{"name":"ai-auto-description"}"#;
     const SAVED: &str = r#"{"name":"saved-extension","id":"ext_1"}"#;
 
-    fn answered(said: Option<&str>) -> Outcome {
+    fn updated(extension_status: Option<&str>) -> Outcome {
         let local = Outcome::local(Status::Updated, Code::Mismatch, None);
-        Outcome { extension_status: said.map(Into::into), ..local }
+        Outcome { extension_status: extension_status.map(Into::into), ..local }
     }
 
-    /// What an answer says of each of these extensions.
-    fn said(configs: &[&str], said: Option<&str>) -> Vec<Option<Evidence>> {
-        let asked = extensions(configs);
-        let found = of(&answered(said), &asked);
-        let of_one = |extension| found.iter().find(|(e, _)| *e == extension).map(|(_, e)| *e);
-        asked.as_slice().iter().map(of_one).collect()
+    /// The evidence for each of these extensions.
+    fn evidences(configs: &[&str], extension_status: Option<&str>) -> Vec<Option<Evidence>> {
+        let sent = extensions(configs);
+        let found = evidence_in(&updated(extension_status), &sent);
+        let find = |extension| found.iter().find(|(e, _)| *e == extension).map(|(_, e)| *e);
+        sent.as_slice().iter().map(find).collect()
     }
 
     #[test]
-    fn what_failed_was_not_bought_and_everything_else_was() {
-        let (bought, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
+    fn every_status_but_failed_is_evidence() {
+        let (reported, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
         for (status, evidence) in [
-            (r#""success""#, bought),
-            (r#""pending""#, bought),
-            (r#""queued""#, bought),
-            (r#"["failed"]"#, bought),
+            (r#""success""#, reported),
+            (r#""pending""#, reported),
+            (r#""queued""#, reported),
+            (r#"["failed"]"#, reported),
             (r#""failed""#, None),
             (r#""FAILED""#, None),
         ] {
             let status = format!(r#"{{"google-auto-tagging":{status}}}"#);
-            let both = said(&[TAGGING, DESCRIPTION], Some(&status));
+            let both = evidences(&[TAGGING, DESCRIPTION], Some(&status));
             assert_eq!(both, [evidence, accepted], "{status}");
         }
-        assert_eq!(said(&[TAGGING], None), [accepted]);
+        assert_eq!(evidences(&[TAGGING], None), [accepted]);
     }
 
     #[test]
-    fn the_status_of_a_saved_extension_may_come_under_any_name_that_is_no_others() {
-        let (bought, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
-        let alone = said(&[SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
+    fn saved_extension_is_matched_with_any_unassigned_status() {
+        let (reported, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
+        let alone = evidences(&[SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
         assert_eq!(alone, [None]);
-        let alone = said(&[SAVED], Some(r#"{"google-auto-tagging":"success"}"#));
-        assert_eq!(alone, [bought]);
-        let under_its_name = said(&[SAVED], Some(r#"{"saved-extension":"failed","x":"success"}"#));
-        assert_eq!(under_its_name, [None]);
-        let beside = said(&[TAGGING, SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
-        assert_eq!(beside, [None, accepted]);
+        let alone = evidences(&[SAVED], Some(r#"{"google-auto-tagging":"success"}"#));
+        assert_eq!(alone, [reported]);
+        let by_name = evidences(&[SAVED], Some(r#"{"saved-extension":"failed","x":"success"}"#));
+        assert_eq!(by_name, [None]);
+        let both = evidences(&[TAGGING, SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
+        assert_eq!(both, [None, accepted]);
     }
 
     #[test]
-    fn a_request_that_did_nothing_bought_nothing_and_a_lost_one_may_have() {
-        let asked = extensions(&[TAGGING]);
+    fn only_accepted_and_lost_requests_are_evidence() {
+        let sent = extensions(&[TAGGING]);
         for status in Status::ALL {
-            let outcome = Outcome { status, ..answered(None) };
-            let found: Vec<_> = of(&outcome, &asked).into_iter().map(|(_, e)| e).collect();
+            let outcome = Outcome { status, ..updated(None) };
+            let found: Vec<_> = evidence_in(&outcome, &sent).into_iter().map(|(_, e)| e).collect();
             let expected = match status {
                 Status::Updated => vec![Evidence::Accepted],
                 Status::Unknown => vec![Evidence::ResponseLost],

@@ -1,14 +1,14 @@
-//! The memory of charges: every extension that was run on a file, by its configuration, so that no
-//! later run pays for it again.
+//! The billed extension runs of all runs on this machine, so that no later run is charged for the
+//! same extension on the same file again.
 //!
-//! It belongs to a service and a file id. Neither the key nor the account matters, so that a new key
-//! or another spelling of the endpoint does not lose it. A run that asks for extensions is noted as
-//! open before its first request ([`Charges::open_run`]); when it has ended, what its ledger says is
-//! copied, and it is closed by the same commit ([`Charges::record`]). One that was killed is still
-//! open, and the next run copies it ([`Charges::record_open_runs`]). So the executor writes nothing
-//! here, and no crash makes a run forget what it was charged for.
+//! A charge is identified by service, file and extension configuration. Key and account do not
+//! matter, so a new key or another spelling of the endpoint loses no charges. Before its first
+//! request, a run with extensions is marked open ([`Charges::open_run`]). When it ends, its charges
+//! are copied from its ledger and it is closed, in one commit ([`Charges::record`]). A killed run
+//! stays open, and the next run copies its charges ([`Charges::record_open_runs`]). So the executor
+//! does not write to this database, and a crash loses no charges.
 //!
-//! Runs against the built-in sandbox neither read nor write it: their files are gone with them.
+//! Runs against the built-in sandbox do not use it: their files disappear with the sandbox.
 
 mod error;
 mod evidence;
@@ -28,30 +28,30 @@ use crate::run::{RunDir, RunLock};
 use evidence::evidence;
 use tables::OpenRun;
 
-/// The memory of charges of one service.
+/// The charges of one service.
 #[derive(Debug)]
 pub struct Charges {
     db: AccountDb,
     service: Service,
 }
 
-/// An extension that was run on a file, or may have been.
+/// An extension that ran on a file, or may have run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// The directory of the run that caused it.
+    /// Directory of the run that sent the request.
     pub run: PathBuf,
-    /// When that run began, in UTC.
+    /// Start time of that run, in UTC.
     pub begun: String,
-    /// Whether it is certain.
+    /// Whether the extension certainly ran.
     pub certainty: Certainty,
 }
 
-/// Whether an extension ran for certain.
+/// Whether an extension certainly ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
     /// ImageKit accepted the request.
     Accepted,
-    /// The request was sent and its response was lost: it counts as charged.
+    /// The request was sent and its response was lost. It counts as charged.
     ResponseLost,
 }
 
@@ -70,19 +70,19 @@ impl fmt::Display for Charge {
 }
 
 impl Charges {
-    /// Opens the memory of a service. Any process may look things up in it at any time.
+    /// Opens the charges of a service. Several processes may use them concurrently.
     ///
     /// # Errors
-    /// It cannot be opened or made, or is of another version.
+    /// The state database cannot be opened or created, or has another format.
     pub fn open(state: &StateDir, service: &Service) -> Result<Self, ChargesError> {
         Ok(Self { db: AccountDb::open(state)?, service: service.clone() })
     }
 
-    /// Whether an extension ran on a file with this configuration, and in which run. A saved
-    /// extension is known by its id, whatever the account has saved under it since.
+    /// The charge of an extension with this configuration on a file, if there is one. A saved
+    /// extension is identified by its id, even if its configuration was changed since.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The state database cannot be read.
     pub fn find(
         &self,
         file: &FileId,
@@ -92,29 +92,29 @@ impl Charges {
         Ok(self.db.read(find)?)
     }
 
-    /// Whether it holds no charge.
+    /// Whether the service has no charges.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The state database cannot be read.
     pub fn is_empty(&self) -> Result<bool, ChargesError> {
         Ok(self.db.read(|connection| tables::is_empty(connection, &self.service))?)
     }
 
-    /// Notes that a run, which the database knows, is about to send its first request. From then on
-    /// its charges are recorded however it ends.
+    /// Marks a registered run as open. Call it before the run's first request: from then on, its
+    /// charges are recorded even if it is killed.
     ///
     /// # Errors
-    /// It cannot be written; the run must not begin.
+    /// The state database cannot be written. The run must not start.
     pub fn open_run(&self, id: &str) -> Result<(), ChargesError> {
         Ok(self.db.change(|connection| tables::open_run(connection, id))?)
     }
 
-    /// Copies the charges of a run from its ledger, and closes the run. What ImageKit reported of an
-    /// extension takes the place of an earlier record; anything less only fills a gap.
+    /// Copies the charges of a run from its ledger, and closes the run. A status that ImageKit
+    /// reported replaces an earlier charge; weaker evidence does not.
     ///
     /// # Errors
-    /// Nothing was copied, because the run cannot be read or this cannot be written. A run that was
-    /// open stays open, for the next run to copy.
+    /// The run cannot be read, or the state database cannot be written. Then nothing is copied, and
+    /// an open run stays open for the next run to copy.
     pub fn record(&self, run: &RunDir, ledger: &LedgerFile) -> Result<(), ChargesError> {
         let meta = ledger.meta()?;
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
@@ -128,14 +128,13 @@ impl Charges {
         transaction.commit().map_err(failed)
     }
 
-    /// Copies the charges of the account's runs that were interrupted. Gives those whose
-    /// charges are unknown, for the person to be told. To be called before a run makes its plan.
+    /// Copies the charges of the account's interrupted runs. Returns the runs whose charges cannot be
+    /// determined, to be shown as warnings. Call it before planning, with the account's lock held.
     ///
-    /// The caller holds the account's lock; a run that another state directory or key executes at
-    /// this moment is left to itself.
+    /// Skips a run that is being executed, with another state directory or key.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// The state database cannot be read or written.
     pub fn record_open_runs(&self, account: AccountId) -> Result<Vec<UnrecordedRun>, ChargesError> {
         let mut unrecorded = Vec::new();
         for open in self.db.read(|connection| tables::open_runs(connection, account))? {
@@ -146,26 +145,27 @@ impl Charges {
 
     fn record_open_run(&self, open: OpenRun) -> Result<Option<UnrecordedRun>, ChargesError> {
         let OpenRun { id, path } = open;
-        match self.record_if_there(&id, &path) {
+        match self.record_if_found(&id, &path) {
             Ok(true) => Ok(None),
             Ok(false) => {
                 self.db.change(|connection| tables::close_run(connection, &id))?;
                 Ok(Some(UnrecordedRun::Gone { run: path }))
             }
-            Err(source) if source.is_of_the_run() => {
+            Err(source) if source.concerns_run() => {
                 Ok(Some(UnrecordedRun::Unreadable { run: path, source }))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Says whether the run is still where it was.
-    fn record_if_there(&self, id: &str, path: &Path) -> Result<bool, ChargesError> {
+    /// Records the charges of a run, unless it is being executed. Returns whether `path` still
+    /// contains that run.
+    fn record_if_found(&self, id: &str, path: &Path) -> Result<bool, ChargesError> {
         let Ok(run) = RunDir::open(path) else {
             return Ok(false);
         };
         let ledger = run.ledger()?;
-        // Another run may have taken its place.
+        // Another run may be in its place.
         if ledger.meta()?.id != id {
             return Ok(false);
         }

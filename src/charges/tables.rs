@@ -13,22 +13,22 @@ pub(super) struct OpenRun {
     pub(super) path: std::path::PathBuf,
 }
 
-/// The number that a run has in the database.
+/// Primary key of a registered run.
 pub(super) fn number_of(connection: &Connection, id: &str) -> rusqlite::Result<i64> {
     connection.query_row("SELECT number FROM run WHERE id = ?1", [id], |row| row.get(0))
 }
 
-/// Notes that the charges of a run are still to be copied.
+/// Marks a run whose charges have not been copied yet.
 pub(super) fn open_run(connection: &Connection, id: &str) -> rusqlite::Result<()> {
     connection.execute("UPDATE run SET charges_open = 1 WHERE id = ?1", [id]).map(drop)
 }
 
-/// Notes that the charges of a run have been copied.
+/// Marks a run whose charges have been copied.
 pub(super) fn close_run(connection: &Connection, id: &str) -> rusqlite::Result<()> {
     connection.execute("UPDATE run SET charges_open = 0 WHERE id = ?1", [id]).map(drop)
 }
 
-/// The runs of an account whose charges have not been copied, in the order in which they began.
+/// The runs of an account whose charges have not been copied, oldest first.
 pub(super) fn open_runs(
     connection: &Connection,
     account: AccountId,
@@ -41,14 +41,12 @@ pub(super) fn open_runs(
     open.collect()
 }
 
-/// Whether no charge of a service is known.
 pub(super) fn is_empty(connection: &Connection, service: &Service) -> rusqlite::Result<bool> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM charge WHERE service = ?1)";
     connection.query_row(sql, [service.as_str()], |row| row.get(0))
 }
 
-/// Records that an extension ran on a file. What ImageKit reported takes the place of an earlier
-/// record; anything less only fills a gap.
+/// Records a charge. [`Evidence::Reported`] replaces an earlier charge, weaker evidence does not.
 pub(super) fn record(
     connection: &Connection,
     service: &Service,
@@ -69,7 +67,7 @@ pub(super) fn record(
     record.execute(params![service, file, extension, run, response_lost, replaces]).map(drop)
 }
 
-/// Which run ran an extension on a file.
+/// The charge of an extension on a file, if recorded.
 pub(super) fn find(
     connection: &Connection,
     service: &Service,

@@ -1,4 +1,4 @@
-//! Runs as they leave their ledgers behind, and what is known of them afterwards.
+//! Charges recorded from the ledgers of finished and killed runs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,13 +18,13 @@ use crate::settings::Planning;
 const REMOVE_BG: &str = r#"{"name":"remove-bg"}"#;
 /// Rows 2, 3 and 4 run an extension, row 5 does not.
 const SHEET: &str = r#"fileId,tags,extensions
-said,,"[{""name"":""remove-bg""}]"
+reported,,"[{""name"":""remove-bg""}]"
 lost,,"[{""name"":""remove-bg""}]"
-refused,,"[{""name"":""remove-bg""}]"
+rejected,,"[{""name"":""remove-bg""}]"
 tagged,x,
 "#;
 
-/// Extensions, as a cell of a sheet asks for them.
+/// Extensions parsed from a cell with these configurations.
 pub(super) fn extensions(configs: &[&str]) -> Extensions {
     let rules = Rules::default();
     let mut builder = Builder::new(&rules);
@@ -35,8 +35,8 @@ pub(super) fn extensions(configs: &[&str]) -> Extensions {
     update.change.extensions.expect("there are some")
 }
 
-/// A state directory, and runs beside it.
-struct Home(TempDir);
+/// A state directory, and run directories beside it.
+struct TestDir(TempDir);
 
 fn service(endpoint: &str) -> Service {
     Service::at(&Url::parse(endpoint).unwrap())
@@ -48,7 +48,7 @@ fn identity(key: &str) -> Identity {
     Identity { service, key, name: None }
 }
 
-impl Home {
+impl TestDir {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -65,8 +65,8 @@ impl Home {
         self.charges().db.account_of(&identity("key")).unwrap()
     }
 
-    /// Makes a run that was killed after a while.
-    fn run(&self, name: &str) -> (RunDir, RunMeta) {
+    /// Creates a run that was killed while sending.
+    fn killed_run(&self, name: &str) -> (RunDir, RunMeta) {
         let run = RunDir::create_at(&self.0.path().join(name)).unwrap();
         fs::write(run.path().join("input.csv"), SHEET).unwrap();
         let meta = RunMeta {
@@ -104,9 +104,9 @@ impl Home {
         (run, meta)
     }
 
-    /// The same, known to the state directory from before its first request.
-    fn begun(&self, name: &str) -> (RunDir, RunMeta) {
-        let (run, meta) = self.run(name);
+    /// Creates a killed run that is registered and open in the state database.
+    fn open_run(&self, name: &str) -> (RunDir, RunMeta) {
+        let (run, meta) = self.killed_run(name);
         self.register(&run, &meta);
         self.charges().open_run(&meta.id).unwrap();
         (run, meta)
@@ -121,65 +121,66 @@ impl Home {
     }
 }
 
-/// What is known of remove-bg on a file.
-fn known(charges: &Charges, id: &str) -> Option<Charge> {
+/// The recorded charge of remove-bg on a file.
+fn charge(charges: &Charges, id: &str) -> Option<Charge> {
     let remove_bg = extensions(&[REMOVE_BG]);
     charges.find(&FileId::new(id).unwrap(), &remove_bg.as_slice()[0]).unwrap()
 }
 
 fn certainties(charges: &Charges) -> [Option<Certainty>; 4] {
-    ["said", "lost", "refused", "tagged"]
-        .map(|id| known(charges, id).map(|charge| charge.certainty))
+    ["reported", "lost", "rejected", "tagged"]
+        .map(|id| charge(charges, id).map(|charge| charge.certainty))
 }
 
-const OF_THE_RUN: [Option<Certainty>; 4] =
+/// The certainties that a killed run leaves.
+const RECORDED: [Option<Certainty>; 4] =
     [Some(Certainty::Accepted), Some(Certainty::ResponseLost), None, None];
 
 #[test]
 fn killed_run_is_recorded_by_the_next_one() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
-    assert_eq!(certainties(&home.charges()), [None; 4], "a look alone copies nothing");
-    assert!(home.record_open_runs().is_empty());
-    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
-    // It is closed: it is not looked for any more.
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
+    assert_eq!(certainties(&dir.charges()), [None; 4], "opening copies nothing");
+    assert!(dir.record_open_runs().is_empty());
+    assert_eq!(certainties(&dir.charges()), RECORDED);
+    // The run is closed, so it is not read again.
     fs::remove_dir_all(run.path()).unwrap();
-    assert!(home.record_open_runs().is_empty());
-    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+    assert!(dir.record_open_runs().is_empty());
+    assert_eq!(certainties(&dir.charges()), RECORDED);
 }
 
 #[test]
-fn run_that_is_being_executed_is_left_to_itself() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
+fn run_in_progress_is_skipped() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
     let lock = RunLock::take(&run).unwrap();
-    assert!(home.record_open_runs().is_empty());
-    assert_eq!(certainties(&home.charges()), [None; 4]);
+    assert!(dir.record_open_runs().is_empty());
+    assert_eq!(certainties(&dir.charges()), [None; 4]);
     drop(lock);
-    assert!(home.record_open_runs().is_empty());
-    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+    assert!(dir.record_open_runs().is_empty());
+    assert_eq!(certainties(&dir.charges()), RECORDED);
 }
 
 #[test]
-fn finished_run_is_closed_by_being_recorded() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
-    home.charges().record(&run, &run.ledger().unwrap()).unwrap();
-    assert_eq!(certainties(&home.charges()), OF_THE_RUN);
+fn recording_a_finished_run_closes_it() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
+    dir.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    assert_eq!(certainties(&dir.charges()), RECORDED);
     fs::remove_dir_all(run.path()).unwrap();
-    assert!(home.record_open_runs().is_empty());
+    assert!(dir.record_open_runs().is_empty());
 }
 
 #[test]
 fn charge_names_its_run_and_certainty() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
-    home.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
+    dir.charges().record(&run, &run.ledger().unwrap()).unwrap();
     let path = run.path().display();
-    let said = |id| known(&home.charges(), id).unwrap().to_string();
-    assert_eq!(said("said"), format!("already ran in {path}, begun 2026-11-24T01:00:00Z"));
+    let text = |id| charge(&dir.charges(), id).unwrap().to_string();
+    assert_eq!(text("reported"), format!("already ran in {path}, begun 2026-11-24T01:00:00Z"));
     assert_eq!(
-        said("lost"),
+        text("lost"),
         format!(
             "may have run in {path}, begun 2026-11-24T01:00:00Z: the response to its request was \
              lost"
@@ -188,14 +189,14 @@ fn charge_names_its_run_and_certainty() {
 }
 
 #[test]
-fn reported_status_replaces_an_earlier_record_and_less_only_fills_a_gap() {
+fn only_reported_status_replaces_earlier_charge() {
     let remove_bg = extensions(&[REMOVE_BG]);
     let file = FileId::new("a").unwrap();
     let outcome = |evidences: &[(&str, Evidence)]| {
-        let home = Home::new();
-        let charges = home.charges();
+        let dir = TestDir::new();
+        let charges = dir.charges();
         for (name, evidence) in evidences {
-            let (_, meta) = home.begun(name);
+            let (_, meta) = dir.open_run(name);
             let extension = &remove_bg.as_slice()[0];
             charges
                 .db
@@ -206,7 +207,7 @@ fn reported_status_replaces_an_earlier_record_and_less_only_fills_a_gap() {
                 })
                 .unwrap();
         }
-        let Charge { run, certainty, .. } = known(&charges, "a").unwrap();
+        let Charge { run, certainty, .. } = charge(&charges, "a").unwrap();
         (run.file_name().unwrap().to_str().unwrap().to_owned(), certainty)
     };
     let (reported, accepted, lost) =
@@ -228,69 +229,69 @@ fn reported_status_replaces_an_earlier_record_and_less_only_fills_a_gap() {
 }
 
 #[test]
-fn removed_run_is_named_once() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
+fn removed_run_is_reported_once() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
     fs::remove_dir_all(run.path()).unwrap();
-    let unrecorded = home.record_open_runs();
+    let unrecorded = dir.record_open_runs();
     let [UnrecordedRun::Gone { run: gone }] = unrecorded.as_slice() else {
         panic!("{unrecorded:?}");
     };
     assert_eq!(gone, run.path());
-    assert!(home.record_open_runs().is_empty());
+    assert!(dir.record_open_runs().is_empty());
 }
 
 #[test]
-fn run_in_the_place_of_another_is_not_taken_for_it() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
+fn other_run_at_same_path_is_not_recorded() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
     fs::remove_dir_all(run.path()).unwrap();
-    home.run("run");
-    let unrecorded = home.record_open_runs();
+    dir.killed_run("run");
+    let unrecorded = dir.record_open_runs();
     assert!(matches!(unrecorded.as_slice(), [UnrecordedRun::Gone { .. }]), "{unrecorded:?}");
-    assert_eq!(certainties(&home.charges()), [None; 4]);
+    assert_eq!(certainties(&dir.charges()), [None; 4]);
 }
 
 #[test]
-fn unreadable_run_is_named_until_it_can_be_read() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
-    let (other, _) = home.begun("other");
+fn unreadable_run_is_reported_until_readable() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
+    let (other, _) = dir.open_run("other");
     let (input, elsewhere) = (run.path().join("input.csv"), run.path().join("elsewhere"));
     fs::rename(&input, &elsewhere).unwrap();
     for _ in 0..2 {
-        let unrecorded = home.record_open_runs();
+        let unrecorded = dir.record_open_runs();
         let [UnrecordedRun::Unreadable { run: unreadable, .. }] = unrecorded.as_slice() else {
             panic!("{unrecorded:?}");
         };
         assert_eq!(unreadable, run.path());
-        assert_eq!(known(&home.charges(), "said").unwrap().run, other.path());
+        assert_eq!(charge(&dir.charges(), "reported").unwrap().run, other.path());
     }
     fs::rename(&elsewhere, &input).unwrap();
-    assert!(home.record_open_runs().is_empty());
-    assert_eq!(known(&home.charges(), "said").unwrap().run, run.path());
+    assert!(dir.record_open_runs().is_empty());
+    assert_eq!(charge(&dir.charges(), "reported").unwrap().run, run.path());
 }
 
 #[test]
-fn charges_belong_to_the_service_whatever_key_or_spelling() {
-    let home = Home::new();
-    let (run, _) = home.begun("run");
-    home.charges().record(&run, &run.ledger().unwrap()).unwrap();
-    let at = |endpoint| certainties(&Charges::open(&home.state(), &service(endpoint)).unwrap());
-    assert_eq!(at("https://API.imagekit.io:443/"), OF_THE_RUN);
+fn charges_depend_on_service_not_key_or_spelling() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
+    dir.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    let at = |endpoint| certainties(&Charges::open(&dir.state(), &service(endpoint)).unwrap());
+    assert_eq!(at("https://API.imagekit.io:443/"), RECORDED);
     assert_eq!(at("https://other.example"), [None; 4]);
-    let mode = fs::metadata(home.state().path().join("state.db")).unwrap().permissions().mode();
+    let mode = fs::metadata(dir.state().path().join("state.db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
-fn database_of_a_later_version_is_refused() {
-    let home = Home::new();
-    drop(home.charges());
-    let path = home.state().path().join("state.db");
+fn database_with_unknown_format_is_refused() {
+    let dir = TestDir::new();
+    drop(dir.charges());
+    let path = dir.state().path().join("state.db");
     Connection::open(path).unwrap().pragma_update(None, "user_version", 9).unwrap();
     let service = service("https://api.imagekit.io");
-    let refused = Charges::open(&home.state(), &service).unwrap_err();
+    let refused = Charges::open(&dir.state(), &service).unwrap_err();
     let chain = crate::error::chain(&refused);
     assert!(chain.contains("has format 9"), "{chain}");
 }
