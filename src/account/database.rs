@@ -1,5 +1,5 @@
-//! The database of the state directory: accounts and their names, the runs on them, and the charges
-//! that they caused. Every change is one durable commit, so that no crash leaves half of it.
+//! The state database: accounts and their aliases, the runs on them, and their charges. Every change
+//! is one durable transaction.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 use super::{AccountName, Identity, StateDir, StateDirError};
 use crate::sqlite;
 
-/// Raised with every change of the tables that an older version could not read.
+/// Format of the database, incremented with every incompatible change.
 const FORMAT: i64 = 1;
 const NAME: &str = "state.db";
 const TABLES: &str = "
@@ -44,86 +44,85 @@ const TABLES: &str = "
         PRIMARY KEY (service, file, extension)
     ) WITHOUT ROWID;";
 
-/// The number of an account on this machine.
+/// Id of an account in the state database; another one on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccountId(pub(super) i64);
 
 impl AccountId {
-    /// The number.
     pub(crate) fn number(self) -> i64 {
         self.0
     }
 }
 
-/// Why the database cannot be used. Nothing may be sent without it.
+/// Reason why the state database cannot be used. Then nothing may be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
-    /// SQLite refused.
+    /// An SQLite operation failed.
     #[error("cannot {doing} the state database {path}")]
     Sqlite {
-        /// The file.
+        /// The database file.
         path: PathBuf,
-        /// Open, read or write.
+        /// The operation: `open`, `read` or `write`.
         doing: &'static str,
-        /// Why.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
-    /// It is of another version.
+    /// Another version of ikbulk created the database.
     #[error(
         "the state database {path} has format {found}, which this version of ikbulk cannot read"
     )]
     Format {
-        /// The file.
+        /// The database file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the database.
         found: i64,
     },
-    /// The current directory is gone, so that a relative path means nothing.
+    /// A relative path cannot be resolved, because the current directory no longer exists.
     #[error("cannot tell where the run directory {run} is")]
     Path {
-        /// The directory, as it was given.
+        /// The run directory, as given.
         run: PathBuf,
-        /// Why.
+        /// The file system error.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// What is kept of a run.
+/// A run to be registered in the state database.
 #[derive(Debug, Clone, Copy)]
 pub struct RunEntry<'r> {
-    /// Its id, which its ledger holds as well.
+    /// Unique id of the run, as in its ledger.
     pub id: &'r str,
-    /// Its directory.
+    /// Run directory.
     pub path: &'r Path,
-    /// Where its requests go.
+    /// URL of the API.
     pub endpoint: &'r str,
-    /// When it began, in UTC.
+    /// Start time in UTC.
     pub begun: &'r str,
-    /// Its place in the order of runs: see [`AccountDb::next_position`].
+    /// Position in the order of runs: see [`AccountDb::next_position`].
     pub position: u64,
 }
 
 /// A run that wrote to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Writer {
-    /// Its id, which its ledger holds as well.
+    /// Unique id of the run, as in its ledger.
     pub id: String,
-    /// Its directory.
+    /// Run directory.
     pub path: PathBuf,
-    /// When it last noted that it wrote.
+    /// Time of the run's last [note of writing](AccountDb::note_writing).
     pub wrote_at: Option<Timestamp>,
-    /// The number of its first note…
+    /// Sequence number of the run's first note, counted across all runs.
     pub first_write: u64,
-    /// …and of its last one, among the notes of all runs.
+    /// Sequence number of the run's last note.
     pub last_write: u64,
 }
 
-/// The open database.
+/// An open connection to the state database.
 #[derive(Debug)]
 pub struct AccountDb {
     connection: Connection,
@@ -131,21 +130,23 @@ pub struct AccountDb {
 }
 
 impl AccountDb {
-    /// Opens the database of a state directory, or makes it.
+    /// Opens or creates the database of a state directory.
     ///
     /// # Errors
-    /// It cannot be opened or made, or is of another version.
+    /// The database cannot be opened or created, or has another format.
     pub fn open(state: &StateDir) -> Result<Self, AccountError> {
         let path = state.database(NAME)?;
-        match sqlite::create(&path).and_then(|connection| Ok((begin(&connection)?, connection))) {
+        match sqlite::create(&path)
+            .and_then(|connection| Ok((create_tables(&connection)?, connection)))
+        {
             Ok((FORMAT, connection)) => Ok(Self { connection, path }),
             Ok((found, _)) => Err(AccountError::Format { path, found }),
             Err(source) => Err(AccountError::Sqlite { path, doing: "open", source }),
         }
     }
 
-    /// The account of that service that has one of these names. Names that turn out to be of one
-    /// account are joined for good.
+    /// The account with this identity, created if there is none. If key and name belong to different
+    /// accounts, these are joined permanently.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -169,8 +170,8 @@ impl AccountDb {
                 join(transaction, account, other)?;
             }
             for alias in identity.aliases() {
-                let learn = "INSERT OR IGNORE INTO alias VALUES (?1, ?2, ?3)";
-                transaction.execute(learn, params![service, alias, account])?;
+                let insert = "INSERT OR IGNORE INTO alias VALUES (?1, ?2, ?3)";
+                transaction.execute(insert, params![service, alias, account])?;
             }
             if let Some(name) = &identity.name {
                 let name = name.as_str();
@@ -183,7 +184,7 @@ impl AccountDb {
         })
     }
 
-    /// Makes two accounts one: a person confirmed that one key replaced another.
+    /// Joins two accounts into `account`, after the user confirmed that one key replaced the other.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -191,7 +192,7 @@ impl AccountDb {
         self.change(|transaction| join(transaction, account.0, other.0))
     }
 
-    /// The name of an account, if any file of it was ever seen.
+    /// Name of an account; `None` if no file of the account was ever seen.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -203,7 +204,7 @@ impl AccountDb {
         Ok(name.flatten().map(|name| AccountName::recorded(&name)))
     }
 
-    /// Takes up a run on an account; of one that is known, where it is now and its position.
+    /// Registers a run on an account, or updates the path and position of a registered one.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -229,8 +230,8 @@ impl AccountDb {
         })
     }
 
-    /// Whether a run was begun from this state directory at that endpoint. The ledger of a run from
-    /// elsewhere cannot claim that.
+    /// Whether a run was started with this state directory and endpoint. A ledger copied from
+    /// elsewhere cannot forge this.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -239,8 +240,7 @@ impl AccountDb {
         self.read(|connection| connection.query_row(sql, [id, endpoint], |row| row.get(0)))
     }
 
-    /// The position of the run that begins next, in the order of all runs that this state directory
-    /// knows; it does not depend on any clock.
+    /// Position of the next run in the order of all registered runs. Independent of the clock.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -250,7 +250,7 @@ impl AccountDb {
         Ok(last.unsigned_abs() + 1)
     }
 
-    /// Whether any run but this one is known to have written to the account.
+    /// Whether any run other than `except` (a run id) has written to the account.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -262,8 +262,8 @@ impl AccountDb {
         })
     }
 
-    /// A run on its account has written until now, or is about to. These notes are numbered, so
-    /// that their order does not depend on the clock.
+    /// Notes that a run has been writing until now, or is about to. Notes have sequence numbers, so
+    /// their order is independent of the clock.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -278,7 +278,7 @@ impl AccountDb {
         })
     }
 
-    /// The runs on an account that ever wrote, in the order in which they last noted it.
+    /// The runs that wrote to an account, by the sequence number of their last note.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -301,7 +301,7 @@ impl AccountDb {
         })
     }
 
-    /// The directories of all runs on an account, in the order in which they were registered.
+    /// The directories of all runs on an account, in order of registration.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -314,7 +314,6 @@ impl AccountDb {
         })
     }
 
-    /// Reads.
     pub(crate) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -322,7 +321,7 @@ impl AccountDb {
         read(&self.connection).map_err(|source| self.failed("read", source))
     }
 
-    /// Changes something: all of it is on disk afterwards, or nothing.
+    /// Runs `change` in a transaction and commits it durably.
     pub(crate) fn change<T>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -333,7 +332,7 @@ impl AccountDb {
         Ok(changed)
     }
 
-    /// Begins a change that other processes wait for.
+    /// Starts a write transaction, which blocks those of other processes.
     pub(crate) fn transaction(&self) -> Result<Transaction<'_>, AccountError> {
         Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
             .map_err(|source| self.failed("write", source))
@@ -344,8 +343,8 @@ impl AccountDb {
     }
 }
 
-/// Makes the tables where there are none. Gives their format.
-fn begin(connection: &Connection) -> rusqlite::Result<i64> {
+/// Creates the tables if the database is new. Returns its format.
+fn create_tables(connection: &Connection) -> rusqlite::Result<i64> {
     let format =
         |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
     let found = format(connection)?;
@@ -353,7 +352,7 @@ fn begin(connection: &Connection) -> rusqlite::Result<i64> {
         return Ok(found);
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    // Another process may have been faster.
+    // Another process may have created them meanwhile.
     if format(&transaction)? == 0 {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -363,7 +362,7 @@ fn begin(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(found)
 }
 
-/// Names and runs of another account become this one's.
+/// Moves the aliases and runs of `other` to `account`.
 fn join(connection: &Connection, account: i64, other: i64) -> rusqlite::Result<()> {
     for table in ["alias", "run"] {
         let sql = format!("UPDATE {table} SET account = ?1 WHERE account = ?2");
@@ -372,7 +371,7 @@ fn join(connection: &Connection, account: i64, other: i64) -> rusqlite::Result<(
     Ok(())
 }
 
-/// A run's directory, wherever the program is started the next time.
+/// The path of a run directory, independent of the current directory.
 fn absolute(run: &Path) -> Result<PathBuf, AccountError> {
     std::path::absolute(run).map_err(|source| AccountError::Path { run: run.to_owned(), source })
 }
@@ -381,7 +380,7 @@ pub(crate) fn path_of(row: &Row<'_>, column: usize) -> rusqlite::Result<PathBuf>
     row.get(column).map(OsString::from_vec).map(PathBuf::from)
 }
 
-/// SQLite's integers have a sign.
+/// Converts to SQLite's signed integers.
 fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Which account a key belongs to.
+//! Identifies accounts by key and name.
 
 use std::fmt;
 
@@ -8,16 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 
-/// The host that ImageKit serves files from, with the account's ImageKit id as the first folder.
+/// Host of file URLs. Their first path segment is the account's ImageKit id.
 const IMAGEKIT_FILES: &str = "ik.imagekit.io";
 
-/// A key, as a fingerprint of itself and its service: enough to tell keys apart, useless to get at
-/// the key.
+/// A one-way fingerprint of a key and its service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFingerprint(Box<str>);
 
 impl KeyFingerprint {
-    /// The fingerprint of a key of that service.
+    /// Hashes a key of a service.
     #[must_use]
     pub fn new(service: &Service, key: &SecretString) -> Self {
         let mut hash = blake3::Hasher::new_derive_key("ikbulk 2026-11 key fingerprint");
@@ -28,7 +27,7 @@ impl KeyFingerprint {
         Self(hex.chars().take(16).collect())
     }
 
-    /// Sixteen hexadecimal digits.
+    /// The fingerprint as 16 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,13 +40,12 @@ impl fmt::Display for KeyFingerprint {
     }
 }
 
-/// What the URLs of an account's files have in common: its ImageKit id, or the host of its own
-/// domain.
+/// Name of an account, taken from its files' URLs: its ImageKit id, or its custom domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountName(Box<str>);
 
 impl AccountName {
-    /// The account that a file with this URL belongs to; `None` where the URL does not say.
+    /// The account of a file with this URL; `None` if the URL is invalid or has no ImageKit id.
     #[must_use]
     pub fn of_file_url(url: &str) -> Option<Self> {
         let url = Url::parse(url).ok()?;
@@ -59,13 +57,13 @@ impl AccountName {
         Some(Self(id.into()))
     }
 
-    /// The name that a run's ledger holds.
+    /// A name read from a ledger or the state database.
     #[must_use]
     pub fn recorded(name: &str) -> Self {
         Self(name.into())
     }
 
-    /// The ImageKit id or the host.
+    /// The ImageKit id or the custom domain.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -78,26 +76,26 @@ impl fmt::Display for AccountName {
     }
 }
 
-/// An account, by all that is known of it: a service, a key, and a name once a file has been seen.
+/// What identifies an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The service.
+    /// The service that the account belongs to.
     pub service: Service,
-    /// The key in use.
+    /// Fingerprint of the key in use.
     pub key: KeyFingerprint,
-    /// The name; `None` where the library is empty or may not be listed.
+    /// Name of the account; `None` if the library is empty or cannot be listed.
     pub name: Option<AccountName>,
 }
 
 impl Identity {
-    /// Whether both are certainly the same account: by their key or by their name.
+    /// Whether both certainly identify the same account, by key or by name.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let is_named_alike = self.name.is_some() && self.name == other.name;
-        self.service == other.service && (self.key == other.key || is_named_alike)
+        let has_same_name = self.name.is_some() && self.name == other.name;
+        self.service == other.service && (self.key == other.key || has_same_name)
     }
 
-    /// The names under which an account is looked up, the most stable one first. Two keys of one
+    /// The aliases of the account in the state database, the most stable one first. All keys of an
     /// account share its name.
     pub(super) fn aliases(&self) -> impl Iterator<Item = String> {
         let name = self.name.as_ref().map(|name| format!("name {name}"));

@@ -1,4 +1,4 @@
-//! One writing run an account and machine: two together would send at twice the rate.
+//! The account lock: only one run at a time writes to an account from this machine.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -8,16 +8,16 @@ use super::{AccountId, StateDir, StateDirError};
 
 const DIRECTORY: &str = "locks";
 
-/// The lock of an account, held until it is dropped or the process ends, however it ends.
+/// The lock of an account, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct AccountLock {
     _file: File,
 }
 
-/// Why the lock was not taken.
+/// Reason why the lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another run holds it.
+    /// Another run holds the lock.
     #[error("another run is writing to this account: {holder}")]
     Held {
         /// The run's directory and process.
@@ -26,22 +26,22 @@ pub enum LockError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
-    /// The lock file cannot be used.
+    /// The lock file cannot be opened, locked or written.
     #[error("cannot use the lock file {path}")]
     File {
-        /// The file.
+        /// The lock file.
         path: PathBuf,
-        /// Why.
+        /// The file system error.
         #[source]
         source: io::Error,
     },
 }
 
 impl AccountLock {
-    /// Takes the lock of an account for a run.
+    /// Takes the lock of an account for a run. Does not wait.
     ///
     /// # Errors
-    /// Another run holds it, or the lock file cannot be used.
+    /// Another run holds the lock, or the lock file cannot be used.
     pub fn take(state: &StateDir, account: AccountId, run: &Path) -> Result<Self, LockError> {
         let directory = state.subdir(DIRECTORY)?;
         let name = format!("{}.lock", account.0);

@@ -1,9 +1,9 @@
-//! What this machine knows of an account, shared by all runs on it, in the state directory: which
-//! keys are its keys, which runs wrote to it and in which order, what they were charged for, how far
-//! its rate limits are used up, and that only one run at a time writes.
+//! Local state of an account, shared by all its runs: its keys, the order of the runs that wrote to
+//! it, their charges, the current use of its rate limits, and a lock that lets one run write at a
+//! time.
 //!
-//! It holds for one state directory on one machine. Another machine, or another user's state
-//! directory, knows nothing of it; against those, a run directory has a lock of its own.
+//! The state belongs to one state directory on one machine. Processes on other machines or of other
+//! users do not see it; against those, each run directory has its own lock.
 
 mod database;
 mod identity;

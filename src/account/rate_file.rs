@@ -1,10 +1,10 @@
-//! How far an account's rate limits are used up, in a file that all processes on this machine share,
-//! so that a new process does not begin with a burst that another one has just spent.
+//! Rate limit state of an account, in a file shared by all processes on this machine, so that a new
+//! process does not start with a burst that another process has just used.
 //!
-//! For writes and for reads apart, the file holds governor's theoretical arrival time (GCRA) as
-//! nanoseconds of the boot clock, which is the same for all processes and stands still for none.
-//! Each request reads and writes it under a lock; nothing is synced, because after a reboot the
-//! file means nothing anyway, and until then the system keeps what was written.
+//! The file holds governor's theoretical arrival time (GCRA), one for writes and one for reads, in
+//! nanoseconds of the boot clock, which all processes share and which also counts while the machine
+//! sleeps. Each request reads and updates the file under a lock. Nothing is synced: the file is
+//! meaningless after a reboot, and until then the operating system keeps the data.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +19,7 @@ use crate::request::BudgetKind;
 use crate::system::{BootId, boot_time};
 
 const DIRECTORY: &str = "rates";
-/// The boot that the times belong to, then a time for each budget.
+/// File layout: the boot id, then one time per budget.
 const HEADER_BYTES: usize = 16;
 const TIME_BYTES: usize = 8;
 const FILE_BYTES: usize = HEADER_BYTES + 2 * TIME_BYTES;
@@ -29,38 +29,38 @@ const FILE_BYTES: usize = HEADER_BYTES + 2 * TIME_BYTES;
 pub struct RateFile {
     file: File,
     boot: BootId,
-    /// What was last read or written, for when the file cannot be used any more.
+    /// The times last read or written, in case the file becomes unusable.
     last: Mutex<[u64; 2]>,
 }
 
 impl RateFile {
-    /// The file of an account, which is made where there is none.
+    /// Opens or creates the file of an account.
     ///
     /// # Errors
-    /// It cannot be opened, or its directory not be made.
+    /// The file cannot be opened, or its directory cannot be created.
     pub fn of_account(state: &StateDir, account: AccountId) -> Result<Self, StateDirError> {
         let file = state.subdir(DIRECTORY)?.open_file(&account.0.to_string())?;
         Ok(Self::new(file))
     }
 
-    /// Keeps the state in this file, which other processes may have open as well.
+    /// Uses this file, which other processes may have open too.
     #[must_use]
     pub fn new(file: File) -> Self {
         Self { file, boot: BootId::current(), last: Mutex::default() }
     }
 
-    /// The time that the file goes by.
+    /// Current time of the boot clock.
     #[must_use]
     pub fn now(&self) -> Duration {
         boot_time()
     }
 
-    /// Lets `decide` see the time of a budget and replace it, while no other process does so. A
-    /// budget that was never used has none. Of an earlier boot it is as late as can be, so that no
-    /// burst is left: how much was used right before the restart is not known.
+    /// Updates the time of a budget under a lock: `decide` gets the current time and returns the new
+    /// one. The current time is `None` for a budget that was never used, and the maximum if it is
+    /// from an earlier boot: use before the restart is unknown, so no burst is available.
     ///
     /// # Errors
-    /// Those of `decide`. Where the file cannot be used, this process keeps the state for itself.
+    /// Those of `decide`. If the file cannot be used, the state is kept in this process only.
     pub fn measure<T, E>(
         &self,
         budget: BudgetKind,
@@ -85,7 +85,7 @@ impl RateFile {
             tracing::debug!("cannot write the shared state of the rate limits: {error}");
         }
         *last = times;
-        // Closing the file would release it as well; an error leaves nothing else to do.
+        // An error can be ignored: closing the file releases the lock too.
         drop(self.file.unlock());
         decided
     }

@@ -1,4 +1,4 @@
-//! Which service an endpoint belongs to, whatever its spelling.
+//! Identifies the service behind an endpoint, whatever the endpoint's spelling.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,18 +8,17 @@ use serde::{Deserialize, Serialize};
 
 /// ImageKit's API: <https://api.imagekit.io>.
 const IMAGEKIT_HOST: &str = "api.imagekit.io";
-/// How ImageKit itself is called.
+/// Name of ImageKit's own service.
 const IMAGEKIT: &str = "imagekit";
 
-/// A service with an API like ImageKit's, by a name that does not depend on how its endpoint is
-/// spelled: `imagekit`, or host, port and path of another endpoint. File ids are unique within a
-/// service, across its accounts.
+/// Name of a service with ImageKit's API: `imagekit`, or `host:port/path` of another endpoint. File
+/// ids are unique within a service, across its accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service(Box<str>);
 
 impl Service {
-    /// The service behind an endpoint. Upper case, a default port, a trailing dot or slash, and the
-    /// names of this machine make no difference.
+    /// The service behind an endpoint. Letter case, a default port, a trailing dot or slash, and the
+    /// different loopback names make no difference.
     #[must_use]
     pub fn at(endpoint: &Url) -> Self {
         let host = endpoint.host_str().unwrap_or_default().trim_end_matches('.');
@@ -33,7 +32,7 @@ impl Service {
         Self(format!("{host}:{port}{slash}{path}").into())
     }
 
-    /// Its name.
+    /// Name of the service.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_of_endpoint_does_not_matter() {
+    fn endpoint_spelling_does_not_matter() {
         for endpoint in [
             "https://api.imagekit.io",
             "https://API.ImageKit.io/",

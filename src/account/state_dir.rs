@@ -1,8 +1,8 @@
-//! The state directory: locks, recent writes and charges of accounts, for their user alone.
+//! The state directory: locks, recent writes and charges of accounts, accessible to one user only.
 //!
-//! Another user who could write here could make a run skip or repeat billed work, or truncate any
-//! file of its user through a symbolic link. So nothing here is used that another user owns or can
-//! write to, or that is a link.
+//! Another user with write access could make a run skip or repeat billed requests, or truncate any
+//! file of its user through a symbolic link. So files and directories that another user owns or can
+//! write to, and symbolic links, are refused.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -12,55 +12,55 @@ use std::path::{Path, PathBuf};
 
 use crate::system;
 
-/// The variable that names the state directory itself.
+/// Environment variable with the path of the state directory.
 const VARIABLE: &str = "IKBULK_STATE_DIR";
 
-/// A directory that only its user can read and write.
+/// A directory that only its owner can read and write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir(PathBuf);
 
-/// Why state cannot be kept.
+/// Reason why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
-    /// Nothing says where.
+    /// No state directory is configured.
     #[error(
         "there is no place for the state of accounts (locks, recent writes, charges): neither HOME \
          nor XDG_STATE_HOME names one; name a directory with --state-dir DIR or {VARIABLE}"
     )]
     Nowhere,
-    /// Others have a say in it.
+    /// Another user might control the directory or file.
     #[error("the state of accounts is not kept in {path}, because it {why}; {fix}")]
     Unsafe {
         /// The directory or file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem, as the end of a sentence.
         why: &'static str,
-        /// What to do about it.
+        /// The user's next step.
         fix: &'static str,
     },
-    /// The system refuses it.
+    /// A file system operation failed.
     #[error("cannot use {path} for the state of accounts; --state-dir DIR puts it elsewhere")]
     Io {
         /// The directory or file.
         path: PathBuf,
-        /// Why.
+        /// The file system error.
         #[source]
         source: io::Error,
     },
 }
 
 impl StateDir {
-    /// Where state is kept: in the directory given, else in the one of the variable
-    /// `IKBULK_STATE_DIR`, else by the XDG rules. `variable` reads the environment.
+    /// Path of the state directory: `given`, else the variable `IKBULK_STATE_DIR`, else by the XDG
+    /// rules. `variable` reads an environment variable.
     ///
     /// # Errors
-    /// None of them names a directory. There is no fallback, because another user could guess its name.
+    /// None of them is set. There is no fallback such as `/tmp`, because another user could create it.
     pub fn locate(
         given: Option<&Path>,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<PathBuf, StateDirError> {
         let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        // A relative path would be another directory wherever the program is started.
+        // A relative path would depend on the current directory.
         let base = |name| set(name).filter(|path| path.is_absolute());
         given
             .map(Path::to_owned)
@@ -70,12 +70,12 @@ impl StateDir {
             .ok_or(StateDirError::Nowhere)
     }
 
-    /// Opens a directory for state, or makes it.
+    /// Opens or creates a state directory, and makes it private.
     ///
     /// # Errors
-    /// It cannot be made, is a symbolic link, or others own it or can write to it.
+    /// The directory cannot be created, is a symbolic link, or other users own it or can write to it.
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
-        // Behind a `/` at the end the system would follow a link.
+        // Drops a trailing `/`, with which the system would follow a symbolic link.
         let path: PathBuf = path.components().collect();
         let failed = |source| StateDirError::Io { path: path.clone(), source };
         refuse_link(&path)?;
@@ -91,34 +91,35 @@ impl StateDir {
         Ok(Self(path))
     }
 
-    /// The directory.
+    /// Path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// A directory in it, made where there is none.
+    /// Opens or creates a subdirectory.
     ///
     /// # Errors
-    /// As for [`Self::open`].
+    /// See [`Self::open`].
     pub fn subdir(&self, name: &str) -> Result<Self, StateDirError> {
         Self::open(&self.0.join(name))
     }
 
-    /// A file in it to read and to write, made where there is none. What is in it stays.
+    /// Opens or creates a file for reading and writing, without truncating it.
     ///
     /// # Errors
-    /// It cannot be opened or made, is a symbolic link, or others own it or can write to it.
+    /// The file cannot be opened or created, is a symbolic link, or other users own it or can write to
+    /// it.
     pub fn open_file(&self, name: &str) -> Result<File, StateDirError> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         self.open_with(name, options)
     }
 
-    /// A file in it to read; `None` where there is none.
+    /// Opens a file for reading; `None` if it does not exist.
     ///
     /// # Errors
-    /// It cannot be opened, is a symbolic link, or others own it or can write to it.
+    /// The file cannot be opened, is a symbolic link, or other users own it or can write to it.
     pub fn existing_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
         match self.open_with(name, OpenOptions::new().read(true)) {
             Ok(file) => Ok(Some(file)),
@@ -138,11 +139,11 @@ impl StateDir {
         Ok(file)
     }
 
-    /// The path of an SQLite file in it, for SQLite to open. It is checked, but not opened here:
-    /// closing it would take away the locks that this process holds on it through SQLite.
+    /// Checks an SQLite file and returns its path. Does not open the file, because closing it would
+    /// release the locks that SQLite holds on it in this process.
     ///
     /// # Errors
-    /// It is a symbolic link, or others own it or can write to it.
+    /// The file is a symbolic link, or other users own it or can write to it.
     pub fn database(&self, name: &str) -> Result<PathBuf, StateDirError> {
         let path = self.0.join(name);
         refuse_link(&path)?;
@@ -155,7 +156,8 @@ impl StateDir {
     }
 }
 
-/// A link is named as one before anything is opened or made; opening refuses it once more.
+/// Refuses symbolic links with a clear message, before anything is opened or created. Opening with
+/// `NO_FOLLOW` refuses them again, without a race.
 fn refuse_link(path: &Path) -> Result<(), StateDirError> {
     let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
     refuse(is_link, path, "is a symbolic link", "remove it, or name its target with --state-dir")
@@ -179,12 +181,12 @@ fn refuse_shared(path: &Path, metadata: &Metadata) -> Result<(), StateDirError> 
 }
 
 fn refuse(
-    is_so: bool,
+    is_unsafe: bool,
     path: &Path,
     why: &'static str,
     fix: &'static str,
 ) -> Result<(), StateDirError> {
-    if is_so { Err(StateDirError::Unsafe { path: path.to_owned(), why, fix }) } else { Ok(()) }
+    if is_unsafe { Err(StateDirError::Unsafe { path: path.to_owned(), why, fix }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_goes_before_the_variable_and_that_before_the_xdg_rules() {
+    fn flag_overrides_variable_overrides_xdg_rules() {
         let located = |given: Option<&str>, set: &[(&str, &str)]| {
             let variable = |name: &str| {
                 let found = set.iter().find(|(other, _)| *other == name);
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn new_directories_and_files_are_private_and_own_directories_become_so() {
+    fn directories_and_files_are_made_private() {
         let home = tempfile::tempdir().unwrap();
         let state = StateDir::open(&home.path().join("a/b/")).unwrap();
         let locks = state.subdir("locks").unwrap();
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_a_directory_or_file_is_refused_and_its_target_kept() {
+    fn symbolic_links_are_refused_and_targets_kept() {
         let home = tempfile::tempdir().unwrap();
         let target = home.path().join("target");
         fs::write(&target, "kept").unwrap();
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_write_or_own_is_refused() {
+    fn paths_that_others_own_or_can_write_are_refused() {
         let home = tempfile::tempdir().unwrap();
         let state = StateDir::open(&home.path().join("state")).unwrap();
         state.open_file("file").unwrap();
@@ -279,7 +281,7 @@ mod tests {
         assert_eq!(refused("can be written by other users"), [true; 3]);
         for path in ["file", "locks"] {
             set_mode(&state.path().join(path), 0o700);
-            // Only the superuser can give files away.
+            // Only root can change the owner.
             if std::os::unix::fs::chown(state.path().join(path), Some(4321), None).is_err() {
                 return;
             }
