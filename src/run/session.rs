@@ -73,7 +73,7 @@ impl Session {
         if ledger.had_requests_in_flight()? {
             match &mut planner {
                 Planner::Direct(_) => {
-                    lost_requests::mark_lost(&self.input, &self.context, &ledger)?
+                    lost_requests::mark_lost(&self.input, &self.context, &ledger)?;
                 }
                 Planner::Diff(planner) => planner.distrust_earlier_requests(),
             }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
 use super::extension_outcome::{add_tags, remove_tags};
 use super::file::Details;
 use super::library::Key;
 use super::patch::{not_strings, reason_against_tags, strings};
 use super::quirks::{MissingIds, Quirks};
+use super::response::ApiResponse;
 use super::route::Bulk;
 use super::store::Store;
 
@@ -34,40 +34,41 @@ pub(crate) struct Outcome<'a> {
 ///
 /// # Errors
 /// The 400 that the API gives it.
-pub(crate) fn check(which: Bulk, body: &Value, quirks: Quirks) -> Result<Order<'_>, Answer> {
+pub(crate) fn check(which: Bulk, body: &Value, quirks: Quirks) -> Result<Order<'_>, ApiResponse> {
     let files = check_files(body)?;
     let parameter = match which {
         Bulk::Add | Bulk::Remove => "tags",
         Bulk::RemoveAi => "AITags",
     };
-    let refused = |text: &str| Answer::bad_request(&format!("{parameter} {text}"));
+    let refused = |text: &str| ApiResponse::bad_request(&format!("{parameter} {text}"));
     let given = body.get(parameter).ok_or_else(|| refused("parameter is missing."))?;
     let tags = strings(given).ok_or_else(|| not_strings(parameter))?;
     if tags.is_empty() {
         return Err(refused("array cannot be empty."));
     }
     match reason_against_tags(&tags, quirks.tag_length) {
-        Some(reason) if which != Bulk::RemoveAi => Err(Answer::bad_request(&format!(
+        Some(reason) if which != Bulk::RemoveAi => Err(ApiResponse::bad_request(&format!(
             "Your request contains invalid value for tags parameter. {reason}"
         ))),
         _ => Ok(Order { which, files, tags, refuses_every_other: false }),
     }
 }
 
-fn check_files(body: &Value) -> Result<Vec<&str>, Answer> {
-    let given =
-        body.get("fileIds").ok_or_else(|| Answer::bad_request("fileIds parameter is missing."))?;
-    let not_array = || Answer::bad_request("fileIds should be an Array.");
+fn check_files(body: &Value) -> Result<Vec<&str>, ApiResponse> {
+    let given = body
+        .get("fileIds")
+        .ok_or_else(|| ApiResponse::bad_request("fileIds parameter is missing."))?;
+    let not_array = || ApiResponse::bad_request("fileIds should be an Array.");
     let given = given.as_array().ok_or_else(not_array)?;
     if given.is_empty() {
-        return Err(Answer::bad_request("fileIds is empty."));
+        return Err(ApiResponse::bad_request("fileIds is empty."));
     }
     if given.len() > FILES_MAX {
-        return Err(Answer::bad_request("A maximum of 50 files can be edited at a time."));
+        return Err(ApiResponse::bad_request("A maximum of 50 files can be edited at a time."));
     }
     let mut files = Vec::with_capacity(given.len());
     for id in given {
-        let id = id.as_str().ok_or_else(Answer::invalid_file_id)?;
+        let id = id.as_str().ok_or_else(ApiResponse::invalid_file_id)?;
         if !files.contains(&id) {
             files.push(id);
         }
@@ -90,12 +91,12 @@ impl<'a> Order<'a> {
         store: &mut Store,
         quirks: Quirks,
         wall_ms: i64,
-    ) -> Result<Outcome<'a>, Answer> {
+    ) -> Result<Outcome<'a>, ApiResponse> {
         let missing: Vec<&str> =
             self.files.iter().copied().filter(|id| store.find(id).is_none()).collect();
         if !missing.is_empty() {
             let named = (quirks.missing_ids == MissingIds::Named).then_some(missing.as_slice());
-            return Err(Answer::no_files(named));
+            return Err(ApiResponse::no_files(named));
         }
         let mut outcome = Outcome::default();
         for (place, id) in self.files.iter().enumerate() {
@@ -140,19 +141,19 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The answer to an order that the API says it carried out, and did not.
-    pub(crate) fn pretended(&self) -> Answer {
-        Answer::json(200, &json!({"successfullyUpdatedFileIds": self.files}))
+    /// The response to an order that the API says it carried out, and did not.
+    pub(crate) fn pretended(&self) -> ApiResponse {
+        ApiResponse::json(200, &json!({"successfullyUpdatedFileIds": self.files}))
     }
 }
 
 impl Outcome<'_> {
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn response(&self) -> ApiResponse {
         if self.refused.is_empty() {
-            return Answer::json(200, &json!({"successfullyUpdatedFileIds": self.done}));
+            return ApiResponse::json(200, &json!({"successfullyUpdatedFileIds": self.done}));
         }
         let error = |(id, reason): &(&str, &str)| json!({"fileId": id, "error": reason});
         let errors: Vec<Value> = self.refused.iter().map(error).collect();
-        Answer::json(207, &json!({"successfullyUpdatedFileIds": self.done, "errors": errors}))
+        ApiResponse::json(207, &json!({"successfullyUpdatedFileIds": self.done, "errors": errors}))
     }
 }

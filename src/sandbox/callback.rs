@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::callback_client::{Target, post};
 use super::clock::Clock;
-use super::run::Run;
+use super::extension_run::ExtensionRun;
 use super::signature::signature;
 use super::state::Sandbox;
 use super::stats::CallbackCounts;
@@ -82,7 +82,7 @@ struct Message {
 
 impl Sandbox {
     /// Tells the `webhookUrl` of a run, if it has one, how it ended.
-    pub(crate) fn call_back(self: &Arc<Self>, run: Run, told: &Value) {
+    pub(crate) fn call_back(self: &Arc<Self>, run: ExtensionRun, told: &Value) {
         let id = run.id();
         let Some(url) = run.webhook_url else { return };
         let target = Target::parse(&url);

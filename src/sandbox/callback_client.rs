@@ -11,7 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// How long the API waits for an answer, as its documentation says.
+/// How long the API waits for an response, as its documentation says.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An address to call: plain http on loopback. No name is looked up and no proxy is asked, so that a
@@ -39,7 +39,7 @@ impl Target {
     }
 }
 
-/// Sends a JSON body. Gives back the status of the answer, or `None` where none came.
+/// Sends a JSON body. Gives back the status of the response, or `None` where none came.
 pub(crate) async fn post(target: &Target, headers: HeaderMap, body: Bytes) -> Option<u16> {
     let mut request = Request::post(&target.path)
         .header(HOST, &target.host)
@@ -54,9 +54,9 @@ async fn exchange(address: SocketAddr, request: Request<Body>) -> Option<u16> {
     let stream = TcpStream::connect(address).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await;
+    let response = sender.send_request(request).await;
     connection.abort();
-    answer.ok().map(|answer| answer.status().as_u16())
+    response.ok().map(|response| response.status().as_u16())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub struct Config {
     pub background_load: f64,
     /// Whether a refused (429) request uses up a place too. Nobody knows what the API does.
     pub refused_count: bool,
-    /// Whether the `X-RateLimit-*` headers are on every answer, and not only on a 429.
+    /// Whether the `X-RateLimit-*` headers are on every response, and not only on a 429.
     pub headers_always: bool,
     /// What goes wrong, and when.
     pub faults: Faults,

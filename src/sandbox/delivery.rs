@@ -1,4 +1,4 @@
-//! How an answer gets on the wire: whole, or broken, slow, or blown up.
+//! How an response gets on the wire: whole, or broken, slow, or blown up.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::answer::Answer;
-use super::wire::{End, Line};
+use super::connection::{CloseMode, ConnectionControl};
+use super::response::ApiResponse;
 
 /// Some of the status line, and no more.
 const HEAD_BYTES: usize = 20;
 /// What a blown-up body is made of: JSON does not mind blanks at its end.
 static BLANKS: [u8; 64 << 10] = [b' '; 64 << 10];
 
-/// What becomes of an answer, or of the connection in its place.
+/// What becomes of an response, or of the connection in its place.
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// On the wire as it is.
-    Whole(Answer),
+    Whole(ApiResponse),
     /// Announced whole, and then only half of its body.
-    Half(Answer, End),
+    Half(ApiResponse, CloseMode),
     /// The connection is reset in the middle of the head.
-    PartOfHead(Answer),
+    PartOfHead(ApiResponse),
     /// So many bytes of the body at a time, each time after a pause.
-    Slow(Answer, usize, Duration),
+    Slow(ApiResponse, usize, Duration),
     /// With a body of so many bytes, most of them blanks.
-    Huge(Answer, u64),
+    Huge(ApiResponse, u64),
     /// The connection is reset without a byte.
     Nothing,
 }
@@ -37,39 +37,39 @@ impl Reply {
     /// The status that the client would see.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Whole(answer)
-            | Self::Half(answer, _)
-            | Self::PartOfHead(answer)
-            | Self::Slow(answer, ..)
-            | Self::Huge(answer, _) => Some(answer.status),
+            Self::Whole(response)
+            | Self::Half(response, _)
+            | Self::PartOfHead(response)
+            | Self::Slow(response, ..)
+            | Self::Huge(response, _) => Some(response.status),
             Self::Nothing => None,
         }
     }
 
     /// The response to request `n`, for a connection that is told what to do with it.
-    pub(crate) fn deliver(self, line: &Line, n: u64) -> Response<Body> {
+    pub(crate) fn deliver(self, line: &ConnectionControl, n: u64) -> Response<Body> {
         match self {
-            Self::Whole(answer) => answer.into_response(Some(n)),
-            Self::Half(answer, end) => {
-                line.end_in_body(answer.body.len() / 2, end);
-                answer.into_response(Some(n))
+            Self::Whole(response) => response.into_response(Some(n)),
+            Self::Half(response, end) => {
+                line.end_in_body(response.body.len() / 2, end);
+                response.into_response(Some(n))
             }
-            Self::PartOfHead(answer) => {
-                line.end_after(HEAD_BYTES, End::Reset);
-                answer.into_response(Some(n))
+            Self::PartOfHead(response) => {
+                line.end_after(HEAD_BYTES, CloseMode::Reset);
+                response.into_response(Some(n))
             }
-            Self::Slow(answer, bytes, every) => {
-                let (length, body) = (answer.body.len() as u64, answer.body.clone());
-                with_body(answer.into_response(Some(n)), length, slow(body, bytes, every))
+            Self::Slow(response, bytes, every) => {
+                let (length, body) = (response.body.len() as u64, response.body.clone());
+                with_body(response.into_response(Some(n)), length, slow(body, bytes, every))
             }
-            Self::Huge(answer, bytes) => {
-                let body = answer.body.clone();
+            Self::Huge(response, bytes) => {
+                let body = response.body.clone();
                 let length = bytes.max(body.len() as u64);
-                with_body(answer.into_response(Some(n)), length, huge(body, length))
+                with_body(response.into_response(Some(n)), length, huge(body, length))
             }
             Self::Nothing => {
-                line.end_after(0, End::Reset);
-                Answer::plain(200, "", "text/plain").into_response(None)
+                line.end_after(0, CloseMode::Reset);
+                ApiResponse::plain(200, "", "text/plain").into_response(None)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Numbers as text, written digit by digit: several in every answer, where `format!` costs more
+//! Numbers as text, written digit by digit: several in every response, where `format!` costs more
 //! than the rest of the file object.
 
 /// Appends the lowest `places` decimal digits.

@@ -30,11 +30,11 @@ pub(crate) enum Task {
         field: String,
         value: Option<Value>,
     },
-    /// What happens on yes, the answer that is always given.
+    /// What happens on yes, the response that is always given.
     YesNo(Action),
 }
 
-/// What a `yes_no` task does on one answer.
+/// What a `yes_no` task does on one response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Action {
     pub(crate) add_tags: Vec<String>,

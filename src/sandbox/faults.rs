@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 ///
 /// A fault before the work takes the place of authentication and limits too (it is the proxy in
 /// front that fails), so it costs no place in the limit. A fault after the work happens to whatever
-/// answer there would have been, a refusal included.
+/// response there would have been, a refusal included.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// Answered with this, the work not done.
@@ -47,9 +47,9 @@ pub enum Fault {
     /// The connection is reset as soon as it is accepted, before anything is read from it. This one
     /// counts connections instead of requests, those of internal requests too.
     ResetAtAccept,
-    /// The connection is reset: no byte of an answer, the work not done.
+    /// The connection is reset: no byte of an response, the work not done.
     ResetBefore,
-    /// The work is done, then the connection is reset: no byte of an answer.
+    /// The work is done, then the connection is reset: no byte of an response.
     ResetAfter,
     /// The work is done, then the connection is reset in the middle of the headers.
     ResetInHead,
@@ -57,7 +57,7 @@ pub enum Fault {
     ResetInBody,
     /// Everything happens, but only after this long, even if the client has gone meanwhile.
     HangBefore(Duration),
-    /// The work is done at once; the answer comes after this long.
+    /// The work is done at once; the response comes after this long.
     HangAfter(Duration),
     /// The work is done; the headers announce the whole body, half of it comes, then the end.
     CutBody,
@@ -74,7 +74,7 @@ pub enum Fault {
         /// The length of the body.
         bytes: u64,
     },
-    /// The work is done; the answer is a 200 whose body is no JSON.
+    /// The work is done; the response is a 200 whose body is no JSON.
     Garbage,
     /// The work is done, except that this field of the body is silently ignored.
     /// `customMetadata.<name>` ignores one key.
@@ -117,7 +117,7 @@ impl Fault {
             Self::Status { code, content_type, .. }
             | Self::StatusAfter { code, content_type, .. } => {
                 if !(200..=599).contains(code) {
-                    return Err(format!("no answer has the status {code}"));
+                    return Err(format!("no response has the status {code}"));
                 }
                 sendable(content_type)
             }
@@ -146,20 +146,20 @@ pub struct Faults {
 
 /// The faults, prepared for asking once a request and once a connection.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    requests: Lots,
-    connections: Lots,
+pub(crate) struct FaultSchedule {
+    requests: Schedule,
+    connections: Schedule,
 }
 
 /// The faults that strike either requests or connections.
 #[derive(Debug)]
-struct Lots {
+struct Schedule {
     script: HashMap<u64, Fault>,
     random: Vec<(Fault, f64)>,
     seed: u64,
 }
 
-impl Plan {
+impl FaultSchedule {
     /// # Errors
     /// Says what cannot be done: shares that are more than all, a status that is none.
     pub(crate) fn new(faults: &Faults) -> Result<Self, String> {
@@ -167,9 +167,9 @@ impl Plan {
         let random = faults.random.iter().map(|(fault, _)| fault);
         scripted.chain(random).try_for_each(Fault::check)?;
         Ok(Self {
-            requests: Lots::new(faults, false)?,
+            requests: Schedule::new(faults, false)?,
             // Another seed: connections and requests of the same number have nothing in common.
-            connections: Lots::new(&Faults { seed: !faults.seed, ..faults.clone() }, true)?,
+            connections: Schedule::new(&Faults { seed: !faults.seed, ..faults.clone() }, true)?,
         })
     }
 
@@ -184,7 +184,7 @@ impl Plan {
     }
 }
 
-impl Lots {
+impl Schedule {
     fn new(faults: &Faults, connections: bool) -> Result<Self, String> {
         let is_one = |fault: &Fault| fault.strikes_connections() == connections;
         let script = faults.script.iter().filter(|(_, fault)| is_one(fault));
@@ -233,8 +233,8 @@ fn share(hash: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn plan(faults: &Faults) -> Plan {
-        Plan::new(faults).unwrap()
+    fn plan(faults: &Faults) -> FaultSchedule {
+        FaultSchedule::new(faults).unwrap()
     }
 
     #[test]
@@ -250,8 +250,9 @@ mod tests {
             let random = vec![(Fault::ResetBefore, 0.1), (Fault::CutBody, 0.2)];
             plan(&Faults { random, seed, ..Faults::default() })
         };
-        let hits =
-            |plan: &Plan, fault| (1..=10_000).filter(|&n| plan.of(n) == Some(&fault)).count();
+        let hits = |plan: &FaultSchedule, fault| {
+            (1..=10_000).filter(|&n| plan.of(n) == Some(&fault)).count()
+        };
         let (one, two) = (seeded(1), seeded(2));
         assert!((900..1100).contains(&hits(&one, Fault::ResetBefore)));
         assert!((1850..2150).contains(&hits(&one, Fault::CutBody)));
@@ -274,7 +275,7 @@ mod tests {
             |code| Fault::Status { code, body: String::new(), content_type: String::new() };
         let refused = |fault, share| {
             let faults = Faults { random: vec![(fault, share)], ..Faults::default() };
-            Plan::new(&faults).err()
+            FaultSchedule::new(&faults).err()
         };
         assert_eq!(refused(status(503), 1.0), None);
         assert!(refused(status(99), 0.1).unwrap().contains("99"));
@@ -283,6 +284,6 @@ mod tests {
             assert!(refused(Fault::CutBody, share).is_some(), "{share}");
         }
         let random = vec![(Fault::CutBody, 0.6), (Fault::Garbage, 0.6)];
-        assert!(Plan::new(&Faults { random, ..Faults::default() }).is_err());
+        assert!(FaultSchedule::new(&Faults { random, ..Faults::default() }).is_err());
     }
 }

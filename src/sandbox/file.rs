@@ -85,7 +85,7 @@ pub(crate) struct File {
     pub(crate) details: Details,
 }
 
-/// The file object of an answer.
+/// The file object of an response.
 pub(crate) struct FileObject<'a> {
     pub(crate) base: &'a Base,
     pub(crate) details: &'a Details,

@@ -1,18 +1,18 @@
-//! The work: what a request that has passed the gate does, and its answer.
+//! The work: what a request that has passed the gate does, and its response.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::answer::Answer;
 use super::clock::Clock;
 use super::extension_outcome::{self, Status};
+use super::extension_run::ExtensionRun;
 use super::faults::Fault;
 use super::file::{Details, FileObject};
 use super::patch::{self, Patch};
 use super::request::ApiRequest;
+use super::response::ApiResponse;
 use super::route::{Bulk, Call};
-use super::run::Run;
 use super::state::{Sandbox, State};
 use super::{bulk, listing};
 
@@ -26,7 +26,7 @@ impl Sandbox {
         request: &ApiRequest,
         n: u64,
         fault: Option<&Fault>,
-    ) -> Answer {
+    ) -> ApiResponse {
         let mut state = self.state();
         let done = match &request.call {
             Call::Update(id) => self.update(&mut state, request, n, id, fault),
@@ -34,13 +34,13 @@ impl Sandbox {
             Call::Get(id) => details(&state, id),
             Call::List => {
                 let query = request.uri.query().unwrap_or_default();
-                Ok(listing::answer(&state.store, query, self.config.quirks))
+                Ok(listing::response(&state.store, query, self.config.quirks))
             }
-            Call::Fields => Ok(Answer::json(200, &self.config.fields)),
-            Call::Saved => Ok(Answer::json(200, &self.config.saved)),
-            Call::NoFileId => Err(Answer::invalid_file_id()),
-            Call::NoMethod => Err(Answer::no_method()),
-            Call::NoEndpoint => Err(Answer::no_endpoint()),
+            Call::Fields => Ok(ApiResponse::json(200, &self.config.fields)),
+            Call::Saved => Ok(ApiResponse::json(200, &self.config.saved)),
+            Call::NoFileId => Err(ApiResponse::invalid_file_id()),
+            Call::NoMethod => Err(ApiResponse::no_method()),
+            Call::NoEndpoint => Err(ApiResponse::no_endpoint()),
         };
         done.unwrap_or_else(|refused| refused)
     }
@@ -52,7 +52,7 @@ impl Sandbox {
         n: u64,
         id: &str,
         fault: Option<&Fault>,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<ApiResponse, ApiResponse> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
         let check = |body: &Value| patch::check(body, &self.catalogue, self.config.quirks);
         let asked = check(body)?;
@@ -70,13 +70,16 @@ impl Sandbox {
                 let extensions = update.apply(details).into_iter().enumerate();
                 let start = |(place, extension)| {
                     let (file, webhook_url) = (id.to_owned(), webhook_url.clone());
-                    self.start(Run { n, place, generation, file, extension, webhook_url }, details)
+                    self.start(
+                        ExtensionRun { n, place, generation, file, extension, webhook_url },
+                        details,
+                    )
                 };
                 extensions.map(start).collect()
             }
         };
         details.touch(Clock::wall_ms());
-        let answer = Answer::json(
+        let response = ApiResponse::json(
             200,
             &FileObject { base: &base, details, extension_status: &extension_status },
         );
@@ -84,11 +87,11 @@ impl Sandbox {
             state.recorder.paid(id, extension);
         }
         state.recorder.changed(request, n, &[id]);
-        Ok(answer)
+        Ok(response)
     }
 
     /// Starts a run. One that succeeds at once writes its result now, a pending one later.
-    fn start(self: &Arc<Self>, run: Run, details: &mut Details) -> (&'static str, Status) {
+    fn start(self: &Arc<Self>, run: ExtensionRun, details: &mut Details) -> (&'static str, Status) {
         let (file, name) = (&run.file, run.extension.name());
         let status = self.config.extensions.status(file, name);
         match status {
@@ -106,7 +109,7 @@ impl Sandbox {
         n: u64,
         which: Bulk,
         fault: Option<&Fault>,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<ApiResponse, ApiResponse> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
         let quirks = self.config.quirks;
         let mut order = bulk::check(which, body, quirks)?;
@@ -119,25 +122,25 @@ impl Sandbox {
         }
         let outcome = order.carry_out(&mut state.store, quirks, Clock::wall_ms())?;
         state.recorder.changed(request, n, &outcome.done);
-        Ok(outcome.answer())
+        Ok(outcome.response())
     }
 }
 
-fn details(state: &State, id: &str) -> Result<Answer, Answer> {
+fn details(state: &State, id: &str) -> Result<ApiResponse, ApiResponse> {
     let key = state.store.find(id).ok_or_else(|| no_file(id))?;
     let file = state.store.file(key);
-    Ok(Answer::json(
+    Ok(ApiResponse::json(
         200,
         &FileObject { base: &file.base, details: &file.details, extension_status: &[] },
     ))
 }
 
-fn malformed() -> Answer {
-    Answer::bad_request("Your request contains malformed JSON.")
+fn malformed() -> ApiResponse {
+    ApiResponse::bad_request("Your request contains malformed JSON.")
 }
 
 /// A file that does not exist: 404 if its id could be one, else 400.
-fn no_file(id: &str) -> Answer {
+fn no_file(id: &str) -> ApiResponse {
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if id.bytes().all(usual) { Answer::no_file() } else { Answer::invalid_file_id() }
+    if id.bytes().all(usual) { ApiResponse::no_file() } else { ApiResponse::invalid_file_id() }
 }

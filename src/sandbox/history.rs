@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::answer::request_id;
 use super::clock::Iso;
+use super::response::request_id;
 
 /// How many changes are kept in all; the oldest go first.
 const CHANGES_MAX: usize = 100_000;

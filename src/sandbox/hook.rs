@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub enum Phase {
     /// It has arrived whole and has its number; nothing of its work has been done.
     Arrived,
-    /// Its work is done and committed (or refused); no byte of the answer has been written.
+    /// Its work is done and committed (or refused); no byte of the response has been written.
     Worked,
 }
 

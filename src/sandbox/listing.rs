@@ -5,11 +5,11 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::answer::Answer;
 use super::file::{File, FileObject};
 use super::library::Key;
 use super::query::{self, Search};
 use super::quirks::Quirks;
+use super::response::ApiResponse;
 use super::sorting::Sorting;
 use super::store::{Index, Store};
 
@@ -26,18 +26,18 @@ struct Listing {
 }
 
 /// Answers a list request.
-pub(crate) fn answer(store: &Store, query: &str, quirks: Quirks) -> Answer {
+pub(crate) fn response(store: &Store, query: &str, quirks: Quirks) -> ApiResponse {
     let index = store.index();
     match Listing::parse(query) {
         Ok(listing) if quirks.skip_max.is_some_and(|max| listing.skip > max) => {
-            Answer::bad_request(&invalid("skip"))
+            ApiResponse::bad_request(&invalid("skip"))
         }
         Ok(listing) => {
             let keys = listing.keys(store, &index);
             let folders = listing.folders(store, keys.len());
-            Answer::json(200, &Objects { index, keys, folders })
+            ApiResponse::json(200, &Objects { index, keys, folders })
         }
-        Err(message) => Answer::bad_request(&message),
+        Err(message) => ApiResponse::bad_request(&message),
     }
 }
 
@@ -171,7 +171,7 @@ fn decoded(text: &str) -> String {
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The bare array of an answer, made file by file. Folders stand behind the files.
+/// The bare array of an response, made file by file. Folders stand behind the files.
 struct Objects<'a> {
     index: Index<'a>,
     keys: Vec<Key>,

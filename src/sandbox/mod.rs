@@ -16,24 +16,25 @@
 //! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
 //! * `wire` is the connection and can break it at a chosen byte.
 //! * `service` carries one request through, with its delays, faults and the [`Hook`]; `delivery` puts
-//!   the answer on the wire.
+//!   the response on the wire.
 //! * `state` holds all that changes, behind one lock, and decides who may pass.
 //! * `run` ends extension runs that were pending, and `callback` tells the client's `webhookUrl`.
 //! * `recorder`, `peaks` and `history` watch; [`Stats`] says what was seen.
 
-mod answer;
 mod auth;
 mod bulk;
 mod callback;
 mod callback_client;
 mod clock;
 mod config;
+mod connection;
 mod defaults;
 mod delivery;
 mod digits;
 mod extension_outcome;
+mod extension_run;
 mod extensions;
-mod fault_text;
+mod fault_spec;
 mod faults;
 mod file;
 mod handlers;
@@ -53,8 +54,8 @@ mod quirks;
 mod rate_limit;
 mod recorder;
 mod request;
+mod response;
 mod route;
-mod run;
 mod server;
 mod service;
 mod signature;
@@ -63,12 +64,11 @@ mod state;
 mod stats;
 mod store;
 mod synthetic;
-mod wire;
 
 pub use callback::Callbacks;
 pub use config::{Config, Limit};
 pub use extension_outcome::{End, Ending, ExtensionOutcome, Status};
-pub use fault_text::{FAULT_FORMS, Planned};
+pub use fault_spec::{FAULT_FORMS, Planned};
 pub use faults::{Fault, Faults};
 pub use hook::{Hook, HookEvent, Phase};
 pub use library::Library;

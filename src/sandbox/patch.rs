@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::answer::Answer;
 use super::extensions::{Catalogue, Extension};
 use super::file::Details;
 use super::metadata::MetadataChange;
 use super::quirks::{EmptyDescription, EmptyTags, Quirks, TagLength};
+use super::response::ApiResponse;
 
 /// The combined length of all tags of one request or file.
 const TAGS_LENGTH_MAX: usize = 500;
@@ -50,10 +50,14 @@ pub(crate) enum RemoveAiTags {
 ///
 /// # Errors
 /// The 400 that the API gives it.
-pub(crate) fn check(body: &Value, catalogue: &Catalogue, quirks: Quirks) -> Result<Patch, Answer> {
+pub(crate) fn check(
+    body: &Value,
+    catalogue: &Catalogue,
+    quirks: Quirks,
+) -> Result<Patch, ApiResponse> {
     let body = body
         .as_object()
-        .ok_or_else(|| Answer::bad_request("The request body should be a JSON object."))?;
+        .ok_or_else(|| ApiResponse::bad_request("The request body should be a JSON object."))?;
     if let Some(publish) = body.get("publish") {
         return check_publish(body, publish);
     }
@@ -64,9 +68,9 @@ pub(crate) fn check(body: &Value, catalogue: &Catalogue, quirks: Quirks) -> Resu
     Ok(Patch::Details(update))
 }
 
-fn check_publish(body: &Map<String, Value>, publish: &Value) -> Result<Patch, Answer> {
+fn check_publish(body: &Map<String, Value>, publish: &Value) -> Result<Patch, ApiResponse> {
     if body.len() > 1 {
-        return Err(Answer::bad_request("publish cannot be combined with other parameters."));
+        return Err(ApiResponse::bad_request("publish cannot be combined with other parameters."));
     }
     let include = publish.get("includeFileVersions");
     match publish.get("isPublished").and_then(Value::as_bool) {
@@ -84,7 +88,7 @@ impl Update {
         value: &Value,
         catalogue: &Catalogue,
         quirks: Quirks,
-    ) -> Result<(), Answer> {
+    ) -> Result<(), ApiResponse> {
         match name {
             "tags" => self.tags = check_tags(value, quirks)?,
             "customCoordinates" => self.custom_coordinates = check_coordinates(value)?,
@@ -97,7 +101,7 @@ impl Update {
             }
             "webhookUrl" => self.webhook_url = Some(check_webhook_url(value)?),
             _ => {
-                return Err(Answer::bad_request(&format!(
+                return Err(ApiResponse::bad_request(&format!(
                     "Your request contains unknown parameter {name}."
                 )));
             }
@@ -144,13 +148,13 @@ pub(crate) fn without(body: &Value, field: &str) -> Value {
     body
 }
 
-fn invalid(parameter: &str, reason: &str) -> Answer {
-    Answer::bad_request(&format!(
+fn invalid(parameter: &str, reason: &str) -> ApiResponse {
+    ApiResponse::bad_request(&format!(
         "Your request contains invalid value for {parameter} parameter. {reason}"
     ))
 }
 
-fn check_tags(value: &Value, quirks: Quirks) -> Result<Change<Vec<String>>, Answer> {
+fn check_tags(value: &Value, quirks: Quirks) -> Result<Change<Vec<String>>, ApiResponse> {
     if value.is_null() {
         return Ok(Change::Unset);
     }
@@ -184,14 +188,14 @@ pub(crate) fn strings(value: &Value) -> Option<Vec<String>> {
     texts.collect()
 }
 
-pub(crate) fn not_strings(parameter: &str) -> Answer {
-    Answer::bad_request(&format!(
+pub(crate) fn not_strings(parameter: &str) -> ApiResponse {
+    ApiResponse::bad_request(&format!(
         "Your request contains invalid value for {parameter}. Please provide an array of strings. \
          Example - ['t-shirt','summer-sale']."
     ))
 }
 
-fn check_description(value: &Value, quirks: Quirks) -> Result<Change<String>, Answer> {
+fn check_description(value: &Value, quirks: Quirks) -> Result<Change<String>, ApiResponse> {
     let text = value.as_str().ok_or_else(|| invalid("description", "It should be a string."))?;
     match (text, quirks.empty_description) {
         ("", EmptyDescription::Clear) => Ok(Change::Unset),
@@ -201,7 +205,7 @@ fn check_description(value: &Value, quirks: Quirks) -> Result<Change<String>, An
     }
 }
 
-fn check_coordinates(value: &Value) -> Result<Change<String>, Answer> {
+fn check_coordinates(value: &Value) -> Result<Change<String>, ApiResponse> {
     let text = match value {
         Value::Null => return Ok(Change::Unset),
         Value::String(text) => text,
@@ -220,21 +224,21 @@ fn check_metadata(
     value: &Value,
     catalogue: &Catalogue,
     quirks: Quirks,
-) -> Result<MetadataChange, Answer> {
+) -> Result<MetadataChange, ApiResponse> {
     let asked =
         value.as_object().ok_or_else(|| invalid("customMetadata", "It should be an object."))?;
     let checked = catalogue.fields().check_update(asked.clone(), quirks.required_fields);
-    checked.map_err(|errors| Answer::invalid_metadata(&errors))
+    checked.map_err(|errors| ApiResponse::invalid_metadata(&errors))
 }
 
-fn check_remove_ai_tags(value: &Value) -> Result<RemoveAiTags, Answer> {
+fn check_remove_ai_tags(value: &Value) -> Result<RemoveAiTags, ApiResponse> {
     match value {
         Value::String(text) if text == "all" => Ok(RemoveAiTags::All),
         value => strings(value).map(RemoveAiTags::Named).ok_or_else(|| not_strings("removeAITags")),
     }
 }
 
-fn check_webhook_url(value: &Value) -> Result<String, Answer> {
+fn check_webhook_url(value: &Value) -> Result<String, ApiResponse> {
     let schemes = ["https://", "http://"];
     let url = value.as_str().unwrap_or_default();
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {

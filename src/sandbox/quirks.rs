@@ -1,8 +1,8 @@
-//! What the API's description leaves open. Whichever answer is played, a client must be safe.
+//! What the API's description leaves open. Whichever response is played, a client must be safe.
 
 use clap::ValueEnum;
 
-/// Which answer this sandbox plays to each open question.
+/// Which response this sandbox plays to each open question.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// What `tags: []` does.

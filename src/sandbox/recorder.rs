@@ -83,7 +83,7 @@ impl Recorder {
         }
     }
 
-    /// An answer is decided; `None` is a connection that will be reset instead.
+    /// An response is decided; `None` is a connection that will be reset instead.
     pub(crate) fn answered(&mut self, request: &ApiRequest, status: Option<u16>) {
         let Some(status) = status else {
             self.stats.no_answer += 1;

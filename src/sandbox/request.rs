@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Method, Uri};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::auth::{Lock, Presented};
+use super::auth::{Authenticator, Credentials};
 use super::route::{Bulk, Call};
 use super::stats::Calls;
 
@@ -16,14 +16,14 @@ pub(crate) struct ApiRequest {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) call: Call,
-    pub(crate) presented: Presented,
+    pub(crate) presented: Credentials,
     pub(crate) body: Bytes,
     /// The body as JSON, where the call has one; `None` if it is none.
     pub(crate) json: Option<Value>,
 }
 
 impl ApiRequest {
-    pub(crate) fn new(head: Parts, call: Call, body: Bytes, lock: &Lock) -> Self {
+    pub(crate) fn new(head: Parts, call: Call, body: Bytes, lock: &Authenticator) -> Self {
         let with_body = matches!(call, Call::Update(_) | Call::Bulk(_));
         Self {
             presented: lock.presented(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)),

@@ -12,10 +12,10 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::config::Config;
+use super::connection::{ConnectionControl, SandboxListener};
 use super::service::serve;
 use super::state::Sandbox;
 use super::stats::Stats;
-use super::wire::{Door, Line};
 
 /// A running sandbox. Dropping it stops it, with all its connections.
 #[derive(Debug)]
@@ -39,15 +39,16 @@ pub fn start(config: Config) -> io::Result<Running> {
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel();
-    let service =
-        serve.with_state(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Line>();
-    let door = {
+    let service = serve
+        .with_state(Arc::clone(&sandbox))
+        .into_make_service_with_connect_info::<ConnectionControl>();
+    let listener = {
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        Door { listener, sandbox: Arc::clone(&sandbox) }
+        SandboxListener { listener, sandbox: Arc::clone(&sandbox) }
     };
     let run = move || {
-        let serving = axum::serve(door, service).into_future();
+        let serving = axum::serve(listener, service).into_future();
         runtime.block_on(async {
             tokio::select! {
                 _ = serving => {}
@@ -105,7 +106,7 @@ impl Running {
         self.sandbox.advance(by);
     }
 
-    /// Stops it. Connections are closed, requests under way get no answer.
+    /// Stops it. Connections are closed, requests under way get no response.
     pub fn stop(self) {
         drop(self);
     }

@@ -7,16 +7,16 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Response;
 
-use super::answer::{Answer, RateHeaders, Reset};
+use super::connection::{CloseMode, ConnectionControl};
 use super::delivery::Reply;
 use super::faults::Fault;
 use super::hook::{HookEvent, Phase};
 use super::internal;
 use super::rate_limit::Announced;
 use super::request::ApiRequest;
+use super::response::{ApiResponse, RateHeaders, Reset};
 use super::route::{Route, route};
 use super::state::{Arrival, Sandbox};
-use super::wire::{End, Line};
 
 /// More than any sensible request; what is larger gets a 413.
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -24,15 +24,15 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 /// The handler of every request.
 pub(crate) async fn serve(
     State(sandbox): State<Arc<Sandbox>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(line): ConnectInfo<ConnectionControl>,
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-        return Answer::error(413, "The request body is too large.").into_response(None);
+        return ApiResponse::error(413, "The request body is too large.").into_response(None);
     };
     match route(&head.method, &head.uri) {
-        Route::Internal(asked) => internal::answer(&sandbox, &asked).into_response(None),
+        Route::Internal(asked) => internal::response(&sandbox, &asked).into_response(None),
         Route::Api(call) => {
             let request = ApiRequest::new(head, call, body, &sandbox.lock);
             serve_api(sandbox, &line, request).await
@@ -40,16 +40,20 @@ pub(crate) async fn serve(
     }
 }
 
-async fn serve_api(sandbox: Arc<Sandbox>, line: &Line, request: ApiRequest) -> Response<Body> {
+async fn serve_api(
+    sandbox: Arc<Sandbox>,
+    line: &ConnectionControl,
+    request: ApiRequest,
+) -> Response<Body> {
     let arrival = sandbox.arrive(&request);
     let n = arrival.n;
-    let visit = Arc::new(Visit { sandbox, request, n });
-    let _under_way = UnderWay(Arc::clone(&visit));
+    let visit = Arc::new(RequestContext { sandbox, request, n });
+    let _under_way = InFlightGuard(Arc::clone(&visit));
     visit.tell(Phase::Arrived);
     let reply = if visit.may_take_time(&arrival) {
         // In a task of its own: a client that goes away does not undo what it has sent.
         let task = tokio::spawn(Arc::clone(&visit).process(arrival));
-        task.await.unwrap_or_else(|_| Reply::Whole(Answer::error(500, "The sandbox failed.")))
+        task.await.unwrap_or_else(|_| Reply::Whole(ApiResponse::error(500, "The sandbox failed.")))
     } else {
         Arc::clone(&visit).process(arrival).await
     };
@@ -57,24 +61,24 @@ async fn serve_api(sandbox: Arc<Sandbox>, line: &Line, request: ApiRequest) -> R
 }
 
 /// One API request under way.
-struct Visit {
+struct RequestContext {
     sandbox: Arc<Sandbox>,
     request: ApiRequest,
     n: u64,
 }
 
-/// A visit counts as under way as long as this lives: until the answer, or until the client has
+/// A visit counts as under way as long as this lives: until the response, or until the client has
 /// gone.
-struct UnderWay(Arc<Visit>);
+struct InFlightGuard(Arc<RequestContext>);
 
-impl Drop for UnderWay {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.sandbox.state().recorder.left(&self.0.request);
     }
 }
 
-impl Visit {
-    /// Whether there is any wait between arrival and answer. While recording there always is one
+impl RequestContext {
+    /// Whether there is any wait between arrival and response. While recording there always is one
     /// turn of the event loop, so that requests that arrive together are seen to overlap.
     fn may_take_time(&self, arrival: &Arrival) -> bool {
         let config = &self.sandbox.config;
@@ -98,12 +102,12 @@ impl Visit {
             reply
         } else {
             self.pause(fault.as_ref()).await;
-            let answer = refusal.unwrap_or_else(|| Answer {
+            let response = refusal.unwrap_or_else(|| ApiResponse {
                 rate,
                 ..self.sandbox.work(&self.request, self.n, fault.as_ref())
             });
             self.tell(Phase::Worked);
-            afterwards(fault, answer).await
+            afterwards(fault, response).await
         };
         self.sandbox.state().recorder.answered(&self.request, reply.status());
         reply
@@ -123,7 +127,7 @@ impl Visit {
 fn instead(fault: &Fault) -> Option<Reply> {
     match fault {
         Fault::Status { code, body, content_type } => {
-            Some(Reply::Whole(Answer::plain(*code, body.clone(), content_type.clone())))
+            Some(Reply::Whole(ApiResponse::plain(*code, body.clone(), content_type.clone())))
         }
         Fault::Throttle { reset_ms, limit } => Some(throttled(*limit, reset_ms.map(Reset::Ms))),
         Fault::ThrottleRaw { reset } => {
@@ -136,27 +140,27 @@ fn instead(fault: &Fault) -> Option<Reply> {
 
 fn throttled(limit: Option<(u64, u64)>, reset: Option<Reset>) -> Reply {
     let announced = limit.map(|(limit, interval_ms)| Announced { limit, interval_ms });
-    Reply::Whole(Answer::throttled(RateHeaders { announced, reset }))
+    Reply::Whole(ApiResponse::throttled(RateHeaders { announced, reset }))
 }
 
-/// What a fault makes of an answer.
-async fn afterwards(fault: Option<Fault>, answer: Answer) -> Reply {
+/// What a fault makes of an response.
+async fn afterwards(fault: Option<Fault>, response: ApiResponse) -> Reply {
     match fault {
         Some(Fault::StatusAfter { code, body, content_type }) => {
-            Reply::Whole(Answer::plain(code, body, content_type))
+            Reply::Whole(ApiResponse::plain(code, body, content_type))
         }
         Some(Fault::ResetAfter) => Reply::Nothing,
         Some(Fault::HangAfter(hang)) => {
             sleep(hang).await;
-            Reply::Whole(answer)
+            Reply::Whole(response)
         }
-        Some(Fault::ResetInHead) => Reply::PartOfHead(answer),
-        Some(Fault::ResetInBody) => Reply::Half(answer, End::Reset),
-        Some(Fault::CutBody) => Reply::Half(answer, End::Close),
-        Some(Fault::Trickle { bytes, every }) => Reply::Slow(answer, bytes, every),
-        Some(Fault::HugeBody { bytes }) => Reply::Huge(answer, bytes),
-        Some(Fault::Garbage) => Reply::Whole(Answer::garbage()),
-        _ => Reply::Whole(answer),
+        Some(Fault::ResetInHead) => Reply::PartOfHead(response),
+        Some(Fault::ResetInBody) => Reply::Half(response, CloseMode::Reset),
+        Some(Fault::CutBody) => Reply::Half(response, CloseMode::Graceful),
+        Some(Fault::Trickle { bytes, every }) => Reply::Slow(response, bytes, every),
+        Some(Fault::HugeBody { bytes }) => Reply::Huge(response, bytes),
+        Some(Fault::Garbage) => Reply::Whole(ApiResponse::garbage()),
+        _ => Reply::Whole(response),
     }
 }
 

@@ -4,18 +4,18 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::answer::{Answer, RateHeaders};
-use super::auth::{Lock, Presented};
+use super::auth::{Authenticator, Credentials};
 use super::clock::Clock;
 use super::config::Config;
 use super::extensions::Catalogue;
-use super::faults::{Fault, Plan};
+use super::faults::{Fault, FaultSchedule};
 use super::lag::Lag;
 use super::metadata::Fields;
 use super::quirks::WrongKey;
 use super::rate_limit::AccountLimits;
 use super::recorder::Recorder;
 use super::request::ApiRequest;
+use super::response::{ApiResponse, RateHeaders};
 use super::store::Store;
 
 /// A sandbox: what stays, and the state.
@@ -23,9 +23,9 @@ use super::store::Store;
 pub(crate) struct Sandbox {
     /// Its library has gone into the stock.
     pub(crate) config: Config,
-    pub(crate) lock: Lock,
+    pub(crate) lock: Authenticator,
     pub(crate) catalogue: Catalogue,
-    faults: Plan,
+    faults: FaultSchedule,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -51,9 +51,9 @@ pub(crate) struct State {
 pub(crate) struct Arrival {
     pub(crate) n: u64,
     pub(crate) fault: Option<Fault>,
-    /// The answer to a request that the gate turned away.
-    pub(crate) refusal: Option<Answer>,
-    /// The rate headers of any other answer.
+    /// The response to a request that the gate turned away.
+    pub(crate) refusal: Option<ApiResponse>,
+    /// The rate headers of any other response.
     pub(crate) rate: RateHeaders,
 }
 
@@ -73,9 +73,9 @@ impl Sandbox {
             expired: false,
         };
         Ok(Self {
-            lock: Lock::new(&config.key),
+            lock: Authenticator::new(&config.key),
             catalogue: Catalogue::new(fields, &config.saved).map_err(refused)?,
-            faults: Plan::new(&config.faults).map_err(refused)?,
+            faults: FaultSchedule::new(&config.faults).map_err(refused)?,
             clock,
             state: Mutex::new(state),
             config,
@@ -137,21 +137,26 @@ impl Sandbox {
         Arrival { n, fault, refusal, rate }
     }
 
-    fn gate(&self, state: &mut State, request: &ApiRequest, now_ns: u64) -> Result<(), Answer> {
+    fn gate(
+        &self,
+        state: &mut State,
+        request: &ApiRequest,
+        now_ns: u64,
+    ) -> Result<(), ApiResponse> {
         let length = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
         if self.config.quirks.url_max.is_some_and(|max| length > max) {
-            return Err(Answer::error(414, "The request URL is too long."));
+            return Err(ApiResponse::error(414, "The request URL is too long."));
         }
         match (request.presented, self.config.quirks.wrong_key) {
-            (Presented::None, _) | (Presented::Wrong, WrongKey::Unauthorized) => {
-                return Err(Answer::no_key());
+            (Credentials::Missing, _) | (Credentials::Invalid, WrongKey::Unauthorized) => {
+                return Err(ApiResponse::no_key());
             }
-            (Presented::Wrong, WrongKey::Forbidden) => return Err(Answer::wrong_key()),
-            (Presented::Right, _) if state.expired => return Err(Answer::expired_key()),
-            (Presented::Right, _) => {}
+            (Credentials::Invalid, WrongKey::Forbidden) => return Err(ApiResponse::wrong_key()),
+            (Credentials::Valid, _) if state.expired => return Err(ApiResponse::expired_key()),
+            (Credentials::Valid, _) => {}
         }
         if let Some(kind) = request.call.kind() {
-            state.limits.take(kind, now_ns).map_err(Answer::throttled)?;
+            state.limits.take(kind, now_ns).map_err(ApiResponse::throttled)?;
             state.recorder.accepted(kind, now_ns);
         }
         Ok(())

@@ -15,7 +15,7 @@ pub struct Stats {
     pub statuses: BTreeMap<u16, u64>,
     /// The same by call, under the names of [`Calls`].
     pub statuses_by_call: BTreeMap<&'static str, BTreeMap<u16, u64>>,
-    /// Requests whose connection was reset before any byte of an answer.
+    /// Requests whose connection was reset before any byte of an response.
     pub no_answer: u64,
     /// Connections that were reset as they were accepted. What they would have asked is in none of
     /// the other numbers.

@@ -6,8 +6,8 @@ mod limiter;
 
 pub(crate) use limiter::Announced;
 
-use crate::sandbox::answer::{RateHeaders, Reset};
 use crate::sandbox::config::{Config, Limit};
+use crate::sandbox::response::{RateHeaders, Reset};
 use crate::sandbox::route::Kind;
 use background_load::BackgroundLoad;
 use limiter::{Limiter, ms_up};
@@ -47,7 +47,7 @@ impl AccountLimits {
         self.of(kind).take(now_ns)
     }
 
-    /// The headers of an answer that is no 429.
+    /// The headers of an response that is no 429.
     pub(crate) fn headers(&mut self, kind: Kind, now_ns: u64) -> RateHeaders {
         self.of(kind).headers(now_ns)
     }

@@ -14,16 +14,16 @@ use super::rate_limit::Announced;
 const HELP: &str = "For support kindly contact us at support@imagekit.io.";
 const JSON: &str = "application/json; charset=utf-8";
 
-/// One answer, before it goes on the wire.
+/// One response, before it goes on the wire.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: u16,
     pub(crate) content_type: Cow<'static, str>,
     pub(crate) body: Bytes,
     pub(crate) rate: RateHeaders,
 }
 
-/// The `X-RateLimit-*` headers of an answer.
+/// The `X-RateLimit-*` headers of an response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RateHeaders {
     /// `X-RateLimit-Limit` and `X-RateLimit-Interval`.
@@ -41,7 +41,7 @@ pub(crate) enum Reset {
     Raw(Box<str>),
 }
 
-impl Answer {
+impl ApiResponse {
     pub(crate) fn json<T: Serialize>(status: u16, body: &T) -> Self {
         // Enough for most file objects, and just below what malloc treats as large.
         let mut buffer = Vec::with_capacity(1000);

@@ -12,7 +12,7 @@ use super::state::Sandbox;
 
 /// One extension at work on one file.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct ExtensionRun {
     /// The request that asked for it.
     pub(crate) n: u64,
     /// Its place among the extensions of that request.
@@ -24,7 +24,7 @@ pub(crate) struct Run {
     pub(crate) webhook_url: Option<String>,
 }
 
-impl Run {
+impl ExtensionRun {
     /// The same for the same run of the same requests, every time.
     pub(crate) fn id(&self) -> String {
         format!("msg_{}_{}", self.n, self.place)
@@ -33,7 +33,7 @@ impl Run {
 
 impl Sandbox {
     /// Lets a pending run end in its time, if pending runs end here at all.
-    pub(crate) fn end_later(self: &Arc<Self>, run: Run) {
+    pub(crate) fn end_later(self: &Arc<Self>, run: ExtensionRun) {
         if let Some(Ending { after, end }) = self.config.ending {
             let sandbox = Arc::clone(self);
             tokio::spawn(async move {
@@ -46,7 +46,7 @@ impl Sandbox {
     }
 
     /// Ends a run and says how, in the words of the callback. After a reset nothing is left of it.
-    fn end(&self, run: &Run, end: End) -> Option<Value> {
+    fn end(&self, run: &ExtensionRun, end: End) -> Option<Value> {
         let (name, file) = (run.extension.name(), run.file.as_str());
         let mut state = self.state();
         if state.generation != run.generation {

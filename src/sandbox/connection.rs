@@ -1,6 +1,6 @@
-//! The connection, with places to break it: as it is accepted, or at a chosen byte of an answer.
+//! The connection, with places to break it: as it is accepted, or at a chosen byte of an response.
 //!
-//! hyper writes answers into a [`Wire`]; what [`Line`] was told decides how much of it gets out.
+//! hyper writes answers into a [`Connection`]; what [`ConnectionControl`] was told decides how much of it gets out.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,19 +21,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The listening socket.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct SandboxListener {
     pub(crate) listener: TcpListener,
     pub(crate) sandbox: Arc<Sandbox>,
 }
 
-impl Listener for Door {
-    type Io = Wire;
+impl Listener for SandboxListener {
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Wire, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             let accepted = self.listener.accept().await;
-            let wired = accepted.and_then(|(stream, from)| Ok((Wire::new(stream)?, from)));
+            let wired = accepted.and_then(|(stream, from)| Ok((Connection::new(stream)?, from)));
             match wired {
                 Ok((mut wire, _)) if self.sandbox.breaks_at_accept() => drop(wire.reset()),
                 Ok(wired) => return wired,
@@ -49,67 +49,71 @@ impl Listener for Door {
 
 /// What is to become of the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum WriteLimit {
     /// They all go out.
     Whole,
-    /// The head of the next answer goes out, and this much of its body; then the end.
-    Body(usize, End),
+    /// The head of the next response goes out, and this much of its body; then the end.
+    Body(usize, CloseMode),
     /// This many more go out; then the end.
-    Bytes(usize, End),
+    Bytes(usize, CloseMode),
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum CloseMode {
     /// In good order (FIN).
-    Close,
+    Graceful,
     /// With a reset (RST).
     Reset,
 }
 
 /// The handler's end of a connection, by which it decides its fate.
 #[derive(Debug, Clone)]
-pub(crate) struct Line(Arc<Mutex<Fate>>);
+pub(crate) struct ConnectionControl(Arc<Mutex<WriteLimit>>);
 
-impl Line {
-    /// Lets `bytes` of the answer out, head and all, and then ends the connection.
-    pub(crate) fn end_after(&self, bytes: usize, end: End) {
-        self.set(Fate::Bytes(bytes, end));
+impl ConnectionControl {
+    /// Lets `bytes` of the response out, head and all, and then ends the connection.
+    pub(crate) fn end_after(&self, bytes: usize, end: CloseMode) {
+        self.set(WriteLimit::Bytes(bytes, end));
     }
 
-    /// Lets the head of the answer out and `bytes` of its body, and then ends the connection.
-    pub(crate) fn end_in_body(&self, bytes: usize, end: End) {
-        self.set(Fate::Body(bytes, end));
+    /// Lets the head of the response out and `bytes` of its body, and then ends the connection.
+    pub(crate) fn end_in_body(&self, bytes: usize, end: CloseMode) {
+        self.set(WriteLimit::Body(bytes, end));
     }
 
-    fn set(&self, fate: Fate) {
+    fn set(&self, fate: WriteLimit) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fate;
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self) -> WriteLimit {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+impl Connected<IncomingStream<'_, SandboxListener>> for ConnectionControl {
+    fn connect_info(stream: IncomingStream<'_, SandboxListener>) -> Self {
         stream.io().line.clone()
     }
 }
 
-/// A TCP connection that does what its [`Line`] says.
+/// A TCP connection that does what its [`ConnectionControl`] says.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Connection {
     stream: TcpStream,
-    line: Line,
+    line: ConnectionControl,
     /// The client has sent its last byte.
     has_ended: bool,
 }
 
-impl Wire {
+impl Connection {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, line: Line(Arc::new(Mutex::new(Fate::Whole))), has_ended: false })
+        Ok(Self {
+            stream,
+            line: ConnectionControl(Arc::new(Mutex::new(WriteLimit::Whole))),
+            has_ended: false,
+        })
     }
 
     /// Makes closing send RST instead of FIN, because it does not linger.
@@ -123,33 +127,33 @@ impl Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
         left: usize,
-        end: End,
+        end: CloseMode,
     ) -> Poll<io::Result<usize>> {
         if left == 0 {
-            let ended = if end == End::Reset { self.reset() } else { Ok(()) };
+            let ended = if end == CloseMode::Reset { self.reset() } else { Ok(()) };
             return Poll::Ready(ended.and(Err(io::ErrorKind::BrokenPipe.into())));
         }
         let written =
             ready!(Pin::new(&mut self.stream).poll_write(cx, &buf[..left.min(buf.len())]))?;
-        self.line.set(Fate::Bytes(left - written, end));
+        self.line.set(WriteLimit::Bytes(left - written, end));
         Poll::Ready(Ok(written))
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.line.fate() {
-            Fate::Whole => Pin::new(&mut self.stream).poll_write(cx, buf),
-            Fate::Body(bytes, end) => {
+            WriteLimit::Whole => Pin::new(&mut self.stream).poll_write(cx, buf),
+            WriteLimit::Body(bytes, end) => {
                 // hyper writes a head in one piece. If it ever did not, the cut would be in the head.
                 let head = memchr::memmem::find(buf, b"\r\n\r\n").map_or(buf.len(), |end| end + 4);
                 self.write_some(cx, buf, head + bytes, end)
             }
-            Fate::Bytes(left, end) => self.write_some(cx, buf, left, end),
+            WriteLimit::Bytes(left, end) => self.write_some(cx, buf, left, end),
         }
     }
 
@@ -162,7 +166,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
