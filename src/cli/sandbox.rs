@@ -15,7 +15,7 @@ use super::values::Span;
 use super::{CliError, Screen};
 use crate::atomic_file::AtomicFile;
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, FAULT_FORMS, Faults, Planned, Running};
+use crate::sandbox::{self, Config, FAULT_FORMS, FaultSpec, Faults, Running};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -32,7 +32,7 @@ pub(super) struct Sandbox {
     /// Inject a fault, such as 3:reset-after (third request) or 1%:status-503 (at random); may be
     /// given several times. --help lists the faults
     #[arg(long, value_name = "WHEN:FAULT", long_help = fault_help(), help_heading = FAULTS)]
-    fault: Vec<Planned>,
+    fault: Vec<FaultSpec>,
     /// The seed of random faults
     #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = FAULTS)]
     fault_seed: u64,

@@ -1,24 +1,24 @@
-//! HTTP Basic, from the server's side.
+//! HTTP Basic authentication.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What the `Authorization` header of a request amounts to.
+/// Credentials in the `Authorization` header of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// The account's key.
     Valid,
-    /// A key, but not this account's.
+    /// Another key.
     Invalid,
-    /// No key at all, or a header that is not Basic.
+    /// No key, or a header that is not Basic.
     Missing,
 }
 
-/// The key, and the header value that nearly every client opens the account with.
+/// Checks the `Authorization` headers of requests.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     key: String,
-    /// `base64("key:")`, computed once.
+    /// `base64("<key>:")`, which nearly all clients send; computed once.
     encoded: String,
 }
 
@@ -27,10 +27,10 @@ impl Authenticator {
         Self { key: key.to_owned(), encoded: STANDARD.encode(format!("{key}:")) }
     }
 
-    /// The description allows `Basic <key>` as well as `Basic <base64 of "key:">`. A password is
-    /// ignored: the official SDKs always send one, and call its setting
+    /// The API's description allows both `Basic <key>` and `Basic <base64 of "key:">`. Passwords are
+    /// ignored: the official SDKs always send one, from a setting named
     /// `OPTIONAL_IMAGEKIT_IGNORES_THIS`.
-    pub(crate) fn presented(&self, header: Option<&[u8]>) -> Credentials {
+    pub(crate) fn credentials(&self, header: Option<&[u8]>) -> Credentials {
         let Some((scheme, given)) = header.and_then(|header| header.split_at_checked(6)) else {
             return Credentials::Missing;
         };
@@ -48,7 +48,7 @@ impl Authenticator {
     }
 }
 
-/// The user name in `base64("user:password")`; `None` where it is not that.
+/// The user in `base64("user:password")`; `None` if `given` has another form.
 fn user(given: &[u8]) -> Option<Vec<u8>> {
     let mut credentials = STANDARD.decode(given).ok()?;
     let colon = credentials.iter().position(|&byte| byte == b':')?;
@@ -61,20 +61,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_accounts_key_opens() {
-        let lock = Authenticator::new("private_sandbox");
-        let presented = |header: &str| lock.presented(Some(header.as_bytes()));
-        assert_eq!(presented("Basic cHJpdmF0ZV9zYW5kYm94Og=="), Credentials::Valid);
-        assert_eq!(presented("basic private_sandbox"), Credentials::Valid);
+    fn only_the_key_of_the_account_is_valid() {
+        let authenticator = Authenticator::new("private_sandbox");
+        let credentials = |header: &str| authenticator.credentials(Some(header.as_bytes()));
+        assert_eq!(credentials("Basic cHJpdmF0ZV9zYW5kYm94Og=="), Credentials::Valid);
+        assert_eq!(credentials("basic private_sandbox"), Credentials::Valid);
         // private_sandbox:do_not_set, as the official SDKs send it.
         let with_password = "Basic cHJpdmF0ZV9zYW5kYm94OmRvX25vdF9zZXQ=";
-        assert_eq!(presented(with_password), Credentials::Valid);
-        assert_eq!(presented("Basic cHJpdmF0ZV9vdGhlcjo="), Credentials::Invalid);
-        assert_eq!(presented("Basic private_other"), Credentials::Invalid);
+        assert_eq!(credentials(with_password), Credentials::Valid);
+        assert_eq!(credentials("Basic cHJpdmF0ZV9vdGhlcjo="), Credentials::Invalid);
+        assert_eq!(credentials("Basic private_other"), Credentials::Invalid);
         // ":" alone: a client whose key is empty.
-        assert_eq!(presented("Basic Og=="), Credentials::Missing);
-        assert_eq!(presented("Bearer private_sandbox"), Credentials::Missing);
-        assert_eq!(presented("Basic "), Credentials::Missing);
-        assert_eq!(lock.presented(None), Credentials::Missing);
+        assert_eq!(credentials("Basic Og=="), Credentials::Missing);
+        assert_eq!(credentials("Bearer private_sandbox"), Credentials::Missing);
+        assert_eq!(credentials("Basic "), Credentials::Missing);
+        assert_eq!(authenticator.credentials(None), Credentials::Missing);
     }
 }

@@ -1,11 +1,11 @@
-//! The three bulk calls: the same tags for up to 50 files.
+//! The three bulk calls: add or remove the same tags on up to 50 files.
 
 use serde_json::{Value, json};
 
 use super::extension_outcome::{add_tags, remove_tags};
 use super::file::Details;
 use super::library::Key;
-use super::patch::{not_strings, reason_against_tags, strings};
+use super::patch::{not_strings, strings, tags_error};
 use super::quirks::{MissingIds, Quirks};
 use super::response::ApiResponse;
 use super::route::Bulk;
@@ -13,44 +13,50 @@ use super::store::Store;
 
 const FILES_MAX: usize = 50;
 
-/// A checked body.
+/// A valid body of a bulk call.
 #[derive(Debug)]
-pub(crate) struct Order<'a> {
+pub(crate) struct BulkRequest<'a> {
     which: Bulk,
     pub(crate) files: Vec<&'a str>,
     tags: Vec<String>,
-    /// Every other file, from the first on, cannot be updated.
-    refuses_every_other: bool,
+    /// Whether updating every other file fails, starting with the first.
+    every_other_fails: bool,
 }
 
-/// What became of an order: the files that were changed, and the ones that could not be.
+/// Result of a bulk call.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome<'a> {
-    pub(crate) done: Vec<&'a str>,
-    refused: Vec<(&'a str, &'static str)>,
+    /// Ids of the files that were updated.
+    pub(crate) updated: Vec<&'a str>,
+    /// Ids of the files that were not updated, with the error message.
+    failed: Vec<(&'a str, &'static str)>,
 }
 
-/// Checks a body.
+/// Checks the body of a bulk call.
 ///
 /// # Errors
-/// The 400 that the API gives it.
-pub(crate) fn check(which: Bulk, body: &Value, quirks: Quirks) -> Result<Order<'_>, ApiResponse> {
+/// The API's 400 response.
+pub(crate) fn check(
+    which: Bulk,
+    body: &Value,
+    quirks: Quirks,
+) -> Result<BulkRequest<'_>, ApiResponse> {
     let files = check_files(body)?;
     let parameter = match which {
         Bulk::Add | Bulk::Remove => "tags",
         Bulk::RemoveAi => "AITags",
     };
-    let refused = |text: &str| ApiResponse::bad_request(&format!("{parameter} {text}"));
-    let given = body.get(parameter).ok_or_else(|| refused("parameter is missing."))?;
+    let bad_request = |text: &str| ApiResponse::bad_request(&format!("{parameter} {text}"));
+    let given = body.get(parameter).ok_or_else(|| bad_request("parameter is missing."))?;
     let tags = strings(given).ok_or_else(|| not_strings(parameter))?;
     if tags.is_empty() {
-        return Err(refused("array cannot be empty."));
+        return Err(bad_request("array cannot be empty."));
     }
-    match reason_against_tags(&tags, quirks.tag_length) {
+    match tags_error(&tags, quirks.tag_length) {
         Some(reason) if which != Bulk::RemoveAi => Err(ApiResponse::bad_request(&format!(
             "Your request contains invalid value for tags parameter. {reason}"
         ))),
-        _ => Ok(Order { which, files, tags, refuses_every_other: false }),
+        _ => Ok(BulkRequest { which, files, tags, every_other_fails: false }),
     }
 }
 
@@ -76,17 +82,17 @@ fn check_files(body: &Value) -> Result<Vec<&str>, ApiResponse> {
     Ok(files)
 }
 
-impl<'a> Order<'a> {
-    /// The same order, of which only a part can be carried out.
-    pub(crate) fn in_part(self) -> Self {
-        Self { refuses_every_other: true, ..self }
+impl<'a> BulkRequest<'a> {
+    /// The same request, of which every other file fails.
+    pub(crate) fn failing_every_other(self) -> Self {
+        Self { every_other_fails: true, ..self }
     }
 
-    /// Carries the order out, all or nothing as far as missing files go.
+    /// Updates the files, or none of them if some do not exist.
     ///
     /// # Errors
-    /// The 404 that names the missing files.
-    pub(crate) fn carry_out(
+    /// The API's 404 response, because of missing files.
+    pub(crate) fn execute(
         &self,
         store: &mut Store,
         quirks: Quirks,
@@ -101,14 +107,14 @@ impl<'a> Order<'a> {
         let mut outcome = Outcome::default();
         for (place, id) in self.files.iter().enumerate() {
             let Some(key) = store.find(id) else { continue };
-            let edited = if self.refuses_every_other && place.is_multiple_of(2) {
+            let edited = if self.every_other_fails && place.is_multiple_of(2) {
                 Err("The file could not be updated. Please try again later.")
             } else {
                 self.edit(store, key, quirks, wall_ms)
             };
             match edited {
-                Ok(()) => outcome.done.push(id),
-                Err(reason) => outcome.refused.push((id, reason)),
+                Ok(()) => outcome.updated.push(id),
+                Err(error) => outcome.failed.push((id, error)),
             }
         }
         Ok(outcome)
@@ -122,10 +128,10 @@ impl<'a> Order<'a> {
         wall_ms: i64,
     ) -> Result<(), &'static str> {
         if self.which == Bulk::Add {
-            let mut tried = store.file(key).details;
-            add_tags(&mut tried, &self.tags);
-            let tags = tried.tags.as_deref().unwrap_or_default();
-            reason_against_tags(tags, quirks.tag_length).map_or(Ok(()), Err)?;
+            let mut changed = store.file(key).details;
+            add_tags(&mut changed, &self.tags);
+            let tags = changed.tags.as_deref().unwrap_or_default();
+            tags_error(tags, quirks.tag_length).map_or(Ok(()), Err)?;
         }
         let (_, details) = store.edit(key);
         self.change(details);
@@ -141,19 +147,20 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The response to an order that the API says it carried out, and did not.
-    pub(crate) fn pretended(&self) -> ApiResponse {
+    /// A success response, for the fault that ignores the tags.
+    pub(crate) fn success(&self) -> ApiResponse {
         ApiResponse::json(200, &json!({"successfullyUpdatedFileIds": self.files}))
     }
 }
 
 impl Outcome<'_> {
     pub(crate) fn response(&self) -> ApiResponse {
-        if self.refused.is_empty() {
-            return ApiResponse::json(200, &json!({"successfullyUpdatedFileIds": self.done}));
+        let updated = &self.updated;
+        if self.failed.is_empty() {
+            return ApiResponse::json(200, &json!({"successfullyUpdatedFileIds": updated}));
         }
-        let error = |(id, reason): &(&str, &str)| json!({"fileId": id, "error": reason});
-        let errors: Vec<Value> = self.refused.iter().map(error).collect();
-        ApiResponse::json(207, &json!({"successfullyUpdatedFileIds": self.done, "errors": errors}))
+        let error = |(id, error): &(&str, &str)| json!({"fileId": id, "error": error});
+        let errors: Vec<Value> = self.failed.iter().map(error).collect();
+        ApiResponse::json(207, &json!({"successfullyUpdatedFileIds": updated, "errors": errors}))
     }
 }

@@ -1,4 +1,4 @@
-//! Callbacks: a POST to `webhookUrl` when a pending run ends, again and again until it gets a 200.
+//! Callbacks: a POST to `webhookUrl` when a pending extension settles, retried until it gets a 200.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,27 +15,26 @@ use super::signature::signature;
 use super::state::Sandbox;
 use super::stats::CallbackCounts;
 
-/// How long the API goes on trying, as its documentation says.
+/// How long the API retries a callback, according to its documentation.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
-/// Short enough to wait for; a wait of nothing would be a loop without an end.
+/// Minimum wait, because doubling a wait of zero would retry endlessly.
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(1);
 
 /// How callbacks are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callbacks {
-    /// The secret that signs them as Standard Webhooks has it; `None` leaves them unsigned. The
-    /// documentation says that the webhooks set up in the dashboard are signed, and nothing about
-    /// these.
+    /// Secret that signs callbacks, in the Standard Webhooks format; `None` sends them unsigned. The
+    /// API's documentation says that webhooks of the dashboard are signed, and does not mention these.
     pub secret: Option<String>,
-    /// The wait after the first attempt that did not get a 200. Each further one is twice as long.
-    /// The API's own waits are not documented.
+    /// Wait after the first failed attempt; doubles with each attempt. The API's own waits are not
+    /// documented.
     pub retry_after: Duration,
-    /// How many times each one is delivered: the API promises at least once, not once.
+    /// Number of deliveries of each callback. The API promises at-least-once delivery.
     pub copies: u32,
-    /// Each copy waits up to this long before its first attempt, so that they come in another order
-    /// than that in which the runs ended. The API promises no order.
+    /// Maximum random delay before the first attempt, which delivers callbacks out of order. The API
+    /// promises no order.
     pub shuffled_over: Duration,
-    /// Decides how long each one waits.
+    /// Seed of the random delays.
     pub seed: u64,
 }
 
@@ -52,7 +51,7 @@ impl Default for Callbacks {
 }
 
 impl Callbacks {
-    /// The waits before the second attempt and all further ones.
+    /// The waits before the second and later attempts.
     fn waits(&self) -> impl Iterator<Item = Duration> {
         let first = self.retry_after.max(RETRY_AFTER_MIN);
         let doubled = std::iter::successors(Some(first), |wait| wait.checked_mul(2));
@@ -62,18 +61,18 @@ impl Callbacks {
         })
     }
 
-    /// The wait of one copy before its first attempt.
-    fn shuffle(&self, id: &str, copy: u32) -> Duration {
-        let over = u64::try_from(self.shuffled_over.as_nanos()).unwrap_or(u64::MAX);
-        let chance = xxh3_64_with_seed(id.as_bytes(), self.seed.wrapping_add(copy.into()));
-        Duration::from_nanos(chance.checked_rem(over).unwrap_or(0))
+    /// The random delay of one copy before its first attempt.
+    fn first_delay(&self, id: &str, copy: u32) -> Duration {
+        let max = u64::try_from(self.shuffled_over.as_nanos()).unwrap_or(u64::MAX);
+        let random = xxh3_64_with_seed(id.as_bytes(), self.seed.wrapping_add(copy.into()));
+        Duration::from_nanos(random.checked_rem(max).unwrap_or(0))
     }
 }
 
-/// What is told to whom.
+/// A callback and its receiver.
 #[derive(Debug)]
 struct Message {
-    /// The same for all attempts and copies.
+    /// `webhook-id`, the same for all attempts and copies.
     id: String,
     generation: u64,
     target: Target,
@@ -81,8 +80,8 @@ struct Message {
 }
 
 impl Sandbox {
-    /// Tells the `webhookUrl` of a run, if it has one, how it ended.
-    pub(crate) fn call_back(self: &Arc<Self>, run: ExtensionRun, told: &Value) {
+    /// Sends the result of an extension to its `webhookUrl`, if it has one.
+    pub(crate) fn call_back(self: &Arc<Self>, run: ExtensionRun, result: &Value) {
         let id = run.id();
         let Some(url) = run.webhook_url else { return };
         let target = Target::parse(&url);
@@ -93,7 +92,7 @@ impl Sandbox {
             counts.not_called += u64::from(target.is_none());
         }
         let Some(target) = target else { return };
-        let body = told.to_string().into();
+        let body = result.to_string().into();
         let message = Arc::new(Message { id, generation: run.generation, target, body });
         for copy in 0..self.config.callbacks.copies {
             tokio::spawn(Arc::clone(self).deliver(Arc::clone(&message), copy));
@@ -102,8 +101,8 @@ impl Sandbox {
 
     async fn deliver(self: Arc<Self>, message: Arc<Message>, copy: u32) {
         let callbacks = &self.config.callbacks;
-        let shuffle = callbacks.shuffle(&message.id, copy);
-        for wait in std::iter::once(shuffle).chain(callbacks.waits()) {
+        let first_delay = callbacks.first_delay(&message.id, copy);
+        for wait in std::iter::once(first_delay).chain(callbacks.waits()) {
             tokio::time::sleep(wait).await;
             if self.attempt(&message).await {
                 return;
@@ -111,7 +110,8 @@ impl Sandbox {
         }
     }
 
-    /// Sends a message once. Says whether that was the last time: it got a 200, or all was reset.
+    /// Sends a message once. Returns whether it needs no further attempt: it got a 200, or the sandbox
+    /// was reset.
     async fn attempt(&self, message: &Message) -> bool {
         if !self.count(message, |counts| counts.sent += 1) {
             return true;
@@ -125,19 +125,19 @@ impl Sandbox {
         is_delivered
     }
 
-    /// Counts what happened to a message. After a reset nothing counts any more.
+    /// Counts an event of a message. Returns false, without counting, if the sandbox was reset since.
     fn count(&self, message: &Message, event: fn(&mut CallbackCounts)) -> bool {
         let mut state = self.state();
-        let counts = state.generation == message.generation;
-        if counts {
+        let is_current = state.generation == message.generation;
+        if is_current {
             event(state.recorder.callbacks());
         }
-        counts
+        is_current
     }
 }
 
 impl Message {
-    /// The headers of an attempt that is made now.
+    /// The headers of an attempt sent now.
     fn headers(&self, secret: Option<&str>) -> HeaderMap {
         let Some(secret) = secret else { return HeaderMap::new() };
         let timestamp_s = Clock::wall_ms() / 1000;
@@ -171,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn copies_wait_apart_and_within_what_is_set() {
-        let over = Duration::from_secs(1);
-        let callbacks = Callbacks { shuffled_over: over, ..Callbacks::default() };
-        let waits = [0, 1].map(|copy| callbacks.shuffle("msg_1_0", copy));
-        assert_ne!(waits[0], waits[1]);
-        assert!(waits.iter().all(|wait| *wait < over));
-        assert_eq!(Callbacks::default().shuffle("msg_1_0", 0), Duration::ZERO);
+    fn delays_of_copies_differ_and_stay_below_maximum() {
+        let max = Duration::from_secs(1);
+        let callbacks = Callbacks { shuffled_over: max, ..Callbacks::default() };
+        let delays = [0, 1].map(|copy| callbacks.first_delay("msg_1_0", copy));
+        assert_ne!(delays[0], delays[1]);
+        assert!(delays.iter().all(|delay| *delay < max));
+        assert_eq!(Callbacks::default().first_delay("msg_1_0", 0), Duration::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! One POST, to this machine and to no other.
+//! HTTP client for callbacks, which only connects to this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// How long the API waits for an response, as its documentation says.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the API waits for a response, according to its documentation.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An address to call: plain http on loopback. No name is looked up and no proxy is asked, so that a
-/// sandbox cannot be made to call out of the machine.
+/// A plain http URL on loopback. There are no DNS lookups and no proxies, so a sandbox cannot be made
+/// to connect to other machines.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     address: SocketAddr,
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// `None` for every URL that leads elsewhere.
+    /// `None` for any other URL.
     pub(crate) fn parse(url: &str) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let host = uri.host().filter(|_| uri.scheme_str() == Some("http"))?;
@@ -39,7 +39,7 @@ impl Target {
     }
 }
 
-/// Sends a JSON body. Gives back the status of the response, or `None` where none came.
+/// Sends a JSON body. Returns the status of the response; `None` if there was none.
 pub(crate) async fn post(target: &Target, headers: HeaderMap, body: Bytes) -> Option<u16> {
     let mut request = Request::post(&target.path)
         .header(HOST, &target.host)
@@ -47,7 +47,7 @@ pub(crate) async fn post(target: &Target, headers: HeaderMap, body: Bytes) -> Op
         .body(Body::from(body))
         .ok()?;
     request.headers_mut().extend(headers);
-    tokio::time::timeout(ANSWER_TIMEOUT, exchange(target.address, request)).await.ok()?
+    tokio::time::timeout(RESPONSE_TIMEOUT, exchange(target.address, request)).await.ok()?
 }
 
 async fn exchange(address: SocketAddr, request: Request<Body>) -> Option<u16> {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_called_and_nothing_else() {
+    fn only_loopback_urls_are_accepted() {
         let address = |url| Target::parse(url).map(|target| target.address.to_string());
         assert_eq!(address("http://127.0.0.1:80/a?b=c").as_deref(), Some("127.0.0.1:80"));
         assert_eq!(address("http://127.8.9.1").as_deref(), Some("127.8.9.1:80"));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_part_of_what_is_asked() {
+    fn query_is_part_of_the_path() {
         let target = Target::parse("http://127.0.0.1:9/a/b?token=x#y").unwrap();
         assert_eq!((target.path.as_str(), target.host.as_str()), ("/a/b?token=x", "127.0.0.1:9"));
     }

@@ -1,4 +1,4 @@
-//! The two clocks of the sandbox, and the one place where they are read.
+//! The sandbox's monotonic clock and wall clock. No other module reads the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,35 +8,35 @@ use serde::{Serialize, Serializer};
 
 use super::digits::push_decimal;
 
-/// Monotonic time since a start, for the limits and the statistics; wall time for what is stored.
-/// Its clones show the same time.
+/// Monotonic time since the start, for rate limits and statistics, and wall time for stored
+/// timestamps. Clones share the same time.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
     start: Instant,
-    /// By how much somebody moved the monotonic time ahead.
-    ahead_ns: Arc<AtomicU64>,
+    /// Total of [`Self::advance`].
+    advanced_ns: Arc<AtomicU64>,
 }
 
 impl Clock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the sandbox stands for another machine, which has a clock of its own"
+        reason = "the sandbox simulates another machine, which has its own clock"
     )]
     pub(crate) fn started_now() -> Self {
-        Self { start: Instant::now(), ahead_ns: Arc::default() }
+        Self { start: Instant::now(), advanced_ns: Arc::default() }
     }
 
-    /// Nanoseconds since the start. They fit for 584 years.
+    /// Nanoseconds since the start.
     pub(crate) fn now_ns(&self) -> u64 {
-        nanoseconds(self.start.elapsed()) + self.ahead_ns.load(Ordering::Relaxed)
+        nanoseconds(self.start.elapsed()) + self.advanced_ns.load(Ordering::Relaxed)
     }
 
-    /// Moves the monotonic time ahead.
+    /// Advances the monotonic time.
     pub(crate) fn advance(&self, by: Duration) {
-        self.ahead_ns.fetch_add(nanoseconds(by), Ordering::Relaxed);
+        self.advanced_ns.fetch_add(nanoseconds(by), Ordering::Relaxed);
     }
 
-    /// Milliseconds since 1970, as the wall clock has them.
+    /// Wall time in milliseconds since 1970.
     pub(crate) fn wall_ms() -> i64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -48,7 +48,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// A wall time as the API writes it: ISO 8601 with milliseconds and `Z`.
+/// A wall time in the API's format: ISO 8601 with milliseconds and `Z`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Iso(pub(crate) i64);
 
@@ -86,7 +86,7 @@ impl Serialize for Iso {
     }
 }
 
-/// Reads a wall time written in ISO 8601 with an offset.
+/// Parses ISO 8601 with an offset into milliseconds since 1970.
 pub(crate) fn parse_iso(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wall_time_is_written_with_milliseconds_and_read_back() {
+    fn wall_time_round_trips_with_milliseconds() {
         assert_eq!(Iso(1_566_630_881_313).to_string(), "2019-08-24T07:14:41.313Z");
         assert_eq!(Iso(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(parse_iso("2019-08-24T07:14:41.313Z"), Some(1_566_630_881_313));

@@ -1,4 +1,4 @@
-//! How a sandbox behaves: everything that can be set before it starts.
+//! Configuration of a sandbox.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,50 +13,51 @@ use super::hook::Hook;
 use super::library::Library;
 use super::quirks::Quirks;
 
-/// The settings of a sandbox. `Config::default()` is an empty library behind the reported limits.
+/// The settings of a sandbox. The default is an empty library with the rate limits that users have
+/// reported for ImageKit.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The private key it accepts.
+    /// Private key of the account.
     pub key: String,
-    /// The port on 127.0.0.1; 0 takes any free one.
+    /// Port on 127.0.0.1; 0 for any free port.
     pub port: u16,
-    /// The files it starts with.
+    /// Files of the account at the start.
     pub library: Library,
-    /// The account's custom metadata fields, as the API lists them.
+    /// Custom metadata fields of the account, in the API's format.
     pub fields: Vec<Value>,
-    /// The account's saved extensions, as the API lists them.
+    /// Saved extensions of the account, in the API's format.
     pub saved: Vec<Value>,
-    /// The limits on writes (PATCH, bulk tags), which hold all at once; without any, unlimited.
+    /// Rate limits of writes (PATCH, bulk tags), all of which apply. Empty means unlimited.
     pub writes: Vec<Limit>,
-    /// The limits on reads; without any, unlimited.
+    /// Rate limits of reads. Empty means unlimited.
     pub reads: Vec<Limit>,
-    /// The share of each kind's slowest limit, 0 to 1, that another user of the account asks for,
-    /// evenly.
+    /// Share of the slowest limit of each kind, 0 to 1, that another client of the account uses, at a
+    /// constant rate.
     pub background_load: f64,
-    /// Whether a refused (429) request uses up a place too. Nobody knows what the API does.
+    /// Whether throttled (429) requests count towards the limit. The API does not document this.
     pub refused_count: bool,
-    /// Whether the `X-RateLimit-*` headers are on every response, and not only on a 429.
+    /// Whether all responses have `X-RateLimit-*` headers, not only 429s.
     pub headers_always: bool,
-    /// What goes wrong, and when.
+    /// Faults to inject.
     pub faults: Faults,
-    /// How extension runs stand when their request is answered.
+    /// Status of extensions in the response to their request.
     pub extensions: ExtensionOutcome,
-    /// An observer of every request.
+    /// Observer of every API request.
     pub hook: Option<Hook>,
-    /// Think time before the work of every API request. Without any, requests of one file that
-    /// are sent together are worked off one after the other, too fast to be seen as overlapping.
+    /// Delay before each API request is processed. Without a delay, concurrent requests for one file
+    /// are processed too fast to overlap.
     pub latency: Duration,
-    /// How long list and search show a file as it was before a change; GET details is always fresh.
-    /// How fresh the API's index is, nobody knows.
+    /// How long list and search lag behind changes; GET details is always current. The API's own lag
+    /// is not documented.
     pub search_lag: Duration,
-    /// Whether to keep the history of changes, the requests under way per file and the paid runs
-    /// per file. Off, a load test costs and keeps less; the totals are counted all the same.
+    /// Whether to record the history of changes, and requests in flight and billed runs per file.
+    /// Turn this off for load tests; totals are counted regardless.
     pub record: bool,
-    /// The answers to what the API's description leaves open.
+    /// Behaviours that the API's description leaves open.
     pub quirks: Quirks,
-    /// How pending extension runs end; `None` leaves them pending for ever.
+    /// How pending extensions settle; `None` leaves them pending forever.
     pub ending: Option<Ending>,
-    /// How the ends of pending runs are called back.
+    /// How callbacks of settled extensions are sent.
     pub callbacks: Callbacks,
 }
 
@@ -86,22 +87,21 @@ impl Default for Config {
     }
 }
 
-/// A rate limit. An account can have several, and in which of the two ways the API counts, nobody
-/// says.
+/// A rate limit. An account can have several. The API does not document which kind it uses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
-    /// A bucket that holds `burst` requests and fills at `rate` a second.
+    /// Token bucket.
     Bucket {
-        /// Requests a second that are allowed for ever.
+        /// Sustained rate in requests per second.
         rate: f64,
-        /// Requests that are allowed at once after a pause.
+        /// Capacity in requests.
         burst: u32,
     },
-    /// So many requests from the first one on, then none until `interval` is over.
+    /// Fixed window, which starts with its first request.
     Window {
-        /// Requests in one window.
+        /// Maximum number of requests per window.
         requests: u32,
-        /// How long the window is open.
+        /// Length of the window.
         interval: Duration,
     },
 }

@@ -1,6 +1,7 @@
-//! The connection, with places to break it: as it is accepted, or at a chosen byte of an response.
+//! TCP connections that can be broken: when accepted, or at a chosen byte of a response.
 //!
-//! hyper writes answers into a [`Connection`]; what [`ConnectionControl`] was told decides how much of it gets out.
+//! hyper writes responses to a [`Connection`]; handlers limit through [`ConnectionControl`] how much
+//! of a response is sent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::state::Sandbox;
 
-/// After an error like "too many open files", a pause in which some may be closed.
+/// Pause after a failed accept, such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// The listening socket.
+/// The listening socket, which resets connections if a fault says so.
 #[derive(Debug)]
 pub(crate) struct SandboxListener {
     pub(crate) listener: TcpListener,
@@ -33,10 +34,13 @@ impl Listener for SandboxListener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             let accepted = self.listener.accept().await;
-            let wired = accepted.and_then(|(stream, from)| Ok((Connection::new(stream)?, from)));
-            match wired {
-                Ok((mut wire, _)) if self.sandbox.breaks_at_accept() => drop(wire.reset()),
-                Ok(wired) => return wired,
+            let accepted =
+                accepted.and_then(|(stream, address)| Ok((Connection::new(stream)?, address)));
+            match accepted {
+                Ok((mut connection, _)) if self.sandbox.resets_at_accept() => {
+                    drop(connection.reset());
+                }
+                Ok(accepted) => return accepted,
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
@@ -47,62 +51,62 @@ impl Listener for SandboxListener {
     }
 }
 
-/// What is to become of the bytes of a connection.
+/// How much of the next response is written before the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WriteLimit {
-    /// They all go out.
-    Whole,
-    /// The head of the next response goes out, and this much of its body; then the end.
+    /// No limit.
+    Unlimited,
+    /// The head, and this many bytes of the body.
     Body(usize, CloseMode),
-    /// This many more go out; then the end.
+    /// This many bytes.
     Bytes(usize, CloseMode),
 }
 
-/// How a connection ends.
+/// How a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseMode {
-    /// In good order (FIN).
+    /// With FIN.
     Graceful,
-    /// With a reset (RST).
+    /// With RST.
     Reset,
 }
 
-/// The handler's end of a connection, by which it decides its fate.
+/// A handler's control of its connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionControl(Arc<Mutex<WriteLimit>>);
 
 impl ConnectionControl {
-    /// Lets `bytes` of the response out, head and all, and then ends the connection.
-    pub(crate) fn end_after(&self, bytes: usize, end: CloseMode) {
-        self.set(WriteLimit::Bytes(bytes, end));
+    /// Closes the connection after this many bytes of the response, including its head.
+    pub(crate) fn close_after(&self, bytes: usize, close: CloseMode) {
+        self.set(WriteLimit::Bytes(bytes, close));
     }
 
-    /// Lets the head of the response out and `bytes` of its body, and then ends the connection.
-    pub(crate) fn end_in_body(&self, bytes: usize, end: CloseMode) {
-        self.set(WriteLimit::Body(bytes, end));
+    /// Closes the connection after the head of the response and this many bytes of its body.
+    pub(crate) fn close_in_body(&self, bytes: usize, close: CloseMode) {
+        self.set(WriteLimit::Body(bytes, close));
     }
 
-    fn set(&self, fate: WriteLimit) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fate;
+    fn set(&self, limit: WriteLimit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = limit;
     }
 
-    fn fate(&self) -> WriteLimit {
+    fn limit(&self) -> WriteLimit {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Connected<IncomingStream<'_, SandboxListener>> for ConnectionControl {
     fn connect_info(stream: IncomingStream<'_, SandboxListener>) -> Self {
-        stream.io().line.clone()
+        stream.io().control.clone()
     }
 }
 
-/// A TCP connection that does what its [`ConnectionControl`] says.
+/// A TCP connection controlled by a [`ConnectionControl`].
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    line: ConnectionControl,
-    /// The client has sent its last byte.
+    control: ConnectionControl,
+    /// Whether the client's end of stream was read.
     has_ended: bool,
 }
 
@@ -111,31 +115,32 @@ impl Connection {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
-            line: ConnectionControl(Arc::new(Mutex::new(WriteLimit::Whole))),
+            control: ConnectionControl(Arc::new(Mutex::new(WriteLimit::Unlimited))),
             has_ended: false,
         })
     }
 
-    /// Makes closing send RST instead of FIN, because it does not linger.
+    /// Makes the connection close with RST instead of FIN.
     fn reset(&mut self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }
 
-    /// Writes at most `left` bytes of `buf`; with none left, hyper gets an error and hangs up.
+    /// Writes at most `left` bytes of `buf`. If none are left, returns an error, on which hyper closes
+    /// the connection.
     fn write_some(
         &mut self,
         cx: &mut Context<'_>,
         buf: &[u8],
         left: usize,
-        end: CloseMode,
+        close: CloseMode,
     ) -> Poll<io::Result<usize>> {
         if left == 0 {
-            let ended = if end == CloseMode::Reset { self.reset() } else { Ok(()) };
-            return Poll::Ready(ended.and(Err(io::ErrorKind::BrokenPipe.into())));
+            let closed = if close == CloseMode::Reset { self.reset() } else { Ok(()) };
+            return Poll::Ready(closed.and(Err(io::ErrorKind::BrokenPipe.into())));
         }
         let written =
             ready!(Pin::new(&mut self.stream).poll_write(cx, &buf[..left.min(buf.len())]))?;
-        self.line.set(WriteLimit::Bytes(left - written, end));
+        self.control.set(WriteLimit::Bytes(left - written, close));
         Poll::Ready(Ok(written))
     }
 }
@@ -146,14 +151,14 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.line.fate() {
-            WriteLimit::Whole => Pin::new(&mut self.stream).poll_write(cx, buf),
-            WriteLimit::Body(bytes, end) => {
-                // hyper writes a head in one piece. If it ever did not, the cut would be in the head.
+        match self.control.limit() {
+            WriteLimit::Unlimited => Pin::new(&mut self.stream).poll_write(cx, buf),
+            WriteLimit::Body(bytes, close) => {
+                // Assumes that hyper writes the head in one piece.
                 let head = memchr::memmem::find(buf, b"\r\n\r\n").map_or(buf.len(), |end| end + 4);
-                self.write_some(cx, buf, head + bytes, end)
+                self.write_some(cx, buf, head + bytes, close)
             }
-            WriteLimit::Bytes(left, end) => self.write_some(cx, buf, left, end),
+            WriteLimit::Bytes(left, close) => self.write_some(cx, buf, left, close),
         }
     }
 
@@ -176,8 +181,8 @@ impl AsyncRead for Connection {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let is_end = buf.filled().len() == before;
         if is_end && !std::mem::replace(&mut self.has_ended, true) {
-            // hyper drops the handler as soon as it sees the end, even one that it has not called
-            // yet. A turn later the handler has taken over what was sent before the end.
+            // hyper drops the handler when it reads the end of stream, even before calling it. One
+            // turn later, the handler has received the request.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,8 +1,8 @@
-//! The account that a sandbox has unless told otherwise: its metadata fields and saved extensions.
+//! The default account: its custom metadata fields and saved extensions.
 
 use serde_json::{Value, json};
 
-/// One field of every type, with labels that are not the names, as in a grown account.
+/// Fields of every type, with labels that differ from their names.
 pub(crate) fn fields() -> Vec<Value> {
     vec![
         field("5f9c1", "brand", "Brand", &json!({"type": "Text", "maxLength": 60})),
@@ -51,7 +51,7 @@ fn field(id: &str, name: &str, label: &str, schema: &Value) -> Value {
     json!({"id": format!("{id}49c0a938d57563dd000"), "name": name, "label": label, "schema": schema})
 }
 
-/// Two saved extensions: one that tags, one that runs tasks.
+/// Two saved extensions: one that adds tags, one that runs tasks.
 pub(crate) fn saved() -> Vec<Value> {
     vec![
         json!({

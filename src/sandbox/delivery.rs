@@ -1,4 +1,4 @@
-//! How an response gets on the wire: whole, or broken, slow, or blown up.
+//! Sends a response to the client: unchanged, truncated, slowly or padded.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use futures_util::stream;
 use super::connection::{CloseMode, ConnectionControl};
 use super::response::ApiResponse;
 
-/// Some of the status line, and no more.
+/// Number of bytes of the head to send: less than the status line.
 const HEAD_BYTES: usize = 20;
-/// What a blown-up body is made of: JSON does not mind blanks at its end.
-static BLANKS: [u8; 64 << 10] = [b' '; 64 << 10];
+/// Padding of a huge body: JSON allows trailing spaces.
+static SPACES: [u8; 64 << 10] = [b' '; 64 << 10];
 
-/// What becomes of an response, or of the connection in its place.
+/// A response and how to send it.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// On the wire as it is.
+    /// Sends the response unchanged.
     Whole(ApiResponse),
-    /// Announced whole, and then only half of its body.
+    /// Sends the head and half of the body, then closes the connection.
     Half(ApiResponse, CloseMode),
-    /// The connection is reset in the middle of the head.
+    /// Resets the connection within the head.
     PartOfHead(ApiResponse),
-    /// So many bytes of the body at a time, each time after a pause.
+    /// Sends this many bytes of the body at a time, with a pause before each.
     Slow(ApiResponse, usize, Duration),
-    /// With a body of so many bytes, most of them blanks.
+    /// Pads the body with spaces to this many bytes.
     Huge(ApiResponse, u64),
-    /// The connection is reset without a byte.
+    /// Resets the connection without sending anything.
     Nothing,
 }
 
 impl Reply {
-    /// The status that the client would see.
+    /// The status of the response, which the client may not receive completely.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Whole(response)
@@ -46,16 +46,16 @@ impl Reply {
         }
     }
 
-    /// The response to request `n`, for a connection that is told what to do with it.
-    pub(crate) fn deliver(self, line: &ConnectionControl, n: u64) -> Response<Body> {
+    /// The response to request `n`; tells `connection` where to break it.
+    pub(crate) fn deliver(self, connection: &ConnectionControl, n: u64) -> Response<Body> {
         match self {
             Self::Whole(response) => response.into_response(Some(n)),
-            Self::Half(response, end) => {
-                line.end_in_body(response.body.len() / 2, end);
+            Self::Half(response, close) => {
+                connection.close_in_body(response.body.len() / 2, close);
                 response.into_response(Some(n))
             }
             Self::PartOfHead(response) => {
-                line.end_after(HEAD_BYTES, CloseMode::Reset);
+                connection.close_after(HEAD_BYTES, CloseMode::Reset);
                 response.into_response(Some(n))
             }
             Self::Slow(response, bytes, every) => {
@@ -68,7 +68,7 @@ impl Reply {
                 with_body(response.into_response(Some(n)), length, huge(body, length))
             }
             Self::Nothing => {
-                line.end_after(0, CloseMode::Reset);
+                connection.close_after(0, CloseMode::Reset);
                 ApiResponse::plain(200, "", "text/plain").into_response(None)
             }
         }
@@ -92,14 +92,14 @@ fn slow(body: Bytes, bytes: usize, every: Duration) -> Body {
     }))
 }
 
-/// The body, and then the same blanks over and over: nothing of it is held in memory.
+/// The body, padded with spaces to `length` without allocating memory for them.
 fn huge(body: Bytes, length: u64) -> Body {
-    let blanks = Bytes::from_static(&BLANKS);
+    let spaces = Bytes::from_static(&SPACES);
     let padding = length - body.len() as u64;
-    let (whole, rest) = (padding / BLANKS.len() as u64, padding % BLANKS.len() as u64);
-    let rest = blanks.slice(..usize::try_from(rest).expect("it is less than there are blanks"));
+    let (repeats, rest) = (padding / SPACES.len() as u64, padding % SPACES.len() as u64);
+    let rest = spaces.slice(..usize::try_from(rest).expect("the remainder is below the length"));
     let pieces = std::iter::once(body)
-        .chain((0..whole).map(move |_| blanks.clone()))
+        .chain((0..repeats).map(move |_| spaces.clone()))
         .chain(std::iter::once(rest))
         .filter(|piece| !piece.is_empty());
     Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))

@@ -1,5 +1,5 @@
-//! Numbers as text, written digit by digit: several in every response, where `format!` costs more
-//! than the rest of the file object.
+//! Formats numbers digit by digit. File objects contain several, for which `format!` would cost more
+//! than the rest of the object.
 
 /// Appends the lowest `places` decimal digits.
 pub(crate) fn push_decimal(text: &mut String, number: u64, places: u32) {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_those_of_format() {
+    fn digits_match_those_of_format() {
         for number in [0, 7, 42, 1_566_630_881_313, u64::MAX] {
             let mut text = String::new();
             push_decimal(&mut text, number, 20);

@@ -1,4 +1,4 @@
-//! How extension runs end: a play with a fixed script, the same for the same file every time.
+//! Simulated results of extensions, deterministic for each file and extension.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::extensions::{Action, Extension, Task};
 use super::file::{AiTag, Details};
 
-/// The status of one extension on one file, as the API words it.
+/// Status of an extension on a file, as in the API's `extensionStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -22,27 +22,26 @@ pub enum Status {
     Failed,
 }
 
-/// Decides how runs stand when their request is answered.
+/// Determines the status of extensions in the response to their request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExtensionOutcome {
-    /// By the hash of file and extension: one in 16 fails, remove-bg stays pending, all others
-    /// succeed at once.
+    /// By a hash of file and extension: 1 in 16 fails, remove-bg is pending, all others succeed.
     #[default]
     Realistic,
-    /// Always this.
+    /// The same status for all extensions.
     Always(Status),
 }
 
-/// How a run ends that was pending when its request was answered.
+/// How pending extensions settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
-    /// How long after the work of the request.
+    /// Delay after the request was processed.
     pub after: Duration,
-    /// Whether it has a result then.
+    /// The final status.
     pub end: End,
 }
 
-/// Whether a pending run succeeds in the end.
+/// Final status of pending extensions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum End {
     /// By the hash of file and extension: one in 16 fails
@@ -54,13 +53,13 @@ pub enum End {
     Failed,
 }
 
-/// One in this many runs fails.
+/// One in this many extensions fails.
 const FAILED_ONE_IN: u64 = 16;
-const SEEN: [&str; 8] =
+const OBJECTS: [&str; 8] =
     ["Shoe", "Footwear", "Shirt", "Sleeve", "Bag", "Leather", "Person", "Outdoors"];
 
 impl ExtensionOutcome {
-    /// How the run of `extension` on this file stands.
+    /// The status of `extension` on the file with this id.
     pub(crate) fn status(self, id: &str, extension: &'static str) -> Status {
         match self {
             Self::Always(status) => status,
@@ -74,10 +73,10 @@ impl ExtensionOutcome {
 }
 
 impl End {
-    /// Whether the pending run of `extension` on this file succeeds.
+    /// Whether the pending `extension` on the file with this id succeeds.
     pub(crate) fn is_success(self, id: &str, extension: &str) -> bool {
         match self {
-            // Other bits than those that made it pending.
+            // Independent of the bits that the first status depends on.
             Self::Realistic => !(hash_of(id, extension) >> 32).is_multiple_of(FAILED_ONE_IN),
             Self::Success => true,
             Self::Failed => false,
@@ -89,29 +88,29 @@ fn hash_of(id: &str, extension: &str) -> u64 {
     xxh3_64_with_seed(id.as_bytes(), xxh3_64(extension.as_bytes()))
 }
 
-/// Writes what a successful run of `extension` writes, at once or when a pending one ends.
+/// Writes the result of a successful `extension` to a file.
 pub(crate) fn write_result(extension: &Extension, id: &str, details: &mut Details) {
     match extension {
         Extension::RemoveBg => details.version += 1,
         Extension::Tagging { .. } => tag(extension, id, details),
         Extension::AutoDescription => {
-            let seen = SEEN[spread(hash_of(id, "description"), 0)].to_lowercase();
-            details.description = Some(format!("A {seen} in front of a plain background"));
+            let object = OBJECTS[octal_digit(hash_of(id, "description"), 0)].to_lowercase();
+            details.description = Some(format!("A {object} in front of a plain background"));
         }
         Extension::Tasks(tasks) => tasks.iter().for_each(|task| run_task(task, details)),
     }
 }
 
-/// Three tags, surest first, within what was asked for.
+/// Adds up to three tags, within the requested number and confidence, highest confidence first.
 fn tag(extension: &Extension, id: &str, details: &mut Details) {
     let Extension::Tagging { name, min_confidence, tags_max } = *extension else {
         return;
     };
-    let hash_of = hash_of(id, name);
+    let hash = hash_of(id, name);
     for place in 0..tags_max.min(3) {
         let confidence = 99.5 - 7.25 * f64::from(place);
         let found = AiTag {
-            name: SEEN[(spread(hash_of, 8) + usize::from(place)) % SEEN.len()].to_owned(),
+            name: OBJECTS[(octal_digit(hash, 8) + usize::from(place)) % OBJECTS.len()].to_owned(),
             confidence,
             source: Cow::Borrowed(name),
         };
@@ -122,8 +121,8 @@ fn tag(extension: &Extension, id: &str, details: &mut Details) {
     }
 }
 
-fn spread(hash_of: u64, shift: u32) -> usize {
-    usize::try_from((hash_of >> shift) & 7).expect("3 bits are left")
+fn octal_digit(hash: u64, shift: u32) -> usize {
+    usize::try_from((hash >> shift) & 7).expect("3 bits fit")
 }
 
 fn run_task(task: &Task, details: &mut Details) {
@@ -134,32 +133,32 @@ fn run_task(task: &Task, details: &mut Details) {
                 details.custom_metadata.set(field, value.clone());
             }
         }
-        Task::YesNo(action) => act(action, details),
+        Task::YesNo(action) => run_action(action, details),
     }
 }
 
-fn act(action: &Action, details: &mut Details) {
+fn run_action(action: &Action, details: &mut Details) {
     add_tags(details, &action.add_tags);
     remove_tags(details, &action.remove_tags);
     details.custom_metadata.apply(action.metadata.clone());
 }
 
-/// Adds the tags that are not there yet, at the end.
+/// Appends the tags that the file does not have yet.
 pub(crate) fn add_tags(details: &mut Details, tags: &[String]) {
-    let mut now = details.tags.take().unwrap_or_default();
+    let mut all = details.tags.take().unwrap_or_default();
     for tag in tags {
-        if !now.contains(tag) {
-            now.push(tag.clone());
+        if !all.contains(tag) {
+            all.push(tag.clone());
         }
     }
-    details.tags = (!now.is_empty()).then_some(now);
+    details.tags = (!all.is_empty()).then_some(all);
 }
 
-/// Takes the tags away that are there. The last one leaves `null`.
+/// Removes the tags. Without any tag left, the file's tags are `null`.
 pub(crate) fn remove_tags(details: &mut Details, tags: &[String]) {
-    let mut now = details.tags.take().unwrap_or_default();
-    now.retain(|tag| !tags.contains(tag));
-    details.tags = (!now.is_empty()).then_some(now);
+    let mut left = details.tags.take().unwrap_or_default();
+    left.retain(|tag| !tags.contains(tag));
+    details.tags = (!left.is_empty()).then_some(left);
 }
 
 #[cfg(test)]
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn about_one_run_in_sixteen_fails_and_always_the_same() {
+    fn about_one_extension_in_sixteen_fails_deterministically() {
         let failed = |id: &u32| {
             ExtensionOutcome::Realistic.status(&id.to_string(), "google-auto-tagging")
                 == Status::Failed
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn some_pending_runs_fail_in_the_end_and_most_do_not() {
+    fn about_one_pending_extension_in_sixteen_fails() {
         let ids = (0..16_000_u32).map(|id| id.to_string());
         let failed = |id: &String| !End::Realistic.is_success(id, "remove-bg");
         let pending =
@@ -188,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn remove_bg_is_pending_unless_told_otherwise() {
-        let status = |play: ExtensionOutcome| {
-            (0..50).map(|id: u32| play.status(&id.to_string(), "remove-bg")).collect::<Vec<_>>()
+    fn remove_bg_is_pending_unless_configured_otherwise() {
+        let status = |outcome: ExtensionOutcome| {
+            (0..50).map(|id: u32| outcome.status(&id.to_string(), "remove-bg")).collect::<Vec<_>>()
         };
         assert!(!status(ExtensionOutcome::Realistic).contains(&Status::Success));
         let always = ExtensionOutcome::Always(Status::Success);

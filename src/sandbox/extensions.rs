@@ -1,4 +1,4 @@
-//! Extensions as a request asks for them, checked and reduced to what a run of them writes.
+//! Parses and checks the extensions of a request.
 
 use std::collections::HashMap;
 
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::metadata::{Fields, MetadataChange};
 
-/// The most that a select task's vocabulary may hold.
+/// Maximum number of values in the vocabulary of a select task.
 const VOCABULARY_MAX: usize = 30;
 const VOCABULARY_LENGTH_MAX: usize = 500;
 const INSTRUCTION_LENGTH_MAX: usize = 2000;
 const TASKS_MAX: usize = 10;
 
-/// One extension of a request, a saved one already resolved.
+/// A valid extension. Saved extensions are resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Extension {
     RemoveBg,
@@ -21,20 +21,20 @@ pub(crate) enum Extension {
     Tasks(Vec<Task>),
 }
 
-/// One task of `ai-tasks`, and what it will write.
+/// A task of `ai-tasks`, with its simulated result.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Task {
-    /// The word that it will choose.
+    /// The tag to add.
     SelectTags(Option<String>),
     SelectMetadata {
         field: String,
         value: Option<Value>,
     },
-    /// What happens on yes, the response that is always given.
+    /// The action on "yes", which is always the result.
     YesNo(Action),
 }
 
-/// What a `yes_no` task does on one response.
+/// What a `yes_no` task does on one of its results.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Action {
     pub(crate) add_tags: Vec<String>,
@@ -43,7 +43,7 @@ pub(crate) struct Action {
 }
 
 impl Extension {
-    /// The key in `extensionStatus`.
+    /// Key in `extensionStatus`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::RemoveBg => "remove-bg",
@@ -54,25 +54,25 @@ impl Extension {
     }
 }
 
-/// What is needed to check extensions: the account's fields and saved extensions.
+/// The account's custom metadata fields and saved extensions, by which requests are checked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalogue {
     fields: Fields,
     saved: HashMap<String, Extension>,
 }
 
-/// Why extensions are refused, as a sentence for the message.
+/// Why an extension is invalid, as a sentence of the error message.
 type Reason = String;
 
 impl Catalogue {
     /// # Errors
-    /// Says which saved extension is none.
+    /// A saved extension is invalid.
     pub(crate) fn new(fields: Fields, saved: &[Value]) -> Result<Self, Reason> {
         let mut catalogue = Self { fields, saved: HashMap::new() };
         for entry in saved {
-            let refused = |reason: String| format!("not a saved extension: {entry}: {reason}");
-            let id = entry["id"].as_str().ok_or_else(|| refused("it has no id".to_owned()))?;
-            let extension = catalogue.extension(&entry["config"]).map_err(refused)?;
+            let invalid = |reason: String| format!("not a saved extension: {entry}: {reason}");
+            let id = entry["id"].as_str().ok_or_else(|| invalid("it has no id".to_owned()))?;
+            let extension = catalogue.extension(&entry["config"]).map_err(invalid)?;
             catalogue.saved.insert(id.to_owned(), extension);
         }
         Ok(catalogue)
@@ -85,22 +85,22 @@ impl Catalogue {
     /// Checks the `extensions` of a request.
     ///
     /// # Errors
-    /// The first reason against them.
-    pub(crate) fn check(&self, asked: &Value) -> Result<Vec<Extension>, Reason> {
-        let list = asked.as_array().ok_or("It should be an array of extensions.")?;
+    /// The reason why the first invalid one is invalid.
+    pub(crate) fn check(&self, config: &Value) -> Result<Vec<Extension>, Reason> {
+        let list = config.as_array().ok_or("It should be an array of extensions.")?;
         list.iter().map(|entry| self.extension(entry)).collect()
     }
 
-    fn extension(&self, asked: &Value) -> Result<Extension, Reason> {
-        let name = asked["name"].as_str().ok_or("Every extension needs a name.")?;
+    fn extension(&self, config: &Value) -> Result<Extension, Reason> {
+        let name = config["name"].as_str().ok_or("Every extension needs a name.")?;
         match name {
-            "remove-bg" => check_remove_bg(asked),
-            "google-auto-tagging" => tagging("google-auto-tagging", asked),
-            "aws-auto-tagging" => tagging("aws-auto-tagging", asked),
+            "remove-bg" => check_remove_bg(config),
+            "google-auto-tagging" => tagging("google-auto-tagging", config),
+            "aws-auto-tagging" => tagging("aws-auto-tagging", config),
             "ai-auto-description" => Ok(Extension::AutoDescription),
-            "ai-tasks" => self.tasks(asked),
+            "ai-tasks" => self.tasks(config),
             "saved-extension" => {
-                let id = asked["id"].as_str().ok_or("saved-extension needs an id.")?;
+                let id = config["id"].as_str().ok_or("saved-extension needs an id.")?;
                 let saved = self.saved.get(id).cloned();
                 saved.ok_or_else(|| format!("The saved extension {id} does not exist."))
             }
@@ -108,8 +108,8 @@ impl Catalogue {
         }
     }
 
-    fn tasks(&self, asked: &Value) -> Result<Extension, Reason> {
-        let tasks = asked["tasks"].as_array().ok_or("ai-tasks needs an array of tasks.")?;
+    fn tasks(&self, config: &Value) -> Result<Extension, Reason> {
+        let tasks = config["tasks"].as_array().ok_or("ai-tasks needs an array of tasks.")?;
         if tasks.is_empty() || tasks.len() > TASKS_MAX {
             return Err(format!("ai-tasks takes 1 to {TASKS_MAX} tasks."));
         }
@@ -117,58 +117,58 @@ impl Catalogue {
         Ok(Extension::Tasks(tasks?))
     }
 
-    fn task(&self, asked: &Value) -> Result<Task, Reason> {
-        let instruction = asked["instruction"].as_str().unwrap_or("");
+    fn task(&self, config: &Value) -> Result<Task, Reason> {
+        let instruction = config["instruction"].as_str().unwrap_or("");
         if !(1..=INSTRUCTION_LENGTH_MAX).contains(&instruction.chars().count()) {
             return Err(format!(
                 "A task needs an instruction of 1 to {INSTRUCTION_LENGTH_MAX} characters."
             ));
         }
-        check_selections(asked)?;
-        match asked["type"].as_str() {
-            Some("select_tags") => select_tags(asked),
-            Some("select_metadata") => self.select_metadata(asked),
-            Some("yes_no") => self.yes_no(asked),
+        check_selections(config)?;
+        match config["type"].as_str() {
+            Some("select_tags") => select_tags(config),
+            Some("select_metadata") => self.select_metadata(config),
+            Some("yes_no") => self.yes_no(config),
             _ => Err("A task is select_tags, select_metadata or yes_no.".to_owned()),
         }
     }
 
-    fn select_metadata(&self, asked: &Value) -> Result<Task, Reason> {
-        let field = asked["field"].as_str().ok_or("select_metadata needs a field.")?;
-        if !self.fields.knows(field) {
+    fn select_metadata(&self, config: &Value) -> Result<Task, Reason> {
+        let field = config["field"].as_str().ok_or("select_metadata needs a field.")?;
+        if !self.fields.contains(field) {
             return Err(format!("The custom metadata field {field} does not exist."));
         }
-        let given = vocabulary(asked)?;
+        let given = vocabulary(config)?;
         let word = given.map_or_else(|| self.fields.options(field), Vec::as_slice).first();
-        let value = word.map(|word| self.fields.shaped(field, word.clone()));
+        let value = word.map(|word| self.fields.wrap_value(field, word.clone()));
         if let Some(value) = &value {
             self.metadata(Map::from_iter([(field.to_owned(), value.clone())]))?;
         }
         Ok(Task::SelectMetadata { field: field.to_owned(), value })
     }
 
-    fn yes_no(&self, asked: &Value) -> Result<Task, Reason> {
+    fn yes_no(&self, config: &Value) -> Result<Task, Reason> {
         for other in ["on_no", "on_unknown"] {
-            self.action(&asked[other])?;
+            self.action(&config[other])?;
         }
-        self.action(&asked["on_yes"]).map(Task::YesNo)
+        self.action(&config["on_yes"]).map(Task::YesNo)
     }
 
-    fn action(&self, asked: &Value) -> Result<Action, Reason> {
+    fn action(&self, config: &Value) -> Result<Action, Reason> {
         let mut change = Map::new();
-        for entry in entries(&asked["set_metadata"]) {
+        for entry in entries(&config["set_metadata"]) {
             let field = entry["field"].as_str().ok_or("set_metadata needs a field.")?;
             let value = entry.get("value").filter(|value| !value.is_null());
             let value = value.ok_or("set_metadata needs a value.")?;
             change.insert(field.to_owned(), value.clone());
         }
-        for entry in entries(&asked["unset_metadata"]) {
+        for entry in entries(&config["unset_metadata"]) {
             let field = entry["field"].as_str().ok_or("unset_metadata needs a field.")?;
             change.insert(field.to_owned(), Value::Null);
         }
         Ok(Action {
-            add_tags: words(&asked["add_tags"])?,
-            remove_tags: words(&asked["remove_tags"])?,
+            add_tags: words(&config["add_tags"])?,
+            remove_tags: words(&config["remove_tags"])?,
             metadata: self.metadata(change)?,
         })
     }
@@ -181,52 +181,52 @@ impl Catalogue {
     }
 }
 
-fn check_remove_bg(asked: &Value) -> Result<Extension, Reason> {
-    let Some(options) = asked.get("options") else {
+fn check_remove_bg(config: &Value) -> Result<Extension, Reason> {
+    let Some(options) = config.get("options") else {
         return Ok(Extension::RemoveBg);
     };
     let options = options.as_object().ok_or("The options of remove-bg should be an object.")?;
-    let right = options.iter().all(|(key, value)| match key.as_str() {
+    let has_valid_types = options.iter().all(|(key, value)| match key.as_str() {
         "add_shadow" | "semitransparency" => value.is_boolean(),
         "bg_color" | "bg_image_url" => value.is_string(),
-        // The API's own example has an option that its description does not know.
+        // The API's own example has an undocumented option.
         _ => true,
     });
-    let both = options.contains_key("bg_color") && options.contains_key("bg_image_url");
-    match (right, both) {
+    let has_both = options.contains_key("bg_color") && options.contains_key("bg_image_url");
+    match (has_valid_types, has_both) {
         (false, _) => Err("An option of remove-bg is of the wrong type.".to_owned()),
         (true, true) => Err("bg_color and bg_image_url exclude each other.".to_owned()),
         (true, false) => Ok(Extension::RemoveBg),
     }
 }
 
-fn tagging(name: &'static str, asked: &Value) -> Result<Extension, Reason> {
-    let whole = |key: &str, max: u64| {
-        let value = asked[key].as_u64().filter(|value| *value <= max);
+fn tagging(name: &'static str, config: &Value) -> Result<Extension, Reason> {
+    let integer = |key: &str, max: u64| {
+        let value = config[key].as_u64().filter(|value| *value <= max);
         let value = value.and_then(|value| u8::try_from(value).ok());
         value.ok_or_else(|| format!("{name} needs {key}, an integer from 0 to {max}."))
     };
     Ok(Extension::Tagging {
         name,
-        min_confidence: whole("minConfidence", 100)?,
-        tags_max: whole("maxTags", 30)?,
+        min_confidence: integer("minConfidence", 100)?,
+        tags_max: integer("maxTags", 30)?,
     })
 }
 
-fn check_selections(asked: &Value) -> Result<(), Reason> {
+fn check_selections(config: &Value) -> Result<(), Reason> {
     for (key, min) in [("min_selections", 0), ("max_selections", 1)] {
-        let right =
-            asked.get(key).is_none_or(|value| value.as_u64().is_some_and(|value| value >= min));
-        if !right {
+        let is_valid =
+            config.get(key).is_none_or(|value| value.as_u64().is_some_and(|value| value >= min));
+        if !is_valid {
             return Err(format!("{key} should be an integer of at least {min}."));
         }
     }
     Ok(())
 }
 
-fn select_tags(asked: &Value) -> Result<Task, Reason> {
-    vocabulary(asked)?;
-    let words = words(&asked["vocabulary"])?;
+fn select_tags(config: &Value) -> Result<Task, Reason> {
+    vocabulary(config)?;
+    let words = words(&config["vocabulary"])?;
     let length: usize = words.iter().map(|word| word.chars().count()).sum();
     if length > VOCABULARY_LENGTH_MAX || words.iter().any(|word| word.contains('%')) {
         return Err(format!(
@@ -236,8 +236,8 @@ fn select_tags(asked: &Value) -> Result<Task, Reason> {
     Ok(Task::SelectTags(words.into_iter().next()))
 }
 
-fn vocabulary(asked: &Value) -> Result<Option<&Vec<Value>>, Reason> {
-    let Some(vocabulary) = asked.get("vocabulary") else {
+fn vocabulary(config: &Value) -> Result<Option<&Vec<Value>>, Reason> {
+    let Some(vocabulary) = config.get("vocabulary") else {
         return Ok(None);
     };
     let words = vocabulary.as_array().filter(|words| (1..=VOCABULARY_MAX).contains(&words.len()));
@@ -250,7 +250,7 @@ fn entries(list: &Value) -> &[Value] {
     list.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A list of strings that may be left out.
+/// An optional list of strings.
 fn words(list: &Value) -> Result<Vec<String>, Reason> {
     match list {
         Value::Null => Ok(Vec::new()),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_extension_of_the_apis_example_is_taken() {
+    fn extensions_of_the_api_example_are_accepted() {
         let good = [
             json!({"name": "remove-bg", "options": {"add_shadow": true, "bg_colour": "green"}}),
             json!({"name": "google-auto-tagging", "maxTags": 5, "minConfidence": 95}),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_extensions_are_refused() {
+    fn invalid_extensions_are_rejected() {
         let bad = [
             json!("remove-bg"),
             json!({"name": "remove-background"}),
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_extension_is_the_one_it_stands_for() {
+    fn saved_extension_is_resolved() {
         let name = |id| check(&json!({"name": "saved-extension", "id": id})).unwrap().name();
         assert_eq!(name("ext_tagging"), "google-auto-tagging");
         assert_eq!(name("ext_colour"), "ai-tasks");
     }
 
     #[test]
-    fn tasks_are_checked_one_by_one() {
+    fn invalid_tasks_are_rejected() {
         let long = "x".repeat(2001);
         let many: Vec<u8> = (0..31).collect();
         let bad = [
@@ -345,9 +345,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_vocabulary_a_select_field_offers_its_own_options() {
-        let asked = json!({"type": "select_metadata", "instruction": "?", "field": "channels"});
-        let Ok(Extension::Tasks(tasks)) = task(&asked) else { panic!("refused") };
+    fn select_task_without_vocabulary_uses_field_options() {
+        let config = json!({"type": "select_metadata", "instruction": "?", "field": "channels"});
+        let Ok(Extension::Tasks(tasks)) = task(&config) else { panic!("refused") };
         let chosen =
             Task::SelectMetadata { field: "channels".to_owned(), value: Some(json!(["web"])) };
         assert_eq!(tasks, [chosen]);

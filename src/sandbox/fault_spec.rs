@@ -1,4 +1,4 @@
-//! Faults as they are written on a command line: `3:reset-after`, `1%:status-503`.
+//! Parses faults given on the command line: `3:reset-after`, `1%:status-503`.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::faults::{Fault, Faults};
 
-/// Every way to write a fault, for help and errors.
+/// Syntax of all faults, one per line, for help and error messages.
 pub const FAULT_FORMS: &str = "\
 status-CODE        answered with this status, the work not done
 status-after-CODE  answered with this status after the work
@@ -33,7 +33,7 @@ const JSON: &str = "application/json; charset=utf-8";
 const RESET_MS: u64 = 1000;
 const HUGE_BYTES: u64 = 100_000_000;
 
-/// The faults that need no more words.
+/// The faults without a value.
 const PLAIN: [(&str, Fault); 9] = [
     ("reset-at-accept", Fault::ResetAtAccept),
     ("reset-before", Fault::ResetBefore),
@@ -46,25 +46,25 @@ const PLAIN: [(&str, Fault); 9] = [
     ("expire", Fault::Expire),
 ];
 
-/// A fault and when it strikes.
+/// A fault and the requests that it affects, as given on the command line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct FaultSpec {
     when: When,
     fault: Fault,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum When {
-    /// At the n-th request, from 1.
+    /// The n-th request, from 1.
     Nth(u64),
-    /// With this share of all.
+    /// This share of all requests, 0 to 1.
     Share(f64),
 }
 
-impl FromIterator<Planned> for Faults {
-    fn from_iter<I: IntoIterator<Item = Planned>>(planned: I) -> Self {
+impl FromIterator<FaultSpec> for Faults {
+    fn from_iter<I: IntoIterator<Item = FaultSpec>>(specs: I) -> Self {
         let mut faults = Self::default();
-        for Planned { when, fault } in planned {
+        for FaultSpec { when, fault } in specs {
             match when {
                 When::Nth(n) => faults.script.push((n, fault)),
                 When::Share(share) => faults.random.push((fault, share)),
@@ -74,13 +74,13 @@ impl FromIterator<Planned> for Faults {
     }
 }
 
-impl FromStr for Planned {
+impl FromStr for FaultSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (when, fault) =
             text.split_once(':').ok_or("write it like 3:reset-after or 1%:status-503")?;
-        Ok(Self { when: when.parse()?, fault: read(fault)? })
+        Ok(Self { when: when.parse()?, fault: parse_fault(fault)? })
     }
 }
 
@@ -103,27 +103,27 @@ impl FromStr for When {
     }
 }
 
-fn read(text: &str) -> Result<Fault, String> {
+fn parse_fault(text: &str) -> Result<Fault, String> {
     let (name, argument) = match text.split_once('=') {
         Some((name, argument)) => (name, Some(argument)),
         None => (text, None),
     };
-    let wrong = |form: &str| format!("{text} is no fault: write it like {form}");
+    let invalid = |form: &str| format!("{text} is no fault: write it like {form}");
     match (name, argument) {
         ("throttle", reset) => Ok(throttle(reset)),
-        ("hang-before", Some(long)) => {
-            time(long).map(Fault::HangBefore).ok_or_else(|| wrong("hang-before=90s"))
+        ("hang-before", Some(time)) => {
+            parse_time(time).map(Fault::HangBefore).ok_or_else(|| invalid("hang-before=90s"))
         }
-        ("hang-after", Some(long)) => {
-            time(long).map(Fault::HangAfter).ok_or_else(|| wrong("hang-after=90s"))
+        ("hang-after", Some(time)) => {
+            parse_time(time).map(Fault::HangAfter).ok_or_else(|| invalid("hang-after=90s"))
         }
-        ("trickle", Some(pace)) => trickle(pace).ok_or_else(|| wrong("trickle=10/100ms")),
+        ("trickle", Some(pace)) => trickle(pace).ok_or_else(|| invalid("trickle=10/100ms")),
         ("wrong-body", json) => Ok(status_after(200, json.unwrap_or(r#"{"ok":true}"#).to_owned())),
         ("huge-body", None) => Ok(Fault::HugeBody { bytes: HUGE_BYTES }),
         ("huge-body", Some(bytes)) => bytes
             .parse()
             .map(|bytes| Fault::HugeBody { bytes })
-            .map_err(|_| wrong("huge-body=100000000")),
+            .map_err(|_| invalid("huge-body=100000000")),
         ("drop", Some(field)) if !field.is_empty() => Ok(Fault::DropField(field.to_owned())),
         ("hang-before" | "hang-after" | "trickle" | "drop", _) => {
             Err(format!("{name} of what? The faults are:\n{FAULT_FORMS}"))
@@ -139,7 +139,7 @@ fn plain(name: &str) -> Option<Fault> {
     PLAIN.into_iter().find(|(plain, _)| *plain == name).map(|(_, fault)| fault)
 }
 
-/// `status-503` and its kin.
+/// Parses `status-CODE`, `status-after-CODE` and `page-CODE`.
 fn with_status(name: &str) -> Option<Fault> {
     let (kind, code) = name.rsplit_once('-')?;
     let code = code.parse().ok()?;
@@ -176,10 +176,10 @@ fn throttle(reset: Option<&str>) -> Fault {
 fn trickle(pace: &str) -> Option<Fault> {
     let (bytes, every) = pace.split_once('/')?;
     let bytes = bytes.parse().ok().filter(|&bytes: &usize| bytes > 0)?;
-    Some(Fault::Trickle { bytes, every: time(every)? })
+    Some(Fault::Trickle { bytes, every: parse_time(every)? })
 }
 
-fn time(text: &str) -> Option<Duration> {
+fn parse_time(text: &str) -> Option<Duration> {
     Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok()
 }
 
@@ -187,19 +187,20 @@ fn time(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn planned(text: &str) -> Faults {
-        std::iter::once(text.parse::<Planned>().unwrap_or_else(|error| panic!("{error}"))).collect()
+    fn faults(text: &str) -> Faults {
+        std::iter::once(text.parse::<FaultSpec>().unwrap_or_else(|error| panic!("{error}")))
+            .collect()
     }
 
     #[test]
-    fn a_fault_strikes_at_a_number_or_by_share() {
-        assert_eq!(planned("3:reset-after").script, [(3, Fault::ResetAfter)]);
-        assert_eq!(planned("0.5%:cut-body").random, [(Fault::CutBody, 0.005)]);
-        assert_eq!(planned("100%:garbage").random, [(Fault::Garbage, 1.0)]);
+    fn fault_applies_to_request_number_or_share() {
+        assert_eq!(faults("3:reset-after").script, [(3, Fault::ResetAfter)]);
+        assert_eq!(faults("0.5%:cut-body").random, [(Fault::CutBody, 0.005)]);
+        assert_eq!(faults("100%:garbage").random, [(Fault::Garbage, 1.0)]);
     }
 
     #[test]
-    fn every_form_that_the_help_names_is_read() {
+    fn every_form_in_the_help_is_accepted() {
         let values = [
             ("CODE", "503"),
             ("[=RESET]", "=-5"),
@@ -215,14 +216,14 @@ mod tests {
             let filled = values
                 .iter()
                 .fold(form.to_owned(), |form, (name, value)| form.replace(name, value));
-            assert!(read(&filled).is_ok(), "{filled}");
+            assert!(parse_fault(&filled).is_ok(), "{filled}");
             seen += 1;
         }
         assert_eq!(seen, 19);
     }
 
     #[test]
-    fn values_are_what_they_say() {
+    fn values_of_faults_are_parsed() {
         let limit = Some((5, 1000));
         let second = Duration::from_secs(1);
         let cases = [
@@ -239,12 +240,12 @@ mod tests {
             ("drop=customMetadata.brand", Fault::DropField("customMetadata.brand".to_owned())),
         ];
         for (text, fault) in cases {
-            assert_eq!(read(text), Ok(fault), "{text}");
+            assert_eq!(parse_fault(text), Ok(fault), "{text}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_faults_are_explained() {
         let cases = [
             ("reset-after", "write it like 3:reset-after"),
             ("0:reset-after", "0 is neither"),
@@ -260,9 +261,9 @@ mod tests {
             ("3:huge-body=many", "write it like huge-body=100000000"),
             ("3:drop=", "drop of what?"),
         ];
-        for (text, said) in cases {
-            let error = text.parse::<Planned>().unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
+        for (text, expected) in cases {
+            let error = text.parse::<FaultSpec>().unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

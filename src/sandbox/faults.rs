@@ -1,4 +1,4 @@
-//! What goes wrong, and when: scripted for the n-th request, or by seed and share.
+//! Fault injection: scripted for the n-th request, or at random with a seed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,89 +6,86 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// One thing that goes wrong with one request.
+/// A fault of one request.
 ///
-/// A fault before the work takes the place of authentication and limits too (it is the proxy in
-/// front that fails), so it costs no place in the limit. A fault after the work happens to whatever
-/// response there would have been, a refusal included.
+/// A fault without processing also skips authentication and rate limits, like a failing proxy, and
+/// does not count towards the limit. A fault after processing applies to any response, also to
+/// rejections.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// Answered with this, the work not done.
+    /// Returns this response without processing the request.
     Status {
-        /// The HTTP status.
+        /// HTTP status.
         code: u16,
-        /// The whole body.
+        /// Complete body.
         body: String,
-        /// Its `content-type`.
+        /// Value of `content-type`.
         content_type: String,
     },
-    /// Answered with this after the work was done: with a 200, a success with a wrong body.
+    /// Processes the request, then returns this response; status 200 simulates a wrong body.
     StatusAfter {
-        /// The HTTP status.
+        /// HTTP status.
         code: u16,
-        /// The whole body.
+        /// Complete body.
         body: String,
-        /// Its `content-type`.
+        /// Value of `content-type`.
         content_type: String,
     },
-    /// A 429 out of turn, the work not done.
+    /// Returns a 429 without processing the request, regardless of the rate limit.
     Throttle {
-        /// `X-RateLimit-Reset`; `None` leaves the header out.
+        /// `X-RateLimit-Reset`; `None` omits the header.
         reset_ms: Option<u64>,
-        /// `X-RateLimit-Limit` and `X-RateLimit-Interval` (ms); `None` leaves both out.
+        /// `X-RateLimit-Limit` and `X-RateLimit-Interval` (ms); `None` omits both.
         limit: Option<(u64, u64)>,
     },
-    /// A 429 out of turn whose `X-RateLimit-Reset` is this text as it stands: negative, huge, or no
-    /// number at all.
+    /// Like [`Self::Throttle`], with an arbitrary `X-RateLimit-Reset`: negative, huge, or no number.
     ThrottleRaw {
-        /// `X-RateLimit-Reset`.
+        /// `X-RateLimit-Reset`, verbatim.
         reset: String,
     },
-    /// The connection is reset as soon as it is accepted, before anything is read from it. This one
-    /// counts connections instead of requests, those of internal requests too.
+    /// Resets the connection when it is accepted, before reading from it. Applies to connections
+    /// instead of requests, including those of internal requests.
     ResetAtAccept,
-    /// The connection is reset: no byte of an response, the work not done.
+    /// Resets the connection without processing the request or sending a response.
     ResetBefore,
-    /// The work is done, then the connection is reset: no byte of an response.
+    /// Processes the request, then resets the connection without sending a response.
     ResetAfter,
-    /// The work is done, then the connection is reset in the middle of the headers.
+    /// Processes the request, then resets the connection within the headers of the response.
     ResetInHead,
-    /// The work is done; half of the body comes, then the connection is reset.
+    /// Processes the request, then resets the connection after half of the body.
     ResetInBody,
-    /// Everything happens, but only after this long, even if the client has gone meanwhile.
+    /// Processes the request after this delay, even if the client has disconnected.
     HangBefore(Duration),
-    /// The work is done at once; the response comes after this long.
+    /// Processes the request, then sends the response after this delay.
     HangAfter(Duration),
-    /// The work is done; the headers announce the whole body, half of it comes, then the end.
+    /// Processes the request, then closes the connection after half of the announced body.
     CutBody,
-    /// The work is done; the body comes so many bytes at a time.
+    /// Processes the request, then sends the body slowly.
     Trickle {
-        /// Bytes at a time.
+        /// Bytes per piece.
         bytes: usize,
-        /// The pause before each of them.
+        /// Pause before each piece.
         every: Duration,
     },
-    /// The work is done; the body is blown up to so many bytes with blanks at its end, so that it is
-    /// still JSON.
+    /// Processes the request, then pads the JSON body with trailing spaces, so that it stays valid.
     HugeBody {
-        /// The length of the body.
+        /// Length of the body in bytes.
         bytes: u64,
     },
-    /// The work is done; the response is a 200 whose body is no JSON.
+    /// Processes the request, then returns a 200 with a body that is not JSON.
     Garbage,
-    /// The work is done, except that this field of the body is silently ignored.
-    /// `customMetadata.<name>` ignores one key.
+    /// Silently ignores this field of the request; `customMetadata.<name>` ignores one key.
     DropField(String),
-    /// Every other file of a bulk call, from the first on, cannot be updated: 207. No other call is
-    /// hurt.
+    /// Updates only every other file of a bulk call, starting with the second, and returns a 207.
+    /// Does not affect other calls.
     BulkInPart,
-    /// From this request on the private key has expired: 403 for everyone.
+    /// Expires the private key: this and all later requests get a 403.
     Expire,
 }
 
 impl Fault {
-    /// Whether the request never gets as far as authentication.
-    pub(crate) fn replaces_the_work(&self) -> bool {
+    /// Whether the request is not processed.
+    pub(crate) fn skips_processing(&self) -> bool {
         matches!(
             self,
             Self::Status { .. }
@@ -98,20 +95,20 @@ impl Fault {
         )
     }
 
-    /// The field of the body that is silently ignored.
-    pub(crate) fn ignored(&self) -> Option<&str> {
+    /// The field of the request to ignore.
+    pub(crate) fn ignored_field(&self) -> Option<&str> {
         match self {
             Self::DropField(field) => Some(field),
             _ => None,
         }
     }
 
-    fn strikes_connections(&self) -> bool {
+    fn affects_connections(&self) -> bool {
         *self == Self::ResetAtAccept
     }
 
     /// # Errors
-    /// Says what of it HTTP cannot carry.
+    /// The status or a header value is not valid in HTTP.
     fn check(&self) -> Result<(), String> {
         match self {
             Self::Status { code, content_type, .. }
@@ -119,39 +116,38 @@ impl Fault {
                 if !(200..=599).contains(code) {
                     return Err(format!("no response has the status {code}"));
                 }
-                sendable(content_type)
+                check_header(content_type)
             }
-            Self::ThrottleRaw { reset } => sendable(reset),
+            Self::ThrottleRaw { reset } => check_header(reset),
             _ => Ok(()),
         }
     }
 }
 
-fn sendable(header: &str) -> Result<(), String> {
-    let sent = HeaderValue::from_str(header);
-    sent.map(drop).map_err(|_| format!("no header can be {header:?}"))
+fn check_header(header: &str) -> Result<(), String> {
+    HeaderValue::from_str(header).map(drop).map_err(|_| format!("no header can be {header:?}"))
 }
 
-/// The faults of a run. The default is none.
+/// The faults of a sandbox. The default is none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Faults {
-    /// (n, fault): the n-th API request, from 1, whatever its kind. The last one for an n holds.
+    /// (n, fault): affects the n-th API request, from 1. The last entry for an n wins.
     pub script: Vec<(u64, Fault)>,
-    /// (fault, share): each API request that is not in the script suffers it with this chance.
-    /// The shares are of all requests, side by side: together at most 1.
+    /// (fault, probability): affects API requests that are not in the script, at random. The
+    /// probabilities of all faults add up to at most 1.
     pub random: Vec<(Fault, f64)>,
-    /// Decides which requests those are: the same seed, the same numbers.
+    /// Seed of the random faults.
     pub seed: u64,
 }
 
-/// The faults, prepared for asking once a request and once a connection.
+/// The faults of requests and those of connections.
 #[derive(Debug)]
 pub(crate) struct FaultSchedule {
     requests: Schedule,
     connections: Schedule,
 }
 
-/// The faults that strike either requests or connections.
+/// The faults of either requests or connections.
 #[derive(Debug)]
 struct Schedule {
     script: HashMap<u64, Fault>,
@@ -161,71 +157,72 @@ struct Schedule {
 
 impl FaultSchedule {
     /// # Errors
-    /// Says what cannot be done: shares that are more than all, a status that is none.
+    /// A fault is not valid in HTTP, or a probability is invalid.
     pub(crate) fn new(faults: &Faults) -> Result<Self, String> {
         let scripted = faults.script.iter().map(|(_, fault)| fault);
         let random = faults.random.iter().map(|(fault, _)| fault);
         scripted.chain(random).try_for_each(Fault::check)?;
         Ok(Self {
             requests: Schedule::new(faults, false)?,
-            // Another seed: connections and requests of the same number have nothing in common.
+            // With another seed, so that faults of requests and connections are independent.
             connections: Schedule::new(&Faults { seed: !faults.seed, ..faults.clone() }, true)?,
         })
     }
 
     /// The fault of the n-th request.
-    pub(crate) fn of(&self, n: u64) -> Option<&Fault> {
-        self.requests.draw(n)
+    pub(crate) fn for_request(&self, n: u64) -> Option<&Fault> {
+        self.requests.fault(n)
     }
 
     /// The fault of the n-th connection.
-    pub(crate) fn of_connection(&self, n: u64) -> Option<&Fault> {
-        self.connections.draw(n)
+    pub(crate) fn for_connection(&self, n: u64) -> Option<&Fault> {
+        self.connections.fault(n)
     }
 }
 
 impl Schedule {
     fn new(faults: &Faults, connections: bool) -> Result<Self, String> {
-        let is_one = |fault: &Fault| fault.strikes_connections() == connections;
-        let script = faults.script.iter().filter(|(_, fault)| is_one(fault));
-        let random = faults.random.iter().filter(|(fault, _)| is_one(fault));
-        let lots = Self {
+        let belongs = |fault: &Fault| fault.affects_connections() == connections;
+        let script = faults.script.iter().filter(|(_, fault)| belongs(fault));
+        let random = faults.random.iter().filter(|(fault, _)| belongs(fault));
+        let schedule = Self {
             script: script.cloned().collect(),
             random: random.cloned().collect(),
             seed: faults.seed,
         };
-        let shares: f64 = lots.random.iter().map(|(_, share)| share).sum();
-        // A little more, because tenths do not add up exactly.
-        let fit = (0.0..1.000_001).contains(&shares);
-        let negative = lots.random.iter().any(|(_, share)| *share < 0.0);
-        if fit && !negative {
-            Ok(lots)
+        let shares: f64 = schedule.random.iter().map(|(_, share)| share).sum();
+        // Slightly above 1, because of rounding.
+        let is_valid_sum = (0.0..1.000_001).contains(&shares);
+        let has_negative = schedule.random.iter().any(|(_, share)| *share < 0.0);
+        if is_valid_sum && !has_negative {
+            Ok(schedule)
         } else {
             Err(format!("faults with shares of {shares} in all"))
         }
     }
 
-    fn draw(&self, n: u64) -> Option<&Fault> {
+    /// The fault of the n-th request or connection.
+    fn fault(&self, n: u64) -> Option<&Fault> {
         if let Some(fault) = self.script.get(&n) {
             return Some(fault);
         }
         if self.random.is_empty() {
             return None;
         }
-        let mut chance = share(xxh3_64_with_seed(&n.to_le_bytes(), self.seed));
+        let mut random = fraction(xxh3_64_with_seed(&n.to_le_bytes(), self.seed));
         self.random
             .iter()
             .find(|(_, share)| {
-                chance -= share;
-                chance < 0.0
+                random -= share;
+                random < 0.0
             })
             .map(|(fault, _)| fault)
     }
 }
 
-/// A hash as a number in 0..1, from its upper 32 bits.
-fn share(hash: u64) -> f64 {
-    let upper = u32::try_from(hash >> 32).expect("32 bits are left");
+/// Maps a hash to 0..1, by its upper 32 bits.
+fn fraction(hash: u64) -> f64 {
+    let upper = u32::try_from(hash >> 32).expect("32 bits fit");
     f64::from(upper) / 4_294_967_296.0
 }
 
@@ -233,44 +230,44 @@ fn share(hash: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn plan(faults: &Faults) -> FaultSchedule {
+    fn schedule(faults: &Faults) -> FaultSchedule {
         FaultSchedule::new(faults).unwrap()
     }
 
     #[test]
-    fn the_script_hits_its_request_and_no_other() {
-        let plan = plan(&Faults { script: vec![(3, Fault::Garbage)], ..Faults::default() });
-        let hit: Vec<u64> = (1..=10).filter(|&n| plan.of(n).is_some()).collect();
+    fn scripted_fault_affects_only_its_request() {
+        let schedule = schedule(&Faults { script: vec![(3, Fault::Garbage)], ..Faults::default() });
+        let hit: Vec<u64> = (1..=10).filter(|&n| schedule.for_request(n).is_some()).collect();
         assert_eq!(hit, [3]);
     }
 
     #[test]
-    fn shares_are_kept_and_the_seed_decides_which() {
+    fn random_faults_follow_probability_and_seed() {
         let seeded = |seed| {
             let random = vec![(Fault::ResetBefore, 0.1), (Fault::CutBody, 0.2)];
-            plan(&Faults { random, seed, ..Faults::default() })
+            schedule(&Faults { random, seed, ..Faults::default() })
         };
-        let hits = |plan: &FaultSchedule, fault| {
-            (1..=10_000).filter(|&n| plan.of(n) == Some(&fault)).count()
+        let hits = |schedule: &FaultSchedule, fault| {
+            (1..=10_000).filter(|&n| schedule.for_request(n) == Some(&fault)).count()
         };
         let (one, two) = (seeded(1), seeded(2));
         assert!((900..1100).contains(&hits(&one, Fault::ResetBefore)));
         assert!((1850..2150).contains(&hits(&one, Fault::CutBody)));
-        assert!((1..=100).all(|n| one.of(n) == seeded(1).of(n)));
-        assert!((1..=100).any(|n| one.of(n) != two.of(n)));
+        assert!((1..=100).all(|n| one.for_request(n) == seeded(1).for_request(n)));
+        assert!((1..=100).any(|n| one.for_request(n) != two.for_request(n)));
     }
 
     #[test]
-    fn a_fault_at_accept_counts_connections_and_the_others_requests() {
+    fn reset_at_accept_counts_connections_not_requests() {
         let script = vec![(2, Fault::ResetAtAccept), (3, Fault::CutBody)];
-        let plan = plan(&Faults { script, ..Faults::default() });
-        let hit = |of: &dyn Fn(u64) -> bool| (1..=9).filter(|&n| of(n)).collect::<Vec<_>>();
-        assert_eq!(hit(&|n| plan.of_connection(n).is_some()), [2]);
-        assert_eq!(hit(&|n| plan.of(n).is_some()), [3]);
+        let schedule = schedule(&Faults { script, ..Faults::default() });
+        let hit = |is_hit: &dyn Fn(u64) -> bool| (1..=9).filter(|&n| is_hit(n)).collect::<Vec<_>>();
+        assert_eq!(hit(&|n| schedule.for_connection(n).is_some()), [2]);
+        assert_eq!(hit(&|n| schedule.for_request(n).is_some()), [3]);
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused_at_the_start() {
+    fn invalid_faults_are_rejected_at_start() {
         let status =
             |code| Fault::Status { code, body: String::new(), content_type: String::new() };
         let refused = |fault, share| {

@@ -1,4 +1,4 @@
-//! A file: what never changes about it, what does, and the JSON object that the API shows.
+//! A file: its immutable and mutable parts, and the API's JSON object.
 
 use std::borrow::Cow;
 
@@ -11,20 +11,20 @@ use super::digits::push_decimal;
 use super::extension_outcome::Status;
 use super::metadata::Metadata;
 
-/// Where the files are delivered that nobody has given another URL.
+/// Default URL endpoint of files.
 pub(crate) const ENDPOINT: &str = "https://ik.imagekit.io/sandbox";
-/// All that does not stand for itself in the path of a URL.
+/// Characters that are percent-encoded in the path of a URL.
 const URL_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-/// What no request of this API changes.
+/// The properties of a file that no API request changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Base {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// The folder, with a slash at both ends.
+    /// Path of the folder, with a leading and a trailing slash.
     pub(crate) folder: Cow<'static, str>,
-    /// What its URL begins with: the account's URL endpoint, without a slash at its end.
+    /// URL endpoint of the account, without a trailing slash.
     pub(crate) endpoint: Cow<'static, str>,
     pub(crate) is_private: bool,
     pub(crate) file_type: Cow<'static, str>,
@@ -34,43 +34,43 @@ pub(crate) struct Base {
     pub(crate) size: u64,
     pub(crate) has_alpha: bool,
     pub(crate) created_ms: i64,
-    /// Members that the sandbox does not know and shows as they were given.
+    /// Unknown members of an inserted file object, returned verbatim.
     pub(crate) extra: Map<String, Value>,
 }
 
 impl Base {
-    /// Its path as part of a URL, in pieces.
+    /// The percent-encoded path of the file, in pieces.
     pub(crate) fn url_path(&self) -> impl Iterator<Item = &str> {
         let pieces = [&*self.folder, &*self.name].into_iter();
         pieces.flat_map(|piece| utf8_percent_encode(piece, URL_PATH))
     }
 }
 
-/// What requests change. Kept only for the files that were changed.
+/// The properties of a file that API requests change. Stored only for changed files.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Details {
-    /// `None` is `null`; never empty.
+    /// `None` for `null`; never an empty list.
     pub(crate) tags: Option<Vec<String>>,
-    /// Shown as `null` when empty.
+    /// `null` in the object if empty.
     pub(crate) ai_tags: Vec<AiTag>,
     pub(crate) custom_coordinates: Option<String>,
     pub(crate) custom_metadata: Metadata,
-    /// Left out of the object until it has been set.
+    /// Omitted from the object if `None`.
     pub(crate) description: Option<String>,
     pub(crate) is_published: bool,
-    /// remove-bg makes a new one.
+    /// Incremented by remove-bg.
     pub(crate) version: u32,
     pub(crate) updated_ms: i64,
 }
 
 impl Details {
-    /// Marks a change. The time is the wall clock's, but never the same twice for one file.
+    /// Sets the time of the last change to `wall_ms`, or later if needed to increase it.
     pub(crate) fn touch(&mut self, wall_ms: i64) {
         self.updated_ms = wall_ms.max(self.updated_ms + 1);
     }
 }
 
-/// A tag that an extension found.
+/// A tag added by an extension.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct AiTag {
     pub(crate) name: String,
@@ -78,23 +78,23 @@ pub(crate) struct AiTag {
     pub(crate) source: Cow<'static, str>,
 }
 
-/// A file as it was before anybody changed it.
+/// A file in some state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct File {
     pub(crate) base: Base,
     pub(crate) details: Details,
 }
 
-/// The file object of an response.
+/// The file object of a response.
 pub(crate) struct FileObject<'a> {
     pub(crate) base: &'a Base,
     pub(crate) details: &'a Details,
-    /// Only after a PATCH with extensions.
+    /// Empty except in the response to a PATCH with extensions.
     pub(crate) extension_status: &'a [(&'static str, Status)],
 }
 
 impl FileObject<'_> {
-    /// The object as a tree, for those who ask in-process.
+    /// The object as a JSON value.
     pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("strings, numbers and string keys only")
     }
@@ -129,10 +129,10 @@ impl Serialize for FileObject<'_> {
 }
 
 impl FileObject<'_> {
-    /// Where it lies and what it is.
+    /// Serializes path, URLs and media properties.
     fn serialize_media<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let base = self.base;
-        // A URL is long and made of pieces: put together once, it is escaped once.
+        // Built in one buffer, so that each URL is escaped for JSON only once.
         let mut text = String::with_capacity(128);
         text += &base.folder;
         text += &base.name;
@@ -158,7 +158,7 @@ impl FileObject<'_> {
     }
 }
 
-/// Something printed straight into a JSON string.
+/// Serializes a value as a JSON string, through `Display`.
 struct Text<T>(T);
 
 impl<T: std::fmt::Display> Serialize for Text<T> {
@@ -167,7 +167,7 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
     }
 }
 
-/// The first version has the file's own id, as in the API's examples.
+/// Serializes `versionInfo`. Version 1 has the file's own id, as in the API's examples.
 struct VersionInfo<'a>(&'a FileObject<'a>);
 
 impl Serialize for VersionInfo<'_> {

@@ -1,4 +1,4 @@
-//! The work: what a request that has passed the gate does, and its response.
+//! Processes admitted requests.
 
 use std::sync::Arc;
 
@@ -16,25 +16,25 @@ use super::route::{Bulk, Call};
 use super::state::{Sandbox, State};
 use super::{bulk, listing};
 
-/// How an extension of a request went, by its name.
+/// Name and status of each extension of a request.
 type ExtensionStatus = Vec<(&'static str, Status)>;
 
 impl Sandbox {
-    /// Does the work of request `n`, as far as its fault lets it, and commits it.
-    pub(crate) fn work(
+    /// Processes request `n`, with its fault if it has one.
+    pub(crate) fn handle(
         self: &Arc<Self>,
         request: &ApiRequest,
         n: u64,
         fault: Option<&Fault>,
     ) -> ApiResponse {
         let mut state = self.state();
-        let done = match &request.call {
+        let result = match &request.call {
             Call::Update(id) => self.update(&mut state, request, n, id, fault),
             Call::Bulk(which) => self.bulk(&mut state, request, n, *which, fault),
             Call::Get(id) => details(&state, id),
             Call::List => {
                 let query = request.uri.query().unwrap_or_default();
-                Ok(listing::response(&state.store, query, self.config.quirks))
+                Ok(listing::list(&state.store, query, self.config.quirks))
             }
             Call::Fields => Ok(ApiResponse::json(200, &self.config.fields)),
             Call::Saved => Ok(ApiResponse::json(200, &self.config.saved)),
@@ -42,7 +42,7 @@ impl Sandbox {
             Call::NoMethod => Err(ApiResponse::no_method()),
             Call::NoEndpoint => Err(ApiResponse::no_endpoint()),
         };
-        done.unwrap_or_else(|refused| refused)
+        result.unwrap_or_else(|rejection| rejection)
     }
 
     fn update(
@@ -55,12 +55,12 @@ impl Sandbox {
     ) -> Result<ApiResponse, ApiResponse> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
         let check = |body: &Value| patch::check(body, &self.catalogue, self.config.quirks);
-        let asked = check(body)?;
-        let ignored = fault.and_then(Fault::ignored);
-        let asked = ignored.map_or(Ok(asked), |field| check(&patch::without(body, field)))?;
+        let patch = check(body)?;
+        let ignored = fault.and_then(Fault::ignored_field);
+        let patch = ignored.map_or(Ok(patch), |field| check(&patch::without(body, field)))?;
         let key = state.store.find(id).ok_or_else(|| no_file(id))?;
         let (base, details) = state.store.edit(key);
-        let extension_status: ExtensionStatus = match asked {
+        let extension_status: ExtensionStatus = match patch {
             Patch::Publish { is_published } => {
                 details.is_published = is_published;
                 Vec::new()
@@ -84,19 +84,19 @@ impl Sandbox {
             &FileObject { base: &base, details, extension_status: &extension_status },
         );
         for (extension, _) in &extension_status {
-            state.recorder.paid(id, extension);
+            state.recorder.billed(id, extension);
         }
         state.recorder.changed(request, n, &[id]);
         Ok(response)
     }
 
-    /// Starts a run. One that succeeds at once writes its result now, a pending one later.
+    /// Starts an extension. Writes its result now if it succeeds immediately, later if it is pending.
     fn start(self: &Arc<Self>, run: ExtensionRun, details: &mut Details) -> (&'static str, Status) {
         let (file, name) = (&run.file, run.extension.name());
         let status = self.config.extensions.status(file, name);
         match status {
             Status::Success => extension_outcome::write_result(&run.extension, file, details),
-            Status::Pending => self.end_later(run),
+            Status::Pending => self.settle_later(run),
             Status::Failed => {}
         }
         (name, status)
@@ -112,16 +112,16 @@ impl Sandbox {
     ) -> Result<ApiResponse, ApiResponse> {
         let body = request.json.as_ref().ok_or_else(malformed)?;
         let quirks = self.config.quirks;
-        let mut order = bulk::check(which, body, quirks)?;
+        let mut bulk = bulk::check(which, body, quirks)?;
         match fault {
             Some(Fault::DropField(field)) if matches!(field.as_str(), "tags" | "AITags") => {
-                return Ok(order.pretended());
+                return Ok(bulk.success());
             }
-            Some(Fault::BulkInPart) => order = order.in_part(),
+            Some(Fault::BulkInPart) => bulk = bulk.failing_every_other(),
             _ => {}
         }
-        let outcome = order.carry_out(&mut state.store, quirks, Clock::wall_ms())?;
-        state.recorder.changed(request, n, &outcome.done);
+        let outcome = bulk.execute(&mut state.store, quirks, Clock::wall_ms())?;
+        state.recorder.changed(request, n, &outcome.updated);
         Ok(outcome.response())
     }
 }
@@ -139,8 +139,8 @@ fn malformed() -> ApiResponse {
     ApiResponse::bad_request("Your request contains malformed JSON.")
 }
 
-/// A file that does not exist: 404 if its id could be one, else 400.
+/// The response for a missing file: 404, or 400 if the id is invalid.
 fn no_file(id: &str) -> ApiResponse {
-    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if id.bytes().all(usual) { ApiResponse::no_file() } else { ApiResponse::invalid_file_id() }
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if id.bytes().all(is_allowed) { ApiResponse::no_file() } else { ApiResponse::invalid_file_id() }
 }

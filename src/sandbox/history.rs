@@ -1,4 +1,4 @@
-//! The last changes, file by file. Bounded: a run of millions keeps only the newest.
+//! History of changes per file, limited to the newest ones.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::clock::Iso;
 use super::response::request_id;
 
-/// How many changes are kept in all; the oldest go first.
+/// Maximum number of changes kept, of all files.
 const CHANGES_MAX: usize = 100_000;
-/// How many bytes of request bodies are kept in all.
+/// Maximum total size of the request bodies kept.
 const BODIES_BYTES_MAX: usize = 32 << 20;
 
-/// One change of one file.
+/// A change of a file.
 #[derive(Debug)]
 struct Change {
     n: u64,
@@ -24,7 +24,7 @@ struct Change {
     body: Arc<str>,
 }
 
-/// All changes, newest last.
+/// The changes of all files, newest last.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     changes: VecDeque<Change>,
@@ -32,8 +32,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Notes that request `n` changed these files.
-    pub(crate) fn note<'a>(
+    /// Records that request `n` changed these files.
+    pub(crate) fn record<'a>(
         &mut self,
         n: u64,
         call: &'static str,
@@ -55,8 +55,8 @@ impl History {
         }
     }
 
-    /// The changes of one file, oldest first.
-    pub(crate) fn of(&self, file: &str) -> Vec<Value> {
+    /// The changes of a file, oldest first.
+    pub(crate) fn of_file(&self, file: &str) -> Vec<Value> {
         let changes = self.changes.iter().filter(|change| *change.file == *file);
         changes.map(Change::to_value).collect()
     }
@@ -82,20 +82,20 @@ mod tests {
     fn only_the_newest_changes_are_kept() {
         let mut history = History::default();
         for n in 1..=CHANGES_MAX as u64 + 5 {
-            history.note(n, "patch", ["f"].into_iter(), b"{}");
+            history.record(n, "patch", ["f"].into_iter(), b"{}");
         }
-        let kept = history.of("f");
+        let kept = history.of_file("f");
         assert_eq!(kept.len(), CHANGES_MAX);
         assert_eq!(kept[0]["n"], 6);
     }
 
     #[test]
-    fn large_bodies_push_old_changes_out_sooner() {
+    fn size_of_bodies_limits_history() {
         let mut history = History::default();
         let body = vec![b' '; BODIES_BYTES_MAX / 4 + 1];
         for n in 1..=10 {
-            history.note(n, "patch", ["f"].into_iter(), &body);
+            history.record(n, "patch", ["f"].into_iter(), &body);
         }
-        assert_eq!(history.of("f").len(), 3);
+        assert_eq!(history.of_file("f").len(), 3);
     }
 }

@@ -1,39 +1,39 @@
-//! The observer's place: a hook that sees every API request before and after its work.
+//! Hook that observes every API request before and after it is processed.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Where in its life a request is when the tap is called.
+/// Progress of a request when the hook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It has arrived whole and has its number; nothing of its work has been done.
+    /// The request was received completely, and is not processed yet.
     Arrived,
-    /// Its work is done and committed (or refused); no byte of the response has been written.
+    /// The request was processed or rejected, and nothing of the response was sent yet.
     Worked,
 }
 
-/// What a tap is told.
+/// Argument of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookEvent {
-    /// The number of the API request since the start, from 1. Internal requests have none.
+    /// Number of the API request since the start, from 1. Internal requests are not counted.
     pub n: u64,
-    /// Before or after the work.
+    /// Whether the request was processed yet.
     pub phase: Phase,
-    /// The HTTP method.
+    /// HTTP method, in upper case.
     pub method: String,
-    /// The path as it came, still percent-encoded.
+    /// Path of the URL, percent-encoded as received.
     pub path: String,
 }
 
-/// A function called on the server's thread for each [`HookEvent`]. It may block (for example to
-/// kill the client at that moment): everything stands still meanwhile.
+/// A function called on the server's thread for each [`HookEvent`]. It may block, for example to kill
+/// the client at that moment; the sandbox stands still meanwhile.
 #[derive(Clone)]
 pub struct Hook(pub Arc<dyn Fn(&HookEvent) + Send + Sync>);
 
 impl Hook {
-    /// A tap that calls `look`.
-    pub fn new(look: impl Fn(&HookEvent) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(look))
+    /// Wraps a function.
+    pub fn new(function: impl Fn(&HookEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
     }
 
     pub(crate) fn call(&self, event: &HookEvent) {
@@ -43,6 +43,6 @@ impl Hook {
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tap")
+        f.write_str("Hook")
     }
 }

@@ -1,13 +1,13 @@
-//! The looks behind the scenes: `/__sandbox/…`.
+//! Internal requests, `/__sandbox/…`, which inspect or reset the sandbox.
 
 use super::response::ApiResponse;
 use super::route::Internal;
 use super::state::Sandbox;
 use super::store::Store;
 
-/// Answers an internal request.
-pub(crate) fn response(sandbox: &Sandbox, asked: &Internal) -> ApiResponse {
-    match asked {
+/// Handles an internal request.
+pub(crate) fn handle(sandbox: &Sandbox, request: &Internal) -> ApiResponse {
+    match request {
         Internal::Stats => ApiResponse::json(200, &sandbox.state().recorder.stats()),
         Internal::Library => lines(&sandbox.state().store),
         Internal::History(id) => ApiResponse::json(200, &sandbox.state().recorder.history(id)),
@@ -15,12 +15,12 @@ pub(crate) fn response(sandbox: &Sandbox, asked: &Internal) -> ApiResponse {
             sandbox.reset();
             ApiResponse::json(200, &serde_json::json!({"reset": true}))
         }
-        Internal::Nothing => ApiResponse::error(404, "The sandbox has nothing of that name."),
+        Internal::NotFound => ApiResponse::error(404, "The sandbox has nothing of that name."),
     }
 }
 
 fn lines(store: &Store) -> ApiResponse {
     let mut text = Vec::new();
-    store.write_lines(&mut text).expect("a buffer takes everything");
+    store.write_lines(&mut text).expect("writing to a buffer cannot fail");
     ApiResponse::plain(200, text, "application/jsonl; charset=utf-8")
 }

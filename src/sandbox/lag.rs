@@ -1,4 +1,4 @@
-//! What search does not see yet: it is behind the files by a fixed time.
+//! Simulates the lag of list and search behind changes.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -7,55 +7,55 @@ use super::clock::Clock;
 use super::file::Details;
 use super::library::Key;
 
-/// The versions that search still shows although newer ones are there. It holds as many as there
-/// are changes in the time that search is behind.
+/// The states that search still returns although newer ones exist: one per change within the lag.
 #[derive(Debug)]
 pub(crate) struct Lag {
-    behind: Duration,
+    duration: Duration,
     clock: Clock,
     /// In the order of the changes.
     replaced: VecDeque<Replaced>,
 }
 
-/// What a file was before a change.
+/// The state of a file before a change.
 #[derive(Debug)]
 struct Replaced {
-    seen_from_ns: u64,
+    /// When search sees the change.
+    visible_at_ns: u64,
     key: Key,
     details: Details,
 }
 
 impl Lag {
-    /// Search that is behind by so much.
-    pub(crate) fn new(behind: Duration, clock: Clock) -> Self {
-        Self { behind, clock, replaced: VecDeque::new() }
+    /// A lag of this duration.
+    pub(crate) fn new(duration: Duration, clock: Clock) -> Self {
+        Self { duration, clock, replaced: VecDeque::new() }
     }
 
-    /// Search sees everything at once from now on, until the next change.
+    /// Makes all changes visible.
     pub(crate) fn reset(&mut self) {
         self.replaced = VecDeque::new();
     }
 
-    /// A file is about to change, and this is what it was.
-    pub(crate) fn note(&mut self, key: Key, details: &Details) {
-        if self.behind.is_zero() {
+    /// Records the state of a file before a change.
+    pub(crate) fn record(&mut self, key: Key, details: &Details) {
+        if self.duration.is_zero() {
             return;
         }
         let now_ns = self.clock.now_ns();
-        while self.replaced.front().is_some_and(|oldest| oldest.seen_from_ns <= now_ns) {
+        while self.replaced.front().is_some_and(|oldest| oldest.visible_at_ns <= now_ns) {
             self.replaced.pop_front();
         }
-        let behind_ns = u64::try_from(self.behind.as_nanos()).unwrap_or(u64::MAX);
-        let seen_from_ns = now_ns.saturating_add(behind_ns);
-        self.replaced.push_back(Replaced { seen_from_ns, key, details: details.clone() });
+        let lag_ns = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
+        let visible_at_ns = now_ns.saturating_add(lag_ns);
+        self.replaced.push_back(Replaced { visible_at_ns, key, details: details.clone() });
     }
 
-    /// What search shows of the files whose last changes it does not see yet.
-    pub(crate) fn view(&self) -> HashMap<Key, &Details> {
+    /// The stale states that search returns, for files with changes that are not visible yet.
+    pub(crate) fn stale(&self) -> HashMap<Key, &Details> {
         let now_ns = self.clock.now_ns();
-        let unseen = self.replaced.iter().filter(|replaced| replaced.seen_from_ns > now_ns);
-        // Backwards: of several changes, the oldest unseen one has replaced what search shows.
-        unseen.rev().map(|replaced| (replaced.key, &replaced.details)).collect()
+        let invisible = self.replaced.iter().filter(|replaced| replaced.visible_at_ns > now_ns);
+        // In reverse, so that the state before the oldest invisible change of a file wins.
+        invisible.rev().map(|replaced| (replaced.key, &replaced.details)).collect()
     }
 }
 
@@ -69,24 +69,24 @@ mod tests {
     }
 
     #[test]
-    fn of_several_changes_search_shows_what_was_before_the_first_that_it_does_not_see() {
+    fn search_returns_state_before_oldest_invisible_change() {
         let hour = Duration::from_hours(1);
         let clock = Clock::started_now();
         let mut lag = Lag::new(2 * hour, clock.clone());
         let key = Key::Inserted(0);
         let shown = |lag: &Lag| {
-            let view = lag.view();
-            view.get(&key).and_then(|details| details.description.clone())
+            let stale = lag.stale();
+            stale.get(&key).and_then(|details| details.description.clone())
         };
-        lag.note(key, &described("zero"));
+        lag.record(key, &described("zero"));
         clock.advance(hour);
-        lag.note(key, &described("one"));
+        lag.record(key, &described("one"));
         assert_eq!(shown(&lag).as_deref(), Some("zero"));
         clock.advance(hour);
         assert_eq!(shown(&lag).as_deref(), Some("one"));
         clock.advance(hour);
         assert_eq!(shown(&lag), None);
-        lag.note(key, &described("two"));
+        lag.record(key, &described("two"));
         assert_eq!(lag.replaced.len(), 1);
     }
 }

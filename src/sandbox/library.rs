@@ -1,4 +1,4 @@
-//! The media library: which files there are before anybody changes them.
+//! The media library: the files of a sandbox in their initial state.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,8 @@ use super::file::{Base, Details, File};
 use super::overlay;
 use super::synthetic::{self, SyntheticFile};
 
-/// The files a sandbox starts with. Three kinds live side by side: synthetic ones (a seed and a
-/// count), ones made of an id alone, and ones that were given.
+/// The initial files of a sandbox: synthetic files (from a seed and a count), files generated from an
+/// id, and inserted file objects.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     synthetic: Option<Synthetic>,
@@ -28,11 +28,11 @@ struct Synthetic {
 #[derive(Debug, Clone)]
 struct Inserted {
     id: Box<str>,
-    /// `None`: made up from the id.
+    /// `None` for a file generated from its id.
     file: Option<Box<File>>,
 }
 
-/// Which file: the place where it stands, so that no id has to be kept twice.
+/// Index of a file, which saves storing its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Synthetic(u64),
@@ -46,15 +46,15 @@ impl Library {
         Self::default()
     }
 
-    /// `count` made-up files, whose ids are [`synthetic_id(seed, 0..count)`](super::synthetic_id).
+    /// `count` generated files with the ids [`synthetic_id(seed, 0..count)`](super::synthetic_id).
     /// They take no memory until they are changed.
     #[must_use]
     pub fn synthetic(count: u64, seed: u64) -> Self {
         Self { synthetic: Some(Synthetic { count, seed }), ..Self::default() }
     }
 
-    /// One made-up file for each id, except for those that start with `missing`: so a
-    /// demonstration has files that do not exist.
+    /// One generated file per id. Ids that start with `missing` have no file, for demonstrations of
+    /// missing files.
     #[must_use]
     pub fn from_ids<I: IntoIterator<Item = String>>(ids: I) -> Self {
         let mut library = Self::default();
@@ -66,8 +66,8 @@ impl Library {
         library
     }
 
-    /// Adds a file, or replaces the one with its `fileId`. `file` is a file object; what it leaves
-    /// out is made up, and without a `fileId` nothing is added.
+    /// Adds a file object, or replaces the file with its `fileId`. Omitted members are generated. Does
+    /// nothing without a `fileId`.
     pub fn insert(&mut self, file: Value) {
         let Value::Object(object) = file else { return };
         let Some(id) = object.get("fileId").and_then(Value::as_str).map(str::to_owned) else {
@@ -77,8 +77,8 @@ impl Library {
         self.put(&id, Some(file));
     }
 
-    /// Adds a made-up file at this path, except for one whose name starts with `missing`. Its URL is
-    /// this one, if that ends with the path.
+    /// Adds a generated file with this path and URL; the URL is ignored unless it ends with the path.
+    /// Does nothing if the file name starts with `missing`.
     pub fn add_at(&mut self, path: &str, url: Option<&str>) {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with("missing")) {
             return;
@@ -87,7 +87,7 @@ impl Library {
         self.insert(json!({"fileId": id, "filePath": path, "url": url}));
     }
 
-    /// Adds a folder, like `/products/shoes`, for lists and searches that show folders.
+    /// Adds a folder, such as `/products/shoes`, to be returned by list and search.
     pub fn add_folder(&mut self, path: &str) {
         self.folders.push(path.trim_end_matches('/').into());
     }
@@ -105,7 +105,7 @@ impl Library {
         self.inserted.push(Inserted { id: id.into(), file });
     }
 
-    /// Whether a file with this id has been added, other than a synthetic one.
+    /// Whether a file with this id was inserted. Synthetic files do not count.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
     }
@@ -119,23 +119,23 @@ impl Library {
         (index < count).then_some(Key::Synthetic(index))
     }
 
-    /// What never changes about a file.
+    /// The immutable properties of a file.
     pub(crate) fn base(&self, key: Key) -> Base {
-        match self.given(key) {
+        match self.inserted(key) {
             Ok(file) => file.base.clone(),
-            Err(seedling) => seedling.base(),
+            Err(synthetic) => synthetic.base(),
         }
     }
 
-    /// A file's details before anybody changed them.
+    /// The initial details of a file.
     pub(crate) fn details(&self, key: Key) -> Details {
-        match self.given(key) {
+        match self.inserted(key) {
             Ok(file) => file.details.clone(),
-            Err(seedling) => seedling.details(),
+            Err(synthetic) => synthetic.details(),
         }
     }
 
-    /// When the file was changed last before anybody changed it here.
+    /// The initial `updatedAt` of a file.
     pub(crate) fn updated_ms(&self, key: Key) -> i64 {
         match key {
             Key::Synthetic(index) => synthetic::created_ms(index),
@@ -143,8 +143,8 @@ impl Library {
         }
     }
 
-    /// The file, if it was given, or else what it is made up from.
-    fn given(&self, key: Key) -> Result<&File, SyntheticFile> {
+    /// The inserted file object, or else the generator of the file.
+    fn inserted(&self, key: Key) -> Result<&File, SyntheticFile> {
         let place = match key {
             Key::Synthetic(index) => return Err(SyntheticFile::of_index(self.seed(), index)),
             Key::Inserted(place) => place,
@@ -157,12 +157,12 @@ impl Library {
         self.synthetic.map_or(0, |synthetic| synthetic.seed)
     }
 
-    /// How many synthetic files there are.
+    /// Number of synthetic files.
     pub(crate) fn count(&self) -> u64 {
         self.synthetic.map_or(0, |synthetic| synthetic.count)
     }
 
-    /// The places of all files that are not synthetic.
+    /// Indexes of all files that are not synthetic.
     pub(crate) fn inserted_places(&self) -> std::ops::Range<usize> {
         0..self.inserted.len()
     }
@@ -171,7 +171,7 @@ impl Library {
         &self.inserted[place].id
     }
 
-    /// The synthetic files in whose place one was inserted.
+    /// Indexes of the synthetic files that were replaced by inserted ones.
     pub(crate) fn replaced(&self) -> impl Iterator<Item = u64> {
         self.inserted.iter().filter_map(|file| synthetic::index_of(self.seed(), &file.id))
     }
@@ -183,7 +183,7 @@ mod tests {
     use crate::sandbox::synthetic_id;
 
     #[test]
-    fn a_synthetic_library_ends_where_its_count_ends() {
+    fn synthetic_library_has_count_files() {
         let library = Library::synthetic(10, 3);
         assert_eq!(library.find(&synthetic_id(3, 9)), Some(Key::Synthetic(9)));
         assert_eq!(library.find(&synthetic_id(3, 10)), None);

@@ -1,4 +1,4 @@
-//! A library as a file: JSONL, one file object of the API a line.
+//! Reads a library from JSONL, with one file object of the API per line.
 
 use std::io::{self, BufRead};
 
@@ -6,16 +6,16 @@ use serde_json::{Map, Value};
 
 use super::library::Library;
 
-/// Why a library cannot be read.
+/// Reason why a library cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line} {wrong}")]
+#[error("line {line} {problem}")]
 pub struct LibraryError {
     line: usize,
-    wrong: Wrong,
+    problem: LineProblem,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Wrong {
+enum LineProblem {
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
     #[error("is no JSON object: {0}")]
@@ -23,39 +23,40 @@ enum Wrong {
     #[error("has no fileId")]
     NoFileId,
     #[error("has the fileId {0} again")]
-    Twice(String),
+    Duplicate(String),
     #[error("is a {0}; there are only files here")]
-    NoFile(String),
+    NotAFile(String),
 }
 
 impl Library {
-    /// Adds the files of a JSONL, each as it is: other than with [`Self::insert`], a description
-    /// that is left out is not made up. Empty lines are skipped.
+    /// Adds the files of a JSONL. Unlike [`Self::insert`], does not generate omitted descriptions.
+    /// Empty lines are skipped.
     ///
     /// # Errors
-    /// Says which line is no file, or has the `fileId` of another one.
+    /// A line is not a file object, or has a duplicate `fileId`.
     pub fn add_lines(&mut self, lines: impl BufRead) -> Result<(), LibraryError> {
         for (line, text) in (1..).zip(lines.lines()) {
-            let added = text.map_err(Wrong::Unreadable).and_then(|text| self.add_line(&text));
-            added.map_err(|wrong| LibraryError { line, wrong })?;
+            let added = text.map_err(LineProblem::Unreadable).and_then(|text| self.add_line(&text));
+            added.map_err(|problem| LibraryError { line, problem })?;
         }
         Ok(())
     }
 
-    fn add_line(&mut self, text: &str) -> Result<(), Wrong> {
+    fn add_line(&mut self, text: &str) -> Result<(), LineProblem> {
         if text.trim().is_empty() {
             return Ok(());
         }
-        let mut file: Map<String, Value> = serde_json::from_str(text).map_err(Wrong::NoObject)?;
+        let mut file: Map<String, Value> =
+            serde_json::from_str(text).map_err(LineProblem::NoObject)?;
         match file.get("type").and_then(Value::as_str) {
             None | Some("file") => {}
-            Some(other) => return Err(Wrong::NoFile(other.to_owned())),
+            Some(other) => return Err(LineProblem::NotAFile(other.to_owned())),
         }
-        let id = file.get("fileId").and_then(Value::as_str).ok_or(Wrong::NoFileId)?;
+        let id = file.get("fileId").and_then(Value::as_str).ok_or(LineProblem::NoFileId)?;
         if self.has(id) {
-            return Err(Wrong::Twice(id.to_owned()));
+            return Err(LineProblem::Duplicate(id.to_owned()));
         }
-        // The API leaves a description out until it has been set.
+        // The API omits descriptions that were never set.
         file.entry("description").or_insert(Value::Null);
         self.insert(Value::Object(file));
         Ok(())
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_file_and_can_take_the_place_of_a_synthetic_one() {
+    fn line_can_replace_synthetic_file() {
         let mut library = Library::synthetic(3, 1);
         let id = synthetic_id(1, 2);
         let lines = format!("{{\"fileId\":\"{id}\"}}\n\n{{\"type\":\"file\",\"fileId\":\"b\"}}");
@@ -85,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_with_its_line() {
-        for (lines, said) in [
+    fn invalid_line_is_reported_with_its_number() {
+        for (lines, expected) in [
             ("{\"fileId\":\"a\"}\nfileId,tags\n", "line 2 is no JSON object: "),
             ("[1]", "line 1 is no JSON object: "),
             ("\n{\"fileId\":5}", "line 2 has no fileId"),
@@ -94,7 +95,7 @@ mod tests {
             ("{\"type\":\"folder\"}", "line 1 is a folder; "),
         ] {
             let error = added(&mut Library::new(), lines).unwrap_err();
-            assert!(error.starts_with(said), "{error}");
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::store::{Index, Store};
 
 const LIMIT_MAX: usize = 1000;
 
-/// The checked parameters of a list request.
+/// Valid parameters of a list request.
 #[derive(Debug)]
 struct Listing {
     limit: usize,
@@ -25,8 +25,8 @@ struct Listing {
     search: Search,
 }
 
-/// Answers a list request.
-pub(crate) fn response(store: &Store, query: &str, quirks: Quirks) -> ApiResponse {
+/// Handles a list request.
+pub(crate) fn list(store: &Store, query: &str, quirks: Quirks) -> ApiResponse {
     let index = store.index();
     match Listing::parse(query) {
         Ok(listing) if quirks.skip_max.is_some_and(|max| listing.skip > max) => {
@@ -56,11 +56,11 @@ impl Listing {
             let value = decoded(value);
             match decoded(key).as_str() {
                 "searchQuery" => search_query = Some(value),
-                key => listing.take_in(key, value)?,
+                key => listing.set_parameter(key, value)?,
             }
         }
         if let Some(text) = search_query {
-            // `type` has no effect beside a query; `path` has.
+            // With a query, `type` has no effect, but `path` does.
             let path = listing.search.path.take();
             listing.search = query::parse(&text)?;
             listing.search.kind.get_or_insert_with(|| "all".to_owned());
@@ -69,10 +69,10 @@ impl Listing {
         Ok(listing)
     }
 
-    fn take_in(&mut self, key: &str, value: String) -> Result<(), String> {
+    fn set_parameter(&mut self, key: &str, value: String) -> Result<(), String> {
         match (key, value.as_str()) {
-            ("limit", text) => self.limit = whole(key, text, 1, LIMIT_MAX)?,
-            ("skip", text) => self.skip = whole(key, text, 0, usize::MAX)?,
+            ("limit", text) => self.limit = integer(key, text, 1, LIMIT_MAX)?,
+            ("skip", text) => self.skip = integer(key, text, 0, usize::MAX)?,
             ("sort", word) => {
                 self.sorting = Sorting::parse(word).ok_or_else(|| invalid(key))?;
             }
@@ -86,7 +86,7 @@ impl Listing {
     }
 
     fn keys(&self, store: &Store, index: &Index<'_>) -> Vec<Key> {
-        // There are files here, and no old versions.
+        // The sandbox has no old versions of files.
         if matches!(self.search.kind.as_deref(), Some("folder" | "file-version")) {
             return Vec::new();
         }
@@ -98,15 +98,15 @@ impl Listing {
         self.page(first.into_iter())
     }
 
-    /// The folders behind so many files of the page.
+    /// The folders of a page, after this number of files.
     fn folders<'s>(&self, store: &'s Store, files: usize) -> Vec<&'s str> {
         let Search { ids, names, path, kind } = &self.search;
-        let is_wanted = ids.is_none() && matches!(kind.as_deref(), Some("folder" | "all"));
-        if !is_wanted || files == self.limit {
+        let has_folders = ids.is_none() && matches!(kind.as_deref(), Some("folder" | "all"));
+        if !has_folders || files == self.limit {
             return Vec::new();
         }
-        let found = store.folders().filter(|place| {
-            let (parent, name) = place.rsplit_once('/').unwrap_or(("", place));
+        let found = store.folders().filter(|path_of_folder| {
+            let (parent, name) = path_of_folder.rsplit_once('/').unwrap_or(("", path_of_folder));
             names.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name))
                 && path.as_ref().is_none_or(|path| folder(path) == folder(parent))
         });
@@ -122,34 +122,35 @@ impl Listing {
         keys.skip(self.skip).take(self.limit).collect()
     }
 
-    /// Looks up ids and walks folders, rather than making up a million files to compare them.
+    /// The matching files, in the order of upload. Looks up ids and folders directly, to avoid
+    /// generating a million files.
     fn matching<'a>(&'a self, store: &'a Store) -> Box<dyn Iterator<Item = Key> + 'a> {
-        let wanted = |key: &Key| self.wants(store, *key);
+        let matches = |key: &Key| self.matches(store, *key);
         match (&self.search.ids, &self.search.path) {
             (Some(ids), _) => {
                 let mut found: Vec<Key> = ids.iter().filter_map(|id| store.find(id)).collect();
                 found.sort_unstable_by_key(|key| store.upload(*key));
                 found.dedup();
-                Box::new(found.into_iter().filter(wanted))
+                Box::new(found.into_iter().filter(matches))
             }
-            (None, Some(path)) => Box::new(store.keys_in(folder(path)).filter(wanted)),
+            (None, Some(path)) => Box::new(store.keys_in(folder(path)).filter(matches)),
             (None, None) if self.search.names.is_none() && self.file_type.is_none() => {
                 Box::new(store.keys())
             }
-            (None, None) => Box::new(store.keys().filter(wanted)),
+            (None, None) => Box::new(store.keys().filter(matches)),
         }
     }
 
-    fn wants(&self, store: &Store, key: Key) -> bool {
+    fn matches(&self, store: &Store, key: Key) -> bool {
         let base = store.base(key);
         let Search { names, path, .. } = &self.search;
-        let named = names.as_ref().is_none_or(|names| names.contains(&base.name));
-        let placed = path.as_ref().is_none_or(|path| folder(path) == base.folder);
-        named && placed && self.file_type.as_ref().is_none_or(|kind| *kind == base.file_type)
+        let has_name = names.as_ref().is_none_or(|names| names.contains(&base.name));
+        let is_in_path = path.as_ref().is_none_or(|path| folder(path) == base.folder);
+        has_name && is_in_path && self.file_type.as_ref().is_none_or(|kind| *kind == base.file_type)
     }
 }
 
-/// A folder with a slash at both ends, however it was written.
+/// Normalizes the path of a folder to one leading and one trailing slash.
 fn folder(path: &str) -> String {
     match path.trim_matches('/') {
         "" => "/".to_owned(),
@@ -157,7 +158,7 @@ fn folder(path: &str) -> String {
     }
 }
 
-fn whole(key: &str, text: &str, min: usize, max: usize) -> Result<usize, String> {
+fn integer(key: &str, text: &str, min: usize, max: usize) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
     number.ok_or_else(|| invalid(key))
 }
@@ -171,7 +172,7 @@ fn decoded(text: &str) -> String {
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The bare array of an response, made file by file. Folders stand behind the files.
+/// The array of a response, serialized file by file. Folders follow the files.
 struct Objects<'a> {
     index: Index<'a>,
     keys: Vec<Key>,

@@ -1,4 +1,4 @@
-//! Custom metadata: what a file holds, what a request changes, and what the account's fields allow.
+//! Custom metadata: the values of files, the changes of requests, and the account's fields.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::quirks::RequiredFields;
 
 const REQUIRED: &str = "The value is required.";
 
-/// The custom metadata of one file: a short list, because a map costs much more for two entries.
+/// The custom metadata of a file. A list, because a map would need much more memory for two entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Metadata(Vec<(String, Value)>);
 
@@ -21,7 +21,7 @@ impl Metadata {
         }
     }
 
-    /// Merges: names that are not in the change stay as they are.
+    /// Merges a change; other fields keep their values.
     pub(crate) fn apply(&mut self, change: MetadataChange) {
         for (name, value) in change.0 {
             match value {
@@ -44,15 +44,15 @@ impl Serialize for Metadata {
     }
 }
 
-/// Values to set, and names to unset (`None`), all of which the fields allow.
+/// A valid change: fields with the value to set, or `None` to unset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct MetadataChange(Vec<(String, Option<Value>)>);
 
-/// The account's fields, by name.
+/// The account's custom metadata fields, by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields(HashMap<String, Field>);
 
-/// What one field takes.
+/// Definition of a field.
 #[derive(Debug, Clone)]
 struct Field {
     kind: Kind,
@@ -70,10 +70,10 @@ enum Kind {
 }
 
 impl Fields {
-    /// Reads the fields as the API lists them.
+    /// Parses fields in the API's format.
     ///
     /// # Errors
-    /// Says which entry is no field.
+    /// An entry is not a valid field.
     pub(crate) fn new(listed: &[Value]) -> Result<Self, String> {
         let field = |entry: &Value| {
             let name = entry["name"].as_str()?.to_owned();
@@ -87,11 +87,11 @@ impl Fields {
         listed.iter().map(checked).collect::<Result<_, _>>().map(Self)
     }
 
-    pub(crate) fn knows(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// All values that a select field takes; none for the other types.
+    /// The options of a select field; empty for other types.
     pub(crate) fn options(&self, name: &str) -> &[Value] {
         match self.0.get(name).map(|field| &field.kind) {
             Some(Kind::SingleSelect(options) | Kind::MultiSelect(options)) => options,
@@ -99,64 +99,59 @@ impl Fields {
         }
     }
 
-    /// A value for `name` made of one word of a vocabulary: a `MultiSelect` field takes a list.
-    pub(crate) fn shaped(&self, name: &str, word: Value) -> Value {
+    /// A single value in the form that the field takes: a list for `MultiSelect`.
+    pub(crate) fn wrap_value(&self, name: &str, value: Value) -> Value {
         match self.0.get(name).map(|field| &field.kind) {
-            Some(Kind::MultiSelect(_)) => Value::Array(vec![word]),
-            _ => word,
+            Some(Kind::MultiSelect(_)) => Value::Array(vec![value]),
+            _ => value,
         }
     }
 
-    /// Checks a `customMetadata` object of which nothing but its own values is demanded.
+    /// Checks a `customMetadata` object without enforcing that required fields are present.
     ///
     /// # Errors
-    /// The reason for each name that is not allowed.
+    /// The error of each invalid field, by name.
     pub(crate) fn check(
         &self,
-        asked: Map<String, Value>,
+        values: Map<String, Value>,
     ) -> Result<MetadataChange, Map<String, Value>> {
-        self.check_update(asked, RequiredFields::default())
+        self.check_update(values, RequiredFields::default())
     }
 
     /// Checks the `customMetadata` object of an update.
     ///
     /// # Errors
-    /// The reason for each name that is not allowed, or not there and required.
+    /// The error of each invalid or missing field, by name.
     pub(crate) fn check_update(
         &self,
-        asked: Map<String, Value>,
+        values: Map<String, Value>,
         required: RequiredFields,
     ) -> Result<MetadataChange, Map<String, Value>> {
-        let given = asked.iter().filter_map(|(name, value)| {
-            Some((name.clone(), self.reason_against(name, value, required)?.into()))
+        let invalid = values.iter().filter_map(|(name, value)| {
+            Some((name.clone(), self.value_error(name, value, required)?.into()))
         });
-        let demanded = self.0.iter().filter(|(name, field)| {
-            required == RequiredFields::Given && field.required && !asked.contains_key(*name)
+        let missing = self.0.iter().filter(|(name, field)| {
+            required == RequiredFields::Given && field.required && !values.contains_key(*name)
         });
-        let left_out = demanded.map(|(name, _)| (name.clone(), REQUIRED.into()));
-        let reasons: Map<String, Value> = given.chain(left_out).collect();
-        if !reasons.is_empty() {
-            return Err(reasons);
+        let missing = missing.map(|(name, _)| (name.clone(), REQUIRED.into()));
+        let errors: Map<String, Value> = invalid.chain(missing).collect();
+        if !errors.is_empty() {
+            return Err(errors);
         }
         let change =
-            asked.into_iter().map(|(name, value)| (name, (!value.is_null()).then_some(value)));
+            values.into_iter().map(|(name, value)| (name, (!value.is_null()).then_some(value)));
         Ok(MetadataChange(change.collect()))
     }
 
-    fn reason_against(
-        &self,
-        name: &str,
-        value: &Value,
-        required: RequiredFields,
-    ) -> Option<String> {
+    fn value_error(&self, name: &str, value: &Value, required: RequiredFields) -> Option<String> {
         let Some(field) = self.0.get(name) else {
             return Some("This custom metadata field does not exist.".to_owned());
         };
         if value.is_null() {
-            let refused = field.required && required != RequiredFields::NotEnforced;
-            return refused.then(|| REQUIRED.to_owned());
+            let is_rejected = field.required && required != RequiredFields::NotEnforced;
+            return is_rejected.then(|| REQUIRED.to_owned());
         }
-        field.kind.reason_against(value)
+        field.kind.value_error(value)
     }
 }
 
@@ -181,7 +176,7 @@ impl Kind {
         })
     }
 
-    fn reason_against(&self, value: &Value) -> Option<String> {
+    fn value_error(&self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Text { length_min, length_max }, Value::String(text)) => {
                 let length = text.chars().count() as u64;
@@ -195,7 +190,7 @@ impl Kind {
                 (!fits).then(|| format!("The value should be between {min} and {max}."))
             }
             (Self::Number { .. }, _) => Some("The value should be a number.".to_owned()),
-            (Self::Date { min, max }, Value::String(text)) => reason_against_date(text, *min, *max),
+            (Self::Date { min, max }, Value::String(text)) => date_error(text, *min, *max),
             (Self::Date { .. }, _) => {
                 Some("The value should be an ISO 8601 date string.".to_owned())
             }
@@ -205,15 +200,15 @@ impl Kind {
             (Self::SingleSelect(options), value) => (!is_option(options, value))
                 .then(|| format!("The value should be one of {}.", Value::from(options.clone()))),
             (Self::MultiSelect(options), Value::Array(values)) => {
-                let wrong = values.iter().find(|value| !is_option(options, value))?;
-                Some(format!("{wrong} is not one of {}.", Value::from(options.clone())))
+                let invalid = values.iter().find(|value| !is_option(options, value))?;
+                Some(format!("{invalid} is not one of {}.", Value::from(options.clone())))
             }
             (Self::MultiSelect(_), _) => Some("The value should be an array.".to_owned()),
         }
     }
 }
 
-fn reason_against_date(text: &str, min: Option<i64>, max: Option<i64>) -> Option<String> {
+fn date_error(text: &str, min: Option<i64>, max: Option<i64>) -> Option<String> {
     let Some(ms) = date_ms(text) else {
         return Some("The value should be an ISO 8601 date string.".to_owned());
     };
@@ -221,7 +216,7 @@ fn reason_against_date(text: &str, min: Option<i64>, max: Option<i64>) -> Option
     (!fits).then(|| "The date is out of the allowed range.".to_owned())
 }
 
-/// An instant, or a date with or without a time, read as UTC.
+/// Parses a timestamp, or a date with or without a time in UTC, into milliseconds since 1970.
 fn date_ms(text: &str) -> Option<i64> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -234,7 +229,8 @@ fn date_ms(text: &str) -> Option<i64> {
     Some(stamp.as_millisecond())
 }
 
-/// Options are strictly typed: `"30"` is not `30`. But `30` is `30.0`: JSON has one kind of number.
+/// Whether a value is one of the options. Types matter (`"30"` is not `30`), but `30` equals `30.0`,
+/// since JSON has only one number type.
 fn is_option(options: &[Value], value: &Value) -> bool {
     let same = |option: &Value| match (option, value) {
         (Value::Number(a), Value::Number(b)) => Number::as_f64(a) == Number::as_f64(b),
@@ -250,14 +246,14 @@ mod tests {
     use super::*;
     use crate::sandbox::defaults;
 
-    fn reason(name: &str, value: Value) -> Option<Value> {
+    fn error(name: &str, value: Value) -> Option<Value> {
         let fields = Fields::new(&defaults::fields()).unwrap();
-        let asked = Map::from_iter([(name.to_owned(), value)]);
-        fields.check(asked).err().map(|mut reasons| reasons.remove(name).unwrap())
+        let values = Map::from_iter([(name.to_owned(), value)]);
+        fields.check(values).err().map(|mut errors| errors.remove(name).unwrap())
     }
 
     #[test]
-    fn every_type_takes_its_own_values() {
+    fn every_type_accepts_its_own_values() {
         let good = [
             ("brand", json!("Nike")),
             ("brand", json!("")),
@@ -277,12 +273,12 @@ mod tests {
             ("sku", json!("abc")),
         ];
         for (name, value) in good {
-            assert_eq!(reason(name, value.clone()), None, "{name} {value}");
+            assert_eq!(error(name, value.clone()), None, "{name} {value}");
         }
     }
 
     #[test]
-    fn no_type_takes_the_values_of_another() {
+    fn every_type_rejects_values_of_others() {
         let bad = [
             ("brand", json!(5)),
             ("brand", json!(["Nike"])),
@@ -299,55 +295,55 @@ mod tests {
             ("channels", json!("web")),
             ("channels", json!(["2024"])),
             ("channels", json!([null])),
-            ("unheard", json!("of")),
-            ("unheard", json!(null)),
+            ("undefined", json!("value")),
+            ("undefined", json!(null)),
         ];
         for (name, value) in bad {
-            assert!(reason(name, value.clone()).is_some(), "{name} {value}");
+            assert!(error(name, value.clone()).is_some(), "{name} {value}");
         }
     }
 
     #[test]
-    fn lengths_and_ranges_are_kept_at_both_ends() {
-        assert_eq!(reason("brand", json!("ä".repeat(60))), None);
-        assert!(reason("brand", json!("ä".repeat(61))).is_some());
-        assert!(reason("sku", json!("ab")).is_some());
-        assert_eq!(reason("price", json!(100_000)), None);
-        assert!(reason("price", json!(100_000.5)).is_some());
-        assert!(reason("price", json!(-1)).is_some());
-        assert!(reason("rights_until", json!("1999-12-31")).is_some());
+    fn lengths_and_ranges_are_enforced() {
+        assert_eq!(error("brand", json!("ä".repeat(60))), None);
+        assert!(error("brand", json!("ä".repeat(61))).is_some());
+        assert!(error("sku", json!("ab")).is_some());
+        assert_eq!(error("price", json!(100_000)), None);
+        assert!(error("price", json!(100_000.5)).is_some());
+        assert!(error("price", json!(-1)).is_some());
+        assert!(error("rights_until", json!("1999-12-31")).is_some());
     }
 
     #[test]
-    fn a_change_merges_and_null_unsets() {
+    fn change_merges_and_null_unsets() {
         let fields = Fields::new(&defaults::fields()).unwrap();
         let mut metadata = Metadata::default();
         metadata.set("brand", json!("Nike"));
         metadata.set("color", json!("red"));
-        let Value::Object(asked) = json!({"brand": null, "price": 5}) else { unreachable!() };
-        metadata.apply(fields.check(asked).unwrap());
+        let Value::Object(values) = json!({"brand": null, "price": 5}) else { unreachable!() };
+        metadata.apply(fields.check(values).unwrap());
         assert_eq!(serde_json::to_value(&metadata).unwrap(), json!({"color": "red", "price": 5}));
     }
 
     #[test]
-    fn a_required_field_can_be_unset_or_left_out_or_neither() {
+    fn enforcement_of_required_fields_is_configurable() {
         let listed = [
             json!({"name": "must", "schema": {"type": "Text", "isValueRequired": true}}),
             json!({"name": "may", "schema": {"type": "Text"}}),
         ];
         let fields = Fields::new(&listed).unwrap();
-        let fits = |asked: Value, required| {
-            fields.check_update(asked.as_object().unwrap().clone(), required).is_ok()
+        let is_valid = |values: &Value, required| {
+            fields.check_update(values.as_object().unwrap().clone(), required).is_ok()
         };
         let all = [RequiredFields::NotEnforced, RequiredFields::NotUnset, RequiredFields::Given];
-        let judged = |asked: Value| all.map(|required| fits(asked.clone(), required));
-        assert_eq!(judged(json!({"must": null})), [true, false, false]);
-        assert_eq!(judged(json!({"may": null})), [true, true, false]);
-        assert_eq!(judged(json!({"may": null, "must": "x"})), [true, true, true]);
+        let valid = |values: Value| all.map(|required| is_valid(&values, required));
+        assert_eq!(valid(json!({"must": null})), [true, false, false]);
+        assert_eq!(valid(json!({"may": null})), [true, true, false]);
+        assert_eq!(valid(json!({"may": null, "must": "x"})), [true, true, true]);
     }
 
     #[test]
-    fn what_is_no_field_is_refused_at_the_start() {
+    fn invalid_field_definitions_are_rejected() {
         assert!(Fields::new(&[json!({"name": "x", "schema": {"type": "Colour"}})]).is_err());
         assert!(Fields::new(&[json!({"label": "x"})]).is_err());
         assert!(Fields::new(&[json!({"name": "x", "schema": {"type": "SingleSelect"}})]).is_err());

@@ -1,25 +1,28 @@
-//! A local `ImageKit`: the other end of the wire, over loopback HTTP.
+//! A local `ImageKit` server over loopback HTTP, for demonstrations (`--sandbox`), tests and
+//! benchmarks.
 //!
-//! It is for trying (`--sandbox`), for tests (in-process) and for measuring, and it shares no code
-//! with the client: what this side knows about the API it knows from the API's description alone,
-//! so that a misreading on one side shows as a failure.
+//! It shares no code with the client and is written from the API's description alone, so that a
+//! misreading on one side shows as a failure.
 //!
-//! # The way of a request
+//! # Journey of a request
 //! ```text
-//! wire ─► service ─► route ─► state: number, gate ─► work ─► service ─► wire
-//!                     │          │                   │
-//!                     └─ internal├─ auth, limits     ├─ patch, metadata, extensions, play
-//!                                └─ faults           ├─ bulk, listing, query, sorting
-//!                                                    ├─ stock, lag, library, file, synthetic, given
-//!                                                    └─ run ─► callback ─► post, signature
+//! connection ─► service ─► route ─► state ─► handlers ─► delivery ─► connection
+//!                            │        │         │
+//!                            │        │         ├─ patch, metadata, extensions, extension_outcome
+//!                            │        │         ├─ bulk, listing (query, sorting)
+//!                            │        │         ├─ store (lag, library: overlay, synthetic), file
+//!                            │        │         └─ extension_run ─► callback ─► callback_client
+//!                            │        └─ faults, auth, rate_limit             └─ signature
+//!                            └─ internal
 //! ```
-//! * [`Config`] says how it behaves, [`Faults`] how it misbehaves, [`start`] starts it.
-//! * `wire` is the connection and can break it at a chosen byte.
-//! * `service` carries one request through, with its delays, faults and the [`Hook`]; `delivery` puts
-//!   the response on the wire.
-//! * `state` holds all that changes, behind one lock, and decides who may pass.
-//! * `run` ends extension runs that were pending, and `callback` tells the client's `webhookUrl`.
-//! * `recorder`, `peaks` and `history` watch; [`Stats`] says what was seen.
+//! * [`start`] starts a sandbox with a [`Config`], which includes [`Quirks`] and [`Faults`].
+//! * `connection` is a TCP connection that can be broken at a chosen byte.
+//! * `service` takes a request through all steps, with its delays, its fault and the [`Hook`];
+//!   `delivery` sends the response.
+//! * `state` is the mutable state, behind one lock; it numbers requests and admits or rejects them.
+//! * `handlers` processes admitted requests.
+//! * `extension_run` settles pending extensions; `callback` sends the results to the `webhookUrl`.
+//! * `recorder`, `peaks` and `history` record [`Stats`] and changes.
 
 mod auth;
 mod bulk;
@@ -68,7 +71,7 @@ mod synthetic;
 pub use callback::Callbacks;
 pub use config::{Config, Limit};
 pub use extension_outcome::{End, Ending, ExtensionOutcome, Status};
-pub use fault_spec::{FAULT_FORMS, Planned};
+pub use fault_spec::{FAULT_FORMS, FaultSpec};
 pub use faults::{Fault, Faults};
 pub use hook::{Hook, HookEvent, Phase};
 pub use library::Library;

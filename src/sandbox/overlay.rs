@@ -1,4 +1,4 @@
-//! A file as someone gave it: a partial file object laid over a made-up file.
+//! Inserted files: a partial file object laid over a generated file.
 
 use std::borrow::Cow;
 
@@ -8,35 +8,35 @@ use super::clock::parse_iso;
 use super::file::{Base, File};
 use super::synthetic::SyntheticFile;
 
-/// The file that `object` describes; what it leaves out is made up from the id. Members of a wrong
-/// type count as left out: this is a library somebody prepared, not a request.
+/// The file described by `object`. Omitted members, and members of the wrong type, are generated from
+/// the id.
 pub(crate) fn file(id: &str, mut object: Map<String, Value>) -> File {
     let mut file = SyntheticFile::of_id(id).file();
     let url = object.remove("url");
     for (key, value) in object {
-        lay_over(&mut file, key, value);
+        set_member(&mut file, key, value);
     }
     if let Some(url) = url.as_ref().and_then(Value::as_str) {
-        put_endpoint(&mut file.base, url);
+        set_endpoint(&mut file.base, url);
     }
     file
 }
 
-fn lay_over(file: &mut File, key: String, value: Value) {
+fn set_member(file: &mut File, key: String, value: Value) {
     let File { base, details } = file;
     match key.as_str() {
-        // Made of the others, or always the same.
+        // Derived from other members, or constant.
         "fileId" | "type" | "thumbnail" | "extensionStatus" => {}
-        "name" => put(&mut base.name, text(value)),
-        "filePath" => put_path(file, value.as_str()),
-        "isPrivateFile" => put(&mut base.is_private, value.as_bool()),
-        "fileType" => put(&mut base.file_type, text(value).map(Cow::Owned)),
-        "mime" => put(&mut base.mime, text(value).map(Cow::Owned)),
-        "width" => put(&mut base.width, value.as_u64()),
-        "height" => put(&mut base.height, value.as_u64()),
-        "size" => put(&mut base.size, value.as_u64()),
-        "hasAlpha" => put(&mut base.has_alpha, value.as_bool()),
-        "createdAt" => put(&mut base.created_ms, value.as_str().and_then(parse_iso)),
+        "name" => set_if_some(&mut base.name, text(value)),
+        "filePath" => set_path(file, value.as_str()),
+        "isPrivateFile" => set_if_some(&mut base.is_private, value.as_bool()),
+        "fileType" => set_if_some(&mut base.file_type, text(value).map(Cow::Owned)),
+        "mime" => set_if_some(&mut base.mime, text(value).map(Cow::Owned)),
+        "width" => set_if_some(&mut base.width, value.as_u64()),
+        "height" => set_if_some(&mut base.height, value.as_u64()),
+        "size" => set_if_some(&mut base.size, value.as_u64()),
+        "hasAlpha" => set_if_some(&mut base.has_alpha, value.as_bool()),
+        "createdAt" => set_if_some(&mut base.created_ms, value.as_str().and_then(parse_iso)),
         "tags" => {
             let tags: Option<Vec<String>> = serde_json::from_value(value).ok();
             details.tags = tags.filter(|tags| !tags.is_empty());
@@ -49,18 +49,18 @@ fn lay_over(file: &mut File, key: String, value: Value) {
             }
         }
         "description" => details.description = text(value),
-        "isPublished" => put(&mut details.is_published, value.as_bool()),
-        "versionInfo" => put(&mut details.version, version(&value)),
-        "updatedAt" => put(&mut details.updated_ms, value.as_str().and_then(parse_iso)),
+        "isPublished" => set_if_some(&mut details.is_published, value.as_bool()),
+        "versionInfo" => set_if_some(&mut details.version, version(&value)),
+        "updatedAt" => set_if_some(&mut details.updated_ms, value.as_str().and_then(parse_iso)),
         _ => {
             base.extra.insert(key, value);
         }
     }
 }
 
-fn put<T>(place: &mut T, value: Option<T>) {
+fn set_if_some<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
-        *place = value;
+        *target = value;
     }
 }
 
@@ -71,19 +71,19 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-fn put_path(file: &mut File, path: Option<&str>) {
+fn set_path(file: &mut File, path: Option<&str>) {
     if let Some((folder, name)) = path.and_then(|path| path.rsplit_once('/')) {
         file.base.folder = Cow::Owned(format!("{folder}/"));
         name.clone_into(&mut file.base.name);
     }
 }
 
-/// The part of a URL before the path of its file, written as it is or as part of a URL.
-fn put_endpoint(base: &mut Base, url: &str) {
+/// Sets the part of a URL before the file's path, which may be percent-encoded in the URL.
+fn set_endpoint(base: &mut Base, url: &str) {
     let url = url.split('?').next().unwrap_or_default();
-    let written = format!("{}{}", base.folder, base.name);
+    let path = format!("{}{}", base.folder, base.name);
     let encoded: String = base.url_path().collect();
-    if let Some(endpoint) = url.strip_suffix(&written).or_else(|| url.strip_suffix(&encoded)) {
+    if let Some(endpoint) = url.strip_suffix(&path).or_else(|| url.strip_suffix(&encoded)) {
         base.endpoint = Cow::Owned(endpoint.to_owned());
     }
 }
@@ -100,14 +100,14 @@ mod tests {
     use super::*;
     use crate::sandbox::file::FileObject;
 
-    fn shown(object: &Value) -> Value {
+    fn overlaid(object: &Value) -> Value {
         let File { base, details } = file("f1", object.as_object().unwrap().clone());
         let object = FileObject { base: &base, details: &details, extension_status: &[] };
         object.to_value()
     }
 
     #[test]
-    fn what_is_given_is_shown_and_the_rest_is_made_up() {
+    fn omitted_members_are_generated() {
         let given = json!({
             "fileId": "f1", "filePath": "/a/b/c.png", "tags": ["x"], "customMetadata": {"brand": "Acme"},
             "description": "old", "isPublished": false, "customCoordinates": "1,2,3,4",
@@ -115,34 +115,34 @@ mod tests {
             "createdAt": "2020-01-01T00:00:00.000Z", "updatedAt": "2020-01-02T00:00:00.000Z",
             "versionInfo": {"id": "f1v3", "name": "Version 3"}, "bitRate": 12,
         });
-        let shown = shown(&given);
+        let overlaid = overlaid(&given);
         for (key, value) in given.as_object().unwrap() {
-            assert_eq!(&shown[key], value, "{key}");
+            assert_eq!(&overlaid[key], value, "{key}");
         }
-        assert_eq!(shown["name"], "c.png");
-        assert_eq!(shown["mime"], "image/jpeg");
+        assert_eq!(overlaid["name"], "c.png");
+        assert_eq!(overlaid["mime"], "image/jpeg");
     }
 
     #[test]
-    fn a_url_says_where_files_are_delivered() {
+    fn url_determines_url_endpoint() {
         let url = |url: &str| {
             let given = json!({"filePath": "/a b/größe.jpg", "url": url});
-            let url = shown(&given)["url"].as_str().unwrap().to_owned();
+            let url = overlaid(&given)["url"].as_str().unwrap().to_owned();
             url.split_once("?updatedAt=").unwrap().0.to_owned()
         };
         let path = "/a%20b/gr%C3%B6%C3%9Fe.jpg";
-        let here = format!("https://images.example.com{path}");
-        assert_eq!(url(&format!("{here}?updatedAt=1")), here);
-        assert_eq!(url("https://images.example.com/a b/größe.jpg"), here);
-        let usual = format!("https://ik.imagekit.io/sandbox{path}");
-        assert_eq!(url("https://images.example.com/other.jpg"), usual);
+        let custom = format!("https://images.example.com{path}");
+        assert_eq!(url(&format!("{custom}?updatedAt=1")), custom);
+        assert_eq!(url("https://images.example.com/a b/größe.jpg"), custom);
+        let default = format!("https://ik.imagekit.io/sandbox{path}");
+        assert_eq!(url("https://images.example.com/other.jpg"), default);
     }
 
     #[test]
-    fn null_clears_what_would_be_made_up() {
-        let shown = shown(&json!({"tags": null, "description": null, "customMetadata": {}}));
-        assert_eq!(shown["tags"], Value::Null);
-        assert_eq!(shown.get("description"), None);
-        assert_eq!(shown["customMetadata"], json!({}));
+    fn null_prevents_generated_values() {
+        let overlaid = overlaid(&json!({"tags": null, "description": null, "customMetadata": {}}));
+        assert_eq!(overlaid["tags"], Value::Null);
+        assert_eq!(overlaid.get("description"), None);
+        assert_eq!(overlaid["customMetadata"], json!({}));
     }
 }

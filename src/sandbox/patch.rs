@@ -1,4 +1,4 @@
-//! The body of "Update file details": what it may say, and what it does to a file.
+//! The body of "Update file details": checks it and applies it to a file.
 
 use serde_json::{Map, Value};
 
@@ -8,17 +8,17 @@ use super::metadata::MetadataChange;
 use super::quirks::{EmptyDescription, EmptyTags, Quirks, TagLength};
 use super::response::ApiResponse;
 
-/// The combined length of all tags of one request or file.
+/// Maximum combined length of all tags of a request or file, in [`TagLength`] units.
 const TAGS_LENGTH_MAX: usize = 500;
 
-/// A checked body: one of the two branches of the API's `oneOf`.
+/// A valid body: one of the two branches of the API's `oneOf`.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Patch {
     Details(Update),
     Publish { is_published: bool },
 }
 
-/// The branch with the details. What the body does not name stays as it is.
+/// The branch with the details.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Update {
     pub(crate) tags: Change<Vec<String>>,
@@ -27,11 +27,11 @@ pub(crate) struct Update {
     pub(crate) description: Change<String>,
     pub(crate) remove_ai_tags: Option<RemoveAiTags>,
     pub(crate) extensions: Vec<Extension>,
-    /// Where the final status of pending extensions goes.
+    /// URL for callbacks of settled extensions.
     pub(crate) webhook_url: Option<String>,
 }
 
-/// What becomes of a value that can be unset.
+/// A change of a value that can be unset.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) enum Change<T> {
     #[default]
@@ -49,7 +49,7 @@ pub(crate) enum RemoveAiTags {
 /// Checks a body.
 ///
 /// # Errors
-/// The 400 that the API gives it.
+/// The API's 400 response.
 pub(crate) fn check(
     body: &Value,
     catalogue: &Catalogue,
@@ -63,7 +63,7 @@ pub(crate) fn check(
     }
     let mut update = Update::default();
     for (name, value) in body {
-        update.take_in(name, value, catalogue, quirks)?;
+        update.set_parameter(name, value, catalogue, quirks)?;
     }
     Ok(Patch::Details(update))
 }
@@ -82,7 +82,7 @@ fn check_publish(body: &Map<String, Value>, publish: &Value) -> Result<Patch, Ap
 }
 
 impl Update {
-    fn take_in(
+    fn set_parameter(
         &mut self,
         name: &str,
         value: &Value,
@@ -109,7 +109,7 @@ impl Update {
         Ok(())
     }
 
-    /// Writes everything but the results of extensions, which run after it has been saved.
+    /// Applies the update. Returns the extensions, which run afterwards.
     pub(crate) fn apply(self, details: &mut Details) -> Vec<Extension> {
         self.tags.apply(&mut details.tags);
         self.custom_coordinates.apply(&mut details.custom_coordinates);
@@ -127,16 +127,16 @@ impl Update {
 }
 
 impl<T> Change<T> {
-    fn apply(self, place: &mut Option<T>) {
+    fn apply(self, target: &mut Option<T>) {
         match self {
             Self::Keep => {}
-            Self::Unset => *place = None,
-            Self::Set(value) => *place = Some(value),
+            Self::Unset => *target = None,
+            Self::Set(value) => *target = Some(value),
         }
     }
 }
 
-/// The body without one of its fields, for the fault that ignores one.
+/// The body without a field, for the fault that ignores it.
 pub(crate) fn without(body: &Value, field: &str) -> Value {
     let mut body = body.clone();
     match field.strip_prefix("customMetadata.") {
@@ -159,7 +159,7 @@ fn check_tags(value: &Value, quirks: Quirks) -> Result<Change<Vec<String>>, ApiR
         return Ok(Change::Unset);
     }
     let tags = strings(value).ok_or_else(|| not_strings("tags"))?;
-    if let Some(reason) = reason_against_tags(&tags, quirks.tag_length) {
+    if let Some(reason) = tags_error(&tags, quirks.tag_length) {
         return Err(invalid("tags", reason));
     }
     match (tags.is_empty(), quirks.empty_tags) {
@@ -170,8 +170,8 @@ fn check_tags(value: &Value, quirks: Quirks) -> Result<Change<Vec<String>>, ApiR
     }
 }
 
-/// What the API has against a list of tags, for one request or for one file.
-pub(crate) fn reason_against_tags(tags: &[String], unit: TagLength) -> Option<&'static str> {
+/// The API's error for the tags of a request or file.
+pub(crate) fn tags_error(tags: &[String], unit: TagLength) -> Option<&'static str> {
     let length = |tag: &String| match unit {
         TagLength::Characters => tag.chars().count(),
         TagLength::Bytes => tag.len(),
@@ -211,9 +211,9 @@ fn check_coordinates(value: &Value) -> Result<Change<String>, ApiResponse> {
         Value::String(text) => text,
         _ => return Err(invalid("customCoordinates", "It should be a string.")),
     };
-    let whole =
+    let is_integer =
         |part: &str| part.parse::<u32>().is_ok() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if text.split(',').count() == 4 && text.split(',').all(whole) {
+    if text.split(',').count() == 4 && text.split(',').all(is_integer) {
         Ok(Change::Set(text.clone()))
     } else {
         Err(invalid("customCoordinates", "The format is x,y,width,height."))
@@ -225,9 +225,9 @@ fn check_metadata(
     catalogue: &Catalogue,
     quirks: Quirks,
 ) -> Result<MetadataChange, ApiResponse> {
-    let asked =
+    let values =
         value.as_object().ok_or_else(|| invalid("customMetadata", "It should be an object."))?;
-    let checked = catalogue.fields().check_update(asked.clone(), quirks.required_fields);
+    let checked = catalogue.fields().check_update(values.clone(), quirks.required_fields);
     checked.map_err(|errors| ApiResponse::invalid_metadata(&errors))
 }
 

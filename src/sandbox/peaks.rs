@@ -1,4 +1,5 @@
-//! The highest numbers of requests in any second, and in any stretch as long as a limit's window.
+//! Peak request rates: the maximum number of requests in any second, and in any interval as long as a
+//! limit's window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,21 +19,22 @@ pub(crate) struct Peaks {
 
 #[derive(Debug)]
 struct PerKind {
-    second: Stretch,
-    windows: Vec<Stretch>,
+    second: IntervalPeak,
+    windows: Vec<IntervalPeak>,
 }
 
-/// The peaks in stretches of one length.
+/// The peaks in intervals of one length.
 #[derive(Debug)]
-struct Stretch {
+struct IntervalPeak {
     length: Duration,
-    arrived: Sliding,
-    accepted: Sliding,
+    arrived: SlidingMax,
+    accepted: SlidingMax,
 }
 
-/// The times of the last stretch: as many as came in it, never more.
+/// Maximum number of requests in a sliding interval.
 #[derive(Debug, Default)]
-struct Sliding {
+struct SlidingMax {
+    /// Times of the requests within the latest interval.
     recent_ns: VecDeque<u64>,
     max: usize,
 }
@@ -42,17 +44,17 @@ impl Peaks {
         Self { reads: PerKind::new(&config.reads), writes: PerKind::new(&config.writes) }
     }
 
-    /// A request has arrived.
+    /// Records a request when it arrives.
     pub(crate) fn arrived(&mut self, kind: Kind, now_ns: u64) {
-        self.of(kind).stretches().for_each(|it| it.arrived.add(now_ns, it.length));
+        self.kind_mut(kind).intervals().for_each(|it| it.arrived.add(now_ns, it.length));
     }
 
-    /// Authentication and limits have let a request through.
+    /// Records a request when it has passed authentication and rate limits.
     pub(crate) fn accepted(&mut self, kind: Kind, now_ns: u64) {
-        self.of(kind).stretches().for_each(|it| it.accepted.add(now_ns, it.length));
+        self.kind_mut(kind).intervals().for_each(|it| it.accepted.add(now_ns, it.length));
     }
 
-    fn of(&mut self, kind: Kind) -> &mut PerKind {
+    fn kind_mut(&mut self, kind: Kind) -> &mut PerKind {
         match kind {
             Kind::Read => &mut self.reads,
             Kind::Write => &mut self.writes,
@@ -61,19 +63,19 @@ impl Peaks {
 
     /// The busiest second of a kind.
     pub(crate) fn second(&self, kind: Kind) -> Peak {
-        self.seen(kind).second.peak()
+        self.kind(kind).second.peak()
     }
 
-    /// The busiest stretches of a kind, one for each of its windows.
+    /// The busiest intervals of a kind, one per [`Limit::Window`].
     pub(crate) fn windows(&self, kind: Kind) -> Vec<WindowPeak> {
-        let peak = |stretch: &Stretch| WindowPeak {
-            interval_ms: u64::try_from(stretch.length.as_millis()).unwrap_or(u64::MAX),
-            peak: stretch.peak(),
+        let peak = |interval: &IntervalPeak| WindowPeak {
+            interval_ms: u64::try_from(interval.length.as_millis()).unwrap_or(u64::MAX),
+            peak: interval.peak(),
         };
-        self.seen(kind).windows.iter().map(peak).collect()
+        self.kind(kind).windows.iter().map(peak).collect()
     }
 
-    fn seen(&self, kind: Kind) -> &PerKind {
+    fn kind(&self, kind: Kind) -> &PerKind {
         match kind {
             Kind::Read => &self.reads,
             Kind::Write => &self.writes,
@@ -84,20 +86,23 @@ impl Peaks {
 impl PerKind {
     fn new(limits: &[Limit]) -> Self {
         let window = |limit: &Limit| match *limit {
-            Limit::Window { interval, .. } => Some(Stretch::new(interval)),
+            Limit::Window { interval, .. } => Some(IntervalPeak::new(interval)),
             Limit::Bucket { .. } => None,
         };
-        Self { second: Stretch::new(SECOND), windows: limits.iter().filter_map(window).collect() }
+        Self {
+            second: IntervalPeak::new(SECOND),
+            windows: limits.iter().filter_map(window).collect(),
+        }
     }
 
-    fn stretches(&mut self) -> impl Iterator<Item = &mut Stretch> {
+    fn intervals(&mut self) -> impl Iterator<Item = &mut IntervalPeak> {
         std::iter::once(&mut self.second).chain(&mut self.windows)
     }
 }
 
-impl Stretch {
+impl IntervalPeak {
     fn new(length: Duration) -> Self {
-        Self { length, arrived: Sliding::default(), accepted: Sliding::default() }
+        Self { length, arrived: SlidingMax::default(), accepted: SlidingMax::default() }
     }
 
     fn peak(&self) -> Peak {
@@ -105,7 +110,7 @@ impl Stretch {
     }
 }
 
-impl Sliding {
+impl SlidingMax {
     fn add(&mut self, now_ns: u64, length: Duration) {
         let is_past = |&ns: &u64| Duration::from_nanos(now_ns - ns) >= length;
         while self.recent_ns.front().is_some_and(is_past) {
@@ -121,8 +126,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_stretch_is_found_wherever_it_starts() {
-        let mut window = Sliding::default();
+    fn peak_is_found_wherever_the_interval_starts() {
+        let mut window = SlidingMax::default();
         for ms in [0, 600, 700, 800, 1500, 1599, 1600, 5000] {
             window.add(ms * 1_000_000, SECOND);
         }

@@ -1,23 +1,23 @@
-//! The part of the API's search language that this sandbox plays: conditions joined by `AND`.
+//! Parses the supported part of the API's search language: conditions joined by `AND`.
 
 use serde_json::Value;
 
-/// What a file has to fulfil; `None` is anything.
+/// The conditions of a search; `None` matches every file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Search {
     pub(crate) ids: Option<Vec<String>>,
-    /// One of these.
     pub(crate) names: Option<Vec<String>>,
-    /// The folder.
+    /// Path of the folder.
     pub(crate) path: Option<String>,
+    /// Value of `type`: file, folder, all, …
     pub(crate) kind: Option<String>,
 }
 
-/// Reads a query: `id IN ["a", "b"]`, `id = "a"`, `name = "c.jpg"`, `name IN ["c.jpg"]`,
+/// Parses a query: `id IN ["a", "b"]`, `id = "a"`, `name = "c.jpg"`, `name IN ["c.jpg"]`,
 /// `path = "/a/b/"`, `type = "file"`, joined by `AND`.
 ///
 /// # Errors
-/// Says what is not played.
+/// A part of the query is invalid or not supported.
 pub(crate) fn parse(text: &str) -> Result<Search, String> {
     let mut search = Search::default();
     let mut rest = text.trim_start();
@@ -27,20 +27,20 @@ pub(crate) fn parse(text: &str) -> Result<Search, String> {
             return Ok(search);
         }
         let Some(after) = keyword(rest, "AND") else {
-            return Err(not_played(rest));
+            return Err(unsupported(rest));
         };
         rest = after;
     }
 }
 
 impl Search {
-    /// Reads one condition and gives back what follows it.
+    /// Parses one condition. Returns the rest of the text.
     fn condition<'a>(&mut self, text: &'a str) -> Result<&'a str, String> {
         let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
         let (field, rest) = text.split_at(end);
         let rest = rest.trim_start();
         let value_at = rest.strip_prefix('=').or_else(|| keyword(rest, "IN"));
-        let (value, after) = first_json(value_at.ok_or_else(|| not_played(text))?)?;
+        let (value, after) = first_json(value_at.ok_or_else(|| unsupported(text))?)?;
         match (field, value) {
             ("id", Value::Array(ids)) => self.ids = Some(strings(&ids, text)?),
             ("name", Value::Array(names)) => self.names = Some(strings(&names, text)?),
@@ -48,7 +48,7 @@ impl Search {
             ("name", Value::String(name)) => self.names = Some(vec![name]),
             ("path", Value::String(path)) => self.path = Some(path),
             ("type", Value::String(kind)) => self.kind = Some(kind),
-            _ => return Err(not_played(text)),
+            _ => return Err(unsupported(text)),
         }
         Ok(after)
     }
@@ -56,26 +56,26 @@ impl Search {
 
 fn strings(array: &[Value], text: &str) -> Result<Vec<String>, String> {
     let strings = array.iter().map(|value| value.as_str().map(str::to_owned));
-    strings.collect::<Option<_>>().ok_or_else(|| not_played(text))
+    strings.collect::<Option<_>>().ok_or_else(|| unsupported(text))
 }
 
-/// What follows the keyword, if the text starts with it, in any letter case.
+/// The text after a keyword, if it starts with the keyword in any letter case.
 fn keyword<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(word.len())?;
-    let whole = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
-    (whole && start.eq_ignore_ascii_case(word)).then(|| rest.trim_start())
+    let is_whole_word = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (is_whole_word && start.eq_ignore_ascii_case(word)).then(|| rest.trim_start())
 }
 
-/// The literals of the search language are JSON.
+/// Parses a literal, which is JSON in the search language. Returns the rest of the text.
 fn first_json(text: &str) -> Result<(Value, &str), String> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     match values.next() {
         Some(Ok(value)) => Ok((value, text[values.byte_offset()..].trim_start())),
-        _ => Err(not_played(text)),
+        _ => Err(unsupported(text)),
     }
 }
 
-fn not_played(text: &str) -> String {
+fn unsupported(text: &str) -> String {
     format!("The sandbox does not play this part of a searchQuery: {text}")
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_that_are_needed_are_read() {
+    fn supported_conditions_are_parsed() {
         let ids = |ids: &[&str]| Some(ids.iter().map(|&id| id.to_owned()).collect());
         let search = parse(r#"id IN ["a","b"]"#).unwrap();
         assert_eq!(search, Search { ids: ids(&["a", "b"]), ..Search::default() });
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_with_the_place() {
+    fn unsupported_conditions_are_rejected() {
         for text in [
             "",
             "id",

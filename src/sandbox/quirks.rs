@@ -1,30 +1,30 @@
-//! What the API's description leaves open. Whichever response is played, a client must be safe.
+//! Configurable behaviours that the API's description leaves open. Clients must handle all of them.
 
 use clap::ValueEnum;
 
-/// Which response this sandbox plays to each open question.
+/// The behaviours of a sandbox where the API's description is open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
-    /// What `tags: []` does.
+    /// Effect of `tags: []` in a PATCH.
     pub empty_tags: EmptyTags,
-    /// What `description: ""` does.
+    /// Effect of `description: ""` in a PATCH.
     pub empty_description: EmptyDescription,
-    /// In what the 500 of all tags together are counted.
+    /// Unit of the combined length of tags, which is limited to 500.
     pub tag_length: TagLength,
-    /// Whether a bulk 404 names the files it misses.
+    /// Whether the 404 of a bulk call lists the missing files.
     pub missing_ids: MissingIds,
-    /// What a required custom metadata field demands of an update.
+    /// How required custom metadata fields are enforced in an update.
     pub required_fields: RequiredFields,
-    /// What a key that is not the account's gets.
+    /// Response to a wrong private key.
     pub wrong_key: WrongKey,
-    /// The highest `skip` of a list; more gets a 400. `None` is no cap, as none is documented.
+    /// Maximum `skip` of a list; larger values get a 400. `None` for no maximum, as documented.
     pub skip_max: Option<usize>,
-    /// The most bytes of path and query of a request; more gets a 414. `None` is what the HTTP
-    /// library takes, some 64 KiB.
+    /// Maximum length of path and query in bytes; longer ones get a 414. `None` for the limit of the
+    /// HTTP library, about 64 KiB.
     pub url_max: Option<usize>,
 }
 
-/// What `tags: []` in a PATCH does.
+/// Effect of `tags: []` in a PATCH.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EmptyTags {
     /// The same as `null`: no tags
@@ -36,7 +36,8 @@ pub enum EmptyTags {
     Refuse,
 }
 
-/// What `description: ""` in a PATCH does. `null` is refused, so that nothing else could clear it.
+/// Effect of `description: ""` in a PATCH. There is no other way to clear a description, because
+/// `null` is rejected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EmptyDescription {
     /// An empty description is stored
@@ -50,7 +51,7 @@ pub enum EmptyDescription {
     Refuse,
 }
 
-/// The unit in which the length of tags is counted.
+/// Unit of the length of tags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum TagLength {
     /// Characters (Unicode scalar values)
@@ -60,7 +61,7 @@ pub enum TagLength {
     Bytes,
 }
 
-/// Whether a bulk 404 carries `missingFileIds`.
+/// Whether the 404 of a bulk call contains `missingFileIds`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum MissingIds {
     /// It does
@@ -70,17 +71,17 @@ pub enum MissingIds {
     Silent,
 }
 
-/// What a wrong private key gets.
+/// Response to a wrong private key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WrongKey {
-    /// 401, as if there were none.
+    /// 401, as without a key.
     #[default]
     Unauthorized,
     /// 403 "Your account cannot be authenticated."
     Forbidden,
 }
 
-/// What a custom metadata field with `isValueRequired` demands of an update.
+/// How custom metadata fields with `isValueRequired` are enforced in an update.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum RequiredFields {
     /// Nothing: it can be unset

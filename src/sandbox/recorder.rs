@@ -1,4 +1,4 @@
-//! Keeps the statistics while requests come and go.
+//! Records the statistics of requests and files.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,15 +11,16 @@ use super::request::ApiRequest;
 use super::route::Kind;
 use super::stats::{CallbackCounts, Stats};
 
-/// Counts, and remembers what has to be remembered for counting.
+/// Statistics, and the state needed to update them.
 #[derive(Debug)]
 pub(crate) struct Recorder {
+    /// [`Config::record`].
     record: bool,
     stats: Stats,
     peaks: Peaks,
     in_flight: u64,
-    /// Only the files that have a request under way.
-    under_way_per_file: HashMap<Box<str>, u64>,
+    /// Number of requests in flight, of files that have any.
+    in_flight_by_file: HashMap<Box<str>, u64>,
     history: History,
 }
 
@@ -30,12 +31,12 @@ impl Recorder {
             stats: Stats::default(),
             peaks: Peaks::new(config),
             in_flight: 0,
-            under_way_per_file: HashMap::new(),
+            in_flight_by_file: HashMap::new(),
             history: History::default(),
         }
     }
 
-    /// A request has arrived, and is under way from now on.
+    /// Records an arrived request, which is in flight from now on.
     pub(crate) fn arrived(&mut self, request: &ApiRequest, now_ns: u64) {
         self.stats.requests += 1;
         *request.count_in(&mut self.stats.calls) += 1;
@@ -50,9 +51,9 @@ impl Recorder {
     }
 
     fn arrived_for(&mut self, file: &str) {
-        let in_flight = match self.under_way_per_file.get_mut(file) {
+        let in_flight = match self.in_flight_by_file.get_mut(file) {
             Some(in_flight) => in_flight,
-            None => self.under_way_per_file.entry(file.into()).or_default(),
+            None => self.in_flight_by_file.entry(file.into()).or_default(),
         };
         *in_flight += 1;
         if *in_flight > 1 {
@@ -62,55 +63,56 @@ impl Recorder {
         self.stats.max_under_way_per_file = self.stats.max_under_way_per_file.max(*in_flight);
     }
 
-    /// Authentication and limit have let a request through.
+    /// Records a request that passed authentication and rate limits.
     pub(crate) fn accepted(&mut self, kind: Kind, now_ns: u64) {
         self.peaks.accepted(kind, now_ns);
     }
 
-    /// A request is no longer under way: answered, or its client has gone.
-    pub(crate) fn left(&mut self, request: &ApiRequest) {
+    /// Records that a request is no longer in flight: its response was sent, or the client has
+    /// disconnected.
+    pub(crate) fn finished(&mut self, request: &ApiRequest) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if !self.record {
             return;
         }
         for file in request.files() {
-            if let Some(in_flight) = self.under_way_per_file.get_mut(file) {
+            if let Some(in_flight) = self.in_flight_by_file.get_mut(file) {
                 *in_flight -= 1;
                 if *in_flight == 0 {
-                    self.under_way_per_file.remove(file);
+                    self.in_flight_by_file.remove(file);
                 }
             }
         }
     }
 
-    /// An response is decided; `None` is a connection that will be reset instead.
-    pub(crate) fn answered(&mut self, request: &ApiRequest, status: Option<u16>) {
+    /// Records the status of a response; `None` if the connection is reset instead.
+    pub(crate) fn responded(&mut self, request: &ApiRequest, status: Option<u16>) {
         let Some(status) = status else {
             self.stats.no_answer += 1;
             return;
         };
         *self.stats.statuses.entry(status).or_default() += 1;
-        let of_call = self.stats.statuses_by_call.entry(request.stat_name()).or_default();
-        *of_call.entry(status).or_default() += 1;
+        let by_status = self.stats.statuses_by_call.entry(request.stat_name()).or_default();
+        *by_status.entry(status).or_default() += 1;
         self.stats.throttled += u64::from(status == 429);
     }
 
-    /// A connection was reset before anything was read from it.
+    /// Records a connection that was reset before reading from it.
     pub(crate) fn reset_at_accept(&mut self) {
         self.stats.reset_at_accept += 1;
     }
 
-    /// A request has changed these files.
+    /// Records the files that a request changed.
     pub(crate) fn changed(&mut self, request: &ApiRequest, n: u64, files: &[&str]) {
         self.stats.changes += files.len() as u64;
         if self.record {
             let files = files.iter().copied();
-            self.history.note(n, request.name(), files, &request.body);
+            self.history.record(n, request.name(), files, &request.body);
         }
     }
 
-    /// An extension has run on a file.
-    pub(crate) fn paid(&mut self, file: &str, extension: &'static str) {
+    /// Records a billed extension run on a file.
+    pub(crate) fn billed(&mut self, file: &str, extension: &'static str) {
         count(&mut self.stats.paid_runs, extension);
         if self.record {
             let runs = self.stats.paid_runs_by_file.entry(file.to_owned()).or_default();
@@ -119,11 +121,12 @@ impl Recorder {
         }
     }
 
-    /// A pending run that request `n` asked for has ended; `end` is its service and its status.
-    pub(crate) fn ended(&mut self, n: u64, file: &str, end: &Value) {
+    /// Records that a pending extension of request `n` settled; `result` has its service and status.
+    pub(crate) fn settled(&mut self, n: u64, file: &str, result: &Value) {
         self.stats.ended_runs += 1;
         if self.record {
-            self.history.note(n, "extension", [file].into_iter(), end.to_string().as_bytes());
+            let body = result.to_string();
+            self.history.record(n, "extension", [file].into_iter(), body.as_bytes());
         }
     }
 
@@ -142,7 +145,7 @@ impl Recorder {
     }
 
     pub(crate) fn history(&self, file: &str) -> Vec<Value> {
-        self.history.of(file)
+        self.history.of_file(file)
     }
 }
 

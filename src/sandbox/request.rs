@@ -1,4 +1,4 @@
-//! One API request as it arrived.
+//! A received API request.
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -10,24 +10,25 @@ use super::auth::{Authenticator, Credentials};
 use super::route::{Bulk, Call};
 use super::stats::Calls;
 
-/// Everything about a request that matters, read once.
+/// The parts of a request that the sandbox uses.
 #[derive(Debug)]
 pub(crate) struct ApiRequest {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) call: Call,
-    pub(crate) presented: Credentials,
+    pub(crate) credentials: Credentials,
     pub(crate) body: Bytes,
-    /// The body as JSON, where the call has one; `None` if it is none.
+    /// The parsed body; `None` if it is not JSON or the call has no body.
     pub(crate) json: Option<Value>,
 }
 
 impl ApiRequest {
-    pub(crate) fn new(head: Parts, call: Call, body: Bytes, lock: &Authenticator) -> Self {
-        let with_body = matches!(call, Call::Update(_) | Call::Bulk(_));
+    pub(crate) fn new(head: Parts, call: Call, body: Bytes, authenticator: &Authenticator) -> Self {
+        let has_body = matches!(call, Call::Update(_) | Call::Bulk(_));
         Self {
-            presented: lock.presented(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)),
-            json: with_body.then(|| serde_json::from_slice(&body).ok()).flatten(),
+            credentials: authenticator
+                .credentials(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)),
+            json: has_body.then(|| serde_json::from_slice(&body).ok()).flatten(),
             method: head.method,
             uri: head.uri,
             call,
@@ -35,7 +36,7 @@ impl ApiRequest {
         }
     }
 
-    /// The files that it concerns.
+    /// The ids of the files that it reads or changes.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         let one = match &self.call {
             Call::Update(id) | Call::Get(id) => Some(id.as_str()),
@@ -50,7 +51,7 @@ impl ApiRequest {
         self.json.as_ref().is_some_and(|json| json.get("publish").is_some())
     }
 
-    /// Its place in the statistics.
+    /// The counter of this call.
     pub(crate) fn count_in<'a>(&self, calls: &'a mut Calls) -> &'a mut u64 {
         match &self.call {
             Call::Update(_) if self.publishes() => &mut calls.publish,
@@ -66,7 +67,7 @@ impl ApiRequest {
         }
     }
 
-    /// What that place is called.
+    /// The name of that counter.
     pub(crate) fn stat_name(&self) -> &'static str {
         match &self.call {
             Call::Update(_) if self.publishes() => "publish",
@@ -82,7 +83,7 @@ impl ApiRequest {
         }
     }
 
-    /// What a change by it is called in the history.
+    /// The name of this call in the history of changes.
     pub(crate) fn name(&self) -> &'static str {
         match &self.call {
             Call::Update(_) if self.publishes() => "publish",

@@ -1,4 +1,4 @@
-//! Answers, and the API's own words for what is wrong.
+//! API responses, with the API's own error messages.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::rate_limit::Announced;
 const HELP: &str = "For support kindly contact us at support@imagekit.io.";
 const JSON: &str = "application/json; charset=utf-8";
 
-/// One response, before it goes on the wire.
+/// A response of the API.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ApiResponse {
     pub(crate) status: u16,
@@ -32,21 +32,21 @@ pub(crate) struct RateHeaders {
     pub(crate) reset: Option<Reset>,
 }
 
-/// How long to wait, as a header says it.
+/// Value of the `X-RateLimit-Reset` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reset {
-    /// Milliseconds.
+    /// Milliseconds to wait.
     Ms(u64),
-    /// Whatever a fault makes of it.
+    /// Text set by a fault, verbatim.
     Raw(Box<str>),
 }
 
 impl ApiResponse {
     pub(crate) fn json<T: Serialize>(status: u16, body: &T) -> Self {
-        // Enough for most file objects, and just below what malloc treats as large.
+        // Fits most file objects, and stays below malloc's threshold for large allocations.
         let mut buffer = Vec::with_capacity(1000);
         serde_json::to_writer(&mut buffer, body)
-            .expect("a buffer takes everything, and all keys are strings");
+            .expect("writing to a buffer cannot fail, and all keys are strings");
         Self::plain(status, buffer, JSON)
     }
 
@@ -99,7 +99,7 @@ impl ApiResponse {
         Self::error(404, "The requested file does not exist.")
     }
 
-    /// Some of the files of a bulk call do not exist, so nothing was done.
+    /// Rejects a bulk call because some of its files do not exist.
     pub(crate) fn no_files(missing: Option<&[&str]>) -> Self {
         let mut body = json!({"message": "The requested file(s) does not exist.", "help": HELP});
         if let Some(missing) = missing {
@@ -121,7 +121,7 @@ impl ApiResponse {
         Self { rate, ..Self::error(429, message) }
     }
 
-    /// A success whose body nobody can read.
+    /// A 200 with an invalid body.
     pub(crate) fn garbage() -> Self {
         Self::plain(
             200,
@@ -168,7 +168,7 @@ impl RateHeaders {
     }
 }
 
-/// Looks like a UUID and says nothing, but is the same for the same number in every run.
+/// The id of request `n`: looks like a UUID, but depends on `n` only.
 pub(crate) fn request_id(n: u64) -> String {
     request_id_bytes(n).map(char::from).iter().collect()
 }

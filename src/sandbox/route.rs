@@ -1,11 +1,11 @@
-//! Which call a method and a path are.
+//! Maps method and path to a call.
 
 use std::borrow::Cow;
 
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-/// Where a request goes.
+/// Target of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     Api(Call),
@@ -15,7 +15,7 @@ pub(crate) enum Route {
 /// A call of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// PATCH details; which of its two branches it is, the body says.
+    /// PATCH details: an update or a publish, depending on the body.
     Update(String),
     Get(String),
     List,
@@ -40,17 +40,17 @@ pub(crate) enum Bulk {
     RemoveAi,
 }
 
-/// A look behind the scenes: without a key, without a limit, without faults, not counted.
+/// An internal request: without authentication, rate limits, faults and statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Internal {
     Stats,
     Library,
     History(String),
     Reset,
-    Nothing,
+    NotFound,
 }
 
-/// The two kinds of calls that the account limits apart.
+/// The two kinds of calls, which have separate rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
@@ -58,7 +58,7 @@ pub(crate) enum Kind {
 }
 
 impl Call {
-    /// What it counts as; calls that do not exist are not limited.
+    /// Kind of the call; `None` for invalid calls, which are not limited.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Update(_) | Self::Bulk(_) => Some(Kind::Write),
@@ -68,8 +68,8 @@ impl Call {
     }
 }
 
-/// Finds the route. Paths are taken as they came: `..` goes nowhere, and an encoded slash is part
-/// of a file id.
+/// Finds the route. Paths are not normalized: `..` has no meaning, and an encoded slash is part of a
+/// file id.
 pub(crate) fn route(method: &Method, uri: &Uri) -> Route {
     let path = uri.path();
     match path.strip_prefix("/__sandbox/") {
@@ -87,8 +87,8 @@ fn internal(method: &Method, rest: &str) -> Internal {
         ("GET", "stats") => Internal::Stats,
         ("GET", "library") => Internal::Library,
         ("POST", "reset") => Internal::Reset,
-        ("GET", rest) => history(rest).map_or(Internal::Nothing, Internal::History),
-        _ => Internal::Nothing,
+        ("GET", rest) => history(rest).map_or(Internal::NotFound, Internal::History),
+        _ => Internal::NotFound,
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_endpoint_is_found_and_others_are_not() {
+    fn only_existing_endpoints_are_found() {
         assert_eq!(call("PATCH", "/v1/files/abc/details"), Call::Update("abc".to_owned()));
         assert_eq!(call("GET", "/v1/files/abc/details?x=1"), Call::Get("abc".to_owned()));
         assert_eq!(call("GET", "/v1/files?limit=5"), Call::List);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_id_is_decoded_and_reaches_no_other_endpoint() {
+    fn decoded_file_id_reaches_no_other_endpoint() {
         assert_eq!(call("PATCH", "/v1/files/a%20b%2Fc/details"), Call::Update("a b/c".to_owned()));
         assert_eq!(call("PATCH", "/v1/files/..%2Fx/details"), Call::Update("../x".to_owned()));
         assert_eq!(call("PATCH", "/v1/files/../x/details"), Call::NoEndpoint);
@@ -157,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn internal_paths_are_no_api_calls() {
+    fn internal_paths_are_not_api_calls() {
         let internal =
             |method: &str, path: &str| route(&method.parse().unwrap(), &path.parse().unwrap());
         assert_eq!(internal("GET", "/__sandbox/stats"), Route::Internal(Internal::Stats));
         let history = Internal::History("a/b".to_owned());
         assert_eq!(internal("GET", "/__sandbox/files/a%2Fb/history"), Route::Internal(history));
-        assert_eq!(internal("GET", "/__sandbox/reset"), Route::Internal(Internal::Nothing));
+        assert_eq!(internal("GET", "/__sandbox/reset"), Route::Internal(Internal::NotFound));
     }
 }

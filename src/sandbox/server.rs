@@ -1,4 +1,4 @@
-//! Starting and stopping: a thread of its own with a runtime of its own.
+//! Starts and stops a sandbox, which has its own thread and runtime.
 
 use std::future::IntoFuture;
 use std::io::{self, Write};
@@ -17,23 +17,23 @@ use super::service::serve;
 use super::state::Sandbox;
 use super::stats::Stats;
 
-/// A running sandbox. Dropping it stops it, with all its connections.
+/// A running sandbox. Dropping it stops the sandbox and closes its connections.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
     sandbox: Arc<Sandbox>,
-    /// Dropped or used, it ends the server.
+    /// Stops the server when dropped.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts a sandbox on 127.0.0.1. It accepts connections when this returns.
+/// Starts a sandbox on 127.0.0.1. Once this returns, it accepts connections.
 ///
 /// # Errors
-/// The port is taken, or a setting cannot be kept (a limit of nothing, a field that is none).
+/// The port is in use, or a setting is invalid (a limit of zero, an invalid metadata field).
 pub fn start(config: Config) -> io::Result<Running> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
-    // Before the runtime, which must not be dropped where the caller has one of its own.
+    // Created before the runtime: on errors, a runtime must not be dropped within a caller's runtime.
     let sandbox = Arc::new(Sandbox::new(config)?);
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
@@ -43,7 +43,7 @@ pub fn start(config: Config) -> io::Result<Running> {
         .with_state(Arc::clone(&sandbox))
         .into_make_service_with_connect_info::<ConnectionControl>();
     let listener = {
-        let _inside = runtime.enter();
+        let _guard = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
         SandboxListener { listener, sandbox: Arc::clone(&sandbox) }
     };
@@ -61,25 +61,25 @@ pub fn start(config: Config) -> io::Result<Running> {
 }
 
 impl Running {
-    /// Where it listens: `http://127.0.0.1:<port>`.
+    /// URL of the API: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The private key it accepts.
+    /// Private key of the account.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.sandbox.config.key
     }
 
-    /// What it has seen so far.
+    /// Statistics since the start or the last reset.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.sandbox.state().recorder.stats()
     }
 
-    /// A file as it is now.
+    /// Current file object; `None` if the file does not exist.
     #[must_use]
     pub fn file(&self, id: &str) -> Option<Value> {
         let state = self.sandbox.state();
@@ -87,44 +87,45 @@ impl Running {
         Some(state.store.object(key))
     }
 
-    /// The files that were inserted and those that were changed, sorted by id.
+    /// File objects of all inserted or changed files, sorted by id.
     #[must_use]
     pub fn library(&self) -> Vec<Value> {
         self.sandbox.state().store.objects().collect()
     }
 
-    /// The changes of one file, oldest first: `{n, at, requestId, call, body}`. The newest 100,000
-    /// of all files are kept.
+    /// Changes of a file, oldest first: `{n, at, requestId, call, body}`. Only the newest 100,000
+    /// changes of all files are kept.
     #[must_use]
     pub fn history(&self, id: &str) -> Vec<Value> {
         self.sandbox.state().recorder.history(id)
     }
 
-    /// Moves its clock ahead, so that a wait of minutes is over at once: for the limits, the
-    /// statistics and the lag of search. Latency, hangs and the stored times are not concerned.
+    /// Advances the clock of rate limits, statistics and search lag, so that tests need not wait for
+    /// them. Latency, hangs and stored timestamps are not affected.
     pub fn advance(&self, by: Duration) {
         self.sandbox.advance(by);
     }
 
-    /// Stops it. Connections are closed, requests under way get no response.
+    /// Stops the sandbox. Requests in flight get no response.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// Stops it and writes what [`Self::library`] shows as JSONL, for [`Library::add_lines`](super::Library::add_lines).
+    /// Stops the sandbox and writes [`Self::library`] as JSONL, which
+    /// [`Library::add_lines`](super::Library::add_lines) reads.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// The writer failed.
     pub fn save(mut self, mut out: impl Write) -> io::Result<()> {
-        self.end();
+        self.shut_down();
         self.sandbox.state().store.write_lines(&mut out)?;
         out.flush()
     }
 
-    fn end(&mut self) {
+    fn shut_down(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in the server has been reported by its thread; there is nothing to add here.
+            // A panic of the server was already printed by its thread.
             drop(thread.join());
         }
     }
@@ -132,6 +133,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        self.shut_down();
     }
 }

@@ -1,4 +1,4 @@
-//! Carries one request through: in, its faults and delays, the work, out.
+//! Serves a request: receives it, applies faults and delays, processes it and sends the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::response::{ApiResponse, RateHeaders, Reset};
 use super::route::{Route, route};
 use super::state::{Arrival, Sandbox};
 
-/// More than any sensible request; what is larger gets a 413.
+/// Maximum size of a request body; larger ones get a 413.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// The handler of every request.
+/// Handles any request.
 pub(crate) async fn serve(
     State(sandbox): State<Arc<Sandbox>>,
-    ConnectInfo(line): ConnectInfo<ConnectionControl>,
+    ConnectInfo(connection): ConnectInfo<ConnectionControl>,
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
@@ -32,60 +32,59 @@ pub(crate) async fn serve(
         return ApiResponse::error(413, "The request body is too large.").into_response(None);
     };
     match route(&head.method, &head.uri) {
-        Route::Internal(asked) => internal::response(&sandbox, &asked).into_response(None),
+        Route::Internal(request) => internal::handle(&sandbox, &request).into_response(None),
         Route::Api(call) => {
-            let request = ApiRequest::new(head, call, body, &sandbox.lock);
-            serve_api(sandbox, &line, request).await
+            let request = ApiRequest::new(head, call, body, &sandbox.authenticator);
+            serve_api(sandbox, &connection, request).await
         }
     }
 }
 
 async fn serve_api(
     sandbox: Arc<Sandbox>,
-    line: &ConnectionControl,
+    connection: &ConnectionControl,
     request: ApiRequest,
 ) -> Response<Body> {
     let arrival = sandbox.arrive(&request);
     let n = arrival.n;
-    let visit = Arc::new(RequestContext { sandbox, request, n });
-    let _under_way = InFlightGuard(Arc::clone(&visit));
-    visit.tell(Phase::Arrived);
-    let reply = if visit.may_take_time(&arrival) {
-        // In a task of its own: a client that goes away does not undo what it has sent.
-        let task = tokio::spawn(Arc::clone(&visit).process(arrival));
+    let context = Arc::new(RequestContext { sandbox, request, n });
+    let _in_flight = InFlightGuard(Arc::clone(&context));
+    context.call_hook(Phase::Arrived);
+    let reply = if context.may_wait(&arrival) {
+        // In its own task, so that the request is processed even if the client disconnects.
+        let task = tokio::spawn(Arc::clone(&context).process(arrival));
         task.await.unwrap_or_else(|_| Reply::Whole(ApiResponse::error(500, "The sandbox failed.")))
     } else {
-        Arc::clone(&visit).process(arrival).await
+        Arc::clone(&context).process(arrival).await
     };
-    reply.deliver(line, n)
+    reply.deliver(connection, n)
 }
 
-/// One API request under way.
+/// An API request in flight.
 struct RequestContext {
     sandbox: Arc<Sandbox>,
     request: ApiRequest,
     n: u64,
 }
 
-/// A visit counts as under way as long as this lives: until the response, or until the client has
-/// gone.
+/// A request is in flight while this exists: until its response, or until the client disconnects.
 struct InFlightGuard(Arc<RequestContext>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.sandbox.state().recorder.left(&self.0.request);
+        self.0.sandbox.state().recorder.finished(&self.0.request);
     }
 }
 
 impl RequestContext {
-    /// Whether there is any wait between arrival and response. While recording there always is one
-    /// turn of the event loop, so that requests that arrive together are seen to overlap.
-    fn may_take_time(&self, arrival: &Arrival) -> bool {
+    /// Whether the request may wait before its response. While recording, each request waits at least
+    /// one turn of the event loop, so that concurrent requests are recorded as overlapping.
+    fn may_wait(&self, arrival: &Arrival) -> bool {
         let config = &self.sandbox.config;
         config.record || !config.latency.is_zero() || arrival.fault.is_some()
     }
 
-    fn tell(&self, phase: Phase) {
+    fn call_hook(&self, phase: Phase) {
         if let Some(hook) = &self.sandbox.config.hook {
             hook.call(&HookEvent {
                 n: self.n,
@@ -97,24 +96,24 @@ impl RequestContext {
     }
 
     async fn process(self: Arc<Self>, arrival: Arrival) -> Reply {
-        let Arrival { fault, refusal, rate, .. } = arrival;
-        let reply = if let Some(reply) = fault.as_ref().and_then(instead) {
+        let Arrival { fault, rejection, rate, .. } = arrival;
+        let reply = if let Some(reply) = fault.as_ref().and_then(reply_without_processing) {
             reply
         } else {
-            self.pause(fault.as_ref()).await;
-            let response = refusal.unwrap_or_else(|| ApiResponse {
+            self.wait(fault.as_ref()).await;
+            let response = rejection.unwrap_or_else(|| ApiResponse {
                 rate,
-                ..self.sandbox.work(&self.request, self.n, fault.as_ref())
+                ..self.sandbox.handle(&self.request, self.n, fault.as_ref())
             });
-            self.tell(Phase::Worked);
-            afterwards(fault, response).await
+            self.call_hook(Phase::Worked);
+            reply_after_processing(fault, response).await
         };
-        self.sandbox.state().recorder.answered(&self.request, reply.status());
+        self.sandbox.state().recorder.responded(&self.request, reply.status());
         reply
     }
 
-    /// Think time, and the fault that makes it longer.
-    async fn pause(&self, fault: Option<&Fault>) {
+    /// Waits for the configured latency, and longer if a fault says so.
+    async fn wait(&self, fault: Option<&Fault>) {
         let hang = match fault {
             Some(Fault::HangBefore(hang)) => *hang,
             _ => Duration::ZERO,
@@ -123,8 +122,8 @@ impl RequestContext {
     }
 }
 
-/// The reply of a fault that takes the place of the work.
-fn instead(fault: &Fault) -> Option<Reply> {
+/// The reply of a fault that skips processing.
+fn reply_without_processing(fault: &Fault) -> Option<Reply> {
     match fault {
         Fault::Status { code, body, content_type } => {
             Some(Reply::Whole(ApiResponse::plain(*code, body.clone(), content_type.clone())))
@@ -143,8 +142,8 @@ fn throttled(limit: Option<(u64, u64)>, reset: Option<Reset>) -> Reply {
     Reply::Whole(ApiResponse::throttled(RateHeaders { announced, reset }))
 }
 
-/// What a fault makes of an response.
-async fn afterwards(fault: Option<Fault>, response: ApiResponse) -> Reply {
+/// The reply with this response, changed by a fault.
+async fn reply_after_processing(fault: Option<Fault>, response: ApiResponse) -> Reply {
     match fault {
         Some(Fault::StatusAfter { code, body, content_type }) => {
             Reply::Whole(ApiResponse::plain(code, body, content_type))
@@ -164,7 +163,7 @@ async fn afterwards(fault: Option<Fault>, response: ApiResponse) -> Reply {
     }
 }
 
-/// Does not even look at the timer for no time at all.
+/// Sleeps, without using the timer if `time` is zero.
 async fn sleep(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep(time).await;

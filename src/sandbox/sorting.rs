@@ -1,9 +1,9 @@
-//! The orders in which a list can be.
+//! Sort orders of lists.
 
 use super::library::Key;
 use super::store::Index;
 
-/// An order of the API, ascending or descending.
+/// Value of the `sort` parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sorting {
     by: By,
@@ -12,8 +12,7 @@ pub(crate) struct Sorting {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// The order of upload. All files are equally relevant here, so that this is the order of
-    /// relevance too.
+    /// Time of upload. Also used for relevance, which is the same for all files of the sandbox.
     Created,
     Name,
     Updated,
@@ -23,14 +22,14 @@ enum By {
 }
 
 impl Default for Sorting {
-    /// `ASC_CREATED`, as the API's description says.
+    /// `ASC_CREATED`, according to the API's description.
     fn default() -> Self {
         Self { by: By::Created, descending: false }
     }
 }
 
 impl Sorting {
-    /// Reads the word of the `sort` parameter.
+    /// Parses the `sort` parameter.
     pub(crate) fn parse(word: &str) -> Option<Self> {
         let (direction, by) = word.split_once('_')?;
         let descending = match direction {
@@ -50,12 +49,13 @@ impl Sorting {
         Some(Self { by, descending })
     }
 
-    /// Whether it is the order in which files are found anyway.
+    /// Whether this is the order of [`Store::keys`](super::store::Store::keys).
     pub(crate) fn is_natural(self) -> bool {
         self == Self::default()
     }
 
-    /// The first of the files, which come in the order of upload; those that are alike stay in it.
+    /// The first `count` files in this order. `keys` is in the order of upload, which is kept among
+    /// equal files.
     pub(crate) fn first(
         self,
         count: usize,
@@ -72,15 +72,15 @@ impl Sorting {
         }
     }
 
-    /// Sorts no more than it has to: a page of a million files is found in one walk.
+    /// Sorts only the first `count` files, after selecting them in linear time.
     fn first_by<T: Ord>(
         self,
         count: usize,
         keys: impl Iterator<Item = Key>,
-        mark: impl Fn(Key) -> T,
+        sort_key: impl Fn(Key) -> T,
     ) -> Vec<Key> {
         let mut ranked: Vec<((T, usize), Key)> =
-            keys.enumerate().map(|(place, key)| ((mark(key), place), key)).collect();
+            keys.enumerate().map(|(place, key)| ((sort_key(key), place), key)).collect();
         let order = |(one, _): &((T, usize), Key), (other, _): &((T, usize), Key)| {
             if self.descending { other.cmp(one) } else { one.cmp(other) }
         };

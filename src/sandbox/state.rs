@@ -1,4 +1,5 @@
-//! The one state of a sandbox, behind one lock, and the gate that every API request passes.
+//! The state of a sandbox, behind one lock, and the admission of API requests: faults, authentication
+//! and rate limits.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,76 +19,77 @@ use super::request::ApiRequest;
 use super::response::{ApiResponse, RateHeaders};
 use super::store::Store;
 
-/// A sandbox: what stays, and the state.
+/// A sandbox: its configuration and its state.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
-    /// Its library has gone into the stock.
+    /// `library` was moved to [`State::store`].
     pub(crate) config: Config,
-    pub(crate) lock: Authenticator,
+    pub(crate) authenticator: Authenticator,
     pub(crate) catalogue: Catalogue,
     faults: FaultSchedule,
     clock: Clock,
     state: Mutex<State>,
 }
 
-/// Everything that changes.
+/// The mutable state.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) recorder: Recorder,
-    /// Counts the resets. What was begun in one era has no effect in the next.
+    /// Number of resets. Pending work of an earlier generation is discarded.
     pub(crate) generation: u64,
     limits: AccountLimits,
-    /// API requests so far: the number of the last one.
+    /// Number of API requests.
     n: u64,
-    /// Connections so far.
+    /// Number of connections.
     connections: u64,
-    /// The key has expired.
+    /// Whether the key has expired.
     expired: bool,
 }
 
-/// What is known about a request once it has arrived.
+/// Result of [`Sandbox::arrive`].
 #[derive(Debug)]
 pub(crate) struct Arrival {
+    /// Number of the request, from 1.
     pub(crate) n: u64,
     pub(crate) fault: Option<Fault>,
-    /// The response to a request that the gate turned away.
-    pub(crate) refusal: Option<ApiResponse>,
-    /// The rate headers of any other response.
+    /// The response to a request that was not admitted.
+    pub(crate) rejection: Option<ApiResponse>,
+    /// The rate limit headers of the response to an admitted request.
     pub(crate) rate: RateHeaders,
 }
 
 impl Sandbox {
     pub(crate) fn new(mut config: Config) -> io::Result<Self> {
-        let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
-        let fields = Fields::new(&config.fields).map_err(refused)?;
+        let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
+        let fields = Fields::new(&config.fields).map_err(invalid)?;
         let library = std::mem::take(&mut config.library);
         let clock = Clock::started_now();
         let state = State {
             store: Store::new(library, Lag::new(config.search_lag, clock.clone())),
             recorder: Recorder::new(&config),
             generation: 0,
-            limits: AccountLimits::new(&config, clock.now_ns()).map_err(refused)?,
+            limits: AccountLimits::new(&config, clock.now_ns()).map_err(invalid)?,
             n: 0,
             connections: 0,
             expired: false,
         };
         Ok(Self {
-            lock: Authenticator::new(&config.key),
-            catalogue: Catalogue::new(fields, &config.saved).map_err(refused)?,
-            faults: FaultSchedule::new(&config.faults).map_err(refused)?,
+            authenticator: Authenticator::new(&config.key),
+            catalogue: Catalogue::new(fields, &config.saved).map_err(invalid)?,
+            faults: FaultSchedule::new(&config.faults).map_err(invalid)?,
             clock,
             state: Mutex::new(state),
             config,
         })
     }
 
-    /// The state. A panic elsewhere leaves it as usable as it was: each step is small and whole.
+    /// Locks the state. Ignores poisoning: a panic does not leave the state inconsistent.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything as it was at the start, numbers and limits included.
+    /// Restores the state at the start, including numbering and rate limits.
     pub(crate) fn reset(&self) {
         let limits = AccountLimits::new(&self.config, self.clock.now_ns());
         let mut state = self.state();
@@ -97,47 +99,48 @@ impl Sandbox {
         state.n = 0;
         state.connections = 0;
         state.expired = false;
-        state.limits = limits.expect("they were made from the same settings at the start");
+        state.limits = limits.expect("the same settings were valid at the start");
     }
 
-    /// Moves the clock ahead.
+    /// Advances the clock.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    /// Numbers a connection, and decides whether it is reset at once.
-    pub(crate) fn breaks_at_accept(&self) -> bool {
+    /// Counts a connection. Returns whether a fault resets it immediately.
+    pub(crate) fn resets_at_accept(&self) -> bool {
         let mut state = self.state();
         state.connections += 1;
-        let breaks = self.faults.of_connection(state.connections) == Some(&Fault::ResetAtAccept);
-        if breaks {
+        let fault = self.faults.for_connection(state.connections);
+        let resets = fault == Some(&Fault::ResetAtAccept);
+        if resets {
             state.recorder.reset_at_accept();
         }
-        breaks
+        resets
     }
 
-    /// Numbers a request, counts it and decides whether it may pass: first the faults that come
-    /// before everything, then the length of the URL, authentication and the limit.
+    /// Counts a request, and checks in this order: faults that skip processing, length of the URL,
+    /// authentication, rate limits.
     pub(crate) fn arrive(&self, request: &ApiRequest) -> Arrival {
         let now_ns = self.clock.now_ns();
         let mut state = self.state();
         state.n += 1;
         let n = state.n;
         state.recorder.arrived(request, now_ns);
-        let fault = self.faults.of(n).cloned();
+        let fault = self.faults.for_request(n).cloned();
         state.expired |= fault == Some(Fault::Expire);
-        if fault.as_ref().is_some_and(Fault::replaces_the_work) {
-            return Arrival { n, fault, refusal: None, rate: RateHeaders::default() };
+        if fault.as_ref().is_some_and(Fault::skips_processing) {
+            return Arrival { n, fault, rejection: None, rate: RateHeaders::default() };
         }
-        let refusal = self.gate(&mut state, request, now_ns).err();
+        let rejection = self.admit(&mut state, request, now_ns).err();
         let rate = match (request.call.kind(), self.config.headers_always) {
             (Some(kind), true) => state.limits.headers(kind, now_ns),
             _ => RateHeaders::default(),
         };
-        Arrival { n, fault, refusal, rate }
+        Arrival { n, fault, rejection, rate }
     }
 
-    fn gate(
+    fn admit(
         &self,
         state: &mut State,
         request: &ApiRequest,
@@ -147,7 +150,7 @@ impl Sandbox {
         if self.config.quirks.url_max.is_some_and(|max| length > max) {
             return Err(ApiResponse::error(414, "The request URL is too long."));
         }
-        match (request.presented, self.config.quirks.wrong_key) {
+        match (request.credentials, self.config.quirks.wrong_key) {
             (Credentials::Missing, _) | (Credentials::Invalid, WrongKey::Unauthorized) => {
                 return Err(ApiResponse::no_key());
             }

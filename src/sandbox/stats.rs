@@ -1,63 +1,60 @@
-//! What a sandbox has seen, for those who judge a client by it.
+//! Statistics of a sandbox, for tests and measurements of clients.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Everything counted since the start (or the last reset). Internal requests are in none of it.
+/// Statistics since the start or the last reset. Internal requests are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// All API requests that arrived.
+    /// Number of API requests.
     pub requests: u64,
-    /// The same by call.
+    /// Number of API requests by call.
     pub calls: Calls,
-    /// Answers by HTTP status, whether or not they got through whole.
+    /// Number of responses by HTTP status, including truncated ones.
     pub statuses: BTreeMap<u16, u64>,
-    /// The same by call, under the names of [`Calls`].
+    /// Number of responses by call (named as in [`Calls`]) and HTTP status.
     pub statuses_by_call: BTreeMap<&'static str, BTreeMap<u16, u64>>,
-    /// Requests whose connection was reset before any byte of an response.
+    /// Number of requests whose connection was reset without a response.
     pub no_answer: u64,
-    /// Connections that were reset as they were accepted. What they would have asked is in none of
-    /// the other numbers.
+    /// Number of connections reset when accepted. Their requests are not counted anywhere.
     pub reset_at_accept: u64,
-    /// 429s, those of faults included.
+    /// Number of 429 responses, including those of faults.
     pub throttled: u64,
-    /// The busiest second of the writes.
+    /// The busiest second of writes.
     pub writes_per_second: Peak,
-    /// The busiest second of the reads.
+    /// The busiest second of reads.
     pub reads_per_second: Peak,
-    /// The busiest stretches of the writes, one for each [`Limit::Window`](super::Limit::Window) on
-    /// them.
+    /// The busiest intervals of writes, one per [`Limit::Window`](super::Limit::Window).
     pub writes_per_window: Vec<WindowPeak>,
-    /// The same of the reads.
+    /// The busiest intervals of reads, one per [`Limit::Window`](super::Limit::Window).
     pub reads_per_window: Vec<WindowPeak>,
-    /// The most API requests under way at once.
+    /// Maximum number of API requests in flight.
     pub max_under_way: u64,
-    /// The most requests under way at once for any one file. 0 when nothing is recorded.
+    /// Maximum number of requests in flight for the same file. 0 unless recording.
     pub max_under_way_per_file: u64,
-    /// Whether two requests for one file were ever under way at once.
+    /// Whether requests for the same file were ever in flight together.
     pub overlapped: bool,
-    /// The most requests under way at once, of each file that ever had more than one. Empty when
-    /// nothing is recorded.
+    /// Maximum number of requests in flight, of files that had more than one. Empty unless recording.
     pub overlaps_by_file: BTreeMap<String, u64>,
-    /// Changes made: one for each file of each accepted write.
+    /// Number of changes: one per file of each accepted write.
     pub changes: u64,
-    /// Extension runs by extension, failed and pending ones included: each is billed.
+    /// Number of billed runs by extension, including failed and pending ones.
     pub paid_runs: BTreeMap<String, u64>,
-    /// The same by file and extension. Empty when nothing is recorded.
+    /// Number of billed runs by file and extension. Empty unless recording.
     pub paid_runs_by_file: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The most runs of one extension on one file. 0 when nothing is recorded.
+    /// Maximum number of billed runs of the same extension on the same file. 0 unless recording.
     pub max_paid_runs_per_pair: u64,
-    /// Pending runs that have ended, in either way.
+    /// Number of pending extensions that settled, as success or failure.
     pub ended_runs: u64,
-    /// The calls to `webhookUrl`.
+    /// Callbacks of settled extensions.
     pub callbacks: CallbackCounts,
 }
 
-/// Requests by call.
+/// Number of requests by call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Calls {
-    /// PATCH details with details, or with a body that says nothing clear.
+    /// PATCH details without `publish`.
     pub patch: u64,
     /// PATCH details with `publish`.
     pub publish: u64,
@@ -71,50 +68,50 @@ pub struct Calls {
     pub remove_tags: u64,
     /// Bulk removeAITags.
     pub remove_ai_tags: u64,
-    /// Custom metadata fields.
+    /// GET custom metadata fields.
     pub fields: u64,
-    /// Saved extensions.
+    /// GET saved extensions.
     pub saved: u64,
-    /// Anything that the API does not have.
+    /// Requests that match no endpoint of the API.
     pub other: u64,
 }
 
-/// What became of the ends of pending runs whose request had a `webhookUrl`.
+/// Counts of callbacks of settled extensions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CallbackCounts {
-    /// The runs that ended.
+    /// Number of settled extensions with a `webhookUrl`.
     pub due: u64,
-    /// Those that were not called back, because the URL is not plain http on this machine.
+    /// Number of callbacks not sent, because the URL is not plain http on this machine.
     pub not_called: u64,
-    /// All POSTs, repetitions and copies included.
+    /// Number of POSTs, including retries and copies.
     pub sent: u64,
-    /// The POSTs that were answered with 200.
+    /// Number of POSTs with a 200 response.
     pub delivered: u64,
 }
 
-/// The highest number of requests in any one second (or window): half-open, so that one at 0 s and
-/// one at 1 s are not in the same.
+/// Maximum number of requests in any second (or window). Intervals are half-open: requests at 0 s and
+/// 1 s are not in the same second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Peak {
-    /// All that arrived.
+    /// Number of requests that arrived.
     pub arrived: u64,
-    /// Those that authentication and limit let through.
+    /// Number of requests that passed authentication and rate limits.
     pub accepted: u64,
 }
 
-/// The highest number of requests in any stretch as long as a limit's window, wherever it starts:
-/// it can be twice what one window allows.
+/// Maximum number of requests in any interval as long as a limit's window. It can be twice the
+/// window's limit, because the interval can start anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WindowPeak {
-    /// The length of the window in milliseconds.
+    /// Length of the window in milliseconds.
     pub interval_ms: u64,
-    /// The requests.
+    /// The busiest interval.
     #[serde(flatten)]
     pub peak: Peak,
 }
 
 impl Stats {
-    /// How many times this extension has run on this file.
+    /// Number of billed runs of an extension on a file. 0 unless recording.
     #[must_use]
     pub fn paid_runs_of(&self, file: &str, extension: &str) -> u64 {
         self.paid_runs_by_file.get(file).and_then(|runs| runs.get(extension)).copied().unwrap_or(0)

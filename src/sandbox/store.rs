@@ -1,4 +1,4 @@
-//! The files as they are: a library, and what has been changed about it.
+//! The current state of all files: the library and the changes to it.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -10,22 +10,21 @@ use super::lag::Lag;
 use super::library::{Key, Library};
 use super::synthetic;
 
-/// A library and the changes made to it.
+/// A library and the changes to it.
 #[derive(Debug)]
 pub(crate) struct Store {
     library: Library,
     changed: HashMap<Key, Box<Details>>,
-    /// The inserted files in the order of their upload.
+    /// Indexes of the inserted files in the order of upload.
     by_upload: Vec<usize>,
-    /// Where each inserted file stands among all.
+    /// Upload of each inserted file, by its index.
     uploads: Vec<Upload>,
-    /// The synthetic files in whose place one was inserted.
+    /// Indexes of the synthetic files replaced by inserted ones.
     replaced: HashSet<u64>,
     lag: Lag,
 }
 
-/// When a file was uploaded, and what decides between files of the same time. It sorts like
-/// [`Store::keys`].
+/// Sort key of the order of upload, which is the order of [`Store::keys`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Upload {
     created_ms: i64,
@@ -33,10 +32,10 @@ pub(crate) struct Upload {
     rank: u64,
 }
 
-/// The files as search shows them.
+/// The search index: files as list and search return them, which may be stale.
 pub(crate) struct Index<'a> {
     store: &'a Store,
-    behind: HashMap<Key, &'a Details>,
+    stale: HashMap<Key, &'a Details>,
 }
 
 impl Store {
@@ -56,7 +55,7 @@ impl Store {
         Self { library, changed: HashMap::new(), by_upload, uploads, replaced, lag }
     }
 
-    /// Takes all changes back.
+    /// Discards all changes.
     pub(crate) fn reset(&mut self) {
         self.changed = HashMap::new();
         self.lag.reset();
@@ -70,12 +69,12 @@ impl Store {
         self.library.folders()
     }
 
-    /// What never changes about the file.
+    /// The immutable properties of a file.
     pub(crate) fn base(&self, key: Key) -> Base {
         self.library.base(key)
     }
 
-    /// The file as it is now.
+    /// The current state of a file.
     pub(crate) fn file(&self, key: Key) -> File {
         let changed = self.changed.get(&key).map(|details| (**details).clone());
         File {
@@ -84,21 +83,22 @@ impl Store {
         }
     }
 
-    /// What of the file can be changed, and what cannot. It counts as changed from here on.
+    /// A file's immutable properties, and its details for editing. The file counts as changed
+    /// afterwards.
     pub(crate) fn edit(&mut self, key: Key) -> (Base, &mut Details) {
         let base = self.library.base(key);
         let unchanged = || Box::new(self.library.details(key));
         let details = self.changed.entry(key).or_insert_with(unchanged);
-        self.lag.note(key, details);
+        self.lag.record(key, details);
         (base, details)
     }
 
-    /// The files as search shows them now.
+    /// The current search index.
     pub(crate) fn index(&self) -> Index<'_> {
-        Index { store: self, behind: self.lag.view() }
+        Index { store: self, stale: self.lag.stale() }
     }
 
-    /// All files in the order of their upload.
+    /// All files in the order of upload.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         let mut inserted = self.by_upload.iter().map(|&place| Key::Inserted(place)).peekable();
         let synthetic = (0..self.library.count()).filter(|index| !self.replaced.contains(index));
@@ -110,7 +110,7 @@ impl Store {
         })
     }
 
-    /// When the file was uploaded.
+    /// The position of a file in the order of upload.
     pub(crate) fn upload(&self, key: Key) -> Upload {
         match key {
             Key::Synthetic(index) => {
@@ -121,7 +121,7 @@ impl Store {
         }
     }
 
-    /// The part of [`Self::keys`] in one folder, found without making up the files of others.
+    /// The files in a folder, in the order of upload. Does not generate files of other folders.
     pub(crate) fn keys_in(&self, folder: String) -> impl Iterator<Item = Key> {
         self.keys().filter(move |key| match *key {
             Key::Synthetic(index) => synthetic::folder(self.library.seed(), index) == folder,
@@ -129,23 +129,23 @@ impl Store {
         })
     }
 
-    /// The file object as it is now.
+    /// The current file object.
     pub(crate) fn object(&self, key: Key) -> Value {
         let File { base, details } = self.file(key);
         FileObject { base: &base, details: &details, extension_status: &[] }.to_value()
     }
 
-    /// The inserted files and the changed ones, sorted by id.
+    /// The file objects of all inserted or changed files, sorted by id.
     pub(crate) fn objects(&self) -> impl Iterator<Item = Value> {
-        self.noteworthy().into_iter().map(|key| self.object(key))
+        self.inserted_or_changed().into_iter().map(|key| self.object(key))
     }
 
-    /// The same as JSONL, one file object a line.
+    /// Writes [`Self::objects`] as JSONL.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// The writer failed.
     pub(crate) fn write_lines(&self, out: &mut impl Write) -> io::Result<()> {
-        for key in self.noteworthy() {
+        for key in self.inserted_or_changed() {
             let File { base, details } = self.file(key);
             let object = FileObject { base: &base, details: &details, extension_status: &[] };
             serde_json::to_writer(&mut *out, &object)?;
@@ -154,11 +154,10 @@ impl Store {
         Ok(())
     }
 
-    /// The files that are not as a seed and an index make them.
-    fn noteworthy(&self) -> Vec<Key> {
+    fn inserted_or_changed(&self) -> Vec<Key> {
         let inserted = self.library.inserted_places().map(Key::Inserted);
-        let synthetic = |key: &Key| matches!(key, Key::Synthetic(_));
-        let changed = self.changed.keys().copied().filter(synthetic);
+        let is_synthetic = |key: &Key| matches!(key, Key::Synthetic(_));
+        let changed = self.changed.keys().copied().filter(is_synthetic);
         let mut keys: Vec<Key> = inserted.chain(changed).collect();
         keys.sort_by_cached_key(|&key| self.base(key).id);
         keys
@@ -166,23 +165,23 @@ impl Store {
 }
 
 impl Index<'_> {
-    /// What never changes about the file.
+    /// The immutable properties of a file.
     pub(crate) fn base(&self, key: Key) -> Base {
         self.store.base(key)
     }
 
-    /// The file as search shows it.
+    /// The indexed state of a file.
     pub(crate) fn file(&self, key: Key) -> File {
-        match self.behind.get(&key) {
+        match self.stale.get(&key) {
             Some(&details) => File { base: self.store.base(key), details: details.clone() },
             None => self.store.file(key),
         }
     }
 
-    /// When search shows the file as changed last, without making up the rest.
+    /// The indexed `updatedAt` of a file. Does not generate the rest of the file.
     pub(crate) fn updated_ms(&self, key: Key) -> i64 {
         let changed = || self.store.changed.get(&key).map(|details| &**details);
-        let details = self.behind.get(&key).copied().or_else(changed);
+        let details = self.stale.get(&key).copied().or_else(changed);
         details.map_or_else(|| self.store.library.updated_ms(key), |details| details.updated_ms)
     }
 }
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_start_with_missing_have_no_file() {
+    fn ids_starting_with_missing_have_no_file() {
         let library = Library::from_ids(["a", "missing1", "b", "a"].map(String::from));
         assert!(library.find("a").is_some());
         assert!(library.find("missing1").is_none());
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_file_goes_over_a_synthetic_one() {
+    fn inserted_file_replaces_synthetic_one() {
         let mut library = Library::synthetic(10, 3);
         let id = synthetic_id(3, 1);
         library.insert(json!({"fileId": id, "name": "mine.jpg"}));
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_are_kept_and_a_reset_takes_them_back() {
+    fn reset_discards_changes() {
         let mut store = store(Library::synthetic(1_000_000, 3));
         let key = Key::Synthetic(999_999);
         let before = store.object(key);
@@ -233,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn files_of_both_kinds_are_in_one_order_of_upload() {
+    fn inserted_and_synthetic_files_share_upload_order() {
         let mut library = Library::synthetic(4, 3);
         let ids: Vec<String> = (0..4).map(|index| synthetic_id(3, index)).collect();
         let created = store(library.clone()).object(Key::Synthetic(2))["createdAt"].clone();
-        // One in the place of a synthetic one, as it is saved; one before and one after all.
+        // One replaces a synthetic file, one precedes and one follows all of them.
         library.insert(json!({"fileId": ids[2], "createdAt": created}));
         library.insert(json!({"fileId": "last", "createdAt": "2030-01-01T00:00:00.000Z"}));
         library.insert(json!({"fileId": "first", "createdAt": "2010-01-01T00:00:00.000Z"}));

@@ -1,5 +1,5 @@
-//! Files made up on the spot: each a pure function of a seed and its index (or of its id), so that
-//! a million of them cost nothing until they are changed.
+//! Generated files: each is a pure function of a seed and an index, or of its id, so that a million
+//! unchanged files take no memory.
 
 use std::borrow::Cow;
 
@@ -24,16 +24,17 @@ const BRANDS: [&str; 4] = ["Nike", "Acme", "Umbrella", "Initech"];
 const COLORS: [&str; 5] = ["red", "blue", "green", "black", "white"];
 const DESCRIPTION: &str = "A product on a plain background";
 
-/// 2021-01-01T00:00:00Z: the first upload.
+/// Time of the first upload: 2021-01-01T00:00:00Z.
 const FIRST_MS: i64 = 1_609_459_200_000;
-/// Uploads come one every this many milliseconds, so that the order of upload is that of the index.
+/// Interval between uploads, which are in the order of the index.
 const BETWEEN_MS: i64 = 61_001;
 
-/// Odd, so that multiplying by it can be undone.
+/// Odd, so that multiplication by it has an inverse.
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 const UNMIX: u64 = inverse(MIX);
 
-/// The inverse of an odd number modulo 2⁶⁴, by Newton's method: each step doubles the right bits.
+/// The inverse of an odd number modulo 2⁶⁴, by Newton's method: each step doubles the number of
+/// correct bits.
 const fn inverse(odd: u64) -> u64 {
     let mut inverse = odd;
     let mut step = 0;
@@ -44,52 +45,52 @@ const fn inverse(odd: u64) -> u64 {
     inverse
 }
 
-/// The id of the file with this index in [`Library::synthetic`](super::Library::synthetic): 24
-/// hexadecimal digits, of which 16 hide the index and 8 prove that it is one.
+/// The id of the file with this index in [`Library::synthetic`](super::Library::synthetic): 16
+/// hexadecimal digits that encode the index, and 8 of a checksum.
 #[must_use]
 pub fn synthetic_id(seed: u64, index: u64) -> String {
     let mut id = String::with_capacity(24);
-    push_hex(&mut id, hide(seed, index), 16);
-    push_hex(&mut id, proof(seed, index).into(), 8);
+    push_hex(&mut id, encode(seed, index), 16);
+    push_hex(&mut id, checksum(seed, index).into(), 8);
     id
 }
 
-/// The index of a synthetic id, if it is one of this seed.
+/// The index of a synthetic id; `None` if the id is not of this seed.
 pub(crate) fn index_of(seed: u64, id: &str) -> Option<u64> {
-    let digits = id.len() == 24 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let (hidden, proven) = digits.then(|| id.split_at(16))?;
-    let index = unhide(seed, u64::from_str_radix(hidden, 16).ok()?);
-    let right = u64::from_str_radix(proven, 16).ok()? == u64::from(proof(seed, index));
-    right.then_some(index)
+    let is_hex = id.len() == 24 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let (encoded, sum) = is_hex.then(|| id.split_at(16))?;
+    let index = decode(seed, u64::from_str_radix(encoded, 16).ok()?);
+    let is_valid = u64::from_str_radix(sum, 16).ok()? == u64::from(checksum(seed, index));
+    is_valid.then_some(index)
 }
 
-fn hide(seed: u64, index: u64) -> u64 {
+fn encode(seed: u64, index: u64) -> u64 {
     let mixed = (index ^ xxh3_64(&seed.to_le_bytes())).wrapping_mul(MIX);
     (mixed ^ mixed >> 32).wrapping_mul(MIX)
 }
 
-fn unhide(seed: u64, hidden: u64) -> u64 {
-    let mixed = hidden.wrapping_mul(UNMIX);
+fn decode(seed: u64, encoded: u64) -> u64 {
+    let mixed = encoded.wrapping_mul(UNMIX);
     (mixed ^ mixed >> 32).wrapping_mul(UNMIX) ^ xxh3_64(&seed.to_le_bytes())
 }
 
-fn proof(seed: u64, index: u64) -> u32 {
+fn checksum(seed: u64, index: u64) -> u32 {
     let hash = xxh3_64_with_seed(&index.to_le_bytes(), seed);
-    u32::try_from(hash & 0xFFFF_FFFF).expect("32 bits are left")
+    u32::try_from(hash & 0xFFFF_FFFF).expect("32 bits fit")
 }
 
-/// The folder of the file with this index, without making up the rest.
+/// The folder of the file with this index. Does not generate the rest of the file.
 pub(crate) fn folder(seed: u64, index: u64) -> &'static str {
     pick(&FOLDERS, traits_of(&synthetic_id(seed, index)), 0)
 }
 
-/// When the file with this index was uploaded.
+/// Upload time of the file with this index, in milliseconds since 1970.
 pub(crate) fn created_ms(index: u64) -> i64 {
     let order = i64::try_from(index).unwrap_or(i64::MAX).min(i64::MAX / BETWEEN_MS / 2);
     FIRST_MS + order * BETWEEN_MS
 }
 
-/// Enough to make up a file: its id, and when it was uploaded.
+/// Generator of a file.
 #[derive(Debug)]
 pub(crate) struct SyntheticFile {
     id: String,
@@ -98,14 +99,14 @@ pub(crate) struct SyntheticFile {
 }
 
 impl SyntheticFile {
-    /// Of the file with this index.
+    /// Generates the file with this index.
     pub(crate) fn of_index(seed: u64, index: u64) -> Self {
         Self::new(synthetic_id(seed, index), created_ms(index))
     }
 
-    /// Of the file with this id, for libraries that are made of ids.
+    /// Generates a file with this id, whatever its form.
     pub(crate) fn of_id(id: &str) -> Self {
-        let order = i64::from(proof(0, traits_of(id)) >> 8);
+        let order = i64::from(checksum(0, traits_of(id)) >> 8);
         Self::new(id.to_owned(), FIRST_MS + order * 1000)
     }
 
@@ -168,13 +169,14 @@ impl SyntheticFile {
     }
 }
 
+/// The pseudo-random bits that determine a file's properties.
 fn traits_of(id: &str) -> u64 {
     xxh3_64(id.as_bytes())
 }
 
-/// One of the choices, by the bits of `traits` from `shift` up.
+/// Picks a choice by 16 bits of `traits`, starting at bit `shift`.
 fn pick<'a>(choices: &[&'a str], traits: u64, shift: u32) -> &'a str {
-    let choice = usize::try_from((traits >> shift) & 0xFFFF).expect("16 bits are left");
+    let choice = usize::try_from((traits >> shift) & 0xFFFF).expect("16 bits fit");
     choices[choice % choices.len()]
 }
 
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_gives_back_its_index_and_no_two_are_the_same() {
+    fn ids_are_unique_and_decode_to_their_index() {
         let ids: HashSet<String> = (0..50_000).map(|index| synthetic_id(7, index)).collect();
         assert_eq!(ids.len(), 50_000);
         for index in [0, 1, 2, 999_999, u64::MAX] {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_seed_or_shape_are_not_known() {
+    fn ids_of_another_seed_or_form_are_rejected() {
         assert_eq!(index_of(8, &synthetic_id(7, 3)), None);
         assert_eq!(index_of(7, &synthetic_id(7, 3).to_uppercase()), None);
         assert_eq!(index_of(7, "598821f949c0a938d57563bd"), None);
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_the_same_every_time_it_is_made_up() {
+    fn generated_files_are_deterministic() {
         let file = |index| SyntheticFile::of_index(7, index).file();
         assert_eq!(file(42), file(42));
         assert_ne!(file(42), file(43));

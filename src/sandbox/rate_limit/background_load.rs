@@ -1,30 +1,28 @@
-//! Another user of the same account.
+//! Simulates another client of the same account.
 
 use std::time::Duration;
 
-/// How many requests are made up for after a long silence: more would change nothing but the time
-/// that it takes.
-const BEHIND_MAX: u64 = 100_000;
+/// Maximum number of overdue requests to simulate. More would not change the limits' state.
+const OVERDUE_MAX: u64 = 100_000;
 
-/// Has something to send every so often, is refused like everybody, and tries again at the very
-/// moment it was told, so that it gets what it asks for. It is a function of time: its requests are
-/// made up for whenever somebody looks.
+/// A client that sends requests at a constant rate and, when throttled, retries exactly after the
+/// announced wait. A pure function of time: its requests are simulated when a real one arrives.
 #[derive(Debug, Clone)]
 pub(crate) struct BackgroundLoad {
     start_ns: u64,
     every_ns: u64,
-    /// How many requests have gone through.
+    /// Number of requests that passed the limits.
     passed: u64,
-    /// When it sends the next one: when that is due, or when it may at last.
+    /// Time of the next request: when it is due, or when a retry is allowed.
     pub(crate) sends_ns: u64,
 }
 
 impl BackgroundLoad {
-    /// One who uses this share of a limit that allows a request every `cost_ns`; nobody, if there is
-    /// no share or no limit.
+    /// Uses this share of a limit that allows one request per `cost_ns`; `None` without a share or a
+    /// limit.
     ///
     /// # Errors
-    /// A share that is none cannot be used.
+    /// The share is not between 0 and 1.
     pub(crate) fn new(
         share: f64,
         cost_ns: Option<u64>,
@@ -44,25 +42,24 @@ impl BackgroundLoad {
         }))
     }
 
-    /// Leaves out what it would have had to send long ago.
-    pub(crate) fn forget_the_oldest(&mut self, now_ns: u64) {
+    /// Drops all but the newest overdue requests.
+    pub(crate) fn drop_oldest(&mut self, now_ns: u64) {
         let due = now_ns.saturating_sub(self.start_ns) / self.every_ns;
-        self.passed = self.passed.max(due.saturating_sub(BEHIND_MAX));
+        self.passed = self.passed.max(due.saturating_sub(OVERDUE_MAX));
         self.sends_ns = self.sends_ns.max(self.due_ns());
     }
 
-    /// Its request went through.
+    /// The request passed the limits.
     pub(crate) fn passed(&mut self) {
         self.passed += 1;
         self.sends_ns = self.sends_ns.max(self.due_ns());
     }
 
-    /// Its request was told to wait so long.
-    pub(crate) fn refused(&mut self, wait_ns: u64) {
+    /// The request was throttled, and is retried after the wait.
+    pub(crate) fn throttled(&mut self, wait_ns: u64) {
         self.sends_ns += wait_ns;
     }
 
-    /// When the next request is due.
     fn due_ns(&self) -> u64 {
         let since_start_ns = self.every_ns.saturating_mul(self.passed + 1);
         self.start_ns.saturating_add(since_start_ns)

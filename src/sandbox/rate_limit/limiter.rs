@@ -1,39 +1,39 @@
-//! One limit at work, of either kind. Time is passed in, so nothing in here sleeps or drifts.
+//! A rate limit and its current use. Time is passed in.
 
 use super::bucket::Bucket;
 use crate::sandbox::config::Limit;
 
 const MS_NS: u64 = 1_000_000;
 
-/// What the limit's headers say: so many requests in so long.
+/// `X-RateLimit-Limit` and `X-RateLimit-Interval`: the number of requests per interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announced {
     pub(crate) limit: u64,
     pub(crate) interval_ms: u64,
 }
 
-/// A limit and what has been used of it.
+/// A limit and its current use.
 #[derive(Debug, Clone)]
 pub(crate) enum Limiter {
     Bucket(Bucket),
     Window(Window),
 }
 
-/// So many requests from the first one on, then none until the time is over.
+/// A fixed window, which starts with its first request.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     requests: u32,
     interval_ns: u64,
-    /// When the window that is open now ends; in the past means that none is open.
+    /// End of the current window; a past time if there is none.
     ends_ns: u64,
     used: u32,
 }
 
 impl Limiter {
     /// # Errors
-    /// A limit of nothing, or of a rate that is not a positive number, cannot be kept.
+    /// The limit is zero, or its rate is not positive and finite.
     pub(crate) fn new(limit: Limit) -> Result<Self, String> {
-        let made = match limit {
+        let limiter = match limit {
             Limit::Bucket { rate, burst } => Bucket::new(rate, burst).map(Self::Bucket),
             Limit::Window { requests, interval } => {
                 let interval_ns = u64::try_from(interval.as_nanos()).ok();
@@ -43,10 +43,10 @@ impl Limiter {
                     .map(Self::Window)
             }
         };
-        made.ok_or_else(|| format!("a limit of {limit} cannot be kept"))
+        limiter.ok_or_else(|| format!("a limit of {limit} cannot be kept"))
     }
 
-    /// How long until a request would be let through; 0 is now.
+    /// Time until a request passes; 0 for immediately.
     pub(crate) fn wait_ns(&self, now_ns: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.wait_ns(now_ns),
@@ -55,7 +55,7 @@ impl Limiter {
         }
     }
 
-    /// Uses up a place, if there is one left.
+    /// Counts a request.
     pub(crate) fn spend(&mut self, now_ns: u64) {
         match self {
             Self::Bucket(bucket) => bucket.spend(now_ns),
@@ -63,7 +63,7 @@ impl Limiter {
         }
     }
 
-    /// The time between requests that go on for ever.
+    /// Interval between requests at the sustained rate.
     pub(crate) fn cost_ns(&self) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.cost_ns,
@@ -91,7 +91,7 @@ impl Window {
     }
 }
 
-/// Whole milliseconds that are enough to wait: rounded up.
+/// Converts to milliseconds, rounded up.
 pub(crate) fn ms_up(ns: u64) -> u64 {
     ns.div_ceil(MS_NS)
 }

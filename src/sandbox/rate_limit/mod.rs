@@ -1,4 +1,4 @@
-//! All limits on one kind of calls together, and the neighbour who uses them too.
+//! The account's rate limits, and the background load of another client.
 
 mod background_load;
 mod bucket;
@@ -12,14 +12,14 @@ use crate::sandbox::route::Kind;
 use background_load::BackgroundLoad;
 use limiter::{Limiter, ms_up};
 
-/// The account's limits, which reads and writes have apart.
+/// The rate limits of reads and of writes.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountLimits {
     reads: Limits,
     writes: Limits,
 }
 
-/// The limits on one kind of calls. A request needs a place in each of them.
+/// The limits of one kind of calls. A request has to pass all of them.
 #[derive(Debug, Clone, Default)]
 struct Limits {
     limiters: Vec<Limiter>,
@@ -28,10 +28,10 @@ struct Limits {
 }
 
 impl AccountLimits {
-    /// Full limits from now on.
+    /// Unused limits.
     ///
     /// # Errors
-    /// Says which limit cannot be kept.
+    /// A limit or the share of the background load is invalid.
     pub(crate) fn new(config: &Config, now_ns: u64) -> Result<Self, String> {
         let limits = |limits: &[Limit]| {
             Limits::new(limits, config.refused_count, config.background_load, now_ns)
@@ -39,20 +39,20 @@ impl AccountLimits {
         Ok(Self { reads: limits(&config.reads)?, writes: limits(&config.writes)? })
     }
 
-    /// Takes a place for a request that arrives now.
+    /// Counts a request that arrives now.
     ///
     /// # Errors
-    /// The headers of its 429.
+    /// The request is throttled: the headers of its 429.
     pub(crate) fn take(&mut self, kind: Kind, now_ns: u64) -> Result<(), RateHeaders> {
-        self.of(kind).take(now_ns)
+        self.kind_mut(kind).take(now_ns)
     }
 
-    /// The headers of an response that is no 429.
+    /// The headers of a response that is not a 429.
     pub(crate) fn headers(&mut self, kind: Kind, now_ns: u64) -> RateHeaders {
-        self.of(kind).headers(now_ns)
+        self.kind_mut(kind).headers(now_ns)
     }
 
-    fn of(&mut self, kind: Kind) -> &mut Limits {
+    fn kind_mut(&mut self, kind: Kind) -> &mut Limits {
         match kind {
             Kind::Read => &mut self.reads,
             Kind::Write => &mut self.writes,
@@ -75,16 +75,16 @@ impl Limits {
     }
 
     fn take(&mut self, now_ns: u64) -> Result<(), RateHeaders> {
-        self.let_background_load_in(now_ns);
+        self.simulate_background_load(now_ns);
         if self.pass(now_ns) { Ok(()) } else { Err(self.tightest(now_ns)) }
     }
 
     fn headers(&mut self, now_ns: u64) -> RateHeaders {
-        self.let_background_load_in(now_ns);
+        self.simulate_background_load(now_ns);
         self.tightest(now_ns)
     }
 
-    /// Whether a request passes: all or none of the limits give it a place.
+    /// Whether a request passes all limits. A throttled one counts in none of them, or in all.
     fn pass(&mut self, now_ns: u64) -> bool {
         let passes = self.wait_ns(now_ns) == 0;
         if passes || self.refused_count {
@@ -93,14 +93,14 @@ impl Limits {
         passes
     }
 
-    fn let_background_load_in(&mut self, now_ns: u64) {
+    fn simulate_background_load(&mut self, now_ns: u64) {
         let Some(mut background_load) = self.background_load.take() else { return };
-        background_load.forget_the_oldest(now_ns);
+        background_load.drop_oldest(now_ns);
         while background_load.sends_ns <= now_ns {
             if self.pass(background_load.sends_ns) {
                 background_load.passed();
             } else {
-                background_load.refused(self.wait_ns(background_load.sends_ns));
+                background_load.throttled(self.wait_ns(background_load.sends_ns));
             }
         }
         self.background_load = Some(background_load);
@@ -110,10 +110,10 @@ impl Limits {
         self.limiters.iter().map(|limiter| limiter.wait_ns(now_ns)).max().unwrap_or(0)
     }
 
-    /// The limit that makes a request wait longest.
+    /// The headers of the limit with the longest wait.
     fn tightest(&self, now_ns: u64) -> RateHeaders {
         let waits = self.limiters.iter().map(|limiter| (limiter.wait_ns(now_ns), limiter));
-        // The first of several that are the same.
+        // `max_by_key` returns the last maximum, so this reverses for the first one.
         let tightest = waits.rev().max_by_key(|(wait_ns, _)| *wait_ns);
         tightest.map_or_else(RateHeaders::default, |(wait_ns, limiter)| RateHeaders {
             announced: Some(limiter.announced()),
@@ -145,7 +145,7 @@ mod tests {
         Limits::new(limits, refused_count, 0.0, 0).unwrap()
     }
 
-    /// How long a request that arrives now is told to wait; `None`: it passes.
+    /// The announced wait of a request that arrives now; `None` if it passes.
     fn wait_ms(limits: &mut Limits, now_ns: u64) -> Option<u64> {
         match limits.take(now_ns).err()?.reset {
             Some(Reset::Ms(ms)) => Some(ms),
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_goes_at_once_and_then_exactly_the_rate() {
+    fn burst_is_followed_by_exactly_the_rate() {
         let mut limits = limits(&[bucket(5.0, 5)], false);
         assert_eq!(passed(&mut limits, (0..=100_000).map(|ms| ms * MS_NS)), 5 + 5 * 100);
     }
 
     #[test]
-    fn a_refusal_says_exactly_how_long_to_wait() {
+    fn throttled_request_passes_exactly_after_the_wait() {
         let mut limits = limits(&[bucket(4.0, 1)], false);
         assert_eq!(wait_ms(&mut limits, 0), None);
         assert_eq!(wait_ms(&mut limits, 100 * MS_NS), Some(150));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_burst_and_rate_in_any_stretch() {
+    fn no_interval_exceeds_burst_plus_rate() {
         let mut limits = limits(&[bucket(40.0, 7)], false);
         let passed: Vec<u64> = (0..20_000)
             .map(|step| step * MS_NS / 3)
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn after_an_hour_idle_the_bucket_holds_a_burst_and_no_more() {
+    fn idle_bucket_holds_at_most_a_burst() {
         let mut limits = limits(&[bucket(5.0, 3)], false);
         assert_eq!(passed(&mut limits, [3600 * SECOND_NS; 10].into_iter()), 3);
     }
 
     #[test]
-    fn refused_requests_that_count_push_the_next_place_back() {
+    fn counted_throttled_requests_prolong_the_wait() {
         let mut limits = limits(&[bucket(10.0, 1)], true);
         assert_eq!(wait_ms(&mut limits, 0), None);
         assert_eq!(wait_ms(&mut limits, 50 * MS_NS), Some(100));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_requests_that_do_not_count_change_nothing() {
+    fn uncounted_throttled_requests_change_nothing() {
         let mut limits = limits(&[bucket(10.0, 1)], false);
         assert_eq!(wait_ms(&mut limits, 0), None);
         assert_eq!(wait_ms(&mut limits, 50 * MS_NS), Some(50));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_opens_with_its_first_request_and_closes_for_the_rest_of_its_time() {
+    fn window_starts_with_its_first_request() {
         let mut limits = limits(&[window(2, 900)], false);
         let opened_ns = 100 * SECOND_NS;
         assert_eq!(wait_ms(&mut limits, opened_ns), None);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_limits_the_one_that_refuses_is_announced() {
+    fn headers_announce_the_limit_that_throttles() {
         let mut limits = limits(&[bucket(5.0, 5), window(7, 900)], false);
         let announced = |limits: &mut Limits, now_ns| limits.take(now_ns).unwrap_err().announced;
         let pair = |limit, interval_ms| Some(Announced { limit, interval_ms });
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_limit_refuses_costs_a_place_in_the_others_only_if_it_counts() {
+    fn throttled_requests_count_in_other_limits_if_configured() {
         for (refused_count, left) in [(false, 2), (true, 0)] {
             let mut limits = limits(&[bucket(1.0, 1), window(3, 900)], refused_count);
             assert_eq!(passed(&mut limits, [0; 9].into_iter()), 1);
@@ -244,36 +244,37 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_leaves_the_rest_of_the_rate_and_nothing_of_it_depends_on_when_one_looks() {
-        let with = || Limits::new(&[bucket(10.0, 10)], false, 0.3, 0).unwrap();
-        let (mut often, mut seldom) = (with(), with());
-        // Alone it would get 1009; the neighbour has sent 299.
-        let greedy = |ms: u64| ms * MS_NS + MS_NS / 2;
-        assert_eq!(passed(&mut often, (0..100_000).map(greedy)), 1009 - 299);
+    fn background_load_leaves_the_rest_of_the_rate() {
+        let loaded = || Limits::new(&[bucket(10.0, 10)], false, 0.3, 0).unwrap();
+        let (mut limits, mut observed) = (loaded(), loaded());
+        // 1009 requests would pass alone; the background load has sent 299.
+        let time = |ms: u64| ms * MS_NS + MS_NS / 2;
+        assert_eq!(passed(&mut limits, (0..100_000).map(time)), 1009 - 299);
         for ms in 0..100_000 {
-            seldom.headers(greedy(ms));
+            observed.headers(time(ms));
         }
-        assert_eq!(seldom.headers(greedy(100_000)), with().headers(greedy(100_000)));
+        // The simulation does not depend on how often it is updated.
+        assert_eq!(observed.headers(time(100_000)), loaded().headers(time(100_000)));
     }
 
     #[test]
-    fn a_neighbour_keeps_to_the_slowest_of_the_limits() {
+    fn background_load_is_a_share_of_the_slowest_limit() {
         let limits = [bucket(5.0, 5), window(900, 900)];
         let mut limits = Limits::new(&limits, false, 0.5, 0).unwrap();
-        // One each every 2 s: 450 of ours from 0 s on, 449 of the neighbour's from 2 s on.
+        // One every 2 s each: 450 of ours from 0 s on, 449 of the background load from 2 s on.
         assert_eq!(passed(&mut limits, (0..450).map(|n| 2 * n * SECOND_NS + 1)), 450);
         assert_eq!(passed(&mut limits, [899 * SECOND_NS; 5].into_iter()), 1);
     }
 
     #[test]
-    fn a_day_of_silence_is_made_up_for_without_going_through_it() {
+    fn idle_day_is_simulated_quickly() {
         let mut limits = Limits::new(&[bucket(1e6, 1000)], false, 0.5, 0).unwrap();
         let day_ns = 24 * 3600 * SECOND_NS;
         assert_eq!(passed(&mut limits, [day_ns; 2000].into_iter()), 999);
     }
 
     #[test]
-    fn an_impossible_limit_or_neighbour_is_refused() {
+    fn invalid_limit_or_background_load_is_rejected() {
         for limit in [bucket(0.0, 5), bucket(5.0, 0), window(0, 1), window(1, 0)] {
             assert!(Limits::new(&[limit], false, 0.0, 0).is_err(), "{limit}");
         }
