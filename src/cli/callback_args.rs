@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::help::EXTENSIONS;
-use crate::sandbox::{Callbacks, End, Ending, ExtensionOutcome, Status};
+use crate::sandbox::{Callbacks, ExtensionOutcome, FinalStatus, Settlement, Status};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = EXTENSIONS)]
@@ -19,7 +19,7 @@ pub(super) struct CallbackArgs {
     pending_ms: Option<u64>,
     /// The final status of pending extensions
     #[arg(long, value_enum, default_value_t, value_name = "END", requires = "pending_ms")]
-    pending_end: End,
+    pending_end: FinalStatus,
     /// Sign the callbacks to webhookUrl with this secret (Standard Webhooks)
     #[arg(long, hide_short_help = true, value_name = "WHSEC", requires = "pending_ms")]
     callback_secret: Option<String>,
@@ -59,8 +59,8 @@ impl CallbackArgs {
     }
 
     /// When and how pending extensions end; `None` if they stay pending.
-    pub(super) fn ending(&self) -> Option<Ending> {
-        let after = |ms| Ending { after: Duration::from_millis(ms), end: self.pending_end };
+    pub(super) fn settlement(&self) -> Option<Settlement> {
+        let after = |ms| Settlement { after: Duration::from_millis(ms), status: self.pending_end };
         self.pending_ms.map(after)
     }
 
@@ -70,7 +70,7 @@ impl CallbackArgs {
             secret: self.callback_secret,
             retry_after: Duration::from_millis(self.callback_retry_ms),
             copies: self.callback_copies,
-            shuffled_over: Duration::from_millis(self.callback_shuffle_ms),
+            max_delay: Duration::from_millis(self.callback_shuffle_ms),
             seed,
         }
     }
@@ -101,12 +101,12 @@ mod tests {
         let flags = flags.unwrap();
         let after = Duration::from_millis(5);
         assert_eq!(flags.extensions(), ExtensionOutcome::Always(Status::Pending));
-        assert_eq!(flags.ending(), Some(Ending { after, end: End::Failed }));
+        assert_eq!(flags.settlement(), Some(Settlement { after, status: FinalStatus::Failed }));
         let expected = Callbacks {
             secret: Some("whsec_x".to_owned()),
             retry_after: Duration::from_millis(7),
             copies: 2,
-            shuffled_over: Duration::from_millis(9),
+            max_delay: Duration::from_millis(9),
             seed: 3,
         };
         assert_eq!(flags.callbacks(3), expected);
@@ -116,7 +116,7 @@ mod tests {
     fn defaults_leave_extensions_pending() {
         let flags = parse("").unwrap();
         assert_eq!(flags.extensions(), ExtensionOutcome::default());
-        assert_eq!(flags.ending(), None);
+        assert_eq!(flags.settlement(), None);
         assert_eq!(flags.callbacks(0), Callbacks::default());
         assert!(parse("--callback-copies 2").is_err());
     }

@@ -73,7 +73,7 @@ impl Sandbox {
             search_lag: self.search_lag.map_or(Duration::ZERO, |span| span.0),
             record: !self.no_record,
             extensions: self.callbacks.extensions(),
-            ending: self.callbacks.ending(),
+            settlement: self.callbacks.settlement(),
             callbacks: self.callbacks.callbacks(self.fault_seed),
             faults: Faults { seed: self.fault_seed, ..self.fault.into_iter().collect() },
             ..Config::default()

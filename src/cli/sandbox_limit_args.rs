@@ -87,7 +87,7 @@ impl SandboxLimitArgs {
             writes: limits(self.rate, self.burst, &self.window),
             reads: limits(self.read_rate, self.read_burst, &self.read_window),
             background_load: self.background_load.0,
-            refused_count: self.refused_count,
+            count_throttled: self.refused_count,
             headers_always: self.headers_always,
             ..config
         }

@@ -33,7 +33,7 @@ pub struct Callbacks {
     pub copies: u32,
     /// Maximum random delay before the first attempt, which delivers callbacks out of order. The API
     /// promises no order.
-    pub shuffled_over: Duration,
+    pub max_delay: Duration,
     /// Seed of the random delays.
     pub seed: u64,
 }
@@ -44,7 +44,7 @@ impl Default for Callbacks {
             secret: None,
             retry_after: Duration::from_secs(1),
             copies: 1,
-            shuffled_over: Duration::ZERO,
+            max_delay: Duration::ZERO,
             seed: 0,
         }
     }
@@ -63,7 +63,7 @@ impl Callbacks {
 
     /// The random delay of one copy before its first attempt.
     fn first_delay(&self, id: &str, copy: u32) -> Duration {
-        let max = u64::try_from(self.shuffled_over.as_nanos()).unwrap_or(u64::MAX);
+        let max = u64::try_from(self.max_delay.as_nanos()).unwrap_or(u64::MAX);
         let random = xxh3_64_with_seed(id.as_bytes(), self.seed.wrapping_add(copy.into()));
         Duration::from_nanos(random.checked_rem(max).unwrap_or(0))
     }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn delays_of_copies_differ_and_stay_below_maximum() {
         let max = Duration::from_secs(1);
-        let callbacks = Callbacks { shuffled_over: max, ..Callbacks::default() };
+        let callbacks = Callbacks { max_delay: max, ..Callbacks::default() };
         let delays = [0, 1].map(|copy| callbacks.first_delay("msg_1_0", copy));
         assert_ne!(delays[0], delays[1]);
         assert!(delays.iter().all(|delay| *delay < max));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::callback::Callbacks;
 use super::defaults;
-use super::extension_outcome::{Ending, ExtensionOutcome};
+use super::extension_outcome::{ExtensionOutcome, Settlement};
 use super::faults::Faults;
 use super::hook::Hook;
 use super::library::Library;
@@ -35,7 +35,7 @@ pub struct Config {
     /// constant rate.
     pub background_load: f64,
     /// Whether throttled (429) requests count towards the limit. The API does not document this.
-    pub refused_count: bool,
+    pub count_throttled: bool,
     /// Whether all responses have `X-RateLimit-*` headers, not only 429s.
     pub headers_always: bool,
     /// Faults to inject.
@@ -56,7 +56,7 @@ pub struct Config {
     /// Behaviours that the API's description leaves open.
     pub quirks: Quirks,
     /// How pending extensions settle; `None` leaves them pending forever.
-    pub ending: Option<Ending>,
+    pub settlement: Option<Settlement>,
     /// How callbacks of settled extensions are sent.
     pub callbacks: Callbacks,
 }
@@ -72,7 +72,7 @@ impl Default for Config {
             writes: vec![Limit::Bucket { rate: 5.0, burst: 5 }],
             reads: vec![Limit::Bucket { rate: 40.0, burst: 40 }],
             background_load: 0.0,
-            refused_count: false,
+            count_throttled: false,
             headers_always: false,
             faults: Faults::default(),
             extensions: ExtensionOutcome::default(),
@@ -81,7 +81,7 @@ impl Default for Config {
             search_lag: Duration::ZERO,
             record: true,
             quirks: Quirks::default(),
-            ending: None,
+            settlement: None,
             callbacks: Callbacks::default(),
         }
     }

@@ -34,16 +34,16 @@ pub enum ExtensionOutcome {
 
 /// How pending extensions settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub struct Settlement {
     /// Delay after the request was processed.
     pub after: Duration,
     /// The final status.
-    pub end: End,
+    pub status: FinalStatus,
 }
 
 /// Final status of pending extensions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum End {
+pub enum FinalStatus {
     /// By the hash of file and extension: one in 16 fails
     #[default]
     Realistic,
@@ -72,7 +72,7 @@ impl ExtensionOutcome {
     }
 }
 
-impl End {
+impl FinalStatus {
     /// Whether the pending `extension` on the file with this id succeeds.
     pub(crate) fn is_success(self, id: &str, extension: &str) -> bool {
         match self {
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn about_one_pending_extension_in_sixteen_fails() {
         let ids = (0..16_000_u32).map(|id| id.to_string());
-        let failed = |id: &String| !End::Realistic.is_success(id, "remove-bg");
+        let failed = |id: &String| !FinalStatus::Realistic.is_success(id, "remove-bg");
         let pending =
             |id: &String| ExtensionOutcome::Realistic.status(id, "remove-bg") == Status::Pending;
         let count = ids.filter(pending).filter(failed).count();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::clock::Clock;
-use super::extension_outcome::{self, End, Ending};
+use super::extension_outcome::{self, FinalStatus, Settlement};
 use super::extensions::Extension;
 use super::state::Sandbox;
 
@@ -33,11 +33,11 @@ impl ExtensionRun {
 impl Sandbox {
     /// Settles a pending extension after the configured delay, if one is configured.
     pub(crate) fn settle_later(self: &Arc<Self>, run: ExtensionRun) {
-        if let Some(Ending { after, end }) = self.config.ending {
+        if let Some(Settlement { after, status }) = self.config.settlement {
             let sandbox = Arc::clone(self);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                if let Some(result) = sandbox.settle(&run, end) {
+                if let Some(result) = sandbox.settle(&run, status) {
                     sandbox.call_back(run, &result);
                 }
             });
@@ -45,14 +45,14 @@ impl Sandbox {
     }
 
     /// Settles an extension. Returns the body of its callback; `None` if the sandbox was reset since.
-    fn settle(&self, run: &ExtensionRun, end: End) -> Option<Value> {
+    fn settle(&self, run: &ExtensionRun, status: FinalStatus) -> Option<Value> {
         let (name, file) = (run.extension.name(), run.file.as_str());
         let mut state = self.state();
         if state.generation != run.generation {
             return None;
         }
         let key = state.store.find(file)?;
-        let result = if end.is_success(file, name) {
+        let result = if status.is_success(file, name) {
             let (_, details) = state.store.edit(key);
             extension_outcome::write_result(&run.extension, file, details);
             details.touch(Clock::wall_ms());

@@ -70,7 +70,7 @@ mod synthetic;
 
 pub use callback::Callbacks;
 pub use config::{Config, Limit};
-pub use extension_outcome::{End, Ending, ExtensionOutcome, Status};
+pub use extension_outcome::{ExtensionOutcome, FinalStatus, Settlement, Status};
 pub use fault_spec::{FAULT_FORMS, FaultSpec};
 pub use faults::{Fault, Faults};
 pub use hook::{Hook, HookEvent, Phase};

@@ -44,7 +44,7 @@ impl Recorder {
             self.peaks.arrived(kind, now_ns);
         }
         self.in_flight += 1;
-        self.stats.max_under_way = self.stats.max_under_way.max(self.in_flight);
+        self.stats.max_in_flight = self.stats.max_in_flight.max(self.in_flight);
         if self.record {
             request.files().for_each(|file| self.arrived_for(file));
         }
@@ -60,7 +60,7 @@ impl Recorder {
             let most = self.stats.overlaps_by_file.entry(file.to_owned()).or_default();
             *most = (*in_flight).max(*most);
         }
-        self.stats.max_under_way_per_file = self.stats.max_under_way_per_file.max(*in_flight);
+        self.stats.max_in_flight_per_file = self.stats.max_in_flight_per_file.max(*in_flight);
     }
 
     /// Records a request that passed authentication and rate limits.
@@ -88,7 +88,7 @@ impl Recorder {
     /// Records the status of a response; `None` if the connection is reset instead.
     pub(crate) fn responded(&mut self, request: &ApiRequest, status: Option<u16>) {
         let Some(status) = status else {
-            self.stats.no_answer += 1;
+            self.stats.no_response += 1;
             return;
         };
         *self.stats.statuses.entry(status).or_default() += 1;
@@ -113,17 +113,17 @@ impl Recorder {
 
     /// Records a billed extension run on a file.
     pub(crate) fn billed(&mut self, file: &str, extension: &'static str) {
-        count(&mut self.stats.paid_runs, extension);
+        count(&mut self.stats.billed_runs, extension);
         if self.record {
-            let runs = self.stats.paid_runs_by_file.entry(file.to_owned()).or_default();
+            let runs = self.stats.billed_runs_by_file.entry(file.to_owned()).or_default();
             let runs = count(runs, extension);
-            self.stats.max_paid_runs_per_pair = self.stats.max_paid_runs_per_pair.max(runs);
+            self.stats.max_billed_runs_per_pair = self.stats.max_billed_runs_per_pair.max(runs);
         }
     }
 
     /// Records that a pending extension of request `n` settled; `result` has its service and status.
     pub(crate) fn settled(&mut self, n: u64, file: &str, result: &Value) {
-        self.stats.ended_runs += 1;
+        self.stats.settled_runs += 1;
         if self.record {
             let body = result.to_string();
             self.history.record(n, "extension", [file].into_iter(), body.as_bytes());
@@ -140,7 +140,7 @@ impl Recorder {
         stats.writes_per_second = self.peaks.second(Kind::Write);
         stats.reads_per_window = self.peaks.windows(Kind::Read);
         stats.writes_per_window = self.peaks.windows(Kind::Write);
-        stats.overlapped = stats.max_under_way_per_file > 1;
+        stats.overlapped = stats.max_in_flight_per_file > 1;
         stats
     }
 

@@ -16,7 +16,7 @@ pub struct Stats {
     /// Number of responses by call (named as in [`Calls`]) and HTTP status.
     pub statuses_by_call: BTreeMap<&'static str, BTreeMap<u16, u64>>,
     /// Number of requests whose connection was reset without a response.
-    pub no_answer: u64,
+    pub no_response: u64,
     /// Number of connections reset when accepted. Their requests are not counted anywhere.
     pub reset_at_accept: u64,
     /// Number of 429 responses, including those of faults.
@@ -30,9 +30,9 @@ pub struct Stats {
     /// The busiest intervals of reads, one per [`Limit::Window`](super::Limit::Window).
     pub reads_per_window: Vec<WindowPeak>,
     /// Maximum number of API requests in flight.
-    pub max_under_way: u64,
+    pub max_in_flight: u64,
     /// Maximum number of requests in flight for the same file. 0 unless recording.
-    pub max_under_way_per_file: u64,
+    pub max_in_flight_per_file: u64,
     /// Whether requests for the same file were ever in flight together.
     pub overlapped: bool,
     /// Maximum number of requests in flight, of files that had more than one. Empty unless recording.
@@ -40,13 +40,13 @@ pub struct Stats {
     /// Number of changes: one per file of each accepted write.
     pub changes: u64,
     /// Number of billed runs by extension, including failed and pending ones.
-    pub paid_runs: BTreeMap<String, u64>,
+    pub billed_runs: BTreeMap<String, u64>,
     /// Number of billed runs by file and extension. Empty unless recording.
-    pub paid_runs_by_file: BTreeMap<String, BTreeMap<String, u64>>,
+    pub billed_runs_by_file: BTreeMap<String, BTreeMap<String, u64>>,
     /// Maximum number of billed runs of the same extension on the same file. 0 unless recording.
-    pub max_paid_runs_per_pair: u64,
+    pub max_billed_runs_per_pair: u64,
     /// Number of pending extensions that settled, as success or failure.
-    pub ended_runs: u64,
+    pub settled_runs: u64,
     /// Callbacks of settled extensions.
     pub callbacks: CallbackCounts,
 }
@@ -113,7 +113,11 @@ pub struct WindowPeak {
 impl Stats {
     /// Number of billed runs of an extension on a file. 0 unless recording.
     #[must_use]
-    pub fn paid_runs_of(&self, file: &str, extension: &str) -> u64 {
-        self.paid_runs_by_file.get(file).and_then(|runs| runs.get(extension)).copied().unwrap_or(0)
+    pub fn billed_runs_of(&self, file: &str, extension: &str) -> u64 {
+        self.billed_runs_by_file
+            .get(file)
+            .and_then(|runs| runs.get(extension))
+            .copied()
+            .unwrap_or(0)
     }
 }

@@ -55,12 +55,12 @@ fn resume_shows_what_is_left_and_asks() {
     terminal.waits_for("anything else to cancel: ");
     terminal.types("y\n");
     assert_text!(terminal.ends().exits(2));
-    assert_eq!(env.sandbox.stats().paid_runs.values().sum::<u64>(), 1);
+    assert_eq!(env.sandbox.stats().billed_runs.values().sum::<u64>(), 1);
     let mut terminal = resume();
     terminal.waits_for("Type 260");
     terminal.types("260\n");
     terminal.ends().exits(0);
-    assert_eq!(env.sandbox.stats().max_paid_runs_per_pair, 1);
+    assert_eq!(env.sandbox.stats().max_billed_runs_per_pair, 1);
     assert_eq!(env.only_run("sheet").count("updated"), 3);
 }
 

@@ -161,7 +161,7 @@ fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &st
 /// Killed after remove-bg was charged for `b`.
 fn killed() -> TestEnv {
     let env = killed_at("apply", "PATCH", "/b/", &removing_backgrounds(&["a", "b"]));
-    assert_eq!(env.sandbox.stats().paid_runs_of("b", "remove-bg"), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("b", "remove-bg"), 1);
     env
 }
 
@@ -174,13 +174,13 @@ fn resume_after_kill_never_charges_twice() {
     // Charged, response lost.
     let lost = killed_at("apply", "PATCH", "/a/", &removing_backgrounds(&["a"]));
     resumed(&lost).exits(6);
-    assert_eq!(lost.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(lost.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
     // Charged and recorded; the tags are not sent yet.
     let tagged = format!("{{\"fileId\":\"a\",\"extensions\":{REMOVE_BG},\"addTags\":[\"x\"]}}\n");
     for command in ["apply", "apply --rerun-extensions"] {
         let begun = killed_at(command, "POST", "addTags", &tagged);
         resumed(&begun).exits(0);
-        assert_eq!(begun.sandbox.stats().paid_runs_of("a", "remove-bg"), 1, "{command}");
+        assert_eq!(begun.sandbox.stats().billed_runs_of("a", "remove-bg"), 1, "{command}");
         let tags = begun.file("a")["tags"].to_string();
         assert!(tags.contains("\"x\""), "{tags}");
     }
@@ -277,7 +277,7 @@ fn nightly_rerun_sends_and_charges_nothing() {
     env.write("night.csv", crate::harness::sheet("fileId,extensions,description", rows));
     env.apply("night.csv").exits(0);
     assert_eq!(env.only_run("night").count("updated"), 20);
-    let runs = env.sandbox.stats().paid_runs.values().sum::<u64>();
+    let runs = env.sandbox.stats().billed_runs.values().sum::<u64>();
     let patches = env.sandbox.stats().calls.patch;
     assert_eq!((runs, patches), (20, 20));
     env.apply("night.csv").exits(0);
@@ -286,7 +286,7 @@ fn nightly_rerun_sends_and_charges_nothing() {
     assert_eq!(second.count("unchanged"), 20);
     assert!(second.report().iter().all(|row| row["code"] == "already_ran"));
     env.apply("night.csv --rerun-extensions").exits(0);
-    assert_eq!(env.sandbox.stats().paid_runs.values().sum::<u64>(), 40);
+    assert_eq!(env.sandbox.stats().billed_runs.values().sum::<u64>(), 40);
 }
 
 /// Runs remove-bg on `a` in three rows; the second also sets the description.
@@ -305,7 +305,7 @@ fn same_extension_in_several_rows_runs_once() {
     assert_eq!(run.row(3)["code"], "already_ran");
     assert_text!(run.row(3)["message"]);
     assert_eq!(env.file("a")["description"], "A");
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
     assert_eq!(recorded(&charges_of(&env), "a"), Some(charged_by(&run)));
 }
 
@@ -319,7 +319,7 @@ fn extension_of_rejected_row_runs_in_next_row() {
     env.run("apply sheet.jsonl --yes --rate unlimited --max-bad 100%").exits(1);
     let run = env.only_run("sheet");
     assert_eq!((run.count("rejected"), run.count("updated")), (1, 1));
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
     // The same in a run that is resumed after the first row.
     let env = TestEnv::new(always(Status::Success, files(["a", "b", "c"])));
     env.write("sheet.jsonl", &sheet);
@@ -327,7 +327,7 @@ fn extension_of_rejected_row_runs_in_next_row() {
     let run = env.only_run("sheet");
     assert_eq!((run.count("rejected"), run.count("not_attempted")), (1, 1));
     env.run(&format!("resume --yes {} --rate unlimited", run.name())).exits(1);
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
     assert_eq!(recorded(&charges_of(&env), "a"), Some(charged_by(&run)));
 }
 
@@ -343,5 +343,5 @@ fn rejected_extension_runs_when_fed_back() {
     assert_eq!(recorded(&charges_of(&env), "a"), None);
     let failed = run.path().join("failed.jsonl");
     env.run(&format!("apply {} --yes --rate unlimited", failed.display())).exits(0);
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
 }

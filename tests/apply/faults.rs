@@ -367,7 +367,7 @@ fn lost_billed_request_applies_its_idempotent_part() {
             (&file["tags"], &file["customMetadata"]["brand"]),
             (&json!(["x"]), &json!("Acme"))
         );
-        let runs = |id| env.sandbox.stats().paid_runs_of(id, "google-auto-tagging");
+        let runs = |id| env.sandbox.stats().billed_runs_of(id, "google-auto-tagging");
         assert_eq!((runs("a"), runs("b")), (1, 1), "{fault:?}");
         assert_eq!(run.text("unknown.csv").lines().count(), 2);
     }

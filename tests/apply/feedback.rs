@@ -115,9 +115,9 @@ fn unknown_json_lines_need_a_flag() {
     let unknown = env.only_run("sheet").text("unknown.jsonl");
     env.write("unknown.jsonl", &unknown);
     env.apply_direct("unknown.jsonl").exits(2);
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", "remove-bg"), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
     env.apply_direct("unknown.jsonl --repeat-unknown").exits(0);
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", "remove-bg"), 2);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 2);
 }
 
 #[test]

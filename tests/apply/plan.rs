@@ -381,5 +381,5 @@ fn field_written_by_extension_is_checked_for_conflict() {
     env.run(&apply_plan(&plan)).exits(1);
     assert_eq!(plan.row(2)["code"], "conflict");
     assert_eq!(env.file("f")["description"], "mine");
-    assert_eq!(env.sandbox.stats().paid_runs_of("f", "ai-auto-description"), 0);
+    assert_eq!(env.sandbox.stats().billed_runs_of("f", "ai-auto-description"), 0);
 }

@@ -81,7 +81,7 @@ fn concurrent_resumes_run_no_extension_twice() {
     env.command(&resume).run().exits(0);
     assert_text!(blocked.done().exits(75));
     for id in ["a", "b", "c"] {
-        assert_eq!(env.sandbox.stats().paid_runs_of(id, "remove-bg"), 1, "{id}");
+        assert_eq!(env.sandbox.stats().billed_runs_of(id, "remove-bg"), 1, "{id}");
     }
     assert_eq!(run.statuses(), ["updated"; 3]);
 }

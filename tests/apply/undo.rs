@@ -224,7 +224,7 @@ fn undo_reports_irreversible_effects() {
         assert_eq!(essence(&env.file(id))["tags"], json!(["old", format!("only {id}")]));
     }
     assert_ne!(env.file("a")["description"], "<clear> a");
-    assert_eq!(env.sandbox.stats().paid_runs.values().sum::<u64>(), 2, "no extension ran again");
+    assert_eq!(env.sandbox.stats().billed_runs.values().sum::<u64>(), 2, "no extension ran again");
 }
 
 #[test]

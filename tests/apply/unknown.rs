@@ -33,7 +33,7 @@ fn check_tags_sent_and_publication_not(env: &TestEnv, run: &RunFiles, snapshot: 
     let tags = env.file("a")["tags"].to_string();
     assert!(tags.contains("new") && !tags.contains("sale"), "{tags}");
     let stats = env.sandbox.stats();
-    assert_eq!((stats.paid_runs_of("a", "remove-bg"), stats.calls.publish), (1, 0));
+    assert_eq!((stats.billed_runs_of("a", "remove-bg"), stats.calls.publish), (1, 0));
     let row = run.row(1);
     assert_eq!(row["status"], "unknown");
     let message = &row["message"];
@@ -114,7 +114,7 @@ fn unknown_row_without_at_most_once_work_is_accepted() {
     .exits(0);
     assert_eq!(env.file("a")["description"], "text");
     let stats = env.sandbox.stats();
-    assert_eq!((stats.calls.add_tags, stats.paid_runs_of("a", "remove-bg")), (1, 1));
+    assert_eq!((stats.calls.add_tags, stats.billed_runs_of("a", "remove-bg")), (1, 1));
 }
 
 #[test]

@@ -212,7 +212,11 @@ impl Case {
         self.compare_library(&unknown, baseline);
         self.check_updated(&report);
         let stats = self.env.sandbox.stats();
-        assert!(stats.max_paid_runs_per_pair <= 1, "billed twice: {:?}", stats.paid_runs_by_file);
+        assert!(
+            stats.max_billed_runs_per_pair <= 1,
+            "billed twice: {:?}",
+            stats.billed_runs_by_file
+        );
         assert!(!stats.overlapped, "two concurrent requests for one file");
         let summary = self.files().summary();
         assert_eq!(summary["rows"]["unknown"], unknown.len());
@@ -278,7 +282,7 @@ impl Case {
                 );
             }
             if let Some(extension) = row.billed_extension {
-                assert_eq!(stats.paid_runs_of(&row.file, extension), 1, "row {}", line["row"]);
+                assert_eq!(stats.billed_runs_of(&row.file, extension), 1, "row {}", line["row"]);
             }
         }
     }

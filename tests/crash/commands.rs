@@ -200,7 +200,7 @@ fn kill_and_recover(command: KilledCommand, n: u64, phase: Phase) {
     compare_rows(&outcome, expected, &in_flight);
     compare_library(&outcome, expected, &site.undetermined_if_lost(&in_flight));
     let stats = site.env.sandbox.stats();
-    assert!(stats.max_paid_runs_per_pair <= 1, "billed twice: {:?}", stats.paid_runs_by_file);
+    assert!(stats.max_billed_runs_per_pair <= 1, "billed twice: {:?}", stats.billed_runs_by_file);
     assert!(!stats.overlapped, "two concurrent requests for one file");
 }
 

@@ -26,7 +26,7 @@ fn killed_at(method: &'static str, file: &'static str, phase: Phase) -> Case {
 }
 
 fn billed_runs(case: &Case, file: &str) -> u64 {
-    case.env.sandbox.stats().paid_runs_of(file, REMOVE_BG)
+    case.env.sandbox.stats().billed_runs_of(file, REMOVE_BG)
 }
 
 /// Kind and status of the row's steps at the only kill.
@@ -211,7 +211,7 @@ fn killed_before_resending_the_idempotent_part_bills_once() {
     env.run(&format!("resume --yes {}", run.name())).exits(6);
     assert_eq!(run.statuses(), ["unknown"]);
     assert_eq!(env.file("a")["tags"], json!(["x"]));
-    assert_eq!(env.sandbox.stats().paid_runs_of("a", REMOVE_BG), 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", REMOVE_BG), 1);
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl Case {
         let is_published =
             before["isPublished"] == true && count_for_file(&expected.unpublished) == 0;
         deviations.compare(&format!("publication of {id}"), &file["isPublished"], &is_published);
-        let billed = env.sandbox.stats().paid_runs_of(id, EXTENSION);
+        let billed = env.sandbox.stats().billed_runs_of(id, EXTENSION);
         deviations.compare(
             &format!("billed runs of {id}"),
             &billed,

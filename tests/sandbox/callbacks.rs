@@ -7,8 +7,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ikbulk::sandbox::{
-    CallbackCounts, Callbacks, Config, End, Ending, ExtensionOutcome, Library, Running, Status,
-    synthetic_id,
+    CallbackCounts, Callbacks, Config, ExtensionOutcome, FinalStatus, Library, Running, Settlement,
+    Status, synthetic_id,
 };
 use serde_json::{Value, json};
 
@@ -19,10 +19,15 @@ use crate::schema::schema_at;
 const SECRET: &str = "whsec_dGhlIHdob2xlIHN0cmluZyBpcyB0aGUga2V5";
 
 /// A sandbox whose extensions are all pending and settle after 20 ms.
-fn with_pending_extensions(end: End, callbacks: Callbacks) -> Running {
+fn with_pending_extensions(status: FinalStatus, callbacks: Callbacks) -> Running {
     let after = Duration::from_millis(20);
     let extensions = ExtensionOutcome::Always(Status::Pending);
-    start_sandbox(Config { extensions, ending: Some(Ending { after, end }), callbacks, ..config() })
+    start_sandbox(Config {
+        extensions,
+        settlement: Some(Settlement { after, status }),
+        callbacks,
+        ..config()
+    })
 }
 
 fn tagging() -> Value {
@@ -47,7 +52,7 @@ fn until_counted(running: &Running, expected: &CallbackCounts) {
 #[test]
 fn pending_extension_settles_writes_and_calls_back() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let running = with_pending_extensions(End::Success, Callbacks::default());
+    let running = with_pending_extensions(FinalStatus::Success, Callbacks::default());
     let requested_at = Instant::now();
     let file =
         request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/done?token=7"));
@@ -71,7 +76,7 @@ fn pending_extension_settles_writes_and_calls_back() {
     assert!(callback["fileObject"]["updatedAt"].as_str() > file["updatedAt"].as_str());
 
     let stats = running.stats();
-    assert_eq!((stats.paid_runs_of("f2", "google-auto-tagging"), stats.ended_runs), (1, 1));
+    assert_eq!((stats.billed_runs_of("f2", "google-auto-tagging"), stats.settled_runs), (1, 1));
     let history = running.history("f2");
     let calls: Vec<&Value> = history.iter().map(|change| &change["call"]).collect();
     assert_eq!(calls, ["patch", "extension"]);
@@ -82,7 +87,7 @@ fn pending_extension_settles_writes_and_calls_back() {
 #[test]
 fn failed_pending_extension_calls_back_without_writing() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let running = with_pending_extensions(End::Failed, Callbacks::default());
+    let running = with_pending_extensions(FinalStatus::Failed, Callbacks::default());
     let before =
         request_extensions(&running, "f1", &json!([{"name": "remove-bg"}]), &receiver.url("/"));
     let callback = receiver.next().json();
@@ -93,13 +98,13 @@ fn failed_pending_extension_calls_back_without_writing() {
         (&after["versionInfo"], &after["updatedAt"]),
         (&before["versionInfo"], &before["updatedAt"])
     );
-    assert_eq!(running.stats().paid_runs_of("f1", "remove-bg"), 1);
+    assert_eq!(running.stats().billed_runs_of("f1", "remove-bg"), 1);
 }
 
 #[test]
 fn each_extension_of_a_request_has_own_callback() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let running = with_pending_extensions(End::Success, Callbacks::default());
+    let running = with_pending_extensions(FinalStatus::Success, Callbacks::default());
     let extensions = json!([
         {"name": "remove-bg"},
         {"name": "ai-auto-description"},
@@ -119,9 +124,9 @@ fn each_extension_of_a_request_has_own_callback() {
 
 #[test]
 fn callbacks_match_the_schema() {
-    for end in [End::Success, End::Failed] {
+    for status in [FinalStatus::Success, FinalStatus::Failed] {
         let receiver = CallbackReceiver::responding_with(&[]);
-        let running = with_pending_extensions(end, Callbacks::default());
+        let running = with_pending_extensions(status, Callbacks::default());
         request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
         let callback = receiver.next().json();
         schema_at("callback").validate(&callback).unwrap();
@@ -136,7 +141,7 @@ fn callback_signature_verifies_with_the_secret() {
     let receiver = CallbackReceiver::responding_with(&[]);
     let secret = Some(SECRET.to_owned());
     let running =
-        with_pending_extensions(End::Success, Callbacks { secret, ..Callbacks::default() });
+        with_pending_extensions(FinalStatus::Success, Callbacks { secret, ..Callbacks::default() });
     request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
     let callback = receiver.next();
     let header = |name| callback.header(name).expect("a signed callback should have it");
@@ -157,7 +162,7 @@ fn callback_is_retried_with_backoff_until_200() {
     let retry_after = Duration::from_millis(10);
     let secret = Some(SECRET.to_owned());
     let callbacks = Callbacks { secret, retry_after, ..Callbacks::default() };
-    let running = with_pending_extensions(End::Success, callbacks);
+    let running = with_pending_extensions(FinalStatus::Success, callbacks);
     request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
     let callbacks = [receiver.next(), receiver.next(), receiver.next(), receiver.next()];
     for (pair, wait) in callbacks.windows(2).zip([1, 2, 4]) {
@@ -174,7 +179,7 @@ fn callback_copies_are_delivered_twice() {
     let receiver = CallbackReceiver::responding_with(&[]);
     let secret = Some(SECRET.to_owned());
     let running = with_pending_extensions(
-        End::Success,
+        FinalStatus::Success,
         Callbacks { copies: 2, secret, ..Callbacks::default() },
     );
     request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
@@ -188,11 +193,11 @@ fn callback_copies_are_delivered_twice() {
 #[test]
 fn shuffled_callbacks_arrive_out_of_order() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let callbacks = Callbacks { shuffled_over: Duration::from_millis(400), ..Callbacks::default() };
+    let callbacks = Callbacks { max_delay: Duration::from_millis(400), ..Callbacks::default() };
     let running = start_sandbox(Config {
         library: Library::synthetic(8, 1),
         extensions: ExtensionOutcome::Always(Status::Pending),
-        ending: Some(Ending { after: Duration::ZERO, end: End::Success }),
+        settlement: Some(Settlement { after: Duration::ZERO, status: FinalStatus::Success }),
         callbacks,
         ..config()
     });
@@ -209,7 +214,7 @@ fn shuffled_callbacks_arrive_out_of_order() {
 #[test]
 fn callbacks_go_to_localhost_only() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let running = with_pending_extensions(End::Success, Callbacks::default());
+    let running = with_pending_extensions(FinalStatus::Success, Callbacks::default());
     for remote in ["https://127.0.0.1:1/", "http://192.0.2.1/", "http://example.com/"] {
         request_extensions(&running, "f1", &json!([tagging()]), remote);
     }
@@ -217,13 +222,13 @@ fn callbacks_go_to_localhost_only() {
     receiver.next();
     let expected = CallbackCounts { due: 4, not_called: 3, sent: 1, delivered: 1 };
     until_counted(&running, &expected);
-    assert_eq!(running.stats().ended_runs, 4);
+    assert_eq!(running.stats().settled_runs, 4);
 }
 
 #[test]
 fn extension_without_webhook_settles_without_callback() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let running = with_pending_extensions(End::Success, Callbacks::default());
+    let running = with_pending_extensions(FinalStatus::Success, Callbacks::default());
     patch(&running, "f1", &json!({"extensions": [{"name": "ai-auto-description"}]}));
     request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/"));
     receiver.next();
@@ -236,7 +241,7 @@ fn only_pending_extensions_get_callbacks() {
     let receiver = CallbackReceiver::responding_with(&[]);
     let running = start_sandbox(Config {
         extensions: ExtensionOutcome::Realistic,
-        ending: Some(Ending { after: Duration::ZERO, end: End::Success }),
+        settlement: Some(Settlement { after: Duration::ZERO, status: FinalStatus::Success }),
         ..config()
     });
     let extensions = json!([{"name": "remove-bg"}, {"name": "ai-auto-description"}]);
@@ -252,14 +257,15 @@ fn only_pending_extensions_get_callbacks() {
 #[test]
 fn reset_drops_pending_extensions() {
     let receiver = CallbackReceiver::responding_with(&[]);
-    let ending = Some(Ending { after: Duration::from_millis(500), end: End::Success });
+    let settlement =
+        Some(Settlement { after: Duration::from_millis(500), status: FinalStatus::Success });
     let extensions = ExtensionOutcome::Always(Status::Pending);
-    let running = start_sandbox(Config { extensions, ending, ..config() });
+    let running = start_sandbox(Config { extensions, settlement, ..config() });
     request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/"));
     request(&running, "POST /__sandbox/reset", "");
     let untouched = get(&running, "/v1/files/f1/details").json();
     request_extensions(&running, "f2", &json!([tagging()]), &receiver.url("/"));
     assert_eq!(receiver.next().json()["fileObject"]["fileId"], "f2");
     assert_eq!(get(&running, "/v1/files/f1/details").json(), untouched);
-    assert_eq!((running.stats().ended_runs, running.stats().callbacks.due), (1, 1));
+    assert_eq!((running.stats().settled_runs, running.stats().callbacks.due), (1, 1));
 }

@@ -41,7 +41,7 @@ fn failed_and_pending_extensions_are_billed_without_writing() {
             json!({"aws-auto-tagging": word, "ai-auto-description": word})
         );
         assert_eq!((&file["AITags"], file.get("description")), (&Value::Null, None));
-        assert_eq!(running.stats().paid_runs_of("f2", "aws-auto-tagging"), 1);
+        assert_eq!(running.stats().billed_runs_of("f2", "aws-auto-tagging"), 1);
     }
 }
 
@@ -91,7 +91,7 @@ fn saved_extension_reports_its_configured_service() {
     assert_eq!(file["extensionStatus"], json!({"google-auto-tagging": "success"}));
     let unknown = json!({"extensions": [{"name": "saved-extension", "id": "ext_none"}]});
     assert_eq!(patch(&running, "f2", &unknown).status, 400);
-    assert_eq!(running.stats().paid_runs_of("f2", "google-auto-tagging"), 1);
+    assert_eq!(running.stats().billed_runs_of("f2", "google-auto-tagging"), 1);
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn extension_runs_are_counted_by_file_and_service() {
     patch(&running, "f2", &body);
     patch(&running, "gone", &body);
     let stats = running.stats();
-    assert_eq!(stats.paid_runs["remove-bg"], 3);
-    assert_eq!(stats.paid_runs_of("f1", "google-auto-tagging"), 2);
-    assert_eq!(stats.paid_runs_of("gone", "remove-bg"), 0);
-    assert_eq!(stats.max_paid_runs_per_pair, 2);
+    assert_eq!(stats.billed_runs["remove-bg"], 3);
+    assert_eq!(stats.billed_runs_of("f1", "google-auto-tagging"), 2);
+    assert_eq!(stats.billed_runs_of("gone", "remove-bg"), 0);
+    assert_eq!(stats.max_billed_runs_per_pair, 2);
 }

@@ -83,7 +83,7 @@ fn reset_at_accept_hits_the_chosen_connection() {
     assert_eq!(receive(stream).1.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(send_patch(&running).status, 200);
     let stats = running.stats();
-    assert_eq!((stats.requests, stats.reset_at_accept, stats.no_answer), (2, 1, 0));
+    assert_eq!((stats.requests, stats.reset_at_accept, stats.no_response), (2, 1, 0));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn reset_before_or_after_the_change_sends_nothing() {
         assert_eq!(bytes, "");
         assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_eq!(is_applied(&running), applied);
-        assert_eq!(running.stats().no_answer, 1);
+        assert_eq!(running.stats().no_response, 1);
         assert_eq!(send_patch(&running).status, 200);
     }
 }

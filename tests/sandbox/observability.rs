@@ -64,7 +64,7 @@ fn overlapping_requests_of_one_file_are_recorded() {
         drop(receive(stream));
     }
     let stats = running.stats();
-    assert_eq!((stats.max_under_way, stats.max_under_way_per_file), (3, 2));
+    assert_eq!((stats.max_in_flight, stats.max_in_flight_per_file), (3, 2));
     assert!(stats.overlapped);
     assert_eq!(stats.overlaps_by_file, [("f1".to_owned(), 2)].into());
 }
@@ -96,7 +96,7 @@ fn sequential_requests_do_not_overlap() {
         post(&running, "/v1/files/addTags", &json!({"fileIds": ["f1"], "tags": ["x"]}));
     }
     let stats = running.stats();
-    assert_eq!((stats.max_under_way_per_file, stats.overlapped), (1, false));
+    assert_eq!((stats.max_in_flight_per_file, stats.overlapped), (1, false));
 }
 
 #[test]
@@ -201,8 +201,11 @@ fn totals_are_counted_without_recording() {
     let running = start_sandbox(Config { record: false, ..config() });
     patch(&running, "f1", &json!({"extensions": [{"name": "ai-auto-description"}]}));
     let stats = running.stats();
-    assert_eq!((stats.requests, stats.changes, stats.paid_runs["ai-auto-description"]), (1, 1, 1));
-    assert_eq!((stats.max_under_way_per_file, stats.paid_runs_by_file.len()), (0, 0));
+    assert_eq!(
+        (stats.requests, stats.changes, stats.billed_runs["ai-auto-description"]),
+        (1, 1, 1)
+    );
+    assert_eq!((stats.max_in_flight_per_file, stats.billed_runs_by_file.len()), (0, 0));
     assert!(running.history("f1").is_empty());
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct AccountLimits {
 #[derive(Debug, Clone, Default)]
 struct Limits {
     limiters: Vec<Limiter>,
-    refused_count: bool,
+    count_throttled: bool,
     background_load: Option<BackgroundLoad>,
 }
 
@@ -34,7 +34,7 @@ impl AccountLimits {
     /// A limit or the share of the background load is invalid.
     pub(crate) fn new(config: &Config, now_ns: u64) -> Result<Self, String> {
         let limits = |limits: &[Limit]| {
-            Limits::new(limits, config.refused_count, config.background_load, now_ns)
+            Limits::new(limits, config.count_throttled, config.background_load, now_ns)
         };
         Ok(Self { reads: limits(&config.reads)?, writes: limits(&config.writes)? })
     }
@@ -63,7 +63,7 @@ impl AccountLimits {
 impl Limits {
     fn new(
         limits: &[Limit],
-        refused_count: bool,
+        count_throttled: bool,
         background_load: f64,
         now_ns: u64,
     ) -> Result<Self, String> {
@@ -71,7 +71,7 @@ impl Limits {
             limits.iter().map(|&limit| Limiter::new(limit)).collect::<Result<_, _>>()?;
         let slowest_ns = limiters.iter().map(Limiter::cost_ns).max();
         let background_load = BackgroundLoad::new(background_load, slowest_ns, now_ns)?;
-        Ok(Self { limiters, refused_count, background_load })
+        Ok(Self { limiters, count_throttled, background_load })
     }
 
     fn take(&mut self, now_ns: u64) -> Result<(), RateHeaders> {
@@ -87,7 +87,7 @@ impl Limits {
     /// Whether a request passes all limits. A throttled one counts in none of them, or in all.
     fn pass(&mut self, now_ns: u64) -> bool {
         let passes = self.wait_ns(now_ns) == 0;
-        if passes || self.refused_count {
+        if passes || self.count_throttled {
             self.limiters.iter_mut().for_each(|limiter| limiter.spend(now_ns));
         }
         passes
@@ -141,8 +141,8 @@ mod tests {
         Limit::Window { requests, interval: Duration::from_secs(seconds) }
     }
 
-    fn limits(limits: &[Limit], refused_count: bool) -> Limits {
-        Limits::new(limits, refused_count, 0.0, 0).unwrap()
+    fn limits(limits: &[Limit], count_throttled: bool) -> Limits {
+        Limits::new(limits, count_throttled, 0.0, 0).unwrap()
     }
 
     /// The announced wait of a request that arrives now; `None` if it passes.
@@ -236,8 +236,8 @@ mod tests {
 
     #[test]
     fn throttled_requests_count_in_other_limits_if_configured() {
-        for (refused_count, left) in [(false, 2), (true, 0)] {
-            let mut limits = limits(&[bucket(1.0, 1), window(3, 900)], refused_count);
+        for (count_throttled, left) in [(false, 2), (true, 0)] {
+            let mut limits = limits(&[bucket(1.0, 1), window(3, 900)], count_throttled);
             assert_eq!(passed(&mut limits, [0; 9].into_iter()), 1);
             assert_eq!(passed(&mut limits, (1..=9).map(|s| 2 * s * SECOND_NS)), left);
         }
