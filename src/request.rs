@@ -193,7 +193,7 @@ pub struct Expected {
     pub publish: Option<Publish>,
     /// Number of the row whose response was lost: its request may have taken effect after the
     /// others.
-    pub doubt: u64,
+    pub lost_row: u64,
 }
 
 /// API endpoints. A 429 throttles one endpoint, not the others.

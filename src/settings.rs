@@ -40,12 +40,12 @@ pub struct Execution {
     /// Seed of the random jitter in backoffs.
     pub seed: u64,
     /// When to abort the run.
-    pub halts: Halts,
+    pub abort_limits: AbortLimits,
 }
 
 /// Thresholds at which a run aborts, because continuing would do harm or no good.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Halts {
+pub struct AbortLimits {
     /// Steps with unknown outcome.
     pub unknown_max: NonZeroU32,
     /// Identical rejections in a row; `None` for no limit.
@@ -57,7 +57,7 @@ pub struct Halts {
     pub down_max: Duration,
 }
 
-impl Halts {
+impl AbortLimits {
     /// Minimum responses before [`Self::rejected_share_max`] applies.
     pub const REJECTED_SHARE_FROM: u64 = 100;
 }
@@ -114,7 +114,7 @@ impl Default for Execution {
             concurrency: Self::derived_concurrency(writes),
             attempts: number(6),
             seed: 0,
-            halts: Halts {
+            abort_limits: AbortLimits {
                 unknown_max: number(20),
                 same_rejection_max: Some(number(20)),
                 rejected_share_max: 0.2,
@@ -132,12 +132,12 @@ pub enum Planning {
     Direct,
     /// Compares rows with the library, skips what is up to date, and sends the rest in the fewest
     /// requests.
-    Live(LiveOptions),
+    Diff(DiffOptions),
 }
 
-/// Options of [`Planning::Live`].
+/// Options of [`Planning::Diff`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LiveOptions {
+pub struct DiffOptions {
     /// Replaces tags only by PATCH, so that they end up exactly as requested even if other clients
     /// change them meanwhile.
     pub exact: bool,

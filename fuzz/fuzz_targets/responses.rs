@@ -3,7 +3,7 @@
 #![no_main]
 
 use ikbulk::execute::{Verdict, from_at_most_once, from_idempotent};
-use ikbulk::imagekit::{Accepted, Fate, FileState};
+use ikbulk::imagekit::{Accepted, SendResult, FileState};
 use ikbulk::plan::steps;
 use ikbulk::request::{Request, StepRef};
 use ikbulk::row::{Builder, Cell, Content, Field, FileId, Rules, Schema};
@@ -46,13 +46,13 @@ fuzz_target!(|bytes: &[u8]| {
         let accepted = Accepted { http_status: 200, request_id: None, body };
         let verdict = match request {
             Request::Idempotent(request) => from_idempotent(request, Ok(accepted)),
-            Request::AtMostOnce(request) => from_at_most_once(Fate::Accepted(request, accepted)),
+            Request::AtMostOnce(request) => from_at_most_once(SendResult::Accepted(request, accepted)),
         };
         match verdict {
             Verdict::Final(outcomes) => {
                 assert!(outcomes.iter().map(|(step, _)| *step).eq(steps));
             }
-            Verdict::Again { .. } | Verdict::Lost { .. } => {}
+            Verdict::Retry { .. } | Verdict::ResponseLost { .. } => {}
             other => panic!("a successful response became {other:?}"),
         }
     }

@@ -73,7 +73,8 @@ pub enum AccountError {
     },
     /// Another version of ikbulk created the database.
     #[error(
-        "the state database {path} has format {found}, which this version of ikbulk cannot read"
+        "the state database {path} has format {found}, which this version of ikbulk cannot read; \
+         install a newer version, or choose another state directory with --state-dir DIR"
     )]
     Format {
         /// The database file.
@@ -82,7 +83,7 @@ pub enum AccountError {
         found: i64,
     },
     /// A relative path cannot be resolved, because the current directory no longer exists.
-    #[error("cannot tell where the run directory {run} is")]
+    #[error("cannot resolve the path of the run directory {run}")]
     Path {
         /// The run directory, as given.
         run: PathBuf,

@@ -70,7 +70,7 @@ impl RateFile {
         let locked = self.file.lock();
         let times = locked.and_then(|()| self.load());
         if let Err(error) = &times {
-            tracing::debug!("cannot read the shared state of the rate limits: {error}");
+            tracing::debug!("cannot read the shared rate limits: {error}");
         }
         let mut times = times.unwrap_or(*last);
         let slot = &mut times[budget as usize];
@@ -82,7 +82,7 @@ impl RateFile {
         if decided.is_ok()
             && let Err(error) = self.store(times)
         {
-            tracing::debug!("cannot write the shared state of the rate limits: {error}");
+            tracing::debug!("cannot write the shared rate limits: {error}");
         }
         *last = times;
         // An error can be ignored: closing the file releases the lock too.

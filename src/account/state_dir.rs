@@ -24,12 +24,12 @@ pub struct StateDir(PathBuf);
 pub enum StateDirError {
     /// No state directory is configured.
     #[error(
-        "there is no place for the state of accounts (locks, recent writes, charges): neither HOME \
-         nor XDG_STATE_HOME names one; name a directory with --state-dir DIR or {VARIABLE}"
+        "no directory for the state of accounts (locks, recent writes, charges): neither HOME nor \
+         XDG_STATE_HOME is set; choose a directory with --state-dir DIR or {VARIABLE}"
     )]
     Nowhere,
     /// Another user might control the directory or file.
-    #[error("the state of accounts is not kept in {path}, because it {why}; {fix}")]
+    #[error("cannot keep the state of accounts in {path}, because it {why}; {fix}")]
     Unsafe {
         /// The directory or file.
         path: PathBuf,
@@ -39,13 +39,15 @@ pub enum StateDirError {
         fix: &'static str,
     },
     /// A file system operation failed.
-    #[error("cannot use {path} for the state of accounts; --state-dir DIR puts it elsewhere")]
+    #[error(
+        "cannot use {path} for the state of accounts: {cause}; choose another directory with \
+         --state-dir DIR"
+    )]
     Io {
         /// The directory or file.
         path: PathBuf,
         /// The file system error.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -77,7 +79,7 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
         // Drops a trailing `/`, with which the system would follow a symbolic link.
         let path: PathBuf = path.components().collect();
-        let failed = |source| StateDirError::Io { path: path.clone(), source };
+        let failed = |cause| StateDirError::Io { path: path.clone(), cause };
         refuse_link(&path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         let mut options = OpenOptions::new();
@@ -123,16 +125,14 @@ impl StateDir {
     pub fn existing_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
         match self.open_with(name, OpenOptions::new().read(true)) {
             Ok(file) => Ok(Some(file)),
-            Err(StateDirError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                Ok(None)
-            }
+            Err(StateDirError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<File, StateDirError> {
         let path = self.0.join(name);
-        let failed = |source| StateDirError::Io { path: path.clone(), source };
+        let failed = |cause| StateDirError::Io { path: path.clone(), cause };
         refuse_link(&path)?;
         let file = options.custom_flags(system::NO_FOLLOW).open(&path).map_err(failed)?;
         refuse_shared(&path, &file.metadata().map_err(failed)?)?;
@@ -150,7 +150,7 @@ impl StateDir {
         match fs::symlink_metadata(&path) {
             Ok(metadata) => refuse_shared(&path, &metadata)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(StateDirError::Io { path, source }),
+            Err(cause) => return Err(StateDirError::Io { path, cause }),
         }
         Ok(path)
     }
@@ -160,7 +160,7 @@ impl StateDir {
 /// `NO_FOLLOW` refuses them again, without a race.
 fn refuse_link(path: &Path) -> Result<(), StateDirError> {
     let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    refuse(is_link, path, "is a symbolic link", "remove it, or name its target with --state-dir")
+    refuse(is_link, path, "is a symbolic link", "remove it, or pass its target with --state-dir")
 }
 
 fn refuse_shared(path: &Path, metadata: &Metadata) -> Result<(), StateDirError> {
@@ -169,14 +169,15 @@ fn refuse_shared(path: &Path, metadata: &Metadata) -> Result<(), StateDirError> 
         is_foreign,
         path,
         "belongs to another user",
-        "name a directory of your own with --state-dir",
+        "choose a directory of your own with --state-dir",
     )?;
     let is_writable = metadata.permissions().mode() & 0o022 != 0;
     refuse(
         is_writable,
         path,
         "can be written by other users",
-        "look at what is in it, then `chmod go-w` it, or name another directory with --state-dir",
+        "check its contents, then run `chmod go-w` on it, or choose another directory with \
+         --state-dir",
     )
 }
 

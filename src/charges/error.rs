@@ -10,7 +10,7 @@ use crate::ledger::LedgerError;
 #[derive(Debug, thiserror::Error)]
 pub enum ChargesError {
     /// The state database cannot be read or written.
-    #[error("cannot use the memory of charges")]
+    #[error(transparent)]
     Database(#[from] AccountError),
     /// The ledger of a run cannot be read.
     #[error(transparent)]
@@ -32,8 +32,8 @@ impl ChargesError {
 pub enum UnrecordedRun {
     /// The run was moved or removed. It is not reported again.
     #[error(
-        "the run {run} was interrupted and has been moved or removed since; what it was charged \
-         for is not known, so that its extensions may be charged again"
+        "the run {run} was interrupted and has since been moved or removed; its charges are \
+         unknown, so its extensions may be charged again"
     )]
     Gone {
         /// Directory in which the run was executed.
@@ -41,8 +41,8 @@ pub enum UnrecordedRun {
     },
     /// The run cannot be read. The next run retries.
     #[error(
-        "the run {run} was interrupted and cannot be read; what it was charged for is not known, \
-         so that its extensions may be charged again"
+        "the run {run} was interrupted and cannot be read; its charges are unknown, so its \
+         extensions may be charged again"
     )]
     Unreadable {
         /// Directory of the run.

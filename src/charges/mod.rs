@@ -60,11 +60,10 @@ impl fmt::Display for Charge {
         let Self { run, begun, certainty } = self;
         let run = run.display();
         match certainty {
-            Certainty::Accepted => write!(f, "already ran in {run}, begun {begun}"),
-            Certainty::ResponseLost => write!(
-                f,
-                "may have run in {run}, begun {begun}: the response to its request was lost"
-            ),
+            Certainty::Accepted => write!(f, "already ran in {run}, started {begun}"),
+            Certainty::ResponseLost => {
+                write!(f, "may have run in {run}, started {begun}: the response was lost")
+            }
         }
     }
 }

@@ -81,11 +81,11 @@ impl TestDir {
             endpoint: "https://api.imagekit.io/".to_owned(),
             account: identity("key"),
             sandbox: false,
-            pays: true,
+            has_extensions: true,
             clear_token: "<clear>".to_owned(),
             fields: String::new(),
             begun: "2026-11-24T01:00:00Z".to_owned(),
-            guarded: false,
+            checks_conflicts: false,
             planning: Planning::Direct,
             stage: Stage::Running,
         };
@@ -178,13 +178,10 @@ fn charge_names_its_run_and_certainty() {
     dir.charges().record(&run, &run.ledger().unwrap()).unwrap();
     let path = run.path().display();
     let text = |id| charge(&dir.charges(), id).unwrap().to_string();
-    assert_eq!(text("reported"), format!("already ran in {path}, begun 2026-11-24T01:00:00Z"));
+    assert_eq!(text("reported"), format!("already ran in {path}, started 2026-11-24T01:00:00Z"));
     assert_eq!(
         text("lost"),
-        format!(
-            "may have run in {path}, begun 2026-11-24T01:00:00Z: the response to its request was \
-             lost"
-        )
+        format!("may have run in {path}, started 2026-11-24T01:00:00Z: the response was lost")
     );
 }
 

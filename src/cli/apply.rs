@@ -160,7 +160,7 @@ impl Apply {
         self.sheet.show(&sheet, &connection, &options);
         self.ask(options.interactive, &sheet.scan.summary, screen).await?;
         sheet.set_stage(Stage::Running)?;
-        let already_ran = already_ran(&connection, sheet.meta.pays)?;
+        let already_ran = already_ran(&connection, sheet.meta.has_extensions)?;
         let planner = Planner::of(options.planning, &sheet.ledger, already_ran)?;
         Ok(Prepared::Run(Box::new(PreparedRun {
             session: Session {

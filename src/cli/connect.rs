@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::locks::lock_account;
-use super::prepare::hint;
+use super::prepare::with_hint;
 use super::settings_args::{Client, SettingsArgs};
 use super::trust::{EndpointSource, IMAGEKIT};
 use super::{CliError, Screen};
@@ -49,10 +49,10 @@ pub(super) struct NewRun {
     pub(super) input_format: Format,
     pub(super) input_fingerprint: String,
     pub(super) rows: u64,
-    pub(super) pays: bool,
+    pub(super) has_extensions: bool,
     pub(super) clear_token: String,
     pub(super) fields: String,
-    pub(super) guarded: bool,
+    pub(super) checks_conflicts: bool,
     pub(super) planning: Planning,
 }
 
@@ -152,11 +152,11 @@ impl Connection {
             endpoint: self.client.endpoint.clone(),
             account: self.client.identity.clone(),
             sandbox: self.local.is_none(),
-            pays: new.pays,
+            has_extensions: new.has_extensions,
             clear_token: new.clear_token,
             fields: new.fields,
             begun: Timestamp::now().to_string(),
-            guarded: new.guarded,
+            checks_conflicts: new.checks_conflicts,
             planning: new.planning,
             stage: Stage::Planning,
         };
@@ -205,7 +205,7 @@ impl Connection {
 fn reject_on_404(failure: Failure) -> Failure {
     match failure {
         Failure::Lost { code, message, http_status: Some(404), request_id, .. } => {
-            Failure::Refused { code, message, http_status: 404, request_id, missing: Vec::new() }
+            Failure::Rejected { code, message, http_status: 404, request_id, missing: Vec::new() }
         }
         other => other,
     }
@@ -234,15 +234,15 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
             let url = files.into_iter().next().and_then(|file| file.url);
             Ok(url.as_deref().and_then(AccountName::of_file_url))
         }
-        Err(Failure::Refused { http_status: 404, .. }) => Err(CliError::new(format!(
+        Err(Failure::Rejected { http_status: 404, .. }) => Err(CliError::new(format!(
             "the endpoint {} is not the API: GET /v1/files returns 404; nothing was sent. \
              Use the root of the API, without /v1, such as {IMAGEKIT}",
             client.endpoint
         ))),
-        Err(Failure::Refused { .. }) => Ok(None),
+        Err(Failure::Rejected { .. }) => Ok(None),
         Err(failure) => {
-            let hint = hint(&failure);
-            let message = format!("cannot read the library: {failure}{hint}; nothing was sent");
+            let failure_text = with_hint(&failure);
+            let message = format!("cannot read the library: {failure_text}; nothing was sent");
             Err(CliError::read_failed(&failure, message))
         }
     }

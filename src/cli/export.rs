@@ -8,7 +8,7 @@ use clap::Args;
 use futures_util::future::{Either, select};
 
 use super::connect::Connection;
-use super::prepare::hint;
+use super::prepare::with_hint;
 use super::settings_args::{Client, SettingsArgs};
 use super::{CliError, Screen};
 use crate::execute::{Reads, Stop};
@@ -156,8 +156,8 @@ fn endless_listing(files: u64) -> CliError {
 }
 
 fn not_read(failure: &Failure) -> CliError {
-    let hint = hint(failure);
-    let message = format!("cannot read the library; no sheet was written: {failure}{hint}");
+    let failure_text = with_hint(failure);
+    let message = format!("cannot read the library: {failure_text}; no sheet was written");
     CliError::read_failed(failure, message)
 }
 

@@ -64,7 +64,7 @@ impl PreparedRun {
         };
         let on_progress = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
         let api = &connection.client.api;
-        let executed = if meta.guarded {
+        let executed = if meta.checks_conflicts {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
             let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads)?;
             execute(session, planner, ledger, &run, &conflict_check, stop, on_progress).await

@@ -87,6 +87,8 @@ impl Plan {
             screen.print_result(&(text.unwrap_or_default() + "\n"));
         } else {
             if self.diff {
+                // Every change has been printed above.
+                planned.scan.summary.examples.clear();
                 screen.print("\n");
             }
             self.sheet.show(&planned, &connection, &options);
@@ -100,7 +102,7 @@ impl Plan {
 /// The plan as JSON: the run, its rows, requests, duration and charges.
 fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::Value {
     let summary = &planned.scan.summary;
-    let billed = summary.paid_runs.iter().map(|(name, runs)| {
+    let billed = summary.extension_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => Some(units * runs),
             Units::Unknown => None,

@@ -28,6 +28,12 @@ use crate::run::RunDir;
 use crate::sandbox::{self, Library};
 use crate::shell::quoted;
 
+/// A failed read, followed by what a person can do about it.
+pub(super) fn with_hint(failure: &Failure) -> String {
+    let text = failure.to_string();
+    format!("{}{}", text.trim_end_matches('.'), hint(failure))
+}
+
 /// What a person can do about a failed read, to append to its message.
 pub(super) fn hint(failure: &Failure) -> &'static str {
     match failure.concerns() {
@@ -181,8 +187,8 @@ impl Fields {
             Err(failure) => {
                 let message = format!(
                     "cannot read the custom metadata fields of the account (--no-schema skips \
-                     validating them): {failure}{}",
-                    hint(&failure)
+                     validating them): {}",
+                    with_hint(&failure)
                 );
                 Err(CliError::read_failed(&failure, message))
             }
@@ -248,10 +254,12 @@ pub(super) async fn ask(
 /// interrupted runs first. The lock of the account must be held.
 pub(super) fn charges(
     connection: &Connection,
-    pays: bool,
+    has_extensions: bool,
     screen: &Screen,
 ) -> Result<Option<Charges>, CliError> {
-    let Some(LocalState { state, account, .. }) = connection.local.as_ref().filter(|_| pays) else {
+    let Some(LocalState { state, account, .. }) =
+        connection.local.as_ref().filter(|_| has_extensions)
+    else {
         return Ok(None);
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
@@ -262,8 +270,12 @@ pub(super) fn charges(
 }
 
 /// Looks up in which earlier run an extension already ran on a file, for the planner.
-pub(super) fn already_ran(connection: &Connection, pays: bool) -> Result<PriorRunLookup, CliError> {
-    let Some(LocalState { state, .. }) = connection.local.as_ref().filter(|_| pays) else {
+pub(super) fn already_ran(
+    connection: &Connection,
+    has_extensions: bool,
+) -> Result<PriorRunLookup, CliError> {
+    let Some(LocalState { state, .. }) = connection.local.as_ref().filter(|_| has_extensions)
+    else {
         return Ok(Box::new(|_, _| None));
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;

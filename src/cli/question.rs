@@ -24,7 +24,7 @@ impl Question {
         }
         let has_too_many_invalid = summary.rejected_share() > max_bad;
         let invalid = if has_too_many_invalid { invalid_rows(summary) } else { String::new() };
-        if summary.paid_runs.is_empty() {
+        if summary.extension_runs.is_empty() {
             let what = if has_too_many_invalid { "the rest" } else { "this" };
             return Some(Self::YesOrNo(format!("{invalid}Send {what}?")));
         }
@@ -59,7 +59,7 @@ impl BilledRuns {
     fn from_summary(summary: &PlanSummary) -> Self {
         let (mut units, mut times) = (0, 0);
         let (mut runs, mut unpriced) = (Vec::new(), Vec::new());
-        for (name, count) in &summary.paid_runs {
+        for (name, count) in &summary.extension_runs {
             times += count;
             let often = if *count == 1 { "once" } else { &format!("{} times", thousands(*count)) };
             runs.push(format!("{} {often}", name.as_str()));
@@ -106,10 +106,10 @@ mod tests {
     use crate::row::ExtensionName;
 
     fn question(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Option<Question> {
-        let paid_runs = runs.iter().copied().collect();
+        let extension_runs = runs.iter().copied().collect();
         let writes = rows - rejected;
         Question::for_summary(
-            &PlanSummary { rows, rejected, writes, paid_runs, ..PlanSummary::default() },
+            &PlanSummary { rows, rejected, writes, extension_runs, ..PlanSummary::default() },
             0.02,
         )
     }

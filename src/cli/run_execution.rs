@@ -86,7 +86,7 @@ impl RunExecution<'_> {
         let (connection, sandbox) = self.connect(&meta, &execution).await?;
         let locks = self.lock(&connection, &mut meta, &ledger).await?;
         self.refuse_superseded(&connection, &ledger, &meta)?;
-        let charges = charges(&connection, meta.pays, self.screen)?;
+        let charges = charges(&connection, meta.has_extensions, self.screen)?;
         self.mark_unsettled(&connection, &ledger, &meta)?;
         let writes_left = self.confirm(&connection, &ledger, &meta, &execution).await?;
         meta.writes = ledger.counters()?.write_progress() + writes_left;
@@ -95,7 +95,8 @@ impl RunExecution<'_> {
             meta.position = connection.next_position(&self.run)?;
             ledger.set_meta(&meta)?;
         }
-        let planner = Planner::of(meta.planning, &ledger, already_ran(&connection, meta.pays)?)?;
+        let planner =
+            Planner::of(meta.planning, &ledger, already_ran(&connection, meta.has_extensions)?)?;
         let session = Session {
             input: self.run.input(meta.input_format),
             context: ledger.context(&meta)?,
@@ -121,7 +122,7 @@ impl RunExecution<'_> {
     fn refuse_stage(&self, ledger: &LedgerFile, meta: &RunMeta) -> Result<(), CliError> {
         let path = quoted(self.run.path());
         let is_done = ledger.is_done()?.is_some();
-        let what = if meta.guarded { "a plan" } else { "a run, not a saved plan," };
+        let what = if meta.checks_conflicts { "a plan" } else { "a run, not a saved plan," };
         Err(CliError::new(match (self.part, meta.stage) {
             (RunPart::Plan, Stage::Planned) | (RunPart::Rest, Stage::Running) => return Ok(()),
             (RunPart::Rest, Stage::Planned) => {
@@ -220,7 +221,7 @@ impl RunExecution<'_> {
         meta: &RunMeta,
     ) -> Result<(), CliError> {
         // A saved plan that has sent nothing yet checks each file for conflicts.
-        let checks_conflicts = meta.guarded && ledger.has_no_steps()?;
+        let checks_conflicts = meta.checks_conflicts && ledger.has_no_steps()?;
         let Some(LocalState { db, account, .. }) =
             connection.local.as_ref().filter(|_| !self.over_later_runs && !checks_conflicts)
         else {
@@ -266,7 +267,8 @@ impl RunExecution<'_> {
         execution: &Execution,
     ) -> Result<u64, CliError> {
         let context = ledger.context(meta)?;
-        let mut planner = Planner::of(meta.planning, ledger, already_ran(connection, meta.pays)?)?;
+        let mut planner =
+            Planner::of(meta.planning, ledger, already_ran(connection, meta.has_extensions)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
         let input = self.run.input(meta.input_format);
         planner.preview(EXAMPLES_MAX);
@@ -312,14 +314,14 @@ impl RunExecution<'_> {
                     .limit
                     .filter(|_| self.part == RunPart::Plan)
                     .map(|_| meta.rows),
-                can_undo,
+                can_undo: Some(can_undo),
                 now: jiff::ZonedDateTime::now(),
             }),
             verbose: screen.is_verbose(),
             width: screen.width(),
         }));
         let checks = scan.summary.writes;
-        if meta.guarded && checks > 0 {
+        if meta.checks_conflicts && checks > 0 {
             let reads = plural(checks, "read", "reads");
             screen.print(&format!(
                 "checks     every file for conflicts before it is changed, in about {reads}\n"

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::prepare::hint;
+use super::prepare::with_hint;
 use super::settings_args::Client;
 use super::{CliError, Screen};
 use crate::execute::Reads;
@@ -68,8 +68,8 @@ async fn resolve_targets(
     });
     looked_up.await.map_err(|failure| {
         let message = format!(
-            "cannot look up files by path or URL: {failure}{}; nothing was sent",
-            hint(&failure)
+            "cannot look up files by path or URL: {}; nothing was sent",
+            with_hint(&failure)
         );
         CliError::read_failed(&failure, message)
     })

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES};
 use super::settings_file::{Layer, SettingsFiles};
 use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
-use super::values::{ClearToken, CountOrOff, RateText, Share, Span};
+use super::values::{ClearToken, CountOrOff, RateText, Share, Span, above_zero};
 use super::{CliError, Screen, key};
 use crate::account::{Identity, KeyFingerprint, Service, StateDir};
 use crate::imagekit::{Api, ApiSettings};
-use crate::settings::{Execution, Halts, RateLimit};
+use crate::settings::{AbortLimits, Execution, RateLimit};
 
 /// The environment variable of the endpoint, as in ImageKit's SDKs.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
@@ -35,22 +35,22 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "RATE", help_heading = RATE_LIMIT)]
     rate: Option<RateText>,
     /// Maximum burst of writes after a pause [default: 5]
-    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true)]
+    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true, value_parser = above_zero::<NonZeroU32>)]
     burst: Option<NonZeroU32>,
     /// The account's limit of reads per second, or unlimited [default: 40]
     #[arg(long, value_name = "RATE", help_heading = RATE_LIMIT, hide_short_help = true)]
     read_rate: Option<RateText>,
     /// Maximum burst of reads after a pause [default: 40]
-    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true)]
+    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true, value_parser = above_zero::<NonZeroU32>)]
     read_burst: Option<NonZeroU32>,
     /// Share of the rate limits to reserve for other clients [default: 10%]
     #[arg(long, value_name = "SHARE", help_heading = RATE_LIMIT, hide_short_help = true)]
     leave: Option<Share>,
     /// Maximum number of requests in flight [default: derived from the rate]
-    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true)]
+    #[arg(long, value_name = "N", help_heading = RATE_LIMIT, hide_short_help = true, value_parser = above_zero::<NonZeroUsize>)]
     concurrency: Option<NonZeroUsize>,
     /// Maximum attempts per idempotent request [default: 6]
-    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true)]
+    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true, value_parser = above_zero::<NonZeroU32>)]
     attempts: Option<NonZeroU32>,
     /// Response timeout [default: 60s]
     #[arg(long, value_name = "DURATION", help_heading = RETRIES, hide_short_help = true)]
@@ -62,7 +62,7 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "SHARE", help_heading = INPUT, hide_short_help = true)]
     max_bad: Option<Share>,
     /// Abort after N steps with unknown outcome [default: 20]
-    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true)]
+    #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true, value_parser = above_zero::<NonZeroU32>)]
     max_unknown: Option<NonZeroU32>,
     /// Abort after N identical rejections in a row, or off [default: 20]
     #[arg(long, value_name = "N", help_heading = RETRIES, hide_short_help = true)]
@@ -203,15 +203,15 @@ impl SettingsArgs {
             concurrency: self.concurrency.unwrap_or_else(|| Execution::derived_concurrency(writes)),
             attempts: self.attempts.unwrap_or(default.attempts),
             seed: default.seed,
-            halts: Halts {
-                unknown_max: self.max_unknown.unwrap_or(default.halts.unknown_max),
+            abort_limits: AbortLimits {
+                unknown_max: self.max_unknown.unwrap_or(default.abort_limits.unknown_max),
                 same_rejection_max: self
                     .max_same_rejection
-                    .map_or(default.halts.same_rejection_max, |limit| limit.0),
+                    .map_or(default.abort_limits.same_rejection_max, |limit| limit.0),
                 rejected_share_max: self
                     .max_rejected
-                    .map_or(default.halts.rejected_share_max, |share| share.0),
-                down_max: self.down_max.map_or(default.halts.down_max, |span| span.0),
+                    .map_or(default.abort_limits.rejected_share_max, |share| share.0),
+                down_max: self.down_max.map_or(default.abort_limits.down_max, |span| span.0),
             },
         })
     }

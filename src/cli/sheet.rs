@@ -26,7 +26,7 @@ use crate::run::{
     recent_runs,
 };
 use crate::sandbox;
-use crate::settings::{Execution, LiveOptions, Planning};
+use crate::settings::{DiffOptions, Execution, Planning};
 
 /// Hints for a failed read of the files.
 const DIRECT_HINT: &str = " (--direct applies the sheet without reading them)";
@@ -143,7 +143,7 @@ impl Sheet {
     }
 
     pub(super) fn diff_planning(&self) -> Planning {
-        Planning::Live(LiveOptions {
+        Planning::Diff(DiffOptions {
             exact: self.exact,
             rerun_extensions: self.rerun_extensions,
             skip_tagged: self.skip_tagged,
@@ -222,18 +222,18 @@ impl Sheet {
         let scan = scan.look_up_files(&staged.input, client, reads, screen).await?;
         let Scan { input_summary: mut scan, context, looked_up } = scan;
         self.refuse_unless_accepted(&scan, client, options)?;
-        let pays = !scan.summary.paid_runs.is_empty();
-        let charges = charges(connection, pays && options.holds_lock, screen)?;
+        let has_extensions = !scan.summary.extension_runs.is_empty();
+        let charges = charges(connection, has_extensions && options.holds_lock, screen)?;
         let new = NewRun {
             input_name: self.file.recorded_name(),
             input_path: self.file.absolute_path(),
             input_format: staged.input.format,
             input_fingerprint: staged.fingerprint.0.clone(),
             rows: scan.summary.rows,
-            pays,
+            has_extensions,
             clear_token: options.settings.clear_token(),
             fields: fields.json,
-            guarded: !options.holds_lock,
+            checks_conflicts: !options.holds_lock,
             planning: options.planning,
         };
         if options.limit.is_some() && options.planning == Planning::Direct {
@@ -245,7 +245,7 @@ impl Sheet {
         let reader = SnapshotReader { ledger: &ledger, api: &client.api, reads, counter: &counter };
         let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
         let reading = match options.planning {
-            Planning::Live(_) => {
+            Planning::Diff(_) => {
                 let (with_snapshots, read_stats) =
                     plan_with_snapshots(reader, subject, options, on_diff).await?;
                 scan = with_snapshots;
@@ -274,11 +274,11 @@ impl Sheet {
         let summary = &scan.summary;
         let why = if summary.rows == 0 && !self.allow_empty {
             "the input has no rows; pass --allow-empty to accept that".to_owned()
-        } else if let Some(UnknownRow { row, once }) =
+        } else if let Some(UnknownRow { row, at_most_once }) =
             scan.first_unknown.as_ref().filter(|_| !self.repeat_unknown)
         {
             format!(
-                "row {row} has an unknown outcome: {once} may already have taken effect; nothing was \
+                "row {row} has an unknown outcome: {at_most_once} may already have taken effect; nothing was \
                  sent. Check the file and empty these cells, or pass --repeat-unknown to send them \
                  again, which can be charged twice"
             )
@@ -287,9 +287,9 @@ impl Sheet {
             && summary.rejected_share() > options.settings.max_bad()
         {
             format!(
-                "{} of {} are invalid, more than --max-bad allows ({}%); nothing was sent",
+                "{} of {} invalid, more than --max-bad allows ({}%); nothing was sent",
                 thousands(summary.rejected),
-                plural(summary.rows, "row", "rows"),
+                plural(summary.rows, "row is", "rows are"),
                 options.settings.max_bad() * 100.0
             )
         } else {
@@ -304,7 +304,10 @@ impl Sheet {
             rows_of_run: None,
             looked_up: None,
             reading: None,
-            target: Some(self.target(client, false, options, summary.rows)),
+            target: Some(Target {
+                can_undo: None,
+                ..self.target(client, false, options, summary.rows)
+            }),
             verbose: options.screen.is_verbose(),
             width: options.screen.width(),
         }));
@@ -348,7 +351,7 @@ impl Sheet {
             sandbox: self.sandbox,
             execution: options.execution,
             pilot_of: options.limit.map(|_| all_rows),
-            can_undo: options.planning != Planning::Direct || options.keeps_snapshots,
+            can_undo: Some(options.planning != Planning::Direct || options.keeps_snapshots),
             now: ZonedDateTime::now(),
         }
     }
@@ -397,7 +400,7 @@ async fn plan_with_snapshots(
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
     connection.mark_unsettled(reader.ledger, meta)?;
-    let already_ran = already_ran(connection, meta.pays)?;
+    let already_ran = already_ran(connection, meta.has_extensions)?;
     let mut planner = Planner::of(meta.planning, reader.ledger, already_ran)?;
     planner.preview(options.differences);
     let scan = scan(&staged.input, context, &mut planner, options.limit, |batch| {

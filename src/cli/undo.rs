@@ -22,11 +22,11 @@ use crate::execute::Stop;
 use crate::exit_codes;
 use crate::input::{Context, Format, Input, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
-use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
 use crate::report::{Counter, PlanView, Target, render_plan, render_undo};
 use crate::row::FileId;
 use crate::run::{ReadError, ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
-use crate::settings::{Execution, LiveOptions, Planning};
+use crate::settings::{DiffOptions, Execution, Planning};
 use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
 
 #[derive(Debug, Args)]
@@ -131,7 +131,9 @@ impl Undo {
         let mut preview = planner()?;
         preview.preview(EXAMPLES_MAX);
         let scan = scan(&staged.input, &context, &mut preview, self.limits.limit, |_| {});
-        let scan = scan.map_err(|error| CliError::from_error(&error))?;
+        let mut scan = scan.map_err(|error| CliError::from_error(&error))?;
+        // Tags that the run added are meant to go.
+        scan.summary.lost_tags = LostTags::default();
         self.show(&connection, &meta, &execution, (&scan, undo_summary.rows), reading, screen);
         screen.print(&render_undo(&undo_summary, screen.width()));
         if !self.yes {
@@ -181,7 +183,7 @@ impl Undo {
                 sandbox: false,
                 execution,
                 pilot_of: self.limits.limit.map(|_| all_rows),
-                can_undo: true,
+                can_undo: Some(true),
                 now: ZonedDateTime::now(),
             }),
             verbose: screen.is_verbose(),
@@ -273,11 +275,11 @@ impl RunToUndo {
             input_format: Format::Jsonl,
             input_fingerprint: String::new(),
             rows: 0,
-            pays: false,
+            has_extensions: false,
             clear_token: self.meta.clear_token.clone(),
             fields: self.meta.fields.clone(),
-            guarded: false,
-            planning: Planning::Live(LiveOptions::default()),
+            checks_conflicts: false,
+            planning: Planning::Diff(DiffOptions::default()),
         }
     }
 }

@@ -139,6 +139,11 @@ macro_rules! deserialize_text {
 }
 deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken);
 
+/// Parses a number of a non-zero type.
+pub(super) fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    text.parse().map_err(|_| "use a whole number above 0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

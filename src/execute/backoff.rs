@@ -1,31 +1,31 @@
-//! How long to wait before trying again.
+//! How long to wait before a retry.
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: a random wait between nothing and a bound that doubles
-/// with every attempt, so that many that failed together do not come back together.
+/// Exponential backoff with full jitter: a random wait between zero and a bound that doubles with
+/// every attempt, so that requests that failed together are not retried together.
 #[derive(Debug)]
 pub struct Backoff {
-    chance: fastrand::Rng,
+    rng: fastrand::Rng,
 }
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(500);
-    /// No wait is longer.
+    /// The longest wait.
     pub const MAX: Duration = Duration::from_secs(30);
 
-    /// The waits that follow from a seed.
+    /// A sequence of waits determined by the seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { chance: fastrand::Rng::with_seed(seed) }
+        Self { rng: fastrand::Rng::with_seed(seed) }
     }
 
-    /// The wait after so many attempts that came to nothing.
+    /// The wait after this many failed attempts.
     pub fn wait(&mut self, attempts: u32) -> Duration {
-        Self::bound(attempts).mul_f64(self.chance.f64())
+        Self::bound(attempts).mul_f64(self.rng.f64())
     }
 
-    /// The longest that this wait can be.
+    /// The upper bound of [`Self::wait`].
     #[must_use]
     pub fn bound(attempts: u32) -> Duration {
         let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);

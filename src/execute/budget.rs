@@ -1,8 +1,9 @@
-//! How fast requests may go out: the account's limit, for writes and for reads apart.
+//! The account's rate limit, separately for writes and reads.
 //!
-//! governor counts (GCRA); what it counts is not requests but cells, [`CELLS_PER_REQUEST`] for one
-//! request at the full rate. A lower ceiling and the gradual return after a hold make a request
-//! cost more cells. The limiter itself is never exchanged: a new one would begin with a full burst.
+//! governor does the counting (GCRA), in cells rather than requests: a request costs
+//! [`CELLS_PER_REQUEST`] at the full rate, and more at a lowered ceiling or while the rate ramps up
+//! after a cooldown. The limiter itself is never replaced, because a new one would start with a
+//! full burst.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,29 +21,28 @@ use crate::account::RateFile;
 use crate::request::BudgetKind;
 use crate::settings::{Rate, RateLimit};
 
-/// The fineness of costs.
+/// Cells that a request costs at the full rate. More cells allow finer rates.
 const CELLS_PER_REQUEST: u32 = 100;
-/// How much a request may be late on its way, compared with the one after it. A limiter that
-/// stands exactly at the limit sends requests that arrive closer together than they left; so much
-/// of the burst is held back that ImageKit does not see a limit overstepped.
+/// How much later than the next request a request may arrive. Requests sent exactly at the limit
+/// can arrive closer together than they left; the burst is reduced by this much, so that ImageKit
+/// sees no violation.
 const JITTER: Duration = Duration::from_millis(50);
-/// How late a timer wakes up. The burst is at least what comes in meanwhile, or every lateness
-/// would be lost for good.
-const LATENESS: Duration = Duration::from_millis(2);
-/// After a hold requests begin at this share of the rate…
-const RETURN_FROM: f64 = 0.5;
-/// …and are back at the whole of it after this long.
-const RETURN_TIME: Duration = Duration::from_secs(10);
-/// A limit that a 429 stated is believed for this long behind the last hold, and then the full rate
-/// is tried again: an absurd limit does not last for ever, and a true one states itself once more.
+/// How late a timer may wake up. The burst covers at least this time, because otherwise each delay
+/// would reduce the throughput.
+const TIMER_DELAY: Duration = Duration::from_millis(2);
+/// Share of the rate at which requests start after a cooldown…
+const RAMP_START: f64 = 0.5;
+/// …and the time until the full rate is reached.
+const RAMP_TIME: Duration = Duration::from_secs(10);
+/// How long after the last cooldown a limit stated by a 429 applies. Then the full rate is tried
+/// again: a wrong limit expires, and a true one is stated once more.
 const CEILING_TIME: Duration = Duration::from_mins(10);
 
-/// The time that governor reads: set by hand before each use, so that whoever calls decides what
-/// time it is.
+/// governor's clock. The caller sets it before each use.
 #[derive(Debug, Clone, Default)]
-struct HandClock(Arc<AtomicU64>);
+struct ManualClock(Arc<AtomicU64>);
 
-impl HandClock {
+impl ManualClock {
     fn set(&self, now: Time) {
         let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         self.0.store(nanos, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl HandClock {
     }
 }
 
-impl Clock for HandClock {
+impl Clock for ManualClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -61,17 +61,17 @@ impl Clock for HandClock {
     }
 }
 
-/// Where governor keeps how far a budget is used up.
+/// Where governor keeps its state.
 #[derive(Debug)]
 enum Store {
-    /// In this process, for tests and servers of one's own.
+    /// In this process, for tests and private servers.
     Own(InMemoryState),
     /// In a file that all processes on this machine share.
     Shared {
         rates: Arc<RateFile>,
         budget: BudgetKind,
-        clock: HandClock,
-        /// How long an empty burst takes to fill again, in nanoseconds.
+        clock: ManualClock,
+        /// Time in which an empty burst refills, in nanoseconds.
         refill: u64,
     },
 }
@@ -86,8 +86,8 @@ impl StateStore for Store {
         match self {
             Self::Own(state) => state.measure_and_replace(key, decide),
             Self::Shared { rates, budget, clock, refill } => rates.measure(*budget, |time| {
-                // No budget is emptier than empty, whatever another process with other settings, or
-                // a clock before a reboot, has left there.
+                // A budget cannot be more than empty, whatever another process with other settings,
+                // or a clock before a reboot, has stored.
                 let latest = clock.nanos().saturating_add(*refill);
                 decide(time.map(|time| Nanos::new(time.as_u64().min(latest))))
             }),
@@ -95,65 +95,65 @@ impl StateStore for Store {
     }
 }
 
-/// One budget of the account.
+/// The rate limit of writes or of reads.
 #[derive(Debug)]
 pub struct Budget {
-    /// `None` lets everything through.
+    /// `None` means unlimited.
     limiter: Option<Limiter>,
 }
 
 #[derive(Debug)]
 struct Limiter {
-    governor: RateLimiter<NotKeyed, Store, HandClock, NoOpMiddleware<Duration>>,
-    clock: HandClock,
-    /// Whose time the clock shows; `None` where it is the caller's.
+    governor: RateLimiter<NotKeyed, Store, ManualClock, NoOpMiddleware<Duration>>,
+    clock: ManualClock,
+    /// The clock of a shared budget; `None` to use the caller's time.
     shared: Option<Arc<RateFile>>,
     /// The most that can be taken at once, in cells.
     capacity: NonZeroU32,
-    /// What the next request still costs, in cells; 0 where it has not been asked for yet.
-    owed: u32,
-    /// The configured rate, in requests a second, and what others are left of it.
+    /// What the next request still costs, in cells; 0 before it is first tried.
+    cost_left: u32,
+    /// The configured rate minus the part for other clients, in requests per second…
     nominal: f64,
-    left_to_us: f64,
-    /// The share of the nominal rate that ImageKit was found to allow…
+    usable_share: f64,
+    /// The share of the nominal rate that ImageKit allows, as a 429 stated it…
     ceiling: f64,
-    /// …and until when that is believed.
+    /// …and until when that applies.
     ceiling_until: Time,
-    /// Since when the rate comes back.
-    returning_since: Option<Time>,
-    /// Whether the burst must still be thrown away at that time.
-    to_drain: bool,
+    /// Since when the rate ramps up.
+    ramp_since: Option<Time>,
+    /// Whether the burst is still to be emptied at that time.
+    needs_drain: bool,
 }
 
 impl Budget {
-    /// A budget of this process alone, with all of its burst.
+    /// A budget of this process alone, with a full burst.
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
-        Self::kept_in(limit, None)
+        Self::with_store(limit, None)
     }
 
-    /// A budget that all processes on this machine share, as far as it is used up.
+    /// A budget that all processes on this machine share.
     #[must_use]
     pub fn shared(limit: RateLimit, rates: &Arc<RateFile>, budget: BudgetKind) -> Self {
-        Self::kept_in(limit, Some((Arc::clone(rates), budget)))
+        Self::with_store(limit, Some((Arc::clone(rates), budget)))
     }
 
-    fn kept_in(limit: RateLimit, shared: Option<(Arc<RateFile>, BudgetKind)>) -> Self {
+    fn with_store(limit: RateLimit, shared: Option<(Arc<RateFile>, BudgetKind)>) -> Self {
         let Rate::PerSecond(rate) = limit.rate else {
             return Self { limiter: None };
         };
-        let left_to_us = 1.0 - limit.leave;
-        let nominal = rate * left_to_us;
-        let burst = f64::from(limit.burst.get()) * left_to_us;
-        let least = (1.0 + nominal * LATENESS.as_secs_f64()).min(burst).max(1.0);
-        let burst = (burst - nominal * JITTER.as_secs_f64()).max(least);
+        let usable_share = 1.0 - limit.leave;
+        let nominal = rate * usable_share;
+        let burst = f64::from(limit.burst.get()) * usable_share;
+        let minimum = (1.0 + nominal * TIMER_DELAY.as_secs_f64()).min(burst).max(1.0);
+        let burst = (burst - nominal * JITTER.as_secs_f64()).max(minimum);
         let capacity = cells(burst * f64::from(CELLS_PER_REQUEST)).get();
         let capacity = NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN);
-        // Rounded up: a cell must never come early.
+        // Rounded up: no cell may come early.
         let nanos = (1e9 / (nominal * f64::from(CELLS_PER_REQUEST))).ceil();
         let period = Duration::from_secs_f64(nanos / 1e9).max(Duration::from_nanos(1));
         let quota = Quota::with_period(period).map(|quota| quota.allow_burst(capacity));
-        let clock = HandClock::default();
+        let clock = ManualClock::default();
         let (store, shared) = match shared {
             None => (Store::Own(InMemoryState::default()), None),
             Some((rates, budget)) => {
@@ -168,46 +168,45 @@ impl Budget {
             clock,
             shared,
             capacity,
-            owed: 0,
+            cost_left: 0,
             nominal,
-            left_to_us,
+            usable_share,
             ceiling: 1.0,
             ceiling_until: Time::ZERO,
-            returning_since: None,
-            to_drain: false,
+            ramp_since: None,
+            needs_drain: false,
         });
         Self { limiter }
     }
 
-    /// Takes the cost of one request, or says when to ask again.
+    /// Takes the cost of one request.
     ///
     /// # Errors
-    /// The budget is used up until the time given.
+    /// The budget is used up; contains the time at which to try again.
     pub fn take(&mut self, now: Time) -> Result<(), Time> {
         self.limiter.as_mut().map_or(Ok(()), |limiter| limiter.take(now))
     }
 
-    /// A 429 stated the true limit, in requests a second.
+    /// Lowers the limit to the one that a 429 stated, in requests per second.
     pub fn lower_ceiling(&mut self, rate: f64, now: Time) {
         if let Some(limiter) = &mut self.limiter {
-            limiter.forget_ceiling(now);
-            let share = rate * limiter.left_to_us / limiter.nominal;
+            limiter.expire_ceiling(now);
+            let share = rate * limiter.usable_share / limiter.nominal;
             limiter.ceiling = limiter.ceiling.min(share);
-            limiter.believe_ceiling_behind(now);
+            limiter.extend_ceiling(now);
         }
     }
 
-    /// A hold ends at `until`: from there on the rate comes back gradually, beginning with an
-    /// empty burst, since ImageKit has just said that there is none.
-    pub fn return_from(&mut self, until: Time) {
+    /// Empties the burst at `until`, the end of a cooldown, and ramps the rate up from there.
+    pub fn ramp_up_from(&mut self, until: Time) {
         if let Some(limiter) = &mut self.limiter {
-            limiter.returning_since = Some(limiter.returning_since.unwrap_or(until).max(until));
-            limiter.to_drain = true;
-            limiter.believe_ceiling_behind(until);
+            limiter.ramp_since = Some(limiter.ramp_since.unwrap_or(until).max(until));
+            limiter.needs_drain = true;
+            limiter.extend_ceiling(until);
         }
     }
 
-    /// The rate allowed now, in requests a second; `None` where there is no limit.
+    /// The current limit, in requests per second; `None` if unlimited.
     #[must_use]
     pub fn rate(&self, now: Time) -> Option<f64> {
         self.limiter.as_ref().map(|limiter| limiter.nominal * limiter.share(now))
@@ -216,25 +215,25 @@ impl Budget {
 
 impl Limiter {
     fn take(&mut self, now: Time) -> Result<(), Time> {
-        // How far the clock of a shared budget is ahead of the caller's.
+        // How far the shared clock is ahead of the caller's.
         let ahead =
             self.shared.as_ref().map_or(Duration::ZERO, |rates| rates.now().saturating_sub(now));
         self.clock.set(now + ahead);
-        if self.to_drain && self.returning_since.is_some_and(|since| since <= now) {
+        if self.needs_drain && self.ramp_since.is_some_and(|since| since <= now) {
             self.drain();
         }
-        self.forget_ceiling(now);
-        if self.owed == 0 {
+        self.expire_ceiling(now);
+        if self.cost_left == 0 {
             let cost = f64::from(CELLS_PER_REQUEST) / self.share(now);
-            self.owed = cells(cost.ceil()).get();
+            self.cost_left = cells(cost.ceil()).get();
         }
-        // A request can cost more than fits into the burst: it is then paid for by and by, the
-        // greatest part last. It takes a full burst, so that whoever comes late to pay it gains
-        // nothing for the next request.
-        while self.owed > 0 {
-            let part = NonZeroU32::new(self.owed % self.capacity).unwrap_or(self.capacity);
+        // A request can cost more than the whole burst. It is then charged in parts, the largest
+        // last: that one needs a full burst, so a caller that comes late gains nothing for the next
+        // request.
+        while self.cost_left > 0 {
+            let part = NonZeroU32::new(self.cost_left % self.capacity).unwrap_or(self.capacity);
             match self.governor.check_n(part) {
-                Ok(Ok(())) => self.owed -= part.get(),
+                Ok(Ok(())) => self.cost_left -= part.get(),
                 Ok(Err(not_until)) => {
                     let earliest = not_until.earliest_possible().saturating_sub(ahead);
                     return Err(earliest.max(now + Duration::from_nanos(1)));
@@ -245,7 +244,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// Throws away what the burst holds: halves of it, for as long as they are there.
+    /// Empties the burst, by taking ever smaller parts.
     fn drain(&mut self) {
         let mut part = Some(self.capacity);
         while let Some(cells) = part {
@@ -253,36 +252,36 @@ impl Limiter {
                 part = NonZeroU32::new(cells.get() / 2);
             }
         }
-        self.to_drain = false;
+        self.needs_drain = false;
     }
 
-    fn believe_ceiling_behind(&mut self, hold: Time) {
-        self.ceiling_until = self.ceiling_until.max(hold.saturating_add(CEILING_TIME));
+    fn extend_ceiling(&mut self, cooldown_end: Time) {
+        self.ceiling_until = self.ceiling_until.max(cooldown_end.saturating_add(CEILING_TIME));
     }
 
-    /// Forgets the ceiling if its time is over. What the next request still costs goes down with it,
-    /// to that of one at the full rate at least, so that no limit is overstepped.
-    fn forget_ceiling(&mut self, now: Time) {
+    /// Removes an expired ceiling. The cost of the next request is reduced in proportion, but not
+    /// below that of one at the full rate, so that the limit holds.
+    fn expire_ceiling(&mut self, now: Time) {
         if self.ceiling >= 1.0 || now < self.ceiling_until {
             return;
         }
-        let owed = cells((f64::from(self.owed) * self.ceiling).ceil()).get();
-        self.owed = self.owed.min(owed.max(CELLS_PER_REQUEST));
+        let cost_left = cells((f64::from(self.cost_left) * self.ceiling).ceil()).get();
+        self.cost_left = self.cost_left.min(cost_left.max(CELLS_PER_REQUEST));
         self.ceiling = 1.0;
     }
 
     /// The share of the nominal rate that may be used now.
     fn share(&self, now: Time) -> f64 {
         let ceiling = if now < self.ceiling_until { self.ceiling } else { 1.0 };
-        let Some(since) = self.returning_since else {
+        let Some(since) = self.ramp_since else {
             return ceiling;
         };
-        let back = now.saturating_sub(since).as_secs_f64() / RETURN_TIME.as_secs_f64();
-        ceiling * (RETURN_FROM + (1.0 - RETURN_FROM) * back.min(1.0))
+        let ramped = now.saturating_sub(since).as_secs_f64() / RAMP_TIME.as_secs_f64();
+        ceiling * (RAMP_START + (1.0 - RAMP_START) * ramped.min(1.0))
     }
 }
 
-/// A number of cells that can be asked for.
+/// Clamps to a number of cells that can be taken.
 fn cells(number: f64) -> NonZeroU32 {
     #[expect(
         clippy::cast_possible_truncation,

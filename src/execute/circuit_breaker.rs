@@ -1,145 +1,152 @@
-//! When the service does not answer: whom that holds back, and asking whether it is back.
+//! Circuit breaker: opens after consecutive failures and probes until the service recovers.
+//!
+//! Two degrees: a lost at-most-once response or an unreadable response blocks at-most-once requests
+//! only; a series of failures, or a failed probe, blocks all requests. A successful probe closes
+//! the breaker. Once a probe has failed, failures count as the fault of the service and use up no
+//! attempts.
 
 use std::time::Duration;
 
 use super::event::Ticket;
 use super::{Backoff, Time};
 
-/// So many connections in a row that do not come about mean that nobody gets through.
-const NOT_SENT_MEANS_EVERYONE: u32 = 3;
-/// So many lost answers in a row mean the same, or fewer where there are no more requests to lose.
-const LOST_MEANS_EVERYONE: usize = 10;
+/// Failed connections in a row after which all requests are blocked.
+const NOT_SENT_MAX: u32 = 3;
+/// Lost responses in a row after which all requests are blocked; fewer if fewer requests are
+/// pending.
+const LOST_MAX: usize = 10;
 
-/// Keeps count of bad ends in a row, and asks one question at a time.
+/// Counts consecutive failures and runs one probe at a time.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     not_sent: u32,
-    /// Answers lost in a row.
+    /// Lost responses in a row.
     lost: usize,
-    /// Whose answers they were, as far as each used up an attempt.
-    again: Vec<Ticket>,
-    now: Option<OpenState>,
+    /// Requests of those responses that used up an attempt.
+    lost_tickets: Vec<Ticket>,
+    open: Option<OpenState>,
 }
 
 #[derive(Debug)]
 struct OpenState {
     since: Time,
-    /// Everyone is held, not only the requests that must not be repeated.
-    everyone: bool,
-    /// A probe has failed, so that it is certain that no single row is to blame.
-    confirmed: bool,
+    /// Whether all requests are blocked, not only at-most-once requests.
+    blocks_all: bool,
+    /// Whether a probe has failed, so that the service is at fault, not a request.
+    is_service_fault: bool,
     next_probe: Time,
     probing: bool,
     failures: u32,
 }
 
 impl CircuitBreaker {
-    /// The service answered, whatever it said.
-    pub(super) fn answered(&mut self) {
+    /// The service responded, with whatever status.
+    pub(super) fn responded(&mut self) {
         self.not_sent = 0;
         self.lost = 0;
-        self.again.clear();
+        self.lost_tickets.clear();
     }
 
-    /// A connection did not come about.
+    /// A connection failed; nothing was sent.
     pub(super) fn not_sent(&mut self, now: Time) {
         self.not_sent += 1;
-        if self.not_sent >= NOT_SENT_MEANS_EVERYONE {
-            self.hold(now, true);
+        if self.not_sent >= NOT_SENT_MAX {
+            self.open(now, true);
         }
     }
 
-    /// The answer to a request that may be repeated was lost: one of so many that are at their turn.
-    pub(super) fn lost(&mut self, now: Time, at_turn: usize) {
+    /// The response to an idempotent request was lost. `pending` is the number of requests that
+    /// could fail in the same way.
+    pub(super) fn response_lost(&mut self, now: Time, pending: usize) {
         self.lost += 1;
-        if self.lost >= LOST_MEANS_EVERYONE.min(at_turn) {
-            self.hold(now, true);
+        if self.lost >= LOST_MAX.min(pending) {
+            self.open(now, true);
         }
     }
 
-    /// That lost answer used up an attempt of its request.
-    pub(super) fn gave_up(&mut self, ticket: Ticket) {
-        self.again.push(ticket);
+    /// The lost response used up an attempt of this request.
+    pub(super) fn used_attempt(&mut self, ticket: Ticket) {
+        self.lost_tickets.push(ticket);
     }
 
-    /// The answer to a request that must not be repeated was lost: no other one goes out until
-    /// the service is known to answer.
+    /// The response to an at-most-once request was lost: no other one is sent until the service
+    /// responds to a probe.
     pub(super) fn lost_at_most_once(&mut self, now: Time) {
-        self.hold(now, false);
-        self.lost(now, LOST_MEANS_EVERYONE);
+        self.open(now, false);
+        self.response_lost(now, LOST_MAX);
     }
 
-    /// The service is asked whether it answers, because something speaks against it. Until then
-    /// no at-most-once request goes out.
-    pub(super) fn suspect(&mut self, now: Time) {
-        self.hold(now, false);
+    /// Something suggests that the service is down: probe, and send no at-most-once request until
+    /// then.
+    pub(super) fn suspect_outage(&mut self, now: Time) {
+        self.open(now, false);
     }
 
-    fn hold(&mut self, now: Time, everyone: bool) {
-        let held = self.now.get_or_insert(OpenState {
+    fn open(&mut self, now: Time, blocks_all: bool) {
+        let open = self.open.get_or_insert(OpenState {
             since: now,
-            everyone,
-            confirmed: false,
+            blocks_all,
+            is_service_fault: false,
             next_probe: now,
             probing: false,
             failures: 0,
         });
-        held.everyone |= everyone;
+        open.blocks_all |= blocks_all;
     }
 
-    /// Whether nothing but a probe may go out.
-    pub(super) fn holds_everyone(&self) -> bool {
-        self.now.as_ref().is_some_and(|held| held.everyone)
+    /// Whether only a probe may be sent.
+    pub(super) fn blocks_all(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.blocks_all)
     }
 
-    /// Whether requests that must not be repeated may not go out.
-    pub(super) fn holds_once(&self) -> bool {
-        self.now.is_some()
+    /// Whether at-most-once requests are blocked.
+    pub(super) fn blocks_at_most_once(&self) -> bool {
+        self.open.is_some()
     }
 
-    /// Since when everyone is held because nobody gets through.
+    /// Since when all requests are blocked.
     pub(super) fn down_since(&self) -> Option<Time> {
-        self.now.as_ref().filter(|held| held.everyone).map(|held| held.since)
+        self.open.as_ref().filter(|open| open.blocks_all).map(|open| open.since)
     }
 
-    /// When the next probe is to go out; `None` where none is needed or one is under way.
+    /// When the next probe is due; `None` if none is needed or one is in flight.
     pub(super) fn next_probe(&self) -> Option<Time> {
-        self.now.as_ref().filter(|held| !held.probing).map(|held| held.next_probe)
+        self.open.as_ref().filter(|open| !open.probing).map(|open| open.next_probe)
     }
 
     pub(super) fn probe_sent(&mut self) {
-        if let Some(held) = &mut self.now {
-            held.probing = true;
+        if let Some(open) = &mut self.open {
+            open.probing = true;
         }
     }
 
-    pub(super) fn probe_answered(&mut self) {
-        self.now = None;
-        self.answered();
+    pub(super) fn probe_succeeded(&mut self) {
+        self.open = None;
+        self.responded();
     }
 
-    /// The probe came to nothing. The first time this gives back the requests that were lost in a
-    /// row: their attempts were the service's fault.
+    /// The probe failed. Returns the requests whose responses were lost in a row: their attempts do
+    /// not count. Empty after the first failure.
     pub(super) fn probe_failed(
         &mut self,
         now: Time,
         retry_after: Duration,
         backoff: &mut Backoff,
     ) -> Vec<Ticket> {
-        let Some(held) = &mut self.now else {
+        let Some(open) = &mut self.open else {
             return Vec::new();
         };
-        held.probing = false;
-        held.everyone = true;
-        held.confirmed = true;
-        held.failures += 1;
-        let least = retry_after.max(Duration::from_millis(500));
-        held.next_probe = now + backoff.wait(held.failures).max(least);
-        std::mem::take(&mut self.again)
+        open.probing = false;
+        open.blocks_all = true;
+        open.is_service_fault = true;
+        open.failures += 1;
+        let minimum = retry_after.max(Duration::from_millis(500));
+        open.next_probe = now + backoff.wait(open.failures).max(minimum);
+        std::mem::take(&mut self.lost_tickets)
     }
 
-    /// Whether it is certain that no row is to blame for what fails now.
-    pub(super) fn is_confirmed(&self) -> bool {
-        self.now.as_ref().is_some_and(|held| held.confirmed)
+    /// Whether failures are certainly the fault of the service.
+    pub(super) fn is_service_fault(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_service_fault)
     }
 }

@@ -1,5 +1,5 @@
-//! The one loop: does what the dispatcher says, tells it what came of it, and keeps the ledger
-//! behind it. Decides nothing.
+//! The run loop: performs the dispatcher's actions, reports results back to it, and appends its
+//! operations to the ledger. Makes no decisions.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -14,34 +14,35 @@ use tokio::time::{Instant, sleep_until};
 use super::dispatcher::Dispatcher;
 use super::event::{Action, EndReason, Event, NotSent, Ticket};
 use super::verdict::{Verdict, from_at_most_once, from_idempotent};
-use crate::imagekit::{Accepted, Api, Failure, Fate, FileState};
+use crate::imagekit::{Accepted, Api, Failure, FileState, SendResult};
 use crate::ledger::{Checkpoint, Counters, Journal, LedgerError, LedgerFile, Recorded, Recording};
 use crate::plan::Batch;
 use crate::request::{Idempotent, Request, Sendable};
 use crate::row::FileId;
 
-/// How long requests under way may take to finish once the run is to stop.
+/// How long requests in flight may take to finish after a stop.
 pub const GRACE: Duration = Duration::from_secs(8);
-/// How often whoever watches is told.
-const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Interval between calls of [`Engine::on_progress`].
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The far end of the wire, so that the loop can be tested without one.
+/// Sends requests. A trait so that tests can run the loop without a network.
 pub trait Transport {
-    /// Whether a request may still be sent; asked right before.
-    fn look(&self, _request: &impl Sendable) -> impl Future<Output = Result<(), NotSent>> {
+    /// Checks right before sending whether a request may still be sent.
+    fn check(&self, _request: &impl Sendable) -> impl Future<Output = Result<(), NotSent>> {
         std::future::ready(Ok(()))
     }
-    /// What it has read beside what it was told to, as far as [`super::Reads`] counts.
+    /// Reads that the transport made on its own, in addition to requested ones. Only the fields
+    /// that [`super::Reads`] counts are set.
     fn own_reads(&self) -> Counters {
         Counters::default()
     }
-    /// Sends a request that may be repeated.
+    /// Sends an idempotent request.
     fn send(&self, request: &Idempotent) -> impl Future<Output = Result<Accepted, Failure>>;
-    /// Sends a request that must not be repeated, and uses it up.
-    fn send_at_most_once(&self, recorded: Recorded) -> impl Future<Output = Fate>;
-    /// Reads what a file is like.
+    /// Sends an at-most-once request, which consumes it.
+    fn send_at_most_once(&self, recorded: Recorded) -> impl Future<Output = SendResult>;
+    /// Reads a snapshot of a file.
     fn file_state(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>>;
-    /// Asks whether the service answers.
+    /// Probes whether the service responds.
     fn probe(&self) -> impl Future<Output = Result<(), Failure>>;
 }
 
@@ -49,7 +50,7 @@ impl Transport for Api {
     fn send(&self, request: &Idempotent) -> impl Future<Output = Result<Accepted, Failure>> {
         Self::send(self, request)
     }
-    fn send_at_most_once(&self, recorded: Recorded) -> impl Future<Output = Fate> {
+    fn send_at_most_once(&self, recorded: Recorded) -> impl Future<Output = SendResult> {
         Self::send_at_most_once(self, recorded)
     }
     fn file_state(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>> {
@@ -60,31 +61,31 @@ impl Transport for Api {
     }
 }
 
-/// What comes from the reader.
+/// What the planner sends to the run loop.
 #[derive(Debug)]
 pub enum PlannerMessage {
-    /// Planned rows.
+    /// Planned rows and their requests.
     Rows(Batch),
-    /// The input cannot be read any further.
+    /// The input cannot be read any further; contains the reason.
     Failed(String),
 }
 
-/// What the loop works with from the beginning of a session to its end.
+/// The parts of the run loop that outlive one call of [`drive`].
 pub struct Engine<'e, W, S, P> {
-    /// Decides.
+    /// Decides what to send.
     pub dispatcher: Dispatcher,
-    /// When its time began.
-    pub began: Instant,
-    /// The far end.
-    pub wire: &'e W,
-    /// Comes when the session is to stop.
+    /// Origin of the dispatcher's [`Time`](super::Time).
+    pub started: Instant,
+    /// Sends the requests.
+    pub transport: &'e W,
+    /// Resolves when the session is to stop.
     pub stop: Pin<&'e mut S>,
-    /// Is shown the dispatcher now and then.
-    pub watch: P,
+    /// Called every 250 ms with the dispatcher and the current time.
+    pub on_progress: P,
 }
 
-/// Carries out what comes out of `feed` until it is done or told to stop. Why it ended, the
-/// dispatcher knows; the ledger, with all that happened in it, comes back.
+/// Executes what the planner sends through `feed` until everything is done or a stop arrives. The
+/// dispatcher holds the end reason. Returns the ledger with every outcome written.
 ///
 /// # Errors
 /// The ledger cannot be written.
@@ -93,41 +94,41 @@ pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
     mut journal: Journal,
     mut feed: mpsc::Receiver<PlannerMessage>,
 ) -> Result<LedgerFile, LedgerError> {
-    let Engine { dispatcher, began, wire, stop, watch } = engine;
-    let (began, wire) = (*began, *wire);
+    let Engine { dispatcher, started, transport, stop, on_progress } = engine;
+    let (started, transport) = (*started, *transport);
     let mut attempts = FuturesUnordered::new();
     let mut ledger_failed = pin!(journal.failed().fuse());
-    let mut watched = Instant::now();
-    let mut timer = pin!(sleep_until(watched));
-    let mut last_moment: Option<Instant> = None;
+    let mut last_progress = Instant::now();
+    let mut timer = pin!(sleep_until(last_progress));
+    let mut grace_end: Option<Instant> = None;
     loop {
-        let now = began.elapsed();
-        let mut wake = watched + PROGRESS_EVERY;
-        match decide(dispatcher, &mut journal, now, |work| {
-            attempts.push(attempt(wire, work));
+        let now = started.elapsed();
+        let mut wake = last_progress + PROGRESS_INTERVAL;
+        match start_ready(dispatcher, &mut journal, now, |work| {
+            attempts.push(attempt(transport, work));
         }) {
             Some(Action::Finished) => break,
-            Some(Action::WaitUntil(at)) => wake = wake.min(began + at),
+            Some(Action::WaitUntil(at)) => wake = wake.min(started + at),
             _ => {}
         }
-        let has_room = hand_over(&mut journal, || checkpoint(dispatcher, wire), &mut wake);
-        if began + now >= watched + PROGRESS_EVERY {
-            watched = began + now;
-            watch(dispatcher, now);
+        let has_room = flush_if_due(&mut journal, || checkpoint(dispatcher, transport), &mut wake);
+        if started + now >= last_progress + PROGRESS_INTERVAL {
+            last_progress = started + now;
+            on_progress(dispatcher, now);
         }
-        wake = last_moment.map_or(wake, |last| last.min(wake));
+        wake = grace_end.map_or(wake, |end| end.min(wake));
         if timer.deadline() != wake {
             timer.as_mut().reset(wake);
         }
         tokio::select! {
             biased;
-            ending = stop.as_mut() => {
-                last_moment = Some(Instant::now() + GRACE);
-                dispatcher.on(Event::Stop(ending), now);
+            reason = stop.as_mut() => {
+                grace_end = Some(Instant::now() + GRACE);
+                dispatcher.on(Event::Stop(reason), now);
             }
             () = &mut ledger_failed => dispatcher.on(Event::Stop(EndReason::Ledger), now),
             Some(event) = attempts.next(), if !attempts.is_empty() => {
-                let now = began.elapsed();
+                let now = started.elapsed();
                 dispatcher.on(event, now);
                 while let Some(Some(event)) = attempts.next().now_or_never() {
                     dispatcher.on(event, now);
@@ -135,38 +136,41 @@ pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
             }
             rows = feed.recv(), if dispatcher.wants_rows() && !journal.is_full() => dispatcher.on(match rows {
                 Some(PlannerMessage::Rows(batch)) => Event::Admit(batch),
-                Some(PlannerMessage::Failed(why)) => Event::Stop(EndReason::Input(why)),
+                Some(PlannerMessage::Failed(reason)) => Event::Stop(EndReason::Input(reason)),
                 None => Event::InputEnded,
             }, now),
             () = journal.room(), if !has_room && !ledger_failed.is_terminated() => {}
-            () = &mut timer => if last_moment.is_some_and(|last| last <= Instant::now()) {
+            () = &mut timer => if grace_end.is_some_and(|end| end <= Instant::now()) {
                 break;
             }
         }
     }
-    watch(dispatcher, began.elapsed());
+    on_progress(dispatcher, started.elapsed());
     journal.append(dispatcher.ops());
-    journal.close(checkpoint(dispatcher, wire)).await
+    journal.close(checkpoint(dispatcher, transport)).await
 }
 
-/// Lets the dispatcher decide until it wants to wait, and starts what it decides.
-fn decide(
+/// Starts the dispatcher's actions until it wants to wait; returns that last action, or `None` when
+/// the journal is full.
+fn start_ready(
     dispatcher: &mut Dispatcher,
     journal: &mut Journal,
     now: Duration,
     mut start: impl FnMut(Work),
 ) -> Option<Action> {
-    // What happened since goes first in any case: the mark that stands beside a group must not be
-    // ahead of the group.
+    // Append first, even if nothing is sent: the checkpoint of a group must not be ahead of its
+    // operations.
     journal.append(dispatcher.ops());
     while !journal.is_full() {
         let action = dispatcher.next(now);
-        // What is to be recorded comes behind what has happened.
+        // Intents come after the outcomes that precede them.
         journal.append(dispatcher.ops());
         start(match action {
-            Action::Send(ticket, Request::Idempotent(safe), _) => Work::Idempotent(ticket, safe),
-            Action::Send(ticket, Request::AtMostOnce(once), before) => {
-                Work::AtMostOnce(ticket, journal.record(once, &before.unwrap_or_default()))
+            Action::Send(ticket, Request::Idempotent(request), _) => {
+                Work::Idempotent(ticket, request)
+            }
+            Action::Send(ticket, Request::AtMostOnce(request), snapshot) => {
+                Work::AtMostOnce(ticket, journal.record(request, &snapshot.unwrap_or_default()))
             }
             Action::Read(ticket, file) => Work::Read(ticket, file),
             Action::Probe => Work::Probe,
@@ -176,14 +180,14 @@ fn decide(
     None
 }
 
-/// What stands beside the next group in the ledger, with what the wire has read by itself.
-fn checkpoint(dispatcher: &Dispatcher, wire: &impl Transport) -> Checkpoint {
+/// The checkpoint for the next group, including the transport's own reads.
+fn checkpoint(dispatcher: &Dispatcher, transport: &impl Transport) -> Checkpoint {
     let checkpoint = dispatcher.checkpoint();
-    Checkpoint { counters: checkpoint.counters.and_reads(wire.own_reads()), ..checkpoint }
+    Checkpoint { counters: checkpoint.counters.and_reads(transport.own_reads()), ..checkpoint }
 }
 
-/// Hands the group over to the ledger if it is due; says whether there was room for it.
-fn hand_over(
+/// Hands the group to the ledger writer if due; returns whether the writer had room.
+fn flush_if_due(
     journal: &mut Journal,
     checkpoint: impl FnOnce() -> Checkpoint,
     wake: &mut Instant,
@@ -198,7 +202,7 @@ fn hand_over(
     }
 }
 
-/// One thing to do on the wire.
+/// A request that the loop runs concurrently with others.
 enum Work {
     Idempotent(Ticket, Idempotent),
     AtMostOnce(Ticket, Recording),
@@ -206,84 +210,87 @@ enum Work {
     Probe,
 }
 
-async fn attempt<W: Transport>(wire: &W, work: Work) -> Event {
+async fn attempt<W: Transport>(transport: &W, work: Work) -> Event {
     let event = match work {
-        Work::Idempotent(ticket, safe) => match wire.look(&safe).await {
+        Work::Idempotent(ticket, request) => match transport.check(&request).await {
             Ok(()) => {
-                let answer = wire.send(&safe).await;
-                Event::Answered(ticket, from_idempotent(safe, answer))
+                let result = transport.send(&request).await;
+                Event::Completed(ticket, from_idempotent(request, result))
             }
-            Err(why) => Event::NotSent(ticket, Request::Idempotent(safe), why),
+            Err(reason) => Event::NotSent(ticket, Request::Idempotent(request), reason),
         },
-        Work::AtMostOnce(ticket, recording) => attempt_at_most_once(wire, ticket, recording).await,
+        Work::AtMostOnce(ticket, recording) => {
+            attempt_at_most_once(transport, ticket, recording).await
+        }
         Work::Read(ticket, file) => {
-            let state = wire.file_state(&file).await;
+            let state = transport.file_state(&file).await;
             let state = state.map(|state| serde_json::to_string(&state).unwrap_or_default());
             Event::Read(ticket, state)
         }
-        Work::Probe => Event::Probed(wire.probe().await),
+        Work::Probe => Event::Probed(transport.probe().await),
     };
     log(&event);
     event
 }
 
 async fn attempt_at_most_once<W: Transport>(
-    wire: &W,
+    transport: &W,
     ticket: Ticket,
     recording: Recording,
 ) -> Event {
     let recorded = match recording.durable().await {
         Ok(recorded) => recorded,
-        Err(once) => {
+        Err(request) => {
             let (request, message) =
-                (Request::AtMostOnce(once), "the ledger cannot be written".into());
-            return Event::Answered(ticket, Verdict::NotSent { request, message });
+                (Request::AtMostOnce(request), "the ledger cannot be written".into());
+            return Event::Completed(ticket, Verdict::NotSent { request, message });
         }
     };
-    match wire.look(recorded.once()).await {
+    match transport.check(recorded.request()).await {
         Ok(()) => {
-            Event::Answered(ticket, from_at_most_once(wire.send_at_most_once(recorded).await))
+            Event::Completed(ticket, from_at_most_once(transport.send_at_most_once(recorded).await))
         }
-        Err(why) => Event::NotSent(ticket, Request::AtMostOnce(recorded.into_request()), why),
+        Err(reason) => Event::NotSent(ticket, Request::AtMostOnce(recorded.into_request()), reason),
     }
 }
 
-/// What an operator wants to know of a single answer: nothing of one that is as it should be.
+/// Logs failures and 429s; successful responses are logged at debug level only.
 fn log(event: &Event) {
     match event {
-        Event::Answered(_, Verdict::Final(outcomes)) => {
+        Event::Completed(_, Verdict::Final(outcomes)) => {
             for (step, outcome) in outcomes {
                 let (row, kind) = (step.row, step.kind.as_str());
                 let message = outcome.message.as_deref().unwrap_or_default();
                 tracing::debug!("row {row}, {kind}: {} {message}", outcome.status);
             }
         }
-        Event::Answered(_, Verdict::Hold { request, note }) => {
+        Event::Completed(_, Verdict::Throttled { request, note }) => {
             let endpoint = request.endpoint().as_str();
-            let reset = note.reset.map_or("a while".to_owned(), |reset| format!("{reset:?}"));
-            tracing::debug!("{endpoint}: 429, to hold for {reset}");
+            let reset =
+                note.reset.map_or("an unstated time".to_owned(), |reset| format!("{reset:?}"));
+            tracing::debug!("{endpoint}: throttled (429), cooling down for {reset}");
         }
-        Event::Answered(_, Verdict::Lost { lost, cause, .. }) => {
+        Event::Completed(_, Verdict::ResponseLost { lost, cause, .. }) => {
             let rows: Vec<String> = lost.steps.iter().map(|step| step.row.to_string()).collect();
             let message = cause.message.as_deref().unwrap_or_default();
             let rows = rows.join(", ");
             tracing::warn!(
-                "row {rows}: the answer to a request that must not be repeated is lost: {message}"
+                "row {rows}: the response to an at-most-once request was lost, its outcome is unknown: {message}"
             );
         }
-        Event::Answered(_, Verdict::Again { cause, .. } | Verdict::Unread { cause, .. }) => {
-            tracing::debug!("to be tried again: {}", cause.message.as_deref().unwrap_or_default());
+        Event::Completed(_, Verdict::Retry { cause, .. } | Verdict::ReadFailed { cause, .. }) => {
+            tracing::debug!("retrying: {}", cause.message.as_deref().unwrap_or_default());
         }
-        Event::Answered(_, Verdict::NotSent { message, .. }) => {
-            tracing::debug!("not sent: {message}");
+        Event::Completed(_, Verdict::NotSent { message, .. }) => {
+            tracing::debug!("not sent, retrying: {message}");
         }
         Event::NotSent(_, _, NotSent::Conflict(files)) => {
             let files: Vec<&str> = files.iter().map(FileId::as_str).collect();
-            tracing::debug!("moved since it was planned: {}", files.join(", "));
+            tracing::debug!("conflict, changed since it was planned: {}", files.join(", "));
         }
         Event::NotSent(_, _, NotSent::CheckFailed(failure)) => tracing::debug!("{failure}"),
         Event::Read(_, Err(failure)) => tracing::debug!("{failure}"),
-        Event::Probed(Err(failure)) => tracing::warn!("ImageKit is out of reach: {failure}"),
+        Event::Probed(Err(failure)) => tracing::warn!("ImageKit is unreachable: {failure}"),
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What goes into the dispatcher and what comes out of it.
+//! The dispatcher's input ([`Event`]) and output ([`Action`]).
 
 use std::time::Duration;
 
@@ -9,84 +9,86 @@ use crate::plan::Batch;
 use crate::request::Request;
 use crate::row::FileId;
 
-/// A request under the dispatcher's care.
+/// Identifies a request in the dispatcher until all of its steps are done. Reused afterwards.
 pub type Ticket = usize;
 
-/// What to do next.
+/// The next thing for the run loop to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Send this request; if it must not be repeated, record it first, with the state of its file.
+    /// Send this request. The snapshot of its file, as JSON, comes with an at-most-once request,
+    /// whose intent must be durable before it is sent.
     Send(Ticket, Request, Option<String>),
-    /// Read the state of this file for the request of that ticket.
+    /// Read a snapshot of this file, for the at-most-once request of that ticket.
     Read(Ticket, FileId),
-    /// Ask whether the service answers.
+    /// Probe whether the service responds.
     Probe,
-    /// Nothing until then, or until something happens.
+    /// Wait until this time or the next event.
     WaitUntil(Time),
-    /// Nothing until something happens.
+    /// Wait for the next event.
     WaitEvent,
-    /// All is done that will be.
+    /// Nothing is left to do, or the run has stopped and nothing is in flight.
     Finished,
 }
 
-/// What happened.
+/// What the dispatcher is told.
 #[derive(Debug)]
 pub enum Event {
-    /// Rows were read.
+    /// The planner delivered rows and requests.
     Admit(Batch),
-    /// There are no more.
+    /// The planner has no more rows.
     InputEnded,
-    /// A request that was sent has come to its end.
-    Answered(Ticket, Verdict),
-    /// A request was not sent after all.
+    /// A request that was sent got a response, failed or timed out.
+    Completed(Ticket, Verdict),
+    /// A request was withheld just before it would have been sent.
     NotSent(Ticket, Request, NotSent),
-    /// The state of a file was read, as JSON, or not.
+    /// Result of [`Action::Read`]: the snapshot as JSON, or the failure.
     Read(Ticket, Result<String, Failure>),
-    /// The probe was answered or not.
+    /// Result of [`Action::Probe`].
     Probed(Result<(), Failure>),
-    /// Nothing more is to be sent.
+    /// Send nothing more; requests in flight may finish.
     Stop(EndReason),
 }
 
-/// Why a request was not sent after all.
+/// Why a request was withheld.
 #[derive(Debug)]
 pub enum NotSent {
-    /// These of its files are not what they were when it was planned.
+    /// These of its files have changed since the request was planned.
     Conflict(Vec<FileId>),
-    /// Whether they are could not be found out.
+    /// The current state of its files could not be read.
     CheckFailed(Failure),
 }
 
-/// Why a run ended.
+/// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndReason {
-    /// Everything that was read is settled.
+    /// Every row that was read is done.
     Done,
-    /// It was asked to, and can go on later.
+    /// Stopped from outside; the run can be resumed.
     Stopped(Stop),
-    /// It would have done harm or nothing to go on.
-    Halted(Halt),
+    /// Aborted by the abort policy, the circuit breaker or the throttle.
+    Aborted(AbortReason),
     /// The ledger cannot be written.
     Ledger,
-    /// The input cannot be read any more.
+    /// The input cannot be read any further; contains the reason.
     Input(String),
 }
 
-/// Who asked a run to stop.
+/// What stopped a run from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// A person, with Ctrl-C (SIGINT).
+    /// Ctrl-C (SIGINT).
     Interrupt,
-    /// The system, with SIGTERM.
+    /// SIGTERM.
     Terminate,
-    /// The terminal or connection that has gone away, with SIGHUP.
+    /// The terminal or connection was closed (SIGHUP).
     Hangup,
-    /// The time that the run was given is over.
+    /// The deadline was reached.
     Deadline,
 }
 
 impl Stop {
-    /// The exit code that says so: of a signal, 128 and its number, as shells have it.
+    /// The exit code: 128 plus the signal number, as in shells; 0 for a deadline, where the outcome
+    /// of the rows decides.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -98,45 +100,45 @@ impl Stop {
     }
 }
 
-/// Why a run halted by itself.
+/// Why a run aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Halt {
+pub enum AbortReason {
     /// ImageKit does not accept the key or the account.
     Account {
-        /// What it said.
+        /// ImageKit's error message.
         message: Box<str>,
     },
-    /// The same rejection, again and again.
+    /// ImageKit rejected too many requests in a row with the same message.
     SameRejection {
-        /// What ImageKit said.
+        /// ImageKit's error message.
         message: Box<str>,
-        /// How often.
+        /// Length of the streak, in requests.
         times: u32,
-        /// The first rows of the streak, which was taken back.
+        /// The first rows of the streak. All of its rows are open again.
         rows: Box<[u64]>,
     },
-    /// Too many rejections.
+    /// Too large a share of the responses were rejections.
     ManyRejected {
-        /// So many…
+        /// Rejections.
         rejected: u64,
-        /// …of so many answers.
-        answers: u64,
+        /// All responses, rejections included.
+        responses: u64,
     },
-    /// Too many steps of unknown outcome.
+    /// Too many steps have an unknown outcome.
     ManyUnknown {
-        /// How many.
+        /// Steps with an unknown outcome.
         unknown: u32,
     },
-    /// There were nothing but 429s for too long, behind the first wait that one of them stated.
+    /// Only 429s for too long, counted from the end of the first wait that a 429 stated.
     Throttled {
-        /// For how long.
+        /// How long.
         after: Duration,
     },
-    /// The service was out of reach for too long.
+    /// The service was unreachable for too long.
     Down {
-        /// For how long.
+        /// How long.
         after: Duration,
-        /// What happened last to somebody who tried.
+        /// The last failure.
         message: Box<str>,
     },
 }

@@ -1,8 +1,7 @@
-//! Who may touch a file next: a line of requests for each file, in the order of the input.
+//! Orders the requests on each file: one queue per file, in input order.
 //!
-//! A request is at its turn when it is at the head of the line of every file that it touches.
-//! Requests join all of their lines at once and in one order, so that no two can wait for each
-//! other.
+//! A request is ready when it is first in the queue of every file that it touches. Requests join
+//! all of their queues at once and in admission order, which rules out deadlocks.
 
 use std::collections::VecDeque;
 
@@ -12,14 +11,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::event::Ticket;
 use crate::row::FileId;
 
-/// A file as lines know it: a hash of its id. Should two ids share one, they also share a line,
-/// and lose nothing but a little time.
+/// Hash of a file id. Two ids with the same hash share a queue, which only costs time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FileKey(u64);
 
 impl FileKey {
-    /// The keys of a request's files, each once: a request that names a file twice, or two files
-    /// of one key, stands in that line once and leaves it once.
+    /// The distinct keys of a request's files: a request stands once in each queue, even if it
+    /// names a file twice or two of its files share a key.
     pub(super) fn of_all(files: &[FileId]) -> Box<[Self]> {
         let mut keys: Box<[Self]> = files.iter().map(Self::from).collect();
         if keys.len() < 2 {
@@ -38,49 +36,49 @@ impl From<&FileId> for FileKey {
     }
 }
 
-/// All lines that are not empty.
+/// All queues that are not empty.
 #[derive(Debug, Default)]
 pub(super) struct FileQueues {
-    lines: HashMap<FileKey, Line>,
+    queues: HashMap<FileKey, FileQueue>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct FileQueue {
     head: Ticket,
-    rest: VecDeque<Ticket>,
+    waiting: VecDeque<Ticket>,
 }
 
 impl FileQueues {
-    /// Joins the line of a file, once; says whether it is at the head of it.
+    /// Joins the queue of a file; returns whether the request is first.
     pub(super) fn join(&mut self, file: FileKey, ticket: Ticket) -> bool {
-        if let Some(line) = self.lines.get_mut(&file) {
-            line.rest.push_back(ticket);
+        if let Some(queue) = self.queues.get_mut(&file) {
+            queue.waiting.push_back(ticket);
             return false;
         }
-        self.lines.insert(file, Line { head: ticket, rest: VecDeque::new() });
+        self.queues.insert(file, FileQueue { head: ticket, waiting: VecDeque::new() });
         true
     }
 
-    /// Puts a part of the request at the head of a line into its place: the first part at the
-    /// head, the others behind it and before whoever waits there.
-    pub(super) fn take_place(&mut self, file: FileKey, part: Ticket, place: usize) {
-        let Some(line) = self.lines.get_mut(&file) else {
+    /// Inserts part number `index` of the request that is first in the queue: part 0 takes its
+    /// place, the others follow before the requests that wait.
+    pub(super) fn insert_part(&mut self, file: FileKey, part: Ticket, index: usize) {
+        let Some(queue) = self.queues.get_mut(&file) else {
             return;
         };
-        match place.checked_sub(1) {
-            None => line.head = part,
-            Some(behind_head) => line.rest.insert(behind_head, part),
+        match index.checked_sub(1) {
+            None => queue.head = part,
+            Some(index_in_waiting) => queue.waiting.insert(index_in_waiting, part),
         }
     }
 
-    /// Leaves the head of a line; says who is there now.
+    /// Removes the first request from a queue; returns the new first one.
     pub(super) fn leave(&mut self, file: FileKey) -> Option<Ticket> {
-        let line = self.lines.get_mut(&file)?;
-        if let Some(next) = line.rest.pop_front() {
-            line.head = next;
+        let queue = self.queues.get_mut(&file)?;
+        if let Some(next) = queue.waiting.pop_front() {
+            queue.head = next;
             return Some(next);
         }
-        self.lines.remove(&file);
+        self.queues.remove(&file);
         None
     }
 }

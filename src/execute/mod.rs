@@ -1,9 +1,14 @@
-//! From requests to outcomes.
+//! Sends requests and turns responses into outcomes.
 //!
-//! The [`Dispatcher`] decides and does nothing: it is told what happened and when, and says what
-//! to do next. [`drive`] does what it says and decides nothing. Between the two, [`Verdict`] says
-//! what an answer means. So every promise about order, rate, repetition and loss is one about the
-//! dispatcher alone, and is tested there, without a network and without a clock.
+//! Three parts, so that order, rate, retries and loss can be tested without a network or a clock:
+//!
+//! - [`Dispatcher`] decides: a pure state machine that takes an [`Event`] and the time, and returns
+//!   the next [`Action`].
+//! - [`drive`] acts: the only loop. It performs each [`Action`], feeds the result back as an
+//!   [`Event`], and writes the ledger.
+//! - [`Verdict`] interprets: what a response or failure means for the steps of its request.
+//!
+//! [`Reads`] applies the same limits to reads that the dispatcher does not schedule.
 
 mod abort_policy;
 mod backoff;
@@ -21,14 +26,14 @@ mod window;
 
 pub use backoff::Backoff;
 pub use budget::Budget;
-pub use dispatcher::{Dispatcher, Limits, WriteProgress};
+pub use dispatcher::{Dispatcher, WriteProgress};
 pub use drive::{Engine, GRACE, PlannerMessage, Transport, drive};
-pub use event::{Action, EndReason, Event, Halt, NotSent, Stop, Ticket};
+pub use event::{AbortReason, Action, EndReason, Event, NotSent, Stop, Ticket};
 pub use reads::Reads;
 pub use verdict::{Verdict, from_at_most_once, from_idempotent};
 pub use window::ROWS_MAX;
 
 use std::time::Duration;
 
-/// A moment, as the time since the execution began. Passed in everywhere, read nowhere.
+/// Time since the execution started. Always passed in, never read from a clock.
 pub type Time = Duration;

@@ -1,4 +1,5 @@
-//! Where requests at their turn wait for a place and for the budget.
+//! Queues of requests that may be sent as soon as a concurrency slot and the rate budget allow it:
+//! those that are first in all of their file queues.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,35 +7,36 @@ use std::collections::BinaryHeap;
 use super::event::Ticket;
 use crate::request::{Endpoint, Request};
 
-/// One lane for each thing that can hold requests up together.
+/// One queue for each set of requests that are blocked together, by the cooldown of their endpoint
+/// or by the circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum ReadyQueue {
     Patch,
-    /// Those that must not be repeated, their file's state having been read.
-    PatchOnce,
+    /// At-most-once requests whose snapshot has been read.
+    PatchAtMostOnce,
     AddTags,
     RemoveTags,
-    /// Requests that must not be repeated, before their file's state has been read.
-    ReadBefore,
-    /// Files to be read back.
+    /// At-most-once requests whose snapshot must be read first.
+    ReadSnapshot,
+    /// Files to read back at the end.
     ReadBack,
 }
 
-impl Lane {
+impl ReadyQueue {
     pub(super) const ALL: [Self; 6] = [
         Self::Patch,
-        Self::PatchOnce,
+        Self::PatchAtMostOnce,
         Self::AddTags,
         Self::RemoveTags,
-        Self::ReadBefore,
+        Self::ReadSnapshot,
         Self::ReadBack,
     ];
 
-    /// The lane of a request; `state_is_known` says whether that of its file has been read.
-    pub(super) fn of(request: &Request, state_is_known: bool) -> Self {
+    /// The queue of a request.
+    pub(super) fn of(request: &Request, has_snapshot: bool) -> Self {
         match (request, request.endpoint()) {
-            (Request::AtMostOnce(_), _) if !state_is_known => Self::ReadBefore,
-            (Request::AtMostOnce(_), _) => Self::PatchOnce,
+            (Request::AtMostOnce(_), _) if !has_snapshot => Self::ReadSnapshot,
+            (Request::AtMostOnce(_), _) => Self::PatchAtMostOnce,
             (_, Endpoint::AddTags) => Self::AddTags,
             (_, Endpoint::RemoveTags) => Self::RemoveTags,
             (_, Endpoint::Patch) => Self::Patch,
@@ -44,31 +46,31 @@ impl Lane {
 
     pub(super) fn endpoint(self) -> Endpoint {
         match self {
-            Self::Patch | Self::PatchOnce => Endpoint::Patch,
+            Self::Patch | Self::PatchAtMostOnce => Endpoint::Patch,
             Self::AddTags => Endpoint::AddTags,
             Self::RemoveTags => Endpoint::RemoveTags,
-            Self::ReadBefore | Self::ReadBack => Endpoint::GetDetails,
+            Self::ReadSnapshot | Self::ReadBack => Endpoint::GetDetails,
         }
     }
 }
 
-/// All lanes, each in the order of admission, so that what was held up does not fall behind.
+/// All ready queues, each in admission order, so that a requeued request keeps its position.
 #[derive(Debug, Default)]
-pub(super) struct ReadyQueues([BinaryHeap<Reverse<(u64, Ticket)>>; Lane::ALL.len()]);
+pub(super) struct ReadyQueues([BinaryHeap<Reverse<(u64, Ticket)>>; ReadyQueue::ALL.len()]);
 
 impl ReadyQueues {
-    /// Queues a request by its place in the order of admission.
-    pub(super) fn push(&mut self, lane: Lane, sequence: u64, ticket: Ticket) {
-        self.0[lane as usize].push(Reverse((sequence, ticket)));
+    /// Queues a request by its position in admission order.
+    pub(super) fn push(&mut self, queue: ReadyQueue, sequence: u64, ticket: Ticket) {
+        self.0[queue as usize].push(Reverse((sequence, ticket)));
     }
 
-    /// The place in the order of admission of the first request in a lane.
-    pub(super) fn first(&self, lane: Lane) -> Option<u64> {
-        self.0[lane as usize].peek().map(|Reverse((sequence, _))| *sequence)
+    /// The admission position of the first request in a queue.
+    pub(super) fn first(&self, queue: ReadyQueue) -> Option<u64> {
+        self.0[queue as usize].peek().map(|Reverse((sequence, _))| *sequence)
     }
 
-    pub(super) fn pop(&mut self, lane: Lane) -> Option<Ticket> {
-        self.0[lane as usize].pop().map(|Reverse((_, ticket))| ticket)
+    pub(super) fn pop(&mut self, queue: ReadyQueue) -> Option<Ticket> {
+        self.0[queue as usize].pop().map(|Reverse((_, ticket))| ticket)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,78 +1,79 @@
-//! Until when each endpoint holds after a 429, and when 429s without end are the end.
+//! Cooldowns of endpoints after a 429, and the limit for how long 429s may continue.
 
 use std::time::Duration;
 
 use super::{Budget, Time};
-use crate::imagekit::RateLimitNote;
+use crate::imagekit::RateLimitHeaders;
 use crate::request::{BudgetKind, Endpoint};
 
-/// How long an endpoint holds after a 429 that does not say for how long: this, doubled each time.
-const FIRST: Duration = Duration::from_secs(1);
-const MAX: Duration = Duration::from_mins(1);
+/// Cooldown after a 429 that states no wait. Doubles with each one in a row.
+const UNSTATED_FIRST: Duration = Duration::from_secs(1);
+const UNSTATED_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Cooldowns {
-    endpoints: [Hold; Endpoint::ALL.len()],
-    /// Writes and reads that wait, by their budget.
+    endpoints: [Cooldown; Endpoint::ALL.len()],
+    /// Unbroken series of 429s, by budget.
     streaks: [Option<Streak>; 2],
 }
 
 #[derive(Debug, Default)]
-struct Hold {
+struct Cooldown {
     until: Time,
-    /// How often in a row it held without being told for how long.
-    unsaid: u32,
+    /// 429s in a row that stated no wait.
+    unstated: u32,
 }
 
-/// 429s to requests of one budget of which none was accepted in between.
+/// A series of 429s to requests of one budget, with no other response in between.
 #[derive(Debug)]
 struct Streak {
-    /// When the wait that the first of them stated is over…
+    /// End of the wait that the first of them stated.
     since: Time,
-    /// …and when the last one came, if it came after that.
+    /// Time of the last 429 after that.
     last: Option<Time>,
 }
 
 impl Cooldowns {
-    /// When the endpoint is free again; in the past where it is.
+    /// End of the cooldown; in the past if there is none.
     pub(super) fn until(&self, endpoint: Endpoint) -> Time {
         self.endpoints[endpoint as usize].until
     }
 
-    /// The endpoint that holds longest, and until when.
+    /// The endpoint with the longest cooldown, and its end.
     pub(super) fn longest(&self, now: Time) -> Option<(Endpoint, Time)> {
-        let held = Endpoint::ALL.into_iter().map(|endpoint| (endpoint, self.until(endpoint)));
-        held.filter(|(_, until)| *until > now).max_by_key(|(_, until)| *until)
+        let cooldowns = Endpoint::ALL.into_iter().map(|endpoint| (endpoint, self.until(endpoint)));
+        cooldowns.filter(|(_, until)| *until > now).max_by_key(|(_, until)| *until)
     }
 
-    /// A 429, with what it said of the limit: the endpoint holds, and the budget that it draws on
-    /// comes back by and by once it is free.
+    /// Starts or extends the cooldown of an endpoint after a 429, and ramps its budget up from the
+    /// end of the cooldown.
     pub(super) fn throttled(
         &mut self,
         endpoint: Endpoint,
-        note: RateLimitNote,
+        note: RateLimitHeaders,
         budget: &mut Budget,
         now: Time,
     ) {
-        let RateLimitNote { reset, rate } = note;
-        let hold = &mut self.endpoints[endpoint as usize];
-        // Answers to requests that were under way together tell of one and the same hold.
-        if hold.until <= now {
-            hold.unsaid = if reset.is_some() { 0 } else { hold.unsaid + 1 };
+        let RateLimitHeaders { reset, rate } = note;
+        let cooldown = &mut self.endpoints[endpoint as usize];
+        // 429s to requests that were in flight together are one event.
+        if cooldown.until <= now {
+            cooldown.unstated = if reset.is_some() { 0 } else { cooldown.unstated + 1 };
         }
         let wait = reset.unwrap_or_else(|| {
-            let doubled = 1_u32.checked_shl(hold.unsaid.saturating_sub(1)).unwrap_or(u32::MAX);
-            FIRST.saturating_mul(doubled).min(MAX)
+            let doubled =
+                1_u32.checked_shl(cooldown.unstated.saturating_sub(1)).unwrap_or(u32::MAX);
+            UNSTATED_FIRST.saturating_mul(doubled).min(UNSTATED_MAX)
         });
-        hold.until = hold.until.max(now + wait);
+        cooldown.until = cooldown.until.max(now + wait);
         if let Some(rate) = rate {
             budget.lower_ceiling(rate, now);
         }
-        budget.return_from(hold.until);
+        budget.ramp_up_from(cooldown.until);
     }
 
-    /// The 429 was the answer to a request that waits for the endpoint now.
-    pub(super) fn keeps_waiting(&mut self, endpoint: Endpoint, now: Time) {
+    /// Counts a 429 whose request waits to be sent again.
+    pub(super) fn count_waiting(&mut self, endpoint: Endpoint, now: Time) {
         let until = self.until(endpoint);
         match &mut self.streaks[endpoint.budget() as usize] {
             none @ None => *none = Some(Streak { since: until, last: None }),
@@ -81,38 +82,38 @@ impl Cooldowns {
         }
     }
 
-    /// An answer that was no 429.
-    pub(super) fn answered(&mut self, endpoint: Endpoint) {
-        self.endpoints[endpoint as usize].unsaid = 0;
+    /// A response other than 429.
+    pub(super) fn responded(&mut self, endpoint: Endpoint) {
+        self.endpoints[endpoint as usize].unstated = 0;
         self.streaks[endpoint.budget() as usize] = None;
     }
 
-    /// Nothing got through for another reason meanwhile, so that the waits count from now.
-    pub(super) fn count_anew(&mut self) {
+    /// Restarts the count after an outage of another kind.
+    pub(super) fn reset_streaks(&mut self) {
         self.streaks = [None, None];
     }
 
-    /// For how long there have been nothing but 429s to writes or to reads, if that is too long. The
-    /// first stated wait does not count: ImageKit is believed once.
-    pub(super) fn given_up(&self, now: Time, down_max: Duration) -> Option<Duration> {
-        let too_long = self.streaks.iter().zip([BudgetKind::Writes, BudgetKind::Reads]);
-        let mut too_long = too_long.filter_map(|(streak, budget)| {
+    /// How long there have been only 429s to writes or to reads, if that exceeds `down_max`. The
+    /// first stated wait does not count.
+    pub(super) fn exceeded(&self, now: Time, down_max: Duration) -> Option<Duration> {
+        let streaks = self.streaks.iter().zip([BudgetKind::Writes, BudgetKind::Reads]);
+        let mut exceeded = streaks.filter_map(|(streak, budget)| {
             let Streak { since, last } = streak.as_ref()?;
             let end = *since + down_max;
-            let is_over = (*last)? >= end || now >= end && self.longest_of(budget) > now;
-            is_over.then(|| now.saturating_sub(*since))
+            let is_exceeded = (*last)? >= end || now >= end && self.longest_in(budget) > now;
+            is_exceeded.then(|| now.saturating_sub(*since))
         });
-        too_long.next()
+        exceeded.next()
     }
 
-    /// When it will be too long, if nothing is sent until then.
-    pub(super) fn gives_up_at(&self, now: Time, down_max: Duration) -> Option<Time> {
+    /// When [`Self::exceeded`] will become true if nothing is sent until then.
+    pub(super) fn exceeded_at(&self, now: Time, down_max: Duration) -> Option<Time> {
         let ends = self.streaks.iter().flatten().filter(|streak| streak.last.is_some());
         ends.map(|streak| streak.since + down_max).filter(|end| *end > now).min()
     }
 
-    /// Until when some endpoint of a budget holds.
-    fn longest_of(&self, budget: BudgetKind) -> Time {
+    /// End of the longest cooldown of a budget's endpoints.
+    fn longest_in(&self, budget: BudgetKind) -> Time {
         let endpoints = Endpoint::ALL.into_iter().filter(|endpoint| endpoint.budget() == budget);
         endpoints.map(|endpoint| self.until(endpoint)).max().unwrap_or_default()
     }
@@ -129,7 +130,7 @@ mod tests {
         Duration::from_mins(minutes)
     }
 
-    /// Holds behind 429s, each by its minute and by the minutes that it states to wait.
+    /// Cooldowns after 429s, each given as its minute and its stated wait in minutes.
     fn after(throttled: &[(u64, u64)]) -> Cooldowns {
         let mut cooldowns = Cooldowns::default();
         for (at, wait) in throttled {
@@ -140,47 +141,47 @@ mod tests {
 
     fn throttle(cooldowns: &mut Cooldowns, at: u64, wait: u64) {
         let mut budget = Budget::new(Execution::default().writes);
-        let note = RateLimitNote { reset: Some(minutes(wait)), rate: None };
+        let note = RateLimitHeaders { reset: Some(minutes(wait)), rate: None };
         cooldowns.throttled(Endpoint::Patch, note, &mut budget, minutes(at));
-        cooldowns.keeps_waiting(Endpoint::Patch, minutes(at));
+        cooldowns.count_waiting(Endpoint::Patch, minutes(at));
     }
 
-    fn given_up(cooldowns: &Cooldowns, at: u64) -> bool {
-        cooldowns.given_up(minutes(at), DOWN_MAX).is_some()
+    fn exceeded(cooldowns: &Cooldowns, at: u64) -> bool {
+        cooldowns.exceeded(minutes(at), DOWN_MAX).is_some()
     }
 
     #[test]
-    fn the_first_stated_wait_does_not_count_however_long_it_is() {
+    fn first_stated_wait_does_not_count() {
         let cooldowns = after(&[(0, 60), (1, 60)]);
-        assert!(!given_up(&cooldowns, 59) && !given_up(&cooldowns, 200));
-        assert_eq!(cooldowns.gives_up_at(minutes(60), DOWN_MAX), None);
+        assert!(!exceeded(&cooldowns, 59) && !exceeded(&cooldowns, 200));
+        assert_eq!(cooldowns.exceeded_at(minutes(60), DOWN_MAX), None);
     }
 
     #[test]
-    fn from_its_end_on_429s_are_endured_for_down_max() {
+    fn throttling_after_first_wait_ends_at_down_max() {
         let cooldowns = after(&[(0, 60), (60, 1), (70, 1)]);
-        assert!(!given_up(&cooldowns, 74) && !given_up(&cooldowns, 76));
+        assert!(!exceeded(&cooldowns, 74) && !exceeded(&cooldowns, 76));
         let cooldowns = after(&[(0, 60), (60, 1), (70, 1), (75, 1)]);
-        assert!(given_up(&cooldowns, 75));
+        assert!(exceeded(&cooldowns, 75));
     }
 
     #[test]
-    fn a_later_wait_ends_no_later_than_down_max() {
+    fn later_wait_is_cut_at_down_max() {
         let cooldowns = after(&[(0, 60), (60, 600)]);
-        assert!(!given_up(&cooldowns, 74));
-        assert_eq!(cooldowns.gives_up_at(minutes(61), DOWN_MAX), Some(minutes(75)));
-        assert!(given_up(&cooldowns, 75));
+        assert!(!exceeded(&cooldowns, 74));
+        assert_eq!(cooldowns.exceeded_at(minutes(61), DOWN_MAX), Some(minutes(75)));
+        assert!(exceeded(&cooldowns, 75));
     }
 
     #[test]
-    fn an_accepted_request_of_the_same_budget_begins_the_count_anew() {
+    fn response_of_same_budget_restarts_the_count() {
         let mut cooldowns = after(&[(0, 1), (1, 1), (2, 1)]);
-        cooldowns.answered(Endpoint::GetDetails);
+        cooldowns.responded(Endpoint::GetDetails);
         throttle(&mut cooldowns, 16, 1);
-        assert!(given_up(&cooldowns, 16));
-        cooldowns.answered(Endpoint::AddTags);
+        assert!(exceeded(&cooldowns, 16));
+        cooldowns.responded(Endpoint::AddTags);
         throttle(&mut cooldowns, 17, 1);
         throttle(&mut cooldowns, 18, 1);
-        assert!(!given_up(&cooldowns, 32));
+        assert!(!exceeded(&cooldowns, 32));
     }
 }

@@ -1,132 +1,133 @@
-//! What an answer means: pure, and a value. The dispatcher alone acts on it.
+//! What a response means for the steps of its request. Pure; only the dispatcher acts on a verdict.
 
 use std::time::Duration;
 
-use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, Fate, RateLimitNote};
+use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, RateLimitHeaders, SendResult};
 use crate::ledger::EARLIER_RUN;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Idempotent, LostResponse, Request, Sendable, StepRef};
 use crate::row::FileId;
 
-/// What became of a request that was sent.
+/// The result of sending a request.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Every step of it is settled.
+    /// Every step of the request has its final outcome.
     Final(Vec<(StepRef, Outcome)>),
-    /// As a whole it was refused, and nothing of it done: some of its steps are settled by that,
-    /// the rest is to be sent in parts, those of one file in this order.
+    /// The request was rejected as a whole and had no effect. Some of its steps are done by that;
+    /// the rest is sent again in parts, those of one file in this order.
     Split {
-        /// Steps of files that ImageKit named as the reason.
-        settled: Vec<(StepRef, Outcome)>,
-        /// The others.
+        /// Steps whose files ImageKit named as the reason.
+        done: Vec<(StepRef, Outcome)>,
+        /// Requests for the other steps.
         rest: Vec<Idempotent>,
     },
-    /// It may be sent again after a wait; `cause` is its outcome if the attempts are used up.
-    Again {
-        /// The request.
+    /// The response to an idempotent request was lost: retry after a backoff.
+    Retry {
+        /// The request to send again.
         request: Idempotent,
-        /// Why it came to nothing.
+        /// Its outcome if no attempts are left.
         cause: Outcome,
-        /// How long to wait at least, if the answer said so.
+        /// `Retry-After` of the response.
         retry_after: Option<Duration>,
     },
-    /// It was not sent, because the state of its file could not be read; reading may be tried
-    /// again, and `cause` is the outcome if the attempts are used up.
-    Unread {
-        /// The request.
+    /// The file could not be read before the request, which was therefore not sent: retry the read.
+    ReadFailed {
+        /// The request, unsent.
         request: Request,
-        /// Why not.
+        /// Its outcome if no attempts are left.
         cause: Outcome,
-        /// How long to wait at least, if the answer said so.
+        /// `Retry-After` of the response.
         retry_after: Option<Duration>,
     },
-    /// No connection came about: it is as if it had never been taken out.
+    /// The connection failed; nothing was sent, and no attempt is used up.
     NotSent {
-        /// The request.
+        /// The request, unsent.
         request: Request,
-        /// Why not.
+        /// The connection error.
         message: Box<str>,
     },
-    /// Everyone on its endpoint holds; nothing was done, and no attempt used up.
-    Hold {
-        /// The request.
+    /// A 429: the endpoint cools down. The request had no effect, and no attempt is used up.
+    Throttled {
+        /// The request to send again.
         request: Request,
-        /// What the answer said of the limit.
-        note: RateLimitNote,
+        /// Wait and limit that the response stated.
+        note: RateLimitHeaders,
     },
-    /// It must not be repeated, and nobody knows what became of it.
-    Lost {
-        /// What is left of it.
+    /// The response to an at-most-once request was lost.
+    ResponseLost {
+        /// Its steps and files, and the idempotent remainder that is still to be sent.
         lost: LostResponse,
-        /// The outcome of its steps.
+        /// The outcome of its steps: unknown.
         cause: Outcome,
-        /// How long what is left is to wait at least, if the answer said so.
+        /// `Retry-After` of the response; delays the remainder.
         retry_after: Option<Duration>,
     },
-    /// The answer concerns the account: no request can succeed.
-    Halt {
-        /// What ImageKit said.
+    /// The error concerns the account, so no request can succeed.
+    AccountError {
+        /// ImageKit's error message.
         message: Box<str>,
-        /// The request, on which nothing was done.
+        /// The request, which had no effect.
         request: Request,
     },
 }
 
-/// What became of a request that may be repeated.
+/// The verdict on an idempotent request.
 #[must_use]
-pub fn from_idempotent(request: Idempotent, answer: Result<Accepted, Failure>) -> Verdict {
-    let answer = answer.and_then(|accepted| outcomes(&request, &accepted));
-    match answer {
+pub fn from_idempotent(request: Idempotent, result: Result<Accepted, Failure>) -> Verdict {
+    let result = result.and_then(|accepted| outcomes(&request, &accepted));
+    match result {
         Ok(outcomes) => Verdict::Final(outcomes),
         Err(Failure::Lost { code, message, http_status, request_id, retry_after }) => {
             let cause = failed(Status::Failed, code, message, http_status, request_id);
-            let cause = unless_read_back(request.call(), cause);
-            Verdict::Again { request, cause, retry_after }
+            let cause = keep_read_back_success(request.call(), cause);
+            Verdict::Retry { request, cause, retry_after }
         }
-        Err(Failure::Refused { code, message, http_status, request_id, missing }) => {
+        Err(Failure::Rejected { code, message, http_status, request_id, missing }) => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
-            let outcome = unless_read_back(request.call(), outcome);
+            let outcome = keep_read_back_success(request.call(), outcome);
             if request.has_fallback() {
-                return Verdict::Split { settled: Vec::new(), rest: request.into_fallback() };
+                return Verdict::Split { done: Vec::new(), rest: request.into_fallback() };
             }
-            refused(&request, &missing, outcome)
+            from_rejected(&request, &missing, outcome)
         }
-        Err(other) => not_done(Request::Idempotent(request), other),
+        Err(other) => from_no_effect(Request::Idempotent(request), other),
     }
 }
 
-/// What a refusal means: for the files that it names as missing, their outcome; for the others that
-/// they are to be sent again. Where it names none of ours, one half of the files is sent again, and
-/// the other, as long as there are two.
-fn refused(request: &Idempotent, missing: &[String], outcome: Outcome) -> Verdict {
+/// The verdict on a rejected bulk request. Files that the response names as missing get the
+/// outcome; the other files are sent again. If the response names none of the files, both halves
+/// are sent again, down to single files.
+fn from_rejected(request: &Idempotent, missing: &[String], outcome: Outcome) -> Verdict {
     let is_missing = |file: &FileId| missing.iter().any(|missing| missing == file.as_str());
-    let settled = request.part(|file, _| is_missing(file));
-    let rest = match (&settled, request.halves()) {
+    let done = request.part(|file, _| is_missing(file));
+    let rest = match (&done, request.halves()) {
         (_, None) => Vec::new(),
         (None, Some(halves)) => halves.into(),
         (Some(_), Some(_)) => request.part(|file, _| !is_missing(file)).into_iter().collect(),
     };
     if rest.is_empty() {
-        return Verdict::Final(for_all(request.steps(), outcome));
+        return Verdict::Final(same_for_all(request.steps(), outcome));
     }
-    let settled = settled.map_or(Vec::new(), |settled| for_all(settled.steps(), outcome));
-    Verdict::Split { settled, rest }
+    let done = done.map_or(Vec::new(), |done| same_for_all(done.steps(), outcome));
+    Verdict::Split { done, rest }
 }
 
-/// What became of a request that must not be repeated.
+/// The verdict on an at-most-once request.
 #[must_use]
-pub fn from_at_most_once(fate: Fate) -> Verdict {
+pub fn from_at_most_once(fate: SendResult) -> Verdict {
     match fate {
-        Fate::Accepted(once, accepted) => match outcomes(&once, &accepted) {
+        SendResult::Accepted(request, accepted) => match outcomes(&request, &accepted) {
             Ok(outcomes) => Verdict::Final(outcomes),
-            Err(failure) => lost(once.lost(), failure),
+            Err(failure) => from_lost(request.lost(), failure),
         },
-        Fate::NotDone(once, failure) => not_done(Request::AtMostOnce(once), failure),
-        Fate::Lost(what, failure) => lost(what, failure),
+        SendResult::NotDone(request, failure) => {
+            from_no_effect(Request::AtMostOnce(request), failure)
+        }
+        SendResult::Lost(lost, failure) => from_lost(lost, failure),
     }
 }
 
-fn lost(lost: LostResponse, failure: Failure) -> Verdict {
+fn from_lost(lost: LostResponse, failure: Failure) -> Verdict {
     let (cause, retry_after) = match failure {
         Failure::Lost { code, message, http_status, request_id, retry_after } => {
             (failed(Status::Unknown, code, message, http_status, request_id), retry_after)
@@ -136,50 +137,52 @@ fn lost(lost: LostResponse, failure: Failure) -> Verdict {
             (failed(Status::Unknown, Code::Unreadable, message, None, None), None)
         }
     };
-    Verdict::Lost { lost, cause, retry_after }
+    Verdict::ResponseLost { lost, cause, retry_after }
 }
 
-/// A failure after which it is certain that nothing was done.
-fn not_done(request: Request, failure: Failure) -> Verdict {
+/// The verdict on a failure after which the request certainly had no effect.
+fn from_no_effect(request: Request, failure: Failure) -> Verdict {
     match failure {
         Failure::NotSent { message } => Verdict::NotSent { request, message },
-        Failure::Throttled(note) => Verdict::Hold { request, note },
-        Failure::Account { message } => Verdict::Halt { message, request },
-        Failure::Refused { code, message, http_status, request_id, .. } => {
+        Failure::Throttled(note) => Verdict::Throttled { request, note },
+        Failure::Account { message } => Verdict::AccountError { message, request },
+        Failure::Rejected { code, message, http_status, request_id, .. } => {
             let outcome = failed(Status::Rejected, code, message, Some(http_status), request_id);
-            Verdict::Final(for_all(request.steps(), outcome))
+            Verdict::Final(same_for_all(request.steps(), outcome))
         }
         Failure::Lost { .. } => match request {
-            Request::Idempotent(safe) => from_idempotent(safe, Err(failure)),
-            Request::AtMostOnce(once) => lost(once.lost(), failure),
+            Request::Idempotent(request) => from_idempotent(request, Err(failure)),
+            Request::AtMostOnce(request) => from_lost(request.lost(), failure),
         },
     }
 }
 
-/// That a file cannot be read back takes nothing away from what was accepted.
-fn unless_read_back(call: &Call, failed: Outcome) -> Outcome {
+/// A failed read-back does not undo the success of the rows: the outcome becomes `updated`,
+/// `unverified`.
+fn keep_read_back_success(call: &Call, failed: Outcome) -> Outcome {
     let Call::ReadBack(expected) = call else {
         return failed;
     };
-    let why = failed.message.unwrap_or_default();
+    let reason = failed.message.unwrap_or_default();
     let message = format!(
-        "{} got no answer and may have taken effect later; the file could not be read back: {why}",
-        doubted(expected.doubt)
+        "the response to {} was lost, so that request may have taken effect later; the file could not \
+         be read back: {reason}",
+        lost_request(expected.lost_row)
     );
     let (code, message) = (Some(Code::Unverified), Some(message.into()));
     Outcome { status: Status::Updated, code, message, ..failed }
 }
 
-/// The request that may have taken effect late.
-fn doubted(row: u64) -> String {
+/// Names the request whose response was lost.
+fn lost_request(row: u64) -> String {
     match row {
         EARLIER_RUN => "a request of an earlier, interrupted run on the same file".to_owned(),
         row => format!("the request of row {row} on the same file"),
     }
 }
 
-/// The same outcome for every step; one step, the usual case, needs no copy.
-fn for_all(steps: &[StepRef], outcome: Outcome) -> Vec<(StepRef, Outcome)> {
+/// The same outcome for every step; a single step, the usual case, needs no clone.
+fn same_for_all(steps: &[StepRef], outcome: Outcome) -> Vec<(StepRef, Outcome)> {
     let Some((last, others)) = steps.split_last() else {
         return Vec::new();
     };
@@ -200,32 +203,33 @@ fn failed(
     Outcome { http_status, request_id, ..local }
 }
 
-/// The outcome of every step of a request that was accepted.
+/// The outcome of every step of an accepted request.
 fn outcomes(
     request: &impl Sendable,
     accepted: &Accepted,
 ) -> Result<Vec<(StepRef, Outcome)>, Failure> {
     match (request.call(), request.files()) {
         (call @ (Call::Details(_) | Call::Publish(_) | Call::ReadBack(_)), [file, ..]) => {
-            let outcome = echoed(call, file, accepted).map_err(|why| accepted.unreadable(&why))?;
-            Ok(for_all(request.steps(), outcome))
+            let outcome = patch_outcome(call, file, accepted)
+                .map_err(|reason| accepted.unreadable(&reason))?;
+            Ok(same_for_all(request.steps(), outcome))
         }
         (_, files) => {
-            let answer: BulkAnswer = serde_json::from_slice(&accepted.body)
+            let response: BulkAnswer = serde_json::from_slice(&accepted.body)
                 .map_err(|error| accepted.unreadable(&error.to_string()))?;
             let outcomes = files.iter().zip(request.steps()).map(|(file, step)| {
-                let outcome = named(&answer, file, accepted);
+                let outcome = bulk_outcome(&response, file, accepted);
                 outcome.map(|outcome| (*step, outcome))
             });
             outcomes.collect::<Option<_>>().ok_or_else(|| {
-                accepted.unreadable("the answer names the file neither as updated nor as failed")
+                accepted.unreadable("the response names the file neither as updated nor as failed")
             })
         }
     }
 }
 
-/// The outcome of a PATCH, or of reading back, by the object that came.
-fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, String> {
+/// The outcome of a PATCH or of a read-back, from the file object in the response.
+fn patch_outcome(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, String> {
     let echo = Echo::read(&accepted.body, file)?;
     let differences = match call {
         Call::Details(patch) => echo.differences(patch),
@@ -233,23 +237,23 @@ fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, St
         Call::Publish(publish) if echo.is_published_as(*publish) => Vec::new(),
         _ => vec!["isPublished".to_owned()],
     };
-    let differs = (!differences.is_empty()).then(|| {
+    let message = (!differences.is_empty()).then(|| {
         let names = differences.join(", ");
         if let Call::ReadBack(expected) = call {
             format!(
-                "read back at the end, the file is not what its rows asked in: {names}; {}, which \
-                 got no answer, must have taken effect later than theirs",
-                doubted(expected.doubt)
+                "read back at the end of the run, the file differs from its rows in: {names}; {}, \
+                 whose response was lost, probably took effect later; apply the rows again",
+                lost_request(expected.lost_row)
             )
         } else {
-            format!("ImageKit accepted it, but what came back is not what was asked in: {names}")
+            format!("ImageKit accepted the request, but returned other values for: {names}; check the file")
         }
         .into()
     });
     Ok(Outcome {
         status: Status::Updated,
-        code: differs.is_some().then_some(Code::Mismatch),
-        message: differs,
+        code: message.is_some().then_some(Code::Mismatch),
+        message,
         http_status: Some(accepted.http_status),
         request_id: accepted.request_id.clone(),
         updated_at: echo.updated_at.as_deref().map(Into::into),
@@ -257,11 +261,11 @@ fn echoed(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outcome, St
     })
 }
 
-/// The outcome of one file of a bulk call, by the ids that the answer names. One that it names as
-/// updated and as failed has failed.
-fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outcome> {
+/// The outcome of one file of a bulk call; `None` if the response does not name it. A file named
+/// both as updated and as failed counts as failed.
+fn bulk_outcome(response: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outcome> {
     let (http_status, request_id) = (Some(accepted.http_status), accepted.request_id.clone());
-    if let Some(error) = answer.errors.iter().find(|error| error.file_id == file.as_str()) {
+    if let Some(error) = response.errors.iter().find(|error| error.file_id == file.as_str()) {
         let message = error.error.as_str().into();
         return Some(failed(
             Status::Rejected,
@@ -271,7 +275,7 @@ fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outc
             request_id,
         ));
     }
-    let is_updated = answer.successfully_updated_file_ids.iter().any(|id| id == file.as_str());
+    let is_updated = response.successfully_updated_file_ids.iter().any(|id| id == file.as_str());
     is_updated.then_some(Outcome {
         status: Status::Updated,
         code: None,
@@ -283,32 +287,32 @@ fn named(answer: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Option<Outc
     })
 }
 
-/// What a failure to read the state before a request means for that request, which has not been
-/// sent.
+/// The verdict on a request that was not sent because the state of its file could not be read.
 pub(super) fn from_failed_check(request: Request, failure: Failure) -> Verdict {
     match failure {
         Failure::Lost { code, message, http_status, request_id, retry_after } => {
-            let message = format!("could not read the file before it: {message}").into();
+            let message =
+                format!("the file could not be read before the request: {message}").into();
             let cause = failed(Status::Failed, code, message, http_status, request_id);
-            Verdict::Unread { request, cause, retry_after }
+            Verdict::ReadFailed { request, cause, retry_after }
         }
-        other => not_done(request, other),
+        other => from_no_effect(request, other),
     }
 }
 
-/// What it means for a request that these of its files are not as they were planned: their steps
-/// are settled, and the others are to be sent without them.
+/// Splits a request of which `files` have a conflict: the outcomes of their steps, and a request
+/// for the other files.
 pub(super) fn from_conflict(
     request: &Request,
     files: &[FileId],
 ) -> (Vec<(StepRef, Outcome)>, Option<Idempotent>) {
     let message =
-        "the file was changed after it was planned, so that this was not sent. Plan it again";
+        "the file has changed since it was planned, so nothing was sent; plan the sheet again";
     let outcome = Outcome::local(Status::Rejected, Code::Conflict, Some(message.into()));
-    let Request::Idempotent(safe) = request else {
-        return (for_all(request.steps(), outcome), None);
+    let Request::Idempotent(request) = request else {
+        return (same_for_all(request.steps(), outcome), None);
     };
-    let settled = safe.part(|file, _| files.contains(file));
-    let settled = settled.map_or(Vec::new(), |settled| for_all(settled.steps(), outcome));
-    (settled, safe.part(|file, _| !files.contains(file)))
+    let done = request.part(|file, _| files.contains(file));
+    let done = done.map_or(Vec::new(), |done| same_for_all(done.steps(), outcome));
+    (done, request.part(|file, _| !files.contains(file)))
 }

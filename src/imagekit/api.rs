@@ -106,7 +106,7 @@ impl Accepted {
 /// The result of sending an at-most-once request. [`Self::NotDone`] returns the request for a
 /// retry; [`Self::Lost`] does not.
 #[derive(Debug)]
-pub enum Fate {
+pub enum SendResult {
     /// ImageKit accepted the request.
     Accepted(AtMostOnce, Accepted),
     /// The request certainly had no effect.
@@ -152,12 +152,12 @@ impl Api {
     }
 
     /// Sends an at-most-once request over a new connection, and consumes it.
-    pub async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
+    pub async fn send_at_most_once(&self, recorded: Recorded) -> SendResult {
         let request = recorded.into_request();
         match self.call(&self.unpooled, &request).await {
-            Ok(accepted) => Fate::Accepted(request, accepted),
-            Err(failure @ Failure::Lost { .. }) => Fate::Lost(request.lost(), failure),
-            Err(failure) => Fate::NotDone(request, failure),
+            Ok(accepted) => SendResult::Accepted(request, accepted),
+            Err(failure @ Failure::Lost { .. }) => SendResult::Lost(request.lost(), failure),
+            Err(failure) => SendResult::NotDone(request, failure),
         }
     }
 
@@ -237,7 +237,7 @@ impl Api {
             Ok(accepted) => {
                 parse(&accepted, |body| serde_json::from_slice::<Vec<IgnoredAny>>(body)).map(drop)
             }
-            Err(Failure::Refused {
+            Err(Failure::Rejected {
                 code: Code::NotFound,
                 message,
                 http_status,

@@ -100,7 +100,7 @@ impl<'a> Echo<'a> {
     /// Fields that differ from the expected state.
     #[must_use]
     pub fn unlike(&self, expected: &Expected) -> Vec<String> {
-        let Expected { fields, tags, tags_added, tags_removed, publish, doubt: _ } = expected;
+        let Expected { fields, tags, tags_added, tags_removed, publish, lost_row: _ } = expected;
         let mut names = self.differences(fields);
         if tags.as_ref().is_some_and(|tags| !self.has_exactly(tags))
             || tags_added.iter().any(|tag| !self.has_tag(tag))

@@ -28,7 +28,7 @@ pub enum Failure {
     },
     /// 429: the request had no effect; the endpoint is throttled.
     #[error("throttled (429)")]
-    Throttled(RateLimitNote),
+    Throttled(RateLimitHeaders),
     /// The request was sent and its outcome is unknown: timeout, connection lost, a response that
     /// is not ImageKit's or is unreadable, 408, 409, 5xx.
     #[error("no usable response: {message}")]
@@ -46,7 +46,7 @@ pub enum Failure {
     },
     /// Any other 4xx from ImageKit: rejected, without effect.
     #[error("rejected with {http_status}: {message}")]
-    Refused {
+    Rejected {
         /// [`Code::NotFound`] for a 404, else [`Code::RejectedByApi`].
         code: Code,
         /// ImageKit's message.
@@ -81,7 +81,7 @@ pub enum Concern {
 /// The rate limit in the headers of a 429. ImageKit documents the reset as the time until the next
 /// request is allowed, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct RateLimitNote {
+pub struct RateLimitHeaders {
     /// How long to wait; `None` if no header contains it.
     pub reset: Option<Duration>,
     /// `X-RateLimit-Limit` divided by `X-RateLimit-Interval`, in requests per second.
@@ -106,7 +106,7 @@ impl Failure {
         match self {
             Self::NotSent { .. } | Self::Throttled(_) | Self::Lost { .. } => Concern::Environment,
             Self::Account { .. } => Concern::Account,
-            Self::Refused { .. } => Concern::Request,
+            Self::Rejected { .. } => Concern::Request,
         }
     }
 
@@ -137,7 +137,7 @@ impl Failure {
         };
         let error = serde_json::from_slice::<ErrorBody>(body);
         match (http_status, error) {
-            (429, _) => Self::Throttled(RateLimitNote::from_headers(headers)),
+            (429, _) => Self::Throttled(RateLimitHeaders::from_headers(headers)),
             (408 | 409 | 500.., Ok(error)) => lost(Code::Server, error.message()),
             (408 | 409 | 500.., Err(_)) => lost(Code::Server, excerpt(status, body)),
             (401, Ok(error)) => Self::Account { message: error.message() },
@@ -145,7 +145,7 @@ impl Failure {
                 Self::Account { message: error.message() }
             }
             // ImageKit never redirects, and a 407 comes from a proxy.
-            (400..=406 | 410..=499, Ok(error)) => Self::Refused {
+            (400..=406 | 410..=499, Ok(error)) => Self::Rejected {
                 code: if http_status == 404 { Code::NotFound } else { Code::RejectedByApi },
                 message: error.message(),
                 http_status,
@@ -192,7 +192,7 @@ impl Failure {
     }
 }
 
-impl RateLimitNote {
+impl RateLimitHeaders {
     fn from_headers(headers: &HeaderMap) -> Self {
         let milliseconds = |name: &str| number(text(headers, name)?);
         let reset = milliseconds("x-ratelimit-reset").map(|ms| wait(ms / 1000.0));
@@ -294,7 +294,7 @@ mod tests {
             assert!(matches!(classified(403, &body), Failure::Account { .. }), "{message}");
         }
         let other = classified(403, r#"{"message":"Not allowed on this plan."}"#);
-        assert!(matches!(other, Failure::Refused { .. }));
+        assert!(matches!(other, Failure::Rejected { .. }));
     }
 
     const IMAGEKIT_ERROR: &str = r#"{"message":"No.","help":""}"#;
@@ -303,7 +303,7 @@ mod tests {
     fn only_permanent_4xx_from_imagekit_are_rejections() {
         for status in [400, 404, 405, 413, 422] {
             assert!(
-                matches!(classified(status, IMAGEKIT_ERROR), Failure::Refused { .. }),
+                matches!(classified(status, IMAGEKIT_ERROR), Failure::Rejected { .. }),
                 "{status}"
             );
         }
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn reset_is_in_milliseconds_and_implausible_becomes_hour() {
         let reset =
-            |reset| RateLimitNote::from_headers(&headers([("x-ratelimit-reset", reset)])).reset;
+            |reset| RateLimitHeaders::from_headers(&headers([("x-ratelimit-reset", reset)])).reset;
         assert_eq!(reset("250"), Some(Duration::from_millis(250)));
         assert_eq!(reset("1500.5"), Some(Duration::from_micros(1_500_500)));
         assert_eq!(reset("5400000"), Some(Duration::from_mins(90)));
@@ -366,7 +366,7 @@ mod tests {
     fn rate_is_limit_divided_by_interval() {
         let rate = |limit, interval| {
             let both = [("x-ratelimit-limit", limit), ("x-ratelimit-interval", interval)];
-            RateLimitNote::from_headers(&headers(both)).rate
+            RateLimitHeaders::from_headers(&headers(both)).rate
         };
         assert!((rate("1000", "900000").unwrap() - 1000.0 / 900.0).abs() < 1e-9);
         for (limit, interval) in [("0", "1000"), ("5", "0"), ("5", "soon"), ("-5", "1000")] {
@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn longer_of_two_waits_wins_also_for_503() {
         let both = headers([("x-ratelimit-reset", "1500"), ("retry-after", "7")]);
-        assert_eq!(RateLimitNote::from_headers(&both).reset, Some(Duration::from_secs(7)));
+        assert_eq!(RateLimitHeaders::from_headers(&both).reset, Some(Duration::from_secs(7)));
         let failure = Failure::from_response(
             StatusCode::SERVICE_UNAVAILABLE,
             &both,

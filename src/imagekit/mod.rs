@@ -10,8 +10,8 @@ mod failure;
 mod fields;
 mod listing;
 
-pub use api::{Accepted, Api, ApiSettings, BuildError, Fate};
+pub use api::{Accepted, Api, ApiSettings, BuildError, SendResult};
 pub use echo::{BulkAnswer, Echo, FileState};
-pub use failure::{Concern, Failure, RateLimitNote};
+pub use failure::{Concern, Failure, RateLimitHeaders};
 pub use fields::{AiTag, FileFields};
 pub use listing::{IDS_MAX, Kind, ListedFile, ListedPlace, Listing, PAGE_FILES_MAX, Place};

@@ -40,7 +40,7 @@ pub enum InputError {
         why: String,
     },
     /// A custom metadata column that does not match a field of the account.
-    #[error("invalid header, nothing was sent: column {column:?}")]
+    #[error("invalid header: column {column:?}: {source} (nothing was sent)")]
     Metadata {
         /// The column's name in the header.
         column: String,

@@ -1,66 +1,66 @@
-//! Which fields of a file requests of a run have been sent for.
+//! The set of fields of a file that requests of a run have set.
 
-/// A field of a file, as far as fields are looked at apart: all of its custom metadata is one.
+/// A field of a file. All custom metadata counts as one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// Its tags.
+pub enum FileField {
+    /// `tags`.
     Tags = 1,
-    /// Its AI tags.
+    /// `AITags`.
     AiTags = 1 << 1,
-    /// Its important area.
+    /// `customCoordinates`.
     Coordinates = 1 << 2,
-    /// Its description.
+    /// `description`.
     Description = 1 << 3,
-    /// Its custom metadata.
+    /// `customMetadata`.
     Metadata = 1 << 4,
-    /// Whether it is published.
+    /// `isPublished`.
     Publication = 1 << 5,
 }
 
-/// A set of fields.
+/// A set of fields, as a bit mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Fields(u8);
+pub struct FieldSet(u8);
 
-impl Fields {
-    /// Whether there are none.
+impl FieldSet {
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// These and those.
+    /// The union.
     #[must_use]
-    pub fn and(self, those: Self) -> Self {
-        Self(self.0 | those.0)
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    /// What is among these and those.
+    /// The intersection.
     #[must_use]
-    pub fn common(self, those: Self) -> Self {
-        Self(self.0 & those.0)
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
-    /// These without those.
+    /// The difference.
     #[must_use]
-    pub fn without(self, those: Self) -> Self {
-        Self(self.0 & !those.0)
+    pub fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
-    /// How the ledger holds them.
+    /// The bit mask to store.
     pub(super) fn bits(self) -> u8 {
         self.0
     }
 
-    /// Those that the ledger holds so.
-    pub(super) fn of_bits(bits: u8) -> Self {
+    /// The set of a stored bit mask.
+    pub(super) fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
 }
 
-/// Those of which it is said that they are among them.
-impl<const N: usize> From<[(Field, bool); N]> for Fields {
-    fn from(fields: [(Field, bool); N]) -> Self {
-        let among = fields.into_iter().filter(|(_, is_among)| *is_among);
-        Self(among.fold(0, |bits, (field, _)| bits | field as u8))
+/// The fields paired with `true`.
+impl<const N: usize> From<[(FileField, bool); N]> for FieldSet {
+    fn from(fields: [(FileField, bool); N]) -> Self {
+        let contained = fields.into_iter().filter(|(_, is_contained)| *is_contained);
+        Self(contained.fold(0, |bits, (field, _)| bits | field as u8))
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger's file: its tables, and what holds for the whole run.
+//! The ledger file: its tables, and the values that concern the whole run.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,120 +13,124 @@ use crate::row::{Resolved, RowPos, Rules, Schema};
 use crate::settings::Planning;
 use crate::sqlite;
 
-/// Raised with every change of the tables that an older version could not read.
-const FORMAT: i64 = 3;
-/// What stands before the name of a run that is undone.
+/// Format number of the tables; raised with every incompatible change.
+const FORMAT: i64 = 4;
+/// Prefix of the input name of an undo run; the path of the run follows.
 const UNDO_OF: &str = "undo of ";
-/// Earlier versions can lose a write-ahead log that is reset while it is read.
+/// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
-/// Why the ledger cannot be used. Whatever the cause, nothing more may be sent.
+/// Why the ledger cannot be used. Nothing more may be sent after any of these.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// SQLite refused.
+    /// An SQLite error.
     #[error("the ledger {path} cannot be {doing}")]
     Sqlite {
-        /// The file.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Written, read or opened.
+        /// `written`, `read` or `opened`.
         doing: &'static str,
-        /// Why.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
-    /// It is of another version.
+    /// The ledger has the format of another version.
     #[error(
-        "the ledger {path} has format {found}, and this ikbulk knows {FORMAT}; use the version that began the run"
+        "the ledger {path} has format {found}, and this version of ikbulk reads {FORMAT}; use the version that started the run"
     )]
     Format {
-        /// The file.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Its format.
+        /// Format of the ledger.
         found: i64,
     },
-    /// It was left while it was being made, so that nothing was sent.
-    #[error("the run of {path} was left before it began; nothing was sent. Apply the sheet again")]
+    /// The program ended while it created the ledger; nothing was sent.
+    #[error(
+        "the run of {path} was interrupted before it started (nothing was sent); apply the sheet again"
+    )]
     NeverBegun {
-        /// The file.
+        /// Path of the ledger.
         path: PathBuf,
     },
-    /// What the run is cannot be read.
-    #[error("the ledger {path} is damaged: it does not say which run it is of")]
+    /// The run metadata is damaged.
+    #[error("{path} is not a valid ledger: run metadata is missing or corrupt")]
     RunMeta {
-        /// The file.
+        /// Path of the ledger.
         path: PathBuf,
     },
-    /// The account's custom metadata fields in it are damaged.
-    #[error("the custom metadata fields in the ledger {path} are damaged")]
+    /// The stored custom metadata schema is damaged.
+    #[error("the ledger {path} is corrupt: the custom metadata schema cannot be read")]
     Fields {
-        /// The file.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Why.
+        /// The JSON error.
         #[source]
         source: serde_json::Error,
     },
     /// The linked SQLite is too old.
-    #[error("SQLite {found} can lose data; 3.51.3 or later is needed")]
+    #[error("SQLite {found} can lose data; 3.51.3 or later is required")]
     Version {
-        /// The version.
+        /// Version of the linked SQLite.
         found: &'static str,
     },
-    /// The thread that writes it is gone.
-    #[error("the ledger stopped writing")]
+    /// The writer thread panicked or ended early.
+    #[error("the ledger writer stopped unexpectedly")]
     Gone,
 }
 
-/// What a run is: fixed when it begins, except what is said to change.
+/// Metadata of a run. Fixed at creation, except `rows`, `writes`, `account`, `position` and
+/// `stage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunMeta {
-    /// The run's id, unguessable and never used again.
+    /// Random id, never used again.
     pub id: String,
-    /// Its place in the order in which runs began, whatever the clocks said.
+    /// Position in the order in which runs were created, independent of clocks.
     pub position: u64,
-    /// The input's name, as it was given.
+    /// Name of the input as given.
     pub input_name: String,
-    /// Where the sheet is, as an absolute path; `None` for standard input and for undoing a run.
+    /// Absolute path of the sheet; `None` for standard input and for an undo run.
     pub input_path: Option<OsString>,
-    /// How the input is written.
+    /// Format of the input.
     pub input_format: Format,
-    /// Its fingerprint.
+    /// Fingerprint of the input's content.
     pub input_fingerprint: String,
-    /// Rows in it.
+    /// Number of rows in the input.
     pub rows: u64,
-    /// Writes that it was planned to take; 0 as long as that is not known.
+    /// Planned number of writes; 0 if unknown.
     pub writes: u64,
-    /// The endpoint.
+    /// URL of the API.
     pub endpoint: String,
-    /// The account.
+    /// The account that the run belongs to.
     pub account: Identity,
     /// Whether it runs against the built-in sandbox.
     pub sandbox: bool,
-    /// Whether a row of it asks for an extension, so that what the run bought is remembered.
+    /// Whether any row requests an extension, so that the extension history applies.
     #[serde(default)]
-    pub pays: bool,
-    /// The clear token.
+    pub has_extensions: bool,
+    /// Text of a cell that clears its field.
     pub clear_token: String,
-    /// The account's custom metadata fields as they were read; empty where they were not.
+    /// The account's custom metadata schema as JSON; empty if it was not read.
     pub fields: String,
-    /// When it began, in UTC.
+    /// Start time, in UTC (RFC 3339).
     pub begun: String,
-    /// Whether it is a saved plan, so that each file is looked at again before it is changed.
-    pub guarded: bool,
-    /// How its rows become requests.
+    /// Whether it executes a saved plan, so that files are checked for conflicts before they are
+    /// changed.
+    pub checks_conflicts: bool,
+    /// How rows become requests.
     pub planning: Planning,
-    /// How far it has come.
+    /// Progress through planning and sending.
     pub stage: Stage,
 }
 
 impl RunMeta {
-    /// The name of an input that undoes a run.
+    /// The input name of a run that undoes the run in that directory.
     #[must_use]
     pub fn name_of_undoing(run: &Path) -> String {
         format!("{UNDO_OF}{}", run.display())
     }
 
-    /// Whether it is a run on that sheet, whatever version of it. A folder may have been moved with
-    /// its sheet and the runs beside it; so of those, the name is enough.
+    /// Whether the run's input is that sheet, in any version. If the run directory is beside the
+    /// sheet, equal file names suffice, because both may have been moved together.
     #[must_use]
     pub fn is_of_sheet(&self, sheet: &Path, is_beside: bool) -> bool {
         let Some(path) = self.input_path.as_ref().map(Path::new) else {
@@ -135,7 +139,7 @@ impl RunMeta {
         path == sheet || is_beside && path.file_name() == sheet.file_name()
     }
 
-    /// Whether it undoes the run in that directory, whose path is absolute.
+    /// Whether it undoes the run in that directory, given as an absolute path.
     #[must_use]
     pub fn undoes(&self, run: &Path) -> bool {
         let undone = self.input_name.strip_prefix(UNDO_OF).map(Path::new);
@@ -143,13 +147,13 @@ impl RunMeta {
     }
 }
 
-/// How far a run has come.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The live state is being read; nothing has been sent.
+    /// The snapshot is being read; nothing has been sent.
     Planning,
-    /// It is a saved plan; nothing has been sent.
+    /// A saved plan; nothing has been sent.
     Planned,
     /// Requests may have been sent.
     Running,
@@ -158,9 +162,9 @@ pub enum Stage {
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// The program's exit code.
+    /// Exit code of the program.
     pub exit_code: u8,
-    /// Rows that were not attempted, or not as a whole, for which the run can be resumed.
+    /// Rows not attempted, or not completely; the run can be resumed for them.
     pub not_attempted: u64,
 }
 
@@ -172,14 +176,14 @@ pub struct LedgerFile {
 }
 
 impl LedgerFile {
-    /// The file's name in a run directory.
+    /// File name in the run directory.
     pub const NAME: &'static str = "ledger.db";
 
-    /// Makes a new ledger and writes down what the run is, last of all: a ledger that says it has
-    /// the files that were looked up, too; `None` where none were.
+    /// Creates a ledger. The run metadata is written last, so a ledger with metadata also has the
+    /// resolved files, if any.
     ///
     /// # Errors
-    /// The file cannot be made or written.
+    /// The file cannot be created or written.
     pub fn create(
         directory: &Path,
         meta: &RunMeta,
@@ -187,7 +191,7 @@ impl LedgerFile {
     ) -> Result<Self, LedgerError> {
         let ledger = Self::connect(directory.join(Self::NAME), sqlite::create)?;
         ledger.writing(|connection| {
-            // All of it at once: a ledger that was left before this has no format.
+            // One transaction: a ledger interrupted before its end has format 0.
             connection.execute_batch(&format!(
                 "BEGIN IMMEDIATE;
                  PRAGMA user_version = {FORMAT};
@@ -203,10 +207,10 @@ impl LedgerFile {
                      updated_at TEXT,
                      extension_status TEXT,
                      row_done INTEGER NOT NULL,
-                     before TEXT,
+                     snapshot TEXT,
                      extensions TEXT
                  );
-                 CREATE TABLE doubt (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE lost_response (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
                  {files}
                  {targets}
                  COMMIT;",
@@ -221,10 +225,10 @@ impl LedgerFile {
         Ok(ledger)
     }
 
-    /// Opens a ledger to go on writing it.
+    /// Opens a ledger to write to it.
     ///
     /// # Errors
-    /// It cannot be opened, or is of another version.
+    /// The file cannot be opened, its creation was interrupted, or it has another format.
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
         let ledger = Self::connect(directory.join(Self::NAME), sqlite::open)?;
         let found = ledger.reading(|connection| {
@@ -237,19 +241,19 @@ impl LedgerFile {
         }
     }
 
-    /// Opens the ledger of a run that another process executes, to read it and nothing else.
+    /// Opens the ledger of a run that another process may be executing, read-only.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The file cannot be opened.
     pub fn observe(directory: &Path) -> Result<Self, LedgerError> {
         Self::connect(directory.join(Self::NAME), sqlite::open_read_only)
     }
 
-    /// Opens it once more, for somebody who reads beside whoever writes.
+    /// Opens a second connection, to read while another one writes.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub fn reopen(&self) -> Result<Self, LedgerError> {
+    /// The file cannot be opened.
+    pub fn reconnect(&self) -> Result<Self, LedgerError> {
         Self::connect(self.path.clone(), sqlite::open)
     }
 
@@ -266,30 +270,30 @@ impl LedgerFile {
         }
     }
 
-    /// What the run is.
+    /// The run metadata.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read, its creation was interrupted, or the metadata is damaged.
     pub fn meta(&self) -> Result<RunMeta, LedgerError> {
-        // It is written last when a ledger is made.
-        let never_begun = || LedgerError::NeverBegun { path: self.path.clone() };
-        let text = self.get("run")?.ok_or_else(never_begun)?;
-        serde_json::from_str(&text).map_err(|_| self.no_meta())
+        // The metadata is written last.
+        let interrupted = || LedgerError::NeverBegun { path: self.path.clone() };
+        let text = self.get("run")?.ok_or_else(interrupted)?;
+        serde_json::from_str(&text).map_err(|_| self.damaged_meta())
     }
 
-    /// Writes down anew what the run is.
+    /// Replaces the run metadata.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The ledger cannot be written.
     pub fn set_meta(&self, meta: &RunMeta) -> Result<(), LedgerError> {
-        let meta = serde_json::to_string(meta).map_err(|_| self.no_meta())?;
+        let meta = serde_json::to_string(meta).map_err(|_| self.damaged_meta())?;
         self.set("run", &meta)
     }
 
-    /// What the run's cells are read with.
+    /// What is needed to parse the run's cells: rules, schema and resolved files.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read, or its schema is damaged.
     pub fn context(&self, meta: &RunMeta) -> Result<Context, LedgerError> {
         let schema = match meta.fields.as_bytes() {
             [] => None,
@@ -302,26 +306,27 @@ impl LedgerFile {
         Ok(Context { rules, schema, files: Some(self.files()?.into()) })
     }
 
-    /// The fingerprint of a sheet as it was last written; `None` where it never was.
+    /// Fingerprint of the last version of a sheet (such as `failed.csv`) that this run wrote;
+    /// `None` if it wrote none.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read.
     pub fn written(&self, sheet: &str) -> Result<Option<String>, LedgerError> {
         self.get(&format!("written {sheet}"))
     }
 
-    /// Writes down the fingerprint of a sheet.
+    /// Stores the fingerprint of a sheet that was written.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The ledger cannot be written.
     pub fn set_written(&self, sheet: &str, fingerprint: &str) -> Result<(), LedgerError> {
         self.set(&format!("written {sheet}"), fingerprint)
     }
 
-    /// The row below which everything is settled; `None` before the first outcome.
+    /// The low-water mark: all rows before this one are done. `None` before the first outcome.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read.
     pub fn low_water(&self) -> Result<Option<RowPos>, LedgerError> {
         let text = self.get("low_water")?;
         let pos = text.as_deref().and_then(|text| text.split_once(' '));
@@ -333,24 +338,24 @@ impl LedgerFile {
     /// Requests sent so far.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The ledger cannot be read.
     pub fn counters(&self) -> Result<Counters, LedgerError> {
         let text = self.get("counters")?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
-    /// For how long the run has been executed, in seconds, over all of its sessions.
+    /// Execution time over all sessions, in seconds.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read.
     pub fn seconds(&self) -> Result<f64, LedgerError> {
         Ok(self.get("seconds")?.and_then(|text| text.parse().ok()).unwrap_or(0.0))
     }
 
-    /// Writes down for how long the run has been executed.
+    /// Stores the execution time over all sessions.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The ledger cannot be written.
     pub fn set_seconds(&self, seconds: f64) -> Result<(), LedgerError> {
         self.set("seconds", &format!("{seconds:.3}"))
     }
@@ -358,41 +363,41 @@ impl LedgerFile {
     /// How the last session ended; `None` while it runs, and after a crash.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read.
     pub fn ended(&self) -> Result<Option<Ended>, LedgerError> {
         Ok(self.get("ended")?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Writes down how this session ended; `None` when it begins.
+    /// Stores how this session ended; `None` when it starts.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The ledger cannot be written.
     pub fn set_ended(&self, ended: Option<Ended>) -> Result<(), LedgerError> {
         let text = ended.and_then(|ended| serde_json::to_string(&ended).ok());
         self.set("ended", &text.unwrap_or_default())
     }
 
-    /// Whether requests of an earlier session may have been under way when it ended.
+    /// Whether requests may have been in flight when an earlier session ended.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ledger cannot be read.
     pub fn had_requests_in_flight(&self) -> Result<bool, LedgerError> {
-        Ok(self.get("under_way")?.is_some_and(|text| !text.is_empty()))
+        Ok(self.get("in_flight")?.is_some_and(|text| !text.is_empty()))
     }
 
-    /// Writes down whether requests may be under way: so when a session begins, and not any more
-    /// once all of them have been answered.
+    /// Stores whether requests may be in flight: `true` when a session starts, `false` once it ends
+    /// with every response received.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn set_requests_in_flight(&self, may_be: bool) -> Result<(), LedgerError> {
-        self.set("under_way", if may_be { "some" } else { "" })
+    /// The ledger cannot be written.
+    pub fn set_requests_in_flight(&self, in_flight: bool) -> Result<(), LedgerError> {
+        self.set("in_flight", if in_flight { "some" } else { "" })
     }
 
-    /// Folds the write-ahead log into the file, so that one file is all there is.
+    /// Moves the write-ahead log into the file, so that one file remains.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The ledger cannot be written.
     pub fn checkpoint(&self) -> Result<(), LedgerError> {
         self.writing(|connection| {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -431,7 +436,7 @@ impl LedgerFile {
         LedgerError::Sqlite { path: self.path.clone(), doing, source }
     }
 
-    fn no_meta(&self) -> LedgerError {
+    fn damaged_meta(&self) -> LedgerError {
         LedgerError::RunMeta { path: self.path.clone() }
     }
 }

@@ -1,12 +1,11 @@
-//! The files that a run is about, and what they were like when it read them: what its plan stands
-//! on, and what undoing it goes back to.
+//! The files of a run and their snapshots: the base of its plan, of conflict checks and of undo.
 
 use std::error::Error;
 
 use rusqlite::{OptionalExtension, params};
 
 use super::writer::{MARK_LOST, row_number};
-use super::{EARLIER_RUN, Fields, LedgerError, LedgerFile};
+use super::{EARLIER_RUN, FieldSet, LedgerError, LedgerFile};
 use crate::imagekit::FileFields;
 use crate::row::FileId;
 
@@ -16,58 +15,58 @@ pub(super) const TABLE: &str = "
         last_row INTEGER NOT NULL,
         state TEXT,
         expected TEXT,
-        begun INTEGER NOT NULL DEFAULT 0,
+        sent_fields INTEGER NOT NULL DEFAULT 0,
         unsettled INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;";
 
-/// What a file without a state in the ledger has there instead.
+/// Stored in `state` for a file that ImageKit does not have.
 const MISSING: &str = "";
-/// What stands for a state that nobody knows.
-const NOT_KNOWN: &str = "";
+/// Stored in `expected` if the expected state is unknown.
+const UNKNOWN: &str = "";
 
-/// A file as the run knows it.
+/// What the ledger holds about a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRecord {
-    /// The last row that names it.
+    /// Number of the last row that names the file.
     pub last_row: u64,
-    /// What it was like.
+    /// State of the file when the run read it.
     pub state: Snapshot,
-    /// The fields of which it was written down that requests for them are about to be sent.
-    pub begun: Fields,
-    /// Whether a request of an earlier run may yet take effect on it, so that what was read of it
-    /// may not last.
+    /// Fields that requests of this run may have changed.
+    pub sent_fields: FieldSet,
+    /// Whether a request of an earlier run may still take effect, so that the snapshot may not
+    /// last.
     pub unsettled: bool,
 }
 
-/// What a file was like when the run read it.
+/// State of a file when the run read it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Snapshot {
-    /// It has not been read.
+    /// The file has not been read.
     #[default]
     Unread,
     /// ImageKit has no such file.
     Missing,
-    /// Like this.
+    /// The file has these fields.
     Fields(Box<FileFields>),
 }
 
 impl LedgerFile {
-    /// Does several things as one: all of them are on disk afterwards, or none.
+    /// Runs `act` in one transaction: all of its writes become durable, or none.
     ///
     /// # Errors
-    /// One of them fails, or the ledger cannot be written.
+    /// `act` fails, or the ledger cannot be written.
     pub fn transaction<T, E: From<LedgerError>>(
         &self,
         act: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let failed = |source| E::from(self.failed("written", source));
         let transaction = self.connection.unchecked_transaction().map_err(failed)?;
-        let done = act()?;
+        let result = act()?;
         transaction.commit().map_err(failed)?;
-        Ok(done)
+        Ok(result)
     }
 
-    /// A row names a file.
+    /// Adds a file that a row names, or updates its last row.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -81,7 +80,7 @@ impl LedgerFile {
         })
     }
 
-    /// Forgets every file, to begin anew.
+    /// Removes all files and their snapshots.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -89,7 +88,7 @@ impl LedgerFile {
         self.writing(|connection| connection.execute("DELETE FROM file", []).map(|_| ()))
     }
 
-    /// How many files the run is about.
+    /// Number of files in the run.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -100,15 +99,15 @@ impl LedgerFile {
         })
     }
 
-    /// Writes down what a file is like, if the run is about it; says whether it is.
+    /// Stores the snapshot of a file; returns whether the file belongs to the run.
     ///
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
-        self.set_state_text(&fields.file_id, Some(&json_of(fields)))
+        self.set_state_text(&fields.file_id, Some(&to_json(fields)))
     }
 
-    /// Writes down that there is no such file.
+    /// Stores that ImageKit has no such file.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -116,7 +115,7 @@ impl LedgerFile {
         self.set_state_text(file, Some(MISSING)).map(|_| ())
     }
 
-    /// Forgets the state of a file, so that it counts as not read.
+    /// Discards the snapshot of a file.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -132,36 +131,36 @@ impl LedgerFile {
         })
     }
 
-    /// What a file must be like by what other runs have done to it: as it was read, unless
-    /// [`Self::expect`] has said something else. `None` where nobody knows, and for one that is not
-    /// there.
+    /// The state that a file must have after the writes of other runs: its snapshot, unless
+    /// [`Self::set_expected`] has replaced it. `None` if unknown, and for a file that does not
+    /// exist.
     ///
     /// # Errors
-    /// The ledger cannot be read, or what it holds of the file is damaged.
+    /// The ledger cannot be read, or its data on the file is damaged.
     pub fn expected(&self, file: &str) -> Result<Option<FileFields>, LedgerError> {
         self.reading(|connection| {
             let mut select = connection
                 .prepare_cached("SELECT coalesce(expected, state) FROM file WHERE id = ?1")?;
             let expected =
                 select.query_row([file], |row| match row.get_ref(0)?.as_str_or_null()? {
-                    None | Some(NOT_KNOWN) => Ok(None),
-                    Some(json) => fields_of(json).map(Some),
+                    None | Some(UNKNOWN) => Ok(None),
+                    Some(json) => from_json(json).map(Some),
                 });
             Ok(expected.optional()?.flatten())
         })
     }
 
-    /// Writes down what a file must be like by what another run has done to it, whatever the order
-    /// of its tags; `None` where nobody knows.
+    /// Stores the state that a file must have after the writes of another run; tag order is
+    /// ignored. `None` if unknown.
     ///
     /// # Errors
     /// The ledger cannot be read or written.
     pub fn set_expected(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
-        let read = self.file_record(file)?.map(|known| known.state);
+        let read = self.file_record(file)?.map(|record| record.state);
         let expected = match (fields, read) {
             (Some(fields), Some(Snapshot::Fields(read))) if fields.is_like(&read) => None,
-            (Some(fields), _) => Some(json_of(fields)),
-            (None, _) => Some(NOT_KNOWN.to_owned()),
+            (Some(fields), _) => Some(to_json(fields)),
+            (None, _) => Some(UNKNOWN.to_owned()),
         };
         self.writing(|connection| {
             let mut update =
@@ -170,20 +169,21 @@ impl LedgerFile {
         })
     }
 
-    /// Writes down that requests for these fields of these files are about to be sent, so that they
-    /// are no longer what they were by our own doing.
+    /// Stores that requests for these fields of these files are about to be sent: from now on the
+    /// fields may differ from their snapshot because of this run.
     ///
     /// # Errors
     /// The ledger cannot be written.
     pub fn mark_started<'f>(
         &self,
         files: impl IntoIterator<Item = &'f FileId>,
-        fields: Fields,
+        fields: FieldSet,
     ) -> Result<(), LedgerError> {
         self.transaction(|| {
             self.writing(|connection| {
-                let mut update = connection
-                    .prepare_cached("UPDATE file SET begun = begun | ?2 WHERE id = ?1")?;
+                let mut update = connection.prepare_cached(
+                    "UPDATE file SET sent_fields = sent_fields | ?2 WHERE id = ?1",
+                )?;
                 files.into_iter().try_for_each(|file| {
                     update.execute(params![file.as_str(), fields.bits()]).map(|_| ())
                 })
@@ -191,8 +191,8 @@ impl LedgerFile {
         })
     }
 
-    /// Requests of earlier runs may yet take effect on these files: they are read back at the end of
-    /// this run wherever it changes them, and until then their state is not relied on.
+    /// Marks files on which requests of earlier runs may still take effect: their state is not
+    /// trusted, and the files that this run changes are read back at the end.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -201,49 +201,50 @@ impl LedgerFile {
             self.writing(|connection| {
                 let mut update =
                     connection.prepare_cached("UPDATE file SET unsettled = 1 WHERE id = ?1")?;
-                let mut doubt = connection.prepare_cached(MARK_LOST)?;
+                let mut mark_lost = connection.prepare_cached(MARK_LOST)?;
                 files.iter().try_for_each(|file| {
                     update.execute([file.as_str()])?;
-                    doubt.execute(params![file.as_str(), row_number(EARLIER_RUN)]).map(|_| ())
+                    mark_lost.execute(params![file.as_str(), row_number(EARLIER_RUN)]).map(|_| ())
                 })
             })
         })
     }
 
-    /// A file as the run knows it; `None` for one that it is not about.
+    /// The record of a file; `None` if the file does not belong to the run.
     ///
     /// # Errors
-    /// The ledger cannot be read, or what it holds of the file is damaged.
+    /// The ledger cannot be read, or its data on the file is damaged.
     pub fn file_record(&self, file: &str) -> Result<Option<FileRecord>, LedgerError> {
         self.reading(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT last_row, state, begun, unsettled FROM file WHERE id = ?1",
+                "SELECT last_row, state, sent_fields, unsettled FROM file WHERE id = ?1",
             )?;
-            let known = select.query_row([file], |row| {
+            let record = select.query_row([file], |row| {
                 let last_row = row.get::<_, i64>(0)?.unsigned_abs();
                 let state = match row.get_ref(1)?.as_str_or_null()? {
                     None => Snapshot::Unread,
                     Some(MISSING) => Snapshot::Missing,
-                    Some(json) => Snapshot::Fields(Box::new(fields_of(json)?)),
+                    Some(json) => Snapshot::Fields(Box::new(from_json(json)?)),
                 };
-                let (begun, unsettled) = (Fields::of_bits(row.get(2)?), row.get(3)?);
-                Ok(FileRecord { last_row, state, begun, unsettled })
+                let (sent_fields, unsettled) = (FieldSet::from_bits(row.get(2)?), row.get(3)?);
+                Ok(FileRecord { last_row, state, sent_fields, unsettled })
             });
-            known.optional()
+            record.optional()
         })
     }
 
-    /// The first files of a kind in the order of their ids, or the next behind one.
+    /// Up to `at_most` files that match the filter, in the order of their ids, starting after
+    /// `after`.
     ///
     /// # Errors
-    /// The ledger cannot be read, or what it holds of them is damaged.
-    pub fn files_with_later_rows(
+    /// The ledger cannot be read, or its data is damaged.
+    pub fn files_after(
         &self,
-        file: Option<&FileId>,
-        which: FileFilter,
+        after: Option<&FileId>,
+        filter: FileFilter,
         at_most: usize,
     ) -> Result<Vec<FileId>, LedgerError> {
-        let only = match which {
+        let condition = match filter {
             FileFilter::Unread => "AND state IS NULL",
             FileFilter::There => "AND state <> ''",
             FileFilter::Unexpected => "AND expected IS NOT NULL",
@@ -251,11 +252,11 @@ impl LedgerFile {
         };
         self.reading(|connection| {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT id FROM file WHERE id > ?1 {only} ORDER BY id LIMIT ?2"
+                "SELECT id FROM file WHERE id > ?1 {condition} ORDER BY id LIMIT ?2"
             ))?;
             let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-            let behind = file.map_or("", FileId::as_str);
-            let files = select.query_map(params![behind, at_most], |row| {
+            let after_id = after.map_or("", FileId::as_str);
+            let files = select.query_map(params![after_id, at_most], |row| {
                 FileId::new(row.get_ref(0)?.as_str()?).map_err(damaged)
             })?;
             files.collect()
@@ -263,11 +264,11 @@ impl LedgerFile {
     }
 }
 
-fn json_of(fields: &FileFields) -> String {
+fn to_json(fields: &FileFields) -> String {
     serde_json::to_string(fields).unwrap_or_default()
 }
 
-fn fields_of(json: &str) -> rusqlite::Result<FileFields> {
+fn from_json(json: &str) -> rusqlite::Result<FileFields> {
     serde_json::from_str(json).map_err(damaged)
 }
 
@@ -276,16 +277,16 @@ fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, kind, error.into())
 }
 
-/// Which files.
+/// Selects files by their snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFilter {
-    /// Those that have not been read.
+    /// Files without a snapshot.
     Unread,
-    /// Those that have been read and are there.
+    /// Files that exist, by their snapshot.
     There,
-    /// Those that have not been read as they must be by what other runs have done to them.
+    /// Files whose snapshot contradicts the writes of other runs.
     Unexpected,
-    /// All.
+    /// All files.
     All,
 }
 
@@ -294,10 +295,10 @@ mod tests {
     use std::slice;
 
     use super::*;
-    use crate::ledger::{Field, testing};
+    use crate::ledger::{FileField, testing};
 
     #[test]
-    fn a_file_is_expected_to_be_as_it_was_read_until_somebody_says_otherwise() {
+    fn snapshot_is_expected_unless_replaced() {
         let (_directory, ledger) = testing::ledger();
         for file in ["a", "gone", "unread"] {
             ledger.upsert_file(file, 2).unwrap();
@@ -310,7 +311,7 @@ mod tests {
         ledger.set_state(&with("read")).unwrap();
         ledger.set_missing("gone").unwrap();
         let expected = |file| ledger.expected(file).unwrap();
-        let unexpected = || ledger.files_with_later_rows(None, FileFilter::Unexpected, 9).unwrap();
+        let unexpected = || ledger.files_after(None, FileFilter::Unexpected, 9).unwrap();
         assert_eq!(expected("a"), Some(with("read")));
         for file in ["gone", "unread", "elsewhere"] {
             assert_eq!(expected(file), None);
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_by_its_last_row_and_by_what_it_was_like() {
+    fn file_record_has_last_row_and_snapshot() {
         let (_directory, ledger) = testing::ledger();
         for (file, row) in [("b", 2), ("a", 3), ("b", 7), ("c", 8)] {
             ledger.upsert_file(file, row).unwrap();
@@ -340,42 +341,36 @@ mod tests {
         assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
         ledger.set_missing("c").unwrap();
         let state = |id: &str| ledger.file_record(id).unwrap();
-        let known = |last_row, state| {
-            Some(FileRecord { last_row, state, begun: Fields::default(), unsettled: false })
+        let record = |last_row, state| {
+            Some(FileRecord { last_row, state, sent_fields: FieldSet::default(), unsettled: false })
         };
-        assert_eq!(state("b"), known(7, Snapshot::Fields(Box::new(fields("b")))));
-        assert_eq!(state("a"), known(3, Snapshot::Unread));
-        assert_eq!(state("c"), known(8, Snapshot::Missing));
+        assert_eq!(state("b"), record(7, Snapshot::Fields(Box::new(fields("b")))));
+        assert_eq!(state("a"), record(3, Snapshot::Unread));
+        assert_eq!(state("c"), record(8, Snapshot::Missing));
         assert_eq!(state("elsewhere"), None);
         let a = FileId::new("a").unwrap();
         let b = FileId::new("b").unwrap();
-        assert_eq!(
-            ledger.files_with_later_rows(None, FileFilter::Unread, 9).unwrap(),
-            slice::from_ref(&a)
-        );
-        assert_eq!(
-            ledger.files_with_later_rows(None, FileFilter::There, 9).unwrap(),
-            slice::from_ref(&b)
-        );
-        assert_eq!(ledger.files_with_later_rows(Some(&a), FileFilter::All, 1).unwrap(), [b]);
+        assert_eq!(ledger.files_after(None, FileFilter::Unread, 9).unwrap(), slice::from_ref(&a));
+        assert_eq!(ledger.files_after(None, FileFilter::There, 9).unwrap(), slice::from_ref(&b));
+        assert_eq!(ledger.files_after(Some(&a), FileFilter::All, 1).unwrap(), [b]);
     }
 
     #[test]
-    fn what_was_begun_of_a_file_adds_up() {
+    fn sent_fields_accumulate() {
         let (_directory, ledger) = testing::ledger();
         for file in ["a", "b"] {
             ledger.upsert_file(file, 2).unwrap();
         }
         let a = FileId::new("a").unwrap();
-        for field in [Field::Description, Field::Tags, Field::Tags] {
-            ledger.mark_started([&a], Fields::from([(field, true)])).unwrap();
+        for field in [FileField::Description, FileField::Tags, FileField::Tags] {
+            ledger.mark_started([&a], FieldSet::from([(field, true)])).unwrap();
         }
-        let begun = |file| ledger.file_record(file).unwrap().unwrap().begun;
-        let both = Fields::from([
-            (Field::Tags, true),
-            (Field::Description, true),
-            (Field::Publication, false),
+        let sent_fields = |file| ledger.file_record(file).unwrap().unwrap().sent_fields;
+        let both = FieldSet::from([
+            (FileField::Tags, true),
+            (FileField::Description, true),
+            (FileField::Publication, false),
         ]);
-        assert_eq!((begun("a"), begun("b")), (both, Fields::default()));
+        assert_eq!((sent_fields("a"), sent_fields("b")), (both, FieldSet::default()));
     }
 }

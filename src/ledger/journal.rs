@@ -1,5 +1,5 @@
-//! The executor's side of the ledger: collects operations, hands them over in groups, and turns a
-//! request that must not be repeated into one that is recorded.
+//! The executor's side of the ledger: collects operations into groups for the writer thread, and
+//! turns an at-most-once request into a recorded one.
 
 use std::thread::JoinHandle;
 
@@ -11,49 +11,49 @@ use super::writer::{self, Checkpoint, GROUP_AGE_MAX, GROUP_SIZE, Group, Op};
 use super::{LedgerError, LedgerFile};
 use crate::request::{AtMostOnce, Sendable};
 
-/// Groups on their way to the writer. More would only hide that the disk is slower than the run.
+/// Groups queued for the writer. More would only hide a disk that is slower than the run.
 const GROUPS_MAX: usize = 4;
-/// Operations waiting for a place among those groups, beyond which nothing new may be sent.
-const BEHIND_MAX: usize = 4 * GROUP_SIZE;
-/// Operations that may not be on disk yet: of the group that grows, of those on their way, and of
-/// the one that is being written.
-pub const UNWRITTEN_MAX: usize = (GROUPS_MAX + 2) * BEHIND_MAX;
+/// Operations in the current group above which nothing new may be sent.
+const OPS_MAX: usize = 4 * GROUP_SIZE;
+/// Upper bound of operations not on disk yet: in the current group, in the queue, and in the group
+/// being written.
+pub const UNWRITTEN_MAX: usize = (GROUPS_MAX + 2) * OPS_MAX;
 
-/// Writes the ledger of a run.
+/// Collects the operations of a run and sends them to the writer thread.
 #[derive(Debug)]
 pub struct Journal {
     ops: Vec<Op>,
-    waiting: Vec<oneshot::Sender<()>>,
-    /// When the oldest operation of the group came.
-    since: Option<Instant>,
+    waiters: Vec<oneshot::Sender<()>>,
+    /// When the first operation of the group was added.
+    first_added: Option<Instant>,
     groups: mpsc::Sender<Group>,
     alive: watch::Receiver<()>,
     writer: JoinHandle<Result<LedgerFile, LedgerError>>,
 }
 
-/// A request that must not be repeated, whose intent is on disk. The only thing that
-/// [`crate::imagekit::Api::send_at_most_once`] takes, and it is used up by being sent.
+/// An at-most-once request whose intent is on disk. The only argument that
+/// [`crate::imagekit::Api::send_at_most_once`] accepts, which consumes it.
 #[derive(Debug)]
 pub struct Recorded(AtMostOnce);
 
 impl Recorded {
-    /// What is to be sent.
+    /// The request to send.
     #[must_use]
-    pub fn once(&self) -> &AtMostOnce {
+    pub fn request(&self) -> &AtMostOnce {
         &self.0
     }
 
-    /// The request, to be sent now by whoever stands at the wire.
+    /// Unwraps the request, to send it or to report it as not sent.
     #[must_use]
     pub fn into_request(self) -> AtMostOnce {
         self.0
     }
 }
 
-/// A request on its way to being recorded.
+/// An at-most-once request whose intent is not on disk yet.
 #[derive(Debug)]
 pub struct Recording {
-    once: AtMostOnce,
+    request: AtMostOnce,
     durable: oneshot::Receiver<()>,
 }
 
@@ -61,17 +61,17 @@ impl Recording {
     /// Waits until the intent is on disk.
     ///
     /// # Errors
-    /// The ledger cannot be written; the request comes back, unsent.
+    /// The ledger cannot be written; returns the request, unsent.
     pub async fn durable(self) -> Result<Recorded, AtMostOnce> {
         match self.durable.await {
-            Ok(()) => Ok(Recorded(self.once)),
-            Err(_) => Err(self.once),
+            Ok(()) => Ok(Recorded(self.request)),
+            Err(_) => Err(self.request),
         }
     }
 }
 
 impl Journal {
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -83,86 +83,86 @@ impl Journal {
             drop(alive_sender);
             written
         })?;
-        Ok(Self { ops: Vec::new(), waiting: Vec::new(), since: None, groups, alive, writer })
+        Ok(Self { ops: Vec::new(), waiters: Vec::new(), first_added: None, groups, alive, writer })
     }
 
-    /// Takes operations into the group.
+    /// Adds operations to the group.
     pub fn append(&mut self, ops: &mut Vec<Op>) {
         if !ops.is_empty() {
-            self.since.get_or_insert_with(Instant::now);
+            self.first_added.get_or_insert_with(Instant::now);
             self.ops.append(ops);
         }
     }
 
-    /// Takes the intent to send a request that must not be repeated.
-    pub fn record(&mut self, once: AtMostOnce, before: &str) -> Recording {
-        let (waiting, durable) = oneshot::channel();
-        let intents = once.steps().iter().map(|step| Op::Intent {
+    /// Adds the intent to send an at-most-once request, with the snapshot of its file as JSON.
+    pub fn record(&mut self, request: AtMostOnce, snapshot: &str) -> Recording {
+        let (waiter, durable) = oneshot::channel();
+        let intents = request.steps().iter().map(|step| Op::Intent {
             step: *step,
-            before: before.to_owned(),
-            extensions: once.extensions(),
+            snapshot: snapshot.to_owned(),
+            extensions: request.extensions(),
         });
         let mut intents = intents.collect();
         self.append(&mut intents);
-        self.waiting.push(waiting);
-        Recording { once, durable }
+        self.waiters.push(waiter);
+        Recording { request, durable }
     }
 
-    /// When the group must be handed over; `None` while there is none.
+    /// When the group must be flushed; `None` if it is empty.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        let since = self.since?;
-        let at_once = !self.waiting.is_empty() || self.ops.len() >= GROUP_SIZE;
-        Some(if at_once { since } else { since + GROUP_AGE_MAX })
+        let first_added = self.first_added?;
+        let flush_now = !self.waiters.is_empty() || self.ops.len() >= GROUP_SIZE;
+        Some(if flush_now { first_added } else { first_added + GROUP_AGE_MAX })
     }
 
-    /// Hands the group over if the writer has room for it; otherwise it goes on growing. Says
-    /// which.
+    /// Sends the group to the writer and returns `true`, or keeps it and returns `false` if the
+    /// writer's queue is full.
     pub fn flush(&mut self, checkpoint: Checkpoint) -> bool {
-        let place = match self.groups.try_reserve() {
-            Ok(place) => place,
+        let permit = match self.groups.try_reserve() {
+            Ok(permit) => permit,
             Err(TrySendError::Full(())) => return false,
-            // The writer is gone. Whoever waits for what it will never write is let go, or would
-            // be under way for ever and the run never end.
+            // The writer is gone. Release those who wait for it, or the run would never end.
             Err(TrySendError::Closed(())) => {
-                self.waiting.clear();
-                self.since = None;
+                self.waiters.clear();
+                self.first_added = None;
                 return true;
             }
         };
         let ops = std::mem::replace(&mut self.ops, Vec::with_capacity(GROUP_SIZE));
-        place.send(Group { ops, checkpoint, waiting: std::mem::take(&mut self.waiting) });
-        self.since = None;
+        permit.send(Group { ops, checkpoint, waiters: std::mem::take(&mut self.waiters) });
+        self.first_added = None;
         true
     }
 
-    /// Waits until the writer has room for a group.
+    /// Waits until the writer's queue has room.
     pub async fn room(&self) {
         // An error means that the writer is gone, which `failed` reports.
         drop(self.groups.reserve().await);
     }
 
-    /// Whether so much waits to be written that nothing new may be sent.
+    /// Whether the group is so large that nothing new may be sent.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.ops.len() >= BEHIND_MAX
+        self.ops.len() >= OPS_MAX
     }
 
-    /// Comes back when the ledger cannot be written any more, and never otherwise.
+    /// Resolves when the writer ends, which before [`Self::close`] means that the ledger cannot be
+    /// written.
     pub fn failed(&self) -> impl Future<Output = ()> + use<> {
         let mut alive = self.alive.clone();
         async move { while alive.changed().await.is_ok() {} }
     }
 
-    /// Writes the rest and gives the file back.
+    /// Writes the remaining operations and returns the file.
     ///
     /// # Errors
     /// The ledger could not be written, now or before.
     pub async fn close(mut self, checkpoint: Checkpoint) -> Result<LedgerFile, LedgerError> {
         let ops = std::mem::take(&mut self.ops);
-        let waiting = std::mem::take(&mut self.waiting);
-        // An error means that the writer is gone; it says why below.
-        drop(self.groups.send(Group { ops, checkpoint, waiting }).await);
+        let waiters = std::mem::take(&mut self.waiters);
+        // An error means that the writer is gone; `join` returns its error.
+        drop(self.groups.send(Group { ops, checkpoint, waiters }).await);
         drop(self.groups);
         self.writer.join().map_err(|_| LedgerError::Gone)?
     }

@@ -1,13 +1,16 @@
-//! The run's durable truth: which steps are settled and how, and which requests that must not be
-//! repeated may be under way. One SQLite file a run; the reports are views of it.
+//! The durable record of a run: the outcome of each step, and the intents of at-most-once requests.
+//! One SQLite file per run; the reports are views of it.
 //!
-//! What a process that dies at any moment leaves behind is decided here. An outcome reaches the
-//! disk within a group of outcomes, at the latest [`GROUP_AGE_MAX`] after it is known: losing it
-//! costs a repetition of a request that may be repeated. The intent to send one that must not be
-//! repeated reaches the disk before its first byte goes out: [`Journal::record`] takes the request
-//! and gives it back as [`Recorded`] only then.
+//! The crash model:
 //!
-//! No index stands beside the table's own key: keeping one costs six times the insertion.
+//! - Outcomes are written in groups, at most [`GROUP_AGE_MAX`] after they are known. A crash loses
+//!   only outcomes that are not on disk yet; `resume` sends their idempotent requests again.
+//! - The intent to send an at-most-once request is on disk before its first byte is sent:
+//!   [`Journal::record`] consumes the request, and returns it as [`Recorded`] only then. After a
+//!   crash, an intent without an outcome is an unknown outcome.
+//!
+//! The tables have no index besides the primary key, because maintaining one makes inserts six
+//! times as expensive.
 
 mod fields;
 mod file;
@@ -19,7 +22,7 @@ mod testing;
 mod views;
 mod writer;
 
-pub use fields::{Field, Fields};
+pub use fields::{FieldSet, FileField};
 pub use file::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
 pub use files::{FileFilter, FileRecord, Snapshot};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
@@ -30,12 +33,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::Call;
 
-/// Requests sent, by kind, since the run began, also across interruptions.
+/// Requests sent since the run started, over all sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// PATCH with fields.
+    /// PATCH calls that set fields or request extensions.
     pub patch: u64,
-    /// PATCH with `publish`.
+    /// PATCH calls that publish or unpublish.
     pub publish: u64,
     /// Bulk calls that add tags.
     pub add_tags: u64,
@@ -45,9 +48,9 @@ pub struct Counters {
     pub remove_ai_tags: u64,
     /// Reads.
     pub read: u64,
-    /// Of all of them, those answered with 429.
+    /// Requests of any kind that got a 429.
     pub throttled: u64,
-    /// Of all of them, those that repeat an earlier one.
+    /// Retries of any kind.
     pub retried: u64,
 }
 
@@ -58,19 +61,19 @@ impl Counters {
         self.patch + self.publish + self.add_tags + self.remove_tags + self.remove_ai_tags
     }
 
-    /// About so many of them were no second attempt: what was repeated or answered with 429 may
-    /// have been a read as well.
+    /// Estimated completed writes: all minus retries and 429s. An estimate, because some of those
+    /// may have been reads.
     #[must_use]
     pub fn write_progress(&self) -> u64 {
         self.writes().saturating_sub(self.retried + self.throttled)
     }
 
-    /// One more request with this call.
+    /// Counts a request.
     pub fn count(&mut self, call: &Call) {
         *self.of(call) += 1;
     }
 
-    /// One request with this call less, which was not sent after all.
+    /// Uncounts a request that was not sent after all.
     pub fn take_back(&mut self, call: &Call) {
         let count = self.of(call);
         *count = count.saturating_sub(1);
@@ -86,7 +89,7 @@ impl Counters {
         }
     }
 
-    /// With the reads of somebody else, as far as [`crate::execute::Reads`] counts them.
+    /// Adds the fields that [`crate::execute::Reads`] counts.
     #[must_use]
     pub fn and_reads(self, reads: Self) -> Self {
         Self {

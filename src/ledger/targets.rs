@@ -1,15 +1,20 @@
-//! The files that the rows of a run name by where they are, as they were looked up when it began:
-//! whoever resumes or reports goes by the same ones, and asks nobody again.
+//! The paths and URLs of a run's rows, as resolved when the run was created. `resume` and `report`
+//! use the same files without another lookup.
 
 use super::{LedgerError, LedgerFile};
 use crate::row::{FileId, LookupError, Resolved, Target};
 
-/// One row a target: either the id of its file, or what is wrong about it and what would be right.
-pub(super) const TABLE: &str =
-    "CREATE TABLE target (text TEXT PRIMARY KEY, file TEXT, wrong TEXT, mend TEXT) WITHOUT ROWID;";
+/// One record per target: the id of its file, or the problem and a suggestion.
+pub(super) const TABLE: &str = "
+    CREATE TABLE target (
+        text TEXT PRIMARY KEY,
+        file TEXT,
+        problem TEXT,
+        suggestion TEXT
+    ) WITHOUT ROWID;";
 
 impl LedgerFile {
-    /// Writes down what was looked up, all of it or nothing.
+    /// Stores the resolved targets in one transaction.
     pub(super) fn set_files(&self, files: &Resolved) -> Result<(), LedgerError> {
         self.writing(|connection| {
             let transaction = connection.unchecked_transaction()?;
@@ -30,22 +35,23 @@ impl LedgerFile {
         })
     }
 
-    /// What was looked up.
+    /// The resolved targets.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn files(&self) -> Result<Resolved, LedgerError> {
         self.reading(|connection| {
-            let mut statement = connection.prepare("SELECT text, file, wrong, mend FROM target")?;
+            let mut statement =
+                connection.prepare("SELECT text, file, problem, suggestion FROM target")?;
             let files = statement.query_map([], |row| {
                 let text: String = row.get(0)?;
                 let id: Option<String> = row.get(1)?;
-                let words =
+                let column =
                     |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
-                let no_file =
-                    LookupError { problem: words(2)?.into(), suggestion: words(3)?.into() };
+                let error =
+                    LookupError { problem: column(2)?.into(), suggestion: column(3)?.into() };
                 let id = id.and_then(|id| FileId::new(&id).ok());
-                Ok((Target::kept(&text), id.ok_or(no_file)))
+                Ok((Target::kept(&text), id.ok_or(error)))
             })?;
             files.collect()
         })

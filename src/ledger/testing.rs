@@ -1,10 +1,10 @@
-//! A ledger to try things on.
+//! A ledger for unit tests.
 
 use super::{LedgerFile, RunMeta};
 use crate::input::Format;
 use crate::settings::Planning;
 
-/// A new ledger in a directory that goes when it does.
+/// An empty ledger, and the temporary directory that holds it.
 pub(crate) fn ledger() -> (tempfile::TempDir, LedgerFile) {
     let directory = tempfile::tempdir().unwrap();
     let ledger = LedgerFile::create(directory.path(), &meta(), None).unwrap();
@@ -23,13 +23,13 @@ fn meta() -> RunMeta {
         writes: 0,
         endpoint: "http://127.0.0.1".to_owned(),
         account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)
-            .expect("it is an account"),
+            .expect("an account"),
         sandbox: false,
-        pays: false,
+        has_extensions: false,
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: "2026-01-01T00:00:00Z".to_owned(),
-        guarded: false,
+        checks_conflicts: false,
         planning: Planning::Direct,
         stage: super::Stage::Running,
     }

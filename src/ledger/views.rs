@@ -1,33 +1,33 @@
-//! Reading the ledger: steps in the order of their rows.
+//! Reads the steps of a ledger in row order.
 
 use std::collections::HashMap;
 
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
-use super::writer::{INTENT, extensions_of, step_id, step_of_id};
+use super::writer::{INTENT, decode_extensions, step_id, step_of_id};
 use super::{LedgerError, LedgerFile};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::ExtensionFingerprint;
 
-/// One step as the ledger holds it.
+/// A step in the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRecord {
-    /// Which.
+    /// Row and kind.
     pub step: StepRef,
-    /// What became of it. A step that was about to be sent when the program ended is
-    /// [`Status::Unknown`] with [`Code::Interrupted`].
+    /// Outcome of the step. An intent without an outcome is [`Status::Unknown`] with
+    /// [`Code::Interrupted`].
     pub outcome: Outcome,
-    /// After how many attempts.
+    /// Number of attempts; 0 if nothing was sent.
     pub attempts: u32,
-    /// Whether nothing of the row follows.
+    /// Whether the row has no further steps.
     pub row_done: bool,
     /// The extensions that its at-most-once request carried.
     pub extensions: Vec<ExtensionFingerprint>,
 }
 
 impl StepRecord {
-    /// Whether a request went out for it, or may have.
+    /// Whether a request was sent for the step, or may have been.
     #[must_use]
     pub fn was_sent(&self) -> bool {
         self.attempts > 0 || self.outcome.status == Status::Unknown
@@ -38,21 +38,21 @@ const COLUMNS: &str = "id, status, code, message, attempts, http_status, request
                        extension_status, row_done, extensions";
 
 impl LedgerFile {
-    /// Every step from a row on, in order, into a function.
+    /// Passes all steps, from the row `from_row` on, to `use_steps`.
     ///
     /// # Errors
     /// The ledger cannot be read, or the function fails.
     pub fn steps<T, E: From<LedgerError>>(
         &self,
         from_row: u64,
-        use_them: impl FnOnce(Steps<'_, '_>) -> Result<T, E>,
+        use_steps: impl FnOnce(Steps<'_, '_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let failed = |source| E::from(self.failed("read", source));
         let sql = format!("SELECT {COLUMNS} FROM step WHERE id >= ?1 ORDER BY id");
         let mut statement: Statement<'_> = self.connection.prepare(&sql).map_err(failed)?;
-        let from = step_id(StepRef { row: from_row, kind: StepKind::Details });
-        let rows = statement.query([from]).map_err(failed)?;
-        use_them(Steps { rows, file: self, ahead: None })
+        let first = step_id(StepRef { row: from_row, kind: StepKind::Details });
+        let rows = statement.query([first]).map_err(failed)?;
+        use_steps(Steps { rows, ledger: self, look_ahead: None })
     }
 
     /// The steps of one row, in order.
@@ -68,7 +68,7 @@ impl LedgerFile {
         })
     }
 
-    /// Whether nothing is known of any row, not even that a request may have been sent.
+    /// Whether the ledger has neither outcomes nor intents.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -79,7 +79,7 @@ impl LedgerFile {
         })
     }
 
-    /// Whether any step ended so.
+    /// Whether any step has one of these statuses.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -87,12 +87,12 @@ impl LedgerFile {
         self.reading(|connection| {
             let places = vec!["?"; statuses.len()].join(", ");
             let query = format!("SELECT EXISTS (SELECT 1 FROM step WHERE status IN ({places}))");
-            let words = statuses.iter().map(|status| status.as_str());
-            connection.query_row(&query, params_from_iter(words), |row| row.get(0))
+            let names = statuses.iter().map(|status| status.as_str());
+            connection.query_row(&query, params_from_iter(names), |row| row.get(0))
         })
     }
 
-    /// Whether the last session left nothing to do, and with which exit code it ended.
+    /// The exit code of the last session if nothing is left to do; otherwise `None`.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -105,21 +105,20 @@ impl LedgerFile {
         Ok(ended.filter(|_| !unverified).map(|ended| ended.exit_code))
     }
 
-    /// The files of requests whose answers were lost, and the first row of each for which that
-    /// happened.
+    /// The files on which a response was lost, each with the first row for which that happened.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn lost_rows(&self) -> Result<HashMap<String, u64>, LedgerError> {
         self.reading(|connection| {
-            let mut statement = connection.prepare("SELECT file, row FROM doubt")?;
-            let doubts = statement
+            let mut statement = connection.prepare("SELECT file, row FROM lost_response")?;
+            let lost_rows = statement
                 .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
-            doubts.collect()
+            lost_rows.collect()
         })
     }
 
-    /// Every `extensionStatus` there is, into a function.
+    /// Passes every stored `extensionStatus`, as JSON, to `take`.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -136,11 +135,11 @@ impl LedgerFile {
     }
 }
 
-/// Steps in order, with one step of look-ahead to gather those of one row.
+/// Iterates over steps in order, with one step of look-ahead to group them by row.
 pub struct Steps<'f, 's> {
     rows: Rows<'s>,
-    file: &'f LedgerFile,
-    ahead: Option<StepRecord>,
+    ledger: &'f LedgerFile,
+    look_ahead: Option<StepRecord>,
 }
 
 impl Steps<'_, '_> {
@@ -149,14 +148,14 @@ impl Steps<'_, '_> {
     /// # Errors
     /// The ledger cannot be read.
     pub fn next_step(&mut self) -> Result<Option<StepRecord>, LedgerError> {
-        if let Some(step) = self.ahead.take() {
+        if let Some(step) = self.look_ahead.take() {
             return Ok(Some(step));
         }
         let read = self.rows.next().and_then(|row| row.map(read).transpose());
-        read.map_err(|source| self.file.failed("read", source))
+        read.map_err(|source| self.ledger.failed("read", source))
     }
 
-    /// The steps of one row, where rows are asked for in ascending order.
+    /// Replaces `into` with the steps of one row. Call with ascending rows.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -164,7 +163,7 @@ impl Steps<'_, '_> {
         into.clear();
         while let Some(step) = self.next_step()? {
             if step.step.row > row {
-                self.ahead = Some(step);
+                self.look_ahead = Some(step);
                 break;
             }
             if step.step.row == row {
@@ -184,14 +183,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         Ok(row.get_ref(index)?.as_str_or_null()?.map(Into::into))
     };
     let step = step_of_id(row.get(0)?).ok_or_else(|| damaged(0, "no step has this id"))?;
-    let word = row.get_ref(1)?.as_str()?;
+    let stored_status = row.get_ref(1)?.as_str()?;
     let code = row.get_ref(2)?.as_str_or_null()?.and_then(Code::parse);
-    let (status, code, message) = if word == INTENT {
-        let message =
-            "the program ended while this was under way; nobody knows whether it was done";
+    let (status, code, message) = if stored_status == INTENT {
+        let message = "the program ended while the request was in flight; whether it took effect is unknown; \
+             check the file";
         (Status::Unknown, Some(Code::Interrupted), Some(message.into()))
     } else {
-        let status = Status::ALL.into_iter().find(|status| status.as_str() == word);
+        let status = Status::ALL.into_iter().find(|status| status.as_str() == stored_status);
         (status.ok_or_else(|| damaged(1, "no status has this name"))?, code, text(3)?)
     };
     Ok(StepRecord {
@@ -207,6 +206,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         },
         attempts: row.get(4)?,
         row_done: row.get(9)?,
-        extensions: row.get_ref(10)?.as_str_or_null()?.map(extensions_of).unwrap_or_default(),
+        extensions: row.get_ref(10)?.as_str_or_null()?.map(decode_extensions).unwrap_or_default(),
     })
 }

@@ -1,4 +1,4 @@
-//! The thread that writes: groups of operations in, one durable commit each.
+//! The writer thread: commits groups of operations durably, one transaction each.
 
 use std::time::Duration;
 
@@ -15,44 +15,44 @@ pub const GROUP_SIZE: usize = 1000;
 /// …or when its first operation is this old, whichever comes first.
 pub const GROUP_AGE_MAX: Duration = Duration::from_millis(200);
 
-/// One change of the ledger.
+/// A change to the ledger.
 #[derive(Debug, PartialEq)]
 pub enum Op {
-    /// A step is settled.
+    /// A step is done.
     Outcome {
-        /// Which.
+        /// The step.
         step: StepRef,
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
-        /// After how many attempts.
+        /// Number of attempts; 0 if nothing was sent.
         attempts: u32,
-        /// Whether nothing of the row follows.
+        /// Whether the row has no further steps.
         row_done: bool,
     },
-    /// A step that must not be repeated is about to be sent.
+    /// An at-most-once step is about to be sent.
     Intent {
-        /// Which.
+        /// The step.
         step: StepRef,
-        /// What the file was like before, as JSON.
-        before: String,
+        /// Snapshot of the file before the request, as JSON.
+        snapshot: String,
         /// The extensions that the request carries.
         extensions: Vec<ExtensionFingerprint>,
     },
-    /// A step is open again: its request was certainly not carried out, or the run was halted by
-    /// what happened to it.
+    /// Removes the outcome or intent of a step: its request certainly had no effect, or the run
+    /// aborted because of it.
     Reopen(StepRef),
-    /// The answer to a request on this file was lost, so that it may yet take effect later than
-    /// those of later rows. The first such row of a file counts.
+    /// The response to a request on this file was lost, so the request may take effect after those
+    /// of later rows. Only the first mark of a file is kept.
     MarkLost {
         /// The file.
         file: FileId,
-        /// The row of the request.
+        /// Row of the request, or [`EARLIER_RUN`].
         row: u64,
     },
 }
 
 impl Op {
-    /// Where in the ledger it is about.
+    /// The key of the record that the operation changes, if in the step table.
     fn key(&self) -> Option<i64> {
         match self {
             Self::Outcome { step, .. } | Self::Intent { step, .. } | Self::Reopen(step) => {
@@ -63,30 +63,30 @@ impl Op {
     }
 }
 
-/// What stands beside every group: how far everything is settled, and what has been sent.
+/// Progress to write with each group.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Checkpoint {
-    /// The row below which everything is settled.
+    /// The low-water mark: all rows before this one are done.
     pub low_water: Option<RowPos>,
     /// Requests sent so far.
     pub counters: Counters,
 }
 
-/// One commit.
+/// The content of one transaction.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) ops: Vec<Op>,
     pub(super) checkpoint: Checkpoint,
-    /// Who waits for it to be on disk.
-    pub(super) waiting: Vec<oneshot::Sender<()>>,
+    /// Notified once the group is on disk.
+    pub(super) waiters: Vec<oneshot::Sender<()>>,
 }
 
-/// The key of a step: rows in order, steps in order within a row.
+/// The key of a step. Sorts by row, then by step.
 pub(super) fn step_id(step: StepRef) -> i64 {
     i64::try_from(step.row << 3).unwrap_or(i64::MAX & !7) | step.kind as i64
 }
 
-/// SQLite's integers have a sign.
+/// SQLite's integers are signed.
 pub(super) fn row_number(row: u64) -> i64 {
     i64::try_from(row).unwrap_or(i64::MAX)
 }
@@ -97,17 +97,18 @@ pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
     Some(StepRef { row: u64::try_from(id >> 3).ok()?, kind })
 }
 
-/// The word for a step that may be under way.
+/// Stored status of a step with an intent and no outcome.
 pub(super) const INTENT: &str = "intent";
 
-/// In the place of a row: the request is one of an earlier run, so that every row comes after it.
+/// Instead of a row number: the request belongs to an earlier run, so every row of this run comes
+/// after it.
 pub const EARLIER_RUN: u64 = 0;
 
-/// The first row of a file counts.
-pub(super) const MARK_LOST: &str = "INSERT OR IGNORE INTO doubt VALUES (?1, ?2)";
+/// Keeps the first mark of a file.
+pub(super) const MARK_LOST: &str = "INSERT OR IGNORE INTO lost_response VALUES (?1, ?2)";
 
 impl LedgerFile {
-    /// Writes down that requests of these rows may yet take effect: see [`Op::MarkLost`].
+    /// Stores that requests of these rows may still take effect: see [`Op::MarkLost`].
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -115,9 +116,9 @@ impl LedgerFile {
         self.writing(|connection| {
             let transaction = connection.unchecked_transaction()?;
             {
-                let mut doubt = connection.prepare_cached(MARK_LOST)?;
+                let mut mark_lost = connection.prepare_cached(MARK_LOST)?;
                 for (file, row) in rows {
-                    doubt.execute(params![file.as_str(), row_number(*row)])?;
+                    mark_lost.execute(params![file.as_str(), row_number(*row)])?;
                 }
             }
             transaction.commit()
@@ -125,18 +126,18 @@ impl LedgerFile {
     }
 }
 
-/// Writes groups until the other side is gone, then gives the file back.
+/// Writes groups until the journal is closed, then returns the file.
 pub(super) fn write_all(
     file: LedgerFile,
     mut groups: mpsc::Receiver<Group>,
 ) -> Result<LedgerFile, LedgerError> {
     while let Some(mut group) = groups.blocking_recv() {
-        // Steps are settled in nearly any order, and SQLite writes fastest in that of its keys.
+        // Steps finish in almost any order, and SQLite inserts fastest in key order.
         group.ops.sort_by_cached_key(Op::key);
         file.writing(|connection| write(connection, &group))?;
-        for waiting in group.waiting {
-            // Nobody waits any more when the run was told to stop at once.
-            let _gone = waiting.send(());
+        for waiter in group.waiters {
+            // The receiver is gone if the run was told to stop immediately.
+            let _gone = waiter.send(());
         }
     }
     Ok(file)
@@ -145,7 +146,7 @@ pub(super) fn write_all(
 fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     {
-        let mut outcome = connection.prepare_cached(
+        let mut insert_outcome = connection.prepare_cached(
             "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, NULL)
              ON CONFLICT (id) DO UPDATE SET
                  status = excluded.status, code = excluded.code, message = excluded.message,
@@ -153,26 +154,26 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
                  request_id = excluded.request_id, updated_at = excluded.updated_at,
                  extension_status = excluded.extension_status, row_done = excluded.row_done",
         )?;
-        let mut intent = connection.prepare_cached(
-            "INSERT OR REPLACE INTO step (id, status, attempts, row_done, before, extensions)
+        let mut insert_intent = connection.prepare_cached(
+            "INSERT OR REPLACE INTO step (id, status, attempts, row_done, snapshot, extensions)
              VALUES (?1, 'intent', 1, 0, ?2, ?3)",
         )?;
-        let mut forget = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
-        let mut doubt = connection.prepare_cached(MARK_LOST)?;
+        let mut remove = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
+        let mut mark_lost = connection.prepare_cached(MARK_LOST)?;
         for op in &group.ops {
             match op {
-                Op::Outcome { step, outcome: settled, attempts, row_done } => {
-                    insert(&mut outcome, *step, settled, *attempts, *row_done)?;
+                Op::Outcome { step, outcome: result, attempts, row_done } => {
+                    insert(&mut insert_outcome, *step, result, *attempts, *row_done)?;
                 }
-                Op::Intent { step, before, extensions } => {
-                    let extensions = text_of(extensions);
-                    intent.execute(params![step_id(*step), before, extensions])?;
+                Op::Intent { step, snapshot, extensions } => {
+                    let extensions = encode_extensions(extensions);
+                    insert_intent.execute(params![step_id(*step), snapshot, extensions])?;
                 }
                 Op::Reopen(step) => {
-                    forget.execute([step_id(*step)])?;
+                    remove.execute([step_id(*step)])?;
                 }
                 Op::MarkLost { file, row } => {
-                    doubt.execute(params![file.as_str(), row_number(*row)])?;
+                    mark_lost.execute(params![file.as_str(), row_number(*row)])?;
                 }
             }
         }
@@ -186,14 +187,14 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// The extensions of a request as the ledger holds them; none where there are none.
-fn text_of(extensions: &[ExtensionFingerprint]) -> Option<String> {
-    let numbers: Vec<String> = extensions.iter().map(|number| number.0.to_string()).collect();
+/// Encodes the extensions of a request; `None` if there are none.
+fn encode_extensions(extensions: &[ExtensionFingerprint]) -> Option<String> {
+    let numbers: Vec<String> = extensions.iter().map(|extension| extension.0.to_string()).collect();
     (!numbers.is_empty()).then(|| numbers.join(" "))
 }
 
-/// The same, read back.
-pub(super) fn extensions_of(text: &str) -> Vec<ExtensionFingerprint> {
+/// Decodes [`encode_extensions`].
+pub(super) fn decode_extensions(text: &str) -> Vec<ExtensionFingerprint> {
     let numbers = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());
     numbers.map(ExtensionFingerprint).collect()
 }

@@ -1,4 +1,4 @@
-//! The direct planner: every row as it is, one request a step, without reading the live state.
+//! The direct planner: sends every row as is, one request per step, without a snapshot.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -8,65 +8,65 @@ use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Patch, Request, StepKind, StepRef};
 use crate::row::{Change, Content, FileId, Row, Set, TagChange, Update};
 
-/// Plans one row into a batch, leaving out the steps that are behind it.
-pub fn direct(row: Row, behind: &RowProgress, batch: &mut Batch) {
+/// Plans one row into a batch, without the steps that are already done.
+pub fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
     let first = batch.requests.len();
     let mut not_sent = None;
-    let settled = match row.content {
+    let outcome = match row.content {
         Content::Blank => Some((Status::Unchanged, Code::Blank, None)),
         Content::Rejected(rejection) => {
             Some((Status::Rejected, Code::Invalid, Some(rejection.to_string().into())))
         }
-        // Whoever plans has looked up every file before. Without its id nothing can be sent to it.
+        // Every file is resolved before planning; without an id nothing can be sent.
         Content::Unresolved(_) => {
-            let message = "nobody has looked up which file it is";
+            let message = "the file was not resolved; this is a bug in ikbulk";
             Some((Status::Rejected, Code::Invalid, Some(message.into())))
         }
         Content::Update(update) if update.change.is_empty() => {
             Some((Status::Unchanged, Code::NoChange, None))
         }
         Content::Update(update) => {
-            not_sent = requests(row.pos.number, *update, behind, &mut batch.requests);
-            let all_behind = batch.requests.len() == first;
-            all_behind.then_some((Status::Unchanged, Code::AlreadyDone, None))
+            not_sent = requests(row.pos.number, *update, progress, &mut batch.requests);
+            let all_done = batch.requests.len() == first;
+            all_done.then_some((Status::Unchanged, Code::AlreadyDone, None))
         }
     };
     let open = batch.requests.len() - first + usize::from(not_sent.is_some());
-    let settled = settled.filter(|_| !behind.is_recorded());
-    let settled = settled.map(|(status, code, message)| Outcome::local(status, code, message));
+    let outcome = outcome.filter(|_| !progress.is_recorded());
+    let outcome = outcome.map(|(status, code, message)| Outcome::local(status, code, message));
     batch.rows.push(PlannedRow {
         pos: row.pos,
         open,
-        settled: settled.or_else(|| behind.closing().filter(|_| open == 0)),
-        so_far: behind.so_far(),
+        outcome: outcome.or_else(|| progress.interrupted_outcome().filter(|_| open == 0)),
+        worst: progress.worst_status(),
         not_sent,
     });
 }
 
-/// The requests of one row that are not behind it, in the order of its steps. Gives the step that
-/// must not be sent, if there is one of which the ledger does not say so yet.
+/// Adds the requests for the steps of a row that are not done, in order. Returns a step that must
+/// not be sent and is still to be recorded as such.
 fn requests(
     row: u64,
     update: Update,
-    behind: &RowProgress,
-    into: &mut Vec<Request>,
+    progress: &RowProgress,
+    requests: &mut Vec<Request>,
 ) -> Option<StepKind> {
     let Update { file, change } = update;
     let mut not_sent = None;
     for (kind, call) in steps(change).into_iter().flatten() {
-        let known = &behind.fingerprints;
-        if !known.is_empty() && known.contains(&fingerprint(&file, &call)) {
+        let done = &progress.fingerprints;
+        if !done.is_empty() && done.contains(&fingerprint(&file, &call)) {
             continue;
         }
-        if behind.leaves_unsent(kind) {
+        if progress.must_record_not_sent(kind) {
             not_sent = Some(kind);
         }
-        let wanted = behind.wants(kind);
-        let remainder = behind.remainder_due() && kind == StepKind::Details;
-        if wanted || remainder {
+        let is_needed = progress.needs(kind);
+        let is_remainder_due = progress.remainder_due() && kind == StepKind::Details;
+        if is_needed || is_remainder_due {
             let steps = [StepRef { row, kind }].into();
             let request = Request::new(call, [file.clone()].into(), steps);
-            into.extend(if wanted {
+            requests.extend(if is_needed {
                 Some(request)
             } else {
                 request.remainder().map(Request::Idempotent)
@@ -76,7 +76,7 @@ fn requests(
     not_sent
 }
 
-/// The steps of a change, in the order in which they are carried out.
+/// The steps of a change, in the order in which they are sent.
 #[must_use]
 pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 4] {
     let (tags, add, remove) = match change.tags {
@@ -102,7 +102,7 @@ pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 4] {
     ]
 }
 
-/// What a step asks of a file, as a number: equal where file and call are equal.
+/// Hash of a file and a call: equal steps have equal fingerprints, across runs.
 #[must_use]
 pub fn fingerprint(file: &FileId, call: &Call) -> u64 {
     let mut hash = Xxh3::new();

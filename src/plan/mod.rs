@@ -1,22 +1,25 @@
-//! From rows to requests. There are two planners: [`Direct`] takes every row as it is; [`DiffPlanner`]
-//! knows what the files are like, and makes the fewest requests that come to the same.
+//! Turns rows into requests.
+//!
+//! Two planners: [`DirectPlanner`] sends every row as is; [`DiffPlanner`] compares rows with a
+//! snapshot and sends only the differences, in the fewest requests. Both are deterministic: a
+//! resumed run is planned again from the input, the snapshot and the steps recorded in the ledger.
 
+mod allowed_steps;
 mod coalesce;
 mod columns;
+pub mod diff_planner;
 mod direct;
 mod expected;
-mod follow;
-pub mod live;
 mod read_back;
 mod recorded;
 mod row_limit;
 mod scan;
 mod summary;
 
+pub use allowed_steps::AllowedSteps;
 pub use columns::{ColumnCounts, Columns};
+pub use diff_planner::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use direct::{direct, fingerprint, steps};
-pub use follow::Follow;
-pub use live::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use read_back::read_back;
 pub use recorded::Recorded;
 pub use row_limit::RowLimit;
@@ -30,12 +33,12 @@ use crate::row::{Content, Row, RowPos};
 use crate::settings::Planning;
 use coalesce::Coalescer;
 
-/// A stretch of the input, planned: what goes through the channel from reader to executor.
+/// Planned rows and requests, as sent from the planner to the executor.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The rows, in input order.
+    /// Rows, each exactly once; in input order from the direct planner.
     pub rows: Vec<PlannedRow>,
-    /// Their requests, in the order in which those of one file are to be sent.
+    /// Their requests. Those of one file are in the order in which they must be sent.
     pub requests: Vec<Request>,
     /// The differences of files, as far as a preview shows them.
     pub differences: Vec<FileDifference>,
@@ -49,179 +52,179 @@ pub struct Batch {
 
 /// Turns rows into requests.
 pub enum Planner {
-    /// Every row as it is.
-    Direct(Box<Direct>),
-    /// What is not so yet, in the fewest requests.
+    /// Sends every row as is.
+    Direct(Box<DirectPlanner>),
+    /// Sends only differences from the snapshot, in the fewest requests.
     Diff(Box<DiffPlanner>),
 }
 
 impl Planner {
-    /// The one that a run goes by, with what its ledger knows of its files.
+    /// The planner of a run. `prior_runs` looks up extensions that earlier runs ran.
     ///
     /// # Errors
     /// The ledger cannot be opened.
     pub fn of(
         planning: Planning,
         ledger: &LedgerFile,
-        bought: PriorRunLookup,
+        prior_runs: PriorRunLookup,
     ) -> Result<Self, LedgerError> {
         Ok(match planning {
             Planning::Direct => Self::direct(),
-            Planning::Live(options) => {
-                Self::Diff(Box::new(DiffPlanner::new(ledger.reopen()?, options, bought)))
+            Planning::Diff(options) => {
+                Self::Diff(Box::new(DiffPlanner::new(ledger.reconnect()?, options, prior_runs)))
             }
         })
     }
 
-    /// One that asks nobody what the files are like.
+    /// A direct planner, which needs no snapshot.
     #[must_use]
     pub fn direct() -> Self {
         Self::Direct(Box::default())
     }
 
-    /// Collects what a preview shows, with the differences of the first `files`; the direct planner
-    /// knows only the values from after.
+    /// Collects what a preview shows, with the differences of the first `files`. The direct planner
+    /// knows only the values after the change.
     pub fn preview(&mut self, files: usize) {
         match self {
-            Self::Direct(direct) => direct.preview = Some(files),
-            Self::Diff(live) => live.preview(files),
+            Self::Direct(planner) => planner.preview = Some(files),
+            Self::Diff(planner) => planner.preview(files),
         }
     }
 
-    /// Plans the next row into a batch, leaving out the steps that are behind it. It and some of
-    /// its requests may come in a later batch, together with those of other rows.
+    /// Plans the next row into a batch, without the steps that are done. The row and its requests
+    /// may be added to a later batch, with those of other rows.
     ///
     /// # Errors
-    /// What is known of the files cannot be read.
+    /// The snapshot cannot be read.
     pub fn row(
         &mut self,
         row: Row,
-        behind: &RowProgress,
+        progress: &RowProgress,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
         match self {
-            Self::Direct(direct) => {
-                direct.row(row, behind, batch);
+            Self::Direct(planner) => {
+                planner.row(row, progress, batch);
                 Ok(())
             }
-            Self::Diff(live) => live.row(row, behind, batch),
+            Self::Diff(planner) => planner.row(row, progress, batch),
         }
     }
 
-    /// There are no more rows: what is still to come goes into the batch.
+    /// Adds the remaining rows and requests to the batch after the last row.
     ///
     /// # Errors
-    /// What is known of the files cannot be read.
+    /// The snapshot cannot be read.
     pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
         match self {
-            Self::Direct(direct) => {
-                direct.end(batch);
+            Self::Direct(planner) => {
+                planner.end(batch);
                 Ok(())
             }
-            Self::Diff(live) => live.end(batch),
+            Self::Diff(planner) => planner.end(batch),
         }
     }
 
-    /// Whether rows come out in another order than they go in.
+    /// Whether rows leave the planner in another order than the input's.
     #[must_use]
     pub fn reorders_rows(&self) -> bool {
         matches!(self, Self::Diff(_))
     }
 }
 
-/// The direct planner: rows come out in their order, with one request a step; tag changes that
-/// many rows ask for share calls.
+/// The direct planner: rows leave in input order, with one request per step; equal tag changes
+/// share bulk calls.
 #[derive(Debug, Default)]
-pub struct Direct {
-    groups: Coalescer,
+pub struct DirectPlanner {
+    coalescer: Coalescer,
     row: Batch,
     /// How many more rows are collected for a preview; `None` without a preview.
     preview: Option<usize>,
 }
 
-impl Direct {
-    fn row(&mut self, row: Row, behind: &RowProgress, batch: &mut Batch) {
-        self.groups.row(&mut batch.requests);
+impl DirectPlanner {
+    fn row(&mut self, row: Row, progress: &RowProgress, batch: &mut Batch) {
+        self.coalescer.row(&mut batch.requests);
         if let Some(left) = self.preview.filter(|left| *left > 0)
             && let Content::Update(update) = &row.content
             && !update.change.is_empty()
         {
             self.preview = Some(left - 1);
-            batch.differences.push(live::difference_of_row(row.pos, update));
+            batch.differences.push(diff_planner::difference_of_row(row.pos, update));
         }
-        direct(row, behind, &mut self.row);
+        direct(row, progress, &mut self.row);
         if self.preview.is_some() {
             self.row.requests.iter().for_each(|request| batch.columns.add_call(request.call()));
         }
         batch.rows.append(&mut self.row.rows);
         for request in self.row.requests.drain(..) {
-            self.groups.take(request, &mut batch.requests);
+            self.coalescer.take(request, &mut batch.requests);
         }
     }
 
     fn end(&mut self, batch: &mut Batch) {
-        self.groups.end(&mut batch.requests);
+        self.coalescer.end(&mut batch.requests);
     }
 }
 
 impl Batch {
-    /// The same in parts of no more requests than that, all of the rows in the first.
+    /// Splits the batch into parts of at most `requests_max` requests. All rows are in the first.
     pub fn chunks(self, requests_max: usize) -> impl Iterator<Item = Self> {
         let mut requests = self.requests.into_iter();
-        let mut first = Some(Self { requests: Vec::new(), ..self });
+        let mut next = Some(Self { requests: Vec::new(), ..self });
         std::iter::from_fn(move || {
-            let mut part = first.take().unwrap_or_default();
+            let mut part = next.take().unwrap_or_default();
             part.requests.extend(requests.by_ref().take(requests_max));
             (!part.is_empty()).then_some(part)
         })
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the batch has neither rows nor requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.requests.is_empty()
     }
 }
 
-/// One row as the executor knows it.
+/// A row as the executor sees it.
 #[derive(Debug)]
 pub struct PlannedRow {
-    /// Where it stands.
+    /// Position in the input.
     pub pos: RowPos,
-    /// How many steps the requests of its batch and later ones settle for it.
+    /// Number of its steps that requests of this batch and later ones will complete.
     pub open: usize,
-    /// Its outcome where that is known without sending anything. A row with neither an outcome nor
-    /// an open step is one that the ledger already holds.
-    pub settled: Option<Outcome>,
-    /// The worst status of those of its steps that an earlier session settled;
-    /// [`Status::Unchanged`] where there are none.
-    pub so_far: Status,
-    /// One of its open steps for which there is no request, because it must not follow those that
-    /// an earlier session settled. The ledger does not say so yet.
+    /// Its outcome, if nothing is sent for it. A row with neither an outcome nor an open step is
+    /// done in the ledger.
+    pub outcome: Option<Outcome>,
+    /// Worst status of its steps that an earlier session recorded; [`Status::Unchanged`] if none.
+    pub worst: Status,
+    /// An open step without a request, which must not follow the recorded steps and is still to be
+    /// recorded as not sent.
     pub not_sent: Option<StepKind>,
 }
 
-/// The steps of a row that are behind it, when a run goes on or failed rows are fed back.
+/// The steps of a row that are already done, when a run is resumed or failed rows are applied
+/// again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowProgress {
-    /// Steps that this run's ledger knows to be done, as a set of [`StepKind`]s.
+    /// Steps that succeeded according to this run's ledger, as a bit set of [`StepKind`]s.
     done: u8,
-    /// Steps of which this run's ledger holds anything, as such a set.
+    /// Steps with any record in this run's ledger, as a bit set.
     recorded: u8,
-    /// The worst status of this run's steps; `None` where the ledger holds none.
+    /// Worst status of the recorded steps; `None` if there are none.
     worst: Option<Status>,
-    /// What became of its details.
+    /// State of the details step.
     details: DetailsSent,
-    /// Nothing of the row follows.
+    /// Whether the row has no further steps.
     row_done: bool,
-    /// Which steps may follow.
-    follow: Follow,
-    /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row still asks
-    /// for the same.
+    /// The steps that may still be sent.
+    allowed: AllowedSteps,
+    /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row requests the
+    /// same change.
     fingerprints: Vec<u64>,
 }
 
-/// Whether the details of a row went out, as the ledger knows it.
+/// Whether the details of a row were sent, according to the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum DetailsSent {
     #[default]
@@ -229,7 +232,7 @@ enum DetailsSent {
     Yes,
     /// The response was lost.
     Lost,
-    /// They were in flight when an earlier session was cut short.
+    /// The request was in flight when an earlier session was interrupted.
     InFlight,
 }
 
@@ -245,24 +248,24 @@ impl DetailsSent {
 }
 
 impl RowProgress {
-    /// The same, and steps done in an earlier run.
+    /// Adds the steps done in an earlier run.
     #[must_use]
     pub fn with_prior_run(&self, fingerprints: Vec<u64>) -> Self {
         Self { fingerprints, ..*self }
     }
 
-    /// The worst status of its steps that are settled.
+    /// Worst status of the recorded steps.
     #[must_use]
-    pub fn so_far(&self) -> Status {
+    pub fn worst_status(&self) -> Status {
         self.worst.unwrap_or(Status::Unchanged)
     }
 
-    /// The ledger says this of one of the row's steps.
+    /// Adds a step of the row from the ledger.
     pub fn record(&mut self, record: &StepRecord) {
         let (kind, status) = (record.step.kind, record.outcome.status);
         self.row_done |= record.row_done;
         self.worst = self.worst.max(Some(status));
-        self.follow = self.follow.after(kind, status);
+        self.allowed = self.allowed.after(kind, status);
         self.recorded |= 1 << kind as u8;
         if kind == StepKind::Details {
             self.details = DetailsSent::of(record);
@@ -272,32 +275,35 @@ impl RowProgress {
         }
     }
 
-    /// Whether the ledger says that nothing of the row is left to do.
+    /// Whether the ledger shows that nothing is left to send for the row.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        let is_stopped = self.follow == Follow::Nothing && !self.remainder_due();
-        self.is_recorded() && (self.row_done || is_stopped)
+    pub fn is_finished(&self) -> bool {
+        let is_blocked = self.allowed == AllowedSteps::None && !self.remainder_due();
+        self.is_recorded() && (self.row_done || is_blocked)
     }
 
-    /// The outcome of a row of which nothing is left to do, where the ledger does not hold one yet:
-    /// its details were in flight when an earlier session was cut short.
-    fn closing(&self) -> Option<Outcome> {
-        let is_open = self.details == DetailsSent::InFlight && !self.row_done;
-        let message = "the program ended while the request was in flight; it may have been done";
-        is_open.then(|| Outcome::local(Status::Unknown, Code::Interrupted, Some(message.into())))
+    /// The outcome of a row with nothing left to send whose details were in flight when an earlier
+    /// session was interrupted; `None` if the ledger has the outcome.
+    fn interrupted_outcome(&self) -> Option<Outcome> {
+        let is_interrupted = self.details == DetailsSent::InFlight && !self.row_done;
+        let message = "the program ended while the request was in flight; whether it took effect is unknown; \
+                       check the file";
+        is_interrupted
+            .then(|| Outcome::local(Status::Unknown, Code::Interrupted, Some(message.into())))
     }
 
-    /// What was done of the row's tags by calls of their own is to be done once more.
-    fn forget_tags(&mut self) {
+    /// Marks the row's tag calls as not done, so that they are sent again.
+    fn redo_tags(&mut self) {
         self.done &= !(1 << StepKind::RemoveTags as u8 | 1 << StepKind::AddTags as u8);
     }
 
-    /// Whether its details went out, or may have.
+    /// Whether the details were sent, or may have been.
     fn has_sent_details(&self) -> bool {
         self.details != DetailsSent::No
     }
 
-    /// Whether its details are of unknown outcome, and their repeatable part has not been settled.
+    /// Whether the outcome of the details is unknown and their idempotent remainder is still to be
+    /// sent.
     fn remainder_due(&self) -> bool {
         matches!(self.details, DetailsSent::Lost | DetailsSent::InFlight)
             && !self.is_recorded_of(StepKind::DetailsWithoutExtensions)
@@ -307,27 +313,29 @@ impl RowProgress {
         self.recorded & (1 << kind as u8) != 0
     }
 
-    fn is_done(&self, kind: StepKind) -> bool {
+    fn has_done(&self, kind: StepKind) -> bool {
         self.done & (1 << kind as u8) != 0
     }
 
-    /// Whether that step of the row is still to be sent.
-    fn wants(&self, kind: StepKind) -> bool {
-        self.follow.allows(kind) && !self.is_done(kind)
+    /// Whether the step is still to be sent.
+    fn needs(&self, kind: StepKind) -> bool {
+        self.allowed.allows(kind) && !self.has_done(kind)
     }
 
-    /// Whether that step of the row is not sent because of what became of its details, and the ledger
-    /// does not say so yet.
-    fn leaves_unsent(&self, kind: StepKind) -> bool {
-        self.follow == Follow::Idempotent && !self.follow.allows(kind) && !self.is_recorded_of(kind)
+    /// Whether the step must not be sent because the outcome of the details is unknown, and this is
+    /// still to be recorded.
+    fn must_record_not_sent(&self, kind: StepKind) -> bool {
+        self.allowed == AllowedSteps::Idempotent
+            && !self.allowed.allows(kind)
+            && !self.is_recorded_of(kind)
     }
 
-    /// Whether a part of the row was done, and the rest is to follow.
-    fn is_begun(&self) -> bool {
-        self.is_recorded() && !self.is_over()
+    /// Whether some steps are done and others are left.
+    fn is_partially_done(&self) -> bool {
+        self.is_recorded() && !self.is_finished()
     }
 
-    /// Whether the ledger holds anything of the row.
+    /// Whether the ledger has any record of the row.
     fn is_recorded(&self) -> bool {
         self.worst.is_some()
     }

@@ -1,5 +1,5 @@
-//! What an earlier session of a run settled, row by row: where the next one begins, and what it
-//! leaves out.
+//! The progress that earlier sessions of a run recorded: where the next session starts, and which
+//! steps it skips.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,20 +8,20 @@ use super::{Planner, RowProgress};
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::row::RowPos;
 
-/// What the ledger of a run holds of its rows.
+/// The recorded progress of a run's rows.
 #[derive(Debug, Default)]
 pub struct Recorded {
     from: Option<RowPos>,
     rows: Rows,
-    nothing: RowProgress,
+    empty: RowProgress,
 }
 
-/// Where the rows are looked up.
+/// Source of the progress of a row.
 #[derive(Debug)]
 enum Rows {
-    /// Here: where rows are settled in their order, it is no more than a window of them.
+    /// In memory. Rows that are done in order need no more than the executor's window.
     Window(HashMap<u64, RowProgress>),
-    /// In the ledger.
+    /// The ledger, one query per row.
     Ledger(Box<LedgerFile>),
 }
 
@@ -32,7 +32,7 @@ impl Default for Rows {
 }
 
 impl Recorded {
-    /// What a planner has to know of a run to continue it.
+    /// Loads what a planner needs to continue the run.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -43,33 +43,34 @@ impl Recorded {
             return Ok(Self { from, rows, ..Self::default() });
         }
         let is_new = ledger.has_no_steps()? && ledger.lost_rows()?.is_empty();
-        let rows = if is_new { Rows::default() } else { Rows::Ledger(Box::new(ledger.reopen()?)) };
+        let rows =
+            if is_new { Rows::default() } else { Rows::Ledger(Box::new(ledger.reconnect()?)) };
         Ok(Self { rows, ..Self::default() })
     }
 
-    /// The row below which everything is settled, where rows are settled in their order.
+    /// The low-water mark, if the planner keeps the order of rows.
     #[must_use]
     pub fn from(&self) -> Option<RowPos> {
         self.from
     }
 
-    /// What is recorded of a row.
+    /// The recorded progress of a row.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn row(&self, number: u64) -> Result<Cow<'_, RowProgress>, LedgerError> {
         match &self.rows {
-            Rows::Window(rows) => Ok(Cow::Borrowed(rows.get(&number).unwrap_or(&self.nothing))),
+            Rows::Window(rows) => Ok(Cow::Borrowed(rows.get(&number).unwrap_or(&self.empty))),
             Rows::Ledger(ledger) => {
-                let mut behind = RowProgress::default();
-                ledger.steps_of_row(number)?.iter().for_each(|record| behind.record(record));
-                Ok(Cow::Owned(behind))
+                let mut progress = RowProgress::default();
+                ledger.steps_of_row(number)?.iter().for_each(|record| progress.record(record));
+                Ok(Cow::Owned(progress))
             }
         }
     }
 }
 
-/// What the ledger knows of the rows from the low-water mark on: no more than a window of them.
+/// The recorded progress of the rows from the low-water mark on.
 fn window(
     ledger: &LedgerFile,
     from: Option<RowPos>,

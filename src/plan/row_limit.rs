@@ -25,7 +25,7 @@ impl RowLimit {
 
     /// Counts a row that is taken.
     pub fn count(&mut self, row: &Row, progress: &RowProgress) {
-        let counts = !matches!(row.content, Content::Rejected(_)) && !progress.is_over();
+        let counts = !matches!(row.content, Content::Rejected(_)) && !progress.is_finished();
         self.left -= u64::from(counts);
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a whole input before anything of it is sent.
+//! Reads and plans the whole input before anything is sent.
 
 use std::collections::BTreeSet;
 
@@ -9,50 +9,52 @@ use crate::ledger::LedgerError;
 use crate::request::Call;
 use crate::row::{Content, Row, Target};
 
-/// What an input holds.
+/// The result of a scan.
 #[derive(Debug, Clone, Default)]
 pub struct InputSummary {
-    /// Its rows and what they ask for.
+    /// Counts of rows and planned requests.
     pub summary: PlanSummary,
-    /// Columns that are not read.
+    /// Columns that are ignored.
     pub ignored_columns: Vec<String>,
-    /// Empty cells that leave their field alone.
+    /// Number of empty cells, which leave their fields unchanged.
     pub empty_cells: u64,
-    /// The first row that an earlier run left `unknown` and that still asks for what must not be
-    /// repeated.
+    /// The first row whose outcome in an earlier run is `unknown` and that would send an
+    /// at-most-once step again.
     pub first_unknown: Option<UnknownRow>,
-    /// The files that are named by where they are and have not been looked up yet.
+    /// Paths and URLs that are not resolved yet.
     pub to_look_up: BTreeSet<Target>,
 }
 
-/// A row that may have been done, and that would be sent again.
+/// A row with an unknown outcome that would be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownRow {
-    /// Its number.
+    /// Row number.
     pub row: u64,
-    /// What of it must not be repeated, for people: its columns, and the extensions by name.
-    pub once: String,
+    /// Its at-most-once steps for messages: columns, with the names of extensions.
+    pub at_most_once: String,
 }
 
 impl UnknownRow {
-    /// If the row was left `unknown` and asks for what must not be repeated. What was done for
-    /// certain is not sent again.
-    fn of(row: &Row, fed_back: &PriorRun) -> Option<Self> {
+    /// `Some` if the outcome of the row is `unknown` and it has at-most-once steps that are not
+    /// done.
+    fn of(row: &Row, prior_run: &PriorRun) -> Option<Self> {
         let Content::Update(update) = &row.content else { return None };
-        if !fed_back.unknown {
+        if !prior_run.unknown {
             return None;
         }
         let steps = steps(update.change.clone()).into_iter().flatten();
-        let left = steps.filter(|(_, call)| {
-            fed_back.done.is_empty() || !fed_back.done.contains(&fingerprint(&update.file, call))
+        let remaining = steps.filter(|(_, call)| {
+            prior_run.done.is_empty() || !prior_run.done.contains(&fingerprint(&update.file, call))
         });
-        let once: Vec<String> = left.filter_map(|(_, call)| at_most_once(&call)).collect();
-        (!once.is_empty()).then(|| Self { row: row.pos.number, once: once.join(" and ") })
+        let at_most_once: Vec<String> =
+            remaining.filter_map(|(_, call)| at_most_once_column(&call)).collect();
+        (!at_most_once.is_empty())
+            .then(|| Self { row: row.pos.number, at_most_once: at_most_once.join(" and ") })
     }
 }
 
-/// What of a call must not be repeated, by its column.
-fn at_most_once(call: &Call) -> Option<String> {
+/// The column of an at-most-once step; `None` for an idempotent one.
+fn at_most_once_column(call: &Call) -> Option<String> {
     match call {
         Call::Details(patch) => {
             let extensions = patch.extensions.as_ref()?.as_slice().iter();
@@ -67,50 +69,49 @@ fn at_most_once(call: &Call) -> Option<String> {
 /// Why an input cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// It cannot be read, or is damaged in a way that is not one row's.
+    /// The input cannot be read, or is damaged beyond a single row.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// What is known of its files cannot be read.
+    /// The snapshot cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
-/// Reads and plans every row; shows what comes of it as it comes.
+/// Reads and plans every row; passes each batch to `on_batch`.
 ///
 /// # Errors
-/// The input cannot be read, is damaged in a way that is not one row's, or what is known of its
-/// files cannot be read.
+/// The input or the snapshot cannot be read, or the input is damaged beyond a single row.
 pub fn scan(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
     rows_max: Option<u64>,
-    see: impl FnMut(&Batch),
+    on_batch: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
-    scan_rest(input, context, planner, &Recorded::default(), rows_max, see)
+    scan_rest(input, context, planner, &Recorded::default(), rows_max, on_batch)
 }
 
-/// The same for what is left of a run.
+/// Like [`scan`], without the steps that are already recorded.
 ///
 /// # Errors
-/// The same.
+/// As for [`scan`].
 pub fn scan_rest(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
     recorded: &Recorded,
     rows_max: Option<u64>,
-    mut see: impl FnMut(&Batch),
+    mut on_batch: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
     let mut rows = input.rows(context, recorded.from())?;
     let mut scan = InputSummary::default();
     let mut batch = Batch::default();
     let mut limit = RowLimit::new(rows_max);
     while !limit.is_reached()
-        && let Some((row, fed_back)) = rows.next_row()?
+        && let Some((row, prior_run)) = rows.next_row()?
     {
         if scan.first_unknown.is_none() {
-            scan.first_unknown = UnknownRow::of(&row, &fed_back);
+            scan.first_unknown = UnknownRow::of(&row, &prior_run);
         }
         match row.content {
             Content::Unresolved(unresolved) => {
@@ -123,11 +124,11 @@ pub fn scan_rest(
             }
             Content::Update(_) | Content::Blank => {}
         }
-        let behind = recorded.row(row.pos.number)?.with_prior_run(fed_back.done);
-        limit.count(&row, &behind);
-        planner.row(row, &behind, &mut batch)?;
+        let progress = recorded.row(row.pos.number)?.with_prior_run(prior_run.done);
+        limit.count(&row, &progress);
+        planner.row(row, &progress, &mut batch)?;
         scan.summary.add(&batch);
-        see(&batch);
+        on_batch(&batch);
         batch.rows.clear();
         batch.requests.clear();
         batch.differences.clear();
@@ -137,7 +138,7 @@ pub fn scan_rest(
     }
     planner.end(&mut batch)?;
     scan.summary.add(&batch);
-    see(&batch);
+    on_batch(&batch);
     scan.empty_cells = rows.empty_cells();
     scan.ignored_columns = rows.ignored_columns().to_vec();
     Ok(scan)

@@ -1,4 +1,4 @@
-//! What an input would do, counted before anything is sent.
+//! Counts what a plan would do, before anything is sent.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,54 +11,54 @@ use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
 use crate::row::{Change, ExtensionName, Extensions};
 
-/// How many requests are kept to be shown.
+/// Maximum requests kept for the preview.
 const REQUESTS_SHOWN_MAX: usize = 3;
 /// Files whose changes are shown as examples.
 pub const EXAMPLES_MAX: usize = 3;
 /// Distinct lost tags that are counted.
 const LOST_TAGS_MAX: usize = 1000;
-/// How many bad rows are kept to be shown.
+/// Maximum bad rows kept for the preview.
 const BAD_SHOWN_MAX: usize = 1000;
 
-/// The count of a whole input.
+/// Counts over a whole input.
 #[derive(Debug, Default, Clone)]
 pub struct PlanSummary {
     /// Rows read.
     pub rows: u64,
-    /// Rows that an earlier session of the run settled.
-    pub settled_before: u64,
-    /// Rows that break our rules.
+    /// Rows that an earlier session of the run finished.
+    pub done_before: u64,
+    /// Rows that are invalid by our rules.
     pub rejected: u64,
-    /// Rows that ask for nothing.
+    /// Rows without a change.
     pub without_change: u64,
-    /// Rows for which nothing is sent, because it is so already or will be by other rows.
+    /// Rows for which nothing is sent, because the file has the requested values, now or after
+    /// other rows.
     pub up_to_date: u64,
-    /// Rows for which nothing is sent, because an earlier run paid for their extensions and the rest
-    /// is so already.
+    /// Rows for which nothing is sent, because their extensions ran in an earlier run and the file
+    /// has the other values.
     pub already_ran: u64,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
-    /// Some of those that break our rules or have no file, with what is wrong, in the order in which
-    /// they came out.
+    /// The first invalid or missing rows, each with its problem, in planning order.
     pub first_bad: Vec<(u64, String)>,
-    /// Rows whose files have not been looked up yet. What they ask for is counted all the same, one
-    /// write a step, although some of them may share one.
+    /// Rows whose files are not resolved yet. Their steps count as one write each, although some
+    /// may share a call.
     pub unresolved: u64,
-    /// Writes.
+    /// Write requests.
     pub writes: u64,
-    /// The same, by kind.
+    /// Requests by kind.
     pub by_kind: Counters,
-    /// Reads: the state before each request that must not be repeated.
+    /// Read requests: one snapshot per at-most-once request.
     pub reads: u64,
     /// Files that change; counted by the diff planner for a preview.
     pub changed_files: u64,
-    /// What becomes of each column.
+    /// Changes by column.
     pub columns: Columns,
     /// Tags that files lose because a row replaces or clears all of them.
     pub lost_tags: LostTags,
-    /// Runs asked of each extension.
-    pub paid_runs: BTreeMap<ExtensionName, u64>,
-    /// The first requests.
+    /// Number of runs of each extension.
+    pub extension_runs: BTreeMap<ExtensionName, u64>,
+    /// The first requests, for the preview.
     pub first_requests: Vec<Preview>,
     /// The first files that change, field by field.
     pub examples: Vec<FileDifference>,
@@ -73,7 +73,7 @@ pub struct LostTags {
     pub files: u64,
     /// Files that lose each tag.
     pub tags: BTreeMap<String, u64>,
-    /// Files that lose tags beyond the [`LOST_TAGS_MAX`] distinct ones that are counted.
+    /// Files that lose tags beyond the first 1,000 distinct ones.
     pub others: u64,
 }
 
@@ -103,7 +103,7 @@ impl LostTags {
     }
 }
 
-/// One request, to be looked at.
+/// A request for the preview.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
     /// Method and path.
@@ -117,8 +117,8 @@ impl PlanSummary {
     pub fn add(&mut self, batch: &Batch) {
         for row in &batch.rows {
             self.rows += 1;
-            let Some(outcome) = &row.settled else {
-                self.settled_before += u64::from(row.open == 0);
+            let Some(outcome) = &row.outcome else {
+                self.done_before += u64::from(row.open == 0);
                 continue;
             };
             match (outcome.status, outcome.code) {
@@ -152,14 +152,14 @@ impl PlanSummary {
         }
     }
 
-    fn keep_bad(&mut self, row: u64, outcome: &Outcome, why: &str) {
-        self.problems.add(row, outcome.status, outcome.code, why);
+    fn keep_bad(&mut self, row: u64, outcome: &Outcome, problem: &str) {
+        self.problems.add(row, outcome.status, outcome.code, problem);
         if self.first_bad.len() < BAD_SHOWN_MAX {
-            self.first_bad.push((row, why.to_owned()));
+            self.first_bad.push((row, problem.to_owned()));
         }
     }
 
-    /// Counts a row whose file has not been looked up yet.
+    /// Counts a row whose file is not resolved yet.
     pub fn add_unresolved(&mut self, change: Change) {
         self.rows += 1;
         self.unresolved += 1;
@@ -174,11 +174,11 @@ impl PlanSummary {
     fn count_extensions(&mut self, call: &Call) {
         let Call::Details(patch) = call else { return };
         for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-            *self.paid_runs.entry(extension.name()).or_default() += 1;
+            *self.extension_runs.entry(extension.name()).or_default() += 1;
         }
     }
 
-    /// The share of rows that break our rules, from 0 to 1.
+    /// Share of invalid rows, from 0 to 1.
     #[must_use]
     pub fn rejected_share(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]

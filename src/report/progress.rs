@@ -119,7 +119,7 @@ impl Progress {
     }
 
     fn measure(&mut self, dispatcher: &Dispatcher, now: Time) -> ProgressLine {
-        let in_session = dispatcher.settled();
+        let in_session = dispatcher.done_by_status();
         let counts = std::array::from_fn(|status| self.prior.counts[status] + in_session[status]);
         let sent = dispatcher.checkpoint().counters.writes();
         self.writes.push_back((now, sent));
@@ -128,16 +128,17 @@ impl Progress {
         }
         let (since, then) = self.writes.front().copied().unwrap_or((now, sent));
         let started = *self.started.get_or_insert(now);
-        let WriteProgress { over, added } = dispatcher.writes();
-        let pace = per_second(over, now.saturating_sub(started));
+        let WriteProgress { finished, added } = dispatcher.writes();
+        let pace = per_second(finished, now.saturating_sub(started));
         let writes = (self.planned > 0).then(|| {
             let total = self.planned + added;
-            Fraction { done: (self.prior.writes + over).min(total), total }
+            Fraction { done: (self.prior.writes + finished).min(total), total }
         });
         let left = writes.map_or(0, |writes| writes.total - writes.done);
         let allowed = dispatcher.write_rate(now);
-        let cooldown =
-            dispatcher.hold(now).map_or(Duration::ZERO, |(_, until)| until.saturating_sub(now));
+        let cooldown = dispatcher
+            .longest_cooldown(now)
+            .map_or(Duration::ZERO, |(_, until)| until.saturating_sub(now));
         let is_down = dispatcher.down_since().is_some();
         ProgressLine {
             rows: Fraction { done: counts.iter().sum(), total: self.rows },
@@ -173,8 +174,8 @@ impl PriorProgress {
     }
 
     fn count(&mut self, row_progress: &RowProgress) {
-        if row_progress.is_over() {
-            self.counts[row_progress.so_far() as usize] += 1;
+        if row_progress.is_finished() {
+            self.counts[row_progress.worst_status() as usize] += 1;
         }
     }
 }
@@ -264,7 +265,7 @@ fn hold(dispatcher: &Dispatcher, now: Time) -> Option<String> {
         let since = duration(now.saturating_sub(since));
         return Some(format!("ImageKit unreachable for {since}"));
     }
-    let (endpoint, until) = dispatcher.hold(now)?;
+    let (endpoint, until) = dispatcher.longest_cooldown(now)?;
     let wait = duration(until.saturating_sub(now));
     Some(format!("{} throttled for {wait}", endpoint.as_str()))
 }

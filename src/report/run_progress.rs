@@ -54,8 +54,8 @@ impl RunProgress {
     fn count(&mut self, row_progress: &RowProgress, in_flight: bool) {
         if in_flight {
             self.in_flight += 1;
-        } else if row_progress.is_over() {
-            self.settled[row_progress.so_far() as usize] += 1;
+        } else if row_progress.is_finished() {
+            self.settled[row_progress.worst_status() as usize] += 1;
         }
     }
 

@@ -9,7 +9,7 @@ use super::summary::Summary;
 use super::write::Reports;
 use crate::account::Identity;
 use crate::causes::Causes;
-use crate::execute::{EndReason, Halt, Stop};
+use crate::execute::{AbortReason, EndReason, Stop};
 use crate::ledger::{Counters, Stage};
 use crate::outcome::Code;
 use crate::plan::{ColumnCounts, LostTags, PlanSummary};
@@ -60,8 +60,8 @@ pub struct Target<'o> {
     pub execution: &'o Execution,
     /// All rows of the sheet, if only a pilot is sent now.
     pub pilot_of: Option<u64>,
-    /// Whether snapshots are kept, so that the run can be undone.
-    pub can_undo: bool,
+    /// Whether snapshots are kept, so that the run can be undone; `None` where nothing is sent.
+    pub can_undo: Option<bool>,
     /// The current local time.
     pub now: jiff::ZonedDateTime,
 }
@@ -106,7 +106,7 @@ pub fn render_plan(view: &PlanView<'_>) -> String {
         let columns = if view.ignored_columns.len() == 1 { "column" } else { "columns" };
         lines.add("ignored", &format!("{columns} {}", view.ignored_columns.join(", ")));
     }
-    if let Some((reading, reads)) = view.reading {
+    if let Some((reading, reads)) = view.reading.filter(|(reading, _)| reading.files > 0) {
         lines.add("read", &read_result(reading, reads));
     }
     lines.add("requests", &requests(summary));
@@ -116,8 +116,9 @@ pub fn render_plan(view: &PlanView<'_>) -> String {
     }
     examples(&mut lines, view);
     planned_problems(&mut lines, view);
-    if let Some(target) = view.target.as_ref().filter(|_| summary.writes > 0) {
-        lines.add("undo", &undo_text(summary, target.can_undo));
+    let can_undo = view.target.as_ref().and_then(|target| target.can_undo);
+    if let Some(can_undo) = can_undo.filter(|_| summary.writes > 0) {
+        lines.add("undo", &undo_text(summary, can_undo));
     }
     lines.into_text()
 }
@@ -137,7 +138,7 @@ fn rows(view: &PlanView<'_>) -> String {
         + summary.up_to_date
         + summary.already_ran
         + summary.without_change
-        + summary.settled_before;
+        + summary.done_before;
     let to_change = thousands(summary.rows.saturating_sub(settled));
     let percent = summary.rejected_share() * 100.0;
     let is_checked = view.target.is_none();
@@ -159,7 +160,7 @@ fn rows(view: &PlanView<'_>) -> String {
     let pilot_of = view.target.as_ref().and_then(|target| target.pilot_of);
     let all = match (view.rows_of_run, pilot_of) {
         (Some(all), _) => {
-            let left = thousands(summary.rows - summary.settled_before);
+            let left = thousands(summary.rows - summary.done_before);
             format!("{left} left of {}", thousands(all))
         }
         (None, Some(all)) => {
@@ -234,7 +235,10 @@ fn read_result(reading: ReadStats, reads: u64) -> String {
         let stale = plural(reading.stale, "file was", "files were");
         text.push_str(&format!("; {stale} stale in the listing, so each was read by itself"));
     } else if reading.reread > 0 {
-        text.push_str(&format!("; {} re-read by itself", plural(reading.reread, "file", "files")));
+        text.push_str(&format!(
+            "; {} re-read individually",
+            plural(reading.reread, "file", "files")
+        ));
     }
     text
 }
@@ -304,10 +308,10 @@ fn estimated_time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> 
 }
 
 fn charges(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
-    if summary.paid_runs.is_empty() {
+    if summary.extension_runs.is_empty() {
         return;
     }
-    let runs = summary.paid_runs.iter().map(|(name, runs)| {
+    let runs = summary.extension_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => plural(units * runs, "unit", "units"),
             Units::Unknown => "units unknown".to_owned(),
@@ -365,7 +369,7 @@ fn planned_problems(lines: &mut Layout, view: &PlanView<'_>) {
             shown += cause.count;
         } else if view.target.is_some() {
             let (count, rows) = (thousands(cause.count), cause.rows_text());
-            lines.add(label, &format!("{count} × such as {} ({rows})", cause.message));
+            lines.add(label, &format!("{count} × ({rows}), for example: {}", cause.message));
             shown += cause.count;
         } else {
             for (row, message) in first_bad.iter().filter(|(_, message)| cause.covers(message)) {
@@ -398,7 +402,8 @@ fn undo_text(summary: &PlanSummary, can_undo: bool) -> String {
         irreversible.into_iter().filter(|(is_in, _)| *is_in).map(|(_, what)| what).collect();
     let except = match irreversible.as_slice() {
         [] => String::new(),
-        some => format!(", except {}", some.join(" and ")),
+        [one] => format!(", except {one}"),
+        [some @ .., last] => format!(", except {} and {last}", some.join(", ")),
     };
     format!("`ikbulk undo` restores the values from before{except}")
 }
@@ -497,15 +502,15 @@ fn stop_reason(ending: &EndReason) -> Option<String> {
         EndReason::Stopped(Stop::Deadline) => "deadline reached".to_owned(),
         EndReason::Ledger => "cannot write the ledger; nothing more was sent".to_owned(),
         EndReason::Input(why) => format!("cannot read the input: {why}"),
-        EndReason::Halted(halt) => match halt {
-            Halt::Account { message } => {
+        EndReason::Aborted(halt) => match halt {
+            AbortReason::Account { message } => {
                 format!(
                     "ImageKit rejected the key or the account: {}; check IMAGEKIT_PRIVATE_KEY or \
                      --key-file",
                     message.trim_end_matches('.')
                 )
             }
-            Halt::SameRejection { message, times, rows } => {
+            AbortReason::SameRejection { message, times, rows } => {
                 let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
                 format!(
                     "the same rejection {} in a row (rows {}, …): {message}\n\
@@ -515,24 +520,24 @@ fn stop_reason(ending: &EndReason) -> Option<String> {
                     rows.join(", ")
                 )
             }
-            Halt::ManyRejected { rejected, answers } => {
+            AbortReason::ManyRejected { rejected, responses } => {
                 format!(
                     "ImageKit rejected {rejected} of {}",
-                    plural(*answers, "request", "requests")
+                    plural(*responses, "request", "requests")
                 )
             }
-            Halt::ManyUnknown { unknown } => {
+            AbortReason::ManyUnknown { unknown } => {
                 let one = "at-most-once request lost its response";
                 plural((*unknown).into(), one, "at-most-once requests lost their responses")
             }
-            Halt::Throttled { after } => {
+            AbortReason::Throttled { after } => {
                 format!(
                     "ImageKit returned only 429 (too many requests) for {} after the first wait \
                      that it stated; stop other clients of the account, or resume later",
                     duration(*after)
                 )
             }
-            Halt::Down { after, message } => {
+            AbortReason::Down { after, message } => {
                 format!("ImageKit was unreachable for {}: {message}", duration(*after))
             }
         },
@@ -568,13 +573,13 @@ fn reapply(lines: &mut Layout, reports: &Reports, resumes: bool) {
     let Some(path) = reports.failed.as_deref().map(quoted) else {
         return;
     };
-    let then = if resumes { "then: " } else { "" };
+    let label = if resumes { "then" } else { "next" };
     if to_fix + failed > 0 {
-        let fix = if to_fix > 0 { "fix the reported cells, then: " } else { then };
+        let fix = if to_fix > 0 { "fix the reported cells, then: " } else { "" };
         let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
-        lines.add_unwrapped("next", &format!("{fix}ikbulk apply {sandbox}{path}"));
+        lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}"));
     } else if conflicts > 0 {
-        lines.add_unwrapped("next", &format!("{then}ikbulk plan --diff {path}"));
+        lines.add_unwrapped(label, &format!("ikbulk plan --diff {path}"));
         lines.add("", "shows what the sheet would now change on the files in conflict");
     }
 }

@@ -49,7 +49,7 @@ pub async fn look_up(
     reads: &Reads,
     progress: impl FnMut(usize, usize),
 ) -> Result<Resolution, Failure> {
-    let search = Search { api, reads, concurrency: reads.at_once().get() };
+    let search = Search { api, reads, concurrency: reads.concurrency().get() };
     let before = reads.sent();
     let wanted = PathIndex::new(targets);
     let listings = search.cheapest(&wanted).await?;
@@ -176,7 +176,7 @@ impl Search<'_> {
         let reads = stream::iter(files).map(async |(path, file)| {
             let read = self.reads.read(Endpoint::GetDetails, || self.api.place(&file)).await;
             match read {
-                Err(Failure::Refused { code: Code::NotFound, .. }) => Ok((path, None)),
+                Err(Failure::Rejected { code: Code::NotFound, .. }) => Ok((path, None)),
                 read => read.map(|place| (path, Some(place))),
             }
         });

@@ -12,9 +12,9 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::execute::{NotSent, Reads, Transport};
-use crate::imagekit::{Accepted, Api, Failure, Fate, FileFields, FileState, IDS_MAX};
+use crate::imagekit::{Accepted, Api, Failure, FileFields, FileState, IDS_MAX, SendResult};
 use crate::ledger::{
-    Counters, Field, Fields, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot,
+    Counters, FieldSet, FileField, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot,
 };
 use crate::outcome::Code;
 use crate::request::{Call, Endpoint, Idempotent, Sendable};
@@ -38,7 +38,7 @@ struct CheckedFile<'r> {
     /// Its state when the request was planned.
     planned: Snapshot,
     /// The fields that this request is the first to change.
-    compared: Fields,
+    compared: FieldSet,
 }
 
 impl ConflictCheck {
@@ -47,7 +47,7 @@ impl ConflictCheck {
     /// # Errors
     /// The ledger cannot be opened a second time.
     pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
-        Ok(Self { api, ledger: ledger.reopen()?, reads })
+        Ok(Self { api, ledger: ledger.reconnect()?, reads })
     }
 
     /// The files in which the request is the first to change some field.
@@ -58,10 +58,10 @@ impl ConflictCheck {
         let changed = changed_fields(request.call());
         let mut checked = Vec::new();
         for id in request.files().iter().collect::<BTreeSet<_>>() {
-            if let Some(FileRecord { state: planned, begun, .. }) =
+            if let Some(FileRecord { state: planned, sent_fields, .. }) =
                 self.ledger.file_record(id.as_str())?
             {
-                let compared = changed.without(begun);
+                let compared = changed.difference(sent_fields);
                 if !compared.is_empty() {
                     checked.push(CheckedFile { id, planned, compared });
                 }
@@ -108,7 +108,7 @@ impl ConflictCheck {
                     let files = files.into_iter().filter(FileFields::is_file);
                     all.extend(files.map(|file| (file.file_id.clone(), file)));
                 }
-                Err(Failure::Refused { .. }) => {}
+                Err(Failure::Rejected { .. }) => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -120,14 +120,14 @@ impl ConflictCheck {
         let details = || self.api.file_fields(file);
         match self.reads.read(Endpoint::GetDetails, details).await {
             Ok(fields) => Ok(Some(fields)),
-            Err(Failure::Refused { code: Code::NotFound, .. }) => Ok(None),
+            Err(Failure::Rejected { code: Code::NotFound, .. }) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 }
 
 impl Transport for ConflictCheck {
-    async fn look(&self, request: &impl Sendable) -> Result<(), NotSent> {
+    async fn check(&self, request: &impl Sendable) -> Result<(), NotSent> {
         let check_failed = |error: LedgerError| {
             NotSent::CheckFailed(Failure::NotSent { message: crate::error::chain(&error).into() })
         };
@@ -152,7 +152,7 @@ impl Transport for ConflictCheck {
         self.api.send(request).await
     }
 
-    async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
+    async fn send_at_most_once(&self, recorded: Recorded) -> SendResult {
         self.api.send_at_most_once(recorded).await
     }
 
@@ -171,7 +171,7 @@ impl CheckedFile<'_> {
     fn is_as_planned(&self, current: &FileFields, call: &Call) -> bool {
         match &self.planned {
             Snapshot::Fields(planned) => {
-                differing_fields(call, planned, current).common(self.compared).is_empty()
+                differing_fields(call, planned, current).intersection(self.compared).is_empty()
             }
             Snapshot::Unread | Snapshot::Missing => true,
         }
@@ -179,55 +179,55 @@ impl CheckedFile<'_> {
 }
 
 /// The fields that a call sets, itself or through an extension that finishes later.
-fn changed_fields(call: &Call) -> Fields {
-    requested_fields(call).and(extension_fields(call))
+fn changed_fields(call: &Call) -> FieldSet {
+    requested_fields(call).union(extension_fields(call))
 }
 
-fn requested_fields(call: &Call) -> Fields {
+fn requested_fields(call: &Call) -> FieldSet {
     match call {
-        Call::Details(patch) => Fields::from([
-            (Field::Tags, patch.tags.is_some()),
-            (Field::AiTags, patch.remove_ai_tags.is_some()),
-            (Field::Coordinates, patch.coordinates.is_some()),
-            (Field::Description, patch.description.is_some()),
-            (Field::Metadata, !patch.metadata.is_empty()),
+        Call::Details(patch) => FieldSet::from([
+            (FileField::Tags, patch.tags.is_some()),
+            (FileField::AiTags, patch.remove_ai_tags.is_some()),
+            (FileField::Coordinates, patch.coordinates.is_some()),
+            (FileField::Description, patch.description.is_some()),
+            (FileField::Metadata, !patch.metadata.is_empty()),
         ]),
-        Call::AddTags(_) | Call::RemoveTags(_) => Fields::from([(Field::Tags, true)]),
-        Call::Publish(_) => Fields::from([(Field::Publication, true)]),
-        Call::ReadBack(_) => Fields::default(),
+        Call::AddTags(_) | Call::RemoveTags(_) => FieldSet::from([(FileField::Tags, true)]),
+        Call::Publish(_) => FieldSet::from([(FileField::Publication, true)]),
+        Call::ReadBack(_) => FieldSet::default(),
     }
 }
 
 /// The fields that the extensions of a call may write.
-fn extension_fields(call: &Call) -> Fields {
+fn extension_fields(call: &Call) -> FieldSet {
     let extensions = match call {
         Call::Details(patch) => patch.extensions.as_ref(),
         _ => None,
     };
-    extensions.map_or(Fields::default(), |extensions| {
-        Fields::from([
-            (Field::Tags, extensions.may_write_tags()),
-            (Field::AiTags, extensions.may_write_ai_tags()),
-            (Field::Description, extensions.may_write_description()),
-            (Field::Metadata, extensions.may_write_metadata()),
+    extensions.map_or(FieldSet::default(), |extensions| {
+        FieldSet::from([
+            (FileField::Tags, extensions.may_write_tags()),
+            (FileField::AiTags, extensions.may_write_ai_tags()),
+            (FileField::Description, extensions.may_write_description()),
+            (FileField::Metadata, extensions.may_write_metadata()),
         ])
     })
 }
 
 /// The fields that differ between two states of a file. Of the custom metadata, only the fields that
 /// the call sets are compared.
-fn differing_fields(call: &Call, before: &FileFields, now: &FileFields) -> Fields {
+fn differing_fields(call: &Call, before: &FileFields, now: &FileFields) -> FieldSet {
     let metadata = match call {
         Call::Details(patch) => patch.metadata.as_slice(),
         _ => &[],
     };
     let has_metadata = metadata.iter().all(|(field, _)| before.has_metadata_of(now, field));
-    Fields::from([
-        (Field::Tags, !before.has_tags_of(now)),
-        (Field::AiTags, !before.has_ai_tags_of(now)),
-        (Field::Coordinates, !before.has_coordinates_of(now)),
-        (Field::Description, !before.has_description_of(now)),
-        (Field::Metadata, !has_metadata),
-        (Field::Publication, !before.has_publication_of(now)),
+    FieldSet::from([
+        (FileField::Tags, !before.has_tags_of(now)),
+        (FileField::AiTags, !before.has_ai_tags_of(now)),
+        (FileField::Coordinates, !before.has_coordinates_of(now)),
+        (FileField::Description, !before.has_description_of(now)),
+        (FileField::Metadata, !has_metadata),
+        (FileField::Publication, !before.has_publication_of(now)),
     ])
 }

@@ -28,16 +28,15 @@ pub struct RunDir(PathBuf);
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
     /// The directory cannot be created.
-    #[error("cannot make the run directory {path}; --run-dir puts it elsewhere")]
+    #[error("cannot create the run directory {path}: {cause}; choose another with --run-dir DIR")]
     Create {
         /// The run directory.
         path: PathBuf,
         /// The file system error; `AlreadyExists` if the directory is in use.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// The directory contains no ledger.
-    #[error("there is no run in {path}: it holds no ledger.db")]
+    #[error("there is no run in {path}: it contains no ledger.db")]
     NoRun {
         /// The directory that was opened.
         path: PathBuf,
@@ -74,7 +73,7 @@ impl RunDir {
             Some(_) => Ok(other.0.clone()),
             None => other.0.canonicalize(),
         };
-        let failed = |source| RunDirError::Create { path: other.0.clone(), source };
+        let failed = |cause| RunDirError::Create { path: other.0.clone(), cause };
         Self::create_in(path.map_err(failed)?.parent().unwrap_or(Path::new("")), now)
     }
 
@@ -90,13 +89,13 @@ impl RunDir {
                 name.push(format!("-{attempt}"));
             }
             match Self::create_at(Path::new(&name)) {
-                Err(RunDirError::Create { source, .. })
-                    if source.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(RunDirError::Create { cause, .. })
+                    if cause.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other,
             }
         }
-        let source = io::ErrorKind::AlreadyExists.into();
-        Err(RunDirError::Create { path: path.to_owned(), source })
+        let cause = io::ErrorKind::AlreadyExists.into();
+        Err(RunDirError::Create { path: path.to_owned(), cause })
     }
 
     /// Creates a run directory at exactly this path, which must not exist.
@@ -110,7 +109,7 @@ impl RunDir {
             DirBuilder::new().mode(0o700).create(path)?;
             sync_directory(parent)
         };
-        create().map_err(|source| RunDirError::Create { path: path.to_owned(), source })?;
+        create().map_err(|cause| RunDirError::Create { path: path.to_owned(), cause })?;
         Ok(Self(path.to_owned()))
     }
 
@@ -215,7 +214,7 @@ impl RunDir {
                     || ledger.has_status(&may_have_written).unwrap_or(false)
             }
             // A run that is still planning will write, unless it only saves the plan.
-            Stage::Planning => !theirs.guarded && RunLock::is_held(self).unwrap_or(true),
+            Stage::Planning => !theirs.checks_conflicts && RunLock::is_held(self).unwrap_or(true),
             Stage::Planned => false,
         }
     }

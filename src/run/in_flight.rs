@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::RunDir;
 use crate::execute::{NotSent, Transport};
-use crate::imagekit::{Accepted, Failure, Fate, FileState};
+use crate::imagekit::{Accepted, Failure, FileState, SendResult};
 use crate::ledger::{Counters, Recorded};
 use crate::request::{BULK_FILES_MAX, Idempotent, Sendable};
 use crate::row::FileId;
@@ -146,7 +146,7 @@ impl Slots {
     /// disk fails, the ledger on the same disk aborts the run anyway.
     fn write(&self, slot: u64, text: &str) {
         if let Err(error) = self.file.write_all_at(text.as_bytes(), slot * SLOT_BYTES as u64) {
-            tracing::debug!("cannot write down the requests in flight: {error}");
+            tracing::debug!("cannot record the requests in flight: {error}");
         }
     }
 }
@@ -170,8 +170,8 @@ fn slot_text(request: &impl Sendable) -> Option<String> {
 }
 
 impl<T: Transport> Transport for InFlight<'_, T> {
-    async fn look(&self, request: &impl Sendable) -> Result<(), NotSent> {
-        self.transport.look(request).await
+    async fn check(&self, request: &impl Sendable) -> Result<(), NotSent> {
+        self.transport.check(request).await
     }
 
     fn own_reads(&self) -> Counters {
@@ -183,9 +183,9 @@ impl<T: Transport> Transport for InFlight<'_, T> {
         self.track(slot_text(request), is_lost, self.transport.send(request)).await
     }
 
-    async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
-        let request = slot_text(recorded.once());
-        let is_lost = |fate: &Fate| matches!(fate, Fate::Lost(..));
+    async fn send_at_most_once(&self, recorded: Recorded) -> SendResult {
+        let request = slot_text(recorded.request());
+        let is_lost = |fate: &SendResult| matches!(fate, SendResult::Lost(..));
         self.track(request, is_lost, self.transport.send_at_most_once(recorded)).await
     }
 
@@ -272,7 +272,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slot_of_lost_response_is_kept_for_a_minute() {
         let (_directory, run, in_flight) = slots();
-        let mut slots = in_flight.slots.borrow_mut();
+        let mut slots = in_flight.slots.into_inner();
         let lost = slots.occupy("2 a\n\n");
         slots.release(lost, true);
         let next = slots.occupy("3 b\n\n");

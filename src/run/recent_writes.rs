@@ -58,7 +58,8 @@ pub fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), Led
             if let Err(error) = replay_onto(ledger, recent, &runs[..index]) {
                 let run = recent.run.path().display();
                 tracing::warn!(
-                    "cannot tell which files {run} has just written: {}",
+                    "cannot tell which files the recent run {run} changed; stale listings of them \
+                     may go unnoticed: {}",
                     crate::error::chain(&error)
                 );
             }

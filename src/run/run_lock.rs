@@ -36,7 +36,7 @@ pub struct ReportLock {
 #[derive(Debug, thiserror::Error)]
 pub enum RunLockError {
     /// Another process is executing the run.
-    #[error("this run is being executed by {holder}: {run}")]
+    #[error("the run {run} is being executed by {holder}")]
     Held {
         /// The run directory.
         run: PathBuf,
@@ -44,7 +44,7 @@ pub enum RunLockError {
         holder: String,
     },
     /// Another process is inspecting the run or writing its reports, which takes seconds at most.
-    #[error("another process is writing the reports of this run: {run}")]
+    #[error("another process is writing the reports of the run {run}; try again in a moment")]
     Reporting {
         /// The run directory.
         run: PathBuf,
@@ -231,7 +231,7 @@ mod tests {
         let lock = RunLock::take(&run).unwrap();
         std::fs::write(path_of(&run), "process \u{1b}[2J\nmore").unwrap();
         let refused = RunLock::take(&run).unwrap_err().to_string();
-        assert!(refused.contains("by process \\u{1b}[2J:"), "{refused}");
+        assert!(refused.ends_with("by process \\u{1b}[2J"), "{refused}");
         drop(lock);
     }
 }

@@ -68,7 +68,7 @@ impl Session {
         ledger: LedgerFile,
         transport: &T,
         stop: impl Future<Output = EndReason>,
-        watch: impl FnMut(&Dispatcher, Duration),
+        on_progress: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(EndReason, LedgerFile), SessionError> {
         if ledger.had_requests_in_flight()? {
             match &mut planner {
@@ -90,10 +90,10 @@ impl Session {
         };
         let mut engine = Engine {
             dispatcher,
-            began: tokio::time::Instant::now(),
-            wire: transport,
+            started: tokio::time::Instant::now(),
+            transport,
             stop: stop.as_mut(),
-            watch,
+            on_progress,
         };
         if planner.reorders_rows() {
             engine.dispatcher.allow_out_of_order();
@@ -111,8 +111,8 @@ impl Session {
         drop(reader.join());
         let ledger = session.read_back(&mut engine, ledger?).await?;
         ledger.set_requests_in_flight(engine.dispatcher.in_flight() > 0)?;
-        ledger.set_seconds(seconds_before + engine.began.elapsed().as_secs_f64())?;
-        Ok((engine.dispatcher.ending().cloned().unwrap_or(EndReason::Done), ledger))
+        ledger.set_seconds(seconds_before + engine.started.elapsed().as_secs_f64())?;
+        Ok((engine.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done), ledger))
     }
 
     /// After all rows: reads back the files on which a response was lost before a later row changed
@@ -122,7 +122,7 @@ impl Session {
         engine: &mut Engine<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
         ledger: LedgerFile,
     ) -> Result<LedgerFile, SessionError> {
-        if engine.dispatcher.ending() != Some(&EndReason::Done) {
+        if engine.dispatcher.end_reason() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
         let (batch, mut ops) = read_back(&self.input, &self.context, &ledger)?;
@@ -130,10 +130,10 @@ impl Session {
             return Ok(ledger);
         }
         let files = plural(batch.rows.len() as u64, "file", "files");
-        tracing::info!("reading back {files} on which an answer was lost");
+        tracing::info!("reading back {files} with a lost response");
         let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         journal.append(&mut ops);
-        engine.dispatcher.go_on();
+        engine.dispatcher.reopen_input();
         let (sender, receiver) = mpsc::channel(1);
         // Cannot fail: the channel has room for one message.
         drop(sender.try_send(PlannerMessage::Rows(batch)));

@@ -67,7 +67,7 @@ enum Details {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A read request failed permanently.
-    #[error("cannot read what the files are like: {0}")]
+    #[error("cannot read the current state of the files: {0}")]
     Api(Failure),
     /// The input cannot be read.
     #[error(transparent)]
@@ -134,7 +134,7 @@ impl SnapshotReader<'_> {
         };
         match read {
             // A rejected listing leaves files unread, which are then read one by one.
-            Err(ReadError::Api(failure @ Failure::Refused { .. })) => tracing::warn!("{failure}"),
+            Err(ReadError::Api(failure @ Failure::Rejected { .. })) => tracing::warn!("{failure}"),
             other => other?,
         }
         self.read_one_by_one(FileFilter::Unread).await?;
@@ -154,7 +154,7 @@ impl SnapshotReader<'_> {
         // `some` may overlap with files verified earlier.
         stats.reread = (stats.reread + some.len() as u64).min(stats.files);
         if stats.stale > 0 {
-            self.counter.begin("files read again, one by one", Some(stats.files));
+            self.counter.begin("files re-read one by one", Some(stats.files));
             self.read_one_by_one(FileFilter::All).await?;
         }
         Ok(())
@@ -188,7 +188,7 @@ impl SnapshotReader<'_> {
 
     /// Re-reads files individually, and counts those whose listed state was stale.
     async fn count_stale(&self, files: &[FileId]) -> Result<u64, ReadError> {
-        self.counter.begin("files looked at again", Some(files.len() as u64));
+        self.counter.begin("files re-read", Some(files.len() as u64));
         let mut stale = 0;
         let mut details =
             stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
@@ -220,7 +220,7 @@ impl SnapshotReader<'_> {
         Ok(match self.reads.read(Endpoint::List, one).await {
             Ok(files) if files.is_empty() => ReadStrategy::Library { pages_max: requests_by_ids },
             // ImageKit may reject a large `skip`; its maximum is not documented.
-            Ok(_) | Err(Failure::Refused { .. }) => ReadStrategy::ByIds,
+            Ok(_) | Err(Failure::Rejected { .. }) => ReadStrategy::ByIds,
             Err(failure) => return Err(failure.into()),
         })
     }
@@ -241,7 +241,7 @@ impl SnapshotReader<'_> {
             }
         }
         tracing::warn!(
-            "the pages of the library do not end; the files that they do not show are read by id"
+            "the library has more pages than expected; reading the remaining files by id"
         );
         self.read_by_ids(FileFilter::Unread).await
     }
@@ -280,7 +280,7 @@ impl SnapshotReader<'_> {
     ) -> impl Iterator<Item = Result<Vec<FileId>, LedgerError>> {
         let mut last = None;
         std::iter::from_fn(move || {
-            let files = self.ledger.files_with_later_rows(last.as_ref(), filter, at_once);
+            let files = self.ledger.files_after(last.as_ref(), filter, at_once);
             if let Ok(files) = &files {
                 last = Some(files.last()?.clone());
             }
@@ -292,9 +292,9 @@ impl SnapshotReader<'_> {
         let details = || self.api.file_fields(file);
         let details = match self.reads.read(Endpoint::GetDetails, details).await {
             Ok(fields) => Details::Found(fields),
-            Err(Failure::Refused { code: Code::NotFound, .. }) => Details::Missing,
-            Err(refused @ Failure::Refused { .. }) => {
-                tracing::warn!("cannot read what file {} is like: {refused}", file.as_str());
+            Err(Failure::Rejected { code: Code::NotFound, .. }) => Details::Missing,
+            Err(refused @ Failure::Rejected { .. }) => {
+                tracing::warn!("cannot read the state of file {}: {refused}", file.as_str());
                 Details::Rejected
             }
             Err(failure) => return Err(failure.into()),

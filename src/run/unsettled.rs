@@ -31,15 +31,16 @@ pub fn unsettled_files(
             Ok(unsettled) if unsettled.is_empty() => {}
             Ok(unsettled) => {
                 tracing::warn!(
-                    "requests of {} may still take effect on {}; this run relies on no value read \
-                     from such a file, and reads the ones it changes back at its end",
+                    "requests of the earlier run {} may still take effect on {}; this run does not \
+                     rely on their current state, and reads back those it changes at its end",
                     run.path().display(),
                     crate::plural::plural(unsettled.len() as u64, "file", "files"),
                 );
                 files.extend(unsettled);
             }
             Err(error) => tracing::warn!(
-                "cannot tell on which files requests of {} may still take effect: {}",
+                "cannot tell on which files requests of the earlier run {} may still take effect: \
+                 {}",
                 run.path().display(),
                 chain(&error)
             ),

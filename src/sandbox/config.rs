@@ -109,7 +109,7 @@ pub enum Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bucket { rate, burst } => write!(f, "{rate} a second, burst {burst}"),
+            Self::Bucket { rate, burst } => write!(f, "{rate} per second, burst {burst}"),
             Self::Window { requests, interval } => write!(f, "{requests} in {interval:?}"),
         }
     }

@@ -14,11 +14,11 @@ use super::file::{AiTag, Details};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It has run and written its result
+    /// Succeeded, with its result written
     Success,
-    /// It is running
+    /// Still running
     Pending,
-    /// It has run and failed, for a reason the API keeps to itself
+    /// Failed; the API does not report why
     Failed,
 }
 
@@ -44,12 +44,12 @@ pub struct Settlement {
 /// Final status of pending extensions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum FinalStatus {
-    /// By the hash of file and extension: one in 16 fails
+    /// By a hash of file and extension: 1 in 16 fails
     #[default]
     Realistic,
-    /// It succeeds and writes its result
+    /// All succeed and write their results
     Success,
-    /// It fails and writes nothing
+    /// All fail and write nothing
     Failed,
 }
 

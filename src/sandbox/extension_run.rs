@@ -60,7 +60,7 @@ impl Sandbox {
             json!({"service": name, "status": "SUCCESS", "fileObject": object})
         } else {
             // The API does not document the format of errors.
-            let error = json!({"message": "The sandbox let this run fail."});
+            let error = json!({"message": "The sandbox simulated a failure of this extension."});
             json!({"service": name, "status": "FAILURE", "fileId": file, "error": error})
         };
         let recorded = json!({"service": name, "status": result["status"]});

@@ -9,25 +9,25 @@ use super::faults::{Fault, Faults};
 
 /// Syntax of all faults, one per line, for help and error messages.
 pub const FAULT_FORMS: &str = "\
-status-CODE        answered with this status, the work not done
-status-after-CODE  answered with this status after the work
-page-CODE          an HTML page with this status, the work not done
-throttle[=RESET]   a 429 whose X-RateLimit-Reset is RESET: milliseconds, none, any nonsense
-reset-at-accept    reset as soon as it is accepted (counts connections, not requests)
-reset-before       reset, the work not done
-reset-after        reset after the work, without a byte of an answer
-reset-in-head      reset after the work, in the headers of the answer
-reset-in-body      reset after the work, half-way through the body
-cut-body           ended after the work, half-way through the body
-hang-before=TIME   everything only after this long, like 90s
-hang-after=TIME    the answer only this long after the work
-trickle=N/TIME     the body of the answer N bytes at a time, with a pause before each
-garbage            a 200 whose body is no JSON
-wrong-body[=JSON]  a 200 whose body is something else
-huge-body[=BYTES]  an answer blown up to so many bytes, by default 100 MB
-bulk-in-part       every other file of a bulk call not updated, and answered with 207
-drop=FIELD         this field of the body ignored, like tags or customMetadata.brand
-expire             the key expired from here on";
+status-CODE        return this status without processing the request
+status-after-CODE  process the request, then return this status
+page-CODE          return an HTML page with this status without processing the request
+throttle[=RESET]   return a 429 with this X-RateLimit-Reset: milliseconds, none, or any text
+reset-at-accept    reset the connection when accepted (counts connections, not requests)
+reset-before       reset the connection without processing the request
+reset-after        process the request, then reset the connection without a response
+reset-in-head      process the request, then reset the connection within the response headers
+reset-in-body      process the request, then reset the connection after half of the body
+cut-body           process the request, then close the connection after half of the body
+hang-before=TIME   process the request after this delay, such as 90s
+hang-after=TIME    process the request, then respond after this delay
+trickle=N/TIME     send the response body N bytes at a time, with this pause before each
+garbage            process the request, then return a 200 with a body that is not JSON
+wrong-body[=JSON]  process the request, then return a 200 with this body
+huge-body[=BYTES]  pad the response body to this size, by default 100 MB
+bulk-in-part       update only every other file of a bulk call and return a 207
+drop=FIELD         ignore this field of the request, such as tags or customMetadata.brand
+expire             expire the key from this request on";
 
 const JSON: &str = "application/json; charset=utf-8";
 const RESET_MS: u64 = 1000;
@@ -42,7 +42,7 @@ const PLAIN: [(&str, Fault); 9] = [
     ("reset-in-body", Fault::ResetInBody),
     ("cut-body", Fault::CutBody),
     ("garbage", Fault::Garbage),
-    ("bulk-in-part", Fault::BulkInPart),
+    ("bulk-in-part", Fault::PartialBulk),
     ("expire", Fault::Expire),
 ];
 
@@ -96,9 +96,7 @@ impl FromStr for When {
             None => text.parse().ok().filter(|&nth| nth > 0).map(Self::Nth),
         };
         when.ok_or_else(|| {
-            format!(
-                "{text} is neither the number of a request, like 3, nor a share of them, like 1%"
-            )
+            format!("{text} is neither a request number such as 3 nor a percentage such as 1%")
         })
     }
 }
@@ -108,7 +106,7 @@ fn parse_fault(text: &str) -> Result<Fault, String> {
         Some((name, argument)) => (name, Some(argument)),
         None => (text, None),
     };
-    let invalid = |form: &str| format!("{text} is no fault: write it like {form}");
+    let invalid = |form: &str| format!("invalid fault {text}: write it like {form}");
     match (name, argument) {
         ("throttle", reset) => Ok(throttle(reset)),
         ("hang-before", Some(time)) => {
@@ -126,12 +124,12 @@ fn parse_fault(text: &str) -> Result<Fault, String> {
             .map_err(|_| invalid("huge-body=100000000")),
         ("drop", Some(field)) if !field.is_empty() => Ok(Fault::DropField(field.to_owned())),
         ("hang-before" | "hang-after" | "trickle" | "drop", _) => {
-            Err(format!("{name} of what? The faults are:\n{FAULT_FORMS}"))
+            Err(format!("{name} needs a value; the faults are:\n{FAULT_FORMS}"))
         }
         (name, None) => plain(name)
             .or_else(|| with_status(name))
-            .ok_or_else(|| format!("{name} is no fault. The faults are:\n{FAULT_FORMS}")),
-        (name, Some(_)) => Err(format!("{name} takes no value, or is no fault")),
+            .ok_or_else(|| format!("unknown fault {name}; the faults are:\n{FAULT_FORMS}")),
+        (name, Some(_)) => Err(format!("{name} takes no value, or is not a fault")),
     }
 }
 
@@ -143,7 +141,7 @@ fn plain(name: &str) -> Option<Fault> {
 fn with_status(name: &str) -> Option<Fault> {
     let (kind, code) = name.rsplit_once('-')?;
     let code = code.parse().ok()?;
-    let body = json!({"message": "The sandbox was told to fail.", "help": ""}).to_string();
+    let body = json!({"message": "The sandbox injected this fault.", "help": ""}).to_string();
     match kind {
         "status" => Some(Fault::Status { code, body, content_type: JSON.to_owned() }),
         "status-after" => Some(status_after(code, body)),
@@ -252,14 +250,14 @@ mod tests {
             ("101%:reset-after", "101% is neither"),
             ("-1%:reset-after", "-1% is neither"),
             ("soon:reset-after", "soon is neither"),
-            ("3:reset", "reset is no fault. The faults are:\nstatus-CODE"),
-            ("3:status-lots", "status-lots is no fault"),
+            ("3:reset", "unknown fault reset; the faults are:\nstatus-CODE"),
+            ("3:status-lots", "unknown fault status-lots"),
             ("3:garbage=5", "garbage takes no value"),
-            ("3:hang-after", "hang-after of what?"),
+            ("3:hang-after", "hang-after needs a value"),
             ("3:hang-after=5", "write it like hang-after=90s"),
             ("3:trickle=0/1s", "write it like trickle=10/100ms"),
             ("3:huge-body=many", "write it like huge-body=100000000"),
-            ("3:drop=", "drop of what?"),
+            ("3:drop=", "drop needs a value"),
         ];
         for (text, expected) in cases {
             let error = text.parse::<FaultSpec>().unwrap_err();

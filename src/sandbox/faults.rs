@@ -78,7 +78,7 @@ pub enum Fault {
     DropField(String),
     /// Updates only every other file of a bulk call, starting with the second, and returns a 207.
     /// Does not affect other calls.
-    BulkInPart,
+    PartialBulk,
     /// Expires the private key: this and all later requests get a 403.
     Expire,
 }
@@ -114,7 +114,7 @@ impl Fault {
             Self::Status { code, content_type, .. }
             | Self::StatusAfter { code, content_type, .. } => {
                 if !(200..=599).contains(code) {
-                    return Err(format!("no response has the status {code}"));
+                    return Err(format!("{code} is not an HTTP status from 200 to 599"));
                 }
                 check_header(content_type)
             }
@@ -125,7 +125,9 @@ impl Fault {
 }
 
 fn check_header(header: &str) -> Result<(), String> {
-    HeaderValue::from_str(header).map(drop).map_err(|_| format!("no header can be {header:?}"))
+    HeaderValue::from_str(header)
+        .map(drop)
+        .map_err(|_| format!("{header:?} is not a valid header value"))
 }
 
 /// The faults of a sandbox. The default is none.
@@ -197,7 +199,7 @@ impl Schedule {
         if is_valid_sum && !has_negative {
             Ok(schedule)
         } else {
-            Err(format!("faults with shares of {shares} in all"))
+            Err(format!("the shares of all faults add up to {shares}, not to a number from 0 to 1"))
         }
     }
 

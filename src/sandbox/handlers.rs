@@ -117,7 +117,7 @@ impl Sandbox {
             Some(Fault::DropField(field)) if matches!(field.as_str(), "tags" | "AITags") => {
                 return Ok(bulk.success());
             }
-            Some(Fault::BulkInPart) => bulk = bulk.failing_every_other(),
+            Some(Fault::PartialBulk) => bulk = bulk.failing_every_other(),
             _ => {}
         }
         let outcome = bulk.execute(&mut state.store, quirks, Clock::wall_ms())?;

@@ -9,7 +9,7 @@ pub enum Phase {
     /// The request was received completely, and is not processed yet.
     Arrived,
     /// The request was processed or rejected, and nothing of the response was sent yet.
-    Worked,
+    Processed,
 }
 
 /// Argument of a hook.

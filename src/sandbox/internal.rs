@@ -15,7 +15,7 @@ pub(crate) fn handle(sandbox: &Sandbox, request: &Internal) -> ApiResponse {
             sandbox.reset();
             ApiResponse::json(200, &serde_json::json!({"reset": true}))
         }
-        Internal::NotFound => ApiResponse::error(404, "The sandbox has nothing of that name."),
+        Internal::NotFound => ApiResponse::error(404, "The sandbox has no such internal endpoint."),
     }
 }
 

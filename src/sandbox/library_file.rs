@@ -18,13 +18,13 @@ pub struct LibraryError {
 enum LineProblem {
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
-    #[error("is no JSON object: {0}")]
+    #[error("is not a JSON object: {0}")]
     NoObject(serde_json::Error),
     #[error("has no fileId")]
     NoFileId,
-    #[error("has the fileId {0} again")]
+    #[error("repeats the fileId {0}")]
     Duplicate(String),
-    #[error("is a {0}; there are only files here")]
+    #[error("is a {0}; only files are supported")]
     NotAFile(String),
 }
 
@@ -88,10 +88,10 @@ mod tests {
     #[test]
     fn invalid_line_is_reported_with_its_number() {
         for (lines, expected) in [
-            ("{\"fileId\":\"a\"}\nfileId,tags\n", "line 2 is no JSON object: "),
-            ("[1]", "line 1 is no JSON object: "),
+            ("{\"fileId\":\"a\"}\nfileId,tags\n", "line 2 is not a JSON object: "),
+            ("[1]", "line 1 is not a JSON object: "),
             ("\n{\"fileId\":5}", "line 2 has no fileId"),
-            ("{\"fileId\":\"a\"}\n{\"fileId\":\"a\"}", "line 2 has the fileId a again"),
+            ("{\"fileId\":\"a\"}\n{\"fileId\":\"a\"}", "line 2 repeats the fileId a"),
             ("{\"type\":\"folder\"}", "line 1 is a folder; "),
         ] {
             let error = added(&mut Library::new(), lines).unwrap_err();

@@ -80,7 +80,7 @@ impl Listing {
             ("type", "file" | "file-version" | "folder" | "all") => self.search.kind = Some(value),
             ("fileType", "all") => self.file_type = None,
             ("fileType", "image" | "non-image") => self.file_type = Some(value),
-            _ => return Err(format!("The sandbox does not play {key}={value}.")),
+            _ => return Err(format!("The sandbox does not support {key}={value}.")),
         }
         Ok(())
     }

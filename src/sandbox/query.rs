@@ -76,7 +76,7 @@ fn first_json(text: &str) -> Result<(Value, &str), String> {
 }
 
 fn unsupported(text: &str) -> String {
-    format!("The sandbox does not play this part of a searchQuery: {text}")
+    format!("The sandbox does not support this part of a searchQuery: {text}")
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ pub struct Quirks {
 /// Effect of `tags: []` in a PATCH.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EmptyTags {
-    /// The same as `null`: no tags
+    /// Clears the tags, like `null`
     #[default]
     Clear,
-    /// Nothing: the tags stay
+    /// Ignored: the tags are kept
     Ignore,
-    /// 400
+    /// Rejected with a 400
     Refuse,
 }
 
@@ -40,14 +40,14 @@ pub enum EmptyTags {
 /// `null` is rejected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EmptyDescription {
-    /// An empty description is stored
+    /// Stores an empty description
     #[default]
     Store,
-    /// The file has no description any more
+    /// Removes the description
     Clear,
-    /// Nothing: the description stays
+    /// Ignored: the description is kept
     Ignore,
-    /// 400
+    /// Rejected with a 400
     Refuse,
 }
 
@@ -57,17 +57,17 @@ pub enum TagLength {
     /// Characters (Unicode scalar values)
     #[default]
     Characters,
-    /// Bytes of UTF-8
+    /// UTF-8 bytes
     Bytes,
 }
 
 /// Whether the 404 of a bulk call contains `missingFileIds`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum MissingIds {
-    /// It does
+    /// Lists the missing ids
     #[default]
     Named,
-    /// It does not: the client has to find out by halving
+    /// Does not list them: the client has to find them by bisection
     Silent,
 }
 
@@ -84,11 +84,11 @@ pub enum WrongKey {
 /// How custom metadata fields with `isValueRequired` are enforced in an update.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum RequiredFields {
-    /// Nothing: it can be unset
+    /// Not enforced: the field can be unset
     NotEnforced,
-    /// It cannot be unset, but it can be left out
+    /// The field cannot be unset, but can be omitted
     #[default]
     NotUnset,
-    /// Every customMetadata has to give it a value, even if the file has one
+    /// Every customMetadata must set the field, even if the file has a value
     Given,
 }

@@ -53,7 +53,8 @@ async fn serve_api(
     let reply = if context.may_wait(&arrival) {
         // In its own task, so that the request is processed even if the client disconnects.
         let task = tokio::spawn(Arc::clone(&context).process(arrival));
-        task.await.unwrap_or_else(|_| Reply::Whole(ApiResponse::error(500, "The sandbox failed.")))
+        task.await
+            .unwrap_or_else(|_| Reply::Whole(ApiResponse::error(500, "The sandbox failed (bug).")))
     } else {
         Arc::clone(&context).process(arrival).await
     };
@@ -105,7 +106,7 @@ impl RequestContext {
                 rate,
                 ..self.sandbox.handle(&self.request, self.n, fault.as_ref())
             });
-            self.call_hook(Phase::Worked);
+            self.call_hook(Phase::Processed);
             reply_after_processing(fault, response).await
         };
         self.sandbox.state().recorder.responded(&self.request, reply.status());

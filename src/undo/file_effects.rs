@@ -175,7 +175,7 @@ impl FileEffects {
             });
         } else {
             let (removed, added) = row.tag_calls();
-            self.may_mix_tags |= matches!(row.planning, Planning::Live(_))
+            self.may_mix_tags |= matches!(row.planning, Planning::Diff(_))
                 && [removed, added].contains(&Certainty::Possible);
             self.apply(removed, [Field::Tags], remove);
             self.apply(added, [Field::Tags], add);
@@ -288,10 +288,10 @@ impl Row<'_> {
         let merged =
             |other: Certainty| if is_over { other } else { other.min(Certainty::Possible) };
         match (self.planning, has, steps) {
-            (Planning::Live(_), [true, false], [removed, _]) => (removed, merged(removed)),
-            (Planning::Live(_), [false, true], [_, added]) => (merged(added), added),
+            (Planning::Diff(_), [true, false], [removed, _]) => (removed, merged(removed)),
+            (Planning::Diff(_), [false, true], [_, added]) => (merged(added), added),
             // A call for merged rows also contains the tags of rows whose details failed.
-            (Planning::Live(_), [false, false], _) if self.details_failed() => {
+            (Planning::Diff(_), [false, false], _) if self.details_failed() => {
                 (Certainty::Possible, Certainty::Possible)
             }
             (_, _, [removed, added]) => (removed, added),
@@ -326,7 +326,7 @@ impl Row<'_> {
             Planning::Direct => !is_edit,
             // Even a tag edit can be part of the details, if merged with a row that replaces the
             // tags. An edit of an unfinished row may still have its calls ahead.
-            Planning::Live(_) => {
+            Planning::Diff(_) => {
                 let has_calls = self.has(StepKind::RemoveTags) || self.has(StepKind::AddTags);
                 !has_calls && (!is_edit || self.is_over()) && self.details() == Certainty::Done
             }
@@ -340,7 +340,7 @@ mod tests {
     use crate::outcome::Outcome;
     use crate::request::StepRef;
     use crate::row::Tags;
-    use crate::settings::LiveOptions;
+    use crate::settings::DiffOptions;
 
     fn record(kind: StepKind, status: Status) -> StepRecord {
         let outcome = Outcome { status, ..Outcome::local(status, Code::RejectedByApi, None) };
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn tag_replacement_can_stop_between_removal_and_addition() {
-        let live = Planning::Live(LiveOptions::default());
+        let live = Planning::Diff(DiffOptions::default());
         let removed = record(StepKind::RemoveTags, Status::Updated);
         let rejected = record(StepKind::AddTags, Status::Rejected);
         assert_eq!(tags_after(&replace(), &[removed.clone(), rejected], live), [tags(&["kept"])]);

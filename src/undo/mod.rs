@@ -49,7 +49,7 @@ pub enum UndoError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The sheet of values to restore, or the list of skipped fields, cannot be written.
-    #[error("cannot write what is to be put back")]
+    #[error("cannot write the values to restore")]
     Write(#[from] std::io::Error),
 }
 

@@ -52,12 +52,12 @@ impl SkipReason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::ChangedSince => "changed since",
-            Self::OtherChangedSince => "another field changed since",
-            Self::FileMissing => "the file is gone",
-            Self::Extension => "an extension may have written it",
-            Self::NoSnapshot => "not known what it was before",
-            Self::NotAllowed => "its value from before is not allowed",
+            Self::ChangedSince => "changed since the run",
+            Self::OtherChangedSince => "another field was changed since the run",
+            Self::FileMissing => "the file no longer exists",
+            Self::Extension => "may have been set by an extension",
+            Self::NoSnapshot => "no snapshot from before the run",
+            Self::NotAllowed => "the previous value is no longer allowed",
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::row::FileId;
 const SHEET: &str = "input.jsonl";
 /// Name of the list of skipped fields.
 const LIST: &str = "not_undone.csv";
-const LIST_COLUMNS: [&str; 6] = ["fileId", "field", "why", "before", "run left", "now"];
+const LIST_COLUMNS: [&str; 6] = ["fileId", "field", "reason", "before", "after", "now"];
 /// Number of skipped fields kept for the summary.
 const FIRST_SKIPPED_MAX: usize = 10;
 

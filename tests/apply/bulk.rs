@@ -85,7 +85,7 @@ fn partly_failed_removal_rejects_only_its_rows() {
     for id in &ids {
         library.insert(json!({"fileId": id, "tags": ["sale"]}));
     }
-    let in_part = script(vec![(1, Fault::BulkInPart)], crate::harness::with_library(library));
+    let in_part = script(vec![(1, Fault::PartialBulk)], crate::harness::with_library(library));
     let env = TestEnv::new(in_part);
     let rows = ids.iter().map(|id| format!("{id},sale"));
     env.write("sheet.csv", sheet("fileId,removeTags", rows));

@@ -144,7 +144,7 @@ fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &st
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
         let is_it = event.method == method && event.path.contains(path);
-        if is_it && event.phase == Phase::Worked {
+        if is_it && event.phase == Phase::Processed {
             hand.kill();
         }
     });

@@ -109,7 +109,7 @@ fn writes_of_a_killed_run_are_read_alone() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
-        if event.method == "PATCH" && event.phase == Phase::Worked {
+        if event.method == "PATCH" && event.phase == Phase::Processed {
             hand.kill();
         }
     });

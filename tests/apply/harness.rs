@@ -264,7 +264,7 @@ fn read_in_background(
         if let Some(mut stream) = stream {
             stream.read_to_end(&mut bytes).expect("a pipe can be read");
         }
-        // Nobody listens any more when the test has failed.
+        // A failed test has dropped the receiver.
         drop(sender.send(bytes));
     });
     receiver

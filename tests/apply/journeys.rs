@@ -196,7 +196,7 @@ fn killed_run_is_unfinished_and_releases_its_lock() {
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
         // The account, ten reads, and then the third write.
-        if event.n == 14 && event.phase == Phase::Worked {
+        if event.n == 14 && event.phase == Phase::Processed {
             hand.kill();
         }
     });

@@ -134,7 +134,9 @@ fn resume_refuses_after_a_killed_later_run() {
     let (hand, first) = (victim.clone(), ids(1));
     let hook = Hook::new(move |event| {
         // The first run is not started with this handle.
-        if event.method == "PATCH" && event.phase == Phase::Worked && event.path.contains(&first[0])
+        if event.method == "PATCH"
+            && event.phase == Phase::Processed
+            && event.path.contains(&first[0])
         {
             hand.kill();
         }

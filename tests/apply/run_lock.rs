@@ -154,7 +154,9 @@ fn undo_restores_in_flight_rows_after_report() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
-        if event.method == "PATCH" && event.path.contains("file001") && event.phase == Phase::Worked
+        if event.method == "PATCH"
+            && event.path.contains("file001")
+            && event.phase == Phase::Processed
         {
             hand.kill();
         }

@@ -26,7 +26,7 @@ fn interrupted_run() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
-        if event.n == 3 && event.phase == Phase::Worked {
+        if event.n == 3 && event.phase == Phase::Processed {
             hand.signal("TERM");
         }
     });

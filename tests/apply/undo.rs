@@ -162,12 +162,15 @@ fn undo_skips_and_lists_files_changed_since() {
     assert_eq!(essence(&env.file("e")).get("tags"), None);
     let list = lines(&undoing(&env).text("not_undone.csv"));
     let cells = |line: &std::collections::BTreeMap<String, String>| {
-        ["fileId", "why", "before", "run left", "now"].map(|column| line[column].clone())
+        ["fileId", "reason", "before", "after", "now"].map(|column| line[column].clone())
     };
     let described = list.iter().find(|line| line["field"] == "description").expect("it is listed");
-    assert_eq!(cells(described), ["a", "changed since", "<clear> a", "Described", "Mine"]);
+    assert_eq!(cells(described), ["a", "changed since the run", "<clear> a", "Described", "Mine"]);
     assert!(list.iter().all(|line| line["fileId"] == "a"), "{list:?}");
-    assert!(list.iter().any(|line| line["why"] == "another field changed since"), "{list:?}");
+    assert!(
+        list.iter().any(|line| line["reason"] == "another field was changed since the run"),
+        "{list:?}"
+    );
 }
 
 #[test]
@@ -273,7 +276,7 @@ fn env_killed_at_write(config: Config) -> (TestEnv, ChildHandle, Arc<AtomicU64>)
     let (victim, countdown) = (ChildHandle::default(), Arc::<AtomicU64>::default());
     let (hand, left) = (victim.clone(), Arc::clone(&countdown));
     let hook = Hook::new(move |event| {
-        if event.method != "GET" && event.phase == Phase::Worked {
+        if event.method != "GET" && event.phase == Phase::Processed {
             let counted = left.try_update(SeqCst, SeqCst, |left| left.checked_sub(1));
             if counted == Ok(1) {
                 hand.kill();

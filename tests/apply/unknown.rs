@@ -58,7 +58,7 @@ fn resume_sends_tags_of_row_killed_in_flight() {
         let victim = ChildHandle::default();
         let hand = victim.clone();
         let hook = Hook::new(move |event| {
-            if event.method == "PATCH" && event.phase == Phase::Worked {
+            if event.method == "PATCH" && event.phase == Phase::Processed {
                 hand.kill();
             }
         });

@@ -57,7 +57,7 @@ pub(crate) fn report_is_complete(
     );
     let is_undo = summary["input"].as_str().is_some_and(|name| name.starts_with("undo of "));
     let code = result.code.expect("the command should not be killed");
-    let has_left_alone = is_undo && code == 1 && exit_code == 0 && !run.left_alone().is_empty();
+    let has_left_alone = is_undo && code == 1 && exit_code == 0 && !run.not_undone().is_empty();
     assert!(exit_code == code || has_left_alone, "exit code {code}: {summary}\n{}", result.err);
 }
 
@@ -177,12 +177,12 @@ fn values_after(before: Possible, change: &Change, line: &Line) -> Possible {
 /// All values are restored, except those that the undo lists as left alone. Publication is not undone.
 #[track_caller]
 pub(crate) fn values_are_restored(sheet: &Sheet, undo: &RunDirectory, server: &Server) {
-    let left_alone = undo.left_alone();
+    let not_undone = undo.not_undone();
     let account = server.account();
     for before in sheet.files() {
         let now = account.file(&before.id).expect("no file should disappear");
         for field in FIELDS {
-            let is_left_alone = left_alone.contains(&(before.id.clone(), field.to_owned()));
+            let is_left_alone = not_undone.contains(&(before.id.clone(), field.to_owned()));
             if is_left_alone || field == "isPublished" || !is_predictable(&before.id, field) {
                 continue;
             }
@@ -190,7 +190,7 @@ pub(crate) fn values_are_restored(sheet: &Sheet, undo: &RunDirectory, server: &S
             let empty = |value: &Value| value.is_null() || *value == "";
             assert!(
                 now == before || empty(&now) && empty(&before),
-                "{field} is {now}, was {before}; left alone: {left_alone:?}"
+                "{field} is {now}, was {before}; left alone: {not_undone:?}"
             );
         }
     }

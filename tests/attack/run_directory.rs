@@ -70,7 +70,7 @@ impl RunDirectory {
     }
 
     /// File and field of every value that an undo did not restore.
-    pub(crate) fn left_alone(&self) -> Vec<(String, String)> {
+    pub(crate) fn not_undone(&self) -> Vec<(String, String)> {
         let text = fs::read_to_string(self.0.join("not_undone.csv")).unwrap_or_default();
         let lines = csv_lines(&text).into_iter();
         lines.map(|line| (line["fileId"].clone(), line["field"].clone())).collect()

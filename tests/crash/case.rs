@@ -40,7 +40,7 @@ impl KillPoint {
     fn is_kill_point(self, event: &HookEvent) -> bool {
         match self {
             Self::BeforeChange(n) => event.phase == Phase::Arrived && event.n == n,
-            Self::AfterChange(n) => event.phase == Phase::Worked && event.n == n,
+            Self::AfterChange(n) => event.phase == Phase::Processed && event.n == n,
         }
     }
 }

@@ -253,7 +253,7 @@ fn commands_killed_at_100_points_equal_baseline() {
         let requests = baseline(command).requests;
         for kill in 0..count {
             let event = kill * 2 * requests / count;
-            let phase = if event.is_multiple_of(2) { Phase::Arrived } else { Phase::Worked };
+            let phase = if event.is_multiple_of(2) { Phase::Arrived } else { Phase::Processed };
             kills.push((command, event / 2 + 1, phase));
         }
     }

@@ -71,7 +71,7 @@ fn killed_before_the_first_commit_repeats_idempotent_requests() {
 
 #[test]
 fn killed_during_snapshot_read_loses_nothing() {
-    let case = killed_at("GET", "cut-out0", Phase::Worked);
+    let case = killed_at("GET", "cut-out0", Phase::Processed);
     assert_eq!(steps(&case, "cut-out0"), []);
     assert_eq!(billed_runs(&case, "cut-out0"), 1);
     assert!(!case.unknown().contains(&case.row_of("cut-out0")));
@@ -90,7 +90,7 @@ fn intent_without_change_is_unknown_and_not_resent() {
 
 #[test]
 fn lost_billed_request_is_unknown_and_not_resent() {
-    let case = killed_at("PATCH", "cut-out0", Phase::Worked);
+    let case = killed_at("PATCH", "cut-out0", Phase::Processed);
     assert_eq!(steps(&case, "cut-out0"), open_intent());
     assert_eq!(billed_runs(&case, "cut-out0"), 1);
     assert!(case.unknown().contains(&case.row_of("cut-out0")));

@@ -59,7 +59,7 @@ impl KillMoment {
             0 => Self::Report { name: REPORTS[rng.usize(0..REPORTS.len())], prepared_at: n },
             1 => Self::Recording { n: rng.u64(1..=SNAPSHOT_READS) },
             _ => {
-                let phase = if rng.bool() { Phase::Arrived } else { Phase::Worked };
+                let phase = if rng.bool() { Phase::Arrived } else { Phase::Processed };
                 Self::Request { n, phase, is_sequential: rng.bool() }
             }
         }
@@ -112,7 +112,7 @@ fn kill_while_recording_intent(n: u64) -> KillTrigger {
     let reads = Mutex::new(0);
     Box::new(move |event, site| {
         let is_file_read = file_of(event).is_some_and(|file| !file.starts_with("missing"));
-        if event.method != "GET" || event.phase != Phase::Worked || !is_file_read {
+        if event.method != "GET" || event.phase != Phase::Processed || !is_file_read {
             return false;
         }
         let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +171,7 @@ fn states(
     // With one request at a time, all earlier responses have been received.
     let responded = events
         .iter()
-        .filter(|event| event.phase == Phase::Worked && event.n < last.n && is_write(event));
+        .filter(|event| event.phase == Phase::Processed && event.n < last.n && is_write(event));
     let committed = ledger.0.iter().filter(|(.., status)| status == "updated");
     if case.concurrency() == 1 && committed.count() < responded.count() {
         states.push(State::RespondedNotCommitted);

@@ -70,7 +70,7 @@ fn faults() -> Vec<Fault> {
 /// Faults that only concern bulk calls.
 fn bulk_faults() -> Vec<Fault> {
     vec![
-        Fault::BulkInPart,
+        Fault::PartialBulk,
         not_found("a"),
         // No call changes that file alone.
         status_after_change(200, r#"{"successfullyUpdatedFileIds":["c"]}"#),

@@ -105,8 +105,8 @@ pub(crate) fn effect(fault: &Fault, target: Target) -> (bool, Response) {
         Fault::StatusAfter { code, body, .. } => (true, response_to(*code, body)),
         Fault::Throttle { .. } | Fault::ThrottleRaw { .. } => (false, Response::Throttled),
         Fault::ResetBefore | Fault::ResetAtAccept => (false, Response::Inconclusive),
-        Fault::BulkInPart if matches!(target, Target::Bulk(_)) => (true, Response::PartialFailure),
-        Fault::Trickle { .. } | Fault::BulkInPart => (true, Response::Success),
+        Fault::PartialBulk if matches!(target, Target::Bulk(_)) => (true, Response::PartialFailure),
+        Fault::Trickle { .. } | Fault::PartialBulk => (true, Response::Success),
         Fault::ResetAfter
         | Fault::ResetInHead
         | Fault::ResetInBody

@@ -32,7 +32,7 @@ impl CompletedRequests {
     fn hook(&self) -> Hook {
         let completed = self.clone();
         Hook::new(move |event| {
-            if event.phase == Phase::Worked {
+            if event.phase == Phase::Processed {
                 let (count, changed) = &*completed.0;
                 *count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 changed.notify_all();

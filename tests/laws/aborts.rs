@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ikbulk::execute::{EndReason, Halt};
-use ikbulk::imagekit::RateLimitNote;
+use ikbulk::execute::{AbortReason, EndReason};
+use ikbulk::imagekit::RateLimitHeaders;
 use ikbulk::ledger::Op;
 use ikbulk::outcome::{Code, Status};
 use ikbulk::request::{BudgetKind, Endpoint, StepKind, StepRef};
@@ -60,12 +60,12 @@ proptest! {
     ) {
         let weights = Weights { same_rejection, ..scenario.api.weights };
         let mut scenario = Scenario { api: FakeApi { weights, ..scenario.api }, ..scenario };
-        scenario.execution.halts.same_rejection_max = NonZeroU32::new(times);
+        scenario.execution.abort_limits.same_rejection_max = NonZeroU32::new(times);
         let sheet = Sheet::of(&scenario);
         let history = simulate(&scenario);
         checkpoint_is_valid(&sheet, &history);
         let ledger = history.ledger();
-        if let Some(EndReason::Halted(Halt::SameRejection { message, times: reported, .. })) = history.end_reason() {
+        if let Some(EndReason::Aborted(AbortReason::SameRejection { message, times: reported, .. })) = history.end_reason() {
             prop_assert_eq!(*reported, times);
             prop_assert!(!message.is_empty());
         }
@@ -138,7 +138,7 @@ proptest! {
                 _ => {}
             }
         }
-        let ended = matches!(history.end_reason(), Some(EndReason::Halted(Halt::Account { .. })));
+        let ended = matches!(history.end_reason(), Some(EndReason::Aborted(AbortReason::Account { .. })));
         prop_assert_eq!(ended, aborted);
     }
 
@@ -151,17 +151,17 @@ proptest! {
         let from = Duration::from_millis(100);
         let outage = Some((from, Duration::from_hours(90), connects));
         let mut scenario = Scenario { api: FakeApi { outage, ..scenario.api }, ..scenario };
-        scenario.execution.halts.down_max = Duration::from_secs(down_max_s);
+        scenario.execution.abort_limits.down_max = Duration::from_secs(down_max_s);
         let sheet = Sheet::of(&scenario);
         let history = simulate(&scenario);
         checkpoint_is_valid(&sheet, &history);
-        if let Some(EndReason::Halted(halt)) = history.end_reason() {
-            let Halt::Down { after, .. } = halt else { panic!("{halt:?}") };
-            prop_assert!(*after >= scenario.execution.halts.down_max);
+        if let Some(EndReason::Aborted(halt)) = history.end_reason() {
+            let AbortReason::Down { after, .. } = halt else { panic!("{halt:?}") };
+            prop_assert!(*after >= scenario.execution.abort_limits.down_max);
             // Delayed at most by the requests in flight.
             let last = history.events.last().unwrap().0;
-            prop_assert!(*after <= scenario.execution.halts.down_max + Duration::from_secs(31), "{:?}", after);
-            prop_assert!(last >= scenario.execution.halts.down_max);
+            prop_assert!(*after <= scenario.execution.abort_limits.down_max + Duration::from_secs(31), "{:?}", after);
+            prop_assert!(last >= scenario.execution.abort_limits.down_max);
         }
     }
 }
@@ -172,9 +172,9 @@ fn plain(file: u8) -> RowSpec {
 
 /// A scenario in which every write gets a 429 with this reset.
 fn always_throttled(wait: Duration) -> Scenario {
-    let note = RateLimitNote { reset: Some(wait), rate: None };
+    let note = RateLimitHeaders { reset: Some(wait), rate: None };
     let mut execution = execution(limit(5.0, 5, 0.0), 4, 3);
-    execution.halts.down_max = Duration::from_mins(15);
+    execution.abort_limits.down_max = Duration::from_mins(15);
     Scenario {
         execution,
         sheet: (0..40).map(plain).collect(),
@@ -192,7 +192,8 @@ fn endless_429s_abort_after_down_max() {
     for wait in [1, 60, 1200, 3600].map(Duration::from_secs) {
         let scenario = always_throttled(wait);
         let history = simulate(&scenario);
-        let Some(EndReason::Halted(Halt::Throttled { after })) = history.end_reason() else {
+        let Some(EndReason::Aborted(AbortReason::Throttled { after })) = history.end_reason()
+        else {
             panic!("{:?}", history.end_reason())
         };
         assert!(*after >= down_max && *after <= down_max + wait, "{wait:?}: {after:?}");
@@ -217,7 +218,7 @@ fn in_flight_rejections_join_the_streak() {
     // Eight requests in flight, all rejected alike, and one more sent after each of the first two
     // responses. The run aborts at the third; seven more responses arrive after it.
     let mut execution = execution(limit(1000.0, 1000, 0.0), 8, 3);
-    execution.halts.same_rejection_max = NonZeroU32::new(3);
+    execution.abort_limits.same_rejection_max = NonZeroU32::new(3);
     let publish = |file| RowSpec::Update {
         file,
         details: Details::Plain,
@@ -234,7 +235,7 @@ fn in_flight_rejections_join_the_streak() {
     };
     let history = simulate(&scenario);
     let ledger = history.ledger();
-    let Some(EndReason::Halted(Halt::SameRejection { message, times, rows })) =
+    let Some(EndReason::Aborted(AbortReason::SameRejection { message, times, rows })) =
         history.end_reason()
     else {
         panic!("{:?}", history.end_reason())
@@ -249,7 +250,7 @@ fn in_flight_rejections_join_the_streak() {
 #[test]
 fn too_many_rejections_abort_after_100_responses() {
     let mut execution = execution(limit(1000.0, 1000, 0.0), 4, 3);
-    execution.halts.rejected_share_max = 0.2;
+    execution.abort_limits.rejected_share_max = 0.2;
     let weights = Weights { rejected: 25, ..Weights::default() };
     let scenario = Scenario {
         execution,
@@ -258,11 +259,12 @@ fn too_many_rejections_abort_after_100_responses() {
         api: FakeApi { weights, ..FakeApi::default() },
     };
     let history = simulate(&scenario);
-    let Some(EndReason::Halted(Halt::ManyRejected { rejected, answers })) = history.end_reason()
+    let Some(EndReason::Aborted(AbortReason::ManyRejected { rejected, responses })) =
+        history.end_reason()
     else {
         panic!("{:?}", history.end_reason())
     };
-    assert!(*answers >= 100 && *rejected * 5 > *answers, "{rejected} of {answers}");
+    assert!(*responses >= 100 && *rejected * 5 > *responses, "{rejected} of {responses}");
     let ledger = history.ledger();
     let code = |code| ledger.steps().filter(|s| s.outcome.code == Some(code)).count() as u64;
     assert!(

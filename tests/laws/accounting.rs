@@ -77,7 +77,7 @@ proptest! {
         assert!(!statuses.contains(&Status::NotAttempted), "{statuses:?}");
         assert_eq!(history.settled.iter().sum::<u64>(), statuses.len() as u64);
         let writes = history.writes;
-        assert_eq!(writes.over, sheet.requests.len() as u64 + writes.added);
+        assert_eq!(writes.finished, sheet.requests.len() as u64 + writes.added);
         every_row_settled_or_open(&scenario, &history);
         counts_match_ledger(&scenario, &history);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use ikbulk::execute::{EndReason, Halt};
+use ikbulk::execute::{AbortReason, EndReason};
 use ikbulk::ledger::Op;
 use ikbulk::outcome::Status;
 use ikbulk::request::{StepKind, StepRef};
@@ -174,7 +174,7 @@ proptest! {
     fn unknown_max_unknown_steps_abort_the_run(scenario in at_most_once_scenarios(), unknown_max in 1_u32..6, lost in 5_u64..80) {
         let weights = Weights { lost, ..scenario.api.weights };
         let mut scenario = Scenario { api: FakeApi { weights, ..scenario.api }, ..scenario };
-        scenario.execution.halts.unknown_max = NonZeroU32::new(unknown_max).unwrap();
+        scenario.execution.abort_limits.unknown_max = NonZeroU32::new(unknown_max).unwrap();
         let sheet = Sheet::of(&scenario);
         let history = simulate(&scenario);
         at_most_once(&sheet, &history);
@@ -186,7 +186,7 @@ proptest! {
             Observed::Sent(_) => assert!(unknown < unknown_max, "sent at {at:?} after {unknown}"),
             _ => {}
         });
-        let aborted = matches!(history.end_reason(), Some(EndReason::Halted(Halt::ManyUnknown { .. })));
+        let aborted = matches!(history.end_reason(), Some(EndReason::Aborted(AbortReason::ManyUnknown { .. })));
         prop_assert_eq!(aborted, unknown >= unknown_max);
     }
 }

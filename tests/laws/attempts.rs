@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ikbulk::execute::EndReason;
-use ikbulk::imagekit::RateLimitNote;
+use ikbulk::imagekit::RateLimitHeaders;
 use ikbulk::ledger::Op;
 use ikbulk::outcome::Status;
 use ikbulk::request::{Endpoint, StepKind, StepRef};
@@ -113,7 +113,7 @@ fn plain(file: u8) -> RowSpec {
 
 #[test]
 fn request_keeps_all_attempts_after_many_429s() {
-    let note = RateLimitNote { reset: Some(Duration::from_millis(20)), rate: None };
+    let note = RateLimitHeaders { reset: Some(Duration::from_millis(20)), rate: None };
     let api = FakeApi {
         always_fails: Some(FIRST_ROW),
         throttle_once: vec![(Duration::ZERO, Endpoint::Patch, note); 25],

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ikbulk::execute::Budget;
-use ikbulk::imagekit::RateLimitNote;
+use ikbulk::imagekit::RateLimitHeaders;
 use ikbulk::request::{BudgetKind, Endpoint};
 use ikbulk::settings::{Rate, RateLimit};
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ fn never_above_a_stated_limit(scenario: &Scenario, history: &History) {
                 }
                 Observed::Responded(
                     id,
-                    Response::Throttled(RateLimitNote { rate: Some(stated), .. }),
+                    Response::Throttled(RateLimitHeaders { rate: Some(stated), .. }),
                 ) if history.requests[*id].budget() == kind && stated * left < ceiling => {
                     at_most(&times, ceiling, burst);
                     times.clear();
@@ -190,7 +190,7 @@ proptest! {
         for (pause_us, action) in pauses_and_actions {
             now += Duration::from_micros(pause_us);
             match action {
-                0 => budget.return_from(now + Duration::from_micros(pause_us)),
+                0 => budget.ramp_up_from(now + Duration::from_micros(pause_us)),
                 1 => {
                     let share = f64::from(u32::try_from(pause_us).unwrap()) / 2e6 + 0.05;
                     ceiling = ceiling.min(share);
@@ -214,7 +214,7 @@ fn plain(file: usize) -> RowSpec {
 fn steady(
     writes: RateLimit,
     rows: usize,
-    throttle: Vec<(Duration, Endpoint, RateLimitNote)>,
+    throttle: Vec<(Duration, Endpoint, RateLimitHeaders)>,
 ) -> Scenario {
     Scenario {
         execution: execution(writes, 64, 6),
@@ -255,7 +255,7 @@ fn steady_run_uses_the_whole_rate() {
 fn run_uses_97_percent_after_throttling() {
     for limit in [limit(5.0, 5, 0.1), limit(5.0, 5, 0.0), limit(20.0, 10, 0.0)] {
         let (at, pause) = (Duration::from_mins(1), Duration::from_secs(20));
-        let note = RateLimitNote { reset: Some(pause), rate: None };
+        let note = RateLimitHeaders { reset: Some(pause), rate: None };
         let mut scenario = steady(limit, 0, vec![(at, Endpoint::Patch, note)]);
         let (rate, _) = our_share(&scenario.execution, BudgetKind::Writes).unwrap();
         scenario.sheet = (0..rows_for(rate, 720.0)).map(plain).collect();
@@ -278,7 +278,7 @@ fn budget_of_500_per_second_is_fully_used() {
     let mut is_paused = false;
     while now < pause + TEN_MINUTES {
         if !is_paused && now >= pause {
-            budget.return_from(now);
+            budget.ramp_up_from(now);
             is_paused = true;
         }
         match budget.take(now) {
@@ -311,11 +311,11 @@ fn stated_limit_expires_ten_minutes_after_last_429() {
     let mut budget = Budget::new(limit(rate, 5, 0.0));
     let mut times = take_all(&mut budget, Duration::ZERO, minute);
     budget.lower_ceiling(tiny_rate, minute);
-    budget.return_from(2 * minute);
+    budget.ramp_up_from(2 * minute);
     let while_stated = take_all(&mut budget, minute, 12 * minute);
     assert!(while_stated.len() <= 1, "{while_stated:?}");
     // A further 429, even without a stated limit, extends it.
-    budget.return_from(11 * minute + minute / 2);
+    budget.ramp_up_from(11 * minute + minute / 2);
     let while_stated = take_all(&mut budget, 12 * minute, 21 * minute);
     assert!(while_stated.is_empty(), "{while_stated:?}");
     let after_expiry = take_all(&mut budget, 21 * minute, 32 * minute);
@@ -350,7 +350,7 @@ fn small_burst_tolerates_a_millisecond_timer() {
 fn late_requests_gain_nothing_during_gradual_return() {
     for late_at in 0..2 {
         let mut budget = Budget::new(limit(1.0, 1, 0.0));
-        budget.return_from(Duration::ZERO);
+        budget.ramp_up_from(Duration::ZERO);
         let (mut now, mut times) = (Duration::ZERO, Vec::new());
         while times.len() < 60 {
             let late = if times.len() % 2 == late_at { 3 } else { 0 };
@@ -366,7 +366,7 @@ fn late_requests_gain_nothing_during_gradual_return() {
 #[test]
 fn throttled_endpoint_does_not_block_others() {
     let pause = Duration::from_secs(50);
-    let note = RateLimitNote { reset: Some(pause), rate: None };
+    let note = RateLimitHeaders { reset: Some(pause), rate: None };
     let mut scenario =
         steady(limit(5.0, 5, 0.0), 0, vec![(Duration::ZERO, Endpoint::AddTags, note)]);
     let adds = |file| RowSpec::Update {
@@ -389,7 +389,7 @@ fn throttled_endpoint_does_not_block_others() {
 
 #[test]
 fn simultaneous_429s_without_reset_pause_one_second() {
-    let note = RateLimitNote::default();
+    let note = RateLimitHeaders::default();
     let throttle = vec![(Duration::ZERO, Endpoint::Patch, note); 4];
     let mut scenario = steady(limit(100.0, 100, 0.0), 4, throttle);
     scenario.execution.concurrency = 4.try_into().unwrap();

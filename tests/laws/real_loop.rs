@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ikbulk::execute::{EndReason, Stop, Transport};
-use ikbulk::imagekit::{Accepted, Failure, Fate, FileState, RateLimitNote};
+use ikbulk::imagekit::{Accepted, Failure, FileState, RateLimitHeaders, SendResult};
 use ikbulk::input::{Context, Format, Input};
 use ikbulk::ledger::{LedgerError, LedgerFile, Recorded, RunMeta, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
@@ -97,7 +97,7 @@ impl Library {
         let hit = |every: u32| every > 0 && request_count.is_multiple_of(every);
         if hit(self.faults.throttled) {
             let reset = Some(Duration::from_millis(300));
-            Some((Failure::Throttled(RateLimitNote { reset, rate: None }), false))
+            Some((Failure::Throttled(RateLimitHeaders { reset, rate: None }), false))
         } else if hit(self.faults.not_sent) {
             Some((Failure::NotSent { message: "connection refused".into() }, false))
         } else if hit(self.faults.lost) {
@@ -173,12 +173,12 @@ impl Transport for Library {
         self.call(request)
     }
 
-    async fn send_at_most_once(&self, recorded: Recorded) -> Fate {
+    async fn send_at_most_once(&self, recorded: Recorded) -> SendResult {
         let request = recorded.into_request();
         match self.call(&request).await {
-            Ok(accepted) => Fate::Accepted(request, accepted),
-            Err(failure @ Failure::Lost { .. }) => Fate::Lost(request.lost(), failure),
-            Err(failure) => Fate::NotDone(request, failure),
+            Ok(accepted) => SendResult::Accepted(request, accepted),
+            Err(failure @ Failure::Lost { .. }) => SendResult::Lost(request.lost(), failure),
+            Err(failure) => SendResult::NotDone(request, failure),
         }
     }
 
@@ -330,11 +330,11 @@ pub(crate) fn meta() -> RunMeta {
         account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)
             .expect("the account should be valid"),
         sandbox: false,
-        pays: false,
+        has_extensions: false,
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: String::new(),
-        guarded: false,
+        checks_conflicts: false,
         planning: Planning::Direct,
         stage: Stage::Running,
     }

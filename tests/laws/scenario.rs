@@ -3,14 +3,14 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use ikbulk::imagekit::RateLimitNote;
+use ikbulk::imagekit::RateLimitHeaders;
 use ikbulk::outcome::Status;
 use ikbulk::plan::{Batch, PlannedRow, RowProgress, direct};
 use ikbulk::request::{BudgetKind, Call, Endpoint, Request, StepKind, StepRef};
 use ikbulk::row::{
     Builder, Cell, Content, Field, FileId, Problem, Row, RowPos, Rules, Tags, Update,
 };
-use ikbulk::settings::{Execution, Halts, Rate, RateLimit};
+use ikbulk::settings::{AbortLimits, Execution, Rate, RateLimit};
 use proptest::prelude::*;
 
 /// The number of a sheet's first row, as in a CSV.
@@ -121,8 +121,8 @@ pub(crate) fn plan(spec: RowSpec, number: u64, progress: &RowProgress, batch: &m
         batch.rows.push(PlannedRow {
             pos: pos(step),
             open: 1,
-            settled: None,
-            so_far: Status::Unchanged,
+            outcome: None,
+            worst: Status::Unchanged,
             not_sent: None,
         });
     }
@@ -165,7 +165,7 @@ pub(crate) enum Response {
     Rejected,
     /// A 400 with the same message as others.
     SameRejection,
-    Throttled(RateLimitNote),
+    Throttled(RateLimitHeaders),
     /// 503.
     ServerError,
     /// 503 with `Retry-After`.
@@ -231,7 +231,7 @@ pub(crate) struct FakeApi {
     /// The responses to the first requests, in order.
     pub(crate) script: Vec<Response>,
     /// From this time on, the next request to the endpoint gets this 429, once per entry.
-    pub(crate) throttle_once: Vec<(Duration, Endpoint, RateLimitNote)>,
+    pub(crate) throttle_once: Vec<(Duration, Endpoint, RateLimitHeaders)>,
     /// The write limit that the API enforces.
     pub(crate) real_limit: Option<RealLimit>,
 }
@@ -327,14 +327,14 @@ impl FakeApi {
         }
     }
 
-    fn rate_limit_note(&self, rng: &mut fastrand::Rng) -> RateLimitNote {
+    fn rate_limit_note(&self, rng: &mut fastrand::Rng) -> RateLimitHeaders {
         let reset = match rng.u32(0..4) {
             0 => None,
             1 => Some(Duration::from_millis(rng.u64(0..50))),
             2 => Some(Duration::from_millis(rng.u64(50..3000))),
             _ => Some(Duration::from_secs(rng.u64(3..90))),
         };
-        RateLimitNote { reset, rate: self.stated_rate.filter(|_| rng.bool()) }
+        RateLimitHeaders { reset, rate: self.stated_rate.filter(|_| rng.bool()) }
     }
 
     pub(crate) fn latency(&self, response: Response, rng: &mut fastrand::Rng) -> Duration {
@@ -356,8 +356,8 @@ pub(crate) struct Scenario {
 }
 
 /// Abort limits that are never reached.
-pub(crate) fn never_aborting() -> Halts {
-    Halts {
+pub(crate) fn never_aborting() -> AbortLimits {
+    AbortLimits {
         unknown_max: NonZeroU32::MAX,
         same_rejection_max: None,
         rejected_share_max: 1.0,
@@ -377,7 +377,7 @@ pub(crate) fn execution(writes: RateLimit, concurrency: usize, attempts: u32) ->
         concurrency: NonZeroUsize::new(concurrency).unwrap(),
         attempts: NonZeroU32::new(attempts).unwrap(),
         seed: 7,
-        halts: never_aborting(),
+        abort_limits: never_aborting(),
     }
 }
 
@@ -411,7 +411,7 @@ pub(crate) fn executions() -> impl Strategy<Value = Execution> {
             concurrency: NonZeroUsize::new(concurrency).unwrap(),
             attempts: NonZeroU32::new(attempts).unwrap(),
             seed,
-            halts: never_aborting(),
+            abort_limits: never_aborting(),
         },
     )
 }

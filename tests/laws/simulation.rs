@@ -9,7 +9,7 @@ use std::time::Duration;
 use ikbulk::execute::{
     Action, Dispatcher, EndReason, Event, Stop, Ticket, from_at_most_once, from_idempotent,
 };
-use ikbulk::imagekit::{Accepted, Failure, Fate, RateLimitNote};
+use ikbulk::imagekit::{Accepted, Failure, RateLimitHeaders, SendResult};
 use ikbulk::ledger::{Checkpoint, Counters, Op};
 use ikbulk::outcome::Code;
 use ikbulk::plan::{Batch, RowProgress};
@@ -56,7 +56,7 @@ pub(crate) fn simulate_with(
 ) -> History {
     let mut simulation = Simulation::new(scenario, options, prior);
     simulation.run();
-    simulation.history.settled = simulation.dispatcher.settled();
+    simulation.history.settled = simulation.dispatcher.done_by_status();
     simulation.history.writes = simulation.dispatcher.writes();
     simulation.history
 }
@@ -87,7 +87,7 @@ struct Simulation<'s> {
     snapshot_for: HashMap<Ticket, usize>,
     ledger: Ledger,
     checkpoint: Checkpoint,
-    throttle_once: Vec<(Duration, Endpoint, RateLimitNote)>,
+    throttle_once: Vec<(Duration, Endpoint, RateLimitHeaders)>,
     bucket: Option<Bucket>,
     delay_rng: fastrand::Rng,
 }
@@ -171,7 +171,7 @@ impl<'s> Simulation<'s> {
                     for step in request.steps() {
                         self.observe(Observed::Recorded(Op::Intent {
                             step: *step,
-                            before: String::new(),
+                            snapshot: String::new(),
                             extensions: request.extensions(),
                         }));
                     }
@@ -210,7 +210,7 @@ impl<'s> Simulation<'s> {
                 Action::WaitEvent => return Decision::Wait(None),
                 Action::Finished => {
                     assert!(self.requests_in_flight.is_empty(), "finished with requests in flight");
-                    let reason = self.dispatcher.ending().cloned();
+                    let reason = self.dispatcher.end_reason().cloned();
                     self.observe(Observed::Ended(
                         reason.expect("a finished run should have a reason"),
                     ));
@@ -237,7 +237,7 @@ impl<'s> Simulation<'s> {
     }
 
     /// The 429 of the enforced limit for a write that arrives now, if it is exceeded.
-    fn limit_exceeded(&mut self) -> Option<RateLimitNote> {
+    fn limit_exceeded(&mut self) -> Option<RateLimitHeaders> {
         self.bucket.as_mut()?.take(self.now).err()
     }
 
@@ -345,7 +345,7 @@ impl Bucket {
     }
 
     /// Takes a token, or returns the 429's note.
-    fn take(&mut self, now: Duration) -> Result<(), RateLimitNote> {
+    fn take(&mut self, now: Duration) -> Result<(), RateLimitHeaders> {
         let RealLimit { rate, burst, is_stated, background_load } = self.limit;
         let our_rate = rate * (1.0 - background_load);
         let since = now.saturating_sub(self.at).as_secs_f64();
@@ -358,7 +358,7 @@ impl Bucket {
         // The header has whole milliseconds.
         let wait = Duration::from_secs_f64((1.0 - self.left) / our_rate).as_millis() + 1;
         let reset = Some(Duration::from_millis(u64::try_from(wait).unwrap()));
-        Err(RateLimitNote { reset, rate: is_stated.then_some(rate) })
+        Err(RateLimitHeaders { reset, rate: is_stated.then_some(rate) })
     }
 }
 
@@ -398,18 +398,18 @@ fn to_event(in_flight: InFlight, response: Response, planned: usize) -> Event {
                 None => Ok(accepted(&request, response)),
                 Some(failure) => Err(with_last_file_missing(failure, request.files())),
             };
-            Event::Answered(ticket, from_idempotent(request, result))
+            Event::Completed(ticket, from_idempotent(request, result))
         }
         InFlight::AtMostOnce(ticket, request) => {
             let fate = match failure(response, planned) {
                 None => {
                     let accepted = accepted(&request, response);
-                    Fate::Accepted(request, accepted)
+                    SendResult::Accepted(request, accepted)
                 }
-                Some(failure @ Failure::Lost { .. }) => Fate::Lost(request.lost(), failure),
-                Some(failure) => Fate::NotDone(request, failure),
+                Some(failure @ Failure::Lost { .. }) => SendResult::Lost(request.lost(), failure),
+                Some(failure) => SendResult::NotDone(request, failure),
             };
-            Event::Answered(ticket, from_at_most_once(fate))
+            Event::Completed(ticket, from_at_most_once(fate))
         }
         InFlight::Read(ticket) => {
             let state = match response {
@@ -429,14 +429,14 @@ fn lost(code: Code, http_status: Option<u16>) -> Failure {
 
 /// Lists the last file as missing in the 404 of a bulk call.
 fn with_last_file_missing(mut failure: Failure, files: &[FileId]) -> Failure {
-    if let Failure::Refused { code: Code::NotFound, missing, .. } = &mut failure {
+    if let Failure::Rejected { code: Code::NotFound, missing, .. } = &mut failure {
         missing.extend(files.last().filter(|_| files.len() > 1).map(ToString::to_string));
     }
     failure
 }
 
 fn failure(response: Response, request: usize) -> Option<Failure> {
-    let rejected = |code, message: &str, http_status| Failure::Refused {
+    let rejected = |code, message: &str, http_status| Failure::Rejected {
         code,
         message: message.into(),
         http_status,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
-use ikbulk::plan::live::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
+use ikbulk::plan::diff_planner::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
 use ikbulk::request::BULK_FILES_MAX;
 use ikbulk::row::Tags;
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ fn tag_edits(edits: &[Edit], tags_of_list: TagsOfList) -> impl Iterator<Item = T
         item,
         remove: edit.remove.map(|list| tags_of_list("old", list)),
         add: edit.add.map(|list| tags_of_list("new", list)),
-        asked: Superset::default(),
+        superset: Superset::default(),
         patchable: edit.patchable,
     })
 }
@@ -374,8 +374,8 @@ fn file_with_some_tags_joins_a_superset_call() {
     let (all, some) = (tags(&["x", "y"]), tags(&["y"]));
     let edit = |item: usize| {
         let (add, more) = if item < 30 { (&all, None) } else { (&some, Some(all.clone())) };
-        let asked = Superset { remove: None, add: more };
-        TagEdit { item, remove: None, add: Some(add.clone()), asked, patchable: false }
+        let superset = Superset { remove: None, add: more };
+        TagEdit { item, remove: None, add: Some(add.clone()), superset, patchable: false }
     };
     let requests = batch_tag_edits((0..40).map(edit), BULK_FILES_MAX, UNLIMITED);
     let [TagCall::Add(call_tags, members)] = &requests[..] else { panic!("{requests:?}") };

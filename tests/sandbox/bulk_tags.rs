@@ -64,7 +64,7 @@ fn body_for_files(ids: &[&str]) -> Value {
 #[test]
 fn each_bulk_call_can_partially_fail() {
     for path in [ADD, REMOVE, REMOVE_AI] {
-        let faults = Faults { script: vec![(1, Fault::BulkInPart)], ..Faults::default() };
+        let faults = Faults { script: vec![(1, Fault::PartialBulk)], ..Faults::default() };
         let running = start_sandbox(Config { faults, ..config() });
         let before = running.file("f1");
         let response = post(&running, path, &body_for_files(&["f1", "f2"]));
@@ -83,7 +83,7 @@ fn each_bulk_call_can_partially_fail() {
 
 #[test]
 fn missing_file_takes_precedence_over_partial_failure() {
-    let faults = Faults { script: vec![(1, Fault::BulkInPart)], ..Faults::default() };
+    let faults = Faults { script: vec![(1, Fault::PartialBulk)], ..Faults::default() };
     let running = start_sandbox(Config { faults, ..config() });
     assert_eq!(post(&running, REMOVE, &body_for_files(&["f1", "f2", "gone"])).status, 404);
     assert_eq!(running.stats().changes, 0);

@@ -97,7 +97,7 @@ fn flags_inject_faults() {
     assert!(sandbox.raw("/v1/files").1.is_err());
     let sandbox = SandboxProcess::start(&["--fault", "100%:page-502", "--fault-seed", "7"]);
     assert_eq!(sandbox.get("/v1/files").header("content-type"), Some("text/html"));
-    assert!(startup_error(&["--fault", "3:reset"]).contains("The faults are:"));
+    assert!(startup_error(&["--fault", "3:reset"]).contains("the faults are:"));
     assert!(startup_error(&["--fault", "60%:garbage", "--fault", "60%:expire"]).contains("1.2"));
 }
 
@@ -120,7 +120,8 @@ fn library_is_loaded_and_saved() {
 
     fs::write(&broken, "{\"fileId\": \"mine\"}\nfileId\n").unwrap();
     assert!(
-        startup_error(&["--library", &broken]).contains("broken.jsonl: line 2 is no JSON object")
+        startup_error(&["--library", &broken])
+            .contains("broken.jsonl: line 2 is not a JSON object")
     );
     assert!(startup_error(&["--save", &path("none/at.jsonl")]).contains("cannot save to"));
 }

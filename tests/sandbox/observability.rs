@@ -113,9 +113,9 @@ fn hook_sees_each_request_on_arrival_and_completion() {
     get(&running, "/v1/files?limit=1");
     let expected = [
         "1 Arrived PATCH /v1/files/f%31/details",
-        "1 Worked PATCH /v1/files/f%31/details",
+        "1 Processed PATCH /v1/files/f%31/details",
         "2 Arrived GET /v1/files",
-        "2 Worked GET /v1/files",
+        "2 Processed GET /v1/files",
     ];
     assert_eq!(*seen.lock().unwrap(), expected);
 }
@@ -124,7 +124,7 @@ fn hook_sees_each_request_on_arrival_and_completion() {
 fn blocking_hook_delays_response_after_the_change() {
     let (change_done, after_change) = std::sync::mpsc::channel();
     let hook = Hook::new(move |event| {
-        if event.phase == Phase::Worked {
+        if event.phase == Phase::Processed {
             change_done.send(()).expect("the test should be receiving");
             std::thread::sleep(Duration::from_millis(200));
         }

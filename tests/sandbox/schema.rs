@@ -135,7 +135,7 @@ fn every_response_matches_schema_and_covers_it() {
     for (operation, head, _) in accepted_by_operation() {
         checked.check(operation, 401, &request_with_headers(&running, head, ""));
     }
-    let partial_failure = Faults { random: vec![(Fault::BulkInPart, 1.0)], ..Faults::default() };
+    let partial_failure = Faults { random: vec![(Fault::PartialBulk, 1.0)], ..Faults::default() };
     let partial = start_sandbox(Config { faults: partial_failure, ..config() });
     for (operation, head, body) in
         accepted_by_operation().into_iter().filter(|(.., body)| body["fileIds"].is_array())

@@ -1,15 +1,19 @@
-//! What happened, and what follows from it.
+//! Applies an [`Event`] to the dispatcher.
+//!
+//! A response becomes a [`Verdict`], and each verdict leads to one of: complete the steps, split
+//! the request, retry after a backoff, requeue behind a cooldown, open the circuit breaker, or
+//! abort.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::super::Time;
-use super::super::event::{EndReason, Event, Halt, NotSent, Ticket};
+use super::super::event::{AbortReason, EndReason, Event, NotSent, Ticket};
 use super::super::file_queues::FileKey;
-use super::super::ready_queues::Lane;
+use super::super::ready_queues::ReadyQueue;
 use super::super::verdict::{Verdict, from_conflict, from_failed_check};
 use super::{Dispatcher, Slot};
-use crate::imagekit::{Failure, RateLimitNote};
+use crate::imagekit::{Failure, RateLimitHeaders};
 use crate::ledger::Op;
 use crate::outcome::{Code, Outcome};
 use crate::plan::Batch;
@@ -19,26 +23,26 @@ use crate::request::{
 use crate::row::FileId;
 
 impl Dispatcher {
-    /// Takes note of what happened.
+    /// Applies an event that happened at `now`.
     pub fn on(&mut self, event: Event, now: Time) {
         match event {
             Event::Admit(batch) => self.admit(batch),
             Event::InputEnded => self.input_ended = true,
-            Event::Answered(ticket, verdict) => {
+            Event::Completed(ticket, verdict) => {
                 self.in_flight -= 1;
-                self.answered(ticket, verdict, now);
+                self.on_verdict(ticket, verdict, now);
             }
-            Event::NotSent(ticket, request, why) => {
+            Event::NotSent(ticket, request, reason) => {
                 self.in_flight -= 1;
-                self.withheld(ticket, request, why, now);
+                self.on_not_sent(ticket, request, reason, now);
             }
             Event::Read(ticket, state) => {
                 self.in_flight -= 1;
-                self.read(ticket, state, now);
+                self.on_snapshot(ticket, state, now);
             }
-            Event::Probed(answer) => {
+            Event::Probed(result) => {
                 self.in_flight -= 1;
-                self.probed(answer, now);
+                self.on_probe(result, now);
             }
             Event::Stop(ending) => self.stop(ending),
         }
@@ -51,12 +55,12 @@ impl Dispatcher {
     fn admit(&mut self, batch: Batch) {
         for row in batch.rows {
             self.window.admit(&row);
-            if let Some(outcome) = row.settled {
+            if let Some(outcome) = row.outcome {
                 let step = StepRef { row: row.pos.number, kind: StepKind::Details };
                 self.record(step, outcome, 0);
             }
             if let Some(kind) = row.not_sent {
-                self.leave_unsent(StepRef { row: row.pos.number, kind });
+                self.record_not_sent(StepRef { row: row.pos.number, kind });
             }
         }
         for request in batch.requests {
@@ -66,121 +70,126 @@ impl Dispatcher {
             let ticket = self.slots.insert(Slot::new(request, sequence, files));
             let slot = &mut self.slots[ticket];
             let file_queues = &mut self.file_queues;
-            slot.behind =
+            slot.waiting_queues =
                 slot.files.iter().filter(|file| !file_queues.join(**file, ticket)).count();
-            if slot.behind == 0 {
+            if slot.waiting_queues == 0 {
                 self.queue(ticket);
             }
         }
-        self.window.leave();
+        self.window.remove_done();
     }
 
-    /// Puts a request that is at its turn into its lane, without the steps of rows that are at an
-    /// end.
+    /// Queues a request that is first in all of its file queues, without the steps of rows that
+    /// have stopped.
     pub(super) fn queue(&mut self, ticket: Ticket) {
         let slot = &self.slots[ticket];
         let Some(request) = &slot.request else {
             return;
         };
         let may_send = |step: &StepRef| self.window.may_send(*step);
-        let is_to_be_sent = match request {
-            Request::Idempotent(safe) => safe.steps().iter().all(may_send),
-            Request::AtMostOnce(once) => once.steps().iter().any(may_send),
+        let is_sendable = match request {
+            Request::Idempotent(request) => request.steps().iter().all(may_send),
+            Request::AtMostOnce(request) => request.steps().iter().any(may_send),
         };
-        if is_to_be_sent {
-            self.ready_queues.push(Lane::of(request, slot.before.is_some()), slot.sequence, ticket);
+        if is_sendable {
+            self.ready_queues.push(
+                ReadyQueue::of(request, slot.snapshot.is_some()),
+                slot.sequence,
+                ticket,
+            );
             return;
         }
         let rest = match request {
-            Request::Idempotent(safe) => safe.part(|_, step| may_send(&step)),
+            Request::Idempotent(request) => request.part(|_, step| may_send(&step)),
             Request::AtMostOnce(_) => None,
         };
         let dropped: Vec<StepRef> =
             request.steps().iter().copied().filter(|step| !may_send(step)).collect();
         for step in dropped {
-            self.leave_unsent(step);
+            self.record_not_sent(step);
         }
         self.split(ticket, rest.into_iter().collect());
     }
 
-    fn answered(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
+    fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Time) {
         match verdict {
             Verdict::Final(outcomes) => {
-                self.circuit_breaker.answered();
+                self.circuit_breaker.responded();
                 if let Some((step, _)) = outcomes.first() {
-                    self.cooldowns.answered(step.kind.endpoint());
+                    self.cooldowns.responded(step.kind.endpoint());
                 }
-                self.settle(ticket, outcomes);
+                self.complete(ticket, outcomes);
             }
-            Verdict::Split { settled, rest } => {
-                self.circuit_breaker.answered();
-                let steps = settled.iter().map(|(step, _)| step);
+            Verdict::Split { done, rest } => {
+                self.circuit_breaker.responded();
+                let steps = done.iter().map(|(step, _)| step);
                 if let Some(step) = steps.chain(rest.iter().flat_map(Idempotent::steps)).next() {
-                    self.cooldowns.answered(step.kind.endpoint());
+                    self.cooldowns.responded(step.kind.endpoint());
                 }
-                self.record_all(ticket, settled);
+                self.record_all(ticket, done);
                 self.split(ticket, rest);
             }
-            Verdict::Again { request, cause, retry_after } => {
-                self.doubt(request.files(), request.steps());
-                self.wait_for(ticket, retry_after, now);
-                self.again(ticket, Request::Idempotent(request), cause, now);
+            Verdict::Retry { request, cause, retry_after } => {
+                self.mark_lost(request.files(), request.steps());
+                self.set_not_before(ticket, retry_after, now);
+                self.retry(ticket, Request::Idempotent(request), cause, now);
             }
-            Verdict::Unread { request, cause, retry_after } => {
-                self.wait_for(ticket, retry_after, now);
-                self.again(ticket, request, cause, now);
+            Verdict::ReadFailed { request, cause, retry_after } => {
+                self.set_not_before(ticket, retry_after, now);
+                self.retry(ticket, request, cause, now);
             }
             Verdict::NotSent { request, message } => {
                 self.last_failure = message;
                 self.circuit_breaker.not_sent(now);
-                self.put_back_unsent(ticket, request);
+                self.restore_unsent(ticket, request);
                 self.back_off(ticket, now);
             }
-            Verdict::Hold { request, note } => {
-                self.held(request.endpoint(), note, now);
-                self.cooldowns.keeps_waiting(request.endpoint(), now);
-                self.put_back_unsent(ticket, request);
+            Verdict::Throttled { request, note } => {
+                self.on_throttled(request.endpoint(), note, now);
+                self.cooldowns.count_waiting(request.endpoint(), now);
+                self.restore_unsent(ticket, request);
                 self.queue(ticket);
             }
-            Verdict::Lost { lost, cause, retry_after } => {
-                self.wait_for(ticket, retry_after, now);
-                self.lost(ticket, lost, &cause, now);
+            Verdict::ResponseLost { lost, cause, retry_after } => {
+                self.set_not_before(ticket, retry_after, now);
+                self.on_response_lost(ticket, lost, &cause, now);
             }
-            Verdict::Halt { message, request } => {
-                self.put_back_unsent(ticket, request);
-                self.stop(EndReason::Halted(Halt::Account { message }));
+            Verdict::AccountError { message, request } => {
+                self.restore_unsent(ticket, request);
+                self.stop(EndReason::Aborted(AbortReason::Account { message }));
             }
         }
     }
 
-    /// It was not sent, so that it does not count.
-    fn withheld(&mut self, ticket: Ticket, request: Request, why: NotSent, now: Time) {
+    /// A request that was withheld does not count as sent.
+    fn on_not_sent(&mut self, ticket: Ticket, request: Request, reason: NotSent, now: Time) {
         let slot = &mut self.slots[ticket];
         self.counters.take_back(request.call());
-        self.counters.retried -= u64::from(slot.repeats);
-        match why {
+        self.counters.retried -= u64::from(slot.is_retry);
+        match reason {
             NotSent::Conflict(files) => {
                 slot.attempts = slot.attempts.saturating_sub(1);
-                self.circuit_breaker.answered();
-                let (settled, rest) = from_conflict(&request, &files);
-                self.record_all(ticket, settled);
+                self.circuit_breaker.responded();
+                let (done, rest) = from_conflict(&request, &files);
+                self.record_all(ticket, done);
                 self.split(ticket, rest.into_iter().collect());
             }
-            // Whoever looks has waited for as long as it may.
+            // The check has already waited as long as allowed.
             NotSent::CheckFailed(Failure::Throttled(_)) => {
-                self.put_back_unsent(ticket, request);
-                let after = self.limits.halts.down_max;
-                self.stop(EndReason::Halted(Halt::Throttled { after }));
+                self.restore_unsent(ticket, request);
+                let after = self.settings.abort_limits.down_max;
+                self.stop(EndReason::Aborted(AbortReason::Throttled { after }));
             }
             NotSent::CheckFailed(failure) => {
                 self.withdraw_intent(&request);
-                self.answered(ticket, from_failed_check(request, failure), now);
+                self.on_verdict(ticket, from_failed_check(request, failure), now);
             }
         }
     }
 
-    /// Nothing was done: no attempt is used up, and an intent that was written down is withdrawn.
-    fn put_back_unsent(&mut self, ticket: Ticket, request: Request) {
+    /// Takes a request back as if it had never been sent: its attempt does not count, and its
+    /// intent is withdrawn.
+    fn restore_unsent(&mut self, ticket: Ticket, request: Request) {
         self.withdraw_intent(&request);
         let slot = &mut self.slots[ticket];
         slot.attempts = slot.attempts.saturating_sub(1);
@@ -188,105 +197,104 @@ impl Dispatcher {
     }
 
     fn withdraw_intent(&mut self, request: &Request) {
-        if let Request::AtMostOnce(once) = request {
-            self.ops.extend(once.steps().iter().map(|step| Op::Reopen(*step)));
+        if let Request::AtMostOnce(request) = request {
+            self.ops.extend(request.steps().iter().map(|step| Op::Reopen(*step)));
         }
     }
 
-    /// An answer to a request said how long to wait before it is repeated.
-    fn wait_for(&mut self, ticket: Ticket, retry_after: Option<Duration>, now: Time) {
+    /// Stores the earliest time of the next attempt, from `Retry-After`.
+    fn set_not_before(&mut self, ticket: Ticket, retry_after: Option<Duration>, now: Time) {
         self.slots[ticket].not_before = now + retry_after.unwrap_or_default();
     }
 
     fn back_off(&mut self, ticket: Ticket, now: Time) {
         let slot = &mut self.slots[ticket];
-        slot.waits += 1;
-        slot.repeats = true;
-        let at = slot.not_before.max(now + self.backoff.wait(slot.waits));
+        slot.failed_attempts += 1;
+        slot.is_retry = true;
+        let at = slot.not_before.max(now + self.backoff.wait(slot.failed_attempts));
         self.backing_off.push(Reverse((at, ticket)));
     }
 
-    fn again(&mut self, ticket: Ticket, request: Request, cause: Outcome, now: Time) {
+    fn retry(&mut self, ticket: Ticket, request: Request, cause: Outcome, now: Time) {
         self.last_failure = cause.message.clone().unwrap_or_default();
-        self.circuit_breaker.lost(now, self.at_turn());
+        self.circuit_breaker.response_lost(now, self.pending_requests());
         if cause.code == Some(Code::Unreadable) {
-            // It may be a proxy on the way that answers.
-            self.circuit_breaker.suspect(now);
+            // The response may come from a proxy.
+            self.circuit_breaker.suspect_outage(now);
         }
-        let is_blameless = self.circuit_breaker.is_confirmed();
+        let is_service_fault = self.circuit_breaker.is_service_fault();
         let slot = &mut self.slots[ticket];
-        slot.attempts = slot.attempts.saturating_sub(u32::from(is_blameless));
+        slot.attempts = slot.attempts.saturating_sub(u32::from(is_service_fault));
         slot.request = Some(request);
-        if !is_blameless {
-            self.circuit_breaker.gave_up(ticket);
+        if !is_service_fault {
+            self.circuit_breaker.used_attempt(ticket);
         }
-        if slot.attempts < self.limits.attempts.get() {
+        if slot.attempts < self.settings.attempts.get() {
             self.back_off(ticket, now);
         } else {
-            self.circuit_breaker.suspect(now);
+            self.circuit_breaker.suspect_outage(now);
             self.exhausted.push((ticket, cause));
         }
     }
 
-    /// The service answers, so that those whose attempts are used up have failed.
-    fn back(&mut self) {
-        if self.circuit_breaker.holds_everyone() {
-            self.cooldowns.count_anew();
+    /// The service responds, so requests with no attempts left have failed.
+    fn on_service_recovered(&mut self) {
+        if self.circuit_breaker.blocks_all() {
+            self.cooldowns.reset_streaks();
         }
-        self.circuit_breaker.probe_answered();
+        self.circuit_breaker.probe_succeeded();
         for (ticket, cause) in std::mem::take(&mut self.exhausted) {
             let request = self.slots[ticket].request.as_ref();
             let steps = request.map_or(&[][..], Request::steps).iter();
             let outcomes = steps.map(|step| (*step, cause.clone())).collect();
-            self.settle(ticket, outcomes);
+            self.complete(ticket, outcomes);
         }
     }
 
-    /// The service does not answer, so that at least the last attempt of those whose attempts are
-    /// used up does not count.
-    fn spare_exhausted(&mut self, now: Time) {
+    /// The service is down, so the last attempt of each exhausted request does not count.
+    fn requeue_exhausted(&mut self, now: Time) {
         for (ticket, _) in std::mem::take(&mut self.exhausted) {
             let slot = &mut self.slots[ticket];
-            slot.attempts = slot.attempts.min(self.limits.attempts.get() - 1);
+            slot.attempts = slot.attempts.min(self.settings.attempts.get() - 1);
             self.back_off(ticket, now);
         }
     }
 
-    /// A request whose answer was lost may take effect even later than those that follow on its
-    /// files. Those are behind the last of its own rows on the file, which goes first here because
-    /// the ledger keeps the first doubt of a file.
-    fn doubt(&mut self, files: &[FileId], steps: &[StepRef]) {
-        let changes = files.iter().zip(steps).rev();
-        let changes = changes.filter(|(_, step)| step.kind != StepKind::ReadBack);
+    /// Marks files whose response was lost: the request may take effect after later requests on the
+    /// same file. Reversed, because the ledger keeps the first mark of each file, which must be the
+    /// last row of the request that touches the file.
+    fn mark_lost(&mut self, files: &[FileId], steps: &[StepRef]) {
+        let writes = files.iter().zip(steps).rev();
+        let writes = writes.filter(|(_, step)| step.kind != StepKind::ReadBack);
         self.ops
-            .extend(changes.map(|(file, step)| Op::MarkLost { file: file.clone(), row: step.row }));
+            .extend(writes.map(|(file, step)| Op::MarkLost { file: file.clone(), row: step.row }));
     }
 
-    /// Requests at their turn, with the one whose answer has just come.
-    fn at_turn(&self) -> usize {
+    /// Requests that are ready, backing off or in flight, including the one that has just finished.
+    fn pending_requests(&self) -> usize {
         let waiting = self.ready_queues.len() + self.backing_off.len() + self.exhausted.len();
         1 + self.in_flight + waiting
     }
 
-    fn held(&mut self, endpoint: Endpoint, note: RateLimitNote, now: Time) {
-        self.circuit_breaker.answered();
+    fn on_throttled(&mut self, endpoint: Endpoint, note: RateLimitHeaders, now: Time) {
+        self.circuit_breaker.responded();
         self.counters.throttled += 1;
         let budget = &mut self.budgets[endpoint.budget() as usize];
         self.cooldowns.throttled(endpoint, note, budget, now);
     }
 
-    fn lost(&mut self, ticket: Ticket, lost: LostResponse, cause: &Outcome, now: Time) {
+    fn on_response_lost(&mut self, ticket: Ticket, lost: LostResponse, cause: &Outcome, now: Time) {
         self.circuit_breaker.lost_at_most_once(now);
         let LostResponse { steps, files, remainder } = lost;
-        self.doubt(&files, &steps);
+        self.mark_lost(&files, &steps);
         if let Some(remainder) = remainder {
             steps.iter().for_each(|step| self.window.open_remainder(step.row));
             self.record_all(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
             let slot = &mut self.slots[ticket];
-            (slot.attempts, slot.waits, slot.repeats) = (0, 0, false);
+            (slot.attempts, slot.failed_attempts, slot.is_retry) = (0, 0, false);
             slot.request = Some(Request::Idempotent(remainder));
             let not_before = slot.not_before;
-            self.writes.over += 1;
+            self.writes.finished += 1;
             self.writes.added += 1;
             if not_before > now {
                 self.backing_off.push(Reverse((not_before, ticket)));
@@ -294,20 +302,20 @@ impl Dispatcher {
                 self.queue(ticket);
             }
         } else {
-            self.settle(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
+            self.complete(ticket, steps.iter().map(|step| (*step, cause.clone())).collect());
         }
     }
 
-    fn read(&mut self, ticket: Ticket, state: Result<String, Failure>, now: Time) {
+    fn on_snapshot(&mut self, ticket: Ticket, state: Result<String, Failure>, now: Time) {
         let failure = match state {
-            Ok(before) => {
-                self.circuit_breaker.answered();
-                self.cooldowns.answered(Endpoint::GetDetails);
+            Ok(snapshot) => {
+                self.circuit_breaker.responded();
+                self.cooldowns.responded(Endpoint::GetDetails);
                 let slot = &mut self.slots[ticket];
-                slot.before = Some(before);
-                // The waits go on growing: that its file can be read says nothing of a request
-                // that does not get through.
-                (slot.attempts, slot.repeats) = (0, false);
+                slot.snapshot = Some(snapshot);
+                // The backoff keeps growing: a successful read says nothing about a write that
+                // fails.
+                (slot.attempts, slot.is_retry) = (0, false);
                 return self.queue(ticket);
             }
             Err(failure) => failure,
@@ -316,28 +324,28 @@ impl Dispatcher {
             return;
         };
         match from_failed_check(request, failure) {
-            Verdict::Hold { request, note } => {
-                self.held(Endpoint::GetDetails, note, now);
-                self.cooldowns.keeps_waiting(Endpoint::GetDetails, now);
-                self.put_back_unsent(ticket, request);
+            Verdict::Throttled { request, note } => {
+                self.on_throttled(Endpoint::GetDetails, note, now);
+                self.cooldowns.count_waiting(Endpoint::GetDetails, now);
+                self.restore_unsent(ticket, request);
                 self.queue(ticket);
             }
-            other => self.answered(ticket, other, now),
+            other => self.on_verdict(ticket, other, now),
         }
     }
 
-    fn probed(&mut self, answer: Result<(), Failure>, now: Time) {
-        match answer {
+    fn on_probe(&mut self, result: Result<(), Failure>, now: Time) {
+        match result {
             Err(Failure::Account { message }) => {
-                self.stop(EndReason::Halted(Halt::Account { message }));
+                self.stop(EndReason::Aborted(AbortReason::Account { message }));
             }
             Err(Failure::Throttled(note)) => {
-                self.held(Endpoint::List, note, now);
-                self.back();
+                self.on_throttled(Endpoint::List, note, now);
+                self.on_service_recovered();
             }
-            Ok(()) | Err(Failure::Refused { .. }) => {
-                self.cooldowns.answered(Endpoint::List);
-                self.back();
+            Ok(()) | Err(Failure::Rejected { .. }) => {
+                self.cooldowns.responded(Endpoint::List);
+                self.on_service_recovered();
             }
             Err(Failure::NotSent { message }) => self.probe_failed(message, None, now),
             Err(Failure::Lost { message, retry_after, .. }) => {
@@ -354,6 +362,6 @@ impl Dispatcher {
                 slot.attempts = slot.attempts.saturating_sub(1);
             }
         }
-        self.spare_exhausted(now);
+        self.requeue_exhausted(now);
     }
 }

@@ -1,13 +1,18 @@
-//! Decides what is sent when. Pure: no clock, no network, no disk; what happened and when comes
-//! in, what to do and what to write down goes out.
+//! Decides what is sent when. A pure state machine without clock, network or disk: events and the
+//! time go in, actions and ledger operations come out.
 //!
-//! A bounded window of rows is admitted in input order. A request waits until it is at its turn on
-//! all of its files, then in the lane of its endpoint for a place and for the budget. It holds a
-//! place only while an attempt is under way, never while it waits for the next one, so that a row
-//! in backoff holds up nothing but its own files.
+//! The path of a request:
 //!
-//! `schedule` says what is to be done now, `events` takes what happened, `complete` writes down
-//! what became of steps and frees their files.
+//! 1. `events`: the planner's rows enter a bounded window in input order, and each request joins
+//!    the queue of every file that it touches.
+//! 2. First in all of its file queues, the request moves to the ready queue of its endpoint.
+//! 3. `schedule`: the oldest ready request is sent when a concurrency slot is free, its endpoint is
+//!    not cooling down after a 429, the circuit breaker is closed, and the rate budget allows it.
+//! 4. `events`: its [`Verdict`](super::Verdict) completes, splits, retries or aborts. In backoff a
+//!    request blocks its own files but holds no concurrency slot.
+//! 5. `complete`: outcomes are queued for the ledger, then its files are released.
+//!
+//! The abort policy counts rejections and unknown outcomes, and ends the run at its limits.
 
 mod complete;
 mod events;
@@ -15,7 +20,6 @@ mod schedule;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -32,43 +36,32 @@ use crate::account::RateFile;
 use crate::ledger::{Checkpoint, Counters, Op};
 use crate::outcome::{Outcome, Status};
 use crate::request::{BudgetKind, Endpoint, Request};
-use crate::settings::{Execution, Halts};
+use crate::settings::Execution;
 
-/// So many requests ready to be sent are enough: more rows would only push what is needed next out
-/// of the processor's caches.
-const READY_ENOUGH: usize = 160;
-/// Requests in memory at once, also where rows come in any order.
+/// Ready requests beyond which no more rows are admitted: more would only evict the next ones from
+/// the CPU caches.
+const READY_MAX: usize = 160;
+/// Upper limit of requests in memory, also when rows come in any order.
 const REQUESTS_MAX: usize = 4096;
-
-/// What the dispatcher goes by.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Requests under way at once.
-    pub concurrency: NonZeroUsize,
-    /// Attempts for a request that may be repeated.
-    pub attempts: NonZeroU32,
-    /// What stops a run.
-    pub halts: Halts,
-}
 
 #[derive(Debug)]
 struct Slot {
-    /// The request; `None` while it is given away to be sent.
+    /// `None` while the request is in flight.
     request: Option<Request>,
-    /// Its place in the order of admission.
+    /// Position in admission order.
     sequence: u64,
     files: Box<[FileKey]>,
-    /// Lines of which it is not at the head.
-    behind: usize,
-    /// The state of its file, where it needs to be known.
-    before: Option<String>,
-    /// Attempts that count, with the one under way.
+    /// Number of file queues in which the request is not first yet.
+    waiting_queues: usize,
+    /// Snapshot of the file of an at-most-once request, as JSON, once it is read.
+    snapshot: Option<String>,
+    /// Attempts that count towards the limit, including the one in flight.
     attempts: u32,
-    /// Attempts that came to nothing, whether they count or not.
-    waits: u32,
-    /// Whether the next attempt repeats an earlier one.
-    repeats: bool,
-    /// Before that time nothing of it is to be sent, as an answer to it said.
+    /// Failed attempts, whether they count or not; determines the backoff.
+    failed_attempts: u32,
+    /// Whether the next attempt is a retry.
+    is_retry: bool,
+    /// Earliest time of the next attempt, from `Retry-After`.
     not_before: Time,
 }
 
@@ -78,20 +71,20 @@ impl Slot {
             request: Some(request),
             sequence,
             files,
-            behind: 0,
-            before: None,
+            waiting_queues: 0,
+            snapshot: None,
             attempts: 0,
-            waits: 0,
-            repeats: false,
+            failed_attempts: 0,
+            is_retry: false,
             not_before: Time::ZERO,
         }
     }
 }
 
-/// Decides what is sent when.
+/// Decides what is sent when; see the module documentation.
 #[derive(Debug)]
 pub struct Dispatcher {
-    limits: Limits,
+    settings: Execution,
     budgets: [Budget; 2],
     backoff: Backoff,
     window: Window,
@@ -99,14 +92,14 @@ pub struct Dispatcher {
     next_sequence: u64,
     file_queues: FileQueues,
     ready_queues: ReadyQueues,
-    /// Requests in backoff, by the time at which they come back.
+    /// Requests in backoff, by the time at which it ends.
     backing_off: BinaryHeap<Reverse<(Time, Ticket)>>,
-    /// Requests whose attempts are used up, with the outcome of the last one, until a probe has said
-    /// whether the service was to blame.
+    /// Requests with no attempts left, each with its last outcome, until a probe shows whether the
+    /// service was at fault.
     exhausted: Vec<(Ticket, Outcome)>,
     cooldowns: Cooldowns,
     circuit_breaker: CircuitBreaker,
-    /// What happened last to a request that did not get through.
+    /// Message of the last request that failed.
     last_failure: Box<str>,
     abort_policy: AbortPolicy,
     in_flight: usize,
@@ -117,41 +110,37 @@ pub struct Dispatcher {
     writes: WriteProgress,
 }
 
-/// How far the writes of a session are. One that is tried again is not over.
+/// Progress of the writes of a session. A write that is retried is not finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WriteProgress {
-    /// Those that nothing more is to be sent of.
-    pub over: u64,
-    /// Those that came in the place of one that is over, which nobody planned.
+    /// Writes that need no further attempt.
+    pub finished: u64,
+    /// Writes that replaced a finished one (parts of a split request, remainders of a lost one) and
+    /// are in no plan.
     pub added: u64,
 }
 
 impl Dispatcher {
-    /// A dispatcher with nothing to do yet, and with all of the burst of budgets of its own.
+    /// An idle dispatcher with its own budgets and a full burst.
     #[must_use]
     pub fn new(settings: &Execution, counters: Counters) -> Self {
         let budgets = [Budget::new(settings.writes), Budget::new(settings.reads)];
-        Self::within(budgets, settings, counters)
+        Self::with_budgets(budgets, settings, counters)
     }
 
-    /// A dispatcher with nothing to do yet, within the budgets that all processes on this machine
-    /// share.
+    /// An idle dispatcher with the budgets that all processes on this machine share.
     #[must_use]
     pub fn sharing(settings: &Execution, counters: Counters, rates: &Arc<RateFile>) -> Self {
         let budgets = [
             Budget::shared(settings.writes, rates, BudgetKind::Writes),
             Budget::shared(settings.reads, rates, BudgetKind::Reads),
         ];
-        Self::within(budgets, settings, counters)
+        Self::with_budgets(budgets, settings, counters)
     }
 
-    fn within(budgets: [Budget; 2], settings: &Execution, counters: Counters) -> Self {
+    fn with_budgets(budgets: [Budget; 2], settings: &Execution, counters: Counters) -> Self {
         Self {
-            limits: Limits {
-                concurrency: settings.concurrency,
-                attempts: settings.attempts,
-                halts: settings.halts,
-            },
+            settings: settings.clone(),
             budgets,
             backoff: Backoff::new(settings.seed),
             window: Window::default(),
@@ -164,7 +153,7 @@ impl Dispatcher {
             cooldowns: Cooldowns::default(),
             circuit_breaker: CircuitBreaker::default(),
             last_failure: Box::default(),
-            abort_policy: AbortPolicy::new(settings.halts),
+            abort_policy: AbortPolicy::new(settings.abort_limits),
             in_flight: 0,
             input_ended: false,
             ending: None,
@@ -174,77 +163,77 @@ impl Dispatcher {
         }
     }
 
-    /// Rows will come in any order, so that there is no row below which everything is settled.
+    /// Accepts rows in any order; there is then no low-water mark.
     pub fn allow_out_of_order(&mut self) {
         self.window.allow_out_of_order();
     }
 
-    /// Whether it takes more rows.
+    /// Whether there is room for more rows.
     #[must_use]
     pub fn wants_rows(&self) -> bool {
         !self.input_ended
             && self.ending.is_none()
             && self.window.has_room()
             && self.slots.len() < REQUESTS_MAX
-            && self.ready_queues.len() < READY_ENOUGH
+            && self.ready_queues.len() < READY_MAX
     }
 
-    /// What is to be written down, in order; taken away by whoever writes it.
+    /// Operations for the ledger, in order. The caller drains them.
     pub fn ops(&mut self) -> &mut Vec<Op> {
         &mut self.ops
     }
 
-    /// What stands beside the next group in the ledger.
+    /// The checkpoint to write with the next group of operations.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { low_water: self.window.low_water(), counters: self.counters }
     }
 
-    /// How many rows have been settled so, in the order of [`Status::ALL`].
+    /// Number of finished rows by status, in the order of [`Status::ALL`].
     #[must_use]
-    pub fn settled(&self) -> [u64; Status::ALL.len()] {
-        self.window.settled()
+    pub fn done_by_status(&self) -> [u64; Status::ALL.len()] {
+        self.window.done_by_status()
     }
 
-    /// How far the writes are.
+    /// Progress of the writes of this session.
     #[must_use]
     pub fn writes(&self) -> WriteProgress {
         self.writes
     }
 
-    /// Why it ended or is ending.
+    /// Why the session has ended or is ending; `None` while it runs.
     #[must_use]
-    pub fn ending(&self) -> Option<&EndReason> {
+    pub fn end_reason(&self) -> Option<&EndReason> {
         self.ending.as_ref()
     }
 
-    /// Takes more rows after all, where it ended because there were none.
-    pub fn go_on(&mut self) {
+    /// Accepts more rows after the input had ended.
+    pub fn reopen_input(&mut self) {
         if self.ending == Some(EndReason::Done) {
             self.ending = None;
             self.input_ended = false;
         }
     }
 
-    /// Requests under way.
+    /// Requests in flight, reads and probes included.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Writes allowed now, in requests a second; `None` where there is no limit.
+    /// Current write limit, in requests per second; `None` if unlimited.
     #[must_use]
     pub fn write_rate(&self, now: Time) -> Option<f64> {
         self.budgets[BudgetKind::Writes as usize].rate(now)
     }
 
-    /// The endpoint that holds longest, and until when.
+    /// The endpoint with the longest cooldown, and its end.
     #[must_use]
-    pub fn hold(&self, now: Time) -> Option<(Endpoint, Time)> {
+    pub fn longest_cooldown(&self, now: Time) -> Option<(Endpoint, Time)> {
         self.cooldowns.longest(now)
     }
 
-    /// Since when the service is out of reach for everyone.
+    /// Since when the circuit breaker blocks all requests.
     #[must_use]
     pub fn down_since(&self) -> Option<Time> {
         self.circuit_breaker.down_since()

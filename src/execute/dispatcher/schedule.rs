@@ -1,33 +1,37 @@
-//! What is to be done now.
+//! Picks the next [`Action`].
+//!
+//! In this order: end the session, requeue requests whose backoff is over, probe, then send the
+//! oldest ready request that nothing blocks. If nothing can be sent, the earliest time at which
+//! that may change.
 
 use std::cmp::Reverse;
 
-use super::super::event::{Action, EndReason, Halt, Ticket};
-use super::super::ready_queues::Lane;
+use super::super::event::{AbortReason, Action, EndReason, Ticket};
+use super::super::ready_queues::ReadyQueue;
 use super::super::{Budget, Time};
 use super::Dispatcher;
 use crate::request::Endpoint;
 
 impl Dispatcher {
-    /// Says what to do now.
+    /// The next action. Call again after each action until it is one that waits.
     pub fn next(&mut self, now: Time) -> Action {
-        if let Some(action) = self.end(now) {
+        if let Some(action) = self.check_end(now) {
             return action;
         }
-        self.come_back(now);
+        self.requeue_backed_off(now);
         let mut wake = Wake::default();
-        if let Some(at) = self.cooldowns.gives_up_at(now, self.limits.halts.down_max) {
+        if let Some(at) = self.cooldowns.exceeded_at(now, self.settings.abort_limits.down_max) {
             wake.at(at);
         }
         if let Some(action) = self.probe(now, &mut wake) {
             return action;
         }
-        if self.circuit_breaker.holds_everyone() {
+        if self.circuit_breaker.blocks_all() {
             let since = self.circuit_breaker.down_since().unwrap_or(now);
-            wake.at(since + self.limits.halts.down_max);
+            wake.at(since + self.settings.abort_limits.down_max);
             return wake.action();
         }
-        if self.in_flight < self.limits.concurrency.get() {
+        if self.in_flight < self.settings.concurrency.get() {
             if let Some(action) = self.send(now, &mut wake) {
                 return action;
             }
@@ -38,15 +42,15 @@ impl Dispatcher {
         wake.action()
     }
 
-    /// What follows if the end is near.
-    fn end(&mut self, now: Time) -> Option<Action> {
+    /// Ends the session if it is complete, stopped, or past its limits.
+    fn check_end(&mut self, now: Time) -> Option<Action> {
         let down = self.circuit_breaker.down_since().map(|since| now.saturating_sub(since));
-        if let Some(after) = down.filter(|after| *after >= self.limits.halts.down_max) {
+        if let Some(after) = down.filter(|after| *after >= self.settings.abort_limits.down_max) {
             let message = self.last_failure.clone();
-            self.stop(EndReason::Halted(Halt::Down { after, message }));
+            self.stop(EndReason::Aborted(AbortReason::Down { after, message }));
         }
-        if let Some(after) = self.cooldowns.given_up(now, self.limits.halts.down_max) {
-            self.stop(EndReason::Halted(Halt::Throttled { after }));
+        if let Some(after) = self.cooldowns.exceeded(now, self.settings.abort_limits.down_max) {
+            self.stop(EndReason::Aborted(AbortReason::Throttled { after }));
         }
         if self.input_ended && self.slots.is_empty() {
             self.ending.get_or_insert(EndReason::Done);
@@ -55,8 +59,8 @@ impl Dispatcher {
         Some(if self.in_flight == 0 { Action::Finished } else { Action::WaitEvent })
     }
 
-    /// Requests whose backoff is over go back to their lanes.
-    fn come_back(&mut self, now: Time) {
+    /// Moves requests whose backoff is over to their ready queues.
+    fn requeue_backed_off(&mut self, now: Time) {
         while let Some(Reverse((at, ticket))) = self.backing_off.peek().copied() {
             if at > now {
                 break;
@@ -66,11 +70,11 @@ impl Dispatcher {
         }
     }
 
-    /// Asks whether the service is back, if it is time to.
+    /// Probes if the circuit breaker is due to.
     fn probe(&mut self, now: Time, wake: &mut Wake) -> Option<Action> {
         let at = self.circuit_breaker.next_probe()?.max(self.cooldowns.until(Endpoint::List));
-        let free = if at > now { Err(at) } else { self.budget(Endpoint::List).take(now) };
-        if let Err(at) = free {
+        let budget = if at > now { Err(at) } else { self.budget(Endpoint::List).take(now) };
+        if let Err(at) = budget {
             wake.at(at);
             return None;
         }
@@ -84,57 +88,64 @@ impl Dispatcher {
         &mut self.budgets[endpoint.budget() as usize]
     }
 
-    /// Takes the request that came first out of the lanes that may go, if the budget allows it.
+    /// Dispatches the oldest request from the ready queues that are not blocked, if the budget
+    /// allows it.
     fn send(&mut self, now: Time, wake: &mut Wake) -> Option<Action> {
-        let mut closed = [false; 2];
+        let mut over_budget = [false; 2];
         loop {
-            let lane = self.first_lane(now, closed, wake)?;
-            match self.budget(lane.endpoint()).take(now) {
+            let queue = self.first_ready_queue(now, over_budget, wake)?;
+            match self.budget(queue.endpoint()).take(now) {
                 Ok(()) => {
-                    let ticket = self.ready_queues.pop(lane)?;
-                    return self.take_out(ticket, lane);
+                    let ticket = self.ready_queues.pop(queue)?;
+                    return self.dispatch(ticket, queue);
                 }
                 Err(at) => {
                     wake.at(at);
-                    closed[lane.endpoint().budget() as usize] = true;
+                    over_budget[queue.endpoint().budget() as usize] = true;
                 }
             }
         }
     }
 
-    /// The lane whose first request was admitted first, of those that nothing holds up.
-    fn first_lane(&self, now: Time, closed: [bool; 2], wake: &mut Wake) -> Option<Lane> {
-        let open = Lane::ALL.into_iter().filter_map(|lane| {
-            let sequence = self.ready_queues.first(lane)?;
-            let until = self.cooldowns.until(lane.endpoint());
+    /// The ready queue with the oldest request, among those that nothing blocks.
+    fn first_ready_queue(
+        &self,
+        now: Time,
+        over_budget: [bool; 2],
+        wake: &mut Wake,
+    ) -> Option<ReadyQueue> {
+        let unblocked = ReadyQueue::ALL.into_iter().filter_map(|queue| {
+            let sequence = self.ready_queues.first(queue)?;
+            let until = self.cooldowns.until(queue.endpoint());
             if until > now {
                 wake.at(until);
                 return None;
             }
-            let held = lane == Lane::PatchOnce && self.circuit_breaker.holds_once();
-            let closed = closed[lane.endpoint().budget() as usize];
-            (!held && !closed).then_some((sequence, lane))
+            let is_blocked =
+                queue == ReadyQueue::PatchAtMostOnce && self.circuit_breaker.blocks_at_most_once();
+            let is_over_budget = over_budget[queue.endpoint().budget() as usize];
+            (!is_blocked && !is_over_budget).then_some((sequence, queue))
         });
-        open.min_by_key(|(sequence, _)| *sequence).map(|(_, lane)| lane)
+        unblocked.min_by_key(|(sequence, _)| *sequence).map(|(_, queue)| queue)
     }
 
-    fn take_out(&mut self, ticket: Ticket, lane: Lane) -> Option<Action> {
+    fn dispatch(&mut self, ticket: Ticket, queue: ReadyQueue) -> Option<Action> {
         let slot = self.slots.get_mut(ticket)?;
         slot.attempts += 1;
         self.in_flight += 1;
-        self.counters.retried += u64::from(slot.repeats);
-        if lane == Lane::ReadBefore {
+        self.counters.retried += u64::from(slot.is_retry);
+        if queue == ReadyQueue::ReadSnapshot {
             self.counters.read += 1;
             let file = slot.request.as_ref()?.files().first()?.clone();
             return Some(Action::Read(ticket, file));
         }
         let request = slot.request.take()?;
         self.counters.count(request.call());
-        Some(Action::Send(ticket, request, slot.before.take()))
+        Some(Action::Send(ticket, request, slot.snapshot.take()))
     }
 }
 
-/// The earliest of several times.
+/// The earliest of the times added.
 #[derive(Debug, Default)]
 struct Wake(Option<Time>);
 

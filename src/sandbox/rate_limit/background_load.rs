@@ -29,7 +29,7 @@ impl BackgroundLoad {
         start_ns: u64,
     ) -> Result<Option<Self>, String> {
         if !(0.0..=1.0).contains(&share) {
-            return Err(format!("a neighbour cannot use {share} of a limit"));
+            return Err(format!("the background load must be between 0 and 1, not {share}"));
         }
         let every = |cost_ns| {
             let seconds = Duration::from_nanos(cost_ns).as_secs_f64() / share;

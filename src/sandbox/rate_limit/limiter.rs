@@ -43,7 +43,7 @@ impl Limiter {
                     .map(Self::Window)
             }
         };
-        limiter.ok_or_else(|| format!("a limit of {limit} cannot be kept"))
+        limiter.ok_or_else(|| format!("invalid rate limit: {limit}"))
     }
 
     /// Time until a request passes; 0 for immediately.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ikbulk::outcome::Status;
 use ikbulk::sandbox::{Config, Fault, Faults};
-use ikbulk::settings::{LiveOptions, Planning};
+use ikbulk::settings::{DiffOptions, Planning};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -16,9 +16,9 @@ use self::runner::{RunOutcome, StopAfter, TestRun};
 use self::sheet::{Allowed, Row, libraries, library, sheets, with_tags_set_first};
 
 const DEFAULT: Planning =
-    Planning::Live(LiveOptions { exact: false, rerun_extensions: false, skip_tagged: false });
+    Planning::Diff(DiffOptions { exact: false, rerun_extensions: false, skip_tagged: false });
 const EXACT: Planning =
-    Planning::Live(LiveOptions { exact: true, rerun_extensions: false, skip_tagged: false });
+    Planning::Diff(DiffOptions { exact: true, rerun_extensions: false, skip_tagged: false });
 const ALL: Allowed = Allowed { publish: true, invalid: true };
 const IDEMPOTENT: Allowed = Allowed { publish: false, invalid: true };
 

@@ -1,4 +1,4 @@
-//! What is known of a file while its rows are planned one after the other.
+//! The state of a file between the planned requests of its rows.
 
 use super::diff::FileDiff;
 use super::merge::{MergedRows, PendingRow};
@@ -8,14 +8,14 @@ use crate::row::{
     TagChange,
 };
 
-/// What a file is like, as far as that is known.
+/// The state of a file; some fields may be unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SimulatedFile {
     fields: FileFields,
     unknown: UnknownFields,
 }
 
-/// Fields of which nobody knows what they are like.
+/// The fields whose value is unknown.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each field")]
 struct UnknownFields {
@@ -28,13 +28,13 @@ struct UnknownFields {
 }
 
 impl SimulatedFile {
-    /// A file that was read.
-    pub(super) fn read(fields: FileFields) -> Self {
+    /// The state from a snapshot.
+    pub(super) fn from_snapshot(fields: FileFields) -> Self {
         Self { fields, unknown: UnknownFields::default() }
     }
 
-    /// A file of which nothing is known.
-    pub(super) fn nothing() -> Self {
+    /// A file with every field unknown.
+    pub(super) fn unknown() -> Self {
         let unknown = UnknownFields {
             tags: true,
             ai_tags: true,
@@ -46,85 +46,90 @@ impl SimulatedFile {
         Self { fields: FileFields::default(), unknown }
     }
 
-    /// Its tags.
+    /// Its tags; `None` if unknown.
     pub(super) fn tags(&self) -> Option<&[String]> {
         (!self.unknown.tags).then_some(&self.fields.tags)
     }
 
-    /// Its folder and name.
+    /// Folder and name; `None` if unknown.
     pub(super) fn path(&self) -> Option<&str> {
         self.fields.file_path.as_deref()
     }
 
-    /// The names of its AI tags.
+    /// Names of its AI tags; `None` if unknown.
     pub(super) fn ai_tags(&self) -> Option<Vec<&str>> {
         let names = self.fields.ai_tags.iter().map(|tag| tag.name.as_str());
         (!self.unknown.ai_tags).then(|| names.collect())
     }
 
-    /// Its area, empty for none.
+    /// Custom coordinates, empty if it has none; `None` if unknown.
     pub(super) fn coordinates(&self) -> Option<&str> {
         let area = self.fields.custom_coordinates.as_deref();
         (!self.unknown.coordinates).then(|| area.unwrap_or_default())
     }
 
-    /// Its description, empty for none.
+    /// Description, empty if it has none; `None` if unknown.
     pub(super) fn description(&self) -> Option<&str> {
         let text = self.fields.description.as_deref();
         (!self.unknown.description).then(|| text.unwrap_or_default())
     }
 
-    /// Its value in a custom metadata field, null for none.
+    /// Value of a custom metadata field, null if it has none; `None` if unknown.
     pub(super) fn metadata(&self, field: &MetadataField) -> Option<&MetadataValue> {
         let value = self.fields.custom_metadata.get(field.name.as_ref());
         (!self.unknown.metadata).then(|| value.unwrap_or(&MetadataValue::Null))
     }
 
-    /// Whether it is published.
+    /// Whether it is published; `None` if unknown.
     pub(super) fn publication(&self) -> Option<bool> {
         self.fields.is_published.filter(|_| !self.unknown.publication)
     }
 
-    /// The sources of its AI tags, as far as there are any.
+    /// Whether it is known to have AI tags from this source (an extension).
     pub(super) fn has_ai_tags_of(&self, source: &str) -> bool {
         let mut tags = self.fields.ai_tags.iter();
         !self.unknown.ai_tags && tags.any(|tag| tag.source.as_deref() == Some(source))
     }
 
-    /// Those of the AI tags to be removed that it has.
-    pub(super) fn still_to_remove(&self, asked: &AiTagRemoval) -> Option<AiTagRemoval> {
+    /// The AI tags to remove that it has or may have.
+    pub(super) fn remaining_removal(&self, requested: &AiTagRemoval) -> Option<AiTagRemoval> {
         let has = |name: &str| self.fields.ai_tags.iter().any(|tag| tag.name == name);
-        match asked {
-            _ if self.unknown.ai_tags => Some(asked.clone()),
+        match requested {
+            _ if self.unknown.ai_tags => Some(requested.clone()),
             AiTagRemoval::All => (!self.fields.ai_tags.is_empty()).then_some(AiTagRemoval::All),
             AiTagRemoval::Named(names) => {
-                let there: Box<[String]> = names.iter().filter(|name| has(name)).cloned().collect();
-                (!there.is_empty()).then_some(AiTagRemoval::Named(there))
+                let existing: Box<[String]> =
+                    names.iter().filter(|name| has(name)).cloned().collect();
+                (!existing.is_empty()).then_some(AiTagRemoval::Named(existing))
             }
         }
     }
 
-    /// Whether a change of that field would change nothing.
-    pub(super) fn has_coordinates(&self, asked: &Set<Coordinates>) -> bool {
-        !self.unknown.coordinates && self.fields.has_coordinates(asked)
+    /// Whether the coordinates are up to date.
+    pub(super) fn has_coordinates(&self, requested: &Set<Coordinates>) -> bool {
+        !self.unknown.coordinates && self.fields.has_coordinates(requested)
     }
 
-    /// Whether a change of that field would change nothing.
-    pub(super) fn has_description(&self, asked: &Set<Box<str>>) -> bool {
-        !self.unknown.description && self.fields.has_description(asked)
+    /// Whether the description is up to date.
+    pub(super) fn has_description(&self, requested: &Set<Box<str>>) -> bool {
+        !self.unknown.description && self.fields.has_description(requested)
     }
 
-    /// Whether a change of that field would change nothing.
-    pub(super) fn has_metadata(&self, field: &MetadataField, asked: &Set<MetadataValue>) -> bool {
-        !self.unknown.metadata && self.fields.has_metadata(field, asked)
+    /// Whether the custom metadata field is up to date.
+    pub(super) fn has_metadata(
+        &self,
+        field: &MetadataField,
+        requested: &Set<MetadataValue>,
+    ) -> bool {
+        !self.unknown.metadata && self.fields.has_metadata(field, requested)
     }
 
-    /// Whether a change of that field would change nothing.
-    pub(super) fn has_publication(&self, asked: Publish) -> bool {
-        !self.unknown.publication && self.fields.has_publication(asked)
+    /// Whether the publication status is up to date.
+    pub(super) fn has_publication(&self, requested: Publish) -> bool {
+        !self.unknown.publication && self.fields.has_publication(requested)
     }
 
-    /// It is changed so.
+    /// Applies a change.
     pub(super) fn apply(&mut self, change: &Change) {
         if let Some(tags) = &change.tags {
             self.apply_tags(tags);
@@ -154,7 +159,7 @@ impl SimulatedFile {
         }
     }
 
-    /// Its tags are changed so.
+    /// Applies a change of tags.
     pub(super) fn apply_tags(&mut self, change: &TagChange) {
         match change.after(self.tags()) {
             Some(tags) => {
@@ -165,7 +170,7 @@ impl SimulatedFile {
         }
     }
 
-    /// What is sent may be refused, so that nobody knows what rows behind it find.
+    /// Marks the fields of a request as unknown, because the request may be rejected.
     pub(super) fn invalidate_sent(&mut self, sent: &FileDiff) {
         let FileDiff { patch, tags, publish } = sent;
         let unknown = &mut self.unknown;
@@ -177,13 +182,13 @@ impl SimulatedFile {
         unknown.publication |= publish.is_some();
     }
 
-    /// An earlier session did what a row asks for, or tried to.
+    /// Applies a row that an earlier session recorded.
     pub(super) fn replay_row(&mut self, pending: &PendingRow) {
-        if !pending.behind.is_recorded() {
+        if !pending.progress.is_recorded() {
             return;
         }
-        if pending.behind.is_success() {
-            // As it was planned then, so that rows behind it need the same steps again.
+        if pending.progress.is_success() {
+            // As it was planned then, so that later rows need the same steps again.
             let sent = FileDiff::of(&MergedRows::of(pending.clone()), self, |_| true);
             self.apply(&pending.change);
             self.invalidate_sent(&sent);
@@ -192,7 +197,7 @@ impl SimulatedFile {
         }
     }
 
-    /// It may have been changed so, or not.
+    /// Marks the fields of a change as unknown: it may or may not have been applied.
     pub(super) fn invalidate(&mut self, change: &Change) {
         let extensions = change.extensions.as_ref();
         let writes = |may_write: fn(&Extensions) -> bool| extensions.is_some_and(may_write);

@@ -1,42 +1,42 @@
-//! Which files are cheaper by PATCH than in two bulk calls.
+//! Decides which files are cheaper by PATCH than by two bulk calls.
 //!
-//! A list of tags, to be removed or to be added, takes a call for each `cap` of its files. The
-//! files of its last call are *due*: if so many leave the list, that call is saved. A PATCH lets
-//! one file leave both its lists, so it pays only together with others. Let the last call of each
-//! list be a node, and each patched file an edge between its two lists. Edges that hang together
-//! save at most a call for each of their nodes, and cost a PATCH each. So they save something only
-//! if they are a tree, which has one edge fewer than nodes, and if each list in it has as many
-//! edges as it has files due. Such a tree saves one request, whatever its size.
+//! A list of tags, to be removed or added, takes one call per `cap` files. The files of its last
+//! call are *due*: if that many leave the list, the call is saved. A PATCH takes one file out of
+//! both of its lists, so it pays only in combination. Model the last call of each list as a node,
+//! and each patched file as an edge between its two lists. A connected set of edges saves at most
+//! one call per node and costs one PATCH per edge. So it saves a request only if it is a tree,
+//! which has one edge fewer than nodes, and if each node has as many edges as its list has files
+//! due. Such a tree saves one request, whatever its size.
 //!
-//! The most is thus saved by the most trees that share no list. Trees are grown from their leaves.
-//! A leaf is a list that lacks one edge: one file is due, or others have been joined to it for all
-//! but one. The leaf with the least choice of neighbours is joined to the one that lacks the least.
-//! A list that cannot get what it lacks is closed, and no longer a choice for others. The files of
-//! trees that became whole leave; then the call before is the last one of their lists, and trees
-//! are grown once more.
+//! The goal is therefore as many disjoint trees as possible. Trees are grown from their leaves. A
+//! leaf is a list that needs one more edge: one file is due, or other leaves supply all but one.
+//! The leaf with the fewest options is joined to the neighbour that needs the fewest edges. A list
+//! that cannot get enough edges is closed, and no longer an option for others. The files of
+//! complete trees are patched; then the next-to-last call of their lists is the last, and another
+//! round starts.
 //!
-//! This is greedy: nothing says that it finds the most trees, but where all ways can be tried out,
-//! it nearly always does. For e pairs of lists a round takes time in e log e, and there are at most
-//! [`ROUNDS_MAX`]. More rounds would save little: a list that was in a tree has a full call
+//! This is greedy: it is not proven to find the most trees, but where all combinations can be
+//! tried, it nearly always does. With e pairs of lists, a round takes O(e log e), and there are at
+//! most [`ROUNDS_MAX`]. More rounds would save little: a list that was in a tree has a full call
 //! next, and a tree with one of those saves one request in more than `cap`.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
 
-/// How often trees are grown, each time in what the times before have left.
+/// Maximum rounds, each on the remaining calls.
 const ROUNDS_MAX: usize = 8;
 
-/// The number of a list of tags that are removed, or of one that are added.
+/// Index of a list of tags to remove or to add.
 pub(super) type ListId = usize;
-/// The number of a pair, in the order in which they were told.
+/// Index of a pair, in the order in which pairs were added.
 type PairId = usize;
 
-/// The lists of tags and the pairs that files ask for, in numbers.
+/// The lists of tags, and the pairs of lists that files need.
 #[derive(Debug, Clone)]
 pub(super) struct TagGraph {
     cap: usize,
-    /// How many files each list has in bulk calls.
+    /// Number of files of each list in bulk calls.
     files: Vec<usize>,
     pairs: Vec<Pair>,
 }
@@ -46,7 +46,7 @@ pub(super) struct TagGraph {
 struct Pair {
     remove: Option<ListId>,
     add: Option<ListId>,
-    /// How many of its files are in both calls and could be patched instead.
+    /// Number of its files that are in both calls and could be patched instead.
     patchable: usize,
     patched: usize,
 }
@@ -56,13 +56,13 @@ impl TagGraph {
         Self { cap, files: Vec::new(), pairs: Vec::new() }
     }
 
-    /// One more list.
+    /// Adds a list.
     pub(super) fn list(&mut self) -> ListId {
         self.files.push(0);
         self.files.len() - 1
     }
 
-    /// So many files ask for these lists, and so many of them could be patched.
+    /// Adds a pair that `files` files need, `patchable` of which could be patched.
     pub(super) fn pair(
         &mut self,
         remove: Option<ListId>,
@@ -73,13 +73,13 @@ impl TagGraph {
         for list in [remove, add].into_iter().flatten() {
             self.files[list] += files;
         }
-        // With one list only, a PATCH takes the place of one call at best.
+        // With only one list, a PATCH replaces one call at best.
         let patchable = if remove.is_some() && add.is_some() { patchable } else { 0 };
         self.pairs.push(Pair { remove, add, patchable, patched: 0 });
     }
 
-    /// How many files of each pair are to be patched. Never are more requests needed than if all
-    /// were that could be; where it makes no difference, fewer are patched.
+    /// The number of files of each pair to patch. Never takes more requests than patching all that
+    /// can be; in a tie, fewer are patched.
     pub(super) fn patched(self) -> Vec<usize> {
         let all = self.clone().with_all_patched();
         let trees = self.with_trees_patched();
@@ -121,7 +121,7 @@ impl TagGraph {
         calls + self.pairs.iter().map(|pair| pair.patched).sum::<usize>()
     }
 
-    /// The files in the last call of a list.
+    /// Number of files in the last call of a list.
     fn due(&self, list: ListId) -> usize {
         match self.files[list] % self.cap {
             0 => self.files[list].min(self.cap),
@@ -134,21 +134,21 @@ impl TagGraph {
 #[derive(Debug)]
 struct TreeGrowth {
     nodes: Vec<Node>,
-    /// With the choice that each had when it got here. What has changed since is here again.
+    /// Leaves with the number of options that they had when pushed. Pushed again when that changes.
     leaves: BinaryHeap<Reverse<(usize, ListId)>>,
-    /// Closed, but its neighbours do not know yet.
+    /// Closed lists whose neighbours are not updated yet.
     closed: Vec<ListId>,
     joins: Vec<Join>,
 }
 
-/// A list.
+/// A list of tags.
 #[derive(Debug, Default)]
 struct Node {
     edges: Vec<Edge>,
-    /// How many edges it lacks. Zero once it is in a tree that is whole.
+    /// Number of edges that it still needs. Zero in a complete tree.
     due: usize,
-    /// How many edges lead to open neighbours.
-    choice: usize,
+    /// Number of edges to open neighbours.
+    options: usize,
     /// Whether edges to it may still be taken.
     open: bool,
 }
@@ -160,7 +160,7 @@ struct Edge {
     to: ListId,
 }
 
-/// A leaf was joined to a neighbour.
+/// A leaf that was joined to a neighbour.
 #[derive(Debug)]
 struct Join {
     leaf: ListId,
@@ -178,33 +178,33 @@ impl TreeGrowth {
             }
         }
         for node in &mut nodes {
-            node.choice = node.edges.len();
+            node.options = node.edges.len();
         }
         Self { nodes, leaves: BinaryHeap::new(), closed: Vec::new(), joins: Vec::new() }
     }
 
-    /// The edges of all trees that became whole.
+    /// The edges of all complete trees.
     fn trees(mut self) -> Vec<PairId> {
         for list in 0..self.nodes.len() {
             self.review(list);
         }
-        self.tell_neighbours();
+        self.update_neighbours();
         while let Some(join) = self.next_join() {
             self.nodes[join.edge.to].due -= 1;
             self.close(join.leaf);
-            self.tell_neighbours();
+            self.update_neighbours();
             self.joins.push(join);
         }
-        self.whole()
+        self.complete_trees()
     }
 
-    /// Closes an open list that lacks nothing or cannot get what it lacks, and notes a leaf.
+    /// Closes an open list that needs nothing or cannot get what it needs; pushes a leaf.
     fn review(&mut self, list: ListId) {
-        let Node { due, choice, open, .. } = self.nodes[list];
-        if open && (due == 0 || choice < due) {
+        let Node { due, options, open, .. } = self.nodes[list];
+        if open && (due == 0 || options < due) {
             self.close(list);
         } else if open && due == 1 {
-            self.leaves.push(Reverse((choice, list)));
+            self.leaves.push(Reverse((options, list)));
         }
     }
 
@@ -213,36 +213,36 @@ impl TreeGrowth {
         self.closed.push(list);
     }
 
-    /// Neighbours of what was closed have less choice, and may have to be closed for it.
-    fn tell_neighbours(&mut self) {
+    /// Neighbours of closed lists have fewer options, and may have to be closed themselves.
+    fn update_neighbours(&mut self) {
         while let Some(list) = self.closed.pop() {
             for edge in mem::take(&mut self.nodes[list].edges) {
-                self.nodes[edge.to].choice -= 1;
+                self.nodes[edge.to].options -= 1;
                 self.review(edge.to);
             }
         }
     }
 
-    /// The leaf with the least choice goes to the neighbour that lacks the least. There is one, as
-    /// a leaf without any is closed.
+    /// Joins the leaf with the fewest options to the neighbour that needs the fewest edges. There
+    /// is one, because a leaf without any is closed.
     fn next_join(&mut self) -> Option<Join> {
         let leaf = loop {
-            let Reverse((choice, leaf)) = self.leaves.pop()?;
-            if self.nodes[leaf].open && self.nodes[leaf].choice == choice {
+            let Reverse((options, leaf)) = self.leaves.pop()?;
+            if self.nodes[leaf].open && self.nodes[leaf].options == options {
                 break leaf;
             }
         };
         let open = self.nodes[leaf].edges.iter().filter(|edge| self.nodes[edge.to].open);
         let edge = *open.min_by_key(|edge| {
             let node = &self.nodes[edge.to];
-            (node.due, node.choice, edge.to)
+            (node.due, node.options, edge.to)
         })?;
         Some(Join { leaf, edge })
     }
 
-    /// A tree is whole if the list at its root, where the last leaf came, lacks nothing. What was
-    /// joined later is nearer to the root.
-    fn whole(mut self) -> Vec<PairId> {
+    /// The edges of complete trees: those whose root, which the last leaf joined, needs nothing.
+    /// Later joins are nearer to the root, so start there.
+    fn complete_trees(mut self) -> Vec<PairId> {
         let mut edges = Vec::new();
         for Join { leaf, edge } in self.joins.iter().rev() {
             if self.nodes[edge.to].due == 0 {

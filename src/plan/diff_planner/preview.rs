@@ -1,6 +1,6 @@
-//! What becomes of a file, field by field: for people.
+//! The changes of a file for the preview, field by field, before → after.
 //!
-//! Text stands in quotes, as in JSON, so that its spaces can be seen and nothing else looks like it.
+//! Text is quoted as in JSON, to show its spaces and to tell it from placeholders.
 
 use std::fmt;
 
@@ -16,12 +16,12 @@ use crate::row::{
     as_slice_or_empty,
 };
 
-/// So many rows are named for each file.
+/// Maximum row numbers shown for each file.
 const ROWS_NAMED_MAX: usize = 5;
-/// What stands where there is nothing.
+/// Placeholder for an empty value.
 const NONE: &str = "(none)";
 
-/// What rows change on a file.
+/// The changes that rows make to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileDifference {
     file: FileId,
@@ -31,13 +31,13 @@ pub struct FileDifference {
     fields: Vec<Difference>,
 }
 
-/// One field of it.
+/// The change of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Difference {
-    /// Its name.
+    /// Name of the field.
     field: String,
-    /// What is there, and what will be.
-    what: String,
+    /// Values before and after, for display.
+    change: String,
 }
 
 impl FileDifference {
@@ -50,7 +50,7 @@ impl FileDifference {
 
     /// Its fields, each as `field: before → after`.
     pub fn fields(&self) -> impl Iterator<Item = String> {
-        self.fields.iter().map(|Difference { field, what }| format!("{field}: {what}"))
+        self.fields.iter().map(|Difference { field, change }| format!("{field}: {change}"))
     }
 
     fn rows_text(&self) -> String {
@@ -72,32 +72,33 @@ impl fmt::Display for FileDifference {
     }
 }
 
-/// What the rows of a file change, one after the other: each time from what those before leave.
+/// The changes of a file by group of merged rows, each relative to the state that the rows before
+/// leave.
 pub(super) fn differences(file: &FileId, work: &[WorkItem]) -> Vec<FileDifference> {
-    let together = work.iter().filter_map(|work| match work {
-        WorkItem::Merged(together) => Some(together),
-        // Nothing has been done for a row of which it is still to be seen what it changes.
+    let work = work.iter().filter_map(|work| match work {
+        WorkItem::Merged(work) => Some(work),
+        // The change depends on how the row's earlier steps turned out.
         WorkItem::Leftover(_) => None,
     });
-    let of_rows = together.enumerate().map(|(index, together)| {
-        let not_known = if index == 0 { "(unknown)" } else { "(set by earlier rows)" };
-        let MergedWork { merged, before, .. } = together.as_ref();
+    let differences = work.enumerate().map(|(index, work)| {
+        let unknown = if index == 0 { "(unknown)" } else { "(set by earlier rows)" };
+        let MergedWork { merged, before, .. } = work.as_ref();
         let rows = merged.pending_rows.iter().map(|pending| pending.pos.number);
         FileDifference {
             file: file.clone(),
             path: before.path().map(str::to_owned),
             rows: rows.take(ROWS_NAMED_MAX).collect(),
             has_more_rows: merged.pending_rows.len() > ROWS_NAMED_MAX,
-            fields: Fields { not_known, all: Vec::new() }.of(together),
+            fields: FieldDiffs { unknown, all: Vec::new() }.collect(work),
         }
     });
-    of_rows.collect()
+    differences.collect()
 }
 
-/// What one row sets, for a file whose state is unknown.
+/// The values that one row sets, for a file whose state is unknown.
 pub(in crate::plan) fn difference_of_row(pos: RowPos, update: &Update) -> FileDifference {
-    let row = PendingRow { pos, change: update.change.clone(), behind: RowProgress::default() };
-    let (merged, before) = (MergedRows::of(row), SimulatedFile::nothing());
+    let row = PendingRow { pos, change: update.change.clone(), progress: RowProgress::default() };
+    let (merged, before) = (MergedRows::of(row), SimulatedFile::unknown());
     let diff = FileDiff::of(&merged, &before, |_| true);
     let work = MergedWork { merged, diff, before };
     FileDifference {
@@ -105,7 +106,7 @@ pub(in crate::plan) fn difference_of_row(pos: RowPos, update: &Update) -> FileDi
         path: None,
         rows: vec![pos.number],
         has_more_rows: false,
-        fields: Fields { not_known: "", all: Vec::new() }.of(&work),
+        fields: FieldDiffs { unknown: "", all: Vec::new() }.collect(&work),
     }
 }
 
@@ -134,7 +135,7 @@ pub(super) fn count_columns(work: &[WorkItem], columns: &mut Columns) {
             WorkItem::Merged(item) => {
                 let MergedWork { merged, diff, .. } = item.as_ref();
                 columns.add_patch(&diff.patch);
-                for (stage, tags) in diff.tags_needed() {
+                for (stage, tags) in diff.changed_stages() {
                     let change = &merged.tags[stage].change;
                     columns.add_tags(change, tags.remove.is_some(), tags.add.is_some());
                 }
@@ -150,18 +151,18 @@ pub(super) fn count_columns(work: &[WorkItem], columns: &mut Columns) {
     }
 }
 
-/// The fields of a file, one after the other.
-struct Fields {
-    /// What stands where nobody knows what is there.
-    not_known: &'static str,
+/// Collects the changes of a file's fields.
+struct FieldDiffs {
+    /// Placeholder for an unknown value.
+    unknown: &'static str,
     all: Vec<Difference>,
 }
 
-impl Fields {
-    fn of(mut self, together: &MergedWork) -> Vec<Difference> {
-        let MergedWork { merged, diff, before } = together;
-        if diff.tags_needed().next().is_some() {
-            let changes: Vec<&TagChange> = merged.tags.iter().map(|part| &part.change).collect();
+impl FieldDiffs {
+    fn collect(mut self, work: &MergedWork) -> Vec<Difference> {
+        let MergedWork { merged, diff, before } = work;
+        if diff.changed_stages().next().is_some() {
+            let changes: Vec<&TagChange> = merged.tags.iter().map(|stage| &stage.change).collect();
             self.tags(before, &changes);
         }
         let patch = &diff.patch;
@@ -182,10 +183,10 @@ impl Fields {
             self.add(&field_name, before.metadata(field).map(value), &value(after));
         }
         for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-            self.put("extensions", format!("run {}", extension.config()));
+            self.push("extensions", format!("run {}", extension.config()));
         }
         if let Some(url) = &patch.webhook_url {
-            self.put("webhookUrl", quoted(url.as_str()));
+            self.push("webhookUrl", quoted(url.as_str()));
         }
         if let Some(publish) = diff.publish {
             self.publication(before, publish);
@@ -194,58 +195,58 @@ impl Fields {
     }
 
     fn tags(&mut self, before: &SimulatedFile, changes: &[&TagChange]) {
-        let has = before.tags();
-        let mut after = has.map(<[String]>::to_vec);
+        let current = before.tags();
+        let mut after = current.map(<[String]>::to_vec);
         for change in changes {
             after = change.after(after.as_deref());
         }
         let Some(after) = after else {
             let edits: String = changes.iter().map(|change| edit_of(change)).collect();
-            self.add("tags", None, &format!("the same{edits}"));
+            self.add("tags", None, &format!("(previous){edits}"));
             return;
         };
-        let mut what = list(&after);
-        if let Some(has) = has
-            && has.iter().any(|tag| after.contains(tag))
+        let mut change = list(&after);
+        if let Some(current) = current
+            && current.iter().any(|tag| after.contains(tag))
         {
-            let gone = has.iter().filter(|tag| !after.contains(tag));
-            let new = after.iter().filter(|tag| !has.contains(tag));
-            what.push_str(&format!("  ({})", edit(gone, new).trim_start()));
+            let removed = current.iter().filter(|tag| !after.contains(tag));
+            let added = after.iter().filter(|tag| !current.contains(tag));
+            change.push_str(&format!("  ({})", edit(removed, added).trim_start()));
         }
-        self.add("tags", has.map(list), &what);
+        self.add("tags", current.map(list), &change);
     }
 
     fn ai_tags(&mut self, before: &SimulatedFile, removal: &AiTagRemoval) {
-        let has = before.ai_tags();
-        let after = match (removal, &has) {
+        let current = before.ai_tags();
+        let after = match (removal, &current) {
             (AiTagRemoval::All, _) => NONE.to_owned(),
-            (AiTagRemoval::Named(names), None) => format!("the same{}", edit(names.iter(), [])),
-            (AiTagRemoval::Named(names), Some(has)) => {
-                list(has.iter().filter(|has| names.iter().all(|name| name != **has)))
+            (AiTagRemoval::Named(names), None) => format!("(previous){}", edit(names.iter(), [])),
+            (AiTagRemoval::Named(names), Some(current)) => {
+                list(current.iter().filter(|current| names.iter().all(|name| name != **current)))
             }
         };
-        self.add("AITags", has.as_ref().map(list), &after);
+        self.add("AITags", current.as_ref().map(list), &after);
     }
 
     fn publication(&mut self, before: &SimulatedFile, publish: Publish) {
         let Publish { is_published, include_file_versions } = publish;
         let versions = match include_file_versions {
-            Some(true) => ", with all its versions",
+            Some(true) => ", including all versions",
             _ => "",
         };
-        let has = before.publication().map(|has| has.to_string());
-        self.add("isPublished", has, &format!("{is_published}{versions}"));
+        let current = before.publication().map(|current| current.to_string());
+        self.add("isPublished", current, &format!("{is_published}{versions}"));
     }
 
-    /// From one value to another; `None` where nobody knows what is there.
+    /// Adds a change between two values; `before` is `None` if unknown.
     fn add(&mut self, field: &str, before: Option<String>, after: &str) {
-        let before = before.unwrap_or_else(|| self.not_known.to_owned());
+        let before = before.unwrap_or_else(|| self.unknown.to_owned());
         let arrow = if before.is_empty() { "" } else { " → " };
-        self.put(field, format!("{before}{arrow}{after}"));
+        self.push(field, format!("{before}{arrow}{after}"));
     }
 
-    fn put(&mut self, field: &str, what: String) {
-        self.all.push(Difference { field: field.to_owned(), what });
+    fn push(&mut self, field: &str, change: String) {
+        self.all.push(Difference { field: field.to_owned(), change });
     }
 }
 
@@ -253,7 +254,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Text; none is the same as an empty one.
+/// Formats text; no text and empty text are the same.
 fn text(text: &str) -> String {
     if text.is_empty() { NONE.to_owned() } else { quoted(text) }
 }
@@ -267,14 +268,14 @@ fn list<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> String {
     if tags.is_empty() { NONE.to_owned() } else { format!("[{}]", tags.join(", ")) }
 }
 
-/// The tags that go, and those that come.
+/// Formats removed and added tags.
 fn edit<'t>(
-    gone: impl IntoIterator<Item = &'t String>,
-    new: impl IntoIterator<Item = &'t String>,
+    removed: impl IntoIterator<Item = &'t String>,
+    added: impl IntoIterator<Item = &'t String>,
 ) -> String {
-    let gone = gone.into_iter().map(|tag| format!(" - {}", quoted(tag)));
-    let new = new.into_iter().map(|tag| format!(" + {}", quoted(tag)));
-    gone.chain(new).collect()
+    let removed = removed.into_iter().map(|tag| format!(" - {}", quoted(tag)));
+    let added = added.into_iter().map(|tag| format!(" + {}", quoted(tag)));
+    removed.chain(added).collect()
 }
 
 fn edit_of(change: &TagChange) -> String {

@@ -1,42 +1,42 @@
-//! Which steps of a row may follow those that are settled.
+//! Which steps of a row may be sent after the ones that are done.
 
 use crate::outcome::Status;
 use crate::request::StepKind;
 
-/// What of a row may still be sent.
+/// The steps of a row that may still be sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Follow {
+pub enum AllowedSteps {
     /// Every step.
     #[default]
-    Everything,
-    /// Only idempotent steps, because the outcome of its details is unknown. A person who has
-    /// looked at the file decides about the rest.
+    All,
+    /// Only idempotent steps, because the outcome of the details step is unknown. The user decides
+    /// about the rest after checking the file.
     Idempotent,
-    /// Nothing, because a step did not succeed.
-    Nothing,
+    /// No step, because an earlier one did not succeed.
+    None,
 }
 
-impl Follow {
-    /// After a step with this outcome.
+impl AllowedSteps {
+    /// The steps allowed after this outcome as well.
     #[must_use]
     pub fn after(self, kind: StepKind, status: Status) -> Self {
         match status {
-            // One that was not attempted was not sent because of steps before it.
+            // A step was not attempted because of an earlier one, which already counts.
             Status::Unchanged | Status::Updated | Status::NotAttempted => self,
             Status::Unknown if kind == StepKind::Details => self.max(Self::Idempotent),
-            Status::Unknown | Status::Failed | Status::Rejected => Self::Nothing,
+            Status::Unknown | Status::Failed | Status::Rejected => Self::None,
         }
     }
 
-    /// Whether this step may follow. The remainder of a lost request may in any case.
+    /// Whether the step may be sent. The remainder of a lost request always may.
     #[must_use]
     pub fn allows(self, kind: StepKind) -> bool {
         let is_at_most_once = matches!(kind, StepKind::Details | StepKind::Publish);
         match self {
-            Self::Everything => true,
+            Self::All => true,
             _ if kind == StepKind::DetailsWithoutExtensions => true,
             Self::Idempotent => !is_at_most_once,
-            Self::Nothing => false,
+            Self::None => false,
         }
     }
 }

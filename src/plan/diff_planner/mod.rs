@@ -1,0 +1,334 @@
+//! The diff planner: compares rows with the snapshot, skips what is up to date, and sends the
+//! differences in the fewest requests.
+//!
+//! Its requests depend only on the input, the snapshot and the steps that earlier sessions
+//! recorded. So a saved or resumed plan is not stored, but computed again.
+//!
+//! The path of a row:
+//!
+//! 1. It waits for the last row of its file (`PendingRow`).
+//! 2. `work` goes through the rows of the file in order, and tracks the state of the file in a
+//!    `SimulatedFile`.
+//! 3. `merge` combines consecutive rows into one change, if one request can make it.
+//! 4. `diff` compares the change with the simulated file. Without a difference the rows are up to
+//!    date.
+//! 5. `requests` makes a PATCH of the fields, and calls for tags and publication.
+//! 6. `tag_batcher` collects the tag changes of all files, and chooses between bulk calls and
+//!    PATCH requests (`patch_or_bulk`, `call_sets`, `eliminate_calls`).
+//! 7. `Coalescer` combines equal tag calls, and keeps the order of requests on each file.
+
+mod call_sets;
+mod diff;
+mod eliminate_calls;
+mod merge;
+mod patch_or_bulk;
+mod preview;
+mod requests;
+mod simulated_file;
+mod tag_batcher;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use diff::TagDiff;
+use merge::PendingRow;
+pub use preview::FileDifference;
+pub(super) use preview::difference_of_row;
+use preview::{count_columns, differences, lost_tags};
+use requests::{FileRequests, TagJob, done_row, planned_row};
+use simulated_file::SimulatedFile;
+pub use tag_batcher::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
+use work::{MergedWork, WorkItem};
+
+use super::coalesce::Coalescer;
+use super::direct::{direct, fingerprint, steps};
+use super::{Batch, PlannedRow, RowProgress};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
+use crate::outcome::{Code, Outcome, Status};
+use crate::request::{BULK_FILES_MAX, Request, StepKind};
+use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
+use crate::settings::DiffOptions;
+
+/// Maximum tag changes in memory, waiting for equal changes of other files.
+const TAG_CHANGES_MAX: usize = 20_000;
+/// Maximum steps of requests in memory, waiting to share their calls.
+const STEPS_HELD_MAX: usize = 20_000;
+
+/// The earlier run that ran an extension on a file with the same configuration, described for
+/// messages; `None` if there is none.
+pub type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> Option<String> + Send>;
+
+/// The diff planner; see the module documentation.
+pub struct DiffPlanner {
+    /// Holds the snapshot.
+    ledger: LedgerFile,
+    options: DiffOptions,
+    prior_runs: PriorRunLookup,
+    /// How many more files the preview shows; `None` without a preview.
+    preview: Option<usize>,
+    /// Tag changes of files whose requests need no order.
+    tag_batcher: TagBatcher<Arc<TagJob>>,
+    /// Combines equal tag calls of all requests.
+    coalescer: Coalescer,
+    /// Rows of files that later rows name as well.
+    waiting_rows: HashMap<FileId, Vec<PendingRow>>,
+    /// Whether requests of an earlier session may still be in flight, and take effect after later
+    /// ones.
+    may_follow_lost_requests: bool,
+}
+
+impl DiffPlanner {
+    /// A planner for a run whose ledger holds the snapshot.
+    #[must_use]
+    pub fn new(ledger: LedgerFile, options: DiffOptions, prior_runs: PriorRunLookup) -> Self {
+        let tag_batcher = TagBatcher::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
+        let (coalescer, waiting_rows) = (Coalescer::default(), HashMap::new());
+        Self {
+            ledger,
+            options,
+            prior_runs,
+            preview: None,
+            tag_batcher,
+            coalescer,
+            waiting_rows,
+            may_follow_lost_requests: false,
+        }
+    }
+
+    /// Assumes that requests of an interrupted session may still take effect. Which ones is
+    /// unknown, so every file with requests in an order is read back at the end.
+    pub fn distrust_earlier_requests(&mut self) {
+        self.may_follow_lost_requests = true;
+    }
+
+    /// Collects what a preview shows: the number of changed files, the tags that they lose, and the
+    /// differences of the first `files`.
+    pub fn preview(&mut self, files: usize) {
+        self.preview = Some(files);
+    }
+
+    /// Plans the next row. The row and its requests may be added to a later batch.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn row(
+        &mut self,
+        row: Row,
+        progress: &RowProgress,
+        batch: &mut Batch,
+    ) -> Result<(), LedgerError> {
+        let Row { pos, content } = row;
+        let update = match content {
+            Content::Update(update) if !update.change.is_empty() => *update,
+            content => {
+                direct(Row { pos, content }, progress, batch);
+                return Ok(());
+            }
+        };
+        let Update { file, mut change } = update;
+        drop_done_steps(&file, &mut change, progress);
+        let pending = PendingRow { pos, change, progress: progress.clone() };
+        let record = self.ledger.file_record(file.as_str())?;
+        let last_row = record.as_ref().map_or(pos.number, |record| record.last_row);
+        if last_row > pos.number {
+            self.waiting_rows.entry(file).or_default().push(pending);
+            return Ok(());
+        }
+        let mut pending_rows = self.waiting_rows.remove(&file).unwrap_or_default();
+        pending_rows.push(pending);
+        self.file(&file, pending_rows, record.map(trusted_snapshot).unwrap_or_default(), batch)
+    }
+
+    /// Adds the remaining rows and requests to the batch after the last row.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
+        let mut files: Vec<_> = std::mem::take(&mut self.waiting_rows).into_iter().collect();
+        files.sort_unstable_by_key(|(_, pending_rows)| {
+            pending_rows.first().map(|pending| pending.pos)
+        });
+        for (file, pending_rows) in files {
+            let record = self.ledger.file_record(file.as_str())?;
+            self.file(
+                &file,
+                pending_rows,
+                record.map(trusted_snapshot).unwrap_or_default(),
+                batch,
+            )?;
+        }
+        let mut out = Vec::new();
+        self.tag_batcher.end(&mut out);
+        self.emit(out, batch);
+        self.coalescer.end(&mut batch.requests);
+        Ok(())
+    }
+
+    /// Plans all rows of a file.
+    fn file(
+        &mut self,
+        file: &FileId,
+        pending_rows: Vec<PendingRow>,
+        snapshot: Snapshot,
+        batch: &mut Batch,
+    ) -> Result<(), LedgerError> {
+        let simulated_file = match snapshot {
+            Snapshot::Fields(fields) => SimulatedFile::from_snapshot(*fields),
+            Snapshot::Unread => SimulatedFile::unknown(),
+            Snapshot::Missing => {
+                let rows = pending_rows
+                    .iter()
+                    .map(|pending| done_row(pending.pos, &pending.progress, missing()));
+                batch.rows.extend(rows);
+                return Ok(());
+            }
+        };
+        let first_open = pending_rows
+            .iter()
+            .find(|pending| !pending.progress.is_finished())
+            .map(|pending| pending.pos.number);
+        let work = self.work(file, pending_rows, simulated_file, batch);
+        if let Some(left) = self.preview {
+            batch.changed_files += u64::from(!work.is_empty());
+            batch.lost_tags.extend(lost_tags(&work));
+            count_columns(&work, &mut batch.columns);
+            if left > 0 {
+                let mut differences = differences(file, &work);
+                self.preview = Some(left - usize::from(!differences.is_empty()));
+                batch.differences.append(&mut differences);
+            }
+        }
+        let keeps_order = work.len() > 1 || work.iter().any(WorkItem::keeps_order);
+        if self.may_follow_lost_requests && keeps_order {
+            let lost = first_open.map(|row| (file.clone(), row));
+            self.ledger.mark_lost(lost.as_slice())?;
+        }
+        for work in work {
+            match work {
+                WorkItem::Merged(merged) => self.merged_requests(file, &merged, keeps_order, batch),
+                WorkItem::Leftover(pending) => self.leftover_requests(file, *pending, batch),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the requests for the remaining steps of a row.
+    fn leftover_requests(&mut self, file: &FileId, pending: PendingRow, batch: &mut Batch) {
+        let PendingRow { pos, change, progress } = pending;
+        let update = Box::new(Update { file: file.clone(), change });
+        let mut leftover = Batch::default();
+        direct(Row { pos, content: Content::Update(update) }, &progress, &mut leftover);
+        batch.rows.append(&mut leftover.rows);
+        self.send(leftover.requests, batch);
+    }
+
+    /// Makes the requests for merged rows. Their tag changes wait for those of other files, unless
+    /// the requests on the file must keep an order.
+    fn merged_requests(
+        &mut self,
+        file: &FileId,
+        work: &MergedWork,
+        keeps_order: bool,
+        batch: &mut Batch,
+    ) {
+        let MergedWork { merged, diff, before } = work;
+        let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
+        let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
+        // For rows with only tag changes, the number of steps is known once their calls are.
+        let open = shared.map(|(stage, _)| stage).filter(|_| !file_requests.has_patch());
+        for pending in &merged.pending_rows {
+            if open.is_some() && merged.stage_of(pending.pos.number) == open {
+                continue;
+            }
+            let steps = file_requests
+                .step_kinds(pending)
+                .filter(|kind| pending.progress.needs(*kind))
+                .count();
+            batch.rows.push(match file_requests.step_kinds(pending).next() {
+                Some(_) => {
+                    let not_sent = file_requests.not_sent(pending);
+                    let others = [file_requests.has_remainder(pending), not_sent.is_some()];
+                    let steps = steps + others.into_iter().filter(|is_open| *is_open).count();
+                    PlannedRow { not_sent, ..planned_row(pending.pos, steps, &pending.progress) }
+                }
+                None => self.unsent_row(file, pending, merged, before, &[]),
+            });
+        }
+        let mut out = file_requests.detail_requests(file, before);
+        if let Some((stage, tags)) = shared {
+            let job = TagJob::new(file, merged, stage, tags, open.is_none());
+            self.batch_tags(job, tags, batch);
+        } else {
+            out.extend(file_requests.tag_requests(file));
+        }
+        out.extend(file_requests.publish_request(file));
+        self.send(out, batch);
+    }
+
+    /// Adds the tag change of a file to the batcher.
+    fn batch_tags(&mut self, job: TagJob, tags: &TagDiff, batch: &mut Batch) {
+        let edit = TagEdit {
+            item: Arc::new(job),
+            remove: tags.remove.clone(),
+            add: tags.add.clone(),
+            superset: tags.superset.clone(),
+            patchable: tags.complete.is_some(),
+        };
+        let mut out = Vec::new();
+        self.tag_batcher.take(edit, &mut out);
+        self.emit(out, batch);
+    }
+
+    fn emit(&mut self, calls: Vec<TagCall<Arc<TagJob>>>, batch: &mut Batch) {
+        let requests = calls.into_iter().filter_map(|call| requests::request_of(call, batch));
+        self.send(requests.collect(), batch);
+    }
+
+    /// Sends requests through the coalescer, and limits what it holds.
+    fn send(&mut self, requests: Vec<Request>, batch: &mut Batch) {
+        for request in requests {
+            self.coalescer.take(request, &mut batch.requests);
+        }
+        self.coalescer.flush_to(STEPS_HELD_MAX, &mut batch.requests);
+    }
+}
+
+/// The snapshot of a file, unless a request of an earlier run may still change the file.
+fn trusted_snapshot(record: FileRecord) -> Snapshot {
+    match record.state {
+        Snapshot::Fields(_) if record.unsettled => Snapshot::Unread,
+        state => state,
+    }
+}
+
+fn missing() -> Outcome {
+    let message = "ImageKit has no such file; nothing was sent";
+    Outcome::local(Status::Rejected, Code::NotFound, Some(message.into()))
+}
+
+/// Removes the steps that an earlier run did for the row, if it requests the same change.
+fn drop_done_steps(file: &FileId, change: &mut Change, progress: &RowProgress) {
+    if progress.fingerprints.is_empty() {
+        return;
+    }
+    for (kind, call) in steps(change.clone()).into_iter().flatten() {
+        if progress.fingerprints.contains(&fingerprint(file, &call)) {
+            drop_step(change, kind);
+        }
+    }
+}
+
+fn drop_step(change: &mut Change, kind: StepKind) {
+    match (kind, &mut change.tags) {
+        (StepKind::Details, _) => {
+            let tags = change.tags.take().filter(|tags| matches!(tags, TagChange::Edit { .. }));
+            *change = Change { tags, publish: change.publish, ..Change::default() };
+        }
+        (StepKind::RemoveTags, Some(TagChange::Edit { remove, .. })) => *remove = None,
+        (StepKind::AddTags, Some(TagChange::Edit { add, .. })) => *add = None,
+        (StepKind::Publish, _) => change.publish = None,
+        _ => {}
+    }
+    change.tags.take_if(|tags| *tags == TagChange::Edit { add: None, remove: None });
+}

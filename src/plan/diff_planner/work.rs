@@ -1,0 +1,278 @@
+//! Goes through the rows of one file in order, and collects what must be sent.
+
+use super::diff::FileDiff;
+use super::merge::{self, MergedRows, PendingRow};
+use super::requests::{done_row, planned_row};
+use super::simulated_file::SimulatedFile;
+use super::{DiffPlanner, drop_step};
+use crate::outcome::{Code, Outcome, Status};
+use crate::plan::{Batch, PlannedRow};
+use crate::request::StepKind;
+use crate::row::{Extension, Extensions, FileId};
+
+/// What must be sent for some rows.
+pub(super) enum WorkItem {
+    /// Merged rows.
+    Merged(Box<MergedWork>),
+    /// The remaining steps of a row that an earlier session began, on a file with several rows.
+    Leftover(Box<PendingRow>),
+}
+
+/// Merged rows, their difference, and the file before them.
+pub(super) struct MergedWork {
+    pub(super) merged: MergedRows,
+    pub(super) diff: FileDiff,
+    pub(super) before: SimulatedFile,
+}
+
+impl WorkItem {
+    /// The extensions to run.
+    fn extensions(&self) -> Option<&Extensions> {
+        match self {
+            Self::Merged(work) => work.diff.patch.extensions.as_ref(),
+            Self::Leftover(pending) => pending.change.extensions.as_ref(),
+        }
+    }
+
+    /// Whether other requests on the file must precede or follow parts of it.
+    pub(super) fn keeps_order(&self) -> bool {
+        match self {
+            Self::Merged(work) => {
+                let diff = &work.diff;
+                diff.publish.is_some() || diff.changed_stages().nth(1).is_some()
+            }
+            Self::Leftover(_) => true,
+        }
+    }
+}
+
+impl DiffPlanner {
+    /// What must be sent for a file, in order. Rows that need nothing are added to the batch as
+    /// done.
+    pub(super) fn work(
+        &self,
+        file: &FileId,
+        pending_rows: Vec<PendingRow>,
+        simulated_file: SimulatedFile,
+        batch: &mut Batch,
+    ) -> Vec<WorkItem> {
+        let is_only = pending_rows.len() == 1;
+        let (after_merged, merged) = (simulated_file.clone(), None);
+        let (extensions_run, work) = (Vec::new(), Vec::new());
+        let mut rows = FileRows {
+            planner: self,
+            file,
+            simulated_file,
+            after_merged,
+            merged,
+            extensions_run,
+            work,
+            batch,
+        };
+        for pending in pending_rows {
+            rows.add(pending, is_only);
+        }
+        rows.flush();
+        rows.work
+    }
+
+    /// The difference of merged rows; updates the simulated file.
+    fn diff(
+        &self,
+        file: &FileId,
+        merged: MergedRows,
+        simulated_file: &mut SimulatedFile,
+        extensions_run: &[(u64, Extension)],
+        batch: &mut Batch,
+    ) -> Option<WorkItem> {
+        let before = simulated_file.clone();
+        simulated_file.apply(&merged.fields);
+        merged.tags.iter().for_each(|stage| simulated_file.apply_tags(&stage.change));
+        // The remainder of a lost request is computed from the whole request.
+        let has_lost_response =
+            merged.pending_rows.iter().any(|pending| pending.progress.remainder_due());
+        let should_run = |extension: &Extension| {
+            has_lost_response || self.should_run(file, extension, &before, extensions_run)
+        };
+        let diff = FileDiff::of(&merged, &before, should_run);
+        if diff.is_empty() {
+            for pending in &merged.pending_rows {
+                batch.rows.push(self.unsent_row(file, pending, &merged, &before, extensions_run));
+            }
+            return None;
+        }
+        simulated_file.invalidate_sent(&diff);
+        if !diff.patch.is_empty() && merged.pending_rows.len() > 1 {
+            // If the merged request is rejected, each row is sent separately.
+            for pending in &merged.pending_rows {
+                simulated_file.invalidate_sent(&FileDiff::of(
+                    &MergedRows::of(pending.clone()),
+                    &before,
+                    should_run,
+                ));
+            }
+        }
+        Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before })))
+    }
+
+    /// Whether an extension is to run: not if an earlier row or run already runs it.
+    fn should_run(
+        &self,
+        file: &FileId,
+        extension: &Extension,
+        simulated_file: &SimulatedFile,
+        extensions_run: &[(u64, Extension)],
+    ) -> bool {
+        let ran_before = || (self.prior_runs)(file, extension).is_some();
+        let is_tagged =
+            || self.options.skip_tagged && simulated_file.has_ai_tags_of(extension.name().as_str());
+        earlier_row(extensions_run, extension).is_none()
+            && (self.options.rerun_extensions || !ran_before() && !is_tagged())
+    }
+
+    /// A row for which nothing is sent, with the reason as its code.
+    pub(super) fn unsent_row(
+        &self,
+        file: &FileId,
+        pending: &PendingRow,
+        merged: &MergedRows,
+        before: &SimulatedFile,
+        extensions_run: &[(u64, Extension)],
+    ) -> PlannedRow {
+        let own = MergedRows::of(pending.clone());
+        let own_diff = FileDiff::of(&own, before, |extension| {
+            self.should_run(file, extension, before, extensions_run)
+        });
+        let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
+        let reasons = extensions.filter_map(|extension| {
+            let name = extension.name().as_str();
+            match earlier_row(extensions_run, extension) {
+                Some(row) => {
+                    Some(format!("{name}: already requested by row {row} for the same file"))
+                }
+                None => (self.prior_runs)(file, extension).map(|run| {
+                    format!("{name}: {run}; --rerun-extensions runs it again, charged again")
+                }),
+            }
+        });
+        let reasons: Vec<String> = reasons.collect();
+        let (code, message) = if !own_diff.is_empty() {
+            let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
+            let message =
+                format!("later rows of the same file, up to row {last}, set other values");
+            (Code::Superseded, Some(message))
+        } else if reasons.is_empty() {
+            (Code::UpToDate, None)
+        } else {
+            (Code::AlreadyRan, Some(reasons.join(", ")))
+        };
+        let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
+        done_row(pending.pos, &pending.progress, outcome)
+    }
+}
+
+/// State while going through the rows of a file.
+struct FileRows<'l> {
+    planner: &'l DiffPlanner,
+    file: &'l FileId,
+    /// The file after the work so far.
+    simulated_file: SimulatedFile,
+    /// The file after the rows that are being merged, as well.
+    after_merged: SimulatedFile,
+    merged: Option<MergedRows>,
+    /// Extensions of the rows so far, with the row numbers.
+    extensions_run: Vec<(u64, Extension)>,
+    work: Vec<WorkItem>,
+    batch: &'l mut Batch,
+}
+
+impl FileRows<'_> {
+    fn add(&mut self, pending: PendingRow, is_only: bool) {
+        let Some(extensions) = pending.change.extensions.clone() else {
+            return self.row(pending, is_only);
+        };
+        let (row, is_sent) = (pending.pos.number, pending.progress.has_sent_details());
+        let count = self.work.len();
+        self.row(pending, is_only);
+        // Rows with extensions are merged with nothing, not even with equal rows.
+        self.flush();
+        let requested = self.work[count..].iter().filter_map(WorkItem::extensions);
+        let requested = requested.chain(is_sent.then_some(&extensions));
+        let requested = requested.flat_map(Extensions::as_slice).map(|it| (row, it.clone()));
+        self.extensions_run.extend(requested);
+    }
+
+    fn row(&mut self, pending: PendingRow, is_only: bool) {
+        let tags_known = self.after_merged.tags().is_some();
+        if self.merged.as_ref().is_some_and(|merged| !merged.can_merge(&pending, tags_known)) {
+            self.flush();
+        }
+        if pending.progress.is_partially_done() && !is_only {
+            self.flush();
+            self.simulated_file.invalidate(&pending.change);
+            self.after_merged = self.simulated_file.clone();
+            self.work.push(WorkItem::Leftover(Box::new(leftover(pending))));
+        } else if finish_unsent(&pending, &self.after_merged, self.batch) {
+            self.flush();
+            self.simulated_file.replay_row(&pending);
+            self.after_merged = self.simulated_file.clone();
+        } else {
+            self.after_merged.apply(&pending.change);
+            match &mut self.merged {
+                Some(merged) => merged.merge(pending, tags_known),
+                None => self.merged = Some(MergedRows::of(pending)),
+            }
+        }
+    }
+
+    /// Ends the current group of merged rows.
+    fn flush(&mut self) {
+        if let Some(merged) = self.merged.take() {
+            let (simulated_file, batch) = (&mut self.simulated_file, &mut *self.batch);
+            let work =
+                self.planner.diff(self.file, merged, simulated_file, &self.extensions_run, batch);
+            self.work.extend(work);
+            self.after_merged = self.simulated_file.clone();
+        }
+    }
+}
+
+/// The earlier row that requests the same extension on the same file.
+fn earlier_row(extensions_run: &[(u64, Extension)], extension: &Extension) -> Option<u64> {
+    extensions_run.iter().find(|(_, other)| other == extension).map(|(row, _)| *row)
+}
+
+/// The remaining steps of a row that was begun. The remainder of a lost request is computed from
+/// the whole request. Otherwise the details are done, or were superseded by later rows; so they
+/// must not be sent now. The tags are sent again, because the earlier request may have combined
+/// them with those of other rows.
+fn leftover(pending: PendingRow) -> PendingRow {
+    let PendingRow { pos, mut change, mut progress } = pending;
+    if !progress.remainder_due() {
+        let tags = change.tags.clone();
+        drop_step(&mut change, StepKind::Details);
+        if !progress.has_done(StepKind::Details) {
+            change.tags = tags;
+        }
+        progress.redo_tags();
+    }
+    PendingRow { pos, change, progress }
+}
+
+/// Finishes a row for which nothing is sent, regardless of the file; returns whether it did.
+fn finish_unsent(pending: &PendingRow, simulated_file: &SimulatedFile, batch: &mut Batch) -> bool {
+    let outcome = if pending.progress.is_finished() {
+        None
+    } else if pending.change.is_empty() {
+        Some(Outcome::local(Status::Unchanged, Code::AlreadyDone, None))
+    } else if let Some(rejected) = merge::too_many_tags(simulated_file, &pending.change) {
+        Some(rejected)
+    } else {
+        return false;
+    };
+    batch.rows.push(match outcome {
+        Some(outcome) => done_row(pending.pos, &pending.progress, outcome),
+        None => planned_row(pending.pos, 0, &pending.progress),
+    });
+    true
+}
