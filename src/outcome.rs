@@ -245,6 +245,116 @@ impl ExtensionStatus {
     }
 }
 
+impl Status {
+    /// What the status means, for the reference.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Unchanged => {
+                "Nothing was sent: the file is up to date, or the row changes nothing."
+            }
+            Self::Updated => "ImageKit accepted every step of the row.",
+            Self::NotAttempted => "The run ended before the row, or the rest of it, was sent.",
+            Self::Failed => "Transient error, retries exhausted.",
+            Self::Rejected => "Invalid row, conflict, or permanent API error.",
+            Self::Unknown => "An at-most-once request was sent and its response was lost.",
+        }
+    }
+
+    /// What a person does next about rows of the status; empty where nothing is to be done.
+    #[must_use]
+    pub fn next_step(self) -> &'static str {
+        match self {
+            Self::Unchanged | Self::Updated => "",
+            Self::NotAttempted => "`ikbulk resume RUN`",
+            Self::Failed => "`ikbulk apply RUN/failed.csv`",
+            Self::Rejected => "fix the cell in `failed.csv`, then `ikbulk apply RUN/failed.csv`",
+            Self::Unknown => "check the file, then see `unknown.csv`",
+        }
+    }
+}
+
+impl Code {
+    /// What the code means, for the reference.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Blank => "All cells of the row are empty; nothing was sent.",
+            Self::NoChange => "The row names a file and sets nothing; nothing was sent.",
+            Self::UpToDate => "The file already has the values of the row; nothing was sent.",
+            Self::AlreadyRan => {
+                "An earlier run was charged, or may have been, for the extension on this file in \
+                 this configuration; nothing was sent."
+            }
+            Self::AlreadyDone => {
+                "The steps of the row were done in the run whose `failed.csv` this sheet is; \
+                 nothing was sent."
+            }
+            Self::Mismatch => {
+                "ImageKit accepted the request, but the file it returned, or that was read back \
+                 later, does not have the requested values."
+            }
+            Self::Unverified => {
+                "The response to an earlier request on the file was lost, and the file could not \
+                 be read back to rule out that this request took effect later."
+            }
+            Self::ExtensionFailed => {
+                "The request was accepted and an extension failed. ImageKit gives no reason and \
+                 does not retry. The same row in another run retries it and is charged again."
+            }
+            Self::ExtensionUnclear => {
+                "ImageKit reports a status of an extension that is none of success, pending and \
+                 failed. The extension counts as run and is not run again; check the file."
+            }
+            Self::Partial => "Some steps of the row are done and a later step is not.",
+            Self::Superseded => {
+                "A later row of the sheet set the same fields of the file. The row is not re-sent, \
+                 and does not count for the exit code where later rows set all of its fields."
+            }
+            Self::Invalid => "ikbulk's own validation rejected the row; nothing was sent.",
+            Self::Conflict => {
+                "The file changed between `plan` and `apply --plan`; nothing was sent (`partial` \
+                 where an earlier step of the row was sent)."
+            }
+            Self::NotFound => "ImageKit has no such file.",
+            Self::RejectedByApi => {
+                "ImageKit rejected the request for another reason; `message` has its words."
+            }
+            Self::Connection => "The connection failed or was lost.",
+            Self::Timeout => "No response arrived in time.",
+            Self::Server => "ImageKit reported an error of its own (5xx, 408, 409).",
+            Self::Unreadable => "The response could not be read as ImageKit's JSON.",
+            Self::Interrupted => "The program was killed while the request was in flight.",
+        }
+    }
+
+    /// The statuses that a row of the code has, for the reference.
+    #[must_use]
+    pub fn statuses(self) -> &'static [Status] {
+        match self {
+            Self::Blank
+            | Self::NoChange
+            | Self::UpToDate
+            | Self::AlreadyRan
+            | Self::AlreadyDone => &[Status::Unchanged],
+            Self::Mismatch | Self::Unverified | Self::ExtensionFailed | Self::ExtensionUnclear => {
+                &[Status::Updated]
+            }
+            Self::Partial => {
+                &[Status::NotAttempted, Status::Failed, Status::Rejected, Status::Unknown]
+            }
+            Self::Superseded => &[Status::Unchanged, Status::Failed, Status::Rejected],
+            Self::Invalid | Self::Conflict | Self::NotFound | Self::RejectedByApi => {
+                &[Status::Rejected]
+            }
+            Self::Connection | Self::Timeout | Self::Server | Self::Unreadable => {
+                &[Status::Failed, Status::Unknown]
+            }
+            Self::Interrupted => &[Status::Unknown],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,139 @@
+//! The reference pages that are made from the code.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use clap::CommandFactory as _;
+use ikbulk::cli::Cli;
+use ikbulk::execute::Stop;
+use ikbulk::outcome::{Code, Status};
+
+use crate::{read, root, updates};
+
+/// Columns of the help texts.
+const WIDTH: usize = 100;
+
+/// The exit codes in the order in which the first that applies is returned.
+const EXIT_CODES: [(&str, &str); 12] = [
+    ("4", "The ledger or a report could not be written. Fix the cause, then `ikbulk resume`."),
+    (
+        "3",
+        "Aborted: the key is not accepted; the same rejection 20 times in a row \
+         (`--max-same-rejection`); more than 20 % of the requests rejected (`--max-rejected`); 20 \
+         unknown outcomes (`--max-unknown`); or the API unreachable, or returning only 429s, for 15 \
+         minutes (`--down-max`). An unaccepted key or an outage while reading, before anything is \
+         sent, also ends with 3.",
+    ),
+    ("129", "Stopped by SIGHUP."),
+    ("130", "Stopped by Ctrl-C (SIGINT)."),
+    ("143", "Stopped by SIGTERM."),
+    ("6", "Some rows have an unknown outcome."),
+    ("5", "Incomplete: rows were not attempted (`ikbulk resume`)."),
+    (
+        "1",
+        "Action required: rows rejected, `mismatch`, `unverified`, `extension_failed`, \
+         `extension_unclear`, or values that `undo` skipped. `check` and `plan`: rows would be \
+         rejected. `export`: values that a sheet cannot represent were left out.",
+    ),
+    ("5", "Incomplete: rows failed (`ikbulk apply RUN/failed.csv`)."),
+    ("0", "Success, pending extensions included."),
+    ("2", "Wrong usage or refused input; nothing was sent."),
+    ("75", "Another run is writing to this account, or another process executes this run."),
+];
+
+fn cli() -> String {
+    let mut page = "<!-- Generated from the program's help: UPDATE_DOCS=1 cargo test --test docs -->\n\
+                    # Command line reference\n\n\
+                    This page shows `--help` of every command; `-h` prints a summary. Exit codes are \
+                    listed in\n[statuses.md](statuses.md#exit-codes), settings files in \
+                    [configuration.md](configuration.md).\n"
+        .to_owned();
+    let mut command = Cli::command().term_width(WIDTH);
+    command.build();
+    let mut section = |title: &str, help: &str| {
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let text = help.join("\n");
+        writeln!(page, "\n## {title}\n\n```text\n{}\n```", text.trim()).expect("strings take text");
+    };
+    section("ikbulk", &command.render_long_help().to_string());
+    for command in command.get_subcommands_mut() {
+        if command.get_name() != "help" {
+            let help = command.clone().term_width(WIDTH).render_long_help().to_string();
+            section(&format!("ikbulk {}", command.get_name()), &help);
+        }
+    }
+    page
+}
+
+fn statuses() -> String {
+    let mut table = "| status | meaning | next step |\n|---|---|---|\n".to_owned();
+    for status in Status::ALL.into_iter().rev() {
+        let next = Some(status.next_step()).filter(|next| !next.is_empty()).unwrap_or("–");
+        writeln!(table, "| `{status}` | {} | {next} |", status.description())
+            .expect("strings take text");
+    }
+    table
+}
+
+fn codes() -> String {
+    let mut table = "| code | status | meaning |\n|---|---|---|\n".to_owned();
+    for code in Code::ALL {
+        let statuses: Vec<String> =
+            code.statuses().iter().map(|status| format!("`{status}`")).collect();
+        let (word, meaning) = (code.as_str(), code.description());
+        writeln!(table, "| `{word}` | {} | {meaning} |", statuses.join(", "))
+            .expect("strings take text");
+    }
+    table
+}
+
+fn exit_codes() -> String {
+    let mut table = "| exit code | meaning |\n|---|---|\n".to_owned();
+    for (code, meaning) in EXIT_CODES {
+        writeln!(table, "| {code} | {meaning} |").expect("strings take text");
+    }
+    table.push_str("| 10 | `plan --detailed-exitcode` only: there are changes. |\n");
+    table
+}
+
+/// The page with the text between `<!-- generated: NAME -->` and `<!-- end -->` replaced.
+fn with_section(page: &str, name: &str, section: &str) -> String {
+    let begin = format!("<!-- generated: {name} -->\n");
+    let (before, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("no section {name}"));
+    let (_, after) = rest.split_once("<!-- end -->").expect("a section ends");
+    format!("{before}{begin}\n{section}\n<!-- end -->{after}")
+}
+
+fn compare(name: &str, expected: &str) {
+    let path = root().join("docs/reference").join(name);
+    if updates() {
+        fs::write(&path, expected).expect("the page can be written");
+    }
+    let page = fs::read_to_string(&path).unwrap_or_default();
+    let difference = page.lines().zip(expected.lines()).find(|(old, new)| old != new);
+    assert!(
+        page == expected,
+        "docs/reference/{name} is stale ({difference:?}); run UPDATE_DOCS=1 cargo test --test docs"
+    );
+}
+
+#[test]
+fn cli_reference_matches_help() {
+    compare("cli.md", &cli());
+}
+
+#[test]
+fn status_reference_matches_enums() {
+    let page = read(&root().join("docs/reference/statuses.md"));
+    let page = with_section(&page, "statuses", &statuses());
+    let page = with_section(&page, "codes", &codes());
+    compare("statuses.md", &with_section(&page, "exit codes", &exit_codes()));
+}
+
+#[test]
+fn signal_exit_codes_are_documented() {
+    for stop in [Stop::Hangup, Stop::Interrupt, Stop::Terminate] {
+        let code = stop.exit_code().to_string();
+        assert!(EXIT_CODES.iter().any(|(documented, _)| *documented == code), "{code}");
+    }
+}
