@@ -9,7 +9,7 @@ use super::connect::{Connection, LocalState};
 use super::finish::PreparedRun;
 use super::help::PLANNING;
 use super::limit_args::{Deadline, LimitArgs};
-use super::locks::{lock, lock_run};
+use super::locks::lock_run;
 use super::prepare::{already_ran, ask, require_terminal};
 use super::run_execution::{RunExecution, RunPart};
 use super::settings_args::SettingsArgs;
@@ -152,7 +152,7 @@ impl Apply {
         let StagedSheet { staged, client, sandbox } = staged_sheet;
         let connection = self.sheet.connect(client, &options, self.limits.wait_lock).await?;
         // Lock first: a run in execution would otherwise look unfinished.
-        let lock = lock(&connection, run, self.limits.wait_lock).await?;
+        let lock = connection.lock(run, self.limits.wait_lock).await?;
         if let Some(other) = self.replacing_run(run, &staged, &connection, screen)? {
             return Ok(other);
         }

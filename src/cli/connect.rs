@@ -8,12 +8,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::hint::with_hint;
 use super::locks::lock_account;
-use super::prepare::with_hint;
 use super::settings_args::{Client, SettingsArgs};
 use super::trust::{EndpointSource, IMAGEKIT};
 use super::{CliError, Screen};
-use crate::account::{AccountDb, AccountId, AccountName, RateFile, StateDir};
+use crate::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, StateDir};
 use crate::execute::Reads;
 use crate::imagekit::{Failure, Listing};
 use crate::input::Format;
@@ -64,6 +64,20 @@ struct ListedUrl {
 }
 
 impl Connection {
+    /// Takes the lock of the account; with `wait`, waits for it. The built-in sandbox has no lock.
+    pub(super) async fn lock(
+        &self,
+        run: &RunDir,
+        wait: bool,
+    ) -> Result<Option<AccountLock>, CliError> {
+        match &self.local {
+            Some(LocalState { state, account, .. }) => {
+                lock_account(state, *account, run, wait).await.map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
     /// Connects to the account of a key. Listing one file verifies the endpoint and the key, and
     /// returns the account name. With `refused_if_busy`, fails without a request if another run
     /// holds the account.

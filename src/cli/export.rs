@@ -8,7 +8,7 @@ use clap::Args;
 use futures_util::future::{Either, select};
 
 use super::connect::Connection;
-use super::prepare::with_hint;
+use super::hint::with_hint;
 use super::settings_args::{Client, SettingsArgs};
 use super::{CliError, Screen};
 use crate::execute::{Reads, Stop};
@@ -20,6 +20,7 @@ use crate::plural::plural;
 use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::Rules;
+use crate::run::ReadProgress as _;
 
 /// Maximum pages of a listing: ten million files. A longer listing is taken to be endless.
 const PAGES_MAX: usize = 10_000;

@@ -3,27 +3,12 @@
 use std::time::Duration;
 
 use super::CliError;
-use super::connect::{Connection, LocalState};
 use crate::account::{AccountId, AccountLock, LockError, StateDir};
 use crate::exit_codes;
 use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
 /// How often a waiting command retries the lock of an account.
 const ACCOUNT_RETRY_EVERY: Duration = Duration::from_secs(1);
-
-/// Takes the lock of an account; with `wait`, waits for it. The built-in sandbox has no lock.
-pub(super) async fn lock(
-    connection: &Connection,
-    run: &RunDir,
-    wait: bool,
-) -> Result<Option<AccountLock>, CliError> {
-    match &connection.local {
-        Some(LocalState { state, account, .. }) => {
-            lock_account(state, *account, run, wait).await.map(Some)
-        }
-        None => Ok(None),
-    }
-}
 
 /// Takes the lock of an account by its id; with `wait`, waits for it.
 pub(super) async fn lock_account(

@@ -8,6 +8,7 @@ mod export;
 mod finish;
 mod guess;
 mod help;
+mod hint;
 mod key;
 mod library_args;
 mod limit_args;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::connect::{Connection, LocalState};
+use super::hint::with_hint;
 use super::question::Question;
 use super::settings_args::{Client, SettingsArgs};
 use super::stop::on_thread;
@@ -15,7 +16,6 @@ use super::{CliError, Screen};
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::Reads;
-use crate::imagekit::{Concern, Failure};
 use crate::input::{
     Context, Format, Input, STANDARD_INPUT, StagedInput, UnnamedInput, stage_input,
     stage_unnamed_input,
@@ -27,27 +27,6 @@ use crate::row::{Resolved, Rules, Schema};
 use crate::run::RunDir;
 use crate::sandbox::{self, Library};
 use crate::shell::quoted;
-
-/// A failed read, followed by what a person can do about it.
-pub(super) fn with_hint(failure: &Failure) -> String {
-    let text = failure.to_string();
-    format!("{}{}", text.trim_end_matches('.'), hint(failure))
-}
-
-/// What a person can do about a failed read, to append to its message.
-pub(super) fn hint(failure: &Failure) -> &'static str {
-    match failure.concerns() {
-        Concern::Environment if matches!(failure, Failure::Throttled(_)) => {
-            "; stop other clients of the account, or try again later (--down-max sets how long to \
-             retry)"
-        }
-        Concern::Account => "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file",
-        Concern::Environment => {
-            "; check the network and --endpoint, then try again (--down-max sets how long to retry)"
-        }
-        Concern::Request => "",
-    }
-}
 
 /// An input argument: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::connect::{Connection, LocalState};
 use super::finish::PreparedRun;
 use super::limit_args::{Deadline, LimitArgs};
-use super::locks::{lock, lock_account};
+use super::locks::lock_account;
 use super::prepare::{already_ran, ask, charges, require_terminal, start_sandbox};
 use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
@@ -177,7 +177,7 @@ impl RunExecution<'_> {
         ledger: &LedgerFile,
     ) -> Result<Vec<AccountLock>, CliError> {
         let wait = self.limits.wait_lock;
-        let mut locks: Vec<_> = lock(connection, &self.run, wait).await?.into_iter().collect();
+        let mut locks: Vec<_> = connection.lock(&self.run, wait).await?.into_iter().collect();
         let Some(LocalState { state, db, account }) = &connection.local else {
             return Ok(locks);
         };

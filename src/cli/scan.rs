@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::prepare::with_hint;
+use super::hint::with_hint;
 use super::settings_args::Client;
 use super::{CliError, Screen};
 use crate::execute::Reads;
@@ -13,6 +13,7 @@ use crate::plural::plural;
 use crate::report::Counter;
 use crate::resolve::{Resolution, look_up};
 use crate::row::Target;
+use crate::run::ReadProgress as _;
 
 /// A scanned input.
 pub(super) struct Scan {

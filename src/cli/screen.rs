@@ -6,7 +6,7 @@ use indicatif::MultiProgress;
 
 use super::question::{is_number, is_yes};
 use super::stop::on_thread;
-use crate::report::sanitize;
+use crate::sanitize::sanitize;
 use crate::system;
 
 /// The output of the program, and prompts if a person is present.

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES};
-use super::settings_file::{Layer, SettingsFiles};
+use super::settings_file::{Layer, Profile, SettingsFiles};
 use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
 use super::values::{ClearToken, CountOrOff, RateText, Share, Span, above_zero};
 use super::{CliError, Screen, key};
@@ -104,6 +104,16 @@ pub struct SettingsArgs {
     trust: Trust,
 }
 
+impl Profile for SettingsArgs {
+    fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    fn resolve_key_file(&mut self, directory: &Path) {
+        self.key_file = self.key_file.take().map(|path| directory.join(path));
+    }
+}
+
 impl SettingsArgs {
     /// Completes the flags from the environment, then from the profile of the local settings file,
     /// then from that of the user settings file.
@@ -128,7 +138,11 @@ impl SettingsArgs {
     }
 
     /// The source that sets the endpoint.
-    fn resolve_endpoint_source(&self, has_variable: bool, layers: &[Layer]) -> EndpointSource {
+    fn resolve_endpoint_source(
+        &self,
+        has_variable: bool,
+        layers: &[Layer<Self>],
+    ) -> EndpointSource {
         if self.endpoint.is_some() {
             return EndpointSource::Flag;
         }
@@ -172,15 +186,6 @@ impl SettingsArgs {
             settings,
             state_dir
         )
-    }
-
-    pub(super) fn endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref()
-    }
-
-    /// Resolves a relative key file against the directory of its settings file.
-    pub(super) fn resolve_key_file(&mut self, directory: &Path) {
-        self.key_file = self.key_file.take().map(|path| directory.join(path));
     }
 
     /// The settings of the executor, with defaults.

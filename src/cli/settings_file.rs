@@ -8,49 +8,58 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::CliError;
-use super::settings_args::SettingsArgs;
 use crate::system;
 
 const LOCAL_FILE: &str = "ikbulk.toml";
 const USER_FILE: &str = "ikbulk/config.toml";
 const DEFAULT_PROFILE: &str = "default";
 
+/// What a settings file holds under a profile's name.
+pub(super) trait Profile: DeserializeOwned + Default {
+    /// The endpoint, if the profile sets one.
+    fn endpoint(&self) -> Option<&str>;
+
+    /// Makes the path of the key file relative to the directory of the settings file.
+    fn resolve_key_file(&mut self, directory: &Path);
+}
+
 /// A parsed settings file.
 #[derive(Debug)]
-pub(super) struct SettingsFile {
+pub(super) struct SettingsFile<P> {
     path: PathBuf,
-    profiles: BTreeMap<String, SettingsArgs>,
+    profiles: BTreeMap<String, P>,
     /// Whether only the user or the superuser can have written it.
     is_written_by_user: bool,
 }
 
 /// One profile of one settings file.
 #[derive(Debug, Default)]
-pub(super) struct Layer {
-    pub(super) settings: SettingsArgs,
+pub(super) struct Layer<P> {
+    pub(super) settings: P,
     pub(super) path: PathBuf,
     pub(super) is_trusted: bool,
 }
 
 /// The settings files that exist.
 #[derive(Debug)]
-pub(super) struct SettingsFiles {
-    local: Option<SettingsFile>,
-    user: Option<SettingsFile>,
+pub(super) struct SettingsFiles<P> {
+    local: Option<SettingsFile<P>>,
+    user: Option<SettingsFile<P>>,
     /// The path of the user settings file, whether it exists or not.
     pub(super) user_path: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
+#[serde(deny_unknown_fields, bound = "P: Profile")]
+struct Content<P> {
     #[serde(default)]
-    profile: BTreeMap<String, SettingsArgs>,
+    profile: BTreeMap<String, P>,
 }
 
-impl SettingsFiles {
+impl<P: Profile> SettingsFiles<P> {
     /// Reads the `given` file, or else that of the working directory, and the user settings file.
     pub(super) fn read(given: Option<&Path>) -> Result<Self, CliError> {
         let local = match given {
@@ -70,7 +79,7 @@ impl SettingsFiles {
         let Some(user) = &self.user else {
             return Vec::new();
         };
-        let endpoints = user.profiles.values().filter_map(SettingsArgs::endpoint);
+        let endpoints = user.profiles.values().filter_map(P::endpoint);
         let endpoints: Vec<String> = endpoints.map(str::to_owned).collect();
         if !user.is_written_by_user && !endpoints.is_empty() {
             tracing::warn!(
@@ -84,10 +93,10 @@ impl SettingsFiles {
     }
 
     /// The named profile of each file, the local file first; without a name the default profile.
-    pub(super) fn into_layers(self, name: Option<&str>) -> Result<[Layer; 2], CliError> {
+    pub(super) fn into_layers(self, name: Option<&str>) -> Result<[Layer<P>; 2], CliError> {
         let paths = [&self.local, &self.user].map(|file| file.as_ref().map(|file| &file.path));
         let not_found_reason = not_found_reason(&paths, self.user_path.as_deref());
-        let layer = |file: Option<SettingsFile>, is_trusted: bool| {
+        let layer = |file: Option<SettingsFile<P>>, is_trusted: bool| {
             let mut file = file?;
             let settings = file.profiles.remove(name.unwrap_or(DEFAULT_PROFILE))?;
             Some(Layer {
@@ -117,7 +126,7 @@ fn not_found_reason(paths: &[Option<&PathBuf>], user_path: Option<&Path>) -> Str
     format!("there is no {LOCAL_FILE}{user}")
 }
 
-impl SettingsFile {
+impl<P: Profile> SettingsFile<P> {
     /// Reads a settings file; `None` if it does not exist.
     fn read(path: &Path) -> Result<Option<Self>, CliError> {
         let failed = |error| CliError::new(format!("cannot read {}: {error}", path.display()));
@@ -129,7 +138,7 @@ impl SettingsFile {
         let is_written_by_user = system::is_written_by_us_only(&file.metadata().map_err(failed)?);
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
-        let content: Content = toml::from_str(&text)
+        let content: Content<P> = toml::from_str(&text)
             .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
         let mut profiles = content.profile;
         let directory = path.parent().unwrap_or(Path::new(""));

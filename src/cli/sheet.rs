@@ -8,8 +8,9 @@ use jiff::ZonedDateTime;
 
 use super::connect::{Connection, LocalState, NewRun};
 use super::help::{INPUT, PLANNING, RUN};
+use super::hint::hint;
 use super::locks::new_run;
-use super::prepare::{Fields, InputArg, already_ran, charges, hint, start_sandbox};
+use super::prepare::{Fields, InputArg, already_ran, charges, start_sandbox};
 use super::scan::Scan;
 use super::settings_args::{Client, SettingsArgs};
 use super::{CliError, Screen};
@@ -242,7 +243,8 @@ impl Sheet {
         let (meta, ledger) = connection.create_run(options.run, new, context.files.as_deref())?;
         let reads_before = reads.sent();
         let counter = Counter::new(screen.bars());
-        let reader = SnapshotReader { ledger: &ledger, api: &client.api, reads, counter: &counter };
+        let reader =
+            SnapshotReader { ledger: &ledger, api: &client.api, reads, progress: &counter };
         let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
         let reading = match options.planning {
             Planning::Diff(_) => {

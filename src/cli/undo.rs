@@ -10,7 +10,7 @@ use super::connect::{Connection, LocalState, NewRun};
 use super::finish::PreparedRun;
 use super::help::RUN;
 use super::limit_args::{Deadline, LimitArgs};
-use super::locks::{lock, lock_account, lock_run, new_run};
+use super::locks::{lock_account, lock_run, new_run};
 use super::prepare::{ask, require_terminal};
 use super::run_execution::{key_mismatch, refuse_edited_copy};
 use super::settings_args::SettingsArgs;
@@ -115,7 +115,7 @@ impl Undo {
         let counter = Counter::new(screen.bars());
         let api = &connection.client.api;
         let reader =
-            SnapshotReader { ledger: &ledger, api, reads: &connection.reads, counter: &counter };
+            SnapshotReader { ledger: &ledger, api, reads: &connection.reads, progress: &counter };
         let reads_before = connection.reads.sent();
         let reading = read_snapshots(old.finished_run(), reader, &connection).await?;
         let reading = (reading, connection.reads.sent() - reads_before);
@@ -200,7 +200,7 @@ impl Undo {
         run: &RunDir,
     ) -> Result<Vec<AccountLock>, CliError> {
         let wait = self.limits.wait_lock;
-        let mut locks: Vec<_> = lock(connection, run, wait).await?.into_iter().collect();
+        let mut locks: Vec<_> = connection.lock(run, wait).await?.into_iter().collect();
         let Some(LocalState { state, db, account }) = &connection.local else {
             return Ok(locks);
         };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fields::{is_area, is_description, is_metadata};
+use crate::file_fields::{is_area, is_description, is_metadata};
 use crate::request::{Expected, Patch};
 use crate::row::{FileId, MetadataField, Publish, Set};
 

@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::fields::FileFields;
+use crate::file_fields::{EntryKind, FileFields};
 use crate::row::FileId;
 
 /// Maximum files per page, from ImageKit's API description.
@@ -80,19 +80,6 @@ pub(super) fn consistent_entries(listed: Vec<FileFields>, requested: &[FileId]) 
     entries
 }
 
-/// The type of a list entry. Lists also contain folders, which have no file id, and, unless the
-/// query excludes them, old versions, which have the file's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// The current version of a file; the default if the entry has no type.
-    #[default]
-    File,
-    /// A folder, an old version, or an unknown type.
-    #[serde(other)]
-    Other,
-}
-
 /// A list entry with the fields that are exported. Deserialized leniently: other fields are
 /// ignored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -100,7 +87,7 @@ pub enum Kind {
 pub struct ListedFile {
     /// File or other entry.
     #[serde(default, rename = "type")]
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The file's id; empty for other entries.
     #[serde(default)]
     pub file_id: String,
@@ -128,7 +115,7 @@ impl ListedFile {
     /// Whether the entry is the current version of a file.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.kind == Kind::File && !self.file_id.is_empty()
+        self.kind == EntryKind::File && !self.file_id.is_empty()
     }
 }
 
@@ -154,7 +141,7 @@ pub struct ListedPlace(pub Option<Place>);
 #[serde(rename_all = "camelCase")]
 struct RawPlace {
     #[serde(default, rename = "type")]
-    kind: Kind,
+    kind: EntryKind,
     #[serde(default)]
     file_id: String,
     #[serde(default)]
@@ -177,14 +164,13 @@ impl TryFrom<RawPlace> for ListedPlace {
     type Error = String;
 
     fn try_from(entry: RawPlace) -> Result<Self, String> {
-        let is_file = entry.kind == Kind::File && !entry.file_id.is_empty();
+        let is_file = entry.kind == EntryKind::File && !entry.file_id.is_empty();
         is_file.then(|| entry.try_into()).transpose().map(Self)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::FileFields;
     use super::*;
 
     #[test]

@@ -7,11 +7,9 @@ mod api;
 pub mod body;
 mod echo;
 mod failure;
-mod fields;
 mod listing;
 
 pub use api::{Accepted, Api, ApiSettings, BuildError, SendResult};
 pub use echo::{BulkAnswer, Echo, FileState};
 pub use failure::{Concern, Failure, RateLimitHeaders};
-pub use fields::{AiTag, FileFields};
-pub use listing::{IDS_MAX, Kind, ListedFile, ListedPlace, Listing, PAGE_FILES_MAX, Place};
+pub use listing::{IDS_MAX, ListedFile, ListedPlace, Listing, PAGE_FILES_MAX, Place};

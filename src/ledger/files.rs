@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::writer::{MARK_LOST, row_number};
 use super::{EARLIER_RUN, FieldSet, LedgerError, LedgerFile};
-use crate::imagekit::FileFields;
+use crate::file_fields::FileFields;
 use crate::row::FileId;
 
 pub(super) const TABLE: &str = "

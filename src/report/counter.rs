@@ -2,6 +2,8 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::run::ReadProgress;
+
 /// A progress counter on the terminal, drawn together with log lines; without a terminal a no-op.
 /// Removed from the terminal when dropped.
 #[derive(Debug)]
@@ -14,8 +16,15 @@ impl Counter {
         Self(screen.map(|screen| screen.add(ProgressBar::no_length())))
     }
 
-    /// Starts to count `what` from 0, to `count` if that is known.
-    pub fn begin(&self, what: &'static str, count: Option<u64>) {
+    /// The current count; 0 without a terminal.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.as_ref().map_or(0, ProgressBar::position)
+    }
+}
+
+impl ReadProgress for Counter {
+    fn begin(&self, what: &'static str, count: Option<u64>) {
         let Some(bar) = &self.0 else {
             return;
         };
@@ -30,14 +39,7 @@ impl Counter {
         bar.tick();
     }
 
-    /// The current count; 0 without a terminal.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.0.as_ref().map_or(0, ProgressBar::position)
-    }
-
-    /// Increases the count.
-    pub fn add(&self, count: u64) {
+    fn add(&self, count: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(count);
         }

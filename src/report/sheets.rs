@@ -8,10 +8,10 @@ use csv::ByteRecord;
 use serde_json::{Value, json};
 
 use super::row::RowResult;
-use super::sanitize::sanitize;
 use crate::atomic_file::AtomicFile;
 use crate::input::{Record, own};
 use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty};
+use crate::sanitize::escape_formula;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -76,16 +76,6 @@ impl ReportSheet {
 
     pub(super) fn finish(self) -> io::Result<AtomicFile> {
         self.csv.into_inner().map_err(csv::IntoInnerError::into_error)
-    }
-}
-
-/// Escapes text that a spreadsheet program would take for a formula, and control characters. Only
-/// for text of this program or of ImageKit: cells of the input are returned verbatim.
-pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t']) {
-        format!("'{}", sanitize(text)).into()
-    } else {
-        sanitize(text)
     }
 }
 

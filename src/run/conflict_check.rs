@@ -12,7 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::execute::{NotSent, Reads, Transport};
-use crate::imagekit::{Accepted, Api, Failure, FileFields, FileState, IDS_MAX, SendResult};
+use crate::file_fields::FileFields;
+use crate::imagekit::{Accepted, Api, Failure, FileState, IDS_MAX, SendResult};
 use crate::ledger::{
     Counters, FieldSet, FileField, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot,
 };

@@ -10,11 +10,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::spot_check::SpotCheck;
 use crate::account::AccountError;
 use crate::execute::Reads;
-use crate::imagekit::{Api, Failure, FileFields, IDS_MAX, Listing, PAGE_FILES_MAX};
+use crate::file_fields::FileFields;
+use crate::imagekit::{Api, Failure, IDS_MAX, Listing, PAGE_FILES_MAX};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{FileFilter, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::Code;
-use crate::report::Counter;
 use crate::request::Endpoint;
 use crate::row::{Content, FileId};
 
@@ -86,8 +86,17 @@ impl From<Failure> for ReadError {
     }
 }
 
+/// Shows how far the reading of files is.
+pub trait ReadProgress {
+    /// Starts to count `what` from 0, to `count` if that is known.
+    fn begin(&self, what: &'static str, count: Option<u64>);
+
+    /// Increases the count.
+    fn add(&self, count: u64);
+}
+
 /// Reads the files of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SnapshotReader<'r> {
     /// Stores the snapshots.
     pub ledger: &'r LedgerFile,
@@ -96,7 +105,7 @@ pub struct SnapshotReader<'r> {
     /// Keeps reads within the account's rate limit, and retries them.
     pub reads: &'r Reads,
     /// Shows progress.
-    pub counter: &'r Counter,
+    pub progress: &'r dyn ReadProgress,
 }
 
 impl SnapshotReader<'_> {
@@ -125,7 +134,7 @@ impl SnapshotReader<'_> {
     /// Reads from ImageKit failed, or the ledger cannot be written.
     pub async fn read(&self) -> Result<ReadStats, ReadError> {
         let files = self.ledger.file_count()?;
-        self.counter.begin("files read", Some(files));
+        self.progress.begin("files read", Some(files));
         let strategy = self.cheapest_strategy(usize::try_from(files).unwrap_or(usize::MAX)).await?;
         let read = match strategy {
             ReadStrategy::OneByOne => Ok(()),
@@ -154,7 +163,7 @@ impl SnapshotReader<'_> {
         // `some` may overlap with files verified earlier.
         stats.reread = (stats.reread + some.len() as u64).min(stats.files);
         if stats.stale > 0 {
-            self.counter.begin("files re-read one by one", Some(stats.files));
+            self.progress.begin("files re-read one by one", Some(stats.files));
             self.read_one_by_one(FileFilter::All).await?;
         }
         Ok(())
@@ -188,7 +197,7 @@ impl SnapshotReader<'_> {
 
     /// Re-reads files individually, and counts those whose listed state was stale.
     async fn count_stale(&self, files: &[FileId]) -> Result<u64, ReadError> {
-        self.counter.begin("files re-read", Some(files.len() as u64));
+        self.progress.begin("files re-read", Some(files.len() as u64));
         let mut stale = 0;
         let mut details =
             stream::iter(files).map(|file| self.details(file)).buffered(READS_AT_ONCE);
@@ -303,7 +312,7 @@ impl SnapshotReader<'_> {
     }
 
     fn store(&self, file: &FileId, details: &Details) -> Result<(), LedgerError> {
-        self.counter.add(1);
+        self.progress.add(1);
         match details {
             Details::Found(fields) => self.ledger.set_state(fields).map(|_| ()),
             Details::Missing => self.ledger.set_missing(file.as_str()),
@@ -332,7 +341,7 @@ impl SnapshotReader<'_> {
                         contradictory.insert(fields.file_id.clone());
                     }
                     Some(Snapshot::Unread | Snapshot::Missing) => {
-                        self.counter.add(u64::from(self.ledger.set_state(fields)?));
+                        self.progress.add(u64::from(self.ledger.set_state(fields)?));
                     }
                 }
             }

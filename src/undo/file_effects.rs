@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::reversal::is_same;
-use crate::imagekit::FileFields;
+use crate::file_fields::FileFields;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;

@@ -16,7 +16,7 @@ pub use file_effects::{Effect, FileEffects, Irreversible};
 pub use reversal::{Reversal, SkipReason, Skipped};
 pub use undo_sheets::{UndoSheets, UndoSummary};
 
-use crate::imagekit::FileFields;
+use crate::file_fields::FileFields;
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerError, LedgerFile, Snapshot, StepRecord};
 use crate::outcome::Status;

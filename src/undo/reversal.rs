@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::FileEffects;
-use crate::imagekit::FileFields;
+use crate::file_fields::FileFields;
 use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules};
 
 /// How to revert the changes of one file.

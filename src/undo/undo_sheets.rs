@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{FileEffects, Reversal, SkipReason, Skipped};
 use crate::atomic_file::AtomicFile;
-use crate::report::escape_formula;
 use crate::row::FileId;
+use crate::sanitize::escape_formula;
 
 /// Name of the sheet: the input of the run that restores the values.
 const SHEET: &str = "input.jsonl";

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::{iter, slice};
 
 use super::eliminate_calls::{Eliminations, ListId};
-use super::tag_batcher::{CallFile, Entry, TagCall, TagDelta};
+use super::tag_call::{CallFile, Entry, TagCall, TagDelta};
 use crate::row::Tags;
 
 /// Files by the tags of their bulk call: removals, then additions.

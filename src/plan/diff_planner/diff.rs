@@ -2,7 +2,7 @@
 
 use super::merge::MergedRows;
 use super::simulated_file::SimulatedFile;
-use super::tag_batcher::Superset;
+use super::tag_call::Superset;
 use crate::request::Patch;
 use crate::row::{Change, Extension, Publish, Set, TagChange, Tags};
 
@@ -32,6 +32,12 @@ pub(super) struct TagDiff {
 }
 
 impl FileDiff {
+    /// Marks what is sent as unknown, because it may be rejected.
+    pub(super) fn invalidate(&self, file: &mut SimulatedFile) {
+        let Self { patch, tags, publish } = self;
+        file.invalidate_sent(patch, tags.iter().any(Option::is_some), publish.is_some());
+    }
+
     /// Compares rows with a file; `should_run` tells which extensions are to run.
     pub(super) fn of(
         merged: &MergedRows,

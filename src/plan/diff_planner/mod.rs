@@ -26,6 +26,7 @@ mod preview;
 mod requests;
 mod simulated_file;
 mod tag_batcher;
+mod tag_call;
 mod work;
 
 use std::collections::HashMap;
@@ -38,7 +39,8 @@ pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
 use requests::{FileRequests, TagJob, done_row, planned_row};
 use simulated_file::SimulatedFile;
-pub use tag_batcher::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
+pub use tag_batcher::{TagBatcher, TagEdit};
+pub use tag_call::{CallFile, Superset, TagCall};
 use work::{MergedWork, WorkItem};
 
 use super::coalesce::Coalescer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::diff::{FileDiff, TagDiff, as_set, contributes_to};
 use super::merge::{MergedRows, PendingRow, has_tags_alone};
 use super::simulated_file::SimulatedFile;
-use super::tag_batcher::{CallFile, TagCall};
+use super::tag_call::{CallFile, TagCall};
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Batch, PlannedRow, RowProgress};
 use crate::request::{Call, Idempotent, Patch, Request, StepKind, StepRef};

@@ -1,8 +1,7 @@
 //! The state of a file between the planned requests of its rows.
 
-use super::diff::FileDiff;
-use super::merge::{MergedRows, PendingRow};
-use crate::imagekit::FileFields;
+use crate::file_fields::FileFields;
+use crate::request::Patch;
 use crate::row::{
     AiTagRemoval, Change, Coordinates, Extensions, MetadataField, MetadataValue, Publish, Set,
     TagChange,
@@ -170,31 +169,16 @@ impl SimulatedFile {
         }
     }
 
-    /// Marks the fields of a request as unknown, because the request may be rejected.
-    pub(super) fn invalidate_sent(&mut self, sent: &FileDiff) {
-        let FileDiff { patch, tags, publish } = sent;
+    /// Marks the fields of a PATCH as unknown, because it may be rejected, and tags and publication
+    /// where other requests change them.
+    pub(super) fn invalidate_sent(&mut self, patch: &Patch, tags: bool, publication: bool) {
         let unknown = &mut self.unknown;
-        unknown.tags |= tags.iter().any(Option::is_some);
+        unknown.tags |= tags;
         unknown.ai_tags |= patch.remove_ai_tags.is_some();
         unknown.coordinates |= patch.coordinates.is_some();
         unknown.description |= patch.description.is_some();
         unknown.metadata |= !patch.metadata.is_empty();
-        unknown.publication |= publish.is_some();
-    }
-
-    /// Applies a row that an earlier session recorded.
-    pub(super) fn replay_row(&mut self, pending: &PendingRow) {
-        if !pending.progress.is_recorded() {
-            return;
-        }
-        if pending.progress.is_success() {
-            // As it was planned then, so that later rows need the same steps again.
-            let sent = FileDiff::of(&MergedRows::of(pending.clone()), self, |_| true);
-            self.apply(&pending.change);
-            self.invalidate_sent(&sent);
-        } else {
-            self.invalidate(&pending.change);
-        }
+        unknown.publication |= publication;
     }
 
     /// Marks the fields of a change as unknown: it may or may not have been applied.

@@ -9,6 +9,7 @@ use std::mem;
 
 use super::call_sets::CallSets;
 use super::patch_or_bulk::TagGraph;
+use super::tag_call::{Entry, Superset, TagCall, TagDelta};
 use crate::row::Tags;
 
 /// The tag change of one file. At least one of the two lists is present.
@@ -25,35 +26,6 @@ pub struct TagEdit<T> {
     /// Whether a PATCH of the complete list is an alternative. Not if the row adds or removes tags:
     /// concurrent changes by others must survive.
     pub patchable: bool,
-}
-
-/// The lists that the row requests, if longer than the lists needed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Superset {
-    /// Tags to remove.
-    pub remove: Option<Tags>,
-    /// Tags to add.
-    pub add: Option<Tags>,
-}
-
-/// A request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TagCall<T> {
-    /// POST removeTags: these tags, from these files.
-    Remove(Tags, Vec<CallFile<T>>),
-    /// POST addTags: these tags, to these files.
-    Add(Tags, Vec<CallFile<T>>),
-    /// PATCH of the complete list of one file.
-    Patch(T),
-}
-
-/// A file in a bulk call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallFile<T> {
-    /// The file, with the caller's data.
-    pub item: T,
-    /// Whether this is the last call of its kind for the file.
-    pub is_last: bool,
 }
 
 /// Turns tag edits, at most one per file, into the fewest requests.
@@ -84,21 +56,11 @@ pub struct TagBatcher<T> {
     edit_count: usize,
 }
 
-/// Tags to remove and tags to add.
-pub(super) type TagDelta = (Option<Tags>, Option<Tags>);
-
 /// Equal edits. The patchable ones come last.
 #[derive(Debug)]
 struct Bucket<T> {
     items: VecDeque<Entry<T>>,
     patchable: usize,
-}
-
-/// A file and its superset.
-#[derive(Debug, Clone)]
-pub(super) struct Entry<T> {
-    pub(super) item: T,
-    pub(super) superset: Superset,
 }
 
 impl<T: Clone> TagBatcher<T> {

@@ -101,15 +101,12 @@ impl DiffPlanner {
             }
             return None;
         }
-        simulated_file.invalidate_sent(&diff);
+        diff.invalidate(simulated_file);
         if !diff.patch.is_empty() && merged.pending_rows.len() > 1 {
             // If the merged request is rejected, each row is sent separately.
             for pending in &merged.pending_rows {
-                simulated_file.invalidate_sent(&FileDiff::of(
-                    &MergedRows::of(pending.clone()),
-                    &before,
-                    should_run,
-                ));
+                let row = MergedRows::of(pending.clone());
+                FileDiff::of(&row, &before, should_run).invalidate(simulated_file);
             }
         }
         Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before })))
@@ -214,7 +211,7 @@ impl FileRows<'_> {
             self.work.push(WorkItem::Leftover(Box::new(leftover(pending))));
         } else if finish_unsent(&pending, &self.after_merged, self.batch) {
             self.flush();
-            self.simulated_file.replay_row(&pending);
+            replay_row(&mut self.simulated_file, &pending);
             self.after_merged = self.simulated_file.clone();
         } else {
             self.after_merged.apply(&pending.change);
@@ -275,4 +272,19 @@ fn finish_unsent(pending: &PendingRow, simulated_file: &SimulatedFile, batch: &m
         None => planned_row(pending.pos, 0, &pending.progress),
     });
     true
+}
+
+/// Applies a row that an earlier session recorded.
+fn replay_row(file: &mut SimulatedFile, pending: &PendingRow) {
+    if !pending.progress.is_recorded() {
+        return;
+    }
+    if pending.progress.is_success() {
+        // As it was planned then, so that later rows need the same steps again.
+        let sent = FileDiff::of(&MergedRows::of(pending.clone()), file, |_| true);
+        file.apply(&pending.change);
+        sent.invalidate(file);
+    } else {
+        file.invalidate(&pending.change);
+    }
 }

@@ -113,7 +113,7 @@ impl TestRun {
         let (api, reads) = (self.api(), Reads::new(&settings()));
         let hidden = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let counter = Counter::new(Some(&hidden));
-        let reader = SnapshotReader { ledger, api: &api, reads: &reads, counter: &counter };
+        let reader = SnapshotReader { ledger, api: &api, reads: &reads, progress: &counter };
         reader.record_files(input, &Context::default()).unwrap();
         let mut reading = reader.read().await.unwrap();
         assert_eq!(counter.position(), reading.files, "each file is counted once");

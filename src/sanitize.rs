@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Escapes characters that control a terminal or the direction of writing. Line ends and tabs stay.
 #[must_use]
-pub fn sanitize(text: &str) -> Cow<'_, str> {
+pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
     // Fast path: nearly all text is printable ASCII, and every cell of every report is checked. The
     // loop has no early exit, so that the compiler can vectorize it.
     let is_plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
@@ -20,6 +20,16 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
         }
     }
     escaped.into()
+}
+
+/// Escapes text that a spreadsheet program would take for a formula, and control characters. Only
+/// for text of this program or of ImageKit: cells of the input are returned verbatim.
+pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t']) {
+        format!("'{}", sanitize(text)).into()
+    } else {
+        sanitize(text)
+    }
 }
 
 fn is_control(c: char) -> bool {

@@ -5,8 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::listing::Kind;
 use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
+
+/// The type of a list entry. Lists also contain folders, which have no file id, and, unless the
+/// query excludes them, old versions, which have the file's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// The current version of a file; the default if the entry has no type.
+    #[default]
+    File,
+    /// A folder, an old version, or an unknown type.
+    #[serde(other)]
+    Other,
+}
 
 /// The editable fields of a file, from a list, a search or the file's details. Deserialized
 /// leniently: null, empty and absent are the same.
@@ -15,7 +27,7 @@ use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set
 pub struct FileFields {
     /// File or other entry: lists also contain folders.
     #[serde(rename = "type", skip_serializing)]
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The file's id; empty for other entries.
     pub file_id: String,
     /// Folder and name, like `/products/shoe.jpg`.
@@ -60,7 +72,7 @@ impl FileFields {
     /// Whether the entry is the current version of a file.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.kind == Kind::File && !self.file_id.is_empty()
+        self.kind == EntryKind::File && !self.file_id.is_empty()
     }
 
     /// Whether both are equal, ignoring the order of tags.
@@ -172,7 +184,7 @@ impl FileFields {
 }
 
 /// Whether the actual coordinates match the request; empty counts as cleared.
-pub(super) fn is_area(actual: Option<&str>, requested: &Set<Coordinates>) -> bool {
+pub(crate) fn is_area(actual: Option<&str>, requested: &Set<Coordinates>) -> bool {
     let actual = actual.filter(|text| !text.is_empty());
     match requested {
         Set::Clear => actual.is_none(),
@@ -181,12 +193,12 @@ pub(super) fn is_area(actual: Option<&str>, requested: &Set<Coordinates>) -> boo
 }
 
 /// Whether the actual description matches the request; absent and empty count as cleared.
-pub(super) fn is_description(actual: Option<&str>, requested: &Set<Box<str>>) -> bool {
+pub(crate) fn is_description(actual: Option<&str>, requested: &Set<Box<str>>) -> bool {
     actual.unwrap_or_default() == requested.value().map_or("", |text| text.as_ref())
 }
 
 /// Whether the actual metadata value matches the request; null counts as cleared.
-pub(super) fn is_metadata(actual: Option<&Value>, requested: &Set<MetadataValue>) -> bool {
+pub(crate) fn is_metadata(actual: Option<&Value>, requested: &Set<MetadataValue>) -> bool {
     match (requested, actual.filter(|value| !value.is_null())) {
         (Set::Clear, actual) => actual.is_none(),
         (Set::Value(_), None) => false,

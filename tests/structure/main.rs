@@ -1,0 +1,191 @@
+//! Dependencies between modules point one way: modules of `src` in the order of [`ORDER`], and files
+//! without cycles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the library. Each may use those after it, none before it.
+const ORDER: [&str; 26] = [
+    "cli",
+    "report",
+    "run",
+    "charges",
+    "resolve",
+    "execute",
+    "undo",
+    "plan",
+    "export",
+    "imagekit",
+    "ledger",
+    "input",
+    "account",
+    "request",
+    "file_fields",
+    "row",
+    "causes",
+    "outcome",
+    "settings",
+    "exit_codes",
+    "error",
+    "sanitize",
+    "shell",
+    "plural",
+    "atomic_file",
+    "sqlite",
+];
+
+/// The path of a module in the crate, such as `["plan", "scan"]`.
+type Module = Vec<String>;
+
+/// The modules that each module uses.
+type Uses = BTreeMap<Module, BTreeSet<Module>>;
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn files(directory: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("src can be read") {
+        let path = entry.expect("src can be read").path();
+        if path.is_dir() {
+            files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn module(path: &Path) -> Module {
+    let relative = path.strip_prefix(source()).expect("it is below src").with_extension("");
+    let parts = relative.iter().map(|part| part.to_string_lossy().into_owned());
+    parts.filter(|part| part != "mod").collect()
+}
+
+/// The code of a file, without comments and unit tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a source file can be read");
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The paths that begin with `crate::` or `super::` in the code of a module, from the crate's root.
+/// A group such as `super::{a::B, c}` counts as `super::a` and `super::c`.
+fn paths(code: &str, module: &Module) -> Vec<Module> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut paths = Vec::new();
+    for (start, _) in code.match_indices("crate::").chain(code.match_indices("super::")) {
+        let before = code[..start].chars().next_back();
+        if before.is_some_and(|c| is_word(c) || c == ':') {
+            continue;
+        }
+        let mut rest = &code[start..];
+        let mut base = module.clone();
+        if let Some(after) = rest.strip_prefix("crate::") {
+            (rest, base) = (after, Module::new());
+        }
+        while let Some(after) = rest.strip_prefix("super::") {
+            base.pop();
+            rest = after;
+        }
+        let group = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+        for path in group.unwrap_or(rest).split(',') {
+            let path = path.trim_start();
+            let end = path.find(|c: char| !is_word(c) && c != ':').unwrap_or(path.len());
+            let names = path[..end].split("::").map(str::to_owned);
+            paths.push(base.iter().cloned().chain(names).collect());
+            if group.is_none() {
+                break;
+            }
+        }
+    }
+    paths
+}
+
+/// Which files use which. `mod.rs` files are left out: they hold what their children share.
+fn uses() -> Uses {
+    let mut all = Vec::new();
+    files(&source(), &mut all);
+    let is_leaf = |path: &PathBuf| !path.ends_with("mod.rs");
+    let leaves: BTreeSet<Module> =
+        all.iter().filter(|it| is_leaf(it)).map(|it| module(it)).collect();
+    let mut uses = Uses::new();
+    for path in &all {
+        let from = module(path);
+        for mut to in paths(&code(path), &from) {
+            while !to.is_empty() && !leaves.contains(&to) {
+                to.pop();
+            }
+            if !to.is_empty() && to != from {
+                uses.entry(from.clone()).or_default().insert(to);
+            }
+        }
+    }
+    uses
+}
+
+fn top_level(module: &Module) -> &str {
+    module.first().map_or("", String::as_str)
+}
+
+#[test]
+fn modules_use_only_modules_below_them() {
+    let mut all = Vec::new();
+    files(&source(), &mut all);
+    let position = |name: &str| ORDER.iter().position(|module| *module == name);
+    let mut wrong = BTreeSet::new();
+    for path in &all {
+        let user = module(path);
+        for used in paths(&code(path), &user) {
+            let (from, to) = (top_level(&user), top_level(&used));
+            if let (Some(user_at), Some(used_at)) = (position(from), position(to))
+                && used_at < user_at
+            {
+                wrong.insert(format!("{} uses {to}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "against the order of modules: {wrong:#?}");
+}
+
+#[test]
+fn every_module_has_a_place_in_the_order() {
+    let mut all = Vec::new();
+    files(&source(), &mut all);
+    // Used by any module, and using none.
+    let free = ["lib", "main", "system", "sandbox"];
+    let missing: BTreeSet<String> = all
+        .iter()
+        .map(|path| top_level(&module(path)).to_owned())
+        .filter(|name| !ORDER.contains(&name.as_str()) && !free.contains(&name.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "without a place in ORDER: {missing:?}");
+}
+
+#[test]
+fn files_do_not_use_each_other_in_cycles() {
+    let mut uses = uses();
+    uses.retain(|user, _| top_level(user) != "sandbox");
+    // Files that use nothing that is left cannot be in a cycle; neither can those that use only them.
+    loop {
+        let left: BTreeSet<Module> = uses.keys().cloned().collect();
+        for targets in uses.values_mut() {
+            targets.retain(|module| left.contains(module));
+        }
+        let before = uses.len();
+        uses.retain(|_, targets| !targets.is_empty());
+        if uses.len() == before {
+            break;
+        }
+    }
+    assert!(uses.is_empty(), "in cycles, or using files in cycles: {uses:#?}");
+}
+
+#[test]
+fn paths_are_found_in_code() {
+    let module = ["plan".to_owned(), "scan".to_owned()].to_vec();
+    let found = paths("use super::{Batch, direct::steps};\nuse crate::row::Row;", &module);
+    let found: Vec<String> = found.iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["row::Row", "plan::Batch", "plan::direct::steps"]);
+}
