@@ -1,5 +1,7 @@
 //! A request of a killed run takes effect late and overwrites a newer run's value.
 
+use std::collections::BTreeSet;
+
 use super::{description_sheet, descriptions, ids, set_up};
 use crate::program::{ChildHandle, NO_LIMITS};
 use crate::server::{HookAction, Phase};
@@ -15,13 +17,15 @@ fn late_request_overwrites_newer_run(flags: &str) {
     workspace.write("sheet.csv", description_sheet(&ids, "in time"));
     let child_handle = ChildHandle::default();
     let child = child_handle.clone();
-    let mut in_flight = 0;
+    let mut files = BTreeSet::new();
     server.hook(move |event| {
         if event.phase != Phase::Arrived || !event.request.is_write() {
             return HookAction::Continue;
         }
-        in_flight += 1;
-        if in_flight == 3 {
+        // A request that lost its response is retried, so that one file may be written twice before
+        // another one is.
+        files.insert(event.request.path.clone());
+        if files.len() == 3 {
             child.kill();
         }
         HookAction::Late(1)
