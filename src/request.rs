@@ -7,8 +7,8 @@
 //! remains: the steps, and the idempotent part of the body.
 
 use crate::row::{
-    AiTagRemoval, Coordinates, Extension, ExtensionFingerprint, Extensions, FileId, MetadataField,
-    MetadataValue, Publish, Set, Tags, WebhookUrl,
+    AiTagRemoval, Coordinates, Extension, ExtensionFingerprint, Extensions, FieldSet, FileField,
+    FileId, MetadataField, MetadataValue, Publish, Set, Tags, WebhookUrl,
 };
 
 /// What one row needs of one request; the unit that is recorded. A row's steps are executed in this
@@ -145,12 +145,25 @@ impl Patch {
     /// Whether the patch changes nothing. A webhook URL alone changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tags.is_none()
-            && self.remove_ai_tags.is_none()
-            && self.coordinates.is_none()
-            && self.description.is_none()
-            && self.metadata.is_empty()
-            && self.extensions.is_none()
+        self.fields().is_empty() && self.extensions.is_none()
+    }
+
+    /// The fields that it sets itself.
+    #[must_use]
+    pub fn fields(&self) -> FieldSet {
+        FieldSet::from([
+            (FileField::Tags, self.tags.is_some()),
+            (FileField::AiTags, self.remove_ai_tags.is_some()),
+            (FileField::Coordinates, self.coordinates.is_some()),
+            (FileField::Description, self.description.is_some()),
+            (FileField::Metadata, !self.metadata.is_empty()),
+        ])
+    }
+
+    /// The fields that its extensions may write.
+    #[must_use]
+    pub fn extension_fields(&self) -> FieldSet {
+        self.extensions.as_ref().map(Extensions::writes).unwrap_or_default()
     }
 
     /// Whether an at-most-once patch has fields that may be re-sent after its response was lost.
@@ -163,15 +176,17 @@ impl Patch {
     /// one of the extensions may have written meanwhile, since re-sending would overwrite a billed
     /// result.
     fn idempotent_part(self) -> Self {
-        let Some(extensions) = self.extensions else {
+        let written = self.extension_fields();
+        if self.extensions.is_none() {
             return self;
-        };
+        }
+        let keeps = |field| !written.contains(field);
         Self {
-            tags: self.tags.filter(|_| !extensions.may_write_tags()),
-            remove_ai_tags: self.remove_ai_tags.filter(|_| !extensions.may_write_ai_tags()),
+            tags: self.tags.filter(|_| keeps(FileField::Tags)),
+            remove_ai_tags: self.remove_ai_tags.filter(|_| keeps(FileField::AiTags)),
             coordinates: self.coordinates,
-            description: self.description.filter(|_| !extensions.may_write_description()),
-            metadata: if extensions.may_write_metadata() { Vec::new() } else { self.metadata },
+            description: self.description.filter(|_| keeps(FileField::Description)),
+            metadata: if keeps(FileField::Metadata) { self.metadata } else { Vec::new() },
             extensions: None,
             webhook_url: None,
         }
@@ -350,6 +365,26 @@ impl Request {
 }
 
 impl Call {
+    /// The fields that the call sets itself.
+    #[must_use]
+    pub fn fields(&self) -> FieldSet {
+        match self {
+            Self::Details(patch) => patch.fields(),
+            Self::AddTags(_) | Self::RemoveTags(_) => FileField::Tags.into(),
+            Self::Publish(_) => FileField::Publication.into(),
+            Self::ReadBack(_) => FieldSet::default(),
+        }
+    }
+
+    /// The fields that its extensions may write.
+    #[must_use]
+    pub fn extension_fields(&self) -> FieldSet {
+        match self {
+            Self::Details(patch) => patch.extension_fields(),
+            _ => FieldSet::default(),
+        }
+    }
+
     /// Whether the call changes files.
     #[must_use]
     pub fn is_write(&self) -> bool {

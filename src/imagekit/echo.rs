@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::file_fields::{is_area, is_description, is_metadata};
 use crate::request::{Expected, Patch};
-use crate::row::{FileId, MetadataField, Publish, Set};
+use crate::row::{FieldSet, FileField, FileId, MetadataField, Publish, Set};
 
 /// The file object in the response to a PATCH.
 #[derive(Debug, Deserialize)]
@@ -67,11 +67,9 @@ impl<'a> Echo<'a> {
     /// write.
     #[must_use]
     pub fn differences(&self, patch: &Patch) -> Vec<String> {
-        let extensions = patch.extensions.as_ref();
-        let exempt =
-            |may_write: fn(&crate::row::Extensions) -> bool| extensions.is_some_and(may_write);
+        let compared = FieldSet::ALL.difference(patch.extension_fields());
         let mut names = Vec::new();
-        if !exempt(crate::row::Extensions::may_write_tags)
+        if compared.contains(FileField::Tags)
             && patch.tags.as_ref().is_some_and(|tags| !self.has_tags(tags))
         {
             names.push("tags".to_owned());
@@ -83,7 +81,7 @@ impl<'a> Echo<'a> {
         {
             names.push("customCoordinates".to_owned());
         }
-        if !exempt(crate::row::Extensions::may_write_description)
+        if compared.contains(FileField::Description)
             && patch
                 .description
                 .as_ref()
@@ -91,7 +89,7 @@ impl<'a> Echo<'a> {
         {
             names.push("description".to_owned());
         }
-        if !exempt(crate::row::Extensions::may_write_metadata) && !patch.metadata.is_empty() {
+        if compared.contains(FileField::Metadata) && !patch.metadata.is_empty() {
             self.compare_metadata(patch, &mut names);
         }
         names

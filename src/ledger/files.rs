@@ -5,9 +5,9 @@ use std::error::Error;
 use rusqlite::{OptionalExtension, params};
 
 use super::writer::{MARK_LOST, row_number};
-use super::{EARLIER_RUN, FieldSet, LedgerError, LedgerFile};
+use super::{EARLIER_RUN, LedgerError, LedgerFile};
 use crate::file_fields::FileFields;
-use crate::row::FileId;
+use crate::row::{FieldSet, FileId};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE file (
@@ -295,7 +295,8 @@ mod tests {
     use std::slice;
 
     use super::*;
-    use crate::ledger::{FileField, testing};
+    use crate::ledger::testing;
+    use crate::row::FileField;
 
     #[test]
     fn snapshot_is_expected_unless_replaced() {

@@ -12,7 +12,6 @@
 //! The tables have no index besides the primary key, because maintaining one makes inserts six
 //! times as expensive.
 
-mod fields;
 mod file;
 mod files;
 mod journal;
@@ -22,7 +21,6 @@ mod testing;
 mod views;
 mod writer;
 
-pub use fields::{FieldSet, FileField};
 pub use file::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
 pub use files::{FileFilter, FileRecord, Snapshot};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};

@@ -12,7 +12,7 @@ use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Expected, Request, Sendable as _, StepKind, StepRef};
-use crate::row::{Content, Extensions, FileId, RowPos, Update};
+use crate::row::{Content, FieldSet, FileField, FileId, RowPos, Update};
 
 /// The read-backs that are due, and the operations to record before: until a file is read back, its
 /// last row is [`Code::Unverified`].
@@ -98,21 +98,14 @@ struct LostFile {
     /// Whether that row was already read back.
     is_read_back: bool,
     /// Fields that extensions of the file's rows may write at any time.
-    extension_writes: ExtensionWrites,
-}
-
-#[derive(Debug, Default)]
-struct ExtensionWrites {
-    tags: bool,
-    description: bool,
-    metadata: bool,
+    extension_fields: FieldSet,
 }
 
 impl LostFile {
     /// Adds the next row of the file.
     fn row(&mut self, pos: RowPos, update: Update, records: &[StepRecord]) {
         if let Some(extensions) = &update.change.extensions {
-            self.extension_writes.add(extensions);
+            self.extension_fields.add(extensions.writes());
         }
         if pos.number <= self.expected.lost_row {
             return;
@@ -177,25 +170,17 @@ impl LostFile {
     /// The read-back request, at the row that reports its outcome; `None` if nothing is known or it
     /// was already read back.
     fn into_request(self, file: FileId) -> Option<(RowPos, Request)> {
-        let Self { mut expected, last_row, is_read_back, extension_writes, .. } = self;
-        if extension_writes.tags {
+        let Self { mut expected, last_row, is_read_back, extension_fields, .. } = self;
+        if extension_fields.contains(FileField::Tags) {
             expected.invalidate_tags();
         }
-        expected.fields.description.take_if(|_| extension_writes.description);
-        if extension_writes.metadata {
+        expected.fields.description.take_if(|_| extension_fields.contains(FileField::Description));
+        if extension_fields.contains(FileField::Metadata) {
             expected.fields.metadata.clear();
         }
         let pos = last_row.filter(|_| !is_read_back && !expected.is_empty())?;
         let steps = [StepRef { row: pos.number, kind: StepKind::ReadBack }];
         let call = Call::ReadBack(Box::new(expected));
         Some((pos, Request::new(call, [file].into(), steps.into())))
-    }
-}
-
-impl ExtensionWrites {
-    fn add(&mut self, extensions: &Extensions) {
-        self.tags |= extensions.may_write_tags();
-        self.description |= extensions.may_write_description();
-        self.metadata |= extensions.may_write_metadata();
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Extensions, MetadataField, MetadataValue};
+use super::{Extensions, FieldSet, FileField, MetadataField, MetadataValue};
 
 /// Maximum total length of a file's tags, in characters. ImageKit documents the limit for upload
 /// and bulk calls; we assume the same for PATCH. Whether it counts characters or bytes is
@@ -57,13 +57,27 @@ impl Change {
     /// results of extensions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tags.is_none()
-            && self.ai_tags.is_none()
-            && self.coordinates.is_none()
-            && self.description.is_none()
-            && self.metadata.is_empty()
-            && self.extensions.is_none()
-            && self.publish.is_none()
+        self.fields().is_empty() && self.extensions.is_none()
+    }
+
+    /// The fields that it changes itself.
+    #[must_use]
+    pub fn fields(&self) -> FieldSet {
+        FieldSet::from([
+            (FileField::Tags, self.tags.is_some()),
+            (FileField::AiTags, self.ai_tags.is_some()),
+            (FileField::Coordinates, self.coordinates.is_some()),
+            (FileField::Description, self.description.is_some()),
+            (FileField::Metadata, !self.metadata.is_empty()),
+            (FileField::Publication, self.publish.is_some()),
+        ])
+    }
+
+    /// The fields that it changes, and those that its extensions may write.
+    #[must_use]
+    pub fn written_fields(&self) -> FieldSet {
+        let extensions = self.extensions.as_ref().map(Extensions::writes);
+        self.fields().union(extensions.unwrap_or_default())
     }
 }
 

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cell::Cell;
 use super::problem::Invalid;
+use super::{FieldSet, FileField};
 
 const TASKS_MAX: usize = 10;
 const INSTRUCTION_LENGTH_MAX: usize = 2000;
@@ -139,36 +140,25 @@ impl Extensions {
         (!selected.is_empty()).then(|| Self(selected.into()))
     }
 
-    /// Whether any of the extensions may write AI tags.
+    /// The fields that the extensions may write.
     #[must_use]
-    pub fn may_write_ai_tags(&self) -> bool {
-        self.any(|name| {
-            matches!(name, ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging)
-        })
-    }
-
-    /// Whether any of the extensions may write the description.
-    #[must_use]
-    pub fn may_write_description(&self) -> bool {
-        self.any(|name| name == ExtensionName::AiAutoDescription)
-    }
-
-    /// Whether any of the extensions may write tags.
-    #[must_use]
-    pub fn may_write_tags(&self) -> bool {
-        self.any(|name| name == ExtensionName::AiTasks)
-    }
-
-    /// Whether any of the extensions may write custom metadata.
-    #[must_use]
-    pub fn may_write_metadata(&self) -> bool {
-        self.any(|name| name == ExtensionName::AiTasks)
-            && self.0.iter().any(|extension| {
-                extension.name == ExtensionName::SavedExtension
-                    || extension.any_task(|task| {
-                        task.get("type").and_then(Value::as_str) != Some("select_tags")
-                    })
-            })
+    pub fn writes(&self) -> FieldSet {
+        let is_tagging =
+            |name| matches!(name, ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging);
+        let has_tasks = self.any(|name| name == ExtensionName::AiTasks);
+        // Tasks that select tags write no metadata; a saved extension can have any tasks.
+        let writes_metadata = self.0.iter().any(|extension| {
+            extension.name == ExtensionName::SavedExtension
+                || extension.any_task(|task| {
+                    task.get("type").and_then(Value::as_str) != Some("select_tags")
+                })
+        });
+        FieldSet::from([
+            (FileField::Tags, has_tasks),
+            (FileField::AiTags, self.any(is_tagging)),
+            (FileField::Description, self.any(|name| name == ExtensionName::AiAutoDescription)),
+            (FileField::Metadata, has_tasks && writes_metadata),
+        ])
     }
 
     /// Whether the predicate holds for any extension. A saved extension can be any, so it always
@@ -417,7 +407,8 @@ mod tests {
             {"name":"saved-extension","id":"ext_abc123"}]"#;
         let extensions = parse(all).expect("all are allowed").expect("there are some");
         assert_eq!(extensions.as_slice().len(), 6);
-        assert!(extensions.may_write_tags() && extensions.may_write_metadata());
+        let writes = extensions.writes();
+        assert!(writes.contains(FileField::Tags) && writes.contains(FileField::Metadata));
     }
 
     #[test]
@@ -442,15 +433,14 @@ mod tests {
     }
 
     #[test]
-    fn may_write_matches_the_extension() {
+    fn written_fields_depend_on_the_extension() {
         let tagging = r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":10}]"#;
         let tagging = parse(tagging).expect("allowed").expect("one");
-        assert!(tagging.may_write_ai_tags());
-        assert!(!tagging.may_write_tags() && !tagging.may_write_description());
+        assert_eq!(tagging.writes(), FileField::AiTags.into());
         let saved = parse(r#"[{"name":"saved-extension","id":"ext_1"}]"#);
         let saved = saved.expect("allowed").expect("one");
-        assert!(saved.may_write_ai_tags() && saved.may_write_tags());
-        assert!(saved.may_write_description() && saved.may_write_metadata());
+        let never = [(FileField::Coordinates, true), (FileField::Publication, true)];
+        assert_eq!(saved.writes(), FieldSet::ALL.difference(FieldSet::from(never)));
     }
 
     fn fingerprint(config: &str) -> i64 {

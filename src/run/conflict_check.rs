@@ -14,12 +14,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::execute::{NotSent, Reads, Transport};
 use crate::file_fields::FileFields;
 use crate::imagekit::{Accepted, Api, Failure, FileState, IDS_MAX, SendResult};
-use crate::ledger::{
-    Counters, FieldSet, FileField, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot,
-};
+use crate::ledger::{Counters, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot};
 use crate::outcome::Code;
 use crate::request::{Call, Endpoint, Idempotent, Sendable};
-use crate::row::FileId;
+use crate::row::{FieldSet, FileField, FileId};
 
 /// Concurrent reads of single files.
 const READS_AT_ONCE: usize = 4;
@@ -181,38 +179,7 @@ impl CheckedFile<'_> {
 
 /// The fields that a call sets, itself or through an extension that finishes later.
 fn changed_fields(call: &Call) -> FieldSet {
-    requested_fields(call).union(extension_fields(call))
-}
-
-fn requested_fields(call: &Call) -> FieldSet {
-    match call {
-        Call::Details(patch) => FieldSet::from([
-            (FileField::Tags, patch.tags.is_some()),
-            (FileField::AiTags, patch.remove_ai_tags.is_some()),
-            (FileField::Coordinates, patch.coordinates.is_some()),
-            (FileField::Description, patch.description.is_some()),
-            (FileField::Metadata, !patch.metadata.is_empty()),
-        ]),
-        Call::AddTags(_) | Call::RemoveTags(_) => FieldSet::from([(FileField::Tags, true)]),
-        Call::Publish(_) => FieldSet::from([(FileField::Publication, true)]),
-        Call::ReadBack(_) => FieldSet::default(),
-    }
-}
-
-/// The fields that the extensions of a call may write.
-fn extension_fields(call: &Call) -> FieldSet {
-    let extensions = match call {
-        Call::Details(patch) => patch.extensions.as_ref(),
-        _ => None,
-    };
-    extensions.map_or(FieldSet::default(), |extensions| {
-        FieldSet::from([
-            (FileField::Tags, extensions.may_write_tags()),
-            (FileField::AiTags, extensions.may_write_ai_tags()),
-            (FileField::Description, extensions.may_write_description()),
-            (FileField::Metadata, extensions.may_write_metadata()),
-        ])
-    })
+    call.fields().union(call.extension_fields())
 }
 
 /// The fields that differ between two states of a file. Of the custom metadata, only the fields that

@@ -7,7 +7,10 @@ use crate::file_fields::FileFields;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Change, ExtensionName, Extensions, Field, FileId, TagChange, as_slice_or_empty};
+use crate::row::{
+    Change, ExtensionName, Extensions, Field, FieldSet, FileField, FileId, TagChange,
+    as_slice_or_empty,
+};
 use crate::settings::Planning;
 
 /// Maximum number of possible states tracked per file. Each row whose response was lost can double
@@ -31,7 +34,8 @@ pub struct FileEffects {
     /// Whether the tags may be any mixture of these states, because several tag calls changed them
     /// and not all of their outcomes are known.
     pub(super) may_mix_tags: bool,
-    written_by_extensions: ExtensionFields,
+    /// Fields that extensions of the run wrote or may still write.
+    written_by_extensions: FieldSet,
 }
 
 /// Effects that undo cannot revert.
@@ -56,14 +60,6 @@ pub enum Effect {
     Unknown,
 }
 
-/// Fields that extensions of the run wrote or may still write.
-#[derive(Debug, Clone, Copy, Default)]
-struct ExtensionFields {
-    tags: bool,
-    description: bool,
-    metadata: bool,
-}
-
 /// Whether a step took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Certainty {
@@ -81,7 +77,7 @@ impl FileEffects {
             before,
             may_mix_tags: false,
             touched: Vec::new(),
-            written_by_extensions: ExtensionFields::default(),
+            written_by_extensions: FieldSet::default(),
         }
     }
 
@@ -134,9 +130,9 @@ impl FileEffects {
     /// Whether an extension of the run may have written this field, or may still write it.
     pub(super) fn may_be_written_by_extension(&self, field: &Field) -> bool {
         match field {
-            Field::Tags => self.written_by_extensions.tags,
-            Field::Description => self.written_by_extensions.description,
-            Field::CustomMetadata(_) => self.written_by_extensions.metadata,
+            Field::Tags => self.written_by_extensions.contains(FileField::Tags),
+            Field::Description => self.written_by_extensions.contains(FileField::Description),
+            Field::CustomMetadata(_) => self.written_by_extensions.contains(FileField::Metadata),
             _ => false,
         }
     }
@@ -229,9 +225,7 @@ impl FileEffects {
             _ => None,
         };
         if let Some(ran) = ran {
-            self.written_by_extensions.tags |= ran.may_write_tags();
-            self.written_by_extensions.description |= ran.may_write_description();
-            self.written_by_extensions.metadata |= ran.may_write_metadata();
+            self.written_by_extensions.add(ran.writes());
             let names = ran.as_slice().iter().map(|extension| extension.name().as_str());
             self.irreversible.extensions.extend(names);
         }

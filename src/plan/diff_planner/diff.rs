@@ -4,7 +4,7 @@ use super::merge::MergedRows;
 use super::simulated_file::SimulatedFile;
 use super::tag_call::Superset;
 use crate::request::Patch;
-use crate::row::{Change, Extension, Publish, Set, TagChange, Tags};
+use crate::row::{Change, Extension, FieldSet, FileField, Publish, Set, TagChange, Tags};
 
 /// The difference between a change and a file.
 #[derive(Debug, Default)]
@@ -32,10 +32,12 @@ pub(super) struct TagDiff {
 }
 
 impl FileDiff {
-    /// Marks what is sent as unknown, because it may be rejected.
-    pub(super) fn invalidate(&self, file: &mut SimulatedFile) {
-        let Self { patch, tags, publish } = self;
-        file.invalidate_sent(patch, tags.iter().any(Option::is_some), publish.is_some());
+    /// The fields that are sent.
+    pub(super) fn fields(&self) -> FieldSet {
+        self.patch.fields().union(FieldSet::from([
+            (FileField::Tags, self.tags.iter().any(Option::is_some)),
+            (FileField::Publication, self.publish.is_some()),
+        ]))
     }
 
     /// Compares rows with a file; `should_run` tells which extensions are to run.

@@ -101,12 +101,12 @@ impl DiffPlanner {
             }
             return None;
         }
-        diff.invalidate(simulated_file);
+        simulated_file.invalidate(diff.fields());
         if !diff.patch.is_empty() && merged.pending_rows.len() > 1 {
             // If the merged request is rejected, each row is sent separately.
             for pending in &merged.pending_rows {
                 let row = MergedRows::of(pending.clone());
-                FileDiff::of(&row, &before, should_run).invalidate(simulated_file);
+                simulated_file.invalidate(FileDiff::of(&row, &before, should_run).fields());
             }
         }
         Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before })))
@@ -206,7 +206,7 @@ impl FileRows<'_> {
         }
         if pending.progress.is_partially_done() && !is_only {
             self.flush();
-            self.simulated_file.invalidate(&pending.change);
+            self.simulated_file.invalidate(pending.change.written_fields());
             self.after_merged = self.simulated_file.clone();
             self.work.push(WorkItem::Leftover(Box::new(leftover(pending))));
         } else if finish_unsent(&pending, &self.after_merged, self.batch) {
@@ -283,8 +283,8 @@ fn replay_row(file: &mut SimulatedFile, pending: &PendingRow) {
         // As it was planned then, so that later rows need the same steps again.
         let sent = FileDiff::of(&MergedRows::of(pending.clone()), file, |_| true);
         file.apply(&pending.change);
-        sent.invalidate(file);
+        file.invalidate(sent.fields());
     } else {
-        file.invalidate(&pending.change);
+        file.invalidate(pending.change.written_fields());
     }
 }

@@ -1,4 +1,4 @@
-//! The set of fields of a file that requests of a run have set.
+//! Which fields of a file something concerns: a change, a request, an extension, a difference.
 
 /// A field of a file. All custom metadata counts as one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +22,19 @@ pub enum FileField {
 pub struct FieldSet(u8);
 
 impl FieldSet {
+    /// Every field.
+    pub const ALL: Self = Self((FileField::Publication as u8) * 2 - 1);
+
     /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether the set has this field.
+    #[must_use]
+    pub fn contains(self, field: FileField) -> bool {
+        self.0 & field as u8 != 0
     }
 
     /// The union.
@@ -46,14 +55,32 @@ impl FieldSet {
         Self(self.0 & !other.0)
     }
 
+    /// Adds the fields of another set.
+    pub fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Removes the fields of another set.
+    pub fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
     /// The bit mask to store.
-    pub(super) fn bits(self) -> u8 {
+    #[must_use]
+    pub fn bits(self) -> u8 {
         self.0
     }
 
     /// The set of a stored bit mask.
-    pub(super) fn from_bits(bits: u8) -> Self {
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
         Self(bits)
+    }
+}
+
+impl From<FileField> for FieldSet {
+    fn from(field: FileField) -> Self {
+        Self(field as u8)
     }
 }
 
