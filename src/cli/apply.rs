@@ -66,6 +66,9 @@ impl Apply {
                 "--quiet requires --yes: nothing can be shown and confirmed",
             ));
         }
+        if !self.plan {
+            self.sheet.file.require_sheet()?;
+        }
         if !self.yes && !self.sheet.sandbox && !self.plan {
             require_terminal(self.is_interactive(screen))?;
         }
@@ -84,6 +87,7 @@ impl Apply {
             }
             Prepared::Continue(other) => {
                 drop((discard_guard, run_lock));
+                screen.print(&format!("resuming   {}\n", other.path().display()));
                 self.execute(other, RunPart::Rest, screen, deadline, signal).await
             }
             Prepared::Finished(other, exit_code) => {

@@ -11,6 +11,7 @@ use crate::exit_codes;
 use crate::input::{Format, Input};
 use crate::plan::{Planner, scan};
 use crate::report::{PlanView, render_plan};
+use crate::shell::quoted;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -74,6 +75,7 @@ impl Check {
             reading: None,
             looked_up: None,
             target: None,
+            is_refused: false,
             verbose: screen.is_verbose(),
             width: screen.width(),
         }));
@@ -86,6 +88,11 @@ impl Check {
                 "next       fix the invalid rows: above --max-bad, `ikbulk apply --yes` refuses the \
                  sheet\n",
             );
+        }
+        if scan.summary.rejected == 0
+            && let Some(path) = self.file.file()
+        {
+            screen.print(&format!("next       ikbulk plan {}\n", quoted(path)));
         }
         Ok(if scan.summary.rejected > 0 { exit_codes::NEEDS_FIXING } else { exit_codes::DONE })
     }

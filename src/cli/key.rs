@@ -42,7 +42,8 @@ pub(super) fn read(file: Option<&Path>) -> Result<SecretString, CliError> {
         (Some(path), _) => parse_key(read_file(path)?, &format!("the key file {}", path.display())),
         (None, Some(key)) => parse_key(key.into_vec(), &format!("the private key in {VARIABLE}")),
         (None, None) => Err(CliError::new(format!(
-            "no private key: set {VARIABLE}, or pass --key-file FILE; --sandbox needs no account"
+            "no private key: set {VARIABLE}, or pass --key-file FILE; without an account, try \
+             `ikbulk apply FILE --sandbox` or `ikbulk sandbox`"
         ))),
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::CliError;
 use crate::atomic_file::AtomicFile;
 use crate::error::chain;
+use crate::plural::thousands;
 use crate::sandbox::{Library, synthetic_id};
 
 const MADE_UP_FILES: u64 = 1000;
@@ -56,7 +57,9 @@ impl LibraryArgs {
     pub(super) fn description(&self) -> String {
         let made_up = match self.files() {
             0 => "none made up".to_owned(),
-            files => format!("{files} made up, the first is {}", synthetic_id(self.seed, 0)),
+            files => {
+                format!("{} made up, the first is {}", thousands(files), synthetic_id(self.seed, 0))
+            }
         };
         match &self.library {
             Some(path) => format!("{made_up}, and those of {}", path.display()),

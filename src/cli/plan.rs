@@ -92,8 +92,10 @@ impl Plan {
                 screen.print("\n");
             }
             self.sheet.show(&planned, &connection, &options);
-            let path = quoted(run.path());
-            screen.print(&format!("next       ikbulk apply --plan {path}\n"));
+            screen.print(&match planned.scan.summary.writes {
+                0 => "next       nothing to change\n".to_owned(),
+                _ => format!("next       ikbulk apply --plan {}\n", quoted(run.path())),
+            });
         }
         Ok(planned)
     }

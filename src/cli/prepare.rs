@@ -103,6 +103,20 @@ impl InputArg {
         staged.await.unwrap_or_else(|error| Err(CliError::from_error(&error)))
     }
 
+    /// Refuses a path that is missing or a directory, before anything else is asked of a person.
+    pub(super) fn require_sheet(&self) -> Result<(), CliError> {
+        match self.path() {
+            Some(path) if path.is_dir() => Err(not_a_sheet(path)),
+            Some(path) => match fs::metadata(path) {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    Err(CliError::new(format!("cannot read {}: {error}", path.display())))
+                }
+            },
+            None => Ok(()),
+        }
+    }
+
     fn open(&self) -> Result<(Box<dyn Read>, &Path), CliError> {
         let Some(path) = self.path() else {
             return Ok((Box::new(io::stdin().lock()), Path::new("-")));

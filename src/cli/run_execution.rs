@@ -17,7 +17,7 @@ use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
 use crate::plural::plural;
-use crate::report::{PlanView, Target, render_plan};
+use crate::report::{PlanView, Target, WholeSheet, render_plan};
 use crate::run::{RunDir, RunLock, Session, in_flight};
 use crate::sandbox;
 use crate::settings::Execution;
@@ -313,10 +313,11 @@ impl RunExecution<'_> {
                     .limits
                     .limit
                     .filter(|_| self.part == RunPart::Plan)
-                    .map(|_| meta.rows),
+                    .map(|_| WholeSheet { rows: meta.rows, invalid: scan.summary.rejected }),
                 can_undo: Some(can_undo),
                 now: jiff::ZonedDateTime::now(),
             }),
+            is_refused: false,
             verbose: screen.is_verbose(),
             width: screen.width(),
         }));

@@ -93,7 +93,7 @@ impl Sandbox {
              key        {key}\n\
              files      {files}\n\
              use it     IMAGE_KIT_BASE_URL={url} IMAGEKIT_PRIVATE_KEY={key} ikbulk apply FILE\n\
-             inspect    curl -u {key}: {url}/v1/files?limit=2 ; curl {url}/__sandbox/stats\n\
+             inspect    curl -u {key}: '{url}/v1/files?limit=2' ; curl {url}/__sandbox/stats\n\
              stop       Ctrl-C\n"
         ));
         signal.await;

@@ -20,7 +20,7 @@ use crate::input::{Context, Format, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::{EXAMPLES_MAX, FileDifference, InputSummary, Planner, UnknownRow, scan};
 use crate::plural::{plural, thousands};
-use crate::report::{Counter, PlanView, Target, render_plan};
+use crate::report::{Counter, PlanView, Target, WholeSheet, render_plan};
 use crate::resolve::Resolution;
 use crate::run::{
     ReadError, ReadStats, ReadStrategy, RunDir, RunLock, SnapshotReader, expect_written,
@@ -86,6 +86,8 @@ pub(super) struct ScannedSheet {
 pub(super) struct Planned {
     pub(super) scan: InputSummary,
     pub(super) context: Context,
+    /// All rows of the sheet, also where only a pilot of them is planned.
+    whole: WholeSheet,
     looked_up: Option<Resolution>,
     /// The reads of file snapshots, and their number of requests; `None` if nothing was read.
     pub(super) reading: Option<(ReadStats, u64)>,
@@ -223,6 +225,7 @@ impl Sheet {
         let scan = scan.look_up_files(&staged.input, client, reads, screen).await?;
         let Scan { input_summary: mut scan, context, looked_up } = scan;
         self.refuse_unless_accepted(&scan, client, options)?;
+        let whole = WholeSheet { rows: scan.summary.rows, invalid: scan.summary.rejected };
         let has_extensions = !scan.summary.extension_runs.is_empty();
         let charges = charges(connection, has_extensions && options.holds_lock, screen)?;
         let new = NewRun {
@@ -262,7 +265,7 @@ impl Sheet {
             }
         };
         let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
-        Ok(Planned { scan, context, looked_up, reading, meta, ledger, charges })
+        Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
     }
 
     /// Refuses an empty sheet, rows of unknown outcome, and too many invalid rows, unless a flag
@@ -289,7 +292,8 @@ impl Sheet {
             && summary.rejected_share() > options.settings.max_bad()
         {
             format!(
-                "{} of {} invalid, more than --max-bad allows ({}%); nothing was sent",
+                "{} of {} invalid, more than --max-bad allows ({}%); nothing was sent. Fix them, or \
+                 pass a higher --max-bad",
                 thousands(summary.rejected),
                 plural(summary.rows, "row is", "rows are"),
                 options.settings.max_bad() * 100.0
@@ -306,10 +310,8 @@ impl Sheet {
             rows_of_run: None,
             looked_up: None,
             reading: None,
-            target: Some(Target {
-                can_undo: None,
-                ..self.target(client, false, options, summary.rows)
-            }),
+            target: Some(self.target(client, false, options, None)),
+            is_refused: true,
             verbose: options.screen.is_verbose(),
             width: options.screen.width(),
         }));
@@ -333,7 +335,13 @@ impl Sheet {
             rows_of_run: None,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
-            target: Some(self.target(&connection.client, is_first_run, options, planned.meta.rows)),
+            target: Some(self.target(
+                &connection.client,
+                is_first_run,
+                options,
+                Some(planned.whole),
+            )),
+            is_refused: false,
             verbose: options.screen.is_verbose(),
             width: options.screen.width(),
         }));
@@ -344,7 +352,7 @@ impl Sheet {
         client: &'t Client,
         is_first_run: bool,
         options: &PlanOptions<'t>,
-        all_rows: u64,
+        whole: Option<WholeSheet>,
     ) -> Target<'t> {
         Target {
             endpoint: &client.endpoint,
@@ -352,7 +360,7 @@ impl Sheet {
             is_first_run,
             sandbox: self.sandbox,
             execution: options.execution,
-            pilot_of: options.limit.map(|_| all_rows),
+            pilot_of: options.limit.and(whole),
             can_undo: Some(options.planning != Planning::Direct || options.keeps_snapshots),
             now: ZonedDateTime::now(),
         }

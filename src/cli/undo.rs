@@ -23,7 +23,7 @@ use crate::exit_codes;
 use crate::input::{Context, Format, Input, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
-use crate::report::{Counter, PlanView, Target, render_plan, render_undo};
+use crate::report::{Counter, PlanView, Target, WholeSheet, render_plan, render_undo};
 use crate::row::FileId;
 use crate::run::{ReadError, ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Execution, Planning};
@@ -63,10 +63,10 @@ impl Undo {
                 "--quiet requires --yes: nothing can be shown and confirmed",
             ));
         }
+        let old = RunDir::open(&self.run).map_err(|error| CliError::from_error(&error))?;
         if !self.yes {
             require_terminal(screen.is_interactive())?;
         }
-        let old = RunDir::open(&self.run).map_err(|error| CliError::from_error(&error))?;
         let _old_lock = deadline.within(lock_run(&old, self.limits.wait_lock)).await?;
         let old = RunToUndo::load(old)?;
         let (run, _run_lock) = new_run(match &self.run_dir {
@@ -182,10 +182,11 @@ impl Undo {
                 is_first_run: false,
                 sandbox: false,
                 execution,
-                pilot_of: self.limits.limit.map(|_| all_rows),
+                pilot_of: self.limits.limit.map(|_| WholeSheet { rows: all_rows, invalid: 0 }),
                 can_undo: Some(true),
                 now: ZonedDateTime::now(),
             }),
+            is_refused: false,
             verbose: screen.is_verbose(),
             width: screen.width(),
         }));

@@ -161,7 +161,7 @@ fn not_a_header(names: &[&str]) -> Option<String> {
     let only = names.first().copied().unwrap_or_default();
     if names.iter().all(|name| name.is_empty()) {
         return Some(
-            "the first line is empty; it must contain the column names, including fileId"
+            "the first line is empty; it must contain the column names, including fileId, filePath or url"
                 .to_owned(),
         );
     }

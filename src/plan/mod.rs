@@ -148,6 +148,7 @@ impl DirectPlanner {
         if let Some(left) = self.preview.filter(|left| *left > 0)
             && let Content::Update(update) = &row.content
             && !update.change.is_empty()
+            && !progress.is_recorded()
         {
             self.preview = Some(left - 1);
             batch.differences.push(diff_planner::difference_of_row(row.pos, update));

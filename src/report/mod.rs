@@ -22,6 +22,6 @@ pub use progress::{Fraction, PriorProgress, Progress, ProgressLine};
 pub use row::RowResult;
 pub use run_progress::{RunProgress, render_progress};
 pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
-pub use terminal::{PlanView, Target, render_plan, render_summary};
+pub use terminal::{PlanView, Target, WholeSheet, render_plan, render_summary};
 pub use undo::render_undo;
 pub use write::{Reports, rewrite, write};

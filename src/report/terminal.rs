@@ -39,10 +39,21 @@ pub struct PlanView<'o> {
     pub looked_up: Option<&'o Resolution>,
     /// The account and its limits; `None` for `check`, which sends nothing.
     pub target: Option<Target<'o>>,
+    /// Whether the sheet is refused, so that only its rows and their problems are shown.
+    pub is_refused: bool,
     /// Whether to show the first requests as JSON.
     pub verbose: bool,
     /// Maximum characters per line.
     pub width: usize,
+}
+
+/// The sheet that a pilot is taken from.
+#[derive(Debug, Clone, Copy)]
+pub struct WholeSheet {
+    /// All of its rows.
+    pub rows: u64,
+    /// Those that are invalid.
+    pub invalid: u64,
 }
 
 /// The account that requests are sent to, and the limits.
@@ -59,7 +70,7 @@ pub struct Target<'o> {
     /// The rate limits and other settings of the executor.
     pub execution: &'o Execution,
     /// All rows of the sheet, if only a pilot is sent now.
-    pub pilot_of: Option<u64>,
+    pub pilot_of: Option<WholeSheet>,
     /// Whether snapshots are kept, so that the run can be undone; `None` where nothing is sent.
     pub can_undo: Option<bool>,
     /// The current local time.
@@ -85,6 +96,10 @@ pub fn render_plan(view: &PlanView<'_>) -> String {
         lines.add("account", &account(target));
     }
     lines.add("rows", &rows(view));
+    if view.is_refused {
+        planned_problems(&mut lines, view);
+        return lines.into_text();
+    }
     if let Some(looked_up) = view.looked_up {
         lines.add("looked up", &lookup_result(looked_up));
     }
@@ -98,7 +113,8 @@ pub fn render_plan(view: &PlanView<'_>) -> String {
     }
     columns(&mut lines, summary);
     lost_tags(&mut lines, &summary.lost_tags);
-    if view.empty_cells > 0 {
+    // Of a run, the cells of all rows were counted, not of those that are left.
+    if view.empty_cells > 0 && view.rows_of_run.is_none() {
         let (one, several) = ("empty cell (field unchanged)", "empty cells (fields unchanged)");
         lines.add("skipped", &plural(view.empty_cells, one, several));
     }
@@ -141,7 +157,7 @@ fn rows(view: &PlanView<'_>) -> String {
         + summary.done_before;
     let to_change = thousands(summary.rows.saturating_sub(settled));
     let percent = summary.rejected_share() * 100.0;
-    let is_checked = view.target.is_none();
+    let is_compared = view.target.is_some() && !view.is_refused;
     let counts = [
         (summary.rejected, format!("{} invalid ({percent:.1}%)", thousands(summary.rejected))),
         (summary.missing, plural(summary.missing, "file not found", "files not found")),
@@ -153,7 +169,7 @@ fn rows(view: &PlanView<'_>) -> String {
                 thousands(summary.already_ran)
             ),
         ),
-        (summary.without_change, format!("{} without a change", thousands(summary.without_change))),
+        (summary.without_change, format!("{} without values", thousands(summary.without_change))),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(_, text)| text).collect();
@@ -164,14 +180,14 @@ fn rows(view: &PlanView<'_>) -> String {
             format!("{left} left of {}", thousands(all))
         }
         (None, Some(all)) => {
-            format!("the first {} of {}, as a pilot", thousands(summary.rows), thousands(all))
+            format!("the first {} of {}, as a pilot", thousands(summary.rows), thousands(all.rows))
         }
         (None, None) => thousands(summary.rows),
     };
     if counts.is_empty() {
         return all;
     }
-    let good = if is_checked { "with changes" } else { "to change" };
+    let good = if is_compared { "to change" } else { "with changes" };
     format!("{all}: {to_change} {good}, {}", counts.join(", "))
 }
 
@@ -207,7 +223,7 @@ fn lost_tags(lines: &mut Layout, lost: &LostTags) {
     let tags = lost.most_frequent();
     let named = tags.iter().take(LOST_TAGS_SHOWN_MAX);
     let named: Vec<String> =
-        named.map(|(tag, count)| format!("{tag} {}", thousands(*count))).collect();
+        named.map(|(tag, count)| format!("{tag} ({})", thousands(*count))).collect();
     let more = if tags.len() > named.len() || lost.others > 0 { ", …" } else { "" };
     lines.add(
         "lost tags",
@@ -236,7 +252,7 @@ fn read_result(reading: ReadStats, reads: u64) -> String {
         text.push_str(&format!("; {stale} stale in the listing, so each was read by itself"));
     } else if reading.reread > 0 {
         text.push_str(&format!(
-            "; {} re-read individually",
+            "; {} re-read to verify the listing",
             plural(reading.reread, "file", "files")
         ));
     }
@@ -273,7 +289,7 @@ fn requests(summary: &PlanSummary) -> String {
         0 => writes,
         reads => {
             let reads = plural(reads, "read", "reads");
-            format!("{writes}, {reads} (snapshots before at-most-once requests)")
+            format!("{writes}, {reads} (snapshots before billed or publish requests)")
         }
     }
 }
@@ -283,9 +299,14 @@ fn duration_and_pilot(lines: &mut Layout, summary: &PlanSummary, target: &Target
     if let Some(time) = estimated_time(summary, target) {
         lines.add("time", &time);
     }
-    if let Some(all) = target.pilot_of.filter(|all| *all > summary.rows) {
-        let rest = plural(all - summary.rows, "other row", "other rows");
-        lines.add("pilot", &format!("`ikbulk resume` sends the {rest}"));
+    if let Some(all) = target.pilot_of.filter(|all| all.rows > summary.rows) {
+        let rest = plural(all.rows - summary.rows, "other row", "other rows");
+        let invalid = all.invalid.saturating_sub(summary.rejected);
+        let invalid = match invalid {
+            0 => String::new(),
+            some => format!("; {} of them invalid", thousands(some)),
+        };
+        lines.add("pilot", &format!("`ikbulk resume` sends the {rest}{invalid}"));
     }
 }
 
@@ -296,6 +317,9 @@ fn estimated_time(summary: &PlanSummary, target: &Target<'_>) -> Option<String> 
         return None;
     };
     let rate = rate * (1.0 - limit.leave);
+    if summary.writes == 0 {
+        return None;
+    }
     let seconds = limit.time_for(summary.writes)?;
     let span = jiff::SignedDuration::try_from(seconds).ok()?;
     let finish = target.now.checked_add(span).ok()?;
@@ -555,6 +579,9 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
         }
     }
     reapply(lines, reports, resumes);
+    if reports.can_undo && rows.updated > 0 {
+        lines.add_unwrapped("undo", &format!("ikbulk undo {}", quoted(run)));
+    }
     if let Some(unknown) = &reports.unknown {
         let unknown = unknown.display();
         let check = format!(
@@ -575,7 +602,11 @@ fn reapply(lines: &mut Layout, reports: &Reports, resumes: bool) {
     };
     let label = if resumes { "then" } else { "next" };
     if to_fix + failed > 0 {
-        let fix = if to_fix > 0 { "fix the reported cells, then: " } else { "" };
+        let fix = match (to_fix > 0, resumes) {
+            (true, true) => "fix the reported cells and run: ",
+            (true, false) => "fix the reported cells, then: ",
+            (false, _) => "",
+        };
         let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
         lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}"));
     } else if conflicts > 0 {

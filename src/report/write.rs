@@ -37,6 +37,8 @@ pub struct Reports {
     pub backups: Vec<PathBuf>,
     /// The stage of the run.
     pub stage: Stage,
+    /// Whether the run kept snapshots on an account that still exists.
+    pub can_undo: bool,
 }
 
 /// Writes all reports at the end of a session, and records its end in the ledger.
@@ -114,6 +116,7 @@ fn write_files(
         summary,
         backups,
         stage: meta.stage,
+        can_undo: !meta.sandbox && ledger.file_count()? > 0,
     };
     for (sheet, path) in sheets.iter().zip([&reports.failed, &reports.unknown]) {
         if let Some(path) = path {

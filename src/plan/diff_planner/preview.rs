@@ -11,6 +11,7 @@ use super::merge::{MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
 use super::work::{MergedWork, WorkItem};
 use crate::plan::{Columns, RowProgress, steps};
+use crate::request::{Patch, StepKind};
 use crate::row::{
     AiTagRemoval, Extensions, FileId, MetadataField, Publish, RowPos, TagChange, Update,
     as_slice_or_empty,
@@ -92,7 +93,7 @@ pub(super) fn differences(file: &FileId, work: &[WorkItem]) -> Vec<FileDifferenc
             fields: FieldDiffs { unknown, all: Vec::new() }.collect(work),
         }
     });
-    differences.collect()
+    differences.filter(|difference| !difference.fields.is_empty()).collect()
 }
 
 /// The values that one row sets, for a file whose state is unknown.
@@ -134,21 +135,34 @@ pub(super) fn count_columns(work: &[WorkItem], columns: &mut Columns) {
         match item {
             WorkItem::Merged(item) => {
                 let MergedWork { merged, diff, .. } = item.as_ref();
-                columns.add_patch(&diff.patch);
-                for (stage, tags) in diff.changed_stages() {
+                if is_left(merged, StepKind::Details) {
+                    columns.add_patch(&diff.patch);
+                }
+                for (stage, tags) in diff.changed_stages().filter(|_| are_tags_left(merged)) {
                     let change = &merged.tags[stage].change;
                     columns.add_tags(change, tags.remove.is_some(), tags.add.is_some());
                 }
-                if diff.publish.is_some() {
+                if diff.publish.is_some() && is_left(merged, StepKind::Publish) {
                     columns.add("isPublished", false);
                 }
             }
             WorkItem::Leftover(row) => {
-                let calls = steps(row.change.clone()).into_iter().flatten();
-                calls.for_each(|(_, call)| columns.add_call(&call));
+                let steps = steps(row.change.clone()).into_iter().flatten();
+                let left = steps.filter(|(kind, _)| row.progress.needs(*kind));
+                left.for_each(|(_, call)| columns.add_call(&call));
             }
         }
     }
+}
+
+/// Whether a step of merged rows is still to be sent: not if an earlier session sent it.
+fn is_left(merged: &MergedRows, kind: StepKind) -> bool {
+    merged.pending_rows.iter().any(|row| row.progress.needs(kind))
+}
+
+fn are_tags_left(merged: &MergedRows) -> bool {
+    let kinds = [StepKind::Details, StepKind::RemoveTags, StepKind::AddTags];
+    kinds.into_iter().any(|kind| is_left(merged, kind))
 }
 
 /// Collects the changes of a file's fields.
@@ -161,11 +175,12 @@ struct FieldDiffs {
 impl FieldDiffs {
     fn collect(mut self, work: &MergedWork) -> Vec<Difference> {
         let MergedWork { merged, diff, before } = work;
-        if diff.changed_stages().next().is_some() {
+        if are_tags_left(merged) && diff.changed_stages().next().is_some() {
             let changes: Vec<&TagChange> = merged.tags.iter().map(|stage| &stage.change).collect();
             self.tags(before, &changes);
         }
-        let patch = &diff.patch;
+        let nothing = Patch::default();
+        let patch = if is_left(merged, StepKind::Details) { &diff.patch } else { &nothing };
         if let Some(removal) = &patch.remove_ai_tags {
             self.ai_tags(before, removal);
         }
@@ -188,7 +203,7 @@ impl FieldDiffs {
         if let Some(url) = &patch.webhook_url {
             self.push("webhookUrl", quoted(url.as_str()));
         }
-        if let Some(publish) = diff.publish {
+        if let Some(publish) = diff.publish.filter(|_| is_left(merged, StepKind::Publish)) {
             self.publication(before, publish);
         }
         self.all
