@@ -61,7 +61,8 @@
 //! - [`settings`]: validated settings
 //! - [`cli`]: commands, arguments and the terminal
 //! - [`system`]: operating system calls that the standard library lacks
-//! - [`sandbox`]: a local ImageKit; shares no code with [`imagekit`]
+//!
+//! [`ikbulk_sandbox`], a crate of its own, is a local ImageKit. It shares no code with [`imagekit`].
 
 pub mod account;
 mod atomic_file;
@@ -84,7 +85,6 @@ pub mod request;
 pub mod resolve;
 pub mod row;
 pub mod run;
-pub mod sandbox;
 mod sanitize;
 pub mod settings;
 mod shell;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::help::EXTENSIONS;
-use crate::sandbox::{Callbacks, ExtensionOutcome, FinalStatus, Settlement, Status};
+use ikbulk_sandbox::{Callbacks, ExtensionOutcome, FinalStatus, Settlement, Status};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = EXTENSIONS)]

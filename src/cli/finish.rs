@@ -16,7 +16,6 @@ use crate::ledger::{LedgerFile, RunMeta};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, Progress, render_summary, write};
 use crate::run::{ConflictCheck, InFlight, RunDir, Session, SessionError};
-use crate::sandbox;
 
 /// A session that is ready to be sent.
 pub(super) struct PreparedRun {
@@ -32,7 +31,7 @@ pub(super) struct PreparedRun {
     /// Held until the session ends.
     pub(super) _locks: Vec<AccountLock>,
     /// Serves until the session ends.
-    pub(super) _sandbox: Option<sandbox::Running>,
+    pub(super) _sandbox: Option<ikbulk_sandbox::Running>,
 }
 
 impl PreparedRun {

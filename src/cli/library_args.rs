@@ -10,7 +10,7 @@ use super::CliError;
 use crate::atomic_file::AtomicFile;
 use crate::error::chain;
 use crate::plural::thousands;
-use crate::sandbox::{Library, synthetic_id};
+use ikbulk_sandbox::{Library, synthetic_id};
 
 const MADE_UP_FILES: u64 = 1000;
 

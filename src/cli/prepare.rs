@@ -25,8 +25,8 @@ use crate::plan::{PlanSummary, PriorRunLookup};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::run::RunDir;
-use crate::sandbox::{self, Library};
 use crate::shell::quoted;
+use ikbulk_sandbox::{Config, Library, Running};
 
 /// An input argument: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Fields {
 pub(super) fn start_sandbox(
     input: &Input,
     settings: &SettingsArgs,
-) -> Result<(sandbox::Running, Client), CliError> {
+) -> Result<(Running, Client), CliError> {
     let mut records = input.records(None).map_err(|error| CliError::from_error(&error))?;
     let (mut ids, mut targets) = (Vec::new(), Vec::new());
     while records.advance().map_err(|error| CliError::from_error(&error))?.is_some() {
@@ -214,8 +214,8 @@ pub(super) fn start_sandbox(
         let url = target.url().map(|url| format!("https:{url}"));
         library.add_at(target.file_path(), url.as_deref());
     }
-    let config = sandbox::Config { library, ..sandbox::Config::default() };
-    let running = sandbox::start(config)
+    let config = Config { library, ..Config::default() };
+    let running = ikbulk_sandbox::start(config)
         .map_err(|error| CliError::new(format!("cannot start the sandbox: {error}")))?;
     let client = settings.api_of_sandbox(&running.base_url(), running.key())?;
     Ok((running, client))

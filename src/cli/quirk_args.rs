@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::CliError;
 use super::help::QUIRKS;
-use crate::sandbox::{
+use ikbulk_sandbox::{
     Config, EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
 

@@ -19,7 +19,6 @@ use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
 use crate::plural::plural;
 use crate::report::{PlanView, Target, WholeSheet, render_plan};
 use crate::run::{RunDir, RunLock, Session, in_flight};
-use crate::sandbox;
 use crate::settings::Execution;
 use crate::shell::quoted;
 
@@ -147,7 +146,7 @@ impl RunExecution<'_> {
         &self,
         meta: &RunMeta,
         execution: &Execution,
-    ) -> Result<(Connection, Option<sandbox::Running>), CliError> {
+    ) -> Result<(Connection, Option<ikbulk_sandbox::Running>), CliError> {
         if meta.sandbox {
             self.screen.error("the sandbox of this run is gone; starting a new one");
             let input = self.run.input(meta.input_format);

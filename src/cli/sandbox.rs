@@ -15,7 +15,7 @@ use super::values::Span;
 use super::{CliError, Screen};
 use crate::atomic_file::AtomicFile;
 use crate::execute::Stop;
-use crate::sandbox::{self, Config, FAULT_FORMS, FaultSpec, Faults, Running};
+use ikbulk_sandbox::{Config, FAULT_FORMS, FaultSpec, Faults, Running};
 
 #[derive(Debug, Args)]
 pub(super) struct Sandbox {
@@ -80,7 +80,7 @@ impl Sandbox {
         };
         let config = self.quirks.apply(self.limits.apply(config))?;
         let port = self.port;
-        let running = sandbox::start(config).map_err(|error| match error.kind() {
+        let running = ikbulk_sandbox::start(config).map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => CliError::new(format!(
                 "cannot start the sandbox: port {port} is in use; choose another with --port, or a \
                  free one with --port 0"

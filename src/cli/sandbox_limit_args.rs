@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::help::RATE_LIMIT;
 use super::values::{Share, Span};
-use crate::sandbox::{Config, Limit};
+use ikbulk_sandbox::{Config, Limit};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = RATE_LIMIT)]

@@ -26,7 +26,6 @@ use crate::run::{
     ReadError, ReadStats, ReadStrategy, RunDir, RunLock, SnapshotReader, expect_written,
     recent_runs,
 };
-use crate::sandbox;
 use crate::settings::{DiffOptions, Execution, Planning};
 
 /// Hints for a failed read of the files.
@@ -73,7 +72,7 @@ pub(super) struct Sheet {
 pub(super) struct StagedSheet {
     pub(super) staged: StagedInput,
     pub(super) client: Client,
-    pub(super) sandbox: Option<sandbox::Running>,
+    pub(super) sandbox: Option<ikbulk_sandbox::Running>,
 }
 
 /// A scanned sheet, and the custom metadata fields it was validated against.

@@ -91,7 +91,8 @@ mod tests {
         assert_eq!(value.to_string(), text);
         // A test dependency enables this feature too, so check that the manifest enables it.
         let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
-        let features = manifest["dependencies"]["serde_json"]["features"].as_array().unwrap();
+        let shared = &manifest["workspace"]["dependencies"];
+        let features = shared["serde_json"]["features"].as_array().unwrap();
         assert!(features.contains(&"float_roundtrip".into()));
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Library, Phase, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Library, Phase, Status};
 use serde_json::json;
 
 use crate::harness::{

@@ -1,6 +1,6 @@
 //! Tag changes of many rows in few calls, and what becomes of each row.
 
-use ikbulk::sandbox::{Config, Fault, Library, MissingIds, Quirks};
+use ikbulk_sandbox::{Config, Fault, Library, MissingIds, Quirks};
 use serde_json::json;
 
 use crate::harness::{TestEnv, files, ids, script, sheet};

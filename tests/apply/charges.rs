@@ -8,7 +8,7 @@ use std::time::Duration;
 use ikbulk::account::{Service, StateDir};
 use ikbulk::charges::{Certainty, Charges};
 use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
-use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
 use rusqlite::Connection;
 
 use crate::harness::{Cases, ChildHandle, RunFiles, TestEnv, assert_text, files, script};

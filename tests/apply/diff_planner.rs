@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ikbulk::sandbox::{Config, Fault, Faults, Library};
+use ikbulk_sandbox::{Config, Fault, Faults, Library};
 use serde_json::{Value, json};
 
 use crate::harness::{

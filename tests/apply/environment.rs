@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ikbulk::run::RunDir;
-use ikbulk::sandbox::{Config, Hook, Phase};
+use ikbulk_sandbox::{Config, Hook, Phase};
 use rusqlite::Connection;
 use serde_json::json;
 

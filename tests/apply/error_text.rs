@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use ikbulk::account::{Identity, KeyFingerprint, Service};
 use ikbulk::ledger::RunMeta;
 use ikbulk::run::RunDir;
-use ikbulk::sandbox::{Config, Fault};
+use ikbulk_sandbox::{Config, Fault};
 use serde_json::json;
 
 use crate::harness::{Call, Cases, KEY, TestEnv, assert_text, files, ids, script, status, tagging};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Hook, Library, Phase};
+use ikbulk_sandbox::{Config, Fault, Hook, Library, Phase};
 use serde_json::{Value, json};
 
 use crate::harness::{

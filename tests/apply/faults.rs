@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{
+use ikbulk_sandbox::{
     Config, EmptyDescription, Fault, Hook, Library, MissingIds, Phase, Quirks, RequiredFields,
 };
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ fn throttling_costs_no_attempt() {
 
 #[test]
 fn real_rate_limit_is_never_exceeded() {
-    let limit = ikbulk::sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
+    let limit = ikbulk_sandbox::Limit::Bucket { rate: 100.0, burst: 10 };
     let env = tagged(100, |config| Config { writes: vec![limit], ..config });
     env.run("apply --direct --no-snapshot sheet.csv --yes --rate 100 --burst 10").exits(0);
     all_is_done(&env, 100);

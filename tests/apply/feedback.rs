@@ -1,6 +1,6 @@
 //! Applying the `failed` and `unknown` files of a run.
 
-use ikbulk::sandbox::Fault;
+use ikbulk_sandbox::Fault;
 use serde_json::{Value, json};
 
 use crate::harness::{TestEnv, assert_text, files, lines, script, status};

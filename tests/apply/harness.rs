@@ -15,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use ikbulk::account::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
-use ikbulk::sandbox::{self, Config, Fault, Faults, Hook, Library, Phase, Running};
+use ikbulk_sandbox::{Config, Fault, Faults, Hook, Library, Phase, Running};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -50,7 +50,7 @@ pub(crate) fn with_library(library: Library) -> Config {
 impl TestEnv {
     pub(crate) fn new(config: Config) -> Self {
         let directory = TempDir::with_prefix("ikbulk-test-").expect("a directory can be made");
-        let sandbox = sandbox::start(config).expect("the sandbox should start");
+        let sandbox = ikbulk_sandbox::start(config).expect("the sandbox should start");
         Self { directory, sandbox }
     }
 

@@ -1,6 +1,6 @@
 //! Snapshots of `-h` and `--help`.
 
-use ikbulk::sandbox::Config;
+use ikbulk_sandbox::Config;
 
 use crate::harness::TestEnv;
 

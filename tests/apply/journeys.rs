@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Hook, Phase};
+use ikbulk_sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, TestEnv, assert_text, files, ids, script, tagged, tagging};

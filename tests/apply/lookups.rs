@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Hook, Library, Phase};
+use ikbulk_sandbox::{Config, Fault, Hook, Library, Phase};
 use serde_json::{Value, json};
 
 use crate::harness::{ChildHandle, TestEnv, assert_text, script, sheet, status, with_library};

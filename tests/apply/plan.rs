@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, ExtensionOutcome, Faults, Library, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Faults, Library, Status};
 use serde_json::{Value, json};
 
 use crate::harness::{

@@ -1,6 +1,6 @@
 //! Snapshots of what the commands print.
 
-use ikbulk::sandbox::{Config, ExtensionOutcome, Library, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Library, Status};
 use serde_json::json;
 
 use crate::harness::{Cases, TestEnv, assert_text, files, ids, sheet, tagging, with_library};

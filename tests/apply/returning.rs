@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use ikbulk::sandbox::{Config, Hook, Phase};
+use ikbulk_sandbox::{Config, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ikbulk::run::{ReportLock, RunDir, RunLock};
-use ikbulk::sandbox::{Config, ExtensionOutcome, Hook, Phase, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Hook, Phase, Status};
 use serde_json::json;
 
 use crate::harness::{

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ikbulk::imagekit::{Api, ApiSettings};
-use ikbulk::sandbox::{Config, Fault, Hook, Phase};
+use ikbulk_sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{

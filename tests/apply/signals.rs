@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Fault, Hook, Phase};
+use ikbulk_sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 
 use crate::harness::{ChildHandle, CmdResult, TestEnv, assert_text, files, script, tagged};

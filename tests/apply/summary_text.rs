@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{
+use ikbulk_sandbox::{
     Config, EmptyDescription, ExtensionOutcome, Fault, Hook, Library, Phase, Quirks, Status,
 };
 use serde_json::json;

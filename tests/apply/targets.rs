@@ -1,6 +1,6 @@
 //! Rows that name their file by path or URL: resolved, or rejected with the reason.
 
-use ikbulk::sandbox::{Config, Library};
+use ikbulk_sandbox::{Config, Library};
 use serde_json::{Value, json};
 
 use crate::harness::{Cases, TestEnv, assert_text, files, sheet, with_library};

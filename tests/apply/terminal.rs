@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use ikbulk::sandbox::{Config, Hook, Phase};
+use ikbulk_sandbox::{Config, Hook, Phase};
 
 use crate::harness::{OnTerminal, TestEnv, files, sheet};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use ikbulk::sandbox::{Config, ExtensionOutcome, Hook, Library, Phase, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Hook, Library, Phase, Status};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{

@@ -1,7 +1,7 @@
 //! Rows whose at-most-once request lost its response: which steps are still sent, and what the
 //! reports show.
 
-use ikbulk::sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
 use serde_json::{Value, json};
 
 use crate::harness::{Cases, ChildHandle, RunFiles, TestEnv, assert_text, files, script};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ikbulk::sandbox::{Config, Hook, HookEvent, Phase};
+use ikbulk_sandbox::{Config, Hook, HookEvent, Phase};
 use rusqlite::Connection;
 use serde_json::Value;
 

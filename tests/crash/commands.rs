@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ikbulk::sandbox::{Config, Hook, Phase};
+use ikbulk_sandbox::{Config, Hook, Phase};
 use serde_json::Value;
 
 use crate::case::{LedgerSteps, library, row_number, run_parallel};

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use ikbulk::sandbox::{Config, Fault, Faults, Hook, HookEvent, Phase};
+use ikbulk_sandbox::{Config, Fault, Faults, Hook, HookEvent, Phase};
 use serde_json::json;
 
 use crate::case::{

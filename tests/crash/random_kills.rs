@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ikbulk::sandbox::{HookEvent, Phase};
+use ikbulk_sandbox::{HookEvent, Phase};
 use rusqlite::Connection;
 
 use crate::case::{

@@ -1,7 +1,7 @@
 //! The input of every case: each kind of row and step several times, several rows for one file, and
 //! the API calls expected for each row, written by hand.
 
-use ikbulk::sandbox::Library;
+use ikbulk_sandbox::Library;
 use serde_json::{Value, json};
 
 const BLOCKS: usize = 5;

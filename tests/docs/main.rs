@@ -111,9 +111,10 @@ fn words_of(text: &str) -> String {
 
 #[test]
 fn faq_quotes_real_messages() {
-    let source: Vec<String> = files_below(&root().join("src"), &["rs"])
+    let source: Vec<String> = ["src", "crates"]
         .iter()
-        .map(|file| words_of(&read(file)))
+        .flat_map(|directory| files_below(&root().join(directory), &["rs"]))
+        .map(|file| words_of(&read(&file)))
         .collect();
     let faq = read(&root().join("docs/faq.md"));
     let quoted = faq.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));

@@ -110,6 +110,7 @@ fn docs_use_the_vocabulary() {
 #[test]
 fn source_uses_the_vocabulary() {
     let mut files = code_below("src");
+    files.extend(code_below("crates"));
     files
         .extend(["Cargo.toml", "clippy.toml", "justfile", ".ci/run"].map(|name| root().join(name)));
     files.extend(code_below("benches"));

@@ -1,6 +1,6 @@
 //! Model of the design's rules for three rows that add and remove tags and share bulk calls.
 
-use ikbulk::sandbox::{Fault, MissingIds};
+use ikbulk_sandbox::{Fault, MissingIds};
 use serde_json::Value;
 
 use crate::model::{

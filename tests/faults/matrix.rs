@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::sandbox::{Fault, MissingIds};
+use ikbulk_sandbox::{Fault, MissingIds};
 
 use crate::harness::status;
 use crate::model::{Failure, Position, Response, Tags, Target, effect};

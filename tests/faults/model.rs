@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ikbulk::sandbox::{Fault, MissingIds};
+use ikbulk_sandbox::{Fault, MissingIds};
 
 use crate::bulk_model;
 

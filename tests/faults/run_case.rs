@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::sandbox::{
+use ikbulk_sandbox::{
     Config, ExtensionOutcome, Fault, Faults, Hook, Library, Phase, Quirks, Status,
 };
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@
 
 use std::process::Command;
 
-use ikbulk::sandbox::{self, Config, Library};
+use ikbulk_sandbox::{Config, Library};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -166,7 +166,7 @@ async fn sandbox_meets_expectations() {
         }));
     }
     let config = Config { library, writes: Vec::new(), reads: Vec::new(), ..Config::default() };
-    let sandbox = sandbox::start(config).expect("the sandbox should start");
+    let sandbox = ikbulk_sandbox::start(config).expect("the sandbox should start");
     check_expectations(&Target::new(&sandbox.base_url(), sandbox.key(), FOLDER)).await;
 }
 

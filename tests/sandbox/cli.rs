@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ikbulk::sandbox::synthetic_id;
+use ikbulk_sandbox::synthetic_id;
 use serde_json::{Value, json};
 
-use crate::client::{self, Response};
+use crate::wire::{Response, parse_response, receive, send_to};
 
 /// `ikbulk sandbox` as a child process on a free port.
 struct SandboxProcess {
@@ -45,7 +45,7 @@ impl SandboxProcess {
     }
 
     fn request(&self, head: &str, body: &str) -> Response {
-        client::parse_response(&client::receive(client::send_to(&self.address, head, body)).0)
+        parse_response(&receive(send_to(&self.address, head, body)).0)
     }
 
     /// Stops the process with SIGINT.
@@ -56,7 +56,7 @@ impl SandboxProcess {
     }
 
     fn raw(&self, path: &str) -> (String, std::io::Result<()>) {
-        client::receive(client::send_to(&self.address, &format!("GET {path}"), ""))
+        receive(send_to(&self.address, &format!("GET {path}"), ""))
     }
 }
 

@@ -1,16 +1,7 @@
-//! Tests of the sandbox over a bare socket, so that no HTTP client hides what is on the wire.
+//! Tests of `ikbulk sandbox`: the sandbox as a process, configured by flags.
 
 #![expect(clippy::disallowed_methods, reason = "the sandbox is a real server on real time")]
 
-mod access;
-mod bulk_tags;
-mod callback_receiver;
-mod callbacks;
 mod cli;
-mod client;
-mod extensions;
-mod faults;
-mod observability;
-mod patch;
-mod reads;
-mod schema;
+#[path = "../../crates/ikbulk-sandbox/tests/sandbox/wire.rs"]
+mod wire;

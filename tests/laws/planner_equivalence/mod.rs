@@ -7,8 +7,8 @@ mod sheet;
 use std::time::Duration;
 
 use ikbulk::outcome::Status;
-use ikbulk::sandbox::{Config, Fault, Faults};
 use ikbulk::settings::{DiffOptions, Planning};
+use ikbulk_sandbox::{Config, Fault, Faults};
 use proptest::prelude::*;
 use serde_json::Value;
 

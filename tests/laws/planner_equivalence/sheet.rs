@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ikbulk::sandbox::Library;
+use ikbulk_sandbox::Library;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};

@@ -244,7 +244,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sandbox::defaults;
+    use crate::defaults;
 
     fn error(name: &str, value: Value) -> Option<Value> {
         let fields = Fields::new(&defaults::fields()).unwrap();

@@ -1,6 +1,6 @@
 //! The bulk tag calls.
 
-use ikbulk::sandbox::{Config, Fault, Faults, MissingIds, Quirks};
+use ikbulk_sandbox::{Config, Fault, Faults, MissingIds, Quirks};
 use serde_json::{Value, json};
 
 use crate::client::{config, post, start_sandbox};

@@ -1,6 +1,6 @@
 //! PATCH details: validation and effect of each field.
 
-use ikbulk::sandbox::{Config, EmptyDescription, EmptyTags, Quirks, RequiredFields, TagLength};
+use ikbulk_sandbox::{Config, EmptyDescription, EmptyTags, Quirks, RequiredFields, TagLength};
 use serde_json::{Value, json};
 
 use crate::client::{config, patch, request, start_sandbox};

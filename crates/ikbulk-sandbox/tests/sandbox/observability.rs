@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ikbulk::sandbox::{
+use ikbulk_sandbox::{
     Config, ExtensionOutcome, Hook, Library, Limit, Peak, Phase, Status, WindowPeak, synthetic_id,
 };
 use serde_json::{Value, json};
 
-use crate::client::{config, get, patch, post, receive, request, send, start_sandbox};
+use crate::client::{config, get, patch, post, request, send, start_sandbox};
+use crate::wire::receive;
 
 #[test]
 fn requests_are_counted_by_call_and_status() {

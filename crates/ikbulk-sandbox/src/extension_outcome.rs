@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -11,7 +10,8 @@ use super::extensions::{Action, Extension, Task};
 use super::file::{AiTag, Details};
 
 /// Status of an extension on a file, as in the API's `extensionStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Succeeded, with its result written
@@ -42,7 +42,8 @@ pub struct Settlement {
 }
 
 /// Final status of pending extensions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum FinalStatus {
     /// By a hash of file and extension: 1 in 16 fails
     #[default]

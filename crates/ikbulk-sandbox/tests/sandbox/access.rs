@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Limit, Quirks, WrongKey, start};
+use ikbulk_sandbox::{Config, Library, Limit, Quirks, WrongKey, start};
 use serde_json::json;
 
-use crate::client::{KEY, config, get, patch, post, request, request_with_headers, start_sandbox};
+use crate::client::{config, get, patch, post, request, request_with_headers, start_sandbox};
+use crate::wire::KEY;
 
 /// Accepts two requests, then none for longer than any test runs.
 const BURST_OF_TWO: Limit = Limit::Bucket { rate: 0.01, burst: 2 };

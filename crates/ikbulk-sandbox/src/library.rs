@@ -180,7 +180,7 @@ impl Library {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::synthetic_id;
+    use crate::synthetic_id;
 
     #[test]
     fn synthetic_library_has_count_files() {

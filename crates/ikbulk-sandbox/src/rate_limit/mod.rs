@@ -6,9 +6,9 @@ mod limiter;
 
 pub(crate) use limiter::Announced;
 
-use crate::sandbox::config::{Config, Limit};
-use crate::sandbox::response::{RateHeaders, Reset};
-use crate::sandbox::route::Kind;
+use crate::config::{Config, Limit};
+use crate::response::{RateHeaders, Reset};
+use crate::route::Kind;
 use background_load::BackgroundLoad;
 use limiter::{Limiter, ms_up};
 

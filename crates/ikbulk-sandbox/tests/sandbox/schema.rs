@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use ikbulk::sandbox::{
+use ikbulk_sandbox::{
     Config, ExtensionOutcome, Fault, Faults, Library, Limit, MissingIds, Quirks, Status,
 };
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::client::{Response, config, patch, request, request_with_headers, start_sandbox};
+use crate::client::{config, patch, request, request_with_headers, start_sandbox};
+use crate::wire::Response;
 
 const UPDATE: &str = "update-file-details";
 const GET: &str = "get-file-details";

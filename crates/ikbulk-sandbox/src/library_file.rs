@@ -66,7 +66,7 @@ impl Library {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::synthetic_id;
+    use crate::synthetic_id;
 
     fn added(library: &mut Library, lines: &str) -> Result<(), String> {
         library.add_lines(lines.as_bytes()).map_err(|error| error.to_string())

@@ -3,12 +3,11 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use ikbulk::sandbox::{Config, Fault, Faults, Running};
+use ikbulk_sandbox::{Config, Fault, Faults, Running};
 use serde_json::json;
 
-use crate::client::{
-    Response, config, connect, get, parse_response, patch, raw, receive, send, start_sandbox,
-};
+use crate::client::{config, connect, get, patch, raw, send, start_sandbox};
+use crate::wire::{Response, parse_response, receive};
 
 const PATCH: &str = "PATCH /v1/files/f1/details";
 const BODY: &str = r#"{"description": "after"}"#;

@@ -1,7 +1,5 @@
 //! Configurable behaviours that the API's description leaves open. Clients must handle all of them.
 
-use clap::ValueEnum;
-
 /// The behaviours of a sandbox where the API's description is open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
@@ -25,7 +23,8 @@ pub struct Quirks {
 }
 
 /// Effect of `tags: []` in a PATCH.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum EmptyTags {
     /// Clears the tags, like `null`
     #[default]
@@ -38,7 +37,8 @@ pub enum EmptyTags {
 
 /// Effect of `description: ""` in a PATCH. There is no other way to clear a description, because
 /// `null` is rejected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum EmptyDescription {
     /// Stores an empty description
     #[default]
@@ -52,7 +52,8 @@ pub enum EmptyDescription {
 }
 
 /// Unit of the length of tags.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum TagLength {
     /// Characters (Unicode scalar values)
     #[default]
@@ -62,7 +63,8 @@ pub enum TagLength {
 }
 
 /// Whether the 404 of a bulk call contains `missingFileIds`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum MissingIds {
     /// Lists the missing ids
     #[default]
@@ -82,7 +84,8 @@ pub enum WrongKey {
 }
 
 /// How custom metadata fields with `isValueRequired` are enforced in an update.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum RequiredFields {
     /// Not enforced: the field can be unset
     NotEnforced,

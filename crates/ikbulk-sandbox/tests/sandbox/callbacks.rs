@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ikbulk::sandbox::{
+use ikbulk_sandbox::{
     CallbackCounts, Callbacks, Config, ExtensionOutcome, FinalStatus, Library, Running, Settlement,
     Status, synthetic_id,
 };

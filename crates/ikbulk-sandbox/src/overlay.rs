@@ -98,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sandbox::file::FileObject;
+    use crate::file::FileObject;
 
     fn overlaid(object: &Value) -> Value {
         let File { base, details } = file("f1", object.as_object().unwrap().clone());

@@ -1,6 +1,6 @@
 //! Extensions: status, changes to the file, and the counts of billed runs.
 
-use ikbulk::sandbox::{Config, ExtensionOutcome, Running, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Running, Status};
 use serde_json::{Value, json};
 
 use crate::client::{config, patch, start_sandbox};

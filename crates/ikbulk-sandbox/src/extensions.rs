@@ -264,7 +264,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sandbox::defaults;
+    use crate::defaults;
 
     fn check(extension: &Value) -> Result<Extension, Reason> {
         let fields = Fields::new(&defaults::fields()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ikbulk::sandbox::{Config, Library, Quirks, Running, synthetic_id};
+use ikbulk_sandbox::{Config, Library, Quirks, Running, synthetic_id};
 use serde_json::{Value, json};
 
 use crate::client::{config, get, patch, start_sandbox};

@@ -193,8 +193,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sandbox::clock::Clock;
-    use crate::sandbox::synthetic_id;
+    use crate::clock::Clock;
+    use crate::synthetic_id;
 
     fn store(library: Library) -> Store {
         Store::new(library, Lag::new(Duration::ZERO, Clock::started_now()))
