@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::digits::push_decimal;
+use crate::digits::push_decimal;
 
 /// Monotonic time since the start, for rate limits and statistics, and wall time for stored
 /// timestamps. Clones share the same time.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::callback::Callbacks;
-use super::defaults;
-use super::extension_outcome::{ExtensionOutcome, Settlement};
-use super::faults::Faults;
-use super::hook::Hook;
-use super::library::Library;
-use super::quirks::Quirks;
+use crate::defaults;
+use crate::extensions::callback::Callbacks;
+use crate::extensions::outcome::{ExtensionOutcome, Settlement};
+use crate::faults::fault::Faults;
+use crate::hook::Hook;
+use crate::library::initial::Library;
+use crate::quirks::Quirks;
 
 /// The settings of a sandbox. The default is an empty library with the rate limits that users have
 /// reported for ImageKit.

@@ -6,79 +6,55 @@
 //!
 //! # Journey of a request
 //! ```text
-//! connection ─► service ─► route ─► state ─► handlers ─► delivery ─► connection
-//!                            │        │         │
-//!                            │        │         ├─ patch, metadata, extensions, extension_outcome
-//!                            │        │         ├─ bulk, listing (query, sorting)
-//!                            │        │         ├─ store (lag, library: overlay, synthetic), file
-//!                            │        │         └─ extension_run ─► callback ─► callback_client
-//!                            │        └─ faults, auth, rate_limit             └─ signature
-//!                            └─ internal
+//! http::connection ─► http::service ─► api::route ─► state ─► api::handlers ─► http::delivery
+//!                                          │          │         │
+//!                                          │          │         ├─ api: patch, bulk, listing
+//!                                          │          │         │        (query, sorting)
+//!                                          │          │         ├─ library: store, metadata
+//!                                          │          │         └─ extensions: run ─► callback
+//!                                          │          └─ faults, api::auth, rate_limit
+//!                                          └─ http::internal
 //! ```
-//! * [`start`] starts a sandbox with a [`Config`], which includes [`Quirks`] and [`Faults`].
-//! * `connection` is a TCP connection that can be broken at a chosen byte.
-//! * `service` takes a request through all steps, with its delays, its fault and the [`Hook`];
-//!   `delivery` sends the response.
-//! * `state` is the mutable state, behind one lock; it numbers requests and admits or rejects them.
-//! * `handlers` processes admitted requests.
-//! * `extension_run` settles pending extensions; `callback` sends the results to the `webhookUrl`.
-//! * `recorder`, `peaks` and `history` record [`Stats`] and changes.
+//! [`start`] starts a sandbox with a [`Config`], which includes [`Quirks`] and [`Faults`].
+//!
+//! * `http`: the server. `connection` is a TCP connection that can be broken at a chosen byte;
+//!   `service` takes a request through all steps, with its delays, its fault and the [`Hook`];
+//!   `delivery` sends the response; `internal` processes requests to `/__sandbox`.
+//! * `state`: the mutable state, behind one lock. It numbers requests and admits or rejects them.
+//! * `api`: the calls of the API. `handlers` processes admitted requests.
+//! * `library`: the files. `store` has their current state: the [`Library`] at the start (`overlay`,
+//!   `synthetic`) and the changes to it; `lag` is what list and search do not see yet.
+//! * `extensions`: `run` settles pending extensions; `callback` sends the results to the
+//!   `webhookUrl`.
+//! * `rate_limit`, `faults`: the limits of the account, and the faults to inject.
+//! * `statistics`: records [`Stats`] and the history of changes.
 
-mod auth;
-mod bulk;
-mod callback;
-mod callback_client;
+mod api;
 mod clock;
 mod config;
-mod connection;
 mod defaults;
-mod delivery;
 mod digits;
-mod extension_outcome;
-mod extension_run;
 mod extensions;
-mod fault_spec;
 mod faults;
-mod file;
-mod handlers;
-mod history;
 mod hook;
-mod internal;
-mod lag;
+mod http;
 mod library;
-mod library_file;
-mod listing;
-mod metadata;
-mod overlay;
-mod patch;
-mod peaks;
-mod query;
 mod quirks;
 mod rate_limit;
-mod recorder;
-mod request;
-mod response;
-mod route;
-mod server;
-mod service;
-mod signature;
-mod sorting;
 mod state;
-mod stats;
-mod store;
-mod synthetic;
+mod statistics;
 
-pub use callback::Callbacks;
 pub use config::{Config, Limit};
-pub use extension_outcome::{ExtensionOutcome, FinalStatus, Settlement, Status};
-pub use fault_spec::{FAULT_FORMS, FaultSpec};
-pub use faults::{Fault, Faults};
+pub use extensions::callback::Callbacks;
+pub use extensions::outcome::{ExtensionOutcome, FinalStatus, Settlement, Status};
+pub use faults::fault::{Fault, Faults};
+pub use faults::spec::{FAULT_FORMS, FaultSpec};
 pub use hook::{Hook, HookEvent, Phase};
-pub use library::Library;
-pub use library_file::LibraryError;
+pub use http::server::{Running, start};
+pub use library::initial::Library;
+pub use library::jsonl::LibraryError;
+pub use library::synthetic::synthetic_id;
 pub use quirks::{
     EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
-pub use server::{Running, start};
-pub use stats::{CallbackCounts, Calls, Peak, Stats, WindowPeak};
-pub use synthetic::synthetic_id;
+pub use statistics::stats::{CallbackCounts, Calls, Peak, Stats, WindowPeak};

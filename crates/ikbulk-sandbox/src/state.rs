@@ -5,19 +5,19 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::auth::{Authenticator, Credentials};
-use super::clock::Clock;
-use super::config::Config;
-use super::extensions::Catalogue;
-use super::faults::{Fault, FaultSchedule};
-use super::lag::Lag;
-use super::metadata::Fields;
-use super::quirks::WrongKey;
-use super::rate_limit::AccountLimits;
-use super::recorder::Recorder;
-use super::request::ApiRequest;
-use super::response::{ApiResponse, RateHeaders};
-use super::store::Store;
+use crate::api::auth::{Authenticator, Credentials};
+use crate::api::request::ApiRequest;
+use crate::api::response::{ApiResponse, RateHeaders};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::extensions::catalogue::Catalogue;
+use crate::faults::fault::{Fault, FaultSchedule};
+use crate::library::lag::Lag;
+use crate::library::metadata::Fields;
+use crate::library::store::Store;
+use crate::quirks::WrongKey;
+use crate::rate_limit::account_limits::AccountLimits;
+use crate::statistics::recorder::Recorder;
 
 /// A sandbox: its configuration and its state.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A rate limit and its current use. Time is passed in.
 
-use super::bucket::Bucket;
 use crate::config::Limit;
+use crate::rate_limit::bucket::Bucket;
 
 const MS_NS: u64 = 1_000_000;
 

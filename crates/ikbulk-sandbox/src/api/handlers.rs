@@ -1,0 +1,146 @@
+//! Processes admitted requests.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::api::patch::{self, Patch};
+use crate::api::request::ApiRequest;
+use crate::api::response::ApiResponse;
+use crate::api::route::{Bulk, Call};
+use crate::api::{bulk, listing};
+use crate::clock::Clock;
+use crate::extensions::outcome::{self, Status};
+use crate::extensions::run::ExtensionRun;
+use crate::faults::fault::Fault;
+use crate::library::file::{Details, FileObject};
+use crate::state::{Sandbox, State};
+
+/// Name and status of each extension of a request.
+type ExtensionStatus = Vec<(&'static str, Status)>;
+
+impl Sandbox {
+    /// Processes request `n`, with its fault if it has one.
+    pub(crate) fn handle(
+        self: &Arc<Self>,
+        request: &ApiRequest,
+        n: u64,
+        fault: Option<&Fault>,
+    ) -> ApiResponse {
+        let mut state = self.state();
+        let result = match &request.call {
+            Call::Update(id) => self.update(&mut state, request, n, id, fault),
+            Call::Bulk(which) => self.bulk(&mut state, request, n, *which, fault),
+            Call::Get(id) => details(&state, id),
+            Call::List => {
+                let query = request.uri.query().unwrap_or_default();
+                Ok(listing::list(&state.store, query, self.config.quirks))
+            }
+            Call::Fields => Ok(ApiResponse::json(200, &self.config.fields)),
+            Call::Saved => Ok(ApiResponse::json(200, &self.config.saved)),
+            Call::NoFileId => Err(ApiResponse::invalid_file_id()),
+            Call::NoMethod => Err(ApiResponse::no_method()),
+            Call::NoEndpoint => Err(ApiResponse::no_endpoint()),
+        };
+        result.unwrap_or_else(|rejection| rejection)
+    }
+
+    fn update(
+        self: &Arc<Self>,
+        state: &mut State,
+        request: &ApiRequest,
+        n: u64,
+        id: &str,
+        fault: Option<&Fault>,
+    ) -> Result<ApiResponse, ApiResponse> {
+        let body = request.json.as_ref().ok_or_else(malformed)?;
+        let check = |body: &Value| patch::check(body, &self.catalogue, self.config.quirks);
+        let patch = check(body)?;
+        let ignored = fault.and_then(Fault::ignored_field);
+        let patch = ignored.map_or(Ok(patch), |field| check(&patch::without(body, field)))?;
+        let key = state.store.find(id).ok_or_else(|| no_file(id))?;
+        let (base, details) = state.store.edit(key);
+        let extension_status: ExtensionStatus = match patch {
+            Patch::Publish { is_published } => {
+                details.is_published = is_published;
+                Vec::new()
+            }
+            Patch::Details(mut update) => {
+                let (generation, webhook_url) = (state.generation, update.webhook_url.take());
+                let extensions = update.apply(details).into_iter().enumerate();
+                let start = |(place, extension)| {
+                    let (file, webhook_url) = (id.to_owned(), webhook_url.clone());
+                    self.start(
+                        ExtensionRun { n, place, generation, file, extension, webhook_url },
+                        details,
+                    )
+                };
+                extensions.map(start).collect()
+            }
+        };
+        details.touch(Clock::wall_ms());
+        let response = ApiResponse::json(
+            200,
+            &FileObject { base: &base, details, extension_status: &extension_status },
+        );
+        for (extension, _) in &extension_status {
+            state.recorder.billed(id, extension);
+        }
+        state.recorder.changed(request, n, &[id]);
+        Ok(response)
+    }
+
+    /// Starts an extension. Writes its result now if it succeeds immediately, later if it is pending.
+    fn start(self: &Arc<Self>, run: ExtensionRun, details: &mut Details) -> (&'static str, Status) {
+        let (file, name) = (&run.file, run.extension.name());
+        let status = self.config.extensions.status(file, name);
+        match status {
+            Status::Success => outcome::write_result(&run.extension, file, details),
+            Status::Pending => self.settle_later(run),
+            Status::Failed => {}
+        }
+        (name, status)
+    }
+
+    fn bulk(
+        &self,
+        state: &mut State,
+        request: &ApiRequest,
+        n: u64,
+        which: Bulk,
+        fault: Option<&Fault>,
+    ) -> Result<ApiResponse, ApiResponse> {
+        let body = request.json.as_ref().ok_or_else(malformed)?;
+        let quirks = self.config.quirks;
+        let mut bulk = bulk::check(which, body, quirks)?;
+        match fault {
+            Some(Fault::DropField(field)) if matches!(field.as_str(), "tags" | "AITags") => {
+                return Ok(bulk.success());
+            }
+            Some(Fault::PartialBulk) => bulk = bulk.failing_every_other(),
+            _ => {}
+        }
+        let outcome = bulk.execute(&mut state.store, quirks, Clock::wall_ms())?;
+        state.recorder.changed(request, n, &outcome.updated);
+        Ok(outcome.response())
+    }
+}
+
+fn details(state: &State, id: &str) -> Result<ApiResponse, ApiResponse> {
+    let key = state.store.find(id).ok_or_else(|| no_file(id))?;
+    let file = state.store.file(key);
+    Ok(ApiResponse::json(
+        200,
+        &FileObject { base: &file.base, details: &file.details, extension_status: &[] },
+    ))
+}
+
+fn malformed() -> ApiResponse {
+    ApiResponse::bad_request("Your request contains malformed JSON.")
+}
+
+/// The response for a missing file: 404, or 400 if the id is invalid.
+fn no_file(id: &str) -> ApiResponse {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if id.bytes().all(is_allowed) { ApiResponse::no_file() } else { ApiResponse::invalid_file_id() }
+}
