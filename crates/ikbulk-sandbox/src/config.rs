@@ -1,17 +1,17 @@
 //! Configuration of a sandbox.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::defaults;
-use crate::extensions::callback::Callbacks;
+use crate::extensions::callbacks::Callbacks;
 use crate::extensions::outcome::{ExtensionOutcome, Settlement};
 use crate::faults::fault::Faults;
 use crate::hook::Hook;
 use crate::library::initial::Library;
 use crate::quirks::Quirks;
+use crate::rate_limit::limit::Limit;
 
 /// The settings of a sandbox. The default is an empty library with the rate limits that users have
 /// reported for ImageKit.
@@ -83,34 +83,6 @@ impl Default for Config {
             quirks: Quirks::default(),
             settlement: None,
             callbacks: Callbacks::default(),
-        }
-    }
-}
-
-/// A rate limit. An account can have several. The API does not document which kind it uses.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Limit {
-    /// Token bucket.
-    Bucket {
-        /// Sustained rate in requests per second.
-        rate: f64,
-        /// Capacity in requests.
-        burst: u32,
-    },
-    /// Fixed window, which starts with its first request.
-    Window {
-        /// Maximum number of requests per window.
-        requests: u32,
-        /// Length of the window.
-        interval: Duration,
-    },
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bucket { rate, burst } => write!(f, "{rate} per second, burst {burst}"),
-            Self::Window { requests, interval } => write!(f, "{requests} in {interval:?}"),
         }
     }
 }

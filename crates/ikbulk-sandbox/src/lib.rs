@@ -6,30 +6,35 @@
 //!
 //! # Journey of a request
 //! ```text
-//! http::connection ─► http::service ─► api::route ─► state ─► api::handlers ─► http::delivery
+//! http::connection ─► http::service ─► api::route ─► state ─► calls::handlers ─► http::delivery
 //!                                          │          │         │
-//!                                          │          │         ├─ api: patch, bulk, listing
-//!                                          │          │         │        (query, sorting)
-//!                                          │          │         ├─ library: store, metadata
-//!                                          │          │         └─ extensions: run ─► callback
-//!                                          │          └─ faults, api::auth, rate_limit
+//!                                          │          │         ├─ patch, bulk, listing
+//!                                          │          │         ├─ library::store
+//!                                          │          │         └─ settlement: run ─► callback
+//!                                          │          └─ faults, api::auth, rate_limit, statistics
 //!                                          └─ http::internal
 //! ```
+//! # Modules
 //! [`start`] starts a sandbox with a [`Config`], which includes [`Quirks`] and [`Faults`].
+//! Dependencies point down this list only, also between the files of a folder.
 //!
 //! * `http`: the server. `connection` is a TCP connection that can be broken at a chosen byte;
 //!   `service` takes a request through all steps, with its delays, its fault and the [`Hook`];
 //!   `delivery` sends the response; `internal` processes requests to `/__sandbox`.
-//! * `state`: the mutable state, behind one lock. It numbers requests and admits or rejects them.
-//! * `api`: the calls of the API. `handlers` processes admitted requests.
-//! * `library`: the files. `store` has their current state: the [`Library`] at the start (`overlay`,
-//!   `synthetic`) and the changes to it; `lag` is what list and search do not see yet.
-//! * `extensions`: `run` settles pending extensions; `callback` sends the results to the
+//! * `calls`: what each call does. `handlers` processes admitted requests.
+//! * `settlement`: `run` settles pending extensions; `callback` sends the results to the
 //!   `webhookUrl`.
-//! * `rate_limit`, `faults`: the limits of the account, and the faults to inject.
+//! * `state`: the mutable state, behind one lock. It numbers requests and admits or rejects them.
 //! * `statistics`: records [`Stats`] and the history of changes.
+//! * `config`: the settings; `defaults` has the account's fields and saved extensions.
+//! * `extensions`: which there are, how they end, and what they write.
+//! * `library`: the files. `store` has their current state: the [`Library`] at the start (`overlay`,
+//!   `synthetic`) and the changes to it; `lag` hides the latest changes from list and search.
+//! * `api`: calls, requests, responses and keys on the wire.
+//! * `rate_limit`, `faults`: the limits of the account, and the faults to inject.
 
 mod api;
+mod calls;
 mod clock;
 mod config;
 mod defaults;
@@ -41,20 +46,23 @@ mod http;
 mod library;
 mod quirks;
 mod rate_limit;
+mod settlement;
 mod state;
 mod statistics;
 
-pub use config::{Config, Limit};
-pub use extensions::callback::Callbacks;
-pub use extensions::outcome::{ExtensionOutcome, FinalStatus, Settlement, Status};
+pub use config::Config;
+pub use extensions::callbacks::Callbacks;
+pub use extensions::outcome::{ExtensionOutcome, FinalStatus, Settlement};
 pub use faults::fault::{Fault, Faults};
 pub use faults::spec::{FAULT_FORMS, FaultSpec};
 pub use hook::{Hook, HookEvent, Phase};
 pub use http::server::{Running, start};
+pub use library::file::Status;
 pub use library::initial::Library;
 pub use library::jsonl::LibraryError;
 pub use library::synthetic::synthetic_id;
 pub use quirks::{
     EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
+pub use rate_limit::limit::Limit;
 pub use statistics::stats::{CallbackCounts, Calls, Peak, Stats, WindowPeak};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::api::auth::{Authenticator, Credentials};
 use crate::api::request::ApiRequest;
-use crate::api::response::{ApiResponse, RateHeaders};
+use crate::api::response::ApiResponse;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::extensions::catalogue::Catalogue;
@@ -17,6 +17,7 @@ use crate::library::metadata::Fields;
 use crate::library::store::Store;
 use crate::quirks::WrongKey;
 use crate::rate_limit::account_limits::AccountLimits;
+use crate::rate_limit::headers::RateHeaders;
 use crate::statistics::recorder::Recorder;
 
 /// A sandbox: its configuration and its state.
@@ -69,7 +70,7 @@ impl Sandbox {
             store: Store::new(library, Lag::new(config.search_lag, clock.clone())),
             recorder: Recorder::new(&config),
             generation: 0,
-            limits: AccountLimits::new(&config, clock.now_ns()).map_err(invalid)?,
+            limits: limits(&config, clock.now_ns()).map_err(invalid)?,
             n: 0,
             connections: 0,
             expired: false,
@@ -91,7 +92,7 @@ impl Sandbox {
 
     /// Restores the state at the start, including numbering and rate limits.
     pub(crate) fn reset(&self) {
-        let limits = AccountLimits::new(&self.config, self.clock.now_ns());
+        let limits = limits(&self.config, self.clock.now_ns());
         let mut state = self.state();
         state.store.reset();
         state.recorder = Recorder::new(&self.config);
@@ -164,4 +165,10 @@ impl Sandbox {
         }
         Ok(())
     }
+}
+
+/// The unused rate limits of the configuration.
+fn limits(config: &Config, now_ns: u64) -> Result<AccountLimits, String> {
+    let Config { reads, writes, count_throttled, background_load, .. } = config;
+    AccountLimits::new(reads, writes, *count_throttled, *background_load, now_ns)
 }

@@ -1,12 +1,7 @@
-//! The API: its calls, requests and responses, and what each call does.
+//! The API on the wire: calls, requests, responses and keys.
 
 pub(crate) mod auth;
-pub(crate) mod bulk;
-pub(crate) mod handlers;
-pub(crate) mod listing;
-pub(crate) mod patch;
-pub(crate) mod query;
 pub(crate) mod request;
+pub(crate) mod request_id;
 pub(crate) mod response;
 pub(crate) mod route;
-pub(crate) mod sorting;

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::api::auth::{Authenticator, Credentials};
 use crate::api::route::{Bulk, Call};
-use crate::statistics::stats::Calls;
 
 /// The parts of a request that the sandbox uses.
 #[derive(Debug)]
@@ -47,27 +46,12 @@ impl ApiRequest {
         one.into_iter().chain(listed.into_iter().flatten().filter_map(Value::as_str))
     }
 
-    fn publishes(&self) -> bool {
+    /// Whether it publishes or unpublishes a file.
+    pub(crate) fn publishes(&self) -> bool {
         self.json.as_ref().is_some_and(|json| json.get("publish").is_some())
     }
 
-    /// The counter of this call.
-    pub(crate) fn count_in<'a>(&self, calls: &'a mut Calls) -> &'a mut u64 {
-        match &self.call {
-            Call::Update(_) if self.publishes() => &mut calls.publish,
-            Call::Update(_) => &mut calls.patch,
-            Call::Get(_) => &mut calls.get,
-            Call::List => &mut calls.list,
-            Call::Bulk(Bulk::Add) => &mut calls.add_tags,
-            Call::Bulk(Bulk::Remove) => &mut calls.remove_tags,
-            Call::Bulk(Bulk::RemoveAi) => &mut calls.remove_ai_tags,
-            Call::Fields => &mut calls.fields,
-            Call::Saved => &mut calls.saved,
-            Call::NoFileId | Call::NoMethod | Call::NoEndpoint => &mut calls.other,
-        }
-    }
-
-    /// The name of that counter.
+    /// The name of its counter in the statistics.
     pub(crate) fn stat_name(&self) -> &'static str {
         match &self.call {
             Call::Update(_) if self.publishes() => "publish",

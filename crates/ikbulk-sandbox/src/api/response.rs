@@ -7,9 +7,9 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::rate_limit::limiter::Announced;
+use crate::api::request_id::request_id_header;
+use crate::rate_limit::headers::RateHeaders;
 
 const HELP: &str = "For support kindly contact us at support@imagekit.io.";
 const JSON: &str = "application/json; charset=utf-8";
@@ -21,24 +21,6 @@ pub(crate) struct ApiResponse {
     pub(crate) content_type: Cow<'static, str>,
     pub(crate) body: Bytes,
     pub(crate) rate: RateHeaders,
-}
-
-/// The `X-RateLimit-*` headers of an response.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct RateHeaders {
-    /// `X-RateLimit-Limit` and `X-RateLimit-Interval`.
-    pub(crate) announced: Option<Announced>,
-    /// `X-RateLimit-Reset`.
-    pub(crate) reset: Option<Reset>,
-}
-
-/// Value of the `X-RateLimit-Reset` header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reset {
-    /// Milliseconds to wait.
-    Ms(u64),
-    /// Text set by a fault, verbatim.
-    Raw(Box<str>),
 }
 
 impl ApiResponse {
@@ -146,45 +128,4 @@ impl ApiResponse {
         headers.extend(self.rate.headers());
         response
     }
-}
-
-impl RateHeaders {
-    fn headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let announced = self.announced;
-        let limit = announced.map(|announced| HeaderValue::from(announced.limit));
-        let interval = announced.map(|announced| HeaderValue::from(announced.interval_ms));
-        let reset = self.reset.and_then(|reset| match reset {
-            Reset::Ms(ms) => Some(HeaderValue::from(ms)),
-            Reset::Raw(text) => HeaderValue::from_str(&text).ok(),
-        });
-        let named = |name, value: Option<_>| Some((HeaderName::from_static(name), value?));
-        [
-            named("x-ratelimit-limit", limit),
-            named("x-ratelimit-interval", interval),
-            named("x-ratelimit-reset", reset),
-        ]
-        .into_iter()
-        .flatten()
-    }
-}
-
-/// The id of request `n`: looks like a UUID, but depends on `n` only.
-pub(crate) fn request_id(n: u64) -> String {
-    request_id_bytes(n).map(char::from).iter().collect()
-}
-
-fn request_id_header(n: u64) -> HeaderValue {
-    HeaderValue::from_bytes(&request_id_bytes(n))
-        .expect("digits and hyphens are allowed in a header")
-}
-
-fn request_id_bytes(n: u64) -> [u8; 36] {
-    let mut text = [b'-'; 36];
-    let hash = xxh3_128(&n.to_le_bytes()).to_le_bytes();
-    let places = (0..36).filter(|place| ![8, 13, 18, 23].contains(place));
-    let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    for (place, nibble) in places.zip(nibbles) {
-        text[place] = b"0123456789abcdef"[usize::from(nibble)];
-    }
-    text
 }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
+use crate::rate_limit::limit::Kind;
+
 /// Target of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -48,13 +50,6 @@ pub(crate) enum Internal {
     History(String),
     Reset,
     NotFound,
-}
-
-/// The two kinds of calls, which have separate rate limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Read,
-    Write,
 }
 
 impl Call {

@@ -1,8 +1,6 @@
-//! Extensions: which there are, how they end, and the callbacks with their results.
+//! Extensions: which there are, how they end, and what they write.
 
-pub(crate) mod callback;
-pub(crate) mod callback_client;
+pub(crate) mod callbacks;
 pub(crate) mod catalogue;
 pub(crate) mod outcome;
-pub(crate) mod run;
-pub(crate) mod signature;
+pub(crate) mod result;

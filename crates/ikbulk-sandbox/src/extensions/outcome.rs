@@ -1,26 +1,10 @@
-//! Simulated results of extensions, deterministic for each file and extension.
+//! How extensions end, deterministic for each file and extension.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::extensions::catalogue::{Action, Extension, Task};
-use crate::library::file::{AiTag, Details};
-
-/// Status of an extension on a file, as in the API's `extensionStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Succeeded, with its result written
-    Success,
-    /// Still running
-    Pending,
-    /// Failed; the API does not report why
-    Failed,
-}
+use crate::library::file::Status;
 
 /// Determines the status of extensions in the response to their request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,8 +40,6 @@ pub enum FinalStatus {
 
 /// One in this many extensions fails.
 const FAILED_ONE_IN: u64 = 16;
-const OBJECTS: [&str; 8] =
-    ["Shoe", "Footwear", "Shirt", "Sleeve", "Bag", "Leather", "Person", "Outdoors"];
 
 impl ExtensionOutcome {
     /// The status of `extension` on the file with this id.
@@ -85,81 +67,9 @@ impl FinalStatus {
     }
 }
 
-fn hash_of(id: &str, extension: &str) -> u64 {
+/// The hash that simulated results depend on.
+pub(crate) fn hash_of(id: &str, extension: &str) -> u64 {
     xxh3_64_with_seed(id.as_bytes(), xxh3_64(extension.as_bytes()))
-}
-
-/// Writes the result of a successful `extension` to a file.
-pub(crate) fn write_result(extension: &Extension, id: &str, details: &mut Details) {
-    match extension {
-        Extension::RemoveBg => details.version += 1,
-        Extension::Tagging { .. } => tag(extension, id, details),
-        Extension::AutoDescription => {
-            let object = OBJECTS[octal_digit(hash_of(id, "description"), 0)].to_lowercase();
-            details.description = Some(format!("A {object} in front of a plain background"));
-        }
-        Extension::Tasks(tasks) => tasks.iter().for_each(|task| run_task(task, details)),
-    }
-}
-
-/// Adds up to three tags, within the requested number and confidence, highest confidence first.
-fn tag(extension: &Extension, id: &str, details: &mut Details) {
-    let Extension::Tagging { name, min_confidence, tags_max } = *extension else {
-        return;
-    };
-    let hash = hash_of(id, name);
-    for place in 0..tags_max.min(3) {
-        let confidence = 99.5 - 7.25 * f64::from(place);
-        let found = AiTag {
-            name: OBJECTS[(octal_digit(hash, 8) + usize::from(place)) % OBJECTS.len()].to_owned(),
-            confidence,
-            source: Cow::Borrowed(name),
-        };
-        if confidence >= f64::from(min_confidence) {
-            details.ai_tags.retain(|tag| (&tag.name, &tag.source) != (&found.name, &found.source));
-            details.ai_tags.push(found);
-        }
-    }
-}
-
-fn octal_digit(hash: u64, shift: u32) -> usize {
-    usize::try_from((hash >> shift) & 7).expect("3 bits fit")
-}
-
-fn run_task(task: &Task, details: &mut Details) {
-    match task {
-        Task::SelectTags(word) => add_tags(details, word.as_slice()),
-        Task::SelectMetadata { field, value } => {
-            if let Some(value) = value {
-                details.custom_metadata.set(field, value.clone());
-            }
-        }
-        Task::YesNo(action) => run_action(action, details),
-    }
-}
-
-fn run_action(action: &Action, details: &mut Details) {
-    add_tags(details, &action.add_tags);
-    remove_tags(details, &action.remove_tags);
-    details.custom_metadata.apply(action.metadata.clone());
-}
-
-/// Appends the tags that the file does not have yet.
-pub(crate) fn add_tags(details: &mut Details, tags: &[String]) {
-    let mut all = details.tags.take().unwrap_or_default();
-    for tag in tags {
-        if !all.contains(tag) {
-            all.push(tag.clone());
-        }
-    }
-    details.tags = (!all.is_empty()).then_some(all);
-}
-
-/// Removes the tags. Without any tag left, the file's tags are `null`.
-pub(crate) fn remove_tags(details: &mut Details, tags: &[String]) {
-    let mut left = details.tags.take().unwrap_or_default();
-    left.retain(|tag| !tags.contains(tag));
-    details.tags = (!left.is_empty()).then_some(left);
 }
 
 #[cfg(test)]

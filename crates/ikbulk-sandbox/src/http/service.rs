@@ -8,14 +8,14 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Response;
 
 use crate::api::request::ApiRequest;
-use crate::api::response::{ApiResponse, RateHeaders, Reset};
+use crate::api::response::ApiResponse;
 use crate::api::route::{Route, route};
 use crate::faults::fault::Fault;
 use crate::hook::{HookEvent, Phase};
 use crate::http::connection::{CloseMode, ConnectionControl};
 use crate::http::delivery::Reply;
 use crate::http::internal;
-use crate::rate_limit::limiter::Announced;
+use crate::rate_limit::headers::{Announced, RateHeaders, Reset};
 use crate::state::{Arrival, Sandbox};
 
 /// Maximum size of a request body; larger ones get a 413.

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use crate::clock::Iso;
 use crate::digits::push_decimal;
-use crate::extensions::outcome::Status;
 use crate::library::metadata::Metadata;
 
 /// Default URL endpoint of files.
@@ -68,6 +67,24 @@ impl Details {
     pub(crate) fn touch(&mut self, wall_ms: i64) {
         self.updated_ms = wall_ms.max(self.updated_ms + 1);
     }
+
+    /// Appends the tags that the file does not have yet.
+    pub(crate) fn add_tags(&mut self, tags: &[String]) {
+        let mut all = self.tags.take().unwrap_or_default();
+        for tag in tags {
+            if !all.contains(tag) {
+                all.push(tag.clone());
+            }
+        }
+        self.tags = (!all.is_empty()).then_some(all);
+    }
+
+    /// Removes the tags. Without any tag left, the file's tags are `null`.
+    pub(crate) fn remove_tags(&mut self, tags: &[String]) {
+        let mut left = self.tags.take().unwrap_or_default();
+        left.retain(|tag| !tags.contains(tag));
+        self.tags = (!left.is_empty()).then_some(left);
+    }
 }
 
 /// A tag added by an extension.
@@ -76,6 +93,19 @@ pub(crate) struct AiTag {
     pub(crate) name: String,
     pub(crate) confidence: f64,
     pub(crate) source: Cow<'static, str>,
+}
+
+/// Status of an extension on a file, as in the API's `extensionStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Succeeded, with its result written
+    Success,
+    /// Still running
+    Pending,
+    /// Failed; the API does not report why
+    Failed,
 }
 
 /// A file in some state.

@@ -1,10 +1,9 @@
 //! The account's rate limits, and the background load of another client.
 
-use crate::api::response::{RateHeaders, Reset};
-use crate::api::route::Kind;
-use crate::config::{Config, Limit};
 use crate::rate_limit::background_load::BackgroundLoad;
-use crate::rate_limit::limiter::{Limiter, ms_up};
+use crate::rate_limit::headers::{RateHeaders, Reset, ms_up};
+use crate::rate_limit::limit::{Kind, Limit};
+use crate::rate_limit::limiter::Limiter;
 
 /// The rate limits of reads and of writes.
 #[derive(Debug, Clone)]
@@ -26,11 +25,16 @@ impl AccountLimits {
     ///
     /// # Errors
     /// A limit or the share of the background load is invalid.
-    pub(crate) fn new(config: &Config, now_ns: u64) -> Result<Self, String> {
-        let limits = |limits: &[Limit]| {
-            Limits::new(limits, config.count_throttled, config.background_load, now_ns)
-        };
-        Ok(Self { reads: limits(&config.reads)?, writes: limits(&config.writes)? })
+    pub(crate) fn new(
+        reads: &[Limit],
+        writes: &[Limit],
+        count_throttled: bool,
+        background_load: f64,
+        now_ns: u64,
+    ) -> Result<Self, String> {
+        let limits =
+            |limits: &[Limit]| Limits::new(limits, count_throttled, background_load, now_ns);
+        Ok(Self { reads: limits(reads)?, writes: limits(writes)? })
     }
 
     /// Counts a request that arrives now.
@@ -121,7 +125,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rate_limit::limiter::Announced;
+    use crate::rate_limit::headers::Announced;
 
     const SECOND_NS: u64 = 1_000_000_000;
     const MS_NS: u64 = 1_000_000;

@@ -1,6 +1,6 @@
 //! Token bucket: the generic cell rate algorithm (GCRA) as a pure function of time.
 
-use crate::rate_limit::limiter::{Announced, ms_up};
+use crate::rate_limit::headers::{Announced, ms_up};
 
 const SECOND_NS: u64 = 1_000_000_000;
 

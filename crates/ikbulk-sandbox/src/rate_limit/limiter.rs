@@ -1,16 +1,8 @@
 //! A rate limit and its current use. Time is passed in.
 
-use crate::config::Limit;
 use crate::rate_limit::bucket::Bucket;
-
-const MS_NS: u64 = 1_000_000;
-
-/// `X-RateLimit-Limit` and `X-RateLimit-Interval`: the number of requests per interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Announced {
-    pub(crate) limit: u64,
-    pub(crate) interval_ms: u64,
-}
+use crate::rate_limit::headers::{Announced, ms_up};
+use crate::rate_limit::limit::Limit;
 
 /// A limit and its current use.
 #[derive(Debug, Clone)]
@@ -89,9 +81,4 @@ impl Window {
         }
         self.used = self.requests.min(self.used + 1);
     }
-}
-
-/// Converts to milliseconds, rounded up.
-pub(crate) fn ms_up(ns: u64) -> u64 {
-    ns.div_ceil(MS_NS)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::api::response::request_id;
+use crate::api::request_id::request_id;
 use crate::clock::Iso;
 
 /// Maximum number of changes kept, of all files.

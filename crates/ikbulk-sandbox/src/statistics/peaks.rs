@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::api::route::Kind;
-use crate::config::{Config, Limit};
+use crate::rate_limit::limit::{Kind, Limit};
 use crate::statistics::stats::{Peak, WindowPeak};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,8 +39,8 @@ struct SlidingMax {
 }
 
 impl Peaks {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self { reads: PerKind::new(&config.reads), writes: PerKind::new(&config.writes) }
+    pub(crate) fn new(reads: &[Limit], writes: &[Limit]) -> Self {
+        Self { reads: PerKind::new(reads), writes: PerKind::new(writes) }
     }
 
     /// Records a request when it arrives.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use crate::api::request::ApiRequest;
-use crate::api::route::Kind;
+use crate::api::route::{Bulk, Call};
 use crate::config::Config;
+use crate::rate_limit::limit::Kind;
 use crate::statistics::history::History;
 use crate::statistics::peaks::Peaks;
-use crate::statistics::stats::{CallbackCounts, Stats};
+use crate::statistics::stats::{CallbackCounts, Calls, Stats};
 
 /// Statistics, and the state needed to update them.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Recorder {
         Self {
             record: config.record,
             stats: Stats::default(),
-            peaks: Peaks::new(config),
+            peaks: Peaks::new(&config.reads, &config.writes),
             in_flight: 0,
             in_flight_by_file: HashMap::new(),
             history: History::default(),
@@ -39,7 +40,7 @@ impl Recorder {
     /// Records an arrived request, which is in flight from now on.
     pub(crate) fn arrived(&mut self, request: &ApiRequest, now_ns: u64) {
         self.stats.requests += 1;
-        *request.count_in(&mut self.stats.calls) += 1;
+        *counter(&mut self.stats.calls, request) += 1;
         if let Some(kind) = request.call.kind() {
             self.peaks.arrived(kind, now_ns);
         }
@@ -156,4 +157,20 @@ fn count(counts: &mut BTreeMap<String, u64>, name: &str) -> u64 {
     };
     *count += 1;
     *count
+}
+
+/// The counter of a call.
+fn counter<'a>(calls: &'a mut Calls, request: &ApiRequest) -> &'a mut u64 {
+    match &request.call {
+        Call::Update(_) if request.publishes() => &mut calls.publish,
+        Call::Update(_) => &mut calls.patch,
+        Call::Get(_) => &mut calls.get,
+        Call::List => &mut calls.list,
+        Call::Bulk(Bulk::Add) => &mut calls.add_tags,
+        Call::Bulk(Bulk::Remove) => &mut calls.remove_tags,
+        Call::Bulk(Bulk::RemoveAi) => &mut calls.remove_ai_tags,
+        Call::Fields => &mut calls.fields,
+        Call::Saved => &mut calls.saved,
+        Call::NoFileId | Call::NoMethod | Call::NoEndpoint => &mut calls.other,
+    }
 }

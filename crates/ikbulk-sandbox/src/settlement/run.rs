@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::extensions::catalogue::Extension;
-use crate::extensions::outcome::{self, FinalStatus, Settlement};
+use crate::extensions::outcome::{FinalStatus, Settlement};
+use crate::extensions::result;
 use crate::state::Sandbox;
 
 /// An extension that runs on a file.
@@ -37,8 +38,9 @@ impl Sandbox {
             let sandbox = Arc::clone(self);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                if let Some(result) = sandbox.settle(&run, status) {
-                    sandbox.call_back(run, &result);
+                let result = sandbox.settle(&run, status);
+                if let (Some(result), Some(url)) = (result, &run.webhook_url) {
+                    sandbox.call_back(url, run.id(), run.generation, &result);
                 }
             });
         }
@@ -54,7 +56,7 @@ impl Sandbox {
         let key = state.store.find(file)?;
         let result = if status.is_success(file, name) {
             let (_, details) = state.store.edit(key);
-            outcome::write_result(&run.extension, file, details);
+            result::write(&run.extension, file, details);
             details.touch(Clock::wall_ms());
             let object = state.store.object(key);
             json!({"service": name, "status": "SUCCESS", "fileObject": object})

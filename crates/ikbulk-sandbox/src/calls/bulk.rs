@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::api::patch::{not_strings, strings, tags_error};
 use crate::api::response::ApiResponse;
 use crate::api::route::Bulk;
-use crate::extensions::outcome::{add_tags, remove_tags};
+use crate::calls::patch::{not_strings, strings, tags_error};
 use crate::library::file::Details;
 use crate::library::initial::Key;
 use crate::library::store::Store;
@@ -129,7 +128,7 @@ impl<'a> BulkRequest<'a> {
     ) -> Result<(), &'static str> {
         if self.which == Bulk::Add {
             let mut changed = store.file(key).details;
-            add_tags(&mut changed, &self.tags);
+            changed.add_tags(&self.tags);
             let tags = changed.tags.as_deref().unwrap_or_default();
             tags_error(tags, quirks.tag_length).map_or(Ok(()), Err)?;
         }
@@ -141,8 +140,8 @@ impl<'a> BulkRequest<'a> {
 
     fn change(&self, details: &mut Details) {
         match self.which {
-            Bulk::Add => add_tags(details, &self.tags),
-            Bulk::Remove => remove_tags(details, &self.tags),
+            Bulk::Add => details.add_tags(&self.tags),
+            Bulk::Remove => details.remove_tags(&self.tags),
             Bulk::RemoveAi => details.ai_tags.retain(|tag| !self.tags.contains(&tag.name)),
         }
     }

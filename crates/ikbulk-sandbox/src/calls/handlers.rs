@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::api::patch::{self, Patch};
 use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
 use crate::api::route::{Bulk, Call};
-use crate::api::{bulk, listing};
+use crate::calls::patch::{self, Patch};
+use crate::calls::{bulk, listing};
 use crate::clock::Clock;
-use crate::extensions::outcome::{self, Status};
-use crate::extensions::run::ExtensionRun;
+use crate::extensions::result;
 use crate::faults::fault::Fault;
-use crate::library::file::{Details, FileObject};
+use crate::library::file::{Details, FileObject, Status};
+use crate::settlement::run::ExtensionRun;
 use crate::state::{Sandbox, State};
 
 /// Name and status of each extension of a request.
@@ -95,7 +95,7 @@ impl Sandbox {
         let (file, name) = (&run.file, run.extension.name());
         let status = self.config.extensions.status(file, name);
         match status {
-            Status::Success => outcome::write_result(&run.extension, file, details),
+            Status::Success => result::write(&run.extension, file, details),
             Status::Pending => self.settle_later(run),
             Status::Failed => {}
         }

@@ -5,9 +5,9 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::api::query::{self, Search};
 use crate::api::response::ApiResponse;
-use crate::api::sorting::Sorting;
+use crate::calls::query::{self, Search};
+use crate::calls::sorting::Sorting;
 use crate::library::file::{File, FileObject};
 use crate::library::initial::Key;
 use crate::library::store::{Index, Store};

@@ -1,0 +1,8 @@
+//! What each call does.
+
+pub(crate) mod bulk;
+pub(crate) mod handlers;
+pub(crate) mod listing;
+pub(crate) mod patch;
+pub(crate) mod query;
+pub(crate) mod sorting;
