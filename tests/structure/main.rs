@@ -41,8 +41,14 @@ type Module = Vec<String>;
 /// The modules that each module uses.
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
-fn source() -> PathBuf {
+/// The sources of this crate.
+fn library() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The sources of the sandbox.
+fn sandbox() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/ikbulk-sandbox/src")
 }
 
 fn files(directory: &Path, into: &mut Vec<PathBuf>) {
@@ -56,8 +62,8 @@ fn files(directory: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-fn module(path: &Path) -> Module {
-    let relative = path.strip_prefix(source()).expect("it is below src").with_extension("");
+fn module(path: &Path, source: &Path) -> Module {
+    let relative = path.strip_prefix(source).expect("it is below src").with_extension("");
     let parts = relative.iter().map(|part| part.to_string_lossy().into_owned());
     parts.filter(|part| part != "mod").collect()
 }
@@ -104,15 +110,15 @@ fn paths(code: &str, module: &Module) -> Vec<Module> {
 }
 
 /// Which files use which. `mod.rs` files are left out: they hold what their children share.
-fn uses() -> Uses {
+fn uses(source: &Path) -> Uses {
     let mut all = Vec::new();
-    files(&source(), &mut all);
+    files(source, &mut all);
     let is_leaf = |path: &PathBuf| !path.ends_with("mod.rs");
     let leaves: BTreeSet<Module> =
-        all.iter().filter(|it| is_leaf(it)).map(|it| module(it)).collect();
+        all.iter().filter(|it| is_leaf(it)).map(|it| module(it, source)).collect();
     let mut uses = Uses::new();
     for path in &all {
-        let from = module(path);
+        let from = module(path, source);
         for mut to in paths(&code(path), &from) {
             while !to.is_empty() && !leaves.contains(&to) {
                 to.pop();
@@ -131,12 +137,12 @@ fn top_level(module: &Module) -> &str {
 
 #[test]
 fn modules_use_only_modules_below_them() {
-    let mut all = Vec::new();
-    files(&source(), &mut all);
+    let (mut all, source) = (Vec::new(), library());
+    files(&source, &mut all);
     let position = |name: &str| ORDER.iter().position(|module| *module == name);
     let mut wrong = BTreeSet::new();
     for path in &all {
-        let user = module(path);
+        let user = module(path, &source);
         for used in paths(&code(path), &user) {
             let (from, to) = (top_level(&user), top_level(&used));
             if let (Some(user_at), Some(used_at)) = (position(from), position(to))
@@ -151,13 +157,13 @@ fn modules_use_only_modules_below_them() {
 
 #[test]
 fn every_module_has_a_place_in_the_order() {
-    let mut all = Vec::new();
-    files(&source(), &mut all);
+    let (mut all, source) = (Vec::new(), library());
+    files(&source, &mut all);
     // Used by any module, and using none.
-    let free = ["lib", "main", "system", "sandbox"];
+    let free = ["lib", "main", "system"];
     let missing: BTreeSet<String> = all
         .iter()
-        .map(|path| top_level(&module(path)).to_owned())
+        .map(|path| top_level(&module(path, &source)).to_owned())
         .filter(|name| !ORDER.contains(&name.as_str()) && !free.contains(&name.as_str()))
         .collect();
     assert!(missing.is_empty(), "without a place in ORDER: {missing:?}");
@@ -165,21 +171,24 @@ fn every_module_has_a_place_in_the_order() {
 
 #[test]
 fn files_do_not_use_each_other_in_cycles() {
-    let mut uses = uses();
-    uses.retain(|user, _| top_level(user) != "sandbox");
-    // Files that use nothing that is left cannot be in a cycle; neither can those that use only them.
-    loop {
-        let left: BTreeSet<Module> = uses.keys().cloned().collect();
-        for targets in uses.values_mut() {
-            targets.retain(|module| left.contains(module));
+    for source in [library(), sandbox()] {
+        let mut uses = uses(&source);
+        assert!(!uses.is_empty(), "no uses in {}", source.display());
+        // Files that use nothing that is left cannot be in a cycle; neither can those that use only
+        // such files.
+        loop {
+            let left: BTreeSet<Module> = uses.keys().cloned().collect();
+            for targets in uses.values_mut() {
+                targets.retain(|module| left.contains(module));
+            }
+            let before = uses.len();
+            uses.retain(|_, targets| !targets.is_empty());
+            if uses.len() == before {
+                break;
+            }
         }
-        let before = uses.len();
-        uses.retain(|_, targets| !targets.is_empty());
-        if uses.len() == before {
-            break;
-        }
+        assert!(uses.is_empty(), "in cycles, or using files in cycles: {uses:#?}");
     }
-    assert!(uses.is_empty(), "in cycles, or using files in cycles: {uses:#?}");
 }
 
 #[test]
