@@ -22,6 +22,7 @@ use crate::input::{
 };
 use crate::ledger::{LedgerFile, Stage};
 use crate::plan::{PlanSummary, PriorRunLookup};
+use crate::plural::{plural, thousands};
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 use crate::run::RunDir;
@@ -196,6 +197,20 @@ impl Fields {
 }
 
 /// Starts the built-in sandbox of a run. Its library has the files that the input names.
+/// Why a sheet is refused without a person to confirm it: more of its rows are invalid than allowed.
+pub(super) fn too_many_invalid(summary: &PlanSummary, max_bad: f64) -> Option<String> {
+    let why = || {
+        format!(
+            "{} of {} invalid, more than --max-bad allows ({}%); nothing was sent. Fix them, or \
+             pass a higher --max-bad",
+            thousands(summary.rejected),
+            plural(summary.rows, "row is", "rows are"),
+            max_bad * 100.0
+        )
+    };
+    (summary.rejected_share() > max_bad).then(why)
+}
+
 pub(super) fn start_sandbox(
     input: &Input,
     settings: &SettingsArgs,

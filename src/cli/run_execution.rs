@@ -7,7 +7,9 @@ use super::connect::{Connection, LocalState};
 use super::finish::PreparedRun;
 use super::limit_args::{Deadline, LimitArgs};
 use super::locks::lock_account;
-use super::prepare::{already_ran, ask, charges, require_terminal, start_sandbox};
+use super::prepare::{
+    already_ran, ask, charges, require_terminal, start_sandbox, too_many_invalid,
+};
 use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
 use crate::account::AccountLock;
@@ -278,9 +280,17 @@ impl RunExecution<'_> {
         if !meta.sandbox && self.part == RunPart::Rest {
             self.warn_if_sheet_changed(meta);
         }
+        let max_bad = self.settings.max_bad();
+        if self.yes
+            && self.part == RunPart::Plan
+            && !meta.sandbox
+            && let Some(why) = too_many_invalid(&scan.summary, max_bad)
+        {
+            return Err(CliError::new(why));
+        }
         if !self.yes && !meta.sandbox {
             let is_interactive = self.screen.is_interactive();
-            ask(is_interactive, &scan.summary, self.settings.max_bad(), self.screen).await?;
+            ask(is_interactive, &scan.summary, max_bad, self.screen).await?;
         }
         Ok(scan.summary.writes)
     }

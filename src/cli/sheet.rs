@@ -10,7 +10,7 @@ use super::connect::{Connection, LocalState, NewRun};
 use super::help::{INPUT, PLANNING, RUN};
 use super::hint::hint;
 use super::locks::new_run;
-use super::prepare::{Fields, InputArg, already_ran, charges, start_sandbox};
+use super::prepare::{Fields, InputArg, already_ran, charges, start_sandbox, too_many_invalid};
 use super::scan::Scan;
 use super::settings_args::{Client, SettingsArgs};
 use super::{CliError, Screen};
@@ -19,7 +19,6 @@ use crate::imagekit::Concern;
 use crate::input::{Context, Format, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::{EXAMPLES_MAX, FileDifference, InputSummary, Planner, UnknownRow, scan};
-use crate::plural::{plural, thousands};
 use crate::report::{Counter, PlanView, Target, WholeSheet, render_plan};
 use crate::resolve::Resolution;
 use crate::run::{
@@ -286,17 +285,10 @@ impl Sheet {
                  sent. Check the file and empty these cells, or pass --repeat-unknown to send them \
                  again, which can be charged twice"
             )
-        } else if !self.sandbox
-            && !options.interactive
-            && summary.rejected_share() > options.settings.max_bad()
+        } else if let Some(why) = too_many_invalid(summary, options.settings.max_bad())
+            .filter(|_| !self.sandbox && !options.interactive)
         {
-            format!(
-                "{} of {} invalid, more than --max-bad allows ({}%); nothing was sent. Fix them, or \
-                 pass a higher --max-bad",
-                thousands(summary.rejected),
-                plural(summary.rows, "row is", "rows are"),
-                options.settings.max_bad() * 100.0
-            )
+            why
         } else {
             return Ok(());
         };

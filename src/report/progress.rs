@@ -227,13 +227,18 @@ impl ProgressLine {
         let writes = self.writes.map(|Fraction { done, total }| {
             format!("{} of {}", thousands(done), plural(total, "write", "writes"))
         });
+        // The bar shows writes where their number is known.
+        let (first, second) = match writes {
+            Some(writes) => (writes, Some(rows)),
+            None => (rows, None),
+        };
         self.hold
             .clone()
             .into_iter()
             .chain(self.counts(bad))
             .chain(self.left.map(|left| format!("{} left", duration(left))))
-            .chain([rows, self.rate_text()])
-            .chain(writes)
+            .chain([first, self.rate_text()])
+            .chain(second)
             .chain(self.counts(good))
     }
 
@@ -326,8 +331,8 @@ mod tests {
     fn line_shows_problems_time_left_and_rate() {
         assert_eq!(
             numbers().line(usize::MAX),
-            "12 rejected, 3 h 38 min left, 40,012 of 100,000 rows, 4.5 of 4.5/s, \
-             80,050 of 201,000 writes, 40,000 updated"
+            "12 rejected, 3 h 38 min left, 80,050 of 201,000 writes, 4.5 of 4.5/s, \
+             40,012 of 100,000 rows, 40,000 updated"
         );
     }
 

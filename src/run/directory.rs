@@ -24,6 +24,9 @@ const SAME_SECOND_MAX: u32 = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
 
+/// Runs that an error names.
+const RUNS_NAMED_MAX: usize = 5;
+
 /// Why a run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
@@ -36,10 +39,12 @@ pub enum RunDirError {
         cause: io::Error,
     },
     /// The directory contains no ledger.
-    #[error("there is no run in {path}: it contains no ledger.db")]
+    #[error("there is no run in {path}: it contains no ledger.db{runs}")]
     NoRun {
         /// The directory that was opened.
         path: PathBuf,
+        /// A hint that names the runs below it, if there are any.
+        runs: String,
     },
 }
 
@@ -121,7 +126,7 @@ impl RunDir {
         if path.join(LedgerFile::NAME).is_file() {
             Ok(Self(path.to_owned()))
         } else {
-            Err(RunDirError::NoRun { path: path.to_owned() })
+            Err(RunDirError::NoRun { path: path.to_owned(), runs: runs_below(path) })
         }
     }
 
@@ -327,4 +332,22 @@ fn create_synced(path: &Path) -> io::Result<()> {
 pub(super) fn subdirectories(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// A hint that names the runs in a directory such as `sheet.ikbulk`, the newest first; empty if
+/// there are none.
+fn runs_below(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut runs: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join(LedgerFile::NAME).is_file())
+        .collect();
+    runs.sort_unstable_by(|one, other| other.cmp(one));
+    let more = if runs.len() > RUNS_NAMED_MAX { ", …" } else { "" };
+    let names: Vec<String> =
+        runs.iter().take(RUNS_NAMED_MAX).map(|run| run.display().to_string()).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; pass one of its runs: {}{more}", names.join(", ")),
+    }
 }

@@ -383,3 +383,16 @@ fn field_written_by_extension_is_checked_for_conflict() {
     assert_eq!(env.file("f")["description"], "mine");
     assert_eq!(env.sandbox.stats().billed_runs_of("f", "ai-auto-description"), 0);
 }
+
+#[test]
+fn apply_plan_unattended_obeys_max_bad() {
+    let env = TestEnv::new(with_library(old(&ids(1))));
+    env.write("sheet.csv", format!("fileId,tags\n{0},new\n{0},50%\n", ids(1)[0]));
+    env.run("plan sheet.csv").exits(1);
+    let plan = env.only_run("sheet").name();
+    let apply = |flags: &str| env.run(&format!("apply --plan {plan} --yes {flags}"));
+    apply("").exits(2).output_contains("more than --max-bad allows (1%)");
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
+    apply("--max-bad 50%").exits(1);
+    assert_eq!(env.file(&ids(1)[0])["tags"], serde_json::json!(["new"]));
+}

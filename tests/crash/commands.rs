@@ -91,7 +91,7 @@ impl CrashSite {
             KilledCommand::Apply => format!("apply sheet.csv --yes --max-bad 100% {NO_LIMITS}"),
             KilledCommand::Plan => "plan sheet.csv --read-rate unlimited".to_owned(),
             KilledCommand::ApplyPlan => {
-                format!("apply --yes --plan {} {NO_LIMITS}", self.last_run().name())
+                format!("apply --yes --max-bad 100% --plan {} {NO_LIMITS}", self.last_run().name())
             }
             KilledCommand::Undo => format!("undo --yes {} {NO_LIMITS}", self.last_run().name()),
         }
