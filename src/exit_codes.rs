@@ -1,20 +1,7 @@
 //! The exit codes of the program.
 //!
-//! | code | meaning | what to do |
-//! |---|---|---|
-//! | 0 | all rows are done | |
-//! | 1 | some rows need fixing or a decision | see `failed.csv` and the report |
-//! | 2 | invalid usage or input; nothing was sent | fix what the message names |
-//! | 3 | aborted: key rejected, API unreachable, or too many failures | resume later |
-//! | 4 | the ledger, a report or another file cannot be read or written | fix that, then resume |
-//! | 5 | some rows failed or were not attempted | resume, or apply `failed.csv` |
-//! | 6 | some rows have an unknown outcome | check their files |
-//! | 10 | `plan --detailed-exitcode`: the sheet changes something | |
-//! | 75 | another run holds the lock of the account or of the run | try again later |
-//! | 129, 130, 143 | stopped by a hangup, interrupt or termination signal | resume |
-//!
-//! If several apply, [`crate::report::exit_code`] decides. The codes of signals are those of
-//! [`crate::execute::Stop::exit_code`].
+//! If several apply, [`crate::report::exit_code`] decides, in the order of [`MEANINGS`]. The codes of
+//! signals are those of [`crate::execute::Stop::exit_code`].
 
 /// All rows are done.
 pub const DONE: u8 = 0;
@@ -34,3 +21,36 @@ pub const UNKNOWN: u8 = 6;
 pub const PLAN_HAS_CHANGES: u8 = 10;
 /// Another run holds the lock of the account or of the run; `EX_TEMPFAIL` of `sysexits.h`.
 pub const LOCKED: u8 = 75;
+
+/// Every exit code with its meaning and the next step; of those that can apply together, the first
+/// that applies is returned. [`INCOMPLETE`] is there twice.
+pub const MEANINGS: [(u8, &str); 13] = [
+    (
+        NOT_WRITTEN,
+        "The ledger or a report could not be written. Fix the cause, then `ikbulk resume`.",
+    ),
+    (
+        ABORTED,
+        "Aborted: the key is not accepted; the same rejection 20 times in a row \
+         (`--max-same-rejection`); more than 20 % of the requests rejected (`--max-rejected`); 20 \
+         unknown outcomes (`--max-unknown`); or the API unreachable, or returning only 429s, for 15 \
+         minutes (`--down-max`). An unaccepted key or an outage while reading, before anything is \
+         sent, also ends with 3.",
+    ),
+    (129, "Stopped by SIGHUP."),
+    (130, "Stopped by Ctrl-C (SIGINT)."),
+    (143, "Stopped by SIGTERM."),
+    (UNKNOWN, "Some rows have an unknown outcome."),
+    (INCOMPLETE, "Incomplete: rows were not attempted (`ikbulk resume`)."),
+    (
+        NEEDS_FIXING,
+        "Action required: rows rejected, `mismatch`, `unverified`, `extension_failed`, \
+         `extension_unclear`, or values that `undo` skipped. `check` and `plan`: rows would be \
+         rejected. `export`: values that a sheet cannot represent were left out.",
+    ),
+    (INCOMPLETE, "Incomplete: rows failed (`ikbulk apply RUN/failed.csv`)."),
+    (DONE, "Success, pending extensions included."),
+    (REFUSED, "Wrong usage or refused input; nothing was sent."),
+    (LOCKED, "Another run is writing to this account, or another process executes this run."),
+    (PLAN_HAS_CHANGES, "`plan --detailed-exitcode` only: there are changes."),
+];

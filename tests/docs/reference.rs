@@ -6,40 +6,13 @@ use std::fs;
 use clap::CommandFactory as _;
 use ikbulk::cli::Cli;
 use ikbulk::execute::Stop;
+use ikbulk::exit_codes;
 use ikbulk::outcome::{Code, Status};
 
 use crate::{read, root, updates};
 
 /// Columns of the help texts.
 const WIDTH: usize = 100;
-
-/// The exit codes in the order in which the first that applies is returned.
-const EXIT_CODES: [(&str, &str); 12] = [
-    ("4", "The ledger or a report could not be written. Fix the cause, then `ikbulk resume`."),
-    (
-        "3",
-        "Aborted: the key is not accepted; the same rejection 20 times in a row \
-         (`--max-same-rejection`); more than 20 % of the requests rejected (`--max-rejected`); 20 \
-         unknown outcomes (`--max-unknown`); or the API unreachable, or returning only 429s, for 15 \
-         minutes (`--down-max`). An unaccepted key or an outage while reading, before anything is \
-         sent, also ends with 3.",
-    ),
-    ("129", "Stopped by SIGHUP."),
-    ("130", "Stopped by Ctrl-C (SIGINT)."),
-    ("143", "Stopped by SIGTERM."),
-    ("6", "Some rows have an unknown outcome."),
-    ("5", "Incomplete: rows were not attempted (`ikbulk resume`)."),
-    (
-        "1",
-        "Action required: rows rejected, `mismatch`, `unverified`, `extension_failed`, \
-         `extension_unclear`, or values that `undo` skipped. `check` and `plan`: rows would be \
-         rejected. `export`: values that a sheet cannot represent were left out.",
-    ),
-    ("5", "Incomplete: rows failed (`ikbulk apply RUN/failed.csv`)."),
-    ("0", "Success, pending extensions included."),
-    ("2", "Wrong usage or refused input; nothing was sent."),
-    ("75", "Another run is writing to this account, or another process executes this run."),
-];
 
 fn cli() -> String {
     let mut page = "<!-- Generated from the program's help: UPDATE_DOCS=1 cargo test --test docs -->\n\
@@ -87,12 +60,11 @@ fn codes() -> String {
     table
 }
 
-fn exit_codes() -> String {
+fn exit_code_table() -> String {
     let mut table = "| exit code | meaning |\n|---|---|\n".to_owned();
-    for (code, meaning) in EXIT_CODES {
+    for (code, meaning) in exit_codes::MEANINGS {
         writeln!(table, "| {code} | {meaning} |").expect("strings take text");
     }
-    table.push_str("| 10 | `plan --detailed-exitcode` only: there are changes. |\n");
     table
 }
 
@@ -127,13 +99,13 @@ fn status_reference_matches_enums() {
     let page = read(&root().join("docs/reference/statuses.md"));
     let page = with_section(&page, "statuses", &statuses());
     let page = with_section(&page, "codes", &codes());
-    compare("statuses.md", &with_section(&page, "exit codes", &exit_codes()));
+    compare("statuses.md", &with_section(&page, "exit codes", &exit_code_table()));
 }
 
 #[test]
 fn signal_exit_codes_are_documented() {
     for stop in [Stop::Hangup, Stop::Interrupt, Stop::Terminate] {
-        let code = stop.exit_code().to_string();
-        assert!(EXIT_CODES.iter().any(|(documented, _)| *documented == code), "{code}");
+        let code = stop.exit_code();
+        assert!(exit_codes::MEANINGS.iter().any(|(listed, _)| *listed == code), "{code}");
     }
 }
