@@ -31,7 +31,7 @@ pub(super) struct Check {
 impl Check {
     /// Exits with 0 if all rows are valid, 1 if some are invalid, 2 if the input cannot be applied.
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
-        let settings = self.settings.with_profile()?;
+        let settings = self.settings.clone().with_profile()?;
         let unnamed;
         let input = if let Some(path) = self.file.file() {
             let format = self.format.map_or_else(|| Format::of_file(path), Ok);
@@ -43,24 +43,7 @@ impl Check {
             unnamed = self.file.stage_unnamed_input(self.format).await?;
             unnamed.input()
         };
-        let sets_metadata =
-            || input.mentions_metadata().map_err(|error| CliError::from_error(&error));
-        let fields = if self.no_schema || !sets_metadata()? {
-            Fields::unchecked()
-        } else if settings.has_key() {
-            Fields::fetch(
-                &settings.api(screen.prompt_unless(false)).await?,
-                input,
-                &Reads::new(&settings.execution()?),
-            )
-            .await?
-        } else {
-            screen.error(
-                "not validating custom metadata against the account's fields: no key in \
-                 IMAGEKIT_PRIVATE_KEY or --key-file",
-            );
-            Fields::unchecked()
-        };
+        let fields = self.fields(&settings, input, screen).await?;
         let context = fields.context(settings.clear_token(), None);
         let mut planner = Planner::direct();
         planner.preview(0);
@@ -95,5 +78,28 @@ impl Check {
             screen.print(&format!("next       ikbulk plan {}\n", quoted(path)));
         }
         Ok(if scan.summary.rejected > 0 { exit_codes::NEEDS_FIXING } else { exit_codes::DONE })
+    }
+
+    /// The fields of the account, if the sheet sets custom metadata and there is a key.
+    async fn fields(
+        &self,
+        settings: &SettingsArgs,
+        input: &Input,
+        screen: &Screen,
+    ) -> Result<Fields, CliError> {
+        let sets_metadata =
+            || input.mentions_metadata().map_err(|error| CliError::from_error(&error));
+        if self.no_schema || !sets_metadata()? {
+            return Ok(Fields::unchecked());
+        }
+        if !settings.has_key() {
+            screen.error(
+                "not validating custom metadata against the account's fields: no key in \
+                 IMAGEKIT_PRIVATE_KEY or --key-file",
+            );
+            return Ok(Fields::unchecked());
+        }
+        let client = settings.api(screen.prompt_unless(false)).await?;
+        Fields::fetch(&client, input, &Reads::new(&settings.execution()?)).await
     }
 }

@@ -18,7 +18,9 @@ use crate::charges::Charges;
 use crate::imagekit::Concern;
 use crate::input::{Context, Format, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
-use crate::plan::{EXAMPLES_MAX, FileDifference, InputSummary, Planner, UnknownRow, scan};
+use crate::plan::{
+    EXAMPLES_MAX, FileDifference, InputSummary, PlanSummary, Planner, UnknownRow, scan,
+};
 use crate::report::{Counter, PlanView, Target, WholeSheet, render_plan};
 use crate::resolve::Resolution;
 use crate::run::{
@@ -226,18 +228,7 @@ impl Sheet {
         let whole = WholeSheet { rows: scan.summary.rows, invalid: scan.summary.rejected };
         let has_extensions = !scan.summary.extension_runs.is_empty();
         let charges = charges(connection, has_extensions && options.holds_lock, screen)?;
-        let new = NewRun {
-            input_name: self.file.recorded_name(),
-            input_path: self.file.absolute_path(),
-            input_format: staged.input.format,
-            input_fingerprint: staged.fingerprint.0.clone(),
-            rows: scan.summary.rows,
-            has_extensions,
-            clear_token: options.settings.clear_token(),
-            fields: fields.json,
-            checks_conflicts: !options.holds_lock,
-            planning: options.planning,
-        };
+        let new = self.new_run(staged, &scan.summary, fields.json, options);
         if options.limit.is_some() && options.planning == Planning::Direct {
             scan = scan_pilot(&staged.input, &context, options.limit)?;
         }
@@ -264,6 +255,27 @@ impl Sheet {
         };
         let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
         Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
+    }
+
+    fn new_run(
+        &self,
+        staged: &StagedInput,
+        summary: &PlanSummary,
+        fields: String,
+        options: &PlanOptions<'_>,
+    ) -> NewRun {
+        NewRun {
+            input_name: self.file.recorded_name(),
+            input_path: self.file.absolute_path(),
+            input_format: staged.input.format,
+            input_fingerprint: staged.fingerprint.0.clone(),
+            rows: summary.rows,
+            has_extensions: !summary.extension_runs.is_empty(),
+            clear_token: options.settings.clear_token(),
+            fields,
+            checks_conflicts: !options.holds_lock,
+            planning: options.planning,
+        }
     }
 
     /// Refuses an empty sheet, rows of unknown outcome, and too many invalid rows, unless a flag

@@ -112,14 +112,7 @@ impl Undo {
             screen.error(&format!("{path} is unfinished; undoing what it has done so far"));
         }
         let (mut meta, ledger) = connection.create_run(run, old.undoing_run(), None)?;
-        let counter = Counter::new(screen.bars());
-        let api = &connection.client.api;
-        let reader =
-            SnapshotReader { ledger: &ledger, api, reads: &connection.reads, progress: &counter };
-        let reads_before = connection.reads.sent();
-        let reading = read_snapshots(old.finished_run(), reader, &connection).await?;
-        let reading = (reading, connection.reads.sent() - reads_before);
-        drop(counter);
+        let reading = take_snapshots(old, &ledger, &connection, screen).await?;
         connection.mark_unsettled(&ledger, &meta)?;
         let undo_summary =
             write_sheets(old.finished_run(), &ledger, run).map_err(|error| undo_error(&error))?;
@@ -216,6 +209,21 @@ impl Undo {
         db.join(*account, started_on)?;
         Ok(locks)
     }
+}
+
+/// Reads the files of the run to be undone; returns how, and in how many requests.
+async fn take_snapshots(
+    old: &RunToUndo,
+    ledger: &LedgerFile,
+    connection: &Connection,
+    screen: &Screen,
+) -> Result<(ReadStats, u64), CliError> {
+    let counter = Counter::new(screen.bars());
+    let (api, reads) = (&connection.client.api, &connection.reads);
+    let reader = SnapshotReader { ledger, api, reads, progress: &counter };
+    let reads_before = reads.sent();
+    let stats = read_snapshots(old.finished_run(), reader, connection).await?;
+    Ok((stats, reads.sent() - reads_before))
 }
 
 /// The run to undo.
