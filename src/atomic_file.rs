@@ -14,7 +14,7 @@ const ATTEMPTS_MAX: u32 = 1000;
 
 /// A file that is written under a temporary name and renamed when it is complete. Unbuffered: wrap
 /// it in a `BufWriter` for small writes.
-pub(crate) struct AtomicFile {
+pub struct AtomicFile {
     file: File,
     temporary: PathBuf,
     directory: PathBuf,
@@ -23,7 +23,10 @@ pub(crate) struct AtomicFile {
 
 impl AtomicFile {
     /// Starts a file at a path that the user chose.
-    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The temporary file cannot be created.
+    pub fn at(path: &Path) -> io::Result<Self> {
         let name = path
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidFilename, "not a file name"))?;
@@ -37,7 +40,10 @@ impl AtomicFile {
     }
 
     /// Syncs the content to disk, renames the file to its final name, then syncs the directory.
-    pub(crate) fn finish(mut self) -> io::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// The file cannot be written or renamed.
+    pub fn finish(mut self) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
         self.temporary.clear();

@@ -59,16 +59,14 @@
 //! - [`charges`]: which extensions earlier runs were charged for, by file
 //! - [`run`]: one execution: its directory, its lock, its session
 //! - [`settings`]: validated settings
-//! - [`cli`]: commands, arguments and the terminal
 //! - [`system`]: operating system calls that the standard library lacks
 //!
 //! [`ikbulk_sandbox`], a crate of its own, is a local ImageKit. It shares no code with [`imagekit`].
 
 pub mod account;
-mod atomic_file;
+pub mod atomic_file;
 pub mod causes;
 pub mod charges;
-pub mod cli;
 pub mod error;
 pub mod execute;
 pub mod exit_codes;
@@ -79,15 +77,15 @@ pub mod input;
 pub mod ledger;
 pub mod outcome;
 pub mod plan;
-mod plural;
+pub mod plural;
 pub mod report;
 pub mod request;
 pub mod resolve;
 pub mod row;
 pub mod run;
-mod sanitize;
+pub mod sanitize;
 pub mod settings;
-mod shell;
+pub mod shell;
 mod sqlite;
 pub mod system;
 pub mod undo;

@@ -1,19 +1,22 @@
 //! Entry point: parses arguments, runs the command, returns its exit code. The only file that
 //! handles signals and exits the process.
 
+mod cli;
+
 use std::fmt;
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::thread;
 
-use ikbulk::cli::{self, Cli, LogFormat, Screen};
 use ikbulk::execute::Stop;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+
+use cli::{Cli, LogFormat, Screen};
 
 /// A run makes about a hundred small allocations per row, most of them in the HTTP library; with
 /// the system allocator they take a fifth of the CPU time. Huge pages are off: they would double
@@ -23,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::parse();
-    let screen = Screen::new(cli.quiet, cli.verbose > 0);
+    let screen = Screen::new(cli.verbosity());
     init_logging(&cli, &screen);
     if let Err(error) = ikbulk::system::disable_core_dumps() {
         tracing::debug!("cannot disable core dumps: {error}");

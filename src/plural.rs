@@ -1,12 +1,14 @@
 //! Numbers in text for people.
 
 /// A count with its noun, singular or plural: `1 row`, `2,000 rows`.
-pub(crate) fn plural(count: u64, one: &str, several: &str) -> String {
+#[must_use]
+pub fn plural(count: u64, one: &str, several: &str) -> String {
     format!("{} {}", thousands(count), if count == 1 { one } else { several })
 }
 
 /// A number with thousands separators: `1,300,000`.
-pub(crate) fn thousands(number: u64) -> String {
+#[must_use]
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let separated = digits.char_indices().map(|(index, digit)| {
         let starts_group = index > 0 && (digits.len() - index).is_multiple_of(3);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Escapes characters that control a terminal or the direction of writing. Line ends and tabs stay.
 #[must_use]
-pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
+pub fn sanitize(text: &str) -> Cow<'_, str> {
     // Fast path: nearly all text is printable ASCII, and every cell of every report is checked. The
     // loop has no early exit, so that the compiler can vectorize it.
     let is_plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
@@ -24,7 +24,8 @@ pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
 
 /// Escapes text that a spreadsheet program would take for a formula, and control characters. Only
 /// for text of this program or of ImageKit: cells of the input are returned verbatim.
-pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn escape_formula(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t']) {
         format!("'{}", sanitize(text)).into()
     } else {

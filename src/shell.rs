@@ -5,7 +5,8 @@ use std::path::Path;
 
 /// A path as one word of a POSIX shell, quoted if needed. Bytes that are not UTF-8 are replaced,
 /// since they cannot be printed.
-pub(crate) fn quoted(path: &Path) -> String {
+#[must_use]
+pub fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let word = shlex::bytes::try_quote(bytes).unwrap_or(bytes.into());
     String::from_utf8_lossy(&word).into_owned()

@@ -31,7 +31,10 @@ pub fn ignores_hangup() -> bool {
 }
 
 /// Discards unread terminal input on standard input.
-pub(crate) fn discard_pending_input() -> io::Result<()> {
+///
+/// # Errors
+/// The system call fails.
+pub fn discard_pending_input() -> io::Result<()> {
     Ok(tcflush(io::stdin(), QueueSelector::IFlush)?)
 }
 
@@ -41,12 +44,14 @@ pub(crate) fn is_ours(metadata: &Metadata) -> bool {
 }
 
 /// Whether only the effective user or root can write the file.
-pub(crate) fn is_written_by_us_only(metadata: &Metadata) -> bool {
+#[must_use]
+pub fn is_written_by_us_only(metadata: &Metadata) -> bool {
     is_ours_or_roots(metadata) && metadata.mode() & 0o022 == 0
 }
 
 /// Whether the effective user or root owns the file.
-pub(crate) fn is_ours_or_roots(metadata: &Metadata) -> bool {
+#[must_use]
+pub fn is_ours_or_roots(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
 

@@ -16,14 +16,14 @@ use super::settings_args::SettingsArgs;
 use super::sheet::{PlanOptions, Sheet, StagedSheet};
 use super::stop::DiscardUnlessStarted;
 use super::{CliError, Screen};
-use crate::execute::Stop;
-use crate::exit_codes;
-use crate::input::StagedInput;
-use crate::ledger::Stage;
-use crate::plan::{EXAMPLES_MAX, PlanSummary, Planner};
-use crate::run::{RunDir, RunState, RunsOfSheet, Session};
-use crate::settings::{Execution, Planning};
-use crate::shell::quoted;
+use ikbulk::execute::Stop;
+use ikbulk::exit_codes;
+use ikbulk::input::StagedInput;
+use ikbulk::ledger::Stage;
+use ikbulk::plan::{EXAMPLES_MAX, PlanSummary, Planner};
+use ikbulk::run::{RunDir, RunState, RunsOfSheet, Session};
+use ikbulk::settings::{Execution, Planning};
+use ikbulk::shell::quoted;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]

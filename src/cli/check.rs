@@ -4,14 +4,15 @@ use clap::Args;
 
 use super::help::INPUT;
 use super::prepare::{Fields, InputArg};
+use super::render::{PlanView, render_plan};
 use super::settings_args::SettingsArgs;
+use super::values::format;
 use super::{CliError, Screen};
-use crate::execute::Reads;
-use crate::exit_codes;
-use crate::input::{Format, Input};
-use crate::plan::{Planner, scan};
-use crate::report::{PlanView, render_plan};
-use crate::shell::quoted;
+use ikbulk::execute::Reads;
+use ikbulk::exit_codes;
+use ikbulk::input::{Format, Input};
+use ikbulk::plan::{Planner, scan};
+use ikbulk::shell::quoted;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -19,7 +20,7 @@ pub(super) struct Check {
     #[arg(value_name = "FILE")]
     file: InputArg,
     /// The format of the input [default: detected from its name or content]
-    #[arg(long, value_enum, value_name = "FORMAT", help_heading = INPUT)]
+    #[arg(long, value_parser = format(), value_name = "FORMAT", help_heading = INPUT)]
     format: Option<Format>,
     /// Skip validating custom metadata against the account's fields
     #[arg(long, help_heading = INPUT)]

@@ -13,15 +13,15 @@ use super::locks::lock_account;
 use super::settings_args::{Client, SettingsArgs};
 use super::trust::{EndpointSource, IMAGEKIT};
 use super::{CliError, Screen};
-use crate::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, StateDir};
-use crate::execute::Reads;
-use crate::imagekit::{Failure, Listing};
-use crate::input::Format;
-use crate::ledger::{LedgerFile, RunMeta, Stage};
-use crate::request::Endpoint;
-use crate::row::{FileId, Resolved};
-use crate::run::{RunDir, unsettled_files};
-use crate::settings::{Execution, Planning};
+use ikbulk::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, StateDir};
+use ikbulk::execute::Reads;
+use ikbulk::imagekit::{Failure, Listing};
+use ikbulk::input::Format;
+use ikbulk::ledger::{LedgerFile, RunMeta, Stage};
+use ikbulk::request::Endpoint;
+use ikbulk::row::{FileId, Resolved};
+use ikbulk::run::{RunDir, unsettled_files};
+use ikbulk::settings::{Execution, Planning};
 
 /// A connection to an account.
 pub(super) struct Connection {

@@ -9,18 +9,18 @@ use futures_util::future::{Either, select};
 
 use super::connect::Connection;
 use super::hint::with_hint;
+use super::render::Counter;
 use super::settings_args::{Client, SettingsArgs};
 use super::{CliError, Screen};
-use crate::execute::{Reads, Stop};
-use crate::exit_codes;
-use crate::export::{Columns, Exported, Sheet};
-use crate::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
-use crate::input::Format;
-use crate::plural::plural;
-use crate::report::Counter;
-use crate::request::Endpoint;
-use crate::row::Rules;
-use crate::run::ReadProgress as _;
+use ikbulk::execute::{Reads, Stop};
+use ikbulk::exit_codes;
+use ikbulk::export::{Columns, Exported, Sheet};
+use ikbulk::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
+use ikbulk::input::Format;
+use ikbulk::plural::plural;
+use ikbulk::request::Endpoint;
+use ikbulk::row::Rules;
+use ikbulk::run::ReadProgress as _;
 
 /// Maximum pages of a listing: ten million files. A longer listing is taken to be endless.
 const PAGES_MAX: usize = 10_000;

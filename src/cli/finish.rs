@@ -6,16 +6,17 @@ use futures_util::FutureExt;
 
 use super::connect::{Connection, LocalState};
 use super::limit_args::Deadline;
+use super::render::{ProgressDisplay, render_summary};
 use super::{CliError, Screen};
-use crate::account::AccountLock;
-use crate::charges::Charges;
-use crate::error::chain;
-use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
-use crate::exit_codes;
-use crate::ledger::{LedgerFile, RunMeta};
-use crate::plan::Planner;
-use crate::report::{PriorProgress, Progress, render_summary, write};
-use crate::run::{ConflictCheck, InFlight, RunDir, Session, SessionError};
+use ikbulk::account::AccountLock;
+use ikbulk::charges::Charges;
+use ikbulk::error::chain;
+use ikbulk::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
+use ikbulk::exit_codes;
+use ikbulk::ledger::{LedgerFile, RunMeta};
+use ikbulk::plan::Planner;
+use ikbulk::report::{PriorProgress, ProgressMeter, write};
+use ikbulk::run::{ConflictCheck, InFlight, RunDir, Session, SessionError};
 
 /// A session that is ready to be sent.
 pub(super) struct PreparedRun {
@@ -50,7 +51,8 @@ impl PreparedRun {
         record_write_time(&connection, &meta)?;
         let context = session.context.clone();
         let prior_progress = PriorProgress::of(&ledger)?;
-        let mut progress = Progress::new(screen.bars(), meta.rows, meta.writes, prior_progress);
+        let mut meter = ProgressMeter::new(meta.rows, meta.writes, prior_progress);
+        let mut display = ProgressDisplay::new(screen.bars());
         let stop = async {
             let signal = std::pin::pin!(signal.fuse());
             let deadline = std::pin::pin!(deadline.reached().fuse());
@@ -61,7 +63,8 @@ impl PreparedRun {
             }
             EndReason::Stopped(why)
         };
-        let on_progress = |dispatcher: &Dispatcher, now| progress.show(dispatcher, now);
+        let on_progress =
+            |dispatcher: &Dispatcher, now| display.show(&meter.measure(dispatcher, now));
         let api = &connection.client.api;
         let executed = if meta.checks_conflicts {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
@@ -70,7 +73,7 @@ impl PreparedRun {
         } else {
             execute(session, planner, ledger, &run, api, stop, on_progress).await
         };
-        progress.finish();
+        drop(display);
         let (ending, ledger) = executed?;
         if let Err(error) = record_write_time(&connection, &meta) {
             // The note from the start of the run still covers its writes.

@@ -1,6 +1,6 @@
 //! What a person can do about a failed read.
 
-use crate::imagekit::{Concern, Failure};
+use ikbulk::imagekit::{Concern, Failure};
 
 /// A failed read, followed by what a person can do about it.
 pub(super) fn with_hint(failure: &Failure) -> String {

@@ -12,7 +12,7 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::CliError;
-use crate::system;
+use ikbulk::system;
 
 /// The environment variable of the key, as in ImageKit's SDKs.
 const VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CliError;
-use crate::atomic_file::AtomicFile;
-use crate::error::chain;
-use crate::plural::thousands;
+use ikbulk::atomic_file::AtomicFile;
+use ikbulk::error::chain;
+use ikbulk::plural::thousands;
 use ikbulk_sandbox::{Library, synthetic_id};
 
 const MADE_UP_FILES: u64 = 1000;

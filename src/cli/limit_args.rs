@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep_until};
 use super::CliError;
 use super::help::RUN;
 use super::values::{Span, TimeOfDay, row_count};
-use crate::execute::Stop;
-use crate::exit_codes;
+use ikbulk::execute::Stop;
+use ikbulk::exit_codes;
 
 /// Limits of a session.
 #[derive(Debug, Clone, Default, Args)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::CliError;
-use crate::account::{AccountId, AccountLock, LockError, StateDir};
-use crate::exit_codes;
-use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
+use ikbulk::account::{AccountId, AccountLock, LockError, StateDir};
+use ikbulk::exit_codes;
+use ikbulk::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
 /// How often a waiting command retries the lock of an account.
 const ACCOUNT_RETRY_EVERY: Duration = Duration::from_secs(1);

@@ -4,6 +4,8 @@ mod apply;
 mod callback_args;
 mod check;
 mod connect;
+#[cfg(test)]
+mod documented_commands;
 mod export;
 mod finish;
 mod guess;
@@ -17,6 +19,7 @@ mod plan;
 mod prepare;
 mod question;
 mod quirk_args;
+mod render;
 mod report;
 mod resume;
 mod run_execution;
@@ -32,43 +35,52 @@ mod trust;
 mod undo;
 mod values;
 
-pub use screen::Screen;
-pub use settings_args::SettingsArgs;
+pub(crate) use screen::{Screen, Verbosity};
 
 use std::future::Future;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::account::{AccountError, StateDirError};
-use crate::charges::ChargesError;
-use crate::error::chain;
-use crate::execute::Stop;
-use crate::exit_codes;
-use crate::imagekit::{Concern, Failure};
-use crate::ledger::LedgerError;
+use ikbulk::account::{AccountError, StateDirError};
+use ikbulk::charges::ChargesError;
+use ikbulk::error::chain;
+use ikbulk::execute::Stop;
+use ikbulk::exit_codes;
+use ikbulk::imagekit::{Concern, Failure};
+use ikbulk::ledger::LedgerError;
 use stop::{StopSignal, until_stopped};
 
 /// Bulk-edit an ImageKit media library from a spreadsheet.
 #[derive(Debug, Parser)]
 #[command(name = "ikbulk", version, max_term_width = 100, after_help = help::TOP)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Increase verbosity (-vv for trace logs)
     #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = help::OUTPUT)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = help::OUTPUT)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// The format of log lines
     #[arg(long, value_enum, default_value = "text", global = true, value_name = "FORMAT",
         help_heading = help::OUTPUT, hide_short_help = true)]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
+}
+
+impl Cli {
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, _) => Verbosity::Verbose,
+        }
+    }
 }
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Plain text, for people.
     Text,
     /// One JSON object per line.
@@ -185,16 +197,15 @@ impl From<StateDirError> for CliError {
 }
 
 /// Parses the command line; exits with usage errors, or after printing help or the version.
-#[must_use]
-pub fn parse() -> Cli {
+pub(crate) fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| guess::with_hint(error).exit())
 }
 
-/// Runs a command and returns its exit code (see [`crate::exit_codes`]).
+/// Runs a command and returns its exit code (see [`ikbulk::exit_codes`]).
 ///
 /// `signal` resolves when the program is asked to stop. `report` ignores it: the command never
 /// waits, so the default signal handling ends it.
-pub async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
+pub(crate) async fn run(cli: Cli, screen: &Screen, signal: impl Future<Output = Stop>) -> u8 {
     let result = match cli.command {
         Command::Report(report) => report.run(screen).await,
         command => until_stopped(signal, |signal| command.run(screen, signal)).await,

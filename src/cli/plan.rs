@@ -7,13 +7,13 @@ use super::settings_args::SettingsArgs;
 use super::sheet::{OnDiff, PlanOptions, Planned, Sheet, StagedSheet};
 use super::stop::DiscardUnlessStarted;
 use super::{CliError, Screen};
-use crate::exit_codes;
-use crate::ledger::Stage;
-use crate::plan::{ColumnCounts, EXAMPLES_MAX, FileDifference};
-use crate::row::Units;
-use crate::run::RunDir;
-use crate::settings::Execution;
-use crate::shell::quoted;
+use ikbulk::exit_codes;
+use ikbulk::ledger::Stage;
+use ikbulk::plan::{ColumnCounts, EXAMPLES_MAX, FileDifference};
+use ikbulk::row::Units;
+use ikbulk::run::RunDir;
+use ikbulk::settings::Execution;
+use ikbulk::shell::quoted;
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {

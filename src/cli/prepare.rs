@@ -13,20 +13,20 @@ use super::question::Question;
 use super::settings_args::{Client, SettingsArgs};
 use super::stop::on_thread;
 use super::{CliError, Screen};
-use crate::charges::Charges;
-use crate::error::chain;
-use crate::execute::Reads;
-use crate::input::{
+use ikbulk::charges::Charges;
+use ikbulk::error::chain;
+use ikbulk::execute::Reads;
+use ikbulk::input::{
     Context, Format, Input, STANDARD_INPUT, StagedInput, UnnamedInput, stage_input,
     stage_unnamed_input,
 };
-use crate::ledger::{LedgerFile, Stage};
-use crate::plan::{PlanSummary, PriorRunLookup};
-use crate::plural::{plural, thousands};
-use crate::request::Endpoint;
-use crate::row::{Resolved, Rules, Schema};
-use crate::run::RunDir;
-use crate::shell::quoted;
+use ikbulk::ledger::{LedgerFile, Stage};
+use ikbulk::plan::{PlanSummary, PriorRunLookup};
+use ikbulk::plural::{plural, thousands};
+use ikbulk::request::Endpoint;
+use ikbulk::row::{Resolved, Rules, Schema};
+use ikbulk::run::RunDir;
+use ikbulk::shell::quoted;
 use ikbulk_sandbox::{Config, Library, Running};
 
 /// An input argument: a path, or `-` for standard input.

@@ -1,8 +1,8 @@
 //! The confirmation question, and which answers confirm.
 
-use crate::plan::PlanSummary;
-use crate::plural::{plural, thousands};
-use crate::row::Units;
+use ikbulk::plan::PlanSummary;
+use ikbulk::plural::{plural, thousands};
+use ikbulk::row::Units;
 
 /// Thousands separators that people type.
 const SEPARATORS: [char; 9] = [',', '.', '_', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
@@ -103,7 +103,7 @@ pub(super) fn is_number(answer: &str, number: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::ExtensionName;
+    use ikbulk::row::ExtensionName;
 
     fn question(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Option<Question> {
         let extension_runs = runs.iter().copied().collect();

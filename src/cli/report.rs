@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::locks::{lock_error, lock_reports};
+use super::render::{render_run_progress, render_summary};
 use super::{CliError, Screen};
-use crate::execute::EndReason;
-use crate::ledger::LedgerFile;
-use crate::report::{RunProgress, render_progress, render_summary, rewrite};
-use crate::run::{RunDir, RunLockError};
+use ikbulk::execute::EndReason;
+use ikbulk::ledger::LedgerFile;
+use ikbulk::report::{RunProgress, rewrite};
+use ikbulk::run::{RunDir, RunLockError};
 
 #[derive(Debug, Args)]
 pub(super) struct Report {
@@ -27,7 +28,7 @@ impl Report {
                 // The ledger may not exist or be complete yet.
                 let progress = LedgerFile::observe(run.path())
                     .and_then(|ledger| RunProgress::from_ledger(&ledger));
-                screen.print(&render_progress(
+                screen.print(&render_run_progress(
                     run.path(),
                     &holder,
                     progress.ok().as_ref(),

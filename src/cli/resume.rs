@@ -10,9 +10,9 @@ use super::locks::lock_run;
 use super::run_execution::{RunExecution, RunPart};
 use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
-use crate::execute::Stop;
-use crate::run::{RunDir, unfinished_runs};
-use crate::shell::quoted;
+use ikbulk::execute::Stop;
+use ikbulk::run::{RunDir, unfinished_runs};
+use ikbulk::shell::quoted;
 
 #[derive(Debug, Args)]
 pub(super) struct Resume {

@@ -10,19 +10,19 @@ use super::locks::lock_account;
 use super::prepare::{
     already_ran, ask, charges, require_terminal, start_sandbox, too_many_invalid,
 };
+use super::render::{PlanView, Target, WholeSheet, render_plan};
 use super::settings_args::SettingsArgs;
 use super::{CliError, Screen};
-use crate::account::AccountLock;
-use crate::execute::Stop;
-use crate::input::{Fingerprint, staged_in};
-use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
-use crate::outcome::Status;
-use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
-use crate::plural::plural;
-use crate::report::{PlanView, Target, WholeSheet, render_plan};
-use crate::run::{RunDir, RunLock, Session, in_flight};
-use crate::settings::Execution;
-use crate::shell::quoted;
+use ikbulk::account::AccountLock;
+use ikbulk::execute::Stop;
+use ikbulk::input::{Fingerprint, staged_in};
+use ikbulk::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
+use ikbulk::outcome::Status;
+use ikbulk::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
+use ikbulk::plural::plural;
+use ikbulk::run::{RunDir, RunLock, Session, in_flight};
+use ikbulk::settings::Execution;
+use ikbulk::shell::quoted;
 
 /// The part of a run to execute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::hint::with_hint;
+use super::render::Counter;
 use super::settings_args::Client;
 use super::{CliError, Screen};
-use crate::execute::Reads;
-use crate::input::{Context, Input};
-use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
-use crate::plural::plural;
-use crate::report::Counter;
-use crate::resolve::{Resolution, look_up};
-use crate::row::Target;
-use crate::run::ReadProgress as _;
+use ikbulk::execute::Reads;
+use ikbulk::input::{Context, Input};
+use ikbulk::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
+use ikbulk::plural::plural;
+use ikbulk::resolve::{Resolution, look_up};
+use ikbulk::row::Target;
+use ikbulk::run::ReadProgress as _;
 
 /// A scanned input.
 pub(super) struct Scan {

@@ -6,16 +6,27 @@ use indicatif::MultiProgress;
 
 use super::question::{is_number, is_yes};
 use super::stop::on_thread;
-use crate::sanitize::sanitize;
-use crate::system;
+use ikbulk::sanitize::sanitize;
+use ikbulk::system;
 
 /// The output of the program, and prompts if a person is present.
 #[derive(Debug, Clone)]
-pub struct Screen {
+pub(crate) struct Screen {
     bars: MultiProgress,
-    quiet: bool,
-    verbose: bool,
+    verbosity: Verbosity,
     interactive: bool,
+    /// Whether standard output is a terminal, whose width limits lines.
+    is_wrapped: bool,
+}
+
+/// How much is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Only errors (`--quiet`).
+    Quiet,
+    Normal,
+    /// Also details (`--verbose`).
+    Verbose,
 }
 
 /// Assumed width of a terminal that does not report one, in columns.
@@ -23,47 +34,41 @@ const COLUMNS: u16 = 100;
 
 impl Screen {
     /// The terminal that the program was started on.
-    #[must_use]
-    pub fn new(quiet: bool, verbose: bool) -> Self {
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
         let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
-        Self { bars: MultiProgress::new(), quiet, verbose, interactive }
+        let is_wrapped = io::stdout().is_terminal();
+        Self { bars: MultiProgress::new(), verbosity, interactive, is_wrapped }
     }
 
     /// Whether standard input and standard error are a terminal, so that a person can answer
     /// prompts.
-    #[must_use]
-    pub fn is_interactive(&self) -> bool {
+    pub(crate) fn is_interactive(&self) -> bool {
         self.interactive
     }
 
     /// The screen to prompt on; `None` without a terminal, or if `assume_yes`.
-    #[must_use]
-    pub fn prompt_unless(&self, assume_yes: bool) -> Option<&Self> {
+    pub(crate) fn prompt_unless(&self, assume_yes: bool) -> Option<&Self> {
         (self.interactive && !assume_yes).then_some(self)
     }
 
     /// Whether only errors are printed (`--quiet`).
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
     }
 
     /// Whether to print details (`--verbose`).
-    #[must_use]
-    pub fn is_verbose(&self) -> bool {
-        self.verbose
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
     }
 
     /// Where to draw progress bars; `None` without a terminal, or with `--quiet`.
-    #[must_use]
-    pub fn bars(&self) -> Option<&MultiProgress> {
-        (io::stderr().is_terminal() && !self.quiet).then_some(&self.bars)
+    pub(crate) fn bars(&self) -> Option<&MultiProgress> {
+        (io::stderr().is_terminal() && !self.is_quiet()).then_some(&self.bars)
     }
 
     /// Maximum characters per line of output; unlimited without a terminal.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        if !io::stdout().is_terminal() {
+    pub(crate) fn width(&self) -> usize {
+        if !self.is_wrapped {
             return usize::MAX;
         }
         let size = terminal_size::terminal_size_of(io::stdout());
@@ -71,30 +76,30 @@ impl Screen {
     }
 
     /// Prints to standard output, unless `--quiet`.
-    pub fn print(&self, text: &str) {
-        if !self.quiet {
+    pub(crate) fn print(&self, text: &str) {
+        if !self.is_quiet() {
             // A closed output (`| head`) must not stop a run.
             self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
         }
     }
 
     /// Prints the result of the command, such as JSON, even with `--quiet`.
-    pub fn print_result(&self, text: &str) {
+    pub(crate) fn print_result(&self, text: &str) {
         self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
     }
 
     /// Prints an error or a notice to standard error.
-    pub fn error(&self, message: &str) {
+    pub(crate) fn error(&self, message: &str) {
         self.bars.suspend(|| drop(writeln!(io::stderr(), "ikbulk: {}", sanitize(message))));
     }
 
     /// Asks a yes-or-no question; any answer but yes means no.
-    pub async fn ask(&self, question: &str) -> bool {
+    pub(crate) async fn ask(&self, question: &str) -> bool {
         is_yes(&self.read_answer(&format!("{question} [y/N]")).await)
     }
 
     /// Asks to type `number`; any other answer means no.
-    pub async fn ask_for_number(&self, question: &str, number: u64) -> bool {
+    pub(crate) async fn ask_for_number(&self, question: &str, number: u64) -> bool {
         is_number(&self.read_answer(question).await, number)
     }
 
@@ -116,15 +121,14 @@ impl Screen {
     }
 
     /// A writer for log lines, which hides the bars while it writes.
-    #[must_use]
-    pub fn log_writer(&self) -> LogWriter {
+    pub(crate) fn log_writer(&self) -> LogWriter {
         LogWriter(self.bars.clone())
     }
 }
 
 /// Writes log lines to standard error.
 #[derive(Debug, Clone)]
-pub struct LogWriter(MultiProgress);
+pub(crate) struct LogWriter(MultiProgress);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -13,9 +13,9 @@ use super::settings_file::{Layer, Profile, SettingsFiles};
 use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
 use super::values::{ClearToken, CountOrOff, RateText, Share, Span, above_zero};
 use super::{CliError, Screen, key};
-use crate::account::{Identity, KeyFingerprint, Service, StateDir};
-use crate::imagekit::{Api, ApiSettings};
-use crate::settings::{AbortLimits, Execution, RateLimit};
+use ikbulk::account::{Identity, KeyFingerprint, Service, StateDir};
+use ikbulk::imagekit::{Api, ApiSettings};
+use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 
 /// The environment variable of the endpoint, as in ImageKit's SDKs.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
@@ -24,7 +24,7 @@ const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
 /// profile of a settings file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SettingsArgs {
+pub(crate) struct SettingsArgs {
     /// The API's base URL [env: `IMAGE_KIT_BASE_URL`] [default: ImageKit's]
     #[arg(long, value_name = "URL", help_heading = ACCOUNT)]
     endpoint: Option<String>,
@@ -228,7 +228,7 @@ impl SettingsArgs {
 
     pub(super) fn clear_token(&self) -> String {
         let given = self.clear_token.clone().map(|token| token.0);
-        given.unwrap_or_else(|| crate::row::Rules::default().clear_token)
+        given.unwrap_or_else(|| ikbulk::row::Rules::default().clear_token)
     }
 
     /// Opens the state directory.

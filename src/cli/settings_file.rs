@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::CliError;
-use crate::system;
+use ikbulk::system;
 
 const LOCAL_FILE: &str = "ikbulk.toml";
 const USER_FILE: &str = "ikbulk/config.toml";

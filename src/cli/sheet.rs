@@ -11,23 +11,24 @@ use super::help::{INPUT, PLANNING, RUN};
 use super::hint::hint;
 use super::locks::new_run;
 use super::prepare::{Fields, InputArg, already_ran, charges, start_sandbox, too_many_invalid};
+use super::render::{Counter, PlanView, Target, WholeSheet, render_plan};
 use super::scan::Scan;
 use super::settings_args::{Client, SettingsArgs};
+use super::values::format;
 use super::{CliError, Screen};
-use crate::charges::Charges;
-use crate::imagekit::Concern;
-use crate::input::{Context, Format, Input, StagedInput};
-use crate::ledger::{LedgerFile, RunMeta, Stage};
-use crate::plan::{
+use ikbulk::charges::Charges;
+use ikbulk::imagekit::Concern;
+use ikbulk::input::{Context, Format, Input, StagedInput};
+use ikbulk::ledger::{LedgerFile, RunMeta, Stage};
+use ikbulk::plan::{
     EXAMPLES_MAX, FileDifference, InputSummary, PlanSummary, Planner, UnknownRow, scan,
 };
-use crate::report::{Counter, PlanView, Target, WholeSheet, render_plan};
-use crate::resolve::Resolution;
-use crate::run::{
+use ikbulk::resolve::Resolution;
+use ikbulk::run::{
     ReadError, ReadStats, ReadStrategy, RunDir, RunLock, SnapshotReader, expect_written,
     recent_runs,
 };
-use crate::settings::{DiffOptions, Execution, Planning};
+use ikbulk::settings::{DiffOptions, Execution, Planning};
 
 /// Hints for a failed read of the files.
 const DIRECT_HINT: &str = " (--direct applies the sheet without reading them)";
@@ -44,7 +45,7 @@ pub(super) struct Sheet {
     #[arg(long, conflicts_with = "endpoint")]
     pub(super) sandbox: bool,
     /// The format of the input [default: detected from its name or content]
-    #[arg(long, value_enum, value_name = "FORMAT", help_heading = INPUT, hide_short_help = true)]
+    #[arg(long, value_parser = format(), value_name = "FORMAT", help_heading = INPUT, hide_short_help = true)]
     format: Option<Format>,
     /// The run directory to create [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
     #[arg(long, value_name = "DIR", help_heading = RUN, hide_short_help = true)]
@@ -457,7 +458,7 @@ async fn take_snapshots(
 pub(super) fn read_failed(error: &ReadError, workaround: &str) -> CliError {
     match error {
         ReadError::Api(failure) => {
-            let why = crate::error::chain(error);
+            let why = ikbulk::error::chain(error);
             let why = why.trim_end_matches('.');
             let workaround = if failure.concerns() == Concern::Account { "" } else { workaround };
             let hint = hint(failure);

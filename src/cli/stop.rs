@@ -11,8 +11,8 @@ use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
 use super::CliError;
-use crate::execute::Stop;
-use crate::run::RunDir;
+use ikbulk::execute::Stop;
+use ikbulk::run::RunDir;
 
 /// Resolves at the first signal. Once a command polls it, the command itself handles signals.
 pub(super) type StopSignal = Pin<Box<dyn Future<Output = Stop>>>;

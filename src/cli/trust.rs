@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use reqwest::Url;
 
 use super::{CliError, Screen};
-use crate::account::is_loopback;
+use ikbulk::account::is_loopback;
 
 /// The endpoint of ImageKit.
 pub(super) const IMAGEKIT: &str = "https://api.imagekit.io";

@@ -12,22 +12,22 @@ use super::help::RUN;
 use super::limit_args::{Deadline, LimitArgs};
 use super::locks::{lock_account, lock_run, new_run};
 use super::prepare::{ask, require_terminal};
+use super::render::{Counter, PlanView, Target, WholeSheet, render_plan, render_undo};
 use super::run_execution::{key_mismatch, refuse_edited_copy};
 use super::settings_args::SettingsArgs;
 use super::sheet::{read_failed, read_files};
 use super::stop::DiscardUnlessStarted;
 use super::{CliError, Screen};
-use crate::account::AccountLock;
-use crate::execute::Stop;
-use crate::exit_codes;
-use crate::input::{Context, Format, Input, staged_in};
-use crate::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
-use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
-use crate::report::{Counter, PlanView, Target, WholeSheet, render_plan, render_undo};
-use crate::row::FileId;
-use crate::run::{ReadError, ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
-use crate::settings::{DiffOptions, Execution, Planning};
-use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
+use ikbulk::account::AccountLock;
+use ikbulk::execute::Stop;
+use ikbulk::exit_codes;
+use ikbulk::input::{Context, Format, Input, staged_in};
+use ikbulk::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
+use ikbulk::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
+use ikbulk::row::FileId;
+use ikbulk::run::{ReadError, ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
+use ikbulk::settings::{DiffOptions, Execution, Planning};
+use ikbulk::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
 
 #[derive(Debug, Args)]
 pub(super) struct Undo {

@@ -3,9 +3,20 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use ikbulk::input::Format;
+use ikbulk::settings::Rate;
 use serde::{Deserialize, Deserializer};
 
-use crate::settings::Rate;
+/// Parses the format of an input.
+pub(super) fn format() -> impl TypedValueParser<Value = Format> {
+    let csv = PossibleValue::new("csv").help("Comma-separated values with a header");
+    let jsonl = PossibleValue::new("jsonl").help("One JSON object a line");
+    PossibleValuesParser::new([csv, jsonl]).map(|name| match name.as_str() {
+        "jsonl" => Format::Jsonl,
+        _ => Format::Csv,
+    })
+}
 
 /// A rate: requests per second, or `unlimited`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -37,7 +37,7 @@ pub const RECORD_BYTES_MAX: u64 = 16 << 20;
 pub const STANDARD_INPUT: &str = "standard input";
 
 /// The file format of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Comma-separated values with a header.

@@ -21,5 +21,5 @@ pub use run_lock::{ReportLock, RunLock, RunLockError};
 pub use runs_of_sheet::{RunState, RunsOfSheet};
 pub use session::{Session, SessionError};
 pub use snapshot_reader::{ReadError, ReadProgress, ReadStats, ReadStrategy, SnapshotReader};
-pub(crate) use spot_check::SpotCheck;
+pub use spot_check::SpotCheck;
 pub use unsettled::unsettled_files;

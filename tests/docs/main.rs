@@ -3,60 +3,25 @@
 
 mod console;
 mod markdown;
+mod pages;
 mod reference;
 mod terminal;
 mod usage;
 mod vocabulary;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use markdown::{anchors, links};
+use pages::{files_below, name_of, pages, read, root};
 
 /// The limits of the README: it is an entrance, not the manual.
 const README_LINES_MAX: usize = 150;
 const README_WORDS_MAX: usize = 1300;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// Whether generated text is to be rewritten instead of compared.
 fn updates() -> bool {
     std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1")
-}
-
-/// The files below `directory` with one of these extensions, in order.
-fn files_below(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten() {
-        let path = entry.expect("the directory can be read").path();
-        if path.is_dir() {
-            found.extend(files_below(&path, extensions));
-        } else if path.extension().is_some_and(|it| extensions.iter().any(|other| it == *other)) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-/// Every page of the documentation.
-fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> =
-        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
-    pages.extend(files_below(&root().join("docs"), &["md"]));
-    pages
-}
-
-/// The path as messages show it.
-fn name_of(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 #[test]

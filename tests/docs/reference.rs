@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::process::Command;
 
-use clap::CommandFactory as _;
-use ikbulk::cli::Cli;
 use ikbulk::execute::Stop;
 use ikbulk::exit_codes;
 use ikbulk::outcome::{Code, Status};
@@ -14,6 +13,25 @@ use crate::{read, root, updates};
 /// Columns of the help texts.
 const WIDTH: usize = 100;
 
+/// The help text of a command.
+pub(crate) fn help(command: &[&str]) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ikbulk"));
+    program.args(command).arg("--help").env("COLUMNS", WIDTH.to_string());
+    let output = program.output().expect("the program runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("help is UTF-8")
+}
+
+/// The commands in the help text of the program.
+pub(crate) fn commands(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = lines.take_while(|line| line.starts_with("  ")).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then(|| name.to_owned())
+    });
+    names.collect()
+}
+
 fn cli() -> String {
     let mut page = "<!-- Generated from the program's help: UPDATE_DOCS=1 cargo test --test docs -->\n\
                     # Command line reference\n\n\
@@ -21,19 +39,15 @@ fn cli() -> String {
                     listed in\n[statuses.md](statuses.md#exit-codes), settings files in \
                     [configuration.md](configuration.md).\n"
         .to_owned();
-    let mut command = Cli::command().term_width(WIDTH);
-    command.build();
     let mut section = |title: &str, help: &str| {
         let help: Vec<&str> = help.lines().map(str::trim_end).collect();
         let text = help.join("\n");
         writeln!(page, "\n## {title}\n\n```text\n{}\n```", text.trim()).expect("strings take text");
     };
-    section("ikbulk", &command.render_long_help().to_string());
-    for command in command.get_subcommands_mut() {
-        if command.get_name() != "help" {
-            let help = command.clone().term_width(WIDTH).render_long_help().to_string();
-            section(&format!("ikbulk {}", command.get_name()), &help);
-        }
+    let top = help(&[]);
+    section("ikbulk", &top);
+    for command in commands(&top) {
+        section(&format!("ikbulk {command}"), &help(&[&command]));
     }
     page
 }

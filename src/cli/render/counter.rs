@@ -2,24 +2,17 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::run::ReadProgress;
+use ikbulk::run::ReadProgress;
 
 /// A progress counter on the terminal, drawn together with log lines; without a terminal a no-op.
 /// Removed from the terminal when dropped.
 #[derive(Debug)]
-pub struct Counter(Option<ProgressBar>);
+pub(in crate::cli) struct Counter(Option<ProgressBar>);
 
 impl Counter {
     /// A counter that shows nothing before [`Self::begin`].
-    #[must_use]
-    pub fn new(screen: Option<&MultiProgress>) -> Self {
+    pub(in crate::cli) fn new(screen: Option<&MultiProgress>) -> Self {
         Self(screen.map(|screen| screen.add(ProgressBar::no_length())))
-    }
-
-    /// The current count; 0 without a terminal.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.0.as_ref().map_or(0, ProgressBar::position)
     }
 }
 

@@ -1,80 +1,73 @@
-//! Text on the terminal: the preview before a run, and the summary after it.
+//! The preview before a run.
 
-use std::path::Path;
-use std::time::Duration;
+use ikbulk::account::Identity;
+use ikbulk::ledger::Counters;
+use ikbulk::outcome::Code;
+use ikbulk::plan::{ColumnCounts, LostTags, PlanSummary};
+use ikbulk::plural::{plural, thousands};
+use ikbulk::resolve::Resolution;
+use ikbulk::row::Units;
+use ikbulk::run::{ReadStats, ReadStrategy};
+use ikbulk::settings::{Execution, Rate};
 
+use super::duration::duration;
 use super::layout::Layout;
-use super::progress::duration;
-use super::summary::Summary;
-use super::write::Reports;
-use crate::account::Identity;
-use crate::causes::Causes;
-use crate::execute::{AbortReason, EndReason, Stop};
-use crate::ledger::{Counters, Stage};
-use crate::outcome::Code;
-use crate::plan::{ColumnCounts, LostTags, PlanSummary};
-use crate::plural::{plural, thousands};
-use crate::resolve::Resolution;
-use crate::row::Units;
-use crate::run::{ReadStats, ReadStrategy};
-use crate::settings::{Execution, Rate};
-use crate::shell::quoted;
 
 /// The content of a preview.
 #[derive(Debug)]
-pub struct PlanView<'o> {
+pub(in crate::cli) struct PlanView<'o> {
     /// The name of the input.
-    pub input: &'o str,
+    pub(in crate::cli) input: &'o str,
     /// All rows of the run, if `summary` counts only the remaining ones.
-    pub rows_of_run: Option<u64>,
+    pub(in crate::cli) rows_of_run: Option<u64>,
     /// The planned rows and requests.
-    pub summary: &'o PlanSummary,
+    pub(in crate::cli) summary: &'o PlanSummary,
     /// Names of the ignored columns.
-    pub ignored_columns: &'o [String],
+    pub(in crate::cli) ignored_columns: &'o [String],
     /// The number of empty cells, which leave their fields unchanged.
-    pub empty_cells: u64,
+    pub(in crate::cli) empty_cells: u64,
     /// Statistics of reading the files, and the number of requests; `None` if nothing was read.
-    pub reading: Option<(ReadStats, u64)>,
+    pub(in crate::cli) reading: Option<(ReadStats, u64)>,
     /// The files that were looked up by path or URL; `None` if nothing was looked up.
-    pub looked_up: Option<&'o Resolution>,
+    pub(in crate::cli) looked_up: Option<&'o Resolution>,
     /// The account and its limits; `None` for `check`, which sends nothing.
-    pub target: Option<Target<'o>>,
+    pub(in crate::cli) target: Option<Target<'o>>,
     /// Whether the sheet is refused, so that only its rows and their problems are shown.
-    pub is_refused: bool,
+    pub(in crate::cli) is_refused: bool,
     /// Whether to show the first requests as JSON.
-    pub verbose: bool,
+    pub(in crate::cli) verbose: bool,
     /// Maximum characters per line.
-    pub width: usize,
+    pub(in crate::cli) width: usize,
 }
 
 /// The sheet that a pilot is taken from.
 #[derive(Debug, Clone, Copy)]
-pub struct WholeSheet {
+pub(in crate::cli) struct WholeSheet {
     /// All of its rows.
-    pub rows: u64,
+    pub(in crate::cli) rows: u64,
     /// Those that are invalid.
-    pub invalid: u64,
+    pub(in crate::cli) invalid: u64,
 }
 
 /// The account that requests are sent to, and the limits.
 #[derive(Debug)]
-pub struct Target<'o> {
+pub(in crate::cli) struct Target<'o> {
     /// The base URL of the API.
-    pub endpoint: &'o str,
+    pub(in crate::cli) endpoint: &'o str,
     /// The identity of the account.
-    pub account: &'o Identity,
+    pub(in crate::cli) account: &'o Identity,
     /// Whether this machine knows no earlier run of the account.
-    pub is_first_run: bool,
+    pub(in crate::cli) is_first_run: bool,
     /// Whether the account is the built-in sandbox.
-    pub sandbox: bool,
+    pub(in crate::cli) sandbox: bool,
     /// The rate limits and other settings of the executor.
-    pub execution: &'o Execution,
+    pub(in crate::cli) execution: &'o Execution,
     /// All rows of the sheet, if only a pilot is sent now.
-    pub pilot_of: Option<WholeSheet>,
+    pub(in crate::cli) pilot_of: Option<WholeSheet>,
     /// Whether snapshots are kept, so that the run can be undone; `None` where nothing is sent.
-    pub can_undo: Option<bool>,
+    pub(in crate::cli) can_undo: Option<bool>,
     /// The current local time.
-    pub now: jiff::ZonedDateTime,
+    pub(in crate::cli) now: jiff::ZonedDateTime,
 }
 
 /// Maximum causes of invalid rows in the preview of a run.
@@ -87,8 +80,7 @@ const LOST_TAGS_SHOWN_MAX: usize = 6;
 const EXAMPLE_FIELDS_MAX: usize = 4;
 
 /// Renders the preview of a run or, for `check`, the content of a sheet.
-#[must_use]
-pub fn render_plan(view: &PlanView<'_>) -> String {
+pub(in crate::cli) fn render_plan(view: &PlanView<'_>) -> String {
     let mut lines = Layout::new(view.width);
     let summary = view.summary;
     lines.add_unwrapped("input", view.input);
@@ -430,196 +422,4 @@ fn undo_text(summary: &PlanSummary, can_undo: bool) -> String {
         [some @ .., last] => format!(", except {} and {last}", some.join(", ")),
     };
     format!("`ikbulk undo` restores the values from before{except}")
-}
-
-/// Renders how the run ended, the results of its rows, and the next commands, in lines of at most
-/// `width` characters.
-#[must_use]
-pub fn render_summary(reports: &Reports, ending: &EndReason, run: &Path, width: usize) -> String {
-    let mut lines = Layout::new(width);
-    let summary = &reports.summary;
-    let sandbox = if summary.sandbox { "  SANDBOX" } else { "" };
-    lines.add_unwrapped("run", &format!("{}{sandbox}", run.display()));
-    if let Some(reason) = stop_reason(ending) {
-        lines.add("stopped", &reason);
-    }
-    lines.add("rows", &row_counts(summary));
-    for (name, counts) in &summary.extensions {
-        let super::ExtensionCounts { success, pending, failed, unclear } = counts;
-        let mut counts = format!("{name}: {success} success, {pending} pending, {failed} failed");
-        if *unclear > 0 {
-            counts += &format!(", {unclear} unclear");
-        }
-        lines.add("extension", &counts);
-    }
-    lines.add("requests", &request_counts(summary));
-    problems(&mut lines, &reports.failures);
-    lines.add_unwrapped("report", &reports.report.display().to_string());
-    for backup in &reports.backups {
-        lines.add("saved", &format!("your edited sheet was saved as {}", backup.display()));
-    }
-    next_steps(&mut lines, reports, run);
-    lines.into_text()
-}
-
-fn problems(lines: &mut Layout, failures: &Causes) {
-    for (index, cause) in failures.sorted().into_iter().enumerate() {
-        let code = cause.code.map_or("", Code::as_str);
-        let label = if index == 0 { "problems" } else { "" };
-        let count = thousands(cause.count);
-        let what = format!("{count} × {} {code} ({})", cause.status, cause.rows_text());
-        lines.add(label, &what);
-        let example = match cause.rows.first() {
-            Some(row) if cause.varies => format!("for example row {row}: "),
-            _ => String::new(),
-        };
-        lines.add("", &format!("  {example}{}", cause.message));
-    }
-    if failures.others > 0 {
-        let others = plural(failures.others, "row", "rows");
-        lines.add("", &format!("{others} with other causes; see the report"));
-    }
-}
-
-fn row_counts(summary: &Summary) -> String {
-    let rows = summary.rows;
-    let counts = [
-        (rows.updated, "updated"),
-        (rows.unchanged, "unchanged"),
-        (rows.rejected, "rejected"),
-        (rows.failed, "failed"),
-        (rows.unknown, "unknown"),
-        (rows.not_attempted, "not attempted"),
-    ];
-    let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let mut counts: Vec<String> =
-        counts.map(|(count, name)| format!("{} {name}", thousands(*count))).collect();
-    if summary.partially_done > 0
-        && let Some(not_attempted) = counts.last_mut()
-    {
-        not_attempted.push_str(&format!(" ({} in part)", summary.partially_done));
-    }
-    match counts.as_slice() {
-        [] => thousands(rows.total),
-        counts => format!("{}: {}", thousands(rows.total), counts.join(", ")),
-    }
-}
-
-fn request_counts(summary: &Summary) -> String {
-    let counters = summary.requests;
-    format!(
-        "{}, {} in {}; {} retried, {} throttled",
-        plural(counters.writes(), "write", "writes"),
-        plural(counters.read, "read", "reads"),
-        duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
-        thousands(counters.retried),
-        thousands(counters.throttled)
-    )
-}
-
-fn stop_reason(ending: &EndReason) -> Option<String> {
-    Some(match ending {
-        EndReason::Done => return None,
-        EndReason::Stopped(Stop::Hangup | Stop::Interrupt | Stop::Terminate) => {
-            "by a signal".to_owned()
-        }
-        EndReason::Stopped(Stop::Deadline) => "deadline reached".to_owned(),
-        EndReason::Ledger => "cannot write the ledger; nothing more was sent".to_owned(),
-        EndReason::Input(why) => format!("cannot read the input: {why}"),
-        EndReason::Aborted(halt) => match halt {
-            AbortReason::Account { message } => {
-                format!(
-                    "ImageKit rejected the key or the account: {}; check IMAGEKIT_PRIVATE_KEY or \
-                     --key-file",
-                    message.trim_end_matches('.')
-                )
-            }
-            AbortReason::SameRejection { message, times, rows } => {
-                let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
-                format!(
-                    "the same rejection {} in a row (rows {}, …): {message}\n\
-                     these rows count as not attempted; fix what they have in common, or resume \
-                     with --max-same-rejection off",
-                    plural((*times).into(), "time", "times"),
-                    rows.join(", ")
-                )
-            }
-            AbortReason::ManyRejected { rejected, responses } => {
-                format!(
-                    "ImageKit rejected {rejected} of {}",
-                    plural(*responses, "request", "requests")
-                )
-            }
-            AbortReason::ManyUnknown { unknown } => {
-                let one = "at-most-once request lost its response";
-                plural((*unknown).into(), one, "at-most-once requests lost their responses")
-            }
-            AbortReason::Throttled { after } => {
-                format!(
-                    "ImageKit returned only 429 (too many requests) for {} after the first wait \
-                     that it stated; stop other clients of the account, or resume later",
-                    duration(*after)
-                )
-            }
-            AbortReason::Down { after, message } => {
-                format!("ImageKit was unreachable for {}: {message}", duration(*after))
-            }
-        },
-    })
-}
-
-fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
-    let rows = reports.summary.rows;
-    let Summary { unverified, with_unsent_steps, .. } = reports.summary;
-    let resumes = rows.not_attempted + unverified + with_unsent_steps > 0;
-    if resumes {
-        lines.add_unwrapped("next", &resume_command(reports.stage, run));
-        if reports.summary.sandbox {
-            lines.add("", "on a new sandbox, without the changes of this run");
-        }
-    }
-    reapply(lines, reports, resumes);
-    if reports.can_undo && rows.updated > 0 {
-        lines.add_unwrapped("undo", &format!("ikbulk undo {}", quoted(run)));
-    }
-    if let Some(unknown) = &reports.unknown {
-        let unknown = unknown.display();
-        let check = format!(
-            "check the files of {unknown}: their requests may or may not have taken effect"
-        );
-        lines.add("next", &check);
-    }
-}
-
-/// Adds the command that applies rejected and failed rows again.
-fn reapply(lines: &mut Layout, reports: &Reports, resumes: bool) {
-    let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
-    let conflicts = reports.failures.count_of(Code::Conflict);
-    let to_fix = rows.rejected.saturating_sub(superseded.rejected + conflicts);
-    let failed = rows.failed.saturating_sub(superseded.failed);
-    let Some(path) = reports.failed.as_deref().map(quoted) else {
-        return;
-    };
-    let label = if resumes { "then" } else { "next" };
-    if to_fix + failed > 0 {
-        let fix = match (to_fix > 0, resumes) {
-            (true, true) => "fix the reported cells and run: ",
-            (true, false) => "fix the reported cells, then: ",
-            (false, _) => "",
-        };
-        let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
-        lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}"));
-    } else if conflicts > 0 {
-        lines.add_unwrapped(label, &format!("ikbulk plan --diff {path}"));
-        lines.add("", "shows what the sheet would now change on the files in conflict");
-    }
-}
-
-/// The command that continues a run in this stage.
-fn resume_command(stage: Stage, run: &Path) -> String {
-    match stage {
-        Stage::Running => format!("ikbulk resume {}", quoted(run)),
-        Stage::Planned => format!("ikbulk apply --plan {}", quoted(run)),
-        Stage::Planning => "apply the sheet again; nothing was sent".to_owned(),
-    }
 }

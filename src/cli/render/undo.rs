@@ -1,12 +1,11 @@
 //! The part of the preview of `undo` about values that are not restored.
 
 use super::layout::Layout;
-use crate::plural::plural;
-use crate::undo::UndoSummary;
+use ikbulk::plural::plural;
+use ikbulk::undo::UndoSummary;
 
 /// Renders which files are skipped and what cannot be undone; empty if everything can.
-#[must_use]
-pub fn render_undo(summary: &UndoSummary, width: usize) -> String {
+pub(in crate::cli) fn render_undo(summary: &UndoSummary, width: usize) -> String {
     let mut lines = Layout::new(width);
     skipped(&mut lines, summary);
     if !summary.extensions.is_empty() {

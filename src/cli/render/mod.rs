@@ -1,0 +1,17 @@
+//! Text for people: previews, progress and summaries.
+
+mod counter;
+mod duration;
+mod layout;
+mod plan;
+mod progress;
+mod run_progress;
+mod summary;
+mod undo;
+
+pub(super) use counter::Counter;
+pub(super) use plan::{PlanView, Target, WholeSheet, render_plan};
+pub(super) use progress::ProgressDisplay;
+pub(super) use run_progress::render_run_progress;
+pub(super) use summary::render_summary;
+pub(super) use undo::render_undo;
