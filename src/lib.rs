@@ -44,6 +44,7 @@
 //!
 //! In reading order. Dependencies point down the list only where they must, and never up.
 //!
+//! - [`engine`]: what a program can do with the library
 //! - [`row`]: rows, fields and changes; no I/O
 //! - [`input`]: reads a sheet into rows
 //! - [`request`], [`outcome`]: requests, steps and their outcomes
@@ -67,6 +68,7 @@ pub mod account;
 pub mod atomic_file;
 pub mod causes;
 pub mod charges;
+pub mod engine;
 pub mod error;
 pub mod execute;
 pub mod exit_codes;

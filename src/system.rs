@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::termios::{QueueSelector, tcflush};
+use tokio::sync::oneshot;
 
 /// Disables core dumps: the memory of this process holds the private key.
 ///
@@ -93,4 +94,18 @@ impl BootId {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Runs blocking work, such as reading from a person or a pipe, on its own thread, so that the
+/// caller still handles signals. If the future is dropped, the thread ends with the program.
+///
+/// # Errors
+/// The thread cannot be started, or panicked.
+pub async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("blocking".to_owned());
+    thread.spawn(move || drop(sender.send(work())))?;
+    receiver.await.map_err(io::Error::other)
 }

@@ -9,10 +9,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use secrecy::SecretString;
-
-use super::CliError;
+use ikbulk::engine::Key;
 use ikbulk::system;
+use secrecy::SecretString;
 
 /// The environment variable of the key, as in ImageKit's SDKs.
 const VARIABLE: &str = "IMAGEKIT_PRIVATE_KEY";
@@ -31,26 +30,19 @@ pub(super) fn is_in_env() -> bool {
     env_key().is_some_and(|key| !key.is_empty())
 }
 
-/// Whether a key file or variable is given, valid or not.
-pub(super) fn is_given(file: Option<&Path>) -> bool {
-    file.is_some() || env_key().is_some()
-}
-
 /// Reads the key from `file`, or else from the environment.
-pub(super) fn read(file: Option<&Path>) -> Result<SecretString, CliError> {
-    match (file, env_key()) {
-        (Some(path), _) => parse_key(read_file(path)?, &format!("the key file {}", path.display())),
+pub(super) fn read(file: Option<&Path>) -> Key {
+    let read = match (file, env_key()) {
+        (Some(path), _) => read_file(path)
+            .and_then(|bytes| parse_key(bytes, &format!("the key file {}", path.display()))),
         (None, Some(key)) => parse_key(key.into_vec(), &format!("the private key in {VARIABLE}")),
-        (None, None) => Err(CliError::new(format!(
-            "no private key: set {VARIABLE}, or pass --key-file FILE; without an account, try \
-             `ikbulk apply FILE --sandbox` or `ikbulk sandbox`"
-        ))),
-    }
+        (None, None) => return Key::Missing,
+    };
+    read.map_or_else(Key::Unusable, Key::Given)
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
-    let failed =
-        |error| CliError::new(format!("cannot read the key file {}: {error}", path.display()));
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error| format!("cannot read the key file {}: {error}", path.display());
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     warn_if_exposed(path, &metadata);
@@ -74,14 +66,14 @@ fn warn_if_exposed(path: &Path, metadata: &Metadata) {
 
 /// Parses a key, without the byte order mark and line end that editors and shells add. `origin`
 /// names its source in messages.
-fn parse_key(bytes: Vec<u8>, origin: &str) -> Result<SecretString, CliError> {
-    let text = decode(bytes).ok_or_else(|| CliError::new(format!("{origin} is not text")))?;
+fn parse_key(bytes: Vec<u8>, origin: &str) -> Result<SecretString, String> {
+    let text = decode(bytes).ok_or_else(|| format!("{origin} is not text"))?;
     let key = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if key.is_empty() {
-        return Err(CliError::new(format!("{origin} is empty")));
+        return Err(format!("{origin} is empty"));
     }
     match problem(key) {
-        Some(problem) => Err(CliError::new(format!("{origin}: {problem}"))),
+        Some(problem) => Err(format!("{origin}: {problem}")),
         None => Ok(key.to_owned().into()),
     }
 }
@@ -141,7 +133,7 @@ mod tests {
 
     fn key(bytes: &[u8]) -> Result<String, String> {
         let key = parse_key(bytes.to_vec(), "the key file key");
-        key.map(|key| key.expose_secret().to_owned()).map_err(|error| error.message)
+        key.map(|key| key.expose_secret().to_owned())
     }
 
     #[test]

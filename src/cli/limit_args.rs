@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
+use ikbulk::engine::Limits;
 use jiff::ZonedDateTime;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::CliError;
 use super::help::RUN;
 use super::values::{Span, TimeOfDay, row_count};
-use ikbulk::execute::Stop;
-use ikbulk::exit_codes;
 
 /// Limits of a session.
 #[derive(Debug, Clone, Default, Args)]
@@ -29,43 +28,14 @@ pub(super) struct LimitArgs {
     pub(super) wait_lock: bool,
 }
 
-/// When a command stops gracefully; `None` for never. Counted from the start of the command, so
-/// that it includes reading and waiting for locks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// The earlier of the given limits, for a command that starts now.
-    pub(super) fn from_limits(limits: &LimitArgs) -> Result<Self, CliError> {
-        let duration = limits.max_duration.map(|span| span.0);
-        let at = limits.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
+impl LimitArgs {
+    /// The limits of a command that starts now.
+    pub(super) fn to_limits(&self) -> Result<Limits, CliError> {
+        let duration = self.max_duration.map(|span| span.0);
+        let at = self.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
         let first = [duration, at].into_iter().flatten().min();
-        Ok(Self(first.and_then(|duration| Instant::now().checked_add(duration))))
-    }
-
-    /// Resolves at the deadline.
-    pub(super) async fn reached(self) -> Stop {
-        match self.0 {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-        Stop::Deadline
-    }
-
-    /// Runs `prepare`; fails if the deadline comes first.
-    pub(super) async fn within<T>(
-        self,
-        prepare: impl Future<Output = Result<T, CliError>>,
-    ) -> Result<T, CliError> {
-        tokio::select! {
-            biased;
-            prepared = prepare => prepared,
-            _ = self.reached() => Err(CliError {
-                message: "deadline reached before anything was sent; no row was attempted"
-                    .to_owned(),
-                exit_code: exit_codes::INCOMPLETE,
-            }),
-        }
+        let deadline = first.and_then(|duration| Instant::now().checked_add(duration));
+        Ok(Limits { rows: self.limit, deadline, wait_lock: self.wait_lock })
     }
 }
 

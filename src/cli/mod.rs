@@ -3,35 +3,31 @@
 mod apply;
 mod callback_args;
 mod check;
-mod connect;
 #[cfg(test)]
 mod documented_commands;
+mod error;
+mod executed;
 mod export;
-mod finish;
 mod guess;
 mod help;
-mod hint;
 mod key;
 mod library_args;
 mod limit_args;
-mod locks;
 mod plan;
-mod prepare;
 mod question;
 mod quirk_args;
 mod render;
 mod report;
 mod resume;
-mod run_execution;
+mod run_sandbox;
 mod sandbox;
 mod sandbox_limit_args;
-mod scan;
 mod screen;
 mod settings_args;
 mod settings_file;
-mod sheet;
+mod sheet_args;
 mod stop;
-mod trust;
+mod terminal_ui;
 mod undo;
 mod values;
 
@@ -41,13 +37,8 @@ use std::future::Future;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use ikbulk::account::{AccountError, StateDirError};
-use ikbulk::charges::ChargesError;
-use ikbulk::error::chain;
+use error::CliError;
 use ikbulk::execute::Stop;
-use ikbulk::exit_codes;
-use ikbulk::imagekit::{Concern, Failure};
-use ikbulk::ledger::LedgerError;
 use stop::{StopSignal, until_stopped};
 
 /// Bulk-edit an ImageKit media library from a spreadsheet.
@@ -126,72 +117,6 @@ impl Command {
             Self::Export(export) => export.run(screen, signal).await,
             Self::Report(report) => report.run(screen).await,
             Self::Sandbox(sandbox) => sandbox.run(screen, signal).await,
-        }
-    }
-}
-
-/// An error that ends a command: its message and its exit code.
-#[derive(Debug)]
-struct CliError {
-    message: String,
-    exit_code: u8,
-}
-
-impl CliError {
-    /// Invalid usage or input; nothing was sent.
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: exit_codes::REFUSED }
-    }
-
-    fn from_error(error: &dyn std::error::Error) -> Self {
-        Self::new(chain(error))
-    }
-
-    /// A failed read, before anything was sent. The exit code is that of refused input only where
-    /// ImageKit rejected the request itself.
-    fn read_failed(failure: &Failure, message: impl Into<String>) -> Self {
-        let exit_code = match failure.concerns() {
-            Concern::Request => exit_codes::REFUSED,
-            Concern::Environment | Concern::Account => exit_codes::ABORTED,
-        };
-        Self { message: message.into(), exit_code }
-    }
-
-    /// The ledger, a report or another file cannot be read or written.
-    fn not_written(error: &dyn std::error::Error) -> Self {
-        Self { message: chain(error), exit_code: exit_codes::NOT_WRITTEN }
-    }
-}
-
-impl From<LedgerError> for CliError {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::NeverBegun { .. } => Self::from_error(&error),
-            error => Self::not_written(&error),
-        }
-    }
-}
-
-impl From<ChargesError> for CliError {
-    fn from(error: ChargesError) -> Self {
-        Self::not_written(&error)
-    }
-}
-
-impl From<AccountError> for CliError {
-    fn from(error: AccountError) -> Self {
-        match error {
-            AccountError::State(error) => error.into(),
-            error => Self::not_written(&error),
-        }
-    }
-}
-
-impl From<StateDirError> for CliError {
-    fn from(error: StateDirError) -> Self {
-        match error {
-            StateDirError::Nowhere | StateDirError::Unsafe { .. } => Self::from_error(&error),
-            StateDirError::Io { .. } => Self::not_written(&error),
         }
     }
 }

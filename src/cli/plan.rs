@@ -3,17 +3,16 @@
 use clap::Args;
 use serde_json::json;
 
-use super::settings_args::SettingsArgs;
-use super::sheet::{OnDiff, PlanOptions, Planned, Sheet, StagedSheet};
-use super::stop::DiscardUnlessStarted;
-use super::{CliError, Screen};
+use ikbulk::engine::{Engine, PlanOptions, SavedPlan, Settings};
 use ikbulk::exit_codes;
-use ikbulk::ledger::Stage;
-use ikbulk::plan::{ColumnCounts, EXAMPLES_MAX, FileDifference};
+use ikbulk::plan::ColumnCounts;
 use ikbulk::row::Units;
-use ikbulk::run::RunDir;
-use ikbulk::settings::Execution;
 use ikbulk::shell::quoted;
+
+use super::settings_args::SettingsArgs;
+use super::sheet_args::SheetArgs;
+use super::terminal_ui::{Previews, TerminalUi};
+use super::{CliError, Screen};
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
@@ -24,7 +23,7 @@ pub(super) struct Plan {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    sheet: Sheet,
+    sheet: SheetArgs,
     /// Exit with code 10 if there are changes [default: 1 if rows are invalid or files not found,
     /// else 0]
     #[arg(long)]
@@ -35,14 +34,33 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Exits with 1 if rows are invalid or files not found.
-    pub(super) async fn run(mut self, screen: &Screen) -> Result<u8, CliError> {
-        self.settings = self.settings.with_profile()?;
-        let execution = self.settings.execution()?;
-        let (run, _lock) = self.sheet.run_dir(&self.settings, false)?;
-        let discard_guard = DiscardUnlessStarted::new(&run);
-        let planned = self.plan(&run, &execution, screen).await?;
-        discard_guard.keep();
-        let summary = &planned.scan.summary;
+    pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
+        let settings = self.settings.with_profile()?;
+        let engine = Engine::new(if self.sheet.sandbox {
+            settings.without_key()?
+        } else {
+            settings.with_key()?
+        });
+        let ui = TerminalUi::with_previews(
+            screen,
+            match (self.json, self.diff) {
+                (true, _) => Previews::Hidden,
+                (false, true) => Previews::AfterDifferences,
+                (false, false) => Previews::WithExamples,
+            },
+        );
+        let options = PlanOptions { diff: self.sheet.diff_options(), tells_differences: self.diff };
+        let plan = engine.plan(&self.sheet.to_sheet(), options, &ui).await?;
+        let summary = &plan.summary;
+        if self.json {
+            let text = serde_json::to_string_pretty(&plan_json(&plan, engine.settings()));
+            screen.print_result(&(text.unwrap_or_default() + "\n"));
+        } else {
+            screen.print(&match summary.writes {
+                0 => "next       nothing to change\n".to_owned(),
+                _ => format!("next       ikbulk apply --plan {}\n", quoted(plan.run.path())),
+            });
+        }
         if self.detailed_exitcode && summary.writes > 0 {
             return Ok(exit_codes::PLAN_HAS_CHANGES);
         }
@@ -52,58 +70,11 @@ impl Plan {
             exit_codes::DONE
         })
     }
-
-    async fn plan(
-        &self,
-        run: &RunDir,
-        execution: &Execution,
-        screen: &Screen,
-    ) -> Result<Planned, CliError> {
-        let staged_sheet =
-            self.sheet.stage(run, &self.settings, screen.prompt_unless(false)).await?;
-        let options = PlanOptions {
-            planning: self.sheet.diff_planning(),
-            keeps_snapshots: true,
-            run,
-            settings: &self.settings,
-            execution,
-            screen,
-            holds_lock: false,
-            // A plan sends nothing, so it may have any number of invalid rows.
-            interactive: true,
-            limit: None,
-            differences: if self.diff { usize::MAX } else { EXAMPLES_MAX },
-        };
-        let show = |difference: &FileDifference| screen.print(&difference.to_string());
-        let on_diff: Option<OnDiff<'_>> = if self.diff { Some(&show) } else { None };
-        let read_offline = self.sheet.read_offline(&staged_sheet, &options)?;
-        let StagedSheet { staged, client, sandbox: _sandbox } = staged_sheet;
-        let connection = self.sheet.connect(client, &options, false).await?;
-        let mut planned =
-            self.sheet.plan(&staged, read_offline, &connection, &options, on_diff).await?;
-        planned.set_stage(Stage::Planned)?;
-        if self.json {
-            let text = serde_json::to_string_pretty(&plan_json(&planned, run, execution));
-            screen.print_result(&(text.unwrap_or_default() + "\n"));
-        } else {
-            if self.diff {
-                // Every change has been printed above.
-                planned.scan.summary.examples.clear();
-                screen.print("\n");
-            }
-            self.sheet.show(&planned, &connection, &options);
-            screen.print(&match planned.scan.summary.writes {
-                0 => "next       nothing to change\n".to_owned(),
-                _ => format!("next       ikbulk apply --plan {}\n", quoted(run.path())),
-            });
-        }
-        Ok(planned)
-    }
 }
 
 /// The plan as JSON: the run, its rows, requests, duration and charges.
-fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_json::Value {
-    let summary = &planned.scan.summary;
+fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
+    let SavedPlan { run, meta, summary, reading: (reading, reads) } = plan;
     let billed = summary.extension_runs.iter().map(|(name, runs)| {
         let units = match name.units() {
             Units::Known(units) => Some(units * runs),
@@ -111,7 +82,6 @@ fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_js
         };
         json!({"extension": name.as_str(), "runs": runs, "units": units})
     });
-    let (reading, reads) = planned.reading.unwrap_or_default();
     let unchanged = summary.up_to_date + summary.already_ran + summary.without_change;
     let settled = summary.rejected + summary.missing + unchanged;
     let lost_tags = &summary.lost_tags;
@@ -120,8 +90,8 @@ fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_js
     });
     json!({
         "run": run.path().display().to_string(),
-        "input": planned.meta.input_name,
-        "sandbox": planned.meta.sandbox,
+        "input": meta.input_name,
+        "sandbox": meta.sandbox,
         "rows": {
             "total": summary.rows,
             "to_change": summary.rows.saturating_sub(settled),
@@ -144,7 +114,7 @@ fn plan_json(planned: &Planned, run: &RunDir, execution: &Execution) -> serde_js
             "remove_tags": summary.by_kind.remove_tags,
             "read": summary.reads,
         },
-        "seconds_at_the_limit": execution.writes.time_for(summary.writes).map(|time| time.as_secs_f64()),
+        "seconds_at_the_limit": settings.execution.writes.time_for(summary.writes).map(|time| time.as_secs_f64()),
         "billed": billed.collect::<Vec<_>>(),
         "snapshots": {
             "files": reading.files,

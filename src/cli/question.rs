@@ -9,24 +9,20 @@ const SEPARATORS: [char; 9] = [',', '.', '_', '\'', '’', ' ', '\u{a0}', '\u{20
 
 /// A question about the previewed requests.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum Confirmation {
     /// Confirmed by `y` or `yes`.
     YesOrNo(String),
     /// Confirmed by typing this number. Used for billed extensions, since people type `y` by habit.
     Number(String, u64),
 }
 
-impl Question {
-    /// The question for a preview; `None` if nothing is to be sent.
-    pub(super) fn for_summary(summary: &PlanSummary, max_bad: f64) -> Option<Self> {
-        if summary.writes == 0 {
-            return None;
-        }
-        let has_too_many_invalid = summary.rejected_share() > max_bad;
+impl Confirmation {
+    /// The question for a preview.
+    pub(super) fn of(summary: &PlanSummary, has_too_many_invalid: bool) -> Self {
         let invalid = if has_too_many_invalid { invalid_rows(summary) } else { String::new() };
         if summary.extension_runs.is_empty() {
             let what = if has_too_many_invalid { "the rest" } else { "this" };
-            return Some(Self::YesOrNo(format!("{invalid}Send {what}?")));
+            return Self::YesOrNo(format!("{invalid}Send {what}?"));
         }
         let what = if has_too_many_invalid { "The rest" } else { "This" };
         let BilledRuns { runs, price, number, unit } = BilledRuns::from_summary(summary);
@@ -34,7 +30,7 @@ impl Question {
             "{invalid}{what} runs {runs} ({price}). Type {number}{unit} to confirm, anything else to \
              cancel:"
         );
-        Some(Self::Number(text, number))
+        Self::Number(text, number)
     }
 }
 
@@ -105,22 +101,20 @@ mod tests {
     use super::*;
     use ikbulk::row::ExtensionName;
 
-    fn question(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Option<Question> {
+    fn question(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Confirmation {
         let extension_runs = runs.iter().copied().collect();
         let writes = rows - rejected;
-        Question::for_summary(
-            &PlanSummary { rows, rejected, writes, extension_runs, ..PlanSummary::default() },
-            0.02,
-        )
+        let summary =
+            PlanSummary { rows, rejected, writes, extension_runs, ..PlanSummary::default() };
+        Confirmation::of(&summary, summary.rejected_share() > 0.02)
     }
 
     #[test]
     fn unbilled_runs_take_yes_and_mention_invalid_rows() {
-        let yes = |text: &str| Some(Question::YesOrNo(text.to_owned()));
+        let yes = |text: &str| Confirmation::YesOrNo(text.to_owned());
         assert_eq!(question(68, 1, &[]), yes("Send this?"));
         let invalid = "7 of 68 rows are invalid, more than --max-bad allows. Send the rest?";
         assert_eq!(question(68, 7, &[]), yes(invalid));
-        assert_eq!(question(7, 7, &[]), None, "nothing is to be sent");
         for (answer, means_yes) in [("y\n", true), (" YES ", true), ("", false), ("yep", false)] {
             assert_eq!(is_yes(answer), means_yes, "{answer:?}");
         }
@@ -128,7 +122,7 @@ mod tests {
 
     #[test]
     fn billed_runs_require_typing_units_or_run_count() {
-        let number = |text: &str, number| Some(Question::Number(text.to_owned(), number));
+        let number = |text: &str, number| Confirmation::Number(text.to_owned(), number);
         let (remove_bg, describe) = (ExtensionName::RemoveBg, ExtensionName::AiAutoDescription);
         assert_eq!(
             question(10_000, 0, &[(remove_bg, 10_000)]),

@@ -4,15 +4,16 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-
-use super::limit_args::{Deadline, LimitArgs};
-use super::locks::lock_run;
-use super::run_execution::{RunExecution, RunPart};
-use super::settings_args::SettingsArgs;
-use super::{CliError, Screen};
+use ikbulk::engine::{Engine, ResumeOptions};
 use ikbulk::execute::Stop;
-use ikbulk::run::{RunDir, unfinished_runs};
+use ikbulk::run::unfinished_runs;
 use ikbulk::shell::quoted;
+
+use super::executed::print_executed;
+use super::limit_args::LimitArgs;
+use super::settings_args::{SettingsArgs, consent};
+use super::terminal_ui::TerminalUi;
+use super::{CliError, Screen};
 
 #[derive(Debug, Args)]
 pub(super) struct Resume {
@@ -40,42 +41,34 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let deadline = Deadline::from_limits(&self.limits)?;
-        if screen.is_quiet() && !self.yes {
-            return Err(CliError::new(
-                "--quiet requires --yes: nothing can be shown and confirmed",
-            ));
-        }
-        let settings = self.settings.with_profile()?;
-        let run = match &self.run {
-            Some(path) => RunDir::open(path).map_err(|error| CliError::from_error(&error))?,
+        let limits = self.limits.to_limits()?;
+        screen.require_shown_or(self.yes)?;
+        let engine = Engine::new(self.settings.with_profile()?.with_key()?);
+        let run = match self.run {
+            Some(path) => path,
             None => only_unfinished_run(screen)?,
         };
-        let lock = deadline.within(lock_run(&run, self.limits.wait_lock)).await?;
-        let existing = RunExecution {
-            run,
-            part: RunPart::Rest,
-            yes: self.yes,
+        let options = ResumeOptions {
+            consent: consent(self.yes),
             key_changed: self.key_changed,
             over_later_runs: self.over_later_runs,
-            limits: &self.limits,
-            settings: &settings,
-            screen,
+            limits,
         };
-        existing.execute(lock, deadline, signal).await
+        let executed = engine.resume(&run, options, &TerminalUi::new(screen), signal).await?;
+        Ok(print_executed(&executed, screen))
     }
 }
 
 /// The only unfinished run in the working directory. Only on a terminal: a script must name the
 /// run.
-fn only_unfinished_run(screen: &Screen) -> Result<RunDir, CliError> {
+fn only_unfinished_run(screen: &Screen) -> Result<PathBuf, CliError> {
     if !screen.is_interactive() {
         return Err(CliError::new("name the run to resume: ikbulk resume RUN"));
     }
     let mut runs = unfinished_runs(Path::new("."));
     runs.retain(|run| run.newer_run(&[]).is_ok_and(|newer| newer.is_none()));
     match (runs.pop(), runs.is_empty()) {
-        (Some(run), true) => Ok(run),
+        (Some(run), true) => Ok(run.path().to_owned()),
         (None, _) => Err(CliError::new("no unfinished run in this directory")),
         (Some(last), false) => {
             runs.push(last);

@@ -4,10 +4,10 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 
+use super::CliError;
 use super::question::{is_number, is_yes};
-use super::stop::on_thread;
 use ikbulk::sanitize::sanitize;
-use ikbulk::system;
+use ikbulk::system::{self, on_thread};
 
 /// The output of the program, and prompts if a person is present.
 #[derive(Debug, Clone)]
@@ -46,9 +46,14 @@ impl Screen {
         self.interactive
     }
 
-    /// The screen to prompt on; `None` without a terminal, or if `assume_yes`.
-    pub(crate) fn prompt_unless(&self, assume_yes: bool) -> Option<&Self> {
-        (self.interactive && !assume_yes).then_some(self)
+    /// Fails with `--quiet`, which shows no preview to confirm, unless consent is given.
+    pub(super) fn require_shown_or(&self, has_consent: bool) -> Result<(), CliError> {
+        if self.is_quiet() && !has_consent {
+            return Err(CliError::new(
+                "--quiet requires --yes: nothing can be shown and confirmed",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether only errors are printed (`--quiet`).

@@ -2,20 +2,18 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use secrecy::SecretString;
+use ikbulk::account::StateDir;
+use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
+use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 use serde::Deserialize;
 
 use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES};
+use super::run_sandbox::RunSandbox;
 use super::settings_file::{Layer, Profile, SettingsFiles};
-use super::trust::{Allowed, EndpointSource, IMAGEKIT, Trust};
 use super::values::{ClearToken, CountOrOff, RateText, Share, Span, above_zero};
-use super::{CliError, Screen, key};
-use ikbulk::account::{Identity, KeyFingerprint, Service, StateDir};
-use ikbulk::imagekit::{Api, ApiSettings};
-use ikbulk::settings::{AbortLimits, Execution, RateLimit};
+use super::{CliError, key};
 
 /// The environment variable of the endpoint, as in ImageKit's SDKs.
 const ENDPOINT_VARIABLE: &str = "IMAGE_KIT_BASE_URL";
@@ -189,7 +187,7 @@ impl SettingsArgs {
     }
 
     /// The settings of the executor, with defaults.
-    pub(super) fn execution(&self) -> Result<Execution, CliError> {
+    fn execution(&self) -> Result<Execution, CliError> {
         let default = Execution::default();
         let leave = self.leave.map_or(default.writes.leave, |share| share.0);
         if leave >= 1.0 {
@@ -221,86 +219,44 @@ impl SettingsArgs {
         })
     }
 
-    /// The share of invalid rows above which a sheet is refused, from 0 to 1.
-    pub(super) fn max_bad(&self) -> f64 {
-        self.max_bad.map_or(0.01, |share| share.0)
+    /// The settings of the engine, with the key of the account.
+    pub(super) fn with_key(self) -> Result<Settings, CliError> {
+        let key = key::read(self.key_file.as_deref());
+        self.engine_settings(key)
     }
 
-    pub(super) fn clear_token(&self) -> String {
-        let given = self.clear_token.clone().map(|token| token.0);
-        given.unwrap_or_else(|| ikbulk::row::Rules::default().clear_token)
+    /// The settings of the engine for a run on a sandbox of its own, which needs no key.
+    pub(super) fn without_key(self) -> Result<Settings, CliError> {
+        self.engine_settings(Key::Missing)
     }
 
-    /// Opens the state directory.
-    pub(super) fn state_dir(&self) -> Result<StateDir, CliError> {
-        let path = StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name));
-        Ok(path.and_then(|path| StateDir::open(&path))?)
-    }
-
-    /// Whether a key is given, valid or not.
-    pub(super) fn has_key(&self) -> bool {
-        key::is_given(self.key_file.as_deref())
-    }
-
-    /// A client for the account of the key. If the endpoint is not trusted, asks at `prompt`
-    /// whether the key may be sent there.
-    pub(super) async fn api(&self, prompt: Option<&Screen>) -> Result<Client, CliError> {
-        let source = self.endpoint_source.as_ref().unwrap_or(&EndpointSource::Default);
-        let endpoint = self.endpoint().unwrap_or(IMAGEKIT);
-        let allowed = self.trust.allow_or_ask(endpoint, source, prompt).await?;
-        self.client(allowed, key::read(self.key_file.as_deref())?)
-    }
-
-    /// A client at the endpoint of a run, which the settings must not contradict.
-    pub(super) async fn api_of_run(
-        &self,
-        endpoint: &str,
-        run_source: &EndpointSource,
-        prompt: Option<&Screen>,
-    ) -> Result<Client, CliError> {
-        let is_same = |other: &str| other.trim_end_matches('/') == endpoint.trim_end_matches('/');
-        let source = match (self.endpoint(), &self.endpoint_source) {
-            (Some(other), _) if !is_same(other) => {
-                return Err(CliError::new(format!(
-                    "the run started at {endpoint} and must continue there, but --endpoint, \
-                     IMAGE_KIT_BASE_URL or the profile sets {other}; nothing was sent"
-                )));
-            }
-            (Some(_), Some(given @ (EndpointSource::Flag | EndpointSource::Environment))) => given,
-            _ => run_source,
+    fn engine_settings(self, key: Key) -> Result<Settings, CliError> {
+        let execution = self.execution()?;
+        // Only `StateDirError::Nowhere`, which is reported if the directory is needed.
+        let state_dir =
+            StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name)).ok();
+        let access = Access::with_key(key);
+        let access = Access {
+            endpoint: self.endpoint,
+            source: self.endpoint_source.unwrap_or_default(),
+            trust: self.trust,
+            connect_timeout: self.connect_timeout.map_or(access.connect_timeout, |span| span.0),
+            timeout: self.timeout.map_or(access.timeout, |span| span.0),
+            ..access
         };
-        self.client(
-            self.trust.allow_or_ask(endpoint, source, prompt).await?,
-            key::read(self.key_file.as_deref())?,
-        )
-    }
-
-    /// A client for a sandbox that this program started.
-    pub(super) fn api_of_sandbox(&self, url: &str, key: &str) -> Result<Client, CliError> {
-        let allowed = self.trust.allow(url, &EndpointSource::Default)?;
-        self.client(allowed, key.to_owned().into())
-    }
-
-    fn client(&self, endpoint: Allowed, key: SecretString) -> Result<Client, CliError> {
-        let settings = ApiSettings {
-            endpoint: endpoint.into_url(),
-            key,
-            connect_timeout: self.connect_timeout.map_or(Duration::from_secs(10), |span| span.0),
-            timeout: self.timeout.map_or(Duration::from_mins(1), |span| span.0),
-        };
-        let api = Api::new(&settings).map_err(|error| CliError::from_error(&error))?;
-        let service = Service::at(&settings.endpoint);
-        let key = KeyFingerprint::new(&service, &settings.key);
-        let identity = Identity { service, key, name: None };
-        Ok(Client { api, endpoint: settings.endpoint.to_string(), identity })
+        let default = Settings::new(access);
+        Ok(Settings {
+            execution,
+            state_dir,
+            max_bad: self.max_bad.map_or(default.max_bad, |share| share.0),
+            clear_token: self.clear_token.map_or(default.clear_token, |token| token.0),
+            sandbox: Some(Box::new(RunSandbox)),
+            access: default.access,
+        })
     }
 }
 
-/// An API client with its endpoint and account.
-#[derive(Debug)]
-pub(super) struct Client {
-    pub(super) api: Api,
-    pub(super) endpoint: String,
-    /// The account; its name is unknown before the first file is listed.
-    pub(super) identity: Identity,
+/// Consent of `--yes`.
+pub(super) fn consent(yes: bool) -> Consent {
+    if yes { Consent::Given } else { Consent::Ask }
 }

@@ -22,7 +22,7 @@ use crate::row::FileId;
 
 /// How long requests in flight may take to finish after a stop.
 pub const GRACE: Duration = Duration::from_secs(8);
-/// Interval between calls of [`Engine::on_progress`].
+/// Interval between calls of [`Executor::on_progress`].
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Sends requests. A trait so that tests can run the loop without a network.
@@ -71,7 +71,7 @@ pub enum PlannerMessage {
 }
 
 /// The parts of the run loop that outlive one call of [`drive`].
-pub struct Engine<'e, W, S, P> {
+pub struct Executor<'e, W, S, P> {
     /// Decides what to send.
     pub dispatcher: Dispatcher,
     /// Origin of the dispatcher's [`Time`](super::Time).
@@ -90,11 +90,11 @@ pub struct Engine<'e, W, S, P> {
 /// # Errors
 /// The ledger cannot be written.
 pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
-    engine: &mut Engine<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
+    executor: &mut Executor<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
     mut journal: Journal,
     mut feed: mpsc::Receiver<PlannerMessage>,
 ) -> Result<LedgerFile, LedgerError> {
-    let Engine { dispatcher, started, transport, stop, on_progress } = engine;
+    let Executor { dispatcher, started, transport, stop, on_progress } = executor;
     let (started, transport) = (*started, *transport);
     let mut attempts = FuturesUnordered::new();
     let mut ledger_failed = pin!(journal.failed().fuse());

@@ -27,7 +27,7 @@ mod window;
 pub use backoff::Backoff;
 pub use budget::Budget;
 pub use dispatcher::{Dispatcher, WriteProgress};
-pub use drive::{Engine, GRACE, PlannerMessage, Transport, drive};
+pub use drive::{Executor, GRACE, PlannerMessage, Transport, drive};
 pub use event::{AbortReason, Action, EndReason, Event, NotSent, Stop, Ticket};
 pub use reads::Reads;
 pub use verdict::{Verdict, from_at_most_once, from_idempotent};

@@ -5,4 +5,4 @@ mod columns;
 mod sheet;
 
 pub use columns::{Column, ColumnError, Columns};
-pub use sheet::{Exported, Sheet};
+pub use sheet::{Exported, SheetWriter};

@@ -17,7 +17,7 @@ use crate::row::{Encoded, Field, Rules};
 const NAMED_MAX: usize = 10;
 
 /// A sheet that is being written. The file appears complete or not at all.
-pub struct Sheet {
+pub struct SheetWriter {
     file: SheetFile,
     columns: Columns,
     rules: Rules,
@@ -47,7 +47,7 @@ pub struct Exported {
     pub first_unwritten: Vec<(String, String)>,
 }
 
-impl Sheet {
+impl SheetWriter {
     /// Creates the sheet and writes its header.
     ///
     /// # Errors

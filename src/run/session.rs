@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::lost_requests;
 use crate::account::RateFile;
-use crate::execute::{Dispatcher, EndReason, Engine, PlannerMessage, Transport, drive};
+use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
 use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back};
@@ -88,7 +88,7 @@ impl Session {
             Some(rates) => Dispatcher::sharing(&self.execution, counters, rates),
             None => Dispatcher::new(&self.execution, counters),
         };
-        let mut engine = Engine {
+        let mut executor = Executor {
             dispatcher,
             started: tokio::time::Instant::now(),
             transport,
@@ -96,7 +96,7 @@ impl Session {
             on_progress,
         };
         if planner.reorders_rows() {
-            engine.dispatcher.allow_out_of_order();
+            executor.dispatcher.allow_out_of_order();
         }
         let (sender, receiver) = mpsc::channel(BUFFERED_BATCHES);
         let session = Arc::new(self);
@@ -106,23 +106,23 @@ impl Session {
             .spawn(move || reading_session.read(planner, &recorded, &sender))
             .map_err(SessionError::Thread)?;
         let journal = Journal::start(ledger).map_err(SessionError::Thread)?;
-        let ledger = drive(&mut engine, journal, receiver).await;
+        let ledger = drive(&mut executor, journal, receiver).await;
         // Does not block for long: the receiver is dropped, which ends the reader.
         drop(reader.join());
-        let ledger = session.read_back(&mut engine, ledger?).await?;
-        ledger.set_requests_in_flight(engine.dispatcher.in_flight() > 0)?;
-        ledger.set_seconds(seconds_before + engine.started.elapsed().as_secs_f64())?;
-        Ok((engine.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done), ledger))
+        let ledger = session.read_back(&mut executor, ledger?).await?;
+        ledger.set_requests_in_flight(executor.dispatcher.in_flight() > 0)?;
+        ledger.set_seconds(seconds_before + executor.started.elapsed().as_secs_f64())?;
+        Ok((executor.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done), ledger))
     }
 
     /// After all rows: reads back the files on which a response was lost before a later row changed
     /// them, because the lost request may have taken effect last.
     async fn read_back<T: Transport, S: FusedFuture<Output = EndReason>>(
         &self,
-        engine: &mut Engine<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
+        executor: &mut Executor<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
         ledger: LedgerFile,
     ) -> Result<LedgerFile, SessionError> {
-        if engine.dispatcher.end_reason() != Some(&EndReason::Done) {
+        if executor.dispatcher.end_reason() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
         let (batch, mut ops) = read_back(&self.input, &self.context, &ledger)?;
@@ -133,12 +133,12 @@ impl Session {
         tracing::info!("reading back {files} with a lost response");
         let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
         journal.append(&mut ops);
-        engine.dispatcher.reopen_input();
+        executor.dispatcher.reopen_input();
         let (sender, receiver) = mpsc::channel(1);
         // Cannot fail: the channel has room for one message.
         drop(sender.try_send(PlannerMessage::Rows(batch)));
         drop(sender);
-        Ok(drive(engine, journal, receiver).await?)
+        Ok(drive(executor, journal, receiver).await?)
     }
 
     /// Reads and plans rows until the input or the executor ends.

@@ -391,7 +391,7 @@ fn apply_plan_unattended_obeys_max_bad() {
     env.run("plan sheet.csv").exits(1);
     let plan = env.only_run("sheet").name();
     let apply = |flags: &str| env.run(&format!("apply --plan {plan} --yes {flags}"));
-    apply("").exits(2).output_contains("more than --max-bad allows (1%)");
+    apply("").exits(2).output_contains("more than the allowed 1%");
     assert_eq!(env.sandbox.stats().calls.patch, 0);
     apply("--max-bad 50%").exits(1);
     assert_eq!(env.file(&ids(1)[0])["tags"], serde_json::json!(["new"]));

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
+    "engine",
     "report",
     "run",
     "charges",

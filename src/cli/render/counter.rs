@@ -2,40 +2,34 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use ikbulk::run::ReadProgress;
-
 /// A progress counter on the terminal, drawn together with log lines; without a terminal a no-op.
 /// Removed from the terminal when dropped.
 #[derive(Debug)]
 pub(in crate::cli) struct Counter(Option<ProgressBar>);
 
 impl Counter {
-    /// A counter that shows nothing before [`Self::begin`].
+    /// A counter that shows nothing before [`Self::show`].
     pub(in crate::cli) fn new(screen: Option<&MultiProgress>) -> Self {
         Self(screen.map(|screen| screen.add(ProgressBar::no_length())))
     }
-}
 
-impl ReadProgress for Counter {
-    fn begin(&self, what: &'static str, count: Option<u64>) {
+    /// Shows that `done` of `total`, if that is known, have been read; `what` is a plural noun.
+    pub(in crate::cli) fn show(&self, what: &'static str, done: u64, total: Option<u64>) {
         let Some(bar) = &self.0 else {
             return;
         };
-        let numbers = if count.is_some() { "{pos} of {len}" } else { "{pos}" };
-        let style = ProgressStyle::with_template(&format!("{{spinner}} {numbers} {{wide_msg}}"));
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        if let Some(count) = count {
-            bar.set_length(count);
+        if done == 0 {
+            let numbers = if total.is_some() { "{pos} of {len}" } else { "{pos}" };
+            let template = format!("{{spinner}} {numbers} {{wide_msg}}");
+            let style = ProgressStyle::with_template(&template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_message(what);
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.tick();
         }
-        bar.set_message(what);
-        bar.set_position(0);
-        bar.tick();
-    }
-
-    fn add(&self, count: u64) {
-        if let Some(bar) = &self.0 {
-            bar.inc(count);
-        }
+        bar.set_position(done);
     }
 }
 

@@ -10,7 +10,7 @@ mod summary;
 mod undo;
 
 pub(super) use counter::Counter;
-pub(super) use plan::{PlanView, Target, WholeSheet, render_plan};
+pub(super) use plan::{PreviewStyle, render_plan};
 pub(super) use progress::ProgressDisplay;
 pub(super) use run_progress::render_run_progress;
 pub(super) use summary::render_summary;

@@ -1,6 +1,7 @@
 //! The preview before a run.
 
 use ikbulk::account::Identity;
+use ikbulk::engine::{Preview, Target};
 use ikbulk::ledger::Counters;
 use ikbulk::outcome::Code;
 use ikbulk::plan::{ColumnCounts, LostTags, PlanSummary};
@@ -8,67 +9,10 @@ use ikbulk::plural::{plural, thousands};
 use ikbulk::resolve::Resolution;
 use ikbulk::row::Units;
 use ikbulk::run::{ReadStats, ReadStrategy};
-use ikbulk::settings::{Execution, Rate};
+use ikbulk::settings::Rate;
 
 use super::duration::duration;
 use super::layout::Layout;
-
-/// The content of a preview.
-#[derive(Debug)]
-pub(in crate::cli) struct PlanView<'o> {
-    /// The name of the input.
-    pub(in crate::cli) input: &'o str,
-    /// All rows of the run, if `summary` counts only the remaining ones.
-    pub(in crate::cli) rows_of_run: Option<u64>,
-    /// The planned rows and requests.
-    pub(in crate::cli) summary: &'o PlanSummary,
-    /// Names of the ignored columns.
-    pub(in crate::cli) ignored_columns: &'o [String],
-    /// The number of empty cells, which leave their fields unchanged.
-    pub(in crate::cli) empty_cells: u64,
-    /// Statistics of reading the files, and the number of requests; `None` if nothing was read.
-    pub(in crate::cli) reading: Option<(ReadStats, u64)>,
-    /// The files that were looked up by path or URL; `None` if nothing was looked up.
-    pub(in crate::cli) looked_up: Option<&'o Resolution>,
-    /// The account and its limits; `None` for `check`, which sends nothing.
-    pub(in crate::cli) target: Option<Target<'o>>,
-    /// Whether the sheet is refused, so that only its rows and their problems are shown.
-    pub(in crate::cli) is_refused: bool,
-    /// Whether to show the first requests as JSON.
-    pub(in crate::cli) verbose: bool,
-    /// Maximum characters per line.
-    pub(in crate::cli) width: usize,
-}
-
-/// The sheet that a pilot is taken from.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct WholeSheet {
-    /// All of its rows.
-    pub(in crate::cli) rows: u64,
-    /// Those that are invalid.
-    pub(in crate::cli) invalid: u64,
-}
-
-/// The account that requests are sent to, and the limits.
-#[derive(Debug)]
-pub(in crate::cli) struct Target<'o> {
-    /// The base URL of the API.
-    pub(in crate::cli) endpoint: &'o str,
-    /// The identity of the account.
-    pub(in crate::cli) account: &'o Identity,
-    /// Whether this machine knows no earlier run of the account.
-    pub(in crate::cli) is_first_run: bool,
-    /// Whether the account is the built-in sandbox.
-    pub(in crate::cli) sandbox: bool,
-    /// The rate limits and other settings of the executor.
-    pub(in crate::cli) execution: &'o Execution,
-    /// All rows of the sheet, if only a pilot is sent now.
-    pub(in crate::cli) pilot_of: Option<WholeSheet>,
-    /// Whether snapshots are kept, so that the run can be undone; `None` where nothing is sent.
-    pub(in crate::cli) can_undo: Option<bool>,
-    /// The current local time.
-    pub(in crate::cli) now: jiff::ZonedDateTime,
-}
 
 /// Maximum causes of invalid rows in the preview of a run.
 const CAUSES_SHOWN_MAX: usize = 10;
@@ -79,9 +23,20 @@ const LOST_TAGS_SHOWN_MAX: usize = 6;
 /// Maximum fields of an example.
 const EXAMPLE_FIELDS_MAX: usize = 4;
 
+/// How much a preview shows.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct PreviewStyle {
+    /// Whether to show the first changes.
+    pub(in crate::cli) with_examples: bool,
+    /// Whether to show the first requests as JSON.
+    pub(in crate::cli) with_requests: bool,
+    /// Maximum characters per line.
+    pub(in crate::cli) width: usize,
+}
+
 /// Renders the preview of a run or, for `check`, the content of a sheet.
-pub(in crate::cli) fn render_plan(view: &PlanView<'_>) -> String {
-    let mut lines = Layout::new(view.width);
+pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> String {
+    let mut lines = Layout::new(style.width);
     let summary = view.summary;
     lines.add_unwrapped("input", view.input);
     if let Some(target) = &view.target {
@@ -122,7 +77,12 @@ pub(in crate::cli) fn render_plan(view: &PlanView<'_>) -> String {
         duration_and_pilot(&mut lines, summary, target);
         charges(&mut lines, summary, target);
     }
-    examples(&mut lines, view);
+    if style.with_examples {
+        examples(&mut lines, summary);
+    }
+    if style.with_requests {
+        first_requests(&mut lines, summary);
+    }
     planned_problems(&mut lines, view);
     let can_undo = view.target.as_ref().and_then(|target| target.can_undo);
     if let Some(can_undo) = can_undo.filter(|_| summary.writes > 0) {
@@ -139,7 +99,7 @@ fn account(target: &Target<'_>) -> String {
     format!("{name}key {key}  {}{sandbox}", target.endpoint)
 }
 
-fn rows(view: &PlanView<'_>) -> String {
+fn rows(view: &Preview<'_>) -> String {
     let summary = view.summary;
     let settled = summary.rejected
         + summary.missing
@@ -344,11 +304,11 @@ fn charges(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
     }
 }
 
-/// Adds the first changes, and with `verbose` the first requests.
-fn examples(lines: &mut Layout, view: &PlanView<'_>) {
-    for (index, example) in view.summary.examples.iter().enumerate() {
+/// Adds the first changes.
+fn examples(lines: &mut Layout, summary: &PlanSummary) {
+    for (index, example) in summary.examples.iter().enumerate() {
         let label = match index {
-            0 if view.summary.changed_files == 1 => "change",
+            0 if summary.changed_files == 1 => "change",
             0 => "examples",
             _ => "",
         };
@@ -362,15 +322,18 @@ fn examples(lines: &mut Layout, view: &PlanView<'_>) {
             lines.add("", &format!("  and {}", plural(more as u64, "more field", "more fields")));
         }
     }
-    let requests = view.summary.first_requests.iter();
-    for (index, request) in requests.filter(|_| view.verbose).enumerate() {
+}
+
+/// Adds the first requests.
+fn first_requests(lines: &mut Layout, summary: &PlanSummary) {
+    for (index, request) in summary.first_requests.iter().enumerate() {
         let label = if index == 0 { "sends" } else { "" };
         lines.add_truncated(label, &format!("{} {}", request.target, request.body));
     }
 }
 
 /// Adds invalid rows and missing files by cause. `check` lists every row whose message differs.
-fn planned_problems(lines: &mut Layout, view: &PlanView<'_>) {
+fn planned_problems(lines: &mut Layout, view: &Preview<'_>) {
     let PlanSummary { problems, first_bad, rejected, missing, .. } = view.summary;
     let causes_max = if view.target.is_some() { CAUSES_SHOWN_MAX } else { usize::MAX };
     let mut shown = 0;

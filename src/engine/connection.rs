@@ -8,20 +8,21 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::hint::with_hint;
+use super::access::Client;
+use super::endpoint::EndpointSource;
+use super::error::{Error, ReadPurpose, Refusal};
 use super::locks::lock_account;
-use super::settings_args::{Client, SettingsArgs};
-use super::trust::{EndpointSource, IMAGEKIT};
-use super::{CliError, Screen};
-use ikbulk::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, StateDir};
-use ikbulk::execute::Reads;
-use ikbulk::imagekit::{Failure, Listing};
-use ikbulk::input::Format;
-use ikbulk::ledger::{LedgerFile, RunMeta, Stage};
-use ikbulk::request::Endpoint;
-use ikbulk::row::{FileId, Resolved};
-use ikbulk::run::{RunDir, unsettled_files};
-use ikbulk::settings::{Execution, Planning};
+use super::settings::Settings;
+use super::ui::Ui;
+use crate::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, StateDir};
+use crate::execute::Reads;
+use crate::imagekit::{Failure, Listing};
+use crate::input::Format;
+use crate::ledger::{LedgerFile, RunMeta, Stage};
+use crate::request::Endpoint;
+use crate::row::{FileId, Resolved};
+use crate::run::{RunDir, unsettled_files};
+use crate::settings::{Execution, Planning};
 
 /// A connection to an account.
 pub(super) struct Connection {
@@ -69,7 +70,7 @@ impl Connection {
         &self,
         run: &RunDir,
         wait: bool,
-    ) -> Result<Option<AccountLock>, CliError> {
+    ) -> Result<Option<AccountLock>, Error> {
         match &self.local {
             Some(LocalState { state, account, .. }) => {
                 lock_account(state, *account, run, wait).await.map(Some)
@@ -86,7 +87,7 @@ impl Connection {
         state: StateDir,
         execution: &Execution,
         refused_if_busy: Option<&RunDir>,
-    ) -> Result<Self, CliError> {
+    ) -> Result<Self, Error> {
         let db = AccountDb::open(&state)?;
         let mut account = db.account_of(&client.identity)?;
         if let Some(run) = refused_if_busy {
@@ -112,18 +113,17 @@ impl Connection {
     /// The endpoint in its ledger is trusted only if the run started on this machine; otherwise the
     /// person at `prompt` is asked.
     pub(super) async fn to_account_of_run(
-        settings: &SettingsArgs,
+        settings: &Settings,
         run: &RunDir,
         meta: &RunMeta,
-        execution: &Execution,
         refused_if_busy: Option<&RunDir>,
-        prompt: Option<&Screen>,
-    ) -> Result<Self, CliError> {
-        let state = settings.state_dir()?;
+        prompt: Option<&impl Ui>,
+    ) -> Result<Self, Error> {
+        let state = settings.open_state()?;
         let started_here = AccountDb::open(&state)?.began(&meta.id, &meta.endpoint)?;
         let source = EndpointSource::Run { path: run.path().to_owned(), started_here };
-        let client = settings.api_of_run(&meta.endpoint, &source, prompt).await?;
-        Self::open(client, state, execution, refused_if_busy).await
+        let client = settings.access.client_of_run(&meta.endpoint, &source, prompt).await?;
+        Self::open(client, state, &settings.execution, refused_if_busy).await
     }
 
     /// Connects to the built-in sandbox of a run.
@@ -131,11 +131,14 @@ impl Connection {
         client: Client,
         run: &RunDir,
         execution: &Execution,
-    ) -> Result<Self, CliError> {
+    ) -> Result<Self, Error> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(run.sandbox_rates());
-        let rates = Arc::new(RateFile::new(file.map_err(|error| CliError::not_written(&error))?));
+        let path = run.sandbox_rates();
+        let file = options
+            .open(&path)
+            .map_err(|error| Error::file(format!("create {}", path.display()), error))?;
+        let rates = Arc::new(RateFile::new(file));
         Ok(Self { client, reads: Reads::sharing(execution, &rates), rates, local: None })
     }
 
@@ -153,7 +156,7 @@ impl Connection {
         run: &RunDir,
         new: NewRun,
         files: Option<&Resolved>,
-    ) -> Result<(RunMeta, LedgerFile), CliError> {
+    ) -> Result<(RunMeta, LedgerFile), Error> {
         let meta = RunMeta {
             id: new_id()?,
             position: self.next_position(run)?,
@@ -181,13 +184,13 @@ impl Connection {
 
     /// The position of a new run in the order of runs: after all runs that this machine knows, and
     /// after all in the same directory.
-    pub(super) fn next_position(&self, run: &RunDir) -> Result<u64, CliError> {
+    pub(super) fn next_position(&self, run: &RunDir) -> Result<u64, Error> {
         let known = self.local.as_ref().map_or(Ok(1), |local| local.db.next_position())?;
         Ok(known.max(run.last_position_beside() + 1))
     }
 
     /// Registers a run in the local state of the account.
-    pub(super) fn register(&self, run: &RunDir, meta: &RunMeta) -> Result<(), CliError> {
+    pub(super) fn register(&self, run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
         let Some(LocalState { db, account, .. }) = &self.local else {
             return Ok(());
         };
@@ -195,7 +198,7 @@ impl Connection {
     }
 
     /// Files on which requests of other runs may still take effect.
-    pub(super) fn unsettled_files(&self, except: &RunMeta) -> Result<Vec<FileId>, CliError> {
+    pub(super) fn unsettled_files(&self, except: &RunMeta) -> Result<Vec<FileId>, Error> {
         let Some(LocalState { db, account, .. }) = &self.local else {
             return Ok(Vec::new());
         };
@@ -204,13 +207,9 @@ impl Connection {
 
     /// Marks the files that other runs may still change, so that the new run does not rely on their
     /// snapshots.
-    pub(super) fn mark_unsettled(
-        &self,
-        ledger: &LedgerFile,
-        meta: &RunMeta,
-    ) -> Result<(), CliError> {
+    pub(super) fn mark_unsettled(&self, ledger: &LedgerFile, meta: &RunMeta) -> Result<(), Error> {
         let files = self.unsettled_files(meta)?;
-        ledger.set_unsettled(&files).map_err(|error| CliError::not_written(&error))
+        Ok(ledger.set_unsettled(&files)?)
     }
 }
 
@@ -227,17 +226,16 @@ fn reject_on_404(failure: Failure) -> Failure {
 
 /// A unique id. Not guessable, so that no ledger from elsewhere can claim to be a run of this
 /// machine.
-fn new_id() -> Result<String, CliError> {
+fn new_id() -> Result<String, Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        CliError::new(format!("cannot get random numbers from the system: {error}"))
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Refusal::System(format!("give random numbers: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The account name in the URL of the first file; `None` if the library is empty or the key may not
 /// list files.
-async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountName>, CliError> {
+async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountName>, Error> {
     let library = Listing::default();
     let first = || async {
         let response = client.api.list::<ListedUrl>(&library, 0, 1).await;
@@ -248,16 +246,10 @@ async fn account_name(client: &Client, reads: &Reads) -> Result<Option<AccountNa
             let url = files.into_iter().next().and_then(|file| file.url);
             Ok(url.as_deref().and_then(AccountName::of_file_url))
         }
-        Err(Failure::Rejected { http_status: 404, .. }) => Err(CliError::new(format!(
-            "the endpoint {} is not the API: GET /v1/files returns 404; nothing was sent. \
-             Use the root of the API, without /v1, such as {IMAGEKIT}",
-            client.endpoint
-        ))),
-        Err(Failure::Rejected { .. }) => Ok(None),
-        Err(failure) => {
-            let failure_text = with_hint(&failure);
-            let message = format!("cannot read the library: {failure_text}; nothing was sent");
-            Err(CliError::read_failed(&failure, message))
+        Err(Failure::Rejected { http_status: 404, .. }) => {
+            Err(Refusal::NotTheApi(client.endpoint.clone()).into())
         }
+        Err(Failure::Rejected { .. }) => Ok(None),
+        Err(failure) => Err(Error::Read { purpose: ReadPurpose::Connect, failure }),
     }
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::CliError;
-use ikbulk::account::{AccountId, AccountLock, LockError, StateDir};
-use ikbulk::exit_codes;
-use ikbulk::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
+use super::error::Error;
+use crate::account::{AccountId, AccountLock, LockError, StateDir};
+use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 
 /// How often a waiting command retries the lock of an account.
 const ACCOUNT_RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -16,7 +15,7 @@ pub(super) async fn lock_account(
     account: AccountId,
     run: &RunDir,
     wait: bool,
-) -> Result<AccountLock, CliError> {
+) -> Result<AccountLock, Error> {
     let mut is_waiting = false;
     loop {
         match AccountLock::take(state, account, run.path()) {
@@ -33,24 +32,19 @@ pub(super) async fn lock_account(
                 is_waiting = true;
                 tokio::time::sleep(ACCOUNT_RETRY_EVERY).await;
             }
-            Err(error @ LockError::Held { .. }) => {
-                let message = format!("{error}; pass --wait-lock to wait for it");
-                return Err(CliError { message, exit_code: exit_codes::LOCKED });
-            }
-            Err(LockError::State(error)) => return Err(error.into()),
-            Err(error @ LockError::File { .. }) => return Err(CliError::not_written(&error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// Locks the directory of a new run.
-pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), CliError> {
-    let run = created.map_err(|error| CliError::from_error(&error))?;
+pub(super) fn new_run(created: Result<RunDir, RunDirError>) -> Result<(RunDir, RunLock), Error> {
+    let run = created?;
     match RunLock::take(&run) {
         Ok(lock) => Ok((run, lock)),
         Err(error) => {
             run.discard();
-            Err(CliError::not_written(&error))
+            Err(error.into())
         }
     }
 }
@@ -62,7 +56,7 @@ const REPORTING_MAX: Duration = Duration::from_secs(5);
 
 /// Takes the lock of an existing run. Waits up to [`REPORTING_MAX`] for a process that writes its
 /// reports, and with `wait` without limit for a process that executes the run.
-pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, CliError> {
+pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, Error> {
     let mut reporting = Duration::ZERO;
     let mut is_waiting = false;
     loop {
@@ -77,11 +71,7 @@ pub(super) async fn lock_run(run: &RunDir, wait: bool) -> Result<RunLock, CliErr
             Err(RunLockError::Reporting { .. }) if reporting < REPORTING_MAX => {
                 reporting += RUN_RETRY_EVERY;
             }
-            Err(error @ RunLockError::Held { .. }) => {
-                let message = format!("{error}; pass --wait-lock to wait for it");
-                return Err(CliError { message, exit_code: exit_codes::LOCKED });
-            }
-            Err(error) => return Err(lock_error(&error)),
+            Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(RUN_RETRY_EVERY).await;
     }
@@ -99,15 +89,5 @@ pub(super) async fn lock_reports(run: &RunDir) -> Result<ReportLock, RunLockErro
             }
             result => return result,
         }
-    }
-}
-
-/// The error of a command that cannot take the lock of a run.
-pub(super) fn lock_error(error: &RunLockError) -> CliError {
-    match error {
-        RunLockError::Held { .. } | RunLockError::Reporting { .. } => {
-            CliError { message: error.to_string(), exit_code: exit_codes::LOCKED }
-        }
-        RunLockError::File { .. } => CliError::not_written(error),
     }
 }

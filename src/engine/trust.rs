@@ -9,33 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use reqwest::Url;
 
-use super::{CliError, Screen};
-use ikbulk::account::is_loopback;
-
-/// The endpoint of ImageKit.
-pub(super) const IMAGEKIT: &str = "https://api.imagekit.io";
-
-/// The source of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum EndpointSource {
-    /// The default endpoint, or a sandbox that the program started.
-    Default,
-    /// The flag `--endpoint`.
-    Flag,
-    /// The environment variable.
-    Environment,
-    /// The user settings file.
-    UserSettings,
-    /// A settings file that another person may have written.
-    LocalSettings(PathBuf),
-    /// The ledger of a run.
-    Run {
-        /// The run directory.
-        path: PathBuf,
-        /// Whether the run started on this machine, by this user.
-        started_here: bool,
-    },
-}
+use super::endpoint::{EndpointError, EndpointSource, IMAGEKIT, parse};
+use super::error::Error;
+use super::ui::{Question, Ui};
+use crate::account::is_loopback;
 
 /// An endpoint that the key may be sent to.
 #[derive(Debug)]
@@ -49,7 +26,7 @@ impl Allowed {
 
 /// Endpoints that are trusted besides ImageKit and this machine.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trust {
+pub struct Trust {
     /// The endpoints in the user settings file.
     user_endpoints: Vec<Url>,
     /// The path of the user settings file, whether it exists or not.
@@ -60,7 +37,8 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Trusts the endpoints of the user settings file.
-    pub(super) fn new(user_endpoints: &[String], user_file: Option<PathBuf>) -> Self {
+    #[must_use]
+    pub fn new(user_endpoints: &[String], user_file: Option<PathBuf>) -> Self {
         // An invalid URL is reported when it is used.
         let user_endpoints =
             user_endpoints.iter().filter_map(|endpoint| Url::parse(endpoint).ok()).collect();
@@ -68,17 +46,20 @@ impl Trust {
     }
 
     /// Returns a trusted endpoint; fails for others.
+    ///
+    /// # Errors
+    /// The endpoint is invalid or not trusted.
     pub(super) fn allow(
         &self,
         endpoint: &str,
         source: &EndpointSource,
-    ) -> Result<Allowed, CliError> {
+    ) -> Result<Allowed, EndpointError> {
         let url = parse(endpoint)?;
         if self.is_trusted(&url, source) {
-            Ok(Allowed(url))
-        } else {
-            Err(self.refusal(&url, &source_name(source)))
+            return Ok(Allowed(url));
         }
+        let user_file = self.user_file.clone();
+        Err(EndpointError::NotTrusted { url: url.into(), set_by: source.clone(), user_file })
     }
 
     /// Returns a trusted endpoint, or one that a person confirms at `prompt`.
@@ -86,19 +67,14 @@ impl Trust {
         &self,
         endpoint: &str,
         source: &EndpointSource,
-        prompt: Option<&Screen>,
-    ) -> Result<Allowed, CliError> {
+        prompt: Option<&impl Ui>,
+    ) -> Result<Allowed, Error> {
         let url = parse(endpoint)?;
         let Some(prompt) = prompt.filter(|_| !self.is_trusted(&url, source)) else {
-            return self.allow(endpoint, source);
+            return Ok(self.allow(endpoint, source)?);
         };
-        let source_name = source_name(source);
-        let question = format!(
-            "{source_name} sets the endpoint {url}. Your private key would be sent there.\n\
-             Send the key to {url}?"
-        );
-        if !prompt.ask(&question).await {
-            return Err(CliError::new(format!("the key was not sent to {url}; nothing was sent")));
+        if !prompt.ask(Question::SendKey { endpoint: &url, source }).await {
+            return Err(EndpointError::NotConfirmed(url).into());
         }
         // The first confirmation stays: a command uses only one endpoint.
         drop(self.confirmed.set(url.clone()));
@@ -119,48 +95,6 @@ impl Trust {
             || self.user_endpoints.iter().any(|user_endpoints| is_same(user_endpoints, url))
             || self.confirmed.get() == Some(url)
     }
-
-    fn refusal(&self, url: &Url, source_name: &str) -> CliError {
-        let user_file = self.user_file.as_ref().map(|path| {
-            format!(", or add it to a profile in your user settings file, {}", path.display())
-        });
-        CliError::new(format!(
-            "not sending the private key to {url}: only {source_name} sets this endpoint; nothing was \
-             sent.\nIf you trust the endpoint, pass --endpoint {url}{}",
-            user_file.unwrap_or_default()
-        ))
-    }
-}
-
-fn source_name(source: &EndpointSource) -> String {
-    match source {
-        EndpointSource::LocalSettings(path) => format!("the settings file {}", path.display()),
-        EndpointSource::Run { path, .. } => {
-            format!("the run {}, which you did not start on this machine,", path.display())
-        }
-        EndpointSource::Flag => "--endpoint".to_owned(),
-        EndpointSource::Environment => "the environment".to_owned(),
-        EndpointSource::UserSettings => "your settings file".to_owned(),
-        EndpointSource::Default => "ikbulk itself".to_owned(),
-    }
-}
-
-fn parse(endpoint: &str) -> Result<Url, CliError> {
-    if !endpoint.contains("://") {
-        return Err(CliError::new(format!(
-            "the endpoint {endpoint:?} has no scheme; write https://… (or http://… for a server on \
-             this machine)"
-        )));
-    }
-    let url = Url::parse(endpoint).map_err(|error| {
-        CliError::new(format!("the endpoint {endpoint:?} is not a URL: {error}"))
-    })?;
-    if url.path().trim_end_matches('/').ends_with("/v1") {
-        return Err(CliError::new(format!(
-            "the endpoint {endpoint} must not end in /v1: each request adds it; remove it"
-        )));
-    }
-    Ok(url)
 }
 
 fn is_imagekit(url: &Url) -> bool {

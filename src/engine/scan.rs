@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::hint::with_hint;
-use super::render::Counter;
-use super::settings_args::Client;
-use super::{CliError, Screen};
-use ikbulk::execute::Reads;
-use ikbulk::input::{Context, Input};
-use ikbulk::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
-use ikbulk::plural::plural;
-use ikbulk::resolve::{Resolution, look_up};
-use ikbulk::row::Target;
-use ikbulk::run::ReadProgress as _;
+use super::access::Client;
+use super::error::{Error, ReadPurpose};
+use super::ui::{ReadCounter, Ui};
+use crate::execute::Reads;
+use crate::input::{Context, Input};
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
+use crate::plural::plural;
+use crate::resolve::{Resolution, look_up};
+use crate::row::Target;
+use crate::run::ReadProgress as _;
 
 /// A scanned input.
 pub(super) struct Scan {
@@ -26,11 +25,11 @@ pub(super) struct Scan {
 
 impl Scan {
     /// Scans an input without looking up files.
-    pub(super) fn read(input: &Input, context: Context) -> Result<Self, CliError> {
+    pub(super) fn read(input: &Input, context: Context) -> Result<Self, Error> {
         let mut planner = Planner::direct();
         planner.preview(EXAMPLES_MAX);
         let input_summary = scan(input, &context, &mut planner, None, |_| {});
-        let input_summary = input_summary.map_err(|error| CliError::from_error(&error))?;
+        let input_summary = input_summary?;
         Ok(Self { input_summary, context, looked_up: None })
     }
 
@@ -41,13 +40,13 @@ impl Scan {
         input: &Input,
         client: &Client,
         reads: &Reads,
-        screen: &Screen,
-    ) -> Result<Self, CliError> {
+        ui: &impl Ui,
+    ) -> Result<Self, Error> {
         let Self { input_summary, mut context, .. } = self;
         if input_summary.to_look_up.is_empty() {
             return Ok(Self { input_summary, context, looked_up: None });
         }
-        let looked_up = resolve_targets(&input_summary.to_look_up, client, reads, screen).await?;
+        let looked_up = resolve_targets(&input_summary.to_look_up, client, reads, ui).await?;
         context.files = Some(Arc::clone(&looked_up.files));
         Ok(Self { looked_up: Some(looked_up), ..Self::read(input, context)? })
     }
@@ -57,21 +56,15 @@ async fn resolve_targets(
     targets: &BTreeSet<Target>,
     client: &Client,
     reads: &Reads,
-    screen: &Screen,
-) -> Result<Resolution, CliError> {
+    ui: &impl Ui,
+) -> Result<Resolution, Error> {
     tracing::info!("looking up {}", plural(targets.len() as u64, "path or URL", "paths and URLs"));
-    let counter = Counter::new(screen.bars());
+    let counter = ReadCounter::new(ui);
     let looked_up = look_up(targets, &client.api, reads, |done, count| {
         if done == 1 {
             counter.begin("files looked up", Some(count as u64));
         }
         counter.add(1);
     });
-    looked_up.await.map_err(|failure| {
-        let message = format!(
-            "cannot look up files by path or URL: {}; nothing was sent",
-            with_hint(&failure)
-        );
-        CliError::read_failed(&failure, message)
-    })
+    looked_up.await.map_err(|failure| Error::Read { purpose: ReadPurpose::LookUp, failure })
 }

@@ -1,0 +1,225 @@
+//! Errors of commands: what a person can do about an error of the engine, and its exit code.
+
+use ikbulk::account::{AccountError, LockError, StateDirError};
+use ikbulk::engine::{
+    self, EndpointError, FilesPurpose, NothingToUndo, ReadPurpose, Refusal, StageProblem,
+};
+use ikbulk::error::chain;
+use ikbulk::exit_codes::{ABORTED, INCOMPLETE, LOCKED, NOT_WRITTEN, REFUSED};
+use ikbulk::imagekit::{Concern, Failure};
+use ikbulk::ledger::{LedgerError, Stage};
+use ikbulk::plan::PlanError;
+use ikbulk::run::{ReadError, RunLockError, SessionError};
+use ikbulk::shell::quoted;
+use ikbulk::undo::UndoError;
+
+/// An error that ends a command: its message and its exit code.
+#[derive(Debug)]
+pub(super) struct CliError {
+    pub(super) message: String,
+    pub(super) exit_code: u8,
+}
+
+impl CliError {
+    /// Invalid usage or input; nothing was sent.
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: REFUSED }
+    }
+
+    /// A file cannot be read or written.
+    pub(super) fn not_written(error: &dyn std::error::Error) -> Self {
+        Self { message: chain(error), exit_code: NOT_WRITTEN }
+    }
+}
+
+impl From<engine::Error> for CliError {
+    fn from(error: engine::Error) -> Self {
+        Self { message: message(&error), exit_code: exit_code(&error) }
+    }
+}
+
+fn exit_code(error: &engine::Error) -> u8 {
+    use engine::Error;
+    match error {
+        Error::Refused(_)
+        | Error::Endpoint(_)
+        | Error::Client(_)
+        | Error::Input(_)
+        | Error::Column(_)
+        | Error::RunDir(_)
+        | Error::Files { source: ReadError::Input(_), .. }
+        | Error::Ledger(LedgerError::NeverBegun { .. })
+        | Error::Plan(PlanError::Input(_))
+        | Error::Undo(UndoError::Input(_))
+        | Error::Session(SessionError::Thread(_)) => REFUSED,
+        Error::Read { failure, .. } | Error::Files { source: ReadError::Api(failure), .. } => {
+            match failure.concerns() {
+                Concern::Request => REFUSED,
+                Concern::Environment | Concern::Account => ABORTED,
+            }
+        }
+        Error::AccountLock(LockError::Held { .. })
+        | Error::RunLock(RunLockError::Held { .. } | RunLockError::Reporting { .. }) => LOCKED,
+        Error::Account(AccountError::State(error))
+        | Error::AccountLock(LockError::State(error)) => match error {
+            StateDirError::Nowhere | StateDirError::Unsafe { .. } => REFUSED,
+            StateDirError::Io { .. } => NOT_WRITTEN,
+        },
+        Error::Files { source: ReadError::Ledger(_) | ReadError::Account(_), .. }
+        | Error::AccountLock(LockError::File { .. })
+        | Error::RunLock(RunLockError::File { .. })
+        | Error::Account(_)
+        | Error::Ledger(_)
+        | Error::Charges(_)
+        | Error::Plan(PlanError::Ledger(_))
+        | Error::Undo(UndoError::Ledger(_) | UndoError::Write(_))
+        | Error::Session(SessionError::Ledger(_) | SessionError::ReadBack(_))
+        | Error::Report(_)
+        | Error::File { .. } => NOT_WRITTEN,
+        Error::Deadline => INCOMPLETE,
+    }
+}
+
+/// The message, followed by what a person can do.
+fn message(error: &engine::Error) -> String {
+    use engine::Error;
+    match error {
+        Error::Refused(Refusal::NotConfirmable) => {
+            "not a terminal: pass --yes to send without confirmation; nothing was sent".to_owned()
+        }
+        Error::Refused(refusal) => chain(refusal) + &refusal_hint(refusal),
+        Error::AccountLock(LockError::Held { .. }) | Error::RunLock(RunLockError::Held { .. }) => {
+            format!("{error}; pass --wait-lock to wait for it")
+        }
+        Error::Endpoint(endpoint) => endpoint_message(endpoint),
+        Error::Read { purpose, failure } => failed_read(*purpose, failure),
+        Error::Files { purpose, source: source @ ReadError::Api(failure) } => {
+            let cause = chain(source);
+            let workaround = match purpose {
+                _ if failure.concerns() == Concern::Account => "",
+                FilesPurpose::Plan => " (--direct applies the sheet without reading them)",
+                FilesPurpose::Snapshots => {
+                    " (--no-snapshot skips reading them, which disables `ikbulk undo`)"
+                }
+                FilesPurpose::Undo => "",
+            };
+            let (cause, hint) = (cause.trim_end_matches('.'), read_hint(failure));
+            format!("{cause}{workaround}{hint}; nothing was sent")
+        }
+        Error::Files { source, .. } => chain(source),
+        other => chain(other),
+    }
+}
+
+fn endpoint_message(error: &EndpointError) -> String {
+    let EndpointError::NotTrusted { url, user_file, .. } = error else {
+        return chain(error);
+    };
+    let user_file = user_file.as_ref().map(|path| {
+        format!(", or add it to a profile in your user settings file, {}", path.display())
+    });
+    let user_file = user_file.unwrap_or_default();
+    format!("{error}.\nIf you trust the endpoint, pass --endpoint {url}{user_file}")
+}
+
+fn failed_read(purpose: ReadPurpose, failure: &Failure) -> String {
+    let cause = failure.to_string();
+    let cause = format!("{}{}", cause.trim_end_matches('.'), read_hint(failure));
+    match purpose {
+        ReadPurpose::Connect | ReadPurpose::LookUp => {
+            format!("cannot {purpose}: {cause}; nothing was sent")
+        }
+        ReadPurpose::MetadataFields => {
+            format!("cannot {purpose} (--no-schema skips validating them): {cause}")
+        }
+        ReadPurpose::Export => format!("cannot {purpose}: {cause}; no sheet was written"),
+    }
+}
+
+/// What a person can do about a failed read.
+fn read_hint(failure: &Failure) -> &'static str {
+    match failure.concerns() {
+        Concern::Environment if matches!(failure, Failure::Throttled(_)) => {
+            "; stop other clients of the account, or try again later (--down-max sets how long to \
+             retry)"
+        }
+        Concern::Account => "; check the key in IMAGEKIT_PRIVATE_KEY or --key-file",
+        Concern::Environment => {
+            "; check the network and --endpoint, then try again (--down-max sets how long to retry)"
+        }
+        Concern::Request => "",
+    }
+}
+
+/// What a person can do about a refusal.
+fn refusal_hint(refusal: &Refusal) -> String {
+    let hint = match refusal {
+        Refusal::NotASheet { path, run: Some(Stage::Planned) } => {
+            return format!("; apply it with: ikbulk apply --plan {}", quoted(path));
+        }
+        Refusal::NotASheet { path, run: Some(Stage::Running) } => {
+            let run = quoted(path);
+            return format!(
+                "; resume it with `ikbulk resume {run}`, revert it with `ikbulk undo {run}`"
+            );
+        }
+        Refusal::Unfinished(path) => {
+            let run = quoted(path);
+            return format!(
+                "\nresume it:      ikbulk resume {run}\n\
+                 or revert it:   ikbulk undo {run}\n\
+                 then apply the sheet again"
+            );
+        }
+        Refusal::Stage { run, problem } => return stage_hint(*problem, &quoted(run)),
+        Refusal::NoRows => "; pass --allow-empty to accept that",
+        Refusal::UnknownOutcome(_) => {
+            ". Check the file and empty these cells, or pass --repeat-unknown to send them again, \
+             which can be charged twice"
+        }
+        Refusal::TooManyInvalid { .. } => ". Fix them, or pass a higher --max-bad",
+        Refusal::NoKey => {
+            ": set IMAGEKIT_PRIVATE_KEY, or pass --key-file FILE; without an account, try `ikbulk \
+             apply FILE --sandbox` or `ikbulk sandbox`"
+        }
+        Refusal::OtherEndpoint { .. } => {
+            "; remove --endpoint, IMAGE_KIT_BASE_URL or the endpoint of the profile"
+        }
+        Refusal::KeyDiffers => ".\nIf the key was rotated, pass --key-changed",
+        Refusal::KeyDiffersFromPlan => ".\nPlan the sheet again with this key",
+        Refusal::EditedCopy(_) => {
+            ".\nThe ledger of the run refers to the original rows. Apply the edited file as a new \
+             sheet: copy it elsewhere, then `ikbulk apply` the copy"
+        }
+        Refusal::LaterRun(_) => {
+            ".\nApply the sheet again to send what is left, or pass --over-later-runs"
+        }
+        Refusal::NothingToUndo { reason, .. } => match reason {
+            NothingToUndo::Sandbox => ". To try undo, start `ikbulk sandbox`",
+            NothingToUndo::NoSnapshots => " (--no-snapshot keeps none)",
+            NothingToUndo::NotStarted => "",
+        },
+        Refusal::Exists(_) => "; pass --overwrite to replace it",
+        Refusal::EndlessListing(_) => "; export one folder at a time with --folder",
+        Refusal::NotASheet { run: Some(Stage::Planning) | None, .. }
+        | Refusal::Unreadable { .. }
+        | Refusal::NotConfirmable
+        | Refusal::NotConfirmed
+        | Refusal::UnusableKey(_)
+        | Refusal::NotTheApi(_)
+        | Refusal::UnknownFormat(_)
+        | Refusal::Sandbox(_)
+        | Refusal::System(_) => "",
+    };
+    hint.to_owned()
+}
+
+fn stage_hint(problem: StageProblem, run: &str) -> String {
+    match problem {
+        StageProblem::SavedPlan => format!("; apply it with: ikbulk apply --plan {run}"),
+        StageProblem::RunNotPlanned => ". Apply the sheet again".to_owned(),
+        StageProblem::PlanNotSaved => ". Plan the sheet again".to_owned(),
+        StageProblem::Finished { .. } => format!("; see: ikbulk report {run}"),
+        StageProblem::Unfinished { .. } => format!("; run: ikbulk resume {run}"),
+    }
+}

@@ -1,0 +1,38 @@
+//! What is printed after a command that sends, and its exit code.
+
+use ikbulk::engine::{Executed, RunReport};
+use ikbulk::exit_codes;
+use ikbulk::shell::quoted;
+
+use super::Screen;
+use super::render::render_summary;
+
+/// Prints how a command ended, and returns its exit code.
+pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
+    match executed {
+        Executed::Ran(report) => print_run(report, screen),
+        Executed::NothingLeft { run, exit_code } => {
+            let path = quoted(run.path());
+            screen.print(&format!(
+                "nothing is left to do\nnext       `ikbulk report {path}` regenerates its reports\n"
+            ));
+            *exit_code
+        }
+        Executed::AlreadyFinished { run, exit_code } => {
+            let path = quoted(run.path());
+            screen.print(&format!(
+                "run        {path}  already finished; nothing was sent\n\
+                 next       `ikbulk report {path}` regenerates its reports; without --continue the \
+                 sheet is sent again\n"
+            ));
+            *exit_code
+        }
+    }
+}
+
+/// Prints the summary of a run, and returns its exit code.
+pub(super) fn print_run(report: &RunReport, screen: &Screen) -> u8 {
+    let RunReport { run, reports, ending, are_charges_recorded } = report;
+    screen.print(&render_summary(reports, ending, run.path(), screen.width()));
+    if *are_charges_recorded { reports.summary.exit_code } else { exit_codes::NOT_WRITTEN }
+}

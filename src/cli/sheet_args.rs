@@ -1,0 +1,91 @@
+//! The sheet argument, and the flags for reading it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ikbulk::engine::{Sheet, Source};
+use ikbulk::input::Format;
+use ikbulk::settings::DiffOptions;
+
+use super::help::{INPUT, PLANNING, RUN};
+use super::values::format;
+
+/// An input argument: a path, or `-` for standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InputArg(Source);
+
+impl From<OsString> for InputArg {
+    fn from(name: OsString) -> Self {
+        Self(if name == "-" { Source::StandardInput } else { Source::Path(name.into()) })
+    }
+}
+
+impl InputArg {
+    /// The path, or `-`.
+    pub(super) fn path(&self) -> &Path {
+        self.0.path().unwrap_or(Path::new("-"))
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.0
+    }
+}
+
+/// The sheet and the options for reading and planning it.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct SheetArgs {
+    /// The sheet of changes, as CSV or JSONL; - reads standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: InputArg,
+    /// Use a local ImageKit started for this run: no account, no network
+    #[arg(long, conflicts_with = "endpoint")]
+    pub(super) sandbox: bool,
+    /// The format of the input [default: detected from its name or content]
+    #[arg(long, value_parser = format(), value_name = "FORMAT", help_heading = INPUT, hide_short_help = true)]
+    format: Option<Format>,
+    /// The run directory to create [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
+    #[arg(long, value_name = "DIR", help_heading = RUN, hide_short_help = true)]
+    run_dir: Option<PathBuf>,
+    /// Skip validating custom metadata against the account's fields
+    #[arg(long, help_heading = INPUT, hide_short_help = true)]
+    no_schema: bool,
+    /// Accept an input without rows
+    #[arg(long, help_heading = INPUT, hide_short_help = true)]
+    allow_empty: bool,
+    /// Re-send rows with an unknown outcome; their extensions can be charged twice
+    #[arg(long, help_heading = PLANNING, hide_short_help = true)]
+    repeat_unknown: bool,
+    /// Replace tags with one PATCH per file, exact even while others edit them
+    #[arg(long, help_heading = PLANNING)]
+    exact: bool,
+    /// Run extensions again that already ran on a file; they are charged again
+    #[arg(long, help_heading = PLANNING)]
+    rerun_extensions: bool,
+    /// Skip tagging extensions on files that have AI tags of that extension
+    #[arg(long, help_heading = PLANNING)]
+    skip_tagged: bool,
+}
+
+impl SheetArgs {
+    pub(super) fn to_sheet(&self) -> Sheet {
+        Sheet {
+            source: self.file.source().clone(),
+            format: self.format,
+            run_dir: self.run_dir.clone(),
+            sandbox: self.sandbox,
+            checks_metadata: !self.no_schema,
+            allow_empty: self.allow_empty,
+            repeat_unknown: self.repeat_unknown,
+        }
+    }
+
+    pub(super) fn diff_options(&self) -> DiffOptions {
+        DiffOptions {
+            exact: self.exact,
+            rerun_extensions: self.rerun_extensions,
+            skip_tagged: self.skip_tagged,
+        }
+    }
+}

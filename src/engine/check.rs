@@ -1,0 +1,95 @@
+//! Validates a sheet without sending anything.
+
+use super::Engine;
+use super::Key;
+use super::error::{Error, Refusal};
+use super::fields::Fields;
+use super::settings::{Consent, prompt};
+use super::sheet::Sheet;
+use super::source::unreadable;
+use super::ui::{Event, Notice, Preview, Ui};
+use crate::execute::Reads;
+use crate::input::{Format, Input};
+use crate::plan::{InputSummary, Planner, scan};
+
+impl Engine {
+    /// Validates a sheet. Reads the custom metadata fields of the account if the sheet sets any, and
+    /// nothing else.
+    ///
+    /// ```
+    /// use ikbulk::engine::{Engine, Sheet, Unattended};
+    ///
+    /// # use ikbulk::engine::{Access, Key, Settings};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let library = ikbulk_sandbox::Library::from_ids(["file_1".to_owned()]);
+    /// # let config = ikbulk_sandbox::Config { library, ..Default::default() };
+    /// # let sandbox = ikbulk_sandbox::start(config)?;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let key = Key::Given(sandbox.key().to_owned().into());
+    /// # let mut settings = Settings::new(Access::with_key(key).at(sandbox.base_url()));
+    /// # settings.state_dir = Some(directory.path().join("state"));
+    /// let engine = Engine::new(settings);
+    /// let path = directory.path().join("sheet.csv");
+    /// std::fs::write(&path, "fileId,tags\nfile_1,red\nfile_1,#N/A\n")?;
+    ///
+    /// let checked = engine.check(&Sheet::at(&path), &Unattended).await?;
+    /// assert_eq!(checked.summary.rejected, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The sheet cannot be read as a sheet, or the fields cannot be read. Invalid rows are no error:
+    /// the result counts them.
+    pub async fn check(&self, sheet: &Sheet, ui: &impl Ui) -> Result<InputSummary, Error> {
+        let unnamed;
+        let input = if let Some(path) = sheet.source.file() {
+            let format = sheet.format.map_or_else(|| Format::of_file(path), Ok);
+            let format = format.map_err(|error| unreadable(path, error))?;
+            &Input { path: path.to_owned(), format }
+        } else {
+            unnamed = sheet.source.stage_unnamed(sheet.format).await?;
+            unnamed.input()
+        };
+        let fields = self.fields_to_check(sheet, input, ui).await?;
+        let context = fields.context(self.settings.clear_token.clone(), None);
+        let mut planner = Planner::direct();
+        planner.preview(0);
+        let scan = scan(input, &context, &mut planner, None, |_| {})?;
+        ui.event(Event::Preview(&Preview {
+            input: &sheet.source.name(),
+            rows_of_run: None,
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            empty_cells: scan.empty_cells,
+            reading: None,
+            looked_up: None,
+            target: None,
+            conflict_checks: 0,
+            is_refused: false,
+        }));
+        if scan.summary.rows == 0 && !sheet.allow_empty {
+            return Err(Refusal::NoRows.into());
+        }
+        Ok(scan)
+    }
+
+    /// The fields of the account, if the sheet sets custom metadata and there is a key.
+    async fn fields_to_check(
+        &self,
+        sheet: &Sheet,
+        input: &Input,
+        ui: &impl Ui,
+    ) -> Result<Fields, Error> {
+        if !sheet.checks_metadata || !input.mentions_metadata()? {
+            return Ok(Fields::unchecked());
+        }
+        if matches!(self.settings.access.key, Key::Missing) {
+            ui.event(Event::Notice(Notice::MetadataNotChecked));
+            return Ok(Fields::unchecked());
+        }
+        let client = self.settings.access.client(prompt(ui, Consent::Ask)).await?;
+        Fields::fetch(&client, input, &Reads::new(&self.settings.execution)).await
+    }
+}

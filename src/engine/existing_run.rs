@@ -1,0 +1,376 @@
+//! Executes an existing run: a saved plan, or the rest of an interrupted run.
+
+use std::any::Any;
+use std::future::Future;
+use std::path::Path;
+
+use super::Engine;
+use super::connection::{Connection, LocalState};
+use super::error::{Error, Refusal, StageProblem};
+use super::limits::Limits;
+use super::locks::{lock_account, lock_run};
+use super::prepared_run::{Executed, PreparedRun};
+use super::recorded_charges::{already_ran, charges};
+use super::settings::{Consent, Settings, prompt, require_person};
+use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
+use crate::account::AccountLock;
+use crate::execute::Stop;
+use crate::input::{Fingerprint, staged_in};
+use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
+use crate::outcome::Status;
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
+use crate::run::{RunDir, RunLock, Session, in_flight};
+
+/// Options of resuming a run.
+#[derive(Debug, Clone, Copy)]
+pub struct ResumeOptions {
+    /// Whether the rest may be sent without asking.
+    pub consent: Consent,
+    /// Whether another key than the run started with is accepted, after a key rotation.
+    pub key_changed: bool,
+    /// Whether to resume although a later run has changed files. Older values then overwrite newer
+    /// ones.
+    pub over_later_runs: bool,
+    /// Limits of the session.
+    pub limits: Limits,
+}
+
+/// The part of a run to execute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunPart {
+    /// All rows of a saved plan.
+    Plan,
+    /// The rows that an interrupted run did not complete.
+    Rest,
+}
+
+impl Engine {
+    /// Applies a saved plan. Files that changed since it was made are skipped, with the code
+    /// `conflict`.
+    ///
+    /// `signal` stops the session gracefully. Until it is polled nothing has been sent, and the
+    /// future may be dropped.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn apply_plan(
+        &self,
+        run: &Path,
+        consent: Consent,
+        limits: Limits,
+        ui: &impl Ui,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<Executed, Error> {
+        let run = RunDir::open(run)?;
+        let options = ResumeOptions { consent, key_changed: false, over_later_runs: false, limits };
+        self.execute_existing(run, RunPart::Plan, options, ui, signal).await
+    }
+
+    /// Sends what an interrupted run did not complete. At-most-once requests of unknown outcome are
+    /// not sent again.
+    ///
+    /// `signal` stops the session gracefully. Until it is polled nothing has been sent, and the
+    /// future may be dropped.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn resume(
+        &self,
+        run: &Path,
+        options: ResumeOptions,
+        ui: &impl Ui,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<Executed, Error> {
+        self.execute_existing(RunDir::open(run)?, RunPart::Rest, options, ui, signal).await
+    }
+
+    /// Shows the preview, asks for confirmation, and sends the rest.
+    pub(super) async fn execute_existing(
+        &self,
+        run: RunDir,
+        part: RunPart,
+        options: ResumeOptions,
+        ui: &impl Ui,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<Executed, Error> {
+        let limits = options.limits;
+        let lock = limits.within(lock_run(&run, limits.wait_lock)).await?;
+        let existing = ExistingRun { run, part, options, settings: &self.settings, ui };
+        match limits.within(Box::pin(existing.prepare(lock))).await? {
+            Prepared::Run(prepared, _lock) => {
+                Ok(Executed::Ran(prepared.finish(limits, ui, signal).await?))
+            }
+            Prepared::Done(exit_code) => Ok(Executed::NothingLeft { run: existing.run, exit_code }),
+        }
+    }
+}
+
+/// A run to execute, with the options of the command.
+struct ExistingRun<'e, U> {
+    run: RunDir,
+    part: RunPart,
+    options: ResumeOptions,
+    settings: &'e Settings,
+    ui: &'e U,
+}
+
+/// The result of [`ExistingRun::prepare`].
+enum Prepared {
+    Run(Box<PreparedRun>, RunLock),
+    /// Nothing is left to do; with the exit code of the last session.
+    Done(u8),
+}
+
+impl<U: Ui> ExistingRun<'_, U> {
+    /// Prepares the session up to its first write.
+    async fn prepare(&self, lock: RunLock) -> Result<Prepared, Error> {
+        let ledger = self.run.ledger()?;
+        let mut meta = ledger.meta()?;
+        self.refuse_stage(&ledger, &meta)?;
+        refuse_edited_copy(&self.run, &meta)?;
+        if let Some(exit_code) = ledger.is_done()? {
+            return Ok(Prepared::Done(exit_code));
+        }
+        if !self.is_confirmed(&meta) {
+            require_person(self.ui.can_ask())?;
+        }
+        let (connection, sandbox) = self.connect(&meta).await?;
+        let locks = self.lock(&connection, &mut meta, &ledger).await?;
+        self.refuse_superseded(&connection, &ledger, &meta)?;
+        let charges = charges(&connection, meta.has_extensions, self.ui)?;
+        self.mark_unsettled(&connection, &ledger, &meta)?;
+        let writes_left = self.confirm(&connection, &ledger, &meta).await?;
+        meta.writes = ledger.counters()?.write_progress() + writes_left;
+        if self.part == RunPart::Plan {
+            meta.stage = Stage::Running;
+            meta.position = connection.next_position(&self.run)?;
+            ledger.set_meta(&meta)?;
+        }
+        let planner =
+            Planner::of(meta.planning, &ledger, already_ran(&connection, meta.has_extensions)?)?;
+        let session = Session {
+            input: self.run.input(meta.input_format),
+            context: ledger.context(&meta)?,
+            execution: self.settings.execution.clone(),
+            rates: Some(connection.rates.clone()),
+            rows_max: self.options.limits.rows,
+        };
+        let prepared = PreparedRun {
+            session,
+            planner,
+            run: self.run.clone(),
+            meta,
+            ledger,
+            charges,
+            connection,
+            _locks: locks,
+            _sandbox: sandbox,
+        };
+        Ok(Prepared::Run(Box::new(prepared), lock))
+    }
+
+    /// Whether no confirmation is needed: consent is given, or the run uses a sandbox of its own.
+    fn is_confirmed(&self, meta: &RunMeta) -> bool {
+        self.options.consent == Consent::Given || meta.sandbox
+    }
+
+    /// A plan is applied only if it is saved, and a run resumed only if it has started to send.
+    fn refuse_stage(&self, ledger: &LedgerFile, meta: &RunMeta) -> Result<(), Error> {
+        let is_done = ledger.is_done()?.is_some();
+        let is_plan = meta.checks_conflicts;
+        let problem = match (self.part, meta.stage) {
+            (RunPart::Plan, Stage::Planned) | (RunPart::Rest, Stage::Running) => return Ok(()),
+            (RunPart::Rest, Stage::Planned) => StageProblem::SavedPlan,
+            (RunPart::Rest, Stage::Planning) => StageProblem::RunNotPlanned,
+            (RunPart::Plan, Stage::Planning) => StageProblem::PlanNotSaved,
+            (RunPart::Plan, Stage::Running) if is_done => StageProblem::Finished { is_plan },
+            (RunPart::Plan, Stage::Running) => StageProblem::Unfinished { is_plan },
+        };
+        Err(Refusal::Stage { run: self.run.path().to_owned(), problem }.into())
+    }
+
+    async fn connect(&self, meta: &RunMeta) -> Result<(Connection, Option<Box<dyn Any>>), Error> {
+        let execution = &self.settings.execution;
+        if meta.sandbox {
+            self.ui.event(Event::Notice(Notice::NewSandbox));
+            let input = self.run.input(meta.input_format);
+            let (sandbox, client) = self.settings.start_sandbox(&input)?;
+            let connection = Connection::to_sandbox(client, &self.run, execution)?;
+            return Ok((connection, Some(sandbox)));
+        }
+        let connection = Connection::to_account_of_run(
+            self.settings,
+            &self.run,
+            meta,
+            Some(&self.run).filter(|_| !self.options.limits.wait_lock),
+            prompt(self.ui, self.options.consent),
+        )
+        .await?;
+        Ok((connection, None))
+    }
+
+    /// Locks the account of the key, and also the account that the run started on if that is
+    /// recorded under another key.
+    async fn lock(
+        &self,
+        connection: &Connection,
+        meta: &mut RunMeta,
+        ledger: &LedgerFile,
+    ) -> Result<Vec<AccountLock>, Error> {
+        let wait = self.options.limits.wait_lock;
+        let mut locks: Vec<_> = connection.lock(&self.run, wait).await?.into_iter().collect();
+        let Some(LocalState { state, db, account }) = &connection.local else {
+            return Ok(locks);
+        };
+        let ours = &connection.client.identity;
+        let started_on = db.account_of(&meta.account)?;
+        if started_on != *account {
+            locks.push(lock_account(state, started_on, &self.run, wait).await?);
+            self.check_key(meta, ledger)?;
+            db.join(*account, started_on)?;
+        }
+        if meta.account != *ours {
+            meta.account.clone_from(ours);
+            ledger.set_meta(meta)?;
+        }
+        connection.register(&self.run, meta)?;
+        Ok(locks)
+    }
+
+    /// Fails unless the new key belongs to the account of the run, or the options confirm that.
+    fn check_key(&self, meta: &RunMeta, ledger: &LedgerFile) -> Result<(), Error> {
+        if self.options.key_changed {
+            return Ok(());
+        }
+        if meta.stage == Stage::Planned {
+            return Err(Refusal::KeyDiffersFromPlan.into());
+        }
+        let sent_statuses = [Status::Updated, Status::Failed, Status::Unknown];
+        if ledger.has_status(&sent_statuses)? {
+            return Err(Refusal::KeyDiffers.into());
+        }
+        Ok(())
+    }
+
+    /// Fails if a newer run has changed files. Called under the lock, so that no other run on this
+    /// machine starts in between.
+    fn refuse_superseded(
+        &self,
+        connection: &Connection,
+        ledger: &LedgerFile,
+        meta: &RunMeta,
+    ) -> Result<(), Error> {
+        // A saved plan that has sent nothing yet checks each file for conflicts.
+        let checks_conflicts = meta.checks_conflicts && ledger.has_no_steps()?;
+        let is_accepted = self.options.over_later_runs || checks_conflicts;
+        let Some(LocalState { db, account, .. }) =
+            connection.local.as_ref().filter(|_| !is_accepted)
+        else {
+            return Ok(());
+        };
+        match self.run.newer_run(&db.run_paths(*account)?)? {
+            Some(newer) => Err(Refusal::LaterRun(newer.path().to_owned()).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Marks the files on which requests of earlier sessions or other runs may still take effect.
+    /// They are read back at the end.
+    fn mark_unsettled(
+        &self,
+        connection: &Connection,
+        ledger: &LedgerFile,
+        meta: &RunMeta,
+    ) -> Result<(), Error> {
+        if self.part == RunPart::Plan {
+            return connection.mark_unsettled(ledger, meta);
+        }
+        let failed = |error| Error::file("read the requests in flight of the run", error);
+        let pending = in_flight::pending(&self.run).map_err(failed)?;
+        let ours = pending.into_iter().map(|pending| (pending.file, pending.row));
+        let others = connection.unsettled_files(meta)?.into_iter();
+        let others = others.map(|file| (file, EARLIER_RUN));
+        let lost_rows: Vec<_> = ours.chain(others).collect();
+        Ok(ledger.mark_lost(&lost_rows)?)
+    }
+
+    /// Shows the rest of the run, asks for confirmation, and returns its number of writes.
+    async fn confirm(
+        &self,
+        connection: &Connection,
+        ledger: &LedgerFile,
+        meta: &RunMeta,
+    ) -> Result<u64, Error> {
+        let context = ledger.context(meta)?;
+        let mut planner =
+            Planner::of(meta.planning, ledger, already_ran(connection, meta.has_extensions)?)?;
+        let recorded = Recorded::of(&planner, ledger)?;
+        let input = self.run.input(meta.input_format);
+        planner.preview(EXAMPLES_MAX);
+        let rows_max = self.options.limits.rows;
+        let scan = scan_rest(&input, &context, &mut planner, &recorded, rows_max, |_| {})?;
+        self.show(connection, meta, &scan, ledger.file_count()? > 0);
+        if !meta.sandbox && self.part == RunPart::Rest {
+            self.tell_if_sheet_changed(meta);
+        }
+        if !self.is_confirmed(meta) {
+            self.settings.confirm(&scan.summary, self.ui.can_ask(), self.ui).await?;
+        } else if self.part == RunPart::Plan
+            && !meta.sandbox
+            && let Some(refusal) = self.settings.too_many_invalid(&scan.summary)
+        {
+            return Err(refusal.into());
+        }
+        Ok(scan.summary.writes)
+    }
+
+    fn show(&self, connection: &Connection, meta: &RunMeta, scan: &InputSummary, can_undo: bool) {
+        let is_pilot = self.options.limits.rows.is_some() && self.part == RunPart::Plan;
+        let whole = WholeSheet { rows: meta.rows, invalid: scan.summary.rejected };
+        self.ui.event(Event::Preview(&Preview {
+            input: &meta.input_name,
+            rows_of_run: (self.part == RunPart::Rest).then_some(meta.rows),
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            empty_cells: scan.empty_cells,
+            looked_up: None,
+            reading: None,
+            target: Some(Target {
+                endpoint: &meta.endpoint,
+                account: &connection.client.identity,
+                is_first_run: connection.is_first_run(meta),
+                sandbox: meta.sandbox,
+                execution: &self.settings.execution,
+                pilot_of: is_pilot.then_some(whole),
+                can_undo: Some(can_undo),
+                now: jiff::ZonedDateTime::now(),
+            }),
+            conflict_checks: if meta.checks_conflicts { scan.summary.writes } else { 0 },
+            is_refused: false,
+        }));
+    }
+
+    /// Tells if the sheet has changed since the run copied it.
+    fn tell_if_sheet_changed(&self, meta: &RunMeta) {
+        let Some(path) = meta.input_path.as_ref().map(Path::new) else {
+            return;
+        };
+        // A missing sheet is no error: the run has its copy.
+        let Ok(now) = Fingerprint::of_file(path) else {
+            return;
+        };
+        if now.0 != meta.input_fingerprint {
+            self.ui.event(Event::Notice(Notice::SheetChanged(path)));
+        }
+    }
+}
+
+/// Fails if the copy of the sheet in the run directory was edited: the ledger refers to its
+/// original rows.
+pub(super) fn refuse_edited_copy(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
+    let now = staged_in(run.input(meta.input_format))?;
+    if now.fingerprint.0 == meta.input_fingerprint {
+        return Ok(());
+    }
+    Err(Refusal::EditedCopy(now.input.path).into())
+}

@@ -1,0 +1,44 @@
+//! The custom metadata fields of an account.
+
+use std::sync::Arc;
+
+use super::access::Client;
+use super::error::{Error, ReadPurpose};
+use crate::execute::Reads;
+use crate::input::{Context, Input};
+use crate::request::Endpoint;
+use crate::row::{Resolved, Rules, Schema};
+
+/// The custom metadata fields of an account: the JSON for the ledger, and the schema.
+pub(super) struct Fields {
+    pub(super) json: String,
+    schema: Option<Schema>,
+}
+
+impl Fields {
+    /// No schema: custom metadata is sent as is.
+    pub(super) fn unchecked() -> Self {
+        Self { json: String::new(), schema: None }
+    }
+
+    /// Fetches the fields of the account, in one GET, if the input sets custom metadata.
+    pub(super) async fn fetch(
+        client: &Client,
+        input: &Input,
+        reads: &Reads,
+    ) -> Result<Self, Error> {
+        if !input.mentions_metadata()? {
+            return Ok(Self::unchecked());
+        }
+        let read = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
+        let (schema, body) =
+            read.map_err(|failure| Error::Read { purpose: ReadPurpose::MetadataFields, failure })?;
+        Ok(Self { json: String::from_utf8_lossy(&body).into_owned(), schema: Some(schema) })
+    }
+
+    /// The context for reading cells; `files` are the resolved paths and URLs.
+    pub(super) fn context(&self, clear_token: String, files: Option<Resolved>) -> Context {
+        let (schema, files) = (self.schema.clone(), files.map(Arc::new));
+        Context { rules: Rules { clear_token }, schema, files }
+    }
+}

@@ -1,0 +1,109 @@
+//! The engine: checks, plans, applies, resumes, undoes and reports, for any program around it.
+//!
+//! An [`Engine`] has validated [`Settings`]. It tells a [`Ui`] what happens, asks it questions, and
+//! returns typed results and errors; it never touches a terminal. [`Unattended`] is the `Ui` of a
+//! program without a person: it is silent, and whatever needs consent is refused.
+//!
+//! ```
+//! use std::future::pending;
+//!
+//! use ikbulk::engine::{
+//!     Access, ApplyOptions, Consent, Engine, Executed, Key, Limits, Settings, Sheet, Unattended,
+//!     UndoOptions,
+//! };
+//! use ikbulk_sandbox::{Config, Library};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A local ImageKit with one file.
+//! let library = Library::from_ids(["file_1".to_owned()]);
+//! let sandbox = ikbulk_sandbox::start(Config { library, ..Config::default() })?;
+//!
+//! let directory = tempfile::tempdir()?;
+//! let sheet = directory.path().join("sheet.csv");
+//! std::fs::write(&sheet, "fileId,addTags\nfile_1,winter-2027\n")?;
+//!
+//! let key = Key::Given(sandbox.key().to_owned().into());
+//! let mut settings = Settings::new(Access::with_key(key).at(sandbox.base_url()));
+//! settings.state_dir = Some(directory.path().join("state"));
+//! let engine = Engine::new(settings);
+//!
+//! let options = ApplyOptions::new(Consent::Given);
+//! let executed = engine.apply(&Sheet::at(&sheet), options, &Unattended, pending()).await?;
+//! let Executed::Ran(applied) = executed else { panic!("there is no earlier run") };
+//! assert_eq!(applied.reports.summary.rows.updated, 1);
+//!
+//! // Restore the values from before.
+//! let options = UndoOptions::new(Consent::Given);
+//! let undone = engine.undo(applied.run.path(), options, &Unattended, pending()).await?;
+//! assert_eq!(undone.summary.rows, 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod access;
+mod apply;
+mod check;
+mod connection;
+mod discard;
+mod endpoint;
+mod error;
+mod existing_run;
+mod export;
+mod fields;
+mod limits;
+mod locks;
+mod plan;
+mod prepared_run;
+mod reading;
+mod recorded_charges;
+mod report;
+mod scan;
+mod settings;
+mod sheet;
+mod sheet_plan;
+mod source;
+mod trust;
+mod ui;
+mod undo;
+
+pub use access::{Access, Key};
+pub use apply::ApplyOptions;
+pub use endpoint::{EndpointError, EndpointSource};
+pub use error::{Error, FilesPurpose, NothingToUndo, ReadPurpose, Refusal, StageProblem};
+pub use existing_run::ResumeOptions;
+pub use export::ExportOptions;
+pub use limits::Limits;
+pub use plan::{PlanOptions, SavedPlan};
+pub use prepared_run::{Executed, RunReport};
+pub use report::Reported;
+pub use settings::{Consent, Sandbox, Settings, StartSandbox};
+pub use sheet::Sheet;
+pub use source::Source;
+pub use trust::Trust;
+pub use ui::{Event, Notice, Preview, Question, Target, Ui, Unattended, WholeSheet};
+pub use undo::{UndoOptions, Undone};
+
+/// Applies sheets to the library of an account.
+///
+/// Each command is one method: it does everything that belongs to the command, from reading the
+/// sheet to writing the reports, and tells a [`Ui`] what happens on the way. See the [module](self)
+/// for an example.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+}
+
+impl Engine {
+    /// An engine for the account of these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}

@@ -1,0 +1,158 @@
+//! Executes a prepared session and writes its reports.
+
+use std::any::Any;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::connection::{Connection, LocalState};
+use super::error::Error;
+use super::limits::Limits;
+use super::ui::{Event, Notice, Ui};
+use crate::account::AccountLock;
+use crate::charges::Charges;
+use crate::error::chain;
+use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
+use crate::ledger::{LedgerFile, RunMeta};
+use crate::plan::Planner;
+use crate::report::{PriorProgress, ProgressMeter, Reports, write};
+use crate::run::{ConflictCheck, InFlight, RunDir, Session};
+
+/// How a command that sends has ended.
+#[derive(Debug)]
+pub enum Executed {
+    /// It has sent what was to be sent, or was stopped.
+    Ran(Box<RunReport>),
+    /// The run had nothing left to send.
+    NothingLeft {
+        /// The run.
+        run: RunDir,
+        /// The exit code of its last session (see [`crate::exit_codes`]).
+        exit_code: u8,
+    },
+    /// An earlier run of the same sheet has finished, and applying the sheet again would charge for
+    /// its extensions again.
+    AlreadyFinished {
+        /// The earlier run.
+        run: RunDir,
+        /// The exit code of its last session (see [`crate::exit_codes`]).
+        exit_code: u8,
+    },
+}
+
+/// The result of a session.
+#[derive(Debug)]
+pub struct RunReport {
+    /// The run.
+    pub run: RunDir,
+    /// The reports: the outcome of every row.
+    pub reports: Reports,
+    /// Why the session ended.
+    pub ending: EndReason,
+    /// Whether the charges of the run are recorded, so that later runs do not charge them again. If
+    /// not, the next run with extensions on the account tries again.
+    pub are_charges_recorded: bool,
+}
+
+/// A session that is ready to be sent.
+pub(super) struct PreparedRun {
+    pub(super) session: Session,
+    pub(super) planner: Planner,
+    pub(super) run: RunDir,
+    pub(super) meta: RunMeta,
+    pub(super) ledger: LedgerFile,
+    /// The charges database; `None` if the run has no billed extensions, or uses a sandbox of its
+    /// own.
+    pub(super) charges: Option<Charges>,
+    pub(super) connection: Connection,
+    /// Held until the session ends.
+    pub(super) _locks: Vec<AccountLock>,
+    /// Serves until the session ends.
+    pub(super) _sandbox: Option<Box<dyn Any>>,
+}
+
+impl PreparedRun {
+    /// Sends the session and writes its reports.
+    pub(super) async fn finish(
+        self: Box<Self>,
+        limits: Limits,
+        ui: &impl Ui,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<Box<RunReport>, Error> {
+        let Self { session, planner, run, meta, ledger, charges, connection, .. } = *self;
+        connection.register(&run, &meta)?;
+        if let Some(charges) = &charges {
+            charges.open_run(&meta.id)?;
+        }
+        record_write_time(&connection, &meta)?;
+        let context = session.context.clone();
+        let prior_progress = PriorProgress::of(&ledger)?;
+        let mut meter = ProgressMeter::new(meta.rows, meta.writes, prior_progress);
+        let stop = first_stop(signal, limits, ui);
+        let on_progress = |dispatcher: &Dispatcher, now| {
+            ui.event(Event::Progress(&meter.measure(dispatcher, now)));
+        };
+        let api = &connection.client.api;
+        let executed = if meta.checks_conflicts {
+            let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
+            let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads)?;
+            execute(session, planner, ledger, &run, &conflict_check, stop, on_progress).await
+        } else {
+            execute(session, planner, ledger, &run, api, stop, on_progress).await
+        };
+        ui.event(Event::ProgressEnded);
+        let (ending, ledger) = executed?;
+        if let Err(error) = record_write_time(&connection, &meta) {
+            // The note from the start of the run still covers its writes.
+            tracing::warn!("{}", chain(&error));
+        }
+        let are_charges_recorded =
+            charges.is_none_or(|charges| record_charges(&charges, &run, &ledger, ui));
+        let reports = write(&run, &ledger, &meta, &context, &ending)?;
+        Ok(Box::new(RunReport { run, reports, ending, are_charges_recorded }))
+    }
+}
+
+/// Resolves at the first signal or the deadline.
+async fn first_stop(signal: impl Future<Output = Stop>, limits: Limits, ui: &impl Ui) -> EndReason {
+    let signal = std::pin::pin!(signal.fuse());
+    let deadline = std::pin::pin!(limits.reached().fuse());
+    let (why, _) = futures_util::future::select(signal, deadline).await.factor_first();
+    ui.event(Event::Stopping(why));
+    EndReason::Stopped(why)
+}
+
+/// Executes a session and records its requests in flight.
+async fn execute<W: Transport>(
+    session: Session,
+    planner: Planner,
+    ledger: LedgerFile,
+    run: &RunDir,
+    transport: &W,
+    stop: impl Future<Output = EndReason>,
+    on_progress: impl FnMut(&Dispatcher, Duration),
+) -> Result<(EndReason, LedgerFile), Error> {
+    let failed = |error| Error::file("record the requests in flight", error);
+    let in_flight = InFlight::new(run, transport).map_err(failed)?;
+    let executed = session.execute(planner, ledger, &in_flight, stop, on_progress).await?;
+    in_flight.close().map_err(failed)?;
+    Ok(executed)
+}
+
+/// Records the time of a write: lists and searches may be stale for a while after it.
+fn record_write_time(connection: &Connection, meta: &RunMeta) -> Result<(), Error> {
+    match &connection.local {
+        Some(LocalState { db, .. }) => Ok(db.note_writing(&meta.id, jiff::Timestamp::now())?),
+        None => Ok(()),
+    }
+}
+
+/// Records the charges of a run; tells of an error and returns `false` on failure.
+fn record_charges(charges: &Charges, run: &RunDir, ledger: &LedgerFile, ui: &impl Ui) -> bool {
+    let recorded = charges.record(run, ledger);
+    if let Err(error) = &recorded {
+        ui.event(Event::Notice(Notice::ChargesNotRecorded { run, error }));
+    }
+    recorded.is_ok()
+}

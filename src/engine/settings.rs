@@ -1,0 +1,132 @@
+//! The settings of the engine.
+
+use std::any::Any;
+use std::fmt;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::access::{Access, Client};
+use super::error::{Error, Refusal};
+use super::ui::Ui;
+use crate::account::{StateDir, StateDirError};
+use crate::input::Input;
+use crate::plan::PlanSummary;
+use crate::row::Rules;
+use crate::settings::Execution;
+
+/// The settings of the engine, validated.
+#[derive(Debug)]
+pub struct Settings {
+    /// The endpoint and the key of the account.
+    pub access: Access,
+    /// Rate limits, attempts, and when to abort.
+    pub execution: Execution,
+    /// The directory of locks, recent writes and charges. Without one, only runs on a sandbox are
+    /// possible.
+    pub state_dir: Option<PathBuf>,
+    /// The share of invalid rows above which a sheet is refused unless a person confirms, from 0
+    /// to 1.
+    pub max_bad: f64,
+    /// The text of a cell that clears its field.
+    pub clear_token: String,
+    /// Starts the sandbox of a run; `None` refuses such runs.
+    pub sandbox: Option<Box<dyn StartSandbox>>,
+}
+
+/// Starts a local ImageKit for one run.
+pub trait StartSandbox: fmt::Debug {
+    /// Starts a sandbox whose library has the files that the input names.
+    ///
+    /// # Errors
+    /// The input cannot be read, or the sandbox cannot be started.
+    fn start(&self, input: &Input) -> Result<Sandbox, Error>;
+}
+
+/// A running sandbox.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Its base URL, on a loopback address.
+    pub endpoint: String,
+    /// The key that it accepts.
+    pub key: SecretString,
+    /// Stops the sandbox when dropped.
+    pub server: Box<dyn Any>,
+}
+
+/// Whether what the preview shows may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// Ask the person at the [`Ui`]; without one, refuse.
+    Ask,
+    /// It may.
+    Given,
+}
+
+impl Settings {
+    /// The default settings for an account. Without a state directory, only runs on a sandbox are
+    /// possible.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        Self {
+            access,
+            execution: Execution::default(),
+            state_dir: None,
+            max_bad: 0.01,
+            clear_token: Rules::default().clear_token,
+            sandbox: None,
+        }
+    }
+
+    /// Opens the state directory.
+    pub(super) fn open_state(&self) -> Result<StateDir, Error> {
+        let path = self.state_dir.as_deref().ok_or(StateDirError::Nowhere)?;
+        Ok(StateDir::open(path)?)
+    }
+
+    /// Starts the sandbox of a run.
+    pub(super) fn start_sandbox(&self, input: &Input) -> Result<(Box<dyn Any>, Client), Error> {
+        let missing = || Refusal::Sandbox("none is configured".to_owned());
+        let Sandbox { endpoint, key, server } =
+            self.sandbox.as_ref().ok_or_else(missing)?.start(input)?;
+        Ok((server, self.access.client_of_sandbox(&endpoint, key)?))
+    }
+
+    /// The reason to refuse a sheet unless a person confirms it: more of its rows are invalid than
+    /// allowed.
+    pub(super) fn too_many_invalid(&self, summary: &PlanSummary) -> Option<Refusal> {
+        let (rejected, rows, max_bad) = (summary.rejected, summary.rows, self.max_bad);
+        (summary.rejected_share() > max_bad).then_some(Refusal::TooManyInvalid {
+            rejected,
+            rows,
+            max_bad,
+        })
+    }
+
+    /// Asks for confirmation of the preview. Asks nothing if nothing is to be sent.
+    pub(super) async fn confirm(
+        &self,
+        summary: &PlanSummary,
+        can_ask: bool,
+        ui: &impl Ui,
+    ) -> Result<(), Error> {
+        require_person(can_ask)?;
+        let has_too_many_invalid = self.too_many_invalid(summary).is_some();
+        let question = super::ui::Question::Send { summary, has_too_many_invalid };
+        if summary.writes == 0 || ui.ask(question).await {
+            Ok(())
+        } else {
+            Err(Refusal::NotConfirmed.into())
+        }
+    }
+}
+
+/// Fails if there is no person to confirm the preview, before anything is read.
+pub(super) fn require_person(can_ask: bool) -> Result<(), Refusal> {
+    if can_ask { Ok(()) } else { Err(Refusal::NotConfirmable) }
+}
+
+/// The person to ask; `None` if consent is given or there is no person.
+pub(super) fn prompt<U: Ui>(ui: &U, consent: Consent) -> Option<&U> {
+    (consent == Consent::Ask && ui.can_ask()).then_some(ui)
+}

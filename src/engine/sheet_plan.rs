@@ -1,0 +1,309 @@
+//! Prepares a sheet for a run: staging, scanning, reading the state of its files, planning,
+//! preview.
+
+use std::any::Any;
+use std::path::PathBuf;
+
+use jiff::{Timestamp, ZonedDateTime};
+
+use super::access::Client;
+use super::connection::{Connection, NewRun};
+use super::error::{Error, Refusal};
+use super::fields::Fields;
+use super::locks::new_run;
+use super::reading::{Differences, PlanSubject, plan_with_snapshots, take_snapshots};
+use super::recorded_charges::charges;
+use super::scan::Scan;
+use super::settings::{Settings, prompt};
+use super::sheet::Sheet;
+use super::ui::{Event, Preview, ReadCounter, Target, Ui, WholeSheet};
+use super::{Consent, Engine};
+use crate::charges::Charges;
+use crate::input::{Context, Input, StagedInput};
+use crate::ledger::{LedgerFile, RunMeta, Stage};
+use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
+use crate::resolve::Resolution;
+use crate::run::{ReadStats, RunDir, RunLock, SnapshotReader};
+use crate::settings::Planning;
+
+/// A sheet that is being planned, and how.
+pub(super) struct SheetPlan<'p, U> {
+    pub(super) sheet: &'p Sheet,
+    pub(super) settings: &'p Settings,
+    pub(super) run: &'p RunDir,
+    pub(super) ui: &'p U,
+    pub(super) planning: Planning,
+    /// Whether to keep snapshots for `undo` even if the planner does not need them.
+    pub(super) keeps_snapshots: bool,
+    pub(super) use_of_plan: UseOfPlan,
+    /// Whether a person can confirm a sheet with too many invalid rows.
+    pub(super) can_confirm: bool,
+    /// Maximum rows to send now, as a pilot.
+    pub(super) limit: Option<u64>,
+    /// Which differences of files are collected or told.
+    pub(super) differences: Differences,
+}
+
+/// What happens with a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UseOfPlan {
+    /// It is saved, and checked for conflicts when it is applied.
+    Save,
+    /// It is sent now, under the lock of the account.
+    Send,
+}
+
+/// A sheet copied into the run directory, and a client for the account.
+pub(super) struct StagedSheet {
+    pub(super) staged: StagedInput,
+    pub(super) client: Client,
+    /// The server of a sandbox; runs until it is dropped.
+    pub(super) sandbox: Option<Box<dyn Any>>,
+}
+
+/// A scanned sheet, and the custom metadata fields it was validated against.
+pub(super) struct ScannedSheet {
+    scan: Scan,
+    fields: Fields,
+}
+
+/// A planned sheet.
+pub(super) struct Planned {
+    pub(super) scan: InputSummary,
+    pub(super) context: Context,
+    /// All rows of the sheet, also where only a pilot of them is planned.
+    whole: WholeSheet,
+    looked_up: Option<Resolution>,
+    /// The reads of file snapshots, and their number of requests; `None` if nothing was read.
+    pub(super) reading: Option<(ReadStats, u64)>,
+    pub(super) meta: RunMeta,
+    pub(super) ledger: LedgerFile,
+    /// The charges database; `None` if the run has no billed extensions, or only plans.
+    pub(super) charges: Option<Charges>,
+}
+
+impl Engine {
+    /// Creates and locks the run directory of a sheet. If it may come `after_earlier` runs, a named
+    /// directory may belong to one; the new run is then created after it.
+    pub(super) fn run_dir(
+        &self,
+        sheet: &Sheet,
+        after_earlier: bool,
+    ) -> Result<(RunDir, RunLock), Error> {
+        let now = Timestamp::now();
+        let created = new_run(match &sheet.run_dir {
+            Some(path) => match RunDir::open(path).ok().filter(|_| after_earlier) {
+                Some(earlier) => RunDir::create_after(&earlier, now),
+                None => RunDir::create_at(path),
+            },
+            None => RunDir::create(&self.runs_beside(sheet)?, now),
+        })?;
+        created.0.remove_abandoned_beside();
+        Ok(created)
+    }
+
+    /// The path beside which the runs of a sheet are created: its own, or a name in the state
+    /// directory if the sheet cannot be read again.
+    fn runs_beside(&self, sheet: &Sheet) -> Result<PathBuf, Error> {
+        match sheet.source.file() {
+            Some(path) => Ok(path.to_owned()),
+            None => Ok(self.settings.open_state()?.path().join("stdin")),
+        }
+    }
+}
+
+impl<U: Ui> SheetPlan<'_, U> {
+    /// Copies the sheet into the run directory and creates a client. If the endpoint is not
+    /// trusted, asks whether the key may be sent there.
+    pub(super) async fn stage(&self, consent: Consent) -> Result<StagedSheet, Error> {
+        let staged = self.sheet.source.stage(self.sheet.format, self.run.path()).await?;
+        if self.sheet.sandbox {
+            let (sandbox, client) = self.settings.start_sandbox(&staged.input)?;
+            return Ok(StagedSheet { staged, client, sandbox: Some(sandbox) });
+        }
+        let client = self.settings.access.client(prompt(self.ui, consent)).await?;
+        Ok(StagedSheet { staged, client, sandbox: None })
+    }
+
+    /// Scans the sheet before any request, so that it can be refused without an account or network.
+    /// `None` if validating needs the custom metadata fields of the account.
+    pub(super) fn read_offline(
+        &self,
+        staged_sheet: &StagedSheet,
+    ) -> Result<Option<ScannedSheet>, Error> {
+        let input = &staged_sheet.staged.input;
+        if self.sheet.checks_metadata && input.mentions_metadata()? {
+            return Ok(None);
+        }
+        let fields = Fields::unchecked();
+        let scan = Scan::read(input, fields.context(self.settings.clear_token.clone(), None))?;
+        self.refuse_unless_accepted(&scan.input_summary, &staged_sheet.client)?;
+        Ok(Some(ScannedSheet { scan, fields }))
+    }
+
+    /// Connects to the account of the sheet.
+    pub(super) async fn connect(
+        &self,
+        client: Client,
+        wait_lock: bool,
+    ) -> Result<Connection, Error> {
+        let execution = &self.settings.execution;
+        if self.sheet.sandbox {
+            return Connection::to_sandbox(client, self.run, execution);
+        }
+        let busy = Some(self.run).filter(|_| self.use_of_plan == UseOfPlan::Send && !wait_lock);
+        Connection::open(client, self.settings.open_state()?, execution, busy).await
+    }
+
+    /// Scans the sheet, reads the snapshots of its files if needed, and plans.
+    pub(super) async fn plan(
+        &self,
+        staged: &StagedInput,
+        read_offline: Option<ScannedSheet>,
+        connection: &Connection,
+    ) -> Result<Planned, Error> {
+        let Connection { client, reads, .. } = connection;
+        let ScannedSheet { scan, fields } = if let Some(sheet) = read_offline {
+            sheet
+        } else {
+            let fields = Fields::fetch(client, &staged.input, reads).await?;
+            let context = fields.context(self.settings.clear_token.clone(), None);
+            ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
+        };
+        let scan = scan.look_up_files(&staged.input, client, reads, self.ui).await?;
+        let Scan { input_summary: mut scan, context, looked_up } = scan;
+        self.refuse_unless_accepted(&scan, client)?;
+        let whole = WholeSheet { rows: scan.summary.rows, invalid: scan.summary.rejected };
+        let has_extensions = !scan.summary.extension_runs.is_empty();
+        let sends = self.use_of_plan == UseOfPlan::Send;
+        let charges = charges(connection, has_extensions && sends, self.ui)?;
+        let new = self.new_run(staged, &scan.summary, fields.json);
+        if self.limit.is_some() && self.planning == Planning::Direct {
+            scan = scan_pilot(&staged.input, &context, self.limit)?;
+        }
+        let (meta, ledger) = connection.create_run(self.run, new, context.files.as_deref())?;
+        let reads_before = reads.sent();
+        let counter = ReadCounter::new(self.ui);
+        let reader =
+            SnapshotReader { ledger: &ledger, api: &client.api, reads, progress: &counter };
+        let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
+        let reading = match self.planning {
+            Planning::Diff(_) => {
+                let (with_snapshots, read_stats) =
+                    plan_with_snapshots(reader, subject, self.limit, self.differences, self.ui)
+                        .await?;
+                scan = with_snapshots;
+                Some(read_stats)
+            }
+            Planning::Direct if self.keeps_snapshots => {
+                Some(take_snapshots(reader, subject).await?)
+            }
+            Planning::Direct => {
+                connection.mark_unsettled(&ledger, &meta)?;
+                None
+            }
+        };
+        let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
+        Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
+    }
+
+    fn new_run(&self, staged: &StagedInput, summary: &PlanSummary, fields: String) -> NewRun {
+        NewRun {
+            input_name: self.sheet.source.recorded_name(),
+            input_path: self.sheet.source.absolute_path(),
+            input_format: staged.input.format,
+            input_fingerprint: staged.fingerprint.0.clone(),
+            rows: summary.rows,
+            has_extensions: !summary.extension_runs.is_empty(),
+            clear_token: self.settings.clear_token.clone(),
+            fields,
+            checks_conflicts: self.use_of_plan == UseOfPlan::Save,
+            planning: self.planning,
+        }
+    }
+
+    /// Refuses an empty sheet, rows of unknown outcome, and too many invalid rows, unless the
+    /// options accept them.
+    fn refuse_unless_accepted(&self, scan: &InputSummary, client: &Client) -> Result<(), Error> {
+        let summary = &scan.summary;
+        let too_many = || self.settings.too_many_invalid(summary);
+        let refusal = if summary.rows == 0 && !self.sheet.allow_empty {
+            Refusal::NoRows
+        } else if let Some(row) = scan.first_unknown.clone().filter(|_| !self.sheet.repeat_unknown)
+        {
+            Refusal::UnknownOutcome(row)
+        } else if let Some(refusal) =
+            too_many().filter(|_| !self.sheet.sandbox && !self.can_confirm)
+        {
+            refusal
+        } else {
+            return Ok(());
+        };
+        // Show the preview, so that the reason is visible.
+        self.ui.event(Event::Preview(&Preview {
+            input: &self.sheet.source.name(),
+            summary,
+            ignored_columns: &scan.ignored_columns,
+            empty_cells: scan.empty_cells,
+            rows_of_run: None,
+            looked_up: None,
+            reading: None,
+            target: Some(self.target(client, false, None)),
+            conflict_checks: 0,
+            is_refused: true,
+        }));
+        Err(refusal.into())
+    }
+
+    /// Shows the preview.
+    pub(super) fn show(&self, planned: &Planned, connection: &Connection) {
+        let scan = &planned.scan;
+        let is_first_run = connection.is_first_run(&planned.meta);
+        self.ui.event(Event::Preview(&Preview {
+            input: &self.sheet.source.name(),
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            empty_cells: scan.empty_cells,
+            rows_of_run: None,
+            looked_up: planned.looked_up.as_ref(),
+            reading: planned.reading,
+            target: Some(self.target(&connection.client, is_first_run, Some(planned.whole))),
+            conflict_checks: 0,
+            is_refused: false,
+        }));
+    }
+
+    fn target<'t>(
+        &'t self,
+        client: &'t Client,
+        is_first_run: bool,
+        whole: Option<WholeSheet>,
+    ) -> Target<'t> {
+        Target {
+            endpoint: &client.endpoint,
+            account: &client.identity,
+            is_first_run,
+            sandbox: self.sheet.sandbox,
+            execution: &self.settings.execution,
+            pilot_of: self.limit.and(whole),
+            can_undo: Some(self.planning != Planning::Direct || self.keeps_snapshots),
+            now: ZonedDateTime::now(),
+        }
+    }
+}
+
+/// Scans the rows of a pilot that is sent as is.
+fn scan_pilot(input: &Input, context: &Context, limit: Option<u64>) -> Result<InputSummary, Error> {
+    let mut planner = Planner::direct();
+    planner.preview(EXAMPLES_MAX);
+    Ok(scan(input, context, &mut planner, limit, |_| {})?)
+}
+
+impl Planned {
+    /// Records the stage of the run and its number of writes in the ledger.
+    pub(super) fn set_stage(&mut self, stage: Stage) -> Result<(), Error> {
+        self.meta.stage = stage;
+        self.meta.writes = self.scan.summary.writes;
+        Ok(self.ledger.set_meta(&self.meta)?)
+    }
+}

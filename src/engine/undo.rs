@@ -1,0 +1,344 @@
+//! Restores the values from before a run.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use jiff::ZonedDateTime;
+
+use super::Engine;
+use super::connection::{Connection, LocalState, NewRun};
+use super::discard::DiscardUnlessStarted;
+use super::error::{Error, FilesPurpose, NothingToUndo, Refusal};
+use super::existing_run::refuse_edited_copy;
+use super::limits::Limits;
+use super::locks::{lock_account, lock_run, new_run};
+use super::prepared_run::{PreparedRun, RunReport};
+use super::reading::read_files;
+use super::settings::{Consent, Settings, prompt, require_person};
+use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
+use crate::account::AccountLock;
+use crate::execute::Stop;
+use crate::input::{Context, Format, Input, staged_in};
+use crate::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
+use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
+use crate::row::FileId;
+use crate::run::{ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
+use crate::settings::{DiffOptions, Planning};
+use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
+
+/// Options of an undo.
+#[derive(Debug, Clone)]
+pub struct UndoOptions {
+    /// The run directory to create for the undo; `None` for one beside the run.
+    pub run_dir: Option<PathBuf>,
+    /// Whether the values from before may be sent without asking.
+    pub consent: Consent,
+    /// Whether another key than the run started with is accepted, after a key rotation.
+    pub key_changed: bool,
+    /// Limits of the session.
+    pub limits: Limits,
+}
+
+impl UndoOptions {
+    /// An undo in a run directory beside the run, without limits.
+    #[must_use]
+    pub fn new(consent: Consent) -> Self {
+        Self { run_dir: None, consent, key_changed: false, limits: Limits::default() }
+    }
+}
+
+/// The result of an undo.
+#[derive(Debug)]
+pub struct Undone {
+    /// The run that restored the values.
+    pub report: Box<RunReport>,
+    /// What was restored, and what was not.
+    pub summary: UndoSummary,
+}
+
+impl Engine {
+    /// Restores the values from before a run. Values that changed since the run are left alone.
+    ///
+    /// `signal` stops the session gracefully. Until it is polled nothing has been sent, and the
+    /// future may be dropped.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn undo(
+        &self,
+        run: &Path,
+        options: UndoOptions,
+        ui: &impl Ui,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<Undone, Error> {
+        let old = RunDir::open(run)?;
+        if options.consent == Consent::Ask {
+            require_person(ui.can_ask())?;
+        }
+        let limits = options.limits;
+        let _old_lock = limits.within(lock_run(&old, limits.wait_lock)).await?;
+        let old = RunToUndo::load(old)?;
+        let (run, _run_lock) = new_run(match &options.run_dir {
+            Some(path) => RunDir::create_at(path),
+            None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
+        })?;
+        let discard_guard = DiscardUnlessStarted::new(&run);
+        let undo = Undo { old: &old, run: &run, options: &options, settings: &self.settings, ui };
+        let (prepared, summary) = limits.within(Box::pin(undo.prepare())).await?;
+        discard_guard.keep();
+        let report = prepared.finish(limits, ui, signal).await?;
+        Ok(Undone { report, summary })
+    }
+}
+
+/// The undo of a run, with the options of the command.
+struct Undo<'u, U> {
+    old: &'u RunToUndo,
+    run: &'u RunDir,
+    options: &'u UndoOptions,
+    settings: &'u Settings,
+    ui: &'u U,
+}
+
+impl<U: Ui> Undo<'_, U> {
+    /// Prepares the undo up to its first write.
+    async fn prepare(&self) -> Result<(Box<PreparedRun>, UndoSummary), Error> {
+        let Self { old, run, options, settings, ui } = self;
+        let connection = Connection::to_account_of_run(
+            settings,
+            &old.run,
+            &old.meta,
+            Some(*run).filter(|_| !options.limits.wait_lock),
+            prompt(*ui, options.consent),
+        )
+        .await?;
+        let locks = self.locks(&connection).await?;
+        if old.is_unfinished {
+            ui.event(Event::Notice(Notice::UndoingUnfinished(&old.run)));
+        }
+        let (mut meta, ledger) = connection.create_run(run, old.undoing_run(), None)?;
+        let reading = self.take_snapshots(&ledger, &connection).await?;
+        connection.mark_unsettled(&ledger, &meta)?;
+        let undo_summary = write_sheets(old.finished_run(), &ledger, run)?;
+        let staged = staged_in(run.input(Format::Jsonl))?;
+        meta.input_fingerprint = staged.fingerprint.0;
+        let context = Context { files: None, ..old.context.clone() };
+        let planner = || Planner::of(meta.planning, &ledger, Box::new(|_, _| None));
+        let mut preview = planner()?;
+        preview.preview(EXAMPLES_MAX);
+        let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
+        // Tags that the run added are meant to go.
+        scan.summary.lost_tags = LostTags::default();
+        self.show(&connection, &meta, (&scan, undo_summary.rows), reading);
+        ui.event(Event::UndoPreview(&undo_summary));
+        if options.consent == Consent::Ask {
+            settings.confirm(&scan.summary, ui.can_ask(), *ui).await?;
+        }
+        let planner = planner()?;
+        (meta.rows, meta.writes) = (undo_summary.rows, scan.summary.writes);
+        meta.stage = Stage::Running;
+        ledger.set_meta(&meta)?;
+        let session = Session {
+            input: staged.input,
+            context,
+            execution: settings.execution.clone(),
+            rates: Some(connection.rates.clone()),
+            rows_max: options.limits.rows,
+        };
+        let prepared = Box::new(PreparedRun {
+            session,
+            planner,
+            run: (*run).clone(),
+            meta,
+            ledger,
+            charges: None,
+            connection,
+            _locks: locks,
+            _sandbox: None,
+        });
+        Ok((prepared, undo_summary))
+    }
+
+    fn show(
+        &self,
+        connection: &Connection,
+        meta: &RunMeta,
+        (scan, all_rows): (&InputSummary, u64),
+        reading: (ReadStats, u64),
+    ) {
+        let pilot_of = self.options.limits.rows.map(|_| WholeSheet { rows: all_rows, invalid: 0 });
+        self.ui.event(Event::Preview(&Preview {
+            input: &meta.input_name,
+            rows_of_run: None,
+            summary: &scan.summary,
+            ignored_columns: &[],
+            empty_cells: 0,
+            looked_up: None,
+            reading: Some(reading),
+            target: Some(Target {
+                endpoint: &connection.client.endpoint,
+                account: &connection.client.identity,
+                is_first_run: false,
+                sandbox: false,
+                execution: &self.settings.execution,
+                pilot_of,
+                can_undo: Some(true),
+                now: ZonedDateTime::now(),
+            }),
+            conflict_checks: 0,
+            is_refused: false,
+        }));
+    }
+
+    /// Locks the account of the key, and also the account that the run started on if that is
+    /// recorded under another key.
+    async fn locks(&self, connection: &Connection) -> Result<Vec<AccountLock>, Error> {
+        let wait = self.options.limits.wait_lock;
+        let mut locks: Vec<_> = connection.lock(self.run, wait).await?.into_iter().collect();
+        let Some(LocalState { state, db, account }) = &connection.local else {
+            return Ok(locks);
+        };
+        let started_on = db.account_of(&self.old.meta.account)?;
+        if started_on == *account {
+            return Ok(locks);
+        }
+        if !self.options.key_changed {
+            return Err(Refusal::KeyDiffers.into());
+        }
+        locks.push(lock_account(state, started_on, self.run, wait).await?);
+        db.join(*account, started_on)?;
+        Ok(locks)
+    }
+
+    /// Reads the files of the run to be undone; returns how, and in how many requests.
+    async fn take_snapshots(
+        &self,
+        ledger: &LedgerFile,
+        connection: &Connection,
+    ) -> Result<(ReadStats, u64), Error> {
+        let counter = ReadCounter::new(self.ui);
+        let (api, reads) = (&connection.client.api, &connection.reads);
+        let reader = SnapshotReader { ledger, api, reads, progress: &counter };
+        let reads_before = reads.sent();
+        let stats = read_snapshots(self.old.finished_run(), reader, connection).await?;
+        Ok((stats, reads.sent() - reads_before))
+    }
+}
+
+/// The run to undo.
+struct RunToUndo {
+    run: RunDir,
+    meta: RunMeta,
+    ledger: LedgerFile,
+    input: Input,
+    context: Context,
+    is_unfinished: bool,
+    was_interrupted: bool,
+}
+
+impl RunToUndo {
+    fn load(run: RunDir) -> Result<Self, Error> {
+        let ledger = run.ledger()?;
+        let meta = ledger.meta()?;
+        refuse_edited_copy(&run, &meta)?;
+        let nothing = |reason| Refusal::NothingToUndo { run: run.path().to_owned(), reason };
+        if meta.sandbox {
+            return Err(nothing(NothingToUndo::Sandbox).into());
+        }
+        if meta.stage != Stage::Running {
+            return Err(nothing(NothingToUndo::NotStarted).into());
+        }
+        if ledger.file_count()? == 0 {
+            return Err(nothing(NothingToUndo::NoSnapshots).into());
+        }
+        let ended = ledger.ended()?;
+        let context = ledger.context(&meta)?;
+        let input = run.input(meta.input_format);
+        let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
+        let was_interrupted = ended.is_none();
+        Ok(Self { run, meta, ledger, input, context, is_unfinished, was_interrupted })
+    }
+
+    fn finished_run(&self) -> FinishedRun<'_> {
+        FinishedRun {
+            input: &self.input,
+            context: &self.context,
+            ledger: &self.ledger,
+            planning: self.meta.planning,
+            was_interrupted: self.was_interrupted,
+        }
+    }
+
+    /// The parameters of the run that undoes this one, before its rows are known.
+    fn undoing_run(&self) -> NewRun {
+        NewRun {
+            input_name: RunMeta::name_of_undoing(self.run.path()),
+            input_path: None,
+            input_format: Format::Jsonl,
+            input_fingerprint: String::new(),
+            rows: 0,
+            has_extensions: false,
+            clear_token: self.meta.clear_token.clone(),
+            fields: self.meta.fields.clone(),
+            checks_conflicts: false,
+            planning: Planning::Diff(DiffOptions::default()),
+        }
+    }
+}
+
+/// Reads the current snapshots of the files of the run. Listings may be stale and show values from
+/// before the run, so a sample is re-read one by one, with more of the files whose values differ
+/// from what the run left. If any of these is stale, all files are re-read.
+async fn read_snapshots(
+    finished_run: FinishedRun<'_>,
+    reader: SnapshotReader<'_>,
+    connection: &Connection,
+) -> Result<ReadStats, Error> {
+    let failed_read = |source| Error::Files { purpose: FilesPurpose::Undo, source };
+    let ledger = reader.ledger;
+    ledger.transaction(|| {
+        file_effects_of(finished_run, |effects| Ok(ledger.upsert_file(effects.file.as_str(), 0)?))
+    })?;
+    let mut reading = read_files(reader, connection).await.map_err(failed_read)?;
+    if reading.strategy != ReadStrategy::OneByOne {
+        reader.verify_sample(&mut reading).await.map_err(failed_read)?;
+        let mut suspects = SpotCheck::default();
+        file_effects_of(finished_run, |effects| {
+            let is_unchanged_since_run = matches!(snapshot_of(ledger, &effects.file)?,
+                Snapshot::Fields(fields) if effects.is_unchanged_since_run(&fields));
+            if !is_unchanged_since_run {
+                suspects.add(&effects.file);
+            }
+            Ok(())
+        })?;
+        reader.verify(&suspects.files(), &mut reading).await.map_err(failed_read)?;
+    }
+    Ok(reading)
+}
+
+fn snapshot_of(ledger: &LedgerFile, file: &FileId) -> Result<Snapshot, LedgerError> {
+    let known = ledger.file_record(file.as_str())?;
+    Ok(known.map(|known| known.state).unwrap_or_default())
+}
+
+/// Writes the sheet that restores the values from before the run, and the list of skipped values.
+fn write_sheets(
+    finished_run: FinishedRun<'_>,
+    ledger: &LedgerFile,
+    run: &RunDir,
+) -> Result<UndoSummary, UndoError> {
+    let mut sheets = UndoSheets::create(run.path())?;
+    ledger.transaction(|| {
+        file_effects_of(finished_run, |effects| {
+            let reversal = match snapshot_of(ledger, &effects.file)? {
+                Snapshot::Fields(fields) => effects.reversal(Some(&fields)),
+                Snapshot::Missing | Snapshot::Unread => effects.reversal(None),
+            };
+            if let Some(row) = sheets.write(&effects, &reversal)? {
+                ledger.upsert_file(effects.file.as_str(), row)?;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(sheets.finish()?)
+}
