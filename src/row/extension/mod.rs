@@ -3,6 +3,8 @@
 //!
 //! Limits and units are from ImageKit's API description and its 2024 pricing.
 
+mod config;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -12,11 +14,6 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::cell::Cell;
 use super::problem::Invalid;
 use super::{FieldSet, FileField};
-
-const TASKS_MAX: usize = 10;
-const INSTRUCTION_LENGTH_MAX: usize = 2000;
-const VOCABULARY_MAX: usize = 30;
-const VOCABULARY_LENGTH_MAX: usize = 500;
 
 /// The extensions of one row in input order; never empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +117,11 @@ impl Extension {
         ExtensionFingerprint(xxh3_64(config.to_string().as_bytes()).cast_signed())
     }
 
+    /// The id of a saved extension.
+    fn saved_id(&self) -> Option<&str> {
+        self.config.get("id").and_then(Value::as_str)
+    }
+
     fn any_task(&self, predicate: impl Fn(&Map<String, Value>) -> bool) -> bool {
         let tasks = self.config.get("tasks").and_then(Value::as_array);
         tasks.into_iter().flatten().filter_map(Value::as_object).any(predicate)
@@ -181,208 +183,19 @@ impl Extensions {
                 r#"write an array like [{"name":"remove-bg"}]"#,
             ));
         };
-        let extensions = array.iter().map(parse_extension).collect::<Result<Vec<_>, _>>()?;
-        let mut seen = BTreeSet::new();
+        let extensions = array.iter().map(config::parse).collect::<Result<Vec<_>, _>>()?;
+        let mut status_keys = BTreeSet::new();
         for extension in &extensions {
-            if !seen.insert(extension.config.to_string()) {
-                let problem = format!("contains {} twice", extension.name.as_str());
-                return Err(Invalid::new(problem, "list it once, because every run is billed"));
+            if !status_keys.insert((extension.name, extension.saved_id())) {
+                let name = extension.name.as_str();
+                return Err(Invalid::new(
+                    format!("contains {name} twice"),
+                    "list it once: every run is billed, and both would share one status",
+                ));
             }
         }
         Ok((!extensions.is_empty()).then(|| Self(extensions.into())))
     }
-}
-
-fn parse_extension(value: &Value) -> Result<Extension, Invalid> {
-    let known = || ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
-    let object = value.as_object().ok_or_else(|| {
-        Invalid::new("contains an element that is not an object", "write {\"name\":…}")
-    })?;
-    let text = object.get("name").and_then(Value::as_str).ok_or_else(|| {
-        Invalid::new("contains an extension without a name", format!("use one of {}", known()))
-    })?;
-    let name = ExtensionName::parse(text).ok_or_else(|| {
-        Invalid::new(
-            format!("contains the unknown extension {text:?}"),
-            format!("use one of {}", known()),
-        )
-    })?;
-    match name {
-        ExtensionName::RemoveBg => check_remove_bg(object),
-        ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging => {
-            check_keys(text, object, &["name", "minConfidence", "maxTags"])?;
-            check_integer(text, object, "minConfidence", 0, 100)?;
-            check_integer(text, object, "maxTags", 0, 30)
-        }
-        ExtensionName::AiAutoDescription => check_keys(text, object, &["name"]),
-        ExtensionName::AiTasks => check_ai_tasks(object),
-        ExtensionName::SavedExtension => {
-            check_keys(text, object, &["name", "id"])?;
-            require_string(text, object, "id").map(|_| ())
-        }
-    }?;
-    Ok(Extension { name, config: value.clone() })
-}
-
-fn check_remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
-    check_keys("remove-bg", object, &["name", "options"])?;
-    let Some(options) = object.get("options") else {
-        return Ok(());
-    };
-    let options = options.as_object().ok_or_else(|| {
-        Invalid::new("has options that are not an object", "write {\"options\":{…}}")
-    })?;
-    let keys = ["add_shadow", "semitransparency", "bg_color", "bg_image_url"];
-    check_keys("remove-bg options", options, &keys)?;
-    for key in ["add_shadow", "semitransparency"] {
-        if options.get(key).is_some_and(|value| !value.is_boolean()) {
-            return Err(Invalid::new(
-                format!("has a {key} that is not a boolean"),
-                "use true or false",
-            ));
-        }
-    }
-    for key in ["bg_color", "bg_image_url"] {
-        if options.contains_key(key) {
-            require_string("remove-bg options", options, key)?;
-        }
-    }
-    if options.contains_key("bg_color") && options.contains_key("bg_image_url") {
-        return Err(Invalid::new("has both bg_color and bg_image_url", "use one of the two"));
-    }
-    Ok(())
-}
-
-fn check_ai_tasks(object: &Map<String, Value>) -> Result<(), Invalid> {
-    check_keys("ai-tasks", object, &["name", "tasks"])?;
-    let tasks = object.get("tasks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    if tasks.is_empty() || tasks.len() > TASKS_MAX {
-        let problem = format!("has {} tasks in ai-tasks", tasks.len());
-        return Err(Invalid::new(problem, "use 1 to 10 tasks"));
-    }
-    tasks.iter().try_for_each(check_task)
-}
-
-fn check_task(value: &Value) -> Result<(), Invalid> {
-    let task = value
-        .as_object()
-        .ok_or_else(|| Invalid::new("has a task that is not an object", "write {\"type\":…}"))?;
-    let kind = require_string("a task", task, "type")?;
-    let instruction = require_string(kind, task, "instruction")?;
-    if instruction.chars().count() > INSTRUCTION_LENGTH_MAX {
-        return Err(Invalid::new("has an instruction longer than 2,000 characters", "shorten it"));
-    }
-    let selections = ["min_selections", "max_selections"];
-    match kind {
-        "select_tags" => {
-            check_keys(
-                kind,
-                task,
-                &[&["type", "instruction", "vocabulary"][..], &selections].concat(),
-            )?;
-            check_vocabulary(task, true)
-        }
-        "select_metadata" => {
-            let keys = &["type", "instruction", "field", "vocabulary"][..];
-            check_keys(kind, task, &[keys, &selections].concat())?;
-            require_string(kind, task, "field")?;
-            check_vocabulary(task, false)
-        }
-        "yes_no" => {
-            let actions = ["on_yes", "on_no", "on_unknown"];
-            check_keys(kind, task, &[&["type", "instruction"][..], &actions].concat())?;
-            actions.iter().filter_map(|key| task.get(*key)).try_for_each(check_action)
-        }
-        other => Err(Invalid::new(
-            format!("has a task with the unknown type {other:?}"),
-            "use select_tags, select_metadata or yes_no",
-        )),
-    }
-}
-
-fn check_vocabulary(task: &Map<String, Value>, strings_only: bool) -> Result<(), Invalid> {
-    let Some(value) = task.get("vocabulary") else {
-        return Ok(());
-    };
-    let words = value.as_array().map_or(&[][..], Vec::as_slice);
-    if words.is_empty() || words.len() > VOCABULARY_MAX {
-        return Err(Invalid::new(
-            "has a vocabulary that is not a list of 1 to 30 words",
-            "use 1 to 30 words",
-        ));
-    }
-    if strings_only && !words.iter().all(Value::is_string) {
-        return Err(Invalid::new(
-            "has a vocabulary with an element that is not a string",
-            "use only strings",
-        ));
-    }
-    let texts = || words.iter().filter_map(Value::as_str);
-    if texts().map(|word| word.chars().count()).sum::<usize>() > VOCABULARY_LENGTH_MAX {
-        let suggestion = "use at most 500 characters in total";
-        return Err(Invalid::new("has a vocabulary that is too long", suggestion));
-    }
-    if strings_only && texts().any(|word| word.contains('%')) {
-        return Err(Invalid::new("has a vocabulary with a %", "remove the %"));
-    }
-    Ok(())
-}
-
-fn check_action(value: &Value) -> Result<(), Invalid> {
-    let suggestion = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
-    let action = value
-        .as_object()
-        .ok_or_else(|| Invalid::new("has an action that is not an object", suggestion))?;
-    let keys = ["add_tags", "remove_tags", "set_metadata", "unset_metadata"];
-    check_keys("an action", action, &keys)?;
-    if action.values().all(Value::is_array) {
-        Ok(())
-    } else {
-        Err(Invalid::new("has an action that is not a list", suggestion))
-    }
-}
-
-/// Rejects unknown keys: usually misspelled, and ImageKit would ignore them silently. `parent`
-/// names the object in messages.
-fn check_keys(parent: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Invalid> {
-    match object.keys().find(|key| !known.contains(&key.as_str())) {
-        None => Ok(()),
-        Some(key) => Err(Invalid::new(
-            format!("has an unknown key {key:?} in {parent}"),
-            format!("use only {}", known.join(", ")),
-        )),
-    }
-}
-
-fn check_integer(
-    parent: &str,
-    object: &Map<String, Value>,
-    key: &str,
-    min: u64,
-    max: u64,
-) -> Result<(), Invalid> {
-    match object.get(key).and_then(Value::as_u64) {
-        Some(number) if (min..=max).contains(&number) => Ok(()),
-        _ => Err(Invalid::new(
-            format!("has no valid {key} in {parent}"),
-            format!("set {key} to an integer from {min} to {max}"),
-        )),
-    }
-}
-
-fn require_string<'v>(
-    parent: &str,
-    object: &'v Map<String, Value>,
-    key: &str,
-) -> Result<&'v str, Invalid> {
-    object.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).ok_or_else(
-        || {
-            Invalid::new(
-                format!("has no {key} in {parent}"),
-                format!("set {key} to a non-empty string"),
-            )
-        },
-    )
 }
 
 #[cfg(test)]
@@ -427,6 +240,9 @@ mod tests {
             r#"[{"name":"ai-tasks","tasks":[{"type":"select_tags","instruction":"x","vocabulary":["5%"]}]}]"#,
             r#"[{"name":"saved-extension"}]"#,
             r#"[{"name":"remove-bg"},{"name":"remove-bg"}]"#,
+            r#"[{"name":"ai-tasks","tasks":[{"type":"select_tags","instruction":"a"}]},
+                {"name":"ai-tasks","tasks":[{"type":"select_tags","instruction":"b"}]}]"#,
+            r#"[{"name":"saved-extension","id":"ext_1"},{"name":"saved-extension","id":"ext_1"}]"#,
         ] {
             assert!(parse(problem).is_err(), "{problem}");
         }
