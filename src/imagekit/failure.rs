@@ -9,8 +9,12 @@ use serde::Deserialize;
 
 use crate::outcome::Code;
 
-/// Maximum length of a message, in characters.
-const MESSAGE_LENGTH_MAX: usize = 300;
+/// Maximum length of one of ImageKit's messages, in bytes.
+const MESSAGE_BYTES_MAX: usize = 4096;
+/// Maximum length of the excerpt from a response that is not ImageKit's, in bytes.
+const EXCERPT_BYTES_MAX: usize = 300;
+/// What every `help` contains that says nothing about the error.
+const SUPPORT_ADDRESS: &str = "support@imagekit.io";
 /// Maximum plausible wait in a response header. A longer one is an error, for example a point in
 /// time.
 const HEADER_WAIT_MAX: Duration = Duration::from_hours(24);
@@ -94,6 +98,8 @@ pub struct RateLimitHeaders {
 struct ErrorBody {
     message: String,
     #[serde(default)]
+    help: String,
+    #[serde(default)]
     errors: Option<serde_json::Value>,
     #[serde(default)]
     missing_file_ids: Vec<String>,
@@ -171,7 +177,7 @@ impl Failure {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
-        let message = shortened(&message);
+        let message = shortened(&message, EXCERPT_BYTES_MAX);
         if connect {
             Self::NotSent { message }
         } else {
@@ -186,7 +192,7 @@ impl Failure {
         http_status: u16,
         request_id: Option<Box<str>>,
     ) -> Self {
-        let message = shortened(message);
+        let message = shortened(message, EXCERPT_BYTES_MAX);
         let (code, http_status) = (Code::Unreadable, Some(http_status));
         Self::Lost { code, message, http_status, request_id, retry_after: None }
     }
@@ -240,11 +246,16 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 }
 
 impl ErrorBody {
+    /// The message with the errors by field, and the help unless it only names the support.
     fn message(&self) -> Box<str> {
-        match &self.errors {
-            None => shortened(&self.message),
-            Some(errors) => shortened(&format!("{} {errors}", self.message)),
+        let mut text = self.message.clone();
+        if let Some(errors) = &self.errors {
+            text += &format!(" {errors}");
         }
+        if !self.help.contains(SUPPORT_ADDRESS) && !self.message.contains(&self.help) {
+            text += &format!(" {}", self.help);
+        }
+        shortened(&text, MESSAGE_BYTES_MAX)
     }
 
     /// Whether a 403 concerns the account and not the row, by the messages in ImageKit's API
@@ -258,23 +269,23 @@ impl ErrorBody {
 
 /// Status and body of a response without ImageKit's error body, shortened.
 fn excerpt(status: StatusCode, body: &[u8]) -> Box<str> {
-    shortened(&format!("{status} {}", String::from_utf8_lossy(body)))
+    shortened(&format!("{status} {}", String::from_utf8_lossy(body)), EXCERPT_BYTES_MAX)
 }
 
-/// Collapses whitespace and limits the length, so that a response cannot forge log lines.
-fn shortened(text: &str) -> Box<str> {
+/// Collapses whitespace, so that a response cannot forge log lines, and limits the length.
+fn shortened(text: &str, bytes_max: usize) -> Box<str> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut short: String = line.chars().take(MESSAGE_LENGTH_MAX).collect();
-    if short.len() < line.len() {
-        short.push('…');
+    if line.len() <= bytes_max {
+        return line.into();
     }
-    short.into()
+    format!("{}…", &line[..line.floor_char_boundary(bytes_max)]).into()
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
     use reqwest::header::HeaderName;
+    use serde_json::json;
 
     use super::*;
 
@@ -334,7 +345,25 @@ mod tests {
             panic!("a 502 is a loss")
         };
         assert!(message.starts_with("502 Bad Gateway <html> <h1>Bad Gateway</h1>"), "{message}");
-        assert!(message.chars().count() <= MESSAGE_LENGTH_MAX + 1);
+        assert!(message.len() <= EXCERPT_BYTES_MAX + "…".len());
+    }
+
+    #[test]
+    fn message_is_whole_with_errors_and_useful_help() {
+        let message = |body: &serde_json::Value| match classified(400, &body.to_string()) {
+            Failure::Rejected { message, .. } => message.into_string(),
+            other => panic!("a 400 is a rejection, not {other}"),
+        };
+        let long = format!("Tag {} is not allowed.", "ü".repeat(1000));
+        let body = |message: &str, help: &str| json!({"message": message, "help": help});
+        assert_eq!(message(&body(&long, "")), long);
+        let support = "For support kindly contact us at support@imagekit.io .";
+        assert_eq!(message(&body("No.", support)), "No.");
+        assert_eq!(message(&body("No.", "Use a\nlist.")), "No. Use a list.");
+        let errors = json!({"message": "No.", "help": "Why.", "errors": {"size": "too big"}});
+        assert_eq!(message(&errors), r#"No. {"size":"too big"} Why."#);
+        let cut = message(&body(&"ü".repeat(4096), ""));
+        assert_eq!(cut.len(), MESSAGE_BYTES_MAX + "…".len());
     }
 
     fn headers<const N: usize>(headers: [(&'static str, &str); N]) -> HeaderMap {

@@ -14,6 +14,9 @@ use ikbulk::shell::quoted;
 use super::duration::duration;
 use super::layout::Layout;
 
+/// Maximum characters of a cause's message.
+const MESSAGE_SHOWN_MAX: usize = 300;
+
 /// Renders how the run ended, the results of its rows, and the next commands, in lines of at most
 /// `width` characters.
 pub(in crate::cli) fn render_summary(
@@ -59,11 +62,19 @@ fn problems(lines: &mut Layout, failures: &Causes) {
             Some(row) if cause.varies => format!("for example row {row}: "),
             _ => String::new(),
         };
-        lines.add("", &format!("  {example}{}", cause.message));
+        lines.add("", &format!("  {example}{}", message_start(&cause.message)));
     }
     if failures.others > 0 {
         let others = plural(failures.others, "row", "rows");
         lines.add("", &format!("{others} with other causes; see the report"));
+    }
+}
+
+/// The start of a message; the report has the whole.
+fn message_start(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE_SHOWN_MAX) {
+        Some((end, _)) => format!("{}… (whole in the report)", &message[..end]),
+        None => message.to_owned(),
     }
 }
 
