@@ -25,8 +25,8 @@ pub(super) struct Export {
     /// Export only the files that match this query, in ImageKit's search syntax
     #[arg(long, value_name = "QUERY")]
     search: Option<String>,
-    /// The columns to export, comma-separated [default: filePath, tags, customCoordinates,
-    /// description and all custom metadata]
+    /// The columns to export, comma-separated; also read-only ones, such as aiTags, version and
+    /// updatedAt [default: filePath, tags, customCoordinates, description and all custom metadata]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
     /// The sheet to write; its extension, .csv or .jsonl, decides the format

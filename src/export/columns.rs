@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::read_only::ReadOnly;
 use crate::imagekit::ListedFile;
 use crate::row::{
     Encoded, Field, MetadataField, Rules, Schema, SchemaError, encode_as_json, encode_as_text,
@@ -10,8 +11,8 @@ use crate::row::{
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    /// `filePath`: for people; ignored on import, because the sheet has `fileId`.
-    FilePath,
+    /// For people; ignored when the sheet is applied.
+    ReadOnly(ReadOnly),
     /// Name of the column, and the field that it sets on import.
     Field(String, Field),
 }
@@ -42,7 +43,6 @@ pub enum ColumnError {
     Metadata(#[from] SchemaError),
 }
 
-const FILE_PATH: &str = "filePath";
 /// The columns that are exported by default, besides custom metadata.
 const DEFAULT: [(&str, Field); 3] = [
     ("tags", Field::Tags),
@@ -61,7 +61,13 @@ impl Columns {
             Column::Field(name, Field::CustomMetadata(field))
         });
         let fixed = DEFAULT.map(|(name, field)| Column::Field(name.to_owned(), field));
-        Self::with_id([Column::FilePath].into_iter().chain(fixed).chain(metadata).collect())
+        Self::with_id(
+            [Column::ReadOnly(ReadOnly::FILE_PATH)]
+                .into_iter()
+                .chain(fixed)
+                .chain(metadata)
+                .collect(),
+        )
     }
 
     /// The columns with these names, after `fileId`.
@@ -96,35 +102,28 @@ impl Columns {
 
 impl Column {
     fn named(name: &str, schema: &Schema) -> Result<Self, ColumnError> {
-        if name == FILE_PATH {
-            return Ok(Self::FilePath);
-        }
         if let Some(metadata) = MetadataField::name_in_column(name) {
             let field = schema.resolve(metadata)?;
             let name = MetadataField::column_of(&field.name);
             return Ok(Self::Field(name, Field::CustomMetadata(field)));
         }
         let mut fields = DEFAULT.into_iter().chain([PUBLISHED]);
-        match fields.find(|(known, _)| *known == name) {
-            Some((name, field)) => Ok(Self::Field(name.to_owned(), field)),
-            None => Err(ColumnError::Unknown {
-                name: name.to_owned(),
-                known: [FILE_PATH]
-                    .into_iter()
-                    .chain(DEFAULT.map(|(name, _)| name))
-                    .chain([PUBLISHED.0])
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            }),
+        if let Some((name, field)) = fields.find(|(known, _)| *known == name) {
+            return Ok(Self::Field(name.to_owned(), field));
         }
+        ReadOnly::named(name).map(Self::ReadOnly).ok_or_else(|| {
+            let editable = DEFAULT.iter().chain([&PUBLISHED]).map(|(name, _)| *name);
+            let known: Vec<&str> = editable.chain(ReadOnly::names()).collect();
+            ColumnError::Unknown { name: name.to_owned(), known: known.join(", ") }
+        })
     }
 
     /// The name in the header.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match self {
-            Self::FilePath => FILE_PATH,
-            Self::Field(name, _) => name,
+            Self::ReadOnly(column) => column.name(),
+            Self::Field(name, _) => name.clone(),
         }
     }
 
@@ -138,7 +137,7 @@ impl Column {
     #[must_use]
     pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
         match self {
-            Self::FilePath => file.file_path.clone().map_or(Encoded::Nothing, Encoded::As),
+            Self::ReadOnly(column) => column.as_text(file, rules),
             Self::Field(_, field) => encode_as_text(field, &value(field, file), rules),
         }
     }
@@ -147,9 +146,7 @@ impl Column {
     #[must_use]
     pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         match self {
-            Self::FilePath => {
-                file.file_path.clone().map_or(Encoded::Nothing, |path| Encoded::As(path.into()))
-            }
+            Self::ReadOnly(column) => column.as_json(file, rules),
             Self::Field(_, field) => encode_as_json(field, value(field, file), rules),
         }
     }
@@ -157,18 +154,18 @@ impl Column {
 
 /// The file's value in a field; null if there is none.
 fn value(field: &Field, file: &ListedFile) -> Value {
-    match field {
-        Field::FileId => Value::String(file.file_id.clone()),
-        Field::Tags => file.tags.clone(),
-        Field::CustomCoordinates => file.custom_coordinates.clone(),
-        Field::Description => file.description.clone(),
-        Field::IsPublished => file.is_published.clone(),
+    let value = match field {
+        Field::FileId => return Value::String(file.file_id.clone()),
+        Field::Tags => file.value("tags"),
+        Field::CustomCoordinates => file.value("customCoordinates"),
+        Field::Description => file.value("description"),
+        Field::IsPublished => file.value("isPublished"),
         Field::CustomMetadata(field) => {
-            let metadata = file.custom_metadata.as_ref();
-            metadata.and_then(|all| all.get(&*field.name)).cloned().unwrap_or_default()
+            file.value("customMetadata").and_then(|all| all.get(&*field.name))
         }
-        _ => Value::Null,
-    }
+        _ => None,
+    };
+    value.cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -181,7 +178,7 @@ mod tests {
         Schema::from_json(fields.as_bytes()).expect("a schema")
     }
 
-    fn names(columns: &Columns) -> Vec<&str> {
+    fn names(columns: &Columns) -> Vec<String> {
         columns.iter().map(Column::name).collect()
     }
 
@@ -199,7 +196,9 @@ mod tests {
         let columns = named(&["customMetadata.List price", "fileId", "tags"]).expect("all known");
         assert_eq!(names(&columns), ["fileId", "customMetadata.price", "tags"]);
         let error = named(&["tag"]).expect_err("unknown").to_string();
-        assert!(error.starts_with("unknown column \"tag\"; known columns are filePath, tags,"));
+        assert!(
+            error.starts_with("unknown column \"tag\"; known columns are tags, customCoordinates,")
+        );
         let error = named(&["tags", "tags"]).expect_err("twice").to_string();
         assert_eq!(error, "column \"tags\" is listed twice");
         assert!(named(&["customMetadata.size"]).is_err());

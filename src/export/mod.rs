@@ -2,7 +2,9 @@
 //! to date.
 
 mod columns;
+mod read_only;
 mod sheet;
 
 pub use columns::{Column, ColumnError, Columns};
+pub use read_only::ReadOnly;
 pub use sheet::{Exported, SheetWriter};

@@ -147,7 +147,7 @@ impl Exported {
     fn count_unwritten(&mut self, file: &ListedFile, column: &Column) {
         self.unwritten += 1;
         if self.first_unwritten.len() < NAMED_MAX {
-            self.first_unwritten.push((file.file_id.clone(), column.name().to_owned()));
+            self.first_unwritten.push((file.file_id.clone(), column.name()));
         }
     }
 }
@@ -162,8 +162,8 @@ fn object<'c>(row: impl Iterator<Item = (&'c Column, Option<Value>)>) -> Map<Str
             (Column::Field(_, Field::CustomMetadata(field)), Some(value)) => {
                 metadata.insert(field.name.to_string(), value);
             }
-            (Column::FilePath | Column::Field(..), Some(value)) => {
-                object.insert(column.name().to_owned(), value);
+            (Column::ReadOnly(_) | Column::Field(..), Some(value)) => {
+                object.insert(column.name(), value);
             }
         }
     }

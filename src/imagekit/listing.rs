@@ -80,8 +80,7 @@ pub(super) fn consistent_entries(listed: Vec<FileFields>, requested: &[FileId]) 
     entries
 }
 
-/// A list entry with the fields that are exported. Deserialized leniently: other fields are
-/// ignored.
+/// A list entry, for an export.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedFile {
@@ -91,27 +90,18 @@ pub struct ListedFile {
     /// The file's id; empty for other entries.
     #[serde(default)]
     pub file_id: String,
-    /// Folder and name, like `/products/shoe.jpg`.
-    #[serde(default)]
-    pub file_path: Option<String>,
-    /// Array of strings, or null.
-    #[serde(default)]
-    pub tags: Value,
-    /// The important area, as `x,y,width,height` in pixels.
-    #[serde(default)]
-    pub custom_coordinates: Value,
-    /// Text, or null.
-    #[serde(default)]
-    pub description: Value,
-    /// Custom metadata by API name.
-    #[serde(default)]
-    pub custom_metadata: Option<Map<String, Value>>,
-    /// Boolean, or null if the response does not contain it.
-    #[serde(default)]
-    pub is_published: Value,
+    /// All other values by their key.
+    #[serde(flatten)]
+    values: Map<String, Value>,
 }
 
 impl ListedFile {
+    /// The value of a key of the file object; `None` if it is absent or null.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
     /// Whether the entry is the current version of a file.
     #[must_use]
     pub fn is_file(&self) -> bool {

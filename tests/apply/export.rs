@@ -183,6 +183,27 @@ fn export_of_a_folder_a_search_and_columns() {
 }
 
 #[test]
+fn read_only_columns_are_exported_and_ignored_when_applied() {
+    let ai_tags = json!([
+        {"name": "shirt, red", "confidence": 97.5, "source": "google-auto-tagging"},
+        {"name": "dress", "confidence": 95, "source": "aws-auto-tagging"},
+    ]);
+    let env =
+        env([("a", json!({"tags": ["old"], "AITags": ai_tags})), ("b", json!({"tags": null}))]);
+    env.run(
+        "export -o sheet.csv --columns tags,aiTags,aiTags.aws-auto-tagging,aiTagConfidences,version",
+    )
+    .exits(0);
+    let expected = "fileId,tags,aiTags,aiTags.aws-auto-tagging,aiTagConfidences,version\n\
+        a,old,\"[\"\"shirt, red\"\",\"\"dress\"\"]\",dress,\"shirt, red 97.5, dress 95\",a\nb,,,,,b\n";
+    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
+    assert_eq!(sheet, expected);
+    let ignored = "columns aiTags, aiTags.aws-auto-tagging, aiTagConfidences, version";
+    env.apply("sheet.csv").exits(0).output_contains(ignored);
+    assert_eq!(env.only_run("sheet").statuses(), ["unchanged", "unchanged"]);
+}
+
+#[test]
 fn failed_page_is_read_again() {
     let page = script(vec![(3, status(503, "Try again."))], files(ids(2500)));
     let env = TestEnv::new(page);
