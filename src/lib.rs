@@ -46,6 +46,7 @@
 //!
 //! - [`engine`]: what a program can do with the library
 //! - [`row`]: rows, fields and changes; no I/O
+//! - [`spending`]: limits of billed extensions, and what was spent
 //! - [`input`]: reads a sheet into rows
 //! - [`request`], [`outcome`]: requests, steps and their outcomes
 //! - [`plan`]: turns rows into requests
@@ -88,6 +89,7 @@ pub mod run;
 pub mod sanitize;
 pub mod settings;
 pub mod shell;
+pub mod spending;
 mod sqlite;
 pub mod system;
 pub mod undo;

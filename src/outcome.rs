@@ -83,6 +83,9 @@ pub enum Code {
     ExtensionUnclear,
     /// An earlier step of the row was done, this one was not.
     Partial,
+    /// Not attempted: the extensions of the row, or of an earlier row of the file, exceed a limit of
+    /// spending.
+    Budget,
     /// A later row set the same field of the file, so this one must not be sent again, or was never
     /// sent.
     Superseded,
@@ -108,7 +111,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Blank,
         Self::NoChange,
         Self::UpToDate,
@@ -119,6 +122,7 @@ impl Code {
         Self::ExtensionFailed,
         Self::ExtensionUnclear,
         Self::Partial,
+        Self::Budget,
         Self::Superseded,
         Self::Invalid,
         Self::Conflict,
@@ -145,6 +149,7 @@ impl Code {
             Self::ExtensionFailed => "extension_failed",
             Self::ExtensionUnclear => "extension_unclear",
             Self::Partial => "partial",
+            Self::Budget => "budget",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
             Self::Conflict => "conflict",
@@ -307,6 +312,11 @@ impl Code {
                  failed. The extension counts as run and is not run again; check the file."
             }
             Self::Partial => "Some steps of the row are done and a later step is not.",
+            Self::Budget => {
+                "The extensions of the row, or of an earlier row of its file, exceed a limit \
+                 (`--max-units`, `--max-extension-runs`, or one per day). `ikbulk resume RUN` with \
+                 a higher limit sends the row."
+            }
             Self::Superseded => {
                 "A later row of the sheet set the same fields of the file. The row is not re-sent, \
                  and does not count for the exit code where later rows set all of its fields."
@@ -343,6 +353,7 @@ impl Code {
             Self::Partial => {
                 &[Status::NotAttempted, Status::Failed, Status::Rejected, Status::Unknown]
             }
+            Self::Budget => &[Status::NotAttempted],
             Self::Superseded => &[Status::Unchanged, Status::Failed, Status::Rejected],
             Self::Invalid | Self::Conflict | Self::NotFound | Self::RejectedByApi => {
                 &[Status::Rejected]

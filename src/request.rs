@@ -487,14 +487,18 @@ impl Idempotent {
 impl AtMostOnce {
     /// The extensions that the request runs.
     #[must_use]
-    pub fn extensions(&self) -> Vec<ExtensionFingerprint> {
+    pub fn extensions(&self) -> Option<&Extensions> {
         match &self.0.call {
-            Call::Details(patch) => {
-                let extensions = patch.extensions.iter().flat_map(Extensions::as_slice);
-                extensions.map(Extension::fingerprint).collect()
-            }
-            _ => Vec::new(),
+            Call::Details(patch) => patch.extensions.as_ref(),
+            _ => None,
         }
+    }
+
+    /// The fingerprints of [`Self::extensions`].
+    #[must_use]
+    pub fn extension_fingerprints(&self) -> Vec<ExtensionFingerprint> {
+        let extensions = self.extensions().into_iter().flat_map(Extensions::as_slice);
+        extensions.map(Extension::fingerprint).collect()
     }
 
     /// Marks the response as lost: the request may have taken effect, or still may later.

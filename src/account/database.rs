@@ -12,7 +12,9 @@ use super::{AccountName, Identity, StateDir, StateDirError};
 use crate::sqlite;
 
 /// Format of the database, incremented with every incompatible change.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// The format before [`SPENT_TABLE`] was added.
+const FORMAT_WITHOUT_SPENT: i64 = 1;
 const NAME: &str = "state.db";
 const TABLES: &str = "
     CREATE TABLE account (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
@@ -42,6 +44,15 @@ const TABLES: &str = "
         run INTEGER NOT NULL,
         response_lost INTEGER NOT NULL,
         PRIMARY KEY (service, file, extension)
+    ) WITHOUT ROWID;";
+/// The runs of billed extensions, by run and UTC day.
+const SPENT_TABLE: &str = "
+    CREATE TABLE spent (
+        run INTEGER NOT NULL,
+        day TEXT NOT NULL,
+        extension TEXT NOT NULL,
+        runs INTEGER NOT NULL,
+        PRIMARY KEY (run, day, extension)
     ) WITHOUT ROWID;";
 
 /// Id of an account in the state database; another one on another machine.
@@ -349,13 +360,17 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<i64> {
     let format =
         |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
     let found = format(connection)?;
-    if found != 0 {
+    if ![0, FORMAT_WITHOUT_SPENT].contains(&found) {
         return Ok(found);
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Another process may have created them meanwhile.
-    if format(&transaction)? == 0 {
+    let found = format(&transaction)?;
+    if found == 0 {
         transaction.execute_batch(TABLES)?;
+    }
+    if [0, FORMAT_WITHOUT_SPENT].contains(&found) {
+        transaction.execute_batch(SPENT_TABLE)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }
     let found = format(&transaction)?;

@@ -21,10 +21,13 @@ pub use error::{ChargesError, UnrecordedRun};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
+
 use crate::account::{AccountDb, AccountId, Service, StateDir};
 use crate::ledger::LedgerFile;
 use crate::row::{Extension, FileId};
 use crate::run::{RunDir, RunLock};
+use crate::spending::Spent;
 use evidence::evidence;
 use tables::OpenRun;
 
@@ -99,6 +102,20 @@ impl Charges {
         Ok(self.db.read(|connection| tables::is_empty(connection, &self.service))?)
     }
 
+    /// What all other runs of an account spent on a day and the days after it. Call
+    /// [`Self::record_open_runs`] before.
+    ///
+    /// # Errors
+    /// The state database cannot be read.
+    pub fn spent_by_others(
+        &self,
+        account: AccountId,
+        run_id: &str,
+        from: Date,
+    ) -> Result<Spent, ChargesError> {
+        Ok(self.db.read(|connection| tables::spent_by_others(connection, account, run_id, from))?)
+    }
+
     /// Marks a registered run as open. Call it before the run's first request: from then on, its
     /// charges are recorded even if it is killed.
     ///
@@ -123,6 +140,7 @@ impl Charges {
             tables::record(&transaction, &self.service, number, file, extension, evidence)
                 .map_err(failed)
         })?;
+        tables::record_spent(&transaction, number, &ledger.spent()?).map_err(failed)?;
         tables::close_run(&transaction, &meta.id).map_err(failed)?;
         transaction.commit().map_err(failed)
     }

@@ -1,11 +1,13 @@
 //! The charges in the state database.
 
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::evidence::Evidence;
 use super::{Certainty, Charge};
 use crate::account::{AccountId, Service, path_of};
-use crate::row::{Extension, FileId};
+use crate::row::{Extension, ExtensionName, FileId};
+use crate::spending::Spent;
 
 /// A run whose charges have not been copied.
 pub(super) struct OpenRun {
@@ -65,6 +67,53 @@ pub(super) fn record(
     let replaces = evidence == Evidence::Reported;
     let (service, file, extension) = (service.as_str(), file.as_str(), extension.fingerprint().0);
     record.execute(params![service, file, extension, run, response_lost, replaces]).map(drop)
+}
+
+/// Replaces what a run spent.
+pub(super) fn record_spent(
+    connection: &Connection,
+    run: i64,
+    spent: &Spent,
+) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM spent WHERE run = ?1", [run])?;
+    let mut insert = connection.prepare_cached("INSERT INTO spent VALUES (?1, ?2, ?3, ?4)")?;
+    for (day, runs) in spent.iter() {
+        for (name, count) in runs.iter() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            insert.execute(params![run, day.to_string(), name.as_str(), count])?;
+        }
+    }
+    Ok(())
+}
+
+/// What all runs of an account but one spent from a day on.
+pub(super) fn spent_by_others(
+    connection: &Connection,
+    account: AccountId,
+    run_id: &str,
+    from: Date,
+) -> rusqlite::Result<Spent> {
+    let mut query = connection.prepare_cached(
+        "SELECT spent.day, spent.extension, sum(spent.runs)
+         FROM spent JOIN run ON run.number = spent.run
+         WHERE run.account = ?1 AND run.id <> ?2 AND spent.day >= ?3
+         GROUP BY spent.day, spent.extension",
+    )?;
+    let mut rows = query.query(params![account.number(), run_id, from.to_string()])?;
+    let mut spent = Spent::default();
+    while let Some(row) = rows.next()? {
+        let (day, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let runs = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+        let day: Date = day.parse().map_err(|_| damaged(0))?;
+        let name = ExtensionName::parse(&name).ok_or_else(|| damaged(1))?;
+        spent.add(day, name, runs);
+    }
+    Ok(spent)
+}
+
+/// The error for a value that this program does not write.
+fn damaged(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "spent".to_owned(), rusqlite::types::Type::Text)
 }
 
 /// The charge of an extension on a file, if recorded.

@@ -70,6 +70,7 @@ impl TestDir {
         let run = RunDir::create_at(&self.0.path().join(name)).unwrap();
         fs::write(run.path().join("input.csv"), SHEET).unwrap();
         let meta = RunMeta {
+            spending: crate::spending::SpendingLimits::default(),
             id: format!("{name} {}", fastrand::Rng::new().u64(..)),
             position: 1,
             input_name: "sheet.csv".to_owned(),

@@ -178,6 +178,13 @@ fn refusal_hint(refusal: &Refusal) -> String {
              which can be charged twice"
         }
         Refusal::TooManyInvalid { .. } => ". Fix them, or pass a higher --max-bad",
+        Refusal::UnlimitedSpending { .. } => {
+            ". Pass --max-units N or --max-extension-runs NAME=N to set a limit"
+        }
+        Refusal::UnknownPrice(name) => {
+            let name = name.as_str();
+            return format!("; pass --price {name}=UNITS, or --max-extension-runs {name}=N");
+        }
         Refusal::NoKey => {
             ": set IMAGEKIT_PRIVATE_KEY, or pass --key-file FILE; without an account, try `ikbulk \
              apply FILE --sandbox` or `ikbulk sandbox`"

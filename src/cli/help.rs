@@ -11,6 +11,8 @@ pub(super) const ACCOUNT: &str = "Account";
 /// Options about the request rate.
 pub(super) const RATE_LIMIT: &str = "Rate limit";
 /// Options about retries, timeouts and abort conditions.
+pub(super) const SPENDING: &str = "Billed extensions";
+/// Heading of flags.
 pub(super) const RETRIES: &str = "Retries and aborts";
 /// Options about the faults that a sandbox injects.
 pub(super) const FAULTS: &str = "Faults and latency";

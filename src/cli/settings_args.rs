@@ -7,12 +7,13 @@ use clap::Args;
 use ikbulk::account::StateDir;
 use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
+use ikbulk::spending::{Limits, Prices, SpendingLimits};
 use serde::Deserialize;
 
-use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES};
+use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES, SPENDING};
 use super::run_sandbox::RunSandbox;
 use super::settings_file::{Layer, Profile, SettingsFiles};
-use super::values::{ClearToken, CountOrOff, RateText, Share, Span, above_zero};
+use super::values::{ClearToken, CountOrOff, ExtensionNumber, RateText, Share, Span, above_zero};
 use super::{CliError, key};
 
 /// The environment variable of the endpoint, as in ImageKit's SDKs.
@@ -71,6 +72,24 @@ pub(crate) struct SettingsArgs {
     /// Abort after the API has been unreachable, or returned only 429s, this long [default: 15m]
     #[arg(long, value_name = "DURATION", help_heading = RETRIES, hide_short_help = true)]
     down_max: Option<Span>,
+    /// Run extensions for at most N units; rows that do not fit are not attempted
+    #[arg(long, value_name = "N", help_heading = SPENDING)]
+    max_units: Option<u64>,
+    /// Maximum units of all runs of the account on one UTC day
+    #[arg(long, value_name = "N", help_heading = SPENDING, hide_short_help = true)]
+    max_units_per_day: Option<u64>,
+    /// Maximum runs of an extension, such as remove-bg=10; may be given several times
+    #[arg(long, value_name = "NAME=N", help_heading = SPENDING, hide_short_help = true)]
+    max_extension_runs: Option<Vec<ExtensionNumber>>,
+    /// Maximum runs of an extension by all runs of the account on one UTC day
+    #[arg(long, value_name = "NAME=N", help_heading = SPENDING, hide_short_help = true)]
+    max_extension_runs_per_day: Option<Vec<ExtensionNumber>>,
+    /// The units per run of an extension whose price is not published, such as ai-tasks=5
+    #[arg(long, value_name = "NAME=UNITS", help_heading = SPENDING, hide_short_help = true)]
+    price: Option<Vec<ExtensionNumber>>,
+    /// Maximum units to send with --yes and without another limit [default: 1000]
+    #[arg(long, value_name = "N", help_heading = SPENDING, hide_short_help = true)]
+    yes_max_units: Option<u64>,
     /// The cell text that clears a field [default: `<clear>`]
     #[arg(long, value_name = "TEXT", help_heading = INPUT, hide_short_help = true)]
     clear_token: Option<ClearToken>,
@@ -179,6 +198,12 @@ impl SettingsArgs {
             max_same_rejection,
             max_rejected,
             down_max,
+            max_units,
+            max_units_per_day,
+            max_extension_runs,
+            max_extension_runs_per_day,
+            price,
+            yes_max_units,
             clear_token,
             profile,
             settings,
@@ -219,6 +244,25 @@ impl SettingsArgs {
         })
     }
 
+    /// The limits of billed extensions.
+    fn spending(&self) -> SpendingLimits {
+        let runs = |given: &Option<Vec<ExtensionNumber>>| {
+            given.iter().flatten().map(|ExtensionNumber(name, runs)| (*name, *runs)).collect()
+        };
+        let mut prices = Prices::default();
+        for ExtensionNumber(name, units) in self.price.iter().flatten() {
+            prices.set(*name, *units);
+        }
+        SpendingLimits {
+            run: Limits { units: self.max_units, runs: runs(&self.max_extension_runs) },
+            day: Limits {
+                units: self.max_units_per_day,
+                runs: runs(&self.max_extension_runs_per_day),
+            },
+            prices,
+        }
+    }
+
     /// The settings of the engine, with the key of the account.
     pub(super) fn with_key(self) -> Result<Settings, CliError> {
         let key = key::read(self.key_file.as_deref());
@@ -231,7 +275,7 @@ impl SettingsArgs {
     }
 
     fn engine_settings(self, key: Key) -> Result<Settings, CliError> {
-        let execution = self.execution()?;
+        let (execution, spending) = (self.execution()?, self.spending());
         // Only `StateDirError::Nowhere`, which is reported if the directory is needed.
         let state_dir =
             StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name)).ok();
@@ -247,6 +291,8 @@ impl SettingsArgs {
         let default = Settings::new(access);
         Ok(Settings {
             execution,
+            spending,
+            unasked_units_max: self.yes_max_units.unwrap_or(default.unasked_units_max),
             state_dir,
             max_bad: self.max_bad.map_or(default.max_bad, |share| share.0),
             clear_token: self.clear_token.map_or(default.clear_token, |token| token.0),

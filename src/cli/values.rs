@@ -1,10 +1,12 @@
 //! Parses values of the command line and of settings files.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ikbulk::input::Format;
+use ikbulk::row::ExtensionName;
 use ikbulk::settings::Rate;
 use serde::{Deserialize, Deserializer};
 
@@ -70,6 +72,26 @@ impl FromStr for Span {
     }
 }
 
+/// A number for one extension: `remove-bg=10`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ExtensionNumber(pub(super) ExtensionName, pub(super) u64);
+
+impl FromStr for ExtensionNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, number) = text
+            .split_once('=')
+            .ok_or("use the name of an extension and a number, such as remove-bg=10")?;
+        let name = ExtensionName::parse(name.trim()).ok_or_else(|| {
+            let known = ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
+            format!("{name:?} is not an extension: use one of {known}")
+        })?;
+        let number = number.trim().parse();
+        number.map(|number| Self(name, number)).map_err(|_| "not a whole number".to_owned())
+    }
+}
+
 /// A local time of day: `06:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeOfDay(pub(super) jiff::civil::Time);
@@ -121,7 +143,7 @@ impl FromStr for CountOrOff {
 /// Deserializes a value in the syntax of the command line, from a string or a bare number.
 fn deserialize_text<'de, T, D>(from: D) -> Result<T, D::Error>
 where
-    T: FromStr<Err = &'static str>,
+    T: FromStr<Err: fmt::Display>,
     D: Deserializer<'de>,
 {
     #[derive(Deserialize)]
@@ -148,7 +170,7 @@ macro_rules! deserialize_text {
         }
     )*};
 }
-deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken);
+deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken, ExtensionNumber);
 
 /// Parses a number of a non-zero type.
 pub(super) fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {

@@ -10,7 +10,7 @@ use super::existing_run::{ResumeOptions, RunPart};
 use super::limits::Limits;
 use super::prepared_run::{Executed, PreparedRun};
 use super::reading::Differences;
-use super::recorded_charges::already_ran;
+use super::recorded_charges::{allowance, already_ran};
 use super::settings::{Consent, require_person};
 use super::sheet::Sheet;
 use super::sheet_plan::{SheetPlan, StagedSheet, UseOfPlan};
@@ -136,16 +136,22 @@ impl Engine {
         plan.show(&sheet_plan, &connection);
         if options.consent == Consent::Ask && !sheet.sandbox {
             self.settings.confirm(&sheet_plan.scan.summary, can_confirm, ui).await?;
+        } else if !sheet.sandbox {
+            let spending = &self.settings.spending;
+            self.settings.refuse_unlimited_spending(&sheet_plan.scan.summary, spending)?;
         }
         sheet_plan.set_stage(Stage::Running)?;
         let already_ran = already_ran(&connection, sheet_plan.meta.has_extensions)?;
         let planner = Planner::of(options.planning, &sheet_plan.ledger, already_ran)?;
+        let charges = sheet_plan.charges.as_ref();
+        let allowance = allowance(&sheet_plan.meta, &sheet_plan.ledger, &connection, charges)?;
         let session = Session {
             input: staged.input.clone(),
             context: sheet_plan.context,
             execution: self.settings.execution.clone(),
             rates: Some(connection.rates.clone()),
             rows_max: options.limits.rows,
+            allowance,
         };
         Ok(Prepared::Run(Box::new(PreparedRun {
             session,

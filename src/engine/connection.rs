@@ -23,6 +23,7 @@ use crate::request::Endpoint;
 use crate::row::{FileId, Resolved};
 use crate::run::{RunDir, unsettled_files};
 use crate::settings::{Execution, Planning};
+use crate::spending::SpendingLimits;
 
 /// A connection to an account.
 pub(super) struct Connection {
@@ -55,6 +56,7 @@ pub(super) struct NewRun {
     pub(super) fields: String,
     pub(super) checks_conflicts: bool,
     pub(super) planning: Planning,
+    pub(super) spending: SpendingLimits,
 }
 
 /// A listed file, of which only the URL is read.
@@ -175,6 +177,7 @@ impl Connection {
             begun: Timestamp::now().to_string(),
             checks_conflicts: new.checks_conflicts,
             planning: new.planning,
+            spending: new.spending,
             stage: Stage::Planning,
         };
         let ledger = LedgerFile::create(run.path(), &meta, files)?;

@@ -13,6 +13,7 @@ use crate::ledger::{LedgerError, Stage};
 use crate::plan::{PlanError, UnknownRow};
 use crate::plural::{plural, thousands};
 use crate::report::ReportError;
+use crate::row::ExtensionName;
 use crate::run::{ReadError, RunDirError, RunLockError, SessionError};
 use crate::undo::UndoError;
 
@@ -192,6 +193,20 @@ pub enum Refusal {
         /// The allowed share.
         max_bad: f64,
     },
+    /// Billed extensions would be sent without asking and without a limit.
+    #[error(
+        "this would run {} without a confirmation; nothing was sent",
+        spending(*.units, *.unpriced_runs)
+    )]
+    UnlimitedSpending {
+        /// The units of extensions with known units.
+        units: u64,
+        /// The runs of extensions with unknown units.
+        unpriced_runs: u64,
+    },
+    /// Units are limited, and those of an extension are not known.
+    #[error("the units of {} are not known, so that they cannot be limited", .0.as_str())]
+    UnknownPrice(ExtensionName),
     /// There is no person to confirm what would be sent.
     #[error("no person is there to confirm what would be sent; nothing was sent")]
     NotConfirmable,
@@ -336,6 +351,17 @@ impl std::fmt::Display for NothingToUndo {
             }
         })
     }
+}
+
+/// What would be spent, for people.
+fn spending(units: u64, unpriced_runs: u64) -> String {
+    let units =
+        (units > 0).then(|| format!("billed extensions for {}", plural(units, "unit", "units")));
+    let unpriced = (unpriced_runs > 0).then(|| {
+        format!("{} of extensions with unknown units", plural(unpriced_runs, "run", "runs"))
+    });
+    let both: Vec<String> = [units, unpriced].into_iter().flatten().collect();
+    both.join(" and ")
 }
 
 fn directory_kind(run: Option<Stage>) -> &'static str {

@@ -10,8 +10,8 @@ use super::error::{Error, Refusal, StageProblem};
 use super::limits::Limits;
 use super::locks::{lock_account, lock_run};
 use super::prepared_run::{Executed, PreparedRun};
-use super::recorded_charges::{already_ran, charges};
-use super::settings::{Consent, Settings, prompt, require_person};
+use super::recorded_charges::{allowance, already_ran, charges};
+use super::settings::{Consent, Settings, prompt, refuse_unknown_prices, require_person};
 use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
 use crate::execute::Stop;
@@ -140,12 +140,13 @@ impl<U: Ui> ExistingRun<'_, U> {
         let charges = charges(&connection, meta.has_extensions, self.ui)?;
         self.mark_unsettled(&connection, &ledger, &meta)?;
         let writes_left = self.confirm(&connection, &ledger, &meta).await?;
+        meta.spending = self.settings.spending.clone().or(meta.spending);
         meta.writes = ledger.counters()?.write_progress() + writes_left;
         if self.part == RunPart::Plan {
             meta.stage = Stage::Running;
             meta.position = connection.next_position(&self.run)?;
-            ledger.set_meta(&meta)?;
         }
+        ledger.set_meta(&meta)?;
         let planner =
             Planner::of(meta.planning, &ledger, already_ran(&connection, meta.has_extensions)?)?;
         let session = Session {
@@ -154,6 +155,7 @@ impl<U: Ui> ExistingRun<'_, U> {
             execution: self.settings.execution.clone(),
             rates: Some(connection.rates.clone()),
             rows_max: self.options.limits.rows,
+            allowance: allowance(&meta, &ledger, &connection, charges.as_ref())?,
         };
         let prepared = PreparedRun {
             session,
@@ -309,17 +311,21 @@ impl<U: Ui> ExistingRun<'_, U> {
         planner.preview(EXAMPLES_MAX);
         let rows_max = self.options.limits.rows;
         let scan = scan_rest(&input, &context, &mut planner, &recorded, rows_max, |_| {})?;
+        let spending = self.settings.spending.clone().or(meta.spending.clone());
+        refuse_unknown_prices(&scan.summary, &spending)?;
         self.show(connection, meta, &scan, ledger.file_count()? > 0);
         if !meta.sandbox && self.part == RunPart::Rest {
             self.tell_if_sheet_changed(meta);
         }
         if !self.is_confirmed(meta) {
             self.settings.confirm(&scan.summary, self.ui.can_ask(), self.ui).await?;
-        } else if self.part == RunPart::Plan
-            && !meta.sandbox
-            && let Some(refusal) = self.settings.too_many_invalid(&scan.summary)
-        {
-            return Err(refusal.into());
+        } else if !meta.sandbox {
+            self.settings.refuse_unlimited_spending(&scan.summary, &spending)?;
+            if self.part == RunPart::Plan
+                && let Some(refusal) = self.settings.too_many_invalid(&scan.summary)
+            {
+                return Err(refusal.into());
+            }
         }
         Ok(scan.summary.writes)
     }

@@ -77,7 +77,7 @@ pub use limits::Limits;
 pub use plan::{PlanOptions, SavedPlan};
 pub use prepared_run::{Executed, RunReport};
 pub use report::Reported;
-pub use settings::{Consent, Sandbox, Settings, StartSandbox};
+pub use settings::{Consent, Sandbox, Settings, StartSandbox, UNPRICED_RUNS_MAX};
 pub use sheet::Sheet;
 pub use source::Source;
 pub use trust::Trust;

@@ -1,11 +1,16 @@
 //! The recorded charges, for the runs that need them.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
 use crate::charges::Charges;
 use crate::error::chain;
+use crate::ledger::{LedgerFile, RunMeta};
 use crate::plan::PriorRunLookup;
+use crate::spending::{Allowance, Spent};
 
 /// Opens the charges database for a run with billed extensions, and records the charges of
 /// interrupted runs first. The lock of the account must be held.
@@ -24,6 +29,24 @@ pub(super) fn charges(
         ui.event(Event::Notice(Notice::ChargesOfEarlierRun(&unrecorded)));
     }
     Ok(Some(charges))
+}
+
+/// What the extensions of a run may still spend. [`charges`] must have been called.
+pub(super) fn allowance(
+    meta: &RunMeta,
+    ledger: &LedgerFile,
+    connection: &Connection,
+    charges: Option<&Charges>,
+) -> Result<Allowance, Error> {
+    let now = Timestamp::now();
+    let today = TimeZone::UTC.to_datetime(now).date();
+    let by_others = match (&connection.local, charges) {
+        (Some(LocalState { account, .. }), Some(charges)) => {
+            charges.spent_by_others(*account, &meta.id, today)?
+        }
+        _ => Spent::default(),
+    };
+    Ok(Allowance::new(meta.spending.clone(), ledger.spent()?, by_others, now))
 }
 
 /// Looks up in which earlier run an extension already ran on a file, for the planner.

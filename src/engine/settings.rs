@@ -12,8 +12,9 @@ use super::ui::Ui;
 use crate::account::{StateDir, StateDirError};
 use crate::input::Input;
 use crate::plan::PlanSummary;
-use crate::row::Rules;
+use crate::row::{ExtensionName, Rules, Units};
 use crate::settings::Execution;
+use crate::spending::SpendingLimits;
 
 /// The settings of the engine, validated.
 #[derive(Debug)]
@@ -28,11 +29,19 @@ pub struct Settings {
     /// The share of invalid rows above which a sheet is refused unless a person confirms, from 0
     /// to 1.
     pub max_bad: f64,
+    /// Limits of billed extensions.
+    pub spending: SpendingLimits,
+    /// Maximum units that are sent without asking if no limit of units is set. Of extensions with
+    /// unknown units, at most [`UNPRICED_RUNS_MAX`] runs are.
+    pub unasked_units_max: u64,
     /// The text of a cell that clears its field.
     pub clear_token: String,
     /// Starts the sandbox of a run; `None` refuses such runs.
     pub sandbox: Option<Box<dyn StartSandbox>>,
 }
+
+/// Maximum runs of extensions with unknown units that are sent without asking.
+pub const UNPRICED_RUNS_MAX: u64 = 100;
 
 /// Starts a local ImageKit for one run.
 pub trait StartSandbox: fmt::Debug {
@@ -73,6 +82,8 @@ impl Settings {
             execution: Execution::default(),
             state_dir: None,
             max_bad: 0.01,
+            spending: SpendingLimits::default(),
+            unasked_units_max: 1000,
             clear_token: Rules::default().clear_token,
             sandbox: None,
         }
@@ -103,6 +114,28 @@ impl Settings {
         })
     }
 
+    /// Refuses to send billed extensions without asking, above the default limit and without a
+    /// limit of units.
+    pub(super) fn refuse_unlimited_spending(
+        &self,
+        summary: &PlanSummary,
+        spending: &SpendingLimits,
+    ) -> Result<(), Refusal> {
+        let (mut units, mut unpriced_runs) = (0, 0);
+        for (name, runs) in &summary.extension_runs {
+            let is_limited = spending.limits_units() || spending.limits_runs_of(*name);
+            match spending.prices.of(*name) {
+                _ if is_limited => {}
+                Units::Known(each) => units += each * runs,
+                Units::Unknown => unpriced_runs += runs,
+            }
+        }
+        if units <= self.unasked_units_max && unpriced_runs <= UNPRICED_RUNS_MAX {
+            return Ok(());
+        }
+        Err(Refusal::UnlimitedSpending { units, unpriced_runs })
+    }
+
     /// Asks for confirmation of the preview. Asks nothing if nothing is to be sent.
     pub(super) async fn confirm(
         &self,
@@ -118,6 +151,20 @@ impl Settings {
         } else {
             Err(Refusal::NotConfirmed.into())
         }
+    }
+}
+
+/// Refuses a limit of units for extensions whose units are not known.
+pub(super) fn refuse_unknown_prices(
+    summary: &PlanSummary,
+    spending: &SpendingLimits,
+) -> Result<(), Refusal> {
+    let is_unknown = |name: &ExtensionName| {
+        spending.prices.of(*name) == Units::Unknown && !spending.limits_runs_of(*name)
+    };
+    match summary.extension_runs.keys().copied().find(is_unknown) {
+        Some(name) if spending.limits_units() => Err(Refusal::UnknownPrice(name)),
+        _ => Ok(()),
     }
 }
 

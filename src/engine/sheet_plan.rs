@@ -14,7 +14,7 @@ use super::locks::new_run;
 use super::reading::{Differences, PlanSubject, plan_with_snapshots, take_snapshots};
 use super::recorded_charges::charges;
 use super::scan::Scan;
-use super::settings::{Settings, prompt};
+use super::settings::{Settings, prompt, refuse_unknown_prices};
 use super::sheet::Sheet;
 use super::ui::{Event, Preview, ReadCounter, Target, Ui, WholeSheet};
 use super::{Consent, Engine};
@@ -173,6 +173,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         let scan = scan.look_up_files(&staged.input, client, reads, self.ui).await?;
         let Scan { input_summary: mut scan, context, looked_up } = scan;
         self.refuse_unless_accepted(&scan, client)?;
+        refuse_unknown_prices(&scan.summary, &self.settings.spending)?;
         let whole = WholeSheet { rows: scan.summary.rows, invalid: scan.summary.rejected };
         let has_extensions = !scan.summary.extension_runs.is_empty();
         let sends = self.use_of_plan == UseOfPlan::Send;
@@ -219,6 +220,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             fields,
             checks_conflicts: self.use_of_plan == UseOfPlan::Save,
             planning: self.planning,
+            spending: self.settings.spending.clone(),
         }
     }
 

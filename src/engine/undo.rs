@@ -24,6 +24,7 @@ use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
 use crate::row::FileId;
 use crate::run::{ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Planning};
+use crate::spending::{Allowance, SpendingLimits};
 use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
 
 /// Options of an undo.
@@ -144,6 +145,8 @@ impl<U: Ui> Undo<'_, U> {
             execution: settings.execution.clone(),
             rates: Some(connection.rates.clone()),
             rows_max: options.limits.rows,
+            // An undo runs no extensions.
+            allowance: Allowance::default(),
         };
         let prepared = Box::new(PreparedRun {
             session,
@@ -282,6 +285,7 @@ impl RunToUndo {
             fields: self.meta.fields.clone(),
             checks_conflicts: false,
             planning: Planning::Diff(DiffOptions::default()),
+            spending: SpendingLimits::default(),
         }
     }
 }

@@ -69,6 +69,11 @@ impl ReadyQueues {
         self.0[queue as usize].peek().map(|Reverse((sequence, _))| *sequence)
     }
 
+    /// The first request in a queue.
+    pub(super) fn first_ticket(&self, queue: ReadyQueue) -> Option<Ticket> {
+        self.0[queue as usize].peek().map(|Reverse((_, ticket))| *ticket)
+    }
+
     pub(super) fn pop(&mut self, queue: ReadyQueue) -> Option<Ticket> {
         self.0[queue as usize].pop().map(|Reverse((_, ticket))| ticket)
     }

@@ -160,6 +160,26 @@ impl Window {
         (worst == Status::Unknown && !is_reopened).then_some(open == 0)
     }
 
+    /// Leaves a step, and the rest of its row, to a later session. Returns whether the row is in the
+    /// window.
+    pub(super) fn withhold(&mut self, step: StepRef) -> bool {
+        let Some(row) = self.rows.get_mut(&step.row) else {
+            return false;
+        };
+        row.worst = row.worst.max(Status::NotAttempted);
+        row.allowed = AllowedSteps::None;
+        row.open = row.open.saturating_sub(usize::from(step.kind.part_of().is_none()));
+        let (open, pos, worst) = (row.open, row.pos, row.worst);
+        self.reopened = Some(self.reopened.map_or(pos, |open| open.min(pos)));
+        if open == 0 {
+            self.rows.remove(&step.row);
+            if worst != Status::NotAttempted {
+                self.done_by_status[worst as usize] += 1;
+            }
+        }
+        true
+    }
+
     /// Reopens a rejected row. A row with an unknown step stays unknown.
     pub(super) fn reopen(&mut self, rejected: &Rejected) {
         let Rejected { step, pos, row_is_unknown } = *rejected;

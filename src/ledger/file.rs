@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
+use super::writer::SPENT;
 use super::{Counters, files, targets};
 use crate::account::Identity;
 use crate::input::{Context, Format};
 use crate::row::{Resolved, RowPos, Rules, Schema};
 use crate::settings::Planning;
+use crate::spending::{SpendingLimits, Spent};
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
@@ -118,6 +120,9 @@ pub struct RunMeta {
     pub checks_conflicts: bool,
     /// How rows become requests.
     pub planning: Planning,
+    /// Limits of billed extensions, which hold for later sessions, too.
+    #[serde(default)]
+    pub spending: SpendingLimits,
     /// Progress through planning and sending.
     pub stage: Stage,
 }
@@ -342,6 +347,18 @@ impl LedgerFile {
     pub fn counters(&self) -> Result<Counters, LedgerError> {
         let text = self.get("counters")?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    /// Extensions that the run has run so far, by day, requests in flight included.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn spent(&self) -> Result<Spent, LedgerError> {
+        match self.get(SPENT)? {
+            None => Ok(Spent::default()),
+            // Nothing is spent on a guess: an unreadable amount is an error.
+            Some(text) => serde_json::from_str(&text).map_err(|_| self.damaged_meta()),
+        }
     }
 
     /// Execution time over all sessions, in seconds.

@@ -13,6 +13,7 @@ pub(crate) fn ledger() -> (tempfile::TempDir, LedgerFile) {
 
 fn meta() -> RunMeta {
     RunMeta {
+        spending: crate::spending::SpendingLimits::default(),
         id: "run".to_owned(),
         position: 1,
         input_path: None,

@@ -9,6 +9,7 @@ use super::{Counters, LedgerError, LedgerFile};
 use crate::outcome::Outcome;
 use crate::request::{StepKind, StepRef};
 use crate::row::{ExtensionFingerprint, FileId, RowPos};
+use crate::spending::Spent;
 
 /// A group is written when it has this many operations…
 pub const GROUP_SIZE: usize = 1000;
@@ -64,12 +65,14 @@ impl Op {
 }
 
 /// Progress to write with each group.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Checkpoint {
     /// The low-water mark: all rows before this one are done.
     pub low_water: Option<RowPos>,
     /// Requests sent so far.
     pub counters: Counters,
+    /// Extensions run so far, including those of the intents in the group.
+    pub spent: Spent,
 }
 
 /// The content of one transaction.
@@ -96,6 +99,9 @@ pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
     let kind = *StepKind::ALL.get(usize::try_from(id & 7).ok()?)?;
     Some(StepRef { row: u64::try_from(id >> 3).ok()?, kind })
 }
+
+/// The fact that holds [`Checkpoint::spent`].
+pub(super) const SPENT: &str = "spent";
 
 /// Stored status of a step with an intent and no outcome.
 pub(super) const INTENT: &str = "intent";
@@ -183,6 +189,10 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
         }
         let counters = serde_json::to_string(&group.checkpoint.counters).unwrap_or_default();
         fact.execute(params!["counters", counters])?;
+        if group.checkpoint.spent != Spent::default() {
+            let spent = serde_json::to_string(&group.checkpoint.spent).unwrap_or_default();
+            fact.execute(params![SPENT, spent])?;
+        }
     }
     transaction.commit()
 }

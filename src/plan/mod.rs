@@ -263,6 +263,10 @@ impl RowProgress {
 
     /// Adds a step of the row from the ledger.
     pub fn record(&mut self, record: &StepRecord) {
+        // Left to a later session, which begins as if it had no record.
+        if record.outcome.code == Some(Code::Budget) {
+            return;
+        }
         let (kind, status) = (record.step.kind, record.outcome.status);
         self.row_done |= record.row_done;
         self.worst = self.worst.max(Some(status));

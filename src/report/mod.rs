@@ -16,5 +16,5 @@ pub use error::ReportError;
 pub use progress::{Fraction, Hold, PriorProgress, Progress, ProgressMeter};
 pub use row::RowResult;
 pub use run_progress::RunProgress;
-pub use summary::{ExtensionCounts, RowCounts, Summary, exit_code};
+pub use summary::{Billed, ExtensionCounts, RowCounts, Summary, exit_code};
 pub use write::{Reports, rewrite, write};

@@ -62,6 +62,8 @@ pub struct Progress {
     pub hold: Option<Hold>,
     /// Settled rows by status, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
+    /// Units of the run's billed extensions so far, as far as their prices are known.
+    pub units: u64,
 }
 
 /// Why a run sends nothing at the moment.
@@ -112,6 +114,7 @@ impl ProgressMeter {
             left: time_left(left, pace, allowed).filter(|_| !is_down).map(|time| time + cooldown),
             hold: hold(dispatcher, now),
             counts,
+            units: dispatcher.allowance().units(),
         }
     }
 }

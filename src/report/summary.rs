@@ -9,6 +9,7 @@ use crate::execute::{EndReason, Stop};
 use crate::exit_codes;
 use crate::ledger::Counters;
 use crate::outcome::{Code, ExtensionStatus, Status};
+use crate::spending::{Prices, Runs, Spent};
 
 /// The summary of a run, as in `summary.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Summary {
     pub requests: Counters,
     /// Extension runs by name and status.
     pub extensions: BTreeMap<String, ExtensionCounts>,
+    /// Billed extensions that were run, failed and unknown ones included.
+    #[serde(skip_serializing_if = "Billed::is_empty")]
+    pub billed: Billed,
     /// Execution time in seconds, summed over all sessions.
     pub seconds: f64,
     /// The program's exit code.
@@ -44,6 +48,32 @@ pub struct Summary {
     /// Rows that a later row superseded entirely, so that nothing is left to do.
     #[serde(skip)]
     pub superseded: SupersededCounts,
+}
+
+/// The billed extensions of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Billed {
+    /// Runs by extension.
+    pub runs: Runs,
+    /// Their units, as far as prices are known.
+    pub units: u64,
+    /// Runs and units for people.
+    #[serde(skip)]
+    pub description: String,
+}
+
+impl Billed {
+    /// The extensions that a run spent, at these prices.
+    #[must_use]
+    pub fn of(spent: &Spent, prices: &Prices) -> Self {
+        let runs = spent.total();
+        let description = runs.describe(prices).unwrap_or_default();
+        Self { units: runs.units(prices), description, runs }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.description.is_empty()
+    }
 }
 
 /// Rows by status. The statuses add up to the total.

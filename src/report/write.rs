@@ -175,6 +175,7 @@ impl<'p> ReportWriter<'p> {
                 rows: super::RowCounts::default(),
                 requests: ledger.counters()?,
                 extensions: std::collections::BTreeMap::new(),
+                billed: super::Billed::of(&ledger.spent()?, &meta.spending.prices),
                 seconds: ledger.seconds()?,
                 exit_code: 0,
                 needs_attention: 0,

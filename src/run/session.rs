@@ -18,6 +18,7 @@ use crate::ledger::{Journal, LedgerError, LedgerFile};
 use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back};
 use crate::plural::plural;
 use crate::settings::Execution;
+use crate::spending::Allowance;
 
 /// Rows per message from the reader, so that the cost of a message is negligible per row.
 const BATCH_ROWS: usize = 64;
@@ -40,6 +41,8 @@ pub struct Session {
     pub rates: Option<Arc<RateFile>>,
     /// Maximum number of unfinished rows to execute; `None` for all.
     pub rows_max: Option<u64>,
+    /// What billed extensions may spend.
+    pub allowance: Allowance,
 }
 
 /// Reason why a session failed. Rows that the executor gives up on are not an error.
@@ -88,6 +91,7 @@ impl Session {
             Some(rates) => Dispatcher::sharing(&self.execution, counters, rates),
             None => Dispatcher::new(&self.execution, counters),
         };
+        let dispatcher = dispatcher.with_allowance(self.allowance.clone());
         let mut executor = Executor {
             dispatcher,
             started: tokio::time::Instant::now(),

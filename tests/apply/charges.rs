@@ -275,17 +275,17 @@ fn nightly_rerun_sends_and_charges_nothing() {
     let env = TestEnv::new(always(Status::Success, files(&ids)));
     let rows = ids.iter().map(|id| format!(r#"{id},"[{{""name"":""remove-bg""}}]",Text of {id}"#));
     env.write("night.csv", crate::harness::sheet("fileId,extensions,description", rows));
-    env.apply("night.csv").exits(0);
+    env.apply("night.csv --max-units 2600").exits(0);
     assert_eq!(env.only_run("night").count("updated"), 20);
     let runs = env.sandbox.stats().billed_runs.values().sum::<u64>();
     let patches = env.sandbox.stats().calls.patch;
     assert_eq!((runs, patches), (20, 20));
-    env.apply("night.csv").exits(0);
+    env.apply("night.csv --max-units 2600").exits(0);
     assert_eq!(env.sandbox.stats().calls.patch, patches);
     let second = env.runs("night").pop().expect("there are two");
     assert_eq!(second.count("unchanged"), 20);
     assert!(second.report().iter().all(|row| row["code"] == "already_ran"));
-    env.apply("night.csv --rerun-extensions").exits(0);
+    env.apply("night.csv --rerun-extensions --max-units 2600").exits(0);
     assert_eq!(env.sandbox.stats().billed_runs.values().sum::<u64>(), 40);
 }
 

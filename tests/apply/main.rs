@@ -27,6 +27,7 @@ mod run_lock;
 mod safety;
 mod settings;
 mod signals;
+mod spending;
 mod summary_text;
 mod targets;
 mod terminal;

@@ -19,6 +19,7 @@ use ikbulk::request::{Call, Idempotent, Sendable, StepKind};
 use ikbulk::row::{FileId, Set};
 use ikbulk::run::Session;
 use ikbulk::settings::{Execution, Planning, Rate};
+use ikbulk::spending::{Allowance, SpendingLimits};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -310,7 +311,14 @@ impl Run {
         let input = Input { path: self.path().join("input.csv"), format: Format::Csv };
         let context = Context::default();
         let execution = execution.clone();
-        let session = Session { input, context, execution, rates: None, rows_max: None };
+        let session = Session {
+            input,
+            context,
+            execution,
+            rates: None,
+            rows_max: None,
+            allowance: Allowance::default(),
+        };
         let ledger = LedgerFile::open(self.path()).unwrap();
         session.execute(Planner::direct(), ledger, library, stop, |_, _| watch()).await.unwrap()
     }
@@ -318,6 +326,7 @@ impl Run {
 
 pub(crate) fn meta() -> RunMeta {
     RunMeta {
+        spending: SpendingLimits::default(),
         id: "run".to_owned(),
         position: 1,
         input_path: None,

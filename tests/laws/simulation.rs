@@ -172,7 +172,7 @@ impl<'s> Simulation<'s> {
                         self.observe(Observed::Recorded(Op::Intent {
                             step: *step,
                             snapshot: String::new(),
-                            extensions: request.extensions(),
+                            extensions: request.extension_fingerprints(),
                         }));
                     }
                     let sent = self.sent_request(

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "engine",
     "report",
     "run",
@@ -22,6 +22,7 @@ const ORDER: [&str; 26] = [
     "input",
     "account",
     "request",
+    "spending",
     "file_fields",
     "row",
     "causes",

@@ -113,6 +113,7 @@ fn parts_by_priority(progress: &Progress) -> impl Iterator<Item = String> {
         .map(hold_text)
         .into_iter()
         .chain(counts(progress, bad))
+        .chain((progress.units > 0).then(|| plural(progress.units, "unit", "units")))
         .chain(progress.left.map(|left| format!("{} left", duration(left))))
         .chain([first, rate_text(progress)])
         .chain(second)
@@ -167,6 +168,7 @@ mod tests {
             left: Some(Duration::from_secs(13_100)),
             hold: None,
             counts,
+            units: 0,
         }
     }
 
@@ -177,6 +179,12 @@ mod tests {
             "12 rejected, 3 h 38 min left, 80,050 of 201,000 writes, 4.5 of 4.5/s, \
              40,012 of 100,000 rows, 40,000 updated"
         );
+    }
+
+    #[test]
+    fn spent_units_come_before_the_time_left() {
+        let line = line(&Progress { units: 1_300, ..progress() }, usize::MAX);
+        assert!(line.starts_with("12 rejected, 1,300 units, 3 h 38 min left, "), "{line}");
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(in crate::cli) fn render_summary(
         }
         lines.add("extension", &counts);
     }
+    if !summary.billed.description.is_empty() {
+        lines.add("billed", &summary.billed.description);
+    }
     lines.add("requests", &request_counts(summary));
     problems(&mut lines, &reports.failures);
     lines.add_unwrapped("report", &reports.report.display().to_string());

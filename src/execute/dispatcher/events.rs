@@ -15,7 +15,7 @@ use super::super::verdict::{Verdict, from_conflict, from_failed_check};
 use super::{Dispatcher, Slot};
 use crate::imagekit::{Failure, RateLimitHeaders};
 use crate::ledger::Op;
-use crate::outcome::{Code, Outcome};
+use crate::outcome::{Code, Outcome, Status};
 use crate::plan::Batch;
 use crate::request::{
     Endpoint, Idempotent, LostResponse, Request, Sendable as _, StepKind, StepRef,
@@ -82,6 +82,9 @@ impl Dispatcher {
     /// Queues a request that is first in all of its file queues, without the steps of rows that
     /// have stopped.
     pub(super) fn queue(&mut self, ticket: Ticket) {
+        if self.withhold_after_withheld(ticket) {
+            return;
+        }
         let slot = &self.slots[ticket];
         let Some(request) = &slot.request else {
             return;
@@ -117,6 +120,9 @@ impl Dispatcher {
                 self.circuit_breaker.responded();
                 if let Some((step, _)) = outcomes.first() {
                     self.cooldowns.responded(step.kind.endpoint());
+                }
+                if outcomes.iter().all(|(_, outcome)| outcome.status == Status::Rejected) {
+                    self.give_back_extensions(ticket);
                 }
                 self.complete(ticket, outcomes);
             }
@@ -168,6 +174,8 @@ impl Dispatcher {
         self.counters.retried -= u64::from(slot.is_retry);
         match reason {
             NotSent::Conflict(files) => {
+                self.give_back_extensions(ticket);
+                let slot = &mut self.slots[ticket];
                 slot.attempts = slot.attempts.saturating_sub(1);
                 self.circuit_breaker.responded();
                 let (done, rest) = from_conflict(&request, &files);
@@ -181,7 +189,7 @@ impl Dispatcher {
                 self.stop(EndReason::Aborted(AbortReason::Throttled { after }));
             }
             NotSent::CheckFailed(failure) => {
-                self.withdraw_intent(&request);
+                self.withdraw_intent(ticket, &request);
                 self.on_verdict(ticket, from_failed_check(request, failure), now);
             }
         }
@@ -190,13 +198,14 @@ impl Dispatcher {
     /// Takes a request back as if it had never been sent: its attempt does not count, and its
     /// intent is withdrawn.
     fn restore_unsent(&mut self, ticket: Ticket, request: Request) {
-        self.withdraw_intent(&request);
+        self.withdraw_intent(ticket, &request);
         let slot = &mut self.slots[ticket];
         slot.attempts = slot.attempts.saturating_sub(1);
         slot.request = Some(request);
     }
 
-    fn withdraw_intent(&mut self, request: &Request) {
+    fn withdraw_intent(&mut self, ticket: Ticket, request: &Request) {
+        self.give_back_extensions(ticket);
         if let Request::AtMostOnce(request) = request {
             self.ops.extend(request.steps().iter().map(|step| Op::Reopen(*step)));
         }

@@ -12,16 +12,21 @@
 //!    request blocks its own files but holds no concurrency slot.
 //! 5. `complete`: outcomes are queued for the ledger, then its files are released.
 //!
+//! A request whose extensions exceed the [`Allowance`] is withheld: `withhold` leaves its rows, and
+//! later rows of the file, to a later session.
+//!
 //! The abort policy counts rejections and unknown outcomes, and ends the run at its limits.
 
 mod complete;
 mod events;
 mod schedule;
+mod withhold;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use slab::Slab;
 
 use super::abort_policy::AbortPolicy;
@@ -37,6 +42,7 @@ use crate::ledger::{Checkpoint, Counters, Op};
 use crate::outcome::{Outcome, Status};
 use crate::request::{BudgetKind, Endpoint, Request};
 use crate::settings::Execution;
+use crate::spending::{Allowance, Reservation};
 
 /// Ready requests beyond which no more rows are admitted: more would only evict the next ones from
 /// the CPU caches.
@@ -63,6 +69,8 @@ struct Slot {
     is_retry: bool,
     /// Earliest time of the next attempt, from `Retry-After`.
     not_before: Time,
+    /// The extensions of the request, once they are reserved.
+    reservation: Option<Reservation>,
 }
 
 impl Slot {
@@ -77,6 +85,7 @@ impl Slot {
             failed_attempts: 0,
             is_retry: false,
             not_before: Time::ZERO,
+            reservation: None,
         }
     }
 }
@@ -102,6 +111,9 @@ pub struct Dispatcher {
     /// Message of the last request that failed.
     last_failure: Box<str>,
     abort_policy: AbortPolicy,
+    allowance: Allowance,
+    /// Files of rows that are left to a later session: their later rows must not come first.
+    withheld_files: HashSet<FileKey>,
     in_flight: usize,
     input_ended: bool,
     ending: Option<EndReason>,
@@ -154,6 +166,8 @@ impl Dispatcher {
             circuit_breaker: CircuitBreaker::default(),
             last_failure: Box::default(),
             abort_policy: AbortPolicy::new(settings.abort_limits),
+            allowance: Allowance::default(),
+            withheld_files: HashSet::default(),
             in_flight: 0,
             input_ended: false,
             ending: None,
@@ -161,6 +175,18 @@ impl Dispatcher {
             counters,
             writes: WriteProgress::default(),
         }
+    }
+
+    /// Runs extensions only within this allowance.
+    #[must_use]
+    pub fn with_allowance(self, allowance: Allowance) -> Self {
+        Self { allowance, ..self }
+    }
+
+    /// What extensions may still spend, and have spent.
+    #[must_use]
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Accepts rows in any order; there is then no low-water mark.
@@ -186,7 +212,8 @@ impl Dispatcher {
     /// The checkpoint to write with the next group of operations.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { low_water: self.window.low_water(), counters: self.counters }
+        let spent = self.allowance.spent().clone();
+        Checkpoint { low_water: self.window.low_water(), counters: self.counters, spent }
     }
 
     /// Number of finished rows by status, in the order of [`Status::ALL`].

@@ -94,6 +94,9 @@ impl Dispatcher {
         let mut over_budget = [false; 2];
         loop {
             let queue = self.first_ready_queue(now, over_budget, wake)?;
+            if self.withhold_if_exceeded(queue, now) {
+                continue;
+            }
             match self.budget(queue.endpoint()).take(now) {
                 Ok(()) => {
                     let ticket = self.ready_queues.pop(queue)?;
@@ -130,6 +133,9 @@ impl Dispatcher {
     }
 
     fn dispatch(&mut self, ticket: Ticket, queue: ReadyQueue) -> Option<Action> {
+        if queue == ReadyQueue::PatchAtMostOnce {
+            self.spend_extensions(ticket);
+        }
         let slot = self.slots.get_mut(ticket)?;
         slot.attempts += 1;
         self.in_flight += 1;

@@ -8,6 +8,7 @@ mod config;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -32,7 +33,8 @@ pub struct Extension {
 pub struct ExtensionFingerprint(pub i64);
 
 /// The name of an extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ExtensionName {
     /// `remove-bg`: removes the background; always asynchronous; creates a new file version.
     RemoveBg,
@@ -58,7 +60,8 @@ pub enum Units {
 }
 
 impl ExtensionName {
-    const ALL: [Self; 6] = [
+    /// Every name.
+    pub const ALL: [Self; 6] = [
         Self::RemoveBg,
         Self::GoogleAutoTagging,
         Self::AwsAutoTagging,
@@ -91,7 +94,9 @@ impl ExtensionName {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The inverse of [`Self::as_str`]; `None` for an unknown name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.as_str() == text)
     }
 }

@@ -15,6 +15,7 @@ use ikbulk::outcome::Status;
 use ikbulk::plan::Planner;
 use ikbulk::run::{ReadProgress, Session, SnapshotReader};
 use ikbulk::settings::{Execution, Planning, Rate};
+use ikbulk::spending::Allowance;
 use ikbulk_sandbox::{Config, Hook, Phase, Running, start};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -148,6 +149,7 @@ impl TestRun {
             EndReason::Stopped(Stop::Interrupt)
         };
         let session = Session {
+            allowance: Allowance::default(),
             input: input.clone(),
             context: Context::default(),
             execution: settings(),
