@@ -26,7 +26,8 @@ pub(crate) struct Sandbox {
     /// `library` was moved to [`State::store`].
     pub(crate) config: Config,
     pub(crate) authenticator: Authenticator,
-    pub(crate) catalogue: Catalogue,
+    /// At the start.
+    catalogue: Catalogue,
     faults: FaultSchedule,
     clock: Clock,
     state: Mutex<State>,
@@ -36,6 +37,7 @@ pub(crate) struct Sandbox {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) store: Store,
+    pub(crate) catalogue: Catalogue,
     pub(crate) recorder: Recorder,
     /// Number of resets. Pending work of an earlier generation is discarded.
     pub(crate) generation: u64,
@@ -64,10 +66,12 @@ impl Sandbox {
     pub(crate) fn new(mut config: Config) -> io::Result<Self> {
         let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
         let fields = Fields::new(&config.fields).map_err(invalid)?;
+        let catalogue = Catalogue::new(fields, &config.saved).map_err(invalid)?;
         let library = std::mem::take(&mut config.library);
         let clock = Clock::started_now();
         let state = State {
             store: Store::new(library, Lag::new(config.search_lag, clock.clone())),
+            catalogue: catalogue.clone(),
             recorder: Recorder::new(&config),
             generation: 0,
             limits: limits(&config, clock.now_ns()).map_err(invalid)?,
@@ -77,7 +81,7 @@ impl Sandbox {
         };
         Ok(Self {
             authenticator: Authenticator::new(&config.key),
-            catalogue: Catalogue::new(fields, &config.saved).map_err(invalid)?,
+            catalogue,
             faults: FaultSchedule::new(&config.faults).map_err(invalid)?,
             clock,
             state: Mutex::new(state),
@@ -95,6 +99,7 @@ impl Sandbox {
         let limits = limits(&self.config, self.clock.now_ns());
         let mut state = self.state();
         state.store.reset();
+        state.catalogue = self.catalogue.clone();
         state.recorder = Recorder::new(&self.config);
         state.generation += 1;
         state.n = 0;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::api::auth::{Authenticator, Credentials};
 use crate::api::route::{Bulk, Call};
+use crate::rate_limit::limit::Kind;
 
 /// The parts of a request that the sandbox uses.
 #[derive(Debug)]
@@ -23,11 +24,10 @@ pub(crate) struct ApiRequest {
 
 impl ApiRequest {
     pub(crate) fn new(head: Parts, call: Call, body: Bytes, authenticator: &Authenticator) -> Self {
-        let has_body = matches!(call, Call::Update(_) | Call::Bulk(_));
         Self {
             credentials: authenticator
                 .credentials(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)),
-            json: has_body.then(|| serde_json::from_slice(&body).ok()).flatten(),
+            json: call.has_body().then(|| serde_json::from_slice(&body).ok()).flatten(),
             method: head.method,
             uri: head.uri,
             call,
@@ -62,7 +62,10 @@ impl ApiRequest {
             Call::Bulk(Bulk::Remove) => "remove_tags",
             Call::Bulk(Bulk::RemoveAi) => "remove_ai_tags",
             Call::Fields => "fields",
-            Call::Saved => "saved",
+            Call::Saved(collection) => match collection.kind() {
+                Kind::Read => "saved",
+                Kind::Write => "saved_changes",
+            },
             Call::NoFileId | Call::NoMethod | Call::NoEndpoint => "other",
         }
     }

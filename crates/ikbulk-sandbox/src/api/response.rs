@@ -45,6 +45,11 @@ impl ApiResponse {
         }
     }
 
+    /// A 204, which has no body.
+    pub(crate) fn no_content() -> Self {
+        Self::plain(204, Bytes::new(), "")
+    }
+
     /// An error with the API's usual body.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         Self::json(status, &json!({"message": message, "help": HELP}))
@@ -90,6 +95,10 @@ impl ApiResponse {
         Self::json(404, &body)
     }
 
+    pub(crate) fn malformed() -> Self {
+        Self::bad_request("Your request contains malformed JSON.")
+    }
+
     pub(crate) fn no_endpoint() -> Self {
         Self::error(404, "The requested resource does not exist.")
     }
@@ -118,6 +127,7 @@ impl ApiResponse {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         let content_type = match self.content_type {
+            Cow::Borrowed("") => None,
             Cow::Borrowed(text) => Some(HeaderValue::from_static(text)),
             Cow::Owned(text) => HeaderValue::try_from(text).ok(),
         };

@@ -23,7 +23,8 @@ pub(crate) enum Call {
     List,
     Bulk(Bulk),
     Fields,
-    Saved,
+    /// Saved extensions.
+    Saved(Collection),
     /// A file id that is not UTF-8, or empty.
     NoFileId,
     /// A known path with a method that it does not have.
@@ -42,6 +43,16 @@ pub(crate) enum Bulk {
     RemoveAi,
 }
 
+/// A call of a collection of the account, such as its saved extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Collection {
+    List,
+    Create,
+    Get(String),
+    Update(String),
+    Delete(String),
+}
+
 /// An internal request: without authentication, rate limits, faults and statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Internal {
@@ -57,8 +68,29 @@ impl Call {
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Update(_) | Self::Bulk(_) => Some(Kind::Write),
-            Self::Get(_) | Self::List | Self::Fields | Self::Saved => Some(Kind::Read),
+            Self::Get(_) | Self::List | Self::Fields => Some(Kind::Read),
+            Self::Saved(collection) => Some(collection.kind()),
             Self::NoFileId | Self::NoMethod | Self::NoEndpoint => None,
+        }
+    }
+
+    /// Whether its request has a JSON body.
+    pub(crate) fn has_body(&self) -> bool {
+        match self {
+            Self::Update(_) | Self::Bulk(_) => true,
+            Self::Saved(collection) => {
+                matches!(collection, Collection::Create | Collection::Update(_))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Collection {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::List | Self::Get(_) => Kind::Read,
+            Self::Create | Self::Update(_) | Self::Delete(_) => Kind::Write,
         }
     }
 }
@@ -91,13 +123,35 @@ fn api(method: &Method, path: &str) -> Call {
     let (expected, call) = match path {
         "/v1/files" => ("GET", Call::List),
         "/v1/customMetadataFields" => ("GET", Call::Fields),
-        "/v1/saved-extensions" => ("GET", Call::Saved),
         "/v1/files/addTags" => ("POST", Call::Bulk(Bulk::Add)),
         "/v1/files/removeTags" => ("POST", Call::Bulk(Bulk::Remove)),
         "/v1/files/removeAITags" => ("POST", Call::Bulk(Bulk::RemoveAi)),
-        path => return details(method, path).unwrap_or(Call::NoEndpoint),
+        path => {
+            let call = details(method, path).or_else(|| collection(method, path));
+            return call.unwrap_or(Call::NoEndpoint);
+        }
     };
     if method.as_str() == expected { call } else { Call::NoMethod }
+}
+
+/// The call of a collection, if `path` is that of a collection or of one of its entries.
+fn collection(method: &Method, path: &str) -> Option<Call> {
+    let rest = path.strip_prefix("/v1/saved-extensions")?;
+    let id = match rest.strip_prefix('/') {
+        Some(id) if id.is_empty() || id.contains('/') => return None,
+        Some(id) => Some(decoded(id)?.into_owned()),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    let call = match (method.as_str(), id) {
+        ("GET", None) => Collection::List,
+        ("POST", None) => Collection::Create,
+        ("GET", Some(id)) => Collection::Get(id),
+        ("PATCH", Some(id)) => Collection::Update(id),
+        ("DELETE", Some(id)) => Collection::Delete(id),
+        _ => return Some(Call::NoMethod),
+    };
+    Some(Call::Saved(call))
 }
 
 fn details(method: &Method, path: &str) -> Option<Call> {
@@ -140,6 +194,21 @@ mod tests {
         assert_eq!(call("GET", "/v1/files/abc"), Call::NoEndpoint);
         assert_eq!(call("GET", "/v2/files"), Call::NoEndpoint);
         assert_eq!(call("GET", "/"), Call::NoEndpoint);
+    }
+
+    #[test]
+    fn entries_of_collections_have_an_id() {
+        let saved = |method, path| call(method, &format!("/v1/saved-extensions{path}"));
+        assert_eq!(saved("GET", ""), Call::Saved(Collection::List));
+        assert_eq!(saved("POST", ""), Call::Saved(Collection::Create));
+        assert_eq!(saved("GET", "/ext_1"), Call::Saved(Collection::Get("ext_1".to_owned())));
+        assert_eq!(saved("PATCH", "/ext_1"), Call::Saved(Collection::Update("ext_1".to_owned())));
+        assert_eq!(saved("DELETE", "/ext_1"), Call::Saved(Collection::Delete("ext_1".to_owned())));
+        assert_eq!(saved("DELETE", ""), Call::NoMethod);
+        assert_eq!(saved("PUT", "/ext_1"), Call::NoMethod);
+        for other in ["/", "/ext_1/", "s", "/a/b"] {
+            assert_eq!(saved("GET", other), Call::NoEndpoint, "{other}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
 use crate::api::route::{Bulk, Call};
 use crate::calls::patch::{self, Patch};
-use crate::calls::{bulk, listing};
+use crate::calls::{bulk, listing, saved_extensions};
 use crate::clock::Clock;
 use crate::extensions::result;
 use crate::faults::fault::Fault;
@@ -37,7 +37,9 @@ impl Sandbox {
                 Ok(listing::list(&state.store, query, self.config.quirks))
             }
             Call::Fields => Ok(ApiResponse::json(200, &self.config.fields)),
-            Call::Saved => Ok(ApiResponse::json(200, &self.config.saved)),
+            Call::Saved(call) => {
+                saved_extensions::handle(&mut state.catalogue, call, request.json.as_ref())
+            }
             Call::NoFileId => Err(ApiResponse::invalid_file_id()),
             Call::NoMethod => Err(ApiResponse::no_method()),
             Call::NoEndpoint => Err(ApiResponse::no_endpoint()),
@@ -53,8 +55,9 @@ impl Sandbox {
         id: &str,
         fault: Option<&Fault>,
     ) -> Result<ApiResponse, ApiResponse> {
-        let body = request.json.as_ref().ok_or_else(malformed)?;
-        let check = |body: &Value| patch::check(body, &self.catalogue, self.config.quirks);
+        let body = request.json.as_ref().ok_or_else(ApiResponse::malformed)?;
+        let catalogue = &state.catalogue;
+        let check = |body: &Value| patch::check(body, catalogue, self.config.quirks);
         let patch = check(body)?;
         let ignored = fault.and_then(Fault::ignored_field);
         let patch = ignored.map_or(Ok(patch), |field| check(&patch::without(body, field)))?;
@@ -110,7 +113,7 @@ impl Sandbox {
         which: Bulk,
         fault: Option<&Fault>,
     ) -> Result<ApiResponse, ApiResponse> {
-        let body = request.json.as_ref().ok_or_else(malformed)?;
+        let body = request.json.as_ref().ok_or_else(ApiResponse::malformed)?;
         let quirks = self.config.quirks;
         let mut bulk = bulk::check(which, body, quirks)?;
         match fault {
@@ -133,10 +136,6 @@ fn details(state: &State, id: &str) -> Result<ApiResponse, ApiResponse> {
         200,
         &FileObject { base: &file.base, details: &file.details, extension_status: &[] },
     ))
-}
-
-fn malformed() -> ApiResponse {
-    ApiResponse::bad_request("Your request contains malformed JSON.")
 }
 
 /// The response for a missing file: 404, or 400 if the id is invalid.

@@ -5,4 +5,5 @@ pub(crate) mod handlers;
 pub(crate) mod listing;
 pub(crate) mod patch;
 pub(crate) mod query;
+pub(crate) mod saved_extensions;
 pub(crate) mod sorting;

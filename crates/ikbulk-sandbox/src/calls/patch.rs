@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::api::response::ApiResponse;
-use crate::extensions::catalogue::{Catalogue, Extension};
+use crate::extensions::catalogue::Catalogue;
+use crate::extensions::extension::Extension;
 use crate::library::file::Details;
 use crate::library::metadata::MetadataChange;
 use crate::quirks::{EmptyDescription, EmptyTags, Quirks, TagLength};

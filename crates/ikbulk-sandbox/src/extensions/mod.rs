@@ -2,5 +2,9 @@
 
 pub(crate) mod callbacks;
 pub(crate) mod catalogue;
+pub(crate) mod extension;
 pub(crate) mod outcome;
+pub(crate) mod parse;
 pub(crate) mod result;
+pub(crate) mod saved;
+pub(crate) mod tasks;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::extensions::catalogue::{Action, Extension, Task};
+use crate::extensions::extension::{Action, Extension, Task};
 use crate::extensions::outcome::hash_of;
 use crate::library::file::{AiTag, Details};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::extensions::catalogue::Extension;
+use crate::extensions::extension::Extension;
 use crate::extensions::outcome::{FinalStatus, Settlement};
 use crate::extensions::result;
 use crate::state::Sandbox;

@@ -170,7 +170,10 @@ fn counter<'a>(calls: &'a mut Calls, request: &ApiRequest) -> &'a mut u64 {
         Call::Bulk(Bulk::Remove) => &mut calls.remove_tags,
         Call::Bulk(Bulk::RemoveAi) => &mut calls.remove_ai_tags,
         Call::Fields => &mut calls.fields,
-        Call::Saved => &mut calls.saved,
+        Call::Saved(collection) => match collection.kind() {
+            Kind::Read => &mut calls.saved,
+            Kind::Write => &mut calls.saved_changes,
+        },
         Call::NoFileId | Call::NoMethod | Call::NoEndpoint => &mut calls.other,
     }
 }

@@ -70,8 +70,10 @@ pub struct Calls {
     pub remove_ai_tags: u64,
     /// GET custom metadata fields.
     pub fields: u64,
-    /// GET saved extensions.
+    /// GET saved extensions, all or one.
     pub saved: u64,
+    /// Creating, updating and deleting saved extensions.
+    pub saved_changes: u64,
     /// Requests that match no endpoint of the API.
     pub other: u64,
 }

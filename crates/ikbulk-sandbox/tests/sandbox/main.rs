@@ -12,5 +12,6 @@ mod faults;
 mod observability;
 mod patch;
 mod reads;
+mod saved_extensions;
 mod schema;
 mod wire;

@@ -19,6 +19,10 @@ const REMOVE: &str = "remove-tags-bulk";
 const REMOVE_AI: &str = "remove-ai-tags-bulk";
 const FIELDS: &str = "list-all-fields";
 const SAVED: &str = "list-extensions";
+const CREATE_SAVED: &str = "create-extension";
+const GET_SAVED: &str = "get-extension";
+const UPDATE_SAVED: &str = "update-extension";
+const DELETE_SAVED: &str = "delete-extension";
 
 /// An `operationId`, and the head and body of a request for this operation.
 type OperationRequest = (&'static str, &'static str, Value);
@@ -48,18 +52,30 @@ struct CheckedResponses(BTreeSet<(String, String)>);
 impl CheckedResponses {
     fn check(&mut self, operation: &str, status: u16, response: &Response) {
         assert_eq!(response.status, status, "{operation}: {}", response.text);
-        if let Err(error) = validator(operation, status).validate(&response.json()) {
+        let body = if response.text.is_empty() { Value::Null } else { response.json() };
+        if let Err(error) = validator(operation, status).validate(&body) {
             panic!("{operation} {status} at {}: {error}", error.instance_path());
         }
         self.0.insert((operation.to_owned(), status.to_string()));
     }
 }
 
+/// The status of an accepted request.
+fn accepted_status(operation: &str) -> u16 {
+    match operation {
+        CREATE_SAVED => 201,
+        DELETE_SAVED => 204,
+        _ => 200,
+    }
+}
+
 /// One accepted request for each operation.
-fn accepted_by_operation() -> [OperationRequest; 8] {
+fn accepted_by_operation() -> Vec<OperationRequest> {
     let tags = json!({"fileIds": ["f1", "f2"], "tags": ["new"]});
     let ai_tags = json!({"fileIds": ["f1"], "AITags": ["Shoe"]});
-    [
+    let described = json!({"name": "Describe", "description": "",
+        "config": {"name": "ai-auto-description"}});
+    vec![
         (GET, "GET /v1/files/f1/details", Value::Null),
         (LIST, "GET /v1/files", Value::Null),
         (FIELDS, "GET /v1/customMetadataFields", Value::Null),
@@ -68,13 +84,17 @@ fn accepted_by_operation() -> [OperationRequest; 8] {
         (ADD, "POST /v1/files/addTags", tags.clone()),
         (REMOVE, "POST /v1/files/removeTags", tags),
         (REMOVE_AI, "POST /v1/files/removeAITags", ai_tags),
+        (CREATE_SAVED, "POST /v1/saved-extensions", described.clone()),
+        (GET_SAVED, "GET /v1/saved-extensions/ext_colour", Value::Null),
+        (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_colour", described),
+        (DELETE_SAVED, "DELETE /v1/saved-extensions/ext_tagging", Value::Null),
     ]
 }
 
 /// These, and accepted requests that clear fields or return empty lists.
 fn accepted() -> Vec<OperationRequest> {
     let update = |body| (UPDATE, "PATCH /v1/files/f1/details", body);
-    let mut all = accepted_by_operation().to_vec();
+    let mut all = accepted_by_operation();
     all.extend([
         update(json!({"customMetadata": {"price": 5, "brand": null, "channels": ["web"]}})),
         update(json!({"tags": null, "customCoordinates": null, "removeAITags": "all"})),
@@ -100,6 +120,11 @@ fn rejected() -> Vec<(u16, OperationRequest)> {
         (400, (LIST, "GET /v1/files?limit=0", Value::Null)),
         (404, (UPDATE, "PATCH /v1/files/gone/details", json!({"tags": ["x"]}))),
         (404, (GET, "GET /v1/files/gone/details", Value::Null)),
+        (400, (CREATE_SAVED, "POST /v1/saved-extensions", json!({"name": "x"}))),
+        (400, (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_colour", json!({"name": ""}))),
+        (404, (GET_SAVED, "GET /v1/saved-extensions/ext_gone", Value::Null)),
+        (404, (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_gone", json!({"name": "x"}))),
+        (404, (DELETE_SAVED, "DELETE /v1/saved-extensions/ext_gone", Value::Null)),
         (207, (ADD, "POST /v1/files/addTags", too_long)),
     ];
     for (operation, head) in [
@@ -127,7 +152,8 @@ fn every_response_matches_schema_and_covers_it() {
     let mut checked = CheckedResponses::default();
     let running = start_sandbox(config());
     for (operation, head, body) in accepted() {
-        checked.check(operation, 200, &request(&running, head, &body.to_string()));
+        let response = request(&running, head, &body.to_string());
+        checked.check(operation, accepted_status(operation), &response);
     }
     let untouched = start_sandbox(config());
     for (status, (operation, head, body)) in rejected() {
