@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
 use crate::digits::push_decimal;
@@ -34,6 +35,14 @@ impl Clock {
     /// Advances the monotonic time.
     pub(crate) fn advance(&self, by: Duration) {
         self.advanced_ns.fetch_add(nanoseconds(by), Ordering::Relaxed);
+    }
+
+    /// The UTC day of the wall time, advanced like the monotonic time.
+    pub(crate) fn day(&self) -> Date {
+        let advanced_ms = self.advanced_ns.load(Ordering::Relaxed) / 1_000_000;
+        let ms = Self::wall_ms().saturating_add_unsigned(advanced_ms);
+        let stamp = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+        jiff::tz::Offset::UTC.to_datetime(stamp).date()
     }
 
     /// Wall time in milliseconds since 1970.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::account::reports::UsageReports;
 use crate::defaults;
 use crate::extensions::callbacks::Callbacks;
 use crate::extensions::outcome::{ExtensionOutcome, Settlement};
+use crate::extensions::units::ExtensionUnits;
 use crate::faults::fault::Faults;
 use crate::hook::Hook;
 use crate::library::initial::Library;
@@ -42,6 +44,10 @@ pub struct Config {
     pub faults: Faults,
     /// Status of extensions in the response to their request.
     pub extensions: ExtensionOutcome,
+    /// Units of each extension.
+    pub units: ExtensionUnits,
+    /// Whether usage reports are current.
+    pub usage_reports: UsageReports,
     /// Observer of every API request.
     pub hook: Option<Hook>,
     /// Delay before each API request is processed. Without a delay, concurrent requests for one file
@@ -76,6 +82,8 @@ impl Default for Config {
             headers_always: false,
             faults: Faults::default(),
             extensions: ExtensionOutcome::default(),
+            units: ExtensionUnits::default(),
+            usage_reports: UsageReports::default(),
             hook: None,
             latency: Duration::ZERO,
             search_lag: Duration::ZERO,

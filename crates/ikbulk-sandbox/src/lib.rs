@@ -25,6 +25,7 @@
 //! * `settlement`: `run` settles pending extensions; `callback` sends the results to the
 //!   `webhookUrl`.
 //! * `state`: the mutable state, behind one lock. It numbers requests and admits or rejects them.
+//! * `account`: what the account has besides files: its usage, with the reports of it.
 //! * `statistics`: records [`Stats`] and the history of changes.
 //! * `config`: the settings; `defaults` has the account's fields and saved extensions.
 //! * `extensions`: which there are, how they end, and what they write.
@@ -33,6 +34,7 @@
 //! * `api`: calls, requests, responses and keys on the wire.
 //! * `rate_limit`, `faults`: the limits of the account, and the faults to inject.
 
+mod account;
 mod api;
 mod calls;
 mod clock;
@@ -50,9 +52,11 @@ mod settlement;
 mod state;
 mod statistics;
 
+pub use account::reports::UsageReports;
 pub use config::Config;
 pub use extensions::callbacks::Callbacks;
 pub use extensions::outcome::{ExtensionOutcome, FinalStatus, Settlement};
+pub use extensions::units::ExtensionUnits;
 pub use faults::fault::{Fault, Faults};
 pub use faults::spec::{FAULT_FORMS, FaultSpec};
 pub use hook::{Hook, HookEvent, Phase};
@@ -65,4 +69,5 @@ pub use quirks::{
     EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
 };
 pub use rate_limit::limit::Limit;
+pub use statistics::runs::ExtensionRuns;
 pub use statistics::stats::{CallbackCounts, Calls, Peak, Stats, WindowPeak};

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::account::reports::ReportCache;
+use crate::account::usage::Usage;
 use crate::api::auth::{Authenticator, Credentials};
 use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
@@ -28,8 +30,8 @@ pub(crate) struct Sandbox {
     pub(crate) authenticator: Authenticator,
     /// At the start.
     catalogue: Catalogue,
+    pub(crate) clock: Clock,
     faults: FaultSchedule,
-    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Sandbox {
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) catalogue: Catalogue,
+    pub(crate) usage: Usage,
+    pub(crate) reports: ReportCache,
     pub(crate) recorder: Recorder,
     /// Number of resets. Pending work of an earlier generation is discarded.
     pub(crate) generation: u64,
@@ -72,6 +76,8 @@ impl Sandbox {
         let state = State {
             store: Store::new(library, Lag::new(config.search_lag, clock.clone())),
             catalogue: catalogue.clone(),
+            usage: Usage::default(),
+            reports: ReportCache::default(),
             recorder: Recorder::new(&config),
             generation: 0,
             limits: limits(&config, clock.now_ns()).map_err(invalid)?,
@@ -100,6 +106,8 @@ impl Sandbox {
         let mut state = self.state();
         state.store.reset();
         state.catalogue = self.catalogue.clone();
+        state.usage = Usage::default();
+        state.reports = ReportCache::default();
         state.recorder = Recorder::new(&self.config);
         state.generation += 1;
         state.n = 0;

@@ -25,6 +25,7 @@ pub(crate) enum Call {
     Fields,
     /// Saved extensions.
     Saved(Collection),
+    Report(Report),
     /// A file id that is not UTF-8, or empty.
     NoFileId,
     /// A known path with a method that it does not have.
@@ -53,12 +54,21 @@ pub(crate) enum Collection {
     Delete(String),
 }
 
+/// The two usage reports of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Report {
+    Usage,
+    Analytics,
+}
+
 /// An internal request: without authentication, rate limits, faults and statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Internal {
     Stats,
     Library,
     History(String),
+    /// Billed runs.
+    Runs,
     Reset,
     NotFound,
 }
@@ -68,7 +78,7 @@ impl Call {
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Update(_) | Self::Bulk(_) => Some(Kind::Write),
-            Self::Get(_) | Self::List | Self::Fields => Some(Kind::Read),
+            Self::Get(_) | Self::List | Self::Fields | Self::Report(_) => Some(Kind::Read),
             Self::Saved(collection) => Some(collection.kind()),
             Self::NoFileId | Self::NoMethod | Self::NoEndpoint => None,
         }
@@ -113,6 +123,7 @@ fn internal(method: &Method, rest: &str) -> Internal {
     match (method.as_str(), rest) {
         ("GET", "stats") => Internal::Stats,
         ("GET", "library") => Internal::Library,
+        ("GET", "runs") => Internal::Runs,
         ("POST", "reset") => Internal::Reset,
         ("GET", rest) => history(rest).map_or(Internal::NotFound, Internal::History),
         _ => Internal::NotFound,
@@ -123,6 +134,8 @@ fn api(method: &Method, path: &str) -> Call {
     let (expected, call) = match path {
         "/v1/files" => ("GET", Call::List),
         "/v1/customMetadataFields" => ("GET", Call::Fields),
+        "/v1/accounts/usage" => ("GET", Call::Report(Report::Usage)),
+        "/v1/accounts/usage-analytics" => ("GET", Call::Report(Report::Analytics)),
         "/v1/files/addTags" => ("POST", Call::Bulk(Bulk::Add)),
         "/v1/files/removeTags" => ("POST", Call::Bulk(Bulk::Remove)),
         "/v1/files/removeAITags" => ("POST", Call::Bulk(Bulk::RemoveAi)),

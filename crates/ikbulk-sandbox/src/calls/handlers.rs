@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::account::reports::{Dates, Now, UsageReports};
 use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
-use crate::api::route::{Bulk, Call};
+use crate::api::route::{Bulk, Call, Report};
 use crate::calls::patch::{self, Patch};
 use crate::calls::{bulk, listing, saved_extensions};
 use crate::clock::Clock;
+use crate::extensions::catalogue::Requested;
 use crate::extensions::result;
 use crate::faults::fault::Fault;
 use crate::library::file::{Details, FileObject, Status};
@@ -40,6 +42,7 @@ impl Sandbox {
             Call::Saved(call) => {
                 saved_extensions::handle(&mut state.catalogue, call, request.json.as_ref())
             }
+            Call::Report(report) => self.report(&mut state, *report, request.uri.query()),
             Call::NoFileId => Err(ApiResponse::invalid_file_id()),
             Call::NoMethod => Err(ApiResponse::no_method()),
             Call::NoEndpoint => Err(ApiResponse::no_endpoint()),
@@ -71,7 +74,11 @@ impl Sandbox {
             Patch::Details(mut update) => {
                 let (generation, webhook_url) = (state.generation, update.webhook_url.take());
                 let extensions = update.apply(details).into_iter().enumerate();
-                let start = |(place, extension)| {
+                let start = |(place, Requested { extension, configuration })| {
+                    let name = extension.name();
+                    let units = self.config.units.of(name);
+                    state.usage.record(self.clock.day(), name, units);
+                    state.recorder.billed(id, name, &configuration, units);
                     let (file, webhook_url) = (id.to_owned(), webhook_url.clone());
                     self.start(
                         ExtensionRun { n, place, generation, file, extension, webhook_url },
@@ -86,9 +93,6 @@ impl Sandbox {
             200,
             &FileObject { base: &base, details, extension_status: &extension_status },
         );
-        for (extension, _) in &extension_status {
-            state.recorder.billed(id, extension);
-        }
         state.recorder.changed(request, n, &[id]);
         Ok(response)
     }
@@ -103,6 +107,21 @@ impl Sandbox {
             Status::Failed => {}
         }
         (name, status)
+    }
+
+    fn report(
+        &self,
+        state: &mut State,
+        report: Report,
+        query: Option<&str>,
+    ) -> Result<ApiResponse, ApiResponse> {
+        let dates = Dates::parse(query.unwrap_or_default())?;
+        let now = Now { ns: self.clock.now_ns(), wall_ms: Clock::wall_ms() };
+        let State { usage, reports, .. } = state;
+        Ok(match self.config.usage_reports {
+            UsageReports::Cached => reports.get(report, dates, usage, now),
+            UsageReports::Current => dates.report(report, usage, now.wall_ms),
+        })
     }
 
     fn bulk(

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::api::response::ApiResponse;
-use crate::extensions::catalogue::Catalogue;
-use crate::extensions::extension::Extension;
+use crate::extensions::catalogue::{Catalogue, Requested};
 use crate::library::file::Details;
 use crate::library::metadata::MetadataChange;
 use crate::quirks::{EmptyDescription, EmptyTags, Quirks, TagLength};
@@ -27,7 +26,7 @@ pub(crate) struct Update {
     pub(crate) custom_metadata: MetadataChange,
     pub(crate) description: Change<String>,
     pub(crate) remove_ai_tags: Option<RemoveAiTags>,
-    pub(crate) extensions: Vec<Extension>,
+    pub(crate) extensions: Vec<Requested>,
     /// URL for callbacks of settled extensions.
     pub(crate) webhook_url: Option<String>,
 }
@@ -111,7 +110,7 @@ impl Update {
     }
 
     /// Applies the update. Returns the extensions, which run afterwards.
-    pub(crate) fn apply(self, details: &mut Details) -> Vec<Extension> {
+    pub(crate) fn apply(self, details: &mut Details) -> Vec<Requested> {
         self.tags.apply(&mut details.tags);
         self.custom_coordinates.apply(&mut details.custom_coordinates);
         details.custom_metadata.apply(self.custom_metadata);

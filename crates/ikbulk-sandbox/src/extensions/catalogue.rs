@@ -7,6 +7,14 @@ use crate::extensions::parse::{name, parse};
 use crate::extensions::saved::SavedExtensions;
 use crate::library::metadata::Fields;
 
+/// A valid extension of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Requested {
+    pub(crate) extension: Extension,
+    /// The configuration; that of the saved extension if the request names one.
+    pub(crate) configuration: Value,
+}
+
 /// The account's custom metadata fields and saved extensions, by which requests are checked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalogue {
@@ -35,17 +43,21 @@ impl Catalogue {
     ///
     /// # Errors
     /// The reason why the first invalid one is invalid.
-    pub(crate) fn check(&self, config: &Value) -> Result<Vec<Extension>, Reason> {
+    pub(crate) fn check(&self, config: &Value) -> Result<Vec<Requested>, Reason> {
         let list = config.as_array().ok_or("It should be an array of extensions.")?;
         list.iter().map(|entry| self.extension(entry)).collect()
     }
 
-    fn extension(&self, config: &Value) -> Result<Extension, Reason> {
+    fn extension(&self, config: &Value) -> Result<Requested, Reason> {
         if name(config)? != "saved-extension" {
-            return parse(config, &self.fields);
+            let extension = parse(config, &self.fields)?;
+            return Ok(Requested { extension, configuration: config.clone() });
         }
         let id = config["id"].as_str().ok_or("saved-extension needs an id.")?;
-        let saved = self.saved.get(id).map(|saved| saved.extension.clone());
+        let saved = self.saved.get(id).map(|saved| Requested {
+            extension: saved.extension.clone(),
+            configuration: saved.object["config"].clone(),
+        });
         saved.ok_or_else(|| format!("The saved extension {id} does not exist."))
     }
 }
@@ -57,7 +69,7 @@ mod tests {
     use super::*;
     use crate::defaults;
 
-    fn check(extension: &Value) -> Result<Extension, Reason> {
+    fn check(extension: &Value) -> Result<Requested, Reason> {
         let fields = Fields::new(&defaults::fields()).unwrap();
         let catalogue = Catalogue::new(fields, &defaults::saved()).unwrap();
         catalogue.check(&json!([extension])).map(|mut list| list.remove(0))
@@ -65,9 +77,12 @@ mod tests {
 
     #[test]
     fn saved_extension_is_resolved() {
-        let name = |id| check(&json!({"name": "saved-extension", "id": id})).unwrap().name();
-        assert_eq!(name("ext_tagging"), "google-auto-tagging");
-        assert_eq!(name("ext_colour"), "ai-tasks");
+        for saved in defaults::saved() {
+            let reference = json!({"name": "saved-extension", "id": saved["id"]});
+            let resolved = check(&reference).unwrap();
+            assert_eq!(resolved, check(&saved["config"]).unwrap());
+            assert_eq!(resolved.configuration, saved["config"]);
+        }
     }
 
     #[test]

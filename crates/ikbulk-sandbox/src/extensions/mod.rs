@@ -8,3 +8,4 @@ pub(crate) mod parse;
 pub(crate) mod result;
 pub(crate) mod saved;
 pub(crate) mod tasks;
+pub(crate) mod units;

@@ -11,6 +11,7 @@ pub(crate) fn handle(sandbox: &Sandbox, request: &Internal) -> ApiResponse {
         Internal::Stats => ApiResponse::json(200, &sandbox.state().recorder.stats()),
         Internal::Library => lines(&sandbox.state().store),
         Internal::History(id) => ApiResponse::json(200, &sandbox.state().recorder.history(id)),
+        Internal::Runs => ApiResponse::json(200, &sandbox.state().recorder.runs()),
         Internal::Reset => {
             sandbox.reset();
             ApiResponse::json(200, &serde_json::json!({"reset": true}))

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::http::connection::{ConnectionControl, SandboxListener};
 use crate::http::service::serve;
 use crate::state::Sandbox;
+use crate::statistics::runs::ExtensionRuns;
 use crate::statistics::stats::Stats;
 
 /// A running sandbox. Dropping it stops the sandbox and closes its connections.
@@ -100,8 +101,14 @@ impl Running {
         self.sandbox.state().recorder.history(id)
     }
 
-    /// Advances the clock of rate limits, statistics and search lag, so that tests need not wait for
-    /// them. Latency, hangs and stored timestamps are not affected.
+    /// Billed runs by file, extension and configuration, sorted. Empty unless recording.
+    #[must_use]
+    pub fn extension_runs(&self) -> Vec<ExtensionRuns> {
+        self.sandbox.state().recorder.runs()
+    }
+
+    /// Advances the clock of rate limits, statistics, search lag and usage reports with their days, so
+    /// that tests need not wait for them. Latency, hangs and stored timestamps are not affected.
     pub fn advance(&self, by: Duration) {
         self.sandbox.advance(by);
     }

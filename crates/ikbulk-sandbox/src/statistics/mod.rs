@@ -3,4 +3,5 @@
 pub(crate) mod history;
 pub(crate) mod peaks;
 pub(crate) mod recorder;
+pub(crate) mod runs;
 pub(crate) mod stats;

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::rate_limit::limit::Kind;
 use crate::statistics::history::History;
 use crate::statistics::peaks::Peaks;
+use crate::statistics::runs::{ExtensionRuns, RunCounts};
 use crate::statistics::stats::{CallbackCounts, Calls, Stats};
 
 /// Statistics, and the state needed to update them.
@@ -23,6 +24,7 @@ pub(crate) struct Recorder {
     /// Number of requests in flight, of files that have any.
     in_flight_by_file: HashMap<Box<str>, u64>,
     history: History,
+    runs: RunCounts,
 }
 
 impl Recorder {
@@ -34,6 +36,7 @@ impl Recorder {
             in_flight: 0,
             in_flight_by_file: HashMap::new(),
             history: History::default(),
+            runs: RunCounts::default(),
         }
     }
 
@@ -113,9 +116,19 @@ impl Recorder {
     }
 
     /// Records a billed extension run on a file.
-    pub(crate) fn billed(&mut self, file: &str, extension: &'static str) {
+    pub(crate) fn billed(
+        &mut self,
+        file: &str,
+        extension: &'static str,
+        configuration: &Value,
+        units: u64,
+    ) {
         count(&mut self.stats.billed_runs, extension);
+        self.stats.billed_units += units;
         if self.record {
+            let same = self.runs.record(file, extension, configuration, units);
+            let most = &mut self.stats.max_billed_runs_per_configuration;
+            *most = same.max(*most);
             let runs = self.stats.billed_runs_by_file.entry(file.to_owned()).or_default();
             let runs = count(runs, extension);
             self.stats.max_billed_runs_per_pair = self.stats.max_billed_runs_per_pair.max(runs);
@@ -143,6 +156,10 @@ impl Recorder {
         stats.writes_per_window = self.peaks.windows(Kind::Write);
         stats.overlapped = stats.max_in_flight_per_file > 1;
         stats
+    }
+
+    pub(crate) fn runs(&self) -> Vec<ExtensionRuns> {
+        self.runs.list()
     }
 
     pub(crate) fn history(&self, file: &str) -> Vec<Value> {
@@ -174,6 +191,7 @@ fn counter<'a>(calls: &'a mut Calls, request: &ApiRequest) -> &'a mut u64 {
             Kind::Read => &mut calls.saved,
             Kind::Write => &mut calls.saved_changes,
         },
+        Call::Report(_) => &mut calls.usage,
         Call::NoFileId | Call::NoMethod | Call::NoEndpoint => &mut calls.other,
     }
 }

@@ -41,10 +41,15 @@ pub struct Stats {
     pub changes: u64,
     /// Number of billed runs by extension, including failed and pending ones.
     pub billed_runs: BTreeMap<String, u64>,
+    /// Number of units of all billed runs.
+    pub billed_units: u64,
     /// Number of billed runs by file and extension. Empty unless recording.
     pub billed_runs_by_file: BTreeMap<String, BTreeMap<String, u64>>,
     /// Maximum number of billed runs of the same extension on the same file. 0 unless recording.
     pub max_billed_runs_per_pair: u64,
+    /// Maximum number of billed runs of the same configuration of an extension on the same file, as in
+    /// [`Running::extension_runs`](crate::Running::extension_runs). 0 unless recording.
+    pub max_billed_runs_per_configuration: u64,
     /// Number of pending extensions that settled, as success or failure.
     pub settled_runs: u64,
     /// Callbacks of settled extensions.
@@ -74,6 +79,8 @@ pub struct Calls {
     pub saved: u64,
     /// Creating, updating and deleting saved extensions.
     pub saved_changes: u64,
+    /// GET usage and usage analytics.
+    pub usage: u64,
     /// Requests that match no endpoint of the API.
     pub other: u64,
 }

@@ -14,4 +14,5 @@ mod patch;
 mod reads;
 mod saved_extensions;
 mod schema;
+mod usage;
 mod wire;

@@ -19,6 +19,8 @@ const REMOVE: &str = "remove-tags-bulk";
 const REMOVE_AI: &str = "remove-ai-tags-bulk";
 const FIELDS: &str = "list-all-fields";
 const SAVED: &str = "list-extensions";
+const USAGE: &str = "get-usage";
+const ANALYTICS: &str = "get-usage-analytics";
 const CREATE_SAVED: &str = "create-extension";
 const GET_SAVED: &str = "get-extension";
 const UPDATE_SAVED: &str = "update-extension";
@@ -84,6 +86,12 @@ fn accepted_by_operation() -> Vec<OperationRequest> {
         (ADD, "POST /v1/files/addTags", tags.clone()),
         (REMOVE, "POST /v1/files/removeTags", tags),
         (REMOVE_AI, "POST /v1/files/removeAITags", ai_tags),
+        (USAGE, "GET /v1/accounts/usage?startDate=2026-01-01&endDate=2026-02-01", Value::Null),
+        (
+            ANALYTICS,
+            "GET /v1/accounts/usage-analytics?startDate=2026-01-01&endDate=2026-02-01",
+            Value::Null,
+        ),
         (CREATE_SAVED, "POST /v1/saved-extensions", described.clone()),
         (GET_SAVED, "GET /v1/saved-extensions/ext_colour", Value::Null),
         (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_colour", described),
@@ -120,6 +128,8 @@ fn rejected() -> Vec<(u16, OperationRequest)> {
         (400, (LIST, "GET /v1/files?limit=0", Value::Null)),
         (404, (UPDATE, "PATCH /v1/files/gone/details", json!({"tags": ["x"]}))),
         (404, (GET, "GET /v1/files/gone/details", Value::Null)),
+        (400, (USAGE, "GET /v1/accounts/usage?startDate=2026-01-01", Value::Null)),
+        (400, (ANALYTICS, "GET /v1/accounts/usage-analytics", Value::Null)),
         (400, (CREATE_SAVED, "POST /v1/saved-extensions", json!({"name": "x"}))),
         (400, (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_colour", json!({"name": ""}))),
         (404, (GET_SAVED, "GET /v1/saved-extensions/ext_gone", Value::Null)),
