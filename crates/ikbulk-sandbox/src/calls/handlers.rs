@@ -18,7 +18,7 @@ use crate::library::file::{Details, FileObject, Status};
 use crate::settlement::run::ExtensionRun;
 use crate::state::{Sandbox, State};
 
-/// Name and status of each extension of a request.
+/// Name and status of each extension of a request, as in `extensionStatus`.
 type ExtensionStatus = Vec<(&'static str, Status)>;
 
 impl Sandbox {
@@ -85,7 +85,7 @@ impl Sandbox {
                         details,
                     )
                 };
-                extensions.map(start).collect()
+                one_per_name(extensions.map(start))
             }
         };
         details.touch(Clock::wall_ms());
@@ -146,6 +146,16 @@ impl Sandbox {
         state.recorder.changed(request, n, &outcome.updated);
         Ok(outcome.response())
     }
+}
+
+/// The last status of each name, because extensions of the same name share a key.
+fn one_per_name(all: impl Iterator<Item = (&'static str, Status)>) -> ExtensionStatus {
+    let mut statuses = ExtensionStatus::new();
+    for (name, status) in all {
+        statuses.retain(|(other, _)| *other != name);
+        statuses.push((name, status));
+    }
+    statuses
 }
 
 fn details(state: &State, id: &str) -> Result<ApiResponse, ApiResponse> {

@@ -45,6 +45,13 @@ impl Catalogue {
     /// The reason why the first invalid one is invalid.
     pub(crate) fn check(&self, config: &Value) -> Result<Vec<Requested>, Reason> {
         let list = config.as_array().ok_or("It should be an array of extensions.")?;
+        for (place, entry) in list.iter().enumerate() {
+            let is_repeated = entry["name"] == "saved-extension"
+                && list[..place].iter().any(|before| before["id"] == entry["id"]);
+            if is_repeated {
+                return Err(format!("The saved extension {} is given twice.", entry["id"]));
+            }
+        }
         list.iter().map(|entry| self.extension(entry)).collect()
     }
 

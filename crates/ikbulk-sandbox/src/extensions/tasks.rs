@@ -51,9 +51,10 @@ fn check_selections(config: &Value) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Only the words of tags are limited in length.
 fn select_tags(config: &Value) -> Result<Task, Reason> {
     vocabulary(config)?;
-    let words = words(&config["vocabulary"])?;
+    let words = words(config, "vocabulary")?;
     let length: usize = words.iter().map(|word| word.chars().count()).sum();
     if length > VOCABULARY_LENGTH_MAX || words.iter().any(|word| word.contains('%')) {
         return Err(format!(
@@ -69,12 +70,13 @@ fn select_metadata(config: &Value, fields: &Fields) -> Result<Task, Reason> {
         return Err(format!("The custom metadata field {field} does not exist."));
     }
     let given = vocabulary(config)?;
-    let word = given.map_or_else(|| fields.options(field), Vec::as_slice).first();
-    let value = word.map(|word| fields.wrap_value(field, word.clone()));
-    if let Some(value) = &value {
+    let words = given.map_or_else(|| fields.options(field), Vec::as_slice);
+    let values = words.iter().map(|word| fields.wrap_value(field, word.clone()));
+    let values: Vec<Value> = values.collect();
+    for value in &values {
         metadata(Map::from_iter([(field.to_owned(), value.clone())]), fields)?;
     }
-    Ok(Task::SelectMetadata { field: field.to_owned(), value })
+    Ok(Task::SelectMetadata { field: field.to_owned(), value: values.into_iter().next() })
 }
 
 fn vocabulary(config: &Value) -> Result<Option<&Vec<Value>>, Reason> {
@@ -88,42 +90,57 @@ fn vocabulary(config: &Value) -> Result<Option<&Vec<Value>>, Reason> {
 }
 
 fn yes_no(config: &Value, fields: &Fields) -> Result<Task, Reason> {
-    for other in ["on_no", "on_unknown"] {
-        action(&config[other], fields)?;
+    if config.get("on_yes").is_none() && config.get("on_no").is_none() {
+        return Err("yes_no needs on_yes or on_no.".to_owned());
     }
-    action(&config["on_yes"], fields).map(Task::YesNo)
+    for other in ["on_no", "on_unknown"] {
+        action(config, other, fields)?;
+    }
+    action(config, "on_yes", fields).map(Task::YesNo)
 }
 
-fn action(config: &Value, fields: &Fields) -> Result<Action, Reason> {
+/// The action of a task on one of its results; without effect if there is none.
+fn action(task: &Value, result: &str, fields: &Fields) -> Result<Action, Reason> {
+    let Some(config) = task.get(result) else {
+        return Ok(Action::default());
+    };
+    if !config.is_object() {
+        return Err(format!("{result} should be an object."));
+    }
     let mut change = Map::new();
-    for entry in entries(&config["set_metadata"]) {
+    for entry in entries(config, "set_metadata")? {
         let field = entry["field"].as_str().ok_or("set_metadata needs a field.")?;
         let value = entry.get("value").filter(|value| !value.is_null());
         let value = value.ok_or("set_metadata needs a value.")?;
         change.insert(field.to_owned(), value.clone());
     }
-    for entry in entries(&config["unset_metadata"]) {
+    for entry in entries(config, "unset_metadata")? {
         let field = entry["field"].as_str().ok_or("unset_metadata needs a field.")?;
         change.insert(field.to_owned(), Value::Null);
     }
     Ok(Action {
-        add_tags: words(&config["add_tags"])?,
-        remove_tags: words(&config["remove_tags"])?,
+        add_tags: words(config, "add_tags")?,
+        remove_tags: words(config, "remove_tags")?,
         metadata: metadata(change, fields)?,
     })
 }
 
-fn entries(list: &Value) -> &[Value] {
-    list.as_array().map_or(&[], Vec::as_slice)
+/// An optional list of objects.
+fn entries<'a>(config: &'a Value, key: &str) -> Result<&'a [Value], Reason> {
+    let Some(list) = config.get(key) else {
+        return Ok(&[]);
+    };
+    let list = list.as_array().ok_or_else(|| format!("{key} should be an array."))?;
+    Ok(list)
 }
 
 /// An optional list of strings.
-fn words(list: &Value) -> Result<Vec<String>, Reason> {
-    match list {
-        Value::Null => Ok(Vec::new()),
-        list => serde_json::from_value(list.clone())
-            .map_err(|_| "Tags should be an array of strings.".to_owned()),
-    }
+fn words(config: &Value, key: &str) -> Result<Vec<String>, Reason> {
+    let Some(list) = config.get(key) else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_value(list.clone())
+        .map_err(|_| format!("{key} should be an array of strings."))
 }
 
 fn metadata(change: Map<String, Value>, fields: &Fields) -> Result<MetadataChange, Reason> {
@@ -161,13 +178,48 @@ mod tests {
             json!({"type": "select_metadata", "instruction": "?", "field": "unheard"}),
             json!({"type": "select_metadata", "instruction": "?", "field": "price", "vocabulary": many}),
             json!({"type": "select_metadata", "instruction": "?", "field": "price", "vocabulary": ["5"]}),
+            json!({"type": "select_metadata", "instruction": "?", "field": "color",
+                "vocabulary": ["red", "mauve"]}),
+            json!({"type": "select_metadata", "instruction": "?", "field": "channels",
+                "vocabulary": [["web"]]}),
+            json!({"type": "select_tags", "instruction": "?", "min_selections": -1}),
+            json!({"type": "select_tags", "instruction": "?", "min_selections": null}),
+            json!({"type": "select_tags", "instruction": "?", "max_selections": 1.5}),
+            json!({"type": "yes_no", "instruction": "?"}),
+            json!({"type": "yes_no", "instruction": "?", "on_unknown": {"add_tags": ["x"]}}),
+            json!({"type": "yes_no", "instruction": "?", "on_yes": null}),
+            json!({"type": "yes_no", "instruction": "?", "on_yes": ["x"]}),
             json!({"type": "yes_no", "instruction": "?", "on_no": {"add_tags": "x"}}),
+            json!({"type": "yes_no", "instruction": "?", "on_no": {"remove_tags": null}}),
+            json!({"type": "yes_no", "instruction": "?", "on_yes": {},
+                "on_unknown": {"set_metadata": {"field": "price", "value": 5}}}),
+            json!({"type": "yes_no", "instruction": "?", "on_yes": {"set_metadata": [{"field": "price"}]}}),
+            json!({"type": "yes_no", "instruction": "?", "on_yes": {"set_metadata": [{"value": 5}]}}),
+            json!({"type": "yes_no", "instruction": "?", "on_no": {"unset_metadata": ["price"]}}),
+            json!({"type": "yes_no", "instruction": "?", "on_no": {"unset_metadata": [{"field": "unheard"}]}}),
             json!({"type": "yes_no", "instruction": "?", "on_yes": {"set_metadata": [{"field": "price", "value": "x"}]}}),
             json!({"type": "guess", "instruction": "?"}),
         ];
         for bad in bad {
             assert!(task(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn limits_are_inclusive_and_only_tags_have_a_combined_length() {
+        let words = |length: usize| vec![json!("ä".repeat(length)); 30];
+        let caption = |vocabulary: Vec<Value>| {
+            json!({"type": "select_metadata", "instruction": "?", "field": "caption",
+                "vocabulary": vocabulary, "min_selections": 0, "max_selections": 1})
+        };
+        let tags = |vocabulary: Vec<Value>| json!({"type": "select_tags", "instruction": "x".repeat(2000), "vocabulary": vocabulary});
+        assert!(task(&tags(words(16))).is_ok());
+        assert!(task(&tags(words(17))).is_err());
+        assert!(task(&caption(words(1000))).is_ok());
+        assert!(task(&caption(words(1001))).is_err());
+        assert!(task(&caption(vec![json!("100%")])).is_ok());
+        let no = json!({"type": "yes_no", "instruction": "?", "on_no": {}});
+        assert_eq!(task(&no), Ok(Extension::Tasks(vec![Task::YesNo(Action::default())])));
     }
 
     #[test]

@@ -95,6 +95,26 @@ fn saved_extension_reports_its_configured_service() {
 }
 
 #[test]
+fn extensions_of_one_name_run_each_and_share_a_status() {
+    let running = with_extension_status(Status::Success);
+    let saved = json!({"name": "saved-extension", "id": "ext_tagging"});
+    let body = json!({"extensions": [tagging("google-auto-tagging"), saved]});
+    let response = patch(&running, "f2", &body);
+    assert_eq!(response.text.matches(r#""google-auto-tagging":"success""#).count(), 1);
+    assert_eq!(running.stats().billed_runs_of("f2", "google-auto-tagging"), 2);
+}
+
+#[test]
+fn repeated_saved_extension_is_rejected() {
+    let running = with_extension_status(Status::Success);
+    let saved = json!({"name": "saved-extension", "id": "ext_tagging"});
+    let response = patch(&running, "f2", &json!({"extensions": [saved, saved]}));
+    assert_eq!((response.status, running.stats().billed_units), (400, 0));
+    let other = json!({"name": "saved-extension", "id": "ext_colour"});
+    assert_eq!(patch(&running, "f2", &json!({"extensions": [saved, other]})).status, 200);
+}
+
+#[test]
 fn extension_runs_are_counted_by_file_and_service() {
     let running = with_extension_status(Status::Success);
     let body = json!({"extensions": [tagging("google-auto-tagging"), {"name": "remove-bg"}]});
