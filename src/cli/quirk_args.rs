@@ -5,7 +5,8 @@ use clap::Args;
 use super::CliError;
 use super::help::QUIRKS;
 use ikbulk_sandbox::{
-    Config, EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
+    Config, EmptyDescription, EmptyTags, MissingIds, Quirks, ReadOnlyFields, RequiredFields,
+    TagLength, WrongKey,
 };
 
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(super) struct QuirkArgs {
     /// What a required custom metadata field requires of an update
     #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "WHAT")]
     required_fields: RequiredFields,
+    /// Whether a read-only custom metadata field of a path policy accepts the value that it has
+    #[arg(long, hide_short_help = true, value_enum, default_value_t, value_name = "WHAT")]
+    read_only_fields: ReadOnlyFields,
     /// Make this custom metadata field required; may be given several times
     #[arg(long, hide_short_help = true, value_name = "NAME")]
     require: Vec<String>,
@@ -58,6 +62,7 @@ impl QuirkArgs {
             tag_length: self.tag_length,
             missing_ids: self.missing_ids,
             required_fields: self.required_fields,
+            read_only_fields: self.read_only_fields,
             wrong_key,
             skip_max: self.skip_max,
             url_max: self.url_max,

@@ -12,6 +12,7 @@ use crate::extensions::units::ExtensionUnits;
 use crate::faults::fault::Faults;
 use crate::hook::Hook;
 use crate::library::initial::Library;
+use crate::library::policy::PathPolicy;
 use crate::quirks::Quirks;
 use crate::rate_limit::limit::Limit;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub library: Library,
     /// Custom metadata fields of the account, in the API's format.
     pub fields: Vec<Value>,
+    /// Path policies of the account.
+    pub path_policies: Vec<PathPolicy>,
     /// Saved extensions of the account, in the API's format.
     pub saved: Vec<Value>,
     /// Rate limits of writes (PATCH, bulk tags), all of which apply. Empty means unlimited.
@@ -74,6 +77,7 @@ impl Default for Config {
             port: 0,
             library: Library::default(),
             fields: defaults::fields(),
+            path_policies: Vec::new(),
             saved: defaults::saved(),
             writes: vec![Limit::Bucket { rate: 5.0, burst: 5 }],
             reads: vec![Limit::Bucket { rate: 40.0, burst: 40 }],

@@ -64,9 +64,11 @@ pub use http::server::{Running, start};
 pub use library::file::Status;
 pub use library::initial::Library;
 pub use library::jsonl::LibraryError;
+pub use library::policy::PathPolicy;
 pub use library::synthetic::synthetic_id;
 pub use quirks::{
-    EmptyDescription, EmptyTags, MissingIds, Quirks, RequiredFields, TagLength, WrongKey,
+    EmptyDescription, EmptyTags, MissingIds, Quirks, ReadOnlyFields, RequiredFields, TagLength,
+    WrongKey,
 };
 pub use rate_limit::limit::Limit;
 pub use statistics::runs::ExtensionRuns;

@@ -13,6 +13,8 @@ pub struct Quirks {
     pub missing_ids: MissingIds,
     /// How required custom metadata fields are enforced in an update.
     pub required_fields: RequiredFields,
+    /// How read-only fields of a path policy are enforced in an update.
+    pub read_only_fields: ReadOnlyFields,
     /// Response to a wrong private key.
     pub wrong_key: WrongKey,
     /// Maximum `skip` of a list; larger values get a 400. `None` for no maximum, as documented.
@@ -94,4 +96,16 @@ pub enum RequiredFields {
     NotUnset,
     /// Every customMetadata must set the field, even if the file has a value
     Given,
+}
+
+/// How read-only custom metadata fields of a path policy are enforced in an update, once they have a
+/// value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum ReadOnlyFields {
+    /// The same value is accepted
+    #[default]
+    AcceptSame,
+    /// Any value is rejected, also the same one
+    RefuseAny,
 }

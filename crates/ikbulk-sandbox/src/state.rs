@@ -14,8 +14,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::extensions::catalogue::Catalogue;
 use crate::faults::fault::{Fault, FaultSchedule};
+use crate::library::fields::Fields;
 use crate::library::lag::Lag;
-use crate::library::metadata::Fields;
+use crate::library::policy::Policy;
 use crate::library::store::Store;
 use crate::quirks::WrongKey;
 use crate::rate_limit::account_limits::AccountLimits;
@@ -72,9 +73,11 @@ impl Sandbox {
         let fields = Fields::new(&config.fields).map_err(invalid)?;
         let catalogue = Catalogue::new(fields, &config.saved).map_err(invalid)?;
         let library = std::mem::take(&mut config.library);
+        let policies = config.path_policies.iter().map(Policy::new);
+        let policies = policies.collect::<Result<_, _>>().map_err(invalid)?;
         let clock = Clock::started_now();
         let state = State {
-            store: Store::new(library, Lag::new(config.search_lag, clock.clone())),
+            store: Store::new(library, policies, Lag::new(config.search_lag, clock.clone())),
             catalogue: catalogue.clone(),
             usage: Usage::default(),
             reports: ReportCache::default(),

@@ -9,12 +9,13 @@ use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
 use crate::api::route::{Bulk, Call, Report};
 use crate::calls::patch::{self, Patch};
-use crate::calls::{bulk, listing, saved_extensions};
+use crate::calls::{bulk, fields, listing, saved_extensions};
 use crate::clock::Clock;
 use crate::extensions::catalogue::Requested;
 use crate::extensions::result;
 use crate::faults::fault::Fault;
 use crate::library::file::{Details, FileObject, Status};
+use crate::library::initial::Key;
 use crate::settlement::run::ExtensionRun;
 use crate::state::{Sandbox, State};
 
@@ -38,7 +39,10 @@ impl Sandbox {
                 let query = request.uri.query().unwrap_or_default();
                 Ok(listing::list(&state.store, query, self.config.quirks))
             }
-            Call::Fields => Ok(ApiResponse::json(200, &self.config.fields)),
+            Call::Fields => {
+                let query = request.uri.query().unwrap_or_default();
+                fields::list(&self.config.fields, &state.store, query)
+            }
             Call::Saved(call) => {
                 saved_extensions::handle(&mut state.catalogue, call, request.json.as_ref())
             }
@@ -65,6 +69,7 @@ impl Sandbox {
         let ignored = fault.and_then(Fault::ignored_field);
         let patch = ignored.map_or(Ok(patch), |field| check(&patch::without(body, field)))?;
         let key = state.store.find(id).ok_or_else(|| no_file(id))?;
+        self.check_file(state, key, &patch)?;
         let (base, details) = state.store.edit(key);
         let extension_status: ExtensionStatus = match patch {
             Patch::Publish { is_published } => {
@@ -95,6 +100,17 @@ impl Sandbox {
         );
         state.recorder.changed(request, n, &[id]);
         Ok(response)
+    }
+
+    /// Checks what depends on the file: its path policy and the number of its values.
+    fn check_file(&self, state: &State, key: Key, patch: &Patch) -> Result<(), ApiResponse> {
+        match patch {
+            Patch::Details(update) if !update.custom_metadata.0.is_empty() => {
+                let error = update.file_error(&state.store.file(key), self.config.quirks);
+                error.map_or(Ok(()), |reason| Err(ApiResponse::bad_request(&reason)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts an extension. Writes its result now if it succeeds immediately, later if it is pending.

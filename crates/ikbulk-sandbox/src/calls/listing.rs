@@ -151,7 +151,7 @@ impl Listing {
 }
 
 /// Normalizes the path of a folder to one leading and one trailing slash.
-fn folder(path: &str) -> String {
+pub(crate) fn folder(path: &str) -> String {
     match path.trim_matches('/') {
         "" => "/".to_owned(),
         inner => format!("/{inner}/"),

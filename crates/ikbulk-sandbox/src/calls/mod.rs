@@ -1,6 +1,7 @@
 //! What each call does.
 
 pub(crate) mod bulk;
+pub(crate) mod fields;
 pub(crate) mod handlers;
 pub(crate) mod listing;
 pub(crate) mod patch;

@@ -4,12 +4,16 @@ use serde_json::{Map, Value};
 
 use crate::api::response::ApiResponse;
 use crate::extensions::catalogue::{Catalogue, Requested};
-use crate::library::file::Details;
+use crate::library::file::{Details, File};
 use crate::library::metadata::MetadataChange;
 use crate::quirks::{EmptyDescription, EmptyTags, Quirks, TagLength};
 
 /// Maximum combined length of all tags of a request or file, in [`TagLength`] units.
 const TAGS_LENGTH_MAX: usize = 500;
+
+/// Maximum number of custom metadata values of a file. That each value of a list counts is not
+/// documented: it is the stricter reading.
+const VALUES_MAX: usize = 1000;
 
 /// A valid body: one of the two branches of the API's `oneOf`.
 #[derive(Debug, PartialEq)]
@@ -107,6 +111,23 @@ impl Update {
             }
         }
         Ok(())
+    }
+
+    /// The API's error for the custom metadata of this update on a file.
+    pub(crate) fn file_error(&self, file: &File, quirks: Quirks) -> Option<String> {
+        let File { base, details } = file;
+        let Quirks { required_fields, read_only_fields, .. } = quirks;
+        let change = &self.custom_metadata;
+        let policy = base.policy.as_ref().and_then(|policy| {
+            policy.error(change, &details.custom_metadata, required_fields, read_only_fields)
+        });
+        policy.or_else(|| {
+            let mut metadata = details.custom_metadata.clone();
+            metadata.apply(change.clone());
+            let is_too_much = metadata.count() > VALUES_MAX;
+            is_too_much
+                .then(|| format!("An asset has at most {VALUES_MAX} custom metadata values."))
+        })
     }
 
     /// Applies the update. Returns the extensions, which run afterwards.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::extensions::extension::{Extension, Reason};
 use crate::extensions::parse::{name, parse};
 use crate::extensions::saved::SavedExtensions;
-use crate::library::metadata::Fields;
+use crate::library::fields::Fields;
 
 /// A valid extension of a request.
 #[derive(Debug, Clone, PartialEq)]

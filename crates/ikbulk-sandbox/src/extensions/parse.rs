@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::extensions::extension::{Extension, Reason};
 use crate::extensions::tasks;
-use crate::library::metadata::Fields;
+use crate::library::fields::Fields;
 
 /// Parses the configuration of an extension that is not a reference to a saved one.
 ///

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::clock::Iso;
 use crate::extensions::extension::{Extension, Reason};
 use crate::extensions::parse::parse;
-use crate::library::metadata::Fields;
+use crate::library::fields::Fields;
 
 /// Maximum number of saved extensions of an account, according to the API's documentation.
 const SAVED_MAX: usize = 100;

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::extensions::extension::{Action, Extension, Reason, Task};
-use crate::library::metadata::{Fields, MetadataChange};
+use crate::library::fields::Fields;
+use crate::library::metadata::MetadataChange;
 
 /// Maximum number of values in the vocabulary of a select task.
 const VOCABULARY_MAX: usize = 30;

@@ -1,6 +1,7 @@
 //! A file: its immutable and mutable parts, and the API's JSON object.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::clock::Iso;
 use crate::digits::push_decimal;
 use crate::library::metadata::Metadata;
+use crate::library::policy::Policy;
 
 /// Default URL endpoint of files.
 pub(crate) const ENDPOINT: &str = "https://ik.imagekit.io/sandbox";
@@ -33,6 +35,8 @@ pub(crate) struct Base {
     pub(crate) size: u64,
     pub(crate) has_alpha: bool,
     pub(crate) created_ms: i64,
+    /// The path policy of the file.
+    pub(crate) policy: Option<Arc<Policy>>,
     /// Unknown members of an inserted file object, returned verbatim.
     pub(crate) extra: Map<String, Value>,
 }
@@ -148,6 +152,9 @@ impl Serialize for FileObject<'_> {
         }
         map.serialize_entry("customCoordinates", &details.custom_coordinates)?;
         map.serialize_entry("customMetadata", &details.custom_metadata)?;
+        if let Some(policy) = &base.policy {
+            map.serialize_entry("selectedFieldsSchema", &policy.schema)?;
+        }
         map.serialize_entry("isPrivateFile", &base.is_private)?;
         map.serialize_entry("isPublished", &details.is_published)?;
         self.serialize_media(&mut map)?;

@@ -1,11 +1,13 @@
 //! Inserted files: a partial file object laid over a generated file.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::clock::parse_iso;
 use crate::library::file::{Base, File};
+use crate::library::policy::{PathPolicy, Policy};
 use crate::library::synthetic::SyntheticFile;
 
 /// The file described by `object`. Omitted members, and members of the wrong type, are generated from
@@ -52,6 +54,7 @@ fn set_member(file: &mut File, key: String, value: Value) {
         "isPublished" => set_if_some(&mut details.is_published, value.as_bool()),
         "versionInfo" => set_if_some(&mut details.version, version(&value)),
         "updatedAt" => set_if_some(&mut details.updated_ms, value.as_str().and_then(parse_iso)),
+        "selectedFieldsSchema" => base.policy = policy(value),
         _ => {
             base.extra.insert(key, value);
         }
@@ -86,6 +89,13 @@ fn set_endpoint(base: &mut Base, url: &str) {
     if let Some(endpoint) = url.strip_suffix(&path).or_else(|| url.strip_suffix(&encoded)) {
         base.endpoint = Cow::Owned(endpoint.to_owned());
     }
+}
+
+/// The path policy that a file object shows; `None` if it is invalid.
+fn policy(schema: Value) -> Option<Arc<Policy>> {
+    let Value::Object(fields) = schema else { return None };
+    let (name, folder) = ("selectedFieldsSchema".to_owned(), String::new());
+    Policy::new(&PathPolicy { name, folder, fields }).ok().map(Arc::new)
 }
 
 /// The number at the end of "Version 3".

@@ -1,13 +1,16 @@
 //! The current state of all files: the library and the changes to it.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::library::file::{Base, Details, File, FileObject};
 use crate::library::initial::{Key, Library};
 use crate::library::lag::Lag;
+use crate::library::policy::Policy;
 use crate::library::synthetic;
 
 /// A library and the changes to it.
@@ -21,6 +24,8 @@ pub(crate) struct Store {
     uploads: Vec<Upload>,
     /// Indexes of the synthetic files replaced by inserted ones.
     replaced: HashSet<u64>,
+    /// Of the deepest folders first.
+    policies: Vec<Arc<Policy>>,
     lag: Lag,
 }
 
@@ -39,7 +44,9 @@ pub(crate) struct Index<'a> {
 }
 
 impl Store {
-    pub(crate) fn new(library: Library, lag: Lag) -> Self {
+    pub(crate) fn new(library: Library, mut policies: Vec<Policy>, lag: Lag) -> Self {
+        policies.sort_by_key(|policy| Reverse(policy.depth()));
+        let policies = policies.into_iter().map(Arc::new).collect();
         let created = |place: usize| library.base(Key::Inserted(place)).created_ms;
         let mut by_upload: Vec<usize> = library.inserted_places().collect();
         by_upload
@@ -52,7 +59,7 @@ impl Store {
             uploads[place].rank = rank;
         }
         let replaced = library.replaced().collect();
-        Self { library, changed: HashMap::new(), by_upload, uploads, replaced, lag }
+        Self { library, changed: HashMap::new(), by_upload, uploads, replaced, policies, lag }
     }
 
     /// Discards all changes.
@@ -71,22 +78,28 @@ impl Store {
 
     /// The immutable properties of a file.
     pub(crate) fn base(&self, key: Key) -> Base {
-        self.library.base(key)
+        let mut base = self.library.base(key);
+        if base.policy.is_none() {
+            base.policy = self.policy(&base.folder).map(Arc::clone);
+        }
+        base
+    }
+
+    /// The path policy of a folder, which has a leading and a trailing slash.
+    pub(crate) fn policy(&self, folder: &str) -> Option<&Arc<Policy>> {
+        self.policies.iter().find(|policy| policy.applies_to(folder))
     }
 
     /// The current state of a file.
     pub(crate) fn file(&self, key: Key) -> File {
         let changed = self.changed.get(&key).map(|details| (**details).clone());
-        File {
-            base: self.library.base(key),
-            details: changed.unwrap_or_else(|| self.library.details(key)),
-        }
+        File { base: self.base(key), details: changed.unwrap_or_else(|| self.library.details(key)) }
     }
 
     /// A file's immutable properties, and its details for editing. The file counts as changed
     /// afterwards.
     pub(crate) fn edit(&mut self, key: Key) -> (Base, &mut Details) {
-        let base = self.library.base(key);
+        let base = self.base(key);
         let unchanged = || Box::new(self.library.details(key));
         let details = self.changed.entry(key).or_insert_with(unchanged);
         self.lag.record(key, details);
@@ -197,7 +210,7 @@ mod tests {
     use crate::library::synthetic::synthetic_id;
 
     fn store(library: Library) -> Store {
-        Store::new(library, Lag::new(Duration::ZERO, Clock::started_now()))
+        Store::new(library, Vec::new(), Lag::new(Duration::ZERO, Clock::started_now()))
     }
 
     #[test]

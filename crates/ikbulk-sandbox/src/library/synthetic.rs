@@ -140,6 +140,7 @@ impl SyntheticFile {
             size: 20_000 + (traits >> 16) % 3_000_000,
             has_alpha: false,
             created_ms: self.created_ms,
+            policy: None,
             extra: Map::new(),
         }
     }

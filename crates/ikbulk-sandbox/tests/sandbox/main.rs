@@ -11,6 +11,7 @@ mod extensions;
 mod faults;
 mod observability;
 mod patch;
+mod path_policies;
 mod reads;
 mod saved_extensions;
 mod schema;

@@ -193,6 +193,24 @@ fn publish_cannot_be_combined_with_other_fields() {
 }
 
 #[test]
+fn file_has_at_most_1000_metadata_values() {
+    let many: Vec<u32> = (0..1001).collect();
+    let many_field = json!({"id": "1", "name": "many", "label": "Many",
+        "schema": {"type": "MultiSelect", "selectOptions": many}});
+    let fields = Config::default().fields.into_iter().chain([many_field]).collect();
+    let running = start_sandbox(Config { fields, ..config() });
+    let status = |metadata: Value| patch(&running, "f1", &json!({"customMetadata": metadata}));
+    // The file has two values.
+    assert_eq!(status(json!({"many": many[..999]})).status, 400);
+    assert_eq!(status(json!({"many": many[..998]})).status, 200);
+    let response = status(json!({"price": 5}));
+    assert_eq!(response.status, 400);
+    assert!(response.message().contains("1000"));
+    assert_eq!(status(json!({"price": 5, "brand": null})).status, 200);
+    assert_eq!(patch(&running, "f1", &json!({"tags": ["x"]})).status, 200);
+}
+
+#[test]
 fn unknown_parameters_and_invalid_json_are_rejected() {
     rejected(&json!({"tag": ["x"]}));
     rejected(&json!(["tags"]));
