@@ -1,11 +1,13 @@
 //! The sandbox's monotonic clock and wall clock. No other module reads the time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::civil::Date;
 use serde::{Serialize, Serializer};
+use tokio::sync::Notify;
 
 use crate::digits::push_decimal;
 
@@ -16,6 +18,8 @@ pub(crate) struct Clock {
     start: Instant,
     /// Total of [`Self::advance`].
     advanced_ns: Arc<AtomicU64>,
+    /// Wakes [`Self::sleep_until`] when the time is advanced.
+    advanced: Arc<Notify>,
 }
 
 impl Clock {
@@ -24,7 +28,7 @@ impl Clock {
         reason = "the sandbox simulates another machine, which has its own clock"
     )]
     pub(crate) fn started_now() -> Self {
-        Self { start: Instant::now(), advanced_ns: Arc::default() }
+        Self { start: Instant::now(), advanced_ns: Arc::default(), advanced: Arc::default() }
     }
 
     /// Nanoseconds since the start.
@@ -35,6 +39,29 @@ impl Clock {
     /// Advances the monotonic time.
     pub(crate) fn advance(&self, by: Duration) {
         self.advanced_ns.fetch_add(nanoseconds(by), Ordering::Relaxed);
+        self.advanced.notify_waiters();
+    }
+
+    /// The time that is this much later than now.
+    pub(crate) fn after(&self, time: Duration) -> u64 {
+        self.now_ns().saturating_add(nanoseconds(time))
+    }
+
+    /// Waits until this time, which [`Self::advance`] can bring forward.
+    pub(crate) async fn sleep_until(&self, due_ns: u64) {
+        loop {
+            let mut advanced = pin!(self.advanced.notified());
+            // Before looking at the time, so that no advance is missed.
+            advanced.as_mut().enable();
+            let left_ns = due_ns.saturating_sub(self.now_ns());
+            if left_ns == 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_nanos(left_ns)) => {}
+                () = advanced => {}
+            }
+        }
     }
 
     /// The UTC day of the wall time, advanced like the monotonic time.

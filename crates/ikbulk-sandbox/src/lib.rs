@@ -23,9 +23,10 @@
 //!   `delivery` sends the response; `internal` processes requests to `/__sandbox`.
 //! * `calls`: what each call does. `handlers` processes admitted requests.
 //! * `settlement`: `run` settles pending extensions; `callback` sends the results to the
-//!   `webhookUrl`.
+//!   `webhookUrl`, and changes of files to the webhooks of the account.
 //! * `state`: the mutable state, behind one lock. It numbers requests and admits or rejects them.
-//! * `account`: what the account has besides files: its usage, with the reports of it.
+//! * `account`: what the account has besides files: its webhooks, and its usage with the
+//!   reports of it.
 //! * `statistics`: records [`Stats`] and the history of changes.
 //! * `config`: the settings; `defaults` has the account's fields and saved extensions.
 //! * `extensions`: which there are, how they end, and what they write.

@@ -5,8 +5,11 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::account::reports::ReportCache;
 use crate::account::usage::Usage;
+use crate::account::webhooks::Webhooks;
 use crate::api::auth::{Authenticator, Credentials};
 use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
@@ -23,6 +26,9 @@ use crate::rate_limit::account_limits::AccountLimits;
 use crate::rate_limit::headers::RateHeaders;
 use crate::statistics::recorder::Recorder;
 
+/// Maximum number of callbacks sent at the same time.
+const DELIVERIES_MAX: usize = 64;
+
 /// A sandbox: its configuration and its state.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -32,6 +38,8 @@ pub(crate) struct Sandbox {
     /// At the start.
     catalogue: Catalogue,
     pub(crate) clock: Clock,
+    /// Permits to connect to a receiver of callbacks.
+    pub(crate) deliveries: Semaphore,
     faults: FaultSchedule,
     state: Mutex<State>,
 }
@@ -43,6 +51,7 @@ pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     pub(crate) usage: Usage,
     pub(crate) reports: ReportCache,
+    pub(crate) webhooks: Webhooks,
     pub(crate) recorder: Recorder,
     /// Number of resets. Pending work of an earlier generation is discarded.
     pub(crate) generation: u64,
@@ -81,6 +90,7 @@ impl Sandbox {
             catalogue: catalogue.clone(),
             usage: Usage::default(),
             reports: ReportCache::default(),
+            webhooks: Webhooks::default(),
             recorder: Recorder::new(&config),
             generation: 0,
             limits: limits(&config, clock.now_ns()).map_err(invalid)?,
@@ -93,6 +103,7 @@ impl Sandbox {
             catalogue,
             faults: FaultSchedule::new(&config.faults).map_err(invalid)?,
             clock,
+            deliveries: Semaphore::new(DELIVERIES_MAX),
             state: Mutex::new(state),
             config,
         })
@@ -111,6 +122,7 @@ impl Sandbox {
         state.catalogue = self.catalogue.clone();
         state.usage = Usage::default();
         state.reports = ReportCache::default();
+        state.webhooks = Webhooks::default();
         state.recorder = Recorder::new(&self.config);
         state.generation += 1;
         state.n = 0;

@@ -1,4 +1,5 @@
-//! What the account has besides files: its usage of extensions, and reports of it.
+//! What the account has besides files: webhooks, and its usage of extensions with reports of it.
 
 pub(crate) mod reports;
 pub(crate) mod usage;
+pub(crate) mod webhooks;

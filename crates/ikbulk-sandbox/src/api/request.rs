@@ -66,6 +66,7 @@ impl ApiRequest {
                 Kind::Read => "saved",
                 Kind::Write => "saved_changes",
             },
+            Call::Webhooks(_) => "webhooks",
             Call::Report(_) => "usage",
             Call::NoFileId | Call::NoMethod | Call::NoEndpoint => "other",
         }

@@ -25,6 +25,8 @@ pub(crate) enum Call {
     Fields,
     /// Saved extensions.
     Saved(Collection),
+    /// Webhooks of the account.
+    Webhooks(Collection),
     Report(Report),
     /// A file id that is not UTF-8, or empty.
     NoFileId,
@@ -79,7 +81,7 @@ impl Call {
         match self {
             Self::Update(_) | Self::Bulk(_) => Some(Kind::Write),
             Self::Get(_) | Self::List | Self::Fields | Self::Report(_) => Some(Kind::Read),
-            Self::Saved(collection) => Some(collection.kind()),
+            Self::Saved(collection) | Self::Webhooks(collection) => Some(collection.kind()),
             Self::NoFileId | Self::NoMethod | Self::NoEndpoint => None,
         }
     }
@@ -88,7 +90,7 @@ impl Call {
     pub(crate) fn has_body(&self) -> bool {
         match self {
             Self::Update(_) | Self::Bulk(_) => true,
-            Self::Saved(collection) => {
+            Self::Saved(collection) | Self::Webhooks(collection) => {
                 matches!(collection, Collection::Create | Collection::Update(_))
             }
             _ => false,
@@ -147,9 +149,15 @@ fn api(method: &Method, path: &str) -> Call {
     if method.as_str() == expected { call } else { Call::NoMethod }
 }
 
+/// Makes a call of a collection.
+type Of = fn(Collection) -> Call;
+
 /// The call of a collection, if `path` is that of a collection or of one of its entries.
 fn collection(method: &Method, path: &str) -> Option<Call> {
-    let rest = path.strip_prefix("/v1/saved-extensions")?;
+    let saved = path.strip_prefix("/v1/saved-extensions").map(|rest| (rest, Call::Saved as Of));
+    let webhooks =
+        || path.strip_prefix("/v1/accounts/webhooks").map(|rest| (rest, Call::Webhooks as Of));
+    let (rest, of) = saved.or_else(webhooks)?;
     let id = match rest.strip_prefix('/') {
         Some(id) if id.is_empty() || id.contains('/') => return None,
         Some(id) => Some(decoded(id)?.into_owned()),
@@ -164,7 +172,7 @@ fn collection(method: &Method, path: &str) -> Option<Call> {
         ("DELETE", Some(id)) => Collection::Delete(id),
         _ => return Some(Call::NoMethod),
     };
-    Some(Call::Saved(call))
+    Some(of(call))
 }
 
 fn details(method: &Method, path: &str) -> Option<Call> {
@@ -217,6 +225,8 @@ mod tests {
         assert_eq!(saved("GET", "/ext_1"), Call::Saved(Collection::Get("ext_1".to_owned())));
         assert_eq!(saved("PATCH", "/ext_1"), Call::Saved(Collection::Update("ext_1".to_owned())));
         assert_eq!(saved("DELETE", "/ext_1"), Call::Saved(Collection::Delete("ext_1".to_owned())));
+        let webhook = call("GET", "/v1/accounts/webhooks/5");
+        assert_eq!(webhook, Call::Webhooks(Collection::Get("5".to_owned())));
         assert_eq!(saved("DELETE", ""), Call::NoMethod);
         assert_eq!(saved("PUT", "/ext_1"), Call::NoMethod);
         for other in ["/", "/ext_1/", "s", "/a/b"] {

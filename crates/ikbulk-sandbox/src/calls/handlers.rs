@@ -9,13 +9,14 @@ use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
 use crate::api::route::{Bulk, Call, Report};
 use crate::calls::patch::{self, Patch};
-use crate::calls::{bulk, fields, listing, saved_extensions};
+use crate::calls::{bulk, fields, listing, saved_extensions, webhooks};
 use crate::clock::Clock;
 use crate::extensions::catalogue::Requested;
 use crate::extensions::result;
 use crate::faults::fault::Fault;
 use crate::library::file::{Details, FileObject, Status};
 use crate::library::initial::Key;
+use crate::settlement::callback::FileChange;
 use crate::settlement::run::ExtensionRun;
 use crate::state::{Sandbox, State};
 
@@ -46,6 +47,9 @@ impl Sandbox {
             Call::Saved(call) => {
                 saved_extensions::handle(&mut state.catalogue, call, request.json.as_ref())
             }
+            Call::Webhooks(call) => {
+                webhooks::handle(&mut state.webhooks, call, request.json.as_ref())
+            }
             Call::Report(report) => self.report(&mut state, *report, request.uri.query()),
             Call::NoFileId => Err(ApiResponse::invalid_file_id()),
             Call::NoMethod => Err(ApiResponse::no_method()),
@@ -71,6 +75,7 @@ impl Sandbox {
         let key = state.store.find(id).ok_or_else(|| no_file(id))?;
         self.check_file(state, key, &patch)?;
         let (base, details) = state.store.edit(key);
+        let version = details.version;
         let extension_status: ExtensionStatus = match patch {
             Patch::Publish { is_published } => {
                 details.is_published = is_published;
@@ -98,7 +103,10 @@ impl Sandbox {
             200,
             &FileObject { base: &base, details, extension_status: &extension_status },
         );
+        let has_new_version = details.version != version;
         state.recorder.changed(request, n, &[id]);
+        let change = if has_new_version { FileChange::NewVersion } else { FileChange::Updated };
+        self.announce(state, key, change);
         Ok(response)
     }
 
@@ -141,7 +149,7 @@ impl Sandbox {
     }
 
     fn bulk(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         request: &ApiRequest,
         n: u64,
@@ -160,6 +168,11 @@ impl Sandbox {
         }
         let outcome = bulk.execute(&mut state.store, quirks, Clock::wall_ms())?;
         state.recorder.changed(request, n, &outcome.updated);
+        for id in &outcome.updated {
+            if let Some(key) = state.store.find(id) {
+                self.announce(state, key, FileChange::Updated);
+            }
+        }
         Ok(outcome.response())
     }
 }

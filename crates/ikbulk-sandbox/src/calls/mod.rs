@@ -8,3 +8,4 @@ pub(crate) mod patch;
 pub(crate) mod query;
 pub(crate) mod saved_extensions;
 pub(crate) mod sorting;
+pub(crate) mod webhooks;

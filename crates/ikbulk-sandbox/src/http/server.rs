@@ -107,8 +107,9 @@ impl Running {
         self.sandbox.state().recorder.runs()
     }
 
-    /// Advances the clock of rate limits, statistics, search lag and usage reports with their days, so
-    /// that tests need not wait for them. Latency, hangs and stored timestamps are not affected.
+    /// Advances the clock of rate limits, statistics, search lag, pending extensions, callbacks and
+    /// usage reports with their days, so that tests need not wait for them. Latency, hangs and stored
+    /// timestamps are not affected.
     pub fn advance(&self, by: Duration) {
         self.sandbox.advance(by);
     }

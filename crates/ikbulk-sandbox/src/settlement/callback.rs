@@ -1,4 +1,5 @@
-//! Callbacks: a POST to `webhookUrl` when a pending extension settles, retried until it gets a 200.
+//! Callbacks: a POST to `webhookUrl` when a pending extension settles, or to a webhook of the account
+//! when a file changes, retried until it gets a 200.
 
 use std::sync::Arc;
 
@@ -6,65 +7,106 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::account::webhooks::{Event, FILE_UPDATED, VERSION_CREATED};
 use crate::clock::Clock;
+use crate::library::initial::Key;
 use crate::settlement::callback_client::{Target, post};
 use crate::settlement::signature::signature;
-use crate::state::Sandbox;
+use crate::state::{Sandbox, State};
+use crate::statistics::recorder::Purpose;
 use crate::statistics::stats::CallbackCounts;
 
 /// A callback and its receiver.
 #[derive(Debug)]
 struct Message {
+    purpose: Purpose,
     /// `webhook-id`, the same for all attempts and copies.
     id: String,
     generation: u64,
     target: Target,
+    /// Signs the message.
+    secret: Option<String>,
     body: Bytes,
+}
+
+/// How an accepted request or an extension changed a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileChange {
+    Updated,
+    /// Updated, with a new version.
+    NewVersion,
 }
 
 impl Sandbox {
     /// Sends the result of an extension to its `webhookUrl`, as the callback with this `webhook-id`.
     pub(crate) fn call_back(
         self: &Arc<Self>,
+        state: &mut State,
         url: &str,
         id: String,
-        generation: u64,
         result: &Value,
     ) {
-        let target = Target::parse(url);
-        {
-            let mut state = self.state();
-            let counts = state.recorder.callbacks();
-            counts.due += 1;
-            counts.not_called += u64::from(target.is_none());
-        }
-        let Some(target) = target else { return };
-        let body = result.to_string().into();
-        let message = Arc::new(Message { id, generation, target, body });
-        for copy in 0..self.config.callbacks.copies {
-            tokio::spawn(Arc::clone(self).deliver(Arc::clone(&message), copy));
+        let secret = self.config.callbacks.secret.clone();
+        let event = (url, id, result.to_string());
+        self.post(state, Purpose::Extension, event, secret);
+    }
+
+    /// Tells the webhooks of the account that a file has changed.
+    pub(crate) fn announce(self: &Arc<Self>, state: &mut State, key: Key, change: FileChange) {
+        let types = match change {
+            FileChange::Updated => [FILE_UPDATED].as_slice(),
+            FileChange::NewVersion => &[FILE_UPDATED, VERSION_CREATED],
+        };
+        for event in types {
+            let State { webhooks, store, .. } = &mut *state;
+            let events = webhooks.events(event, Clock::wall_ms(), || store.object(key));
+            for Event { endpoint, secret, id, body } in events {
+                self.post(state, Purpose::Account, (&endpoint, id, body), Some(secret));
+            }
         }
     }
 
-    async fn deliver(self: Arc<Self>, message: Arc<Message>, copy: u32) {
-        let callbacks = &self.config.callbacks;
-        let first_delay = callbacks.first_delay(&message.id, copy);
-        for wait in std::iter::once(first_delay).chain(callbacks.waits()) {
-            tokio::time::sleep(wait).await;
+    /// Posts a message, given as URL, id and body.
+    fn post(
+        self: &Arc<Self>,
+        state: &mut State,
+        purpose: Purpose,
+        (url, id, body): (&str, String, String),
+        secret: Option<String>,
+    ) {
+        let target = Target::parse(url);
+        let counts = state.recorder.callbacks(purpose);
+        counts.due += 1;
+        counts.not_called += u64::from(target.is_none());
+        let Some(target) = target else { return };
+        let (generation, body) = (state.generation, body.into());
+        let message = Arc::new(Message { purpose, id, generation, target, secret, body });
+        for copy in 0..self.config.callbacks.copies {
+            let first_ns = self.clock.after(self.config.callbacks.first_delay(&message.id, copy));
+            tokio::spawn(Arc::clone(self).deliver(Arc::clone(&message), first_ns));
+        }
+    }
+
+    /// Sends a message at this time, and again until it is delivered or given up.
+    async fn deliver(self: Arc<Self>, message: Arc<Message>, first_ns: u64) {
+        self.clock.sleep_until(first_ns).await;
+        for wait in self.config.callbacks.waits() {
             if self.attempt(&message).await {
                 return;
             }
+            self.clock.sleep_until(self.clock.after(wait)).await;
         }
+        self.attempt(&message).await;
     }
 
     /// Sends a message once. Returns whether it needs no further attempt: it got a 200, or the sandbox
     /// was reset.
     async fn attempt(&self, message: &Message) -> bool {
+        let _permit = self.deliveries.acquire().await;
         if !self.count(message, |counts| counts.sent += 1) {
             return true;
         }
-        let headers = message.headers(self.config.callbacks.secret.as_deref());
-        let status = post(&message.target, headers, message.body.clone()).await;
+        let status = post(&message.target, message.headers(), message.body.clone()).await;
         let is_delivered = status == Some(200);
         if is_delivered {
             self.count(message, |counts| counts.delivered += 1);
@@ -77,7 +119,7 @@ impl Sandbox {
         let mut state = self.state();
         let is_current = state.generation == message.generation;
         if is_current {
-            event(state.recorder.callbacks());
+            event(state.recorder.callbacks(message.purpose));
         }
         is_current
     }
@@ -85,8 +127,8 @@ impl Sandbox {
 
 impl Message {
     /// The headers of an attempt sent now.
-    fn headers(&self, secret: Option<&str>) -> HeaderMap {
-        let Some(secret) = secret else { return HeaderMap::new() };
+    fn headers(&self) -> HeaderMap {
+        let Some(secret) = &self.secret else { return HeaderMap::new() };
         let timestamp_s = Clock::wall_ms() / 1000;
         let header = |name, value: String| {
             let value = HeaderValue::try_from(value).expect("letters, digits and base64 only");

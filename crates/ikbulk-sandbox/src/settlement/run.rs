@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::clock::Clock;
 use crate::extensions::extension::Extension;
 use crate::extensions::outcome::{FinalStatus, Settlement};
 use crate::extensions::result;
+use crate::settlement::callback::FileChange;
 use crate::state::Sandbox;
 
 /// An extension that runs on a file.
@@ -24,6 +25,16 @@ pub(crate) struct ExtensionRun {
     pub(crate) webhook_url: Option<String>,
 }
 
+impl FileChange {
+    /// What a successful extension does to a file.
+    pub(crate) fn of(extension: &Extension) -> Self {
+        match extension {
+            Extension::RemoveBg => Self::NewVersion,
+            _ => Self::Updated,
+        }
+    }
+}
+
 impl ExtensionRun {
     /// Deterministic id, used as `webhook-id`.
     pub(crate) fn id(&self) -> String {
@@ -36,28 +47,27 @@ impl Sandbox {
     pub(crate) fn settle_later(self: &Arc<Self>, run: ExtensionRun) {
         if let Some(Settlement { after, status }) = self.config.settlement {
             let sandbox = Arc::clone(self);
+            let due_ns = self.clock.after(after);
             tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                let result = sandbox.settle(&run, status);
-                if let (Some(result), Some(url)) = (result, &run.webhook_url) {
-                    sandbox.call_back(url, run.id(), run.generation, &result);
-                }
+                sandbox.clock.sleep_until(due_ns).await;
+                sandbox.settle(&run, status);
             });
         }
     }
 
-    /// Settles an extension. Returns the body of its callback; `None` if the sandbox was reset since.
-    fn settle(&self, run: &ExtensionRun, status: FinalStatus) -> Option<Value> {
+    /// Settles an extension and sends its callback, unless the sandbox was reset since.
+    fn settle(self: &Arc<Self>, run: &ExtensionRun, status: FinalStatus) {
         let (name, file) = (run.extension.name(), run.file.as_str());
         let mut state = self.state();
         if state.generation != run.generation {
-            return None;
+            return;
         }
-        let key = state.store.find(file)?;
+        let Some(key) = state.store.find(file) else { return };
         let result = if status.is_success(file, name) {
             let (_, details) = state.store.edit(key);
             result::write(&run.extension, file, details);
             details.touch(Clock::wall_ms());
+            self.announce(&mut state, key, FileChange::of(&run.extension));
             let object = state.store.object(key);
             json!({"service": name, "status": "SUCCESS", "fileObject": object})
         } else {
@@ -67,6 +77,8 @@ impl Sandbox {
         };
         let recorded = json!({"service": name, "status": result["status"]});
         state.recorder.settled(run.n, file, &recorded);
-        Some(result)
+        if let Some(url) = &run.webhook_url {
+            self.call_back(&mut state, url, run.id(), &result);
+        }
     }
 }

@@ -27,6 +27,15 @@ pub(crate) struct Recorder {
     runs: RunCounts,
 }
 
+/// What a callback tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The result of an extension, to the `webhookUrl` of its request.
+    Extension,
+    /// A change, to a webhook of the account.
+    Account,
+}
+
 impl Recorder {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
@@ -144,8 +153,11 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn callbacks(&mut self) -> &mut CallbackCounts {
-        &mut self.stats.callbacks
+    pub(crate) fn callbacks(&mut self, purpose: Purpose) -> &mut CallbackCounts {
+        match purpose {
+            Purpose::Extension => &mut self.stats.callbacks,
+            Purpose::Account => &mut self.stats.webhook_events,
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -191,6 +203,7 @@ fn counter<'a>(calls: &'a mut Calls, request: &ApiRequest) -> &'a mut u64 {
             Kind::Read => &mut calls.saved,
             Kind::Write => &mut calls.saved_changes,
         },
+        Call::Webhooks(_) => &mut calls.webhooks,
         Call::Report(_) => &mut calls.usage,
         Call::NoFileId | Call::NoMethod | Call::NoEndpoint => &mut calls.other,
     }

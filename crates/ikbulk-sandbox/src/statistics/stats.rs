@@ -52,8 +52,10 @@ pub struct Stats {
     pub max_billed_runs_per_configuration: u64,
     /// Number of pending extensions that settled, as success or failure.
     pub settled_runs: u64,
-    /// Callbacks of settled extensions.
+    /// Callbacks of settled extensions, to their `webhookUrl`.
     pub callbacks: CallbackCounts,
+    /// Events for the webhooks of the account.
+    pub webhook_events: CallbackCounts,
 }
 
 /// Number of requests by call.
@@ -79,16 +81,18 @@ pub struct Calls {
     pub saved: u64,
     /// Creating, updating and deleting saved extensions.
     pub saved_changes: u64,
+    /// Calls of the account's webhooks.
+    pub webhooks: u64,
     /// GET usage and usage analytics.
     pub usage: u64,
     /// Requests that match no endpoint of the API.
     pub other: u64,
 }
 
-/// Counts of callbacks of settled extensions.
+/// Counts of callbacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CallbackCounts {
-    /// Number of settled extensions with a `webhookUrl`.
+    /// Number of callbacks, each for one URL.
     pub due: u64,
     /// Number of callbacks not sent, because the URL is not plain http on this machine.
     pub not_called: u64,

@@ -40,13 +40,18 @@ fn request_extensions(running: &Running, id: &str, extensions: &Value, webhook_u
     patch(running, id, &body).json()
 }
 
-/// Waits until the sandbox has counted these callbacks, up to 10 s.
-fn until_counted(running: &Running, expected: &CallbackCounts) {
+/// Waits until something happens, up to 10 s.
+pub(crate) fn until(mut has_happened: impl FnMut() -> bool) {
     let start = Instant::now();
-    while running.stats().callbacks != *expected && start.elapsed() < Duration::from_secs(10) {
+    while !has_happened() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it should happen within 10 s");
         std::thread::yield_now();
     }
-    assert_eq!(running.stats().callbacks, *expected);
+}
+
+/// Waits until the sandbox has counted these callbacks, up to 10 s.
+fn until_counted(running: &Running, expected: &CallbackCounts) {
+    until(|| running.stats().callbacks == *expected);
 }
 
 #[test]

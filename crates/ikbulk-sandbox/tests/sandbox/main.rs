@@ -16,4 +16,5 @@ mod reads;
 mod saved_extensions;
 mod schema;
 mod usage;
+mod webhooks;
 mod wire;

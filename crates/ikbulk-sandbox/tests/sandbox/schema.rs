@@ -8,7 +8,7 @@ use ikbulk_sandbox::{
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::client::{config, patch, request, request_with_headers, start_sandbox};
+use crate::client::{config, patch, post, request, request_with_headers, start_sandbox};
 use crate::wire::Response;
 
 const UPDATE: &str = "update-file-details";
@@ -21,6 +21,11 @@ const FIELDS: &str = "list-all-fields";
 const SAVED: &str = "list-extensions";
 const USAGE: &str = "get-usage";
 const ANALYTICS: &str = "get-usage-analytics";
+const WEBHOOKS: &str = "list-webhooks";
+const CREATE_WEBHOOK: &str = "create-webhook";
+const GET_WEBHOOK: &str = "get-webhook";
+const UPDATE_WEBHOOK: &str = "update-webhook";
+const DELETE_WEBHOOK: &str = "delete-webhook";
 const CREATE_SAVED: &str = "create-extension";
 const GET_SAVED: &str = "get-extension";
 const UPDATE_SAVED: &str = "update-extension";
@@ -65,8 +70,8 @@ impl CheckedResponses {
 /// The status of an accepted request.
 fn accepted_status(operation: &str) -> u16 {
     match operation {
-        CREATE_SAVED => 201,
-        DELETE_SAVED => 204,
+        CREATE_SAVED | CREATE_WEBHOOK => 201,
+        DELETE_SAVED | DELETE_WEBHOOK => 204,
         _ => 200,
     }
 }
@@ -77,6 +82,7 @@ fn accepted_by_operation() -> Vec<OperationRequest> {
     let ai_tags = json!({"fileIds": ["f1"], "AITags": ["Shoe"]});
     let described = json!({"name": "Describe", "description": "",
         "config": {"name": "ai-auto-description"}});
+    let webhook = json!({"endpoint": "https://example.com/", "events": ["file.updated"]});
     vec![
         (GET, "GET /v1/files/f1/details", Value::Null),
         (LIST, "GET /v1/files", Value::Null),
@@ -92,6 +98,11 @@ fn accepted_by_operation() -> Vec<OperationRequest> {
             "GET /v1/accounts/usage-analytics?startDate=2026-01-01&endDate=2026-02-01",
             Value::Null,
         ),
+        (CREATE_WEBHOOK, "POST /v1/accounts/webhooks", webhook.clone()),
+        (WEBHOOKS, "GET /v1/accounts/webhooks", Value::Null),
+        (GET_WEBHOOK, "GET /v1/accounts/webhooks/bdc94bce2eda264dbc08dc21", Value::Null),
+        (UPDATE_WEBHOOK, "PATCH /v1/accounts/webhooks/bdc94bce2eda264dbc08dc21", webhook),
+        (DELETE_WEBHOOK, "DELETE /v1/accounts/webhooks/bdc94bce2eda264dbc08dc21", Value::Null),
         (CREATE_SAVED, "POST /v1/saved-extensions", described.clone()),
         (GET_SAVED, "GET /v1/saved-extensions/ext_colour", Value::Null),
         (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_colour", described),
@@ -130,6 +141,18 @@ fn rejected() -> Vec<(u16, OperationRequest)> {
         (404, (GET, "GET /v1/files/gone/details", Value::Null)),
         (400, (USAGE, "GET /v1/accounts/usage?startDate=2026-01-01", Value::Null)),
         (400, (ANALYTICS, "GET /v1/accounts/usage-analytics", Value::Null)),
+        (400, (CREATE_WEBHOOK, "POST /v1/accounts/webhooks", json!({}))),
+        (
+            400,
+            (
+                UPDATE_WEBHOOK,
+                "PATCH /v1/accounts/webhooks/bdc94bce2eda264dbc08dc21",
+                json!({"events": []}),
+            ),
+        ),
+        (404, (GET_WEBHOOK, "GET /v1/accounts/webhooks/gone", Value::Null)),
+        (404, (UPDATE_WEBHOOK, "PATCH /v1/accounts/webhooks/gone", json!({}))),
+        (404, (DELETE_WEBHOOK, "DELETE /v1/accounts/webhooks/gone", Value::Null)),
         (400, (CREATE_SAVED, "POST /v1/saved-extensions", json!({"name": "x"}))),
         (400, (UPDATE_SAVED, "PATCH /v1/saved-extensions/ext_colour", json!({"name": ""}))),
         (404, (GET_SAVED, "GET /v1/saved-extensions/ext_gone", Value::Null)),
@@ -166,6 +189,8 @@ fn every_response_matches_schema_and_covers_it() {
         checked.check(operation, accepted_status(operation), &response);
     }
     let untouched = start_sandbox(config());
+    let webhook = json!({"endpoint": "https://example.com/", "events": ["file.updated"]});
+    post(&untouched, "/v1/accounts/webhooks", &webhook);
     for (status, (operation, head, body)) in rejected() {
         checked.check(operation, status, &request(&untouched, head, &body.to_string()));
     }
