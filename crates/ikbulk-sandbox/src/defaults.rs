@@ -51,6 +51,20 @@ fn field(id: &str, name: &str, label: &str, schema: &Value) -> Value {
     json!({"id": format!("{id}49c0a938d57563dd000"), "name": name, "label": label, "schema": schema})
 }
 
+/// Name of the reserved field.
+pub(crate) const ORIGINAL_CREATION_DATE: &str = "_internal_original_created_datetime";
+
+/// The reserved field "Original creation date", for [`Config::fields`](crate::Config::fields). An account
+/// has it once its setting is on.
+#[must_use]
+pub fn original_creation_date_field() -> Value {
+    let mut field =
+        field("5f9ca", ORIGINAL_CREATION_DATE, "Original creation date", &json!({"type": "Date"}));
+    field["reserved"] = true.into();
+    field["description"] = "When the asset was created, before it was uploaded".into();
+    field
+}
+
 /// Two saved extensions: one that adds tags, one that runs tasks.
 pub(crate) fn saved() -> Vec<Value> {
     vec![

@@ -55,6 +55,7 @@ mod statistics;
 
 pub use account::reports::UsageReports;
 pub use config::Config;
+pub use defaults::original_creation_date_field;
 pub use extensions::callbacks::Callbacks;
 pub use extensions::outcome::{ExtensionOutcome, FinalStatus, Settlement};
 pub use extensions::units::ExtensionUnits;

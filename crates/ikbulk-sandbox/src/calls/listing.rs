@@ -8,9 +8,11 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::api::response::ApiResponse;
 use crate::calls::query::{self, Search};
 use crate::calls::sorting::Sorting;
+use crate::clock::Iso;
 use crate::library::file::{File, FileObject};
 use crate::library::initial::Key;
 use crate::library::store::{Index, Store};
+use crate::library::synthetic::FIRST_MS;
 use crate::quirks::Quirks;
 
 const LIMIT_MAX: usize = 1000;
@@ -197,6 +199,9 @@ impl Serialize for Objects<'_> {
                 "folderId": format!("{:024x}", xxh3_128(path.as_bytes()) >> 32),
                 "name": name,
                 "folderPath": path,
+                "customMetadata": {},
+                "createdAt": Iso(FIRST_MS),
+                "updatedAt": Iso(FIRST_MS),
             }))?;
         }
         list.end()

@@ -1,5 +1,10 @@
 //! Sort orders of lists.
 
+use serde_json::Value;
+
+use crate::defaults::ORIGINAL_CREATION_DATE;
+use crate::library::fields::date_ms;
+use crate::library::file::File;
 use crate::library::initial::Key;
 use crate::library::store::Index;
 
@@ -19,6 +24,16 @@ enum By {
     Height,
     Width,
     Size,
+    /// Of videos; 0 for other files.
+    Duration,
+    /// Value of the reserved field; time of upload for files without one.
+    OriginalCreationDate,
+}
+
+fn original_creation_ms(file: &File) -> i64 {
+    let value = file.details.custom_metadata.get(ORIGINAL_CREATION_DATE);
+    let date = value.and_then(Value::as_str).and_then(date_ms);
+    date.unwrap_or(file.base.created_ms)
 }
 
 impl Default for Sorting {
@@ -44,6 +59,8 @@ impl Sorting {
             "HEIGHT" => By::Height,
             "WIDTH" => By::Width,
             "SIZE" => By::Size,
+            "DURATION" => By::Duration,
+            "ORIGINAL_CREATION_DATE" => By::OriginalCreationDate,
             _ => return None,
         };
         Some(Self { by, descending })
@@ -69,6 +86,10 @@ impl Sorting {
             By::Height => self.first_by(count, keys, |key| index.base(key).height),
             By::Width => self.first_by(count, keys, |key| index.base(key).width),
             By::Size => self.first_by(count, keys, |key| index.base(key).size),
+            By::Duration => self.first_by(count, keys, |key| index.base(key).duration()),
+            By::OriginalCreationDate => {
+                self.first_by(count, keys, |key| original_creation_ms(&index.file(key)))
+            }
         }
     }
 

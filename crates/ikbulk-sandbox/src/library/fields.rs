@@ -198,7 +198,7 @@ fn date_error(text: &str, min: Option<i64>, max: Option<i64>) -> Option<String> 
 }
 
 /// Parses a timestamp, or a date with or without a time in UTC, into milliseconds since 1970.
-fn date_ms(text: &str) -> Option<i64> {
+pub(crate) fn date_ms(text: &str) -> Option<i64> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }

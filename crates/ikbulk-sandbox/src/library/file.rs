@@ -42,6 +42,11 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// Duration of a video; 0 for other files.
+    pub(crate) fn duration(&self) -> u64 {
+        self.extra.get("duration").and_then(Value::as_u64).unwrap_or(0)
+    }
+
     /// The percent-encoded path of the file, in pieces.
     pub(crate) fn url_path(&self) -> impl Iterator<Item = &str> {
         let pieces = [&*self.folder, &*self.name].into_iter();

@@ -25,7 +25,7 @@ const COLORS: [&str; 5] = ["red", "blue", "green", "black", "white"];
 const DESCRIPTION: &str = "A product on a plain background";
 
 /// Time of the first upload: 2021-01-01T00:00:00Z.
-const FIRST_MS: i64 = 1_609_459_200_000;
+pub(crate) const FIRST_MS: i64 = 1_609_459_200_000;
 /// Interval between uploads, which are in the order of the index.
 const BETWEEN_MS: i64 = 61_001;
 

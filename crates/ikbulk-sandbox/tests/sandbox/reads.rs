@@ -5,7 +5,7 @@ use std::time::Duration;
 use ikbulk_sandbox::{Config, Library, Quirks, Running, synthetic_id};
 use serde_json::{Value, json};
 
-use crate::client::{config, get, patch, start_sandbox};
+use crate::client::{config, get, library, patch, start_sandbox};
 
 fn ids(running: &Running, query: &str) -> Vec<String> {
     let response = get(running, &format!("/v1/files?{query}"));
@@ -227,6 +227,49 @@ fn search_for_100_ids_respects_url_cap() {
     // Without a cap, only the HTTP library limits the URL's length.
     let many: Vec<String> = (0..1500).map(|index| synthetic_id(9, index)).collect();
     assert_eq!(ids(&running, &query_for(&format!("id IN {}", json!(many)))).len(), 300);
+}
+
+#[test]
+fn files_are_sorted_by_duration_and_original_creation_date() {
+    let mut library = library();
+    library.insert(json!({"fileId": "f3", "duration": 9, "createdAt": "2023-01-01T00:00:00.000Z"}));
+    library
+        .insert(json!({"fileId": "f4", "duration": 10, "createdAt": "2020-01-01T00:00:00.000Z"}));
+    let fields = vec![ikbulk_sandbox::original_creation_date_field()];
+    let running = start_sandbox(Config { library, fields, saved: Vec::new(), ..config() });
+    assert_eq!(ids(&running, "sort=DESC_DURATION&limit=2"), ["f4", "f3"]);
+    assert_eq!(ids(&running, "sort=ASC_DURATION"), ["f2", "f1", "f3", "f4"]);
+    let by_date = || ids(&running, "sort=ASC_ORIGINAL_CREATION_DATE");
+    assert_eq!(by_date(), ["f4", "f2", "f1", "f3"]);
+    let metadata = json!({"_internal_original_created_datetime": "2019-12-31T00:00:00.000Z"});
+    assert_eq!(patch(&running, "f3", &json!({"customMetadata": metadata})).status, 200);
+    assert_eq!(by_date(), ["f3", "f4", "f2", "f1"]);
+    assert_eq!(ids(&running, "sort=DESC_ORIGINAL_CREATION_DATE&limit=1"), ["f1"]);
+}
+
+#[test]
+fn reserved_field_exists_only_when_configured() {
+    let running = start_sandbox(config());
+    let metadata = json!({"_internal_original_created_datetime": "2019-12-31"});
+    assert_eq!(patch(&running, "f1", &json!({"customMetadata": metadata})).status, 400);
+}
+
+#[test]
+fn search_returns_folders_whatever_the_type() {
+    let mut library = library();
+    library.add_folder("/a/b");
+    let running = start_sandbox(Config { library, ..config() });
+    let found = |query: &str| {
+        let list = get(&running, &format!("/v1/files?{query}")).json();
+        let is_folder = |asset: &Value| asset["type"] == "folder";
+        list.as_array().unwrap().iter().filter(|asset| is_folder(asset)).count()
+    };
+    assert_eq!(found("type=file&searchQuery=path+%3D+%22%2Fa%22"), 1);
+    assert_eq!(found("type=file"), 0);
+    let query = "searchQuery=path+%3D+%22%2Fa%22+AND+type+%3D+%22file%22";
+    assert_eq!(found(query), 0);
+    let folder = get(&running, "/v1/files?type=folder").json()[0].clone();
+    assert_eq!((folder.get("fileId"), &folder["folderPath"]), (None, &json!("/a/b")));
 }
 
 #[test]

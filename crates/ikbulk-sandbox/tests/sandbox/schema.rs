@@ -255,8 +255,16 @@ fn every_extension_and_status_matches_schema() {
 }
 
 #[test]
-fn synthetic_files_match_schema() {
-    let running = start_sandbox(Config { library: Library::synthetic(1000, 3), ..config() });
+fn synthetic_files_and_folders_match_schema() {
+    let mut library = Library::synthetic(999, 3);
+    library.add_folder("/products/shoes");
+    let fields = vec![ikbulk_sandbox::original_creation_date_field()];
+    let running = start_sandbox(Config { library, fields, saved: Vec::new(), ..config() });
+    let response = request(&running, "GET /v1/customMetadataFields", "");
+    CheckedResponses::default().check(FIELDS, 200, &response);
+    let response = request(&running, "GET /v1/files?type=all", "");
+    assert_eq!(response.json()[999]["type"], "folder");
+    CheckedResponses::default().check(LIST, 200, &response);
     CheckedResponses::default().check(LIST, 200, &request(&running, "GET /v1/files", ""));
 }
 
