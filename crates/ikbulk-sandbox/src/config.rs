@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::account::reports::UsageReports;
 use crate::defaults;
 use crate::extensions::callbacks::Callbacks;
+use crate::extensions::findings::FoundTags;
 use crate::extensions::outcome::{ExtensionOutcome, Settlement};
 use crate::extensions::units::ExtensionUnits;
 use crate::faults::fault::Faults;
@@ -47,6 +48,9 @@ pub struct Config {
     pub faults: Faults,
     /// Status of extensions in the response to their request.
     pub extensions: ExtensionOutcome,
+    /// AI tags that tagging finds; the first entry for a file and extension counts. Without one,
+    /// [`found_tags`](crate::found_tags).
+    pub found_tags: Vec<FoundTags>,
     /// Units of each extension.
     pub units: ExtensionUnits,
     /// Whether usage reports are current.
@@ -86,6 +90,7 @@ impl Default for Config {
             headers_always: false,
             faults: Faults::default(),
             extensions: ExtensionOutcome::default(),
+            found_tags: Vec::new(),
             units: ExtensionUnits::default(),
             usage_reports: UsageReports::default(),
             hook: None,

@@ -57,6 +57,7 @@ pub use account::reports::UsageReports;
 pub use config::Config;
 pub use defaults::original_creation_date_field;
 pub use extensions::callbacks::Callbacks;
+pub use extensions::findings::{FoundTags, found_tags};
 pub use extensions::outcome::{ExtensionOutcome, FinalStatus, Settlement};
 pub use extensions::units::ExtensionUnits;
 pub use faults::fault::{Fault, Faults};

@@ -126,7 +126,9 @@ impl Sandbox {
         let (file, name) = (&run.file, run.extension.name());
         let status = self.config.extensions.status(file, name);
         match status {
-            Status::Success => result::write(&run.extension, file, details),
+            Status::Success => {
+                result::write(&run.extension, file, &self.config.found_tags, details);
+            }
             Status::Pending => self.settle_later(run),
             Status::Failed => {}
         }

@@ -3,6 +3,7 @@
 pub(crate) mod callbacks;
 pub(crate) mod catalogue;
 pub(crate) mod extension;
+pub(crate) mod findings;
 pub(crate) mod outcome;
 pub(crate) mod parse;
 pub(crate) mod result;

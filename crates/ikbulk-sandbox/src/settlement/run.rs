@@ -65,7 +65,7 @@ impl Sandbox {
         let Some(key) = state.store.find(file) else { return };
         let result = if status.is_success(file, name) {
             let (_, details) = state.store.edit(key);
-            result::write(&run.extension, file, details);
+            result::write(&run.extension, file, &self.config.found_tags, details);
             details.touch(Clock::wall_ms());
             self.announce(&mut state, key, FileChange::of(&run.extension));
             let object = state.store.object(key);

@@ -1,6 +1,6 @@
 //! Extensions: status, changes to the file, and the counts of billed runs.
 
-use ikbulk_sandbox::{Config, ExtensionOutcome, Running, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, FoundTags, Running, Status, found_tags};
 use serde_json::{Value, json};
 
 use crate::client::{config, patch, start_sandbox};
@@ -27,6 +27,53 @@ fn successful_tagging_reports_status_and_writes_tags() {
     );
     assert_eq!(running.file("f2").unwrap()["AITags"], file["AITags"]);
     assert_eq!(running.file("f2").unwrap().get("extensionStatus"), None);
+}
+
+#[test]
+fn found_tags_can_be_foreseen_for_each_source() {
+    let running = with_extension_status(Status::Success);
+    for source in ["google-auto-tagging", "aws-auto-tagging"] {
+        let extension = json!({"name": source, "minConfidence": 90, "maxTags": 30});
+        let file = patch(&running, "f2", &json!({"extensions": [extension]})).json();
+        let found = found_tags("f2", source).into_iter().take(2);
+        let expected: Vec<Value> = found
+            .map(|(name, confidence)| json!({"name": name, "confidence": confidence, "source": source}))
+            .collect();
+        let tags = file["AITags"].as_array().unwrap().clone();
+        assert_eq!(tags[tags.len() - 2..], expected);
+    }
+    let file = running.file("f2").unwrap();
+    assert_eq!(file["AITags"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn found_tags_can_be_configured_by_file_and_source() {
+    let found = |file_id: Option<&str>, source: &str, tags: &[(&str, f64)]| FoundTags {
+        file_id: file_id.map(str::to_owned),
+        source: source.to_owned(),
+        tags: tags.iter().map(|&(name, confidence)| (name.to_owned(), confidence)).collect(),
+    };
+    let google = "google-auto-tagging";
+    let found_tags = vec![
+        found(Some("f2"), google, &[]),
+        found(None, google, &[("Shirt", 98.0), ("T-shirt", 95.0), ("Sleeve", 94.9), ("Hat", 12.5)]),
+    ];
+    let extensions = ExtensionOutcome::Always(Status::Success);
+    let running = start_sandbox(Config { found_tags, extensions, ..config() });
+    let tagged = |id: &str, extension: Value| {
+        let file = patch(&running, id, &json!({"removeAITags": "all", "extensions": [extension]}));
+        file.json()["AITags"].clone()
+    };
+    let at_least_95 = json!({"name": google, "minConfidence": 95, "maxTags": 5});
+    let expected = json!([
+        {"name": "Shirt", "confidence": 98.0, "source": google},
+        {"name": "T-shirt", "confidence": 95.0, "source": google},
+    ]);
+    assert_eq!(tagged("f1", at_least_95.clone()), expected);
+    let any = json!({"name": google, "minConfidence": 0, "maxTags": 3});
+    assert_eq!(tagged("f1", any)[2]["name"], "Sleeve");
+    assert_eq!(tagged("f2", at_least_95), Value::Null);
+    assert_eq!(tagged("f2", tagging("aws-auto-tagging")).as_array().unwrap().len(), 2);
 }
 
 #[test]
