@@ -25,7 +25,7 @@ pub(super) struct LibraryArgs {
     /// Start with the files of this JSONL, one file object of the API per line
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
-    /// At the end, write the files of --library and all changed files to this JSONL
+    /// At the end, write all files of the library to this JSONL, also unchanged ones
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }

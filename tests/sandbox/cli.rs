@@ -109,14 +109,18 @@ fn library_is_loaded_and_saved() {
     fs::write(&first, "{\"fileId\": \"mine\", \"tags\": [\"a\"]}\n").unwrap();
     let sandbox = SandboxProcess::start(&["--library", &first, "--save", &second]);
     assert_eq!(sandbox.get("/v1/files").json().as_array().unwrap().len(), 11);
-    let library = sandbox.get("/__sandbox/library").text;
+    sandbox.patch(&json!({"tags": ["changed"]}));
+    let files = sandbox.get("/v1/files").json();
     assert!(!fs::exists(&second).unwrap());
     assert_eq!(sandbox.interrupt().code(), Some(0));
-    assert_eq!(fs::read_to_string(&second).unwrap(), library);
-    let sandbox = SandboxProcess::start(&["--library", &second, "--save", &second]);
-    assert_eq!(sandbox.get("/__sandbox/library").text, library);
+    let saved = fs::read_to_string(&second).unwrap();
+    let ids = |text: &str| text.matches("\"fileId\"").count();
+    assert_eq!(ids(&saved), 11);
+    let flags = ["--files", "0", "--library", &second, "--save", &second];
+    let sandbox = SandboxProcess::start(&flags);
+    assert_eq!(sandbox.get("/v1/files").json(), files);
     sandbox.interrupt();
-    assert_eq!(fs::read_to_string(&second).unwrap(), library);
+    assert_eq!(fs::read_to_string(&second).unwrap(), saved);
 
     fs::write(&broken, "{\"fileId\": \"mine\"}\nfileId\n").unwrap();
     assert!(

@@ -119,14 +119,14 @@ impl Running {
         drop(self);
     }
 
-    /// Stops the sandbox and writes [`Self::library`] as JSONL, which
-    /// [`Library::add_lines`](crate::Library::add_lines) reads.
+    /// Stops the sandbox and writes all files as JSONL, also unchanged ones, in the order of upload.
+    /// [`Library::add_lines`](crate::Library::add_lines) reads it.
     ///
     /// # Errors
     /// The writer failed.
     pub fn save(mut self, mut out: impl Write) -> io::Result<()> {
         self.shut_down();
-        self.sandbox.state().store.write_lines(&mut out)?;
+        self.sandbox.state().store.write_all_lines(&mut out)?;
         out.flush()
     }
 

@@ -158,7 +158,19 @@ impl Store {
     /// # Errors
     /// The writer failed.
     pub(crate) fn write_lines(&self, out: &mut impl Write) -> io::Result<()> {
-        for key in self.inserted_or_changed() {
+        self.write(self.inserted_or_changed().into_iter(), out)
+    }
+
+    /// Writes the file objects of all files as JSONL, in the order of upload.
+    ///
+    /// # Errors
+    /// The writer failed.
+    pub(crate) fn write_all_lines(&self, out: &mut impl Write) -> io::Result<()> {
+        self.write(self.keys(), out)
+    }
+
+    fn write(&self, keys: impl Iterator<Item = Key>, out: &mut impl Write) -> io::Result<()> {
+        for key in keys {
             let File { base, details } = self.file(key);
             let object = FileObject { base: &base, details: &details, extension_status: &[] };
             serde_json::to_writer(&mut *out, &object)?;

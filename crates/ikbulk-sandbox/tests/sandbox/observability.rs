@@ -179,10 +179,18 @@ fn saved_library_round_trips() {
     assert_eq!(before.0.len(), 13);
     let mut saved = Vec::new();
     running.save(&mut saved).unwrap();
-    let mut library = Library::synthetic(50, 5);
-    library.add_lines(saved.as_slice()).unwrap();
-    let running = start_sandbox(Config { library, ..config() });
-    assert_eq!((running.library(), get(&running, "/v1/files").json()), before);
+    let listed =
+        |library: Library| get(&start_sandbox(Config { library, ..config() }), "/v1/files").json();
+    for mut library in [Library::new(), Library::synthetic(50, 5)] {
+        library.add_lines(saved.as_slice()).unwrap();
+        assert_eq!(listed(library), before.1);
+    }
+    let lines: Vec<Value> = String::from_utf8(saved)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(json!(lines), before.1);
 }
 
 #[test]
