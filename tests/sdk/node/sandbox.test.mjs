@@ -51,6 +51,31 @@ async function callbackOfSettledExtension() {
   }
 }
 
+/** A webhook of the account. This version of the SDK has no resource for them. */
+const createWebhook = (body) => client.post('/v1/accounts/webhooks', { body });
+
+/** A webhook, and the body and headers of its event when a file is updated. */
+async function eventOfUpdate(changes) {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const endpoint = `http://127.0.0.1:${server.address().port}/events`;
+  const webhook = await createWebhook({ endpoint, events: ['file.updated'] });
+  try {
+    const call = once(server, 'request');
+    await client.files.update(unusedFileId(), changes);
+    const [request, response] = await call;
+    const body = await text(request);
+    response.end();
+    return { webhook, body, headers: request.headers };
+  } finally {
+    await client.delete(`/v1/accounts/webhooks/${webhook.id}`, { headers: { Accept: '*/*' } });
+    server.close();
+  }
+}
+
+/** The date some days from today, in UTC. */
+const day = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+
 const names = (tags) => tags.map((tag) => tag.name);
 const ids = (list) => list.map((file) => file.fileId);
 
@@ -215,6 +240,73 @@ suite('reading', () => {
     const saved = await client.savedExtensions.list();
     assert.deepEqual(saved.map((extension) => extension.id), ['ext_tagging', 'ext_colour']);
     assert.equal(saved[0].config.name, 'google-auto-tagging');
+  });
+});
+
+suite('saved extensions', () => {
+  test('saved extension is created, changed, applied and deleted', async () => {
+    const { savedExtensions } = client;
+    const config = { ...TAGGING, name: 'aws-auto-tagging' };
+    const created = await savedExtensions.create({ name: 'Tags', description: 'All', config });
+    assert.deepEqual(created.config, config);
+    assert.deepEqual(await savedExtensions.get(created.id), created);
+    const changed = await savedExtensions.update(created.id, { name: 'Some tags' });
+    assert.deepEqual([changed.name, changed.config], ['Some tags', config]);
+    const extensions = [{ name: 'saved-extension', id: created.id }];
+    const file = await client.files.update(unusedFileId(), { extensions });
+    assert.deepEqual(Object.keys(file.extensionStatus), ['aws-auto-tagging']);
+    await savedExtensions.delete(created.id);
+    await errorOf(() => savedExtensions.get(created.id), ImageKit.NotFoundError);
+    const apply = () => client.files.update(unusedFileId(), { extensions });
+    await errorOf(apply, ImageKit.BadRequestError);
+  });
+});
+
+suite('usage', () => {
+  test('units per run can be measured', async () => {
+    // Reports are cached by their dates.
+    const units = async (start) => {
+      const query = { startDate: day(start), endDate: day(2) };
+      return (await client.accounts.usage.get(query)).extensionUnitsCount;
+    };
+    const runs = async (start) => {
+      const query = { startDate: day(start), endDate: day(1) };
+      const { extensions } = await client.accounts.usageAnalytics.get(query);
+      return extensions.find(({ name }) => name === 'ai-tasks')?.operationCount ?? 0;
+    };
+    const before = { units: await units(-1), runs: await runs(-1) };
+    const tasks = [{ type: 'select_tags', instruction: 'What is it?' }];
+    for (let run = 0; run < 3; run += 1) {
+      const extensions = [{ name: 'ai-tasks', tasks }];
+      await client.files.update(unusedFileId(), { extensions });
+    }
+    assert.equal((await runs(-2)) - before.runs, 3);
+    assert.equal((await units(-2)) - before.units, 3 * 7);
+  });
+});
+
+suite('webhooks', () => {
+  test('event unwraps with the secret of its webhook', async () => {
+    const { webhook, body, headers } = await eventOfUpdate({ description: 'told' });
+    const event = client.webhooks.unwrap(body, { headers, key: webhook.secret });
+    assert.equal(event.type, 'file.updated');
+    assert.equal(event.data.description, 'told');
+    assert.equal(event.id, headers['webhook-id']);
+    for (const key of ['whsec_other', 'whsec_sandbox']) {
+      assert.throws(() => client.webhooks.unwrap(body, { headers, key }), /signature/);
+    }
+  });
+
+  test('account has at most three webhooks', async () => {
+    const events = ['file.updated', 'file-version.created'];
+    const created = [];
+    for (const name of ['a', 'b', 'c']) {
+      created.push(await createWebhook({ endpoint: `https://example.com/${name}`, events }));
+    }
+    const fourth = () => createWebhook({ endpoint: 'https://example.com/d', events });
+    await errorOf(fourth, ImageKit.BadRequestError);
+    for (const { id } of created) await client.delete(`/v1/accounts/webhooks/${id}`);
+    assert.deepEqual(await client.get('/v1/accounts/webhooks'), []);
   });
 });
 

@@ -9,12 +9,13 @@ types.
 import json
 import os
 import unittest
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import imagekitio
 from imagekitio import ImageKit
-from imagekitio.types import CustomMetadataField, File
+from imagekitio.types import CustomMetadataField, File, FileUpdateEvent
+from imagekitio.types.accounts import Webhook
 from imagekitio.types.shared import SavedExtension
 from standardwebhooks import WebhookVerificationError
 
@@ -24,6 +25,8 @@ strict = client.with_options(base_url=os.environ["STRICT_BASE_URL"])
 FILES = client.assets.list(sort="ASC_CREATED", limit=1000)
 unused = iter(FILES)
 
+TODAY = datetime.now(timezone.utc).date()
+DAY = timedelta(days=1)
 TAGGING = {"name": "google-auto-tagging", "minConfidence": 50, "maxTags": 3}
 
 
@@ -66,6 +69,20 @@ def callback_of_settled_extension() -> tuple[str, dict[str, str]]:
                 body, headers = server.received.pop()
                 if json.loads(body)["status"] == "SUCCESS":
                     return body, headers
+
+
+def event_of_update(webhook_events: list[str], **changes) -> tuple[Webhook, str, dict[str, str]]:
+    """A webhook of the account, and the body and headers of its event when a file is updated."""
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        server.received, server.timeout = [], 10
+        endpoint = f"http://127.0.0.1:{server.server_port}/events"
+        webhook = client.accounts.webhooks.create(endpoint=endpoint, events=webhook_events)
+        try:
+            client.files.update(unused_file_id(), **changes)
+            server.handle_request()
+            return webhook, *server.received.pop()
+        finally:
+            client.accounts.webhooks.delete(webhook.id)
 
 
 class UpdateDetails(unittest.TestCase):
@@ -207,6 +224,89 @@ class Reading(unittest.TestCase):
         self.assertTrue(all(isinstance(extension, SavedExtension) for extension in saved))
         self.assertEqual([extension.id for extension in saved], ["ext_tagging", "ext_colour"])
         self.assertEqual(saved[0].config.name, "google-auto-tagging")
+
+    def test_files_are_sorted_by_duration_and_original_creation_date(self):
+        newest = client.assets.list(sort="DESC_ORIGINAL_CREATION_DATE", limit=1)
+        self.assertEqual(newest[0].file_id, FILES[-1].file_id)
+        shortest = client.assets.list(sort="ASC_DURATION", limit=1)
+        self.assertEqual(shortest[0].file_id, FILES[0].file_id)
+
+
+class SavedExtensions(unittest.TestCase):
+    def test_saved_extension_is_created_changed_applied_and_deleted(self):
+        config = {**TAGGING, "name": "aws-auto-tagging"}
+        created = client.saved_extensions.create(name="Tags", description="All", config=config)
+        self.assertEqual(client.saved_extensions.get(created.id), created)
+        changed = client.saved_extensions.update(created.id, name="Some tags")
+        self.assertEqual((changed.name, changed.config), ("Some tags", created.config))
+        extensions = [{"name": "saved-extension", "id": created.id}]
+        file = client.files.update(unused_file_id(), extensions=extensions)
+        self.assertEqual(list(file.extension_status.to_dict()), ["aws-auto-tagging"])
+        self.assertIsNone(client.saved_extensions.delete(created.id))
+        with self.assertRaises(imagekitio.NotFoundError):
+            client.saved_extensions.get(created.id)
+        with self.assertRaises(imagekitio.BadRequestError):
+            client.files.update(unused_file_id(), extensions=extensions)
+
+    def test_invalid_configuration_is_rejected(self):
+        task = {"type": "yes_no", "instruction": "New?", "on_unknown": {"add_tags": ["unsure"]}}
+        with self.assertRaises(imagekitio.BadRequestError) as caught:
+            client.saved_extensions.create(
+                name="New", description="", config={"name": "ai-tasks", "tasks": [task]}
+            )
+        self.assertIn("on_yes", caught.exception.body["message"])
+
+
+class Usage(unittest.TestCase):
+    def test_units_per_run_can_be_measured(self):
+        def units(days_before: int) -> int:
+            # Reports are cached by their dates.
+            start = TODAY - timedelta(days=days_before)
+            usage = client.accounts.usage.get(start_date=start, end_date=TODAY + 2 * DAY)
+            return usage.extension_units_count
+
+        def runs(days_before: int) -> int:
+            start = TODAY - timedelta(days=days_before)
+            report = client.accounts.usage_analytics.get(start_date=start, end_date=TODAY + DAY)
+            counts = {count.name: count.operation_count for count in report.extensions}
+            return counts.get("ai-tasks", 0)
+
+        units_before, runs_before = units(1), runs(1)
+        tasks = [{"type": "select_tags", "instruction": "What is it?"}]
+        for _ in range(3):
+            client.files.update(
+                unused_file_id(), extensions=[{"name": "ai-tasks", "tasks": tasks}]
+            )
+        self.assertEqual(runs(2) - runs_before, 3)
+        self.assertEqual(units(2) - units_before, 3 * 7)
+
+    def test_dates_are_at_most_90_days_apart(self):
+        for resource in [client.accounts.usage, client.accounts.usage_analytics]:
+            with self.assertRaises(imagekitio.BadRequestError):
+                resource.get(start_date=TODAY - 90 * DAY, end_date=TODAY)
+
+
+class Webhooks(unittest.TestCase):
+    def test_webhook_is_created_changed_and_deleted(self):
+        webhooks = client.accounts.webhooks
+        created = webhooks.create(endpoint="https://example.com/", events=["file.updated"])
+        self.assertTrue(created.enabled and created.secret.startswith("whsec_"))
+        changed = webhooks.update(created.id, enabled=False)
+        self.assertEqual((changed.enabled, changed.secret), (False, created.secret))
+        self.assertEqual(webhooks.list(), [changed])
+        self.assertEqual(webhooks.get(created.id), changed)
+        self.assertIsNone(webhooks.delete(created.id))
+        self.assertEqual(webhooks.list(), [])
+
+    def test_event_unwraps_with_the_secret_of_its_webhook(self):
+        webhook, body, headers = event_of_update(["file.updated"], description="told")
+        event = client.webhooks.unwrap(body, headers=headers, key=webhook.secret)
+        self.assertIsInstance(event, FileUpdateEvent)
+        self.assertEqual(event.data.description, "told")
+        self.assertEqual(event.id, headers["webhook-id"])
+        for wrong in ["whsec_other", "whsec_sandbox"]:
+            with self.assertRaises(WebhookVerificationError):
+                client.webhooks.unwrap(body, headers=headers, key=wrong)
 
 
 class BulkTags(unittest.TestCase):
