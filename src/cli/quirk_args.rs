@@ -33,6 +33,9 @@ pub(super) struct QuirkArgs {
     /// Make this custom metadata field required; may be given several times
     #[arg(long, hide_short_help = true, value_name = "NAME")]
     require: Vec<String>,
+    /// Reject more than this many extension runs of a file
+    #[arg(long, hide_short_help = true, value_name = "N")]
+    extension_limit: Option<u64>,
     /// Respond to a wrong key with 403 instead of 401
     #[arg(long, hide_short_help = true)]
     forbid_wrong_key: bool,
@@ -63,6 +66,7 @@ impl QuirkArgs {
             missing_ids: self.missing_ids,
             required_fields: self.required_fields,
             read_only_fields: self.read_only_fields,
+            extension_limit: self.extension_limit,
             wrong_key,
             skip_max: self.skip_max,
             url_max: self.url_max,

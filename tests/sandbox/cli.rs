@@ -159,6 +159,21 @@ fn each_quirk_has_a_flag() {
     assert_eq!(patched(&not_enforced, unset).status, 200);
     assert!(startup_error(&["--require", "none"]).contains("no custom metadata field none"));
 
+    let describe = json!({"extensions": [{"name": "ai-auto-description"}]});
+    assert_eq!(patched(&["--extension-limit", "1"], describe.clone()).status, 200);
+    assert_eq!(patched(&["--extension-limit", "0"], describe).status, 400);
+
+    let directory = tempfile::tempdir().unwrap();
+    let library = directory.path().join("library.jsonl").to_str().unwrap().to_owned();
+    let file = json!({"fileId": synthetic_id(1, 0), "customMetadata": {"brand": "Nike"},
+        "selectedFieldsSchema": {"brand": {"type": "Text", "readOnly": true}}});
+    fs::write(&library, file.to_string()).unwrap();
+    let library = ["--library", &library];
+    let same = json!({"customMetadata": {"brand": "Nike"}});
+    assert_eq!(patched(&library, same.clone()).status, 200);
+    let refuse_any = [library.as_slice(), &["--read-only-fields", "refuse-any"]].concat();
+    assert_eq!(patched(&refuse_any, same).status, 400);
+
     let bulk = json!({"fileIds": ["gone"], "tags": ["x"]}).to_string();
     for (flags, missing) in
         [([].as_slice(), json!(["gone"])), (&["--missing-ids", "silent"], Value::Null)]

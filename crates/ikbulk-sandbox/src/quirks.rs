@@ -15,6 +15,9 @@ pub struct Quirks {
     pub required_fields: RequiredFields,
     /// How read-only fields of a path policy are enforced in an update.
     pub read_only_fields: ReadOnlyFields,
+    /// Maximum number of extension runs of a file; more are rejected with a 400, and cost nothing. The
+    /// API has such a limit, but does not document it. `None` for no maximum.
+    pub extension_limit: Option<u64>,
     /// Response to a wrong private key.
     pub wrong_key: WrongKey,
     /// Maximum `skip` of a list; larger values get a 400. `None` for no maximum, as documented.

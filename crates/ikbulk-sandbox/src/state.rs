@@ -1,6 +1,7 @@
 //! The state of a sandbox, behind one lock, and the admission of API requests: faults, authentication
 //! and rate limits.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::extensions::catalogue::Catalogue;
 use crate::faults::fault::{Fault, FaultSchedule};
 use crate::library::fields::Fields;
+use crate::library::initial::Key;
 use crate::library::lag::Lag;
 use crate::library::policy::Policy;
 use crate::library::store::Store;
@@ -50,6 +52,8 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) catalogue: Catalogue,
     pub(crate) usage: Usage,
+    /// Number of extension runs of each file that has any.
+    pub(crate) runs: HashMap<Key, u64>,
     pub(crate) reports: ReportCache,
     pub(crate) webhooks: Webhooks,
     pub(crate) recorder: Recorder,
@@ -89,6 +93,7 @@ impl Sandbox {
             store: Store::new(library, policies, Lag::new(config.search_lag, clock.clone())),
             catalogue: catalogue.clone(),
             usage: Usage::default(),
+            runs: HashMap::new(),
             reports: ReportCache::default(),
             webhooks: Webhooks::default(),
             recorder: Recorder::new(&config),
@@ -121,6 +126,7 @@ impl Sandbox {
         state.store.reset();
         state.catalogue = self.catalogue.clone();
         state.usage = Usage::default();
+        state.runs = HashMap::new();
         state.reports = ReportCache::default();
         state.webhooks = Webhooks::default();
         state.recorder = Recorder::new(&self.config);

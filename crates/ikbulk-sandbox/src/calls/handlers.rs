@@ -88,6 +88,7 @@ impl Sandbox {
                     let name = extension.name();
                     let units = self.config.units.of(name);
                     state.usage.record(self.clock.day(), name, units);
+                    *state.runs.entry(key).or_default() += 1;
                     state.recorder.billed(id, name, &configuration, units);
                     let (file, webhook_url) = (id.to_owned(), webhook_url.clone());
                     self.start(
@@ -110,15 +111,19 @@ impl Sandbox {
         Ok(response)
     }
 
-    /// Checks what depends on the file: its path policy and the number of its values.
+    /// Checks what depends on the file: its path policy, and the numbers of its values and runs.
     fn check_file(&self, state: &State, key: Key, patch: &Patch) -> Result<(), ApiResponse> {
-        match patch {
-            Patch::Details(update) if !update.custom_metadata.0.is_empty() => {
-                let error = update.file_error(&state.store.file(key), self.config.quirks);
-                error.map_or(Ok(()), |reason| Err(ApiResponse::bad_request(&reason)))
-            }
-            _ => Ok(()),
+        let Patch::Details(update) = patch else { return Ok(()) };
+        let quirks = self.config.quirks;
+        if !update.custom_metadata.0.is_empty() {
+            let error = update.file_error(&state.store.file(key), quirks);
+            error.map_or(Ok(()), |reason| Err(ApiResponse::bad_request(&reason)))?;
         }
+        let runs = state.runs.get(&key).unwrap_or(&0) + update.extensions.len() as u64;
+        if !update.extensions.is_empty() && quirks.extension_limit.is_some_and(|max| runs > max) {
+            return Err(ApiResponse::bad_request("Extension limit exceeded for this file."));
+        }
+        Ok(())
     }
 
     /// Starts an extension. Writes its result now if it succeeds immediately, later if it is pending.

@@ -1,6 +1,6 @@
 //! Extensions: status, changes to the file, and the counts of billed runs.
 
-use ikbulk_sandbox::{Config, ExtensionOutcome, FoundTags, Running, Status, found_tags};
+use ikbulk_sandbox::{Config, ExtensionOutcome, FoundTags, Quirks, Running, Status, found_tags};
 use serde_json::{Value, json};
 
 use crate::client::{config, patch, start_sandbox};
@@ -149,6 +149,22 @@ fn extensions_of_one_name_run_each_and_share_a_status() {
     let response = patch(&running, "f2", &body);
     assert_eq!(response.text.matches(r#""google-auto-tagging":"success""#).count(), 1);
     assert_eq!(running.stats().billed_runs_of("f2", "google-auto-tagging"), 2);
+}
+
+#[test]
+fn runs_beyond_the_limit_of_a_file_are_rejected_and_cost_nothing() {
+    let quirks = Quirks { extension_limit: Some(2), ..Quirks::default() };
+    let running = start_sandbox(Config { quirks, ..config() });
+    let status = |id: &str, count: usize| {
+        let extensions = vec![tagging("aws-auto-tagging"); count];
+        patch(&running, id, &json!({"extensions": extensions, "tags": ["x"]}))
+    };
+    assert_eq!(status("f1", 3).status, 400);
+    assert_eq!((status("f1", 1).status, status("f1", 1).status), (200, 200));
+    let before = running.file("f1");
+    assert_eq!(status("f1", 1).message(), "Extension limit exceeded for this file.");
+    assert_eq!((running.file("f1"), running.stats().billed_units), (before, 2));
+    assert_eq!((status("f1", 0).status, status("f2", 2).status), (200, 200));
 }
 
 #[test]
