@@ -121,7 +121,11 @@ impl Update {
         let policy = base.policy.as_ref().and_then(|policy| {
             policy.error(change, &details.custom_metadata, required_fields, read_only_fields)
         });
+        let most = details.custom_metadata.count() + change.count();
         policy.or_else(|| {
+            if most <= VALUES_MAX {
+                return None;
+            }
             let mut metadata = details.custom_metadata.clone();
             metadata.apply(change.clone());
             let is_too_much = metadata.count() > VALUES_MAX;

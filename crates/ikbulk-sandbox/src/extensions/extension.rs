@@ -19,8 +19,8 @@ pub(crate) enum Extension {
 /// A task of `ai-tasks`, with its simulated result.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Task {
-    /// The tag to add.
-    SelectTags(Option<String>),
+    /// The tags to add.
+    SelectTags(Vec<String>),
     SelectMetadata {
         field: String,
         value: Option<Value>,

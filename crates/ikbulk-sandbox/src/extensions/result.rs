@@ -34,7 +34,7 @@ fn tag(extension: &Extension, id: &str, found: &[FoundTags], details: &mut Detai
 
 fn run_task(task: &Task, details: &mut Details) {
     match task {
-        Task::SelectTags(word) => details.add_tags(word.as_slice()),
+        Task::SelectTags(words) => details.add_tags(words),
         Task::SelectMetadata { field, value } => {
             if let Some(value) = value {
                 details.custom_metadata.set(field, value.clone());

@@ -1,5 +1,7 @@
 //! Parses and checks the configuration of `ai-tasks`.
 
+use std::slice;
+
 use serde_json::{Map, Value};
 
 use crate::extensions::extension::{Action, Extension, Reason, Task};
@@ -62,7 +64,13 @@ fn select_tags(config: &Value) -> Result<Task, Reason> {
             "A vocabulary has at most {VOCABULARY_LENGTH_MAX} characters, and no %."
         ));
     }
-    Ok(Task::SelectTags(words.into_iter().next()))
+    Ok(Task::SelectTags(words.into_iter().take(selections(config)).collect()))
+}
+
+/// Number of words that a task selects: the first ones, at least one.
+fn selections(config: &Value) -> usize {
+    let min = config["min_selections"].as_u64().unwrap_or(0);
+    usize::try_from(min).unwrap_or(usize::MAX).max(1)
 }
 
 fn select_metadata(config: &Value, fields: &Fields) -> Result<Task, Reason> {
@@ -72,12 +80,12 @@ fn select_metadata(config: &Value, fields: &Fields) -> Result<Task, Reason> {
     }
     let given = vocabulary(config)?;
     let words = given.map_or_else(|| fields.options(field), Vec::as_slice);
-    let values = words.iter().map(|word| fields.wrap_value(field, word.clone()));
-    let values: Vec<Value> = values.collect();
-    for value in &values {
-        metadata(Map::from_iter([(field.to_owned(), value.clone())]), fields)?;
+    for word in words {
+        let value = fields.value_of(field, slice::from_ref(word));
+        metadata(value.map(|value| (field.to_owned(), value)).into_iter().collect(), fields)?;
     }
-    Ok(Task::SelectMetadata { field: field.to_owned(), value: values.into_iter().next() })
+    let selected = &words[..selections(config).min(words.len())];
+    Ok(Task::SelectMetadata { field: field.to_owned(), value: fields.value_of(field, selected) })
 }
 
 fn vocabulary(config: &Value) -> Result<Option<&Vec<Value>>, Reason> {
@@ -221,6 +229,28 @@ mod tests {
         assert!(task(&caption(vec![json!("100%")])).is_ok());
         let no = json!({"type": "yes_no", "instruction": "?", "on_no": {}});
         assert_eq!(task(&no), Ok(Extension::Tasks(vec![Task::YesNo(Action::default())])));
+    }
+
+    #[test]
+    fn first_words_are_selected_as_often_as_required() {
+        let select = |task_type: &str, field: &str, min: u64| {
+            let config = json!({"type": task_type, "instruction": "?", "field": field,
+                "vocabulary": ["web", "print", "social"], "min_selections": min});
+            let Ok(Extension::Tasks(tasks)) = task(&config) else { panic!("refused") };
+            tasks
+        };
+        let tags = |words: &[&str]| {
+            vec![Task::SelectTags(words.iter().map(|&word| word.to_owned()).collect())]
+        };
+        assert_eq!(select("select_tags", "", 0), tags(&["web"]));
+        assert_eq!(select("select_tags", "", 2), tags(&["web", "print"]));
+        assert_eq!(select("select_tags", "", 9), tags(&["web", "print", "social"]));
+        let value = |field: &str, value: Value| {
+            vec![Task::SelectMetadata { field: field.to_owned(), value: Some(value) }]
+        };
+        let channels = value("channels", json!(["web", "print"]));
+        assert_eq!(select("select_metadata", "channels", 2), channels);
+        assert_eq!(select("select_metadata", "brand", 2), value("brand", json!("web")));
     }
 
     #[test]

@@ -60,12 +60,14 @@ impl Fields {
         }
     }
 
-    /// A single value in the form that the field takes: a list for `MultiSelect`.
-    pub(crate) fn wrap_value(&self, name: &str, value: Value) -> Value {
-        match self.0.get(name).map(|field| &field.kind) {
-            Some(Kind::MultiSelect(_)) => Value::Array(vec![value]),
-            _ => value,
-        }
+    /// Selected values in the form that the field takes: a list for `MultiSelect`, else the first one.
+    /// `None` if there is none.
+    pub(crate) fn value_of(&self, name: &str, selected: &[Value]) -> Option<Value> {
+        let first = selected.first()?;
+        Some(match self.0.get(name).map(|field| &field.kind) {
+            Some(Kind::MultiSelect(_)) => Value::Array(selected.to_vec()),
+            _ => first.clone(),
+        })
     }
 
     /// Checks a `customMetadata` object without enforcing that required fields are present.

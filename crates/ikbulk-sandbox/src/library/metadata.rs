@@ -21,7 +21,7 @@ impl Metadata {
 
     /// Number of values. Each of a list counts.
     pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|(_, value)| value.as_array().map_or(1, Vec::len)).sum()
+        self.0.iter().map(|(_, value)| count(value)).sum()
     }
 
     /// Merges a change; other fields keep their values.
@@ -50,3 +50,14 @@ impl Serialize for Metadata {
 /// A valid change: fields with the value to set, or `None` to unset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct MetadataChange(pub(crate) Vec<(String, Option<Value>)>);
+
+impl MetadataChange {
+    /// Number of values that it sets. Each of a list counts.
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().filter_map(|(_, value)| value.as_ref()).map(count).sum()
+    }
+}
+
+fn count(value: &Value) -> usize {
+    value.as_array().map_or(1, Vec::len)
+}
