@@ -8,7 +8,7 @@
 //! ```text
 //! http::connection ─► http::service ─► api::route ─► state ─► calls::handlers ─► http::delivery
 //!                                          │          │         │
-//!                                          │          │         ├─ patch, bulk, listing
+//!                                          │          │         ├─ update, bulk, listing, …
 //!                                          │          │         ├─ library::store
 //!                                          │          │         └─ settlement: run ─► callback
 //!                                          │          └─ faults, api::auth, rate_limit, statistics

@@ -1,7 +1,7 @@
 //! The state of a sandbox, behind one lock, and the admission of API requests: faults, authentication
 //! and rate limits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,8 +52,8 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) catalogue: Catalogue,
     pub(crate) usage: Usage,
-    /// Number of extension runs of each file that has any.
-    pub(crate) runs: HashMap<Key, u64>,
+    /// Number of extension runs of each file that has any, by extension.
+    pub(crate) runs: HashMap<Key, BTreeMap<&'static str, u64>>,
     pub(crate) reports: ReportCache,
     pub(crate) webhooks: Webhooks,
     pub(crate) recorder: Recorder,
@@ -198,6 +198,13 @@ impl Sandbox {
             state.recorder.accepted(kind, now_ns);
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// Number of extension runs of a file.
+    pub(crate) fn runs_of(&self, key: Key) -> u64 {
+        self.runs.get(&key).map_or(0, |runs| runs.values().sum())
     }
 }
 

@@ -86,6 +86,13 @@ impl ApiResponse {
         Self::error(404, "The requested file does not exist.")
     }
 
+    /// Rejects a missing file: with 404, or 400 if its id is invalid.
+    pub(crate) fn no_file_with(id: &str) -> Self {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if id.bytes().all(is_allowed) { Self::no_file() } else { Self::invalid_file_id() }
+    }
+
     /// Rejects a bulk call because some of its files do not exist.
     pub(crate) fn no_files(missing: Option<&[&str]>) -> Self {
         let mut body = json!({"message": "The requested file(s) does not exist.", "help": HELP});

@@ -8,4 +8,5 @@ pub(crate) mod patch;
 pub(crate) mod query;
 pub(crate) mod saved_extensions;
 pub(crate) mod sorting;
+pub(crate) mod update;
 pub(crate) mod webhooks;

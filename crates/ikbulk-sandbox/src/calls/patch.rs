@@ -85,6 +85,22 @@ fn check_publish(body: &Map<String, Value>, publish: &Value) -> Result<Patch, Ap
     }
 }
 
+impl Patch {
+    /// Applies the body. Returns the extensions, which run afterwards, and the URL for their callbacks.
+    pub(crate) fn apply(self, details: &mut Details) -> (Vec<Requested>, Option<String>) {
+        match self {
+            Self::Publish { is_published } => {
+                details.is_published = is_published;
+                (Vec::new(), None)
+            }
+            Self::Details(mut update) => {
+                let webhook_url = update.webhook_url.take();
+                (update.apply(details), webhook_url)
+            }
+        }
+    }
+}
+
 impl Update {
     fn set_parameter(
         &mut self,
@@ -135,7 +151,7 @@ impl Update {
     }
 
     /// Applies the update. Returns the extensions, which run afterwards.
-    pub(crate) fn apply(self, details: &mut Details) -> Vec<Requested> {
+    fn apply(self, details: &mut Details) -> Vec<Requested> {
         self.tags.apply(&mut details.tags);
         self.custom_coordinates.apply(&mut details.custom_coordinates);
         details.custom_metadata.apply(self.custom_metadata);

@@ -93,6 +93,24 @@ fn failed_and_pending_extensions_are_billed_without_writing() {
 }
 
 #[test]
+fn first_runs_fail_by_file_and_extension_if_configured() {
+    let extensions = ExtensionOutcome::FailFirst { runs: 2 };
+    let running = start_sandbox(Config { extensions, ..config() });
+    let status = |id: &str, name: &str| {
+        let file = patch(&running, id, &json!({"extensions": [tagging(name)]})).json();
+        file["extensionStatus"][name].as_str().expect("a status").to_owned()
+    };
+    let google = || status("f1", "google-auto-tagging");
+    assert_eq!(
+        [google(), google(), google(), google()],
+        ["failed", "failed", "success", "success"]
+    );
+    assert_eq!(status("f1", "aws-auto-tagging"), "failed");
+    assert_eq!(status("f2", "google-auto-tagging"), "failed");
+    assert_eq!(running.stats().billed_units, 8 + 1 + 2);
+}
+
+#[test]
 fn ai_tags_are_removed_before_extensions_run() {
     let running = with_extension_status(Status::Success);
     let body = json!({"removeAITags": "all", "extensions": [tagging("aws-auto-tagging")]});
