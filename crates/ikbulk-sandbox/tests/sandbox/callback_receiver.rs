@@ -66,7 +66,8 @@ impl CallbackReceiver {
     }
 }
 
-fn receive(mut stream: &TcpStream, status: u16, received: &SyncSender<Callback>) {
+/// Receives one callback and responds with a status.
+pub(crate) fn receive(mut stream: &TcpStream, status: u16, received: &SyncSender<Callback>) {
     let at = Instant::now();
     let mut reader = BufReader::new(stream);
     let mut head = String::new();

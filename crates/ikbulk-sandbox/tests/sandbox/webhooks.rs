@@ -1,5 +1,7 @@
 //! Webhooks of the account: created, changed, deleted, and told of changes of files.
 
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -10,7 +12,7 @@ use ikbulk_sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::callback_receiver::{Callback, CallbackReceiver};
+use crate::callback_receiver::{Callback, CallbackReceiver, receive};
 use crate::callbacks::until;
 use crate::client::{config, get, patch, post, request, start_sandbox};
 use crate::schema::schema_at;
@@ -202,6 +204,24 @@ fn events_are_repeated_late_and_retried_with_the_same_id() {
     assert!(ids.iter().all(|id| *id == ids[0]));
     let expected = CallbackCounts { due: 1, not_called: 0, sent: 3, delivered: 2 };
     until(|| running.stats().webhook_events == expected);
+}
+
+#[test]
+fn at_most_64_events_are_sent_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let running = with_pending_extensions(Callbacks::default());
+    create(&running, &webhook(&format!("http://{}/", listener.local_addr().unwrap())));
+    for _ in 0..70 {
+        patch(&running, "f1", &json!({"tags": ["x"]}));
+    }
+    let mut connections = listener.incoming().map(|stream| stream.expect("a connection"));
+    let unanswered: Vec<TcpStream> = connections.by_ref().take(64).collect();
+    assert_eq!((running.stats().webhook_events.due, running.stats().webhook_events.sent), (70, 64));
+    let (received, _events) = sync_channel(70);
+    for stream in unanswered.into_iter().chain(connections.take(6)) {
+        receive(&stream, 200, &received);
+    }
+    until(|| running.stats().webhook_events.delivered == 70);
 }
 
 #[test]
