@@ -243,6 +243,21 @@ suite('reading', () => {
   });
 });
 
+suite('path policies', () => {
+  test('schema of a file is enforced', async () => {
+    const { fileId, selectedFieldsSchema } = await client.files.get('with-path-policy');
+    assert.deepEqual(selectedFieldsSchema.brand, { type: 'Text', readOnly: true });
+    const set = (customMetadata) => client.files.update(fileId, { customMetadata });
+    await set({ color: 'blue' });
+    for (const values of [{ brand: 'Acme' }, { brand: null }, { color: 'green' }, { color: null }]) {
+      const { error } = await errorOf(() => set(values), ImageKit.BadRequestError);
+      assert.match(error.message, /path policy/);
+    }
+    const { customMetadata } = await client.files.get(fileId);
+    assert.deepEqual(customMetadata, { brand: 'Nike', color: 'blue' });
+  });
+});
+
 suite('saved extensions', () => {
   test('saved extension is created, changed, applied and deleted', async () => {
     const { savedExtensions } = client;

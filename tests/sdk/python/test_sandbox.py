@@ -232,6 +232,21 @@ class Reading(unittest.TestCase):
         self.assertEqual(shortest[0].file_id, FILES[0].file_id)
 
 
+class PathPolicies(unittest.TestCase):
+    def test_schema_of_a_file_is_typed_and_enforced(self):
+        file = client.files.get("with-path-policy")
+        brand, color = (file.selected_fields_schema[name] for name in ["brand", "color"])
+        self.assertTrue(brand.read_only and color.is_value_required)
+        self.assertEqual(color.select_options, ["red", "blue"])
+        client.files.update(file.file_id, custom_metadata={"color": "blue"})
+        for values in [{"brand": "Acme"}, {"brand": None}, {"color": "green"}, {"color": None}]:
+            with self.assertRaises(imagekitio.BadRequestError) as caught:
+                client.files.update(file.file_id, custom_metadata=values)
+            self.assertIn("path policy", caught.exception.body["message"])
+        metadata = client.files.get(file.file_id).custom_metadata
+        self.assertEqual(metadata, {"brand": "Nike", "color": "blue"})
+
+
 class SavedExtensions(unittest.TestCase):
     def test_saved_extension_is_created_changed_applied_and_deleted(self):
         config = {**TAGGING, "name": "aws-auto-tagging"}
