@@ -96,10 +96,10 @@ impl TestDir {
         ledger
             .execute_batch(&format!(
                 "INSERT INTO step (id, status, attempts, extension_status, row_done, extensions)
-                 VALUES (2 << 3, 'updated', 1, '{{\"remove-bg\":\"pending\"}}', 1, '{sent}'),
-                        (3 << 3, 'intent', 1, NULL, 0, '{sent}'),
-                        (4 << 3, 'rejected', 1, NULL, 1, '{sent}'),
-                        (5 << 3, 'updated', 1, NULL, 1, NULL)"
+                 VALUES (2 << 8, 'updated', 1, '{{\"remove-bg\":\"pending\"}}', 1, '{sent}'),
+                        (3 << 8, 'intent', 1, NULL, 0, '{sent}'),
+                        (4 << 8, 'rejected', 1, NULL, 1, '{sent}'),
+                        (5 << 8, 'updated', 1, NULL, 1, NULL)"
             ))
             .unwrap();
         (run, meta)

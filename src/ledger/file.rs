@@ -16,7 +16,7 @@ use crate::spending::{SpendingLimits, Spent};
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 4;
+const FORMAT: i64 = 5;
 /// Prefix of the input name of an undo run; the path of the run follows.
 const UNDO_OF: &str = "undo of ";
 /// Earlier versions can lose a write-ahead log that is reset during a read.

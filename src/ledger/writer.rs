@@ -75,6 +75,9 @@ pub struct Checkpoint {
     pub spent: Spent,
 }
 
+/// Kinds of steps that the key of a step can tell apart.
+const STEP_KINDS: i64 = 1 << 8;
+
 /// The content of one transaction.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -84,9 +87,9 @@ pub(super) struct Group {
     pub(super) waiters: Vec<oneshot::Sender<()>>,
 }
 
-/// The key of a step. Sorts by row, then by step.
+/// The key of a step: the row number, and its kind in the last byte. Sorts by row, then by step.
 pub(super) fn step_id(step: StepRef) -> i64 {
-    i64::try_from(step.row << 3).unwrap_or(i64::MAX & !7) | step.kind as i64
+    row_number(step.row).saturating_mul(STEP_KINDS) | step.kind as i64
 }
 
 /// SQLite's integers are signed.
@@ -96,8 +99,8 @@ pub(super) fn row_number(row: u64) -> i64 {
 
 /// The step of a key.
 pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
-    let kind = *StepKind::ALL.get(usize::try_from(id & 7).ok()?)?;
-    Some(StepRef { row: u64::try_from(id >> 3).ok()?, kind })
+    let kind = *StepKind::ALL.get(usize::try_from(id % STEP_KINDS).ok()?)?;
+    Some(StepRef { row: u64::try_from(id / STEP_KINDS).ok()?, kind })
 }
 
 /// The fact that holds [`Checkpoint::spent`].

@@ -209,9 +209,9 @@ pub struct PlannedRow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowProgress {
     /// Steps that succeeded according to this run's ledger, as a bit set of [`StepKind`]s.
-    done: u8,
+    done: u32,
     /// Steps with any record in this run's ledger, as a bit set.
-    recorded: u8,
+    recorded: u32,
     /// Worst status of the recorded steps; `None` if there are none.
     worst: Option<Status>,
     /// State of the details step.

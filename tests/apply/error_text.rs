@@ -241,8 +241,13 @@ fn run_directory_errors() {
     cases.run(&env, "apply --plan plan --yes");
     let ledger =
         || rusqlite::Connection::open(env.path("run/ledger.db")).expect("it is a database");
-    ledger().execute_batch("PRAGMA user_version = 99").expect("it can be written");
-    cases.add("ledger of a newer version", env.run("report run"));
+    for (version, format) in [("a newer", 99), ("an older", 4)] {
+        let set_format = format!("PRAGMA user_version = {format}");
+        ledger().execute_batch(&set_format).expect("it can be written");
+        for command in ["report run", "resume run --yes", "undo run --yes"] {
+            cases.add(&format!("ledger of {version} version, {command}"), env.run(command));
+        }
+    }
     fs::write(env.path("run/ledger.db"), "no database, but long enough".repeat(100)).expect("ours");
     cases.add("damaged ledger", env.run("report run"));
     assert_text!(cases);

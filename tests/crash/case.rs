@@ -359,7 +359,7 @@ impl LedgerSteps {
         let ledger =
             Connection::open(copy.path().join("ledger.db")).expect("the ledger should open");
         let mut query = ledger
-            .prepare("SELECT id >> 3, id & 7, status FROM step ORDER BY id")
+            .prepare("SELECT id >> 8, id & 255, status FROM step ORDER BY id")
             .expect("the ledger should have steps");
         let steps = query.query_map([], |row| {
             let number = |index| row.get(index).map(i64::unsigned_abs);

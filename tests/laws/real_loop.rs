@@ -520,7 +520,7 @@ fn check_prior_progress(ledger: &LedgerFile) {
 const CHECKPOINT_TRIGGER: &str = "
     CREATE TRIGGER checkpoint_is_valid BEFORE INSERT ON fact WHEN NEW.name = 'low_water' BEGIN
         SELECT RAISE(ABORT, 'the checkpoint is ahead of the outcomes')
-        WHERE (SELECT count(*) FROM step WHERE id < 8 * CAST(NEW.value AS INTEGER))
+        WHERE (SELECT count(*) FROM step WHERE id < 256 * CAST(NEW.value AS INTEGER))
             < CAST(NEW.value AS INTEGER) - 2;
     END";
 
