@@ -11,7 +11,7 @@ use super::evidence::Evidence;
 use super::*;
 use crate::account::{Identity, KeyFingerprint};
 use crate::input::Format;
-use crate::ledger::{RunMeta, Stage};
+use crate::ledger::{RunKind, RunMeta, Stage};
 use crate::row::{Builder, Cell, Content, Extensions, Field, Rules};
 use crate::settings::Planning;
 
@@ -72,6 +72,7 @@ impl TestDir {
         let meta = RunMeta {
             spending: crate::spending::SpendingLimits::default(),
             id: format!("{name} {}", fastrand::Rng::new().u64(..)),
+            kind: RunKind::Apply,
             position: 1,
             input_name: "sheet.csv".to_owned(),
             input_path: None,
@@ -86,7 +87,6 @@ impl TestDir {
             clear_token: "<clear>".to_owned(),
             fields: String::new(),
             begun: "2026-11-24T01:00:00Z".to_owned(),
-            checks_conflicts: false,
             planning: Planning::Direct,
             stage: Stage::Running,
         };

@@ -18,7 +18,7 @@ use crate::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, S
 use crate::execute::Reads;
 use crate::imagekit::{Failure, Listing};
 use crate::input::Format;
-use crate::ledger::{LedgerFile, RunMeta, Stage};
+use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved};
 use crate::run::{RunDir, unsettled_files};
@@ -45,6 +45,7 @@ pub(super) struct LocalState {
 
 /// The parameters of a new run, except its account.
 pub(super) struct NewRun {
+    pub(super) kind: RunKind,
     pub(super) input_name: String,
     /// The absolute path of the sheet; `None` for standard input and pipes.
     pub(super) input_path: Option<PathBuf>,
@@ -54,7 +55,6 @@ pub(super) struct NewRun {
     pub(super) has_extensions: bool,
     pub(super) clear_token: String,
     pub(super) fields: String,
-    pub(super) checks_conflicts: bool,
     pub(super) planning: Planning,
     pub(super) spending: SpendingLimits,
 }
@@ -161,6 +161,7 @@ impl Connection {
     ) -> Result<(RunMeta, LedgerFile), Error> {
         let meta = RunMeta {
             id: new_id()?,
+            kind: new.kind,
             position: self.next_position(run)?,
             input_name: new.input_name,
             input_path: new.input_path.map(PathBuf::into_os_string),
@@ -175,7 +176,6 @@ impl Connection {
             clear_token: new.clear_token,
             fields: new.fields,
             begun: Timestamp::now().to_string(),
-            checks_conflicts: new.checks_conflicts,
             planning: new.planning,
             spending: new.spending,
             stage: Stage::Planning,

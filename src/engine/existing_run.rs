@@ -179,7 +179,7 @@ impl<U: Ui> ExistingRun<'_, U> {
     /// A plan is applied only if it is saved, and a run resumed only if it has started to send.
     fn refuse_stage(&self, ledger: &LedgerFile, meta: &RunMeta) -> Result<(), Error> {
         let is_done = ledger.is_done()?.is_some();
-        let is_plan = meta.checks_conflicts;
+        let is_plan = meta.checks_conflicts();
         let problem = match (self.part, meta.stage) {
             (RunPart::Plan, Stage::Planned) | (RunPart::Rest, Stage::Running) => return Ok(()),
             (RunPart::Rest, Stage::Planned) => StageProblem::SavedPlan,
@@ -263,7 +263,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         meta: &RunMeta,
     ) -> Result<(), Error> {
         // A saved plan that has sent nothing yet checks each file for conflicts.
-        let checks_conflicts = meta.checks_conflicts && ledger.has_no_steps()?;
+        let checks_conflicts = meta.checks_conflicts() && ledger.has_no_steps()?;
         let is_accepted = self.options.over_later_runs || checks_conflicts;
         let Some(LocalState { db, account, .. }) =
             connection.local.as_ref().filter(|_| !is_accepted)
@@ -351,7 +351,7 @@ impl<U: Ui> ExistingRun<'_, U> {
                 can_undo: Some(can_undo),
                 now: jiff::ZonedDateTime::now(),
             }),
-            conflict_checks: if meta.checks_conflicts { scan.summary.writes } else { 0 },
+            conflict_checks: if meta.checks_conflicts() { scan.summary.writes } else { 0 },
             is_refused: false,
         }));
     }

@@ -94,7 +94,7 @@ impl PreparedRun {
             ui.event(Event::Progress(&meter.measure(dispatcher, now)));
         };
         let api = &connection.client.api;
-        let executed = if meta.checks_conflicts {
+        let executed = if meta.checks_conflicts() {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
             let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads)?;
             execute(session, planner, ledger, &run, &conflict_check, stop, on_progress).await

@@ -20,7 +20,7 @@ use super::ui::{Event, Preview, ReadCounter, Target, Ui, WholeSheet};
 use super::{Consent, Engine};
 use crate::charges::Charges;
 use crate::input::{Context, Input, StagedInput};
-use crate::ledger::{LedgerFile, RunMeta, Stage};
+use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
 use crate::resolve::Resolution;
 use crate::run::{ReadStats, RunDir, RunLock, SnapshotReader};
@@ -210,6 +210,10 @@ impl<U: Ui> SheetPlan<'_, U> {
 
     fn new_run(&self, staged: &StagedInput, summary: &PlanSummary, fields: String) -> NewRun {
         NewRun {
+            kind: match self.use_of_plan {
+                UseOfPlan::Send => RunKind::Apply,
+                UseOfPlan::Save => RunKind::Plan,
+            },
             input_name: self.sheet.source.recorded_name(),
             input_path: self.sheet.source.absolute_path(),
             input_format: staged.input.format,
@@ -218,7 +222,6 @@ impl<U: Ui> SheetPlan<'_, U> {
             has_extensions: !summary.extension_runs.is_empty(),
             clear_token: self.settings.clear_token.clone(),
             fields,
-            checks_conflicts: self.use_of_plan == UseOfPlan::Save,
             planning: self.planning,
             spending: self.settings.spending.clone(),
         }

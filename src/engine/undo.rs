@@ -19,7 +19,7 @@ use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
 use crate::execute::Stop;
 use crate::input::{Context, Format, Input, staged_in};
-use crate::ledger::{LedgerError, LedgerFile, RunMeta, Snapshot, Stage};
+use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta, Snapshot, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
 use crate::row::FileId;
 use crate::run::{ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
@@ -275,7 +275,8 @@ impl RunToUndo {
     /// The parameters of the run that undoes this one, before its rows are known.
     fn undoing_run(&self) -> NewRun {
         NewRun {
-            input_name: RunMeta::name_of_undoing(self.run.path()),
+            kind: RunKind::Undo { of: self.meta.id.clone() },
+            input_name: format!("undo of {}", self.run.path().display()),
             input_path: None,
             input_format: Format::Jsonl,
             input_fingerprint: String::new(),
@@ -283,7 +284,6 @@ impl RunToUndo {
             has_extensions: false,
             clear_token: self.meta.clear_token.clone(),
             fields: self.meta.fields.clone(),
-            checks_conflicts: false,
             planning: Planning::Diff(DiffOptions::default()),
             spending: SpendingLimits::default(),
         }

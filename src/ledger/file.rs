@@ -1,24 +1,18 @@
 //! The ledger file: its tables, and the values that concern the whole run.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
-use serde::{Deserialize, Serialize};
 
 use super::writer::SPENT;
-use super::{Counters, files, targets};
-use crate::account::Identity;
-use crate::input::{Context, Format};
+use super::{Counters, Ended, RunMeta, files, targets};
+use crate::input::Context;
 use crate::row::{Resolved, RowPos, Rules, Schema};
-use crate::settings::Planning;
-use crate::spending::{SpendingLimits, Spent};
+use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
 const FORMAT: i64 = 5;
-/// Prefix of the input name of an undo run; the path of the run follows.
-const UNDO_OF: &str = "undo of ";
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -78,99 +72,6 @@ pub enum LedgerError {
     /// The writer thread panicked or ended early.
     #[error("the ledger writer stopped unexpectedly")]
     Gone,
-}
-
-/// Metadata of a run. Fixed at creation, except `rows`, `writes`, `account`, `position` and
-/// `stage`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunMeta {
-    /// Random id, never used again.
-    pub id: String,
-    /// Position in the order in which runs were created, independent of clocks.
-    pub position: u64,
-    /// Name of the input as given.
-    pub input_name: String,
-    /// Absolute path of the sheet; `None` for standard input and for an undo run.
-    pub input_path: Option<OsString>,
-    /// Format of the input.
-    pub input_format: Format,
-    /// Fingerprint of the input's content.
-    pub input_fingerprint: String,
-    /// Number of rows in the input.
-    pub rows: u64,
-    /// Planned number of writes; 0 if unknown.
-    pub writes: u64,
-    /// URL of the API.
-    pub endpoint: String,
-    /// The account that the run belongs to.
-    pub account: Identity,
-    /// Whether it runs against the built-in sandbox.
-    pub sandbox: bool,
-    /// Whether any row requests an extension, so that the extension history applies.
-    #[serde(default)]
-    pub has_extensions: bool,
-    /// Text of a cell that clears its field.
-    pub clear_token: String,
-    /// The account's custom metadata schema as JSON; empty if it was not read.
-    pub fields: String,
-    /// Start time, in UTC (RFC 3339).
-    pub begun: String,
-    /// Whether it executes a saved plan, so that files are checked for conflicts before they are
-    /// changed.
-    pub checks_conflicts: bool,
-    /// How rows become requests.
-    pub planning: Planning,
-    /// Limits of billed extensions, which hold for later sessions, too.
-    #[serde(default)]
-    pub spending: SpendingLimits,
-    /// Progress through planning and sending.
-    pub stage: Stage,
-}
-
-impl RunMeta {
-    /// The input name of a run that undoes the run in that directory.
-    #[must_use]
-    pub fn name_of_undoing(run: &Path) -> String {
-        format!("{UNDO_OF}{}", run.display())
-    }
-
-    /// Whether the run's input is that sheet, in any version. If the run directory is beside the
-    /// sheet, equal file names suffice, because both may have been moved together.
-    #[must_use]
-    pub fn is_of_sheet(&self, sheet: &Path, is_beside: bool) -> bool {
-        let Some(path) = self.input_path.as_ref().map(Path::new) else {
-            return false;
-        };
-        path == sheet || is_beside && path.file_name() == sheet.file_name()
-    }
-
-    /// Whether it undoes the run in that directory, given as an absolute path.
-    #[must_use]
-    pub fn undoes(&self, run: &Path) -> bool {
-        let undone = self.input_name.strip_prefix(UNDO_OF).map(Path::new);
-        undone.and_then(|undone| undone.canonicalize().ok()).is_some_and(|undone| undone == run)
-    }
-}
-
-/// Progress of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// The snapshot is being read; nothing has been sent.
-    Planning,
-    /// A saved plan; nothing has been sent.
-    Planned,
-    /// Requests may have been sent.
-    Running,
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// Exit code of the program.
-    pub exit_code: u8,
-    /// Rows not attempted, or not completely; the run can be resumed for them.
-    pub not_attempted: u64,
 }
 
 /// An open ledger.

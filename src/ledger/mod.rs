@@ -15,15 +15,17 @@
 mod file;
 mod files;
 mod journal;
+mod run_meta;
 mod targets;
 #[cfg(test)]
 mod testing;
 mod views;
 mod writer;
 
-pub use file::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
+pub use file::{LedgerError, LedgerFile};
 pub use files::{FileFilter, FileRecord, Snapshot};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
+pub use run_meta::{Ended, RunKind, RunMeta, Stage};
 pub use views::{StepRecord, Steps};
 pub use writer::{Checkpoint, EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Op};
 

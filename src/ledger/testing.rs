@@ -1,6 +1,6 @@
 //! A ledger for unit tests.
 
-use super::{LedgerFile, RunMeta};
+use super::{LedgerFile, RunKind, RunMeta};
 use crate::input::Format;
 use crate::settings::Planning;
 
@@ -15,6 +15,7 @@ fn meta() -> RunMeta {
     RunMeta {
         spending: crate::spending::SpendingLimits::default(),
         id: "run".to_owned(),
+        kind: RunKind::Apply,
         position: 1,
         input_path: None,
         input_name: "sheet.csv".to_owned(),
@@ -30,7 +31,6 @@ fn meta() -> RunMeta {
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: "2026-01-01T00:00:00Z".to_owned(),
-        checks_conflicts: false,
         planning: Planning::Direct,
         stage: super::Stage::Running,
     }

@@ -208,7 +208,7 @@ impl RunDir {
         let is_their_sheet = |sheet| theirs.is_of_sheet(Path::new(sheet), is_sibling);
         let is_same_sheet = ours.input_path.as_ref().is_some_and(is_their_sheet)
             && theirs.account.is_same(&ours.account);
-        let is_related = is_same_sheet || theirs.undoes(our_path);
+        let is_related = is_same_sheet || theirs.undoes(ours);
         if theirs.position <= ours.position || !is_related {
             return false;
         }
@@ -219,7 +219,7 @@ impl RunDir {
                     || ledger.has_status(&may_have_written).unwrap_or(false)
             }
             // A run that is still planning will write, unless it only saves the plan.
-            Stage::Planning => !theirs.checks_conflicts && RunLock::is_held(self).unwrap_or(true),
+            Stage::Planning => !theirs.checks_conflicts() && RunLock::is_held(self).unwrap_or(true),
             Stage::Planned => false,
         }
     }

@@ -160,6 +160,17 @@ fn resume_refuses_an_undone_run() {
 }
 
 #[test]
+fn undone_run_is_recognized_after_both_were_moved() {
+    let env = env_with_rows(3);
+    env.run("apply sheet.csv --yes --limit 2").exits(5);
+    let run = env.only_run("sheet").name();
+    env.run(&format!("undo {run} --yes")).exits(0);
+    std::fs::rename(env.path("sheet.ikbulk"), env.path("moved.ikbulk")).expect("it can be moved");
+    let moved = run.replace("sheet.ikbulk", "moved.ikbulk");
+    env.run(&format!("resume --yes {moved}")).exits(2).output_contains("--over-later-runs");
+}
+
+#[test]
 fn apply_during_a_run_exits_75() {
     is_blocked_by_running_run(
         &["apply", "sheet.csv", "--yes"],

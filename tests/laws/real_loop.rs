@@ -11,7 +11,7 @@ use std::time::Duration;
 use ikbulk::execute::{EndReason, Stop, Transport};
 use ikbulk::imagekit::{Accepted, Failure, FileState, RateLimitHeaders, SendResult};
 use ikbulk::input::{Context, Format, Input};
-use ikbulk::ledger::{LedgerError, LedgerFile, Recorded, RunMeta, Stage, StepRecord};
+use ikbulk::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::Planner;
 use ikbulk::report::{PriorProgress, RowResult};
@@ -328,6 +328,7 @@ pub(crate) fn meta() -> RunMeta {
     RunMeta {
         spending: SpendingLimits::default(),
         id: "run".to_owned(),
+        kind: RunKind::Apply,
         position: 1,
         input_path: None,
         input_name: "input.csv".to_owned(),
@@ -343,7 +344,6 @@ pub(crate) fn meta() -> RunMeta {
         clear_token: "<clear>".to_owned(),
         fields: String::new(),
         begun: String::new(),
-        checks_conflicts: false,
         planning: Planning::Direct,
         stage: Stage::Running,
     }

@@ -1,0 +1,117 @@
+//! What a run is: its kind, its input and settings, and how far it is.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::Identity;
+use crate::input::Format;
+use crate::settings::Planning;
+use crate::spending::SpendingLimits;
+
+/// Metadata of a run. Fixed at creation, except `rows`, `writes`, `account`, `position` and
+/// `stage`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunMeta {
+    /// Random id, never used again.
+    pub id: String,
+    /// What it does.
+    pub kind: RunKind,
+    /// Position in the order in which runs were created, independent of clocks.
+    pub position: u64,
+    /// Name of the input as given.
+    pub input_name: String,
+    /// Absolute path of the sheet; `None` for standard input and for an undo run.
+    pub input_path: Option<OsString>,
+    /// Format of the input.
+    pub input_format: Format,
+    /// Fingerprint of the input's content.
+    pub input_fingerprint: String,
+    /// Number of rows in the input.
+    pub rows: u64,
+    /// Planned number of writes; 0 if unknown.
+    pub writes: u64,
+    /// URL of the API.
+    pub endpoint: String,
+    /// The account that the run belongs to.
+    pub account: Identity,
+    /// Whether it runs against the built-in sandbox.
+    pub sandbox: bool,
+    /// Whether any row requests an extension, so that the extension history applies.
+    #[serde(default)]
+    pub has_extensions: bool,
+    /// Text of a cell that clears its field.
+    pub clear_token: String,
+    /// The account's custom metadata schema as JSON; empty if it was not read.
+    pub fields: String,
+    /// Start time, in UTC (RFC 3339).
+    pub begun: String,
+    /// How rows become requests.
+    pub planning: Planning,
+    /// Limits of billed extensions, which hold for later sessions, too.
+    #[serde(default)]
+    pub spending: SpendingLimits,
+    /// Progress through planning and sending.
+    pub stage: Stage,
+}
+
+impl RunMeta {
+    /// Whether the run's input is that sheet, in any version. If the run directory is beside the
+    /// sheet, equal file names suffice, because both may have been moved together.
+    #[must_use]
+    pub fn is_of_sheet(&self, sheet: &Path, is_beside: bool) -> bool {
+        let Some(path) = self.input_path.as_ref().map(Path::new) else {
+            return false;
+        };
+        path == sheet || is_beside && path.file_name() == sheet.file_name()
+    }
+
+    /// Whether files are checked for conflicts before they are changed.
+    #[must_use]
+    pub fn checks_conflicts(&self) -> bool {
+        self.kind == RunKind::Plan
+    }
+
+    /// Whether it undoes this run.
+    #[must_use]
+    pub fn undoes(&self, run: &Self) -> bool {
+        matches!(&self.kind, RunKind::Undo { of } if *of == run.id)
+    }
+}
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Applies a sheet.
+    Apply,
+    /// Saves the plan of a sheet; if executed, it checks files for conflicts before it changes them.
+    Plan,
+    /// Restores the values from before another run.
+    Undo {
+        /// Id of that run.
+        of: String,
+    },
+}
+
+/// Progress of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The snapshot is being read; nothing has been sent.
+    Planning,
+    /// A saved plan; nothing has been sent.
+    Planned,
+    /// Requests may have been sent.
+    Running,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Exit code of the program.
+    pub exit_code: u8,
+    /// Rows not attempted, or not completely; the run can be resumed for them.
+    pub not_attempted: u64,
+}
