@@ -87,6 +87,7 @@ pub mod resolve;
 pub mod row;
 pub mod run;
 pub mod sanitize;
+pub mod sent;
 pub mod settings;
 pub mod shell;
 pub mod spending;

@@ -7,9 +7,10 @@
 //! remains: the steps, and the idempotent part of the body.
 
 use crate::row::{
-    AiTagRemoval, Coordinates, Extension, ExtensionFingerprint, Extensions, FieldSet, FileField,
-    FileId, MetadataField, MetadataValue, Publish, Set, Tags, WebhookUrl,
+    AiTagRemoval, Coordinates, Extensions, FieldSet, FileField, FileId, MetadataField,
+    MetadataValue, Publish, Set, Tags, WebhookUrl,
 };
+use crate::sent::Sent;
 
 /// What one row needs of one request; the unit that is recorded. A row's steps are executed in this
 /// order.
@@ -385,6 +386,16 @@ impl Call {
         }
     }
 
+    /// What the call carries.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        let extensions = match self {
+            Self::Details(patch) => patch.extensions.as_ref(),
+            _ => None,
+        };
+        Sent::new(self.fields(), extensions)
+    }
+
     /// Whether the call changes files.
     #[must_use]
     pub fn is_write(&self) -> bool {
@@ -492,13 +503,6 @@ impl AtMostOnce {
             Call::Details(patch) => patch.extensions.as_ref(),
             _ => None,
         }
-    }
-
-    /// The fingerprints of [`Self::extensions`].
-    #[must_use]
-    pub fn extension_fingerprints(&self) -> Vec<ExtensionFingerprint> {
-        let extensions = self.extensions().into_iter().flat_map(Extensions::as_slice);
-        extensions.map(Extension::fingerprint).collect()
     }
 
     /// Marks the response as lost: the request may have taken effect, or still may later.

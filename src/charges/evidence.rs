@@ -44,8 +44,7 @@ pub(super) fn evidence(
                 continue;
             };
             // A row can request more extensions than were sent.
-            let Some(sent) = extensions.only(|e| details.extensions.contains(&e.fingerprint()))
-            else {
+            let Some(sent) = extensions.only(|e| is_sent(details, e)) else {
                 continue;
             };
             for (extension, evidence) in evidence_in(&details.outcome, &sent) {
@@ -54,6 +53,11 @@ pub(super) fn evidence(
         }
         Ok(())
     })
+}
+
+fn is_sent(details: &StepRecord, extension: &Extension) -> bool {
+    let mut sent = details.sent.extensions.iter();
+    sent.any(|sent| sent.fingerprint == extension.fingerprint())
 }
 
 /// The evidence in the outcome of a details step, for each extension that was sent.

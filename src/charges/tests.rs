@@ -12,7 +12,8 @@ use super::*;
 use crate::account::{Identity, KeyFingerprint};
 use crate::input::Format;
 use crate::ledger::{RunKind, RunMeta, Stage};
-use crate::row::{Builder, Cell, Content, Extensions, Field, Rules};
+use crate::row::{Builder, Cell, Content, Extensions, Field, FieldSet, Rules};
+use crate::sent::Sent;
 use crate::settings::Planning;
 
 const REMOVE_BG: &str = r#"{"name":"remove-bg"}"#;
@@ -92,14 +93,16 @@ impl TestDir {
         };
         drop(LedgerFile::create(run.path(), &meta, None).unwrap());
         let ledger = Connection::open(run.path().join(LedgerFile::NAME)).unwrap();
-        let sent = extensions(&[REMOVE_BG]).as_slice()[0].fingerprint().0;
+        let sent = Sent::new(FieldSet::default(), Some(&extensions(&[REMOVE_BG])));
+        let sent = sent.extensions_as_text().unwrap();
         ledger
             .execute_batch(&format!(
-                "INSERT INTO step (id, status, attempts, extension_status, row_done, extensions)
-                 VALUES (2 << 8, 'updated', 1, '{{\"remove-bg\":\"pending\"}}', 1, '{sent}'),
-                        (3 << 8, 'intent', 1, NULL, 0, '{sent}'),
-                        (4 << 8, 'rejected', 1, NULL, 1, '{sent}'),
-                        (5 << 8, 'updated', 1, NULL, 1, NULL)"
+                "INSERT INTO step (id, status, attempts, extension_status, row_done, sent_fields, \
+                     sent_extensions)
+                 VALUES (2 << 8, 'updated', 1, '{{\"remove-bg\":\"pending\"}}', 1, 0, '{sent}'),
+                        (3 << 8, 'intent', 1, NULL, 0, 0, '{sent}'),
+                        (4 << 8, 'rejected', 1, NULL, 1, 0, '{sent}'),
+                        (5 << 8, 'updated', 1, NULL, 1, 0, NULL)"
             ))
             .unwrap();
         (run, meta)

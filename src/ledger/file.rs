@@ -113,8 +113,9 @@ impl LedgerFile {
                      updated_at TEXT,
                      extension_status TEXT,
                      row_done INTEGER NOT NULL,
-                     snapshot TEXT,
-                     extensions TEXT
+                     sent_fields INTEGER NOT NULL,
+                     sent_extensions TEXT,
+                     snapshot TEXT
                  );
                  CREATE TABLE lost_response (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
                  {files}

@@ -100,7 +100,7 @@ impl Journal {
         let intents = request.steps().iter().map(|step| Op::Intent {
             step: *step,
             snapshot: snapshot.to_owned(),
-            extensions: request.extension_fingerprints(),
+            sent: request.call().sent(),
         });
         let mut intents = intents.collect();
         self.append(&mut intents);

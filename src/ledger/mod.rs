@@ -1,4 +1,5 @@
-//! The durable record of a run: the outcome of each step, and the intents of at-most-once requests.
+//! The durable record of a run: the outcome of each step and what its request carried, and the
+//! intents of at-most-once requests.
 //! One SQLite file per run; the reports are views of it.
 //!
 //! The crash model:

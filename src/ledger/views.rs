@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
-use super::writer::{INTENT, decode_extensions, step_id, step_of_id};
+use super::writer::{INTENT, step_id, step_of_id};
 use super::{LedgerError, LedgerFile};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
-use crate::row::ExtensionFingerprint;
+use crate::row::FieldSet;
+use crate::sent::Sent;
 
 /// A step in the ledger.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,20 +23,20 @@ pub struct StepRecord {
     pub attempts: u32,
     /// Whether the row has no further steps.
     pub row_done: bool,
-    /// The extensions that its at-most-once request carried.
-    pub extensions: Vec<ExtensionFingerprint>,
+    /// What its request carried.
+    pub sent: Sent,
 }
 
 impl StepRecord {
     /// Whether a request was sent for the step, or may have been.
     #[must_use]
     pub fn was_sent(&self) -> bool {
-        self.attempts > 0 || self.outcome.status == Status::Unknown
+        !self.sent.is_empty()
     }
 }
 
 const COLUMNS: &str = "id, status, code, message, attempts, http_status, request_id, updated_at, \
-                       extension_status, row_done, extensions";
+                       extension_status, row_done, sent_fields, sent_extensions";
 
 impl LedgerFile {
     /// Passes all steps, from the row `from_row` on, to `use_steps`.
@@ -193,6 +194,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         let status = Status::ALL.into_iter().find(|status| status.as_str() == stored_status);
         (status.ok_or_else(|| damaged(1, "no status has this name"))?, code, text(3)?)
     };
+    let extensions = row.get_ref(11)?.as_str_or_null()?.unwrap_or_default();
+    let extensions = Sent::extensions_from_text(extensions);
+    let extensions =
+        extensions.ok_or_else(|| damaged(11, "no extensions can be read from this"))?;
     Ok(StepRecord {
         step,
         outcome: Outcome {
@@ -206,6 +211,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         },
         attempts: row.get(4)?,
         row_done: row.get(9)?,
-        extensions: row.get_ref(10)?.as_str_or_null()?.map(decode_extensions).unwrap_or_default(),
+        sent: Sent { fields: FieldSet::from_bits(row.get(10)?), extensions },
     })
 }

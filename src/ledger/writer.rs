@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Counters, LedgerError, LedgerFile};
 use crate::outcome::Outcome;
 use crate::request::{StepKind, StepRef};
-use crate::row::{ExtensionFingerprint, FileId, RowPos};
+use crate::row::{FileId, RowPos};
+use crate::sent::Sent;
 use crate::spending::Spent;
 
 /// A group is written when it has this many operations…
@@ -29,6 +30,8 @@ pub enum Op {
         attempts: u32,
         /// Whether the row has no further steps.
         row_done: bool,
+        /// What its request carried.
+        sent: Sent,
     },
     /// An at-most-once step is about to be sent.
     Intent {
@@ -36,8 +39,8 @@ pub enum Op {
         step: StepRef,
         /// Snapshot of the file before the request, as JSON.
         snapshot: String,
-        /// The extensions that the request carries.
-        extensions: Vec<ExtensionFingerprint>,
+        /// What the request carries.
+        sent: Sent,
     },
     /// Removes the outcome or intent of a step: its request certainly had no effect, or the run
     /// aborted because of it.
@@ -156,27 +159,30 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     {
         let mut insert_outcome = connection.prepare_cached(
-            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, NULL)
+            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL)
              ON CONFLICT (id) DO UPDATE SET
                  status = excluded.status, code = excluded.code, message = excluded.message,
                  attempts = excluded.attempts, http_status = excluded.http_status,
                  request_id = excluded.request_id, updated_at = excluded.updated_at,
-                 extension_status = excluded.extension_status, row_done = excluded.row_done",
+                 extension_status = excluded.extension_status, row_done = excluded.row_done,
+                 sent_fields = excluded.sent_fields, sent_extensions = excluded.sent_extensions",
         )?;
         let mut insert_intent = connection.prepare_cached(
-            "INSERT OR REPLACE INTO step (id, status, attempts, row_done, snapshot, extensions)
-             VALUES (?1, 'intent', 1, 0, ?2, ?3)",
+            "INSERT OR REPLACE INTO step
+                 (id, status, attempts, row_done, sent_fields, sent_extensions, snapshot)
+             VALUES (?1, 'intent', 1, 0, ?2, ?3, ?4)",
         )?;
         let mut remove = connection.prepare_cached("DELETE FROM step WHERE id = ?1")?;
         let mut mark_lost = connection.prepare_cached(MARK_LOST)?;
         for op in &group.ops {
             match op {
-                Op::Outcome { step, outcome: result, attempts, row_done } => {
-                    insert(&mut insert_outcome, *step, result, *attempts, *row_done)?;
+                Op::Outcome { step, outcome, attempts, row_done, sent } => {
+                    let outcome = (outcome, *attempts, *row_done);
+                    insert(&mut insert_outcome, *step, outcome, sent)?;
                 }
-                Op::Intent { step, snapshot, extensions } => {
-                    let extensions = encode_extensions(extensions);
-                    insert_intent.execute(params![step_id(*step), snapshot, extensions])?;
+                Op::Intent { step, snapshot, sent } => {
+                    let (fields, extensions) = (sent.fields.bits(), sent.extensions_as_text());
+                    insert_intent.execute(params![step_id(*step), fields, extensions, snapshot])?;
                 }
                 Op::Reopen(step) => {
                     remove.execute([step_id(*step)])?;
@@ -200,24 +206,11 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Encodes the extensions of a request; `None` if there are none.
-fn encode_extensions(extensions: &[ExtensionFingerprint]) -> Option<String> {
-    let numbers: Vec<String> = extensions.iter().map(|extension| extension.0.to_string()).collect();
-    (!numbers.is_empty()).then(|| numbers.join(" "))
-}
-
-/// Decodes [`encode_extensions`].
-pub(super) fn decode_extensions(text: &str) -> Vec<ExtensionFingerprint> {
-    let numbers = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());
-    numbers.map(ExtensionFingerprint).collect()
-}
-
 fn insert(
     statement: &mut CachedStatement<'_>,
     step: StepRef,
-    outcome: &Outcome,
-    attempts: u32,
-    row_done: bool,
+    (outcome, attempts, row_done): (&Outcome, u32, bool),
+    sent: &Sent,
 ) -> rusqlite::Result<()> {
     statement.execute(params![
         step_id(step),
@@ -230,6 +223,8 @@ fn insert(
         outcome.updated_at.as_deref(),
         outcome.extension_status.as_deref(),
         row_done,
+        sent.fields.bits(),
+        sent.extensions_as_text(),
     ])?;
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::ledger::{LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Expected, Request, Sendable as _, StepKind, StepRef};
 use crate::row::{Content, FieldSet, FileField, FileId, RowPos, Update};
+use crate::sent::Sent;
 
 /// The read-backs that are due, and the operations to record before: until a file is read back, its
 /// last row is [`Code::Unverified`].
@@ -84,7 +85,7 @@ fn unverified(step: StepRef) -> Op {
     let message = "the response to an earlier request on the same file was lost, so that request may \
                    have taken effect later; the run ended before the file was read back; resume it";
     let outcome = Outcome::local(Status::Updated, Code::Unverified, Some(message.into()));
-    Op::Outcome { step, outcome, attempts: 0, row_done: false }
+    Op::Outcome { step, outcome, attempts: 0, row_done: false, sent: Sent::default() }
 }
 
 /// A file on which a response was lost.

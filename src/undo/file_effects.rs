@@ -334,6 +334,7 @@ mod tests {
     use crate::outcome::Outcome;
     use crate::request::StepRef;
     use crate::row::Tags;
+    use crate::sent::Sent;
     use crate::settings::DiffOptions;
 
     fn record(kind: StepKind, status: Status) -> StepRecord {
@@ -343,7 +344,7 @@ mod tests {
             outcome,
             attempts: 1,
             row_done: true,
-            extensions: Vec::new(),
+            sent: Sent::default(),
         }
     }
 

@@ -162,21 +162,21 @@ impl Ledger {
     /// Applies an operation like the ledger's writer.
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
-            Op::Outcome { step, outcome, attempts, row_done } => {
+            Op::Outcome { step, outcome, attempts, row_done, sent } => {
                 let record = StepRecord {
                     step: *step,
                     outcome: outcome.clone(),
                     attempts: *attempts,
                     row_done: *row_done,
-                    extensions: Vec::new(),
+                    sent: sent.clone(),
                 };
                 self.steps.insert(*step, (record, false));
             }
-            Op::Intent { step, extensions, .. } => {
+            Op::Intent { step, sent, .. } => {
                 let outcome = Outcome::local(Status::Unknown, Code::Interrupted, None);
-                let extensions = extensions.clone();
+                let sent = sent.clone();
                 let record =
-                    StepRecord { step: *step, outcome, attempts: 1, row_done: false, extensions };
+                    StepRecord { step: *step, outcome, attempts: 1, row_done: false, sent };
                 self.steps.insert(*step, (record, true));
             }
             Op::Reopen(step) => {

@@ -17,6 +17,7 @@ use ikbulk::request::{
     AtMostOnce, Call, Endpoint, Idempotent, Request, Sendable, StepKind, StepRef,
 };
 use ikbulk::row::FileId;
+use ikbulk::sent::Sent;
 
 use super::history::{History, Ledger, Observed, Purpose, SentRequest, Sheet};
 use super::scenario::{FIRST_ROW, RealLimit, Response, Scenario, plan};
@@ -85,6 +86,8 @@ struct Simulation<'s> {
     attempt_counts: HashMap<(usize, u8), u64>,
     /// The request for which each ticket has read a snapshot.
     snapshot_for: HashMap<Ticket, usize>,
+    /// What the last request of each step carried.
+    carried: HashMap<StepRef, Sent>,
     ledger: Ledger,
     checkpoint: Checkpoint,
     throttle_once: Vec<(Duration, Endpoint, RateLimitHeaders)>,
@@ -107,6 +110,7 @@ impl<'s> Simulation<'s> {
             requests_in_flight: HashMap::new(),
             attempt_counts: HashMap::new(),
             snapshot_for: HashMap::new(),
+            carried: HashMap::new(),
             ledger: prior.ledger.clone(),
             checkpoint: Checkpoint::default(),
             throttle_once: scenario.api.throttle_once.clone(),
@@ -129,9 +133,24 @@ impl<'s> Simulation<'s> {
 
     fn observe(&mut self, observed: Observed) {
         if let Observed::Recorded(op) = &observed {
+            self.check_sent(op);
             self.ledger.apply(op);
         }
         self.history.events.push((self.now, observed));
+    }
+
+    /// Checks that an operation records what the last request of its step carried.
+    fn check_sent(&self, op: &Op) {
+        if let Op::Outcome { step, attempts, sent, .. } = op {
+            let carried = self.carried.get(step).filter(|_| *attempts > 0);
+            assert_eq!(sent, &carried.cloned().unwrap_or_default(), "{step:?}");
+        }
+    }
+
+    /// Remembers what a request carries.
+    fn carry(&mut self, request: &impl Sendable) {
+        let sent = |step: &StepRef| (*step, request.call().sent());
+        self.carried.extend(request.steps().iter().map(sent));
     }
 
     /// Records the effects of a dispatcher step; returns false if the program crashes here.
@@ -158,6 +177,7 @@ impl<'s> Simulation<'s> {
             }
             match action {
                 Action::Send(ticket, Request::Idempotent(request), _) => {
+                    self.carry(&request);
                     let purpose = match request.steps()[0].kind {
                         StepKind::DetailsWithoutExtensions => Purpose::DetailsWithoutExtensions,
                         _ => Purpose::Send,
@@ -168,11 +188,12 @@ impl<'s> Simulation<'s> {
                 }
                 Action::Send(ticket, Request::AtMostOnce(request), before) => {
                     assert!(before.is_some(), "an at-most-once request needs a snapshot");
+                    self.carry(&request);
                     for step in request.steps() {
                         self.observe(Observed::Recorded(Op::Intent {
                             step: *step,
                             snapshot: String::new(),
-                            extensions: request.extension_fingerprints(),
+                            sent: request.call().sent(),
                         }));
                     }
                     let sent = self.sent_request(

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "engine",
     "report",
     "run",
@@ -23,6 +23,7 @@ const ORDER: [&str; 27] = [
     "account",
     "request",
     "spending",
+    "sent",
     "file_fields",
     "row",
     "causes",

@@ -10,6 +10,7 @@ use super::{Dispatcher, Slot};
 use crate::ledger::Op;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Idempotent, Request, Sendable as _, StepKind, StepRef};
+use crate::sent::Sent;
 
 impl Dispatcher {
     /// Records the outcomes of a request, then releases its files. The order matters: the next
@@ -22,7 +23,9 @@ impl Dispatcher {
     }
 
     pub(super) fn record_all(&mut self, ticket: Ticket, outcomes: Vec<(StepRef, Outcome)>) {
-        let attempts = self.slots[ticket].attempts;
+        let Slot { attempts, ref sent, .. } = self.slots[ticket];
+        // Without an attempt, the request was withheld.
+        let sent = if attempts > 0 { sent.clone() } else { Sent::default() };
         for (step, outcome) in outcomes {
             // A failed part ends its step: the remaining parts are not sent.
             let whole_step = step.kind.part_of().filter(|_| !outcome.status.is_success());
@@ -36,16 +39,16 @@ impl Dispatcher {
                         .count_response(Rejected { step, pos, row_is_unknown }, &outcome)
                 }
             };
-            self.record(step, outcome, attempts);
+            self.record(step, outcome, attempts, sent.clone());
             if let Some(halt) = halt {
                 self.halt(halt);
             }
         }
     }
 
-    pub(super) fn record(&mut self, step: StepRef, outcome: Outcome, attempts: u32) {
+    pub(super) fn record(&mut self, step: StepRef, outcome: Outcome, attempts: u32, sent: Sent) {
         if let Some(row_done) = self.window.complete(step, outcome.status) {
-            self.ops.push(Op::Outcome { step, outcome, attempts, row_done });
+            self.ops.push(Op::Outcome { step, outcome, attempts, row_done, sent });
         }
     }
 
@@ -53,7 +56,8 @@ impl Dispatcher {
     pub(super) fn record_not_sent(&mut self, step: StepRef) {
         if let Some(row_done) = self.window.drop_step(step) {
             let outcome = Outcome::local(Status::NotAttempted, Code::Partial, None);
-            self.ops.push(Op::Outcome { step, outcome, attempts: 0, row_done });
+            let (attempts, sent) = (0, Sent::default());
+            self.ops.push(Op::Outcome { step, outcome, attempts, row_done, sent });
         }
     }
 

@@ -21,6 +21,7 @@ use crate::request::{
     Endpoint, Idempotent, LostResponse, Request, Sendable as _, StepKind, StepRef,
 };
 use crate::row::FileId;
+use crate::sent::Sent;
 
 impl Dispatcher {
     /// Applies an event that happened at `now`.
@@ -57,7 +58,7 @@ impl Dispatcher {
             self.window.admit(&row);
             if let Some(outcome) = row.outcome {
                 let step = StepRef { row: row.pos.number, kind: StepKind::Details };
-                self.record(step, outcome, 0);
+                self.record(step, outcome, 0, Sent::default());
             }
             if let Some(kind) = row.not_sent {
                 self.record_not_sent(StepRef { row: row.pos.number, kind });

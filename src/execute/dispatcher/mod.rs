@@ -41,6 +41,7 @@ use crate::account::RateFile;
 use crate::ledger::{Checkpoint, Counters, Op};
 use crate::outcome::{Outcome, Status};
 use crate::request::{BudgetKind, Endpoint, Request};
+use crate::sent::Sent;
 use crate::settings::Execution;
 use crate::spending::{Allowance, Reservation};
 
@@ -54,6 +55,8 @@ const REQUESTS_MAX: usize = 4096;
 struct Slot {
     /// `None` while the request is in flight.
     request: Option<Request>,
+    /// What the request carried when it was last sent.
+    sent: Sent,
     /// Position in admission order.
     sequence: u64,
     files: Box<[FileKey]>,
@@ -77,6 +80,7 @@ impl Slot {
     fn new(request: Request, sequence: u64, files: Box<[FileKey]>) -> Self {
         Self {
             request: Some(request),
+            sent: Sent::default(),
             sequence,
             files,
             waiting_queues: 0,

@@ -146,6 +146,7 @@ impl Dispatcher {
             return Some(Action::Read(ticket, file));
         }
         let request = slot.request.take()?;
+        slot.sent = request.call().sent();
         self.counters.count(request.call());
         Some(Action::Send(ticket, request, slot.snapshot.take()))
     }

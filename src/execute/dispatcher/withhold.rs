@@ -10,6 +10,7 @@ use crate::ledger::Op;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepRef};
 use crate::row::FileId;
+use crate::sent::Sent;
 
 /// The message of rows that are withheld because of an earlier one.
 const AFTER_WITHHELD: &str = "an earlier row of the file exceeds the limit of billed extensions";
@@ -97,7 +98,13 @@ impl Dispatcher {
         for step in steps {
             if self.window.withhold(*step) && step.kind.part_of().is_none() {
                 let outcome = Outcome::local(Status::NotAttempted, Code::Budget, Some(why.into()));
-                self.ops.push(Op::Outcome { step: *step, outcome, attempts: 0, row_done: false });
+                self.ops.push(Op::Outcome {
+                    step: *step,
+                    outcome,
+                    attempts: 0,
+                    row_done: false,
+                    sent: Sent::default(),
+                });
             }
         }
     }

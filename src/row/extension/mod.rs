@@ -127,6 +127,34 @@ impl Extension {
         self.config.get("id").and_then(Value::as_str)
     }
 
+    /// The fields that it may write.
+    #[must_use]
+    pub fn writes(&self) -> FieldSet {
+        match self.name {
+            ExtensionName::RemoveBg => FieldSet::default(),
+            ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging => {
+                FileField::AiTags.into()
+            }
+            ExtensionName::AiAutoDescription => FileField::Description.into(),
+            ExtensionName::AiTasks => {
+                // Tasks that select tags write no metadata.
+                let selects_tags = |task: &Map<String, Value>| {
+                    task.get("type").and_then(Value::as_str) == Some("select_tags")
+                };
+                let writes_metadata = self.any_task(|task| !selects_tags(task));
+                [(FileField::Tags, true), (FileField::Metadata, writes_metadata)].into()
+            }
+            // It can be any of the others.
+            ExtensionName::SavedExtension => [
+                (FileField::Tags, true),
+                (FileField::AiTags, true),
+                (FileField::Description, true),
+                (FileField::Metadata, true),
+            ]
+            .into(),
+        }
+    }
+
     fn any_task(&self, predicate: impl Fn(&Map<String, Value>) -> bool) -> bool {
         let tasks = self.config.get("tasks").and_then(Value::as_array);
         tasks.into_iter().flatten().filter_map(Value::as_object).any(predicate)
@@ -150,28 +178,9 @@ impl Extensions {
     /// The fields that the extensions may write.
     #[must_use]
     pub fn writes(&self) -> FieldSet {
-        let is_tagging =
-            |name| matches!(name, ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging);
-        let has_tasks = self.any(|name| name == ExtensionName::AiTasks);
-        // Tasks that select tags write no metadata; a saved extension can have any tasks.
-        let writes_metadata = self.0.iter().any(|extension| {
-            extension.name == ExtensionName::SavedExtension
-                || extension.any_task(|task| {
-                    task.get("type").and_then(Value::as_str) != Some("select_tags")
-                })
-        });
-        FieldSet::from([
-            (FileField::Tags, has_tasks),
-            (FileField::AiTags, self.any(is_tagging)),
-            (FileField::Description, self.any(|name| name == ExtensionName::AiAutoDescription)),
-            (FileField::Metadata, has_tasks && writes_metadata),
-        ])
-    }
-
-    /// Whether the predicate holds for any extension. A saved extension can be any, so it always
-    /// counts.
-    fn any(&self, predicate: impl Fn(ExtensionName) -> bool) -> bool {
-        self.0.iter().any(|e| e.name == ExtensionName::SavedExtension || predicate(e.name))
+        self.0
+            .iter()
+            .fold(FieldSet::default(), |fields, extension| fields.union(extension.writes()))
     }
 
     /// Parses a cell; `None` for an empty array.
