@@ -3,11 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::ChargesError;
+use crate::history::each_record;
 use crate::input::Input;
-use crate::ledger::{LedgerFile, RunMeta, StepRecord};
+use crate::ledger::LedgerFile;
 use crate::outcome::{ExtensionStatus, Outcome, Status};
-use crate::request::StepKind;
-use crate::row::{Content, Extension, Extensions, FileId};
+use crate::row::FileId;
+use crate::sent::SentExtension;
 
 /// Evidence that an extension ran on a file, or may have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,58 +21,40 @@ pub(super) enum Evidence {
     ResponseLost,
 }
 
-/// Calls `visit` for each extension that a run sent. Reads input and ledger side by side.
+/// Calls `visit` for each extension that a run sent.
 pub(super) fn evidence(
     input: &Input,
-    meta: &RunMeta,
     ledger: &LedgerFile,
-    mut visit: impl FnMut(&FileId, &Extension, Evidence) -> Result<(), ChargesError>,
+    mut visit: impl FnMut(&FileId, &SentExtension, Evidence) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
-    let context = ledger.context(meta)?;
-    let mut rows = input.rows(&context, None)?;
-    let mut records: Vec<StepRecord> = Vec::new();
-    ledger.steps(0, |mut steps| {
-        while let Some((row, _)) = rows.next_row()? {
-            let Content::Update(update) = row.content else {
+    let files = ledger.files()?.into();
+    each_record(input, Some(&files), ledger, |_, records, steps| {
+        let sent = steps.iter().filter(|record| !record.sent.extensions.is_empty());
+        for record in sent {
+            // Something was sent, so the id is valid.
+            let Ok(file) = FileId::new(&records.file_id()) else {
                 continue;
             };
-            let Some(extensions) = update.change.extensions else {
-                continue;
-            };
-            steps.of_row(row.pos.number, &mut records)?;
-            let details = records.iter().find(|record| record.step.kind == StepKind::Details);
-            let Some(details) = details else {
-                continue;
-            };
-            // A row can request more extensions than were sent.
-            let Some(sent) = extensions.only(|e| is_sent(details, e)) else {
-                continue;
-            };
-            for (extension, evidence) in evidence_in(&details.outcome, &sent) {
-                visit(&update.file, extension, evidence)?;
+            for (extension, evidence) in evidence_in(&record.outcome, &record.sent.extensions) {
+                visit(&file, extension, evidence)?;
             }
         }
         Ok(())
     })
 }
 
-fn is_sent(details: &StepRecord, extension: &Extension) -> bool {
-    let mut sent = details.sent.extensions.iter();
-    sent.any(|sent| sent.fingerprint == extension.fingerprint())
-}
-
-/// The evidence in the outcome of a details step, for each extension that was sent.
-fn evidence_in<'e>(outcome: &Outcome, sent: &'e Extensions) -> Vec<(&'e Extension, Evidence)> {
-    let all = sent.as_slice().iter();
+/// The evidence in the outcome of a step, for each extension that was sent.
+fn evidence_in<'e>(
+    outcome: &Outcome,
+    sent: &'e [SentExtension],
+) -> Vec<(&'e SentExtension, Evidence)> {
     match outcome.status {
-        Status::Unknown => all.map(|extension| (extension, Evidence::ResponseLost)).collect(),
+        Status::Unknown => sent.iter().map(|it| (it, Evidence::ResponseLost)).collect(),
         Status::Updated => {
             let statuses = outcome.extension_status.as_deref().unwrap_or_default();
             let statuses = serde_json::from_str(statuses).unwrap_or_default();
-            all.filter_map(|extension| {
-                Some((extension, evidence_in_status(extension, sent, &statuses)?))
-            })
-            .collect()
+            let evidence = |it| Some((it, evidence_in_status(it, sent, &statuses)?));
+            sent.iter().filter_map(evidence).collect()
         }
         // The request was not sent, or was rejected.
         Status::Unchanged | Status::NotAttempted | Status::Failed | Status::Rejected => Vec::new(),
@@ -81,16 +64,16 @@ fn evidence_in<'e>(outcome: &Outcome, sent: &'e Extensions) -> Vec<(&'e Extensio
 /// The evidence in an `extensionStatus`; `None` if the extension failed. ImageKit does not document
 /// whether failed extensions are billed, so a later run may send them again.
 fn evidence_in_status(
-    extension: &Extension,
-    sent: &Extensions,
+    extension: &SentExtension,
+    sent: &[SentExtension],
     statuses_by_name: &Map<String, Value>,
 ) -> Option<Evidence> {
-    let status = statuses_by_name.get(extension.name().as_str());
+    let status = statuses_by_name.get(extension.name.as_str());
     let mut statuses: Vec<&Value> = status.into_iter().collect();
     if statuses.is_empty() {
         // ImageKit does not document the name under which it reports a saved extension: it may be
         // any name that belongs to no other extension of the request.
-        let is_other = |name: &str| sent.as_slice().iter().any(|e| e.name().as_str() == name);
+        let is_other = |name: &str| sent.iter().any(|other| other.name.as_str() == name);
         let unassigned = statuses_by_name.iter().filter(|(name, _)| !is_other(name));
         statuses.extend(unassigned.map(|(_, status)| status));
     }
@@ -107,6 +90,8 @@ mod tests {
     use super::*;
     use crate::charges::tests::extensions;
     use crate::outcome::Code;
+    use crate::row::FieldSet;
+    use crate::sent::Sent;
 
     const TAGGING: &str = r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}"#;
     const DESCRIPTION: &str = r#"{"name":"ai-auto-description"}"#;
@@ -119,10 +104,14 @@ mod tests {
 
     /// The evidence for each of these extensions.
     fn evidences(configs: &[&str], extension_status: Option<&str>) -> Vec<Option<Evidence>> {
-        let sent = extensions(configs);
+        let sent = sent(configs);
         let found = evidence_in(&updated(extension_status), &sent);
         let find = |extension| found.iter().find(|(e, _)| *e == extension).map(|(_, e)| *e);
-        sent.as_slice().iter().map(find).collect()
+        sent.iter().map(find).collect()
+    }
+
+    fn sent(configs: &[&str]) -> Box<[SentExtension]> {
+        Sent::new(FieldSet::default(), Some(&extensions(configs))).extensions
     }
 
     #[test]
@@ -158,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_accepted_and_lost_requests_are_evidence() {
-        let sent = extensions(&[TAGGING]);
+        let sent = sent(&[TAGGING]);
         for status in Status::ALL {
             let outcome = Outcome { status, ..updated(None) };
             let found: Vec<_> = evidence_in(&outcome, &sent).into_iter().map(|(_, e)| e).collect();

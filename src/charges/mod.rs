@@ -136,9 +136,16 @@ impl Charges {
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
         let transaction = self.db.transaction()?;
         let number = tables::number_of(&transaction, &meta.id).map_err(failed)?;
-        evidence(&run.input(meta.input_format), &meta, ledger, |file, extension, evidence| {
-            tables::record(&transaction, &self.service, number, file, extension, evidence)
-                .map_err(failed)
+        evidence(&run.input(meta.input_format), ledger, |file, extension, evidence| {
+            tables::record(
+                &transaction,
+                &self.service,
+                number,
+                file,
+                extension.fingerprint,
+                evidence,
+            )
+            .map_err(failed)
         })?;
         tables::record_spent(&transaction, number, &ledger.spent()?).map_err(failed)?;
         tables::close_run(&transaction, &meta.id).map_err(failed)?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::evidence::Evidence;
 use super::{Certainty, Charge};
 use crate::account::{AccountId, Service, path_of};
-use crate::row::{Extension, ExtensionName, FileId};
+use crate::row::{Extension, ExtensionFingerprint, ExtensionName, FileId};
 use crate::spending::Spent;
 
 /// A run whose charges have not been copied.
@@ -54,7 +54,7 @@ pub(super) fn record(
     service: &Service,
     run: i64,
     file: &FileId,
-    extension: &Extension,
+    extension: ExtensionFingerprint,
     evidence: Evidence,
 ) -> rusqlite::Result<()> {
     let mut record = connection.prepare_cached(
@@ -65,7 +65,7 @@ pub(super) fn record(
     )?;
     let response_lost = evidence == Evidence::ResponseLost;
     let replaces = evidence == Evidence::Reported;
-    let (service, file, extension) = (service.as_str(), file.as_str(), extension.fingerprint().0);
+    let (service, file, extension) = (service.as_str(), file.as_str(), extension.0);
     record.execute(params![service, file, extension, run, response_lost, replaces]).map(drop)
 }
 

@@ -204,7 +204,14 @@ fn only_reported_status_replaces_earlier_charge() {
                 .change(|connection| {
                     let run = tables::number_of(connection, &meta.id)?;
                     let service = &charges.service;
-                    tables::record(connection, service, run, &file, extension, *evidence)
+                    tables::record(
+                        connection,
+                        service,
+                        run,
+                        &file,
+                        extension.fingerprint(),
+                        *evidence,
+                    )
                 })
                 .unwrap();
         }

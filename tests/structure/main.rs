@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "engine",
     "report",
     "run",
@@ -18,6 +18,7 @@ const ORDER: [&str; 28] = [
     "plan",
     "export",
     "imagekit",
+    "history",
     "ledger",
     "input",
     "account",
