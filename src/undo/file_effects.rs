@@ -1,17 +1,9 @@
 //! The effects of a run on one file, worked out from its rows and their recorded outcomes.
 
-use serde_json::{Map, Value};
-
 use super::reversal::is_same;
 use crate::file_fields::FileFields;
-use crate::ledger::StepRecord;
-use crate::outcome::{Code, Status};
-use crate::request::StepKind;
-use crate::row::{
-    Change, ExtensionName, Extensions, Field, FieldSet, FileField, FileId, TagChange,
-    as_slice_or_empty,
-};
-use crate::settings::Planning;
+use crate::history::{Certainty, RowEffects, TagEffects};
+use crate::row::{Change, Field, FieldSet, FileField, FileId, TagChange, as_slice_or_empty};
 
 /// Maximum number of possible states tracked per file. Each row whose response was lost can double
 /// them.
@@ -60,14 +52,6 @@ pub enum Effect {
     Unknown,
 }
 
-/// Whether a step took effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Certainty {
-    NotDone,
-    Possible,
-    Done,
-}
-
 impl FileEffects {
     pub(super) fn new(file: FileId, before: Option<FileFields>) -> Self {
         Self {
@@ -82,25 +66,22 @@ impl FileEffects {
     }
 
     /// Adds the effects of the file's next row.
-    pub(super) fn apply_row(
-        &mut self,
-        change: &Change,
-        records: &[StepRecord],
-        planning: Planning,
-        was_interrupted: bool,
-    ) {
-        let row = Row { records, planning, was_interrupted };
-        let details = row.details();
-        if let Some(extensions) = &change.extensions {
-            self.add_extensions(extensions, records);
+    pub(super) fn apply_row(&mut self, change: &Change, row: RowEffects<'_>) {
+        for extension in row.extensions() {
+            self.written_by_extensions.add(extension.writes);
+            self.irreversible.extensions.push(extension.name.as_str());
         }
         let had_ai_tags = self.before.as_ref().is_none_or(|before| !before.ai_tags.is_empty());
-        self.irreversible.ai_tags |=
-            change.ai_tags.is_some() && had_ai_tags && details != Certainty::NotDone;
-        self.irreversible.publication |= row.step(StepKind::Publish) != Certainty::NotDone;
-        self.apply_fields(change, details);
+        self.irreversible.ai_tags |= change.ai_tags.is_some()
+            && had_ai_tags
+            && row.field(FileField::AiTags) != Certainty::NotDone;
+        self.irreversible.publication |=
+            change.publish.is_some() && row.field(FileField::Publication) != Certainty::NotDone;
+        for certainty in [Certainty::Done, Certainty::Possible] {
+            self.apply_fields(change, certainty, row);
+        }
         if let Some(tags) = &change.tags {
-            self.apply_tags(tags, &row);
+            self.apply_tags(tags, row);
         }
     }
 
@@ -137,45 +118,57 @@ impl FileEffects {
         }
     }
 
-    fn apply_fields(&mut self, change: &Change, certainty: Certainty) {
-        let Change { coordinates, description, metadata, .. } = change;
-        let named = metadata.iter().map(|(field, _)| Field::CustomMetadata(field.clone()));
+    /// Applies the fields that were set with this certainty.
+    fn apply_fields(&mut self, change: &Change, certainty: Certainty, row: RowEffects<'_>) {
+        let was_set = |field| row.field(field) == certainty;
+        let set = Change {
+            coordinates: change.coordinates.clone().filter(|_| was_set(FileField::Coordinates)),
+            description: change.description.clone().filter(|_| was_set(FileField::Description)),
+            metadata: change.metadata.clone(),
+            ..Change::default()
+        };
+        let metadata = if was_set(FileField::Metadata) { set.metadata } else { Vec::new() };
+        let set = Change { metadata, ..set };
+        let named = set.metadata.iter().map(|(field, _)| Field::CustomMetadata(field.clone()));
         let fields = [
-            coordinates.as_ref().map(|_| Field::CustomCoordinates),
-            description.as_ref().map(|_| Field::Description),
+            set.coordinates.as_ref().map(|_| Field::CustomCoordinates),
+            set.description.as_ref().map(|_| Field::Description),
         ];
-        let fields = fields.into_iter().flatten().chain(named);
-        self.apply(certainty, fields, |file| file.set(change));
+        let fields: Vec<Field> = fields.into_iter().flatten().chain(named).collect();
+        if !fields.is_empty() {
+            self.apply(certainty, fields, |file| file.set(&set));
+        }
     }
 
-    fn apply_tags(&mut self, change: &TagChange, row: &Row<'_>) {
+    fn apply_tags(&mut self, change: &TagChange, row: RowEffects<'_>) {
+        let is_edit = matches!(change, TagChange::Edit { .. });
+        let (removed, added) = match row.tags(is_edit) {
+            TagEffects::Whole(certainty) => {
+                return self.apply(certainty, [Field::Tags], |file| {
+                    file.tags = change.after(Some(&file.tags)).unwrap_or_default();
+                });
+            }
+            TagEffects::Calls { removed, added, may_mix } => {
+                self.may_mix_tags |= may_mix;
+                (removed, added)
+            }
+        };
         let is_removed = |tag: &String| match change {
             TagChange::Edit { remove, .. } => as_slice_or_empty(remove.as_ref()).contains(tag),
             TagChange::Replace(tags) => !tags.as_slice().contains(tag),
             TagChange::Clear => true,
         };
-        let added = match change {
+        let to_add = match change {
             TagChange::Edit { add, .. } => as_slice_or_empty(add.as_ref()),
             TagChange::Replace(tags) => tags.as_slice(),
             TagChange::Clear => &[],
         };
-        let remove = |file: &mut FileFields| file.tags.retain(|tag| !is_removed(tag));
-        let add = |file: &mut FileFields| {
-            let new = added.iter().filter(|tag| !file.tags.contains(tag)).cloned();
+        self.apply(removed, [Field::Tags], |file| file.tags.retain(|tag| !is_removed(tag)));
+        self.apply(added, [Field::Tags], |file| {
+            let new = to_add.iter().filter(|tag| !file.tags.contains(tag)).cloned();
             let new: Vec<String> = new.collect();
             file.tags.extend(new);
-        };
-        if row.has_tags_in_details(change) {
-            self.apply(row.details(), [Field::Tags], |file| {
-                file.tags = change.after(Some(&file.tags)).unwrap_or_default();
-            });
-        } else {
-            let (removed, added) = row.tag_calls();
-            self.may_mix_tags |= matches!(row.planning, Planning::Diff(_))
-                && [removed, added].contains(&Certainty::Possible);
-            self.apply(removed, [Field::Tags], remove);
-            self.apply(added, [Field::Tags], add);
-        }
+        });
     }
 
     /// Applies a change of these fields to every possible state. If it is not certain that the change
@@ -204,138 +197,17 @@ impl FileEffects {
             }
         }
     }
-
-    /// Records the extensions that ran, or may have run.
-    fn add_extensions(&mut self, requested: &Extensions, records: &[StepRecord]) {
-        let Some(details) = records.iter().find(|record| record.step.kind == StepKind::Details)
-        else {
-            return;
-        };
-        let statuses = details.outcome.extension_status.as_deref().unwrap_or_default();
-        let statuses: Map<String, Value> = serde_json::from_str(statuses).unwrap_or_default();
-        let ran = match details.outcome.status {
-            Status::Unknown => Some(requested.clone()),
-            // Without any status, all of them may have run. Otherwise an extension without a status
-            // was left out of the request, because an earlier run was billed for it.
-            Status::Updated if statuses.is_empty() => Some(requested.clone()),
-            Status::Updated => requested.only(|extension| {
-                statuses.contains_key(extension.name().as_str())
-                    || extension.name() == ExtensionName::SavedExtension
-            }),
-            _ => None,
-        };
-        if let Some(ran) = ran {
-            self.written_by_extensions.add(ran.writes());
-            let names = ran.as_slice().iter().map(|extension| extension.name().as_str());
-            self.irreversible.extensions.extend(names);
-        }
-    }
-}
-
-/// The recorded steps of a row.
-struct Row<'r> {
-    records: &'r [StepRecord],
-    planning: Planning,
-    was_interrupted: bool,
-}
-
-impl Row<'_> {
-    /// Whether a step took effect.
-    fn step(&self, kind: StepKind) -> Certainty {
-        let is_partly_done = kind.part().is_some_and(|part| self.has(part));
-        let outcome = self.records.iter().find(|record| record.step.kind == kind);
-        let Some(outcome) = outcome.map(|record| &record.outcome) else {
-            // The ledger records at-most-once requests before they are sent, idempotent ones after.
-            let is_unfinished = self.was_interrupted && !self.is_over();
-            let may_be_unrecorded =
-                kind != StepKind::Publish && kind != StepKind::DetailsWithoutExtensions;
-            return if is_partly_done || is_unfinished && may_be_unrecorded {
-                Certainty::Possible
-            } else {
-                Certainty::NotDone
-            };
-        };
-        match outcome.status {
-            Status::Updated => Certainty::Done,
-            Status::Failed | Status::Unknown => Certainty::Possible,
-            _ if is_partly_done => Certainty::Possible,
-            Status::Unchanged | Status::NotAttempted | Status::Rejected => Certainty::NotDone,
-        }
-    }
-
-    /// Whether the row's fields were set.
-    fn details(&self) -> Certainty {
-        // The fallback omits only fields that an extension may have written.
-        match (self.step(StepKind::Details), self.step(StepKind::DetailsWithoutExtensions)) {
-            (Certainty::Possible, Certainty::Done) => Certainty::Done,
-            (details, _) => details,
-        }
-    }
-
-    /// Whether the row's removeTags and addTags calls took effect.
-    fn tag_calls(&self) -> (Certainty, Certainty) {
-        let steps = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.step(kind));
-        let has = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.has(kind));
-        let is_over = self.is_over();
-        // The planner merges the rows of a file: without a call of its own, a change is part of the
-        // merged result, and as certain as the other call.
-        let merged =
-            |other: Certainty| if is_over { other } else { other.min(Certainty::Possible) };
-        match (self.planning, has, steps) {
-            (Planning::Diff(_), [true, false], [removed, _]) => (removed, merged(removed)),
-            (Planning::Diff(_), [false, true], [_, added]) => (merged(added), added),
-            // A call for merged rows also contains the tags of rows whose details failed.
-            (Planning::Diff(_), [false, false], _) if self.details_failed() => {
-                (Certainty::Possible, Certainty::Possible)
-            }
-            (_, _, [removed, added]) => (removed, added),
-        }
-    }
-
-    /// Whether no step of the row is left to do.
-    fn is_over(&self) -> bool {
-        self.records.iter().any(|record| record.row_done)
-    }
-
-    /// Whether the details were sent and not accepted.
-    fn details_failed(&self) -> bool {
-        self.records.iter().any(|StepRecord { step, outcome, .. }| {
-            let has_failed = match outcome.status {
-                Status::Failed | Status::Unknown => true,
-                Status::Rejected => outcome.code == Some(Code::RejectedByApi),
-                Status::Unchanged | Status::Updated | Status::NotAttempted => false,
-            };
-            step.kind == StepKind::Details && has_failed
-        })
-    }
-
-    fn has(&self, kind: StepKind) -> bool {
-        self.records.iter().any(|record| record.step.kind == kind)
-    }
-
-    /// Whether the tags were sent in the details request rather than in tag calls.
-    fn has_tags_in_details(&self, tags: &TagChange) -> bool {
-        let is_edit = matches!(tags, TagChange::Edit { .. });
-        match self.planning {
-            Planning::Direct => !is_edit,
-            // Even a tag edit can be part of the details, if merged with a row that replaces the
-            // tags. An edit of an unfinished row may still have its calls ahead.
-            Planning::Diff(_) => {
-                let has_calls = self.has(StepKind::RemoveTags) || self.has(StepKind::AddTags);
-                !has_calls && (!is_edit || self.is_over()) && self.details() == Certainty::Done
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
-    use crate::request::StepRef;
+    use crate::ledger::StepRecord;
+    use crate::outcome::{Code, Outcome, Status};
+    use crate::request::{StepKind, StepRef};
     use crate::row::Tags;
     use crate::sent::Sent;
-    use crate::settings::DiffOptions;
+    use crate::settings::{DiffOptions, Planning};
 
     fn record(kind: StepKind, status: Status) -> StepRecord {
         let outcome = Outcome { status, ..Outcome::local(status, Code::RejectedByApi, None) };
@@ -344,7 +216,7 @@ mod tests {
             outcome,
             attempts: 1,
             row_done: true,
-            sent: Sent::default(),
+            sent: Sent::new(FileField::Tags.into(), None),
         }
     }
 
@@ -361,7 +233,7 @@ mod tests {
         let before = FileFields { tags: tags(&["old", "kept"]), ..FileFields::default() };
         let mut effects = FileEffects::new(FileId::new("a").expect("an id"), Some(before));
         let change = Change { tags: Some(change.clone()), ..Change::default() };
-        effects.apply_row(&change, records, planning, false);
+        effects.apply_row(&change, RowEffects::new(records, planning, false));
         effects.after.into_iter().map(|after| after.tags).collect()
     }
 
@@ -398,7 +270,7 @@ mod tests {
             let add = Tags::new(vec![number.to_string()]).ok();
             let change =
                 Change { tags: Some(TagChange::Edit { add, remove: None }), ..Change::default() };
-            effects.apply_row(&change, &lost, Planning::Direct, false);
+            effects.apply_row(&change, RowEffects::new(&lost, Planning::Direct, false));
         }
         assert_eq!(effects.after.len(), STATES_MAX);
     }

@@ -17,10 +17,11 @@ pub use reversal::{Reversal, SkipReason, Skipped};
 pub use undo_sheets::{UndoSheets, UndoSummary};
 
 use crate::file_fields::FileFields;
+use crate::history::{RowEffects, each_update};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerError, LedgerFile, Snapshot, StepRecord};
 use crate::outcome::Status;
-use crate::row::{Content, FileId, Update};
+use crate::row::{FileId, Update};
 use crate::settings::Planning;
 
 /// A run whose effects are determined.
@@ -37,6 +38,12 @@ pub struct FinishedRun<'r> {
     /// Whether the run was interrupted. Then idempotent requests may have been sent that its ledger
     /// does not record.
     pub was_interrupted: bool,
+}
+
+impl FinishedRun<'_> {
+    fn effects_of<'r>(&self, records: &'r [StepRecord]) -> RowEffects<'r> {
+        RowEffects::new(records, self.planning, self.was_interrupted)
+    }
 }
 
 /// Reason why a run cannot be undone.
@@ -63,7 +70,7 @@ pub fn file_effects_of(
 ) -> Result<(), UndoError> {
     // Files that have later rows.
     let mut incomplete: HashMap<FileId, FileEffects> = HashMap::new();
-    each_row(run, |row, update, records| {
+    each_update(run.input, run.context, run.ledger, |row, update, records| {
         let record = run.ledger.file_record(update.file.as_str())?;
         let last_row = record.as_ref().map_or(row, |record| record.last_row);
         let mut effects = incomplete.remove(&update.file).unwrap_or_else(|| {
@@ -73,7 +80,7 @@ pub fn file_effects_of(
             };
             FileEffects::new(update.file.clone(), before)
         });
-        effects.apply_row(&update.change, records, run.planning, run.was_interrupted);
+        effects.apply_row(&update.change, run.effects_of(records));
         if last_row > row {
             incomplete.insert(update.file, effects);
         } else if let Some(effects) = effects.finish() {
@@ -92,36 +99,15 @@ pub fn replay(
     run: FinishedRun<'_>,
     mut visit: impl FnMut(&FileId, &dyn Fn(FileFields) -> Effect) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
-    each_row(run, |_, Update { file, change }, records| {
+    each_update(run.input, run.context, run.ledger, |_, Update { file, change }, records| {
         let is_recorded = !run.was_interrupted || !records.is_empty();
         if is_recorded && records.iter().all(|record| record.outcome.status == Status::Unchanged) {
             return Ok(());
         }
         visit(&file, &|before| {
             let mut effects = FileEffects::new(file.clone(), Some(before));
-            effects.apply_row(&change, records, run.planning, run.was_interrupted);
+            effects.apply_row(&change, run.effects_of(records));
             effects.into_effect()
         })
-    })
-}
-
-/// Calls `visit` for each row that requests a change: row number, change, recorded steps.
-fn each_row(
-    run: FinishedRun<'_>,
-    mut visit: impl FnMut(u64, Update, &[StepRecord]) -> Result<(), UndoError>,
-) -> Result<(), UndoError> {
-    let mut rows = run.input.rows(run.context, None)?;
-    let mut records = Vec::new();
-    run.ledger.steps(0, |mut steps| {
-        while let Some((row, _)) = rows.next_row()? {
-            let Content::Update(update) = row.content else {
-                continue;
-            };
-            if !update.change.is_empty() {
-                steps.of_row(row.pos.number, &mut records)?;
-                visit(row.pos.number, *update, &records)?;
-            }
-        }
-        Ok(())
     })
 }
