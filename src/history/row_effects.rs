@@ -97,12 +97,30 @@ impl<'r> RowEffects<'r> {
         self.field(field) == Certainty::Done || !was_sent && self.has_details()
     }
 
-    /// Whether a PATCH of fields was accepted.
+    /// Whether the requested tags were set, or were up to date when the fields were set. `part` is
+    /// the part of the change that is asked about.
     #[must_use]
-    pub fn has_details(&self) -> bool {
-        let kinds = [StepKind::Details, StepKind::DetailsWithoutExtensions];
-        let mut details = kinds.into_iter().filter_map(|kind| self.record(kind));
-        details.any(|record| record.outcome.status == Status::Updated)
+    pub fn has_tags(&self, is_edit: bool, part: impl Fn(TagEffects) -> Certainty) -> bool {
+        // The calls of an unfinished row may still be ahead.
+        let was_up_to_date = !self.sent_tags() && self.has_details() && self.is_over();
+        part(self.tags(is_edit)) == Certainty::Done || was_up_to_date
+    }
+
+    /// Whether ImageKit accepted any request of the row.
+    #[must_use]
+    pub fn was_accepted(&self) -> bool {
+        self.records.iter().any(|record| Certainty::of(record) == Certainty::Done)
+    }
+
+    /// Whether a step was accepted.
+    #[must_use]
+    pub fn has_done(&self, kind: StepKind) -> bool {
+        self.record(kind).is_some_and(|record| record.outcome.status == Status::Updated)
+    }
+
+    /// Whether a PATCH of fields was accepted.
+    fn has_details(&self) -> bool {
+        self.has_done(StepKind::Details) || self.has_done(StepKind::DetailsWithoutExtensions)
     }
 
     /// Whether and how the tags were changed; `is_edit` if the row adds or removes tags instead of
@@ -157,9 +175,10 @@ impl<'r> RowEffects<'r> {
         self.record(kind).map(Certainty::of).max(part)
     }
 
-    /// Whether a recorded request carried tags.
+    /// Whether a request carried tags, or was withheld.
     fn sent_tags(&self) -> bool {
-        self.records.iter().any(|record| record.sent.fields.contains(FileField::Tags))
+        let mut records = self.records.iter();
+        records.any(|it| it.step.kind.is_tags() || it.sent.fields.contains(FileField::Tags))
     }
 
     fn record(&self, kind: StepKind) -> Option<&'r StepRecord> {
@@ -233,5 +252,9 @@ mod tests {
         assert_eq!(diff(&removed).tags(true).added(), Certainty::Done, "merged with other rows");
         let ahead = [StepRecord { row_done: false, ..in_patch[0].clone() }];
         assert_eq!(diff(&ahead).tags(true).added(), Certainty::Possible);
+        let details = record(StepKind::Details, Status::Updated, &[FileField::Description]);
+        let ahead = [StepRecord { row_done: false, ..details.clone() }];
+        assert!(diff(&[details]).has_tags(true, TagEffects::added), "they were up to date");
+        assert!(!diff(&ahead).has_tags(true, TagEffects::added));
     }
 }

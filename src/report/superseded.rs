@@ -20,11 +20,12 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::history::{Certainty, RowEffects, TagEffects, each_record};
 use crate::input::{Context, Input, Records};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Rules, TagChange, Tags, as_slice_or_empty};
+use crate::row::{FileField, Rules, TagChange, Tags, as_slice_or_empty};
 
 use super::error::ReportError;
 use super::row::RowResult;
@@ -83,34 +84,32 @@ fn find_superseded(
     context: &Context,
     ledger: &LedgerFile,
 ) -> Result<HashMap<u64, RemainingEdits>, ReportError> {
-    let mut records = input.records(context.files.as_ref())?;
+    let planning = ledger.meta()?.planning;
     // Rejected and failed rows so far, by the hash of their file id.
     let mut rows_by_file: HashMap<u64, Vec<u64>> = HashMap::new();
     let mut remaining_by_row: HashMap<u64, RemainingEdits> = HashMap::new();
-    let mut steps: Vec<StepRecord> = Vec::new();
-    ledger.steps(0, |mut ledger_steps| {
-        while let Some(pos) = records.advance()? {
-            ledger_steps.of_row(pos.number, &mut steps)?;
-            let status = RowResult::of(&steps).status;
-            let file = xxh3_64(records.file_id().as_bytes());
-            if let Some(rows) = rows_by_file.get(&file) {
-                let later = AppliedEdits::of_row(&records, &context.rules, status, &steps);
-                for row in rows {
-                    if let Some(remaining) = remaining_by_row.get_mut(row) {
-                        remaining.supersede(pos.number, &later);
-                    }
+    each_record(input, context.files.as_ref(), ledger, |pos, records, steps| {
+        let status = RowResult::of(steps).status;
+        let effects = RowEffects::new(steps, planning, false);
+        let file = xxh3_64(records.file_id().as_bytes());
+        if let Some(rows) = rows_by_file.get(&file) {
+            let is_up_to_date = |it: &StepRecord| it.outcome.code == Some(Code::UpToDate);
+            let has_all = status == Status::Updated || steps.iter().any(is_up_to_date);
+            let has = |column: &str| has_all || was_applied(column, effects);
+            let later = AppliedEdits::of_row(records, &context.rules, has);
+            for row in rows {
+                if let Some(remaining) = remaining_by_row.get_mut(row) {
+                    remaining.supersede(pos.number, &later);
                 }
             }
-            if matches!(status, Status::Rejected | Status::Failed) {
-                rows_by_file.entry(file).or_default().push(pos.number);
-                let mut remaining_columns = edited_columns(&records);
-                remaining_columns.retain(|column| !was_applied(column, &steps));
-                let tags = records.tags(&context.rules);
-                remaining_by_row.insert(
-                    pos.number,
-                    RemainingEdits { remaining_columns, tags, ..RemainingEdits::default() },
-                );
-            }
+        }
+        if matches!(status, Status::Rejected | Status::Failed) {
+            rows_by_file.entry(file).or_default().push(pos.number);
+            let mut remaining_columns = edited_columns(records);
+            remaining_columns.retain(|column| !was_applied(column, effects));
+            let tags = records.tags(&context.rules);
+            let remaining = RemainingEdits { remaining_columns, tags, ..RemainingEdits::default() };
+            remaining_by_row.insert(pos.number, remaining);
         }
         Ok::<_, ReportError>(())
     })?;
@@ -125,10 +124,7 @@ struct AppliedEdits {
 }
 
 impl AppliedEdits {
-    fn of_row(records: &Records, rules: &Rules, status: Status, steps: &[StepRecord]) -> Self {
-        let is_up_to_date = |record: &StepRecord| record.outcome.code == Some(Code::UpToDate);
-        let has_all = status == Status::Updated || steps.iter().any(is_up_to_date);
-        let has = |column: &str| has_all || was_applied(column, steps);
+    fn of_row(records: &Records, rules: &Rules, has: impl Fn(&str) -> bool) -> Self {
         let mut columns = edited_columns(records);
         columns.retain(|column| has(column));
         let tags = records.tags(rules).and_then(|tags| match tags {
@@ -204,20 +200,21 @@ fn edited_columns(records: &Records) -> Vec<String> {
     columns
 }
 
-/// Whether the steps of a row that did not succeed as a whole applied a column.
-fn was_applied(column: &str, steps: &[StepRecord]) -> bool {
-    let has = |kind| steps.iter().any(|record| record.step.kind == kind);
-    let is_done = |kind| {
-        let mut of_kind = steps.iter().filter(|record| record.step.kind == kind);
-        of_kind.any(|record| record.outcome.status == Status::Updated)
-    };
+/// Whether the requests of a row that did not succeed as a whole applied a column, or left it out
+/// because it was up to date.
+fn was_applied(column: &str, row: RowEffects<'_>) -> bool {
     match column {
-        "addTags" => is_done(StepKind::AddTags),
-        "removeTags" => is_done(StepKind::RemoveTags),
-        "isPublished" | "includeFileVersions" => is_done(StepKind::Publish),
-        "tags" if has(StepKind::RemoveTags) || has(StepKind::AddTags) => false,
-        "extensions" => is_done(StepKind::Details),
-        _ => is_done(StepKind::Details) || is_done(StepKind::DetailsWithoutExtensions),
+        "tags" => row.has_tags(false, |tags| tags.removed().min(tags.added())),
+        "addTags" => row.has_tags(true, TagEffects::added),
+        "removeTags" => row.has_tags(true, TagEffects::removed),
+        "isPublished" | "includeFileVersions" => {
+            row.field(FileField::Publication) == Certainty::Done
+        }
+        "extensions" => row.has_done(StepKind::Details),
+        "removeAITags" => row.has(FileField::AiTags),
+        "customCoordinates" => row.has(FileField::Coordinates),
+        "description" => row.has(FileField::Description),
+        _ => row.has(FileField::Metadata),
     }
 }
 
