@@ -3,7 +3,7 @@
 use foldhash::HashSet;
 
 use crate::request::{Expected, Patch};
-use crate::row::{Set, Tags};
+use crate::row::Tags;
 
 /// Names of the custom metadata fields that a patch sets.
 fn metadata_of(patch: &Patch) -> HashSet<&str> {
@@ -11,21 +11,20 @@ fn metadata_of(patch: &Patch) -> HashSet<&str> {
 }
 
 impl Expected {
-    /// Applies a PATCH.
+    /// Applies a PATCH of fields other than tags.
     pub(super) fn apply_patch(&mut self, patch: &Patch) {
-        if let Some(tags) = &patch.tags {
-            self.invalidate_tags();
-            self.tags = Some(match tags {
-                Set::Value(tags) => tags.as_slice().to_vec(),
-                Set::Clear => Vec::new(),
-            });
-        }
         let fields = &mut self.fields;
         fields.coordinates = patch.coordinates.clone().or(fields.coordinates.take());
         fields.description = patch.description.clone().or(fields.description.take());
         let set = metadata_of(patch);
         fields.metadata.retain(|(field, _)| !set.contains(&*field.name));
         fields.metadata.extend_from_slice(&patch.metadata);
+    }
+
+    /// Applies a complete list of tags.
+    pub(super) fn set_tags(&mut self, tags: &[String]) {
+        self.invalidate_tags();
+        self.tags = Some(tags.to_vec());
     }
 
     /// Applies an addition or removal of tags.
@@ -46,16 +45,13 @@ impl Expected {
         }
     }
 
-    /// Marks the fields of a PATCH as unknown: it may or may not have been applied.
+    /// Marks fields as unknown: they may or may not have been set.
     pub(super) fn invalidate(&mut self, patch: &Patch) {
         let fields = &mut self.fields;
         fields.coordinates.take_if(|_| patch.coordinates.is_some());
         fields.description.take_if(|_| patch.description.is_some());
         let named = metadata_of(patch);
         fields.metadata.retain(|(field, _)| !named.contains(&*field.name));
-        if patch.tags.is_some() {
-            self.invalidate_tags();
-        }
     }
 
     pub(super) fn invalidate_tags(&mut self) {
@@ -77,6 +73,7 @@ impl Expected {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::Set;
 
     fn strings(strings: &[&str]) -> Vec<String> {
         strings.iter().map(|tag| (*tag).to_owned()).collect()
@@ -95,8 +92,7 @@ mod tests {
             (&expected.tags_added, &expected.tags_removed),
             (&strings(&["a"]), &strings(&["b", "c"]))
         );
-        let all = Patch { tags: Some(Set::Value(tags(&["x", "y"]))), ..Patch::default() };
-        expected.apply_patch(&all);
+        expected.set_tags(&strings(&["x", "y"]));
         expected.edit_tags(&tags(&["y", "z"]), true);
         expected.edit_tags(&tags(&["x"]), false);
         assert_eq!(expected, Expected { tags: Some(strings(&["y", "z"])), ..Expected::default() });
@@ -107,11 +103,11 @@ mod tests {
         let patch = Patch { description: Some(Set::Value("one".into())), ..Patch::default() };
         let mut expected = Expected::default();
         expected.apply_patch(&patch);
-        expected.apply_patch(&Patch { tags: Some(Set::Clear), ..Patch::default() });
+        expected.set_tags(&[]);
         expected.invalidate(&patch);
         assert_eq!(expected, Expected { tags: Some(Vec::new()), ..Expected::default() });
         assert!(!expected.is_empty());
-        expected.invalidate(&Patch { tags: Some(Set::Clear), ..Patch::default() });
+        expected.invalidate_tags();
         assert!(expected.is_empty());
     }
 }

@@ -6,14 +6,15 @@
 
 use std::collections::HashMap;
 
-use super::direct::steps;
 use super::{Batch, PlanError, PlannedRow};
+use crate::history::{Certainty, RowEffects};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Call, Expected, Request, Sendable as _, StepKind, StepRef};
-use crate::row::{Content, FieldSet, FileField, FileId, RowPos, Update};
+use crate::request::{Call, Expected, Patch, Request, StepKind, StepRef};
+use crate::row::{Change, Content, FieldSet, FileField, FileId, RowPos, TagChange};
 use crate::sent::Sent;
+use crate::settings::Planning;
 
 /// The read-backs that are due, and the operations to record before: until a file is read back, its
 /// last row is [`Code::Unverified`].
@@ -27,6 +28,7 @@ pub fn read_back(
 ) -> Result<(Batch, Vec<Op>), PlanError> {
     let mut files = lost_files(ledger.lost_rows()?);
     if !files.is_empty() {
+        let planning = ledger.meta()?.planning;
         for pos in rows_of(&mut files, input, context)? {
             let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
                 continue;
@@ -34,7 +36,7 @@ pub fn read_back(
             if let Content::Update(update) = row.content
                 && let Some(file) = files.get_mut(&update.file)
             {
-                file.row(pos, *update, &ledger.steps_of_row(pos.number)?);
+                file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);
             }
         }
     }
@@ -104,67 +106,33 @@ struct LostFile {
 
 impl LostFile {
     /// Adds the next row of the file.
-    fn row(&mut self, pos: RowPos, update: Update, records: &[StepRecord]) {
-        if let Some(extensions) = &update.change.extensions {
-            self.extension_fields.add(extensions.writes());
+    fn row(&mut self, pos: RowPos, change: &Change, records: &[StepRecord], planning: Planning) {
+        let row = RowEffects::new(records, planning, false);
+        for extension in row.extensions() {
+            self.extension_fields.add(extension.writes);
         }
         if pos.number <= self.expected.lost_row {
             return;
         }
-        let outcome = |kind| {
-            let record = records.iter().find(|record| record.step.kind == kind);
-            record.map(|record| &record.outcome)
-        };
-        let status = |kind| outcome(kind).map(|outcome| outcome.status);
-        let has_tag_calls = records.iter().any(|record| record.step.kind.is_tags());
-        for (kind, call) in steps(update.change).into_iter().flatten() {
-            // If the row was merged with rows that set all tags, its tags were sent with the
-            // details.
-            let sent_kind = if has_tag_calls || !kind.is_tags() { kind } else { StepKind::Details };
-            match status(sent_kind) {
-                Some(Status::Updated) => self.apply(pos, &call),
-                Some(Status::Failed | Status::Unknown) => self.invalidate(&call),
-                _ if kind.part().is_some_and(|part| status(part).is_some()) => {
-                    self.invalidate(&call);
-                }
-                _ => {}
-            }
-            if kind == StepKind::Details
-                && status(StepKind::DetailsWithoutExtensions) == Some(Status::Updated)
-            {
-                let request = Request::new(call, [update.file.clone()].into(), [].into());
-                if let Some(remainder) = request.remainder() {
-                    self.apply(pos, remainder.call());
-                }
-            }
+        if row.was_accepted() {
+            self.last_row = Some(pos);
+        }
+        let expected = &mut self.expected;
+        let is_possible = |field| row.field(field) == Certainty::Possible;
+        expected.apply_patch(&part_of(change, |field| row.has(field)));
+        expected.invalidate(&part_of(change, is_possible));
+        if let Some(tags) = &change.tags {
+            apply_tags(expected, tags, row);
+        }
+        match row.field(FileField::Publication) {
+            Certainty::Done => expected.publish = change.publish,
+            Certainty::Possible => expected.publish = None,
+            Certainty::NotDone => {}
         }
         if self.last_row == Some(pos) {
-            let read = outcome(StepKind::ReadBack);
-            self.is_read_back = read.is_some_and(|read| read.code != Some(Code::Unverified));
-        }
-    }
-
-    /// Applies a call that was accepted.
-    fn apply(&mut self, pos: RowPos, call: &Call) {
-        self.last_row = Some(pos);
-        let expected = &mut self.expected;
-        match call {
-            Call::Details(patch) => expected.apply_patch(patch),
-            Call::AddTags(tags) => expected.edit_tags(tags, true),
-            Call::RemoveTags(tags) => expected.edit_tags(tags, false),
-            Call::Publish(publish) => expected.publish = Some(*publish),
-            Call::ReadBack(_) => {}
-        }
-    }
-
-    /// Marks the fields of a call with an unknown outcome as unknown.
-    fn invalidate(&mut self, call: &Call) {
-        let expected = &mut self.expected;
-        match call {
-            Call::Details(patch) => expected.invalidate(patch),
-            Call::AddTags(_) | Call::RemoveTags(_) => expected.invalidate_tags(),
-            Call::Publish(_) => expected.publish = None,
-            Call::ReadBack(_) => {}
+            let read = records.iter().find(|record| record.step.kind == StepKind::ReadBack);
+            self.is_read_back =
+                read.is_some_and(|read| read.outcome.code != Some(Code::Unverified));
         }
     }
 
@@ -183,5 +151,73 @@ impl LostFile {
         let steps = [StepRef { row: pos.number, kind: StepKind::ReadBack }];
         let call = Call::ReadBack(Box::new(expected));
         Some((pos, Request::new(call, [file].into(), steps.into())))
+    }
+}
+
+/// The selected fields of a change, without tags.
+fn part_of(change: &Change, is_selected: impl Fn(FileField) -> bool) -> Patch {
+    let Change { coordinates, description, metadata, .. } = change;
+    let has_metadata = is_selected(FileField::Metadata);
+    Patch {
+        coordinates: coordinates.clone().filter(|_| is_selected(FileField::Coordinates)),
+        description: description.clone().filter(|_| is_selected(FileField::Description)),
+        metadata: if has_metadata { metadata.clone() } else { Vec::new() },
+        ..Patch::default()
+    }
+}
+
+/// Applies the tags of a row as far as they were accepted.
+fn apply_tags(expected: &mut Expected, change: &TagChange, row: RowEffects<'_>) {
+    let is_edit = matches!(change, TagChange::Edit { .. });
+    let tags = row.tags(is_edit);
+    let parts = [tags.removed(), tags.added()];
+    let has_all = row.has_tags(is_edit, |tags| tags.removed().min(tags.added()));
+    match change {
+        _ if parts.contains(&Certainty::Possible) => expected.invalidate_tags(),
+        TagChange::Edit { add, remove } => {
+            let is_done = |part| part == Certainty::Done || has_all;
+            if let Some(remove) = remove.as_ref().filter(|_| is_done(tags.removed())) {
+                expected.edit_tags(remove, false);
+            }
+            if let Some(add) = add.as_ref().filter(|_| is_done(tags.added())) {
+                expected.edit_tags(add, true);
+            }
+        }
+        TagChange::Replace(all) if has_all => expected.set_tags(all.as_slice()),
+        TagChange::Clear if has_all => expected.set_tags(&[]),
+        // Of the removal and the addition, only one was accepted.
+        _ if parts.contains(&Certainty::Done) => expected.invalidate_tags(),
+        TagChange::Replace(_) | TagChange::Clear => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Tags;
+    use crate::settings::DiffOptions;
+
+    #[test]
+    fn replaced_tags_are_expected_however_they_were_sent() {
+        let tags = |tag: &str| Tags::new(vec![tag.to_owned()]).expect("a tag");
+        let step = |row, kind| StepRecord {
+            step: StepRef { row, kind },
+            outcome: Outcome::local(Status::Updated, Code::UpToDate, None),
+            attempts: 1,
+            row_done: true,
+            sent: Sent::new(FileField::Tags.into(), None),
+        };
+        let replace = |tag| {
+            let tags = Some(TagChange::Replace(tags(tag)));
+            Change { tags, ..Change::default() }
+        };
+        let mut file = LostFile::default();
+        let planning = Planning::Diff(DiffOptions::default());
+        let pos = |number| RowPos { number, offset: 0 };
+        file.row(pos(2), &replace("a"), &[step(2, StepKind::Details)], planning);
+        assert_eq!(file.expected.tags, Some(vec!["a".to_owned()]));
+        file.row(pos(3), &replace("b"), &[step(3, StepKind::AddTags)], planning);
+        assert_eq!(file.expected.tags, Some(vec!["b".to_owned()]));
+        assert_eq!(file.last_row, Some(pos(3)));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ikbulk::execute::{EndReason, Reads, Stop};
 use ikbulk::imagekit::{Api, ApiSettings};
 use ikbulk::input::{Context, Format, Input};
-use ikbulk::ledger::LedgerFile;
+use ikbulk::ledger::{LedgerFile, RunMeta};
 use ikbulk::outcome::Status;
 use ikbulk::plan::Planner;
 use ikbulk::run::{ReadProgress, Session, SnapshotReader};
@@ -92,7 +92,7 @@ impl TestRun {
         let run = tempfile::tempdir_in(self.directory.path()).unwrap().keep();
         let input = Input { path: run.join("input.csv"), format: Format::Csv };
         std::fs::write(&input.path, csv(rows)).unwrap();
-        let ledger = LedgerFile::create(&run, &meta(), None).unwrap();
+        let ledger = LedgerFile::create(&run, &RunMeta { planning, ..meta() }, None).unwrap();
         let statuses = runtime.block_on(async {
             if planning != Planning::Direct {
                 self.read(&ledger, &input).await;
