@@ -5,7 +5,7 @@
 //! # The journey of a row
 //!
 //! ```text
-//! input ──► row ──► plan ──► request ──► execute ──► ledger ──► report
+//! input ──► row ──► plan ──► request ──► execute ──► ledger ──► history ──► report
 //!                     ▲                     │
 //!                  snapshot ◄── imagekit ◄──┘
 //! ```
@@ -16,7 +16,7 @@
 //! up to date and turns the rest into [`request::Request`]s, each completing *steps* of rows.
 //! Requests pass through a bounded channel to the executor: [`execute::Dispatcher`], a pure state
 //! machine, decides what to send when, and one loop sends it. Every outcome is written to the
-//! ledger; the reports are views of the ledger.
+//! ledger, with what the request carried; [`history`] folds these steps for reports and undo.
 //!
 //! # Guarantees, and where they are enforced
 //!
@@ -48,10 +48,11 @@
 //! - [`row`]: rows, fields and changes; no I/O
 //! - [`spending`]: limits of billed extensions, and what was spent
 //! - [`input`]: reads a sheet into rows
-//! - [`request`], [`outcome`]: requests, steps and their outcomes
+//! - [`request`], [`sent`], [`outcome`]: requests, what they carried, steps and their outcomes
 //! - [`plan`]: turns rows into requests
 //! - [`imagekit`]: the API client
 //! - [`ledger`]: the durable record of a run
+//! - [`history`]: what the requests of each row carried, and whether they took effect
 //! - [`execute`]: turns requests into outcomes
 //! - [`resolve`]: turns paths and URLs into file ids
 //! - [`report`]: the outcome of every row, as files and on the terminal
