@@ -4,10 +4,14 @@
 mod runner;
 mod sheet;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ikbulk::input::{Context, Format, Input};
+use ikbulk::ledger::LedgerFile;
 use ikbulk::outcome::Status;
 use ikbulk::settings::{DiffOptions, Planning};
+use ikbulk::undo::{FileEffects, FinishedRun, SkipReason, file_effects_of};
 use ikbulk_sandbox::{Config, Fault, Faults};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -148,5 +152,47 @@ proptest! {
         for (file, patches) in &default.patches {
             assert!(*patches <= 1, "{patches} PATCHes for {file}");
         }
+    }
+}
+
+/// The conflicts that an undo of the run finds, although nothing else has changed its files.
+fn false_conflicts(test_run: &TestRun, outcome: &RunOutcome, planning: Planning) -> Vec<String> {
+    let ledger = LedgerFile::open(&outcome.directory).unwrap();
+    let path = outcome.directory.join("input.csv");
+    let input = Input { path, format: Format::Csv };
+    let context = Context::default();
+    let (input, context, ledger) = (&input, &context, &ledger);
+    let run = FinishedRun { input, context, ledger, planning, was_interrupted: false };
+    let mut conflicts = Vec::new();
+    let visit = |effects: FileEffects| {
+        let file = effects.file.as_str();
+        let current = test_run.sandbox.file(file);
+        let current = current.map(|fields| serde_json::from_value(fields).unwrap());
+        let skipped = effects.reversal(current.as_ref()).skipped.into_iter();
+        let changed = skipped.filter(|skipped| skipped.reason == SkipReason::ChangedSince);
+        conflicts.extend(changed.map(|skipped| format!("{file}: {skipped:?}")));
+        Ok(())
+    };
+    file_effects_of(run, visit).unwrap();
+    conflicts
+}
+
+proptest! {
+    #![proptest_config(config_with_cases(12))]
+
+    #[test]
+    fn undo_knows_every_state_that_a_run_leaves(
+        library in libraries(),
+        rows in sheets(ALL),
+        seed in any::<u64>(),
+        planning in proptest::sample::select(&[Planning::Direct, DEFAULT, EXACT]),
+        rows_first in proptest::option::of(1_u64..20),
+    ) {
+        let faulty = Config { faults: faults(seed), ..config(&library) };
+        let mut test_run = TestRun::new(faulty);
+        test_run.attempts = NonZeroU32::new(2).unwrap();
+        let sessions = rows_first.map(|count| StopAfter { rows: Some(count), writes: None });
+        let outcome = test_run.run(&rows, planning, sessions.as_slice());
+        assert_eq!(false_conflicts(&test_run, &outcome, planning), Vec::<String>::new());
     }
 }

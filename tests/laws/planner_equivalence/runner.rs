@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct RunOutcome {
     pub(crate) writes: u64,
     /// Number of PATCH requests per file.
     pub(crate) patches: BTreeMap<String, usize>,
+    /// The directory of the run.
+    pub(crate) directory: PathBuf,
 }
 
 /// Counts the files that are read.
@@ -53,6 +56,8 @@ impl ReadProgress for Count {
 pub(crate) struct TestRun {
     pub(crate) sandbox: Running,
     directory: TempDir,
+    /// Attempts of each request.
+    pub(crate) attempts: NonZeroU32,
     /// Notified at each write that arrives.
     write_arrived: Arc<Notify>,
 }
@@ -77,7 +82,9 @@ impl TestRun {
         });
         let (writes, reads) = (Vec::new(), Vec::new());
         let sandbox = start(Config { writes, reads, hook: Some(hook), ..config }).unwrap();
-        Self { sandbox, directory: TempDir::new().unwrap(), write_arrived }
+        let directory = TempDir::new().unwrap();
+        // Enough that random faults never exhaust them.
+        Self { sandbox, directory, attempts: NonZeroU32::MAX, write_arrived }
     }
 
     /// Runs the sheet: `sessions` that end early, then one to the end.
@@ -112,6 +119,7 @@ impl TestRun {
             statuses,
             writes: self.writes() - before,
             patches: (0..FILES).map(|number| (id(number), self.patches(number))).collect(),
+            directory: run,
         }
     }
 
@@ -152,7 +160,7 @@ impl TestRun {
             allowance: Allowance::default(),
             input: input.clone(),
             context: Context::default(),
-            execution: settings(),
+            execution: Execution { attempts: self.attempts, ..settings() },
             rates: None,
             rows_max: stop_after.rows,
         };
@@ -194,7 +202,7 @@ fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
     Planner::of(planning, ledger, Box::new(|_, _| None)).unwrap()
 }
 
-/// No rate limit, and enough attempts that random faults never exhaust them.
+/// No rate limit, and enough attempts to read.
 fn settings() -> Execution {
     let mut settings = execution(limit(1.0, 1, 0.0), 8, 1);
     (settings.writes.rate, settings.reads.rate) = (Rate::Unlimited, Rate::Unlimited);
