@@ -13,11 +13,12 @@ use super::superseded::{RemainingEdits, SupersededRows};
 use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
+use crate::history::each_record;
 use crate::input::{Context, Fingerprint, Format, Input, Records};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::{fingerprint, steps};
-use crate::row::Content;
+use crate::row::{Content, RowPos};
 use crate::run::RunDir;
 
 /// The reports that were written.
@@ -91,7 +92,9 @@ fn write_files(
     atomic_file::remove_leftovers(run.path()).map_err(failed)?;
     let input = run.input(meta.input_format);
     let mut writer = ReportWriter::open(run, ledger, meta, context, &input)?;
-    ledger.steps(0, |ledger_steps| writer.rows(ledger_steps, &failed))?;
+    each_record(&input, context.files.as_ref(), ledger, |pos, records, steps| {
+        writer.row(pos, records, steps, &failed)
+    })?;
     let ReportWriter { mut summary, failures, report, failed: failed_sheet, unknown, .. } = writer;
     if summary.rows.total != meta.rows {
         return Err(ReportError::RowsLost { found: summary.rows.total, expected: meta.rows });
@@ -133,7 +136,6 @@ fn write_files(
 
 /// Collects the results of all rows, and writes them to the sheets.
 struct ReportWriter<'p> {
-    records: Records,
     superseded: SupersededRows<'p>,
     input: &'p Input,
     context: &'p Context,
@@ -188,55 +190,48 @@ impl<'p> ReportWriter<'p> {
             report: report.map_err(|error| failed(error.into()))?,
             failed: sheet("failed")?,
             unknown: sheet("unknown")?,
-            records,
             input,
             context,
         })
     }
 
-    fn rows(
+    fn row(
         &mut self,
-        mut ledger_steps: crate::ledger::Steps<'_, '_>,
+        pos: RowPos,
+        records: &Records,
+        steps: &[StepRecord],
         failed: &impl Fn(io::Error) -> ReportError,
     ) -> Result<(), ReportError> {
-        let mut steps: Vec<StepRecord> = Vec::new();
-        while let Some(pos) = self.records.advance()? {
-            ledger_steps.of_row(pos.number, &mut steps)?;
-            let mut row = RowResult::of(&steps);
-            let remaining = self.superseded.find(pos.number, row.status)?;
-            if let Some(remaining) = remaining {
-                row.code = Some(Code::Superseded);
-                row.message = remaining.message(&row.message).into();
-            }
-            let is_superseded = remaining.is_some_and(RemainingEdits::is_empty);
-            self.summary.add(&row, is_superseded);
-            add_failure(&mut self.failures, pos.number, &row);
-            let file_id = self.records.file_id();
-            self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
-            let sheet = match row.status {
-                Status::Rejected | Status::Failed if !is_superseded => &mut self.failed,
-                Status::Unknown => &mut self.unknown,
-                _ => continue,
-            };
-            let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
-                already_done(self.input, self.context, pos, &steps)?
-            } else {
-                self.records.already_done()
-            };
-            let remaining_tag_change = remaining.and_then(RemainingEdits::reduced_tags);
-            let superseded_columns =
-                remaining.map_or(&[][..], |remaining| &remaining.superseded_columns);
-            let clear_token = &self.context.rules.clear_token;
-            let reason = Reason {
-                row: &row,
-                done: &done,
-                superseded_columns,
-                remaining_tag_change,
-                clear_token,
-            };
-            sheet.write(&self.records.record(), &reason).map_err(failed)?;
+        let mut row = RowResult::of(steps);
+        let remaining = self.superseded.find(pos.number, row.status)?;
+        if let Some(remaining) = remaining {
+            row.code = Some(Code::Superseded);
+            row.message = remaining.message(&row.message).into();
         }
-        Ok(())
+        let is_superseded = remaining.is_some_and(RemainingEdits::is_empty);
+        self.summary.add(&row, is_superseded);
+        add_failure(&mut self.failures, pos.number, &row);
+        let file_id = records.file_id();
+        self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
+        let sheet = match row.status {
+            Status::Rejected | Status::Failed if !is_superseded => &mut self.failed,
+            Status::Unknown => &mut self.unknown,
+            _ => return Ok(()),
+        };
+        let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
+            already_done(self.input, self.context, pos, steps)?
+        } else {
+            records.already_done()
+        };
+        let reason = Reason {
+            row: &row,
+            done: &done,
+            superseded_columns: remaining
+                .map_or(&[][..], |remaining| &remaining.superseded_columns),
+            remaining_tag_change: remaining.and_then(RemainingEdits::reduced_tags),
+            clear_token: &self.context.rules.clear_token,
+        };
+        sheet.write(&records.record(), &reason).map_err(failed)
     }
 }
 
@@ -258,7 +253,7 @@ fn extension_names(ledger: &LedgerFile) -> Result<Vec<String>, LedgerError> {
 fn already_done(
     input: &Input,
     context: &Context,
-    pos: crate::row::RowPos,
+    pos: RowPos,
     records: &[StepRecord],
 ) -> Result<String, ReportError> {
     let Some((row, prior_run)) = input.rows(context, Some(pos))?.next_row()? else {
