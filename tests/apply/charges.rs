@@ -87,6 +87,16 @@ fn charges_are_recorded_only_for_billed_rows() {
 }
 
 #[test]
+fn charge_of_row_with_path_is_recorded_for_its_file() {
+    let env = TestEnv::new(always(Status::Success, files(["a"])));
+    let path = env.file("a")["filePath"].clone();
+    env.write("sheet.jsonl", format!("{{\"filePath\":{path},\"extensions\":{REMOVE_BG}}}\n"));
+    env.apply("sheet.jsonl").exits(0);
+    let run = env.only_run("sheet");
+    assert_eq!(recorded(&charges_of(&env), "a"), Some(charged_by(&run)));
+}
+
+#[test]
 fn plan_counts_already_ran_apart_from_up_to_date() {
     let env = env_with_sheet(|config| config);
     env.apply("sheet.jsonl").exits(0);
