@@ -29,6 +29,7 @@ pub struct FileFields {
     #[serde(rename = "type", skip_serializing)]
     pub kind: EntryKind,
     /// The file's id; empty for other entries.
+    #[serde(skip_serializing)]
     pub file_id: String,
     /// Folder and name, like `/products/shoe.jpg`.
     #[serde(skip_serializing_if = "Option::is_none")]

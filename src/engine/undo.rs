@@ -301,7 +301,8 @@ async fn read_snapshots(
     let failed_read = |source| Error::Files { purpose: FilesPurpose::Undo, source };
     let ledger = reader.ledger;
     ledger.transaction(|| {
-        file_effects_of(finished_run, |effects| Ok(ledger.upsert_file(effects.file.as_str(), 0)?))
+        file_effects_of(finished_run, |effects| Ok(ledger.add_file_without_row(&effects.file)?))?;
+        Ok::<_, UndoError>(ledger.index_files()?)
     })?;
     let mut reading = read_files(reader, connection).await.map_err(failed_read)?;
     if reading.strategy != ReadStrategy::OneByOne {
@@ -339,7 +340,7 @@ fn write_sheets(
                 Snapshot::Missing | Snapshot::Unread => effects.reversal(None),
             };
             if let Some(row) = sheets.write(&effects, &reversal)? {
-                ledger.upsert_file(effects.file.as_str(), row)?;
+                ledger.set_last_row(&effects.file, row)?;
             }
             Ok(())
         })

@@ -121,7 +121,7 @@ impl LedgerFile {
                  {files}
                  {targets}
                  COMMIT;",
-                files = files::TABLE,
+                files = files::TABLES,
                 targets = targets::TABLE,
             ))
         })?;

@@ -1,28 +1,28 @@
 //! The files of a run and their snapshots: the base of its plan, of conflict checks and of undo.
+//!
+//! The key of a file is the last row that names it. So the planner, which reads the rows in order,
+//! reads the snapshots in order as well; files are found by their ids only while they are read from
+//! ImageKit. The order of a listing is often that of the sheet, and then all tables are written in
+//! order, too.
 
-use std::error::Error;
+use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 
-use rusqlite::{OptionalExtension, params};
-
+use super::snapshots::{MISSING, Snapshot, damaged, from_json, key_of};
 use super::writer::{MARK_LOST, row_number};
 use super::{EARLIER_RUN, LedgerError, LedgerFile};
-use crate::file_fields::FileFields;
 use crate::row::{FieldSet, FileId};
 
-pub(super) const TABLE: &str = "
+/// `row` is the last row that names the file, or negative while that is unknown. `snapshot` is a
+/// table of its own, so that listed states are appended.
+pub(super) const TABLES: &str = "
     CREATE TABLE file (
-        id TEXT PRIMARY KEY,
-        last_row INTEGER NOT NULL,
-        state TEXT,
+        row INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
         expected TEXT,
         sent_fields INTEGER NOT NULL DEFAULT 0,
         unsettled INTEGER NOT NULL DEFAULT 0
-    ) WITHOUT ROWID;";
-
-/// Stored in `state` for a file that ImageKit does not have.
-const MISSING: &str = "";
-/// Stored in `expected` if the expected state is unknown.
-const UNKNOWN: &str = "";
+    );
+    CREATE TABLE snapshot (row INTEGER PRIMARY KEY, state TEXT NOT NULL);";
 
 /// What the ledger holds about a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,18 +36,6 @@ pub struct FileRecord {
     /// Whether a request of an earlier run may still take effect, so that the snapshot may not
     /// last.
     pub unsettled: bool,
-}
-
-/// State of a file when the run read it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum Snapshot {
-    /// The file has not been read.
-    #[default]
-    Unread,
-    /// ImageKit has no such file.
-    Missing,
-    /// The file has these fields.
-    Fields(Box<FileFields>),
 }
 
 impl LedgerFile {
@@ -66,17 +54,67 @@ impl LedgerFile {
         Ok(result)
     }
 
-    /// Adds a file that a row names, or updates its last row.
+    /// Records that a row names a file. Call in the order of rows, then [`Self::index_files`].
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn upsert_file(&self, file: &str, row: u64) -> Result<(), LedgerError> {
+    pub fn add_file(&self, file: &FileId, row: u64) -> Result<(), LedgerError> {
+        self.writing(|connection| {
+            let mut insert =
+                connection.prepare_cached("INSERT INTO file (row, id) VALUES (?1, ?2)")?;
+            insert.execute(params![row_number(row), file.as_str()]).map(drop)
+        })
+    }
+
+    /// Records a file that will get a row later, by [`Self::set_last_row`]. Call once per file,
+    /// then [`Self::index_files`].
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn add_file_without_row(&self, file: &FileId) -> Result<(), LedgerError> {
         self.writing(|connection| {
             let mut insert = connection.prepare_cached(
-                "INSERT INTO file (id, last_row) VALUES (?1, ?2)
-                 ON CONFLICT (id) DO UPDATE SET last_row = excluded.last_row",
+                "INSERT INTO file (row, id) SELECT min(0, coalesce(min(row), 0)) - 1, ?1 FROM file",
             )?;
-            insert.execute(params![file, row_number(row)]).map(|_| ())
+            insert.execute([file.as_str()]).map(drop)
+        })
+    }
+
+    /// Makes the added files findable by their ids, each with the last row that names it. An index
+    /// that is built at once is sorted, which is cheaper than inserting ids in random order.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn index_files(&self) -> Result<(), LedgerError> {
+        const CREATE: &str = "CREATE UNIQUE INDEX file_id ON file (id)";
+        self.writing(|connection| {
+            let has_duplicates = match connection.execute_batch(CREATE) {
+                Err(error) if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) => {
+                    return Err(error);
+                }
+                created => created.is_err(),
+            };
+            if has_duplicates {
+                let delete = "DELETE FROM file
+                              WHERE row NOT IN (SELECT max(row) FROM file GROUP BY id)";
+                connection.execute_batch(&format!("{delete}; {CREATE}"))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets the last row that names a file.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn set_last_row(&self, file: &FileId, row: u64) -> Result<(), LedgerError> {
+        self.writing(|connection| {
+            let Some(key) = key_of(connection, file.as_str())? else { return Ok(()) };
+            for table in ["file", "snapshot"] {
+                let sql = format!("UPDATE {table} SET row = ?2 WHERE row = ?1");
+                connection.prepare_cached(&sql)?.execute(params![key, row_number(row)])?;
+            }
+            Ok(())
         })
     }
 
@@ -85,7 +123,11 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn forget_files(&self) -> Result<(), LedgerError> {
-        self.writing(|connection| connection.execute("DELETE FROM file", []).map(|_| ()))
+        self.writing(|connection| {
+            connection.execute_batch(
+                "DROP INDEX IF EXISTS file_id; DELETE FROM snapshot; DELETE FROM file;",
+            )
+        })
     }
 
     /// Number of files in the run.
@@ -96,76 +138,6 @@ impl LedgerFile {
         self.reading(|connection| {
             let count: i64 = connection.query_row("SELECT count(*) FROM file", [], |r| r.get(0))?;
             Ok(count.unsigned_abs())
-        })
-    }
-
-    /// Stores the snapshot of a file; returns whether the file belongs to the run.
-    ///
-    /// # Errors
-    /// The ledger cannot be written.
-    pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
-        self.set_state_text(&fields.file_id, Some(&to_json(fields)))
-    }
-
-    /// Stores that ImageKit has no such file.
-    ///
-    /// # Errors
-    /// The ledger cannot be written.
-    pub fn set_missing(&self, file: &str) -> Result<(), LedgerError> {
-        self.set_state_text(file, Some(MISSING)).map(|_| ())
-    }
-
-    /// Discards the snapshot of a file.
-    ///
-    /// # Errors
-    /// The ledger cannot be written.
-    pub fn set_unread(&self, file: &str) -> Result<(), LedgerError> {
-        self.set_state_text(file, None).map(|_| ())
-    }
-
-    fn set_state_text(&self, file: &str, state: Option<&str>) -> Result<bool, LedgerError> {
-        self.writing(|connection| {
-            let mut update =
-                connection.prepare_cached("UPDATE file SET state = ?2 WHERE id = ?1")?;
-            update.execute(params![file, state]).map(|rows| rows > 0)
-        })
-    }
-
-    /// The state that a file must have after the writes of other runs: its snapshot, unless
-    /// [`Self::set_expected`] has replaced it. `None` if unknown, and for a file that does not
-    /// exist.
-    ///
-    /// # Errors
-    /// The ledger cannot be read, or its data on the file is damaged.
-    pub fn expected(&self, file: &str) -> Result<Option<FileFields>, LedgerError> {
-        self.reading(|connection| {
-            let mut select = connection
-                .prepare_cached("SELECT coalesce(expected, state) FROM file WHERE id = ?1")?;
-            let expected =
-                select.query_row([file], |row| match row.get_ref(0)?.as_str_or_null()? {
-                    None | Some(UNKNOWN) => Ok(None),
-                    Some(json) => from_json(json).map(Some),
-                });
-            Ok(expected.optional()?.flatten())
-        })
-    }
-
-    /// Stores the state that a file must have after the writes of another run; tag order is
-    /// ignored. `None` if unknown.
-    ///
-    /// # Errors
-    /// The ledger cannot be read or written.
-    pub fn set_expected(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
-        let read = self.file_record(file)?.map(|record| record.state);
-        let expected = match (fields, read) {
-            (Some(fields), Some(Snapshot::Fields(read))) if fields.is_like(&read) => None,
-            (Some(fields), _) => Some(to_json(fields)),
-            (None, _) => Some(UNKNOWN.to_owned()),
-        };
-        self.writing(|connection| {
-            let mut update =
-                connection.prepare_cached("UPDATE file SET expected = ?2 WHERE id = ?1")?;
-            update.execute(params![file, expected]).map(|_| ())
         })
     }
 
@@ -216,66 +188,76 @@ impl LedgerFile {
     /// The ledger cannot be read, or its data on the file is damaged.
     pub fn file_record(&self, file: &str) -> Result<Option<FileRecord>, LedgerError> {
         self.reading(|connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT last_row, state, sent_fields, unsettled FROM file WHERE id = ?1",
-            )?;
-            let record = select.query_row([file], |row| {
-                let last_row = row.get::<_, i64>(0)?.unsigned_abs();
-                let state = match row.get_ref(1)?.as_str_or_null()? {
-                    None => Snapshot::Unread,
-                    Some(MISSING) => Snapshot::Missing,
-                    Some(json) => Snapshot::Fields(Box::new(from_json(json)?)),
-                };
-                let (sent_fields, unsettled) = (FieldSet::from_bits(row.get(2)?), row.get(3)?);
-                Ok(FileRecord { last_row, state, sent_fields, unsettled })
-            });
-            record.optional()
+            let mut select =
+                connection.prepare_cached(&format!("{SELECT_RECORD} WHERE id = ?1"))?;
+            select.query_row([file], read_record).optional()
         })
     }
 
-    /// Up to `at_most` files that match the filter, in the order of their ids, starting after
+    /// Up to `at_most` files in the order of their last rows, from the row `from` on.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or its data is damaged.
+    pub fn records_from(&self, from: u64, at_most: usize) -> Result<Vec<FileRecord>, LedgerError> {
+        self.reading(|connection| {
+            let sql = format!("{SELECT_RECORD} WHERE row >= ?1 ORDER BY row LIMIT ?2");
+            let mut select = connection.prepare_cached(&sql)?;
+            let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+            select.query_map([row_number(from), at_most], read_record)?.collect()
+        })
+    }
+
+    /// Up to `at_most` files that match the filter, in the order of their keys, starting after
     /// `after`.
     ///
     /// # Errors
     /// The ledger cannot be read, or its data is damaged.
     pub fn files_after(
         &self,
-        after: Option<&FileId>,
+        after: Option<FileKey>,
         filter: FileFilter,
         at_most: usize,
-    ) -> Result<Vec<FileId>, LedgerError> {
-        let condition = match filter {
-            FileFilter::Unread => "AND state IS NULL",
-            FileFilter::There => "AND state <> ''",
-            FileFilter::Unexpected => "AND expected IS NOT NULL",
-            FileFilter::All => "",
+    ) -> Result<Vec<(FileKey, FileId)>, LedgerError> {
+        let (join, condition) = match filter {
+            FileFilter::Unread => ("LEFT JOIN snapshot USING (row)", "AND state IS NULL"),
+            FileFilter::There => ("JOIN snapshot USING (row)", "AND state <> ''"),
+            FileFilter::Unexpected => ("", "AND expected IS NOT NULL"),
+            FileFilter::All => ("", ""),
         };
         self.reading(|connection| {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT id FROM file WHERE id > ?1 {condition} ORDER BY id LIMIT ?2"
+                "SELECT file.row, id FROM file {join} WHERE file.row > ?1 {condition}
+                 ORDER BY file.row LIMIT ?2"
             ))?;
             let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-            let after_id = after.map_or("", FileId::as_str);
-            let files = select.query_map(params![after_id, at_most], |row| {
-                FileId::new(row.get_ref(0)?.as_str()?).map_err(damaged)
+            let after = after.map_or(i64::MIN, |FileKey(row)| row);
+            let files = select.query_map([after, at_most], |row| {
+                let id = FileId::new(row.get_ref(1)?.as_str()?).map_err(damaged)?;
+                Ok((FileKey(row.get(0)?), id))
             })?;
             files.collect()
         })
     }
 }
 
-fn to_json(fields: &FileFields) -> String {
-    serde_json::to_string(fields).unwrap_or_default()
+/// Without a join: SQLite prepares a join of two keys again for each value of a parameter.
+const SELECT_RECORD: &str = "SELECT row, id,
+     (SELECT state FROM snapshot WHERE snapshot.row = file.row), sent_fields, unsettled FROM file";
+
+fn read_record(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
+    let last_row = row.get::<_, i64>(0)?.max(0).unsigned_abs();
+    let state = match row.get_ref(2)?.as_str_or_null()? {
+        None => Snapshot::Unread,
+        Some(MISSING) => Snapshot::Missing,
+        Some(json) => Snapshot::Fields(Box::new(from_json(json, row.get_ref(1)?.as_str()?)?)),
+    };
+    let (sent_fields, unsettled) = (FieldSet::from_bits(row.get(3)?), row.get(4)?);
+    Ok(FileRecord { last_row, state, sent_fields, unsettled })
 }
 
-fn from_json(json: &str) -> rusqlite::Result<FileFields> {
-    serde_json::from_str(json).map_err(damaged)
-}
-
-fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
-    let kind = rusqlite::types::Type::Text;
-    rusqlite::Error::FromSqlConversionFailure(0, kind, error.into())
-}
+/// Key of a file, for [`LedgerFile::files_after`].
+#[derive(Debug, Clone, Copy)]
+pub struct FileKey(i64);
 
 /// Selects files by their snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,79 +274,84 @@ pub enum FileFilter {
 
 #[cfg(test)]
 mod tests {
-    use std::slice;
-
     use super::*;
+    use crate::file_fields::FileFields;
     use crate::ledger::testing;
     use crate::row::FileField;
 
-    #[test]
-    fn snapshot_is_expected_unless_replaced() {
-        let (_directory, ledger) = testing::ledger();
-        for file in ["a", "gone", "unread"] {
-            ledger.upsert_file(file, 2).unwrap();
+    fn id(file: &str) -> FileId {
+        FileId::new(file).unwrap()
+    }
+
+    /// Files that rows name, in this order, from row 2 on.
+    fn add_files(ledger: &LedgerFile, files: &[&str]) {
+        for (row, file) in (2..).zip(files) {
+            ledger.add_file(&id(file), row).unwrap();
         }
-        let with = |tag: &str| FileFields {
-            file_id: "a".to_owned(),
-            tags: vec![tag.to_owned()],
-            ..FileFields::default()
-        };
-        ledger.set_state(&with("read")).unwrap();
-        ledger.set_missing("gone").unwrap();
-        let expected = |file| ledger.expected(file).unwrap();
-        let unexpected = || ledger.files_after(None, FileFilter::Unexpected, 9).unwrap();
-        assert_eq!(expected("a"), Some(with("read")));
-        for file in ["gone", "unread", "elsewhere"] {
-            assert_eq!(expected(file), None);
-        }
-        let a = FileId::new("a").unwrap();
-        ledger.set_expected("a", Some(&with("other"))).unwrap();
-        assert_eq!((expected("a"), unexpected()), (Some(with("other")), vec![a.clone()]));
-        ledger.set_expected("a", Some(&with("read"))).unwrap();
-        assert_eq!((expected("a"), unexpected()), (Some(with("read")), vec![]));
-        ledger.set_expected("a", None).unwrap();
-        assert_eq!((expected("a"), unexpected()), (None, vec![a]));
+        ledger.index_files().unwrap();
+    }
+
+    fn fields(file: &str, tag: &str) -> FileFields {
+        FileFields { file_id: file.to_owned(), tags: vec![tag.to_owned()], ..FileFields::default() }
+    }
+
+    fn files(ledger: &LedgerFile, filter: FileFilter) -> Vec<FileId> {
+        let files = ledger.files_after(None, filter, 9).unwrap();
+        files.into_iter().map(|(_, file)| file).collect()
     }
 
     #[test]
     fn file_record_has_last_row_and_snapshot() {
         let (_directory, ledger) = testing::ledger();
-        for (file, row) in [("b", 2), ("a", 3), ("b", 7), ("c", 8)] {
-            ledger.upsert_file(file, row).unwrap();
-        }
+        add_files(&ledger, &["b", "a", "b", "b", "c"]);
         assert_eq!(ledger.file_count().unwrap(), 3);
-        let fields = |id: &str| FileFields {
-            file_id: id.to_owned(),
-            tags: vec!["x".to_owned()],
-            ..FileFields::default()
-        };
-        assert!(ledger.set_state(&fields("b")).unwrap());
-        assert!(!ledger.set_state(&fields("elsewhere")).unwrap());
+        assert!(ledger.set_state(&fields("b", "x")).unwrap());
+        assert!(!ledger.set_state(&fields("elsewhere", "x")).unwrap());
         ledger.set_missing("c").unwrap();
-        let state = |id: &str| ledger.file_record(id).unwrap();
         let record = |last_row, state| {
             Some(FileRecord { last_row, state, sent_fields: FieldSet::default(), unsettled: false })
         };
-        assert_eq!(state("b"), record(7, Snapshot::Fields(Box::new(fields("b")))));
-        assert_eq!(state("a"), record(3, Snapshot::Unread));
-        assert_eq!(state("c"), record(8, Snapshot::Missing));
-        assert_eq!(state("elsewhere"), None);
-        let a = FileId::new("a").unwrap();
-        let b = FileId::new("b").unwrap();
-        assert_eq!(ledger.files_after(None, FileFilter::Unread, 9).unwrap(), slice::from_ref(&a));
-        assert_eq!(ledger.files_after(None, FileFilter::There, 9).unwrap(), slice::from_ref(&b));
-        assert_eq!(ledger.files_after(Some(&a), FileFilter::All, 1).unwrap(), [b]);
+        let b = record(5, Snapshot::Fields(Box::new(fields("b", "x"))));
+        let records = ["a", "b", "c"].map(|file| ledger.file_record(file).unwrap());
+        assert_eq!(records, [record(3, Snapshot::Unread), b.clone(), record(6, Snapshot::Missing)]);
+        assert_eq!(ledger.file_record("elsewhere").unwrap(), None);
+        let last_rows = |from, at_most| -> Vec<u64> {
+            let records = ledger.records_from(from, at_most).unwrap();
+            records.iter().map(|record| record.last_row).collect()
+        };
+        assert_eq!(last_rows(2, 9), [3, 5, 6]);
+        assert_eq!(last_rows(4, 1), [5]);
+        assert_eq!(ledger.records_from(5, 1).unwrap(), [b.unwrap()]);
+        assert_eq!(files(&ledger, FileFilter::Unread), [id("a")]);
+        assert_eq!(files(&ledger, FileFilter::There), [id("b")]);
+        let first = ledger.files_after(None, FileFilter::All, 1).unwrap();
+        let next = ledger.files_after(Some(first[0].0), FileFilter::All, 1).unwrap();
+        assert_eq!((&first[0].1, &next[0].1), (&id("a"), &id("b")));
+    }
+
+    #[test]
+    fn files_get_their_rows_after_their_snapshots() {
+        let (_directory, ledger) = testing::ledger();
+        for file in ["a", "b", "c"] {
+            ledger.add_file_without_row(&id(file)).unwrap();
+        }
+        ledger.index_files().unwrap();
+        ledger.set_state(&fields("b", "x")).unwrap();
+        assert_eq!(ledger.file_record("b").unwrap().unwrap().last_row, 0);
+        ledger.set_last_row(&id("b"), 1).unwrap();
+        ledger.set_last_row(&id("a"), 2).unwrap();
+        let records = ledger.records_from(0, 9).unwrap();
+        assert_eq!(records.iter().map(|record| record.last_row).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(records[0].state, Snapshot::Fields(Box::new(fields("b", "x"))));
+        assert_eq!(files(&ledger, FileFilter::All), [id("c"), id("b"), id("a")]);
     }
 
     #[test]
     fn sent_fields_accumulate() {
         let (_directory, ledger) = testing::ledger();
-        for file in ["a", "b"] {
-            ledger.upsert_file(file, 2).unwrap();
-        }
-        let a = FileId::new("a").unwrap();
+        add_files(&ledger, &["a", "b"]);
         for field in [FileField::Description, FileField::Tags, FileField::Tags] {
-            ledger.mark_started([&a], FieldSet::from([(field, true)])).unwrap();
+            ledger.mark_started([&id("a")], FieldSet::from([(field, true)])).unwrap();
         }
         let sent_fields = |file| ledger.file_record(file).unwrap().unwrap().sent_fields;
         let both = FieldSet::from([

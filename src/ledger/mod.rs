@@ -17,6 +17,7 @@ mod file;
 mod files;
 mod journal;
 mod run_meta;
+mod snapshots;
 mod targets;
 #[cfg(test)]
 mod testing;
@@ -24,9 +25,10 @@ mod views;
 mod writer;
 
 pub use file::{LedgerError, LedgerFile};
-pub use files::{FileFilter, FileRecord, Snapshot};
+pub use files::{FileFilter, FileKey, FileRecord};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
 pub use run_meta::{Ended, RunKind, RunMeta, Stage};
+pub use snapshots::{Added, ReadingFiles, Snapshot};
 pub use views::{StepRecord, Steps};
 pub use writer::{Checkpoint, EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Op};
 

@@ -13,7 +13,7 @@ use crate::execute::Reads;
 use crate::file_fields::FileFields;
 use crate::imagekit::{Api, Failure, IDS_MAX, Listing, PAGE_FILES_MAX};
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{FileFilter, LedgerError, LedgerFile, Snapshot};
+use crate::ledger::{Added, FileFilter, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::Code;
 use crate::request::Endpoint;
 use crate::row::{Content, FileId};
@@ -121,10 +121,10 @@ impl SnapshotReader<'_> {
                 if let Content::Update(update) = row.content
                     && !update.change.is_empty()
                 {
-                    self.ledger.upsert_file(update.file.as_str(), row.pos.number)?;
+                    self.ledger.add_file(&update.file, row.pos.number)?;
                 }
             }
-            Ok(())
+            Ok(self.ledger.index_files()?)
         })
     }
 
@@ -133,6 +133,7 @@ impl SnapshotReader<'_> {
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
     pub async fn read(&self) -> Result<ReadStats, ReadError> {
+        let reading = self.ledger.reading_files()?;
         let files = self.ledger.file_count()?;
         self.progress.begin("files read", Some(files));
         let strategy = self.cheapest_strategy(usize::try_from(files).unwrap_or(usize::MAX)).await?;
@@ -147,6 +148,7 @@ impl SnapshotReader<'_> {
             other => other?,
         }
         self.read_one_by_one(FileFilter::Unread).await?;
+        reading.commit()?;
         Ok(ReadStats { files, strategy, reread: 0, stale: 0 })
     }
 
@@ -289,11 +291,12 @@ impl SnapshotReader<'_> {
     ) -> impl Iterator<Item = Result<Vec<FileId>, LedgerError>> {
         let mut last = None;
         std::iter::from_fn(move || {
-            let files = self.ledger.files_after(last.as_ref(), filter, at_once);
-            if let Ok(files) = &files {
-                last = Some(files.last()?.clone());
-            }
-            Some(files)
+            let files = match self.ledger.files_after(last, filter, at_once) {
+                Ok(files) => files,
+                Err(error) => return Some(Err(error)),
+            };
+            last = Some(files.last()?.0);
+            Some(Ok(files.into_iter().map(|(_, file)| file).collect()))
         })
     }
 
@@ -327,25 +330,19 @@ impl SnapshotReader<'_> {
         files: &[FileFields],
         contradictory: &mut HashSet<String>,
     ) -> Result<(), LedgerError> {
-        self.ledger.transaction(|| {
-            for fields in files.iter().filter(|fields| fields.is_file()) {
-                if contradictory.contains(&fields.file_id) {
-                    continue;
-                }
-                let stored = self.ledger.file_record(&fields.file_id)?.map(|record| record.state);
-                match stored {
-                    None => {}
-                    Some(Snapshot::Fields(stored)) if stored.is_like(fields) => {}
-                    Some(Snapshot::Fields(_)) => {
-                        self.ledger.set_unread(&fields.file_id)?;
-                        contradictory.insert(fields.file_id.clone());
-                    }
-                    Some(Snapshot::Unread | Snapshot::Missing) => {
-                        self.progress.add(u64::from(self.ledger.set_state(fields)?));
-                    }
+        for fields in files.iter().filter(|fields| fields.is_file()) {
+            if contradictory.contains(&fields.file_id) {
+                continue;
+            }
+            match self.ledger.add_state(fields)? {
+                Added::OtherFile | Added::Again => {}
+                Added::New => self.progress.add(1),
+                Added::Contradictory => {
+                    self.ledger.set_unread(&fields.file_id)?;
+                    contradictory.insert(fields.file_id.clone());
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! The path of a row:
 //!
-//! 1. It waits for the last row of its file (`PendingRow`).
+//! 1. It waits for the last row of its file (`PendingRow`), whose snapshot is then next
+//!    (`FileRecords`).
 //! 2. `work` goes through the rows of the file in order, and tracks the state of the file in a
 //!    `SimulatedFile`.
 //! 3. `merge` combines consecutive rows into one change, if one request can make it.
@@ -20,6 +21,7 @@
 mod call_sets;
 mod diff;
 mod eliminate_calls;
+mod file_records;
 mod merge;
 mod patch_or_bulk;
 mod preview;
@@ -33,6 +35,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use diff::TagDiff;
+use file_records::FileRecords;
 use merge::PendingRow;
 pub use preview::FileDifference;
 pub(super) use preview::difference_of_row;
@@ -65,6 +68,7 @@ pub type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> Option<String> + Se
 pub struct DiffPlanner {
     /// Holds the snapshot.
     ledger: LedgerFile,
+    records: FileRecords,
     options: DiffOptions,
     prior_runs: PriorRunLookup,
     /// How many more files the preview shows; `None` without a preview.
@@ -88,6 +92,7 @@ impl DiffPlanner {
         let (coalescer, waiting_rows) = (Coalescer::default(), HashMap::new());
         Self {
             ledger,
+            records: FileRecords::default(),
             options,
             prior_runs,
             preview: None,
@@ -131,15 +136,13 @@ impl DiffPlanner {
         let Update { file, mut change } = update;
         drop_done_steps(&file, &mut change, progress);
         let pending = PendingRow { pos, change, progress: progress.clone() };
-        let record = self.ledger.file_record(file.as_str())?;
-        let last_row = record.as_ref().map_or(pos.number, |record| record.last_row);
-        if last_row > pos.number {
+        let Some(record) = self.records.of_last_row(pos.number, &self.ledger)? else {
             self.waiting_rows.entry(file).or_default().push(pending);
             return Ok(());
-        }
+        };
         let mut pending_rows = self.waiting_rows.remove(&file).unwrap_or_default();
         pending_rows.push(pending);
-        self.file(&file, pending_rows, record.map(trusted_snapshot).unwrap_or_default(), batch)
+        self.file(&file, pending_rows, trusted_snapshot(record), batch)
     }
 
     /// Adds the remaining rows and requests to the batch after the last row.
