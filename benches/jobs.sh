@@ -16,8 +16,8 @@ port=8077
 export IMAGE_KIT_BASE_URL=http://127.0.0.1:$port IMAGEKIT_PRIVATE_KEY=private_sandbox
 export XDG_STATE_HOME=$work/state
 "$ikbulk" -q sandbox --port $port --files "$files" --no-limits --no-record &
-server=$!
-trap 'kill $server; rm -rf "$work"' EXIT
+servers=($!)
+trap 'kill "${servers[@]}"; rm -rf "$work"' EXIT
 until curl -sf "$IMAGE_KIT_BASE_URL/__sandbox/stats" >/dev/null; do :; done
 cd "$work"
 
@@ -39,12 +39,13 @@ job() {
     awk -v name="$name" -v rows="$rows" -v reads="$reads" \
         -v patch="$(number patch "$summary")" -v publish="$(number publish "$summary")" \
         -v add="$(number add_tags "$summary")" -v remove="$(number remove_tags "$summary")" \
+        -v ai="$(number remove_ai_tags "$summary")" \
         -v read="$(number read "$summary")" 'BEGIN {
-            writes = patch + publish + add + remove
+            writes = patch + publish + add + remove + ai
             seconds = writes / 4.5
             if ((reads + read) / 36 > seconds) seconds = (reads + read) / 36
-            printf "%-34s %7d writes (%d PATCH, %d addTags, %d removeTags) %6d reads  %s  one PATCH per row: %s\n",
-                name, writes, patch, add, remove, reads + read, span(seconds), span(rows / 4.5)
+            printf "%-34s %7d writes (%d PATCH, %d addTags, %d removeTags, %d removeAITags) %6d reads  %s  one PATCH per row: %s\n",
+                name, writes, patch, add, remove, ai, reads + read, span(seconds), span(rows / 4.5)
         }
         function span(s) { return s < 60 ? sprintf("%d s", s + 0.5) : s < 3600 ? sprintf("%d min", s / 60 + 0.5) : sprintf("%d h %02d min", s / 3600, s % 3600 / 60) }'
 }
@@ -84,6 +85,17 @@ awk 'BEGIN { print "fileId,addTags" } { n = split($2, k, ","); for (i = 1; i <= 
 job "same, one row per keyword" long.csv
 awk 'BEGIN { print "fileId,tags" } { print $1 ",\"base," $2 "\"" }' keywords | awk 'NR > 1 { sub(/k[0-9]+,/, "") } { print }' >replaced_all.csv
 job "all tags replaced by keywords" replaced_all.csv
+
+# A library whose files have the AI tag "car".
+awk -v files="$files" 'BEGIN { for (n = 1; n <= files; n++)
+    printf "{\"fileId\":\"%024x\",\"filePath\":\"/%d.jpg\",\"AITags\":[{\"name\":\"car\",\"confidence\":90,\"source\":\"google-auto-tagging\"}]}\n", n, n }' >cars.jsonl
+IMAGE_KIT_BASE_URL=http://127.0.0.1:$((port + 1))
+"$ikbulk" -q sandbox --port $((port + 1)) --library cars.jsonl --no-limits --no-record &
+servers+=($!)
+until curl -sf "$IMAGE_KIT_BASE_URL/__sandbox/stats" >/dev/null; do :; done
+awk -v files="$files" 'BEGIN { print "fileId,removeAITags"; for (n = 1; n <= files; n++) printf "%024x,car\n", n }' >cars.csv
+job "removeAITags=car for everything" cars.csv
+IMAGE_KIT_BASE_URL=http://127.0.0.1:$port
 
 echo
 for sheet in nightly before; do

@@ -20,27 +20,30 @@ pub enum StepKind {
     Details = 0,
     /// The idempotent part of a details step whose response was lost.
     DetailsWithoutExtensions = 1,
+    /// Removes AI tags by a bulk call: those of a row that needs no PATCH.
+    RemoveAiTags = 2,
     /// Removes some of the tags; another `removeTags` call follows.
-    RemoveTagsPart = 2,
+    RemoveTagsPart = 3,
     /// Removes tags. Comes before adding, to stay within ImageKit's limit on total length.
-    RemoveTags = 3,
+    RemoveTags = 4,
     /// Adds some of the tags; another `addTags` call follows.
-    AddTagsPart = 4,
+    AddTagsPart = 5,
     /// Adds tags.
-    AddTags = 5,
+    AddTags = 6,
     /// Sets the publication status: a separate PATCH, because the API accepts no other field beside
     /// it.
-    Publish = 6,
+    Publish = 7,
     /// Reads the file again at the end of the run, because the response to an earlier request on it
     /// was lost. No row requests it; it belongs to the last row that changed the file.
-    ReadBack = 7,
+    ReadBack = 8,
 }
 
 impl StepKind {
     /// Every kind, in execution order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Details,
         Self::DetailsWithoutExtensions,
+        Self::RemoveAiTags,
         Self::RemoveTagsPart,
         Self::RemoveTags,
         Self::AddTagsPart,
@@ -55,6 +58,7 @@ impl StepKind {
         match self {
             Self::Details => "details",
             Self::DetailsWithoutExtensions => "details without extensions",
+            Self::RemoveAiTags => "remove AI tags",
             Self::RemoveTagsPart => "remove some tags",
             Self::RemoveTags => "remove tags",
             Self::AddTagsPart => "add some tags",
@@ -92,6 +96,7 @@ impl StepKind {
     pub fn endpoint(self) -> Endpoint {
         match self {
             Self::Details | Self::DetailsWithoutExtensions | Self::Publish => Endpoint::Patch,
+            Self::RemoveAiTags => Endpoint::RemoveAiTags,
             Self::RemoveTagsPart | Self::RemoveTags => Endpoint::RemoveTags,
             Self::AddTagsPart | Self::AddTags => Endpoint::AddTags,
             Self::ReadBack => Endpoint::GetDetails,
@@ -119,6 +124,8 @@ pub enum Call {
     AddTags(Tags),
     /// `POST /v1/files/removeTags`.
     RemoveTags(Tags),
+    /// `POST /v1/files/removeAITags`.
+    RemoveAiTags(Tags),
     /// `GET /v1/files/{fileId}/details`, compared with the expected state.
     ReadBack(Box<Expected>),
 }
@@ -165,6 +172,14 @@ impl Patch {
     #[must_use]
     pub fn extension_fields(&self) -> FieldSet {
         self.extensions.as_ref().map(Extensions::writes).unwrap_or_default()
+    }
+
+    /// Takes the removal of named AI tags out of a patch that changes nothing else, for a bulk call.
+    pub fn take_bulk_ai_tags(&mut self) -> Option<Tags> {
+        let is_alone = self.extensions.is_none() && self.fields() == FileField::AiTags.into();
+        let tags = self.remove_ai_tags.as_ref().filter(|_| is_alone)?.as_bulk()?;
+        self.remove_ai_tags = None;
+        Some(tags)
     }
 
     /// Whether an at-most-once patch has fields that may be re-sent after its response was lost.
@@ -221,20 +236,23 @@ pub enum Endpoint {
     AddTags = 1,
     /// `POST /v1/files/removeTags`.
     RemoveTags = 2,
+    /// `POST /v1/files/removeAITags`.
+    RemoveAiTags = 3,
     /// `GET /v1/files/{fileId}/details`.
-    GetDetails = 3,
+    GetDetails = 4,
     /// `GET /v1/files`, including probes.
-    List = 4,
+    List = 5,
     /// `GET /v1/customMetadataFields`.
-    MetadataFields = 5,
+    MetadataFields = 6,
 }
 
 impl Endpoint {
     /// Every endpoint, by discriminant.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Patch,
         Self::AddTags,
         Self::RemoveTags,
+        Self::RemoveAiTags,
         Self::GetDetails,
         Self::List,
         Self::MetadataFields,
@@ -244,7 +262,9 @@ impl Endpoint {
     #[must_use]
     pub fn budget(self) -> BudgetKind {
         match self {
-            Self::Patch | Self::AddTags | Self::RemoveTags => BudgetKind::Writes,
+            Self::Patch | Self::AddTags | Self::RemoveTags | Self::RemoveAiTags => {
+                BudgetKind::Writes
+            }
             Self::GetDetails | Self::List | Self::MetadataFields => BudgetKind::Reads,
         }
     }
@@ -256,6 +276,7 @@ impl Endpoint {
             Self::Patch => "PATCH details",
             Self::AddTags => "POST addTags",
             Self::RemoveTags => "POST removeTags",
+            Self::RemoveAiTags => "POST removeAITags",
             Self::GetDetails => "GET details",
             Self::List => "GET files",
             Self::MetadataFields => "GET customMetadataFields",
@@ -322,7 +343,9 @@ impl Request {
         let is_idempotent = match &call {
             Call::Details(patch) => patch.extensions.is_none(),
             Call::Publish(_) => false,
-            Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => true,
+            Call::AddTags(_) | Call::RemoveTags(_) | Call::RemoveAiTags(_) | Call::ReadBack(_) => {
+                true
+            }
         };
         let contents = Contents { call, files, steps, fallback: Box::default() };
         if is_idempotent {
@@ -372,6 +395,7 @@ impl Call {
         match self {
             Self::Details(patch) => patch.fields(),
             Self::AddTags(_) | Self::RemoveTags(_) => FileField::Tags.into(),
+            Self::RemoveAiTags(_) => FileField::AiTags.into(),
             Self::Publish(_) => FileField::Publication.into(),
             Self::ReadBack(_) => FieldSet::default(),
         }
@@ -409,6 +433,7 @@ impl Call {
             Self::Details(_) | Self::Publish(_) => Endpoint::Patch,
             Self::AddTags(_) => Endpoint::AddTags,
             Self::RemoveTags(_) => Endpoint::RemoveTags,
+            Self::RemoveAiTags(_) => Endpoint::RemoveAiTags,
             Self::ReadBack(_) => Endpoint::GetDetails,
         }
     }

@@ -112,6 +112,7 @@ fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
             "publish": summary.by_kind.publish,
             "add_tags": summary.by_kind.add_tags,
             "remove_tags": summary.by_kind.remove_tags,
+            "remove_ai_tags": summary.by_kind.remove_ai_tags,
             "read": summary.reads,
         },
         "seconds_at_the_limit": settings.execution.writes.time_for(summary.writes).map(|time| time.as_secs_f64()),

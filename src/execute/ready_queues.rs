@@ -16,6 +16,7 @@ pub(super) enum ReadyQueue {
     PatchAtMostOnce,
     AddTags,
     RemoveTags,
+    RemoveAiTags,
     /// At-most-once requests whose snapshot must be read first.
     ReadSnapshot,
     /// Files to read back at the end.
@@ -23,11 +24,12 @@ pub(super) enum ReadyQueue {
 }
 
 impl ReadyQueue {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Patch,
         Self::PatchAtMostOnce,
         Self::AddTags,
         Self::RemoveTags,
+        Self::RemoveAiTags,
         Self::ReadSnapshot,
         Self::ReadBack,
     ];
@@ -39,6 +41,7 @@ impl ReadyQueue {
             (Request::AtMostOnce(_), _) => Self::PatchAtMostOnce,
             (_, Endpoint::AddTags) => Self::AddTags,
             (_, Endpoint::RemoveTags) => Self::RemoveTags,
+            (_, Endpoint::RemoveAiTags) => Self::RemoveAiTags,
             (_, Endpoint::Patch) => Self::Patch,
             (_, _) => Self::ReadBack,
         }
@@ -49,6 +52,7 @@ impl ReadyQueue {
             Self::Patch | Self::PatchAtMostOnce => Endpoint::Patch,
             Self::AddTags => Endpoint::AddTags,
             Self::RemoveTags => Endpoint::RemoveTags,
+            Self::RemoveAiTags => Endpoint::RemoveAiTags,
             Self::ReadSnapshot | Self::ReadBack => Endpoint::GetDetails,
         }
     }

@@ -85,7 +85,8 @@ impl<'r> RowEffects<'r> {
         // At-most-once requests are recorded before they are sent, idempotent ones after.
         let may_be_unrecorded = field != FileField::Publication
             && self.is_unfinished()
-            && self.record(StepKind::Details).is_none();
+            // AI tags can have a call of their own.
+            && (field == FileField::AiTags || self.record(StepKind::Details).is_none());
         if may_be_unrecorded { recorded.max(Certainty::Possible) } else { recorded }
     }
 

@@ -267,7 +267,7 @@ impl Api {
         let (_, path) = body::target(call, files);
         let method = match call {
             Call::Details(_) | Call::Publish(_) => Method::PATCH,
-            Call::AddTags(_) | Call::RemoveTags(_) => Method::POST,
+            Call::AddTags(_) | Call::RemoveTags(_) | Call::RemoveAiTags(_) => Method::POST,
             Call::ReadBack(_) => return self.get(&path).await,
         };
         let body = Some(body::encode(call, files));

@@ -29,6 +29,7 @@ pub fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
         Call::ReadBack(_) => ("GET", first_details_path(files)),
         Call::AddTags(_) => ("POST", "/v1/files/addTags".to_owned()),
         Call::RemoveTags(_) => ("POST", "/v1/files/removeTags".to_owned()),
+        Call::RemoveAiTags(_) => ("POST", "/v1/files/removeAITags".to_owned()),
     }
 }
 
@@ -49,10 +50,12 @@ pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
             serde_json::to_writer(&mut body, &PublishBody { publish: (*publish).into() })
         }
         Call::AddTags(tags) | Call::RemoveTags(tags) => {
-            let is_new = |(index, file): &(usize, &FileId)| !files[..*index].contains(file);
-            let distinct = files.iter().enumerate().filter(is_new);
-            let file_ids = distinct.map(|(_, file)| file.as_str()).collect();
-            serde_json::to_writer(&mut body, &Bulk { file_ids, tags: tags.as_slice() })
+            let bulk = BulkTags { file_ids: distinct(files), tags: tags.as_slice() };
+            serde_json::to_writer(&mut body, &bulk)
+        }
+        Call::RemoveAiTags(tags) => {
+            let bulk = BulkAiTags { file_ids: distinct(files), ai_tags: tags.as_slice() };
+            serde_json::to_writer(&mut body, &bulk)
         }
         Call::ReadBack(_) => Ok(()),
     };
@@ -60,11 +63,25 @@ pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
     body
 }
 
+/// The ids of the files, each once.
+fn distinct(files: &[FileId]) -> Vec<&str> {
+    let is_new = |(index, file): &(usize, &FileId)| !files[..*index].contains(file);
+    files.iter().enumerate().filter(is_new).map(|(_, file)| file.as_str()).collect()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Bulk<'a> {
+struct BulkTags<'a> {
     file_ids: Vec<&'a str>,
     tags: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkAiTags<'a> {
+    file_ids: Vec<&'a str>,
+    #[serde(rename = "AITags")]
+    ai_tags: &'a [String],
 }
 
 #[derive(Serialize)]

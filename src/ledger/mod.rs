@@ -88,6 +88,7 @@ impl Counters {
             Call::Publish(_) => &mut self.publish,
             Call::AddTags(_) => &mut self.add_tags,
             Call::RemoveTags(_) => &mut self.remove_tags,
+            Call::RemoveAiTags(_) => &mut self.remove_ai_tags,
             Call::ReadBack(_) => &mut self.read,
         }
     }

@@ -1,4 +1,4 @@
-//! Coalesces equal tag changes of many rows into bulk calls.
+//! Coalesces equal changes of tags and AI tags of many rows into bulk calls.
 //!
 //! A tag change is held (by the direct planner for up to 2,048 rows), so that equal changes can
 //! join its call. The requests on one file keep their order: a request on a file with a held change
@@ -253,6 +253,7 @@ fn key(call: &Call) -> Option<u64> {
     match call {
         Call::AddTags(tags) => Some(of(0, tags)),
         Call::RemoveTags(tags) => Some(of(1, tags)),
+        Call::RemoveAiTags(tags) => Some(of(2, tags)),
         Call::Details(_) | Call::Publish(_) | Call::ReadBack(_) => None,
     }
 }

@@ -54,6 +54,7 @@ impl Columns {
         match call {
             Call::AddTags(_) => self.add("addTags", false),
             Call::RemoveTags(_) => self.add("removeTags", false),
+            Call::RemoveAiTags(_) => self.add("removeAITags", false),
             Call::Publish(_) => self.add("isPublished", false),
             Call::Details(patch) => self.add_patch(patch),
             Call::ReadBack(_) => {}

@@ -78,14 +78,14 @@ fn requests(
 
 /// The steps of a change, in the order in which they are sent.
 #[must_use]
-pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 4] {
+pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 5] {
     let (tags, add, remove) = match change.tags {
         None => (None, None, None),
         Some(TagChange::Replace(tags)) => (Some(Set::Value(tags)), None, None),
         Some(TagChange::Clear) => (Some(Set::Clear), None, None),
         Some(TagChange::Edit { add, remove }) => (None, add, remove),
     };
-    let patch = Patch {
+    let mut patch = Patch {
         tags,
         remove_ai_tags: change.ai_tags,
         coordinates: change.coordinates,
@@ -94,8 +94,10 @@ pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 4] {
         extensions: change.extensions,
         webhook_url: change.webhook_url,
     };
+    let ai_tags = patch.take_bulk_ai_tags();
     [
         (!patch.is_empty()).then(|| (StepKind::Details, Call::Details(Box::new(patch)))),
+        ai_tags.map(|tags| (StepKind::RemoveAiTags, Call::RemoveAiTags(tags))),
         remove.map(|tags| (StepKind::RemoveTags, Call::RemoveTags(tags))),
         add.map(|tags| (StepKind::AddTags, Call::AddTags(tags))),
         change.publish.map(|publish| (StepKind::Publish, Call::Publish(publish))),

@@ -62,7 +62,7 @@ fn at_most_once_column(call: &Call) -> Option<String> {
             Some(format!("extensions ({})", names.join(", ")))
         }
         Call::Publish(_) => Some("isPublished".to_owned()),
-        Call::AddTags(_) | Call::RemoveTags(_) | Call::ReadBack(_) => None,
+        Call::AddTags(_) | Call::RemoveTags(_) | Call::RemoveAiTags(_) | Call::ReadBack(_) => None,
     }
 }
 

@@ -211,6 +211,17 @@ pub enum AiTagRemoval {
     All,
 }
 
+impl AiTagRemoval {
+    /// The list for a bulk call; `None` if such a call cannot name the tags.
+    #[must_use]
+    pub fn as_bulk(&self) -> Option<Tags> {
+        match self {
+            Self::Named(names) => Tags::new(names.to_vec()).ok(),
+            Self::All => None,
+        }
+    }
+}
+
 /// The important area of an image, in pixels, written `x,y,width,height`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coordinates {

@@ -46,6 +46,98 @@ fn removals_precede_additions_in_shared_calls() {
     assert!(!env.sandbox.stats().overlapped);
 }
 
+/// Files with the AI tags `car` and `dog`.
+fn with_ai_tags(ids: &[String]) -> Config {
+    let mut library = Library::new();
+    let ai_tag = |name| json!({"name": name, "source": "google-auto-tagging", "confidence": 90});
+    for id in ids {
+        let ai_tags = [ai_tag("car"), ai_tag("dog")];
+        library.insert(json!({"fileId": id, "filePath": format!("/{id}"), "AITags": ai_tags}));
+    }
+    crate::harness::with_library(library)
+}
+
+fn ai_tags(env: &TestEnv, id: &str) -> Vec<String> {
+    let file = env.file(id);
+    let names = file["AITags"].as_array().into_iter().flatten().map(|tag| &tag["name"]);
+    names.map(|name| name.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn one_ai_tag_of_1000_files_takes_20_calls() {
+    let ids = ids(1000);
+    for direct in [true, false] {
+        let env = TestEnv::new(with_ai_tags(&ids));
+        env.write(
+            "sheet.csv",
+            sheet("fileId,removeAITags", ids.iter().map(|id| format!("{id},car"))),
+        );
+        if direct { env.apply_direct("sheet.csv") } else { env.apply("sheet.csv") }.exits(0);
+        let calls = env.sandbox.stats().calls;
+        assert_eq!((calls.remove_ai_tags, calls.patch), (20, 0));
+        assert_eq!(env.only_run("sheet").count("updated"), 1000);
+        assert!(ids.iter().all(|id| ai_tags(&env, id) == ["dog"]));
+    }
+}
+
+#[test]
+fn ai_tags_are_removed_in_a_patch_that_is_needed_anyway() {
+    let ids = ids(4);
+    let extension = r#""[{""name"":""google-auto-tagging"",""minConfidence"":80,""maxTags"":5}]""#;
+    for direct in [true, false] {
+        let env = TestEnv::new(with_ai_tags(&ids));
+        let rows = [
+            format!("{},all,,,", ids[0]),
+            format!("{},car,,a text,", ids[1]),
+            format!("{},car,,,{extension}", ids[2]),
+            format!("{},car,sale,,", ids[3]),
+        ];
+        env.write(
+            "sheet.csv",
+            sheet("fileId,removeAITags,addTags,description,extensions", rows.into_iter()),
+        );
+        if direct { env.apply_direct("sheet.csv") } else { env.apply("sheet.csv") }.exits(0);
+        let calls = env.sandbox.stats().calls;
+        assert_eq!((calls.patch, calls.remove_ai_tags, calls.add_tags), (3, 1, 1));
+        assert_eq!(ai_tags(&env, &ids[0]), Vec::<String>::new());
+        assert!([1, 3].iter().all(|index| ai_tags(&env, &ids[*index]) == ["dog"]));
+        assert_eq!(env.only_run("sheet").count("updated"), 4);
+    }
+}
+
+#[test]
+fn ai_tags_of_missing_files_are_rejected_alone() {
+    let ids = ids(100);
+    let there: Vec<String> = ids.iter().filter(|id| !is_missing(id)).cloned().collect();
+    for missing in [MissingIds::Named, MissingIds::Silent] {
+        let env = TestEnv::new(with(missing, with_ai_tags(&there)));
+        env.write(
+            "sheet.csv",
+            sheet("fileId,removeAITags", ids.iter().map(|id| format!("{id},car"))),
+        );
+        env.apply_direct("sheet.csv --max-rejected 100%").exits(1);
+        let run = env.only_run("sheet");
+        assert_eq!((run.count("updated"), run.count("rejected")), (97, 3));
+        assert!(there.iter().all(|id| ai_tags(&env, id) == ["dog"]));
+    }
+}
+
+#[test]
+fn merged_rows_share_a_call_that_removes_ai_tags() {
+    let ids = ids(100);
+    let env = TestEnv::new(with_ai_tags(&ids));
+    let rows = ids.iter().flat_map(|id| [format!("{id},car"), format!("{id},\"dog,bird\"")]);
+    env.write("sheet.csv", sheet("fileId,removeAITags", rows));
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.sandbox.stats().calls.remove_ai_tags, 2);
+    assert_eq!(env.only_run("sheet").count("updated"), 200);
+    assert!(ids.iter().all(|id| ai_tags(&env, id).is_empty()));
+    // Up to date now.
+    std::fs::rename(env.path("sheet.csv"), env.path("again.csv")).expect("it is there");
+    env.apply("again.csv").exits(0);
+    assert_eq!(env.only_run("again").count("unchanged"), 200);
+}
+
 /// Three files of a hundred do not exist: their rows are rejected, the others done.
 fn missing_files(missing: MissingIds) -> u64 {
     let ids = ids(100);

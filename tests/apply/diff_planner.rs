@@ -29,7 +29,7 @@ fn library(files: usize, tags: impl Fn(usize) -> Value) -> Library {
 
 fn writes(env: &TestEnv) -> u64 {
     let calls = env.sandbox.stats().calls;
-    calls.patch + calls.publish + calls.add_tags + calls.remove_tags
+    calls.patch + calls.publish + calls.add_tags + calls.remove_tags + calls.remove_ai_tags
 }
 
 fn reads(env: &TestEnv) -> u64 {

@@ -55,7 +55,7 @@ fn plan_prints_json() {
     assert_eq!(price["rows"]["to_change"], 2);
     assert_eq!(
         price["requests"],
-        json!({"patch": 2, "publish": 0, "add_tags": 0, "remove_tags": 0, "read": 1})
+        json!({"patch": 2, "publish": 0, "add_tags": 0, "remove_tags": 0, "remove_ai_tags": 0, "read": 1})
     );
     assert_eq!(price["billed"], json!([{"extension": "remove-bg", "runs": 1, "units": 130}]));
 }

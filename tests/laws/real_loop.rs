@@ -206,6 +206,7 @@ fn describe(call: &Call) -> String {
         Call::Publish(publish) => format!("publish {}", publish.is_published),
         Call::AddTags(tags) => format!("add {}", tags.as_slice().join(" ")),
         Call::RemoveTags(tags) => format!("remove {}", tags.as_slice().join(" ")),
+        Call::RemoveAiTags(tags) => format!("remove AI {}", tags.as_slice().join(" ")),
         Call::ReadBack(_) => "read back".to_owned(),
     }
 }
@@ -221,7 +222,7 @@ fn apply(call: &Call, file: &mut File) {
         Call::Publish(publish) => file.is_published = publish.is_published,
         Call::AddTags(tags) => file.tags.extend(tags.as_slice().iter().cloned()),
         Call::RemoveTags(tags) => file.tags.retain(|tag| !tags.as_slice().contains(tag)),
-        Call::ReadBack(_) => {}
+        Call::RemoveAiTags(_) | Call::ReadBack(_) => {}
     }
 }
 
@@ -237,7 +238,7 @@ fn response(call: &Call, ids: &BTreeSet<&str>, file: &File) -> Accepted {
             "fileId": ids.first(), "description": file.description,
             "isPublished": file.is_published,
         }),
-        Call::AddTags(_) | Call::RemoveTags(_) => {
+        Call::AddTags(_) | Call::RemoveTags(_) | Call::RemoveAiTags(_) => {
             serde_json::json!({ "successfullyUpdatedFileIds": ids })
         }
     };

@@ -501,7 +501,7 @@ fn accepted(request: &impl Sendable, response: Response) -> Accepted {
             let is_published = publish.is_published == as_requested;
             format!(r#"{{"fileId":"{}","isPublished":{is_published}}}"#, files[0])
         }
-        Call::AddTags(_) | Call::RemoveTags(_) => bulk(files, as_requested),
+        Call::AddTags(_) | Call::RemoveTags(_) | Call::RemoveAiTags(_) => bulk(files, as_requested),
         Call::ReadBack(_) => unreachable!("no row reads back"),
     };
     Accepted { http_status: 200, request_id: None, body: body.into() }

@@ -222,12 +222,13 @@ fn lookup_result(looked_up: &Resolution) -> String {
 }
 
 fn requests(summary: &PlanSummary) -> String {
-    let Counters { patch, publish, add_tags, remove_tags, .. } = summary.by_kind;
+    let Counters { patch, publish, add_tags, remove_tags, remove_ai_tags, .. } = summary.by_kind;
     let kinds = [
         (patch, "PATCH"),
         (publish, "publish"),
         (add_tags, "addTags"),
         (remove_tags, "removeTags"),
+        (remove_ai_tags, "removeAITags"),
     ];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0);
     let kinds: Vec<String> =

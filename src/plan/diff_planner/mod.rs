@@ -13,7 +13,7 @@
 //! 3. `merge` combines consecutive rows into one change, if one request can make it.
 //! 4. `diff` compares the change with the simulated file. Without a difference the rows are up to
 //!    date.
-//! 5. `requests` makes a PATCH of the fields, and calls for tags and publication.
+//! 5. `requests` makes a PATCH of the fields, and calls for tags, AI tags and publication.
 //! 6. `tag_batcher` collects the tag changes of all files, and chooses between bulk calls and
 //!    PATCH requests (`patch_or_bulk`, `call_sets`, `eliminate_calls`).
 //! 7. `Coalescer` combines equal tag calls, and keeps the order of requests on each file.
@@ -241,7 +241,7 @@ impl DiffPlanner {
         let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
         let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
         // For rows with only tag changes, the number of steps is known once their calls are.
-        let open = shared.map(|(stage, _)| stage).filter(|_| !file_requests.has_patch());
+        let open = shared.map(|(stage, _)| stage).filter(|_| file_requests.are_tags_alone());
         for pending in &merged.pending_rows {
             if open.is_some() && merged.stage_of(pending.pos.number) == open {
                 continue;
@@ -261,6 +261,7 @@ impl DiffPlanner {
             });
         }
         let mut out = file_requests.detail_requests(file, before);
+        out.extend(file_requests.ai_tag_request(file));
         if let Some((stage, tags)) = shared {
             let job = TagJob::new(file, merged, stage, tags, open.is_none());
             self.batch_tags(job, tags, batch);
@@ -330,6 +331,7 @@ fn drop_step(change: &mut Change, kind: StepKind) {
             let tags = change.tags.take().filter(|tags| matches!(tags, TagChange::Edit { .. }));
             *change = Change { tags, publish: change.publish, ..Change::default() };
         }
+        (StepKind::RemoveAiTags, _) => change.ai_tags = None,
         (StepKind::RemoveTags, Some(TagChange::Edit { remove, .. })) => *remove = None,
         (StepKind::AddTags, Some(TagChange::Edit { add, .. })) => *add = None,
         (StepKind::Publish, _) => change.publish = None,

@@ -117,6 +117,9 @@ pub(super) struct FileRequests<'n> {
     diff: &'n FileDiff,
     /// The fields to set, including tags that are sent with them.
     patch: Patch,
+    /// AI tags that a bulk call removes. It names the tags that the rows request, even those that
+    /// the file lacks, because other files need the same list.
+    ai_tags: Option<Tags>,
     /// Index of the tag stage in the PATCH.
     patch_stage: Option<usize>,
 }
@@ -137,8 +140,11 @@ impl<'n> FileRequests<'n> {
         };
         let first = diff.changed_stages().next().filter(|(_, tags)| takes_tags(tags));
         let tags = first.and_then(|(_, tags)| tags.complete.clone());
-        let patch = Patch { tags, ..diff.patch.clone() };
-        Self { merged, diff, patch, patch_stage: first.map(|(stage, _)| stage) }
+        let mut patch = Patch { tags, ..diff.patch.clone() };
+        let mut requested =
+            Patch { remove_ai_tags: merged.fields.ai_tags.clone(), ..Patch::default() };
+        let ai_tags = requested.take_bulk_ai_tags().filter(|_| patch.take_bulk_ai_tags().is_some());
+        Self { merged, diff, patch, ai_tags, patch_stage: first.map(|(stage, _)| stage) }
     }
 
     /// The tag stages with calls of their own.
@@ -147,9 +153,24 @@ impl<'n> FileRequests<'n> {
         self.diff.changed_stages().filter(move |(stage, _)| Some(*stage) != patch_stage)
     }
 
-    /// Whether there is a PATCH.
-    pub(super) fn has_patch(&self) -> bool {
-        !self.patch.is_empty()
+    /// Whether tags are all that is sent for the rows, except for publication.
+    pub(super) fn are_tags_alone(&self) -> bool {
+        self.patch.is_empty() && self.ai_tags.is_none()
+    }
+
+    /// Whether the row is part of the bulk call that removes AI tags.
+    fn has_ai_tags_step(&self, pending: &PendingRow) -> bool {
+        self.ai_tags.is_some() && pending.change.ai_tags.is_some()
+    }
+
+    /// The bulk call that removes AI tags.
+    pub(super) fn ai_tag_request(&self, file: &FileId) -> Option<Request> {
+        let kind = StepKind::RemoveAiTags;
+        let rows = self.merged.pending_rows.iter();
+        let open = rows
+            .filter(|pending| self.has_ai_tags_step(pending) && pending.progress.needs(kind))
+            .map(|pending| StepRef { row: pending.pos.number, kind });
+        request(Call::RemoveAiTags(self.ai_tags.clone()?), file, open.collect())
     }
 
     /// Whether a row has a step in the PATCH. Of merged rows, every one has: if the PATCH is
@@ -174,12 +195,13 @@ impl<'n> FileRequests<'n> {
     /// The kinds of steps of a row, including those already done.
     pub(super) fn step_kinds(&self, pending: &PendingRow) -> impl Iterator<Item = StepKind> {
         let details = self.has_patch_step(pending).then_some(StepKind::Details);
+        let ai_tags = self.has_ai_tags_step(pending).then_some(StepKind::RemoveAiTags);
         let stage = self.merged.stage_of(pending.pos.number);
         let tags = self.bulk_stages().find(|(of_stage, _)| Some(*of_stage) == stage);
         let calls = tags.into_iter().flat_map(|(_, tags)| tag_calls(tags)).map(|(kind, _)| kind);
         let publishes = self.diff.publish.is_some() && pending.change.publish.is_some();
         let publish = publishes.then_some(StepKind::Publish);
-        details.into_iter().chain(calls.collect::<Vec<_>>()).chain(publish)
+        details.into_iter().chain(ai_tags).chain(calls.collect::<Vec<_>>()).chain(publish)
     }
 
     /// Whether the idempotent remainder of a lost request is still to be sent.

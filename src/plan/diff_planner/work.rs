@@ -246,10 +246,11 @@ fn earlier_row(extensions_run: &[(u64, Extension)], extension: &Extension) -> Op
 fn leftover(pending: PendingRow) -> PendingRow {
     let PendingRow { pos, mut change, mut progress } = pending;
     if !progress.remainder_due() {
-        let tags = change.tags.clone();
+        let (tags, ai_tags) = (change.tags.clone(), change.ai_tags.clone());
         drop_step(&mut change, StepKind::Details);
         if !progress.has_done(StepKind::Details) {
             change.tags = tags;
+            change.ai_tags = ai_tags;
         }
         progress.redo_tags();
     }

@@ -170,7 +170,7 @@ impl TestRun {
 
     fn writes(&self) -> u64 {
         let calls = self.sandbox.stats().calls;
-        calls.patch + calls.publish + calls.add_tags + calls.remove_tags
+        calls.patch + calls.publish + calls.add_tags + calls.remove_tags + calls.remove_ai_tags
     }
 
     fn patches(&self, number: usize) -> usize {
