@@ -355,6 +355,13 @@ impl Request {
         }
     }
 
+    /// A request on one file; `None` without steps.
+    #[must_use]
+    pub fn of_file(call: Call, file: &FileId, steps: Vec<StepRef>) -> Option<Self> {
+        let files = vec![file.clone(); steps.len()];
+        (!steps.is_empty()).then(|| Self::new(call, files.into(), steps.into()))
+    }
+
     fn contents(&self) -> &Contents {
         match self {
             Self::Idempotent(Idempotent(contents)) | Self::AtMostOnce(AtMostOnce(contents)) => {

@@ -1,13 +1,14 @@
 //! Turns rows into requests.
 //!
 //! Two planners: [`DirectPlanner`] sends every row as is; [`DiffPlanner`] compares rows with a
-//! snapshot and sends only the differences, in the fewest requests. Both are deterministic: a
-//! resumed run is planned again from the input, the snapshot and the steps recorded in the ledger.
+//! snapshot (`diff`), and sends only the differences, in the fewest requests ([`batch`]). Both are
+//! deterministic: a resumed run is planned again from the input, the snapshot and the steps recorded
+//! in the ledger.
 
 mod allowed_steps;
-mod coalesce;
+pub mod batch;
 mod columns;
-pub mod diff_planner;
+mod diff;
 mod direct;
 mod expected;
 mod read_back;
@@ -18,7 +19,7 @@ mod summary;
 
 pub use allowed_steps::AllowedSteps;
 pub use columns::{ColumnCounts, Columns};
-pub use diff_planner::{DiffPlanner, FileDifference, PriorRunLookup};
+pub use diff::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use direct::{direct, fingerprint, steps};
 pub use read_back::read_back;
 pub use recorded::Recorded;
@@ -31,7 +32,7 @@ use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind};
 use crate::row::{Content, Row, RowPos};
 use crate::settings::Planning;
-use coalesce::Coalescer;
+use batch::Coalescer;
 
 /// Planned rows and requests, as sent from the planner to the executor.
 #[derive(Debug, Default)]
@@ -151,7 +152,7 @@ impl DirectPlanner {
             && !progress.is_recorded()
         {
             self.preview = Some(left - 1);
-            batch.differences.push(diff_planner::difference_of_row(row.pos, update));
+            batch.differences.push(diff::difference_of_row(row.pos, update));
         }
         direct(row, progress, &mut self.row);
         if self.preview.is_some() {
@@ -202,6 +203,21 @@ pub struct PlannedRow {
     /// An open step without a request, which must not follow the recorded steps and is still to be
     /// recorded as not sent.
     pub not_sent: Option<StepKind>,
+}
+
+impl PlannedRow {
+    /// A row with this many open steps.
+    fn with_open_steps(pos: RowPos, open: usize, progress: &RowProgress) -> Self {
+        let outcome = progress.interrupted_outcome().filter(|_| open == 0);
+        Self { pos, open, outcome, worst: progress.worst_status(), not_sent: None }
+    }
+
+    /// A row for which nothing is sent.
+    fn done(pos: RowPos, progress: &RowProgress, outcome: Outcome) -> Self {
+        let outcome =
+            if progress.is_recorded() { progress.interrupted_outcome() } else { Some(outcome) };
+        Self { pos, open: 0, outcome, worst: progress.worst_status(), not_sent: None }
+    }
 }
 
 /// The steps of a row that are already done, when a run is resumed or failed rows are applied

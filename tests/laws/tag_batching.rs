@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
-use ikbulk::plan::diff_planner::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
+use ikbulk::plan::batch::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
 use ikbulk::request::BULK_FILES_MAX;
 use ikbulk::row::Tags;
 use proptest::prelude::*;
@@ -74,7 +74,20 @@ fn batch_tag_edits(
     let (mut bulk, mut out) = (TagBatcher::new(cap, max_buffered), Vec::new());
     edits.for_each(|edit| bulk.take(edit, &mut out));
     bulk.end(&mut out);
-    out
+    out.into_iter().flat_map(|call| divided(call, cap)).collect()
+}
+
+/// The calls, of at most `cap` files each.
+fn divided(call: TagCall<usize>, cap: usize) -> Vec<TagCall<usize>> {
+    match call {
+        TagCall::Remove(tags, files) => {
+            files.chunks(cap).map(|files| TagCall::Remove(tags.clone(), files.to_vec())).collect()
+        }
+        TagCall::Add(tags, files) => {
+            files.chunks(cap).map(|files| TagCall::Add(tags.clone(), files.to_vec())).collect()
+        }
+        patch @ TagCall::Patch(_) => vec![patch],
+    }
 }
 
 /// Exhaustive search over all ways to send the edits: each edit by PATCH, or each of its lists in one
@@ -321,6 +334,7 @@ proptest! {
         let (mut bulk, mut out) = (TagBatcher::new(cap, max_buffered), Vec::new());
         for (taken, edit) in (1..).zip(tag_edits(&edits, two_tags)) {
             bulk.take(edit, &mut out);
+            let out: Vec<_> = out.iter().cloned().flat_map(|call| divided(call, cap)).collect();
             let out = calls_by_file(&edits, &out, cap).into_iter().filter(|calls| !calls.is_empty());
             let buffered = taken - out.count();
             prop_assert!(buffered <= max_buffered, "{buffered} edits are buffered");

@@ -38,7 +38,8 @@ pub struct TagEdit<T> {
 /// - The removal of an edit precedes its addition, so that the tags of a file never exceed the
 ///   limit of 500 characters in between. No other order is guaranteed, but the result is
 ///   deterministic.
-/// - No call names more than `cap` files.
+/// - The files of a [`TagCall`] take one call per `cap` files. The caller divides them, because later
+///   files may join the last one.
 /// - Never more requests than a PATCH for each patchable edit, and separate calls for each of the
 ///   others.
 /// - An edit that only removes or only adds is never a PATCH, which could not save anything.
@@ -79,7 +80,7 @@ impl<T: Clone> TagBatcher<T> {
         if let Some((delta, full)) = self.add(edit) {
             let mut calls = CallSets::new();
             calls.add(delta, full);
-            calls.emit(self.cap, out);
+            calls.emit(out);
         }
         if self.edit_count > self.held_max {
             self.end(out);
@@ -100,7 +101,7 @@ impl<T: Clone> TagBatcher<T> {
         }
         let (calls, remaining_patches) = calls.optimized(patch_entries, self.cap);
         out.extend(remaining_patches.into_iter().map(|entry| TagCall::Patch(entry.item)));
-        calls.emit(self.cap, out);
+        calls.emit(out);
         self.edit_count = 0;
     }
 

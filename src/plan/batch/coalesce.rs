@@ -17,7 +17,7 @@ const ROWS_HELD_MAX: u64 = 2048;
 
 /// The requests held.
 #[derive(Debug, Default)]
-pub(super) struct Coalescer {
+pub(in crate::plan) struct Coalescer {
     /// In order of age.
     groups: BTreeMap<GroupId, Group>,
     next_id: GroupId,
@@ -64,7 +64,7 @@ struct Shared {
 
 impl Coalescer {
     /// Counts a row, and releases the groups that have been held long enough.
-    pub(super) fn row(&mut self, out: &mut Vec<Request>) {
+    pub(in crate::plan) fn row(&mut self, out: &mut Vec<Request>) {
         self.rows += 1;
         while let Some((oldest, group)) = self.groups.first_key_value()
             && self.rows - group.created_at >= ROWS_HELD_MAX
@@ -74,7 +74,7 @@ impl Coalescer {
     }
 
     /// Holds a request if it is a tag change or must wait for one; otherwise releases it.
-    pub(super) fn take(&mut self, request: Request, out: &mut Vec<Request>) {
+    pub(in crate::plan) fn take(&mut self, request: Request, out: &mut Vec<Request>) {
         match request {
             Request::Idempotent(request) => match key(request.call()) {
                 Some(key) => self.join(key, request, out),
@@ -94,7 +94,7 @@ impl Coalescer {
     }
 
     /// Releases everything.
-    pub(super) fn end(&mut self, out: &mut Vec<Request>) {
+    pub(in crate::plan) fn end(&mut self, out: &mut Vec<Request>) {
         self.flush_to(0, out);
     }
 

@@ -7,7 +7,7 @@
 //! which of these save requests.
 
 use std::collections::{BTreeMap, HashMap};
-use std::{iter, slice};
+use std::slice;
 
 use super::eliminate_calls::{Eliminations, ListId};
 use super::tag_call::{CallFile, Entry, TagCall, TagDelta};
@@ -32,6 +32,9 @@ impl<T: Clone> CallSets<T> {
     ) {
         let items = items.into_iter().map(|item| CallFile { item, is_last: true });
         let items: Vec<_> = items.collect();
+        if items.is_empty() {
+            return;
+        }
         for (side, tags) in self.0.iter_mut().zip([remove, add]) {
             if let Some(tags) = tags {
                 side.entry(tags).or_default().extend_from_slice(&items);
@@ -127,14 +130,14 @@ impl<T: Clone> CallSets<T> {
     }
 
     /// Removals come first, so that each precedes the addition of the same edit.
-    pub(super) fn emit(self, cap: usize, out: &mut Vec<TagCall<T>>) {
+    pub(super) fn emit(self, out: &mut Vec<TagCall<T>>) {
         let Self([removed, added]) = self;
-        for (tags, items) in removed {
-            out.extend(calls_of(items, cap).map(|items| TagCall::Remove(tags.clone(), items)));
-        }
-        for (tags, items) in added {
-            out.extend(calls_of(items, cap).map(|items| TagCall::Add(tags.clone(), items)));
-        }
+        let files = |files: Vec<CallFile<Entry<T>>>| {
+            let files = files.into_iter();
+            files.map(|CallFile { item, is_last }| CallFile { item: item.item, is_last }).collect()
+        };
+        out.extend(removed.into_iter().map(|(tags, all)| TagCall::Remove(tags, files(all))));
+        out.extend(added.into_iter().map(|(tags, all)| TagCall::Add(tags, files(all))));
     }
 }
 
@@ -215,16 +218,4 @@ fn add_to_singles<T: Clone>(side: &mut Side<T>, tags: Option<&Tags>, items: &[En
         let files = items.iter().map(|item| CallFile { item: item.clone(), is_last });
         side.entry(tag).or_default().extend(files);
     }
-}
-
-fn calls_of<T>(
-    items: Vec<CallFile<Entry<T>>>,
-    cap: usize,
-) -> impl Iterator<Item = Vec<CallFile<T>>> {
-    let mut items =
-        items.into_iter().map(|CallFile { item, is_last }| CallFile { item: item.item, is_last });
-    iter::from_fn(move || {
-        let call: Vec<_> = items.by_ref().take(cap).collect();
-        (!call.is_empty()).then_some(call)
-    })
 }

@@ -11,54 +11,39 @@
 //! 2. `work` goes through the rows of the file in order, and tracks the state of the file in a
 //!    `SimulatedFile`.
 //! 3. `merge` combines consecutive rows into one change, if one request can make it.
-//! 4. `diff` compares the change with the simulated file. Without a difference the rows are up to
-//!    date.
-//! 5. `requests` makes a PATCH of the fields, and calls for tags, AI tags and publication.
-//! 6. `tag_batcher` collects the tag changes of all files, and chooses between bulk calls and
-//!    PATCH requests (`patch_or_bulk`, `call_sets`, `eliminate_calls`).
-//! 7. `Coalescer` combines equal tag calls, and keeps the order of requests on each file.
+//! 4. `file_diff` compares the change with the simulated file. Without a difference the rows are up
+//!    to date.
+//! 5. `requests` makes a `FileEdit` of the difference: a PATCH of the fields, and calls for tags, AI
+//!    tags and publication.
+//! 6. [`batch`](super::batch) turns the edits of all files into the fewest requests.
 
-mod call_sets;
-mod diff;
-mod eliminate_calls;
+mod file_diff;
 mod file_records;
 mod merge;
-mod patch_or_bulk;
 mod preview;
 mod requests;
 mod simulated_file;
-mod tag_batcher;
-mod tag_call;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use diff::TagDiff;
 use file_records::FileRecords;
 use merge::PendingRow;
 pub use preview::FileDifference;
 pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
-use requests::{FileRequests, TagJob, done_row, planned_row};
+use requests::FileRequests;
 use simulated_file::SimulatedFile;
-pub use tag_batcher::{TagBatcher, TagEdit};
-pub use tag_call::{CallFile, Superset, TagCall};
 use work::{MergedWork, WorkItem};
 
-use super::coalesce::Coalescer;
+use super::batch::{Batcher, FileEdit};
 use super::direct::{direct, fingerprint, steps};
 use super::{Batch, PlannedRow, RowProgress};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{BULK_FILES_MAX, Request, StepKind};
+use crate::request::StepKind;
 use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
 use crate::settings::DiffOptions;
-
-/// Maximum tag changes in memory, waiting for equal changes of other files.
-const TAG_CHANGES_MAX: usize = 20_000;
-/// Maximum steps of requests in memory, waiting to share their calls.
-const STEPS_HELD_MAX: usize = 20_000;
 
 /// The earlier run that ran an extension on a file with the same configuration, described for
 /// messages; `None` if there is none.
@@ -73,10 +58,7 @@ pub struct DiffPlanner {
     prior_runs: PriorRunLookup,
     /// How many more files the preview shows; `None` without a preview.
     preview: Option<usize>,
-    /// Tag changes of files whose requests need no order.
-    tag_batcher: TagBatcher<Arc<TagJob>>,
-    /// Combines equal tag calls of all requests.
-    coalescer: Coalescer,
+    batcher: Batcher,
     /// Rows of files that later rows name as well.
     waiting_rows: HashMap<FileId, Vec<PendingRow>>,
     /// Whether requests of an earlier session may still be in flight, and take effect after later
@@ -88,17 +70,14 @@ impl DiffPlanner {
     /// A planner for a run whose ledger holds the snapshot.
     #[must_use]
     pub fn new(ledger: LedgerFile, options: DiffOptions, prior_runs: PriorRunLookup) -> Self {
-        let tag_batcher = TagBatcher::new(BULK_FILES_MAX, TAG_CHANGES_MAX);
-        let (coalescer, waiting_rows) = (Coalescer::default(), HashMap::new());
         Self {
             ledger,
             records: FileRecords::default(),
             options,
             prior_runs,
             preview: None,
-            tag_batcher,
-            coalescer,
-            waiting_rows,
+            batcher: Batcher::new(),
+            waiting_rows: HashMap::new(),
             may_follow_lost_requests: false,
         }
     }
@@ -163,10 +142,7 @@ impl DiffPlanner {
                 batch,
             )?;
         }
-        let mut out = Vec::new();
-        self.tag_batcher.end(&mut out);
-        self.emit(out, batch);
-        self.coalescer.end(&mut batch.requests);
+        self.batcher.end(batch);
         Ok(())
     }
 
@@ -184,7 +160,7 @@ impl DiffPlanner {
             Snapshot::Missing => {
                 let rows = pending_rows
                     .iter()
-                    .map(|pending| done_row(pending.pos, &pending.progress, missing()));
+                    .map(|pending| PlannedRow::done(pending.pos, &pending.progress, missing()));
                 batch.rows.extend(rows);
                 return Ok(());
             }
@@ -225,7 +201,7 @@ impl DiffPlanner {
         let mut leftover = Batch::default();
         direct(Row { pos, content: Content::Update(update) }, &progress, &mut leftover);
         batch.rows.append(&mut leftover.rows);
-        self.send(leftover.requests, batch);
+        self.batcher.add(FileEdit { requests: leftover.requests, tags: None }, batch);
     }
 
     /// Makes the requests for merged rows. Their tag changes wait for those of other files, unless
@@ -255,48 +231,24 @@ impl DiffPlanner {
                     let not_sent = file_requests.not_sent(pending);
                     let others = [file_requests.has_remainder(pending), not_sent.is_some()];
                     let steps = steps + others.into_iter().filter(|is_open| *is_open).count();
-                    PlannedRow { not_sent, ..planned_row(pending.pos, steps, &pending.progress) }
+                    let progress = &pending.progress;
+                    PlannedRow {
+                        not_sent,
+                        ..PlannedRow::with_open_steps(pending.pos, steps, progress)
+                    }
                 }
                 None => self.unsent_row(file, pending, merged, before, &[]),
             });
         }
-        let mut out = file_requests.detail_requests(file, before);
-        out.extend(file_requests.ai_tag_request(file));
-        if let Some((stage, tags)) = shared {
-            let job = TagJob::new(file, merged, stage, tags, open.is_none());
-            self.batch_tags(job, tags, batch);
-        } else {
-            out.extend(file_requests.tag_requests(file));
+        let mut requests = file_requests.detail_requests(file, before);
+        requests.extend(file_requests.ai_tag_request(file));
+        let tags = shared
+            .map(|(stage, tags)| requests::tag_job(file, merged, stage, tags, open.is_none()));
+        if tags.is_none() {
+            requests.extend(file_requests.tag_requests(file));
         }
-        out.extend(file_requests.publish_request(file));
-        self.send(out, batch);
-    }
-
-    /// Adds the tag change of a file to the batcher.
-    fn batch_tags(&mut self, job: TagJob, tags: &TagDiff, batch: &mut Batch) {
-        let edit = TagEdit {
-            item: Arc::new(job),
-            remove: tags.remove.clone(),
-            add: tags.add.clone(),
-            superset: tags.superset.clone(),
-            patchable: tags.complete.is_some(),
-        };
-        let mut out = Vec::new();
-        self.tag_batcher.take(edit, &mut out);
-        self.emit(out, batch);
-    }
-
-    fn emit(&mut self, calls: Vec<TagCall<Arc<TagJob>>>, batch: &mut Batch) {
-        let requests = calls.into_iter().filter_map(|call| requests::request_of(call, batch));
-        self.send(requests.collect(), batch);
-    }
-
-    /// Sends requests through the coalescer, and limits what it holds.
-    fn send(&mut self, requests: Vec<Request>, batch: &mut Batch) {
-        for request in requests {
-            self.coalescer.take(request, &mut batch.requests);
-        }
-        self.coalescer.flush_to(STEPS_HELD_MAX, &mut batch.requests);
+        requests.extend(file_requests.publish_request(file));
+        self.batcher.add(FileEdit { requests, tags }, batch);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Goes through the rows of one file in order, and collects what must be sent.
 
-use super::diff::FileDiff;
+use super::file_diff::FileDiff;
 use super::merge::{self, MergedRows, PendingRow};
-use super::requests::{done_row, planned_row};
 use super::simulated_file::SimulatedFile;
 use super::{DiffPlanner, drop_step};
 use crate::outcome::{Code, Outcome, Status};
@@ -164,7 +163,7 @@ impl DiffPlanner {
             (Code::AlreadyRan, Some(reasons.join(", ")))
         };
         let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
-        done_row(pending.pos, &pending.progress, outcome)
+        PlannedRow::done(pending.pos, &pending.progress, outcome)
     }
 }
 
@@ -269,8 +268,8 @@ fn finish_unsent(pending: &PendingRow, simulated_file: &SimulatedFile, batch: &m
         return false;
     };
     batch.rows.push(match outcome {
-        Some(outcome) => done_row(pending.pos, &pending.progress, outcome),
-        None => planned_row(pending.pos, 0, &pending.progress),
+        Some(outcome) => PlannedRow::done(pending.pos, &pending.progress, outcome),
+        None => PlannedRow::with_open_steps(pending.pos, 0, &pending.progress),
     });
     true
 }

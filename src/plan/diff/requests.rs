@@ -1,114 +1,32 @@
-//! Turns differences into requests, and rows into [`PlannedRow`]s.
+//! Turns differences into requests.
 
-use std::sync::Arc;
-
-use super::diff::{FileDiff, TagDiff, as_set, contributes_to};
+use super::file_diff::{FileDiff, TagDiff, as_set, contributes_to};
 use super::merge::{MergedRows, PendingRow, has_tags_alone};
 use super::simulated_file::SimulatedFile;
-use super::tag_call::{CallFile, TagCall};
-use crate::outcome::{Outcome, Status};
-use crate::plan::{Batch, PlannedRow, RowProgress};
+use crate::outcome::Status;
+use crate::plan::RowProgress;
+use crate::plan::batch::TagJob;
 use crate::request::{Call, Idempotent, Patch, Request, StepKind, StepRef};
-use crate::row::{FileId, RowPos, Set, TagChange, Tags};
+use crate::row::{FileId, Set, TagChange, Tags};
 
-/// The tag change of a file, while it waits for equal changes of other files.
-#[derive(Debug)]
-pub(super) struct TagJob {
-    file: FileId,
-    pending_rows: Vec<TagJobRow>,
-    /// Kinds of steps of its bulk calls, in order.
-    kinds: Vec<StepKind>,
-    complete: Option<Set<Tags>>,
-    /// Whether its rows have been added to a batch.
+/// The tag change of a stage of merged rows, for which other files are waited for.
+pub(super) fn tag_job(
+    file: &FileId,
+    merged: &MergedRows,
+    stage: usize,
+    diff: &TagDiff,
     rows_added: bool,
-}
-
-/// A row of the tag change.
-#[derive(Debug, Clone)]
-struct TagJobRow {
-    pos: RowPos,
-    progress: RowProgress,
-}
-
-impl TagJob {
-    /// For the rows of a tag stage.
-    pub(super) fn new(
-        file: &FileId,
-        merged: &MergedRows,
-        stage: usize,
-        diff: &TagDiff,
-        rows_added: bool,
-    ) -> Self {
-        let pending_rows = merged.rows_of_stage(stage);
-        let pending_rows = pending_rows
-            .map(|pending| TagJobRow { pos: pending.pos, progress: pending.progress.clone() });
-        Self {
-            file: file.clone(),
-            pending_rows: pending_rows.collect(),
-            kinds: tag_calls(diff).map(|(kind, _)| kind).collect(),
-            complete: diff.complete.clone(),
-            rows_added,
-        }
+) -> TagJob {
+    let rows = merged.rows_of_stage(stage).map(|pending| (pending.pos, pending.progress.clone()));
+    TagJob {
+        file: file.clone(),
+        rows: rows.collect(),
+        remove: diff.remove.clone(),
+        add: diff.add.clone(),
+        superset: diff.superset.clone(),
+        complete: diff.complete.clone(),
+        rows_added,
     }
-
-    fn add_rows(&self, kinds: &[StepKind], batch: &mut Batch) {
-        if self.rows_added {
-            return;
-        }
-        batch.rows.extend(self.pending_rows.iter().map(|pending| {
-            let open = kinds.iter().filter(|kind| pending.progress.needs(**kind)).count();
-            planned_row(pending.pos, open, &pending.progress)
-        }));
-    }
-
-    fn steps(&self, kind: StepKind) -> impl Iterator<Item = StepRef> {
-        let open = self.pending_rows.iter().filter(move |pending| pending.progress.needs(kind));
-        open.map(move |pending| StepRef { row: pending.pos.number, kind })
-    }
-}
-
-/// The request for a call of the tag batcher. Rows that are in no batch yet are added to this one.
-pub(super) fn request_of(call: TagCall<Arc<TagJob>>, batch: &mut Batch) -> Option<Request> {
-    match call {
-        TagCall::Patch(job) => {
-            job.add_rows(&[StepKind::Details], batch);
-            let patch = Patch { tags: job.complete.clone(), ..Patch::default() };
-            let steps: Vec<_> = job.steps(StepKind::Details).collect();
-            request(Call::Details(Box::new(patch)), &job.file, steps)
-        }
-        TagCall::Remove(tags, files) => {
-            bulk_request(Call::RemoveTags(tags), StepKind::RemoveTags, &files, batch)
-        }
-        TagCall::Add(tags, files) => {
-            bulk_request(Call::AddTags(tags), StepKind::AddTags, &files, batch)
-        }
-    }
-}
-
-fn bulk_request(
-    call: Call,
-    kind: StepKind,
-    call_files: &[CallFile<Arc<TagJob>>],
-    batch: &mut Batch,
-) -> Option<Request> {
-    let (mut files, mut steps) = (Vec::new(), Vec::new());
-    for CallFile { item: job, is_last } in call_files {
-        if *is_last && job.kinds.first() == Some(&kind) {
-            job.add_rows(&job.kinds, batch);
-        }
-        let part = kind.part().filter(|_| !is_last);
-        for step in job.steps(kind) {
-            files.push(job.file.clone());
-            steps.push(StepRef { kind: part.unwrap_or(kind), ..step });
-        }
-    }
-    (!steps.is_empty()).then(|| Request::new(call, files.into(), steps.into()))
-}
-
-/// A request on one file; `None` without steps.
-fn request(call: Call, file: &FileId, steps: Vec<StepRef>) -> Option<Request> {
-    let files = vec![file.clone(); steps.len()];
-    (!steps.is_empty()).then(|| Request::new(call, files.into(), steps.into()))
 }
 
 /// The requests of merged rows: a PATCH, tag calls, publication.
@@ -170,7 +88,7 @@ impl<'n> FileRequests<'n> {
         let open = rows
             .filter(|pending| self.has_ai_tags_step(pending) && pending.progress.needs(kind))
             .map(|pending| StepRef { row: pending.pos.number, kind });
-        request(Call::RemoveAiTags(self.ai_tags.clone()?), file, open.collect())
+        Request::of_file(Call::RemoveAiTags(self.ai_tags.clone()?), file, open.collect())
     }
 
     /// Whether a row has a step in the PATCH. Of merged rows, every one has: if the PATCH is
@@ -229,14 +147,14 @@ impl<'n> FileRequests<'n> {
         let open: Vec<StepRef> =
             rows().filter(|pending| pending.progress.needs(StepKind::Details)).map(step).collect();
         let several = open.len() > 1;
-        requests.extend(request(call(), file, open).map(|mut request| {
+        requests.extend(Request::of_file(call(), file, open).map(|mut request| {
             if several {
                 request.set_fallback(self.fallback(file, simulated_file));
             }
             request
         }));
         let lost = rows().filter(|pending| pending.progress.remainder_due()).map(step).collect();
-        let lost = request(call(), file, lost).and_then(Request::remainder);
+        let lost = Request::of_file(call(), file, lost).and_then(Request::remainder);
         requests.extend(lost.map(Request::Idempotent));
         requests
     }
@@ -285,7 +203,7 @@ impl<'n> FileRequests<'n> {
                 let pending_rows = self.merged.rows_of_stage(stage);
                 let open = pending_rows.filter(|pending| pending.progress.needs(kind));
                 let steps = open.map(|pending| StepRef { row: pending.pos.number, kind });
-                request(call, file, steps.collect())
+                Request::of_file(call, file, steps.collect())
             })
         });
         calls.collect()
@@ -304,7 +222,7 @@ impl<'n> FileRequests<'n> {
         let open = pending_rows.filter(|pending| pending.progress.needs(StepKind::Publish));
         let steps =
             open.map(|pending| StepRef { row: pending.pos.number, kind: StepKind::Publish });
-        request(Call::Publish(publish), file, steps.collect())
+        Request::of_file(Call::Publish(publish), file, steps.collect())
     }
 }
 
@@ -313,19 +231,6 @@ fn tag_calls(tags: &TagDiff) -> impl Iterator<Item = (StepKind, Call)> {
     let remove = tags.remove.clone().map(|tags| (StepKind::RemoveTags, Call::RemoveTags(tags)));
     let add = tags.add.clone().map(|tags| (StepKind::AddTags, Call::AddTags(tags)));
     remove.into_iter().chain(add)
-}
-
-/// A row with this many open steps.
-pub(super) fn planned_row(pos: RowPos, open: usize, progress: &RowProgress) -> PlannedRow {
-    let outcome = progress.interrupted_outcome().filter(|_| open == 0);
-    PlannedRow { pos, open, outcome, worst: progress.worst_status(), not_sent: None }
-}
-
-/// A row for which nothing is sent.
-pub(super) fn done_row(pos: RowPos, progress: &RowProgress, outcome: Outcome) -> PlannedRow {
-    let outcome =
-        if progress.is_recorded() { progress.interrupted_outcome() } else { Some(outcome) };
-    PlannedRow { pos, open: 0, outcome, worst: progress.worst_status(), not_sent: None }
 }
 
 impl RowProgress {

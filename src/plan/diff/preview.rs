@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::diff::FileDiff;
+use super::file_diff::FileDiff;
 use super::merge::{MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
 use super::work::{MergedWork, WorkItem};

@@ -11,7 +11,7 @@ pub struct Superset {
     pub add: Option<Tags>,
 }
 
-/// A request.
+/// A request, or several with the same tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagCall<T> {
     /// POST removeTags: these tags, from these files.

@@ -2,7 +2,7 @@
 
 use super::merge::MergedRows;
 use super::simulated_file::SimulatedFile;
-use super::tag_call::Superset;
+use crate::plan::batch::Superset;
 use crate::request::Patch;
 use crate::row::{Change, Extension, FieldSet, FileField, Publish, Set, TagChange, Tags};
 
