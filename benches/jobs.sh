@@ -86,6 +86,22 @@ job "same, one row per keyword" long.csv
 awk 'BEGIN { print "fileId,tags" } { print $1 ",\"base," $2 "\"" }' keywords | awk 'NR > 1 { sub(/k[0-9]+,/, "") } { print }' >replaced_all.csv
 job "all tags replaced by keywords" replaced_all.csv
 
+# Replaced tags again, but 4,000 pairs: few are common, most are rare.
+awk 'BEGIN { print "fileId,tags"; srand(3); for (k = 1; k <= 4000; k++) upto[k] = sum += 1 / k }
+    { at = rand() * sum; low = 1; high = 4000
+      while (low < high) { k = int((low + high) / 2); if (upto[k] < at) low = k + 1; else high = k }
+      print $1 ",\"base,old" low "\"" }' ids >many.csv
+"$ikbulk" -q apply --direct --no-snapshot $fast many.csv
+sed 's/old/new/' many.csv >many_replaced.csv
+job "tags replaced, 4,000 pairs" many_replaced.csv
+
+# Eight tags, of which the files have half.
+awk 'BEGIN { print "fileId,tags"; srand(4) }
+    { out = "base"; for (k = 1; k <= 8; k++) if (rand() < 0.5) out = out ",c" k; print $1 ",\"" out "\"" }' ids >half.csv
+"$ikbulk" -q apply --direct --no-snapshot $fast half.csv
+awk 'BEGIN { print "fileId,addTags" } { print $1 ",\"c1,c2,c3,c4,c5,c6,c7,c8\"" }' ids >eight.csv
+job "eight tags added, files have half" eight.csv
+
 # A library whose files have the AI tag "car".
 awk -v files="$files" 'BEGIN { for (n = 1; n <= files; n++)
     printf "{\"fileId\":\"%024x\",\"filePath\":\"/%d.jpg\",\"AITags\":[{\"name\":\"car\",\"confidence\":90,\"source\":\"google-auto-tagging\"}]}\n", n, n }' >cars.jsonl
