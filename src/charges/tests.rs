@@ -85,7 +85,7 @@ impl TestDir {
             account: identity("key"),
             sandbox: false,
             has_extensions: true,
-            clear_token: "<clear>".to_owned(),
+            rules: Rules::default(),
             fields: String::new(),
             begun: "2026-11-24T01:00:00Z".to_owned(),
             planning: Planning::Direct,

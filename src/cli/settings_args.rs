@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ikbulk::account::StateDir;
 use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
+use ikbulk::row::Rules;
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 use ikbulk::spending::{Limits, Prices, SpendingLimits};
 use serde::Deserialize;
@@ -93,6 +94,9 @@ pub(crate) struct SettingsArgs {
     /// The cell text that clears a field [default: `<clear>`]
     #[arg(long, value_name = "TEXT", help_heading = INPUT, hide_short_help = true)]
     clear_token: Option<ClearToken>,
+    /// A word such as NA that is a value, although programs print it for no value; repeatable
+    #[arg(long, value_name = "WORD", help_heading = INPUT, hide_short_help = true)]
+    literal: Option<Vec<String>>,
     /// The profile of the settings file to use [default: default]
     #[arg(long, value_name = "NAME", help_heading = ACCOUNT, hide_short_help = true)]
     #[serde(skip)]
@@ -205,6 +209,7 @@ impl SettingsArgs {
             price,
             yes_max_units,
             clear_token,
+            literal,
             profile,
             settings,
             state_dir
@@ -244,6 +249,16 @@ impl SettingsArgs {
         })
     }
 
+    /// How the cells of a sheet are read.
+    fn rules(&self) -> Rules {
+        let default = Rules::default();
+        Rules {
+            clear_token: self.clear_token.clone().map_or(default.clear_token, |token| token.0),
+            literals: self.literal.iter().flatten().cloned().collect(),
+            ..default
+        }
+    }
+
     /// The limits of billed extensions.
     fn spending(&self) -> SpendingLimits {
         let runs = |given: &Option<Vec<ExtensionNumber>>| {
@@ -275,7 +290,7 @@ impl SettingsArgs {
     }
 
     fn engine_settings(self, key: Key) -> Result<Settings, CliError> {
-        let (execution, spending) = (self.execution()?, self.spending());
+        let (execution, spending, rules) = (self.execution()?, self.spending(), self.rules());
         // Only `StateDirError::Nowhere`, which is reported if the directory is needed.
         let state_dir =
             StateDir::locate(self.state_dir.as_deref(), |name| std::env::var_os(name)).ok();
@@ -295,7 +310,7 @@ impl SettingsArgs {
             unasked_units_max: self.yes_max_units.unwrap_or(default.unasked_units_max),
             state_dir,
             max_bad: self.max_bad.map_or(default.max_bad, |share| share.0),
-            clear_token: self.clear_token.map_or(default.clear_token, |token| token.0),
+            rules,
             sandbox: Some(Box::new(RunSandbox)),
             access: default.access,
         })

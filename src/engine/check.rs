@@ -53,7 +53,7 @@ impl Engine {
             unnamed.input()
         };
         let fields = self.fields_to_check(sheet, input, ui).await?;
-        let context = fields.context(self.settings.clear_token.clone(), None);
+        let context = fields.context(self.settings.rules.clone(), None);
         let mut planner = Planner::direct();
         planner.preview(0);
         let scan = scan(input, &context, &mut planner, None, |_| {})?;

@@ -20,7 +20,7 @@ use crate::imagekit::{Failure, Listing};
 use crate::input::Format;
 use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
 use crate::request::Endpoint;
-use crate::row::{FileId, Resolved};
+use crate::row::{FileId, Resolved, Rules};
 use crate::run::{RunDir, unsettled_files};
 use crate::settings::{Execution, Planning};
 use crate::spending::SpendingLimits;
@@ -53,7 +53,7 @@ pub(super) struct NewRun {
     pub(super) input_fingerprint: String,
     pub(super) rows: u64,
     pub(super) has_extensions: bool,
-    pub(super) clear_token: String,
+    pub(super) rules: Rules,
     pub(super) fields: String,
     pub(super) planning: Planning,
     pub(super) spending: SpendingLimits,
@@ -173,7 +173,7 @@ impl Connection {
             account: self.client.identity.clone(),
             sandbox: self.local.is_none(),
             has_extensions: new.has_extensions,
-            clear_token: new.clear_token,
+            rules: new.rules,
             fields: new.fields,
             begun: Timestamp::now().to_string(),
             planning: new.planning,

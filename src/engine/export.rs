@@ -14,7 +14,6 @@ use crate::imagekit::{Failure, ListedFile, Listing, PAGE_FILES_MAX};
 use crate::input::Format;
 use crate::plural::plural;
 use crate::request::Endpoint;
-use crate::row::Rules;
 use crate::run::ReadProgress as _;
 
 /// Maximum pages of a listing: ten million files. A longer listing is taken to be endless.
@@ -87,7 +86,7 @@ impl Engine {
         } else {
             Columns::named(options.columns.iter().map(|name| name.trim()), &schema)?
         };
-        let rules = Rules { clear_token: settings.clear_token.clone() };
+        let rules = settings.rules.clone();
         let sheet = SheetWriter::create(output, format, columns, rules)
             .map_err(|error| not_written(output, error))?;
         write_pages(sheet, options, &client, &reads, ui).await

@@ -37,8 +37,8 @@ impl Fields {
     }
 
     /// The context for reading cells; `files` are the resolved paths and URLs.
-    pub(super) fn context(&self, clear_token: String, files: Option<Resolved>) -> Context {
+    pub(super) fn context(&self, rules: Rules, files: Option<Resolved>) -> Context {
         let (schema, files) = (self.schema.clone(), files.map(Arc::new));
-        Context { rules: Rules { clear_token }, schema, files }
+        Context { rules, schema, files }
     }
 }

@@ -34,8 +34,8 @@ pub struct Settings {
     /// Maximum units that are sent without asking if no limit of units is set. Of extensions with
     /// unknown units, at most [`UNPRICED_RUNS_MAX`] runs are.
     pub unasked_units_max: u64,
-    /// The text of a cell that clears its field.
-    pub clear_token: String,
+    /// How the cells of a sheet are read.
+    pub rules: Rules,
     /// Starts the sandbox of a run; `None` refuses such runs.
     pub sandbox: Option<Box<dyn StartSandbox>>,
 }
@@ -84,7 +84,7 @@ impl Settings {
             max_bad: 0.01,
             spending: SpendingLimits::default(),
             unasked_units_max: 1000,
-            clear_token: Rules::default().clear_token,
+            rules: Rules::default(),
             sandbox: None,
         }
     }

@@ -136,7 +136,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             return Ok(None);
         }
         let fields = Fields::unchecked();
-        let scan = Scan::read(input, fields.context(self.settings.clear_token.clone(), None))?;
+        let scan = Scan::read(input, fields.context(self.settings.rules.clone(), None))?;
         self.refuse_unless_accepted(&scan.input_summary, &staged_sheet.client)?;
         Ok(Some(ScannedSheet { scan, fields }))
     }
@@ -167,7 +167,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             sheet
         } else {
             let fields = Fields::fetch(client, &staged.input, reads).await?;
-            let context = fields.context(self.settings.clear_token.clone(), None);
+            let context = fields.context(self.settings.rules.clone(), None);
             ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
         };
         let scan = scan.look_up_files(&staged.input, client, reads, self.ui).await?;
@@ -220,7 +220,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             input_fingerprint: staged.fingerprint.0.clone(),
             rows: summary.rows,
             has_extensions: !summary.extension_runs.is_empty(),
-            clear_token: self.settings.clear_token.clone(),
+            rules: self.settings.rules.clone(),
             fields,
             planning: self.planning,
             spending: self.settings.spending.clone(),

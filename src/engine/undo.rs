@@ -282,7 +282,7 @@ impl RunToUndo {
             input_fingerprint: String::new(),
             rows: 0,
             has_extensions: false,
-            clear_token: self.meta.clear_token.clone(),
+            rules: self.meta.rules.clone(),
             fields: self.meta.fields.clone(),
             planning: Planning::Diff(DiffOptions::default()),
             spending: SpendingLimits::default(),

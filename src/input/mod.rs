@@ -7,6 +7,7 @@
 mod columns;
 mod csv_records;
 mod error;
+mod json_words;
 mod jsonl;
 mod record_limit;
 mod records;

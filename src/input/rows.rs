@@ -8,6 +8,7 @@ use csv::ByteRecord;
 
 use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
+use super::json_words;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
 use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError};
@@ -229,14 +230,16 @@ fn parse_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
             (context.finish(builder), prior)
         }
         Err(error) => {
-            // The parser's line number is always 1, so drop it.
-            let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
-            let problem = format!("is not a JSON object ({error})");
-            let line = String::from_utf8_lossy(line);
-            (
-                unreadable(Problem::new("line", &line, problem, "write one object per line")),
-                PriorRun::default(),
-            )
+            let shown = String::from_utf8_lossy(line);
+            let problem = if let Some((word, fix)) = json_words::find(line) {
+                Problem::new("line", &shown, format!("contains {word}, which is not JSON"), fix)
+            } else {
+                // The parser's line number is always 1, so drop it.
+                let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
+                let problem = format!("is not a JSON object ({error})");
+                Problem::new("line", &shown, problem, "write one object per line")
+            };
+            (unreadable(problem), PriorRun::default())
         }
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::writer::SPENT;
 use super::{Counters, Ended, RunMeta, files, targets};
 use crate::input::Context;
-use crate::row::{Resolved, RowPos, Rules, Schema};
+use crate::row::{Resolved, RowPos, Schema};
 use crate::spending::Spent;
 use crate::sqlite;
 
@@ -209,8 +209,7 @@ impl LedgerFile {
                     .map_err(|source| LedgerError::Fields { path: self.path.clone(), source })?,
             ),
         };
-        let rules = Rules { clear_token: meta.clear_token.clone() };
-        Ok(Context { rules, schema, files: Some(self.files()?.into()) })
+        Ok(Context { rules: meta.rules.clone(), schema, files: Some(self.files()?.into()) })
     }
 
     /// Fingerprint of the last version of a sheet (such as `failed.csv`) that this run wrote;

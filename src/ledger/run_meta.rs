@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Identity;
 use crate::input::Format;
+use crate::row::Rules;
 use crate::settings::Planning;
 use crate::spending::SpendingLimits;
 
@@ -41,8 +42,9 @@ pub struct RunMeta {
     /// Whether any row requests an extension, so that the extension history applies.
     #[serde(default)]
     pub has_extensions: bool,
-    /// Text of a cell that clears its field.
-    pub clear_token: String,
+    /// How its cells are read.
+    #[serde(flatten)]
+    pub rules: Rules,
     /// The account's custom metadata schema as JSON; empty if it was not read.
     pub fields: String,
     /// Start time, in UTC (RFC 3339).

@@ -2,6 +2,7 @@
 
 use super::{LedgerFile, RunKind, RunMeta};
 use crate::input::Format;
+use crate::row::Rules;
 use crate::settings::Planning;
 
 /// An empty ledger, and the temporary directory that holds it.
@@ -28,7 +29,7 @@ fn meta() -> RunMeta {
             .expect("an account"),
         sandbox: false,
         has_extensions: false,
-        clear_token: "<clear>".to_owned(),
+        rules: Rules::default(),
         fields: String::new(),
         begun: "2026-01-01T00:00:00Z".to_owned(),
         planning: Planning::Direct,

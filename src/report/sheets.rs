@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::row::RowResult;
 use crate::atomic_file::AtomicFile;
 use crate::input::{Record, own};
-use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty};
+use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty, escaped_strings};
 use crate::sanitize::escape_formula;
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -113,7 +113,7 @@ impl Reason<'_> {
     /// The remaining value of a tag column; null for a column that clears the tags. `None` if the
     /// value stays as is.
     fn remaining_tags(&self, column: &str) -> Option<Value> {
-        let list = |tags: Option<&Tags>| Value::from(as_slice_or_empty(tags));
+        let list = |tags: Option<&Tags>| escaped_strings(&Value::from(as_slice_or_empty(tags)));
         Some(match (column, self.remaining_tag_change?) {
             ("tags", TagChange::Replace(tags)) => list(Some(tags)),
             ("tags", TagChange::Clear) => Value::Null,

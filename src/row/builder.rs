@@ -5,26 +5,14 @@ use std::sync::Arc;
 
 use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
+use super::list::list;
 use super::metadata;
 use super::problem::{Invalid, Problem, Rejection};
 use super::tag_cache::TagCache;
-use super::{Content, Extensions, Field, FileId, Target, Unresolved, Update};
+use super::{Content, Extensions, Field, FileId, Rules, Target, Unresolved, Update};
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
 const LINEAR_SEARCH_MAX: usize = 16;
-
-/// Rules for all cells of an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    /// The text that clears a field, `<clear>` unless set otherwise.
-    pub clear_token: String,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self { clear_token: "<clear>".to_owned() }
-    }
-}
 
 /// A cell with a path or URL.
 #[derive(Debug)]
@@ -158,12 +146,12 @@ impl<'a> Builder<'a> {
 
     /// Parses a cell into its field of the change.
     fn parse(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
-        let literal = cell.literal(&self.rules.clear_token);
-        if literal.is_none() && cell.is_error() {
-            return Err(Invalid::new(
-                "is a spreadsheet error value",
-                "fix the formula, or leave the cell empty to keep the field",
-            ));
+        let literal = cell.literal(&self.rules.clear_token, field.is_list());
+        if literal.is_none()
+            && let Some(no_value) = self.rules.no_value(field, cell)
+        {
+            let problem = format!("is {}", no_value.description());
+            return Err(Invalid::new(problem, no_value.suggestion(cell.shown().trim())));
         }
         if cell.has_nul() {
             return Err(Invalid::new("contains a NUL character", "remove it"));
@@ -191,18 +179,18 @@ impl<'a> Builder<'a> {
             Field::Tags => {
                 // An explicit empty list clears the tags. Sent as null, because the API does not
                 // document [].
-                let tags = self.tags(cell)?.map_or(TagChange::Clear, TagChange::Replace);
+                let tags = self.tags(field, cell)?.map_or(TagChange::Clear, TagChange::Replace);
                 self.change.tags = Some(tags);
             }
-            Field::AddTags => self.add_tags = self.tags(cell)?,
-            Field::RemoveTags => self.remove_tags = self.tags(cell)?,
-            Field::RemoveAiTags => self.change.ai_tags = ai_tags(cell)?,
+            Field::AddTags => self.add_tags = self.tags(field, cell)?,
+            Field::RemoveTags => self.remove_tags = self.tags(field, cell)?,
+            Field::RemoveAiTags => self.change.ai_tags = ai_tags(field, cell, self.rules)?,
             Field::CustomCoordinates => {
                 self.change.coordinates = Some(Set::Value(coordinates(cell)?));
             }
             Field::Description => self.change.description = Some(Set::Value(description(cell)?)),
             Field::CustomMetadata(field) => {
-                let value = metadata::value(field.rule.as_deref(), cell)?;
+                let value = metadata::value(field, cell, self.rules)?;
                 self.change.metadata.push((field.clone(), Set::Value(value)));
             }
             Field::Extensions => self.change.extensions = Extensions::parse(cell)?,
@@ -214,10 +202,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The tags of a cell; `None` for an explicit empty list.
-    fn tags(&mut self, cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
+    fn tags(&mut self, field: &Field, cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
+        let parse = || tags(field, cell, self.rules);
         match (&mut self.tag_cache, cell) {
-            (Some(cache), Cell::Text(text)) => cache.get_or_parse(text, || tags(cell)),
-            _ => tags(cell),
+            (Some(cache), Cell::Text(text)) => cache.get_or_parse(text, parse),
+            _ => parse(),
         }
     }
 
@@ -325,8 +314,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-const LIST_SUGGESTION: &str = r#"separate values with commas, or write a JSON array: ["a","b"]"#;
-
 fn file_id(cell: Cell<'_>) -> Result<FileId, Invalid> {
     let suggestion = "copy the id from ImageKit, like 598821f949c0a938d57563bd";
     let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", suggestion))?;
@@ -342,8 +329,8 @@ fn target_cell(
     Ok(TargetCell { target: parse(text)?, cell: text.into() })
 }
 
-fn tags(cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
-    let words = list(cell)?;
+fn tags(field: &Field, cell: Cell<'_>, rules: &Rules) -> Result<Option<Tags>, Invalid> {
+    let words = list(cell, field, rules)?;
     if words.is_empty() && is_array(cell) {
         return Ok(None);
     }
@@ -357,15 +344,11 @@ fn is_array(cell: Cell<'_>) -> bool {
     }
 }
 
-fn list(cell: Cell<'_>) -> Result<Vec<String>, Invalid> {
-    cell.list().map_err(|problem| Invalid::new(problem, LIST_SUGGESTION))
-}
-
-fn ai_tags(cell: Cell<'_>) -> Result<Option<AiTagRemoval>, Invalid> {
+fn ai_tags(field: &Field, cell: Cell<'_>, rules: &Rules) -> Result<Option<AiTagRemoval>, Invalid> {
     if cell.trimmed_text() == Some("all") {
         return Ok(Some(AiTagRemoval::All));
     }
-    let words = list(cell)?;
+    let words = list(cell, field, rules)?;
     Ok((!words.is_empty()).then(|| AiTagRemoval::Named(words.into())))
 }
 

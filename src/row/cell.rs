@@ -6,26 +6,7 @@ use memchr::memchr;
 use serde_json::Value;
 
 use super::no_duplicate_keys::NoDuplicateKeys;
-
-/// What spreadsheet programs print for a failed formula; never a value.
-const FORMULA_ERRORS: [&str; 16] = [
-    "#N/A",
-    "#REF!",
-    "#VALUE!",
-    "#DIV/0!",
-    "#NAME?",
-    "#NUM!",
-    "#NULL!",
-    "#ERROR!",
-    "#SPILL!",
-    "#CALC!",
-    "#FIELD!",
-    "#BLOCKED!",
-    "#CONNECT!",
-    "#UNKNOWN!",
-    "#BUSY!",
-    "#GETTING_DATA",
-];
+use super::no_value::{self, NoValue};
 
 /// A cell of a row.
 #[derive(Debug, Clone, Copy)]
@@ -64,31 +45,24 @@ impl<'a> Cell<'a> {
         normalized(text).eq(normalized(clear_token))
     }
 
-    /// Whether the cell is a spreadsheet error value like `#N/A`.
-    pub(crate) fn is_error(self) -> bool {
-        matches!(self, Cell::Text(text)
-            if text.trim_start().starts_with('#') && FORMULA_ERRORS.contains(&text.trim()))
-    }
-
-    /// Text to take literally: it cannot be the clear token or an error value, or a backslash
-    /// escapes one, as in `\<clear>` and `\#N/A`. `None` if the text must still be checked for
-    /// those.
-    pub(crate) fn literal(self, clear_token: &str) -> Option<Self> {
-        let Cell::Text(text) = self else {
-            return None;
+    /// The text that a backslash makes a value, as in `\<clear>` and `\#N/A`; `None` if the cell has
+    /// no such backslash. In a list, each word has its own.
+    pub(crate) fn literal(self, clear_token: &str, is_list: bool) -> Option<Self> {
+        let text = self.text()?;
+        let rest = text.strip_prefix('\\')?;
+        let bare = rest.trim_start_matches('\\');
+        let is_special = match self {
+            Cell::Text(_) => Cell::Text(bare).is_nearly_clear(clear_token),
+            Cell::Json(_) => false,
         };
-        // Fast path: the first character rules out the special values for nearly every cell.
-        let first = |text: &str| text.trim_start().bytes().next().filter(u8::is_ascii);
-        if let (Some(has), Some(token)) = (first(text), first(clear_token))
-            && !matches!(has, b'\\' | b'#')
-            && !has.eq_ignore_ascii_case(&token)
-        {
-            return Some(self);
-        }
-        let literal = text.strip_prefix('\\')?;
-        let unescaped = Cell::Text(literal.trim_start_matches('\\'));
-        let is_special = unescaped.is_nearly_clear(clear_token) || unescaped.is_error();
-        is_special.then_some(Cell::Text(literal))
+        let is_escaped = || {
+            if is_list {
+                NoValue::of(bare) == Some(NoValue::Code)
+            } else {
+                no_value::unescaped(text).is_some()
+            }
+        };
+        (is_special || is_escaped()).then_some(Cell::Text(rest))
     }
 
     /// The value as shown in error messages.
@@ -123,34 +97,6 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// A list of strings in input order, without duplicates: comma-separated text, trimmed, or a
-    /// JSON array of strings, verbatim.
-    pub(crate) fn list(self) -> Result<Vec<String>, &'static str> {
-        let mut words = Words::default();
-        match self {
-            Cell::Text(text) if text.trim_start().starts_with('[') => {
-                let array: Vec<Cow<'_, str>> = serde_json::from_str(text)
-                    .map_err(|_| "looks like a JSON array, but is not a valid array of strings")?;
-                for word in array {
-                    words.push_from_array(&word)?;
-                }
-            }
-            Cell::Text(text) => text.split(',').for_each(|word| words.push_from_text(word)),
-            Cell::Json(Value::Array(array)) => {
-                for value in array {
-                    words.push_from_array(
-                        value.as_str().ok_or("contains an element that is not a string")?,
-                    )?;
-                }
-            }
-            Cell::Json(Value::String(text)) => {
-                text.split(',').for_each(|word| words.push_from_text(word));
-            }
-            Cell::Json(_) => return Err("is not a list of strings"),
-        }
-        Ok(words.0)
-    }
-
     /// `true`, `yes`, `1`, `false`, `no` or `0`, ignoring case; `None` for anything else.
     pub(crate) fn boolean(self) -> Option<bool> {
         if let Cell::Json(value) = self
@@ -175,64 +121,9 @@ fn normalized(text: &str) -> impl Iterator<Item = char> {
     text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
 }
 
-#[derive(Default)]
-struct Words(Vec<String>);
-
-impl Words {
-    /// Adds an element of comma-separated text; skips empty elements.
-    fn push_from_text(&mut self, word: &str) {
-        let word = word.trim();
-        if !word.is_empty() {
-            self.push_new(word);
-        }
-    }
-
-    /// Adds an array element; rejects empty elements, which someone wrote on purpose.
-    fn push_from_array(&mut self, word: &str) -> Result<(), &'static str> {
-        if word.trim().is_empty() {
-            return Err("contains an empty element");
-        }
-        self.push_new(word);
-        Ok(())
-    }
-
-    fn push_new(&mut self, word: &str) {
-        if !self.0.iter().any(|known| known == word) {
-            self.0.push(word.to_owned());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn list_is_trimmed_and_deduplicated_in_order() {
-        assert_eq!(
-            Cell::Text(" b, a,b , ,c,").list(),
-            Ok(vec!["b".into(), "a".into(), "c".into()])
-        );
-    }
-
-    #[test]
-    fn json_array_elements_may_contain_commas() {
-        assert_eq!(Cell::Text(r#"["a, b","c"]"#).list(), Ok(vec!["a, b".into(), "c".into()]));
-    }
-
-    #[test]
-    fn broken_json_array_is_not_parsed_as_words() {
-        assert!(Cell::Text(r#"["a, "b"]"#).list().is_err());
-        assert!(Cell::Text("[1,2]").list().is_err());
-        assert!(Cell::Text(r#"["a",""]"#).list().is_err());
-    }
-
-    #[test]
-    fn formula_errors_are_recognized_despite_surrounding_spaces() {
-        assert!(Cell::Text(" #N/A ").is_error());
-        assert!(!Cell::Text("#sale").is_error());
-        assert!(!Cell::Json(&Value::from("#N/A")).is_error());
-    }
 
     #[test]
     fn boolean_accepts_known_spellings_only() {

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::builder::{Builder, Rules};
+use super::builder::Builder;
 use super::cell::Cell;
 use super::change::{Coordinates, Set, TagChange};
-use super::{Content, Field, Update};
+use super::no_value::escaped;
+use super::{Content, Field, Rules, Update};
 
 /// An encoded value: `T` is the text of a cell, or a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +30,19 @@ pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<St
     spellings(value).into_iter().find(round_trips).map_or(Encoded::NotRepresentable, Encoded::As)
 }
 
-/// Encodes `value` as the JSON that sets `field` to it: the value itself, if it round-trips.
+/// Encodes `value` as the JSON that sets `field` to it: the value itself if it round-trips, or else
+/// with escaped strings.
 #[must_use]
 pub fn encode_as_json(field: &Field, value: Value, rules: &Rules) -> Encoded<Value> {
     if is_empty(&value) {
-        Encoded::Nothing
-    } else if round_trips(field, &value, Cell::Json(&value), rules) {
-        Encoded::As(value)
+        return Encoded::Nothing;
+    }
+    if round_trips(field, &value, Cell::Json(&value), rules) {
+        return Encoded::As(value);
+    }
+    let escaped = escaped_strings(&value);
+    if round_trips(field, &value, Cell::Json(&escaped), rules) {
+        Encoded::As(escaped)
     } else {
         Encoded::NotRepresentable
     }
@@ -66,9 +73,26 @@ fn spellings(value: &Value) -> Vec<String> {
         Value::String(text) => vec![text.clone(), format!("\\{text}"), value.to_string()],
         Value::Array(array) => {
             let words: Option<Vec<&str>> = array.iter().map(Value::as_str).collect();
-            words.map(|words| words.join(",")).into_iter().chain([value.to_string()]).collect()
+            let joined = words.map(|words| {
+                let escaped: Vec<_> = words.iter().map(|word| escaped(word)).collect();
+                [words.join(","), escaped.join(",")]
+            });
+            let arrays = [value.to_string(), escaped_strings(value).to_string()];
+            joined.into_iter().flatten().chain(arrays).collect()
         }
         _ => vec![value.to_string()],
+    }
+}
+
+/// The value with a backslash in strings that would count as no value.
+pub(crate) fn escaped_strings(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::from(escaped(text)),
+        Value::Array(array) => array.iter().map(escaped_strings).collect(),
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| (key.clone(), escaped_strings(value))).collect()
+        }
+        other => other.clone(),
     }
 }
 
@@ -163,11 +187,18 @@ mod tests {
             (json!("<CLEAR>"), r"\<CLEAR>"),
             (json!("< clear >"), r"\< clear >"),
             (json!(r"\<Clear>"), r"\\<Clear>"),
-            (json!("#N/A"), r"\#N/A"),
             (json!(r"\o/"), r"\o/"),
         ] {
             assert_eq!(cell(&Field::Description, &value), as_text(text));
             assert_eq!(json(&Field::Description, &value), Encoded::As(value));
+        }
+        for (value, text) in
+            [("#N/A", r"\#N/A"), ("NULL", r"\NULL"), (r"\NULL", r"\\NULL"), (r"\N", r"\\N")]
+        {
+            assert_eq!(cell(&Field::Description, &json!(value)), as_text(text));
+            assert_eq!(json(&Field::Description, &json!(value)), Encoded::As(json!(text)));
+            assert_eq!(cell(&Field::Tags, &json!([value])), as_text(text));
+            assert_eq!(json(&Field::Tags, &json!([value])), Encoded::As(json!([text])));
         }
         for (value, text) in [
             (json!(["a, b", "c"]), r#"["a, b","c"]"#),
@@ -216,7 +247,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_except_blank_round_trips(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|\\[|\"|,| |\n|a|ä){0,6}") {
+        fn every_text_except_blank_round_trips(text in "(\\\\|<clear>|<CLEAR>|< Clear >|#N/A|NULL|N|nan|\\[|\\{|\\}|'|\"|,| |\n|\u{fffd}|a|ä){0,6}") {
             let unchecked = Field::CustomMetadata(MetadataField::unchecked("field"));
             for field in [Field::Description, unchecked] {
                 let value = Value::String(text.clone());
@@ -228,7 +259,7 @@ mod tests {
 
         #[test]
         fn every_tag_list_round_trips(
-            tags in proptest::collection::btree_set("(\\\\|<clear>|<CLEAR>|#N/A|\\[|\\]|\"|,| |a|ä){0,3}[a-z>]", 1..4),
+            tags in proptest::collection::btree_set("(\\\\|<clear>|<CLEAR>|#N/A|NULL|\\[|\\]|\\{|\"|,| |a|ä){0,3}(NULL|nan|N|\\}|[a-z>])", 1..4),
         ) {
             prop_assert_ne!(cell(&Field::Tags, &json!(tags)), Encoded::NotRepresentable);
             prop_assert_ne!(json(&Field::Tags, &json!(tags)), Encoded::NotRepresentable);

@@ -1,8 +1,9 @@
 //! The fields that a column or key can set.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::MetadataRule;
+use super::{FieldType, MetadataRule};
 
 /// The meaning of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +79,42 @@ impl Field {
     #[must_use]
     pub fn changes_tags(&self) -> bool {
         matches!(self, Self::Tags | Self::AddTags | Self::RemoveTags)
+    }
+
+    /// Whether its values are lists of words.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        match self {
+            Self::Tags | Self::AddTags | Self::RemoveTags | Self::RemoveAiTags => true,
+            Self::CustomMetadata(field) => {
+                field.rule.as_ref().is_some_and(|rule| rule.kind == FieldType::MultiSelect)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the word is an option of the field.
+    #[must_use]
+    pub fn has_option(&self, word: &str) -> bool {
+        let Self::CustomMetadata(MetadataField { rule: Some(rule), .. }) = self else {
+            return false;
+        };
+        rule.select_options.iter().any(|option| option.as_str() == Some(word))
+    }
+
+    /// The column that sets the field; `tags` also for columns that add or remove tags.
+    #[must_use]
+    pub fn column(&self) -> Cow<'static, str> {
+        if self.changes_tags() {
+            return Cow::Borrowed("tags");
+        }
+        match self {
+            Self::CustomMetadata(field) => Cow::Owned(MetadataField::column_of(&field.name)),
+            fixed => {
+                let named = Self::FIXED.into_iter().find(|(_, field)| field == fixed);
+                Cow::Borrowed(named.map_or("", |(name, _)| name))
+            }
+        }
     }
 
     /// The field with this fixed column name.

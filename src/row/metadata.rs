@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
+use super::Rules;
 use super::cell::Cell;
-use super::field::{METADATA, MetadataField};
+use super::field::{Field, METADATA, MetadataField};
 use super::problem::Invalid;
 use super::suggest::{closest_name, equals_loosely};
 use crate::plural::plural;
@@ -211,9 +212,13 @@ impl MetadataField {
 }
 
 /// Parses and validates a cell; without a rule, the value is taken as is.
-pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<MetadataValue, Invalid> {
-    let Some(rule) = rule else {
-        return Ok(verbatim(cell));
+pub(super) fn value(
+    field: &MetadataField,
+    cell: Cell<'_>,
+    rules: &Rules,
+) -> Result<MetadataValue, Invalid> {
+    let Some(rule) = field.rule.as_deref() else {
+        return verbatim(field, cell, rules);
     };
     match rule.kind {
         FieldType::Text | FieldType::Textarea => text(rule, cell),
@@ -224,16 +229,27 @@ pub(super) fn value(rule: Option<&MetadataRule>, cell: Cell<'_>) -> Result<Metad
             .map(Value::Bool)
             .ok_or_else(|| Invalid::new("is not a boolean", "write true or false")),
         FieldType::SingleSelect => option(rule, cell),
-        FieldType::MultiSelect => options(rule, cell),
-        FieldType::Other => Ok(verbatim(cell)),
+        FieldType::MultiSelect => options(rule, field, cell, rules),
+        FieldType::Other => verbatim(field, cell, rules),
     }
 }
 
-fn verbatim(cell: Cell<'_>) -> Value {
+fn verbatim(field: &MetadataField, cell: Cell<'_>, rules: &Rules) -> Result<Value, Invalid> {
     match cell {
-        Cell::Text(text) => Value::String(text.to_owned()),
-        Cell::Json(value) => value.clone(),
+        Cell::Text(text) => Ok(Value::String(text.to_owned())),
+        Cell::Json(Value::Array(array)) => words_of_array(array, field, rules),
+        Cell::Json(value) => Ok(value.clone()),
     }
+}
+
+/// The array with its strings as words of a list.
+fn words_of_array(array: &[Value], field: &MetadataField, rules: &Rules) -> Result<Value, Invalid> {
+    let field = Field::CustomMetadata(field.clone());
+    let word = |value: &Value| match value {
+        Value::String(text) => rules.word(&field, text).map(Value::from),
+        other => Ok(other.clone()),
+    };
+    array.iter().map(word).collect()
 }
 
 fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
@@ -357,7 +373,12 @@ fn not_an_option(rule: &MetadataRule) -> Invalid {
     Invalid::new("is not one of the field's options", format!("use one of {}", shown.join(", ")))
 }
 
-fn options(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
+fn options(
+    rule: &MetadataRule,
+    field: &MetadataField,
+    cell: Cell<'_>,
+    rules: &Rules,
+) -> Result<Value, Invalid> {
     let array: Vec<Value> = match (cell, cell.text()) {
         (Cell::Json(Value::Array(array)), _) => array.clone(),
         (_, Some(text)) if text.trim_start().starts_with('[') => serde_json::from_str(text)
@@ -370,8 +391,10 @@ fn options(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
         }
         (_, None) => return Err(Invalid::new("is not a list", "write a list of options")),
     };
+    let array = words_of_array(&array, field, rules)?;
+    let array = array.as_array().map_or(&[][..], Vec::as_slice);
     let mut chosen: Vec<Value> = Vec::with_capacity(array.len());
-    for value in &array {
+    for value in array {
         let value = option(rule, Cell::Json(value))?;
         if !chosen.contains(&value) {
             chosen.push(value);
@@ -389,8 +412,13 @@ mod tests {
         serde_json::from_value(schema).expect("a rule")
     }
 
+    fn parse(schema: Value, cell: Cell<'_>) -> Result<Value, Invalid> {
+        let field = MetadataField { name: "field".into(), rule: Some(rule(schema).into()) };
+        value(&field, cell, &Rules::default())
+    }
+
     fn parse_text(schema: Value, text: &str) -> Result<Value, Invalid> {
-        value(Some(&rule(schema)), Cell::Text(text))
+        parse(schema, Cell::Text(text))
     }
 
     #[test]
@@ -406,7 +434,7 @@ mod tests {
     #[test]
     fn text_field_keeps_numeric_text_as_text() {
         assert_eq!(parse_text(json!({"type": "Text"}), "007").ok(), Some(json!("007")));
-        assert!(value(Some(&rule(json!({"type": "Text"}))), Cell::Json(&json!(7))).is_err());
+        assert!(parse(json!({"type": "Text"}), Cell::Json(&json!(7))).is_err());
     }
 
     #[test]
@@ -440,7 +468,7 @@ mod tests {
     fn option_text_matching_string_and_number_is_ambiguous() {
         let size = || json!({"type": "SingleSelect", "selectOptions": ["30", 30]});
         assert!(parse_text(size(), "30").is_err());
-        let number = value(Some(&rule(size())), Cell::Json(&json!(30)));
+        let number = parse(size(), Cell::Json(&json!(30)));
         assert_eq!(number.ok(), Some(json!(30)));
     }
 

@@ -15,20 +15,24 @@ mod encode;
 mod extension;
 mod field;
 mod field_set;
+mod list;
 mod lookup;
 mod metadata;
 mod no_duplicate_keys;
+mod no_value;
 mod problem;
+mod rules;
 mod suggest;
 mod tag_cache;
 mod target;
 
-pub use builder::{Builder, Rules};
+pub use builder::Builder;
 pub use cell::Cell;
 pub(crate) use change::as_slice_or_empty;
 pub use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };
+pub(crate) use encode::escaped_strings;
 pub use encode::{Encoded, encode_as_json, encode_as_text};
 pub use extension::{Extension, ExtensionFingerprint, ExtensionName, Extensions, Units};
 pub(crate) use field::METADATA;
@@ -39,6 +43,7 @@ pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub(crate) use no_duplicate_keys::NoDuplicateKeys;
 pub use problem::{Problem, Rejection};
+pub use rules::Rules;
 pub(crate) use suggest::{closest_name, equals_loosely, starts_loosely_with};
 pub use tag_cache::TagCache;
 pub use target::Target;

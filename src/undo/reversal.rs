@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::FileEffects;
 use crate::file_fields::FileFields;
-use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules};
+use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules, escaped_strings};
 
 /// How to revert the changes of one file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -95,7 +95,7 @@ impl FileEffects {
                 let before = self.before.as_ref().map(|before| value(field, before));
                 let before = before.unwrap_or_default();
                 if is_allowed(field, &before) {
-                    set(field, before, &mut row);
+                    set(field, &before, &mut row);
                     continue;
                 }
                 SkipReason::NotAllowed
@@ -168,11 +168,12 @@ fn is_allowed(field: &Field, value: &Value) -> bool {
     let rules = Rules::default();
     let mut row = Builder::new(&rules);
     row.set("fileId", &Field::FileId, Cell::Text("any"));
-    row.set("value", field, Cell::Json(value));
+    row.set("value", field, Cell::Json(&escaped_strings(value)));
     matches!(row.finish(), Content::Update(_))
 }
 
-fn set(field: &Field, value: Value, row: &mut Map<String, Value>) {
+fn set(field: &Field, value: &Value, row: &mut Map<String, Value>) {
+    let value = escaped_strings(value);
     match field {
         Field::CustomMetadata(field) => {
             let all = row.entry("customMetadata").or_insert_with(|| Map::new().into());

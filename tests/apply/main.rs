@@ -35,4 +35,5 @@ mod trust;
 mod undo;
 mod unknown;
 mod usage;
+mod values;
 mod wire;

@@ -16,7 +16,7 @@ use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::Planner;
 use ikbulk::report::{PriorProgress, RowResult};
 use ikbulk::request::{Call, Idempotent, Sendable, StepKind};
-use ikbulk::row::{FileId, Set};
+use ikbulk::row::{FileId, Rules, Set};
 use ikbulk::run::Session;
 use ikbulk::settings::{Execution, Planning, Rate};
 use ikbulk::spending::{Allowance, SpendingLimits};
@@ -342,7 +342,7 @@ pub(crate) fn meta() -> RunMeta {
             .expect("the account should be valid"),
         sandbox: false,
         has_extensions: false,
-        clear_token: "<clear>".to_owned(),
+        rules: Rules::default(),
         fields: String::new(),
         begun: String::new(),
         planning: Planning::Direct,

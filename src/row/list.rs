@@ -1,0 +1,114 @@
+//! Reads lists of words: comma-separated text, or a JSON array of strings.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::cell::Cell;
+use super::problem::Invalid;
+use super::{Field, Rules};
+
+const SUGGESTION: &str = r#"separate values with commas, or write a JSON array: ["a","b"]"#;
+
+/// The words of a cell in input order, without duplicates. Words of text are trimmed, and those of
+/// arrays are verbatim.
+pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<String>, Invalid> {
+    let mut words = Words { rules, field, read: Vec::new() };
+    match cell {
+        Cell::Text(text) if text.trim_start().starts_with('[') => {
+            let array: Vec<Cow<'_, str>> = serde_json::from_str(text).map_err(|_| {
+                invalid("looks like a JSON array, but is not a valid array of strings")
+            })?;
+            array.iter().try_for_each(|word| words.push_from_array(word))?;
+        }
+        Cell::Json(Value::Array(array)) => {
+            for value in array {
+                let word = value.as_str();
+                let word =
+                    word.ok_or_else(|| invalid("contains an element that is not a string"))?;
+                words.push_from_array(word)?;
+            }
+        }
+        Cell::Text(text) => words.split(text)?,
+        Cell::Json(Value::String(text)) => words.split(text)?,
+        Cell::Json(_) => return Err(invalid("is not a list of strings")),
+    }
+    Ok(words.read)
+}
+
+fn invalid(problem: &'static str) -> Invalid {
+    Invalid::new(problem, SUGGESTION)
+}
+
+struct Words<'r> {
+    rules: &'r Rules,
+    field: &'r Field,
+    read: Vec<String>,
+}
+
+impl Words<'_> {
+    /// Adds the words of separated text; skips empty ones.
+    fn split(&mut self, text: &str) -> Result<(), Invalid> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        words.into_iter().try_for_each(|word| self.push(word))
+    }
+
+    /// Adds an array element; rejects empty elements, which someone wrote on purpose.
+    fn push_from_array(&mut self, word: &str) -> Result<(), Invalid> {
+        if word.trim().is_empty() {
+            return Err(invalid("contains an empty element"));
+        }
+        self.push(word)
+    }
+
+    fn push(&mut self, word: &str) -> Result<(), Invalid> {
+        let word = self.rules.word(self.field, word)?;
+        if !self.read.iter().any(|known| known == word) {
+            self.read.push(word.to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Result<Vec<String>, Invalid> {
+        list(Cell::Text(text), &Field::Tags, &Rules::default())
+    }
+
+    #[track_caller]
+    fn assert_words(text: &str, expected: &[&str]) {
+        assert_eq!(
+            words(text).ok().as_deref(),
+            Some(&*expected.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        );
+    }
+
+    #[test]
+    fn list_is_trimmed_and_deduplicated_in_order() {
+        assert_words(" b, a,b , ,c,", &["b", "a", "c"]);
+    }
+
+    #[test]
+    fn json_array_elements_may_contain_commas() {
+        assert_words(r#"["a, b","c"]"#, &["a, b", "c"]);
+    }
+
+    #[test]
+    fn broken_json_array_is_not_parsed_as_words() {
+        for text in [r#"["a, "b"]"#, "[1,2]", r#"["a",""]"#] {
+            assert!(words(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_without_value_are_refused_unless_escaped() {
+        for text in ["red,#N/A", "NULL", "red, nan", r#"["red","None"]"#, "red,(null)", "####"] {
+            assert!(words(text).is_err(), "{text}");
+        }
+        assert_words(r"red,\NULL,\#N/A,#sale,nano", &["red", "NULL", "#N/A", "#sale", "nano"]);
+        assert_words(r#"["\\NULL"]"#, &["NULL"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! Text that a program printed instead of a value.
+//!
+//! Two classes: *artefacts* are never values (`#N/A`, `[object Object]`); *words* can be a brand or
+//! a tag of the account (`NULL`, `NA`), and count as no value only in the exact spelling that
+//! programs print. A backslash before either makes it a value.
+
+mod printed;
+mod spreadsheet;
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+/// Words that programs print for a missing value, each in its exact spelling.
+const WORDS: [&str; 10] =
+    ["NULL", "null", "nan", "NaN", "NaT", "None", "undefined", "NA", "nil", "NIL"];
+/// The word that PHP prints for a list.
+const LIST_WORD: &str = "Array";
+
+/// The first byte of U+FFFD in UTF-8.
+const REPLACEMENT_FIRST_BYTE: u8 = 0xEF;
+/// Maximum length of an artefact other than a list, in bytes: names of types can be long.
+const ARTEFACT_BYTES_MAX: usize = 200;
+
+/// Why a text is no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoValue {
+    /// The error value of a formula.
+    Error,
+    /// A formula that was still loading.
+    Loading,
+    /// A number wider than its column.
+    TooNarrow,
+    /// A missing value, in marks that no person writes.
+    Missing,
+    /// The name of an object or list.
+    Object,
+    /// A list printed as code.
+    Code,
+    /// A character that could not be decoded.
+    Undecoded,
+    /// One of [`WORDS`].
+    Word,
+    /// The name that PHP prints for a list, which can be a word too.
+    ListWord,
+}
+
+impl NoValue {
+    /// Why the text, without blanks around it, is no value; `None` for a value.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (first, last) = (*text.as_bytes().first()?, *text.as_bytes().last()?);
+        if WORDS.contains(&text) {
+            return Some(Self::Word);
+        }
+        if text == LIST_WORD {
+            return Some(Self::ListWord);
+        }
+        if memchr(REPLACEMENT_FIRST_BYTE, text.as_bytes()).is_some()
+            && text.contains(char::REPLACEMENT_CHARACTER)
+        {
+            return Some(Self::Undecoded);
+        }
+        // The first and the last byte rule out every artefact for nearly every value.
+        let is_suspicious = match first {
+            b'#' | b'(' | b'<' | b'[' | b'{' | b'\\' | b'%' | b'-' => true,
+            _ => {
+                !last.is_ascii_alphabetic()
+                    || first == b'S' && text.starts_with("System.")
+                    || memchr(b'@', text.as_bytes()).is_some()
+                    || matches!(first, b'1') && memchr(b'#', text.as_bytes()).is_some()
+            }
+        };
+        if is_suspicious { Self::artefact(text) } else { None }
+    }
+
+    /// The artefact that the text is.
+    fn artefact(text: &str) -> Option<Self> {
+        let is_short = text.len() <= ARTEFACT_BYTES_MAX;
+        if is_short && spreadsheet::is_error(text) {
+            Some(Self::Error)
+        } else if spreadsheet::is_too_narrow(text) {
+            Some(Self::TooNarrow)
+        } else if spreadsheet::is_loading(text) {
+            Some(Self::Loading)
+        } else if printed::is_missing(text) {
+            Some(Self::Missing)
+        } else if is_short && printed::is_object(text) {
+            Some(Self::Object)
+        } else {
+            printed::is_code(text).then_some(Self::Code)
+        }
+    }
+
+    /// What the text is, as the end of the sentence "value is …".
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Error => "a spreadsheet error value",
+            Self::Loading => "what a spreadsheet prints while a formula loads",
+            Self::TooNarrow => "what a spreadsheet prints where a column is too narrow",
+            Self::Missing => "what a database prints for no value",
+            Self::Object | Self::ListWord => "what a program prints instead of a list or an object",
+            Self::Code => "a list printed as code",
+            Self::Undecoded => "text with a character that could not be decoded (U+FFFD)",
+            Self::Word => "what a program prints for no value",
+        }
+    }
+
+    /// The fix; `word` is the text.
+    pub(crate) fn suggestion(self, word: &str) -> Cow<'static, str> {
+        match self {
+            Self::Error => "fix the formula, or leave the cell empty to keep the field".into(),
+            Self::Loading => "export the sheet again after it has loaded".into(),
+            Self::TooNarrow => "widen the column, and export the sheet again".into(),
+            Self::Missing => "leave the cell empty to keep the field".into(),
+            Self::Object | Self::Code => "join the list with commas in the export".into(),
+            Self::Undecoded => "export the sheet again as UTF-8".into(),
+            Self::Word => format!(
+                "leave the cell empty to keep the field; if it is a value, write \\{word} or pass \
+                 --literal {word}"
+            )
+            .into(),
+            Self::ListWord => format!(
+                "join the list with commas in the export; if it is a value, write \\{word} or pass \
+                 --literal {word}"
+            )
+            .into(),
+        }
+    }
+
+    /// Whether the text can be a value where a person or the account says so.
+    pub(crate) fn can_be_value(self) -> bool {
+        matches!(self, Self::Word | Self::ListWord)
+    }
+}
+
+/// The text without the backslash that makes it a value; `None` if it has none, or none is needed.
+pub(crate) fn unescaped(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('\\')?;
+    let bare = rest.trim_start_matches('\\');
+    // `\N` is an artefact itself, so only a second backslash escapes it.
+    let is_escaped_n = rest.starts_with('\\') && bare.trim_end() == "N";
+    (is_escaped_n || NoValue::of(bare).is_some()).then_some(rest)
+}
+
+/// The text with a backslash where it would not be read as a value without.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if NoValue::of(text).is_some() || unescaped(text).is_some() {
+        Cow::Owned(format!("\\{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_count_only_in_the_spelling_of_programs() {
+        for word in WORDS {
+            assert_eq!(NoValue::of(word), Some(NoValue::Word), "{word}");
+        }
+        for value in
+            ["Nan", "NAN", "none", "NONE", "Nil", "na", "Na", "arrays", "Null", "Undefined"]
+        {
+            assert_eq!(NoValue::of(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn escape_is_undone() {
+        for text in [
+            "NULL", "\\NULL", "\\\\NULL", "\\N", "\\\\N", "\\\\\\N", "#N/A", "{a,b}", "red",
+            "\\red", "\\",
+        ] {
+            let escaped = escaped(text);
+            let read = unescaped(&escaped).unwrap_or(&escaped);
+            assert_eq!(read, text);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What programs print instead of a missing value, an object or a list.
+
+/// What databases and libraries print for a missing value, in marks that no person writes.
+const MISSING: [&str; 16] = [
+    "(null)",
+    "(nil)",
+    "(none)",
+    "(undefined)",
+    "<null>",
+    "<nil>",
+    "<none>",
+    "<na>",
+    "<undefined>",
+    "<no value>",
+    "[null]",
+    "{null}",
+    "1.#qnan",
+    "-1.#ind",
+    "1.#ind",
+    "-nan(ind)",
+];
+
+/// Types of .NET whose name alone is printed for a value of theirs.
+const DOTNET_TYPES: [&str; 6] = [
+    "System.Object",
+    "System.DBNull",
+    "System.Byte",
+    "System.String",
+    "System.__ComObject",
+    "System.Guid",
+];
+/// Namespaces of .NET whose types are printed by name.
+const DOTNET_NAMESPACES: [&str; 5] = [
+    "System.Collections.",
+    "System.Data.",
+    "System.Linq.",
+    "System.Xml.",
+    "System.Management.Automation.",
+];
+/// Words before the values of a list or map that is printed as code, up to its bracket.
+const CONSTRUCTORS: [&str; 26] = [
+    "array(",
+    "Array(",
+    "Array\n",
+    "Array (",
+    "list(",
+    "List(",
+    "dict(",
+    "set(",
+    "tuple(",
+    "frozenset(",
+    "dict_keys(",
+    "dict_values(",
+    "Counter(",
+    "OrderedDict(",
+    "defaultdict(",
+    "Series(",
+    "Index(",
+    "c(\"",
+    "c('",
+    "map[",
+    "Map(",
+    "Set(",
+    "Some(",
+    "Seq(",
+    "vector(",
+    "Vector(",
+];
+
+/// Whether the text stands for a missing value.
+pub(super) fn is_missing(text: &str) -> bool {
+    // `\N` is printed by MySQL and PostgreSQL, in no other case.
+    text == "\\N" || MISSING.iter().any(|missing| missing.eq_ignore_ascii_case(text))
+}
+
+/// Whether the text is the name of a type, with or without an address.
+pub(super) fn is_object(text: &str) -> bool {
+    is_javascript_object(text) || is_dotnet_type(text) || is_java_object(text) || is_address(text)
+}
+
+/// `[object Object]`, also several in a row.
+fn is_javascript_object(text: &str) -> bool {
+    text.strip_prefix("[object ").is_some_and(|rest| rest.contains(']'))
+}
+
+/// `System.String[]`, ``System.Collections.Generic.List`1[System.String]``.
+fn is_dotnet_type(text: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || ".[],`_ +=@{};&".contains(c);
+    text.starts_with("System.")
+        && text.chars().all(is_name)
+        && (text.ends_with("[]")
+            || DOTNET_TYPES.contains(&text)
+            || DOTNET_NAMESPACES.iter().any(|namespace| text.starts_with(namespace)))
+}
+
+/// `[Ljava.lang.String;@1b2c3d`, `java.util.ArrayList@1b2c3d`.
+fn is_java_object(text: &str) -> bool {
+    let Some((class, hash)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let is_hash = (1..=8).contains(&hash.len())
+        && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '$' | '_');
+    let is_array = class.starts_with('[') && class.len() >= 2 && !class.contains(' ');
+    let name = class.rsplit('.').next().unwrap_or_default();
+    let is_class = class.contains('.')
+        && class.chars().all(is_name)
+        && name.starts_with(char::is_uppercase)
+        && !class.starts_with(char::is_uppercase);
+    is_hash && (is_array || is_class)
+}
+
+/// `<Foo object at 0x7f8a>`, `#<Foo:0x000>`, `%!s(<nil>)`.
+fn is_address(text: &str) -> bool {
+    let is_inside = |prefix: &str| text.starts_with(prefix) && text.ends_with('>');
+    is_inside("<") && text.contains(" at 0x")
+        || is_inside("#<") && text.contains(":0x")
+        || is_inside("<class '")
+        || text.starts_with("%!") && text.ends_with(')')
+}
+
+/// Whether the text is a list or map printed as source code. Valid JSON does not count: it can be
+/// the value of a text field, and it is the way to write a list.
+pub(super) fn is_code(text: &str) -> bool {
+    let is_inside = |open: char, close: char| {
+        text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).map(str::trim)
+    };
+    if let Some(inside) = is_inside('{', '}') {
+        return inside.is_empty() || is_postgres_or_python(inside) && !is_json(text);
+    }
+    if let Some(inside) = is_inside('(', ')') {
+        return inside.is_empty() || is_quoted_start(inside);
+    }
+    if let Some(inside) = is_inside('[', ']') {
+        return is_python_list(inside) && !is_json(text);
+    }
+    let is_closed = text.ends_with([')', ']']);
+    is_closed && CONSTRUCTORS.iter().any(|start| text.starts_with(start)) || is_php(text)
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// The inside of braces: a list of `PostgreSQL` or a map or set of Python.
+fn is_postgres_or_python(inside: &str) -> bool {
+    inside.contains([',', ':', '=']) || is_quoted(inside)
+}
+
+/// The inside of brackets: a list that Python prints.
+fn is_python_list(inside: &str) -> bool {
+    const WORDS: [&str; 5] = ["None", "nan", "True", "False", "array("];
+    is_quoted_start(inside) || WORDS.iter().any(|word| inside.starts_with(word))
+}
+
+/// Whether the text begins with a quoted word that is the whole text or followed by a comma.
+fn is_quoted_start(text: &str) -> bool {
+    ['\'', '"'].iter().any(|quote| {
+        let rest = text.strip_prefix(*quote);
+        let after =
+            rest.and_then(|rest| rest.split_once(*quote)).map(|(_, after)| after.trim_start());
+        after.is_some_and(|after| after.is_empty() || after.starts_with(','))
+    })
+}
+
+fn is_quoted(text: &str) -> bool {
+    ['\'', '"']
+        .iter()
+        .any(|quote| text.len() >= 2 && text.starts_with(*quote) && text.ends_with(*quote))
+}
+
+/// `a:2:{i:0;s:3:"red";}` and `s:3:"red";`, as PHP serializes.
+fn is_php(text: &str) -> bool {
+    let after = |prefix: &str| {
+        let rest = text.strip_prefix(prefix)?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        rest.get(digits..).filter(|_| digits > 0)
+    };
+    after("a:").is_some_and(|rest| rest.starts_with(":{") && rest.ends_with('}'))
+        || after("s:").is_some_and(|rest| rest.starts_with(":\"") && rest.ends_with("\";"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_values_are_recognized_in_any_case() {
+        for text in ["(null)", "<NULL>", "[NULL]", "<NA>", "<nil>", "\\N", "1.#QNAN"] {
+            assert!(is_missing(text), "{text}");
+        }
+        for text in ["\\n", "(sic)", "<b>", "null island", "N", "[red]"] {
+            assert!(!is_missing(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn printed_objects_are_recognized() {
+        for text in [
+            "System.Object[]",
+            "System.String[]",
+            "System.Collections.Generic.List`1[System.String]",
+            "System.Collections.Hashtable",
+            "[object Object]",
+            "[object Object],[object Object]",
+            "[Ljava.lang.String;@1b2c3d",
+            "java.util.ArrayList@1b2c3d",
+            "<__main__.Shoe object at 0x7f8a2b>",
+            "#<Shoe:0x00007f8a>",
+            "%!s(<nil>)",
+        ] {
+            assert!(is_object(text), "{text}");
+        }
+        for text in [
+            "System",
+            "System.shoe",
+            "Sound System.",
+            "[object",
+            "anna@cafe",
+            "anna.b@cafe",
+            "<b>x</b>",
+            "object Object",
+        ] {
+            assert!(!is_object(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_printed_as_code_are_recognized() {
+        for text in [
+            r#"{a,"b c"}"#,
+            "{}",
+            "{'a': 1}",
+            "{'a'}",
+            "('a','b')",
+            "('a',)",
+            "()",
+            "['a', 'b']",
+            "[None, 'a']",
+            "[nan]",
+            "array(['a', 'b'], dtype=object)",
+            "Array\n(\n    [0] => red\n)",
+            r#"c("a", "b")"#,
+            "map[a:b]",
+            r#"a:1:{i:0;s:3:"red";}"#,
+            r#"s:3:"red";"#,
+            r#"Some("x")"#,
+        ] {
+            assert!(is_code(text), "{text}");
+        }
+        for text in [
+            r#"["a","b"]"#,
+            r#"{"a":1}"#,
+            "[1,2]",
+            "(see below)",
+            "(a, b)",
+            "{name}",
+            "[draft] a, b",
+            "Array of roses",
+            "Some text (with brackets)",
+            "a: 1",
+            "(\"quoted\" title)",
+        ] {
+            assert!(!is_code(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What cells mean: text that a program printed instead of a value.
+//!
+//! The sheets in `fixtures/sheets` stand for a kind of fault each; `expected.snap` beside a sheet is
+//! what a person is told about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::harness::{Cases, TestEnv, assert_text, files};
+
+fn fixture(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sheets").join(case)
+}
+
+/// The ids of the files that the sheets in `fixtures/sheets` name.
+fn case_ids() -> Vec<String> {
+    (0..6).map(|index| format!("65a1f0c29b41d45b037cc00{index}")).collect()
+}
+
+/// Copies the sheet of a case into the environment; returns its name.
+fn copy_sheet(env: &TestEnv, case: &str) -> String {
+    let entries = fs::read_dir(fixture(case)).expect("the case has a folder").flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let name = names.into_iter().find(|name| name.starts_with("sheet.")).expect("a sheet");
+    env.write(&name, fs::read(fixture(case).join(&name)).expect("it can be read"));
+    name
+}
+
+/// Compares a text with `expected.snap` beside the sheet of a case.
+fn assert_expected(case: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(fixture(case));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_filters(crate::harness::FILTERS.to_vec());
+    settings.bind(|| insta::assert_snapshot!("expected", text));
+}
+
+/// Checks the sheet of a case, and compares what the person is told.
+fn check_case(env: &TestEnv, case: &str) {
+    let name = copy_sheet(env, case);
+    let mut cases = Cases::default();
+    cases.run(env, &format!("check {name}"));
+    assert_expected(case, &cases.to_string());
+}
+
+#[test]
+fn cells_that_programs_print_for_no_value_are_rejected() {
+    let env = TestEnv::new(files(case_ids()));
+    for case in ["01-null-words-sql", "03-object-dumps", "07-error-cells-local", "49-nan-in-json"] {
+        check_case(&env, case);
+    }
+    // Nothing of the bad rows is sent, and the good row is.
+    env.apply(&format!("{} --max-bad 100%", copy_sheet(&env, "01-null-words-sql"))).exits(1);
+    assert_eq!(env.only_run("sheet").statuses(), ["rejected", "rejected", "rejected", "updated"]);
+    assert_eq!(env.sandbox.stats().calls.patch, 1);
+}
+
+#[test]
+fn artefacts_are_refused_in_every_field_and_list() {
+    let env = TestEnv::new(files(["a"]));
+    for artefact in [
+        "#N/A",
+        "#¡REF!",
+        "(null)",
+        "<NA>",
+        "System.Object[]",
+        "[object Object]",
+        "Err:502",
+        "####",
+        "Loading...",
+        "caf\u{fffd}",
+        "\\N",
+        "('a',)",
+        "['a']",
+        "{'a': 1}",
+    ] {
+        for column in ["tags", "addTags", "description", "customMetadata.brand", "removeAITags"] {
+            env.write("sheet.csv", format!("fileId,{column}\na,\"{artefact}\"\n"));
+            env.run("check sheet.csv").exits(1);
+            let line = json!({"fileId": "a", column: artefact}).to_string();
+            env.write("sheet.jsonl", line + "\n");
+            env.run("check sheet.jsonl").exits(1);
+        }
+        if !artefact.contains('\'') {
+            env.write("sheet.csv", format!("fileId,tags\na,\"red,{artefact}\"\n"));
+            env.run("check sheet.csv").exits(1);
+        }
+    }
+}
+
+#[test]
+fn words_are_values_where_a_person_says_so() {
+    let env = TestEnv::new(files(["a"]));
+    let tags = |text: &str, flags: &str, exit: i32| {
+        env.write("sheet.csv", text);
+        env.apply(&format!("sheet.csv --max-bad 100% {flags}")).exits(exit);
+        env.file("a")["tags"].clone()
+    };
+    let before = env.file("a")["tags"].clone();
+    assert_eq!(tags("fileId,tags\na,\"NA,red\"\n", "", 1), before);
+    assert_eq!(tags("fileId,tags\na,\"\\NA,red\"\n", "", 0), json!(["NA", "red"]));
+    assert_eq!(tags("fileId,tags\na,\"na,Null\"\n", "", 0), json!(["na", "Null"]));
+    assert_eq!(
+        tags("fileId,tags\na,\"NA,nil\"\n", "--literal NA --literal nil", 0),
+        json!(["NA", "nil"])
+    );
+    env.write("ikbulk.toml", "[profile.default]\nliteral = [\"NULL\"]\n");
+    assert_eq!(tags("fileId,tags\na,NULL\n", "", 0), json!(["NULL"]));
+    // The flag replaces the setting.
+    tags("fileId,tags\na,NULL\n", "--literal NA", 1);
+    assert_text!(env.run("check sheet.csv --literal NA"));
+}
+
+#[test]
+fn words_are_values_where_they_are_options_of_the_field() {
+    let mut config = files(["a"]);
+    let schema = json!({"type": "MultiSelect", "selectOptions": ["NA", "EU"]});
+    config.fields.push(json!({"id": "1", "name": "region", "label": "Region", "schema": schema}));
+    let env = TestEnv::new(config);
+    env.write("sheet.csv", "fileId,customMetadata.region\na,\"EU,NA\"\n");
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.file("a")["customMetadata"]["region"], json!(["EU", "NA"]));
+}
+
+#[test]
+fn resumed_runs_read_words_as_before() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", "fileId,tags\na,NA\nb,NA\n");
+    env.apply("sheet.csv --literal NA --direct --limit 1").exits(5);
+    let run = env.only_run("sheet");
+    env.run(&format!("resume --yes {}", run.name())).exits(0);
+    assert_eq!(run.statuses(), ["updated"; 2]);
+    assert_eq!(env.file("b")["tags"], json!(["NA"]));
+}
+
+#[test]
+fn exported_words_are_escaped_and_applied_unchanged() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags,description\na,\"\\NULL,red\",\\#N/A\n");
+    env.apply("sheet.csv").exits(0);
+    for name in ["export.csv", "export.jsonl"] {
+        env.run(&format!("export -o {name} --columns tags,description")).exits(0);
+        env.apply(name).exits(0);
+        assert_eq!(env.only_run("export").statuses(), ["unchanged"], "{name}");
+        fs::remove_dir_all(env.path("export.ikbulk")).expect("it is there");
+    }
+    assert_eq!(env.file("a")["description"], "#N/A");
+}
+
+#[test]
+fn undo_restores_values_that_look_like_artefacts() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("first.csv", "fileId,tags,description\na,\\NULL,\\#N/A\n");
+    env.apply("first.csv").exits(0);
+    env.write("second.csv", "fileId,tags,description\na,red,ok\n");
+    env.apply("second.csv").exits(0);
+    let run = env.only_run("second");
+    env.run(&format!("undo --yes {}", run.name())).exits(0);
+    assert_eq!(env.file("a")["tags"], json!(["NULL"]));
+    assert_eq!(env.file("a")["description"], "#N/A");
+}
