@@ -177,6 +177,9 @@ fn refusal_hint(refusal: &Refusal) -> String {
             ". Check the file and empty these cells, or pass --repeat-unknown to send them again, \
              which can be charged twice"
         }
+        Refusal::AmbiguousNulls { .. } => {
+            ". Pass --null-means leave to keep these fields, or --null-means clear to clear them"
+        }
         Refusal::TooManyInvalid { .. } => ". Fix them, or pass a higher --max-bad",
         Refusal::UnlimitedSpending { .. } => {
             ". Pass --max-units N or --max-extension-runs NAME=N to set a limit"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ikbulk::account::StateDir;
 use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
-use ikbulk::row::Rules;
+use ikbulk::row::{NullMeans, Rules};
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 use ikbulk::spending::{Limits, Prices, SpendingLimits};
 use serde::Deserialize;
@@ -14,7 +14,9 @@ use serde::Deserialize;
 use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES, SPENDING};
 use super::run_sandbox::RunSandbox;
 use super::settings_file::{Layer, Profile, SettingsFiles};
-use super::values::{ClearToken, CountOrOff, ExtensionNumber, RateText, Share, Span, above_zero};
+use super::values::{
+    ClearToken, CountOrOff, ExtensionNumber, RateText, Share, Span, above_zero, null_means,
+};
 use super::{CliError, key};
 
 /// The environment variable of the endpoint, as in ImageKit's SDKs.
@@ -97,6 +99,9 @@ pub(crate) struct SettingsArgs {
     /// A word such as NA that is a value, although programs print it for no value; repeatable
     #[arg(long, value_name = "WORD", help_heading = INPUT, hide_short_help = true)]
     literal: Option<Vec<String>>,
+    /// What a JSON null does where every row has its key: leave the field, or clear it
+    #[arg(long, value_name = "EFFECT", help_heading = INPUT, hide_short_help = true, value_parser = null_means())]
+    null_means: Option<NullMeans>,
     /// The profile of the settings file to use [default: default]
     #[arg(long, value_name = "NAME", help_heading = ACCOUNT, hide_short_help = true)]
     #[serde(skip)]
@@ -210,6 +215,7 @@ impl SettingsArgs {
             yes_max_units,
             clear_token,
             literal,
+            null_means,
             profile,
             settings,
             state_dir
@@ -255,6 +261,7 @@ impl SettingsArgs {
         Rules {
             clear_token: self.clear_token.clone().map_or(default.clear_token, |token| token.0),
             literals: self.literal.iter().flatten().cloned().collect(),
+            null_means: self.null_means,
             ..default
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ikbulk::input::Format;
-use ikbulk::row::ExtensionName;
+use ikbulk::row::{ExtensionName, NullMeans};
 use ikbulk::settings::Rate;
 use serde::{Deserialize, Deserializer};
 
@@ -17,6 +17,16 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new([csv, jsonl]).map(|name| match name.as_str() {
         "jsonl" => Format::Jsonl,
         _ => Format::Csv,
+    })
+}
+
+/// Parses the effect of a JSON null.
+pub(super) fn null_means() -> impl TypedValueParser<Value = NullMeans> {
+    let leave = PossibleValue::new("leave").help("The field stays unchanged");
+    let clear = PossibleValue::new("clear").help("The field is cleared");
+    PossibleValuesParser::new([leave, clear]).map(|name| match name.as_str() {
+        "leave" => NullMeans::Leave,
+        _ => NullMeans::Clear,
     })
 }
 

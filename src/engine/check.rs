@@ -4,7 +4,7 @@ use super::Engine;
 use super::Key;
 use super::error::{Error, Refusal};
 use super::fields::Fields;
-use super::settings::{Consent, prompt};
+use super::settings::{Consent, ambiguous_nulls, prompt};
 use super::sheet::Sheet;
 use super::source::unreadable;
 use super::ui::{Event, Notice, Preview, Ui};
@@ -72,7 +72,10 @@ impl Engine {
         if scan.summary.rows == 0 && !sheet.allow_empty {
             return Err(Refusal::NoRows.into());
         }
-        Ok(scan)
+        match ambiguous_nulls(&scan, &self.settings.rules) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(scan),
+        }
     }
 
     /// The fields of the account, if the sheet sets custom metadata and there is a key.

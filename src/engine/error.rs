@@ -8,7 +8,7 @@ use crate::account::{AccountError, LockError, StateDirError};
 use crate::charges::ChargesError;
 use crate::export::ColumnError;
 use crate::imagekit::{BuildError, Failure};
-use crate::input::InputError;
+use crate::input::{AmbiguousNull, InputError};
 use crate::ledger::{LedgerError, Stage};
 use crate::plan::{PlanError, UnknownRow};
 use crate::plural::{plural, thousands};
@@ -178,6 +178,21 @@ pub enum Refusal {
         .0.at_most_once
     )]
     UnknownOutcome(UnknownRow),
+    /// The sheet has nulls that may mean "no value" as well as "clear", and no setting tells which.
+    #[error(
+        "every row has the key {}{}, and {} of {} have null in it: a program may have written null \
+         for no value, or a person to clear the field; nothing was sent",
+        .first.column,
+        other_keys(*.others),
+        thousands(.first.nulls),
+        plural(.first.rows, "row", "rows")
+    )]
+    AmbiguousNulls {
+        /// The first key with such nulls.
+        first: AmbiguousNull,
+        /// The number of other keys with them.
+        others: u64,
+    },
     /// More rows are invalid than allowed.
     #[error(
         "{} of {} invalid, more than the allowed {}%; nothing was sent",
@@ -362,6 +377,13 @@ fn spending(units: u64, unpriced_runs: u64) -> String {
     });
     let both: Vec<String> = [units, unpriced].into_iter().flatten().collect();
     both.join(" and ")
+}
+
+fn other_keys(others: u64) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(" and {}", plural(others, "other key", "other keys")),
+    }
 }
 
 fn directory_kind(run: Option<Stage>) -> &'static str {

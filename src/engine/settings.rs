@@ -11,7 +11,7 @@ use super::error::{Error, Refusal};
 use super::ui::Ui;
 use crate::account::{StateDir, StateDirError};
 use crate::input::Input;
-use crate::plan::PlanSummary;
+use crate::plan::{InputSummary, PlanSummary};
 use crate::row::{ExtensionName, Rules, Units};
 use crate::settings::Execution;
 use crate::spending::SpendingLimits;
@@ -166,6 +166,14 @@ pub(super) fn refuse_unknown_prices(
         Some(name) if spending.limits_units() => Err(Refusal::UnknownPrice(name)),
         _ => Ok(()),
     }
+}
+
+/// Why a sheet is refused: it has nulls that may mean "no value" as well as "clear", and no setting
+/// tells which.
+pub(super) fn ambiguous_nulls(scan: &InputSummary, rules: &Rules) -> Option<Refusal> {
+    let first = scan.ambiguous_nulls.first().filter(|_| rules.null_means.is_none())?;
+    let others = scan.ambiguous_nulls.len() as u64 - 1;
+    Some(Refusal::AmbiguousNulls { first: first.clone(), others })
 }
 
 /// Fails if there is no person to confirm the preview, before anything is read.

@@ -14,7 +14,7 @@ use super::locks::new_run;
 use super::reading::{Differences, PlanSubject, plan_with_snapshots, take_snapshots};
 use super::recorded_charges::charges;
 use super::scan::Scan;
-use super::settings::{Settings, prompt, refuse_unknown_prices};
+use super::settings::{Settings, ambiguous_nulls, prompt, refuse_unknown_prices};
 use super::sheet::Sheet;
 use super::ui::{Event, Preview, ReadCounter, Target, Ui, WholeSheet};
 use super::{Consent, Engine};
@@ -237,6 +237,8 @@ impl<U: Ui> SheetPlan<'_, U> {
         } else if let Some(row) = scan.first_unknown.clone().filter(|_| !self.sheet.repeat_unknown)
         {
             Refusal::UnknownOutcome(row)
+        } else if let Some(refusal) = ambiguous_nulls(scan, &self.settings.rules) {
+            refusal
         } else if let Some(refusal) =
             too_many().filter(|_| !self.sheet.sandbox && !self.can_confirm)
         {

@@ -9,6 +9,7 @@ mod csv_records;
 mod error;
 mod json_words;
 mod jsonl;
+mod null_keys;
 mod record_limit;
 mod records;
 mod rows;
@@ -17,6 +18,7 @@ mod stage;
 
 pub use columns::{Columns, own};
 pub use error::InputError;
+pub use null_keys::AmbiguousNull;
 pub use records::{Record, Records};
 pub use rows::{Context, PriorRun, Rows};
 pub use stage::{

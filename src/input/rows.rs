@@ -10,6 +10,7 @@ use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
 use super::json_words;
 use super::jsonl::{JsonLines, METADATA_WORD, Object};
+use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError};
 use crate::plural::plural;
@@ -58,7 +59,13 @@ impl Input {
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
         let source = self.open(context, from)?;
-        Ok(Rows { source, context, tag_cache: TagCache::default(), empty_cells: 0 })
+        Ok(Rows {
+            source,
+            context,
+            tag_cache: TagCache::default(),
+            empty_cells: 0,
+            nulls: NullKeys::default(),
+        })
     }
 
     pub(super) fn open(
@@ -133,6 +140,7 @@ pub struct Rows<'c> {
     context: &'c Context,
     tag_cache: TagCache,
     empty_cells: u64,
+    nulls: NullKeys,
 }
 
 pub(super) enum Source {
@@ -165,7 +173,7 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or the damage is not limited to one row.
     pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
-        let Self { source, context, tag_cache, empty_cells } = self;
+        let Self { source, context, tag_cache, empty_cells, nulls } = self;
         let (pos, content, prior) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
@@ -177,7 +185,7 @@ impl Rows<'_> {
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let (content, prior) = parse_line(lines.line(), context);
+                let (content, prior) = parse_line(lines.line(), context, nulls);
                 (pos, content, prior)
             }
         };
@@ -188,6 +196,12 @@ impl Rows<'_> {
     #[must_use]
     pub fn empty_cells(&self) -> u64 {
         self.empty_cells
+    }
+
+    /// The JSON keys so far whose null may mean "no value" as well as "clear".
+    #[must_use]
+    pub fn ambiguous_nulls(&self) -> Vec<AmbiguousNull> {
+        self.nulls.ambiguous()
     }
 
     /// Names of ignored columns, with hints.
@@ -221,9 +235,10 @@ fn parse_cells(
 }
 
 /// Parses a JSON line; also returns the row's result in an earlier run.
-fn parse_line(line: &[u8], context: &Context) -> (Content, PriorRun) {
+fn parse_line(line: &[u8], context: &Context, nulls: &mut NullKeys) -> (Content, PriorRun) {
     match Object::parse(line) {
         Ok(object) => {
+            nulls.count(&object);
             let mut builder = Builder::new(&context.rules);
             object.fill(&mut builder, context);
             let prior = PriorRun::parse(object.own(own::STATUS), object.own(own::DONE));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::direct::{fingerprint, steps};
 use super::{Batch, PlanSummary, Planner, Recorded, RowLimit};
-use crate::input::{Context, Input, InputError, PriorRun};
+use crate::input::{AmbiguousNull, Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;
 use crate::request::Call;
 use crate::row::{Content, Row, Target};
@@ -21,6 +21,8 @@ pub struct InputSummary {
     /// The first row whose outcome in an earlier run is `unknown` and that would send an
     /// at-most-once step again.
     pub first_unknown: Option<UnknownRow>,
+    /// JSON keys whose null may mean "no value" as well as "clear".
+    pub ambiguous_nulls: Vec<AmbiguousNull>,
     /// Paths and URLs that are not resolved yet.
     pub to_look_up: BTreeSet<Target>,
 }
@@ -140,6 +142,7 @@ pub fn scan_rest(
     scan.summary.add(&batch);
     on_batch(&batch);
     scan.empty_cells = rows.empty_cells();
+    scan.ambiguous_nulls = rows.ambiguous_nulls();
     scan.ignored_columns = rows.ignored_columns().to_vec();
     Ok(scan)
 }

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::row::RowResult;
 use crate::atomic_file::AtomicFile;
 use crate::input::{Record, own};
-use crate::row::{MetadataField, TagChange, Tags, as_slice_or_empty, escaped_strings};
+use crate::row::{
+    MetadataField, NullMeans, Rules, TagChange, Tags, as_slice_or_empty, escaped_strings,
+};
 use crate::sanitize::escape_formula;
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -106,7 +108,8 @@ pub(super) struct Reason<'r> {
     pub(super) superseded_columns: &'r [String],
     /// The remaining change of the tags, if later rows superseded a part of it.
     pub(super) remaining_tag_change: Option<&'r TagChange>,
-    pub(super) clear_token: &'r str,
+    /// How the cells of the input were read.
+    pub(super) rules: &'r Rules,
 }
 
 impl Reason<'_> {
@@ -126,7 +129,7 @@ impl Reason<'_> {
     /// The remaining value of a tag column as a cell.
     fn remaining_tags_cell(&self, column: &str) -> Option<String> {
         Some(match self.remaining_tags(column)? {
-            Value::Null => self.clear_token.to_owned(),
+            Value::Null => self.rules.clear_token.clone(),
             Value::Array(none) if none.is_empty() => String::new(),
             list => list.to_string(),
         })
@@ -239,18 +242,25 @@ fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Re
     writeln!(file, "{comma}\"ikbulk\":{own}}}")
 }
 
-/// The line without superseded keys; `None` if nothing is superseded.
+/// The line without superseded keys, and without nulls that left their field unchanged: in another
+/// sheet they could mean to clear it. `None` if the line stays as is.
 fn without_superseded(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
     let superseded_columns = reason.superseded_columns;
-    if superseded_columns.is_empty() && reason.remaining_tag_change.is_none() {
+    let drops_nulls = reason.rules.null_means == Some(NullMeans::Leave);
+    if superseded_columns.is_empty() && reason.remaining_tag_change.is_none() && !drops_nulls {
         return None;
     }
     let is_superseded = |key: &str| superseded_columns.iter().any(|column| column == key);
     let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(line).ok()?;
-    object.retain(|key, _| !is_superseded(if key == "publish" { "isPublished" } else { key }));
+    let is_dropped = |value: &Value| drops_nulls && value.is_null();
+    object.retain(|key, value| {
+        !is_dropped(value) && !is_superseded(if key == "publish" { "isPublished" } else { key })
+    });
     if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())
     {
-        metadata.retain(|key, _| !is_superseded(&MetadataField::column_of(key)));
+        metadata.retain(|key, value| {
+            !is_dropped(value) && !is_superseded(&MetadataField::column_of(key))
+        });
     }
     object.retain(|column, value| match reason.remaining_tags(column) {
         None => true,

@@ -229,7 +229,7 @@ impl<'p> ReportWriter<'p> {
             superseded_columns: remaining
                 .map_or(&[][..], |remaining| &remaining.superseded_columns),
             remaining_tag_change: remaining.and_then(RemainingEdits::reduced_tags),
-            clear_token: &self.context.rules.clear_token,
+            rules: &self.context.rules,
         };
         sheet.write(&records.record(), &reason).map_err(failed)
     }

@@ -77,7 +77,7 @@ impl<'a> Builder<'a> {
     /// Adds a cell: `column` is the column's name in the input, `field` its meaning. An empty cell
     /// leaves the field unchanged.
     pub fn set(&mut self, column: &str, field: &Field, cell: Cell<'_>) {
-        if cell.is_empty() {
+        if self.rules.leaves(cell) {
             return;
         }
         self.seen_any = true;

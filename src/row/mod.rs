@@ -43,7 +43,7 @@ pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub(crate) use no_duplicate_keys::NoDuplicateKeys;
 pub use problem::{Problem, Rejection};
-pub use rules::Rules;
+pub use rules::{NullMeans, Rules};
 pub(crate) use suggest::{closest_name, equals_loosely, starts_loosely_with};
 pub use tag_cache::TagCache;
 pub use target::Target;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Field;
 use super::cell::Cell;
@@ -22,6 +23,19 @@ pub struct Rules {
     /// The same by column: words that the library holds in that field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held_words: BTreeMap<String, BTreeSet<String>>,
+    /// What a JSON null does to its field; `None` if nothing was said, so that it clears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_means: Option<NullMeans>,
+}
+
+/// The effect of a JSON null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NullMeans {
+    /// The field stays unchanged, as without the key.
+    Leave,
+    /// The field is cleared.
+    Clear,
 }
 
 impl Default for Rules {
@@ -30,11 +44,18 @@ impl Default for Rules {
             clear_token: "<clear>".to_owned(),
             literals: BTreeSet::new(),
             held_words: BTreeMap::new(),
+            null_means: None,
         }
     }
 }
 
 impl Rules {
+    /// Whether the cell leaves its field unchanged.
+    pub(super) fn leaves(&self, cell: Cell<'_>) -> bool {
+        cell.is_empty()
+            || self.null_means == Some(NullMeans::Leave) && matches!(cell, Cell::Json(Value::Null))
+    }
+
     /// Why a whole cell is no value of the field; `None` for a value.
     pub(super) fn no_value(&self, field: &Field, cell: Cell<'_>) -> Option<NoValue> {
         let text = cell.text()?;

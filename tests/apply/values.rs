@@ -162,3 +162,49 @@ fn undo_restores_values_that_look_like_artefacts() {
     assert_eq!(env.file("a")["tags"], json!(["NULL"]));
     assert_eq!(env.file("a")["description"], "#N/A");
 }
+
+const NULL_IN_SOME_ROWS: &str = r#"{"fileId":"a","tags":["x"],"customMetadata":{"brand":null}}
+{"fileId":"b","tags":null,"customMetadata":{"brand":"Acme"}}
+"#;
+
+#[test]
+fn nulls_of_a_program_that_writes_every_key_need_a_decision() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.jsonl", NULL_IN_SOME_ROWS);
+    let mut cases = Cases::default();
+    cases.run(&env, "check sheet.jsonl");
+    cases.run(&env, "apply --yes sheet.jsonl");
+    assert_text!(cases);
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
+    let before = env.file("b")["tags"].clone();
+    env.apply("sheet.jsonl --null-means leave").exits(0);
+    assert_eq!(env.file("b")["tags"], before);
+    env.apply("sheet.jsonl --null-means clear").exits(0);
+    assert_eq!(env.file("b")["tags"], json!(null));
+}
+
+#[test]
+fn nulls_in_every_row_or_of_a_key_that_some_rows_lack_clear() {
+    for (text, cleared) in [
+        ("{\"fileId\":\"a\",\"tags\":null}\n{\"fileId\":\"b\",\"tags\":null}\n", "b"),
+        ("{\"fileId\":\"a\",\"tags\":null}\n{\"fileId\":\"b\",\"description\":\"x\"}\n", "a"),
+    ] {
+        let env = TestEnv::new(files(["a", "b"]));
+        env.write("sheet.jsonl", text);
+        env.apply("sheet.jsonl").exits(0);
+        assert_eq!(env.file(cleared)["tags"], json!(null), "{text}");
+    }
+}
+
+#[test]
+fn returned_rows_have_only_nulls_that_clear() {
+    let env = TestEnv::new(files(["a"]));
+    let bad = r#"{"fileId":"a","tags":["50%"],"description":null}"#;
+    env.write(
+        "sheet.jsonl",
+        format!("{bad}\n{}", r#"{"fileId":"a","tags":null,"description":"x"}"#),
+    );
+    env.apply("sheet.jsonl --null-means leave --max-bad 100%").exits(1);
+    let failed = env.only_run("sheet").text("failed.jsonl");
+    assert!(failed.contains("50%") && !failed.contains("null"), "{failed}");
+}
