@@ -76,6 +76,7 @@ pub mod execute;
 pub mod exit_codes;
 pub mod export;
 pub mod file_fields;
+pub mod findings;
 pub mod history;
 pub mod imagekit;
 pub mod input;

@@ -91,6 +91,8 @@ pub enum Code {
     Superseded,
     /// Rejected: invalid by ikbulk's own rules.
     Invalid,
+    /// Rejected: held back because of a finding in the whole column.
+    Suspect,
     /// Rejected: the file changed after planning.
     Conflict,
     /// Rejected: ImageKit has no such file.
@@ -111,7 +113,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Blank,
         Self::NoChange,
         Self::UpToDate,
@@ -125,6 +127,7 @@ impl Code {
         Self::Budget,
         Self::Superseded,
         Self::Invalid,
+        Self::Suspect,
         Self::Conflict,
         Self::NotFound,
         Self::RejectedByApi,
@@ -152,6 +155,7 @@ impl Code {
             Self::Budget => "budget",
             Self::Superseded => "superseded",
             Self::Invalid => "invalid",
+            Self::Suspect => "suspect",
             Self::Conflict => "conflict",
             Self::NotFound => "not_found",
             Self::RejectedByApi => "rejected_by_api",
@@ -322,6 +326,10 @@ impl Code {
                  and does not count for the exit code where later rows set all of its fields."
             }
             Self::Invalid => "ikbulk's own validation rejected the row; nothing was sent.",
+            Self::Suspect => {
+                "Held back because of a finding in the whole column, such as zeros that were lost \
+                 or accents that were read in the wrong encoding; nothing was sent."
+            }
             Self::Conflict => {
                 "The file changed between `plan` and `apply --plan`; nothing was sent (`partial` \
                  where an earlier step of the row was sent)."
@@ -355,9 +363,11 @@ impl Code {
             }
             Self::Budget => &[Status::NotAttempted],
             Self::Superseded => &[Status::Unchanged, Status::Failed, Status::Rejected],
-            Self::Invalid | Self::Conflict | Self::NotFound | Self::RejectedByApi => {
-                &[Status::Rejected]
-            }
+            Self::Invalid
+            | Self::Suspect
+            | Self::Conflict
+            | Self::NotFound
+            | Self::RejectedByApi => &[Status::Rejected],
             Self::Connection | Self::Timeout | Self::Server | Self::Unreadable => {
                 &[Status::Failed, Status::Unknown]
             }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use ikbulk::engine::{Engine, PlanOptions, SavedPlan, Settings};
 use ikbulk::exit_codes;
+use ikbulk::findings::ColumnFinding;
 use ikbulk::plan::ColumnCounts;
 use ikbulk::row::Units;
 use ikbulk::shell::quoted;
@@ -72,6 +73,20 @@ impl Plan {
     }
 }
 
+/// A finding of a column, with its samples.
+fn finding_json(found: &ColumnFinding) -> serde_json::Value {
+    let samples =
+        found.samples.iter().map(|sample| json!({"row": sample.row, "value": sample.text}));
+    json!({
+        "column": found.column,
+        "finding": found.finding.as_str(),
+        "held": found.is_held(),
+        "cells": found.count,
+        "filled": found.filled,
+        "samples": samples.collect::<Vec<_>>(),
+    })
+}
+
 /// The plan as JSON: the run, its rows, requests, duration and charges.
 fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
     let SavedPlan { run, meta, summary, reading: (reading, reads) } = plan;
@@ -101,6 +116,7 @@ fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
             "invalid": summary.rejected,
             "not_found": summary.missing,
         },
+        "findings": summary.findings.iter().map(finding_json).collect::<Vec<_>>(),
         "changed_files": summary.changed_files,
         "columns": columns.collect::<serde_json::Map<_, _>>(),
         "lost_tags": {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ikbulk::account::StateDir;
 use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
+use ikbulk::findings::Finding;
 use ikbulk::row::{NullMeans, Rules};
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 use ikbulk::spending::{Limits, Prices, SpendingLimits};
@@ -102,6 +103,12 @@ pub(crate) struct SettingsArgs {
     /// What a JSON null does where every row has its key: leave the field, or clear it
     #[arg(long, value_name = "EFFECT", help_heading = INPUT, hide_short_help = true, value_parser = null_means())]
     null_means: Option<NullMeans>,
+    /// The character between the words of a list [default: ,]
+    #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true)]
+    list_separator: Option<char>,
+    /// Send rows despite a finding, such as other-separator; repeatable
+    #[arg(long, value_name = "FINDING", help_heading = INPUT, hide_short_help = true)]
+    accept: Option<Vec<Finding>>,
     /// The profile of the settings file to use [default: default]
     #[arg(long, value_name = "NAME", help_heading = ACCOUNT, hide_short_help = true)]
     #[serde(skip)]
@@ -216,6 +223,8 @@ impl SettingsArgs {
             clear_token,
             literal,
             null_means,
+            list_separator,
+            accept,
             profile,
             settings,
             state_dir
@@ -262,6 +271,8 @@ impl SettingsArgs {
             clear_token: self.clear_token.clone().map_or(default.clear_token, |token| token.0),
             literals: self.literal.iter().flatten().cloned().collect(),
             null_means: self.null_means,
+            list_separator: self.list_separator,
+            accepted: self.accept.iter().flatten().copied().collect(),
             ..default
         }
     }

@@ -10,7 +10,7 @@ use super::source::unreadable;
 use super::ui::{Event, Notice, Preview, Ui};
 use crate::execute::Reads;
 use crate::input::{Format, Input};
-use crate::plan::{InputSummary, Planner, scan};
+use crate::plan::{InputSummary, scan_first};
 
 impl Engine {
     /// Validates a sheet. Reads the custom metadata fields of the account if the sheet sets any, and
@@ -53,10 +53,8 @@ impl Engine {
             unnamed.input()
         };
         let fields = self.fields_to_check(sheet, input, ui).await?;
-        let context = fields.context(self.settings.rules.clone(), None);
-        let mut planner = Planner::direct();
-        planner.preview(0);
-        let scan = scan(input, &context, &mut planner, None, |_| {})?;
+        let mut context = fields.context(self.settings.rules.clone(), None);
+        let scan = scan_first(input, &mut context, 0)?;
         ui.event(Event::Preview(&Preview {
             input: &sheet.source.name(),
             rows_of_run: None,
@@ -72,7 +70,7 @@ impl Engine {
         if scan.summary.rows == 0 && !sheet.allow_empty {
             return Err(Refusal::NoRows.into());
         }
-        match ambiguous_nulls(&scan, &self.settings.rules) {
+        match ambiguous_nulls(&scan, &context.rules) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(scan),
         }

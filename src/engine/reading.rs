@@ -6,7 +6,8 @@ use super::recorded_charges::already_ran;
 use super::ui::{Event, Ui};
 use crate::input::{Context, StagedInput};
 use crate::ledger::RunMeta;
-use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, compare, scan};
+use crate::row::Rules;
 use crate::run::{ReadError, ReadStats, ReadStrategy, SnapshotReader, expect_written, recent_runs};
 
 /// Which differences of files are collected or told.
@@ -35,23 +36,29 @@ pub(super) async fn plan_with_snapshots(
     rows_max: Option<u64>,
     differences: Differences,
     ui: &impl Ui,
-) -> Result<(InputSummary, ReadStats), Error> {
+) -> Result<(InputSummary, ReadStats, Rules), Error> {
     let PlanSubject { staged, context, meta, connection } = subject;
     let failed = |source| Error::Files { purpose: FilesPurpose::Plan, source };
     reader.record_files(&staged.input, context).map_err(failed)?;
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
     connection.mark_unsettled(reader.ledger, meta)?;
+    let found = compare(&staged.input, context, reader.ledger)?;
+    let mut meta = meta.clone();
+    if meta.rules.hold(&found) {
+        reader.ledger.set_meta(&meta)?;
+    }
     let already_ran = already_ran(connection, meta.has_extensions)?;
     let mut planner = Planner::of(meta.planning, reader.ledger, already_ran)?;
     let tells_all = differences == Differences::All;
     planner.preview(if tells_all { usize::MAX } else { EXAMPLES_MAX });
-    let scan = scan(&staged.input, context, &mut planner, rows_max, |batch| {
+    let mut scan = scan(&staged.input, context, &mut planner, rows_max, |batch| {
         for difference in batch.differences.iter().filter(|_| tells_all) {
             ui.event(Event::Difference(difference));
         }
     })?;
-    Ok((scan, reading))
+    scan.summary.findings.extend(found);
+    Ok((scan, reading, meta.rules))
 }
 
 /// Reads the recorded files. A listing may be stale for files that recent runs on the account

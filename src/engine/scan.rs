@@ -8,7 +8,7 @@ use super::error::{Error, ReadPurpose};
 use super::ui::{ReadCounter, Ui};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
-use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, scan_first};
 use crate::plural::plural;
 use crate::resolve::{Resolution, look_up};
 use crate::row::Target;
@@ -25,11 +25,8 @@ pub(super) struct Scan {
 
 impl Scan {
     /// Scans an input without looking up files.
-    pub(super) fn read(input: &Input, context: Context) -> Result<Self, Error> {
-        let mut planner = Planner::direct();
-        planner.preview(EXAMPLES_MAX);
-        let input_summary = scan(input, &context, &mut planner, None, |_| {});
-        let input_summary = input_summary?;
+    pub(super) fn read(input: &Input, mut context: Context) -> Result<Self, Error> {
+        let input_summary = scan_first(input, &mut context, EXAMPLES_MAX)?;
         Ok(Self { input_summary, context, looked_up: None })
     }
 

@@ -23,6 +23,7 @@ use crate::input::{Context, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
 use crate::resolve::Resolution;
+use crate::row::Rules;
 use crate::run::{ReadStats, RunDir, RunLock, SnapshotReader};
 use crate::settings::Planning;
 
@@ -178,11 +179,11 @@ impl<U: Ui> SheetPlan<'_, U> {
         let has_extensions = !scan.summary.extension_runs.is_empty();
         let sends = self.use_of_plan == UseOfPlan::Send;
         let charges = charges(connection, has_extensions && sends, self.ui)?;
-        let new = self.new_run(staged, &scan.summary, fields.json);
+        let new = self.new_run(staged, &scan.summary, fields.json, &context.rules);
         if self.limit.is_some() && self.planning == Planning::Direct {
             scan = scan_pilot(&staged.input, &context, self.limit)?;
         }
-        let (meta, ledger) = connection.create_run(self.run, new, context.files.as_deref())?;
+        let (mut meta, ledger) = connection.create_run(self.run, new, context.files.as_deref())?;
         let reads_before = reads.sent();
         let counter = ReadCounter::new(self.ui);
         let reader =
@@ -190,10 +191,14 @@ impl<U: Ui> SheetPlan<'_, U> {
         let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
         let reading = match self.planning {
             Planning::Diff(_) => {
-                let (with_snapshots, read_stats) =
+                let (with_snapshots, read_stats, rules) =
                     plan_with_snapshots(reader, subject, self.limit, self.differences, self.ui)
                         .await?;
                 scan = with_snapshots;
+                if rules != meta.rules {
+                    meta.rules = rules;
+                    self.refuse_unless_accepted(&scan, client)?;
+                }
                 Some(read_stats)
             }
             Planning::Direct if self.keeps_snapshots => {
@@ -208,7 +213,13 @@ impl<U: Ui> SheetPlan<'_, U> {
         Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
     }
 
-    fn new_run(&self, staged: &StagedInput, summary: &PlanSummary, fields: String) -> NewRun {
+    fn new_run(
+        &self,
+        staged: &StagedInput,
+        summary: &PlanSummary,
+        fields: String,
+        rules: &Rules,
+    ) -> NewRun {
         NewRun {
             kind: match self.use_of_plan {
                 UseOfPlan::Send => RunKind::Apply,
@@ -220,7 +231,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             input_fingerprint: staged.fingerprint.0.clone(),
             rows: summary.rows,
             has_extensions: !summary.extension_runs.is_empty(),
-            rules: self.settings.rules.clone(),
+            rules: rules.clone(),
             fields,
             planning: self.planning,
             spending: self.settings.spending.clone(),

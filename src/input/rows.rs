@@ -5,6 +5,7 @@ use std::io::{Read, Seek as _};
 use std::sync::Arc;
 
 use csv::ByteRecord;
+use memchr::memmem;
 
 use super::columns::{Columns, own};
 use super::csv_records::CsvRecords;
@@ -13,6 +14,7 @@ use super::jsonl::{JsonLines, METADATA_WORD, Object};
 use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError};
+use crate::findings::{self, ColumnFinding, Finding};
 use crate::plural::plural;
 use crate::row::{
     Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
@@ -65,6 +67,7 @@ impl Input {
             tag_cache: TagCache::default(),
             empty_cells: 0,
             nulls: NullKeys::default(),
+            findings: findings::Columns::default(),
         })
     }
 
@@ -102,7 +105,7 @@ impl Input {
     /// Whether the file contains these bytes anywhere.
     fn contains(&self, word: &[u8]) -> std::io::Result<bool> {
         const CHUNK_BYTES: u64 = 64 << 10;
-        let finder = memchr::memmem::Finder::new(word);
+        let finder = memmem::Finder::new(word);
         let mut file = File::open(&self.path)?;
         let mut window = Vec::new();
         loop {
@@ -141,6 +144,7 @@ pub struct Rows<'c> {
     tag_cache: TagCache,
     empty_cells: u64,
     nulls: NullKeys,
+    findings: findings::Columns,
 }
 
 pub(super) enum Source {
@@ -173,11 +177,12 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or the damage is not limited to one row.
     pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
-        let Self { source, context, tag_cache, empty_cells, nulls } = self;
+        let Self { source, context, tag_cache, empty_cells, nulls, findings } = self;
         let (pos, content, prior) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
-                let (content, empty) = parse_cells(records, columns, context, tag_cache);
+                let (content, empty) =
+                    parse_cells(records, columns, context, tag_cache, (findings, pos.number));
                 *empty_cells += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
@@ -185,7 +190,8 @@ impl Rows<'_> {
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let (content, prior) = parse_line(lines.line(), context, nulls);
+                let (content, prior) =
+                    parse_line(lines.line(), context, nulls, (findings, pos.number));
                 (pos, content, prior)
             }
         };
@@ -204,6 +210,16 @@ impl Rows<'_> {
         self.nulls.ambiguous()
     }
 
+    /// What the columns show so far.
+    #[must_use]
+    pub fn findings(&self) -> Vec<ColumnFinding> {
+        let mut findings = self.findings.findings();
+        if self.context.rules.list_separator.is_some() {
+            findings.retain(|found| found.finding != Finding::OtherSeparator);
+        }
+        findings
+    }
+
     /// Names of ignored columns, with hints.
     #[must_use]
     pub fn ignored_columns(&self) -> &[String] {
@@ -220,6 +236,7 @@ fn parse_cells(
     columns: &Columns,
     context: &Context,
     tag_cache: &mut TagCache,
+    (findings, row): (&mut findings::Columns, u64),
 ) -> (Content, u64) {
     let (record, header) = (records.record(), records.header());
     if is_repeated_header(record, header) {
@@ -227,19 +244,24 @@ fn parse_cells(
         return (unreadable(Problem::new("row", "", "repeats the header", suggestion)), 0);
     }
     if record.len() != columns.len() {
-        return (unreadable(cell_count_mismatch(record.len(), columns.len())), 0);
+        return (unreadable(cell_count_mismatch(record, columns.len())), 0);
     }
-    let mut builder = Builder::with_tag_cache(&context.rules, tag_cache);
+    let mut builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
     let empty = fill(&mut builder, columns, record);
     (context.finish(builder), empty)
 }
 
 /// Parses a JSON line; also returns the row's result in an earlier run.
-fn parse_line(line: &[u8], context: &Context, nulls: &mut NullKeys) -> (Content, PriorRun) {
+fn parse_line(
+    line: &[u8],
+    context: &Context,
+    nulls: &mut NullKeys,
+    (findings, row): (&mut findings::Columns, u64),
+) -> (Content, PriorRun) {
     match Object::parse(line) {
         Ok(object) => {
             nulls.count(&object);
-            let mut builder = Builder::new(&context.rules);
+            let mut builder = Builder::new(&context.rules).watched(findings, row);
             object.fill(&mut builder, context);
             let prior = PriorRun::parse(object.own(own::STATUS), object.own(own::DONE));
             (context.finish(builder), prior)
@@ -293,12 +315,21 @@ fn is_repeated_header(record: &ByteRecord, header: &ByteRecord) -> bool {
     record.get(0) == header.get(0) && record == header
 }
 
-fn cell_count_mismatch(has: usize, wanted: usize) -> Problem {
+fn cell_count_mismatch(record: &ByteRecord, wanted: usize) -> Problem {
+    let has = record.len() as u64;
+    let has_curly_quotes =
+        ["“", "”"].iter().any(|quote| memmem::find(record.as_slice(), quote.as_bytes()).is_some());
+    let suggestion = if has_curly_quotes {
+        "quote cells that contain commas or line breaks with straight quotes; curly quotes do not \
+         quote"
+    } else {
+        "quote cells that contain commas or line breaks"
+    };
     Problem::new(
         "row",
         "",
-        format!("has {}, the header has {wanted}", plural(has as u64, "cell", "cells")),
-        "quote cells that contain commas or line breaks",
+        format!("has {}, the header has {wanted}", plural(has, "cell", "cells")),
+        suggestion,
     )
 }
 

@@ -15,7 +15,8 @@ pub fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
     let outcome = match row.content {
         Content::Blank => Some((Status::Unchanged, Code::Blank, None)),
         Content::Rejected(rejection) => {
-            Some((Status::Rejected, Code::Invalid, Some(rejection.to_string().into())))
+            let code = if rejection.is_suspect() { Code::Suspect } else { Code::Invalid };
+            Some((Status::Rejected, code, Some(rejection.to_string().into())))
         }
         // Every file is resolved before planning; without an id nothing can be sent.
         Content::Unresolved(_) => {

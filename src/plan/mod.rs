@@ -8,6 +8,7 @@
 mod allowed_steps;
 pub mod batch;
 mod columns;
+mod compare;
 mod diff;
 mod direct;
 mod expected;
@@ -19,12 +20,13 @@ mod summary;
 
 pub use allowed_steps::AllowedSteps;
 pub use columns::{ColumnCounts, Columns};
+pub use compare::compare;
 pub use diff::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use direct::{direct, fingerprint, steps};
 pub use read_back::read_back;
 pub use recorded::Recorded;
 pub use row_limit::RowLimit;
-pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_rest};
+pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_first, scan_rest};
 pub use summary::{EXAMPLES_MAX, LostTags, PlanSummary, Preview};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
@@ -72,7 +74,9 @@ impl Planner {
         Ok(match planning {
             Planning::Direct => Self::direct(),
             Planning::Diff(options) => {
-                Self::Diff(Box::new(DiffPlanner::new(ledger.reconnect()?, options, prior_runs)))
+                let rules = ledger.meta()?.rules;
+                let planner = DiffPlanner::new(ledger.reconnect()?, options, prior_runs);
+                Self::Diff(Box::new(planner.holding(rules)))
             }
         })
     }

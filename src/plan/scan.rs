@@ -93,6 +93,25 @@ pub fn scan(
     scan_rest(input, context, planner, &Recorded::default(), rows_max, on_batch)
 }
 
+/// Like [`scan`] with a direct planner, for a sheet that is read for the first time: rows with
+/// findings that are held are rejected, and recorded so in the rules.
+///
+/// # Errors
+/// As for [`scan`].
+pub fn scan_first(
+    input: &Input,
+    context: &mut Context,
+    examples: usize,
+) -> Result<InputSummary, PlanError> {
+    let read = |context: &Context| {
+        let mut planner = Planner::direct();
+        planner.preview(examples);
+        scan(input, context, &mut planner, None, |_| {})
+    };
+    let summary = read(context)?;
+    if context.rules.hold(&summary.summary.findings) { read(context) } else { Ok(summary) }
+}
+
 /// Like [`scan`], without the steps that are already recorded.
 ///
 /// # Errors
@@ -142,6 +161,7 @@ pub fn scan_rest(
     scan.summary.add(&batch);
     on_batch(&batch);
     scan.empty_cells = rows.empty_cells();
+    scan.summary.findings = rows.findings();
     scan.ambiguous_nulls = rows.ambiguous_nulls();
     scan.ignored_columns = rows.ignored_columns().to_vec();
     Ok(scan)

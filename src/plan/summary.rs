@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Batch, Columns, FileDifference, steps};
 use crate::causes::Causes;
+use crate::findings::ColumnFinding;
 use crate::imagekit::body;
 use crate::ledger::Counters;
 use crate::outcome::{Code, Outcome, Status};
@@ -64,6 +65,8 @@ pub struct PlanSummary {
     pub examples: Vec<FileDifference>,
     /// Invalid rows and rows whose file was not found, by cause.
     pub problems: Causes,
+    /// What columns show as a whole.
+    pub findings: Vec<ColumnFinding>,
 }
 
 /// Tags that files lose.

@@ -10,6 +10,7 @@ use super::metadata;
 use super::problem::{Invalid, Problem, Rejection};
 use super::tag_cache::TagCache;
 use super::{Content, Extensions, Field, FileId, Rules, Target, Unresolved, Update};
+use crate::findings::Columns;
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
 const LINEAR_SEARCH_MAX: usize = 16;
@@ -46,6 +47,8 @@ pub struct Builder<'a> {
     include_file_versions: Option<bool>,
     problems: Vec<Problem>,
     seen_any: bool,
+    /// Counts findings in the cells of the row with this number.
+    watch: Option<(&'a mut Columns, u64)>,
 }
 
 impl<'a> Builder<'a> {
@@ -65,6 +68,7 @@ impl<'a> Builder<'a> {
             include_file_versions: None,
             problems: Vec::new(),
             seen_any: false,
+            watch: None,
         }
     }
 
@@ -74,6 +78,12 @@ impl<'a> Builder<'a> {
         Self { tag_cache: Some(tag_cache), ..Self::new(rules) }
     }
 
+    /// Counts findings in the cells of the row with this number.
+    #[must_use]
+    pub fn watched(self, columns: &'a mut Columns, row: u64) -> Self {
+        Self { watch: Some((columns, row)), ..self }
+    }
+
     /// Adds a cell: `column` is the column's name in the input, `field` its meaning. An empty cell
     /// leaves the field unchanged.
     pub fn set(&mut self, column: &str, field: &Field, cell: Cell<'_>) {
@@ -81,6 +91,13 @@ impl<'a> Builder<'a> {
             return;
         }
         self.seen_any = true;
+        if let (Some((columns, row)), Some(kind)) = (&mut self.watch, field.cell_kind()) {
+            cell.texts(kind).for_each(|(kind, text)| columns.count(column, kind, *row, text));
+        }
+        if let Some(finding) = self.rules.held(column, field, cell) {
+            self.problems.push(Problem::held(column, &cell.shown(), finding));
+            return;
+        }
         if let Err(Invalid { problem, suggestion }) = self.parse(field, cell) {
             let problem = Problem::new(column, &cell.shown(), problem, suggestion);
             match field {

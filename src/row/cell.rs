@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::no_duplicate_keys::NoDuplicateKeys;
 use super::no_value::{self, NoValue};
+use crate::findings::CellKind;
 
 /// A cell of a row.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +78,16 @@ impl<'a> Cell<'a> {
     /// Trimmed text; `None` for JSON of another type.
     pub(crate) fn trimmed_text(self) -> Option<&'a str> {
         self.text().map(str::trim)
+    }
+
+    /// The text, or the strings of a JSON array, each with its kind.
+    pub(crate) fn texts(self, kind: CellKind) -> impl Iterator<Item = (CellKind, &'a str)> {
+        let array = match self {
+            Cell::Json(Value::Array(array)) => array.as_slice(),
+            _ => &[],
+        };
+        let words = array.iter().filter_map(Value::as_str).map(|word| (CellKind::Text, word));
+        self.text().map(|text| (kind, text)).into_iter().chain(words)
     }
 
     /// Text as is; `None` for JSON of another type.

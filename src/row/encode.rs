@@ -27,7 +27,10 @@ pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<St
         return Encoded::Nothing;
     }
     let round_trips = |text: &String| round_trips(field, value, Cell::Text(text), rules);
-    spellings(value).into_iter().find(round_trips).map_or(Encoded::NotRepresentable, Encoded::As)
+    spellings(value, rules)
+        .into_iter()
+        .find(round_trips)
+        .map_or(Encoded::NotRepresentable, Encoded::As)
 }
 
 /// Encodes `value` as the JSON that sets `field` to it: the value itself if it round-trips, or else
@@ -68,14 +71,15 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Candidate spellings of a value, simplest first.
-fn spellings(value: &Value) -> Vec<String> {
+fn spellings(value: &Value, rules: &Rules) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone(), format!("\\{text}"), value.to_string()],
         Value::Array(array) => {
             let words: Option<Vec<&str>> = array.iter().map(Value::as_str).collect();
             let joined = words.map(|words| {
                 let escaped: Vec<_> = words.iter().map(|word| escaped(word)).collect();
-                [words.join(","), escaped.join(",")]
+                let separator = rules.list_separator.unwrap_or(',').to_string();
+                [words.join(&separator), escaped.join(&separator)]
             });
             let arrays = [value.to_string(), escaped_strings(value).to_string()];
             joined.into_iter().flatten().chain(arrays).collect()

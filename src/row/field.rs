@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{FieldType, MetadataRule};
+use crate::findings::CellKind;
 
 /// The meaning of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +91,24 @@ impl Field {
                 field.rule.as_ref().is_some_and(|rule| rule.kind == FieldType::MultiSelect)
             }
             _ => false,
+        }
+    }
+
+    /// What its cells hold, as far as findings differ by it; `None` for values that are no text.
+    #[must_use]
+    pub fn cell_kind(&self) -> Option<CellKind> {
+        match self {
+            Self::FileId => Some(CellKind::Id),
+            Self::Description => Some(CellKind::Prose),
+            Self::CustomMetadata(field) => match field.rule.as_ref().map(|rule| rule.kind) {
+                None | Some(FieldType::Text | FieldType::SingleSelect | FieldType::Other) => {
+                    Some(CellKind::Text)
+                }
+                Some(FieldType::Textarea) => Some(CellKind::Prose),
+                Some(FieldType::MultiSelect) => Some(CellKind::List),
+                Some(FieldType::Number | FieldType::Date | FieldType::Boolean) => None,
+            },
+            list => list.is_list().then_some(CellKind::List),
         }
     }
 

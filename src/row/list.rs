@@ -49,7 +49,8 @@ struct Words<'r> {
 impl Words<'_> {
     /// Adds the words of separated text; skips empty ones.
     fn split(&mut self, text: &str) -> Result<(), Invalid> {
-        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let separator = self.rules.list_separator.unwrap_or(',');
+        let words = text.split(separator).map(str::trim).filter(|word| !word.is_empty());
         words.into_iter().try_for_each(|word| self.push(word))
     }
 

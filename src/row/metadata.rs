@@ -386,7 +386,8 @@ fn options(
                 Invalid::new("looks like a JSON array, but is not valid JSON", "fix the JSON")
             })?,
         (_, Some(text)) => {
-            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            let separator = rules.list_separator.unwrap_or(',');
+            let words = text.split(separator).map(str::trim).filter(|word| !word.is_empty());
             words.map(|word| Value::String(word.to_owned())).collect()
         }
         (_, None) => return Err(Invalid::new("is not a list", "write a list of options")),

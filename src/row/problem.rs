@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::Target;
+use crate::findings::Finding;
 
 /// Maximum characters of an invalid value to show.
 const VALUE_SHOWN_MAX: usize = 60;
@@ -15,6 +16,8 @@ pub struct Problem {
     value: Box<str>,
     message: Box<str>,
     suggestion: Box<str>,
+    /// The finding for which the cell is held back, if it is valid otherwise.
+    finding: Option<Finding>,
 }
 
 impl Problem {
@@ -35,7 +38,15 @@ impl Problem {
             value: shown.into(),
             message: problem.into(),
             suggestion: suggestion.into(),
+            finding: None,
         }
+    }
+
+    /// A cell that is held back because of a finding.
+    #[must_use]
+    pub fn held(column: &str, value: &str, finding: Finding) -> Self {
+        let fix = format!("{}, or pass --accept {finding}", finding.fix());
+        Self { finding: Some(finding), ..Self::new(column, value, finding.problem(), fix) }
     }
 
     /// The column's name in the input.
@@ -82,6 +93,12 @@ impl Rejection {
     #[must_use]
     pub fn target(&self) -> Option<&Target> {
         self.target.as_ref()
+    }
+
+    /// Whether the row is held back only because of findings.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.problems().all(|problem| problem.finding.is_some())
     }
 
     /// The problems in cell order.

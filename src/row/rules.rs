@@ -10,6 +10,7 @@ use super::Field;
 use super::cell::Cell;
 use super::no_value::NoValue;
 use super::problem::Invalid;
+use crate::findings::{CellKind, ColumnFinding, Finding};
 
 /// Rules for all cells of an input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,15 @@ pub struct Rules {
     /// What a JSON null does to its field; `None` if nothing was said, so that it clears.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_means: Option<NullMeans>,
+    /// The character between the words of a list; `None` for the comma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_separator: Option<char>,
+    /// Findings whose rows are not held back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepted: BTreeSet<Finding>,
+    /// Findings by column whose rows are held back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub holds: BTreeMap<String, BTreeSet<Finding>>,
 }
 
 /// The effect of a JSON null.
@@ -45,6 +55,9 @@ impl Default for Rules {
             literals: BTreeSet::new(),
             held_words: BTreeMap::new(),
             null_means: None,
+            list_separator: None,
+            accepted: BTreeSet::new(),
+            holds: BTreeMap::new(),
         }
     }
 }
@@ -54,6 +67,40 @@ impl Rules {
     pub(super) fn leaves(&self, cell: Cell<'_>) -> bool {
         cell.is_empty()
             || self.null_means == Some(NullMeans::Leave) && matches!(cell, Cell::Json(Value::Null))
+    }
+
+    /// Holds back the rows of these findings that are held and not accepted. Returns whether any
+    /// were not held before.
+    pub fn hold(&mut self, findings: &[ColumnFinding]) -> bool {
+        let mut has_new = false;
+        for ColumnFinding { column, finding, .. } in
+            findings.iter().filter(|finding| finding.is_held())
+        {
+            if !self.accepted.contains(finding) && !finding.holds_singly() {
+                has_new |= self.holds.entry(column.clone()).or_default().insert(*finding);
+            }
+        }
+        has_new
+    }
+
+    /// Whether rows of this finding are held back.
+    #[must_use]
+    pub fn holds(&self, column: &str, finding: Finding) -> bool {
+        self.holds.get(column).is_some_and(|findings| findings.contains(&finding))
+    }
+
+    /// The finding for which a cell is held back.
+    pub(super) fn held(&self, column: &str, field: &Field, cell: Cell<'_>) -> Option<Finding> {
+        let kind = field.cell_kind()?;
+        let shows = |finding: &Finding| {
+            let mut texts = cell.texts(kind);
+            texts.any(|(kind, text)| finding.is_in(kind, text))
+        };
+        let damaged = Finding::DamagedIds;
+        if kind == CellKind::Id && !self.accepted.contains(&damaged) && shows(&damaged) {
+            return Some(damaged);
+        }
+        self.holds.get(column)?.iter().copied().find(shows)
     }
 
     /// Why a whole cell is no value of the field; `None` for a value.

@@ -1,56 +1,17 @@
 //! What cells mean: text that a program printed instead of a value.
-//!
-//! The sheets in `fixtures/sheets` stand for a kind of fault each; `expected.snap` beside a sheet is
-//! what a person is told about it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::harness::{Cases, TestEnv, assert_text, files};
-
-fn fixture(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sheets").join(case)
-}
-
-/// The ids of the files that the sheets in `fixtures/sheets` name.
-fn case_ids() -> Vec<String> {
-    (0..6).map(|index| format!("65a1f0c29b41d45b037cc00{index}")).collect()
-}
-
-/// Copies the sheet of a case into the environment; returns its name.
-fn copy_sheet(env: &TestEnv, case: &str) -> String {
-    let entries = fs::read_dir(fixture(case)).expect("the case has a folder").flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let name = names.into_iter().find(|name| name.starts_with("sheet.")).expect("a sheet");
-    env.write(&name, fs::read(fixture(case).join(&name)).expect("it can be read"));
-    name
-}
-
-/// Compares a text with `expected.snap` beside the sheet of a case.
-fn assert_expected(case: &str, text: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(fixture(case));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_filters(crate::harness::FILTERS.to_vec());
-    settings.bind(|| insta::assert_snapshot!("expected", text));
-}
-
-/// Checks the sheet of a case, and compares what the person is told.
-fn check_case(env: &TestEnv, case: &str) {
-    let name = copy_sheet(env, case);
-    let mut cases = Cases::default();
-    cases.run(env, &format!("check {name}"));
-    assert_expected(case, &cases.to_string());
-}
+use crate::sheet_cases::{assert_case, case_ids, copy_sheet};
 
 #[test]
 fn cells_that_programs_print_for_no_value_are_rejected() {
     let env = TestEnv::new(files(case_ids()));
     for case in ["01-null-words-sql", "03-object-dumps", "07-error-cells-local", "49-nan-in-json"] {
-        check_case(&env, case);
+        assert_case(&env, case, &["check SHEET"]);
     }
     // Nothing of the bad rows is sent, and the good row is.
     env.apply(&format!("{} --max-bad 100%", copy_sheet(&env, "01-null-words-sql"))).exits(1);

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use ikbulk::execute::Stop;
 use ikbulk::exit_codes;
+use ikbulk::findings::{Finding, Severity};
 use ikbulk::outcome::{Code, Status};
 
 use crate::{read, root, updates};
@@ -74,6 +75,22 @@ fn codes() -> String {
     table
 }
 
+fn findings() -> String {
+    let mut table =
+        "| name | severity | seen in | the value | fix |\n|---|---|---|---|---|\n".to_owned();
+    for finding in Finding::ALL {
+        let severity = match finding.severity() {
+            Severity::Hold => "hold",
+            Severity::Note => "note",
+        };
+        let seen_in = if finding.needs_library() { "library" } else { "sheet" };
+        let (problem, fix) = (finding.problem(), finding.fix());
+        writeln!(table, "| `{finding}` | {severity} | {seen_in} | {problem} | {fix} |")
+            .expect("strings take text");
+    }
+    table
+}
+
 fn exit_code_table() -> String {
     let mut table = "| exit code | meaning |\n|---|---|\n".to_owned();
     for (code, meaning) in exit_codes::MEANINGS {
@@ -106,6 +123,12 @@ fn compare(name: &str, expected: &str) {
 #[test]
 fn cli_reference_matches_help() {
     compare("cli.md", &cli());
+}
+
+#[test]
+fn findings_reference_matches_enum() {
+    let page = read(&root().join("docs/reference/findings.md"));
+    compare("findings.md", &with_section(&page, "findings", &findings()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "engine",
     "report",
     "run",
@@ -27,6 +27,7 @@ const ORDER: [&str; 29] = [
     "sent",
     "file_fields",
     "row",
+    "findings",
     "causes",
     "outcome",
     "settings",

@@ -16,6 +16,8 @@ use super::layout::Layout;
 
 /// Maximum causes of invalid rows in the preview of a run.
 const CAUSES_SHOWN_MAX: usize = 10;
+/// Maximum findings.
+const FINDINGS_SHOWN_MAX: usize = 12;
 /// Maximum columns with counts.
 const COLUMNS_SHOWN_MAX: usize = 12;
 /// Maximum lost tags by name.
@@ -44,6 +46,7 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
     }
     lines.add("rows", &rows(view));
     if view.is_refused {
+        findings(&mut lines, summary);
         planned_problems(&mut lines, view);
         return lines.into_text();
     }
@@ -83,6 +86,7 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
     if style.with_requests {
         first_requests(&mut lines, summary);
     }
+    findings(&mut lines, summary);
     planned_problems(&mut lines, view);
     let can_undo = view.target.as_ref().and_then(|target| target.can_undo);
     if let Some(can_undo) = can_undo.filter(|_| summary.writes > 0) {
@@ -330,6 +334,21 @@ fn first_requests(lines: &mut Layout, summary: &PlanSummary) {
     for (index, request) in summary.first_requests.iter().enumerate() {
         let label = if index == 0 { "sends" } else { "" };
         lines.add_truncated(label, &format!("{} {}", request.target, request.body));
+    }
+}
+
+/// Adds what columns show as a whole: first what holds rows back, then what is only noted.
+fn findings(lines: &mut Layout, summary: &PlanSummary) {
+    let (held, noted): (Vec<_>, Vec<_>) =
+        summary.findings.iter().partition(|finding| finding.is_held());
+    let labelled = held.into_iter().map(|finding| ("held", finding));
+    let labelled = labelled.chain(noted.into_iter().map(|finding| ("note", finding)));
+    for (label, finding) in labelled.take(FINDINGS_SHOWN_MAX) {
+        lines.add(label, &finding.to_string());
+    }
+    let more = summary.findings.len().saturating_sub(FINDINGS_SHOWN_MAX);
+    if more > 0 {
+        lines.add("", &format!("and {}", plural(more as u64, "more finding", "more findings")));
     }
 }
 

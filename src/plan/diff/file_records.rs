@@ -10,7 +10,7 @@ const RECORDS_AT_ONCE: usize = 64;
 
 /// The next records.
 #[derive(Debug, Default)]
-pub(super) struct FileRecords {
+pub(in crate::plan) struct FileRecords {
     next: VecDeque<FileRecord>,
     /// The ledger has no other records between the next ones and before this row.
     read_to: u64,
@@ -22,7 +22,7 @@ impl FileRecords {
     ///
     /// # Errors
     /// The ledger cannot be read, or its data is damaged.
-    pub(super) fn of_last_row(
+    pub(in crate::plan) fn of_last_row(
         &mut self,
         row: u64,
         ledger: &LedgerFile,

@@ -18,7 +18,7 @@
 //! 6. [`batch`](super::batch) turns the edits of all files into the fewest requests.
 
 mod file_diff;
-mod file_records;
+pub(super) mod file_records;
 mod merge;
 mod preview;
 mod requests;
@@ -37,12 +37,14 @@ use simulated_file::SimulatedFile;
 use work::{MergedWork, WorkItem};
 
 use super::batch::{Batcher, FileEdit};
+use super::compare::lost_zeros;
 use super::direct::{direct, fingerprint, steps};
 use super::{Batch, PlannedRow, RowProgress};
+use crate::findings::Finding;
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::StepKind;
-use crate::row::{Change, Content, Extension, FileId, Row, TagChange, Update};
+use crate::row::{Change, Content, Extension, FileId, Problem, Row, Rules, TagChange, Update};
 use crate::settings::DiffOptions;
 
 /// The earlier run that ran an extension on a file with the same configuration, described for
@@ -64,6 +66,8 @@ pub struct DiffPlanner {
     /// Whether requests of an earlier session may still be in flight, and take effect after later
     /// ones.
     may_follow_lost_requests: bool,
+    /// How the rows were read, and which findings hold rows back.
+    rules: Rules,
 }
 
 impl DiffPlanner {
@@ -79,7 +83,14 @@ impl DiffPlanner {
             batcher: Batcher::new(),
             waiting_rows: HashMap::new(),
             may_follow_lost_requests: false,
+            rules: Rules::default(),
         }
+    }
+
+    /// Holds back the rows of findings that only a comparison with the snapshot shows.
+    #[must_use]
+    pub fn holding(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Assumes that requests of an interrupted session may still take effect. Which ones is
@@ -121,7 +132,42 @@ impl DiffPlanner {
         };
         let mut pending_rows = self.waiting_rows.remove(&file).unwrap_or_default();
         pending_rows.push(pending);
+        let pending_rows = self.without_held(pending_rows, &record, batch);
+        if pending_rows.is_empty() {
+            return Ok(());
+        }
         self.file(&file, pending_rows, trusted_snapshot(record), batch)
+    }
+
+    /// Rejects the rows that are held back; returns the others.
+    fn without_held(
+        &self,
+        rows: Vec<PendingRow>,
+        record: &FileRecord,
+        batch: &mut Batch,
+    ) -> Vec<PendingRow> {
+        let mut others = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.held(&row.change, record) {
+                Some(problem) => {
+                    let content = Content::Rejected(problem.into());
+                    direct(Row { pos: row.pos, content }, &row.progress, batch);
+                }
+                None => others.push(row),
+            }
+        }
+        others
+    }
+
+    /// The value for which a row is held back, because only zeros differ from the library.
+    fn held(&self, change: &Change, record: &FileRecord) -> Option<Problem> {
+        let Snapshot::Fields(fields) = &record.state else {
+            return None;
+        };
+        let is_held = |column: &str| self.rules.holds(column, Finding::LostZeros);
+        let (column, new, old) = lost_zeros(change, fields, is_held)?;
+        let shown = format!("{new} (library: {old})");
+        Some(Problem::held(&column, &shown, Finding::LostZeros))
     }
 
     /// Adds the remaining rows and requests to the batch after the last row.

@@ -1,0 +1,195 @@
+//! Counts findings by column.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::text::other_separator;
+use super::{CellKind, Finding, Severity};
+use crate::plural::plural;
+
+/// Maximum columns that are counted; a sheet can have any number.
+const COLUMNS_MAX: usize = 2000;
+/// Samples kept of each finding of a column.
+const SAMPLES_MAX: usize = 3;
+/// Maximum characters of a sample.
+const SAMPLE_LENGTH_MAX: usize = 60;
+/// Filled cells below which a column is not held.
+const FILLED_MIN: u64 = 3;
+/// Cells of ten that must show a finding for the column to be held.
+const TENTHS_HELD: u64 = 9;
+
+/// A cell that shows a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The row of the cell.
+    pub row: u64,
+    /// The cell, shortened.
+    pub text: String,
+    /// The value in the library that it was compared with; empty if it was not.
+    pub library: String,
+}
+
+/// A finding of one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnFinding {
+    /// The column.
+    pub column: String,
+    /// What it shows.
+    pub finding: Finding,
+    /// Cells that show it.
+    pub count: u64,
+    /// Cells of the column that are filled.
+    pub filled: u64,
+    /// The first cells that show it.
+    pub samples: Vec<Sample>,
+}
+
+impl ColumnFinding {
+    /// The fix, as an imperative.
+    fn fix(&self) -> String {
+        let separator = self.samples.first().and_then(|sample| other_separator(&sample.text));
+        match (self.finding, separator) {
+            (Finding::OtherSeparator, Some(separator)) => {
+                format!("pass --list-separator '{separator}', or separate the words with commas")
+            }
+            _ => self.finding.fix().to_owned(),
+        }
+    }
+
+    /// Whether the rows concerned are held back, unless a person accepts the finding.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let is_most = self.filled >= FILLED_MIN && self.count * 10 >= self.filled * TENTHS_HELD;
+        self.finding.severity() == Severity::Hold && (is_most || self.finding.holds_singly())
+    }
+}
+
+/// The column, how many of its cells show the finding with samples, and the fix.
+impl fmt::Display for ColumnFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { column, finding, count, filled, samples } = self;
+        let cells = plural(*filled, "cell", "cells");
+        write!(f, "{column}: in {count} of {cells}, the value {}: ", finding.problem())?;
+        for (index, Sample { row, text, library }) in samples.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{text:?} (row {row}")?;
+            if !library.is_empty() {
+                write!(f, ", the library has {library:?}")?;
+            }
+            f.write_str(")")?;
+        }
+        let more = if *count > samples.len() as u64 { ", …" } else { "" };
+        write!(f, "{more}; {}", self.fix())?;
+        if self.is_held() { write!(f, ", or pass --accept {finding}") } else { Ok(()) }
+    }
+}
+
+/// The findings of all columns, counted cell by cell.
+#[derive(Debug, Default)]
+pub struct Columns(BTreeMap<String, Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    filled: u64,
+    findings: BTreeMap<Finding, (u64, Vec<Sample>)>,
+}
+
+impl Columns {
+    /// Counts a filled cell.
+    pub fn count(&mut self, column: &str, kind: CellKind, row: u64, cell: &str) {
+        let Some(counts) = self.column(column) else { return };
+        counts.filled += 1;
+        for finding in Finding::OF_CELLS {
+            if finding.is_in(kind, cell) {
+                counts.add(finding, row, cell, "");
+            }
+        }
+    }
+
+    /// Counts a filled cell that was compared with the library; `found` is what it shows.
+    pub fn count_compared(
+        &mut self,
+        column: &str,
+        row: u64,
+        cell: &str,
+        found: Option<(Finding, &str)>,
+    ) {
+        let Some(counts) = self.column(column) else { return };
+        counts.filled += 1;
+        if let Some((finding, library)) = found {
+            counts.add(finding, row, cell, library);
+        }
+    }
+
+    fn column(&mut self, column: &str) -> Option<&mut Counts> {
+        if !self.0.contains_key(column) {
+            if self.0.len() == COLUMNS_MAX {
+                return None;
+            }
+            self.0.insert(column.to_owned(), Counts::default());
+        }
+        self.0.get_mut(column)
+    }
+
+    /// The findings, by column and kind.
+    #[must_use]
+    pub fn findings(&self) -> Vec<ColumnFinding> {
+        let of_column = |(column, counts): (&String, &Counts)| {
+            let Counts { filled, findings } = counts;
+            let findings = findings.iter().map(|(finding, (count, samples))| ColumnFinding {
+                column: column.clone(),
+                finding: *finding,
+                count: *count,
+                filled: *filled,
+                samples: samples.clone(),
+            });
+            findings.collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_column).collect()
+    }
+}
+
+impl Counts {
+    fn add(&mut self, finding: Finding, row: u64, cell: &str, library: &str) {
+        let (count, samples) = self.findings.entry(finding).or_default();
+        *count += 1;
+        if samples.len() < SAMPLES_MAX {
+            let short = |text: &str| text.chars().take(SAMPLE_LENGTH_MAX).collect();
+            samples.push(Sample { row, text: short(cell), library: short(library) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(cells: &[&str]) -> bool {
+        let mut columns = Columns::default();
+        for (row, cell) in (2..).zip(cells) {
+            columns.count("tags", CellKind::List, row, cell);
+        }
+        columns.findings().iter().any(ColumnFinding::is_held)
+    }
+
+    #[test]
+    fn column_is_held_from_nine_of_ten_and_three_cells() {
+        assert!(held(&["a;b", "a;b", "a;b"]));
+        assert!(!held(&["a;b", "a;b"]));
+        assert!(held(&["a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a"]));
+        assert!(!held(&["a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a", "a"]));
+        assert!(!held(&["“a”", "“b”", "“c”"]));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut columns = Columns::default();
+        for number in 0..COLUMNS_MAX * 2 {
+            columns.count(&number.to_string(), CellKind::List, 2, "a;b");
+            columns.count("0", CellKind::List, 3, "a;b");
+        }
+        let findings = columns.findings();
+        assert_eq!(findings.len(), COLUMNS_MAX);
+        assert!(findings.iter().all(|finding| finding.samples.len() <= SAMPLES_MAX));
+    }
+}

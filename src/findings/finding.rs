@@ -1,0 +1,197 @@
+//! The kinds of findings.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::accents::has_broken_accents;
+use super::text;
+
+/// What a column shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// Ids with an exponent, or with zeros after 15 digits: a spreadsheet read them as numbers.
+    DamagedIds,
+    /// Lists with a separator other than the comma, which is therefore not split.
+    OtherSeparator,
+    /// UTF-8 that was read in another encoding.
+    BrokenAccents,
+    /// Values that differ from the library only in leading zeros or `.0`.
+    LostZeros,
+    /// Dates in place of words, such as `1-Mar`.
+    Dates,
+    /// Curly quotes around words of a list.
+    CurlyQuotes,
+    /// Zero-width, direction and no-break characters, which make look-alike words.
+    InvisibleCharacters,
+    /// Letters with separate accents, which look like composed letters.
+    DecomposedLetters,
+    /// Tags that differ from tags of the library only in case.
+    TagCase,
+    /// Tags to remove that the file has only in another case.
+    RemovedTagCase,
+    /// Paths or URLs in the column of ids.
+    IdIsPath,
+}
+
+/// What a finding means for the rows concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The rows are held back, unless the finding is accepted.
+    Hold,
+    /// The finding is shown.
+    Note,
+}
+
+/// What a cell holds, as far as findings differ by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellKind {
+    /// A file id.
+    Id,
+    /// A list of words.
+    List,
+    /// A short text.
+    Text,
+    /// A text in sentences.
+    Prose,
+}
+
+impl Finding {
+    /// Every finding.
+    pub const ALL: [Self; 11] = [
+        Self::DamagedIds,
+        Self::OtherSeparator,
+        Self::BrokenAccents,
+        Self::LostZeros,
+        Self::Dates,
+        Self::CurlyQuotes,
+        Self::InvisibleCharacters,
+        Self::DecomposedLetters,
+        Self::TagCase,
+        Self::RemovedTagCase,
+        Self::IdIsPath,
+    ];
+
+    /// The findings that a cell alone shows.
+    pub(super) const OF_CELLS: [Self; 8] = [
+        Self::DamagedIds,
+        Self::OtherSeparator,
+        Self::BrokenAccents,
+        Self::Dates,
+        Self::CurlyQuotes,
+        Self::InvisibleCharacters,
+        Self::DecomposedLetters,
+        Self::IdIsPath,
+    ];
+
+    /// The name in `--accept` and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DamagedIds => "damaged-ids",
+            Self::OtherSeparator => "other-separator",
+            Self::BrokenAccents => "broken-accents",
+            Self::LostZeros => "lost-zeros",
+            Self::Dates => "dates",
+            Self::CurlyQuotes => "curly-quotes",
+            Self::InvisibleCharacters => "invisible-characters",
+            Self::DecomposedLetters => "decomposed-letters",
+            Self::TagCase => "tag-case",
+            Self::RemovedTagCase => "removed-tag-case",
+            Self::IdIsPath => "id-is-path",
+        }
+    }
+
+    /// The fixed severity.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::DamagedIds | Self::OtherSeparator | Self::BrokenAccents | Self::LostZeros => {
+                Severity::Hold
+            }
+            _ => Severity::Note,
+        }
+    }
+
+    /// Whether only a comparison with the library shows the finding.
+    #[must_use]
+    pub fn needs_library(self) -> bool {
+        !Self::OF_CELLS.contains(&self)
+    }
+
+    /// Whether one cell alone is enough to hold its row.
+    #[must_use]
+    pub fn holds_singly(self) -> bool {
+        self == Self::DamagedIds
+    }
+
+    /// Whether a cell shows the finding; `false` for findings that need the library.
+    #[must_use]
+    pub fn is_in(self, kind: CellKind, cell: &str) -> bool {
+        use CellKind::{Id, List, Prose, Text};
+        match (self, kind) {
+            (Self::DamagedIds, Id) => text::is_damaged_id(cell),
+            (Self::IdIsPath, Id) => cell.contains('/'),
+            (Self::OtherSeparator, List) => text::other_separator(cell).is_some(),
+            (Self::CurlyQuotes, List) => text::has_curly_quotes(cell),
+            (Self::BrokenAccents, List | Text | Prose) => has_broken_accents(cell),
+            (Self::Dates, List | Text) => text::has_date(cell),
+            (Self::InvisibleCharacters, List | Text) => text::has_invisible_character(cell),
+            (Self::DecomposedLetters, List | Text) => text::has_decomposed_letter(cell),
+            _ => false,
+        }
+    }
+
+    /// What is wrong with a cell, as the end of the sentence "value …".
+    #[must_use]
+    pub fn problem(self) -> &'static str {
+        match self {
+            Self::DamagedIds => "is what a spreadsheet makes of a long number; the id is lost",
+            Self::OtherSeparator => "has a separator that is not split",
+            Self::BrokenAccents => "is UTF-8 that was read in another encoding",
+            Self::LostZeros => "differs from the library only in zeros",
+            Self::Dates => "may be a word that a spreadsheet turned into a date",
+            Self::CurlyQuotes => "has curly quotes, which do not quote",
+            Self::InvisibleCharacters => "has invisible characters",
+            Self::DecomposedLetters => "has letters with separate accents",
+            Self::TagCase => "differs from a tag of the library only in case",
+            Self::RemovedTagCase => "is on the file only in another case",
+            Self::IdIsPath => "is a path or URL",
+        }
+    }
+
+    /// The fix, as an imperative.
+    #[must_use]
+    pub fn fix(self) -> &'static str {
+        match self {
+            Self::DamagedIds => "export again with the id column as text",
+            Self::OtherSeparator => "pass --list-separator, or separate the words with commas",
+            Self::BrokenAccents => "export the sheet again, and open it as UTF-8",
+            Self::LostZeros => "export again with the column as text",
+            Self::Dates => "check the cells, and format the column as text",
+            Self::CurlyQuotes => "replace them by straight quotes around the cell",
+            Self::InvisibleCharacters => "remove them, or two tags will look the same",
+            Self::DecomposedLetters => "export the sheet in Unicode's composed form (NFC)",
+            Self::TagCase => "use the spelling of the library, or two tags will differ in case",
+            Self::RemovedTagCase => "use the spelling of the file; nothing is removed by this one",
+            Self::IdIsPath => "name the column filePath or url",
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Finding {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|finding| finding.as_str() == text);
+        known.ok_or("not a finding: see docs/reference/findings.md for their names")
+    }
+}

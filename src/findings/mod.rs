@@ -1,0 +1,15 @@
+//! Findings: what is wrong in a column as a whole, before anything is sent.
+//!
+//! A single cell such as `red;blue` can be meant that way; a column in which every cell has `;` and
+//! none a comma is not. [`Columns`] counts what cells show, in one pass and with bounded memory;
+//! [`Finding`] has the kinds, each with a fixed [`Severity`]. Rows of a finding that is held are
+//! rejected one by one, because [`Finding::is_in`] needs only the cell.
+
+mod accents;
+mod columns;
+mod finding;
+mod text;
+
+pub use columns::{ColumnFinding, Columns, Sample};
+pub use finding::{CellKind, Finding, Severity};
+pub use text::{has_lost_zeros, is_damaged_id};

@@ -1,0 +1,199 @@
+//! What a single text shows.
+
+/// Separators that people use in place of the comma.
+const SEPARATORS: [char; 6] = [';', '|', '\t', '；', '，', '、'];
+/// Digits that a spreadsheet keeps of a number.
+const DIGITS_KEPT: usize = 15;
+/// Names of months in three or four letters, in lower case, as spreadsheets print them.
+const MONTHS: [&str; 32] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+    "mrz", "mär", "mai", "okt", "dez", "janv", "févr", "mars", "avr", "juin", "juil", "août",
+    "déc", "ene", "abr", "ago", "dic", "gen", "mag",
+];
+/// Characters that begin or end a curly quotation.
+const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', '‚', '‹'];
+
+/// Whether an id is what a spreadsheet makes of a long number: it has an exponent, or only zeros
+/// after 15 digits.
+#[must_use]
+pub fn is_damaged_id(text: &str) -> bool {
+    let text = text.trim();
+    if let Some((mantissa, exponent)) = text.split_once(['E', 'e']) {
+        let has_point = mantissa.contains(['.', ',']);
+        let digits = exponent.strip_prefix('+');
+        let exponent = digits.unwrap_or(exponent);
+        return (has_point || digits.is_some())
+            && is_digits(&mantissa.replacen(['.', ','], "", 1))
+            && is_digits(exponent);
+    }
+    is_digits(text)
+        && text
+            .get(DIGITS_KEPT..)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The separator in a list without a comma; `None` for a JSON array and for a list that is split.
+pub(super) fn other_separator(text: &str) -> Option<char> {
+    if text.contains(',') || text.trim_start().starts_with('[') {
+        return None;
+    }
+    SEPARATORS.into_iter().find(|separator| text.trim().contains(*separator))
+}
+
+/// Whether a word of a list begins or ends with a curly quote.
+pub(super) fn has_curly_quotes(text: &str) -> bool {
+    !text.is_ascii()
+        && text
+            .split(',')
+            .map(str::trim)
+            .any(|word| word.starts_with(CURLY_QUOTES) || word.ends_with(CURLY_QUOTES))
+}
+
+/// Whether a word is a date as spreadsheets print them without a year or a day: `1-Mar`, `Sep-07`.
+pub(super) fn has_date(text: &str) -> bool {
+    text.split(',').any(|word| is_date(word.trim()))
+}
+
+fn is_date(word: &str) -> bool {
+    let Some((first, second)) = word.split_once(['-', ' ', '/']) else {
+        return false;
+    };
+    let is_month = |text: &str| {
+        let text = text.trim_end_matches('.').to_lowercase();
+        MONTHS.contains(&text.as_str())
+    };
+    let is_number = |text: &str| matches!(text.len(), 1..=2) && is_digits(text);
+    is_number(first.trim_end_matches('.')) && is_month(second)
+        || is_month(first) && is_number(second)
+}
+
+/// Whether a text has a zero-width, direction or no-break character. Joiners count only between
+/// ASCII letters: scripts and emoji need them.
+pub(super) fn has_invisible_character(text: &str) -> bool {
+    !text.is_ascii()
+        && text.chars().any(|c| {
+            matches!(
+                c,
+                '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202f}'
+                    | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{a0}' | '\u{ad}' | '\u{2007}'
+            )
+        })
+}
+
+/// Whether an accent follows its letter as a character of its own.
+pub(super) fn has_decomposed_letter(text: &str) -> bool {
+    let is_accent = |c: char| ('\u{300}'..='\u{36f}').contains(&c);
+    !text.is_ascii()
+        && text
+            .chars()
+            .zip(text.chars().skip(1))
+            .any(|(letter, c)| letter.is_alphabetic() && is_accent(c))
+}
+
+/// Whether the new value is the old one without leading zeros or with a `.0`, as after a
+/// spreadsheet or a data frame.
+#[must_use]
+pub fn has_lost_zeros(old: &str, new: &str) -> bool {
+    let (old_zeros, old_digits) = bare_number(old);
+    let (new_zeros, new_digits) = bare_number(new);
+    let has_gained_fraction = has_zero_fraction(new) && !has_zero_fraction(old);
+    is_digits(old_digits)
+        && old_digits == new_digits
+        && new_zeros <= old_zeros
+        && (new_zeros < old_zeros || has_gained_fraction)
+}
+
+/// The number of leading zeros, and the digits after them without a fraction of zeros.
+fn bare_number(text: &str) -> (usize, &str) {
+    let text = text.trim();
+    let whole = match text.split_once(['.', ',']) {
+        Some((whole, fraction)) if is_zeros(fraction) => whole,
+        _ => text,
+    };
+    let zeros = whole.bytes().take_while(|byte| *byte == b'0').count();
+    // A number of zeros only keeps its last one.
+    let zeros = zeros.min(whole.len().saturating_sub(1));
+    (zeros, whole.get(zeros..).unwrap_or_default())
+}
+
+fn has_zero_fraction(text: &str) -> bool {
+    text.trim().split_once(['.', ',']).is_some_and(|(_, fraction)| is_zeros(fraction))
+}
+
+fn is_zeros(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte == b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_a_spreadsheet_read_as_numbers_are_damaged() {
+        for id in ["1.23457E+23", "1,23457E+23", "6E+35", "123456789012345000000000", "6.1e12"] {
+            assert!(is_damaged_id(id), "{id}");
+        }
+        for id in [
+            "65a1f0c29b41d45b037cc000",
+            "12e45",
+            "e",
+            "123456789012345678901234",
+            "100000",
+            "1.2.3E+4",
+        ] {
+            assert!(!is_damaged_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn separators_count_only_without_a_comma() {
+        for text in ["a;b", "a|b", "green;", "a；b", "a、b"] {
+            assert!(other_separator(text).is_some(), "{text}");
+        }
+        for text in ["a,b;c", "a", r#"["a;b"]"#, "a b", ""] {
+            assert!(other_separator(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_in_place_of_words_are_recognized() {
+        for text in ["1-Mar", "red,2-Sep", "Sep-07", "03. Mrz", "15-Dez"] {
+            assert!(has_date(text), "{text}");
+        }
+        for text in ["March", "1-marble", "Mar", "a-Mar", "12-13", "may be", "May-2026-x"] {
+            assert!(!has_date(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn look_alike_words_are_recognized() {
+        assert!(has_curly_quotes("“red”,white") && has_curly_quotes("“red, white”"));
+        assert!(!has_curly_quotes("rock’n’roll,\"a\""));
+        assert!(has_invisible_character("re\u{200b}d") && has_invisible_character("on\u{a0}sale"));
+        assert!(!has_invisible_character("on sale é"));
+        assert!(has_decomposed_letter("cafe\u{301}") && !has_decomposed_letter("café"));
+    }
+
+    #[test]
+    fn zeros_are_lost_only_from_the_library() {
+        for (old, new) in
+            [("00123", "123"), ("00123", "123.0"), ("123", "123.0"), ("007", "7,00"), ("000", "0")]
+        {
+            assert!(has_lost_zeros(old, new), "{old} {new}");
+        }
+        for (old, new) in [
+            ("123", "00123"),
+            ("123", "123"),
+            ("123", "124"),
+            ("00a", "a"),
+            ("1.5", "1.50"),
+            ("", "0"),
+        ] {
+            assert!(!has_lost_zeros(old, new), "{old} {new}");
+        }
+    }
+}

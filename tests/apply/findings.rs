@@ -1,0 +1,119 @@
+//! Findings: what is wrong in a column as a whole, said before anything is sent.
+
+use ikbulk_sandbox::Library;
+use serde_json::{Value, json};
+
+use crate::harness::{TestEnv, files, ids, sheet, with_library};
+use crate::sheet_cases::{assert_case, case_ids};
+
+/// An environment in which each file of the sheets has these fields.
+fn env_with(fields: &Value) -> TestEnv {
+    let mut library = Library::new();
+    for id in case_ids() {
+        let mut file = fields.clone();
+        file["fileId"] = json!(id);
+        library.insert(file);
+    }
+    let mut config = with_library(library);
+    let sku = json!({"id": "1", "name": "sku", "label": "SKU", "schema": {"type": "Text"}});
+    config.fields.push(sku);
+    TestEnv::new(config)
+}
+
+const CHECK_AND_APPLY: &[&str] = &["check SHEET", "apply --yes SHEET"];
+
+#[test]
+fn lists_with_another_separator_are_held_until_it_is_named() {
+    let env = TestEnv::new(files(case_ids()));
+    assert_case(&env, "05-semicolon-tags", CHECK_AND_APPLY);
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
+    env.apply("sheet.csv --list-separator ;").exits(0);
+    assert_eq!(env.file(&case_ids()[0])["tags"], json!(["red", "blue", "green"]));
+    env.apply("sheet.csv --accept other-separator").exits(0);
+    assert_eq!(env.file(&case_ids()[0])["tags"], json!(["red;blue;green"]));
+}
+
+#[test]
+fn values_that_lost_their_zeros_are_held() {
+    let env = env_with(&json!({"customMetadata": {"sku": "00123"}, "tags": ["old", "keep"]}));
+    assert_case(&env, "12-leading-zeros-lost", &["plan SHEET", "apply --yes SHEET"]);
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    let run = env.runs("sheet").pop().expect("it ran");
+    assert_eq!(run.statuses(), ["rejected"; 3]);
+    assert_eq!(run.row(2)["code"], "suspect");
+    assert_eq!(env.file(&case_ids()[0])["customMetadata"]["sku"], "00123");
+    env.apply("sheet.csv --accept lost-zeros").exits(0);
+    assert_eq!(env.file(&case_ids()[2])["customMetadata"]["sku"], "123");
+}
+
+#[test]
+fn saved_plans_hold_the_same_rows() {
+    let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));
+    let rows = case_ids().into_iter().map(|id| format!("{id},123"));
+    env.write("zeros.csv", sheet("fileId,customMetadata.sku", rows));
+    env.run("plan zeros.csv").exits(1);
+    let plan = env.only_run("zeros");
+    env.run(&format!("apply --yes --max-bad 100% --plan {}", plan.name())).exits(1);
+    assert_eq!(plan.statuses(), ["rejected"; 6]);
+}
+
+#[test]
+fn accents_that_were_read_in_the_wrong_encoding_are_held() {
+    let env = TestEnv::new(files(case_ids()));
+    assert_case(&env, "14-mojibake-after-export", CHECK_AND_APPLY);
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
+}
+
+#[test]
+fn notes_change_neither_the_rows_nor_the_exit_code() {
+    let env = TestEnv::new(files(case_ids()));
+    assert_case(&env, "19-curly-quotes", CHECK_AND_APPLY);
+}
+
+#[test]
+fn damaged_ids_are_held_one_by_one() {
+    let env = TestEnv::new(files(case_ids()));
+    assert_case(&env, "34-damaged-ids", &["check SHEET"]);
+    let ids = case_ids();
+    env.write("one.csv", format!("fileId,tags\n{},x\n1.23457E+23,y\n", ids[0]));
+    env.apply("one.csv --max-bad 100%").exits(1);
+    let run = env.only_run("one");
+    assert_eq!(run.statuses(), ["updated", "rejected"]);
+    assert_eq!(run.row(3)["fileId"], "1.23457E+23");
+}
+
+#[test]
+fn tags_that_differ_only_in_case_are_named() {
+    let env = env_with(&json!({"tags": ["old", "keep"]}));
+    assert_case(&env, "48-remove-in-other-case", &["plan SHEET", "apply --yes SHEET"]);
+    env.write("add.csv", format!("fileId,addTags\n{},Keep\n", case_ids()[0]));
+    env.run("plan add.csv").exits(0).output_contains("the library has \"keep\"");
+}
+
+#[test]
+fn held_rows_stay_held_when_the_run_is_resumed() {
+    let ids = ids(12);
+    let env = TestEnv::new(files(&ids));
+    let held = (1..11).map(|n| format!("{},a;b,", ids[n]));
+    let good = |n: usize| std::iter::once(format!("{},,text", ids[n]));
+    env.write("sheet.csv", sheet("fileId,tags,description", good(0).chain(held).chain(good(11))));
+    env.apply("sheet.csv --max-bad 100% --limit 1").exits(5);
+    let run = env.only_run("sheet");
+    env.run(&format!("resume --yes {}", run.name())).exits(1);
+    assert_eq!(run.statuses()[0], "updated");
+    assert_eq!(run.statuses()[1..11], ["rejected"; 10]);
+    assert_eq!(run.statuses()[11], "updated");
+    assert_eq!(env.sandbox.stats().calls.patch, 2);
+}
+
+#[test]
+fn settings_accept_findings() {
+    let env = TestEnv::new(files(case_ids()));
+    let rows = case_ids().into_iter().map(|id| format!("{id},a;b"));
+    env.write("sheet.csv", sheet("fileId,tags", rows));
+    env.write("ikbulk.toml", "[profile.default]\naccept = [\"other-separator\"]\n");
+    env.apply("sheet.csv").exits(0);
+    env.write("ikbulk.toml", "[profile.default]\nlist-separator = \";\"\n");
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.file(&case_ids()[0])["tags"], json!(["a", "b"]));
+}
