@@ -177,6 +177,7 @@ fn refusal_hint(refusal: &Refusal) -> String {
             ". Check the file and empty these cells, or pass --repeat-unknown to send them again, \
              which can be charged twice"
         }
+        Refusal::DuplicatesOfDirect => "; leave out one of --duplicates and --direct",
         Refusal::AmbiguousNulls { .. } => {
             ". Pass --null-means leave to keep these fields, or --null-means clear to clear them"
         }

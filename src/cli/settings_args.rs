@@ -7,7 +7,7 @@ use clap::Args;
 use ikbulk::account::StateDir;
 use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
 use ikbulk::findings::Finding;
-use ikbulk::row::{NullMeans, Rules};
+use ikbulk::row::{Duplicates, NullMeans, Rules};
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 use ikbulk::spending::{Limits, Prices, SpendingLimits};
 use serde::Deserialize;
@@ -16,7 +16,8 @@ use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES, SPENDING};
 use super::run_sandbox::RunSandbox;
 use super::settings_file::{Layer, Profile, SettingsFiles};
 use super::values::{
-    ClearToken, CountOrOff, ExtensionNumber, RateText, Share, Span, above_zero, null_means,
+    ClearToken, CountOrOff, ExtensionNumber, LocaleTag, RateText, Share, Span, above_zero,
+    duplicates, null_means,
 };
 use super::{CliError, key};
 
@@ -106,6 +107,12 @@ pub(crate) struct SettingsArgs {
     /// The character between the words of a list [default: ,]
     #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true)]
     list_separator: Option<char>,
+    /// The language of numbers and dates with two readings, such as de or en-US
+    #[arg(long, value_name = "TAG", help_heading = INPUT, hide_short_help = true)]
+    locale: Option<LocaleTag>,
+    /// Which rows of one file take effect [default: in-order]
+    #[arg(long, value_name = "RULE", help_heading = INPUT, hide_short_help = true, value_parser = duplicates())]
+    duplicates: Option<Duplicates>,
     /// Send rows despite a finding, such as other-separator; repeatable
     #[arg(long, value_name = "FINDING", help_heading = INPUT, hide_short_help = true)]
     accept: Option<Vec<Finding>>,
@@ -224,6 +231,8 @@ impl SettingsArgs {
             literal,
             null_means,
             list_separator,
+            locale,
+            duplicates,
             accept,
             profile,
             settings,
@@ -272,6 +281,8 @@ impl SettingsArgs {
             literals: self.literal.iter().flatten().cloned().collect(),
             null_means: self.null_means,
             list_separator: self.list_separator,
+            locale: self.locale.as_ref().map(|tag| tag.0),
+            duplicates: self.duplicates.unwrap_or_default(),
             accepted: self.accept.iter().flatten().copied().collect(),
             ..default
         }

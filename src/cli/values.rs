@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ikbulk::input::Format;
-use ikbulk::row::{ExtensionName, NullMeans};
+use ikbulk::row::{Duplicates, ExtensionName, Locale, NullMeans};
 use ikbulk::settings::Rate;
 use serde::{Deserialize, Deserializer};
 
@@ -27,6 +27,18 @@ pub(super) fn null_means() -> impl TypedValueParser<Value = NullMeans> {
     PossibleValuesParser::new([leave, clear]).map(|name| match name.as_str() {
         "leave" => NullMeans::Leave,
         _ => NullMeans::Clear,
+    })
+}
+
+/// Parses which rows of one file take effect.
+pub(super) fn duplicates() -> impl TypedValueParser<Value = Duplicates> {
+    let in_order = PossibleValue::new("in-order").help("All; of each field, the last value");
+    let last = PossibleValue::new("last").help("The last row only");
+    let reject = PossibleValue::new("reject").help("None, if they ask for different values");
+    PossibleValuesParser::new([in_order, last, reject]).map(|name| match name.as_str() {
+        "last" => Duplicates::Last,
+        "reject" => Duplicates::Reject,
+        _ => Duplicates::InOrder,
     })
 }
 
@@ -135,6 +147,18 @@ impl FromStr for ClearToken {
     }
 }
 
+/// The language and region of numbers and dates: `de`, `en-US`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LocaleTag(pub(super) Locale);
+
+impl FromStr for LocaleTag {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 /// A limit that can be disabled: a whole number above zero, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CountOrOff(pub(super) Option<std::num::NonZeroU32>);
@@ -180,7 +204,7 @@ macro_rules! deserialize_text {
         }
     )*};
 }
-deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken, ExtensionNumber);
+deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken, ExtensionNumber, LocaleTag);
 
 /// Parses a number of a non-zero type.
 pub(super) fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {

@@ -178,6 +178,9 @@ pub enum Refusal {
         .0.at_most_once
     )]
     UnknownOutcome(UnknownRow),
+    /// A rule for the rows of one file needs them together, and each row is to be sent by itself.
+    #[error("the rule for rows of one file needs them together, and each is to be sent by itself")]
+    DuplicatesOfDirect,
     /// The sheet has nulls that may mean "no value" as well as "clear", and no setting tells which.
     #[error(
         "every row has the key {}{}, and {} of {} have null in it: a program may have written null \

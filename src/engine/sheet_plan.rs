@@ -23,7 +23,7 @@ use crate::input::{Context, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
 use crate::resolve::Resolution;
-use crate::row::Rules;
+use crate::row::{Duplicates, Rules};
 use crate::run::{ReadStats, RunDir, RunLock, SnapshotReader};
 use crate::settings::Planning;
 
@@ -243,7 +243,10 @@ impl<U: Ui> SheetPlan<'_, U> {
     fn refuse_unless_accepted(&self, scan: &InputSummary, client: &Client) -> Result<(), Error> {
         let summary = &scan.summary;
         let too_many = || self.settings.too_many_invalid(summary);
-        let refusal = if summary.rows == 0 && !self.sheet.allow_empty {
+        let is_direct = self.planning == Planning::Direct;
+        let refusal = if is_direct && self.settings.rules.duplicates != Duplicates::InOrder {
+            Refusal::DuplicatesOfDirect
+        } else if summary.rows == 0 && !self.sheet.allow_empty {
             Refusal::NoRows
         } else if let Some(row) = scan.first_unknown.clone().filter(|_| !self.sheet.repeat_unknown)
         {

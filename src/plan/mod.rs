@@ -11,6 +11,7 @@ mod columns;
 mod compare;
 mod diff;
 mod direct;
+mod duplicates;
 mod expected;
 mod read_back;
 mod recorded;
@@ -23,6 +24,8 @@ pub use columns::{ColumnCounts, Columns};
 pub use compare::compare;
 pub use diff::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use direct::{direct, fingerprint, steps};
+pub use duplicates::Disagreement;
+use duplicates::SheetValues;
 pub use read_back::read_back;
 pub use recorded::Recorded;
 pub use row_limit::RowLimit;
@@ -51,6 +54,8 @@ pub struct Batch {
     pub changed_files: u64,
     /// For each file that loses tags to a replacement, those tags; for a preview only.
     pub lost_tags: Vec<Vec<String>>,
+    /// Files in several rows that ask for different values; for a preview only.
+    pub disagreements: Vec<Disagreement>,
 }
 
 /// Turns rows into requests.
@@ -145,6 +150,8 @@ pub struct DirectPlanner {
     row: Batch,
     /// How many more rows are collected for a preview; `None` without a preview.
     preview: Option<usize>,
+    /// The values of the sheet; for a preview only.
+    values: SheetValues,
 }
 
 impl DirectPlanner {
@@ -158,6 +165,11 @@ impl DirectPlanner {
             self.preview = Some(left - 1);
             batch.differences.push(diff::difference_of_row(row.pos, update));
         }
+        if self.preview.is_some()
+            && let Content::Update(update) = &row.content
+        {
+            self.values.add(row.pos.number, &update.file, &update.change);
+        }
         direct(row, progress, &mut self.row);
         if self.preview.is_some() {
             self.row.requests.iter().for_each(|request| batch.columns.add_call(request.call()));
@@ -169,6 +181,7 @@ impl DirectPlanner {
     }
 
     fn end(&mut self, batch: &mut Batch) {
+        batch.disagreements.extend(self.values.disagreements());
         self.coalescer.end(&mut batch.requests);
     }
 }

@@ -154,6 +154,7 @@ pub fn scan_rest(
         batch.requests.clear();
         batch.differences.clear();
         batch.lost_tags.clear();
+        batch.disagreements.clear();
         batch.changed_files = 0;
         batch.columns.clear();
     }

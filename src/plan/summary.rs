@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Batch, Columns, FileDifference, steps};
+use super::{Batch, Columns, Disagreement, FileDifference, steps};
 use crate::causes::Causes;
 use crate::findings::ColumnFinding;
 use crate::imagekit::body;
@@ -65,6 +65,10 @@ pub struct PlanSummary {
     pub examples: Vec<FileDifference>,
     /// Invalid rows and rows whose file was not found, by cause.
     pub problems: Causes,
+    /// Files in several rows that ask for different values.
+    pub disagreements: u64,
+    /// The first of these files.
+    pub first_disagreement: Option<Disagreement>,
     /// What columns show as a whole.
     pub findings: Vec<ColumnFinding>,
 }
@@ -142,6 +146,10 @@ impl PlanSummary {
         self.changed_files += batch.changed_files;
         self.columns.add_all(&batch.columns);
         batch.lost_tags.iter().for_each(|lost| self.lost_tags.add(lost));
+        self.disagreements += batch.disagreements.len() as u64;
+        if self.first_disagreement.is_none() {
+            self.first_disagreement = batch.disagreements.first().cloned();
+        }
         let room = EXAMPLES_MAX.saturating_sub(self.examples.len());
         self.examples.extend(batch.differences.iter().take(room).cloned());
         for request in &batch.requests {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 use serde_json::Value;
 
+use super::locale;
 use super::no_duplicate_keys::NoDuplicateKeys;
 use super::no_value::{self, NoValue};
 use crate::findings::CellKind;
@@ -108,21 +109,11 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// `true`, `yes`, `1`, `false`, `no` or `0`, ignoring case; `None` for anything else.
+    /// `true` or `false`, `yes` or `no`, `1` or `0` in any case and language; `None` for anything else.
     pub(crate) fn boolean(self) -> Option<bool> {
-        if let Cell::Json(value) = self
-            && let Some(boolean) = value.as_bool()
-        {
-            return Some(boolean);
-        }
-        let word = self.trimmed_text()?;
-        let is = |spellings: [&str; 3]| spellings.iter().any(|s| word.eq_ignore_ascii_case(s));
-        if is(["true", "yes", "1"]) {
-            Some(true)
-        } else if is(["false", "no", "0"]) {
-            Some(false)
-        } else {
-            None
+        match self {
+            Cell::Json(Value::Bool(boolean)) => Some(*boolean),
+            other => locale::boolean(other.trimmed_text()?),
         }
     }
 }
@@ -138,13 +129,13 @@ mod tests {
 
     #[test]
     fn boolean_accepts_known_spellings_only() {
-        for text in ["true", "TRUE", "Yes", "1"] {
+        for text in ["true", "TRUE", "Yes", "1", "WAHR"] {
             assert_eq!(Cell::Text(text).boolean(), Some(true), "{text}");
         }
         for text in ["false", "No", " 0 "] {
             assert_eq!(Cell::Text(text).boolean(), Some(false), "{text}");
         }
-        for text in ["2", "on", "wahr", ""] {
+        for text in ["2", "on", ""] {
             assert_eq!(Cell::Text(text).boolean(), None, "{text}");
         }
     }

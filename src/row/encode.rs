@@ -84,7 +84,8 @@ fn spellings(value: &Value, rules: &Rules) -> Vec<String> {
             let arrays = [value.to_string(), escaped_strings(value).to_string()];
             joined.into_iter().flatten().chain(arrays).collect()
         }
-        _ => vec![value.to_string()],
+        // With a locale of decimal commas, a point can separate thousands.
+        _ => vec![value.to_string(), value.to_string().replace('.', ",")],
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Number, Value};
 use super::Rules;
 use super::cell::Cell;
 use super::field::{Field, METADATA, MetadataField};
+use super::locale::{self, Ambiguous};
 use super::problem::Invalid;
 use super::suggest::{closest_name, equals_loosely};
 use crate::plural::plural;
@@ -222,8 +223,8 @@ pub(super) fn value(
     };
     match rule.kind {
         FieldType::Text | FieldType::Textarea => text(rule, cell),
-        FieldType::Number => number(rule, cell),
-        FieldType::Date => date(rule, cell),
+        FieldType::Number => number(rule, cell, rules),
+        FieldType::Date => date(rule, cell, rules),
         FieldType::Boolean => cell
             .boolean()
             .map(Value::Bool)
@@ -269,17 +270,16 @@ fn text(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     Ok(Value::String(text.to_owned()))
 }
 
-fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
+fn number(rule: &MetadataRule, cell: Cell<'_>, rules: &Rules) -> Result<Value, Invalid> {
     let number = match cell {
         Cell::Json(Value::Number(number)) => Some(number.clone()),
-        other => other.trimmed_text().and_then(parse_number),
+        other => match other.trimmed_text() {
+            Some(text) => read_number(text, rules)?,
+            None => None,
+        },
     };
-    let number = number.ok_or_else(|| {
-        Invalid::new(
-            "is not a number",
-            "write a number with a decimal point and no unit, like 12.5",
-        )
-    })?;
+    let number = number
+        .ok_or_else(|| Invalid::new("is not a number", "write a number without unit, like 12.5"))?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_f64);
     let float = number.as_f64().unwrap_or(f64::NAN);
     if let Some(min) = bound(&rule.min_value).filter(|min| float < *min) {
@@ -297,6 +297,24 @@ fn number(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
     Ok(Value::Number(number))
 }
 
+/// Parses a number, as JSON has it or as people write it.
+fn read_number(text: &str, rules: &Rules) -> Result<Option<Number>, Invalid> {
+    // `1.234` has a second reading in languages with a decimal comma.
+    let number = if rules.locale.is_none() { parse_number(text) } else { None };
+    if number.is_some() {
+        return Ok(number);
+    }
+    let read = locale::number(text, rules.locale).map_err(ambiguous)?;
+    Ok(read.or_else(|| parse_number(text)))
+}
+
+fn ambiguous(Ambiguous { readings: [one, other] }: Ambiguous) -> Invalid {
+    Invalid::new(
+        format!("can mean {one} or {other}"),
+        format!("write {one} or {other}, or pass --locale, like --locale de or --locale en-US"),
+    )
+}
+
 /// Parses a JSON number; also accepts a leading `+`, `.` or zeros.
 fn parse_number(text: &str) -> Option<Number> {
     if let Ok(number) = text.parse::<i64>() {
@@ -306,9 +324,14 @@ fn parse_number(text: &str) -> Option<Number> {
     text.chars().all(numeric).then(|| text.parse().ok()).flatten().and_then(Number::from_f64)
 }
 
-fn date(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
+fn date(rule: &MetadataRule, cell: Cell<'_>, rules: &Rules) -> Result<Value, Invalid> {
     let suggestion = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
     let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", suggestion))?;
+    let local = match instant(text) {
+        Some(_) => None,
+        None => locale::date(text, rules.locale).map_err(ambiguous)?,
+    };
+    let text = local.as_deref().unwrap_or(text);
     let date = instant(text).ok_or_else(|| Invalid::new("is not an ISO 8601 date", suggestion))?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(instant);
     if bound(&rule.min_value).is_some_and(|min| date < min) {
@@ -427,7 +450,7 @@ mod tests {
         let price = || json!({"type": "Number", "minValue": 1, "maxValue": 100});
         assert_eq!(parse_text(price(), " 12.50 ").ok(), Some(json!(12.5)));
         assert_eq!(parse_text(price(), "007").ok(), Some(json!(7)));
-        for problem in ["12,50", "0", "101", "12 EUR", "NaN", "1e999", "inf"] {
+        for problem in ["1,250", "0", "101", "12 EUR", "NaN", "1e999", "inf"] {
             assert!(parse_text(price(), problem).is_err(), "{problem}");
         }
     }
@@ -447,11 +470,11 @@ mod tests {
     }
 
     #[test]
-    fn date_field_accepts_only_iso_dates_in_range() {
+    fn date_field_accepts_only_dates_in_range() {
         let date = || json!({"type": "Date", "minValue": "2020-01-01T00:00:00.000Z"});
         assert!(parse_text(date(), "2026-11-24").is_ok());
         assert!(parse_text(date(), "2026-11-24T10:30:00+01:00").is_ok());
-        for problem in ["24.11.2026", "2019-12-31", "2026-13-01", "soon"] {
+        for problem in ["24.11.26", "2019-12-31", "2026-13-01", "soon"] {
             assert!(parse_text(date(), problem).is_err(), "{problem}");
         }
     }

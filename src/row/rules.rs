@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Field;
 use super::cell::Cell;
 use super::no_value::NoValue;
 use super::problem::Invalid;
+use super::{Field, Locale};
 use crate::findings::{CellKind, ColumnFinding, Finding};
 
 /// Rules for all cells of an input.
@@ -30,12 +30,31 @@ pub struct Rules {
     /// The character between the words of a list; `None` for the comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list_separator: Option<char>,
+    /// The language of numbers and dates that can be read in two ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// Which rows of one file take effect.
+    #[serde(default)]
+    pub duplicates: Duplicates,
     /// Findings whose rows are not held back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accepted: BTreeSet<Finding>,
     /// Findings by column whose rows are held back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holds: BTreeMap<String, BTreeSet<Finding>>,
+}
+
+/// Which rows of one file take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duplicates {
+    /// All, one after the other: of each field, the last value remains.
+    #[default]
+    InOrder,
+    /// The last row only.
+    Last,
+    /// All, or none if they ask for different values.
+    Reject,
 }
 
 /// The effect of a JSON null.
@@ -56,6 +75,8 @@ impl Default for Rules {
             held_words: BTreeMap::new(),
             null_means: None,
             list_separator: None,
+            locale: None,
+            duplicates: Duplicates::InOrder,
             accepted: BTreeSet::new(),
             holds: BTreeMap::new(),
         }

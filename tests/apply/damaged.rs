@@ -88,7 +88,7 @@ const CSV: &Table = &[
     (b"fileId,extensions\na,\"[{\"\"name\"\":\"\"remove-bg\"\"}\"\n", BadRows),
     (b"fileId,extensions\na,\"[{\"\"name\"\":\"\"x\"\",\"\"name\"\":\"\"remove-bg\"\"}]\"\n", BadRows),
     (b"fileId,extensions\na,\"[{\"\"name\"\":\"\"aws-auto-tagging\"\",\"\"minConfidence\"\":101,\"\"maxTags\"\":3}]\"\n", BadRows),
-    (b"fileId,isPublished\na,wahr\n", BadRows),
+    (b"fileId,isPublished\na,maybe\n", BadRows),
     (b"fileId,webhookUrl,extensions\na,example.com/hook,\n", BadRows),
 ];
 

@@ -6,6 +6,7 @@ mod bulk;
 mod charges;
 mod damaged;
 mod diff_planner;
+mod duplicates;
 mod environment;
 mod error_text;
 mod export;

@@ -169,3 +169,26 @@ fn returned_rows_have_only_nulls_that_clear() {
     let failed = env.only_run("sheet").text("failed.jsonl");
     assert!(failed.contains("50%") && !failed.contains("null"), "{failed}");
 }
+
+#[test]
+fn numbers_dates_and_booleans_are_read_as_people_write_them() {
+    let mut config = files(["a"]);
+    for (name, kind) in [("weight", "Number"), ("shot", "Date"), ("cleared", "Boolean")] {
+        let field = json!({"id": name, "name": name, "label": name, "schema": {"type": kind}});
+        config.fields.push(field);
+    }
+    let env = TestEnv::new(config);
+    let header = "fileId,customMetadata.weight,customMetadata.shot,customMetadata.cleared";
+    env.write("sheet.csv", format!("{header}\na,\"12,5\",24.11.2026,WAHR\n"));
+    env.apply("sheet.csv").exits(0);
+    let expected = json!({"weight": 12.5, "shot": "2026-11-24", "cleared": true});
+    let metadata = env.file("a")["customMetadata"].clone();
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(metadata[name], *value, "{name}");
+    }
+    env.write("sheet.csv", format!("{header}\na,\"1,234\",03/04/2026,vrai\n"));
+    assert_text!(env.run("check sheet.csv").exits(1));
+    env.apply("sheet.csv --locale fr").exits(0);
+    assert_eq!(env.file("a")["customMetadata"]["weight"], json!(1.234));
+    assert_eq!(env.file("a")["customMetadata"]["shot"], "2026-04-03");
+}

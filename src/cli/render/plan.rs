@@ -4,7 +4,7 @@ use ikbulk::account::Identity;
 use ikbulk::engine::{Preview, Target};
 use ikbulk::ledger::Counters;
 use ikbulk::outcome::Code;
-use ikbulk::plan::{ColumnCounts, LostTags, PlanSummary};
+use ikbulk::plan::{ColumnCounts, Disagreement, LostTags, PlanSummary};
 use ikbulk::plural::{plural, thousands};
 use ikbulk::resolve::Resolution;
 use ikbulk::row::Units;
@@ -80,6 +80,7 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
         duration_and_pilot(&mut lines, summary, target);
         charges(&mut lines, summary, target);
     }
+    disagreements(&mut lines, summary);
     if style.with_examples {
         examples(&mut lines, summary);
     }
@@ -335,6 +336,21 @@ fn first_requests(lines: &mut Layout, summary: &PlanSummary) {
         let label = if index == 0 { "sends" } else { "" };
         lines.add_truncated(label, &format!("{} {}", request.target, request.body));
     }
+}
+
+/// Adds the number of files in several rows that ask for different values, and which row wins.
+fn disagreements(lines: &mut Layout, summary: &PlanSummary) {
+    let Some(Disagreement { file, rows, winner }) = &summary.first_disagreement else {
+        return;
+    };
+    let files = plural(summary.disagreements, "file is", "files are");
+    lines.add(
+        "duplicates",
+        &format!(
+            "{files} in several rows that ask for different values, such as {file} in {rows} rows; \
+             in sheet order, row {winner} wins (--duplicates last or reject)"
+        ),
+    );
 }
 
 /// Adds what columns show as a whole: first what holds rows back, then what is only noted.

@@ -39,12 +39,15 @@ use work::{MergedWork, WorkItem};
 use super::batch::{Batcher, FileEdit};
 use super::compare::lost_zeros;
 use super::direct::{direct, fingerprint, steps};
+use super::duplicates::FileValues;
 use super::{Batch, PlannedRow, RowProgress};
 use crate::findings::Finding;
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::StepKind;
-use crate::row::{Change, Content, Extension, FileId, Problem, Row, Rules, TagChange, Update};
+use crate::row::{
+    Change, Content, Duplicates, Extension, FileId, Problem, Row, Rules, TagChange, Update,
+};
 use crate::settings::DiffOptions;
 
 /// The earlier run that ran an extension on a file with the same configuration, described for
@@ -200,6 +203,9 @@ impl DiffPlanner {
         snapshot: Snapshot,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
+        let Some(pending_rows) = self.without_duplicates(file, pending_rows, batch) else {
+            return Ok(());
+        };
         let simulated_file = match snapshot {
             Snapshot::Fields(fields) => SimulatedFile::from_snapshot(*fields),
             Snapshot::Unread => SimulatedFile::unknown(),
@@ -238,6 +244,49 @@ impl DiffPlanner {
             }
         }
         Ok(())
+    }
+
+    /// The rows of a file that take effect, by the rules for duplicates; adds the others to the batch
+    /// as done. `None` if none is left.
+    fn without_duplicates(
+        &self,
+        file: &FileId,
+        mut pending_rows: Vec<PendingRow>,
+        batch: &mut Batch,
+    ) -> Option<Vec<PendingRow>> {
+        let is_in_order = self.rules.duplicates == Duplicates::InOrder;
+        if pending_rows.len() < 2 || is_in_order && self.preview.is_none() {
+            return Some(pending_rows);
+        }
+        let mut values = FileValues::default();
+        for PendingRow { pos, change, .. } in &pending_rows {
+            values.add(pos.number, change);
+        }
+        let disagreement = values.disagreement(file);
+        batch.disagreements.extend(disagreement.clone().filter(|_| self.preview.is_some()));
+        let (outcome, kept) = match (self.rules.duplicates, disagreement) {
+            (Duplicates::Last, _) => {
+                let last = pending_rows.pop()?;
+                let message = format!("row {} is the last of the same file", last.pos.number);
+                let code = Code::Superseded;
+                (Outcome::local(Status::Unchanged, code, Some(message.into())), Some(vec![last]))
+            }
+            (Duplicates::Reject, Some(_)) => {
+                let rows: Vec<String> =
+                    pending_rows.iter().map(|row| row.pos.number.to_string()).collect();
+                let message = format!(
+                    "rows {} of the same file ask for different values; keep one of them",
+                    rows.join(", ")
+                );
+                (Outcome::local(Status::Rejected, Code::Invalid, Some(message.into())), None)
+            }
+            (Duplicates::InOrder | Duplicates::Reject, _) => return Some(pending_rows),
+        };
+        let rows = pending_rows.iter();
+        batch
+            .rows
+            .extend(rows.map(|row| PlannedRow::done(row.pos, &row.progress, outcome.clone())));
+        kept
     }
 
     /// Makes the requests for the remaining steps of a row.

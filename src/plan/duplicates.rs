@@ -1,0 +1,116 @@
+//! Files that are in several rows which ask for different values.
+
+use std::hash::Hasher as _;
+
+use foldhash::HashMap;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::row::{Change, FileId, Set, TagChange};
+
+/// Maximum files that are remembered where their rows are not read together.
+const FILES_MAX: usize = 200_000;
+
+/// A file in several rows that ask for different values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The file.
+    pub file: FileId,
+    /// Its rows.
+    pub rows: u64,
+    /// The row that wins: the last that sets one of the fields.
+    pub winner: u64,
+}
+
+/// The values that the rows of one file ask for.
+#[derive(Debug, Default)]
+pub(super) struct FileValues {
+    rows: u64,
+    winner: u64,
+    has_disagreement: bool,
+    /// Hashes of the last value, by the hash of its field.
+    values: Vec<(u64, u64)>,
+}
+
+impl FileValues {
+    /// Adds the next row of the file.
+    pub(super) fn add(&mut self, row: u64, change: &Change) {
+        self.rows += 1;
+        for (field, value) in values(change) {
+            if let Some((_, last)) = self.values.iter_mut().find(|(known, _)| *known == field) {
+                if *last != value {
+                    self.has_disagreement = true;
+                    self.winner = row;
+                }
+                *last = value;
+            } else {
+                self.values.push((field, value));
+            }
+        }
+    }
+
+    /// The disagreement of the rows so far.
+    pub(super) fn disagreement(&self, file: &FileId) -> Option<Disagreement> {
+        let Self { rows, winner, .. } = *self;
+        self.has_disagreement.then(|| Disagreement { file: file.clone(), rows, winner })
+    }
+}
+
+/// The same for all files of a sheet, where the rows of a file are apart. Memory is bounded: files
+/// after the first 200,000 are not compared.
+#[derive(Debug, Default)]
+pub(super) struct SheetValues(HashMap<FileId, FileValues>);
+
+impl SheetValues {
+    pub(super) fn add(&mut self, row: u64, file: &FileId, change: &Change) {
+        if let Some(values) = self.0.get_mut(file) {
+            values.add(row, change);
+        } else if self.0.len() < FILES_MAX {
+            let mut values = FileValues::default();
+            values.add(row, change);
+            self.0.insert(file.clone(), values);
+        }
+    }
+
+    /// The disagreements in the order of the rows that win.
+    pub(super) fn disagreements(&self) -> Vec<Disagreement> {
+        let all = self.0.iter().filter_map(|(file, values)| values.disagreement(file));
+        let mut all: Vec<Disagreement> = all.collect();
+        all.sort_unstable_by_key(|found| found.winner);
+        all
+    }
+}
+
+/// Hashes of the fields that a change sets, and of their values. Tags to add or remove disagree
+/// with nothing: they take effect one after the other.
+fn values(change: &Change) -> impl Iterator<Item = (u64, u64)> {
+    let Change { tags, coordinates, description, metadata, publish, .. } = change;
+    let tags = tags.as_ref().and_then(|tags| match tags {
+        TagChange::Replace(tags) => Some(hash(&tags.as_slice())),
+        TagChange::Clear => Some(0),
+        TagChange::Edit { .. } => None,
+    });
+    let coordinates = coordinates.as_ref().map(|set| of_set(set, |area| hash(&area.to_string())));
+    let description = description.as_ref().map(|set| of_set(set, hash));
+    let publish = publish.as_ref().map(|publish| hash(&publish.is_published));
+    let fixed = [tags, coordinates, description, publish];
+    let fixed = (0..).zip(fixed).filter_map(|(field, value)| Some((field, value?)));
+    let metadata = metadata.iter().map(|(field, set)| {
+        let value = of_set(set, |value| match value.as_str() {
+            Some(text) => hash(text),
+            None => hash(&value.to_string()),
+        });
+        (hash(&*field.name), value)
+    });
+    fixed.chain(metadata)
+}
+
+/// The hash of a value; 0 for a field to clear.
+fn of_set<T>(set: &Set<T>, hash: impl Fn(&T) -> u64) -> u64 {
+    set.value().map_or(0, hash)
+}
+
+fn hash(value: &(impl std::hash::Hash + ?Sized)) -> u64 {
+    let mut hasher = Xxh3Default::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,252 @@
+//! Reads numbers, dates and booleans as people write them in their language.
+//!
+//! The field's type tells what a cell is, and most cells can then be read in one way only: `12,5`,
+//! `24.11.2026`, `WAHR`. Cells with two readings (`1,234`, `03/04/2026`) need a [`Locale`].
+
+use std::str::FromStr;
+
+use jiff::civil::{Date, Time};
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+
+/// Languages that write decimals with a comma.
+const COMMA_LANGUAGES: &str = "de fr es it nl pl pt ru sv da nb nn no fi cs sk hu tr el hr sl ro bg uk \
+                               sr lt lv et is ca gl eu id vi mk sq bs be az hy ka kk";
+/// Other languages that are known.
+const POINT_LANGUAGES: &str = "en ja zh ko he th ms hi ar";
+/// Regions whose decimals have a point although the language has a comma.
+const POINT_REGIONS: &str = "CH LI MX PE DO GT HN NI PA PR SV US";
+
+/// Words for yes and no, in lower case.
+const YES: &str = "true yes 1 wahr ja vrai oui vero sì verdadero sí si verdadeiro sim waar prawda tak \
+                   pravda ano áno истина да sant sann sand tosi kyllä igaz igen doğru evet αληθης ναι";
+const NO: &str = "false no 0 falsch nein faux non falso não nao onwaar nee fałsz nie nepravda ne ложь \
+                  нет falskt nej usann nei falsk epätosi ei hamis nem yanlış yanliş hayır hayir ψευδης \
+                  οχι";
+
+/// How a language and region write numbers and dates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locale {
+    has_decimal_comma: bool,
+    /// Whether dates with two readings begin with the day; `None` if the tag does not tell.
+    begins_with_day: Option<bool>,
+}
+
+impl FromStr for Locale {
+    type Err = &'static str;
+
+    /// Parses a tag such as `de`, `en-US` or `pt_BR`.
+    fn from_str(tag: &str) -> Result<Self, Self::Err> {
+        let (language, region) = tag.split_once(['-', '_']).unwrap_or((tag, ""));
+        let (language, region) = (language.to_ascii_lowercase(), region.to_ascii_uppercase());
+        let is_in = |list: &str, word: &str| list.split_ascii_whitespace().any(|item| item == word);
+        let has_comma = is_in(COMMA_LANGUAGES, &language);
+        if !has_comma && !is_in(POINT_LANGUAGES, &language) {
+            return Err("not a known language: use a tag such as de, fr-CH or en-US");
+        }
+        let begins_with_day = match (language.as_str(), region.as_str()) {
+            ("en", "" | "CA" | "ZA") | ("ja" | "zh" | "ko" | "hu" | "lt", _) => None,
+            ("en", region) => Some(region != "US"),
+            _ => Some(true),
+        };
+        Ok(Self { has_decimal_comma: has_comma && !is_in(POINT_REGIONS, &region), begins_with_day })
+    }
+}
+
+/// A cell that can be read in two ways.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ambiguous {
+    /// Both readings.
+    pub(super) readings: [String; 2],
+}
+
+/// Whether a word means yes or no, in any language; `None` for anything else.
+pub(super) fn boolean(word: &str) -> Option<bool> {
+    let lower = word.to_lowercase();
+    let is_in = |words: &str| words.split_ascii_whitespace().any(|word| word == lower);
+    if is_in(YES) { Some(true) } else { is_in(NO).then_some(false) }
+}
+
+/// Reads a number with a decimal comma or with groups of thousands; `None` if it is none.
+pub(super) fn number(text: &str, locale: Option<Locale>) -> Result<Option<Number>, Ambiguous> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let is_space = |c: char| matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '’');
+    if !digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',') || is_space(c)) {
+        return Ok(None);
+    }
+    let number = |decimal: Option<char>| {
+        let (whole, fraction) = match decimal {
+            Some(decimal) => digits.rsplit_once(decimal)?,
+            None => (digits, ""),
+        };
+        let whole =
+            ungrouped(whole, |c| Some(c) != decimal && (matches!(c, '.' | ',') || is_space(c)))?;
+        let is_fraction = fraction.bytes().all(|byte| byte.is_ascii_digit());
+        let point = if fraction.is_empty() { "" } else { "." };
+        is_fraction.then(|| format!("{sign}{whole}{point}{fraction}"))
+    };
+    let readings = match locale.map(|locale| locale.has_decimal_comma) {
+        Some(true) if digits.contains(',') => [number(Some(',')), None],
+        Some(false) if digits.contains('.') => [number(Some('.')), None],
+        Some(_) if number(None).is_some() => [number(None), None],
+        _ => {
+            let decimal = digits.rfind([',', '.']).and_then(|at| digits.get(at..)?.chars().next());
+            [decimal.and_then(|decimal| number(Some(decimal))), number(None)]
+        }
+    };
+    match readings {
+        [Some(one), Some(other)] if one != other => Err(Ambiguous { readings: [one, other] }),
+        [one, other] => Ok(one.or(other).and_then(|text| parse(&text))),
+    }
+}
+
+fn parse(text: &str) -> Option<Number> {
+    match text.parse::<i64>() {
+        Ok(number) => Some(number.into()),
+        Err(_) => text.parse().ok().and_then(Number::from_f64),
+    }
+}
+
+/// The digits without the separators of thousands; `None` if they are not groups of three.
+fn ungrouped(digits: &str, is_separator: impl Fn(char) -> bool) -> Option<String> {
+    let groups: Vec<&str> = digits.split(&is_separator).collect();
+    let [first, rest @ ..] = groups.as_slice() else { return None };
+    let are_groups = rest.iter().all(|group| group.len() == 3)
+        && (rest.is_empty() || matches!(first.len(), 1..=3) && !first.starts_with('0'));
+    let is_one_kind = {
+        let mut separators = digits.chars().filter(|c| is_separator(*c));
+        let kind = separators.next();
+        separators.all(|other| Some(other) == kind)
+    };
+    (are_groups && is_one_kind && !first.is_empty() && groups.iter().all(|group| is_number(group)))
+        .then(|| groups.concat())
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Reads a date with its parts in another order than ISO 8601, with or without a time; `None` if it
+/// is none.
+pub(super) fn date(text: &str, locale: Option<Locale>) -> Result<Option<String>, Ambiguous> {
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
+    let Some(separator) = date.chars().find(|c| !c.is_ascii_digit()) else { return Ok(None) };
+    let parts: Vec<&str> = date.split(separator).collect();
+    let [first, second, third] = parts[..] else { return Ok(None) };
+    if !matches!(separator, '.' | '/' | '-') || !parts.iter().all(|part| is_number(part)) {
+        return Ok(None);
+    }
+    let Some(time) = iso_time(time.trim()) else { return Ok(None) };
+    let iso = |year: &str, month: &str, day: &str| {
+        let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
+        Some(format!("{date}{time}"))
+    };
+    if first.len() == 4 {
+        return Ok(iso(first, second, third));
+    }
+    if third.len() != 4 {
+        return Ok(None);
+    }
+    let (day_first, month_first) = (iso(third, second, first), iso(third, first, second));
+    let begins_with_day = locale.and_then(|locale| locale.begins_with_day);
+    // Dates with points begin with the day everywhere.
+    match (separator == '.', begins_with_day, day_first, month_first) {
+        (true, _, day_first, _) => Ok(day_first),
+        (_, Some(true), Some(date), _) | (_, Some(false), _, Some(date)) => Ok(Some(date)),
+        (_, _, Some(one), Some(other)) if one != other => Err(Ambiguous { readings: [one, other] }),
+        (_, _, one, other) => Ok(one.or(other)),
+    }
+}
+
+/// A time after `T`; empty for no time and for midnight, which spreadsheets add to dates.
+fn iso_time(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some(String::new());
+    }
+    let time: Time = text.parse().ok()?;
+    Some(if time == Time::midnight() { String::new() } else { format!("T{time}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, locale: Option<&str>) -> Option<String> {
+        let locale = locale.map(|tag| tag.parse().expect("a locale"));
+        number(text, locale).ok().flatten().map(|number| number.to_string())
+    }
+
+    #[test]
+    fn numbers_with_one_reading_need_no_locale() {
+        for (text, expected) in [
+            ("12,5", "12.5"),
+            ("-0,25", "-0.25"),
+            ("1.234,56", "1234.56"),
+            ("1,234.56", "1234.56"),
+            ("1 234,5", "1234.5"),
+            ("1\u{202f}234", "1234"),
+            ("1'234.50", "1234.5"),
+            ("1.234.567", "1234567"),
+            ("12345,678", "12345.678"),
+            ("0,123", "0.123"),
+        ] {
+            assert_eq!(read(text, None).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_with_two_readings_need_a_locale() {
+        assert!(number("1,234", None).is_err());
+        assert_eq!(read("1,234", Some("de")).as_deref(), Some("1.234"));
+        assert_eq!(read("1,234", Some("en-US")).as_deref(), Some("1234"));
+        assert_eq!(read("1.234", Some("de")).as_deref(), Some("1234"));
+        assert_eq!(read("1.234", Some("de-CH")).as_deref(), Some("1.234"));
+        for text in ["12,5,6", "1,23,456", ",5", "12,5 €", "1.2.3", "", "a"] {
+            assert_eq!(number(text, None), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_with_one_reading_need_no_locale() {
+        for (text, expected) in [
+            ("24.11.2026", "2026-11-24"),
+            ("3.4.2026", "2026-04-03"),
+            ("24/11/2026", "2026-11-24"),
+            ("11/24/2026", "2026-11-24"),
+            ("2026/11/24", "2026-11-24"),
+            ("24-11-2026 10:30", "2026-11-24T10:30:00"),
+            ("24.11.2026 00:00:00", "2026-11-24"),
+            ("04/04/2026", "2026-04-04"),
+        ] {
+            assert_eq!(date(text, None), Ok(Some(expected.to_owned())), "{text}");
+        }
+        for text in ["24.11.26", "32.1.2026", "13/13/2026", "soon", "2026", "1.2"] {
+            assert_eq!(date(text, None), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_with_two_readings_need_a_locale() {
+        let locale = |tag: &str| Some(tag.parse().expect("a locale"));
+        assert!(date("03/04/2026", None).is_err());
+        assert!(date("03/04/2026", locale("en")).is_err());
+        assert_eq!(date("03/04/2026", locale("en-GB")), Ok(Some("2026-04-03".to_owned())));
+        assert_eq!(date("03/04/2026", locale("en-US")), Ok(Some("2026-03-04".to_owned())));
+        assert_eq!(date("03/04/2026", locale("fr")), Ok(Some("2026-04-03".to_owned())));
+    }
+
+    #[test]
+    fn booleans_are_read_in_every_language() {
+        for word in ["WAHR", "vrai", "ja", "Sí", "ИСТИНА", "DOĞRU"] {
+            assert_eq!(boolean(word), Some(true), "{word}");
+        }
+        for word in ["FALSCH", "faux", "nein", "não", "YANLIŞ", "EPÄTOSI"] {
+            assert_eq!(boolean(word), Some(false), "{word}");
+        }
+        assert_eq!(boolean("maybe"), None);
+        assert!("xx".parse::<Locale>().is_err());
+    }
+}
