@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::outcome::{Code, Status};
+use crate::row::RowPos;
 
 /// Maximum distinct causes; rows with further causes are only counted.
 const CAUSES_MAX: usize = 50;
@@ -34,12 +35,12 @@ pub struct Cause {
     /// The number of rows with this cause.
     pub count: u64,
     /// The first rows, at most five.
-    pub rows: Vec<u64>,
+    pub rows: Vec<RowPos>,
 }
 
 impl Causes {
     /// Adds a row to the cause with its status, code and message.
-    pub fn add(&mut self, row: u64, status: Status, code: Option<Code>, message: &str) {
+    pub fn add(&mut self, row: RowPos, status: Status, code: Option<Code>, message: &str) {
         let key = (Reverse(status), code, message_pattern(message));
         if !self.causes.contains_key(&key) && self.causes.len() >= CAUSES_MAX {
             self.others += 1;
@@ -87,7 +88,7 @@ impl Cause {
     /// The rows as text: `row 3`, or `rows 3, 4, …`.
     #[must_use]
     pub fn rows_text(&self) -> String {
-        let rows: Vec<String> = self.rows.iter().map(u64::to_string).collect();
+        let rows: Vec<String> = self.rows.iter().map(RowPos::to_string).collect();
         let more = if self.count > self.rows.len() as u64 { ", …" } else { "" };
         let noun = if self.count == 1 { "row" } else { "rows" };
         format!("{noun} {}{more}", rows.join(", "))

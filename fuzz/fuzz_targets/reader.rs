@@ -30,7 +30,7 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
 pub fn reads(bytes: &[u8], format: Format) {
     let path = DIRECTORY.path().join("input");
     fs::write(&path, bytes).expect("the directory takes files");
-    let input = Input { path, format };
+    let input = Input::new(path, format);
     let Ok(mut rows) = input.rows(&CONTEXT, None) else { return };
     let mut read = Vec::new();
     let end = loop {

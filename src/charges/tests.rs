@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::evidence::Evidence;
 use super::*;
 use crate::account::{Identity, KeyFingerprint};
-use crate::input::Format;
+use crate::input::{Format, ReadOptions};
 use crate::ledger::{RunKind, RunMeta, Stage};
 use crate::row::{Builder, Cell, Content, Extensions, Field, FieldSet, Rules};
 use crate::sent::Sent;
@@ -78,6 +78,7 @@ impl TestDir {
             input_name: "sheet.csv".to_owned(),
             input_path: None,
             input_format: Format::Csv,
+            read_options: ReadOptions::default(),
             input_fingerprint: String::new(),
             rows: 4,
             writes: 0,

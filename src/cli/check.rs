@@ -3,14 +3,13 @@
 use clap::Args;
 use ikbulk::engine::{Engine, Sheet};
 use ikbulk::exit_codes;
-use ikbulk::input::Format;
 use ikbulk::shell::quoted;
 
 use super::help::INPUT;
+use super::read_args::ReadArgs;
 use super::settings_args::SettingsArgs;
 use super::sheet_args::InputArg;
 use super::terminal_ui::TerminalUi;
-use super::values::format;
 use super::{CliError, Screen};
 
 #[derive(Debug, Args)]
@@ -18,9 +17,8 @@ pub(super) struct Check {
     /// The sheet of changes, as CSV or JSONL; - reads standard input
     #[arg(value_name = "FILE")]
     file: InputArg,
-    /// The format of the input [default: detected from its name or content]
-    #[arg(long, value_parser = format(), value_name = "FORMAT", help_heading = INPUT)]
-    format: Option<Format>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Skip validating custom metadata against the account's fields
     #[arg(long, help_heading = INPUT)]
     no_schema: bool,
@@ -33,7 +31,8 @@ impl Check {
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
         let engine = Engine::new(self.settings.with_profile()?.with_key()?);
         let sheet = Sheet {
-            format: self.format,
+            format: self.read.format,
+            read_options: self.read.options(),
             checks_metadata: !self.no_schema,
             allow_empty: true,
             ..Sheet::new(self.file.source().clone())

@@ -16,6 +16,7 @@ mod limit_args;
 mod plan;
 mod question;
 mod quirk_args;
+mod read_args;
 mod render;
 mod report;
 mod resume;

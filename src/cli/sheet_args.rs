@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ikbulk::engine::{Sheet, Source};
-use ikbulk::input::Format;
 use ikbulk::settings::DiffOptions;
 
 use super::help::{INPUT, PLANNING, RUN};
-use super::values::format;
+use super::read_args::ReadArgs;
 
 /// An input argument: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +41,8 @@ pub(super) struct SheetArgs {
     /// Use a local ImageKit started for this run: no account, no network
     #[arg(long, conflicts_with = "endpoint")]
     pub(super) sandbox: bool,
-    /// The format of the input [default: detected from its name or content]
-    #[arg(long, value_parser = format(), value_name = "FORMAT", help_heading = INPUT, hide_short_help = true)]
-    format: Option<Format>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The run directory to create [default: `<sheet>.ikbulk/<UTC time>/` beside FILE]
     #[arg(long, value_name = "DIR", help_heading = RUN, hide_short_help = true)]
     run_dir: Option<PathBuf>,
@@ -72,7 +70,8 @@ impl SheetArgs {
     pub(super) fn to_sheet(&self) -> Sheet {
         Sheet {
             source: self.file.source().clone(),
-            format: self.format,
+            format: self.read.format,
+            read_options: self.read.options(),
             run_dir: self.run_dir.clone(),
             sandbox: self.sandbox,
             checks_metadata: !self.no_schema,

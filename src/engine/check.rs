@@ -47,9 +47,9 @@ impl Engine {
         let input = if let Some(path) = sheet.source.file() {
             let format = sheet.format.map_or_else(|| Format::of_file(path), Ok);
             let format = format.map_err(|error| unreadable(path, error))?;
-            &Input { path: path.to_owned(), format }
+            &Input { path: path.to_owned(), format, options: sheet.read_options.clone() }
         } else {
-            unnamed = sheet.source.stage_unnamed(sheet.format).await?;
+            unnamed = sheet.source.stage_unnamed(sheet.format, sheet.read_options.clone()).await?;
             unnamed.input()
         };
         let fields = self.fields_to_check(sheet, input, ui).await?;

@@ -17,7 +17,7 @@ use super::ui::Ui;
 use crate::account::{AccountDb, AccountId, AccountLock, AccountName, RateFile, StateDir};
 use crate::execute::Reads;
 use crate::imagekit::{Failure, Listing};
-use crate::input::Format;
+use crate::input::{Format, ReadOptions};
 use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
 use crate::request::Endpoint;
 use crate::row::{FileId, Resolved, Rules};
@@ -50,6 +50,7 @@ pub(super) struct NewRun {
     /// The absolute path of the sheet; `None` for standard input and pipes.
     pub(super) input_path: Option<PathBuf>,
     pub(super) input_format: Format,
+    pub(super) read_options: ReadOptions,
     pub(super) input_fingerprint: String,
     pub(super) rows: u64,
     pub(super) has_extensions: bool,
@@ -166,6 +167,7 @@ impl Connection {
             input_name: new.input_name,
             input_path: new.input_path.map(PathBuf::into_os_string),
             input_format: new.input_format,
+            read_options: new.read_options,
             input_fingerprint: new.input_fingerprint,
             rows: new.rows,
             writes: 0,

@@ -150,7 +150,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let planner =
             Planner::of(meta.planning, &ledger, already_ran(&connection, meta.has_extensions)?)?;
         let session = Session {
-            input: self.run.input(meta.input_format),
+            input: self.run.input(&meta),
             context: ledger.context(&meta)?,
             execution: self.settings.execution.clone(),
             rates: Some(connection.rates.clone()),
@@ -195,7 +195,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let execution = &self.settings.execution;
         if meta.sandbox {
             self.ui.event(Event::Notice(Notice::NewSandbox));
-            let input = self.run.input(meta.input_format);
+            let input = self.run.input(meta);
             let (sandbox, client) = self.settings.start_sandbox(&input)?;
             let connection = Connection::to_sandbox(client, &self.run, execution)?;
             return Ok((connection, Some(sandbox)));
@@ -307,7 +307,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let mut planner =
             Planner::of(meta.planning, ledger, already_ran(connection, meta.has_extensions)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
-        let input = self.run.input(meta.input_format);
+        let input = self.run.input(meta);
         planner.preview(EXAMPLES_MAX);
         let rows_max = self.options.limits.rows;
         let scan = scan_rest(&input, &context, &mut planner, &recorded, rows_max, |_| {})?;
@@ -374,7 +374,7 @@ impl<U: Ui> ExistingRun<'_, U> {
 /// Fails if the copy of the sheet in the run directory was edited: the ledger refers to its
 /// original rows.
 pub(super) fn refuse_edited_copy(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
-    let now = staged_in(run.input(meta.input_format))?;
+    let now = staged_in(run.input(meta))?;
     if now.fingerprint.0 == meta.input_fingerprint {
         return Ok(());
     }

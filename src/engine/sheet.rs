@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::source::Source;
-use crate::input::Format;
+use crate::input::{Format, ReadOptions};
 
 /// A sheet of changes, and how to read it.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Sheet {
     pub source: Source,
     /// Its format; `None` detects it from the name or the content.
     pub format: Option<Format>,
+    /// How its text is read.
+    pub read_options: ReadOptions,
     /// The run directory to create; `None` for one beside the sheet.
     pub run_dir: Option<PathBuf>,
     /// Whether to apply it to a sandbox of its own.
@@ -39,6 +41,7 @@ impl Sheet {
         Self {
             source,
             format: None,
+            read_options: ReadOptions::default(),
             run_dir: None,
             sandbox: false,
             checks_metadata: true,

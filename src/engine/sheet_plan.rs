@@ -117,7 +117,11 @@ impl<U: Ui> SheetPlan<'_, U> {
     /// Copies the sheet into the run directory and creates a client. If the endpoint is not
     /// trusted, asks whether the key may be sent there.
     pub(super) async fn stage(&self, consent: Consent) -> Result<StagedSheet, Error> {
-        let staged = self.sheet.source.stage(self.sheet.format, self.run.path()).await?;
+        let staged = self
+            .sheet
+            .source
+            .stage(self.sheet.format, self.sheet.read_options.clone(), self.run.path())
+            .await?;
         if self.sheet.sandbox {
             let (sandbox, client) = self.settings.start_sandbox(&staged.input)?;
             return Ok(StagedSheet { staged, client, sandbox: Some(sandbox) });
@@ -228,6 +232,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             input_name: self.sheet.source.recorded_name(),
             input_path: self.sheet.source.absolute_path(),
             input_format: staged.input.format,
+            read_options: staged.input.options.clone(),
             input_fingerprint: staged.fingerprint.0.clone(),
             rows: summary.rows,
             has_extensions: !summary.extension_runs.is_empty(),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Refusal};
 use crate::input::{
-    Format, STANDARD_INPUT, StagedInput, UnnamedInput, stage_input, stage_unnamed_input,
+    Format, ReadOptions, STANDARD_INPUT, StagedInput, UnnamedInput, stage_input,
+    stage_unnamed_input,
 };
 use crate::ledger::LedgerFile;
 use crate::run::RunDir;
@@ -60,12 +61,13 @@ impl Source {
     pub(super) async fn stage(
         &self,
         format: Option<Format>,
+        options: ReadOptions,
         directory: &Path,
     ) -> Result<StagedInput, Error> {
         let (source, directory) = (self.clone(), directory.to_owned());
         on_thread(move || {
             let (from, name) = source.open()?;
-            Ok(stage_input(from, name, format, &directory)?)
+            Ok(stage_input(from, name, format, options, &directory)?)
         })
         .await
         .unwrap_or_else(|error| Err(no_thread(&error)))
@@ -75,11 +77,12 @@ impl Source {
     pub(super) async fn stage_unnamed(
         &self,
         format: Option<Format>,
+        options: ReadOptions,
     ) -> Result<UnnamedInput, Error> {
         let source = self.clone();
         on_thread(move || {
             let (from, name) = source.open()?;
-            Ok(stage_unnamed_input(from, name, format)?)
+            Ok(stage_unnamed_input(from, name, format, options)?)
         })
         .await
         .unwrap_or_else(|error| Err(no_thread(&error)))

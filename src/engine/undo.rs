@@ -18,7 +18,7 @@ use super::settings::{Consent, Settings, prompt, require_person};
 use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
 use crate::execute::Stop;
-use crate::input::{Context, Format, Input, staged_in};
+use crate::input::{Context, Format, Input, ReadOptions, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta, Snapshot, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
 use crate::row::FileId;
@@ -121,7 +121,7 @@ impl<U: Ui> Undo<'_, U> {
         let reading = self.take_snapshots(&ledger, &connection).await?;
         connection.mark_unsettled(&ledger, &meta)?;
         let undo_summary = write_sheets(old.finished_run(), &ledger, run)?;
-        let staged = staged_in(run.input(Format::Jsonl))?;
+        let staged = staged_in(run.own_input(Format::Jsonl))?;
         meta.input_fingerprint = staged.fingerprint.0;
         let context = Context { files: None, ..old.context.clone() };
         let planner = || Planner::of(meta.planning, &ledger, Box::new(|_, _| None));
@@ -256,7 +256,7 @@ impl RunToUndo {
         }
         let ended = ledger.ended()?;
         let context = ledger.context(&meta)?;
-        let input = run.input(meta.input_format);
+        let input = run.input(&meta);
         let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
         let was_interrupted = ended.is_none();
         Ok(Self { run, meta, ledger, input, context, is_unfinished, was_interrupted })
@@ -279,6 +279,7 @@ impl RunToUndo {
             input_name: format!("undo of {}", self.run.path().display()),
             input_path: None,
             input_format: Format::Jsonl,
+            read_options: ReadOptions::default(),
             input_fingerprint: String::new(),
             rows: 0,
             has_extensions: false,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::iter;
 use std::sync::Arc;
 
-use super::{Context, InputError};
+use super::{Context, InputError, ReadOptions};
 use crate::row::{
     Field, METADATA, MetadataField, closest_name, equals_loosely, starts_loosely_with,
 };
@@ -149,6 +149,25 @@ impl Columns {
         let columns = self.names.iter().zip(&self.fields).enumerate();
         columns.filter_map(|(index, (name, field))| Some((index, name.as_str(), field.as_ref()?)))
     }
+}
+
+/// A name without case, blanks and punctuation: `File ID` and `file_id` are the same column.
+pub(super) fn fold(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a column with this name identifies the file.
+pub(super) fn names_file(name: &str, _options: &ReadOptions) -> bool {
+    matches!(fold(name).as_str(), "fileid" | "filepath" | "url")
+}
+
+/// The number of known columns in a record.
+pub(super) fn known_columns(cells: &csv::ByteRecord, _options: &ReadOptions) -> usize {
+    let is_known = |name: &str| {
+        let name = fold(name);
+        Field::FIXED.iter().any(|(known, _)| fold(known) == name)
+    };
+    cells.iter().filter(|cell| is_known(&String::from_utf8_lossy(cell))).count()
 }
 
 fn header_error(why: String) -> InputError {

@@ -1,213 +1,332 @@
-//! Reads CSV records with their positions, and detects truncated input.
-
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+//! Reads CSV records with their positions, and finds damage to the structure of the sheet.
 
 use csv::ByteRecord;
-use memchr::{memchr, memchr2};
 
-use super::record_limit::{RecordLimit, SinceRecord};
-use super::{Input, InputError};
+use super::columns::known_columns;
+use super::raw_records::{
+    LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, record_before,
+};
+use super::structure::{Damage, Structure, is_blank, quote_damage, shown};
+use super::{Delimiter, Input, InputError};
 use crate::row::RowPos;
 
-const BUFFER_BYTES: usize = 64 << 10;
-/// The header is row 1, as spreadsheet programs show it.
-const FIRST_ROW: u64 = 2;
+/// Maximum records above the header that are searched for it.
+const RECORDS_ABOVE_HEADER_MAX: usize = 20;
 
 /// A reader of CSV records.
 pub(super) struct CsvRecords {
-    reader: csv::Reader<RecordLimit<File>>,
-    since: SinceRecord,
+    raw: RawRecords,
     input: Input,
+    delimiter: Delimiter,
     header: ByteRecord,
-    record: ByteRecord,
-    next_row: u64,
-    /// Position of the last record, and whether it has fewer cells than the header.
-    last: Option<(RowPos, bool)>,
+    structure: Structure,
+    current: RawRecord,
+    /// The record after the current one; `None` at the end. It tells whether the current one is whole.
+    next: Option<RawRecord>,
+    /// A record whose memory is used again.
+    spare: RawRecord,
+    damage: Option<Damage>,
+    /// The line of the record that the next one continues.
+    continued_line: Option<u64>,
+    next_number: u64,
 }
 
 impl CsvRecords {
     /// Opens the file and reads its header; continues at `from`, if given.
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
-        let (record_limit, since) = RecordLimit::new(input.open_file()?);
-        let reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .buffer_capacity(BUFFER_BYTES)
-            .from_reader(record_limit);
+        let delimiter = find_delimiter(input)?;
         let mut records = Self {
-            reader,
-            since,
+            raw: RawRecords::new(input.open_file()?, delimiter.byte()),
             input: input.clone(),
+            delimiter,
             header: ByteRecord::new(),
-            record: ByteRecord::new(),
-            next_row: FIRST_ROW - 1,
-            last: None,
+            structure: Structure::default(),
+            current: RawRecord::default(),
+            next: None,
+            spare: RawRecord::default(),
+            damage: None,
+            continued_line: None,
+            // The header is row 1, as spreadsheet programs show it.
+            next_number: 1,
         };
-        records.advance()?;
-        records.check_end()?;
-        records.header = std::mem::take(&mut records.record);
-        records.last = None;
+        records.read_header()?;
+        records.read_next()?;
+        if let Some(first) = &records.next {
+            records.structure.learn_ids(&first.cells);
+        }
         if let Some(pos) = from {
             records.seek(pos)?;
+            records.read_next()?;
+            records.look_back()?;
         }
         Ok(records)
     }
 
+    /// Reads the header, after a line `sep=` that sets the delimiter for Excel.
+    fn read_header(&mut self) -> Result<(), InputError> {
+        self.read_next()?;
+        if let Some(first) = &self.next
+            && separator_line(&first.cells, self.delimiter).is_some()
+        {
+            // Excel does not show the line: row 1 is the header.
+            self.read_next()?;
+            self.next_number = 1;
+        }
+        let Some(first) = self.next.take() else { return Ok(()) };
+        self.next_number += first.blank_lines;
+        let position = self.position(&first);
+        if first.quoting == Quoting::Open {
+            return Err(damaged_end(position, "a quote is not closed", &first.cells));
+        }
+        // JSON is named as such when the columns are read.
+        let is_json =
+            first.cells.get(0).is_some_and(|cell| cell.starts_with(b"{") || cell.starts_with(b"["));
+        if let Some(damage) = quote_damage(first.quoting).filter(|_| !is_json) {
+            let why = damage.problem(&ByteRecord::new(), &first.cells).to_string();
+            return Err(InputError::Header { why });
+        }
+        self.header = first.cells;
+        self.next_number += 1;
+        self.structure = Structure::new(&self.header, &self.input.options);
+        if self.structure.names_no_file() && !is_blank(&self.header) {
+            self.find_header_below(first.line)?;
+        }
+        Ok(())
+    }
+
+    /// Fails if the header is below the first line, which then is a title or comment.
+    fn find_header_below(&mut self, first_line: u64) -> Result<(), InputError> {
+        for _ in 0..RECORDS_ABOVE_HEADER_MAX {
+            self.read_next()?;
+            let Some(record) = self.next.take() else { break };
+            let is_header = !Structure::new(&record.cells, &self.input.options).names_no_file();
+            if is_header && known_columns(&record.cells, &self.input.options) > 1 {
+                let (text, header_line) = (shown(&self.header), record.line);
+                return Err(InputError::AboveHeader { line: first_line, text, header_line });
+            }
+        }
+        Ok(())
+    }
+
+    /// The header, without cells at its end that no column has.
     pub(super) fn header(&self) -> &ByteRecord {
         &self.header
     }
 
+    /// The delimiter of the cells.
+    pub(super) fn delimiter(&self) -> Delimiter {
+        self.delimiter
+    }
+
     /// The current record.
     pub(super) fn record(&self) -> &ByteRecord {
-        &self.record
+        &self.current.cells
+    }
+
+    /// The damage to the current record.
+    pub(super) fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// The current record as written, if its quotes are damaged.
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        matches!(self.damage, Some(Damage::Quote { .. })).then_some(&*self.current.text)
     }
 
     /// Reads the next record; `None` at the end. Truncated input is an error.
     pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
-        let pos = RowPos { number: self.next_row, offset: self.reader.position().byte() };
-        self.since.record_read();
-        let read = self.reader.read_byte_record(&mut self.record);
-        if !read.map_err(|error| self.failed(pos, error))? {
-            return self.check_end().map(|()| None);
-        }
-        // Blank lines between records are skipped before the record's own position is known.
-        let offset = self.record.position().map_or(pos.offset, csv::Position::byte);
-        let pos = RowPos { offset, ..pos };
-        self.next_row += 1;
-        self.last = Some((pos, self.record.len() < self.header.len()));
+        let Some(next) = self.next.take() else { return Ok(None) };
+        self.spare = std::mem::replace(&mut self.current, next);
+        self.next_number += self.current.blank_lines;
+        let pos = self.position(&self.current);
         self.check_quotes(pos)?;
+        self.next_number += 1;
+        self.read_next()?;
+        self.damage = self.find_damage(pos)?;
         Ok(Some(pos))
     }
 
+    /// Continues at a row.
     fn seek(&mut self, to: RowPos) -> Result<(), InputError> {
-        let mut position = csv::Position::new();
-        position.set_byte(to.offset);
-        self.reader.seek(position).map_err(|error| self.failed(to, error))?;
-        self.next_row = to.number;
+        self.raw.seek(to.offset, to.line).map_err(|source| self.input.unreadable(source))?;
+        self.next_number = to.number;
         Ok(())
     }
 
-    fn failed(&self, pos: RowPos, error: csv::Error) -> InputError {
-        let RowPos { number: row, offset } = pos;
-        match error.into_kind() {
-            _ if self.since.is_exceeded() => {
-                InputError::TooLong { row, offset, why: "a quote is not closed" }
-            }
-            csv::ErrorKind::Io(source) => self.input.unreadable(source),
-            other => self.input.unreadable(std::io::Error::other(format!("{other:?}"))),
-        }
-    }
-
-    /// Detects an unclosed quote. The csv crate accepts a quote that closes in the middle of a
-    /// cell, so an unclosed quote merges all rows up to the next quote into one cell, which then
-    /// contains line breaks and a quote.
-    fn check_quotes(&self, pos: RowPos) -> Result<(), InputError> {
-        let RowPos { number: row, offset } = pos;
-        let cells = self.record.as_slice();
-        let may_contain_rows =
-            memchr(b'"', cells).is_some() && memchr2(b'\n', b'\r', cells).is_some();
-        if may_contain_rows && self.quotes(offset)? == Quotes::Misplaced {
-            return Err(InputError::UnclosedQuote { row, offset });
-        }
-        Ok(())
-    }
-
-    /// Detects a truncated file. The csv crate accepts the end of the file as the end of the
-    /// record, even inside of quotes.
-    fn check_end(&self) -> Result<(), InputError> {
-        let Some((RowPos { number: row, offset }, short)) = self.last else {
-            return Ok(());
-        };
-        if self.quotes(offset)? == Quotes::Open {
-            return Err(InputError::DamagedEnd { row, offset, why: "a quote is not closed" });
-        }
-        if short {
-            let why = "it has fewer cells than the header";
-            return Err(InputError::DamagedEnd { row, offset, why });
-        }
-        Ok(())
-    }
-
-    /// Checks the quotes of the current record in the raw file.
-    fn quotes(&self, offset: u64) -> Result<Quotes, InputError> {
-        let read = || {
-            let mut file = File::open(&self.input.path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut raw = Vec::new();
-            let length = self.reader.position().byte() - offset;
-            file.take(length.min(super::RECORD_BYTES_MAX * 2)).read_to_end(&mut raw)?;
-            Ok(raw)
-        };
-        let raw = read().map_err(|source| self.input.unreadable(source))?;
-        Ok(Quotes::parse(raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&raw)))
-    }
-}
-
-/// The quoting of a raw record, parsed as the csv crate does.
-#[derive(Debug, PartialEq)]
-enum Quotes {
-    /// Every opening quote has a closing quote at the end of its cell.
-    Balanced,
-    /// The last quote is not closed.
-    Open,
-    /// A quote closes before the end of its cell.
-    Misplaced,
-}
-
-impl Quotes {
-    fn parse(raw: &[u8]) -> Self {
-        #[derive(Clone, Copy, PartialEq)]
-        enum State {
-            CellStart,
-            Plain,
-            Quoted,
-            QuoteInQuoted,
-        }
-        let mut state = State::CellStart;
-        let mut misplaced = false;
-        for byte in raw {
-            state = match (state, byte) {
-                (State::Quoted, b'"') => State::QuoteInQuoted,
-                (State::Quoted, _) | (State::CellStart | State::QuoteInQuoted, b'"') => {
-                    State::Quoted
-                }
-                (_, b',' | b'\n' | b'\r') => State::CellStart,
-                (State::CellStart | State::Plain, _) => State::Plain,
-                (State::QuoteInQuoted, _) => {
-                    misplaced = true;
-                    State::Plain
-                }
-            };
-        }
-        match state {
-            State::Quoted => Self::Open,
-            _ if misplaced => Self::Misplaced,
-            _ => Self::Balanced,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Quotes;
-
-    #[test]
-    fn open_quote_differs_from_closed_and_literal_quotes() {
-        for open in [r#"a,"b"#, "\"a\nb", r#"a,"b "" c"#, r#"""#] {
-            assert_eq!(Quotes::parse(open.as_bytes()), Quotes::Open, "{open}");
-        }
-        for balanced in
-            [r#"a,"b""#, "\"a\nb\"\n", r#"a,"b "" c""#, r#"5" nails,b"#, r#""""#, "a,b\n"]
+    /// Finds out whether the next record, at which reading continues, is the rest of the one before.
+    fn look_back(&mut self) -> Result<(), InputError> {
+        let Some(next) = &self.next else { return Ok(()) };
+        let before = self.input.open_file().and_then(|mut file| {
+            record_before(&mut file, next.offset, self.delimiter.byte())
+                .map_err(|source| self.input.unreadable(source))
+        });
+        if let Some((before, lines)) = before?
+            && self.continues(&before, next)
         {
-            assert_eq!(Quotes::parse(balanced.as_bytes()), Quotes::Balanced, "{balanced}");
+            self.continued_line = Some(next.line.saturating_sub(lines));
+        }
+        Ok(())
+    }
+
+    fn position(&self, record: &RawRecord) -> RowPos {
+        RowPos { number: self.next_number, offset: record.offset, line: record.line }
+    }
+
+    fn read_next(&mut self) -> Result<(), InputError> {
+        let mut record = std::mem::take(&mut self.spare);
+        let offset = self.raw.offset();
+        match self.raw.read(&mut record) {
+            Ok(true) => self.next = Some(record),
+            Ok(false) => self.next = None,
+            Err(ReadFailure::Io(source)) => return Err(self.input.unreadable(source)),
+            Err(ReadFailure::TooLong) => {
+                let pos = RowPos { number: self.next_number, offset, line: self.raw.line() };
+                return Err(InputError::TooLong { pos, why: "a quote is not closed" });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if a quote of the current record is not closed, so that it may contain other records.
+    fn check_quotes(&self, pos: RowPos) -> Result<(), InputError> {
+        match self.current.quoting {
+            Quoting::Open => Err(damaged_end(pos, "a quote is not closed", &self.current.cells)),
+            Quoting::Misplaced { has_lines: true, is_escaped, .. } => {
+                Err(InputError::UnclosedQuote { pos, is_escaped })
+            }
+            Quoting::Misplaced { .. } | Quoting::Balanced => Ok(()),
         }
     }
 
-    #[test]
-    fn quote_closing_inside_a_cell_is_misplaced() {
-        for misplaced in [r#"a,"b"c,d"#, "a,\"x\nb,\"y\"\n", r#"a,"b" ,c"#] {
-            assert_eq!(Quotes::parse(misplaced.as_bytes()), Quotes::Misplaced, "{misplaced}");
+    /// Finds the damage to the current record, which may end the input.
+    fn find_damage(&mut self, pos: RowPos) -> Result<Option<Damage>, InputError> {
+        let continued_line = self.continued_line.take();
+        let (structure, cells) = (&self.structure, &self.current.cells);
+        if is_blank(cells) {
+            return Ok(None);
+        }
+        if let Some(damage) = quote_damage(self.current.quoting) {
+            return Ok(Some(damage));
+        }
+        if structure.repeats_header(cells, pos)? {
+            return Ok(Some(Damage::Header));
+        }
+        if Structure::is_dashes(cells) {
+            return Ok(Some(Damage::Dashes));
+        }
+        if structure.is_short(cells) && Structure::is_comment(cells) {
+            return Ok(Some(Damage::Comment));
+        }
+        if self.next.is_none() && structure.may_be_footer(cells) {
+            if structure.is_footer(cells, self.current.blank_lines > 0) {
+                return Ok(Some(Damage::Footer));
+            }
+            if structure.is_short(cells) && !self.current.has_line_end {
+                return Err(damaged_end(pos, "it has fewer cells than the header", cells));
+            }
+        }
+        if let Some(next) = &self.next
+            && self.current.is_plain_line
+            && next.offset - self.current.offset < LOOK_BACK_BYTES
+            && self.continues(cells, next)
+        {
+            self.continued_line = Some(pos.line);
+            if continued_line.is_none() {
+                return Ok(Some(Damage::CutOff { continues_in: next.line }));
+            }
+        }
+        if let Some(line) = continued_line {
+            return Ok(Some(Damage::RestOf { line }));
+        }
+        Ok(structure.has_surplus(cells).then_some(Damage::Surplus))
+    }
+
+    /// Whether a line end outside quotes separates the record from the next.
+    fn continues(&self, cells: &ByteRecord, next: &RawRecord) -> bool {
+        let structure = &self.structure;
+        let is_row = |cells| {
+            !Structure::is_dashes(cells)
+                && !Structure::is_comment(cells)
+                && matches!(structure.repeats_header(cells, RowPos::default()), Ok(false))
+        };
+        // Half a row and a line below the rows can only be told apart at the end.
+        let is_footer =
+            || self.raw.is_at_end() && structure.is_footer(&next.cells, next.blank_lines > 0);
+        next.quoting == Quoting::Balanced
+            && structure.continues(cells, &next.cells)
+            && is_row(cells)
+            && is_row(&next.cells)
+            && !is_footer()
+    }
+}
+
+fn damaged_end(pos: RowPos, why: &'static str, cells: &ByteRecord) -> InputError {
+    InputError::DamagedEnd { pos, why, text: shown(cells) }
+}
+
+/// The delimiter in a first line `sep=;`, split by `delimiter`.
+fn separator_line(cells: &ByteRecord, delimiter: Delimiter) -> Option<Delimiter> {
+    let first = std::str::from_utf8(cells.get(0)?).ok()?.trim();
+    let separator = first.get(..4).filter(|key| key.eq_ignore_ascii_case("sep="))?;
+    match (first.get(separator.len()..)?, cells.len()) {
+        ("", 2) if cells.get(1).is_some_and(<[u8]>::is_empty) => Some(delimiter),
+        (other, 1) => other.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The delimiter that the options or a line `sep=` set, or else the one under which the header has
+/// the most known columns.
+fn find_delimiter(input: &Input) -> Result<Delimiter, InputError> {
+    if let Some(delimiter) = input.options.delimiter {
+        return Ok(delimiter);
+    }
+    // The first line is the header of nearly every sheet; above others are titles.
+    for records_max in [1, RECORDS_ABOVE_HEADER_MAX] {
+        let mut best = (0, Delimiter::default());
+        for delimiter in Delimiter::DETECTED {
+            let known = most_known_columns(input, delimiter, records_max)?;
+            if let Known::Separator(separator) = known {
+                return Ok(separator);
+            }
+            if let Known::Columns(known) = known
+                && known > best.0
+            {
+                best = (known, delimiter);
+            }
+        }
+        if best.0 > 0 {
+            return Ok(best.1);
         }
     }
+    Ok(Delimiter::default())
+}
+
+/// What the first records say about the delimiter.
+enum Known {
+    /// A line `sep=` names it.
+    Separator(Delimiter),
+    /// The most known columns that a record has.
+    Columns(usize),
+}
+
+fn most_known_columns(
+    input: &Input,
+    delimiter: Delimiter,
+    records_max: usize,
+) -> Result<Known, InputError> {
+    let mut raw = RawRecords::new(input.open_file()?, delimiter.byte());
+    let mut record = RawRecord::default();
+    let mut most = 0;
+    for _ in 0..records_max {
+        // What cannot be read is reported when it is read for its content.
+        if !matches!(raw.read(&mut record), Ok(true)) {
+            break;
+        }
+        if let Some(separator) = separator_line(&record.cells, delimiter) {
+            return Ok(Known::Separator(separator));
+        }
+        most = most.max(known_columns(&record.cells, &input.options));
+    }
+    Ok(Known::Columns(most))
 }

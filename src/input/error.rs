@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::row::SchemaError;
+use crate::row::{RowPos, SchemaError};
 
 /// Why an input cannot be used. Nothing of it is sent.
 #[derive(Debug, thiserror::Error)]
@@ -50,39 +50,64 @@ pub enum InputError {
     },
     /// The file is truncated or damaged at its end.
     #[error(
-        "the input is truncated: row {row} (byte {offset}) is incomplete, because {why}; export or copy \
-         the file again (nothing was sent)"
+        "the input is truncated: row {pos} is incomplete, because {why}: {text:?}; export or copy the \
+         file again (nothing was sent)"
     )]
     DamagedEnd {
-        /// Number of the last row.
-        row: u64,
-        /// Byte offset of the row.
-        offset: u64,
+        /// The last row.
+        pos: RowPos,
         /// What is missing.
         why: &'static str,
+        /// The beginning of the row.
+        text: String,
+    },
+    /// A title or comment is above the header.
+    #[error(
+        "line {line} is not the header, which is in line {header_line}: {text:?}; delete the lines \
+         above the header (nothing was sent)"
+    )]
+    AboveHeader {
+        /// The line of the title.
+        line: u64,
+        /// The beginning of the title.
+        text: String,
+        /// The line of the header.
+        header_line: u64,
+    },
+    /// A row is a header again, with other columns than the first.
+    #[error(
+        "row {pos} is a header again, with other columns: {columns:?}; the rows below it would be read \
+         in the wrong columns; make two sheets of it (nothing was sent)"
+    )]
+    SecondHeader {
+        /// The row.
+        pos: RowPos,
+        /// Its cells.
+        columns: String,
     },
     /// A quote closes in the middle of a multi-line cell.
     #[error(
-        "row {row} (byte {offset}) has a quote that closes in the middle of a cell; an earlier quote is \
-         probably not closed, so that the row contains the rows after it; fix the quotes (nothing was \
-         sent)"
+        "row {pos} has a quote that closes in the middle of a cell{}; the row may contain the rows \
+         after it; fix the quotes (nothing was sent)",
+        if *is_escaped {
+            ", after a backslash, which does not escape it: write \"\" for a quote in a cell"
+        } else {
+            "; an earlier quote is probably not closed"
+        }
     )]
     UnclosedQuote {
-        /// Number of the row.
-        row: u64,
-        /// Byte offset of the row.
-        offset: u64,
+        /// The row.
+        pos: RowPos,
+        /// Whether a backslash precedes the quote.
+        is_escaped: bool,
     },
     /// A record exceeds [`super::RECORD_BYTES_MAX`].
     #[error(
-        "row {row} (byte {offset}) is longer than 16 MiB, probably because {why}; fix the row (nothing \
-         was sent)"
+        "row {pos} is longer than 16 MiB, probably because {why}; fix the row (nothing was sent)"
     )]
     TooLong {
-        /// Number of the row.
-        row: u64,
-        /// Byte offset of the row.
-        offset: u64,
+        /// The row.
+        pos: RowPos,
         /// The likely cause.
         why: &'static str,
     },

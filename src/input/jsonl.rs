@@ -13,6 +13,9 @@ use super::columns::suggest_column;
 use super::{Context, Input, InputError, RECORD_BYTES_MAX};
 use crate::row::{Builder, Cell, Field, METADATA, NoDuplicateKeys, Problem, RowPos};
 
+/// Maximum characters of a line in a message.
+const SHOWN_MAX: usize = 60;
+
 /// A reader of JSON lines.
 pub(super) struct JsonLines {
     reader: BufReader<File>,
@@ -24,7 +27,7 @@ pub(super) struct JsonLines {
 impl JsonLines {
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
         let mut file = input.open_file()?;
-        let mut next = from.unwrap_or(RowPos { number: 1, offset: 0 });
+        let mut next = from.unwrap_or(RowPos { number: 1, line: 1, offset: 0 });
         if next.offset == 0 {
             let mut bom = [0; 3];
             let read = file.read(&mut bom).map_err(|source| input.unreadable(source))?;
@@ -53,18 +56,19 @@ impl JsonLines {
             if read == 0 {
                 return Ok(None);
             }
-            let RowPos { number: row, offset } = pos;
             if read == RECORD_BYTES_MAX {
                 let why = "a line break is missing";
-                return Err(InputError::TooLong { row, offset, why });
+                return Err(InputError::TooLong { pos, why });
             }
-            self.next = RowPos { number: row + 1, offset: offset + read };
+            self.next =
+                RowPos { number: pos.number + 1, line: pos.line + 1, offset: pos.offset + read };
             let is_unterminated = !self.line.ends_with(b"\n");
             if is_unterminated
                 && serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_err()
             {
                 let why = "the line is not a complete JSON object";
-                return Err(InputError::DamagedEnd { row, offset, why });
+                let text = String::from_utf8_lossy(self.line()).chars().take(SHOWN_MAX).collect();
+                return Err(InputError::DamagedEnd { pos, why, text });
             }
             if !self.line().is_empty() {
                 return Ok(Some(pos));

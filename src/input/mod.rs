@@ -10,16 +10,19 @@ mod error;
 mod json_words;
 mod jsonl;
 mod null_keys;
-mod record_limit;
+mod options;
+mod raw_records;
 mod records;
 mod rows;
 mod sniff;
 mod stage;
+mod structure;
 
 pub use columns::{Columns, own};
 pub use error::InputError;
 pub use null_keys::AmbiguousNull;
-pub use records::{Record, Records};
+pub use options::{Delimiter, ReadOptions};
+pub use records::{DamagedText, Record, Records};
 pub use rows::{Context, PriorRun, Rows};
 pub use stage::{
     Fingerprint, StagedInput, UnnamedInput, stage_input, stage_unnamed_input, staged_in,
@@ -101,4 +104,14 @@ pub struct Input {
     pub path: PathBuf,
     /// Format of the file.
     pub format: Format,
+    /// How its text is read.
+    pub options: ReadOptions,
+}
+
+impl Input {
+    /// An input that is read with the default options.
+    #[must_use]
+    pub fn new(path: PathBuf, format: Format) -> Self {
+        Self { path, format, options: ReadOptions::default() }
+    }
 }

@@ -9,11 +9,12 @@ use csv::ByteRecord;
 use super::columns::own;
 use super::csv_records::CsvRecords;
 use super::jsonl::Object;
+use super::raw_records::end_of_cells;
 use super::rows::Source;
-use super::{Context, Input, InputError};
+use super::{Context, Delimiter, Input, InputError};
 use crate::row::{
     Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, TagChange,
-    Target,
+    Target, unforced,
 };
 
 impl Input {
@@ -37,8 +38,31 @@ pub struct Records {
 pub enum Record<'r> {
     /// The cells of a CSV record.
     Cells(&'r ByteRecord),
+    /// A CSV record whose quotes are damaged.
+    Text(DamagedText<'r>),
+    /// The cells of a CSV record that is no row, or half of one. In other surroundings it could be
+    /// taken for a row.
+    NoRow(&'r ByteRecord),
     /// A JSON line, without its line end.
     Line(&'r [u8]),
+}
+
+/// The text of a CSV record whose quotes are damaged.
+#[derive(Debug, Clone, Copy)]
+pub struct DamagedText<'r> {
+    text: &'r [u8],
+    delimiter: Delimiter,
+    /// The number of its cells, as far as they can be told.
+    pub cells: usize,
+}
+
+impl<'r> DamagedText<'r> {
+    /// The text of the first cells.
+    #[must_use]
+    pub fn first_cells(&self, cells: usize) -> &'r [u8] {
+        let end = end_of_cells(self.text, self.delimiter.byte(), cells);
+        self.text.get(..end).unwrap_or(self.text)
+    }
 }
 
 impl Records {
@@ -57,7 +81,20 @@ impl Records {
     #[must_use]
     pub fn record(&self) -> Record<'_> {
         match &self.source {
-            Source::Csv { records, .. } => Record::Cells(records.record()),
+            Source::Csv { records, .. } => {
+                let cells = records.record();
+                match (records.text(), records.damage()) {
+                    (Some(text), _) => Record::Text(DamagedText {
+                        text,
+                        cells: cells.len(),
+                        delimiter: records.delimiter(),
+                    }),
+                    (None, Some(damage)) if damage.is_hidden_when_rewritten() => {
+                        Record::NoRow(cells)
+                    }
+                    (None, _) => Record::Cells(cells),
+                }
+            }
             Source::Jsonl(lines) => Record::Line(lines.line()),
         }
     }
@@ -71,11 +108,22 @@ impl Records {
         }
     }
 
+    /// The delimiter of CSV cells.
+    #[must_use]
+    pub fn delimiter(&self) -> Delimiter {
+        match &self.source {
+            Source::Csv { records, .. } => records.delimiter(),
+            Source::Jsonl(_) => Delimiter::default(),
+        }
+    }
+
     /// The file id of the current record; empty if it is unreadable or not resolved.
     #[must_use]
     pub fn file_id(&self) -> Cow<'_, str> {
         let written = match &self.source {
-            Source::Csv { records, columns } => columns.file_id.map(|index| cell(records, index)),
+            Source::Csv { records, columns } => {
+                columns.file_id.map(|index| cell(records, index, true))
+            }
             Source::Jsonl(lines) => Some(file_id_in_line(lines.line())),
         };
         match written.filter(|id| !id.is_empty()) {
@@ -119,7 +167,8 @@ impl Records {
             Source::Csv { records, columns } => {
                 for (index, name, field) in columns.fields() {
                     if is_selected(field) {
-                        builder.set(name, field, Cell::Text(&cell(records, index)));
+                        let cell = cell(records, index, field.names_file());
+                        builder.set(name, field, Cell::Text(&cell));
                     }
                 }
             }
@@ -184,8 +233,12 @@ impl Records {
     }
 }
 
-fn cell(records: &CsvRecords, index: usize) -> Cow<'_, str> {
-    String::from_utf8_lossy(records.record().get(index).unwrap_or_default().trim_ascii())
+fn cell(records: &CsvRecords, index: usize, is_id: bool) -> Cow<'_, str> {
+    let cell = records.record().get(index).unwrap_or_default().trim_ascii();
+    match String::from_utf8_lossy(cell) {
+        Cow::Borrowed(text) => unforced(text, is_id),
+        Cow::Owned(text) => Cow::Owned(unforced(&text, is_id).into_owned()),
+    }
 }
 
 /// The file id in a JSON line; empty if there is none.

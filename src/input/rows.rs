@@ -15,10 +15,9 @@ use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError};
 use crate::findings::{self, ColumnFinding, Finding};
-use crate::plural::plural;
 use crate::row::{
     Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
-    SchemaError, TagCache,
+    SchemaError, TagCache, unforced,
 };
 
 /// What is needed to parse and validate the cells of an input.
@@ -239,12 +238,8 @@ fn parse_cells(
     (findings, row): (&mut findings::Columns, u64),
 ) -> (Content, u64) {
     let (record, header) = (records.record(), records.header());
-    if is_repeated_header(record, header) {
-        let suggestion = "delete the row, which is left over from joining two sheets";
-        return (unreadable(Problem::new("row", "", "repeats the header", suggestion)), 0);
-    }
-    if record.len() != columns.len() {
-        return (unreadable(cell_count_mismatch(record, columns.len())), 0);
+    if let Some(damage) = records.damage() {
+        return (unreadable(damage.problem(header, record)), 0);
     }
     let mut builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
     let empty = fill(&mut builder, columns, record);
@@ -299,7 +294,10 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
         }
         let text = cells.and_then(|cells| cells.get(record.range(index)?));
         match text.map_or_else(|| std::str::from_utf8(bytes), Ok) {
-            Ok(text) => builder.set(name, field, Cell::Text(text)),
+            Ok(text) => {
+                let text = unforced(text, field.names_file());
+                builder.set(name, field, Cell::Text(&text));
+            }
             Err(_) => builder.reject(Problem::new(
                 name,
                 &String::from_utf8_lossy(bytes),
@@ -309,28 +307,6 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
         }
     }
     empty
-}
-
-fn is_repeated_header(record: &ByteRecord, header: &ByteRecord) -> bool {
-    record.get(0) == header.get(0) && record == header
-}
-
-fn cell_count_mismatch(record: &ByteRecord, wanted: usize) -> Problem {
-    let has = record.len() as u64;
-    let has_curly_quotes =
-        ["“", "”"].iter().any(|quote| memmem::find(record.as_slice(), quote.as_bytes()).is_some());
-    let suggestion = if has_curly_quotes {
-        "quote cells that contain commas or line breaks with straight quotes; curly quotes do not \
-         quote"
-    } else {
-        "quote cells that contain commas or line breaks"
-    };
-    Problem::new(
-        "row",
-        "",
-        format!("has {}, the header has {wanted}", plural(has, "cell", "cells")),
-        suggestion,
-    )
 }
 
 fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Format, Input, InputError};
+use super::{Format, Input, InputError, ReadOptions};
 use crate::atomic_file::{create_temporary, sync_directory};
 
 const CHUNK_BYTES: usize = 64 << 10;
@@ -50,6 +50,7 @@ pub fn stage_input(
     mut from: impl Read,
     name: &Path,
     format: Option<Format>,
+    options: ReadOptions,
     directory: &Path,
 ) -> Result<StagedInput, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
@@ -65,7 +66,10 @@ pub fn stage_input(
         source.read_chunk(&mut from).map_err(unreadable)?;
     }
     copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
-    Ok(StagedInput { input: Input { path, format }, fingerprint: Fingerprint::from_hash(&hash) })
+    Ok(StagedInput {
+        input: Input { path, format, options },
+        fingerprint: Fingerprint::from_hash(&hash),
+    })
 }
 
 /// A temporary copy of an input that can only be read once, such as a pipe. The file is unlinked
@@ -105,13 +109,14 @@ pub fn stage_unnamed_input(
     mut from: impl Read,
     name: &Path,
     format: Option<Format>,
+    options: ReadOptions,
 ) -> Result<UnnamedInput, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
     let directory = std::env::temp_dir();
     let cannot_copy = |source| InputError::Copy { path: directory.display().to_string(), source };
     let (file, path) = create_temporary(&directory).map_err(cannot_copy)?;
     let (path, kept) = unlink(&file, path);
-    let input = Input { path, format: Format::Csv };
+    let input = Input { path, format: Format::Csv, options };
     let mut unnamed = UnnamedInput { input, file, name: kept };
     let mut source = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
     unnamed.input.format = source.format;

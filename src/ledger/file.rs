@@ -235,9 +235,11 @@ impl LedgerFile {
     /// The ledger cannot be read.
     pub fn low_water(&self) -> Result<Option<RowPos>, LedgerError> {
         let text = self.get("low_water")?;
-        let pos = text.as_deref().and_then(|text| text.split_once(' '));
-        Ok(pos.and_then(|(number, offset)| {
-            Some(RowPos { number: number.parse().ok()?, offset: offset.parse().ok()? })
+        Ok(text.and_then(|text| {
+            let mut parts = text.split(' ').map(|part| part.parse().ok());
+            let (number, offset) = (parts.next()??, parts.next()??);
+            // Ledgers of earlier versions have no line.
+            Some(RowPos { number, offset, line: parts.next().flatten().unwrap_or(number) })
         }))
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Identity;
-use crate::input::Format;
+use crate::input::{Format, ReadOptions};
 use crate::row::Rules;
 use crate::settings::Planning;
 use crate::spending::SpendingLimits;
@@ -27,6 +27,9 @@ pub struct RunMeta {
     pub input_path: Option<OsString>,
     /// Format of the input.
     pub input_format: Format,
+    /// How the text of the input is read.
+    #[serde(default)]
+    pub read_options: ReadOptions,
     /// Fingerprint of the input's content.
     pub input_fingerprint: String,
     /// Number of rows in the input.

@@ -1,7 +1,7 @@
 //! A ledger for unit tests.
 
 use super::{LedgerFile, RunKind, RunMeta};
-use crate::input::Format;
+use crate::input::{Format, ReadOptions};
 use crate::row::Rules;
 use crate::settings::Planning;
 
@@ -21,6 +21,7 @@ fn meta() -> RunMeta {
         input_path: None,
         input_name: "sheet.csv".to_owned(),
         input_format: Format::Csv,
+        read_options: ReadOptions::default(),
         input_fingerprint: "none".to_owned(),
         rows: 3,
         writes: 0,

@@ -193,8 +193,8 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
             }
         }
         let mut fact = connection.prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?;
-        if let Some(RowPos { number, offset }) = group.checkpoint.low_water {
-            fact.execute(params!["low_water", format!("{number} {offset}")])?;
+        if let Some(RowPos { number, offset, line }) = group.checkpoint.low_water {
+            fact.execute(params!["low_water", format!("{number} {offset} {line}")])?;
         }
         let counters = serde_json::to_string(&group.checkpoint.counters).unwrap_or_default();
         fact.execute(params!["counters", counters])?;

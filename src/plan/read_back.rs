@@ -213,7 +213,7 @@ mod tests {
         };
         let mut file = LostFile::default();
         let planning = Planning::Diff(DiffOptions::default());
-        let pos = |number| RowPos { number, offset: 0 };
+        let pos = |number| RowPos { number, offset: 0, line: number };
         file.row(pos(2), &replace("a"), &[step(2, StepKind::Details)], planning);
         assert_eq!(file.expected.tags, Some(vec!["a".to_owned()]));
         file.row(pos(3), &replace("b"), &[step(3, StepKind::AddTags)], planning);

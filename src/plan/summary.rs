@@ -10,7 +10,7 @@ use crate::imagekit::body;
 use crate::ledger::Counters;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
-use crate::row::{Change, ExtensionName, Extensions};
+use crate::row::{Change, ExtensionName, Extensions, RowPos};
 
 /// Maximum requests kept for the preview.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -41,7 +41,7 @@ pub struct PlanSummary {
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
     /// The first invalid or missing rows, each with its problem, in planning order.
-    pub first_bad: Vec<(u64, String)>,
+    pub first_bad: Vec<(RowPos, String)>,
     /// Rows whose files are not resolved yet. Their steps count as one write each, although some
     /// may share a call.
     pub unresolved: u64,
@@ -131,12 +131,12 @@ impl PlanSummary {
             match (outcome.status, outcome.code) {
                 (Status::Rejected, Some(Code::NotFound)) => {
                     self.missing += 1;
-                    self.keep_bad(row.pos.number, outcome, "ImageKit has no such file");
+                    self.keep_bad(row.pos, outcome, "ImageKit has no such file");
                 }
                 (Status::Rejected, _) => {
                     self.rejected += 1;
                     let message = outcome.message.as_deref().unwrap_or_default();
-                    self.keep_bad(row.pos.number, outcome, message);
+                    self.keep_bad(row.pos, outcome, message);
                 }
                 (_, Some(Code::UpToDate | Code::Superseded)) => self.up_to_date += 1,
                 (_, Some(Code::AlreadyRan)) => self.already_ran += 1,
@@ -163,7 +163,7 @@ impl PlanSummary {
         }
     }
 
-    fn keep_bad(&mut self, row: u64, outcome: &Outcome, problem: &str) {
+    fn keep_bad(&mut self, row: RowPos, outcome: &Outcome, problem: &str) {
         self.problems.add(row, outcome.status, outcome.code, problem);
         if self.first_bad.len() < BAD_SHOWN_MAX {
             self.first_bad.push((row, problem.to_owned()));

@@ -3,6 +3,7 @@
 //! and the progress of a run.
 
 mod backup;
+mod csv_line;
 mod error;
 mod progress;
 mod row;

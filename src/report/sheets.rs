@@ -7,14 +7,17 @@ use std::io::{self, BufWriter, Write};
 use csv::ByteRecord;
 use serde_json::{Value, json};
 
+use super::csv_line::CsvLine;
 use super::row::RowResult;
 use crate::atomic_file::AtomicFile;
-use crate::input::{Record, own};
+use crate::input::{DamagedText, Delimiter, Record, own};
 use crate::row::{
     MetadataField, NullMeans, Rules, TagChange, Tags, as_slice_or_empty, escaped_strings,
 };
 use crate::sanitize::escape_formula;
 
+/// A cell beyond the header, so that a line that is no row stays one until a person has fixed it.
+const NO_ROW: &str = "delete this cell when the row is fixed";
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// `report.csv`: one line per row, in input order.
@@ -88,15 +91,19 @@ pub(super) struct ReturnSheet {
 }
 
 enum RecordWriter {
-    Cells {
-        csv: Box<csv::Writer<AtomicFile>>,
-        /// Index and name of each column of the original input, without those that an earlier run
-        /// added.
-        input_columns: Vec<(usize, String)>,
-        /// The number of columns, including those that an earlier run added.
-        columns: usize,
-    },
+    Cells(CellWriter),
     Lines(BufWriter<AtomicFile>),
+}
+
+/// Writes CSV records in the delimiter of the input.
+struct CellWriter {
+    file: BufWriter<AtomicFile>,
+    line: CsvLine,
+    /// Index and name of each column of the original input, without those that an earlier run
+    /// added.
+    input_columns: Vec<(usize, String)>,
+    /// The number of columns, including those that an earlier run added.
+    columns: usize,
 }
 
 /// The result of a record, and the changes to its cells.
@@ -137,26 +144,13 @@ impl Reason<'_> {
 }
 
 impl ReturnSheet {
-    pub(super) fn cells(file: AtomicFile, header: &ByteRecord) -> csv::Result<Self> {
-        let mut csv = csv::WriterBuilder::new().flexible(true).from_writer(file);
-        let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
-        let name = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
-        let input_columns: Vec<(usize, String)> = header
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !is_own(name))
-            .map(|(index, column)| (index, name(column)))
-            .collect();
-        for (index, _) in &input_columns {
-            csv.write_field(header.get(*index).unwrap_or_default())?;
-        }
-        for name in own::ALL {
-            csv.write_field(name)?;
-        }
-        csv.write_record(None::<&[u8]>)?;
-        let records =
-            RecordWriter::Cells { csv: Box::new(csv), input_columns, columns: header.len() };
-        Ok(Self { records, is_empty: true })
+    pub(super) fn cells(
+        file: AtomicFile,
+        header: &ByteRecord,
+        delimiter: Delimiter,
+    ) -> io::Result<Self> {
+        let writer = CellWriter::new(file, header, delimiter)?;
+        Ok(Self { records: RecordWriter::Cells(writer), is_empty: true })
     }
 
     pub(super) fn lines(file: AtomicFile) -> Self {
@@ -166,26 +160,11 @@ impl ReturnSheet {
     pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
         self.is_empty = false;
         match (&mut self.records, record) {
-            (RecordWriter::Cells { csv, input_columns, columns }, Record::Cells(cells)) => {
-                if cells.len() == *columns {
-                    let cells = input_columns.iter().map(|(index, column)| {
-                        let cell = cells.get(*index);
-                        let cell = cell.filter(|_| !reason.superseded_columns.contains(column));
-                        let cell = Cow::Borrowed(cell.unwrap_or_default());
-                        let remaining_tags =
-                            reason.remaining_tags_cell(column).filter(|_| !cell.is_empty());
-                        remaining_tags.map_or(cell, |cell| Cow::Owned(cell.into_bytes()))
-                    });
-                    write_cells(csv, cells, reason).map_err(io::Error::from)
-                } else {
-                    // The cells cannot be matched to columns. Return all of them, so that the row
-                    // stays invalid until it is fixed.
-                    let own = *columns - input_columns.len();
-                    let cells = cells.iter().take(cells.len().saturating_sub(own));
-                    let cells = cells.map(Cow::Borrowed);
-                    write_cells(csv, cells, reason).map_err(io::Error::from)
-                }
+            (RecordWriter::Cells(writer), Record::Cells(cells)) => writer.write(cells, reason),
+            (RecordWriter::Cells(writer), Record::NoRow(cells)) => {
+                writer.write_no_row(cells, reason)
             }
+            (RecordWriter::Cells(writer), Record::Text(text)) => writer.write_text(text, reason),
             (RecordWriter::Lines(file), Record::Line(line)) => write_line(file, line, reason),
             _ => unreachable!("a sheet and its records come from one input"),
         }
@@ -194,10 +173,7 @@ impl ReturnSheet {
     /// The finished file; `None` if it has no records.
     pub(super) fn finish(self) -> io::Result<Option<AtomicFile>> {
         let file = match self.records {
-            RecordWriter::Cells { csv, .. } => {
-                csv.into_inner().map_err(csv::IntoInnerError::into_error)?
-            }
-            RecordWriter::Lines(file) => {
+            RecordWriter::Cells(CellWriter { file, .. }) | RecordWriter::Lines(file) => {
                 file.into_inner().map_err(io::IntoInnerError::into_error)?
             }
         };
@@ -205,20 +181,89 @@ impl ReturnSheet {
     }
 }
 
-fn write_cells<'c>(
-    csv: &mut csv::Writer<AtomicFile>,
-    cells: impl Iterator<Item = Cow<'c, [u8]>>,
-    reason: &Reason<'_>,
-) -> csv::Result<()> {
-    for cell in cells {
-        csv.write_field(cell)?;
+impl CellWriter {
+    /// Writes the header.
+    fn new(file: AtomicFile, header: &ByteRecord, delimiter: Delimiter) -> io::Result<Self> {
+        let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
+        let name = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
+        let input_columns: Vec<(usize, String)> = header
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !is_own(name))
+            .map(|(index, column)| (index, name(column)))
+            .collect();
+        let mut line = CsvLine::new(delimiter);
+        for (index, _) in &input_columns {
+            line.push(header.get(*index).unwrap_or_default());
+        }
+        for name in own::ALL {
+            line.push(name);
+        }
+        let mut file = BufWriter::new(file);
+        file.write_all(&line.end())?;
+        Ok(Self { file, line, input_columns, columns: header.len() })
     }
-    let Reason { row, done, .. } = reason;
-    csv.write_field(row.status.as_str())?;
-    csv.write_field(row.code.map_or("", crate::outcome::Code::as_str))?;
-    csv.write_field(escape_formula(&row.message).as_bytes())?;
-    csv.write_field(done)?;
-    csv.write_record(None::<&[u8]>)
+
+    fn write(&mut self, cells: &ByteRecord, reason: &Reason<'_>) -> io::Result<()> {
+        if cells.iter().skip(self.columns).any(|cell| !cell.trim_ascii().is_empty()) {
+            return self.write_no_row(cells, reason);
+        }
+        for (index, column) in &self.input_columns {
+            self.line.push(remaining_cell(cells, *index, column, reason));
+        }
+        self.end(reason, None)
+    }
+
+    /// Writes a record whose cells cannot be matched to columns, so that it stays invalid until it is
+    /// fixed.
+    fn write_no_row(&mut self, cells: &ByteRecord, reason: &Reason<'_>) -> io::Result<()> {
+        let mut count = cells.len();
+        let own = self.columns - self.input_columns.len();
+        if own > 0 && count >= self.columns {
+            let is_marked = cells.iter().next_back() == Some(NO_ROW.as_bytes());
+            count -= own + usize::from(is_marked);
+        }
+        cells.iter().take(count).for_each(|cell| self.line.push(cell));
+        self.line.pad(self.input_columns.len());
+        self.end(reason, Some(NO_ROW))
+    }
+
+    /// Writes a record whose quotes are damaged. Quoting its cells anew would hide the damage.
+    fn write_text(&mut self, text: &DamagedText<'_>, reason: &Reason<'_>) -> io::Result<()> {
+        let own = self.columns - self.input_columns.len();
+        let cells = text.cells.saturating_sub(own);
+        self.line.push_verbatim(text.first_cells(cells), cells);
+        self.line.pad(self.input_columns.len());
+        self.end(reason, None)
+    }
+
+    /// Adds the result of the record, and ends it.
+    fn end(&mut self, reason: &Reason<'_>, last: Option<&str>) -> io::Result<()> {
+        let Reason { row, done, .. } = reason;
+        self.line.push(row.status.as_str());
+        self.line.push(row.code.map_or("", crate::outcome::Code::as_str));
+        self.line.push(escape_formula(&row.message).as_bytes());
+        self.line.push(done);
+        if let Some(last) = last {
+            self.line.push(last);
+        }
+        self.file.write_all(&self.line.end())
+    }
+}
+
+/// The cell of a column, without what later rows superseded.
+fn remaining_cell<'c>(
+    cells: &'c ByteRecord,
+    index: usize,
+    column: &String,
+    reason: &Reason<'_>,
+) -> Cow<'c, [u8]> {
+    let cell = cells.get(index).filter(|_| !reason.superseded_columns.contains(column));
+    let cell = cell.unwrap_or_default();
+    match reason.remaining_tags_cell(column).filter(|_| !cell.is_empty()) {
+        Some(remaining_tags) => Cow::Owned(remaining_tags.into_bytes()),
+        None => Cow::Borrowed(cell),
+    }
 }
 
 /// Writes a line with the key `ikbulk` added at its end. A line that is not an object is written as

@@ -90,7 +90,7 @@ fn write_files(
 ) -> Result<Reports, ReportError> {
     let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
     atomic_file::remove_leftovers(run.path()).map_err(failed)?;
-    let input = run.input(meta.input_format);
+    let input = run.input(meta);
     let mut writer = ReportWriter::open(run, ledger, meta, context, &input)?;
     each_record(&input, context.files.as_ref(), ledger, |pos, records, steps| {
         writer.row(pos, records, steps, &failed)
@@ -161,7 +161,7 @@ impl<'p> ReportWriter<'p> {
             let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
             match (input.format, records.header()) {
                 (Format::Csv, Some(header)) => {
-                    ReturnSheet::cells(file, header).map_err(|error| failed(error.into()))
+                    ReturnSheet::cells(file, header, records.delimiter()).map_err(failed)
                 }
                 _ => Ok(ReturnSheet::lines(file)),
             }
@@ -210,7 +210,7 @@ impl<'p> ReportWriter<'p> {
         }
         let is_superseded = remaining.is_some_and(RemainingEdits::is_empty);
         self.summary.add(&row, is_superseded);
-        add_failure(&mut self.failures, pos.number, &row);
+        add_failure(&mut self.failures, pos, &row);
         let file_id = records.file_id();
         self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
         let sheet = match row.status {
@@ -282,10 +282,10 @@ fn remove_if_exists(path: &Path) -> io::Result<()> {
 }
 
 /// Adds a row to the causes of failure if it failed or needs attention.
-fn add_failure(failures: &mut Causes, number: u64, row: &RowResult<'_>) {
+fn add_failure(failures: &mut Causes, pos: RowPos, row: &RowResult<'_>) {
     let needs_attention = row.code.is_some_and(Code::needs_attention);
     let is_failure = row.status != Status::NotAttempted && !row.status.is_success();
     if is_failure || needs_attention {
-        failures.add(number, row.status, row.code, &row.message);
+        failures.add(pos, row.status, row.code, &row.message);
     }
 }

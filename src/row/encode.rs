@@ -6,7 +6,7 @@ use super::builder::Builder;
 use super::cell::Cell;
 use super::change::{Coordinates, Set, TagChange};
 use super::no_value::escaped;
-use super::{Content, Field, Rules, Update};
+use super::{Content, Field, Rules, Update, unforced};
 
 /// An encoded value: `T` is the text of a cell, or a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,10 @@ pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<St
     if is_empty(value) {
         return Encoded::Nothing;
     }
-    let round_trips = |text: &String| round_trips(field, value, Cell::Text(text), rules);
+    let round_trips = |text: &String| {
+        let text = unforced(text, field.names_file());
+        round_trips(field, value, Cell::Text(&text), rules)
+    };
     spellings(value, rules)
         .into_iter()
         .find(round_trips)
@@ -150,6 +153,16 @@ mod tests {
         let fields = json!([{"name": "field", "label": "Field", "schema": schema}]).to_string();
         let schema = Schema::from_json(fields.as_bytes()).expect("a schema");
         Field::CustomMetadata(schema.resolve("field").expect("the field is there"))
+    }
+
+    #[test]
+    fn text_that_looks_forced_is_escaped() {
+        for text in ["'=1+1", "'00123", "=\"x\"", "=T(\"x\")"] {
+            let cell = cell(&Field::Description, &json!(text));
+            assert_eq!(cell, as_text(&format!("\\{text}")));
+        }
+        assert_eq!(cell(&Field::Description, &json!("'90s")), as_text("'90s"));
+        assert_eq!(cell(&Field::Tags, &json!(["'-5", "x"])), as_text(r#"["'-5","x"]"#));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod encode;
 mod extension;
 mod field;
 mod field_set;
+mod forced_text;
 mod list;
 mod locale;
 mod lookup;
@@ -39,6 +40,7 @@ pub use extension::{Extension, ExtensionFingerprint, ExtensionName, Extensions, 
 pub(crate) use field::METADATA;
 pub use field::{Field, MetadataField};
 pub use field_set::{FieldSet, FileField};
+pub(crate) use forced_text::unforced;
 pub use locale::Locale;
 pub use lookup::{LookupError, Resolved, Unresolved};
 pub(crate) use metadata::instant;
@@ -55,11 +57,21 @@ use std::fmt;
 /// The position of a row in its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct RowPos {
-    /// The row number as the user sees it: the spreadsheet row in CSV (the header is row 1), the
-    /// line in JSONL (from 1).
+    /// The row number as the user sees it: the spreadsheet row in CSV (the header is row 1, blank
+    /// lines count), the line in JSONL (from 1).
     pub number: u64,
+    /// The line of the file, from 1: cells of several lines make it differ from the number.
+    pub line: u64,
     /// Byte offset of the row in the input, so that a resumed run can seek to it.
     pub offset: u64,
+}
+
+/// The row number, with the line of the file if it differs: `5 (line 7)`.
+impl fmt::Display for RowPos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number)?;
+        if self.line == self.number { Ok(()) } else { write!(f, " (line {})", self.line) }
+    }
 }
 
 /// One record of the input.

@@ -138,8 +138,15 @@ impl RunDir {
 
     /// The run's own copy of its input.
     #[must_use]
-    pub fn input(&self, format: Format) -> Input {
-        Input { path: self.0.join(format!("input.{}", format.extension())), format }
+    pub fn input(&self, meta: &RunMeta) -> Input {
+        let options = meta.read_options.clone();
+        Input { options, ..self.own_input(meta.input_format) }
+    }
+
+    /// An input that the run itself writes into its directory.
+    #[must_use]
+    pub fn own_input(&self, format: Format) -> Input {
+        Input::new(self.0.join(format!("input.{}", format.extension())), format)
     }
 
     /// Path of the rate limit state of a run that starts its own sandbox.

@@ -78,7 +78,7 @@ fn replay_onto(
     let run_ledger = run.ledger()?;
     let meta = run_ledger.meta()?;
     let finished = FinishedRun {
-        input: &run.input(meta.input_format),
+        input: &run.input(&meta),
         context: &run_ledger.context(&meta)?,
         ledger: &run_ledger,
         planning: meta.planning,

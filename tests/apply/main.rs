@@ -29,6 +29,7 @@ mod run_lock;
 mod safety;
 mod settings;
 mod sheet_cases;
+mod sheets;
 mod signals;
 mod spending;
 mod summary_text;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ikbulk::execute::{EndReason, Stop, Transport};
 use ikbulk::imagekit::{Accepted, Failure, FileState, RateLimitHeaders, SendResult};
-use ikbulk::input::{Context, Format, Input};
+use ikbulk::input::{Context, Format, Input, ReadOptions};
 use ikbulk::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, StepRecord};
 use ikbulk::outcome::{Code, Status};
 use ikbulk::plan::Planner;
@@ -309,7 +309,7 @@ impl Run {
         stop: impl Future<Output = EndReason>,
         mut watch: impl FnMut(),
     ) -> (EndReason, LedgerFile) {
-        let input = Input { path: self.path().join("input.csv"), format: Format::Csv };
+        let input = Input::new(self.path().join("input.csv"), Format::Csv);
         let context = Context::default();
         let execution = execution.clone();
         let session = Session {
@@ -334,6 +334,7 @@ pub(crate) fn meta() -> RunMeta {
         input_path: None,
         input_name: "input.csv".to_owned(),
         input_format: Format::Csv,
+        read_options: ReadOptions::default(),
         input_fingerprint: String::new(),
         rows: ROWS,
         writes: 0,

@@ -60,7 +60,7 @@ pub(crate) fn file(number: u8) -> FileId {
 }
 
 fn pos(number: u64) -> RowPos {
-    RowPos { number, offset: number * 10 }
+    RowPos { number, line: number, offset: number * 10 }
 }
 
 fn update(file_number: u8, cells: &[(&str, &str)]) -> Content {

@@ -159,7 +159,7 @@ proptest! {
 fn false_conflicts(test_run: &TestRun, outcome: &RunOutcome, planning: Planning) -> Vec<String> {
     let ledger = LedgerFile::open(&outcome.directory).unwrap();
     let path = outcome.directory.join("input.csv");
-    let input = Input { path, format: Format::Csv };
+    let input = Input::new(path, Format::Csv);
     let context = Context::default();
     let (input, context, ledger) = (&input, &context, &ledger);
     let run = FinishedRun { input, context, ledger, planning, was_interrupted: false };

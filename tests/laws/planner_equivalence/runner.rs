@@ -97,7 +97,7 @@ impl TestRun {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let before = self.writes();
         let run = tempfile::tempdir_in(self.directory.path()).unwrap().keep();
-        let input = Input { path: run.join("input.csv"), format: Format::Csv };
+        let input = Input::new(run.join("input.csv"), Format::Csv);
         std::fs::write(&input.path, csv(rows)).unwrap();
         let ledger = LedgerFile::create(&run, &RunMeta { planning, ..meta() }, None).unwrap();
         let statuses = runtime.block_on(async {

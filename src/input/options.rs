@@ -1,0 +1,102 @@
+//! How the text of an input is read, apart from the rules for single cells.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a person, or the detection that they confirmed, decided about the text of an input. Recorded
+/// with the run, so that resuming and reporting read the run's copy in the same way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case")]
+pub struct ReadOptions {
+    /// The delimiter of CSV cells; `None` for the one under which the header has known columns.
+    pub delimiter: Option<Delimiter>,
+}
+
+/// The character between two cells of CSV: one ASCII character other than a quote or line end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "char", into = "char")]
+pub struct Delimiter(u8);
+
+impl Delimiter {
+    /// The delimiters that are detected, in order of preference.
+    pub const DETECTED: [Self; 4] = [Self(b','), Self(b';'), Self(b'\t'), Self(b'|')];
+
+    /// The delimiter as a byte.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Delimiter {
+    fn default() -> Self {
+        Self(b',')
+    }
+}
+
+impl TryFrom<char> for Delimiter {
+    type Error = &'static str;
+
+    fn try_from(c: char) -> Result<Self, Self::Error> {
+        let is_structure = |byte| matches!(byte, b'"' | b'\n' | b'\r' | b'\0');
+        match u8::try_from(c) {
+            Ok(byte) if byte.is_ascii() && !is_structure(byte) => Ok(Self(byte)),
+            _ => Err("not a delimiter: use one ASCII character such as ; or the word tab"),
+        }
+    }
+}
+
+impl From<Delimiter> for char {
+    fn from(delimiter: Delimiter) -> Self {
+        Self::from(delimiter.0)
+    }
+}
+
+impl FromStr for Delimiter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut letters = text.chars();
+        match (text, letters.next(), letters.next()) {
+            ("tab" | "\\t", ..) => Ok(Self(b'\t')),
+            (_, Some(letter), None) => letter.try_into(),
+            _ => Self::try_from('\0'),
+        }
+    }
+}
+
+impl fmt::Display for Delimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            b'\t' => f.write_str("tab"),
+            byte => write!(f, "{}", char::from(byte)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delimiter_is_one_character_or_the_word_tab() {
+        for (text, byte) in [(",", b','), (";", b';'), ("tab", b'\t'), ("\\t", b'\t'), ("~", b'~')]
+        {
+            assert_eq!(text.parse(), Ok(Delimiter(byte)), "{text}");
+        }
+        for text in ["", ",,", "\"", "\n", "é", "comma"] {
+            assert!(text.parse::<Delimiter>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_of_an_older_run_are_the_defaults() {
+        let options: ReadOptions = serde_json::from_str("{}").expect("all fields have defaults");
+        assert_eq!(options, ReadOptions::default());
+        let options = ReadOptions { delimiter: Some(Delimiter(b'\t')) };
+        let json = serde_json::to_string(&options).expect("it is plain data");
+        assert_eq!(serde_json::from_str::<ReadOptions>(&json).expect("it was written so"), options);
+    }
+}

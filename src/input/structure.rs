@@ -1,0 +1,376 @@
+//! Damage to the structure of a CSV sheet: records that are no rows of the sheet, or only half of one.
+
+use std::collections::HashSet;
+
+use csv::ByteRecord;
+use memchr::memmem;
+
+use super::columns::{fold, names_file, own};
+use super::raw_records::Quoting;
+use super::{InputError, ReadOptions};
+use crate::plural::plural;
+use crate::row::{Field, Problem, RowPos};
+
+/// First words of a line below the rows, folded.
+const FOOTER_WORDS: [&str; 16] = [
+    "total",
+    "totals",
+    "sum",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "subtotal",
+    "grandtotal",
+    "totalgeneral",
+    "somme",
+    "suma",
+    "totale",
+    "count",
+    "anzahl",
+    "eof",
+    "end",
+];
+/// Words of the line in which a database counts rows.
+const COUNT_WORDS: [&str; 10] = [
+    "row",
+    "rows",
+    "record",
+    "records",
+    "zeile",
+    "zeilen",
+    "datensätze",
+    "lignes",
+    "filas",
+    "righe",
+];
+/// The shape of ImageKit's ids: 24 hexadecimal digits.
+const IMAGEKIT_ID: (usize, bool) = (24, true);
+/// Maximum characters of a line in a message.
+const SHOWN_MAX: usize = 60;
+
+/// Why a record is no row, or a damaged one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// A quote closes in the middle of the cell with this index.
+    Quote { cell: usize, is_escaped: bool },
+    /// The record ends at a line end outside quotes, and continues in that line.
+    CutOff { continues_in: u64 },
+    /// The record is the rest of the one in that line.
+    RestOf { line: u64 },
+    /// The record repeats the header.
+    Header,
+    /// The record is a line of dashes.
+    Dashes,
+    /// The record is a comment.
+    Comment,
+    /// The record is a line below the rows.
+    Footer,
+    /// The record has more cells than the header, and they are not empty.
+    Surplus,
+}
+
+impl Damage {
+    /// Whether the record, written back with all cells, would be read without damage.
+    pub(super) fn is_hidden_when_rewritten(&self) -> bool {
+        !matches!(self, Self::Quote { .. } | Self::Surplus)
+    }
+
+    /// The problem of the row.
+    pub(super) fn problem(&self, header: &ByteRecord, cells: &ByteRecord) -> Problem {
+        let text = || shown(cells);
+        let (problem, suggestion) = match self {
+            Self::Quote { cell, is_escaped } => {
+                return misplaced_quote(*cell, *is_escaped, header, cells);
+            }
+            Self::CutOff { continues_in } => (
+                format!(
+                    "is cut off by a line end outside quotes, and continues in line {continues_in}"
+                ),
+                "put the cell with the line end into quotes, or join the two lines",
+            ),
+            Self::RestOf { line } => (
+                format!(
+                    "names no file, and is probably the rest of line {line}, which a line end cuts off"
+                ),
+                "put the cell with the line end into quotes, or join the two lines",
+            ),
+            Self::Header => (
+                "repeats the header".to_owned(),
+                "delete the row, which is left over from joining two sheets",
+            ),
+            Self::Dashes => ("is a line of dashes, not a row".to_owned(), "delete the line"),
+            Self::Comment => ("is a comment, not a row".to_owned(), "delete the line"),
+            Self::Footer => ("is a line below the rows, not a row".to_owned(), "delete the line"),
+            Self::Surplus => {
+                let (has, wanted) = (cells.len() as u64, header.len());
+                let has = plural(has, "cell", "cells");
+                let has_curly_quotes = ["“", "”"]
+                    .iter()
+                    .any(|quote| memmem::find(cells.as_slice(), quote.as_bytes()).is_some());
+                let suggestion = if has_curly_quotes {
+                    "quote cells that contain the delimiter or line breaks with straight quotes; \
+                     curly quotes do not quote"
+                } else {
+                    "quote cells that contain the delimiter or line breaks"
+                };
+                let problem = format!("has {has}, the header has {wanted}");
+                return Problem::new("row", "", problem, suggestion);
+            }
+        };
+        Problem::new("row", &text(), problem, suggestion)
+    }
+}
+
+fn misplaced_quote(
+    cell: usize,
+    is_escaped: bool,
+    header: &ByteRecord,
+    cells: &ByteRecord,
+) -> Problem {
+    let text = |record: &ByteRecord| {
+        String::from_utf8_lossy(record.get(cell).unwrap_or_default()).into_owned()
+    };
+    let column = Some(text(header)).filter(|name| !name.trim().is_empty());
+    let (problem, suggestion) = if is_escaped {
+        (
+            "has a quote after a backslash, which closes the cell: CSV does not know \\\"",
+            "write a quote in a cell twice: \"\"",
+        )
+    } else {
+        (
+            "has a quote that closes in the middle of the cell",
+            "close the quote at the end of the cell, and write a quote in a cell twice: \"\"",
+        )
+    };
+    Problem::new(column.as_deref().unwrap_or("row"), &text(cells), problem, suggestion)
+}
+
+/// The text of a record for messages.
+pub(super) fn shown(cells: &ByteRecord) -> String {
+    let cells: Vec<_> = cells.iter().map(String::from_utf8_lossy).collect();
+    let text = cells.join(",");
+    let mut shown: String = text.trim_end_matches(',').chars().take(SHOWN_MAX).collect();
+    if shown.len() < text.trim_end_matches(',').len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What the header says about the records below it.
+#[derive(Debug, Default)]
+pub(super) struct Structure {
+    /// The folded names of all columns, in order.
+    names: Vec<String>,
+    /// The names in the header, and those of all known columns, folded.
+    known: HashSet<String>,
+    /// Indices of the columns that name the file.
+    file: Vec<usize>,
+    /// Index of the first column that an earlier run added, or a large number.
+    own_from: usize,
+    /// Whether the first row has an id of ImageKit's shape, so that the others have, too.
+    has_imagekit_ids: bool,
+    /// Lengths up to which a cell can be a column name, and the first letters of those names.
+    length_max: usize,
+    first_letters: FirstLetters,
+}
+
+/// Whether a name begins with each byte.
+#[derive(Debug)]
+struct FirstLetters([bool; 256]);
+
+impl Default for FirstLetters {
+    fn default() -> Self {
+        Self([false; 256])
+    }
+}
+
+impl Structure {
+    pub(super) fn new(header: &ByteRecord, options: &ReadOptions) -> Self {
+        let cells: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+        let names: Vec<String> = cells.iter().map(|name| fold(name)).collect();
+        let is_file = |name: &str| names_file(name, options);
+        let file =
+            cells.iter().enumerate().filter(|(_, name)| is_file(name)).map(|(index, _)| index);
+        let own_from = cells.iter().position(|name| own::ALL.contains(&name.trim()));
+        let fixed = Field::FIXED.iter().map(|(name, _)| fold(name));
+        let known: HashSet<String> =
+            names.iter().cloned().chain(fixed).filter(|name| !name.is_empty()).collect();
+        let mut first_letters = FirstLetters::default();
+        for name in &known {
+            let first = name.bytes().next().unwrap_or_default();
+            for letter in [first, first.to_ascii_uppercase()] {
+                first_letters.0[usize::from(letter)] = true;
+            }
+        }
+        // Names in other scripts are longer in bytes when they are not folded.
+        let length_max = cells.iter().map(|name| name.len()).max().unwrap_or(0).max(40);
+        Self {
+            file: file.collect(),
+            names,
+            known,
+            own_from: own_from.unwrap_or(usize::MAX),
+            has_imagekit_ids: false,
+            length_max,
+            first_letters,
+        }
+    }
+
+    /// Whether no column names the file.
+    pub(super) fn names_no_file(&self) -> bool {
+        self.file.is_empty()
+    }
+
+    /// The number of columns.
+    pub(super) fn columns(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether a record that has the header's columns, or others, is a header again.
+    ///
+    /// # Errors
+    /// It has other columns than the header, so that the rows below it mean something else.
+    pub(super) fn repeats_header(
+        &self,
+        cells: &ByteRecord,
+        pos: RowPos,
+    ) -> Result<bool, InputError> {
+        let first = cells.iter().find(|cell| !cell.is_empty()).unwrap_or_default();
+        if !self.may_be_name(first) {
+            return Ok(false);
+        }
+        let names: Vec<String> = cells
+            .iter()
+            .take(self.own_from)
+            .map(|cell| fold(&String::from_utf8_lossy(cell)))
+            .collect();
+        let filled = || names.iter().filter(|name| !name.is_empty());
+        let has_file = filled().any(|name| matches!(name.as_str(), "fileid" | "filepath" | "url"));
+        let repeats_column = names
+            .iter()
+            .enumerate()
+            .any(|(index, name)| self.file.contains(&index) && self.names.get(index) == Some(name));
+        let is_all_names = filled().count() >= 2 && filled().all(|name| self.known.contains(name));
+        if !(repeats_column || has_file && is_all_names) {
+            return Ok(false);
+        }
+        let without_end = |names: &[String]| {
+            let length = names.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+            names.iter().take(length).cloned().collect::<Vec<_>>()
+        };
+        let header = self.names.get(..self.own_from).unwrap_or(&self.names);
+        if without_end(&names) == without_end(header) {
+            return Ok(true);
+        }
+        Err(InputError::SecondHeader { pos, columns: shown(cells) })
+    }
+
+    /// Whether a cell can be the name of a column; a fast check for nearly all cells.
+    fn may_be_name(&self, cell: &[u8]) -> bool {
+        let first = cell.iter().find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+        cell.len() <= self.length_max
+            && first
+                .is_some_and(|first| !first.is_ascii() || self.first_letters.0[usize::from(*first)])
+    }
+
+    /// Whether all cells consist of dashes, as below the header of a database's console.
+    pub(super) fn is_dashes(cells: &ByteRecord) -> bool {
+        let first = cells.iter().find(|cell| !cell.trim_ascii().is_empty()).unwrap_or_default();
+        let is_dash = |byte: &u8| matches!(byte, b'-' | b'=' | b'+' | b':' | b'|' | b' ');
+        first.trim_ascii().len() > 2 && cells.iter().all(|cell| cell.iter().all(is_dash))
+    }
+
+    /// Whether the record is a comment in the way of programming languages and databases.
+    pub(super) fn is_comment(cells: &ByteRecord) -> bool {
+        let first = cells.get(0).unwrap_or_default().trim_ascii();
+        [&b"# "[..], b"-- ", b"// "].iter().any(|mark| first.starts_with(mark))
+    }
+
+    /// Whether the last record is a line below the rows. `follows_blank`: a blank line precedes it.
+    pub(super) fn is_footer(&self, cells: &ByteRecord, follows_blank: bool) -> bool {
+        let first = String::from_utf8_lossy(cells.get(0).unwrap_or_default());
+        let words = || first.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+        let first_word = words().next().unwrap_or_default().to_lowercase();
+        if FOOTER_WORDS.contains(&fold(&first).as_str()) {
+            return true;
+        }
+        if !self.is_short(cells) || self.has_file(cells) {
+            return false;
+        }
+        let counts = || words().any(|word| COUNT_WORDS.contains(&word.to_lowercase().as_str()));
+        follows_blank
+            || first.trim_start().starts_with(['(', '#', '-', '*', '/', '['])
+            || counts()
+            || FOOTER_WORDS.contains(&first_word.as_str())
+    }
+
+    /// Whether the record may be a line below the rows, so that it matters whether it is the last.
+    pub(super) fn may_be_footer(&self, cells: &ByteRecord) -> bool {
+        self.is_short(cells) || cells.get(0).is_some_and(|cell| cell.len() < 16)
+    }
+
+    /// Whether the record is the rest of the one before, which a line end outside quotes cut off.
+    pub(super) fn continues(&self, before: &ByteRecord, cells: &ByteRecord) -> bool {
+        if !self.is_short(cells) || is_blank(cells) || is_blank(before) {
+            return false;
+        }
+        let fits = || before.len() + cells.len() == self.columns() + 1;
+        // A row whose first cell is empty is a row without a file, not the rest of a text.
+        let begins_with_text = cells.get(0).is_some_and(|cell| !cell.trim_ascii().is_empty());
+        begins_with_text && !(self.has_file(cells) && self.has_usual_id(cells))
+            || self.is_short(before) && fits() && self.shape(before) != self.shape(cells)
+    }
+
+    pub(super) fn is_short(&self, cells: &ByteRecord) -> bool {
+        cells.len() < self.columns()
+    }
+
+    /// Whether the record has cells beyond the header that are not empty.
+    pub(super) fn has_surplus(&self, cells: &ByteRecord) -> bool {
+        cells.len() > self.columns()
+            && cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
+    }
+
+    /// Whether a cell of the record can name a file: it is not empty and not a phrase.
+    fn has_file(&self, cells: &ByteRecord) -> bool {
+        self.file_cell(cells).is_some_and(|cell| {
+            let is_target = cell.starts_with(b"/") || memmem::find(cell, b"://").is_some();
+            is_target
+                || !cell
+                    .iter()
+                    .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'(' | b')'))
+        })
+    }
+
+    /// Learns the shape of ids from the first row.
+    pub(super) fn learn_ids(&mut self, first_row: &ByteRecord) {
+        self.has_imagekit_ids = self.shape(first_row) == Some(IMAGEKIT_ID);
+    }
+
+    /// Whether the record has an id of the same shape as the first row.
+    fn has_usual_id(&self, cells: &ByteRecord) -> bool {
+        !self.has_imagekit_ids || self.shape(cells) == Some(IMAGEKIT_ID)
+    }
+
+    /// The length of the cell that names the file, and whether it is hexadecimal: the shape of ids.
+    fn shape(&self, cells: &ByteRecord) -> Option<(usize, bool)> {
+        let cell = self.file_cell(cells)?;
+        Some((cell.len(), cell.iter().all(u8::is_ascii_hexdigit)))
+    }
+
+    fn file_cell<'c>(&self, cells: &'c ByteRecord) -> Option<&'c [u8]> {
+        let cells = self.file.iter().filter_map(|index| cells.get(*index));
+        cells.map(<[u8]>::trim_ascii).find(|cell| !cell.is_empty())
+    }
+}
+
+pub(super) fn is_blank(cells: &ByteRecord) -> bool {
+    cells.iter().all(|cell| cell.trim_ascii().is_empty())
+}
+
+/// The damage to the quotes of a record.
+pub(super) fn quote_damage(quoting: Quoting) -> Option<Damage> {
+    match quoting {
+        Quoting::Misplaced { cell, is_escaped, .. } => Some(Damage::Quote { cell, is_escaped }),
+        Quoting::Balanced | Quoting::Open => None,
+    }
+}
