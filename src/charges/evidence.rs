@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::ChargesError;
 use crate::history::each_record;
 use crate::input::Input;
-use crate::ledger::LedgerFile;
+use crate::ledger::{LedgerFile, RunMeta};
 use crate::outcome::{ExtensionStatus, Outcome, Status};
 use crate::row::FileId;
 use crate::sent::SentExtension;
@@ -24,11 +24,12 @@ pub(super) enum Evidence {
 /// Calls `visit` for each extension that a run sent.
 pub(super) fn evidence(
     input: &Input,
+    meta: &RunMeta,
     ledger: &LedgerFile,
     mut visit: impl FnMut(&FileId, &SentExtension, Evidence) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
-    let files = ledger.files()?.into();
-    each_record(input, Some(&files), ledger, |_, records, steps| {
+    let context = ledger.context(meta)?;
+    each_record(input, &context, ledger, |_, records, steps| {
         let sent = steps.iter().filter(|record| !record.sent.extensions.is_empty());
         for record in sent {
             // Something was sent, so the id is valid.

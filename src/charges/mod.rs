@@ -136,7 +136,7 @@ impl Charges {
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
         let transaction = self.db.transaction()?;
         let number = tables::number_of(&transaction, &meta.id).map_err(failed)?;
-        evidence(&run.input(&meta), ledger, |file, extension, evidence| {
+        evidence(&run.input(&meta), &meta, ledger, |file, extension, evidence| {
             tables::record(
                 &transaction,
                 &self.service,

@@ -53,6 +53,7 @@ impl Apply {
             screen.require_shown_or(self.yes)?;
         }
         let settings = self.settings.with_profile()?;
+        let sheet = self.sheet.to_sheet(settings.columns());
         let engine = Engine::new(if self.sheet.sandbox {
             settings.without_key()?
         } else {
@@ -73,7 +74,7 @@ impl Apply {
                 resumes_unfinished: self.continue_run,
                 limits,
             };
-            engine.apply(&self.sheet.to_sheet(), options, &ui, signal).await?
+            engine.apply(&sheet, options, &ui, signal).await?
         };
         Ok(print_executed(&executed, screen))
     }

@@ -29,10 +29,12 @@ pub(super) struct Check {
 impl Check {
     /// Exits with 0 if all rows are valid, 1 if some are invalid, 2 if the input cannot be applied.
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
-        let engine = Engine::new(self.settings.with_profile()?.with_key()?);
+        let settings = self.settings.with_profile()?;
+        let read_options = self.read.options(settings.columns());
+        let engine = Engine::new(settings.with_key()?);
         let sheet = Sheet {
             format: self.read.format,
-            read_options: self.read.options(),
+            read_options,
             checks_metadata: !self.no_schema,
             allow_empty: true,
             ..Sheet::new(self.file.source().clone())

@@ -37,6 +37,7 @@ impl Plan {
     /// Exits with 1 if rows are invalid or files not found.
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
         let settings = self.settings.with_profile()?;
+        let sheet = self.sheet.to_sheet(settings.columns());
         let engine = Engine::new(if self.sheet.sandbox {
             settings.without_key()?
         } else {
@@ -51,7 +52,7 @@ impl Plan {
             },
         );
         let options = PlanOptions { diff: self.sheet.diff_options(), tells_differences: self.diff };
-        let plan = engine.plan(&self.sheet.to_sheet(), options, &ui).await?;
+        let plan = engine.plan(&sheet, options, &ui).await?;
         let summary = &plan.summary;
         if self.json {
             let text = serde_json::to_string_pretty(&plan_json(&plan, engine.settings()));

@@ -1,5 +1,8 @@
 //! Options that say how the text of a sheet is read.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use clap::Args;
 use ikbulk::input::{Delimiter, Format, ReadOptions};
 
@@ -16,11 +19,62 @@ pub(super) struct ReadArgs {
     /// the header has known columns]
     #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true)]
     delimiter: Option<Delimiter>,
+    /// Read a column as another, such as "Alt text=description"
+    #[arg(long, value_name = "NAME=COLUMN", help_heading = INPUT, hide_short_help = true)]
+    map: Vec<ColumnMapping>,
+    /// Ignore these columns, comma-separated, even if their names are nearly known ones
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = INPUT, hide_short_help = true)]
+    ignore_columns: Vec<String>,
+    /// Refuse a sheet with columns that are not read
+    #[arg(long, help_heading = INPUT, hide_short_help = true)]
+    strict_columns: bool,
+}
+
+/// A column of the sheet, and the column that it is read as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ColumnMapping(String, String);
+
+impl FromStr for ColumnMapping {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Names of columns can contain the sign, known columns do not.
+        match text.rsplit_once('=').map(|(name, column)| (name.trim(), column.trim())) {
+            Some((name, column)) if !name.is_empty() && !column.is_empty() => {
+                Ok(Self(name.to_owned(), column.to_owned()))
+            }
+            _ => Err("not a mapping: use NAME=COLUMN, such as \"Alt text=description\""),
+        }
+    }
 }
 
 impl ReadArgs {
-    /// The options as the reader takes them.
-    pub(super) fn options(&self) -> ReadOptions {
-        ReadOptions { delimiter: self.delimiter }
+    /// The options as the reader takes them; `columns` are those of the settings file.
+    pub(super) fn options(&self, columns: &BTreeMap<String, String>) -> ReadOptions {
+        let mut columns = columns.clone();
+        columns.extend(
+            self.map.iter().map(|ColumnMapping(name, column)| (name.clone(), column.clone())),
+        );
+        ReadOptions {
+            delimiter: self.delimiter,
+            columns,
+            ignored: self.ignore_columns.clone(),
+            strict_columns: self.strict_columns,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapping_names_both_columns() {
+        let mapping = |name: &str, column: &str| Ok(ColumnMapping(name.into(), column.into()));
+        assert_eq!("Alt text = description".parse(), mapping("Alt text", "description"));
+        assert_eq!("a=b=tags".parse(), mapping("a=b", "tags"));
+        for text in ["", "tags", "=tags", "a="] {
+            assert!(text.parse::<ColumnMapping>().is_err(), "{text}");
+        }
     }
 }

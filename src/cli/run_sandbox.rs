@@ -1,7 +1,7 @@
 //! The sandbox of a run: a local ImageKit with the files that the sheet names.
 
 use ikbulk::engine::{Error, Refusal, Sandbox, StartSandbox};
-use ikbulk::input::Input;
+use ikbulk::input::{Context, Input};
 use ikbulk_sandbox::{Config, Library};
 
 /// Starts a sandbox in this process.
@@ -10,7 +10,7 @@ pub(super) struct RunSandbox;
 
 impl StartSandbox for RunSandbox {
     fn start(&self, input: &Input) -> Result<Sandbox, Error> {
-        let mut records = input.records(None)?;
+        let mut records = input.records(&Context::default())?;
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         while records.advance()?.is_some() {
             let id = records.file_id();

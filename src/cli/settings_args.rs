@@ -1,5 +1,6 @@
 //! Settings from flags, the environment, profiles and defaults, in this order of precedence.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
@@ -142,6 +143,10 @@ pub(crate) struct SettingsArgs {
     #[arg(skip)]
     #[serde(skip)]
     trust: Trust,
+    /// Columns of sheets that the settings files read as others.
+    #[arg(skip)]
+    #[serde(skip)]
+    columns: BTreeMap<String, String>,
 }
 
 impl Profile for SettingsArgs {
@@ -162,6 +167,7 @@ impl SettingsArgs {
             return Ok(self);
         }
         let files = SettingsFiles::read(self.settings.as_deref())?;
+        self.columns = files.columns();
         self.trust = Trust::new(&files.user_endpoints(), files.user_path.clone());
         let layers = files.into_layers(self.profile.as_deref())?;
         // Not read by clap, which could not tell the variable from the flag: the flag conflicts
@@ -198,10 +204,10 @@ impl SettingsArgs {
 
     /// Completes missing settings from `other`.
     fn or(self, other: Self) -> Self {
-        let (endpoint_source, trust) = (self.endpoint_source, self.trust);
+        let (endpoint_source, trust, columns) = (self.endpoint_source, self.trust, self.columns);
         macro_rules! first_given {
             ($($setting:ident),*) => {
-                Self { endpoint_source, trust, $($setting: self.$setting.or(other.$setting)),* }
+                Self { endpoint_source, trust, columns, $($setting: self.$setting.or(other.$setting)),* }
             };
         }
         first_given!(
@@ -271,6 +277,11 @@ impl SettingsArgs {
                 down_max: self.down_max.map_or(default.abort_limits.down_max, |span| span.0),
             },
         })
+    }
+
+    /// Columns of sheets that the settings files read as others.
+    pub(super) fn columns(&self) -> &BTreeMap<String, String> {
+        &self.columns
     }
 
     /// How the cells of a sheet are read.

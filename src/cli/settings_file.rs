@@ -31,6 +31,7 @@ pub(super) trait Profile: DeserializeOwned + Default {
 pub(super) struct SettingsFile<P> {
     path: PathBuf,
     profiles: BTreeMap<String, P>,
+    columns: BTreeMap<String, String>,
     /// Whether only the user or the superuser can have written it.
     is_written_by_user: bool,
 }
@@ -57,6 +58,9 @@ pub(super) struct SettingsFiles<P> {
 struct Content<P> {
     #[serde(default)]
     profile: BTreeMap<String, P>,
+    /// Columns of sheets, and the columns that they are read as.
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
 }
 
 impl<P: Profile> SettingsFiles<P> {
@@ -90,6 +94,12 @@ impl<P: Profile> SettingsFiles<P> {
             return Vec::new();
         }
         endpoints
+    }
+
+    /// The columns of sheets that are read as others, the local file first.
+    pub(super) fn columns(&self) -> BTreeMap<String, String> {
+        let files = [&self.user, &self.local];
+        files.into_iter().flatten().flat_map(|file| file.columns.clone()).collect()
     }
 
     /// The named profile of each file, the local file first; without a name the default profile.
@@ -140,12 +150,12 @@ impl<P: Profile> SettingsFile<P> {
         file.read_to_string(&mut text).map_err(failed)?;
         let content: Content<P> = toml::from_str(&text)
             .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
-        let mut profiles = content.profile;
+        let (mut profiles, columns) = (content.profile, content.columns);
         let directory = path.parent().unwrap_or(Path::new(""));
         for profile in profiles.values_mut() {
             profile.resolve_key_file(directory);
         }
-        Ok(Some(Self { path: path.to_owned(), profiles, is_written_by_user }))
+        Ok(Some(Self { path: path.to_owned(), profiles, columns, is_written_by_user }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sheet argument, and the flags for reading it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -67,11 +68,12 @@ pub(super) struct SheetArgs {
 }
 
 impl SheetArgs {
-    pub(super) fn to_sheet(&self) -> Sheet {
+    /// The sheet; `columns` are those that the settings files read as others.
+    pub(super) fn to_sheet(&self, columns: &BTreeMap<String, String>) -> Sheet {
         Sheet {
             source: self.file.source().clone(),
             format: self.read.format,
-            read_options: self.read.options(),
+            read_options: self.read.options(columns),
             run_dir: self.run_dir.clone(),
             sandbox: self.sandbox,
             checks_metadata: !self.no_schema,

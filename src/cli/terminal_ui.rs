@@ -95,7 +95,7 @@ impl Ui for TerminalUi<'_> {
     }
 
     fn can_ask(&self) -> bool {
-        self.screen.is_interactive()
+        self.screen.is_interactive() && !self.screen.is_quiet()
     }
 
     async fn ask(&self, question: Question<'_>) -> bool {
@@ -107,6 +107,9 @@ impl Ui for TerminalUi<'_> {
                     source.name()
                 );
                 self.screen.ask(&question).await
+            }
+            Question::ReadColumn { name, column } => {
+                self.screen.ask(&format!("Read the column {name:?} as {column}?")).await
             }
             Question::Send { summary, has_too_many_invalid } => {
                 match Confirmation::of(summary, has_too_many_invalid) {

@@ -122,9 +122,9 @@ impl Engine {
             limit: options.limits.rows,
             differences: Differences::Examples,
         };
-        let staged_sheet = plan.stage(options.consent).await?;
-        let read_offline = plan.read_offline(&staged_sheet)?;
-        let StagedSheet { staged, client, sandbox } = staged_sheet;
+        let mut staged_sheet = plan.stage(options.consent).await?;
+        let read_offline = plan.read_offline(&mut staged_sheet).await?;
+        let StagedSheet { mut staged, client, sandbox } = staged_sheet;
         let wait_lock = options.limits.wait_lock;
         let connection = plan.connect(client, wait_lock).await?;
         // Lock first: a run in execution would otherwise look unfinished.
@@ -132,7 +132,7 @@ impl Engine {
         if let Some(other) = replacing_run(sheet, options, run, &staged, &connection, ui)? {
             return Ok(other);
         }
-        let mut sheet_plan = plan.plan(&staged, read_offline, &connection).await?;
+        let mut sheet_plan = plan.plan(&mut staged, read_offline, &connection).await?;
         plan.show(&sheet_plan, &connection);
         if options.consent == Consent::Ask && !sheet.sandbox {
             self.settings.confirm(&sheet_plan.scan.summary, can_confirm, ui).await?;

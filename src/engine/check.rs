@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::Key;
+use super::columns::ask_about_columns;
 use super::error::{Error, Refusal};
 use super::fields::Fields;
 use super::settings::{Consent, ambiguous_nulls, prompt};
@@ -44,17 +45,18 @@ impl Engine {
     /// the result counts them.
     pub async fn check(&self, sheet: &Sheet, ui: &impl Ui) -> Result<InputSummary, Error> {
         let unnamed;
-        let input = if let Some(path) = sheet.source.file() {
+        let mut input = if let Some(path) = sheet.source.file() {
             let format = sheet.format.map_or_else(|| Format::of_file(path), Ok);
             let format = format.map_err(|error| unreadable(path, error))?;
-            &Input { path: path.to_owned(), format, options: sheet.read_options.clone() }
+            Input { path: path.to_owned(), format, options: sheet.read_options.clone() }
         } else {
             unnamed = sheet.source.stage_unnamed(sheet.format, sheet.read_options.clone()).await?;
-            unnamed.input()
+            unnamed.input().clone()
         };
-        let fields = self.fields_to_check(sheet, input, ui).await?;
+        let fields = self.fields_to_check(sheet, &input, ui).await?;
         let mut context = fields.context(self.settings.rules.clone(), None);
-        let scan = scan_first(input, &mut context, 0)?;
+        ask_about_columns(&mut input, &context, prompt(ui, Consent::Ask)).await?;
+        let scan = scan_first(&input, &mut context, 0)?;
         ui.event(Event::Preview(&Preview {
             input: &sheet.source.name(),
             rows_of_run: None,
@@ -87,6 +89,10 @@ impl Engine {
             return Ok(Fields::unchecked());
         }
         if matches!(self.settings.access.key, Key::Missing) {
+            // A column that is perhaps the label of a field is no reason for a notice.
+            if !input.names_metadata()? {
+                return Ok(Fields::unchecked());
+            }
             ui.event(Event::Notice(Notice::MetadataNotChecked));
             return Ok(Fields::unchecked());
         }

@@ -44,6 +44,7 @@
 mod access;
 mod apply;
 mod check;
+mod columns;
 mod connection;
 mod discard;
 mod endpoint;

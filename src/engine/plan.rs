@@ -88,11 +88,11 @@ impl Engine {
             limit: None,
             differences: if tells_differences { Differences::All } else { Differences::Examples },
         };
-        let staged_sheet = plan.stage(Consent::Ask).await?;
-        let read_offline = plan.read_offline(&staged_sheet)?;
-        let StagedSheet { staged, client, sandbox: _sandbox } = staged_sheet;
+        let mut staged_sheet = plan.stage(Consent::Ask).await?;
+        let read_offline = plan.read_offline(&mut staged_sheet).await?;
+        let StagedSheet { mut staged, client, sandbox: _sandbox } = staged_sheet;
         let connection = plan.connect(client, false).await?;
-        let mut planned = plan.plan(&staged, read_offline, &connection).await?;
+        let mut planned = plan.plan(&mut staged, read_offline, &connection).await?;
         planned.set_stage(Stage::Planned)?;
         plan.show(&planned, &connection);
         discard_guard.keep();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jiff::{Timestamp, ZonedDateTime};
 
 use super::access::Client;
+use super::columns::ask_about_columns;
 use super::connection::{Connection, NewRun};
 use super::error::{Error, Refusal};
 use super::fields::Fields;
@@ -132,16 +133,18 @@ impl<U: Ui> SheetPlan<'_, U> {
 
     /// Scans the sheet before any request, so that it can be refused without an account or network.
     /// `None` if validating needs the custom metadata fields of the account.
-    pub(super) fn read_offline(
+    pub(super) async fn read_offline(
         &self,
-        staged_sheet: &StagedSheet,
+        staged_sheet: &mut StagedSheet,
     ) -> Result<Option<ScannedSheet>, Error> {
-        let input = &staged_sheet.staged.input;
+        let input = &mut staged_sheet.staged.input;
         if self.sheet.checks_metadata && input.mentions_metadata()? {
             return Ok(None);
         }
         let fields = Fields::unchecked();
-        let scan = Scan::read(input, fields.context(self.settings.rules.clone(), None))?;
+        let context = fields.context(self.settings.rules.clone(), None);
+        self.ask_about_columns(input, &context).await?;
+        let scan = Scan::read(input, context)?;
         self.refuse_unless_accepted(&scan.input_summary, &staged_sheet.client)?;
         Ok(Some(ScannedSheet { scan, fields }))
     }
@@ -163,7 +166,7 @@ impl<U: Ui> SheetPlan<'_, U> {
     /// Scans the sheet, reads the snapshots of its files if needed, and plans.
     pub(super) async fn plan(
         &self,
-        staged: &StagedInput,
+        staged: &mut StagedInput,
         read_offline: Option<ScannedSheet>,
         connection: &Connection,
     ) -> Result<Planned, Error> {
@@ -173,8 +176,10 @@ impl<U: Ui> SheetPlan<'_, U> {
         } else {
             let fields = Fields::fetch(client, &staged.input, reads).await?;
             let context = fields.context(self.settings.rules.clone(), None);
+            self.ask_about_columns(&mut staged.input, &context).await?;
             ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
         };
+        let staged = &*staged;
         let scan = scan.look_up_files(&staged.input, client, reads, self.ui).await?;
         let Scan { input_summary: mut scan, context, looked_up } = scan;
         self.refuse_unless_accepted(&scan, client)?;
@@ -215,6 +220,12 @@ impl<U: Ui> SheetPlan<'_, U> {
         };
         let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
         Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
+    }
+
+    /// Asks about columns that are nearly known, if a person can confirm the sheet.
+    async fn ask_about_columns(&self, input: &mut Input, context: &Context) -> Result<(), Error> {
+        let can_ask = self.can_confirm && self.ui.can_ask();
+        ask_about_columns(input, context, Some(self.ui).filter(|_| can_ask)).await
     }
 
     fn new_run(

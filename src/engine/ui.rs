@@ -114,6 +114,13 @@ pub enum Question<'q> {
         /// What sets the endpoint.
         source: &'q EndpointSource,
     },
+    /// Whether to read a column as a known one whose name is nearly the same.
+    ReadColumn {
+        /// The column of the sheet.
+        name: &'q str,
+        /// The known column.
+        column: &'q str,
+    },
     /// Whether to send what the preview showed.
     Send {
         /// The requests, and the billed extensions.

@@ -6,13 +6,11 @@
 
 mod row_effects;
 
-use std::sync::Arc;
-
 pub use row_effects::{Certainty, RowEffects, TagEffects};
 
 use crate::input::{Context, Input, InputError, Records};
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
-use crate::row::{Content, Resolved, RowPos, Update};
+use crate::row::{Content, RowPos, Update};
 
 /// Calls `visit` for each record of the input, with the steps of its row.
 ///
@@ -20,11 +18,11 @@ use crate::row::{Content, Resolved, RowPos, Update};
 /// The input or the ledger cannot be read, or `visit` fails.
 pub fn each_record<E: From<InputError> + From<LedgerError>>(
     input: &Input,
-    files: Option<&Arc<Resolved>>,
+    context: &Context,
     ledger: &LedgerFile,
     mut visit: impl FnMut(RowPos, &Records, &[StepRecord]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut records = input.records(files)?;
+    let mut records = input.records(context)?;
     let mut steps = Vec::new();
     ledger.steps(0, |mut all| {
         while let Some(pos) = records.advance()? {

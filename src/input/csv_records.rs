@@ -2,7 +2,7 @@
 
 use csv::ByteRecord;
 
-use super::columns::known_columns;
+use super::names::known_columns;
 use super::raw_records::{
     LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, record_before,
 };

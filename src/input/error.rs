@@ -1,8 +1,10 @@
 //! Errors that make the whole input unusable, in contrast to invalid rows.
 
 use std::io;
+use std::path::Path;
 
-use crate::row::{RowPos, SchemaError};
+use crate::row::RowPos;
+use crate::shell::quoted;
 
 /// Why an input cannot be used. Nothing of it is sent.
 #[derive(Debug, thiserror::Error)]
@@ -39,14 +41,13 @@ pub enum InputError {
         /// The problem and its fix.
         why: String,
     },
-    /// A custom metadata column that does not match a field of the account.
-    #[error("invalid header: column {column:?}: {source} (nothing was sent)")]
-    Metadata {
-        /// The column's name in the header.
-        column: String,
-        /// Why the name could not be resolved.
-        #[source]
-        source: SchemaError,
+    /// Columns that cannot be used as they are.
+    #[error("invalid header: {} (nothing was sent)", all_problems(problems, nearly))]
+    Columns {
+        /// The problems, each with its fix.
+        problems: Vec<String>,
+        /// The columns that are nearly known ones, so that a person can say what they mean.
+        nearly: Vec<NearlyKnown>,
     },
     /// The file is truncated or damaged at its end.
     #[error(
@@ -111,4 +112,32 @@ pub enum InputError {
         /// The likely cause.
         why: &'static str,
     },
+}
+
+/// A column whose name is nearly a known one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearlyKnown {
+    /// The name in the header.
+    pub name: String,
+    /// The known column.
+    pub column: String,
+}
+
+impl std::fmt::Display for NearlyKnown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, column } = self;
+        write!(
+            f,
+            "unknown column {name:?}; did you mean {column:?}? pass --map {} to read it so, or \
+             --ignore-columns {} to ignore it",
+            quoted(Path::new(&format!("{name}={column}"))),
+            quoted(Path::new(name))
+        )
+    }
+}
+
+/// All problems of a header, one below the other.
+fn all_problems(problems: &[String], nearly: &[NearlyKnown]) -> String {
+    let all = nearly.iter().map(NearlyKnown::to_string).chain(problems.iter().cloned());
+    all.collect::<Vec<_>>().join("\n  ")
 }

@@ -1,6 +1,5 @@
 //! Reads JSON lines with their positions, and maps their keys to fields.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -9,9 +8,9 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::columns::suggest_column;
-use super::{Context, Input, InputError, RECORD_BYTES_MAX};
-use crate::row::{Builder, Cell, Field, METADATA, NoDuplicateKeys, Problem, RowPos};
+use super::names::{Meaning, Names};
+use super::{Input, InputError, RECORD_BYTES_MAX};
+use crate::row::{Builder, Cell, Field, METADATA, MetadataField, NoDuplicateKeys, Problem, RowPos};
 
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
@@ -115,7 +114,12 @@ impl Object {
     }
 
     /// Passes every key and value to the builder.
-    pub(super) fn fill(&self, builder: &mut Builder<'_>, context: &Context) {
+    pub(super) fn fill(
+        &self,
+        builder: &mut Builder<'_>,
+        names: Names<'_>,
+        unread: &mut UnreadKeys,
+    ) {
         let mut keys = foldhash::HashSet::default();
         for (key, value) in &self.0 {
             if !keys.insert(key) {
@@ -125,45 +129,108 @@ impl Object {
             }
             match (key.as_str(), value) {
                 ("ikbulk", Value::Object(_)) => {}
-                ("customMetadata" | "publish", Value::Object(nested)) => {
-                    let prefix = if key == "publish" { "" } else { "customMetadata." };
+                ("publish", Value::Object(nested)) => {
                     for (name, value) in nested {
-                        set_key(builder, context, &format!("{prefix}{name}"), value);
+                        set_key(builder, names, unread, name, value);
                     }
                 }
-                ("customMetadata", value) => builder.reject(Problem::new(
+                ("publish", value) => builder.reject(Problem::new(
                     key,
                     &value.to_string(),
                     "is not an object",
-                    "write {\"name\":value}, where null clears the field, or omit the key",
+                    "write {\"isPublished\":true}, or omit the key",
                 )),
-                (key, value) => set_key(builder, context, key, value),
+                (key, value) => set_key(builder, names, unread, key, value),
             }
+        }
+    }
+
+    /// Passes the values of an object of custom metadata to the builder.
+    pub(super) fn fill_metadata(&self, builder: &mut Builder<'_>, names: Names<'_>) {
+        for (name, value) in &self.0 {
+            set_metadata(builder, names, name, value);
         }
     }
 }
 
-fn set_key(builder: &mut Builder<'_>, context: &Context, key: &str, value: &Value) {
-    let problem = match context.field(key) {
-        Ok(Some(field)) => return builder.set(key, &field, Cell::Json(value)),
-        Ok(None) => {
-            let meant = suggest_column(key, METADATA)
-                .or_else(|| context.metadata_column(key, &HashSet::new()));
-            let suggestion = match meant {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => format!(
-                    "use {} or customMetadata",
-                    Field::FIXED.map(|(name, _)| name).join(", ")
-                ),
-            };
-            Problem::new(key, &value.to_string(), "has an unknown key", suggestion)
+/// The keys that are not read, in the order in which they appeared.
+#[derive(Debug, Default)]
+pub(super) struct UnreadKeys {
+    pub(super) names: Vec<String>,
+    known: foldhash::HashSet<String>,
+}
+
+impl UnreadKeys {
+    /// Maximum keys that are named.
+    const NAMED_MAX: usize = 1000;
+
+    fn add(&mut self, key: &str) {
+        if self.names.len() < Self::NAMED_MAX && self.known.insert(key.to_owned()) {
+            self.names.push(key.to_owned());
         }
-        Err(InputError::Metadata { source, .. }) => {
-            Problem::new(key, &value.to_string(), "cannot be set", source.to_string())
+    }
+}
+
+/// Whether a key holds an object whose keys count as columns.
+pub(super) fn is_object_key(key: &str) -> bool {
+    matches!(key, "ikbulk" | "publish" | METADATA)
+}
+
+fn set_key(
+    builder: &mut Builder<'_>,
+    names: Names<'_>,
+    unread: &mut UnreadKeys,
+    key: &str,
+    value: &Value,
+) {
+    // Fast path: the names of the API.
+    if let Some(field) = Field::fixed(key).filter(|_| names.options.columns.is_empty()) {
+        return builder.set(key, &field, Cell::Json(value));
+    }
+    if unread.known.contains(key) {
+        return;
+    }
+    let (problem, suggestion) = match names.meaning(key.trim()) {
+        Meaning::Field(field) => return builder.set(key, &field, Cell::Json(value)),
+        Meaning::MetadataObject => match value {
+            Value::Object(nested) => {
+                for (name, value) in nested {
+                    set_metadata(builder, names, name, value);
+                }
+                return;
+            }
+            _ => (
+                "is not an object".to_owned(),
+                "write {\"name\":value}, where null clears the field, or omit the key".to_owned(),
+            ),
+        },
+        Meaning::Unread if names.options.strict_columns => {
+            ("has an unknown key".to_owned(), "remove it, or pass --ignore-columns".to_owned())
         }
-        Err(other) => Problem::new(key, &value.to_string(), "cannot be read", other.to_string()),
+        Meaning::Own | Meaning::Ignored | Meaning::Unread => return unread.add(key),
+        Meaning::Close(column) => (
+            "has an unknown key".to_owned(),
+            format!("did you mean {column}? --map reads it so, --ignore-columns ignores it"),
+        ),
+        Meaning::Invalid(why) => ("cannot be set".to_owned(), why),
     };
-    builder.reject(problem);
+    builder.reject(Problem::new(key, &value.to_string(), problem, suggestion));
+}
+
+/// Passes the value of a custom metadata field to the builder.
+fn set_metadata(builder: &mut Builder<'_>, names: Names<'_>, name: &str, value: &Value) {
+    let key = MetadataField::column_of(name);
+    match names.metadata(name) {
+        Ok(field) => builder.set(&key, &Field::CustomMetadata(field), Cell::Json(value)),
+        Err(error) => {
+            builder.reject(Problem::new(
+                &key,
+                &value.to_string(),
+                "cannot be set",
+                error.to_string(),
+            ));
+        }
+    }
 }
 
 /// Every JSON line that sets custom metadata contains these bytes.

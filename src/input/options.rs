@@ -1,9 +1,12 @@
 //! How the text of an input is read, apart from the rules for single cells.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::row::fold;
 
 /// What a person, or the detection that they confirmed, decided about the text of an input. Recorded
 /// with the run, so that resuming and reporting read the run's copy in the same way.
@@ -12,6 +15,34 @@ use serde::{Deserialize, Serialize};
 pub struct ReadOptions {
     /// The delimiter of CSV cells; `None` for the one under which the header has known columns.
     pub delimiter: Option<Delimiter>,
+    /// Columns that are read as another: name in the header, known column.
+    pub columns: BTreeMap<String, String>,
+    /// Names of columns that are not read, and not asked about.
+    pub ignored: Vec<String>,
+    /// Whether a column that is not read refuses the sheet.
+    pub strict_columns: bool,
+}
+
+impl ReadOptions {
+    /// The column that a name is to be read as.
+    pub(super) fn mapped(&self, name: &str) -> Option<&str> {
+        if self.columns.is_empty() {
+            return None;
+        }
+        let is_name = |(from, _): &(&String, &String)| is_same(from, name);
+        self.columns.iter().find(is_name).map(|(_, column)| column.as_str())
+    }
+
+    /// Whether a name is to be ignored.
+    pub(super) fn ignores(&self, name: &str) -> bool {
+        self.ignored.iter().any(|ignored| is_same(ignored, name))
+    }
+}
+
+/// Whether two names are the same but for case, blanks and punctuation. Names without letters and
+/// digits are compared as they are.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || !fold(one).is_empty() && fold(one) == fold(other)
 }
 
 /// The character between two cells of CSV: one ASCII character other than a quote or line end.
@@ -95,7 +126,7 @@ mod tests {
     fn options_of_an_older_run_are_the_defaults() {
         let options: ReadOptions = serde_json::from_str("{}").expect("all fields have defaults");
         assert_eq!(options, ReadOptions::default());
-        let options = ReadOptions { delimiter: Some(Delimiter(b'\t')) };
+        let options = ReadOptions { delimiter: Some(Delimiter(b'\t')), ..ReadOptions::default() };
         let json = serde_json::to_string(&options).expect("it is plain data");
         assert_eq!(serde_json::from_str::<ReadOptions>(&json).expect("it was written so"), options);
     }

@@ -5,32 +5,36 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use csv::ByteRecord;
+use serde_json::Value;
 
-use super::columns::own;
 use super::csv_records::CsvRecords;
 use super::jsonl::Object;
+use super::names::{Meaning, Names, own};
 use super::raw_records::end_of_cells;
 use super::rows::Source;
-use super::{Context, Delimiter, Input, InputError};
+use super::{Context, Delimiter, Input, InputError, ReadOptions};
 use crate::row::{
     Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, TagChange,
     Target, unforced,
 };
 
 impl Input {
-    /// All records. `files` resolves rows that identify their file by path or URL.
+    /// All records. The files of the context resolve rows that identify their file by path or URL.
     ///
     /// # Errors
     /// The file cannot be read, or its header is not usable.
-    pub fn records(&self, files: Option<&Arc<Resolved>>) -> Result<Records, InputError> {
-        let source = self.open(&Context::default(), None)?;
-        Ok(Records { source, files: files.cloned() })
+    pub fn records(&self, context: &Context) -> Result<Records, InputError> {
+        let source = self.open(context, None)?;
+        let names = (self.options.clone(), context.clone());
+        Ok(Records { source, names, files: context.files.clone() })
     }
 }
 
 /// A reader of verbatim records.
 pub struct Records {
     source: Source,
+    /// What decides about the names of keys.
+    names: (ReadOptions, Context),
     files: Option<Arc<Resolved>>,
 }
 
@@ -108,6 +112,21 @@ impl Records {
         }
     }
 
+    /// The name of each CSV column as ikbulk calls it; as in the header if the column is not read.
+    #[must_use]
+    pub fn column_names(&self) -> Vec<String> {
+        match &self.source {
+            Source::Csv { columns, .. } => columns.canonical_names().collect(),
+            Source::Jsonl(_) => Vec::new(),
+        }
+    }
+
+    /// What a key means, if it is known.
+    fn meaning(&self, key: &str) -> Option<Meaning> {
+        let (options, context) = &self.names;
+        Names { options, context }.decided(key)
+    }
+
     /// The delimiter of CSV cells.
     #[must_use]
     pub fn delimiter(&self) -> Delimiter {
@@ -124,7 +143,7 @@ impl Records {
             Source::Csv { records, columns } => {
                 columns.file_id.map(|index| cell(records, index, true))
             }
-            Source::Jsonl(lines) => Some(file_id_in_line(lines.line())),
+            Source::Jsonl(lines) => Some(self.file_id_in_line(lines.line())),
         };
         match written.filter(|id| !id.is_empty()) {
             Some(id) => id,
@@ -175,7 +194,9 @@ impl Records {
             Source::Jsonl(lines) => {
                 let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
                 for (key, value) in &pairs {
-                    if let Some(field) = Field::fixed(key).filter(is_selected) {
+                    if let Some(Meaning::Field(field)) = self.meaning(key)
+                        && is_selected(&field)
+                    {
                         builder.set(key, &field, Cell::Json(value));
                     }
                 }
@@ -198,38 +219,58 @@ impl Records {
         }
     }
 
-    /// Names of the non-empty columns of the current record, except those that identify the file.
+    /// The names of the fields that the current record changes.
     #[must_use]
     pub fn touched(&self) -> Vec<String> {
         match &self.source {
-            Source::Csv { records, columns } => columns
-                .fields()
-                .filter(|(_, _, field)| !field.names_file())
-                .filter(|(index, ..)| {
-                    // A blank cell leaves its field unchanged, like an empty one.
-                    let cell = records.record().get(*index).unwrap_or_default();
-                    !cell.trim_ascii().is_empty()
-                })
-                .map(|(_, name, _)| name.to_owned())
-                .collect(),
+            Source::Csv { records, columns } => {
+                // A blank cell leaves its field unchanged, like an empty one.
+                let cell = |index| records.record().get(index).unwrap_or_default().trim_ascii();
+                let object = columns.metadata_object().map(|(index, _)| cell(index));
+                let Object(pairs) =
+                    object.and_then(|it| Object::parse(it).ok()).unwrap_or_default();
+                let in_object = pairs.iter().map(|(name, _)| self.metadata_column(name));
+                columns
+                    .fields()
+                    .filter(|(index, _, field)| !field.names_file() && !cell(*index).is_empty())
+                    .map(|(_, _, field)| field.column())
+                    .chain(in_object)
+                    .collect()
+            }
             Source::Jsonl(lines) => {
-                let Ok(Object(pairs)) = Object::parse(lines.line()) else {
-                    return Vec::new();
-                };
-                let mut names = Vec::new();
-                for (key, value) in pairs {
-                    match (key.as_str(), value.as_object()) {
-                        ("customMetadata", Some(keys)) => {
-                            names.extend(keys.keys().map(|key| MetadataField::column_of(key)));
-                        }
-                        ("publish", Some(_)) => names.push("isPublished".to_owned()),
-                        ("fileId" | "filePath" | "url" | "ikbulk", _) => {}
-                        _ => names.push(key),
-                    }
-                }
-                names
+                let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
+                pairs.iter().flat_map(|(key, value)| self.touched_by(key, value)).collect()
             }
         }
+    }
+
+    /// The names of the fields that a key of an object changes.
+    fn touched_by(&self, key: &str, value: &Value) -> Vec<String> {
+        match (self.meaning(key), value) {
+            (_, Value::Object(_)) if key == "publish" => vec!["isPublished".to_owned()],
+            (Some(Meaning::MetadataObject), Value::Object(names)) => {
+                names.keys().map(|name| self.metadata_column(name)).collect()
+            }
+            (Some(Meaning::Field(field)), _) if !field.names_file() => vec![field.column()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The name of the column of a custom metadata field.
+    fn metadata_column(&self, name: &str) -> String {
+        let (options, context) = &self.names;
+        let field = Names { options, context }.metadata(name);
+        MetadataField::column_of(field.as_ref().map_or(name, |field| &*field.name))
+    }
+
+    /// The file id in a JSON line; empty if there is none.
+    fn file_id_in_line(&self, line: &[u8]) -> Cow<'static, str> {
+        let Object(pairs) = Object::parse(line).unwrap_or_default();
+        let is_id = |key: &str| {
+            key == "fileId" || matches!(self.meaning(key), Some(Meaning::Field(Field::FileId)))
+        };
+        let id = pairs.iter().find(|(key, _)| is_id(key)).and_then(|(_, value)| value.as_str());
+        Cow::Owned(id.unwrap_or_default().trim().to_owned())
     }
 }
 
@@ -238,18 +279,5 @@ fn cell(records: &CsvRecords, index: usize, is_id: bool) -> Cow<'_, str> {
     match String::from_utf8_lossy(cell) {
         Cow::Borrowed(text) => unforced(text, is_id),
         Cow::Owned(text) => Cow::Owned(unforced(&text, is_id).into_owned()),
-    }
-}
-
-/// The file id in a JSON line; empty if there is none.
-fn file_id_in_line(line: &[u8]) -> Cow<'_, str> {
-    #[derive(serde::Deserialize)]
-    struct Id<'a> {
-        #[serde(rename = "fileId", borrow, default)]
-        file_id: Cow<'a, str>,
-    }
-    match serde_json::from_slice::<Id<'_>>(line).map_or(Cow::Borrowed(""), |id| id.file_id) {
-        Cow::Borrowed(id) => Cow::Borrowed(id.trim()),
-        Cow::Owned(id) => Cow::Owned(id.trim().to_owned()),
     }
 }

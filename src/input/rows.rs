@@ -1,5 +1,6 @@
 //! Validated rows, for the planner.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek as _};
 use std::sync::Arc;
@@ -7,18 +8,22 @@ use std::sync::Arc;
 use csv::ByteRecord;
 use memchr::memmem;
 
-use super::columns::{Columns, own};
+use super::columns::Columns;
 use super::csv_records::CsvRecords;
 use super::json_words;
-use super::jsonl::{JsonLines, METADATA_WORD, Object};
+use super::jsonl::{JsonLines, METADATA_WORD, Object, UnreadKeys, is_object_key};
+use super::names::{Meaning, Names, own};
 use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
-use super::{Format, Input, InputError};
+use super::{Format, Input, InputError, NearlyKnown, ReadOptions};
 use crate::findings::{self, ColumnFinding, Finding};
 use crate::row::{
-    Builder, Cell, Content, MetadataField, Problem, Resolved, Row, RowPos, Rules, Schema,
-    SchemaError, TagCache, unforced,
+    Builder, Cell, Content, METADATA, Problem, Resolved, Row, RowPos, Rules, Schema, TagCache,
+    starts_loosely_with, unforced,
 };
+
+/// Objects whose keys are examined before the input is read.
+const FIRST_OBJECTS: usize = 1000;
 
 /// What is needed to parse and validate the cells of an input.
 #[derive(Debug, Clone, Default)]
@@ -32,13 +37,6 @@ pub struct Context {
 }
 
 impl Context {
-    pub(super) fn metadata(&self, name: &str) -> Result<MetadataField, SchemaError> {
-        match &self.schema {
-            Some(schema) => schema.resolve(name),
-            None => Ok(MetadataField::unchecked(name)),
-        }
-    }
-
     /// Finishes a row and resolves its path or URL.
     fn finish(&self, builder: Builder<'_>) -> Content {
         let content = builder.finish();
@@ -63,7 +61,9 @@ impl Input {
         Ok(Rows {
             source,
             context,
+            options: self.options.clone(),
             tag_cache: TagCache::default(),
+            unread_keys: UnreadKeys::default(),
             empty_cells: 0,
             nulls: NullKeys::default(),
             findings: findings::Columns::default(),
@@ -78,27 +78,86 @@ impl Input {
         Ok(match self.format {
             Format::Csv => {
                 let records = CsvRecords::open(self, from)?;
-                let columns = Columns::read(header(&records)?.into_iter(), context)?;
+                let columns = Columns::read(header(&records)?.into_iter(), self.names(context))?;
                 Source::Csv { columns, records: Box::new(records) }
             }
             Format::Jsonl => Source::Jsonl(JsonLines::open(self, from)?),
         })
     }
 
-    /// Whether the input may set custom metadata, so that the account's fields must be read.
+    /// What decides about the names of columns and keys.
+    pub(super) fn names<'n>(&'n self, context: &'n Context) -> Names<'n> {
+        Names { options: &self.options, context }
+    }
+
+    /// Whether the input may set custom metadata, so that the account's fields must be read: a column
+    /// can have the name or label of a field.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn mentions_metadata(&self) -> Result<bool, InputError> {
+        let context = Context::default();
+        let names = self.names(&context);
         match self.format {
             Format::Csv => {
                 let records = CsvRecords::open(self, None)?;
-                Ok(header(&records)?
-                    .iter()
-                    .any(|name| MetadataField::name_in_column(name.trim()).is_some()))
+                let header = header(&records)?;
+                Ok(header.iter().any(|name| names.depends_on_account(name.trim())))
+            }
+            Format::Jsonl => {
+                let contains = self.contains(METADATA_WORD);
+                Ok(contains.map_err(|source| self.unreadable(source))?
+                    || self.first_keys()?.iter().any(|key| names.depends_on_account(key)))
+            }
+        }
+    }
+
+    /// Whether the input says that it sets custom metadata.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn names_metadata(&self) -> Result<bool, InputError> {
+        match self.format {
+            Format::Csv => {
+                let records = CsvRecords::open(self, None)?;
+                let header = header(&records)?;
+                Ok(header.iter().any(|name| starts_loosely_with(name, METADATA)))
             }
             Format::Jsonl => self.contains(METADATA_WORD).map_err(|source| self.unreadable(source)),
         }
+    }
+
+    /// The keys of the first objects.
+    fn first_keys(&self) -> Result<BTreeSet<String>, InputError> {
+        let mut lines = JsonLines::open(self, None)?;
+        let mut keys = BTreeSet::new();
+        for _ in 0..FIRST_OBJECTS {
+            if lines.advance()?.is_none() {
+                break;
+            }
+            let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
+            keys.extend(pairs.into_iter().map(|(key, _)| key).filter(|key| !is_object_key(key)));
+        }
+        Ok(keys)
+    }
+
+    /// The columns, or the keys of the first objects, that are nearly known ones.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn nearly_known(&self, context: &Context) -> Result<Vec<NearlyKnown>, InputError> {
+        let nearly = |name: String| match self.names(context).meaning(&name) {
+            Meaning::Close(column) => Some(NearlyKnown { name, column }),
+            _ => None,
+        };
+        let names: Vec<String> = match self.format {
+            Format::Csv => {
+                let records = CsvRecords::open(self, None)?;
+                header(&records)?.iter().map(|name| name.trim().to_owned()).collect()
+            }
+            Format::Jsonl => self.first_keys()?.into_iter().collect(),
+        };
+        Ok(names.into_iter().filter_map(nearly).collect())
     }
 
     /// Whether the file contains these bytes anywhere.
@@ -140,7 +199,9 @@ impl Input {
 pub struct Rows<'c> {
     source: Source,
     context: &'c Context,
+    options: ReadOptions,
     tag_cache: TagCache,
+    unread_keys: UnreadKeys,
     empty_cells: u64,
     nulls: NullKeys,
     findings: findings::Columns,
@@ -176,12 +237,14 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or the damage is not limited to one row.
     pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
-        let Self { source, context, tag_cache, empty_cells, nulls, findings } = self;
+        let Self { source, context, options, tag_cache, unread_keys, empty_cells, nulls, findings } =
+            self;
+        let names = Names { options, context };
         let (pos, content, prior) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
                 let (content, empty) =
-                    parse_cells(records, columns, context, tag_cache, (findings, pos.number));
+                    parse_cells(records, columns, names, tag_cache, (findings, pos.number));
                 *empty_cells += empty;
                 let own =
                     |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
@@ -189,8 +252,9 @@ impl Rows<'_> {
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
+                let keys = (&mut *unread_keys, &mut *nulls);
                 let (content, prior) =
-                    parse_line(lines.line(), context, nulls, (findings, pos.number));
+                    parse_line(lines.line(), names, keys, (findings, pos.number));
                 (pos, content, prior)
             }
         };
@@ -219,12 +283,12 @@ impl Rows<'_> {
         findings
     }
 
-    /// Names of ignored columns, with hints.
+    /// Names of the columns, or of the keys so far, that are not read.
     #[must_use]
     pub fn ignored_columns(&self) -> &[String] {
         match &self.source {
             Source::Csv { columns, .. } => &columns.ignored,
-            Source::Jsonl(_) => &[],
+            Source::Jsonl(_) => &self.unread_keys.names,
         }
     }
 }
@@ -233,31 +297,34 @@ impl Rows<'_> {
 fn parse_cells(
     records: &CsvRecords,
     columns: &Columns,
-    context: &Context,
+    names: Names<'_>,
     tag_cache: &mut TagCache,
     (findings, row): (&mut findings::Columns, u64),
 ) -> (Content, u64) {
+    let context = names.context;
     let (record, header) = (records.record(), records.header());
     if let Some(damage) = records.damage() {
         return (unreadable(damage.problem(header, record)), 0);
     }
     let mut builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
     let empty = fill(&mut builder, columns, record);
+    fill_metadata(&mut builder, columns, record, names);
     (context.finish(builder), empty)
 }
 
 /// Parses a JSON line; also returns the row's result in an earlier run.
 fn parse_line(
     line: &[u8],
-    context: &Context,
-    nulls: &mut NullKeys,
+    names: Names<'_>,
+    (unread, nulls): (&mut UnreadKeys, &mut NullKeys),
     (findings, row): (&mut findings::Columns, u64),
 ) -> (Content, PriorRun) {
+    let context = names.context;
     match Object::parse(line) {
         Ok(object) => {
             nulls.count(&object);
             let mut builder = Builder::new(&context.rules).watched(findings, row);
-            object.fill(&mut builder, context);
+            object.fill(&mut builder, names, unread);
             let prior = PriorRun::parse(object.own(own::STATUS), object.own(own::DONE));
             (context.finish(builder), prior)
         }
@@ -307,6 +374,29 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
         }
     }
     empty
+}
+
+/// Passes the object in the column `customMetadata` to the builder.
+fn fill_metadata(
+    builder: &mut Builder<'_>,
+    columns: &Columns,
+    record: &ByteRecord,
+    names: Names<'_>,
+) {
+    let Some((index, column)) = columns.metadata_object() else { return };
+    let cell = record.get(index).unwrap_or_default().trim_ascii();
+    if cell.is_empty() {
+        return;
+    }
+    match Object::parse(cell) {
+        Ok(object) => object.fill_metadata(builder, names),
+        Err(error) => builder.reject(Problem::new(
+            column,
+            &String::from_utf8_lossy(cell),
+            format!("is not a JSON object ({error})"),
+            "write {\"name\":value}, where null clears the field, or leave the cell empty",
+        )),
+    }
 }
 
 fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use csv::ByteRecord;
 use memchr::memmem;
 
-use super::columns::{fold, names_file, own};
+use super::names::{names_file, own};
 use super::raw_records::Quoting;
 use super::{InputError, ReadOptions};
 use crate::plural::plural;
-use crate::row::{Field, Problem, RowPos};
+use crate::row::{Field, Problem, RowPos, fold};
 
 /// First words of a line below the rows, folded.
 const FOOTER_WORDS: [&str; 16] = [

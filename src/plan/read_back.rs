@@ -68,7 +68,7 @@ fn rows_of(
     input: &Input,
     context: &Context,
 ) -> Result<Vec<RowPos>, InputError> {
-    let mut records = input.records(context.files.as_ref())?;
+    let mut records = input.records(context)?;
     let mut rows = Vec::new();
     while let Some(pos) = records.advance()? {
         if let Ok(id) = FileId::new(&records.file_id())

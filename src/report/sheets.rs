@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::csv_line::CsvLine;
 use super::row::RowResult;
 use crate::atomic_file::AtomicFile;
-use crate::input::{DamagedText, Delimiter, Record, own};
+use crate::input::{DamagedText, Record, Records, own};
 use crate::row::{
-    MetadataField, NullMeans, Rules, TagChange, Tags, as_slice_or_empty, escaped_strings,
+    METADATA, MetadataField, NullMeans, Rules, TagChange, Tags, as_slice_or_empty, escaped_strings,
 };
 use crate::sanitize::escape_formula;
 
@@ -99,8 +99,8 @@ enum RecordWriter {
 struct CellWriter {
     file: BufWriter<AtomicFile>,
     line: CsvLine,
-    /// Index and name of each column of the original input, without those that an earlier run
-    /// added.
+    /// Index of each column of the original input, without those that an earlier run added, and the
+    /// name of its field.
     input_columns: Vec<(usize, String)>,
     /// The number of columns, including those that an earlier run added.
     columns: usize,
@@ -146,10 +146,10 @@ impl Reason<'_> {
 impl ReturnSheet {
     pub(super) fn cells(
         file: AtomicFile,
+        records: &Records,
         header: &ByteRecord,
-        delimiter: Delimiter,
     ) -> io::Result<Self> {
-        let writer = CellWriter::new(file, header, delimiter)?;
+        let writer = CellWriter::new(file, records, header)?;
         Ok(Self { records: RecordWriter::Cells(writer), is_empty: true })
     }
 
@@ -183,16 +183,14 @@ impl ReturnSheet {
 
 impl CellWriter {
     /// Writes the header.
-    fn new(file: AtomicFile, header: &ByteRecord, delimiter: Delimiter) -> io::Result<Self> {
+    fn new(file: AtomicFile, records: &Records, header: &ByteRecord) -> io::Result<Self> {
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
-        let name = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
-        let input_columns: Vec<(usize, String)> = header
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !is_own(name))
-            .map(|(index, column)| (index, name(column)))
+        let names = header.iter().zip(records.column_names()).enumerate();
+        let input_columns: Vec<(usize, String)> = names
+            .filter(|(_, (name, _))| !is_own(name))
+            .map(|(index, (_, name))| (index, name))
             .collect();
-        let mut line = CsvLine::new(delimiter);
+        let mut line = CsvLine::new(records.delimiter());
         for (index, _) in &input_columns {
             line.push(header.get(*index).unwrap_or_default());
         }
@@ -260,9 +258,28 @@ fn remaining_cell<'c>(
 ) -> Cow<'c, [u8]> {
     let cell = cells.get(index).filter(|_| !reason.superseded_columns.contains(column));
     let cell = cell.unwrap_or_default();
+    if column == METADATA {
+        return remaining_metadata(cell, reason).map_or(Cow::Borrowed(cell), Cow::Owned);
+    }
     match reason.remaining_tags_cell(column).filter(|_| !cell.is_empty()) {
         Some(remaining_tags) => Cow::Owned(remaining_tags.into_bytes()),
         None => Cow::Borrowed(cell),
+    }
+}
+
+/// The object in a cell `customMetadata` without superseded fields; `None` if it stays as is.
+fn remaining_metadata(cell: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
+    let is_superseded = |name: &str| {
+        let column = MetadataField::column_of(name);
+        reason.superseded_columns.contains(&column)
+    };
+    let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(cell).ok()?;
+    let before = object.len();
+    object.retain(|name, _| !is_superseded(name));
+    match object.len() {
+        0 => Some(Vec::new()),
+        left if left < before => serde_json::to_vec(&object).ok(),
+        _ => None,
     }
 }
 

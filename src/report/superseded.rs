@@ -88,7 +88,7 @@ fn find_superseded(
     // Rejected and failed rows so far, by the hash of their file id.
     let mut rows_by_file: HashMap<u64, Vec<u64>> = HashMap::new();
     let mut remaining_by_row: HashMap<u64, RemainingEdits> = HashMap::new();
-    each_record(input, context.files.as_ref(), ledger, |pos, records, steps| {
+    each_record(input, context, ledger, |pos, records, steps| {
         let status = RowResult::of(steps).status;
         let effects = RowEffects::new(steps, planning, false);
         let file = xxh3_64(records.file_id().as_bytes());

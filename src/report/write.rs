@@ -92,7 +92,7 @@ fn write_files(
     atomic_file::remove_leftovers(run.path()).map_err(failed)?;
     let input = run.input(meta);
     let mut writer = ReportWriter::open(run, ledger, meta, context, &input)?;
-    each_record(&input, context.files.as_ref(), ledger, |pos, records, steps| {
+    each_record(&input, context, ledger, |pos, records, steps| {
         writer.row(pos, records, steps, &failed)
     })?;
     let ReportWriter { mut summary, failures, report, failed: failed_sheet, unknown, .. } = writer;
@@ -155,13 +155,13 @@ impl<'p> ReportWriter<'p> {
         input: &'p Input,
     ) -> Result<Self, ReportError> {
         let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
-        let records = input.records(context.files.as_ref())?;
+        let records = input.records(context)?;
         let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
             let name = format!("{name}.{}", input.format.extension());
             let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
             match (input.format, records.header()) {
                 (Format::Csv, Some(header)) => {
-                    ReturnSheet::cells(file, header, records.delimiter()).map_err(failed)
+                    ReturnSheet::cells(file, &records, header).map_err(failed)
                 }
                 _ => Ok(ReturnSheet::lines(file)),
             }

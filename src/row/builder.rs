@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
+use super::id_damage::check_id;
 use super::list::list;
 use super::metadata;
 use super::problem::{Invalid, Problem, Rejection};
+use super::suggest::fold;
 use super::tag_cache::TagCache;
 use super::{Content, Extensions, Field, FileId, Rules, Target, Unresolved, Update};
 use crate::findings::Columns;
@@ -158,7 +160,8 @@ impl<'a> Builder<'a> {
     }
 
     fn has_problem_in(&self, column: &str) -> bool {
-        self.problems.iter().any(|problem| problem.column() == column)
+        let column = fold(column);
+        self.problems.iter().any(|problem| fold(problem.column()) == column)
     }
 
     /// Parses a cell into its field of the change.
@@ -334,7 +337,8 @@ impl<'a> Builder<'a> {
 fn file_id(cell: Cell<'_>) -> Result<FileId, Invalid> {
     let suggestion = "copy the id from ImageKit, like 598821f949c0a938d57563bd";
     let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", suggestion))?;
-    FileId::new(text).map_err(|problem| Invalid::new(problem, suggestion))
+    let id = FileId::new(text).map_err(|problem| Invalid::new(problem, suggestion))?;
+    check_id(text).map(|()| id)
 }
 
 fn target_cell(

@@ -1,6 +1,5 @@
 //! The fields that a column or key can set.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{FieldType, MetadataRule};
@@ -121,17 +120,13 @@ impl Field {
         rule.select_options.iter().any(|option| option.as_str() == Some(word))
     }
 
-    /// The column that sets the field; `tags` also for columns that add or remove tags.
-    #[must_use]
-    pub fn column(&self) -> Cow<'static, str> {
-        if self.changes_tags() {
-            return Cow::Borrowed("tags");
-        }
+    /// The name of the field's column.
+    pub(crate) fn column(&self) -> String {
         match self {
-            Self::CustomMetadata(field) => Cow::Owned(MetadataField::column_of(&field.name)),
+            Self::CustomMetadata(field) => MetadataField::column_of(&field.name),
             fixed => {
-                let named = Self::FIXED.into_iter().find(|(_, field)| field == fixed);
-                Cow::Borrowed(named.map_or("", |(name, _)| name))
+                let known = Self::FIXED.iter().find(|(_, field)| field == fixed);
+                known.map(|(name, _)| (*name).to_owned()).unwrap_or_default()
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Custom metadata: the account's fields and their validation rules.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::field::{Field, METADATA, MetadataField};
 use super::locale::{self, Ambiguous};
 use super::problem::Invalid;
-use super::suggest::{closest_name, equals_loosely};
+use super::suggest::{closest_name, fold};
 use crate::plural::plural;
 
 /// A custom metadata value in the type that the API expects: a string, a number, a boolean, or an
@@ -23,6 +23,8 @@ pub type MetadataValue = Value;
 pub struct Schema {
     by_name: HashMap<Arc<str>, Arc<MetadataRule>>,
     names_by_label: HashMap<String, Vec<Arc<str>>>,
+    /// Names by name or label without case, blanks and punctuation.
+    names_by_folded: HashMap<String, BTreeSet<Arc<str>>>,
 }
 
 /// Why a field name could not be resolved.
@@ -117,6 +119,10 @@ impl Schema {
         let mut schema = Self::default();
         for field in serde_json::from_slice::<Vec<AccountField>>(json)? {
             let name: Arc<str> = field.name.into();
+            for written in [&*name, &*field.label] {
+                let names = schema.names_by_folded.entry(fold(written)).or_default();
+                names.insert(Arc::clone(&name));
+            }
             schema.names_by_label.entry(field.label).or_default().push(Arc::clone(&name));
             schema.by_name.insert(name, Arc::new(field.schema));
         }
@@ -167,12 +173,31 @@ impl Schema {
         close.map_or(String::new(), |close| format!("did you mean {close:?}? "))
     }
 
-    /// The name of the field whose name or label equals `bare`, ignoring case and punctuation.
+    /// Finds a field by name or label, ignoring case, blanks and punctuation where no name is equal.
+    ///
+    /// # Errors
+    /// No field matches, or several do.
+    pub fn resolve_loosely(&self, wanted: &str) -> Result<MetadataField, SchemaError> {
+        let exact = self.resolve(wanted);
+        if !matches!(exact, Err(SchemaError::Unknown { .. })) {
+            return exact;
+        }
+        let names = self.names_by_folded.get(&fold(wanted)).filter(|_| !fold(wanted).is_empty());
+        let names: Vec<&str> = names.into_iter().flatten().map(AsRef::as_ref).collect();
+        match names.as_slice() {
+            [] => exact,
+            [name] => self.resolve(name),
+            several => {
+                Err(SchemaError::Ambiguous { name: wanted.to_owned(), names: several.join(", ") })
+            }
+        }
+    }
+
+    /// The name of the field whose name or label `written` most likely is a misspelling of.
     #[must_use]
-    pub fn find_loosely(&self, bare: &str) -> Option<&str> {
-        let matches = self.names_and_labels().filter(|(known, _)| equals_loosely(bare, known));
-        // Exact matches first.
-        matches.min_by_key(|(known, name)| (*known != bare, *name)).map(|(_, name)| name)
+    pub fn closest(&self, written: &str) -> Option<&str> {
+        let close = closest_name(written, self.names_and_labels().map(|(known, _)| known))?;
+        self.names_and_labels().find(|(known, _)| *known == close).map(|(_, name)| name)
     }
 
     /// Pairs of (name or label, name).
@@ -517,7 +542,11 @@ mod tests {
         assert!(unknown("nope").ends_with("field \"nope\"; known fields: a, b, sku"));
         assert!(unknown("skus").ends_with("; did you mean \"sku\"? known fields: a, b, sku"));
         for (bare, name) in [("SKU", Some("sku")), ("Sku", Some("sku")), ("skus", None)] {
-            assert_eq!(schema.find_loosely(bare), name, "{bare}");
+            assert_eq!(
+                schema.resolve_loosely(bare).ok().map(|field| field.name.to_string()).as_deref(),
+                name,
+                "{bare}"
+            );
         }
         let later = schema.resolve("b").expect("name").rule.expect("a rule");
         assert_eq!(later.kind, FieldType::Other);

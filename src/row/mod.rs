@@ -16,6 +16,7 @@ mod extension;
 mod field;
 mod field_set;
 mod forced_text;
+mod id_damage;
 mod list;
 mod locale;
 mod lookup;
@@ -48,7 +49,7 @@ pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub(crate) use no_duplicate_keys::NoDuplicateKeys;
 pub use problem::{Problem, Rejection};
 pub use rules::{Duplicates, NullMeans, Rules};
-pub(crate) use suggest::{closest_name, equals_loosely, starts_loosely_with};
+pub(crate) use suggest::{closest_name, equals_loosely, fold, starts_loosely_with};
 pub use tag_cache::TagCache;
 pub use target::Target;
 

@@ -1,7 +1,12 @@
 //! Suggestions for misspelled names.
 
 /// Minimum length, in letters, at which one typo is tolerated, and at which two are.
-const TYPO_LENGTHS_MIN: [usize; 2] = [4, 9];
+const TYPO_LENGTHS_MIN: [usize; 2] = [4, 8];
+
+/// A name without case, blanks and punctuation: `File ID` and `file_id` are the same.
+pub(crate) fn fold(name: &str) -> String {
+    normalized(name).collect()
+}
 
 /// Whether two names are equal, ignoring case, spaces and punctuation.
 pub(crate) fn equals_loosely(one: &str, other: &str) -> bool {
@@ -17,8 +22,8 @@ pub(crate) fn starts_loosely_with(name: &str, prefix: &str) -> bool {
 }
 
 /// The name that `written` most likely is a misspelling of, if any. A typo is a wrong, missing or
-/// extra letter, or two letters swapped; the first letter must be right. An additional number or
-/// word makes a different name: `url2`, `description_de`.
+/// extra letter, or two letters swapped; with two typos, the first letter must be right. An
+/// additional number or word makes a different name: `url2`, `description_de`.
 pub(crate) fn closest_name<'n>(
     written: &str,
     names: impl Iterator<Item = &'n str>,
@@ -37,12 +42,12 @@ fn typos(written: &str, name: &str) -> Option<usize> {
     let (written_length, name_length) = (written.chars().count(), name.chars().count());
     let same_first_letter = !name.is_empty() && written.chars().next() == name.chars().next();
     // Also skips the costly distance for text that is no name at all.
-    if !same_first_letter || written_length > name_length + 1 || !digits(&written).eq(digits(&name))
-    {
+    if name.is_empty() || written_length > name_length + 1 || !digits(&written).eq(digits(&name)) {
         return None;
     }
     let length = written_length.max(name_length);
     let allowed = TYPO_LENGTHS_MIN.iter().filter(|min| length >= **min).count();
+    let allowed = if same_first_letter { allowed } else { allowed.min(1) };
     Some(strsim::osa_distance(&written, &name)).filter(|typos| *typos <= allowed)
 }
 
@@ -90,7 +95,7 @@ mod tests {
             ("a", "b"),
             ("#", ""),
             ("", "a"),
-            ("bags", "tags"),
+            ("bogs", "tags"),
             ("url2", "url"),
             ("size 1", "size 2"),
             ("AITags", "addTags"),

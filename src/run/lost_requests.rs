@@ -26,7 +26,7 @@ pub(super) fn mark_lost(
     let from = ledger.low_water()?;
     let first = from.map_or(0, |pos: RowPos| pos.number);
     let completed = completed_rows(ledger, first)?;
-    let mut records = input.records(context.files.as_ref())?;
+    let mut records = input.records(context)?;
     let mut rows = Vec::new();
     while let Some(pos) = records.advance()? {
         if pos.number >= first.saturating_add(IN_FLIGHT_ROWS_MAX) {

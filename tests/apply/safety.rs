@@ -19,22 +19,8 @@ const ENCODED: &str = "cHJpdmF0ZV9kb05vdFByaW50TWUxMjM0NT06";
 
 #[test]
 fn hostile_file_id_reaches_no_other_endpoint() {
-    let hostile = [
-        "../x",
-        "a/b",
-        "%2e%2e",
-        "..%2fx",
-        "with space",
-        "übergröße",
-        "a?limit=1",
-        "a#b",
-        "a\\b",
-        "a;b",
-        "../../v1/files/addTags",
-        "a\u{202e}b",
-        "....//",
-        "a%00b",
-    ];
+    let hostile =
+        ["%2e%2e", "..%2fx", "übergröße", "a?limit=1", "a#b", "a\\b", "a;b", "a\u{202e}b", "a%00b"];
     let seen = Seen::default();
     let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(hostile) });
     let line = |id: &&str| json!({"fileId": id, "description": "x"}).to_string() + "\n";
@@ -53,6 +39,19 @@ fn hostile_file_id_reaches_no_other_endpoint() {
     for id in hostile {
         assert_eq!(env.file(id)["description"], "x", "{id}");
     }
+}
+
+#[test]
+fn path_or_phrase_in_file_id_is_rejected() {
+    let seen = Seen::default();
+    let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(["a"]) });
+    let lines = ["../x", "a/b", "with space", "../../v1/files/addTags", "....//"]
+        .map(|id| json!({"fileId": id, "description": "x"}).to_string() + "\n");
+    env.write("sheet.jsonl", lines.concat());
+    env.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
+    assert_eq!(env.only_run("sheet").statuses(), ["rejected"; 5]);
+    // The only request identifies the account.
+    assert_eq!(seen.requests().len(), 1);
 }
 
 #[test]

