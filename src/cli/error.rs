@@ -172,6 +172,13 @@ fn refusal_hint(refusal: &Refusal) -> String {
             );
         }
         Refusal::Stage { run, problem } => return stage_hint(*problem, &quoted(run)),
+        Refusal::OtherEncoding(guess) => {
+            return format!(
+                ". If these words are right, pass --encoding {}; otherwise name the right one, or \
+                 save the sheet as “CSV UTF-8”",
+                guess.encoding
+            );
+        }
         Refusal::NoRows => "; pass --allow-empty to accept that",
         Refusal::UnknownOutcome(_) => {
             ". Check the file and empty these cells, or pass --repeat-unknown to send them again, \

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use clap::Args;
-use ikbulk::input::{Delimiter, Format, ReadOptions};
+use ikbulk::input::{Delimiter, Format, ReadOptions, TextEncoding};
 
 use super::help::INPUT;
 use super::values::format;
@@ -19,6 +19,9 @@ pub(super) struct ReadArgs {
     /// the header has known columns]
     #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true)]
     delimiter: Option<Delimiter>,
+    /// The encoding of the sheet, such as windows-1252 [default: UTF-8, or by its BOM]
+    #[arg(long, value_name = "NAME", help_heading = INPUT, hide_short_help = true)]
+    encoding: Option<TextEncoding>,
     /// Read a column as another, such as "Alt text=description"
     #[arg(long, value_name = "NAME=COLUMN", help_heading = INPUT, hide_short_help = true)]
     map: Vec<ColumnMapping>,
@@ -57,9 +60,11 @@ impl ReadArgs {
         );
         ReadOptions {
             delimiter: self.delimiter,
+            encoding: self.encoding,
             columns,
             ignored: self.ignore_columns.clone(),
             strict_columns: self.strict_columns,
+            copy_fingerprint: None,
         }
     }
 }

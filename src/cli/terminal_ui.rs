@@ -108,6 +108,9 @@ impl Ui for TerminalUi<'_> {
                 );
                 self.screen.ask(&question).await
             }
+            Question::ReadEncoding(guess) => {
+                self.screen.ask(&format!("The sheet is not UTF-8. Read it as {guess}?")).await
+            }
             Question::ReadColumn { name, column } => {
                 self.screen.ask(&format!("Read the column {name:?} as {column}?")).await
             }

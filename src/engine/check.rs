@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::Key;
-use super::columns::ask_about_columns;
+use super::columns::{ask_about_columns, confirmed_encoding};
 use super::error::{Error, Refusal};
 use super::fields::Fields;
 use super::settings::{Consent, ambiguous_nulls, prompt};
@@ -44,15 +44,20 @@ impl Engine {
     /// The sheet cannot be read as a sheet, or the fields cannot be read. Invalid rows are no error:
     /// the result counts them.
     pub async fn check(&self, sheet: &Sheet, ui: &impl Ui) -> Result<InputSummary, Error> {
+        let (source, mut options) = (&sheet.source, sheet.read_options.clone());
         let unnamed;
-        let mut input = if let Some(path) = sheet.source.file() {
-            let format = sheet.format.map_or_else(|| Format::of_file(path), Ok);
-            let format = format.map_err(|error| unreadable(path, error))?;
-            Input { path: path.to_owned(), format, options: sheet.read_options.clone() }
+        let mut input = if let Some(input) = plain_file(sheet)? {
+            input
         } else {
-            unnamed = sheet.source.stage_unnamed(sheet.format, sheet.read_options.clone()).await?;
+            unnamed = source.stage_unnamed(sheet.format, options.clone()).await?;
             unnamed.input().clone()
         };
+        let decoded;
+        if let Some(encoding) = confirmed_encoding(&input, prompt(ui, Consent::Ask)).await? {
+            options.encoding = Some(encoding);
+            decoded = source.stage_unnamed(sheet.format, options).await?;
+            input = decoded.input().clone();
+        }
         let fields = self.fields_to_check(sheet, &input, ui).await?;
         let mut context = fields.context(self.settings.rules.clone(), None);
         ask_about_columns(&mut input, &context, prompt(ui, Consent::Ask)).await?;
@@ -99,4 +104,13 @@ impl Engine {
         let client = self.settings.access.client(prompt(ui, Consent::Ask)).await?;
         Fields::fetch(&client, input, &Reads::new(&self.settings.execution)).await
     }
+}
+
+/// The input, if it is a file that can be read as it is.
+fn plain_file(sheet: &Sheet) -> Result<Option<Input>, Error> {
+    let Some(path) = sheet.source.file() else { return Ok(None) };
+    let format = sheet.format.map_or_else(|| Format::of_file(path), Ok);
+    let format = format.map_err(|error| unreadable(path, error))?;
+    let input = Input { path: path.to_owned(), format, options: sheet.read_options.clone() };
+    Ok(input.is_plain()?.then_some(input))
 }

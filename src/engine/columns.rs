@@ -1,8 +1,22 @@
-//! Asks a person about columns whose names are nearly known ones.
+//! Asks a person how a sheet is meant: its encoding, and columns whose names are nearly known ones.
 
-use super::error::Error;
+use super::error::{Error, Refusal};
 use super::ui::{Question, Ui};
-use crate::input::{Context, Input, NearlyKnown};
+use crate::input::{Context, Input, NearlyKnown, TextEncoding};
+
+/// The encoding of an input that is not UTF-8, confirmed by a person; `None` if it is UTF-8.
+pub(super) async fn confirmed_encoding<U: Ui>(
+    input: &Input,
+    prompt: Option<&U>,
+) -> Result<Option<TextEncoding>, Error> {
+    let Some(guess) = input.guess_encoding()? else { return Ok(None) };
+    if let Some(ui) = prompt
+        && ui.ask(Question::ReadEncoding(&guess)).await
+    {
+        return Ok(Some(guess.encoding));
+    }
+    Err(Refusal::OtherEncoding(guess).into())
+}
 
 /// Asks about each column whose name is nearly a known one, and notes the answers in the options of
 /// the input. Without a person to ask, the sheet is refused when it is read.

@@ -8,7 +8,7 @@ use crate::account::{AccountError, LockError, StateDirError};
 use crate::charges::ChargesError;
 use crate::export::ColumnError;
 use crate::imagekit::{BuildError, Failure};
-use crate::input::{AmbiguousNull, InputError};
+use crate::input::{AmbiguousNull, EncodingGuess, InputError};
 use crate::ledger::{LedgerError, Stage};
 use crate::plan::{PlanError, UnknownRow};
 use crate::plural::{plural, thousands};
@@ -168,6 +168,9 @@ pub enum Refusal {
         /// The file system error.
         source: io::Error,
     },
+    /// The sheet is not UTF-8, and no person has confirmed another encoding.
+    #[error("the input is in another encoding than UTF-8, probably {0}; nothing was sent")]
+    OtherEncoding(EncodingGuess),
     /// The sheet has no rows.
     #[error("the input has no rows")]
     NoRows,

@@ -375,7 +375,8 @@ impl<U: Ui> ExistingRun<'_, U> {
 /// original rows.
 pub(super) fn refuse_edited_copy(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
     let now = staged_in(run.input(meta))?;
-    if now.fingerprint.0 == meta.input_fingerprint {
+    let copied = meta.read_options.copy_fingerprint.as_ref().unwrap_or(&meta.input_fingerprint);
+    if now.fingerprint.0 == *copied {
         return Ok(());
     }
     Err(Refusal::EditedCopy(now.input.path).into())

@@ -2,12 +2,13 @@
 //! preview.
 
 use std::any::Any;
+use std::fs;
 use std::path::PathBuf;
 
 use jiff::{Timestamp, ZonedDateTime};
 
 use super::access::Client;
-use super::columns::ask_about_columns;
+use super::columns::{ask_about_columns, confirmed_encoding};
 use super::connection::{Connection, NewRun};
 use super::error::{Error, Refusal};
 use super::fields::Fields;
@@ -118,16 +119,21 @@ impl<U: Ui> SheetPlan<'_, U> {
     /// Copies the sheet into the run directory and creates a client. If the endpoint is not
     /// trusted, asks whether the key may be sent there.
     pub(super) async fn stage(&self, consent: Consent) -> Result<StagedSheet, Error> {
-        let staged = self
-            .sheet
-            .source
-            .stage(self.sheet.format, self.sheet.read_options.clone(), self.run.path())
-            .await?;
+        let (source, format) = (&self.sheet.source, self.sheet.format);
+        let mut options = self.sheet.read_options.clone();
+        let mut staged = source.stage(format, options.clone(), self.run.path()).await?;
+        let prompt = prompt(self.ui, consent);
+        if let Some(encoding) = confirmed_encoding(&staged.input, prompt).await? {
+            options.encoding = Some(encoding);
+            fs::remove_file(&staged.input.path)
+                .map_err(|error| Error::file("replace the copy of the sheet", error))?;
+            staged = source.stage(format, options, self.run.path()).await?;
+        }
         if self.sheet.sandbox {
             let (sandbox, client) = self.settings.start_sandbox(&staged.input)?;
             return Ok(StagedSheet { staged, client, sandbox: Some(sandbox) });
         }
-        let client = self.settings.access.client(prompt(self.ui, consent)).await?;
+        let client = self.settings.access.client(prompt).await?;
         Ok(StagedSheet { staged, client, sandbox: None })
     }
 

@@ -11,6 +11,7 @@ use super::endpoint::EndpointSource;
 use crate::account::Identity;
 use crate::charges::{ChargesError, UnrecordedRun};
 use crate::execute::Stop;
+use crate::input::EncodingGuess;
 use crate::plan::{FileDifference, PlanSummary};
 use crate::report::Progress;
 use crate::resolve::Resolution;
@@ -114,6 +115,8 @@ pub enum Question<'q> {
         /// What sets the endpoint.
         source: &'q EndpointSource,
     },
+    /// Whether to read the sheet in this encoding.
+    ReadEncoding(&'q EncodingGuess),
     /// Whether to read a column as a known one whose name is nearly the same.
     ReadColumn {
         /// The column of the sheet.

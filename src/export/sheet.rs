@@ -53,9 +53,11 @@ impl SheetWriter {
     /// # Errors
     /// The sheet cannot be written.
     pub fn create(path: &Path, format: Format, columns: Columns, rules: Rules) -> io::Result<Self> {
-        let output = AtomicFile::at(path)?;
+        let mut output = AtomicFile::at(path)?;
         let file = match format {
             Format::Csv => {
+                // Excel takes a CSV without a BOM for Windows-1252, and breaks every accent.
+                output.write_all(b"\xEF\xBB\xBF")?;
                 let mut csv = csv::Writer::from_writer(output);
                 csv.write_record(columns.iter().map(Column::name))?;
                 SheetFile::Csv(Box::new(csv))

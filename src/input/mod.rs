@@ -6,6 +6,7 @@
 
 mod columns;
 mod csv_records;
+mod encoding;
 mod error;
 mod json_words;
 mod jsonl;
@@ -20,6 +21,7 @@ mod stage;
 mod structure;
 
 pub use columns::Columns;
+pub use encoding::{EncodingGuess, TextEncoding};
 pub use error::{InputError, NearlyKnown};
 pub use names::own;
 pub use null_keys::AmbiguousNull;
@@ -58,8 +60,10 @@ impl Format {
     /// The format by file extension, if it is known.
     #[must_use]
     pub fn of_name(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Self::Csv),
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+        match name.rsplit_once('.')?.1 {
+            "csv" | "tsv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             _ => None,
         }
@@ -115,5 +119,32 @@ impl Input {
     #[must_use]
     pub fn new(path: PathBuf, format: Format) -> Self {
         Self { path, format, options: ReadOptions::default() }
+    }
+
+    /// Guesses the encoding, if the file is not UTF-8.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn guess_encoding(&self) -> Result<Option<EncodingGuess>, InputError> {
+        let mut file = self.open_file()?;
+        encoding::guess(&mut file).map_err(|source| self.unreadable(source))
+    }
+
+    /// Whether the file can be read as it is: it is not compressed, and not in another encoding.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_plain(&self) -> Result<bool, InputError> {
+        let unreadable = |source| self.unreadable(source);
+        let file = File::open(&self.path).map_err(unreadable)?;
+        let text = encoding::Text::open(file, self.options.encoding).map_err(unreadable)?;
+        Ok(text.encoding.is_none() && !text.is_compressed)
+    }
+
+    /// Whether the file begins with a BOM.
+    pub(crate) fn has_bom(&self) -> bool {
+        let mut first = [0; 3];
+        let read = File::open(&self.path).and_then(|mut file| file.read_exact(&mut first));
+        read.is_ok() && first == *b"\xEF\xBB\xBF"
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::encoding::TextEncoding;
 use crate::row::fold;
 
 /// What a person, or the detection that they confirmed, decided about the text of an input. Recorded
@@ -15,6 +16,10 @@ use crate::row::fold;
 pub struct ReadOptions {
     /// The delimiter of CSV cells; `None` for the one under which the header has known columns.
     pub delimiter: Option<Delimiter>,
+    /// The encoding of the input, which the run's copy has in UTF-8; `None` for UTF-8.
+    pub encoding: Option<TextEncoding>,
+    /// Fingerprint of the run's copy, if it was decoded or decompressed.
+    pub copy_fingerprint: Option<String>,
     /// Columns that are read as another: name in the header, known column.
     pub columns: BTreeMap<String, String>,
     /// Names of columns that are not read, and not asked about.

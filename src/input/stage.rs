@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::encoding::{Text, TextEncoding};
 use super::{Format, Input, InputError, ReadOptions};
 use crate::atomic_file::{create_temporary, sync_directory};
 
@@ -54,22 +55,28 @@ pub fn stage_input(
     directory: &Path,
 ) -> Result<StagedInput, InputError> {
     let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
-    let mut source = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
-    let format = source.format;
+    let mut hashing = HashingReader { from: &mut from, hash: blake3::Hasher::new() };
+    let mut copy_hash = blake3::Hasher::new();
+    let mut source =
+        SniffedInput::read(&mut hashing, name, format, &options).map_err(unreadable)?;
+    let (format, is_converted) = (source.format, source.is_converted);
+    let encoding = source.encoding;
     let path = directory.join(format!("input.{}", format.extension()));
     let cannot_copy = |source| InputError::Copy { path: path.display().to_string(), source };
     let mut copy = create_private(&path).map_err(cannot_copy)?;
-    let mut hash = blake3::Hasher::new();
     while let Some(bytes) = source.bytes() {
-        hash.update(bytes);
+        copy_hash.update(bytes);
         copy.write_all(bytes).map_err(cannot_copy)?;
-        source.read_chunk(&mut from).map_err(unreadable)?;
+        source.read_chunk().map_err(unreadable)?;
     }
+    drop(source);
+    // What follows compressed text is part of the input, too.
+    io::copy(&mut hashing, &mut io::sink()).map_err(unreadable)?;
     copy.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
-    Ok(StagedInput {
-        input: Input { path, format, options },
-        fingerprint: Fingerprint::from_hash(&hash),
-    })
+    let fingerprint = Fingerprint::from_hash(&hashing.hash);
+    let copy_fingerprint = is_converted.then(|| Fingerprint::from_hash(&copy_hash).0);
+    let options = ReadOptions { encoding, copy_fingerprint, ..options };
+    Ok(StagedInput { input: Input { path, format, options }, fingerprint })
 }
 
 /// A temporary copy of an input that can only be read once, such as a pipe. The file is unlinked
@@ -118,11 +125,13 @@ pub fn stage_unnamed_input(
     let (path, kept) = unlink(&file, path);
     let input = Input { path, format: Format::Csv, options };
     let mut unnamed = UnnamedInput { input, file, name: kept };
-    let mut source = SniffedInput::read(&mut from, name, format).map_err(unreadable)?;
+    let mut source =
+        SniffedInput::read(&mut from, name, format, &unnamed.input.options).map_err(unreadable)?;
     unnamed.input.format = source.format;
+    unnamed.input.options.encoding = source.encoding;
     while let Some(bytes) = source.bytes() {
         unnamed.file.write_all(bytes).map_err(cannot_copy)?;
-        source.read_chunk(&mut from).map_err(unreadable)?;
+        source.read_chunk().map_err(unreadable)?;
     }
     Ok(unnamed)
 }
@@ -138,19 +147,46 @@ fn unlink(file: &File, name: PathBuf) -> (PathBuf, Option<PathBuf>) {
     }
 }
 
-/// An input whose first chunk has been read.
-struct SniffedInput {
+/// Hashes what is read.
+struct HashingReader<R> {
+    from: R,
+    hash: blake3::Hasher,
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        self.hash.update(into.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+/// The text of an input in UTF-8, of which the first chunk has been read.
+struct SniffedInput<'r> {
+    text: Box<dyn Read + 'r>,
     format: Format,
+    encoding: Option<TextEncoding>,
+    /// Whether the text was decoded or decompressed.
+    is_converted: bool,
     chunk: Vec<u8>,
     filled: usize,
 }
 
-impl SniffedInput {
+impl<'r> SniffedInput<'r> {
     /// Reads the first chunk. The format is `format`, or else detected from `name` or the first
     /// bytes.
-    fn read(from: &mut impl Read, name: &Path, format: Option<Format>) -> io::Result<Self> {
-        let mut source = Self { format: Format::Csv, chunk: vec![0; CHUNK_BYTES], filled: 0 };
-        source.read_chunk(from)?;
+    fn read(
+        from: impl Read + 'r,
+        name: &Path,
+        format: Option<Format>,
+        options: &ReadOptions,
+    ) -> io::Result<Self> {
+        let Text { reader: text, encoding, is_compressed } = Text::open(from, options.encoding)?;
+        let is_converted = is_compressed || encoding.is_some();
+        let (format_found, chunk) = (Format::Csv, vec![0; CHUNK_BYTES]);
+        let mut source =
+            Self { text, format: format_found, encoding, is_converted, chunk, filled: 0 };
+        source.read_chunk()?;
         let named = format.or_else(|| Format::of_name(name));
         let sniff = source.bytes().unwrap_or_default();
         source.format = named.unwrap_or_else(|| Format::sniff_format(sniff));
@@ -162,8 +198,8 @@ impl SniffedInput {
         self.chunk.get(..self.filled).filter(|bytes| !bytes.is_empty())
     }
 
-    fn read_chunk(&mut self, from: &mut impl Read) -> io::Result<()> {
-        self.filled = fill_chunk(from, &mut self.chunk)?;
+    fn read_chunk(&mut self) -> io::Result<()> {
+        self.filled = fill_chunk(&mut self.text, &mut self.chunk)?;
         Ok(())
     }
 }

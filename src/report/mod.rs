@@ -4,6 +4,7 @@
 
 mod backup;
 mod csv_line;
+mod encoded_file;
 mod error;
 mod progress;
 mod row;

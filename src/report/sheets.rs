@@ -2,12 +2,13 @@
 //! input and their results.
 
 use std::borrow::Cow;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use csv::ByteRecord;
 use serde_json::{Value, json};
 
 use super::csv_line::CsvLine;
+use super::encoded_file::EncodedFile;
 use super::row::RowResult;
 use crate::atomic_file::AtomicFile;
 use crate::input::{DamagedText, Record, Records, own};
@@ -92,12 +93,12 @@ pub(super) struct ReturnSheet {
 
 enum RecordWriter {
     Cells(CellWriter),
-    Lines(BufWriter<AtomicFile>),
+    Lines(EncodedFile),
 }
 
 /// Writes CSV records in the delimiter of the input.
 struct CellWriter {
-    file: BufWriter<AtomicFile>,
+    file: EncodedFile,
     line: CsvLine,
     /// Index of each column of the original input, without those that an earlier run added, and the
     /// name of its field.
@@ -145,7 +146,7 @@ impl Reason<'_> {
 
 impl ReturnSheet {
     pub(super) fn cells(
-        file: AtomicFile,
+        file: EncodedFile,
         records: &Records,
         header: &ByteRecord,
     ) -> io::Result<Self> {
@@ -153,8 +154,8 @@ impl ReturnSheet {
         Ok(Self { records: RecordWriter::Cells(writer), is_empty: true })
     }
 
-    pub(super) fn lines(file: AtomicFile) -> Self {
-        Self { records: RecordWriter::Lines(BufWriter::new(file)), is_empty: true }
+    pub(super) fn lines(file: EncodedFile) -> Self {
+        Self { records: RecordWriter::Lines(file), is_empty: true }
     }
 
     pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
@@ -174,7 +175,7 @@ impl ReturnSheet {
     pub(super) fn finish(self) -> io::Result<Option<AtomicFile>> {
         let file = match self.records {
             RecordWriter::Cells(CellWriter { file, .. }) | RecordWriter::Lines(file) => {
-                file.into_inner().map_err(io::IntoInnerError::into_error)?
+                file.finish()?
             }
         };
         Ok((!self.is_empty).then_some(file))
@@ -183,7 +184,7 @@ impl ReturnSheet {
 
 impl CellWriter {
     /// Writes the header.
-    fn new(file: AtomicFile, records: &Records, header: &ByteRecord) -> io::Result<Self> {
+    fn new(mut file: EncodedFile, records: &Records, header: &ByteRecord) -> io::Result<Self> {
         let is_own = |name: &[u8]| own::ALL.iter().any(|own| own.as_bytes() == name.trim_ascii());
         let names = header.iter().zip(records.column_names()).enumerate();
         let input_columns: Vec<(usize, String)> = names
@@ -197,7 +198,6 @@ impl CellWriter {
         for name in own::ALL {
             line.push(name);
         }
-        let mut file = BufWriter::new(file);
         file.write_all(&line.end())?;
         Ok(Self { file, line, input_columns, columns: header.len() })
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::backup;
+use super::encoded_file::EncodedFile;
 use super::error::ReportError;
 use super::row::RowResult;
 use super::sheets::{Reason, ReportSheet, ReturnSheet};
@@ -159,6 +160,7 @@ impl<'p> ReportWriter<'p> {
         let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
             let name = format!("{name}.{}", input.format.extension());
             let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
+            let file = EncodedFile::new(file, input).map_err(failed)?;
             match (input.format, records.header()) {
                 (Format::Csv, Some(header)) => {
                     ReturnSheet::cells(file, &records, header).map_err(failed)

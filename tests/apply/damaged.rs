@@ -75,7 +75,10 @@ const CSV: &Table = &[
     // Cells.
     (b"fileId,tags\na,#N/A\n", BadRows),
     (b"fileId,description\na, #DIV/0! \n", BadRows),
-    (b"fileId,description\na,M\xFCnchen\n", BadRows),
+    (b"fileId,description\na,M\xFCnchen\n", Refused),
+    (b"fileId,note,tags\na,M\xFCnchen,x\n", Refused),
+    // One damaged character among whole ones is the problem of its row.
+    (b"fileId,description\na,\xC3\xBC\xC3\xBC\nb,M\xFCnchen\n", BadRows),
     (b"fileId,description\na,x\0\0\n", BadRows),
     (b"fileId,tags\na,50%\n", BadRows),
     (b"fileId,tags\na,\"[\"\"x\"\n", BadRows),
@@ -102,7 +105,7 @@ const JSONL: &Table = &[
     (b"{\"fileId\":\"a\"}{\"fileId\":\"b\"}\n", BadRows),
     (b"{'fileId':'a'}\n", BadRows),
     (b"{\"fileId\":\"a\" \"tags\":[]}\n", BadRows),
-    (b"{\"fileId\":\"a\",\"description\":\"M\xFCnchen\"}\n", BadRows),
+    (b"{\"fileId\":\"a\",\"description\":\"M\xFCnchen\"}\n", Refused),
     (b"{\"fileId\":\"a\",\"description\":\"\\ud800\"}\n", BadRows),
     (b"{\"fileId\":\"a\",\"description\":\"\x01\"}\n", BadRows),
     (b"{\"fileId\":\"a\",\"description\":\"\\u0000\"}\n", BadRows),
@@ -189,7 +192,6 @@ const ODD: &[(&[u8], u64)] = &[
     (b"fileId,tags\na,12\" nail\n", 1),
     (b"fileId,description\na,\"one\ntwo \"\"quoted\"\"\"\nb,\"\"\n", 2),
     (b"fileId,description\na,=1+1\nb,\"=HYPERLINK(\"\"x\"\")\"\n", 2),
-    (b"fileId,note,tags\na,M\xFCnchen,x\n", 1),
     (b"fileId;tags\na;x\n", 1),
     (b"FILEID,tags\na,x\n", 1),
     (b"fileId,tags,CustomMetadata.price\na,x,1\n", 1),

@@ -139,6 +139,13 @@ fn leaves_out(name: &str, files: &[(&'static str, &'static str, Value)]) {
     }
 }
 
+/// The text of an exported CSV, which begins with a BOM.
+#[track_caller]
+fn exported_text(env: &TestEnv, name: &str) -> String {
+    let text = std::fs::read_to_string(env.path(name)).expect("it was exported");
+    text.strip_prefix('\u{feff}').expect("Excel needs the mark").to_owned()
+}
+
 #[test]
 fn unedited_csv_changes_nothing() {
     comes_back_unchanged("library.csv");
@@ -154,7 +161,7 @@ fn edited_cell_changes_only_its_file() {
     let env = awkward_env();
     let before = awkward_state(&env);
     env.run("export -o library.csv --columns description").exits(0);
-    let sheet = std::fs::read_to_string(env.path("library.csv")).unwrap();
+    let sheet = exported_text(&env, "library.csv");
     assert_eq!(sheet.lines().next(), Some("fileId,description"));
     env.write("library.csv", sheet.replace("A shoe", "A red shoe"));
     env.apply_direct("library.csv").exits(0);
@@ -173,7 +180,7 @@ fn export_of_a_folder_a_search_and_columns() {
     let exported = |arguments: &[&str]| -> Vec<String> {
         let always = ["export", "-o", "sheet.csv", "--overwrite", "--columns", "filePath,tags"];
         env.command(&[&always[..], arguments].concat()).run().exits(0);
-        let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
+        let sheet = exported_text(&env, "sheet.csv");
         assert_eq!(sheet.lines().next(), Some("fileId,filePath,tags"));
         lines(&sheet).iter().map(|line| line["filePath"].clone()).collect()
     };
@@ -208,7 +215,7 @@ fn failed_page_is_read_again() {
     let page = script(vec![(3, status(503, "Try again."))], files(ids(2500)));
     let env = TestEnv::new(page);
     env.run("export -o all.csv").exits(0);
-    let sheet = std::fs::read_to_string(env.path("all.csv")).unwrap();
+    let sheet = exported_text(&env, "all.csv");
     let exported: Vec<String> = lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
     assert_eq!(exported.len(), 2500);
     assert!(exported.into_iter().collect::<BTreeSet<_>>() == ids(2500).into_iter().collect());
@@ -331,7 +338,7 @@ fn file_on_two_pages_is_written_once() {
     let env = listing([numbered(0..1000), numbered(997..1500)]);
     let done = env.run("export -o sheet.csv --columns tags").exits(0);
     assert_text!(done);
-    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
+    let sheet = exported_text(&env, "sheet.csv");
     let written: BTreeSet<String> =
         lines(&sheet).iter().map(|line| line["fileId"].clone()).collect();
     assert_eq!((written.len(), sheet.lines().count()), (1500, 1501));
@@ -359,12 +366,12 @@ fn folders_and_versions_are_left_out() {
     let export = ["export", "-o", "sheet.csv", "--columns", "filePath", "--search"];
     let done = env.command(&[&export[..], &["path = \"/a/\" AND name = \"shoes\""]].concat());
     done.run().exits(0);
-    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
+    let sheet = exported_text(&env, "sheet.csv");
     assert_eq!(sheet, "fileId,filePath\nshoes,/a/shoes\n");
     // An old version of a file has its id, and the values of then.
     let version = json!({"type": "file-version", "fileId": "file1", "tags": ["old"]});
     let env = listing([[vec![version], numbered(1..2)].concat()]);
     env.run("export -o sheet.csv --columns tags").exits(0);
-    let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
+    let sheet = exported_text(&env, "sheet.csv");
     assert_eq!(sheet, "fileId,tags\nfile1,\n");
 }

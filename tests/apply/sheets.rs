@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{RunFiles, TestEnv, files};
+use crate::harness::{TestEnv, files};
 
 /// The files of the library that the sheets name: those of ImageKit's shape, and short ones.
 fn library() -> Vec<String> {
@@ -40,8 +40,7 @@ fn outcome(directory: &Path) -> String {
     }
     let applied = env.apply_direct(&format!("--max-bad 100% {name} {}", options.trim()));
     text += &format!("\n# apply: exit code {:?}\n", applied.code);
-    let runs = fs::read_dir(env.path("sheet.ikbulk")).into_iter().flatten().flatten();
-    for run in runs.map(|run| RunFiles(run.path())) {
+    for run in env.runs(stem(&name)) {
         for row in run.report() {
             text += &format!(
                 "row {} {} {} {}\n",
@@ -49,7 +48,7 @@ fn outcome(directory: &Path) -> String {
             );
         }
     }
-    assert_failed_rows_stay_failed(&env, &name);
+    assert_failed_rows_stay_failed(&env, &name, options.trim());
     for id in library() {
         for change in env.sandbox.history(&id) {
             text += &format!("{id} {} {}\n", change["call"], change["body"]);
@@ -59,20 +58,25 @@ fn outcome(directory: &Path) -> String {
 }
 
 /// The rows that a run returns are not accepted before a person has fixed them.
-fn assert_failed_rows_stay_failed(env: &TestEnv, name: &str) {
-    let failed = env.only_run("sheet").path().join(format!("failed.{}", extension(name)));
+fn assert_failed_rows_stay_failed(env: &TestEnv, name: &str, options: &str) {
+    let failed = env.only_run(stem(name)).path().join(format!("failed.{}", extension(name)));
     if !failed.exists() {
         return;
     }
     let again = format!("again.{}", extension(name));
     fs::copy(&failed, env.path(&again)).expect("the sheet can be copied");
-    env.apply_direct(&format!("--max-bad 100% {again}")).exits(1);
+    env.apply_direct(&format!("--max-bad 100% {again} {options}")).exits(1);
     let statuses = env.only_run("again").statuses();
     assert!(statuses.iter().all(|status| status == "rejected"), "{name}: {statuses:?}");
 }
 
+/// The name without its last ending, which names the directory of runs.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
 fn extension(name: &str) -> &str {
-    if name.ends_with("jsonl") { "jsonl" } else { "csv" }
+    if name.contains(".json") || name.contains(".ndjson") { "jsonl" } else { "csv" }
 }
 
 #[test]
@@ -145,4 +149,53 @@ fn settings_file_says_what_columns_mean() {
     env.apply("sheet.csv --map Title=description").exits(2).output_contains("appears twice");
     env.write("ikbulk.toml", "[columns]\nAsset = \"file\"\n");
     env.apply("sheet.csv").exits(2).output_contains("no known column");
+}
+
+#[test]
+fn returned_rows_have_the_encoding_of_the_sheet() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", b"fileId;tags;description\na;x;Gr\xF6\xDFe\nb;50%;caf\xE9 \x80\n");
+    // The run reads its copy in UTF-8, also when it is resumed.
+    env.apply_direct("sheet.csv --encoding windows-1252 --max-bad 50% --limit 1").exits(5);
+    let run = env.only_run("sheet");
+    env.run(&format!("resume --yes {}", run.name())).exits(1);
+    assert_eq!(env.file("a")["description"], "Größe");
+    let failed = fs::read(run.path().join("failed.csv")).expect("a row failed");
+    let row = b"b;50%;caf\xE9 \x80;rejected;";
+    assert!(failed.windows(row.len()).any(|part| part == row), "{}", failed.escape_ascii());
+    let fixed: Vec<u8> =
+        failed.iter().map(|byte| if *byte == b'%' { b'x' } else { *byte }).collect();
+    env.write("fixed.csv", fixed);
+    env.apply_direct("fixed.csv --encoding windows-1252").exits(0);
+    assert_eq!(env.file("b")["description"], "café €");
+}
+
+#[test]
+fn guessed_encoding_is_confirmed_on_a_terminal() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", b"fileId,description\na,sch\xF6ne Gr\xFC\xDFe\n");
+    let words = ["apply", "sheet.csv", "--rate", "unlimited", "--read-rate", "unlimited"];
+    let mut terminal = env.command(&words).on_terminal();
+    terminal.waits_for("Read it as windows-1252: Grüße, schöne?");
+    terminal.types("y\n");
+    terminal.waits_for("Send this?");
+    terminal.types("y\n");
+    terminal.ends().exits(0);
+    assert_eq!(env.file("a")["description"], "schöne Grüße");
+    assert_eq!(env.sandbox.stats().calls.patch, 1);
+}
+
+#[test]
+fn compressed_sheets_are_read_from_standard_input_too() {
+    let env = TestEnv::new(files(["a"]));
+    let zstd = zstd_sheet();
+    let words = ["apply", "--direct", "--no-snapshot", "-", "--yes"];
+    env.command(&words).input(zstd.clone()).run().exits(0);
+    assert_eq!(env.file("a")["tags"], serde_json::json!(["new"]));
+    env.command(&["check", "-"]).input(zstd).run().exits(0);
+}
+
+/// A sheet that `zstd` has compressed.
+fn zstd_sheet() -> Vec<u8> {
+    fs::read(corpus().join("zstd/sheet.csv.zst")).expect("it is in the corpus")
 }

@@ -19,5 +19,6 @@ mod real_limits;
 mod real_loop;
 mod resume;
 mod scenario;
+mod sheets;
 mod simulation;
 mod tag_batching;

@@ -1,0 +1,287 @@
+//! Text in other encodings than UTF-8, and compressed text: decoded when an input is copied.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _};
+use std::str::FromStr;
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use serde::{Deserialize, Serialize};
+
+const CHUNK_BYTES: usize = 64 << 10;
+/// Words that show whether a guess is right.
+const SAMPLES_MAX: usize = 3;
+/// Maximum characters of such a word.
+const SAMPLE_LENGTH_MAX: usize = 30;
+
+/// The encoding of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TextEncoding(&'static Encoding);
+
+impl TextEncoding {
+    /// The encoding that a BOM at the beginning shows, if it is not UTF-8.
+    fn of_bom(text: &[u8]) -> Option<Self> {
+        let is_utf_32 = text.starts_with(b"\xFF\xFE\0\0");
+        match Encoding::for_bom(text) {
+            Some((encoding, _)) if encoding != UTF_8 && !is_utf_32 => Some(Self(encoding)),
+            _ => None,
+        }
+    }
+
+    /// The text in this encoding, with `?` for characters that it does not have.
+    #[must_use]
+    pub fn encode(self, text: &str) -> Vec<u8> {
+        if self.0 == UTF_16LE {
+            return text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        }
+        if self.0 == UTF_16BE {
+            return text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        }
+        if !self.0.encode(text).2 {
+            return self.0.encode(text).0.into_owned();
+        }
+        let fits = |c: char| !self.0.encode(c.encode_utf8(&mut [0; 4])).2;
+        let text: String = text.chars().map(|c| if fits(c) { c } else { '?' }).collect();
+        self.0.encode(&text).0.into_owned()
+    }
+
+    /// What a text in this encoding begins with.
+    #[must_use]
+    pub fn bom(self) -> &'static str {
+        if self.0 == UTF_16LE || self.0 == UTF_16BE { "\u{feff}" } else { "" }
+    }
+}
+
+impl FromStr for TextEncoding {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let label = text.trim().to_ascii_lowercase();
+        let encoding = Encoding::for_label(label.as_bytes())
+            .or_else(|| Encoding::for_label(label.replace(['-', '_', ' '], "").as_bytes()));
+        encoding
+            .map(Self)
+            .ok_or("not an encoding: use a name such as utf-8, utf-16le, windows-1252 or latin1")
+    }
+}
+
+impl TryFrom<String> for TextEncoding {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
+    }
+}
+
+impl From<TextEncoding> for String {
+    fn from(encoding: TextEncoding) -> Self {
+        encoding.to_string()
+    }
+}
+
+impl fmt::Display for TextEncoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name().to_lowercase())
+    }
+}
+
+/// The text of an input in UTF-8.
+pub(super) struct Text<'r> {
+    pub(super) reader: Box<dyn Read + 'r>,
+    /// The encoding that it had; `None` if it is read as it is.
+    pub(super) encoding: Option<TextEncoding>,
+    pub(super) is_compressed: bool,
+}
+
+impl<'r> Text<'r> {
+    /// Decompresses and decodes an input. `given` is the encoding, unless a BOM shows another.
+    pub(super) fn open(from: impl Read + 'r, given: Option<TextEncoding>) -> io::Result<Self> {
+        let (first, from) = peek(from)?;
+        let (is_gzip, is_zstd) =
+            (first.starts_with(b"\x1F\x8B"), first.starts_with(b"\x28\xB5\x2F\xFD"));
+        let plain: Box<dyn Read + 'r> = if is_gzip {
+            Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(from)))
+        } else if is_zstd {
+            Box::new(zstd::stream::read::Decoder::new(from)?)
+        } else {
+            Box::new(from)
+        };
+        let (first, plain) = peek(plain)?;
+        let encoding = TextEncoding::of_bom(&first).or(given).filter(|it| it.0 != UTF_8);
+        let reader: Box<dyn Read + 'r> = match encoding {
+            Some(TextEncoding(encoding)) => Box::new(Decoding::new(plain, encoding)),
+            None => Box::new(plain),
+        };
+        Ok(Self { reader, encoding, is_compressed: is_gzip || is_zstd })
+    }
+}
+
+/// Reads the first bytes, which show what a file is, and returns a reader of all.
+fn peek<'r>(mut from: impl Read + 'r) -> io::Result<(Vec<u8>, impl Read + 'r)> {
+    let mut first = Vec::new();
+    (&mut from).take(super::sniff::SNIFFED_BYTES).read_to_end(&mut first)?;
+    Ok((first.clone(), io::Cursor::new(first).chain(from)))
+}
+
+/// Decodes a text to UTF-8 as it is read.
+struct Decoding<R> {
+    from: R,
+    decoder: Decoder,
+    raw: Vec<u8>,
+    text: Vec<u8>,
+    /// How much of the text has been handed out.
+    taken: usize,
+    is_at_end: bool,
+}
+
+impl<R: Read> Decoding<R> {
+    fn new(from: R, encoding: &'static Encoding) -> Self {
+        let decoder = encoding.new_decoder_with_bom_removal();
+        Self {
+            from,
+            decoder,
+            raw: vec![0; CHUNK_BYTES],
+            text: Vec::new(),
+            taken: 0,
+            is_at_end: false,
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let read = self.from.read(&mut self.raw)?;
+        self.is_at_end = read == 0;
+        let raw = self.raw.get(..read).unwrap_or_default();
+        let room = self.decoder.max_utf8_buffer_length(read).unwrap_or(CHUNK_BYTES * 4);
+        self.text.resize(room, 0);
+        let (result, _, written, _) =
+            self.decoder.decode_to_utf8(raw, &mut self.text, self.is_at_end);
+        debug_assert_eq!(result, CoderResult::InputEmpty, "there is room for all of it");
+        self.text.truncate(written);
+        self.taken = 0;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Decoding<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.text.len() && !self.is_at_end {
+            self.fill()?;
+        }
+        let rest = self.text.get(self.taken..).unwrap_or_default();
+        let length = rest.len().min(into.len());
+        if let (Some(into), Some(rest)) = (into.get_mut(..length), rest.get(..length)) {
+            into.copy_from_slice(rest);
+        }
+        self.taken += length;
+        Ok(length)
+    }
+}
+
+/// A guess at the encoding of a text that is not UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodingGuess {
+    /// The encoding that is most likely.
+    pub encoding: TextEncoding,
+    /// Words of the text, decoded so.
+    pub samples: Vec<String>,
+}
+
+impl fmt::Display for EncodingGuess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.encoding, self.samples.join(", "))
+    }
+}
+
+/// Guesses the encoding of a file; `None` if it is UTF-8, apart from single damaged characters.
+pub(super) fn guess(file: &mut File) -> io::Result<Option<EncodingGuess>> {
+    if !is_other_encoding(file)? {
+        return Ok(None);
+    }
+    file.rewind()?;
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, &*file);
+    let mut sample = Vec::new();
+    (&mut reader).take(1 << 20).read_to_end(&mut sample)?;
+    detector.feed(&sample, true);
+    let encoding = TextEncoding(detector.guess(None, Utf8Detection::Deny));
+    let text = encoding.0.decode_without_bom_handling(&sample).0;
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '-');
+    let foreign: BTreeSet<&str> = words.filter(|word| !word.is_ascii()).collect();
+    let short = |word: &str| word.chars().take(SAMPLE_LENGTH_MAX).collect();
+    let samples = foreign.into_iter().take(SAMPLES_MAX).map(short).collect();
+    Ok(Some(EncodingGuess { encoding, samples }))
+}
+
+/// Whether more characters of a file are damaged than whole, as far as they are not ASCII.
+fn is_other_encoding(file: &mut File) -> io::Result<bool> {
+    file.rewind()?;
+    let mut window: Vec<u8> = Vec::new();
+    let (mut whole, mut damaged) = (0_u64, 0_u64);
+    loop {
+        let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut window)?;
+        let mut rest = 0;
+        for chunk in window.utf8_chunks() {
+            if !chunk.valid().is_ascii() {
+                whole += chunk.valid().chars().filter(|c| !c.is_ascii()).count() as u64;
+            }
+            let is_cut = read > 0 && chunk.invalid().len() < 4 && window.ends_with(chunk.invalid());
+            if is_cut && !chunk.invalid().is_empty() {
+                rest = chunk.invalid().len();
+            } else {
+                damaged += u64::from(!chunk.invalid().is_empty());
+            }
+        }
+        if read == 0 {
+            return Ok(damaged > whole);
+        }
+        let keep = window.len() - rest;
+        window.drain(..keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(bytes: &[u8], given: Option<&str>) -> String {
+        let given = given.map(|name| name.parse().expect("an encoding"));
+        let mut text = String::new();
+        let mut opened = Text::open(bytes, given).expect("it can be read");
+        opened.reader.read_to_string(&mut text).expect("it is UTF-8 now");
+        text
+    }
+
+    #[test]
+    fn text_is_decoded_by_its_bom_or_the_given_encoding() {
+        assert_eq!(decoded(b"\xFF\xFEa\0\xFC\0", None), "aü");
+        assert_eq!(decoded(b"\xFE\xFF\0a\0\xFC", Some("latin1")), "aü");
+        assert_eq!(decoded(b"a\xFC\x80", Some("windows-1252")), "aü€");
+        assert_eq!(decoded("aü".as_bytes(), None), "aü");
+        assert_eq!(decoded("aü".as_bytes(), Some("utf8")), "aü");
+    }
+
+    #[test]
+    fn encoded_text_decodes_to_itself() {
+        let text = "a;größe\r\n";
+        for name in ["utf-16le", "utf-16be", "windows-1252", "latin-1", "iso-8859-15", "macintosh"]
+        {
+            let encoding: TextEncoding = name.parse().expect("an encoding");
+            assert_eq!(decoded(&encoding.encode(text), Some(name)), text, "{name}");
+        }
+        let encoding: TextEncoding = "latin1".parse().expect("an encoding");
+        assert_eq!(encoding.encode("a→b"), b"a?b");
+    }
+
+    #[test]
+    fn compressed_text_is_decompressed() {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"fileId,tags\n").expect("memory takes it");
+        assert_eq!(decoded(&gzip.finish().expect("memory takes it"), None), "fileId,tags\n");
+        let zstd = zstd::encode_all(&b"fileId,tags\n"[..], 1).expect("memory takes it");
+        assert_eq!(decoded(&zstd, None), "fileId,tags\n");
+    }
+}
