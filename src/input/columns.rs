@@ -197,8 +197,7 @@ fn not_a_header(names: &[&str]) -> Option<String> {
     }
     if only.starts_with('[') {
         return Some(
-            "the input looks like a JSON array, which is not supported; write one object per line, \
-             for example with `jq -c '.[]'`"
+            "the input looks like a JSON array; pass --format jsonl, or use the extension .json"
                 .to_owned(),
         );
     }

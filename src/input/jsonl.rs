@@ -15,64 +15,226 @@ use crate::row::{Builder, Cell, Field, METADATA, MetadataField, NoDuplicateKeys,
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
 
-/// A reader of JSON lines.
+/// A reader of JSON objects: one a line, over several lines, one after the other, or in an array.
 pub(super) struct JsonLines {
     reader: BufReader<File>,
     input: Input,
-    line: Vec<u8>,
-    next: RowPos,
+    object: Vec<u8>,
+    /// Text that has been read and not returned, from the beginning of a line or the end of an object.
+    rest: Vec<u8>,
+    /// Offset and line of the rest in the file.
+    offset: u64,
+    line: u64,
+    /// The number of the last object.
+    number: u64,
+    is_array: bool,
+    /// Whether the end of the array has been read.
+    is_closed: bool,
 }
 
 impl JsonLines {
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
+        let unreadable = |source| input.unreadable(source);
         let mut file = input.open_file()?;
-        let mut next = from.unwrap_or(RowPos { number: 1, line: 1, offset: 0 });
-        if next.offset == 0 {
-            let mut bom = [0; 3];
-            let read = file.read(&mut bom).map_err(|source| input.unreadable(source))?;
-            if bom.get(..read) == Some(b"\xEF\xBB\xBF") {
-                next.offset = 3;
-            }
-        }
-        file.seek(SeekFrom::Start(next.offset)).map_err(|source| input.unreadable(source))?;
-        let reader = BufReader::with_capacity(64 << 10, file);
-        Ok(Self { reader, input: input.clone(), line: Vec::new(), next })
+        let mut first = Vec::new();
+        (&mut file).take(FIRST_BYTES).read_to_end(&mut first).map_err(unreadable)?;
+        let bom = if first.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+        let is_array = first.get(bom..).unwrap_or_default().trim_ascii_start().starts_with(b"[");
+        let start = RowPos { number: 1, line: 1, offset: bom as u64 };
+        let RowPos { number, line, offset } = from.unwrap_or(start);
+        file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+        Ok(Self {
+            reader: BufReader::with_capacity(64 << 10, file),
+            input: input.clone(),
+            object: Vec::new(),
+            rest: Vec::new(),
+            offset,
+            line,
+            number: number - 1,
+            is_array,
+            is_closed: false,
+        })
     }
 
-    /// The current line, without its line end.
+    /// The current object.
     pub(super) fn line(&self) -> &[u8] {
-        self.line.trim_ascii_end()
+        self.object.trim_ascii_end()
     }
 
-    /// Reads the next non-blank line; `None` at the end. Truncated input is an error.
+    /// Reads the next object, or a line that is none; `None` at the end. Truncated input is an error.
     pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
         loop {
-            let pos = self.next;
-            self.line.clear();
-            let mut bounded = (&mut self.reader).take(RECORD_BYTES_MAX);
-            let read = bounded.read_until(b'\n', &mut self.line);
-            let read = read.map_err(|source| self.input.unreadable(source))? as u64;
-            if read == 0 {
-                return Ok(None);
+            self.skip_separators();
+            if !self.rest.is_empty() {
+                break;
             }
-            if read == RECORD_BYTES_MAX {
-                let why = "a line break is missing";
-                return Err(InputError::TooLong { pos, why });
-            }
-            self.next =
-                RowPos { number: pos.number + 1, line: pos.line + 1, offset: pos.offset + read };
-            let is_unterminated = !self.line.ends_with(b"\n");
-            if is_unterminated
-                && serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_err()
-            {
-                let why = "the line is not a complete JSON object";
-                let text = String::from_utf8_lossy(self.line()).chars().take(SHOWN_MAX).collect();
-                return Err(InputError::DamagedEnd { pos, why, text });
-            }
-            if !self.line().is_empty() {
-                return Ok(Some(pos));
+            if !self.read_line()? {
+                return self.check_end().map(|()| None);
             }
         }
+        self.number = self.line.max(self.number + 1);
+        let pos = RowPos { number: self.number, line: self.line, offset: self.offset };
+        let length = self.object_length(pos)?;
+        self.object.clear();
+        self.object.extend(self.rest.drain(..length));
+        self.count(length as u64);
+        Ok(Some(pos))
+    }
+
+    /// Fails if the text ends within an array.
+    fn check_end(&self) -> Result<(), InputError> {
+        if !self.is_array || self.is_closed {
+            return Ok(());
+        }
+        let pos = RowPos { number: self.number, line: self.line, offset: self.offset };
+        let text = String::from_utf8_lossy(self.line()).chars().take(SHOWN_MAX).collect();
+        Err(InputError::DamagedEnd { pos, why: "the array does not end after it", text })
+    }
+
+    /// Skips blanks, and what separates the objects of an array.
+    fn skip_separators(&mut self) {
+        let is_array = self.is_array;
+        let is_separator = |byte: &&u8| {
+            byte.is_ascii_whitespace() || is_array && matches!(**byte, b',' | b'[' | b']')
+        };
+        let length = self.rest.iter().take_while(is_separator).count();
+        let skipped = self.rest.get(..length).unwrap_or_default();
+        self.is_closed |= memchr::memchr(b']', skipped).is_some();
+        self.line +=
+            memchr::memchr_iter(b'\n', self.rest.get(..length).unwrap_or_default()).count() as u64;
+        self.offset += length as u64;
+        self.rest.drain(..length);
+    }
+
+    /// Counts the lines of the object that was taken.
+    fn count(&mut self, length: u64) {
+        self.offset += length;
+        self.line += memchr::memchr_iter(b'\n', &self.object).count() as u64;
+    }
+
+    /// Appends a line to the rest; `false` at the end.
+    fn read_line(&mut self) -> Result<bool, InputError> {
+        let mut bounded = (&mut self.reader).take(RECORD_BYTES_MAX);
+        let read = bounded.read_until(b'\n', &mut self.rest);
+        let read = read.map_err(|source| self.input.unreadable(source))? as u64;
+        if read == RECORD_BYTES_MAX || self.rest.len() as u64 > RECORD_BYTES_MAX {
+            let pos = RowPos { number: self.number + 1, line: self.line, offset: self.offset };
+            return Err(InputError::TooLong { pos, why: "a line break is missing" });
+        }
+        Ok(read > 0)
+    }
+
+    /// The length of the object at the beginning of the rest, or of the line if it is none.
+    fn object_length(&mut self, pos: RowPos) -> Result<usize, InputError> {
+        let first_line = memchr::memchr(b'\n', &self.rest).map_or(self.rest.len(), |end| end + 1);
+        let is_terminated = self.rest.get(..first_line).is_some_and(|it| it.ends_with(b"\n"));
+        if !self.rest.starts_with(b"{") {
+            let is_value = serde_json::from_slice::<serde::de::IgnoredAny>(&self.rest).is_ok();
+            return if is_terminated || is_value { Ok(first_line) } else { Err(self.cut_off(pos)) };
+        }
+        let mut depth = Depth::default();
+        let mut scanned = 0;
+        loop {
+            match depth.end_of_object(self.rest.get(scanned..).unwrap_or_default()) {
+                End::Found(length) => {
+                    let end = scanned + length;
+                    let after = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
+                    // Anything but a further object makes the line invalid as a whole.
+                    let is_alone = after.is_empty() || after.starts_with(b"{") || self.is_array;
+                    return Ok(if is_alone { end } else { self.rest.len() });
+                }
+                End::InString => return Ok(first_line),
+                End::NotYet => scanned = self.rest.len(),
+            }
+            if !self.read_line()? {
+                return Err(self.cut_off(pos));
+            }
+            // An object at the beginning of a line does not belong to the one before.
+            if !self.is_array && self.rest.get(scanned) == Some(&b'{') {
+                return Ok(first_line);
+            }
+        }
+    }
+
+    fn cut_off(&self, pos: RowPos) -> InputError {
+        let why = "the line is not a complete JSON object";
+        let text = String::from_utf8_lossy(self.rest.trim_ascii_end());
+        InputError::DamagedEnd { pos, why, text: text.chars().take(SHOWN_MAX).collect() }
+    }
+}
+
+/// Keys of the file objects in ImageKit's list response that no request changes.
+const READ_ONLY_KEYS: [&str; 22] = [
+    "type",
+    "name",
+    "createdAt",
+    "updatedAt",
+    "AITags",
+    "versionInfo",
+    "isPrivateFile",
+    "thumbnail",
+    "fileType",
+    "mime",
+    "width",
+    "height",
+    "size",
+    "hasAlpha",
+    "duration",
+    "bitRate",
+    "audioCodec",
+    "videoCodec",
+    "embeddedMetadata",
+    "selectedFieldsSchema",
+    "folderId",
+    "folderPath",
+];
+/// Bytes that show whether the text is an array.
+const FIRST_BYTES: u64 = 4096;
+
+/// How deep a text is in objects and arrays, and whether it is in a string.
+#[derive(Debug, Default)]
+struct Depth {
+    open: u32,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+/// Where an object ends.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Found(usize),
+    /// A line ends in a string, which JSON does not allow: the object is damaged.
+    InString,
+    NotYet,
+}
+
+impl Depth {
+    /// Continues with the next part of the text.
+    fn end_of_object(&mut self, text: &[u8]) -> End {
+        for (index, byte) in text.iter().enumerate() {
+            if self.is_in_string {
+                match byte {
+                    b'\n' => return End::InString,
+                    _ if self.is_escaped => self.is_escaped = false,
+                    b'\\' => self.is_escaped = true,
+                    b'"' => self.is_in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.is_in_string = true,
+                b'{' | b'[' => self.open += 1,
+                b'}' | b']' => {
+                    self.open = self.open.saturating_sub(1);
+                    if self.open == 0 {
+                        return End::Found(index + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        End::NotYet
     }
 }
 
@@ -121,6 +283,7 @@ impl Object {
         unread: &mut UnreadKeys,
     ) {
         let mut keys = foldhash::HashSet::default();
+        let is_file = self.is_file();
         for (key, value) in &self.0 {
             if !keys.insert(key) {
                 let shown = value.to_string();
@@ -128,6 +291,7 @@ impl Object {
                 continue;
             }
             match (key.as_str(), value) {
+                (key, _) if is_file && is_read_only(key) => unread.add(key),
                 ("ikbulk", Value::Object(_)) => {}
                 ("publish", Value::Object(nested)) => {
                     for (name, value) in nested {
@@ -145,12 +309,24 @@ impl Object {
         }
     }
 
+    /// Whether it is a file as ImageKit lists it, rather than a row that a person wrote.
+    pub(super) fn is_file(&self) -> bool {
+        let has = |name: &str| self.0.iter().any(|(key, _)| key == name);
+        has("type") && (has("createdAt") || has("versionInfo"))
+    }
+
     /// Passes the values of an object of custom metadata to the builder.
     pub(super) fn fill_metadata(&self, builder: &mut Builder<'_>, names: Names<'_>) {
         for (name, value) in &self.0 {
             set_metadata(builder, names, name, value);
         }
     }
+}
+
+/// Whether a key of a file, as ImageKit lists it, cannot be changed. Such a key is not the label of a
+/// custom metadata field.
+pub(super) fn is_read_only(key: &str) -> bool {
+    READ_ONLY_KEYS.contains(&key)
 }
 
 /// The keys that are not read, in the order in which they appeared.

@@ -64,7 +64,7 @@ impl Format {
         let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
         match name.rsplit_once('.')?.1 {
             "csv" | "tsv" => Some(Self::Csv),
-            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
             _ => None,
         }
     }
@@ -83,12 +83,12 @@ impl Format {
         Ok(Self::sniff_format(&sniff))
     }
 
-    /// The format by the first bytes of a file: JSONL if they start an object, else CSV.
+    /// The format by the first bytes of a file: JSONL if they start an object or array, else CSV.
     #[must_use]
     pub fn sniff_format(bytes: &[u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => Self::Jsonl,
+            Some(b'{' | b'[') => Self::Jsonl,
             _ => Self::Csv,
         }
     }

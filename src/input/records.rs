@@ -8,7 +8,7 @@ use csv::ByteRecord;
 use serde_json::Value;
 
 use super::csv_records::CsvRecords;
-use super::jsonl::Object;
+use super::jsonl::{Object, is_read_only};
 use super::names::{Meaning, Names, own};
 use super::raw_records::end_of_cells;
 use super::rows::Source;
@@ -238,8 +238,10 @@ impl Records {
                     .collect()
             }
             Source::Jsonl(lines) => {
-                let Object(pairs) = Object::parse(lines.line()).unwrap_or_default();
-                pairs.iter().flat_map(|(key, value)| self.touched_by(key, value)).collect()
+                let object = Object::parse(lines.line()).unwrap_or_default();
+                let is_ignored = |key: &str| object.is_file() && is_read_only(key);
+                let pairs = object.0.iter().filter(|(key, _)| !is_ignored(key));
+                pairs.flat_map(|(key, value)| self.touched_by(key, value)).collect()
             }
         }
     }

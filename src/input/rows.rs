@@ -329,18 +329,21 @@ fn parse_line(
             (context.finish(builder), prior)
         }
         Err(error) => {
-            let shown = String::from_utf8_lossy(line);
-            let problem = if let Some((word, fix)) = json_words::find(line) {
-                Problem::new("line", &shown, format!("contains {word}, which is not JSON"), fix)
-            } else {
-                // The parser's line number is always 1, so drop it.
-                let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
-                let problem = format!("is not a JSON object ({error})");
-                Problem::new("line", &shown, problem, "write one object per line")
-            };
-            (unreadable(problem), PriorRun::default())
+            let (problem, suggestion) = json_problem(line, &error);
+            let line = String::from_utf8_lossy(line);
+            (unreadable(Problem::new("line", &line, problem, suggestion)), PriorRun::default())
         }
     }
+}
+
+/// Why a line is no JSON object, and the fix.
+fn json_problem(line: &[u8], error: &serde_json::Error) -> (String, &'static str) {
+    if let Some((word, fix)) = json_words::find(line) {
+        return (format!("contains {word}, which is not JSON"), fix);
+    }
+    // The parser counts the lines of one object, so drop them if there is only one.
+    let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
+    (format!("is not a JSON object ({error})"), "write one object per line")
 }
 
 /// A rejected record whose cells cannot be parsed.

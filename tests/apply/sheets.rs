@@ -76,7 +76,7 @@ fn stem(name: &str) -> &str {
 }
 
 fn extension(name: &str) -> &str {
-    if name.contains(".json") || name.contains(".ndjson") { "jsonl" } else { "csv" }
+    if name.contains("json") { "jsonl" } else { "csv" }
 }
 
 #[test]

@@ -25,7 +25,9 @@ fn rows() -> impl Strategy<Value = Vec<Vec<String>>> {
 fn written(rows: &[Vec<String>], delimiter: Delimiter, encoding: Option<TextEncoding>) -> Vec<u8> {
     let mut csv = csv::WriterBuilder::new().delimiter(delimiter.byte()).from_writer(Vec::new());
     csv.write_record(["fileId", "description", "note"]).expect("memory takes it");
-    rows.iter().for_each(|row| csv.write_record(row).expect("memory takes it"));
+    for row in rows {
+        csv.write_record(row).expect("memory takes it");
+    }
     let text = String::from_utf8(csv.into_inner().expect("memory takes it")).expect("text");
     match encoding {
         Some(encoding) => encoding.encode(&format!("{}{text}", encoding.bom())),
