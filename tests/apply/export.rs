@@ -201,7 +201,7 @@ fn read_only_columns_are_exported_and_ignored_when_applied() {
         "export -o sheet.csv --columns tags,aiTags,aiTags.aws-auto-tagging,aiTagConfidences,version",
     )
     .exits(0);
-    let expected = "fileId,tags,aiTags,aiTags.aws-auto-tagging,aiTagConfidences,version\n\
+    let expected = "\u{feff}fileId,tags,aiTags,aiTags.aws-auto-tagging,aiTagConfidences,version\n\
         a,old,\"[\"\"shirt, red\"\",\"\"dress\"\"]\",dress,\"shirt, red 97.5, dress 95\",a\nb,,,,,b\n";
     let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
     assert_eq!(sheet, expected);
