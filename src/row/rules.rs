@@ -21,9 +21,6 @@ pub struct Rules {
     /// value.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub literals: BTreeSet<String>,
-    /// The same by column: words that the library holds in that field.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub held_words: BTreeMap<String, BTreeSet<String>>,
     /// What a JSON null does to its field; `None` if nothing was said, so that it clears.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_means: Option<NullMeans>,
@@ -72,7 +69,6 @@ impl Default for Rules {
         Self {
             clear_token: "<clear>".to_owned(),
             literals: BTreeSet::new(),
-            held_words: BTreeMap::new(),
             null_means: None,
             list_separator: None,
             locale: None,
@@ -157,8 +153,6 @@ impl Rules {
 
     /// Whether a word that programs print for no value is a value of the field.
     fn is_value(&self, field: &Field, word: &str) -> bool {
-        self.literals.contains(word)
-            || field.has_option(word)
-            || self.held_words.get(&*field.column()).is_some_and(|words| words.contains(word))
+        self.literals.contains(word) || field.has_option(word)
     }
 }
