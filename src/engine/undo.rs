@@ -21,7 +21,7 @@ use crate::execute::Stop;
 use crate::input::{Context, Format, Input, ReadOptions, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta, Snapshot, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
-use crate::row::FileId;
+use crate::row::{FileId, Rules};
 use crate::run::{ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Planning};
 use crate::spending::{Allowance, SpendingLimits};
@@ -123,13 +123,15 @@ impl<U: Ui> Undo<'_, U> {
         let undo_summary = write_sheets(old.finished_run(), &ledger, run)?;
         let staged = staged_in(run.own_input(Format::Jsonl))?;
         meta.input_fingerprint = staged.fingerprint.0;
-        let context = Context { files: None, ..old.context.clone() };
+        let schema = old.context.schema.clone();
+        let context = Context { rules: meta.rules.clone(), schema, files: None };
         let planner = || Planner::of(meta.planning, &ledger, Box::new(|_, _| None));
         let mut preview = planner()?;
         preview.preview(EXAMPLES_MAX);
         let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
-        // Tags that the run added are meant to go.
+        // Tags that the run added are meant to go, and values from before to return as they were.
         scan.summary.lost_tags = LostTags::default();
+        scan.summary.findings = Vec::new();
         self.show(&connection, &meta, (&scan, undo_summary.rows), reading);
         ui.event(Event::UndoPreview(&undo_summary));
         if options.consent == Consent::Ask {
@@ -283,7 +285,7 @@ impl RunToUndo {
             input_fingerprint: String::new(),
             rows: 0,
             has_extensions: false,
-            rules: self.meta.rules.clone(),
+            rules: Rules::of_own_sheet(),
             fields: self.meta.fields.clone(),
             planning: Planning::Diff(DiffOptions::default()),
             spending: SpendingLimits::default(),

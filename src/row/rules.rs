@@ -80,6 +80,12 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Rules for a sheet that ikbulk writes itself: null clears, and no finding holds a row.
+    #[must_use]
+    pub fn of_own_sheet() -> Self {
+        Self { accepted: Finding::ALL.into(), ..Self::default() }
+    }
+
     /// Whether the cell leaves its field unchanged.
     pub(super) fn leaves(&self, cell: Cell<'_>) -> bool {
         cell.is_empty()

@@ -107,6 +107,20 @@ fn held_rows_stay_held_when_the_run_is_resumed() {
 }
 
 #[test]
+fn undo_restores_values_that_show_a_finding() {
+    let env = env_with(&json!({"description": "GrÃ¶ÃŸe"}));
+    let ids = case_ids();
+    let good = std::iter::once(format!("{},Größe", ids[0]));
+    let held = (0..12).map(|_| format!("{},cafÃ©", ids[1]));
+    env.write("sheet.csv", sheet("fileId,description", good.chain(held)));
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert_eq!(env.file(&ids[0])["description"], "Größe");
+    let undo = env.run(&format!("undo --yes {}", env.only_run("sheet").name())).exits(0);
+    assert!(!undo.out.contains("another encoding"), "{}", undo.out);
+    assert_eq!(env.file(&ids[0])["description"], "GrÃ¶ÃŸe");
+}
+
+#[test]
 fn settings_accept_findings() {
     let env = TestEnv::new(files(case_ids()));
     let rows = case_ids().into_iter().map(|id| format!("{id},a;b"));

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use ikbulk_sandbox::Library;
 use serde_json::json;
 
-use crate::harness::{Cases, TestEnv, assert_text, files};
+use crate::harness::{Cases, TestEnv, assert_text, files, with_library};
 use crate::sheet_cases::{assert_case, case_ids, copy_sheet};
 
 #[test]
@@ -142,6 +143,20 @@ fn nulls_of_a_program_that_writes_every_key_need_a_decision() {
     assert_eq!(env.file("b")["tags"], before);
     env.apply("sheet.jsonl --null-means clear").exits(0);
     assert_eq!(env.file("b")["tags"], json!(null));
+}
+
+#[test]
+fn undo_clears_what_a_run_that_leaves_nulls_has_set() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "a", "tags": null}));
+    library.insert(json!({"fileId": "b", "tags": ["old"]}));
+    let env = TestEnv::new(with_library(library));
+    env.write("sheet.jsonl", NULL_IN_SOME_ROWS);
+    env.apply("sheet.jsonl --null-means leave").exits(0);
+    assert_eq!(env.file("a")["tags"], json!(["x"]));
+    env.run(&format!("undo --yes {}", env.only_run("sheet").name())).exits(0);
+    assert_eq!(env.file("a")["tags"], json!(null));
+    assert_eq!(env.file("b")["tags"], json!(["old"]));
 }
 
 #[test]
