@@ -30,8 +30,10 @@ pub fn compare(
     let mut records = FileRecords::default();
     while let Some((row, _)) = rows.next_row()? {
         let Content::Update(update) = row.content else { continue };
-        // Of several rows of a file, only the last is compared.
-        let record = records.of_last_row(row.pos.number, ledger)?;
+        let record = match records.of_last_row(row.pos.number, ledger)? {
+            None => ledger.file_record(update.file.as_str())?,
+            last => last,
+        };
         if let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record {
             comparison.row(row.pos.number, &update.change, &fields);
         }

@@ -47,6 +47,20 @@ fn values_that_lost_their_zeros_are_held() {
 }
 
 #[test]
+fn each_row_of_a_file_is_compared_and_held() {
+    let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));
+    let id = &case_ids()[0];
+    let lost = || ["123", "123.0", "123"].map(|sku| format!("{id},{sku},")).into_iter();
+    env.write("sheet.csv", sheet("fileId,customMetadata.sku,description", lost()));
+    env.run("plan sheet.csv").exits(1).output_contains("in 3 of 3 cells");
+    let unrelated = std::iter::once(format!("{id},,text"));
+    env.write("pilot.csv", sheet("fileId,customMetadata.sku,description", lost().chain(unrelated)));
+    env.apply("pilot.csv --max-bad 100% --limit 2").exits(5);
+    assert_eq!(env.file(id)["customMetadata"]["sku"], "00123");
+    assert_eq!(env.only_run("pilot").statuses()[..2], ["rejected"; 2]);
+}
+
+#[test]
 fn saved_plans_hold_the_same_rows() {
     let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));
     let rows = case_ids().into_iter().map(|id| format!("{id},123"));

@@ -135,18 +135,14 @@ impl DiffPlanner {
         };
         let mut pending_rows = self.waiting_rows.remove(&file).unwrap_or_default();
         pending_rows.push(pending);
-        let pending_rows = self.without_held(pending_rows, &record, batch);
-        if pending_rows.is_empty() {
-            return Ok(());
-        }
-        self.file(&file, pending_rows, trusted_snapshot(record), batch)
+        self.file(&file, pending_rows, Some(record), batch)
     }
 
     /// Rejects the rows that are held back; returns the others.
     fn without_held(
         &self,
         rows: Vec<PendingRow>,
-        record: &FileRecord,
+        record: Option<&FileRecord>,
         batch: &mut Batch,
     ) -> Vec<PendingRow> {
         let mut others = Vec::with_capacity(rows.len());
@@ -163,8 +159,8 @@ impl DiffPlanner {
     }
 
     /// The value for which a row is held back, because only zeros differ from the library.
-    fn held(&self, change: &Change, record: &FileRecord) -> Option<Problem> {
-        let Snapshot::Fields(fields) = &record.state else {
+    fn held(&self, change: &Change, record: Option<&FileRecord>) -> Option<Problem> {
+        let Snapshot::Fields(fields) = &record?.state else {
             return None;
         };
         let is_held = |column: &str| self.rules.holds(column, Finding::LostZeros);
@@ -184,12 +180,7 @@ impl DiffPlanner {
         });
         for (file, pending_rows) in files {
             let record = self.ledger.file_record(file.as_str())?;
-            self.file(
-                &file,
-                pending_rows,
-                record.map(trusted_snapshot).unwrap_or_default(),
-                batch,
-            )?;
+            self.file(&file, pending_rows, record, batch)?;
         }
         self.batcher.end(batch);
         Ok(())
@@ -200,13 +191,17 @@ impl DiffPlanner {
         &mut self,
         file: &FileId,
         pending_rows: Vec<PendingRow>,
-        snapshot: Snapshot,
+        record: Option<FileRecord>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
+        let pending_rows = self.without_held(pending_rows, record.as_ref(), batch);
+        if pending_rows.is_empty() {
+            return Ok(());
+        }
         let Some(pending_rows) = self.without_duplicates(file, pending_rows, batch) else {
             return Ok(());
         };
-        let simulated_file = match snapshot {
+        let simulated_file = match record.map(trusted_snapshot).unwrap_or_default() {
             Snapshot::Fields(fields) => SimulatedFile::from_snapshot(*fields),
             Snapshot::Unread => SimulatedFile::unknown(),
             Snapshot::Missing => {
