@@ -153,32 +153,45 @@ fn read_hint(failure: &Failure) -> &'static str {
 
 /// What a person can do about a refusal.
 fn refusal_hint(refusal: &Refusal) -> String {
-    let hint = match refusal {
+    match refusal {
         Refusal::NotASheet { path, run: Some(Stage::Planned) } => {
-            return format!("; apply it with: ikbulk apply --plan {}", quoted(path));
+            format!("; apply it with: ikbulk apply --plan {}", quoted(path))
         }
         Refusal::NotASheet { path, run: Some(Stage::Running) } => {
             let run = quoted(path);
-            return format!(
-                "; resume it with `ikbulk resume {run}`, revert it with `ikbulk undo {run}`"
-            );
+            format!("; resume it with `ikbulk resume {run}`, revert it with `ikbulk undo {run}`")
         }
         Refusal::Unfinished(path) => {
             let run = quoted(path);
-            return format!(
+            format!(
                 "\nresume it:      ikbulk resume {run}\n\
                  or revert it:   ikbulk undo {run}\n\
                  then apply the sheet again"
-            );
+            )
         }
-        Refusal::Stage { run, problem } => return stage_hint(*problem, &quoted(run)),
-        Refusal::OtherEncoding(guess) => {
-            return format!(
-                ". If these words are right, pass --encoding {}; otherwise name the right one, or \
-                 save the sheet as “CSV UTF-8”",
-                guess.encoding
-            );
+        Refusal::Stage { run, problem } => stage_hint(*problem, &quoted(run)),
+        Refusal::OtherEncoding(guess) => format!(
+            ". If these words are right, pass --encoding {}; otherwise name the right one, or save \
+             the sheet as “CSV UTF-8”",
+            guess.encoding
+        ),
+        Refusal::UnknownPrice(name) => {
+            let name = name.as_str();
+            format!("; pass --price {name}=UNITS, or --max-extension-runs {name}=N")
         }
+        Refusal::NothingToUndo { reason: NothingToUndo::Sandbox, .. } => {
+            ". To try undo, start `ikbulk sandbox`".to_owned()
+        }
+        Refusal::NothingToUndo { reason: NothingToUndo::NoSnapshots, .. } => {
+            " (--no-snapshot keeps none)".to_owned()
+        }
+        other => fixed_hint(other).to_owned(),
+    }
+}
+
+/// The hint of a refusal that is the same for every sheet and run.
+fn fixed_hint(refusal: &Refusal) -> &'static str {
+    match refusal {
         Refusal::NoRows => "; pass --allow-empty to accept that",
         Refusal::UnknownOutcome(_) => {
             ". Check the file and empty these cells, or pass --repeat-unknown to send them again, \
@@ -191,10 +204,6 @@ fn refusal_hint(refusal: &Refusal) -> String {
         Refusal::TooManyInvalid { .. } => ". Fix them, or pass a higher --max-bad",
         Refusal::UnlimitedSpending { .. } => {
             ". Pass --max-units N or --max-extension-runs NAME=N to set a limit"
-        }
-        Refusal::UnknownPrice(name) => {
-            let name = name.as_str();
-            return format!("; pass --price {name}=UNITS, or --max-extension-runs {name}=N");
         }
         Refusal::NoKey => {
             ": set IMAGEKIT_PRIVATE_KEY, or pass --key-file FILE; without an account, try `ikbulk \
@@ -212,14 +221,14 @@ fn refusal_hint(refusal: &Refusal) -> String {
         Refusal::LaterRun(_) => {
             ".\nApply the sheet again to send what is left, or pass --over-later-runs"
         }
-        Refusal::NothingToUndo { reason, .. } => match reason {
-            NothingToUndo::Sandbox => ". To try undo, start `ikbulk sandbox`",
-            NothingToUndo::NoSnapshots => " (--no-snapshot keeps none)",
-            NothingToUndo::NotStarted => "",
-        },
         Refusal::Exists(_) => "; pass --overwrite to replace it",
         Refusal::EndlessListing(_) => "; export one folder at a time with --folder",
-        Refusal::NotASheet { run: Some(Stage::Planning) | None, .. }
+        Refusal::NotASheet { .. }
+        | Refusal::Unfinished(_)
+        | Refusal::Stage { .. }
+        | Refusal::OtherEncoding(_)
+        | Refusal::UnknownPrice(_)
+        | Refusal::NothingToUndo { .. }
         | Refusal::Unreadable { .. }
         | Refusal::NotConfirmable
         | Refusal::NotConfirmed
@@ -228,8 +237,7 @@ fn refusal_hint(refusal: &Refusal) -> String {
         | Refusal::UnknownFormat(_)
         | Refusal::Sandbox(_)
         | Refusal::System(_) => "",
-    };
-    hint.to_owned()
+    }
 }
 
 fn stage_hint(problem: StageProblem, run: &str) -> String {

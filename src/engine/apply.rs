@@ -19,7 +19,7 @@ use crate::execute::Stop;
 use crate::exit_codes;
 use crate::input::StagedInput;
 use crate::ledger::Stage;
-use crate::plan::Planner;
+use crate::plan::{PlanSummary, Planner};
 use crate::run::{RunDir, RunState, RunsOfSheet, Session};
 use crate::settings::{DiffOptions, Planning};
 
@@ -101,6 +101,23 @@ impl Engine {
         }
     }
 
+    /// Asks for confirmation of a preview; if consent is given, refuses spending without a limit.
+    async fn confirm_apply(
+        &self,
+        summary: &PlanSummary,
+        options: ApplyOptions,
+        can_confirm: bool,
+        ui: &impl Ui,
+    ) -> Result<(), Error> {
+        match options.consent {
+            Consent::Ask => self.settings.confirm(summary, can_confirm, ui).await,
+            Consent::Given => {
+                let spending = &self.settings.spending;
+                Ok(self.settings.refuse_unlimited_spending(summary, spending)?)
+            }
+        }
+    }
+
     /// Prepares the run up to its first write.
     async fn prepare_apply(
         &self,
@@ -134,11 +151,8 @@ impl Engine {
         }
         let mut sheet_plan = plan.plan(&mut staged, read_offline, &connection).await?;
         plan.show(&sheet_plan, &connection);
-        if options.consent == Consent::Ask && !sheet.sandbox {
-            self.settings.confirm(&sheet_plan.scan.summary, can_confirm, ui).await?;
-        } else if !sheet.sandbox {
-            let spending = &self.settings.spending;
-            self.settings.refuse_unlimited_spending(&sheet_plan.scan.summary, spending)?;
+        if !sheet.sandbox {
+            self.confirm_apply(&sheet_plan.scan.summary, options, can_confirm, ui).await?;
         }
         sheet_plan.set_stage(Stage::Running)?;
         let already_ran = already_ran(&connection, sheet_plan.meta.has_extensions)?;
