@@ -4,7 +4,7 @@
 //!
 //! - [`Dispatcher`] decides: a pure state machine that takes an [`Event`] and the time, and returns
 //!   the next [`Action`].
-//! - [`drive`] acts: the only loop. It performs each [`Action`], feeds the result back as an
+//! - [`drive()`] acts: the only loop. It performs each [`Action`], feeds the result back as an
 //!   [`Event`], and writes the ledger.
 //! - [`Verdict`] interprets: what a response or failure means for the steps of its request.
 //!
