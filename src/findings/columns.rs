@@ -1,6 +1,6 @@
 //! Counts findings by column.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::text::other_separator;
@@ -42,6 +42,8 @@ pub struct ColumnFinding {
     pub filled: u64,
     /// The first cells that show it.
     pub samples: Vec<Sample>,
+    /// Whether a person accepts it, so that it holds no rows.
+    pub is_accepted: bool,
 }
 
 impl ColumnFinding {
@@ -56,9 +58,12 @@ impl ColumnFinding {
         }
     }
 
-    /// Whether the rows concerned are held back, unless a person accepts the finding.
+    /// Whether the rows concerned are held back.
     #[must_use]
     pub fn is_held(&self) -> bool {
+        if self.is_accepted {
+            return false;
+        }
         let is_most = self.filled >= FILLED_MIN && self.count * 10 >= self.filled * TENTHS_HELD;
         self.finding.severity() == Severity::Hold && (is_most || self.finding.holds_singly())
     }
@@ -67,7 +72,7 @@ impl ColumnFinding {
 /// The column, how many of its cells show the finding with samples, and the fix.
 impl fmt::Display for ColumnFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { column, finding, count, filled, samples } = self;
+        let Self { column, finding, count, filled, samples, .. } = self;
         let cells = plural(*filled, "cell", "cells");
         write!(f, "{column}: in {count} of {cells}, the value {}: ", finding.problem())?;
         for (index, Sample { row, text, library }) in samples.iter().enumerate() {
@@ -131,9 +136,9 @@ impl Columns {
         self.0.get_mut(column)
     }
 
-    /// The findings, by column and kind.
+    /// The findings, by column and kind, of which a person accepts some.
     #[must_use]
-    pub fn findings(&self) -> Vec<ColumnFinding> {
+    pub fn findings(&self, accepted: &BTreeSet<Finding>) -> Vec<ColumnFinding> {
         let of_column = |(column, counts): (&String, &Counts)| {
             let Counts { filled, findings } = counts;
             let findings = findings.iter().map(|(finding, (count, samples))| ColumnFinding {
@@ -142,6 +147,7 @@ impl Columns {
                 count: *count,
                 filled: *filled,
                 samples: samples.clone(),
+                is_accepted: accepted.contains(finding),
             });
             findings.collect::<Vec<_>>()
         };
@@ -169,7 +175,7 @@ mod tests {
         for (row, cell) in (2..).zip(cells) {
             columns.count("tags", CellKind::List, row, cell);
         }
-        columns.findings().iter().any(ColumnFinding::is_held)
+        columns.findings(&BTreeSet::new()).iter().any(ColumnFinding::is_held)
     }
 
     #[test]
@@ -188,7 +194,7 @@ mod tests {
             columns.count(&number.to_string(), CellKind::List, 2, "a;b");
             columns.count("0", CellKind::List, 3, "a;b");
         }
-        let findings = columns.findings();
+        let findings = columns.findings(&BTreeSet::new());
         assert_eq!(findings.len(), COLUMNS_MAX);
         assert!(findings.iter().all(|finding| finding.samples.len() <= SAMPLES_MAX));
     }

@@ -276,7 +276,7 @@ impl Rows<'_> {
     /// What the columns show so far.
     #[must_use]
     pub fn findings(&self) -> Vec<ColumnFinding> {
-        let mut findings = self.findings.findings();
+        let mut findings = self.findings.findings(&self.context.rules.accepted);
         if self.context.rules.list_separator.is_some() {
             findings.retain(|found| found.finding != Finding::OtherSeparator);
         }

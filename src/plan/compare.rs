@@ -38,7 +38,7 @@ pub fn compare(
             comparison.row(row.pos.number, &update.change, &fields);
         }
     }
-    Ok(comparison.columns.findings())
+    Ok(comparison.columns.findings(&context.rules.accepted))
 }
 
 /// The field of a change that differs from the library only in zeros, with the new and the old

@@ -92,14 +92,13 @@ impl Rules {
             || self.null_means == Some(NullMeans::Leave) && matches!(cell, Cell::Json(Value::Null))
     }
 
-    /// Holds back the rows of these findings that are held and not accepted. Returns whether any
-    /// were not held before.
+    /// Holds back the rows of these findings that are held. Returns whether any were not held before.
     pub fn hold(&mut self, findings: &[ColumnFinding]) -> bool {
         let mut has_new = false;
         for ColumnFinding { column, finding, .. } in
             findings.iter().filter(|finding| finding.is_held())
         {
-            if !self.accepted.contains(finding) && !finding.holds_singly() {
+            if !finding.holds_singly() {
                 has_new |= self.holds.entry(column.clone()).or_default().insert(*finding);
             }
         }

@@ -29,7 +29,8 @@ fn lists_with_another_separator_are_held_until_it_is_named() {
     assert_eq!(env.sandbox.stats().calls.patch, 0);
     env.apply("sheet.csv --list-separator ;").exits(0);
     assert_eq!(env.file(&case_ids()[0])["tags"], json!(["red", "blue", "green"]));
-    env.apply("sheet.csv --accept other-separator").exits(0);
+    let accepted = env.apply("sheet.csv --accept other-separator").exits(0);
+    assert!(accepted.line("note").contains("separator") && !accepted.out.contains("--accept"));
     assert_eq!(env.file(&case_ids()[0])["tags"], json!(["red;blue;green"]));
 }
 
@@ -42,7 +43,8 @@ fn values_that_lost_their_zeros_are_held() {
     assert_eq!(run.statuses(), ["rejected"; 3]);
     assert_eq!(run.row(2)["code"], "suspect");
     assert_eq!(env.file(&case_ids()[0])["customMetadata"]["sku"], "00123");
-    env.apply("sheet.csv --accept lost-zeros").exits(0);
+    let accepted = env.apply("sheet.csv --accept lost-zeros").exits(0);
+    assert!(accepted.line("note").contains("zeros") && !accepted.out.contains("--accept"));
     assert_eq!(env.file(&case_ids()[2])["customMetadata"]["sku"], "123");
 }
 
