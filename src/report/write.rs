@@ -283,11 +283,12 @@ fn remove_if_exists(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Adds a row to the causes of failure if it failed or needs attention.
+/// Adds a row to the causes of failure if it failed, needs attention or exceeds a limit of spending.
 fn add_failure(failures: &mut Causes, pos: RowPos, row: &RowResult<'_>) {
     let needs_attention = row.code.is_some_and(Code::needs_attention);
     let is_failure = row.status != Status::NotAttempted && !row.status.is_success();
-    if is_failure || needs_attention {
+    // Other rows that were not attempted have one cause, which ended the run.
+    if is_failure || needs_attention || row.code == Some(Code::Budget) {
         failures.add(pos, row.status, row.code, &row.message);
     }
 }

@@ -174,6 +174,12 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     let resumes = rows.not_attempted + unverified + with_unsent_steps > 0;
     if resumes {
         lines.add_unwrapped("next", &resume_command(reports.stage, run));
+        if reports.failures.count_of(Code::Budget) > 0 {
+            lines.add(
+                "",
+                "with a higher limit, such as --max-units; the recorded one holds otherwise",
+            );
+        }
         if reports.summary.sandbox {
             lines.add("", "on a new sandbox, without the changes of this run");
         }
