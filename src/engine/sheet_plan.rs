@@ -123,7 +123,9 @@ impl<U: Ui> SheetPlan<'_, U> {
         let mut options = self.sheet.read_options.clone();
         let mut staged = source.stage(format, options.clone(), self.run.path()).await?;
         let prompt = prompt(self.ui, consent);
-        if let Some(encoding) = confirmed_encoding(&staged.input, prompt).await? {
+        // A stream cannot be read a second time, so its encoding must be named.
+        let prompt_again = prompt.filter(|_| source.file().is_some());
+        if let Some(encoding) = confirmed_encoding(&staged.input, prompt_again).await? {
             options.encoding = Some(encoding);
             fs::remove_file(&staged.input.path)
                 .map_err(|error| Error::file("replace the copy of the sheet", error))?;
