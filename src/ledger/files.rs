@@ -275,30 +275,8 @@ pub enum FileFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file_fields::FileFields;
-    use crate::ledger::testing;
+    use crate::ledger::testing::{self, add_files, fields, files, id};
     use crate::row::FileField;
-
-    fn id(file: &str) -> FileId {
-        FileId::new(file).unwrap()
-    }
-
-    /// Files that rows name, in this order, from row 2 on.
-    fn add_files(ledger: &LedgerFile, files: &[&str]) {
-        for (row, file) in (2..).zip(files) {
-            ledger.add_file(&id(file), row).unwrap();
-        }
-        ledger.index_files().unwrap();
-    }
-
-    fn fields(file: &str, tag: &str) -> FileFields {
-        FileFields { file_id: file.to_owned(), tags: vec![tag.to_owned()], ..FileFields::default() }
-    }
-
-    fn files(ledger: &LedgerFile, filter: FileFilter) -> Vec<FileId> {
-        let files = ledger.files_after(None, filter, 9).unwrap();
-        files.into_iter().map(|(_, file)| file).collect()
-    }
 
     #[test]
     fn file_record_has_last_row_and_snapshot() {

@@ -216,29 +216,8 @@ pub(super) fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{FileFilter, testing};
-    use crate::row::FileId;
-
-    fn id(file: &str) -> FileId {
-        FileId::new(file).unwrap()
-    }
-
-    /// Files that rows name, in this order, from row 2 on.
-    fn add_files(ledger: &LedgerFile, files: &[&str]) {
-        for (row, file) in (2..).zip(files) {
-            ledger.add_file(&id(file), row).unwrap();
-        }
-        ledger.index_files().unwrap();
-    }
-
-    fn fields(file: &str, tag: &str) -> FileFields {
-        FileFields { file_id: file.to_owned(), tags: vec![tag.to_owned()], ..FileFields::default() }
-    }
-
-    fn files(ledger: &LedgerFile, filter: FileFilter) -> Vec<FileId> {
-        let files = ledger.files_after(None, filter, 9).unwrap();
-        files.into_iter().map(|(_, file)| file).collect()
-    }
+    use crate::ledger::FileFilter;
+    use crate::ledger::testing::{self, add_files, fields, files, id};
 
     #[test]
     fn snapshot_is_expected_unless_replaced() {

@@ -1,8 +1,9 @@
-//! A ledger for unit tests.
+//! A ledger and its files, for unit tests.
 
-use super::{LedgerFile, RunKind, RunMeta};
+use super::{FileFilter, LedgerFile, RunKind, RunMeta};
+use crate::file_fields::FileFields;
 use crate::input::{Format, ReadOptions};
-use crate::row::Rules;
+use crate::row::{FileId, Rules};
 use crate::settings::Planning;
 
 /// An empty ledger, and the temporary directory that holds it.
@@ -10,6 +11,29 @@ pub(crate) fn ledger() -> (tempfile::TempDir, LedgerFile) {
     let directory = tempfile::tempdir().unwrap();
     let ledger = LedgerFile::create(directory.path(), &meta(), None).unwrap();
     (directory, ledger)
+}
+
+pub(super) fn id(file: &str) -> FileId {
+    FileId::new(file).unwrap()
+}
+
+/// Files that rows name, in this order, from row 2 on.
+pub(super) fn add_files(ledger: &LedgerFile, files: &[&str]) {
+    for (row, file) in (2..).zip(files) {
+        ledger.add_file(&id(file), row).unwrap();
+    }
+    ledger.index_files().unwrap();
+}
+
+/// Fields of a file with this one tag.
+pub(super) fn fields(file: &str, tag: &str) -> FileFields {
+    FileFields { file_id: file.to_owned(), tags: vec![tag.to_owned()], ..FileFields::default() }
+}
+
+/// The files that the filter selects, at most nine.
+pub(super) fn files(ledger: &LedgerFile, filter: FileFilter) -> Vec<FileId> {
+    let files = ledger.files_after(None, filter, 9).unwrap();
+    files.into_iter().map(|(_, file)| file).collect()
 }
 
 fn meta() -> RunMeta {
