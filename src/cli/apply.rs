@@ -54,11 +54,7 @@ impl Apply {
         }
         let settings = self.settings.with_profile()?;
         let sheet = self.sheet.to_sheet(settings.columns());
-        let engine = Engine::new(if self.sheet.sandbox {
-            settings.without_key()?
-        } else {
-            settings.with_key()?
-        });
+        let engine = Engine::new(settings.for_sheet(&self.sheet)?);
         let (ui, consent) = (TerminalUi::new(screen), consent(self.yes));
         let executed = if self.plan {
             engine.apply_plan(self.sheet.file.path(), consent, limits, &ui, signal).await?

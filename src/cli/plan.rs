@@ -38,11 +38,7 @@ impl Plan {
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
         let settings = self.settings.with_profile()?;
         let sheet = self.sheet.to_sheet(settings.columns());
-        let engine = Engine::new(if self.sheet.sandbox {
-            settings.without_key()?
-        } else {
-            settings.with_key()?
-        });
+        let engine = Engine::new(settings.for_sheet(&self.sheet)?);
         let ui = TerminalUi::with_previews(
             screen,
             match (self.json, self.diff) {

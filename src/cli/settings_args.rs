@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES, SPENDING};
 use super::run_sandbox::RunSandbox;
 use super::settings_file::{Layer, Profile, SettingsFiles};
+use super::sheet_args::SheetArgs;
 use super::values::{
     ClearToken, CountOrOff, ExtensionNumber, LocaleTag, RateText, Share, Span, above_zero,
     duplicates, null_means,
@@ -324,9 +325,9 @@ impl SettingsArgs {
         self.engine_settings(key)
     }
 
-    /// The settings of the engine for a run on a sandbox of its own, which needs no key.
-    pub(super) fn without_key(self) -> Result<Settings, CliError> {
-        self.engine_settings(Key::Missing)
+    /// The settings of the engine for this sheet. A run on a sandbox of its own needs no key.
+    pub(super) fn for_sheet(self, sheet: &SheetArgs) -> Result<Settings, CliError> {
+        if sheet.sandbox { self.engine_settings(Key::Missing) } else { self.with_key() }
     }
 
     fn engine_settings(self, key: Key) -> Result<Settings, CliError> {
