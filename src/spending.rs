@@ -307,9 +307,13 @@ impl Allowance {
 
     /// The UTC day, `elapsed` after the start of the session.
     fn day(&self, elapsed: Duration) -> Date {
-        let now = self.started.unwrap_or_default() + elapsed;
-        TimeZone::UTC.to_datetime(now).date()
+        utc_day(self.started.unwrap_or_default() + elapsed)
     }
+}
+
+/// The day that a limit per day counts this time in.
+pub(crate) fn utc_day(time: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(time).date()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The recorded charges, for the runs that need them.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::connection::{Connection, LocalState};
 use super::error::Error;
@@ -10,7 +9,7 @@ use crate::charges::Charges;
 use crate::error::chain;
 use crate::ledger::{LedgerFile, RunMeta};
 use crate::plan::PriorRunLookup;
-use crate::spending::{Allowance, Spent};
+use crate::spending::{Allowance, Spent, utc_day};
 
 /// Opens the charges database for a run with billed extensions, and records the charges of
 /// interrupted runs first. The lock of the account must be held.
@@ -39,10 +38,9 @@ pub(super) fn allowance(
     charges: Option<&Charges>,
 ) -> Result<Allowance, Error> {
     let now = Timestamp::now();
-    let today = TimeZone::UTC.to_datetime(now).date();
     let by_others = match (&connection.local, charges) {
         (Some(LocalState { account, .. }), Some(charges)) => {
-            charges.spent_by_others(*account, &meta.id, today)?
+            charges.spent_by_others(*account, &meta.id, utc_day(now))?
         }
         _ => Spent::default(),
     };
