@@ -58,7 +58,7 @@ pub struct Undone {
 }
 
 impl Engine {
-    /// Restores the values from before a run. Values that changed since the run are left alone.
+    /// Restores the values from before a run. Values that changed since the run are skipped.
     ///
     /// `signal` stops the session gracefully. Until it is polled nothing has been sent, and the
     /// future may be dropped.
