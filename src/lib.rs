@@ -49,6 +49,7 @@
 //! - [`spending`]: limits of billed extensions, and what was spent
 //! - [`input`]: reads a sheet into rows
 //! - [`request`], [`sent`], [`outcome`]: requests, what they carried, steps and their outcomes
+//! - [`extension_results`]: what extensions wrote, by the responses
 //! - [`plan`]: turns rows into requests
 //! - [`imagekit`]: the API client
 //! - [`ledger`]: the durable record of a run
@@ -75,6 +76,7 @@ pub mod error;
 pub mod execute;
 pub mod exit_codes;
 pub mod export;
+pub mod extension_results;
 pub mod file_fields;
 pub mod findings;
 pub mod history;

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::extension_results::ExtensionResults;
+
 /// The status of a row or step, best first: a row has the worst (greatest) status of its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
@@ -198,6 +200,8 @@ pub struct Outcome {
     pub updated_at: Option<Box<str>>,
     /// `extensionStatus` of the file in the response, as JSON, verbatim.
     pub extension_status: Option<Box<str>>,
+    /// What its extensions wrote, according to the response; `None` if nothing, or not yet.
+    pub results: Option<Box<ExtensionResults>>,
 }
 
 impl Outcome {
@@ -212,6 +216,7 @@ impl Outcome {
             request_id: None,
             updated_at: None,
             extension_status: None,
+            results: None,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::extension_results::ExtensionResults;
 use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, RateLimitHeaders, SendResult};
 use crate::ledger::EARLIER_RUN;
-use crate::outcome::{Code, Outcome, Status};
+use crate::outcome::{Code, ExtensionStatus, Outcome, Status};
 use crate::request::{Call, Idempotent, LostResponse, Request, Sendable, StepRef};
 use crate::row::FileId;
 
@@ -258,7 +259,17 @@ fn patch_outcome(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outc
         request_id: accepted.request_id.clone(),
         updated_at: echo.updated_at.as_deref().map(Into::into),
         extension_status: echo.extension_status.map(|raw| raw.get().into()),
+        results: extension_results(&echo, accepted).map(Box::new),
     })
+}
+
+/// What the extensions that have succeeded wrote. Without extensions, the response is not parsed a
+/// second time.
+fn extension_results(echo: &Echo<'_>, accepted: &Accepted) -> Option<ExtensionResults> {
+    let statuses = ExtensionStatus::read(echo.extension_status?.get());
+    let has_succeeded = |name: &str| statuses.get(name) == Some(&ExtensionStatus::Success);
+    let file = serde_json::from_slice(&accepted.body).ok()?;
+    ExtensionResults::in_file(&file, has_succeeded)
 }
 
 /// The outcome of one file of a bulk call; `None` if the response does not name it. A file named
@@ -284,6 +295,7 @@ fn bulk_outcome(response: &BulkAnswer, file: &FileId, accepted: &Accepted) -> Op
         request_id,
         updated_at: None,
         extension_status: None,
+        results: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::extension_results::FoundTag;
 use crate::imagekit::ListedFile;
 use crate::row::{Encoded, Field, Rules, encode_as_json, encode_as_text};
 
@@ -13,7 +14,7 @@ pub enum ReadOnly {
     /// `aiTags`: the names of the AI tags, in the form of a `tags` cell; with a source, only those
     /// of one extension: `aiTags.google-auto-tagging`.
     AiTags(Option<Box<str>>),
-    /// `aiTagConfidences`: each AI tag with its confidence in percent, such as `shirt 97.5`.
+    /// `aiTagConfidences`: each AI tag with its confidence, such as `shirt (97.5 %)`.
     AiTagConfidences,
 }
 
@@ -108,16 +109,16 @@ impl ReadOnly {
                 rest.iter().fold(value, |value, key| value?.get(key)).cloned()
             }
             Self::AiTags(source) => {
-                let is_of_source = |tag: &&AiTag<'_>| {
-                    source.as_deref().is_none_or(|source| tag.source == Some(source))
+                let is_of_source = |tag: &FoundTag| {
+                    let source = source.as_deref();
+                    source.is_none_or(|source| tag.source.as_deref() == Some(source))
                 };
-                let tags = ai_tags(file);
-                let names: Vec<Value> =
-                    tags.iter().filter(is_of_source).map(|tag| tag.name.into()).collect();
+                let tags = ai_tags(file).filter(is_of_source);
+                let names: Vec<Value> = tags.map(|tag| String::from(tag.name).into()).collect();
                 (!names.is_empty()).then(|| names.into())
             }
             Self::AiTagConfidences => {
-                let tags: Vec<String> = ai_tags(file).iter().map(AiTag::with_confidence).collect();
+                let tags: Vec<String> = ai_tags(file).map(|tag| tag.with_confidence()).collect();
                 (!tags.is_empty()).then(|| tags.join(", ").into())
             }
         }
@@ -125,37 +126,8 @@ impl ReadOnly {
     }
 }
 
-/// An AI tag of a file.
-struct AiTag<'f> {
-    name: &'f str,
-    /// In percent.
-    confidence: Option<f64>,
-    /// The extension that wrote it.
-    source: Option<&'f str>,
-}
-
-impl<'f> AiTag<'f> {
-    /// `None` for an element without a name.
-    fn from_json(tag: &'f Value) -> Option<Self> {
-        Some(Self {
-            name: tag.get("name")?.as_str()?,
-            confidence: tag.get("confidence").and_then(Value::as_f64),
-            source: tag.get("source").and_then(Value::as_str),
-        })
-    }
-
-    fn with_confidence(&self) -> String {
-        match self.confidence {
-            // Two digits are more than any use of a confidence needs.
-            Some(percent) => format!("{} {}", self.name, (percent * 100.0).round() / 100.0),
-            None => self.name.to_owned(),
-        }
-    }
-}
-
-fn ai_tags(file: &ListedFile) -> Vec<AiTag<'_>> {
-    let tags = file.value("AITags").and_then(Value::as_array).into_iter().flatten();
-    tags.filter_map(AiTag::from_json).collect()
+fn ai_tags(file: &ListedFile) -> impl Iterator<Item = FoundTag> {
+    FoundTag::all_in(file.value("AITags").unwrap_or(&Value::Null))
 }
 
 #[cfg(test)]
@@ -201,7 +173,7 @@ mod tests {
         assert_eq!(text("version").as_deref(), Some("v1"));
         assert_eq!(text("aiTags").as_deref(), Some(r#"["shirt, red","dress"]"#));
         assert_eq!(text("aiTags.aws-auto-tagging").as_deref(), Some("dress"));
-        assert_eq!(text("aiTagConfidences").as_deref(), Some("shirt, red 97.5, dress 95"));
+        assert_eq!(text("aiTagConfidences").as_deref(), Some("shirt, red (97.5 %), dress (95 %)"));
         for empty in ["duration", "mime", "aiTags.other"] {
             assert_eq!(text(empty), None, "{empty}");
         }

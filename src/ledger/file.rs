@@ -12,7 +12,7 @@ use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 5;
+const FORMAT: i64 = 6;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -112,6 +112,7 @@ impl LedgerFile {
                      request_id TEXT,
                      updated_at TEXT,
                      extension_status TEXT,
+                     results TEXT,
                      row_done INTEGER NOT NULL,
                      sent_fields INTEGER NOT NULL,
                      sent_extensions TEXT,

@@ -6,6 +6,7 @@ use rusqlite::{Row, Rows, Statement, params_from_iter};
 
 use super::writer::{INTENT, step_id, step_of_id};
 use super::{LedgerError, LedgerFile};
+use crate::extension_results::ExtensionResults;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::FieldSet;
@@ -36,7 +37,7 @@ impl StepRecord {
 }
 
 const COLUMNS: &str = "id, status, code, message, attempts, http_status, request_id, updated_at, \
-                       extension_status, row_done, sent_fields, sent_extensions";
+                       extension_status, results, row_done, sent_fields, sent_extensions";
 
 impl LedgerFile {
     /// Passes all steps, from the row `from_row` on, to `use_steps`.
@@ -194,10 +195,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         let status = Status::ALL.into_iter().find(|status| status.as_str() == stored_status);
         (status.ok_or_else(|| damaged(1, "no status has this name"))?, code, text(3)?)
     };
-    let extensions = row.get_ref(11)?.as_str_or_null()?.unwrap_or_default();
+    let extensions = row.get_ref(12)?.as_str_or_null()?.unwrap_or_default();
     let extensions = Sent::extensions_from_text(extensions);
     let extensions =
-        extensions.ok_or_else(|| damaged(11, "no extensions can be read from this"))?;
+        extensions.ok_or_else(|| damaged(12, "no extensions can be read from this"))?;
+    let results = row.get_ref(9)?.as_str_or_null()?;
+    let results = results.map(|json| {
+        let results = ExtensionResults::from_json(json);
+        results.ok_or_else(|| damaged(9, "no results can be read from this"))
+    });
+    let results = results.transpose()?;
     Ok(StepRecord {
         step,
         outcome: Outcome {
@@ -208,9 +215,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
             request_id: text(6)?,
             updated_at: text(7)?,
             extension_status: text(8)?,
+            results: results.map(Box::new),
         },
         attempts: row.get(4)?,
-        row_done: row.get(9)?,
-        sent: Sent { fields: FieldSet::from_bits(row.get(10)?), extensions },
+        row_done: row.get(10)?,
+        sent: Sent { fields: FieldSet::from_bits(row.get(11)?), extensions },
     })
 }

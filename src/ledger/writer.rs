@@ -6,6 +6,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Counters, LedgerError, LedgerFile};
+use crate::extension_results::ExtensionResults;
 use crate::outcome::Outcome;
 use crate::request::{StepKind, StepRef};
 use crate::row::{FileId, RowPos};
@@ -159,12 +160,13 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     {
         let mut insert_outcome = connection.prepare_cached(
-            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL)
+            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, NULL)
              ON CONFLICT (id) DO UPDATE SET
                  status = excluded.status, code = excluded.code, message = excluded.message,
                  attempts = excluded.attempts, http_status = excluded.http_status,
                  request_id = excluded.request_id, updated_at = excluded.updated_at,
-                 extension_status = excluded.extension_status, row_done = excluded.row_done,
+                 extension_status = excluded.extension_status, results = excluded.results,
+                 row_done = excluded.row_done,
                  sent_fields = excluded.sent_fields, sent_extensions = excluded.sent_extensions",
         )?;
         let mut insert_intent = connection.prepare_cached(
@@ -222,6 +224,7 @@ fn insert(
         outcome.request_id.as_deref(),
         outcome.updated_at.as_deref(),
         outcome.extension_status.as_deref(),
+        outcome.results.as_deref().map(ExtensionResults::to_json),
         row_done,
         sent.fields.bits(),
         sent.extensions_as_text(),

@@ -7,6 +7,7 @@ mod csv_line;
 mod encoded_file;
 mod error;
 mod progress;
+mod result_cells;
 mod row;
 mod run_progress;
 mod sheets;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::extension_results::ExtensionResults;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
@@ -25,6 +26,8 @@ pub struct RowResult<'s> {
     pub updated_at: Option<&'s str>,
     /// The statuses of its extensions as returned by ImageKit, as JSON.
     pub extension_status: Option<&'s str>,
+    /// What its extensions wrote, as returned by ImageKit.
+    pub results: Option<&'s ExtensionResults>,
     /// Whether one step has an unknown outcome and others are still to be sent.
     pub has_unsent_steps: bool,
 }
@@ -62,6 +65,7 @@ impl<'s> RowResult<'s> {
             request_id: worst.outcome.request_id.as_deref(),
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
+            results: steps.iter().rev().find_map(|record| record.outcome.results.as_deref()),
             has_unsent_steps: false,
         };
         let is_single = steps.len() == 1;
@@ -85,6 +89,7 @@ impl<'s> RowResult<'s> {
             request_id: None,
             updated_at: None,
             extension_status: None,
+            results: None,
             has_unsent_steps: false,
         }
     }

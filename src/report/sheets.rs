@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::csv_line::CsvLine;
 use super::encoded_file::EncodedFile;
+use super::result_cells::{RESULT_COLUMNS, result_cells};
 use super::row::RowResult;
 use crate::atomic_file::AtomicFile;
 use crate::input::{DamagedText, Record, Records, own};
@@ -22,9 +23,10 @@ const NO_ROW: &str = "delete this cell when the row is fixed";
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// `report.csv`: one line per row, in input order.
-pub(super) struct ReportSheet {
+pub(super) struct ReportSheet<'r> {
     csv: csv::Writer<AtomicFile>,
     extensions: Vec<String>,
+    rules: &'r Rules,
 }
 
 const REPORT_COLUMNS: [&str; 9] = [
@@ -39,13 +41,19 @@ const REPORT_COLUMNS: [&str; 9] = [
     "updatedAt",
 ];
 
-impl ReportSheet {
-    pub(super) fn new(file: AtomicFile, extensions: Vec<String>) -> csv::Result<Self> {
+impl<'r> ReportSheet<'r> {
+    pub(super) fn new(
+        file: AtomicFile,
+        extensions: Vec<String>,
+        rules: &'r Rules,
+    ) -> csv::Result<Self> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(BUFFER_BYTES).from_writer(file);
-        let columns = extensions.iter().map(|name| format!("extensionStatus.{name}"));
-        let columns = REPORT_COLUMNS.iter().map(|name| (*name).to_owned()).chain(columns);
+        let statuses = extensions.iter().map(|name| format!("extensionStatus.{name}"));
+        let results = RESULT_COLUMNS.iter().filter(|_| !extensions.is_empty());
+        let columns = REPORT_COLUMNS.iter().map(|name| (*name).to_owned());
+        let columns = columns.chain(statuses).chain(results.map(|name| (*name).to_owned()));
         csv.write_record(columns.map(|name| escape_formula(&name).into_owned()))?;
-        Ok(Self { csv, extensions })
+        Ok(Self { csv, extensions, rules })
     }
 
     pub(super) fn write(
@@ -75,6 +83,9 @@ impl ReportSheet {
                     None => status.to_string(),
                 });
                 csv.write_field(escape_formula(&status.unwrap_or_default()).as_bytes())?;
+            }
+            for cell in result_cells(row.results, self.rules) {
+                csv.write_field(escape_formula(&cell).as_bytes())?;
             }
         }
         csv.write_record(None::<&[u8]>)

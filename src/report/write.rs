@@ -142,7 +142,7 @@ struct ReportWriter<'p> {
     context: &'p Context,
     summary: Summary,
     failures: Causes,
-    report: ReportSheet,
+    report: ReportSheet<'p>,
     failed: ReturnSheet,
     unknown: ReturnSheet,
 }
@@ -169,7 +169,7 @@ impl<'p> ReportWriter<'p> {
             }
         };
         let report = AtomicFile::create(run.path(), "report.csv").map_err(failed)?;
-        let report = ReportSheet::new(report, extension_names(ledger)?);
+        let report = ReportSheet::new(report, extension_names(ledger)?, &context.rules);
         Ok(Self {
             superseded: SupersededRows::new(input, context, ledger),
             summary: Summary {

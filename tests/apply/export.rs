@@ -202,7 +202,7 @@ fn read_only_columns_are_exported_and_ignored_when_applied() {
     )
     .exits(0);
     let expected = "\u{feff}fileId,tags,aiTags,aiTags.aws-auto-tagging,aiTagConfidences,version\n\
-        a,old,\"[\"\"shirt, red\"\",\"\"dress\"\"]\",dress,\"shirt, red 97.5, dress 95\",a\nb,,,,,b\n";
+        a,old,\"[\"\"shirt, red\"\",\"\"dress\"\"]\",dress,\"shirt, red (97.5 %), dress (95 %)\",a\nb,,,,,b\n";
     let sheet = std::fs::read_to_string(env.path("sheet.csv")).unwrap();
     assert_eq!(sheet, expected);
     let ignored = "columns aiTags, aiTags.aws-auto-tagging, aiTagConfidences, version";

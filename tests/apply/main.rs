@@ -24,6 +24,7 @@ mod lookups;
 mod oversized;
 mod plan;
 mod preview_text;
+mod results;
 mod returning;
 mod run_lock;
 mod safety;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "engine",
     "report",
     "run",
@@ -30,6 +30,7 @@ const ORDER: [&str; 30] = [
     "row",
     "findings",
     "outcome",
+    "extension_results",
     "settings",
     "exit_codes",
     "error",
