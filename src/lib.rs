@@ -53,6 +53,7 @@
 //! - [`plan`]: turns rows into requests
 //! - [`imagekit`]: the API client
 //! - [`ledger`]: the durable record of a run
+//! - [`callback`]: what ImageKit posts about pending extensions
 //! - [`history`]: what the requests of each row carried, and whether they took effect
 //! - [`execute`]: turns requests into outcomes
 //! - [`resolve`]: turns paths and URLs into file ids
@@ -69,6 +70,7 @@
 
 pub mod account;
 pub mod atomic_file;
+pub mod callback;
 pub mod causes;
 pub mod charges;
 pub mod engine;

@@ -226,7 +226,7 @@ fn steady(
 
 /// The used share of the allowed rate in the ten minutes after `from`.
 fn used_share(times: &[Duration], from: Duration, rate: f64) -> f64 {
-    let sent = times.iter().filter(|at| (from..from + TEN_MINUTES).contains(at)).count();
+    let sent = times.iter().filter(|at| (from..from + TEN_MINUTES).contains(*at)).count();
     f64::from(u32::try_from(sent).unwrap()) / (rate * TEN_MINUTES.as_secs_f64())
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "engine",
     "report",
     "run",
@@ -25,6 +25,7 @@ const ORDER: [&str; 31] = [
     "request",
     "spending",
     "sent",
+    "callback",
     "file_fields",
     "causes",
     "row",
