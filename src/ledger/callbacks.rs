@@ -119,13 +119,12 @@ fn keep(transaction: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Ke
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Arrival)> {
     let file = FileId::new(row.get_ref(3)?.as_str()?).map_err(damaged)?;
-    let result = match row.get(4)? {
-        Some(error) => CallbackResult::Failure(error),
-        None => {
-            let found = row.get_ref(5)?.as_str_or_null()?.map(ExtensionResults::from_json);
-            let found = found.map(|found| found.ok_or_else(|| damaged("cannot be read")));
-            CallbackResult::Success(found.transpose()?.map(Box::new))
-        }
+    let result = if let Some(error) = row.get(4)? {
+        CallbackResult::Failure(error)
+    } else {
+        let found = row.get_ref(5)?.as_str_or_null()?.map(ExtensionResults::from_json);
+        let found = found.map(|found| found.ok_or_else(|| damaged("cannot be read")));
+        CallbackResult::Success(found.transpose()?.map(Box::new))
     };
     let callback = Callback { service: row.get(2)?, file, result };
     Ok((row.get(0)?, Arrival { row: row.get::<_, i64>(1)?.unsigned_abs(), callback }))

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::writer::SPENT;
-use super::{Counters, Ended, RunMeta, files, targets};
+use super::{Counters, Ended, RunMeta, callbacks, files, targets};
 use crate::input::Context;
 use crate::row::{Resolved, RowPos, Schema};
 use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 6;
+const FORMAT: i64 = 7;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -121,9 +121,11 @@ impl LedgerFile {
                  CREATE TABLE lost_response (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
                  {files}
                  {targets}
+                 {callbacks}
                  COMMIT;",
                 files = files::TABLES,
                 targets = targets::TABLE,
+                callbacks = callbacks::TABLE,
             ))
         })?;
         if let Some(files) = files {
@@ -325,14 +327,14 @@ impl LedgerFile {
         })
     }
 
-    fn get(&self, name: &str) -> Result<Option<String>, LedgerError> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<String>, LedgerError> {
         self.reading(|connection| {
             let query = "SELECT value FROM fact WHERE name = ?1";
             connection.query_row(query, [name], |row| row.get(0)).optional()
         })
     }
 
-    fn set(&self, name: &str, value: &str) -> Result<(), LedgerError> {
+    pub(super) fn set(&self, name: &str, value: &str) -> Result<(), LedgerError> {
         self.writing(|connection| {
             connection.execute("INSERT OR REPLACE INTO fact VALUES (?1, ?2)", [name, value])?;
             Ok(())
@@ -357,7 +359,7 @@ impl LedgerFile {
         LedgerError::Sqlite { path: self.path.clone(), doing, source }
     }
 
-    fn damaged_meta(&self) -> LedgerError {
+    pub(super) fn damaged_meta(&self) -> LedgerError {
         LedgerError::RunMeta { path: self.path.clone() }
     }
 }

@@ -13,6 +13,7 @@
 //! The tables have no index besides the primary key, because maintaining one makes inserts six
 //! times as expensive.
 
+mod callbacks;
 mod file;
 mod files;
 mod journal;
