@@ -8,19 +8,17 @@ use super::discard::DiscardUnlessStarted;
 use super::error::{Error, Refusal};
 use super::existing_run::{ResumeOptions, RunPart};
 use super::limits::Limits;
-use super::prepared_run::{Executed, PreparedRun};
+use super::prepared_run::{Executed, PreparedRun, StartedRun};
 use super::reading::Differences;
-use super::recorded_charges::{allowance, already_ran};
 use super::settings::{Consent, require_person};
 use super::sheet::Sheet;
-use super::sheet_plan::{SheetPlan, StagedSheet, UseOfPlan};
+use super::sheet_plan::{Planned, SheetPlan, StagedSheet, UseOfPlan};
 use super::ui::{Event, Notice, Ui};
 use crate::execute::Stop;
 use crate::exit_codes;
 use crate::input::StagedInput;
-use crate::ledger::Stage;
-use crate::plan::{PlanSummary, Planner};
-use crate::run::{RunDir, RunState, RunsOfSheet, Session};
+use crate::plan::PlanSummary;
+use crate::run::{RunDir, RunState, RunsOfSheet};
 use crate::settings::{DiffOptions, Planning};
 
 /// Options of applying a sheet.
@@ -54,7 +52,7 @@ impl ApplyOptions {
 
 /// The result of [`Engine::prepare_apply`].
 enum Prepared {
-    Run(Box<PreparedRun>),
+    Run(Box<StartedRun>),
     /// Resume this unfinished run instead.
     Resume(RunDir),
     /// This earlier run has finished, with this exit code; send nothing.
@@ -85,9 +83,9 @@ impl Engine {
         let discard_guard = DiscardUnlessStarted::new(&run);
         let prepare = Box::pin(self.prepare_apply(sheet, options, &run, ui));
         match limits.within(prepare).await? {
-            Prepared::Run(prepared) => {
+            Prepared::Run(started) => {
                 discard_guard.keep();
-                Ok(Executed::Ran(prepared.finish(limits, ui, signal).await?))
+                Ok(Executed::Ran(started.finish(limits, ui, signal).await?))
             }
             Prepared::Resume(other) => {
                 drop((discard_guard, run_lock));
@@ -149,35 +147,25 @@ impl Engine {
         if let Some(other) = replacing_run(sheet, options, run, &staged, &connection, ui)? {
             return Ok(other);
         }
-        let mut sheet_plan = plan.plan(&mut staged, read_offline, &connection).await?;
-        plan.show(&sheet_plan, &connection);
+        let planned = plan.plan(&mut staged, read_offline, &connection).await?;
+        plan.show(&planned, &connection);
         if !sheet.sandbox {
-            self.confirm_apply(&sheet_plan.scan.summary, options, can_confirm, ui).await?;
+            self.confirm_apply(&planned.scan.summary, options, can_confirm, ui).await?;
         }
-        sheet_plan.set_stage(Stage::Running)?;
-        let already_ran = already_ran(&connection, sheet_plan.meta.has_extensions)?;
-        let planner = Planner::of(options.planning, &sheet_plan.ledger, already_ran)?;
-        let charges = sheet_plan.charges.as_ref();
-        let allowance = allowance(&sheet_plan.meta, &sheet_plan.ledger, &connection, charges)?;
-        let session = Session {
-            input: staged.input.clone(),
-            context: sheet_plan.context,
-            execution: self.settings.execution.clone(),
-            rates: Some(connection.rates.clone()),
-            rows_max: options.limits.rows,
-            allowance,
-        };
-        Ok(Prepared::Run(Box::new(PreparedRun {
-            session,
-            planner,
+        let Planned { scan, context, mut meta, ledger, charges, .. } = planned;
+        meta.writes = scan.summary.writes;
+        let prepared = PreparedRun {
             run: run.clone(),
-            meta: sheet_plan.meta,
-            ledger: sheet_plan.ledger,
-            charges: sheet_plan.charges,
+            meta,
+            ledger,
+            input: staged.input,
+            context,
+            charges,
             connection,
-            _locks: lock.into_iter().collect(),
-            _sandbox: sandbox,
-        })))
+            locks: lock.into_iter().collect(),
+            sandbox,
+        };
+        Ok(Prepared::Run(prepared.started(&self.settings, options.limits.rows)?))
     }
 }
 

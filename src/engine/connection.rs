@@ -82,6 +82,29 @@ impl Connection {
         }
     }
 
+    /// Takes the lock of the account of the key, and also of the account that a run started on if
+    /// that is recorded under another key. `check_key` then fails unless the keys may belong to the
+    /// same account.
+    pub(super) async fn lock_account_of_run(
+        &self,
+        run: &RunDir,
+        started: &RunMeta,
+        wait: bool,
+        check_key: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Vec<AccountLock>, Error> {
+        let mut locks: Vec<_> = self.lock(run, wait).await?.into_iter().collect();
+        let Some(LocalState { state, db, account }) = &self.local else {
+            return Ok(locks);
+        };
+        let started_on = db.account_of(&started.account)?;
+        if started_on != *account {
+            check_key()?;
+            locks.push(lock_account(state, started_on, run, wait).await?);
+            db.join(*account, started_on)?;
+        }
+        Ok(locks)
+    }
+
     /// Connects to the account of a key. Listing one file verifies the endpoint and the key, and
     /// returns the account name. With `refused_if_busy`, fails without a request if another run
     /// holds the account.

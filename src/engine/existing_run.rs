@@ -8,9 +8,9 @@ use super::Engine;
 use super::connection::{Connection, LocalState};
 use super::error::{Error, Refusal, StageProblem};
 use super::limits::Limits;
-use super::locks::{lock_account, lock_run};
-use super::prepared_run::{Executed, PreparedRun};
-use super::recorded_charges::{allowance, already_ran, charges};
+use super::locks::lock_run;
+use super::prepared_run::{Executed, PreparedRun, StartedRun};
+use super::recorded_charges::{already_ran, charges};
 use super::settings::{Consent, Settings, prompt, refuse_unknown_prices, require_person};
 use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
@@ -19,7 +19,7 @@ use crate::input::{Fingerprint, staged_in};
 use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
-use crate::run::{RunDir, RunLock, Session, in_flight};
+use crate::run::{RunDir, RunLock, in_flight};
 
 /// Options of resuming a run.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +97,8 @@ impl Engine {
         let lock = limits.within(lock_run(&run, limits.wait_lock)).await?;
         let existing = ExistingRun { run, part, options, settings: &self.settings, ui };
         match limits.within(Box::pin(existing.prepare(lock))).await? {
-            Prepared::Run(prepared, _lock) => {
-                Ok(Executed::Ran(prepared.finish(limits, ui, signal).await?))
+            Prepared::Run(started, _lock) => {
+                Ok(Executed::Ran(started.finish(limits, ui, signal).await?))
             }
             Prepared::Done(exit_code) => Ok(Executed::NothingLeft { run: existing.run, exit_code }),
         }
@@ -116,7 +116,7 @@ struct ExistingRun<'e, U> {
 
 /// The result of [`ExistingRun::prepare`].
 enum Prepared {
-    Run(Box<PreparedRun>, RunLock),
+    Run(Box<StartedRun>, RunLock),
     /// Nothing is left to do; with the exit code of the last session.
     Done(u8),
 }
@@ -143,32 +143,20 @@ impl<U: Ui> ExistingRun<'_, U> {
         meta.spending = self.settings.spending.clone().or(meta.spending);
         meta.writes = ledger.counters()?.write_progress() + writes_left;
         if self.part == RunPart::Plan {
-            meta.stage = Stage::Running;
             meta.position = connection.next_position(&self.run)?;
         }
-        ledger.set_meta(&meta)?;
-        let planner =
-            Planner::of(meta.planning, &ledger, already_ran(&connection, meta.has_extensions)?)?;
-        let session = Session {
+        let prepared = PreparedRun {
+            run: self.run.clone(),
             input: self.run.input(&meta),
             context: ledger.context(&meta)?,
-            execution: self.settings.execution.clone(),
-            rates: Some(connection.rates.clone()),
-            rows_max: self.options.limits.rows,
-            allowance: allowance(&meta, &ledger, &connection, charges.as_ref())?,
-        };
-        let prepared = PreparedRun {
-            session,
-            planner,
-            run: self.run.clone(),
             meta,
             ledger,
             charges,
             connection,
-            _locks: locks,
-            _sandbox: sandbox,
+            locks,
+            sandbox,
         };
-        Ok(Prepared::Run(Box::new(prepared), lock))
+        Ok(Prepared::Run(prepared.started(self.settings, self.options.limits.rows)?, lock))
     }
 
     /// Whether no confirmation is needed: consent is given, or the run uses a sandbox of its own.
@@ -211,8 +199,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         Ok((connection, None))
     }
 
-    /// Locks the account of the key, and also the account that the run started on if that is
-    /// recorded under another key.
+    /// Takes the locks of the run's account, and records a new key.
     async fn lock(
         &self,
         connection: &Connection,
@@ -220,18 +207,10 @@ impl<U: Ui> ExistingRun<'_, U> {
         ledger: &LedgerFile,
     ) -> Result<Vec<AccountLock>, Error> {
         let wait = self.options.limits.wait_lock;
-        let mut locks: Vec<_> = connection.lock(&self.run, wait).await?.into_iter().collect();
-        let Some(LocalState { state, db, account }) = &connection.local else {
-            return Ok(locks);
-        };
+        let check_key = || self.check_key(meta, ledger);
+        let locks = connection.lock_account_of_run(&self.run, meta, wait, check_key).await?;
         let ours = &connection.client.identity;
-        let started_on = db.account_of(&meta.account)?;
-        if started_on != *account {
-            locks.push(lock_account(state, started_on, &self.run, wait).await?);
-            self.check_key(meta, ledger)?;
-            db.join(*account, started_on)?;
-        }
-        if meta.account != *ours {
+        if connection.local.is_some() && meta.account != *ours {
             meta.account.clone_from(ours);
             ledger.set_meta(meta)?;
         }

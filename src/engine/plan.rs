@@ -93,7 +93,9 @@ impl Engine {
         let StagedSheet { mut staged, client, sandbox: _sandbox } = staged_sheet;
         let connection = plan.connect(client, false).await?;
         let mut planned = plan.plan(&mut staged, read_offline, &connection).await?;
-        planned.set_stage(Stage::Planned)?;
+        planned.meta.stage = Stage::Planned;
+        planned.meta.writes = planned.scan.summary.writes;
+        planned.ledger.set_meta(&planned.meta)?;
         plan.show(&planned, &connection);
         discard_guard.keep();
         let reading = planned.reading.unwrap_or_default();

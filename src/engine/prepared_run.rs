@@ -1,4 +1,5 @@
-//! Executes a prepared session and writes its reports.
+//! Puts the session of a planned run together, executes it, and writes its reports: the common end
+//! of every command that sends.
 
 use std::any::Any;
 use std::future::Future;
@@ -9,12 +10,15 @@ use futures_util::FutureExt;
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::limits::Limits;
+use super::recorded_charges::{allowance, already_ran};
+use super::settings::Settings;
 use super::ui::{Event, Notice, Ui};
 use crate::account::AccountLock;
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
-use crate::ledger::{LedgerFile, RunMeta};
+use crate::input::{Context, Input};
+use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, ProgressMeter, Reports, write};
 use crate::run::{ConflictCheck, InFlight, RunDir, Session};
@@ -55,24 +59,57 @@ pub struct RunReport {
     pub are_charges_recorded: bool,
 }
 
-/// A session that is ready to be sent.
+/// A run that is planned and confirmed. [`Self::started`] records that it sends from now on.
 pub(super) struct PreparedRun {
-    pub(super) session: Session,
-    pub(super) planner: Planner,
     pub(super) run: RunDir,
+    /// The facts of the run, with its number of writes.
     pub(super) meta: RunMeta,
     pub(super) ledger: LedgerFile,
+    /// The run's copy of the sheet.
+    pub(super) input: Input,
+    pub(super) context: Context,
     /// The charges database; `None` if the run has no billed extensions, or uses a sandbox of its
     /// own.
     pub(super) charges: Option<Charges>,
     pub(super) connection: Connection,
     /// Held until the session ends.
-    pub(super) _locks: Vec<AccountLock>,
+    pub(super) locks: Vec<AccountLock>,
     /// Serves until the session ends.
-    pub(super) _sandbox: Option<Box<dyn Any>>,
+    pub(super) sandbox: Option<Box<dyn Any>>,
+}
+
+/// A run that is recorded as sending, with its session.
+pub(super) struct StartedRun {
+    run: PreparedRun,
+    session: Session,
+    planner: Planner,
 }
 
 impl PreparedRun {
+    /// Records that the run sends, and puts its session together: at most `rows_max` rows.
+    pub(super) fn started(
+        mut self,
+        settings: &Settings,
+        rows_max: Option<u64>,
+    ) -> Result<Box<StartedRun>, Error> {
+        self.meta.stage = Stage::Running;
+        let Self { meta, ledger, connection, charges, .. } = &self;
+        ledger.set_meta(meta)?;
+        let already_ran = already_ran(connection, meta.has_extensions)?;
+        let planner = Planner::of(meta.planning, ledger, already_ran)?;
+        let session = Session {
+            input: self.input.clone(),
+            context: self.context.clone(),
+            execution: settings.execution.clone(),
+            rates: Some(connection.rates.clone()),
+            rows_max,
+            allowance: allowance(meta, ledger, connection, charges.as_ref())?,
+        };
+        Ok(Box::new(StartedRun { run: self, session, planner }))
+    }
+}
+
+impl StartedRun {
     /// Sends the session and writes its reports.
     pub(super) async fn finish(
         self: Box<Self>,
@@ -80,13 +117,14 @@ impl PreparedRun {
         ui: &impl Ui,
         signal: impl Future<Output = Stop>,
     ) -> Result<Box<RunReport>, Error> {
-        let Self { session, planner, run, meta, ledger, charges, connection, .. } = *self;
+        let Self { run: prepared, session, planner } = *self;
+        let PreparedRun { run, meta, ledger, context, charges, connection, .. } = prepared;
+        let _held = (prepared.locks, prepared.sandbox);
         connection.register(&run, &meta)?;
         if let Some(charges) = &charges {
             charges.open_run(&meta.id)?;
         }
         record_write_time(&connection, &meta)?;
-        let context = session.context.clone();
         let prior_progress = PriorProgress::of(&ledger)?;
         let mut meter = ProgressMeter::new(meta.rows, meta.writes, prior_progress);
         let stop = first_stop(signal, limits, ui);
@@ -97,9 +135,10 @@ impl PreparedRun {
         let executed = if meta.checks_conflicts() {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
             let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads)?;
-            execute(session, planner, ledger, &run, &conflict_check, stop, on_progress).await
+            let transport = &conflict_check;
+            Box::pin(execute(session, planner, ledger, &run, transport, stop, on_progress)).await
         } else {
-            execute(session, planner, ledger, &run, api, stop, on_progress).await
+            Box::pin(execute(session, planner, ledger, &run, api, stop, on_progress)).await
         };
         ui.event(Event::ProgressEnded);
         let (ending, ledger) = executed?;

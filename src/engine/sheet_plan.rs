@@ -22,7 +22,7 @@ use super::ui::{Event, Preview, ReadCounter, Target, Ui, WholeSheet};
 use super::{Consent, Engine};
 use crate::charges::Charges;
 use crate::input::{Context, Input, StagedInput};
-use crate::ledger::{LedgerFile, RunKind, RunMeta, Stage};
+use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
 use crate::resolve::Resolution;
 use crate::row::{Duplicates, Rules};
@@ -342,13 +342,4 @@ fn scan_pilot(input: &Input, context: &Context, limit: Option<u64>) -> Result<In
     let mut planner = Planner::direct();
     planner.preview(EXAMPLES_MAX);
     Ok(scan(input, context, &mut planner, limit, |_| {})?)
-}
-
-impl Planned {
-    /// Records the stage of the run and its number of writes in the ledger.
-    pub(super) fn set_stage(&mut self, stage: Stage) -> Result<(), Error> {
-        self.meta.stage = stage;
-        self.meta.writes = self.scan.summary.writes;
-        Ok(self.ledger.set_meta(&self.meta)?)
-    }
 }

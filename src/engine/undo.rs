@@ -6,25 +6,24 @@ use std::path::{Path, PathBuf};
 use jiff::ZonedDateTime;
 
 use super::Engine;
-use super::connection::{Connection, LocalState, NewRun};
+use super::connection::{Connection, NewRun};
 use super::discard::DiscardUnlessStarted;
 use super::error::{Error, FilesPurpose, NothingToUndo, Refusal};
 use super::existing_run::refuse_edited_copy;
 use super::limits::Limits;
-use super::locks::{lock_account, lock_run, new_run};
-use super::prepared_run::{PreparedRun, RunReport};
+use super::locks::{lock_run, new_run};
+use super::prepared_run::{PreparedRun, RunReport, StartedRun};
 use super::reading::read_files;
 use super::settings::{Consent, Settings, prompt, require_person};
 use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
-use crate::account::AccountLock;
 use crate::execute::Stop;
 use crate::input::{Context, Format, Input, ReadOptions, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta, Snapshot, Stage};
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
 use crate::row::{FileId, Rules};
-use crate::run::{ReadStats, ReadStrategy, RunDir, Session, SnapshotReader, SpotCheck};
+use crate::run::{ReadStats, ReadStrategy, RunDir, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Planning};
-use crate::spending::{Allowance, SpendingLimits};
+use crate::spending::SpendingLimits;
 use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
 
 /// Options of an undo.
@@ -85,9 +84,9 @@ impl Engine {
         })?;
         let discard_guard = DiscardUnlessStarted::new(&run);
         let undo = Undo { old: &old, run: &run, options: &options, settings: &self.settings, ui };
-        let (prepared, summary) = limits.within(Box::pin(undo.prepare())).await?;
+        let (started, summary) = limits.within(Box::pin(undo.prepare())).await?;
         discard_guard.keep();
-        let report = prepared.finish(limits, ui, signal).await?;
+        let report = started.finish(limits, ui, signal).await?;
         Ok(Undone { report, summary })
     }
 }
@@ -103,7 +102,7 @@ struct Undo<'u, U> {
 
 impl<U: Ui> Undo<'_, U> {
     /// Prepares the undo up to its first write.
-    async fn prepare(&self) -> Result<(Box<PreparedRun>, UndoSummary), Error> {
+    async fn prepare(&self) -> Result<(Box<StartedRun>, UndoSummary), Error> {
         let Self { old, run, options, settings, ui } = self;
         let connection = Connection::to_account_of_run(
             settings,
@@ -113,7 +112,9 @@ impl<U: Ui> Undo<'_, U> {
             prompt(*ui, options.consent),
         )
         .await?;
-        let locks = self.locks(&connection).await?;
+        let wait = options.limits.wait_lock;
+        let check_key = || self.check_key();
+        let locks = connection.lock_account_of_run(run, &old.meta, wait, check_key).await?;
         if old.is_unfinished {
             ui.event(Event::Notice(Notice::UndoingUnfinished(&old.run)));
         }
@@ -125,8 +126,7 @@ impl<U: Ui> Undo<'_, U> {
         meta.input_fingerprint = staged.fingerprint.0;
         let schema = old.context.schema.clone();
         let context = Context { rules: meta.rules.clone(), schema, files: None };
-        let planner = || Planner::of(meta.planning, &ledger, Box::new(|_, _| None));
-        let mut preview = planner()?;
+        let mut preview = Planner::of(meta.planning, &ledger, Box::new(|_, _| None))?;
         preview.preview(EXAMPLES_MAX);
         let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
         // Tags that the run added are meant to go, and values from before to return as they were.
@@ -137,31 +137,21 @@ impl<U: Ui> Undo<'_, U> {
         if options.consent == Consent::Ask {
             settings.confirm(&scan.summary, ui.can_ask(), *ui).await?;
         }
-        let planner = planner()?;
         (meta.rows, meta.writes) = (undo_summary.rows, scan.summary.writes);
-        meta.stage = Stage::Running;
-        ledger.set_meta(&meta)?;
-        let session = Session {
-            input: staged.input,
-            context,
-            execution: settings.execution.clone(),
-            rates: Some(connection.rates.clone()),
-            rows_max: options.limits.rows,
-            // An undo runs no extensions.
-            allowance: Allowance::default(),
-        };
-        let prepared = Box::new(PreparedRun {
-            session,
-            planner,
+        let prepared = PreparedRun {
             run: (*run).clone(),
             meta,
             ledger,
+            input: staged.input,
+            context,
+            // An undo runs no extensions.
             charges: None,
             connection,
-            _locks: locks,
-            _sandbox: None,
-        });
-        Ok((prepared, undo_summary))
+            locks,
+            sandbox: None,
+        };
+        let started = prepared.started(settings, options.limits.rows)?;
+        Ok((started, undo_summary))
     }
 
     fn show(
@@ -195,24 +185,8 @@ impl<U: Ui> Undo<'_, U> {
         }));
     }
 
-    /// Locks the account of the key, and also the account that the run started on if that is
-    /// recorded under another key.
-    async fn locks(&self, connection: &Connection) -> Result<Vec<AccountLock>, Error> {
-        let wait = self.options.limits.wait_lock;
-        let mut locks: Vec<_> = connection.lock(self.run, wait).await?.into_iter().collect();
-        let Some(LocalState { state, db, account }) = &connection.local else {
-            return Ok(locks);
-        };
-        let started_on = db.account_of(&self.old.meta.account)?;
-        if started_on == *account {
-            return Ok(locks);
-        }
-        if !self.options.key_changed {
-            return Err(Refusal::KeyDiffers.into());
-        }
-        locks.push(lock_account(state, started_on, self.run, wait).await?);
-        db.join(*account, started_on)?;
-        Ok(locks)
+    fn check_key(&self) -> Result<(), Error> {
+        if self.options.key_changed { Ok(()) } else { Err(Refusal::KeyDiffers.into()) }
     }
 
     /// Reads the files of the run to be undone; returns how, and in how many requests.
