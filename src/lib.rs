@@ -64,12 +64,14 @@
 //! - [`charges`]: which extensions earlier runs were charged for, by file
 //! - [`run`]: one execution: its directory, its lock, its session
 //! - [`settings`]: validated settings
+//! - [`bit_set`]: sets of fields and of steps
 //! - [`system`]: operating system calls that the standard library lacks
 //!
 //! [`ikbulk_sandbox`], a crate of its own, is a local ImageKit. It shares no code with [`imagekit`].
 
 pub mod account;
 pub mod atomic_file;
+pub mod bit_set;
 pub mod callback;
 pub mod causes;
 pub mod charges;

@@ -6,6 +6,7 @@
 //! returned only if it certainly had no effect. If its response was lost, a [`LostResponse`]
 //! remains: the steps, and the idempotent part of the body.
 
+use crate::bit_set::{BitSet, Member};
 use crate::row::{
     AiTagRemoval, Coordinates, Extensions, FieldSet, FileField, FileId, MetadataField,
     MetadataValue, Publish, Set, Tags, WebhookUrl,
@@ -103,6 +104,17 @@ impl StepKind {
         }
     }
 }
+
+impl Member for StepKind {
+    const MEMBERS: &'static [Self] = &Self::ALL;
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A set of step kinds.
+pub type StepSet = BitSet<StepKind>;
 
 /// One step of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -34,7 +34,7 @@ pub use summary::{EXAMPLES_MAX, LostTags, PlanSummary, Preview};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Request, StepKind};
+use crate::request::{Request, StepKind, StepSet};
 use crate::row::{Content, Row, RowPos};
 use crate::settings::Planning;
 use batch::Coalescer;
@@ -241,10 +241,10 @@ impl PlannedRow {
 /// again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowProgress {
-    /// Steps that succeeded according to this run's ledger, as a bit set of [`StepKind`]s.
-    done: u32,
-    /// Steps with any record in this run's ledger, as a bit set.
-    recorded: u32,
+    /// Steps that succeeded according to this run's ledger.
+    done: StepSet,
+    /// Steps with any record in this run's ledger.
+    recorded: StepSet,
     /// Worst status of the recorded steps; `None` if there are none.
     worst: Option<Status>,
     /// State of the details step.
@@ -304,12 +304,12 @@ impl RowProgress {
         self.row_done |= record.row_done;
         self.worst = self.worst.max(Some(status));
         self.allowed = self.allowed.after(kind, status);
-        self.recorded |= 1 << kind as u8;
+        self.recorded.add(kind);
         if kind == StepKind::Details {
             self.details = DetailsSent::of(record);
         }
         if status.is_success() && kind != StepKind::DetailsWithoutExtensions {
-            self.done |= 1 << kind as u8;
+            self.done.add(kind);
         }
     }
 
@@ -332,7 +332,8 @@ impl RowProgress {
 
     /// Marks the row's tag calls as not done, so that they are sent again.
     fn redo_tags(&mut self) {
-        self.done &= !(1 << StepKind::RemoveTags as u8 | 1 << StepKind::AddTags as u8);
+        self.done.remove(StepKind::RemoveTags);
+        self.done.remove(StepKind::AddTags);
     }
 
     /// Whether the details were sent, or may have been.
@@ -348,11 +349,11 @@ impl RowProgress {
     }
 
     fn is_recorded_of(&self, kind: StepKind) -> bool {
-        self.recorded & (1 << kind as u8) != 0
+        self.recorded.contains(kind)
     }
 
     fn has_done(&self, kind: StepKind) -> bool {
-        self.done & (1 << kind as u8) != 0
+        self.done.contains(kind)
     }
 
     /// Whether the step is still to be sent.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
-const ORDER: [&str; 32] = [
+const ORDER: &[&str] = &[
     "engine",
     "report",
     "run",
@@ -38,6 +38,7 @@ const ORDER: [&str; 32] = [
     "sanitize",
     "shell",
     "plural",
+    "bit_set",
     "atomic_file",
     "sqlite",
 ];
@@ -61,6 +62,10 @@ fn sandbox() -> PathBuf {
 fn files(directory: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("src can be read") {
         let path = entry.expect("src can be read").path();
+        // Laws test whole runs, with modules above and below their own.
+        if path.ends_with("laws") {
+            continue;
+        }
         if path.is_dir() {
             files(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -121,7 +121,7 @@ impl SimulatedFile {
             None => {}
             Some(AiTagRemoval::All) => {
                 self.fields.ai_tags.clear();
-                self.unknown.remove(FileField::AiTags.into());
+                self.unknown.remove(FileField::AiTags);
             }
             Some(AiTagRemoval::Named(names)) => {
                 self.fields.ai_tags.retain(|tag| !names.contains(&tag.name));
@@ -137,7 +137,7 @@ impl SimulatedFile {
         }
         if let Some(publish) = change.publish {
             self.fields.is_published = Some(publish.is_published);
-            self.unknown.remove(FileField::Publication.into());
+            self.unknown.remove(FileField::Publication);
         }
     }
 
@@ -146,9 +146,9 @@ impl SimulatedFile {
         match change.after(self.tags()) {
             Some(tags) => {
                 self.fields.tags = tags;
-                self.unknown.remove(FileField::Tags.into());
+                self.unknown.remove(FileField::Tags);
             }
-            None => self.unknown.add(FileField::Tags.into()),
+            None => self.unknown.add(FileField::Tags),
         }
     }
 
