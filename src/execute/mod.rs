@@ -18,6 +18,8 @@ mod dispatcher;
 mod drive;
 mod event;
 mod file_queues;
+#[cfg(test)]
+pub(crate) mod laws;
 mod reads;
 mod ready_queues;
 mod throttle;

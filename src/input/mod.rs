@@ -10,6 +10,8 @@ mod encoding;
 mod error;
 mod json_words;
 mod jsonl;
+#[cfg(test)]
+mod laws;
 mod names;
 mod null_keys;
 mod options;

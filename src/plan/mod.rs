@@ -13,6 +13,8 @@ mod diff;
 mod direct;
 mod duplicates;
 mod expected;
+#[cfg(test)]
+mod laws;
 mod read_back;
 mod recorded;
 mod row_limit;

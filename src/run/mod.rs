@@ -4,6 +4,8 @@
 mod conflict_check;
 mod directory;
 pub mod in_flight;
+#[cfg(test)]
+pub(crate) mod laws;
 mod lost_requests;
 mod recent_writes;
 mod run_lock;

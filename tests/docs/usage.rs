@@ -1,17 +1,19 @@
 //! The flags, tests and recipes that the pages name.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::markdown::{inline_code, prose};
 use crate::reference::{commands, help};
 use crate::{files_below, name_of, pages, read, root};
 
 /// Flags of other programs that the pages name.
-const FOREIGN: [&str; 11] = [
+const FOREIGN: [&str; 12] = [
     "--all",
     "--all-targets",
     "--check",
     "--ignored",
+    "--lib",
     "--locked",
     "--no-deps",
     "--path",
@@ -67,15 +69,10 @@ fn documented_tests_and_recipes_exist() {
                         recipes.lines().any(|line| line.split([' ', ':']).next() == Some(recipe))
                     }
                     ["cargo", "test", "--test", target, ref filters @ ..] => {
-                        let files = files_below(&root().join("tests").join(target), &["rs"]);
-                        let is_known = |filter: &&&str| {
-                            files.iter().any(|file| {
-                                name_of(file).contains(**filter)
-                                    || read(file).contains(&format!("fn {filter}"))
-                            })
-                        };
-                        let mut filters = filters.iter().filter(|filter| **filter != "--");
-                        !files.is_empty() && filters.all(|filter| is_known(&filter))
+                        are_tests(&root().join("tests").join(target), filters)
+                    }
+                    ["cargo", "test", "--lib", ref filters @ ..] => {
+                        are_tests(&root().join("src"), filters)
                     }
                     _ => true,
                 };
@@ -86,4 +83,16 @@ fn documented_tests_and_recipes_exist() {
         }
     }
     assert!(missing.is_empty(), "tests or recipes that do not exist:\n{}", missing.join("\n"));
+}
+
+/// Whether each filter is part of the name of a test, or of a file, below a directory.
+fn are_tests(directory: &Path, filters: &[&str]) -> bool {
+    let files = files_below(directory, &["rs"]);
+    let is_known = |filter: &str| {
+        files.iter().any(|file| {
+            name_of(file).contains(filter) || read(file).contains(&format!("fn {filter}"))
+        })
+    };
+    let mut filters = filters.iter().filter(|filter| **filter != "--");
+    !files.is_empty() && filters.all(|filter| is_known(filter))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ikbulk::execute::EndReason;
-use ikbulk::outcome::Status;
+use crate::execute::EndReason;
+use crate::outcome::Status;
 use proptest::prelude::*;
 
 use super::aborts::checkpoint_is_valid;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ikbulk::execute::EndReason;
-use ikbulk::outcome::Status;
-use ikbulk::request::{StepKind, StepRef};
+use crate::execute::EndReason;
+use crate::outcome::Status;
+use crate::request::{StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{History, Ledger, Observed, Sheet, is_lost};

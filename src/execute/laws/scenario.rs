@@ -3,14 +3,14 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use ikbulk::imagekit::RateLimitHeaders;
-use ikbulk::outcome::Status;
-use ikbulk::plan::{Batch, PlannedRow, RowProgress, direct};
-use ikbulk::request::{BudgetKind, Call, Endpoint, Request, StepKind, StepRef};
-use ikbulk::row::{
+use crate::imagekit::RateLimitHeaders;
+use crate::outcome::Status;
+use crate::plan::{Batch, PlannedRow, RowProgress, direct};
+use crate::request::{BudgetKind, Call, Endpoint, Request, StepKind, StepRef};
+use crate::row::{
     Builder, Cell, Content, Field, FileId, Problem, Row, RowPos, Rules, Tags, Update,
 };
-use ikbulk::settings::{AbortLimits, Execution, Rate, RateLimit};
+use crate::settings::{AbortLimits, Execution, Rate, RateLimit};
 use proptest::prelude::*;
 
 /// The number of a sheet's first row, as in a CSV.
@@ -137,7 +137,7 @@ pub(crate) fn plan(spec: RowSpec, number: u64, progress: &RowProgress, batch: &m
                 unreachable!("the cells should be valid")
             };
             let Update { change, .. } = *merged;
-            let (_, call) = ikbulk::plan::steps(change).into_iter().flatten().next().unwrap();
+            let (_, call) = crate::plan::steps(change).into_iter().flatten().next().unwrap();
             let fallback = steps.map(|step| {
                 match Request::new(call.clone(), [file(file_number)].into(), [step].into()) {
                     Request::Idempotent(request) => Some(request),

@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ikbulk::execute::{AbortReason, EndReason};
-use ikbulk::imagekit::RateLimitHeaders;
-use ikbulk::ledger::Op;
-use ikbulk::outcome::{Code, Status};
-use ikbulk::request::{BudgetKind, Endpoint, StepKind, StepRef};
+use crate::execute::{AbortReason, EndReason};
+use crate::imagekit::RateLimitHeaders;
+use crate::ledger::Op;
+use crate::outcome::{Code, Status};
+use crate::request::{BudgetKind, Endpoint, StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{History, Ledger, Observed, Purpose, Sheet, is_lost};

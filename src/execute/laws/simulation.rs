@@ -6,18 +6,18 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ikbulk::execute::{
+use crate::execute::{
     Action, Dispatcher, EndReason, Event, Stop, Ticket, from_at_most_once, from_idempotent,
 };
-use ikbulk::imagekit::{Accepted, Failure, RateLimitHeaders, SendResult};
-use ikbulk::ledger::{Checkpoint, Counters, Op};
-use ikbulk::outcome::Code;
-use ikbulk::plan::{Batch, RowProgress};
-use ikbulk::request::{
+use crate::imagekit::{Accepted, Failure, RateLimitHeaders, SendResult};
+use crate::ledger::{Checkpoint, Counters, Op};
+use crate::outcome::Code;
+use crate::plan::{Batch, RowProgress};
+use crate::request::{
     AtMostOnce, Call, Endpoint, Idempotent, Request, Sendable, StepKind, StepRef,
 };
-use ikbulk::row::FileId;
-use ikbulk::sent::Sent;
+use crate::row::FileId;
+use crate::sent::Sent;
 
 use super::history::{History, Ledger, Observed, Purpose, SentRequest, Sheet};
 use super::scenario::{FIRST_ROW, RealLimit, Response, Scenario, plan};

@@ -8,23 +8,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikbulk::execute::{EndReason, Reads, Stop};
-use ikbulk::imagekit::{Api, ApiSettings};
-use ikbulk::input::{Context, Format, Input};
-use ikbulk::ledger::{LedgerFile, RunMeta};
-use ikbulk::outcome::Status;
-use ikbulk::plan::Planner;
-use ikbulk::run::{ReadProgress, Session, SnapshotReader};
-use ikbulk::settings::{Execution, Planning, Rate};
-use ikbulk::spending::Allowance;
+use crate::execute::{EndReason, Reads, Stop};
+use crate::imagekit::{Api, ApiSettings};
+use crate::input::{Context, Format, Input};
+use crate::ledger::{LedgerFile, RunMeta};
+use crate::outcome::Status;
+use crate::plan::Planner;
+use crate::run::{ReadProgress, Session, SnapshotReader};
+use crate::settings::{Execution, Planning, Rate};
+use crate::spending::Allowance;
 use ikbulk_sandbox::{Config, Hook, Phase, Running, start};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::super::real_loop::{meta, statuses};
-use super::super::scenario::{execution, limit};
 use super::sheet::{FILES, Row, csv, id};
+use crate::execute::laws::scenario::{execution, limit};
+use crate::run::laws::real_loop::{meta, statuses};
 
 /// The result of a run.
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use ikbulk::execute::EndReason;
-use ikbulk::imagekit::RateLimitHeaders;
-use ikbulk::ledger::Op;
-use ikbulk::outcome::Status;
-use ikbulk::request::{Endpoint, StepKind, StepRef};
+use crate::execute::EndReason;
+use crate::imagekit::RateLimitHeaders;
+use crate::ledger::Op;
+use crate::outcome::Status;
+use crate::request::{Endpoint, StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{History, Observed, Purpose, Sheet};

@@ -1,6 +1,6 @@
 //! Law: what is written as a sheet is read as the same cells, in every delimiter and encoding.
 
-use ikbulk::input::{Context, Delimiter, ReadOptions, Record, TextEncoding, stage_input};
+use crate::input::{Context, Delimiter, ReadOptions, Record, TextEncoding, stage_input};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

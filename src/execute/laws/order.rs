@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ikbulk::row::FileId;
+use crate::row::FileId;
 use proptest::prelude::*;
 
 use super::history::{History, Observed, Purpose, SentRequest, Sheet};

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ikbulk::execute::Budget;
-use ikbulk::imagekit::RateLimitHeaders;
-use ikbulk::request::{BudgetKind, Endpoint};
-use ikbulk::settings::{Rate, RateLimit};
+use crate::execute::Budget;
+use crate::imagekit::RateLimitHeaders;
+use crate::request::{BudgetKind, Endpoint};
+use crate::settings::{Rate, RateLimit};
 use proptest::prelude::*;
 
 use super::history::{History, Observed, Purpose};
@@ -399,5 +399,5 @@ fn simultaneous_429s_without_reset_pause_one_second() {
     let again = history.sent().map(|(at, _)| at).find(|at| *at > last).unwrap();
     assert!(again >= last + Duration::from_secs(1), "{again:?} after {last:?}");
     assert!(again < last + Duration::from_millis(1100), "{again:?} after {last:?}");
-    assert_eq!(history.ledger().row_status(FIRST_ROW), ikbulk::outcome::Status::Updated);
+    assert_eq!(history.ledger().row_status(FIRST_ROW), crate::outcome::Status::Updated);
 }

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
+use crate::plan::batch::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
+use crate::request::BULK_FILES_MAX;
+use crate::row::Tags;
 use fastrand::Rng;
-use ikbulk::plan::batch::{CallFile, Superset, TagBatcher, TagCall, TagEdit};
-use ikbulk::request::BULK_FILES_MAX;
-use ikbulk::row::Tags;
 use proptest::prelude::*;
 
 const UNLIMITED: usize = 1_000_000;

@@ -7,11 +7,11 @@ mod sheet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ikbulk::input::{Context, Format, Input};
-use ikbulk::ledger::LedgerFile;
-use ikbulk::outcome::Status;
-use ikbulk::settings::{DiffOptions, Planning};
-use ikbulk::undo::{FileEffects, FinishedRun, SkipReason, file_effects_of};
+use crate::input::{Context, Format, Input};
+use crate::ledger::LedgerFile;
+use crate::outcome::Status;
+use crate::settings::{DiffOptions, Planning};
+use crate::undo::{FileEffects, FinishedRun, SkipReason, file_effects_of};
 use ikbulk_sandbox::{Config, Fault, Faults};
 use proptest::prelude::*;
 use serde_json::Value;

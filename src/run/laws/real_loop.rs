@@ -8,23 +8,23 @@ use std::future::{Future, pending};
 use std::path::Path;
 use std::time::Duration;
 
-use ikbulk::execute::{EndReason, Stop, Transport};
-use ikbulk::imagekit::{Accepted, Failure, FileState, RateLimitHeaders, SendResult};
-use ikbulk::input::{Context, Format, Input, ReadOptions};
-use ikbulk::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, StepRecord};
-use ikbulk::outcome::{Code, Status};
-use ikbulk::plan::Planner;
-use ikbulk::report::{PriorProgress, RowResult};
-use ikbulk::request::{Call, Idempotent, Sendable, StepKind};
-use ikbulk::row::{FileId, Rules, Set};
-use ikbulk::run::Session;
-use ikbulk::settings::{Execution, Planning, Rate};
-use ikbulk::spending::{Allowance, SpendingLimits};
+use crate::execute::{EndReason, Stop, Transport};
+use crate::imagekit::{Accepted, Failure, FileState, RateLimitHeaders, SendResult};
+use crate::input::{Context, Format, Input, ReadOptions};
+use crate::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, StepRecord};
+use crate::outcome::{Code, Status};
+use crate::plan::Planner;
+use crate::report::{PriorProgress, RowResult};
+use crate::request::{Call, Idempotent, Sendable, StepKind};
+use crate::row::{FileId, Rules, Set};
+use crate::run::Session;
+use crate::settings::{Execution, Planning, Rate};
+use crate::spending::{Allowance, SpendingLimits};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::rate_limit::at_most;
-use super::scenario::{execution, limit};
+use crate::execute::laws::rate_limit::at_most;
+use crate::execute::laws::scenario::{execution, limit};
 
 const ROWS: u64 = 300;
 const FILES: u64 = 40;

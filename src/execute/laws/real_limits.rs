@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ikbulk::execute::EndReason;
-use ikbulk::outcome::Status;
-use ikbulk::request::{BudgetKind, Endpoint};
+use crate::execute::EndReason;
+use crate::outcome::Status;
+use crate::request::{BudgetKind, Endpoint};
 
 use super::history::History;
 use super::scenario::{
@@ -108,7 +108,7 @@ fn background_load_of_half_updates_all_rows() {
 #[test]
 fn run_waits_for_a_reset_in_15_minutes() {
     let fifteen = Duration::from_mins(15);
-    let note = ikbulk::imagekit::RateLimitHeaders { reset: Some(fifteen), rate: None };
+    let note = crate::imagekit::RateLimitHeaders { reset: Some(fifteen), rate: None };
     let at = Duration::from_secs(30);
     let throttle_once = vec![(at, Endpoint::Patch, note)];
     let api = FakeApi { throttle_once, ..FakeApi::default() };

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use ikbulk::execute::{EndReason, WriteProgress};
-use ikbulk::ledger::{Op, StepRecord};
-use ikbulk::outcome::{Code, Outcome, Status};
-use ikbulk::plan::{Batch, RowProgress};
-use ikbulk::report::RowResult;
-use ikbulk::request::{BudgetKind, Endpoint, Request, StepKind, StepRef};
-use ikbulk::row::FileId;
+use crate::execute::{EndReason, WriteProgress};
+use crate::ledger::{Op, StepRecord};
+use crate::outcome::{Code, Outcome, Status};
+use crate::plan::{Batch, RowProgress};
+use crate::report::RowResult;
+use crate::request::{BudgetKind, Endpoint, Request, StepKind, StepRef};
+use crate::row::FileId;
 
 use super::scenario::{FIRST_ROW, Response, Scenario, plan};
 

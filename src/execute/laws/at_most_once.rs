@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use ikbulk::execute::{AbortReason, EndReason};
-use ikbulk::ledger::Op;
-use ikbulk::outcome::Status;
-use ikbulk::request::{StepKind, StepRef};
+use crate::execute::{AbortReason, EndReason};
+use crate::ledger::Op;
+use crate::outcome::Status;
+use crate::request::{StepKind, StepRef};
 use proptest::prelude::*;
 
 use super::history::{History, Observed, Purpose, SentRequest, Sheet, is_lost};

@@ -1,0 +1,3 @@
+//! Property tests of reading.
+
+mod sheets;

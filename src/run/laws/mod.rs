@@ -1,0 +1,3 @@
+//! Property tests of whole sessions.
+
+pub(crate) mod real_loop;
