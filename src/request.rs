@@ -256,11 +256,13 @@ pub enum Endpoint {
     List = 5,
     /// `GET /v1/customMetadataFields`.
     MetadataFields = 6,
+    /// `GET /v1/saved-extensions`.
+    SavedExtensions = 7,
 }
 
 impl Endpoint {
     /// Every endpoint, by discriminant.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Patch,
         Self::AddTags,
         Self::RemoveTags,
@@ -268,6 +270,7 @@ impl Endpoint {
         Self::GetDetails,
         Self::List,
         Self::MetadataFields,
+        Self::SavedExtensions,
     ];
 
     /// The account's rate limit that the endpoint counts against.
@@ -277,7 +280,9 @@ impl Endpoint {
             Self::Patch | Self::AddTags | Self::RemoveTags | Self::RemoveAiTags => {
                 BudgetKind::Writes
             }
-            Self::GetDetails | Self::List | Self::MetadataFields => BudgetKind::Reads,
+            Self::GetDetails | Self::List | Self::MetadataFields | Self::SavedExtensions => {
+                BudgetKind::Reads
+            }
         }
     }
 
@@ -292,6 +297,7 @@ impl Endpoint {
             Self::GetDetails => "GET details",
             Self::List => "GET files",
             Self::MetadataFields => "GET customMetadataFields",
+            Self::SavedExtensions => "GET saved-extensions",
         }
     }
 }

@@ -81,7 +81,7 @@ impl Charges {
     }
 
     /// The charge of an extension with this configuration on a file, if there is one. A saved
-    /// extension is identified by its id, even if its configuration was changed since.
+    /// extension is identified by the configuration that it stands for.
     ///
     /// # Errors
     /// The state database cannot be read.

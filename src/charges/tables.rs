@@ -128,10 +128,15 @@ pub(super) fn find(
          FROM charge JOIN run ON run.number = charge.run
          WHERE charge.service = ?1 AND charge.file = ?2 AND charge.extension = ?3",
     )?;
-    let key = params![service.as_str(), file.as_str(), extension.fingerprint().0];
-    let found = query.query_row(key, |row| {
-        let certainty = if row.get(2)? { Certainty::ResponseLost } else { Certainty::Accepted };
-        Ok(Charge { run: path_of(row, 0)?, begun: row.get(1)?, certainty })
-    });
-    found.optional()
+    for fingerprint in extension.fingerprints() {
+        let key = params![service.as_str(), file.as_str(), fingerprint.0];
+        let found = query.query_row(key, |row| {
+            let certainty = if row.get(2)? { Certainty::ResponseLost } else { Certainty::Accepted };
+            Ok(Charge { run: path_of(row, 0)?, begun: row.get(1)?, certainty })
+        });
+        if let Some(charge) = found.optional()? {
+            return Ok(Some(charge));
+        }
+    }
+    Ok(None)
 }

@@ -31,6 +31,7 @@ impl Check {
     pub(super) async fn run(self, screen: &Screen) -> Result<u8, CliError> {
         let settings = self.settings.with_profile()?;
         let read_options = self.read.options(settings.columns());
+        let settings = settings.with_extensions_for_all(self.read.extensions.as_deref());
         let engine = Engine::new(settings.with_key()?);
         let sheet = Sheet {
             format: self.read.format,

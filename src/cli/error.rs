@@ -126,7 +126,7 @@ fn failed_read(purpose: ReadPurpose, failure: &Failure) -> String {
     let cause = failure.to_string();
     let cause = format!("{}{}", cause.trim_end_matches('.'), read_hint(failure));
     match purpose {
-        ReadPurpose::Connect | ReadPurpose::LookUp => {
+        ReadPurpose::Connect | ReadPurpose::LookUp | ReadPurpose::SavedExtensions => {
             format!("cannot {purpose}: {cause}; nothing was sent")
         }
         ReadPurpose::MetadataFields => {
@@ -205,6 +205,9 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         Refusal::UnlimitedSpending { .. } => {
             ". Pass --max-units N or --max-extension-runs NAME=N to set a limit"
         }
+        Refusal::SavedExtensionChanged(_) => {
+            ".\nPlan the rest again: apply the sheet, or its report of failed rows, as a new run"
+        }
         Refusal::NoKey => {
             ": set IMAGEKIT_PRIVATE_KEY, or pass --key-file FILE; without an account, try `ikbulk \
              apply FILE --sandbox` or `ikbulk sandbox`"
@@ -230,6 +233,7 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         | Refusal::UnknownPrice(_)
         | Refusal::NothingToUndo { .. }
         | Refusal::Unreadable { .. }
+        | Refusal::ExtensionsForAll(_)
         | Refusal::NotConfirmable
         | Refusal::NotConfirmed
         | Refusal::UnusableKey(_)

@@ -112,7 +112,7 @@ impl Command {
         match self {
             Self::Check(check) => check.run(screen).await,
             Self::Plan(plan) => plan.run(screen).await,
-            Self::Apply(apply) => apply.run(screen, signal).await,
+            Self::Apply(apply) => Box::pin(apply.run(screen, signal)).await,
             Self::Resume(resume) => resume.run(screen, signal).await,
             Self::Undo(undo) => undo.run(screen, signal).await,
             Self::Export(export) => export.run(screen, signal).await,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use ikbulk::input::{Delimiter, Format, ReadOptions, TextEncoding};
 
 use super::help::INPUT;
@@ -31,6 +32,9 @@ pub(super) struct ReadArgs {
     /// Refuse a sheet with columns that are not read
     #[arg(long, help_heading = INPUT, hide_short_help = true)]
     strict_columns: bool,
+    /// Run a preset or saved extension on all rows that have no extensions of their own
+    #[arg(long, value_name = "NAMES", value_parser = NonEmptyStringValueParser::new(), help_heading = INPUT)]
+    pub(super) extensions: Option<String>,
 }
 
 /// A column of the sheet, and the column that it is read as.

@@ -8,7 +8,7 @@ use clap::Args;
 use ikbulk::account::StateDir;
 use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
 use ikbulk::findings::Finding;
-use ikbulk::row::{Duplicates, NullMeans, Rules};
+use ikbulk::row::{Duplicates, ExtensionNames, NullMeans, Rules};
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
 use ikbulk::spending::{Limits, Prices, SpendingLimits};
 use serde::Deserialize;
@@ -148,6 +148,10 @@ pub(crate) struct SettingsArgs {
     #[arg(skip)]
     #[serde(skip)]
     columns: BTreeMap<String, String>,
+    /// Presets of extensions in the settings files, and the names for all rows.
+    #[arg(skip)]
+    #[serde(skip)]
+    extensions: ExtensionNames,
 }
 
 impl Profile for SettingsArgs {
@@ -169,6 +173,7 @@ impl SettingsArgs {
         }
         let files = SettingsFiles::read(self.settings.as_deref())?;
         self.columns = files.columns();
+        self.extensions = files.extensions();
         self.trust = Trust::new(&files.user_endpoints(), files.user_path.clone());
         let layers = files.into_layers(self.profile.as_deref())?;
         // Not read by clap, which could not tell the variable from the flag: the flag conflicts
@@ -206,9 +211,10 @@ impl SettingsArgs {
     /// Completes missing settings from `other`.
     fn or(self, other: Self) -> Self {
         let (endpoint_source, trust, columns) = (self.endpoint_source, self.trust, self.columns);
+        let extensions = self.extensions;
         macro_rules! first_given {
             ($($setting:ident),*) => {
-                Self { endpoint_source, trust, columns, $($setting: self.$setting.or(other.$setting)),* }
+                Self { endpoint_source, trust, columns, extensions, $($setting: self.$setting.or(other.$setting)),* }
             };
         }
         first_given!(
@@ -285,6 +291,12 @@ impl SettingsArgs {
         &self.columns
     }
 
+    /// Runs these extensions on rows that have none of their own.
+    pub(super) fn with_extensions_for_all(mut self, names: Option<&str>) -> Self {
+        self.extensions.for_all = names.map(str::to_owned);
+        self
+    }
+
     /// How the cells of a sheet are read.
     fn rules(&self) -> Rules {
         let default = Rules::default();
@@ -296,6 +308,7 @@ impl SettingsArgs {
             locale: self.locale.as_ref().map(|tag| tag.0),
             duplicates: self.duplicates.unwrap_or_default(),
             accepted: self.accept.iter().flatten().copied().collect(),
+            extensions: self.extensions.clone(),
             ..default
         }
     }
@@ -327,7 +340,8 @@ impl SettingsArgs {
 
     /// The settings of the engine for this sheet. A run on a sandbox of its own needs no key.
     pub(super) fn for_sheet(self, sheet: &SheetArgs) -> Result<Settings, CliError> {
-        if sheet.sandbox { self.engine_settings(Key::Missing) } else { self.with_key() }
+        let settings = self.with_extensions_for_all(sheet.extensions_for_all());
+        if sheet.sandbox { settings.engine_settings(Key::Missing) } else { settings.with_key() }
     }
 
     fn engine_settings(self, key: Key) -> Result<Settings, CliError> {

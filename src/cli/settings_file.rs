@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::CliError;
+use ikbulk::row::ExtensionNames;
 use ikbulk::system;
 
 const LOCAL_FILE: &str = "ikbulk.toml";
@@ -32,6 +33,7 @@ pub(super) struct SettingsFile<P> {
     path: PathBuf,
     profiles: BTreeMap<String, P>,
     columns: BTreeMap<String, String>,
+    extensions: ExtensionNames,
     /// Whether only the user or the superuser can have written it.
     is_written_by_user: bool,
 }
@@ -61,6 +63,9 @@ struct Content<P> {
     /// Columns of sheets, and the columns that they are read as.
     #[serde(default)]
     columns: BTreeMap<String, String>,
+    /// Presets of extensions by name.
+    #[serde(default)]
+    extensions: BTreeMap<String, serde_json::Value>,
 }
 
 impl<P: Profile> SettingsFiles<P> {
@@ -100,6 +105,12 @@ impl<P: Profile> SettingsFiles<P> {
     pub(super) fn columns(&self) -> BTreeMap<String, String> {
         let files = [&self.user, &self.local];
         files.into_iter().flatten().flat_map(|file| file.columns.clone()).collect()
+    }
+
+    /// The presets of extensions, the local file first.
+    pub(super) fn extensions(&self) -> ExtensionNames {
+        let files = [&self.local, &self.user].into_iter().flatten();
+        files.fold(ExtensionNames::default(), |names, file| names.or(file.extensions.clone()))
     }
 
     /// The named profile of each file, the local file first; without a name the default profile.
@@ -155,8 +166,23 @@ impl<P: Profile> SettingsFile<P> {
         for profile in profiles.values_mut() {
             profile.resolve_key_file(directory);
         }
-        Ok(Some(Self { path: path.to_owned(), profiles, columns, is_written_by_user }))
+        let extensions = presets(content.extensions, path)?;
+        Ok(Some(Self { path: path.to_owned(), profiles, columns, extensions, is_written_by_user }))
     }
+}
+
+/// Checks the presets of a settings file.
+fn presets(
+    presets: BTreeMap<String, serde_json::Value>,
+    path: &Path,
+) -> Result<ExtensionNames, CliError> {
+    let mut names = ExtensionNames::default();
+    for (name, preset) in presets {
+        names.add_preset(&name, preset).map_err(|reason| {
+            CliError::new(format!("{}: the preset extensions.{name} {reason}", path.display()))
+        })?;
+    }
+    Ok(names)
 }
 
 /// The path of the user settings file, by the XDG Base Directory rules.

@@ -82,6 +82,11 @@ impl SheetArgs {
         }
     }
 
+    /// The names of the extensions of rows that have none of their own.
+    pub(super) fn extensions_for_all(&self) -> Option<&str> {
+        self.read.extensions.as_deref()
+    }
+
     pub(super) fn diff_options(&self) -> DiffOptions {
         DiffOptions {
             exact: self.exact,

@@ -133,6 +133,11 @@ fn notice_text(notice: &Notice<'_>) -> String {
              IMAGEKIT_PRIVATE_KEY or --key-file"
                 .to_owned()
         }
+        Notice::ExtensionsNotChecked => {
+            "not checking the saved extensions, and the fields that extensions write, against those \
+             of the account: no key in IMAGEKIT_PRIVATE_KEY or --key-file"
+                .to_owned()
+        }
         Notice::EarlierVersionUnfinished(run) => format!(
             "there is an unfinished run of an earlier version of this sheet: {}; do not resume it \
              after this run, or its older values overwrite newer ones",

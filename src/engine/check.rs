@@ -4,18 +4,19 @@ use super::Engine;
 use super::Key;
 use super::columns::{ask_about_columns, confirmed_encoding};
 use super::error::{Error, Refusal};
+use super::extensions::{read_references, refuse_unusable_names};
 use super::fields::Fields;
 use super::settings::{Consent, ambiguous_nulls, prompt};
 use super::sheet::Sheet;
 use super::source::unreadable;
 use super::ui::{Event, Notice, Preview, Ui};
 use crate::execute::Reads;
-use crate::input::{Format, Input};
-use crate::plan::{InputSummary, scan_first};
+use crate::input::{Context, Format, Input};
+use crate::plan::{ExtensionReferences, InputSummary, scan_first};
 
 impl Engine {
-    /// Validates a sheet. Reads the custom metadata fields of the account if the sheet sets any, and
-    /// nothing else.
+    /// Validates a sheet. Reads the custom metadata fields of the account if the sheet sets any, its
+    /// saved extensions if the sheet names any, and nothing else.
     ///
     /// ```
     /// use ikbulk::engine::{Engine, Sheet, Unattended};
@@ -60,10 +61,14 @@ impl Engine {
             decoded = source.stage_unnamed(sheet.format, options).await?;
             input = decoded.input().clone();
         }
-        let fields = self.fields_to_check(sheet, &input, ui).await?;
+        let mut fields = self.fields_to_check(sheet, &input, ui).await?;
         let mut context = fields.context(self.settings.rules.clone(), None);
         ask_about_columns(&mut input, &context, prompt(ui, Consent::Ask)).await?;
-        let scan = scan_first(&input, &mut context, 0)?;
+        let mut scan = scan_first(&input, &mut context, 0)?;
+        let references = &scan.summary.references;
+        if self.check_references(sheet, references, &mut context, &mut fields, ui).await? {
+            scan = scan_first(&input, &mut context, 0)?;
+        }
         ui.event(Event::Preview(&Preview {
             input: &sheet.source.name(),
             rows_of_run: None,
@@ -83,6 +88,30 @@ impl Engine {
             Some(refusal) => Err(refusal.into()),
             None => Ok(scan),
         }
+    }
+
+    /// Reads what the extensions refer to in the account, if there is a key. Returns whether it read
+    /// anything.
+    async fn check_references(
+        &self,
+        sheet: &Sheet,
+        references: &ExtensionReferences,
+        context: &mut Context,
+        fields: &mut Fields,
+        ui: &impl Ui,
+    ) -> Result<bool, Error> {
+        let needs_fields = references.fields && sheet.checks_metadata && context.schema.is_none();
+        if !references.unresolved && !needs_fields {
+            refuse_unusable_names(&context.rules.extensions)?;
+            return Ok(false);
+        }
+        if matches!(self.settings.access.key, Key::Missing) {
+            ui.event(Event::Notice(Notice::ExtensionsNotChecked));
+            return Ok(false);
+        }
+        let client = self.settings.access.client(prompt(ui, Consent::Ask)).await?;
+        let account = (&client, &Reads::new(&self.settings.execution));
+        read_references(references, context, fields, sheet.checks_metadata, account).await
     }
 
     /// The fields of the account, if the sheet sets custom metadata and there is a key.

@@ -122,6 +122,8 @@ pub enum ReadPurpose {
     Connect,
     /// The custom metadata fields of the account.
     MetadataFields,
+    /// The saved extensions of the account.
+    SavedExtensions,
     /// The files that rows name by path or URL.
     LookUp,
     /// The files to export.
@@ -133,6 +135,7 @@ impl std::fmt::Display for ReadPurpose {
         f.write_str(match self {
             Self::Connect | Self::Export => "read the library",
             Self::MetadataFields => "read the custom metadata fields of the account",
+            Self::SavedExtensions => "read the saved extensions of the account",
             Self::LookUp => "look up files by path or URL",
         })
     }
@@ -228,6 +231,15 @@ pub enum Refusal {
     /// Units are limited, and those of an extension are not known.
     #[error("the units of {} are not known, so that they cannot be limited", .0.as_str())]
     UnknownPrice(ExtensionName),
+    /// The extensions that all rows are to run cannot be used; the reason names them.
+    #[error("{0}; nothing was sent")]
+    ExtensionsForAll(String),
+    /// A saved extension, with this id, was changed or deleted since the run was planned.
+    #[error(
+        "the saved extension {0} was changed or deleted since this was planned, so that its price \
+         and effect are not those that were planned; nothing was sent"
+    )]
+    SavedExtensionChanged(String),
     /// There is no person to confirm what would be sent.
     #[error("no person is there to confirm what would be sent; nothing was sent")]
     NotConfirmable,

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::Engine;
 use super::connection::{Connection, LocalState};
 use super::error::{Error, Refusal, StageProblem};
+use super::extensions::refuse_changed;
 use super::limits::Limits;
 use super::locks::lock_run;
 use super::prepared_run::{Executed, PreparedRun, StartedRun};
@@ -291,6 +292,8 @@ impl<U: Ui> ExistingRun<'_, U> {
         let rows_max = self.options.limits.rows;
         let scan = scan_rest(&input, &context, &mut planner, &recorded, rows_max, |_| {})?;
         let spending = self.settings.spending.clone().or(meta.spending.clone());
+        let account = (&connection.client, &connection.reads);
+        refuse_changed(&scan.summary.references, &context.rules.extensions, account).await?;
         refuse_unknown_prices(&scan.summary, &spending)?;
         self.show(connection, meta, &scan, ledger.file_count()? > 0);
         if !meta.sandbox && self.part == RunPart::Rest {

@@ -30,10 +30,20 @@ impl Fields {
         if !input.mentions_metadata()? {
             return Ok(Self::unchecked());
         }
+        Self::read(client, reads).await
+    }
+
+    /// Reads the fields of the account, in one GET.
+    pub(super) async fn read(client: &Client, reads: &Reads) -> Result<Self, Error> {
         let read = reads.read(Endpoint::MetadataFields, || client.api.schema()).await;
         let (schema, body) =
             read.map_err(|failure| Error::Read { purpose: ReadPurpose::MetadataFields, failure })?;
         Ok(Self { json: String::from_utf8_lossy(&body).into_owned(), schema: Some(schema) })
+    }
+
+    /// The schema; `None` if custom metadata is not checked.
+    pub(super) fn schema(&self) -> Option<Schema> {
+        self.schema.clone()
     }
 
     /// The context for reading cells; `files` are the resolved paths and URLs.

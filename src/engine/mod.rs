@@ -51,6 +51,7 @@ mod endpoint;
 mod error;
 mod existing_run;
 mod export;
+mod extensions;
 mod fields;
 mod limits;
 mod locks;

@@ -11,6 +11,7 @@ use super::access::Client;
 use super::columns::{ask_about_columns, confirmed_encoding};
 use super::connection::{Connection, NewRun};
 use super::error::{Error, Refusal};
+use super::extensions::read_references;
 use super::fields::Fields;
 use super::locks::new_run;
 use super::reading::{Differences, PlanSubject, plan_with_snapshots, take_snapshots};
@@ -21,6 +22,7 @@ use super::sheet::Sheet;
 use super::ui::{Event, Preview, ReadCounter, Target, Ui, WholeSheet};
 use super::{Consent, Engine};
 use crate::charges::Charges;
+use crate::execute::Reads;
 use crate::input::{Context, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
@@ -179,7 +181,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         connection: &Connection,
     ) -> Result<Planned, Error> {
         let Connection { client, reads, .. } = connection;
-        let ScannedSheet { scan, fields } = if let Some(sheet) = read_offline {
+        let sheet = if let Some(sheet) = read_offline {
             sheet
         } else {
             let fields = Fields::fetch(client, &staged.input, reads).await?;
@@ -188,6 +190,9 @@ impl<U: Ui> SheetPlan<'_, U> {
             ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
         };
         let staged = &*staged;
+        let ScannedSheet { scan, fields } = sheet
+            .with_references(&staged.input, self.sheet.checks_metadata, (client, reads))
+            .await?;
         let scan = scan.look_up_files(&staged.input, client, reads, self.ui).await?;
         let Scan { input_summary: mut scan, context, looked_up } = scan;
         self.refuse_unless_accepted(&scan, client)?;
@@ -334,6 +339,24 @@ impl<U: Ui> SheetPlan<'_, U> {
             can_undo: Some(self.planning != Planning::Direct || self.keeps_snapshots),
             now: ZonedDateTime::now(),
         }
+    }
+}
+
+impl ScannedSheet {
+    /// Reads what the extensions refer to in the account, and scans again with it.
+    async fn with_references(
+        self,
+        input: &Input,
+        checks_metadata: bool,
+        account: (&Client, &Reads),
+    ) -> Result<Self, Error> {
+        let Self { mut scan, mut fields } = self;
+        let references = &scan.input_summary.summary.references;
+        let (context, fields_read) = (&mut scan.context, &mut fields);
+        if read_references(references, context, fields_read, checks_metadata, account).await? {
+            scan = Scan::read(input, scan.context)?;
+        }
+        Ok(Self { scan, fields })
     }
 }
 

@@ -86,6 +86,9 @@ pub enum Event<'e> {
 pub enum Notice<'e> {
     /// The sheet sets custom metadata, but there is no key to read the account's fields with.
     MetadataNotChecked,
+    /// The sheet names saved extensions, or fields that extensions write, but there is no key to read
+    /// those of the account with.
+    ExtensionsNotChecked,
     /// An earlier version of the sheet has an unfinished run, which must not be resumed later.
     EarlierVersionUnfinished(&'e RunDir),
     /// The charges of an interrupted run cannot be recorded now.

@@ -19,7 +19,7 @@ use crate::file_fields::FileFields;
 use crate::ledger::Recorded;
 use crate::outcome::Code;
 use crate::request::{AtMostOnce, Call, Idempotent, LostResponse, Sendable};
-use crate::row::{FileId, Schema};
+use crate::row::{FileId, SavedExtension, Schema};
 
 /// Maximum size of a response about one file, in bytes; usually a few kilobytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
@@ -179,6 +179,15 @@ impl Api {
         let accepted = self.get("/v1/customMetadataFields").await?;
         let schema = parse(&accepted, Schema::from_json)?;
         Ok((schema, accepted.body))
+    }
+
+    /// Reads the account's saved extensions: `GET /v1/saved-extensions`.
+    ///
+    /// # Errors
+    /// Anything except an array of saved extensions.
+    pub async fn saved_extensions(&self) -> Result<Vec<SavedExtension>, Failure> {
+        let accepted = self.get("/v1/saved-extensions").await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
     }
 
     /// Reads the editable fields of a file: `GET /v1/files/{fileId}/details`.

@@ -136,7 +136,7 @@ impl Serialize for Details<'_> {
             Some(AiTagRemoval::All) => map.serialize_entry("removeAITags", "all")?,
         }
         if let Some(extensions) = &patch.extensions {
-            let configs: Vec<_> = extensions.as_slice().iter().map(Extension::config).collect();
+            let configs: Vec<_> = extensions.as_slice().iter().map(Extension::sent).collect();
             map.serialize_entry("extensions", &configs)?;
         }
         if let Some(url) = patch.webhook_url.as_ref().filter(|_| patch.extensions.is_some()) {

@@ -103,15 +103,17 @@ impl Columns {
                 _ => {}
             }
         }
-        self.check_purpose(&mut problems, !nearly.is_empty());
+        self.check_purpose(&mut problems, !nearly.is_empty(), known);
         if problems.is_empty() && nearly.is_empty() {
             return Ok(());
         }
         Err(InputError::Columns { problems, nearly })
     }
 
-    /// Checks that there is a column that identifies the files and one that changes something.
-    fn check_purpose(&self, problems: &mut Vec<String>, has_nearly: bool) {
+    /// Checks that there is a column that identifies the files and, unless all rows run extensions,
+    /// one that changes something.
+    fn check_purpose(&self, problems: &mut Vec<String>, has_nearly: bool, known: Names<'_>) {
+        let runs_extensions = known.context.rules.extensions.for_all.is_some();
         let fields = || {
             self.meanings.iter().filter_map(|meaning| match meaning {
                 Meaning::Field(field) => Some(field),
@@ -125,6 +127,7 @@ impl Columns {
         } else if problems.is_empty()
             && !has_nearly
             && !has_object
+            && !runs_extensions
             && fields().all(Field::names_file)
         {
             let known = Field::FIXED.map(|(name, _)| name).join(", ");

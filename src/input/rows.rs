@@ -306,7 +306,8 @@ fn parse_cells(
     if let Some(damage) = records.damage() {
         return (unreadable(damage.problem(header, record)), 0);
     }
-    let mut builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
+    let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
+    let mut builder = builder.checking(context.schema.as_ref());
     let empty = fill(&mut builder, columns, record);
     fill_metadata(&mut builder, columns, record, names);
     (context.finish(builder), empty)
@@ -323,7 +324,8 @@ fn parse_line(
     match Object::parse(line) {
         Ok(object) => {
             nulls.count(&object);
-            let mut builder = Builder::new(&context.rules).watched(findings, row);
+            let builder = Builder::new(&context.rules).watched(findings, row);
+            let mut builder = builder.checking(context.schema.as_ref());
             object.fill(&mut builder, names, unread);
             let prior = PriorRun::parse(object.own(own::STATUS), object.own(own::DONE));
             (context.finish(builder), prior)

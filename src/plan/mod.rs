@@ -32,7 +32,7 @@ pub use read_back::read_back;
 pub use recorded::Recorded;
 pub use row_limit::RowLimit;
 pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_first, scan_rest};
-pub use summary::{EXAMPLES_MAX, LostTags, PlanSummary, Preview};
+pub use summary::{EXAMPLES_MAX, ExtensionReferences, LostTags, PlanSummary, Preview};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};

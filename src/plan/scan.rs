@@ -136,6 +136,7 @@ pub fn scan_rest(
         }
         match row.content {
             Content::Unresolved(unresolved) => {
+                scan.summary.add_change(&unresolved.change);
                 scan.summary.add_unresolved(unresolved.change);
                 scan.to_look_up.insert(unresolved.target);
                 continue;
@@ -143,7 +144,8 @@ pub fn scan_rest(
             Content::Rejected(ref rejection) => {
                 scan.to_look_up.extend(rejection.target().cloned());
             }
-            Content::Update(_) | Content::Blank => {}
+            Content::Update(ref update) => scan.summary.add_change(&update.change),
+            Content::Blank => {}
         }
         let progress = recorded.row(row.pos.number)?.with_prior_run(prior_run.done);
         limit.count(&row, &progress);

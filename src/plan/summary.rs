@@ -1,7 +1,7 @@
 //! Counts what a plan would do, before anything is sent.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Batch, Columns, Disagreement, FileDifference, steps};
 use crate::causes::Causes;
@@ -10,7 +10,7 @@ use crate::imagekit::body;
 use crate::ledger::Counters;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
-use crate::row::{Change, ExtensionName, Extensions, RowPos};
+use crate::row::{Change, Extension, ExtensionName, Extensions, RowPos};
 
 /// Maximum requests kept for the preview.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -59,6 +59,10 @@ pub struct PlanSummary {
     pub lost_tags: LostTags,
     /// Number of runs of each extension.
     pub extension_runs: BTreeMap<ExtensionName, u64>,
+    /// What the extensions refer to in the account.
+    pub references: ExtensionReferences,
+    /// Rows with a `webhookUrl` and without extensions, for which it has no effect.
+    pub idle_webhooks: u64,
     /// The first requests, for the preview.
     pub first_requests: Vec<Preview>,
     /// The first files that change, field by field.
@@ -71,6 +75,27 @@ pub struct PlanSummary {
     pub first_disagreement: Option<Disagreement>,
     /// What columns show as a whole.
     pub findings: Vec<ColumnFinding>,
+}
+
+/// What planned extensions refer to in the account.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ExtensionReferences {
+    /// Whether any may be a saved extension, whose configuration is not read yet.
+    pub unresolved: bool,
+    /// Whether any names custom metadata fields.
+    pub fields: bool,
+    /// The ids of the saved extensions.
+    pub saved: BTreeSet<Box<str>>,
+}
+
+impl ExtensionReferences {
+    fn add(&mut self, extension: &Extension) {
+        self.unresolved |= !extension.is_resolved();
+        self.fields |= extension.names_fields();
+        if let Some(saved) = extension.saved().filter(|saved| !self.saved.contains(&saved.id)) {
+            self.saved.insert(saved.id.clone());
+        }
+    }
 }
 
 /// Tags that files lose.
@@ -163,6 +188,12 @@ impl PlanSummary {
         }
     }
 
+    /// Counts what a row asks for and will not get.
+    pub fn add_change(&mut self, change: &Change) {
+        let is_idle = change.webhook_url.is_some() && change.extensions.is_none();
+        self.idle_webhooks += u64::from(is_idle);
+    }
+
     fn keep_bad(&mut self, row: RowPos, outcome: &Outcome, problem: &str) {
         self.problems.add(row, outcome.status, outcome.code, problem);
         if self.first_bad.len() < BAD_SHOWN_MAX {
@@ -186,6 +217,7 @@ impl PlanSummary {
         let Call::Details(patch) = call else { return };
         for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
             *self.extension_runs.entry(extension.name()).or_default() += 1;
+            self.references.add(extension);
         }
     }
 

@@ -11,7 +11,7 @@ use super::metadata;
 use super::problem::{Invalid, Problem, Rejection};
 use super::suggest::fold;
 use super::tag_cache::TagCache;
-use super::{Content, Extensions, Field, FileId, Rules, Target, Unresolved, Update};
+use super::{Content, Extensions, Field, FileId, Rules, Schema, Target, Unresolved, Update};
 use crate::findings::Columns;
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
@@ -51,6 +51,9 @@ pub struct Builder<'a> {
     seen_any: bool,
     /// Counts findings in the cells of the row with this number.
     watch: Option<(&'a mut Columns, u64)>,
+    /// The account's fields, which extensions may write; `None` if they are not known.
+    schema: Option<&'a Schema>,
+    has_extensions_cell: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -71,6 +74,8 @@ impl<'a> Builder<'a> {
             problems: Vec::new(),
             seen_any: false,
             watch: None,
+            schema: None,
+            has_extensions_cell: false,
         }
     }
 
@@ -78,6 +83,12 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn with_tag_cache(rules: &'a Rules, tag_cache: &'a mut TagCache) -> Self {
         Self { tag_cache: Some(tag_cache), ..Self::new(rules) }
+    }
+
+    /// Checks the fields that extensions write against these of the account.
+    #[must_use]
+    pub fn checking(self, schema: Option<&'a Schema>) -> Self {
+        Self { schema, ..self }
     }
 
     /// Counts findings in the cells of the row with this number.
@@ -213,12 +224,38 @@ impl<'a> Builder<'a> {
                 let value = metadata::value(field, cell, self.rules)?;
                 self.change.metadata.push((field.clone(), Set::Value(value)));
             }
-            Field::Extensions => self.change.extensions = Extensions::parse(cell)?,
+            Field::Extensions => {
+                self.has_extensions_cell = true;
+                self.change.extensions = self.extensions(cell)?;
+            }
             Field::WebhookUrl => self.change.webhook_url = Some(webhook_url(cell)?),
             Field::IsPublished => self.is_published = Some(boolean(cell)?),
             Field::IncludeFileVersions => self.include_file_versions = Some(boolean(cell)?),
         }
         Ok(())
+    }
+
+    fn extensions(&self, cell: Cell<'_>) -> Result<Option<Extensions>, Invalid> {
+        let extensions = Extensions::parse(cell, &self.rules.extensions)?;
+        if let (Some(extensions), Some(schema)) = (&extensions, self.schema) {
+            extensions.check_fields(schema, self.rules)?;
+        }
+        Ok(extensions)
+    }
+
+    /// Adds the extensions of rows that have none of their own; an explicit empty list is one.
+    fn add_extensions_for_all(&mut self) {
+        let Some(names) =
+            self.rules.extensions.for_all.as_ref().filter(|_| !self.has_extensions_cell)
+        else {
+            return;
+        };
+        match Extensions::for_all(&self.rules.extensions) {
+            Ok(extensions) => self.change.extensions = extensions,
+            Err(Invalid { problem, suggestion }) => {
+                self.problems.push(Problem::new("extensions", names, problem, suggestion));
+            }
+        }
     }
 
     /// The tags of a cell; `None` for an explicit empty list.
@@ -288,6 +325,7 @@ impl<'a> Builder<'a> {
     /// Combines and cross-checks the cells of related columns.
     fn combine(&mut self) {
         self.combine_tags();
+        self.add_extensions_for_all();
         match (self.is_published, self.include_file_versions) {
             (Some(is_published), include_file_versions) => {
                 self.change.publish = Some(Publish { is_published, include_file_versions });

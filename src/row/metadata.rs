@@ -134,8 +134,8 @@ impl Schema {
     /// # Errors
     /// No field matches, or several have this label.
     pub fn resolve(&self, wanted: &str) -> Result<MetadataField, SchemaError> {
-        if let Some((name, rule)) = self.by_name.get_key_value(wanted) {
-            return Ok(MetadataField { name: Arc::clone(name), rule: Some(Arc::clone(rule)) });
+        if let Some(field) = self.named(wanted) {
+            return Ok(field);
         }
         match self.names_by_label.get(wanted).map_or(&[][..], Vec::as_slice) {
             [name] => {
@@ -209,7 +209,13 @@ impl Schema {
         }))
     }
 
-    fn joined_names(&self) -> String {
+    /// The field with exactly this name.
+    pub(super) fn named(&self, name: &str) -> Option<MetadataField> {
+        let (name, rule) = self.by_name.get_key_value(name)?;
+        Some(MetadataField { name: Arc::clone(name), rule: Some(Arc::clone(rule)) })
+    }
+
+    pub(super) fn joined_names(&self) -> String {
         let mut names: Vec<&str> = self.by_name.keys().map(AsRef::as_ref).collect();
         names.sort_unstable();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }

@@ -37,7 +37,10 @@ pub use change::{
 };
 pub(crate) use encode::escaped_strings;
 pub use encode::{Encoded, encode_as_json, encode_as_text};
-pub use extension::{Extension, ExtensionFingerprint, ExtensionName, Extensions, Units};
+pub use extension::{
+    Extension, ExtensionFingerprint, ExtensionName, ExtensionNames, Extensions, SavedExtension,
+    SavedRef, Units,
+};
 pub(crate) use field::METADATA;
 pub use field::{Field, MetadataField};
 pub use field_set::{FieldSet, FileField};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::cell::Cell;
 use super::no_value::NoValue;
 use super::problem::Invalid;
-use super::{Field, Locale};
+use super::{ExtensionNames, Field, Locale};
 use crate::findings::{CellKind, ColumnFinding, Finding};
 
 /// Rules for all cells of an input.
@@ -39,6 +39,9 @@ pub struct Rules {
     /// Findings by column whose rows are held back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holds: BTreeMap<String, BTreeSet<Finding>>,
+    /// The names that stand for extensions.
+    #[serde(default)]
+    pub extensions: ExtensionNames,
 }
 
 /// Which rows of one file take effect.
@@ -75,6 +78,7 @@ impl Default for Rules {
             duplicates: Duplicates::InOrder,
             accepted: BTreeSet::new(),
             holds: BTreeMap::new(),
+            extensions: ExtensionNames::default(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod results;
 mod returning;
 mod run_lock;
 mod safety;
+mod saved_extensions;
 mod settings;
 mod sheet_cases;
 mod sheets;

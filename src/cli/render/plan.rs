@@ -71,6 +71,11 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
     if !view.ignored_columns.is_empty() {
         lines.add("ignored", &ignored(view.ignored_columns));
     }
+    if summary.idle_webhooks > 0 {
+        let (one, several) = ("row without extensions", "rows without extensions");
+        let rows = plural(summary.idle_webhooks, one, several);
+        lines.add("ignored", &format!("webhookUrl of {rows}: it receives only their status"));
+    }
     if let Some((reading, reads)) = view.reading.filter(|(reading, _)| reading.files > 0) {
         lines.add("read", &read_result(reading, reads));
     }

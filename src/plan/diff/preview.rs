@@ -13,7 +13,7 @@ use super::work::{MergedWork, WorkItem};
 use crate::plan::{Columns, RowProgress, steps};
 use crate::request::{Patch, StepKind};
 use crate::row::{
-    AiTagRemoval, Extensions, FileId, MetadataField, Publish, RowPos, TagChange, Update,
+    AiTagRemoval, Extensions, FileId, MetadataField, Publish, RowPos, SavedRef, TagChange, Update,
     as_slice_or_empty,
 };
 
@@ -198,7 +198,9 @@ impl FieldDiffs {
             self.add(&field_name, before.metadata(field).map(value), &value(after));
         }
         for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-            self.push("extensions", format!("run {}", extension.config()));
+            let saved = extension.saved().map(|SavedRef { id, name }| format!("{name} ({id}) = "));
+            let saved = saved.unwrap_or_default();
+            self.push("extensions", format!("run {saved}{}", extension.config()));
         }
         if let Some(url) = &patch.webhook_url {
             self.push("webhookUrl", quoted(url.as_str()));

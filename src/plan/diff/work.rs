@@ -235,7 +235,9 @@ impl FileRows<'_> {
 
 /// The earlier row that requests the same extension on the same file.
 fn earlier_row(extensions_run: &[(u64, Extension)], extension: &Extension) -> Option<u64> {
-    extensions_run.iter().find(|(_, other)| other == extension).map(|(row, _)| *row)
+    // By configuration: a preset and a saved extension may be the same.
+    let fingerprint = extension.fingerprint();
+    extensions_run.iter().find(|(_, other)| other.fingerprint() == fingerprint).map(|(row, _)| *row)
 }
 
 /// The remaining steps of a row that was begun. The remainder of a lost request is computed from

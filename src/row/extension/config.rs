@@ -15,7 +15,7 @@ const VOCABULARY_LENGTH_MAX: usize = 500;
 /// The keys that say what a task selects from, and how much.
 const SELECTION: [&str; 3] = ["vocabulary", "min_selections", "max_selections"];
 /// The answers of a `yes_no` task.
-const ANSWERS: [&str; 3] = ["on_yes", "on_no", "on_unknown"];
+pub(super) const ANSWERS: [&str; 3] = ["on_yes", "on_no", "on_unknown"];
 const ACTION_HINT: &str = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
 
 /// Parses one extension of a cell.
@@ -47,7 +47,7 @@ pub(super) fn parse(value: &Value) -> Result<Extension, Invalid> {
             require_string(text, object, "id").map(|_| ())
         }
     }?;
-    Ok(Extension { name, config: value.clone() })
+    Ok(Extension { name, config: value.clone(), saved: None })
 }
 
 fn check_remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {

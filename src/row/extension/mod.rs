@@ -4,15 +4,19 @@
 //! Limits and units are from ImageKit's API description and its 2024 pricing.
 
 mod config;
+mod fields;
+mod names;
+mod parse;
+
+pub use names::{ExtensionNames, SavedExtension};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cell::Cell;
 use super::problem::Invalid;
 use super::{FieldSet, FileField};
 
@@ -20,11 +24,21 @@ use super::{FieldSet, FileField};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extensions(Arc<[Extension]>);
 
-/// One extension with its configuration.
+/// One extension with its configuration. A saved extension is the one that it stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extension {
     name: ExtensionName,
     config: Value,
+    saved: Option<SavedRef>,
+}
+
+/// The saved extension by which a request names an extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedRef {
+    /// Its id.
+    pub id: Box<str>,
+    /// Its name, for people.
+    pub name: Box<str>,
 }
 
 /// A hash of an extension's name and configuration, independent of key order. Stable across
@@ -46,7 +60,8 @@ pub enum ExtensionName {
     AiAutoDescription,
     /// `ai-tasks`: writes tags and custom metadata, depending on its tasks.
     AiTasks,
-    /// `saved-extension`: any extension that the account saved under an id.
+    /// `saved-extension`: an extension that the account saved under an id, before its saved
+    /// extensions are read. It can be any of the others.
     SavedExtension,
 }
 
@@ -108,23 +123,57 @@ impl Extension {
         self.name
     }
 
-    /// The whole configuration, as sent.
+    /// The whole configuration; of a saved extension, the one that it stands for.
     #[must_use]
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// A stable hash of the name and configuration.
+    /// The saved extension by which a request names it; `None` if it has its own configuration.
     #[must_use]
-    pub fn fingerprint(&self) -> ExtensionFingerprint {
-        let mut config = self.config.clone();
-        config.sort_all_objects();
-        ExtensionFingerprint(xxh3_64(config.to_string().as_bytes()).cast_signed())
+    pub fn saved(&self) -> Option<&SavedRef> {
+        self.saved.as_ref()
     }
 
-    /// The id of a saved extension.
-    fn saved_id(&self) -> Option<&str> {
-        self.config.get("id").and_then(Value::as_str)
+    /// The extension as a request contains it.
+    #[must_use]
+    pub fn sent(&self) -> Value {
+        match &self.saved {
+            Some(SavedRef { id, .. }) => saved_config(id),
+            None => self.config.clone(),
+        }
+    }
+
+    /// A stable hash of the name and configuration. A saved extension has that of the configuration
+    /// that it stands for, so that the two are charged once.
+    #[must_use]
+    pub fn fingerprint(&self) -> ExtensionFingerprint {
+        ExtensionFingerprint::of(self.config.clone())
+    }
+
+    /// The hashes under which charges may be recorded: [`Self::fingerprint`], and the one of the id,
+    /// which was recorded for saved extensions before their configuration was read.
+    pub(crate) fn fingerprints(&self) -> impl Iterator<Item = ExtensionFingerprint> {
+        let by_id =
+            self.saved.as_ref().map(|saved| ExtensionFingerprint::of(saved_config(&saved.id)));
+        std::iter::once(self.fingerprint()).chain(by_id)
+    }
+
+    /// A saved extension, named by id or name, whose configuration is not known.
+    fn unresolved(wanted: &str) -> Self {
+        Self { name: ExtensionName::SavedExtension, config: saved_config(wanted), saved: None }
+    }
+
+    /// Whether it is known what it does.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        self.name != ExtensionName::SavedExtension
+    }
+
+    /// The id or name of a saved extension whose configuration is not known.
+    fn unresolved_id(&self) -> Option<&str> {
+        let id = self.config.get("id").and_then(Value::as_str);
+        id.filter(|_| !self.is_resolved())
     }
 
     /// The fields that it may write.
@@ -182,42 +231,43 @@ impl Extensions {
             .iter()
             .fold(FieldSet::default(), |fields, extension| fields.union(extension.writes()))
     }
+}
 
-    /// Parses a cell; `None` for an empty array.
-    pub(super) fn parse(cell: Cell<'_>) -> Result<Option<Self>, Invalid> {
-        let json = cell.json().map_err(|error| {
-            Invalid::new(
-                format!("is not valid JSON ({error})"),
-                r#"write an array like [{"name":"remove-bg"}]"#,
-            )
-        })?;
-        let Value::Array(array) = json.as_ref() else {
-            return Err(Invalid::new(
-                "is not a JSON array",
-                r#"write an array like [{"name":"remove-bg"}]"#,
-            ));
-        };
-        let extensions = array.iter().map(config::parse).collect::<Result<Vec<_>, _>>()?;
-        let mut status_keys = BTreeSet::new();
-        for extension in &extensions {
-            if !status_keys.insert((extension.name, extension.saved_id())) {
-                let name = extension.name.as_str();
-                return Err(Invalid::new(
-                    format!("contains {name} twice"),
-                    "list it once: every run is billed, and both would share one status",
-                ));
-            }
-        }
-        Ok((!extensions.is_empty()).then(|| Self(extensions.into())))
+impl ExtensionFingerprint {
+    fn of(mut config: Value) -> Self {
+        config.sort_all_objects();
+        Self(xxh3_64(config.to_string().as_bytes()).cast_signed())
     }
+}
+
+fn saved_config(id: &str) -> Value {
+    json!({"name": ExtensionName::SavedExtension.as_str(), "id": id})
+}
+
+/// Checks that each extension has a status of its own: ImageKit reports them by name.
+fn check_status_keys(extensions: &[Extension]) -> Result<(), Invalid> {
+    let mut status_keys = BTreeSet::new();
+    for extension in extensions {
+        if !status_keys.insert((extension.name, extension.unresolved_id())) {
+            let (name, saved) = (extension.name.as_str(), extension.saved.as_ref());
+            let named =
+                saved.map(|saved| format!(", once as the saved extension {:?}", saved.name));
+            return Err(Invalid::new(
+                format!("contains {name} twice{}", named.unwrap_or_default()),
+                "list it once: every run is billed, and both would share one status",
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::Cell;
 
     fn parse(text: &str) -> Result<Option<Extensions>, Invalid> {
-        Extensions::parse(Cell::Text(text))
+        Extensions::parse(Cell::Text(text), &ExtensionNames::default())
     }
 
     #[test]

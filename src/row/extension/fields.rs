@@ -1,0 +1,107 @@
+//! Checks the custom metadata fields that AI tasks write against the account's.
+
+use serde_json::{Map, Value};
+
+use super::config::ANSWERS;
+use super::{Extension, ExtensionName, Extensions};
+use crate::row::Rules;
+use crate::row::cell::Cell;
+use crate::row::metadata::{self, FieldType, MetadataRule, Schema};
+use crate::row::problem::Invalid;
+
+/// A field that a task writes.
+struct WrittenField<'t> {
+    /// The name as configured.
+    name: &'t str,
+    /// The values that it may be set to.
+    values: Vec<&'t Value>,
+    is_cleared: bool,
+}
+
+impl Extensions {
+    /// Checks the fields that tasks write, and the values that they may set. ImageKit has checked
+    /// those of saved extensions.
+    pub(in crate::row) fn check_fields(
+        &self,
+        schema: &Schema,
+        rules: &Rules,
+    ) -> Result<(), Invalid> {
+        let written = self.0.iter().filter(|extension| extension.saved.is_none());
+        written.flat_map(written_fields).try_for_each(|field| check(&field, schema, rules))
+    }
+}
+
+impl Extension {
+    /// Whether its configuration names fields of the account, which are still to be checked.
+    pub(crate) fn names_fields(&self) -> bool {
+        self.saved.is_none() && !written_fields(self).is_empty()
+    }
+}
+
+fn check(field: &WrittenField<'_>, schema: &Schema, rules: &Rules) -> Result<(), Invalid> {
+    let WrittenField { name, values, is_cleared } = field;
+    // The API knows no labels here, so a label is refused with the name.
+    let Some(known) = schema.named(name) else {
+        let close = schema.closest(name).map(|close| format!("did you mean {close:?}? "));
+        let (close, known) = (close.unwrap_or_default(), schema.joined_names());
+        return Err(Invalid::new(
+            format!("sets the custom metadata field {name:?}, which the account does not have"),
+            format!("{close}known fields: {known}"),
+        ));
+    };
+    let is_list = known.rule.as_deref().is_some_and(|rule| rule.kind == FieldType::MultiSelect);
+    for value in values {
+        // A vocabulary has the single values of a list.
+        let list = Value::from(vec![(*value).clone()]);
+        let whole = if is_list && !value.is_array() { &list } else { value };
+        metadata::value(&known, Cell::Json(whole), rules).map_err(|invalid| Invalid {
+            problem: format!("sets {name} to {value}, which {}", invalid.problem).into(),
+            ..invalid
+        })?;
+    }
+    let is_required = |rule: &MetadataRule| rule.is_value_required;
+    if *is_cleared && known.rule.as_deref().is_some_and(is_required) {
+        return Err(Invalid::new(
+            format!("clears {name}, for which the account requires a value"),
+            "set another value instead",
+        ));
+    }
+    Ok(())
+}
+
+/// The fields that the tasks of an extension write.
+fn written_fields(extension: &Extension) -> Vec<WrittenField<'_>> {
+    if extension.name != ExtensionName::AiTasks {
+        return Vec::new();
+    }
+    let tasks = items(extension.config.get("tasks")).into_iter().filter_map(Value::as_object);
+    tasks.flat_map(fields_of_task).collect()
+}
+
+fn fields_of_task(task: &Map<String, Value>) -> Vec<WrittenField<'_>> {
+    let mut fields = Vec::new();
+    if let Some(name) = task.get("field").and_then(Value::as_str) {
+        let values = items(task.get("vocabulary"));
+        fields.push(WrittenField { name, values, is_cleared: false });
+    }
+    for action in ANSWERS.into_iter().filter_map(|key| task.get(key)) {
+        for set in items(action.get("set_metadata")) {
+            let values = set.get("value").into_iter().collect();
+            let set_field = |name| WrittenField { name, values, is_cleared: false };
+            fields.extend(field_name(set).map(set_field));
+        }
+        for unset in items(action.get("unset_metadata")) {
+            let cleared = |name| WrittenField { name, values: Vec::new(), is_cleared: true };
+            fields.extend(field_name(unset).map(cleared));
+        }
+    }
+    fields
+}
+
+fn field_name(action: &Value) -> Option<&str> {
+    action.get("field").and_then(Value::as_str)
+}
+
+fn items(list: Option<&Value>) -> Vec<&Value> {
+    list.and_then(Value::as_array).into_iter().flatten().collect()
+}
