@@ -45,11 +45,11 @@ pub const MEANINGS: [(u8, &str); 13] = [
     (
         NEEDS_FIXING,
         "Action required: rows rejected, `mismatch`, `unverified`, `extension_failed`, \
-         `extension_unclear`, or values that `undo` skipped. `check` and `plan`: rows would be \
-         rejected. `export`: values that a sheet cannot represent were left out.",
+         `extension_unclear`, pending extensions with `--fail-on-pending`, or values that `undo` \
+         skipped. `check` and `plan`: rows would be rejected. `export`: values that a sheet cannot represent were left out.",
     ),
-    (INCOMPLETE, "Incomplete: rows failed (`ikbulk apply RUN/failed.csv`)."),
-    (DONE, "Success, pending extensions included."),
+    (INCOMPLETE, "Incomplete: rows failed (`ikbulk retry RUN`)."),
+    (DONE, "Success, pending extensions included (without `--fail-on-pending`)."),
     (REFUSED, "Wrong usage or refused input; nothing was sent."),
     (LOCKED, "Another run is writing to this account, or another process executes this run."),
     (PLAN_HAS_CHANGES, "`plan --detailed-exitcode` only: there are changes."),

@@ -281,7 +281,7 @@ impl Status {
         match self {
             Self::Unchanged | Self::Updated => "",
             Self::NotAttempted => "`ikbulk resume RUN`",
-            Self::Failed => "`ikbulk apply RUN/failed.csv`",
+            Self::Failed => "`ikbulk retry RUN`",
             Self::Rejected => "fix the cell in `failed.csv`, then `ikbulk apply RUN/failed.csv`",
             Self::Unknown => "check the file, then see `unknown.csv`",
         }
@@ -314,7 +314,7 @@ impl Code {
             }
             Self::ExtensionFailed => {
                 "The request was accepted and an extension failed. ImageKit gives no reason and \
-                 does not retry. The same row in another run retries it and is charged again."
+                 does not retry. `ikbulk retry RUN` runs it again, and is charged again."
             }
             Self::ExtensionUnclear => {
                 "ImageKit reports a status of an extension that is none of success, pending and \

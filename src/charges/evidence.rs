@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::ChargesError;
-use crate::history::each_record;
+use crate::history::{each_record, statuses_of};
 use crate::input::Input;
 use crate::ledger::{LedgerFile, RunMeta};
 use crate::outcome::{ExtensionStatus, Outcome, Status};
@@ -69,15 +69,7 @@ fn evidence_in_status(
     sent: &[SentExtension],
     statuses_by_name: &Map<String, Value>,
 ) -> Option<Evidence> {
-    let status = statuses_by_name.get(extension.name.as_str());
-    let mut statuses: Vec<&Value> = status.into_iter().collect();
-    if statuses.is_empty() {
-        // ImageKit does not document the name under which it reports a saved extension: it may be
-        // any name that belongs to no other extension of the request.
-        let is_other = |name: &str| sent.iter().any(|other| other.name.as_str() == name);
-        let unassigned = statuses_by_name.iter().filter(|(name, _)| !is_other(name));
-        statuses.extend(unassigned.map(|(_, status)| status));
-    }
+    let statuses = statuses_of(extension, sent, statuses_by_name);
     if statuses.is_empty() {
         Some(Evidence::Accepted)
     } else {

@@ -90,7 +90,23 @@ impl Charges {
         file: &FileId,
         extension: &Extension,
     ) -> Result<Option<Charge>, ChargesError> {
-        let find = |connection: &_| tables::find(connection, &self.service, file, extension);
+        let find = |connection: &_| tables::find(connection, &self.service, file, extension, None);
+        Ok(self.db.read(find)?)
+    }
+
+    /// Like [`Self::find`], but only if the charge is of a run after this one. If the run is not known,
+    /// any charge counts.
+    ///
+    /// # Errors
+    /// The state database cannot be read.
+    pub fn find_after(
+        &self,
+        file: &FileId,
+        extension: &Extension,
+        run_id: &str,
+    ) -> Result<Option<Charge>, ChargesError> {
+        let after = Some(run_id);
+        let find = |connection: &_| tables::find(connection, &self.service, file, extension, after);
         Ok(self.db.read(find)?)
     }
 

@@ -116,20 +116,23 @@ fn damaged(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "spent".to_owned(), rusqlite::types::Type::Text)
 }
 
-/// The charge of an extension on a file, if recorded.
+/// The charge of an extension on a file, if recorded; with `after`, only one of a run after that one.
+/// If that run is not known, any charge counts.
 pub(super) fn find(
     connection: &Connection,
     service: &Service,
     file: &FileId,
     extension: &Extension,
+    after: Option<&str>,
 ) -> rusqlite::Result<Option<Charge>> {
     let mut query = connection.prepare_cached(
         "SELECT run.path, run.begun, charge.response_lost
          FROM charge JOIN run ON run.number = charge.run
-         WHERE charge.service = ?1 AND charge.file = ?2 AND charge.extension = ?3",
+         WHERE charge.service = ?1 AND charge.file = ?2 AND charge.extension = ?3
+             AND run.number > coalesce((SELECT number FROM run WHERE id = ?4), 0)",
     )?;
     for fingerprint in extension.fingerprints() {
-        let key = params![service.as_str(), file.as_str(), fingerprint.0];
+        let key = params![service.as_str(), file.as_str(), fingerprint.0, after];
         let found = query.query_row(key, |row| {
             let certainty = if row.get(2)? { Certainty::ResponseLost } else { Certainty::Accepted };
             Ok(Charge { run: path_of(row, 0)?, begun: row.get(1)?, certainty })

@@ -9,7 +9,7 @@ use ikbulk::settings::Planning;
 
 use super::executed::print_executed;
 use super::help::PLANNING;
-use super::limit_args::LimitArgs;
+use super::limit_args::{LimitArgs, ResultArgs};
 use super::settings_args::{SettingsArgs, consent};
 use super::sheet_args::SheetArgs;
 use super::terminal_ui::TerminalUi;
@@ -29,6 +29,8 @@ pub(super) struct Apply {
     continue_run: bool,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    results: ResultArgs,
     #[command(flatten)]
     sheet: SheetArgs,
     /// Send every row as is, without comparing with the library
@@ -54,7 +56,9 @@ impl Apply {
         }
         let settings = self.settings.with_profile()?;
         let sheet = self.sheet.to_sheet(settings.columns());
-        let engine = Engine::new(settings.for_sheet(&self.sheet)?);
+        let mut settings = settings.for_sheet(&self.sheet)?;
+        self.results.apply_to(&mut settings);
+        let engine = Engine::new(settings);
         let (ui, consent) = (TerminalUi::new(screen), consent(self.yes));
         let executed = if self.plan {
             engine.apply_plan(self.sheet.file.path(), consent, limits, &ui, signal).await?

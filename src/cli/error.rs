@@ -169,6 +169,9 @@ fn refusal_hint(refusal: &Refusal) -> String {
                  then apply the sheet again"
             )
         }
+        Refusal::Retried { by, .. } => {
+            format!("; what failed again: ikbulk retry {}", quoted(by))
+        }
         Refusal::Stage { run, problem } => stage_hint(*problem, &quoted(run)),
         Refusal::OtherEncoding(guess) => format!(
             ". If these words are right, pass --encoding {}; otherwise name the right one, or save \
@@ -228,6 +231,7 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         Refusal::EndlessListing(_) => "; export one folder at a time with --folder",
         Refusal::NotASheet { .. }
         | Refusal::Unfinished(_)
+        | Refusal::Retried { .. }
         | Refusal::Stage { .. }
         | Refusal::OtherEncoding(_)
         | Refusal::UnknownPrice(_)
@@ -251,5 +255,6 @@ fn stage_hint(problem: StageProblem, run: &str) -> String {
         StageProblem::PlanNotSaved => ". Plan the sheet again".to_owned(),
         StageProblem::Finished { .. } => format!("; see: ikbulk report {run}"),
         StageProblem::Unfinished { .. } => format!("; run: ikbulk resume {run}"),
+        StageProblem::NotFinished => format!("; first finish it: ikbulk resume {run}"),
     }
 }

@@ -6,6 +6,7 @@ use ikbulk::shell::quoted;
 
 use super::Screen;
 use super::render::render_summary;
+use super::terminal_ui::unknown_not_retried;
 
 /// Prints how a command ended, and returns its exit code.
 pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
@@ -16,6 +17,13 @@ pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
             screen.print(&format!(
                 "nothing is left to do\nnext       `ikbulk report {path}` regenerates its reports\n"
             ));
+            *exit_code
+        }
+        Executed::NothingToRetry { run, rows, exit_code } => {
+            screen.print("no failed row is left to retry\n");
+            if rows.unknown > 0 {
+                screen.error(&unknown_not_retried(run, rows.unknown));
+            }
             *exit_code
         }
         Executed::AlreadyFinished { run, exit_code } => {

@@ -10,7 +10,7 @@ const HINTS: [(&[&str], &str); 9] = [
         "ikbulk plan FILE shows what would change",
     ),
     (&["status", "progress", "ps"], "ikbulk report RUN shows the progress of a run"),
-    (&["retry"], "fix the rows of failed.csv and apply it: ikbulk apply RUN/failed.csv"),
+    (&["rerun", "resend"], "ikbulk retry RUN sends the failed rows of a run again"),
     (&["revert", "rollback", "restore"], "ikbulk undo RUN reverts a run"),
     (&["validate", "lint", "verify"], "ikbulk check FILE validates a sheet"),
     (&["import", "run", "update", "sync", "push"], "ikbulk apply FILE applies a sheet"),

@@ -74,6 +74,15 @@ Examples:
 The run sends its own copy of the sheet. To apply a sheet that has changed since, use
 `ikbulk apply`.";
 
+pub(super) const RETRY: &str = "\
+Examples:
+  ikbulk retry sheet.ikbulk/RUN        preview what failed, ask, send it again
+  ikbulk retry --yes --max-units 100 sheet.ikbulk/RUN
+                                       without a terminal
+
+Of a row with a failed extension, only that extension runs again, and is charged again. Rejected rows
+need fixing (`ikbulk apply sheet.ikbulk/RUN/failed.csv`). Rows of unknown outcome are never retried.";
+
 pub(super) const UNDO: &str = "\
 Examples:
   ikbulk undo sheet.ikbulk/RUN         preview, ask, restore the values from before the run

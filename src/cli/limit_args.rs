@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use ikbulk::engine::Limits;
+use ikbulk::engine::{Limits, Settings};
 use jiff::ZonedDateTime;
 use tokio::time::Instant;
 
@@ -26,6 +26,21 @@ pub(super) struct LimitArgs {
     /// Wait for another run on the account instead of exiting with code 75
     #[arg(long, help_heading = RUN)]
     pub(super) wait_lock: bool,
+}
+
+/// What a session does with results.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ResultArgs {
+    /// Exit with code 1 if extensions are pending at the end
+    #[arg(long, help_heading = RUN, hide_short_help = true)]
+    fail_on_pending: bool,
+}
+
+impl ResultArgs {
+    /// Adds these flags to the settings.
+    pub(super) fn apply_to(&self, settings: &mut Settings) {
+        settings.fails_on_pending = self.fail_on_pending;
+    }
 }
 
 impl LimitArgs {

@@ -20,6 +20,7 @@ mod read_args;
 mod render;
 mod report;
 mod resume;
+mod retry;
 mod run_sandbox;
 mod sandbox;
 mod sandbox_limit_args;
@@ -93,6 +94,9 @@ enum Command {
     /// Resume an interrupted run
     #[command(after_long_help = help::RESUME)]
     Resume(Box<resume::Resume>),
+    /// Send the failed rows of a run, and run its failed extensions, again
+    #[command(after_long_help = help::RETRY)]
+    Retry(Box<retry::Retry>),
     /// Revert a run: restore the values from before it
     #[command(after_long_help = help::UNDO)]
     Undo(Box<undo::Undo>),
@@ -114,6 +118,7 @@ impl Command {
             Self::Plan(plan) => plan.run(screen).await,
             Self::Apply(apply) => Box::pin(apply.run(screen, signal)).await,
             Self::Resume(resume) => resume.run(screen, signal).await,
+            Self::Retry(retry) => retry.run(screen, signal).await,
             Self::Undo(undo) => undo.run(screen, signal).await,
             Self::Export(export) => export.run(screen, signal).await,
             Self::Report(report) => report.run(screen).await,

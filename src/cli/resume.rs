@@ -10,7 +10,7 @@ use ikbulk::run::unfinished_runs;
 use ikbulk::shell::quoted;
 
 use super::executed::print_executed;
-use super::limit_args::LimitArgs;
+use super::limit_args::{LimitArgs, ResultArgs};
 use super::settings_args::{SettingsArgs, consent};
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
@@ -32,6 +32,8 @@ pub(super) struct Resume {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
+    results: ResultArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
 }
 
@@ -43,7 +45,9 @@ impl Resume {
     ) -> Result<u8, CliError> {
         let limits = self.limits.to_limits()?;
         screen.require_shown_or(self.yes)?;
-        let engine = Engine::new(self.settings.with_profile()?.with_key()?);
+        let mut settings = self.settings.with_profile()?.with_key()?;
+        self.results.apply_to(&mut settings);
+        let engine = Engine::new(settings);
         let run = match self.run {
             Some(path) => path,
             None => only_unfinished_run(screen)?,

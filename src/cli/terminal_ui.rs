@@ -6,6 +6,8 @@ use ikbulk::engine::{Event, Notice, Preview, Question, Ui};
 use ikbulk::error::chain;
 use ikbulk::execute::Stop;
 use ikbulk::plural::plural;
+use ikbulk::run::RunDir;
+use ikbulk::shell::quoted;
 
 use super::Screen;
 use super::question::Confirmation;
@@ -126,6 +128,13 @@ impl Ui for TerminalUi<'_> {
     }
 }
 
+/// Why rows of unknown outcome are not retried, and what to do about them.
+pub(super) fn unknown_not_retried(run: &RunDir, unknown: u64) -> String {
+    let rows = plural(unknown, "row of unknown outcome is", "rows of unknown outcome are");
+    let file = quoted(run.path());
+    format!("{rows} not retried, because it may have taken effect; check unknown.* in {file}")
+}
+
 fn notice_text(notice: &Notice<'_>) -> String {
     match notice {
         Notice::MetadataNotChecked => {
@@ -158,6 +167,7 @@ fn notice_text(notice: &Notice<'_>) -> String {
                  copy.\nTo apply the changed sheet instead: ikbulk apply {sheet}"
             )
         }
+        Notice::UnknownNotRetried(run, unknown) => unknown_not_retried(run, *unknown),
         Notice::UndoingUnfinished(run) => {
             format!("{} is unfinished; undoing what it has done so far", run.path().display())
         }

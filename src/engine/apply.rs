@@ -12,7 +12,7 @@ use super::prepared_run::{Executed, PreparedRun, StartedRun};
 use super::reading::Differences;
 use super::settings::{Consent, require_person};
 use super::sheet::Sheet;
-use super::sheet_plan::{Planned, SheetPlan, StagedSheet, UseOfPlan};
+use super::sheet_plan::{Origin, Planned, SheetPlan, StagedSheet, UseOfPlan};
 use super::ui::{Event, Notice, Ui};
 use crate::execute::Stop;
 use crate::exit_codes;
@@ -100,14 +100,14 @@ impl Engine {
     }
 
     /// Asks for confirmation of a preview; if consent is given, refuses spending without a limit.
-    async fn confirm_apply(
+    pub(super) async fn confirm_plan(
         &self,
         summary: &PlanSummary,
-        options: ApplyOptions,
+        consent: Consent,
         can_confirm: bool,
         ui: &impl Ui,
     ) -> Result<(), Error> {
-        match options.consent {
+        match consent {
             Consent::Ask => self.settings.confirm(summary, can_confirm, ui).await,
             Consent::Given => {
                 let spending = &self.settings.spending;
@@ -127,7 +127,9 @@ impl Engine {
         let can_confirm = can_confirm(sheet, options, ui);
         let plan = SheetPlan {
             sheet,
+            origin: Origin::Sheet,
             settings: &self.settings,
+            rules: &self.settings.rules,
             run,
             ui,
             planning: options.planning,
@@ -150,7 +152,8 @@ impl Engine {
         let planned = plan.plan(&mut staged, read_offline, &connection).await?;
         plan.show(&planned, &connection);
         if !sheet.sandbox {
-            self.confirm_apply(&planned.scan.summary, options, can_confirm, ui).await?;
+            let summary = &planned.scan.summary;
+            self.confirm_plan(summary, options.consent, can_confirm, ui).await?;
         }
         let Planned { scan, context, mut meta, ledger, charges, .. } = planned;
         meta.writes = scan.summary.writes;

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::access::Client;
-use super::endpoint::EndpointSource;
 use super::error::{Error, ReadPurpose, Refusal};
 use super::locks::lock_account;
 use super::settings::Settings;
@@ -58,6 +57,7 @@ pub(super) struct NewRun {
     pub(super) fields: String,
     pub(super) planning: Planning,
     pub(super) spending: SpendingLimits,
+    pub(super) fails_on_pending: bool,
 }
 
 /// A listed file, of which only the URL is read.
@@ -134,10 +134,7 @@ impl Connection {
         Ok(Self { client, reads, rates, local: Some(LocalState { state, db, account }) })
     }
 
-    /// Connects to the account that a run started on.
-    ///
-    /// The endpoint in its ledger is trusted only if the run started on this machine; otherwise the
-    /// person at `prompt` is asked.
+    /// Connects to the account that a run started on; see [`Settings::client_of_run`].
     pub(super) async fn to_account_of_run(
         settings: &Settings,
         run: &RunDir,
@@ -145,11 +142,8 @@ impl Connection {
         refused_if_busy: Option<&RunDir>,
         prompt: Option<&impl Ui>,
     ) -> Result<Self, Error> {
-        let state = settings.open_state()?;
-        let started_here = AccountDb::open(&state)?.began(&meta.id, &meta.endpoint)?;
-        let source = EndpointSource::Run { path: run.path().to_owned(), started_here };
-        let client = settings.access.client_of_run(&meta.endpoint, &source, prompt).await?;
-        Self::open(client, state, &settings.execution, refused_if_busy).await
+        let client = settings.client_of_run(run, meta, prompt).await?;
+        Self::open(client, settings.open_state()?, &settings.execution, refused_if_busy).await
     }
 
     /// Connects to the built-in sandbox of a run.
@@ -203,6 +197,7 @@ impl Connection {
             begun: Timestamp::now().to_string(),
             planning: new.planning,
             spending: new.spending,
+            fails_on_pending: new.fails_on_pending,
             stage: Stage::Planning,
         };
         let ledger = LedgerFile::create(run.path(), &meta, files)?;

@@ -289,6 +289,14 @@ pub enum Refusal {
         .0.display()
     )]
     LaterRun(PathBuf),
+    /// The run was retried before.
+    #[error("{} was retried by {}; nothing was sent", run.display(), by.display())]
+    Retried {
+        /// The run directory.
+        run: PathBuf,
+        /// The directory of the retry.
+        by: PathBuf,
+    },
     /// The run is not in a stage in which the command is possible.
     #[error("{} {}", run.display(), problem)]
     Stage {
@@ -334,6 +342,8 @@ pub enum StageProblem {
     RunNotPlanned,
     /// A plan that was interrupted while planning.
     PlanNotSaved,
+    /// A run to retry that is unfinished.
+    NotFinished,
     /// A run, or a plan that has been applied, which has finished.
     Finished {
         /// Whether it was a plan.
@@ -354,6 +364,7 @@ impl std::fmt::Display for StageProblem {
             Self::RunNotPlanned | Self::PlanNotSaved => {
                 f.write_str("was interrupted while planning; nothing was sent")
             }
+            Self::NotFinished => f.write_str("is unfinished; nothing was sent"),
             Self::Finished { is_plan } => write!(f, "is {} that has finished", what(is_plan)),
             Self::Unfinished { is_plan } => write!(f, "is {} that is unfinished", what(is_plan)),
         }

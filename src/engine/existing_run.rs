@@ -142,6 +142,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         self.mark_unsettled(&connection, &ledger, &meta)?;
         let writes_left = self.confirm(&connection, &ledger, &meta).await?;
         meta.spending = self.settings.spending.clone().or(meta.spending);
+        meta.fails_on_pending |= self.settings.fails_on_pending;
         meta.writes = ledger.counters()?.write_progress() + writes_left;
         if self.part == RunPart::Plan {
             meta.position = connection.next_position(&self.run)?;
@@ -284,8 +285,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         meta: &RunMeta,
     ) -> Result<u64, Error> {
         let context = ledger.context(meta)?;
-        let mut planner =
-            Planner::of(meta.planning, ledger, already_ran(connection, meta.has_extensions)?)?;
+        let mut planner = Planner::of(meta.planning, ledger, already_ran(connection, meta)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
         let input = self.run.input(meta);
         planner.preview(EXAMPLES_MAX);
@@ -340,7 +340,9 @@ impl<U: Ui> ExistingRun<'_, U> {
 
     /// Tells if the sheet has changed since the run copied it.
     fn tell_if_sheet_changed(&self, meta: &RunMeta) {
-        let Some(path) = meta.input_path.as_ref().map(Path::new) else {
+        // A retry has its own sheet.
+        let sheet = meta.input_path.as_ref().filter(|_| meta.kind.is_of_whole_sheet());
+        let Some(path) = sheet.map(Path::new) else {
             return;
         };
         // A missing sheet is no error: the run has its copy.

@@ -6,6 +6,7 @@ use super::access::Client;
 use super::error::{Error, ReadPurpose};
 use crate::execute::Reads;
 use crate::input::{Context, Input};
+use crate::ledger::RunMeta;
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
 
@@ -19,6 +20,12 @@ impl Fields {
     /// No schema: custom metadata is sent as is.
     pub(super) fn unchecked() -> Self {
         Self { json: String::new(), schema: None }
+    }
+
+    /// The fields that a run was validated against.
+    pub(super) fn of_run(meta: &RunMeta) -> Self {
+        // The schema was read already, with the context of the run.
+        Self { json: meta.fields.clone(), schema: None }
     }
 
     /// Fetches the fields of the account, in one GET, if the input sets custom metadata.

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::reading::Differences;
 use super::settings::Consent;
 use super::sheet::Sheet;
-use super::sheet_plan::{SheetPlan, StagedSheet, UseOfPlan};
+use super::sheet_plan::{Origin, SheetPlan, StagedSheet, UseOfPlan};
 use super::ui::Ui;
 use crate::ledger::{RunMeta, Stage};
 use crate::plan::PlanSummary;
@@ -77,7 +77,9 @@ impl Engine {
         let PlanOptions { diff, tells_differences } = options;
         let plan = SheetPlan {
             sheet,
+            origin: Origin::Sheet,
             settings: &self.settings,
+            rules: &self.settings.rules,
             run: &run,
             ui,
             planning: Planning::Diff(diff),

@@ -20,7 +20,7 @@ use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
 use crate::input::{Context, Input};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::Planner;
-use crate::report::{PriorProgress, ProgressMeter, Reports, write};
+use crate::report::{PriorProgress, ProgressMeter, Reports, RetryRows, write};
 use crate::run::{ConflictCheck, InFlight, RunDir, Session};
 
 /// How a command that sends has ended.
@@ -32,6 +32,15 @@ pub enum Executed {
     NothingLeft {
         /// The run.
         run: RunDir,
+        /// The exit code of its last session (see [`crate::exit_codes`]).
+        exit_code: u8,
+    },
+    /// The run has no rows to retry.
+    NothingToRetry {
+        /// The run.
+        run: RunDir,
+        /// Its rows of unknown outcome, and its rejected ones.
+        rows: RetryRows,
         /// The exit code of its last session (see [`crate::exit_codes`]).
         exit_code: u8,
     },
@@ -95,7 +104,7 @@ impl PreparedRun {
         self.meta.stage = Stage::Running;
         let Self { meta, ledger, connection, charges, .. } = &self;
         ledger.set_meta(meta)?;
-        let already_ran = already_ran(connection, meta.has_extensions)?;
+        let already_ran = already_ran(connection, meta)?;
         let planner = Planner::of(meta.planning, ledger, already_ran)?;
         let session = Session {
             input: self.input.clone(),

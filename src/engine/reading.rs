@@ -48,7 +48,7 @@ pub(super) async fn plan_with_snapshots(
     if meta.rules.hold(&found) {
         reader.ledger.set_meta(&meta)?;
     }
-    let already_ran = already_ran(connection, meta.has_extensions)?;
+    let already_ran = already_ran(connection, &meta)?;
     let mut planner = Planner::of(meta.planning, reader.ledger, already_ran)?;
     let tells_all = differences == Differences::All;
     planner.preview(if tells_all { usize::MAX } else { EXAMPLES_MAX });

@@ -7,8 +7,9 @@ use super::error::Error;
 use super::ui::{Event, Notice, Ui};
 use crate::charges::Charges;
 use crate::error::chain;
-use crate::ledger::{LedgerFile, RunMeta};
+use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::PriorRunLookup;
+use crate::row::{Extension, FileId};
 use crate::spending::{Allowance, Spent, utc_day};
 
 /// Opens the charges database for a run with billed extensions, and records the charges of
@@ -47,17 +48,27 @@ pub(super) fn allowance(
     Ok(Allowance::new(meta.spending.clone(), ledger.spent()?, by_others, now))
 }
 
-/// Looks up in which earlier run an extension already ran on a file, for the planner.
+/// Looks up in which earlier run an extension already ran on a file, for the planner. For a retry, only
+/// runs after the retried one count: that one ran the extension although earlier ones had, and its own
+/// charge may be of a time when the extension was pending.
 pub(super) fn already_ran(
     connection: &Connection,
-    has_extensions: bool,
+    meta: &RunMeta,
 ) -> Result<PriorRunLookup, Error> {
-    let Some(LocalState { state, .. }) = connection.local.as_ref().filter(|_| has_extensions)
-    else {
+    let local = connection.local.as_ref().filter(|_| meta.has_extensions);
+    let Some(LocalState { state, .. }) = local else {
         return Ok(Box::new(|_, _| None));
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
-    Ok(Box::new(move |file, extension| match charges.find(file, extension) {
+    let retried = match &meta.kind {
+        RunKind::Retry { of } => Some(of.clone()),
+        _ => None,
+    };
+    let find = move |file: &FileId, extension: &Extension| match &retried {
+        Some(retried) => charges.find_after(file, extension, retried),
+        None => charges.find(file, extension),
+    };
+    Ok(Box::new(move |file, extension| match find(file, extension) {
         Ok(charge) => charge.map(|charge| charge.to_string()),
         // If the lookup fails, skip the extension: it may have been charged before.
         Err(error) => Some(chain(&error)),

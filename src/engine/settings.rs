@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::access::{Access, Client};
+use super::endpoint::EndpointSource;
 use super::error::{Error, Refusal};
 use super::ui::Ui;
-use crate::account::{StateDir, StateDirError};
+use crate::account::{AccountDb, StateDir, StateDirError};
 use crate::input::Input;
+use crate::ledger::RunMeta;
 use crate::plan::{InputSummary, PlanSummary};
 use crate::row::{ExtensionName, Rules, Units};
+use crate::run::RunDir;
 use crate::settings::Execution;
 use crate::spending::SpendingLimits;
 
@@ -34,6 +37,8 @@ pub struct Settings {
     /// Maximum units that are sent without asking if no limit of units is set. Of extensions with
     /// unknown units, at most [`UNPRICED_RUNS_MAX`] runs are.
     pub unasked_units_max: u64,
+    /// Whether an extension that is pending at the end of a run makes the exit code 1.
+    pub fails_on_pending: bool,
     /// How the cells of a sheet are read.
     pub rules: Rules,
     /// Starts the sandbox of a run; `None` refuses such runs.
@@ -84,6 +89,7 @@ impl Settings {
             max_bad: 0.01,
             spending: SpendingLimits::default(),
             unasked_units_max: 1000,
+            fails_on_pending: false,
             rules: Rules::default(),
             sandbox: None,
         }
@@ -93,6 +99,19 @@ impl Settings {
     pub(super) fn open_state(&self) -> Result<StateDir, Error> {
         let path = self.state_dir.as_deref().ok_or(StateDirError::Nowhere)?;
         Ok(StateDir::open(path)?)
+    }
+
+    /// A client at the endpoint that a run started on. The endpoint in its ledger is trusted only if
+    /// the run started on this machine; otherwise the person at `prompt` is asked.
+    pub(super) async fn client_of_run(
+        &self,
+        run: &RunDir,
+        meta: &RunMeta,
+        prompt: Option<&impl Ui>,
+    ) -> Result<Client, Error> {
+        let started_here = AccountDb::open(&self.open_state()?)?.began(&meta.id, &meta.endpoint)?;
+        let source = EndpointSource::Run { path: run.path().to_owned(), started_here };
+        self.access.client_of_run(&meta.endpoint, &source, prompt).await
     }
 
     /// Starts the sandbox of a run.

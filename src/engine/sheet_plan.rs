@@ -34,7 +34,10 @@ use crate::settings::Planning;
 /// A sheet that is being planned, and how.
 pub(super) struct SheetPlan<'p, U> {
     pub(super) sheet: &'p Sheet,
+    pub(super) origin: Origin<'p>,
     pub(super) settings: &'p Settings,
+    /// How the cells of the sheet are read.
+    pub(super) rules: &'p Rules,
     pub(super) run: &'p RunDir,
     pub(super) ui: &'p U,
     pub(super) planning: Planning,
@@ -47,6 +50,15 @@ pub(super) struct SheetPlan<'p, U> {
     pub(super) limit: Option<u64>,
     /// Which differences of files are collected or told.
     pub(super) differences: Differences,
+}
+
+/// Where the rows of a sheet come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin<'p> {
+    /// A person's sheet.
+    Sheet,
+    /// The failed rows of another run.
+    Retry { of: &'p RunMeta, run: &'p RunDir },
 }
 
 /// What happens with a plan.
@@ -70,6 +82,20 @@ pub(super) struct StagedSheet {
 pub(super) struct ScannedSheet {
     scan: Scan,
     fields: Fields,
+}
+
+impl ScannedSheet {
+    /// Scans rows that were valid in an earlier run, without looking up files.
+    pub(super) fn of_run(
+        input: &Input,
+        rules: &Rules,
+        meta: &RunMeta,
+        ledger: &LedgerFile,
+    ) -> Result<Self, Error> {
+        let context = ledger.context(meta)?;
+        let scan = Scan::read(input, Context { rules: rules.clone(), files: None, ..context })?;
+        Ok(Self { scan, fields: Fields::of_run(meta) })
+    }
 }
 
 /// A planned sheet.
@@ -152,7 +178,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             return Ok(None);
         }
         let fields = Fields::unchecked();
-        let context = fields.context(self.settings.rules.clone(), None);
+        let context = fields.context(self.rules.clone(), None);
         self.ask_about_columns(input, &context).await?;
         let scan = Scan::read(input, context)?;
         self.refuse_unless_accepted(&scan.input_summary, &staged_sheet.client)?;
@@ -185,7 +211,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             sheet
         } else {
             let fields = Fields::fetch(client, &staged.input, reads).await?;
-            let context = fields.context(self.settings.rules.clone(), None);
+            let context = fields.context(self.rules.clone(), None);
             self.ask_about_columns(&mut staged.input, &context).await?;
             ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
         };
@@ -241,6 +267,14 @@ impl<U: Ui> SheetPlan<'_, U> {
         ask_about_columns(input, context, Some(self.ui).filter(|_| can_ask)).await
     }
 
+    /// The name of the sheet for people.
+    fn name(&self) -> String {
+        match self.origin {
+            Origin::Sheet => self.sheet.source.recorded_name(),
+            Origin::Retry { run, .. } => format!("retry of {}", run.path().display()),
+        }
+    }
+
     fn new_run(
         &self,
         staged: &StagedInput,
@@ -248,13 +282,18 @@ impl<U: Ui> SheetPlan<'_, U> {
         fields: String,
         rules: &Rules,
     ) -> NewRun {
+        let source = &self.sheet.source;
+        let (kind, input_path) = match (self.origin, self.use_of_plan) {
+            (Origin::Retry { of, .. }, _) => {
+                (RunKind::Retry { of: of.id.clone() }, of.input_path.clone().map(PathBuf::from))
+            }
+            (Origin::Sheet, UseOfPlan::Send) => (RunKind::Apply, source.absolute_path()),
+            (Origin::Sheet, UseOfPlan::Save) => (RunKind::Plan, source.absolute_path()),
+        };
         NewRun {
-            kind: match self.use_of_plan {
-                UseOfPlan::Send => RunKind::Apply,
-                UseOfPlan::Save => RunKind::Plan,
-            },
-            input_name: self.sheet.source.recorded_name(),
-            input_path: self.sheet.source.absolute_path(),
+            kind,
+            input_name: self.name(),
+            input_path,
             input_format: staged.input.format,
             read_options: staged.input.options.clone(),
             input_fingerprint: staged.fingerprint.0.clone(),
@@ -264,6 +303,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             fields,
             planning: self.planning,
             spending: self.settings.spending.clone(),
+            fails_on_pending: self.settings.fails_on_pending,
         }
     }
 
@@ -273,14 +313,14 @@ impl<U: Ui> SheetPlan<'_, U> {
         let summary = &scan.summary;
         let too_many = || self.settings.too_many_invalid(summary);
         let is_direct = self.planning == Planning::Direct;
-        let refusal = if is_direct && self.settings.rules.duplicates != Duplicates::InOrder {
+        let refusal = if is_direct && self.rules.duplicates != Duplicates::InOrder {
             Refusal::DuplicatesOfDirect
         } else if summary.rows == 0 && !self.sheet.allow_empty {
             Refusal::NoRows
         } else if let Some(row) = scan.first_unknown.clone().filter(|_| !self.sheet.repeat_unknown)
         {
             Refusal::UnknownOutcome(row)
-        } else if let Some(refusal) = ambiguous_nulls(scan, &self.settings.rules) {
+        } else if let Some(refusal) = ambiguous_nulls(scan, self.rules) {
             refusal
         } else if let Some(refusal) =
             too_many().filter(|_| !self.sheet.sandbox && !self.can_confirm)
@@ -291,7 +331,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         };
         // Show the preview, so that the reason is visible.
         self.ui.event(Event::Preview(&Preview {
-            input: &self.sheet.source.name(),
+            input: &self.name(),
             summary,
             ignored_columns: &scan.ignored_columns,
             empty_cells: scan.empty_cells,
@@ -310,7 +350,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         let scan = &planned.scan;
         let is_first_run = connection.is_first_run(&planned.meta);
         self.ui.event(Event::Preview(&Preview {
-            input: &self.sheet.source.name(),
+            input: &self.name(),
             summary: &scan.summary,
             ignored_columns: &scan.ignored_columns,
             empty_cells: scan.empty_cells,

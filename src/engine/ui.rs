@@ -104,6 +104,8 @@ pub enum Notice<'e> {
     NewSandbox,
     /// The sheet has changed since the run took its copy; the rest of the copy is sent.
     SheetChanged(&'e Path),
+    /// The run that was retried has this number of rows of unknown outcome, which were not sent.
+    UnknownNotRetried(&'e RunDir, u64),
     /// The run to undo is unfinished; what it has done so far is undone.
     UndoingUnfinished(&'e RunDir),
 }

@@ -4,8 +4,10 @@
 //! says which fields, tags and extensions the requests of a row carried, and how certain it is that
 //! they took effect.
 
+mod extension_statuses;
 mod row_effects;
 
+pub use extension_statuses::{failed_extensions, statuses_of};
 pub use row_effects::{Certainty, RowEffects, TagEffects};
 
 use crate::input::{Context, Input, InputError, Records};

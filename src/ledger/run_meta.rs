@@ -57,6 +57,9 @@ pub struct RunMeta {
     /// Limits of billed extensions, which hold for later sessions, too.
     #[serde(default)]
     pub spending: SpendingLimits,
+    /// Whether a pending extension at the end counts as unfinished business for the exit code.
+    #[serde(default)]
+    pub fails_on_pending: bool,
     /// Progress through planning and sending.
     pub stage: Stage,
 }
@@ -78,6 +81,12 @@ impl RunMeta {
         self.kind == RunKind::Plan
     }
 
+    /// Whether it retries this run.
+    #[must_use]
+    pub fn retries(&self, run: &Self) -> bool {
+        matches!(&self.kind, RunKind::Retry { of } if *of == run.id)
+    }
+
     /// Whether it undoes this run.
     #[must_use]
     pub fn undoes(&self, run: &Self) -> bool {
@@ -93,11 +102,24 @@ pub enum RunKind {
     Apply,
     /// Saves the plan of a sheet; if executed, it checks files for conflicts before it changes them.
     Plan,
+    /// Sends the failed rows of another run again.
+    Retry {
+        /// Id of that run.
+        of: String,
+    },
     /// Restores the values from before another run.
     Undo {
         /// Id of that run.
         of: String,
     },
+}
+
+impl RunKind {
+    /// Whether the run has all rows of its sheet.
+    #[must_use]
+    pub fn is_of_whole_sheet(&self) -> bool {
+        matches!(self, Self::Apply | Self::Plan)
+    }
 }
 
 /// Progress of a run.

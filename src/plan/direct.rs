@@ -1,12 +1,10 @@
 //! The direct planner: sends every row as is, one request per step, without a snapshot.
 
-use xxhash_rust::xxh3::Xxh3;
-
+use super::steps::{drop_done, steps};
 use super::{Batch, PlannedRow, RowProgress};
-use crate::imagekit::body;
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Call, Patch, Request, StepKind, StepRef};
-use crate::row::{Change, Content, FileId, Row, Set, TagChange, Update};
+use crate::request::{Request, StepKind, StepRef};
+use crate::row::{Content, Row, Update};
 
 /// Plans one row into a batch, without the steps that are already done.
 pub fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
@@ -52,13 +50,10 @@ fn requests(
     progress: &RowProgress,
     requests: &mut Vec<Request>,
 ) -> Option<StepKind> {
-    let Update { file, change } = update;
+    let Update { file, mut change } = update;
     let mut not_sent = None;
+    drop_done(&file, &mut change, &progress.fingerprints);
     for (kind, call) in steps(change).into_iter().flatten() {
-        let done = &progress.fingerprints;
-        if !done.is_empty() && done.contains(&fingerprint(&file, &call)) {
-            continue;
-        }
         if progress.must_record_not_sent(kind) {
             not_sent = Some(kind);
         }
@@ -75,42 +70,4 @@ fn requests(
         }
     }
     not_sent
-}
-
-/// The steps of a change, in the order in which they are sent.
-#[must_use]
-pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 5] {
-    let (tags, add, remove) = match change.tags {
-        None => (None, None, None),
-        Some(TagChange::Replace(tags)) => (Some(Set::Value(tags)), None, None),
-        Some(TagChange::Clear) => (Some(Set::Clear), None, None),
-        Some(TagChange::Edit { add, remove }) => (None, add, remove),
-    };
-    let mut patch = Patch {
-        tags,
-        remove_ai_tags: change.ai_tags,
-        coordinates: change.coordinates,
-        description: change.description,
-        metadata: change.metadata,
-        extensions: change.extensions,
-        webhook_url: change.webhook_url,
-    };
-    let ai_tags = patch.take_bulk_ai_tags();
-    [
-        (!patch.is_empty()).then(|| (StepKind::Details, Call::Details(Box::new(patch)))),
-        ai_tags.map(|tags| (StepKind::RemoveAiTags, Call::RemoveAiTags(tags))),
-        remove.map(|tags| (StepKind::RemoveTags, Call::RemoveTags(tags))),
-        add.map(|tags| (StepKind::AddTags, Call::AddTags(tags))),
-        change.publish.map(|publish| (StepKind::Publish, Call::Publish(publish))),
-    ]
-}
-
-/// Hash of a file and a call: equal steps have equal fingerprints, across runs.
-#[must_use]
-pub fn fingerprint(file: &FileId, call: &Call) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(file.as_str().as_bytes());
-    hash.update(&[0, call.endpoint() as u8]);
-    hash.update(&body::encode(call, std::slice::from_ref(file)));
-    hash.digest()
 }

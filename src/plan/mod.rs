@@ -19,19 +19,21 @@ mod read_back;
 mod recorded;
 mod row_limit;
 mod scan;
+mod steps;
 mod summary;
 
 pub use allowed_steps::AllowedSteps;
 pub use columns::{ColumnCounts, Columns};
 pub use compare::compare;
 pub use diff::{DiffPlanner, FileDifference, PriorRunLookup};
-pub use direct::{direct, fingerprint, steps};
+pub use direct::direct;
 pub use duplicates::Disagreement;
 use duplicates::SheetValues;
 pub use read_back::read_back;
 pub use recorded::Recorded;
 pub use row_limit::RowLimit;
 pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_first, scan_rest};
+pub use steps::{done_parts, fingerprint, steps};
 pub use summary::{EXAMPLES_MAX, ExtensionReferences, LostTags, PlanSummary, Preview};
 
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};

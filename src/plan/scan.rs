@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::direct::{fingerprint, steps};
+use super::steps::{fingerprint, steps};
 use super::{Batch, PlanSummary, Planner, Recorded, RowLimit};
 use crate::input::{AmbiguousNull, Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;

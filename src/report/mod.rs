@@ -8,6 +8,8 @@ mod encoded_file;
 mod error;
 mod progress;
 mod result_cells;
+mod retry_sheet;
+mod returned;
 mod row;
 mod run_progress;
 mod sheets;
@@ -17,6 +19,7 @@ mod write;
 
 pub use error::ReportError;
 pub use progress::{Fraction, Hold, PriorProgress, Progress, ProgressMeter};
+pub use retry_sheet::{RetryRows, write_retry_sheet};
 pub use row::RowResult;
 pub use run_progress::RunProgress;
 pub use summary::{Billed, ExtensionCounts, RowCounts, Summary, exit_code};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::extension_results::ExtensionResults;
+use crate::history::failed_extensions;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
@@ -28,6 +29,8 @@ pub struct RowResult<'s> {
     pub extension_status: Option<&'s str>,
     /// What its extensions wrote, as returned by ImageKit.
     pub results: Option<&'s ExtensionResults>,
+    /// Whether one of its extensions failed.
+    pub has_failed_extension: bool,
     /// Whether one step has an unknown outcome and others are still to be sent.
     pub has_unsent_steps: bool,
 }
@@ -66,6 +69,7 @@ impl<'s> RowResult<'s> {
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
             results: steps.iter().rev().find_map(|record| record.outcome.results.as_deref()),
+            has_failed_extension: steps.iter().any(|it| !failed_extensions(it).is_empty()),
             has_unsent_steps: false,
         };
         let is_single = steps.len() == 1;
@@ -76,6 +80,16 @@ impl<'s> RowResult<'s> {
             result.add_other_steps(steps, worst);
         }
         result
+    }
+
+    /// Whether the row can be retried as it is: it failed, or one of its extensions did.
+    #[must_use]
+    pub fn can_retry(&self, is_superseded: bool) -> bool {
+        match self.status {
+            Status::Failed => !is_superseded || self.has_failed_extension,
+            Status::Updated => self.has_failed_extension,
+            _ => false,
+        }
     }
 
     /// The result of a row without settled steps.
@@ -90,6 +104,7 @@ impl<'s> RowResult<'s> {
             updated_at: None,
             extension_status: None,
             results: None,
+            has_failed_extension: false,
             has_unsent_steps: false,
         }
     }
@@ -192,8 +207,7 @@ impl<'s> RowResult<'s> {
         if !failed.is_empty() {
             self.code = Some(Code::ExtensionFailed);
             messages.push(format!(
-                "{failed} failed; ImageKit gives no reason. Applying the row again is charged \
-                 again"
+                "{failed} failed; ImageKit gives no reason. Retrying it is charged again"
             ));
         }
         if !messages.is_empty() {

@@ -48,6 +48,12 @@ pub struct Summary {
     /// Rows that a later row superseded entirely, so that nothing is left to do.
     #[serde(skip)]
     pub superseded: SupersededCounts,
+    /// Updated rows of which an extension failed.
+    #[serde(skip)]
+    pub with_failed_extension: u64,
+    /// Whether a pending extension needs a decision by a person.
+    #[serde(skip)]
+    pub fails_on_pending: bool,
 }
 
 /// The billed extensions of a run.
@@ -133,6 +139,18 @@ impl RowCounts {
 }
 
 impl Summary {
+    /// Extensions without a final status.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.extensions.values().map(|counts| counts.pending).sum()
+    }
+
+    /// Rows that can be retried as they are: failed ones, and ones of which an extension failed.
+    #[must_use]
+    pub fn to_retry(&self) -> u64 {
+        self.rows.failed.saturating_sub(self.superseded.failed) + self.with_failed_extension
+    }
+
     /// Counts a row; `is_superseded` if later rows superseded it entirely.
     pub(super) fn add(&mut self, row: &RowResult<'_>, is_superseded: bool) {
         self.rows.add(row.status);
@@ -144,6 +162,8 @@ impl Summary {
         let needs_attention =
             row.status == Status::Updated && row.code.is_some_and(Code::needs_attention);
         self.needs_attention += u64::from(needs_attention);
+        let has_failed_extension = row.status == Status::Updated && row.has_failed_extension;
+        self.with_failed_extension += u64::from(has_failed_extension);
         let is_partially_done =
             row.status == Status::NotAttempted && row.code == Some(Code::Partial);
         self.partially_done += u64::from(is_partially_done);
@@ -180,6 +200,7 @@ pub fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
         _ if rows.rejected > summary.superseded.rejected || summary.needs_attention > 0 => {
             exit_codes::NEEDS_FIXING
         }
+        _ if summary.fails_on_pending && summary.pending() > 0 => exit_codes::NEEDS_FIXING,
         _ if rows.failed > summary.superseded.failed => exit_codes::INCOMPLETE,
         EndReason::Done | EndReason::Stopped(Stop::Deadline) => exit_codes::DONE,
     }

@@ -5,21 +5,20 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::backup;
-use super::encoded_file::EncodedFile;
 use super::error::ReportError;
+use super::returned::{ReturnedRow, return_sheet};
 use super::row::RowResult;
-use super::sheets::{Reason, ReportSheet, ReturnSheet};
+use super::sheets::{ReportSheet, ReturnSheet};
 use super::summary::{Summary, exit_code};
 use super::superseded::{RemainingEdits, SupersededRows};
 use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
 use crate::history::each_record;
-use crate::input::{Context, Fingerprint, Format, Input, Records};
+use crate::input::{Context, Fingerprint, Input, Records};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
-use crate::plan::{fingerprint, steps};
-use crate::row::{Content, RowPos};
+use crate::row::RowPos;
 use crate::run::RunDir;
 
 /// The reports that were written.
@@ -160,13 +159,7 @@ impl<'p> ReportWriter<'p> {
         let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
             let name = format!("{name}.{}", input.format.extension());
             let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
-            let file = EncodedFile::new(file, input).map_err(failed)?;
-            match (input.format, records.header()) {
-                (Format::Csv, Some(header)) => {
-                    ReturnSheet::cells(file, &records, header).map_err(failed)
-                }
-                _ => Ok(ReturnSheet::lines(file)),
-            }
+            return_sheet(file, input, &records).map_err(failed)
         };
         let report = AtomicFile::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?, &context.rules);
@@ -187,6 +180,8 @@ impl<'p> ReportWriter<'p> {
                 partially_done: 0,
                 with_unsent_steps: 0,
                 superseded: super::summary::SupersededCounts::default(),
+                with_failed_extension: 0,
+                fails_on_pending: meta.fails_on_pending,
             },
             failures: Causes::default(),
             report: report.map_err(|error| failed(error.into()))?,
@@ -216,24 +211,13 @@ impl<'p> ReportWriter<'p> {
         let file_id = records.file_id();
         self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
         let sheet = match row.status {
-            Status::Rejected | Status::Failed if !is_superseded => &mut self.failed,
+            Status::Rejected if !is_superseded || row.has_failed_extension => &mut self.failed,
             Status::Unknown => &mut self.unknown,
+            _ if row.can_retry(is_superseded) => &mut self.failed,
             _ => return Ok(()),
         };
-        let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
-            already_done(self.input, self.context, pos, steps)?
-        } else {
-            records.already_done()
-        };
-        let reason = Reason {
-            row: &row,
-            done: &done,
-            superseded_columns: remaining
-                .map_or(&[][..], |remaining| &remaining.superseded_columns),
-            remaining_tag_change: remaining.and_then(RemainingEdits::reduced_tags),
-            rules: &self.context.rules,
-        };
-        sheet.write(&records.record(), &reason).map_err(failed)
+        let row = ReturnedRow { pos, records, steps, result: &row, remaining };
+        row.write(sheet, self.input, self.context, failed)
     }
 }
 
@@ -248,31 +232,6 @@ fn extension_names(ledger: &LedgerFile) -> Result<Vec<String>, LedgerError> {
         }
     })?;
     Ok(names.into_iter().collect())
-}
-
-/// Fingerprints of the completed steps of a row, including those of an earlier run that returned
-/// the row. Space-separated hexadecimal.
-fn already_done(
-    input: &Input,
-    context: &Context,
-    pos: RowPos,
-    records: &[StepRecord],
-) -> Result<String, ReportError> {
-    let Some((row, prior_run)) = input.rows(context, Some(pos))?.next_row()? else {
-        return Ok(String::new());
-    };
-    let mut done = prior_run.done;
-    if let Content::Update(update) = row.content {
-        for (kind, call) in steps(update.change).into_iter().flatten() {
-            let is_done = records
-                .iter()
-                .any(|record| record.step.kind == kind && record.outcome.status.is_success());
-            if is_done {
-                done.push(fingerprint(&update.file, &call));
-            }
-        }
-    }
-    Ok(done.iter().map(|hash| format!("{hash:016x}")).collect::<Vec<_>>().join(" "))
 }
 
 /// Removes a sheet of an earlier session that would have no rows now.

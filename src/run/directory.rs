@@ -186,7 +186,7 @@ impl RunDir {
         modified("").max(modified("-wal"))
     }
 
-    /// Finds a newer run of the same sheet, or an undo of this run, that has changed files or is about
+    /// Finds a newer run of the same sheet, or an undo or retry of this run, that has changed files or is about
     /// to: resuming this run would overwrite newer values. Searches the sibling directories and
     /// `others`. Runs are ordered by position, not by time.
     ///
@@ -194,16 +194,36 @@ impl RunDir {
     /// The ledger of this run cannot be read. Other runs that cannot be read are ignored.
     pub fn newer_run(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
         let ours = self.ledger()?.meta()?;
-        let Ok(path) = self.0.canonicalize() else {
-            return Ok(None);
-        };
+        Ok(self.find_other(others, |run, path| run.is_newer_than(&ours, path)))
+    }
+
+    /// Finds a retry of this run that has started to send. Searches the sibling directories and
+    /// `others`.
+    ///
+    /// # Errors
+    /// The ledger of this run cannot be read. Other runs that cannot be read are ignored.
+    pub fn retried_by(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
+        let ours = self.ledger()?.meta()?;
+        Ok(self.find_other(others, |run, _| {
+            let theirs = run.ledger().and_then(|ledger| ledger.meta());
+            theirs.is_ok_and(|it| it.retries(&ours) && it.stage == Stage::Running)
+        }))
+    }
+
+    /// The first other run that matches; the path of this run is passed along.
+    fn find_other(
+        &self,
+        others: &[PathBuf],
+        matches: impl Fn(&Self, &Path) -> bool,
+    ) -> Option<Self> {
+        let path = self.0.canonicalize().ok()?;
         let siblings = subdirectories(path.parent().unwrap_or(&path));
         let elsewhere = others.iter().filter(|other| !siblings.contains(other));
         let mut candidates = siblings.iter().chain(elsewhere).filter(|other| **other != path);
-        Ok(candidates.find_map(|other| {
+        candidates.find_map(|other| {
             let run = Self::open(other).ok()?;
-            run.is_newer_than(&ours, &path).then_some(run)
-        }))
+            matches(&run, &path).then_some(run)
+        })
     }
 
     fn is_newer_than(&self, ours: &RunMeta, our_path: &Path) -> bool {
@@ -215,7 +235,7 @@ impl RunDir {
         let is_their_sheet = |sheet| theirs.is_of_sheet(Path::new(sheet), is_sibling);
         let is_same_sheet = ours.input_path.as_ref().is_some_and(is_their_sheet)
             && theirs.account.is_same(&ours.account);
-        let is_related = is_same_sheet || theirs.undoes(ours);
+        let is_related = is_same_sheet || theirs.undoes(ours) || theirs.retries(ours);
         if theirs.position <= ours.position || !is_related {
             return false;
         }

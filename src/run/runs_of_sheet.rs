@@ -84,7 +84,8 @@ impl RunsOfSheet<'_> {
             Some(sheet) => meta.is_of_sheet(&sheet, is_sibling),
             None => is_sibling && meta.input_path.is_none(),
         };
-        is_same_path && !meta.sandbox && meta.account.is_same(self.account)
+        let is_whole = meta.kind.is_of_whole_sheet();
+        is_same_path && is_whole && !meta.sandbox && meta.account.is_same(self.account)
     }
 
     fn state(

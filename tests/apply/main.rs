@@ -25,6 +25,7 @@ mod oversized;
 mod plan;
 mod preview_text;
 mod results;
+mod retry;
 mod returning;
 mod run_lock;
 mod safety;

@@ -184,7 +184,7 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
             lines.add("", "on a new sandbox, without the changes of this run");
         }
     }
-    reapply(lines, reports, resumes);
+    reapply(lines, reports, run, resumes);
     if reports.can_undo && rows.updated > 0 {
         lines.add_unwrapped("undo", &format!("ikbulk undo {}", quoted(run)));
     }
@@ -197,21 +197,23 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     }
 }
 
-/// Adds the command that applies rejected and failed rows again.
-fn reapply(lines: &mut Layout, reports: &Reports, resumes: bool) {
+/// Adds the commands that send failed and rejected rows again.
+fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
     let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
     let conflicts = reports.failures.count_of(Code::Conflict);
     let to_fix = rows.rejected.saturating_sub(superseded.rejected + conflicts);
-    let failed = rows.failed.saturating_sub(superseded.failed);
     let Some(path) = reports.failed.as_deref().map(quoted) else {
         return;
     };
-    let label = if resumes { "then" } else { "next" };
-    if to_fix + failed > 0 {
-        let fix = match (to_fix > 0, resumes) {
-            (true, true) => "fix the reported cells and run: ",
-            (true, false) => "fix the reported cells, then: ",
-            (false, _) => "",
+    let mut label = if resumes { "then" } else { "next" };
+    if reports.summary.to_retry() > 0 {
+        lines.add_unwrapped(label, &format!("ikbulk retry {}", quoted(run)));
+        label = "then";
+    }
+    if to_fix > 0 {
+        let fix = match label {
+            "then" => "fix the reported cells and run: ",
+            _ => "fix the reported cells, then: ",
         };
         let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
         lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}"));

@@ -38,16 +38,14 @@ use work::{MergedWork, WorkItem};
 
 use super::batch::{Batcher, FileEdit};
 use super::compare::lost_zeros;
-use super::direct::{direct, fingerprint, steps};
+use super::direct::direct;
 use super::duplicates::FileValues;
+use super::steps::drop_done;
 use super::{Batch, PlannedRow, RowProgress};
 use crate::findings::Finding;
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::StepKind;
-use crate::row::{
-    Change, Content, Duplicates, Extension, FileId, Problem, Row, Rules, TagChange, Update,
-};
+use crate::row::{Change, Content, Duplicates, Extension, FileId, Problem, Row, Rules, Update};
 use crate::settings::DiffOptions;
 
 /// The earlier run that ran an extension on a file with the same configuration, described for
@@ -127,7 +125,7 @@ impl DiffPlanner {
             }
         };
         let Update { file, mut change } = update;
-        drop_done_steps(&file, &mut change, progress);
+        drop_done(&file, &mut change, &progress.fingerprints);
         let pending = PendingRow { pos, change, progress: progress.clone() };
         let Some(record) = self.records.of_last_row(pos.number, &self.ledger)? else {
             self.waiting_rows.entry(file).or_default().push(pending);
@@ -353,31 +351,4 @@ fn trusted_snapshot(record: FileRecord) -> Snapshot {
 fn missing() -> Outcome {
     let message = "ImageKit has no such file; nothing was sent";
     Outcome::local(Status::Rejected, Code::NotFound, Some(message.into()))
-}
-
-/// Removes the steps that an earlier run did for the row, if it requests the same change.
-fn drop_done_steps(file: &FileId, change: &mut Change, progress: &RowProgress) {
-    if progress.fingerprints.is_empty() {
-        return;
-    }
-    for (kind, call) in steps(change.clone()).into_iter().flatten() {
-        if progress.fingerprints.contains(&fingerprint(file, &call)) {
-            drop_step(change, kind);
-        }
-    }
-}
-
-fn drop_step(change: &mut Change, kind: StepKind) {
-    match (kind, &mut change.tags) {
-        (StepKind::Details, _) => {
-            let tags = change.tags.take().filter(|tags| matches!(tags, TagChange::Edit { .. }));
-            *change = Change { tags, publish: change.publish, ..Change::default() };
-        }
-        (StepKind::RemoveAiTags, _) => change.ai_tags = None,
-        (StepKind::RemoveTags, Some(TagChange::Edit { remove, .. })) => *remove = None,
-        (StepKind::AddTags, Some(TagChange::Edit { add, .. })) => *add = None,
-        (StepKind::Publish, _) => change.publish = None,
-        _ => {}
-    }
-    change.tags.take_if(|tags| *tags == TagChange::Edit { add: None, remove: None });
 }

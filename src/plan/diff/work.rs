@@ -1,10 +1,11 @@
 //! Goes through the rows of one file in order, and collects what must be sent.
 
+use super::DiffPlanner;
 use super::file_diff::FileDiff;
 use super::merge::{self, MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
-use super::{DiffPlanner, drop_step};
 use crate::outcome::{Code, Outcome, Status};
+use crate::plan::steps::drop_step;
 use crate::plan::{Batch, PlannedRow};
 use crate::request::StepKind;
 use crate::row::{Extension, Extensions, FileId};

@@ -1,0 +1,190 @@
+//! The steps of a row, and which of them an earlier run did, as fingerprints in the sheet of its
+//! failed rows.
+//!
+//! A step is done as a whole, with one exception: of a details step of which an extension failed,
+//! the fields and the other extensions are done. Each of these parts has a fingerprint of its own.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::imagekit::body;
+use crate::request::{Call, Patch, StepKind};
+use crate::row::{Change, Extension, Extensions, FileId, Set, TagChange};
+
+/// The steps of a change, in the order in which they are sent.
+#[must_use]
+pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 5] {
+    let (tags, add, remove) = match change.tags {
+        None => (None, None, None),
+        Some(TagChange::Replace(tags)) => (Some(Set::Value(tags)), None, None),
+        Some(TagChange::Clear) => (Some(Set::Clear), None, None),
+        Some(TagChange::Edit { add, remove }) => (None, add, remove),
+    };
+    let mut patch = Patch {
+        tags,
+        remove_ai_tags: change.ai_tags,
+        coordinates: change.coordinates,
+        description: change.description,
+        metadata: change.metadata,
+        extensions: change.extensions,
+        webhook_url: change.webhook_url,
+    };
+    let ai_tags = patch.take_bulk_ai_tags();
+    [
+        (!patch.is_empty()).then(|| (StepKind::Details, Call::Details(Box::new(patch)))),
+        ai_tags.map(|tags| (StepKind::RemoveAiTags, Call::RemoveAiTags(tags))),
+        remove.map(|tags| (StepKind::RemoveTags, Call::RemoveTags(tags))),
+        add.map(|tags| (StepKind::AddTags, Call::AddTags(tags))),
+        change.publish.map(|publish| (StepKind::Publish, Call::Publish(publish))),
+    ]
+}
+
+/// Hash of a file and a call: equal steps have equal fingerprints, across runs.
+#[must_use]
+pub fn fingerprint(file: &FileId, call: &Call) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(file.as_str().as_bytes());
+    hash.update(&[0, call.endpoint() as u8]);
+    hash.update(&body::encode(call, std::slice::from_ref(file)));
+    hash.digest()
+}
+
+/// The fingerprints of what is done of the details step of a change: everything but the extensions
+/// that failed.
+#[must_use]
+pub fn done_parts(
+    file: &FileId,
+    change: &Change,
+    has_failed: impl Fn(&Extension) -> bool,
+) -> Vec<u64> {
+    let extensions = change.extensions.iter().flat_map(Extensions::as_slice);
+    let others = extensions.filter(|extension| !has_failed(extension));
+    let others = others.filter_map(|extension| extension_fingerprint(file, change, extension));
+    fields_fingerprint(file, change).into_iter().chain(others).collect()
+}
+
+/// Removes from a change the steps and parts of steps that are done.
+pub(super) fn drop_done(file: &FileId, change: &mut Change, done: &[u64]) {
+    if done.is_empty() {
+        return;
+    }
+    for (kind, call) in steps(change.clone()).into_iter().flatten() {
+        if done.contains(&fingerprint(file, &call)) {
+            drop_step(change, kind);
+        } else if kind == StepKind::Details {
+            drop_parts(file, change, done);
+        }
+    }
+}
+
+fn drop_parts(file: &FileId, change: &mut Change, done: &[u64]) {
+    let is_done = |fingerprint: Option<u64>| fingerprint.is_some_and(|it| done.contains(&it));
+    let extensions = change.extensions.as_ref().and_then(|extensions| {
+        extensions.only(|extension| !is_done(extension_fingerprint(file, change, extension)))
+    });
+    let webhook_url = change.webhook_url.clone();
+    if is_done(fields_fingerprint(file, change)) {
+        drop_step(change, StepKind::Details);
+    }
+    change.webhook_url = webhook_url.filter(|_| extensions.is_some());
+    change.extensions = extensions;
+}
+
+/// Removes a step from a change.
+pub(super) fn drop_step(change: &mut Change, kind: StepKind) {
+    match (kind, &mut change.tags) {
+        (StepKind::Details, _) => {
+            let tags = change.tags.take().filter(|tags| matches!(tags, TagChange::Edit { .. }));
+            *change = Change { tags, publish: change.publish, ..Change::default() };
+        }
+        (StepKind::RemoveAiTags, _) => change.ai_tags = None,
+        (StepKind::RemoveTags, Some(TagChange::Edit { remove, .. })) => *remove = None,
+        (StepKind::AddTags, Some(TagChange::Edit { add, .. })) => *add = None,
+        (StepKind::Publish, _) => change.publish = None,
+        _ => {}
+    }
+    change.tags.take_if(|tags| *tags == TagChange::Edit { add: None, remove: None });
+}
+
+/// The fingerprint of the details of a change without its extensions, as if the row had none; `None`
+/// if it has no others.
+fn fields_fingerprint(file: &FileId, change: &Change) -> Option<u64> {
+    let tags = change.tags.clone().filter(|tags| !matches!(tags, TagChange::Edit { .. }));
+    let fields =
+        Change { tags, publish: None, extensions: None, webhook_url: None, ..change.clone() };
+    let (_, call) = steps(fields).into_iter().flatten().next()?;
+    Some(fingerprint(file, &call))
+}
+
+/// The fingerprint of one extension of a change.
+fn extension_fingerprint(file: &FileId, change: &Change, extension: &Extension) -> Option<u64> {
+    let extensions = change.extensions.as_ref()?.only(|other| other == extension)?;
+    let patch = Patch { extensions: Some(extensions), ..Patch::default() };
+    Some(fingerprint(file, &Call::Details(Box::new(patch))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{Builder, Cell, Content, Field, Rules};
+
+    const TAGGING: &str = r#"{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}"#;
+    const REMOVE_BG: &str = r#"{"name":"remove-bg"}"#;
+
+    fn change(cells: &[(&str, Field, &str)]) -> (FileId, Change) {
+        let rules = Rules::default();
+        let mut row = Builder::new(&rules);
+        row.set("fileId", &Field::FileId, Cell::Text("f"));
+        for (name, field, cell) in cells {
+            row.set(name, field, Cell::Text(cell));
+        }
+        let Content::Update(update) = row.finish() else { panic!("the cells are valid") };
+        (update.file, update.change)
+    }
+
+    fn names(change: &Change) -> Vec<&str> {
+        let extensions = change.extensions.iter().flat_map(Extensions::as_slice);
+        extensions.map(|extension| extension.name().as_str()).collect()
+    }
+
+    #[test]
+    fn only_the_failed_extension_is_left_of_a_details_step() {
+        let extensions = format!("[{TAGGING},{REMOVE_BG}]");
+        let (file, change) = change(&[
+            ("description", Field::Description, "text"),
+            ("removeAITags", Field::RemoveAiTags, "all"),
+            ("webhookUrl", Field::WebhookUrl, "https://example.com/hook"),
+            ("addTags", Field::AddTags, "x"),
+            ("extensions", Field::Extensions, &extensions),
+        ]);
+        let done = done_parts(&file, &change, |it| it.name().as_str() == "remove-bg");
+        let mut left = change.clone();
+        drop_done(&file, &mut left, &done);
+        assert_eq!(names(&left), ["remove-bg"]);
+        assert!(left.webhook_url.is_some(), "the extension still needs it");
+        assert_eq!((&left.description, &left.ai_tags), (&None, &None));
+        assert_eq!(left.tags, change.tags, "another step");
+        let none_failed = done_parts(&file, &change, |_| false);
+        drop_done(&file, &mut left, &none_failed);
+        assert_eq!((names(&left).len(), left.webhook_url), (0, None));
+    }
+
+    #[test]
+    fn edited_parts_are_not_done() {
+        let cells = |text: &str, extension: &str| {
+            change(&[
+                ("description", Field::Description, text),
+                ("extensions", Field::Extensions, extension),
+            ])
+        };
+        let (tagging, remove_bg) = (format!("[{TAGGING}]"), format!("[{REMOVE_BG}]"));
+        let (file, before) = cells("text", &tagging);
+        let done = done_parts(&file, &before, |_| false);
+        let (_, mut other_text) = cells("other", &tagging);
+        drop_done(&file, &mut other_text, &done);
+        assert!(other_text.description.is_some() && other_text.extensions.is_none());
+        let (_, mut other_extension) = cells("text", &remove_bg);
+        drop_done(&file, &mut other_extension, &done);
+        assert!(other_extension.description.is_none());
+        assert_eq!(names(&other_extension), ["remove-bg"]);
+    }
+}

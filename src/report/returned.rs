@@ -1,0 +1,101 @@
+//! Writes rows back as a sheet of the input's own format: `failed.*`, `unknown.*`, and the sheet of
+//! a retry.
+
+use std::io;
+
+use super::encoded_file::EncodedFile;
+use super::error::ReportError;
+use super::row::RowResult;
+use super::sheets::{Reason, ReturnSheet};
+use super::superseded::RemainingEdits;
+use crate::atomic_file::AtomicFile;
+use crate::history::failed_extensions;
+use crate::input::{Context, Format, Input, Records};
+use crate::ledger::StepRecord;
+use crate::plan::{done_parts, fingerprint, steps};
+use crate::request::StepKind;
+use crate::row::{Content, RowPos};
+
+/// Begins a sheet in the format of the input.
+pub(super) fn return_sheet(
+    file: AtomicFile,
+    input: &Input,
+    records: &Records,
+) -> io::Result<ReturnSheet> {
+    let file = EncodedFile::new(file, input)?;
+    match (input.format, records.header()) {
+        (Format::Csv, Some(header)) => ReturnSheet::cells(file, records, header),
+        _ => Ok(ReturnSheet::lines(file)),
+    }
+}
+
+/// A row of the input with its result.
+pub(super) struct ReturnedRow<'r> {
+    pub(super) pos: RowPos,
+    pub(super) records: &'r Records,
+    pub(super) steps: &'r [StepRecord],
+    pub(super) result: &'r RowResult<'r>,
+    /// What later rows left of it; `None` if all.
+    pub(super) remaining: Option<&'r RemainingEdits>,
+}
+
+impl ReturnedRow<'_> {
+    /// Writes the row to a sheet, with the steps that are not to be repeated.
+    pub(super) fn write(
+        &self,
+        sheet: &mut ReturnSheet,
+        input: &Input,
+        context: &Context,
+        failed: &impl Fn(io::Error) -> ReportError,
+    ) -> Result<(), ReportError> {
+        let Self { pos, records, steps, result, remaining } = *self;
+        let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
+            already_done(input, context, pos, steps)?
+        } else {
+            records.already_done()
+        };
+        let superseded_columns = remaining.map(|remaining| &*remaining.superseded_columns);
+        let reason = Reason {
+            row: result,
+            done: &done,
+            superseded_columns: superseded_columns.unwrap_or_default(),
+            remaining_tag_change: remaining.and_then(RemainingEdits::reduced_tags),
+            rules: &context.rules,
+        };
+        sheet.write(&records.record(), &reason).map_err(failed)
+    }
+}
+
+/// Fingerprints of the completed steps of a row, including those of an earlier run that returned
+/// the row. Space-separated hexadecimal.
+fn already_done(
+    input: &Input,
+    context: &Context,
+    pos: RowPos,
+    records: &[StepRecord],
+) -> Result<String, ReportError> {
+    let Some((row, prior_run)) = input.rows(context, Some(pos))?.next_row()? else {
+        return Ok(String::new());
+    };
+    let mut done = prior_run.done;
+    if let Content::Update(update) = row.content {
+        let change = update.change.clone();
+        for (kind, call) in steps(update.change).into_iter().flatten() {
+            let is_done = |record: &&StepRecord| {
+                record.step.kind == kind && record.outcome.status.is_success()
+            };
+            let Some(record) = records.iter().find(is_done) else {
+                continue;
+            };
+            let failed = failed_extensions(record);
+            if kind == StepKind::Details && !failed.is_empty() {
+                done.extend(done_parts(&update.file, &change, |extension| {
+                    failed.iter().any(|failed| failed.fingerprint == extension.fingerprint())
+                }));
+            } else {
+                done.push(fingerprint(&update.file, &call));
+            }
+        }
+    }
+    Ok(done.iter().map(|hash| format!("{hash:016x}")).collect::<Vec<_>>().join(" "))
+}
