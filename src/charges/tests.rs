@@ -90,6 +90,7 @@ impl TestDir {
             fields: String::new(),
             begun: "2026-11-24T01:00:00Z".to_owned(),
             planning: Planning::Direct,
+            saves_responses: false,
             fails_on_pending: false,
             stage: Stage::Running,
         };

@@ -34,12 +34,16 @@ pub(super) struct ResultArgs {
     /// Exit with code 1 if extensions are pending at the end
     #[arg(long, help_heading = RUN, hide_short_help = true)]
     fail_on_pending: bool,
+    /// Save every file object that ImageKit returns, in responses.jsonl of the run directory
+    #[arg(long, help_heading = RUN, hide_short_help = true)]
+    save_responses: bool,
 }
 
 impl ResultArgs {
     /// Adds these flags to the settings.
     pub(super) fn apply_to(&self, settings: &mut Settings) {
         settings.fails_on_pending = self.fail_on_pending;
+        settings.saves_responses = self.save_responses;
     }
 }
 

@@ -367,6 +367,7 @@ impl SettingsArgs {
             max_bad: self.max_bad.map_or(default.max_bad, |share| share.0),
             rules,
             sandbox: Some(Box::new(RunSandbox)),
+            saves_responses: default.saves_responses,
             fails_on_pending: default.fails_on_pending,
             access: default.access,
         })

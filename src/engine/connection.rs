@@ -57,6 +57,7 @@ pub(super) struct NewRun {
     pub(super) fields: String,
     pub(super) planning: Planning,
     pub(super) spending: SpendingLimits,
+    pub(super) saves_responses: bool,
     pub(super) fails_on_pending: bool,
 }
 
@@ -197,6 +198,7 @@ impl Connection {
             begun: Timestamp::now().to_string(),
             planning: new.planning,
             spending: new.spending,
+            saves_responses: new.saves_responses,
             fails_on_pending: new.fails_on_pending,
             stage: Stage::Planning,
         };

@@ -142,6 +142,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         self.mark_unsettled(&connection, &ledger, &meta)?;
         let writes_left = self.confirm(&connection, &ledger, &meta).await?;
         meta.spending = self.settings.spending.clone().or(meta.spending);
+        meta.saves_responses |= self.settings.saves_responses;
         meta.fails_on_pending |= self.settings.fails_on_pending;
         meta.writes = ledger.counters()?.write_progress() + writes_left;
         if self.part == RunPart::Plan {

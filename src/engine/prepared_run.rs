@@ -3,9 +3,12 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::select;
 
 use super::connection::{Connection, LocalState};
 use super::error::Error;
@@ -21,7 +24,7 @@ use crate::input::{Context, Input};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, ProgressMeter, Reports, RetryRows, write};
-use crate::run::{ConflictCheck, InFlight, RunDir, Session};
+use crate::run::{ConflictCheck, InFlight, RunDir, SavedResponses, Session};
 
 /// How a command that sends has ended.
 #[derive(Debug)]
@@ -144,10 +147,13 @@ impl StartedRun {
         let executed = if meta.checks_conflicts() {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
             let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads)?;
-            let transport = &conflict_check;
-            Box::pin(execute(session, planner, ledger, &run, transport, stop, on_progress)).await
+            let saving = SavedResponses::open(&run, &conflict_check, meta.saves_responses);
+            let saving = saving.map_err(not_saved)?;
+            Box::pin(execute(session, planner, ledger, &run, saving, stop, on_progress)).await
         } else {
-            Box::pin(execute(session, planner, ledger, &run, api, stop, on_progress)).await
+            let saving = SavedResponses::open(&run, api, meta.saves_responses);
+            let saving = saving.map_err(not_saved)?;
+            Box::pin(execute(session, planner, ledger, &run, saving, stop, on_progress)).await
         };
         ui.event(Event::ProgressEnded);
         let (ending, ledger) = executed?;
@@ -166,7 +172,7 @@ impl StartedRun {
 async fn first_stop(signal: impl Future<Output = Stop>, limits: Limits, ui: &impl Ui) -> EndReason {
     let signal = std::pin::pin!(signal.fuse());
     let deadline = std::pin::pin!(limits.reached().fuse());
-    let (why, _) = futures_util::future::select(signal, deadline).await.factor_first();
+    let (why, _) = select(signal, deadline).await.factor_first();
     ui.event(Event::Stopping(why));
     EndReason::Stopped(why)
 }
@@ -177,15 +183,22 @@ async fn execute<W: Transport>(
     planner: Planner,
     ledger: LedgerFile,
     run: &RunDir,
-    transport: &W,
+    saving: SavedResponses<'_, W>,
     stop: impl Future<Output = EndReason>,
     on_progress: impl FnMut(&Dispatcher, Duration),
 ) -> Result<(EndReason, LedgerFile), Error> {
     let failed = |error| Error::file("record the requests in flight", error);
-    let in_flight = InFlight::new(run, transport).map_err(failed)?;
+    let in_flight = InFlight::new(run, &saving).map_err(failed)?;
+    let (stop, not_saving) = (pin!(stop), pin!(saving.failed().map(|()| EndReason::Responses)));
+    let stop = select(stop, not_saving).map(|first| first.factor_first().0);
     let executed = session.execute(planner, ledger, &in_flight, stop, on_progress).await?;
     in_flight.close().map_err(failed)?;
+    saving.sync().map_err(not_saved)?;
     Ok(executed)
+}
+
+fn not_saved(error: io::Error) -> Error {
+    Error::file("save the responses", error)
 }
 
 /// Records the time of a write: lists and searches may be stale for a while after it.

@@ -37,6 +37,8 @@ pub struct Settings {
     /// Maximum units that are sent without asking if no limit of units is set. Of extensions with
     /// unknown units, at most [`UNPRICED_RUNS_MAX`] runs are.
     pub unasked_units_max: u64,
+    /// Whether the file objects in responses are saved, in `responses.jsonl` of the run directory.
+    pub saves_responses: bool,
     /// Whether an extension that is pending at the end of a run makes the exit code 1.
     pub fails_on_pending: bool,
     /// How the cells of a sheet are read.
@@ -89,6 +91,7 @@ impl Settings {
             max_bad: 0.01,
             spending: SpendingLimits::default(),
             unasked_units_max: 1000,
+            saves_responses: false,
             fails_on_pending: false,
             rules: Rules::default(),
             sandbox: None,

@@ -303,6 +303,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             fields,
             planning: self.planning,
             spending: self.settings.spending.clone(),
+            saves_responses: self.settings.saves_responses,
             fails_on_pending: self.settings.fails_on_pending,
         }
     }

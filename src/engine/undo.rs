@@ -263,6 +263,7 @@ impl RunToUndo {
             fields: self.meta.fields.clone(),
             planning: Planning::Diff(DiffOptions::default()),
             spending: SpendingLimits::default(),
+            saves_responses: false,
             fails_on_pending: false,
         }
     }

@@ -69,6 +69,8 @@ pub enum EndReason {
     Aborted(AbortReason),
     /// The ledger cannot be written.
     Ledger,
+    /// The responses cannot be saved.
+    Responses,
     /// The input cannot be read any further; contains the reason.
     Input(String),
 }

@@ -14,6 +14,7 @@ use crate::spending::SpendingLimits;
 /// Metadata of a run. Fixed at creation, except `rows`, `writes`, `account`, `position` and
 /// `stage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct RunMeta {
     /// Random id, never used again.
     pub id: String,
@@ -57,6 +58,9 @@ pub struct RunMeta {
     /// Limits of billed extensions, which hold for later sessions, too.
     #[serde(default)]
     pub spending: SpendingLimits,
+    /// Whether the file objects in responses are saved.
+    #[serde(default)]
+    pub saves_responses: bool,
     /// Whether a pending extension at the end counts as unfinished business for the exit code.
     #[serde(default)]
     pub fails_on_pending: bool,

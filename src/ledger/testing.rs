@@ -58,6 +58,7 @@ fn meta() -> RunMeta {
         fields: String::new(),
         begun: "2026-01-01T00:00:00Z".to_owned(),
         planning: Planning::Direct,
+        saves_responses: false,
         fails_on_pending: false,
         stage: super::Stage::Running,
     }

@@ -190,7 +190,7 @@ impl Summary {
 pub fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
     let rows = summary.rows;
     match ending {
-        EndReason::Ledger | EndReason::Input(_) => exit_codes::NOT_WRITTEN,
+        EndReason::Ledger | EndReason::Responses | EndReason::Input(_) => exit_codes::NOT_WRITTEN,
         EndReason::Aborted(_) => exit_codes::ABORTED,
         EndReason::Stopped(signal @ (Stop::Hangup | Stop::Interrupt | Stop::Terminate)) => {
             signal.exit_code()

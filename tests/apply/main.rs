@@ -30,6 +30,7 @@ mod returning;
 mod run_lock;
 mod safety;
 mod saved_extensions;
+mod saved_responses;
 mod settings;
 mod sheet_cases;
 mod sheets;

@@ -125,6 +125,7 @@ fn stop_reason(ending: &EndReason) -> Option<String> {
         }
         EndReason::Stopped(Stop::Deadline) => "deadline reached".to_owned(),
         EndReason::Ledger => "cannot write the ledger; nothing more was sent".to_owned(),
+        EndReason::Responses => "cannot write responses.jsonl; nothing more was sent".to_owned(),
         EndReason::Input(why) => format!("cannot read the input: {why}"),
         EndReason::Aborted(halt) => match halt {
             AbortReason::Account { message } => {

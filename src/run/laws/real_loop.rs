@@ -347,6 +347,7 @@ pub(crate) fn meta() -> RunMeta {
         fields: String::new(),
         begun: String::new(),
         planning: Planning::Direct,
+        saves_responses: false,
         fails_on_pending: false,
         stage: Stage::Running,
     }
