@@ -113,6 +113,19 @@ pub(super) const SPENT: &str = "spent";
 /// Stored status of a step with an intent and no outcome.
 pub(super) const INTENT: &str = "intent";
 
+/// Replaces an earlier record of the step, except its snapshot. An outcome without an attempt does not
+/// replace what an earlier session sent: the extensions of that request may have been billed.
+const INSERT_OUTCOME: &str = "
+    INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, NULL)
+    ON CONFLICT (id) DO UPDATE SET
+        status = excluded.status, code = excluded.code, message = excluded.message,
+        http_status = excluded.http_status, request_id = excluded.request_id,
+        updated_at = excluded.updated_at, extension_status = excluded.extension_status,
+        results = excluded.results, row_done = excluded.row_done,
+        attempts = iif(excluded.attempts > 0, excluded.attempts, attempts),
+        sent_fields = iif(excluded.attempts > 0, excluded.sent_fields, sent_fields),
+        sent_extensions = iif(excluded.attempts > 0, excluded.sent_extensions, sent_extensions)";
+
 /// Instead of a row number: the request belongs to an earlier run, so every row of this run comes
 /// after it.
 pub const EARLIER_RUN: u64 = 0;
@@ -159,16 +172,7 @@ pub(super) fn write_all(
 fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     {
-        let mut insert_outcome = connection.prepare_cached(
-            "INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, NULL)
-             ON CONFLICT (id) DO UPDATE SET
-                 status = excluded.status, code = excluded.code, message = excluded.message,
-                 attempts = excluded.attempts, http_status = excluded.http_status,
-                 request_id = excluded.request_id, updated_at = excluded.updated_at,
-                 extension_status = excluded.extension_status, results = excluded.results,
-                 row_done = excluded.row_done,
-                 sent_fields = excluded.sent_fields, sent_extensions = excluded.sent_extensions",
-        )?;
+        let mut insert_outcome = connection.prepare_cached(INSERT_OUTCOME)?;
         let mut insert_intent = connection.prepare_cached(
             "INSERT OR REPLACE INTO step
                  (id, status, attempts, row_done, sent_fields, sent_extensions, snapshot)

@@ -184,6 +184,9 @@ fn resume_after_kill_never_charges_twice() {
     // Charged, response lost.
     let lost = killed_at("apply", "PATCH", "/a/", &removing_backgrounds(&["a"]));
     resumed(&lost).exits(6);
+    // The charge is remembered after the session that closed the row.
+    lost.write("next.jsonl", removing_backgrounds(&["a"]));
+    lost.apply("next.jsonl").exits(0);
     assert_eq!(lost.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
     // Charged and recorded; the tags are not sent yet.
     let tagged = format!("{{\"fileId\":\"a\",\"extensions\":{REMOVE_BG},\"addTags\":[\"x\"]}}\n");

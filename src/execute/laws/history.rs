@@ -163,10 +163,13 @@ impl Ledger {
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Outcome { step, outcome, attempts, row_done, sent } => {
+                let before = self.steps.get(step).filter(|_| *attempts == 0);
+                let sent_before = before.map(|(record, _)| (record.attempts, &record.sent));
+                let (attempts, sent) = sent_before.unwrap_or((*attempts, sent));
                 let record = StepRecord {
                     step: *step,
                     outcome: outcome.clone(),
-                    attempts: *attempts,
+                    attempts,
                     row_done: *row_done,
                     sent: sent.clone(),
                 };
