@@ -62,6 +62,18 @@ impl ExtensionResults {
         (results != Self::default()).then_some(results)
     }
 
+    /// Adds what became known later.
+    pub fn add(&mut self, later: Self) {
+        for tag in later.ai_tags {
+            let is_it = |known: &FoundTag| known.name == tag.name && known.source == tag.source;
+            if !self.ai_tags.iter().any(is_it) {
+                self.ai_tags.push(tag);
+            }
+        }
+        self.description = later.description.or(self.description.take());
+        self.version = later.version.or(self.version.take());
+    }
+
     /// As the ledger stores it.
     #[must_use]
     pub fn to_json(&self) -> String {

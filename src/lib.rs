@@ -50,6 +50,7 @@
 //! - [`input`]: reads a sheet into rows
 //! - [`request`], [`sent`], [`outcome`]: requests, what they carried, steps and their outcomes
 //! - [`extension_results`]: what extensions wrote, by the responses
+//! - [`settled`]: final statuses that became known after the response
 //! - [`plan`]: turns rows into requests
 //! - [`imagekit`]: the API client
 //! - [`ledger`]: the durable record of a run
@@ -57,6 +58,7 @@
 //! - [`history`]: what the requests of each row carried, and whether they took effect
 //! - [`execute`]: turns requests into outcomes
 //! - [`resolve`]: turns paths and URLs into file ids
+//! - [`settle`]: finds the final status of pending extensions and unknown outcomes
 //! - [`report`]: the outcome of every row, as files and on the terminal
 //! - [`undo`]: what a run changed, and how to restore it
 //! - [`export`]: writes the library as a sheet
@@ -98,6 +100,8 @@ pub mod run;
 pub mod sanitize;
 pub mod sent;
 pub mod settings;
+pub mod settle;
+pub mod settled;
 pub mod shell;
 pub mod spending;
 mod sqlite;

@@ -74,6 +74,8 @@ pub enum Code {
     AlreadyRan,
     /// Unchanged: already done in the run whose failed rows this input contains.
     AlreadyDone,
+    /// Updated: inferred from the state of the file after the response.
+    Inferred,
     /// Updated: the file in the response differs from the request.
     Mismatch,
     /// Updated, but the response to an earlier request on the file was lost, and the file could not
@@ -115,12 +117,13 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Blank,
         Self::NoChange,
         Self::UpToDate,
         Self::AlreadyRan,
         Self::AlreadyDone,
+        Self::Inferred,
         Self::Mismatch,
         Self::Unverified,
         Self::ExtensionFailed,
@@ -149,6 +152,7 @@ impl Code {
             Self::UpToDate => "up_to_date",
             Self::AlreadyRan => "already_ran",
             Self::AlreadyDone => "already_done",
+            Self::Inferred => "inferred",
             Self::Mismatch => "mismatch",
             Self::Unverified => "unverified",
             Self::ExtensionFailed => "extension_failed",
@@ -304,6 +308,11 @@ impl Code {
                 "The steps of the row were done in the run whose `failed.csv` this sheet is; \
                  nothing was sent."
             }
+            Self::Inferred => {
+                "`ikbulk settle` inferred it from the state of the file: a pending extension has \
+                 written its result, or a request whose response was lost took effect. `message` \
+                 has the evidence."
+            }
             Self::Mismatch => {
                 "ImageKit accepted the request, but the file it returned, or that was read back \
                  later, does not have the requested values."
@@ -360,9 +369,11 @@ impl Code {
             | Self::UpToDate
             | Self::AlreadyRan
             | Self::AlreadyDone => &[Status::Unchanged],
-            Self::Mismatch | Self::Unverified | Self::ExtensionFailed | Self::ExtensionUnclear => {
-                &[Status::Updated]
-            }
+            Self::Inferred
+            | Self::Mismatch
+            | Self::Unverified
+            | Self::ExtensionFailed
+            | Self::ExtensionUnclear => &[Status::Updated],
             Self::Partial => {
                 &[Status::NotAttempted, Status::Failed, Status::Rejected, Status::Unknown]
             }

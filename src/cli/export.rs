@@ -47,7 +47,7 @@ impl Export {
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
         let engine = Engine::new(self.settings.with_profile()?.with_key()?);
-        let listing = Listing { folder: self.folder, search: self.search };
+        let listing = Listing { folder: self.folder, search: self.search, ..Listing::default() };
         let options = ExportOptions {
             listing,
             columns: self.columns,

@@ -43,7 +43,7 @@ pub fn each_update<E: From<InputError> + From<LedgerError>>(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
-    mut visit: impl FnMut(u64, Update, &[StepRecord]) -> Result<(), E>,
+    mut visit: impl FnMut(RowPos, Update, &[StepRecord]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut rows = input.rows(context, None)?;
     let mut steps = Vec::new();
@@ -54,7 +54,7 @@ pub fn each_update<E: From<InputError> + From<LedgerError>>(
             };
             if !update.change.is_empty() {
                 all.of_row(row.pos.number, &mut steps)?;
-                visit(row.pos.number, *update, &steps)?;
+                visit(row.pos, *update, &steps)?;
             }
         }
         Ok(())

@@ -214,6 +214,7 @@ mod tests {
             attempts: 1,
             row_done: true,
             sent: Sent::new(fields, None),
+            settled: Box::default(),
         }
     }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::file_fields::{is_area, is_description, is_metadata};
+use crate::extension_results::FoundTag;
+use crate::file_fields::{EntryKind, is_area, is_description, is_metadata};
 use crate::request::{Expected, Patch};
 use crate::row::{FieldSet, FileField, FileId, MetadataField, Publish, Set};
 
@@ -197,23 +198,23 @@ pub struct BulkError {
     pub error: String,
 }
 
-/// Snapshot of a file before an at-most-once request. If the response is lost, the outcome is
-/// inferred from differences: AI tags of the extension, a changed description, or a new version.
+/// What extensions and publications change on a file. Read before each at-most-once request: if its
+/// response is lost, or its extensions are pending, differences from this state prove that it had an
+/// effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct FileState {
-    /// Sources of the AI tags, sorted and distinct.
-    #[serde(default, rename = "AITags", deserialize_with = "sources")]
-    pub ai_tag_sources: Option<Vec<String>>,
+    /// `AITags`.
+    #[serde(rename = "AITags", deserialize_with = "null_is_default")]
+    pub ai_tags: Vec<FoundTag>,
     /// The current version.
-    #[serde(default)]
     pub version_info: Option<VersionInfo>,
     /// `description`.
-    #[serde(default)]
     pub description: Option<String>,
     /// `isPublished`.
-    #[serde(default)]
     pub is_published: Option<bool>,
+    /// `updatedAt`, verbatim.
+    pub updated_at: Option<String>,
 }
 
 /// The current version of a file.
@@ -224,17 +225,30 @@ pub struct VersionInfo {
     pub id: Option<String>,
 }
 
-fn sources<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    struct AiTag {
-        #[serde(default)]
-        source: Option<String>,
+/// The state of a file in a list or search, which may be stale.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListedState {
+    /// File or other entry.
+    #[serde(rename = "type")]
+    pub kind: EntryKind,
+    /// The file's id; empty for other entries.
+    pub file_id: String,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: FileState,
+}
+
+impl ListedState {
+    /// Whether the entry is the current version of a file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.kind == EntryKind::File && !self.file_id.is_empty()
     }
-    let tags = Option::<Vec<AiTag>>::deserialize(from)?;
-    Ok(tags.map(|tags| {
-        let mut sources: Vec<_> = tags.into_iter().filter_map(|tag| tag.source).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        sources
-    }))
+}
+
+fn null_is_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }

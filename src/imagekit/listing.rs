@@ -23,6 +23,28 @@ pub struct Listing {
     /// Only files that match this query, in ImageKit's search language. ImageKit then ignores the
     /// parameter `type`, so the query itself must contain `type = "file"` where that matters.
     pub search: Option<String>,
+    /// The order of the files.
+    pub order: Order,
+}
+
+/// The order of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The oldest upload first: stays stable while files are updated.
+    #[default]
+    Created,
+    /// The latest update first.
+    RecentlyUpdated,
+}
+
+impl Order {
+    /// The value of `sort`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "ASC_CREATED",
+            Self::RecentlyUpdated => "DESC_UPDATED",
+        }
+    }
 }
 
 impl Listing {
@@ -30,7 +52,7 @@ impl Listing {
     #[must_use]
     pub fn by_ids(files: &[FileId]) -> Self {
         let ids: Value = files.iter().map(FileId::as_str).collect();
-        Self { folder: None, search: Some(format!("type = \"file\" AND id IN {ids}")) }
+        Self { search: Some(format!("type = \"file\" AND id IN {ids}")), ..Self::default() }
     }
 
     /// Selects the files of a folder with these names. Query syntax and case sensitivity are from
@@ -39,13 +61,13 @@ impl Listing {
     pub fn named(folder: &str, names: &[&str]) -> Self {
         let (folder, names) = (Value::from(folder), Value::from(names));
         let search = format!("type = \"file\" AND path = {folder} AND name IN {names}");
-        Self { folder: None, search: Some(search) }
+        Self { search: Some(search), ..Self::default() }
     }
 
-    /// Path and query of one page. Sorted by creation, which stays stable while files are updated.
-    /// ImageKit documents no maximum for `skip`.
+    /// Path and query of one page. ImageKit documents no maximum for `skip`.
     pub(super) fn page(&self, skip: usize, limit: usize) -> String {
-        let mut page = format!("/v1/files?limit={limit}&skip={skip}&sort=ASC_CREATED&type=file");
+        let sort = self.order.as_str();
+        let mut page = format!("/v1/files?limit={limit}&skip={skip}&sort={sort}&type=file");
         for (name, value) in [("path", &self.folder), ("searchQuery", &self.search)] {
             if let Some(value) = value {
                 page.push_str(&format!("&{name}="));
@@ -168,6 +190,7 @@ mod tests {
         let listing = Listing {
             folder: Some("/a b&limit=1".to_owned()),
             search: Some("id IN [\"x\"] # y".to_owned()),
+            order: Order::Created,
         };
         assert_eq!(
             listing.page(2000, 1000),

@@ -10,6 +10,6 @@ mod failure;
 mod listing;
 
 pub use api::{Accepted, Api, ApiSettings, BuildError, SendResult};
-pub use echo::{BulkAnswer, Echo, FileState};
+pub use echo::{BulkAnswer, Echo, FileState, ListedState, VersionInfo};
 pub use failure::{Concern, Failure, RateLimitHeaders};
-pub use listing::{IDS_MAX, ListedFile, ListedPlace, Listing, PAGE_FILES_MAX, Place};
+pub use listing::{IDS_MAX, ListedFile, ListedPlace, Listing, Order, PAGE_FILES_MAX, Place};

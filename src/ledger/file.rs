@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::writer::SPENT;
-use super::{Counters, Ended, RunMeta, callbacks, files, targets};
+use super::writer::{LOW_WATER, SPENT};
+use super::{Counters, Ended, RunMeta, callbacks, files, settlements, targets};
 use crate::input::Context;
 use crate::row::{Resolved, RowPos, Schema};
 use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 7;
+const FORMAT: i64 = 8;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -122,10 +122,12 @@ impl LedgerFile {
                  {files}
                  {targets}
                  {callbacks}
+                 {settled}
                  COMMIT;",
                 files = files::TABLES,
                 targets = targets::TABLE,
                 callbacks = callbacks::TABLE,
+                settled = settlements::TABLE,
             ))
         })?;
         if let Some(files) = files {
@@ -237,7 +239,7 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be read.
     pub fn low_water(&self) -> Result<Option<RowPos>, LedgerError> {
-        let text = self.get("low_water")?;
+        let text = self.get(LOW_WATER)?;
         Ok(text.and_then(|text| {
             let mut parts = text.split(' ').map(|part| part.parse().ok());
             let (number, offset) = (parts.next()??, parts.next()??);

@@ -18,6 +18,7 @@ mod file;
 mod files;
 mod journal;
 mod run_meta;
+mod settlements;
 mod snapshots;
 mod targets;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use file::{LedgerError, LedgerFile};
 pub use files::{FileFilter, FileKey, FileRecord};
 pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
 pub use run_meta::{Ended, RunKind, RunMeta, Stage};
+pub use settlements::Settlement;
 pub use snapshots::{Added, ReadingFiles, Snapshot};
 pub use views::{StepRecord, Steps};
 pub use writer::{Checkpoint, EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Op};

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
 use super::writer::{INTENT, step_id, step_of_id};
-use super::{LedgerError, LedgerFile};
+use super::{LedgerError, LedgerFile, settlements};
 use crate::extension_results::ExtensionResults;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::FieldSet;
 use crate::sent::Sent;
+use crate::settled::{self, Settled};
 
 /// A step in the ledger.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct StepRecord {
     pub row_done: bool,
     /// What its request carried.
     pub sent: Sent,
+    /// Statuses that became known after the response; `outcome` includes them.
+    pub settled: Box<[Settled]>,
 }
 
 impl StepRecord {
@@ -40,6 +43,12 @@ const COLUMNS: &str = "id, status, code, message, attempts, http_status, request
                        extension_status, results, row_done, sent_fields, sent_extensions";
 
 impl LedgerFile {
+    /// The columns of a step. Settled statuses are only looked for if there are any.
+    fn columns(&self) -> Result<String, LedgerError> {
+        let settled = if self.has_settled()? { settlements::COLUMN } else { "NULL" };
+        Ok(format!("{COLUMNS}, {settled}"))
+    }
+
     /// Passes all steps, from the row `from_row` on, to `use_steps`.
     ///
     /// # Errors
@@ -50,7 +59,8 @@ impl LedgerFile {
         use_steps: impl FnOnce(Steps<'_, '_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let failed = |source| E::from(self.failed("read", source));
-        let sql = format!("SELECT {COLUMNS} FROM step WHERE id >= ?1 ORDER BY id");
+        let columns = self.columns()?;
+        let sql = format!("SELECT {columns} FROM step WHERE id >= ?1 ORDER BY id");
         let mut statement: Statement<'_> = self.connection.prepare(&sql).map_err(failed)?;
         let first = step_id(StepRef { row: from_row, kind: StepKind::Details });
         let rows = statement.query([first]).map_err(failed)?;
@@ -63,8 +73,9 @@ impl LedgerFile {
     /// The ledger cannot be read.
     pub fn steps_of_row(&self, row: u64) -> Result<Vec<StepRecord>, LedgerError> {
         let id = |row| step_id(StepRef { row, kind: StepKind::Details });
+        let columns = self.columns()?;
         self.reading(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id");
+            let sql = format!("SELECT {columns} FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id");
             let mut select = connection.prepare_cached(&sql)?;
             select.query_map([id(row), id(row + 1)], read)?.collect()
         })
@@ -120,11 +131,19 @@ impl LedgerFile {
         })
     }
 
-    /// Passes every stored `extensionStatus`, as JSON, to `take`.
+    /// Passes every `extensionStatus`, as JSON, to `take`.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn extension_statuses(&self, mut take: impl FnMut(&str)) -> Result<(), LedgerError> {
+        if self.has_settled()? {
+            return self.steps(0, |mut steps| {
+                while let Some(step) = steps.next_step()? {
+                    step.outcome.extension_status.as_deref().into_iter().for_each(&mut take);
+                }
+                Ok(())
+            });
+        }
         self.reading(|connection| {
             let mut statement = connection
                 .prepare("SELECT extension_status FROM step WHERE extension_status IS NOT NULL")?;
@@ -204,21 +223,21 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         let results = ExtensionResults::from_json(json);
         results.ok_or_else(|| damaged(9, "no results can be read from this"))
     });
-    let results = results.transpose()?;
-    Ok(StepRecord {
-        step,
-        outcome: Outcome {
-            status,
-            code,
-            message,
-            http_status: row.get(5)?,
-            request_id: text(6)?,
-            updated_at: text(7)?,
-            extension_status: text(8)?,
-            results: results.map(Box::new),
-        },
-        attempts: row.get(4)?,
-        row_done: row.get(10)?,
-        sent: Sent { fields: FieldSet::from_bits(row.get(11)?), extensions },
-    })
+    let sent = Sent { fields: FieldSet::from_bits(row.get(11)?), extensions };
+    let settled = settlements::read(row, 13)?;
+    let mut outcome = Outcome {
+        status,
+        code,
+        message,
+        http_status: row.get(5)?,
+        request_id: text(6)?,
+        updated_at: text(7)?,
+        extension_status: text(8)?,
+        results: results.transpose()?.map(Box::new),
+    };
+    settled::apply(&mut outcome, &sent, &settled);
+    // A publication is the last step of its row.
+    let is_published = step.kind == StepKind::Publish && !settled.is_empty();
+    let row_done = row.get::<_, bool>(10)? || is_published;
+    Ok(StepRecord { step, outcome, attempts: row.get(4)?, row_done, sent, settled })
 }

@@ -107,6 +107,13 @@ pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
     Some(StepRef { row: u64::try_from(id / STEP_KINDS).ok()?, kind })
 }
 
+/// The fact that holds [`Checkpoint::low_water`].
+pub(super) const LOW_WATER: &str = "low_water";
+
+pub(super) fn low_water_text(RowPos { number, offset, line }: RowPos) -> String {
+    format!("{number} {offset} {line}")
+}
+
 /// The fact that holds [`Checkpoint::spent`].
 pub(super) const SPENT: &str = "spent";
 
@@ -199,8 +206,8 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
             }
         }
         let mut fact = connection.prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?;
-        if let Some(RowPos { number, offset, line }) = group.checkpoint.low_water {
-            fact.execute(params!["low_water", format!("{number} {offset} {line}")])?;
+        if let Some(low_water) = group.checkpoint.low_water {
+            fact.execute(params![LOW_WATER, low_water_text(low_water)])?;
         }
         let counters = serde_json::to_string(&group.checkpoint.counters).unwrap_or_default();
         fact.execute(params!["counters", counters])?;

@@ -272,6 +272,8 @@ enum DetailsSent {
     Lost,
     /// The request was in flight when an earlier session was interrupted.
     InFlight,
+    /// The response was lost, and `settle` has found that the request took effect.
+    Settled,
 }
 
 impl DetailsSent {
@@ -279,6 +281,7 @@ impl DetailsSent {
         match (record.outcome.status, record.outcome.code) {
             (Status::Unknown, Some(Code::Interrupted)) => Self::InFlight,
             (Status::Unknown, _) => Self::Lost,
+            (_, None | Some(Code::Inferred)) if !record.settled.is_empty() => Self::Settled,
             _ if record.was_sent() => Self::Yes,
             _ => Self::No,
         }
@@ -325,9 +328,11 @@ impl RowProgress {
     }
 
     /// The outcome of a row with nothing left to send whose details were in flight when an earlier
-    /// session was interrupted; `None` if the ledger has the outcome.
+    /// session was interrupted; `None` if the ledger has the outcome. What was settled since stays
+    /// recorded beside it.
     fn interrupted_outcome(&self) -> Option<Outcome> {
-        let is_interrupted = self.details == DetailsSent::InFlight && !self.row_done;
+        let is_open = matches!(self.details, DetailsSent::InFlight | DetailsSent::Settled);
+        let is_interrupted = is_open && !self.row_done;
         let message = "the program ended while the request was in flight; whether it took effect is unknown; \
                        check the file";
         is_interrupted

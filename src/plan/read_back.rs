@@ -206,6 +206,7 @@ mod tests {
             attempts: 1,
             row_done: true,
             sent: Sent::new(FileField::Tags.into(), None),
+            settled: Box::default(),
         };
         let replace = |tag| {
             let tags = Some(TagChange::Replace(tags(tag)));

@@ -84,7 +84,7 @@ impl Search<'_> {
         }
         let mut listings = Vec::new();
         for folder in folders {
-            let whole = Listing { folder: Some(folder.path.to_owned()), search: None };
+            let whole = Listing { folder: Some(folder.path.to_owned()), ..Listing::default() };
             if self.is_cheaper(&whole, folder.batches.len()).await? {
                 listings.push(whole);
             } else {

@@ -217,6 +217,7 @@ mod tests {
             attempts: 1,
             row_done: true,
             sent: Sent::new(FileField::Tags.into(), None),
+            settled: Box::default(),
         }
     }
 

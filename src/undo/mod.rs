@@ -70,9 +70,9 @@ pub fn file_effects_of(
 ) -> Result<(), UndoError> {
     // Files that have later rows.
     let mut incomplete: HashMap<FileId, FileEffects> = HashMap::new();
-    each_update(run.input, run.context, run.ledger, |row, update, records| {
+    each_update(run.input, run.context, run.ledger, |pos, update, records| {
         let record = run.ledger.file_record(update.file.as_str())?;
-        let last_row = record.as_ref().map_or(row, |record| record.last_row);
+        let last_row = record.as_ref().map_or(pos.number, |record| record.last_row);
         let mut effects = incomplete.remove(&update.file).unwrap_or_else(|| {
             let before = match record.map(|record| record.state) {
                 Some(Snapshot::Fields(fields)) => Some(*fields),
@@ -81,7 +81,7 @@ pub fn file_effects_of(
             FileEffects::new(update.file.clone(), before)
         });
         effects.apply_row(&update.change, run.effects_of(records));
-        if last_row > row {
+        if last_row > pos.number {
             incomplete.insert(update.file, effects);
         } else if let Some(effects) = effects.finish() {
             visit(effects)?;

@@ -172,14 +172,20 @@ impl Ledger {
                     attempts,
                     row_done: *row_done,
                     sent: sent.clone(),
+                    settled: Box::default(),
                 };
                 self.steps.insert(*step, (record, false));
             }
             Op::Intent { step, sent, .. } => {
                 let outcome = Outcome::local(Status::Unknown, Code::Interrupted, None);
-                let sent = sent.clone();
-                let record =
-                    StepRecord { step: *step, outcome, attempts: 1, row_done: false, sent };
+                let record = StepRecord {
+                    step: *step,
+                    outcome,
+                    attempts: 1,
+                    row_done: false,
+                    sent: sent.clone(),
+                    settled: Box::default(),
+                };
                 self.steps.insert(*step, (record, true));
             }
             Op::Reopen(step) => {

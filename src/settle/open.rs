@@ -1,0 +1,420 @@
+//! The steps of a run that have no final status yet, and what settles them.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::claims::{Claim, Trace};
+use super::evidence::{Evidence, evidence, is_since};
+use crate::history::each_update;
+use crate::imagekit::{Failure, FileState};
+use crate::input::{Context, Input, InputError};
+use crate::ledger::{LedgerError, LedgerFile, RunMeta, Settlement, StepRecord};
+use crate::outcome::{ExtensionStatus, Status};
+use crate::request::{StepKind, StepRef};
+use crate::row::{AiTagRemoval, Change, FileField, FileId, RowPos};
+use crate::settled::{FinalStatus, KnownBy, PUBLICATION, Settled};
+
+/// Why a run cannot be settled.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The copy of the input cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A read request failed permanently.
+    #[error("cannot read the current state of the files: {0}")]
+    Api(Failure),
+}
+
+impl From<Failure> for SettleError {
+    fn from(failure: Failure) -> Self {
+        Self::Api(failure)
+    }
+}
+
+/// The steps of a run with pending extensions or a lost response, by file. In memory: a few hundred
+/// bytes per step.
+#[derive(Debug, Default)]
+pub struct OpenSteps {
+    files: HashMap<FileId, OpenFile>,
+}
+
+#[derive(Debug, Default)]
+struct OpenFile {
+    steps: Vec<OpenStep>,
+    /// What requests may have changed on the file, those of the steps included.
+    claims: Vec<Claim>,
+    /// Whether reading it again is useless, because ImageKit does not have it or refuses to show it.
+    is_unreadable: bool,
+}
+
+#[derive(Debug)]
+struct OpenStep {
+    pos: RowPos,
+    kind: StepKind,
+    /// The state before its request.
+    before: Option<FileState>,
+    /// A time of ImageKit before anything that it may have changed: a listed state from before it
+    /// can be older than `before`.
+    since: Option<Timestamp>,
+    parts: Vec<Part>,
+}
+
+/// An extension of a step, or its publication.
+#[derive(Debug)]
+struct Part {
+    name: Box<str>,
+    /// `None` if reading the file cannot settle it.
+    trace: Option<Trace>,
+    /// How its final status is known; `None` while it is open.
+    known_by: Option<KnownBy>,
+}
+
+/// Another run of the account, whose requests may have changed the same files.
+#[derive(Debug, Clone, Copy)]
+pub struct OtherRun<'r> {
+    /// Its copy of the sheet.
+    pub input: &'r Input,
+    /// Its ledger.
+    pub ledger: &'r LedgerFile,
+    /// What it is.
+    pub meta: &'r RunMeta,
+    /// Whether it had ended when the run to settle began.
+    pub is_earlier: bool,
+}
+
+/// A final status that ImageKit reported for a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Reported<'r> {
+    /// The file.
+    pub file: &'r FileId,
+    /// The extension, as in `extensionStatus`.
+    pub name: &'r str,
+    /// Its final status.
+    pub status: FinalStatus,
+    /// ImageKit's error for people; may be empty.
+    pub error: &'r str,
+    /// What it wrote, as the JSON of those keys of the file object.
+    pub found: Option<&'r str>,
+}
+
+/// What a reported status changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It settled an extension, or confirmed or corrected what was only inferred.
+    Settled,
+    /// It was reported before.
+    Repeated,
+    /// The run has no such extension open on the file.
+    Unrelated,
+    /// Several rows of the file have the extension open. A report does not say which one it is about,
+    /// and may be a repetition, so they stay open.
+    Ambiguous,
+}
+
+impl OpenSteps {
+    /// Collects the open steps of a run.
+    ///
+    /// # Errors
+    /// The input or the ledger cannot be read.
+    pub fn of(
+        input: &Input,
+        context: &Context,
+        meta: &RunMeta,
+        ledger: &LedgerFile,
+    ) -> Result<Self, SettleError> {
+        let mut open = Self::default();
+        each_update(input, context, ledger, |pos, update, records| {
+            for record in records {
+                if let Some(step) = OpenStep::of(pos, &update.change, record, ledger)? {
+                    open.files.entry(update.file.clone()).or_default().steps.push(step);
+                }
+            }
+            Ok::<_, SettleError>(())
+        })?;
+        if open.left() > 0 {
+            open.claim(input, context, meta, ledger, Some)?;
+        }
+        Ok(open)
+    }
+
+    /// Takes into account that another run may have changed the same files: what it may have caused
+    /// proves nothing about this run.
+    ///
+    /// # Errors
+    /// The input or the ledger of that run cannot be read.
+    pub fn beside(&mut self, other: OtherRun<'_>) -> Result<(), SettleError> {
+        let OtherRun { input, ledger, meta, is_earlier } = other;
+        let context = ledger.context(meta)?;
+        self.claim(input, &context, meta, ledger, |claim| claim.of_other_run(is_earlier))
+    }
+
+    fn claim(
+        &mut self,
+        input: &Input,
+        context: &Context,
+        meta: &RunMeta,
+        ledger: &LedgerFile,
+        select: impl Fn(Claim) -> Option<Claim>,
+    ) -> Result<(), SettleError> {
+        let was_interrupted = ledger.ended()?.is_none() || ledger.had_requests_in_flight()?;
+        each_update(input, context, ledger, |_, update, records| {
+            if let Some(file) = self.files.get_mut(&update.file) {
+                let claims = Claim::of_row(&update.change, records, meta.planning, was_interrupted);
+                file.claims.extend(claims.into_iter().filter_map(&select));
+            }
+            Ok::<_, SettleError>(())
+        })
+    }
+
+    /// The number of extensions and publications without a final status.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        let steps = self.files.values().flat_map(|file| &file.steps);
+        steps.flat_map(|step| &step.parts).filter(|part| part.is_open()).count() as u64
+    }
+
+    /// The files of which a new state can settle something, sorted.
+    #[must_use]
+    pub fn to_read(&self) -> Vec<FileId> {
+        let files = self.files.iter().filter(|(_, file)| file.can_be_read());
+        let mut files: Vec<FileId> = files.map(|(id, _)| id.clone()).collect();
+        files.sort_unstable();
+        files
+    }
+
+    /// The earliest time of ImageKit that a listed state must have to prove anything.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        let files = self.files.values().filter(|file| file.can_be_read());
+        files.flat_map(|file| &file.steps).filter_map(|step| step.since).min()
+    }
+
+    /// Whether a listed state of a file is new enough to rely on.
+    pub(super) fn is_current(&self, file: &FileId, listed: &FileState) -> bool {
+        let steps = self.files.get(file).map(|file| file.steps.as_slice()).unwrap_or_default();
+        let mut open = steps.iter().filter(|step| step.parts.iter().any(Part::is_open));
+        open.all(|step| is_since(listed, step.since))
+    }
+
+    /// What the current state of a file proves.
+    #[must_use]
+    pub fn prove(&self, file: &FileId, now: &FileState) -> Vec<Settlement> {
+        self.prove_steps(file, now, |_| true)
+    }
+
+    /// What a listed state of a file proves: only about steps that it is not older than.
+    #[must_use]
+    pub fn prove_listed(&self, file: &FileId, listed: &FileState) -> Vec<Settlement> {
+        self.prove_steps(file, listed, |step| is_since(listed, step.since))
+    }
+
+    fn prove_steps(
+        &self,
+        file: &FileId,
+        now: &FileState,
+        is_proven_by: impl Fn(&OpenStep) -> bool,
+    ) -> Vec<Settlement> {
+        let Some(open) = self.files.get(file) else {
+            return Vec::new();
+        };
+        let steps = open.steps.iter().filter(|step| is_proven_by(step));
+        steps.flat_map(|step| step.prove(&open.claims, now)).collect()
+    }
+
+    /// Records what was proven. Returns how many statuses are new.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn record(
+        &mut self,
+        ledger: &LedgerFile,
+        proven: &[(FileId, Settlement)],
+    ) -> Result<u64, LedgerError> {
+        let settlements: Vec<Settlement> =
+            proven.iter().map(|(_, settlement)| settlement.clone()).collect();
+        let new = ledger.settle(&settlements, Timestamp::now())?;
+        for (file, settlement) in proven {
+            self.note(file, settlement);
+        }
+        Ok(new)
+    }
+
+    fn note(&mut self, file: &FileId, settlement: &Settlement) {
+        let Settlement { pos, kind, settled } = settlement;
+        let steps = self.files.get_mut(file).map(|file| &mut file.steps).into_iter().flatten();
+        let steps = steps.filter(|step| step.pos == *pos && step.kind == *kind);
+        let parts = steps.flat_map(|step| &mut step.parts);
+        for part in parts.filter(|part| part.name == settled.name) {
+            part.known_by = Some(settled.known_by);
+        }
+    }
+
+    /// Records a status that ImageKit reported, durably. Reporting it again changes nothing.
+    ///
+    /// # Errors
+    /// The ledger cannot be written. The report then has not been recorded, and should be refused, so
+    /// that ImageKit repeats it.
+    pub fn report(
+        &mut self,
+        ledger: &LedgerFile,
+        reported: Reported<'_>,
+    ) -> Result<Effect, LedgerError> {
+        let Reported { file, name, status, error, found } = reported;
+        let steps = self.files.get(file).map(|file| file.steps.as_slice()).unwrap_or_default();
+        let is_reported = |part: &Part| part.known_by == Some(KnownBy::Callback);
+        let named = |wanted: &'static str| {
+            let parts = steps.iter().flat_map(|step| step.parts.iter().map(move |it| (step, it)));
+            parts.filter(move |(_, part)| {
+                if wanted.is_empty() { *part.name == *name } else { *part.name == *wanted }
+            })
+        };
+        let mut open = named("").filter(|(_, part)| !is_reported(part)).collect::<Vec<_>>();
+        if open.is_empty() {
+            if named("").next().is_some() {
+                return Ok(Effect::Repeated);
+            }
+            // A saved extension is reported under the name of the extension that it stands for.
+            open = named("saved-extension").filter(|(_, part)| part.is_open()).collect();
+        }
+        let (pos, kind, part) = match open.as_slice() {
+            [] => return Ok(Effect::Unrelated),
+            [(step, part)] => (step.pos, step.kind, part.name.clone()),
+            _ => return Ok(Effect::Ambiguous),
+        };
+        let settled = Settled {
+            name: name.into(),
+            status,
+            known_by: KnownBy::Callback,
+            evidence: error.into(),
+            found: found.map(Into::into),
+        };
+        ledger.settle(&[Settlement { pos, kind, settled }], Timestamp::now())?;
+        self.rename(file, (pos, kind, &part), name);
+        Ok(Effect::Settled)
+    }
+
+    /// Notes the report of a part, under the name that it was reported with.
+    fn rename(&mut self, file: &FileId, (pos, kind, part): (RowPos, StepKind, &str), name: &str) {
+        let steps = self.files.get_mut(file).map(|file| &mut file.steps).into_iter().flatten();
+        let steps = steps.filter(|step| step.pos == pos && step.kind == kind);
+        for part in steps.flat_map(|step| &mut step.parts).filter(|it| *it.name == *part) {
+            (part.name, part.known_by) = (name.into(), Some(KnownBy::Callback));
+        }
+    }
+
+    /// Notes that ImageKit does not show the file.
+    pub(super) fn give_up(&mut self, file: &FileId) {
+        if let Some(file) = self.files.get_mut(file) {
+            file.is_unreadable = true;
+        }
+    }
+}
+
+impl OpenFile {
+    fn can_be_read(&self) -> bool {
+        let mut steps = self.steps.iter();
+        !self.is_unreadable && steps.any(|step| step.provable(&self.claims).next().is_some())
+    }
+}
+
+impl OpenStep {
+    /// The step of a record; `None` if it has nothing that is open, or that a callback can correct.
+    fn of(
+        pos: RowPos,
+        change: &Change,
+        record: &StepRecord,
+        ledger: &LedgerFile,
+    ) -> Result<Option<Self>, LedgerError> {
+        let parts = parts(change, record);
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let is_open = parts.iter().any(Part::is_open);
+        let state = if is_open { ledger.state_before(record.step)? } else { None };
+        let mut before: Option<FileState> =
+            state.and_then(|state| serde_json::from_str(&state).ok());
+        let is_cleared = record.outcome.status == Status::Updated
+            && record.sent.fields.contains(FileField::AiTags)
+            && change.ai_tags == Some(AiTagRemoval::All);
+        if let Some(before) = before.as_mut().filter(|_| is_cleared) {
+            // The removal comes before the extensions.
+            before.ai_tags.clear();
+        }
+        let returned = record.outcome.updated_at.as_deref();
+        let known = returned.or_else(|| before.as_ref()?.updated_at.as_deref());
+        let since = known.and_then(|text| text.parse().ok());
+        Ok(Some(Self { pos, kind: record.step.kind, before, since, parts }))
+    }
+
+    fn step(&self) -> StepRef {
+        StepRef { row: self.pos.number, kind: self.kind }
+    }
+
+    /// The open parts that a state of the file can prove.
+    fn provable<'s>(
+        &'s self,
+        claims: &'s [Claim],
+    ) -> impl Iterator<Item = (&'s Part, &'s Trace, &'s FileState)> {
+        let open = self.parts.iter().filter(|part| part.is_open());
+        let open =
+            open.filter_map(|part| Some((part, part.trace.as_ref()?, self.before.as_ref()?)));
+        open.filter(|(part, trace, _)| {
+            **trace != Trace::Any
+                && !claims.iter().any(|claim| claim.rivals(self.step(), &part.name, trace))
+        })
+    }
+
+    fn prove(&self, claims: &[Claim], now: &FileState) -> Vec<Settlement> {
+        let proven = self.provable(claims).filter_map(|(part, trace, before)| {
+            let Evidence { text, found } = evidence(trace, before, now)?;
+            let settled = Settled {
+                name: part.name.clone(),
+                status: FinalStatus::Success,
+                known_by: KnownBy::Read,
+                evidence: text.into(),
+                found: found.map(Into::into),
+            };
+            Some(Settlement { pos: self.pos, kind: self.kind, settled })
+        });
+        proven.collect()
+    }
+}
+
+impl Part {
+    fn open(name: &str) -> Self {
+        Self { name: name.into(), trace: Trace::of(name), known_by: None }
+    }
+
+    fn is_open(&self) -> bool {
+        self.known_by.is_none()
+    }
+}
+
+/// The parts of a step that are open, or were settled.
+fn parts(change: &Change, record: &StepRecord) -> Vec<Part> {
+    let is_unknown = record.outcome.status == Status::Unknown;
+    match (record.step.kind, change.publish) {
+        (StepKind::Publish, Some(publish)) if is_unknown && record.was_sent() => {
+            let trace = Some(Trace::Publication(publish.is_published));
+            return vec![Part { trace, ..Part::open(PUBLICATION) }];
+        }
+        (StepKind::Details, _) => {}
+        _ => return Vec::new(),
+    }
+    if is_unknown {
+        return record.sent.extensions.iter().map(|it| Part::open(it.name.as_str())).collect();
+    }
+    let known_by = |name: &str| {
+        record.settled.iter().find(|it| *it.name == *name).map(|settled| settled.known_by)
+    };
+    let statuses = record.outcome.extension_status.as_deref().map(ExtensionStatus::read);
+    let parts = statuses.into_iter().flatten().filter_map(|(name, status)| {
+        let known_by = known_by(&name);
+        let is_part = known_by.is_some() || status == ExtensionStatus::Pending;
+        is_part.then(|| Part { known_by, ..Part::open(&name) })
+    });
+    parts.collect()
+}
