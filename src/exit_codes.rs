@@ -40,7 +40,7 @@ pub const MEANINGS: [(u8, &str); 13] = [
     (129, "Stopped by SIGHUP."),
     (130, "Stopped by Ctrl-C (SIGINT)."),
     (143, "Stopped by SIGTERM."),
-    (UNKNOWN, "Some rows have an unknown outcome."),
+    (UNKNOWN, "Some rows have an unknown outcome (`ikbulk settle RUN`)."),
     (INCOMPLETE, "Incomplete: rows were not attempted (`ikbulk resume`)."),
     (
         NEEDS_FIXING,

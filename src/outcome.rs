@@ -287,7 +287,9 @@ impl Status {
             Self::NotAttempted => "`ikbulk resume RUN`",
             Self::Failed => "`ikbulk retry RUN`",
             Self::Rejected => "fix the cell in `failed.csv`, then `ikbulk apply RUN/failed.csv`",
-            Self::Unknown => "check the file, then see `unknown.csv`",
+            Self::Unknown => {
+                "`ikbulk settle RUN`; what stays unknown: check the file, then see `unknown.csv`"
+            }
         }
     }
 }

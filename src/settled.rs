@@ -28,8 +28,8 @@ pub struct Settled {
     pub known_by: KnownBy,
     /// What proves it, for people: what the file has, or ImageKit's error. May be empty.
     pub evidence: Box<str>,
-    /// What the extension wrote, as the JSON of those keys of the file object; `None` if unknown.
-    pub found: Option<Box<str>>,
+    /// What the extension wrote; `None` if unknown.
+    pub found: Option<Box<ExtensionResults>>,
 }
 
 /// A final status.
@@ -98,13 +98,8 @@ pub fn apply(outcome: &mut Outcome, sent: &Sent, settled: &[Settled]) {
     }
     outcome.extension_status =
         (!statuses.is_empty()).then(|| Value::Object(statuses).to_string().into());
-    for settled in settled {
-        let found = settled.found.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        let found =
-            found.and_then(|file| ExtensionResults::in_file(&file, |name| *name == *settled.name));
-        if let Some(found) = found {
-            outcome.results.get_or_insert_default().add(found);
-        }
+    for found in settled.iter().filter_map(|settled| settled.found.as_deref()) {
+        outcome.results.get_or_insert_default().add(found.clone());
     }
     if outcome.status == Status::Unknown {
         (outcome.status, outcome.code, outcome.message) = (Status::Updated, None, None);
@@ -166,10 +161,10 @@ mod tests {
     fn settled_status_replaces_the_pending_one_only() {
         let statuses = r#"{"remove-bg":"pending","ai-tasks":"pending"}"#;
         let mut outcome = outcome(Status::Updated, None, statuses);
-        let found = Some(r#"{"versionInfo":{"id":"v2"},"description":"other"}"#.into());
-        let read = settled("remove-bg", KnownBy::Read, FinalStatus::Success);
-        apply(&mut outcome, &Sent::default(), &[Settled { found, ..read }]);
         let results = ExtensionResults { version: Some("v2".into()), ..Default::default() };
+        let read = settled("remove-bg", KnownBy::Read, FinalStatus::Success);
+        let found = Some(Box::new(results.clone()));
+        apply(&mut outcome, &Sent::default(), &[Settled { found, ..read }]);
         assert_eq!(outcome.results, Some(Box::new(results)));
         let statuses = r#"{"ai-tasks":"pending","remove-bg":"success"}"#;
         assert_eq!(outcome.extension_status.as_deref(), Some(statuses));

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use clap::Args;
-use ikbulk::engine::{ApplyOptions, Engine};
+use ikbulk::engine::{ApplyOptions, Engine, Limits};
 use ikbulk::execute::Stop;
 use ikbulk::settings::Planning;
 
@@ -11,6 +11,7 @@ use super::executed::print_executed;
 use super::help::PLANNING;
 use super::limit_args::{LimitArgs, ResultArgs};
 use super::settings_args::{SettingsArgs, consent};
+use super::settle::SettleArgs;
 use super::sheet_args::SheetArgs;
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
@@ -32,6 +33,8 @@ pub(super) struct Apply {
     #[command(flatten)]
     results: ResultArgs,
     #[command(flatten)]
+    settle: SettleArgs,
+    #[command(flatten)]
     sheet: SheetArgs,
     /// Send every row as is, without comparing with the library
     #[arg(long, help_heading = PLANNING,
@@ -50,7 +53,8 @@ impl Apply {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let limits = self.limits.to_limits()?;
+        let settle = self.settle.settle.map(|span| span.0);
+        let limits = Limits { settle, ..self.limits.to_limits()? };
         if !self.sheet.sandbox {
             screen.require_shown_or(self.yes)?;
         }

@@ -133,6 +133,7 @@ fn failed_read(purpose: ReadPurpose, failure: &Failure) -> String {
             format!("cannot {purpose} (--no-schema skips validating them): {cause}")
         }
         ReadPurpose::Export => format!("cannot {purpose}: {cause}; no sheet was written"),
+        ReadPurpose::Settle => format!("cannot {purpose}: {cause}; what was settled is kept"),
     }
 }
 
@@ -241,6 +242,7 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         | Refusal::NotConfirmable
         | Refusal::NotConfirmed
         | Refusal::UnusableKey(_)
+        | Refusal::SandboxGone(_)
         | Refusal::NotTheApi(_)
         | Refusal::UnknownFormat(_)
         | Refusal::Sandbox(_)

@@ -83,6 +83,15 @@ Examples:
 Of a row with a failed extension, only that extension runs again, and is charged again. Rejected rows
 need fixing (`ikbulk apply sheet.ikbulk/RUN/failed.csv`). Rows of unknown outcome are never retried.";
 
+pub(super) const SETTLE: &str = "\
+Examples:
+  ikbulk settle sheet.ikbulk/RUN       read the files until every extension has a final status
+  ikbulk settle sheet.ikbulk/RUN --deadline 2h
+                                       for at most two hours
+
+Changes no file. Can be stopped with Ctrl-C and repeated. A result that a file shows is `success`
+with the code `inferred`; what shows no result stays as it is, because that proves nothing.";
+
 pub(super) const UNDO: &str = "\
 Examples:
   ikbulk undo sheet.ikbulk/RUN         preview, ask, restore the values from before the run

@@ -54,7 +54,7 @@ impl LimitArgs {
         let at = self.stop_at.map(|at| until(&ZonedDateTime::now(), at.0)).transpose()?;
         let first = [duration, at].into_iter().flatten().min();
         let deadline = first.and_then(|duration| Instant::now().checked_add(duration));
-        Ok(Limits { rows: self.limit, deadline, wait_lock: self.wait_lock })
+        Ok(Limits { rows: self.limit, deadline, settle: None, wait_lock: self.wait_lock })
     }
 }
 

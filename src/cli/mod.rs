@@ -27,6 +27,7 @@ mod sandbox_limit_args;
 mod screen;
 mod settings_args;
 mod settings_file;
+mod settle;
 mod sheet_args;
 mod stop;
 mod terminal_ui;
@@ -97,6 +98,9 @@ enum Command {
     /// Send the failed rows of a run, and run its failed extensions, again
     #[command(after_long_help = help::RETRY)]
     Retry(Box<retry::Retry>),
+    /// Find the final status of pending extensions and unknown outcomes
+    #[command(after_long_help = help::SETTLE)]
+    Settle(Box<settle::Settle>),
     /// Revert a run: restore the values from before it
     #[command(after_long_help = help::UNDO)]
     Undo(Box<undo::Undo>),
@@ -119,6 +123,7 @@ impl Command {
             Self::Apply(apply) => Box::pin(apply.run(screen, signal)).await,
             Self::Resume(resume) => resume.run(screen, signal).await,
             Self::Retry(retry) => retry.run(screen, signal).await,
+            Self::Settle(settle) => settle.run(screen, signal).await,
             Self::Undo(undo) => undo.run(screen, signal).await,
             Self::Export(export) => export.run(screen, signal).await,
             Self::Report(report) => report.run(screen).await,

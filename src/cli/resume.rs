@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ikbulk::engine::{Engine, ResumeOptions};
+use ikbulk::engine::{Engine, Limits, ResumeOptions};
 use ikbulk::execute::Stop;
 use ikbulk::run::unfinished_runs;
 use ikbulk::shell::quoted;
@@ -12,6 +12,7 @@ use ikbulk::shell::quoted;
 use super::executed::print_executed;
 use super::limit_args::{LimitArgs, ResultArgs};
 use super::settings_args::{SettingsArgs, consent};
+use super::settle::SettleArgs;
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
 
@@ -34,6 +35,8 @@ pub(super) struct Resume {
     #[command(flatten)]
     results: ResultArgs,
     #[command(flatten)]
+    settle: SettleArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
 }
 
@@ -43,7 +46,8 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let limits = self.limits.to_limits()?;
+        let settle = self.settle.settle.map(|span| span.0);
+        let limits = Limits { settle, ..self.limits.to_limits()? };
         screen.require_shown_or(self.yes)?;
         let mut settings = self.settings.with_profile()?.with_key()?;
         self.results.apply_to(&mut settings);

@@ -11,7 +11,9 @@ use ikbulk::shell::quoted;
 
 use super::Screen;
 use super::question::Confirmation;
-use super::render::{Counter, PreviewStyle, ProgressDisplay, render_plan, render_undo};
+use super::render::{
+    Counter, PreviewStyle, ProgressDisplay, SettleDisplay, render_plan, render_undo,
+};
 
 /// The terminal as the [`Ui`] of the engine.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub(super) struct TerminalUi<'s> {
     /// The counter of the files being read.
     counter: RefCell<Option<Counter>>,
     progress: RefCell<Option<ProgressDisplay>>,
+    settling: RefCell<Option<SettleDisplay>>,
 }
 
 /// How previews are shown.
@@ -40,8 +43,8 @@ impl<'s> TerminalUi<'s> {
     }
 
     pub(super) fn with_previews(screen: &'s Screen, previews: Previews) -> Self {
-        let (counter, progress) = (RefCell::default(), RefCell::default());
-        Self { screen, previews, counter, progress }
+        let (counter, progress, settling) = Default::default();
+        Self { screen, previews, counter, progress, settling }
     }
 
     fn preview(&self, preview: &Preview<'_>) {
@@ -87,6 +90,11 @@ impl Ui for TerminalUi<'_> {
                 display.get_or_insert_with(|| ProgressDisplay::new(screen.bars())).show(progress);
             }
             Event::ProgressEnded => drop(self.progress.take()),
+            Event::Settling(progress) => {
+                let mut display = self.settling.borrow_mut();
+                display.get_or_insert_with(|| SettleDisplay::new(screen.bars())).show(progress);
+            }
+            Event::SettlingEnded => drop(self.settling.take()),
             Event::Stopping(Stop::Interrupt) => {
                 screen
                     .error("finishing the requests in flight; press Ctrl-C again to exit at once");

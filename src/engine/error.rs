@@ -128,6 +128,8 @@ pub enum ReadPurpose {
     LookUp,
     /// The files to export.
     Export,
+    /// The files of a run, to settle it.
+    Settle,
 }
 
 impl std::fmt::Display for ReadPurpose {
@@ -137,6 +139,7 @@ impl std::fmt::Display for ReadPurpose {
             Self::MetadataFields => "read the custom metadata fields of the account",
             Self::SavedExtensions => "read the saved extensions of the account",
             Self::LookUp => "look up files by path or URL",
+            Self::Settle => "read the files of the run",
         })
     }
 }
@@ -276,6 +279,9 @@ pub enum Refusal {
     /// The key differs from the one that the sheet was planned with.
     #[error("the API key differs from the one that the sheet was planned with; nothing was sent")]
     KeyDiffersFromPlan,
+    /// The run to settle used a sandbox of its own.
+    #[error("{} used a sandbox of its own, which is gone; nothing can be settled", .0.display())]
+    SandboxGone(PathBuf),
     /// The copy of the sheet in the run directory was edited.
     #[error("{} was edited since the run copied it; nothing was sent", .0.display())]
     EditedCopy(PathBuf),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::Engine;
 use super::connection::{Connection, LocalState};
+use super::edited_copy::refuse_edited_copy;
 use super::error::{Error, Refusal, StageProblem};
 use super::extensions::refuse_changed;
 use super::limits::Limits;
@@ -16,7 +17,7 @@ use super::settings::{Consent, Settings, prompt, refuse_unknown_prices, require_
 use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
 use crate::execute::Stop;
-use crate::input::{Fingerprint, staged_in};
+use crate::input::Fingerprint;
 use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
@@ -354,15 +355,4 @@ impl<U: Ui> ExistingRun<'_, U> {
             self.ui.event(Event::Notice(Notice::SheetChanged(path)));
         }
     }
-}
-
-/// Fails if the copy of the sheet in the run directory was edited: the ledger refers to its
-/// original rows.
-pub(super) fn refuse_edited_copy(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
-    let now = staged_in(run.input(meta))?;
-    let copied = meta.read_options.copy_fingerprint.as_ref().unwrap_or(&meta.input_fingerprint);
-    if now.fingerprint.0 == *copied {
-        return Ok(());
-    }
-    Err(Refusal::EditedCopy(now.input.path).into())
 }

@@ -1,6 +1,7 @@
 //! Limits of a session: rows, time, and whether to wait for other runs.
 
 use std::future::{Future, pending};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
@@ -14,6 +15,8 @@ pub struct Limits {
     pub rows: Option<u64>,
     /// When to stop gracefully. Reading and waiting for locks count, too.
     pub deadline: Option<Instant>,
+    /// How long to read files for final statuses after the last write; `None` if not at all.
+    pub settle: Option<Duration>,
     /// Whether to wait for another run on the account.
     pub wait_lock: bool,
 }

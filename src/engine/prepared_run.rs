@@ -2,6 +2,7 @@
 //! of every command that sends.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -13,9 +14,10 @@ use futures_util::future::select;
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::limits::Limits;
-use super::recorded_charges::{allowance, already_ran};
+use super::recorded_charges::{allowance, already_ran, record_charges};
 use super::settings::Settings;
-use super::ui::{Event, Notice, Ui};
+use super::settle::Settling;
+use super::ui::{Event, Ui};
 use crate::account::AccountLock;
 use crate::charges::Charges;
 use crate::error::chain;
@@ -25,6 +27,8 @@ use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, ProgressMeter, Reports, RetryRows, write};
 use crate::run::{ConflictCheck, InFlight, RunDir, SavedResponses, Session};
+use crate::settings::Execution;
+use crate::settle::OpenSteps;
 
 /// How a command that sends has ended.
 #[derive(Debug)]
@@ -131,7 +135,9 @@ impl StartedRun {
     ) -> Result<Box<RunReport>, Error> {
         let Self { run: prepared, session, planner } = *self;
         let PreparedRun { run, meta, ledger, context, charges, connection, .. } = prepared;
-        let _held = (prepared.locks, prepared.sandbox);
+        let (locks, _sandbox) = (prepared.locks, prepared.sandbox);
+        let execution = session.execution.clone();
+        let mut signal = std::pin::pin!(signal.fuse());
         connection.register(&run, &meta)?;
         if let Some(charges) = &charges {
             charges.open_run(&meta.id)?;
@@ -139,7 +145,7 @@ impl StartedRun {
         record_write_time(&connection, &meta)?;
         let prior_progress = PriorProgress::of(&ledger)?;
         let mut meter = ProgressMeter::new(meta.rows, meta.writes, prior_progress);
-        let stop = first_stop(signal, limits, ui);
+        let stop = first_stop(signal.as_mut(), limits, ui);
         let on_progress = |dispatcher: &Dispatcher, now| {
             ui.event(Event::Progress(&meter.measure(dispatcher, now)));
         };
@@ -164,17 +170,61 @@ impl StartedRun {
         let are_charges_recorded =
             charges.is_none_or(|charges| record_charges(&charges, &run, &ledger, ui));
         let reports = write(&run, &ledger, &meta, &context, &ending)?;
-        Ok(Box::new(RunReport { run, reports, ending, are_charges_recorded }))
+        let mut report = RunReport { run, reports, ending, are_charges_recorded };
+        if let Some(patience) = limits.settle.filter(|_| report.ending == EndReason::Done) {
+            // The run writes no more, so other runs need not wait.
+            drop(locks);
+            let ended =
+                EndedRun { meta: &meta, ledger: &ledger, context: &context, execution: &execution };
+            let stop = first_signal(signal, limits);
+            ended.settle(&mut report, &connection, patience, stop, ui).await?;
+        }
+        Ok(Box::new(report))
     }
 }
 
-/// Resolves at the first signal or the deadline.
+/// A run that has ended, to be settled.
+struct EndedRun<'r> {
+    meta: &'r RunMeta,
+    ledger: &'r LedgerFile,
+    context: &'r Context,
+    execution: &'r Execution,
+}
+
+impl EndedRun<'_> {
+    /// Settles the run, and writes its reports again.
+    async fn settle(
+        &self,
+        report: &mut RunReport,
+        connection: &Connection,
+        patience: Duration,
+        stop: impl Future<Output = Stop>,
+        ui: &impl Ui,
+    ) -> Result<(), Error> {
+        let Self { meta, ledger, context, execution } = *self;
+        let run = &report.run;
+        let steps = RefCell::new(OpenSteps::of(&run.input(meta), context, meta, ledger)?);
+        let settling = Settling { run, meta, ledger, connection, execution, steps: &steps };
+        if settling.settle(patience, stop, ui).await {
+            report.are_charges_recorded &= settling.record_charges(ui);
+            report.reports = write(run, ledger, meta, context, &report.ending)?;
+        }
+        Ok(())
+    }
+}
+
+/// Resolves at the first signal or the deadline, and tells which.
 async fn first_stop(signal: impl Future<Output = Stop>, limits: Limits, ui: &impl Ui) -> EndReason {
-    let signal = std::pin::pin!(signal.fuse());
-    let deadline = std::pin::pin!(limits.reached().fuse());
-    let (why, _) = select(signal, deadline).await.factor_first();
+    let why = first_signal(signal, limits).await;
     ui.event(Event::Stopping(why));
     EndReason::Stopped(why)
+}
+
+/// Resolves at the first signal or the deadline.
+async fn first_signal(signal: impl Future<Output = Stop>, limits: Limits) -> Stop {
+    let signal = std::pin::pin!(signal.fuse());
+    let deadline = std::pin::pin!(limits.reached().fuse());
+    select(signal, deadline).await.factor_first().0
 }
 
 /// Executes a session and records its requests in flight.
@@ -207,13 +257,4 @@ fn record_write_time(connection: &Connection, meta: &RunMeta) -> Result<(), Erro
         Some(LocalState { db, .. }) => Ok(db.note_writing(&meta.id, jiff::Timestamp::now())?),
         None => Ok(()),
     }
-}
-
-/// Records the charges of a run; tells of an error and returns `false` on failure.
-fn record_charges(charges: &Charges, run: &RunDir, ledger: &LedgerFile, ui: &impl Ui) -> bool {
-    let recorded = charges.record(run, ledger);
-    if let Err(error) = &recorded {
-        ui.event(Event::Notice(Notice::ChargesNotRecorded { run, error }));
-    }
-    recorded.is_ok()
 }

@@ -10,6 +10,7 @@ use crate::error::chain;
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::PriorRunLookup;
 use crate::row::{Extension, FileId};
+use crate::run::RunDir;
 use crate::spending::{Allowance, Spent, utc_day};
 
 /// Opens the charges database for a run with billed extensions, and records the charges of
@@ -73,4 +74,18 @@ pub(super) fn already_ran(
         // If the lookup fails, skip the extension: it may have been charged before.
         Err(error) => Some(chain(&error)),
     }))
+}
+
+/// Records the charges of a run; tells of an error and returns `false` on failure.
+pub(super) fn record_charges(
+    charges: &Charges,
+    run: &RunDir,
+    ledger: &LedgerFile,
+    ui: &impl Ui,
+) -> bool {
+    let recorded = charges.record(run, ledger);
+    if let Err(error) = &recorded {
+        ui.event(Event::Notice(Notice::ChargesNotRecorded { run, error }));
+    }
+    recorded.is_ok()
 }

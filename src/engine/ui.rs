@@ -17,6 +17,7 @@ use crate::report::Progress;
 use crate::resolve::Resolution;
 use crate::run::{ReadProgress, ReadStats, RunDir};
 use crate::settings::Execution;
+use crate::settle;
 use crate::undo::UndoSummary;
 
 /// The program around the engine: it shows events, and answers questions if a person is there.
@@ -75,6 +76,10 @@ pub enum Event<'e> {
     Progress(&'e Progress),
     /// The sending is over.
     ProgressEnded,
+    /// How far the settling of extensions and unknown outcomes is.
+    Settling(settle::Progress),
+    /// The settling is over.
+    SettlingEnded,
     /// A signal or the deadline stops the run; the requests in flight are finished first.
     Stopping(Stop),
     /// Something that a person should know.

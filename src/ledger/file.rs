@@ -257,6 +257,15 @@ impl LedgerFile {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
+    /// Adds the reads of a session that changes no file.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn add_reads(&self, reads: Counters) -> Result<(), LedgerError> {
+        let counters = self.counters()?.and_reads(reads);
+        self.set("counters", &serde_json::to_string(&counters).unwrap_or_default())
+    }
+
     /// Extensions that the run has run so far, by day, requests in flight included.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::snapshots::damaged;
 use super::writer::{LOW_WATER, low_water_text, step_id};
 use super::{Ended, LedgerError, LedgerFile};
+use crate::extension_results::ExtensionResults;
 use crate::request::{StepKind, StepRef};
 use crate::row::RowPos;
 use crate::settled::{FinalStatus, KnownBy, Settled};
@@ -113,6 +114,7 @@ fn insert(connection: &Connection, settlement: &Settlement, at: &str) -> rusqlit
     let step = step_id(StepRef { row: pos.number, kind: *kind });
     let (status, known_by) = (status.as_str(), known_by.as_str());
     let mut insert = connection.prepare_cached(INSERT)?;
+    let found = found.as_deref().map(ExtensionResults::to_json);
     Ok(insert.execute(params![step, name, status, known_by, evidence, found, at])? > 0)
 }
 
@@ -132,7 +134,7 @@ pub(super) const COLUMN: &str = "(SELECT json_group_array(json_array(name, settl
                                  evidence, found)) FROM settled WHERE settled.step = step.id)";
 
 /// A status in [`COLUMN`]: its name, status, source, evidence, and what was found.
-type Stored = (Box<str>, String, String, Box<str>, Option<Box<str>>);
+type Stored = (Box<str>, String, String, Box<str>, Option<String>);
 
 /// Reads [`COLUMN`].
 pub(super) fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Box<[Settled]>> {
@@ -143,12 +145,15 @@ pub(super) fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Box<[Settled
     let settled = all.into_iter().map(|(name, status, known_by, evidence, found)| {
         let status = FinalStatus::parse(&status).ok_or("no final status has this name");
         let known_by = KnownBy::parse(&known_by).ok_or("no source of a status has this name");
+        let found = found.map(|json| {
+            ExtensionResults::from_json(&json).ok_or("no results can be read from this")
+        });
         Ok(Settled {
             name,
             status: status.map_err(damaged)?,
             known_by: known_by.map_err(damaged)?,
             evidence,
-            found,
+            found: found.transpose().map_err(damaged)?.map(Box::new),
         })
     });
     settled.collect()
@@ -168,7 +173,7 @@ mod tests {
 
     fn settlement(row: u64, known_by: KnownBy, status: FinalStatus) -> Settlement {
         let (name, evidence) = ("remove-bg".into(), "a new version".into());
-        let found = (known_by == KnownBy::Read).then(|| "{}".into());
+        let found = (known_by == KnownBy::Read).then(Box::default);
         let settled = Settled { name, status, known_by, evidence, found };
         Settlement { pos: pos(row), kind: StepKind::Details, settled }
     }
@@ -223,7 +228,7 @@ mod tests {
             (step.settled[0].status, step.settled[0].known_by),
             (FinalStatus::Failed, KnownBy::Callback)
         );
-        assert_eq!(step.settled[0].found.as_deref(), Some("{}"), "what was found stays");
+        assert!(step.settled[0].found.is_some(), "what was found stays");
     }
 
     #[test]

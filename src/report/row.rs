@@ -7,6 +7,7 @@ use crate::history::failed_extensions;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
+use crate::settled::FinalStatus;
 
 /// The result of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl<'s> RowResult<'s> {
             }
             own => Self::from_own_steps(own),
         };
-        result.add_extensions();
+        result.add_extensions(steps);
         result
     }
 
@@ -140,6 +141,12 @@ impl<'s> RowResult<'s> {
             self.code = Some(Code::Mismatch);
             let message = mismatch.outcome.message.as_deref().unwrap_or_default();
             self.message = Cow::Owned(message.to_owned());
+        } else if self.code.is_none()
+            && let Some(inferred) = steps.iter().find(|r| r.outcome.code == Some(Code::Inferred))
+        {
+            self.code = Some(Code::Inferred);
+            let message = inferred.outcome.message.as_deref().unwrap_or_default();
+            self.message = Cow::Owned(message.to_owned());
         }
     }
 
@@ -183,7 +190,7 @@ impl<'s> RowResult<'s> {
     }
 
     /// Reports extensions that failed or are unclear, if the row has no other problem.
-    fn add_extensions(&mut self) {
+    fn add_extensions(&mut self, steps: &[StepRecord]) {
         let Some(json) = self.extension_status else {
             return;
         };
@@ -206,12 +213,21 @@ impl<'s> RowResult<'s> {
         }
         if !failed.is_empty() {
             self.code = Some(Code::ExtensionFailed);
-            messages.push(format!(
-                "{failed} failed; ImageKit gives no reason. Retrying it is charged again"
-            ));
+            let reasons = failure_reasons(steps);
+            messages.push(format!("{failed} failed; {reasons}. Retrying it is charged again"));
         }
         if !messages.is_empty() {
             self.message = Cow::Owned(messages.join("; "));
         }
     }
+}
+
+/// The reasons that callbacks gave for failed extensions.
+fn failure_reasons(steps: &[StepRecord]) -> String {
+    let settled = steps.iter().flat_map(|record| &record.settled);
+    let reasons: Vec<&str> = settled
+        .filter(|settled| settled.status == FinalStatus::Failed && !settled.evidence.is_empty())
+        .map(|settled| settled.evidence.trim_end_matches('.'))
+        .collect();
+    if reasons.is_empty() { "ImageKit gives no reason".to_owned() } else { reasons.join("; ") }
 }

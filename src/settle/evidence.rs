@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::claims::Trace;
-use crate::extension_results::FoundTag;
+use crate::extension_results::{ExtensionResults, FoundTag};
 use crate::imagekit::FileState;
 
 /// AI tags that are named in the evidence.
@@ -17,9 +17,8 @@ const TAGS_NAMED_MAX: usize = 5;
 pub struct Evidence {
     /// What the file has now, for people.
     pub text: String,
-    /// What the extension wrote, as the JSON of those keys of the file object; `None` for a
-    /// publication.
-    pub found: Option<String>,
+    /// What the extension wrote; `None` for a publication.
+    pub found: Option<ExtensionResults>,
 }
 
 /// What the state of a file proves about a trace. `None` means that nothing is known: the absence of
@@ -50,7 +49,7 @@ fn ai_tags(source: &str, before: &FileState, now: &FileState) -> Option<Evidence
     let first: Vec<&str> = names.into_iter().take(TAGS_NAMED_MAX).collect();
     Some(Evidence {
         text: format!("the file has its AI tags {}{more}", first.join(", ")),
-        found: Some(json!({ "AITags": found }).to_string()),
+        found: ExtensionResults::in_file(&json!({ "AITags": found }), |name| name == source),
     })
 }
 
@@ -59,7 +58,7 @@ fn description(before: &FileState, now: &FileState) -> Option<Evidence> {
     let description = text(now);
     (!description.is_empty() && description != text(before)).then(|| Evidence {
         text: "the file has a new description".to_owned(),
-        found: Some(json!({ "description": description }).to_string()),
+        found: results(&json!({ "description": description })),
     })
 }
 
@@ -68,7 +67,7 @@ fn version(before: &FileState, now: &FileState) -> Option<Evidence> {
     let (before, now) = (id(before)?, id(now)?);
     (before != now).then(|| Evidence {
         text: format!("the file has the new version {now}"),
-        found: Some(json!({ "versionInfo": { "id": now } }).to_string()),
+        found: results(&json!({ "versionInfo": { "id": now } })),
     })
 }
 
@@ -77,6 +76,11 @@ fn publication(requested: bool, before: &FileState, now: &FileState) -> Option<E
     let state = if requested { "published" } else { "not published" };
     let text = format!("the file is now {state}");
     is_changed.then_some(Evidence { text, found: None })
+}
+
+/// What an extension wrote, from those keys of the file object that it writes.
+fn results(written: &Value) -> Option<ExtensionResults> {
+    ExtensionResults::in_file(written, |_| true)
 }
 
 /// Whether a listed state is at least as new as a state with the time `since`. Both times are
@@ -118,12 +122,9 @@ mod tests {
         assert_eq!(text(&google, "{}", &file(&[tag("Cat", "aws-auto-tagging")])), None);
         assert_eq!(text(&google, &shoe, "{}"), None, "absence proves nothing");
         let found = evidence(&google, &state("{}"), &state(&shoe)).and_then(|it| it.found);
-        assert_eq!(
-            found.as_deref(),
-            Some(
-                r#"{"AITags":[{"confidence":90.5,"name":"Shoe","source":"google-auto-tagging"}]}"#
-            )
-        );
+        let tags: Vec<String> =
+            found.unwrap_or_default().ai_tags.iter().map(FoundTag::with_confidence).collect();
+        assert_eq!(tags, ["Shoe (90.5 %)"]);
     }
 
     #[test]

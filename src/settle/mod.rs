@@ -16,12 +16,16 @@
 
 mod claims;
 mod evidence;
+#[cfg(test)]
+mod laws;
 mod open;
 mod reader;
 mod schedule;
 mod settler;
+mod states;
 
 pub use claims::{Claim, Trace};
 pub use evidence::{Evidence, evidence};
 pub use open::{Effect, OpenSteps, OtherRun, Reported, SettleError};
-pub use settler::{ApiStates, Progress, SettleStop, Settler, States};
+pub use settler::{OtherRuns, Progress, SettleStop, Settler};
+pub use states::{ApiStates, States};

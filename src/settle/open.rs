@@ -6,13 +6,15 @@ use jiff::Timestamp;
 
 use super::claims::{Claim, Trace};
 use super::evidence::{Evidence, evidence, is_since};
+use crate::account::AccountError;
+use crate::extension_results::ExtensionResults;
 use crate::history::each_update;
 use crate::imagekit::{Failure, FileState};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, Settlement, StepRecord};
 use crate::outcome::{ExtensionStatus, Status};
 use crate::request::{StepKind, StepRef};
-use crate::row::{AiTagRemoval, Change, FileField, FileId, RowPos};
+use crate::row::{AiTagRemoval, Change, ExtensionName, FileField, FileId, RowPos};
 use crate::settled::{FinalStatus, KnownBy, PUBLICATION, Settled};
 
 /// Why a run cannot be settled.
@@ -24,6 +26,9 @@ pub enum SettleError {
     /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The state of the account on this machine cannot be read.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// A read request failed permanently.
     #[error("cannot read the current state of the files: {0}")]
     Api(Failure),
@@ -45,8 +50,10 @@ pub struct OpenSteps {
 #[derive(Debug, Default)]
 struct OpenFile {
     steps: Vec<OpenStep>,
-    /// What requests may have changed on the file, those of the steps included.
+    /// What requests of the run may have changed on the file, those of the steps included.
     claims: Vec<Claim>,
+    /// What requests of other runs may have changed on it.
+    other_claims: Vec<Claim>,
     /// Whether reading it again is useless, because ImageKit does not have it or refuses to show it.
     is_unreadable: bool,
 }
@@ -91,14 +98,16 @@ pub struct OtherRun<'r> {
 pub struct Reported<'r> {
     /// The file.
     pub file: &'r FileId,
+    /// Number of the row that requested it; `None` if that is not known.
+    pub row: Option<u64>,
     /// The extension, as in `extensionStatus`.
     pub name: &'r str,
     /// Its final status.
     pub status: FinalStatus,
     /// ImageKit's error for people; may be empty.
     pub error: &'r str,
-    /// What it wrote, as the JSON of those keys of the file object.
-    pub found: Option<&'r str>,
+    /// What it wrote.
+    pub found: Option<&'r ExtensionResults>,
 }
 
 /// What a reported status changed.
@@ -136,7 +145,7 @@ impl OpenSteps {
             Ok::<_, SettleError>(())
         })?;
         if open.left() > 0 {
-            open.claim(input, context, meta, ledger, Some)?;
+            open.each_claim(input, context, meta, ledger, |file, claim| file.claims.push(claim))?;
         }
         Ok(open)
     }
@@ -149,22 +158,32 @@ impl OpenSteps {
     pub fn beside(&mut self, other: OtherRun<'_>) -> Result<(), SettleError> {
         let OtherRun { input, ledger, meta, is_earlier } = other;
         let context = ledger.context(meta)?;
-        self.claim(input, &context, meta, ledger, |claim| claim.of_other_run(is_earlier))
+        self.each_claim(input, &context, meta, ledger, |file, claim| {
+            file.other_claims.extend(claim.of_other_run(is_earlier));
+        })
     }
 
-    fn claim(
+    /// Forgets the other runs, to take them into account anew.
+    pub fn forget_others(&mut self) {
+        self.files.values_mut().for_each(|file| file.other_claims.clear());
+    }
+
+    fn each_claim(
         &mut self,
         input: &Input,
         context: &Context,
         meta: &RunMeta,
         ledger: &LedgerFile,
-        select: impl Fn(Claim) -> Option<Claim>,
+        add: impl Fn(&mut OpenFile, Claim),
     ) -> Result<(), SettleError> {
         let was_interrupted = ledger.ended()?.is_none() || ledger.had_requests_in_flight()?;
         each_update(input, context, ledger, |_, update, records| {
             if let Some(file) = self.files.get_mut(&update.file) {
-                let claims = Claim::of_row(&update.change, records, meta.planning, was_interrupted);
-                file.claims.extend(claims.into_iter().filter_map(&select));
+                let planning = meta.planning;
+                let claims = Claim::of_row(&update.change, records, planning, was_interrupted);
+                for claim in claims {
+                    add(file, claim);
+                }
             }
             Ok::<_, SettleError>(())
         })
@@ -221,25 +240,36 @@ impl OpenSteps {
             return Vec::new();
         };
         let steps = open.steps.iter().filter(|step| is_proven_by(step));
-        steps.flat_map(|step| step.prove(&open.claims, now)).collect()
+        steps.flat_map(|step| step.prove(open, now)).collect()
     }
 
-    /// Records what was proven. Returns how many statuses are new.
+    /// Records what was proven, except what other runs may have caused that were taken into account
+    /// since, and what callbacks have settled meanwhile. Returns how many statuses are new.
     ///
     /// # Errors
     /// The ledger cannot be written.
     pub fn record(
         &mut self,
         ledger: &LedgerFile,
-        proven: &[(FileId, Settlement)],
+        mut proven: Vec<(FileId, Settlement)>,
     ) -> Result<u64, LedgerError> {
+        proven.retain(|(file, settlement)| self.is_provable(file, settlement));
         let settlements: Vec<Settlement> =
             proven.iter().map(|(_, settlement)| settlement.clone()).collect();
         let new = ledger.settle(&settlements, Timestamp::now())?;
-        for (file, settlement) in proven {
+        for (file, settlement) in &proven {
             self.note(file, settlement);
         }
         Ok(new)
+    }
+
+    fn is_provable(&self, file: &FileId, settlement: &Settlement) -> bool {
+        let Some(file) = self.files.get(file) else {
+            return false;
+        };
+        let Settlement { pos, kind, settled } = settlement;
+        let mut steps = file.steps.iter().filter(|step| step.pos == *pos && step.kind == *kind);
+        steps.any(|step| step.provable(file).any(|(part, ..)| part.name == settled.name))
     }
 
     fn note(&mut self, file: &FileId, settlement: &Settlement) {
@@ -262,22 +292,22 @@ impl OpenSteps {
         ledger: &LedgerFile,
         reported: Reported<'_>,
     ) -> Result<Effect, LedgerError> {
-        let Reported { file, name, status, error, found } = reported;
+        let Reported { file, row, name, status, error, found } = reported;
         let steps = self.files.get(file).map(|file| file.steps.as_slice()).unwrap_or_default();
-        let is_reported = |part: &Part| part.known_by == Some(KnownBy::Callback);
-        let named = |wanted: &'static str| {
-            let parts = steps.iter().flat_map(|step| step.parts.iter().map(move |it| (step, it)));
-            parts.filter(move |(_, part)| {
-                if wanted.is_empty() { *part.name == *name } else { *part.name == *wanted }
-            })
+        let steps = steps.iter().filter(|step| row.is_none_or(|row| step.pos.number == row));
+        let parts = steps.flat_map(|step| step.parts.iter().map(move |part| (step, part)));
+        let named = |wanted: &str| -> Vec<(&OpenStep, &Part)> {
+            parts.clone().filter(|(_, part)| *part.name == *wanted).collect()
         };
-        let mut open = named("").filter(|(_, part)| !is_reported(part)).collect::<Vec<_>>();
+        let mut open = named(name);
         if open.is_empty() {
-            if named("").next().is_some() {
+            // A saved extension is reported under the name of the extension that it stands for.
+            open = named(ExtensionName::SavedExtension.as_str());
+        } else {
+            open.retain(|(_, part)| part.known_by != Some(KnownBy::Callback));
+            if open.is_empty() {
                 return Ok(Effect::Repeated);
             }
-            // A saved extension is reported under the name of the extension that it stands for.
-            open = named("saved-extension").filter(|(_, part)| part.is_open()).collect();
         }
         let (pos, kind, part) = match open.as_slice() {
             [] => return Ok(Effect::Unrelated),
@@ -289,7 +319,7 @@ impl OpenSteps {
             status,
             known_by: KnownBy::Callback,
             evidence: error.into(),
-            found: found.map(Into::into),
+            found: found.cloned().map(Box::new),
         };
         ledger.settle(&[Settlement { pos, kind, settled }], Timestamp::now())?;
         self.rename(file, (pos, kind, &part), name);
@@ -316,7 +346,7 @@ impl OpenSteps {
 impl OpenFile {
     fn can_be_read(&self) -> bool {
         let mut steps = self.steps.iter();
-        !self.is_unreadable && steps.any(|step| step.provable(&self.claims).next().is_some())
+        !self.is_unreadable && steps.any(|step| step.provable(self).next().is_some())
     }
 }
 
@@ -356,26 +386,27 @@ impl OpenStep {
     /// The open parts that a state of the file can prove.
     fn provable<'s>(
         &'s self,
-        claims: &'s [Claim],
+        file: &'s OpenFile,
     ) -> impl Iterator<Item = (&'s Part, &'s Trace, &'s FileState)> {
         let open = self.parts.iter().filter(|part| part.is_open());
         let open =
             open.filter_map(|part| Some((part, part.trace.as_ref()?, self.before.as_ref()?)));
         open.filter(|(part, trace, _)| {
+            let mut claims = file.claims.iter().chain(&file.other_claims);
             **trace != Trace::Any
-                && !claims.iter().any(|claim| claim.rivals(self.step(), &part.name, trace))
+                && !claims.any(|claim| claim.rivals(self.step(), &part.name, trace))
         })
     }
 
-    fn prove(&self, claims: &[Claim], now: &FileState) -> Vec<Settlement> {
-        let proven = self.provable(claims).filter_map(|(part, trace, before)| {
+    fn prove(&self, file: &OpenFile, now: &FileState) -> Vec<Settlement> {
+        let proven = self.provable(file).filter_map(|(part, trace, before)| {
             let Evidence { text, found } = evidence(trace, before, now)?;
             let settled = Settled {
                 name: part.name.clone(),
                 status: FinalStatus::Success,
                 known_by: KnownBy::Read,
                 evidence: text.into(),
-                found: found.map(Into::into),
+                found: found.map(Box::new),
             };
             Some(Settlement { pos: self.pos, kind: self.kind, settled })
         });

@@ -11,63 +11,30 @@ use tokio::time::sleep;
 use super::open::{OpenSteps, SettleError};
 use super::reader::PassReader;
 use super::schedule::Schedule;
-use crate::execute::Reads;
-use crate::imagekit::{Api, Failure, FileState, ListedState, Listing, Order, PAGE_FILES_MAX};
-use crate::ledger::LedgerFile;
-use crate::request::Endpoint;
+use super::states::States;
+use crate::ledger::{LedgerFile, Settlement};
 use crate::row::FileId;
 
-/// Reads states of files.
-pub trait States {
-    /// A page of the files that were updated last, after the first `skip`.
-    fn recently_updated(
-        &self,
-        skip: usize,
-    ) -> impl Future<Output = Result<Vec<ListedState>, Failure>>;
-
-    /// These files, at most [`crate::imagekit::IDS_MAX`], in a list.
-    fn by_ids(&self, files: &[FileId]) -> impl Future<Output = Result<Vec<ListedState>, Failure>>;
-
-    /// The details of a file, which are always current.
-    fn details(&self, file: &FileId) -> impl Future<Output = Result<FileState, Failure>>;
-}
-
-/// ImageKit's states, read within the account's rate limit.
-#[derive(Debug, Clone, Copy)]
-pub struct ApiStates<'a> {
-    /// The client.
-    pub api: &'a Api,
-    /// Paces and retries the reads.
-    pub reads: &'a Reads,
-}
-
-impl States for ApiStates<'_> {
-    async fn recently_updated(&self, skip: usize) -> Result<Vec<ListedState>, Failure> {
-        let listing = Listing { order: Order::RecentlyUpdated, ..Listing::default() };
-        let page = || self.api.list(&listing, skip, PAGE_FILES_MAX);
-        self.reads.read(Endpoint::List, page).await
-    }
-
-    async fn by_ids(&self, files: &[FileId]) -> Result<Vec<ListedState>, Failure> {
-        let listing = Listing::by_ids(files);
-        let list = || self.api.list(&listing, 0, PAGE_FILES_MAX);
-        self.reads.read(Endpoint::List, list).await
-    }
-
-    async fn details(&self, file: &FileId) -> Result<FileState, Failure> {
-        self.reads.read(Endpoint::GetDetails, || self.api.file_state(file)).await
-    }
+/// The other runs of the account, which may change the same files meanwhile.
+pub trait OtherRuns {
+    /// Takes into account what they may have changed until now ([`OpenSteps::beside`]).
+    ///
+    /// # Errors
+    /// They cannot be determined.
+    fn take_into_account(&self, steps: &mut OpenSteps) -> Result<(), SettleError>;
 }
 
 /// Settles a run by reading.
 ///
 /// The steps are shared with whoever receives callbacks meanwhile ([`OpenSteps::report`]).
 #[derive(Debug)]
-pub struct Settler<'s, S> {
+pub struct Settler<'s, S, O> {
     /// The ledger of the run, whose lock must be held.
     pub ledger: &'s LedgerFile,
     /// Where states are read.
     pub states: &'s S,
+    /// The other runs. Asked after each reading: whatever changed what was read is recorded by then.
+    pub others: &'s O,
     /// The steps to settle.
     pub steps: &'s RefCell<OpenSteps>,
     /// To be notified after each callback, so that the end is noticed at once.
@@ -100,8 +67,9 @@ pub enum SettleStop<T> {
     Stopped(T),
 }
 
-impl<S: States> Settler<'_, S> {
-    /// Reads until everything is settled or `stop` resolves. Tells how far it is after each change.
+impl<S: States, O: OtherRuns> Settler<'_, S, O> {
+    /// Reads until everything is settled or `stop` resolves. Tells how far it is before and after each
+    /// pass. What was read when it is stopped is recorded.
     ///
     /// # Errors
     /// A read failed permanently, or the ledger cannot be written. What was recorded stays.
@@ -115,19 +83,25 @@ impl<S: States> Settler<'_, S> {
             let settled = total.saturating_sub(self.steps.borrow().left());
             on_progress(Progress { settled, total, wait });
         };
-        let mut reader =
-            PassReader::new(self.ledger, self.states, self.steps, self.concurrency.max(1));
+        let proven = RefCell::default();
+        let mut reader = PassReader::new(self.states, self.steps, &proven, self.concurrency.max(1));
         let (mut stop, mut schedule) = (pin!(stop), Schedule::default());
+        self.others.take_into_account(&mut self.steps.borrow_mut())?;
         loop {
             if let Some(end) = self.end() {
                 return Ok(end);
             }
             tell(None);
-            let found = tokio::select! {
+            let read = tokio::select! {
                 biased;
-                why = &mut stop => return Ok(SettleStop::Stopped(why)),
-                found = reader.pass() => found?,
+                why = &mut stop => Err(why),
+                read = reader.pass() => Ok(read),
             };
+            let found = self.record(proven.take())?;
+            match read {
+                Err(why) => return Ok(SettleStop::Stopped(why)),
+                Ok(read) => read?,
+            }
             if let Some(end) = self.end() {
                 return Ok(end);
             }
@@ -137,6 +111,15 @@ impl<S: States> Settler<'_, S> {
                 return Ok(SettleStop::Stopped(why));
             }
         }
+    }
+
+    fn record(&self, proven: Vec<(FileId, Settlement)>) -> Result<u64, SettleError> {
+        if proven.is_empty() {
+            return Ok(0);
+        }
+        let mut steps = self.steps.borrow_mut();
+        self.others.take_into_account(&mut steps)?;
+        Ok(steps.record(self.ledger, proven)?)
     }
 
     /// Waits for the next pass, or until callbacks have settled the rest; returns why it was stopped.

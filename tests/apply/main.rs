@@ -32,6 +32,7 @@ mod safety;
 mod saved_extensions;
 mod saved_responses;
 mod settings;
+mod settle;
 mod sheet_cases;
 mod sheets;
 mod signals;

@@ -6,6 +6,7 @@ mod layout;
 mod plan;
 mod progress;
 mod run_progress;
+mod settle;
 mod summary;
 mod undo;
 
@@ -13,5 +14,6 @@ pub(super) use counter::Counter;
 pub(super) use plan::{PreviewStyle, render_plan};
 pub(super) use progress::ProgressDisplay;
 pub(super) use run_progress::render_run_progress;
+pub(super) use settle::{SettleDisplay, render_settled};
 pub(super) use summary::render_summary;
 pub(super) use undo::render_undo;

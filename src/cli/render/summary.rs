@@ -189,13 +189,26 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     if reports.can_undo && rows.updated > 0 {
         lines.add_unwrapped("undo", &format!("ikbulk undo {}", quoted(run)));
     }
+    let label = settle_command(lines, reports, run).unwrap_or("next");
     if let Some(unknown) = &reports.unknown {
         let unknown = unknown.display();
         let check = format!(
             "check the files of {unknown}: their requests may or may not have taken effect"
         );
-        lines.add("next", &check);
+        lines.add(label, &check);
     }
+}
+
+/// Adds the command that finds out what is pending or unknown; returns the label of what comes after
+/// it. The sandbox of a run is gone with it.
+fn settle_command(lines: &mut Layout, reports: &Reports, run: &Path) -> Option<&'static str> {
+    let Summary { extensions, sandbox, .. } = &reports.summary;
+    let is_pending = extensions.values().any(|counts| counts.pending > 0);
+    if *sandbox || !is_pending && reports.unknown.is_none() {
+        return None;
+    }
+    lines.add_unwrapped("settle", &format!("ikbulk settle {}", quoted(run)));
+    Some("then")
 }
 
 /// Adds the commands that send failed and rejected rows again.

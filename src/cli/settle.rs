@@ -1,0 +1,72 @@
+//! `ikbulk settle`: reads the files of a run until its pending extensions and unknown outcomes have a
+//! final status.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use clap::Args;
+use ikbulk::engine::{Engine, SETTLE_FOR, SettleOptions, SettleReport};
+use ikbulk::execute::{EndReason, Stop};
+use ikbulk::exit_codes;
+use ikbulk::settle::SettleStop;
+
+use super::help::RUN;
+use super::render::{render_settled, render_summary};
+use super::settings_args::SettingsArgs;
+use super::terminal_ui::TerminalUi;
+use super::values::Span;
+use super::{CliError, Screen};
+
+#[derive(Debug, Args)]
+pub(super) struct Settle {
+    /// The run directory
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Read the files for at most this long [default: 15m]
+    #[arg(long, value_name = "DURATION")]
+    deadline: Option<Span>,
+    /// Accept another API key than the run started with, after a key rotation
+    #[arg(long)]
+    key_changed: bool,
+    /// Wait for another process that executes the run instead of exiting with code 75
+    #[arg(long, help_heading = RUN)]
+    wait_lock: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Settling after a run.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct SettleArgs {
+    /// After the last row, read the files until pending extensions and unknown outcomes have a final
+    /// status, for at most 15m or this long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
+        default_missing_value = "15m", help_heading = RUN)]
+    pub(super) settle: Option<Span>,
+}
+
+impl Settle {
+    pub(super) async fn run(
+        self,
+        screen: &Screen,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<u8, CliError> {
+        let engine = Engine::new(self.settings.with_profile()?.with_key()?);
+        let options = SettleOptions {
+            patience: self.deadline.map_or(SETTLE_FOR, |span| span.0),
+            key_changed: self.key_changed,
+            wait_lock: self.wait_lock,
+        };
+        let settled = engine.settle(&self.run, options, &TerminalUi::new(screen), signal).await?;
+        let SettleReport { run, reports, stop, are_charges_recorded, .. } = &settled;
+        screen.print(&render_settled(&settled, screen.width()));
+        screen.print(&render_summary(reports, &EndReason::Done, run.path(), screen.width()));
+        Ok(match stop {
+            SettleStop::Stopped(stop @ (Stop::Interrupt | Stop::Terminate | Stop::Hangup)) => {
+                stop.exit_code()
+            }
+            _ if !are_charges_recorded => exit_codes::NOT_WRITTEN,
+            _ => reports.summary.exit_code,
+        })
+    }
+}

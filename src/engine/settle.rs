@@ -1,0 +1,318 @@
+//! Settles a run: finds the final status of its pending extensions and unknown outcomes.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::Engine;
+use super::connection::{Connection, LocalState};
+use super::edited_copy::refuse_edited_copy;
+use super::error::{Error, ReadPurpose, Refusal, StageProblem};
+use super::locks::lock_run;
+use super::recorded_charges::record_charges;
+use super::settings::{Consent, prompt};
+use super::ui::{Event, Ui};
+use crate::charges::Charges;
+use crate::error::chain;
+use crate::execute::{Reads, Stop};
+use crate::ledger::{LedgerFile, RunMeta, Stage};
+use crate::report::{Reports, rewrite};
+use crate::run::RunDir;
+use crate::settings::Execution;
+use crate::settle::{
+    ApiStates, OpenSteps, OtherRun, OtherRuns, Progress, SettleError, SettleStop, Settler,
+};
+
+/// How long files are read for final statuses, unless told otherwise.
+pub const SETTLE_FOR: Duration = Duration::from_mins(15);
+/// Other runs that ended longer before the run began cannot have had anything pending then.
+const PENDING_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// Options of settling a run.
+#[derive(Debug, Clone, Copy)]
+pub struct SettleOptions {
+    /// How long to read; the files are read once in any case. What has no final status then stays
+    /// as it is.
+    pub patience: Duration,
+    /// Whether another key than the run started with is accepted, after a key rotation.
+    pub key_changed: bool,
+    /// Whether to wait for another process that executes the run.
+    pub wait_lock: bool,
+}
+
+impl Default for SettleOptions {
+    fn default() -> Self {
+        Self { patience: SETTLE_FOR, key_changed: false, wait_lock: false }
+    }
+}
+
+/// The result of settling a run.
+#[derive(Debug)]
+pub struct SettleReport {
+    /// The run.
+    pub run: RunDir,
+    /// The reports, with what was settled.
+    pub reports: Reports,
+    /// Extensions and publications that had no final status before.
+    pub open_before: u64,
+    /// Those that have none now.
+    pub open_now: u64,
+    /// Why it ended.
+    pub stop: SettleStop<Stop>,
+    /// Whether the charges of the run are recorded as they are known now. If not, the next run with
+    /// extensions on the account tries again.
+    pub are_charges_recorded: bool,
+}
+
+impl Engine {
+    /// Finds the final status of pending extensions, and of requests whose response was lost, by
+    /// reading the files; records it, and writes the reports again. Changes no file. Can be stopped
+    /// by `signal`, and repeated.
+    ///
+    /// # Errors
+    /// See [`Error`]. What was settled before an error is recorded.
+    pub async fn settle(
+        &self,
+        run: &Path,
+        options: SettleOptions,
+        ui: &impl Ui,
+        signal: impl Future<Output = Stop>,
+    ) -> Result<SettleReport, Error> {
+        let run = RunDir::open(run)?;
+        let _lock = lock_run(&run, options.wait_lock).await?;
+        let ledger = run.ledger()?;
+        let meta = ledger.meta()?;
+        refuse_unsent(&run, &meta)?;
+        refuse_edited_copy(&run, &meta)?;
+        let context = ledger.context(&meta)?;
+        let steps = OpenSteps::of(&run.input(&meta), &context, &meta, &ledger)?;
+        let open_before = steps.left();
+        let (steps, mut stop) = (RefCell::new(steps), SettleStop::Settled);
+        let mut are_charges_recorded = true;
+        if open_before > 0 {
+            let connection = self.connect_to_settle(&run, &meta, options, ui).await?;
+            let settling = Settling {
+                run: &run,
+                meta: &meta,
+                ledger: &ledger,
+                connection: &connection,
+                execution: &self.settings().execution,
+                steps: &steps,
+            };
+            let ended = settling.read(options.patience, signal, ui).await;
+            are_charges_recorded = settling.record_charges(ui);
+            if ended.is_err() {
+                // What was settled before the error is in the reports, too.
+                rewrite(&run, &ledger, &meta, &context)?;
+            }
+            stop = ended?;
+        }
+        let reports = rewrite(&run, &ledger, &meta, &context)?;
+        let open_now = steps.borrow().left();
+        Ok(SettleReport { run, reports, open_before, open_now, stop, are_charges_recorded })
+    }
+
+    async fn connect_to_settle(
+        &self,
+        run: &RunDir,
+        meta: &RunMeta,
+        options: SettleOptions,
+        ui: &impl Ui,
+    ) -> Result<Connection, Error> {
+        if meta.sandbox {
+            return Err(Refusal::SandboxGone(run.path().to_owned()).into());
+        }
+        let prompt = prompt(ui, Consent::Ask);
+        let connection =
+            Connection::to_account_of_run(self.settings(), run, meta, None, prompt).await?;
+        if let Some(LocalState { db, account, .. }) = &connection.local
+            && db.account_of(&meta.account)? != *account
+            && !options.key_changed
+        {
+            return Err(Refusal::KeyDiffers.into());
+        }
+        connection.register(run, meta)?;
+        Ok(connection)
+    }
+}
+
+/// A run that has sent nothing has nothing to settle.
+fn refuse_unsent(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
+    let problem = match meta.stage {
+        Stage::Running => return Ok(()),
+        Stage::Planned => StageProblem::SavedPlan,
+        Stage::Planning => StageProblem::RunNotPlanned,
+    };
+    Err(Refusal::Stage { run: run.path().to_owned(), problem }.into())
+}
+
+/// A run that is being settled. Its lock is held.
+pub(super) struct Settling<'s> {
+    pub(super) run: &'s RunDir,
+    pub(super) meta: &'s RunMeta,
+    pub(super) ledger: &'s LedgerFile,
+    pub(super) connection: &'s Connection,
+    pub(super) execution: &'s Execution,
+    pub(super) steps: &'s RefCell<OpenSteps>,
+}
+
+impl Settling<'_> {
+    /// Reads until everything is settled: once, and then for at most that long.
+    pub(super) async fn read(
+        &self,
+        patience: Duration,
+        signal: impl Future<Output = Stop>,
+        ui: &impl Ui,
+    ) -> Result<SettleStop<Stop>, Error> {
+        let reads = Reads::sharing(self.execution, &self.connection.rates);
+        let states = ApiStates { api: &self.connection.client.api, reads: &reads };
+        let settler = Settler {
+            ledger: self.ledger,
+            states: &states,
+            others: &OthersOnMachine { settling: self, known: RefCell::default() },
+            steps: self.steps,
+            changed: &Notify::new(),
+            awaits_callbacks: false,
+            concurrency: reads.concurrency().get(),
+        };
+        let was_read = Notify::new();
+        let stop = async {
+            let deadline = async {
+                sleep(patience).await;
+                was_read.notified().await;
+                Stop::Deadline
+            };
+            let (signal, deadline) = (pin!(signal.fuse()), pin!(deadline.fuse()));
+            futures_util::future::select(signal, deadline).await.factor_first().0
+        };
+        let on_progress = |progress: Progress| {
+            if progress.wait.is_some() {
+                was_read.notify_one();
+            }
+            ui.event(Event::Settling(progress));
+        };
+        let ended = settler.run(stop, on_progress).await;
+        ui.event(Event::SettlingEnded);
+        self.ledger.add_reads(reads.counters())?;
+        Ok(ended?)
+    }
+
+    /// Settles a run that has just ended. An error is logged: the run itself is over. Returns whether
+    /// anything may have been settled.
+    pub(super) async fn settle(
+        &self,
+        patience: Duration,
+        signal: impl Future<Output = Stop>,
+        ui: &impl Ui,
+    ) -> bool {
+        if self.steps.borrow().left() == 0 {
+            return false;
+        }
+        if let Err(error) = self.read(patience, signal, ui).await {
+            tracing::warn!("{}; `ikbulk settle` continues", chain(&error));
+        }
+        true
+    }
+
+    /// Records the charges as they are known now; tells of an error and returns `false` on failure.
+    pub(super) fn record_charges(&self, ui: &impl Ui) -> bool {
+        let Some(LocalState { state, .. }) =
+            self.connection.local.as_ref().filter(|_| self.meta.has_extensions)
+        else {
+            return true;
+        };
+        match Charges::open(state, &self.connection.client.identity.service) {
+            Ok(charges) => record_charges(&charges, self.run, self.ledger, ui),
+            Err(error) => {
+                tracing::warn!("{}", chain(&error));
+                false
+            }
+        }
+    }
+}
+
+/// The other runs of the account on this machine.
+struct OthersOnMachine<'s> {
+    settling: &'s Settling<'s>,
+    /// The runs that were taken into account, with the times of their last changes.
+    known: RefCell<Vec<(String, Option<Timestamp>)>>,
+}
+
+/// Another run, as it is in the state of the account.
+struct Writer {
+    id: String,
+    run: RunDir,
+    is_earlier: bool,
+}
+
+impl OthersOnMachine<'_> {
+    /// The runs that may have had requests in flight, or extensions pending, since the run began.
+    fn writers(&self) -> Result<Vec<Writer>, SettleError> {
+        let Settling { meta, connection, .. } = self.settling;
+        let Some(LocalState { db, account, .. }) = &connection.local else {
+            return Ok(Vec::new());
+        };
+        let begun: Option<Timestamp> = meta.begun.parse().ok();
+        let writers = db.writers(*account)?.into_iter().filter(|writer| writer.id != meta.id);
+        let writers = writers.filter_map(|writer| {
+            let run = RunDir::open(&writer.path).ok()?;
+            let last = writer.wrote_at.max(run.last_modified());
+            let ended_before = begun.zip(last).map(|(begun, last)| begun.duration_since(last));
+            let is_earlier = ended_before.is_some_and(|before| before.is_positive());
+            let is_past = ended_before.is_some_and(|before| before > PENDING_MAX);
+            (!is_past).then_some(Writer { id: writer.id, run, is_earlier })
+        });
+        Ok(writers.collect())
+    }
+}
+
+impl OtherRuns for OthersOnMachine<'_> {
+    fn take_into_account(&self, steps: &mut OpenSteps) -> Result<(), SettleError> {
+        let writers = self.writers()?;
+        let now: Vec<(String, Option<Timestamp>)> =
+            writers.iter().map(|it| (it.id.clone(), it.run.last_modified())).collect();
+        if *self.known.borrow() == now {
+            return Ok(());
+        }
+        steps.forget_others();
+        for Writer { run, is_earlier, .. } in writers {
+            if let Err(error) = take_run(steps, &run, is_earlier) {
+                tracing::warn!(
+                    "cannot tell which files the run {} changed: {}",
+                    run.path().display(),
+                    chain(&error)
+                );
+            }
+        }
+        *self.known.borrow_mut() = now;
+        Ok(())
+    }
+}
+
+fn take_run(steps: &mut OpenSteps, run: &RunDir, is_earlier: bool) -> Result<(), SettleError> {
+    let ledger = LedgerFile::observe(run.path())?;
+    let meta = ledger.meta()?;
+    if meta.stage != Stage::Running {
+        return Ok(());
+    }
+    let input = run.input(&meta);
+    steps.beside(OtherRun { input: &input, ledger: &ledger, meta: &meta, is_earlier })
+}
+
+impl From<SettleError> for Error {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Input(error) => error.into(),
+            SettleError::Ledger(error) => error.into(),
+            SettleError::Account(error) => error.into(),
+            SettleError::Api(failure) => Self::Read { purpose: ReadPurpose::Settle, failure },
+        }
+    }
+}

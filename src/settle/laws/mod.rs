@@ -1,0 +1,4 @@
+//! Laws of settling.
+
+mod settling;
+mod truth;
