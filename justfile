@@ -19,7 +19,7 @@ crash seed="1":
 attack seed="1":
     ATTACK_SEED={{seed}} cargo test --test attack -- --ignored --nocapture two_thousand_random_kills
 
-# fuzz a reader (csv, jsonl) or the response parser (answers); needs nightly and cargo-fuzz
+# fuzz a reader (csv, jsonl, xlsx) or the response parser (answers); needs nightly and cargo-fuzz
 fuzz target seconds="600":
     TMPDIR=/dev/shm cargo +nightly fuzz run -s none {{target}} -- -max_total_time={{seconds}}
 
@@ -34,6 +34,10 @@ ci:
 # CPU and memory per row, compared with a plain loop (Linux, 2 cores)
 bench rows="100000" pairs="5":
     benches/cost.sh {{rows}} {{pairs}}
+
+# CPU and memory of reading a workbook, compared with calamine's own loop
+bench-workbook rows="200000" runs="5":
+    benches/workbook.sh {{rows}} {{runs}}
 
 # requests and times of common jobs, and the cost of planning
 jobs files="100000":

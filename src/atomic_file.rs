@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,11 @@ impl AtomicFile {
         Ok(Self { file, temporary, directory: directory.to_owned(), path })
     }
 
+    /// The directory of the file.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Syncs the content to disk, renames the file to its final name, then syncs the directory.
     ///
     /// # Errors
@@ -60,7 +65,7 @@ pub(crate) fn create_temporary(directory: &Path) -> io::Result<(File, PathBuf)> 
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
     for n in 0..ATTEMPTS_MAX {
         let path = directory.join(format!("{prefix}{process}-{n}{suffix}"));
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
             Err(error) => return Err(error),
@@ -112,6 +117,12 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

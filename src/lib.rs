@@ -107,3 +107,4 @@ pub mod spending;
 mod sqlite;
 pub mod system;
 pub mod undo;
+mod workbook_file;

@@ -25,12 +25,16 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| {
     Context { rules: Rules::default(), schema: Some(schema), files: None }
 });
 
-/// Reads the whole input without panicking. Records and rows have the same positions, and reading
+/// Reads the bytes as a sheet without panicking. Records and rows have the same positions, and reading
 /// from the position of a row returns the same row.
 pub fn reads(bytes: &[u8], format: Format) {
     let path = DIRECTORY.path().join("input");
     fs::write(&path, bytes).expect("the directory takes files");
-    let input = Input::new(path, format);
+    reads_input(&Input::new(path, format));
+}
+
+/// As [`reads`], for an input that is a file already.
+pub fn reads_input(input: &Input) {
     let Ok(mut rows) = input.rows(&CONTEXT, None) else { return };
     let mut read = Vec::new();
     let end = loop {

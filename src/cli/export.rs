@@ -29,7 +29,7 @@ pub(super) struct Export {
     /// updatedAt [default: filePath, tags, customCoordinates, description and all custom metadata]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Vec<String>,
-    /// The sheet to write; its extension, .csv or .jsonl, decides the format
+    /// The sheet to write; its extension, .csv, .jsonl or .xlsx, decides the format
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Overwrite an existing file

@@ -16,6 +16,9 @@ pub(super) struct ReadArgs {
     /// The format of the input [default: detected from its name or content]
     #[arg(long, value_parser = format(), value_name = "FORMAT", help_heading = INPUT, hide_short_help = true)]
     pub(super) format: Option<Format>,
+    /// The worksheet of a workbook to read [default: the first]
+    #[arg(long, value_name = "NAME", help_heading = INPUT, hide_short_help = true)]
+    worksheet: Option<String>,
     /// The character between the cells of CSV, or tab [default: the one of , ; tab | under which
     /// the header has known columns]
     #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true)]
@@ -69,6 +72,7 @@ impl ReadArgs {
             ignored: self.ignore_columns.clone(),
             strict_columns: self.strict_columns,
             copy_fingerprint: None,
+            worksheet: self.worksheet.clone(),
         }
     }
 }

@@ -36,7 +36,7 @@ impl InputArg {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct SheetArgs {
-    /// The sheet of changes, as CSV or JSONL; - reads standard input
+    /// The sheet of changes, as CSV, JSONL, XLSX or ODS; - reads standard input
     #[arg(value_name = "FILE")]
     pub(super) file: InputArg,
     /// Use a local ImageKit started for this run: no account, no network

@@ -14,8 +14,12 @@ use serde::{Deserialize, Deserializer};
 pub(super) fn format() -> impl TypedValueParser<Value = Format> {
     let csv = PossibleValue::new("csv").help("Comma-separated values with a header");
     let jsonl = PossibleValue::new("jsonl").help("One JSON object a line");
-    PossibleValuesParser::new([csv, jsonl]).map(|name| match name.as_str() {
+    let xlsx = PossibleValue::new("xlsx").help("A worksheet of an Excel workbook");
+    let ods = PossibleValue::new("ods").help("A worksheet of an OpenDocument workbook");
+    PossibleValuesParser::new([csv, jsonl, xlsx, ods]).map(|name| match name.as_str() {
         "jsonl" => Format::Jsonl,
+        "xlsx" => Format::Xlsx,
+        "ods" => Format::Ods,
         _ => Format::Csv,
     })
 }

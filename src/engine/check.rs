@@ -73,6 +73,7 @@ impl Engine {
             input: &sheet.source.name(),
             rows_of_run: None,
             summary: &scan.summary,
+            worksheet: scan.worksheet.as_deref(),
             ignored_columns: &scan.ignored_columns,
             empty_cells: scan.empty_cells,
             reading: None,
@@ -143,5 +144,6 @@ fn plain_file(sheet: &Sheet) -> Result<Option<Input>, Error> {
     let format = sheet.format.map_or_else(|| Format::of_file(path), Ok);
     let format = format.map_err(|error| unreadable(path, error))?;
     let input = Input { path: path.to_owned(), format, options: sheet.read_options.clone() };
-    Ok(input.is_plain()?.then_some(input))
+    let is_plain = input.options.worksheet.is_none() && input.is_plain()?;
+    Ok(is_plain.then_some(input))
 }

@@ -326,7 +326,7 @@ pub enum Refusal {
     )]
     EndlessListing(u64),
     /// The name of the sheet to write has no known extension.
-    #[error("cannot infer the format of {}: use a .csv or .jsonl extension", .0.display())]
+    #[error("cannot infer the format of {}: use a .csv, .jsonl or .xlsx extension", .0.display())]
     UnknownFormat(PathBuf),
     /// The sheet to write exists.
     #[error("{} already exists", .0.display())]

@@ -321,6 +321,7 @@ impl<U: Ui> ExistingRun<'_, U> {
             input: &meta.input_name,
             rows_of_run: (self.part == RunPart::Rest).then_some(meta.rows),
             summary: &scan.summary,
+            worksheet: scan.worksheet.as_deref(),
             ignored_columns: &scan.ignored_columns,
             empty_cells: scan.empty_cells,
             looked_up: None,

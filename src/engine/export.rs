@@ -69,8 +69,8 @@ impl Engine {
     /// See [`Error`].
     pub async fn export(&self, options: &ExportOptions, ui: &impl Ui) -> Result<Exported, Error> {
         let output = &options.output;
-        let format =
-            Format::of_name(output).ok_or_else(|| Refusal::UnknownFormat(output.clone()))?;
+        let format = Format::of_name(output).filter(|format| format.can_be_exported());
+        let format = format.ok_or_else(|| Refusal::UnknownFormat(output.clone()))?;
         if output.exists() && !options.overwrite {
             return Err(Refusal::Exists(output.clone()).into());
         }

@@ -21,7 +21,7 @@ use super::sheet_plan::{Origin, Planned, ScannedSheet, SheetPlan, UseOfPlan};
 use super::ui::{Event, Notice, Ui};
 use crate::execute::Stop;
 use crate::findings::Finding;
-use crate::input::{ReadOptions, StagedInput, staged_in};
+use crate::input::{Format, ReadOptions, StagedInput, stage_input, staged_in};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::report::{RetryRows, write_retry_sheet};
 use crate::row::{NullMeans, Rules};
@@ -131,10 +131,8 @@ impl<U: Ui> Retry<'_, U> {
         };
         let connection = plan.connect(client, options.limits.wait_lock).await?;
         let wait = options.limits.wait_lock;
-        let check_key = || match options.key_changed {
-            true => Ok(()),
-            false => Err(Refusal::KeyDiffers.into()),
-        };
+        let check_key =
+            || if options.key_changed { Ok(()) } else { Err(Refusal::KeyDiffers.into()) };
         let locks = connection.lock_account_of_run(run, &old.meta, wait, check_key).await?;
         self.refuse_superseded(&connection)?;
         let scanned = ScannedSheet::of_run(&staged.input, &rules, &old.meta, &old.ledger)?;
@@ -212,9 +210,31 @@ impl RunToRetry {
         Err(Refusal::Stage { run: run.path().to_owned(), problem }.into())
     }
 
+    /// Writes the rows of a worksheet to retry as a workbook, and reads it as the input of `run`.
+    fn write_workbook(&self, run: &RunDir) -> Result<(StagedInput, RetryRows), Error> {
+        let Self { run: old, meta, ledger, .. } = self;
+        let (from, context) = (old.input(meta), ledger.context(meta)?);
+        let path = run.path().join("input.retry");
+        let rows = write_retry_sheet(&from, &context, ledger, &path)?;
+        if rows.to_retry == 0 {
+            let fingerprint = crate::input::Fingerprint(String::new());
+            return Ok((StagedInput { input: from, fingerprint }, rows));
+        }
+        let failed = |error| Error::file("read the rows to retry", error);
+        let file = std::fs::File::open(&path).map_err(failed)?;
+        let options =
+            ReadOptions { worksheet: None, copy_fingerprint: None, ..meta.read_options.clone() };
+        let staged = stage_input(file, &path, Some(Format::Xlsx), options, run.path())?;
+        std::fs::remove_file(&path).map_err(failed)?;
+        Ok((staged, rows))
+    }
+
     /// Writes the rows to retry as the input of `run`.
     fn write_sheet(&self, run: &RunDir) -> Result<(StagedInput, RetryRows), Error> {
         let Self { run: old, meta, ledger, .. } = self;
+        if meta.input_format.is_workbook() {
+            return self.write_workbook(run);
+        }
         let mut input = run.own_input(meta.input_format);
         let (from, context) = (old.input(meta), ledger.context(meta)?);
         let rows = write_retry_sheet(&from, &context, ledger, &input.path)?;

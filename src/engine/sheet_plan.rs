@@ -334,6 +334,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         self.ui.event(Event::Preview(&Preview {
             input: &self.name(),
             summary,
+            worksheet: scan.worksheet.as_deref(),
             ignored_columns: &scan.ignored_columns,
             empty_cells: scan.empty_cells,
             rows_of_run: None,
@@ -353,6 +354,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         self.ui.event(Event::Preview(&Preview {
             input: &self.name(),
             summary: &scan.summary,
+            worksheet: scan.worksheet.as_deref(),
             ignored_columns: &scan.ignored_columns,
             empty_cells: scan.empty_cells,
             rows_of_run: None,

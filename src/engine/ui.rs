@@ -148,6 +148,8 @@ pub enum Question<'q> {
 pub struct Preview<'p> {
     /// The name of the input.
     pub input: &'p str,
+    /// The worksheet that is read, of a workbook.
+    pub worksheet: Option<&'p str>,
     /// All rows of the run, if `summary` counts only the remaining ones.
     pub rows_of_run: Option<u64>,
     /// The planned rows and requests.

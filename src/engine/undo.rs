@@ -166,6 +166,7 @@ impl<U: Ui> Undo<'_, U> {
             input: &meta.input_name,
             rows_of_run: None,
             summary: &scan.summary,
+            worksheet: None,
             ignored_columns: &[],
             empty_cells: 0,
             looked_up: None,

@@ -4,9 +4,12 @@ use serde_json::Value;
 
 use super::read_only::ReadOnly;
 use crate::imagekit::ListedFile;
+use crate::input::worksheet_number;
 use crate::row::{
-    Encoded, Field, MetadataField, Rules, Schema, SchemaError, encode_as_json, encode_as_text,
+    Encoded, Field, FieldType, MetadataField, Rules, Schema, SchemaError, encode_as_json,
+    encode_as_text,
 };
+use crate::workbook_file::CELL_LENGTH_MAX;
 
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,6 +143,45 @@ impl Column {
             Self::ReadOnly(column) => column.as_text(file, rules),
             Self::Field(_, field) => encode_as_text(field, &value(field, file), rules),
         }
+    }
+
+    /// The file's value as a cell of a worksheet: a number, a boolean or text.
+    #[must_use]
+    pub fn as_cell(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
+        let typed = match self {
+            Self::ReadOnly(column) => column.as_json(file, rules),
+            Self::Field(_, field) => {
+                let value = value(field, file);
+                let is_typed = match &value {
+                    // A worksheet stores numbers with about 15 digits, and does not tell 12 from 12.0.
+                    Value::Number(number) => {
+                        let stored = number.as_f64().and_then(worksheet_number);
+                        field.takes(FieldType::Number) && stored.as_ref() == Some(number)
+                    }
+                    Value::Bool(_) => field.takes(FieldType::Boolean),
+                    _ => false,
+                };
+                if is_typed { encode_as_json(field, value, rules) } else { Encoded::Nothing }
+            }
+        };
+        if let Encoded::As(Value::Bool(_) | Value::Number(_)) = typed {
+            return typed;
+        }
+        match self.as_text(file, rules) {
+            Encoded::As(text) if text.chars().count() > CELL_LENGTH_MAX => {
+                Encoded::NotRepresentable
+            }
+            Encoded::As(text) => Encoded::As(Value::String(text)),
+            Encoded::Nothing => Encoded::Nothing,
+            Encoded::NotRepresentable => Encoded::NotRepresentable,
+        }
+    }
+
+    /// Whether the values are dates.
+    #[must_use]
+    pub(super) fn has_dates(&self) -> bool {
+        let Self::Field(_, Field::CustomMetadata(field)) = self else { return false };
+        field.rule.as_ref().is_some_and(|rule| rule.kind == FieldType::Date)
     }
 
     /// The file's value as JSON.

@@ -12,6 +12,7 @@ use crate::atomic_file::AtomicFile;
 use crate::imagekit::ListedFile;
 use crate::input::Format;
 use crate::row::{Encoded, Field, Rules};
+use crate::workbook_file::{CellValue, Look, WorkbookFile};
 
 /// Maximum unrepresentable values to list.
 const NAMED_MAX: usize = 10;
@@ -29,6 +30,7 @@ pub struct SheetWriter {
 enum SheetFile {
     Csv(Box<csv::Writer<AtomicFile>>),
     Jsonl(BufWriter<AtomicFile>),
+    Workbook(Box<WorkbookFile>, AtomicFile),
 }
 
 /// The result of an export.
@@ -63,6 +65,10 @@ impl SheetWriter {
                 SheetFile::Csv(Box::new(csv))
             }
             Format::Jsonl => SheetFile::Jsonl(BufWriter::new(output)),
+            Format::Xlsx | Format::Ods => {
+                let directory = path.parent().unwrap_or(Path::new(""));
+                SheetFile::Workbook(Box::new(begin_workbook(directory, &columns)?), output)
+            }
         };
         let (exported, seen) = (Exported::default(), HashSet::default());
         Ok(Self { file, columns, rules, exported, seen })
@@ -99,6 +105,15 @@ impl SheetWriter {
                     lines.write_all(b"\n")?;
                 }
             }
+            SheetFile::Workbook(workbook, _) => {
+                let row = exported.row(file, columns, |column| column.as_cell(file, rules));
+                if let Some(row) = row {
+                    let row: Vec<_> = row.collect();
+                    workbook.write_row(
+                        row.iter().map(|(column, value)| cell(column, value.as_ref())),
+                    )?;
+                }
+            }
         }
         Ok(())
     }
@@ -113,6 +128,7 @@ impl SheetWriter {
             SheetFile::Jsonl(lines) => {
                 lines.into_inner().map_err(io::IntoInnerError::into_error)?
             }
+            SheetFile::Workbook(workbook, output) => workbook.finish(output)?,
         };
         Ok(Exported { path: output.finish()?, ..self.exported })
     }
@@ -152,6 +168,33 @@ impl Exported {
             self.first_unwritten.push((file.file_id.clone(), column.name()));
         }
     }
+}
+
+/// Begins a workbook with a header.
+fn begin_workbook(directory: &Path, columns: &Columns) -> io::Result<WorkbookFile> {
+    let names: Vec<String> = columns.iter().map(Column::name).collect();
+    let mut workbook = WorkbookFile::new("Files", directory, names.len(), &[])?;
+    workbook.write_row(names.iter().map(|name| (CellValue::Text(name), Look::Header)))?;
+    Ok(workbook)
+}
+
+/// A value as the cell of a worksheet. Numbers that a worksheet would round are text.
+fn cell<'v>(column: &Column, value: Option<&'v Value>) -> (CellValue<'v>, Look) {
+    let value = match value {
+        Some(Value::String(text)) if column.has_dates() && is_day(text) => CellValue::Date(text),
+        Some(Value::String(text)) => CellValue::Text(text),
+        Some(Value::Bool(boolean)) => CellValue::Boolean(*boolean),
+        Some(Value::Number(number)) => CellValue::Number(number.as_f64().unwrap_or_default()),
+        _ => CellValue::Empty,
+    };
+    (value, Look::Plain)
+}
+
+/// Whether a text is a date without a time that a worksheet can store: from 1900-03-01, because
+/// before that spreadsheet programs count a day that did not exist.
+fn is_day(text: &str) -> bool {
+    let day = text.parse::<jiff::civil::Date>();
+    text.len() == "2026-11-24".len() && day.is_ok_and(|day| day >= jiff::civil::date(1900, 3, 1))
 }
 
 /// A row as a JSON object. Absent values are omitted: null would clear the field.

@@ -10,6 +10,8 @@ use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use serde::{Deserialize, Serialize};
 
+use super::workbook;
+
 const CHUNK_BYTES: usize = 64 << 10;
 /// Words that show whether a guess is right.
 const SAMPLES_MAX: usize = 3;
@@ -94,6 +96,8 @@ pub(super) struct Text<'r> {
     /// The encoding that it had; `None` if it is read as it is.
     pub(super) encoding: Option<TextEncoding>,
     pub(super) is_compressed: bool,
+    /// Whether it is no text, but an archive that may be a workbook.
+    pub(super) is_workbook: bool,
 }
 
 impl<'r> Text<'r> {
@@ -110,12 +114,14 @@ impl<'r> Text<'r> {
             Box::new(from)
         };
         let (first, plain) = peek(plain)?;
-        let encoding = TextEncoding::of_bom(&first).or(given).filter(|it| it.0 != UTF_8);
+        let is_workbook = workbook::is_workbook(&first);
+        let encoding = TextEncoding::of_bom(&first).or(given);
+        let encoding = encoding.filter(|it| it.0 != UTF_8 && !is_workbook);
         let reader: Box<dyn Read + 'r> = match encoding {
             Some(TextEncoding(encoding)) => Box::new(Decoding::new(plain, encoding)),
             None => Box::new(plain),
         };
-        Ok(Self { reader, encoding, is_compressed: is_gzip || is_zstd })
+        Ok(Self { reader, encoding, is_compressed: is_gzip || is_zstd, is_workbook })
     }
 }
 

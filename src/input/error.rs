@@ -27,6 +27,9 @@ pub enum InputError {
         #[source]
         source: io::Error,
     },
+    /// No rows can be read from a workbook.
+    #[error(transparent)]
+    Workbook(#[from] super::WorkbookError),
     /// The input is not a sheet, or not in UTF-8.
     #[error("the input is {what}, not CSV or JSONL in UTF-8; {suggestion}")]
     OtherKind {
@@ -74,6 +77,19 @@ pub enum InputError {
         text: String,
         /// The line of the header.
         header_line: u64,
+    },
+    /// Rows with a title or comment are above the header of a worksheet.
+    #[error(
+        "row {row} is not the header, which is in row {header_row}: {text:?}; delete the rows above \
+         the header (nothing was sent)"
+    )]
+    RowsAboveHeader {
+        /// The row of the title.
+        row: u64,
+        /// The beginning of the title.
+        text: String,
+        /// The row of the header.
+        header_row: u64,
     },
     /// A row is a header again, with other columns than the first.
     #[error(

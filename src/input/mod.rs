@@ -4,6 +4,7 @@
 //! returns the same records verbatim, for reports that contain the input's own cells. Both use the
 //! same readers, so their row numbers and offsets match.
 
+mod cell_records;
 mod columns;
 mod csv_records;
 mod encoding;
@@ -19,12 +20,18 @@ mod raw_records;
 mod records;
 mod rows;
 mod sniff;
+mod sniffed_input;
 mod stage;
+mod stage_workbook;
 mod structure;
+mod workbook;
+mod worksheet_cells;
+mod worksheet_records;
 
 pub use columns::Columns;
 pub use encoding::{EncodingGuess, TextEncoding};
 pub use error::{InputError, NearlyKnown};
+pub(crate) use names::NO_ROW;
 pub use names::own;
 pub use null_keys::AmbiguousNull;
 pub use options::{Delimiter, ReadOptions};
@@ -33,6 +40,9 @@ pub use rows::{Context, PriorRun, Rows};
 pub use stage::{
     Fingerprint, StagedInput, UnnamedInput, stage_input, stage_unnamed_input, staged_in,
 };
+
+pub use workbook::{Stored, WorkbookError};
+pub(crate) use worksheet_cells::worksheet_number;
 
 use std::fs::File;
 
@@ -56,6 +66,10 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    /// A worksheet of an Excel workbook.
+    Xlsx,
+    /// A worksheet of an `OpenDocument` workbook.
+    Ods,
 }
 
 impl Format {
@@ -67,6 +81,8 @@ impl Format {
         match name.rsplit_once('.')?.1 {
             "csv" | "tsv" => Some(Self::Csv),
             "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
+            "xlsx" | "xlsm" => Some(Self::Xlsx),
+            "ods" => Some(Self::Ods),
             _ => None,
         }
     }
@@ -85,9 +101,13 @@ impl Format {
         Ok(Self::sniff_format(&sniff))
     }
 
-    /// The format by the first bytes of a file: JSONL if they start an object or array, else CSV.
+    /// The format by the first bytes of a file: JSONL if they start an object or array, a workbook if
+    /// they start an archive, else CSV.
     #[must_use]
     pub fn sniff_format(bytes: &[u8]) -> Self {
+        if workbook::is_workbook(bytes) {
+            return Self::Xlsx;
+        }
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{' | b'[') => Self::Jsonl,
@@ -101,16 +121,42 @@ impl Format {
         match self {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
+            Self::Xlsx => "xlsx",
+            Self::Ods => "ods",
         }
+    }
+
+    /// Whether it is a workbook: an archive with worksheets, rather than text.
+    #[must_use]
+    pub fn is_workbook(self) -> bool {
+        matches!(self, Self::Xlsx | Self::Ods)
+    }
+
+    /// Whether `export` writes it.
+    #[must_use]
+    pub fn can_be_exported(self) -> bool {
+        self != Self::Ods
+    }
+
+    /// The file extension of what a run reads: the input itself, or the rows of a worksheet.
+    #[must_use]
+    pub fn copy_extension(self) -> &'static str {
+        if self.is_workbook() { "rows" } else { self.extension() }
+    }
+
+    /// The file extension of sheets that are returned to a person.
+    #[must_use]
+    pub fn returned_extension(self) -> &'static str {
+        if self.is_workbook() { Self::Xlsx.extension() } else { self.extension() }
     }
 }
 
 /// A sheet of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Path of the file.
+    /// Path of the file; of a workbook, path of the rows that were read from it.
     pub path: PathBuf,
-    /// Format of the file.
+    /// Format of the input.
     pub format: Format,
     /// How its text is read.
     pub options: ReadOptions,
@@ -128,11 +174,14 @@ impl Input {
     /// # Errors
     /// The file cannot be read.
     pub fn guess_encoding(&self) -> Result<Option<EncodingGuess>, InputError> {
+        if self.format.is_workbook() {
+            return Ok(None);
+        }
         let mut file = self.open_file()?;
         encoding::guess(&mut file).map_err(|source| self.unreadable(source))
     }
 
-    /// Whether the file can be read as it is: it is not compressed, and not in another encoding.
+    /// Whether the file can be read as it is: it is text, not compressed, and not in another encoding.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -140,7 +189,8 @@ impl Input {
         let unreadable = |source| self.unreadable(source);
         let file = File::open(&self.path).map_err(unreadable)?;
         let text = encoding::Text::open(file, self.options.encoding).map_err(unreadable)?;
-        Ok(text.encoding.is_none() && !text.is_compressed)
+        let is_text = !self.format.is_workbook() && !text.is_workbook;
+        Ok(is_text && text.encoding.is_none() && !text.is_compressed)
     }
 
     /// Whether the file begins with a BOM.

@@ -24,6 +24,9 @@ pub mod own {
     pub const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
 }
 
+/// A cell beyond all columns, so that a record that is no row stays none until a person has fixed it.
+pub(crate) const NO_ROW: &str = "delete this cell when the row is fixed";
+
 /// Minimum letters of a known name's beginning that count as its abbreviation.
 const ABBREVIATION_LENGTH_MIN: usize = 4;
 

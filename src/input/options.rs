@@ -26,6 +26,9 @@ pub struct ReadOptions {
     pub ignored: Vec<String>,
     /// Whether a column that is not read refuses the sheet.
     pub strict_columns: bool,
+    /// The worksheet of a workbook that is read; `None` for the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worksheet: Option<String>,
 }
 
 impl ReadOptions {

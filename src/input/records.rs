@@ -7,12 +7,12 @@ use std::sync::Arc;
 use csv::ByteRecord;
 use serde_json::Value;
 
-use super::csv_records::CsvRecords;
+use super::cell_records::CellRecords;
 use super::jsonl::{Object, is_read_only};
 use super::names::{Meaning, Names, own};
 use super::raw_records::end_of_cells;
-use super::rows::Source;
-use super::{Context, Delimiter, Input, InputError, ReadOptions};
+use super::rows::{Source, fill_metadata};
+use super::{Context, Delimiter, Input, InputError, ReadOptions, Stored, worksheet_cells};
 use crate::row::{
     Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, TagChange,
     Target, unforced,
@@ -44,6 +44,15 @@ pub enum Record<'r> {
     Cells(&'r ByteRecord),
     /// A CSV record whose quotes are damaged.
     Text(DamagedText<'r>),
+    /// The cells of a row of a worksheet, and what they hold.
+    Worksheet {
+        /// The texts.
+        cells: &'r ByteRecord,
+        /// What each cell holds.
+        kinds: &'r [Stored],
+        /// Whether the row is one of the table. In other surroundings it could be taken for one.
+        is_row: bool,
+    },
     /// The cells of a CSV record that is no row, or half of one. In other surroundings it could be
     /// taken for a row.
     NoRow(&'r ByteRecord),
@@ -87,6 +96,10 @@ impl Records {
         match &self.source {
             Source::Csv { records, .. } => {
                 let cells = records.record();
+                if let Some(worksheet) = records.worksheet() {
+                    let is_row = records.damage().is_none();
+                    return Record::Worksheet { cells, kinds: worksheet.kinds(), is_row };
+                }
                 match (records.text(), records.damage()) {
                     (Some(text), _) => Record::Text(DamagedText {
                         text,
@@ -119,6 +132,41 @@ impl Records {
             Source::Csv { columns, .. } => columns.canonical_names().collect(),
             Source::Jsonl(_) => Vec::new(),
         }
+    }
+
+    /// The name of the worksheet that is read; `None` for text.
+    #[must_use]
+    pub fn worksheet(&self) -> Option<&str> {
+        self.names.0.worksheet.as_deref()
+    }
+
+    /// Whether the CSV column with this index is read.
+    #[must_use]
+    pub fn reads(&self, index: usize) -> bool {
+        match &self.source {
+            Source::Csv { columns, .. } => {
+                columns.fields().any(|(column, ..)| column == index)
+                    || columns.metadata_object().is_some_and(|(column, _)| column == index)
+            }
+            Source::Jsonl(_) => false,
+        }
+    }
+
+    /// The indices of the columns whose cells are invalid, if the current record is a row of a
+    /// worksheet.
+    #[must_use]
+    pub fn bad_columns(&self) -> Vec<usize> {
+        let Source::Csv { records, columns } = &self.source else { return Vec::new() };
+        let Some(worksheet) = records.worksheet().filter(|it| it.damage().is_none()) else {
+            return Vec::new();
+        };
+        let (options, context) = &self.names;
+        let mut builder = Builder::new(&context.rules).checking(context.schema.as_ref());
+        worksheet_cells::fill(&mut builder, columns, worksheet);
+        fill_metadata(&mut builder, columns, records.record(), Names { options, context });
+        let Content::Rejected(rejection) = builder.finish() else { return Vec::new() };
+        let problems = rejection.problems();
+        problems.filter_map(|it| worksheet_cells::column_index(columns, it.column())).collect()
     }
 
     /// What a key means, if it is known.
@@ -276,7 +324,11 @@ impl Records {
     }
 }
 
-fn cell(records: &CsvRecords, index: usize, is_id: bool) -> Cow<'_, str> {
+fn cell(records: &CellRecords, index: usize, is_id: bool) -> Cow<'_, str> {
+    let kind = records.worksheet().map_or(Stored::Text, |it| it.kind(index));
+    if matches!(kind, Stored::Covered | Stored::Formula) {
+        return Cow::Borrowed("");
+    }
     let cell = records.record().get(index).unwrap_or_default().trim_ascii();
     match String::from_utf8_lossy(cell) {
         Cow::Borrowed(text) => unforced(text, is_id),

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use csv::ByteRecord;
 use memchr::memmem;
 
+use super::cell_records::CellRecords;
 use super::columns::Columns;
-use super::csv_records::CsvRecords;
 use super::json_words;
 use super::jsonl::{JsonLines, METADATA_WORD, Object, UnreadKeys, is_object_key};
 use super::names::{Meaning, Names, own};
 use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
-use super::{Format, Input, InputError, NearlyKnown, ReadOptions};
+use super::{Format, Input, InputError, NearlyKnown, ReadOptions, worksheet_cells};
 use crate::findings::{self, ColumnFinding, Finding};
 use crate::row::{
     Builder, Cell, Content, METADATA, Problem, Resolved, Row, RowPos, Rules, Schema, TagCache,
@@ -76,8 +76,8 @@ impl Input {
         from: Option<RowPos>,
     ) -> Result<Source, InputError> {
         Ok(match self.format {
-            Format::Csv => {
-                let records = CsvRecords::open(self, from)?;
+            Format::Csv | Format::Xlsx | Format::Ods => {
+                let records = CellRecords::open(self, from)?;
                 let columns = Columns::read(header(&records)?.into_iter(), self.names(context))?;
                 Source::Csv { columns, records: Box::new(records) }
             }
@@ -99,8 +99,8 @@ impl Input {
         let context = Context::default();
         let names = self.names(&context);
         match self.format {
-            Format::Csv => {
-                let records = CsvRecords::open(self, None)?;
+            Format::Csv | Format::Xlsx | Format::Ods => {
+                let records = CellRecords::open(self, None)?;
                 let header = header(&records)?;
                 Ok(header.iter().any(|name| names.depends_on_account(name.trim())))
             }
@@ -118,8 +118,8 @@ impl Input {
     /// The file cannot be read.
     pub fn names_metadata(&self) -> Result<bool, InputError> {
         match self.format {
-            Format::Csv => {
-                let records = CsvRecords::open(self, None)?;
+            Format::Csv | Format::Xlsx | Format::Ods => {
+                let records = CellRecords::open(self, None)?;
                 let header = header(&records)?;
                 Ok(header.iter().any(|name| starts_loosely_with(name, METADATA)))
             }
@@ -151,8 +151,8 @@ impl Input {
             _ => None,
         };
         let names: Vec<String> = match self.format {
-            Format::Csv => {
-                let records = CsvRecords::open(self, None)?;
+            Format::Csv | Format::Xlsx | Format::Ods => {
+                let records = CellRecords::open(self, None)?;
                 header(&records)?.iter().map(|name| name.trim().to_owned()).collect()
             }
             Format::Jsonl => self.first_keys()?.into_iter().collect(),
@@ -208,7 +208,7 @@ pub struct Rows<'c> {
 }
 
 pub(super) enum Source {
-    Csv { columns: Columns, records: Box<CsvRecords> },
+    Csv { columns: Columns, records: Box<CellRecords> },
     Jsonl(JsonLines),
 }
 
@@ -295,7 +295,7 @@ impl Rows<'_> {
 
 /// Parses a CSV record; also returns the number of empty cells.
 fn parse_cells(
-    records: &CsvRecords,
+    records: &CellRecords,
     columns: &Columns,
     names: Names<'_>,
     tag_cache: &mut TagCache,
@@ -308,9 +308,16 @@ fn parse_cells(
     }
     let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
     let mut builder = builder.checking(context.schema.as_ref());
-    let empty = fill(&mut builder, columns, record);
+    let empty = match records.worksheet() {
+        Some(worksheet) => worksheet_cells::fill(&mut builder, columns, worksheet),
+        None => fill(&mut builder, columns, record),
+    };
     fill_metadata(&mut builder, columns, record, names);
-    (context.finish(builder), empty)
+    let parsed = context.finish(builder);
+    if records.worksheet().is_some() {
+        return (worksheet_cells::located(parsed, columns, row), empty);
+    }
+    (parsed, empty)
 }
 
 /// Parses a JSON line; also returns the row's result in an earlier run.
@@ -382,7 +389,7 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
 }
 
 /// Passes the object in the column `customMetadata` to the builder.
-fn fill_metadata(
+pub(super) fn fill_metadata(
     builder: &mut Builder<'_>,
     columns: &Columns,
     record: &ByteRecord,
@@ -404,7 +411,7 @@ fn fill_metadata(
     }
 }
 
-fn header(records: &CsvRecords) -> Result<Vec<&str>, InputError> {
+fn header(records: &CellRecords) -> Result<Vec<&str>, InputError> {
     let cells = records.header().iter().map(std::str::from_utf8).collect::<Result<_, _>>();
     let (what, suggestion) = ("in another encoding", "save it as “CSV UTF-8”");
     cells.map_err(|_| InputError::OtherKind { what, suggestion })

@@ -7,11 +7,11 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::encoding::{Text, TextEncoding};
+use super::sniffed_input::SniffedInput;
+use super::stage_workbook::{WorkbookCopy, refuse_worksheet};
+use super::workbook::Converted;
 use super::{Format, Input, InputError, ReadOptions};
 use crate::atomic_file::{create_temporary, sync_directory};
-
-const CHUNK_BYTES: usize = 64 << 10;
 
 /// Identifies an input: the BLAKE3 hash of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,8 @@ pub struct StagedInput {
 }
 
 /// Copies `from` into `directory` as `input.csv` or `input.jsonl` and syncs the copy to disk. The
-/// format is `format`, or else detected from `name` or the first bytes.
+/// format is `format`, or else detected from `name` or the first bytes. Of a workbook, `input.xlsx` or
+/// `input.ods` is the copy, and `input.rows` has the rows of the worksheet that is read.
 ///
 /// # Errors
 /// Reading or writing fails.
@@ -59,6 +60,13 @@ pub fn stage_input(
     let mut copy_hash = blake3::Hasher::new();
     let mut source =
         SniffedInput::read(&mut hashing, name, format, &options).map_err(unreadable)?;
+    if source.format.is_workbook() {
+        let input = stage_workbook(&mut source, name, options, directory)?;
+        drop(source);
+        io::copy(&mut hashing, &mut io::sink()).map_err(unreadable)?;
+        return Ok(StagedInput { input, fingerprint: Fingerprint::from_hash(&hashing.hash) });
+    }
+    refuse_worksheet(options.worksheet.as_deref())?;
     let (format, is_converted) = (source.format, source.is_converted);
     let encoding = source.encoding;
     let path = directory.join(format!("input.{}", format.extension()));
@@ -77,6 +85,26 @@ pub fn stage_input(
     let copy_fingerprint = is_converted.then(|| Fingerprint::from_hash(&copy_hash).0);
     let options = ReadOptions { encoding, copy_fingerprint, ..options };
     Ok(StagedInput { input: Input { path, format, options }, fingerprint })
+}
+
+/// Copies a workbook, and reads its worksheet; syncs both to disk.
+fn stage_workbook(
+    source: &mut SniffedInput<'_>,
+    name: &Path,
+    options: ReadOptions,
+    directory: &Path,
+) -> Result<Input, InputError> {
+    let path = directory.join(format!("input.{}", Format::Xlsx.copy_extension()));
+    let cannot_copy = |source| InputError::Copy { path: path.display().to_string(), source };
+    let mut copy = WorkbookCopy::new(source, name, directory)?;
+    let rows = create_private(&path).map_err(cannot_copy)?;
+    let Converted { format, worksheet, rows } = copy.convert(options.worksheet.as_deref(), rows)?;
+    copy.keep(&directory.join(format!("input.{}", format.extension())))?;
+    rows.sync_all().and_then(|()| sync_directory(directory)).map_err(cannot_copy)?;
+    let copy_fingerprint = Some(Fingerprint::of_file(&path).map_err(cannot_copy)?.0);
+    let options =
+        ReadOptions { copy_fingerprint, worksheet: Some(worksheet), encoding: None, ..options };
+    Ok(Input { path, format, options })
 }
 
 /// A temporary copy of an input that can only be read once, such as a pipe. The file is unlinked
@@ -127,6 +155,16 @@ pub fn stage_unnamed_input(
     let mut unnamed = UnnamedInput { input, file, name: kept };
     let mut source =
         SniffedInput::read(&mut from, name, format, &unnamed.input.options).map_err(unreadable)?;
+    if source.format.is_workbook() {
+        let mut copy = WorkbookCopy::new(&mut source, name, &directory)?;
+        let rows = unnamed.file.try_clone().map_err(cannot_copy)?;
+        let worksheet = unnamed.input.options.worksheet.take();
+        let converted = copy.convert(worksheet.as_deref(), rows)?;
+        unnamed.input.format = converted.format;
+        unnamed.input.options.worksheet = Some(converted.worksheet);
+        return Ok(unnamed);
+    }
+    refuse_worksheet(unnamed.input.options.worksheet.as_deref())?;
     unnamed.input.format = source.format;
     unnamed.input.options.encoding = source.encoding;
     while let Some(bytes) = source.bytes() {
@@ -161,49 +199,6 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// The text of an input in UTF-8, of which the first chunk has been read.
-struct SniffedInput<'r> {
-    text: Box<dyn Read + 'r>,
-    format: Format,
-    encoding: Option<TextEncoding>,
-    /// Whether the text was decoded or decompressed.
-    is_converted: bool,
-    chunk: Vec<u8>,
-    filled: usize,
-}
-
-impl<'r> SniffedInput<'r> {
-    /// Reads the first chunk. The format is `format`, or else detected from `name` or the first
-    /// bytes.
-    fn read(
-        from: impl Read + 'r,
-        name: &Path,
-        format: Option<Format>,
-        options: &ReadOptions,
-    ) -> io::Result<Self> {
-        let Text { reader: text, encoding, is_compressed } = Text::open(from, options.encoding)?;
-        let is_converted = is_compressed || encoding.is_some();
-        let (format_found, chunk) = (Format::Csv, vec![0; CHUNK_BYTES]);
-        let mut source =
-            Self { text, format: format_found, encoding, is_converted, chunk, filled: 0 };
-        source.read_chunk()?;
-        let named = format.or_else(|| Format::of_name(name));
-        let sniff = source.bytes().unwrap_or_default();
-        source.format = named.unwrap_or_else(|| Format::sniff_format(sniff));
-        Ok(source)
-    }
-
-    /// The current chunk; `None` at the end.
-    fn bytes(&self) -> Option<&[u8]> {
-        self.chunk.get(..self.filled).filter(|bytes| !bytes.is_empty())
-    }
-
-    fn read_chunk(&mut self) -> io::Result<()> {
-        self.filled = fill_chunk(&mut self.text, &mut self.chunk)?;
-        Ok(())
-    }
-}
-
 /// Stages an input that the run itself wrote into its directory.
 ///
 /// # Errors
@@ -213,20 +208,6 @@ pub fn staged_in(input: Input) -> Result<StagedInput, InputError> {
         Ok(fingerprint) => Ok(StagedInput { input, fingerprint }),
         Err(source) => Err(InputError::Read { path: input.path.display().to_string(), source }),
     }
-}
-
-/// Reads until the chunk is full or the input ends: a pipe returns less per read.
-fn fill_chunk(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = chunk.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 fn create_private(path: &Path) -> io::Result<File> {

@@ -65,6 +65,8 @@ pub(super) enum Damage {
     Comment,
     /// The record is a line below the rows.
     Footer,
+    /// An earlier run marked the record as none.
+    Marked,
     /// The record has more cells than the header, and they are not empty.
     Surplus,
 }
@@ -101,6 +103,10 @@ impl Damage {
             Self::Dashes => ("is a line of dashes, not a row".to_owned(), "delete the line"),
             Self::Comment => ("is a comment, not a row".to_owned(), "delete the line"),
             Self::Footer => ("is a line below the rows, not a row".to_owned(), "delete the line"),
+            Self::Marked => (
+                "is no row of the table, as an earlier run has found".to_owned(),
+                "fix the row, and delete the cell at its end; or delete the row",
+            ),
             Self::Surplus => {
                 let (has, wanted) = (cells.len() as u64, header.len());
                 let has = plural(has, "cell", "cells");

@@ -14,6 +14,8 @@ use crate::row::{Content, Row, Target};
 pub struct InputSummary {
     /// Counts of rows and planned requests.
     pub summary: PlanSummary,
+    /// The worksheet that was read, of a workbook.
+    pub worksheet: Option<String>,
     /// Columns that are ignored.
     pub ignored_columns: Vec<String>,
     /// Number of empty cells, which leave their fields unchanged.
@@ -166,6 +168,7 @@ pub fn scan_rest(
     scan.empty_cells = rows.empty_cells();
     scan.summary.findings = rows.findings();
     scan.ambiguous_nulls = rows.ambiguous_nulls();
+    scan.worksheet.clone_from(&input.options.worksheet);
     scan.ignored_columns = rows.ignored_columns().to_vec();
     Ok(scan)
 }

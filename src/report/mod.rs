@@ -7,6 +7,7 @@ mod csv_line;
 mod encoded_file;
 mod error;
 mod progress;
+mod reason;
 mod result_cells;
 mod retry_sheet;
 mod returned;
@@ -15,6 +16,7 @@ mod run_progress;
 mod sheets;
 mod summary;
 mod superseded;
+mod workbook_sheet;
 mod write;
 
 pub use error::ReportError;

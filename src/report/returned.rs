@@ -5,9 +5,11 @@ use std::io;
 
 use super::encoded_file::EncodedFile;
 use super::error::ReportError;
+use super::reason::Reason;
 use super::row::RowResult;
-use super::sheets::{Reason, ReturnSheet};
+use super::sheets::ReturnSheet;
 use super::superseded::RemainingEdits;
+use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::history::failed_extensions;
 use crate::input::{Context, Format, Input, Records};
@@ -22,6 +24,9 @@ pub(super) fn return_sheet(
     input: &Input,
     records: &Records,
 ) -> io::Result<ReturnSheet> {
+    if let (Some(worksheet), Some(header)) = (records.worksheet(), records.header()) {
+        return WorkbookWriter::new(file, worksheet, records, header).map(ReturnSheet::workbook);
+    }
     let file = EncodedFile::new(file, input)?;
     match (input.format, records.header()) {
         (Format::Csv, Some(header)) => ReturnSheet::cells(file, records, header),
@@ -54,12 +59,14 @@ impl ReturnedRow<'_> {
         } else {
             records.already_done()
         };
+        let bad_columns = records.bad_columns();
         let superseded_columns = remaining.map(|remaining| &*remaining.superseded_columns);
         let reason = Reason {
             row: result,
             done: &done,
             superseded_columns: superseded_columns.unwrap_or_default(),
             remaining_tag_change: remaining.and_then(RemainingEdits::reduced_tags),
+            bad_columns: &bad_columns,
             rules: &context.rules,
         };
         sheet.write(&records.record(), &reason).map_err(failed)

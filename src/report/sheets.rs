@@ -1,7 +1,6 @@
 //! Writes the sheets of a run: `report.csv`, and `failed.*` and `unknown.*` with records of the
 //! input and their results.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use csv::ByteRecord;
@@ -9,17 +8,15 @@ use serde_json::{Value, json};
 
 use super::csv_line::CsvLine;
 use super::encoded_file::EncodedFile;
+use super::reason::{Reason, remaining_cell};
 use super::result_cells::{RESULT_COLUMNS, result_cells};
 use super::row::RowResult;
+use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
-use crate::input::{DamagedText, Record, Records, own};
-use crate::row::{
-    METADATA, MetadataField, NullMeans, Rules, TagChange, Tags, as_slice_or_empty, escaped_strings,
-};
+use crate::input::{DamagedText, NO_ROW, Record, Records, own};
+use crate::row::{MetadataField, NullMeans, Rules};
 use crate::sanitize::escape_formula;
 
-/// A cell beyond the header, so that a line that is no row stays one until a person has fixed it.
-const NO_ROW: &str = "delete this cell when the row is fixed";
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// `report.csv`: one line per row, in input order.
@@ -105,6 +102,7 @@ pub(super) struct ReturnSheet {
 enum RecordWriter {
     Cells(CellWriter),
     Lines(EncodedFile),
+    Workbook(Box<WorkbookWriter>),
 }
 
 /// Writes CSV records in the delimiter of the input.
@@ -116,43 +114,6 @@ struct CellWriter {
     input_columns: Vec<(usize, String)>,
     /// The number of columns, including those that an earlier run added.
     columns: usize,
-}
-
-/// The result of a record, and the changes to its cells.
-pub(super) struct Reason<'r> {
-    pub(super) row: &'r RowResult<'r>,
-    /// Fingerprints of the completed steps, so that they are not repeated.
-    pub(super) done: &'r str,
-    /// Columns that a later row superseded; their cells are emptied.
-    pub(super) superseded_columns: &'r [String],
-    /// The remaining change of the tags, if later rows superseded a part of it.
-    pub(super) remaining_tag_change: Option<&'r TagChange>,
-    /// How the cells of the input were read.
-    pub(super) rules: &'r Rules,
-}
-
-impl Reason<'_> {
-    /// The remaining value of a tag column; null for a column that clears the tags. `None` if the
-    /// value stays as is.
-    fn remaining_tags(&self, column: &str) -> Option<Value> {
-        let list = |tags: Option<&Tags>| escaped_strings(&Value::from(as_slice_or_empty(tags)));
-        Some(match (column, self.remaining_tag_change?) {
-            ("tags", TagChange::Replace(tags)) => list(Some(tags)),
-            ("tags", TagChange::Clear) => Value::Null,
-            ("addTags", TagChange::Edit { add, .. }) => list(add.as_ref()),
-            ("removeTags", TagChange::Edit { remove, .. }) => list(remove.as_ref()),
-            _ => return None,
-        })
-    }
-
-    /// The remaining value of a tag column as a cell.
-    fn remaining_tags_cell(&self, column: &str) -> Option<String> {
-        Some(match self.remaining_tags(column)? {
-            Value::Null => self.rules.clear_token.clone(),
-            Value::Array(none) if none.is_empty() => String::new(),
-            list => list.to_string(),
-        })
-    }
 }
 
 impl ReturnSheet {
@@ -169,6 +130,10 @@ impl ReturnSheet {
         Self { records: RecordWriter::Lines(file), is_empty: true }
     }
 
+    pub(super) fn workbook(writer: WorkbookWriter) -> Self {
+        Self { records: RecordWriter::Workbook(Box::new(writer)), is_empty: true }
+    }
+
     pub(super) fn write(&mut self, record: &Record<'_>, reason: &Reason<'_>) -> io::Result<()> {
         self.is_empty = false;
         match (&mut self.records, record) {
@@ -178,18 +143,24 @@ impl ReturnSheet {
             }
             (RecordWriter::Cells(writer), Record::Text(text)) => writer.write_text(text, reason),
             (RecordWriter::Lines(file), Record::Line(line)) => write_line(file, line, reason),
+            (RecordWriter::Workbook(writer), Record::Worksheet { cells, kinds, is_row }) => {
+                writer.write(cells, kinds, *is_row, reason)
+            }
             _ => unreachable!("a sheet and its records come from one input"),
         }
     }
 
     /// The finished file; `None` if it has no records.
     pub(super) fn finish(self) -> io::Result<Option<AtomicFile>> {
-        let file = match self.records {
+        if self.is_empty {
+            return Ok(None);
+        }
+        Ok(Some(match self.records {
             RecordWriter::Cells(CellWriter { file, .. }) | RecordWriter::Lines(file) => {
                 file.finish()?
             }
-        };
-        Ok((!self.is_empty).then_some(file))
+            RecordWriter::Workbook(writer) => writer.finish()?,
+        }))
     }
 }
 
@@ -257,40 +228,6 @@ impl CellWriter {
             self.line.push(last);
         }
         self.file.write_all(&self.line.end())
-    }
-}
-
-/// The cell of a column, without what later rows superseded.
-fn remaining_cell<'c>(
-    cells: &'c ByteRecord,
-    index: usize,
-    column: &String,
-    reason: &Reason<'_>,
-) -> Cow<'c, [u8]> {
-    let cell = cells.get(index).filter(|_| !reason.superseded_columns.contains(column));
-    let cell = cell.unwrap_or_default();
-    if column == METADATA {
-        return remaining_metadata(cell, reason).map_or(Cow::Borrowed(cell), Cow::Owned);
-    }
-    match reason.remaining_tags_cell(column).filter(|_| !cell.is_empty()) {
-        Some(remaining_tags) => Cow::Owned(remaining_tags.into_bytes()),
-        None => Cow::Borrowed(cell),
-    }
-}
-
-/// The object in a cell `customMetadata` without superseded fields; `None` if it stays as is.
-fn remaining_metadata(cell: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
-    let is_superseded = |name: &str| {
-        let column = MetadataField::column_of(name);
-        reason.superseded_columns.contains(&column)
-    };
-    let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(cell).ok()?;
-    let before = object.len();
-    object.retain(|name, _| !is_superseded(name));
-    match object.len() {
-        0 => Some(Vec::new()),
-        left if left < before => serde_json::to_vec(&object).ok(),
-        _ => None,
     }
 }
 

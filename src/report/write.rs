@@ -100,7 +100,8 @@ fn write_files(
         return Err(ReportError::RowsLost { found: summary.rows.total, expected: meta.rows });
     }
     summary.exit_code = exit_code(&summary, ending);
-    let sheets = ["failed", "unknown"].map(|name| format!("{name}.{}", input.format.extension()));
+    let sheets =
+        ["failed", "unknown"].map(|name| format!("{name}.{}", input.format.returned_extension()));
     let mut backups = Vec::new();
     for sheet in &sheets {
         let as_written = ledger.written(sheet)?;
@@ -157,7 +158,7 @@ impl<'p> ReportWriter<'p> {
         let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
         let records = input.records(context)?;
         let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
-            let name = format!("{name}.{}", input.format.extension());
+            let name = format!("{name}.{}", input.format.returned_extension());
             let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
             return_sheet(file, input, &records).map_err(failed)
         };

@@ -75,6 +75,13 @@ impl Field {
         matches!(self, Self::FileId | Self::FilePath | Self::Url)
     }
 
+    /// Whether the field takes JSON values of a type rather than text: it has that type, or its type is
+    /// not known.
+    pub(crate) fn takes(&self, kind: FieldType) -> bool {
+        let Self::CustomMetadata(field) = self else { return false };
+        field.rule.as_ref().is_none_or(|rule| rule.kind == kind || rule.kind == FieldType::Other)
+    }
+
     /// Whether the field changes the tags.
     #[must_use]
     pub fn changes_tags(&self) -> bool {

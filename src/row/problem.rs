@@ -18,6 +18,8 @@ pub struct Problem {
     suggestion: Box<str>,
     /// The finding for which the cell is held back, if it is valid otherwise.
     finding: Option<Finding>,
+    /// The address of the cell in a worksheet.
+    address: Option<Box<str>>,
 }
 
 impl Problem {
@@ -39,6 +41,7 @@ impl Problem {
             message: problem.into(),
             suggestion: suggestion.into(),
             finding: None,
+            address: None,
         }
     }
 
@@ -58,7 +61,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.column)?;
+        match &self.address {
+            Some(address) => write!(f, "{} (cell {address}): ", self.column)?,
+            None => write!(f, "{}: ", self.column)?,
+        }
         if !self.value.is_empty() {
             write!(f, "{:?} ", self.value)?;
         }
@@ -87,6 +93,15 @@ impl Rejection {
     #[must_use]
     pub(super) fn with_target(self, target: Target) -> Self {
         Self { target: Some(target), ..self }
+    }
+
+    /// Adds the address of each cell in a worksheet, by the name of its column.
+    #[must_use]
+    pub(crate) fn located(mut self, address: impl Fn(&str) -> Option<String>) -> Self {
+        for problem in std::iter::once(&mut self.first).chain(&mut self.others) {
+            problem.address = address(&problem.column).map(Into::into);
+        }
+        self
     }
 
     /// The valid path or URL of the row's file, if any: other rows may change the same file.

@@ -146,7 +146,7 @@ impl RunDir {
     /// An input that the run itself writes into its directory.
     #[must_use]
     pub fn own_input(&self, format: Format) -> Input {
-        Input::new(self.0.join(format!("input.{}", format.extension())), format)
+        Input::new(self.0.join(format!("input.{}", format.copy_extension())), format)
     }
 
     /// Path of the rate limit state of a run that starts its own sandbox.

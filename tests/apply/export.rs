@@ -116,7 +116,10 @@ fn changes_nothing(env: &TestEnv, name: &str, ids: &[&str]) {
     env.run(&format!("check {name}")).exits(0);
     env.run(&format!("apply --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
     let (stem, _) = name.split_once('.').expect("a sheet has an ending");
-    assert_eq!(env.only_run(stem).statuses(), vec!["unchanged"; ids.len()]);
+    let run = env.only_run(stem);
+    let changed = run.report().into_iter().filter(|line| line["status"] != "unchanged");
+    let changed: Vec<_> = changed.map(|line| env.file(&line["fileId"])).collect();
+    assert_eq!(run.statuses(), vec!["unchanged"; ids.len()], "{changed:#?}");
     env.run(&format!("plan {name} --detailed-exitcode")).exits(0);
     env.apply_direct(name).exits(0);
     assert_eq!(state(env, ids.iter().copied()), before);
@@ -154,6 +157,26 @@ fn unedited_csv_changes_nothing() {
 #[test]
 fn unedited_jsonl_changes_nothing() {
     comes_back_unchanged("library.jsonl");
+}
+
+#[test]
+fn unedited_workbook_changes_nothing() {
+    comes_back_unchanged("library.xlsx");
+}
+
+/// Exported, opened and saved by another program, the sheet changes nothing.
+pub(crate) fn resaved_by(
+    exported: &str,
+    kind: &str,
+    name: &str,
+    resave: impl Fn(&TestEnv, &str, &str),
+) {
+    let env = awkward_env();
+    env.run(&format!("export -o {exported}")).exits(0);
+    resave(&env, exported, kind);
+    std::fs::rename(env.path("out").join(name), env.path(name)).expect("it was saved");
+    let ids: Vec<&str> = awkward().iter().map(|(id, _)| *id).collect();
+    changes_nothing(&env, name, &ids);
 }
 
 #[test]
@@ -264,6 +287,11 @@ fn signal_ends_an_export_without_a_partial_sheet() {
 #[test]
 fn values_without_a_csv_form_are_left_out() {
     leaves_out("sheet.csv", &[unrepresentable(), json_only()].concat());
+}
+
+#[test]
+fn values_without_a_worksheet_form_are_left_out() {
+    leaves_out("sheet.xlsx", &[unrepresentable(), json_only()].concat());
 }
 
 #[test]

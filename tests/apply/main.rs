@@ -46,3 +46,4 @@ mod unknown;
 mod usage;
 mod values;
 mod wire;
+mod workbooks;

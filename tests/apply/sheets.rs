@@ -76,7 +76,13 @@ fn stem(name: &str) -> &str {
 }
 
 fn extension(name: &str) -> &str {
-    if name.contains("json") { "jsonl" } else { "csv" }
+    if name.contains("json") {
+        "jsonl"
+    } else if [".xlsx", ".ods", ".xls"].iter().any(|ending| name.contains(ending)) {
+        "xlsx"
+    } else {
+        "csv"
+    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ const ORDER: &[&str] = &[
     "shell",
     "plural",
     "bit_set",
+    "workbook_file",
     "atomic_file",
     "sqlite",
 ];

@@ -40,7 +40,8 @@ pub(in crate::cli) struct PreviewStyle {
 pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> String {
     let mut lines = Layout::new(style.width);
     let summary = view.summary;
-    lines.add_unwrapped("input", view.input);
+    let worksheet = view.worksheet.map(|name| format!(", worksheet {name:?}"));
+    lines.add_unwrapped("input", &format!("{}{}", view.input, worksheet.unwrap_or_default()));
     if let Some(target) = &view.target {
         lines.add("account", &account(target));
     }

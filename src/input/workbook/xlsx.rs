@@ -1,0 +1,156 @@
+//! Reads a worksheet of an unpacked XLSX workbook.
+
+use std::fmt::Write as _;
+use std::io::{Seek, Write};
+use std::rc::Rc;
+
+use calamine::{
+    DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxError, XlsxFormulaMetadata,
+};
+
+use super::WorkbookError;
+use super::choice::{Choice, Worksheet};
+use super::limits::{CELL_BYTES_MAX, UNPACKED_BYTES_MAX, too_large};
+use super::metered::{Meter, Metered};
+use super::rows::Rows;
+use super::stored::{self, Stored};
+use super::unpack::Unpacked;
+
+/// Writes the rows of the worksheet with this name, or of the first one, to `out`. Returns its name.
+pub(super) fn convert<W: Write + Seek>(
+    mut unpacked: Unpacked,
+    name: Option<&str>,
+    out: W,
+) -> Result<(Choice, W), WorkbookError> {
+    let meter = Rc::new(Meter::default());
+    // What is loaded as a whole has limits of its own.
+    meter.allow(UNPACKED_BYTES_MAX);
+    let file = unpacked.file.try_clone().map_err(WorkbookError::Unpack)?;
+    let file = Metered::new(file, Rc::clone(&meter)).map_err(WorkbookError::Unpack)?;
+    let mut workbook = Xlsx::new(file).map_err(|error| damaged(&error))?;
+    let worksheets = workbook.sheets_metadata().iter();
+    let worksheets = worksheets.filter(|sheet| sheet.typ == SheetType::WorkSheet);
+    let worksheets = worksheets.map(|sheet| Worksheet {
+        name: sheet.name.clone(),
+        is_hidden: sheet.visible != SheetVisible::Visible,
+    });
+    let choice = Choice::of(worksheets.collect(), name)?;
+    meter.allow(CELL_BYTES_MAX);
+    let mut cells = match workbook.worksheet_cells_reader(&choice.name) {
+        Ok(cells) => cells,
+        Err(XlsxError::WorksheetNotFound(_)) => {
+            let why = format!("the part of worksheet {:?} is missing", choice.name);
+            return Err(WorkbookError::damaged(why));
+        }
+        Err(error) => return Err(damaged(&error)),
+    };
+    let mut rows = Rows::new(out, unpacked.merged_at(meter.offset()))?;
+    let mut last = None;
+    loop {
+        meter.allow(CELL_BYTES_MAX);
+        let cell = match cells.next_cell_with_formula_metadata() {
+            Ok(Some(cell)) => cell,
+            Ok(None) => break,
+            Err(_) if meter.is_exceeded() => {
+                return Err(too_large("has a cell of more than 32 MiB"));
+            }
+            Err(error) => return Err(unreadable_cell(&choice.name, last, &error)),
+        };
+        last = Some(cell.pos);
+        let text = rows.begin(cell.pos.0.saturating_add(1), cell.pos.1)?;
+        let kind = push(text, &cell.value, cell.formula.as_ref());
+        rows.end(kind)?;
+    }
+    match rows.finish()? {
+        Some(out) => Ok((choice, out)),
+        None => Err(choice.empty()),
+    }
+}
+
+/// Appends the text of a cell, and returns what it holds.
+fn push(text: &mut String, value: &DataRef<'_>, formula: Option<&XlsxFormulaMetadata>) -> Stored {
+    match value {
+        DataRef::Empty => return push_formula(text, formula),
+        DataRef::String(value) | DataRef::DurationIso(value) => text.push_str(value),
+        DataRef::SharedString(value) => text.push_str(value),
+        DataRef::Int(value) => {
+            text.push_str(&value.to_string());
+            return Stored::Number;
+        }
+        DataRef::Float(value) => {
+            push_number(text, *value);
+            return Stored::Number;
+        }
+        DataRef::Bool(value) => {
+            text.push_str(if *value { "true" } else { "false" });
+            return Stored::Boolean;
+        }
+        DataRef::DateTime(value) => {
+            let date = stored::date(*value);
+            let kind = if date.is_some() { Stored::Date } else { Stored::Number };
+            text.push_str(&date.unwrap_or_else(|| stored::number(value.as_f64())));
+            return kind;
+        }
+        DataRef::DateTimeIso(value) => {
+            text.push_str(stored::iso_date(value));
+            return Stored::Date;
+        }
+        DataRef::Error(value) => {
+            text.push_str(&value.to_string());
+            return Stored::Error;
+        }
+    }
+    Stored::Text
+}
+
+/// Appends a number; most are whole and short.
+fn push_number(text: &mut String, value: f64) {
+    const WHOLE_MAX: f64 = 1e15;
+    if value.abs() < WHOLE_MAX && value.fract() == 0.0 {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 10^15")]
+        let whole = value as i64;
+        let written = write!(text, "{whole}");
+        debug_assert!(written.is_ok(), "writing to a string does not fail");
+    } else {
+        text.push_str(&stored::number(value));
+    }
+}
+
+/// Appends a formula without a stored value.
+fn push_formula(text: &mut String, formula: Option<&XlsxFormulaMetadata>) -> Stored {
+    let Some(formula) = formula else { return Stored::Text };
+    text.push('=');
+    match formula {
+        XlsxFormulaMetadata::Normal { formula } | XlsxFormulaMetadata::Shared { formula, .. } => {
+            text.push_str(formula);
+        }
+        // The formula is that of another cell.
+        _ => text.push('…'),
+    }
+    Stored::Formula
+}
+
+fn damaged(error: &XlsxError) -> WorkbookError {
+    match error {
+        XlsxError::Password => WorkbookError::Encrypted,
+        XlsxError::NotAWorksheet(_) => WorkbookError::damaged("its worksheet has no cells"),
+        other => WorkbookError::damaged(other),
+    }
+}
+
+/// The error for the cell after `last`.
+fn unreadable_cell(worksheet: &str, last: Option<(u32, u32)>, error: &XlsxError) -> WorkbookError {
+    let Some((row, column)) = last else { return damaged(error) };
+    let why = match error {
+        XlsxError::CellError(value) => format!(
+            "a cell after it has the error value {value:?}, which is not known; fix its formula, and \
+             save the workbook again"
+        ),
+        other => format!(
+            "the cells after it cannot be read: {other}; open the workbook in a spreadsheet program, \
+             and save it again as XLSX"
+        ),
+    };
+    let cell = stored::address(u64::from(row) + 1, column as usize);
+    WorkbookError::Cell { worksheet: worksheet.to_owned(), cell, why }
+}
