@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use foldhash::HashMap;
+
 use super::text::other_separator;
 use super::{CellKind, Finding, Severity};
 use crate::plural::plural;
@@ -91,7 +93,12 @@ impl fmt::Display for ColumnFinding {
 
 /// The findings of all columns, counted cell by cell.
 #[derive(Debug, Default)]
-pub struct Columns(BTreeMap<String, Counts>);
+pub struct Columns {
+    counts: Vec<(String, Counts)>,
+    by_name: HashMap<String, usize>,
+    /// Index of the column that is probably next: rows have their columns in the same order.
+    next: usize,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -104,6 +111,9 @@ impl Columns {
     pub fn count(&mut self, column: &str, kind: CellKind, row: u64, cell: &str) {
         let Some(counts) = self.column(column) else { return };
         counts.filled += 1;
+        if !kind.can_show_finding(cell) {
+            return;
+        }
         for finding in Finding::OF_CELLS {
             if finding.is_in(kind, cell) {
                 counts.add(finding, row, cell, "");
@@ -127,19 +137,32 @@ impl Columns {
     }
 
     fn column(&mut self, column: &str) -> Option<&mut Counts> {
-        if !self.0.contains_key(column) {
-            if self.0.len() == COLUMNS_MAX {
-                return None;
-            }
-            self.0.insert(column.to_owned(), Counts::default());
+        let index = match self.counts.get(self.next) {
+            Some((name, _)) if name == column => self.next,
+            _ => self.index_of(column)?,
+        };
+        self.next = if index + 1 < self.counts.len() { index + 1 } else { 0 };
+        self.counts.get_mut(index).map(|(_, counts)| counts)
+    }
+
+    /// The index of a column, which is added if it is new; `None` if there are too many.
+    fn index_of(&mut self, column: &str) -> Option<usize> {
+        let added = self.counts.len();
+        if let Some(index) = self.by_name.get(column) {
+            return Some(*index);
         }
-        self.0.get_mut(column)
+        if added == COLUMNS_MAX {
+            return None;
+        }
+        self.by_name.insert(column.to_owned(), added);
+        self.counts.push((column.to_owned(), Counts::default()));
+        Some(added)
     }
 
     /// The findings, by column and kind, of which a person accepts some.
     #[must_use]
     pub fn findings(&self, accepted: &BTreeSet<Finding>) -> Vec<ColumnFinding> {
-        let of_column = |(column, counts): (&String, &Counts)| {
+        let of_column = |(column, counts): &(String, Counts)| {
             let Counts { filled, findings } = counts;
             let findings = findings.iter().map(|(finding, (count, samples))| ColumnFinding {
                 column: column.clone(),
@@ -151,7 +174,9 @@ impl Columns {
             });
             findings.collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of_column).collect()
+        let mut findings: Vec<_> = self.counts.iter().flat_map(of_column).collect();
+        findings.sort_by(|one, other| one.column.cmp(&other.column));
+        findings
     }
 }
 

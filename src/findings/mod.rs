@@ -8,6 +8,7 @@
 mod accents;
 mod columns;
 mod finding;
+mod glance;
 mod text;
 
 pub use columns::{ColumnFinding, Columns, Sample};

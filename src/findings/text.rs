@@ -1,5 +1,7 @@
 //! What a single text shows.
 
+use super::CellKind;
+
 /// Separators that people use in place of the comma.
 const SEPARATORS: [char; 6] = [';', '|', '\t', '；', '，', '、'];
 /// Digits that a spreadsheet keeps of a number.
@@ -17,6 +19,9 @@ const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', 
 /// after 15 digits.
 #[must_use]
 pub fn is_damaged_id(text: &str) -> bool {
+    if !CellKind::Id.can_show_finding(text) {
+        return false;
+    }
     let text = text.trim();
     if let Some((mantissa, exponent)) = text.split_once(['E', 'e']) {
         let has_point = mantissa.contains(['.', ',']);

@@ -149,10 +149,11 @@ impl RawRecords {
             (record.offset, record.line) = (self.offset, self.line);
             (record.quoting, record.has_line_end) = (split.quoting, split.has_line_end);
             let text = text.get(..split.length).unwrap_or_default();
-            let lines = if split.is_quoted { line_ends(text).max(1) } else { 1 };
+            let has_lines =
+                split.is_quoted && memchr2(b'\n', b'\r', without_line_end(text)).is_some();
+            let lines = if has_lines { line_ends(text) } else { 1 };
             self.line += lines;
-            record.is_plain_line = lines == 1
-                && (!split.is_quoted || memchr_iter(b'"', text).count().is_multiple_of(2));
+            record.is_plain_line = lines == 1 && (!split.is_quoted || has_even_quotes(text));
             record.text.clear();
             if let Quoting::Misplaced { has_lines, .. } = &mut record.quoting {
                 record.text.extend_from_slice(without_line_end(text));
@@ -246,7 +247,7 @@ pub(super) fn record_before(
         return Ok(None);
     };
     let (mut cells, mut scratch) = (ByteRecord::new(), Vec::new());
-    let is_whole = memchr_iter(b'"', line).count().is_multiple_of(2);
+    let is_whole = has_even_quotes(line);
     let split = split(line, delimiter, true, &mut cells, &mut scratch).filter(|_| is_whole);
     let split = split.filter(|split| split.quoting == Quoting::Balanced);
     Ok(split.map(|_| (cells, line_ends(after))))
@@ -395,6 +396,12 @@ fn cell_end(text: &[u8], from: usize, delimiter: u8, is_whole: bool) -> Option<u
 fn blanks(text: &[u8], from: usize, delimiter: u8) -> usize {
     let is_blank = |byte: &&u8| matches!(**byte, b' ' | b'\t') && **byte != delimiter;
     text.get(from..).unwrap_or_default().iter().take_while(is_blank).count()
+}
+
+/// Whether the number of quotes is even.
+fn has_even_quotes(text: &[u8]) -> bool {
+    // Without a count, which would need wider numbers, the compiler makes it a loop over many bytes.
+    !text.iter().fold(false, |is_odd, byte| is_odd ^ (*byte == b'"'))
 }
 
 /// The number of line ends; `\r\n` is one.

@@ -9,7 +9,7 @@ use super::names::{names_file, own};
 use super::raw_records::Quoting;
 use super::{InputError, ReadOptions};
 use crate::plural::plural;
-use crate::row::{Field, Problem, RowPos, fold};
+use crate::row::{Field, Problem, RowPos, fold, folds_to};
 
 /// First words of a line below the rows, folded.
 const FOOTER_WORDS: [&str; 16] = [
@@ -43,6 +43,8 @@ const COUNT_WORDS: [&str; 10] = [
     "filas",
     "righe",
 ];
+/// Names of the columns that identify files, folded.
+const FILE_NAMES: [&str; 3] = ["fileid", "filepath", "url"];
 /// The shape of ImageKit's ids: 24 hexadecimal digits.
 const IMAGEKIT_ID: (usize, bool) = (24, true);
 /// Maximum characters of a line in a message.
@@ -241,7 +243,7 @@ impl Structure {
         pos: RowPos,
     ) -> Result<bool, InputError> {
         let first = cells.iter().find(|cell| !cell.is_empty()).unwrap_or_default();
-        if !self.may_be_name(first) {
+        if !self.may_be_name(first) || !self.names_file_column(cells) {
             return Ok(false);
         }
         let names: Vec<String> = cells
@@ -250,7 +252,7 @@ impl Structure {
             .map(|cell| fold(&String::from_utf8_lossy(cell)))
             .collect();
         let filled = || names.iter().filter(|name| !name.is_empty());
-        let has_file = filled().any(|name| matches!(name.as_str(), "fileid" | "filepath" | "url"));
+        let has_file = filled().any(|name| FILE_NAMES.contains(&name.as_str()));
         let repeats_column = names
             .iter()
             .enumerate()
@@ -268,6 +270,20 @@ impl Structure {
             return Ok(true);
         }
         Err(InputError::SecondHeader { pos, columns: shown(cells) })
+    }
+
+    /// Whether a cell is the name of a column that names files.
+    fn names_file_column(&self, cells: &ByteRecord) -> bool {
+        let is_own_name = |index: &usize| {
+            let cell = cells.get(*index).zip(self.names.get(*index));
+            cell.is_some_and(|(cell, name)| folds_to(cell, name))
+        };
+        let is_file_name = |cell: &[u8]| {
+            let first = cell.iter().find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+            let can_begin = |first: &u8| !first.is_ascii() || matches!(first | 0x20, b'f' | b'u');
+            first.is_some_and(can_begin) && FILE_NAMES.iter().any(|name| folds_to(cell, name))
+        };
+        self.file.iter().any(is_own_name) || cells.iter().any(is_file_name)
     }
 
     /// Whether a cell can be the name of a column; a fast check for nearly all cells.

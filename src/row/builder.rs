@@ -175,26 +175,27 @@ impl<'a> Builder<'a> {
         self.problems.iter().any(|problem| fold(problem.column()) == column)
     }
 
-    /// Parses a cell into its field of the change.
-    fn parse(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
-        let literal = cell.literal(&self.rules.clear_token, field.is_list());
+    /// The value that a cell means; `None` if it clears its field.
+    fn meaning<'c>(&mut self, field: &Field, cell: Cell<'c>) -> Result<Option<Cell<'c>>, Invalid> {
+        let is_plain = self.rules.is_plain(cell);
+        let token = &self.rules.clear_token;
+        let literal = if is_plain { Some(cell) } else { cell.literal(token, field.is_list()) };
         if literal.is_none()
             && let Some(no_value) = self.rules.no_value(field, cell)
         {
             let problem = format!("is {}", no_value.description());
             return Err(Invalid::new(problem, no_value.suggestion(cell.shown().trim())));
         }
-        if cell.has_nul() {
+        if !is_plain && cell.has_nul() {
             return Err(Invalid::new("contains a NUL character", "remove it"));
         }
         if self.is_set(field) {
             return Err(Invalid::new("sets a field that the row already sets", "keep only one"));
         }
-        if literal.is_none() && cell.is_clear(&self.rules.clear_token) {
-            return self.clear(field);
+        if literal.is_none() && cell.is_clear(token) {
+            return Ok(None);
         }
-        if literal.is_none() && cell.is_nearly_clear(&self.rules.clear_token) {
-            let token = &self.rules.clear_token;
+        if literal.is_none() && cell.is_nearly_clear(token) {
             let word = cell.shown();
             let suggestion = format!(
                 "write {token} to clear the field, or \\{} for the literal text",
@@ -202,7 +203,14 @@ impl<'a> Builder<'a> {
             );
             return Err(Invalid::new(format!("looks like the clear token {token}"), suggestion));
         }
-        let cell = literal.unwrap_or(cell);
+        Ok(Some(literal.unwrap_or(cell)))
+    }
+
+    /// Parses a cell into its field of the change.
+    fn parse(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
+        let Some(cell) = self.meaning(field, cell)? else {
+            return self.clear(field);
+        };
         match field {
             Field::FileId => self.file = Some(file_id(cell)?),
             Field::FilePath => self.targets.push(Ok(target_cell(cell, Target::from_path)?)),

@@ -44,7 +44,15 @@ impl<'a> Cell<'a> {
         let Cell::Text(text) = self else {
             return false;
         };
-        normalized(text).eq(normalized(clear_token))
+        // Fast path: another first letter.
+        let first = |text: &str| text.trim_start().as_bytes().first().copied();
+        let can_begin = match (first(text), first(clear_token)) {
+            (Some(one), Some(other)) if one.is_ascii() && other.is_ascii() => {
+                one.eq_ignore_ascii_case(&other)
+            }
+            _ => true,
+        };
+        can_begin && normalized(text).eq(normalized(clear_token))
     }
 
     /// The text that a backslash makes a value, as in `\<clear>` and `\#N/A`; `None` if the cell has

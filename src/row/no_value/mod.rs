@@ -9,11 +9,13 @@ mod spreadsheet;
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// Words that programs print for a missing value, each in its exact spelling.
 const WORDS: [&str; 10] =
     ["NULL", "null", "nan", "NaN", "NaT", "None", "undefined", "NA", "nil", "NIL"];
+/// Length of the longest of them.
+const WORD_BYTES_MAX: usize = 9;
 /// The word that PHP prints for a list.
 const LIST_WORD: &str = "Array";
 
@@ -50,28 +52,37 @@ impl NoValue {
     pub(crate) fn of(text: &str) -> Option<Self> {
         let text = text.trim();
         let (first, last) = (*text.as_bytes().first()?, *text.as_bytes().last()?);
-        if WORDS.contains(&text) {
-            return Some(Self::Word);
+        if let Some(word) = Self::of_word(text) {
+            return Some(word);
         }
-        if text == LIST_WORD {
-            return Some(Self::ListWord);
-        }
-        if memchr(REPLACEMENT_FIRST_BYTE, text.as_bytes()).is_some()
-            && text.contains(char::REPLACEMENT_CHARACTER)
-        {
+        let rare = memchr2(REPLACEMENT_FIRST_BYTE, b'@', text.as_bytes()).is_some();
+        if rare && text.contains(char::REPLACEMENT_CHARACTER) {
             return Some(Self::Undecoded);
         }
         // The first and the last byte rule out every artefact for nearly every value.
         let is_suspicious = match first {
             b'#' | b'(' | b'<' | b'[' | b'{' | b'\\' | b'%' | b'-' => true,
             _ => {
-                !last.is_ascii_alphabetic()
+                // Besides names of types, only errors with a number end in a letter or digit.
+                !last.is_ascii_alphanumeric()
+                    || last.is_ascii_digit() && memchr(b':', text.as_bytes()).is_some()
                     || first == b'S' && text.starts_with("System.")
-                    || memchr(b'@', text.as_bytes()).is_some()
+                    || rare && text.contains('@')
                     || matches!(first, b'1') && memchr(b'#', text.as_bytes()).is_some()
             }
         };
         if is_suspicious { Self::artefact(text) } else { None }
+    }
+
+    /// The word that the text is.
+    fn of_word(text: &str) -> Option<Self> {
+        if text.len() > WORD_BYTES_MAX {
+            None
+        } else if text == LIST_WORD {
+            Some(Self::ListWord)
+        } else {
+            WORDS.contains(&text).then_some(Self::Word)
+        }
     }
 
     /// The artefact that the text is.
@@ -134,6 +145,29 @@ impl NoValue {
     }
 }
 
+/// Whether the text is certainly a value as it is: nothing that a program printed, and nothing with an
+/// escape. A fast path for nearly all cells.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let [first, .., last] = text.as_bytes() else { return false };
+    first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+        && *first != b'S'
+        && text.bytes().fold(true, |is_plain, byte| is_plain & IS_PLAIN[usize::from(byte)])
+        && NoValue::of_word(text).is_none()
+}
+
+/// For each byte, whether artefacts that begin and end with a letter or digit do without it.
+const IS_PLAIN: [bool; 256] = {
+    let mut is_plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        is_plain[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b',' | b'.' | b'-' | b'_' | b'/');
+        byte += 1;
+    }
+    is_plain
+};
+
 /// The text without the backslash that makes it a value; `None` if it has none, or none is needed.
 pub(crate) fn unescaped(text: &str) -> Option<&str> {
     let rest = text.strip_prefix('\\')?;
@@ -154,6 +188,8 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -165,6 +201,30 @@ mod tests {
             ["Nan", "NAN", "none", "NONE", "Nil", "na", "Na", "arrays", "Null", "Undefined"]
         {
             assert_eq!(NoValue::of(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn usual_text_is_plain() {
+        for text in ["65a1f0c29b41d45b037cc000", "red,on sale", "A text, of 1.5 words", "none"] {
+            assert!(is_plain(text), "{text}");
+        }
+        for text in ["", "NULL", "Array", "System.Object", "a\0b", "gr\u{fffd}n", "NaN ", "a:1"] {
+            assert!(!is_plain(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn plain_text_is_a_value(
+            text in "([a-zA-Z0-9]{1,3}|NULL|NaN|Array|System|Err|[- .,/_:@#;$<>()\\[\\]{}'\"\\\\…]){1,8}",
+        ) {
+            if is_plain(&text) {
+                prop_assert_eq!(NoValue::of(&text), None);
+                prop_assert_eq!(unescaped(&text), None);
+            }
         }
     }
 

@@ -1,0 +1,88 @@
+//! Rules out findings by the bytes of a cell, in one pass: nearly every cell can show none.
+
+use super::CellKind;
+
+/// A byte of a character beyond ASCII.
+const FOREIGN: u8 = 1;
+/// A byte that is in every path, URL, and number that lost digits to an exponent.
+const PATH_OR_NUMBER: u8 = 1 << 1;
+/// A separator that people use in place of the comma.
+const SEPARATOR: u8 = 1 << 2;
+/// A byte that can be between the parts of a date.
+const DATE: u8 = 1 << 3;
+const DIGIT: u8 = 1 << 4;
+const LETTER: u8 = 1 << 5;
+
+/// What each byte can be part of.
+const CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        classes[byte as usize] = match byte {
+            0x80.. => FOREIGN,
+            b'0'..=b'9' => DIGIT,
+            b'A'..=b'Z' | b'a'..=b'z' => LETTER,
+            b'/' => PATH_OR_NUMBER | DATE,
+            b'+' | b'.' | b',' => PATH_OR_NUMBER,
+            b'-' | b' ' => DATE,
+            b';' | b'|' | b'\t' => SEPARATOR,
+            _ => 0,
+        };
+        if byte == u8::MAX {
+            return classes;
+        }
+        byte += 1;
+    }
+}
+
+impl CellKind {
+    /// Whether a cell can show any finding that needs no library; `false` for nearly all cells.
+    #[must_use]
+    pub fn can_show_finding(self, cell: &str) -> bool {
+        if self == Self::Prose {
+            return !cell.is_ascii();
+        }
+        let seen = cell.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)]);
+        let has = |class| seen & class != 0;
+        match self {
+            // A number has no letters, unless it has an exponent.
+            Self::Id => has(PATH_OR_NUMBER) || !has(LETTER),
+            Self::List => has(FOREIGN | SEPARATOR) || has(DATE) && has(DIGIT),
+            Self::Text | Self::Prose => has(FOREIGN) || has(DATE) && has(DIGIT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::findings::Finding;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn no_finding_is_ruled_out_that_a_cell_shows(
+            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t ]|é|Ã©|“|\u{301}|\u{200b}|；){1,6})",
+        ) {
+            for kind in [CellKind::Id, CellKind::List, CellKind::Text, CellKind::Prose] {
+                let shown = Finding::OF_CELLS.iter().find(|finding| finding.is_in(kind, &cell));
+                if let Some(shown) = shown {
+                    prop_assert!(kind.can_show_finding(&cell), "{kind:?} {cell:?} {shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn usual_cells_can_show_no_finding() {
+        assert!(!CellKind::Id.can_show_finding("65a1f0c29b41d45b037cc000"));
+        assert!(!CellKind::List.can_show_finding("red,on sale,summer"));
+        assert!(!CellKind::Text.can_show_finding("ACME2026"));
+        assert!(!CellKind::Prose.can_show_finding("A description, of 1-Mar; or 2"));
+    }
+}
