@@ -56,7 +56,7 @@ impl Engine {
         let decoded;
         // A stream cannot be read a second time, so its encoding must be named.
         let prompt_again = prompt(ui, Consent::Ask).filter(|_| source.file().is_some());
-        if let Some(encoding) = confirmed_encoding(&input, prompt_again).await? {
+        if let Some(encoding) = confirmed_encoding(input.guess_encoding()?, prompt_again).await? {
             options.encoding = Some(encoding);
             decoded = source.stage_unnamed(sheet.format, options).await?;
             input = decoded.input().clone();

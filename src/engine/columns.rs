@@ -2,14 +2,14 @@
 
 use super::error::{Error, Refusal};
 use super::ui::{Question, Ui};
-use crate::input::{Context, Input, NearlyKnown, TextEncoding};
+use crate::input::{Context, EncodingGuess, Input, NearlyKnown, TextEncoding};
 
 /// The encoding of an input that is not UTF-8, confirmed by a person; `None` if it is UTF-8.
 pub(super) async fn confirmed_encoding<U: Ui>(
-    input: &Input,
+    guess: Option<EncodingGuess>,
     prompt: Option<&U>,
 ) -> Result<Option<TextEncoding>, Error> {
-    let Some(guess) = input.guess_encoding()? else { return Ok(None) };
+    let Some(guess) = guess else { return Ok(None) };
     if let Some(ui) = prompt
         && ui.ask(Question::ReadEncoding(&guess)).await
     {

@@ -218,7 +218,7 @@ impl RunToRetry {
         let rows = write_retry_sheet(&from, &context, ledger, &path)?;
         if rows.to_retry == 0 {
             let fingerprint = crate::input::Fingerprint(String::new());
-            return Ok((StagedInput { input: from, fingerprint }, rows));
+            return Ok((StagedInput::new(from, fingerprint), rows));
         }
         let failed = |error| Error::file("read the rows to retry", error);
         let file = std::fs::File::open(&path).map_err(failed)?;
@@ -240,12 +240,12 @@ impl RunToRetry {
         let rows = write_retry_sheet(&from, &context, ledger, &input.path)?;
         if rows.to_retry == 0 {
             let fingerprint = crate::input::Fingerprint(String::new());
-            return Ok((StagedInput { input, fingerprint }, rows));
+            return Ok((StagedInput::new(input, fingerprint), rows));
         }
         let staged = staged_in(input.clone())?;
         let copy_fingerprint = Some(staged.fingerprint.0.clone());
         input.options = ReadOptions { copy_fingerprint, ..meta.read_options.clone() };
-        Ok((StagedInput { input, ..staged }, rows))
+        Ok((StagedInput::new(input, staged.fingerprint), rows))
     }
 }
 

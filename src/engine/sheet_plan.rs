@@ -153,7 +153,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         let prompt = prompt(self.ui, consent);
         // A stream cannot be read a second time, so its encoding must be named.
         let prompt_again = prompt.filter(|_| source.file().is_some());
-        if let Some(encoding) = confirmed_encoding(&staged.input, prompt_again).await? {
+        if let Some(encoding) = confirmed_encoding(staged.guess_encoding()?, prompt_again).await? {
             options.encoding = Some(encoding);
             fs::remove_file(&staged.input.path)
                 .map_err(|error| Error::file("replace the copy of the sheet", error))?;

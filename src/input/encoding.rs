@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _};
 use std::str::FromStr;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use serde::{Deserialize, Serialize};
 
+use super::utf8_damage::Utf8Damage;
 use super::workbook;
 
 const CHUNK_BYTES: usize = 64 << 10;
@@ -221,30 +222,18 @@ pub(super) fn guess(file: &mut File) -> io::Result<Option<EncodingGuess>> {
     Ok(Some(EncodingGuess { encoding, samples }))
 }
 
-/// Whether more characters of a file are damaged than whole, as far as they are not ASCII.
 fn is_other_encoding(file: &mut File) -> io::Result<bool> {
     file.rewind()?;
-    let mut window: Vec<u8> = Vec::new();
-    let (mut whole, mut damaged) = (0_u64, 0_u64);
+    let mut damage = Utf8Damage::default();
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, file);
     loop {
-        let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut window)?;
-        let mut rest = 0;
-        for chunk in window.utf8_chunks() {
-            if !chunk.valid().is_ascii() {
-                whole += chunk.valid().chars().filter(|c| !c.is_ascii()).count() as u64;
-            }
-            let is_cut = read > 0 && chunk.invalid().len() < 4 && window.ends_with(chunk.invalid());
-            if is_cut && !chunk.invalid().is_empty() {
-                rest = chunk.invalid().len();
-            } else {
-                damaged += u64::from(!chunk.invalid().is_empty());
-            }
+        let part = reader.fill_buf()?;
+        if part.is_empty() {
+            return Ok(damage.is_other_encoding());
         }
-        if read == 0 {
-            return Ok(damaged > whole);
-        }
-        let keep = window.len() - rest;
-        window.drain(..keep);
+        damage.add(part);
+        let length = part.len();
+        reader.consume(length);
     }
 }
 

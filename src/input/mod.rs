@@ -24,6 +24,7 @@ mod sniffed_input;
 mod stage;
 mod stage_workbook;
 mod structure;
+mod utf8_damage;
 mod workbook;
 mod worksheet_cells;
 mod worksheet_records;

@@ -7,8 +7,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::encoding::EncodingGuess;
 use super::sniffed_input::SniffedInput;
 use super::stage_workbook::{WorkbookCopy, refuse_worksheet};
+use super::utf8_damage::Utf8Damage;
 use super::workbook::Converted;
 use super::{Format, Input, InputError, ReadOptions};
 use crate::atomic_file::{create_temporary, sync_directory};
@@ -40,6 +42,28 @@ pub struct StagedInput {
     pub input: Input,
     /// Fingerprint of the content.
     pub fingerprint: Fingerprint,
+    /// Whether the content is not UTF-8; known since it was copied.
+    is_other_encoding: bool,
+}
+
+impl StagedInput {
+    /// An input that this program wrote, so that it is UTF-8, or a workbook.
+    #[must_use]
+    pub fn new(input: Input, fingerprint: Fingerprint) -> Self {
+        Self { input, fingerprint, is_other_encoding: false }
+    }
+
+    /// Like [`Input::guess_encoding`], but reads only content that is not UTF-8.
+    ///
+    /// # Errors
+    /// The copy cannot be read, or its first bytes show another kind of file.
+    pub fn guess_encoding(&self) -> Result<Option<EncodingGuess>, InputError> {
+        if self.is_other_encoding || self.input.format.is_workbook() {
+            self.input.guess_encoding()
+        } else {
+            self.input.open_file().map(|_| None)
+        }
+    }
 }
 
 /// Copies `from` into `directory` as `input.csv` or `input.jsonl` and syncs the copy to disk. The
@@ -64,7 +88,7 @@ pub fn stage_input(
         let input = stage_workbook(&mut source, name, options, directory)?;
         drop(source);
         io::copy(&mut hashing, &mut io::sink()).map_err(unreadable)?;
-        return Ok(StagedInput { input, fingerprint: Fingerprint::from_hash(&hashing.hash) });
+        return Ok(StagedInput::new(input, Fingerprint::from_hash(&hashing.hash)));
     }
     refuse_worksheet(options.worksheet.as_deref())?;
     let (format, is_converted) = (source.format, source.is_converted);
@@ -72,8 +96,12 @@ pub fn stage_input(
     let path = directory.join(format!("input.{}", format.extension()));
     let cannot_copy = |source| InputError::Copy { path: path.display().to_string(), source };
     let mut copy = create_private(&path).map_err(cannot_copy)?;
+    let mut damage = Utf8Damage::default();
     while let Some(bytes) = source.bytes() {
-        copy_hash.update(bytes);
+        if is_converted {
+            copy_hash.update(bytes);
+        }
+        damage.add(bytes);
         copy.write_all(bytes).map_err(cannot_copy)?;
         source.read_chunk().map_err(unreadable)?;
     }
@@ -84,7 +112,8 @@ pub fn stage_input(
     let fingerprint = Fingerprint::from_hash(&hashing.hash);
     let copy_fingerprint = is_converted.then(|| Fingerprint::from_hash(&copy_hash).0);
     let options = ReadOptions { encoding, copy_fingerprint, ..options };
-    Ok(StagedInput { input: Input { path, format, options }, fingerprint })
+    let is_other_encoding = damage.is_other_encoding();
+    Ok(StagedInput { input: Input { path, format, options }, fingerprint, is_other_encoding })
 }
 
 /// Copies a workbook, and reads its worksheet; syncs both to disk.
@@ -205,7 +234,7 @@ impl<R: Read> Read for HashingReader<R> {
 /// Reading fails.
 pub fn staged_in(input: Input) -> Result<StagedInput, InputError> {
     match Fingerprint::of_file(&input.path) {
-        Ok(fingerprint) => Ok(StagedInput { input, fingerprint }),
+        Ok(fingerprint) => Ok(StagedInput::new(input, fingerprint)),
         Err(source) => Err(InputError::Read { path: input.path.display().to_string(), source }),
     }
 }
