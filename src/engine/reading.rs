@@ -5,7 +5,7 @@ use super::error::{Error, FilesPurpose};
 use super::recorded_charges::already_ran;
 use super::ui::{Event, Ui};
 use crate::input::{Context, StagedInput};
-use crate::ledger::RunMeta;
+use crate::ledger::{LedgerFile, RunMeta};
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, compare, scan};
 use crate::row::Rules;
 use crate::run::{ReadError, ReadStats, ReadStrategy, SnapshotReader, expect_written, recent_runs};
@@ -43,22 +43,66 @@ pub(super) async fn plan_with_snapshots(
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
     reader.verify_sample(&mut reading).await.map_err(failed)?;
     connection.mark_unsettled(reader.ledger, meta)?;
-    let found = compare(&staged.input, context, reader.ledger)?;
-    let mut meta = meta.clone();
-    if meta.rules.hold(&found) {
-        reader.ledger.set_meta(&meta)?;
-    }
-    let already_ran = already_ran(connection, &meta)?;
-    let mut planner = Planner::of(meta.planning, reader.ledger, already_ran)?;
-    let tells_all = differences == Differences::All;
-    planner.preview(if tells_all { usize::MAX } else { EXAMPLES_MAX });
-    let mut scan = scan(&staged.input, context, &mut planner, rows_max, |batch| {
-        for difference in batch.differences.iter().filter(|_| tells_all) {
-            ui.event(Event::Difference(difference));
+    let planning = SnapshotPlan { subject, ledger: reader.ledger, rows_max, differences, ui };
+    let (scan, rules) = planning.plan()?;
+    Ok((scan, reading, rules))
+}
+
+/// A plan with the snapshots that the ledger holds.
+struct SnapshotPlan<'s, U> {
+    subject: PlanSubject<'s>,
+    ledger: &'s LedgerFile,
+    /// Maximum rows to plan, as a pilot.
+    rows_max: Option<u64>,
+    differences: Differences,
+    ui: &'s U,
+}
+
+impl<U: Ui> SnapshotPlan<'_, U> {
+    /// Plans the rows; also returns the rules, which hold rows back for what a comparison with the
+    /// library shows.
+    fn plan(&self) -> Result<(InputSummary, Rules), Error> {
+        let PlanSubject { staged, context, meta, .. } = self.subject;
+        let mut meta = meta.clone();
+        // What is told cannot be taken back, and a pilot is held back for what all rows show.
+        let is_compared_before = self.differences == Differences::All || self.rows_max.is_some();
+        let (found, planned) = if is_compared_before {
+            (compare(&staged.input, context, self.ledger)?, None)
+        } else {
+            let mut planner = self.planner(&meta)?;
+            planner.compare();
+            let scan = self.scan(&mut planner)?;
+            (planner.compared(), Some(scan))
+        };
+        let has_new_holds = meta.rules.hold(&found);
+        if has_new_holds {
+            self.ledger.set_meta(&meta)?;
         }
-    })?;
-    scan.summary.findings.extend(found);
-    Ok((scan, reading, meta.rules))
+        let mut scan = match planned.filter(|_| !has_new_holds) {
+            Some(scan) => scan,
+            None => self.scan(&mut self.planner(&meta)?)?,
+        };
+        scan.summary.findings.extend(found);
+        Ok((scan, meta.rules))
+    }
+
+    fn planner(&self, meta: &RunMeta) -> Result<Planner, Error> {
+        let already_ran = already_ran(self.subject.connection, meta)?;
+        let mut planner = Planner::of(meta.planning, self.ledger, already_ran)?;
+        let tells_all = self.differences == Differences::All;
+        planner.preview(if tells_all { usize::MAX } else { EXAMPLES_MAX });
+        Ok(planner)
+    }
+
+    fn scan(&self, planner: &mut Planner) -> Result<InputSummary, Error> {
+        let PlanSubject { staged, context, .. } = self.subject;
+        let tells_all = self.differences == Differences::All;
+        Ok(scan(&staged.input, context, planner, self.rows_max, |batch| {
+            for difference in batch.differences.iter().filter(|_| tells_all) {
+                self.ui.event(Event::Difference(difference));
+            }
+        })?)
+    }
 }
 
 /// Reads the recorded files. A listing may be stale for files that recent runs on the account

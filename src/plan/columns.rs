@@ -38,15 +38,7 @@ impl Columns {
 
     /// Adds the counts of others.
     pub(super) fn add_all(&mut self, others: &Self) {
-        for (name, counts) in &others.0 {
-            let sum = self.entry(name);
-            sum.set += counts.set;
-            sum.cleared += counts.cleared;
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+        others.0.iter().for_each(|(name, counts)| self.add_counts(name, *counts));
     }
 
     /// Counts a request that carries what one row requests.
@@ -97,15 +89,16 @@ impl Columns {
     }
 
     pub(super) fn add(&mut self, name: &str, clears: bool) {
-        let counts = self.entry(name);
-        *(if clears { &mut counts.cleared } else { &mut counts.set }) += 1;
+        self.add_counts(name, ColumnCounts { set: u64::from(!clears), cleared: u64::from(clears) });
     }
 
-    /// The counts of a column; its name is copied only the first time.
-    fn entry(&mut self, name: &str) -> &mut ColumnCounts {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), ColumnCounts::default());
+    /// Adds counts to those of a column; its name is copied only the first time.
+    fn add_counts(&mut self, name: &str, counts: ColumnCounts) {
+        if let Some(sum) = self.0.get_mut(name) {
+            sum.set += counts.set;
+            sum.cleared += counts.cleared;
+        } else {
+            self.0.insert(name.to_owned(), counts);
         }
-        self.0.get_mut(name).expect("it was inserted above")
     }
 }

@@ -1,8 +1,10 @@
-//! Compares the values of a sheet with those that its files have, before it is planned: some faults
-//! of a column show only against the library.
+//! Compares the values of a sheet with those that its files have: some faults of a column show only
+//! against the library.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::PlanError;
@@ -10,13 +12,14 @@ use super::diff::file_records::FileRecords;
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Columns, Finding, has_lost_zeros};
 use crate::input::{Context, Input};
-use crate::ledger::{FileRecord, LedgerFile, Snapshot};
-use crate::row::{Change, Content, MetadataField, Set, TagChange, Tags, as_slice_or_empty};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
+use crate::row::{Change, Content, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty};
 
 /// Maximum distinct tags of the library that are remembered.
 const TAGS_MAX: usize = 10_000;
 
-/// What the columns of a sheet show against the snapshots of its files.
+/// What the columns of a sheet show against the snapshots of its files, before anything is planned. A
+/// planner finds the same while it plans all rows: [`super::Planner::compare`].
 ///
 /// # Errors
 /// The input or a snapshot cannot be read.
@@ -30,15 +33,10 @@ pub fn compare(
     let mut records = FileRecords::default();
     while let Some((row, _)) = rows.next_row()? {
         let Content::Update(update) = row.content else { continue };
-        let record = match records.of_last_row(row.pos.number, ledger)? {
-            None => ledger.file_record(update.file.as_str())?,
-            last => last,
-        };
-        if let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record {
-            comparison.row(row.pos.number, &update.change, &fields);
-        }
+        let record = records.of_last_row(row.pos.number, ledger)?;
+        comparison.row(row.pos.number, &update, record.as_ref(), ledger)?;
     }
-    Ok(comparison.columns.findings(&context.rules.accepted))
+    Ok(comparison.findings(&context.rules.accepted))
 }
 
 /// The field of a change that differs from the library only in zeros, with the new and the old
@@ -63,15 +61,45 @@ fn texts(change: &Change) -> impl Iterator<Item = (&MetadataField, &str)> {
     })
 }
 
+/// What the rows so far show against their files.
 #[derive(Default)]
-struct Comparison {
+pub(super) struct Comparison {
     columns: Columns,
     /// Tags of the library by their lower case, in the spelling that was read first.
     tags: HashMap<String, String>,
+    /// The spellings that were read.
+    spellings: HashSet<String>,
 }
 
 impl Comparison {
-    fn row(&mut self, row: u64, change: &Change, fields: &FileFields) {
+    /// Adds a row with the record of its file; `None` for a file that later rows name as well, whose
+    /// record is then read.
+    pub(super) fn row(
+        &mut self,
+        row: u64,
+        update: &Update,
+        record: Option<&FileRecord>,
+        ledger: &LedgerFile,
+    ) -> Result<(), LedgerError> {
+        let read;
+        let record = if record.is_some() {
+            record
+        } else {
+            read = ledger.file_record(update.file.as_str())?;
+            read.as_ref()
+        };
+        if let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record {
+            self.compare(row, &update.change, fields);
+        }
+        Ok(())
+    }
+
+    /// The findings, of which a person accepts some.
+    pub(super) fn findings(&self, accepted: &BTreeSet<Finding>) -> Vec<ColumnFinding> {
+        self.columns.findings(accepted)
+    }
+
+    fn compare(&mut self, row: u64, change: &Change, fields: &FileFields) {
         for (field, new) in texts(change) {
             let old = fields.custom_metadata.get(&*field.name).and_then(Value::as_str);
             let lost = old.filter(|old| has_lost_zeros(old, new));
@@ -91,8 +119,11 @@ impl Comparison {
 
     fn remember(&mut self, tags: &[String]) {
         for tag in tags {
-            if self.tags.len() < TAGS_MAX {
-                self.tags.entry(tag.to_lowercase()).or_insert_with(|| tag.clone());
+            if self.tags.len() < TAGS_MAX && !self.spellings.contains(tag) {
+                if self.spellings.len() < TAGS_MAX {
+                    self.spellings.insert(tag.clone());
+                }
+                self.tags.entry(lower(tag).into_owned()).or_insert_with(|| tag.clone());
             }
         }
     }
@@ -101,7 +132,7 @@ impl Comparison {
     fn added(&mut self, row: u64, column: &str, tags: Option<&Tags>, fields: &FileFields) {
         let tags = as_slice_or_empty(tags).iter().filter(|tag| !fields.tags.contains(tag));
         let mut other_case = tags.filter_map(|tag| {
-            let known = self.tags.get(&tag.to_lowercase())?;
+            let known = self.tags.get(&*lower(tag))?;
             (known != tag).then_some((tag, known))
         });
         if let Some((tag, known)) = other_case.next() {
@@ -113,12 +144,20 @@ impl Comparison {
     fn removed(&mut self, row: u64, tags: Option<&Tags>, fields: &FileFields) {
         let tags = as_slice_or_empty(tags).iter().filter(|tag| !fields.tags.contains(tag));
         let mut other_case = tags.filter_map(|tag| {
-            let lower = tag.to_lowercase();
-            Some((tag, fields.tags.iter().find(|has| has.to_lowercase() == lower)?))
+            let tag_lower = lower(tag);
+            Some((tag, fields.tags.iter().find(|has| lower(has) == tag_lower)?))
         });
         if let Some((tag, has)) = other_case.next() {
             let found = Some((Finding::RemovedTagCase, has.as_str()));
             self.columns.count_compared("removeTags", row, tag, found);
         }
+    }
+}
+
+fn lower(tag: &str) -> Cow<'_, str> {
+    if tag.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(tag)
+    } else {
+        Cow::Owned(tag.to_lowercase())
     }
 }

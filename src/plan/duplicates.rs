@@ -2,10 +2,10 @@
 
 use std::hash::Hasher as _;
 
-use foldhash::HashMap;
-use xxhash_rust::xxh3::Xxh3Default;
+use foldhash::{HashMap, HashSet};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-use crate::row::{Change, FileId, Set, TagChange};
+use crate::row::{Change, FileId, Set, TagChange, Update};
 
 /// Maximum files that are remembered where their rows are not read together.
 const FILES_MAX: usize = 200_000;
@@ -27,8 +27,8 @@ pub(super) struct FileValues {
     rows: u64,
     winner: u64,
     has_disagreement: bool,
-    /// Hashes of the last value, by the hash of its field.
-    values: Vec<(u64, u64)>,
+    /// Hashes of the last value, by the hash of its field; a row can have any number of fields.
+    values: HashMap<u64, u64>,
 }
 
 impl FileValues {
@@ -36,14 +36,9 @@ impl FileValues {
     pub(super) fn add(&mut self, row: u64, change: &Change) {
         self.rows += 1;
         for (field, value) in values(change) {
-            if let Some((_, last)) = self.values.iter_mut().find(|(known, _)| *known == field) {
-                if *last != value {
-                    self.has_disagreement = true;
-                    self.winner = row;
-                }
-                *last = value;
-            } else {
-                self.values.push((field, value));
+            if self.values.insert(field, value).is_some_and(|last| last != value) {
+                self.has_disagreement = true;
+                self.winner = row;
             }
         }
     }
@@ -55,25 +50,59 @@ impl FileValues {
     }
 }
 
-/// The same for all files of a sheet, where the rows of a file are apart. Memory is bounded: files
-/// after the first 200,000 are not compared.
+/// Finds the files that are in several rows. Memory is bounded: files after the first 200,000 are not
+/// remembered.
 #[derive(Debug, Default)]
-pub(super) struct SheetValues(HashMap<FileId, FileValues>);
+pub(super) struct RepeatedFiles {
+    /// Hashes of all files, and of those that are in several rows. Equal hashes of different files
+    /// only cost the comparison of their values.
+    all: HashSet<u64>,
+    repeated: HashSet<u64>,
+}
+
+impl RepeatedFiles {
+    pub(super) fn add(&mut self, file: &FileId) {
+        let hash = hash_of(file);
+        if self.all.contains(&hash) {
+            self.repeated.insert(hash);
+        } else if self.all.len() < FILES_MAX {
+            self.all.insert(hash);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.repeated.is_empty()
+    }
+
+    fn contains(&self, file: &FileId) -> bool {
+        self.repeated.contains(&hash_of(file))
+    }
+}
+
+fn hash_of(file: &FileId) -> u64 {
+    xxh3_64(file.as_str().as_bytes())
+}
+
+/// The values that the rows of repeated files ask for, where the rows of a file are apart.
+pub(super) struct SheetValues {
+    files: RepeatedFiles,
+    values: HashMap<FileId, FileValues>,
+}
 
 impl SheetValues {
-    pub(super) fn add(&mut self, row: u64, file: &FileId, change: &Change) {
-        if let Some(values) = self.0.get_mut(file) {
-            values.add(row, change);
-        } else if self.0.len() < FILES_MAX {
-            let mut values = FileValues::default();
-            values.add(row, change);
-            self.0.insert(file.clone(), values);
+    pub(super) fn of(files: RepeatedFiles) -> Self {
+        Self { files, values: HashMap::default() }
+    }
+
+    pub(super) fn add(&mut self, row: u64, Update { file, change }: Update) {
+        if self.files.contains(&file) {
+            self.values.entry(file).or_default().add(row, &change);
         }
     }
 
     /// The disagreements in the order of the rows that win.
     pub(super) fn disagreements(&self) -> Vec<Disagreement> {
-        let all = self.0.iter().filter_map(|(file, values)| values.disagreement(file));
+        let all = self.values.iter().filter_map(|(file, values)| values.disagreement(file));
         let mut all: Vec<Disagreement> = all.collect();
         all.sort_unstable_by_key(|found| found.winner);
         all

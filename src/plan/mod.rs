@@ -28,7 +28,7 @@ pub use compare::compare;
 pub use diff::{DiffPlanner, FileDifference, PriorRunLookup};
 pub use direct::direct;
 pub use duplicates::Disagreement;
-use duplicates::SheetValues;
+use duplicates::RepeatedFiles;
 pub use read_back::read_back;
 pub use recorded::Recorded;
 pub use row_limit::RowLimit;
@@ -36,6 +36,7 @@ pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_first, scan_rest}
 pub use steps::{done_parts, fingerprint, steps};
 pub use summary::{EXAMPLES_MAX, ExtensionReferences, LostTags, PlanSummary, Preview};
 
+use crate::findings::ColumnFinding;
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
@@ -105,6 +106,24 @@ impl Planner {
         }
     }
 
+    /// Compares the rows with the snapshots of their files, while they are planned. The direct planner
+    /// has no snapshots.
+    pub fn compare(&mut self) {
+        if let Self::Diff(planner) = self {
+            planner.compare();
+        }
+    }
+
+    /// What the columns of the rows so far show against the snapshots; empty without
+    /// [`Self::compare`].
+    #[must_use]
+    pub fn compared(&self) -> Vec<ColumnFinding> {
+        match self {
+            Self::Direct(_) => Vec::new(),
+            Self::Diff(planner) => planner.compared(),
+        }
+    }
+
     /// Plans the next row into a batch, without the steps that are done. The row and its requests
     /// may be added to a later batch, with those of other rows.
     ///
@@ -132,10 +151,18 @@ impl Planner {
     pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
         match self {
             Self::Direct(planner) => {
-                planner.end(batch);
+                planner.coalescer.end(&mut batch.requests);
                 Ok(())
             }
             Self::Diff(planner) => planner.end(batch),
+        }
+    }
+
+    /// The files in several rows, whose values the planner has not compared.
+    fn take_repeated_files(&mut self) -> RepeatedFiles {
+        match self {
+            Self::Direct(planner) => std::mem::take(&mut planner.files),
+            Self::Diff(_) => RepeatedFiles::default(),
         }
     }
 
@@ -154,8 +181,8 @@ pub struct DirectPlanner {
     row: Batch,
     /// How many more rows are collected for a preview; `None` without a preview.
     preview: Option<usize>,
-    /// The values of the sheet; for a preview only.
-    values: SheetValues,
+    /// The files in several rows; for a preview only.
+    files: RepeatedFiles,
 }
 
 impl DirectPlanner {
@@ -172,7 +199,7 @@ impl DirectPlanner {
         if self.preview.is_some()
             && let Content::Update(update) = &row.content
         {
-            self.values.add(row.pos.number, &update.file, &update.change);
+            self.files.add(&update.file);
         }
         direct(row, progress, &mut self.row);
         if self.preview.is_some() {
@@ -182,11 +209,6 @@ impl DirectPlanner {
         for request in self.row.requests.drain(..) {
             self.coalescer.take(request, &mut batch.requests);
         }
-    }
-
-    fn end(&mut self, batch: &mut Batch) {
-        batch.disagreements.extend(self.values.disagreements());
-        self.coalescer.end(&mut batch.requests);
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::duplicates::{RepeatedFiles, SheetValues};
 use super::steps::{fingerprint, steps};
-use super::{Batch, PlanSummary, Planner, Recorded, RowLimit};
+use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit};
 use crate::input::{AmbiguousNull, Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;
 use crate::request::Call;
-use crate::row::{Content, Row, Target};
+use crate::row::{Content, Row, RowPos, Target};
 
 /// The result of a scan.
 #[derive(Debug, Clone, Default)]
@@ -130,9 +131,11 @@ pub fn scan_rest(
     let mut scan = InputSummary::default();
     let mut batch = Batch::default();
     let mut limit = RowLimit::new(rows_max);
+    let mut last_row = 0;
     while !limit.is_reached()
         && let Some((row, prior_run)) = rows.next_row()?
     {
+        last_row = row.pos.number;
         if scan.first_unknown.is_none() {
             scan.first_unknown = UnknownRow::of(&row, &prior_run);
         }
@@ -160,10 +163,14 @@ pub fn scan_rest(
         batch.lost_tags.clear();
         batch.disagreements.clear();
         batch.changed_files = 0;
-        batch.columns.clear();
     }
     planner.end(&mut batch)?;
+    let repeated = planner.take_repeated_files();
+    if !repeated.is_empty() {
+        batch.disagreements = disagreements(input, context, repeated, recorded.from(), last_row)?;
+    }
     scan.summary.add(&batch);
+    scan.summary.columns.add_all(&batch.columns);
     on_batch(&batch);
     scan.empty_cells = rows.empty_cells();
     scan.summary.findings = rows.findings();
@@ -171,4 +178,27 @@ pub fn scan_rest(
     scan.worksheet.clone_from(&input.options.worksheet);
     scan.ignored_columns = rows.ignored_columns().to_vec();
     Ok(scan)
+}
+
+/// The files whose rows ask for different values, in the order of the rows that win. The rows up to
+/// `last_row` are read again, so that only the values of files in several rows are held.
+fn disagreements(
+    input: &Input,
+    context: &Context,
+    repeated: RepeatedFiles,
+    from: Option<RowPos>,
+    last_row: u64,
+) -> Result<Vec<Disagreement>, InputError> {
+    let mut values = SheetValues::of(repeated);
+    let mut rows = input.rows(context, from)?;
+    let mut read_to = 0;
+    while read_to < last_row
+        && let Some((row, _)) = rows.next_row()?
+    {
+        read_to = row.pos.number;
+        if let Content::Update(update) = row.content {
+            values.add(row.pos.number, *update);
+        }
+    }
+    Ok(values.disagreements())
 }

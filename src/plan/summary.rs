@@ -145,7 +145,7 @@ pub struct Preview {
 }
 
 impl PlanSummary {
-    /// Counts a batch.
+    /// Counts a batch, without its columns.
     pub fn add(&mut self, batch: &Batch) {
         for row in &batch.rows {
             self.rows += 1;
@@ -169,7 +169,6 @@ impl PlanSummary {
             }
         }
         self.changed_files += batch.changed_files;
-        self.columns.add_all(&batch.columns);
         batch.lost_tags.iter().for_each(|lost| self.lost_tags.add(lost));
         self.disagreements += batch.disagreements.len() as u64;
         if self.first_disagreement.is_none() {

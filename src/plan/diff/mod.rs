@@ -37,12 +37,12 @@ use simulated_file::SimulatedFile;
 use work::{MergedWork, WorkItem};
 
 use super::batch::{Batcher, FileEdit};
-use super::compare::lost_zeros;
+use super::compare::{Comparison, lost_zeros};
 use super::direct::direct;
 use super::duplicates::FileValues;
 use super::steps::drop_done;
 use super::{Batch, PlannedRow, RowProgress};
-use crate::findings::Finding;
+use crate::findings::{ColumnFinding, Finding};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{Change, Content, Duplicates, Extension, FileId, Problem, Row, Rules, Update};
@@ -69,6 +69,8 @@ pub struct DiffPlanner {
     may_follow_lost_requests: bool,
     /// How the rows were read, and which findings hold rows back.
     rules: Rules,
+    /// What the rows show against their files; `None` if they are not compared.
+    comparison: Option<Comparison>,
 }
 
 impl DiffPlanner {
@@ -85,6 +87,7 @@ impl DiffPlanner {
             waiting_rows: HashMap::new(),
             may_follow_lost_requests: false,
             rules: Rules::default(),
+            comparison: None,
         }
     }
 
@@ -106,6 +109,18 @@ impl DiffPlanner {
         self.preview = Some(files);
     }
 
+    /// Compares the rows with their files.
+    pub fn compare(&mut self) {
+        self.comparison = Some(Comparison::default());
+    }
+
+    /// What the columns of the rows so far show against their files.
+    #[must_use]
+    pub fn compared(&self) -> Vec<ColumnFinding> {
+        let findings = |comparison: &Comparison| comparison.findings(&self.rules.accepted);
+        self.comparison.as_ref().map(findings).unwrap_or_default()
+    }
+
     /// Plans the next row. The row and its requests may be added to a later batch.
     ///
     /// # Errors
@@ -117,17 +132,22 @@ impl DiffPlanner {
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
         let Row { pos, content } = row;
-        let update = match content {
-            Content::Update(update) if !update.change.is_empty() => *update,
-            content => {
-                direct(Row { pos, content }, progress, batch);
-                return Ok(());
-            }
+        let Content::Update(update) = content else {
+            direct(Row { pos, content }, progress, batch);
+            return Ok(());
         };
-        let Update { file, mut change } = update;
+        let record = self.records.of_last_row(pos.number, &self.ledger)?;
+        if let Some(comparison) = &mut self.comparison {
+            comparison.row(pos.number, &update, record.as_ref(), &self.ledger)?;
+        }
+        if update.change.is_empty() {
+            direct(Row { pos, content: Content::Update(update) }, progress, batch);
+            return Ok(());
+        }
+        let Update { file, mut change } = *update;
         drop_done(&file, &mut change, &progress.fingerprints);
         let pending = PendingRow { pos, change, progress: progress.clone() };
-        let Some(record) = self.records.of_last_row(pos.number, &self.ledger)? else {
+        let Some(record) = record else {
             self.waiting_rows.entry(file).or_default().push(pending);
             return Ok(());
         };
