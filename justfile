@@ -35,6 +35,10 @@ ci:
 bench rows="100000" pairs="5":
     benches/cost.sh {{rows}} {{pairs}}
 
+# CPU of `check`, compared with the csv crate's serde loop
+bench-check rows="100000" samples="5":
+    benches/check.sh {{rows}} {{samples}}
+
 # CPU and memory of reading a workbook, compared with calamine's own loop
 bench-workbook rows="200000" runs="5":
     benches/workbook.sh {{rows}} {{runs}}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # CPU time and memory per row: `ikbulk apply` with all features, compared with the plain program in
-# benches/yardstick.rs and with only reading the sheet. Server and client are pinned to one core each,
-# and the runs are interleaved. Prints medians and ratios of medians.
+# benches/yardstick.rs. Server and client are pinned to one core each, and the runs are interleaved.
+# Prints medians and ratios of medians.
 #
 #   benches/cost.sh [ROWS] [RUNS]
 #
@@ -41,8 +41,6 @@ for ((run = 0; run < runs; run++)); do
     measure plain_current_thread "$yardstick" "$work/rows.csv" $IMAGE_KIT_BASE_URL current_thread
     measure ikbulk "$ikbulk" -q apply --direct --no-snapshot --yes --rate unlimited --read-rate unlimited "$work/rows.csv"
     measure plain_multi_thread "$yardstick" "$work/rows.csv" $IMAGE_KIT_BASE_URL multi_thread
-    measure serde_loop "$yardstick" "$work/rows.csv" read
-    measure check "$ikbulk" -q check "$work/rows.csv"
     rm -rf "$work/rows.ikbulk"
 done
 
@@ -56,4 +54,3 @@ done
 ratio() { awk -v a="$(median "$1" '$1 + $2')" -v b="$(median "$2" '$1 + $2')" -v n="$1 / $2" 'BEGIN { printf "%-32s %5.2f\n", n, a / b }'; }
 ratio ikbulk plain_current_thread
 ratio ikbulk plain_multi_thread
-ratio check serde_loop
