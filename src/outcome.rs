@@ -10,7 +10,7 @@ use crate::extension_results::ExtensionResults;
 /// The status of a row or step, best first: a row has the worst (greatest) status of its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// Up to date, or no change requested; nothing was sent.
+    /// Up to date, no change requested, or superseded; nothing was sent on behalf of the row alone.
     Unchanged,
     /// ImageKit accepted the change.
     Updated,
@@ -90,8 +90,8 @@ pub enum Code {
     /// Not attempted: the extensions of the row, or of an earlier row of the file, exceed a limit of
     /// spending.
     Budget,
-    /// A later row set the same field of the file, so this one must not be sent again, or was never
-    /// sent.
+    /// A later row set the same field of the file, to another value or because this one failed. So
+    /// the row is not sent again, or its value was never sent.
     Superseded,
     /// Rejected: invalid by ikbulk's own rules.
     Invalid,
@@ -269,7 +269,8 @@ impl Status {
     pub fn description(self) -> &'static str {
         match self {
             Self::Unchanged => {
-                "Nothing was sent: the file is up to date, or the row changes nothing."
+                "Nothing was to be sent: the file is up to date, the row changes nothing, or later \
+                 rows set all that it sets."
             }
             Self::Updated => "ImageKit accepted every step of the row.",
             Self::NotAttempted => "The run ended before the row, or the rest of it, was sent.",
@@ -338,8 +339,9 @@ impl Code {
                  a higher limit sends the row."
             }
             Self::Superseded => {
-                "A later row of the sheet set the same fields of the file. The row is not re-sent, \
-                 and does not count for the exit code where later rows set all of its fields."
+                "Later rows of the sheet, which `message` names, set the same fields of the file. \
+                 Where they set all fields of the row, it is `unchanged` (`updated` if a request of \
+                 its own was accepted); where they set some, it keeps its status."
             }
             Self::Invalid => "ikbulk's own validation rejected the row; nothing was sent.",
             Self::Suspect => {
@@ -380,7 +382,9 @@ impl Code {
                 &[Status::NotAttempted, Status::Failed, Status::Rejected, Status::Unknown]
             }
             Self::Budget => &[Status::NotAttempted],
-            Self::Superseded => &[Status::Unchanged, Status::Failed, Status::Rejected],
+            Self::Superseded => {
+                &[Status::Unchanged, Status::Updated, Status::Failed, Status::Rejected]
+            }
             Self::Invalid
             | Self::Suspect
             | Self::Conflict

@@ -1,11 +1,9 @@
 //! Files that are in several rows which ask for different values.
 
-use std::hash::Hasher as _;
-
 use foldhash::{HashMap, HashSet};
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::row::{Change, FileId, Set, TagChange, Update};
+use crate::row::{Change, FileId, Update};
 
 /// Maximum files that are remembered where their rows are not read together.
 const FILES_MAX: usize = 200_000;
@@ -35,8 +33,8 @@ impl FileValues {
     /// Adds the next row of the file.
     pub(super) fn add(&mut self, row: u64, change: &Change) {
         self.rows += 1;
-        for (field, value) in values(change) {
-            if self.values.insert(field, value).is_some_and(|last| last != value) {
+        for (field, value) in change.values() {
+            if self.values.insert(field.hash(), value).is_some_and(|last| last != value) {
                 self.has_disagreement = true;
                 self.winner = row;
             }
@@ -107,39 +105,4 @@ impl SheetValues {
         all.sort_unstable_by_key(|found| found.winner);
         all
     }
-}
-
-/// Hashes of the fields that a change sets, and of their values. Tags to add or remove disagree
-/// with nothing: they take effect one after the other.
-fn values(change: &Change) -> impl Iterator<Item = (u64, u64)> {
-    let Change { tags, coordinates, description, metadata, publish, .. } = change;
-    let tags = tags.as_ref().and_then(|tags| match tags {
-        TagChange::Replace(tags) => Some(hash(&tags.as_slice())),
-        TagChange::Clear => Some(0),
-        TagChange::Edit { .. } => None,
-    });
-    let coordinates = coordinates.as_ref().map(|set| of_set(set, |area| hash(&area.to_string())));
-    let description = description.as_ref().map(|set| of_set(set, hash));
-    let publish = publish.as_ref().map(|publish| hash(&publish.is_published));
-    let fixed = [tags, coordinates, description, publish];
-    let fixed = (0..).zip(fixed).filter_map(|(field, value)| Some((field, value?)));
-    let metadata = metadata.iter().map(|(field, set)| {
-        let value = of_set(set, |value| match value.as_str() {
-            Some(text) => hash(text),
-            None => hash(&value.to_string()),
-        });
-        (hash(&*field.name), value)
-    });
-    fixed.chain(metadata)
-}
-
-/// The hash of a value; 0 for a field to clear.
-fn of_set<T>(set: &Set<T>, hash: impl Fn(&T) -> u64) -> u64 {
-    set.value().map_or(0, hash)
-}
-
-fn hash(value: &(impl std::hash::Hash + ?Sized)) -> u64 {
-    let mut hasher = Xxh3Default::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::ReportError;
 use super::returned::{ReturnedRow, return_sheet};
 use super::row::RowResult;
-use super::superseded::{RemainingEdits, SupersededRows};
+use super::superseded::SupersededRows;
 use crate::atomic_file::AtomicFile;
 use crate::history::each_record;
 use crate::input::{Context, Input};
@@ -41,19 +41,22 @@ pub fn write_retry_sheet(
     let mut utf8 = input.clone();
     utf8.options.encoding = None;
     let mut sheet = return_sheet(file, &utf8, &input.records(context)?).map_err(failed)?;
-    let mut superseded = SupersededRows::new(input, context, ledger);
+    let superseded = SupersededRows::find_all(input, context, ledger)?;
     let mut rows = RetryRows::default();
     each_record(input, context, ledger, |pos, records, steps| {
-        let result = RowResult::of(steps);
-        let remaining = superseded.find(pos.number, result.status)?;
-        let is_superseded = remaining.is_some_and(RemainingEdits::is_empty);
+        let mut result = RowResult::of(steps);
+        let superseded = superseded.of_row(pos.number)?;
+        if let Some(superseded) = &superseded {
+            superseded.apply(&mut result);
+        }
         rows.unknown += u64::from(result.status == Status::Unknown);
-        rows.rejected += u64::from(result.status == Status::Rejected && !is_superseded);
-        if !result.can_retry(is_superseded) {
+        rows.rejected += u64::from(result.status == Status::Rejected);
+        if !result.can_retry() {
             return Ok(());
         }
         rows.to_retry += 1;
-        let row = ReturnedRow { pos, records, steps, result: &result, remaining };
+        let superseded = superseded.as_ref();
+        let row = ReturnedRow { pos, records, steps, result: &result, superseded };
         row.write(&mut sheet, input, context, &failed)
     })?;
     if let Some(file) = sheet.finish().map_err(failed)? {

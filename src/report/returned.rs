@@ -8,7 +8,7 @@ use super::error::ReportError;
 use super::reason::Reason;
 use super::row::RowResult;
 use super::sheets::ReturnSheet;
-use super::superseded::RemainingEdits;
+use super::superseded::Superseded;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::history::failed_extensions;
@@ -40,8 +40,8 @@ pub(super) struct ReturnedRow<'r> {
     pub(super) records: &'r Records,
     pub(super) steps: &'r [StepRecord],
     pub(super) result: &'r RowResult<'r>,
-    /// What later rows left of it; `None` if all.
-    pub(super) remaining: Option<&'r RemainingEdits>,
+    /// What later rows superseded of it; `None` if nothing.
+    pub(super) superseded: Option<&'r Superseded>,
 }
 
 impl ReturnedRow<'_> {
@@ -53,19 +53,19 @@ impl ReturnedRow<'_> {
         context: &Context,
         failed: &impl Fn(io::Error) -> ReportError,
     ) -> Result<(), ReportError> {
-        let Self { pos, records, steps, result, remaining } = *self;
+        let Self { pos, records, steps, result, superseded } = *self;
         let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
             already_done(input, context, pos, steps)?
         } else {
             records.already_done()
         };
         let bad_columns = records.bad_columns();
-        let superseded_columns = remaining.map(|remaining| &*remaining.superseded_columns);
+        let superseded_columns = superseded.map(Superseded::columns).unwrap_or_default();
         let reason = Reason {
             row: result,
             done: &done,
-            superseded_columns: superseded_columns.unwrap_or_default(),
-            remaining_tag_change: remaining.and_then(RemainingEdits::reduced_tags),
+            superseded_columns: &superseded_columns,
+            remaining_tag_change: superseded.and_then(Superseded::reduced_tags),
             bad_columns: &bad_columns,
             rules: &context.rules,
         };

@@ -85,9 +85,9 @@ impl<'s> RowResult<'s> {
 
     /// Whether the row can be retried as it is: it failed, or one of its extensions did.
     #[must_use]
-    pub fn can_retry(&self, is_superseded: bool) -> bool {
+    pub fn can_retry(&self) -> bool {
         match self.status {
-            Status::Failed => !is_superseded || self.has_failed_extension,
+            Status::Failed => true,
             Status::Updated => self.has_failed_extension,
             _ => false,
         }

@@ -45,9 +45,6 @@ pub struct Summary {
     /// Rows with one step of unknown outcome and others still to be sent.
     #[serde(skip)]
     pub with_unsent_steps: u64,
-    /// Rows that a later row superseded entirely, so that nothing is left to do.
-    #[serde(skip)]
-    pub superseded: SupersededCounts,
     /// Updated rows of which an extension failed.
     #[serde(skip)]
     pub with_failed_extension: u64,
@@ -114,15 +111,6 @@ pub struct ExtensionCounts {
     pub unclear: u64,
 }
 
-/// Rows that later rows superseded entirely.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SupersededCounts {
-    /// Rejected rows.
-    pub rejected: u64,
-    /// Failed rows.
-    pub failed: u64,
-}
-
 impl RowCounts {
     /// Counts a row with this status.
     pub fn add(&mut self, status: Status) {
@@ -148,17 +136,12 @@ impl Summary {
     /// Rows that can be retried as they are: failed ones, and ones of which an extension failed.
     #[must_use]
     pub fn to_retry(&self) -> u64 {
-        self.rows.failed.saturating_sub(self.superseded.failed) + self.with_failed_extension
+        self.rows.failed + self.with_failed_extension
     }
 
-    /// Counts a row; `is_superseded` if later rows superseded it entirely.
-    pub(super) fn add(&mut self, row: &RowResult<'_>, is_superseded: bool) {
+    /// Counts a row.
+    pub(super) fn add(&mut self, row: &RowResult<'_>) {
         self.rows.add(row.status);
-        match (row.status, is_superseded) {
-            (Status::Rejected, true) => self.superseded.rejected += 1,
-            (Status::Failed, true) => self.superseded.failed += 1,
-            _ => {}
-        }
         let needs_attention =
             row.status == Status::Updated && row.code.is_some_and(Code::needs_attention);
         self.needs_attention += u64::from(needs_attention);
@@ -197,11 +180,9 @@ pub fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
         }
         _ if rows.unknown > 0 => exit_codes::UNKNOWN,
         _ if rows.not_attempted > 0 => exit_codes::INCOMPLETE,
-        _ if rows.rejected > summary.superseded.rejected || summary.needs_attention > 0 => {
-            exit_codes::NEEDS_FIXING
-        }
+        _ if rows.rejected > 0 || summary.needs_attention > 0 => exit_codes::NEEDS_FIXING,
         _ if summary.fails_on_pending && summary.pending() > 0 => exit_codes::NEEDS_FIXING,
-        _ if rows.failed > summary.superseded.failed => exit_codes::INCOMPLETE,
+        _ if rows.failed > 0 => exit_codes::INCOMPLETE,
         EndReason::Done | EndReason::Stopped(Stop::Deadline) => exit_codes::DONE,
     }
 }

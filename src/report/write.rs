@@ -10,7 +10,7 @@ use super::returned::{ReturnedRow, return_sheet};
 use super::row::RowResult;
 use super::sheets::{ReportSheet, ReturnSheet};
 use super::summary::{Summary, exit_code};
-use super::superseded::{RemainingEdits, SupersededRows};
+use super::superseded::SupersededRows;
 use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
@@ -165,7 +165,7 @@ impl<'p> ReportWriter<'p> {
         let report = AtomicFile::create(run.path(), "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?, &context.rules);
         Ok(Self {
-            superseded: SupersededRows::new(input, context, ledger),
+            superseded: SupersededRows::find_all(input, context, ledger)?,
             summary: Summary {
                 run: run.path().display().to_string(),
                 input: meta.input_name.clone(),
@@ -180,7 +180,6 @@ impl<'p> ReportWriter<'p> {
                 unverified: 0,
                 partially_done: 0,
                 with_unsent_steps: 0,
-                superseded: super::summary::SupersededCounts::default(),
                 with_failed_extension: 0,
                 fails_on_pending: meta.fails_on_pending,
             },
@@ -201,23 +200,22 @@ impl<'p> ReportWriter<'p> {
         failed: &impl Fn(io::Error) -> ReportError,
     ) -> Result<(), ReportError> {
         let mut row = RowResult::of(steps);
-        let remaining = self.superseded.find(pos.number, row.status)?;
-        if let Some(remaining) = remaining {
-            row.code = Some(Code::Superseded);
-            row.message = remaining.message(&row.message).into();
+        let superseded = self.superseded.of_row(pos.number)?;
+        if let Some(superseded) = &superseded {
+            superseded.apply(&mut row);
         }
-        let is_superseded = remaining.is_some_and(RemainingEdits::is_empty);
-        self.summary.add(&row, is_superseded);
+        self.summary.add(&row);
         add_failure(&mut self.failures, pos, &row);
         let file_id = records.file_id();
         self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
         let sheet = match row.status {
-            Status::Rejected if !is_superseded || row.has_failed_extension => &mut self.failed,
+            Status::Rejected => &mut self.failed,
             Status::Unknown => &mut self.unknown,
-            _ if row.can_retry(is_superseded) => &mut self.failed,
+            _ if row.can_retry() => &mut self.failed,
             _ => return Ok(()),
         };
-        let row = ReturnedRow { pos, records, steps, result: &row, remaining };
+        let superseded = superseded.as_ref();
+        let row = ReturnedRow { pos, records, steps, result: &row, superseded };
         row.write(sheet, self.input, self.context, failed)
     }
 }

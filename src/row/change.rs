@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Extensions, FieldSet, FileField, MetadataField, MetadataValue};
 
 /// Maximum total length of a file's tags, in characters. ImageKit documents the limit for upload
@@ -82,7 +84,7 @@ impl Change {
 }
 
 /// The change of a file's tags: replace or edit, never both.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TagChange {
     /// Replaces all tags.
     Replace(Tags),
@@ -151,7 +153,8 @@ impl TagChange {
 /// [`TAGS_LENGTH_MAX`] characters in total. Line breaks are rejected as well: they usually come
 /// from an unclosed quote that merged cells. Clones share the list, because thousands of rows have
 /// the same tags.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub struct Tags(Arc<[String]>);
 
 impl Tags {
@@ -194,6 +197,20 @@ impl Tags {
     /// A list of one tag for each tag.
     pub(crate) fn one_by_one(&self) -> impl Iterator<Item = Self> {
         self.0.iter().map(|tag| Self([tag.clone()].into()))
+    }
+}
+
+impl From<Tags> for Vec<String> {
+    fn from(Tags(tags): Tags) -> Self {
+        tags.to_vec()
+    }
+}
+
+impl TryFrom<Vec<String>> for Tags {
+    type Error = String;
+
+    fn try_from(words: Vec<String>) -> Result<Self, String> {
+        Self::new(words).map_err(|(problem, _)| problem)
     }
 }
 

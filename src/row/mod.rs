@@ -28,6 +28,7 @@ mod rules;
 mod suggest;
 mod tag_cache;
 mod target;
+mod values;
 
 pub use builder::Builder;
 pub use cell::Cell;

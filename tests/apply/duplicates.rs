@@ -53,3 +53,83 @@ fn resumed_runs_keep_the_rule_for_duplicates() {
     env.run(&format!("apply --yes --plan {}", run.name())).exits(0);
     assert_eq!(run.statuses(), ["unchanged", "updated", "unchanged", "updated"]);
 }
+
+/// Row, status, code and message of each row of the only run of `sheet`.
+fn outcomes(env: &TestEnv) -> Vec<String> {
+    let report = env.runs("sheet").pop().expect("it ran").report();
+    let cells = |row: &crate::harness::Line| {
+        ["row", "status", "code", "message"].map(|column| row[column].clone()).join(" ")
+    };
+    report.iter().map(|row| cells(row).trim_end().to_owned()).collect()
+}
+
+#[test]
+fn rows_without_an_effect_are_unchanged_and_name_the_winner() {
+    let env = TestEnv::new(files(["a", "b"]));
+    let rows = "a,red,first\na,blue,second\nb,x,\na,green,\na,green,\n";
+    env.write("sheet.csv", format!("fileId,tags,description\n{rows}"));
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(
+        outcomes(&env),
+        [
+            "2 unchanged superseded superseded by row 3 in description and by row 6 in tags",
+            "3 updated superseded superseded by row 6 in tags",
+            "4 updated",
+            "5 updated",
+            "6 updated",
+        ]
+    );
+    // The report is the same however often it is written, and does not depend on the order of ids.
+    let run = env.only_run("sheet");
+    let report = run.text("report.csv");
+    env.run(&format!("report {}", run.name())).exits(0);
+    assert_eq!(run.text("report.csv"), report);
+}
+
+#[test]
+fn row_that_was_sent_by_itself_stays_updated() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,description\na,first\na,second\n");
+    for flags in ["--direct", "--direct --no-snapshot"] {
+        env.apply(&format!("sheet.csv {flags}")).exits(0);
+        let superseded = "2 updated superseded superseded by row 3 in description";
+        assert_eq!(outcomes(&env), [superseded, "3 updated"], "{flags}");
+    }
+}
+
+#[test]
+fn invalid_row_whose_fields_later_rows_set_is_unchanged() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", "fileId,tags,description\na,50%,\nb,x,y\na,new,\nb,50%,z\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    let outcomes = outcomes(&env);
+    assert!(
+        outcomes[0].starts_with("2 unchanged superseded superseded by row 4 in tags; own error")
+    );
+    assert_eq!(outcomes[1..3], ["3 updated", "4 updated"]);
+    assert!(outcomes[3].starts_with("5 rejected invalid"), "{outcomes:?}");
+    let failed = env.only_run("sheet").text("failed.csv");
+    assert_eq!(failed.lines().count(), 2, "{failed}");
+}
+
+#[test]
+fn rejected_later_row_supersedes_nothing() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags,addTags\na,new,\na,,50%\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert_eq!(outcomes(&env)[0], "2 updated");
+}
+
+/// The report of a sheet in which every file is in two rows far apart needs no memory for them.
+#[test]
+fn rows_that_are_far_apart_are_superseded() {
+    let ids: Vec<String> = (0..3000).map(|n| format!("f{n}")).collect();
+    let env = TestEnv::new(files(&ids));
+    let rows = |text: &'static str| ids.iter().map(move |id| format!("{id},{text}"));
+    let rows: Vec<String> = rows("first").chain(rows("second")).collect();
+    env.write("sheet.csv", crate::harness::sheet("fileId,description", rows.into_iter()));
+    env.apply("sheet.csv").exits(0);
+    let run = env.only_run("sheet");
+    assert_eq!((run.count("unchanged"), run.count("updated")), (3000, 3000));
+    assert_eq!(run.row(2)["message"], "superseded by row 3002 in description");
+}

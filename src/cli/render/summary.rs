@@ -213,9 +213,8 @@ fn settle_command(lines: &mut Layout, reports: &Reports, run: &Path) -> Option<&
 
 /// Adds the commands that send failed and rejected rows again.
 fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
-    let (rows, superseded) = (reports.summary.rows, reports.summary.superseded);
     let conflicts = reports.failures.count_of(Code::Conflict);
-    let to_fix = rows.rejected.saturating_sub(superseded.rejected + conflicts);
+    let to_fix = reports.summary.rows.rejected.saturating_sub(conflicts);
     let Some(path) = reports.failed.as_deref().map(quoted) else {
         return;
     };

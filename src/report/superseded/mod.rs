@@ -1,0 +1,212 @@
+//! Finds the edits that later rows of the same file superseded.
+//!
+//! Rows of one file apply in sheet order, and the last one wins. So the report says of each row what
+//! became of its edits, and `failed.*` must not return an edit that would overwrite a newer value:
+//!
+//! - A rejected or failed row keeps the edits that no later row applied or found up to date. Without
+//!   any, nothing is left to do on the file.
+//! - A row that was applied is superseded in the fields that a later row set to another value.
+//!
+//! [`SupersededRows::find_all`] reads the input and the ledger side by side, and notes the edits of
+//! the rows whose files are in several rows. The notes are kept on disk, by file. Then each file is
+//! read from its last row to its first, with what the rows after it set ([`LaterRows`]): so memory
+//! depends on the number of columns, not on the number of rows.
+
+mod edits;
+mod later;
+mod later_tags;
+mod setter;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use edits::{Kind, RowEdits};
+use later::LaterRows;
+use serde::{Deserialize, Serialize};
+
+use crate::history::{RowEffects, each_record};
+use crate::input::{Context, Input};
+use crate::ledger::{LedgerError, LedgerFile, RowNotes};
+use crate::row::{Content, TagChange};
+
+use super::error::ReportError;
+use super::row::RowResult;
+use crate::outcome::{Code, Status};
+
+/// Rows per query.
+const ROWS_AT_ONCE: usize = 1024;
+
+/// What later rows superseded of a row, and what they did not.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Superseded {
+    /// Columns that a later row superseded, with its number. They must not be sent again.
+    columns: Vec<(String, u64)>,
+    /// The row that superseded some tags of a list, of which the rest remains.
+    some_tags: Option<u64>,
+    /// Columns that can still be applied to a rejected or failed row.
+    open: Vec<String>,
+    /// The tag change that can still be applied; `None` if all of it can, or none.
+    tags: Option<TagChange>,
+    /// Whether later rows superseded all edits of the row.
+    is_whole: bool,
+    /// Whether nothing of the row was sent on its own, and nothing is left to do.
+    is_unchanged: bool,
+}
+
+/// The superseded rows of a run.
+pub(super) struct SupersededRows<'r>(Option<RowNotes<'r>>);
+
+impl<'r> SupersededRows<'r> {
+    /// Finds the superseded rows of a run.
+    pub(super) fn find_all(
+        input: &'r Input,
+        context: &'r Context,
+        ledger: &'r LedgerFile,
+    ) -> Result<Self, ReportError> {
+        let meta = ledger.meta()?;
+        let files = ledger.file_count()?;
+        if files == meta.rows {
+            return Ok(Self(None));
+        }
+        let mut notes = ledger.row_notes()?;
+        let mut rows = input.rows(context, None)?;
+        let mut last_rows = LastRows { ledger, is_known: files > 0, next: VecDeque::new(), to: 0 };
+        ledger.transaction(|| {
+            each_record(input, context, ledger, |pos, records, steps| {
+                let row = rows.next_row()?.map_or(Content::Blank, |(row, _)| row.content);
+                let file = records.file_id();
+                let is_noted = match (last_rows.is_last(pos.number)?, &row) {
+                    _ if file.is_empty() => false,
+                    (None, _) | (Some(false), Content::Update(_)) => true,
+                    (Some(true), _) => notes.has_file(&file)?,
+                    (Some(false), _) => ledger.file_record(&file)?.is_some(),
+                };
+                if is_noted {
+                    let effects = RowEffects::new(steps, meta.planning, false);
+                    let edits = RowEdits::of(records, &row, steps, effects, &context.rules);
+                    if let Some(note) = edits.and_then(|edits| serde_json::to_string(&edits).ok()) {
+                        notes.add(&file, pos.number, &note)?;
+                    }
+                }
+                Ok::<_, ReportError>(())
+            })?;
+            conclude(&notes)
+        })?;
+        Ok(Self(Some(notes)))
+    }
+
+    /// What later rows superseded of a row; `None` if nothing.
+    pub(super) fn of_row(&self, row: u64) -> Result<Option<Superseded>, ReportError> {
+        let Some(notes) = &self.0 else { return Ok(None) };
+        let result = notes.result(row)?;
+        Ok(result.and_then(|result| serde_json::from_str(&result).ok()))
+    }
+}
+
+/// Stores what later rows superseded of each row.
+fn conclude(notes: &RowNotes<'_>) -> Result<(), ReportError> {
+    let mut of_file = String::new();
+    let mut later = LaterRows::default();
+    notes.each_backwards(|file, row, note| {
+        if file != of_file {
+            file.clone_into(&mut of_file);
+            later = LaterRows::default();
+        }
+        let Ok(edits) = serde_json::from_str::<RowEdits>(note) else { return Ok(()) };
+        let superseded = match edits.kind {
+            Kind::Open => Some(later.superseded_of_open(&edits)),
+            Kind::Applied { .. } => Some(later.superseded_of_applied(&edits)),
+            Kind::Other => None,
+        };
+        if let Some(superseded) = superseded.filter(Superseded::is_any)
+            && let Ok(result) = serde_json::to_string(&superseded)
+        {
+            notes.set_result(row, &result)?;
+        }
+        later.add(row, edits);
+        Ok(())
+    })
+}
+
+/// Tells which rows are the last of their files.
+struct LastRows<'l> {
+    ledger: &'l LedgerFile,
+    /// Whether the ledger has the files: not if rows were sent without reading them.
+    is_known: bool,
+    next: VecDeque<u64>,
+    /// The ledger has no other last rows before this one.
+    to: u64,
+}
+
+impl LastRows<'_> {
+    /// Whether no later row with a change names the file of this row; `None` if that is unknown.
+    /// Call with ascending rows.
+    fn is_last(&mut self, row: u64) -> Result<Option<bool>, LedgerError> {
+        if !self.is_known {
+            return Ok(None);
+        }
+        while self.next.pop_front_if(|last| *last < row).is_some() {}
+        if self.next.is_empty() && self.to <= row {
+            self.next = self.ledger.last_rows_from(row, ROWS_AT_ONCE)?.into();
+            let is_end = self.next.len() < ROWS_AT_ONCE;
+            self.to = self.next.back().filter(|_| !is_end).map_or(u64::MAX, |last| last + 1);
+        }
+        Ok(Some(self.next.front() == Some(&row)))
+    }
+}
+
+impl Superseded {
+    fn is_any(&self) -> bool {
+        !self.columns.is_empty() || self.some_tags.is_some()
+    }
+
+    /// Changes the result of the row to what later rows left of it.
+    pub(super) fn apply(&self, row: &mut RowResult<'_>) {
+        let is_planned = row.code == Some(Code::Superseded);
+        if is_planned && !self.is_whole {
+            // The plan left the row out as a whole, for a reason of its own.
+            return;
+        }
+        let own_error = row.message.clone();
+        let is_success = row.status.is_success();
+        row.code = Some(Code::Superseded);
+        // An extension that failed is still to be retried.
+        if self.is_unchanged && !row.has_failed_extension {
+            row.status = Status::Unchanged;
+        }
+        let mut message = self.description();
+        if !self.open.is_empty() && !is_success {
+            message.push_str(&format!("; not applied: {}", self.open.join(", ")));
+        }
+        if !is_success {
+            message = format!("{message}; own error: {own_error}");
+        }
+        row.message = Cow::Owned(message);
+    }
+
+    /// `superseded by row 5 in tags and by row 7 in description`.
+    fn description(&self) -> String {
+        let some_tags = self.some_tags.map(|row| ("some tags".to_owned(), row));
+        let mut by_row: Vec<(u64, Vec<&str>)> = Vec::new();
+        for (column, row) in self.columns.iter().chain(&some_tags) {
+            match by_row.iter_mut().find(|(by, _)| by == row) {
+                Some((_, columns)) => columns.push(column),
+                None => by_row.push((*row, vec![column])),
+            }
+        }
+        by_row.sort_unstable_by_key(|(row, _)| *row);
+        let parts = by_row.iter();
+        let parts = parts.map(|(row, columns)| format!("by row {row} in {}", columns.join(", ")));
+        format!("superseded {}", parts.collect::<Vec<_>>().join(" and "))
+    }
+
+    /// The columns that must not be sent again.
+    pub(super) fn columns(&self) -> Vec<String> {
+        self.columns.iter().map(|(column, _)| column.clone()).collect()
+    }
+
+    /// The remaining tag change, if it is less than in the row.
+    pub(super) fn reduced_tags(&self) -> Option<&TagChange> {
+        self.tags.as_ref()
+    }
+}
