@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::row::{Change, Coordinates, MetadataField, MetadataValue, Publish, Set, instant};
+use crate::row::{
+    Change, Coordinates, Field, HeldWord, MetadataField, MetadataValue, Publish, Set, instant,
+};
 
 /// The type of a list entry. Lists also contain folders, which have no file id, and, unless the
 /// query excludes them, old versions, which have the file's id.
@@ -103,6 +105,22 @@ impl FileFields {
     #[must_use]
     pub fn has_metadata(&self, field: &MetadataField, requested: &Set<MetadataValue>) -> bool {
         is_metadata(self.custom_metadata.get(field.name.as_ref()), requested)
+    }
+
+    /// Whether a field holds a word: as its value, or in its list.
+    #[must_use]
+    pub fn holds(&self, HeldWord { field, word }: &HeldWord) -> bool {
+        match field {
+            Field::Tags | Field::AddTags | Field::RemoveTags => self.tags.contains(word),
+            Field::RemoveAiTags => self.ai_tags.iter().any(|tag| tag.name == *word),
+            Field::Description => self.description.as_ref() == Some(word),
+            Field::CustomMetadata(field) => match self.custom_metadata.get(&*field.name) {
+                Some(Value::String(text)) => text == word,
+                Some(Value::Array(list)) => list.iter().any(|it| it.as_str() == Some(word)),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Whether the publication status is known to be up to date. Never true for changes of all

@@ -128,8 +128,18 @@ impl Settings {
     /// The reason to refuse a sheet unless a person confirms it: more of its rows are invalid than
     /// allowed.
     pub(super) fn too_many_invalid(&self, summary: &PlanSummary) -> Option<Refusal> {
-        let (rejected, rows, max_bad) = (summary.rejected, summary.rows, self.max_bad);
-        (summary.rejected_share() > max_bad).then_some(Refusal::TooManyInvalid {
+        self.too_many_invalid_except(summary, 0)
+    }
+
+    /// The same, where some rows of those that are rejected may be valid: only the library shows.
+    pub(super) fn too_many_invalid_except(
+        &self,
+        summary: &PlanSummary,
+        undecided: u64,
+    ) -> Option<Refusal> {
+        let (rejected, rows, max_bad) =
+            (summary.rejected.saturating_sub(undecided), summary.rows, self.max_bad);
+        (summary.rejected_share_without(undecided) > max_bad).then_some(Refusal::TooManyInvalid {
             rejected,
             rows,
             max_bad,

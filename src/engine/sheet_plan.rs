@@ -242,8 +242,9 @@ impl<U: Ui> SheetPlan<'_, U> {
                 let (with_snapshots, read_stats, rules) =
                     plan_with_snapshots(reader, subject, self.limit, self.differences, self.ui)
                         .await?;
+                let has_undecided = scan.undecided > 0;
                 scan = with_snapshots;
-                if rules != meta.rules {
+                if rules != meta.rules || has_undecided {
                     meta.rules = rules;
                     self.refuse_unless_accepted(&scan, client)?;
                 }
@@ -312,8 +313,9 @@ impl<U: Ui> SheetPlan<'_, U> {
     /// options accept them.
     fn refuse_unless_accepted(&self, scan: &InputSummary, client: &Client) -> Result<(), Error> {
         let summary = &scan.summary;
-        let too_many = || self.settings.too_many_invalid(summary);
         let is_direct = self.planning == Planning::Direct;
+        let undecided = if is_direct { 0 } else { scan.undecided };
+        let too_many = || self.settings.too_many_invalid_except(summary, undecided);
         let refusal = if is_direct && self.rules.duplicates != Duplicates::InOrder {
             Refusal::DuplicatesOfDirect
         } else if summary.rows == 0 && !self.sheet.allow_empty {

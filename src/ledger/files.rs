@@ -10,7 +10,7 @@ use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use super::snapshots::{MISSING, Snapshot, damaged, from_json, key_of};
 use super::writer::{MARK_LOST, row_number};
 use super::{EARLIER_RUN, LedgerError, LedgerFile};
-use crate::row::{FieldSet, FileId};
+use crate::row::{Content, FieldSet, FileId, Update};
 
 /// `row` is the last row that names the file, or negative while that is unknown. `snapshot` is a
 /// table of its own, so that listed states are appended.
@@ -192,6 +192,25 @@ impl LedgerFile {
                 connection.prepare_cached(&format!("{SELECT_RECORD} WHERE id = ?1"))?;
             select.query_row([file], read_record).optional()
         })
+    }
+
+    /// The content of a row, which is valid if it is rejected only for words that its file holds.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or its data on the file is damaged.
+    pub fn admit(&self, content: Content) -> Result<Content, LedgerError> {
+        let Content::Rejected(rejection) = &content else { return Ok(content) };
+        let Some(held) = rejection.unless_held() else { return Ok(content) };
+        let Some(file) = &held.file else { return Ok(content) };
+        let record = self.file_record(file.as_str())?;
+        let Some(Snapshot::Fields(fields)) = record.map(|record| record.state) else {
+            return Ok(content);
+        };
+        if !held.words.iter().all(|word| fields.holds(word)) {
+            return Ok(content);
+        }
+        let (file, change) = (file.clone(), held.change.clone());
+        Ok(Content::Update(Box::new(Update { file, change })))
     }
 
     /// Up to `at_most` files in the order of their last rows, from the row `from` on.

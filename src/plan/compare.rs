@@ -32,7 +32,7 @@ pub fn compare(
     let mut comparison = Comparison::default();
     let mut records = FileRecords::default();
     while let Some((row, _)) = rows.next_row()? {
-        let Content::Update(update) = row.content else { continue };
+        let Content::Update(update) = ledger.admit(row.content)? else { continue };
         let record = records.of_last_row(row.pos.number, ledger)?;
         comparison.row(row.pos.number, &update, record.as_ref(), ledger)?;
     }

@@ -124,6 +124,18 @@ impl Planner {
         }
     }
 
+    /// The row, which is valid if it is rejected only for words that its file holds. A direct planner
+    /// does not know the files.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub fn admit(&self, row: Row) -> Result<Row, LedgerError> {
+        match self {
+            Self::Direct(_) => Ok(row),
+            Self::Diff(planner) => planner.admit(row),
+        }
+    }
+
     /// Plans the next row into a batch, without the steps that are done. The row and its requests
     /// may be added to a later batch, with those of other rows.
     ///

@@ -33,7 +33,7 @@ pub fn read_back(
             let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
                 continue;
             };
-            if let Content::Update(update) = row.content
+            if let Content::Update(update) = ledger.admit(row.content)?
                 && let Some(file) = files.get_mut(&update.file)
             {
                 file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);

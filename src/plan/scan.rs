@@ -24,6 +24,9 @@ pub struct InputSummary {
     /// The first row whose outcome in an earlier run is `unknown` and that would send an
     /// at-most-once step again.
     pub first_unknown: Option<UnknownRow>,
+    /// Rejected rows that are valid if their files hold the words for which they are rejected. 0 after
+    /// a comparison with the library.
+    pub undecided: u64,
     /// JSON keys whose null may mean "no value" as well as "clear".
     pub ambiguous_nulls: Vec<AmbiguousNull>,
     /// Paths and URLs that are not resolved yet.
@@ -136,6 +139,7 @@ pub fn scan_rest(
         && let Some((row, prior_run)) = rows.next_row()?
     {
         last_row = row.pos.number;
+        let row = planner.admit(row)?;
         if scan.first_unknown.is_none() {
             scan.first_unknown = UnknownRow::of(&row, &prior_run);
         }
@@ -148,6 +152,8 @@ pub fn scan_rest(
             }
             Content::Rejected(ref rejection) => {
                 scan.to_look_up.extend(rejection.target().cloned());
+                let is_undecided = rejection.unless_held().is_some() && !planner.reorders_rows();
+                scan.undecided += u64::from(is_undecided);
             }
             Content::Update(ref update) => scan.summary.add_change(&update.change),
             Content::Blank => {}

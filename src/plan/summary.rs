@@ -223,8 +223,15 @@ impl PlanSummary {
     /// Share of invalid rows, from 0 to 1.
     #[must_use]
     pub fn rejected_share(&self) -> f64 {
+        self.rejected_share_without(0)
+    }
+
+    /// The same without rejected rows that may be valid.
+    #[must_use]
+    pub fn rejected_share_without(&self, undecided: u64) -> f64 {
+        let rejected = self.rejected.saturating_sub(undecided);
         #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-        let share = self.rejected as f64 / self.rows.max(1) as f64;
+        let share = rejected as f64 / self.rows.max(1) as f64;
         share
     }
 }

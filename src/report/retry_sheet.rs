@@ -57,7 +57,7 @@ pub fn write_retry_sheet(
         rows.to_retry += 1;
         let superseded = superseded.as_ref();
         let row = ReturnedRow { pos, records, steps, result: &result, superseded };
-        row.write(&mut sheet, input, context, &failed)
+        row.write(&mut sheet, (input, context, ledger), &failed)
     })?;
     if let Some(file) = sheet.finish().map_err(failed)? {
         file.finish().map_err(failed)?;

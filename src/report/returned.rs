@@ -13,7 +13,7 @@ use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::history::failed_extensions;
 use crate::input::{Context, Format, Input, Records};
-use crate::ledger::StepRecord;
+use crate::ledger::{LedgerFile, StepRecord};
 use crate::plan::{done_parts, fingerprint, steps};
 use crate::request::StepKind;
 use crate::row::{Content, RowPos};
@@ -49,13 +49,12 @@ impl ReturnedRow<'_> {
     pub(super) fn write(
         &self,
         sheet: &mut ReturnSheet,
-        input: &Input,
-        context: &Context,
+        run: (&Input, &Context, &LedgerFile),
         failed: &impl Fn(io::Error) -> ReportError,
     ) -> Result<(), ReportError> {
         let Self { pos, records, steps, result, superseded } = *self;
         let done = if steps.iter().any(|record| record.outcome.status.is_success()) {
-            already_done(input, context, pos, steps)?
+            already_done(run, pos, steps)?
         } else {
             records.already_done()
         };
@@ -67,7 +66,7 @@ impl ReturnedRow<'_> {
             superseded_columns: &superseded_columns,
             remaining_tag_change: superseded.and_then(Superseded::reduced_tags),
             bad_columns: &bad_columns,
-            rules: &context.rules,
+            rules: &run.1.rules,
         };
         sheet.write(&records.record(), &reason).map_err(failed)
     }
@@ -76,8 +75,7 @@ impl ReturnedRow<'_> {
 /// Fingerprints of the completed steps of a row, including those of an earlier run that returned
 /// the row. Space-separated hexadecimal.
 fn already_done(
-    input: &Input,
-    context: &Context,
+    (input, context, ledger): (&Input, &Context, &LedgerFile),
     pos: RowPos,
     records: &[StepRecord],
 ) -> Result<String, ReportError> {
@@ -85,7 +83,7 @@ fn already_done(
         return Ok(String::new());
     };
     let mut done = prior_run.done;
-    if let Content::Update(update) = row.content {
+    if let Content::Update(update) = ledger.admit(row.content)? {
         let change = update.change.clone();
         for (kind, call) in steps(update.change).into_iter().flatten() {
             let is_done = |record: &&StepRecord| {

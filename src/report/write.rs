@@ -140,6 +140,7 @@ struct ReportWriter<'p> {
     superseded: SupersededRows<'p>,
     input: &'p Input,
     context: &'p Context,
+    ledger: &'p LedgerFile,
     summary: Summary,
     failures: Causes,
     report: ReportSheet<'p>,
@@ -189,6 +190,7 @@ impl<'p> ReportWriter<'p> {
             unknown: sheet("unknown")?,
             input,
             context,
+            ledger,
         })
     }
 
@@ -216,7 +218,7 @@ impl<'p> ReportWriter<'p> {
         };
         let superseded = superseded.as_ref();
         let row = ReturnedRow { pos, records, steps, result: &row, superseded };
-        row.write(sheet, self.input, self.context, failed)
+        row.write(sheet, (self.input, self.context, self.ledger), failed)
     }
 }
 

@@ -8,7 +8,7 @@ use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, 
 use super::id_damage::check_id;
 use super::list::list;
 use super::metadata;
-use super::problem::{Invalid, Problem, Rejection};
+use super::problem::{HeldWord, Invalid, Problem, Rejection, UnlessHeld};
 use super::suggest::fold;
 use super::tag_cache::TagCache;
 use super::{Content, Extensions, Field, FileId, Rules, Schema, Target, Unresolved, Update};
@@ -48,6 +48,9 @@ pub struct Builder<'a> {
     is_published: Option<bool>,
     include_file_versions: Option<bool>,
     problems: Vec<Problem>,
+    /// How many problems are words that can be values, and these words.
+    word_problems: usize,
+    words: Vec<HeldWord>,
     seen_any: bool,
     /// Counts findings in the cells of the row with this number.
     watch: Option<(&'a mut Columns, u64)>,
@@ -72,6 +75,8 @@ impl<'a> Builder<'a> {
             is_published: None,
             include_file_versions: None,
             problems: Vec::new(),
+            word_problems: 0,
+            words: Vec::new(),
             seen_any: false,
             watch: None,
             schema: None,
@@ -111,11 +116,16 @@ impl<'a> Builder<'a> {
             self.problems.push(Problem::held(column, &cell.shown(), finding));
             return;
         }
-        if let Err(Invalid { problem, suggestion }) = self.parse(field, cell) {
+        if let Err(Invalid { problem, suggestion, is_word }) = self.parse(field, cell, self.rules) {
             let problem = Problem::new(column, &cell.shown(), problem, suggestion);
             match field {
                 Field::FilePath | Field::Url => self.targets.push(Err(problem)),
-                _ => self.problems.push(problem),
+                _ => {
+                    if is_word {
+                        self.read_words(field, cell);
+                    }
+                    self.problems.push(problem);
+                }
             }
         }
     }
@@ -139,12 +149,23 @@ impl<'a> Builder<'a> {
         {
             self.problems.push(problem.clone());
         }
-        let change = self.change;
+        let is_undecided = self.word_problems > 0 && self.word_problems == self.problems.len();
+        let (change, words) = (self.change, self.words);
         match (Rejection::from_problems(self.problems), file) {
-            (Some(rejection), Ok(FileRef::Target(TargetCell { target, .. }))) => {
-                Content::Rejected(rejection.with_target(target))
+            (Some(mut rejection), file) => {
+                let (file, target) = match file {
+                    Ok(FileRef::Id(file)) => (Some(file), None),
+                    Ok(FileRef::Target(TargetCell { target, .. })) => (None, Some(target)),
+                    Err(_) => (None, None),
+                };
+                if is_undecided {
+                    rejection = rejection.unless(UnlessHeld { file, change, words });
+                }
+                Content::Rejected(match target {
+                    Some(target) => rejection.with_target(target),
+                    None => rejection,
+                })
             }
-            (Some(rejection), _) => Content::Rejected(rejection),
             (None, Err(problem)) => Content::Rejected(problem.into()),
             (None, Ok(FileRef::Id(file))) => Content::Update(Box::new(Update { file, change })),
             (None, Ok(FileRef::Target(TargetCell { target, cell }))) => {
@@ -175,16 +196,40 @@ impl<'a> Builder<'a> {
         self.problems.iter().any(|problem| fold(problem.column()) == column)
     }
 
+    /// Reads a cell as if its words were values, in case the library holds them.
+    fn read_words(&mut self, field: &Field, cell: Cell<'_>) {
+        let rules = self.rules.with_all_words();
+        let mut words = match field {
+            Field::Description | Field::CustomMetadata(_) if !field.is_list() => {
+                cell.trimmed_text().map(str::to_owned).into_iter().collect()
+            }
+            field if field.is_list() => list(cell, field, &rules).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        words.retain(|word| self.rules.is_undecided(field, word));
+        if !words.is_empty() && self.parse(field, cell, &rules).is_ok() {
+            self.word_problems += 1;
+            let words = words.into_iter().map(|word| HeldWord { field: field.clone(), word });
+            self.words.extend(words);
+        }
+    }
+
     /// The value that a cell means; `None` if it clears its field.
-    fn meaning<'c>(&mut self, field: &Field, cell: Cell<'c>) -> Result<Option<Cell<'c>>, Invalid> {
-        let is_plain = self.rules.is_plain(cell);
-        let token = &self.rules.clear_token;
+    fn meaning<'c>(
+        &mut self,
+        field: &Field,
+        cell: Cell<'c>,
+        rules: &Rules,
+    ) -> Result<Option<Cell<'c>>, Invalid> {
+        let is_plain = rules.is_plain(cell);
+        let token = &rules.clear_token;
         let literal = if is_plain { Some(cell) } else { cell.literal(token, field.is_list()) };
         if literal.is_none()
-            && let Some(no_value) = self.rules.no_value(field, cell)
+            && let Some(no_value) = rules.no_value(field, cell)
         {
             let problem = format!("is {}", no_value.description());
-            return Err(Invalid::new(problem, no_value.suggestion(cell.shown().trim())));
+            let invalid = Invalid::new(problem, no_value.suggestion(cell.shown().trim()));
+            return Err(Invalid { is_word: no_value.can_be_value(), ..invalid });
         }
         if !is_plain && cell.has_nul() {
             return Err(Invalid::new("contains a NUL character", "remove it"));
@@ -207,8 +252,8 @@ impl<'a> Builder<'a> {
     }
 
     /// Parses a cell into its field of the change.
-    fn parse(&mut self, field: &Field, cell: Cell<'_>) -> Result<(), Invalid> {
-        let Some(cell) = self.meaning(field, cell)? else {
+    fn parse(&mut self, field: &Field, cell: Cell<'_>, rules: &Rules) -> Result<(), Invalid> {
+        let Some(cell) = self.meaning(field, cell, rules)? else {
             return self.clear(field);
         };
         match field {
@@ -218,18 +263,19 @@ impl<'a> Builder<'a> {
             Field::Tags => {
                 // An explicit empty list clears the tags. Sent as null, because the API does not
                 // document [].
-                let tags = self.tags(field, cell)?.map_or(TagChange::Clear, TagChange::Replace);
+                let tags =
+                    self.tags(field, cell, rules)?.map_or(TagChange::Clear, TagChange::Replace);
                 self.change.tags = Some(tags);
             }
-            Field::AddTags => self.add_tags = self.tags(field, cell)?,
-            Field::RemoveTags => self.remove_tags = self.tags(field, cell)?,
-            Field::RemoveAiTags => self.change.ai_tags = ai_tags(field, cell, self.rules)?,
+            Field::AddTags => self.add_tags = self.tags(field, cell, rules)?,
+            Field::RemoveTags => self.remove_tags = self.tags(field, cell, rules)?,
+            Field::RemoveAiTags => self.change.ai_tags = ai_tags(field, cell, rules)?,
             Field::CustomCoordinates => {
                 self.change.coordinates = Some(Set::Value(coordinates(cell)?));
             }
             Field::Description => self.change.description = Some(Set::Value(description(cell)?)),
             Field::CustomMetadata(field) => {
-                let value = metadata::value(field, cell, self.rules)?;
+                let value = metadata::value(field, cell, rules)?;
                 self.change.metadata.push((field.clone(), Set::Value(value)));
             }
             Field::Extensions => {
@@ -260,17 +306,23 @@ impl<'a> Builder<'a> {
         };
         match Extensions::for_all(&self.rules.extensions) {
             Ok(extensions) => self.change.extensions = extensions,
-            Err(Invalid { problem, suggestion }) => {
+            Err(Invalid { problem, suggestion, .. }) => {
                 self.problems.push(Problem::new("extensions", names, problem, suggestion));
             }
         }
     }
 
     /// The tags of a cell; `None` for an explicit empty list.
-    fn tags(&mut self, field: &Field, cell: Cell<'_>) -> Result<Option<Tags>, Invalid> {
-        let parse = || tags(field, cell, self.rules);
+    fn tags(
+        &mut self,
+        field: &Field,
+        cell: Cell<'_>,
+        rules: &Rules,
+    ) -> Result<Option<Tags>, Invalid> {
+        let parse = || tags(field, cell, rules);
+        let is_cached = std::ptr::eq(rules, self.rules);
         match (&mut self.tag_cache, cell) {
-            (Some(cache), Cell::Text(text)) => cache.get_or_parse(text, parse),
+            (Some(cache), Cell::Text(text)) if is_cached => cache.get_or_parse(text, parse),
             _ => parse(),
         }
     }

@@ -63,11 +63,17 @@ impl FromIterator<(Target, Result<FileId, LookupError>)> for Resolved {
 }
 
 impl Content {
-    /// Replaces an unresolved row by an update or a rejection, if its target was looked up.
+    /// Replaces an unresolved row by an update or a rejection, if its target was looked up. A row
+    /// that is rejected unless its file holds a word gets its file.
     #[must_use]
     pub fn resolved(self, files: &Resolved) -> Self {
-        let Self::Unresolved(unresolved) = self else {
-            return self;
+        let unresolved = match self {
+            Self::Unresolved(unresolved) => unresolved,
+            Self::Rejected(mut rejection) => {
+                rejection.resolve(files);
+                return Self::Rejected(rejection);
+            }
+            Self::Update(_) | Self::Blank => return self,
         };
         match files.get(&unresolved.target) {
             None => Self::Unresolved(unresolved),

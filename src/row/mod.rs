@@ -51,7 +51,7 @@ pub use lookup::{LookupError, Resolved, Unresolved};
 pub(crate) use metadata::instant;
 pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
 pub(crate) use no_duplicate_keys::NoDuplicateKeys;
-pub use problem::{Problem, Rejection};
+pub use problem::{HeldWord, Problem, Rejection, UnlessHeld};
 pub use rules::{Duplicates, NullMeans, Rules};
 pub(crate) use suggest::{closest_name, equals_loosely, fold, folds_to, starts_loosely_with};
 pub use tag_cache::TagCache;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::Target;
+use super::{Change, Field, FileId, Resolved, Target};
 use crate::findings::Finding;
 
 /// Maximum characters of an invalid value to show.
@@ -73,11 +73,33 @@ impl fmt::Display for Problem {
 }
 
 /// The problems of one row; never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {
     first: Problem,
     others: Vec<Problem>,
     target: Option<Target>,
+    unless_held: Option<Box<UnlessHeld>>,
+}
+
+/// A row whose only problems are words that programs print for no value. It is valid if its file
+/// already holds each word in that field: then the word is a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnlessHeld {
+    /// The file; `None` before its path or URL is looked up.
+    pub file: Option<FileId>,
+    /// The change, with the words as values.
+    pub change: Change,
+    /// The words that the file must hold.
+    pub words: Vec<HeldWord>,
+}
+
+/// A word and the field that must hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldWord {
+    /// The field, or the column that changes it.
+    pub field: Field,
+    /// The word.
+    pub word: String,
 }
 
 impl Rejection {
@@ -86,7 +108,7 @@ impl Rejection {
     pub fn from_problems(problems: Vec<Problem>) -> Option<Self> {
         let mut problems = problems.into_iter();
         let first = problems.next()?;
-        Some(Self { first, others: problems.collect(), target: None })
+        Some(Self { first, others: problems.collect(), target: None, unless_held: None })
     }
 
     /// Adds the path or URL that identifies the row's file.
@@ -102,6 +124,27 @@ impl Rejection {
             problem.address = address(&problem.column).map(Into::into);
         }
         self
+    }
+
+    /// Adds what the row is if the library holds its words.
+    #[must_use]
+    pub(super) fn unless(self, held: UnlessHeld) -> Self {
+        Self { unless_held: Some(Box::new(held)), ..self }
+    }
+
+    /// What the row is if the library holds its words; `None` for other problems.
+    #[must_use]
+    pub fn unless_held(&self) -> Option<&UnlessHeld> {
+        self.unless_held.as_deref()
+    }
+
+    /// Sets the file of a looked-up path or URL.
+    pub(super) fn resolve(&mut self, files: &Resolved) {
+        if let (Some(target), Some(held)) = (&self.target, &mut self.unless_held)
+            && let Some(Ok(file)) = files.get(target)
+        {
+            held.file = Some(file.clone());
+        }
     }
 
     /// The valid path or URL of the row's file, if any: other rows may change the same file.
@@ -124,7 +167,7 @@ impl Rejection {
 
 impl From<Problem> for Rejection {
     fn from(first: Problem) -> Self {
-        Self { first, others: Vec::new(), target: None }
+        Self { first, others: Vec::new(), target: None, unless_held: None }
     }
 }
 
@@ -140,6 +183,8 @@ impl fmt::Display for Rejection {
 pub(super) struct Invalid {
     pub(super) problem: Cow<'static, str>,
     pub(super) suggestion: Cow<'static, str>,
+    /// Whether the cell holds a word that can be a value if the account shows it.
+    pub(super) is_word: bool,
 }
 
 impl Invalid {
@@ -147,6 +192,6 @@ impl Invalid {
         problem: impl Into<Cow<'static, str>>,
         suggestion: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { problem: problem.into(), suggestion: suggestion.into() }
+        Self { problem: problem.into(), suggestion: suggestion.into(), is_word: false }
     }
 }

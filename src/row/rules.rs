@@ -162,9 +162,23 @@ impl Rules {
             }
             Some(no_value) => {
                 let problem = format!("contains {word:?}, {}", no_value.description());
-                Err(Invalid::new(problem, no_value.suggestion(word.trim())))
+                let invalid = Invalid::new(problem, no_value.suggestion(word.trim()));
+                Err(Invalid { is_word: no_value.can_be_value(), ..invalid })
             }
         }
+    }
+
+    /// These rules, with every word as a value.
+    pub(super) fn with_all_words(&self) -> Self {
+        let mut rules = self.clone();
+        rules.literals.extend(no_value::words());
+        rules
+    }
+
+    /// Whether a word is a value of the field only if the library holds it.
+    pub(super) fn is_undecided(&self, field: &Field, word: &str) -> bool {
+        let is_word = NoValue::of(word).is_some_and(NoValue::can_be_value);
+        is_word && !self.is_value(field, word.trim())
     }
 
     /// Whether a word that programs print for no value is a value of the field.

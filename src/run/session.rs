@@ -174,6 +174,7 @@ impl Session {
                 if !prior_run.done.is_empty() {
                     progress = Cow::Owned(progress.with_prior_run(prior_run.done));
                 }
+                let row = planner.admit(row)?;
                 limit.count(&row, &progress);
                 planner.row(row, &progress, &mut batch)?;
             }

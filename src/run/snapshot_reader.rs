@@ -118,10 +118,18 @@ impl SnapshotReader<'_> {
             self.ledger.forget_files()?;
             let mut rows = input.rows(context, None)?;
             while let Some((row, _)) = rows.next_row()? {
-                if let Content::Update(update) = row.content
-                    && !update.change.is_empty()
-                {
-                    self.ledger.add_file(&update.file, row.pos.number)?;
+                let file = match &row.content {
+                    Content::Update(update) => {
+                        Some(&update.file).filter(|_| !update.change.is_empty())
+                    }
+                    // Whether the row is valid depends on what the file holds.
+                    Content::Rejected(rejection) => {
+                        rejection.unless_held().and_then(|held| held.file.as_ref())
+                    }
+                    Content::Unresolved(_) | Content::Blank => None,
+                };
+                if let Some(file) = file {
+                    self.ledger.add_file(file, row.pos.number)?;
                 }
             }
             Ok(self.ledger.index_files()?)

@@ -72,7 +72,8 @@ fn words_are_values_where_a_person_says_so() {
     env.write("ikbulk.toml", "[profile.default]\nliteral = [\"NULL\"]\n");
     assert_eq!(tags("fileId,tags\na,NULL\n", "", 0), json!(["NULL"]));
     // The flag replaces the setting.
-    tags("fileId,tags\na,NULL\n", "--literal NA", 1);
+    tags("fileId,tags\na,None\n", "--literal NA", 1);
+    env.write("sheet.csv", "fileId,tags\na,NULL\n");
     assert_text!(env.run("check sheet.csv --literal NA"));
 }
 
@@ -206,4 +207,54 @@ fn numbers_dates_and_booleans_are_read_as_people_write_them() {
     env.apply("sheet.csv --locale fr").exits(0);
     assert_eq!(env.file("a")["customMetadata"]["weight"], json!(1.234));
     assert_eq!(env.file("a")["customMetadata"]["shot"], "2026-04-03");
+}
+
+#[test]
+fn word_that_the_file_holds_in_that_field_is_a_value() {
+    let mut library = Library::new();
+    let metadata = json!({"brand": "NA", "color": "red"});
+    library.insert(json!({"fileId": "a", "tags": ["NULL", "x"], "customMetadata": metadata}));
+    library.insert(json!({"fileId": "b", "filePath": "/b.jpg", "description": "None"}));
+    let env = TestEnv::new(with_library(library));
+    let statuses = |sheet: &str, exit: i32| {
+        env.write("sheet.csv", sheet);
+        env.apply("sheet.csv").exits(exit);
+        env.runs("sheet").pop().expect("it ran").statuses().join(" ")
+    };
+    // Refused as too many invalid rows otherwise, by the first reading already.
+    assert_eq!(statuses("fileId,customMetadata.brand\na,NA\n", 0), "unchanged");
+    let rows = "a,NA,\"NULL,new\",text\n";
+    assert_eq!(
+        statuses(&format!("fileId,customMetadata.brand,tags,description\n{rows}"), 0),
+        "updated"
+    );
+    assert_eq!(env.file("a")["tags"], json!(["NULL", "new"]));
+    assert_eq!(env.file("a")["description"], "text");
+    assert_eq!(statuses("fileId,removeTags\na,NULL\n", 0), "updated");
+    assert_eq!(env.file("a")["tags"], json!(["new"]));
+    assert_eq!(statuses("filePath,description\n/b.jpg,None\n", 0), "unchanged");
+    // Another file, another field, and a word that is not there any more.
+    env.write("sheet.csv", "fileId,customMetadata.brand,tags\nb,NA,\na,,NULL\na,,NA\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    let run = env.runs("sheet").pop().expect("it ran");
+    assert_eq!(run.statuses(), ["rejected"; 3]);
+    env.write("sheet.csv", "fileId,customMetadata.brand\nb,NA\n");
+    env.apply("sheet.csv").exits(2).output_contains("1 of 1 row is invalid");
+}
+
+#[test]
+fn saved_plan_of_a_word_that_the_file_holds_is_applied() {
+    let mut library = Library::new();
+    library.insert(json!({"fileId": "a", "customMetadata": {"brand": "NA"}}));
+    let env = TestEnv::new(with_library(library));
+    env.write("sheet.csv", "fileId,customMetadata.brand,description\na,NA,text\n");
+    env.run("plan sheet.csv").exits(0);
+    let run = env.only_run("sheet");
+    env.run(&format!("apply --yes --plan {}", run.name())).exits(0);
+    assert_eq!(
+        (run.statuses(), env.file("a")["description"].clone()),
+        (vec!["updated".into()], json!("text"))
+    );
+    env.run(&format!("undo --yes {}", run.name())).exits(0);
+    assert!(env.file("a")["description"].as_str().unwrap_or_default().is_empty());
 }

@@ -121,6 +121,14 @@ impl DiffPlanner {
         self.comparison.as_ref().map(findings).unwrap_or_default()
     }
 
+    /// The row, which is valid if it is rejected only for words that its file holds.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn admit(&self, Row { pos, content }: Row) -> Result<Row, LedgerError> {
+        Ok(Row { pos, content: self.ledger.admit(content)? })
+    }
+
     /// Plans the next row. The row and its requests may be added to a later batch.
     ///
     /// # Errors

@@ -74,6 +74,7 @@ impl<'r> SupersededRows<'r> {
         ledger.transaction(|| {
             each_record(input, context, ledger, |pos, records, steps| {
                 let row = rows.next_row()?.map_or(Content::Blank, |(row, _)| row.content);
+                let row = ledger.admit(row)?;
                 let file = records.file_id();
                 let is_noted = match (last_rows.is_last(pos.number)?, &row) {
                     _ if file.is_empty() => false,

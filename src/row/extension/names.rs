@@ -69,7 +69,7 @@ impl ExtensionNames {
                 self.presets.insert(name.to_owned(), extensions);
                 Ok(())
             }
-            Err(Invalid { problem, suggestion }) => Err(format!("{problem}; {suggestion}")),
+            Err(Invalid { problem, suggestion, .. }) => Err(format!("{problem}; {suggestion}")),
         }
     }
 
@@ -78,7 +78,7 @@ impl ExtensionNames {
     /// # Errors
     /// They cannot be used; the reason is for people.
     pub fn check_for_all(&self) -> Result<(), String> {
-        let reason = |Invalid { problem, suggestion }| {
+        let reason = |Invalid { problem, suggestion, .. }| {
             let names = self.for_all.as_deref().unwrap_or_default();
             format!(
                 "the extensions {names:?} of all rows cannot be run: the list {problem}; {suggestion}"
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn reason(result: Result<Vec<Extension>, Invalid>) -> String {
-        let Invalid { problem, suggestion } = result.expect_err("it is invalid");
+        let Invalid { problem, suggestion, .. } = result.expect_err("it is invalid");
         format!("{problem}; {suggestion}")
     }
 

@@ -24,6 +24,11 @@ const REPLACEMENT_FIRST_BYTE: u8 = 0xEF;
 /// Maximum length of an artefact other than a list, in bytes: names of types can be long.
 const ARTEFACT_BYTES_MAX: usize = 200;
 
+/// The words that can be values: those of [`WORDS`], and the name of a list.
+pub(crate) fn words() -> impl Iterator<Item = String> {
+    WORDS.into_iter().chain([LIST_WORD]).map(str::to_owned)
+}
+
 /// Why a text is no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoValue {
