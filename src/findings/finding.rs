@@ -30,6 +30,8 @@ pub enum Finding {
     DecomposedLetters,
     /// Tags that differ from tags of the library only in case.
     TagCase,
+    /// Tags that differ from tags of the library only in how accents are composed.
+    TagAccents,
     /// Tags to remove that the file has only in another case.
     RemovedTagCase,
     /// Paths or URLs in the column of ids.
@@ -60,7 +62,7 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -70,6 +72,7 @@ impl Finding {
         Self::InvisibleCharacters,
         Self::DecomposedLetters,
         Self::TagCase,
+        Self::TagAccents,
         Self::RemovedTagCase,
         Self::IdIsPath,
     ];
@@ -99,6 +102,7 @@ impl Finding {
             Self::InvisibleCharacters => "invisible-characters",
             Self::DecomposedLetters => "decomposed-letters",
             Self::TagCase => "tag-case",
+            Self::TagAccents => "tag-accents",
             Self::RemovedTagCase => "removed-tag-case",
             Self::IdIsPath => "id-is-path",
         }
@@ -157,6 +161,9 @@ impl Finding {
             Self::InvisibleCharacters => "has invisible characters",
             Self::DecomposedLetters => "has letters with separate accents",
             Self::TagCase => "differs from a tag of the library only in case",
+            Self::TagAccents => {
+                "differs from a tag of the library only in how accents are composed"
+            }
             Self::RemovedTagCase => "is on the file only in another case",
             Self::IdIsPath => "is a path or URL",
         }
@@ -175,6 +182,7 @@ impl Finding {
             Self::InvisibleCharacters => "remove them, or two tags will look the same",
             Self::DecomposedLetters => "export the sheet in Unicode's composed form (NFC)",
             Self::TagCase => "use the spelling of the library, or two tags will differ in case",
+            Self::TagAccents => "use the letters of the library; the two tags only look the same",
             Self::RemovedTagCase => "use the spelling of the file; nothing is removed by this one",
             Self::IdIsPath => "name the column filePath or url",
         }

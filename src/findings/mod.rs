@@ -13,4 +13,5 @@ mod text;
 
 pub use columns::{ColumnFinding, Columns, Sample};
 pub use finding::{CellKind, Finding, Severity};
+pub(crate) use text::composed;
 pub use text::{has_lost_zeros, is_damaged_id};

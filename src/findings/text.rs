@@ -1,5 +1,9 @@
 //! What a single text shows.
 
+use std::borrow::Cow;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use super::CellKind;
 
 /// Separators that people use in place of the comma.
@@ -99,6 +103,14 @@ pub(super) fn has_decomposed_letter(text: &str) -> bool {
             .any(|(letter, c)| letter.is_alphabetic() && is_accent(c))
 }
 
+/// The text with each accent composed with its letter, where Unicode has such a character (NFC).
+pub(crate) fn composed(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
 /// Whether the new value is the old one without leading zeros or with a `.0`, as after a
 /// spreadsheet or a data frame.
 #[must_use]
@@ -181,6 +193,7 @@ mod tests {
         assert!(has_invisible_character("re\u{200b}d") && has_invisible_character("on\u{a0}sale"));
         assert!(!has_invisible_character("on sale é"));
         assert!(has_decomposed_letter("cafe\u{301}") && !has_decomposed_letter("café"));
+        assert_eq!(composed("cafe\u{301}"), "café");
     }
 
     #[test]

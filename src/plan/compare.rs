@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::PlanError;
 use super::diff::file_records::FileRecords;
 use crate::file_fields::FileFields;
-use crate::findings::{ColumnFinding, Columns, Finding, has_lost_zeros};
+use crate::findings::{ColumnFinding, Columns, Finding, composed, has_lost_zeros};
 use crate::input::{Context, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::row::{Change, Content, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty};
@@ -65,7 +65,7 @@ fn texts(change: &Change) -> impl Iterator<Item = (&MetadataField, &str)> {
 #[derive(Default)]
 pub(super) struct Comparison {
     columns: Columns,
-    /// Tags of the library by their lower case, in the spelling that was read first.
+    /// Tags of the library by their composed lower case, in the spelling that was read first.
     tags: HashMap<String, String>,
     /// The spellings that were read.
     spellings: HashSet<String>,
@@ -123,41 +123,48 @@ impl Comparison {
                 if self.spellings.len() < TAGS_MAX {
                     self.spellings.insert(tag.clone());
                 }
-                self.tags.entry(lower(tag).into_owned()).or_insert_with(|| tag.clone());
+                self.tags.entry(folded(tag).into_owned()).or_insert_with(|| tag.clone());
             }
         }
     }
 
-    /// Counts tags that the library has only in another case.
+    /// Counts tags that the library has only in another case or with other accents.
     fn added(&mut self, row: u64, column: &str, tags: Option<&Tags>, fields: &FileFields) {
         let tags = as_slice_or_empty(tags).iter().filter(|tag| !fields.tags.contains(tag));
-        let mut other_case = tags.filter_map(|tag| {
-            let known = self.tags.get(&*lower(tag))?;
+        let mut look_alikes = tags.filter_map(|tag| {
+            let known = self.tags.get(&*folded(tag))?;
             (known != tag).then_some((tag, known))
         });
-        if let Some((tag, known)) = other_case.next() {
-            self.columns.count_compared(column, row, tag, Some((Finding::TagCase, known)));
+        if let Some((tag, known)) = look_alikes.next() {
+            let finding = look_alike(tag, known, Finding::TagCase);
+            self.columns.count_compared(column, row, tag, Some((finding, known)));
         }
     }
 
-    /// Counts tags to remove that the file has only in another case.
+    /// Counts tags to remove that the file has only in another case or with other accents.
     fn removed(&mut self, row: u64, tags: Option<&Tags>, fields: &FileFields) {
         let tags = as_slice_or_empty(tags).iter().filter(|tag| !fields.tags.contains(tag));
-        let mut other_case = tags.filter_map(|tag| {
-            let tag_lower = lower(tag);
-            Some((tag, fields.tags.iter().find(|has| lower(has) == tag_lower)?))
+        let mut look_alikes = tags.filter_map(|tag| {
+            let key = folded(tag);
+            Some((tag, fields.tags.iter().find(|has| folded(has) == key)?))
         });
-        if let Some((tag, has)) = other_case.next() {
-            let found = Some((Finding::RemovedTagCase, has.as_str()));
-            self.columns.count_compared("removeTags", row, tag, found);
+        if let Some((tag, has)) = look_alikes.next() {
+            let finding = look_alike(tag, has, Finding::RemovedTagCase);
+            self.columns.count_compared("removeTags", row, tag, Some((finding, has.as_str())));
         }
     }
 }
 
-fn lower(tag: &str) -> Cow<'_, str> {
+/// What is equal for tags that look alike.
+fn folded(tag: &str) -> Cow<'_, str> {
     if tag.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         Cow::Borrowed(tag)
     } else {
-        Cow::Owned(tag.to_lowercase())
+        Cow::Owned(composed(tag).to_lowercase())
     }
+}
+
+/// What two tags that look alike differ in: only in how accents are composed, or in case.
+fn look_alike(tag: &str, known: &str, in_case: Finding) -> Finding {
+    if composed(tag) == composed(known) { Finding::TagAccents } else { in_case }
 }

@@ -147,3 +147,23 @@ fn settings_accept_findings() {
     env.apply("sheet.csv").exits(0);
     assert_eq!(env.file(&case_ids()[0])["tags"], json!(["a", "b"]));
 }
+
+#[test]
+fn tags_that_differ_only_in_composed_accents_are_named() {
+    let env = env_with(&json!({"tags": ["Caf\u{e9}", "keep"]}));
+    let id = &case_ids()[0];
+    let finding = |column: &str, tag: &str| {
+        env.write("sheet.csv", format!("fileId,{column}\n{id},{tag}\n"));
+        let plan: Value =
+            serde_json::from_str(&env.run("plan sheet.csv --json").exits(0).out).expect("JSON");
+        let findings = plan["findings"].as_array().into_iter().flatten();
+        let names = findings.filter_map(|found| found["finding"].as_str());
+        names.map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let decomposed = "Cafe\u{301}";
+    assert_eq!(finding("addTags", decomposed), "decomposed-letters tag-accents");
+    assert_eq!(finding("removeTags", decomposed), "decomposed-letters tag-accents");
+    assert_eq!(finding("addTags", "caf\u{e9}"), "tag-case");
+    assert_eq!(finding("removeTags", "cafe\u{301}"), "decomposed-letters removed-tag-case");
+    assert_eq!(finding("addTags", "Caf\u{e9}"), "");
+}
