@@ -50,6 +50,10 @@ pub(super) struct CallbackArgs {
         requires = "pending_ms"
     )]
     callback_shuffle_ms: u64,
+    /// Send forged callbacks along with each: with another token, secret or time. A receiver must
+    /// refuse them
+    #[arg(long, hide_short_help = true, requires = "pending_ms")]
+    callback_forge: bool,
 }
 
 impl CallbackArgs {
@@ -71,6 +75,7 @@ impl CallbackArgs {
             retry_after: Duration::from_millis(self.callback_retry_ms),
             copies: self.callback_copies,
             max_delay: Duration::from_millis(self.callback_shuffle_ms),
+            forged: self.callback_forge,
             seed,
         }
     }
@@ -96,7 +101,7 @@ mod tests {
     fn all_flags_are_applied() {
         let flags = parse(
             "--extension-status pending --pending-ms 5 --pending-end failed --callback-secret whsec_x \
-             --callback-retry-ms 7 --callback-copies 2 --callback-shuffle-ms 9",
+             --callback-retry-ms 7 --callback-copies 2 --callback-shuffle-ms 9 --callback-forge",
         );
         let flags = flags.unwrap();
         let after = Duration::from_millis(5);
@@ -107,6 +112,7 @@ mod tests {
             retry_after: Duration::from_millis(7),
             copies: 2,
             max_delay: Duration::from_millis(9),
+            forged: true,
             seed: 3,
         };
         assert_eq!(flags.callbacks(3), expected);

@@ -23,6 +23,10 @@ pub struct Callbacks {
     /// Maximum random delay before the first attempt, which delivers callbacks out of order. The API
     /// promises no order.
     pub max_delay: Duration,
+    /// Whether forged callbacks are sent along with each, once: the other result to another token and,
+    /// where callbacks are signed, with the signatures of another secret and of an hour ago. Not of
+    /// the API: a receiver must refuse them.
+    pub forged: bool,
     /// Seed of the random delays.
     pub seed: u64,
 }
@@ -34,6 +38,7 @@ impl Default for Callbacks {
             retry_after: Duration::from_secs(1),
             copies: 1,
             max_delay: Duration::ZERO,
+            forged: false,
             seed: 0,
         }
     }

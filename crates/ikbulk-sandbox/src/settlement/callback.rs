@@ -11,6 +11,7 @@ use crate::account::webhooks::{Event, FILE_UPDATED, VERSION_CREATED};
 use crate::clock::Clock;
 use crate::library::initial::Key;
 use crate::settlement::callback_client::{Target, post};
+use crate::settlement::forgery::{Forgery, contrary};
 use crate::settlement::signature::signature;
 use crate::state::{Sandbox, State};
 use crate::statistics::recorder::Purpose;
@@ -26,6 +27,8 @@ struct Message {
     target: Target,
     /// Signs the message.
     secret: Option<String>,
+    /// How long before its attempt the message is signed, in seconds.
+    signed_before_s: i64,
     body: Bytes,
 }
 
@@ -47,8 +50,41 @@ impl Sandbox {
         result: &Value,
     ) {
         let secret = self.config.callbacks.secret.clone();
+        if self.config.callbacks.forged {
+            for (copy, forgery) in (0..).zip(Forgery::all(secret.is_some())) {
+                self.forge(state, *forgery, (url, &id, result), copy);
+            }
+        }
         let event = (url, id, result.to_string());
         self.post(state, Purpose::Extension, event, secret);
+    }
+
+    /// Sends a forged callback once.
+    fn forge(
+        self: &Arc<Self>,
+        state: &mut State,
+        forgery: Forgery,
+        (url, id, result): (&str, &str, &Value),
+        copy: u32,
+    ) {
+        let Some(target) = Target::parse(&forgery.url(url)) else { return };
+        state.recorder.callbacks(Purpose::Forgery).due += 1;
+        let id = format!("{id}_forged");
+        let due_ns = self.clock.after(self.config.callbacks.first_delay(&id, copy));
+        let message = Message {
+            purpose: Purpose::Forgery,
+            id,
+            generation: state.generation,
+            target,
+            secret: forgery.secret(self.config.callbacks.secret.as_deref()),
+            signed_before_s: forgery.signed_before_s(),
+            body: contrary(result).to_string().into(),
+        };
+        let sandbox = Arc::clone(self);
+        tokio::spawn(async move {
+            sandbox.clock.sleep_until(due_ns).await;
+            sandbox.attempt(&message).await;
+        });
     }
 
     /// Tells the webhooks of the account that a file has changed.
@@ -80,7 +116,9 @@ impl Sandbox {
         counts.not_called += u64::from(target.is_none());
         let Some(target) = target else { return };
         let (generation, body) = (state.generation, body.into());
-        let message = Arc::new(Message { purpose, id, generation, target, secret, body });
+        let signed_before_s = 0;
+        let message =
+            Arc::new(Message { purpose, id, generation, target, secret, signed_before_s, body });
         for copy in 0..self.config.callbacks.copies {
             let first_ns = self.clock.after(self.config.callbacks.first_delay(&message.id, copy));
             tokio::spawn(Arc::clone(self).deliver(Arc::clone(&message), first_ns));
@@ -129,7 +167,7 @@ impl Message {
     /// The headers of an attempt sent now.
     fn headers(&self) -> HeaderMap {
         let Some(secret) = &self.secret else { return HeaderMap::new() };
-        let timestamp_s = Clock::wall_ms() / 1000;
+        let timestamp_s = Clock::wall_ms() / 1000 - self.signed_before_s;
         let header = |name, value: String| {
             let value = HeaderValue::try_from(value).expect("letters, digits and base64 only");
             (HeaderName::from_static(name), value)

@@ -2,5 +2,6 @@
 
 pub(crate) mod callback;
 pub(crate) mod callback_client;
+pub(crate) mod forgery;
 pub(crate) mod run;
 pub(crate) mod signature;

@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Extension,
     /// A change, to a webhook of the account.
     Account,
+    /// A forged callback of an extension.
+    Forgery,
 }
 
 impl Recorder {
@@ -156,6 +158,7 @@ impl Recorder {
     pub(crate) fn callbacks(&mut self, purpose: Purpose) -> &mut CallbackCounts {
         match purpose {
             Purpose::Extension => &mut self.stats.callbacks,
+            Purpose::Forgery => &mut self.stats.forged_callbacks,
             Purpose::Account => &mut self.stats.webhook_events,
         }
     }

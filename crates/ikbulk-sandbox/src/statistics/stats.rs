@@ -54,6 +54,8 @@ pub struct Stats {
     pub settled_runs: u64,
     /// Callbacks of settled extensions, to their `webhookUrl`.
     pub callbacks: CallbackCounts,
+    /// Forged callbacks of settled extensions.
+    pub forged_callbacks: CallbackCounts,
     /// Events for the webhooks of the account.
     pub webhook_events: CallbackCounts,
 }

@@ -231,6 +231,33 @@ fn callbacks_go_to_localhost_only() {
 }
 
 #[test]
+fn forged_callbacks_claim_the_other_result() {
+    let receiver = CallbackReceiver::responding_with(&[]);
+    let secret = Some(SECRET.to_owned());
+    let callbacks = Callbacks { forged: true, secret, ..Callbacks::default() };
+    let running = with_pending_extensions(FinalStatus::Success, callbacks);
+    request_extensions(&running, "f1", &json!([tagging()]), &receiver.url("/token/7"));
+    let callbacks = [receiver.next(), receiver.next(), receiver.next(), receiver.next()];
+    let is_valid = |callback: &&crate::callback_receiver::Callback| {
+        let header = |name| callback.header(name).expect("each is signed");
+        let seconds: i64 = header("webhook-timestamp").parse().unwrap();
+        let signed = format!("{}.{seconds}.{}", header("webhook-id"), callback.text);
+        let signature = header("webhook-signature").strip_prefix("v1,").unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let signature = STANDARD.decode(signature).unwrap();
+        let is_now = jiff::Timestamp::now().as_second() - seconds < 300;
+        let is_signed = hmac::verify(&key, signed.as_bytes(), &signature).is_ok();
+        callback.path() == "/token/7" && is_now && is_signed
+    };
+    let (genuine, forged): (Vec<_>, Vec<_>) = callbacks.iter().partition(is_valid);
+    assert_eq!((genuine.len(), &genuine[0].json()["status"]), (1, &json!("SUCCESS")));
+    assert!(forged.iter().all(|callback| callback.json()["status"] == "FAILURE"));
+    until_counted(&running, &CallbackCounts { due: 1, not_called: 0, sent: 1, delivered: 1 });
+    let all = CallbackCounts { due: 3, not_called: 0, sent: 3, delivered: 3 };
+    until(|| running.stats().forged_callbacks == all);
+}
+
+#[test]
 fn extension_without_webhook_settles_without_callback() {
     let receiver = CallbackReceiver::responding_with(&[]);
     let running = with_pending_extensions(FinalStatus::Success, Callbacks::default());
