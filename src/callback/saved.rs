@@ -53,6 +53,11 @@ impl<R: BufRead> SavedBodies<R> {
         let bodies = Deserializer::from_reader(file).into_iter();
         Self { bodies, number: 0, is_over: false }
     }
+
+    /// Whether everything was read.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
 }
 
 impl<R: BufRead> Iterator for SavedBodies<R> {
@@ -62,7 +67,10 @@ impl<R: BufRead> Iterator for SavedBodies<R> {
         if self.is_over {
             return None;
         }
-        let body = self.bodies.next()?;
+        let Some(body) = self.bodies.next() else {
+            self.is_over = true;
+            return None;
+        };
         let before = self.number;
         self.number += 1;
         let number = self.number;

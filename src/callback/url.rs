@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use super::Token;
-use crate::row::WebhookUrl;
+use crate::row::{Content, Row, WebhookUrl};
 
 /// Where ImageKit reaches the listener: its own address, or that of a proxy or tunnel before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,16 @@ impl CallbackUrl {
     pub fn of_row(&self, row: u64) -> WebhookUrl {
         let url = format!("{}/{}/{row}", self.public, self.token.expose());
         WebhookUrl::parse(&url).expect("a public URL, digits and slashes are a URL")
+    }
+
+    /// Names the URL in a row that runs extensions and has no `webhookUrl` of its own.
+    pub fn add_to(&self, row: &mut Row) {
+        if let Content::Update(update) = &mut row.content
+            && update.change.extensions.is_some()
+        {
+            let url = || self.of_row(row.pos.number);
+            update.change.webhook_url.get_or_insert_with(url);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use ikbulk::settings::Planning;
 use super::executed::print_executed;
 use super::help::PLANNING;
 use super::limit_args::{LimitArgs, ResultArgs};
+use super::listen_args::ListenArgs;
 use super::settings_args::{SettingsArgs, consent};
 use super::settle::SettleArgs;
 use super::sheet_args::SheetArgs;
@@ -35,6 +36,8 @@ pub(super) struct Apply {
     #[command(flatten)]
     settle: SettleArgs,
     #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
     sheet: SheetArgs,
     /// Send every row as is, without comparing with the library
     #[arg(long, help_heading = PLANNING,
@@ -53,7 +56,7 @@ impl Apply {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let settle = self.settle.settle.map(|span| span.0);
+        let settle = self.settle.patience(&self.listen)?;
         let limits = Limits { settle, ..self.limits.to_limits()? };
         if !self.sheet.sandbox {
             screen.require_shown_or(self.yes)?;
@@ -62,6 +65,7 @@ impl Apply {
         let sheet = self.sheet.to_sheet(settings.columns());
         let mut settings = settings.for_sheet(&self.sheet)?;
         self.results.apply_to(&mut settings);
+        settings.callbacks = self.listen.to_callbacks()?;
         let engine = Engine::new(settings);
         let (ui, consent) = (TerminalUi::new(screen), consent(self.yes));
         let executed = if self.plan {

@@ -246,6 +246,8 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         | Refusal::NotTheApi(_)
         | Refusal::UnknownFormat(_)
         | Refusal::Sandbox(_)
+        | Refusal::NoCallbackUrl
+        | Refusal::OtherCallbackUrl(_)
         | Refusal::System(_) => "",
     }
 }

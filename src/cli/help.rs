@@ -6,6 +6,8 @@ pub(super) const INPUT: &str = "Input";
 pub(super) const PLANNING: &str = "Planning";
 /// Options about the run directory and when the run stops.
 pub(super) const RUN: &str = "Run";
+/// Heading of the flags for receiving callbacks.
+pub(super) const CALLBACKS: &str = "Callbacks";
 /// Options about the account and its key.
 pub(super) const ACCOUNT: &str = "Account";
 /// Options about the request rate.
@@ -88,6 +90,10 @@ Examples:
   ikbulk settle sheet.ikbulk/RUN       read the files until every extension has a final status
   ikbulk settle sheet.ikbulk/RUN --deadline 2h
                                        for at most two hours
+  ikbulk settle sheet.ikbulk/RUN --listen 127.0.0.1:8090
+                                       and receive the callbacks of a run with --public-url
+  ikbulk settle sheet.ikbulk/RUN --from callbacks.jsonl
+                                       by the callbacks that another receiver has saved
 
 Changes no file. Can be stopped with Ctrl-C and repeated. A result that a file shows is `success`
 with the code `inferred`; what shows no result stays as it is, because that proves nothing.";

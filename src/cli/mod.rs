@@ -13,6 +13,7 @@ mod help;
 mod key;
 mod library_args;
 mod limit_args;
+mod listen_args;
 mod plan;
 mod question;
 mod quirk_args;

@@ -11,6 +11,7 @@ use ikbulk::shell::quoted;
 
 use super::executed::print_executed;
 use super::limit_args::{LimitArgs, ResultArgs};
+use super::listen_args::ListenArgs;
 use super::settings_args::{SettingsArgs, consent};
 use super::settle::SettleArgs;
 use super::terminal_ui::TerminalUi;
@@ -37,6 +38,8 @@ pub(super) struct Resume {
     #[command(flatten)]
     settle: SettleArgs,
     #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
 }
 
@@ -46,11 +49,12 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let settle = self.settle.settle.map(|span| span.0);
+        let settle = self.settle.patience(&self.listen)?;
         let limits = Limits { settle, ..self.limits.to_limits()? };
         screen.require_shown_or(self.yes)?;
         let mut settings = self.settings.with_profile()?.with_key()?;
         self.results.apply_to(&mut settings);
+        settings.callbacks = self.listen.to_callbacks()?;
         let engine = Engine::new(settings);
         let run = match self.run {
             Some(path) => path,

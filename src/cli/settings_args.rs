@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ikbulk::account::StateDir;
-use ikbulk::engine::{Access, Consent, EndpointSource, Key, Settings, Trust};
+use ikbulk::engine::{Access, Callbacks, Consent, EndpointSource, Key, Settings, Trust};
 use ikbulk::findings::Finding;
 use ikbulk::row::{Duplicates, ExtensionNames, NullMeans, Rules};
 use ikbulk::settings::{AbortLimits, Execution, RateLimit};
@@ -366,6 +366,7 @@ impl SettingsArgs {
             state_dir,
             max_bad: self.max_bad.map_or(default.max_bad, |share| share.0),
             rules,
+            callbacks: Callbacks::default(),
             sandbox: Some(Box::new(RunSandbox)),
             saves_responses: default.saves_responses,
             fails_on_pending: default.fails_on_pending,

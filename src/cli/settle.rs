@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use ikbulk::engine::{Engine, SETTLE_FOR, SettleOptions, SettleReport};
@@ -11,6 +12,7 @@ use ikbulk::exit_codes;
 use ikbulk::settle::SettleStop;
 
 use super::help::RUN;
+use super::listen_args::ListenArgs;
 use super::render::{render_settled, render_summary};
 use super::settings_args::SettingsArgs;
 use super::terminal_ui::TerminalUi;
@@ -28,6 +30,12 @@ pub(super) struct Settle {
     /// Accept another API key than the run started with, after a key rotation
     #[arg(long)]
     key_changed: bool,
+    /// Settle by the callbacks that another receiver has saved in this file, one JSON body after the
+    /// other; reads and receives nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "deadline"])]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// Wait for another process that executes the run instead of exiting with code 75
     #[arg(long, help_heading = RUN)]
     wait_lock: bool,
@@ -45,17 +53,30 @@ pub(super) struct SettleArgs {
     pub(super) settle: Option<Span>,
 }
 
+impl SettleArgs {
+    /// How long to settle after the run, receiving these callbacks.
+    pub(super) fn patience(self, listen: &ListenArgs) -> Result<Option<Duration>, CliError> {
+        if listen.listens() && self.settle.is_none() {
+            return Err(CliError::new("--listen requires --settle, which says how long to listen"));
+        }
+        Ok(self.settle.map(|span| span.0))
+    }
+}
+
 impl Settle {
     pub(super) async fn run(
         self,
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let engine = Engine::new(self.settings.with_profile()?.with_key()?);
+        let mut settings = self.settings.with_profile()?.with_key()?;
+        settings.callbacks = self.listen.to_callbacks()?;
+        let engine = Engine::new(settings);
         let options = SettleOptions {
             patience: self.deadline.map_or(SETTLE_FOR, |span| span.0),
             key_changed: self.key_changed,
             wait_lock: self.wait_lock,
+            saved: self.from.as_deref(),
         };
         let settled = engine.settle(&self.run, options, &TerminalUi::new(screen), signal).await?;
         let SettleReport { run, reports, stop, are_charges_recorded, .. } = &settled;

@@ -12,7 +12,7 @@ use ikbulk::shell::quoted;
 use super::Screen;
 use super::question::Confirmation;
 use super::render::{
-    Counter, PreviewStyle, ProgressDisplay, SettleDisplay, render_plan, render_undo,
+    Counter, PreviewStyle, ProgressDisplay, SettleDisplay, callbacks_text, render_plan, render_undo,
 };
 
 /// The terminal as the [`Ui`] of the engine.
@@ -176,6 +176,7 @@ fn notice_text(notice: &Notice<'_>) -> String {
             )
         }
         Notice::UnknownNotRetried(run, unknown) => unknown_not_retried(run, *unknown),
+        Notice::Callbacks(report) => callbacks_text(report),
         Notice::UndoingUnfinished(run) => {
             format!("{} is unfinished; undoing what it has done so far", run.path().display())
         }

@@ -151,6 +151,7 @@ impl Engine {
         }
         let planned = plan.plan(&mut staged, read_offline, &connection).await?;
         plan.show(&planned, &connection);
+        let listener = self.settings.callbacks.start(&planned.ledger)?;
         if !sheet.sandbox {
             let summary = &planned.scan.summary;
             self.confirm_plan(summary, options.consent, can_confirm, ui).await?;
@@ -165,6 +166,7 @@ impl Engine {
             context,
             charges,
             connection,
+            listener,
             locks: lock.into_iter().collect(),
             sandbox,
         };

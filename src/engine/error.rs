@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::endpoint::EndpointError;
 use crate::account::{AccountError, LockError, StateDirError};
+use crate::callback::PublicUrl;
 use crate::charges::ChargesError;
 use crate::export::ColumnError;
 use crate::imagekit::{BuildError, Failure};
@@ -158,6 +159,16 @@ pub enum FilesPurpose {
 /// Why a command is refused. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// Callbacks are to be received, and no request names a URL for them.
+    #[error(
+        "no request of this run names a URL for callbacks; `apply` takes it with --public-url, and without --listen the files are read instead"
+    )]
+    NoCallbackUrl,
+    /// Callbacks are to be received at another URL than requests name.
+    #[error(
+        "the requests of this run name {0} for callbacks, so nothing would arrive at another URL; leave out --public-url"
+    )]
+    OtherCallbackUrl(PublicUrl),
     /// The path of the sheet is a directory.
     #[error("{} is {}, not a sheet", path.display(), directory_kind(*.run))]
     NotASheet {

@@ -141,6 +141,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         self.refuse_superseded(&connection, &ledger, &meta)?;
         let charges = charges(&connection, meta.has_extensions, self.ui)?;
         self.mark_unsettled(&connection, &ledger, &meta)?;
+        let listener = self.settings.callbacks.start(&ledger)?;
         let writes_left = self.confirm(&connection, &ledger, &meta).await?;
         meta.spending = self.settings.spending.clone().or(meta.spending);
         meta.saves_responses |= self.settings.saves_responses;
@@ -157,6 +158,7 @@ impl<U: Ui> ExistingRun<'_, U> {
             ledger,
             charges,
             connection,
+            listener,
             locks,
             sandbox,
         };

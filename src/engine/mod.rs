@@ -43,6 +43,8 @@
 
 mod access;
 mod apply;
+mod callback_report;
+mod callbacks;
 mod check;
 mod columns;
 mod connection;
@@ -74,6 +76,7 @@ mod undo;
 
 pub use access::{Access, Key};
 pub use apply::ApplyOptions;
+pub use callback_report::{CallbackReport, Callbacks};
 pub use endpoint::{EndpointError, EndpointSource};
 pub use error::{Error, FilesPurpose, NothingToUndo, ReadPurpose, Refusal, StageProblem};
 pub use existing_run::ResumeOptions;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::select;
 
+use super::callbacks::CallbackIntake;
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::limits::Limits;
@@ -19,6 +20,7 @@ use super::settings::Settings;
 use super::settle::Settling;
 use super::ui::{Event, Ui};
 use crate::account::AccountLock;
+use crate::callback::Listener;
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
@@ -88,6 +90,8 @@ pub(super) struct PreparedRun {
     /// own.
     pub(super) charges: Option<Charges>,
     pub(super) connection: Connection,
+    /// Receives callbacks from the first request on.
+    pub(super) listener: Option<Listener>,
     /// Held until the session ends.
     pub(super) locks: Vec<AccountLock>,
     /// Serves until the session ends.
@@ -120,6 +124,7 @@ impl PreparedRun {
             rates: Some(connection.rates.clone()),
             rows_max,
             allowance: allowance(meta, ledger, connection, charges.as_ref())?,
+            callback_url: ledger.callback_url()?,
         };
         Ok(Box::new(StartedRun { run: self, session, planner }))
     }
@@ -135,7 +140,7 @@ impl StartedRun {
     ) -> Result<Box<RunReport>, Error> {
         let Self { run: prepared, session, planner } = *self;
         let PreparedRun { run, meta, ledger, context, charges, connection, .. } = prepared;
-        let (locks, _sandbox) = (prepared.locks, prepared.sandbox);
+        let (listener, locks, _sandbox) = (prepared.listener, prepared.locks, prepared.sandbox);
         let execution = session.execution.clone();
         let mut signal = std::pin::pin!(signal.fuse());
         connection.register(&run, &meta)?;
@@ -174,8 +179,13 @@ impl StartedRun {
         if let Some(patience) = limits.settle.filter(|_| report.ending == EndReason::Done) {
             // The run writes no more, so other runs need not wait.
             drop(locks);
-            let ended =
-                EndedRun { meta: &meta, ledger: &ledger, context: &context, execution: &execution };
+            let ended = EndedRun {
+                meta: &meta,
+                ledger: &ledger,
+                context: &context,
+                execution: &execution,
+                listener: listener.as_ref(),
+            };
             let stop = first_signal(signal, limits);
             ended.settle(&mut report, &connection, patience, stop, ui).await?;
         }
@@ -189,6 +199,7 @@ struct EndedRun<'r> {
     ledger: &'r LedgerFile,
     context: &'r Context,
     execution: &'r Execution,
+    listener: Option<&'r Listener>,
 }
 
 impl EndedRun<'_> {
@@ -201,10 +212,11 @@ impl EndedRun<'_> {
         stop: impl Future<Output = Stop>,
         ui: &impl Ui,
     ) -> Result<(), Error> {
-        let Self { meta, ledger, context, execution } = *self;
+        let Self { meta, ledger, context, execution, listener } = *self;
         let run = &report.run;
         let steps = RefCell::new(OpenSteps::of(&run.input(meta), context, meta, ledger)?);
-        let settling = Settling { run, meta, ledger, connection, execution, steps: &steps };
+        let intake = &CallbackIntake::new(ledger, &steps, listener);
+        let settling = Settling { run, meta, ledger, connection, execution, intake };
         if settling.settle(patience, stop, ui).await {
             report.are_charges_recorded &= settling.record_charges(ui);
             report.reports = write(run, ledger, meta, context, &report.ending)?;

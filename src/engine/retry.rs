@@ -146,8 +146,18 @@ impl<U: Ui> Retry<'_, U> {
         }
         meta.writes = scan.summary.writes;
         let (run, input) = ((*run).clone(), staged.input);
-        let prepared =
-            PreparedRun { run, meta, ledger, input, context, charges, connection, locks, sandbox };
+        let prepared = PreparedRun {
+            run,
+            meta,
+            ledger,
+            input,
+            context,
+            charges,
+            connection,
+            listener: None,
+            locks,
+            sandbox,
+        };
         prepared.started(settings, options.limits.rows)
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::access::{Access, Client};
+use super::callback_report::Callbacks;
 use super::endpoint::EndpointSource;
 use super::error::{Error, Refusal};
 use super::ui::Ui;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub fails_on_pending: bool,
     /// How the cells of a sheet are read.
     pub rules: Rules,
+    /// How callbacks about pending extensions reach this program.
+    pub callbacks: Callbacks,
     /// Starts the sandbox of a run; `None` refuses such runs.
     pub sandbox: Option<Box<dyn StartSandbox>>,
 }
@@ -94,6 +97,7 @@ impl Settings {
             saves_responses: false,
             fails_on_pending: false,
             rules: Rules::default(),
+            callbacks: Callbacks::default(),
             sandbox: None,
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::Engine;
+use super::callbacks::CallbackIntake;
 use super::connection::{Connection, LocalState};
 use super::edited_copy::refuse_edited_copy;
 use super::error::{Error, ReadPurpose, Refusal, StageProblem};
@@ -37,7 +38,7 @@ const PENDING_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// Options of settling a run.
 #[derive(Debug, Clone, Copy)]
-pub struct SettleOptions {
+pub struct SettleOptions<'s> {
     /// How long to read; the files are read once in any case. What has no final status then stays
     /// as it is.
     pub patience: Duration,
@@ -45,11 +46,14 @@ pub struct SettleOptions {
     pub key_changed: bool,
     /// Whether to wait for another process that executes the run.
     pub wait_lock: bool,
+    /// A file of callbacks that another receiver has saved: they are settled by it, and nothing is
+    /// read or received.
+    pub saved: Option<&'s Path>,
 }
 
-impl Default for SettleOptions {
+impl Default for SettleOptions<'_> {
     fn default() -> Self {
-        Self { patience: SETTLE_FOR, key_changed: false, wait_lock: false }
+        Self { patience: SETTLE_FOR, key_changed: false, wait_lock: false, saved: None }
     }
 }
 
@@ -81,7 +85,7 @@ impl Engine {
     pub async fn settle(
         &self,
         run: &Path,
-        options: SettleOptions,
+        options: SettleOptions<'_>,
         ui: &impl Ui,
         signal: impl Future<Output = Stop>,
     ) -> Result<SettleReport, Error> {
@@ -94,36 +98,83 @@ impl Engine {
         let context = ledger.context(&meta)?;
         let steps = OpenSteps::of(&run.input(&meta), &context, &meta, &ledger)?;
         let open_before = steps.left();
-        let (steps, mut stop) = (RefCell::new(steps), SettleStop::Settled);
-        let mut are_charges_recorded = true;
-        if open_before > 0 {
-            let connection = self.connect_to_settle(&run, &meta, options, ui).await?;
-            let settling = Settling {
-                run: &run,
-                meta: &meta,
-                ledger: &ledger,
-                connection: &connection,
-                execution: &self.settings().execution,
-                steps: &steps,
-            };
-            let ended = settling.read(options.patience, signal, ui).await;
-            are_charges_recorded = settling.record_charges(ui);
-            if ended.is_err() {
-                // What was settled before the error is in the reports, too.
-                rewrite(&run, &ledger, &meta, &context)?;
-            }
-            stop = ended?;
-        }
+        let steps = RefCell::new(steps);
+        let ended = self.settle_steps(&run, (&meta, &ledger), &steps, (options, signal), ui).await;
+        // What was settled before an error is in the reports, too.
         let reports = rewrite(&run, &ledger, &meta, &context)?;
+        let (stop, are_charges_recorded) = ended?;
         let open_now = steps.borrow().left();
         Ok(SettleReport { run, reports, open_before, open_now, stop, are_charges_recorded })
+    }
+
+    /// Settles by the callbacks that were saved, stored or arrive, and by reading. Returns why it ended,
+    /// and whether the charges are recorded.
+    async fn settle_steps(
+        &self,
+        run: &RunDir,
+        (meta, ledger): (&RunMeta, &LedgerFile),
+        steps: &RefCell<OpenSteps>,
+        (options, signal): (SettleOptions<'_>, impl Future<Output = Stop>),
+        ui: &impl Ui,
+    ) -> Result<(SettleStop<Stop>, bool), Error> {
+        let callbacks = &self.settings().callbacks;
+        callbacks.refuse_other_url(ledger)?;
+        let listener = if options.saved.is_none() { callbacks.listen(ledger)? } else { None };
+        let intake = CallbackIntake::new(ledger, steps, listener.as_ref());
+        intake.take_stored()?;
+        if let Some(saved) = options.saved {
+            intake.take_saved(saved)?;
+        }
+        if options.saved.is_some() || steps.borrow().left() == 0 {
+            intake.tell(ui);
+            let stop = if steps.borrow().left() == 0 {
+                SettleStop::Settled
+            } else {
+                SettleStop::SavedTaken
+            };
+            return Ok((stop, self.record_charges_of(run, meta, ledger, ui)));
+        }
+        let connection = self.connect_to_settle(run, meta, options, ui).await?;
+        let settling = Settling {
+            run,
+            meta,
+            ledger,
+            connection: &connection,
+            execution: &self.settings().execution,
+            intake: &intake,
+        };
+        let ended = settling.read(options.patience, signal, ui).await;
+        intake.tell(ui);
+        let are_charges_recorded = settling.record_charges(ui);
+        Ok((ended?, are_charges_recorded))
+    }
+
+    /// Records the charges of a run as they are known now, without a connection.
+    fn record_charges_of(
+        &self,
+        run: &RunDir,
+        meta: &RunMeta,
+        ledger: &LedgerFile,
+        ui: &impl Ui,
+    ) -> bool {
+        if meta.sandbox || !meta.has_extensions {
+            return true;
+        }
+        let recorded = self.settings().open_state().and_then(|state| {
+            let charges = Charges::open(&state, &meta.account.service)?;
+            Ok(record_charges(&charges, run, ledger, ui))
+        });
+        recorded.unwrap_or_else(|error| {
+            tracing::warn!("{}", chain(&error));
+            false
+        })
     }
 
     async fn connect_to_settle(
         &self,
         run: &RunDir,
         meta: &RunMeta,
-        options: SettleOptions,
+        options: SettleOptions<'_>,
         ui: &impl Ui,
     ) -> Result<Connection, Error> {
         if meta.sandbox {
@@ -160,7 +211,7 @@ pub(super) struct Settling<'s> {
     pub(super) ledger: &'s LedgerFile,
     pub(super) connection: &'s Connection,
     pub(super) execution: &'s Execution,
-    pub(super) steps: &'s RefCell<OpenSteps>,
+    pub(super) intake: &'s CallbackIntake<'s>,
 }
 
 impl Settling<'_> {
@@ -173,13 +224,14 @@ impl Settling<'_> {
     ) -> Result<SettleStop<Stop>, Error> {
         let reads = Reads::sharing(self.execution, &self.connection.rates);
         let states = ApiStates { api: &self.connection.client.api, reads: &reads };
+        let changed = Notify::new();
         let settler = Settler {
             ledger: self.ledger,
             states: &states,
             others: &OthersOnMachine { settling: self, known: RefCell::default() },
-            steps: self.steps,
-            changed: &Notify::new(),
-            awaits_callbacks: false,
+            steps: self.intake.steps,
+            changed: &changed,
+            awaits_callbacks: self.intake.listener.is_some(),
             concurrency: reads.concurrency().get(),
         };
         let was_read = Notify::new();
@@ -198,10 +250,13 @@ impl Settling<'_> {
             }
             ui.event(Event::Settling(progress));
         };
-        let ended = settler.run(stop, on_progress).await;
+        let ended = tokio::select! {
+            ended = settler.run(stop, on_progress) => ended.map_err(Error::from),
+            error = self.intake.take_arriving(&changed) => Err(error.into()),
+        };
         ui.event(Event::SettlingEnded);
         self.ledger.add_reads(reads.counters())?;
-        Ok(ended?)
+        ended
     }
 
     /// Settles a run that has just ended. An error is logged: the run itself is over. Returns whether
@@ -212,12 +267,13 @@ impl Settling<'_> {
         signal: impl Future<Output = Stop>,
         ui: &impl Ui,
     ) -> bool {
-        if self.steps.borrow().left() == 0 {
+        if self.intake.steps.borrow().left() == 0 {
             return false;
         }
         if let Err(error) = self.read(patience, signal, ui).await {
             tracing::warn!("{}; `ikbulk settle` continues", chain(&error));
         }
+        self.intake.tell(ui);
         true
     }
 

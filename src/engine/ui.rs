@@ -7,6 +7,7 @@ use std::path::Path;
 use jiff::ZonedDateTime;
 use reqwest::Url;
 
+use super::callback_report::CallbackReport;
 use super::endpoint::EndpointSource;
 use crate::account::Identity;
 use crate::charges::{ChargesError, UnrecordedRun};
@@ -111,6 +112,8 @@ pub enum Notice<'e> {
     SheetChanged(&'e Path),
     /// The run that was retried has this number of rows of unknown outcome, which were not sent.
     UnknownNotRetried(&'e RunDir, u64),
+    /// What became of the callbacks of the run.
+    Callbacks(&'e CallbackReport),
     /// The run to undo is unfinished; what it has done so far is undone.
     UndoingUnfinished(&'e RunDir),
 }

@@ -147,6 +147,7 @@ impl<U: Ui> Undo<'_, U> {
             // An undo runs no extensions.
             charges: None,
             connection,
+            listener: None,
             locks,
             sandbox: None,
         };

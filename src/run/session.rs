@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::lost_requests;
 use crate::account::RateFile;
+use crate::callback::CallbackUrl;
 use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile};
@@ -43,6 +44,8 @@ pub struct Session {
     pub rows_max: Option<u64>,
     /// What billed extensions may spend.
     pub allowance: Allowance,
+    /// The URL for callbacks that requests name; `None` for those of the rows alone.
+    pub callback_url: Option<CallbackUrl>,
 }
 
 /// Reason why a session failed. Rows that the executor gives up on are not an error.
@@ -166,10 +169,13 @@ impl Session {
             let mut batch = Batch::default();
             for _ in 0..BATCH_ROWS {
                 let next = if limit.is_reached() { None } else { rows.next_row()? };
-                let Some((row, prior_run)) = next else {
+                let Some((mut row, prior_run)) = next else {
                     has_more = false;
                     break;
                 };
+                if let Some(url) = &self.callback_url {
+                    url.add_to(&mut row);
+                }
                 let mut progress = recorded.row(row.pos.number)?;
                 if !prior_run.done.is_empty() {
                     progress = Cow::Owned(progress.with_prior_run(prior_run.done));

@@ -292,6 +292,33 @@ impl OpenSteps {
         ledger: &LedgerFile,
         reported: Reported<'_>,
     ) -> Result<Effect, LedgerError> {
+        let effects = self.report_all(ledger, &[reported])?;
+        Ok(effects.first().copied().unwrap_or(Effect::Unrelated))
+    }
+
+    /// Records statuses as [`Self::report`] does, all or none; returns the effect of each.
+    ///
+    /// # Errors
+    /// The ledger cannot be written. None has been recorded, and the steps must not be used any more.
+    pub fn report_all(
+        &mut self,
+        ledger: &LedgerFile,
+        reports: &[Reported<'_>],
+    ) -> Result<Vec<Effect>, LedgerError> {
+        let (mut effects, mut settlements) = (Vec::new(), Vec::new());
+        for reported in reports {
+            let (effect, settlement) = self.take_report(*reported);
+            effects.push(effect);
+            settlements.extend(settlement);
+        }
+        if !settlements.is_empty() {
+            ledger.settle(&settlements, Timestamp::now())?;
+        }
+        Ok(effects)
+    }
+
+    /// Decides what a report settles, and notes it.
+    fn take_report(&mut self, reported: Reported<'_>) -> (Effect, Option<Settlement>) {
         let Reported { file, row, name, status, error, found } = reported;
         let steps = self.files.get(file).map(|file| file.steps.as_slice()).unwrap_or_default();
         let steps = steps.iter().filter(|step| row.is_none_or(|row| step.pos.number == row));
@@ -306,13 +333,13 @@ impl OpenSteps {
         } else {
             open.retain(|(_, part)| part.known_by != Some(KnownBy::Callback));
             if open.is_empty() {
-                return Ok(Effect::Repeated);
+                return (Effect::Repeated, None);
             }
         }
         let (pos, kind, part) = match open.as_slice() {
-            [] => return Ok(Effect::Unrelated),
+            [] => return (Effect::Unrelated, None),
             [(step, part)] => (step.pos, step.kind, part.name.clone()),
-            _ => return Ok(Effect::Ambiguous),
+            _ => return (Effect::Ambiguous, None),
         };
         let settled = Settled {
             name: name.into(),
@@ -321,9 +348,8 @@ impl OpenSteps {
             evidence: error.into(),
             found: found.cloned().map(Box::new),
         };
-        ledger.settle(&[Settlement { pos, kind, settled }], Timestamp::now())?;
         self.rename(file, (pos, kind, &part), name);
-        Ok(Effect::Settled)
+        (Effect::Settled, Some(Settlement { pos, kind, settled }))
     }
 
     /// Notes the report of a part, under the name that it was reported with.

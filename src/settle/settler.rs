@@ -63,6 +63,8 @@ pub enum SettleStop<T> {
     Settled,
     /// Reading cannot settle what is left, and no callbacks are awaited.
     NotByReading,
+    /// Saved callbacks were to settle it, and all were taken.
+    SavedTaken,
     /// It was stopped.
     Stopped(T),
 }

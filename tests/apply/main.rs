@@ -3,6 +3,7 @@
 
 mod account;
 mod bulk;
+mod callbacks;
 mod charges;
 mod damaged;
 mod diff_planner;

@@ -1,5 +1,6 @@
 //! Text for people: previews, progress and summaries.
 
+mod callbacks;
 mod counter;
 mod duration;
 mod layout;
@@ -10,6 +11,7 @@ mod settle;
 mod summary;
 mod undo;
 
+pub(super) use callbacks::callbacks_text;
 pub(super) use counter::Counter;
 pub(super) use plan::{PreviewStyle, render_plan};
 pub(super) use progress::ProgressDisplay;

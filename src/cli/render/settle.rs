@@ -71,6 +71,7 @@ pub(in crate::cli) fn render_settled(report: &SettleReport, width: usize) -> Str
             "the state of a file does not show what ai-tasks did, nor which of several requests on \
              it caused a change"
         }
+        SettleStop::SavedTaken => "no callback in the file tells what became of them",
         SettleStop::Stopped(Stop::Deadline) => {
             "the files show no result until now, which proves nothing: an extension may be running, \
              or may have found nothing"

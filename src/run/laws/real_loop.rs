@@ -319,6 +319,7 @@ impl Run {
             rates: None,
             rows_max: None,
             allowance: Allowance::default(),
+            callback_url: None,
         };
         let ledger = LedgerFile::open(self.path()).unwrap();
         session.execute(Planner::direct(), ledger, library, stop, |_, _| watch()).await.unwrap()

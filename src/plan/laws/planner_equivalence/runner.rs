@@ -158,6 +158,7 @@ impl TestRun {
         };
         let session = Session {
             allowance: Allowance::default(),
+            callback_url: None,
             input: input.clone(),
             context: Context::default(),
             execution: Execution { attempts: self.attempts, ..settings() },
