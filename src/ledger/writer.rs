@@ -120,8 +120,9 @@ pub(super) const SPENT: &str = "spent";
 /// Stored status of a step with an intent and no outcome.
 pub(super) const INTENT: &str = "intent";
 
-/// Replaces an earlier record of the step, except its snapshot. An outcome without an attempt does not
-/// replace what an earlier session sent: the extensions of that request may have been billed.
+/// Replaces an earlier record of the step, except its snapshot. An outcome without an attempt that is
+/// unknown closes the request of an earlier session: what that one sent stays, because its extensions
+/// may have been billed. Any other outcome without an attempt says that nothing was sent.
 const INSERT_OUTCOME: &str = "
     INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, NULL)
     ON CONFLICT (id) DO UPDATE SET
@@ -129,9 +130,9 @@ const INSERT_OUTCOME: &str = "
         http_status = excluded.http_status, request_id = excluded.request_id,
         updated_at = excluded.updated_at, extension_status = excluded.extension_status,
         results = excluded.results, row_done = excluded.row_done,
-        attempts = iif(excluded.attempts > 0, excluded.attempts, attempts),
-        sent_fields = iif(excluded.attempts > 0, excluded.sent_fields, sent_fields),
-        sent_extensions = iif(excluded.attempts > 0, excluded.sent_extensions, sent_extensions)";
+        attempts = iif(excluded.attempts = 0 AND excluded.status = 'unknown', attempts, excluded.attempts),
+        sent_fields = iif(excluded.attempts = 0 AND excluded.status = 'unknown', sent_fields, excluded.sent_fields),
+        sent_extensions = iif(excluded.attempts = 0 AND excluded.status = 'unknown', sent_extensions, excluded.sent_extensions)";
 
 /// Instead of a row number: the request belongs to an earlier run, so every row of this run comes
 /// after it.

@@ -163,7 +163,8 @@ impl Ledger {
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Outcome { step, outcome, attempts, row_done, sent } => {
-                let before = self.steps.get(step).filter(|_| *attempts == 0);
+                let closes_earlier = *attempts == 0 && outcome.status == Status::Unknown;
+                let before = self.steps.get(step).filter(|_| closes_earlier);
                 let sent_before = before.map(|(record, _)| (record.attempts, &record.sent));
                 let (attempts, sent) = sent_before.unwrap_or((*attempts, sent));
                 let record = StepRecord {
