@@ -236,8 +236,13 @@ const SHEET: &str = "xl/worksheets/sheet1.xml";
 fn archive_bombs_are_refused_with_the_limit_within_256_mib() {
     let mut cases = Cases::default();
     let cell = "<worksheet><sheetData><row r=\"1\"><c t=\"inlineStr\"><is><t>";
-    let bombs: [(&str, Vec<u8>); 6] = [
+    let bombs: [(&str, Vec<u8>); 8] = [
         ("a cell without end", archive(&[(SHEET, &|out| repeated(out, cell, " ", 40 << 20))])),
+        (
+            "a cell of many parts",
+            archive(&[(SHEET, &|out| repeated(out, cell, "  </t><t>", 40 << 17))]),
+        ),
+        ("a tag without end", archive(&[(SHEET, &|out| repeated(out, "<c t=\"", " ", 40 << 20))])),
         (
             "more cells than a worksheet has",
             archive(&[(SHEET, &|out| {
@@ -284,6 +289,25 @@ fn archive_bombs_are_refused_with_the_limit_within_256_mib() {
         cases.add(name, env.command_after("ulimit -v 262144", &words).run().exits(2));
     }
     assert_text!(cases);
+}
+
+#[test]
+fn formatted_rows_without_cells_are_skipped() {
+    let env = TestEnv::new(files(["a"]));
+    let cells = "<row r=\"1\"><c r=\"A1\" t=\"str\"><v>fileId</v></c><c r=\"B1\" t=\"str\"><v>tags</v></c>\
+                 </row><row r=\"2\"><c r=\"A2\" t=\"str\"><v>a</v></c><c r=\"B2\" t=\"str\"><v>x</v></c></row>";
+    let before = format!("<worksheet><sheetData>{cells}");
+    let workbook = archive(&[(SHEET, &|out| {
+        repeated(
+            out,
+            &before,
+            "<row r=\"9\" s=\"1\" customFormat=\"1\" ht=\"12.8\"/>\n",
+            200 << 10,
+        );
+        out.write_all(b"</sheetData></worksheet>").expect("memory takes it");
+    })]);
+    env.write("sheet.xlsx", workbook);
+    env.run("check --no-schema sheet.xlsx").exits(0).output_contains("rows       1\n");
 }
 
 #[test]

@@ -24,8 +24,14 @@ pub(super) const COLUMNS_MAX: u64 = 16_384;
 pub(super) const ROWS_BYTES_MAX: u64 = 2 << 30;
 /// Cells of the worksheet, each counted once more with the empty ones before it in its row.
 pub(super) const CELLS_MAX: u64 = 100_000_000;
-/// Unpacked bytes from one cell to the next.
-pub(super) const CELL_BYTES_MAX: u64 = 32 << 20;
+/// Text from one cell to the next, and one tag of XML, in unpacked bytes. Spreadsheet programs allow
+/// 32,767 characters in a cell; the reader needs several times this limit of memory.
+pub(super) const CELL_BYTES_MAX: u64 = 4 << 20;
+
+/// The error for a cell above [`CELL_BYTES_MAX`].
+pub(super) fn larger_cell() -> WorkbookError {
+    too_large("has a cell of more than 4 MiB")
+}
 
 /// The error for a file that is larger than [`FILE_BYTES_MAX`].
 pub(in crate::input) fn larger_file() -> WorkbookError {

@@ -1,23 +1,52 @@
-//! A file whose reader may read only so much from one cell to the next.
+//! A file of XML whose reader may read only so much text from one cell to the next.
+//!
+//! Tags do not count, however many there are: spreadsheet programs write hundreds of thousands of
+//! formatted rows without a cell. Only a single tag is limited, because it is held as a whole.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
+use memchr::memchr;
+
 /// What was read, and how much may be.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    left: Cell<u64>,
+    /// Bytes of text that may be read from one cell to the next, and of one tag.
+    allowed: Cell<u64>,
+    /// Bytes of text since the last cell.
+    text: Cell<u64>,
+    /// Bytes of the tag that is being read.
+    tag: Cell<u64>,
+    is_in_tag: Cell<bool>,
     is_exceeded: Cell<bool>,
     /// Offset of the last read.
     offset: Cell<u64>,
 }
 
 impl Meter {
-    /// Allows a number of bytes from now on.
+    /// Allows a number of bytes of text from now on.
     pub(super) fn allow(&self, bytes: u64) {
-        self.left.set(bytes);
+        self.allowed.set(bytes);
+        self.text.set(0);
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.text.get().max(self.tag.get()) > self.allowed.get()
+    }
+
+    fn count(&self, mut bytes: &[u8]) {
+        loop {
+            let (counter, end) =
+                if self.is_in_tag.get() { (&self.tag, b'>') } else { (&self.text, b'<') };
+            let end = memchr(end, bytes);
+            counter.set(counter.get() + end.unwrap_or(bytes.len()) as u64);
+            let Some(rest) = end.and_then(|end| bytes.get(end + 1..)) else { return };
+            bytes = rest;
+            self.is_in_tag.set(!self.is_in_tag.get());
+            self.tag.set(0);
+        }
     }
 
     pub(super) fn is_exceeded(&self) -> bool {
@@ -46,13 +75,13 @@ impl Metered {
 
 impl Read for Metered {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.meter.left.get() == 0 {
+        if self.meter.is_used_up() {
             self.meter.is_exceeded.set(true);
             return Err(io::Error::other("a cell is too long"));
         }
         let read = self.file.read(into)?;
         self.meter.offset.set(self.position);
-        self.meter.left.set(self.meter.left.get().saturating_sub(read as u64));
+        self.meter.count(into.get(..read).unwrap_or_default());
         self.position += read as u64;
         Ok(read)
     }
@@ -61,6 +90,8 @@ impl Read for Metered {
 impl Seek for Metered {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = self.file.seek(to)?;
+        self.meter.is_in_tag.set(false);
+        self.meter.tag.set(0);
         Ok(self.position)
     }
 }

@@ -11,7 +11,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::WorkbookError;
 use super::choice::{Choice, Worksheet};
-use super::limits::{CELL_BYTES_MAX, too_large};
+use super::limits::{CELL_BYTES_MAX, larger_cell};
 use super::merged::Range;
 use super::metered::{Meter, Metered};
 use super::ods_text::CellContent;
@@ -71,7 +71,7 @@ impl<R: Read> Xml<R> {
         match self.reader.read_event_into(&mut self.buffer) {
             Ok(Event::Eof) => Err(WorkbookError::damaged("its content ends too early")),
             Ok(event) => Ok(event),
-            Err(_) if self.meter.is_exceeded() => Err(too_large("has a cell of more than 32 MiB")),
+            Err(_) if self.meter.is_exceeded() => Err(larger_cell()),
             Err(error) => Err(WorkbookError::damaged(error)),
         }
     }
@@ -236,7 +236,7 @@ impl<R: Read> Xml<R> {
                 self.skip()?;
             }
             if content.text.len() as u64 > CELL_BYTES_MAX {
-                return Err(too_large("has a cell of more than 32 MiB"));
+                return Err(larger_cell());
             }
         }
     }

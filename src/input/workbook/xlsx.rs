@@ -10,7 +10,7 @@ use calamine::{
 
 use super::WorkbookError;
 use super::choice::{Choice, Worksheet};
-use super::limits::{CELL_BYTES_MAX, UNPACKED_BYTES_MAX, too_large};
+use super::limits::{CELL_BYTES_MAX, UNPACKED_BYTES_MAX, larger_cell};
 use super::metered::{Meter, Metered};
 use super::rows::Rows;
 use super::stored::{self, Stored};
@@ -42,6 +42,7 @@ pub(super) fn convert<W: Write + Seek>(
             let why = format!("the part of worksheet {:?} is missing", choice.name);
             return Err(WorkbookError::damaged(why));
         }
+        Err(_) if meter.is_exceeded() => return Err(larger_cell()),
         Err(error) => return Err(damaged(&error)),
     };
     let mut rows = Rows::new(out, unpacked.merged_at(meter.offset()))?;
@@ -51,9 +52,7 @@ pub(super) fn convert<W: Write + Seek>(
         let cell = match cells.next_cell_with_formula_metadata() {
             Ok(Some(cell)) => cell,
             Ok(None) => break,
-            Err(_) if meter.is_exceeded() => {
-                return Err(too_large("has a cell of more than 32 MiB"));
-            }
+            Err(_) if meter.is_exceeded() => return Err(larger_cell()),
             Err(error) => return Err(unreadable_cell(&choice.name, last, &error)),
         };
         last = Some(cell.pos);
