@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,15 @@ impl AtomicFile {
         let (file, temporary) = create_temporary(directory)?;
         let path = directory.join(name.into());
         Ok(Self { file, temporary, directory: directory.to_owned(), path })
+    }
+
+    /// Starts another file that is to have the same final name.
+    ///
+    /// # Errors
+    /// The temporary file cannot be created.
+    pub(crate) fn replacement(&self) -> io::Result<Self> {
+        let (file, temporary) = create_temporary(&self.directory)?;
+        Ok(Self { file, temporary, directory: self.directory.clone(), path: self.path.clone() })
     }
 
     /// The directory of the file.
@@ -117,6 +126,13 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl Read for AtomicFile {
+    /// Reads what was written, from the current position.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.file.read(into)
     }
 }
 

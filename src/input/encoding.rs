@@ -25,30 +25,25 @@ const SAMPLE_LENGTH_MAX: usize = 30;
 pub struct TextEncoding(&'static Encoding);
 
 impl TextEncoding {
-    /// The encoding that a BOM at the beginning shows, if it is not UTF-8.
+    /// The encoding that a BOM at the beginning shows.
     fn of_bom(text: &[u8]) -> Option<Self> {
         let is_utf_32 = text.starts_with(b"\xFF\xFE\0\0");
-        match Encoding::for_bom(text) {
-            Some((encoding, _)) if encoding != UTF_8 && !is_utf_32 => Some(Self(encoding)),
-            _ => None,
-        }
+        Encoding::for_bom(text).filter(|_| !is_utf_32).map(|(encoding, _)| Self(encoding))
     }
 
-    /// The text in this encoding, with `?` for characters that it does not have.
+    /// The text in this encoding; `None` if it lacks a character, or if other text would be read back.
     #[must_use]
-    pub fn encode(self, text: &str) -> Vec<u8> {
+    pub fn encode(self, text: &str) -> Option<Vec<u8>> {
         if self.0 == UTF_16LE {
-            return text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            return Some(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
         }
         if self.0 == UTF_16BE {
-            return text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            return Some(text.encode_utf16().flat_map(u16::to_be_bytes).collect());
         }
-        if !self.0.encode(text).2 {
-            return self.0.encode(text).0.into_owned();
-        }
-        let fits = |c: char| !self.0.encode(c.encode_utf8(&mut [0; 4])).2;
-        let text: String = text.chars().map(|c| if fits(c) { c } else { '?' }).collect();
-        self.0.encode(&text).0.into_owned()
+        let bytes = self.0.encode(text).0;
+        // Shift_JIS, for one, writes a yen sign as a backslash.
+        let is_read_back = self.0.decode_without_bom_handling(&bytes).0 == text;
+        is_read_back.then(|| bytes.into_owned())
     }
 
     /// What a text in this encoding begins with.
@@ -253,6 +248,7 @@ mod tests {
     fn text_is_decoded_by_its_bom_or_the_given_encoding() {
         assert_eq!(decoded(b"\xFF\xFEa\0\xFC\0", None), "aü");
         assert_eq!(decoded(b"\xFE\xFF\0a\0\xFC", Some("latin1")), "aü");
+        assert_eq!(decoded("\u{feff}aü".as_bytes(), Some("latin1")), "\u{feff}aü");
         assert_eq!(decoded(b"a\xFC\x80", Some("windows-1252")), "aü€");
         assert_eq!(decoded("aü".as_bytes(), None), "aü");
         assert_eq!(decoded("aü".as_bytes(), Some("utf8")), "aü");
@@ -264,10 +260,14 @@ mod tests {
         for name in ["utf-16le", "utf-16be", "windows-1252", "latin-1", "iso-8859-15", "macintosh"]
         {
             let encoding: TextEncoding = name.parse().expect("an encoding");
-            assert_eq!(decoded(&encoding.encode(text), Some(name)), text, "{name}");
+            let bytes = encoding.encode(text).expect("it has these letters");
+            assert_eq!(decoded(&bytes, Some(name)), text, "{name}");
         }
-        let encoding: TextEncoding = "latin1".parse().expect("an encoding");
-        assert_eq!(encoding.encode("a→b"), b"a?b");
+        for (name, text) in [("latin1", "a→b"), ("shift_jis", "¥100"), ("iso-8859-7", "größe")]
+        {
+            let encoding: TextEncoding = name.parse().expect("an encoding");
+            assert_eq!(encoding.encode(text), None, "{name}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -28,19 +28,17 @@ pub(super) struct JsonLines {
     /// The number of the last object.
     number: u64,
     is_array: bool,
-    /// Whether the end of the array has been read.
-    is_closed: bool,
+    /// Whether an array began that has not ended. Several may follow each other.
+    is_open: bool,
 }
 
 impl JsonLines {
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
         let unreadable = |source| input.unreadable(source);
         let mut file = input.open_file()?;
-        let mut first = Vec::new();
-        (&mut file).take(FIRST_BYTES).read_to_end(&mut first).map_err(unreadable)?;
-        let bom = if first.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        let is_array = first.get(bom..).unwrap_or_default().trim_ascii_start().starts_with(b"[");
-        let start = RowPos { number: 1, line: 1, offset: bom as u64 };
+        let is_array = is_array(&mut file).map_err(unreadable)?;
+        let bom = if input.has_bom() { BOM.len() as u64 } else { 0 };
+        let start = RowPos { number: 1, line: 1, offset: bom };
         let RowPos { number, line, offset } = from.unwrap_or(start);
         file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
         Ok(Self {
@@ -52,7 +50,7 @@ impl JsonLines {
             line,
             number: number - 1,
             is_array,
-            is_closed: false,
+            is_open: from.is_some(),
         })
     }
 
@@ -83,7 +81,7 @@ impl JsonLines {
 
     /// Fails if the text ends within an array.
     fn check_end(&self) -> Result<(), InputError> {
-        if !self.is_array || self.is_closed {
+        if !self.is_array || !self.is_open && self.number > 0 {
             return Ok(());
         }
         let pos = RowPos { number: self.number, line: self.line, offset: self.offset };
@@ -93,15 +91,18 @@ impl JsonLines {
 
     /// Skips blanks, and what separates the objects of an array.
     fn skip_separators(&mut self) {
-        let is_array = self.is_array;
-        let is_separator = |byte: &&u8| {
-            byte.is_ascii_whitespace() || is_array && matches!(**byte, b',' | b'[' | b']')
+        let (is_array, is_open) = (self.is_array, &mut self.is_open);
+        let is_separator = |byte: &&u8| match **byte {
+            b'[' | b']' if is_array && *is_open == (**byte == b']') => {
+                *is_open = !*is_open;
+                true
+            }
+            b',' => is_array,
+            byte => byte.is_ascii_whitespace(),
         };
         let length = self.rest.iter().take_while(is_separator).count();
         let skipped = self.rest.get(..length).unwrap_or_default();
-        self.is_closed |= memchr::memchr(b']', skipped).is_some();
-        self.line +=
-            memchr::memchr_iter(b'\n', self.rest.get(..length).unwrap_or_default()).count() as u64;
+        self.line += memchr::memchr_iter(b'\n', skipped).count() as u64;
         self.offset += length as u64;
         self.rest.drain(..length);
     }
@@ -129,6 +130,12 @@ impl JsonLines {
         let first_line = memchr::memchr(b'\n', &self.rest).map_or(self.rest.len(), |end| end + 1);
         let is_terminated = self.rest.get(..first_line).is_some_and(|it| it.ends_with(b"\n"));
         if !self.rest.starts_with(b"{") {
+            if self.is_array
+                && let Some(length) =
+                    length_in_array(self.rest.get(..first_line).unwrap_or_default())
+            {
+                return Ok(length);
+            }
             let is_value = serde_json::from_slice::<serde::de::IgnoredAny>(&self.rest).is_ok();
             return if is_terminated || is_value { Ok(first_line) } else { Err(self.cut_off(pos)) };
         }
@@ -188,8 +195,34 @@ const READ_ONLY_KEYS: [&str; 22] = [
     "folderId",
     "folderPath",
 ];
-/// Bytes that show whether the text is an array.
-const FIRST_BYTES: u64 = 4096;
+/// The BOM of UTF-8.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// Whether a text is a JSON array. Blanks and a BOM may come before it.
+pub(super) fn is_array(text: impl Read) -> io::Result<bool> {
+    let mut is_first = true;
+    for byte in BufReader::new(text).bytes() {
+        let byte = byte?;
+        match byte {
+            b'\xEF' | b'\xBB' | b'\xBF' if is_first => {}
+            _ if byte.is_ascii_whitespace() => is_first = false,
+            _ => return Ok(byte == b'['),
+        }
+    }
+    Ok(false)
+}
+
+/// The length of a value that is no object, up to the comma or bracket that ends it in an array; `None`
+/// if none does.
+fn length_in_array(line: &[u8]) -> Option<usize> {
+    let mut depth = Depth::default();
+    let end = line.iter().position(|byte| {
+        let is_end = !depth.is_in_string && depth.open == 0 && matches!(byte, b',' | b']');
+        let is_in_string = depth.end_of_object(std::slice::from_ref(byte)) == End::InString;
+        is_end || is_in_string
+    });
+    end.filter(|end| line.get(*end) != Some(&b'\n'))
+}
 
 /// How deep a text is in objects and arrays, and whether it is in a string.
 #[derive(Debug, Default)]

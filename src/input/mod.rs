@@ -144,12 +144,6 @@ impl Format {
     pub fn copy_extension(self) -> &'static str {
         if self.is_workbook() { "rows" } else { self.extension() }
     }
-
-    /// The file extension of sheets that are returned to a person.
-    #[must_use]
-    pub fn returned_extension(self) -> &'static str {
-        if self.is_workbook() { Self::Xlsx.extension() } else { self.extension() }
-    }
 }
 
 /// A sheet of changes.
@@ -192,6 +186,28 @@ impl Input {
         let text = encoding::Text::open(file, self.options.encoding).map_err(unreadable)?;
         let is_text = !self.format.is_workbook() && !text.is_workbook;
         Ok(is_text && text.encoding.is_none() && !text.is_compressed)
+    }
+
+    /// The file extension of sheets that are returned to a person.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn returned_extension(&self) -> Result<&'static str, InputError> {
+        Ok(match self.format {
+            Format::Jsonl if self.is_json_array()? => "json",
+            Format::Csv | Format::Jsonl => self.format.extension(),
+            Format::Xlsx | Format::Ods => Format::Xlsx.extension(),
+        })
+    }
+
+    /// Whether the file is a JSON array, rather than objects one after the other.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn is_json_array(&self) -> Result<bool, InputError> {
+        let file = File::open(&self.path).map_err(|source| self.unreadable(source))?;
+        let is_array = jsonl::is_array(file).map_err(|source| self.unreadable(source))?;
+        Ok(self.format == Format::Jsonl && is_array)
     }
 
     /// Whether the file begins with a BOM.

@@ -6,6 +6,7 @@ mod backup;
 mod csv_line;
 mod encoded_file;
 mod error;
+mod json_records;
 mod progress;
 mod reason;
 mod result_cells;

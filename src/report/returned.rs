@@ -5,6 +5,7 @@ use std::io;
 
 use super::encoded_file::EncodedFile;
 use super::error::ReportError;
+use super::json_records::JsonWriter;
 use super::reason::Reason;
 use super::row::RowResult;
 use super::sheets::ReturnSheet;
@@ -12,7 +13,7 @@ use super::superseded::Superseded;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::history::failed_extensions;
-use crate::input::{Context, Format, Input, Records};
+use crate::input::{Context, Input, Records};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::plan::{done_parts, fingerprint, steps};
 use crate::request::StepKind;
@@ -28,10 +29,11 @@ pub(super) fn return_sheet(
         return WorkbookWriter::new(file, worksheet, records, header).map(ReturnSheet::workbook);
     }
     let file = EncodedFile::new(file, input)?;
-    match (input.format, records.header()) {
-        (Format::Csv, Some(header)) => ReturnSheet::cells(file, records, header),
-        _ => Ok(ReturnSheet::lines(file)),
+    if let Some(header) = records.header() {
+        return ReturnSheet::cells(file, records, header);
     }
+    let is_array = input.is_json_array().map_err(io::Error::other)?;
+    JsonWriter::new(file, is_array).map(ReturnSheet::json)
 }
 
 /// A row of the input with its result.

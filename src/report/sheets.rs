@@ -4,17 +4,18 @@
 use std::io::{self, Write};
 
 use csv::ByteRecord;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::csv_line::CsvLine;
 use super::encoded_file::EncodedFile;
+use super::json_records::JsonWriter;
 use super::reason::{Reason, remaining_cell};
 use super::result_cells::{RESULT_COLUMNS, result_cells};
 use super::row::RowResult;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::input::{DamagedText, NO_ROW, Record, Records, own};
-use crate::row::{MetadataField, NullMeans, Rules};
+use crate::row::Rules;
 use crate::sanitize::escape_formula;
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -101,7 +102,7 @@ pub(super) struct ReturnSheet {
 
 enum RecordWriter {
     Cells(CellWriter),
-    Lines(EncodedFile),
+    Json(JsonWriter),
     Workbook(Box<WorkbookWriter>),
 }
 
@@ -126,8 +127,8 @@ impl ReturnSheet {
         Ok(Self { records: RecordWriter::Cells(writer), is_empty: true })
     }
 
-    pub(super) fn lines(file: EncodedFile) -> Self {
-        Self { records: RecordWriter::Lines(file), is_empty: true }
+    pub(super) fn json(writer: JsonWriter) -> Self {
+        Self { records: RecordWriter::Json(writer), is_empty: true }
     }
 
     pub(super) fn workbook(writer: WorkbookWriter) -> Self {
@@ -142,7 +143,7 @@ impl ReturnSheet {
                 writer.write_no_row(cells, reason)
             }
             (RecordWriter::Cells(writer), Record::Text(text)) => writer.write_text(text, reason),
-            (RecordWriter::Lines(file), Record::Line(line)) => write_line(file, line, reason),
+            (RecordWriter::Json(writer), Record::Line(line)) => writer.write(line, reason),
             (RecordWriter::Workbook(writer), Record::Worksheet { cells, kinds, is_row }) => {
                 writer.write(cells, kinds, *is_row, reason)
             }
@@ -156,9 +157,8 @@ impl ReturnSheet {
             return Ok(None);
         }
         Ok(Some(match self.records {
-            RecordWriter::Cells(CellWriter { file, .. }) | RecordWriter::Lines(file) => {
-                file.finish()?
-            }
+            RecordWriter::Cells(CellWriter { file, .. }) => file.finish()?,
+            RecordWriter::Json(writer) => writer.finish()?,
             RecordWriter::Workbook(writer) => writer.finish()?,
         }))
     }
@@ -228,70 +228,5 @@ impl CellWriter {
             self.line.push(last);
         }
         self.file.write_all(&self.line.end())
-    }
-}
-
-/// Writes a line with the key `ikbulk` added at its end. A line that is not an object is written as
-/// is: it must be fixed first.
-fn write_line(file: &mut impl Write, line: &[u8], reason: &Reason<'_>) -> io::Result<()> {
-    let Reason { row, done, .. } = reason;
-    let rewritten = without_superseded(line, reason);
-    let line = rewritten.as_deref().unwrap_or(line);
-    let own = json!({
-        "status": row.status.as_str(),
-        "code": row.code.map_or("", crate::outcome::Code::as_str),
-        "message": row.message,
-        "done": done,
-    });
-    let Some(object) = without_ikbulk_key(line) else {
-        file.write_all(line)?;
-        return file.write_all(b"\n");
-    };
-    file.write_all(object)?;
-    let comma = if object.trim_ascii_end().ends_with(b"{") { "" } else { "," };
-    writeln!(file, "{comma}\"ikbulk\":{own}}}")
-}
-
-/// The line without superseded keys, and without nulls that left their field unchanged: in another
-/// sheet they could mean to clear it. `None` if the line stays as is.
-fn without_superseded(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
-    let superseded_columns = reason.superseded_columns;
-    let drops_nulls = reason.rules.null_means == Some(NullMeans::Leave);
-    if superseded_columns.is_empty() && reason.remaining_tag_change.is_none() && !drops_nulls {
-        return None;
-    }
-    let is_superseded = |key: &str| superseded_columns.iter().any(|column| column == key);
-    let mut object = serde_json::from_slice::<serde_json::Map<_, Value>>(line).ok()?;
-    let is_dropped = |value: &Value| drops_nulls && value.is_null();
-    object.retain(|key, value| {
-        !is_dropped(value) && !is_superseded(if key == "publish" { "isPublished" } else { key })
-    });
-    if let Some(metadata) = object.get_mut("customMetadata").and_then(|value| value.as_object_mut())
-    {
-        metadata.retain(|key, value| {
-            !is_dropped(value) && !is_superseded(&MetadataField::column_of(key))
-        });
-    }
-    object.retain(|column, value| match reason.remaining_tags(column) {
-        None => true,
-        Some(Value::Array(none)) if none.is_empty() => false,
-        Some(remaining_tags) => {
-            *value = remaining_tags;
-            true
-        }
-    });
-    serde_json::to_vec(&object).ok()
-}
-
-/// The text of an object up to its closing brace, without the key `ikbulk` of an earlier run, which
-/// is always the last.
-fn without_ikbulk_key(line: &[u8]) -> Option<&[u8]> {
-    const OWN_KEY: &[u8] = b",\"ikbulk\":{\"";
-    serde_json::from_slice::<serde_json::Map<String, Value>>(line).ok()?;
-    let object = line.trim_ascii_end().strip_suffix(b"}")?;
-    let added = memchr::memmem::rfind(object, OWN_KEY);
-    match added.and_then(|at| object.split_at_checked(at)) {
-        Some((before, _)) => Some(before),
-        None => Some(object),
     }
 }

@@ -100,8 +100,8 @@ fn write_files(
         return Err(ReportError::RowsLost { found: summary.rows.total, expected: meta.rows });
     }
     summary.exit_code = exit_code(&summary, ending);
-    let sheets =
-        ["failed", "unknown"].map(|name| format!("{name}.{}", input.format.returned_extension()));
+    let extension = input.returned_extension()?;
+    let sheets = ["failed", "unknown"].map(|name| format!("{name}.{extension}"));
     let mut backups = Vec::new();
     for sheet in &sheets {
         let as_written = ledger.written(sheet)?;
@@ -158,8 +158,9 @@ impl<'p> ReportWriter<'p> {
     ) -> Result<Self, ReportError> {
         let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
         let records = input.records(context)?;
+        let extension = input.returned_extension()?;
         let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
-            let name = format!("{name}.{}", input.format.returned_extension());
+            let name = format!("{name}.{extension}");
             let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
             return_sheet(file, input, &records).map_err(failed)
         };

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ikbulk_sandbox::{Config, Hook, Phase};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{
     ChildHandle, TestEnv, assert_text, files, ids, lines, sheet, tagged, tagging,
@@ -256,6 +256,115 @@ fn rest_of_partly_superseded_jsonl_row_feeds_back() {
     env.apply("again.jsonl").exits(0);
     let file = env.file("a");
     assert_eq!((&file["description"], &file["tags"]), (&json!("hi"), &json!(["new"])));
+}
+
+/// Applies a sheet with bad rows, fixes what is returned, and applies that: all files are tagged.
+fn fixed_rows_feed_back(
+    name: &str,
+    text: impl AsRef<[u8]>,
+    returned: &str,
+    options: &str,
+) -> Vec<u8> {
+    let env = TestEnv::new(files(["a", "b", "c"]));
+    env.write(name, text);
+    env.apply(&format!("{name} --max-bad 100% {options}")).exits(1);
+    let first = env.only_run("sheet").path().join(returned);
+    let failed = std::fs::read(&first).expect("rows failed");
+    // Unfixed, the rows stay bad, and are returned with one reason each.
+    env.write(&format!("again.{returned}"), &failed);
+    env.apply(&format!("again.{returned} --max-bad 100% {options}")).exits(1);
+    let again = env.only_run("again.failed").path().join(returned);
+    let again = std::fs::read(again).expect("rows failed");
+    assert_eq!(again.escape_ascii().to_string(), failed.escape_ascii().to_string());
+    let fixed: Vec<u8> =
+        failed.iter().map(|byte| if *byte == b'%' { b'x' } else { *byte }).collect();
+    env.write(&format!("fixed.{returned}"), fixed);
+    env.apply(&format!("fixed.{returned} {options}")).exits(0);
+    assert_eq!(env.file("b")["tags"], json!(["50x"]), "{}", failed.escape_ascii());
+    failed
+}
+
+#[test]
+fn json_array_comes_back_as_an_array() {
+    let rows = [
+        "{\"fileId\":\"a\",\"tags\":[\"red\"]}",
+        "{\"fileId\":\"b\",\"tags\":[\"50%\"]}",
+        "{\"fileId\":\"c\",\"tags\":[\"9%\"]}",
+    ];
+    let array = format!("[{}]", rows.join(","));
+    let failed = fixed_rows_feed_back("sheet.json", &array, "failed.json", "");
+    let objects: Value = serde_json::from_slice(&failed).expect("it is one array");
+    assert_eq!(objects[0]["fileId"], "b");
+    assert_eq!(objects[1]["ikbulk"]["status"], "rejected");
+    // As another program formats it, in another encoding.
+    let pretty =
+        serde_json::to_string_pretty(&objects).expect("it is plain data").replace("50", "\u{e9}");
+    let utf_16 =
+        format!("\u{feff}{array}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let failed = fixed_rows_feed_back("sheet.json", utf_16, "failed.json", "");
+    assert!(failed.starts_with(b"\xFF\xFE[\0\n\0{\0"), "{}", failed.escape_ascii());
+    let env = TestEnv::new(files(["b", "c"]));
+    env.write("sheet.json", pretty);
+    env.apply("sheet.json --max-bad 100%").exits(1);
+    let again: Value =
+        serde_json::from_str(&env.only_run("sheet").text("failed.json")).expect("an array");
+    assert_eq!(again[0]["tags"], json!(["\u{e9}%"]));
+    assert_eq!(again.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn array_with_values_that_are_no_objects_comes_back_whole() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.json", "[1,\"x, ]\", null ,{\"fileId\":\"a\",\"tags\":[\"red\"]},[2,3]]");
+    let done = env.apply("sheet.json --max-bad 100%").exits(1);
+    let run = env.only_run("sheet");
+    assert_eq!((run.count("updated"), run.count("rejected")), (1, 4));
+    done.output_contains("failed.json");
+    assert_text!(run.text("failed.json"));
+    // Arrays one after the other are one sheet, as when the pages of a list are joined.
+    env.write(
+        "pages.json",
+        "[{\"fileId\":\"a\",\"tags\":[\"x\"]}]\n[\n{\"fileId\":\"b\",\"tags\":[\"y\"]}\n]\n",
+    );
+    env.apply("pages.json").exits(0);
+    assert_eq!(env.file("b")["tags"], json!(["y"]));
+    env.write(
+        "cut.json",
+        "[{\"fileId\":\"a\",\"tags\":[\"x\"]}]\n[{\"fileId\":\"b\",\"tags\":[\"y\"]}\n",
+    );
+    env.apply("cut.json").exits(2);
+}
+
+#[test]
+fn json_objects_come_back_as_lines_that_can_be_read() {
+    let rows = "{\n  \"fileId\": \"a\",\n  \"tags\": [\"red\"]\n}\n{\n  \"fileId\": \"b\",\n  \"tags\": [\"50%\"]\n}\n";
+    let failed = fixed_rows_feed_back("sheet.json", rows, "failed.jsonl", "");
+    assert!(failed.starts_with(b"{\n  \"fileId\": \"b\""), "{}", failed.escape_ascii());
+    let rows = "{\"fileId\":\"a\",\"tags\":[\"red\"]}{\"fileId\":\"b\",\"tags\":[\"50%\"]}{\"fileId\":\"c\",\"tags\":[\"9%\"]}";
+    fixed_rows_feed_back("sheet.json", rows, "failed.jsonl", "");
+}
+
+#[test]
+fn returned_rows_that_do_not_fit_the_encoding_are_utf_8_with_a_bom() {
+    let mut config = files(["a", "b"]);
+    let schema = json!({"type": "SingleSelect", "selectOptions": ["大", "小"]});
+    config.fields.push(json!({"id": "kind", "name": "kind", "label": "Kind", "schema": schema}));
+    let env = TestEnv::new(config);
+    let options = "--max-bad 100% --encoding windows-1252";
+    env.write("sheet.csv", b"fileId,kind,description\na,gro\xDF,\xC9t\xE9\nb,,\xE0 50 \x80\n");
+    env.apply(&format!("sheet.csv {options}")).exits(1);
+    assert_eq!(env.file("b")["description"], "à 50 €");
+    let failed = env.only_run("sheet").text("failed.csv");
+    assert!(failed.starts_with("\u{feff}fileId,kind,description,"), "{failed}");
+    assert!(failed.contains("\na,groß,Été,rejected,") && failed.contains('大'), "{failed}");
+    // The BOM says more about the text than the option.
+    env.write("fixed.csv", failed.replace("groß", "大"));
+    env.apply(&format!("fixed.csv {options}")).exits(0);
+    let file = env.file("a");
+    assert_eq!(
+        (&file["customMetadata"]["kind"], &file["description"]),
+        (&json!("大"), &json!("Été"))
+    );
 }
 
 #[test]

@@ -36,7 +36,10 @@ fn written(rows: &[Vec<String>], delimiter: Delimiter, encoding: Option<TextEnco
     }
     let text = String::from_utf8(csv.into_inner().expect("memory takes it")).expect("text");
     match encoding {
-        Some(encoding) => encoding.encode(&format!("{}{text}", encoding.bom())),
+        Some(encoding) => {
+            let text = format!("{}{text}", encoding.bom());
+            encoding.encode(&text).expect("it has these letters")
+        }
         None => text.into_bytes(),
     }
 }
