@@ -10,6 +10,7 @@ use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use serde::{Deserialize, Serialize};
 
+use super::decompressed::Compression;
 use super::utf8_damage::Utf8Damage;
 use super::workbook;
 
@@ -100,14 +101,10 @@ impl<'r> Text<'r> {
     /// Decompresses and decodes an input. `given` is the encoding, unless a BOM shows another.
     pub(super) fn open(from: impl Read + 'r, given: Option<TextEncoding>) -> io::Result<Self> {
         let (first, from) = peek(from)?;
-        let (is_gzip, is_zstd) =
-            (first.starts_with(b"\x1F\x8B"), first.starts_with(b"\x28\xB5\x2F\xFD"));
-        let plain: Box<dyn Read + 'r> = if is_gzip {
-            Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(from)))
-        } else if is_zstd {
-            Box::new(zstd::stream::read::Decoder::new(from)?)
-        } else {
-            Box::new(from)
+        let compression = Compression::of(&first);
+        let plain: Box<dyn Read + 'r> = match compression {
+            Some(compression) => Box::new(compression.decompress(from)?),
+            None => Box::new(from),
         };
         let (first, plain) = peek(plain)?;
         let is_workbook = workbook::is_workbook(&first);
@@ -117,7 +114,7 @@ impl<'r> Text<'r> {
             Some(TextEncoding(encoding)) => Box::new(Decoding::new(plain, encoding)),
             None => Box::new(plain),
         };
-        Ok(Self { reader, encoding, is_compressed: is_gzip || is_zstd, is_workbook })
+        Ok(Self { reader, encoding, is_compressed: compression.is_some(), is_workbook })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::STANDARD_INPUT;
 use crate::row::RowPos;
 use crate::shell::quoted;
 
@@ -10,7 +11,7 @@ use crate::shell::quoted;
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// The input cannot be opened or read.
-    #[error("cannot read the input {path}")]
+    #[error("cannot read {}", named(path))]
     Read {
         /// Path of the input, or a name like "standard input".
         path: String,
@@ -150,6 +151,11 @@ impl std::fmt::Display for NearlyKnown {
             quoted(Path::new(name))
         )
     }
+}
+
+/// What an input is called in a sentence.
+fn named(path: &str) -> String {
+    if path == STANDARD_INPUT { path.to_owned() } else { format!("the input {path}") }
 }
 
 /// All problems of a header, one below the other.

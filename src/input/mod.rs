@@ -7,6 +7,7 @@
 mod cell_records;
 mod columns;
 mod csv_records;
+mod decompressed;
 mod encoding;
 mod error;
 mod json_words;

@@ -12,7 +12,7 @@ use super::sniffed_input::SniffedInput;
 use super::stage_workbook::{WorkbookCopy, refuse_worksheet};
 use super::utf8_damage::Utf8Damage;
 use super::workbook::Converted;
-use super::{Format, Input, InputError, ReadOptions};
+use super::{Format, Input, InputError, ReadOptions, STANDARD_INPUT};
 use crate::atomic_file::{create_temporary, sync_directory};
 
 /// Identifies an input: the BLAKE3 hash of its bytes, in hexadecimal.
@@ -79,7 +79,7 @@ pub fn stage_input(
     options: ReadOptions,
     directory: &Path,
 ) -> Result<StagedInput, InputError> {
-    let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
+    let unreadable = |source| InputError::Read { path: shown(name), source };
     let mut hashing = HashingReader { from: &mut from, hash: blake3::Hasher::new() };
     let mut copy_hash = blake3::Hasher::new();
     let mut source =
@@ -175,7 +175,7 @@ pub fn stage_unnamed_input(
     format: Option<Format>,
     options: ReadOptions,
 ) -> Result<UnnamedInput, InputError> {
-    let unreadable = |source| InputError::Read { path: name.display().to_string(), source };
+    let unreadable = |source| InputError::Read { path: shown(name), source };
     let directory = std::env::temp_dir();
     let cannot_copy = |source| InputError::Copy { path: directory.display().to_string(), source };
     let (file, path) = create_temporary(&directory).map_err(cannot_copy)?;
@@ -237,6 +237,11 @@ pub fn staged_in(input: Input) -> Result<StagedInput, InputError> {
         Ok(fingerprint) => Ok(StagedInput::new(input, fingerprint)),
         Err(source) => Err(InputError::Read { path: input.path.display().to_string(), source }),
     }
+}
+
+/// The name of an input in messages.
+fn shown(name: &Path) -> String {
+    if name == Path::new("-") { STANDARD_INPUT.to_owned() } else { name.display().to_string() }
 }
 
 fn create_private(path: &Path) -> io::Result<File> {

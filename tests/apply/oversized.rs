@@ -1,6 +1,7 @@
 //! Inputs with one line, nesting or id of excessive size.
 
 use std::fs;
+use std::io::Write as _;
 
 use serde_json::json;
 
@@ -42,6 +43,34 @@ fn gibibyte_line_on_stdin_is_refused_and_removed() {
         assert_eq!(env.sandbox.stats().requests, 0);
         assert!(!env.path("state/ikbulk/stdin.ikbulk").exists());
     }
+}
+
+/// Files of less than a mebibyte that decompress to more than 256 MiB.
+fn bombs() -> [(&'static str, Vec<u8>); 2] {
+    let text = vec![b'\n'; 16 << 20];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&text).expect("memory takes it");
+    let gzip = gzip.finish().expect("memory takes it");
+    let zstd = zstd::encode_all(&text[..], 1).expect("memory takes it");
+    // Compressed files one after the other are one text.
+    [("sheet.csv.gz", gzip.repeat(20)), ("sheet.jsonl.zst", zstd.repeat(80))]
+}
+
+#[test]
+fn decompression_bomb_is_refused_with_the_limit_within_256_mib() {
+    let mut cases = Cases::default();
+    for (name, bytes) in bombs() {
+        assert!(bytes.len() < 1 << 20, "{name}: {}", bytes.len());
+        let env = TestEnv::new(files(["a"]));
+        env.write(name, &bytes);
+        let words = ["check", "--no-schema", name];
+        cases.add(name, env.command_after(MEMORY, &words).run().exits(2));
+        let words = ["apply", "--yes", "--no-schema", "-"];
+        let call = env.command_after(MEMORY, &words).input(bytes);
+        cases.add(&format!("{name} on standard input"), call.run().exits(2));
+        assert!(!env.path("state/ikbulk/stdin.ikbulk").exists(), "nothing is left of it");
+    }
+    assert_text!(cases);
 }
 
 #[test]
