@@ -2,6 +2,8 @@
 //! to date.
 
 mod columns;
+#[cfg(test)]
+mod laws;
 mod read_only;
 mod sheet;
 
