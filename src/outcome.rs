@@ -70,7 +70,7 @@ pub enum Code {
     NoChange,
     /// Unchanged: the file already has the requested values.
     UpToDate,
-    /// Unchanged: an earlier run already ran the extension on this file.
+    /// Unchanged: an earlier run ran the extension on this file, or its AI tags show that one did.
     AlreadyRan,
     /// Unchanged: already done in the run whose failed rows this input contains.
     AlreadyDone,
@@ -305,7 +305,7 @@ impl Code {
             Self::UpToDate => "The file already has the values of the row; nothing was sent.",
             Self::AlreadyRan => {
                 "An earlier run was charged, or may have been, for the extension on this file in \
-                 this configuration; nothing was sent."
+                 this configuration, or the file has AI tags of the extension; nothing was sent."
             }
             Self::AlreadyDone => {
                 "The steps of the row were done in the run whose `failed.csv` this sheet is; \

@@ -70,7 +70,7 @@ impl Sent {
 }
 
 impl SentExtension {
-    fn of(extension: &Extension) -> Self {
+    pub(crate) fn of(extension: &Extension) -> Self {
         let (name, fingerprint) = (extension.name(), extension.fingerprint());
         Self { name, fingerprint, writes: extension.writes() }
     }

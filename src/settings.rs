@@ -143,6 +143,23 @@ pub struct DiffOptions {
     pub exact: bool,
     /// Re-runs extensions that already ran on a file, and are billed again.
     pub rerun_extensions: bool,
-    /// Skips a tagging extension on files that already have its AI tags.
-    pub skip_tagged: bool,
+    /// Whether AI tags on a file show that a tagging extension ran on it.
+    pub skip_tagged: SkipTagged,
+}
+
+/// On which files AI tags from a tagging extension show that it ran, so that it is skipped.
+///
+/// The tags do not show the configuration. So they never hold an extension back in a row that also
+/// removes some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipTagged {
+    /// On all files, also where an earlier run is known to have run it in another configuration.
+    Always,
+    /// On files on which no earlier run is known to have run it: another machine, or a person in the
+    /// dashboard, may have.
+    #[default]
+    Unremembered,
+    /// On none.
+    Never,
 }

@@ -12,9 +12,9 @@ use super::{AccountName, Identity, StateDir, StateDirError};
 use crate::sqlite;
 
 /// Format of the database, incremented with every incompatible change.
-const FORMAT: i64 = 2;
-/// The format before [`SPENT_TABLE`] was added.
-const FORMAT_WITHOUT_SPENT: i64 = 1;
+const FORMAT: u32 = 3;
+/// What makes each format of the one before; the first creates the database.
+const MIGRATIONS: [&str; FORMAT as usize] = [TABLES, SPENT_TABLE, CHARGE_NAME];
 const NAME: &str = "state.db";
 const TABLES: &str = "
     CREATE TABLE account (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
@@ -55,6 +55,9 @@ const SPENT_TABLE: &str = "
         PRIMARY KEY (run, day, extension)
     ) WITHOUT ROWID;";
 
+/// The name of the extension; null for charges that were recorded before.
+const CHARGE_NAME: &str = "ALTER TABLE charge ADD COLUMN name TEXT;";
+
 /// Id of an account in the state database; another one on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccountId(pub(super) i64);
@@ -91,7 +94,7 @@ pub enum AccountError {
         /// The database file.
         path: PathBuf,
         /// Format of the database.
-        found: i64,
+        found: u32,
     },
     /// A relative path cannot be resolved, because the current directory no longer exists.
     #[error("cannot resolve the path of the run directory {run}")]
@@ -355,27 +358,24 @@ impl AccountDb {
     }
 }
 
-/// Creates the tables if the database is new. Returns its format.
-fn create_tables(connection: &Connection) -> rusqlite::Result<i64> {
+/// Creates the tables, or brings those of an earlier version up to date. Returns the format.
+fn create_tables(connection: &Connection) -> rusqlite::Result<u32> {
     let format =
         |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let found = format(connection)?;
-    if ![0, FORMAT_WITHOUT_SPENT].contains(&found) {
+    let found: u32 = format(connection)?;
+    if found >= FORMAT {
         return Ok(found);
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Another process may have created them meanwhile.
-    let found = format(&transaction)?;
-    if found == 0 {
-        transaction.execute_batch(TABLES)?;
+    let found: u32 = format(&transaction)?;
+    for migration in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(migration)?;
     }
-    if [0, FORMAT_WITHOUT_SPENT].contains(&found) {
-        transaction.execute_batch(SPENT_TABLE)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
-    }
-    let found = format(&transaction)?;
+    let reached = found.max(FORMAT);
+    transaction.pragma_update(None, "user_version", reached)?;
     transaction.commit()?;
-    Ok(found)
+    Ok(reached)
 }
 
 /// Moves the aliases and runs of `other` to `account`.

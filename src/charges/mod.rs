@@ -25,7 +25,7 @@ use jiff::civil::Date;
 
 use crate::account::{AccountDb, AccountId, Service, StateDir};
 use crate::ledger::LedgerFile;
-use crate::row::{Extension, FileId};
+use crate::row::{Extension, ExtensionName, FileId};
 use crate::run::{RunDir, RunLock};
 use crate::spending::Spent;
 use evidence::evidence;
@@ -110,6 +110,15 @@ impl Charges {
         Ok(self.db.read(find)?)
     }
 
+    /// Whether an extension of this name has a charge on a file, in any configuration. Charges that
+    /// were recorded without a name do not count.
+    ///
+    /// # Errors
+    /// The state database cannot be read.
+    pub fn has_any(&self, file: &FileId, name: ExtensionName) -> Result<bool, ChargesError> {
+        Ok(self.db.read(|connection| tables::has_any(connection, &self.service, file, name))?)
+    }
+
     /// Whether the service has no charges.
     ///
     /// # Errors
@@ -153,15 +162,8 @@ impl Charges {
         let transaction = self.db.transaction()?;
         let number = tables::number_of(&transaction, &meta.id).map_err(failed)?;
         evidence(&run.input(&meta), &meta, ledger, |file, extension, evidence| {
-            tables::record(
-                &transaction,
-                &self.service,
-                number,
-                file,
-                extension.fingerprint,
-                evidence,
-            )
-            .map_err(failed)
+            tables::record(&transaction, &self.service, number, file, extension, evidence)
+                .map_err(failed)
         })?;
         tables::record_spent(&transaction, number, &ledger.spent()?).map_err(failed)?;
         tables::close_run(&transaction, &meta.id).map_err(failed)?;

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::evidence::Evidence;
 use super::{Certainty, Charge};
 use crate::account::{AccountId, Service, path_of};
-use crate::row::{Extension, ExtensionFingerprint, ExtensionName, FileId};
+use crate::row::{Extension, ExtensionName, FileId};
+use crate::sent::SentExtension;
 use crate::spending::Spent;
 
 /// A run whose charges have not been copied.
@@ -54,19 +55,24 @@ pub(super) fn record(
     service: &Service,
     run: i64,
     file: &FileId,
-    extension: ExtensionFingerprint,
+    extension: &SentExtension,
     evidence: Evidence,
 ) -> rusqlite::Result<()> {
     let mut record = connection.prepare_cached(
-        "INSERT INTO charge VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO charge (service, file, extension, run, response_lost, name)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (service, file, extension) DO UPDATE SET
-             run = excluded.run, response_lost = excluded.response_lost
-         WHERE ?6",
+             run = excluded.run, response_lost = excluded.response_lost, name = excluded.name
+         WHERE ?7",
     )?;
     let response_lost = evidence == Evidence::ResponseLost;
     let replaces = evidence == Evidence::Reported;
-    let (service, file, extension) = (service.as_str(), file.as_str(), extension.0);
-    record.execute(params![service, file, extension, run, response_lost, replaces]).map(drop)
+    let (service, file) = (service.as_str(), file.as_str());
+    let SentExtension { name, fingerprint, .. } = extension;
+    let name = name.as_str();
+    record
+        .execute(params![service, file, fingerprint.0, run, response_lost, name, replaces])
+        .map(drop)
 }
 
 /// Replaces what a run spent.
@@ -142,4 +148,17 @@ pub(super) fn find(
         }
     }
     Ok(None)
+}
+
+/// Whether an extension of this name is recorded for a file, in any configuration.
+pub(super) fn has_any(
+    connection: &Connection,
+    service: &Service,
+    file: &FileId,
+    name: ExtensionName,
+) -> rusqlite::Result<bool> {
+    let mut query = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM charge WHERE service = ?1 AND file = ?2 AND name = ?3)",
+    )?;
+    query.query_row(params![service.as_str(), file.as_str(), name.as_str()], |row| row.get(0))
 }

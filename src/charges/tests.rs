@@ -13,7 +13,7 @@ use crate::account::{Identity, KeyFingerprint};
 use crate::input::{Format, ReadOptions};
 use crate::ledger::{RunKind, RunMeta, Stage};
 use crate::row::{Builder, Cell, Content, Extensions, Field, FieldSet, Rules};
-use crate::sent::Sent;
+use crate::sent::{Sent, SentExtension};
 use crate::settings::Planning;
 
 const REMOVE_BG: &str = r#"{"name":"remove-bg"}"#;
@@ -212,7 +212,7 @@ fn only_reported_status_replaces_earlier_charge() {
                         service,
                         run,
                         &file,
-                        extension.fingerprint(),
+                        &SentExtension::of(extension),
                         *evidence,
                     )
                 })
@@ -305,4 +305,20 @@ fn database_with_unknown_format_is_refused() {
     let refused = Charges::open(&dir.state(), &service).unwrap_err();
     let chain = crate::error::chain(&refused);
     assert!(chain.contains("has format 9"), "{chain}");
+}
+
+#[test]
+fn charges_without_names_are_found_after_the_upgrade() {
+    let dir = TestDir::new();
+    let (run, _) = dir.open_run("run");
+    dir.charges().record(&run, &run.ledger().unwrap()).unwrap();
+    let file = FileId::new("reported").unwrap();
+    let has_any = || dir.charges().has_any(&file, ExtensionName::RemoveBg).unwrap();
+    assert!(has_any());
+    // As the format before stored them.
+    let path = dir.state().path().join("state.db");
+    let before = "ALTER TABLE charge DROP COLUMN name; PRAGMA user_version = 2";
+    Connection::open(path).unwrap().execute_batch(before).unwrap();
+    assert_eq!(certainties(&dir.charges()), RECORDED);
+    assert!(!has_any());
 }

@@ -130,6 +130,10 @@ fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
         },
         "seconds_at_the_limit": settings.execution.writes.time_for(summary.writes).map(|time| time.as_secs_f64()),
         "billed": billed.collect::<Vec<_>>(),
+        "skipped_extensions": {
+            "remembered": summary.skipped_extensions.remembered,
+            "tagged": summary.skipped_extensions.tagged,
+        },
         "snapshots": {
             "files": reading.files,
             "requests": reads,

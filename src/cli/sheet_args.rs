@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ikbulk::engine::{Sheet, Source};
-use ikbulk::settings::DiffOptions;
+use ikbulk::settings::{DiffOptions, SkipTagged};
 
 use super::help::{INPUT, PLANNING, RUN};
 use super::read_args::ReadArgs;
+use super::values::skip_tagged;
 
 /// An input argument: a path, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +61,12 @@ pub(super) struct SheetArgs {
     #[arg(long, help_heading = PLANNING)]
     exact: bool,
     /// Run extensions again that already ran on a file; they are charged again
-    #[arg(long, help_heading = PLANNING)]
+    #[arg(long, help_heading = PLANNING, conflicts_with = "skip_tagged")]
     rerun_extensions: bool,
-    /// Skip tagging extensions on files that have AI tags of that extension
-    #[arg(long, help_heading = PLANNING)]
-    skip_tagged: bool,
+    /// Skip a tagging extension on files with AI tags of it [default: unremembered]
+    #[arg(long, value_name = "WHEN", help_heading = PLANNING, num_args = 0..=1,
+        require_equals = true, default_missing_value = "always", value_parser = skip_tagged())]
+    skip_tagged: Option<SkipTagged>,
 }
 
 impl SheetArgs {
@@ -91,7 +93,7 @@ impl SheetArgs {
         DiffOptions {
             exact: self.exact,
             rerun_extensions: self.rerun_extensions,
-            skip_tagged: self.skip_tagged,
+            skip_tagged: self.skip_tagged.unwrap_or_default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ikbulk::input::Format;
 use ikbulk::row::{Duplicates, ExtensionName, Locale, NullMeans};
-use ikbulk::settings::Rate;
+use ikbulk::settings::{Rate, SkipTagged};
 use serde::{Deserialize, Deserializer};
 
 /// Parses the format of an input.
@@ -43,6 +43,19 @@ pub(super) fn duplicates() -> impl TypedValueParser<Value = Duplicates> {
         "last" => Duplicates::Last,
         "reject" => Duplicates::Reject,
         _ => Duplicates::InOrder,
+    })
+}
+
+/// Parses on which files AI tags hold back a tagging extension.
+pub(super) fn skip_tagged() -> impl TypedValueParser<Value = SkipTagged> {
+    let always = PossibleValue::new("always").help("On every file that has them");
+    let unremembered = PossibleValue::new("unremembered")
+        .help("Where no earlier run on this machine ran the extension on the file");
+    let never = PossibleValue::new("never").help("On no file");
+    PossibleValuesParser::new([always, unremembered, never]).map(|name| match name.as_str() {
+        "always" => SkipTagged::Always,
+        "never" => SkipTagged::Never,
+        _ => SkipTagged::Unremembered,
     })
 }
 

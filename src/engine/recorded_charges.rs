@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
-use crate::charges::Charges;
+use crate::charges::{Charges, ChargesError};
 use crate::error::chain;
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
-use crate::plan::PriorRunLookup;
+use crate::plan::{PriorRun, PriorRunLookup};
 use crate::row::{Extension, FileId};
 use crate::run::RunDir;
 use crate::spending::{Allowance, Spent, utc_day};
@@ -58,21 +58,27 @@ pub(super) fn already_ran(
 ) -> Result<PriorRunLookup, Error> {
     let local = connection.local.as_ref().filter(|_| meta.has_extensions);
     let Some(LocalState { state, .. }) = local else {
-        return Ok(Box::new(|_, _| None));
+        return Ok(Box::new(|_, _| PriorRun::None));
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
     let retried = match &meta.kind {
         RunKind::Retry { of } => Some(of.clone()),
         _ => None,
     };
-    let find = move |file: &FileId, extension: &Extension| match &retried {
-        Some(retried) => charges.find_after(file, extension, retried),
-        None => charges.find(file, extension),
+    let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
+        let charge = match &retried {
+            Some(retried) => charges.find_after(file, extension, retried)?,
+            None => charges.find(file, extension)?,
+        };
+        Ok(match charge {
+            Some(charge) => PriorRun::Same(charge.to_string()),
+            None if charges.has_any(file, extension.name())? => PriorRun::Other,
+            None => PriorRun::None,
+        })
     };
-    Ok(Box::new(move |file, extension| match find(file, extension) {
-        Ok(charge) => charge.map(|charge| charge.to_string()),
-        // If the lookup fails, skip the extension: it may have been charged before.
-        Err(error) => Some(chain(&error)),
+    // If the lookup fails, skip the extension: it may have been charged before.
+    Ok(Box::new(move |file, extension| {
+        find(file, extension).unwrap_or_else(|error| PriorRun::Same(chain(&error)))
     }))
 }
 

@@ -19,7 +19,7 @@ use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
 use crate::execute::Stop;
 use crate::input::{Context, Format, Input, ReadOptions, staged_in};
 use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta, Snapshot, Stage};
-use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, PriorRun, scan};
 use crate::row::{FileId, Rules};
 use crate::run::{ReadStats, ReadStrategy, RunDir, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Planning};
@@ -126,7 +126,7 @@ impl<U: Ui> Undo<'_, U> {
         meta.input_fingerprint = staged.fingerprint.0;
         let schema = old.context.schema.clone();
         let context = Context { rules: meta.rules.clone(), schema, files: None };
-        let mut preview = Planner::of(meta.planning, &ledger, Box::new(|_, _| None))?;
+        let mut preview = Planner::of(meta.planning, &ledger, Box::new(|_, _| PriorRun::None))?;
         preview.preview(EXAMPLES_MAX);
         let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
         // Tags that the run added are meant to go, and values from before to return as they were.

@@ -25,7 +25,7 @@ mod summary;
 pub use allowed_steps::AllowedSteps;
 pub use columns::{ColumnCounts, Columns};
 pub use compare::compare;
-pub use diff::{DiffPlanner, FileDifference, PriorRunLookup};
+pub use diff::{DiffPlanner, FileDifference, PriorRun, PriorRunLookup, SkippedExtensions};
 pub use direct::direct;
 pub use duplicates::Disagreement;
 use duplicates::RepeatedFiles;
@@ -61,6 +61,8 @@ pub struct Batch {
     pub lost_tags: Vec<Vec<String>>,
     /// Files in several rows that ask for different values; for a preview only.
     pub disagreements: Vec<Disagreement>,
+    /// Extension runs that are not sent, because they are evident; counted for a preview only.
+    pub skipped_extensions: SkippedExtensions,
 }
 
 /// Turns rows into requests.

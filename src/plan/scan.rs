@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::duplicates::{RepeatedFiles, SheetValues};
 use super::steps::{fingerprint, steps};
-use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit};
+use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit, SkippedExtensions};
 use crate::input::{AmbiguousNull, Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;
 use crate::request::Call;
@@ -169,6 +169,7 @@ pub fn scan_rest(
         batch.lost_tags.clear();
         batch.disagreements.clear();
         batch.changed_files = 0;
+        batch.skipped_extensions = SkippedExtensions::default();
     }
     planner.end(&mut batch)?;
     let repeated = planner.take_repeated_files();

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Batch, Columns, Disagreement, FileDifference, steps};
+use super::{Batch, Columns, Disagreement, FileDifference, SkippedExtensions, steps};
 use crate::causes::Causes;
 use crate::findings::ColumnFinding;
 use crate::imagekit::body;
@@ -35,9 +35,12 @@ pub struct PlanSummary {
     /// Rows for which nothing is sent, because the file has the requested values, now or after
     /// other rows.
     pub up_to_date: u64,
-    /// Rows for which nothing is sent, because their extensions ran in an earlier run and the file
-    /// has the other values.
+    /// Rows for which nothing is sent, because their extensions ran before and the file has the other
+    /// values.
     pub already_ran: u64,
+    /// Extension runs that are not sent, because they are evident; counted by the diff planner for a
+    /// preview.
+    pub skipped_extensions: SkippedExtensions,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
     /// The first invalid or missing rows, each with its problem, in planning order.
@@ -169,6 +172,7 @@ impl PlanSummary {
             }
         }
         self.changed_files += batch.changed_files;
+        self.skipped_extensions += batch.skipped_extensions;
         batch.lost_tags.iter().for_each(|lost| self.lost_tags.add(lost));
         self.disagreements += batch.disagreements.len() as u64;
         if self.first_disagreement.is_none() {

@@ -37,6 +37,7 @@ mod settle;
 mod sheet_cases;
 mod sheets;
 mod signals;
+mod skip_tagged;
 mod spending;
 mod summary_text;
 mod targets;

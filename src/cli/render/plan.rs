@@ -4,7 +4,7 @@ use ikbulk::account::Identity;
 use ikbulk::engine::{Preview, Target};
 use ikbulk::ledger::Counters;
 use ikbulk::outcome::Code;
-use ikbulk::plan::{ColumnCounts, Disagreement, LostTags, PlanSummary};
+use ikbulk::plan::{ColumnCounts, Disagreement, LostTags, PlanSummary, SkippedExtensions};
 use ikbulk::plural::{plural, thousands};
 use ikbulk::resolve::Resolution;
 use ikbulk::row::Units;
@@ -85,6 +85,7 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
         duration_and_pilot(&mut lines, summary, target);
         charges(&mut lines, summary, target);
     }
+    skipped_extensions(&mut lines, summary.skipped_extensions);
     disagreements(&mut lines, summary);
     if style.with_examples {
         examples(&mut lines, summary);
@@ -126,10 +127,7 @@ fn rows(view: &Preview<'_>) -> String {
         (summary.up_to_date, format!("{} up to date", thousands(summary.up_to_date))),
         (
             summary.already_ran,
-            format!(
-                "{} whose extensions already ran (--rerun-extensions charges them again)",
-                thousands(summary.already_ran)
-            ),
+            format!("{} whose extensions already ran", thousands(summary.already_ran)),
         ),
         (summary.without_change, format!("{} without values", thousands(summary.without_change))),
     ];
@@ -323,6 +321,21 @@ fn charges(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
             "no earlier run of this account: extensions that other machines or users ran on these \
              files are not known here, and would be charged again",
         );
+    }
+}
+
+/// Adds the number of extension runs that are not charged again, by the evidence.
+fn skipped_extensions(lines: &mut Layout, skipped: SkippedExtensions) {
+    let SkippedExtensions { remembered, tagged } = skipped;
+    let runs = |count| plural(count, "extension run", "extension runs");
+    if remembered > 0 {
+        let text = "charged in earlier runs (--rerun-extensions charges again)";
+        lines.add("not run", &format!("{} {text}", runs(remembered)));
+    }
+    if tagged > 0 {
+        let text = "on files with AI tags of the extension (--skip-tagged=never runs it)";
+        let label = if remembered > 0 { "" } else { "not run" };
+        lines.add(label, &format!("{} {text}", runs(tagged)));
     }
 }
 

@@ -12,7 +12,7 @@
 //!    `SimulatedFile`.
 //! 3. `merge` combines consecutive rows into one change, if one request can make it.
 //! 4. `file_diff` compares the change with the simulated file. Without a difference the rows are up
-//!    to date.
+//!    to date. `skipped` decides which extensions ran before.
 //! 5. `requests` makes a `FileEdit` of the difference: a PATCH of the fields, and calls for tags, AI
 //!    tags and publication.
 //! 6. [`batch`](super::batch) turns the edits of all files into the fewest requests.
@@ -23,6 +23,7 @@ mod merge;
 mod preview;
 mod requests;
 mod simulated_file;
+mod skipped;
 mod work;
 
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
 use requests::FileRequests;
 use simulated_file::SimulatedFile;
+use skipped::Situation;
+pub use skipped::{PriorRun, PriorRunLookup, SkippedExtensions};
 use work::{MergedWork, WorkItem};
 
 use super::batch::{Batcher, FileEdit};
@@ -45,12 +48,8 @@ use super::{Batch, PlannedRow, RowProgress};
 use crate::findings::{ColumnFinding, Finding};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
-use crate::row::{Change, Content, Duplicates, Extension, FileId, Problem, Row, Rules, Update};
+use crate::row::{Change, Content, Duplicates, FileId, Problem, Row, Rules, Update};
 use crate::settings::DiffOptions;
-
-/// The earlier run that ran an extension on a file with the same configuration, described for
-/// messages; `None` if there is none.
-pub type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> Option<String> + Send>;
 
 /// The diff planner; see the module documentation.
 pub struct DiffPlanner {
@@ -332,6 +331,8 @@ impl DiffPlanner {
         let MergedWork { merged, diff, before } = work;
         let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
         let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
+        let removal = merged.fields.ai_tags.as_ref();
+        let situation = Situation { file, before, removal, extensions_run: &[] };
         // For rows with only tag changes, the number of steps is known once their calls are.
         let open = shared.map(|(stage, _)| stage).filter(|_| file_requests.are_tags_alone());
         for pending in &merged.pending_rows {
@@ -353,7 +354,7 @@ impl DiffPlanner {
                         ..PlannedRow::with_open_steps(pending.pos, steps, progress)
                     }
                 }
-                None => self.unsent_row(file, pending, merged, before, &[]),
+                None => self.unsent_row(pending, merged, situation),
             });
         }
         let mut requests = file_requests.detail_requests(file, before);

@@ -1,6 +1,6 @@
 //! The state of a file between the planned requests of its rows.
 
-use crate::file_fields::FileFields;
+use crate::file_fields::{AiTag, FileFields};
 use crate::row::{
     AiTagRemoval, Change, Coordinates, FieldSet, FileField, MetadataField, MetadataValue, Publish,
     Set, TagChange,
@@ -68,10 +68,10 @@ impl SimulatedFile {
         self.fields.is_published.filter(|_| self.is_known(FileField::Publication))
     }
 
-    /// Whether it is known to have AI tags from this source (an extension).
-    pub(super) fn has_ai_tags_of(&self, source: &str) -> bool {
-        let mut tags = self.fields.ai_tags.iter();
-        self.is_known(FileField::AiTags) && tags.any(|tag| tag.source.as_deref() == Some(source))
+    /// The AI tags from this source (an extension) that it is known to have.
+    pub(super) fn ai_tags_of(&self, source: &str) -> impl Iterator<Item = &AiTag> {
+        let tags = self.fields.ai_tags.iter().filter(|_| self.is_known(FileField::AiTags));
+        tags.filter(move |tag| tag.source.as_deref() == Some(source))
     }
 
     /// The AI tags to remove that it has or may have.

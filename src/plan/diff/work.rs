@@ -4,6 +4,7 @@ use super::DiffPlanner;
 use super::file_diff::FileDiff;
 use super::merge::{self, MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
+use super::skipped::{Decision, Situation};
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::steps::drop_step;
 use crate::plan::{Batch, PlannedRow};
@@ -91,13 +92,19 @@ impl DiffPlanner {
         // The remainder of a lost request is computed from the whole request.
         let has_lost_response =
             merged.pending_rows.iter().any(|pending| pending.progress.remainder_due());
+        let removal = merged.fields.ai_tags.as_ref();
+        let situation = Situation { file, before: &before, removal, extensions_run };
         let should_run = |extension: &Extension| {
-            has_lost_response || self.should_run(file, extension, &before, extensions_run)
+            has_lost_response || self.decide(extension, situation) == Decision::Run
         };
         let diff = FileDiff::of(&merged, &before, should_run);
+        if self.preview.is_some() && !has_lost_response {
+            let extensions = merged.fields.extensions.iter().flat_map(Extensions::as_slice);
+            batch.skipped_extensions += self.count_skipped(extensions, situation);
+        }
         if diff.is_empty() {
             for pending in &merged.pending_rows {
-                batch.rows.push(self.unsent_row(file, pending, &merged, &before, extensions_run));
+                batch.rows.push(self.unsent_row(pending, &merged, situation));
             }
             return None;
         }
@@ -112,46 +119,19 @@ impl DiffPlanner {
         Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before })))
     }
 
-    /// Whether an extension is to run: not if an earlier row or run already runs it.
-    fn should_run(
-        &self,
-        file: &FileId,
-        extension: &Extension,
-        simulated_file: &SimulatedFile,
-        extensions_run: &[(u64, Extension)],
-    ) -> bool {
-        let ran_before = || (self.prior_runs)(file, extension).is_some();
-        let is_tagged =
-            || self.options.skip_tagged && simulated_file.has_ai_tags_of(extension.name().as_str());
-        earlier_row(extensions_run, extension).is_none()
-            && (self.options.rerun_extensions || !ran_before() && !is_tagged())
-    }
-
     /// A row for which nothing is sent, with the reason as its code.
     pub(super) fn unsent_row(
         &self,
-        file: &FileId,
         pending: &PendingRow,
         merged: &MergedRows,
-        before: &SimulatedFile,
-        extensions_run: &[(u64, Extension)],
+        situation: Situation<'_>,
     ) -> PlannedRow {
         let own = MergedRows::of(pending.clone());
-        let own_diff = FileDiff::of(&own, before, |extension| {
-            self.should_run(file, extension, before, extensions_run)
-        });
+        let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
+        let own_diff = FileDiff::of(&own, situation.before, should_run);
         let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
-        let reasons = extensions.filter_map(|extension| {
-            let name = extension.name().as_str();
-            match earlier_row(extensions_run, extension) {
-                Some(row) => {
-                    Some(format!("{name}: already requested by row {row} for the same file"))
-                }
-                None => (self.prior_runs)(file, extension).map(|run| {
-                    format!("{name}: {run}; --rerun-extensions runs it again, charged again")
-                }),
-            }
-        });
+        let reasons =
+            extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
         let reasons: Vec<String> = reasons.collect();
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
@@ -232,13 +212,6 @@ impl FileRows<'_> {
             self.after_merged = self.simulated_file.clone();
         }
     }
-}
-
-/// The earlier row that requests the same extension on the same file.
-fn earlier_row(extensions_run: &[(u64, Extension)], extension: &Extension) -> Option<u64> {
-    // By configuration: a preset and a saved extension may be the same.
-    let fingerprint = extension.fingerprint();
-    extensions_run.iter().find(|(_, other)| other.fingerprint() == fingerprint).map(|(row, _)| *row)
 }
 
 /// The remaining steps of a row that was begun. The remainder of a lost request is computed from

@@ -18,7 +18,7 @@ use crate::engine::{
     Sheet, Ui, Unattended,
 };
 use crate::execute::Stop;
-use crate::settings::Rate;
+use crate::settings::{DiffOptions, Planning, Rate, SkipTagged};
 
 /// Generated sheets. Each runs in real time, several at once.
 const SEEDS: u64 = 60;
@@ -198,7 +198,10 @@ async fn check(seed: u64) -> Counts {
     let path = directory.path().join("sheet.jsonl");
     std::fs::write(&path, text).unwrap();
     let engine = engine(&sandbox, directory.path());
-    let options = ApplyOptions::new(Consent::Given);
+    // Files that were tagged before are tagged again.
+    let planning =
+        Planning::Diff(DiffOptions { skip_tagged: SkipTagged::Never, ..DiffOptions::default() });
+    let options = ApplyOptions { planning, ..ApplyOptions::new(Consent::Given) };
     let applied = engine.apply(&Sheet::at(&path), options, &Unattended, pending()).await;
     let Executed::Ran(applied) = applied.unwrap() else { panic!("there is no earlier run") };
     sandbox.advance(Duration::from_hours(1));

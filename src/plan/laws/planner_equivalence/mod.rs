@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::input::{Context, Format, Input};
 use crate::ledger::LedgerFile;
 use crate::outcome::Status;
-use crate::settings::{DiffOptions, Planning};
+use crate::settings::{DiffOptions, Planning, SkipTagged};
 use crate::undo::{FileEffects, FinishedRun, SkipReason, file_effects_of};
 use ikbulk_sandbox::{Config, Fault, Faults};
 use proptest::prelude::*;
@@ -19,10 +19,16 @@ use serde_json::Value;
 use self::runner::{RunOutcome, StopAfter, TestRun};
 use self::sheet::{Allowed, Row, libraries, library, sheets, with_tags_set_first};
 
-const DEFAULT: Planning =
-    Planning::Diff(DiffOptions { exact: false, rerun_extensions: false, skip_tagged: false });
-const EXACT: Planning =
-    Planning::Diff(DiffOptions { exact: true, rerun_extensions: false, skip_tagged: false });
+const DEFAULT: Planning = Planning::Diff(DiffOptions {
+    exact: false,
+    rerun_extensions: false,
+    skip_tagged: SkipTagged::Never,
+});
+const EXACT: Planning = Planning::Diff(DiffOptions {
+    exact: true,
+    rerun_extensions: false,
+    skip_tagged: SkipTagged::Never,
+});
 const ALL: Allowed = Allowed { publish: true, invalid: true };
 const IDEMPOTENT: Allowed = Allowed { publish: false, invalid: true };
 

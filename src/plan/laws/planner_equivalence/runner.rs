@@ -13,7 +13,7 @@ use crate::imagekit::{Api, ApiSettings};
 use crate::input::{Context, Format, Input};
 use crate::ledger::{LedgerFile, RunMeta};
 use crate::outcome::Status;
-use crate::plan::Planner;
+use crate::plan::{Planner, PriorRun};
 use crate::run::{ReadProgress, Session, SnapshotReader};
 use crate::settings::{Execution, Planning, Rate};
 use crate::spending::Allowance;
@@ -200,7 +200,7 @@ impl TestRun {
 }
 
 fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
-    Planner::of(planning, ledger, Box::new(|_, _| None)).unwrap()
+    Planner::of(planning, ledger, Box::new(|_, _| PriorRun::None)).unwrap()
 }
 
 /// No rate limit, and enough attempts to read.

@@ -1,0 +1,143 @@
+//! Decides which extensions of a row run, and why the others are skipped.
+
+use std::ops::AddAssign;
+
+use super::DiffPlanner;
+use super::simulated_file::SimulatedFile;
+use crate::row::{AiTagRemoval, Extension, FileId};
+use crate::settings::SkipTagged;
+
+/// What earlier runs show about an extension on a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PriorRun {
+    /// One ran it in the same configuration, described for messages.
+    Same(String),
+    /// They ran it in other configurations only.
+    Other,
+    /// None is known to have run it.
+    None,
+}
+
+/// Looks up what earlier runs show about an extension on a file.
+pub type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> PriorRun + Send>;
+
+/// Numbers of extension runs that are skipped, by the evidence that they were charged before.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct SkippedExtensions {
+    /// An earlier run on this machine was charged for them.
+    pub remembered: u64,
+    /// The file has AI tags of the extension.
+    pub tagged: u64,
+}
+
+impl AddAssign for SkippedExtensions {
+    fn add_assign(&mut self, other: Self) {
+        self.remembered += other.remembered;
+        self.tagged += other.tagged;
+    }
+}
+
+/// Whether an extension runs, or why it is skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    Run,
+    /// This earlier row of the sheet runs it on the same file.
+    EarlierRow(u64),
+    /// An earlier run ran it, described for messages.
+    Remembered(String),
+    /// The file has AI tags of it.
+    Tagged,
+}
+
+impl Decision {
+    /// The reason for a skipped extension, for the message of its row.
+    pub(super) fn reason(&self, extension: &Extension) -> Option<String> {
+        let name = extension.name().as_str();
+        match self {
+            Self::Run => None,
+            Self::EarlierRow(row) => {
+                Some(format!("{name}: already requested by row {row} for the same file"))
+            }
+            Self::Remembered(run) => {
+                Some(format!("{name}: {run}; --rerun-extensions runs it again, charged again"))
+            }
+            Self::Tagged => Some(format!(
+                "{name}: the file has AI tags of it; --skip-tagged=never runs it, charged again"
+            )),
+        }
+    }
+}
+
+/// The rows before an extension on its file, and its own.
+#[derive(Clone, Copy)]
+pub(super) struct Situation<'s> {
+    pub(super) file: &'s FileId,
+    /// The file before the row.
+    pub(super) before: &'s SimulatedFile,
+    /// The AI tags that the row removes before its extensions run.
+    pub(super) removal: Option<&'s AiTagRemoval>,
+    /// The extensions of the rows before, with the row numbers.
+    pub(super) extensions_run: &'s [(u64, Extension)],
+}
+
+impl DiffPlanner {
+    /// Decides by the rows before, then by what earlier runs were charged for, then by the AI tags of
+    /// the file.
+    pub(super) fn decide(&self, extension: &Extension, situation: Situation<'_>) -> Decision {
+        let Situation { file, extensions_run, .. } = situation;
+        if let Some(row) = earlier_row(extensions_run, extension) {
+            return Decision::EarlierRow(row);
+        }
+        if self.options.rerun_extensions {
+            return Decision::Run;
+        }
+        let prior = (self.prior_runs)(file, extension);
+        let counts_tags = match (self.options.skip_tagged, prior) {
+            (_, PriorRun::Same(run)) => return Decision::Remembered(run),
+            (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
+            (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,
+        };
+        if counts_tags && situation.shows_tags_of(extension) {
+            Decision::Tagged
+        } else {
+            Decision::Run
+        }
+    }
+
+    /// Counts the extensions that are skipped by evidence.
+    pub(super) fn count_skipped<'e>(
+        &self,
+        extensions: impl Iterator<Item = &'e Extension>,
+        situation: Situation<'_>,
+    ) -> SkippedExtensions {
+        let mut skipped = SkippedExtensions::default();
+        for extension in extensions {
+            match self.decide(extension, situation) {
+                Decision::Remembered(_) => skipped.remembered += 1,
+                Decision::Tagged => skipped.tagged += 1,
+                Decision::Run | Decision::EarlierRow(_) => {}
+            }
+        }
+        skipped
+    }
+}
+
+impl Situation<'_> {
+    /// Whether the file has AI tags of the extension, and the row removes none of them.
+    fn shows_tags_of(&self, extension: &Extension) -> bool {
+        let mut tags = self.before.ai_tags_of(extension.name().as_str()).peekable();
+        tags.peek().is_some()
+            && match self.removal {
+                None => true,
+                Some(AiTagRemoval::All) => false,
+                Some(AiTagRemoval::Named(names)) => tags.all(|tag| !names.contains(&tag.name)),
+            }
+    }
+}
+
+/// The earlier row that requests the same extension on the same file.
+fn earlier_row(extensions_run: &[(u64, Extension)], extension: &Extension) -> Option<u64> {
+    // By configuration: a preset and a saved extension may be the same.
+    let fingerprint = extension.fingerprint();
+    extensions_run.iter().find(|(_, other)| other.fingerprint() == fingerprint).map(|(row, _)| *row)
+}
