@@ -1,7 +1,7 @@
 //! The exit codes of the program.
 //!
-//! If several apply, [`crate::report::exit_code`] decides, in the order of [`MEANINGS`]. The codes of
-//! signals are those of [`crate::execute::Stop::exit_code`].
+//! If several apply, the first in the order of [`MEANINGS`] counts. The codes of signals are those of
+//! [`Stop::exit_code`](crate::engine::Stop::exit_code).
 
 /// All rows are done.
 pub const DONE: u8 = 0;

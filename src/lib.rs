@@ -42,7 +42,8 @@
 //!
 //! # Modules
 //!
-//! In reading order. Dependencies point down the list only where they must, and never up.
+//! In reading order. Dependencies point down the list only where they must, and never up. A program
+//! uses [`engine`] and [`exit_codes`]; the other modules are private.
 //!
 //! - [`engine`]: what a program can do with the library
 //! - [`row`]: rows, fields and changes; no I/O
@@ -71,40 +72,42 @@
 //!
 //! [`ikbulk_sandbox`], a crate of its own, is a local ImageKit. It shares no code with [`imagekit`].
 
-pub mod account;
-pub mod atomic_file;
-pub mod bit_set;
-pub mod callback;
-pub mod causes;
-pub mod charges;
+mod account;
+mod atomic_file;
+mod bit_set;
+mod callback;
+mod causes;
+mod charges;
 pub mod engine;
-pub mod error;
-pub mod execute;
+mod error;
+mod execute;
 pub mod exit_codes;
-pub mod export;
-pub mod extension_results;
-pub mod file_fields;
-pub mod findings;
-pub mod history;
-pub mod imagekit;
-pub mod input;
-pub mod ledger;
-pub mod outcome;
-pub mod plan;
-pub mod plural;
-pub mod report;
-pub mod request;
-pub mod resolve;
-pub mod row;
-pub mod run;
-pub mod sanitize;
-pub mod sent;
-pub mod settings;
-pub mod settle;
-pub mod settled;
-pub mod shell;
-pub mod spending;
+mod export;
+mod extension_results;
+mod file_fields;
+mod findings;
+mod history;
+mod imagekit;
+mod input;
+#[doc(hidden)]
+pub mod internals;
+mod ledger;
+mod outcome;
+mod plan;
+mod plural;
+mod report;
+mod request;
+mod resolve;
+mod row;
+mod run;
+mod sanitize;
+mod sent;
+mod settings;
+mod settle;
+mod settled;
+mod shell;
+mod spending;
 mod sqlite;
-pub mod system;
-pub mod undo;
+mod system;
+mod undo;
 mod workbook_file;

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::thread;
 
-use ikbulk::execute::Stop;
+use ikbulk::engine::Stop;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let cli = cli::parse();
     let screen = Screen::new(cli.verbosity());
     init_logging(&cli, &screen);
-    if let Err(error) = ikbulk::system::disable_core_dumps() {
+    if let Err(error) = ikbulk::internals::system::disable_core_dumps() {
         tracing::debug!("cannot disable core dumps: {error}");
     }
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -81,7 +81,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        let handles_hangup = !ikbulk::system::ignores_hangup();
+        let handles_hangup = !ikbulk::internals::system::ignores_hangup();
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -227,7 +227,7 @@ impl Outcome {
 
 /// The status that ImageKit reports for one requested extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExtensionStatus {
+pub(crate) enum ExtensionStatus {
     /// The extension ran.
     Success,
     /// The extension is still running.
@@ -241,7 +241,7 @@ pub enum ExtensionStatus {
 impl ExtensionStatus {
     /// Parses one value of `extensionStatus`, ignoring case.
     #[must_use]
-    pub fn of(status: &Value) -> Self {
+    pub(crate) fn of(status: &Value) -> Self {
         let names =
             [("success", Self::Success), ("pending", Self::Pending), ("failed", Self::Failed)];
         let text = status.as_str().unwrap_or_default();
@@ -252,7 +252,7 @@ impl ExtensionStatus {
     /// Parses an `extensionStatus` object: statuses by extension name. Empty for `{}` and `null`;
     /// anything else is one [`Self::Unclear`].
     #[must_use]
-    pub fn read(json: &str) -> BTreeMap<String, Self> {
+    pub(crate) fn read(json: &str) -> BTreeMap<String, Self> {
         match serde_json::from_str(json) {
             Ok(Value::Object(statuses)) => {
                 statuses.into_iter().map(|(name, status)| (name, Self::of(&status))).collect()

@@ -114,7 +114,7 @@ impl Member for StepKind {
 }
 
 /// A set of step kinds.
-pub type StepSet = BitSet<StepKind>;
+pub(crate) type StepSet = BitSet<StepKind>;
 
 /// One step of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -312,7 +312,7 @@ pub enum BudgetKind {
 }
 
 /// Maximum files per bulk call, from ImageKit's API description.
-pub const BULK_FILES_MAX: usize = 50;
+pub(crate) const BULK_FILES_MAX: usize = 50;
 
 /// A request that has not been sent.
 #[derive(Debug, PartialEq)]
@@ -465,7 +465,7 @@ impl Call {
 }
 
 /// The common interface of [`Idempotent`] and [`AtMostOnce`].
-pub trait Sendable {
+pub(crate) trait Sendable {
     /// The API call.
     fn call(&self) -> &Call;
     /// The file of each step: a file with several steps is repeated.

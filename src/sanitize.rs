@@ -25,7 +25,7 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
 /// Escapes text that a spreadsheet program would take for a formula, and control characters. Only
 /// for text of this program or of ImageKit: cells of the input are returned verbatim.
 #[must_use]
-pub fn escape_formula(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_formula(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t']) {
         format!("'{}", sanitize(text)).into()
     } else {

@@ -15,7 +15,7 @@ use crate::row::ExtensionName;
 use crate::sent::Sent;
 
 /// In place of the name of an extension: the step itself published the file, or unpublished it.
-pub const PUBLICATION: &str = "publish";
+pub(crate) const PUBLICATION: &str = "publish";
 
 /// A final status that became known after the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl KnownBy {
 ///
 /// One settled status of a lost request proves that the request was processed: the step becomes
 /// [`Status::Updated`], and its other extensions are pending.
-pub fn apply(outcome: &mut Outcome, sent: &Sent, settled: &[Settled]) {
+pub(crate) fn apply(outcome: &mut Outcome, sent: &Sent, settled: &[Settled]) {
     if settled.is_empty() {
         return;
     }

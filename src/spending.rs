@@ -22,7 +22,7 @@ pub struct Prices(BTreeMap<ExtensionName, u64>);
 
 /// The limits of one period. `None` and absent names have no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct PeriodLimits {
     /// Maximum units of all extensions together.
     pub units: Option<u64>,
     /// Maximum runs of each extension.
@@ -33,9 +33,9 @@ pub struct Limits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpendingLimits {
     /// For all sessions of a run together.
-    pub run: Limits,
+    pub run: PeriodLimits,
     /// For all runs of the account on one UTC day.
-    pub day: Limits,
+    pub day: PeriodLimits,
     /// Units per run of each extension.
     pub prices: Prices,
 }
@@ -50,7 +50,7 @@ pub struct Spent(BTreeMap<Date, Runs>);
 
 /// The extensions of a request that were reserved, and perhaps spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reservation {
+pub(crate) struct Reservation {
     day: Date,
     names: Vec<ExtensionName>,
     is_spent: bool,
@@ -58,7 +58,7 @@ pub struct Reservation {
 
 /// Decides whether a request with extensions still fits the limits, and counts.
 #[derive(Debug, Clone, Default)]
-pub struct Allowance {
+pub(crate) struct Allowance {
     limits: SpendingLimits,
     /// Of this run, in all of its sessions.
     spent: Spent,
@@ -83,7 +83,7 @@ impl Prices {
     }
 }
 
-impl Limits {
+impl PeriodLimits {
     /// Whether nothing is limited.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -124,7 +124,7 @@ impl SpendingLimits {
     /// These limits, completed by those that a run has recorded.
     #[must_use]
     pub fn or(self, recorded: Self) -> Self {
-        let limits = |given: Limits, recorded: Limits| Limits {
+        let limits = |given: PeriodLimits, recorded: PeriodLimits| PeriodLimits {
             units: given.units.or(recorded.units),
             runs: recorded.runs.into_iter().chain(given.runs).collect(),
         };
@@ -235,19 +235,24 @@ impl Allowance {
     /// The allowance of a session that starts at `started`; `spent` is what earlier sessions of the
     /// run spent, `by_others` what other runs of the account did.
     #[must_use]
-    pub fn new(limits: SpendingLimits, spent: Spent, by_others: Spent, started: Timestamp) -> Self {
+    pub(crate) fn new(
+        limits: SpendingLimits,
+        spent: Spent,
+        by_others: Spent,
+        started: Timestamp,
+    ) -> Self {
         Self { limits, spent, reserved: Spent::default(), by_others, started: Some(started) }
     }
 
     /// What the run has spent.
     #[must_use]
-    pub fn spent(&self) -> &Spent {
+    pub(crate) fn spent(&self) -> &Spent {
         &self.spent
     }
 
     /// The units that the run has spent, as far as prices are known.
     #[must_use]
-    pub fn units(&self) -> u64 {
+    pub(crate) fn units(&self) -> u64 {
         self.spent.0.values().map(|runs| runs.units(&self.limits.prices)).sum()
     }
 
@@ -255,7 +260,7 @@ impl Allowance {
     ///
     /// # Errors
     /// They do not fit; the reason is for people.
-    pub fn reserve(
+    pub(crate) fn reserve(
         &mut self,
         extensions: &Extensions,
         elapsed: Duration,
@@ -269,7 +274,7 @@ impl Allowance {
     }
 
     /// Counts a reservation as spent: its request is about to be sent.
-    pub fn spend(&mut self, reservation: &mut Reservation) {
+    pub(crate) fn spend(&mut self, reservation: &mut Reservation) {
         let Reservation { day, names, is_spent } = reservation;
         if !*is_spent {
             self.reserved.remove_each(*day, names);
@@ -279,7 +284,7 @@ impl Allowance {
     }
 
     /// Ends a reservation whose request was not sent, or certainly had no effect.
-    pub fn give_back(&mut self, Reservation { day, names, is_spent }: &Reservation) {
+    pub(crate) fn give_back(&mut self, Reservation { day, names, is_spent }: &Reservation) {
         let from = if *is_spent { &mut self.spent } else { &mut self.reserved };
         from.remove_each(*day, names);
     }
@@ -355,12 +360,12 @@ mod tests {
         extensions(r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}]"#)
     }
 
-    fn limits(units: Option<u64>, runs: &[(ExtensionName, u64)]) -> Limits {
-        Limits { units, runs: runs.iter().copied().collect() }
+    fn limits(units: Option<u64>, runs: &[(ExtensionName, u64)]) -> PeriodLimits {
+        PeriodLimits { units, runs: runs.iter().copied().collect() }
     }
 
     /// A session from two hours before midnight in UTC.
-    fn allowance(run: Limits, day: Limits, by_others: Spent) -> Allowance {
+    fn allowance(run: PeriodLimits, day: PeriodLimits, by_others: Spent) -> Allowance {
         let started = "2026-11-29T22:00:00Z".parse().expect("a time");
         let limits = SpendingLimits { run, day, prices: Prices::default() };
         Allowance::new(limits, Spent::default(), by_others, started)
@@ -368,7 +373,8 @@ mod tests {
 
     #[test]
     fn units_of_a_run_are_never_exceeded_and_smaller_ones_still_fit() {
-        let mut allowance = allowance(limits(Some(263), &[]), Limits::default(), Spent::default());
+        let mut allowance =
+            allowance(limits(Some(263), &[]), PeriodLimits::default(), Spent::default());
         let first = allowance.take(&remove_bg(), HOUR).expect("130 of 263");
         allowance.take(&remove_bg(), HOUR).expect("260 of 263");
         let why = allowance.take(&remove_bg(), HOUR).expect_err("390 of 263");
@@ -383,7 +389,8 @@ mod tests {
 
     #[test]
     fn reservations_count_for_the_limit_but_are_not_spent() {
-        let mut allowance = allowance(limits(Some(130), &[]), Limits::default(), Spent::default());
+        let mut allowance =
+            allowance(limits(Some(130), &[]), PeriodLimits::default(), Spent::default());
         let reserved = allowance.reserve(&remove_bg(), HOUR).expect("130 of 130");
         assert!(allowance.reserve(&remove_bg(), HOUR).is_err());
         assert_eq!(allowance.units(), 0);
@@ -395,7 +402,7 @@ mod tests {
     #[test]
     fn runs_of_one_extension_are_limited_by_its_name() {
         let limits = limits(None, &[(ExtensionName::RemoveBg, 1)]);
-        let mut allowance = allowance(limits, Limits::default(), Spent::default());
+        let mut allowance = allowance(limits, PeriodLimits::default(), Spent::default());
         allowance.take(&remove_bg(), HOUR).expect("the first");
         let why = allowance.take(&remove_bg(), HOUR).expect_err("the second");
         assert_eq!(why, "the limit of 1 run of remove-bg per run is reached");
@@ -407,7 +414,7 @@ mod tests {
         let mut by_others = Spent::default();
         by_others.add(date(2026, 11, 29), ExtensionName::RemoveBg, 1);
         by_others.add(date(2026, 11, 28), ExtensionName::RemoveBg, 5);
-        let mut allowance = allowance(Limits::default(), limits(Some(260), &[]), by_others);
+        let mut allowance = allowance(PeriodLimits::default(), limits(Some(260), &[]), by_others);
         let today = allowance.take(&remove_bg(), HOUR).expect("260 of 260");
         let why = allowance.take(&remove_bg(), HOUR).expect_err("390 of 260");
         assert_eq!(why, "the limit of 260 units per day is reached");

@@ -3,7 +3,7 @@
 
 mod reader;
 
-use ikbulk::input::Format;
+use ikbulk::engine::{Format};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| reader::reads(bytes, Format::Csv));

@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::LazyLock;
 
-use ikbulk::input::{Context, Format, Input};
-use ikbulk::row::{Rules, Schema};
+use ikbulk::engine::{Format};
+use ikbulk::internals::{Context, Input, Rules, Schema};
 use tempfile::TempDir;
 
 /// One custom metadata field of each type.

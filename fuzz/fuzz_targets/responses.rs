@@ -2,11 +2,7 @@
 //! request gets one outcome, or its response counts as lost.
 #![no_main]
 
-use ikbulk::execute::{Verdict, from_at_most_once, from_idempotent};
-use ikbulk::imagekit::{Accepted, SendResult, FileState};
-use ikbulk::plan::steps;
-use ikbulk::request::{Request, StepRef};
-use ikbulk::row::{Builder, Cell, Content, Field, FileId, Rules, Schema};
+use ikbulk::internals::{Accepted, Builder, Cell, Content, Field, FileId, FileState, Request, Rules, Schema, SendResult, StepRef, Verdict, from_at_most_once, from_idempotent, steps};
 use libfuzzer_sys::fuzz_target;
 
 const FILE: &str = "a";

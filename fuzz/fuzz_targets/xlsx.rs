@@ -9,7 +9,8 @@ use std::panic::{set_hook, take_hook};
 use std::path::Path;
 use std::sync::LazyLock;
 
-use ikbulk::input::{Format, ReadOptions, stage_unnamed_input};
+use ikbulk::engine::{Format, ReadOptions};
+use ikbulk::internals::{stage_unnamed_input};
 use libfuzzer_sys::fuzz_target;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;

@@ -12,11 +12,14 @@ mod rate_file;
 mod service;
 mod state_dir;
 
-pub use database::{AccountDb, AccountError, AccountId, RunEntry, Writer};
-pub use identity::{AccountName, Identity, KeyFingerprint};
+pub use database::{AccountDb, AccountError};
+pub(crate) use database::{AccountId, RunEntry, Writer};
+pub(crate) use identity::AccountName;
+pub use identity::{Identity, KeyFingerprint};
 pub use lock::{AccountLock, LockError};
-pub use rate_file::RateFile;
-pub use service::{Service, is_loopback};
+pub(crate) use rate_file::RateFile;
+pub use service::Service;
+pub(crate) use service::is_loopback;
 pub use state_dir::{StateDir, StateDirError};
 
 pub(crate) use database::path_of;

@@ -26,7 +26,7 @@ const FILE_BYTES: usize = HEADER_BYTES + 2 * TIME_BYTES;
 
 /// The shared state of an account's rate limits.
 #[derive(Debug)]
-pub struct RateFile {
+pub(crate) struct RateFile {
     file: File,
     boot: BootId,
     /// The times last read or written, in case the file becomes unusable.
@@ -38,20 +38,20 @@ impl RateFile {
     ///
     /// # Errors
     /// The file cannot be opened, or its directory cannot be created.
-    pub fn of_account(state: &StateDir, account: AccountId) -> Result<Self, StateDirError> {
+    pub(crate) fn of_account(state: &StateDir, account: AccountId) -> Result<Self, StateDirError> {
         let file = state.subdir(DIRECTORY)?.open_file(&account.0.to_string())?;
         Ok(Self::new(file))
     }
 
     /// Uses this file, which other processes may have open too.
     #[must_use]
-    pub fn new(file: File) -> Self {
+    pub(crate) fn new(file: File) -> Self {
         Self { file, boot: BootId::current(), last: Mutex::default() }
     }
 
     /// Current time of the boot clock.
     #[must_use]
-    pub fn now(&self) -> Duration {
+    pub(crate) fn now() -> Duration {
         boot_time()
     }
 
@@ -61,7 +61,7 @@ impl RateFile {
     ///
     /// # Errors
     /// Those of `decide`. If the file cannot be used, the state is kept in this process only.
-    pub fn measure<T, E>(
+    pub(crate) fn measure<T, E>(
         &self,
         budget: BudgetKind,
         decide: impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,

@@ -47,7 +47,7 @@ impl fmt::Display for Service {
 
 /// Whether an endpoint is on this machine.
 #[must_use]
-pub fn is_loopback(endpoint: &Url) -> bool {
+pub(crate) fn is_loopback(endpoint: &Url) -> bool {
     let host = endpoint.host_str().unwrap_or_default().trim_end_matches('.');
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())

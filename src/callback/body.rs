@@ -11,7 +11,7 @@ use crate::row::FileId;
 
 /// The largest body that is read, in bytes. A file object has a few thousand; its embedded metadata
 /// can be long.
-pub const BODY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// The longest name of a service.
 const SERVICE_LENGTH_MAX: usize = 64;
 /// The longest part of an error that is kept, in bytes.

@@ -67,10 +67,10 @@ pub enum Kept {
 }
 
 /// Why callbacks could not be stored.
-pub type InboxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type InboxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Stores callbacks.
-pub trait Inbox: Send + 'static {
+pub(crate) trait Inbox: Send + 'static {
     /// Stores callbacks durably: when this returns, they survive a crash. Returns what became of
     /// each, in order.
     ///
@@ -81,7 +81,7 @@ pub trait Inbox: Send + 'static {
 
 /// What a listener lets in.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// The token of the run.
     pub token: Token,
     /// Verifies signatures; `None` if the callbacks are not signed.
@@ -106,7 +106,7 @@ pub struct Counts {
 }
 
 /// Receives callbacks until it is dropped.
-pub struct Listener {
+pub(crate) struct Listener {
     address: SocketAddr,
     shared: Arc<Shared>,
     news: watch::Receiver<u64>,
@@ -152,7 +152,11 @@ impl Listener {
     ///
     /// # Errors
     /// The system refuses a thread or the socket.
-    pub fn start(socket: std::net::TcpListener, gate: Gate, inbox: impl Inbox) -> io::Result<Self> {
+    pub(crate) fn start(
+        socket: std::net::TcpListener,
+        gate: Gate,
+        inbox: impl Inbox,
+    ) -> io::Result<Self> {
         Self::start_with(socket, gate, inbox, PATIENCE)
     }
 
@@ -188,19 +192,19 @@ impl Listener {
 
     /// The address of the socket.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Changes whenever callbacks were stored: how many in all.
     #[must_use]
-    pub fn news(&self) -> watch::Receiver<u64> {
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
         self.news.clone()
     }
 
     /// What was received so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let Shared { new, repeated, contradicting, unsigned, malformed, elsewhere, .. } =
             &*self.shared;
         Counts {
@@ -215,7 +219,7 @@ impl Listener {
 
     /// The first reason for which callbacks could not be stored.
     #[must_use]
-    pub fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         self.shared.failure.get().map(String::as_str)
     }
 }

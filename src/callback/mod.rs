@@ -16,9 +16,11 @@ mod signature;
 mod token;
 mod url;
 
-pub use body::{BODY_BYTES_MAX, Callback, CallbackResult, Malformed};
-pub use listener::{Arrival, Counts, Gate, Inbox, InboxError, Kept, Listener};
-pub use saved::{SavedBodies, SavedError};
-pub use signature::{Refused, Verifier};
-pub use token::Token;
-pub use url::{CallbackUrl, PublicUrl, PublicUrlError};
+pub(crate) use body::{Callback, CallbackResult};
+pub use listener::Counts;
+pub(crate) use listener::{Arrival, Gate, Inbox, InboxError, Kept, Listener};
+pub(crate) use saved::{SavedBodies, SavedError};
+pub(crate) use signature::{Refused, Verifier};
+pub(crate) use token::Token;
+pub(crate) use url::CallbackUrl;
+pub use url::{PublicUrl, PublicUrlError};

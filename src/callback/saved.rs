@@ -9,7 +9,7 @@ use serde_json::{Deserializer, StreamDeserializer};
 use super::body::{Callback, Malformed};
 
 /// The bodies in a file: one JSON object after the other, with or without line ends between them.
-pub struct SavedBodies<R: BufRead> {
+pub(crate) struct SavedBodies<R: BufRead> {
     bodies: StreamDeserializer<'static, IoRead<R>, Box<RawValue>>,
     /// Number of the last body, from 1.
     number: u64,
@@ -18,7 +18,7 @@ pub struct SavedBodies<R: BufRead> {
 
 /// Why a saved body cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SavedError {
+pub(crate) enum SavedError {
     /// The body is not a callback; those after it are.
     #[error("body {number} is {source}")]
     Malformed {
@@ -49,13 +49,13 @@ pub enum SavedError {
 
 impl<R: BufRead> SavedBodies<R> {
     /// Reads bodies from a file.
-    pub fn new(file: R) -> Self {
+    pub(crate) fn new(file: R) -> Self {
         let bodies = Deserializer::from_reader(file).into_iter();
         Self { bodies, number: 0, is_over: false }
     }
 
     /// Whether everything was read.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
 }

@@ -14,11 +14,11 @@ use standardwebhooks::{HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError};
 const TIMESTAMP_S_MAX: i64 = 253_402_300_799;
 
 /// Verifies the signatures of callbacks with a secret.
-pub struct Verifier(Webhook);
+pub(crate) struct Verifier(Webhook);
 
 /// Why the signature of a message is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It has no signature.
     #[error("not signed")]
     Unsigned,
@@ -36,7 +36,7 @@ impl Verifier {
     /// # Panics
     /// Never: any bytes are a key.
     #[must_use]
-    pub fn new(secret: &SecretString) -> Self {
+    pub(crate) fn new(secret: &SecretString) -> Self {
         let key = secret.expose_secret().as_bytes().to_vec();
         Self(Webhook::from_bytes(key).expect("any bytes are a key"))
     }
@@ -45,7 +45,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The message is not signed with the secret, or not signed now.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
+    pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
         let timestamp = headers.get(HEADER_WEBHOOK_TIMESTAMP).ok_or(Refused::Unsigned)?;
         let timestamp = timestamp.to_str().ok().and_then(|text| text.parse::<i64>().ok());
         if !timestamp.is_some_and(|seconds| (0..=TIMESTAMP_S_MAX).contains(&seconds)) {

@@ -16,7 +16,8 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ChargesError, UnrecordedRun};
+pub use error::ChargesError;
+pub(crate) use error::UnrecordedRun;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -3,9 +3,7 @@
 use std::future::Future;
 
 use clap::Args;
-use ikbulk::engine::{ApplyOptions, Engine, Limits};
-use ikbulk::execute::Stop;
-use ikbulk::settings::Planning;
+use ikbulk::engine::{ApplyOptions, Engine, Limits, Planning, Stop};
 
 use super::executed::print_executed;
 use super::help::PLANNING;

@@ -3,7 +3,7 @@
 use clap::Args;
 use ikbulk::engine::{Engine, Sheet};
 use ikbulk::exit_codes;
-use ikbulk::shell::quoted;
+use ikbulk::internals::quoted;
 
 use super::help::INPUT;
 use super::read_args::ReadArgs;

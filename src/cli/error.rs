@@ -1,17 +1,12 @@
 //! Errors of commands: what a person can do about an error of the engine, and its exit code.
 
-use ikbulk::account::{AccountError, LockError, StateDirError};
 use ikbulk::engine::{
-    self, EndpointError, FilesPurpose, NothingToUndo, ReadPurpose, Refusal, StageProblem,
+    self, AccountError, Concern, EndpointError, Failure, FilesPurpose, LedgerError, LockError,
+    NothingToUndo, PlanError, ReadError, ReadPurpose, Refusal, RunLockError, SessionError, Stage,
+    StageProblem, StateDirError, UndoError,
 };
-use ikbulk::error::chain;
 use ikbulk::exit_codes::{ABORTED, INCOMPLETE, LOCKED, NOT_WRITTEN, REFUSED};
-use ikbulk::imagekit::{Concern, Failure};
-use ikbulk::ledger::{LedgerError, Stage};
-use ikbulk::plan::PlanError;
-use ikbulk::run::{ReadError, RunLockError, SessionError};
-use ikbulk::shell::quoted;
-use ikbulk::undo::UndoError;
+use ikbulk::internals::{chain, quoted};
 
 /// An error that ends a command: its message and its exit code.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use ikbulk::engine::{Executed, RunReport};
 use ikbulk::exit_codes;
-use ikbulk::shell::quoted;
+use ikbulk::internals::quoted;
 
 use super::Screen;
 use super::render::render_summary;

@@ -6,12 +6,9 @@ use std::pin::pin;
 
 use clap::Args;
 use futures_util::future::{Either, select};
-use ikbulk::engine::{Engine, ExportOptions};
-use ikbulk::execute::Stop;
+use ikbulk::engine::{Engine, ExportOptions, Exported, Listing, Stop};
 use ikbulk::exit_codes;
-use ikbulk::export::Exported;
-use ikbulk::imagekit::Listing;
-use ikbulk::plural::plural;
+use ikbulk::internals::plural;
 
 use super::settings_args::SettingsArgs;
 use super::terminal_ui::TerminalUi;

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use ikbulk::engine::Key;
-use ikbulk::system;
+use ikbulk::internals::system;
 use secrecy::SecretString;
 
 /// The environment variable of the key, as in ImageKit's SDKs.

@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CliError;
-use ikbulk::atomic_file::AtomicFile;
-use ikbulk::error::chain;
-use ikbulk::plural::thousands;
+use ikbulk::internals::{AtomicFile, chain, thousands};
 use ikbulk_sandbox::{Library, synthetic_id};
 
 const MADE_UP_FILES: u64 = 1000;

@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ikbulk::callback::PublicUrl;
-use ikbulk::engine::Callbacks;
+use ikbulk::engine::{Callbacks, PublicUrl};
 use secrecy::SecretString;
 
 use super::CliError;

@@ -42,7 +42,7 @@ use std::future::Future;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use error::CliError;
-use ikbulk::execute::Stop;
+use ikbulk::engine::Stop;
 use stop::{StopSignal, until_stopped};
 
 /// Bulk-edit an ImageKit media library from a spreadsheet.

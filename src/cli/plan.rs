@@ -3,12 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
-use ikbulk::engine::{Engine, PlanOptions, SavedPlan, Settings};
+use ikbulk::engine::{
+    ColumnCounts, ColumnFinding, Engine, PlanOptions, SavedPlan, Settings, Units,
+};
 use ikbulk::exit_codes;
-use ikbulk::findings::ColumnFinding;
-use ikbulk::plan::ColumnCounts;
-use ikbulk::row::Units;
-use ikbulk::shell::quoted;
+use ikbulk::internals::quoted;
 
 use super::settings_args::SettingsArgs;
 use super::sheet_args::SheetArgs;

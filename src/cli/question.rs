@@ -1,8 +1,7 @@
 //! The confirmation question, and which answers confirm.
 
-use ikbulk::plan::PlanSummary;
-use ikbulk::plural::{plural, thousands};
-use ikbulk::row::Units;
+use ikbulk::engine::{ExtensionName, PlanSummary, Units};
+use ikbulk::internals::{plural, thousands};
 
 /// Thousands separators that people type.
 const SEPARATORS: [char; 9] = [',', '.', '_', '\'', '’', ' ', '\u{a0}', '\u{2009}', '\u{202f}'];
@@ -98,8 +97,8 @@ pub(super) fn is_number(answer: &str, number: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
-    use ikbulk::row::ExtensionName;
 
     fn question(rows: u64, rejected: u64, runs: &[(ExtensionName, u64)]) -> Confirmation {
         let extension_runs = runs.iter().copied().collect();

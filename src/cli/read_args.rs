@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use ikbulk::input::{Delimiter, Format, ReadOptions, TextEncoding};
+use ikbulk::engine::{Delimiter, Format, ReadOptions, TextEncoding};
 
 use super::help::INPUT;
 use super::values::format;

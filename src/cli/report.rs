@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ikbulk::engine::{Engine, Reported};
-use ikbulk::execute::EndReason;
+use ikbulk::engine::{EndReason, Engine, Reported};
 use ikbulk::exit_codes;
 
 use super::render::{render_run_progress, render_summary};

@@ -4,10 +4,8 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ikbulk::engine::{Engine, Limits, ResumeOptions};
-use ikbulk::execute::Stop;
-use ikbulk::run::unfinished_runs;
-use ikbulk::shell::quoted;
+use ikbulk::engine::{Engine, Limits, ResumeOptions, Stop};
+use ikbulk::internals::{quoted, unfinished_runs};
 
 use super::executed::print_executed;
 use super::limit_args::{LimitArgs, ResultArgs};

@@ -4,8 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use ikbulk::engine::{Engine, RetryOptions};
-use ikbulk::execute::Stop;
+use ikbulk::engine::{Engine, RetryOptions, Stop};
 
 use super::executed::print_executed;
 use super::help::RUN;

@@ -1,7 +1,7 @@
 //! The sandbox of a run: a local ImageKit with the files that the sheet names.
 
 use ikbulk::engine::{Error, Refusal, Sandbox, StartSandbox};
-use ikbulk::input::{Context, Input};
+use ikbulk::internals::{Context, Input};
 use ikbulk_sandbox::{Config, Library};
 
 /// Starts a sandbox in this process.

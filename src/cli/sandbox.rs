@@ -13,8 +13,8 @@ use super::quirk_args::QuirkArgs;
 use super::sandbox_limit_args::SandboxLimitArgs;
 use super::values::Span;
 use super::{CliError, Screen};
-use ikbulk::atomic_file::AtomicFile;
-use ikbulk::execute::Stop;
+use ikbulk::engine::Stop;
+use ikbulk::internals::AtomicFile;
 use ikbulk_sandbox::{Config, FAULT_FORMS, FaultSpec, Faults, Running};
 
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use indicatif::MultiProgress;
 
 use super::CliError;
 use super::question::{is_number, is_yes};
-use ikbulk::sanitize::sanitize;
-use ikbulk::system::{self, on_thread};
+use ikbulk::internals::sanitize;
+use ikbulk::internals::system::{self, on_thread};
 
 /// The output of the program, and prompts if a person is present.
 #[derive(Debug, Clone)]

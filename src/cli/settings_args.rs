@@ -5,12 +5,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ikbulk::account::StateDir;
-use ikbulk::engine::{Access, Callbacks, Consent, EndpointSource, Key, Settings, Trust};
-use ikbulk::findings::Finding;
-use ikbulk::row::{Duplicates, ExtensionNames, NullMeans, Rules};
-use ikbulk::settings::{AbortLimits, Execution, RateLimit};
-use ikbulk::spending::{Limits, Prices, SpendingLimits};
+use ikbulk::engine::{
+    AbortLimits, Access, Callbacks, Consent, Duplicates, EndpointSource, Execution, ExtensionNames,
+    Finding, Key, NullMeans, PeriodLimits, Prices, RateLimit, Settings, SpendingLimits, Trust,
+};
+use ikbulk::internals::{Rules, StateDir};
 use serde::Deserialize;
 
 use super::help::{ACCOUNT, INPUT, RATE_LIMIT, RETRIES, SPENDING};
@@ -323,8 +322,8 @@ impl SettingsArgs {
             prices.set(*name, *units);
         }
         SpendingLimits {
-            run: Limits { units: self.max_units, runs: runs(&self.max_extension_runs) },
-            day: Limits {
+            run: PeriodLimits { units: self.max_units, runs: runs(&self.max_extension_runs) },
+            day: PeriodLimits {
                 units: self.max_units_per_day,
                 runs: runs(&self.max_extension_runs_per_day),
             },

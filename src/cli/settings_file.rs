@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::CliError;
-use ikbulk::row::ExtensionNames;
-use ikbulk::system;
+use ikbulk::engine::ExtensionNames;
+use ikbulk::internals::system;
 
 const LOCAL_FILE: &str = "ikbulk.toml";
 const USER_FILE: &str = "ikbulk/config.toml";

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use ikbulk::engine::{Engine, SETTLE_FOR, SettleOptions, SettleReport};
-use ikbulk::execute::{EndReason, Stop};
+use ikbulk::engine::{
+    EndReason, Engine, SETTLE_FOR, SettleOptions, SettleReport, SettleStop, Stop,
+};
 use ikbulk::exit_codes;
-use ikbulk::settle::SettleStop;
 
 use super::help::RUN;
 use super::listen_args::ListenArgs;

@@ -5,8 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ikbulk::engine::{Sheet, Source};
-use ikbulk::settings::{DiffOptions, SkipTagged};
+use ikbulk::engine::{DiffOptions, Sheet, SkipTagged, Source};
 
 use super::help::{INPUT, PLANNING, RUN};
 use super::read_args::ReadArgs;

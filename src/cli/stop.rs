@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
 use super::CliError;
-use ikbulk::execute::Stop;
+use ikbulk::engine::Stop;
 
 /// Resolves at the first signal. Once a command polls it, the command itself handles signals.
 pub(super) type StopSignal = Pin<Box<dyn Future<Output = Stop>>>;

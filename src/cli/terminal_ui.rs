@@ -2,12 +2,8 @@
 
 use std::cell::RefCell;
 
-use ikbulk::engine::{Event, Notice, Preview, Question, Ui};
-use ikbulk::error::chain;
-use ikbulk::execute::Stop;
-use ikbulk::plural::plural;
-use ikbulk::run::RunDir;
-use ikbulk::shell::quoted;
+use ikbulk::engine::{Event, Notice, Preview, Question, Stop, Ui};
+use ikbulk::internals::{RunDir, chain, plural, quoted};
 
 use super::Screen;
 use super::question::Confirmation;

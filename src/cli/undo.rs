@@ -4,8 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use ikbulk::engine::{Engine, UndoOptions};
-use ikbulk::execute::Stop;
+use ikbulk::engine::{Engine, Stop, UndoOptions};
 use ikbulk::exit_codes;
 
 use super::executed::print_run;

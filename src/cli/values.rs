@@ -5,9 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use ikbulk::input::Format;
-use ikbulk::row::{Duplicates, ExtensionName, Locale, NullMeans};
-use ikbulk::settings::{Rate, SkipTagged};
+use ikbulk::engine::{Duplicates, ExtensionName, Format, Locale, NullMeans, Rate, SkipTagged};
 use serde::{Deserialize, Deserializer};
 
 /// Parses the format of an input.

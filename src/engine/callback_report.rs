@@ -35,6 +35,9 @@ pub struct CallbackReport {
     pub unknown_services: BTreeSet<Box<str>>,
     /// What the listener received; `None` without a listener.
     pub received: Option<Counts>,
+    /// Why the listener could not store callbacks, the first time. ImageKit sends them again, but not
+    /// for ever.
+    pub not_stored: Option<String>,
     /// The saved bodies that cannot be used.
     pub unusable: u64,
     /// The first five of them, with the reasons.

@@ -109,7 +109,8 @@ impl<'i> CallbackIntake<'i> {
     /// What became of the callbacks so far; `None` if there were none and nothing listened.
     fn report(&self) -> Option<CallbackReport> {
         let received = self.listener.map(Listener::counts);
-        let report = CallbackReport { received, ..self.report.borrow().clone() };
+        let not_stored = self.listener.and_then(Listener::failure).map(str::to_owned);
+        let report = CallbackReport { received, not_stored, ..self.report.borrow().clone() };
         (report != CallbackReport::default()).then_some(report)
     }
 
@@ -180,7 +181,7 @@ impl<'i> CallbackIntake<'i> {
         let callbacks: Vec<_> = callbacks.collect();
         let reports: Vec<Reported<'_>> =
             callbacks.iter().map(|(row, callback)| reported(*row, callback)).collect();
-        let effects = self.steps.borrow_mut().report_all(self.ledger, &reports)?;
+        let effects = self.steps.borrow_mut().report(self.ledger, &reports)?;
         let mut report = self.report.borrow_mut();
         for (effect, (_, callback)) in effects.into_iter().zip(callbacks) {
             report.note(effect, callback);

@@ -94,6 +94,41 @@ pub use trust::Trust;
 pub use ui::{Event, Notice, Preview, Question, Target, Ui, Unattended, WholeSheet};
 pub use undo::{UndoOptions, Undone};
 
+// What the options, results, events and errors of the commands are made of.
+pub use crate::account::{
+    AccountError, Identity, KeyFingerprint, LockError, Service, StateDirError,
+};
+pub use crate::callback::{Counts, PublicUrl, PublicUrlError};
+pub use crate::charges::ChargesError;
+pub use crate::execute::{AbortReason, EndReason, Stop};
+pub use crate::export::{ColumnError, Exported};
+pub use crate::findings::{ColumnFinding, Finding, Severity};
+pub use crate::imagekit::{Concern, Failure, Listing};
+pub use crate::input::{Delimiter, Format, InputError, ReadOptions, TextEncoding};
+pub use crate::ledger::{Counters, LedgerError, Stage};
+pub use crate::outcome::{Code, Status};
+pub use crate::plan::{
+    ColumnCounts, Disagreement, FileDifference, InputSummary, LostTags, PlanError, PlanSummary,
+    SkippedExtensions,
+};
+pub use crate::report::{
+    Billed, ExtensionCounts, Fraction, Hold, Progress, ReportError, Reports, RowCounts,
+    RunProgress, Summary,
+};
+pub use crate::request::Endpoint;
+pub use crate::resolve::Resolution;
+pub use crate::row::{
+    Duplicates, ExtensionName, ExtensionNames, FileId, Locale, NullMeans, Problem, Rejection,
+    SchemaError, Units,
+};
+pub use crate::run::{ReadError, ReadStats, RunDir, RunDirError, RunLockError, SessionError};
+pub use crate::settings::{
+    AbortLimits, DiffOptions, Execution, Planning, Rate, RateLimit, SkipTagged,
+};
+pub use crate::settle::{SettleError, SettleProgress, SettleStop};
+pub use crate::spending::{PeriodLimits, Prices, SpendingLimits};
+pub use crate::undo::{SkipReason, UndoError, UndoSummary};
+
 /// Applies sheets to the library of an account.
 ///
 /// Each command is one method: it does everything that belongs to the command, from reading the

@@ -28,7 +28,7 @@ use crate::report::{Reports, rewrite};
 use crate::run::RunDir;
 use crate::settings::Execution;
 use crate::settle::{
-    ApiStates, OpenSteps, OtherRun, OtherRuns, Progress, SettleError, SettleStop, Settler,
+    ApiStates, OpenSteps, OtherRun, OtherRuns, SettleError, SettleProgress, SettleStop, Settler,
 };
 
 /// How long files are read for final statuses, unless told otherwise.
@@ -244,7 +244,7 @@ impl Settling<'_> {
             let (signal, deadline) = (pin!(signal.fuse()), pin!(deadline.fuse()));
             futures_util::future::select(signal, deadline).await.factor_first().0
         };
-        let on_progress = |progress: Progress| {
+        let on_progress = |progress: SettleProgress| {
             if progress.wait.is_some() {
                 was_read.notify_one();
             }

@@ -78,7 +78,7 @@ pub enum Event<'e> {
     /// The sending is over.
     ProgressEnded,
     /// How far the settling of extensions and unknown outcomes is.
-    Settling(settle::Progress),
+    Settling(settle::SettleProgress),
     /// The settling is over.
     SettlingEnded,
     /// A signal or the deadline stops the run; the requests in flight are finished first.

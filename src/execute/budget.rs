@@ -97,7 +97,7 @@ impl StateStore for Store {
 
 /// The rate limit of writes or of reads.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// `None` means unlimited.
     limiter: Option<Limiter>,
 }
@@ -128,13 +128,13 @@ struct Limiter {
 impl Budget {
     /// A budget of this process alone, with a full burst.
     #[must_use]
-    pub fn new(limit: RateLimit) -> Self {
+    pub(crate) fn new(limit: RateLimit) -> Self {
         Self::with_store(limit, None)
     }
 
     /// A budget that all processes on this machine share.
     #[must_use]
-    pub fn shared(limit: RateLimit, rates: &Arc<RateFile>, budget: BudgetKind) -> Self {
+    pub(crate) fn shared(limit: RateLimit, rates: &Arc<RateFile>, budget: BudgetKind) -> Self {
         Self::with_store(limit, Some((Arc::clone(rates), budget)))
     }
 
@@ -183,12 +183,12 @@ impl Budget {
     ///
     /// # Errors
     /// The budget is used up; contains the time at which to try again.
-    pub fn take(&mut self, now: Time) -> Result<(), Time> {
+    pub(crate) fn take(&mut self, now: Time) -> Result<(), Time> {
         self.limiter.as_mut().map_or(Ok(()), |limiter| limiter.take(now))
     }
 
     /// Lowers the limit to the one that a 429 stated, in requests per second.
-    pub fn lower_ceiling(&mut self, rate: f64, now: Time) {
+    pub(crate) fn lower_ceiling(&mut self, rate: f64, now: Time) {
         if let Some(limiter) = &mut self.limiter {
             limiter.expire_ceiling(now);
             let share = rate * limiter.usable_share / limiter.nominal;
@@ -198,7 +198,7 @@ impl Budget {
     }
 
     /// Empties the burst at `until`, the end of a cooldown, and ramps the rate up from there.
-    pub fn ramp_up_from(&mut self, until: Time) {
+    pub(crate) fn ramp_up_from(&mut self, until: Time) {
         if let Some(limiter) = &mut self.limiter {
             limiter.ramp_since = Some(limiter.ramp_since.unwrap_or(until).max(until));
             limiter.needs_drain = true;
@@ -208,7 +208,7 @@ impl Budget {
 
     /// The current limit, in requests per second; `None` if unlimited.
     #[must_use]
-    pub fn rate(&self, now: Time) -> Option<f64> {
+    pub(crate) fn rate(&self, now: Time) -> Option<f64> {
         self.limiter.as_ref().map(|limiter| limiter.nominal * limiter.share(now))
     }
 }
@@ -217,7 +217,7 @@ impl Limiter {
     fn take(&mut self, now: Time) -> Result<(), Time> {
         // How far the shared clock is ahead of the caller's.
         let ahead =
-            self.shared.as_ref().map_or(Duration::ZERO, |rates| rates.now().saturating_sub(now));
+            self.shared.as_ref().map_or(Duration::ZERO, |_| RateFile::now().saturating_sub(now));
         self.clock.set(now + ahead);
         if self.needs_drain && self.ramp_since.is_some_and(|since| since <= now) {
             self.drain();

@@ -21,12 +21,12 @@ use crate::request::{Idempotent, Request, Sendable};
 use crate::row::FileId;
 
 /// How long requests in flight may take to finish after a stop.
-pub const GRACE: Duration = Duration::from_secs(8);
+pub(crate) const GRACE: Duration = Duration::from_secs(8);
 /// Interval between calls of [`Executor::on_progress`].
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Sends requests. A trait so that tests can run the loop without a network.
-pub trait Transport {
+pub(crate) trait Transport {
     /// Checks right before sending whether a request may still be sent.
     fn check(&self, _request: &impl Sendable) -> impl Future<Output = Result<(), NotSent>> {
         std::future::ready(Ok(()))
@@ -63,7 +63,7 @@ impl Transport for Api {
 
 /// What the planner sends to the run loop.
 #[derive(Debug)]
-pub enum PlannerMessage {
+pub(crate) enum PlannerMessage {
     /// Planned rows and their requests.
     Rows(Batch),
     /// The input cannot be read any further; contains the reason.
@@ -71,7 +71,7 @@ pub enum PlannerMessage {
 }
 
 /// The parts of the run loop that outlive one call of [`drive`].
-pub struct Executor<'e, W, S, P> {
+pub(crate) struct Executor<'e, W, S, P> {
     /// Decides what to send.
     pub dispatcher: Dispatcher,
     /// Origin of the dispatcher's [`Time`](super::Time).
@@ -89,7 +89,7 @@ pub struct Executor<'e, W, S, P> {
 ///
 /// # Errors
 /// The ledger cannot be written.
-pub async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
+pub(crate) async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
     executor: &mut Executor<'_, W, S, impl FnMut(&Dispatcher, Duration)>,
     mut journal: Journal,
     mut feed: mpsc::Receiver<PlannerMessage>,

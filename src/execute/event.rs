@@ -10,11 +10,11 @@ use crate::request::Request;
 use crate::row::FileId;
 
 /// Identifies a request in the dispatcher until all of its steps are done. Reused afterwards.
-pub type Ticket = usize;
+pub(crate) type Ticket = usize;
 
 /// The next thing for the run loop to do.
 #[derive(Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// Send this request. The snapshot of its file, as JSON, comes with an at-most-once request,
     /// whose intent must be durable before it is sent.
     Send(Ticket, Request, Option<String>),
@@ -32,7 +32,7 @@ pub enum Action {
 
 /// What the dispatcher is told.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The planner delivered rows and requests.
     Admit(Batch),
     /// The planner has no more rows.
@@ -51,7 +51,7 @@ pub enum Event {
 
 /// Why a request was withheld.
 #[derive(Debug)]
-pub enum NotSent {
+pub(crate) enum NotSent {
     /// These of its files have changed since the request was planned.
     Conflict(Vec<FileId>),
     /// The current state of its files could not be read.

@@ -27,7 +27,7 @@ const LOGGED_COOLDOWN_MIN: Duration = Duration::from_secs(1);
 
 /// Paces and retries reads. Several may be in flight at once.
 #[derive(Debug)]
-pub struct Reads {
+pub(crate) struct Reads {
     shared: RefCell<Shared>,
     attempts: NonZeroU32,
     /// How long an outage, or a series of 429s, is waited out.
@@ -74,26 +74,26 @@ struct LogLimiter {
 impl Reads {
     /// Reads with their own budget and a full burst; outages are waited out.
     #[must_use]
-    pub fn new(settings: &Execution) -> Self {
+    pub(crate) fn new(settings: &Execution) -> Self {
         Self { waits_out_outages: true, ..Self::within_run(settings) }
     }
 
     /// Reads with their own budget, for use during a run: the dispatcher handles outages.
     #[must_use]
-    pub fn within_run(settings: &Execution) -> Self {
+    pub(crate) fn within_run(settings: &Execution) -> Self {
         Self::within(Budget::new(settings.reads), settings)
     }
 
     /// Reads within the budget that all processes on this machine share; outages are waited out.
     #[must_use]
-    pub fn sharing(settings: &Execution, rates: &Arc<RateFile>) -> Self {
+    pub(crate) fn sharing(settings: &Execution, rates: &Arc<RateFile>) -> Self {
         let reads = Self::sharing_within_run(settings, rates);
         Self { waits_out_outages: true, ..reads }
     }
 
     /// Reads within the shared budget, for use during a run.
     #[must_use]
-    pub fn sharing_within_run(settings: &Execution, rates: &Arc<RateFile>) -> Self {
+    pub(crate) fn sharing_within_run(settings: &Execution, rates: &Arc<RateFile>) -> Self {
         Self::within(Budget::shared(settings.reads, rates, BudgetKind::Reads), settings)
     }
 
@@ -118,19 +118,19 @@ impl Reads {
 
     /// Number of concurrent reads that reaches the rate even if responses are slow.
     #[must_use]
-    pub fn concurrency(&self) -> NonZeroUsize {
+    pub(crate) fn concurrency(&self) -> NonZeroUsize {
         self.concurrency
     }
 
     /// Reads sent so far, including retries.
     #[must_use]
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.counters.get().read
     }
 
     /// Reads sent, throttled and retried so far; other counters are 0.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.counters.get()
     }
 
@@ -145,7 +145,7 @@ impl Reads {
     /// # Errors
     /// The failure is permanent, the attempts are used up although ImageKit responds to other
     /// reads, or it has responded to none for too long.
-    pub async fn read<T, F: Future<Output = Result<T, Failure>>>(
+    pub(crate) async fn read<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         endpoint: Endpoint,
         mut read: impl FnMut() -> F,

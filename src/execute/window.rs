@@ -12,7 +12,7 @@ use crate::row::RowPos;
 
 /// Maximum rows in memory when rows come in order. Enough that a row in its longest backoff does
 /// not block others at ImageKit's rates.
-pub const ROWS_MAX: usize = 4096;
+pub(crate) const ROWS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {

@@ -13,7 +13,7 @@ use crate::workbook_file::CELL_LENGTH_MAX;
 
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Column {
+pub(crate) enum Column {
     /// For people; ignored when the sheet is applied.
     ReadOnly(ReadOnly),
     /// Name of the column, and the field that it sets on import.
@@ -22,7 +22,7 @@ pub enum Column {
 
 /// The columns in order; the first is `fileId`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Columns(Vec<Column>);
+pub(crate) struct Columns(Vec<Column>);
 
 /// Why the requested columns cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,7 @@ const PUBLISHED: (&str, Field) = ("isPublished", Field::IsPublished);
 impl Columns {
     /// The default columns: all fields that every plan can edit.
     #[must_use]
-    pub fn usual(schema: &Schema) -> Self {
+    pub(crate) fn usual(schema: &Schema) -> Self {
         let metadata = schema.fields().map(|field| {
             let name = MetadataField::column_of(&field.name);
             Column::Field(name, Field::CustomMetadata(field))
@@ -77,7 +77,7 @@ impl Columns {
     ///
     /// # Errors
     /// A name is unknown or repeated.
-    pub fn named<'n>(
+    pub(crate) fn named<'n>(
         names: impl Iterator<Item = &'n str>,
         schema: &Schema,
     ) -> Result<Self, ColumnError> {
@@ -98,7 +98,7 @@ impl Columns {
     }
 
     /// The columns in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Column> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Column> {
         self.0.iter()
     }
 }
@@ -123,7 +123,7 @@ impl Column {
 
     /// The name in the header.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::ReadOnly(column) => column.name(),
             Self::Field(name, _) => name.clone(),
@@ -132,13 +132,13 @@ impl Column {
 
     /// Whether this is the `fileId` column.
     #[must_use]
-    pub fn names_file(&self) -> bool {
+    pub(crate) fn names_file(&self) -> bool {
         matches!(self, Self::Field(_, Field::FileId))
     }
 
     /// The file's value as a CSV cell.
     #[must_use]
-    pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
+    pub(crate) fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
         match self {
             Self::ReadOnly(column) => column.as_text(file, rules),
             Self::Field(_, field) => encode_as_text(field, &value(field, file), rules),
@@ -147,7 +147,7 @@ impl Column {
 
     /// The file's value as a cell of a worksheet: a number, a boolean or text.
     #[must_use]
-    pub fn as_cell(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
+    pub(crate) fn as_cell(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         let typed = match self {
             Self::ReadOnly(column) => column.as_json(file, rules),
             Self::Field(_, field) => {
@@ -186,7 +186,7 @@ impl Column {
 
     /// The file's value as JSON.
     #[must_use]
-    pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
+    pub(crate) fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         match self {
             Self::ReadOnly(column) => column.as_json(file, rules),
             Self::Field(_, field) => encode_as_json(field, value(field, file), rules),

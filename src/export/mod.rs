@@ -7,6 +7,7 @@ mod laws;
 mod read_only;
 mod sheet;
 
-pub use columns::{Column, ColumnError, Columns};
-pub use read_only::ReadOnly;
-pub use sheet::{Exported, SheetWriter};
+pub use columns::ColumnError;
+pub(crate) use columns::Columns;
+pub use sheet::Exported;
+pub(crate) use sheet::SheetWriter;

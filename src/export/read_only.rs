@@ -8,7 +8,7 @@ use crate::row::{Encoded, Field, Rules, encode_as_json, encode_as_text};
 
 /// A column that is ignored when the sheet is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReadOnly {
+pub(crate) enum ReadOnly {
     /// A value of the file object, as the column's name and the keys that lead to the value.
     Value(&'static str, &'static [&'static str]),
     /// `aiTags`: the names of the AI tags, in the form of a `tags` cell; with a source, only those
@@ -44,11 +44,11 @@ const AI_TAG_CONFIDENCES: &str = "aiTagConfidences";
 
 impl ReadOnly {
     /// `filePath`: shows people which file a row is for.
-    pub const FILE_PATH: Self = Self::Value(VALUES[0].0, VALUES[0].1);
+    pub(crate) const FILE_PATH: Self = Self::Value(VALUES[0].0, VALUES[0].1);
 
     /// The column with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             AI_TAGS => Some(Self::AiTags(None)),
             AI_TAG_CONFIDENCES => Some(Self::AiTagConfidences),
@@ -64,14 +64,14 @@ impl ReadOnly {
     }
 
     /// The names of all columns, for messages.
-    pub fn names() -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         let values = VALUES.iter().map(|(name, _)| *name);
         values.chain([AI_TAGS, "aiTags.<source>", AI_TAG_CONFIDENCES])
     }
 
     /// The name in the header.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Value(name, _) => (*name).to_owned(),
             Self::AiTags(None) => AI_TAGS.to_owned(),
@@ -82,7 +82,7 @@ impl ReadOnly {
 
     /// The file's value as a CSV cell.
     #[must_use]
-    pub fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
+    pub(crate) fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
         match (self, self.value(file)) {
             (_, Value::Null) => Encoded::Nothing,
             (Self::AiTags(_), names) => encode_as_text(&Field::Tags, &names, rules),
@@ -93,7 +93,7 @@ impl ReadOnly {
 
     /// The file's value as JSON.
     #[must_use]
-    pub fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
+    pub(crate) fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         match (self, self.value(file)) {
             (_, Value::Null) => Encoded::Nothing,
             (Self::AiTags(_), names) => encode_as_json(&Field::Tags, names, rules),

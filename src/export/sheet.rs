@@ -18,7 +18,7 @@ use crate::workbook_file::{CellValue, Look, WorkbookFile};
 const NAMED_MAX: usize = 10;
 
 /// A sheet that is being written. The file appears complete or not at all.
-pub struct SheetWriter {
+pub(crate) struct SheetWriter {
     file: SheetFile,
     columns: Columns,
     rules: Rules,
@@ -54,7 +54,12 @@ impl SheetWriter {
     ///
     /// # Errors
     /// The sheet cannot be written.
-    pub fn create(path: &Path, format: Format, columns: Columns, rules: Rules) -> io::Result<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        format: Format,
+        columns: Columns,
+        rules: Rules,
+    ) -> io::Result<Self> {
         let mut output = AtomicFile::at(path)?;
         let file = match format {
             Format::Csv => {
@@ -76,7 +81,7 @@ impl SheetWriter {
 
     /// The number of distinct files so far.
     #[must_use]
-    pub fn files(&self) -> u64 {
+    pub(crate) fn files(&self) -> u64 {
         self.seen.len() as u64
     }
 
@@ -85,7 +90,7 @@ impl SheetWriter {
     ///
     /// # Errors
     /// The sheet cannot be written.
-    pub fn write(&mut self, file: &ListedFile) -> io::Result<()> {
+    pub(crate) fn write(&mut self, file: &ListedFile) -> io::Result<()> {
         let Self { file: sheet, columns, rules, exported, seen } = self;
         if !seen.insert(xxh3_128(file.file_id.as_bytes())) {
             exported.twice += 1;
@@ -122,7 +127,7 @@ impl SheetWriter {
     ///
     /// # Errors
     /// The sheet cannot be written.
-    pub fn finish(self) -> io::Result<Exported> {
+    pub(crate) fn finish(self) -> io::Result<Exported> {
         let output = match self.file {
             SheetFile::Csv(csv) => csv.into_inner().map_err(csv::IntoInnerError::into_error)?,
             SheetFile::Jsonl(lines) => {

@@ -11,7 +11,9 @@ mod finding;
 mod glance;
 mod text;
 
-pub use columns::{ColumnFinding, Columns, Sample};
-pub use finding::{CellKind, Finding, Severity};
+pub use columns::ColumnFinding;
+pub(crate) use columns::Columns;
+pub(crate) use finding::CellKind;
+pub use finding::{Finding, Severity};
 pub(crate) use text::composed;
-pub use text::{has_lost_zeros, is_damaged_id};
+pub(crate) use text::has_lost_zeros;

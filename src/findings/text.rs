@@ -22,7 +22,7 @@ const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', 
 /// Whether an id is what a spreadsheet makes of a long number: it has an exponent, or only zeros
 /// after 15 digits.
 #[must_use]
-pub fn is_damaged_id(text: &str) -> bool {
+pub(crate) fn is_damaged_id(text: &str) -> bool {
     if !CellKind::Id.can_show_finding(text) {
         return false;
     }
@@ -114,7 +114,7 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
 /// Whether the new value is the old one without leading zeros or with a `.0`, as after a
 /// spreadsheet or a data frame.
 #[must_use]
-pub fn has_lost_zeros(old: &str, new: &str) -> bool {
+pub(crate) fn has_lost_zeros(old: &str, new: &str) -> bool {
     let (old_zeros, old_digits) = bare_number(old);
     let (new_zeros, new_digits) = bare_number(new);
     let has_gained_fraction = has_zero_fraction(new) && !has_zero_fraction(old);

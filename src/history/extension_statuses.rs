@@ -8,7 +8,7 @@ use crate::sent::SentExtension;
 
 /// The statuses that ImageKit reported for one of the extensions of a request; empty if none.
 #[must_use]
-pub fn statuses_of<'v>(
+pub(crate) fn statuses_of<'v>(
     extension: &SentExtension,
     sent: &[SentExtension],
     statuses_by_name: &'v Map<String, Value>,
@@ -26,7 +26,7 @@ pub fn statuses_of<'v>(
 /// The extensions of a step that ran and failed: ImageKit accepted the request, and reports no other
 /// status for them. They may run again.
 #[must_use]
-pub fn failed_extensions(record: &StepRecord) -> Vec<&SentExtension> {
+pub(crate) fn failed_extensions(record: &StepRecord) -> Vec<&SentExtension> {
     let sent = &record.sent.extensions;
     let (Status::Updated, Some(json), false) =
         (record.outcome.status, &record.outcome.extension_status, sent.is_empty())

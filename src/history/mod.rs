@@ -7,8 +7,8 @@
 mod extension_statuses;
 mod row_effects;
 
-pub use extension_statuses::{failed_extensions, statuses_of};
-pub use row_effects::{Certainty, RowEffects, TagEffects};
+pub(crate) use extension_statuses::{failed_extensions, statuses_of};
+pub(crate) use row_effects::{Certainty, RowEffects, TagEffects};
 
 use crate::input::{Context, Input, InputError, Records};
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
@@ -18,7 +18,7 @@ use crate::row::{Content, RowPos, Update};
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
-pub fn each_record<E: From<InputError> + From<LedgerError>>(
+pub(crate) fn each_record<E: From<InputError> + From<LedgerError>>(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,
@@ -39,7 +39,7 @@ pub fn each_record<E: From<InputError> + From<LedgerError>>(
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
-pub fn each_update<E: From<InputError> + From<LedgerError>>(
+pub(crate) fn each_update<E: From<InputError> + From<LedgerError>>(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,

@@ -9,7 +9,7 @@ use crate::settings::Planning;
 
 /// Whether a change took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Certainty {
+pub(crate) enum Certainty {
     /// It was not sent, or had no effect.
     NotDone,
     /// It was sent or may have been, and its outcome is unknown.
@@ -31,7 +31,7 @@ impl Certainty {
 
 /// How the tags of a row were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TagEffects {
+pub(crate) enum TagEffects {
     /// As a complete list, in a PATCH.
     Whole(Certainty),
     /// In calls that remove and add.
@@ -48,14 +48,14 @@ pub enum TagEffects {
 impl TagEffects {
     /// Whether tags were removed.
     #[must_use]
-    pub fn removed(self) -> Certainty {
+    pub(crate) fn removed(self) -> Certainty {
         let (Self::Whole(removed) | Self::Calls { removed, .. }) = self;
         removed
     }
 
     /// Whether tags were added.
     #[must_use]
-    pub fn added(self) -> Certainty {
+    pub(crate) fn added(self) -> Certainty {
         let (Self::Whole(added) | Self::Calls { added, .. }) = self;
         added
     }
@@ -63,7 +63,7 @@ impl TagEffects {
 
 /// The effects of a row, from its recorded steps.
 #[derive(Debug, Clone, Copy)]
-pub struct RowEffects<'r> {
+pub(crate) struct RowEffects<'r> {
     records: &'r [StepRecord],
     planning: Planning,
     was_interrupted: bool,
@@ -73,13 +73,17 @@ impl<'r> RowEffects<'r> {
     /// The effects of a row of a run that was planned in this way. If the run was interrupted, a
     /// row that is not done may have had a request that is not recorded.
     #[must_use]
-    pub fn new(records: &'r [StepRecord], planning: Planning, was_interrupted: bool) -> Self {
+    pub(crate) fn new(
+        records: &'r [StepRecord],
+        planning: Planning,
+        was_interrupted: bool,
+    ) -> Self {
         Self { records, planning, was_interrupted }
     }
 
     /// Whether a field was set. Tags are in [`Self::tags`].
     #[must_use]
-    pub fn field(&self, field: FileField) -> Certainty {
+    pub(crate) fn field(&self, field: FileField) -> Certainty {
         let carriers = self.records.iter().filter(|record| record.sent.fields.contains(field));
         let recorded = carriers.map(Certainty::of).max().unwrap_or(Certainty::NotDone);
         // At-most-once requests are recorded before they are sent, idempotent ones after.
@@ -93,7 +97,7 @@ impl<'r> RowEffects<'r> {
     /// Whether the file has the requested value of a field: it was set, or was up to date when the
     /// other fields were set.
     #[must_use]
-    pub fn has(&self, field: FileField) -> bool {
+    pub(crate) fn has(&self, field: FileField) -> bool {
         let was_sent = self.records.iter().any(|record| record.sent.fields.contains(field));
         self.field(field) == Certainty::Done || !was_sent && self.has_details()
     }
@@ -101,7 +105,7 @@ impl<'r> RowEffects<'r> {
     /// Whether the requested tags were set, or were up to date when the fields were set. `part` is
     /// the part of the change that is asked about.
     #[must_use]
-    pub fn has_tags(&self, is_edit: bool, part: impl Fn(TagEffects) -> Certainty) -> bool {
+    pub(crate) fn has_tags(&self, is_edit: bool, part: impl Fn(TagEffects) -> Certainty) -> bool {
         // The calls of an unfinished row may still be ahead.
         let was_up_to_date = !self.sent_tags() && self.has_details() && self.is_over();
         part(self.tags(is_edit)) == Certainty::Done || was_up_to_date
@@ -109,13 +113,13 @@ impl<'r> RowEffects<'r> {
 
     /// Whether ImageKit accepted any request of the row.
     #[must_use]
-    pub fn was_accepted(&self) -> bool {
+    pub(crate) fn was_accepted(&self) -> bool {
         self.records.iter().any(|record| Certainty::of(record) == Certainty::Done)
     }
 
     /// Whether a step was accepted.
     #[must_use]
-    pub fn has_done(&self, kind: StepKind) -> bool {
+    pub(crate) fn has_done(&self, kind: StepKind) -> bool {
         self.record(kind).is_some_and(|record| record.outcome.status == Status::Updated)
     }
 
@@ -127,7 +131,7 @@ impl<'r> RowEffects<'r> {
     /// Whether and how the tags were changed; `is_edit` if the row adds or removes tags instead of
     /// setting all.
     #[must_use]
-    pub fn tags(&self, is_edit: bool) -> TagEffects {
+    pub(crate) fn tags(&self, is_edit: bool) -> TagEffects {
         let calls = [StepKind::RemoveTags, StepKind::AddTags].map(|kind| self.call(kind));
         let unrecorded =
             if self.is_unfinished() { Certainty::Possible } else { Certainty::NotDone };
@@ -163,7 +167,7 @@ impl<'r> RowEffects<'r> {
 
     /// The extensions that ran, or may have run.
     #[must_use]
-    pub fn extensions(&self) -> &'r [SentExtension] {
+    pub(crate) fn extensions(&self) -> &'r [SentExtension] {
         let details = self.record(StepKind::Details);
         let sent = details.filter(|record| Certainty::of(record) != Certainty::NotDone);
         sent.map_or(&[], |record| &record.sent.extensions)

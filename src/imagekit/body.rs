@@ -23,7 +23,7 @@ pub(crate) fn details_path(file: &FileId) -> String {
 
 /// The HTTP method and path of a call.
 #[must_use]
-pub fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
+pub(crate) fn target(call: &Call, files: &[FileId]) -> (&'static str, String) {
     match call {
         Call::Details(_) | Call::Publish(_) => ("PATCH", first_details_path(files)),
         Call::ReadBack(_) => ("GET", first_details_path(files)),
@@ -42,7 +42,7 @@ fn first_details_path(files: &[FileId]) -> String {
 /// # Panics
 /// Never: serializing strings, numbers and JSON values into memory cannot fail.
 #[must_use]
-pub fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
+pub(crate) fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
     let mut body = Vec::with_capacity(128);
     let written = match call {
         Call::Details(patch) => serde_json::to_writer(&mut body, &Details(patch)),

@@ -17,7 +17,7 @@ use crate::row::{FieldSet, FileField, FileId, MetadataField, Publish, Set};
 /// The file object in the response to a PATCH.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Echo<'a> {
+pub(crate) struct Echo<'a> {
     #[serde(borrow)]
     file_id: Text<'a>,
     #[serde(borrow, default)]
@@ -42,7 +42,7 @@ pub struct Echo<'a> {
 /// inside an `Option` or a `Vec`.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Deref for Text<'_> {
     type Target = str;
@@ -57,7 +57,7 @@ impl<'a> Echo<'a> {
     ///
     /// # Errors
     /// The body is not a file object, or is another file's.
-    pub fn read(body: &'a [u8], file: &FileId) -> Result<Self, String> {
+    pub(crate) fn read(body: &'a [u8], file: &FileId) -> Result<Self, String> {
         // Check UTF-8 once instead of for each string.
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
         let echo: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
@@ -67,7 +67,7 @@ impl<'a> Echo<'a> {
     /// Fields that differ from the request. Skips fields that an extension of the same request may
     /// write.
     #[must_use]
-    pub fn differences(&self, patch: &Patch) -> Vec<String> {
+    pub(crate) fn differences(&self, patch: &Patch) -> Vec<String> {
         let compared = FieldSet::ALL.difference(patch.extension_fields());
         let mut names = Vec::new();
         if compared.contains(FileField::Tags)
@@ -98,7 +98,7 @@ impl<'a> Echo<'a> {
 
     /// Fields that differ from the expected state.
     #[must_use]
-    pub fn unlike(&self, expected: &Expected) -> Vec<String> {
+    pub(crate) fn unlike(&self, expected: &Expected) -> Vec<String> {
         let Expected { fields, tags, tags_added, tags_removed, publish, lost_row: _ } = expected;
         let mut names = self.differences(fields);
         if tags.as_ref().is_some_and(|tags| !self.has_exactly(tags))
@@ -116,7 +116,7 @@ impl<'a> Echo<'a> {
     /// Whether the file has the requested publication status. `true` if the response does not
     /// contain one.
     #[must_use]
-    pub fn is_published_as(&self, publish: Publish) -> bool {
+    pub(crate) fn is_published_as(&self, publish: Publish) -> bool {
         self.is_published.is_none_or(|is_published| is_published == publish.is_published)
     }
 
@@ -178,7 +178,7 @@ fn check_file_id(id: &str, file: &FileId) -> Result<(), String> {
 /// The response to a bulk call: 200, or 207 if some files failed.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BulkAnswer {
+pub(crate) struct BulkAnswer {
     /// Ids of the updated files.
     #[serde(default)]
     pub successfully_updated_file_ids: Vec<String>,
@@ -190,7 +190,7 @@ pub struct BulkAnswer {
 /// Why one file of a bulk call was not updated.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BulkError {
+pub(crate) struct BulkError {
     /// Id of the file.
     pub file_id: String,
     /// ImageKit's message.
@@ -228,7 +228,7 @@ pub struct VersionInfo {
 /// The state of a file in a list or search, which may be stale.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ListedState {
+pub(crate) struct ListedState {
     /// File or other entry.
     #[serde(rename = "type")]
     pub kind: EntryKind,
@@ -242,7 +242,7 @@ pub struct ListedState {
 impl ListedState {
     /// Whether the entry is the current version of a file.
     #[must_use]
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.kind == EntryKind::File && !self.file_id.is_empty()
     }
 }

@@ -10,10 +10,10 @@ use crate::file_fields::{EntryKind, FileFields};
 use crate::row::FileId;
 
 /// Maximum files per page, from ImageKit's API description.
-pub const PAGE_FILES_MAX: usize = 1000;
+pub(crate) const PAGE_FILES_MAX: usize = 1000;
 /// Maximum file ids per query. ImageKit documents no limit for URLs; this keeps them well below 8
 /// KB.
-pub const IDS_MAX: usize = 100;
+pub(crate) const IDS_MAX: usize = 100;
 
 /// Selects the files to list; the default is the whole library.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,7 +105,7 @@ pub(super) fn consistent_entries(listed: Vec<FileFields>, requested: &[FileId]) 
 /// A list entry, for an export.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ListedFile {
+pub(crate) struct ListedFile {
     /// File or other entry.
     #[serde(default, rename = "type")]
     pub kind: EntryKind,
@@ -120,13 +120,13 @@ pub struct ListedFile {
 impl ListedFile {
     /// The value of a key of the file object; `None` if it is absent or null.
     #[must_use]
-    pub fn value(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
     /// Whether the entry is the current version of a file.
     #[must_use]
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.kind == EntryKind::File && !self.file_id.is_empty()
     }
 }
@@ -146,7 +146,7 @@ pub struct Place {
 /// A list entry; `None` if it is not the current version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawPlace")]
-pub struct ListedPlace(pub Option<Place>);
+pub(crate) struct ListedPlace(pub Option<Place>);
 
 /// The JSON of [`Place`] and [`ListedPlace`].
 #[derive(Deserialize)]

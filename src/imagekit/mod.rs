@@ -4,12 +4,16 @@
 //! [`Failure`] is any other result, classified by what may be done next.
 
 mod api;
-pub mod body;
+pub(crate) mod body;
 mod echo;
 mod failure;
 mod listing;
 
-pub use api::{Accepted, Api, ApiSettings, BuildError, SendResult};
-pub use echo::{BulkAnswer, Echo, FileState, ListedState, VersionInfo};
-pub use failure::{Concern, Failure, RateLimitHeaders};
-pub use listing::{IDS_MAX, ListedFile, ListedPlace, Listing, Order, PAGE_FILES_MAX, Place};
+pub(crate) use api::BuildError;
+pub use api::{Accepted, Api, ApiSettings, SendResult};
+pub use echo::FileState;
+pub(crate) use echo::{BulkAnswer, Echo, ListedState};
+pub(crate) use failure::RateLimitHeaders;
+pub use failure::{Concern, Failure};
+pub use listing::Listing;
+pub(crate) use listing::{IDS_MAX, ListedFile, ListedPlace, Order, PAGE_FILES_MAX, Place};

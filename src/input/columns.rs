@@ -10,7 +10,7 @@ use crate::row::{Field, METADATA};
 
 /// A parsed header.
 #[derive(Debug, Clone)]
-pub struct Columns {
+pub(crate) struct Columns {
     names: Vec<String>,
     meanings: Vec<Meaning>,
     /// API names of the custom metadata columns.
@@ -158,7 +158,7 @@ impl Columns {
     }
 
     /// The columns that set or name a field: index, name in the header, and field.
-    pub fn fields(&self) -> impl Iterator<Item = (usize, &str, &Field)> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (usize, &str, &Field)> {
         let columns = self.names.iter().zip(&self.meanings).enumerate();
         columns.filter_map(|(index, (name, meaning))| match meaning {
             Meaning::Field(field) => Some((index, name.as_str(), field)),

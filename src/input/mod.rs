@@ -30,20 +30,21 @@ mod workbook;
 mod worksheet_cells;
 mod worksheet_records;
 
-pub use columns::Columns;
-pub use encoding::{EncodingGuess, TextEncoding};
-pub use error::{InputError, NearlyKnown};
+pub(crate) use encoding::EncodingGuess;
+pub use encoding::TextEncoding;
+pub use error::InputError;
+pub(crate) use error::NearlyKnown;
 pub(crate) use names::NO_ROW;
-pub use names::own;
-pub use null_keys::AmbiguousNull;
+pub(crate) use names::own;
+pub(crate) use null_keys::AmbiguousNull;
 pub use options::{Delimiter, ReadOptions};
-pub use records::{DamagedText, Record, Records};
-pub use rows::{Context, PriorRun, Rows};
-pub use stage::{
-    Fingerprint, StagedInput, UnnamedInput, stage_input, stage_unnamed_input, staged_in,
-};
+pub(crate) use records::{DamagedText, Record, Records};
+pub use rows::Context;
+pub(crate) use rows::PriorRun;
+pub use stage::stage_unnamed_input;
+pub(crate) use stage::{Fingerprint, StagedInput, UnnamedInput, stage_input, staged_in};
 
-pub use workbook::{Stored, WorkbookError};
+pub(crate) use workbook::{Stored, WorkbookError};
 pub(crate) use worksheet_cells::worksheet_number;
 
 use std::fs::File;
@@ -55,10 +56,10 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum length of a record, in bytes. A longer one is nearly always an unclosed quote, and a
 /// record must fit into memory.
-pub const RECORD_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const RECORD_BYTES_MAX: u64 = 16 << 20;
 
 /// The name of standard input in place of a path.
-pub const STANDARD_INPUT: &str = "standard input";
+pub(crate) const STANDARD_INPUT: &str = "standard input";
 
 /// The file format of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

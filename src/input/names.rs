@@ -11,17 +11,17 @@ use crate::row::{
 };
 
 /// Columns that ikbulk appends to the input's own in `failed.csv` and `unknown.csv`.
-pub mod own {
+pub(crate) mod own {
     /// The row's [`crate::outcome::Status`].
-    pub const STATUS: &str = "ikbulk.status";
+    pub(crate) const STATUS: &str = "ikbulk.status";
     /// The row's [`crate::outcome::Code`].
-    pub const CODE: &str = "ikbulk.code";
+    pub(crate) const CODE: &str = "ikbulk.code";
     /// The reason, for people.
-    pub const MESSAGE: &str = "ikbulk.message";
+    pub(crate) const MESSAGE: &str = "ikbulk.message";
     /// Fingerprints of the row's completed steps, in hexadecimal, separated by spaces.
-    pub const DONE: &str = "ikbulk.done";
+    pub(crate) const DONE: &str = "ikbulk.done";
     /// All own columns, in order.
-    pub const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
+    pub(crate) const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
 }
 
 /// A cell beyond all columns, so that a record that is no row stays none until a person has fixed it.

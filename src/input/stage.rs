@@ -17,14 +17,14 @@ use crate::atomic_file::{create_temporary, sync_directory};
 
 /// Identifies an input: the BLAKE3 hash of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint(pub String);
+pub(crate) struct Fingerprint(pub String);
 
 impl Fingerprint {
     /// The fingerprint of the file's current content.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
         let mut hash = blake3::Hasher::new();
         hash.update_reader(File::open(path)?)?;
         Ok(Self::from_hash(&hash))
@@ -37,7 +37,7 @@ impl Fingerprint {
 
 /// The run's own copy of an input.
 #[derive(Debug, Clone)]
-pub struct StagedInput {
+pub(crate) struct StagedInput {
     /// Path and format of the copy.
     pub input: Input,
     /// Fingerprint of the content.
@@ -49,7 +49,7 @@ pub struct StagedInput {
 impl StagedInput {
     /// An input that this program wrote, so that it is UTF-8, or a workbook.
     #[must_use]
-    pub fn new(input: Input, fingerprint: Fingerprint) -> Self {
+    pub(crate) fn new(input: Input, fingerprint: Fingerprint) -> Self {
         Self { input, fingerprint, is_other_encoding: false }
     }
 
@@ -57,7 +57,7 @@ impl StagedInput {
     ///
     /// # Errors
     /// The copy cannot be read, or its first bytes show another kind of file.
-    pub fn guess_encoding(&self) -> Result<Option<EncodingGuess>, InputError> {
+    pub(crate) fn guess_encoding(&self) -> Result<Option<EncodingGuess>, InputError> {
         if self.is_other_encoding || self.input.format.is_workbook() {
             self.input.guess_encoding()
         } else {
@@ -72,7 +72,7 @@ impl StagedInput {
 ///
 /// # Errors
 /// Reading or writing fails.
-pub fn stage_input(
+pub(crate) fn stage_input(
     mut from: impl Read,
     name: &Path,
     format: Option<Format>,
@@ -232,7 +232,7 @@ impl<R: Read> Read for HashingReader<R> {
 ///
 /// # Errors
 /// Reading fails.
-pub fn staged_in(input: Input) -> Result<StagedInput, InputError> {
+pub(crate) fn staged_in(input: Input) -> Result<StagedInput, InputError> {
     match Fingerprint::of_file(&input.path) {
         Ok(fingerprint) => Ok(StagedInput::new(input, fingerprint)),
         Err(source) => Err(InputError::Read { path: input.path.display().to_string(), source }),

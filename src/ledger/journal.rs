@@ -17,11 +17,11 @@ const GROUPS_MAX: usize = 4;
 const OPS_MAX: usize = 4 * GROUP_SIZE;
 /// Upper bound of operations not on disk yet: in the current group, in the queue, and in the group
 /// being written.
-pub const UNWRITTEN_MAX: usize = (GROUPS_MAX + 2) * OPS_MAX;
+pub(crate) const UNWRITTEN_MAX: usize = (GROUPS_MAX + 2) * OPS_MAX;
 
 /// Collects the operations of a run and sends them to the writer thread.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     ops: Vec<Op>,
     waiters: Vec<oneshot::Sender<()>>,
     /// When the first operation of the group was added.
@@ -52,7 +52,7 @@ impl Recorded {
 
 /// An at-most-once request whose intent is not on disk yet.
 #[derive(Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     request: AtMostOnce,
     durable: oneshot::Receiver<()>,
 }
@@ -62,7 +62,7 @@ impl Recording {
     ///
     /// # Errors
     /// The ledger cannot be written; returns the request, unsent.
-    pub async fn durable(self) -> Result<Recorded, AtMostOnce> {
+    pub(crate) async fn durable(self) -> Result<Recorded, AtMostOnce> {
         match self.durable.await {
             Ok(()) => Ok(Recorded(self.request)),
             Err(_) => Err(self.request),
@@ -75,7 +75,7 @@ impl Journal {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(file: LedgerFile) -> std::io::Result<Self> {
+    pub(crate) fn start(file: LedgerFile) -> std::io::Result<Self> {
         let (groups, receiver) = mpsc::channel(GROUPS_MAX);
         let (alive_sender, alive) = watch::channel(());
         let writer = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
@@ -87,7 +87,7 @@ impl Journal {
     }
 
     /// Adds operations to the group.
-    pub fn append(&mut self, ops: &mut Vec<Op>) {
+    pub(crate) fn append(&mut self, ops: &mut Vec<Op>) {
         if !ops.is_empty() {
             self.first_added.get_or_insert_with(Instant::now);
             self.ops.append(ops);
@@ -95,7 +95,7 @@ impl Journal {
     }
 
     /// Adds the intent to send an at-most-once request, with the snapshot of its file as JSON.
-    pub fn record(&mut self, request: AtMostOnce, snapshot: &str) -> Recording {
+    pub(crate) fn record(&mut self, request: AtMostOnce, snapshot: &str) -> Recording {
         let (waiter, durable) = oneshot::channel();
         let intents = request.steps().iter().map(|step| Op::Intent {
             step: *step,
@@ -110,7 +110,7 @@ impl Journal {
 
     /// When the group must be flushed; `None` if it is empty.
     #[must_use]
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         let first_added = self.first_added?;
         let flush_now = !self.waiters.is_empty() || self.ops.len() >= GROUP_SIZE;
         Some(if flush_now { first_added } else { first_added + GROUP_AGE_MAX })
@@ -118,7 +118,7 @@ impl Journal {
 
     /// Sends the group to the writer and returns `true`, or keeps it and returns `false` if the
     /// writer's queue is full.
-    pub fn flush(&mut self, checkpoint: Checkpoint) -> bool {
+    pub(crate) fn flush(&mut self, checkpoint: Checkpoint) -> bool {
         let permit = match self.groups.try_reserve() {
             Ok(permit) => permit,
             Err(TrySendError::Full(())) => return false,
@@ -136,20 +136,20 @@ impl Journal {
     }
 
     /// Waits until the writer's queue has room.
-    pub async fn room(&self) {
+    pub(crate) async fn room(&self) {
         // An error means that the writer is gone, which `failed` reports.
         drop(self.groups.reserve().await);
     }
 
     /// Whether the group is so large that nothing new may be sent.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.ops.len() >= OPS_MAX
     }
 
     /// Resolves when the writer ends, which before [`Self::close`] means that the ledger cannot be
     /// written.
-    pub fn failed(&self) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn failed(&self) -> impl Future<Output = ()> + use<> {
         let mut alive = self.alive.clone();
         async move { while alive.changed().await.is_ok() {} }
     }
@@ -158,7 +158,7 @@ impl Journal {
     ///
     /// # Errors
     /// The ledger could not be written, now or before.
-    pub async fn close(mut self, checkpoint: Checkpoint) -> Result<LedgerFile, LedgerError> {
+    pub(crate) async fn close(mut self, checkpoint: Checkpoint) -> Result<LedgerFile, LedgerError> {
         let ops = std::mem::take(&mut self.ops);
         let waiters = std::mem::take(&mut self.waiters);
         // An error means that the writer is gone; `join` returns its error.

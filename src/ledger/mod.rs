@@ -4,7 +4,7 @@
 //!
 //! The crash model:
 //!
-//! - Outcomes are written in groups, at most [`GROUP_AGE_MAX`] after they are known. A crash loses
+//! - Outcomes are written in groups, at most [`GROUP_AGE_MAX`](writer::GROUP_AGE_MAX) after they are known. A crash loses
 //!   only outcomes that are not on disk yet; `resume` sends their idempotent requests again.
 //! - The intent to send an at-most-once request is on disk before its first byte is sent:
 //!   [`Journal::record`] consumes the request, and returns it as [`Recorded`] only then. After a
@@ -27,15 +27,17 @@ mod testing;
 mod views;
 mod writer;
 
-pub use file::{LedgerError, LedgerFile};
-pub use files::{FileFilter, FileKey, FileRecord};
-pub use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
-pub use row_notes::RowNotes;
-pub use run_meta::{Ended, RunKind, RunMeta, Stage};
-pub use settlements::Settlement;
-pub use snapshots::{Added, ReadingFiles, Snapshot};
-pub use views::{StepRecord, Steps};
-pub use writer::{Checkpoint, EARLIER_RUN, GROUP_AGE_MAX, GROUP_SIZE, Op};
+pub use file::LedgerError;
+pub(crate) use file::LedgerFile;
+pub(crate) use files::{FileFilter, FileRecord};
+pub(crate) use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
+pub(crate) use row_notes::RowNotes;
+pub(crate) use run_meta::{Ended, RunKind};
+pub use run_meta::{RunMeta, Stage};
+pub(crate) use settlements::Settlement;
+pub(crate) use snapshots::{Added, Snapshot};
+pub(crate) use views::StepRecord;
+pub(crate) use writer::{Checkpoint, EARLIER_RUN, Op};
 
 use serde::{Deserialize, Serialize};
 

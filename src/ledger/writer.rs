@@ -14,13 +14,13 @@ use crate::sent::Sent;
 use crate::spending::Spent;
 
 /// A group is written when it has this many operations…
-pub const GROUP_SIZE: usize = 1000;
+pub(crate) const GROUP_SIZE: usize = 1000;
 /// …or when its first operation is this old, whichever comes first.
-pub const GROUP_AGE_MAX: Duration = Duration::from_millis(200);
+pub(crate) const GROUP_AGE_MAX: Duration = Duration::from_millis(200);
 
 /// A change to the ledger.
 #[derive(Debug, PartialEq)]
-pub enum Op {
+pub(crate) enum Op {
     /// A step is done.
     Outcome {
         /// The step.
@@ -70,7 +70,7 @@ impl Op {
 
 /// Progress to write with each group.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// The low-water mark: all rows before this one are done.
     pub low_water: Option<RowPos>,
     /// Requests sent so far.
@@ -136,7 +136,7 @@ const INSERT_OUTCOME: &str = "
 
 /// Instead of a row number: the request belongs to an earlier run, so every row of this run comes
 /// after it.
-pub const EARLIER_RUN: u64 = 0;
+pub(crate) const EARLIER_RUN: u64 = 0;
 
 /// Keeps the first mark of a file.
 pub(super) const MARK_LOST: &str = "INSERT OR IGNORE INTO lost_response VALUES (?1, ?2)";

@@ -5,7 +5,7 @@ use crate::request::StepKind;
 
 /// The steps of a row that may still be sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AllowedSteps {
+pub(crate) enum AllowedSteps {
     /// Every step.
     #[default]
     All,
@@ -19,7 +19,7 @@ pub enum AllowedSteps {
 impl AllowedSteps {
     /// The steps allowed after this outcome as well.
     #[must_use]
-    pub fn after(self, kind: StepKind, status: Status) -> Self {
+    pub(crate) fn after(self, kind: StepKind, status: Status) -> Self {
         match status {
             // A step was not attempted because of an earlier one, which already counts.
             Status::Unchanged | Status::Updated | Status::NotAttempted => self,
@@ -30,7 +30,7 @@ impl AllowedSteps {
 
     /// Whether the step may be sent. The remainder of a lost request always may.
     #[must_use]
-    pub fn allows(self, kind: StepKind) -> bool {
+    pub(crate) fn allows(self, kind: StepKind) -> bool {
         let is_at_most_once = matches!(kind, StepKind::Details | StepKind::Publish);
         match self {
             Self::All => true,

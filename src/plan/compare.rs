@@ -23,7 +23,7 @@ const TAGS_MAX: usize = 10_000;
 ///
 /// # Errors
 /// The input or a snapshot cannot be read.
-pub fn compare(
+pub(crate) fn compare(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,

@@ -7,7 +7,7 @@ use crate::request::{Request, StepKind, StepRef};
 use crate::row::{Content, Row, Update};
 
 /// Plans one row into a batch, without the steps that are already done.
-pub fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
+pub(crate) fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
     let first = batch.requests.len();
     let mut not_sent = None;
     let outcome = match row.content {

@@ -6,7 +6,7 @@
 //! in the ledger.
 
 mod allowed_steps;
-pub mod batch;
+pub(crate) mod batch;
 mod columns;
 mod compare;
 mod diff;
@@ -22,19 +22,25 @@ mod scan;
 mod steps;
 mod summary;
 
-pub use allowed_steps::AllowedSteps;
-pub use columns::{ColumnCounts, Columns};
-pub use compare::compare;
-pub use diff::{DiffPlanner, FileDifference, PriorRun, PriorRunLookup, SkippedExtensions};
-pub use direct::direct;
+pub(crate) use allowed_steps::AllowedSteps;
+pub use columns::ColumnCounts;
+pub(crate) use columns::Columns;
+pub(crate) use compare::compare;
+pub(crate) use diff::{DiffPlanner, PriorRun, PriorRunLookup};
+pub use diff::{FileDifference, SkippedExtensions};
+pub(crate) use direct::direct;
 pub use duplicates::Disagreement;
 use duplicates::RepeatedFiles;
-pub use read_back::read_back;
-pub use recorded::Recorded;
-pub use row_limit::RowLimit;
-pub use scan::{InputSummary, PlanError, UnknownRow, scan, scan_first, scan_rest};
-pub use steps::{done_parts, fingerprint, steps};
-pub use summary::{EXAMPLES_MAX, ExtensionReferences, LostTags, PlanSummary, Preview};
+pub(crate) use read_back::read_back;
+pub(crate) use recorded::Recorded;
+pub(crate) use row_limit::RowLimit;
+pub use scan::InputSummary;
+pub use scan::PlanError;
+pub(crate) use scan::{UnknownRow, scan, scan_first, scan_rest};
+pub use steps::steps;
+pub(crate) use steps::{done_parts, fingerprint};
+pub(crate) use summary::{EXAMPLES_MAX, ExtensionReferences};
+pub use summary::{LostTags, PlanSummary};
 
 use crate::findings::ColumnFinding;
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
@@ -66,7 +72,7 @@ pub struct Batch {
 }
 
 /// Turns rows into requests.
-pub enum Planner {
+pub(crate) enum Planner {
     /// Sends every row as is.
     Direct(Box<DirectPlanner>),
     /// Sends only differences from the snapshot, in the fewest requests.
@@ -78,7 +84,7 @@ impl Planner {
     ///
     /// # Errors
     /// The ledger cannot be opened.
-    pub fn of(
+    pub(crate) fn of(
         planning: Planning,
         ledger: &LedgerFile,
         prior_runs: PriorRunLookup,
@@ -95,13 +101,13 @@ impl Planner {
 
     /// A direct planner, which needs no snapshot.
     #[must_use]
-    pub fn direct() -> Self {
+    pub(crate) fn direct() -> Self {
         Self::Direct(Box::default())
     }
 
     /// Collects what a preview shows, with the differences of the first `files`. The direct planner
     /// knows only the values after the change.
-    pub fn preview(&mut self, files: usize) {
+    pub(crate) fn preview(&mut self, files: usize) {
         match self {
             Self::Direct(planner) => planner.preview = Some(files),
             Self::Diff(planner) => planner.preview(files),
@@ -110,7 +116,7 @@ impl Planner {
 
     /// Compares the rows with the snapshots of their files, while they are planned. The direct planner
     /// has no snapshots.
-    pub fn compare(&mut self) {
+    pub(crate) fn compare(&mut self) {
         if let Self::Diff(planner) = self {
             planner.compare();
         }
@@ -119,7 +125,7 @@ impl Planner {
     /// What the columns of the rows so far show against the snapshots; empty without
     /// [`Self::compare`].
     #[must_use]
-    pub fn compared(&self) -> Vec<ColumnFinding> {
+    pub(crate) fn compared(&self) -> Vec<ColumnFinding> {
         match self {
             Self::Direct(_) => Vec::new(),
             Self::Diff(planner) => planner.compared(),
@@ -131,7 +137,7 @@ impl Planner {
     ///
     /// # Errors
     /// The snapshot cannot be read.
-    pub fn admit(&self, row: Row) -> Result<Row, LedgerError> {
+    pub(crate) fn admit(&self, row: Row) -> Result<Row, LedgerError> {
         match self {
             Self::Direct(_) => Ok(row),
             Self::Diff(planner) => planner.admit(row),
@@ -143,7 +149,7 @@ impl Planner {
     ///
     /// # Errors
     /// The snapshot cannot be read.
-    pub fn row(
+    pub(crate) fn row(
         &mut self,
         row: Row,
         progress: &RowProgress,
@@ -162,7 +168,7 @@ impl Planner {
     ///
     /// # Errors
     /// The snapshot cannot be read.
-    pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
+    pub(crate) fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
         match self {
             Self::Direct(planner) => {
                 planner.coalescer.end(&mut batch.requests);
@@ -182,7 +188,7 @@ impl Planner {
 
     /// Whether rows leave the planner in another order than the input's.
     #[must_use]
-    pub fn reorders_rows(&self) -> bool {
+    pub(crate) fn reorders_rows(&self) -> bool {
         matches!(self, Self::Diff(_))
     }
 }
@@ -190,7 +196,7 @@ impl Planner {
 /// The direct planner: rows leave in input order, with one request per step; equal tag changes
 /// share bulk calls.
 #[derive(Debug, Default)]
-pub struct DirectPlanner {
+pub(crate) struct DirectPlanner {
     coalescer: Coalescer,
     row: Batch,
     /// How many more rows are collected for a preview; `None` without a preview.
@@ -280,7 +286,7 @@ impl PlannedRow {
 /// The steps of a row that are already done, when a run is resumed or failed rows are applied
 /// again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RowProgress {
+pub(crate) struct RowProgress {
     /// Steps that succeeded according to this run's ledger.
     done: StepSet,
     /// Steps with any record in this run's ledger.
@@ -327,18 +333,18 @@ impl DetailsSent {
 impl RowProgress {
     /// Adds the steps done in an earlier run.
     #[must_use]
-    pub fn with_prior_run(&self, fingerprints: Vec<u64>) -> Self {
+    pub(crate) fn with_prior_run(&self, fingerprints: Vec<u64>) -> Self {
         Self { fingerprints, ..*self }
     }
 
     /// Worst status of the recorded steps.
     #[must_use]
-    pub fn worst_status(&self) -> Status {
+    pub(crate) fn worst_status(&self) -> Status {
         self.worst.unwrap_or(Status::Unchanged)
     }
 
     /// Adds a step of the row from the ledger.
-    pub fn record(&mut self, record: &StepRecord) {
+    pub(crate) fn record(&mut self, record: &StepRecord) {
         // Left to a later session, which begins as if it had no record.
         if record.outcome.code == Some(Code::Budget) {
             return;
@@ -358,7 +364,7 @@ impl RowProgress {
 
     /// Whether the ledger shows that nothing is left to send for the row.
     #[must_use]
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         let is_blocked = self.allowed == AllowedSteps::None && !self.remainder_due();
         self.is_recorded() && (self.row_done || is_blocked)
     }

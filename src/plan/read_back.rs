@@ -21,7 +21,7 @@ use crate::settings::Planning;
 ///
 /// # Errors
 /// The input or the ledger cannot be read.
-pub fn read_back(
+pub(crate) fn read_back(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,

@@ -10,7 +10,7 @@ use crate::row::RowPos;
 
 /// The recorded progress of a run's rows.
 #[derive(Debug, Default)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     from: Option<RowPos>,
     rows: Rows,
     empty: RowProgress,
@@ -36,7 +36,7 @@ impl Recorded {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn of(planner: &Planner, ledger: &LedgerFile) -> Result<Self, LedgerError> {
+    pub(crate) fn of(planner: &Planner, ledger: &LedgerFile) -> Result<Self, LedgerError> {
         let from = ledger.low_water()?;
         if !planner.reorders_rows() {
             let rows = Rows::Window(window(ledger, from)?);
@@ -50,7 +50,7 @@ impl Recorded {
 
     /// The low-water mark, if the planner keeps the order of rows.
     #[must_use]
-    pub fn from(&self) -> Option<RowPos> {
+    pub(crate) fn from(&self) -> Option<RowPos> {
         self.from
     }
 
@@ -58,7 +58,7 @@ impl Recorded {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn row(&self, number: u64) -> Result<Cow<'_, RowProgress>, LedgerError> {
+    pub(crate) fn row(&self, number: u64) -> Result<Cow<'_, RowProgress>, LedgerError> {
         match &self.rows {
             Rows::Window(rows) => Ok(Cow::Borrowed(rows.get(&number).unwrap_or(&self.empty))),
             Rows::Ledger(ledger) => {

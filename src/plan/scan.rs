@@ -89,7 +89,7 @@ pub enum PlanError {
 ///
 /// # Errors
 /// The input or the snapshot cannot be read, or the input is damaged beyond a single row.
-pub fn scan(
+pub(crate) fn scan(
     input: &Input,
     context: &Context,
     planner: &mut Planner,
@@ -104,7 +104,7 @@ pub fn scan(
 ///
 /// # Errors
 /// As for [`scan`].
-pub fn scan_first(
+pub(crate) fn scan_first(
     input: &Input,
     context: &mut Context,
     examples: usize,
@@ -122,7 +122,7 @@ pub fn scan_first(
 ///
 /// # Errors
 /// As for [`scan`].
-pub fn scan_rest(
+pub(crate) fn scan_rest(
     input: &Input,
     context: &Context,
     planner: &mut Planner,

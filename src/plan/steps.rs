@@ -40,7 +40,7 @@ pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 5] {
 
 /// Hash of a file and a call: equal steps have equal fingerprints, across runs.
 #[must_use]
-pub fn fingerprint(file: &FileId, call: &Call) -> u64 {
+pub(crate) fn fingerprint(file: &FileId, call: &Call) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(file.as_str().as_bytes());
     hash.update(&[0, call.endpoint() as u8]);
@@ -51,7 +51,7 @@ pub fn fingerprint(file: &FileId, call: &Call) -> u64 {
 /// The fingerprints of what is done of the details step of a change: everything but the extensions
 /// that failed.
 #[must_use]
-pub fn done_parts(
+pub(crate) fn done_parts(
     file: &FileId,
     change: &Change,
     has_failed: impl Fn(&Extension) -> bool,

@@ -15,7 +15,7 @@ use crate::row::{Change, Extension, ExtensionName, Extensions, RowPos};
 /// Maximum requests kept for the preview.
 const REQUESTS_SHOWN_MAX: usize = 3;
 /// Files whose changes are shown as examples.
-pub const EXAMPLES_MAX: usize = 3;
+pub(crate) const EXAMPLES_MAX: usize = 3;
 /// Distinct lost tags that are counted.
 const LOST_TAGS_MAX: usize = 1000;
 /// Maximum bad rows kept for the preview.

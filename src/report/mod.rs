@@ -21,9 +21,14 @@ mod workbook_sheet;
 mod write;
 
 pub use error::ReportError;
-pub use progress::{Fraction, Hold, PriorProgress, Progress, ProgressMeter};
-pub use retry_sheet::{RetryRows, write_retry_sheet};
-pub use row::RowResult;
+pub use progress::{Fraction, Hold, Progress};
+pub(crate) use progress::{PriorProgress, ProgressMeter};
+pub(crate) use retry_sheet::{RetryRows, write_retry_sheet};
+#[cfg(test)]
+pub(crate) use row::RowResult;
 pub use run_progress::RunProgress;
-pub use summary::{Billed, ExtensionCounts, RowCounts, Summary, exit_code};
-pub use write::{Reports, rewrite, write};
+pub use summary::Billed;
+pub use summary::RowCounts;
+pub use summary::{ExtensionCounts, Summary};
+pub use write::Reports;
+pub(crate) use write::{rewrite, write};

@@ -14,7 +14,7 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 
 /// Measures the progress of a running session.
 #[derive(Debug)]
-pub struct ProgressMeter {
+pub(crate) struct ProgressMeter {
     rows: u64,
     prior: PriorProgress,
     /// Planned writes of the run; 0 if unknown.
@@ -27,7 +27,7 @@ pub struct ProgressMeter {
 
 /// Progress of earlier sessions of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PriorProgress {
+pub(crate) struct PriorProgress {
     /// Settled rows by status, in the order of [`Status::ALL`].
     pub counts: [u64; Status::ALL.len()],
     /// Completed writes, approximately.
@@ -78,12 +78,12 @@ pub enum Hold {
 impl ProgressMeter {
     /// A meter for a session of a run; `rows` and `planned` writes are totals of the whole run.
     #[must_use]
-    pub fn new(rows: u64, planned: u64, prior: PriorProgress) -> Self {
+    pub(crate) fn new(rows: u64, planned: u64, prior: PriorProgress) -> Self {
         Self { rows, prior, planned, started: None, writes: VecDeque::new() }
     }
 
     /// Measures the progress. Called regularly, so that the rate can be measured.
-    pub fn measure(&mut self, dispatcher: &Dispatcher, now: Time) -> Progress {
+    pub(crate) fn measure(&mut self, dispatcher: &Dispatcher, now: Time) -> Progress {
         let in_session = dispatcher.done_by_status();
         let counts = std::array::from_fn(|status| self.prior.counts[status] + in_session[status]);
         let sent = dispatcher.checkpoint().counters.writes();
@@ -124,7 +124,7 @@ impl PriorProgress {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
+    pub(crate) fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
         let mut progress = Self { writes: ledger.counters()?.write_progress(), ..Self::default() };
         ledger.steps(0, |mut steps| {
             let (mut row, mut row_progress) = (0, RowProgress::default());

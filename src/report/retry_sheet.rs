@@ -28,7 +28,7 @@ pub struct RetryRows {
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or the sheet cannot be written.
-pub fn write_retry_sheet(
+pub(crate) fn write_retry_sheet(
     input: &Input,
     context: &Context,
     ledger: &LedgerFile,

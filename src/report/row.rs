@@ -11,7 +11,7 @@ use crate::settled::FinalStatus;
 
 /// The result of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowResult<'s> {
+pub(crate) struct RowResult<'s> {
     /// The worst status of its steps.
     pub status: Status,
     /// The reason for programs.
@@ -39,7 +39,7 @@ pub struct RowResult<'s> {
 impl<'s> RowResult<'s> {
     /// The result from all steps of the row in the ledger, in order.
     #[must_use]
-    pub fn of(steps: &'s [StepRecord]) -> Self {
+    pub(crate) fn of(steps: &'s [StepRecord]) -> Self {
         let mut result = match steps {
             [own @ .., last] if last.step.kind == StepKind::ReadBack => {
                 let mut result = Self::from_own_steps(own);
@@ -85,7 +85,7 @@ impl<'s> RowResult<'s> {
 
     /// Whether the row can be retried as it is: it failed, or one of its extensions did.
     #[must_use]
-    pub fn can_retry(&self) -> bool {
+    pub(crate) fn can_retry(&self) -> bool {
         match self.status {
             Status::Failed => true,
             Status::Updated => self.has_failed_extension,

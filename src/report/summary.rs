@@ -170,7 +170,7 @@ impl Summary {
 /// The exit code of a run: the first that applies. Rows not attempted come before rows that need
 /// fixing, because resuming may still settle them.
 #[must_use]
-pub fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
+pub(crate) fn exit_code(summary: &Summary, ending: &EndReason) -> u8 {
     let rows = summary.rows;
     match ending {
         EndReason::Ledger | EndReason::Responses | EndReason::Input(_) => exit_codes::NOT_WRITTEN,

@@ -46,7 +46,7 @@ pub struct Reports {
 ///
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
-pub fn write(
+pub(crate) fn write(
     run: &RunDir,
     ledger: &LedgerFile,
     meta: &RunMeta,
@@ -68,7 +68,7 @@ pub fn write(
 ///
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
-pub fn rewrite(
+pub(crate) fn rewrite(
     run: &RunDir,
     ledger: &LedgerFile,
     meta: &RunMeta,

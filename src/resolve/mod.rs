@@ -43,7 +43,7 @@ pub struct Resolution {
 ///
 /// # Errors
 /// A request failed after all retries; no target is resolved.
-pub async fn look_up(
+pub(crate) async fn look_up(
     targets: &BTreeSet<Target>,
     api: &Api,
     reads: &Reads,

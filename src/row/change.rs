@@ -10,7 +10,7 @@ use super::{Extensions, FieldSet, FileField, MetadataField, MetadataValue};
 /// Maximum total length of a file's tags, in characters. ImageKit documents the limit for upload
 /// and bulk calls; we assume the same for PATCH. Whether it counts characters or bytes is
 /// undocumented; tags that pass here may still be rejected with a 400.
-pub const TAGS_LENGTH_MAX: usize = 500;
+pub(crate) const TAGS_LENGTH_MAX: usize = 500;
 
 /// The change of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]

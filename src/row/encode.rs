@@ -10,7 +10,7 @@ use super::{Content, Field, Rules, Update, unforced};
 
 /// An encoded value: `T` is the text of a cell, or a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Encoded<T> {
+pub(crate) enum Encoded<T> {
     /// The file has no value; an absent cell keeps it that way.
     Nothing,
     /// A cell that sets the field to the value.
@@ -22,7 +22,7 @@ pub enum Encoded<T> {
 
 /// Encodes `value` as a cell of a sheet that sets `field` to it.
 #[must_use]
-pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<String> {
+pub(crate) fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<String> {
     if is_empty(value) {
         return Encoded::Nothing;
     }
@@ -39,7 +39,7 @@ pub fn encode_as_text(field: &Field, value: &Value, rules: &Rules) -> Encoded<St
 /// Encodes `value` as the JSON that sets `field` to it: the value itself if it round-trips, or else
 /// with escaped strings.
 #[must_use]
-pub fn encode_as_json(field: &Field, value: Value, rules: &Rules) -> Encoded<Value> {
+pub(crate) fn encode_as_json(field: &Field, value: Value, rules: &Rules) -> Encoded<Value> {
     if is_empty(&value) {
         return Encoded::Nothing;
     }

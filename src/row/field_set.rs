@@ -35,4 +35,4 @@ impl Member for FileField {
 }
 
 /// A set of fields.
-pub type FieldSet = BitSet<FileField>;
+pub(crate) type FieldSet = BitSet<FileField>;

@@ -16,7 +16,7 @@ use crate::plural::plural;
 
 /// A custom metadata value in the type that the API expects: a string, a number, a boolean, or an
 /// array of them.
-pub type MetadataValue = Value;
+pub(crate) type MetadataValue = Value;
 
 /// The account's custom metadata fields, from `GET /v1/customMetadataFields`.
 #[derive(Debug, Clone, Default)]

@@ -33,29 +33,32 @@ mod values;
 pub use builder::Builder;
 pub use cell::Cell;
 pub(crate) use change::as_slice_or_empty;
-pub use change::{
+pub(crate) use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };
 pub(crate) use encode::escaped_strings;
-pub use encode::{Encoded, encode_as_json, encode_as_text};
-pub use extension::{
-    Extension, ExtensionFingerprint, ExtensionName, ExtensionNames, Extensions, SavedExtension,
-    SavedRef, Units,
-};
+pub(crate) use encode::{Encoded, encode_as_json, encode_as_text};
+pub use extension::{Extension, ExtensionName, ExtensionNames, Units};
+pub(crate) use extension::{ExtensionFingerprint, Extensions, SavedExtension, SavedRef};
+pub use field::Field;
 pub(crate) use field::METADATA;
-pub use field::{Field, MetadataField};
-pub use field_set::{FieldSet, FileField};
+pub(crate) use field::MetadataField;
+pub(crate) use field_set::{FieldSet, FileField};
 pub(crate) use forced_text::unforced;
 pub use locale::Locale;
-pub use lookup::{LookupError, Resolved, Unresolved};
+pub(crate) use lookup::{LookupError, Resolved, Unresolved};
+pub use metadata::Schema;
+pub use metadata::SchemaError;
 pub(crate) use metadata::instant;
-pub use metadata::{FieldType, MetadataRule, MetadataValue, Schema, SchemaError};
+pub(crate) use metadata::{FieldType, MetadataRule, MetadataValue};
 pub(crate) use no_duplicate_keys::NoDuplicateKeys;
-pub use problem::{HeldWord, Problem, Rejection, UnlessHeld};
+pub(crate) use problem::HeldWord;
+pub use problem::Problem;
+pub use problem::Rejection;
 pub use rules::{Duplicates, NullMeans, Rules};
 pub(crate) use suggest::{closest_name, equals_loosely, fold, folds_to, starts_loosely_with};
-pub use tag_cache::TagCache;
-pub use target::Target;
+pub(crate) use tag_cache::TagCache;
+pub(crate) use target::Target;
 
 use std::fmt;
 

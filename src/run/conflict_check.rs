@@ -24,7 +24,7 @@ const READS_AT_ONCE: usize = 4;
 
 /// A transport that reads each file before it is first changed.
 #[derive(Debug)]
-pub struct ConflictCheck {
+pub(crate) struct ConflictCheck {
     api: Api,
     /// Holds the planned state of each file.
     ledger: LedgerFile,
@@ -45,7 +45,7 @@ impl ConflictCheck {
     ///
     /// # Errors
     /// The ledger cannot be opened a second time.
-    pub fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
+    pub(crate) fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
         Ok(Self { api, ledger: ledger.reconnect()?, reads })
     }
 

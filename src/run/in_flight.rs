@@ -31,7 +31,7 @@ const _: () = assert!(BULK_FILES_MAX * (FileId::LENGTH_MAX + 22) < SLOT_BYTES);
 
 /// A file on which a request may still take effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
+pub(crate) struct Pending {
     /// Row number of the request in the sheet of its run.
     pub row: u64,
     /// Id of the file.
@@ -40,7 +40,7 @@ pub struct Pending {
 
 /// A transport that records the requests in flight.
 #[derive(Debug)]
-pub struct InFlight<'t, T> {
+pub(crate) struct InFlight<'t, T> {
     transport: &'t T,
     slots: RefCell<Slots>,
 }
@@ -66,7 +66,7 @@ impl<'t, T> InFlight<'t, T> {
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn new(run: &RunDir, transport: &'t T) -> io::Result<Self> {
+    pub(crate) fn new(run: &RunDir, transport: &'t T) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(run.path().join(NAME))?;
@@ -80,7 +80,7 @@ impl<'t, T> InFlight<'t, T> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn close(self) -> io::Result<()> {
+    pub(crate) fn close(self) -> io::Result<()> {
         let mut slots = self.slots.into_inner();
         if slots.in_use == 0 { slots.file.set_len(0) } else { slots.clear_completed() }
     }
@@ -202,7 +202,7 @@ impl<T: Transport> Transport for InFlight<'_, T> {
 ///
 /// # Errors
 /// The file exists and cannot be read.
-pub fn pending(run: &RunDir) -> io::Result<Vec<Pending>> {
+pub(crate) fn pending(run: &RunDir) -> io::Result<Vec<Pending>> {
     let bytes = match std::fs::read(run.path().join(NAME)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

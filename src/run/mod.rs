@@ -3,7 +3,7 @@
 
 mod conflict_check;
 mod directory;
-pub mod in_flight;
+pub(crate) mod in_flight;
 #[cfg(test)]
 pub(crate) mod laws;
 mod lost_requests;
@@ -16,14 +16,17 @@ mod snapshot_reader;
 mod spot_check;
 mod unsettled;
 
-pub use conflict_check::ConflictCheck;
-pub use directory::{RunDir, RunDirError, unfinished_runs};
-pub use in_flight::InFlight;
-pub use recent_writes::{RecentRun, expect_written, recent_runs};
+pub(crate) use conflict_check::ConflictCheck;
+pub use directory::RunDirError;
+pub use directory::{RunDir, unfinished_runs};
+pub(crate) use in_flight::InFlight;
+pub(crate) use recent_writes::{expect_written, recent_runs};
 pub use run_lock::{ReportLock, RunLock, RunLockError};
-pub use runs_of_sheet::{RunState, RunsOfSheet};
-pub use saved_responses::SavedResponses;
-pub use session::{Session, SessionError};
-pub use snapshot_reader::{ReadError, ReadProgress, ReadStats, ReadStrategy, SnapshotReader};
-pub use spot_check::SpotCheck;
-pub use unsettled::unsettled_files;
+pub(crate) use runs_of_sheet::{RunState, RunsOfSheet};
+pub(crate) use saved_responses::SavedResponses;
+pub(crate) use session::Session;
+pub use session::SessionError;
+pub use snapshot_reader::{ReadError, ReadStats, ReadStrategy};
+pub(crate) use snapshot_reader::{ReadProgress, SnapshotReader};
+pub(crate) use spot_check::SpotCheck;
+pub(crate) use unsettled::unsettled_files;

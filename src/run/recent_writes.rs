@@ -13,7 +13,7 @@ const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
 /// A run that wrote within the last hour.
 #[derive(Debug)]
-pub struct RecentRun {
+pub(crate) struct RecentRun {
     /// Directory of the run.
     pub run: RunDir,
     /// See [`Writer::first_write`].
@@ -27,7 +27,7 @@ pub struct RecentRun {
 ///
 /// # Errors
 /// The state database cannot be read.
-pub fn recent_runs(
+pub(crate) fn recent_runs(
     db: &AccountDb,
     account: AccountId,
     now: Timestamp,
@@ -52,7 +52,7 @@ pub(super) fn is_recent(wrote_at: Option<Timestamp>, now: Timestamp) -> bool {
 ///
 /// # Errors
 /// The ledger cannot be written. A run that cannot be read is skipped.
-pub fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), LedgerError> {
+pub(crate) fn expect_written(runs: &[RecentRun], ledger: &LedgerFile) -> Result<(), LedgerError> {
     ledger.transaction(|| {
         for (index, recent) in runs.iter().enumerate() {
             if let Err(error) = replay_onto(ledger, recent, &runs[..index]) {

@@ -9,7 +9,7 @@ use crate::ledger::{LedgerError, LedgerFile, RunMeta, Stage};
 
 /// A search for earlier runs of a sheet, made by a new run.
 #[derive(Debug)]
-pub struct RunsOfSheet<'r> {
+pub(crate) struct RunsOfSheet<'r> {
     /// Directory of the new run, which itself is not a result.
     pub run: &'r RunDir,
     /// Path of the sheet; `None` for standard input, whose runs are the siblings of `run`.
@@ -22,7 +22,7 @@ pub struct RunsOfSheet<'r> {
 
 /// State of an earlier run of the sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunState {
+pub(crate) enum RunState {
     /// The run can be resumed.
     Unfinished {
         /// Whether the sheet is unchanged since that run.
@@ -42,7 +42,10 @@ impl RunsOfSheet<'_> {
     ///
     /// # Errors
     /// A ledger that was opened cannot be read. Runs that cannot be opened are ignored.
-    pub fn newest(&self, others: &[PathBuf]) -> Result<Option<(RunDir, RunState)>, LedgerError> {
+    pub(crate) fn newest(
+        &self,
+        others: &[PathBuf],
+    ) -> Result<Option<(RunDir, RunState)>, LedgerError> {
         let parent = self.run.path().parent();
         let siblings = parent.map(subdirectories).unwrap_or_default();
         // `others` may contain the siblings too.

@@ -27,7 +27,7 @@ const CHUNK_BYTES: u64 = 64 << 10;
 
 /// A transport that saves the file objects in responses.
 #[derive(Debug)]
-pub struct SavedResponses<'t, T> {
+pub(crate) struct SavedResponses<'t, T> {
     transport: &'t T,
     /// `None` if the run does not save them.
     file: Option<ResponseFile>,
@@ -58,13 +58,13 @@ impl<'t, T> SavedResponses<'t, T> {
     ///
     /// # Errors
     /// The file cannot be created, or its last line not be read.
-    pub fn open(run: &RunDir, transport: &'t T, is_saving: bool) -> io::Result<Self> {
+    pub(crate) fn open(run: &RunDir, transport: &'t T, is_saving: bool) -> io::Result<Self> {
         let file = is_saving.then(|| ResponseFile::open(run)).transpose()?;
         Ok(Self { transport, file })
     }
 
     /// Resolves when a response could not be saved.
-    pub async fn failed(&self) {
+    pub(crate) async fn failed(&self) {
         match &self.file {
             Some(file) => file.failed.notified().await,
             None => std::future::pending().await,
@@ -75,7 +75,7 @@ impl<'t, T> SavedResponses<'t, T> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         let file = self.file.as_ref().filter(|file| file.error.borrow().is_none());
         file.map_or(Ok(()), |file| file.file.sync_all())
     }

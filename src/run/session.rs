@@ -30,7 +30,7 @@ const BUFFERED_BATCHES: usize = 2;
 
 /// One session of a run: the first one, or one that resumes the run.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     /// The run's copy of the sheet.
     pub input: Input,
     /// How cells are parsed and files resolved.
@@ -68,7 +68,7 @@ impl Session {
     ///
     /// # Errors
     /// The ledger cannot be read or written, or a thread cannot be started.
-    pub async fn execute<T: Transport>(
+    pub(crate) async fn execute<T: Transport>(
         self,
         mut planner: Planner,
         ledger: LedgerFile,

@@ -87,7 +87,7 @@ impl From<Failure> for ReadError {
 }
 
 /// Shows how far the reading of files is.
-pub trait ReadProgress {
+pub(crate) trait ReadProgress {
     /// Starts to count `what` from 0, to `count` if that is known.
     fn begin(&self, what: &'static str, count: Option<u64>);
 
@@ -97,7 +97,7 @@ pub trait ReadProgress {
 
 /// Reads the files of a run.
 #[derive(Clone, Copy)]
-pub struct SnapshotReader<'r> {
+pub(crate) struct SnapshotReader<'r> {
     /// Stores the snapshots.
     pub ledger: &'r LedgerFile,
     /// Client of ImageKit's API.
@@ -113,7 +113,7 @@ impl SnapshotReader<'_> {
     ///
     /// # Errors
     /// The input cannot be read, or the ledger cannot be written.
-    pub fn record_files(&self, input: &Input, context: &Context) -> Result<(), ReadError> {
+    pub(crate) fn record_files(&self, input: &Input, context: &Context) -> Result<(), ReadError> {
         self.ledger.transaction(|| {
             self.ledger.forget_files()?;
             let mut rows = input.rows(context, None)?;
@@ -140,7 +140,7 @@ impl SnapshotReader<'_> {
     ///
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
-    pub async fn read(&self) -> Result<ReadStats, ReadError> {
+    pub(crate) async fn read(&self) -> Result<ReadStats, ReadError> {
         let reading = self.ledger.reading_files()?;
         let files = self.ledger.file_count()?;
         self.progress.begin("files read", Some(files));
@@ -165,7 +165,11 @@ impl SnapshotReader<'_> {
     ///
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
-    pub async fn verify(&self, some: &[FileId], stats: &mut ReadStats) -> Result<(), ReadError> {
+    pub(crate) async fn verify(
+        &self,
+        some: &[FileId],
+        stats: &mut ReadStats,
+    ) -> Result<(), ReadError> {
         if stats.strategy == ReadStrategy::OneByOne || stats.stale > 0 {
             return Ok(());
         }
@@ -183,7 +187,7 @@ impl SnapshotReader<'_> {
     ///
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
-    pub async fn verify_unexpected(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
+    pub(crate) async fn verify_unexpected(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
         for files in self.files(FileFilter::Unexpected, IDS_AT_ONCE) {
             self.verify(&files?, stats).await?;
         }
@@ -194,7 +198,7 @@ impl SnapshotReader<'_> {
     ///
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
-    pub async fn verify_sample(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
+    pub(crate) async fn verify_sample(&self, stats: &mut ReadStats) -> Result<(), ReadError> {
         if stats.strategy == ReadStrategy::OneByOne || stats.stale > 0 {
             return Ok(());
         }

@@ -13,7 +13,7 @@ const FILES_MAX: usize = 120;
 
 /// Deterministic sample of 1 % of the files.
 #[derive(Debug, Default)]
-pub struct SpotCheck {
+pub(crate) struct SpotCheck {
     seen: usize,
     /// The files with the smallest hashes.
     files: BinaryHeap<(u64, FileId)>,
@@ -21,7 +21,7 @@ pub struct SpotCheck {
 
 impl SpotCheck {
     /// Adds a file to choose from.
-    pub fn add(&mut self, file: &FileId) {
+    pub(crate) fn add(&mut self, file: &FileId) {
         self.seen += 1;
         self.files.push((xxh3_64(file.as_str().as_bytes()), file.clone()));
         if self.files.len() > FILES_MAX {
@@ -31,7 +31,7 @@ impl SpotCheck {
 
     /// The sampled files.
     #[must_use]
-    pub fn files(&self) -> Vec<FileId> {
+    pub(crate) fn files(&self) -> Vec<FileId> {
         let mut files: Vec<_> = self.files.iter().collect();
         files.sort_unstable();
         files.truncate((self.seen / 100).clamp(FILES_MIN, FILES_MAX));

@@ -16,7 +16,7 @@ use crate::row::FileId;
 ///
 /// # Errors
 /// The state database cannot be read. A run that cannot be read is logged and skipped.
-pub fn unsettled_files(
+pub(crate) fn unsettled_files(
     db: &AccountDb,
     account: AccountId,
     except: &str,

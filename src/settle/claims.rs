@@ -13,7 +13,7 @@ use crate::settled::PUBLICATION;
 
 /// What a request leaves on a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trace {
+pub(crate) enum Trace {
     /// AI tags of this extension.
     AiTags(Box<str>),
     /// A description.
@@ -28,7 +28,7 @@ pub enum Trace {
 
 /// A request that may have left a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// Its step; `None` if it belongs to another run.
     pub(super) step: Option<StepRef>,
     /// The extension, or [`PUBLICATION`]; empty if the request set a field itself.
@@ -42,7 +42,7 @@ impl Trace {
     /// What the extension of that name leaves; `None` if that cannot be told from other changes:
     /// `ai-tasks` writes ordinary tags and custom metadata.
     #[must_use]
-    pub fn of(name: &str) -> Option<Self> {
+    pub(crate) fn of(name: &str) -> Option<Self> {
         match ExtensionName::parse(name)? {
             ExtensionName::GoogleAutoTagging | ExtensionName::AwsAutoTagging => {
                 Some(Self::AiTags(name.into()))

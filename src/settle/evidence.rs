@@ -14,7 +14,7 @@ const TAGS_NAMED_MAX: usize = 5;
 
 /// Proof that a request took effect, or that its extension succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// What the file has now, for people.
     pub text: String,
     /// What the extension wrote; `None` for a publication.
@@ -24,7 +24,7 @@ pub struct Evidence {
 /// What the state of a file proves about a trace. `None` means that nothing is known: the absence of
 /// a result never proves that a request had no effect.
 #[must_use]
-pub fn evidence(trace: &Trace, before: &FileState, now: &FileState) -> Option<Evidence> {
+pub(crate) fn evidence(trace: &Trace, before: &FileState, now: &FileState) -> Option<Evidence> {
     match trace {
         Trace::AiTags(source) => ai_tags(source, before, now),
         Trace::Description => description(before, now),

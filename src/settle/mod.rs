@@ -24,8 +24,8 @@ mod schedule;
 mod settler;
 mod states;
 
-pub use claims::{Claim, Trace};
-pub use evidence::{Evidence, evidence};
-pub use open::{Effect, OpenSteps, OtherRun, Reported, SettleError};
-pub use settler::{OtherRuns, Progress, SettleStop, Settler};
-pub use states::{ApiStates, States};
+pub use open::SettleError;
+pub(crate) use open::{Effect, OpenSteps, OtherRun, Reported};
+pub(crate) use settler::{OtherRuns, Settler};
+pub use settler::{SettleProgress, SettleStop};
+pub(crate) use states::ApiStates;

@@ -43,7 +43,7 @@ impl From<Failure> for SettleError {
 /// The steps of a run with pending extensions or a lost response, by file. In memory: a few hundred
 /// bytes per step.
 #[derive(Debug, Default)]
-pub struct OpenSteps {
+pub(crate) struct OpenSteps {
     files: HashMap<FileId, OpenFile>,
 }
 
@@ -82,7 +82,7 @@ struct Part {
 
 /// Another run of the account, whose requests may have changed the same files.
 #[derive(Debug, Clone, Copy)]
-pub struct OtherRun<'r> {
+pub(crate) struct OtherRun<'r> {
     /// Its copy of the sheet.
     pub input: &'r Input,
     /// Its ledger.
@@ -95,7 +95,7 @@ pub struct OtherRun<'r> {
 
 /// A final status that ImageKit reported for a file.
 #[derive(Debug, Clone, Copy)]
-pub struct Reported<'r> {
+pub(crate) struct Reported<'r> {
     /// The file.
     pub file: &'r FileId,
     /// Number of the row that requested it; `None` if that is not known.
@@ -112,7 +112,7 @@ pub struct Reported<'r> {
 
 /// What a reported status changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// It settled an extension, or confirmed or corrected what was only inferred.
     Settled,
     /// It was reported before.
@@ -129,7 +129,7 @@ impl OpenSteps {
     ///
     /// # Errors
     /// The input or the ledger cannot be read.
-    pub fn of(
+    pub(crate) fn of(
         input: &Input,
         context: &Context,
         meta: &RunMeta,
@@ -155,7 +155,7 @@ impl OpenSteps {
     ///
     /// # Errors
     /// The input or the ledger of that run cannot be read.
-    pub fn beside(&mut self, other: OtherRun<'_>) -> Result<(), SettleError> {
+    pub(crate) fn beside(&mut self, other: OtherRun<'_>) -> Result<(), SettleError> {
         let OtherRun { input, ledger, meta, is_earlier } = other;
         let context = ledger.context(meta)?;
         self.each_claim(input, &context, meta, ledger, |file, claim| {
@@ -164,7 +164,7 @@ impl OpenSteps {
     }
 
     /// Forgets the other runs, to take them into account anew.
-    pub fn forget_others(&mut self) {
+    pub(crate) fn forget_others(&mut self) {
         self.files.values_mut().for_each(|file| file.other_claims.clear());
     }
 
@@ -191,14 +191,14 @@ impl OpenSteps {
 
     /// The number of extensions and publications without a final status.
     #[must_use]
-    pub fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         let steps = self.files.values().flat_map(|file| &file.steps);
         steps.flat_map(|step| &step.parts).filter(|part| part.is_open()).count() as u64
     }
 
     /// The files of which a new state can settle something, sorted.
     #[must_use]
-    pub fn to_read(&self) -> Vec<FileId> {
+    pub(crate) fn to_read(&self) -> Vec<FileId> {
         let files = self.files.iter().filter(|(_, file)| file.can_be_read());
         let mut files: Vec<FileId> = files.map(|(id, _)| id.clone()).collect();
         files.sort_unstable();
@@ -220,13 +220,13 @@ impl OpenSteps {
 
     /// What the current state of a file proves.
     #[must_use]
-    pub fn prove(&self, file: &FileId, now: &FileState) -> Vec<Settlement> {
+    pub(crate) fn prove(&self, file: &FileId, now: &FileState) -> Vec<Settlement> {
         self.prove_steps(file, now, |_| true)
     }
 
     /// What a listed state of a file proves: only about steps that it is not older than.
     #[must_use]
-    pub fn prove_listed(&self, file: &FileId, listed: &FileState) -> Vec<Settlement> {
+    pub(crate) fn prove_listed(&self, file: &FileId, listed: &FileState) -> Vec<Settlement> {
         self.prove_steps(file, listed, |step| is_since(listed, step.since))
     }
 
@@ -248,7 +248,7 @@ impl OpenSteps {
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         ledger: &LedgerFile,
         mut proven: Vec<(FileId, Settlement)>,
@@ -282,25 +282,13 @@ impl OpenSteps {
         }
     }
 
-    /// Records a status that ImageKit reported, durably. Reporting it again changes nothing.
+    /// Records statuses that ImageKit reported, durably: all or none. Returns the effect of each.
+    /// Reporting one again changes nothing.
     ///
     /// # Errors
-    /// The ledger cannot be written. The report then has not been recorded, and should be refused, so
-    /// that ImageKit repeats it.
-    pub fn report(
-        &mut self,
-        ledger: &LedgerFile,
-        reported: Reported<'_>,
-    ) -> Result<Effect, LedgerError> {
-        let effects = self.report_all(ledger, &[reported])?;
-        Ok(effects.first().copied().unwrap_or(Effect::Unrelated))
-    }
-
-    /// Records statuses as [`Self::report`] does, all or none; returns the effect of each.
-    ///
-    /// # Errors
-    /// The ledger cannot be written. None has been recorded, and the steps must not be used any more.
-    pub fn report_all(
+    /// The ledger cannot be written. None has been recorded; they should be refused, so that ImageKit
+    /// repeats them, and the steps must not be used any more.
+    pub(crate) fn report(
         &mut self,
         ledger: &LedgerFile,
         reports: &[Reported<'_>],

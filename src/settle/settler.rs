@@ -16,7 +16,7 @@ use crate::ledger::{LedgerFile, Settlement};
 use crate::row::FileId;
 
 /// The other runs of the account, which may change the same files meanwhile.
-pub trait OtherRuns {
+pub(crate) trait OtherRuns {
     /// Takes into account what they may have changed until now ([`OpenSteps::beside`]).
     ///
     /// # Errors
@@ -28,7 +28,7 @@ pub trait OtherRuns {
 ///
 /// The steps are shared with whoever receives callbacks meanwhile ([`OpenSteps::report`]).
 #[derive(Debug)]
-pub struct Settler<'s, S, O> {
+pub(crate) struct Settler<'s, S, O> {
     /// The ledger of the run, whose lock must be held.
     pub ledger: &'s LedgerFile,
     /// Where states are read.
@@ -47,7 +47,7 @@ pub struct Settler<'s, S, O> {
 
 /// How far the settling is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct SettleProgress {
     /// Extensions and publications that are settled.
     pub settled: u64,
     /// Those that had no final status at the beginning.
@@ -75,15 +75,15 @@ impl<S: States, O: OtherRuns> Settler<'_, S, O> {
     ///
     /// # Errors
     /// A read failed permanently, or the ledger cannot be written. What was recorded stays.
-    pub async fn run<T>(
+    pub(crate) async fn run<T>(
         &self,
         stop: impl Future<Output = T>,
-        mut on_progress: impl FnMut(Progress),
+        mut on_progress: impl FnMut(SettleProgress),
     ) -> Result<SettleStop<T>, SettleError> {
         let total = self.steps.borrow().left();
         let mut tell = |wait| {
             let settled = total.saturating_sub(self.steps.borrow().left());
-            on_progress(Progress { settled, total, wait });
+            on_progress(SettleProgress { settled, total, wait });
         };
         let proven = RefCell::default();
         let mut reader = PassReader::new(self.states, self.steps, &proven, self.concurrency.max(1));

@@ -8,7 +8,7 @@ use crate::request::Endpoint;
 use crate::row::FileId;
 
 /// Reads states of files.
-pub trait States {
+pub(crate) trait States {
     /// A page of the files that were updated last, after the first `skip`.
     fn recently_updated(
         &self,
@@ -24,7 +24,7 @@ pub trait States {
 
 /// ImageKit's states, read within the account's rate limit.
 #[derive(Debug, Clone, Copy)]
-pub struct ApiStates<'a> {
+pub(crate) struct ApiStates<'a> {
     /// The client.
     pub api: &'a Api,
     /// Paces and retries the reads.

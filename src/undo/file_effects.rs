@@ -11,7 +11,7 @@ const STATES_MAX: usize = 64;
 
 /// The effects of a run on one file.
 #[derive(Debug, Clone)]
-pub struct FileEffects {
+pub(crate) struct FileEffects {
     /// Id of the file.
     pub file: FileId,
     /// The effects that undo cannot revert.
@@ -32,7 +32,7 @@ pub struct FileEffects {
 
 /// Effects that undo cannot revert.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Irreversible {
+pub(crate) struct Irreversible {
     /// Names of the extensions that ran, or may have run; one entry per run.
     pub extensions: Vec<&'static str>,
     /// Whether AI tags were removed.
@@ -43,7 +43,7 @@ pub struct Irreversible {
 
 /// The effect of a row on a file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// The row did not change the file.
     Unchanged,
     /// The row changed the file, which is in this state now.

@@ -12,9 +12,11 @@ mod undo_sheets;
 
 use std::collections::HashMap;
 
-pub use file_effects::{Effect, FileEffects, Irreversible};
-pub use reversal::{Reversal, SkipReason, Skipped};
-pub use undo_sheets::{UndoSheets, UndoSummary};
+pub(crate) use file_effects::{Effect, FileEffects};
+pub use reversal::SkipReason;
+pub(crate) use reversal::{Reversal, Skipped};
+pub(crate) use undo_sheets::UndoSheets;
+pub use undo_sheets::UndoSummary;
 
 use crate::file_fields::FileFields;
 use crate::history::{RowEffects, each_update};
@@ -26,7 +28,7 @@ use crate::settings::Planning;
 
 /// A run whose effects are determined.
 #[derive(Debug, Clone, Copy)]
-pub struct FinishedRun<'r> {
+pub(crate) struct FinishedRun<'r> {
     /// The run's copy of the sheet.
     pub input: &'r Input,
     /// How the run parsed cells and resolved files.
@@ -64,7 +66,7 @@ pub enum UndoError {
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
-pub fn file_effects_of(
+pub(crate) fn file_effects_of(
     run: FinishedRun<'_>,
     mut visit: impl FnMut(FileEffects) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
@@ -95,7 +97,7 @@ pub fn file_effects_of(
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
-pub fn replay(
+pub(crate) fn replay(
     run: FinishedRun<'_>,
     mut visit: impl FnMut(&FileId, &dyn Fn(FileFields) -> Effect) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {

@@ -8,7 +8,7 @@ use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules, escaped_st
 
 /// How to revert the changes of one file.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Reversal {
+pub(crate) struct Reversal {
     /// The row that restores the file's fields, as a JSON object; `None` if all are skipped.
     pub row: Option<Map<String, Value>>,
     /// The changed fields that are not restored.
@@ -17,7 +17,7 @@ pub struct Reversal {
 
 /// A changed field that is not restored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Skipped {
+pub(crate) struct Skipped {
     /// Column of the field, as in a sheet.
     pub column: String,
     /// Why the field is not restored.
@@ -66,14 +66,14 @@ impl FileEffects {
     /// Whether the touched fields still have the values that the run set. If not, the file was changed
     /// since, or `current` comes from a stale listing.
     #[must_use]
-    pub fn is_unchanged_since_run(&self, current: &FileFields) -> bool {
+    pub(crate) fn is_unchanged_since_run(&self, current: &FileFields) -> bool {
         let after = self.after.first();
         after.is_some_and(|after| self.touched.iter().all(|field| is_same(field, after, current)))
     }
 
     /// How to revert the file's changes, given its current state; `None` if the file is gone.
     #[must_use]
-    pub fn reversal(&self, current: Option<&FileFields>) -> Reversal {
+    pub(crate) fn reversal(&self, current: Option<&FileFields>) -> Reversal {
         let mut reversal = Reversal::default();
         let is_conflict =
             |field: &Field| current.is_some_and(|current| !self.is_unchanged_since(field, current));

@@ -20,7 +20,7 @@ const LIST_COLUMNS: [&str; 6] = ["fileId", "field", "reason", "before", "after",
 const FIRST_SKIPPED_MAX: usize = 10;
 
 /// Writer of both files. The list is only created if a field is skipped.
-pub struct UndoSheets<'d> {
+pub(crate) struct UndoSheets<'d> {
     directory: &'d Path,
     sheet: BufWriter<AtomicFile>,
     list: Option<Box<csv::Writer<AtomicFile>>>,
@@ -51,7 +51,7 @@ impl<'d> UndoSheets<'d> {
     ///
     /// # Errors
     /// The sheet cannot be written.
-    pub fn create(directory: &'d Path) -> io::Result<Self> {
+    pub(crate) fn create(directory: &'d Path) -> io::Result<Self> {
         let sheet = BufWriter::new(AtomicFile::create(directory, SHEET)?);
         Ok(Self { directory, sheet, list: None, summary: UndoSummary::default() })
     }
@@ -60,7 +60,11 @@ impl<'d> UndoSheets<'d> {
     ///
     /// # Errors
     /// The sheet or the list cannot be written.
-    pub fn write(&mut self, effects: &FileEffects, reversal: &Reversal) -> io::Result<Option<u64>> {
+    pub(crate) fn write(
+        &mut self,
+        effects: &FileEffects,
+        reversal: &Reversal,
+    ) -> io::Result<Option<u64>> {
         self.summary.add(effects, reversal);
         for skipped in &reversal.skipped {
             self.list_skipped(&effects.file, skipped)?;
@@ -77,7 +81,7 @@ impl<'d> UndoSheets<'d> {
     ///
     /// # Errors
     /// The sheet or the list cannot be written.
-    pub fn finish(self) -> io::Result<UndoSummary> {
+    pub(crate) fn finish(self) -> io::Result<UndoSummary> {
         self.sheet.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         let list = self.list.map(|list| {
             list.into_inner().map_err(csv::IntoInnerError::into_error).and_then(AtomicFile::finish)

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ikbulk::account::{Service, StateDir};
-use ikbulk::charges::{Certainty, Charges};
-use ikbulk::row::{Builder, Cell, Content, Extension, Field, FileId, Rules};
+use ikbulk::internals::{
+    Builder, Cell, Certainty, Charges, Content, Extension, Field, FileId, Rules, Service, StateDir,
+};
 use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
 use rusqlite::Connection;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ikbulk::run::RunDir;
+use ikbulk::internals::RunDir;
 use ikbulk_sandbox::{Config, Hook, Phase};
 use rusqlite::Connection;
 use serde_json::json;

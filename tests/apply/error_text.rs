@@ -3,9 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use ikbulk::account::{Identity, KeyFingerprint, Service};
-use ikbulk::ledger::RunMeta;
-use ikbulk::run::RunDir;
+use ikbulk::internals::{Identity, KeyFingerprint, RunDir, RunMeta, Service};
 use ikbulk_sandbox::{Config, Fault};
 use serde_json::json;
 
@@ -217,7 +215,7 @@ fn lock_errors() {
         cases.run(&env, &format!("resume {} --yes", run.name()));
     }
     let directory = RunDir::open(run.path()).expect("it is there");
-    let _lock = ikbulk::run::RunLock::take(&directory).expect("it is free");
+    let _lock = ikbulk::internals::RunLock::take(&directory).expect("it is free");
     cases.run(&env, &format!("resume {} --yes", run.name()));
     cases.run(&env, &format!("undo {} --yes", run.name()));
     cases.run(&env, &format!("resume {} --yes --wait-lock --max-duration 1s", run.name()));

@@ -14,7 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use ikbulk::account::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
+use ikbulk::internals::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
 use ikbulk_sandbox::{Config, Fault, Faults, Hook, Library, Phase, Running};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ikbulk::run::{ReportLock, RunDir, RunLock};
+use ikbulk::internals::{ReportLock, RunDir, RunLock};
 use ikbulk_sandbox::{Config, ExtensionOutcome, Hook, Phase, Status};
 use serde_json::json;
 

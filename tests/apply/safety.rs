@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use ikbulk::imagekit::{Api, ApiSettings};
+use ikbulk::internals::{Api, ApiSettings};
 use ikbulk_sandbox::{Config, Fault, Hook, Phase};
 use serde_json::json;
 

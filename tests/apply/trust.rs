@@ -5,9 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
-use ikbulk::account::{Identity, KeyFingerprint, Service};
-use ikbulk::ledger::RunMeta;
-use ikbulk::run::RunDir;
+use ikbulk::internals::{Identity, KeyFingerprint, RunDir, RunMeta, Service};
 
 use crate::harness::{Call, KEY, TestEnv, assert_text, files};
 

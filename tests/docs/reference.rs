@@ -4,10 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-use ikbulk::execute::Stop;
+use ikbulk::engine::{Code, Finding, Severity, Status, Stop};
 use ikbulk::exit_codes;
-use ikbulk::findings::{Finding, Severity};
-use ikbulk::outcome::{Code, Status};
 
 use crate::{read, root, updates};
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the library. Each may use those after it, none before it.
 const ORDER: &[&str] = &[
+    "internals",
     "engine",
     "report",
     "run",

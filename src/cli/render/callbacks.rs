@@ -1,7 +1,7 @@
 //! What became of the callbacks of a run.
 
-use ikbulk::engine::CallbackReport;
-use ikbulk::plural::{plural, thousands};
+use ikbulk::engine::{CallbackReport, Counts};
+use ikbulk::internals::{plural, thousands};
 
 /// The text of a note.
 pub(in crate::cli) fn callbacks_text(report: &CallbackReport) -> String {
@@ -22,6 +22,9 @@ pub(in crate::cli) fn callbacks_text(report: &CallbackReport) -> String {
         parts.push("none".to_owned());
     }
     let mut text = format!("callbacks: {}", parts.join("; "));
+    if let Some(error) = &report.not_stored {
+        text += &format!("\ncallbacks could not be stored: {error}; ImageKit sends them again");
+    }
     if report.unusable > 0 {
         let bodies = plural(report.unusable, "saved body", "saved bodies");
         text += &format!("\n{bodies} cannot be used: {}", report.first_unusable.join("; "));
@@ -40,7 +43,6 @@ fn unrelated(report: &CallbackReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ikbulk::callback::Counts;
 
     use super::*;
 
@@ -61,6 +63,7 @@ mod tests {
             ambiguous: 7,
             unknown_services: ["upscale".into()].into(),
             received: Some(received),
+            not_stored: Some("no space left on device".to_owned()),
             unusable: 1,
             first_unusable: vec![
                 "body 3 is not JSON (line 3); what follows is not read".to_owned(),
@@ -68,6 +71,7 @@ mod tests {
         };
         insta::assert_snapshot!(callbacks_text(&report), @"
         callbacks: 10,000 settled an extension; 2 repeated what was known; 2 contradicted an earlier one, which counts; 6 belong to no extension that this run waits for (unknown services: upscale); 7 could belong to several rows of a file, which stay pending; 3 refused: not signed with the secret within 5 minutes; 4 refused: not a callback
+        callbacks could not be stored: no space left on device; ImageKit sends them again
         1 saved body cannot be used: body 3 is not JSON (line 3); what follows is not read
         ");
         let nothing = CallbackReport { received: Some(Counts::default()), ..Default::default() };

@@ -1,15 +1,10 @@
 //! The preview before a run.
 
-use ikbulk::account::Identity;
-use ikbulk::engine::{Preview, Target};
-use ikbulk::ledger::Counters;
-use ikbulk::outcome::Code;
-use ikbulk::plan::{ColumnCounts, Disagreement, LostTags, PlanSummary, SkippedExtensions};
-use ikbulk::plural::{plural, thousands};
-use ikbulk::resolve::Resolution;
-use ikbulk::row::Units;
-use ikbulk::run::{ReadStats, ReadStrategy};
-use ikbulk::settings::Rate;
+use ikbulk::engine::{
+    Code, ColumnCounts, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate, ReadStats,
+    Resolution, SkippedExtensions, Target, Units,
+};
+use ikbulk::internals::{Identity, ReadStrategy, plural, thousands};
 
 use super::duration::duration;
 use super::layout::Layout;

@@ -3,9 +3,8 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use ikbulk::outcome::Status;
-use ikbulk::plural::{plural, thousands};
-use ikbulk::report::{Fraction, Hold, Progress};
+use ikbulk::engine::{Fraction, Hold, Progress, Status};
+use ikbulk::internals::{plural, thousands};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::duration::duration;

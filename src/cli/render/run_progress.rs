@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use ikbulk::ledger::Stage;
-use ikbulk::outcome::Status;
-use ikbulk::plural::{plural, thousands};
-use ikbulk::report::RunProgress;
+use ikbulk::engine::{RunProgress, Stage, Status};
+use ikbulk::internals::{plural, thousands};
 
 use super::layout::Layout;
 

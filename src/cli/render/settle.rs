@@ -1,9 +1,7 @@
 //! The progress and the result of settling a run.
 
-use ikbulk::engine::SettleReport;
-use ikbulk::execute::Stop;
-use ikbulk::plural::{plural, thousands};
-use ikbulk::settle::{Progress, SettleStop};
+use ikbulk::engine::{SettleProgress, SettleReport, SettleStop, Stop};
+use ikbulk::internals::{plural, thousands};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::duration::duration;
@@ -23,7 +21,7 @@ impl SettleDisplay {
         }))
     }
 
-    pub(in crate::cli) fn show(&self, progress: Progress) {
+    pub(in crate::cli) fn show(&self, progress: SettleProgress) {
         match &self.0 {
             Some(bar) => {
                 bar.set_message(line(progress));
@@ -43,7 +41,7 @@ impl Drop for SettleDisplay {
     }
 }
 
-fn line(Progress { settled, total, wait }: Progress) -> String {
+fn line(SettleProgress { settled, total, wait }: SettleProgress) -> String {
     let next = match wait {
         Some(wait) => format!("reading again in {}", duration(wait)),
         None => "reading the files".to_owned(),

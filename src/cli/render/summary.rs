@@ -3,13 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ikbulk::causes::Causes;
-use ikbulk::execute::{AbortReason, EndReason, Stop};
-use ikbulk::ledger::Stage;
-use ikbulk::outcome::Code;
-use ikbulk::plural::{plural, thousands};
-use ikbulk::report::{ExtensionCounts, Reports, Summary};
-use ikbulk::shell::quoted;
+use ikbulk::engine::{
+    AbortReason, Code, EndReason, ExtensionCounts, Reports, Stage, Stop, Summary,
+};
+use ikbulk::internals::{Causes, plural, quoted, thousands};
 
 use super::duration::duration;
 use super::layout::Layout;

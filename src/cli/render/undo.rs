@@ -1,8 +1,8 @@
 //! The part of the preview of `undo` about values that are not restored.
 
 use super::layout::Layout;
-use ikbulk::plural::plural;
-use ikbulk::undo::UndoSummary;
+use ikbulk::engine::UndoSummary;
+use ikbulk::internals::plural;
 
 /// Renders which files are skipped and what cannot be undone; empty if everything can.
 pub(in crate::cli) fn render_undo(summary: &UndoSummary, width: usize) -> String {

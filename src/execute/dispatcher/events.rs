@@ -25,7 +25,7 @@ use crate::sent::Sent;
 
 impl Dispatcher {
     /// Applies an event that happened at `now`.
-    pub fn on(&mut self, event: Event, now: Time) {
+    pub(crate) fn on(&mut self, event: Event, now: Time) {
         match event {
             Event::Admit(batch) => self.admit(batch),
             Event::InputEnded => self.input_ended = true,

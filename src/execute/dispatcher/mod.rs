@@ -96,7 +96,7 @@ impl Slot {
 
 /// Decides what is sent when; see the module documentation.
 #[derive(Debug)]
-pub struct Dispatcher {
+pub(crate) struct Dispatcher {
     settings: Execution,
     budgets: [Budget; 2],
     backoff: Backoff,
@@ -128,7 +128,7 @@ pub struct Dispatcher {
 
 /// Progress of the writes of a session. A write that is retried is not finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WriteProgress {
+pub(crate) struct WriteProgress {
     /// Writes that need no further attempt.
     pub finished: u64,
     /// Writes that replaced a finished one (parts of a split request, remainders of a lost one) and
@@ -139,14 +139,14 @@ pub struct WriteProgress {
 impl Dispatcher {
     /// An idle dispatcher with its own budgets and a full burst.
     #[must_use]
-    pub fn new(settings: &Execution, counters: Counters) -> Self {
+    pub(crate) fn new(settings: &Execution, counters: Counters) -> Self {
         let budgets = [Budget::new(settings.writes), Budget::new(settings.reads)];
         Self::with_budgets(budgets, settings, counters)
     }
 
     /// An idle dispatcher with the budgets that all processes on this machine share.
     #[must_use]
-    pub fn sharing(settings: &Execution, counters: Counters, rates: &Arc<RateFile>) -> Self {
+    pub(crate) fn sharing(settings: &Execution, counters: Counters, rates: &Arc<RateFile>) -> Self {
         let budgets = [
             Budget::shared(settings.writes, rates, BudgetKind::Writes),
             Budget::shared(settings.reads, rates, BudgetKind::Reads),
@@ -183,24 +183,24 @@ impl Dispatcher {
 
     /// Runs extensions only within this allowance.
     #[must_use]
-    pub fn with_allowance(self, allowance: Allowance) -> Self {
+    pub(crate) fn with_allowance(self, allowance: Allowance) -> Self {
         Self { allowance, ..self }
     }
 
     /// What extensions may still spend, and have spent.
     #[must_use]
-    pub fn allowance(&self) -> &Allowance {
+    pub(crate) fn allowance(&self) -> &Allowance {
         &self.allowance
     }
 
     /// Accepts rows in any order; there is then no low-water mark.
-    pub fn allow_out_of_order(&mut self) {
+    pub(crate) fn allow_out_of_order(&mut self) {
         self.window.allow_out_of_order();
     }
 
     /// Whether there is room for more rows.
     #[must_use]
-    pub fn wants_rows(&self) -> bool {
+    pub(crate) fn wants_rows(&self) -> bool {
         !self.input_ended
             && self.ending.is_none()
             && self.window.has_room()
@@ -209,37 +209,37 @@ impl Dispatcher {
     }
 
     /// Operations for the ledger, in order. The caller drains them.
-    pub fn ops(&mut self) -> &mut Vec<Op> {
+    pub(crate) fn ops(&mut self) -> &mut Vec<Op> {
         &mut self.ops
     }
 
     /// The checkpoint to write with the next group of operations.
     #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
         let spent = self.allowance.spent().clone();
         Checkpoint { low_water: self.window.low_water(), counters: self.counters, spent }
     }
 
     /// Number of finished rows by status, in the order of [`Status::ALL`].
     #[must_use]
-    pub fn done_by_status(&self) -> [u64; Status::ALL.len()] {
+    pub(crate) fn done_by_status(&self) -> [u64; Status::ALL.len()] {
         self.window.done_by_status()
     }
 
     /// Progress of the writes of this session.
     #[must_use]
-    pub fn writes(&self) -> WriteProgress {
+    pub(crate) fn writes(&self) -> WriteProgress {
         self.writes
     }
 
     /// Why the session has ended or is ending; `None` while it runs.
     #[must_use]
-    pub fn end_reason(&self) -> Option<&EndReason> {
+    pub(crate) fn end_reason(&self) -> Option<&EndReason> {
         self.ending.as_ref()
     }
 
     /// Accepts more rows after the input had ended.
-    pub fn reopen_input(&mut self) {
+    pub(crate) fn reopen_input(&mut self) {
         if self.ending == Some(EndReason::Done) {
             self.ending = None;
             self.input_ended = false;
@@ -248,25 +248,25 @@ impl Dispatcher {
 
     /// Requests in flight, reads and probes included.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Current write limit, in requests per second; `None` if unlimited.
     #[must_use]
-    pub fn write_rate(&self, now: Time) -> Option<f64> {
+    pub(crate) fn write_rate(&self, now: Time) -> Option<f64> {
         self.budgets[BudgetKind::Writes as usize].rate(now)
     }
 
     /// The endpoint with the longest cooldown, and its end.
     #[must_use]
-    pub fn longest_cooldown(&self, now: Time) -> Option<(Endpoint, Time)> {
+    pub(crate) fn longest_cooldown(&self, now: Time) -> Option<(Endpoint, Time)> {
         self.cooldowns.longest(now)
     }
 
     /// Since when the circuit breaker blocks all requests.
     #[must_use]
-    pub fn down_since(&self) -> Option<Time> {
+    pub(crate) fn down_since(&self) -> Option<Time> {
         self.circuit_breaker.down_since()
     }
 }

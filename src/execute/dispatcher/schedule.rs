@@ -14,7 +14,7 @@ use crate::request::Endpoint;
 
 impl Dispatcher {
     /// The next action. Call again after each action until it is one that waits.
-    pub fn next(&mut self, now: Time) -> Action {
+    pub(crate) fn next(&mut self, now: Time) -> Action {
         if let Some(action) = self.check_end(now) {
             return action;
         }

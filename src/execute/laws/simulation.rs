@@ -6,9 +6,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::execute::{
-    Action, Dispatcher, EndReason, Event, Stop, Ticket, from_at_most_once, from_idempotent,
-};
+use crate::execute::event::{Action, Event, Ticket};
+use crate::execute::{Dispatcher, EndReason, Stop, from_at_most_once, from_idempotent};
 use crate::imagekit::{Accepted, Failure, RateLimitHeaders, SendResult};
 use crate::ledger::{Checkpoint, Counters, Op};
 use crate::outcome::Code;

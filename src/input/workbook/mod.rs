@@ -21,10 +21,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use error::WorkbookError;
+pub(crate) use error::WorkbookError;
 pub(super) use limits::{FILE_BYTES_MAX, larger_file};
 pub(super) use row_file::{RowReader, WorksheetRow};
-pub use stored::Stored;
+pub(crate) use stored::Stored;
 pub(crate) use stored::address;
 pub(super) use stored::number as number_text;
 

@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 pub(super) use coalesce::Coalescer;
 pub(super) use file_edit::FileEdit;
-pub use tag_batcher::{TagBatcher, TagEdit};
-pub use tag_call::{CallFile, Superset, TagCall};
+pub(crate) use tag_batcher::{TagBatcher, TagEdit};
+#[cfg(test)]
+pub(crate) use tag_call::CallFile;
+pub(crate) use tag_call::{Superset, TagCall};
 pub(super) use tag_job::TagJob;
 
 use super::Batch;

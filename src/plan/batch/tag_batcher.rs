@@ -14,7 +14,7 @@ use crate::row::Tags;
 
 /// The tag change of one file. At least one of the two lists is present.
 #[derive(Debug, Clone)]
-pub struct TagEdit<T> {
+pub(crate) struct TagEdit<T> {
     /// The file, with the caller's data.
     pub item: T,
     /// Tags to remove.
@@ -49,7 +49,7 @@ pub struct TagEdit<T> {
 ///
 /// Two lists of tags are equal if they name the same tags in the same order.
 #[derive(Debug)]
-pub struct TagBatcher<T> {
+pub(crate) struct TagBatcher<T> {
     cap: usize,
     held_max: usize,
     buckets: BTreeMap<TagDelta, Bucket<T>>,
@@ -68,7 +68,7 @@ impl<T: Clone> TagBatcher<T> {
     /// `cap` is the maximum number of files per call, at least 2; `held_max` the maximum number of
     /// edits held.
     #[must_use]
-    pub fn new(cap: usize, held_max: usize) -> Self {
+    pub(crate) fn new(cap: usize, held_max: usize) -> Self {
         Self { cap, held_max, buckets: BTreeMap::new(), edit_count: 0 }
     }
 
@@ -76,7 +76,7 @@ impl<T: Clone> TagBatcher<T> {
     ///
     /// A full call waits for one more equal edit. It could be sent immediately, but a single
     /// remaining edit may be worth a PATCH in combination with others.
-    pub fn take(&mut self, edit: TagEdit<T>, out: &mut Vec<TagCall<T>>) {
+    pub(crate) fn take(&mut self, edit: TagEdit<T>, out: &mut Vec<TagCall<T>>) {
         if let Some((delta, full)) = self.add(edit) {
             let mut calls = CallSets::new();
             calls.add(delta, full);
@@ -88,7 +88,7 @@ impl<T: Clone> TagBatcher<T> {
     }
 
     /// Flushes all edits.
-    pub fn end(&mut self, out: &mut Vec<TagCall<T>>) {
+    pub(crate) fn end(&mut self, out: &mut Vec<TagCall<T>>) {
         let patched = self.graph().patched();
         let mut calls = CallSets::new();
         let mut patch_entries = Vec::new();

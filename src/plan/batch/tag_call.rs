@@ -4,7 +4,7 @@ use crate::row::Tags;
 
 /// The lists that the row requests, if longer than the lists needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Superset {
+pub(crate) struct Superset {
     /// Tags to remove.
     pub remove: Option<Tags>,
     /// Tags to add.
@@ -13,7 +13,7 @@ pub struct Superset {
 
 /// A request, or several with the same tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TagCall<T> {
+pub(crate) enum TagCall<T> {
     /// POST removeTags: these tags, from these files.
     Remove(Tags, Vec<CallFile<T>>),
     /// POST addTags: these tags, to these files.
@@ -24,7 +24,7 @@ pub enum TagCall<T> {
 
 /// A file in a bulk call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallFile<T> {
+pub(crate) struct CallFile<T> {
     /// The file, with the caller's data.
     pub item: T,
     /// Whether this is the last call of its kind for the file.

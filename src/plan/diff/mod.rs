@@ -36,7 +36,8 @@ use preview::{count_columns, differences, lost_tags};
 use requests::FileRequests;
 use simulated_file::SimulatedFile;
 use skipped::Situation;
-pub use skipped::{PriorRun, PriorRunLookup, SkippedExtensions};
+pub use skipped::SkippedExtensions;
+pub(crate) use skipped::{PriorRun, PriorRunLookup};
 use work::{MergedWork, WorkItem};
 
 use super::batch::{Batcher, FileEdit};
@@ -52,7 +53,7 @@ use crate::row::{Change, Content, Duplicates, FileId, Problem, Row, Rules, Updat
 use crate::settings::DiffOptions;
 
 /// The diff planner; see the module documentation.
-pub struct DiffPlanner {
+pub(crate) struct DiffPlanner {
     /// Holds the snapshot.
     ledger: LedgerFile,
     records: FileRecords,
@@ -75,7 +76,11 @@ pub struct DiffPlanner {
 impl DiffPlanner {
     /// A planner for a run whose ledger holds the snapshot.
     #[must_use]
-    pub fn new(ledger: LedgerFile, options: DiffOptions, prior_runs: PriorRunLookup) -> Self {
+    pub(crate) fn new(
+        ledger: LedgerFile,
+        options: DiffOptions,
+        prior_runs: PriorRunLookup,
+    ) -> Self {
         Self {
             ledger,
             records: FileRecords::default(),
@@ -92,30 +97,30 @@ impl DiffPlanner {
 
     /// Holds back the rows of findings that only a comparison with the snapshot shows.
     #[must_use]
-    pub fn holding(self, rules: Rules) -> Self {
+    pub(crate) fn holding(self, rules: Rules) -> Self {
         Self { rules, ..self }
     }
 
     /// Assumes that requests of an interrupted session may still take effect. Which ones is
     /// unknown, so every file with requests in an order is read back at the end.
-    pub fn distrust_earlier_requests(&mut self) {
+    pub(crate) fn distrust_earlier_requests(&mut self) {
         self.may_follow_lost_requests = true;
     }
 
     /// Collects what a preview shows: the number of changed files, the tags that they lose, and the
     /// differences of the first `files`.
-    pub fn preview(&mut self, files: usize) {
+    pub(crate) fn preview(&mut self, files: usize) {
         self.preview = Some(files);
     }
 
     /// Compares the rows with their files.
-    pub fn compare(&mut self) {
+    pub(crate) fn compare(&mut self) {
         self.comparison = Some(Comparison::default());
     }
 
     /// What the columns of the rows so far show against their files.
     #[must_use]
-    pub fn compared(&self) -> Vec<ColumnFinding> {
+    pub(crate) fn compared(&self) -> Vec<ColumnFinding> {
         let findings = |comparison: &Comparison| comparison.findings(&self.rules.accepted);
         self.comparison.as_ref().map(findings).unwrap_or_default()
     }
@@ -124,7 +129,7 @@ impl DiffPlanner {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn admit(&self, Row { pos, content }: Row) -> Result<Row, LedgerError> {
+    pub(crate) fn admit(&self, Row { pos, content }: Row) -> Result<Row, LedgerError> {
         Ok(Row { pos, content: self.ledger.admit(content)? })
     }
 
@@ -132,7 +137,7 @@ impl DiffPlanner {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn row(
+    pub(crate) fn row(
         &mut self,
         row: Row,
         progress: &RowProgress,
@@ -198,7 +203,7 @@ impl DiffPlanner {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
+    pub(crate) fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
         let mut files: Vec<_> = std::mem::take(&mut self.waiting_rows).into_iter().collect();
         files.sort_unstable_by_key(|(_, pending_rows)| {
             pending_rows.first().map(|pending| pending.pos)

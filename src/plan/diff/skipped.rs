@@ -9,7 +9,7 @@ use crate::settings::SkipTagged;
 
 /// What earlier runs show about an extension on a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PriorRun {
+pub(crate) enum PriorRun {
     /// One ran it in the same configuration, described for messages.
     Same(String),
     /// They ran it in other configurations only.
@@ -19,7 +19,7 @@ pub enum PriorRun {
 }
 
 /// Looks up what earlier runs show about an extension on a file.
-pub type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> PriorRun + Send>;
+pub(crate) type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> PriorRun + Send>;
 
 /// Numbers of extension runs that are skipped, by the evidence that they were charged before.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,8 @@ mod fields;
 mod names;
 mod parse;
 
-pub use names::{ExtensionNames, SavedExtension};
+pub use names::ExtensionNames;
+pub(crate) use names::SavedExtension;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
