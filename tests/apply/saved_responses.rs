@@ -57,7 +57,7 @@ fn resumed_run_continues_after_its_last_whole_line() {
     let victim = ChildHandle::default();
     let hand = victim.clone();
     let hook = Hook::new(move |event| {
-        let is_it = event.method == "PATCH" && event.path.contains("file007");
+        let is_it = event.method == "PATCH" && event.path.contains("file017");
         if is_it && event.phase == Phase::Processed {
             hand.kill();
         }
@@ -65,11 +65,12 @@ fn resumed_run_continues_after_its_last_whole_line() {
     let ids = ids(20);
     let env = TestEnv::new(Config { hook: Some(hook), ..files(&ids) });
     env.write("sheet.csv", describing(&ids));
-    let words = ["apply", "--yes", "--save-responses", "--rate", "unlimited", "sheet.csv"];
-    assert_eq!(env.command(&words).run_as(&victim).code, None);
+    env.apply("sheet.csv --save-responses --limit 10").exits(5);
     let run = env.only_run("sheet");
+    let words = ["resume", "--yes", "--rate", "unlimited", &run.name()];
+    assert_eq!(env.command(&words).run_as(&victim).code, None);
     let before = saved(&run);
-    assert!(!before.is_empty());
+    assert!(before.len() >= 10, "those of the first session are kept");
     // As a full disk leaves it.
     let path = run.path().join("responses.jsonl");
     let mut file = fs::OpenOptions::new().append(true).open(&path).expect("it is there");
