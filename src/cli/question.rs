@@ -1,6 +1,6 @@
 //! The confirmation question, and which answers confirm.
 
-use ikbulk::engine::{ExtensionName, PlanSummary, Units};
+use ikbulk::engine::{PlanSummary, Units};
 use ikbulk::internals::{plural, thousands};
 
 /// Thousands separators that people type.
@@ -97,6 +97,7 @@ pub(super) fn is_number(answer: &str, number: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ikbulk::engine::ExtensionName;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! What became of the callbacks of a run.
 
-use ikbulk::engine::{CallbackReport, Counts};
+use ikbulk::engine::CallbackReport;
 use ikbulk::internals::{plural, thousands};
 
 /// The text of a note.
@@ -43,6 +43,7 @@ fn unrelated(report: &CallbackReport) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ikbulk::engine::Counts;
 
     use super::*;
 
