@@ -12,9 +12,9 @@ use super::{AccountName, Identity, StateDir, StateDirError};
 use crate::sqlite;
 
 /// Format of the database, incremented with every incompatible change.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// What makes each format of the one before; the first creates the database.
-const MIGRATIONS: [&str; FORMAT as usize] = [TABLES, SPENT_TABLE, CHARGE_NAME];
+const MIGRATIONS: [&str; FORMAT as usize] = [TABLES, SPENT_TABLE, CHARGE_NAME, IMPORTED_RUN];
 const NAME: &str = "state.db";
 const TABLES: &str = "
     CREATE TABLE account (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
@@ -57,6 +57,9 @@ const SPENT_TABLE: &str = "
 
 /// The name of the extension; null for charges that were recorded before.
 const CHARGE_NAME: &str = "ALTER TABLE charge ADD COLUMN name TEXT;";
+
+/// Whether a run was executed elsewhere: its charges were imported, and its directory is not here.
+const IMPORTED_RUN: &str = "ALTER TABLE run ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;";
 
 /// Id of an account in the state database; another one on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -229,7 +232,9 @@ impl AccountDb {
             let sql = "INSERT INTO run (id, account, endpoint, path, begun, position)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                        ON CONFLICT (id) DO UPDATE SET
-                           path = excluded.path, position = excluded.position";
+                           endpoint = CASE WHEN imported THEN excluded.endpoint ELSE endpoint END,
+                           account = CASE WHEN imported THEN excluded.account ELSE account END,
+                           path = excluded.path, position = excluded.position, imported = 0";
             transaction.execute(
                 sql,
                 params![
@@ -251,7 +256,8 @@ impl AccountDb {
     /// # Errors
     /// The database cannot be read.
     pub fn began(&self, id: &str, endpoint: &str) -> Result<bool, AccountError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM run WHERE id = ?1 AND endpoint = ?2)";
+        let sql = "SELECT EXISTS (
+                       SELECT 1 FROM run WHERE id = ?1 AND endpoint = ?2 AND NOT imported)";
         self.read(|connection| connection.query_row(sql, [id, endpoint], |row| row.get(0)))
     }
 
@@ -316,13 +322,13 @@ impl AccountDb {
         })
     }
 
-    /// The directories of all runs on an account, in order of registration.
+    /// The directories of all runs on an account that were executed here, in order of registration.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn run_paths(&self, account: AccountId) -> Result<Vec<PathBuf>, AccountError> {
         self.read(|connection| {
-            let sql = "SELECT path FROM run WHERE account = ?1 ORDER BY number";
+            let sql = "SELECT path FROM run WHERE account = ?1 AND NOT imported ORDER BY number";
             let mut query = connection.prepare(sql)?;
             let paths = query.query_map([account.0], |row| path_of(row, 0))?;
             paths.collect()

@@ -14,8 +14,7 @@ mod state_dir;
 
 pub use database::{AccountDb, AccountError};
 pub(crate) use database::{AccountId, RunEntry, Writer};
-pub(crate) use identity::AccountName;
-pub use identity::{Identity, KeyFingerprint};
+pub use identity::{AccountName, Identity, KeyFingerprint};
 pub use lock::{AccountLock, LockError};
 pub(crate) use rate_file::RateFile;
 pub use service::Service;

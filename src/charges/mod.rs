@@ -8,16 +8,29 @@
 //! stays open, and the next run copies its charges ([`Charges::record_open_runs`]). So the executor
 //! does not write to this database, and a crash loses no charges.
 //!
+//! Another machine does not know them. A file with all of them can be exported there and imported
+//! here, or the other way round.
+//!
 //! Runs against the built-in sandbox do not use it: their files disappear with the sandbox.
 
 mod error;
 mod evidence;
+mod export;
+mod import;
+mod line;
+#[cfg(test)]
+mod merge_law;
+mod overview;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use error::ChargesError;
 pub(crate) use error::UnrecordedRun;
+pub(crate) use export::ExportError;
+pub use export::ExportedCharges;
+pub use import::{ImportError, ImportedCharges};
+pub use overview::{ChargeCounts, ChargesOverview, FileCharge};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,6 +70,17 @@ pub enum Certainty {
     Accepted,
     /// The request was sent and its response was lost. It counts as charged.
     ResponseLost,
+}
+
+impl Certainty {
+    /// The word for machines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::ResponseLost => "response_lost",
+        }
+    }
 }
 
 impl fmt::Display for Charge {

@@ -1,7 +1,7 @@
 //! The charges in the state database.
 
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::evidence::Evidence;
 use super::{Certainty, Charge};
@@ -108,18 +108,48 @@ pub(super) fn spent_by_others(
     let mut rows = query.query(params![account.number(), run_id, from.to_string()])?;
     let mut spent = Spent::default();
     while let Some(row) = rows.next()? {
-        let (day, name): (String, String) = (row.get(0)?, row.get(1)?);
-        let runs = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
-        let day: Date = day.parse().map_err(|_| damaged(0))?;
-        let name = ExtensionName::parse(&name).ok_or_else(|| damaged(1))?;
+        let (day, name, runs) = spent_of(row, 0)?;
         spent.add(day, name, runs);
     }
     Ok(spent)
 }
 
+/// What all runs of an account spent.
+pub(super) fn spent(connection: &Connection, account: AccountId) -> rusqlite::Result<Spent> {
+    let mut query = connection.prepare_cached(
+        "SELECT spent.day, spent.extension, sum(spent.runs)
+         FROM spent JOIN run ON run.number = spent.run
+         WHERE run.account = ?1 GROUP BY spent.day, spent.extension",
+    )?;
+    let mut rows = query.query([account.number()])?;
+    let mut spent = Spent::default();
+    while let Some(row) = rows.next()? {
+        let (day, name, runs) = spent_of(row, 0)?;
+        spent.add(day, name, runs);
+    }
+    Ok(spent)
+}
+
+/// Day, extension and number of runs, in the columns from `first`.
+pub(super) fn spent_of(
+    row: &Row<'_>,
+    first: usize,
+) -> rusqlite::Result<(Date, ExtensionName, u64)> {
+    let (day, runs): (String, i64) = (row.get(first)?, row.get(first + 2)?);
+    let day = day.parse().map_err(|_| damaged(first))?;
+    let name = name_of(row, first + 1)?.ok_or_else(|| damaged(first + 1))?;
+    Ok((day, name, u64::try_from(runs).unwrap_or(0)))
+}
+
+/// The name of an extension in a column; `None` for null.
+pub(super) fn name_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ExtensionName>> {
+    let name: Option<String> = row.get(column)?;
+    name.map(|name| ExtensionName::parse(&name).ok_or_else(|| damaged(column))).transpose()
+}
+
 /// The error for a value that this program does not write.
-fn damaged(column: usize) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnType(column, "spent".to_owned(), rusqlite::types::Type::Text)
+pub(super) fn damaged(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "charges".to_owned(), rusqlite::types::Type::Text)
 }
 
 /// The charge of an extension on a file, if recorded; with `after`, only one of a run after that one.

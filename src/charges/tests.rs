@@ -317,7 +317,8 @@ fn charges_without_names_are_found_after_the_upgrade() {
     assert!(has_any());
     // As the format before stored them.
     let path = dir.state().path().join("state.db");
-    let before = "ALTER TABLE charge DROP COLUMN name; PRAGMA user_version = 2";
+    let before = "ALTER TABLE charge DROP COLUMN name; ALTER TABLE run DROP COLUMN imported;
+                  PRAGMA user_version = 2";
     Connection::open(path).unwrap().execute_batch(before).unwrap();
     assert_eq!(certainties(&dir.charges()), RECORDED);
     assert!(!has_any());

@@ -1,9 +1,9 @@
 //! Errors of commands: what a person can do about an error of the engine, and its exit code.
 
 use ikbulk::engine::{
-    self, AccountError, Concern, EndpointError, Failure, FilesPurpose, LedgerError, LockError,
-    NothingToUndo, PlanError, ReadError, ReadPurpose, Refusal, RunLockError, SessionError, Stage,
-    StageProblem, StateDirError, UndoError,
+    self, AccountError, Concern, EndpointError, Failure, FilesPurpose, ImportError, LedgerError,
+    LockError, NothingToUndo, PlanError, ReadError, ReadPurpose, Refusal, RunLockError,
+    SessionError, Stage, StageProblem, StateDirError, UndoError,
 };
 use ikbulk::exit_codes::{ABORTED, INCOMPLETE, LOCKED, NOT_WRITTEN, REFUSED};
 use ikbulk::internals::{chain, quoted};
@@ -53,6 +53,10 @@ fn exit_code(error: &engine::Error) -> u8 {
                 Concern::Environment | Concern::Account => ABORTED,
             }
         }
+        Error::ImportCharges { reason, .. } => match **reason {
+            ImportError::Line { .. } | ImportError::Read(_) => REFUSED,
+            ImportError::Charges(_) => NOT_WRITTEN,
+        },
         Error::AccountLock(LockError::Held { .. })
         | Error::RunLock(RunLockError::Held { .. } | RunLockError::Reporting { .. }) => LOCKED,
         Error::Account(AccountError::State(error))

@@ -117,6 +117,25 @@ Examples:
 
 An exported sheet that is applied unedited changes nothing.";
 
+pub(super) const CHARGES_LIST: &str = "\
+Examples:
+  ikbulk charges list                  counts, and what was spent by day (UTC)
+  ikbulk charges list --file FILEID    and each charge of a file, with its run";
+
+pub(super) const CHARGES_EXPORT: &str = "\
+Example:
+  ikbulk charges export -o charges.jsonl
+
+Includes the charges of interrupted runs. Another machine, or another state directory, that imports
+the file skips the extensions that ran from here, and counts what was spent against its daily limits.";
+
+pub(super) const CHARGES_IMPORT: &str = "\
+Example:
+  ikbulk charges import charges.jsonl
+
+Adds what is not recorded here; never removes a charge. A damaged file, or one of another service or
+account, is refused as a whole, with the line. Can be repeated.";
+
 pub(super) const SANDBOX: &str = "\
 Examples:
   ikbulk sandbox --port 8080           1,000 made-up files behind ImageKit's rate limits

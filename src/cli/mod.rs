@@ -2,6 +2,7 @@
 
 mod apply;
 mod callback_args;
+mod charges;
 mod check;
 #[cfg(test)]
 mod documented_commands;
@@ -111,6 +112,8 @@ enum Command {
     /// Export the library, a folder or a search as a sheet to edit and apply
     #[command(after_long_help = help::EXPORT)]
     Export(Box<export::Export>),
+    /// Inspect, export and import the charges that are remembered on this machine
+    Charges(charges::Charges),
     /// Run a local ImageKit for trials and tests
     #[command(after_long_help = help::SANDBOX)]
     Sandbox(Box<sandbox::Sandbox>),
@@ -128,6 +131,7 @@ impl Command {
             Self::Undo(undo) => Box::pin(undo.run(screen, signal)).await,
             Self::Export(export) => export.run(screen, signal).await,
             Self::Report(report) => report.run(screen).await,
+            Self::Charges(charges) => Box::pin(charges.run(screen)).await,
             Self::Sandbox(sandbox) => sandbox.run(screen, signal).await,
         }
     }

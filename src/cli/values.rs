@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use ikbulk::engine::{Duplicates, ExtensionName, Format, Locale, NullMeans, Rate, SkipTagged};
+use ikbulk::engine::{
+    Duplicates, ExtensionName, FileId, Format, Locale, NullMeans, Rate, SkipTagged,
+};
 use serde::{Deserialize, Deserializer};
 
 /// Parses the format of an input.
@@ -55,6 +57,11 @@ pub(super) fn skip_tagged() -> impl TypedValueParser<Value = SkipTagged> {
         "never" => SkipTagged::Never,
         _ => SkipTagged::Unremembered,
     })
+}
+
+/// Parses the id of a file.
+pub(super) fn file_id(text: &str) -> Result<FileId, String> {
+    FileId::new(text).map_err(|_| "not a file id".to_owned())
 }
 
 /// A rate: requests per second, or `unlimited`.

@@ -77,7 +77,7 @@ impl Connection {
     ) -> Result<Option<AccountLock>, Error> {
         match &self.local {
             Some(LocalState { state, account, .. }) => {
-                lock_account(state, *account, run, wait).await.map(Some)
+                lock_account(state, *account, run.path(), wait).await.map(Some)
             }
             None => Ok(None),
         }
@@ -100,7 +100,7 @@ impl Connection {
         let started_on = db.account_of(&started.account)?;
         if started_on != *account {
             check_key()?;
-            locks.push(lock_account(state, started_on, run, wait).await?);
+            locks.push(lock_account(state, started_on, run.path(), wait).await?);
             db.join(*account, started_on)?;
         }
         Ok(locks)
@@ -118,7 +118,7 @@ impl Connection {
         let db = AccountDb::open(&state)?;
         let mut account = db.account_of(&client.identity)?;
         if let Some(run) = refused_if_busy {
-            drop(lock_account(&state, account, run, false).await?);
+            drop(lock_account(&state, account, run.path(), false).await?);
         }
         let mut rates = Arc::new(RateFile::of_account(&state, account)?);
         let mut reads = Reads::sharing(execution, &rates);

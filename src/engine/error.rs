@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::endpoint::EndpointError;
 use crate::account::{AccountError, LockError, StateDirError};
 use crate::callback::PublicUrl;
-use crate::charges::ChargesError;
+use crate::charges::{ChargesError, ImportError};
+use crate::error::chain;
 use crate::export::ColumnError;
 use crate::imagekit::{BuildError, Failure};
 use crate::input::{AmbiguousNull, EncodingGuess, InputError};
@@ -71,6 +72,14 @@ pub enum Error {
     /// The recorded charges cannot be used.
     #[error(transparent)]
     Charges(#[from] ChargesError),
+    /// A file of charges cannot be imported. Nothing of it was.
+    #[error("cannot import {}: {}; nothing was imported", path.display(), chain(&**reason))]
+    ImportCharges {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: Box<ImportError>,
+    },
     /// The sheet cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -1,5 +1,6 @@
 //! Takes the locks of accounts and runs, and waits for them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::error::Error;
@@ -9,16 +10,16 @@ use crate::run::{ReportLock, RunDir, RunDirError, RunLock, RunLockError};
 /// How often a waiting command retries the lock of an account.
 const ACCOUNT_RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes the lock of an account by its id; with `wait`, waits for it.
+/// Takes the lock of an account by its id, for a run or a file; with `wait`, waits for it.
 pub(super) async fn lock_account(
     state: &StateDir,
     account: AccountId,
-    run: &RunDir,
+    holder: &Path,
     wait: bool,
 ) -> Result<AccountLock, Error> {
     let mut is_waiting = false;
     loop {
-        match AccountLock::take(state, account, run.path()) {
+        match AccountLock::take(state, account, holder) {
             Ok(lock) => {
                 if is_waiting {
                     tracing::info!("the other run has ended");

@@ -45,6 +45,7 @@ mod access;
 mod apply;
 mod callback_report;
 mod callbacks;
+mod charges;
 mod check;
 mod columns;
 mod connection;
@@ -77,6 +78,7 @@ mod undo;
 pub use access::{Access, Key};
 pub use apply::ApplyOptions;
 pub use callback_report::{CallbackReport, Callbacks};
+pub use charges::RecordedCharges;
 pub use endpoint::{EndpointError, EndpointSource};
 pub use error::{Error, FilesPurpose, NothingToUndo, ReadPurpose, Refusal, StageProblem};
 pub use existing_run::ResumeOptions;
@@ -96,10 +98,13 @@ pub use undo::{UndoOptions, Undone};
 
 // What the options, results, events and errors of the commands are made of.
 pub use crate::account::{
-    AccountError, Identity, KeyFingerprint, LockError, Service, StateDirError,
+    AccountError, AccountName, Identity, KeyFingerprint, LockError, Service, StateDirError,
 };
 pub use crate::callback::{Counts, PublicUrl, PublicUrlError};
-pub use crate::charges::ChargesError;
+pub use crate::charges::{
+    Certainty, Charge, ChargeCounts, ChargesError, ChargesOverview, ExportedCharges, FileCharge,
+    ImportError, ImportedCharges,
+};
 pub use crate::execute::{AbortReason, EndReason, Stop};
 pub use crate::export::{ColumnError, Exported};
 pub use crate::findings::{ColumnFinding, Finding, Severity};
@@ -118,15 +123,15 @@ pub use crate::report::{
 pub use crate::request::Endpoint;
 pub use crate::resolve::Resolution;
 pub use crate::row::{
-    Duplicates, ExtensionName, ExtensionNames, FileId, Locale, NullMeans, Problem, Rejection,
-    SchemaError, Units,
+    Duplicates, ExtensionFingerprint, ExtensionName, ExtensionNames, FileId, Locale, NullMeans,
+    Problem, Rejection, SchemaError, Units,
 };
 pub use crate::run::{ReadError, ReadStats, RunDir, RunDirError, RunLockError, SessionError};
 pub use crate::settings::{
     AbortLimits, DiffOptions, Execution, Planning, Rate, RateLimit, SkipTagged,
 };
 pub use crate::settle::{SettleError, SettleProgress, SettleStop};
-pub use crate::spending::{PeriodLimits, Prices, SpendingLimits};
+pub use crate::spending::{PeriodLimits, Prices, Runs, SpendingLimits, Spent};
 pub use crate::undo::{SkipReason, UndoError, UndoSummary};
 
 /// Applies sheets to the library of an account.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
+use crate::account::AccountId;
 use crate::charges::{Charges, ChargesError};
 use crate::error::chain;
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
@@ -26,10 +27,20 @@ pub(super) fn charges(
         return Ok(None);
     };
     let charges = Charges::open(state, &connection.client.identity.service)?;
-    for unrecorded in charges.record_open_runs(*account)? {
+    record_interrupted(&charges, *account, ui)?;
+    Ok(Some(charges))
+}
+
+/// Records the charges of interrupted runs. The lock of the account must be held.
+pub(super) fn record_interrupted(
+    charges: &Charges,
+    account: AccountId,
+    ui: &impl Ui,
+) -> Result<(), ChargesError> {
+    for unrecorded in charges.record_open_runs(account)? {
         ui.event(Event::Notice(Notice::ChargesOfEarlierRun(&unrecorded)));
     }
-    Ok(Some(charges))
+    Ok(())
 }
 
 /// What the extensions of a run may still spend. [`charges`] must have been called.

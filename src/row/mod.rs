@@ -38,8 +38,8 @@ pub(crate) use change::{
 };
 pub(crate) use encode::escaped_strings;
 pub(crate) use encode::{Encoded, encode_as_json, encode_as_text};
-pub use extension::{Extension, ExtensionName, ExtensionNames, Units};
-pub(crate) use extension::{ExtensionFingerprint, Extensions, SavedExtension, SavedRef};
+pub use extension::{Extension, ExtensionFingerprint, ExtensionName, ExtensionNames, Units};
+pub(crate) use extension::{Extensions, SavedExtension, SavedRef};
 pub use field::Field;
 pub(crate) use field::METADATA;
 pub(crate) use field::MetadataField;

@@ -169,7 +169,7 @@ fn killed_at(command: &str, method: &'static str, path: &'static str, sheet: &st
 }
 
 /// Killed after remove-bg was charged for `b`.
-fn killed() -> TestEnv {
+pub(crate) fn killed() -> TestEnv {
     let env = killed_at("apply", "PATCH", "/b/", &removing_backgrounds(&["a", "b"]));
     assert_eq!(env.sandbox.stats().billed_runs_of("b", "remove-bg"), 1);
     env

@@ -5,6 +5,7 @@ mod account;
 mod bulk;
 mod callbacks;
 mod charges;
+mod charges_file;
 mod damaged;
 mod diff_planner;
 mod duplicates;

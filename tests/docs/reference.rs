@@ -31,6 +31,21 @@ pub(crate) fn commands(help: &str) -> Vec<String> {
     names.collect()
 }
 
+/// The words of every command, also of commands of commands.
+pub(crate) fn all_commands() -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for command in commands(&help(&[])) {
+        let inner = commands(&help(&[&command]));
+        all.push(vec![command.clone()]);
+        all.extend(inner.into_iter().map(|inner| vec![command.clone(), inner]));
+    }
+    all
+}
+
+pub(crate) fn help_of(words: &[String]) -> String {
+    help(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 fn cli() -> String {
     let mut page = "<!-- Generated from the program's help: UPDATE_DOCS=1 cargo test --test docs -->\n\
                     # Command line reference\n\n\
@@ -45,8 +60,8 @@ fn cli() -> String {
     };
     let top = help(&[]);
     section("ikbulk", &top);
-    for command in commands(&top) {
-        section(&format!("ikbulk {command}"), &help(&[&command]));
+    for words in all_commands() {
+        section(&format!("ikbulk {}", words.join(" ")), &help_of(&words));
     }
     page
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::markdown::{inline_code, prose};
-use crate::reference::{commands, help};
+use crate::reference::{all_commands, help, help_of};
 use crate::{files_below, name_of, pages, read, root};
 
 /// Flags of other programs that the pages name.
@@ -27,7 +27,7 @@ const FOREIGN: [&str; 12] = [
 fn documented_flags_exist() {
     let mut flags: BTreeSet<String> = FOREIGN.map(str::to_owned).into();
     let top = help(&[]);
-    let of_commands = commands(&top).into_iter().map(|command| help(&[&command]));
+    let of_commands = all_commands().into_iter().map(|words| help_of(&words));
     for text in of_commands.chain([top.clone()]) {
         let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '-');
         flags.extend(words.filter(|word| word.starts_with("--")).map(str::to_owned));

@@ -1,6 +1,7 @@
 //! Text for people: previews, progress and summaries.
 
 mod callbacks;
+mod charges;
 mod counter;
 mod duration;
 mod layout;
@@ -12,6 +13,7 @@ mod summary;
 mod undo;
 
 pub(super) use callbacks::callbacks_text;
+pub(super) use charges::render_charges;
 pub(super) use counter::Counter;
 pub(super) use plan::{PreviewStyle, render_plan};
 pub(super) use progress::ProgressDisplay;

@@ -12,6 +12,7 @@ pub use names::ExtensionNames;
 pub(crate) use names::SavedExtension;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -231,6 +232,13 @@ impl Extensions {
         self.0
             .iter()
             .fold(FieldSet::default(), |fields, extension| fields.union(extension.writes()))
+    }
+}
+
+impl fmt::Display for ExtensionFingerprint {
+    /// As 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0.cast_unsigned())
     }
 }
 

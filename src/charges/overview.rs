@@ -1,0 +1,109 @@
+//! What the recorded charges contain, for people.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rusqlite::params;
+
+use super::{Certainty, Charge, Charges, ChargesError, tables};
+use crate::account::{AccountId, path_of};
+use crate::row::{ExtensionFingerprint, ExtensionName, FileId};
+use crate::spending::Spent;
+
+/// The charges of a service, and what an account spent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChargesOverview {
+    /// Number of files with charges.
+    pub files: u64,
+    /// Numbers of charges by extension; `None` for those that were recorded without its name.
+    pub charges: BTreeMap<Option<ExtensionName>, ChargeCounts>,
+    /// The runs of extensions of the account's runs, by UTC day.
+    pub spent: Spent,
+    /// Directories of the account's runs that were interrupted, or are running: their charges are
+    /// recorded when they end, or by the next run.
+    pub open_runs: Vec<PathBuf>,
+}
+
+/// Numbers of charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChargeCounts {
+    /// ImageKit accepted the request.
+    pub accepted: u64,
+    /// The response was lost.
+    pub response_lost: u64,
+}
+
+/// A charge of a file, with the extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCharge {
+    /// Name of the extension; `None` where it was not recorded.
+    pub extension: Option<ExtensionName>,
+    /// Hash of its configuration.
+    pub configuration: ExtensionFingerprint,
+    /// The charge.
+    pub charge: Charge,
+}
+
+impl Charges {
+    /// Counts the charges of the service, and what an account spent.
+    ///
+    /// # Errors
+    /// The state database cannot be read.
+    pub fn overview(&self, account: AccountId) -> Result<ChargesOverview, ChargesError> {
+        let service = self.service.as_str();
+        let overview = self.db.read(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let sql = "SELECT count(DISTINCT file) FROM charge WHERE service = ?1";
+            let files: i64 = transaction.query_row(sql, [service], |row| row.get(0))?;
+            let mut overview =
+                ChargesOverview { files: files.unsigned_abs(), ..Default::default() };
+            let mut query = transaction.prepare(
+                "SELECT name, count(*), sum(response_lost) FROM charge WHERE service = ?1
+                 GROUP BY name",
+            )?;
+            let mut rows = query.query([service])?;
+            while let Some(row) = rows.next()? {
+                let all: i64 = row.get(1)?;
+                let lost: i64 = row.get(2)?;
+                let counts = ChargeCounts {
+                    accepted: (all - lost).unsigned_abs(),
+                    response_lost: lost.unsigned_abs(),
+                };
+                overview.charges.insert(tables::name_of(row, 0)?, counts);
+            }
+            overview.spent = tables::spent(&transaction, account)?;
+            let open = tables::open_runs(&transaction, account)?;
+            overview.open_runs = open.into_iter().map(|run| run.path).collect();
+            Ok(overview)
+        });
+        Ok(overview?)
+    }
+
+    /// The charges of a file, by extension.
+    ///
+    /// # Errors
+    /// The state database cannot be read.
+    pub fn of_file(&self, file: &FileId) -> Result<Vec<FileCharge>, ChargesError> {
+        let found = self.db.read(|connection| {
+            let mut query = connection.prepare(
+                "SELECT charge.name, charge.extension, run.path, run.begun, charge.response_lost
+                 FROM charge JOIN run ON run.number = charge.run
+                 WHERE charge.service = ?1 AND charge.file = ?2
+                 ORDER BY charge.name, run.number",
+            )?;
+            let charges =
+                query.query_map(params![self.service.as_str(), file.as_str()], |row| {
+                    let is_lost = row.get(4)?;
+                    let certainty =
+                        if is_lost { Certainty::ResponseLost } else { Certainty::Accepted };
+                    Ok(FileCharge {
+                        extension: tables::name_of(row, 0)?,
+                        configuration: ExtensionFingerprint(row.get(1)?),
+                        charge: Charge { run: path_of(row, 2)?, begun: row.get(3)?, certainty },
+                    })
+                })?;
+            charges.collect()
+        });
+        Ok(found?)
+    }
+}
