@@ -47,6 +47,7 @@
 //!
 //! - [`engine`]: what a program can do with the library
 //! - [`row`]: rows, fields and changes; no I/O
+//! - [`usage`]: what extensions cost, by the account's reports
 //! - [`spending`]: limits of billed extensions, and what was spent
 //! - [`input`]: reads a sheet into rows
 //! - [`request`], [`sent`], [`outcome`]: requests, what they carried, steps and their outcomes
@@ -110,4 +111,5 @@ mod spending;
 mod sqlite;
 mod system;
 mod undo;
+mod usage;
 mod workbook_file;

@@ -258,11 +258,13 @@ pub enum Endpoint {
     MetadataFields = 6,
     /// `GET /v1/saved-extensions`.
     SavedExtensions = 7,
+    /// `GET /v1/accounts/usage` and `GET /v1/accounts/usage-analytics`.
+    Usage = 8,
 }
 
 impl Endpoint {
     /// Every endpoint, by discriminant.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Patch,
         Self::AddTags,
         Self::RemoveTags,
@@ -271,6 +273,7 @@ impl Endpoint {
         Self::List,
         Self::MetadataFields,
         Self::SavedExtensions,
+        Self::Usage,
     ];
 
     /// The account's rate limit that the endpoint counts against.
@@ -280,9 +283,11 @@ impl Endpoint {
             Self::Patch | Self::AddTags | Self::RemoveTags | Self::RemoveAiTags => {
                 BudgetKind::Writes
             }
-            Self::GetDetails | Self::List | Self::MetadataFields | Self::SavedExtensions => {
-                BudgetKind::Reads
-            }
+            Self::GetDetails
+            | Self::List
+            | Self::MetadataFields
+            | Self::SavedExtensions
+            | Self::Usage => BudgetKind::Reads,
         }
     }
 
@@ -298,6 +303,7 @@ impl Endpoint {
             Self::List => "GET files",
             Self::MetadataFields => "GET customMetadataFields",
             Self::SavedExtensions => "GET saved-extensions",
+            Self::Usage => "GET usage",
         }
     }
 }

@@ -76,6 +76,12 @@ impl Prices {
         self.0.insert(name, units);
     }
 
+    /// The units per run that a person stated; `None` if none are.
+    #[must_use]
+    pub fn stated(&self, name: ExtensionName) -> Option<u64> {
+        self.0.get(&name).copied()
+    }
+
     /// The units per run: as stated, or as published.
     #[must_use]
     pub fn of(&self, name: ExtensionName) -> Units {

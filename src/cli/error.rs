@@ -131,6 +131,7 @@ fn failed_read(purpose: ReadPurpose, failure: &Failure) -> String {
         ReadPurpose::MetadataFields => {
             format!("cannot {purpose} (--no-schema skips validating them): {cause}")
         }
+        ReadPurpose::Usage => format!("cannot {purpose}: {cause}"),
         ReadPurpose::Export => format!("cannot {purpose}: {cause}; no sheet was written"),
         ReadPurpose::Settle => format!("cannot {purpose}: {cause}; what was settled is kept"),
     }

@@ -136,6 +136,15 @@ Example:
 Adds what is not recorded here; never removes a charge. A damaged file, or one of another service or
 account, is refused as a whole, with the line. Can be repeated.";
 
+pub(super) const USAGE: &str = "\
+Examples:
+  ikbulk usage                         the last 30 days
+  ikbulk usage --since 2026-11-28      from that day on
+
+Reads two reports of the account: the units that it was charged, and how often each extension ran.
+If only one extension without a known price ran in these days, its units per run are measured: pass
+the flag that is printed to `ikbulk apply`, or set `price` in ikbulk.toml.";
+
 pub(super) const SANDBOX: &str = "\
 Examples:
   ikbulk sandbox --port 8080           1,000 made-up files behind ImageKit's rate limits

@@ -34,6 +34,7 @@ mod sheet_args;
 mod stop;
 mod terminal_ui;
 mod undo;
+mod usage;
 mod values;
 
 pub(crate) use screen::{Screen, Verbosity};
@@ -114,6 +115,9 @@ enum Command {
     Export(Box<export::Export>),
     /// Inspect, export and import the charges that are remembered on this machine
     Charges(charges::Charges),
+    /// Show what the account's extensions cost, and measure prices that are not published
+    #[command(after_long_help = help::USAGE)]
+    Usage(Box<usage::Usage>),
     /// Run a local ImageKit for trials and tests
     #[command(after_long_help = help::SANDBOX)]
     Sandbox(Box<sandbox::Sandbox>),
@@ -132,6 +136,7 @@ impl Command {
             Self::Export(export) => export.run(screen, signal).await,
             Self::Report(report) => report.run(screen).await,
             Self::Charges(charges) => Box::pin(charges.run(screen)).await,
+            Self::Usage(usage) => usage.run(screen).await,
             Self::Sandbox(sandbox) => sandbox.run(screen, signal).await,
         }
     }

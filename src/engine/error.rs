@@ -140,6 +140,8 @@ pub enum ReadPurpose {
     Export,
     /// The files of a run, to settle it.
     Settle,
+    /// What extensions cost.
+    Usage,
 }
 
 impl std::fmt::Display for ReadPurpose {
@@ -150,6 +152,7 @@ impl std::fmt::Display for ReadPurpose {
             Self::SavedExtensions => "read the saved extensions of the account",
             Self::LookUp => "look up files by path or URL",
             Self::Settle => "read the files of the run",
+            Self::Usage => "read the usage of the account",
         })
     }
 }

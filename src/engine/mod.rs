@@ -74,6 +74,7 @@ mod source;
 mod trust;
 mod ui;
 mod undo;
+mod usage;
 
 pub use access::{Access, Key};
 pub use apply::ApplyOptions;
@@ -95,6 +96,7 @@ pub use source::Source;
 pub use trust::Trust;
 pub use ui::{Event, Notice, Preview, Question, Target, Ui, Unattended, WholeSheet};
 pub use undo::{UndoOptions, Undone};
+pub use usage::{AccountUsage, usage_period};
 
 // What the options, results, events and errors of the commands are made of.
 pub use crate::account::{
@@ -133,6 +135,7 @@ pub use crate::settings::{
 pub use crate::settle::{SettleError, SettleProgress, SettleStop};
 pub use crate::spending::{PeriodLimits, Prices, Runs, SpendingLimits, Spent};
 pub use crate::undo::{SkipReason, UndoError, UndoSummary};
+pub use crate::usage::{ExtensionUsage, Measurement, Period, PeriodError, Price, Usage};
 
 /// Applies sheets to the library of an account.
 ///

@@ -14,12 +14,14 @@ use super::body;
 use super::echo::{self, FileState};
 use super::failure::Failure;
 use super::listing::{Listing, PAGE_FILES_MAX, Place, consistent_entries};
+use super::usage::{self, Analytics, ChargedUnits};
 use crate::account::is_loopback;
 use crate::file_fields::FileFields;
 use crate::ledger::Recorded;
 use crate::outcome::Code;
 use crate::request::{AtMostOnce, Call, Idempotent, LostResponse, Sendable};
 use crate::row::{FileId, SavedExtension, Schema};
+use crate::usage::Period;
 
 /// Maximum size of a response about one file, in bytes; usually a few kilobytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
@@ -187,6 +189,24 @@ impl Api {
     /// Anything except an array of saved extensions.
     pub async fn saved_extensions(&self) -> Result<Vec<SavedExtension>, Failure> {
         let accepted = self.get("/v1/saved-extensions").await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// Reads the units that extensions were charged: `GET /v1/accounts/usage`.
+    ///
+    /// # Errors
+    /// Anything except a usage report.
+    pub(crate) async fn charged_units(&self, period: Period) -> Result<ChargedUnits, Failure> {
+        let accepted = self.get(&usage::units_path(period)).await?;
+        parse(&accepted, |body| serde_json::from_slice(body))
+    }
+
+    /// Reads how often extensions ran: `GET /v1/accounts/usage-analytics`.
+    ///
+    /// # Errors
+    /// Anything except an analytics report.
+    pub(crate) async fn analytics(&self, period: Period) -> Result<Analytics, Failure> {
+        let accepted = self.get(&usage::analytics_path(period)).await?;
         parse(&accepted, |body| serde_json::from_slice(body))
     }
 

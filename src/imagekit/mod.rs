@@ -8,6 +8,7 @@ pub(crate) mod body;
 mod echo;
 mod failure;
 mod listing;
+mod usage;
 
 pub(crate) use api::BuildError;
 pub use api::{Accepted, Api, ApiSettings, SendResult};

@@ -47,6 +47,7 @@ mod trust;
 mod undo;
 mod unknown;
 mod usage;
+mod usage_reports;
 mod values;
 mod wire;
 mod workbooks;

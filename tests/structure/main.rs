@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "input",
     "account",
     "request",
+    "usage",
     "spending",
     "settled",
     "sent",

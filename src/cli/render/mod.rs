@@ -11,6 +11,7 @@ mod run_progress;
 mod settle;
 mod summary;
 mod undo;
+mod usage;
 
 pub(super) use callbacks::callbacks_text;
 pub(super) use charges::render_charges;
@@ -21,3 +22,4 @@ pub(super) use run_progress::render_run_progress;
 pub(super) use settle::{SettleDisplay, render_settled};
 pub(super) use summary::render_summary;
 pub(super) use undo::render_undo;
+pub(super) use usage::{price_flag, render_usage};
