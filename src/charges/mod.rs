@@ -52,6 +52,15 @@ pub struct Charges {
     service: Service,
 }
 
+/// What becomes of a run whose charges are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    /// It has ended.
+    Closed,
+    /// Another process has opened it, and may send more.
+    Open,
+}
+
 /// An extension that ran on a file, or may have run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
@@ -182,6 +191,15 @@ impl Charges {
     /// The run cannot be read, or the state database cannot be written. Then nothing is copied, and
     /// an open run stays open for the next run to copy.
     pub fn record(&self, run: &RunDir, ledger: &LedgerFile) -> Result<(), ChargesError> {
+        self.copy(run, ledger, Afterwards::Closed)
+    }
+
+    fn copy(
+        &self,
+        run: &RunDir,
+        ledger: &LedgerFile,
+        afterwards: Afterwards,
+    ) -> Result<(), ChargesError> {
         let meta = ledger.meta()?;
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
         let transaction = self.db.transaction()?;
@@ -191,14 +209,18 @@ impl Charges {
                 .map_err(failed)
         })?;
         tables::record_spent(&transaction, number, &ledger.spent()?).map_err(failed)?;
-        tables::close_run(&transaction, &meta.id).map_err(failed)?;
+        if afterwards == Afterwards::Closed {
+            tables::close_run(&transaction, &meta.id).map_err(failed)?;
+        }
         transaction.commit().map_err(failed)
     }
 
     /// Copies the charges of the account's interrupted runs. Returns the runs whose charges cannot be
     /// determined, to be shown as warnings. Call it before planning, with the account's lock held.
     ///
-    /// Skips a run that is being executed, with another state directory or key.
+    /// A run that another process has opened stays open: a `resume` that waits for the lock of the
+    /// account, or one with another state directory or key. What it has sent so far is copied anyway,
+    /// because this run would be charged for it again.
     ///
     /// # Errors
     /// The state database cannot be read or written.
@@ -225,8 +247,8 @@ impl Charges {
         }
     }
 
-    /// Records the charges of a run, unless it is being executed. Returns whether `path` still
-    /// contains that run.
+    /// Records the charges of a run, and closes it unless another process has opened it. Returns
+    /// whether `path` still contains that run.
     fn record_if_found(&self, id: &str, path: &Path) -> Result<bool, ChargesError> {
         let Ok(run) = RunDir::open(path) else {
             return Ok(false);
@@ -236,9 +258,9 @@ impl Charges {
         if ledger.meta()?.id != id {
             return Ok(false);
         }
-        if !RunLock::is_held(&run).unwrap_or(true) {
-            self.record(&run, &ledger)?;
-        }
+        let is_held = RunLock::is_held(&run).unwrap_or(true);
+        let afterwards = if is_held { Afterwards::Open } else { Afterwards::Closed };
+        self.copy(&run, &ledger, afterwards)?;
         Ok(true)
     }
 }

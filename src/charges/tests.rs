@@ -157,15 +157,23 @@ fn killed_run_is_recorded_by_the_next_one() {
 }
 
 #[test]
-fn run_in_progress_is_skipped() {
+fn run_that_another_process_opened_is_recorded_and_stays_open() {
     let dir = TestDir::new();
-    let (run, _) = dir.open_run("run");
+    let (run, meta) = dir.open_run("run");
+    let is_open = || {
+        let count = "SELECT count(*) FROM run WHERE id = ?1 AND charges_open";
+        let query = |connection: &Connection| {
+            connection.query_row(count, [&meta.id], |row| row.get::<_, i64>(0))
+        };
+        dir.charges().db.read(query).unwrap() == 1
+    };
+    // As `resume --wait-lock` holds it while another run has the account.
     let lock = RunLock::take(&run).unwrap();
     assert!(dir.record_open_runs().is_empty());
-    assert_eq!(certainties(&dir.charges()), [None; 4]);
+    assert_eq!((certainties(&dir.charges()), is_open()), (RECORDED, true));
     drop(lock);
     assert!(dir.record_open_runs().is_empty());
-    assert_eq!(certainties(&dir.charges()), RECORDED);
+    assert_eq!((certainties(&dir.charges()), is_open()), (RECORDED, false));
 }
 
 #[test]
