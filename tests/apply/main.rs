@@ -4,6 +4,7 @@
 mod account;
 mod bulk;
 mod callbacks;
+mod charged_once;
 mod charges;
 mod charges_file;
 mod damaged;
