@@ -20,6 +20,8 @@ pub enum Finding {
     BrokenAccents,
     /// Values that differ from the library only in leading zeros or `.0`.
     LostZeros,
+    /// Numbers that are those of the library, rounded to fewer digits.
+    RoundedNumbers,
     /// Dates in place of words, such as `1-Mar`.
     Dates,
     /// Curly quotes around words of a list.
@@ -62,11 +64,12 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
         Self::LostZeros,
+        Self::RoundedNumbers,
         Self::Dates,
         Self::CurlyQuotes,
         Self::InvisibleCharacters,
@@ -97,6 +100,7 @@ impl Finding {
             Self::OtherSeparator => "other-separator",
             Self::BrokenAccents => "broken-accents",
             Self::LostZeros => "lost-zeros",
+            Self::RoundedNumbers => "rounded-numbers",
             Self::Dates => "dates",
             Self::CurlyQuotes => "curly-quotes",
             Self::InvisibleCharacters => "invisible-characters",
@@ -156,6 +160,7 @@ impl Finding {
             Self::OtherSeparator => "has a separator that is not split",
             Self::BrokenAccents => "is UTF-8 that was read in another encoding",
             Self::LostZeros => "differs from the library only in zeros",
+            Self::RoundedNumbers => "is the number of the library with fewer digits",
             Self::Dates => "may be a word that a spreadsheet turned into a date",
             Self::CurlyQuotes => "has curly quotes, which do not quote",
             Self::InvisibleCharacters => "has invisible characters",
@@ -177,6 +182,9 @@ impl Finding {
             Self::OtherSeparator => "pass --list-separator, or separate the words with commas",
             Self::BrokenAccents => "export the sheet again, and open it as UTF-8",
             Self::LostZeros => "export again with the column as text",
+            Self::RoundedNumbers => {
+                "show all digits before saving, or save the sheet as XLSX, which keeps them"
+            }
             Self::Dates => "check the cells, and format the column as text",
             Self::CurlyQuotes => "replace them by straight quotes around the cell",
             Self::InvisibleCharacters => "remove them, or two tags will look the same",

@@ -16,4 +16,4 @@ pub(crate) use columns::Columns;
 pub(crate) use finding::CellKind;
 pub use finding::{Finding, Severity};
 pub(crate) use text::composed;
-pub(crate) use text::has_lost_zeros;
+pub(crate) use text::{has_lost_zeros, is_rounded};

@@ -124,6 +124,25 @@ pub(crate) fn has_lost_zeros(old: &str, new: &str) -> bool {
         && (new_zeros < old_zeros || has_gained_fraction)
 }
 
+/// How many digits a number loses where a spreadsheet shows it shortened; a person rounds by fewer.
+const ROUNDED_DIGITS_MIN: usize = 3;
+
+/// Whether the new number is the old one, rounded to fewer digits, as where a spreadsheet saves what it
+/// shows.
+#[must_use]
+pub fn is_rounded(old: f64, new: f64) -> bool {
+    let (old_digits, new_digits) = (significant_digits(old), significant_digits(new));
+    let rounded = format!("{old:.*e}", new_digits.saturating_sub(1)).parse();
+    old_digits >= new_digits + ROUNDED_DIGITS_MIN && rounded == Ok(new)
+}
+
+/// The number of digits from the first to the last that is not zero.
+fn significant_digits(number: f64) -> usize {
+    let text = format!("{number:e}");
+    let (mantissa, _) = text.split_once('e').unwrap_or((&text, ""));
+    mantissa.bytes().filter(u8::is_ascii_digit).count()
+}
+
 /// The number of leading zeros, and the digits after them without a fraction of zeros.
 fn bare_number(text: &str) -> (usize, &str) {
     let text = text.trim();
@@ -212,6 +231,21 @@ mod tests {
             ("", "0"),
         ] {
             assert!(!has_lost_zeros(old, new), "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn rounded_numbers_lose_three_digits_or_more() {
+        for (old, new) in [
+            (5.508_831_816_499_05e-9, 5.508_831_816_5e-9),
+            (1.0 / 3.0, 0.33),
+            (123_456.789, 123_457.0),
+            (-12.345_678, -12.35),
+        ] {
+            assert!(is_rounded(old, new), "{old} {new}");
+        }
+        for (old, new) in [(12.345, 12.35), (1.0 / 3.0, 0.34), (0.33, 1.0 / 3.0), (2.0, 2.0)] {
+            assert!(!is_rounded(old, new), "{old} {new}");
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::PlanError;
 use super::diff::file_records::FileRecords;
 use crate::file_fields::FileFields;
-use crate::findings::{ColumnFinding, Columns, Finding, composed, has_lost_zeros};
+use crate::findings::{ColumnFinding, Columns, Finding, composed, has_lost_zeros, is_rounded};
 use crate::input::{Context, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::row::{Change, Content, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty};
@@ -106,6 +106,15 @@ impl Comparison {
             let found = lost.map(|old| (Finding::LostZeros, old));
             self.columns.count_compared(&MetadataField::column_of(&field.name), row, new, found);
         }
+        for (field, set) in &change.metadata {
+            let Set::Value(Value::Number(new)) = set else { continue };
+            let old = fields.custom_metadata.get(&*field.name).and_then(Value::as_f64);
+            let rounded = old.zip(new.as_f64()).filter(|(old, new)| is_rounded(*old, *new));
+            let old = rounded.map(|(old, _)| number_text(old)).unwrap_or_default();
+            let found = rounded.map(|_| (Finding::RoundedNumbers, &*old));
+            let column = MetadataField::column_of(&field.name);
+            self.columns.count_compared(&column, row, &new.to_string(), found);
+        }
         self.remember(&fields.tags);
         match &change.tags {
             Some(TagChange::Replace(tags)) => self.added(row, "tags", Some(tags), fields),
@@ -153,6 +162,11 @@ impl Comparison {
             self.columns.count_compared("removeTags", row, tag, Some((finding, has.as_str())));
         }
     }
+}
+
+/// A number as JSON has it.
+fn number_text(number: f64) -> String {
+    Value::from(number).to_string()
 }
 
 /// What is equal for tags that look alike.

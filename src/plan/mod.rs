@@ -92,9 +92,10 @@ impl Planner {
         Ok(match planning {
             Planning::Direct => Self::direct(),
             Planning::Diff(options) => {
-                let rules = ledger.meta()?.rules;
+                let meta = ledger.meta()?;
                 let planner = DiffPlanner::new(ledger.reconnect()?, options, prior_runs);
-                Self::Diff(Box::new(planner.holding(rules)))
+                let planner = planner.holding(meta.rules).reading(meta.input_format);
+                Self::Diff(Box::new(planner))
             }
         })
     }

@@ -93,7 +93,8 @@ fn env(files: impl IntoIterator<Item = (&'static str, Value)>) -> TestEnv {
     TestEnv::new(config)
 }
 
-fn awkward_env() -> TestEnv {
+/// An environment with the awkward files.
+pub(crate) fn awkward_env() -> TestEnv {
     env(awkward())
 }
 
@@ -113,6 +114,13 @@ fn awkward_state(env: &TestEnv) -> Vec<Value> {
 /// Applied unedited with either planner, the sheet has no bad row and changes nothing.
 fn changes_nothing(env: &TestEnv, name: &str, ids: &[&str]) {
     let before = state(env, ids.iter().copied());
+    is_up_to_date(env, name, ids);
+    env.apply_direct(name).exits(0);
+    assert_eq!(state(env, ids.iter().copied()), before);
+}
+
+/// Applied unedited, the sheet has no bad row, and all of its rows are up to date.
+fn is_up_to_date(env: &TestEnv, name: &str, ids: &[&str]) {
     env.run(&format!("check {name}")).exits(0);
     env.run(&format!("apply --yes --rate unlimited --read-rate unlimited {name}")).exits(0);
     let (stem, _) = name.split_once('.').expect("a sheet has an ending");
@@ -121,15 +129,23 @@ fn changes_nothing(env: &TestEnv, name: &str, ids: &[&str]) {
     let changed: Vec<_> = changed.map(|line| env.file(&line["fileId"])).collect();
     assert_eq!(run.statuses(), vec!["unchanged"; ids.len()], "{changed:#?}");
     env.run(&format!("plan {name} --detailed-exitcode")).exits(0);
-    env.apply_direct(name).exits(0);
-    assert_eq!(state(env, ids.iter().copied()), before);
 }
 
 fn comes_back_unchanged(name: &str) {
     let env = awkward_env();
     env.run(&format!("export -o {name}")).exits(0);
-    let ids: Vec<&str> = awkward().iter().map(|(id, _)| *id).collect();
-    changes_nothing(&env, name, &ids);
+    changes_nothing(&env, name, &awkward_ids());
+}
+
+fn awkward_ids() -> Vec<&'static str> {
+    awkward().iter().map(|(id, _)| *id).collect()
+}
+
+/// Applied unedited, all rows of the awkward files are up to date.
+pub(crate) fn awkward_is_up_to_date(env: &TestEnv, name: &str) {
+    let before = awkward_state(env);
+    is_up_to_date(env, name, &awkward_ids());
+    assert_eq!(awkward_state(env), before);
 }
 
 /// Each of these values is named and left out, and the sheet has the rest.
@@ -162,21 +178,6 @@ fn unedited_jsonl_changes_nothing() {
 #[test]
 fn unedited_workbook_changes_nothing() {
     comes_back_unchanged("library.xlsx");
-}
-
-/// Exported, opened and saved by another program, the sheet changes nothing.
-pub(crate) fn resaved_by(
-    exported: &str,
-    kind: &str,
-    name: &str,
-    resave: impl Fn(&TestEnv, &str, &str),
-) {
-    let env = awkward_env();
-    env.run(&format!("export -o {exported}")).exits(0);
-    resave(&env, exported, kind);
-    std::fs::rename(env.path("out").join(name), env.path(name)).expect("it was saved");
-    let ids: Vec<&str> = awkward().iter().map(|(id, _)| *id).collect();
-    changes_nothing(&env, name, &ids);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod lookups;
 mod oversized;
 mod plan;
 mod preview_text;
+mod resaved;
 mod results;
 mod retry;
 mod returning;

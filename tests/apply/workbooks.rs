@@ -336,26 +336,3 @@ fn damaged_workbooks_are_refused_with_the_place() {
     }
     assert_text!(cases);
 }
-
-/// Opens a sheet in `LibreOffice`, and saves it again as `kind`.
-fn resaved(env: &TestEnv, name: &str, kind: &str) {
-    let profile = format!("-env:UserInstallation=file://{}", env.path("profile").display());
-    let out = env.path("out");
-    let done = std::process::Command::new("soffice")
-        .args([&profile, "--headless", "--convert-to", kind, "--outdir"])
-        .args([&out, &env.path(name)])
-        .status();
-    assert!(done.is_ok_and(|status| status.success()), "soffice failed");
-}
-
-#[test]
-#[ignore = "needs LibreOffice"]
-fn exported_workbook_saved_by_libreoffice_changes_nothing() {
-    crate::export::resaved_by(
-        "library.xlsx",
-        "xlsx:Calc MS Excel 2007 XML",
-        "library.xlsx",
-        resaved,
-    );
-    crate::export::resaved_by("library.xlsx", "ods", "library.ods", resaved);
-}

@@ -19,6 +19,7 @@
 
 mod file_diff;
 pub(super) mod file_records;
+mod line_ends;
 mod merge;
 mod preview;
 mod requests;
@@ -29,6 +30,7 @@ mod work;
 use std::collections::HashMap;
 
 use file_records::FileRecords;
+use line_ends::adopt_line_ends;
 use merge::PendingRow;
 pub use preview::FileDifference;
 pub(super) use preview::difference_of_row;
@@ -47,6 +49,7 @@ use super::duplicates::FileValues;
 use super::steps::drop_done;
 use super::{Batch, PlannedRow, RowProgress};
 use crate::findings::{ColumnFinding, Finding};
+use crate::input::Format;
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{Change, Content, Duplicates, FileId, Problem, Row, Rules, Update};
@@ -69,6 +72,8 @@ pub(crate) struct DiffPlanner {
     may_follow_lost_requests: bool,
     /// How the rows were read, and which findings hold rows back.
     rules: Rules,
+    /// Whether the rows are cells, whose line ends are those of the program that saved them.
+    has_cells: bool,
     /// What the rows show against their files; `None` if they are not compared.
     comparison: Option<Comparison>,
 }
@@ -91,6 +96,7 @@ impl DiffPlanner {
             waiting_rows: HashMap::new(),
             may_follow_lost_requests: false,
             rules: Rules::default(),
+            has_cells: false,
             comparison: None,
         }
     }
@@ -99,6 +105,12 @@ impl DiffPlanner {
     #[must_use]
     pub(crate) fn holding(self, rules: Rules) -> Self {
         Self { rules, ..self }
+    }
+
+    /// Reads rows of this format: in cells, other line ends than those of the file change nothing.
+    #[must_use]
+    pub fn reading(self, format: Format) -> Self {
+        Self { has_cells: format != Format::Jsonl, ..self }
     }
 
     /// Assumes that requests of an interrupted session may still take effect. Which ones is
@@ -224,9 +236,16 @@ impl DiffPlanner {
         record: Option<FileRecord>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
-        let pending_rows = self.without_held(pending_rows, record.as_ref(), batch);
+        let mut pending_rows = self.without_held(pending_rows, record.as_ref(), batch);
         if pending_rows.is_empty() {
             return Ok(());
+        }
+        if self.has_cells
+            && let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = &record
+        {
+            for row in &mut pending_rows {
+                adopt_line_ends(&mut row.change, fields);
+            }
         }
         let Some(pending_rows) = self.without_duplicates(file, pending_rows, batch) else {
             return Ok(());
