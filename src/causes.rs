@@ -96,7 +96,7 @@ impl Cause {
 }
 
 /// The message without quoted values and digits, which differ from row to row.
-fn message_pattern(message: &str) -> String {
+pub(crate) fn message_pattern(message: &str) -> String {
     let mut inside = false;
     message
         .chars()

@@ -9,7 +9,8 @@ use super::help::INPUT;
 use super::read_args::ReadArgs;
 use super::settings_args::SettingsArgs;
 use super::sheet_args::InputArg;
-use super::terminal_ui::TerminalUi;
+use super::sheet_json::checked_json;
+use super::terminal_ui::{Previews, TerminalUi};
 use super::{CliError, Screen};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub(super) struct Check {
     /// The sheet of changes, as CSV or JSONL; - reads standard input
     #[arg(value_name = "FILE")]
     file: InputArg,
+    /// Print every invalid cell and finding as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     read: ReadArgs,
     /// Skip validating custom metadata against the account's fields
@@ -40,9 +44,21 @@ impl Check {
             allow_empty: true,
             ..Sheet::new(self.file.source().clone())
         };
-        let summary = engine.check(&sheet, &TerminalUi::new(screen)).await?.summary;
+        let previews = if self.json { Previews::AsJson } else { Previews::WithExamples };
+        let checked = engine.check(&sheet, &TerminalUi::with_previews(screen, previews)).await?;
+        let summary = &checked.summary;
+        if self.json {
+            screen.print_json(&checked_json(&sheet.source.name(), &checked));
+        }
         if summary.rows == 0 {
             return Err(CliError::new("the input has no rows"));
+        }
+        if self.json {
+            return Ok(if summary.rejected > 0 {
+                exit_codes::NEEDS_FIXING
+            } else {
+                exit_codes::DONE
+            });
         }
         if summary.rejected_share() > engine.settings().max_bad {
             screen.print(

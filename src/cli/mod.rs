@@ -31,6 +31,7 @@ mod settings_args;
 mod settings_file;
 mod settle;
 mod sheet_args;
+mod sheet_json;
 mod stop;
 mod terminal_ui;
 mod undo;

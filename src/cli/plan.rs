@@ -3,14 +3,13 @@
 use clap::Args;
 use serde_json::json;
 
-use ikbulk::engine::{
-    ColumnCounts, ColumnFinding, Engine, PlanOptions, SavedPlan, Settings, Units,
-};
+use ikbulk::engine::{ColumnCounts, Engine, PlanOptions, SavedPlan, Settings, Units};
 use ikbulk::exit_codes;
 use ikbulk::internals::quoted;
 
 use super::settings_args::SettingsArgs;
 use super::sheet_args::SheetArgs;
+use super::sheet_json::{findings_json, problems_json, problems_left_out};
 use super::terminal_ui::{Previews, TerminalUi};
 use super::{CliError, Screen};
 
@@ -19,7 +18,7 @@ pub(super) struct Plan {
     /// Show every change: for each file its rows, and each field before → after
     #[arg(long, conflicts_with = "json")]
     diff: bool,
-    /// Print the plan as JSON
+    /// Print the plan as JSON, with every invalid cell
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -41,7 +40,7 @@ impl Plan {
         let ui = TerminalUi::with_previews(
             screen,
             match (self.json, self.diff) {
-                (true, _) => Previews::Hidden,
+                (true, _) => Previews::AsJson,
                 (false, true) => Previews::AfterDifferences,
                 (false, false) => Previews::WithExamples,
             },
@@ -50,8 +49,7 @@ impl Plan {
         let plan = engine.plan(&sheet, options, &ui).await?;
         let summary = &plan.summary;
         if self.json {
-            let text = serde_json::to_string_pretty(&plan_json(&plan, engine.settings()));
-            screen.print_result(&(text.unwrap_or_default() + "\n"));
+            screen.print_json(&plan_json(&plan, engine.settings()));
         } else {
             screen.print(&match summary.writes {
                 0 => "next       nothing to change\n".to_owned(),
@@ -67,20 +65,6 @@ impl Plan {
             exit_codes::DONE
         })
     }
-}
-
-/// A finding of a column, with its samples.
-fn finding_json(found: &ColumnFinding) -> serde_json::Value {
-    let samples =
-        found.samples.iter().map(|sample| json!({"row": sample.row, "value": sample.text}));
-    json!({
-        "column": found.column,
-        "finding": found.finding.as_str(),
-        "held": found.is_held(),
-        "cells": found.count,
-        "filled": found.filled,
-        "samples": samples.collect::<Vec<_>>(),
-    })
 }
 
 /// The plan as JSON: the run, its rows, requests, duration and charges.
@@ -112,7 +96,9 @@ fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
             "invalid": summary.rejected,
             "not_found": summary.missing,
         },
-        "findings": summary.findings.iter().map(finding_json).collect::<Vec<_>>(),
+        "findings": findings_json(&summary.findings),
+        "problems": problems_json(&summary.invalid),
+        "problems_left_out": problems_left_out(&summary.invalid),
         "changed_files": summary.changed_files,
         "columns": columns.collect::<serde_json::Map<_, _>>(),
         "lost_tags": {

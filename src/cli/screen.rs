@@ -6,6 +6,7 @@ use indicatif::MultiProgress;
 
 use super::CliError;
 use super::question::{is_number, is_yes};
+use super::render::MessageStyle;
 use ikbulk::internals::sanitize;
 use ikbulk::internals::system::{self, on_thread};
 
@@ -88,9 +89,29 @@ impl Screen {
         }
     }
 
+    /// Prints text that was sanitized before it got colours, unless `--quiet`.
+    pub(crate) fn print_styled(&self, text: &str) {
+        if !self.is_quiet() {
+            self.bars.suspend(|| drop(io::stdout().write_all(text.as_bytes())));
+        }
+    }
+
+    /// How messages with the text of rows look: coloured only on a terminal, and not if `NO_COLOR` is
+    /// set.
+    pub(super) fn message_style(&self) -> MessageStyle {
+        let has_colours = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+        let is_coloured = self.is_wrapped && has_colours("NO_COLOR");
+        MessageStyle { width: self.width(), is_coloured }
+    }
+
     /// Prints the result of the command, such as JSON, even with `--quiet`.
     pub(crate) fn print_result(&self, text: &str) {
         self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
+    }
+
+    /// Prints a result as JSON, even with `--quiet`.
+    pub(super) fn print_json(&self, json: &serde_json::Value) {
+        self.print_result(&format!("{json:#}\n"));
     }
 
     /// Prints an error or a notice to standard error.

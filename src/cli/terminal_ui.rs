@@ -8,8 +8,10 @@ use ikbulk::internals::{RunDir, chain, plural, quoted};
 use super::Screen;
 use super::question::Confirmation;
 use super::render::{
-    Counter, PreviewStyle, ProgressDisplay, SettleDisplay, callbacks_text, render_plan, render_undo,
+    Counter, PreviewStyle, ProgressDisplay, SettleDisplay, callbacks_text, render_invalid,
+    render_plan, render_undo,
 };
+use super::sheet_json::refused_json;
 
 /// The terminal as the [`Ui`] of the engine.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub(super) enum Previews {
     WithExamples,
     /// After every difference, so without examples.
     AfterDifferences,
-    /// Not at all.
-    Hidden,
+    /// Not at all, except as JSON if the sheet is refused.
+    AsJson,
 }
 
 impl<'s> TerminalUi<'s> {
@@ -45,7 +47,10 @@ impl<'s> TerminalUi<'s> {
 
     fn preview(&self, preview: &Preview<'_>) {
         let screen = self.screen;
-        if self.previews == Previews::Hidden && !preview.is_refused {
+        if self.previews == Previews::AsJson {
+            if preview.is_refused {
+                screen.print_json(&refused_json(preview));
+            }
             return;
         }
         if self.previews == Previews::AfterDifferences && !preview.is_refused {
@@ -57,6 +62,7 @@ impl<'s> TerminalUi<'s> {
             width: screen.width(),
         };
         screen.print(&render_plan(preview, style));
+        screen.print_styled(&render_invalid(preview, screen.message_style()));
         if preview.conflict_checks > 0 {
             let reads = plural(preview.conflict_checks, "read", "reads");
             screen.print(&format!(

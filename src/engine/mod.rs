@@ -111,12 +111,12 @@ pub use crate::execute::{AbortReason, EndReason, Stop};
 pub use crate::export::{ColumnError, Exported};
 pub use crate::findings::{ColumnFinding, Finding, Severity};
 pub use crate::imagekit::{Concern, Failure, Listing};
-pub use crate::input::{Delimiter, Format, InputError, ReadOptions, TextEncoding};
+pub use crate::input::{Delimiter, Excerpt, Format, InputError, ReadOptions, TextEncoding};
 pub use crate::ledger::{Counters, LedgerError, Stage};
 pub use crate::outcome::{Code, Status};
 pub use crate::plan::{
-    ColumnCounts, Disagreement, FileDifference, InputSummary, LostTags, PlanError, PlanSummary,
-    SkippedExtensions,
+    ColumnCounts, Disagreement, FileDifference, InputSummary, InvalidCause, InvalidCell,
+    InvalidCells, LostTags, PlanError, PlanSummary, SkippedExtensions,
 };
 pub use crate::report::{
     Billed, ExtensionCounts, Fraction, Hold, Progress, ReportError, Reports, RowCounts,
@@ -126,7 +126,7 @@ pub use crate::request::Endpoint;
 pub use crate::resolve::Resolution;
 pub use crate::row::{
     Duplicates, ExtensionFingerprint, ExtensionName, ExtensionNames, FileId, Locale, NullMeans,
-    Problem, Rejection, SchemaError, Units,
+    Problem, Rejection, RowPos, SchemaError, Units,
 };
 pub use crate::run::{ReadError, ReadStats, RunDir, RunDirError, RunLockError, SessionError};
 pub use crate::settings::{

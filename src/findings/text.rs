@@ -130,7 +130,7 @@ const ROUNDED_DIGITS_MIN: usize = 3;
 /// Whether the new number is the old one, rounded to fewer digits, as where a spreadsheet saves what it
 /// shows.
 #[must_use]
-pub fn is_rounded(old: f64, new: f64) -> bool {
+pub(crate) fn is_rounded(old: f64, new: f64) -> bool {
     let (old_digits, new_digits) = (significant_digits(old), significant_digits(new));
     let rounded = format!("{old:.*e}", new_digits.saturating_sub(1)).parse();
     old_digits >= new_digits + ROUNDED_DIGITS_MIN && rounded == Ok(new)

@@ -9,12 +9,14 @@ use crate::row::{Content, Row, Update};
 /// Plans one row into a batch, without the steps that are already done.
 pub(crate) fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
     let first = batch.requests.len();
-    let mut not_sent = None;
+    let (mut not_sent, mut rejection) = (None, None);
     let outcome = match row.content {
         Content::Blank => Some((Status::Unchanged, Code::Blank, None)),
-        Content::Rejected(rejection) => {
-            let code = if rejection.is_suspect() { Code::Suspect } else { Code::Invalid };
-            Some((Status::Rejected, code, Some(rejection.to_string().into())))
+        Content::Rejected(problems) => {
+            let code = if problems.is_suspect() { Code::Suspect } else { Code::Invalid };
+            let message = problems.to_string().into();
+            rejection = Some(Box::new(problems));
+            Some((Status::Rejected, code, Some(message)))
         }
         // Every file is resolved before planning; without an id nothing can be sent.
         Content::Unresolved(_) => {
@@ -39,6 +41,7 @@ pub(crate) fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
         outcome: outcome.or_else(|| progress.interrupted_outcome().filter(|_| open == 0)),
         worst: progress.worst_status(),
         not_sent,
+        rejection,
     });
 }
 

@@ -13,6 +13,7 @@ mod diff;
 mod direct;
 mod duplicates;
 mod expected;
+mod invalid;
 #[cfg(test)]
 mod laws;
 mod read_back;
@@ -31,6 +32,7 @@ pub use diff::{FileDifference, SkippedExtensions};
 pub(crate) use direct::direct;
 pub use duplicates::Disagreement;
 use duplicates::RepeatedFiles;
+pub use invalid::{InvalidCause, InvalidCell, InvalidCells};
 pub(crate) use read_back::read_back;
 pub(crate) use recorded::Recorded;
 pub(crate) use row_limit::RowLimit;
@@ -46,7 +48,7 @@ use crate::findings::ColumnFinding;
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
-use crate::row::{Content, Row, RowPos};
+use crate::row::{Content, Rejection, Row, RowPos};
 use crate::settings::Planning;
 use batch::Coalescer;
 
@@ -267,20 +269,24 @@ pub struct PlannedRow {
     /// An open step without a request, which must not follow the recorded steps and is still to be
     /// recorded as not sent.
     pub not_sent: Option<StepKind>,
+    /// Its problems, if cells of it are invalid and the outcome says so.
+    pub rejection: Option<Box<Rejection>>,
 }
 
 impl PlannedRow {
     /// A row with this many open steps.
     fn with_open_steps(pos: RowPos, open: usize, progress: &RowProgress) -> Self {
         let outcome = progress.interrupted_outcome().filter(|_| open == 0);
-        Self { pos, open, outcome, worst: progress.worst_status(), not_sent: None }
+        let (worst, not_sent, rejection) = (progress.worst_status(), None, None);
+        Self { pos, open, outcome, worst, not_sent, rejection }
     }
 
     /// A row for which nothing is sent.
     fn done(pos: RowPos, progress: &RowProgress, outcome: Outcome) -> Self {
         let outcome =
             if progress.is_recorded() { progress.interrupted_outcome() } else { Some(outcome) };
-        Self { pos, open: 0, outcome, worst: progress.worst_status(), not_sent: None }
+        let (worst, not_sent, rejection) = (progress.worst_status(), None, None);
+        Self { pos, open: 0, outcome, worst, not_sent, rejection }
     }
 }
 

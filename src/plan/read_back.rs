@@ -48,8 +48,8 @@ pub(crate) fn read_back(
     for (pos, request) in due {
         ops.extend(request.steps().iter().map(|step| unverified(*step)));
         batch.requests.push(request);
-        let (outcome, worst, not_sent) = (None, Status::Updated, None);
-        batch.rows.push(PlannedRow { pos, open: 1, outcome, worst, not_sent });
+        let (outcome, worst, not_sent, rejection) = (None, Status::Updated, None, None);
+        batch.rows.push(PlannedRow { pos, open: 1, outcome, worst, not_sent, rejection });
     }
     Ok((batch, ops))
 }

@@ -178,6 +178,7 @@ pub(crate) fn scan_rest(
     }
     scan.summary.add(&batch);
     scan.summary.columns.add_all(&batch.columns);
+    scan.summary.invalid.finish(input, context)?;
     on_batch(&batch);
     scan.empty_cells = rows.empty_cells();
     scan.summary.findings = rows.findings();

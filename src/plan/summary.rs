@@ -3,14 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Batch, Columns, Disagreement, FileDifference, SkippedExtensions, steps};
-use crate::causes::Causes;
+use super::{
+    Batch, Columns, Disagreement, FileDifference, InvalidCells, PlannedRow, SkippedExtensions,
+    steps,
+};
 use crate::findings::ColumnFinding;
 use crate::imagekit::body;
 use crate::ledger::Counters;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
-use crate::row::{Change, Extension, ExtensionName, Extensions, RowPos};
+use crate::row::{Change, Extension, ExtensionName, Extensions, Problem};
 
 /// Maximum requests kept for the preview.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -18,8 +20,6 @@ const REQUESTS_SHOWN_MAX: usize = 3;
 pub(crate) const EXAMPLES_MAX: usize = 3;
 /// Distinct lost tags that are counted.
 const LOST_TAGS_MAX: usize = 1000;
-/// Maximum bad rows kept for the preview.
-const BAD_SHOWN_MAX: usize = 1000;
 
 /// Counts over a whole input.
 #[derive(Debug, Default, Clone)]
@@ -43,8 +43,6 @@ pub struct PlanSummary {
     pub skipped_extensions: SkippedExtensions,
     /// Rows whose file ImageKit does not have.
     pub missing: u64,
-    /// The first invalid or missing rows, each with its problem, in planning order.
-    pub first_bad: Vec<(RowPos, String)>,
     /// Rows whose files are not resolved yet. Their steps count as one write each, although some
     /// may share a call.
     pub unresolved: u64,
@@ -70,8 +68,8 @@ pub struct PlanSummary {
     pub first_requests: Vec<Preview>,
     /// The first files that change, field by field.
     pub examples: Vec<FileDifference>,
-    /// Invalid rows and rows whose file was not found, by cause.
-    pub problems: Causes,
+    /// Invalid cells, and rows whose file was not found, by cause.
+    pub invalid: InvalidCells,
     /// Files in several rows that ask for different values.
     pub disagreements: u64,
     /// The first of these files.
@@ -159,12 +157,13 @@ impl PlanSummary {
             match (outcome.status, outcome.code) {
                 (Status::Rejected, Some(Code::NotFound)) => {
                     self.missing += 1;
-                    self.keep_bad(row.pos, outcome, "ImageKit has no such file");
+                    let fix = "check its id, or remove the row";
+                    let problem = Problem::new("fileId", "", "ImageKit has no such file", fix);
+                    self.invalid.add(row.pos, Code::NotFound, problem);
                 }
-                (Status::Rejected, _) => {
+                (Status::Rejected, code) => {
                     self.rejected += 1;
-                    let message = outcome.message.as_deref().unwrap_or_default();
-                    self.keep_bad(row.pos, outcome, message);
+                    self.add_invalid(row, code.unwrap_or(Code::Invalid), outcome);
                 }
                 (_, Some(Code::UpToDate | Code::Superseded)) => self.up_to_date += 1,
                 (_, Some(Code::AlreadyRan)) => self.already_ran += 1,
@@ -197,10 +196,14 @@ impl PlanSummary {
         self.idle_webhooks += u64::from(is_idle);
     }
 
-    fn keep_bad(&mut self, row: RowPos, outcome: &Outcome, problem: &str) {
-        self.problems.add(row, outcome.status, outcome.code, problem);
-        if self.first_bad.len() < BAD_SHOWN_MAX {
-            self.first_bad.push((row, problem.to_owned()));
+    /// Adds the problems of an invalid row.
+    fn add_invalid(&mut self, row: &PlannedRow, code: Code, outcome: &Outcome) {
+        let Some(rejection) = &row.rejection else {
+            let message = outcome.message.as_deref().unwrap_or_default();
+            return self.invalid.add(row.pos, code, Problem::of_row(message));
+        };
+        for problem in rejection.problems() {
+            self.invalid.add(row.pos, code, problem.clone());
         }
     }
 

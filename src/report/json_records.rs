@@ -1,16 +1,14 @@
 //! Objects of the input with their results, as the input has them: one after the other, or in an array.
 
-use std::fmt;
 use std::io::{self, Write as _};
 
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::encoded_file::EncodedFile;
 use super::reason::Reason;
 use crate::atomic_file::AtomicFile;
+use crate::input::raw_pairs;
 use crate::row::{MetadataField, NullMeans};
 
 /// The key of the result.
@@ -96,7 +94,7 @@ fn without_superseded(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
 /// The text of an object up to its closing brace, without the key `ikbulk` of an earlier run; `None` if
 /// it is not an object.
 fn without_own_key(text: &[u8]) -> Option<Vec<u8>> {
-    let Pairs(pairs) = serde_json::from_slice(text).ok()?;
+    let pairs = raw_pairs(std::str::from_utf8(text).ok()?)?;
     let is_own = |(key, _): &&(String, &RawValue)| key == OWN_KEY;
     let object = text.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
     let Some((_, own)) = pairs.iter().find(is_own) else {
@@ -111,30 +109,6 @@ fn without_own_key(text: &[u8]) -> Option<Vec<u8>> {
     let kept: Vec<String> =
         kept.map(|(key, value)| format!("{}:{value}", Value::from(key.as_str()))).collect();
     Some(format!("{{{}", kept.join(",")).into_bytes())
-}
-
-/// The keys of an object and the texts of their values, in order and with duplicate keys, which are to
-/// be fixed.
-struct Pairs<'t>(Vec<(String, &'t RawValue)>);
-
-impl<'de: 't, 't> Deserialize<'de> for Pairs<'t> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneObject;
-        impl<'de> Visitor<'de> for OneObject {
-            type Value = Pairs<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(OneObject)
-    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,38 @@ impl Problem {
         Self { finding: Some(finding), ..Self::new(column, value, finding.problem(), fix) }
     }
 
-    /// The column's name in the input.
+    /// A problem of the whole row, from its message: the fix follows after `; `.
+    #[must_use]
+    pub fn of_row(message: &str) -> Self {
+        let (problem, fix) = message.split_once("; ").unwrap_or((message, ""));
+        Self::new("", "", problem, fix)
+    }
+
+    /// The value, shortened; empty if the message has it.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// What is wrong: continues the sentence "value …".
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The fix, as an imperative; empty if there is none.
+    #[must_use]
+    pub fn suggestion(&self) -> &str {
+        &self.suggestion
+    }
+
+    /// The address of the cell in a worksheet.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    /// The column's name in the input; empty if the row is invalid as a whole.
     #[must_use]
     pub fn column(&self) -> &str {
         &self.column

@@ -220,3 +220,21 @@ fn questions() {
     }
     assert_text!(cases);
 }
+
+#[test]
+fn check_as_json_lists_every_problem() {
+    let env = TestEnv::new(files(["a", "b"]));
+    let mut cases = Cases::default();
+    env.write("sheet.csv", "fileId,tags,note\na,\"50%,\n9%\",x\n,red,y\nb,NULL,z\n");
+    cases.run(&env, "check sheet.csv --json");
+    // Of a sheet that is refused, the reason is on standard error.
+    let nulls =
+        "{\"fileId\":\"a\",\"description\":null}\n{\"fileId\":\"b\",\"description\":\"x\"}\n";
+    env.write("nulls.jsonl", nulls.to_owned() + "{\"fileId\":\"b\",\"description\":5}\n");
+    cases.run(&env, "plan nulls.jsonl --json");
+    env.write("good.csv", "fileId,tags\na,red\n");
+    cases.run(&env, "check good.csv --json --quiet");
+    env.write("empty.csv", "fileId,tags\n");
+    cases.run(&env, "check empty.csv --json");
+    assert_text!(cases);
+}

@@ -151,3 +151,25 @@ fn no_confirmation_without_changes_or_on_sandbox() {
     let on_sandbox = env.runs("sheet").pop().expect("it is the third");
     assert_eq!(on_sandbox.count("updated"), 2);
 }
+
+#[test]
+fn messages_are_coloured_only_on_a_terminal_that_wants_colours() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags\na,50%\n");
+    let check = || env.command(&["check", "sheet.csv"]);
+    let on_terminal = check().on_terminal().ends().exits(1);
+    assert!(on_terminal.out.contains("\u{1b}[31m×"), "{}", on_terminal.out.escape_debug());
+    let plain = check().env("NO_COLOR", "1").on_terminal().ends().exits(1);
+    let piped = check().run().exits(1);
+    for plain in [plain.out, piped.out] {
+        assert!(plain.contains("×") && !plain.contains('\u{1b}'), "{}", plain.escape_debug());
+    }
+}
+
+#[test]
+fn cells_cannot_colour_messages() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags,\u{1b}[2Jx\na,50%,\u{1b}[2J\n\u{1b}[31m/,x,\n");
+    let checked = env.command(&["check", "sheet.csv"]).on_terminal().ends().exits(1);
+    assert!(!checked.out.contains("\u{1b}[2J"), "{}", checked.out.escape_debug());
+}

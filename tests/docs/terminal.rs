@@ -75,6 +75,7 @@ impl Session {
             .env("PATH", format!("{binaries}:/usr/local/bin:/usr/bin:/bin"))
             .env("HOME", self.directory.path().join("home"))
             .env("TZ", "UTC")
+            .env("NO_COLOR", "1")
             .env("LC_ALL", "C")
             .envs(self.exports.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())

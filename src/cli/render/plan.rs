@@ -1,7 +1,7 @@
 //! The preview before a run.
 
 use ikbulk::engine::{
-    Code, ColumnCounts, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate, ReadStats,
+    ColumnCounts, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate, ReadStats,
     Resolution, SkippedExtensions, Target, Units,
 };
 use ikbulk::internals::{Identity, ReadStrategy, plural, thousands};
@@ -9,8 +9,6 @@ use ikbulk::internals::{Identity, ReadStrategy, plural, thousands};
 use super::duration::duration;
 use super::layout::Layout;
 
-/// Maximum causes of invalid rows in the preview of a run.
-const CAUSES_SHOWN_MAX: usize = 10;
 /// Maximum findings.
 const FINDINGS_SHOWN_MAX: usize = 12;
 /// Maximum columns with counts.
@@ -43,7 +41,6 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
     lines.add("rows", &rows(view));
     if view.is_refused {
         findings(&mut lines, summary);
-        planned_problems(&mut lines, view);
         return lines.into_text();
     }
     if let Some(looked_up) = view.looked_up {
@@ -89,7 +86,6 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
         first_requests(&mut lines, summary);
     }
     findings(&mut lines, summary);
-    planned_problems(&mut lines, view);
     let can_undo = view.target.as_ref().and_then(|target| target.can_undo);
     if let Some(can_undo) = can_undo.filter(|_| summary.writes > 0) {
         lines.add("undo", &undo_text(summary, can_undo));
@@ -389,41 +385,6 @@ fn findings(lines: &mut Layout, summary: &PlanSummary) {
     let more = summary.findings.len().saturating_sub(FINDINGS_SHOWN_MAX);
     if more > 0 {
         lines.add("", &format!("and {}", plural(more as u64, "more finding", "more findings")));
-    }
-}
-
-/// Adds invalid rows and missing files by cause. `check` lists every row whose message differs.
-fn planned_problems(lines: &mut Layout, view: &Preview<'_>) {
-    let PlanSummary { problems, first_bad, rejected, missing, .. } = view.summary;
-    let causes_max = if view.target.is_some() { CAUSES_SHOWN_MAX } else { usize::MAX };
-    let mut shown = 0;
-    for cause in problems.sorted().into_iter().take(causes_max) {
-        let label = if cause.code == Some(Code::NotFound) { "not found" } else { "invalid" };
-        if cause.count == 1 {
-            lines.add(label, &format!("{}: {}", cause.rows_text(), cause.message));
-            shown += 1;
-        } else if !cause.varies {
-            let count = thousands(cause.count);
-            lines.add(label, &format!("{count} × {} ({})", cause.message, cause.rows_text()));
-            shown += cause.count;
-        } else if view.target.is_some() {
-            let (count, rows) = (thousands(cause.count), cause.rows_text());
-            lines.add(label, &format!("{count} × ({rows}), for example: {}", cause.message));
-            shown += cause.count;
-        } else {
-            for (row, message) in first_bad.iter().filter(|(_, message)| cause.covers(message)) {
-                lines.add(label, &format!("row {row}: {message}"));
-                shown += 1;
-            }
-        }
-    }
-    let more = (rejected + missing).saturating_sub(shown);
-    if more > 0 {
-        let hint = match view.target {
-            Some(_) => "; `ikbulk check FILE` lists them all",
-            None => "",
-        };
-        lines.add("", &format!("and {}{hint}", plural(more, "more row", "more rows")));
     }
 }
 

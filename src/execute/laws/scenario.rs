@@ -124,6 +124,7 @@ pub(crate) fn plan(spec: RowSpec, number: u64, progress: &RowProgress, batch: &m
             outcome: None,
             worst: Status::Unchanged,
             not_sent: None,
+            rejection: None,
         });
     }
     batch.requests.push(match spec {

@@ -109,7 +109,7 @@ impl DiffPlanner {
 
     /// Reads rows of this format: in cells, other line ends than those of the file change nothing.
     #[must_use]
-    pub fn reading(self, format: Format) -> Self {
+    pub(crate) fn reading(self, format: Format) -> Self {
         Self { has_cells: format != Format::Jsonl, ..self }
     }
 
