@@ -37,7 +37,6 @@ mod saved_extensions;
 mod saved_responses;
 mod settings;
 mod settle;
-mod sheet_cases;
 mod sheets;
 mod signals;
 mod skip_tagged;

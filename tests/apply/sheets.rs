@@ -1,13 +1,16 @@
 //! The corpus in `fixtures/sheets`: sheets as people and programs write them, each in a directory with
-//! the options that it is read with (`options`, if any) and what becomes of it (`expected.txt`).
-//!
-//! After a change of wording or behaviour, `UPDATE_SHEETS=1 cargo test --test apply sheets` rewrites
-//! the expectations; review the diff.
+//! what becomes of it (`expected.snap`), and where needed with the options that it is read with
+//! (`options`), the state of its files and further fields (`library.json`), and commands besides
+//! `check` and `apply` (`commands`, with `SHEET` for its name).
 
 use std::fs;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{TestEnv, files};
+use ikbulk_sandbox::Library;
+use serde_json::Value;
+
+use crate::harness::{Cases, TestEnv, files, with_library};
 
 /// The files of the library that the sheets name: those of ImageKit's shape, and short ones.
 fn library() -> Vec<String> {
@@ -26,11 +29,53 @@ fn sheet_in(directory: &Path) -> String {
     names.find(|name| name.starts_with("sheet.")).expect("there is a sheet")
 }
 
-/// What `check` says about the sheet, and what `apply` makes of each row.
+/// The ids of the files that most sheets name.
+pub(crate) fn case_ids() -> Vec<String> {
+    library().into_iter().take(6).collect()
+}
+
+/// Copies the sheet of a case into the environment; returns its name.
+pub(crate) fn copy_sheet(env: &TestEnv, case: &str) -> String {
+    let directory = corpus().join(case);
+    let name = sheet_in(&directory);
+    fs::copy(directory.join(&name), env.path(&name)).expect("the sheet can be copied");
+    name
+}
+
+/// A library with the files, in the state that the directory says.
+fn env_of(directory: &Path) -> TestEnv {
+    let Ok(state) = fs::read(directory.join("library.json")) else {
+        return TestEnv::new(files(library()));
+    };
+    let state: Value = serde_json::from_slice(&state).expect("it is JSON");
+    let mut files = Library::new();
+    for id in library() {
+        let mut file = state["file"].clone();
+        file["fileId"] = id.into();
+        files.insert(file);
+    }
+    let mut config = with_library(files);
+    config.fields.extend(state["fields"].as_array().into_iter().flatten().cloned());
+    TestEnv::new(config)
+}
+
+/// What the commands of a directory say about its sheet.
+fn commands_text(directory: &Path, name: &str) -> String {
+    let commands = fs::read_to_string(directory.join("commands")).unwrap_or_default();
+    let mut cases = Cases::default();
+    let env = env_of(directory);
+    fs::copy(directory.join(name), env.path(name)).expect("the sheet can be copied");
+    for command in commands.lines() {
+        cases.run(&env, &command.replace("SHEET", name));
+    }
+    cases.to_string()
+}
+
+/// What `check` and the further commands say about the sheet, and what `apply` makes of each row.
 fn outcome(directory: &Path) -> String {
     let name = sheet_in(directory);
     let options = fs::read_to_string(directory.join("options")).unwrap_or_default();
-    let env = TestEnv::new(files(library()));
+    let env = env_of(directory);
     fs::copy(directory.join(&name), env.path(&name)).expect("the sheet can be copied");
     let checked = env.run(&format!("check {name} {}", options.trim()));
     let mut text = format!("# check\n{checked}");
@@ -38,6 +83,7 @@ fn outcome(directory: &Path) -> String {
         assert_eq!(env.sandbox.stats().calls.patch, 0, "{name}");
         return text;
     }
+    text += &format!("\n{}", commands_text(directory, &name));
     let applied = env.apply_direct(&format!("--max-bad 100% {name} {}", options.trim()));
     text += &format!("\n# apply: exit code {:?}\n", applied.code);
     for run in env.runs(stem(&name)) {
@@ -87,26 +133,25 @@ fn extension(name: &str) -> &str {
 
 #[test]
 fn every_sheet_of_the_corpus_is_read_as_expected() {
-    let is_updating = std::env::var_os("UPDATE_SHEETS").is_some();
-    let mut different = String::new();
-    let mut directories: Vec<PathBuf> = fs::read_dir(corpus())
-        .expect("the corpus can be read")
-        .map(|entry| entry.expect("the corpus can be read").path())
-        .filter(|path| path.is_dir())
-        .collect();
+    let entries = fs::read_dir(corpus()).expect("the corpus can be read");
+    let paths = entries.map(|entry| entry.expect("the corpus can be read").path());
+    let mut directories: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
     directories.sort();
-    for directory in directories {
-        let outcome = outcome(&directory);
-        let expected = directory.join("expected.txt");
-        if is_updating {
-            fs::write(&expected, &outcome).expect("the corpus can be written");
-        }
-        let expected = fs::read_to_string(&expected).unwrap_or_default();
-        if outcome != expected {
-            different += &format!("\n{}\n{outcome}instead of\n{expected}", directory.display());
-        }
-    }
-    assert!(different.is_empty(), "{different}");
+    // One sheet that is read otherwise does not hide others.
+    let is_different = |directory: &PathBuf| catch_unwind(|| assert_expected(directory)).is_err();
+    let different: Vec<PathBuf> = directories.into_iter().filter(is_different).collect();
+    assert!(different.is_empty(), "{different:#?}");
+}
+
+/// Compares what becomes of the sheet in a directory with `expected.snap` there.
+fn assert_expected(directory: &Path) {
+    let outcome = outcome(directory);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(directory);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_filters(crate::harness::FILTERS.to_vec());
+    settings.bind(|| insta::assert_snapshot!("expected", outcome));
 }
 
 #[test]
