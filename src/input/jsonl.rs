@@ -28,8 +28,8 @@ pub(super) struct JsonLines {
     /// The number of the last object.
     number: u64,
     is_array: bool,
-    /// Whether an array began that has not ended. Several may follow each other.
-    is_open: bool,
+    /// Arrays that have not ended. Several may follow each other.
+    open: u32,
 }
 
 impl JsonLines {
@@ -50,7 +50,7 @@ impl JsonLines {
             line,
             number: number - 1,
             is_array,
-            is_open: from.is_some(),
+            open: u32::from(from.is_some()),
         })
     }
 
@@ -81,7 +81,7 @@ impl JsonLines {
 
     /// Fails if the text ends within an array.
     fn check_end(&self) -> Result<(), InputError> {
-        if !self.is_array || !self.is_open && self.number > 0 {
+        if !self.is_array || self.open == 0 && self.number > 0 {
             return Ok(());
         }
         let pos = RowPos { number: self.number, line: self.line, offset: self.offset };
@@ -91,10 +91,15 @@ impl JsonLines {
 
     /// Skips blanks, and what separates the objects of an array.
     fn skip_separators(&mut self) {
-        let (is_array, is_open) = (self.is_array, &mut self.is_open);
+        let (is_array, open) = (self.is_array, &mut self.open);
+        // Brackets are skipped wherever they are, so that a position tells all about what follows.
         let is_separator = |byte: &&u8| match **byte {
-            b'[' | b']' if is_array && *is_open == (**byte == b']') => {
-                *is_open = !*is_open;
+            b'[' if is_array => {
+                *open += 1;
+                true
+            }
+            b']' if is_array => {
+                *open = open.saturating_sub(1);
                 true
             }
             b',' => is_array,

@@ -318,7 +318,7 @@ fn array_with_values_that_are_no_objects_comes_back_whole() {
     env.write("sheet.json", "[1,\"x, ]\", null ,{\"fileId\":\"a\",\"tags\":[\"red\"]},[2,3]]");
     let done = env.apply("sheet.json --max-bad 100%").exits(1);
     let run = env.only_run("sheet");
-    assert_eq!((run.count("updated"), run.count("rejected")), (1, 4));
+    assert_eq!((run.count("updated"), run.count("rejected")), (1, 5));
     done.output_contains("failed.json");
     assert_text!(run.text("failed.json"));
     // Arrays one after the other are one sheet, as when the pages of a list are joined.
@@ -328,6 +328,9 @@ fn array_with_values_that_are_no_objects_comes_back_whole() {
     );
     env.apply("pages.json").exits(0);
     assert_eq!(env.file("b")["tags"], json!(["y"]));
+    // A bracket too many has no value.
+    env.write("closed.json", "[{\"fileId\":\"a\",\"tags\":[\"x\"]}]]\n");
+    env.apply("closed.json").exits(0);
     env.write(
         "cut.json",
         "[{\"fileId\":\"a\",\"tags\":[\"x\"]}]\n[{\"fileId\":\"b\",\"tags\":[\"y\"]}\n",
