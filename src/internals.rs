@@ -8,7 +8,7 @@ pub use crate::charges::{Certainty, Charges};
 pub use crate::error::chain;
 pub use crate::execute::{Verdict, from_at_most_once, from_idempotent};
 pub use crate::imagekit::{Accepted, Api, ApiSettings, FileState, SendResult};
-pub use crate::input::{Context, Input, stage_unnamed_input};
+pub use crate::input::{Context, Input, read_flags, stage_unnamed_input};
 pub use crate::ledger::RunMeta;
 pub use crate::plan::steps;
 pub use crate::plural::{plural, thousands};

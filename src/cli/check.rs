@@ -3,7 +3,7 @@
 use clap::Args;
 use ikbulk::engine::{Engine, Sheet};
 use ikbulk::exit_codes;
-use ikbulk::internals::quoted;
+use ikbulk::internals::{quoted, read_flags};
 
 use super::help::INPUT;
 use super::read_args::ReadArgs;
@@ -70,7 +70,8 @@ impl Check {
             return Ok(exit_codes::NEEDS_FIXING);
         }
         if let Some(path) = sheet.source.file() {
-            screen.print(&format!("next       ikbulk plan {}\n", quoted(path)));
+            let flags = read_flags(&sheet.read_options, &engine.settings().rules);
+            screen.print(&format!("next       ikbulk plan {}{flags}\n", quoted(path)));
         }
         Ok(exit_codes::DONE)
     }

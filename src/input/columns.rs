@@ -1,12 +1,14 @@
 //! Parses the header of a sheet.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::names::{Meaning, Names, own};
 use super::{InputError, NearlyKnown};
 use crate::plural::plural;
 use crate::row::{Field, METADATA};
+use crate::shell::quoted;
 
 /// A parsed header.
 #[derive(Debug, Clone)]
@@ -122,8 +124,12 @@ impl Columns {
         };
         let has_object = self.meanings.contains(&Meaning::MetadataObject);
         if !has_nearly && !fields().any(Field::names_file) {
-            let listed = listed(&self.names);
-            problems.push(format!("no column fileId, filePath or url; the header has {listed}"));
+            let example = quoted(Path::new(&format!("{}=fileId", first_name(&self.names))));
+            problems.push(format!(
+                "no column fileId, filePath or url; the header has {}; if one of them names the files, \
+                 pass --map, such as --map {example}",
+                listed(&self.names)
+            ));
         } else if problems.is_empty()
             && !has_nearly
             && !has_object
@@ -205,6 +211,12 @@ fn not_a_header(names: &[&str]) -> Option<String> {
         );
     }
     None
+}
+
+/// The first name that is not empty, without line ends.
+fn first_name(names: &[String]) -> &str {
+    let name = names.iter().find(|name| !name.trim().is_empty());
+    name.and_then(|name| name.lines().next()).unwrap_or("NAME")
 }
 
 /// The first names, each shortened: a header can be arbitrary text.

@@ -276,7 +276,7 @@ fn separator_line(cells: &ByteRecord, delimiter: Delimiter) -> Option<Delimiter>
 }
 
 /// The delimiter that the options or a line `sep=` set, or else the one under which the header has
-/// the most known columns.
+/// the most known columns; if it has none, the one under which it has the most columns.
 fn find_delimiter(input: &Input) -> Result<Delimiter, InputError> {
     if let Some(delimiter) = input.options.delimiter {
         return Ok(delimiter);
@@ -299,7 +299,16 @@ fn find_delimiter(input: &Input) -> Result<Delimiter, InputError> {
             return Ok(best.1);
         }
     }
-    Ok(Delimiter::default())
+    // The sheet is refused, and the message names the columns.
+    let mut best = (1, Delimiter::default());
+    for delimiter in Delimiter::DETECTED {
+        let mut raw = RawRecords::new(input.open_file()?, delimiter.byte());
+        let mut record = RawRecord::default();
+        if matches!(raw.read(&mut record), Ok(true)) && record.cells.len() > best.0 {
+            best = (record.cells.len(), delimiter);
+        }
+    }
+    Ok(best.1)
 }
 
 /// What the first records say about the delimiter.

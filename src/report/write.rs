@@ -15,7 +15,7 @@ use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
 use crate::history::each_record;
-use crate::input::{Context, Fingerprint, Input, Records};
+use crate::input::{Context, Fingerprint, Input, Records, read_flags};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::row::RowPos;
@@ -34,6 +34,8 @@ pub struct Reports {
     pub failed: Option<PathBuf>,
     /// The path of `unknown.*`; `None` if it would have no rows.
     pub unknown: Option<PathBuf>,
+    /// The flags with which `failed.*` and `unknown.*` are read like the sheet, each after a blank.
+    pub read_flags: String,
     /// The backups of sheets that were edited since they were last written.
     pub backups: Vec<PathBuf>,
     /// The stage of the run.
@@ -118,6 +120,7 @@ fn write_files(
         unknown: finish_sheet(&sheets[1], unknown).map_err(failed)?,
         failures,
         summary,
+        read_flags: read_flags(&meta.read_options, &meta.rules),
         backups,
         stage: meta.stage,
         can_undo: !meta.sandbox && ledger.file_count()? > 0,

@@ -32,6 +32,17 @@ pub struct Locale {
     begins_with_day: Option<bool>,
 }
 
+/// Tags of which at least one reads like any locale.
+const TAGS: [&str; 5] = ["de", "en-US", "en-GB", "en", "hu"];
+
+impl Locale {
+    /// A tag of a locale that reads the same; `None` if none is known.
+    #[must_use]
+    pub(crate) fn tag(self) -> Option<&'static str> {
+        TAGS.into_iter().find(|tag| tag.parse() == Ok(self))
+    }
+}
+
 impl FromStr for Locale {
     type Err = &'static str;
 

@@ -8,7 +8,7 @@ use ikbulk_sandbox::{Config, Hook, Phase};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    ChildHandle, TestEnv, assert_text, files, ids, lines, sheet, tagged, tagging,
+    Cases, ChildHandle, TestEnv, assert_text, files, ids, lines, sheet, tagged, tagging,
 };
 
 /// A sheet that sets other tags than [`tagging`].
@@ -387,4 +387,52 @@ fn repeated_rejection_halts_and_names_rows() {
     let off = "--max-same-rejection off --max-rejected 100% --rate unlimited";
     env.run(&format!("resume --yes {} {off}", run.name())).exits(1);
     assert_eq!(run.count("rejected"), 40);
+}
+
+/// A sheet of a German Excel: semicolons, Windows-1252, German headers, decimal commas.
+#[test]
+fn german_sheet_is_applied_fixed_and_applied_again_by_the_commands_shown() {
+    let ids = ids(3);
+    let env = TestEnv::new(files(&ids));
+    let rows = [
+        "Datei-ID;Schlagw\u{f6}rter;Beschreibung;price;rights_until;approved".to_owned(),
+        format!("{};rot,gr\u{fc}n;Sch\u{f6}ne Gr\u{f6}\u{df}e;12,50;31.12.2026;WAHR", ids[0]),
+        format!("{};blau;F\u{fc}r;1.234,50;01.02.2027;FALSCH", ids[1]),
+        format!("{};gelb;T\u{fc}r;1.234;#NV;WAHR", ids[2]),
+    ];
+    // All of these characters have the same number in both.
+    let bytes: Vec<u8> =
+        rows.join("\r\n").chars().map(|c| u8::try_from(c).expect("Latin-1")).collect();
+    env.write("Bilder.csv", bytes);
+    let mut cases = Cases::default();
+    cases.run(&env, "check Bilder.csv");
+    cases.run(&env, "check Bilder.csv --encoding windows-1252");
+    let maps = "--map Datei-ID=fileId --map Schlagw\u{f6}rter=tags --map Beschreibung=description";
+    cases.run(&env, &format!("check Bilder.csv --encoding windows-1252 --locale de {maps}"));
+    let options = format!("--encoding windows-1252 --locale de --max-bad 50% {maps}");
+    let applied = env.apply(&format!("Bilder.csv {options}")).exits(1);
+    cases.add("apply", &applied);
+    assert_text!(cases);
+    let file = env.file(&ids[1]);
+    let metadata = &file["customMetadata"];
+    assert_eq!(
+        (&metadata["price"], &metadata["rights_until"]),
+        (&json!(1234.5), &json!("2027-02-01"))
+    );
+    let run = env.only_run("Bilder");
+    let failed = run.path().join("failed.csv");
+    let mut bytes = std::fs::read(&failed).expect("a row failed");
+    let at = bytes.windows(3).position(|part| part == b"#NV").expect("the bad cell");
+    bytes.drain(at..at + 3);
+    std::fs::write(&failed, bytes).expect("it can be written");
+    let shown =
+        applied.out.lines().find_map(|line| line.split_once("then: ikbulk ")).expect("a command").1;
+    let command = shlex::split(shown).expect("a shell reads it");
+    let command: Vec<String> = command.into_iter().chain(["--yes".to_owned()]).collect();
+    env.command(&command).run().exits(0);
+    let file = env.file(&ids[2]);
+    assert_eq!(
+        (&file["customMetadata"]["price"], &file["description"]),
+        (&json!(1234), &json!("T\u{fc}r"))
+    );
 }

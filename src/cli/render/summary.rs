@@ -226,7 +226,8 @@ fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
             _ => "fix the reported cells, then: ",
         };
         let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
-        lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}"));
+        let flags = &reports.read_flags;
+        lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}{flags}"));
     } else if conflicts > 0 {
         lines.add_unwrapped(label, &format!("ikbulk plan --diff {path}"));
         lines.add("", "shows what the sheet would now change on the files in conflict");
