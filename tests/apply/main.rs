@@ -24,6 +24,7 @@ mod inputs;
 mod journeys;
 mod lookups;
 #[cfg(target_os = "linux")]
+mod messages;
 mod oversized;
 mod plan;
 mod preview_text;
