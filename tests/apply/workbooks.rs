@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use calamine::{Data, Reader as _, Xlsx, open_workbook};
-use ikbulk_sandbox::Library;
+use ikbulk_sandbox::{ExtensionOutcome, Library};
 use rust_xlsxwriter::{Format, Workbook};
 use serde_json::json;
 use zip::write::SimpleFileOptions;
@@ -118,6 +118,29 @@ fn run_of_a_workbook_is_resumed_from_its_copy() {
     assert!(run.path().join("input.xlsx").exists(), "the workbook itself is kept");
     std::fs::write(run.path().join("input.rows"), "edited").expect("it can be written");
     env.run(&format!("undo --yes {}", run.name())).exits(2);
+}
+
+#[test]
+fn failed_rows_of_a_workbook_are_retried() {
+    let mut config = files(["a", "b"]);
+    config.extensions = ExtensionOutcome::FailFirst { runs: 1 };
+    let env = TestEnv::new(config);
+    let rows = [
+        row(&["fileId", "description", "extensions"]),
+        row(&["a", "A shoe", r#"[{"name":"remove-bg"}]"#]),
+        row(&["b", "A boot", ""]),
+    ];
+    write_workbook(&env.path("sheet.xlsx"), &rows);
+    env.apply("sheet.xlsx").exits(1);
+    let run = env.only_run("sheet");
+    assert_eq!(read_workbook(&run.path().join("failed.xlsx"))[1][0], "a");
+    let before = env.sandbox.stats().calls.patch;
+    env.run(&format!("retry --yes --rate unlimited --read-rate unlimited {}", run.name())).exits(0);
+    assert_eq!(env.sandbox.stats().calls.patch - before, 1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 2);
+    // The row is retried once: a second retry finds nothing to do.
+    env.run(&format!("retry --yes --rate unlimited {}", run.name()));
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 2);
 }
 
 #[test]
