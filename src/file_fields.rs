@@ -1,13 +1,12 @@
 //! The editable fields of a file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::row::{
-    Change, Coordinates, Field, HeldWord, MetadataField, MetadataValue, Publish, Set, instant,
-};
+use crate::row::{Coordinates, Details, Field, HeldWord, MetadataValue, Publish, Set, instant};
 
 /// The type of a list entry. Lists also contain folders, which have no file id, and, unless the
 /// query excludes them, old versions, which have the file's id.
@@ -89,22 +88,29 @@ impl FileFields {
         self == other || sorted(self) == sorted(other)
     }
 
-    /// Whether the coordinates are up to date.
+    /// The value of a field of [`Details`].
     #[must_use]
-    pub fn has_coordinates(&self, requested: &Set<Coordinates>) -> bool {
-        is_area(self.custom_coordinates.as_deref(), requested)
+    pub(crate) fn detail(&self, field: &Field) -> Detail<'_> {
+        match field {
+            Field::CustomCoordinates => Detail::text(self.custom_coordinates.as_deref()),
+            Field::Description => Detail::text(self.description.as_deref()),
+            Field::CustomMetadata(field) => Detail::Json(self.custom_metadata.get(&*field.name)),
+            _ => Detail::Json(None),
+        }
     }
 
-    /// Whether the description is up to date; empty counts as cleared.
+    /// Whether a detail is up to date.
     #[must_use]
-    pub fn has_description(&self, requested: &Set<Box<str>>) -> bool {
-        is_description(self.description.as_deref(), requested)
+    pub(crate) fn has_detail(&self, field: &Field, requested: &Set<MetadataValue>) -> bool {
+        self.detail(field).is(field, requested)
     }
 
-    /// Whether a custom metadata field is up to date.
+    /// Whether both have the same value of a detail.
     #[must_use]
-    pub fn has_metadata(&self, field: &MetadataField, requested: &Set<MetadataValue>) -> bool {
-        is_metadata(self.custom_metadata.get(field.name.as_ref()), requested)
+    pub(crate) fn has_detail_of(&self, other: &Self, field: &Field) -> bool {
+        let requested = other.detail(field).to_value().into_owned();
+        let requested = if requested.is_null() { Set::Clear } else { Set::Value(requested) };
+        self.has_detail(field, &requested)
     }
 
     /// Whether a field holds a word: as its value, or in its list.
@@ -133,19 +139,23 @@ impl FileFields {
 }
 
 impl FileFields {
-    /// Applies a change to coordinates, description and custom metadata.
-    pub fn set(&mut self, change: &Change) {
-        if let Some(area) = &change.coordinates {
-            self.custom_coordinates = area.value().map(ToString::to_string);
-        }
-        if let Some(text) = &change.description {
-            self.description = text.value().map(ToString::to_string);
-        }
-        for (field, value) in &change.metadata {
-            match value.value() {
-                Some(value) => self.custom_metadata.insert(field.name.to_string(), value.clone()),
-                None => self.custom_metadata.remove(field.name.as_ref()),
-            };
+    /// Sets details.
+    pub(crate) fn set(&mut self, details: &Details) {
+        for (field, set) in details.iter() {
+            let text = || set.value().and_then(Value::as_str).map(str::to_owned);
+            match field {
+                Field::CustomCoordinates => self.custom_coordinates = text(),
+                Field::Description => self.description = text(),
+                Field::CustomMetadata(field) => {
+                    match set.value() {
+                        Some(value) => {
+                            self.custom_metadata.insert(field.name.to_string(), value.clone())
+                        }
+                        None => self.custom_metadata.remove(&*field.name),
+                    };
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -169,32 +179,6 @@ impl FileFields {
         set(self) == set(other)
     }
 
-    /// Whether both have the same coordinates, in any spelling.
-    #[must_use]
-    pub fn has_coordinates_of(&self, other: &Self) -> bool {
-        let texts = [self, other].map(|fields| fields.custom_coordinates.as_deref().unwrap_or(""));
-        let [a, b] = texts.map(Coordinates::parse);
-        texts[0] == texts[1] || a.is_some() && a == b
-    }
-
-    /// Whether both have the same description; empty equals absent.
-    #[must_use]
-    pub fn has_description_of(&self, other: &Self) -> bool {
-        let [a, b] = [self, other].map(|fields| fields.description.as_deref().unwrap_or(""));
-        a == b
-    }
-
-    /// Whether both have the same value in a custom metadata field; null equals absent.
-    #[must_use]
-    pub fn has_metadata_of(&self, other: &Self, field: &MetadataField) -> bool {
-        let value = |fields: &'_ Self| fields.custom_metadata.get(field.name.as_ref()).cloned();
-        match [self, other].map(|fields| value(fields).filter(|value| !value.is_null())) {
-            [None, None] => true,
-            [Some(a), Some(b)] => same_value(&a, &b),
-            _ => false,
-        }
-    }
-
     /// Whether both have the same publication status; `true` if either lacks it.
     #[must_use]
     pub fn has_publication_of(&self, other: &Self) -> bool {
@@ -202,27 +186,60 @@ impl FileFields {
     }
 }
 
-/// Whether the actual coordinates match the request; empty counts as cleared.
-pub(crate) fn is_area(actual: Option<&str>, requested: &Set<Coordinates>) -> bool {
-    let actual = actual.filter(|text| !text.is_empty());
-    match requested {
-        Set::Clear => actual.is_none(),
-        Set::Value(area) => actual.and_then(Coordinates::parse) == Some(*area),
+/// The value of a field of [`Details`], as a file has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Detail<'a> {
+    /// A text; `None` if it is absent or empty.
+    Text(Option<&'a str>),
+    /// A value of custom metadata; null counts as absent.
+    Json(Option<&'a Value>),
+}
+
+impl<'a> Detail<'a> {
+    /// A text; empty counts as absent.
+    pub(crate) fn text(text: Option<&'a str>) -> Self {
+        Self::Text(text.filter(|text| !text.is_empty()))
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn as_str(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => text,
+            Self::Json(value) => value.and_then(Value::as_str),
+        }
+    }
+
+    /// The value; null if it is absent.
+    pub(crate) fn to_value(self) -> Cow<'a, Value> {
+        match self {
+            Self::Text(text) => Cow::Owned(text.into()),
+            Self::Json(value) => value.map_or(Cow::Owned(Value::Null), Cow::Borrowed),
+        }
+    }
+
+    /// Whether it is as requested.
+    pub(crate) fn is(self, field: &Field, requested: &Set<MetadataValue>) -> bool {
+        match (self, requested.value()) {
+            (Self::Text(actual), requested) => {
+                let requested = requested.and_then(Value::as_str).filter(|text| !text.is_empty());
+                actual == requested
+                    || *field == Field::CustomCoordinates && is_same_area(actual, requested)
+            }
+            (Self::Json(actual), requested) => {
+                match (requested, actual.filter(|value| !value.is_null())) {
+                    (None, actual) => actual.is_none(),
+                    (Some(_), None) => false,
+                    (Some(requested), Some(actual)) => same_value(requested, actual),
+                }
+            }
+        }
     }
 }
 
-/// Whether the actual description matches the request; absent and empty count as cleared.
-pub(crate) fn is_description(actual: Option<&str>, requested: &Set<Box<str>>) -> bool {
-    actual.unwrap_or_default() == requested.value().map_or("", |text| text.as_ref())
-}
-
-/// Whether the actual metadata value matches the request; null counts as cleared.
-pub(crate) fn is_metadata(actual: Option<&Value>, requested: &Set<MetadataValue>) -> bool {
-    match (requested, actual.filter(|value| !value.is_null())) {
-        (Set::Clear, actual) => actual.is_none(),
-        (Set::Value(_), None) => false,
-        (Set::Value(requested), Some(actual)) => same_value(requested, actual),
-    }
+/// Whether both are the same area, however it is written.
+fn is_same_area(one: Option<&str>, other: Option<&str>) -> bool {
+    let area = one.and_then(Coordinates::parse);
+    area.is_some() && area == other.and_then(Coordinates::parse)
 }
 
 /// Whether two metadata values are equal. `12` equals `12.0`, and two spellings of a date are
@@ -256,6 +273,7 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::MetadataField;
 
     fn read(json: &str) -> FileFields {
         serde_json::from_str(json).expect("it is an object")
@@ -271,16 +289,22 @@ mod tests {
             r#"{"tags": ["y", "x"], "AITags": [{"name": "b"}, {"name": "a"}], "description": "",
                 "customCoordinates": null, "customMetadata": {"n": 12.0}, "isPublished": true}"#,
         );
-        let field = |name: &str| MetadataField { name: name.into(), rule: None };
-        assert!(a.has_tags_of(&b) && a.has_ai_tags_of(&b) && a.has_description_of(&b));
-        assert!(a.has_coordinates_of(&b) && a.has_publication_of(&b));
-        assert!(a.has_metadata_of(&b, &field("n")) && a.has_metadata_of(&b, &field("none")));
+        let metadata =
+            |name: &str| Field::CustomMetadata(MetadataField { name: name.into(), rule: None });
+        assert!(a.has_tags_of(&b) && a.has_ai_tags_of(&b) && a.has_publication_of(&b));
+        for field in [Field::Description, Field::CustomCoordinates, metadata("n"), metadata("none")]
+        {
+            assert!(a.has_detail_of(&b, &field) && b.has_detail_of(&a, &field), "{field:?}");
+        }
         let c = read(
             r#"{"tags": ["x"], "AITags": [{"name": "a"}], "description": "d",
                 "customCoordinates": "1,2,3,4", "customMetadata": {"n": 13}, "isPublished": false}"#,
         );
-        assert!(!c.has_tags_of(&b) && !c.has_ai_tags_of(&b) && !c.has_description_of(&b));
-        assert!(!c.has_coordinates_of(&b) && !c.has_publication_of(&b));
-        assert!(!c.has_metadata_of(&b, &field("n")));
+        assert!(!c.has_tags_of(&b) && !c.has_ai_tags_of(&b) && !c.has_publication_of(&b));
+        for field in [Field::Description, Field::CustomCoordinates, metadata("n")] {
+            assert!(!c.has_detail_of(&b, &field) && !b.has_detail_of(&c, &field), "{field:?}");
+        }
+        let spaced = read(r#"{"customCoordinates": "1, 2,3,4"}"#);
+        assert!(spaced.has_detail_of(&c, &Field::CustomCoordinates));
     }
 }

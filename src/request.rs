@@ -8,8 +8,7 @@
 
 use crate::bit_set::{BitSet, Member};
 use crate::row::{
-    AiTagRemoval, Coordinates, Extensions, FieldSet, FileField, FileId, MetadataField,
-    MetadataValue, Publish, Set, Tags, WebhookUrl,
+    AiTagRemoval, Details, Extensions, FieldSet, FileField, FileId, Publish, Set, Tags, WebhookUrl,
 };
 use crate::sent::Sent;
 
@@ -149,12 +148,8 @@ pub struct Patch {
     pub tags: Option<Set<Tags>>,
     /// AI tags to remove, before any extension runs.
     pub remove_ai_tags: Option<AiTagRemoval>,
-    /// `customCoordinates`: the important area of an image.
-    pub coordinates: Option<Set<Coordinates>>,
-    /// `description`.
-    pub description: Option<Set<Box<str>>>,
-    /// Custom metadata fields to change; others stay.
-    pub metadata: Vec<(MetadataField, Set<MetadataValue>)>,
+    /// Fields to set or clear.
+    pub details: Details,
     /// Extensions to run.
     pub extensions: Option<Extensions>,
     /// Receives the extensions' final status.
@@ -171,13 +166,10 @@ impl Patch {
     /// The fields that it sets itself.
     #[must_use]
     pub fn fields(&self) -> FieldSet {
-        FieldSet::from([
+        self.details.fields().union(FieldSet::from([
             (FileField::Tags, self.tags.is_some()),
             (FileField::AiTags, self.remove_ai_tags.is_some()),
-            (FileField::Coordinates, self.coordinates.is_some()),
-            (FileField::Description, self.description.is_some()),
-            (FileField::Metadata, !self.metadata.is_empty()),
-        ])
+        ]))
     }
 
     /// The fields that its extensions may write.
@@ -212,9 +204,7 @@ impl Patch {
         Self {
             tags: self.tags.filter(|_| keeps(FileField::Tags)),
             remove_ai_tags: self.remove_ai_tags.filter(|_| keeps(FileField::AiTags)),
-            coordinates: self.coordinates,
-            description: self.description.filter(|_| keeps(FileField::Description)),
-            metadata: if keeps(FileField::Metadata) { self.metadata } else { Vec::new() },
+            details: self.details.only(keeps),
             extensions: None,
             webhook_url: None,
         }
@@ -224,8 +214,8 @@ impl Patch {
 /// The state that a file must have after all accepted requests. Absent fields are not checked.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expected {
-    /// The fields as last set, except tags.
-    pub fields: Patch,
+    /// The fields as last set.
+    pub details: Details,
     /// All tags of the file, in any order; `None` if not all are known.
     pub tags: Option<Vec<String>>,
     /// Tags that the file must have, if not all are known.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{Columns, SheetWriter};
 use crate::imagekit::ListedFile;
 use crate::input::{Context, Format, ReadOptions, stage_input};
-use crate::row::{Content, Rules, Schema, Set, TagChange, Update};
+use crate::row::{Content, FileField, Rules, Schema, TagChange, Update};
 
 /// Words and characters that a sheet, or the program that opens it, could take for something else.
 fn word() -> impl Strategy<Value = String> {
@@ -98,8 +98,12 @@ fn values(update: &Update) -> Value {
     let change = &update.change;
     let Some(TagChange::Replace(tags)) = &change.tags else { panic!("{change:?}") };
     let tags: Vec<&str> = tags.as_slice().iter().map(AsRef::as_ref).collect();
-    let Some(Set::Value(description)) = &change.description else { panic!("{change:?}") };
-    let [(_, Set::Value(brand))] = &*change.metadata else { panic!("{change:?}") };
+    let value_of = |wanted: FileField| {
+        let mut details = change.details.iter();
+        let found = details.find(|(field, _)| field.file_field() == Some(wanted));
+        found.and_then(|(_, set)| set.value()).expect("the row sets it")
+    };
+    let (description, brand) = (value_of(FileField::Description), value_of(FileField::Metadata));
     json!({"type": "file", "fileId": update.file.as_str(), "filePath": "/a.jpg", "tags": tags,
         "description": description, "customMetadata": {"brand": brand}})
 }

@@ -5,7 +5,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::request::{Call, Patch};
-use crate::row::{AiTagRemoval, Extension, FileId, MetadataField, MetadataValue, Publish, Set};
+use crate::row::{AiTagRemoval, Details, Extension, Field, FileId, Publish, Set};
 
 /// Everything except RFC 3986's unreserved characters, so that a file id cannot add path segments.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -45,7 +45,7 @@ fn first_details_path(files: &[FileId]) -> String {
 pub(crate) fn encode(call: &Call, files: &[FileId]) -> Vec<u8> {
     let mut body = Vec::with_capacity(128);
     let written = match call {
-        Call::Details(patch) => serde_json::to_writer(&mut body, &Details(patch)),
+        Call::Details(patch) => serde_json::to_writer(&mut body, &PatchBody(patch)),
         Call::Publish(publish) => {
             serde_json::to_writer(&mut body, &PublishBody { publish: (*publish).into() })
         }
@@ -104,9 +104,9 @@ impl From<Publish> for PublishFields {
     }
 }
 
-struct Details<'a>(&'a Patch);
+struct PatchBody<'a>(&'a Patch);
 
-impl Serialize for Details<'_> {
+impl Serialize for PatchBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let patch = self.0;
         let mut map = serializer.serialize_map(None)?;
@@ -115,20 +115,18 @@ impl Serialize for Details<'_> {
             Some(Set::Value(tags)) => map.serialize_entry("tags", tags.as_slice())?,
             Some(Set::Clear) => map.serialize_entry("tags", &())?,
         }
-        match &patch.coordinates {
-            None => {}
-            Some(Set::Value(area)) => {
-                map.serialize_entry("customCoordinates", &area.to_string())?;
+        for (field, set) in patch.details.iter() {
+            match (field, set) {
+                (Field::CustomMetadata(_), _) => {}
+                (_, Set::Value(value)) => map.serialize_entry(&field.column(), value)?,
+                // The API accepts no null here, and documents no other way; the file in the response
+                // shows whether it worked.
+                (Field::Description, Set::Clear) => map.serialize_entry("description", "")?,
+                (_, Set::Clear) => map.serialize_entry(&field.column(), &())?,
             }
-            Some(Set::Clear) => map.serialize_entry("customCoordinates", &())?,
         }
-        match &patch.description {
-            None => {}
-            Some(Set::Value(text)) => map.serialize_entry("description", text)?,
-            Some(Set::Clear) => map.serialize_entry("description", "")?,
-        }
-        if !patch.metadata.is_empty() {
-            map.serialize_entry("customMetadata", &Metadata(&patch.metadata))?;
+        if patch.details.metadata().next().is_some() {
+            map.serialize_entry("customMetadata", &Metadata(&patch.details))?;
         }
         match &patch.remove_ai_tags {
             None => {}
@@ -146,12 +144,12 @@ impl Serialize for Details<'_> {
     }
 }
 
-struct Metadata<'a>(&'a [(MetadataField, Set<MetadataValue>)]);
+struct Metadata<'a>(&'a Details);
 
 impl Serialize for Metadata<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (field, set) in self.0 {
+        let mut map = serializer.serialize_map(None)?;
+        for (field, set) in self.0.metadata() {
             match set {
                 Set::Value(value) => map.serialize_entry(field.name.as_ref(), value)?,
                 Set::Clear => map.serialize_entry(field.name.as_ref(), &())?,

@@ -10,9 +10,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::extension_results::FoundTag;
-use crate::file_fields::{EntryKind, is_area, is_description, is_metadata};
+use crate::file_fields::{Detail, EntryKind};
 use crate::request::{Expected, Patch};
-use crate::row::{FieldSet, FileField, FileId, MetadataField, Publish, Set};
+use crate::row::{Details, Field, FieldSet, FileField, FileId, Publish, Set};
 
 /// The file object in the response to a PATCH.
 #[derive(Debug, Deserialize)]
@@ -75,32 +75,16 @@ impl<'a> Echo<'a> {
         {
             names.push("tags".to_owned());
         }
-        if patch
-            .coordinates
-            .as_ref()
-            .is_some_and(|area| !is_area(self.custom_coordinates.as_deref(), area))
-        {
-            names.push("customCoordinates".to_owned());
-        }
-        if compared.contains(FileField::Description)
-            && patch
-                .description
-                .as_ref()
-                .is_some_and(|text| !is_description(self.description.as_deref(), text))
-        {
-            names.push("description".to_owned());
-        }
-        if compared.contains(FileField::Metadata) && !patch.metadata.is_empty() {
-            self.compare_metadata(patch, &mut names);
-        }
+        self.compare(&patch.details.only(|field| compared.contains(field)), &mut names);
         names
     }
 
     /// Fields that differ from the expected state.
     #[must_use]
     pub(crate) fn unlike(&self, expected: &Expected) -> Vec<String> {
-        let Expected { fields, tags, tags_added, tags_removed, publish, lost_row: _ } = expected;
-        let mut names = self.differences(fields);
+        let Expected { details, tags, tags_added, tags_removed, publish, lost_row: _ } = expected;
+        let mut names = Vec::new();
+        self.compare(details, &mut names);
         if tags.as_ref().is_some_and(|tags| !self.has_exactly(tags))
             || tags_added.iter().any(|tag| !self.has_tag(tag))
             || tags_removed.iter().any(|tag| self.has_tag(tag))
@@ -139,16 +123,21 @@ impl<'a> Echo<'a> {
         self.tags.iter().flatten().any(|actual| **actual == *tag)
     }
 
-    fn compare_metadata(&self, patch: &Patch, names: &mut Vec<String>) {
-        let actual: BTreeMap<Cow<'_, str>, Value> = self
-            .custom_metadata
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .unwrap_or_default();
-        for (field, set) in &patch.metadata {
-            if !is_metadata(actual.get(field.name.as_ref()), set) {
-                names.push(MetadataField::column_of(&field.name));
-            }
-        }
+    /// Adds the columns of the details that the file does not have.
+    fn compare(&self, details: &Details, names: &mut Vec<String>) {
+        let has_metadata = details.metadata().next().is_some();
+        let metadata = self.custom_metadata.filter(|_| has_metadata);
+        let metadata: BTreeMap<Cow<'_, str>, Value> =
+            metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let differing = details.iter().filter(|(field, set)| {
+            let actual = match field {
+                Field::CustomCoordinates => Detail::text(self.custom_coordinates.as_deref()),
+                Field::CustomMetadata(field) => Detail::Json(metadata.get(&*field.name)),
+                _ => Detail::text(self.description.as_deref()),
+            };
+            !actual.is(field, set)
+        });
+        names.extend(differing.map(|(field, _)| field.column().into_owned()));
     }
 }
 

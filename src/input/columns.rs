@@ -181,7 +181,7 @@ impl Columns {
     /// The name of each column as ikbulk calls it; as in the header if the column is not read.
     pub(super) fn canonical_names(&self) -> impl Iterator<Item = String> {
         self.names.iter().zip(&self.meanings).map(|(name, meaning)| match meaning {
-            Meaning::Field(field) => field.column(),
+            Meaning::Field(field) => field.column().into_owned(),
             Meaning::MetadataObject => METADATA.to_owned(),
             _ => name.clone(),
         })

@@ -281,7 +281,7 @@ impl Records {
                 columns
                     .fields()
                     .filter(|(index, _, field)| !field.names_file() && !cell(*index).is_empty())
-                    .map(|(_, _, field)| field.column())
+                    .map(|(_, _, field)| field.column().into_owned())
                     .chain(in_object)
                     .collect()
             }
@@ -301,7 +301,9 @@ impl Records {
             (Some(Meaning::MetadataObject), Value::Object(names)) => {
                 names.keys().map(|name| self.metadata_column(name)).collect()
             }
-            (Some(Meaning::Field(field)), _) if !field.names_file() => vec![field.column()],
+            (Some(Meaning::Field(field)), _) if !field.names_file() => {
+                vec![field.column().into_owned()]
+            }
             _ => Vec::new(),
         }
     }

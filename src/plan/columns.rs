@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::request::{Call, Patch};
-use crate::row::{MetadataField, Set, TagChange};
+use crate::row::{Set, TagChange};
 
 /// How many values a sheet changes in one column.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,6 @@ impl Columns {
         let fields = [
             ("tags", patch.tags.as_ref().map(|set| *set == Set::Clear)),
             ("removeAITags", patch.remove_ai_tags.as_ref().map(|_| false)),
-            ("customCoordinates", patch.coordinates.as_ref().map(|set| *set == Set::Clear)),
-            ("description", patch.description.as_ref().map(|set| *set == Set::Clear)),
             ("extensions", patch.extensions.as_ref().map(|_| false)),
         ];
         for (name, clears) in fields {
@@ -67,8 +65,8 @@ impl Columns {
                 self.add(name, clears);
             }
         }
-        for (field, set) in &patch.metadata {
-            self.add(&MetadataField::column_of(&field.name), *set == Set::Clear);
+        for (field, set) in patch.details.iter() {
+            self.add(&field.column(), *set == Set::Clear);
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn lost_zeros<'c>(
 
 /// The custom metadata that a change sets to text.
 fn texts(change: &Change) -> impl Iterator<Item = (&MetadataField, &str)> {
-    change.metadata.iter().filter_map(|(field, set)| match set {
+    change.details.metadata().filter_map(|(field, set)| match set {
         Set::Value(Value::String(text)) => Some((field, text.as_str())),
         _ => None,
     })
@@ -106,7 +106,7 @@ impl Comparison {
             let found = lost.map(|old| (Finding::LostZeros, old));
             self.columns.count_compared(&MetadataField::column_of(&field.name), row, new, found);
         }
-        for (field, set) in &change.metadata {
+        for (field, set) in change.details.metadata() {
             let Set::Value(Value::Number(new)) = set else { continue };
             let old = fields.custom_metadata.get(&*field.name).and_then(Value::as_f64);
             let rounded = old.zip(new.as_f64()).filter(|(old, new)| is_rounded(*old, *new));

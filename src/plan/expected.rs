@@ -1,26 +1,9 @@
 //! Builds the expected state of a file, step by step.
 
-use foldhash::HashSet;
-
-use crate::request::{Expected, Patch};
+use crate::request::Expected;
 use crate::row::Tags;
 
-/// Names of the custom metadata fields that a patch sets.
-fn metadata_of(patch: &Patch) -> HashSet<&str> {
-    patch.metadata.iter().map(|(field, _)| &*field.name).collect()
-}
-
 impl Expected {
-    /// Applies a PATCH of fields other than tags.
-    pub(super) fn apply_patch(&mut self, patch: &Patch) {
-        let fields = &mut self.fields;
-        fields.coordinates = patch.coordinates.clone().or(fields.coordinates.take());
-        fields.description = patch.description.clone().or(fields.description.take());
-        let set = metadata_of(patch);
-        fields.metadata.retain(|(field, _)| !set.contains(&*field.name));
-        fields.metadata.extend_from_slice(&patch.metadata);
-    }
-
     /// Applies a complete list of tags.
     pub(super) fn set_tags(&mut self, tags: &[String]) {
         self.invalidate_tags();
@@ -45,15 +28,6 @@ impl Expected {
         }
     }
 
-    /// Marks fields as unknown: they may or may not have been set.
-    pub(super) fn invalidate(&mut self, patch: &Patch) {
-        let fields = &mut self.fields;
-        fields.coordinates.take_if(|_| patch.coordinates.is_some());
-        fields.description.take_if(|_| patch.description.is_some());
-        let named = metadata_of(patch);
-        fields.metadata.retain(|(field, _)| !named.contains(&*field.name));
-    }
-
     pub(super) fn invalidate_tags(&mut self) {
         self.tags = None;
         self.tags_added.clear();
@@ -62,7 +36,7 @@ impl Expected {
 
     /// Whether nothing is known about the file.
     pub(super) fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.details.is_empty()
             && self.tags.is_none()
             && self.tags_added.is_empty()
             && self.tags_removed.is_empty()
@@ -73,7 +47,6 @@ impl Expected {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::Set;
 
     fn strings(strings: &[&str]) -> Vec<String> {
         strings.iter().map(|tag| (*tag).to_owned()).collect()
@@ -96,18 +69,5 @@ mod tests {
         expected.edit_tags(&tags(&["y", "z"]), true);
         expected.edit_tags(&tags(&["x"]), false);
         assert_eq!(expected, Expected { tags: Some(strings(&["y", "z"])), ..Expected::default() });
-    }
-
-    #[test]
-    fn invalidated_fields_are_unknown() {
-        let patch = Patch { description: Some(Set::Value("one".into())), ..Patch::default() };
-        let mut expected = Expected::default();
-        expected.apply_patch(&patch);
-        expected.set_tags(&[]);
-        expected.invalidate(&patch);
-        assert_eq!(expected, Expected { tags: Some(Vec::new()), ..Expected::default() });
-        assert!(!expected.is_empty());
-        expected.invalidate_tags();
-        assert!(expected.is_empty());
     }
 }

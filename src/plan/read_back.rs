@@ -11,7 +11,7 @@ use crate::history::{Certainty, RowEffects};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Call, Expected, Patch, Request, StepKind, StepRef};
+use crate::request::{Call, Expected, Request, StepKind, StepRef};
 use crate::row::{Change, Content, FieldSet, FileField, FileId, RowPos, TagChange};
 use crate::sent::Sent;
 use crate::settings::Planning;
@@ -119,8 +119,9 @@ impl LostFile {
         }
         let expected = &mut self.expected;
         let is_possible = |field| row.field(field) == Certainty::Possible;
-        expected.apply_patch(&part_of(change, |field| row.has(field)));
-        expected.invalidate(&part_of(change, is_possible));
+        expected.details.extend(&change.details.only(|field| row.has(field)));
+        // They may or may not have been set.
+        expected.details.remove(&change.details.only(is_possible));
         if let Some(tags) = &change.tags {
             apply_tags(expected, tags, row);
         }
@@ -143,26 +144,11 @@ impl LostFile {
         if extension_fields.contains(FileField::Tags) {
             expected.invalidate_tags();
         }
-        expected.fields.description.take_if(|_| extension_fields.contains(FileField::Description));
-        if extension_fields.contains(FileField::Metadata) {
-            expected.fields.metadata.clear();
-        }
+        expected.details = expected.details.only(|field| !extension_fields.contains(field));
         let pos = last_row.filter(|_| !is_read_back && !expected.is_empty())?;
         let steps = [StepRef { row: pos.number, kind: StepKind::ReadBack }];
         let call = Call::ReadBack(Box::new(expected));
         Some((pos, Request::new(call, [file].into(), steps.into())))
-    }
-}
-
-/// The selected fields of a change, without tags.
-fn part_of(change: &Change, is_selected: impl Fn(FileField) -> bool) -> Patch {
-    let Change { coordinates, description, metadata, .. } = change;
-    let has_metadata = is_selected(FileField::Metadata);
-    Patch {
-        coordinates: coordinates.clone().filter(|_| is_selected(FileField::Coordinates)),
-        description: description.clone().filter(|_| is_selected(FileField::Description)),
-        metadata: if has_metadata { metadata.clone() } else { Vec::new() },
-        ..Patch::default()
     }
 }
 

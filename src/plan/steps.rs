@@ -22,9 +22,7 @@ pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 5] {
     let mut patch = Patch {
         tags,
         remove_ai_tags: change.ai_tags,
-        coordinates: change.coordinates,
-        description: change.description,
-        metadata: change.metadata,
+        details: change.details,
         extensions: change.extensions,
         webhook_url: change.webhook_url,
     };
@@ -161,7 +159,7 @@ mod tests {
         drop_done(&file, &mut left, &done);
         assert_eq!(names(&left), ["remove-bg"]);
         assert!(left.webhook_url.is_some(), "the extension still needs it");
-        assert_eq!((&left.description, &left.ai_tags), (&None, &None));
+        assert!(left.details.is_empty() && left.ai_tags.is_none());
         assert_eq!(left.tags, change.tags, "another step");
         let none_failed = done_parts(&file, &change, |_| false);
         drop_done(&file, &mut left, &none_failed);
@@ -181,10 +179,10 @@ mod tests {
         let done = done_parts(&file, &before, |_| false);
         let (_, mut other_text) = cells("other", &tagging);
         drop_done(&file, &mut other_text, &done);
-        assert!(other_text.description.is_some() && other_text.extensions.is_none());
+        assert!(!other_text.details.is_empty() && other_text.extensions.is_none());
         let (_, mut other_extension) = cells("text", &remove_bg);
         drop_done(&file, &mut other_extension, &done);
-        assert!(other_extension.description.is_none());
+        assert!(other_extension.details.is_empty());
         assert_eq!(names(&other_extension), ["remove-bg"]);
     }
 }

@@ -11,7 +11,10 @@ use super::metadata;
 use super::problem::{HeldWord, Invalid, Problem, Rejection, UnlessHeld};
 use super::suggest::fold;
 use super::tag_cache::TagCache;
-use super::{Content, Extensions, Field, FileId, Rules, Schema, Target, Unresolved, Update};
+use super::{
+    Content, Extensions, Field, FileId, MetadataField, MetadataValue, Rules, Schema, Target,
+    Unresolved, Update,
+};
 use crate::findings::Columns;
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
@@ -43,6 +46,8 @@ pub struct Builder<'a> {
     change: Change,
     /// Names of the change's custom metadata fields, if there are too many to search linearly.
     metadata: HashSet<Arc<str>>,
+    /// The number of the change's details whose names are among them.
+    searched: usize,
     add_tags: Option<Tags>,
     remove_tags: Option<Tags>,
     is_published: Option<bool>,
@@ -70,6 +75,7 @@ impl<'a> Builder<'a> {
             targets: Vec::new(),
             change: Change::default(),
             metadata: HashSet::new(),
+            searched: 0,
             add_tags: None,
             remove_tags: None,
             is_published: None,
@@ -143,6 +149,7 @@ impl<'a> Builder<'a> {
             return Content::Blank;
         }
         self.combine();
+        self.change.details.sort();
         let file = self.file_ref();
         if let Err(problem) = &file
             && !self.has_problem_in("fileId")
@@ -270,13 +277,10 @@ impl<'a> Builder<'a> {
             Field::AddTags => self.add_tags = self.tags(field, cell, rules)?,
             Field::RemoveTags => self.remove_tags = self.tags(field, cell, rules)?,
             Field::RemoveAiTags => self.change.ai_tags = ai_tags(field, cell, rules)?,
-            Field::CustomCoordinates => {
-                self.change.coordinates = Some(Set::Value(coordinates(cell)?));
-            }
-            Field::Description => self.change.description = Some(Set::Value(description(cell)?)),
-            Field::CustomMetadata(field) => {
-                let value = metadata::value(field, cell, rules)?;
-                self.change.metadata.push((field.clone(), Set::Value(value)));
+            Field::CustomCoordinates => self.set_detail(field, coordinates(cell)?.into()),
+            Field::Description => self.set_detail(field, description(cell)?.into()),
+            Field::CustomMetadata(metadata) => {
+                self.set_detail(field, metadata::value(metadata, cell, rules)?);
             }
             Field::Extensions => {
                 self.has_extensions_cell = true;
@@ -287,6 +291,10 @@ impl<'a> Builder<'a> {
             Field::IncludeFileVersions => self.include_file_versions = Some(boolean(cell)?),
         }
         Ok(())
+    }
+
+    fn set_detail(&mut self, field: &Field, value: MetadataValue) {
+        self.change.details.push(field.clone(), Set::Value(value));
     }
 
     fn extensions(&self, cell: Cell<'_>) -> Result<Option<Extensions>, Invalid> {
@@ -338,28 +346,29 @@ impl<'a> Builder<'a> {
     }
 
     fn is_metadata_set(&mut self, name: &str) -> bool {
-        let set = &self.change.metadata;
-        if set.len() < LINEAR_SEARCH_MAX {
-            return set.iter().any(|(known, _)| &*known.name == name);
+        let details = &self.change.details;
+        if details.len() < LINEAR_SEARCH_MAX {
+            return details.metadata().any(|(known, _)| &*known.name == name);
         }
-        let new = set.iter().skip(self.metadata.len());
+        let new = details.metadata_after(self.searched);
         self.metadata.extend(new.map(|(known, _)| Arc::clone(&known.name)));
+        self.searched = details.len();
         self.metadata.contains(name)
     }
 
     fn clear(&mut self, field: &Field) -> Result<(), Invalid> {
         match field {
             Field::Tags => self.change.tags = Some(TagChange::Clear),
-            Field::CustomCoordinates => self.change.coordinates = Some(Set::Clear),
-            Field::Description => self.change.description = Some(Set::Clear),
-            Field::CustomMetadata(field) => {
-                if field.rule.as_ref().is_some_and(|rule| rule.is_value_required) {
-                    return Err(Invalid::new(
-                        "is not valid here: the account requires a value",
-                        "write a value, or leave the cell empty to keep the field",
-                    ));
-                }
-                self.change.metadata.push((field.clone(), Set::Clear));
+            Field::CustomMetadata(MetadataField { rule: Some(rule), .. })
+                if rule.is_value_required =>
+            {
+                return Err(Invalid::new(
+                    "is not valid here: the account requires a value",
+                    "write a value, or leave the cell empty to keep the field",
+                ));
+            }
+            Field::CustomCoordinates | Field::Description | Field::CustomMetadata(_) => {
+                self.change.details.push(field.clone(), Set::Clear);
             }
             Field::RemoveAiTags => {
                 return Err(Invalid::new("is not valid here", "write all to remove all AI tags"));
@@ -471,16 +480,18 @@ fn ai_tags(field: &Field, cell: Cell<'_>, rules: &Rules) -> Result<Option<AiTagR
     Ok((!words.is_empty()).then(|| AiTagRemoval::Named(words.into())))
 }
 
-fn coordinates(cell: Cell<'_>) -> Result<Coordinates, Invalid> {
+/// The area as the API writes it.
+fn coordinates(cell: Cell<'_>) -> Result<String, Invalid> {
     let suggestion = "write x,y,width,height in whole pixels, like 10,10,100,100";
     cell.trimmed_text()
         .and_then(Coordinates::parse)
+        .map(|area| area.to_string())
         .ok_or_else(|| Invalid::new("is not a valid area", suggestion))
 }
 
-fn description(cell: Cell<'_>) -> Result<Box<str>, Invalid> {
+fn description(cell: Cell<'_>) -> Result<&str, Invalid> {
     let text = cell.text().ok_or_else(|| Invalid::new("is not a string", "write a string"))?;
-    Ok(text.into())
+    Ok(text)
 }
 
 fn webhook_url(cell: Cell<'_>) -> Result<WebhookUrl, Invalid> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Extensions, FieldSet, FileField, MetadataField, MetadataValue};
+use super::{Details, Extensions, FieldSet, FileField};
 
 /// Maximum total length of a file's tags, in characters. ImageKit documents the limit for upload
 /// and bulk calls; we assume the same for PATCH. Whether it counts characters or bytes is
@@ -39,13 +39,8 @@ pub struct Change {
     pub tags: Option<TagChange>,
     /// AI tags to remove, before any extension runs.
     pub ai_tags: Option<AiTagRemoval>,
-    /// `customCoordinates`: the important area of an image.
-    pub coordinates: Option<Set<Coordinates>>,
-    /// `description`. Clearing sends `""`: the API accepts no null here and documents no other way;
-    /// the file in the response shows whether it worked.
-    pub description: Option<Set<Box<str>>>,
-    /// Custom metadata; the API merges it by key.
-    pub metadata: Vec<(MetadataField, Set<MetadataValue>)>,
+    /// Fields to set or clear.
+    pub details: Details,
     /// Extensions to run. Each run is billed.
     pub extensions: Option<Extensions>,
     /// Receives the final status of pending extensions.
@@ -65,14 +60,11 @@ impl Change {
     /// The fields that it changes itself.
     #[must_use]
     pub fn fields(&self) -> FieldSet {
-        FieldSet::from([
+        self.details.fields().union(FieldSet::from([
             (FileField::Tags, self.tags.is_some()),
             (FileField::AiTags, self.ai_tags.is_some()),
-            (FileField::Coordinates, self.coordinates.is_some()),
-            (FileField::Description, self.description.is_some()),
-            (FileField::Metadata, !self.metadata.is_empty()),
             (FileField::Publication, self.publish.is_some()),
-        ])
+        ]))
     }
 
     /// The fields that it changes, and those that its extensions may write.
@@ -241,7 +233,7 @@ impl AiTagRemoval {
 
 /// The important area of an image, in pixels, written `x,y,width,height`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Coordinates {
+pub(crate) struct Coordinates {
     x: u32,
     y: u32,
     width: u32,
@@ -252,7 +244,7 @@ impl Coordinates {
     /// Parses `x,y,width,height`, ignoring spaces around the numbers; `None` if width or height is
     /// 0.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(',').map(|number| number.trim().parse::<u32>());
         let mut next = || numbers.next()?.ok();
         let area = Self { x: next()?, y: next()?, width: next()?, height: next()? };

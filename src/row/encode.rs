@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::builder::Builder;
 use super::cell::Cell;
-use super::change::{Coordinates, Set, TagChange};
+use super::change::{Coordinates, TagChange};
 use super::no_value::escaped;
 use super::{Content, Field, Rules, Update, unforced};
 
@@ -116,14 +116,11 @@ fn sets(field: &Field, row: &Update, value: &Value) -> bool {
                 if tags.as_slice().iter().map(|tag| Some(tag.as_str())).eq(expected))
         }
         Field::CustomCoordinates => {
-            change.coordinates == value.as_str().and_then(Coordinates::parse).map(Set::Value)
+            let area = value.as_str().and_then(Coordinates::parse).map(|area| area.to_string());
+            area.is_some_and(|area| change.details.sets_only(&area.into()))
         }
-        Field::Description => {
-            change.description == value.as_str().map(|text| Set::Value(text.into()))
-        }
-        Field::CustomMetadata(_) => {
-            matches!(change.metadata.as_slice(), [(_, Set::Value(set))] if set == value)
-        }
+        Field::Description => value.is_string() && change.details.sets_only(value),
+        Field::CustomMetadata(_) => change.details.sets_only(value),
         Field::IsPublished => change.publish.map(|publish| publish.is_published) == value.as_bool(),
         _ => false,
     }

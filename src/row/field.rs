@@ -1,8 +1,10 @@
 //! The fields that a column or key can set.
 
+use std::borrow::Cow;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
-use super::{FieldType, MetadataRule};
+use super::{FieldType, FileField, MetadataRule};
 use crate::findings::CellKind;
 
 /// The meaning of a column.
@@ -69,6 +71,29 @@ impl Field {
         ("includeFileVersions", Self::IncludeFileVersions),
     ];
 
+    /// The field of the file that it changes; `None` if it changes none itself.
+    #[must_use]
+    pub(crate) fn file_field(&self) -> Option<FileField> {
+        match self {
+            Self::Tags | Self::AddTags | Self::RemoveTags => Some(FileField::Tags),
+            Self::RemoveAiTags => Some(FileField::AiTags),
+            Self::CustomCoordinates => Some(FileField::Coordinates),
+            Self::Description => Some(FileField::Description),
+            Self::CustomMetadata(_) => Some(FileField::Metadata),
+            Self::IsPublished | Self::IncludeFileVersions => Some(FileField::Publication),
+            Self::FileId | Self::FilePath | Self::Url | Self::Extensions | Self::WebhookUrl => None,
+        }
+    }
+
+    /// What tells the field from the others, whatever is known about it.
+    pub(crate) fn key(&self) -> (Discriminant<Self>, &str) {
+        let name = match self {
+            Self::CustomMetadata(field) => &*field.name,
+            _ => "",
+        };
+        (discriminant(self), name)
+    }
+
     /// Whether the field identifies the file rather than changing it.
     #[must_use]
     pub fn names_file(&self) -> bool {
@@ -128,12 +153,12 @@ impl Field {
     }
 
     /// The name of the field's column.
-    pub(crate) fn column(&self) -> String {
+    pub(crate) fn column(&self) -> Cow<'static, str> {
         match self {
-            Self::CustomMetadata(field) => MetadataField::column_of(&field.name),
+            Self::CustomMetadata(field) => MetadataField::column_of(&field.name).into(),
             fixed => {
                 let known = Self::FIXED.iter().find(|(_, field)| field == fixed);
-                known.map(|(name, _)| (*name).to_owned()).unwrap_or_default()
+                known.map(|(name, _)| *name).unwrap_or_default().into()
             }
         }
     }

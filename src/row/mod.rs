@@ -11,6 +11,7 @@
 mod builder;
 mod cell;
 mod change;
+mod details;
 mod encode;
 mod extension;
 mod field;
@@ -36,6 +37,7 @@ pub(crate) use change::as_slice_or_empty;
 pub(crate) use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,
 };
+pub(crate) use details::Details;
 pub(crate) use encode::escaped_strings;
 pub(crate) use encode::{Encoded, encode_as_json, encode_as_text};
 pub use extension::{Extension, ExtensionFingerprint, ExtensionName, ExtensionNames, Units};

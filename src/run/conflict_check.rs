@@ -17,7 +17,7 @@ use crate::imagekit::{Accepted, Api, Failure, FileState, IDS_MAX, SendResult};
 use crate::ledger::{Counters, FileRecord, LedgerError, LedgerFile, Recorded, Snapshot};
 use crate::outcome::Code;
 use crate::request::{Call, Endpoint, Idempotent, Sendable};
-use crate::row::{FieldSet, FileField, FileId};
+use crate::row::{Details, Field, FieldSet, FileField, FileId};
 
 /// Concurrent reads of single files.
 const READS_AT_ONCE: usize = 4;
@@ -186,16 +186,18 @@ fn changed_fields(call: &Call) -> FieldSet {
 /// the call sets are compared.
 fn differing_fields(call: &Call, before: &FileFields, now: &FileFields) -> FieldSet {
     let metadata = match call {
-        Call::Details(patch) => patch.metadata.as_slice(),
-        _ => &[],
+        Call::Details(patch) => Some(&patch.details),
+        _ => None,
     };
-    let has_metadata = metadata.iter().all(|(field, _)| before.has_metadata_of(now, field));
-    FieldSet::from([
+    let metadata = metadata.into_iter().flat_map(Details::metadata);
+    let metadata = metadata.map(|(field, _)| Field::CustomMetadata(field.clone()));
+    let details = [Field::CustomCoordinates, Field::Description].into_iter().chain(metadata);
+    let differing = details.filter(|field| !before.has_detail_of(now, field));
+    let differing = differing.filter_map(|field| field.file_field());
+    let others = FieldSet::from([
         (FileField::Tags, !before.has_tags_of(now)),
         (FileField::AiTags, !before.has_ai_tags_of(now)),
-        (FileField::Coordinates, !before.has_coordinates_of(now)),
-        (FileField::Description, !before.has_description_of(now)),
-        (FileField::Metadata, !has_metadata),
         (FileField::Publication, !before.has_publication_of(now)),
-    ])
+    ]);
+    differing.fold(others, |all, field| all.union(field.into()))
 }

@@ -78,7 +78,7 @@ impl Claim {
         // Idempotent requests of an interrupted session may be missing in the ledger.
         let effects = RowEffects::new(records, planning, was_interrupted);
         let has_claim = claims.iter().any(|claim| claim.name.is_empty());
-        if change.description.is_some()
+        if change.fields().contains(FileField::Description)
             && !has_claim
             && effects.field(FileField::Description) != Certainty::NotDone
         {

@@ -110,32 +110,14 @@ impl FileEffects {
 
     /// Whether an extension of the run may have written this field, or may still write it.
     pub(super) fn may_be_written_by_extension(&self, field: &Field) -> bool {
-        match field {
-            Field::Tags => self.written_by_extensions.contains(FileField::Tags),
-            Field::Description => self.written_by_extensions.contains(FileField::Description),
-            Field::CustomMetadata(_) => self.written_by_extensions.contains(FileField::Metadata),
-            _ => false,
-        }
+        field.file_field().is_some_and(|field| self.written_by_extensions.contains(field))
     }
 
     /// Applies the fields that were set with this certainty.
     fn apply_fields(&mut self, change: &Change, certainty: Certainty, row: RowEffects<'_>) {
-        let was_set = |field| row.field(field) == certainty;
-        let set = Change {
-            coordinates: change.coordinates.clone().filter(|_| was_set(FileField::Coordinates)),
-            description: change.description.clone().filter(|_| was_set(FileField::Description)),
-            metadata: change.metadata.clone(),
-            ..Change::default()
-        };
-        let metadata = if was_set(FileField::Metadata) { set.metadata } else { Vec::new() };
-        let set = Change { metadata, ..set };
-        let named = set.metadata.iter().map(|(field, _)| Field::CustomMetadata(field.clone()));
-        let fields = [
-            set.coordinates.as_ref().map(|_| Field::CustomCoordinates),
-            set.description.as_ref().map(|_| Field::Description),
-        ];
-        let fields: Vec<Field> = fields.into_iter().flatten().chain(named).collect();
-        if !fields.is_empty() {
+        let set = change.details.only(|field| row.field(field) == certainty);
+        if !set.is_empty() {
+            let fields = set.iter().map(|(field, _)| field.clone());
             self.apply(certainty, fields, |file| file.set(&set));
         }
     }

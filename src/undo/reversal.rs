@@ -138,17 +138,10 @@ impl FileEffects {
 
 /// The value of a field; null if unset. Null in a row clears the field.
 fn value(field: &Field, fields: &FileFields) -> Value {
-    let text = |text: &Option<String>| {
-        text.as_deref().filter(|text| !text.is_empty()).map_or(Value::Null, Value::from)
-    };
     match field {
         Field::Tags if !fields.tags.is_empty() => fields.tags.clone().into(),
-        Field::CustomCoordinates => text(&fields.custom_coordinates),
-        Field::Description => text(&fields.description),
-        Field::CustomMetadata(field) => {
-            fields.custom_metadata.get(&*field.name).cloned().unwrap_or_default()
-        }
-        _ => Value::Null,
+        Field::Tags => Value::Null,
+        detail => fields.detail(detail).to_value().into_owned(),
     }
 }
 
@@ -156,10 +149,7 @@ fn value(field: &Field, fields: &FileFields) -> Value {
 pub(super) fn is_same(field: &Field, one: &FileFields, other: &FileFields) -> bool {
     match field {
         Field::Tags => one.has_tags_of(other),
-        Field::CustomCoordinates => one.has_coordinates_of(other),
-        Field::Description => one.has_description_of(other),
-        Field::CustomMetadata(field) => one.has_metadata_of(other, field),
-        _ => true,
+        detail => one.has_detail_of(other, detail),
     }
 }
 

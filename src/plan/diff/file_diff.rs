@@ -47,8 +47,8 @@ impl FileDiff {
         should_run: impl Fn(&Extension) -> bool,
     ) -> Self {
         let change = &merged.fields;
-        let metadata = change.metadata.iter();
-        let metadata = metadata.filter(|(field, value)| !simulated_file.has_metadata(field, value));
+        let details = change.details.iter();
+        let details = details.filter(|(field, set)| !simulated_file.has_detail(field, set));
         let extensions = change.extensions.as_ref();
         let extensions = extensions.and_then(|extensions| extensions.only(should_run));
         let patch = Patch {
@@ -57,15 +57,7 @@ impl FileDiff {
                 .ai_tags
                 .as_ref()
                 .and_then(|requested| simulated_file.remaining_removal(requested)),
-            coordinates: change
-                .coordinates
-                .clone()
-                .filter(|area| !simulated_file.has_coordinates(area)),
-            description: change
-                .description
-                .clone()
-                .filter(|text| !simulated_file.has_description(text)),
-            metadata: metadata.cloned().collect(),
+            details: details.map(|(field, set)| (field.clone(), set.clone())).collect(),
             webhook_url: change.webhook_url.clone().filter(|_| extensions.is_some()),
             extensions,
         };
@@ -156,13 +148,9 @@ struct NotRepresentable;
 
 /// Whether a row with this change contributes to the patch.
 pub(super) fn contributes_to(change: &Change, patch: &Patch) -> bool {
-    let metadata = &patch.metadata;
-    let named = |name: &str| metadata.iter().any(|(field, _)| field.name.as_ref() == name);
     patch.tags.is_some() && change.tags.is_some()
         || patch.remove_ai_tags.is_some() && change.ai_tags.is_some()
-        || patch.coordinates.is_some() && change.coordinates.is_some()
-        || patch.description.is_some() && change.description.is_some()
-        || change.metadata.iter().any(|(field, _)| named(&field.name))
+        || patch.details.overlap(&change.details)
         || patch.extensions.is_some() && change.extensions.is_some()
 }
 

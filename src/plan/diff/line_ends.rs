@@ -1,24 +1,16 @@
 //! Line ends of text cells, which spreadsheet programs rewrite when they save a sheet.
 
-use serde_json::Value;
-
 use crate::file_fields::FileFields;
-use crate::row::{Change, Set};
+use crate::row::Change;
 
 /// Gives texts that differ from those of the file only in line ends the file's line ends, so that they
 /// are up to date.
 pub(super) fn adopt_line_ends(change: &mut Change, fields: &FileFields) {
-    if let (Some(Set::Value(text)), Some(current)) = (&mut change.description, &fields.description)
-        && differ_in_line_ends(text, current)
-    {
-        *text = current.as_str().into();
-    }
-    for (field, value) in &mut change.metadata {
-        if let Set::Value(Value::String(text)) = value
-            && let Some(Value::String(current)) = fields.custom_metadata.get(&*field.name)
+    for (field, text) in change.details.texts_mut() {
+        if let Some(current) = fields.detail(field).as_str()
             && differ_in_line_ends(text, current)
         {
-            text.clone_from(current);
+            current.clone_into(text);
         }
     }
 }

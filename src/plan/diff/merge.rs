@@ -2,8 +2,6 @@
 
 use std::mem;
 
-use foldhash::HashSet;
-
 use super::simulated_file::SimulatedFile;
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::RowProgress;
@@ -139,10 +137,8 @@ pub(super) fn has_tags_alone(change: &Change) -> bool {
 
 /// Combines two changes, without tags.
 fn merge_fields(first: &Change, second: &Change) -> Change {
-    let later: HashSet<&str> = second.metadata.iter().map(|(field, _)| &*field.name).collect();
-    let mut metadata = first.metadata.clone();
-    metadata.retain(|(field, _)| !later.contains(&*field.name));
-    metadata.extend_from_slice(&second.metadata);
+    let mut details = first.details.clone();
+    details.extend(&second.details);
     Change {
         tags: None,
         ai_tags: match (&first.ai_tags, &second.ai_tags) {
@@ -153,9 +149,7 @@ fn merge_fields(first: &Change, second: &Change) -> Change {
             (Some(AiTagRemoval::All), _) | (_, Some(AiTagRemoval::All)) => Some(AiTagRemoval::All),
             (one, None) | (None, one) => one.clone(),
         },
-        coordinates: second.coordinates.clone().or_else(|| first.coordinates.clone()),
-        description: second.description.clone().or_else(|| first.description.clone()),
-        metadata,
+        details,
         extensions: None,
         webhook_url: None,
         publish: None,

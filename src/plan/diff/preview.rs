@@ -13,7 +13,7 @@ use super::work::{MergedWork, WorkItem};
 use crate::plan::{Columns, RowProgress, steps};
 use crate::request::{Patch, StepKind};
 use crate::row::{
-    AiTagRemoval, Extensions, FileId, MetadataField, Publish, RowPos, SavedRef, TagChange, Update,
+    AiTagRemoval, Extensions, FileId, Publish, RowPos, SavedRef, TagChange, Update,
     as_slice_or_empty,
 };
 
@@ -184,18 +184,10 @@ impl FieldDiffs {
         if let Some(removal) = &patch.remove_ai_tags {
             self.ai_tags(before, removal);
         }
-        if let Some(set) = &patch.coordinates {
-            let after = set.value().map(ToString::to_string).unwrap_or_default();
-            self.add("customCoordinates", before.coordinates().map(text), &text(&after));
-        }
-        if let Some(set) = &patch.description {
-            let after = set.value().map(AsRef::as_ref).unwrap_or_default();
-            self.add("description", before.description().map(text), &text(after));
-        }
-        for (field, set) in &patch.metadata {
+        for (field, set) in patch.details.iter() {
             let after = set.value().unwrap_or(&Value::Null);
-            let field_name = MetadataField::column_of(&field.name);
-            self.add(&field_name, before.metadata(field).map(value), &value(after));
+            let before = before.detail(field).map(|before| value(&before));
+            self.add(&field.column(), before, &value(after));
         }
         for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
             let saved = extension.saved().map(|SavedRef { id, name }| format!("{name} ({id}) = "));
@@ -271,13 +263,9 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Formats text; no text and empty text are the same.
-fn text(text: &str) -> String {
-    if text.is_empty() { NONE.to_owned() } else { quoted(text) }
-}
-
+/// Formats a value; none and an empty text are the same.
 fn value(value: &Value) -> String {
-    if value.is_null() { NONE.to_owned() } else { value.to_string() }
+    if value.is_null() || value == "" { NONE.to_owned() } else { value.to_string() }
 }
 
 fn list<T: AsRef<str>>(tags: impl IntoIterator<Item = T>) -> String {

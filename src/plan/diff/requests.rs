@@ -180,9 +180,7 @@ impl<'n> FileRequests<'n> {
                     }
                 }),
                 remove_ai_tags: pending.change.ai_tags.clone(),
-                coordinates: pending.change.coordinates.clone(),
-                description: pending.change.description.clone(),
-                metadata: pending.change.metadata.clone(),
+                details: pending.change.details.clone(),
                 extensions: None,
                 webhook_url: None,
             };

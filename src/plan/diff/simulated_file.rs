@@ -1,9 +1,10 @@
 //! The state of a file between the planned requests of its rows.
 
+use std::borrow::Cow;
+
 use crate::file_fields::{AiTag, FileFields};
 use crate::row::{
-    AiTagRemoval, Change, Coordinates, FieldSet, FileField, MetadataField, MetadataValue, Publish,
-    Set, TagChange,
+    AiTagRemoval, Change, Field, FieldSet, FileField, MetadataValue, Publish, Set, TagChange,
 };
 
 /// The state of a file; some fields may be unknown.
@@ -45,22 +46,10 @@ impl SimulatedFile {
         self.is_known(FileField::AiTags).then(|| names.collect())
     }
 
-    /// Custom coordinates, empty if it has none; `None` if unknown.
-    pub(super) fn coordinates(&self) -> Option<&str> {
-        let area = self.fields.custom_coordinates.as_deref();
-        self.is_known(FileField::Coordinates).then(|| area.unwrap_or_default())
-    }
-
-    /// Description, empty if it has none; `None` if unknown.
-    pub(super) fn description(&self) -> Option<&str> {
-        let text = self.fields.description.as_deref();
-        self.is_known(FileField::Description).then(|| text.unwrap_or_default())
-    }
-
-    /// Value of a custom metadata field, null if it has none; `None` if unknown.
-    pub(super) fn metadata(&self, field: &MetadataField) -> Option<&MetadataValue> {
-        let value = self.fields.custom_metadata.get(field.name.as_ref());
-        self.is_known(FileField::Metadata).then(|| value.unwrap_or(&MetadataValue::Null))
+    /// The value of a detail, null if it has none; `None` if unknown.
+    pub(super) fn detail(&self, field: &Field) -> Option<Cow<'_, MetadataValue>> {
+        let is_known = field.file_field().is_some_and(|field| self.is_known(field));
+        is_known.then(|| self.fields.detail(field).to_value())
     }
 
     /// Whether it is published; `None` if unknown.
@@ -88,23 +77,10 @@ impl SimulatedFile {
         }
     }
 
-    /// Whether the coordinates are up to date.
-    pub(super) fn has_coordinates(&self, requested: &Set<Coordinates>) -> bool {
-        self.is_known(FileField::Coordinates) && self.fields.has_coordinates(requested)
-    }
-
-    /// Whether the description is up to date.
-    pub(super) fn has_description(&self, requested: &Set<Box<str>>) -> bool {
-        self.is_known(FileField::Description) && self.fields.has_description(requested)
-    }
-
-    /// Whether the custom metadata field is up to date.
-    pub(super) fn has_metadata(
-        &self,
-        field: &MetadataField,
-        requested: &Set<MetadataValue>,
-    ) -> bool {
-        self.is_known(FileField::Metadata) && self.fields.has_metadata(field, requested)
+    /// Whether a detail is up to date.
+    pub(super) fn has_detail(&self, field: &Field, requested: &Set<MetadataValue>) -> bool {
+        field.file_field().is_some_and(|field| self.is_known(field))
+            && self.fields.has_detail(field, requested)
     }
 
     /// Whether the publication status is up to date.
@@ -127,11 +103,11 @@ impl SimulatedFile {
                 self.fields.ai_tags.retain(|tag| !names.contains(&tag.name));
             }
         }
-        self.fields.set(change);
-        self.unknown.remove(FieldSet::from([
-            (FileField::Coordinates, change.coordinates.is_some()),
-            (FileField::Description, change.description.is_some()),
-        ]));
+        self.fields.set(&change.details);
+        // A key of custom metadata leaves the others unknown.
+        let mut known = change.details.fields();
+        known.remove(FileField::Metadata);
+        self.unknown.remove(known);
         if let Some(extensions) = &change.extensions {
             self.unknown.add(extensions.writes());
         }

@@ -7,7 +7,7 @@ use crate::input::Records;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Change, Content, FileField, Rules, TagChange};
+use crate::row::{Change, Content, Field, FileField, Rules, TagChange};
 
 use super::super::row::RowResult;
 
@@ -141,8 +141,9 @@ fn was_applied(column: &str, row: RowEffects<'_>) -> bool {
         }
         "extensions" => row.has_done(StepKind::Details),
         "removeAITags" => row.has(FileField::AiTags),
-        "customCoordinates" => row.has(FileField::Coordinates),
-        "description" => row.has(FileField::Description),
-        _ => row.has(FileField::Metadata),
+        detail => {
+            let field = Field::fixed(detail).and_then(|field| field.file_field());
+            row.has(field.unwrap_or(FileField::Metadata))
+        }
     }
 }

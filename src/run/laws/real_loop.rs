@@ -15,8 +15,8 @@ use crate::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, 
 use crate::outcome::{Code, Status};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, RowResult};
-use crate::request::{Call, Idempotent, Sendable, StepKind};
-use crate::row::{FileId, Rules, Set};
+use crate::request::{Call, Idempotent, Patch, Sendable, StepKind};
+use crate::row::{FileId, Rules};
 use crate::run::Session;
 use crate::settings::{Execution, Planning, Rate};
 use crate::spending::{Allowance, SpendingLimits};
@@ -199,9 +199,9 @@ impl Transport for Library {
 
 fn describe(call: &Call) -> String {
     match call {
-        Call::Details(patch) => match &patch.description {
-            Some(Set::Value(text)) => format!("details {text}"),
-            _ => "details".to_owned(),
+        Call::Details(patch) => match description(patch) {
+            Some(text) => format!("details {text}"),
+            None => "details".to_owned(),
         },
         Call::Publish(publish) => format!("publish {}", publish.is_published),
         Call::AddTags(tags) => format!("add {}", tags.as_slice().join(" ")),
@@ -211,11 +211,16 @@ fn describe(call: &Call) -> String {
     }
 }
 
+/// The description that a PATCH sets; the sheets of this law set no other detail.
+fn description(patch: &Patch) -> Option<&str> {
+    patch.details.iter().find_map(|(_, set)| set.value()?.as_str())
+}
+
 fn apply(call: &Call, file: &mut File) {
     match call {
         Call::Details(patch) => {
-            if let Some(Set::Value(text)) = &patch.description {
-                file.description = text.to_string();
+            if let Some(text) = description(patch) {
+                text.clone_into(&mut file.description);
             }
             file.billed_runs += u32::from(patch.extensions.is_some());
         }
