@@ -322,7 +322,8 @@ impl Code {
             }
             Self::Unverified => {
                 "The response to an earlier request on the file was lost, and the file could not \
-                 be read back to rule out that this request took effect later."
+                 be read back to rule out that this request took effect later. Or a first read of \
+                 a sample did not show the change, and the run ended before the second."
             }
             Self::ExtensionFailed => {
                 "The request was accepted and an extension failed. ImageKit gives no reason and \

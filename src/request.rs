@@ -222,11 +222,29 @@ pub struct Expected {
     pub tags_added: Vec<String>,
     /// Tags that the file must not have, if not all are known.
     pub tags_removed: Vec<String>,
+    /// AI tags that the file must not have.
+    pub ai_tags_removed: Vec<String>,
     /// The publication status.
     pub publish: Option<Publish>,
-    /// Number of the row whose response was lost: its request may have taken effect after the
-    /// others.
-    pub lost_row: u64,
+    /// Why the file is read back.
+    pub reason: ReadBackReason,
+}
+
+/// Why a file is read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBackReason {
+    /// The response to the request of this row was lost: it may have taken effect after the others.
+    LostResponse(u64),
+    /// The file is in the sample of those that a bulk call updated.
+    Sample,
+    /// A first read of a sampled file did not show the change.
+    Confirmation,
+}
+
+impl Default for ReadBackReason {
+    fn default() -> Self {
+        Self::LostResponse(0)
+    }
 }
 
 /// API endpoints. A 429 throttles one endpoint, not the others.

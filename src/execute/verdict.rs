@@ -6,7 +6,7 @@ use crate::extension_results::ExtensionResults;
 use crate::imagekit::{Accepted, BulkAnswer, Echo, Failure, RateLimitHeaders, SendResult};
 use crate::ledger::EARLIER_RUN;
 use crate::outcome::{Code, ExtensionStatus, Outcome, Status};
-use crate::request::{Call, Idempotent, LostResponse, Request, Sendable, StepRef};
+use crate::request::{Call, Idempotent, LostResponse, ReadBackReason, Request, Sendable, StepRef};
 use crate::row::FileId;
 
 /// The result of sending a request.
@@ -164,14 +164,42 @@ fn keep_read_back_success(call: &Call, failed: Outcome) -> Outcome {
     let Call::ReadBack(expected) = call else {
         return failed;
     };
-    let reason = failed.message.unwrap_or_default();
-    let message = format!(
-        "the response to {} was lost, so that request may have taken effect later; the file could not \
-         be read back: {reason}",
-        lost_request(expected.lost_row)
-    );
+    let error = failed.message.unwrap_or_default();
+    let doubt = match expected.reason {
+        ReadBackReason::LostResponse(row) => format!(
+            "the response to {} was lost, so that request may have taken effect later",
+            lost_request(row)
+        ),
+        ReadBackReason::Confirmation => {
+            "ImageKit accepted the change, but a first read did not show it".to_owned()
+        }
+        // Nothing is known against the file.
+        ReadBackReason::Sample => {
+            return Outcome { status: Status::Updated, code: None, message: None, ..failed };
+        }
+    };
+    let message = format!("{doubt}; the file could not be read back: {error}");
     let (code, message) = (Some(Code::Unverified), Some(message.into()));
     Outcome { status: Status::Updated, code, message, ..failed }
+}
+
+/// The message for a file that differs from what is expected in these fields.
+fn unlike_expected(reason: ReadBackReason, names: &str) -> String {
+    match reason {
+        ReadBackReason::LostResponse(row) => format!(
+            "read back at the end of the run, the file differs from its rows in: {names}; {}, whose \
+             response was lost, probably took effect later; apply the rows again",
+            lost_request(row)
+        ),
+        ReadBackReason::Sample => format!(
+            "ImageKit accepted the change, but the file, read back as a sample, differs from its rows \
+             in: {names}; the run ended before it was read again; resume it"
+        ),
+        ReadBackReason::Confirmation => format!(
+            "ImageKit accepted the change, but the file, read back twice, differs from its rows in: \
+             {names}; apply the rows again"
+        ),
+    }
 }
 
 /// Names the request whose response was lost.
@@ -240,20 +268,21 @@ fn patch_outcome(call: &Call, file: &FileId, accepted: &Accepted) -> Result<Outc
     };
     let message = (!differences.is_empty()).then(|| {
         let names = differences.join(", ");
-        if let Call::ReadBack(expected) = call {
-            format!(
-                "read back at the end of the run, the file differs from its rows in: {names}; {}, \
-                 whose response was lost, probably took effect later; apply the rows again",
-                lost_request(expected.lost_row)
-            )
-        } else {
-            format!("ImageKit accepted the request, but returned other values for: {names}; check the file")
+        match call {
+            Call::ReadBack(expected) => unlike_expected(expected.reason, &names),
+            _ => format!(
+                "ImageKit accepted the request, but returned other values for: {names}; check the file"
+            ),
         }
         .into()
     });
+    let code = match call {
+        Call::ReadBack(expected) if expected.reason == ReadBackReason::Sample => Code::Unverified,
+        _ => Code::Mismatch,
+    };
     Ok(Outcome {
         status: Status::Updated,
-        code: message.is_some().then_some(Code::Mismatch),
+        code: message.is_some().then_some(code),
         message,
         http_status: Some(accepted.http_status),
         request_id: accepted.request_id.clone(),

@@ -22,6 +22,8 @@ pub(crate) struct Echo<'a> {
     file_id: Text<'a>,
     #[serde(borrow, default)]
     tags: Option<Vec<Text<'a>>>,
+    #[serde(rename = "AITags", borrow, default)]
+    ai_tags: Option<Vec<AiTag<'a>>>,
     #[serde(borrow, default)]
     custom_coordinates: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -36,6 +38,13 @@ pub(crate) struct Echo<'a> {
     /// The status of each requested extension, verbatim.
     #[serde(borrow, default)]
     pub extension_status: Option<&'a RawValue>,
+}
+
+/// A tag that an extension wrote.
+#[derive(Debug, Deserialize)]
+struct AiTag<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
 }
 
 /// A string, borrowed unless it contains escapes. Needed because serde does not borrow a `Cow`
@@ -82,7 +91,8 @@ impl<'a> Echo<'a> {
     /// Fields that differ from the expected state.
     #[must_use]
     pub(crate) fn unlike(&self, expected: &Expected) -> Vec<String> {
-        let Expected { details, tags, tags_added, tags_removed, publish, lost_row: _ } = expected;
+        let Expected { details, tags, tags_added, tags_removed, ai_tags_removed, publish, .. } =
+            expected;
         let mut names = Vec::new();
         self.compare(details, &mut names);
         if tags.as_ref().is_some_and(|tags| !self.has_exactly(tags))
@@ -90,6 +100,14 @@ impl<'a> Echo<'a> {
             || tags_removed.iter().any(|tag| self.has_tag(tag))
         {
             names.push("tags".to_owned());
+        }
+        if self
+            .ai_tags
+            .iter()
+            .flatten()
+            .any(|tag| ai_tags_removed.iter().any(|it| **it == *tag.name))
+        {
+            names.push("AITags".to_owned());
         }
         if publish.is_some_and(|publish| !self.is_published_as(publish)) {
             names.push("isPublished".to_owned());

@@ -71,6 +71,12 @@ impl Counters {
         self.patch + self.publish + self.add_tags + self.remove_tags + self.remove_ai_tags
     }
 
+    /// Bulk calls.
+    #[must_use]
+    pub(crate) fn bulk_calls(&self) -> u64 {
+        self.add_tags + self.remove_tags + self.remove_ai_tags
+    }
+
     /// Estimated completed writes: all minus retries and 429s. An estimate, because some of those
     /// may have been reads.
     #[must_use]

@@ -1,10 +1,11 @@
 //! Reads the steps of a ledger in row order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use fastrand::Rng;
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
-use super::writer::{INTENT, step_id, step_of_id};
+use super::writer::{INTENT, STEP_KINDS, step_id, step_of_id};
 use super::{LedgerError, LedgerFile, settlements};
 use crate::extension_results::ExtensionResults;
 use crate::outcome::{Code, Outcome, Status};
@@ -128,6 +129,64 @@ impl LedgerFile {
             let lost_rows = statement
                 .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
             lost_rows.collect()
+        })
+    }
+
+    /// A random sample of the rows with a step that a bulk call completed, of at most `size` rows and
+    /// without the rows of `others`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn sample_of_bulk_rows(
+        &self,
+        size: usize,
+        others: &BTreeSet<u64>,
+        rng: &mut Rng,
+    ) -> Result<BTreeSet<u64>, LedgerError> {
+        let is_bulk = |kind: &StepKind| *kind == StepKind::RemoveAiTags || kind.is_tags();
+        let kinds: Vec<String> = StepKind::ALL
+            .iter()
+            .filter(|kind| is_bulk(kind))
+            .map(|kind| (*kind as i64).to_string())
+            .collect();
+        let sql = format!(
+            "SELECT DISTINCT id / {STEP_KINDS} FROM step
+             WHERE status = ?1 AND code IS NULL AND id % {STEP_KINDS} IN ({})",
+            kinds.join(", ")
+        );
+        self.reading(|connection| {
+            let mut statement = connection.prepare(&sql)?;
+            let mut rows = statement.query([Status::Updated.as_str()])?;
+            // A reservoir: each row has the same chance, and memory stays bounded.
+            let mut sample = Vec::with_capacity(size);
+            let mut seen = 0;
+            while let Some(row) = rows.next()? {
+                let row = row.get::<_, i64>(0)?.unsigned_abs();
+                if others.contains(&row) {
+                    continue;
+                }
+                seen += 1;
+                if sample.len() < size {
+                    sample.push(row);
+                } else if let Some(place) = sample.get_mut(rng.usize(..seen)) {
+                    *place = row;
+                }
+            }
+            Ok(sample.into_iter().collect())
+        })
+    }
+
+    /// The rows whose file was read back without a final result.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn unverified_rows(&self) -> Result<BTreeSet<u64>, LedgerError> {
+        let sql = format!("SELECT id / {STEP_KINDS} FROM step WHERE code = ?1");
+        self.reading(|connection| {
+            let mut statement = connection.prepare(&sql)?;
+            let rows =
+                statement.query_map([Code::Unverified.as_str()], |row| row.get::<_, i64>(0))?;
+            rows.map(|row| row.map(i64::unsigned_abs)).collect()
         })
     }
 

@@ -80,7 +80,7 @@ pub(crate) struct Checkpoint {
 }
 
 /// Kinds of steps that the key of a step can tell apart.
-const STEP_KINDS: i64 = 1 << 8;
+pub(super) const STEP_KINDS: i64 = 1 << 8;
 
 /// The content of one transaction.
 #[derive(Debug)]

@@ -40,6 +40,7 @@ impl Expected {
             && self.tags.is_none()
             && self.tags_added.is_empty()
             && self.tags_removed.is_empty()
+            && self.ai_tags_removed.is_empty()
             && self.publish.is_none()
     }
 }

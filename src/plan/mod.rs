@@ -33,7 +33,7 @@ pub(crate) use direct::direct;
 pub use duplicates::Disagreement;
 use duplicates::RepeatedFiles;
 pub use invalid::{InvalidCause, InvalidCell, InvalidCells};
-pub(crate) use read_back::read_back;
+pub(crate) use read_back::{read_back, read_back_sample};
 pub(crate) use recorded::Recorded;
 pub(crate) use row_limit::RowLimit;
 pub use scan::InputSummary;

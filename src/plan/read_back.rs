@@ -3,21 +3,25 @@
 //! A request whose response was lost can still take effect after later requests on the same file;
 //! no client can prevent that. So if a later row of such a file was accepted, the file is read
 //! back.
+//!
+//! A bulk call answers with ids, not with files, and comparable services have claimed success for
+//! files that they had not changed. So a sample of the files of accepted bulk calls is read back too.
+//! Reads can lag behind writes: only a second read that does not show the change either counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Batch, PlanError, PlannedRow};
 use crate::history::{Certainty, RowEffects};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
-use crate::request::{Call, Expected, Request, StepKind, StepRef};
-use crate::row::{Change, Content, FieldSet, FileField, FileId, RowPos, TagChange};
+use crate::request::{Call, Expected, ReadBackReason, Request, StepKind, StepRef};
+use crate::row::{AiTagRemoval, Change, Content, FieldSet, FileField, FileId, RowPos, TagChange};
 use crate::sent::Sent;
 use crate::settings::Planning;
 
-/// The read-backs that are due, and the operations to record before: until a file is read back, its
-/// last row is [`Code::Unverified`].
+/// The read-backs that are due because responses were lost, and the operations to record before:
+/// until a file is read back, its last row is [`Code::Unverified`].
 ///
 /// # Errors
 /// The input or the ledger cannot be read.
@@ -26,45 +30,84 @@ pub(crate) fn read_back(
     context: &Context,
     ledger: &LedgerFile,
 ) -> Result<(Batch, Vec<Op>), PlanError> {
-    let mut files = lost_files(ledger.lost_rows()?);
-    if !files.is_empty() {
-        let planning = ledger.meta()?.planning;
-        for pos in rows_of(&mut files, input, context)? {
-            let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
-                continue;
-            };
-            if let Content::Update(update) = ledger.admit(row.content)?
-                && let Some(file) = files.get_mut(&update.file)
-            {
-                file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);
-            }
+    let due = due(lost_files(ledger.lost_rows()?), input, context, ledger)?;
+    let ops = due.iter().flat_map(|(_, request)| request.steps());
+    let ops = ops.map(|step| unverified(*step)).collect();
+    Ok((batch(due), ops))
+}
+
+/// The read-backs of the files of these rows, as far as they are not read back.
+///
+/// # Errors
+/// The input or the ledger cannot be read.
+pub(crate) fn read_back_sample(
+    input: &Input,
+    context: &Context,
+    ledger: &LedgerFile,
+    rows: &BTreeSet<u64>,
+    reason: ReadBackReason,
+) -> Result<Batch, PlanError> {
+    let lost = ledger.lost_rows()?;
+    let mut files = HashMap::new();
+    let mut records = input.records(context)?;
+    while let Some(pos) = records.advance()? {
+        if rows.contains(&pos.number)
+            && let Ok(file) = FileId::new(&records.file_id())
+            && !lost.contains_key(file.as_str())
+        {
+            files.insert(file, ReadFile::new(reason));
         }
     }
-    let mut due: Vec<_> =
-        files.into_iter().filter_map(|(id, file)| file.into_request(id)).collect();
+    Ok(batch(due(files, input, context, ledger)?))
+}
+
+/// The requests for these files, with the rows that report them, in row order.
+fn due(
+    mut files: HashMap<FileId, ReadFile>,
+    input: &Input,
+    context: &Context,
+    ledger: &LedgerFile,
+) -> Result<Vec<(RowPos, Request)>, PlanError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let planning = ledger.meta()?.planning;
+    for pos in rows_of(&mut files, input, context)? {
+        let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
+            continue;
+        };
+        if let Content::Update(update) = ledger.admit(row.content)?
+            && let Some(file) = files.get_mut(&update.file)
+        {
+            file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);
+        }
+    }
+    let due = files.into_iter().filter_map(|(id, file)| file.into_request(id));
+    let mut due: Vec<_> = due.collect();
     due.sort_unstable_by_key(|(pos, _)| *pos);
+    Ok(due)
+}
+
+fn batch(due: Vec<(RowPos, Request)>) -> Batch {
     let mut batch = Batch::default();
-    let mut ops = Vec::new();
     for (pos, request) in due {
-        ops.extend(request.steps().iter().map(|step| unverified(*step)));
         batch.requests.push(request);
         let (outcome, worst, not_sent, rejection) = (None, Status::Updated, None, None);
         batch.rows.push(PlannedRow { pos, open: 1, outcome, worst, not_sent, rejection });
     }
-    Ok((batch, ops))
+    batch
 }
 
-fn lost_files(lost_rows: HashMap<String, u64>) -> HashMap<FileId, LostFile> {
-    let lost_file = |(id, lost_row): (String, u64)| {
-        let expected = Expected { lost_row, ..Expected::default() };
-        Some((FileId::new(&id).ok()?, LostFile { expected, ..LostFile::default() }))
+fn lost_files(lost_rows: HashMap<String, u64>) -> HashMap<FileId, ReadFile> {
+    let lost_file = |(id, row): (String, u64)| {
+        Some((FileId::new(&id).ok()?, ReadFile::new(ReadBackReason::LostResponse(row))))
     };
     lost_rows.into_iter().filter_map(lost_file).collect()
 }
 
-/// The rows of these files. Removes the files without a row after their lost request.
+/// The rows of these files. Removes the files without a row that counts.
 fn rows_of(
-    files: &mut HashMap<FileId, LostFile>,
+    files: &mut HashMap<FileId, ReadFile>,
     input: &Input,
     context: &Context,
 ) -> Result<Vec<RowPos>, InputError> {
@@ -74,11 +117,11 @@ fn rows_of(
         if let Ok(id) = FileId::new(&records.file_id())
             && let Some(file) = files.get_mut(&id)
         {
-            file.has_later_row |= pos.number > file.expected.lost_row;
+            file.has_row |= file.counts(pos);
             rows.push((pos, id));
         }
     }
-    files.retain(|_, file| file.has_later_row);
+    files.retain(|_, file| file.has_row);
     rows.retain(|(_, id)| files.contains_key(id));
     Ok(rows.into_iter().map(|(pos, _)| pos).collect())
 }
@@ -90,13 +133,13 @@ fn unverified(step: StepRef) -> Op {
     Op::Outcome { step, outcome, attempts: 0, row_done: false, sent: Sent::default() }
 }
 
-/// A file on which a response was lost.
+/// A file to read back.
 #[derive(Debug, Default)]
-struct LostFile {
+struct ReadFile {
     expected: Expected,
-    /// Whether a row after the lost request names the file.
-    has_later_row: bool,
-    /// The last row after the lost request that changed the file.
+    /// Whether a row that counts names the file.
+    has_row: bool,
+    /// The last row that counts and changed the file.
     last_row: Option<RowPos>,
     /// Whether that row was already read back.
     is_read_back: bool,
@@ -104,14 +147,26 @@ struct LostFile {
     extension_fields: FieldSet,
 }
 
-impl LostFile {
+impl ReadFile {
+    fn new(reason: ReadBackReason) -> Self {
+        Self { expected: Expected { reason, ..Expected::default() }, ..Self::default() }
+    }
+
+    /// Whether a row counts: after a lost response only those after its row do.
+    fn counts(&self, pos: RowPos) -> bool {
+        match self.expected.reason {
+            ReadBackReason::LostResponse(row) => pos.number > row,
+            ReadBackReason::Sample | ReadBackReason::Confirmation => true,
+        }
+    }
+
     /// Adds the next row of the file.
     fn row(&mut self, pos: RowPos, change: &Change, records: &[StepRecord], planning: Planning) {
         let row = RowEffects::new(records, planning, false);
         for extension in row.extensions() {
             self.extension_fields.add(extension.writes);
         }
-        if pos.number <= self.expected.lost_row {
+        if !self.counts(pos) {
             return;
         }
         if row.was_accepted() {
@@ -124,6 +179,11 @@ impl LostFile {
         expected.details.remove(&change.details.only(is_possible));
         if let Some(tags) = &change.tags {
             apply_tags(expected, tags, row);
+        }
+        if let Some(AiTagRemoval::Named(names)) = &change.ai_tags
+            && row.field(FileField::AiTags) == Certainty::Done
+        {
+            expected.ai_tags_removed.extend_from_slice(names);
         }
         match row.field(FileField::Publication) {
             Certainty::Done => expected.publish = change.publish,
@@ -143,6 +203,9 @@ impl LostFile {
         let Self { mut expected, last_row, is_read_back, extension_fields, .. } = self;
         if extension_fields.contains(FileField::Tags) {
             expected.invalidate_tags();
+        }
+        if extension_fields.contains(FileField::AiTags) {
+            expected.ai_tags_removed.clear();
         }
         expected.details = expected.details.only(|field| !extension_fields.contains(field));
         let pos = last_row.filter(|_| !is_read_back && !expected.is_empty())?;
@@ -198,7 +261,7 @@ mod tests {
             let tags = Some(TagChange::Replace(tags(tag)));
             Change { tags, ..Change::default() }
         };
-        let mut file = LostFile::default();
+        let mut file = ReadFile::default();
         let planning = Planning::Diff(DiffOptions::default());
         let pos = |number| RowPos { number, offset: 0, line: number };
         file.row(pos(2), &replace("a"), &[step(2, StepKind::Details)], planning);

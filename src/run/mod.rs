@@ -10,6 +10,7 @@ mod lost_requests;
 mod recent_writes;
 mod run_lock;
 mod runs_of_sheet;
+mod sample;
 mod saved_responses;
 mod session;
 mod snapshot_reader;

@@ -1,23 +1,27 @@
 //! Executes or resumes a run: reader → dispatcher → transport → ledger.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::FusedFuture;
+use futures_util::future::{Either, FusedFuture, select};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::lost_requests;
+use super::sample::Sample;
 use crate::account::RateFile;
 use crate::callback::CallbackUrl;
 use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input};
-use crate::ledger::{Journal, LedgerError, LedgerFile};
-use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back};
+use crate::ledger::{Journal, LedgerError, LedgerFile, Op};
+use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back, read_back_sample};
 use crate::plural::plural;
+use crate::request::ReadBackReason;
 use crate::settings::Execution;
 use crate::spending::Allowance;
 
@@ -27,6 +31,8 @@ const BATCH_ROWS: usize = 64;
 const BATCH_REQUESTS_MAX: usize = 64;
 /// Messages that the channel buffers. Rows are supposed to wait in the executor's window instead.
 const BUFFERED_BATCHES: usize = 2;
+/// How long after a read that misses a change the file is read again: reads can lag behind writes.
+const CONFIRM_AFTER: Duration = Duration::from_secs(5);
 
 /// One session of a run: the first one, or one that resumes the run.
 #[derive(Debug)]
@@ -117,6 +123,7 @@ impl Session {
         // Does not block for long: the receiver is dropped, which ends the reader.
         drop(reader.join());
         let ledger = session.read_back(&mut executor, ledger?).await?;
+        let ledger = session.check_sample(&mut executor, ledger).await?;
         ledger.set_requests_in_flight(executor.dispatcher.in_flight() > 0)?;
         ledger.set_seconds(seconds_before + executor.started.elapsed().as_secs_f64())?;
         Ok((executor.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done), ledger))
@@ -132,20 +139,60 @@ impl Session {
         if executor.dispatcher.end_reason() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
-        let (batch, mut ops) = read_back(&self.input, &self.context, &ledger)?;
-        if batch.is_empty() {
+        let (batch, ops) = read_back(&self.input, &self.context, &ledger)?;
+        if !batch.is_empty() {
+            let files = plural(batch.rows.len() as u64, "file", "files");
+            tracing::info!("reading back {files} with a lost response");
+        }
+        execute_batch(executor, ledger, batch, ops).await
+    }
+
+    /// After that: reads back a sample of the files that bulk calls updated, because their responses
+    /// hold ids alone. A miss that a second read confirms widens the sample.
+    async fn check_sample<T: Transport, S: FusedFuture<Output = EndReason>>(
+        &self,
+        executor: &mut Executor<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
+        mut ledger: LedgerFile,
+    ) -> Result<LedgerFile, SessionError> {
+        let mut sample = Sample::new(self.execution.seed, executor.dispatcher.counters());
+        // Those that an earlier session could not confirm.
+        let missed = ledger.unverified_rows()?;
+        ledger = self.read_rows(executor, ledger, &missed, ReadBackReason::Confirmation).await?;
+        let unclear = ledger.unverified_rows()?;
+        while executor.dispatcher.end_reason() == Some(&EndReason::Done) {
+            let rows = sample.next(&ledger)?;
+            ledger = self.read_rows(executor, ledger, &rows, ReadBackReason::Sample).await?;
+            let missed = &ledger.unverified_rows()? - &unclear;
+            if missed.is_empty() {
+                break;
+            }
+            let files = plural(missed.len() as u64, "file does not show", "files do not show");
+            tracing::warn!("{files} a change that ImageKit accepted; reading again in 5 seconds");
+            let pause = pin!(sleep(CONFIRM_AFTER).fuse());
+            if let Either::Right(_) = select(pause, executor.stop.as_mut()).await {
+                break;
+            }
+            ledger =
+                self.read_rows(executor, ledger, &missed, ReadBackReason::Confirmation).await?;
+            if !sample.widen(&ledger, &missed)? {
+                break;
+            }
+        }
+        Ok(ledger)
+    }
+
+    async fn read_rows<T: Transport, S: FusedFuture<Output = EndReason>>(
+        &self,
+        executor: &mut Executor<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
+        ledger: LedgerFile,
+        rows: &BTreeSet<u64>,
+        reason: ReadBackReason,
+    ) -> Result<LedgerFile, SessionError> {
+        if rows.is_empty() || executor.dispatcher.end_reason() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
-        let files = plural(batch.rows.len() as u64, "file", "files");
-        tracing::info!("reading back {files} with a lost response");
-        let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
-        journal.append(&mut ops);
-        executor.dispatcher.reopen_input();
-        let (sender, receiver) = mpsc::channel(1);
-        // Cannot fail: the channel has room for one message.
-        drop(sender.try_send(PlannerMessage::Rows(batch)));
-        drop(sender);
-        Ok(drive(executor, journal, receiver).await?)
+        let batch = read_back_sample(&self.input, &self.context, &ledger, rows, reason)?;
+        execute_batch(executor, ledger, batch, Vec::new()).await
     }
 
     /// Reads and plans rows until the input or the executor ends.
@@ -195,4 +242,24 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Executes read-backs after the input has ended; `ops` are recorded before.
+async fn execute_batch<T: Transport, S: FusedFuture<Output = EndReason>>(
+    executor: &mut Executor<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
+    ledger: LedgerFile,
+    batch: Batch,
+    mut ops: Vec<Op>,
+) -> Result<LedgerFile, SessionError> {
+    if batch.is_empty() {
+        return Ok(ledger);
+    }
+    let mut journal = Journal::start(ledger).map_err(SessionError::Thread)?;
+    journal.append(&mut ops);
+    executor.dispatcher.reopen_input();
+    let (sender, receiver) = mpsc::channel(1);
+    // Cannot fail: the channel has room for one message.
+    drop(sender.try_send(PlannerMessage::Rows(batch)));
+    drop(sender);
+    Ok(drive(executor, journal, receiver).await?)
 }

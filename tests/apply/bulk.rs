@@ -3,7 +3,7 @@
 use ikbulk_sandbox::{Config, Fault, Library, MissingIds, Quirks};
 use serde_json::json;
 
-use crate::harness::{TestEnv, files, ids, script, sheet};
+use crate::harness::{TestEnv, assert_text, files, ids, script, sheet};
 
 fn is_on_sale(env: &TestEnv, id: &str) -> bool {
     env.file(id)["tags"].as_array().is_some_and(|tags| tags.contains(&json!("sale")))
@@ -190,6 +190,20 @@ fn partly_failed_removal_rejects_only_its_rows() {
         [true, false, true, false]
     );
     assert_eq!(env.sandbox.stats().calls.remove_tags, 1);
+}
+
+#[test]
+fn bulk_call_that_claims_success_is_found_out() {
+    let claims = vec![(1, Fault::FalseBulkSuccess)];
+    let env = TestEnv::new(script(claims, files(["a"])));
+    env.write("sheet.csv", "fileId,addTags\na,new\n");
+    assert_text!(env.apply_direct("sheet.csv").exits(1));
+    let row = env.only_run("sheet").row(2);
+    assert_eq!((&*row["status"], &*row["code"]), ("updated", "mismatch"));
+    assert_eq!(env.sandbox.stats().calls.get, 2, "the second read confirms it");
+    env.apply("sheet.csv").exits(0);
+    let tags = env.file("a")["tags"].clone();
+    assert!(tags.as_array().is_some_and(|tags| tags.contains(&json!("new"))), "{tags}");
 }
 
 #[test]

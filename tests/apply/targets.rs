@@ -33,7 +33,7 @@ fn path_is_resolved_to_the_reported_id() {
     assert_text!(env.apply("sheet.csv").exits(0));
     assert_eq!(env.file("shoe")["tags"], json!(["new"]));
     assert_eq!(env.only_run("sheet").row(2)["fileId"], "shoe");
-    assert_eq!(requests(&env), (1, 2, 1));
+    assert_eq!(requests(&env), (1, 3, 1));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use std::time::{Duration, SystemTime};
@@ -217,7 +217,9 @@ fn idle_connection_close_makes_no_row_unknown() {
 #[test]
 fn response_about_another_file_is_retried() {
     let swapped = AtomicUsize::new(2);
+    let written = AtomicBool::new(false);
     let server = Server::start(move |received| {
+        let is_written = written.fetch_or(received.method != "GET", SeqCst);
         let is_swapped = |left: usize| left.checked_sub(1);
         match (received.method.as_str(), received.file()) {
             ("GET", id) if swapped.fetch_update(SeqCst, SeqCst, is_swapped).is_ok() => {
@@ -225,7 +227,7 @@ fn response_about_another_file_is_retried() {
                 let other = if id == "a" { "b" } else { "a" };
                 ok(&file(other, &[&format!("tag-{other}")]))
             }
-            ("GET", id) => ok(&file(id, &[])),
+            ("GET", id) => ok(&if is_written { with_tag(id) } else { file(id, &[]) }),
             _ => imagekit(received),
         }
     });
@@ -269,14 +271,24 @@ fn updated_files(server: &Server, count: usize) -> Vec<String> {
 const UNTAGGED: [&str; 2] = ["file001", "file004"];
 
 fn tagged_or_not(id: &str) -> Value {
-    if UNTAGGED.contains(&id) { file(id, &[]) } else { file(id, &[&format!("tag-{id}")]) }
+    if UNTAGGED.contains(&id) { file(id, &[]) } else { with_tag(id) }
+}
+
+fn with_tag(id: &str) -> Value {
+    file(id, &[&format!("tag-{id}")])
 }
 
 #[test]
 fn contradictory_list_by_ids_is_not_trusted() {
-    let server = Server::start(|received| {
+    let written = AtomicBool::new(false);
+    let server = Server::start(move |received| {
+        let is_written = written.fetch_or(received.method != "GET", SeqCst);
         if received.path.contains("/details") {
-            return ok(&tagged_or_not(received.file()));
+            return ok(&if is_written {
+                with_tag(received.file())
+            } else {
+                tagged_or_not(received.file())
+            });
         } else if received.method != "GET" {
             return imagekit(received);
         }
@@ -299,9 +311,15 @@ fn contradictory_list_by_ids_is_not_trusted() {
 
 #[test]
 fn contradictory_list_pages_are_not_trusted() {
-    let server = Server::start(|received| {
+    let written = AtomicBool::new(false);
+    let server = Server::start(move |received| {
+        let is_written = written.fetch_or(received.method != "GET", SeqCst);
         if received.path.contains("/details") {
-            return ok(&tagged_or_not(received.file()));
+            return ok(&if is_written {
+                with_tag(received.file())
+            } else {
+                tagged_or_not(received.file())
+            });
         } else if received.method != "GET" {
             return imagekit(received);
         }

@@ -54,6 +54,7 @@ pub(crate) fn expect(failure: &Failure, tags: Tags, position: Position) -> Expec
         model.process(call, is_hit, is_only_sendable);
     }
     model.read_back();
+    model.read_sample();
     model.expected
 }
 
@@ -180,6 +181,18 @@ impl Model<'_> {
         let mut others = (0..ROWS).filter(|row| !self.lost_rows.contains(row));
         if others.any(|row| self.lost_rows.iter().any(|lost_row| is_later(*lost_row, row))) {
             self.expected.send(GET);
+        }
+    }
+
+    /// One file of an accepted call is read back, unless its response was lost.
+    fn read_sample(&mut self) {
+        let lost: Vec<_> = self.lost_rows.iter().map(|row| self.position.file(*row)).collect();
+        let is_updated = |row: &usize| self.expected.statuses[*row] == "updated";
+        let mut files = (0..ROWS).filter(is_updated).map(|row| self.position.file(row));
+        if !self.expected.aborted && files.any(|file| !lost.contains(&file)) {
+            self.expected.send(GET);
+            // The sample may have hit a file with a lost response.
+            self.expected.may_skip_get = !lost.is_empty();
         }
     }
 

@@ -246,6 +246,12 @@ impl Dispatcher {
         }
     }
 
+    /// The requests that were sent, by all sessions of the run.
+    #[must_use]
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// Requests in flight, reads and probes included.
     #[must_use]
     pub(crate) fn in_flight(&self) -> usize {

@@ -15,7 +15,7 @@ use crate::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, 
 use crate::outcome::{Code, Status};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, RowResult};
-use crate::request::{Call, Idempotent, Patch, Sendable, StepKind};
+use crate::request::{Call, Idempotent, Patch, ReadBackReason, Sendable, StepKind};
 use crate::row::{FileId, Rules};
 use crate::run::Session;
 use crate::settings::{Execution, Planning, Rate};
@@ -55,6 +55,10 @@ struct Faults {
     lost: u32,
     /// Delay after which lost requests take effect; half of them take effect at once.
     late: Option<Duration>,
+    /// Bulk calls succeed without any effect.
+    bulk_claims: bool,
+    /// The first read of a sampled file shows it as it was before.
+    stale_samples: bool,
 }
 
 struct Library {
@@ -70,8 +74,11 @@ struct Library {
     late: RefCell<VecDeque<(Instant, String, Call)>>,
     /// The files as if only the requests with a response had taken effect.
     expected_files: RefCell<BTreeMap<String, File>>,
-    /// The files that were read back, and whether each equals `expected_files`.
+    /// The files that were read back because of a lost response, and whether each equals
+    /// `expected_files`.
     read_back: RefCell<BTreeMap<String, bool>>,
+    /// The files that were read back as a sample, and why, in order.
+    sampled: RefCell<Vec<(String, ReadBackReason)>>,
 }
 
 impl Library {
@@ -88,6 +95,7 @@ impl Library {
             late: RefCell::default(),
             expected_files: RefCell::default(),
             read_back: RefCell::default(),
+            sampled: RefCell::default(),
         }
     }
 
@@ -123,20 +131,23 @@ impl Library {
         tokio::time::sleep(self.latency).await;
         self.busy.borrow_mut().retain(|busy| !ids.contains(busy.as_str()));
         self.apply_late_requests();
-        if let Call::ReadBack(_) = call {
-            return Ok(self.read_back_file(first));
+        if let Call::ReadBack(expected) = call {
+            return Ok(self.read_back_file(first, expected.reason));
         }
         let fault = self.fault();
         let took_effect = fault.as_ref().is_none_or(|(_, took_effect)| *took_effect);
         let (file, call_text) = (first.to_owned(), describe(call));
         self.received.borrow_mut().push(ReceivedRequest { at, file, call_text, took_effect });
         if took_effect {
+            let is_claimed = self.faults.bulk_claims && !matches!(call, Call::Details(_));
+            let ids = if is_claimed { BTreeSet::new() } else { ids.clone() };
             apply_to_all(call, &ids, &mut self.files.borrow_mut());
         }
         match (fault, self.faults.late) {
             (None, _) => {
                 apply_to_all(call, &ids, &mut self.expected_files.borrow_mut());
-                Ok(response(call, &ids, &self.files.borrow()[first]))
+                let files = self.files.borrow();
+                Ok(response(call, &ids, &files.get(first).cloned().unwrap_or_default()))
             }
             (Some((failure @ Failure::Lost { .. }, false)), Some(late)) => {
                 let at = Instant::now() + late;
@@ -155,12 +166,19 @@ impl Library {
         }
     }
 
-    fn read_back_file(&self, id: &str) -> Accepted {
+    fn read_back_file(&self, id: &str, reason: ReadBackReason) -> Accepted {
         self.reads.set(self.reads.get() + 1);
-        let file = self.files.borrow()[id].clone();
-        let is_expected = file == self.expected_files.borrow()[id];
-        let before = self.read_back.borrow_mut().insert(id.to_owned(), is_expected);
-        assert_eq!(before, None, "{id} is read back twice");
+        let mut file = self.files.borrow().get(id).cloned().unwrap_or_default();
+        if let ReadBackReason::LostResponse(_) = reason {
+            let is_expected = file == self.expected_files.borrow()[id];
+            let before = self.read_back.borrow_mut().insert(id.to_owned(), is_expected);
+            assert_eq!(before, None, "{id} is read back twice");
+        } else {
+            if self.faults.stale_samples && reason == ReadBackReason::Sample {
+                file = File::default();
+            }
+            self.sampled.borrow_mut().push((id.to_owned(), reason));
+        }
         let File { description, tags, is_published, .. } = file;
         let body = serde_json::json!({
             "fileId": id, "description": description, "tags": tags, "isPublished": is_published,
@@ -393,7 +411,8 @@ fn row_of(call_text: &str) -> Option<u64> {
 #[tokio::test(start_paused = true)]
 async fn every_row_is_settled_once_in_order() {
     let run = Run::new(&mixed_sheet());
-    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
+    let library =
+        Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, ..Faults::default() });
     let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
     assert_eq!(reason, EndReason::Done);
     let statuses = statuses(&ledger);
@@ -424,7 +443,8 @@ async fn every_row_is_settled_once_in_order() {
 #[tokio::test(start_paused = true)]
 async fn ledger_matches_the_requests_received() {
     let run = Run::new(&mixed_sheet());
-    let library = Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, late: None });
+    let library =
+        Library::new(20, Faults { throttled: 17, not_sent: 23, lost: 29, ..Faults::default() });
     let (_, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
     let received = library.received.borrow();
     let counters = ledger.counters().unwrap();
@@ -491,7 +511,7 @@ async fn stopped_and_resumed_run_equals_uninterrupted_run() {
     // Without lost responses the final state does not depend on the order of files. No at-most-once
     // requests: a paused clock runs on during disk writes, past the grace period of the stop, so that
     // such a request could be dropped while its intent is recorded.
-    let faults = Faults { throttled: 19, not_sent: 31, lost: 0, late: None };
+    let faults = Faults { throttled: 19, not_sent: 31, ..Faults::default() };
     let whole = Run::new(&idempotent_sheet());
     let uninterrupted = Library::new(40, Faults::default());
     let (_, ledger) = whole.session(&fast_settings(), &uninterrupted, pending(), || {}).await;
@@ -650,4 +670,48 @@ async fn interrupted_read_back_is_reported_and_resumed() {
     assert_eq!(reason, EndReason::Done);
     assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
     assert_eq!(codes(&ledger, Code::Mismatch), rows_with_late_overwrite(&library));
+}
+
+/// Rows that bulk calls complete, 50 files each.
+fn bulk_sheet(rows: u64) -> String {
+    let rows = (2..rows + 2).map(|row| format!("file{row},winter\n"));
+    "fileId,addTags\n".to_owned() + &rows.collect::<String>()
+}
+
+async fn sampled_of(rows: u64, faults: Faults) -> (Vec<ReadBackReason>, LedgerFile, Duration) {
+    let run = Run::new(&bulk_sheet(rows));
+    let library = Library::new(20, faults);
+    let (reason, ledger) = run.session(&fast_settings(), &library, pending(), || {}).await;
+    assert_eq!(reason, EndReason::Done);
+    assert_eq!(codes(&ledger, Code::Unverified), BTreeSet::new());
+    let sampled = library.sampled.borrow().iter().map(|(_, reason)| *reason).collect();
+    (sampled, ledger, library.start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn sample_of_bulk_calls_is_read_back_once() {
+    use ReadBackReason::Sample;
+    for (rows, size) in [(1, 1), (50, 1), (6_400, 2)] {
+        let (sampled, ledger, _) = sampled_of(rows, Faults::default()).await;
+        assert_eq!(sampled, vec![Sample; size], "{rows} rows");
+        assert_eq!(codes(&ledger, Code::Mismatch), BTreeSet::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_that_lags_is_no_mismatch() {
+    use ReadBackReason::{Confirmation, Sample};
+    let faults = Faults { stale_samples: true, ..Faults::default() };
+    let (sampled, ledger, took) = sampled_of(200, faults).await;
+    assert_eq!(sampled, [Sample, Confirmation]);
+    assert_eq!(codes(&ledger, Code::Mismatch), BTreeSet::new());
+    assert!(took >= Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn confirmed_miss_widens_the_sample_to_every_row() {
+    let faults = Faults { bulk_claims: true, ..Faults::default() };
+    let (sampled, ledger, _) = sampled_of(200, faults).await;
+    assert_eq!(codes(&ledger, Code::Mismatch).len(), 200);
+    assert_eq!(sampled.len(), 400, "each file is read twice");
 }

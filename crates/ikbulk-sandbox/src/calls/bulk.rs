@@ -18,8 +18,17 @@ pub(crate) struct BulkRequest<'a> {
     which: Bulk,
     pub(crate) files: Vec<&'a str>,
     tags: Vec<String>,
-    /// Whether updating every other file fails, starting with the first.
-    every_other_fails: bool,
+    /// What becomes of every other file, starting with the first; `None` if all are updated.
+    skipped: Option<Skipped>,
+}
+
+/// What the response says of files that are not updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skipped {
+    /// That they failed.
+    Failed,
+    /// That they were updated.
+    Claimed,
 }
 
 /// Result of a bulk call.
@@ -55,7 +64,7 @@ pub(crate) fn check(
         Some(reason) if which != Bulk::RemoveAi => Err(ApiResponse::bad_request(&format!(
             "Your request contains invalid value for tags parameter. {reason}"
         ))),
-        _ => Ok(BulkRequest { which, files, tags, every_other_fails: false }),
+        _ => Ok(BulkRequest { which, files, tags, skipped: None }),
     }
 }
 
@@ -82,9 +91,9 @@ fn check_files(body: &Value) -> Result<Vec<&str>, ApiResponse> {
 }
 
 impl<'a> BulkRequest<'a> {
-    /// The same request, of which every other file fails.
-    pub(crate) fn failing_every_other(self) -> Self {
-        Self { every_other_fails: true, ..self }
+    /// The same request, which does not update every other file.
+    pub(crate) fn skipping(self, skipped: Skipped) -> Self {
+        Self { skipped: Some(skipped), ..self }
     }
 
     /// Updates the files, or none of them if some do not exist.
@@ -106,10 +115,12 @@ impl<'a> BulkRequest<'a> {
         let mut outcome = Outcome::default();
         for (place, id) in self.files.iter().enumerate() {
             let Some(key) = store.find(id) else { continue };
-            let edited = if self.every_other_fails && place.is_multiple_of(2) {
-                Err("The file could not be updated. Please try again later.")
-            } else {
-                self.edit(store, key, quirks, wall_ms)
+            let edited = match self.skipped.filter(|_| place.is_multiple_of(2)) {
+                Some(Skipped::Failed) => {
+                    Err("The file could not be updated. Please try again later.")
+                }
+                Some(Skipped::Claimed) => Ok(()),
+                None => self.edit(store, key, quirks, wall_ms),
             };
             match edited {
                 Ok(()) => outcome.updated.push(id),

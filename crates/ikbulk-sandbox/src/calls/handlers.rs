@@ -6,6 +6,7 @@ use crate::account::reports::{Dates, Now, UsageReports};
 use crate::api::request::ApiRequest;
 use crate::api::response::ApiResponse;
 use crate::api::route::{Bulk, Call, Report};
+use crate::calls::bulk::Skipped;
 use crate::calls::{bulk, fields, listing, saved_extensions, webhooks};
 use crate::clock::Clock;
 use crate::faults::fault::Fault;
@@ -78,7 +79,8 @@ impl Sandbox {
             Some(Fault::DropField(field)) if matches!(field.as_str(), "tags" | "AITags") => {
                 return Ok(bulk.success());
             }
-            Some(Fault::PartialBulk) => bulk = bulk.failing_every_other(),
+            Some(Fault::PartialBulk) => bulk = bulk.skipping(Skipped::Failed),
+            Some(Fault::FalseBulkSuccess) => bulk = bulk.skipping(Skipped::Claimed),
             _ => {}
         }
         let outcome = bulk.execute(&mut state.store, quirks, Clock::wall_ms())?;

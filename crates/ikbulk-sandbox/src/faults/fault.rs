@@ -79,6 +79,9 @@ pub enum Fault {
     /// Updates only every other file of a bulk call, starting with the second, and returns a 207.
     /// Does not affect other calls.
     PartialBulk,
+    /// Updates only every other file of a bulk call, starting with the second, and claims that it
+    /// updated all. Does not affect other calls.
+    FalseBulkSuccess,
     /// Expires the private key: this and all later requests get a 403.
     Expire,
 }

@@ -26,6 +26,7 @@ garbage            process the request, then return a 200 with a body that is no
 wrong-body[=JSON]  process the request, then return a 200 with this body
 huge-body[=BYTES]  pad the response body to this size, by default 100 MB
 bulk-in-part       update only every other file of a bulk call and return a 207
+bulk-false-success update only every other file of a bulk call and claim success for all
 drop=FIELD         ignore this field of the request, such as tags or customMetadata.brand
 expire             expire the key from this request on";
 
@@ -34,7 +35,7 @@ const RESET_MS: u64 = 1000;
 const HUGE_BYTES: u64 = 100_000_000;
 
 /// The faults without a value.
-const PLAIN: [(&str, Fault); 9] = [
+const PLAIN: [(&str, Fault); 10] = [
     ("reset-at-accept", Fault::ResetAtAccept),
     ("reset-before", Fault::ResetBefore),
     ("reset-after", Fault::ResetAfter),
@@ -43,6 +44,7 @@ const PLAIN: [(&str, Fault); 9] = [
     ("cut-body", Fault::CutBody),
     ("garbage", Fault::Garbage),
     ("bulk-in-part", Fault::PartialBulk),
+    ("bulk-false-success", Fault::FalseBulkSuccess),
     ("expire", Fault::Expire),
 ];
 
@@ -217,7 +219,7 @@ mod tests {
             assert!(parse_fault(&filled).is_ok(), "{filled}");
             seen += 1;
         }
-        assert_eq!(seen, 19);
+        assert_eq!(seen, 20);
     }
 
     #[test]
