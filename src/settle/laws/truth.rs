@@ -227,7 +227,13 @@ async fn check(seed: u64) -> Counts {
             assert!(line["code"] != "inferred" || status != "failed", "seed {seed}: {line:?}");
         }
     }
-    assert_eq!(settle(&engine, run).await, report, "seed {seed}: repeated");
+    // Reads may still have lagged: a second pass can settle more, and changes nothing else.
+    let repeated = settle(&engine, run).await;
+    assert_eq!(repeated.lines().count(), report.lines().count(), "seed {seed}: repeated");
+    for (before, after) in report.lines().zip(repeated.lines()) {
+        let was_open = before.contains("pending") || before.contains("unknown");
+        assert!(before == after || was_open, "seed {seed}: {before:?} became {after:?}");
+    }
     counts
 }
 
