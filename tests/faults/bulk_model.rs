@@ -192,7 +192,7 @@ impl Model<'_> {
         if !self.expected.aborted && files.any(|file| !lost.contains(&file)) {
             self.expected.send(GET);
             // The sample may have hit a file with a lost response.
-            self.expected.may_skip_get = !lost.is_empty();
+            self.expected.optional_gets = u64::from(!lost.is_empty());
         }
     }
 

@@ -162,8 +162,8 @@ pub(crate) struct Expected {
     pub(crate) statuses: Vec<&'static str>,
     /// Number of requests per kind: PATCH, publish, GET, probe, addTags, removeTags.
     pub(crate) requests: [u64; 6],
-    /// Whether the last GET may be missing.
-    pub(crate) may_skip_get: bool,
+    /// How many of the GETs may be missing.
+    pub(crate) optional_gets: u64,
     /// The final tags of each changed file.
     pub(crate) tags: BTreeMap<&'static str, Vec<String>>,
     /// Unpublished files.
