@@ -45,7 +45,7 @@ for ((run = 0; run < runs; run++)); do
 done
 
 median() { awk "{ print $2 }" "$work/$1" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-for name in plain_current_thread plain_multi_thread ikbulk serde_loop check; do
+for name in plain_current_thread plain_multi_thread ikbulk; do
     cpu=$(median $name '$1 + $2')
     memory=$(median $name '$3')
     awk -v n=$name -v c="$cpu" -v r="$rows" -v m="$memory" \

@@ -207,13 +207,9 @@ impl<U: Ui> SheetPlan<'_, U> {
         connection: &Connection,
     ) -> Result<Planned, Error> {
         let Connection { client, reads, .. } = connection;
-        let sheet = if let Some(sheet) = read_offline {
-            sheet
-        } else {
-            let fields = Fields::fetch(client, &staged.input, reads).await?;
-            let context = fields.context(self.rules.clone(), None);
-            self.ask_about_columns(&mut staged.input, &context).await?;
-            ScannedSheet { scan: Scan::read(&staged.input, context)?, fields }
+        let sheet = match read_offline {
+            Some(sheet) => sheet,
+            None => self.scan(staged, connection).await?,
         };
         let staged = &*staged;
         let ScannedSheet { scan, fields } = sheet
@@ -260,6 +256,18 @@ impl<U: Ui> SheetPlan<'_, U> {
         };
         let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
         Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
+    }
+
+    /// Reads the sheet with the fields of the account.
+    async fn scan(
+        &self,
+        staged: &mut StagedInput,
+        Connection { client, reads, .. }: &Connection,
+    ) -> Result<ScannedSheet, Error> {
+        let fields = Fields::fetch(client, &staged.input, reads).await?;
+        let context = fields.context(self.rules.clone(), None);
+        self.ask_about_columns(&mut staged.input, &context).await?;
+        Ok(ScannedSheet { scan: Scan::read(&staged.input, context)?, fields })
     }
 
     /// Asks about columns that are nearly known, if a person can confirm the sheet.

@@ -150,8 +150,9 @@ impl<'a> Echo<'a> {
         let differing = details.iter().filter(|(field, set)| {
             let actual = match field {
                 Field::CustomCoordinates => Detail::text(self.custom_coordinates.as_deref()),
+                Field::Description => Detail::text(self.description.as_deref()),
                 Field::CustomMetadata(field) => Detail::Json(metadata.get(&*field.name)),
-                _ => Detail::text(self.description.as_deref()),
+                _ => Detail::Json(None),
             };
             !actual.is(field, set)
         });

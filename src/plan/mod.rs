@@ -247,6 +247,18 @@ impl Batch {
         })
     }
 
+    /// Empties the batch, which keeps its memory; what changes in the columns is counted on.
+    fn start_again(&mut self) {
+        let Self { rows, requests, differences, lost_tags, disagreements, .. } = self;
+        rows.clear();
+        requests.clear();
+        differences.clear();
+        lost_tags.clear();
+        disagreements.clear();
+        self.changed_files = 0;
+        self.skipped_extensions = SkippedExtensions::default();
+    }
+
     /// Whether the batch has neither rows nor requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {

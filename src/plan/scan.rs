@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::duplicates::{RepeatedFiles, SheetValues};
 use super::steps::{fingerprint, steps};
-use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit, SkippedExtensions};
+use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit};
 use crate::input::{AmbiguousNull, Context, Input, InputError, PriorRun};
 use crate::ledger::LedgerError;
 use crate::request::Call;
@@ -163,13 +163,7 @@ pub(crate) fn scan_rest(
         planner.row(row, &progress, &mut batch)?;
         scan.summary.add(&batch);
         on_batch(&batch);
-        batch.rows.clear();
-        batch.requests.clear();
-        batch.differences.clear();
-        batch.lost_tags.clear();
-        batch.disagreements.clear();
-        batch.changed_files = 0;
-        batch.skipped_extensions = SkippedExtensions::default();
+        batch.start_again();
     }
     planner.end(&mut batch)?;
     let repeated = planner.take_repeated_files();

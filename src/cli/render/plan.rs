@@ -56,19 +56,7 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
     }
     columns(&mut lines, summary);
     lost_tags(&mut lines, &summary.lost_tags);
-    // Of a run, the cells of all rows were counted, not of those that are left.
-    if view.empty_cells > 0 && view.rows_of_run.is_none() {
-        let (one, several) = ("empty cell (field unchanged)", "empty cells (fields unchanged)");
-        lines.add("skipped", &plural(view.empty_cells, one, several));
-    }
-    if !view.ignored_columns.is_empty() {
-        lines.add("ignored", &ignored(view.ignored_columns));
-    }
-    if summary.idle_webhooks > 0 {
-        let (one, several) = ("row without extensions", "rows without extensions");
-        let rows = plural(summary.idle_webhooks, one, several);
-        lines.add("ignored", &format!("webhookUrl of {rows}: it receives only their status"));
-    }
+    left_out(&mut lines, view);
     if let Some((reading, reads)) = view.reading.filter(|(reading, _)| reading.files > 0) {
         lines.add("read", &read_result(reading, reads));
     }
@@ -91,6 +79,23 @@ pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> St
         lines.add("undo", &undo_text(summary, can_undo));
     }
     lines.into_text()
+}
+
+/// What the sheet holds and no request carries.
+fn left_out(lines: &mut Layout, view: &Preview<'_>) {
+    // Of a run, the cells of all rows were counted, not of those that are left.
+    if view.empty_cells > 0 && view.rows_of_run.is_none() {
+        let (one, several) = ("empty cell (field unchanged)", "empty cells (fields unchanged)");
+        lines.add("skipped", &plural(view.empty_cells, one, several));
+    }
+    if !view.ignored_columns.is_empty() {
+        lines.add("ignored", &ignored(view.ignored_columns));
+    }
+    if view.summary.idle_webhooks > 0 {
+        let (one, several) = ("row without extensions", "rows without extensions");
+        let rows = plural(view.summary.idle_webhooks, one, several);
+        lines.add("ignored", &format!("webhookUrl of {rows}: it receives only their status"));
+    }
 }
 
 /// The account by the name in its files' URLs, and by its key.
