@@ -129,11 +129,13 @@ pub(super) fn parse_address(text: &str) -> Option<(u32, u32)> {
     let (letters, row) = text.split_at_checked(digits)?;
     let is_column =
         matches!(letters.len(), 1..=3) && letters.bytes().all(|letter| letter.is_ascii_uppercase());
-    let column = letters
-        .bytes()
-        .fold(0, |column, letter| column * 26 + u32::from(letter.wrapping_sub(b'A')) + 1);
+    if !is_column {
+        return None;
+    }
+    let column =
+        letters.bytes().fold(0, |column, letter| column * 26 + u32::from(letter - b'A') + 1);
     let row = row.parse().ok().filter(|row| *row > 0)?;
-    is_column.then(|| (row, column - 1))
+    Some((row, column - 1))
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
             let parsed = (u32::try_from(row).unwrap(), u32::try_from(column).unwrap());
             assert_eq!(parse_address(text), Some(parsed));
         }
-        for text in ["", "7", "C", "C0", "c7", "ABCD1", "C-1"] {
+        for text in ["", "7", "C", "C0", "c7", "ABCD1", "C-1", "zzzzzzzzzzzz1", "\u{ff}1"] {
             assert_eq!(parse_address(text), None, "{text}");
         }
     }
