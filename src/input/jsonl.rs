@@ -120,10 +120,10 @@ impl JsonLines {
 
     /// Appends a line to the rest; `false` at the end.
     fn read_line(&mut self) -> Result<bool, InputError> {
-        let mut bounded = (&mut self.reader).take(RECORD_BYTES_MAX);
+        let mut bounded = (&mut self.reader).take(RECORD_BYTES_MAX as u64);
         let read = bounded.read_until(b'\n', &mut self.rest);
-        let read = read.map_err(|source| self.input.unreadable(source))? as u64;
-        if read == RECORD_BYTES_MAX || self.rest.len() as u64 > RECORD_BYTES_MAX {
+        let read = read.map_err(|source| self.input.unreadable(source))?;
+        if read == RECORD_BYTES_MAX || self.rest.len() > RECORD_BYTES_MAX {
             let pos = RowPos { number: self.number + 1, line: self.line, offset: self.offset };
             return Err(InputError::TooLong { pos, why: "a line break is missing" });
         }

@@ -62,7 +62,7 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum length of a record, in bytes. A longer one is nearly always an unclosed quote, and a
 /// record must fit into memory.
-pub(crate) const RECORD_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// The name of standard input in place of a path.
 pub(crate) const STANDARD_INPUT: &str = "standard input";

@@ -12,6 +12,8 @@ use memchr::{memchr, memchr_iter, memchr2, memchr3};
 use super::RECORD_BYTES_MAX;
 
 const BUFFER_BYTES: usize = 64 << 10;
+/// Enough for a record of the maximum size, and to see that the next one exceeds it.
+const BUFFER_BYTES_MAX: usize = RECORD_BYTES_MAX + BUFFER_BYTES;
 /// Bytes before a record in which its predecessor is looked for.
 pub(super) const LOOK_BACK_BYTES: u64 = 16 << 10;
 /// Where MS-DOS programs end a text; everything after it is padding.
@@ -140,7 +142,7 @@ impl RawRecords {
                 &mut self.scratch,
             );
             let Some(split) = split else {
-                if text.len() as u64 > RECORD_BYTES_MAX {
+                if text.len() > RECORD_BYTES_MAX {
                     return Err(ReadFailure::TooLong);
                 }
                 self.fill().map_err(ReadFailure::Io)?;
@@ -212,7 +214,9 @@ impl RawRecords {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         if self.end > self.buffer.len() / 2 {
-            self.buffer.resize(self.buffer.len() * 2, 0);
+            let length = (self.buffer.len() * 2).min(BUFFER_BYTES_MAX);
+            self.buffer.reserve_exact(length - self.buffer.len());
+            self.buffer.resize(length, 0);
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         loop {
@@ -357,9 +361,11 @@ fn quoted_cell(
     loop {
         let rest = text.get(from..).unwrap_or_default();
         let Some(length) = memchr(b'"', rest) else {
+            if !is_whole {
+                return None;
+            }
             content.extend_from_slice(rest);
-            let open = QuotedCell { end: text.len(), damage: Some(Damage::Open) };
-            return is_whole.then_some(open);
+            return Some(QuotedCell { end: text.len(), damage: Some(Damage::Open) });
         };
         let quote = from + length;
         if text.get(quote + 1) == Some(&b'"') {

@@ -148,7 +148,7 @@ impl RowReader {
             bytes.map_or(0, u32::from_le_bytes)
         };
         let length = part(0) as usize;
-        if length as u64 > 2 * RECORD_BYTES_MAX {
+        if length > 2 * RECORD_BYTES_MAX {
             return Err(damaged());
         }
         (row.number, row.blank_rows, row.offset) = (part(4).into(), part(8).into(), self.offset);

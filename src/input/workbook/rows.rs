@@ -75,7 +75,7 @@ impl<W: Write> Rows<W> {
         if let Some(cell) = self.cells.last_mut() {
             (cell.kind, cell.end) = (kind, self.text.len());
         }
-        if self.text.len() as u64 > RECORD_BYTES_MAX {
+        if self.text.len() > RECORD_BYTES_MAX {
             return Err(too_large("has a row of more than 16 MiB"));
         }
         Ok(())
