@@ -150,8 +150,8 @@ impl LedgerFile {
             .map(|kind| (*kind as i64).to_string())
             .collect();
         let sql = format!(
-            "SELECT DISTINCT id / {STEP_KINDS} FROM step
-             WHERE status = ?1 AND code IS NULL AND id % {STEP_KINDS} IN ({})",
+            "SELECT id / {STEP_KINDS} FROM step
+             WHERE status = ?1 AND code IS NULL AND id % {STEP_KINDS} IN ({}) ORDER BY id",
             kinds.join(", ")
         );
         self.reading(|connection| {
@@ -160,9 +160,11 @@ impl LedgerFile {
             // A reservoir: each row has the same chance, and memory stays bounded.
             let mut sample = Vec::with_capacity(size);
             let mut seen = 0;
+            let mut last = None;
             while let Some(row) = rows.next()? {
                 let row = row.get::<_, i64>(0)?.unsigned_abs();
-                if others.contains(&row) {
+                // A row can have several steps.
+                if last.replace(row) == Some(row) || others.contains(&row) {
                     continue;
                 }
                 seen += 1;

@@ -30,10 +30,10 @@ pub(crate) fn read_back(
     context: &Context,
     ledger: &LedgerFile,
 ) -> Result<(Batch, Vec<Op>), PlanError> {
-    let due = due(lost_files(ledger.lost_rows()?), input, context, ledger)?;
-    let ops = due.iter().flat_map(|(_, request)| request.steps());
+    let requests = requests(lost_files(ledger.lost_rows()?), input, context, ledger)?;
+    let ops = requests.iter().flat_map(|(_, request)| request.steps());
     let ops = ops.map(|step| unverified(*step)).collect();
-    Ok((batch(due), ops))
+    Ok((batch(requests), ops))
 }
 
 /// The read-backs of the files of these rows, as far as they are not read back.
@@ -58,11 +58,11 @@ pub(crate) fn read_back_sample(
             files.insert(file, ReadFile::new(reason));
         }
     }
-    Ok(batch(due(files, input, context, ledger)?))
+    Ok(batch(requests(files, input, context, ledger)?))
 }
 
 /// The requests for these files, with the rows that report them, in row order.
-fn due(
+fn requests(
     mut files: HashMap<FileId, ReadFile>,
     input: &Input,
     context: &Context,
@@ -82,15 +82,15 @@ fn due(
             file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);
         }
     }
-    let due = files.into_iter().filter_map(|(id, file)| file.into_request(id));
-    let mut due: Vec<_> = due.collect();
-    due.sort_unstable_by_key(|(pos, _)| *pos);
-    Ok(due)
+    let requests = files.into_iter().filter_map(|(id, file)| file.into_request(id));
+    let mut requests: Vec<_> = requests.collect();
+    requests.sort_unstable_by_key(|(pos, _)| *pos);
+    Ok(requests)
 }
 
-fn batch(due: Vec<(RowPos, Request)>) -> Batch {
+fn batch(requests: Vec<(RowPos, Request)>) -> Batch {
     let mut batch = Batch::default();
-    for (pos, request) in due {
+    for (pos, request) in requests {
         batch.requests.push(request);
         let (outcome, worst, not_sent, rejection) = (None, Status::Updated, None, None);
         batch.rows.push(PlannedRow { pos, open: 1, outcome, worst, not_sent, rejection });

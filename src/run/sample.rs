@@ -10,7 +10,7 @@ use crate::request::StepKind;
 
 /// Maximum rows in a sample, however many of them miss their change.
 const ROWS_MAX: usize = 1000;
-/// One row is read back, and one more for each of this number of bulk calls.
+/// Bulk calls for each row of the sample after the first.
 const CALLS_PER_ROW: u64 = 128;
 /// A confirmed miss widens the sample by this factor.
 const WIDENED: usize = 10;
@@ -32,8 +32,11 @@ impl Sample {
         Self { rng: Rng::with_seed(seed), rows: BTreeSet::new(), size }
     }
 
-    /// The next rows to read back.
+    /// The next rows to read back; none if no bulk call was sent.
     pub(super) fn next(&mut self, ledger: &LedgerFile) -> Result<BTreeSet<u64>, LedgerError> {
+        if self.size == 0 {
+            return Ok(BTreeSet::new());
+        }
         let rows = ledger.sample_of_bulk_rows(self.size, &self.rows, &mut self.rng)?;
         self.rows.extend(&rows);
         Ok(rows)
