@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::extension_results::FoundTag;
-use crate::file_fields::{Detail, EntryKind};
+use crate::file_fields::{AiTag, Detail, EntryKind};
 use crate::request::{Expected, Patch};
 use crate::row::{Details, Field, FieldSet, FileField, FileId, Publish, Set};
 
@@ -23,7 +23,7 @@ pub(crate) struct Echo<'a> {
     #[serde(borrow, default)]
     tags: Option<Vec<Text<'a>>>,
     #[serde(rename = "AITags", borrow, default)]
-    ai_tags: Option<Vec<AiTag<'a>>>,
+    ai_tags: Option<&'a RawValue>,
     #[serde(borrow, default)]
     custom_coordinates: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -38,13 +38,6 @@ pub(crate) struct Echo<'a> {
     /// The status of each requested extension, verbatim.
     #[serde(borrow, default)]
     pub extension_status: Option<&'a RawValue>,
-}
-
-/// A tag that an extension wrote.
-#[derive(Debug, Deserialize)]
-struct AiTag<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
 }
 
 /// A string, borrowed unless it contains escapes. Needed because serde does not borrow a `Cow`
@@ -84,7 +77,7 @@ impl<'a> Echo<'a> {
         {
             names.push("tags".to_owned());
         }
-        self.compare(&patch.details.only(|field| compared.contains(field)), &mut names);
+        self.compare(&patch.details, compared, &mut names);
         names
     }
 
@@ -94,19 +87,14 @@ impl<'a> Echo<'a> {
         let Expected { details, tags, tags_added, tags_removed, ai_tags_removed, publish, .. } =
             expected;
         let mut names = Vec::new();
-        self.compare(details, &mut names);
+        self.compare(details, FieldSet::ALL, &mut names);
         if tags.as_ref().is_some_and(|tags| !self.has_exactly(tags))
             || tags_added.iter().any(|tag| !self.has_tag(tag))
             || tags_removed.iter().any(|tag| self.has_tag(tag))
         {
             names.push("tags".to_owned());
         }
-        if self
-            .ai_tags
-            .iter()
-            .flatten()
-            .any(|tag| ai_tags_removed.iter().any(|it| **it == *tag.name))
-        {
+        if self.has_any_ai_tag(ai_tags_removed) {
             names.push("AITags".to_owned());
         }
         if publish.is_some_and(|publish| !self.is_published_as(publish)) {
@@ -141,13 +129,25 @@ impl<'a> Echo<'a> {
         self.tags.iter().flatten().any(|actual| **actual == *tag)
     }
 
-    /// Adds the columns of the details that the file does not have.
-    fn compare(&self, details: &Details, names: &mut Vec<String>) {
-        let has_metadata = details.metadata().next().is_some();
+    fn has_any_ai_tag(&self, names: &[String]) -> bool {
+        let Some(raw) = self.ai_tags.filter(|_| !names.is_empty()) else {
+            return false;
+        };
+        let tags: Vec<AiTag> = serde_json::from_str(raw.get()).unwrap_or_default();
+        tags.iter().any(|tag| names.contains(&tag.name))
+    }
+
+    /// Adds the columns of the details that the file does not have, of the fields in `compared`.
+    fn compare(&self, details: &Details, compared: FieldSet, names: &mut Vec<String>) {
+        let is_compared =
+            |field: &Field| field.file_field().is_some_and(|it| compared.contains(it));
+        let has_metadata =
+            compared.contains(FileField::Metadata) && details.metadata().next().is_some();
         let metadata = self.custom_metadata.filter(|_| has_metadata);
         let metadata: BTreeMap<Cow<'_, str>, Value> =
             metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        let differing = details.iter().filter(|(field, set)| {
+        let details = details.iter().filter(|(field, _)| is_compared(field));
+        let differing = details.filter(|(field, set)| {
             let actual = match field {
                 Field::CustomCoordinates => Detail::text(self.custom_coordinates.as_deref()),
                 Field::Description => Detail::text(self.description.as_deref()),

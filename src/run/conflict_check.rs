@@ -189,11 +189,12 @@ fn differing_fields(call: &Call, before: &FileFields, now: &FileFields) -> Field
         Call::Details(patch) => Some(&patch.details),
         _ => None,
     };
-    let metadata = metadata.into_iter().flat_map(Details::metadata);
-    let metadata = metadata.map(|(field, _)| Field::CustomMetadata(field.clone()));
-    let details = [Field::CustomCoordinates, Field::Description].into_iter().chain(metadata);
-    let differing = details.filter(|field| !before.has_detail_of(now, field));
-    let differing = differing.filter_map(|field| field.file_field());
+    let metadata = metadata.into_iter().flat_map(Details::iter).map(|(field, _)| field);
+    let metadata = metadata.filter(|field| field.file_field() == Some(FileField::Metadata));
+    let details = [Field::CustomCoordinates, Field::Description];
+    let differing =
+        details.iter().chain(metadata).filter(|field| !before.has_detail_of(now, field));
+    let differing = differing.filter_map(Field::file_field);
     let others = FieldSet::from([
         (FileField::Tags, !before.has_tags_of(now)),
         (FileField::AiTags, !before.has_ai_tags_of(now)),

@@ -140,9 +140,8 @@ fn was_applied(column: &str, row: RowEffects<'_>) -> bool {
             row.field(FileField::Publication) == Certainty::Done
         }
         "extensions" => row.has_done(StepKind::Details),
-        "removeAITags" => row.has(FileField::AiTags),
-        detail => {
-            let field = Field::fixed(detail).and_then(|field| field.file_field());
+        other => {
+            let field = Field::fixed(other).and_then(|field| field.file_field());
             row.has(field.unwrap_or(FileField::Metadata))
         }
     }
