@@ -6,6 +6,7 @@ use ikbulk::engine::{
 use ikbulk::internals::{plural, thousands};
 
 use super::layout::Layout;
+use super::plan::account_name;
 
 /// Maximum days with what was spent.
 const DAYS_SHOWN_MAX: usize = 30;
@@ -20,8 +21,7 @@ pub(in crate::cli) fn render_charges(
 ) -> String {
     let RecordedCharges { account, endpoint, overview, of_file } = recorded;
     let mut lines = Layout::new(width);
-    let name = account.name.as_ref().map(|name| format!("{name}  ")).unwrap_or_default();
-    lines.add("account", &format!("{name}key {}  {endpoint}", account.key));
+    lines.add("account", &account_name(account, endpoint));
     counts(&mut lines, overview);
     if let Some(charges) = of_file {
         file_charges(&mut lines, charges);

@@ -9,6 +9,8 @@ use miette::{
     MietteSpanContents, SourceCode, SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
 };
 
+use super::plan::input_name;
+
 /// Maximum causes in the preview of a run, and rows that are named for each.
 const CAUSES_SHOWN_MAX: usize = 10;
 const ROWS_NAMED_MAX: usize = 5;
@@ -184,9 +186,7 @@ impl Rows {
 
 /// The name of a row for people.
 fn row_name(view: &Preview<'_>, pos: RowPos) -> String {
-    let worksheet = view.worksheet.map(|name| format!(", worksheet {name:?}"));
-    let name = format!("{}{}, row {pos}", view.input, worksheet.unwrap_or_default());
-    sanitize(&name).into_owned()
+    sanitize(&format!("{}, row {pos}", input_name(view))).into_owned()
 }
 
 impl RowText {

@@ -33,10 +33,11 @@ pub(in crate::cli) struct PreviewStyle {
 pub(in crate::cli) fn render_plan(view: &Preview<'_>, style: PreviewStyle) -> String {
     let mut lines = Layout::new(style.width);
     let summary = view.summary;
-    let worksheet = view.worksheet.map(|name| format!(", worksheet {name:?}"));
-    lines.add_unwrapped("input", &format!("{}{}", view.input, worksheet.unwrap_or_default()));
+    lines.add_unwrapped("input", &input_name(view));
     if let Some(target) = &view.target {
-        lines.add("account", &account(target));
+        let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
+        let account = account_name(target.account, target.endpoint);
+        lines.add("account", &format!("{account}{sandbox}"));
     }
     lines.add("rows", &rows(view));
     if view.is_refused {
@@ -98,12 +99,16 @@ fn left_out(lines: &mut Layout, view: &Preview<'_>) {
     }
 }
 
+/// The input, with its worksheet if it is a workbook.
+pub(super) fn input_name(view: &Preview<'_>) -> String {
+    let worksheet = view.worksheet.map(|name| format!(", worksheet {name:?}"));
+    format!("{}{}", view.input, worksheet.unwrap_or_default())
+}
+
 /// The account by the name in its files' URLs, and by its key.
-fn account(target: &Target<'_>) -> String {
-    let Identity { name, key, .. } = target.account;
-    let name = name.as_ref().map(|name| format!("{name}  ")).unwrap_or_default();
-    let sandbox = if target.sandbox { "  SANDBOX: nothing real is changed" } else { "" };
-    format!("{name}key {key}  {}{sandbox}", target.endpoint)
+pub(super) fn account_name(account: &Identity, endpoint: &str) -> String {
+    let name = account.name.as_ref().map(|name| format!("{name}  ")).unwrap_or_default();
+    format!("{name}key {}  {endpoint}", account.key)
 }
 
 fn rows(view: &Preview<'_>) -> String {

@@ -4,6 +4,7 @@ use ikbulk::engine::{AccountUsage, ExtensionUsage, Measurement, Usage};
 use ikbulk::internals::{plural, thousands};
 
 use super::layout::Layout;
+use super::plan::account_name;
 
 /// What to know about a day that is not over, by ImageKit's documentation.
 const DELAYS: &str = "ImageKit returns the same units for the same days for 6 hours, and the same runs \
@@ -14,8 +15,7 @@ const DELAYS: &str = "ImageKit returns the same units for the same days for 6 ho
 pub(in crate::cli) fn render_usage(found: &AccountUsage, width: usize) -> String {
     let AccountUsage { account, endpoint, period, usage, .. } = found;
     let mut lines = Layout::new(width);
-    let name = account.name.as_ref().map(|name| format!("{name}  ")).unwrap_or_default();
-    lines.add("account", &format!("{name}key {}  {endpoint}", account.key));
+    lines.add("account", &account_name(account, endpoint));
     let (first, last) = (period.first(), period.last());
     lines.add("period", &format!("{first} to {last}, both included (UTC)"));
     lines.add("units", &thousands(usage.units));
