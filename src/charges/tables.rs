@@ -1,7 +1,7 @@
 //! The charges in the state database.
 
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
 use super::evidence::Evidence;
 use super::{Certainty, Charge};
@@ -105,13 +105,7 @@ pub(super) fn spent_by_others(
          WHERE run.account = ?1 AND run.id <> ?2 AND spent.day >= ?3
          GROUP BY spent.day, spent.extension",
     )?;
-    let mut rows = query.query(params![account.number(), run_id, from.to_string()])?;
-    let mut spent = Spent::default();
-    while let Some(row) = rows.next()? {
-        let (day, name, runs) = spent_of(row, 0)?;
-        spent.add(day, name, runs);
-    }
-    Ok(spent)
+    sum(query.query(params![account.number(), run_id, from.to_string()])?)
 }
 
 /// What all runs of an account spent.
@@ -121,7 +115,11 @@ pub(super) fn spent(connection: &Connection, account: AccountId) -> rusqlite::Re
          FROM spent JOIN run ON run.number = spent.run
          WHERE run.account = ?1 GROUP BY spent.day, spent.extension",
     )?;
-    let mut rows = query.query([account.number()])?;
+    sum(query.query([account.number()])?)
+}
+
+/// The sum of rows of day, extension and number of runs.
+fn sum(mut rows: Rows<'_>) -> rusqlite::Result<Spent> {
     let mut spent = Spent::default();
     while let Some(row) = rows.next()? {
         let (day, name, runs) = spent_of(row, 0)?;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Engine;
 use super::access::Client;
@@ -89,10 +89,8 @@ impl Engine {
         wait_lock: bool,
         ui: &impl Ui,
     ) -> Result<ImportedCharges, Error> {
-        let file = File::open(input).map_err(|source| {
-            let path: PathBuf = input.to_owned();
-            Refusal::Unreadable { path, source }
-        })?;
+        let unreadable = |source| Refusal::Unreadable { path: input.to_owned(), source };
+        let file = File::open(input).map_err(unreadable)?;
         let AccountCharges { identity, account, state, charges, .. } =
             self.open_charges(ui).await?;
         let _lock = lock_account(&state, account, input, wait_lock).await?;
