@@ -29,6 +29,8 @@ pub(crate) struct Policy {
     folder: String,
     fields: Fields,
     read_only: Vec<String>,
+    /// The schemas with all options.
+    schemas: Map<String, Value>,
     /// `selectedFieldsSchema` of a file object.
     pub(crate) schema: Value,
 }
@@ -47,6 +49,7 @@ impl Policy {
             folder: format!("/{}/", policy.folder.trim_matches('/')).replace("//", "/"),
             fields: Fields::new(&listed.collect::<Vec<_>>())?,
             read_only: read_only.collect(),
+            schemas: policy.fields.clone(),
             schema: Value::Object(shown.collect()),
         })
     }
@@ -96,7 +99,7 @@ impl Policy {
     /// The account's fields as the fields list shows them for this folder: the selected ones.
     pub(crate) fn select(&self, fields: &[Value]) -> Vec<Value> {
         let selected = fields.iter().filter_map(|field| {
-            let mut schema = self.schema.get(field["name"].as_str()?)?.clone();
+            let mut schema = self.schemas.get(field["name"].as_str()?)?.clone();
             let schema_members = schema.as_object_mut()?;
             schema_members.remove("readOnly");
             schema_members.remove("selectOptionsTruncated");

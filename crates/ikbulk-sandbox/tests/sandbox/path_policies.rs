@@ -123,6 +123,8 @@ fn more_than_100_options_are_shown_truncated() {
     let shown = running.file("f1").unwrap()["selectedFieldsSchema"]["size"].clone();
     assert_eq!(shown["selectOptions"], json!(options[..100]));
     assert_eq!(shown["selectOptionsTruncated"], true);
+    let listed = get(&running, "/v1/customMetadataFields?folderPath=/a").json();
+    assert_eq!(listed[0]["schema"], fields["size"], "the list for the folder has all of them");
     assert_eq!(set(&running, "f1", &json!({"size": "100"})).0, 200);
     assert_eq!(set(&running, "f1", &json!({"size": "101"})).0, 400);
 }
