@@ -57,6 +57,10 @@ pub struct FileFields {
     /// `isPublished`; `None` if the response does not contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_published: Option<bool>,
+    /// `selectedFieldsSchema`: the rules of a path policy for custom metadata in the file's folder. It
+    /// is no part of the file's state, and stored apart from it.
+    #[serde(skip_serializing)]
+    pub selected_fields_schema: Option<Value>,
 }
 
 /// A tag that an extension wrote.
@@ -77,12 +81,20 @@ impl FileFields {
         self.kind == EntryKind::File && !self.file_id.is_empty()
     }
 
-    /// Whether both are equal, ignoring the order of tags.
+    /// The path of the file's folder; `/` if it is not known.
+    #[must_use]
+    pub(crate) fn folder(&self) -> &str {
+        let path = self.file_path.as_deref().and_then(|path| path.rsplit_once('/'));
+        path.map(|(folder, _)| folder).filter(|folder| !folder.is_empty()).unwrap_or("/")
+    }
+
+    /// Whether both are equal, ignoring the order of tags and the rules of their folders.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let sorted = |fields: &Self| {
             let mut fields = fields.clone();
             fields.tags.sort_unstable();
+            fields.selected_fields_schema = None;
             fields
         };
         self == other || sorted(self) == sorted(other)

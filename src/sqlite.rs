@@ -1,10 +1,12 @@
 //! Opens SQLite databases with this program's settings: mode 0600, WAL, and commits synced to disk.
 
+use std::error::Error;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags};
 
 /// How long to wait for another process's write lock.
@@ -33,4 +35,9 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
+}
+
+/// The error for a value that this program does not write.
+pub(crate) fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, error.into())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
@@ -181,6 +182,18 @@ impl Api {
         let accepted = self.get("/v1/customMetadataFields").await?;
         let schema = parse(&accepted, Schema::from_json)?;
         Ok((schema, accepted.body))
+    }
+
+    /// Reads the custom metadata fields that the path policy of a folder selects, as JSON:
+    /// `GET /v1/customMetadataFields?folderPath=…`.
+    ///
+    /// # Errors
+    /// Anything except an array of fields.
+    pub(crate) async fn fields_of_folder(&self, folder: &str) -> Result<String, Failure> {
+        let folder = utf8_percent_encode(folder, NON_ALPHANUMERIC);
+        let accepted = self.get(&format!("/v1/customMetadataFields?folderPath={folder}")).await?;
+        parse(&accepted, Schema::from_json)?;
+        Ok(String::from_utf8_lossy(&accepted.body).into_owned())
     }
 
     /// Reads the account's saved extensions: `GET /v1/saved-extensions`.

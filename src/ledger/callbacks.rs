@@ -5,12 +5,12 @@
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
-use super::snapshots::damaged;
 use super::writer::row_number;
 use super::{LedgerError, LedgerFile};
 use crate::callback::{Arrival, Callback, CallbackResult, CallbackUrl, Kept, Token};
 use crate::extension_results::ExtensionResults;
 use crate::row::FileId;
+use crate::sqlite::damaged;
 
 /// At most one callback per row and service. `id` is the order of arrival; `error` is `NULL` for a
 /// success.

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::writer::{LOW_WATER, SPENT};
-use super::{Counters, Ended, RunMeta, callbacks, files, settlements, targets};
+use super::{Counters, Ended, RunMeta, callbacks, files, path_policies, settlements, targets};
 use crate::input::Context;
 use crate::row::{Resolved, RowPos, Schema};
 use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 9;
+const FORMAT: i64 = 10;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -120,11 +120,13 @@ impl LedgerFile {
                  );
                  CREATE TABLE lost_response (file TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
                  {files}
+                 {path_policies}
                  {targets}
                  {callbacks}
                  {settled}
                  COMMIT;",
                 files = files::TABLES,
+                path_policies = path_policies::TABLE,
                 targets = targets::TABLE,
                 callbacks = callbacks::TABLE,
                 settled = settlements::TABLE,

@@ -7,10 +7,11 @@
 
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 
-use super::snapshots::{MISSING, Snapshot, damaged, from_json, key_of};
+use super::snapshots::{MISSING, Snapshot, from_json, key_of};
 use super::writer::{MARK_LOST, row_number};
-use super::{EARLIER_RUN, LedgerError, LedgerFile};
+use super::{EARLIER_RUN, LedgerError, LedgerFile, PolicyId};
 use crate::row::{Content, FieldSet, FileId, Update};
+use crate::sqlite::damaged;
 
 /// `row` is the last row that names the file, or negative while that is unknown. `snapshot` is a
 /// table of its own, so that listed states are appended.
@@ -22,7 +23,7 @@ pub(super) const TABLES: &str = "
         sent_fields INTEGER NOT NULL DEFAULT 0,
         unsettled INTEGER NOT NULL DEFAULT 0
     );
-    CREATE TABLE snapshot (row INTEGER PRIMARY KEY, state TEXT NOT NULL);";
+    CREATE TABLE snapshot (row INTEGER PRIMARY KEY, state TEXT NOT NULL, policy INTEGER);";
 
 /// What the ledger holds about a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,8 @@ pub struct FileRecord {
     pub last_row: u64,
     /// State of the file when the run read it.
     pub state: Snapshot,
+    /// The path policy of its folder, if any.
+    pub policy: Option<PolicyId>,
     /// Fields that requests of this run may have changed.
     pub sent_fields: FieldSet,
     /// Whether a request of an earlier run may still take effect, so that the snapshot may not
@@ -125,7 +128,8 @@ impl LedgerFile {
     pub fn forget_files(&self) -> Result<(), LedgerError> {
         self.writing(|connection| {
             connection.execute_batch(
-                "DROP INDEX IF EXISTS file_id; DELETE FROM snapshot; DELETE FROM file;",
+                "DROP INDEX IF EXISTS file_id;
+                 DELETE FROM path_policy; DELETE FROM snapshot; DELETE FROM file;",
             )
         })
     }
@@ -260,8 +264,8 @@ impl LedgerFile {
 }
 
 /// Without a join: SQLite prepares a join of two keys again for each value of a parameter.
-const SELECT_RECORD: &str = "SELECT row, id,
-     (SELECT state FROM snapshot WHERE snapshot.row = file.row), sent_fields, unsettled FROM file";
+const SELECT_RECORD: &str = "SELECT row, id, state, sent_fields, unsettled, policy
+     FROM file LEFT JOIN snapshot USING (row)";
 
 fn read_record(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
     let last_row = row.get::<_, i64>(0)?.max(0).unsigned_abs();
@@ -271,7 +275,8 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
         Some(json) => Snapshot::Fields(Box::new(from_json(json, row.get_ref(1)?.as_str()?)?)),
     };
     let (sent_fields, unsettled) = (FieldSet::from_bits(row.get(3)?), row.get(4)?);
-    Ok(FileRecord { last_row, state, sent_fields, unsettled })
+    let policy = row.get::<_, Option<i64>>(5)?.map(PolicyId);
+    Ok(FileRecord { last_row, state, policy, sent_fields, unsettled })
 }
 
 /// Key of a file, for [`LedgerFile::files_after`].
@@ -306,7 +311,13 @@ mod tests {
         assert!(!ledger.set_state(&fields("elsewhere", "x")).unwrap());
         ledger.set_missing("c").unwrap();
         let record = |last_row, state| {
-            Some(FileRecord { last_row, state, sent_fields: FieldSet::default(), unsettled: false })
+            Some(FileRecord {
+                last_row,
+                state,
+                policy: None,
+                sent_fields: FieldSet::default(),
+                unsettled: false,
+            })
         };
         let b = record(5, Snapshot::Fields(Box::new(fields("b", "x"))));
         let records = ["a", "b", "c"].map(|file| ledger.file_record(file).unwrap());

@@ -2,13 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::snapshots::damaged;
 use super::writer::{LOW_WATER, low_water_text, step_id};
 use super::{Ended, LedgerError, LedgerFile};
 use crate::extension_results::ExtensionResults;
 use crate::request::{StepKind, StepRef};
 use crate::row::RowPos;
 use crate::settled::{FinalStatus, KnownBy, Settled};
+use crate::sqlite::damaged;
 
 /// One record per step and extension. `at` is a UTC time (RFC 3339).
 pub(super) const TABLE: &str = "

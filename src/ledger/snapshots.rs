@@ -1,11 +1,10 @@
 //! The snapshots of a run's files, and the states that the files must have after other runs.
 
-use std::error::Error;
-
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{LedgerError, LedgerFile};
+use super::{LedgerError, LedgerFile, path_policies};
 use crate::file_fields::FileFields;
+use crate::sqlite::damaged;
 
 /// Page cache while files are read, in KiB: room for most of the index of the ids of 1,000,000 files,
 /// and little beside what planning needs afterwards.
@@ -100,10 +99,12 @@ impl LedgerFile {
                 return Ok(Added::OtherFile);
             };
             let mut insert = connection.prepare_cached(
-                "INSERT INTO snapshot VALUES (?1, ?2)
-                 ON CONFLICT (row) DO UPDATE SET state = excluded.state WHERE state = ''",
+                "INSERT INTO snapshot VALUES (?1, ?2, ?3)
+                 ON CONFLICT (row) DO UPDATE SET state = excluded.state, policy = excluded.policy
+                 WHERE state = ''",
             )?;
-            if insert.execute(params![key, to_json(fields)])? > 0 {
+            let policy = path_policies::add(connection, fields)?;
+            if insert.execute(params![key, to_json(fields), policy])? > 0 {
                 return Ok(Added::New);
             }
             let mut select =
@@ -119,7 +120,8 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
-        self.set_state_text(&fields.file_id, &to_json(fields))
+        let policy = self.writing(|connection| path_policies::add(connection, fields))?;
+        self.set_state_text(&fields.file_id, &to_json(fields), policy)
     }
 
     /// Stores that ImageKit has no such file.
@@ -127,15 +129,20 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_missing(&self, file: &str) -> Result<(), LedgerError> {
-        self.set_state_text(file, MISSING).map(drop)
+        self.set_state_text(file, MISSING, None).map(drop)
     }
 
-    fn set_state_text(&self, file: &str, state: &str) -> Result<bool, LedgerError> {
+    fn set_state_text(
+        &self,
+        file: &str,
+        state: &str,
+        policy: Option<i64>,
+    ) -> Result<bool, LedgerError> {
         self.writing(|connection| {
             let Some(key) = key_of(connection, file)? else { return Ok(false) };
             let mut replace =
-                connection.prepare_cached("INSERT OR REPLACE INTO snapshot VALUES (?1, ?2)")?;
-            replace.execute(params![key, state]).map(|_| true)
+                connection.prepare_cached("INSERT OR REPLACE INTO snapshot VALUES (?1, ?2, ?3)")?;
+            replace.execute(params![key, state, policy]).map(|_| true)
         })
     }
 
@@ -206,11 +213,6 @@ fn to_json(fields: &FileFields) -> String {
 pub(super) fn from_json(json: &str, file: &str) -> rusqlite::Result<FileFields> {
     let fields: FileFields = serde_json::from_str(json).map_err(damaged)?;
     Ok(FileFields { file_id: file.to_owned(), ..fields })
-}
-
-pub(super) fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
-    let kind = rusqlite::types::Type::Text;
-    rusqlite::Error::FromSqlConversionFailure(0, kind, error.into())
 }
 
 #[cfg(test)]

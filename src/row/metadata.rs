@@ -249,9 +249,19 @@ pub(super) fn value(
     cell: Cell<'_>,
     rules: &Rules,
 ) -> Result<MetadataValue, Invalid> {
-    let Some(rule) = field.rule.as_deref() else {
-        return verbatim(field, cell, rules);
-    };
+    match field.rule.as_deref() {
+        Some(rule) => value_by(rule, field, cell, rules),
+        None => verbatim(field, cell, rules),
+    }
+}
+
+/// Parses and validates a cell by a rule, which may be another one than that of the field.
+pub(super) fn value_by(
+    rule: &MetadataRule,
+    field: &MetadataField,
+    cell: Cell<'_>,
+    rules: &Rules,
+) -> Result<MetadataValue, Invalid> {
     match rule.kind {
         FieldType::Text | FieldType::Textarea => text(rule, cell),
         FieldType::Number => number(rule, cell, rules),
@@ -417,7 +427,7 @@ fn option_from_text(rule: &MetadataRule, text: &str) -> Result<Value, Invalid> {
     }
 }
 
-fn not_an_option(rule: &MetadataRule) -> Invalid {
+pub(super) fn not_an_option(rule: &MetadataRule) -> Invalid {
     const SHOWN_MAX: usize = 12;
     let mut shown: Vec<String> =
         rule.select_options.iter().take(SHOWN_MAX).map(Value::to_string).collect();

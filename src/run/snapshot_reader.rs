@@ -56,7 +56,7 @@ pub enum ReadStrategy {
 
 /// Result of reading the details of a file.
 enum Details {
-    Found(FileFields),
+    Found(Box<FileFields>),
     Missing,
     /// ImageKit rejected the request, so the file's state is unknown. Its changes are sent
     /// regardless: if the row is invalid, ImageKit rejects it.
@@ -209,6 +209,25 @@ impl SnapshotReader<'_> {
         self.verify(&sample.files(), stats).await
     }
 
+    /// Reads the options that path policies allow, where file objects show the first ones only: one
+    /// request per policy. Without them, the options of the field are left to the API.
+    ///
+    /// # Errors
+    /// Reads from ImageKit failed, or the ledger cannot be written.
+    pub(crate) async fn complete_policies(&self) -> Result<(), ReadError> {
+        for (policy, folder) in self.ledger.truncated_policies()? {
+            let fields = || self.api.fields_of_folder(&folder);
+            match self.reads.read(Endpoint::MetadataFields, fields).await {
+                Ok(json) => self.ledger.set_policy_fields(policy, &json)?,
+                Err(refused @ Failure::Rejected { .. }) => {
+                    tracing::warn!("cannot read the fields of folder {folder}: {refused}");
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Re-reads files individually, and counts those whose listed state was stale.
     async fn count_stale(&self, files: &[FileId]) -> Result<u64, ReadError> {
         self.progress.begin("files re-read", Some(files.len() as u64));
@@ -218,7 +237,9 @@ impl SnapshotReader<'_> {
         while let Some((file, details)) = details.try_next().await? {
             let listed = self.ledger.file_record(file.as_str())?.map(|record| record.state);
             let is_stale = match (&listed, &details) {
-                (Some(Snapshot::Fields(listed)), Details::Found(current)) => **listed != *current,
+                (Some(Snapshot::Fields(listed)), Details::Found(current)) => {
+                    !listed.is_like(current)
+                }
                 (Some(Snapshot::Missing), Details::Missing) | (_, Details::Rejected) => false,
                 _ => true,
             };
@@ -315,7 +336,7 @@ impl SnapshotReader<'_> {
     async fn details<'f>(&self, file: &'f FileId) -> Result<(&'f FileId, Details), ReadError> {
         let details = || self.api.file_fields(file);
         let details = match self.reads.read(Endpoint::GetDetails, details).await {
-            Ok(fields) => Details::Found(fields),
+            Ok(fields) => Details::Found(Box::new(fields)),
             Err(Failure::Rejected { code: Code::NotFound, .. }) => Details::Missing,
             Err(refused @ Failure::Rejected { .. }) => {
                 tracing::warn!("cannot read the state of file {}: {refused}", file.as_str());

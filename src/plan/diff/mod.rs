@@ -48,11 +48,14 @@ use super::direct::direct;
 use super::duplicates::FileValues;
 use super::steps::drop_done;
 use super::{Batch, PlannedRow, RowProgress};
+use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::Format;
-use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, PolicyId, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
-use crate::row::{Change, Content, Duplicates, FileId, Problem, Row, Rules, Update};
+use crate::row::{
+    Change, Content, Duplicates, Field, FileId, PathPolicy, Problem, Rejection, Row, Rules, Update,
+};
 use crate::settings::DiffOptions;
 
 /// The diff planner; see the module documentation.
@@ -76,6 +79,8 @@ pub(crate) struct DiffPlanner {
     has_cells: bool,
     /// What the rows show against their files; `None` if they are not compared.
     comparison: Option<Comparison>,
+    /// The path policies of the files so far.
+    policies: HashMap<PolicyId, PathPolicy>,
 }
 
 impl DiffPlanner {
@@ -98,6 +103,7 @@ impl DiffPlanner {
             rules: Rules::default(),
             has_cells: false,
             comparison: None,
+            policies: HashMap::new(),
         }
     }
 
@@ -180,31 +186,44 @@ impl DiffPlanner {
         self.file(&file, pending_rows, Some(record), batch)
     }
 
-    /// Rejects the rows that are held back; returns the others.
-    fn without_held(
-        &self,
+    /// Rejects the rows that their file does not allow, and those that are held back; returns the
+    /// others.
+    fn admitted(
+        &mut self,
         rows: Vec<PendingRow>,
         record: Option<&FileRecord>,
         batch: &mut Batch,
-    ) -> Vec<PendingRow> {
-        let mut others = Vec::with_capacity(rows.len());
+    ) -> Result<Vec<PendingRow>, LedgerError> {
+        let Some(FileRecord { state: Snapshot::Fields(fields), policy, .. }) = record else {
+            return Ok(rows);
+        };
+        self.load(*policy)?;
+        let policy = policy.and_then(|id| self.policies.get(&id));
+        let mut admitted = Vec::with_capacity(rows.len());
         for row in rows {
-            match self.held(&row.change, record) {
-                Some(problem) => {
-                    let content = Content::Rejected(problem.into());
+            let mut problems = policy.map_or(vec![], |it| refused(&row.change, fields, it));
+            problems.extend(self.held(&row.change, fields));
+            match Rejection::from_problems(problems) {
+                Some(rejection) => {
+                    let content = Content::Rejected(rejection);
                     direct(Row { pos: row.pos, content }, &row.progress, batch);
                 }
-                None => others.push(row),
+                None => admitted.push(row),
             }
         }
-        others
+        Ok(admitted)
+    }
+
+    /// Loads a path policy once.
+    fn load(&mut self, policy: Option<PolicyId>) -> Result<(), LedgerError> {
+        if let Some(id) = policy.filter(|id| !self.policies.contains_key(id)) {
+            self.policies.insert(id, self.ledger.path_policy(id)?);
+        }
+        Ok(())
     }
 
     /// The value for which a row is held back, because only zeros differ from the library.
-    fn held(&self, change: &Change, record: Option<&FileRecord>) -> Option<Problem> {
-        let Snapshot::Fields(fields) = &record?.state else {
-            return None;
-        };
+    fn held(&self, change: &Change, fields: &FileFields) -> Option<Problem> {
         let is_held = |column: &str| self.rules.holds(column, Finding::LostZeros);
         let (column, new, old) = lost_zeros(change, fields, is_held)?;
         let shown = format!("{new} (library: {old})");
@@ -236,7 +255,7 @@ impl DiffPlanner {
         record: Option<FileRecord>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
-        let mut pending_rows = self.without_held(pending_rows, record.as_ref(), batch);
+        let mut pending_rows = self.admitted(pending_rows, record.as_ref(), batch)?;
         if pending_rows.is_empty() {
             return Ok(());
         }
@@ -399,6 +418,18 @@ fn trusted_snapshot(record: FileRecord) -> Snapshot {
         Snapshot::Fields(_) if record.unsettled => Snapshot::Unread,
         state => state,
     }
+}
+
+/// The values that the path policy of the file's folder does not allow. What the file has already is
+/// not sent.
+fn refused(change: &Change, fields: &FileFields, policy: &PathPolicy) -> Vec<Problem> {
+    let metadata = change.details.metadata().filter_map(|(field, set)| {
+        let current = fields.custom_metadata.get(&*field.name);
+        let column = Field::CustomMetadata(field.clone());
+        let is_sent = !fields.has_detail(&column, set);
+        is_sent.then(|| policy.problem(field, set, current)).flatten()
+    });
+    metadata.collect()
 }
 
 fn missing() -> Outcome {

@@ -1,0 +1,110 @@
+//! Path policies of folders: rules for custom metadata, beside those of the account.
+
+use ikbulk_sandbox::{Config, Library, PathPolicy};
+use serde_json::{Value, json};
+
+use crate::harness::{Cases, Line, TestEnv, assert_text, with_library};
+
+/// Files `a` to `e` in `/shoes/`, of which `a` and `b` have the brand Nike, and `x` elsewhere.
+fn env(fields: &Value) -> TestEnv {
+    env_with(fields, |config| config)
+}
+
+fn env_with(fields: &Value, change: impl FnOnce(Config) -> Config) -> TestEnv {
+    let mut library = Library::new();
+    for id in ["a", "b", "c", "d", "e"] {
+        let path = format!("/shoes/{id}.jpg");
+        let metadata = if id < "c" { json!({"brand": "Nike"}) } else { json!({}) };
+        library.insert(json!({"fileId": id, "filePath": path, "customMetadata": metadata}));
+    }
+    library.insert(json!({"fileId": "x", "filePath": "/x.jpg"}));
+    let policy = PathPolicy {
+        name: "Shoes".to_owned(),
+        folder: "/shoes".to_owned(),
+        fields: fields.as_object().expect("an object").clone(),
+    };
+    TestEnv::new(change(Config { path_policies: vec![policy], ..with_library(library) }))
+}
+
+/// The status and the message of each row of the last run.
+fn results(env: &TestEnv) -> Vec<String> {
+    let run = env.runs("sheet").pop().expect("a run");
+    let line = |row: &Line| {
+        format!("{}: {} {} {}", row["fileId"], row["status"], row["code"], row["message"])
+    };
+    run.report().iter().map(line).collect()
+}
+
+fn refusals(env: &TestEnv) -> u64 {
+    env.sandbox.stats().statuses.get(&400).copied().unwrap_or(0)
+}
+
+#[test]
+fn values_that_the_folder_does_not_allow_are_rejected_before_sending() {
+    let env = env(&json!({
+        "brand": {"type": "Text", "readOnly": true, "maxLength": 4},
+        "color": {"type": "SingleSelect", "selectOptions": ["red", "blue"]},
+        "sku": {"type": "Text", "isValueRequired": true},
+    }));
+    env.write(
+        "sheet.csv",
+        "fileId,brand,color,sku,description\n\
+         a,Acme,green,,two problems\n\
+         b,Nike,blue,,has the brand already\n\
+         c,Acme,,,sets the brand\n\
+         d,Adidas,,,too long\n\
+         e,,,<clear>,has no sku to clear\n\
+         x,Adidas,green,<clear>,another folder\n",
+    );
+    let mut cases = Cases::default();
+    cases.run(&env, "plan sheet.csv");
+    cases.add("apply", env.apply("sheet.csv --max-bad 100%").exits(1));
+    cases.add("report", results(&env).join("\n"));
+    let run = env.runs("sheet").pop().expect("a run");
+    cases.add("failed.csv", run.text("failed.csv"));
+    assert_text!(cases);
+    assert_eq!(refusals(&env), 0);
+    assert_eq!(env.file("b")["customMetadata"], json!({"brand": "Nike", "color": "blue"}));
+    assert_eq!(env.file("c")["customMetadata"]["brand"], "Acme");
+    assert_eq!(env.file("x")["customMetadata"], json!({"brand": "Adidas", "color": "green"}));
+}
+
+#[test]
+fn value_that_is_needed_cannot_be_cleared() {
+    let env = env(&json!({"brand": {"type": "Text", "isValueRequired": true}}));
+    env.write("sheet.csv", "fileId,brand\na,<clear>\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert_text!(results(&env).join("\n"));
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
+}
+
+#[test]
+fn options_that_file_objects_do_not_show_are_read_once_for_the_folder() {
+    let options = |to| (0..to).map(|number| number.to_string()).collect::<Vec<_>>();
+    let size = |to| json!({"type": "SingleSelect", "selectOptions": options(to)});
+    let env = env_with(&json!({"size": size(150)}), |mut config| {
+        let field = config.fields.iter_mut().find(|field| field["name"] == "size");
+        field.expect("a field")["schema"] = size(200);
+        config
+    });
+    env.write("sheet.csv", "fileId,size\na,149\nb,150\nx,199\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert_text!(results(&env).join("\n"));
+    assert_eq!((refusals(&env), env.sandbox.stats().calls.fields), (0, 2));
+}
+
+#[test]
+fn without_a_snapshot_the_refusal_of_the_api_is_reported() {
+    let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));
+    env.write("sheet.csv", "fileId,brand\na,Acme\nc,Acme\n");
+    env.apply_direct("sheet.csv").exits(1);
+    assert_text!(results(&env).join("\n"));
+}
+
+#[test]
+fn unchecked_values_are_left_to_the_api() {
+    let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));
+    env.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
+    env.apply("sheet.csv --no-schema").exits(1);
+    assert_text!(results(&env).join("\n"));
+}
