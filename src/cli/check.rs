@@ -70,7 +70,10 @@ impl Check {
             return Ok(exit_codes::NEEDS_FIXING);
         }
         if let Some(path) = sheet.source.file() {
-            let flags = read_flags(&sheet.read_options, &engine.settings().rules);
+            let mut flags = read_flags(&sheet.read_options, &engine.settings().rules);
+            if self.no_schema {
+                flags.push_str(" --no-schema");
+            }
             screen.print(&format!("next       ikbulk plan {}{flags}\n", quoted(path)));
         }
         Ok(exit_codes::DONE)

@@ -26,23 +26,23 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
 
 /// Parses the effect of a JSON null.
 pub(super) fn null_means() -> impl TypedValueParser<Value = NullMeans> {
-    let leave = PossibleValue::new("leave").help("The field stays unchanged");
-    let clear = PossibleValue::new("clear").help("The field is cleared");
-    PossibleValuesParser::new([leave, clear]).map(|name| match name.as_str() {
-        "leave" => NullMeans::Leave,
-        _ => NullMeans::Clear,
+    let leave = PossibleValue::new(NullMeans::Leave.as_str()).help("The field stays unchanged");
+    let clear = PossibleValue::new(NullMeans::Clear.as_str()).help("The field is cleared");
+    PossibleValuesParser::new([leave, clear]).map(|name| {
+        if name == NullMeans::Leave.as_str() { NullMeans::Leave } else { NullMeans::Clear }
     })
 }
 
 /// Parses which rows of one file take effect.
 pub(super) fn duplicates() -> impl TypedValueParser<Value = Duplicates> {
-    let in_order = PossibleValue::new("in-order").help("All; of each field, the last value");
-    let last = PossibleValue::new("last").help("The last row only");
-    let reject = PossibleValue::new("reject").help("None, if they ask for different values");
-    PossibleValuesParser::new([in_order, last, reject]).map(|name| match name.as_str() {
-        "last" => Duplicates::Last,
-        "reject" => Duplicates::Reject,
-        _ => Duplicates::InOrder,
+    let in_order =
+        PossibleValue::new(Duplicates::InOrder.as_str()).help("All; of each field, the last value");
+    let last = PossibleValue::new(Duplicates::Last.as_str()).help("The last row only");
+    let reject = PossibleValue::new(Duplicates::Reject.as_str())
+        .help("None, if they ask for different values");
+    PossibleValuesParser::new([in_order, last, reject]).map(|name| {
+        let mut named = [Duplicates::Last, Duplicates::Reject].into_iter();
+        named.find(|rule| rule.as_str() == name).unwrap_or_default()
     })
 }
 

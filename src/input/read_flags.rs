@@ -26,11 +26,33 @@ pub fn read_flags(options: &ReadOptions, rules: &Rules) -> String {
     if !options.ignored.is_empty() {
         add("ignore-columns", &options.ignored.join(","));
     }
+    if let Some(worksheet) = &options.worksheet {
+        add("worksheet", worksheet);
+    }
+    let default = Rules::default();
+    if rules.clear_token != default.clear_token {
+        add("clear-token", &rules.clear_token);
+    }
+    for word in &rules.literals {
+        add("literal", word);
+    }
+    if let Some(effect) = rules.null_means {
+        add("null-means", effect.as_str());
+    }
     if let Some(separator) = rules.list_separator {
         add("list-separator", &separator.to_string());
     }
     if let Some(tag) = rules.locale.and_then(Locale::tag) {
         add("locale", tag);
+    }
+    if rules.duplicates != default.duplicates {
+        add("duplicates", rules.duplicates.as_str());
+    }
+    for finding in &rules.accepted {
+        add("accept", finding.as_str());
+    }
+    if let Some(names) = &rules.extensions.for_all {
+        add("extensions", names);
     }
     flags
 }
@@ -38,6 +60,8 @@ pub fn read_flags(options: &ReadOptions, rules: &Rules) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::findings::Finding;
+    use crate::row::{Duplicates, NullMeans};
 
     #[test]
     fn only_what_was_set_is_a_flag() {
@@ -57,5 +81,20 @@ mod tests {
         };
         let flags = " --delimiter '|' --ignore-columns 'Alt text,note'";
         assert_eq!(read_flags(&options, &Rules::default()), flags);
+        let mut rules = Rules {
+            clear_token: "-".to_owned(),
+            literals: ["NA".to_owned(), "nil".to_owned()].into(),
+            null_means: Some(NullMeans::Leave),
+            duplicates: Duplicates::Last,
+            accepted: [Finding::Dates, Finding::LostZeros].into(),
+            ..Rules::default()
+        };
+        rules.extensions.for_all = Some("tag".to_owned());
+        let options =
+            ReadOptions { worksheet: Some("Sheet 2".to_owned()), ..ReadOptions::default() };
+        let flags = " --worksheet 'Sheet 2' --clear-token - --literal NA --literal nil \
+                     --null-means leave --duplicates last --accept lost-zeros --accept dates \
+                     --extensions tag";
+        assert_eq!(read_flags(&options, &rules), flags);
     }
 }

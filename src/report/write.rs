@@ -15,7 +15,7 @@ use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
 use crate::history::each_record;
-use crate::input::{Context, Fingerprint, Input, Records, read_flags};
+use crate::input::{Context, Fingerprint, Input, ReadOptions, Records, read_flags};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::row::RowPos;
@@ -120,7 +120,11 @@ fn write_files(
         unknown: finish_sheet(&sheets[1], unknown).map_err(failed)?,
         failures,
         summary,
-        read_flags: read_flags(&meta.read_options, &meta.rules),
+        // A workbook that is returned has one worksheet.
+        read_flags: read_flags(
+            &ReadOptions { worksheet: None, ..meta.read_options.clone() },
+            &meta.rules,
+        ),
         backups,
         stage: meta.stage,
         can_undo: !meta.sandbox && ledger.file_count()? > 0,

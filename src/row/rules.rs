@@ -67,6 +67,29 @@ pub enum NullMeans {
     Clear,
 }
 
+impl Duplicates {
+    /// The value of `--duplicates`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InOrder => "in-order",
+            Self::Last => "last",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl NullMeans {
+    /// The value of `--null-means`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leave => "leave",
+            Self::Clear => "clear",
+        }
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
