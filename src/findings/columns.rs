@@ -5,7 +5,7 @@ use std::fmt;
 
 use foldhash::HashMap;
 
-use super::text::other_separator;
+use super::text::{decimal_mark, other_separator};
 use super::{CellKind, Finding, Severity};
 use crate::plural::plural;
 
@@ -67,7 +67,7 @@ impl ColumnFinding {
             return false;
         }
         let is_most = self.filled >= FILLED_MIN && self.count * 10 >= self.filled * TENTHS_HELD;
-        self.finding.severity() == Severity::Hold && (is_most || self.finding.holds_singly())
+        self.finding.severity() == Severity::Hold && (is_most || self.finding.holds_few())
     }
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for ColumnFinding {
         }
         let more = if *count > samples.len() as u64 { ", …" } else { "" };
         write!(f, "{more}; {}", self.fix())?;
-        if self.is_held() { write!(f, ", or pass --accept {finding}") } else { Ok(()) }
+        if self.is_held() { write!(f, ", or pass {}", finding.accept_flag()) } else { Ok(()) }
     }
 }
 
@@ -98,6 +98,9 @@ pub struct Columns {
     by_name: HashMap<String, usize>,
     /// Index of the column that is probably next: rows have their columns in the same order.
     next: usize,
+    /// Numbers of all columns that can only have a decimal comma, and only a decimal point.
+    decimal_commas: u64,
+    decimal_points: u64,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +112,9 @@ struct Counts {
 impl Columns {
     /// Counts a filled cell.
     pub fn count(&mut self, column: &str, kind: CellKind, row: u64, cell: &str) {
+        let mark = if kind == CellKind::Number { decimal_mark(cell) } else { None };
+        self.decimal_commas += u64::from(mark == Some(','));
+        self.decimal_points += u64::from(mark == Some('.'));
         let Some(counts) = self.column(column) else { return };
         counts.filled += 1;
         if !kind.can_show_finding(cell) {
@@ -162,9 +168,13 @@ impl Columns {
     /// The findings, by column and kind, of which a person accepts some.
     #[must_use]
     pub fn findings(&self, accepted: &BTreeSet<Finding>) -> Vec<ColumnFinding> {
+        let has_decimal_commas = self.decimal_commas > self.decimal_points;
+        let is_shown =
+            |finding: Finding| finding != Finding::DecimalOrThousands || has_decimal_commas;
         let of_column = |(column, counts): &(String, Counts)| {
             let Counts { filled, findings } = counts;
-            let findings = findings.iter().map(|(finding, (count, samples))| ColumnFinding {
+            let findings = findings.iter().filter(|(finding, _)| is_shown(**finding));
+            let findings = findings.map(|(finding, (count, samples))| ColumnFinding {
                 column: column.clone(),
                 finding: *finding,
                 count: *count,
@@ -210,6 +220,25 @@ mod tests {
         assert!(held(&["a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a"]));
         assert!(!held(&["a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a;b", "a", "a"]));
         assert!(!held(&["“a”", "“b”", "“c”"]));
+    }
+
+    #[test]
+    fn number_in_thousands_is_held_in_a_sheet_with_decimal_commas() {
+        let held = |cells: &[(&str, &str)]| {
+            let mut columns = Columns::default();
+            for (row, (column, cell)) in (2..).zip(cells) {
+                columns.count(column, CellKind::Number, row, cell);
+            }
+            let findings = columns.findings(&BTreeSet::new());
+            findings.iter().filter(|finding| finding.is_held()).map(|it| it.count).sum::<u64>()
+        };
+        assert_eq!(held(&[("a", "12,5"), ("a", "1.234"), ("a", "3"), ("a", "4")]), 1);
+        assert_eq!(held(&[("a", "12,5"), ("b", "1.234"), ("b", "-12.500")]), 2, "other column");
+        assert_eq!(held(&[("a", "1.234"), ("a", "2.345")]), 0, "no decimal comma");
+        assert_eq!(held(&[("a", "12.5"), ("a", "1,5"), ("a", "1.234")]), 0, "as many points");
+        for number in ["0.125", "1234.567", "1.23", "1.2345", "1.234.567", "1,234", "12"] {
+            assert_eq!(held(&[("a", "12,5"), ("a", number)]), 0, "{number}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum Finding {
     LostZeros,
     /// Numbers that are those of the library, rounded to fewer digits.
     RoundedNumbers,
+    /// Numbers such as `1.234` in a sheet with decimal commas: the point may separate thousands.
+    DecimalOrThousands,
     /// Dates in place of words, such as `1-Mar`.
     Dates,
     /// Curly quotes around words of a list.
@@ -60,16 +62,19 @@ pub enum CellKind {
     Text,
     /// A text in sentences.
     Prose,
+    /// A number, in the spelling of any language.
+    Number,
 }
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
         Self::LostZeros,
         Self::RoundedNumbers,
+        Self::DecimalOrThousands,
         Self::Dates,
         Self::CurlyQuotes,
         Self::InvisibleCharacters,
@@ -81,10 +86,11 @@ impl Finding {
     ];
 
     /// The findings that a cell alone shows.
-    pub(super) const OF_CELLS: [Self; 8] = [
+    pub(super) const OF_CELLS: [Self; 9] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
+        Self::DecimalOrThousands,
         Self::Dates,
         Self::CurlyQuotes,
         Self::InvisibleCharacters,
@@ -101,6 +107,7 @@ impl Finding {
             Self::BrokenAccents => "broken-accents",
             Self::LostZeros => "lost-zeros",
             Self::RoundedNumbers => "rounded-numbers",
+            Self::DecimalOrThousands => "decimal-or-thousands",
             Self::Dates => "dates",
             Self::CurlyQuotes => "curly-quotes",
             Self::InvisibleCharacters => "invisible-characters",
@@ -116,9 +123,11 @@ impl Finding {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::DamagedIds | Self::OtherSeparator | Self::BrokenAccents | Self::LostZeros => {
-                Severity::Hold
-            }
+            Self::DamagedIds
+            | Self::OtherSeparator
+            | Self::BrokenAccents
+            | Self::LostZeros
+            | Self::DecimalOrThousands => Severity::Hold,
             _ => Severity::Note,
         }
     }
@@ -135,10 +144,15 @@ impl Finding {
         self == Self::DamagedIds
     }
 
+    /// Whether the rows concerned are held even if few cells of the column show the finding.
+    pub(super) fn holds_few(self) -> bool {
+        self == Self::DecimalOrThousands || self.holds_singly()
+    }
+
     /// Whether a cell shows the finding; `false` for findings that need the library.
     #[must_use]
     pub fn is_in(self, kind: CellKind, cell: &str) -> bool {
-        use CellKind::{Id, List, Prose, Text};
+        use CellKind::{Id, List, Number, Prose, Text};
         match (self, kind) {
             (Self::DamagedIds, Id) => text::is_damaged_id(cell),
             (Self::IdIsPath, Id) => cell.contains('/'),
@@ -148,6 +162,7 @@ impl Finding {
             (Self::Dates, List | Text) => text::has_date(cell),
             (Self::InvisibleCharacters, List | Text) => text::has_invisible_character(cell),
             (Self::DecomposedLetters, List | Text) => text::has_decomposed_letter(cell),
+            (Self::DecimalOrThousands, Number) => text::is_decimal_or_thousands(cell),
             _ => false,
         }
     }
@@ -161,6 +176,9 @@ impl Finding {
             Self::BrokenAccents => "is UTF-8 that was read in another encoding",
             Self::LostZeros => "differs from the library only in zeros",
             Self::RoundedNumbers => "is the number of the library with fewer digits",
+            Self::DecimalOrThousands => {
+                "may be in thousands, because other numbers of the sheet have a decimal comma"
+            }
             Self::Dates => "may be a word that a spreadsheet turned into a date",
             Self::CurlyQuotes => "has curly quotes, which do not quote",
             Self::InvisibleCharacters => "has invisible characters",
@@ -174,6 +192,12 @@ impl Finding {
         }
     }
 
+    /// The flag that lets rows with the finding pass.
+    #[must_use]
+    pub fn accept_flag(self) -> String {
+        format!("--accept {self}")
+    }
+
     /// The fix, as an imperative.
     #[must_use]
     pub fn fix(self) -> &'static str {
@@ -185,6 +209,7 @@ impl Finding {
             Self::RoundedNumbers => {
                 "show all digits before saving, or save the sheet as XLSX, which keeps them"
             }
+            Self::DecimalOrThousands => "pass --locale, like --locale de or --locale en-US",
             Self::Dates => "check the cells, and format the column as text",
             Self::CurlyQuotes => "replace them by straight quotes around the cell",
             Self::InvisibleCharacters => "remove them, or two tags will look the same",

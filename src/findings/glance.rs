@@ -50,6 +50,7 @@ impl CellKind {
             // A number has no letters, unless it has an exponent.
             Self::Id => has(PATH_OR_NUMBER) || !has(LETTER),
             Self::List => has(FOREIGN | SEPARATOR) || has(DATE) && has(DIGIT),
+            Self::Number => has(PATH_OR_NUMBER),
             Self::Text | Self::Prose => has(FOREIGN) || has(DATE) && has(DIGIT),
         }
     }
@@ -69,7 +70,8 @@ mod tests {
         fn no_finding_is_ruled_out_that_a_cell_shows(
             cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t ]|é|Ã©|“|\u{301}|\u{200b}|；){1,6})",
         ) {
-            for kind in [CellKind::Id, CellKind::List, CellKind::Text, CellKind::Prose] {
+            use CellKind::{Id, List, Number, Prose, Text};
+            for kind in [Id, List, Text, Prose, Number] {
                 let shown = Finding::OF_CELLS.iter().find(|finding| finding.is_in(kind, &cell));
                 if let Some(shown) = shown {
                     prop_assert!(kind.can_show_finding(&cell), "{kind:?} {cell:?} {shown}");

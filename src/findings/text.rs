@@ -41,6 +41,36 @@ pub(crate) fn is_damaged_id(text: &str) -> bool {
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'))
 }
 
+/// Whether a number has a point before three digits, as decimals or thousands can have.
+pub(super) fn is_decimal_or_thousands(text: &str) -> bool {
+    let text = text.trim();
+    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
+    number.split_once('.').is_some_and(|(whole, rest)| {
+        matches!(whole.len(), 1..=3)
+            && !whole.starts_with('0')
+            && rest.len() == 3
+            && is_digits(whole)
+            && is_digits(rest)
+    })
+}
+
+/// What separates the decimals of a number, if it can be read in one way only.
+pub(super) fn decimal_mark(text: &str) -> Option<char> {
+    let text = text.trim();
+    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, decimals) = number.rsplit_once(['.', ','])?;
+    let mark = number.get(whole.len()..)?.chars().next()?;
+    let is_number = is_digits(decimals)
+        && whole.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
+    // Before three digits, the same mark can separate thousands.
+    let is_certain = if decimals.len() == 3 {
+        whole.starts_with('0') || whole.contains(['.', ',']) && !whole.contains(mark)
+    } else {
+        !whole.contains(mark)
+    };
+    (is_number && is_certain).then_some(mark)
+}
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -21,10 +21,8 @@ pub(crate) struct Columns {
     pub ignored: Vec<String>,
     /// Index of `fileId`.
     pub file_id: Option<usize>,
-    /// Index of [`own::STATUS`], if the input contains rows of an earlier run.
-    pub status: Option<usize>,
-    /// Index of [`own::DONE`], if the input contains rows of an earlier run.
-    pub done: Option<usize>,
+    /// Indices of the columns in [`own`], if the input contains rows of an earlier run.
+    pub own: Vec<(&'static str, usize)>,
 }
 
 impl Columns {
@@ -48,8 +46,10 @@ impl Columns {
             metadata: HashSet::new(),
             ignored: Vec::new(),
             file_id: None,
-            status: names.iter().position(|name| *name == own::STATUS),
-            done: names.iter().position(|name| *name == own::DONE),
+            own: own::ALL
+                .into_iter()
+                .filter_map(|own| Some((own, names.iter().position(|name| *name == own)?)))
+                .collect(),
         };
         columns.prefer_explicit_columns();
         columns.check(known)?;

@@ -257,8 +257,7 @@ impl Records {
     pub fn already_done(&self) -> String {
         match &self.source {
             Source::Csv { records, columns } => {
-                let cell = columns.done.and_then(|index| records.record().get(index));
-                String::from_utf8_lossy(cell.unwrap_or_default()).into_owned()
+                columns.own(own::DONE, records.record()).unwrap_or_default().to_owned()
             }
             Source::Jsonl(lines) => {
                 let object = Object::parse(lines.line()).unwrap_or_default();

@@ -17,6 +17,7 @@ use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError, NearlyKnown, ReadOptions, worksheet_cells};
 use crate::findings::{self, ColumnFinding, Finding};
+use crate::outcome::{Code, Status};
 use crate::row::{
     Builder, Cell, Content, METADATA, Problem, Resolved, Row, RowPos, Rules, Schema, TagCache,
     starts_loosely_with, unforced,
@@ -214,18 +215,48 @@ pub(super) enum Source {
 
 /// The result of a row in an earlier run, from the columns in [`own`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct PriorRun {
+pub struct PriorResult {
     /// The status was `unknown`: re-sending the row may be billed twice.
     pub unknown: bool,
+    /// The findings for which the row was held back. This sheet may have too few rows to show them.
+    pub held: Vec<Finding>,
     /// Fingerprints of the completed steps.
     pub done: Vec<u64>,
 }
 
-impl PriorRun {
-    fn parse(status: Option<&str>, done: Option<&str>) -> Self {
-        let done = done.into_iter().flat_map(str::split_whitespace);
+/// The findings that the message of a suspect row offers to accept.
+fn held(code: Option<&str>, message: Option<&str>) -> Vec<Finding> {
+    let message = message.filter(|_| code == Some(Code::Suspect.as_str())).unwrap_or_default();
+    if message.is_empty() {
+        return Vec::new();
+    }
+    let is_named = |finding: &Finding| message.contains(&finding.accept_flag());
+    Finding::ALL.into_iter().filter(is_named).collect()
+}
+
+impl Columns {
+    /// The result of a record's row in an earlier run.
+    fn prior_result(&self, record: &ByteRecord) -> PriorResult {
+        if self.own.is_empty() {
+            return PriorResult::default();
+        }
+        PriorResult::parse(|column| self.own(column, record))
+    }
+
+    /// The cell of one of ikbulk's own columns.
+    pub(super) fn own<'r>(&self, column: &str, record: &'r ByteRecord) -> Option<&'r str> {
+        let (_, index) = self.own.iter().find(|(name, _)| *name == column)?;
+        std::str::from_utf8(record.get(*index)?).ok()
+    }
+}
+
+impl PriorResult {
+    /// Parses the cells of the columns in [`own`].
+    fn parse<'c>(own: impl Fn(&str) -> Option<&'c str>) -> Self {
+        let done = own(own::DONE).into_iter().flat_map(str::split_whitespace);
         Self {
-            unknown: status == Some("unknown"),
+            unknown: own(own::STATUS) == Some(Status::Unknown.as_str()),
+            held: held(own(own::CODE), own(own::MESSAGE)),
             done: done.filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),
         }
     }
@@ -236,19 +267,18 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// The file cannot be read, or the damage is not limited to one row.
-    pub fn next_row(&mut self) -> Result<Option<(Row, PriorRun)>, InputError> {
+    pub fn next_row(&mut self) -> Result<Option<(Row, PriorResult)>, InputError> {
         let Self { source, context, options, tag_cache, unread_keys, empty_cells, nulls, findings } =
             self;
         let names = Names { options, context };
         let (pos, content, prior) = match source {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
+                let prior = columns.prior_result(records.record());
                 let (content, empty) =
-                    parse_cells(records, columns, names, tag_cache, (findings, pos.number));
+                    parse_cells(records, columns, names, tag_cache, (findings, pos.number, &prior));
                 *empty_cells += empty;
-                let own =
-                    |index: Option<usize>| std::str::from_utf8(records.record().get(index?)?).ok();
-                (pos, content, PriorRun::parse(own(columns.status), own(columns.done)))
+                (pos, content, prior)
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
@@ -299,7 +329,7 @@ fn parse_cells(
     columns: &Columns,
     names: Names<'_>,
     tag_cache: &mut TagCache,
-    (findings, row): (&mut findings::Columns, u64),
+    (findings, row, prior): (&mut findings::Columns, u64, &PriorResult),
 ) -> (Content, u64) {
     let context = names.context;
     let (record, header) = (records.record(), records.header());
@@ -307,6 +337,7 @@ fn parse_cells(
         return (unreadable(damage.problem(header, record)), 0);
     }
     let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
+    let builder = builder.held_before(&prior.held);
     let mut builder = builder.checking(context.schema.as_ref());
     let empty = match records.worksheet() {
         Some(worksheet) => worksheet_cells::fill(&mut builder, columns, worksheet),
@@ -326,21 +357,22 @@ fn parse_line(
     names: Names<'_>,
     (unread, nulls): (&mut UnreadKeys, &mut NullKeys),
     (findings, row): (&mut findings::Columns, u64),
-) -> (Content, PriorRun) {
+) -> (Content, PriorResult) {
     let context = names.context;
     match Object::parse(line) {
         Ok(object) => {
             nulls.count(&object);
+            let prior = PriorResult::parse(|column| object.own(column));
             let builder = Builder::new(&context.rules).watched(findings, row);
+            let builder = builder.held_before(&prior.held);
             let mut builder = builder.checking(context.schema.as_ref());
             object.fill(&mut builder, names, unread);
-            let prior = PriorRun::parse(object.own(own::STATUS), object.own(own::DONE));
             (context.finish(builder), prior)
         }
         Err(error) => {
             let (problem, suggestion) = json_problem(line, &error);
             let line = String::from_utf8_lossy(line);
-            (unreadable(Problem::new("line", &line, problem, suggestion)), PriorRun::default())
+            (unreadable(Problem::new("line", &line, problem, suggestion)), PriorResult::default())
         }
     }
 }

@@ -44,7 +44,8 @@ pub(crate) use steps::{done_parts, fingerprint};
 pub(crate) use summary::{EXAMPLES_MAX, ExtensionReferences};
 pub use summary::{LostTags, PlanSummary};
 
-use crate::findings::ColumnFinding;
+use crate::findings::{ColumnFinding, Finding};
+use crate::input::PriorResult;
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
@@ -321,6 +322,8 @@ pub(crate) struct RowProgress {
     /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row requests the
     /// same change.
     fingerprints: Vec<u64>,
+    /// Whether an earlier run held the row back because of [`Finding::LostZeros`].
+    has_lost_zeros: bool,
 }
 
 /// Whether the details of a row were sent, according to the ledger.
@@ -350,10 +353,14 @@ impl DetailsSent {
 }
 
 impl RowProgress {
-    /// Adds the steps done in an earlier run.
+    /// Adds what an earlier run, which returned the row, says about it.
     #[must_use]
-    pub(crate) fn with_prior_run(&self, fingerprints: Vec<u64>) -> Self {
-        Self { fingerprints, ..*self }
+    pub(crate) fn with_prior(&self, prior: PriorResult) -> Self {
+        Self {
+            fingerprints: prior.done,
+            has_lost_zeros: prior.held.contains(&Finding::LostZeros),
+            ..*self
+        }
     }
 
     /// Worst status of the recorded steps.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::duplicates::{RepeatedFiles, SheetValues};
 use super::steps::{fingerprint, steps};
 use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit};
-use crate::input::{AmbiguousNull, Context, Input, InputError, PriorRun};
+use crate::input::{AmbiguousNull, Context, Input, InputError, PriorResult};
 use crate::ledger::LedgerError;
 use crate::request::Call;
 use crate::row::{Content, Row, RowPos, Target};
@@ -45,14 +45,14 @@ pub struct UnknownRow {
 impl UnknownRow {
     /// `Some` if the outcome of the row is `unknown` and it has at-most-once steps that are not
     /// done.
-    fn of(row: &Row, prior_run: &PriorRun) -> Option<Self> {
+    fn of(row: &Row, prior: &PriorResult) -> Option<Self> {
         let Content::Update(update) = &row.content else { return None };
-        if !prior_run.unknown {
+        if !prior.unknown {
             return None;
         }
         let steps = steps(update.change.clone()).into_iter().flatten();
         let remaining = steps.filter(|(_, call)| {
-            prior_run.done.is_empty() || !prior_run.done.contains(&fingerprint(&update.file, call))
+            prior.done.is_empty() || !prior.done.contains(&fingerprint(&update.file, call))
         });
         let at_most_once: Vec<String> =
             remaining.filter_map(|(_, call)| at_most_once_column(&call)).collect();
@@ -136,12 +136,12 @@ pub(crate) fn scan_rest(
     let mut limit = RowLimit::new(rows_max);
     let mut last_row = 0;
     while !limit.is_reached()
-        && let Some((row, prior_run)) = rows.next_row()?
+        && let Some((row, prior)) = rows.next_row()?
     {
         last_row = row.pos.number;
         let row = planner.admit(row)?;
         if scan.first_unknown.is_none() {
-            scan.first_unknown = UnknownRow::of(&row, &prior_run);
+            scan.first_unknown = UnknownRow::of(&row, &prior);
         }
         match row.content {
             Content::Unresolved(unresolved) => {
@@ -158,7 +158,7 @@ pub(crate) fn scan_rest(
             Content::Update(ref update) => scan.summary.add_change(&update.change),
             Content::Blank => {}
         }
-        let progress = recorded.row(row.pos.number)?.with_prior_run(prior_run.done);
+        let progress = recorded.row(row.pos.number)?.with_prior(prior);
         limit.count(&row, &progress);
         planner.row(row, &progress, &mut batch)?;
         scan.summary.add(&batch);

@@ -15,7 +15,7 @@ use super::{
     Content, Extensions, Field, FileId, MetadataField, MetadataValue, Rules, Schema, Target,
     Unresolved, Update,
 };
-use crate::findings::Columns;
+use crate::findings::{Columns, Finding};
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
 const LINEAR_SEARCH_MAX: usize = 16;
@@ -57,6 +57,8 @@ pub struct Builder<'a> {
     word_problems: usize,
     words: Vec<HeldWord>,
     seen_any: bool,
+    /// The findings for which the row was held back before: one cell holds it again.
+    held_before: &'a [Finding],
     /// Counts findings in the cells of the row with this number.
     watch: Option<(&'a mut Columns, u64)>,
     /// The account's fields, which extensions may write; `None` if they are not known.
@@ -84,6 +86,7 @@ impl<'a> Builder<'a> {
             word_problems: 0,
             words: Vec::new(),
             seen_any: false,
+            held_before: &[],
             watch: None,
             schema: None,
             has_extensions_cell: false,
@@ -102,6 +105,13 @@ impl<'a> Builder<'a> {
         Self { schema, ..self }
     }
 
+    /// Names the findings for which an earlier run held the row back. It stays held while a cell shows
+    /// one of them, because the sheet that was returned may have too few rows to show it.
+    #[must_use]
+    pub fn held_before(self, findings: &'a [Finding]) -> Self {
+        Self { held_before: findings, ..self }
+    }
+
     /// Counts findings in the cells of the row with this number.
     #[must_use]
     pub fn watched(self, columns: &'a mut Columns, row: u64) -> Self {
@@ -115,10 +125,10 @@ impl<'a> Builder<'a> {
             return;
         }
         self.seen_any = true;
-        if let (Some((columns, row)), Some(kind)) = (&mut self.watch, field.cell_kind()) {
+        if let (Some((columns, row)), Some(kind)) = (&mut self.watch, self.rules.cell_kind(field)) {
             cell.texts(kind).for_each(|(kind, text)| columns.count(column, kind, *row, text));
         }
-        if let Some(finding) = self.rules.held(column, field, cell) {
+        if let Some(finding) = self.rules.held(column, field, cell, self.held_before) {
             self.problems.push(Problem::held(column, &cell.shown(), finding));
             return;
         }

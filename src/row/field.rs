@@ -137,7 +137,8 @@ impl Field {
                 }
                 Some(FieldType::Textarea) => Some(CellKind::Prose),
                 Some(FieldType::MultiSelect) => Some(CellKind::List),
-                Some(FieldType::Number | FieldType::Date | FieldType::Boolean) => None,
+                Some(FieldType::Number) => Some(CellKind::Number),
+                Some(FieldType::Date | FieldType::Boolean) => None,
             },
             list => list.is_list().then_some(CellKind::List),
         }

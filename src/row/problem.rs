@@ -48,7 +48,7 @@ impl Problem {
     /// A cell that is held back because of a finding.
     #[must_use]
     pub fn held(column: &str, value: &str, finding: Finding) -> Self {
-        let fix = format!("{}, or pass --accept {finding}", finding.fix());
+        let fix = format!("{}, or pass {}", finding.fix(), finding.accept_flag());
         Self { finding: Some(finding), ..Self::new(column, value, finding.problem(), fix) }
     }
 

@@ -10,7 +10,7 @@ use super::cell::Cell;
 use super::no_value::{self, NoValue};
 use super::problem::Invalid;
 use super::{ExtensionNames, Field, Locale};
-use crate::findings::{CellKind, ColumnFinding, Finding};
+use crate::findings::{CellKind, ColumnFinding, Finding, Severity};
 
 /// Rules for all cells of an input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,18 +138,36 @@ impl Rules {
         self.holds.get(column).is_some_and(|findings| findings.contains(&finding))
     }
 
-    /// The finding for which a cell is held back.
-    pub(super) fn held(&self, column: &str, field: &Field, cell: Cell<'_>) -> Option<Finding> {
-        let kind = field.cell_kind()?;
+    /// What the cells of a field hold, as far as findings differ by it. With a locale, a number has one
+    /// reading.
+    pub(super) fn cell_kind(&self, field: &Field) -> Option<CellKind> {
+        field.cell_kind().filter(|kind| *kind != CellKind::Number || self.locale.is_none())
+    }
+
+    /// The finding for which a cell is held back; `before` are those for which the row was.
+    pub(super) fn held(
+        &self,
+        column: &str,
+        field: &Field,
+        cell: Cell<'_>,
+        before: &[Finding],
+    ) -> Option<Finding> {
+        let kind = self.cell_kind(field)?;
         let shows = |finding: &Finding| {
             let mut texts = cell.texts(kind);
             texts.any(|(kind, text)| finding.is_in(kind, text))
         };
-        let damaged = Finding::DamagedIds;
-        if kind == CellKind::Id && !self.accepted.contains(&damaged) && shows(&damaged) {
-            return Some(damaged);
-        }
-        self.holds.get(column)?.iter().copied().find(shows)
+        let damaged = (kind == CellKind::Id).then_some(Finding::DamagedIds);
+        let mut findings = damaged.into_iter().chain(before.iter().copied());
+        let found = findings.find(|finding| self.can_hold(*finding) && shows(finding));
+        found.or_else(|| self.holds.get(column)?.iter().copied().find(shows))
+    }
+
+    /// Whether a finding can hold rows: it is severe, and neither accepted nor settled by an option.
+    #[must_use]
+    pub fn can_hold(&self, finding: Finding) -> bool {
+        let is_settled = finding == Finding::OtherSeparator && self.list_separator.is_some();
+        finding.severity() == Severity::Hold && !is_settled && !self.accepted.contains(&finding)
     }
 
     /// Whether a cell is certainly a value as it is; a fast path for nearly all cells.

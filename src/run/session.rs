@@ -17,7 +17,7 @@ use super::sample::Sample;
 use crate::account::RateFile;
 use crate::callback::CallbackUrl;
 use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
-use crate::input::{Context, Input};
+use crate::input::{Context, Input, PriorResult};
 use crate::ledger::{Journal, LedgerError, LedgerFile, Op};
 use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back, read_back_sample};
 use crate::plural::plural;
@@ -225,7 +225,7 @@ impl Session {
             let mut batch = Batch::default();
             for _ in 0..BATCH_ROWS {
                 let next = if limit.is_reached() { None } else { rows.next_row()? };
-                let Some((mut row, prior_run)) = next else {
+                let Some((mut row, prior)) = next else {
                     has_more = false;
                     break;
                 };
@@ -233,8 +233,8 @@ impl Session {
                     url.add_to(&mut row);
                 }
                 let mut progress = recorded.row(row.pos.number)?;
-                if !prior_run.done.is_empty() {
-                    progress = Cow::Owned(progress.with_prior_run(prior_run.done));
+                if prior != PriorResult::default() {
+                    progress = Cow::Owned(progress.with_prior(prior));
                 }
                 let row = planner.admit(row)?;
                 limit.count(&row, &progress);

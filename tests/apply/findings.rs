@@ -48,6 +48,44 @@ fn values_that_lost_their_zeros_are_held() {
 }
 
 #[test]
+fn single_row_that_was_held_stays_held_until_it_is_fixed() {
+    let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));
+    // The cell of the first row that shows the finding, and that cell fixed.
+    for (case, cell, fixed) in [
+        ("05-semicolon-tags", "red;blue;green", "\"red,blue,green\""),
+        ("12-leading-zeros-lost", ",123.0,", ",00124,"),
+        ("decimal-or-thousands", ";1.234;", ";1234;"),
+    ] {
+        copy_sheet(&env, case);
+        env.apply("sheet.csv --max-bad 100%").exits(1);
+        let failed = env.runs("sheet").pop().expect("it ran").text("failed.csv");
+        let one_row = failed.lines().take(2).collect::<Vec<_>>().join("\n");
+        assert!(one_row.contains(cell), "{case}: {one_row}");
+        env.write("again.csv", &one_row);
+        env.apply("again.csv --max-bad 100%").exits(1);
+        assert_eq!(env.runs("again").pop().expect("it ran").row(2)["code"], "suspect", "{case}");
+        env.write("again.csv", one_row.replacen(cell, fixed, 1));
+        env.apply("again.csv").exits(0);
+        assert_eq!(env.runs("again").pop().expect("it ran").statuses(), ["updated"], "{case}");
+    }
+}
+
+#[test]
+fn row_that_was_held_is_not_held_for_another_reason() {
+    let (broken, whole) = ("Gr\u{c3}\u{b6}\u{c3}\u{178}e", "Gr\u{f6}\u{df}e");
+    let (ids, tags) = (case_ids(), ["x;y", "red", "blue"]);
+    let env = TestEnv::new(files(&ids));
+    let rows = ids.iter().zip(tags).map(|(id, tags)| format!("{id},{tags},{broken}"));
+    env.write("sheet.csv", sheet("fileId,tags,description", rows));
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    let failed = env.only_run("sheet").text("failed.csv");
+    let one_row = failed.lines().take(2).collect::<Vec<_>>().join("\n");
+    env.write("again.csv", one_row.replacen(broken, whole, 1));
+    env.apply("again.csv").exits(0);
+    assert_eq!(env.file(&ids[0])["tags"], json!(["x;y"]));
+}
+
+#[test]
 fn each_row_of_a_file_is_compared_and_held() {
     let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));
     let id = &case_ids()[0];

@@ -202,7 +202,7 @@ impl DiffPlanner {
         let mut admitted = Vec::with_capacity(rows.len());
         for row in rows {
             let mut problems = policy.map_or(vec![], |it| refused(&row.change, fields, it));
-            problems.extend(self.held(&row.change, fields));
+            problems.extend(self.held(&row, fields));
             match Rejection::from_problems(problems) {
                 Some(rejection) => {
                     let content = Content::Rejected(rejection);
@@ -223,11 +223,13 @@ impl DiffPlanner {
     }
 
     /// The value for which a row is held back, because only zeros differ from the library.
-    fn held(&self, change: &Change, fields: &FileFields) -> Option<Problem> {
-        let is_held = |column: &str| self.rules.holds(column, Finding::LostZeros);
-        let (column, new, old) = lost_zeros(change, fields, is_held)?;
+    fn held(&self, row: &PendingRow, fields: &FileFields) -> Option<Problem> {
+        let finding = Finding::LostZeros;
+        let is_held_again = row.progress.has_lost_zeros && self.rules.can_hold(finding);
+        let is_held = |column: &str| is_held_again || self.rules.holds(column, finding);
+        let (column, new, old) = lost_zeros(&row.change, fields, is_held)?;
         let shown = format!("{new} (library: {old})");
-        Some(Problem::held(&column, &shown, Finding::LostZeros))
+        Some(Problem::held(&column, &shown, finding))
     }
 
     /// Adds the remaining rows and requests to the batch after the last row.
