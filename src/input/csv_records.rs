@@ -4,7 +4,7 @@ use csv::ByteRecord;
 
 use super::names::known_columns;
 use super::raw_records::{
-    LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, record_before,
+    Before, LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, before,
 };
 use super::structure::{Damage, Structure, is_blank, quote_damage, shown};
 use super::{Delimiter, Input, InputError};
@@ -153,17 +153,22 @@ impl CsvRecords {
         Ok(())
     }
 
-    /// Finds out whether the next record, at which reading continues, is the rest of the one before.
+    /// Finds out what the records before the next one, at which reading continues, say about it:
+    /// whether blank lines precede it, and whether it is the rest of the one before.
     fn look_back(&mut self) -> Result<(), InputError> {
-        let Some(next) = &self.next else { return Ok(()) };
-        let before = self.input.open_file().and_then(|mut file| {
-            record_before(&mut file, next.offset, self.delimiter.byte())
-                .map_err(|source| self.input.unreadable(source))
-        });
-        if let Some((before, lines)) = before?
-            && self.continues(&before, next)
+        let Some(next) = &mut self.next else { return Ok(()) };
+        let mut file = self.input.open_file()?;
+        let before = before(&mut file, next.offset, self.delimiter.byte());
+        let Before { record, line_ends } =
+            before.map_err(|source| self.input.unreadable(source))?;
+        // They were counted for the number of the row.
+        next.blank_lines = line_ends.saturating_sub(1);
+        self.next_number -= next.blank_lines;
+        let line_before = next.line.saturating_sub(line_ends);
+        if let (Some(record), Some(next)) = (record, &self.next)
+            && self.continues(&record, next)
         {
-            self.continued_line = Some(next.line.saturating_sub(lines));
+            self.continued_line = Some(line_before);
         }
         Ok(())
     }
@@ -226,9 +231,9 @@ impl CsvRecords {
             }
         }
         if let Some(next) = &self.next
-            && self.current.is_plain_line
             && next.offset - self.current.offset < LOOK_BACK_BYTES
             && self.continues(cells, next)
+            && self.current.is_plain_line()
         {
             self.continued_line = Some(pos.line);
             if continued_line.is_none() {

@@ -49,11 +49,19 @@ pub(super) struct RawRecord {
     /// Blank lines between the record before and this one.
     pub(super) blank_lines: u64,
     pub(super) quoting: Quoting,
-    /// Whether it is on one line, and an even number of quotes is in it: then the line by itself shows
-    /// that it is a whole record.
-    pub(super) is_plain_line: bool,
+    /// Whether it is on one line, and an even number of quotes is in it, if any cell is quoted.
+    is_plain_line: bool,
+    is_quoted: bool,
     /// Whether it ends with a line end, rather than with the file.
     pub(super) has_line_end: bool,
+}
+
+impl RawRecord {
+    /// Whether the line by itself shows that it is a whole record: it is on one line, and an even
+    /// number of quotes is in it.
+    pub(super) fn is_plain_line(&self) -> bool {
+        self.is_plain_line && (self.is_quoted || has_even_quotes(self.cells.as_slice()))
+    }
 }
 
 /// The quotes of a record.
@@ -155,6 +163,7 @@ impl RawRecords {
                 split.is_quoted && memchr2(b'\n', b'\r', without_line_end(text)).is_some();
             let lines = if has_lines { line_ends(text) } else { 1 };
             self.line += lines;
+            record.is_quoted = split.is_quoted;
             record.is_plain_line = lines == 1 && (!split.is_quoted || has_even_quotes(text));
             record.text.clear();
             if let Quoting::Misplaced { has_lines, .. } = &mut record.quoting {
@@ -233,13 +242,16 @@ impl RawRecords {
     }
 }
 
-/// The record on the line before an offset, and the number of line ends after it. `None` if the line
-/// may be the end of a record of several lines.
-pub(super) fn record_before(
-    file: &mut File,
-    offset: u64,
-    delimiter: u8,
-) -> io::Result<Option<(ByteRecord, u64)>> {
+/// What precedes a record.
+pub(super) struct Before {
+    /// The record on the line before; `None` if the line may be the end of a record of several lines.
+    pub(super) record: Option<ByteRecord>,
+    /// The number of line ends after it.
+    pub(super) line_ends: u64,
+}
+
+/// What precedes the record at an offset.
+pub(super) fn before(file: &mut File, offset: u64, delimiter: u8) -> io::Result<Before> {
     let from = offset.saturating_sub(LOOK_BACK_BYTES);
     file.seek(SeekFrom::Start(from))?;
     let mut text = Vec::new();
@@ -247,14 +259,13 @@ pub(super) fn record_before(
     let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |at| at + 1);
     let (lines, after) = text.split_at(end);
     let start = lines.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
-    let Some(line) = start.and_then(|start| lines.get(start + 1..)) else {
-        return Ok(None);
-    };
-    let (mut cells, mut scratch) = (ByteRecord::new(), Vec::new());
-    let is_whole = has_even_quotes(line);
-    let split = split(line, delimiter, true, &mut cells, &mut scratch).filter(|_| is_whole);
-    let split = split.filter(|split| split.quoting == Quoting::Balanced);
-    Ok(split.map(|_| (cells, line_ends(after))))
+    let line = start.and_then(|start| lines.get(start + 1..));
+    let record = line.filter(|line| has_even_quotes(line)).and_then(|line| {
+        let (mut cells, mut scratch) = (ByteRecord::new(), Vec::new());
+        let split = split(line, delimiter, true, &mut cells, &mut scratch)?;
+        (split.quoting == Quoting::Balanced).then_some(cells)
+    });
+    Ok(Before { record, line_ends: line_ends(after) })
 }
 
 /// The end of a record, and its quotes.
