@@ -1,6 +1,7 @@
 //! Sheets in XLSX and ODS workbooks.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -110,13 +111,13 @@ fn run_of_a_workbook_is_resumed_from_its_copy() {
     ];
     write_workbook(&env.path("sheet.xlsx"), &rows);
     env.apply_direct("sheet.xlsx --max-bad 50% --limit 1").exits(5);
-    std::fs::remove_file(env.path("sheet.xlsx")).expect("it was there");
+    fs::remove_file(env.path("sheet.xlsx")).expect("it was there");
     let run = env.only_run("sheet");
     env.run(&format!("resume --yes {}", run.name())).exits(1);
     assert_eq!(run.statuses(), ["updated", "rejected", "updated"]);
     assert_eq!(run.row(4)["status"], "rejected");
     assert!(run.path().join("input.xlsx").exists(), "the workbook itself is kept");
-    std::fs::write(run.path().join("input.rows"), "edited").expect("it can be written");
+    fs::write(run.path().join("input.rows"), "edited").expect("it can be written");
     env.run(&format!("undo --yes {}", run.name())).exits(2);
 }
 
@@ -147,7 +148,7 @@ fn failed_rows_of_a_workbook_are_retried() {
 fn workbook_is_read_from_standard_input() {
     let env = TestEnv::new(files(["a"]));
     write_workbook(&env.path("sheet.xlsx"), &[row(&["fileId", "tags"]), row(&["a", "red"])]);
-    let bytes = std::fs::read(env.path("sheet.xlsx")).expect("it was written");
+    let bytes = fs::read(env.path("sheet.xlsx")).expect("it was written");
     env.command(&["check", "-"]).input(bytes.clone()).run().exits(0);
     let zstd = zstd::encode_all(&bytes[..], 1).expect("memory takes it");
     env.command(&["apply", "--direct", "-", "--yes"]).input(zstd).run().exits(0);
@@ -311,6 +312,39 @@ fn archive_bombs_are_refused_with_the_limit_within_256_mib() {
         let words = ["check", "--no-schema", "sheet.xlsx"];
         cases.add(name, env.command_after("ulimit -v 262144", &words).run().exits(2));
     }
+    assert_text!(cases);
+}
+
+#[test]
+fn workbooks_beyond_a_limit_are_refused_with_the_limit() {
+    let rows = |rows: String| {
+        let text = format!("<worksheet><sheetData>{rows}</sheetData></worksheet>");
+        archive(&[(SHEET, &|out| out.write_all(text.as_bytes()).expect("memory takes it"))])
+    };
+    let cell = |name: &str| format!("<c r=\"{name}\"><v>1</v></c>");
+    let text = format!("<c t=\"inlineStr\"><is><t>{}</t></is></c>", "x".repeat(3 << 20));
+    let merged = (1..=500_001).map(|row| format!("<mergeCell ref=\"A{row}:B{row}\"/>"));
+    let merged = format!("</sheetData><mergeCells>{}</mergeCells>", merged.collect::<String>());
+    let names: Vec<String> = (0..20_001).map(|number| number.to_string()).collect();
+    let empty: &WritePart<'_> = &|_| ();
+    let parts: Vec<_> = names.iter().map(|name| (name.as_str(), empty)).collect();
+    let mut cases = Cases::default();
+    for (name, bytes) in [
+        ("a row below the last", rows(format!("<row r=\"1048577\">{}</row>", cell("A1048577")))),
+        ("a column after the last", rows(format!("<row r=\"1\">{}</row>", cell("XFE1")))),
+        ("a long row", rows(format!("<row r=\"1\">{}</row>", text.repeat(6)))),
+        ("merged ranges", rows(format!("<row r=\"1\">{}</row>{merged}", cell("A1")))),
+        ("parts", archive(&parts)),
+    ] {
+        let env = TestEnv::new(files(["a"]));
+        env.write("sheet.xlsx", bytes);
+        cases.add(name, env.run("check --no-schema sheet.xlsx").exits(2));
+    }
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.xlsx", archive(&[]));
+    let file = fs::OpenOptions::new().write(true).open(env.path("sheet.xlsx"));
+    file.expect("it was just written").set_len(513 << 20).expect("it can grow");
+    cases.run(&env, "check --no-schema sheet.xlsx");
     assert_text!(cases);
 }
 

@@ -121,29 +121,40 @@ impl MergedFinder {
         } else {
             self.tail = text.get(begin..).unwrap_or_default().to_vec();
         }
-        if self.ranges.len() > 2 * MERGED_MAX {
+        // Elements in short pieces are found more than once.
+        if self.ranges.len() > 2 * MERGED_MAX { self.check_count() } else { Ok(()) }
+    }
+
+    /// Fails if there are too many different ranges.
+    fn check_count(&mut self) -> Result<(), WorkbookError> {
+        self.ranges.sort_unstable();
+        self.ranges.dedup();
+        if self.ranges.len() > MERGED_MAX {
             return Err(too_large("has more than 500,000 merged ranges in a worksheet"));
         }
         Ok(())
     }
 
-    /// Adds the elements that begin before `end`.
+    /// Adds the elements that begin before `end`, with the byte before their name.
     fn find_in(&mut self, text: &[u8], end: usize) {
-        for at in memmem::find_iter(text, NAME).take_while(|at| *at < end) {
-            let is_element = at.checked_sub(1).and_then(|before| text.get(before));
-            if matches!(is_element, Some(b'<' | b':')) {
+        for at in memmem::find_iter(text, NAME) {
+            let Some(before) = at.checked_sub(1) else { continue };
+            if before >= end {
+                break;
+            }
+            if matches!(text.get(before), Some(b'<' | b':')) {
                 let rest = text.get(at..(at + ELEMENT_BYTES_MAX).min(text.len()));
                 self.ranges.extend(rest.and_then(range_of));
             }
         }
     }
 
-    pub(super) fn finish(mut self) -> MergedCells {
+    /// The ranges in all of the text.
+    pub(super) fn finish(mut self) -> Result<MergedCells, WorkbookError> {
         let tail = std::mem::take(&mut self.tail);
         self.find_in(&tail, tail.len());
-        self.ranges.sort_unstable();
-        self.ranges.dedup();
-        MergedCells::new(self.ranges)
+        self.check_count()?;
+        Ok(MergedCells::new(self.ranges))
     }
 }
 
@@ -174,11 +185,18 @@ mod tests {
             let mut finder = MergedFinder::default();
             finder.search(&text[..cut]).unwrap();
             finder.search(&text[cut..]).unwrap();
-            assert_eq!(finder.finish().ranges, [range("C2:C40"), range("A1:B1")], "{cut}");
+            assert_eq!(finder.finish().unwrap().ranges, [range("C2:C40"), range("A1:B1")], "{cut}");
         }
         let mut finder = MergedFinder::default();
         text.chunks(7).for_each(|chunk| finder.search(chunk).unwrap());
-        assert_eq!(finder.finish().ranges.len(), 2);
+        assert_eq!(finder.finish().unwrap().ranges.len(), 2);
+        let many = (1..=2000).map(|row| format!("<mergeCell ref=\"A{row}:B{row}\"/>"));
+        let many: String = many.collect();
+        for length in (1..600).chain([1 << 10, 1 << 12, 1 << 16]) {
+            let mut finder = MergedFinder::default();
+            many.as_bytes().chunks(length).for_each(|chunk| finder.search(chunk).unwrap());
+            assert_eq!(finder.finish().unwrap().ranges.len(), 2000, "{length}");
+        }
     }
 
     #[test]

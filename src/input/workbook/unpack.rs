@@ -240,7 +240,7 @@ fn copy_part(
         }
         out.write_all(text).map_err(WorkbookError::Unpack)?;
     }
-    Ok(merged.finish())
+    merged.finish()
 }
 
 /// Notes where the content of each part begins and ends.
