@@ -15,6 +15,7 @@
 mod edits;
 mod later;
 mod later_tags;
+mod repeated;
 mod setter;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use std::collections::VecDeque;
 
 use edits::{Kind, RowEdits};
 use later::LaterRows;
+use repeated::RepeatedFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{RowEffects, each_record};
@@ -68,9 +70,16 @@ impl<'r> SupersededRows<'r> {
         if files == meta.rows {
             return Ok(Self(None));
         }
+        // Rows that were sent without reading their files.
+        let is_known = files > 0;
+        let find_repeated = || RepeatedFiles::find(input, context, meta.rows);
+        let repeated = if is_known { None } else { Some(find_repeated()?) };
+        if repeated.as_ref().is_some_and(RepeatedFiles::is_empty) {
+            return Ok(Self(None));
+        }
         let mut notes = ledger.row_notes()?;
         let mut rows = input.rows(context, None)?;
-        let mut last_rows = LastRows { ledger, is_known: files > 0, next: VecDeque::new(), to: 0 };
+        let mut last_rows = LastRows { ledger, is_known, next: VecDeque::new(), to: 0 };
         ledger.transaction(|| {
             each_record(input, context, ledger, |pos, records, steps| {
                 let row = rows.next_row()?.map_or(Content::Blank, |(row, _)| row.content);
@@ -78,7 +87,8 @@ impl<'r> SupersededRows<'r> {
                 let file = records.file_id();
                 let is_noted = match (last_rows.is_last(pos.number)?, &row) {
                     _ if file.is_empty() => false,
-                    (None, _) | (Some(false), Content::Update(_)) => true,
+                    (None, _) => repeated.as_ref().is_some_and(|files| files.contains(&file)),
+                    (Some(false), Content::Update(_)) => true,
                     (Some(true), _) => notes.has_file(&file)?,
                     (Some(false), _) => ledger.file_record(&file)?.is_some(),
                 };
