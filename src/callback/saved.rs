@@ -1,16 +1,24 @@
 //! Callbacks that another receiver has saved.
 
-use std::io::BufRead;
+use std::cell::Cell;
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::rc::Rc;
 
 use serde_json::de::IoRead;
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, StreamDeserializer};
 
-use super::body::{Callback, Malformed};
+use super::body::{BODY_BYTES_MAX, Callback, Malformed};
+
+/// Bytes of a body, with the white space before it. A body that arrives is bounded to
+/// [`BODY_BYTES_MAX`]; what saved it may have written it with more space.
+const SAVED_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 
 /// The bodies in a file: one JSON object after the other, with or without line ends between them.
 pub(crate) struct SavedBodies<R: BufRead> {
-    bodies: StreamDeserializer<'static, IoRead<R>, Box<RawValue>>,
+    bodies: StreamDeserializer<'static, IoRead<Bounded<R>>, Box<RawValue>>,
+    /// The bytes that may still be read of the next body.
+    left: Rc<Cell<usize>>,
     /// Number of the last body, from 1.
     number: u64,
     is_over: bool,
@@ -36,6 +44,12 @@ pub(crate) enum SavedError {
         /// The line of the file.
         line: usize,
     },
+    /// The body exceeds [`SAVED_BYTES_MAX`]. What follows cannot be read.
+    #[error("body {number} is larger than 16 MiB; what follows is not read")]
+    TooLarge {
+        /// Its number, from 1.
+        number: u64,
+    },
     /// The file cannot be read.
     #[error("cannot read on after body {number}")]
     Read {
@@ -43,15 +57,17 @@ pub(crate) enum SavedError {
         number: u64,
         /// The error of the system.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
 impl<R: BufRead> SavedBodies<R> {
     /// Reads bodies from a file.
     pub(crate) fn new(file: R) -> Self {
-        let bodies = Deserializer::from_reader(file).into_iter();
-        Self { bodies, number: 0, is_over: false }
+        let left = Rc::new(Cell::new(SAVED_BYTES_MAX));
+        let bounded = Bounded { file, left: Rc::clone(&left) };
+        let bodies = Deserializer::from_reader(bounded).into_iter();
+        Self { bodies, left, number: 0, is_over: false }
     }
 
     /// Whether everything was read.
@@ -67,6 +83,7 @@ impl<R: BufRead> Iterator for SavedBodies<R> {
         if self.is_over {
             return None;
         }
+        self.left.set(SAVED_BYTES_MAX);
         let Some(body) = self.bodies.next() else {
             self.is_over = true;
             return None;
@@ -81,11 +98,31 @@ impl<R: BufRead> Iterator for SavedBodies<R> {
                 self.is_over = true;
                 let line = error.line();
                 Err(match error.io_error_kind() {
+                    Some(ErrorKind::FileTooLarge) => SavedError::TooLarge { number },
                     Some(_) => SavedError::Read { number: before, source: error.into() },
                     None => SavedError::Json { number, line },
                 })
             }
         })
+    }
+}
+
+/// A reader that fails with [`ErrorKind::FileTooLarge`] when nothing is left.
+struct Bounded<R> {
+    file: R,
+    left: Rc<Cell<usize>>,
+}
+
+impl<R: BufRead> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.left.get());
+        let buffer = buffer.get_mut(..length).unwrap_or_default();
+        if buffer.is_empty() {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        let read = self.file.read(buffer)?;
+        self.left.set(self.left.get().saturating_sub(read));
+        Ok(read)
     }
 }
 
@@ -120,6 +157,18 @@ mod tests {
         let read = read(text.as_bytes());
         assert_eq!((read[0].as_str(), read[2].as_str(), read.len()), ("a", "a", 3));
         assert!(read[1].starts_with("body 2 is not a callback: "), "{}", read[1]);
+    }
+
+    #[test]
+    fn large_body_ends_the_file() {
+        let space = " ".repeat(SAVED_BYTES_MAX - FAILED.len() - 1);
+        assert_eq!(read(format!("{FAILED}{space}{FAILED}\n{FAILED}").as_bytes()), ["a"; 3]);
+        let endless = io::repeat(b' ').take(u64::MAX);
+        let text = FAILED.as_bytes().chain(br#"{"service":""#.as_slice());
+        let mut bodies = SavedBodies::new(io::BufReader::new(text.chain(endless)));
+        assert!(matches!(bodies.next(), Some(Ok(_))));
+        assert!(matches!(bodies.next(), Some(Err(SavedError::TooLarge { number: 2 }))));
+        assert!(bodies.next().is_none() && bodies.is_over());
     }
 
     #[test]
