@@ -4,12 +4,14 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use ikbulk::engine::{Engine, RetryOptions, Stop};
+use ikbulk::engine::{Engine, Limits, RetryOptions, Stop};
 
 use super::executed::print_executed;
 use super::help::RUN;
 use super::limit_args::{LimitArgs, ResultArgs};
+use super::listen_args::ListenArgs;
 use super::settings_args::{SettingsArgs, consent};
+use super::settle::SettleArgs;
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
 
@@ -35,6 +37,10 @@ pub(super) struct Retry {
     #[command(flatten)]
     results: ResultArgs,
     #[command(flatten)]
+    settle: SettleArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
 }
 
@@ -44,10 +50,12 @@ impl Retry {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let limits = self.limits.to_limits()?;
+        let settle = self.settle.patience(&self.listen)?;
+        let limits = Limits { settle, ..self.limits.to_limits()? };
         screen.require_shown_or(self.yes)?;
         let mut settings = self.settings.with_profile()?.with_key()?;
         self.results.apply_to(&mut settings);
+        settings.callbacks = self.listen.to_callbacks()?;
         let engine = Engine::new(settings);
         let options = RetryOptions {
             run_dir: self.run_dir,

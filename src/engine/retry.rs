@@ -138,6 +138,7 @@ impl<U: Ui> Retry<'_, U> {
         let scanned = ScannedSheet::of_run(&staged.input, &rules, &old.meta, &old.ledger)?;
         let planned = plan.plan(&mut staged, Some(scanned), &connection).await?;
         plan.show(&planned, &connection);
+        let listener = settings.callbacks.start(&planned.ledger)?;
         let Planned { scan, context, mut meta, ledger, charges, .. } = planned;
         let account = (&connection.client, &connection.reads);
         refuse_changed(&scan.summary.references, &rules.extensions, account).await?;
@@ -154,7 +155,7 @@ impl<U: Ui> Retry<'_, U> {
             context,
             charges,
             connection,
-            listener: None,
+            listener,
             locks,
             sandbox,
         };

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use ikbulk_sandbox::{Callbacks, Config, ExtensionOutcome, Fault, FinalStatus, Settlement, Status};
 use serde_json::{Value, json};
 
-use crate::harness::{Cases, ChildHandle, RunFiles, TestEnv, assert_text, files, ids, script};
+use crate::harness::{
+    Cases, ChildHandle, Line, RunFiles, TestEnv, assert_text, files, ids, script,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 const SECRET: &str = "whsec_dGhlIHdob2xlIHN0cmluZyBpcyB0aGUga2V5";
@@ -142,6 +144,21 @@ fn callback_before_the_end_of_the_run_counts() {
     assert_settled_right(&env, &run);
     // Settling again receives nothing more.
     env.run(&format!("settle {} --listen {address}", run.name())).exits(1);
+}
+
+#[test]
+fn retry_receives_callbacks_of_its_own() {
+    let (env, address) = env(20, Duration::ZERO, Callbacks::default());
+    let flags = format!("--settle=50s --listen {address} {}", public_url(&address));
+    env.apply(&format!("sheet.jsonl {flags}")).exits(1);
+    let first = env.only_run("sheet");
+    let status = |row: &Line| row["extensionStatus.ai-tasks"].clone();
+    let failed = first.report().iter().filter(|row| status(row) == "failed").count();
+    assert!(failed > 0);
+    let retried = env.run(&format!("retry {} --yes --rate unlimited {flags}", first.name()));
+    retried.output_contains(&format!("callbacks: {failed} settled an extension"));
+    let retry = env.runs("sheet").pop().expect("it ran");
+    assert!(retry.report().iter().all(|row| status(row) != "pending"));
 }
 
 #[test]
