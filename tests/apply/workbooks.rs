@@ -348,6 +348,58 @@ fn workbooks_beyond_a_limit_are_refused_with_the_limit() {
     assert_text!(cases);
 }
 
+/// A workbook of a German Excel: German headers, cells by type, and some as text.
+#[test]
+fn german_workbook_is_applied_fixed_and_applied_again_by_the_commands_shown() {
+    let ids = ids(3);
+    let env = TestEnv::new(files(&ids));
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet().set_name("Tabelle1").expect("a name");
+    let date = Format::new().set_num_format("dd.mm.yyyy");
+    let header =
+        ["Datei-ID", "Schlagw\u{f6}rter", "Beschreibung", "price", "rights_until", "approved"];
+    for (column, name) in (0..).zip(header) {
+        sheet.write_string(0, column, name).expect("it fits");
+    }
+    for (row, (id, tags)) in (1..).zip(ids.iter().zip(["rot,gr\u{fc}n", "blau", "gelb"])) {
+        sheet.write_string(row, 0, id).expect("it fits");
+        sheet.write_string(row, 1, tags).expect("it fits");
+        sheet.write_string(row, 2, format!("Gr\u{f6}\u{df}e {row}")).expect("it fits");
+        sheet.write_boolean(row, 5, row > 1).expect("it fits");
+    }
+    sheet.write_number(1, 3, 12.5).expect("it fits");
+    let day = rust_xlsxwriter::ExcelDateTime::from_ymd(2026, 12, 31).expect("a day");
+    sheet.write_datetime_with_format(1, 4, &day, &date).expect("it fits");
+    sheet.write_string(2, 3, "1.234,50").expect("it fits");
+    sheet.write_string(2, 4, "01.02.2027").expect("it fits");
+    sheet.write_string(3, 3, "1.234").expect("it fits");
+    sheet.write_string(3, 4, "#NV").expect("it fits");
+    workbook.save(env.path("Bilder.xlsx")).expect("the directory takes files");
+
+    let mut cases = Cases::default();
+    cases.run(&env, "check Bilder.xlsx");
+    let maps = "--map Datei-ID=fileId --map Schlagw\u{f6}rter=tags --map Beschreibung=description";
+    cases.run(&env, &format!("check Bilder.xlsx {maps}"));
+    let applied = env.apply(&format!("Bilder.xlsx --max-bad 50% --locale de {maps}")).exits(1);
+    cases.add("apply", &applied);
+    assert_text!(cases);
+    let metadata = |id: &String| env.file(id)["customMetadata"].clone();
+    let values = |id| (metadata(id)["price"].clone(), metadata(id)["rights_until"].clone());
+    assert_eq!(values(&ids[0]), (json!(12.5), json!("2026-12-31")));
+    assert_eq!(values(&ids[1]), (json!(1234.5), json!("2027-02-01")));
+
+    let failed = env.only_run("Bilder").path().join("failed.xlsx");
+    let mut rows = read_workbook(&failed);
+    rows[1][4].clear();
+    write_workbook(&failed, &rows);
+    let shown =
+        applied.out.lines().find_map(|line| line.split_once("then: ikbulk ")).expect("a command").1;
+    let command = shlex::split(shown).expect("a shell reads it");
+    let command: Vec<String> = command.into_iter().chain(["--yes".to_owned()]).collect();
+    env.command(&command).run().exits(0);
+    assert_eq!(metadata(&ids[2])["price"], 1234);
+}
+
 #[test]
 fn formatted_rows_without_cells_are_skipped() {
     let env = TestEnv::new(files(["a"]));
