@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 
 use ikbulk_sandbox::{Config, Hook, HookEvent, Phase};
 use rusqlite::Connection;
@@ -50,9 +51,17 @@ impl KillPoint {
 pub(crate) struct CrashSite {
     pub(crate) process: ChildHandle,
     directory: Arc<OnceLock<PathBuf>>,
+    /// The thread that kills the program, and then undoes what it did for that.
+    killer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl CrashSite {
+    /// Kills the program in a thread of its own; [`Case::run`] waits for its end.
+    pub(crate) fn kill_with(&self, kill: impl FnOnce() + Send + 'static) {
+        let killer = std::thread::spawn(kill);
+        *self.killer.lock().unwrap_or_else(PoisonError::into_inner) = Some(killer);
+    }
+
     /// The only run directory.
     pub(crate) fn run(&self) -> PathBuf {
         let home = self.directory.get().expect("the directory should be set").join("sheet.ikbulk");
@@ -153,7 +162,12 @@ impl Case {
         let rates = ["--rate", "unlimited", "--read-rate", "unlimited", "--concurrency"];
         let arguments: Vec<&str> = arguments.iter().chain(&rates).copied().collect();
         let arguments = [arguments.as_slice(), &[self.concurrency]].concat();
-        self.env.command(&arguments).run_as(&self.site.process)
+        let result = self.env.command(&arguments).run_as(&self.site.process);
+        let killer = self.site.killer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(killer) = killer {
+            killer.join().expect("the thread should kill the program");
+        }
+        result
     }
 
     pub(crate) fn files(&self) -> RunFiles {

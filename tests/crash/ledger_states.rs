@@ -147,7 +147,7 @@ pub(crate) fn kill_while_writing_reports(name: &'static str, prepared_at: u64) -
         let status = Command::new("mkfifo").arg(&fifo).status();
         assert!(status.is_ok_and(|status| status.success()), "mkfifo {}", fifo.display());
         let process = site.process.clone();
-        std::thread::spawn(move || {
+        site.kill_with(move || {
             wait_until_thread_sleeps(&process, "ikbulk", &["fifo_open", "wait_for_partner"]);
             process.kill();
             fs::remove_file(&fifo).expect("the FIFO should be removable");

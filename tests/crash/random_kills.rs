@@ -126,7 +126,7 @@ fn kill_while_recording_intent(n: u64) -> KillTrigger {
             .execute_batch("BEGIN IMMEDIATE")
             .expect("the program should hold the lock only briefly");
         let process = site.process.clone();
-        std::thread::spawn(move || {
+        site.kill_with(move || {
             wait_until_thread_sleeps(&process, "ledger", &["nanosleep"]);
             process.kill();
             drop(ledger);
