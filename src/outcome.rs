@@ -307,19 +307,13 @@ impl Code {
                 "An earlier run was charged, or may have been, for the extension on this file in \
                  this configuration, or the file has AI tags of the extension; nothing was sent."
             }
-            Self::AlreadyDone => {
-                "The steps of the row were done in the run whose `failed.csv` this sheet is; \
-                 nothing was sent."
-            }
+            Self::AlreadyDone => "Done in the run that returned the row; nothing was sent.",
             Self::Inferred => {
                 "`ikbulk settle` inferred it from the state of the file: a pending extension has \
                  written its result, or a request whose response was lost took effect. `message` \
                  has the evidence."
             }
-            Self::Mismatch => {
-                "ImageKit accepted the request, but the file it returned, or that was read back \
-                 later, does not have the requested values."
-            }
+            Self::Mismatch => "ImageKit accepted the request, but the file has other values.",
             Self::Unverified => {
                 "The response to an earlier request on the file was lost, and the file could not \
                  be read back to rule out that this request took effect later. Or a first read of \
@@ -354,9 +348,7 @@ impl Code {
                  where an earlier step of the row was sent)."
             }
             Self::NotFound => "ImageKit has no such file.",
-            Self::RejectedByApi => {
-                "ImageKit rejected the request for another reason; `message` has its words."
-            }
+            Self::RejectedByApi => "ImageKit rejected the request; `message` has the reason.",
             Self::Connection => "The connection failed or was lost.",
             Self::Timeout => "No response arrived in time.",
             Self::Server => "ImageKit reported an error of its own (5xx, 408, 409).",

@@ -10,7 +10,7 @@ use crate::outcome::Status;
 use crate::request::{Endpoint, StepKind, StepRef};
 use proptest::prelude::*;
 
-use super::history::{History, Observed, Purpose, Sheet};
+use super::history::{History, Observed, Purpose, SentRequest, Sheet};
 use super::scenario::{
     Details, FIRST_ROW, FakeApi, Response, RowSpec, Scenario, Weights, execution, limit, scenarios,
 };
@@ -36,34 +36,11 @@ fn attempts_match(scenario: &Scenario, history: &History) {
         }
         Observed::Responded(sent, response) => {
             let sent = history.requests[*sent];
-            let nothing_done = matches!(response, Response::Throttled(_) | Response::NotSent);
             if sent.purpose == Purpose::Probe {
                 probe_failed |= response.is_lost() || *response == Response::NotSent;
                 return;
             }
-            // A rejected call with several files is split, and each part has all attempts, except the
-            // file that a 404 lists.
-            let files: HashSet<_> = sheet.steps_of(sent).map(|(_, file)| file).collect();
-            let is_rejected = sent.purpose == Purpose::Send && response.is_rejected();
-            // Rejected merged rows of one file are split as well.
-            let is_merged = sheet.is_merged(sent);
-            let is_split = is_rejected && (files.len() > 1 || is_merged);
-            let last = sheet.steps_of(sent).last().map(|(_, file)| file);
-            for (step, file) in sheet.steps_of(sent) {
-                let is_listed_missing =
-                    *response == Response::NotFound && Some(file) == last && !is_merged;
-                let restarts_count = sent.purpose == Purpose::Read && response.is_accepted()
-                    || is_split && !is_listed_missing;
-                let made = made.get_mut(&(step, sent.purpose == Purpose::DetailsWithoutExtensions));
-                match made {
-                    Some(made) if restarts_count => *made = 0,
-                    Some(made) if nothing_done => *made -= 1,
-                    Some(_) => {}
-                    None => {
-                        assert_eq!(sent.purpose, Purpose::Read, "the step should have been sent");
-                    }
-                }
-            }
+            count_response(&mut made, &sheet, sent, response);
         }
         Observed::Recorded(Op::Outcome { step, outcome, attempts, .. })
             if outcome.status == Status::NotAttempted =>
@@ -85,6 +62,38 @@ fn attempts_match(scenario: &Scenario, history: &History) {
         }
         _ => {}
     });
+}
+
+/// Corrects the attempts of a request's steps by its response.
+fn count_response(
+    made: &mut HashMap<(StepRef, bool), u32>,
+    sheet: &Sheet,
+    sent: SentRequest,
+    response: &Response,
+) {
+    let nothing_done = matches!(response, Response::Throttled(_) | Response::NotSent);
+    // A rejected call with several files is split, and each part has all attempts, except the
+    // file that a 404 lists.
+    let files: HashSet<_> = sheet.steps_of(sent).map(|(_, file)| file).collect();
+    let is_rejected = sent.purpose == Purpose::Send && response.is_rejected();
+    // Rejected merged rows of one file are split as well.
+    let is_merged = sheet.is_merged(sent);
+    let is_split = is_rejected && (files.len() > 1 || is_merged);
+    let last = sheet.steps_of(sent).last().map(|(_, file)| file);
+    for (step, file) in sheet.steps_of(sent) {
+        let is_listed_missing = *response == Response::NotFound && Some(file) == last && !is_merged;
+        let restarts_count = sent.purpose == Purpose::Read && response.is_accepted()
+            || is_split && !is_listed_missing;
+        let made = made.get_mut(&(step, sent.purpose == Purpose::DetailsWithoutExtensions));
+        match made {
+            Some(made) if restarts_count => *made = 0,
+            Some(made) if nothing_done => *made -= 1,
+            Some(_) => {}
+            None => {
+                assert_eq!(sent.purpose, Purpose::Read, "the step should have been sent");
+            }
+        }
+    }
 }
 
 proptest! {

@@ -117,6 +117,12 @@ fn resumed_to_the_end(scenario: &Scenario, crashes: &[u64], seed: u64) {
             break;
         }
     }
+    assert_settled(&sheet, &effects, &prior);
+}
+
+/// Every row is settled, every step of an updated row may have taken effect, and no at-most-once
+/// request may have done so twice.
+fn assert_settled(sheet: &Sheet, effects: &HashMap<usize, u32>, prior: &PriorState) {
     for (index, request) in sheet.requests.iter().enumerate() {
         let times = effects.get(&index).copied().unwrap_or(0);
         assert!(

@@ -176,37 +176,11 @@ impl<'s> Simulation<'s> {
             }
             match action {
                 Action::Send(ticket, Request::Idempotent(request), _) => {
-                    self.carry(&request);
-                    let purpose = match request.steps()[0].kind {
-                        StepKind::DetailsWithoutExtensions => Purpose::DetailsWithoutExtensions,
-                        _ => Purpose::Send,
-                    };
-                    let sent =
-                        self.sent_request(purpose, request.steps(), request.call().endpoint());
-                    self.send(sent, InFlight::Idempotent(ticket, request));
+                    self.send_idempotent(ticket, request);
                 }
                 Action::Send(ticket, Request::AtMostOnce(request), before) => {
                     assert!(before.is_some(), "an at-most-once request needs a snapshot");
-                    self.carry(&request);
-                    for step in request.steps() {
-                        self.observe(Observed::Recorded(Op::Intent {
-                            step: *step,
-                            snapshot: String::new(),
-                            sent: request.call().sent(),
-                        }));
-                    }
-                    let sent = self.sent_request(
-                        Purpose::Send,
-                        request.steps(),
-                        request.call().endpoint(),
-                    );
-                    let snapshot_for = self.snapshot_for.remove(&ticket);
-                    let is_own_snapshot = snapshot_for == Some(sent.request);
-                    assert!(
-                        is_own_snapshot,
-                        "the snapshot was read for another request: {snapshot_for:?}"
-                    );
-                    self.send(sent, InFlight::AtMostOnce(ticket, request));
+                    self.send_at_most_once(ticket, request);
                 }
                 Action::Read(ticket, file) => {
                     let request = self.request_waiting_to_read(&file);
@@ -238,6 +212,32 @@ impl<'s> Simulation<'s> {
                 }
             }
         }
+    }
+
+    fn send_idempotent(&mut self, ticket: Ticket, request: Idempotent) {
+        self.carry(&request);
+        let purpose = match request.steps()[0].kind {
+            StepKind::DetailsWithoutExtensions => Purpose::DetailsWithoutExtensions,
+            _ => Purpose::Send,
+        };
+        let sent = self.sent_request(purpose, request.steps(), request.call().endpoint());
+        self.send(sent, InFlight::Idempotent(ticket, request));
+    }
+
+    fn send_at_most_once(&mut self, ticket: Ticket, request: AtMostOnce) {
+        self.carry(&request);
+        for step in request.steps() {
+            self.observe(Observed::Recorded(Op::Intent {
+                step: *step,
+                snapshot: String::new(),
+                sent: request.call().sent(),
+            }));
+        }
+        let sent = self.sent_request(Purpose::Send, request.steps(), request.call().endpoint());
+        let snapshot_for = self.snapshot_for.remove(&ticket);
+        let is_own_snapshot = snapshot_for == Some(sent.request);
+        assert!(is_own_snapshot, "the snapshot was read for another request: {snapshot_for:?}");
+        self.send(sent, InFlight::AtMostOnce(ticket, request));
     }
 
     fn sent_request(&self, purpose: Purpose, steps: &[StepRef], endpoint: Endpoint) -> SentRequest {
