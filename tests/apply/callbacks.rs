@@ -11,7 +11,7 @@ use ikbulk_sandbox::{Callbacks, Config, ExtensionOutcome, Fault, FinalStatus, Se
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Cases, ChildHandle, Line, RunFiles, TestEnv, assert_text, files, ids, script,
+    Cases, ChildHandle, Line, RunFiles, TestEnv, assert_text, files, ids, script, status,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -152,13 +152,33 @@ fn retry_receives_callbacks_of_its_own() {
     let flags = format!("--settle=50s --listen {address} {}", public_url(&address));
     env.apply(&format!("sheet.jsonl {flags}")).exits(1);
     let first = env.only_run("sheet");
-    let status = |row: &Line| row["extensionStatus.ai-tasks"].clone();
-    let failed = first.report().iter().filter(|row| status(row) == "failed").count();
+    let shown = |row: &Line| row["extensionStatus.ai-tasks"].clone();
+    let failed = first.report().iter().filter(|row| shown(row) == "failed").count();
     assert!(failed > 0);
     let retried = env.run(&format!("retry {} --yes --rate unlimited {flags}", first.name()));
     retried.output_contains(&format!("callbacks: {failed} settled an extension"));
     let retry = env.runs("sheet").pop().expect("it ran");
-    assert!(retry.report().iter().all(|row| status(row) != "pending"));
+    assert!(retry.report().iter().all(|row| shown(row) != "pending"));
+}
+
+#[test]
+fn retry_with_a_url_of_its_own_repeats_no_extension() {
+    let env = TestEnv::new(script(
+        vec![(3, status(503, "down"))],
+        pending(HOUR, Callbacks::default(), files(["a"])),
+    ));
+    let row = format!(
+        "{{\"fileId\":\"a\",\"description\":\"x\",\"addTags\":\"y\",\"extensions\":[{REMOVE_BG}]}}\n"
+    );
+    env.write("sheet.jsonl", row);
+    env.apply_direct("sheet.jsonl --concurrency 1 --attempts 1").exits(5);
+    let run = env.only_run("sheet");
+    let billed = || env.sandbox.stats().billed_runs_of("a", "remove-bg");
+    assert_eq!((billed(), env.sandbox.stats().calls.add_tags), (1, 1));
+    let url = public_url(&free_address());
+    env.run(&format!("retry {} --yes --rate unlimited {url}", run.name())).exits(0);
+    assert_eq!((billed(), env.sandbox.stats().calls.add_tags), (1, 2));
+    assert!(env.file("a")["tags"].to_string().contains("\"y\""));
 }
 
 #[test]
