@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::row::{Coordinates, Details, Field, HeldWord, MetadataValue, Publish, Set, instant};
 
@@ -60,7 +61,26 @@ pub struct FileFields {
     /// `selectedFieldsSchema`: the rules of a path policy for custom metadata in the file's folder. It
     /// is no part of the file's state, and stored apart from it.
     #[serde(skip_serializing)]
-    pub selected_fields_schema: Option<Value>,
+    pub selected_fields_schema: Option<JsonText>,
+}
+
+/// A JSON value as it was received.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct JsonText(Box<RawValue>);
+
+impl JsonText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for JsonText {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
 }
 
 /// A tag that an extension wrote.

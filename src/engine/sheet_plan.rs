@@ -239,8 +239,10 @@ impl<U: Ui> SheetPlan<'_, U> {
                     plan_with_snapshots(reader, subject, self.limit, self.differences, self.ui)
                         .await?;
                 let has_undecided = scan.undecided > 0;
+                let rejected_before = scan.summary.rejected;
                 scan = with_snapshots;
-                if rules != meta.rules || has_undecided {
+                let has_more = scan.summary.rejected > rejected_before;
+                if rules != meta.rules || has_undecided || has_more {
                     meta.rules = rules;
                     self.refuse_unless_accepted(&scan, client)?;
                 }

@@ -18,7 +18,9 @@ use super::settings::{Consent, Settings, prompt, require_person};
 use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
 use crate::execute::Stop;
 use crate::input::{Context, Format, Input, ReadOptions, staged_in};
-use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta, Snapshot, Stage};
+use crate::ledger::{
+    FileRecord, LedgerError, LedgerFile, PathPolicies, RunKind, RunMeta, Snapshot, Stage,
+};
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, PriorRun, scan};
 use crate::row::{FileId, Rules};
 use crate::run::{ReadStats, ReadStrategy, RunDir, SnapshotReader, SpotCheck};
@@ -314,11 +316,15 @@ fn write_sheets(
     run: &RunDir,
 ) -> Result<UndoSummary, UndoError> {
     let mut sheets = UndoSheets::create(run.path())?;
+    let mut policies = PathPolicies::default();
     ledger.transaction(|| {
         file_effects_of(finished_run, |effects| {
-            let reversal = match snapshot_of(ledger, &effects.file)? {
-                Snapshot::Fields(fields) => effects.reversal(Some(&fields)),
-                Snapshot::Missing | Snapshot::Unread => effects.reversal(None),
+            let record = ledger.file_record(effects.file.as_str())?;
+            let reversal = match &record {
+                Some(record @ FileRecord { state: Snapshot::Fields(fields), .. }) => {
+                    effects.reversal(Some(fields), policies.of(record, ledger)?)
+                }
+                _ => effects.reversal(None, None),
             };
             if let Some(row) = sheets.write(&effects, &reversal)? {
                 ledger.set_last_row(&effects.file, row)?;

@@ -264,8 +264,9 @@ impl LedgerFile {
 }
 
 /// Without a join: SQLite prepares a join of two keys again for each value of a parameter.
-const SELECT_RECORD: &str = "SELECT row, id, state, sent_fields, unsettled, policy
-     FROM file LEFT JOIN snapshot USING (row)";
+const SELECT_RECORD: &str = "SELECT row, id,
+     (SELECT state FROM snapshot WHERE snapshot.row = file.row), sent_fields, unsettled,
+     (SELECT policy FROM snapshot WHERE snapshot.row = file.row) FROM file";
 
 fn read_record(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
     let last_row = row.get::<_, i64>(0)?.max(0).unsigned_abs();

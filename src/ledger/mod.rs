@@ -32,7 +32,7 @@ pub use file::LedgerError;
 pub(crate) use file::LedgerFile;
 pub(crate) use files::{FileFilter, FileRecord};
 pub(crate) use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
-pub(crate) use path_policies::PolicyId;
+pub(crate) use path_policies::{PathPolicies, PolicyId};
 pub(crate) use row_notes::RowNotes;
 pub(crate) use run_meta::{Ended, RunKind};
 pub use run_meta::{RunMeta, Stage};

@@ -1,15 +1,18 @@
 //! The path policies of a run's files. Most files have the same few, so each is stored once.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{LedgerError, LedgerFile};
-use crate::file_fields::FileFields;
+use super::{FileRecord, LedgerError, LedgerFile};
+use crate::file_fields::{FileFields, JsonText};
 use crate::row::{PathPolicy, Schema};
 use crate::sqlite::damaged;
 
 /// `schema` is `selectedFieldsSchema` of file objects. If it shows the first options of a field only,
-/// `folder` is the folder whose fields have all, and `fields` their list once it was read; otherwise
-/// the folder is empty.
+/// `folder` is the folder for which the complete options can be listed, and `fields` is that list once
+/// it was read; otherwise the folder is empty.
 pub(super) const TABLE: &str = "
     CREATE TABLE path_policy (
         id INTEGER PRIMARY KEY,
@@ -25,9 +28,10 @@ pub struct PolicyId(pub(super) i64);
 
 /// Stores the path policy of a file, if it has one.
 pub(super) fn add(connection: &Connection, file: &FileFields) -> rusqlite::Result<Option<i64>> {
-    let Some(schema) = &file.selected_fields_schema else { return Ok(None) };
+    let schema = file.selected_fields_schema.as_ref().map(JsonText::as_str);
+    let Some(schema) = schema.filter(|schema| schema.starts_with('{')) else { return Ok(None) };
     let folder = if PathPolicy::is_truncated(schema) { file.folder() } else { "" };
-    let key = params![schema.to_string(), folder];
+    let key = params![schema, folder];
     let select = "SELECT id FROM path_policy WHERE schema = ?1 AND folder = ?2";
     let mut select = connection.prepare_cached(select)?;
     if let Some(id) = select.query_row(key, |row| row.get(0)).optional()? {
@@ -42,7 +46,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read, or the policy is damaged.
-    pub(crate) fn path_policy(&self, PolicyId(id): PolicyId) -> Result<PathPolicy, LedgerError> {
+    fn path_policy(&self, PolicyId(id): PolicyId) -> Result<PathPolicy, LedgerError> {
         self.reading(|connection| {
             let sql = "SELECT schema, fields FROM path_policy WHERE id = ?1";
             connection.query_row(sql, [id], |row| {
@@ -54,16 +58,21 @@ impl LedgerFile {
         })
     }
 
-    /// The path policies that show the first options of a field only, with the folder whose fields
-    /// have all.
+    /// The path policies that show the first options of a field only, with the folder for which the
+    /// complete options can be listed; at most `at_most`.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub(crate) fn truncated_policies(&self) -> Result<Vec<(PolicyId, String)>, LedgerError> {
+    pub(crate) fn truncated_policies(
+        &self,
+        at_most: u32,
+    ) -> Result<Vec<(PolicyId, String)>, LedgerError> {
         self.reading(|connection| {
-            let sql = "SELECT id, folder FROM path_policy WHERE folder <> '' AND fields IS NULL";
+            let sql = "SELECT id, folder FROM path_policy
+                       WHERE folder <> '' AND fields IS NULL ORDER BY id LIMIT ?1";
             let mut select = connection.prepare(sql)?;
-            let policies = select.query_map([], |row| Ok((PolicyId(row.get(0)?), row.get(1)?)))?;
+            let policies =
+                select.query_map([at_most], |row| Ok((PolicyId(row.get(0)?), row.get(1)?)))?;
             policies.collect()
         })
     }
@@ -84,6 +93,28 @@ impl LedgerFile {
     }
 }
 
+/// The path policies of a run, each read once.
+#[derive(Debug, Default)]
+pub(crate) struct PathPolicies(HashMap<PolicyId, PathPolicy>);
+
+impl PathPolicies {
+    /// The policy of a file.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the policy is damaged.
+    pub(crate) fn of(
+        &mut self,
+        record: &FileRecord,
+        ledger: &LedgerFile,
+    ) -> Result<Option<&PathPolicy>, LedgerError> {
+        let Some(id) = record.policy else { return Ok(None) };
+        if let Entry::Vacant(place) = self.0.entry(id) {
+            place.insert(ledger.path_policy(id)?);
+        }
+        Ok(self.0.get(&id))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -99,7 +130,7 @@ mod tests {
         let add = |file: &str, path: &str, schema: &Value| {
             let mut fields = fields(file, "x");
             fields.file_path = Some(path.to_owned());
-            fields.selected_fields_schema = Some(schema.clone());
+            fields.selected_fields_schema = serde_json::from_str(&schema.to_string()).unwrap();
             ledger.set_state(&fields).unwrap();
             ledger.file_record(file).unwrap().expect("a file of the run").policy.expect("a policy")
         };
@@ -110,9 +141,9 @@ mod tests {
         let inner = add("d", "/d/in/four.jpg", &truncated);
         assert_ne!(inner, top, "options that are not shown can differ between folders");
         let expected = vec![(top, "/".to_owned()), (inner, "/d/in".to_owned())];
-        assert_eq!(ledger.truncated_policies().unwrap(), expected);
+        assert_eq!(ledger.truncated_policies(9).unwrap(), expected);
         ledger.set_policy_fields(top, "[]").unwrap();
-        assert_eq!(ledger.truncated_policies().unwrap(), expected[1..]);
+        assert_eq!(ledger.truncated_policies(9).unwrap(), expected[1..]);
         ledger.set_state(&fields("e", "x")).unwrap();
         assert_eq!(ledger.file_record("e").unwrap().expect("a file of the run").policy, None);
     }

@@ -58,24 +58,27 @@ impl PathPolicy {
     }
 
     /// Whether a `selectedFieldsSchema` shows the first options of a field only.
-    pub(crate) fn is_truncated(schema: &Value) -> bool {
-        let mut fields = schema.as_object().into_iter().flat_map(Map::values);
-        fields.any(|field| field["selectOptionsTruncated"] == true)
+    pub(crate) fn is_truncated(schema: &str) -> bool {
+        const KEY: &str = "selectOptionsTruncated";
+        // Nearly no policy has the key, which is found faster than the schema is parsed.
+        schema.contains(KEY)
+            && serde_json::from_str::<Map<String, Value>>(schema)
+                .is_ok_and(|fields| fields.values().any(|field| field[KEY] == true))
     }
 
     /// What the policy does not allow about a new value of a field that has the value `current`;
-    /// `None` if it is allowed, and for a field that is not validated at all.
+    /// `None` if it is allowed.
     pub(crate) fn problem(
         &self,
         field: &MetadataField,
         set: &Set<MetadataValue>,
         current: Option<&Value>,
     ) -> Option<Problem> {
-        let policy = self.fields.get(&*field.name).filter(|_| field.rule.is_some())?;
-        let shown = set.value().map(shown).unwrap_or_default();
+        let policy = self.fields.get(&*field.name)?;
+        let value = set.value().map(text).unwrap_or_default();
         let Invalid { problem, suggestion, .. } = policy.invalid(field, set, current)?;
         let column = MetadataField::column_of(&field.name);
-        Some(Problem::new(&column, &shown, problem, suggestion))
+        Some(Problem::new(&column, &value, problem, suggestion))
     }
 }
 
@@ -87,12 +90,9 @@ impl FieldPolicy {
         current: Option<&Value>,
     ) -> Option<Invalid> {
         if let Some(current) = current.filter(|value| self.read_only && !value.is_null()) {
-            let current = shown(current);
-            let text = match set {
-                Set::Clear => format!("cannot clear {current:?}"),
-                Set::Value(_) => format!("cannot replace {current:?}"),
-            };
-            return Some(Invalid::new(format!("{text}: {READ_ONLY}"), KEEP));
+            let verb = if set.value().is_some() { "replace" } else { "clear" };
+            let current = Problem::shortened(&text(current));
+            return Some(Invalid::new(format!("cannot {verb} {current:?}: {READ_ONLY}"), KEEP));
         }
         match set {
             Set::Clear if self.rule.is_value_required => Some(Invalid::new(REQUIRED, KEEP)),
@@ -111,6 +111,7 @@ impl FieldPolicy {
         let is_option = match rule.kind {
             _ if self.select_options_truncated => true,
             FieldType::SingleSelect => has(value),
+            FieldType::Other => true,
             FieldType::MultiSelect => value.as_array().is_some_and(|all| all.iter().all(has)),
             _ => return value_by(rule, field, Cell::Json(value), &Rules::default()).map(drop),
         };
@@ -123,7 +124,7 @@ const READ_ONLY: &str = "the field is read-only in this folder (path policy)";
 const REQUIRED: &str = "cannot be cleared: the field needs a value in this folder (path policy)";
 
 /// A value as a person would write it.
-fn shown(value: &Value) -> String {
+fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -227,7 +228,8 @@ mod tests {
         let parsed =
             |all: Option<&Schema>| PathPolicy::from_json(&schema.to_string(), all).unwrap();
         let problem_of = |policy: &PathPolicy| problem(policy, "SingleSelect", json!("c"), None);
-        assert!(PathPolicy::is_truncated(&schema));
+        assert!(PathPolicy::is_truncated(&schema.to_string()));
+        assert!(!PathPolicy::is_truncated(r#"{"selectOptionsTruncated": {}}"#));
         assert_eq!(problem_of(&parsed(None)), None, "it may be one of those that are not shown");
         let list = |options: &Value| {
             let field = json!([{"name": "field", "label": "", "schema": {
@@ -240,13 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn other_fields_and_unchecked_fields_are_free() {
+    fn other_fields_are_free() {
         let policy = policy(&json!({"type": "Number"}));
-        let unchecked = MetadataField::unchecked("field");
-        let set = Set::Value(json!("text"));
-        assert!(policy.problem(&unchecked, &set, None).is_none(), "as with --no-schema");
         assert!(problem(&policy, "Text", json!("text"), None).is_some());
-        let other = MetadataField { name: "other".into(), ..unchecked };
-        assert!(policy.problem(&other, &set, None).is_none());
+        let other = MetadataField::unchecked("other");
+        assert!(policy.problem(&other, &Set::Value(json!("text")), None).is_none());
     }
 }

@@ -31,18 +31,23 @@ impl Problem {
         problem: impl Into<Box<str>>,
         suggestion: impl Into<Box<str>>,
     ) -> Self {
-        let mut shown: String = value.chars().take(VALUE_SHOWN_MAX).collect();
-        if shown.len() < value.len() {
-            shown.push('…');
-        }
         Self {
             column: column.into(),
-            value: shown.into(),
+            value: Self::shortened(value).into(),
             message: problem.into(),
             suggestion: suggestion.into(),
             finding: None,
             address: None,
         }
+    }
+
+    /// A value as far as messages show it.
+    pub(super) fn shortened(value: &str) -> String {
+        let mut shown: String = value.chars().take(VALUE_SHOWN_MAX).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        shown
     }
 
     /// A cell that is held back because of a finding.

@@ -23,6 +23,8 @@ use crate::row::{Content, FileId};
 const READS_AT_ONCE: usize = 4;
 /// Minimum number of files for listings: the spot check would re-read all of fewer files.
 const LISTED_MIN: usize = 51;
+/// Maximum folders whose fields are listed.
+const FOLDERS_MAX: u32 = 50;
 /// Maximum number of file ids in memory while files are read one by one.
 const IDS_AT_ONCE: usize = 1000;
 
@@ -210,12 +212,13 @@ impl SnapshotReader<'_> {
     }
 
     /// Reads the options that path policies allow, where file objects show the first ones only: one
-    /// request per policy. Without them, the options of the field are left to the API.
+    /// request per folder, for the first [`FOLDERS_MAX`]. Without them, the options are left to the
+    /// API.
     ///
     /// # Errors
     /// Reads from ImageKit failed, or the ledger cannot be written.
     pub(crate) async fn complete_policies(&self) -> Result<(), ReadError> {
-        for (policy, folder) in self.ledger.truncated_policies()? {
+        for (policy, folder) in self.ledger.truncated_policies(FOLDERS_MAX)? {
             let fields = || self.api.fields_of_folder(&folder);
             match self.reads.read(Endpoint::MetadataFields, fields).await {
                 Ok(json) => self.ledger.set_policy_fields(policy, &json)?,

@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 use super::FileEffects;
 use crate::file_fields::FileFields;
-use crate::row::{Builder, Cell, Content, Field, MetadataField, Rules, escaped_strings};
+use crate::row::{
+    Builder, Cell, Content, Field, MetadataField, PathPolicy, Rules, Set, escaped_strings,
+};
 
 /// How to revert the changes of one file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,9 +73,14 @@ impl FileEffects {
         after.is_some_and(|after| self.touched.iter().all(|field| is_same(field, after, current)))
     }
 
-    /// How to revert the file's changes, given its current state; `None` if the file is gone.
+    /// How to revert the file's changes, given its current state and the path policy of its folder;
+    /// `None` if the file is gone.
     #[must_use]
-    pub(crate) fn reversal(&self, current: Option<&FileFields>) -> Reversal {
+    pub(crate) fn reversal(
+        &self,
+        current: Option<&FileFields>,
+        policy: Option<&PathPolicy>,
+    ) -> Reversal {
         let mut reversal = Reversal::default();
         let is_conflict =
             |field: &Field| current.is_some_and(|current| !self.is_unchanged_since(field, current));
@@ -94,7 +101,11 @@ impl FileEffects {
             } else {
                 let before = self.before.as_ref().map(|before| value(field, before));
                 let before = before.unwrap_or_default();
-                if is_allowed(field, &before) {
+                let is_refused = current.zip(policy).is_some_and(|(current, policy)| {
+                    !current.has_detail(field, &as_set(&before))
+                        && refuses(policy, field, &before, current)
+                });
+                if is_allowed(field, &before) && !is_refused {
                     set(field, &before, &mut row);
                     continue;
                 }
@@ -160,6 +171,17 @@ fn is_allowed(field: &Field, value: &Value) -> bool {
     row.set("fileId", &Field::FileId, Cell::Text("any"));
     row.set("value", field, Cell::Json(&escaped_strings(value)));
     matches!(row.finish(), Content::Update(_))
+}
+
+/// Whether a path policy does not allow to set this value.
+fn refuses(policy: &PathPolicy, field: &Field, value: &Value, current: &FileFields) -> bool {
+    let Field::CustomMetadata(field) = field else { return false };
+    let current = current.custom_metadata.get(&*field.name);
+    policy.problem(field, &as_set(value), current).is_some()
+}
+
+fn as_set(value: &Value) -> Set<Value> {
+    if value.is_null() { Set::Clear } else { Set::Value(value.clone()) }
 }
 
 fn set(field: &Field, value: &Value, row: &mut Map<String, Value>) {

@@ -108,3 +108,51 @@ fn unchecked_values_are_left_to_the_api() {
     env.apply("sheet.csv --no-schema").exits(1);
     assert_text!(results(&env).join("\n"));
 }
+
+#[test]
+fn rows_that_the_folder_does_not_allow_count_for_max_bad() {
+    let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));
+    env.write("sheet.csv", "fileId,brand\na,Acme\nb,Acme\nc,Acme\n");
+    env.apply("sheet.csv").exits(2).output_contains("2 invalid (66.7%)");
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
+}
+
+#[test]
+fn line_ends_of_a_spreadsheet_program_are_no_change_of_a_read_only_field() {
+    let text = json!({"id": "9", "name": "text", "label": "Text", "schema": {"type": "Textarea"}});
+    let env = env_with(&json!({"text": {"type": "Textarea", "readOnly": true}}), |mut config| {
+        config.fields.push(text);
+        config.library.insert(json!({
+            "fileId": "m", "filePath": "/shoes/m.jpg", "customMetadata": {"text": "one\r\ntwo"},
+        }));
+        config
+    });
+    env.write("sheet.csv", "fileId,text,description\nm,\"one\ntwo\",new\n");
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.file("m")["customMetadata"]["text"], "one\r\ntwo");
+}
+
+#[test]
+fn value_that_a_later_row_replaces_is_not_compared() {
+    let env = env(&json!({"brand": {"type": "Text", "isValueRequired": true, "maxLength": 4}}));
+    env.write("sheet.csv", "fileId,brand\na,<clear>\nb,Adidas\na,Acme\nb,Reebok\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert_text!(results(&env).join("\n"));
+    assert_eq!(env.file("a")["customMetadata"]["brand"], "Acme");
+    assert_eq!(env.file("b")["customMetadata"]["brand"], "Nike");
+}
+
+#[test]
+fn undo_restores_what_the_folder_allows() {
+    let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));
+    env.write("sheet.csv", "fileId,brand,description\nc,Acme,new\n");
+    env.apply("sheet.csv").exits(0);
+    let run = env.only_run("sheet");
+    let before = env.file("c")["description"].clone();
+    assert_eq!(before, "new");
+    let undone = env.run(&format!("undo {} --yes --rate unlimited", run.name()));
+    undone.output_contains("the previous value is no longer allowed");
+    assert_eq!(env.file("c")["customMetadata"]["brand"], "Acme");
+    assert_ne!(env.file("c")["description"], "new");
+    assert_eq!(refusals(&env), 0);
+}

@@ -8,6 +8,7 @@
 //!
 //! 1. It waits for the last row of its file (`PendingRow`), whose snapshot is then next
 //!    (`FileRecords`).
+//!    Rows that are held back, or that the path policy of the folder does not allow, are rejected.
 //! 2. `work` goes through the rows of the file in order, and tracks the state of the file in a
 //!    `SimulatedFile`.
 //! 3. `merge` combines consecutive rows into one change, if one request can make it.
@@ -51,10 +52,10 @@ use super::{Batch, PlannedRow, RowProgress};
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::Format;
-use crate::ledger::{FileRecord, LedgerError, LedgerFile, PolicyId, Snapshot};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
-    Change, Content, Duplicates, Field, FileId, PathPolicy, Problem, Rejection, Row, Rules, Update,
+    Content, Details, Duplicates, Field, FileId, PathPolicy, Problem, Rejection, Row, Rules, Update,
 };
 use crate::settings::DiffOptions;
 
@@ -80,7 +81,7 @@ pub(crate) struct DiffPlanner {
     /// What the rows show against their files; `None` if they are not compared.
     comparison: Option<Comparison>,
     /// The path policies of the files so far.
-    policies: HashMap<PolicyId, PathPolicy>,
+    policies: PathPolicies,
 }
 
 impl DiffPlanner {
@@ -103,7 +104,7 @@ impl DiffPlanner {
             rules: Rules::default(),
             has_cells: false,
             comparison: None,
-            policies: HashMap::new(),
+            policies: PathPolicies::default(),
         }
     }
 
@@ -186,40 +187,53 @@ impl DiffPlanner {
         self.file(&file, pending_rows, Some(record), batch)
     }
 
-    /// Rejects the rows that their file does not allow, and those that are held back; returns the
-    /// others.
-    fn admitted(
+    /// Rejects the rows that are held back; returns the others.
+    fn without_held(
+        &self,
+        rows: Vec<PendingRow>,
+        record: Option<&FileRecord>,
+        batch: &mut Batch,
+    ) -> Vec<PendingRow> {
+        let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record else {
+            return rows;
+        };
+        let is_admitted = |row: &PendingRow| match self.held(row, fields) {
+            Some(problem) => {
+                reject(row, problem.into(), batch);
+                false
+            }
+            None => true,
+        };
+        rows.into_iter().filter(is_admitted).collect()
+    }
+
+    /// Rejects the rows with a value that the path policy of the file's folder does not allow; returns
+    /// the others. A value that a later row replaces is not sent, and so not compared.
+    fn without_refused(
         &mut self,
         rows: Vec<PendingRow>,
         record: Option<&FileRecord>,
         batch: &mut Batch,
     ) -> Result<Vec<PendingRow>, LedgerError> {
-        let Some(FileRecord { state: Snapshot::Fields(fields), policy, .. }) = record else {
+        let Some(record @ FileRecord { state: Snapshot::Fields(fields), .. }) = record else {
             return Ok(rows);
         };
-        self.load(*policy)?;
-        let policy = policy.and_then(|id| self.policies.get(&id));
+        let Some(policy) = self.policies.of(record, &self.ledger)? else { return Ok(rows) };
+        let mut later = Details::default();
         let mut admitted = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut problems = policy.map_or(vec![], |it| refused(&row.change, fields, it));
-            problems.extend(self.held(&row, fields));
-            match Rejection::from_problems(problems) {
-                Some(rejection) => {
-                    let content = Content::Rejected(rejection);
-                    direct(Row { pos: row.pos, content }, &row.progress, batch);
-                }
-                None => admitted.push(row),
+        for row in rows.into_iter().rev() {
+            let mut details = row.change.details.clone();
+            details.remove(&later);
+            let rejection = Rejection::from_problems(refused(&details, fields, policy));
+            if let Some(rejection) = rejection {
+                reject(&row, rejection, batch);
+                continue;
             }
+            later.extend(&row.change.details);
+            admitted.push(row);
         }
+        admitted.reverse();
         Ok(admitted)
-    }
-
-    /// Loads a path policy once.
-    fn load(&mut self, policy: Option<PolicyId>) -> Result<(), LedgerError> {
-        if let Some(id) = policy.filter(|id| !self.policies.contains_key(id)) {
-            self.policies.insert(id, self.ledger.path_policy(id)?);
-        }
-        Ok(())
     }
 
     /// The value for which a row is held back, because only zeros differ from the library.
@@ -257,10 +271,7 @@ impl DiffPlanner {
         record: Option<FileRecord>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
-        let mut pending_rows = self.admitted(pending_rows, record.as_ref(), batch)?;
-        if pending_rows.is_empty() {
-            return Ok(());
-        }
+        let mut pending_rows = pending_rows;
         if self.has_cells
             && let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = &record
         {
@@ -268,9 +279,14 @@ impl DiffPlanner {
                 adopt_line_ends(&mut row.change, fields);
             }
         }
+        let pending_rows = self.without_held(pending_rows, record.as_ref(), batch);
         let Some(pending_rows) = self.without_duplicates(file, pending_rows, batch) else {
             return Ok(());
         };
+        let pending_rows = self.without_refused(pending_rows, record.as_ref(), batch)?;
+        if pending_rows.is_empty() {
+            return Ok(());
+        }
         let simulated_file = match record.map(trusted_snapshot).unwrap_or_default() {
             Snapshot::Fields(fields) => SimulatedFile::from_snapshot(*fields),
             Snapshot::Unread => SimulatedFile::unknown(),
@@ -423,15 +439,21 @@ fn trusted_snapshot(record: FileRecord) -> Snapshot {
 }
 
 /// The values that the path policy of the file's folder does not allow. What the file has already is
-/// not sent.
-fn refused(change: &Change, fields: &FileFields, policy: &PathPolicy) -> Vec<Problem> {
-    let metadata = change.details.metadata().filter_map(|(field, set)| {
+/// not sent, and with `--no-schema` nothing is checked.
+fn refused(details: &Details, fields: &FileFields, policy: &PathPolicy) -> Vec<Problem> {
+    let checked = details.metadata().filter(|(field, _)| field.rule.is_some());
+    let problems = checked.filter_map(|(field, set)| {
         let current = fields.custom_metadata.get(&*field.name);
         let column = Field::CustomMetadata(field.clone());
         let is_sent = !fields.has_detail(&column, set);
         is_sent.then(|| policy.problem(field, set, current)).flatten()
     });
-    metadata.collect()
+    problems.collect()
+}
+
+/// Rejects a row for what the state of its file shows.
+fn reject(row: &PendingRow, rejection: Rejection, batch: &mut Batch) {
+    direct(Row { pos: row.pos, content: Content::Rejected(rejection) }, &row.progress, batch);
 }
 
 fn missing() -> Outcome {

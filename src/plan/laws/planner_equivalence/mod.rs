@@ -174,7 +174,7 @@ fn false_conflicts(test_run: &TestRun, outcome: &RunOutcome, planning: Planning)
         let file = effects.file.as_str();
         let current = test_run.sandbox.file(file);
         let current = current.map(|fields| serde_json::from_value(fields).unwrap());
-        let skipped = effects.reversal(current.as_ref()).skipped.into_iter();
+        let skipped = effects.reversal(current.as_ref(), None).skipped.into_iter();
         let changed = skipped.filter(|skipped| skipped.reason == SkipReason::ChangedSince);
         conflicts.extend(changed.map(|skipped| format!("{file}: {skipped:?}")));
         Ok(())
