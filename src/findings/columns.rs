@@ -236,7 +236,10 @@ mod tests {
         assert_eq!(held(&[("a", "12,5"), ("b", "1.234"), ("b", "-12.500")]), 2, "other column");
         assert_eq!(held(&[("a", "1.234"), ("a", "2.345")]), 0, "no decimal comma");
         assert_eq!(held(&[("a", "12.5"), ("a", "1,5"), ("a", "1.234")]), 0, "as many points");
-        for number in ["0.125", "1234.567", "1.23", "1.2345", "1.234.567", "1,234", "12"] {
+        assert_eq!(held(&[("a", "1.234.567"), ("a", "1.234")]), 1, "thousands");
+        assert_eq!(held(&[("a", "1\u{a0}234,50"), ("a", "1.234")]), 1, "groups");
+        assert_eq!(held(&[("a", "1,234,567"), ("a", "1.234")]), 0, "English thousands");
+        for number in ["0.125", "1234.567", "1.23", "1.2345", "1,234", "12"] {
             assert_eq!(held(&[("a", "12,5"), ("a", number)]), 0, "{number}");
         }
     }

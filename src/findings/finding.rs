@@ -177,7 +177,7 @@ impl Finding {
             Self::LostZeros => "differs from the library only in zeros",
             Self::RoundedNumbers => "is the number of the library with fewer digits",
             Self::DecimalOrThousands => {
-                "may be in thousands, because other numbers of the sheet have a decimal comma"
+                "may mean thousands: other numbers of the sheet have a decimal comma, or points for thousands"
             }
             Self::Dates => "may be a word that a spreadsheet turned into a date",
             Self::CurlyQuotes => "has curly quotes, which do not quote",

@@ -4,7 +4,8 @@ use super::CellKind;
 
 /// A byte of a character beyond ASCII.
 const FOREIGN: u8 = 1;
-/// A byte that is in every path, URL, and number that lost digits to an exponent.
+/// A byte that is in every path, URL, number that lost digits to an exponent, and number with decimals
+/// or thousands.
 const PATH_OR_NUMBER: u8 = 1 << 1;
 /// A separator that people use in place of the comma.
 const SEPARATOR: u8 = 1 << 2;

@@ -54,21 +54,30 @@ pub(super) fn is_decimal_or_thousands(text: &str) -> bool {
     })
 }
 
-/// What separates the decimals of a number, if it can be read in one way only.
+/// Whether a character separates thousands in some language, beside the decimal marks of others.
+pub(crate) fn is_group_separator(c: char) -> bool {
+    matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '’')
+}
+
+/// The decimal mark of the language of a number, if the number shows it: `,` for `12,5`, `1 234,50` and
+/// `1.234.567`.
 pub(super) fn decimal_mark(text: &str) -> Option<char> {
     let text = text.trim();
     let number = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, decimals) = number.rsplit_once(['.', ','])?;
+    let (whole, last) = number.rsplit_once(['.', ','])?;
     let mark = number.get(whole.len()..)?.chars().next()?;
-    let is_number = is_digits(decimals)
-        && whole.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
-    // Before three digits, the same mark can separate thousands.
-    let is_certain = if decimals.len() == 3 {
-        whole.starts_with('0') || whole.contains(['.', ',']) && !whole.contains(mark)
-    } else {
-        !whole.contains(mark)
-    };
-    (is_number && is_certain).then_some(mark)
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',') || is_group_separator(c);
+    if !is_digits(last) || !whole.chars().all(is_part) {
+        return None;
+    }
+    let other = if mark == ',' { '.' } else { ',' };
+    match last.len() {
+        // A mark that is there twice separates thousands.
+        3 if whole.contains(mark) => (!whole.contains(other)).then_some(other),
+        3 if whole.starts_with('0') || whole.contains(|c: char| !c.is_ascii_digit()) => Some(mark),
+        3 => None,
+        _ => (!whole.contains(mark)).then_some(mark),
+    }
 }
 
 fn is_digits(text: &str) -> bool {

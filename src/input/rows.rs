@@ -17,7 +17,7 @@ use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
 use super::{Format, Input, InputError, NearlyKnown, ReadOptions, worksheet_cells};
 use crate::findings::{self, ColumnFinding, Finding};
-use crate::outcome::{Code, Status};
+use crate::outcome::Status;
 use crate::row::{
     Builder, Cell, Content, METADATA, Problem, Resolved, Row, RowPos, Rules, Schema, TagCache,
     starts_loosely_with, unforced,
@@ -224,10 +224,9 @@ pub struct PriorResult {
     pub done: Vec<u64>,
 }
 
-/// The findings that the message of a suspect row offers to accept.
-fn held(code: Option<&str>, message: Option<&str>) -> Vec<Finding> {
-    let message = message.filter(|_| code == Some(Code::Suspect.as_str())).unwrap_or_default();
-    if message.is_empty() {
+/// The findings that a message offers to accept.
+fn held(message: &str) -> Vec<Finding> {
+    if !message.contains("--accept ") {
         return Vec::new();
     }
     let is_named = |finding: &Finding| message.contains(&finding.accept_flag());
@@ -256,7 +255,7 @@ impl PriorResult {
         let done = own(own::DONE).into_iter().flat_map(str::split_whitespace);
         Self {
             unknown: own(own::STATUS) == Some(Status::Unknown.as_str()),
-            held: held(own(own::CODE), own(own::MESSAGE)),
+            held: own(own::MESSAGE).map(held).unwrap_or_default(),
             done: done.filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),
         }
     }

@@ -86,6 +86,23 @@ fn row_that_was_held_is_not_held_for_another_reason() {
 }
 
 #[test]
+fn held_cell_beside_an_invalid_one_stays_held() {
+    let env = TestEnv::new(files(case_ids()));
+    let ids = case_ids();
+    let rows = [
+        format!("{};12,5;x", ids[0]),
+        format!("{};1.234;50%", ids[1]),
+        format!("{};0,5;y", ids[2]),
+    ];
+    env.write("sheet.csv", format!("fileId;price;tags\n{}\n", rows.join("\n")));
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    let failed = env.only_run("sheet").text("failed.csv");
+    env.write("again.csv", failed.replacen("50%", "red", 1));
+    env.apply("again.csv --max-bad 100%").exits(1);
+    assert_eq!(env.only_run("again").row(2)["code"], "suspect");
+}
+
+#[test]
 fn each_row_of_a_file_is_compared_and_held() {
     let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));
     let id = &case_ids()[0];
