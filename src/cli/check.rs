@@ -71,6 +71,9 @@ impl Check {
         }
         if let Some(path) = sheet.source.file() {
             let mut flags = read_flags(&sheet.read_options, &engine.settings().rules);
+            if let Some(format) = self.read.format {
+                flags.push_str(&format!(" --format {}", format.extension()));
+            }
             if self.no_schema {
                 flags.push_str(" --no-schema");
             }

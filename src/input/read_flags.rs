@@ -12,7 +12,9 @@ use crate::shell::quoted;
 pub fn read_flags(options: &ReadOptions, rules: &Rules) -> String {
     let mut flags = String::new();
     let mut add = |flag: &str, value: &str| {
-        flags += &format!(" --{flag} {}", quoted(Path::new(value)));
+        // Or else it would be a flag of its own.
+        let separator = if value.starts_with('-') { '=' } else { ' ' };
+        flags += &format!(" --{flag}{separator}{}", quoted(Path::new(value)));
     };
     if let Some(encoding) = options.encoding.filter(|encoding| encoding.bom().is_empty()) {
         add("encoding", &encoding.to_string());
@@ -92,7 +94,7 @@ mod tests {
         rules.extensions.for_all = Some("tag".to_owned());
         let options =
             ReadOptions { worksheet: Some("Sheet 2".to_owned()), ..ReadOptions::default() };
-        let flags = " --worksheet 'Sheet 2' --clear-token - --literal NA --literal nil \
+        let flags = " --worksheet 'Sheet 2' --clear-token=- --literal NA --literal nil \
                      --null-means leave --duplicates last --accept lost-zeros --accept dates \
                      --extensions tag";
         assert_eq!(read_flags(&options, &rules), flags);

@@ -16,7 +16,7 @@ use crate::causes::Causes;
 use crate::execute::EndReason;
 use crate::history::each_record;
 use crate::input::{Context, Fingerprint, Input, ReadOptions, Records, read_flags};
-use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage, StepRecord};
+use crate::ledger::{Ended, LedgerError, LedgerFile, RunKind, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::row::RowPos;
 use crate::run::RunDir;
@@ -63,6 +63,18 @@ pub(crate) fn write(
     }))?;
     ledger.checkpoint()?;
     Ok(reports)
+}
+
+/// The flags with which a returned sheet is read. A returned workbook has one worksheet, and what a
+/// retry or an undo accepts of its own sheet is no decision about a sheet that a person edits.
+fn flags_of_returned(meta: &RunMeta) -> String {
+    let options = ReadOptions { worksheet: None, ..meta.read_options.clone() };
+    let mut rules = meta.rules.clone();
+    if matches!(meta.kind, RunKind::Retry { .. } | RunKind::Undo { .. }) {
+        rules.accepted.clear();
+        rules.null_means = None;
+    }
+    read_flags(&options, &rules)
 }
 
 /// Regenerates all reports. A session that was interrupted stays so in the ledger: it may have had
@@ -120,11 +132,7 @@ fn write_files(
         unknown: finish_sheet(&sheets[1], unknown).map_err(failed)?,
         failures,
         summary,
-        // A workbook that is returned has one worksheet.
-        read_flags: read_flags(
-            &ReadOptions { worksheet: None, ..meta.read_options.clone() },
-            &meta.rules,
-        ),
+        read_flags: flags_of_returned(meta),
         backups,
         stage: meta.stage,
         can_undo: !meta.sandbox && ledger.file_count()? > 0,

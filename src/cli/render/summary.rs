@@ -215,6 +215,7 @@ fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
     let Some(path) = reports.failed.as_deref().map(quoted) else {
         return;
     };
+    let flags = &reports.read_flags;
     let mut label = if resumes { "then" } else { "next" };
     if reports.summary.to_retry() > 0 {
         lines.add_unwrapped(label, &format!("ikbulk retry {}", quoted(run)));
@@ -226,10 +227,9 @@ fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
             _ => "fix the reported cells, then: ",
         };
         let sandbox = if reports.summary.sandbox { "--sandbox " } else { "" };
-        let flags = &reports.read_flags;
         lines.add_unwrapped(label, &format!("{fix}ikbulk apply {sandbox}{path}{flags}"));
     } else if conflicts > 0 {
-        lines.add_unwrapped(label, &format!("ikbulk plan --diff {path}"));
+        lines.add_unwrapped(label, &format!("ikbulk plan --diff {path}{flags}"));
         lines.add("", "shows what the sheet would now change on the files in conflict");
     }
 }
