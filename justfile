@@ -25,7 +25,7 @@ fuzz target seconds="600":
 
 # the slow tests, ignored by default (minutes)
 slow:
-    cargo test --release --test apply -- --ignored
+    cargo test --release --test apply -- --ignored --skip libreoffice
 
 # what CI runs
 ci:

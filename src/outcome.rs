@@ -313,7 +313,7 @@ impl Code {
                  written its result, or a request whose response was lost took effect. `message` \
                  has the evidence."
             }
-            Self::Mismatch => "ImageKit accepted the request, but the file has other values.",
+            Self::Mismatch => "ImageKit accepted the request, but the file shows other values.",
             Self::Unverified => {
                 "The response to an earlier request on the file was lost, and the file could not \
                  be read back to rule out that this request took effect later. Or a first read of \
@@ -340,8 +340,8 @@ impl Code {
             }
             Self::Invalid => "ikbulk's own validation rejected the row; nothing was sent.",
             Self::Suspect => {
-                "Held back because of a finding in the whole column, such as zeros that were lost \
-                 or accents that were read in the wrong encoding; nothing was sent."
+                "Held back because of a [finding](findings.md), such as zeros that were lost or \
+                 accents that were read in the wrong encoding; nothing was sent."
             }
             Self::Conflict => {
                 "The file changed between `plan` and `apply --plan`; nothing was sent (`partial` \
