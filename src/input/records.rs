@@ -11,11 +11,11 @@ use super::cell_records::CellRecords;
 use super::jsonl::{Object, is_read_only};
 use super::names::{Meaning, Names, own};
 use super::raw_records::end_of_cells;
-use super::rows::{Source, fill_metadata};
-use super::{Context, Delimiter, Input, InputError, ReadOptions, Stored, worksheet_cells};
+use super::rows::Source;
+use super::{Context, Delimiter, Input, InputError, ReadOptions, Stored};
 use crate::row::{
-    Builder, Cell, Content, Field, FileId, MetadataField, Resolved, RowPos, Rules, TagChange,
-    Target, unforced,
+    Builder, Cell, Content, Field, FileId, MetadataField, PROBLEM_SEPARATOR, Resolved, RowPos,
+    Rules, TagChange, Target, unforced,
 };
 
 impl Input {
@@ -152,21 +152,25 @@ impl Records {
         }
     }
 
-    /// The indices of the columns whose cells are invalid, if the current record is a row of a
-    /// worksheet.
+    /// The indices of the columns whose cells the message of a rejected row names, if the current record
+    /// is a row of a worksheet.
     #[must_use]
-    pub fn bad_columns(&self) -> Vec<usize> {
+    pub fn bad_columns(&self, message: &str) -> Vec<usize> {
         let Source::Csv { records, columns } = &self.source else { return Vec::new() };
-        let Some(worksheet) = records.worksheet().filter(|it| it.damage().is_none()) else {
+        if records.worksheet().is_none_or(|worksheet| worksheet.damage().is_some()) {
             return Vec::new();
+        }
+        let is_named = |column: &str| {
+            let mut problems = message.split(PROBLEM_SEPARATOR);
+            problems.any(|problem| {
+                let rest = problem.strip_prefix(column);
+                rest.is_some_and(|rest| rest.starts_with(": ") || rest.starts_with(" (cell "))
+            })
         };
-        let (options, context) = &self.names;
-        let mut builder = Builder::new(&context.rules).checking(context.schema.as_ref());
-        worksheet_cells::fill(&mut builder, columns, worksheet);
-        fill_metadata(&mut builder, columns, records.record(), Names { options, context });
-        let Content::Rejected(rejection) = builder.finish() else { return Vec::new() };
-        let problems = rejection.problems();
-        problems.filter_map(|it| worksheet_cells::column_index(columns, it.column())).collect()
+        let fields = columns.fields();
+        let named = fields.filter(|(_, name, field)| is_named(name) || is_named(&field.column()));
+        let object = columns.metadata_object().filter(|(_, name)| is_named(name));
+        named.map(|(index, ..)| index).chain(object.map(|(index, _)| index)).collect()
     }
 
     /// What a key means, if it is known.

@@ -60,7 +60,7 @@ impl ReturnedRow<'_> {
         } else {
             records.already_done()
         };
-        let bad_columns = records.bad_columns();
+        let bad_columns = records.bad_columns(&result.message);
         let superseded_columns = superseded.map(Superseded::columns).unwrap_or_default();
         let reason = Reason {
             row: result,

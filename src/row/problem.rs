@@ -9,6 +9,9 @@ use crate::findings::Finding;
 /// Maximum characters of an invalid value to show.
 const VALUE_SHOWN_MAX: usize = 60;
 
+/// Separates the problems of a row.
+pub(crate) const PROBLEM_SEPARATOR: &str = " | ";
+
 /// One invalid cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -210,7 +213,7 @@ impl From<Problem> for Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
-        self.others.iter().try_for_each(|problem| write!(f, " | {problem}"))
+        self.others.iter().try_for_each(|problem| write!(f, "{PROBLEM_SEPARATOR}{problem}"))
     }
 }
 

@@ -156,3 +156,29 @@ fn undo_restores_what_the_folder_allows() {
     assert_ne!(env.file("c")["description"], "new");
     assert_eq!(refusals(&env), 0);
 }
+
+#[test]
+fn cell_that_the_folder_does_not_allow_is_marked_in_a_workbook() {
+    let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));
+    let mut workbook = rust_xlsxwriter::Workbook::new();
+    let sheet = workbook.add_worksheet();
+    for (row, cells) in (0..).zip([["fileId", "brand", "description"], ["a", "Acme", "new"]]) {
+        for (column, cell) in (0..).zip(cells) {
+            sheet.write_string(row, column, cell).expect("it fits");
+        }
+    }
+    workbook.save(env.path("sheet.xlsx")).expect("the directory takes files");
+    env.apply("sheet.xlsx --max-bad 100%").exits(1);
+    let failed = env.only_run("sheet").path().join("failed.xlsx");
+    let file = std::fs::File::open(failed).expect("a row failed");
+    let mut archive = zip::ZipArchive::new(file).expect("it is a workbook");
+    let mut part = archive.by_name("xl/worksheets/sheet1.xml").expect("it has a worksheet");
+    let text = std::io::read_to_string(&mut part).expect("it is text");
+    let style = |cell: &str| {
+        let (_, rest) = text.split_once(&format!("r=\"{cell}\"")).expect("the cell is there");
+        let (attributes, _) = rest.split_once('>').expect("it ends");
+        attributes.split_once(" s=\"").map(|(_, rest)| rest.split('"').next().map(str::to_owned))
+    };
+    assert_eq!(style("A2"), style("C2"));
+    assert_ne!(style("B2"), style("C2"));
+}
