@@ -17,15 +17,16 @@ pub(super) fn fill(
     records: &WorksheetRecords,
 ) -> u64 {
     let mut empty = 0;
+    let record = records.record();
+    // The texts of a workbook are UTF-8, so they are checked once for all cells.
+    let cells = std::str::from_utf8(record.as_slice()).unwrap_or_default();
     for (index, name, field) in columns.fields() {
-        let text = records.record().get(index).unwrap_or_default();
-        // The texts of a workbook are UTF-8.
-        let text = String::from_utf8_lossy(text);
+        let text = record.range(index).and_then(|range| cells.get(range)).unwrap_or_default();
         if text.is_empty() {
             empty += 1;
             continue;
         }
-        set(builder, (name, field), records.kind(index), &text);
+        set(builder, (name, field), records.kind(index), text);
     }
     empty
 }
