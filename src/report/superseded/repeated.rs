@@ -8,8 +8,8 @@ use crate::input::{Context, Input, InputError};
 /// is taken for a repeated one.
 const BITS_PER_ROW: u64 = 64;
 const BITS_PER_FILE: u64 = 8;
-/// Maximum bits of each set: 16 MiB.
-const BITS_MAX: u64 = 1 << 27;
+/// Maximum bits of each set: 8 MiB.
+const BITS_MAX: u64 = 1 << 26;
 
 /// The files that are in several rows, as a Bloom filter: memory is bounded, and in sheets with many
 /// millions of rows it can contain other files as well.
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        assert_eq!(RepeatedFiles::with_room_for(u64::MAX).bits.len(), 2 << 20);
+        assert_eq!(RepeatedFiles::with_room_for(u64::MAX).bits.len(), 1 << 20);
         assert_eq!(RepeatedFiles::with_room_for(0).bits.len(), 1);
         assert!(RepeatedFiles::with_room_for(9).is_empty());
     }
