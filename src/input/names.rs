@@ -73,7 +73,8 @@ impl Names<'_> {
                      columns are {known} and customMetadata.<name>"
                 ))
             };
-            return Some(self.known(mapped).unwrap_or_else(invalid));
+            let mapped = self.known(mapped).or_else(|| self.of_unread_account(mapped));
+            return Some(mapped.unwrap_or_else(invalid));
         }
         if self.options.ignores(name) {
             return Some(Meaning::Ignored);
@@ -106,6 +107,14 @@ impl Names<'_> {
             }
             Err(SchemaError::Unknown { .. }) => None,
         }
+    }
+
+    /// A name that the account's fields can decide, before they are read or where they are not: a custom
+    /// metadata field, unless it is nearly a known name.
+    fn of_unread_account(self, name: &str) -> Option<Meaning> {
+        let is_decided = self.context.schema.is_some() || self.close(name).is_some();
+        let field = || Meaning::Field(Field::CustomMetadata(MetadataField::unchecked(name)));
+        (!is_decided).then(field)
     }
 
     /// The custom metadata field with this name or label.

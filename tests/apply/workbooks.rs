@@ -357,7 +357,7 @@ fn german_workbook_is_applied_fixed_and_applied_again_by_the_commands_shown() {
     let sheet = workbook.add_worksheet().set_name("Tabelle1").expect("a name");
     let date = Format::new().set_num_format("dd.mm.yyyy");
     let header =
-        ["Datei-ID", "Schlagw\u{f6}rter", "Beschreibung", "price", "rights_until", "approved"];
+        ["Datei-ID", "Schlagw\u{f6}rter", "Beschreibung", "Preis", "rights_until", "approved"];
     for (column, name) in (0..).zip(header) {
         sheet.write_string(0, column, name).expect("it fits");
     }
@@ -378,7 +378,8 @@ fn german_workbook_is_applied_fixed_and_applied_again_by_the_commands_shown() {
 
     let mut cases = Cases::default();
     cases.run(&env, "check Bilder.xlsx");
-    let maps = "--map Datei-ID=fileId --map Schlagw\u{f6}rter=tags --map Beschreibung=description";
+    let maps = "--map Datei-ID=fileId --map Schlagw\u{f6}rter=tags --map Beschreibung=description \
+                --map Preis=price";
     cases.run(&env, &format!("check Bilder.xlsx {maps}"));
     let applied = env.apply(&format!("Bilder.xlsx --max-bad 50% --locale de {maps}")).exits(1);
     cases.add("apply", &applied);
