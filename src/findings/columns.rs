@@ -98,7 +98,7 @@ pub struct Columns {
     by_name: HashMap<String, usize>,
     /// Index of the column that is probably next: rows have their columns in the same order.
     next: usize,
-    /// Numbers of all columns that can only have a decimal comma, and only a decimal point.
+    /// Numbers of all columns that show the decimal mark of their language.
     decimal_commas: u64,
     decimal_points: u64,
 }

@@ -54,9 +54,9 @@ pub(super) fn is_decimal_or_thousands(text: &str) -> bool {
     })
 }
 
-/// Whether a character separates thousands in some language, beside the decimal marks of others.
-pub(crate) fn is_group_separator(c: char) -> bool {
-    matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '’')
+/// Whether a character separates decimals or thousands in some language.
+pub(crate) fn is_number_separator(c: char) -> bool {
+    matches!(c, '.' | ',' | ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '’')
 }
 
 /// The decimal mark of the language of a number, if the number shows it: `,` for `12,5`, `1 234,50` and
@@ -66,7 +66,7 @@ pub(super) fn decimal_mark(text: &str) -> Option<char> {
     let number = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, last) = number.rsplit_once(['.', ','])?;
     let mark = number.get(whole.len()..)?.chars().next()?;
-    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',') || is_group_separator(c);
+    let is_part = |c: char| c.is_ascii_digit() || is_number_separator(c);
     if !is_digits(last) || !whole.chars().all(is_part) {
         return None;
     }

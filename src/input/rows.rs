@@ -305,10 +305,9 @@ impl Rows<'_> {
     /// What the columns show so far.
     #[must_use]
     pub fn findings(&self) -> Vec<ColumnFinding> {
-        let mut findings = self.findings.findings(&self.context.rules.accepted);
-        if self.context.rules.list_separator.is_some() {
-            findings.retain(|found| found.finding != Finding::OtherSeparator);
-        }
+        let rules = &self.context.rules;
+        let mut findings = self.findings.findings(&rules.accepted);
+        findings.retain(|found| !rules.settles(found.finding));
         findings
     }
 

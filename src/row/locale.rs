@@ -9,7 +9,7 @@ use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-use crate::findings::is_group_separator;
+use crate::findings::is_number_separator;
 
 /// Languages that write decimals with a comma.
 const COMMA_LANGUAGES: &str = "de fr es it nl pl pt ru sv da nb nn no fi cs sk hu tr el hr sl ro bg uk \
@@ -86,10 +86,7 @@ pub(super) fn number(text: &str, locale: Option<Locale>) -> Result<Option<Number
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    if !digits
-        .chars()
-        .all(|c| c.is_ascii_digit() || matches!(c, '.' | ',') || is_group_separator(c))
-    {
+    if !digits.chars().all(|c| c.is_ascii_digit() || is_number_separator(c)) {
         return Ok(None);
     }
     let number = |decimal: Option<char>| {
@@ -97,9 +94,7 @@ pub(super) fn number(text: &str, locale: Option<Locale>) -> Result<Option<Number
             Some(decimal) => digits.rsplit_once(decimal)?,
             None => (digits, ""),
         };
-        let whole = ungrouped(whole, |c| {
-            Some(c) != decimal && (matches!(c, '.' | ',') || is_group_separator(c))
-        })?;
+        let whole = ungrouped(whole, |c| Some(c) != decimal && is_number_separator(c))?;
         let is_fraction = fraction.bytes().all(|byte| byte.is_ascii_digit());
         let point = if fraction.is_empty() { "" } else { "." };
         is_fraction.then(|| format!("{sign}{whole}{point}{fraction}"))

@@ -163,11 +163,17 @@ impl Rules {
         found.or_else(|| self.holds.get(column)?.iter().copied().find(shows))
     }
 
+    /// Whether an option says how to read what shows the finding.
+    pub(crate) fn settles(&self, finding: Finding) -> bool {
+        finding == Finding::OtherSeparator && self.list_separator.is_some()
+    }
+
     /// Whether a finding can hold rows: it is severe, and neither accepted nor settled by an option.
     #[must_use]
     pub fn can_hold(&self, finding: Finding) -> bool {
-        let is_settled = finding == Finding::OtherSeparator && self.list_separator.is_some();
-        finding.severity() == Severity::Hold && !is_settled && !self.accepted.contains(&finding)
+        finding.severity() == Severity::Hold
+            && !self.settles(finding)
+            && !self.accepted.contains(&finding)
     }
 
     /// Whether a cell is certainly a value as it is; a fast path for nearly all cells.
