@@ -70,27 +70,28 @@ impl<'r> SupersededRows<'r> {
         if files == meta.rows {
             return Ok(Self(None));
         }
-        // Rows that were sent without reading their files.
-        let is_known = files > 0;
-        let find_repeated = || RepeatedFiles::find(input, context, meta.rows);
-        let repeated = if is_known { None } else { Some(find_repeated()?) };
+        // Without files, the rows were sent without reading them.
+        let repeated = match files {
+            0 => Some(RepeatedFiles::find(input, context, meta.rows)?),
+            _ => None,
+        };
         if repeated.as_ref().is_some_and(RepeatedFiles::is_empty) {
             return Ok(Self(None));
         }
         let mut notes = ledger.row_notes()?;
         let mut rows = input.rows(context, None)?;
-        let mut last_rows = LastRows { ledger, is_known, next: VecDeque::new(), to: 0 };
+        let mut last_rows = LastRows { ledger, next: VecDeque::new(), to: 0 };
         ledger.transaction(|| {
             each_record(input, context, ledger, |pos, records, steps| {
                 let row = rows.next_row()?.map_or(Content::Blank, |(row, _)| row.content);
                 let row = ledger.admit(row)?;
                 let file = records.file_id();
-                let is_noted = match (last_rows.is_last(pos.number)?, &row) {
+                let is_noted = match (&repeated, &row) {
                     _ if file.is_empty() => false,
-                    (None, _) => repeated.as_ref().is_some_and(|files| files.contains(&file)),
-                    (Some(false), Content::Update(_)) => true,
-                    (Some(true), _) => notes.has_file(&file)?,
-                    (Some(false), _) => ledger.file_record(&file)?.is_some(),
+                    (Some(repeated), _) => repeated.contains(&file),
+                    (None, _) if last_rows.is_last(pos.number)? => notes.has_file(&file)?,
+                    (None, Content::Update(_)) => true,
+                    (None, _) => ledger.file_record(&file)?.is_some(),
                 };
                 if is_noted {
                     let effects = RowEffects::new(steps, meta.planning, false);
@@ -142,27 +143,22 @@ fn conclude(notes: &RowNotes<'_>) -> Result<(), ReportError> {
 /// Tells which rows are the last of their files.
 struct LastRows<'l> {
     ledger: &'l LedgerFile,
-    /// Whether the ledger has the files: not if rows were sent without reading them.
-    is_known: bool,
     next: VecDeque<u64>,
     /// The ledger has no other last rows before this one.
     to: u64,
 }
 
 impl LastRows<'_> {
-    /// Whether no later row with a change names the file of this row; `None` if that is unknown.
-    /// Call with ascending rows.
-    fn is_last(&mut self, row: u64) -> Result<Option<bool>, LedgerError> {
-        if !self.is_known {
-            return Ok(None);
-        }
+    /// Whether no later row with a change names the file of this row. Call with ascending rows, and only
+    /// if the ledger has the files.
+    fn is_last(&mut self, row: u64) -> Result<bool, LedgerError> {
         while self.next.pop_front_if(|last| *last < row).is_some() {}
         if self.next.is_empty() && self.to <= row {
             self.next = self.ledger.last_rows_from(row, ROWS_AT_ONCE)?.into();
             let is_end = self.next.len() < ROWS_AT_ONCE;
             self.to = self.next.back().filter(|_| !is_end).map_or(u64::MAX, |last| last + 1);
         }
-        Ok(Some(self.next.front() == Some(&row)))
+        Ok(self.next.front() == Some(&row))
     }
 }
 
