@@ -7,7 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::row::{Coordinates, Details, Field, HeldWord, MetadataValue, Publish, Set, instant};
+use crate::row::{
+    Coordinates, Details, Field, HeldWord, MetadataValue, PathPolicy, Problem, Publish, Set,
+    instant,
+};
 
 /// The type of a list entry. Lists also contain folders, which have no file id, and, unless the
 /// query excludes them, old versions, which have the file's id.
@@ -141,8 +144,22 @@ impl FileFields {
     #[must_use]
     pub(crate) fn has_detail_of(&self, other: &Self, field: &Field) -> bool {
         let requested = other.detail(field).to_value().into_owned();
-        let requested = if requested.is_null() { Set::Clear } else { Set::Value(requested) };
-        self.has_detail(field, &requested)
+        self.has_detail(field, &requested.into())
+    }
+
+    /// What the path policy of the file's folder does not allow about a new value of a field. A value
+    /// that the file has is not sent, and so allowed.
+    pub(crate) fn refusal(
+        &self,
+        policy: &PathPolicy,
+        field: &Field,
+        requested: &Set<MetadataValue>,
+    ) -> Option<Problem> {
+        let Field::CustomMetadata(metadata) = field else { return None };
+        if self.has_detail(field, requested) {
+            return None;
+        }
+        policy.problem(metadata, requested, self.custom_metadata.get(&*metadata.name))
     }
 
     /// Whether a field holds a word: as its value, or in its list.

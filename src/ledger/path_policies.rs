@@ -108,10 +108,10 @@ impl PathPolicies {
         ledger: &LedgerFile,
     ) -> Result<Option<&PathPolicy>, LedgerError> {
         let Some(id) = record.policy else { return Ok(None) };
-        if let Entry::Vacant(place) = self.0.entry(id) {
-            place.insert(ledger.path_policy(id)?);
-        }
-        Ok(self.0.get(&id))
+        Ok(Some(match self.0.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(ledger.path_policy(id)?),
+        }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Details, Extensions, FieldSet, FileField};
+use super::{Details, Extensions, FieldSet, FileField, MetadataValue};
 
 /// Maximum total length of a file's tags, in characters. ImageKit documents the limit for upload
 /// and bulk calls; we assume the same for PATCH. Whether it counts characters or bytes is
@@ -29,6 +29,13 @@ impl<T> Set<T> {
             Self::Value(value) => Some(value),
             Self::Clear => None,
         }
+    }
+}
+
+impl From<MetadataValue> for Set<MetadataValue> {
+    /// Null clears.
+    fn from(value: MetadataValue) -> Self {
+        if value.is_null() { Self::Clear } else { Self::Value(value) }
     }
 }
 

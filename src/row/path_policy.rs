@@ -12,6 +12,9 @@ use super::{MetadataField, Rules, Set};
 
 /// What to do about a value that a path policy does not allow to change.
 const KEEP: &str = "leave the cell empty to keep the field";
+const HERE: &str = "in this folder (path policy)";
+const READ_ONLY: &str = "the field is read-only in this folder (path policy)";
+const REQUIRED: &str = "cannot be cleared: the field needs a value in this folder (path policy)";
 
 /// The rules that a path policy sets for the files of a folder, from `selectedFieldsSchema` of their
 /// file objects. A field without a rule is free: the API documents no rule for it.
@@ -75,9 +78,9 @@ impl PathPolicy {
         current: Option<&Value>,
     ) -> Option<Problem> {
         let policy = self.fields.get(&*field.name)?;
-        let value = set.value().map(text).unwrap_or_default();
         let Invalid { problem, suggestion, .. } = policy.invalid(field, set, current)?;
         let column = MetadataField::column_of(&field.name);
+        let value = set.value().map(|value| Cell::Json(value).shown()).unwrap_or_default();
         Some(Problem::new(&column, &value, problem, suggestion))
     }
 }
@@ -91,7 +94,7 @@ impl FieldPolicy {
     ) -> Option<Invalid> {
         if let Some(current) = current.filter(|value| self.read_only && !value.is_null()) {
             let verb = if set.value().is_some() { "replace" } else { "clear" };
-            let current = Problem::shortened(&text(current));
+            let current = Problem::shortened(&Cell::Json(current).shown());
             return Some(Invalid::new(format!("cannot {verb} {current:?}: {READ_ONLY}"), KEEP));
         }
         match set {
@@ -119,15 +122,6 @@ impl FieldPolicy {
     }
 }
 
-const HERE: &str = "in this folder (path policy)";
-const READ_ONLY: &str = "the field is read-only in this folder (path policy)";
-const REQUIRED: &str = "cannot be cleared: the field needs a value in this folder (path policy)";
-
-/// A value as a person would write it.
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -145,8 +139,7 @@ mod tests {
     ) -> Option<String> {
         let rule = serde_json::from_value(json!({ "type": kind })).unwrap();
         let field = MetadataField { name: "field".into(), rule: Some(Arc::new(rule)) };
-        let set = if value.is_null() { Set::Clear } else { Set::Value(value) };
-        policy.problem(&field, &set, current).map(|problem| problem.to_string())
+        policy.problem(&field, &value.into(), current).map(|problem| problem.to_string())
     }
 
     fn policy(schema: &Value) -> PathPolicy {

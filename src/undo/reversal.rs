@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::FileEffects;
 use crate::file_fields::FileFields;
 use crate::row::{
-    Builder, Cell, Content, Field, MetadataField, PathPolicy, Rules, Set, escaped_strings,
+    Builder, Cell, Content, Field, MetadataField, PathPolicy, Rules, escaped_strings,
 };
 
 /// How to revert the changes of one file.
@@ -101,11 +101,10 @@ impl FileEffects {
             } else {
                 let before = self.before.as_ref().map(|before| value(field, before));
                 let before = before.unwrap_or_default();
-                let is_refused = current.zip(policy).is_some_and(|(current, policy)| {
-                    !current.has_detail(field, &as_set(&before))
-                        && refuses(policy, field, &before, current)
+                let refusal = current.zip(policy).and_then(|(current, policy)| {
+                    current.refusal(policy, field, &before.clone().into())
                 });
-                if is_allowed(field, &before) && !is_refused {
+                if is_allowed(field, &before) && refusal.is_none() {
                     set(field, &before, &mut row);
                     continue;
                 }
@@ -171,17 +170,6 @@ fn is_allowed(field: &Field, value: &Value) -> bool {
     row.set("fileId", &Field::FileId, Cell::Text("any"));
     row.set("value", field, Cell::Json(&escaped_strings(value)));
     matches!(row.finish(), Content::Update(_))
-}
-
-/// Whether a path policy does not allow to set this value.
-fn refuses(policy: &PathPolicy, field: &Field, value: &Value, current: &FileFields) -> bool {
-    let Field::CustomMetadata(field) = field else { return false };
-    let current = current.custom_metadata.get(&*field.name);
-    policy.problem(field, &as_set(value), current).is_some()
-}
-
-fn as_set(value: &Value) -> Set<Value> {
-    if value.is_null() { Set::Clear } else { Set::Value(value.clone()) }
 }
 
 fn set(field: &Field, value: &Value, row: &mut Map<String, Value>) {

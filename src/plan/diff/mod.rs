@@ -55,7 +55,8 @@ use crate::input::Format;
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
-    Content, Details, Duplicates, Field, FileId, PathPolicy, Problem, Rejection, Row, Rules, Update,
+    Content, Details, Duplicates, Field, FileId, MetadataField, PathPolicy, Problem, Rejection,
+    Row, Rules, Update,
 };
 use crate::settings::DiffOptions;
 
@@ -224,8 +225,8 @@ impl DiffPlanner {
         for row in rows.into_iter().rev() {
             let mut details = row.change.details.clone();
             details.remove(&later);
-            let rejection = Rejection::from_problems(refused(&details, fields, policy));
-            if let Some(rejection) = rejection {
+            let problems = refused(&details, fields, policy);
+            if let Some(rejection) = Rejection::from_problems(problems) {
                 reject(&row, rejection, batch);
                 continue;
             }
@@ -267,11 +268,10 @@ impl DiffPlanner {
     fn file(
         &mut self,
         file: &FileId,
-        pending_rows: Vec<PendingRow>,
+        mut pending_rows: Vec<PendingRow>,
         record: Option<FileRecord>,
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
-        let mut pending_rows = pending_rows;
         if self.has_cells
             && let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = &record
         {
@@ -438,17 +438,12 @@ fn trusted_snapshot(record: FileRecord) -> Snapshot {
     }
 }
 
-/// The values that the path policy of the file's folder does not allow. What the file has already is
-/// not sent, and with `--no-schema` nothing is checked.
+/// What the path policy of the file's folder does not allow. With `--no-schema` nothing is checked.
 fn refused(details: &Details, fields: &FileFields, policy: &PathPolicy) -> Vec<Problem> {
-    let checked = details.metadata().filter(|(field, _)| field.rule.is_some());
-    let problems = checked.filter_map(|(field, set)| {
-        let current = fields.custom_metadata.get(&*field.name);
-        let column = Field::CustomMetadata(field.clone());
-        let is_sent = !fields.has_detail(&column, set);
-        is_sent.then(|| policy.problem(field, set, current)).flatten()
-    });
-    problems.collect()
+    let is_checked =
+        |field: &Field| matches!(field, Field::CustomMetadata(MetadataField { rule: Some(_), .. }));
+    let checked = details.iter().filter(|(field, _)| is_checked(field));
+    checked.filter_map(|(field, set)| fields.refusal(policy, field, set)).collect()
 }
 
 /// Rejects a row for what the state of its file shows.
