@@ -4,6 +4,7 @@ use ikbulk_sandbox::{Config, Library, PathPolicy};
 use serde_json::{Value, json};
 
 use crate::harness::{Cases, Line, TestEnv, assert_text, with_library};
+use crate::workbooks::{row, write_workbook};
 
 /// Files `a` to `e` in `/shoes/`, of which `a` and `b` have the brand Nike, and `x` elsewhere.
 fn env(fields: &Value) -> TestEnv {
@@ -160,14 +161,8 @@ fn undo_restores_what_the_folder_allows() {
 #[test]
 fn cell_that_the_folder_does_not_allow_is_marked_in_a_workbook() {
     let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));
-    let mut workbook = rust_xlsxwriter::Workbook::new();
-    let sheet = workbook.add_worksheet();
-    for (row, cells) in (0..).zip([["fileId", "brand", "description"], ["a", "Acme", "new"]]) {
-        for (column, cell) in (0..).zip(cells) {
-            sheet.write_string(row, column, cell).expect("it fits");
-        }
-    }
-    workbook.save(env.path("sheet.xlsx")).expect("the directory takes files");
+    let rows = [row(&["fileId", "brand", "description"]), row(&["a", "Acme", "new"])];
+    write_workbook(&env.path("sheet.xlsx"), &rows);
     env.apply("sheet.xlsx --max-bad 100%").exits(1);
     let failed = env.only_run("sheet").path().join("failed.xlsx");
     let file = std::fs::File::open(failed).expect("a row failed");

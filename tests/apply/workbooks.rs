@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use crate::harness::{Cases, TestEnv, assert_text, files, ids, with_library};
 
 /// Writes a workbook whose cells are text.
-fn write_workbook(path: &Path, rows: &[Vec<String>]) {
+pub(crate) fn write_workbook(path: &Path, rows: &[Vec<String>]) {
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
     for (row, cells) in (0..).zip(rows) {
@@ -32,7 +32,7 @@ fn read_workbook(path: &Path) -> Vec<Vec<String>> {
     range.rows().map(|row| row.iter().map(Data::to_string).collect()).collect()
 }
 
-fn row(cells: &[&str]) -> Vec<String> {
+pub(crate) fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|&cell| cell.to_owned()).collect()
 }
 
