@@ -27,6 +27,10 @@ fuzz target seconds="600":
 slow:
     cargo test --release --test apply -- --ignored --skip libreoffice
 
+# the laws that compare the default planner with the direct one, with many cases (minutes)
+laws cases="1000":
+    LAW_CASES={{cases}} cargo test --release --lib planner_equivalence
+
 # what CI runs
 ci:
     .ci/run

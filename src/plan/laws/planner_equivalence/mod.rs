@@ -65,11 +65,14 @@ fn faults(seed: u64) -> Faults {
     Faults { random, seed, ..Faults::default() }
 }
 
-fn config_with_cases(number: u32) -> ProptestConfig {
+/// `LAW_CASES` in the environment is the number of cases in place of the usual one.
+fn config_with_cases(usual: u32) -> ProptestConfig {
+    let cases = std::env::var("LAW_CASES").ok();
+    let cases = cases.map(|number| number.parse().expect("LAW_CASES is a number"));
     ProptestConfig {
         failure_persistence: None,
         max_shrink_iters: 40,
-        ..ProptestConfig::with_cases(number)
+        ..ProptestConfig::with_cases(cases.unwrap_or(usual))
     }
 }
 
