@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr2};
 
 /// What was read, and how much may be.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Meter {
     /// Bytes of the tag that is being read.
     tag: Cell<u64>,
     is_in_tag: Cell<bool>,
+    /// Whether a cell ended since the last read.
+    had_cell: Cell<bool>,
     is_exceeded: Cell<bool>,
     /// Offset of the last read.
     offset: Cell<u64>,
@@ -30,13 +32,29 @@ impl Meter {
     pub(super) fn allow(&self, bytes: u64) {
         self.allowed.set(bytes);
         self.text.set(0);
+        self.had_cell.set(true);
     }
 
     fn is_used_up(&self) -> bool {
         self.text.get().max(self.tag.get()) > self.allowed.get()
     }
 
-    fn count(&self, mut bytes: &[u8]) {
+    /// Counts what was read.
+    fn count(&self, bytes: &[u8]) {
+        // Where each read has cells, only its end can belong to a long text or tag.
+        let last = if self.had_cell.take() { memrchr2(b'<', b'>', bytes) } else { None };
+        match last.and_then(|last| bytes.get(last..)?.split_first()) {
+            Some((mark, rest)) => {
+                self.is_in_tag.set(*mark == b'<');
+                self.text.set(0);
+                self.tag.set(0);
+                self.count_each(rest);
+            }
+            None => self.count_each(bytes),
+        }
+    }
+
+    fn count_each(&self, mut bytes: &[u8]) {
         loop {
             let (counter, end) =
                 if self.is_in_tag.get() { (&self.tag, b'>') } else { (&self.text, b'<') };
@@ -93,5 +111,43 @@ impl Seek for Metered {
         self.meter.is_in_tag.set(false);
         self.meter.tag.set(0);
         Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether more than 100 bytes of text without a cell, or of a tag, were read.
+    fn is_used_up(reads: &[&str]) -> bool {
+        let meter = Meter::default();
+        meter.allow(100);
+        reads.iter().for_each(|read| meter.count(read.as_bytes()));
+        meter.is_used_up()
+    }
+
+    #[test]
+    fn long_texts_and_tags_are_noticed_wherever_they_begin() {
+        let (text, tags) = ("x".repeat(60), "<c/>".repeat(60));
+        for start in ["", "<v>", "<c/><v>", "<v", "<v a='", "</v"] {
+            let first = format!("{start}{text}");
+            assert!(!is_used_up(&[&first]), "{start}");
+            assert!(is_used_up(&[&first, &text]), "{start}");
+            assert!(is_used_up(&[start, &text, &text]), "{start}");
+            assert!(!is_used_up(&[&first, &tags]), "{start}");
+        }
+        assert!(!is_used_up(&[&tags, &tags, &text]));
+        assert!(is_used_up(&[&tags, &text, &tags, &text]), "text of formatted cells counts together");
+    }
+
+    #[test]
+    fn a_cell_begins_the_count_again() {
+        let meter = Meter::default();
+        for _ in 0..10 {
+            meter.allow(100);
+            meter.count("<v>".as_bytes());
+            meter.count("x".repeat(90).as_bytes());
+        }
+        assert!(!meter.is_used_up());
     }
 }
