@@ -19,7 +19,8 @@ use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
 use crate::execute::Stop;
 use crate::input::{Context, Format, Input, ReadOptions, staged_in};
 use crate::ledger::{
-    FileRecord, LedgerError, LedgerFile, PathPolicies, RunKind, RunMeta, Snapshot, Stage,
+    Completeness, FileRecord, LedgerError, LedgerFile, PathPolicies, RunKind, RunMeta, Snapshot,
+    Stage,
 };
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, PriorRun, scan};
 use crate::row::{FileId, Rules};
@@ -216,7 +217,7 @@ struct RunToUndo {
     input: Input,
     context: Context,
     is_unfinished: bool,
-    was_interrupted: bool,
+    completeness: Completeness,
 }
 
 impl RunToUndo {
@@ -234,12 +235,11 @@ impl RunToUndo {
         if ledger.file_count()? == 0 {
             return Err(nothing(NothingToUndo::NoSnapshots).into());
         }
-        let ended = ledger.ended()?;
         let context = ledger.context(&meta)?;
         let input = run.input(&meta);
-        let is_unfinished = ended.is_none_or(|ended| ended.not_attempted > 0);
-        let was_interrupted = ended.is_none();
-        Ok(Self { run, meta, ledger, input, context, is_unfinished, was_interrupted })
+        let is_unfinished = ledger.is_done()?.is_none();
+        let completeness = ledger.completeness()?;
+        Ok(Self { run, meta, ledger, input, context, is_unfinished, completeness })
     }
 
     fn finished_run(&self) -> FinishedRun<'_> {
@@ -248,7 +248,7 @@ impl RunToUndo {
             context: &self.context,
             ledger: &self.ledger,
             planning: self.meta.planning,
-            was_interrupted: self.was_interrupted,
+            completeness: self.completeness,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the requests of one row carried, and how certain it is that they took effect.
 
-use crate::ledger::StepRecord;
+use crate::ledger::{Completeness, StepRecord};
 use crate::outcome::Status;
 use crate::request::StepKind;
 use crate::row::FileField;
@@ -66,19 +66,19 @@ impl TagEffects {
 pub(crate) struct RowEffects<'r> {
     records: &'r [StepRecord],
     planning: Planning,
-    was_interrupted: bool,
+    completeness: Completeness,
 }
 
 impl<'r> RowEffects<'r> {
-    /// The effects of a row of a run that was planned in this way. If the run was interrupted, a
-    /// row that is not done may have had a request that is not recorded.
+    /// The effects of a row of a run that was planned in this way. If its ledger may miss requests,
+    /// a row that is not done may have had one.
     #[must_use]
     pub(crate) fn new(
         records: &'r [StepRecord],
         planning: Planning,
-        was_interrupted: bool,
+        completeness: Completeness,
     ) -> Self {
-        Self { records, planning, was_interrupted }
+        Self { records, planning, completeness }
     }
 
     /// Whether a field was set. Tags are in [`Self::tags`].
@@ -197,7 +197,7 @@ impl<'r> RowEffects<'r> {
 
     /// Whether requests of the row may have been sent and not recorded.
     fn is_unfinished(&self) -> bool {
-        self.was_interrupted && !self.is_over()
+        self.completeness == Completeness::MayMissRequests && !self.is_over()
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn diff(records: &[StepRecord]) -> RowEffects<'_> {
-        RowEffects::new(records, Planning::Diff(DiffOptions::default()), false)
+        RowEffects::new(records, Planning::Diff(DiffOptions::default()), Completeness::Complete)
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 10;
+const FORMAT: i64 = 11;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 

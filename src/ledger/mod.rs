@@ -34,7 +34,7 @@ pub(crate) use files::{FileFilter, FileRecord};
 pub(crate) use journal::{Journal, Recorded, Recording, UNWRITTEN_MAX};
 pub(crate) use path_policies::{PathPolicies, PolicyId};
 pub(crate) use row_notes::RowNotes;
-pub(crate) use run_meta::{Ended, RunKind};
+pub(crate) use run_meta::{Completeness, Ended, RunKind};
 pub use run_meta::{RunMeta, Stage};
 pub(crate) use settlements::Settlement;
 pub(crate) use snapshots::{Added, Snapshot};

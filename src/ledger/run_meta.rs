@@ -143,6 +143,17 @@ pub enum Stage {
 pub struct Ended {
     /// Exit code of the program.
     pub exit_code: u8,
-    /// Rows not attempted, or not completely; the run can be resumed for them.
-    pub not_attempted: u64,
+    /// Rows not attempted, not completely, or not yet known to be changed; the run can be resumed for
+    /// them.
+    pub rows_left: u64,
+}
+
+/// Whether a ledger has every request that its run sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Completeness {
+    /// It does.
+    Complete,
+    /// Idempotent requests are recorded when their response arrives, and a session was killed, or
+    /// stopped while some were in flight: they may have taken effect.
+    MayMissRequests,
 }

@@ -100,8 +100,8 @@ impl LedgerFile {
             self.set(LOW_WATER, &low_water_text(*first))?;
         }
         if let Some(ended) = self.ended()? {
-            let not_attempted = ended.not_attempted + rows.len() as u64;
-            self.set_ended(Some(Ended { not_attempted, ..ended }))?;
+            let rows_left = ended.rows_left + rows.len() as u64;
+            self.set_ended(Some(Ended { rows_left, ..ended }))?;
         }
         Ok(())
     }
@@ -239,12 +239,12 @@ mod tests {
             add(&ledger, row, StepKind::Publish, "not_attempted", Some("partial"));
         }
         ledger.set(LOW_WATER, &low_water_text(pos(9))).unwrap();
-        ledger.set_ended(Some(Ended { exit_code: 6, not_attempted: 0 })).unwrap();
+        ledger.set_ended(Some(Ended { exit_code: 6, rows_left: 0 })).unwrap();
         let read = settlement(3, KnownBy::Read, FinalStatus::Success);
         ledger.settle(&[read], AT).unwrap();
         let kinds = |row| ledger.steps_of_row(row).unwrap().len();
         assert_eq!((kinds(2), kinds(3)), (2, 1));
         assert_eq!(ledger.low_water().unwrap(), Some(pos(3)));
-        assert_eq!(ledger.ended().unwrap(), Some(Ended { exit_code: 6, not_attempted: 1 }));
+        assert_eq!(ledger.ended().unwrap(), Some(Ended { exit_code: 6, rows_left: 1 }));
     }
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
 use super::writer::{INTENT, STEP_KINDS, step_id, step_of_id};
-use super::{LedgerError, LedgerFile, settlements};
+use super::{Completeness, LedgerError, LedgerFile, settlements};
 use crate::extension_results::ExtensionResults;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
@@ -111,12 +111,17 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be read.
     pub fn is_done(&self) -> Result<Option<u8>, LedgerError> {
-        let ended = self.ended()?.filter(|ended| ended.not_attempted == 0);
-        let unverified: bool = self.reading(|connection| {
-            let query = "SELECT EXISTS (SELECT 1 FROM step WHERE code = ?1)";
-            connection.query_row(query, [Code::Unverified.as_str()], |row| row.get(0))
-        })?;
-        Ok(ended.filter(|_| !unverified).map(|ended| ended.exit_code))
+        let ended = self.ended()?.filter(|ended| ended.rows_left == 0);
+        Ok(ended.map(|ended| ended.exit_code))
+    }
+
+    /// Whether the ledger has every request that was sent.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn completeness(&self) -> Result<Completeness, LedgerError> {
+        let may_miss = self.ended()?.is_none() || self.had_requests_in_flight()?;
+        Ok(if may_miss { Completeness::MayMissRequests } else { Completeness::Complete })
     }
 
     /// The files on which a response was lost, each with the first row for which that happened.

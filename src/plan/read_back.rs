@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Batch, PlanError, PlannedRow};
 use crate::history::{Certainty, RowEffects};
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerFile, Op, StepRecord};
+use crate::ledger::{Completeness, LedgerFile, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Expected, ReadBackReason, Request, StepKind, StepRef};
 use crate::row::{AiTagRemoval, Change, Content, FieldSet, FileField, FileId, RowPos, TagChange};
@@ -162,7 +162,7 @@ impl ReadFile {
 
     /// Adds the next row of the file.
     fn row(&mut self, pos: RowPos, change: &Change, records: &[StepRecord], planning: Planning) {
-        let row = RowEffects::new(records, planning, false);
+        let row = RowEffects::new(records, planning, Completeness::Complete);
         for extension in row.extensions() {
             self.extension_fields.add(extension.writes);
         }

@@ -127,6 +127,12 @@ impl RowCounts {
 }
 
 impl Summary {
+    /// Rows for which the run can be resumed.
+    #[must_use]
+    pub fn rows_left(&self) -> u64 {
+        self.rows.not_attempted + self.unverified + self.with_unsent_steps
+    }
+
     /// Extensions without a final status.
     #[must_use]
     pub fn pending(&self) -> u64 {

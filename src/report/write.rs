@@ -56,11 +56,8 @@ pub(crate) fn write(
     ending: &EndReason,
 ) -> Result<Reports, ReportError> {
     let reports = write_files(run, ledger, meta, context, ending)?;
-    let Summary { exit_code, rows, with_unsent_steps, .. } = reports.summary;
-    ledger.set_ended(Some(Ended {
-        exit_code,
-        not_attempted: rows.not_attempted + with_unsent_steps,
-    }))?;
+    let (exit_code, rows_left) = (reports.summary.exit_code, reports.summary.rows_left());
+    ledger.set_ended(Some(Ended { exit_code, rows_left }))?;
     ledger.checkpoint()?;
     Ok(reports)
 }

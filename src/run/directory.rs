@@ -11,7 +11,7 @@ use super::RunLock;
 use crate::account::RunEntry;
 use crate::atomic_file::sync_directory;
 use crate::input::{Format, Input};
-use crate::ledger::{Ended, LedgerError, LedgerFile, RunMeta, Stage};
+use crate::ledger::{Completeness, LedgerError, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 
 /// File extension of a directory that holds the runs of one sheet.
@@ -242,7 +242,7 @@ impl RunDir {
         match theirs.stage {
             Stage::Running => {
                 let may_have_written = [Status::Updated, Status::Failed, Status::Unknown];
-                ledger.ended().is_ok_and(|ended| ended.is_none())
+                ledger.completeness().is_ok_and(|it| it == Completeness::MayMissRequests)
                     || ledger.has_status(&may_have_written).unwrap_or(false)
             }
             // A run that is still planning will write, unless it only saves the plan.
@@ -307,10 +307,8 @@ impl RunDir {
 
     /// Whether the run has started sending, is not finished, and no process is executing it.
     pub(super) fn can_resume(&self, meta: &RunMeta, ledger: &LedgerFile) -> bool {
-        let has_rows_left =
-            |ended: Option<Ended>| ended.is_none_or(|ended| ended.not_attempted > 0);
         meta.stage == Stage::Running
-            && ledger.ended().is_ok_and(has_rows_left)
+            && ledger.is_done().is_ok_and(|exit_code| exit_code.is_none())
             && !RunLock::is_held(self).unwrap_or(true)
     }
 

@@ -82,7 +82,7 @@ fn replay_onto(
         context: &run_ledger.context(&meta)?,
         ledger: &run_ledger,
         planning: meta.planning,
-        was_interrupted: run_ledger.ended()?.is_none(),
+        completeness: run_ledger.completeness()?,
     };
     // Other runs may have written between the sessions of a resumed run. It is unknown which of its
     // rows came first.

@@ -19,6 +19,7 @@ use crate::callback::CallbackUrl;
 use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
 use crate::input::{Context, Input, PriorResult};
 use crate::ledger::{Journal, LedgerError, LedgerFile, Op};
+use crate::outcome::Status;
 use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back, read_back_sample};
 use crate::plural::plural;
 use crate::request::ReadBackReason;
@@ -82,7 +83,8 @@ impl Session {
         stop: impl Future<Output = EndReason>,
         on_progress: impl FnMut(&Dispatcher, Duration),
     ) -> Result<(EndReason, LedgerFile), SessionError> {
-        if ledger.had_requests_in_flight()? {
+        let had_requests_in_flight = ledger.had_requests_in_flight()?;
+        if had_requests_in_flight {
             match &mut planner {
                 Planner::Direct(_) => {
                     lost_requests::mark_lost(&self.input, &self.context, &ledger)?;
@@ -124,9 +126,14 @@ impl Session {
         drop(reader.join());
         let ledger = session.read_back(&mut executor, ledger?).await?;
         let ledger = session.check_sample(&mut executor, ledger).await?;
-        ledger.set_requests_in_flight(executor.dispatcher.in_flight() > 0)?;
+        let end_reason = executor.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done);
+        // Requests of an earlier session stay unrecorded until their rows are sent again.
+        let has_rows_left =
+            end_reason != EndReason::Done || ledger.has_status(&[Status::NotAttempted])?;
+        let stays_incomplete = had_requests_in_flight && has_rows_left;
+        ledger.set_requests_in_flight(executor.dispatcher.in_flight() > 0 || stays_incomplete)?;
         ledger.set_seconds(seconds_before + executor.started.elapsed().as_secs_f64())?;
-        Ok((executor.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done), ledger))
+        Ok((end_reason, ledger))
     }
 
     /// After all rows: reads back the files on which a response was lost before a later row changed

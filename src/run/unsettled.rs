@@ -9,7 +9,7 @@ use super::recent_writes::is_recent;
 use super::{RunDir, in_flight};
 use crate::account::{AccountDb, AccountError, AccountId, Writer};
 use crate::error::chain;
-use crate::ledger::{LedgerError, LedgerFile};
+use crate::ledger::{Completeness, LedgerError};
 use crate::row::FileId;
 
 /// The unsettled files of an account. `except` is the id of a run whose requests do not count.
@@ -54,7 +54,7 @@ pub(crate) fn unsettled_files(
 fn files_of(run: &RunDir, writer: &Writer, now: Timestamp) -> Result<Vec<FileId>, UnsettledError> {
     let ledger = run.ledger()?;
     let mut files: Vec<FileId> = Vec::new();
-    if was_interrupted(&ledger)? {
+    if ledger.completeness()? == Completeness::MayMissRequests {
         files.extend(in_flight::pending(run)?.into_iter().map(|pending| pending.file));
     }
     if is_recent(writer.wrote_at.max(run.last_modified()), now) {
@@ -62,10 +62,6 @@ fn files_of(run: &RunDir, writer: &Writer, now: Timestamp) -> Result<Vec<FileId>
         files.extend(lost.keys().filter_map(|id| FileId::new(id).ok()));
     }
     Ok(files)
-}
-
-fn was_interrupted(ledger: &LedgerFile) -> Result<bool, LedgerError> {
-    Ok(ledger.had_requests_in_flight()? || ledger.ended()?.is_none())
 }
 
 /// Reason why the unsettled files of a run cannot be determined.

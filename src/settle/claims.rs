@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::history::{Certainty, RowEffects};
-use crate::ledger::StepRecord;
+use crate::ledger::{Completeness, StepRecord};
 use crate::outcome::{ExtensionStatus, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::{Change, ExtensionName, FileField};
@@ -71,12 +71,11 @@ impl Claim {
         change: &Change,
         records: &[StepRecord],
         planning: Planning,
-        was_interrupted: bool,
+        completeness: Completeness,
     ) -> Vec<Self> {
         let sent = records.iter().filter(|record| may_have_run(record));
         let mut claims: Vec<Self> = sent.flat_map(Self::of_step).collect();
-        // Idempotent requests of an interrupted session may be missing in the ledger.
-        let effects = RowEffects::new(records, planning, was_interrupted);
+        let effects = RowEffects::new(records, planning, completeness);
         let has_claim = claims.iter().any(|claim| claim.name.is_empty());
         if change.fields().contains(FileField::Description)
             && !has_claim

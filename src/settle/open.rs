@@ -176,11 +176,11 @@ impl OpenSteps {
         ledger: &LedgerFile,
         add: impl Fn(&mut OpenFile, Claim),
     ) -> Result<(), SettleError> {
-        let was_interrupted = ledger.ended()?.is_none() || ledger.had_requests_in_flight()?;
+        let completeness = ledger.completeness()?;
         each_update(input, context, ledger, |_, update, records| {
             if let Some(file) = self.files.get_mut(&update.file) {
                 let planning = meta.planning;
-                let claims = Claim::of_row(&update.change, records, planning, was_interrupted);
+                let claims = Claim::of_row(&update.change, records, planning, completeness);
                 for claim in claims {
                     add(file, claim);
                 }

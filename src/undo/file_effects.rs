@@ -184,7 +184,7 @@ impl FileEffects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::StepRecord;
+    use crate::ledger::{Completeness, StepRecord};
     use crate::outcome::{Code, Outcome, Status};
     use crate::request::{StepKind, StepRef};
     use crate::row::Tags;
@@ -216,7 +216,7 @@ mod tests {
         let before = FileFields { tags: tags(&["old", "kept"]), ..FileFields::default() };
         let mut effects = FileEffects::new(FileId::new("a").expect("an id"), Some(before));
         let change = Change { tags: Some(change.clone()), ..Change::default() };
-        effects.apply_row(&change, RowEffects::new(records, planning, false));
+        effects.apply_row(&change, RowEffects::new(records, planning, Completeness::Complete));
         effects.after.into_iter().map(|after| after.tags).collect()
     }
 
@@ -253,7 +253,10 @@ mod tests {
             let add = Tags::new(vec![number.to_string()]).ok();
             let change =
                 Change { tags: Some(TagChange::Edit { add, remove: None }), ..Change::default() };
-            effects.apply_row(&change, RowEffects::new(&lost, Planning::Direct, false));
+            effects.apply_row(
+                &change,
+                RowEffects::new(&lost, Planning::Direct, Completeness::Complete),
+            );
         }
         assert_eq!(effects.after.len(), STATES_MAX);
     }

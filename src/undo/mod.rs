@@ -21,7 +21,7 @@ pub use undo_sheets::UndoSummary;
 use crate::file_fields::FileFields;
 use crate::history::{RowEffects, each_update};
 use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerError, LedgerFile, Snapshot, StepRecord};
+use crate::ledger::{Completeness, LedgerError, LedgerFile, Snapshot, StepRecord};
 use crate::outcome::Status;
 use crate::row::{FileId, Update};
 use crate::settings::Planning;
@@ -37,14 +37,13 @@ pub(crate) struct FinishedRun<'r> {
     pub ledger: &'r LedgerFile,
     /// How the run planned its requests.
     pub planning: Planning,
-    /// Whether the run was interrupted. Then idempotent requests may have been sent that its ledger
-    /// does not record.
-    pub was_interrupted: bool,
+    /// Whether its ledger has every request.
+    pub completeness: Completeness,
 }
 
 impl FinishedRun<'_> {
     fn effects_of<'r>(&self, records: &'r [StepRecord]) -> RowEffects<'r> {
-        RowEffects::new(records, self.planning, self.was_interrupted)
+        RowEffects::new(records, self.planning, self.completeness)
     }
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn replay(
     mut visit: impl FnMut(&FileId, &dyn Fn(FileFields) -> Effect) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
     each_update(run.input, run.context, run.ledger, |_, Update { file, change }, records| {
-        let is_recorded = !run.was_interrupted || !records.is_empty();
+        let is_recorded = run.completeness == Completeness::Complete || !records.is_empty();
         if is_recorded && records.iter().all(|record| record.outcome.status == Status::Unchanged) {
             return Ok(());
         }

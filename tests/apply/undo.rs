@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
-use ikbulk_sandbox::{Config, ExtensionOutcome, Hook, Library, Phase, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Library, Phase, Status};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{
@@ -428,4 +429,23 @@ fn unfinished_run_can_be_undone_and_reapplied() {
     env.run("apply sheet.csv --yes").exits(0);
     let again = env.runs("sheet").pop().expect("it is the last");
     assert_eq!(again.count("updated"), 2);
+}
+
+#[test]
+fn undo_restores_a_write_without_a_response_at_ctrl_c() {
+    let victim = ChildHandle::default();
+    let hand = victim.clone();
+    let hook = Hook::new(move |event| {
+        if event.method == "PATCH" && event.phase == Phase::Processed {
+            hand.signal("INT");
+        }
+    });
+    let never = Fault::HangAfter(Duration::from_mins(10));
+    let config = Config { hook: Some(hook), ..files(["a"]) };
+    let env = TestEnv::new(script(vec![(2, never)], config));
+    env.write("sheet.csv", "fileId,description\na,New\n");
+    env.command(&["apply", "sheet.csv", "--yes"]).run_as(&victim).exits(130);
+    assert_eq!(env.file("a")["description"], json!("New"));
+    undo(&env, &env.only_run("sheet")).exits(0);
+    assert!(!essence(&env.file("a")).contains_key("description"));
 }

@@ -168,8 +168,7 @@ fn stop_reason(ending: &EndReason) -> Option<String> {
 
 fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     let rows = reports.summary.rows;
-    let Summary { unverified, with_unsent_steps, .. } = reports.summary;
-    let resumes = rows.not_attempted + unverified + with_unsent_steps > 0;
+    let resumes = reports.summary.rows_left() > 0;
     if resumes {
         lines.add_unwrapped("next", &resume_command(reports.stage, run));
         if reports.failures.count_of(Code::Budget) > 0 {

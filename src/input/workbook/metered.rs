@@ -137,7 +137,10 @@ mod tests {
             assert!(!is_used_up(&[&first, &tags]), "{start}");
         }
         assert!(!is_used_up(&[&tags, &tags, &text]));
-        assert!(is_used_up(&[&tags, &text, &tags, &text]), "text of formatted cells counts together");
+        assert!(
+            is_used_up(&[&tags, &text, &tags, &text]),
+            "text of formatted cells counts together"
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{RowEffects, each_record};
 use crate::input::{Context, Input};
-use crate::ledger::{LedgerError, LedgerFile, RowNotes};
+use crate::ledger::{Completeness, LedgerError, LedgerFile, RowNotes};
 use crate::row::{Content, TagChange};
 
 use super::error::ReportError;
@@ -94,7 +94,7 @@ impl<'r> SupersededRows<'r> {
                     (None, _) => ledger.file_record(&file)?.is_some(),
                 };
                 if is_noted {
-                    let effects = RowEffects::new(steps, meta.planning, false);
+                    let effects = RowEffects::new(steps, meta.planning, Completeness::Complete);
                     let edits = RowEdits::of(records, &row, steps, effects, &context.rules);
                     if let Some(note) = edits.and_then(|edits| serde_json::to_string(&edits).ok()) {
                         notes.add(&file, pos.number, &note)?;

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::input::{Context, Format, Input};
-use crate::ledger::LedgerFile;
+use crate::ledger::{Completeness, LedgerFile};
 use crate::outcome::Status;
 use crate::settings::{DiffOptions, Planning, SkipTagged};
 use crate::undo::{FileEffects, FinishedRun, SkipReason, file_effects_of};
@@ -171,7 +171,8 @@ fn false_conflicts(test_run: &TestRun, outcome: &RunOutcome, planning: Planning)
     let input = Input::new(path, Format::Csv);
     let context = Context::default();
     let (input, context, ledger) = (&input, &context, &ledger);
-    let run = FinishedRun { input, context, ledger, planning, was_interrupted: false };
+    let run =
+        FinishedRun { input, context, ledger, planning, completeness: Completeness::Complete };
     let mut conflicts = Vec::new();
     let visit = |effects: FileEffects| {
         let file = effects.file.as_str();
