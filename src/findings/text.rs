@@ -121,7 +121,7 @@ fn is_date(word: &str) -> bool {
 
 /// Whether a text has a zero-width, direction or no-break character. Joiners count only between
 /// ASCII letters: scripts and emoji need them.
-pub(super) fn has_invisible_character(text: &str) -> bool {
+pub(crate) fn has_invisible_character(text: &str) -> bool {
     !text.is_ascii()
         && text.chars().any(|c| {
             matches!(

@@ -28,6 +28,7 @@ pub(super) struct JsonLines {
     /// The number of the last object.
     number: u64,
     is_array: bool,
+    has_begun: bool,
     /// Arrays that have not ended. Several may follow each other.
     open: u32,
 }
@@ -50,6 +51,7 @@ impl JsonLines {
             line,
             number: number - 1,
             is_array,
+            has_begun: from.is_some(),
             open: u32::from(from.is_some()),
         })
     }
@@ -81,7 +83,7 @@ impl JsonLines {
 
     /// Fails if the text ends within an array.
     fn check_end(&self) -> Result<(), InputError> {
-        if !self.is_array || self.open == 0 && self.number > 0 {
+        if !self.is_array || self.open == 0 && self.has_begun {
             return Ok(());
         }
         let pos = RowPos { number: self.number, line: self.line, offset: self.offset };
@@ -91,10 +93,12 @@ impl JsonLines {
 
     /// Skips blanks, and what separates the objects of an array.
     fn skip_separators(&mut self) {
-        let (is_array, open) = (self.is_array, &mut self.open);
+        let Self { is_array, has_begun, open, .. } = self;
+        let is_array = *is_array;
         // Brackets are skipped wherever they are, so that a position tells all about what follows.
         let is_separator = |byte: &&u8| match **byte {
             b'[' if is_array => {
+                *has_begun = true;
                 *open += 1;
                 true
             }
@@ -161,8 +165,9 @@ impl JsonLines {
             if !self.read_line()? {
                 return Err(self.cut_off(pos));
             }
-            // An object at the beginning of a line does not belong to the one before.
-            if !self.is_array && self.rest.get(scanned) == Some(&b'{') {
+            // An object at the beginning of a line does not belong to the one before, unless it is where
+            // JSON has a value.
+            if !self.is_array && !depth.expects_value() && self.rest.get(scanned) == Some(&b'{') {
                 return Ok(first_line);
             }
         }
@@ -222,7 +227,7 @@ pub(super) fn is_array(text: impl Read) -> io::Result<bool> {
 fn length_in_array(line: &[u8]) -> Option<usize> {
     let mut depth = Depth::default();
     let end = line.iter().position(|byte| {
-        let is_end = !depth.is_in_string && depth.open == 0 && matches!(byte, b',' | b']');
+        let is_end = !depth.is_in_string && depth.open.is_empty() && matches!(byte, b',' | b']');
         let is_in_string = depth.end_of_object(std::slice::from_ref(byte)) == End::InString;
         is_end || is_in_string
     });
@@ -232,9 +237,12 @@ fn length_in_array(line: &[u8]) -> Option<usize> {
 /// How deep a text is in objects and arrays, and whether it is in a string.
 #[derive(Debug, Default)]
 struct Depth {
-    open: u32,
+    /// The opening brackets of what has not ended.
+    open: Vec<u8>,
     is_in_string: bool,
     is_escaped: bool,
+    /// The last byte that is no blank.
+    last: u8,
 }
 
 /// Where an object ends.
@@ -247,9 +255,18 @@ enum End {
 }
 
 impl Depth {
+    /// Whether the text so far ends where a value must follow.
+    fn expects_value(&self) -> bool {
+        let is_in_array = self.open.last() == Some(&b'[');
+        !self.is_in_string && (matches!(self.last, b':' | b'[') || self.last == b',' && is_in_array)
+    }
+
     /// Continues with the next part of the text.
     fn end_of_object(&mut self, text: &[u8]) -> End {
         for (index, byte) in text.iter().enumerate() {
+            if !byte.is_ascii_whitespace() {
+                self.last = *byte;
+            }
             if self.is_in_string {
                 match byte {
                     b'\n' => return End::InString,
@@ -262,10 +279,10 @@ impl Depth {
             }
             match byte {
                 b'"' => self.is_in_string = true,
-                b'{' | b'[' => self.open += 1,
+                b'{' | b'[' => self.open.push(*byte),
                 b'}' | b']' => {
-                    self.open = self.open.saturating_sub(1);
-                    if self.open == 0 {
+                    self.open.pop();
+                    if self.open.is_empty() {
                         return End::Found(index + 1);
                     }
                 }
@@ -329,7 +346,7 @@ impl Object {
                 continue;
             }
             match (key.as_str(), value) {
-                (key, _) if is_file && is_read_only(key) => unread.add(key),
+                (key, _) if is_file && is_read_only(key) => unread.name(key),
                 ("ikbulk", Value::Object(_)) => {}
                 ("publish", Value::Object(nested)) => {
                     for (name, value) in nested {
@@ -345,6 +362,36 @@ impl Object {
                 (key, value) => set_key(builder, names, unread, key, value),
             }
         }
+        if builder.is_blank()
+            && let Some(problem) = self.names_no_file(names)
+        {
+            builder.reject(problem);
+        }
+    }
+
+    /// The problem of an object of which nothing is read although it has values, such as the answer of a
+    /// server with the rows in it.
+    fn names_no_file(&self, names: Names<'_>) -> Option<Problem> {
+        let is_unread = |key: &str| names.meaning(key.trim()) == Meaning::Unread;
+        let mut unread = self.0.iter().filter(|(key, value)| !value.is_null() && is_unread(key));
+        let first = unread.clone().next()?;
+        let is_of_objects = |value: &Value| match value {
+            Value::Array(array) => !array.is_empty() && array.iter().all(Value::is_object),
+            Value::Object(_) => true,
+            _ => false,
+        };
+        let (key, suggestion) = match unread.find(|(_, value)| is_of_objects(value)) {
+            Some((key, Value::Array(_))) => {
+                (key, format!("write each object of {key:?} as a row, as jq '.[{key:?}][]' does"))
+            }
+            Some((key, _)) => {
+                (key, format!("write the keys of the object {key:?} into the row itself"))
+            }
+            None => (&first.0, "set fileId, filePath or url".to_owned()),
+        };
+        let problem =
+            format!("is missing; the object has only keys that are not read, such as {key:?}");
+        Some(Problem::new("fileId", "", problem, suggestion))
     }
 
     /// Whether it is a file as ImageKit lists it, rather than a row that a person wrote.
@@ -371,16 +418,27 @@ pub(super) fn is_read_only(key: &str) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct UnreadKeys {
     pub(super) names: Vec<String>,
-    known: foldhash::HashSet<String>,
+    named: foldhash::HashSet<String>,
+    /// Those that are not read in any row, so that their meaning is looked up once.
+    skipped: foldhash::HashSet<String>,
 }
 
 impl UnreadKeys {
     /// Maximum keys that are named.
     const NAMED_MAX: usize = 1000;
 
-    fn add(&mut self, key: &str) {
-        if self.names.len() < Self::NAMED_MAX && self.known.insert(key.to_owned()) {
+    /// Names a key that is not read in one row.
+    fn name(&mut self, key: &str) {
+        if self.names.len() < Self::NAMED_MAX && self.named.insert(key.to_owned()) {
             self.names.push(key.to_owned());
+        }
+    }
+
+    /// Names a key that is not read in any row.
+    fn skip(&mut self, key: &str) {
+        self.name(key);
+        if self.skipped.len() < Self::NAMED_MAX {
+            self.skipped.insert(key.to_owned());
         }
     }
 }
@@ -401,7 +459,7 @@ fn set_key(
     if let Some(field) = Field::fixed(key).filter(|_| names.options.columns.is_empty()) {
         return builder.set(key, &field, Cell::Json(value));
     }
-    if unread.known.contains(key) {
+    if unread.skipped.contains(key) {
         return;
     }
     let (problem, suggestion) = match names.meaning(key.trim()) {
@@ -421,7 +479,7 @@ fn set_key(
         Meaning::Unread if names.options.strict_columns => {
             ("has an unknown key".to_owned(), "remove it, or pass --ignore-columns".to_owned())
         }
-        Meaning::Own | Meaning::Ignored | Meaning::Unread => return unread.add(key),
+        Meaning::Own | Meaning::Ignored | Meaning::Unread => return unread.skip(key),
         Meaning::Close(column) => (
             "has an unknown key".to_owned(),
             format!("did you mean {column}? --map reads it so, --ignore-columns ignores it"),

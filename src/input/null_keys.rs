@@ -44,11 +44,9 @@ impl NullKeys {
         self.rows += 1;
         for (key, value) in pairs {
             match (key.as_str(), value) {
-                ("ikbulk", _) => self.is_returned = true,
+                ("ikbulk", _) => self.note_returned(),
                 (METADATA, Value::Object(nested)) => {
-                    for (name, value) in nested {
-                        self.count_key(&MetadataField::column_of(name), value);
-                    }
+                    nested.iter().for_each(|(name, value)| self.count_metadata(name, value));
                 }
                 (key, value)
                     if CLEARABLE.contains(&key) || MetadataField::name_in_column(key).is_some() =>
@@ -58,6 +56,21 @@ impl NullKeys {
                 _ => {}
             }
         }
+    }
+
+    /// Counts the keys of the object of custom metadata in the cell of one row.
+    pub(super) fn count_cell(&mut self, Object(pairs): &Object) {
+        self.rows += 1;
+        pairs.iter().for_each(|(name, value)| self.count_metadata(name, value));
+    }
+
+    /// Notes that the rows come from an earlier run.
+    pub(super) fn note_returned(&mut self) {
+        self.is_returned = true;
+    }
+
+    fn count_metadata(&mut self, name: &str, value: &Value) {
+        self.count_key(&MetadataField::column_of(name), value);
     }
 
     fn count_key(&mut self, column: &str, value: &Value) {

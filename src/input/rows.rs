@@ -274,16 +274,16 @@ impl Rows<'_> {
             Source::Csv { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
                 let prior = columns.prior_result(records.record());
+                let seen = Seen { findings, nulls, row: pos.number };
                 let (content, empty) =
-                    parse_cells(records, columns, names, tag_cache, (findings, pos.number, &prior));
+                    parse_cells(records, columns, names, tag_cache, seen, &prior.held);
                 *empty_cells += empty;
                 (pos, content, prior)
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let keys = (&mut *unread_keys, &mut *nulls);
-                let (content, prior) =
-                    parse_line(lines.line(), names, keys, (findings, pos.number));
+                let seen = Seen { findings, nulls, row: pos.number };
+                let (content, prior) = parse_line(lines.line(), names, unread_keys, seen);
                 (pos, content, prior)
             }
         };
@@ -321,27 +321,40 @@ impl Rows<'_> {
     }
 }
 
-/// Parses a CSV record; also returns the number of empty cells.
+/// What is counted over all rows, for the row with this number.
+struct Seen<'s> {
+    findings: &'s mut findings::Columns,
+    nulls: &'s mut NullKeys,
+    row: u64,
+}
+
+/// Parses a record of cells, which was held back for the findings in `held`; also returns the number of
+/// empty cells.
 fn parse_cells(
     records: &CellRecords,
     columns: &Columns,
     names: Names<'_>,
     tag_cache: &mut TagCache,
-    (findings, row, prior): (&mut findings::Columns, u64, &PriorResult),
+    seen: Seen<'_>,
+    held: &[Finding],
 ) -> (Content, u64) {
+    let Seen { findings, nulls, row } = seen;
     let context = names.context;
     let (record, header) = (records.record(), records.header());
     if let Some(damage) = records.damage() {
         return (unreadable(damage.problem(header, record)), 0);
     }
     let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
-    let builder = builder.held_before(&prior.held);
+    let builder = builder.held_before(held);
     let mut builder = builder.checking(context.schema.as_ref());
     let empty = match records.worksheet() {
         Some(worksheet) => worksheet_cells::fill(&mut builder, columns, worksheet),
         None => fill(&mut builder, columns, record),
     };
-    fill_metadata(&mut builder, columns, record, names);
+    if !columns.own.is_empty() {
+        nulls.note_returned();
+    }
+    fill_metadata(&mut builder, columns, record, names, nulls);
     let parsed = context.finish(builder);
     if records.worksheet().is_some() {
         return (worksheet_cells::located(parsed, columns, row), empty);
@@ -353,8 +366,8 @@ fn parse_cells(
 fn parse_line(
     line: &[u8],
     names: Names<'_>,
-    (unread, nulls): (&mut UnreadKeys, &mut NullKeys),
-    (findings, row): (&mut findings::Columns, u64),
+    unread: &mut UnreadKeys,
+    Seen { findings, nulls, row }: Seen<'_>,
 ) -> (Content, PriorResult) {
     let context = names.context;
     match Object::parse(line) {
@@ -419,11 +432,12 @@ fn fill(builder: &mut Builder<'_>, columns: &Columns, record: &ByteRecord) -> u6
 }
 
 /// Passes the object in the column `customMetadata` to the builder.
-pub(super) fn fill_metadata(
+fn fill_metadata(
     builder: &mut Builder<'_>,
     columns: &Columns,
     record: &ByteRecord,
     names: Names<'_>,
+    nulls: &mut NullKeys,
 ) {
     let Some((index, column)) = columns.metadata_object() else { return };
     let cell = record.get(index).unwrap_or_default().trim_ascii();
@@ -431,7 +445,10 @@ pub(super) fn fill_metadata(
         return;
     }
     match Object::parse(cell) {
-        Ok(object) => object.fill_metadata(builder, names),
+        Ok(object) => {
+            nulls.count_cell(&object);
+            object.fill_metadata(builder, names);
+        }
         Err(error) => builder.reject(Problem::new(
             column,
             &String::from_utf8_lossy(cell),

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::cell::Cell;
 use super::change::{AiTagRemoval, Change, Coordinates, Publish, Set, TagChange, Tags, WebhookUrl};
 use super::id_damage::check_id;
@@ -125,6 +127,11 @@ impl<'a> Builder<'a> {
             return;
         }
         self.seen_any = true;
+        if self.is_set(field) {
+            let problem = "sets a field that the row already sets";
+            self.problems.push(Problem::new(column, &cell.shown(), problem, "keep only one"));
+            return;
+        }
         if let (Some((columns, row)), Some(kind)) = (&mut self.watch, self.rules.cell_kind(field)) {
             cell.texts(kind).for_each(|(kind, text)| columns.count(column, kind, *row, text));
         }
@@ -146,6 +153,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether no cell so far had a value.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        !self.seen_any
+    }
+
     /// Adds a problem that the reader found before it could pass the cell to [`Self::set`].
     pub fn reject(&mut self, problem: Problem) {
         self.seen_any = true;
@@ -155,7 +168,7 @@ impl<'a> Builder<'a> {
     /// Finishes the row after its last cell.
     #[must_use]
     pub fn finish(mut self) -> Content {
-        if !self.seen_any {
+        if self.is_blank() {
             return Content::Blank;
         }
         self.combine();
@@ -233,7 +246,7 @@ impl<'a> Builder<'a> {
 
     /// The value that a cell means; `None` if it clears its field.
     fn meaning<'c>(
-        &mut self,
+        &self,
         field: &Field,
         cell: Cell<'c>,
         rules: &Rules,
@@ -241,6 +254,10 @@ impl<'a> Builder<'a> {
         let is_plain = rules.is_plain(cell);
         let token = &rules.clear_token;
         let literal = if is_plain { Some(cell) } else { cell.literal(token, field.is_list()) };
+        // A clear token clears, even if programs print it for no value.
+        if literal.is_none() && cell.is_clear(token) {
+            return Ok(None);
+        }
         if literal.is_none()
             && let Some(no_value) = rules.no_value(field, cell)
         {
@@ -250,12 +267,6 @@ impl<'a> Builder<'a> {
         }
         if !is_plain && cell.has_nul() {
             return Err(Invalid::new("contains a NUL character", "remove it"));
-        }
-        if self.is_set(field) {
-            return Err(Invalid::new("sets a field that the row already sets", "keep only one"));
-        }
-        if literal.is_none() && cell.is_clear(token) {
-            return Ok(None);
         }
         if literal.is_none() && cell.is_nearly_clear(token) {
             let word = cell.shown();
@@ -348,11 +359,24 @@ impl<'a> Builder<'a> {
     /// Whether an earlier cell set the field: JSON has several keys for the same field.
     fn is_set(&mut self, field: &Field) -> bool {
         match field {
+            Field::FileId => self.file.is_some(),
+            Field::FilePath => self.has_target(Target::is_path),
+            Field::Url => self.has_target(|target| !target.is_path()),
+            Field::Tags => self.change.tags.is_some(),
+            Field::AddTags => self.add_tags.is_some(),
+            Field::RemoveTags => self.remove_tags.is_some(),
+            Field::RemoveAiTags => self.change.ai_tags.is_some(),
+            Field::CustomCoordinates | Field::Description => self.change.details.sets(field),
             Field::CustomMetadata(field) => self.is_metadata_set(&field.name),
+            Field::Extensions => self.has_extensions_cell,
+            Field::WebhookUrl => self.change.webhook_url.is_some(),
             Field::IsPublished => self.is_published.is_some(),
             Field::IncludeFileVersions => self.include_file_versions.is_some(),
-            _ => false,
         }
+    }
+
+    fn has_target(&self, is_of_kind: impl Fn(&Target) -> bool) -> bool {
+        self.targets.iter().flatten().any(|cell| is_of_kind(&cell.target))
     }
 
     fn is_metadata_set(&mut self, name: &str) -> bool {
@@ -476,9 +500,9 @@ fn tags(field: &Field, cell: Cell<'_>, rules: &Rules) -> Result<Option<Tags>, In
 }
 
 fn is_array(cell: Cell<'_>) -> bool {
-    match cell {
-        Cell::Text(text) => text.trim_start().starts_with('['),
-        Cell::Json(value) => value.is_array(),
+    match cell.text() {
+        Some(text) => text.trim_start().starts_with('['),
+        None => matches!(cell, Cell::Json(Value::Array(_))),
     }
 }
 

@@ -67,7 +67,7 @@ impl<'a> Cell<'a> {
         };
         let is_escaped = || {
             if is_list {
-                NoValue::of(bare) == Some(NoValue::Code)
+                NoValue::of_list(bare) == Some(NoValue::Code)
             } else {
                 no_value::unescaped(text).is_some()
             }

@@ -39,6 +39,12 @@ impl Details {
         })
     }
 
+    /// Whether they set a field other than custom metadata.
+    #[must_use]
+    pub(super) fn sets(&self, field: &Field) -> bool {
+        self.0.iter().any(|(set, _)| set == field)
+    }
+
     /// The number of fields.
     #[must_use]
     pub(super) fn len(&self) -> usize {

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-/// The text that a cell means. `is_id`: the cell identifies a file, where an apostrophe is never part
-/// of the text. A backslash keeps the text as written: `\'=1` is the text `'=1`.
+/// The text that a cell means. `is_id`: the cell identifies a file, where an apostrophe at the beginning
+/// is never part of the text, nor one at the end with it. A backslash keeps the text as written: `\'=1` is the text `'=1`.
 pub(crate) fn unforced(text: &str, is_id: bool) -> Cow<'_, str> {
     // Fast path for nearly all cells.
     let first = text.as_bytes().first();
@@ -22,7 +22,8 @@ fn forced(text: &str, is_id: bool) -> Option<Cow<'_, str>> {
     if let Some(rest) = text.strip_prefix('\'') {
         let is_number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
         let is_forced = is_id || is_number || rest.starts_with(['=', '+', '-', '@']);
-        return is_forced.then_some(Cow::Borrowed(rest));
+        let inside = rest.strip_suffix('\'').filter(|_| is_id).unwrap_or(rest);
+        return is_forced.then_some(Cow::Borrowed(inside));
     }
     let formula = text.strip_prefix('=')?;
     let literal = formula.strip_prefix("T(").and_then(|call| call.strip_suffix(')'));

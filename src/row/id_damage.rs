@@ -1,6 +1,7 @@
 //! What programs make of ids: the only reasons to refuse one, because ImageKit documents no shape.
 
 use super::problem::Invalid;
+use crate::findings::has_invisible_character;
 
 /// Significant digits that a spreadsheet program keeps of a number.
 const DIGITS_KEPT: usize = 15;
@@ -38,6 +39,12 @@ pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
             "ends in zeros, as a spreadsheet keeps only 15 digits of a number: the id is lost",
             LOST,
         );
+    }
+    if has_invisible_character(text) {
+        return invalid("contains an invisible character, so it is no id", "write the id again");
+    }
+    if text.contains(['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»']) {
+        return invalid("contains quotes, so it is no id", "write only the id");
     }
     if text.contains(',') {
         return invalid("contains a comma, so it is no id", "write one id per row");
@@ -128,6 +135,9 @@ mod tests {
             "shoe.JPG",
             "a, b",
             "new shoe",
+            "65a1f0c2\u{200b}",
+            "“65a1f0c2”",
+            "65a1f0c2'",
         ] {
             assert!(check_id(damaged).is_err(), "{damaged}");
         }

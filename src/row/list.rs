@@ -14,14 +14,15 @@ const SUGGESTION: &str = r#"separate values with commas, or write a JSON array: 
 /// arrays are verbatim.
 pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<String>, Invalid> {
     let mut words = Words { rules, field, read: Vec::new() };
-    match cell {
-        Cell::Text(text) if text.trim_start().starts_with('[') => {
+    match (cell.text(), cell) {
+        (Some(text), _) if text.trim_start().starts_with('[') => {
             let array: Vec<Cow<'_, str>> = serde_json::from_str(text).map_err(|_| {
                 invalid("looks like a JSON array, but is not a valid array of strings")
             })?;
             array.iter().try_for_each(|word| words.push_from_array(word))?;
         }
-        Cell::Json(Value::Array(array)) => {
+        (Some(text), _) => words.split(text)?,
+        (None, Cell::Json(Value::Array(array))) => {
             for value in array {
                 let word = value.as_str();
                 let word =
@@ -29,9 +30,7 @@ pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<S
                 words.push_from_array(word)?;
             }
         }
-        Cell::Text(text) => words.split(text)?,
-        Cell::Json(Value::String(text)) => words.split(text)?,
-        Cell::Json(_) => return Err(invalid("is not a list of strings")),
+        (None, _) => return Err(invalid("is not a list of strings")),
     }
     Ok(words.read)
 }
@@ -47,11 +46,26 @@ struct Words<'r> {
 }
 
 impl Words<'_> {
-    /// Adds the words of separated text; skips empty ones.
+    /// Adds the words of separated text; skips empty ones. A word in quotes can contain separators, as
+    /// in CSV.
     fn split(&mut self, text: &str) -> Result<(), Invalid> {
         let separator = self.rules.list_separator.unwrap_or(',');
-        let words = text.split(separator).map(str::trim).filter(|word| !word.is_empty());
-        words.into_iter().try_for_each(|word| self.push(word))
+        let mut rest = Some(text);
+        while let Some(text) = rest {
+            let (word, after) = match quoted_word(text, separator) {
+                Some((word, after)) => (Cow::Owned(word), after),
+                None => match text.split_once(separator) {
+                    Some((word, after)) => (Cow::Borrowed(word), Some(after)),
+                    None => (Cow::Borrowed(text), None),
+                },
+            };
+            let word = word.trim();
+            if !word.is_empty() {
+                self.push(word)?;
+            }
+            rest = after;
+        }
+        Ok(())
     }
 
     /// Adds an array element; rejects empty elements, which someone wrote on purpose.
@@ -69,6 +83,22 @@ impl Words<'_> {
         }
         Ok(())
     }
+}
+
+/// A word in quotes at the beginning of the text, and the text after its separator; `None` if the text
+/// begins with none, or the quotes do not end with the word.
+fn quoted_word(text: &str, separator: char) -> Option<(String, Option<&str>)> {
+    let inside = text.trim_start().strip_prefix('"')?;
+    let mut quotes = inside.match_indices('"').map(|(at, _)| at);
+    let mut end = quotes.next()?;
+    // A doubled quote is a quote of the word.
+    while inside.get(end + 1..)?.starts_with('"') {
+        quotes.next();
+        end = quotes.next()?;
+    }
+    let after = inside.get(end + 1..)?.trim_start();
+    let rest = if after.is_empty() { None } else { Some(after.strip_prefix(separator)?) };
+    Some((inside.get(..end)?.replace("\"\"", "\""), rest))
 }
 
 #[cfg(test)]

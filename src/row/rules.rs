@@ -186,7 +186,8 @@ impl Rules {
     /// Why a whole cell is no value of the field; `None` for a value.
     pub(super) fn no_value(&self, field: &Field, cell: Cell<'_>) -> Option<NoValue> {
         let text = cell.text()?;
-        match NoValue::of(text)? {
+        let no_value = if field.is_list() { NoValue::of_list(text) } else { NoValue::of(text) };
+        match no_value? {
             word if word.can_be_value() && self.is_value(field, text.trim()) => None,
             // Extensions are JSON, with messages of their own.
             NoValue::Code if *field == Field::Extensions => None,

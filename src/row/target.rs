@@ -37,6 +37,11 @@ impl Target {
         Ok(Self(text.into()))
     }
 
+    /// Whether it is a path rather than a URL.
+    pub(super) fn is_path(&self) -> bool {
+        !self.0.starts_with("//")
+    }
+
     /// Parses the URL of a file, with or without transformations and query.
     pub(super) fn from_url(text: &str) -> Result<Self, Invalid> {
         let suggestion =

@@ -79,6 +79,12 @@ impl NoValue {
         if is_suspicious { Self::artefact(text) } else { None }
     }
 
+    /// Why the text of a list is no value: `{red}` can be a text, but is no list.
+    pub(crate) fn of_list(text: &str) -> Option<Self> {
+        let is_code = || printed::is_code_for_list(text.trim());
+        Self::of(text).or_else(|| is_code().then_some(Self::Code))
+    }
+
     /// The word that the text is.
     fn of_word(text: &str) -> Option<Self> {
         if text.len() > WORD_BYTES_MAX {

@@ -138,6 +138,14 @@ pub(super) fn is_code(text: &str) -> bool {
     is_closed && CONSTRUCTORS.iter().any(|start| text.starts_with(start)) || is_php(text)
 }
 
+/// Whether the text is a list of one word or an object in braces, or words in parentheses: printed code
+/// where a list is meant.
+pub(super) fn is_code_for_list(text: &str) -> bool {
+    let inside = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    text.starts_with('{') && text.ends_with('}')
+        || inside.is_some_and(|inside| inside.contains(',') && !inside.contains(['(', ')']))
+}
+
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
