@@ -279,6 +279,12 @@ impl Allowance {
         Ok(Reservation { day, names, is_spent: false })
     }
 
+    /// Whether a reservation was made on the current day, `elapsed` after the start of the session: one
+    /// of yesterday says nothing about the limit of today.
+    pub(crate) fn is_of_today(&self, reservation: &Reservation, elapsed: Duration) -> bool {
+        reservation.day == self.day(elapsed)
+    }
+
     /// Counts a reservation as spent: its request is about to be sent.
     pub(crate) fn spend(&mut self, reservation: &mut Reservation) {
         let Reservation { day, names, is_spent } = reservation;
@@ -425,6 +431,8 @@ mod tests {
         let why = allowance.take(&remove_bg(), HOUR).expect_err("390 of 260");
         assert_eq!(why, "the limit of 260 units per day is reached");
         allowance.take(&remove_bg(), 2 * HOUR).expect("130 of tomorrow");
+        // A reservation of today is none of tomorrow.
+        assert!(allowance.is_of_today(&today, HOUR) && !allowance.is_of_today(&today, 2 * HOUR));
         // What was taken today is given back to today.
         allowance.give_back(&today);
         assert_eq!(allowance.spent().on(date(2026, 11, 30)).map(Runs::total), Some(1));

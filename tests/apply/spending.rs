@@ -122,6 +122,21 @@ fn units_of_unknown_price_need_the_price() {
     assert_eq!(runs_of(&env), 1);
 }
 
+#[test]
+fn lost_runs_stay_spent_whatever_becomes_of_the_rest_of_their_row() {
+    // The first PATCH runs its extension, and its response is lost; then the rest of the row is refused.
+    for rest in [status(429, "Slow."), status(400, "No.")] {
+        let config = files(ids(3));
+        let env = TestEnv::new(script(vec![(5, Fault::ResetAfter), (7, rest)], config));
+        let rows = ids(3).into_iter().map(|id| format!("{id},{REMOVE_BG},Text"));
+        env.write("sheet.csv", sheet("fileId,extensions,description", rows));
+        env.apply("sheet.csv --max-units 130 --concurrency 1").exits(6);
+        assert_eq!(runs_of(&env), 1, "130 units are one run");
+        let summary = env.only_run("sheet").summary();
+        assert_eq!(summary["billed"], json!({"runs": {"remove-bg": 1}, "units": 130}));
+    }
+}
+
 /// Files of a seeded run.
 const FILES: u64 = 24;
 
@@ -144,6 +159,11 @@ fn seeded_run(seed: u64) {
     let config = files(ids(usize::try_from(FILES).expect("it fits")));
     let faults = Faults { random, seed, ..Faults::default() };
     let env = env(Config { hook: Some(hook), faults, ..config }, 24);
+    if rng.bool() {
+        // What remains of a lost request is sent without its extension.
+        let rows = ids(24).into_iter().map(|id| format!("{id},{REMOVE_BG},Text"));
+        env.write("sheet.csv", sheet("fileId,extensions,description", rows));
+    }
     let limit = format!("remove-bg={allowed}");
     let flags = ["--yes", "--concurrency", "64", "--rate", "unlimited", "--read-rate", "unlimited"];
     let first = ["apply", "sheet.csv", "--max-extension-runs", &limit];

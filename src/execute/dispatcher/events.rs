@@ -296,6 +296,8 @@ impl Dispatcher {
     fn on_response_lost(&mut self, ticket: Ticket, lost: LostResponse, cause: &Outcome, now: Time) {
         self.circuit_breaker.lost_at_most_once(now);
         let LostResponse { steps, files, remainder } = lost;
+        // The extensions may have run. Whatever becomes of the remainder, they stay spent.
+        self.slots[ticket].reservation = None;
         self.mark_lost(&files, &steps);
         if let Some(remainder) = remainder {
             steps.iter().for_each(|step| self.window.open_remainder(step.row));

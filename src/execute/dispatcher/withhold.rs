@@ -16,8 +16,8 @@ use crate::sent::Sent;
 const AFTER_WITHHELD: &str = "an earlier row of the file exceeds the limit of billed extensions";
 
 impl Dispatcher {
-    /// Reserves the extensions of the first request of a queue; withholds the request if they exceed
-    /// the allowance. Returns whether it did.
+    /// Reserves the extensions of the first request of a queue for today; withholds the request if they
+    /// exceed the allowance. Returns whether it did.
     pub(super) fn withhold_if_exceeded(&mut self, queue: ReadyQueue, now: Time) -> bool {
         if !matches!(queue, ReadyQueue::ReadSnapshot | ReadyQueue::PatchAtMostOnce) {
             return false;
@@ -26,15 +26,15 @@ impl Dispatcher {
             return false;
         };
         let slot = &mut self.slots[ticket];
-        let extensions = match &slot.request {
-            Some(Request::AtMostOnce(request)) if slot.reservation.is_none() => {
-                request.extensions()
+        let Some(Request::AtMostOnce(request)) = &slot.request else { return false };
+        let Some(extensions) = request.extensions() else { return false };
+        if let Some(reservation) = &slot.reservation {
+            if self.allowance.is_of_today(reservation, now) {
+                return false;
             }
-            _ => None,
-        };
-        let Some(extensions) = extensions else {
-            return false;
-        };
+            self.allowance.give_back(reservation);
+            slot.reservation = None;
+        }
         match self.allowance.reserve(extensions, now) {
             Ok(reservation) => {
                 slot.reservation = Some(reservation);
