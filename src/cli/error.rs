@@ -181,7 +181,9 @@ fn refusal_hint(refusal: &Refusal) -> String {
         ),
         Refusal::UnknownPrice(name) => {
             let name = name.as_str();
-            format!("; pass --price {name}=UNITS, or --max-extension-runs {name}=N")
+            format!(
+                "; pass --price {name}=UNITS, or limit runs instead of units: --max-extension-runs {name}=N"
+            )
         }
         Refusal::NothingToUndo { reason: NothingToUndo::Sandbox, .. } => {
             ". To try undo, start `ikbulk sandbox`".to_owned()

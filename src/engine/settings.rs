@@ -195,9 +195,7 @@ pub(super) fn refuse_unknown_prices(
     summary: &PlanSummary,
     spending: &SpendingLimits,
 ) -> Result<(), Refusal> {
-    let is_unknown = |name: &ExtensionName| {
-        spending.prices.of(*name) == Units::Unknown && !spending.limits_runs_of(*name)
-    };
+    let is_unknown = |name: &ExtensionName| spending.prices.of(*name) == Units::Unknown;
     match summary.extension_runs.keys().copied().find(is_unknown) {
         Some(name) if spending.limits_units() => Err(Refusal::UnknownPrice(name)),
         _ => Ok(()),
