@@ -349,7 +349,7 @@ fn undo_reverts_partly_sent_tags_of_killed_run() {
 #[test]
 fn stale_list_gives_direct_run_no_stale_snapshot() {
     let ids = ids(120);
-    let config = Config { search_lag: std::time::Duration::from_hours(1), ..files(&ids) };
+    let config = Config { search_lag: Duration::from_hours(1), ..files(&ids) };
     let env = TestEnv::new(config);
     let adding = |tag: &str| sheet("fileId,addTags", ids.iter().map(|id| format!("{id},{tag}")));
     env.write("first.csv", adding("first"));
@@ -364,7 +364,7 @@ fn stale_list_gives_direct_run_no_stale_snapshot() {
 #[test]
 fn stale_list_does_not_mislead_undo() {
     let ids = ids(120);
-    let config = Config { search_lag: std::time::Duration::from_hours(1), ..files(&ids) };
+    let config = Config { search_lag: Duration::from_hours(1), ..files(&ids) };
     let env = TestEnv::new(config);
     let before = state(&env);
     env.write("sheet.csv", sheet("fileId,addTags", ids.iter().map(|id| format!("{id},new"))));
