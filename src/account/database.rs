@@ -12,9 +12,10 @@ use super::{AccountName, Identity, StateDir, StateDirError};
 use crate::sqlite;
 
 /// Format of the database, incremented with every incompatible change.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// What makes each format of the one before; the first creates the database.
-const MIGRATIONS: [&str; FORMAT as usize] = [TABLES, SPENT_TABLE, CHARGE_NAME, IMPORTED_RUN];
+const MIGRATIONS: [&str; FORMAT as usize] =
+    [TABLES, SPENT_TABLE, CHARGE_NAME, IMPORTED_RUN, CERTAINTY];
 const NAME: &str = "state.db";
 const TABLES: &str = "
     CREATE TABLE account (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
@@ -60,6 +61,9 @@ const CHARGE_NAME: &str = "ALTER TABLE charge ADD COLUMN name TEXT;";
 
 /// Whether a run was executed elsewhere: its charges were imported, and its directory is not here.
 const IMPORTED_RUN: &str = "ALTER TABLE run ADD COLUMN imported INTEGER NOT NULL DEFAULT 0;";
+
+/// How certain it is that an extension ran; see `Certainty` in the module `charges`.
+const CERTAINTY: &str = "ALTER TABLE charge RENAME COLUMN response_lost TO certainty;";
 
 /// Id of an account in the state database; another one on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::ChargesError;
+use super::{Certainty, ChargesError};
 use crate::history::{each_record, statuses_of};
 use crate::input::Input;
 use crate::ledger::{LedgerFile, RunMeta};
@@ -19,6 +19,19 @@ pub(super) enum Evidence {
     Accepted,
     /// The request was sent, and its response was lost.
     ResponseLost,
+    /// ImageKit reported that it failed. Whether it is billed then is not documented.
+    Failed,
+}
+
+impl Evidence {
+    /// How certain it makes that the extension ran.
+    pub(super) fn certainty(self) -> Certainty {
+        match self {
+            Self::Reported | Self::Accepted => Certainty::Accepted,
+            Self::ResponseLost => Certainty::ResponseLost,
+            Self::Failed => Certainty::Failed,
+        }
+    }
 }
 
 /// Calls `visit` for each extension that a run sent.
@@ -54,27 +67,27 @@ fn evidence_in<'e>(
         Status::Updated => {
             let statuses = outcome.extension_status.as_deref().unwrap_or_default();
             let statuses = serde_json::from_str(statuses).unwrap_or_default();
-            let evidence = |it| Some((it, evidence_in_status(it, sent, &statuses)?));
-            sent.iter().filter_map(evidence).collect()
+            sent.iter().map(|it| (it, evidence_in_status(it, sent, &statuses))).collect()
         }
         // The request was not sent, or was rejected.
         Status::Unchanged | Status::NotAttempted | Status::Failed | Status::Rejected => Vec::new(),
     }
 }
 
-/// The evidence in an `extensionStatus`; `None` if the extension failed. ImageKit does not document
-/// whether failed extensions are billed, so a later run may send them again.
+/// The evidence in an `extensionStatus`.
 fn evidence_in_status(
     extension: &SentExtension,
     sent: &[SentExtension],
     statuses_by_name: &Map<String, Value>,
-) -> Option<Evidence> {
+) -> Evidence {
     let statuses = statuses_of(extension, sent, statuses_by_name);
+    let has_failed = |status: &&Value| ExtensionStatus::of(status) == ExtensionStatus::Failed;
     if statuses.is_empty() {
-        Some(Evidence::Accepted)
+        Evidence::Accepted
+    } else if statuses.iter().all(has_failed) {
+        Evidence::Failed
     } else {
-        let may_have_run = |status: &&Value| ExtensionStatus::of(status) != ExtensionStatus::Failed;
-        statuses.iter().any(may_have_run).then_some(Evidence::Reported)
+        Evidence::Reported
     }
 }
 
@@ -108,15 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn every_status_but_failed_is_evidence() {
+    fn every_status_is_evidence() {
         let (reported, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
+        let failed = Some(Evidence::Failed);
         for (status, evidence) in [
             (r#""success""#, reported),
             (r#""pending""#, reported),
             (r#""queued""#, reported),
             (r#"["failed"]"#, reported),
-            (r#""failed""#, None),
-            (r#""FAILED""#, None),
+            (r#""failed""#, failed),
+            (r#""FAILED""#, failed),
         ] {
             let status = format!(r#"{{"google-auto-tagging":{status}}}"#);
             let both = evidences(&[TAGGING, DESCRIPTION], Some(&status));
@@ -128,14 +142,15 @@ mod tests {
     #[test]
     fn saved_extension_is_matched_with_any_unassigned_status() {
         let (reported, accepted) = (Some(Evidence::Reported), Some(Evidence::Accepted));
+        let failed = Some(Evidence::Failed);
         let alone = evidences(&[SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
-        assert_eq!(alone, [None]);
+        assert_eq!(alone, [failed]);
         let alone = evidences(&[SAVED], Some(r#"{"google-auto-tagging":"success"}"#));
         assert_eq!(alone, [reported]);
         let by_name = evidences(&[SAVED], Some(r#"{"saved-extension":"failed","x":"success"}"#));
-        assert_eq!(by_name, [None]);
+        assert_eq!(by_name, [failed]);
         let both = evidences(&[TAGGING, SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
-        assert_eq!(both, [None, accepted]);
+        assert_eq!(both, [failed, accepted]);
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl<W: Write> Lines<W> {
 
     fn charges(&mut self, connection: &Connection, service: &str) -> Result<(), Stopped> {
         let mut query = connection.prepare(
-            "SELECT charge.file, charge.name, charge.extension, run.id, charge.response_lost
+            "SELECT charge.file, charge.name, charge.extension, run.id, charge.certainty
              FROM charge JOIN run ON run.number = charge.run
              WHERE charge.service = ?1 ORDER BY charge.file, charge.extension",
         )?;
@@ -137,7 +137,7 @@ impl<W: Write> Lines<W> {
                 extension: tables::name_of(row, 1)?,
                 configuration: Configuration(ExtensionFingerprint(row.get(2)?)),
                 run: row.get(3)?,
-                response_lost: row.get(4)?,
+                certainty: tables::certainty_of(row, 4)?,
             })?;
             self.exported.charges += 1;
         }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::line::{Configuration, FORMAT, Line};
-use super::{Charges, ChargesError};
+use super::{Certainty, Charges, ChargesError};
 use crate::account::{AccountId, AccountName, Service};
 use crate::row::{ExtensionName, FileId};
 
@@ -163,10 +163,10 @@ impl<R: BufRead> Reader<'_, R> {
                 return Err(Refused::Problem("a second charges file begins".to_owned()));
             }
             Line::Run { id, path, begun } => self.target.run(&id, &path, &begun.to_string())?,
-            Line::Charge { file, extension, configuration, run, response_lost } => {
+            Line::Charge { file, extension, configuration, run, certainty } => {
                 let file = FileId::new(&file)
                     .map_err(|_| Refused::Problem(format!("{file:?} is not a file id")))?;
-                let charge = ImportedCharge { file, extension, configuration, response_lost };
+                let charge = ImportedCharge { file, extension, configuration, certainty };
                 let is_new = self.target.charge(&charge, &run)?;
                 self.imported.new += u64::from(is_new);
                 self.imported.known += u64::from(!is_new);
@@ -198,7 +198,7 @@ struct ImportedCharge {
     file: FileId,
     extension: Option<ExtensionName>,
     configuration: Configuration,
-    response_lost: bool,
+    certainty: Certainty,
 }
 
 impl Target<'_> {
@@ -248,23 +248,24 @@ impl Target<'_> {
 
     /// Merges a charge; returns whether it was not recorded here.
     fn charge(&self, charge: &ImportedCharge, run: &str) -> Result<bool, Refused> {
-        let ImportedCharge { file, extension, configuration, response_lost } = charge;
+        let ImportedCharge { file, extension, configuration, certainty } = charge;
         let number = self.number_of(run)?;
         let (service, file, name) =
             (self.service.as_str(), file.as_str(), extension.map(ExtensionName::as_str));
-        let values = params![service, file, configuration.0.0, number, response_lost, name];
+        let certainty = *certainty as i64;
+        let values = params![service, file, configuration.0.0, number, certainty, name];
         let mut insert = self.connection.prepare_cached(
-            "INSERT OR IGNORE INTO charge (service, file, extension, run, response_lost, name)
+            "INSERT OR IGNORE INTO charge (service, file, extension, run, certainty, name)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         if insert.execute(values)? == 1 {
             return Ok(true);
         }
-        // A certain charge replaces one whose response was lost.
+        // A more certain charge replaces the other.
         let mut merge = self.connection.prepare_cached(
             "UPDATE charge SET
-                 run = CASE WHEN response_lost AND NOT ?5 THEN ?4 ELSE run END,
-                 response_lost = response_lost AND ?5,
+                 run = CASE WHEN ?5 < certainty THEN ?4 ELSE run END,
+                 certainty = min(certainty, ?5),
                  name = coalesce(name, ?6)
              WHERE service = ?1 AND file = ?2 AND extension = ?3",
         )?;

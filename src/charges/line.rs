@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::Certainty;
 use crate::account::{AccountName, Service};
 use crate::row::{ExtensionFingerprint, ExtensionName};
 
 /// Format of the file, incremented with every incompatible change.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// A line. The first is [`Self::Charges`], the last [`Self::End`]; a run precedes what refers to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub(super) enum Line {
         configuration: Configuration,
         /// Id of the run.
         run: String,
-        response_lost: bool,
+        certainty: Certainty,
     },
     /// How often a run ran an extension on a UTC day.
     Spent {

@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::evidence::Evidence;
 use super::tests::extensions;
-use super::{Charges, ExportedCharges, tables};
+use super::{Certainty, Charges, ExportedCharges, tables};
 use crate::account::{AccountDb, AccountId, Identity, KeyFingerprint, RunEntry, Service, StateDir};
 use crate::row::{ExtensionName, FileId};
 use crate::sent::SentExtension;
@@ -17,8 +17,8 @@ use crate::spending::{Runs, Spent};
 const FILES: [&str; 3] = ["a", "b", "c"];
 const CONFIGS: [&str; 2] = [r#"{"name":"remove-bg"}"#, r#"{"name":"ai-auto-description"}"#];
 
-/// File, configuration, and whether the response was lost.
-type Recorded = (usize, usize, bool);
+/// File, configuration, and the evidence.
+type Recorded = (usize, usize, Evidence);
 
 /// A state directory of its own, with the charges of one run.
 struct Machine {
@@ -43,11 +43,10 @@ impl Machine {
         let change = charges.db.change(|connection| {
             let run = tables::number_of(connection, id)?;
             let mut spent = Spent::default();
-            for (file, config, is_lost) in recorded {
+            for (file, config, evidence) in recorded {
                 let file = FileId::new(FILES[*file]).unwrap();
                 let extension = SentExtension::of(&extensions(&[CONFIGS[*config]]).as_slice()[0]);
-                let evidence = if *is_lost { Evidence::ResponseLost } else { Evidence::Reported };
-                tables::record(connection, &service, run, &file, &extension, evidence)?;
+                tables::record(connection, &service, run, &file, &extension, *evidence)?;
                 spent.add(jiff::civil::date(2026, 11, 30), extension.name, 1);
             }
             tables::record_spent(connection, run, &spent)
@@ -65,14 +64,13 @@ impl Machine {
         self.charges.import(self.account, None, text).unwrap();
     }
 
-    /// Whether the response was lost, for every charge.
-    fn lost(&self) -> BTreeMap<(String, Option<ExtensionName>), bool> {
+    /// The certainty of every charge.
+    fn certainties(&self) -> BTreeMap<(String, Option<ExtensionName>), Certainty> {
         let files = FILES.iter().flat_map(|id| {
             let charges = self.charges.of_file(&FileId::new(id).unwrap()).unwrap();
-            charges.into_iter().map(|found| {
-                let is_lost = found.charge.certainty == super::Certainty::ResponseLost;
-                (((*id).to_owned(), found.extension), is_lost)
-            })
+            charges
+                .into_iter()
+                .map(|found| (((*id).to_owned(), found.extension), found.charge.certainty))
         });
         files.collect()
     }
@@ -83,32 +81,35 @@ impl Machine {
 }
 
 fn recorded() -> impl Strategy<Value = Vec<Recorded>> {
-    prop::collection::vec((0..FILES.len(), 0..CONFIGS.len(), any::<bool>()), 0..8)
+    let evidence =
+        [Evidence::Reported, Evidence::Accepted, Evidence::ResponseLost, Evidence::Failed];
+    let evidence = prop::sample::select(evidence.to_vec());
+    prop::collection::vec((0..FILES.len(), 0..CONFIGS.len(), evidence), 0..8)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn merged_charges_are_those_of_either_and_certain_if_one_is(
+    fn merged_charges_are_those_of_either_and_the_more_certain_ones(
         ours in recorded(),
         theirs in recorded(),
     ) {
         let (here, there) = (Machine::with("run1", &ours), Machine::with("run2", &theirs));
-        let mut expected = here.lost();
-        for (key, is_lost) in there.lost() {
-            expected.entry(key).and_modify(|lost| *lost &= is_lost).or_insert(is_lost);
+        let mut expected = here.certainties();
+        for (key, theirs) in there.certainties() {
+            expected.entry(key).and_modify(|ours| *ours = theirs.min(*ours)).or_insert(theirs);
         }
         let spent = here.spent().and(&there.spent());
         let (_, from_here) = here.export();
         let (counts, from_there) = there.export();
-        prop_assert_eq!(counts.charges, there.lost().len() as u64);
+        prop_assert_eq!(counts.charges, there.certainties().len() as u64);
         here.import(&from_there);
         there.import(&from_here);
         // A second time changes nothing.
         here.import(&from_there);
         for machine in [&here, &there] {
-            prop_assert_eq!(machine.lost(), expected.clone());
+            prop_assert_eq!(machine.certainties(), expected.clone());
             prop_assert_eq!(machine.spent(), spent.clone());
         }
     }

@@ -36,6 +36,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountDb, AccountId, Service, StateDir};
 use crate::ledger::LedgerFile;
@@ -61,33 +62,41 @@ enum Afterwards {
     Open,
 }
 
-/// An extension that ran on a file, or may have run.
+/// An extension that ran on a file, or may have run. It was billed, or may have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
     /// Directory of the run that sent the request.
     pub run: PathBuf,
     /// Start time of that run, in UTC.
     pub begun: String,
-    /// Whether the extension certainly ran.
+    /// How certain it is that the extension ran.
     pub certainty: Certainty,
 }
 
-/// Whether an extension certainly ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How certain it is that an extension ran. Stored as its number; the smaller one is more certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Certainty {
-    /// ImageKit accepted the request.
-    Accepted,
+    /// ImageKit accepted the request, and has not reported that the extension failed.
+    Accepted = 0,
     /// The request was sent and its response was lost. It counts as charged.
-    ResponseLost,
+    ResponseLost = 1,
+    /// ImageKit reported that the extension failed. Whether it was billed is not documented, so it
+    /// counts as charged; it runs again only if a person asks for that.
+    Failed = 2,
 }
 
 impl Certainty {
+    /// Every certainty, by number.
+    const ALL: [Self; 3] = [Self::Accepted, Self::ResponseLost, Self::Failed];
+
     /// The word for machines.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::ResponseLost => "response_lost",
+            Self::Failed => "failed",
         }
     }
 }
@@ -101,6 +110,7 @@ impl fmt::Display for Charge {
             Certainty::ResponseLost => {
                 write!(f, "may have run in {run}, started {begun}: the response was lost")
             }
+            Certainty::Failed => write!(f, "ran and failed in {run}, started {begun}"),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct ChargeCounts {
     pub accepted: u64,
     /// The response was lost.
     pub response_lost: u64,
+    /// ImageKit reported that they failed.
+    pub failed: u64,
 }
 
 /// A charge of a file, with the extension.
@@ -42,6 +44,22 @@ pub struct FileCharge {
     pub configuration: ExtensionFingerprint,
     /// The charge.
     pub charge: Charge,
+}
+
+impl ChargeCounts {
+    fn of(&mut self, certainty: Certainty) -> &mut u64 {
+        match certainty {
+            Certainty::Accepted => &mut self.accepted,
+            Certainty::ResponseLost => &mut self.response_lost,
+            Certainty::Failed => &mut self.failed,
+        }
+    }
+
+    /// All charges.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.accepted + self.response_lost + self.failed
+    }
 }
 
 impl Charges {
@@ -58,18 +76,14 @@ impl Charges {
             let mut overview =
                 ChargesOverview { files: files.unsigned_abs(), ..Default::default() };
             let mut query = transaction.prepare(
-                "SELECT name, count(*), sum(response_lost) FROM charge WHERE service = ?1
-                 GROUP BY name",
+                "SELECT name, certainty, count(*) FROM charge WHERE service = ?1
+                 GROUP BY name, certainty",
             )?;
             let mut rows = query.query([service])?;
             while let Some(row) = rows.next()? {
-                let all: i64 = row.get(1)?;
-                let lost: i64 = row.get(2)?;
-                let counts = ChargeCounts {
-                    accepted: (all - lost).unsigned_abs(),
-                    response_lost: lost.unsigned_abs(),
-                };
-                overview.charges.insert(tables::name_of(row, 0)?, counts);
+                let counts = overview.charges.entry(tables::name_of(row, 0)?).or_default();
+                let count: i64 = row.get(2)?;
+                *counts.of(tables::certainty_of(row, 1)?) = count.unsigned_abs();
             }
             overview.spent = tables::spent(&transaction, account)?;
             let open = tables::open_runs(&transaction, account)?;
@@ -86,16 +100,14 @@ impl Charges {
     pub fn of_file(&self, file: &FileId) -> Result<Vec<FileCharge>, ChargesError> {
         let found = self.db.read(|connection| {
             let mut query = connection.prepare(
-                "SELECT charge.name, charge.extension, run.path, run.begun, charge.response_lost
+                "SELECT charge.name, charge.extension, run.path, run.begun, charge.certainty
                  FROM charge JOIN run ON run.number = charge.run
                  WHERE charge.service = ?1 AND charge.file = ?2
                  ORDER BY charge.name, run.number",
             )?;
             let charges =
                 query.query_map(params![self.service.as_str(), file.as_str()], |row| {
-                    let is_lost = row.get(4)?;
-                    let certainty =
-                        if is_lost { Certainty::ResponseLost } else { Certainty::Accepted };
+                    let certainty = tables::certainty_of(row, 4)?;
                     Ok(FileCharge {
                         extension: tables::name_of(row, 0)?,
                         configuration: ExtensionFingerprint(row.get(1)?),

@@ -49,7 +49,8 @@ pub(super) fn is_empty(connection: &Connection, service: &Service) -> rusqlite::
     connection.query_row(sql, [service.as_str()], |row| row.get(0))
 }
 
-/// Records a charge. [`Evidence::Reported`] replaces an earlier charge, weaker evidence does not.
+/// Records a charge. [`Evidence::Reported`] replaces an earlier charge, and any evidence one that failed.
+/// That it failed replaces what the same run recorded before its end was known.
 pub(super) fn record(
     connection: &Connection,
     service: &Service,
@@ -59,19 +60,20 @@ pub(super) fn record(
     evidence: Evidence,
 ) -> rusqlite::Result<()> {
     let mut record = connection.prepare_cached(
-        "INSERT INTO charge (service, file, extension, run, response_lost, name)
+        "INSERT INTO charge (service, file, extension, run, certainty, name)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (service, file, extension) DO UPDATE SET
-             run = excluded.run, response_lost = excluded.response_lost, name = excluded.name
-         WHERE ?7",
+             run = excluded.run, certainty = excluded.certainty, name = excluded.name
+         WHERE ?7 OR certainty = ?8 OR excluded.certainty = ?8 AND run = excluded.run",
     )?;
-    let response_lost = evidence == Evidence::ResponseLost;
+    let certainty = evidence.certainty() as i64;
+    let failed = Certainty::Failed as i64;
     let replaces = evidence == Evidence::Reported;
     let (service, file) = (service.as_str(), file.as_str());
     let SentExtension { name, fingerprint, .. } = extension;
     let name = name.as_str();
     record
-        .execute(params![service, file, fingerprint.0, run, response_lost, name, replaces])
+        .execute(params![service, file, fingerprint.0, run, certainty, name, replaces, failed])
         .map(drop)
 }
 
@@ -145,6 +147,12 @@ pub(super) fn name_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<E
     name.map(|name| ExtensionName::parse(&name).ok_or_else(|| damaged(column))).transpose()
 }
 
+/// The certainty in a column.
+pub(super) fn certainty_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Certainty> {
+    let number: u8 = row.get(column)?;
+    Certainty::ALL.get(usize::from(number)).copied().ok_or_else(|| damaged(column))
+}
+
 /// The error for a value that this program does not write.
 pub(super) fn damaged(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "charges".to_owned(), rusqlite::types::Type::Text)
@@ -160,7 +168,7 @@ pub(super) fn find(
     after: Option<&str>,
 ) -> rusqlite::Result<Option<Charge>> {
     let mut query = connection.prepare_cached(
-        "SELECT run.path, run.begun, charge.response_lost
+        "SELECT run.path, run.begun, charge.certainty
          FROM charge JOIN run ON run.number = charge.run
          WHERE charge.service = ?1 AND charge.file = ?2 AND charge.extension = ?3
              AND run.number > coalesce((SELECT number FROM run WHERE id = ?4), 0)",
@@ -168,8 +176,11 @@ pub(super) fn find(
     for fingerprint in extension.fingerprints() {
         let key = params![service.as_str(), file.as_str(), fingerprint.0, after];
         let found = query.query_row(key, |row| {
-            let certainty = if row.get(2)? { Certainty::ResponseLost } else { Certainty::Accepted };
-            Ok(Charge { run: path_of(row, 0)?, begun: row.get(1)?, certainty })
+            Ok(Charge {
+                run: path_of(row, 0)?,
+                begun: row.get(1)?,
+                certainty: certainty_of(row, 2)?,
+            })
         });
         if let Some(charge) = found.optional()? {
             return Ok(Some(charge));

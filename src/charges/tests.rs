@@ -201,7 +201,7 @@ fn charge_names_its_run_and_certainty() {
 }
 
 #[test]
-fn only_reported_status_replaces_earlier_charge() {
+fn reported_status_replaces_earlier_charge_and_any_a_failure() {
     let remove_bg = extensions(&[REMOVE_BG]);
     let file = FileId::new("a").unwrap();
     let outcome = |evidences: &[(&str, Evidence)]| {
@@ -231,6 +231,7 @@ fn only_reported_status_replaces_earlier_charge() {
     };
     let (reported, accepted, lost) =
         (Evidence::Reported, Evidence::Accepted, Evidence::ResponseLost);
+    let failed = Evidence::Failed;
     let (certain, unsure) = (Certainty::Accepted, Certainty::ResponseLost);
     for (first, second, run, certainty) in [
         (lost, reported, "second", certain),
@@ -241,6 +242,11 @@ fn only_reported_status_replaces_earlier_charge() {
         (reported, lost, "first", certain),
         (reported, accepted, "first", certain),
         (reported, reported, "second", certain),
+        (failed, accepted, "second", certain),
+        (failed, lost, "second", unsure),
+        (failed, failed, "second", Certainty::Failed),
+        (reported, failed, "first", certain),
+        (lost, failed, "first", unsure),
     ] {
         let found = outcome(&[("first", first), ("second", second)]);
         assert_eq!(found, (run.to_owned(), certainty), "{first:?}, {second:?}");
@@ -326,6 +332,7 @@ fn charges_without_names_are_found_after_the_upgrade() {
     // As the format before stored them.
     let path = dir.state().path().join("state.db");
     let before = "ALTER TABLE charge DROP COLUMN name; ALTER TABLE run DROP COLUMN imported;
+                  ALTER TABLE charge RENAME COLUMN certainty TO response_lost;
                   PRAGMA user_version = 2";
     Connection::open(path).unwrap().execute_batch(before).unwrap();
     assert_eq!(certainties(&dir.charges()), RECORDED);

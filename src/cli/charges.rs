@@ -128,11 +128,12 @@ impl Import {
 fn charges_json(recorded: &RecordedCharges) -> Value {
     let RecordedCharges { account, overview, of_file, .. } = recorded;
     let charges =
-        overview.charges.iter().map(|(name, ChargeCounts { accepted, response_lost })| {
+        overview.charges.iter().map(|(name, ChargeCounts { accepted, response_lost, failed })| {
             json!({
                 "extension": name.map(ExtensionName::as_str),
                 "accepted": accepted,
                 "response_lost": response_lost,
+                "failed": failed,
             })
         });
     let spent = overview.spent.iter().flat_map(|(day, runs)| {

@@ -6,7 +6,7 @@ use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
 use crate::account::AccountId;
-use crate::charges::{Charges, ChargesError};
+use crate::charges::{Certainty, Charge, Charges, ChargesError};
 use crate::error::chain;
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::{PriorRun, PriorRunLookup};
@@ -81,7 +81,12 @@ pub(super) fn already_ran(
             Some(retried) => charges.find_after(file, extension, retried)?,
             None => charges.find(file, extension)?,
         };
+        let is_failure = |charge: &Charge| charge.certainty == Certainty::Failed;
         Ok(match charge {
+            // One that has failed since the retried run was retried, too.
+            Some(charge) if is_failure(&charge) && retried.is_none() => {
+                PriorRun::Failed(charge.to_string())
+            }
             Some(charge) => PriorRun::Same(charge.to_string()),
             None if charges.has_any(file, extension.name())? => PriorRun::Other,
             None => PriorRun::None,

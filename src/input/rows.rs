@@ -216,6 +216,8 @@ pub(super) enum Source {
 /// The result of a row in an earlier run, from the columns in [`own`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct PriorResult {
+    /// Whether the row comes from a sheet that an earlier run returned.
+    pub is_returned: bool,
     /// The status was `unknown`: re-sending the row may be billed twice.
     pub unknown: bool,
     /// The findings for which the row was held back. This sheet may have too few rows to show them.
@@ -254,6 +256,7 @@ impl PriorResult {
     fn parse<'c>(own: impl Fn(&str) -> Option<&'c str>) -> Self {
         let done = own(own::DONE).into_iter().flat_map(str::split_whitespace);
         Self {
+            is_returned: own(own::STATUS).is_some_and(|status| !status.is_empty()),
             unknown: own(own::STATUS) == Some(Status::Unknown.as_str()),
             held: own(own::MESSAGE).map(held).unwrap_or_default(),
             done: done.filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),

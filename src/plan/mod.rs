@@ -324,6 +324,8 @@ pub(crate) struct RowProgress {
     fingerprints: Vec<u64>,
     /// Whether an earlier run held the row back because of [`Finding::LostZeros`].
     has_lost_zeros: bool,
+    /// Whether an earlier run returned the row to be applied again.
+    is_returned: bool,
 }
 
 /// Whether the details of a row were sent, according to the ledger.
@@ -359,8 +361,15 @@ impl RowProgress {
         Self {
             fingerprints: prior.done,
             has_lost_zeros: prior.held.contains(&Finding::LostZeros),
+            is_returned: prior.is_returned,
             ..*self
         }
+    }
+
+    /// Whether an earlier run returned the row to be applied again.
+    #[must_use]
+    pub(crate) fn is_returned(&self) -> bool {
+        self.is_returned
     }
 
     /// Worst status of the recorded steps.

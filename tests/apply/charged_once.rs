@@ -74,6 +74,8 @@ struct Case {
     killer: Killer,
     /// Whether faults and kills disturb it.
     is_disturbed: bool,
+    /// Whether the extensions fail.
+    fails: bool,
     sheets: usize,
     /// The commands so far with their exit codes, for messages.
     commands: Vec<String>,
@@ -85,7 +87,8 @@ impl Case {
         // One in eight shows that everything is done where nothing happens.
         let is_disturbed = !seed.is_multiple_of(8);
         let killer = Killer::default();
-        let outcome = if rng.bool() { Status::Success } else { Status::Pending };
+        let outcomes = [Status::Success, Status::Pending, Status::Failed];
+        let outcome = *rng.choice(&outcomes).expect("there are three");
         let faults = Faults { script: faults(&mut rng, is_disturbed), ..Faults::default() };
         let config = Config {
             hook: Some(killer.hook()),
@@ -100,6 +103,7 @@ impl Case {
             env: TestEnv::new(config),
             killer,
             is_disturbed,
+            fails: outcome == Status::Failed,
             sheets: 0,
             commands: Vec::new(),
         }
@@ -210,6 +214,8 @@ impl Case {
                 self.run(&["apply", &sheet]);
             }
             (4, Some(run)) => self.run(&["resume", &run]),
+            // Where extensions fail, these ask for them again.
+            (5..=6, Some(_)) if self.fails => self.run(&["apply", "sheet0.jsonl"]),
             (5, Some(run)) => self.run(&["retry", &run]),
             (6, Some(run)) => {
                 let part = self.rng.choice(["failed.jsonl", "unknown.jsonl"]).expect("two");

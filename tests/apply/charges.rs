@@ -113,11 +113,12 @@ fn plan_counts_already_ran_apart_from_up_to_date() {
 }
 
 #[test]
-fn failed_extension_is_not_recorded_as_charged() {
+fn failed_extension_is_recorded_as_failed() {
     let env = env_with_sheet(|config| always(Status::Failed, config));
     env.apply("sheet.jsonl").exits(1);
     let charges = charges_of(&env);
-    assert_eq!((recorded(&charges, "a"), recorded(&charges, "b")), (None, None));
+    let failed = Some((env.only_run("sheet").path().to_owned(), Certainty::Failed));
+    assert_eq!((recorded(&charges, "a"), recorded(&charges, "b")), (failed.clone(), failed));
 }
 
 #[test]

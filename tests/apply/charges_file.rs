@@ -53,7 +53,7 @@ fn charges_are_listed_with_spending_and_files() {
     let listed = list(&env, "--file c");
     assert_eq!(
         listed["charges"],
-        json!([{"extension": "remove-bg", "accepted": 2, "response_lost": 0}])
+        json!([{"extension": "remove-bg", "accepted": 2, "response_lost": 0, "failed": 0}])
     );
     assert_eq!((&listed["files"], &listed["of_file"]), (&json!(2), &json!([])));
     assert_eq!(listed["spent"][0]["runs"], 2);
@@ -87,7 +87,7 @@ fn charges_of_an_interrupted_run_are_exported() {
     assert_eq!(open, Some(1));
     let exported = export(&env, "");
     assert!(exported.contains(r#""file":"b","extension":"remove-bg""#), "{exported}");
-    assert!(exported.contains(r#""response_lost":true"#), "{exported}");
+    assert!(exported.contains(r#""certainty":"response_lost""#), "{exported}");
     import(&env, OTHER_MACHINE).exits(0);
     env.write("again.jsonl", sheet(&["a", "b"]));
     env.apply(&format!("again.jsonl {OTHER_MACHINE}")).exits(0).output_contains("2 unchanged");
@@ -118,7 +118,7 @@ fn damaged(text: &str) -> Vec<(&'static str, String)> {
     vec![
         ("no lines", String::new()),
         ("not JSON", joined(&[header, run, "nonsense\n", second, spent, end])),
-        ("another key", with(r#""response_lost""#, r#""responseLost""#)),
+        ("another key", with(r#""certainty""#, r#""certain""#)),
         ("cut in a line", text[..text.len() - 10].to_owned()),
         ("cut after a line", joined(&[header, run, first, second, spent])),
         ("a line less", joined(&[header, run, first, spent, end])),
@@ -127,7 +127,7 @@ fn damaged(text: &str) -> Vec<(&'static str, String)> {
         ("two files", joined(&[header, header, run, first, second, spent, end])),
         ("no header", joined(&[run, first, second, spent, end])),
         ("no run", joined(&[header, first, second, spent, end])),
-        ("another format", with(r#""format":1"#, r#""format":2"#)),
+        ("another format", with(r#""format":2"#, r#""format":3"#)),
         ("another service", with(r#""service":""#, r#""service":"other."#)),
         ("another account", with(r#""account":""#, r#""account":"other."#)),
         ("an unknown extension", with(r#""extension":"remove-bg""#, r#""extension":"unknown""#)),

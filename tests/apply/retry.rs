@@ -75,6 +75,23 @@ fn only_the_failed_extension_runs_again() {
 }
 
 #[test]
+fn failed_extensions_run_again_only_where_a_person_asks() {
+    let env = env_with_failed_extensions();
+    // Other nights, with the same sheet.
+    for _ in 0..2 {
+        env.apply("sheet.csv --continue").exits(0);
+        assert_eq!((billed(&env, "a"), billed(&env, "c")), (1, 1));
+    }
+    let night = env.runs("sheet").pop().expect("there is one");
+    assert_eq!(night.row(4)["code"], "already_ran");
+    assert_text!(night.row(4)["message"].replace(&env.runs("sheet")[0].name(), "RUN"));
+    env.run("charges list").exits(0).output_contains("remove-bg  0 accepted, 2 failed");
+    retry(&env, &env.runs("sheet")[0].name()).exits(0);
+    assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
+    env.run("charges list").exits(0).output_contains("remove-bg  2 accepted");
+}
+
+#[test]
 fn failed_csv_repeats_only_the_failed_extension() {
     let env = env_with_failed_extensions();
     env.write("again.csv", env.only_run("sheet").text("failed.csv"));

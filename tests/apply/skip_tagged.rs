@@ -127,3 +127,35 @@ fn preview_counts_both_kinds_of_evidence() {
     let plan: Value = serde_json::from_str(&plan.out).expect("it is JSON");
     assert_eq!(plan["skipped_extensions"], json!({"remembered": 2, "tagged": 1}));
 }
+
+#[test]
+fn every_row_of_a_tagged_file_is_skipped() {
+    let env = env();
+    let aws = r#"[{"name":"aws-auto-tagging","minConfidence":50,"maxTags":3}]"#;
+    for (first, flags) in [(LOOSE, ""), (STRICT, "--skip-tagged"), (aws, "")] {
+        let rows = [tag_a(first), tag_a(LOOSE)].map(|row| format!("{row}\n")).concat();
+        env.write("sheet.jsonl", rows);
+        env.apply(&format!("sheet.jsonl {flags}")).exits(0);
+        let run = env.runs("sheet").pop().expect("there is one");
+        assert_eq!(run.row(2)["code"], "already_ran", "{first}");
+        assert_eq!(env.sandbox.stats().billed_runs_of("a", "google-auto-tagging"), 0, "{first}");
+    }
+}
+
+#[test]
+fn ai_tags_that_were_paid_stay_where_their_extension_does_not_run_again() {
+    let env = env();
+    let mut row = tag_a(LOOSE);
+    row["removeAITags"] = json!("all");
+    assert_eq!(apply(&env, &row, ""), (String::new(), 1));
+    let tagged = env.file("a")["AITags"].clone();
+    assert!(tagged.as_array().is_some_and(|tags| !tags.is_empty()));
+    // The same row another night, and twice in one sheet.
+    assert_eq!(apply(&env, &row, ""), ("already_ran".to_owned(), 1));
+    assert_text!(env.runs("sheet")[1].row(1)["message"]);
+    assert_eq!(env.file("a")["AITags"], tagged);
+    env.write("twice.jsonl", format!("{row}\n{row}\n"));
+    env.apply("twice.jsonl --rerun-extensions").exits(0);
+    assert_eq!(env.only_run("twice").row(2)["code"], "already_ran");
+    assert_eq!(env.file("a")["AITags"], tagged);
+}

@@ -41,18 +41,20 @@ pub(in crate::cli) fn render_charges(
 }
 
 fn counts(lines: &mut Layout, overview: &ChargesOverview) {
-    let all = overview.charges.values().map(|counts| counts.accepted + counts.response_lost);
+    let all = overview.charges.values().map(ChargeCounts::total);
     let (all, files) = (all.sum(), overview.files);
     lines.add(
         "charges",
         &format!("{} on {}", plural(all, "charge", "charges"), plural(files, "file", "files")),
     );
-    for (name, ChargeCounts { accepted, response_lost }) in &overview.charges {
+    for (name, ChargeCounts { accepted, response_lost, failed }) in &overview.charges {
         let lost = (*response_lost > 0).then(|| {
             format!(", {} that may have run: the response was lost", thousands(*response_lost))
         });
+        let failed = (*failed > 0).then(|| format!(", {} failed", thousands(*failed)));
         let (name, accepted) = (name_text(*name), thousands(*accepted));
-        lines.add("", &format!("{name}  {accepted} accepted{}", lost.unwrap_or_default()));
+        let others = [lost, failed].into_iter().flatten().collect::<String>();
+        lines.add("", &format!("{name}  {accepted} accepted{others}"));
     }
 }
 

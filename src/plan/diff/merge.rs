@@ -15,6 +15,11 @@ pub(super) struct PendingRow {
     pub(super) progress: RowProgress,
 }
 
+/// Whether a change has a step that must be sent at most once, so that its row is merged with no other.
+pub(super) fn has_at_most_once(change: &Change) -> bool {
+    change.extensions.is_some() || change.publish.is_some()
+}
+
 /// Consecutive rows of a file, and their combined change.
 #[derive(Debug)]
 pub(super) struct MergedRows {
@@ -43,11 +48,14 @@ impl MergedRows {
         Self { pending_rows: vec![pending], fields, tags }
     }
 
+    /// Whether an earlier run returned the rows. Those with extensions are merged with no others.
+    pub(super) fn is_returned(&self) -> bool {
+        self.pending_rows.iter().any(|pending| pending.progress.is_returned())
+    }
+
     /// Whether a row can be merged. At-most-once steps are never merged: if the response is lost,
     /// it must be clear what was sent.
     pub(super) fn can_merge(&self, pending: &PendingRow, tags_known: bool) -> bool {
-        let has_at_most_once =
-            |change: &Change| change.extensions.is_some() || change.publish.is_some();
         let tags_fit = TagStage::of(pending).is_none_or(|stage| {
             self.tags.is_empty() || !stage.sets_all() || self.overrides(&stage, tags_known)
         });

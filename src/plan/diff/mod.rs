@@ -32,7 +32,7 @@ use std::collections::HashMap;
 
 use file_records::FileRecords;
 use line_ends::adopt_line_ends;
-use merge::PendingRow;
+use merge::{PendingRow, has_at_most_once};
 pub use preview::FileDifference;
 pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
@@ -209,7 +209,8 @@ impl DiffPlanner {
     }
 
     /// Rejects the rows with a value that the path policy of the file's folder does not allow; returns
-    /// the others. A value that a later row replaces is not sent, and so not compared.
+    /// the others. A value that a later row replaces is not sent, and so not compared; but rows that
+    /// cannot be merged are sent each by itself.
     fn without_refused(
         &mut self,
         rows: Vec<PendingRow>,
@@ -223,6 +224,10 @@ impl DiffPlanner {
         let mut later = Details::default();
         let mut admitted = Vec::with_capacity(rows.len());
         for row in rows.into_iter().rev() {
+            let is_sent_alone = has_at_most_once(&row.change);
+            if is_sent_alone {
+                later = Details::default();
+            }
             let mut details = row.change.details.clone();
             details.remove(&later);
             let problems = refused(&details, fields, policy);
@@ -230,7 +235,9 @@ impl DiffPlanner {
                 reject(&row, rejection, batch);
                 continue;
             }
-            later.extend(&row.change.details);
+            if !is_sent_alone {
+                later.extend(&row.change.details);
+            }
             admitted.push(row);
         }
         admitted.reverse();
@@ -393,7 +400,8 @@ impl DiffPlanner {
         let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
         let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
         let removal = merged.fields.ai_tags.as_ref();
-        let situation = Situation { file, before, removal, extensions_run: &[] };
+        let is_returned = merged.is_returned();
+        let situation = Situation { file, before, removal, is_returned, extensions_run: &[] };
         // For rows with only tag changes, the number of steps is known once their calls are.
         let open = shared.map(|(stage, _)| stage).filter(|_| file_requests.are_tags_alone());
         for pending in &merged.pending_rows {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::file_fields::{AiTag, FileFields};
 use crate::row::{
-    AiTagRemoval, Change, Field, FieldSet, FileField, MetadataValue, Publish, Set, TagChange,
+    AiTagRemoval, Change, Extensions, Field, FieldSet, FileField, MetadataValue, Publish, Set,
+    TagChange,
 };
 
 /// The state of a file; some fields may be unknown.
@@ -57,10 +58,10 @@ impl SimulatedFile {
         self.fields.is_published.filter(|_| self.is_known(FileField::Publication))
     }
 
-    /// The AI tags from this source (an extension) that it is known to have.
+    /// The AI tags from this source (an extension) that it had, and that no row removes. Other extensions
+    /// may have added more.
     pub(super) fn ai_tags_of(&self, source: &str) -> impl Iterator<Item = &AiTag> {
-        let tags = self.fields.ai_tags.iter().filter(|_| self.is_known(FileField::AiTags));
-        tags.filter(move |tag| tag.source.as_deref() == Some(source))
+        self.fields.ai_tags.iter().filter(move |tag| tag.source.as_deref() == Some(source))
     }
 
     /// The AI tags to remove that it has or may have.
@@ -88,7 +89,7 @@ impl SimulatedFile {
         self.is_known(FileField::Publication) && self.fields.has_publication(requested)
     }
 
-    /// Applies a change.
+    /// Applies a change, without its extensions.
     pub(super) fn apply(&mut self, change: &Change) {
         if let Some(tags) = &change.tags {
             self.apply_tags(tags);
@@ -108,9 +109,6 @@ impl SimulatedFile {
         let mut known = change.details.fields();
         known.remove(FileField::Metadata);
         self.unknown.remove(known);
-        if let Some(extensions) = &change.extensions {
-            self.unknown.add(extensions.writes());
-        }
         if let Some(publish) = change.publish {
             self.fields.is_published = Some(publish.is_published);
             self.unknown.remove(FileField::Publication);
@@ -126,6 +124,11 @@ impl SimulatedFile {
             }
             None => self.unknown.add(FileField::Tags),
         }
+    }
+
+    /// Marks the fields that extensions of a request may write as unknown.
+    pub(super) fn run(&mut self, extensions: &Extensions) {
+        self.unknown.add(extensions.writes());
     }
 
     /// Marks fields as unknown, because a request that sets them may be rejected.

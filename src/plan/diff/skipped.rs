@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use super::DiffPlanner;
 use super::simulated_file::SimulatedFile;
-use crate::row::{AiTagRemoval, Extension, FileId};
+use crate::row::{AiTagRemoval, Change, Extension, Extensions, FileField, FileId};
 use crate::settings::SkipTagged;
 
 /// What earlier runs show about an extension on a file.
@@ -12,6 +12,8 @@ use crate::settings::SkipTagged;
 pub(crate) enum PriorRun {
     /// One ran it in the same configuration, described for messages.
     Same(String),
+    /// One ran it in the same configuration, and it failed; described for messages.
+    Failed(String),
     /// They ran it in other configurations only.
     Other,
     /// None is known to have run it.
@@ -45,6 +47,8 @@ pub(super) enum Decision {
     EarlierRow(u64),
     /// An earlier run ran it, described for messages.
     Remembered(String),
+    /// An earlier run ran it, and it failed; described for messages.
+    Failed(String),
     /// The file has AI tags of it.
     Tagged,
 }
@@ -61,6 +65,9 @@ impl Decision {
             Self::Remembered(run) => {
                 Some(format!("{name}: {run}; --rerun-extensions runs it again, charged again"))
             }
+            Self::Failed(run) => {
+                Some(format!("{name}: {run}; ikbulk retry runs it again, charged again"))
+            }
             Self::Tagged => Some(format!(
                 "{name}: the file has AI tags of it; --skip-tagged=never runs it, charged again"
             )),
@@ -76,6 +83,8 @@ pub(super) struct Situation<'s> {
     pub(super) before: &'s SimulatedFile,
     /// The AI tags that the row removes before its extensions run.
     pub(super) removal: Option<&'s AiTagRemoval>,
+    /// Whether an earlier run returned the row, so that it asks again for what failed.
+    pub(super) is_returned: bool,
     /// The extensions of the rows before, with the row numbers.
     pub(super) extensions_run: &'s [(u64, Extension)],
 }
@@ -93,6 +102,8 @@ impl DiffPlanner {
         }
         let prior = (self.prior_runs)(file, extension);
         let counts_tags = match (self.options.skip_tagged, prior) {
+            (_, PriorRun::Failed(_)) if situation.is_returned => return Decision::Run,
+            (_, PriorRun::Failed(run)) => return Decision::Failed(run),
             (_, PriorRun::Same(run)) => return Decision::Remembered(run),
             (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
             (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,
@@ -104,6 +115,20 @@ impl DiffPlanner {
         }
     }
 
+    /// Whether AI tags that a row removes stay: they are the result of one of its extensions that does
+    /// not run again, and was paid.
+    pub(super) fn keeps_ai_tags(&self, change: &Change, situation: Situation<'_>) -> bool {
+        let is_kept = |extension: &Extension| {
+            situation.removes_tags_of(extension)
+                && matches!(
+                    self.decide(extension, situation),
+                    Decision::EarlierRow(_) | Decision::Remembered(_) | Decision::Failed(_)
+                )
+        };
+        change.ai_tags.is_some()
+            && change.extensions.iter().flat_map(Extensions::as_slice).any(is_kept)
+    }
+
     /// Counts the extensions that are skipped by evidence.
     pub(super) fn count_skipped<'e>(
         &self,
@@ -113,7 +138,7 @@ impl DiffPlanner {
         let mut skipped = SkippedExtensions::default();
         for extension in extensions {
             match self.decide(extension, situation) {
-                Decision::Remembered(_) => skipped.remembered += 1,
+                Decision::Remembered(_) | Decision::Failed(_) => skipped.remembered += 1,
                 Decision::Tagged => skipped.tagged += 1,
                 Decision::Run | Decision::EarlierRow(_) => {}
             }
@@ -125,13 +150,22 @@ impl DiffPlanner {
 impl Situation<'_> {
     /// Whether the file has AI tags of the extension, and the row removes none of them.
     fn shows_tags_of(&self, extension: &Extension) -> bool {
-        let mut tags = self.before.ai_tags_of(extension.name().as_str()).peekable();
-        tags.peek().is_some()
-            && match self.removal {
-                None => true,
-                Some(AiTagRemoval::All) => false,
-                Some(AiTagRemoval::Named(names)) => tags.all(|tag| !names.contains(&tag.name)),
+        let mut tags = self.before.ai_tags_of(extension.name().as_str());
+        tags.next().is_some() && !self.removes_tags_of(extension)
+    }
+
+    /// Whether the row removes AI tags of the extension that the file has, or may have.
+    fn removes_tags_of(&self, extension: &Extension) -> bool {
+        let may_have_more =
+            self.before.ai_tags().is_none() && extension.writes().contains(FileField::AiTags);
+        let mut tags = self.before.ai_tags_of(extension.name().as_str());
+        match self.removal {
+            None => false,
+            Some(AiTagRemoval::All) => may_have_more || tags.next().is_some(),
+            Some(AiTagRemoval::Named(names)) => {
+                may_have_more || tags.any(|tag| names.contains(&tag.name))
             }
+        }
     }
 }
 

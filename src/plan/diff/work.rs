@@ -81,19 +81,28 @@ impl DiffPlanner {
     fn diff(
         &self,
         file: &FileId,
-        merged: MergedRows,
+        mut merged: MergedRows,
         simulated_file: &mut SimulatedFile,
         extensions_run: &[(u64, Extension)],
         batch: &mut Batch,
     ) -> Option<WorkItem> {
         let before = simulated_file.clone();
+        let removal = merged.fields.ai_tags.clone();
+        let situation = Situation {
+            file,
+            before: &before,
+            removal: removal.as_ref(),
+            is_returned: merged.is_returned(),
+            extensions_run,
+        };
+        if self.keeps_ai_tags(&merged.fields, situation) {
+            merged.fields.ai_tags = None;
+        }
         simulated_file.apply(&merged.fields);
         merged.tags.iter().for_each(|stage| simulated_file.apply_tags(&stage.change));
         // The remainder of a lost request is computed from the whole request.
         let has_lost_response =
             merged.pending_rows.iter().any(|pending| pending.progress.remainder_due());
-        let removal = merged.fields.ai_tags.as_ref();
-        let situation = Situation { file, before: &before, removal, extensions_run };
         let should_run = |extension: &Extension| {
             has_lost_response || self.decide(extension, situation) == Decision::Run
         };
@@ -109,6 +118,9 @@ impl DiffPlanner {
             return None;
         }
         simulated_file.invalidate(diff.fields());
+        if let Some(extensions) = &diff.patch.extensions {
+            simulated_file.run(extensions);
+        }
         if !diff.patch.is_empty() && merged.pending_rows.len() > 1 {
             // If the merged request is rejected, each row is sent separately.
             for pending in &merged.pending_rows {
@@ -126,13 +138,18 @@ impl DiffPlanner {
         merged: &MergedRows,
         situation: Situation<'_>,
     ) -> PlannedRow {
-        let own = MergedRows::of(pending.clone());
+        let mut own = MergedRows::of(pending.clone());
+        let keeps_ai_tags = self.keeps_ai_tags(&own.fields, situation);
+        if keeps_ai_tags {
+            own.fields.ai_tags = None;
+        }
         let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
         let own_diff = FileDiff::of(&own, situation.before, should_run);
         let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
         let reasons =
             extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let reasons: Vec<String> = reasons.collect();
+        let kept = "removeAITags: the AI tags of an extension that does not run again stay";
+        let reasons: Vec<String> = reasons.chain(keeps_ai_tags.then(|| kept.to_owned())).collect();
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
             let message =
@@ -141,7 +158,7 @@ impl DiffPlanner {
         } else if reasons.is_empty() {
             (Code::UpToDate, None)
         } else {
-            (Code::AlreadyRan, Some(reasons.join(", ")))
+            (Code::AlreadyRan, Some(reasons.join("; ")))
         };
         let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
         PlannedRow::done(pending.pos, &pending.progress, outcome)
@@ -260,6 +277,9 @@ fn replay_row(file: &mut SimulatedFile, pending: &PendingRow) {
         let sent = FileDiff::of(&MergedRows::of(pending.clone()), file, |_| true);
         file.apply(&pending.change);
         file.invalidate(sent.fields());
+        if let Some(extensions) = &pending.change.extensions {
+            file.run(extensions);
+        }
     } else {
         file.invalidate(pending.change.written_fields());
     }
