@@ -87,6 +87,15 @@ impl Prices {
     pub fn of(&self, name: ExtensionName) -> Units {
         self.0.get(&name).map_or(name.units(), |units| Units::Known(*units))
     }
+
+    /// The units of runs of an extension; `None` if its price is unknown.
+    #[must_use]
+    pub fn units(&self, name: ExtensionName, runs: u64) -> Option<u64> {
+        match self.of(name) {
+            Units::Known(each) => Some(each * runs),
+            Units::Unknown => None,
+        }
+    }
 }
 
 impl PeriodLimits {
@@ -175,14 +184,24 @@ impl Runs {
         self
     }
 
+    /// Whether no extension runs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.total() == 0
+    }
+
     /// The units of all extensions with a known price.
     #[must_use]
     pub fn units(&self, prices: &Prices) -> u64 {
-        let units = self.iter().map(|(name, runs)| match prices.of(name) {
-            Units::Known(each) => each * runs,
-            Units::Unknown => 0,
-        });
-        units.sum()
+        self.iter().filter_map(|(name, runs)| prices.units(name, runs)).sum()
+    }
+
+    /// The runs of extensions whose price is unknown.
+    #[must_use]
+    pub fn unpriced(&self, prices: &Prices) -> Self {
+        let is_unpriced =
+            |(name, runs): &(ExtensionName, u64)| *runs > 0 && prices.of(*name) == Units::Unknown;
+        self.iter().filter(is_unpriced).collect()
     }
 
     /// The runs and units for people, such as `2 remove-bg (260 units)`; `None` if there are none.
@@ -193,11 +212,15 @@ impl Runs {
             .filter(|(_, runs)| *runs > 0)
             .map(|(name, runs)| format!("{} {}", thousands(runs), name.as_str()))
             .collect();
-        let has_unknown =
-            self.iter().any(|(name, runs)| runs > 0 && prices.of(name) == Units::Unknown);
         let units = plural(self.units(prices), "unit", "units");
-        let more = if has_unknown { " and more, unknown" } else { "" };
+        let more = if self.unpriced(prices).is_empty() { "" } else { " and more, unknown" };
         (!runs.is_empty()).then(|| format!("{} ({units}{more})", runs.join(", ")))
+    }
+}
+
+impl FromIterator<(ExtensionName, u64)> for Runs {
+    fn from_iter<I: IntoIterator<Item = (ExtensionName, u64)>>(runs: I) -> Self {
+        Self(runs.into_iter().collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use ikbulk::engine::{ColumnCounts, Engine, PlanOptions, SavedPlan, Settings, Units};
+use ikbulk::engine::{ColumnCounts, Engine, PlanOptions, SavedPlan, Settings};
 use ikbulk::exit_codes;
 use ikbulk::internals::quoted;
 
@@ -71,10 +71,7 @@ impl Plan {
 fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
     let SavedPlan { run, meta, summary, reading: (reading, reads) } = plan;
     let billed = summary.extension_runs.iter().map(|(name, runs)| {
-        let units = match name.units() {
-            Units::Known(units) => Some(units * runs),
-            Units::Unknown => None,
-        };
+        let units = settings.spending.prices.units(name, runs);
         json!({"extension": name.as_str(), "runs": runs, "units": units})
     });
     let unchanged = summary.up_to_date + summary.already_ran + summary.without_change;

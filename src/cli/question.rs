@@ -1,6 +1,6 @@
 //! The confirmation question, and which answers confirm.
 
-use ikbulk::engine::{PlanSummary, Units};
+use ikbulk::engine::{PlanSummary, Prices, Runs};
 use ikbulk::internals::{plural, thousands};
 
 /// Thousands separators that people type.
@@ -17,14 +17,15 @@ pub(super) enum Confirmation {
 
 impl Confirmation {
     /// The question for a preview.
-    pub(super) fn of(summary: &PlanSummary, has_too_many_invalid: bool) -> Self {
+    pub(super) fn of(summary: &PlanSummary, prices: &Prices, has_too_many_invalid: bool) -> Self {
         let invalid = if has_too_many_invalid { invalid_rows(summary) } else { String::new() };
         if summary.extension_runs.is_empty() {
             let what = if has_too_many_invalid { "the rest" } else { "this" };
             return Self::YesOrNo(format!("{invalid}Send {what}?"));
         }
         let what = if has_too_many_invalid { "The rest" } else { "This" };
-        let BilledRuns { runs, price, number, unit } = BilledRuns::from_summary(summary);
+        let BilledRuns { runs, price, number, unit } =
+            BilledRuns::of(&summary.extension_runs, prices);
         let text = format!(
             "{invalid}{what} runs {runs} ({price}). Type {number}{unit} to confirm, anything else to \
              cancel:"
@@ -51,29 +52,24 @@ struct BilledRuns {
 }
 
 impl BilledRuns {
-    fn from_summary(summary: &PlanSummary) -> Self {
-        let (mut units, mut times) = (0, 0);
-        let (mut runs, mut unpriced) = (Vec::new(), Vec::new());
-        for (name, count) in &summary.extension_runs {
-            times += count;
-            let often = if *count == 1 { "once" } else { &format!("{} times", thousands(*count)) };
-            runs.push(format!("{} {often}", name.as_str()));
-            match name.units() {
-                Units::Known(each) => units += each * count,
-                Units::Unknown => unpriced.push(name.as_str()),
-            }
-        }
-        let runs = runs.join(" and ");
-        let mut price =
-            format!("{} {}", thousands(units), if units == 1 { "unit" } else { "units" });
+    fn of(billed: &Runs, prices: &Prices) -> Self {
+        let runs = billed.iter().map(|(name, count)| {
+            let often = if count == 1 { "once" } else { &format!("{} times", thousands(count)) };
+            format!("{} {often}", name.as_str())
+        });
+        let runs = runs.collect::<Vec<_>>().join(" and ");
+        let units = billed.units(prices);
+        let mut price = plural(units, "unit", "units");
+        let unpriced = billed.unpriced(prices);
         if unpriced.is_empty() {
             return Self { runs, price, number: units, unit: "" };
         }
+        let unpriced: Vec<_> = unpriced.iter().map(|(name, _)| name.as_str()).collect();
         price = match units {
             0 => "units unknown".to_owned(),
             _ => format!("{price}, plus unknown units for {}", unpriced.join(" and ")),
         };
-        Self { runs, price, number: times, unit: ", the number of runs," }
+        Self { runs, price, number: billed.total(), unit: ", the number of runs," }
     }
 }
 
@@ -106,7 +102,7 @@ mod tests {
         let writes = rows - rejected;
         let summary =
             PlanSummary { rows, rejected, writes, extension_runs, ..PlanSummary::default() };
-        Confirmation::of(&summary, summary.rejected_share() > 0.02)
+        Confirmation::of(&summary, &Prices::default(), summary.rejected_share() > 0.02)
     }
 
     #[test]

@@ -126,8 +126,8 @@ impl Ui for TerminalUi<'_> {
             Question::ReadColumn { name, column } => {
                 self.screen.ask(&format!("Read the column {name:?} as {column}?")).await
             }
-            Question::Send { summary, has_too_many_invalid } => {
-                match Confirmation::of(summary, has_too_many_invalid) {
+            Question::Send { summary, prices, has_too_many_invalid } => {
+                match Confirmation::of(summary, prices, has_too_many_invalid) {
                     Confirmation::YesOrNo(question) => self.screen.ask(&question).await,
                     Confirmation::Number(question, number) => {
                         self.screen.ask_for_number(&question, number).await

@@ -107,12 +107,10 @@ impl Engine {
         can_confirm: bool,
         ui: &impl Ui,
     ) -> Result<(), Error> {
+        let spending = &self.settings.spending;
         match consent {
-            Consent::Ask => self.settings.confirm(summary, can_confirm, ui).await,
-            Consent::Given => {
-                let spending = &self.settings.spending;
-                Ok(self.settings.refuse_unlimited_spending(summary, spending)?)
-            }
+            Consent::Ask => self.settings.confirm(summary, &spending.prices, can_confirm, ui).await,
+            Consent::Given => Ok(self.settings.refuse_unlimited_spending(summary, spending)?),
         }
     }
 

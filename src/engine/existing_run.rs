@@ -22,6 +22,7 @@ use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
 use crate::run::{RunDir, RunLock, in_flight};
+use crate::spending::Prices;
 
 /// Options of resuming a run.
 #[derive(Debug, Clone, Copy)]
@@ -299,12 +300,13 @@ impl<U: Ui> ExistingRun<'_, U> {
         let account = (&connection.client, &connection.reads);
         refuse_changed(&scan.summary.references, &context.rules.extensions, account).await?;
         refuse_unknown_prices(&scan.summary, &spending)?;
-        self.show(connection, meta, &scan, ledger.file_count()? > 0);
+        self.show(connection, meta, (&scan, &spending.prices), ledger.file_count()? > 0);
         if !meta.sandbox && self.part == RunPart::Rest {
             self.tell_if_sheet_changed(meta);
         }
         if !self.is_confirmed(meta) {
-            self.settings.confirm(&scan.summary, self.ui.can_ask(), self.ui).await?;
+            let (prices, can_ask) = (&spending.prices, self.ui.can_ask());
+            self.settings.confirm(&scan.summary, prices, can_ask, self.ui).await?;
         } else if !meta.sandbox {
             self.settings.refuse_unlimited_spending(&scan.summary, &spending)?;
             if self.part == RunPart::Plan
@@ -316,7 +318,13 @@ impl<U: Ui> ExistingRun<'_, U> {
         Ok(scan.summary.writes)
     }
 
-    fn show(&self, connection: &Connection, meta: &RunMeta, scan: &InputSummary, can_undo: bool) {
+    fn show(
+        &self,
+        connection: &Connection,
+        meta: &RunMeta,
+        (scan, prices): (&InputSummary, &Prices),
+        can_undo: bool,
+    ) {
         let is_pilot = self.options.limits.rows.is_some() && self.part == RunPart::Plan;
         let whole = WholeSheet { rows: meta.rows, invalid: scan.summary.rejected };
         self.ui.event(Event::Preview(&Preview {
@@ -334,6 +342,7 @@ impl<U: Ui> ExistingRun<'_, U> {
                 is_first_run: connection.is_first_run(meta),
                 sandbox: meta.sandbox,
                 execution: &self.settings.execution,
+                prices,
                 pilot_of: is_pilot.then_some(whole),
                 can_undo: Some(can_undo),
                 now: jiff::ZonedDateTime::now(),

@@ -15,10 +15,10 @@ use crate::account::{AccountDb, StateDir, StateDirError};
 use crate::input::Input;
 use crate::ledger::RunMeta;
 use crate::plan::{InputSummary, PlanSummary};
-use crate::row::{ExtensionName, Rules, Units};
+use crate::row::Rules;
 use crate::run::RunDir;
 use crate::settings::Execution;
-use crate::spending::SpendingLimits;
+use crate::spending::{Prices, Runs, SpendingLimits};
 
 /// The settings of the engine, validated.
 #[derive(Debug)]
@@ -157,15 +157,11 @@ impl Settings {
         summary: &PlanSummary,
         spending: &SpendingLimits,
     ) -> Result<(), Refusal> {
-        let (mut units, mut unpriced_runs) = (0, 0);
-        for (name, runs) in &summary.extension_runs {
-            let is_limited = spending.limits_units() || spending.limits_runs_of(*name);
-            match spending.prices.of(*name) {
-                _ if is_limited => {}
-                Units::Known(each) => units += each * runs,
-                Units::Unknown => unpriced_runs += runs,
-            }
-        }
+        let is_limited = |name| spending.limits_units() || spending.limits_runs_of(name);
+        let unlimited = summary.extension_runs.iter().filter(|(name, _)| !is_limited(*name));
+        let unlimited: Runs = unlimited.collect();
+        let units = unlimited.units(&spending.prices);
+        let unpriced_runs = unlimited.unpriced(&spending.prices).total();
         if units <= self.unasked_units_max && unpriced_runs <= UNPRICED_RUNS_MAX {
             return Ok(());
         }
@@ -176,12 +172,13 @@ impl Settings {
     pub(super) async fn confirm(
         &self,
         summary: &PlanSummary,
+        prices: &Prices,
         can_ask: bool,
         ui: &impl Ui,
     ) -> Result<(), Error> {
         require_person(can_ask)?;
         let has_too_many_invalid = self.too_many_invalid(summary).is_some();
-        let question = super::ui::Question::Send { summary, has_too_many_invalid };
+        let question = super::ui::Question::Send { summary, prices, has_too_many_invalid };
         if summary.writes == 0 || ui.ask(question).await {
             Ok(())
         } else {
@@ -195,9 +192,9 @@ pub(super) fn refuse_unknown_prices(
     summary: &PlanSummary,
     spending: &SpendingLimits,
 ) -> Result<(), Refusal> {
-    let is_unknown = |name: &ExtensionName| spending.prices.of(*name) == Units::Unknown;
-    match summary.extension_runs.keys().copied().find(is_unknown) {
-        Some(name) if spending.limits_units() => Err(Refusal::UnknownPrice(name)),
+    let unpriced = summary.extension_runs.unpriced(&spending.prices);
+    match unpriced.iter().next() {
+        Some((name, _)) if spending.limits_units() => Err(Refusal::UnknownPrice(name)),
         _ => Ok(()),
     }
 }

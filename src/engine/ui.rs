@@ -19,6 +19,7 @@ use crate::resolve::Resolution;
 use crate::run::{ReadProgress, ReadStats, RunDir};
 use crate::settings::Execution;
 use crate::settle;
+use crate::spending::Prices;
 use crate::undo::UndoSummary;
 
 /// The program around the engine: it shows events, and answers questions if a person is there.
@@ -141,6 +142,8 @@ pub enum Question<'q> {
     Send {
         /// The requests, and the billed extensions.
         summary: &'q PlanSummary,
+        /// The prices of the extensions.
+        prices: &'q Prices,
         /// Whether more rows are invalid than allowed without a confirmation.
         has_too_many_invalid: bool,
     },
@@ -195,6 +198,8 @@ pub struct Target<'t> {
     pub sandbox: bool,
     /// The rate limits and other settings of the executor.
     pub execution: &'t Execution,
+    /// The prices of billed extensions.
+    pub prices: &'t Prices,
     /// All rows of the sheet, if only a pilot is sent now.
     pub pilot_of: Option<WholeSheet>,
     /// Whether snapshots are kept, so that the run can be undone; `None` where nothing is sent.

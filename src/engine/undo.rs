@@ -138,7 +138,8 @@ impl<U: Ui> Undo<'_, U> {
         self.show(&connection, &meta, (&scan, undo_summary.rows), reading);
         ui.event(Event::UndoPreview(&undo_summary));
         if options.consent == Consent::Ask {
-            settings.confirm(&scan.summary, ui.can_ask(), *ui).await?;
+            let prices = &settings.spending.prices;
+            settings.confirm(&scan.summary, prices, ui.can_ask(), *ui).await?;
         }
         (meta.rows, meta.writes) = (undo_summary.rows, scan.summary.writes);
         let prepared = PreparedRun {
@@ -181,6 +182,7 @@ impl<U: Ui> Undo<'_, U> {
                 is_first_run: false,
                 sandbox: false,
                 execution: &self.settings.execution,
+                prices: &self.settings.spending.prices,
                 pilot_of,
                 can_undo: Some(true),
                 now: ZonedDateTime::now(),

@@ -12,7 +12,8 @@ use crate::imagekit::body;
 use crate::ledger::Counters;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Request};
-use crate::row::{Change, Extension, ExtensionName, Extensions, Problem};
+use crate::row::{Change, Extension, Extensions, Problem};
+use crate::spending::Runs;
 
 /// Maximum requests kept for the preview.
 const REQUESTS_SHOWN_MAX: usize = 3;
@@ -59,7 +60,7 @@ pub struct PlanSummary {
     /// Tags that files lose because a row replaces or clears all of them.
     pub lost_tags: LostTags,
     /// Number of runs of each extension.
-    pub extension_runs: BTreeMap<ExtensionName, u64>,
+    pub extension_runs: Runs,
     /// What the extensions refer to in the account.
     pub references: ExtensionReferences,
     /// Rows with a `webhookUrl` and without extensions, for which it has no effect.
@@ -222,7 +223,7 @@ impl PlanSummary {
     fn count_extensions(&mut self, call: &Call) {
         let Call::Details(patch) = call else { return };
         for extension in patch.extensions.iter().flat_map(Extensions::as_slice) {
-            *self.extension_runs.entry(extension.name()).or_default() += 1;
+            self.extension_runs.add(extension.name(), 1);
             self.references.add(extension);
         }
     }

@@ -109,6 +109,33 @@ fn unknown_price_requires_typing_the_run_count() {
 }
 
 #[test]
+fn stated_price_is_shown_and_typed() {
+    let env = TestEnv::new(files(["a", "b"]));
+    extensions(&env, [DESCRIBE; 2]);
+    let price = ["--price", "ai-auto-description=500"];
+    let plan = env.run(&format!("plan sheet.csv --json {}", price.join(" "))).exits(0);
+    plan.output_contains(r#""units": 1000"#);
+    let mut terminal = apply(&env, &price);
+    terminal.waits_for("ai-auto-description 2 runs (1,000 units)");
+    terminal.waits_for("Type 1000 ");
+    terminal.types("1000\n");
+    terminal.ends().exits(0);
+    assert_eq!(sent(&env), 2);
+}
+
+#[test]
+fn resumed_run_shows_the_price_that_it_was_started_with() {
+    let env = TestEnv::new(files(["a", "b"]));
+    extensions(&env, [DESCRIBE; 2]);
+    env.apply("sheet.csv --limit 1 --max-units 2000 --price ai-auto-description=500").exits(5);
+    let run = env.only_run("sheet").name();
+    let mut terminal = env.command(&["resume", &run]).on_terminal();
+    terminal.waits_for("Type 500 ");
+    terminal.types("500\n");
+    terminal.ends().exits(0);
+}
+
+#[test]
 fn without_terminal_nothing_is_read() {
     let env = TestEnv::new(files(["a", "b"]));
     tags(&env);

@@ -2,7 +2,7 @@
 
 use ikbulk::engine::{
     ColumnCounts, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate, ReadStats,
-    Resolution, SkippedExtensions, Target, Units,
+    Resolution, SkippedExtensions, Target,
 };
 use ikbulk::internals::{Identity, ReadStrategy, plural, thousands};
 
@@ -309,11 +309,11 @@ fn charges(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
         return;
     }
     let runs = summary.extension_runs.iter().map(|(name, runs)| {
-        let units = match name.units() {
-            Units::Known(units) => plural(units * runs, "unit", "units"),
-            Units::Unknown => "units unknown".to_owned(),
+        let units = match target.prices.units(name, runs) {
+            Some(units) => plural(units, "unit", "units"),
+            None => "units unknown".to_owned(),
         };
-        format!("{} {} ({units})", name.as_str(), plural(*runs, "run", "runs"))
+        format!("{} {} ({units})", name.as_str(), plural(runs, "run", "runs"))
     });
     lines.add("billed", &runs.collect::<Vec<_>>().join(", "));
     if target.is_first_run {
