@@ -11,8 +11,8 @@ const ORDER: &[&str] = &[
     "internals",
     "engine",
     "report",
-    "run",
     "charges",
+    "run",
     "settle",
     "resolve",
     "execute",
@@ -88,7 +88,7 @@ fn module(path: &Path, source: &Path) -> Module {
 /// The code of a file, without comments and unit tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file can be read");
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
