@@ -1,7 +1,7 @@
 //! `ikbulk check`: validates a sheet without sending anything.
 
 use clap::Args;
-use ikbulk::engine::{Engine, Sheet};
+use ikbulk::engine::{Engine, PlanSummary, Settings, Sheet};
 use ikbulk::exit_codes;
 use ikbulk::internals::{quoted, read_flags};
 
@@ -60,12 +60,7 @@ impl Check {
                 exit_codes::DONE
             });
         }
-        if summary.rejected_share() > engine.settings().max_bad {
-            screen.print(
-                "next       fix the invalid rows: above --max-bad, `ikbulk apply --yes` refuses the \
-                 sheet\n",
-            );
-        }
+        screen.print(next_if_too_many_invalid(engine.settings(), summary).unwrap_or_default());
         if summary.rejected > 0 {
             return Ok(exit_codes::NEEDS_FIXING);
         }
@@ -81,4 +76,14 @@ impl Check {
         }
         Ok(exit_codes::DONE)
     }
+}
+
+/// The next step with a sheet of which more rows are invalid than `ikbulk apply --yes` accepts.
+pub(super) fn next_if_too_many_invalid(
+    settings: &Settings,
+    summary: &PlanSummary,
+) -> Option<&'static str> {
+    settings.too_many_invalid(summary).map(|_| {
+        "next       fix the invalid rows: above --max-bad, `ikbulk apply --yes` refuses the sheet\n"
+    })
 }

@@ -7,6 +7,7 @@ use ikbulk::engine::{ColumnCounts, Engine, PlanOptions, SavedPlan, Settings};
 use ikbulk::exit_codes;
 use ikbulk::internals::quoted;
 
+use super::check::next_if_too_many_invalid;
 use super::settings_args::SettingsArgs;
 use super::sheet_args::SheetArgs;
 use super::sheet_json::{findings_json, problems_json, problems_left_out};
@@ -51,10 +52,7 @@ impl Plan {
         if self.json {
             screen.print_json(&plan_json(&plan, engine.settings()));
         } else {
-            screen.print(&match summary.writes {
-                0 => "next       nothing to change\n".to_owned(),
-                _ => format!("next       ikbulk apply --plan {}\n", quoted(plan.run.path())),
-            });
+            screen.print(&next_steps(&plan, engine.settings()));
         }
         if self.detailed_exitcode && summary.writes > 0 {
             return Ok(exit_codes::PLAN_HAS_CHANGES);
@@ -64,6 +62,23 @@ impl Plan {
         } else {
             exit_codes::DONE
         })
+    }
+}
+
+/// What to do with a plan. Above `--max-bad` it can still be applied: without `--yes`, it asks.
+fn next_steps(plan: &SavedPlan, settings: &Settings) -> String {
+    let summary = &plan.summary;
+    let too_many = next_if_too_many_invalid(settings, summary).filter(|_| !plan.meta.sandbox);
+    let apply = format!("ikbulk apply --plan {}", quoted(plan.run.path()));
+    match (too_many, summary.writes) {
+        (Some(fix), 0) => fix.to_owned(),
+        (Some(fix), _) => {
+            format!(
+                "{fix}or         {apply}\n           which asks before it sends the other rows\n"
+            )
+        }
+        (None, 0) => "next       nothing to change\n".to_owned(),
+        (None, _) => format!("next       {apply}\n"),
     }
 }
 

@@ -131,7 +131,8 @@ impl Settings {
 
     /// The reason to refuse a sheet unless a person confirms it: more of its rows are invalid than
     /// allowed.
-    pub(super) fn too_many_invalid(&self, summary: &PlanSummary) -> Option<Refusal> {
+    #[must_use]
+    pub fn too_many_invalid(&self, summary: &PlanSummary) -> Option<Refusal> {
         self.too_many_invalid_except(summary, 0)
     }
 

@@ -71,6 +71,23 @@ fn plan_lists_missing_files_with_bad_rows() {
 }
 
 #[test]
+fn plan_that_yes_would_refuse_is_not_recommended() {
+    let ids = ids(4);
+    let env = TestEnv::new(with_library(old(&ids)));
+    let rows = ids.iter().map(|id| format!("{id},new")).chain(["x,50%".to_owned()]);
+    env.write("sheet.csv", sheet("fileId,tags", rows));
+    let plan = env.run("plan sheet.csv").exits(1);
+    plan.output_contains("next       fix the invalid rows: above --max-bad");
+    let run = env.only_run("sheet").name();
+    env.run(&format!("apply --plan {run} --yes")).exits(2);
+    let mut terminal = env.command(&["apply", "--plan", &run]).on_terminal();
+    terminal.waits_for("1 of 5 rows is invalid, more than --max-bad allows. Send the rest?");
+    terminal.types("y\n");
+    terminal.ends().exits(1);
+    assert_eq!(env.file(&ids[3])["tags"], json!(["new"]));
+}
+
+#[test]
 fn exit_code_of_plan_reflects_bad_rows_and_changes() {
     let env = TestEnv::new(with_library(old(&ids(1))));
     let id = &ids(1)[0];
