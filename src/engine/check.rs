@@ -1,15 +1,21 @@
 //! Validates a sheet without sending anything.
 
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
 use super::Engine;
 use super::Key;
+use super::access::Client;
 use super::columns::{ask_about_columns, confirmed_encoding};
 use super::error::{Error, Refusal};
 use super::extensions::{read_references, refuse_unusable_names};
 use super::fields::Fields;
-use super::settings::{Consent, ambiguous_nulls, prompt};
+use super::settings::{Consent, Settings, ambiguous_nulls, prompt};
 use super::sheet::Sheet;
 use super::source::unreadable;
 use super::ui::{Event, Notice, Preview, Ui};
+use crate::account::{AccountDb, RateFile};
 use crate::execute::Reads;
 use crate::input::{Context, Format, Input};
 use crate::plan::{ExtensionReferences, InputSummary, scan_first};
@@ -61,12 +67,13 @@ impl Engine {
             decoded = source.stage_unnamed(sheet.format, options).await?;
             input = decoded.input().clone();
         }
-        let mut fields = self.fields_to_check(sheet, &input, ui).await?;
+        let account = CheckedAccount { settings: &self.settings, ui, reached: OnceCell::new() };
+        let mut fields = fields_to_check(sheet, &input, &account).await?;
         let mut context = fields.context(self.settings.rules.clone(), None);
         ask_about_columns(&mut input, &context, prompt(ui, Consent::Ask)).await?;
         let mut scan = scan_first(&input, &mut context, 0)?;
         let references = &scan.summary.references;
-        if self.check_references(sheet, references, &mut context, &mut fields, ui).await? {
+        if check_references(sheet, references, &mut context, &mut fields, &account).await? {
             scan = scan_first(&input, &mut context, 0)?;
         }
         ui.event(Event::Preview(&Preview {
@@ -90,52 +97,79 @@ impl Engine {
             None => Ok(scan),
         }
     }
+}
 
-    /// Reads what the extensions refer to in the account, if there is a key. Returns whether it read
-    /// anything.
-    async fn check_references(
-        &self,
-        sheet: &Sheet,
-        references: &ExtensionReferences,
-        context: &mut Context,
-        fields: &mut Fields,
-        ui: &impl Ui,
-    ) -> Result<bool, Error> {
-        let needs_fields = references.fields && sheet.checks_metadata && context.schema.is_none();
-        if !references.unresolved && !needs_fields {
-            refuse_unusable_names(&context.rules.extensions)?;
-            return Ok(false);
-        }
-        if matches!(self.settings.access.key, Key::Missing) {
-            ui.event(Event::Notice(Notice::ExtensionsNotChecked));
-            return Ok(false);
-        }
-        let client = self.settings.access.client(prompt(ui, Consent::Ask)).await?;
-        let account = (&client, &Reads::new(&self.settings.execution));
-        read_references(references, context, fields, sheet.checks_metadata, account).await
+/// The account that a sheet is validated against. It is reached at the first read, if there is any.
+struct CheckedAccount<'c, U> {
+    settings: &'c Settings,
+    ui: &'c U,
+    reached: OnceCell<(Client, Reads)>,
+}
+
+impl<U: Ui> CheckedAccount<'_, U> {
+    fn has_no_key(&self) -> bool {
+        matches!(self.settings.access.key, Key::Missing)
     }
 
-    /// The fields of the account, if the sheet sets custom metadata and there is a key.
-    async fn fields_to_check(
-        &self,
-        sheet: &Sheet,
-        input: &Input,
-        ui: &impl Ui,
-    ) -> Result<Fields, Error> {
-        if !sheet.checks_metadata || !input.mentions_metadata()? {
-            return Ok(Fields::unchecked());
-        }
-        if matches!(self.settings.access.key, Key::Missing) {
-            // A column that is perhaps the label of a field is no reason for a notice.
-            if !input.names_metadata()? {
-                return Ok(Fields::unchecked());
+    /// A client, and the reads of the command. They share the rate limit of the account; without a
+    /// state directory they have a limit of their own.
+    async fn reach(&self) -> Result<(&Client, &Reads), Error> {
+        let Self { settings, ui, reached } = self;
+        let reach = || async {
+            let client = settings.access.client(prompt(*ui, Consent::Ask)).await?;
+            if settings.state_dir.is_none() {
+                return Ok((client, Reads::new(&settings.execution)));
             }
-            ui.event(Event::Notice(Notice::MetadataNotChecked));
-            return Ok(Fields::unchecked());
-        }
-        let client = self.settings.access.client(prompt(ui, Consent::Ask)).await?;
-        Fields::fetch(&client, input, &Reads::new(&self.settings.execution)).await
+            let state = settings.open_state()?;
+            let account = AccountDb::open(&state)?.account_of(&client.identity)?;
+            let rates = Arc::new(RateFile::of_account(&state, account)?);
+            Ok::<_, Error>((client, Reads::sharing(&settings.execution, &rates)))
+        };
+        let (client, reads) = reached.get_or_try_init(reach).await?;
+        Ok((client, reads))
     }
+}
+
+/// Reads what the extensions refer to in the account, if there is a key. Returns whether it read
+/// anything.
+async fn check_references(
+    sheet: &Sheet,
+    references: &ExtensionReferences,
+    context: &mut Context,
+    fields: &mut Fields,
+    account: &CheckedAccount<'_, impl Ui>,
+) -> Result<bool, Error> {
+    let needs_fields = references.fields && sheet.checks_metadata && context.schema.is_none();
+    if !references.unresolved && !needs_fields {
+        refuse_unusable_names(&context.rules.extensions)?;
+        return Ok(false);
+    }
+    if account.has_no_key() {
+        account.ui.event(Event::Notice(Notice::ExtensionsNotChecked));
+        return Ok(false);
+    }
+    read_references(references, context, fields, sheet.checks_metadata, account.reach().await?)
+        .await
+}
+
+/// The fields of the account, if the sheet sets custom metadata and there is a key.
+async fn fields_to_check(
+    sheet: &Sheet,
+    input: &Input,
+    account: &CheckedAccount<'_, impl Ui>,
+) -> Result<Fields, Error> {
+    if !sheet.checks_metadata || !input.mentions_metadata()? {
+        return Ok(Fields::unchecked());
+    }
+    if account.has_no_key() {
+        // A column that is perhaps the label of a field is no reason for a notice.
+        if input.names_metadata()? {
+            account.ui.event(Event::Notice(Notice::MetadataNotChecked));
+        }
+        return Ok(Fields::unchecked());
+    }
+    let (client, reads) = account.reach().await?;
+    Fields::fetch(client, input, reads).await
 }
 
 /// The input, if it is a file that can be read as it is.

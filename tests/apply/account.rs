@@ -203,6 +203,19 @@ fn processes_share_the_limits_of_the_account() {
 }
 
 #[test]
+fn checks_share_the_limit_of_reads() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,customMetadata.brand\na,Acme\n");
+    let began = std::time::SystemTime::now();
+    for _ in 0..3 {
+        env.run("check sheet.csv --read-rate 1 --read-burst 1 --leave 0%").exits(0);
+    }
+    let took = began.elapsed().expect("the clock is not set back meanwhile");
+    assert!(took >= Duration::from_millis(1900), "three reads at one a second took {took:?}");
+    assert_eq!(env.sandbox.stats().calls.fields, 3);
+}
+
+#[test]
 fn key_without_list_permission_can_apply() {
     let refused = status(403, "This key may not list files.");
     let env = tagged(2, |config| script(vec![(0, refused)], config));
