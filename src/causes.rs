@@ -14,7 +14,9 @@ const ROWS_LISTED_MAX: usize = 5;
 /// Rows grouped by cause.
 #[derive(Debug, Default, Clone)]
 pub struct Causes {
-    causes: BTreeMap<Key, Cause>,
+    listed: BTreeMap<Key, Cause>,
+    /// The rows with each code, whatever their causes.
+    codes: BTreeMap<Code, u64>,
     /// Rows with causes beyond the maximum.
     pub others: u64,
 }
@@ -41,12 +43,15 @@ pub struct Cause {
 impl Causes {
     /// Adds a row to the cause with its status, code and message.
     pub fn add(&mut self, row: RowPos, status: Status, code: Option<Code>, message: &str) {
+        if let Some(code) = code {
+            *self.codes.entry(code).or_default() += 1;
+        }
         let key = (Reverse(status), code, message_pattern(message));
-        if !self.causes.contains_key(&key) && self.causes.len() >= CAUSES_MAX {
+        if !self.listed.contains_key(&key) && self.listed.len() >= CAUSES_MAX {
             self.others += 1;
             return;
         }
-        let cause = self.causes.entry(key).or_insert_with(|| Cause {
+        let cause = self.listed.entry(key).or_insert_with(|| Cause {
             status,
             code,
             message: message.to_owned(),
@@ -64,14 +69,13 @@ impl Causes {
     /// The number of rows with a code.
     #[must_use]
     pub fn count_of(&self, code: Code) -> u64 {
-        let causes = self.causes.values().filter(|cause| cause.code == Some(code));
-        causes.map(|cause| cause.count).sum()
+        self.codes.get(&code).copied().unwrap_or(0)
     }
 
     /// All causes, sorted by worst status, then by frequency, then by first row.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Cause> {
-        let mut causes: Vec<&Cause> = self.causes.values().collect();
+        let mut causes: Vec<&Cause> = self.listed.values().collect();
         let first = |cause: &Cause| cause.rows.first().copied();
         causes.sort_by_key(|cause| (Reverse((cause.status, cause.count)), first(cause)));
         causes
@@ -105,4 +109,25 @@ pub(crate) fn message_pattern(message: &str) -> String {
             !inside && !c.is_ascii_digit()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_beyond_the_listed_causes_count_by_their_code() {
+        let mut causes = Causes::default();
+        let mut add = |line, code, message: &str| {
+            let row = RowPos { number: line, line, offset: 0 };
+            causes.add(row, Status::Rejected, Some(code), message);
+        };
+        for line in 0..60 {
+            add(line, Code::Invalid, &"x".repeat(usize::try_from(line).expect("it fits")));
+        }
+        add(61, Code::Conflict, "the file changed");
+        assert_eq!(causes.others, 11);
+        assert_eq!(causes.count_of(Code::Conflict), 1);
+        assert_eq!(causes.count_of(Code::Invalid), 60);
+    }
 }
