@@ -74,9 +74,6 @@ impl Engine {
         let limits = options.limits;
         let _old_lock = limits.within(lock_run(&old, limits.wait_lock)).await?;
         let old = RunToRetry::load(old)?;
-        if options.consent == Consent::Ask && !old.meta.sandbox {
-            require_person(ui.can_ask())?;
-        }
         let (run, _run_lock) = new_run(match &options.run_dir {
             Some(path) => RunDir::create_at(path),
             None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
@@ -85,6 +82,9 @@ impl Engine {
         let (staged, rows) = old.write_sheet(&run)?;
         if rows.to_retry == 0 {
             return Ok(Executed::NothingToRetry { run: old.run, rows, exit_code: old.exit_code });
+        }
+        if options.consent == Consent::Ask && !old.meta.sandbox {
+            require_person(ui.can_ask())?;
         }
         let retry = Retry { engine: self, old: &old, run: &run, options: &options, ui };
         let prepared = limits.within(Box::pin(retry.prepare(staged))).await?;

@@ -110,6 +110,24 @@ fn failed_csv_repeats_only_the_failed_extension() {
 }
 
 #[test]
+fn run_without_failed_rows_needs_no_consent_to_retry_nothing() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags\na,x\n");
+    env.apply("sheet.csv").exits(0);
+    let run = env.only_run("sheet").name();
+    env.run(&format!("retry {run}")).exits(0).output_contains("no failed row is left to retry");
+    assert_eq!(env.runs("sheet").len(), 1);
+}
+
+#[test]
+fn retry_without_consent_leaves_no_run() {
+    let env = env_with_failed_extensions();
+    let run = env.only_run("sheet").name();
+    env.run(&format!("retry {run}")).exits(2).output_contains("--yes");
+    assert_eq!(env.only_run("sheet").name(), run);
+}
+
+#[test]
 fn run_is_retried_once_and_never_twice() {
     let env = env_with_failed_extensions();
     let run = env.only_run("sheet").name();
