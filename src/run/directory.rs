@@ -46,6 +46,14 @@ pub enum RunDirError {
         /// A hint that names the runs below it, if there are any.
         runs: String,
     },
+    /// The path is a file, such as a sheet.
+    #[error("{path} is a file, not the directory of a run{runs}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// A hint that names the runs of this sheet, or where they would be.
+        runs: String,
+    },
 }
 
 impl RunDir {
@@ -121,12 +129,15 @@ impl RunDir {
     /// Opens the directory of an existing run.
     ///
     /// # Errors
-    /// The directory contains no ledger.
+    /// The directory contains no ledger, or the path is a file.
     pub fn open(path: &Path) -> Result<Self, RunDirError> {
+        let owned = path.to_owned();
         if path.join(LedgerFile::NAME).is_file() {
-            Ok(Self(path.to_owned()))
+            Ok(Self(owned))
+        } else if path.is_file() {
+            Err(RunDirError::File { path: owned, runs: runs_of_sheet(path) })
         } else {
-            Err(RunDirError::NoRun { path: path.to_owned(), runs: runs_below(path) })
+            Err(RunDirError::NoRun { path: owned, runs: runs_below(path) })
         }
     }
 
@@ -357,6 +368,15 @@ fn create_synced(path: &Path) -> io::Result<()> {
 pub(super) fn subdirectories(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// A hint that names the runs of a sheet, or the directory for them.
+fn runs_of_sheet(sheet: &Path) -> String {
+    let directory = sheet.with_extension(RUNS_EXTENSION);
+    match runs_below(&directory) {
+        runs if runs.is_empty() => format!("; the runs of a sheet are in {}", directory.display()),
+        runs => runs,
+    }
 }
 
 /// A hint that names the runs in a directory such as `sheet.ikbulk`, the newest first; empty if

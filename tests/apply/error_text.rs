@@ -62,6 +62,7 @@ fn wrong_usage() {
         "report nowhere",
         "resume nowhere",
         "undo nowhere --yes",
+        "undo sheet.csv --yes",
         "apply --plan nowhere --yes",
         "sandbox --fault soon:reset-after",
         "sandbox --window much",
