@@ -3,10 +3,20 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+/// A path as an argument of a command: as one word, which is not read as a flag.
+#[must_use]
+pub fn path_argument(path: &Path) -> String {
+    if path.as_os_str().as_bytes().starts_with(b"-") {
+        quoted(&Path::new(".").join(path))
+    } else {
+        quoted(path)
+    }
+}
+
 /// A path as one word of a POSIX shell, quoted if needed. Bytes that are not UTF-8 are replaced,
 /// since they cannot be printed.
 #[must_use]
-pub fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let word = shlex::bytes::try_quote(bytes).unwrap_or(bytes.into());
     String::from_utf8_lossy(&word).into_owned()
@@ -14,7 +24,7 @@ pub fn quoted(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{path_argument, quoted};
     use std::path::Path;
 
     #[test]
@@ -26,6 +36,13 @@ mod tests {
             ("$HOME.csv", "'$HOME.csv'"),
         ] {
             assert_eq!(quoted(Path::new(path)), word);
+        }
+    }
+
+    #[test]
+    fn paths_are_not_read_as_flags() {
+        for (path, argument) in [("-x.csv", "./-x.csv"), ("a-x.csv", "a-x.csv"), ("-", "./-")] {
+            assert_eq!(path_argument(Path::new(path)), argument);
         }
     }
 }

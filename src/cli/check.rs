@@ -3,7 +3,7 @@
 use clap::Args;
 use ikbulk::engine::{Engine, PlanSummary, Settings, Sheet};
 use ikbulk::exit_codes;
-use ikbulk::internals::{quoted, read_flags};
+use ikbulk::internals::{path_argument, read_flags};
 
 use super::help::INPUT;
 use super::read_args::ReadArgs;
@@ -72,7 +72,7 @@ impl Check {
             if self.no_schema {
                 flags.push_str(" --no-schema");
             }
-            screen.print(&format!("next       ikbulk plan {}{flags}\n", quoted(path)));
+            screen.print(&format!("next       ikbulk plan {}{flags}\n", path_argument(path)));
         }
         Ok(exit_codes::DONE)
     }

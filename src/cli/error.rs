@@ -6,7 +6,7 @@ use ikbulk::engine::{
     SessionError, Stage, StageProblem, StateDirError, UndoError,
 };
 use ikbulk::exit_codes::{ABORTED, INCOMPLETE, LOCKED, NOT_WRITTEN, REFUSED};
-use ikbulk::internals::{chain, quoted};
+use ikbulk::internals::{chain, path_argument};
 
 /// An error that ends a command: its message and its exit code.
 #[derive(Debug)]
@@ -156,14 +156,14 @@ fn read_hint(failure: &Failure) -> &'static str {
 fn refusal_hint(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NotASheet { path, run: Some(Stage::Planned) } => {
-            format!("; apply it with: ikbulk apply --plan {}", quoted(path))
+            format!("; apply it with: ikbulk apply --plan {}", path_argument(path))
         }
         Refusal::NotASheet { path, run: Some(Stage::Running) } => {
-            let run = quoted(path);
+            let run = path_argument(path);
             format!("; resume it with `ikbulk resume {run}`, revert it with `ikbulk undo {run}`")
         }
         Refusal::Unfinished(path) => {
-            let run = quoted(path);
+            let run = path_argument(path);
             format!(
                 "\nresume it:      ikbulk resume {run}\n\
                  or revert it:   ikbulk undo {run}\n\
@@ -171,9 +171,9 @@ fn refusal_hint(refusal: &Refusal) -> String {
             )
         }
         Refusal::Retried { by, .. } => {
-            format!("; what failed again: ikbulk retry {}", quoted(by))
+            format!("; what failed again: ikbulk retry {}", path_argument(by))
         }
-        Refusal::Stage { run, problem } => stage_hint(*problem, &quoted(run)),
+        Refusal::Stage { run, problem } => stage_hint(*problem, &path_argument(run)),
         Refusal::OtherEncoding(guess) => format!(
             ". If these words are right, pass --encoding {}; otherwise name the right one, or save \
              the sheet as “CSV UTF-8”",

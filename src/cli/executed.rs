@@ -2,7 +2,7 @@
 
 use ikbulk::engine::{Executed, RunReport};
 use ikbulk::exit_codes;
-use ikbulk::internals::quoted;
+use ikbulk::internals::path_argument;
 
 use super::Screen;
 use super::render::render_summary;
@@ -13,7 +13,7 @@ pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
     match executed {
         Executed::Ran(report) => print_run(report, screen),
         Executed::NothingLeft { run, exit_code } => {
-            let path = quoted(run.path());
+            let path = path_argument(run.path());
             screen.print(&format!(
                 "nothing is left to do\nnext       `ikbulk report {path}` regenerates its reports\n"
             ));
@@ -27,7 +27,7 @@ pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
             *exit_code
         }
         Executed::AlreadyFinished { run, exit_code } => {
-            let path = quoted(run.path());
+            let path = path_argument(run.path());
             screen.print(&format!(
                 "run        {path}  already finished; nothing was sent\n\
                  next       `ikbulk report {path}` regenerates its reports; without --continue the \

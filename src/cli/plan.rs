@@ -5,7 +5,7 @@ use serde_json::json;
 
 use ikbulk::engine::{ColumnCounts, Engine, PlanOptions, SavedPlan, Settings};
 use ikbulk::exit_codes;
-use ikbulk::internals::quoted;
+use ikbulk::internals::path_argument;
 
 use super::check::next_if_too_many_invalid;
 use super::settings_args::SettingsArgs;
@@ -69,7 +69,7 @@ impl Plan {
 fn next_steps(plan: &SavedPlan, settings: &Settings) -> String {
     let summary = &plan.summary;
     let too_many = next_if_too_many_invalid(settings, summary).filter(|_| !plan.meta.sandbox);
-    let apply = format!("ikbulk apply --plan {}", quoted(plan.run.path()));
+    let apply = format!("ikbulk apply --plan {}", path_argument(plan.run.path()));
     match (too_many, summary.writes) {
         (Some(fix), 0) => fix.to_owned(),
         (Some(fix), _) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ikbulk::engine::{Engine, Limits, ResumeOptions, Stop};
-use ikbulk::internals::{quoted, unfinished_runs};
+use ikbulk::internals::{path_argument, unfinished_runs};
 
 use super::executed::print_executed;
 use super::limit_args::{LimitArgs, ResultArgs};
@@ -82,8 +82,10 @@ fn only_unfinished_run(screen: &Screen) -> Result<PathBuf, CliError> {
         (None, _) => Err(CliError::new("no unfinished run in this directory")),
         (Some(last), false) => {
             runs.push(last);
-            let names: Vec<String> =
-                runs.iter().map(|run| format!("ikbulk resume {}", quoted(run.path()))).collect();
+            let names: Vec<String> = runs
+                .iter()
+                .map(|run| format!("ikbulk resume {}", path_argument(run.path())))
+                .collect();
             let names = names.join("\n");
             Err(CliError::new(format!("several unfinished runs; name one:\n{names}")))
         }

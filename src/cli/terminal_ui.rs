@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use ikbulk::engine::{Event, Notice, Preview, Question, Stop, Ui};
-use ikbulk::internals::{RunDir, chain, plural, quoted};
+use ikbulk::internals::{RunDir, chain, path_argument, plural};
 
 use super::Screen;
 use super::question::Confirmation;
@@ -141,7 +141,7 @@ impl Ui for TerminalUi<'_> {
 /// Why rows of unknown outcome are not retried, and what to do about them.
 pub(super) fn unknown_not_retried(run: &RunDir, unknown: u64) -> String {
     let rows = plural(unknown, "row of unknown outcome is", "rows of unknown outcome are");
-    let file = quoted(run.path());
+    let file = path_argument(run.path());
     format!("{rows} not retried, because it may have taken effect; check unknown.* in {file}")
 }
 
@@ -174,7 +174,8 @@ fn notice_text(notice: &Notice<'_>) -> String {
             let sheet = path.display();
             format!(
                 "{sheet} has changed since this run copied it; resuming sends the rest of the \
-                 copy.\nTo apply the changed sheet instead: ikbulk apply {sheet}"
+                 copy.\nTo apply the changed sheet instead: ikbulk apply {}",
+                path_argument(path)
             )
         }
         Notice::UnknownNotRetried(run, unknown) => unknown_not_retried(run, *unknown),

@@ -150,3 +150,14 @@ fn problems_are_grouped_by_cause() {
     env.write("sheet.csv", "fileId,tags\na,50%\nb,60%\ngone1,x\ngone2,y\nc,x\n");
     assert_text!(env.apply_direct("sheet.csv --max-bad 100%").exits(1));
 }
+
+#[test]
+fn next_command_takes_a_sheet_whose_name_begins_with_a_hyphen() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("-x.csv", "fileId,tags\na,x\na,50%\n");
+    let words = ["apply", "--yes", "--max-bad", "100%", "--", "-x.csv"];
+    let done = env.command(&words).run().exits(1);
+    let next = done.out.split("then: ikbulk apply ").nth(1).and_then(|rest| rest.lines().next());
+    let next = next.unwrap_or_else(|| panic!("no command to apply the fixed rows: {}", done.out));
+    env.run(&format!("check {next}")).exits(1).output_contains("50%");
+}

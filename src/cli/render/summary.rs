@@ -6,7 +6,7 @@ use std::time::Duration;
 use ikbulk::engine::{
     AbortReason, Code, EndReason, ExtensionCounts, Reports, Stage, Stop, Summary,
 };
-use ikbulk::internals::{Causes, plural, quoted, thousands};
+use ikbulk::internals::{Causes, path_argument, plural, thousands};
 
 use super::duration::duration;
 use super::layout::Layout;
@@ -183,7 +183,7 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     }
     reapply(lines, reports, run, resumes);
     if reports.can_undo && rows.updated > 0 {
-        lines.add_unwrapped("undo", &format!("ikbulk undo {}", quoted(run)));
+        lines.add_unwrapped("undo", &format!("ikbulk undo {}", path_argument(run)));
     }
     let label = settle_command(lines, reports, run).unwrap_or("next");
     if let Some(unknown) = &reports.unknown {
@@ -203,7 +203,7 @@ fn settle_command(lines: &mut Layout, reports: &Reports, run: &Path) -> Option<&
     if *sandbox || !is_pending && reports.unknown.is_none() {
         return None;
     }
-    lines.add_unwrapped("settle", &format!("ikbulk settle {}", quoted(run)));
+    lines.add_unwrapped("settle", &format!("ikbulk settle {}", path_argument(run)));
     Some("then")
 }
 
@@ -211,13 +211,13 @@ fn settle_command(lines: &mut Layout, reports: &Reports, run: &Path) -> Option<&
 fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
     let conflicts = reports.failures.count_of(Code::Conflict);
     let to_fix = reports.summary.rows.rejected.saturating_sub(conflicts);
-    let Some(path) = reports.failed.as_deref().map(quoted) else {
+    let Some(path) = reports.failed.as_deref().map(path_argument) else {
         return;
     };
     let flags = &reports.read_flags;
     let mut label = if resumes { "then" } else { "next" };
     if reports.summary.to_retry() > 0 {
-        lines.add_unwrapped(label, &format!("ikbulk retry {}", quoted(run)));
+        lines.add_unwrapped(label, &format!("ikbulk retry {}", path_argument(run)));
         label = "then";
     }
     if to_fix > 0 {
@@ -236,8 +236,8 @@ fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
 /// The command that continues a run in this stage.
 fn resume_command(stage: Stage, run: &Path) -> String {
     match stage {
-        Stage::Running => format!("ikbulk resume {}", quoted(run)),
-        Stage::Planned => format!("ikbulk apply --plan {}", quoted(run)),
+        Stage::Running => format!("ikbulk resume {}", path_argument(run)),
+        Stage::Planned => format!("ikbulk apply --plan {}", path_argument(run)),
         Stage::Planning => "apply the sheet again; nothing was sent".to_owned(),
     }
 }
