@@ -178,6 +178,24 @@ fn report_regenerates_identical_files() {
 }
 
 #[test]
+fn files_of_a_run_are_documented() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags\na,x\na,50%\n");
+    env.run("apply sheet.csv --sandbox --save-responses").exits(1);
+    let run = env.only_run("sheet");
+    env.run(&format!("report {}", run.name())).exits(1);
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/run-directory.md");
+    let page = std::fs::read_to_string(page).expect("the page can be read");
+    let files = std::fs::read_dir(run.path()).expect("the run has a directory");
+    let names = files.map(|file| file.expect("it can be listed").file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not documented");
+    }
+}
+
+#[test]
 fn resume_refuses_another_account() {
     let env = rows(4);
     env.apply("sheet.csv --limit 1").exits(5);
