@@ -5,7 +5,7 @@ use ikbulk::engine::{Engine, PlanSummary, Settings, Sheet};
 use ikbulk::exit_codes;
 use ikbulk::internals::{path_argument, read_flags};
 
-use super::help::INPUT;
+use super::help::{INPUT, SHEET};
 use super::read_args::ReadArgs;
 use super::settings_args::SettingsArgs;
 use super::sheet_args::InputArg;
@@ -15,8 +15,7 @@ use super::{CliError, Screen};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The sheet of changes, as CSV or JSONL; - reads standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", help = SHEET)]
     file: InputArg,
     /// Print every invalid cell and finding as JSON
     #[arg(long)]

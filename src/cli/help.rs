@@ -1,4 +1,4 @@
-//! Headings of `--help`, and the examples at its end.
+//! Headings of `--help`, texts that commands share, and the examples at its end.
 
 /// Options about reading the sheet.
 pub(super) const INPUT: &str = "Input";
@@ -24,6 +24,10 @@ pub(super) const EXTENSIONS: &str = "Extensions and callbacks";
 pub(super) const QUIRKS: &str = "Undocumented behaviour of the API";
 /// Options about output and logs.
 pub(super) const OUTPUT: &str = "Output";
+
+/// The argument of a sheet.
+pub(super) const SHEET: &str =
+    "The sheet of changes, as CSV, JSONL, XLSX or ODS; - reads standard input";
 
 /// Text at the end of `ikbulk --help`.
 pub(super) const TOP: &str = "\

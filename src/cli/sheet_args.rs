@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ikbulk::engine::{DiffOptions, Sheet, SkipTagged, Source};
 
-use super::help::{INPUT, PLANNING, RUN};
+use super::help::{INPUT, PLANNING, RUN, SHEET};
 use super::read_args::ReadArgs;
 use super::values::skip_tagged;
 
@@ -36,8 +36,7 @@ impl InputArg {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct SheetArgs {
-    /// The sheet of changes, as CSV, JSONL, XLSX or ODS; - reads standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", help = SHEET)]
     pub(super) file: InputArg,
     /// Use a local ImageKit started for this run: no account, no network
     #[arg(long, conflicts_with = "endpoint")]
