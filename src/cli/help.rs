@@ -12,9 +12,9 @@ pub(super) const CALLBACKS: &str = "Callbacks";
 pub(super) const ACCOUNT: &str = "Account";
 /// Options about the request rate.
 pub(super) const RATE_LIMIT: &str = "Rate limit";
-/// Options about retries, timeouts and abort conditions.
+/// Options about what billed extensions may spend.
 pub(super) const SPENDING: &str = "Billed extensions";
-/// Heading of flags.
+/// Options about retries, timeouts and abort conditions.
 pub(super) const RETRIES: &str = "Retries and aborts";
 /// Options about the faults that a sandbox injects.
 pub(super) const FAULTS: &str = "Faults and latency";
@@ -28,6 +28,17 @@ pub(super) const OUTPUT: &str = "Output";
 /// The argument of a sheet.
 pub(super) const SHEET: &str =
     "The sheet of changes, as CSV, JSONL, XLSX or ODS; - reads standard input";
+
+/// The options that a settings file can hold, which are those of `SettingsArgs`.
+const IN_SETTINGS_FILES: &str = "\
+Options under Rate limit, Retries and aborts and Billed extensions can also be set in ikbulk.toml;
+so can --endpoint, --key-file, --max-bad, --clear-token, --literal, --null-means, --list-separator,
+--locale, --duplicates and --accept.";
+
+/// The text at the end of a command that reads a sheet: its examples, and what can be set elsewhere.
+pub(super) fn with_settings_files(examples: &str) -> String {
+    format!("{examples}\n\n{IN_SETTINGS_FILES}")
+}
 
 /// Text at the end of `ikbulk --help`.
 pub(super) const TOP: &str = "\
@@ -52,10 +63,7 @@ pub(super) const PLAN: &str = "\
 Examples:
   ikbulk plan sheet.csv                preview and save the plan
   ikbulk plan sheet.csv --diff         show every change, before → after
-  ikbulk apply --plan sheet.ikbulk/RUN apply the saved plan, skip files that changed since
-
-Options under Account, Rate limit, Retries and aborts, --max-bad and --clear-token can also be set
-in ikbulk.toml.";
+  ikbulk apply --plan sheet.ikbulk/RUN apply the saved plan, skip files that changed since";
 
 pub(super) const APPLY: &str = "\
 Examples:
@@ -66,10 +74,7 @@ Examples:
 
 Exit codes: 0 all rows done; 1 rows need fixing; 2 refused, nothing sent; 3 aborted; 4 a file could
 not be written; 5 rows failed or were not attempted; 6 unknown outcomes; 75 another run holds the
-account; 130, 143 stopped by a signal.
-
-Options under Account, Rate limit, Retries and aborts, --max-bad and --clear-token can also be set
-in ikbulk.toml.";
+account; 129, 130, 143 stopped by a signal.";
 
 pub(super) const RESUME: &str = "\
 Examples:
@@ -154,3 +159,30 @@ Examples:
   ikbulk sandbox --port 8080           1,000 made-up files behind ImageKit's rate limits
   IMAGE_KIT_BASE_URL=http://127.0.0.1:8080 IMAGEKIT_PRIVATE_KEY=private_sandbox \\
       ikbulk export -o library.csv     use it from another terminal";
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::*;
+    use crate::cli::settings_args::SettingsArgs;
+
+    #[test]
+    fn help_names_what_settings_files_can_hold() {
+        let command = SettingsArgs::augment_args(Command::new("ikbulk"));
+        let words: Vec<&str> = IN_SETTINGS_FILES.split([' ', '\n', ',', ';', '.']).collect();
+        for argument in command.get_arguments() {
+            let flag = argument.get_long().unwrap_or_default();
+            let heading = argument.get_help_heading().unwrap_or_default();
+            let is_named = words.contains(&format!("--{flag}").as_str())
+                || [RATE_LIMIT, RETRIES, SPENDING].contains(&heading);
+            // No setting is a table, so each key fails: a known one because of its value.
+            let refused = toml::from_str::<SettingsArgs>(&format!("{flag} = {{}}"));
+            let error = refused.expect_err("no setting is a table").to_string();
+            assert_eq!(!error.contains("unknown field"), is_named, "{flag}: {error}");
+        }
+        for heading in [RATE_LIMIT, RETRIES, SPENDING] {
+            assert!(IN_SETTINGS_FILES.contains(heading), "{heading}");
+        }
+    }
+}

@@ -91,10 +91,10 @@ enum Command {
     #[command(after_long_help = help::CHECK)]
     Check(Box<check::Check>),
     /// Show what a sheet would change and save the plan; change nothing
-    #[command(after_long_help = help::PLAN)]
+    #[command(after_long_help = help::with_settings_files(help::PLAN))]
     Plan(Box<plan::Plan>),
     /// Apply a sheet: preview, ask, send
-    #[command(after_long_help = help::APPLY)]
+    #[command(after_long_help = help::with_settings_files(help::APPLY))]
     Apply(Box<apply::Apply>),
     /// Resume an interrupted run
     #[command(after_long_help = help::RESUME)]
