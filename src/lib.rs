@@ -42,34 +42,8 @@
 //!
 //! # Modules
 //!
-//! In reading order. Dependencies point down the list only where they must, and never up. A program
-//! uses [`engine`] and [`exit_codes`]; the other modules are private.
-//!
-//! - [`engine`]: what a program can do with the library
-//! - [`row`]: rows, fields and changes; no I/O
-//! - [`usage`]: what extensions cost, by the account's reports
-//! - [`spending`]: limits of billed extensions, and what was spent
-//! - [`input`]: reads a sheet into rows
-//! - [`request`], [`sent`], [`outcome`]: requests, what they carried, steps and their outcomes
-//! - [`extension_results`]: what extensions wrote, by the responses
-//! - [`settled`]: final statuses that became known after the response
-//! - [`plan`]: turns rows into requests
-//! - [`imagekit`]: the API client
-//! - [`ledger`]: the durable record of a run
-//! - [`callback`]: what ImageKit posts about pending extensions
-//! - [`history`]: what the requests of each row carried, and whether they took effect
-//! - [`execute`]: turns requests into outcomes
-//! - [`resolve`]: turns paths and URLs into file ids
-//! - [`settle`]: finds the final status of pending extensions and unknown outcomes
-//! - [`report`]: the outcome of every row, as files and on the terminal
-//! - [`undo`]: what a run changed, and how to restore it
-//! - [`export`]: writes the library as a sheet
-//! - [`account`]: state per account on this machine: locks, rate limits, the order of runs
-//! - [`charges`]: which extensions earlier runs were charged for, by file
-//! - [`run`]: one execution: its directory, its lock, its session
-//! - [`settings`]: validated settings
-//! - [`bit_set`]: sets of fields and of steps
-//! - [`system`]: operating system calls that the standard library lacks
+//! A program uses [`engine`] and [`exit_codes`]; the other modules are private. The page
+//! `docs/design/architecture.md` lists them, in the order in which they may use each other.
 //!
 //! [`ikbulk_sandbox`], a crate of its own, is a local ImageKit. It shares no code with [`imagekit`].
 
