@@ -223,6 +223,14 @@ impl Outcome {
             results: None,
         }
     }
+
+    /// The outcome of a step whose request was in flight when the program ended.
+    #[must_use]
+    pub(crate) fn interrupted() -> Self {
+        let message = "the program ended while the request was in flight; whether it took effect is \
+                       unknown; check the file";
+        Self::local(Status::Unknown, Code::Interrupted, Some(message.into()))
+    }
 }
 
 /// The status that ImageKit reports for one requested extension.

@@ -273,9 +273,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
     let stored_status = row.get_ref(1)?.as_str()?;
     let code = row.get_ref(2)?.as_str_or_null()?.and_then(Code::parse);
     let (status, code, message) = if stored_status == INTENT {
-        let message = "the program ended while the request was in flight; whether it took effect is unknown; \
-             check the file";
-        (Status::Unknown, Some(Code::Interrupted), Some(message.into()))
+        let Outcome { status, code, message, .. } = Outcome::interrupted();
+        (status, code, message)
     } else {
         let status = Status::ALL.into_iter().find(|status| status.as_str() == stored_status);
         (status.ok_or_else(|| damaged(1, "no status has this name"))?, code, text(3)?)

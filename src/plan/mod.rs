@@ -410,10 +410,7 @@ impl RowProgress {
     fn interrupted_outcome(&self) -> Option<Outcome> {
         let is_open = matches!(self.details, DetailsSent::InFlight | DetailsSent::Settled);
         let is_interrupted = is_open && !self.row_done;
-        let message = "the program ended while the request was in flight; whether it took effect is unknown; \
-                       check the file";
-        is_interrupted
-            .then(|| Outcome::local(Status::Unknown, Code::Interrupted, Some(message.into())))
+        is_interrupted.then(Outcome::interrupted)
     }
 
     /// Marks the row's tag calls as not done, so that they are sent again.
