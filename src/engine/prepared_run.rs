@@ -172,8 +172,7 @@ impl StartedRun {
             // The note from the start of the run still covers its writes.
             tracing::warn!("{}", chain(&error));
         }
-        let are_charges_recorded =
-            charges.is_none_or(|charges| record_charges(&charges, &run, &ledger, ui));
+        let are_charges_recorded = record_charges(Ok(charges), &run, &ledger, ui);
         let reports = write(&run, &ledger, &meta, &context, &ending)?;
         let mut report = RunReport { run, reports, ending, are_charges_recorded };
         if let Some(patience) = limits.settle.filter(|_| report.ending == EndReason::Done) {

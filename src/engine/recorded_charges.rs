@@ -21,14 +21,21 @@ pub(super) fn charges(
     has_extensions: bool,
     ui: &impl Ui,
 ) -> Result<Option<Charges>, Error> {
-    let Some(LocalState { state, account, .. }) =
-        connection.local.as_ref().filter(|_| has_extensions)
-    else {
-        return Ok(None);
-    };
-    let charges = Charges::open(state, &connection.client.identity.service)?;
-    record_interrupted(&charges, *account, ui)?;
-    Ok(Some(charges))
+    let charges = open_charges(connection, has_extensions)?;
+    if let (Some(charges), Some(LocalState { account, .. })) = (&charges, &connection.local) {
+        record_interrupted(charges, *account, ui)?;
+    }
+    Ok(charges)
+}
+
+/// Opens the charges database for a run with billed extensions. A sandbox of a run has none.
+pub(super) fn open_charges(
+    connection: &Connection,
+    has_extensions: bool,
+) -> Result<Option<Charges>, Error> {
+    let local = connection.local.as_ref().filter(|_| has_extensions);
+    let service = &connection.client.identity.service;
+    Ok(local.map(|LocalState { state, .. }| Charges::open(state, service)).transpose()?)
 }
 
 /// Records the charges of interrupted runs. The lock of the account must be held.
@@ -67,11 +74,9 @@ pub(super) fn already_ran(
     connection: &Connection,
     meta: &RunMeta,
 ) -> Result<PriorRunLookup, Error> {
-    let local = connection.local.as_ref().filter(|_| meta.has_extensions);
-    let Some(LocalState { state, .. }) = local else {
+    let Some(charges) = open_charges(connection, meta.has_extensions)? else {
         return Ok(Box::new(|_, _| PriorRun::None));
     };
-    let charges = Charges::open(state, &connection.client.identity.service)?;
     let retried = match &meta.kind {
         RunKind::Retry { of } => Some(of.clone()),
         _ => None,
@@ -98,14 +103,21 @@ pub(super) fn already_ran(
     }))
 }
 
-/// Records the charges of a run; tells of an error and returns `false` on failure.
+/// Records the charges of a run as they are known now, in `charges`, unless it has none; tells of an
+/// error and returns `false` on failure.
 pub(super) fn record_charges(
-    charges: &Charges,
+    charges: Result<Option<Charges>, Error>,
     run: &RunDir,
     ledger: &LedgerFile,
     ui: &impl Ui,
 ) -> bool {
-    let recorded = charges.record(run, ledger);
+    let recorded = match charges {
+        Ok(charges) => charges.map_or(Ok(()), |charges| charges.record(run, ledger)),
+        Err(error) => {
+            tracing::warn!("{}", chain(&error));
+            return false;
+        }
+    };
     if let Err(error) = &recorded {
         ui.event(Event::Notice(Notice::ChargesNotRecorded { run, error }));
     }

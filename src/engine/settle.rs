@@ -17,7 +17,7 @@ use super::connection::{Connection, LocalState};
 use super::edited_copy::refuse_edited_copy;
 use super::error::{Error, ReadPurpose, Refusal, StageProblem};
 use super::locks::lock_run;
-use super::recorded_charges::record_charges;
+use super::recorded_charges::{open_charges, record_charges};
 use super::settings::{Consent, prompt};
 use super::ui::{Event, Ui};
 use crate::charges::Charges;
@@ -132,7 +132,7 @@ impl Engine {
             } else {
                 SettleStop::SavedTaken
             };
-            return Ok((stop, self.record_charges_of(run, meta, ledger, ui)));
+            return Ok((stop, record_charges(self.charges_of_run(meta), run, ledger, ui)));
         }
         let connection = self.connect_to_settle(run, meta, options, ui).await?;
         let settling = Settling {
@@ -149,25 +149,12 @@ impl Engine {
         Ok((ended?, are_charges_recorded))
     }
 
-    /// Records the charges of a run as they are known now, without a connection.
-    fn record_charges_of(
-        &self,
-        run: &RunDir,
-        meta: &RunMeta,
-        ledger: &LedgerFile,
-        ui: &impl Ui,
-    ) -> bool {
+    /// Opens the charges database for a run with billed extensions, without a connection.
+    fn charges_of_run(&self, meta: &RunMeta) -> Result<Option<Charges>, Error> {
         if meta.sandbox || !meta.has_extensions {
-            return true;
+            return Ok(None);
         }
-        let recorded = self.settings().open_state().and_then(|state| {
-            let charges = Charges::open(&state, &meta.account.service)?;
-            Ok(record_charges(&charges, run, ledger, ui))
-        });
-        recorded.unwrap_or_else(|error| {
-            tracing::warn!("{}", chain(&error));
-            false
-        })
+        Ok(Some(Charges::open(&self.settings().open_state()?, &meta.account.service)?))
     }
 
     async fn connect_to_settle(
@@ -279,18 +266,8 @@ impl Settling<'_> {
 
     /// Records the charges as they are known now; tells of an error and returns `false` on failure.
     pub(super) fn record_charges(&self, ui: &impl Ui) -> bool {
-        let Some(LocalState { state, .. }) =
-            self.connection.local.as_ref().filter(|_| self.meta.has_extensions)
-        else {
-            return true;
-        };
-        match Charges::open(state, &self.connection.client.identity.service) {
-            Ok(charges) => record_charges(&charges, self.run, self.ledger, ui),
-            Err(error) => {
-                tracing::warn!("{}", chain(&error));
-                false
-            }
-        }
+        let charges = open_charges(self.connection, self.meta.has_extensions);
+        record_charges(charges, self.run, self.ledger, ui)
     }
 }
 
