@@ -115,6 +115,7 @@ impl PreparedRun {
         self.meta.stage = Stage::Running;
         let Self { meta, ledger, connection, charges, .. } = &self;
         ledger.set_meta(meta)?;
+        ledger.add_session()?;
         let already_ran = already_ran(connection, meta)?;
         let planner = Planner::of(meta.planning, ledger, already_ran)?;
         let session = Session {

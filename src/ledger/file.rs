@@ -296,6 +296,22 @@ impl LedgerFile {
         self.set("seconds", &format!("{seconds:.3}"))
     }
 
+    /// The number of sessions that have sent, or were about to.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn sessions(&self) -> Result<u64, LedgerError> {
+        Ok(self.get("sessions")?.and_then(|text| text.parse().ok()).unwrap_or(0))
+    }
+
+    /// Counts a session that is about to send.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn add_session(&self) -> Result<(), LedgerError> {
+        self.set("sessions", &(self.sessions()? + 1).to_string())
+    }
+
     /// How the last session ended; `None` while it runs, and after a crash.
     ///
     /// # Errors

@@ -22,8 +22,11 @@ pub struct Summary {
     pub sandbox: bool,
     /// Rows by status.
     pub rows: RowCounts,
-    /// Requests by kind.
+    /// Requests by kind, of all sessions: without the reads for planning.
     pub requests: Counters,
+    /// The sessions that have sent.
+    #[serde(skip)]
+    pub sessions: u64,
     /// Extension runs by name and status.
     pub extensions: BTreeMap<String, ExtensionCounts>,
     /// Billed extensions that were run, failed and unknown ones included.

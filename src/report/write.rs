@@ -186,6 +186,7 @@ impl<'p> ReportWriter<'p> {
                 sandbox: meta.sandbox,
                 rows: super::RowCounts::default(),
                 requests: ledger.counters()?,
+                sessions: ledger.sessions()?,
                 extensions: std::collections::BTreeMap::new(),
                 billed: super::Billed::of(&ledger.spent()?, &meta.spending.prices),
                 seconds: ledger.seconds()?,

@@ -102,10 +102,15 @@ fn row_counts(summary: &Summary) -> String {
     }
 }
 
+/// The requests of the run, apart from those of its previews.
 fn request_counts(summary: &Summary) -> String {
     let counters = summary.requests;
+    let sessions = match summary.sessions {
+        0 | 1 => String::new(),
+        several => format!(" over {} sessions", thousands(several)),
+    };
     format!(
-        "{}, {} in {}; {} retried, {} throttled",
+        "{}, {} after planning, in {}{sessions}; {} retried, {} throttled",
         plural(counters.writes(), "write", "writes"),
         plural(counters.read, "read", "reads"),
         duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
