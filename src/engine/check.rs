@@ -76,19 +76,7 @@ impl Engine {
         if check_references(sheet, references, &mut context, &mut fields, &account).await? {
             scan = scan_first(&input, &mut context, 0)?;
         }
-        ui.event(Event::Preview(&Preview {
-            input: &sheet.source.name(),
-            rows_of_run: None,
-            summary: &scan.summary,
-            worksheet: scan.worksheet.as_deref(),
-            ignored_columns: &scan.ignored_columns,
-            empty_cells: scan.empty_cells,
-            reading: None,
-            looked_up: None,
-            target: None,
-            conflict_checks: 0,
-            is_refused: false,
-        }));
+        ui.event(Event::Preview(&Preview::of(&sheet.source.name(), &scan)));
         if scan.summary.rows == 0 && !sheet.allow_empty {
             return Err(Refusal::NoRows.into());
         }

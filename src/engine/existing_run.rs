@@ -328,14 +328,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let is_pilot = self.options.limits.rows.is_some() && self.part == RunPart::Plan;
         let whole = WholeSheet { rows: meta.rows, invalid: scan.summary.rejected };
         self.ui.event(Event::Preview(&Preview {
-            input: &meta.input_name,
             rows_of_run: (self.part == RunPart::Rest).then_some(meta.rows),
-            summary: &scan.summary,
-            worksheet: scan.worksheet.as_deref(),
-            ignored_columns: &scan.ignored_columns,
-            empty_cells: scan.empty_cells,
-            looked_up: None,
-            reading: None,
             target: Some(Target {
                 endpoint: &meta.endpoint,
                 account: &connection.client.identity,
@@ -348,7 +341,7 @@ impl<U: Ui> ExistingRun<'_, U> {
                 now: jiff::ZonedDateTime::now(),
             }),
             conflict_checks: if meta.checks_conflicts() { scan.summary.writes } else { 0 },
-            is_refused: false,
+            ..Preview::of(&meta.input_name, scan)
         }));
     }
 

@@ -344,37 +344,21 @@ impl<U: Ui> SheetPlan<'_, U> {
         };
         // Show the preview, so that the reason is visible.
         self.ui.event(Event::Preview(&Preview {
-            input: &self.name(),
-            summary,
-            worksheet: scan.worksheet.as_deref(),
-            ignored_columns: &scan.ignored_columns,
-            empty_cells: scan.empty_cells,
-            rows_of_run: None,
-            looked_up: None,
-            reading: None,
             target: Some(self.target(client, false, None)),
-            conflict_checks: 0,
             is_refused: true,
+            ..Preview::of(&self.name(), scan)
         }));
         Err(refusal.into())
     }
 
     /// Shows the preview.
     pub(super) fn show(&self, planned: &Planned, connection: &Connection) {
-        let scan = &planned.scan;
         let is_first_run = connection.is_first_run(&planned.meta);
         self.ui.event(Event::Preview(&Preview {
-            input: &self.name(),
-            summary: &scan.summary,
-            worksheet: scan.worksheet.as_deref(),
-            ignored_columns: &scan.ignored_columns,
-            empty_cells: scan.empty_cells,
-            rows_of_run: None,
             looked_up: planned.looked_up.as_ref(),
             reading: planned.reading,
             target: Some(self.target(&connection.client, is_first_run, Some(planned.whole))),
-            conflict_checks: 0,
-            is_refused: false,
+            ..Preview::of(&self.name(), &planned.scan)
         }));
     }
 

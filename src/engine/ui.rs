@@ -13,7 +13,7 @@ use crate::account::Identity;
 use crate::charges::{ChargesError, UnrecordedRun};
 use crate::execute::Stop;
 use crate::input::EncodingGuess;
-use crate::plan::{FileDifference, PlanSummary};
+use crate::plan::{FileDifference, InputSummary, PlanSummary};
 use crate::report::Progress;
 use crate::resolve::Resolution;
 use crate::run::{ReadProgress, ReadStats, RunDir};
@@ -174,6 +174,25 @@ pub struct Preview<'p> {
     pub conflict_checks: u64,
     /// Whether the sheet is refused, so that only its rows and their problems matter.
     pub is_refused: bool,
+}
+
+impl<'p> Preview<'p> {
+    /// The rows of a scanned input, without an account.
+    pub(super) fn of(input: &'p str, scan: &'p InputSummary) -> Self {
+        Self {
+            input,
+            worksheet: scan.worksheet.as_deref(),
+            rows_of_run: None,
+            summary: &scan.summary,
+            ignored_columns: &scan.ignored_columns,
+            empty_cells: scan.empty_cells,
+            reading: None,
+            looked_up: None,
+            target: None,
+            conflict_checks: 0,
+            is_refused: false,
+        }
+    }
 }
 
 /// The sheet that a pilot is taken from.

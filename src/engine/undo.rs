@@ -168,13 +168,7 @@ impl<U: Ui> Undo<'_, U> {
     ) {
         let pilot_of = self.options.limits.rows.map(|_| WholeSheet { rows: all_rows, invalid: 0 });
         self.ui.event(Event::Preview(&Preview {
-            input: &meta.input_name,
-            rows_of_run: None,
-            summary: &scan.summary,
-            worksheet: None,
-            ignored_columns: &[],
             empty_cells: 0,
-            looked_up: None,
             reading: Some(reading),
             target: Some(Target {
                 endpoint: &connection.client.endpoint,
@@ -187,8 +181,7 @@ impl<U: Ui> Undo<'_, U> {
                 can_undo: Some(true),
                 now: ZonedDateTime::now(),
             }),
-            conflict_checks: 0,
-            is_refused: false,
+            ..Preview::of(&meta.input_name, scan)
         }));
     }
 
