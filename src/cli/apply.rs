@@ -3,14 +3,12 @@
 use std::future::Future;
 
 use clap::Args;
-use ikbulk::engine::{ApplyOptions, Engine, Limits, Planning, Stop};
+use ikbulk::engine::{ApplyOptions, Planning, Stop};
 
 use super::executed::print_executed;
 use super::help::PLANNING;
-use super::limit_args::{LimitArgs, ResultArgs};
-use super::listen_args::ListenArgs;
+use super::session_args::SessionArgs;
 use super::settings_args::{SettingsArgs, consent};
-use super::settle::SettleArgs;
 use super::sheet_args::SheetArgs;
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
@@ -28,13 +26,7 @@ pub(super) struct Apply {
     #[arg(long = "continue")]
     continue_run: bool,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    results: ResultArgs,
-    #[command(flatten)]
-    settle: SettleArgs,
-    #[command(flatten)]
-    listen: ListenArgs,
+    session: SessionArgs,
     #[command(flatten)]
     sheet: SheetArgs,
     /// Send every row as is, without comparing with the library
@@ -54,17 +46,12 @@ impl Apply {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let settle = self.settle.patience(&self.listen)?;
-        let limits = Limits { settle, ..self.limits.to_limits()? };
         if !self.sheet.sandbox {
             screen.require_shown_or(self.yes)?;
         }
         let settings = self.settings.with_profile()?;
         let sheet = self.sheet.to_sheet(settings.columns());
-        let mut settings = settings.for_sheet(&self.sheet)?;
-        self.results.apply_to(&mut settings);
-        settings.callbacks = self.listen.to_callbacks()?;
-        let engine = Engine::new(settings);
+        let (engine, limits) = self.session.prepare(settings.for_sheet(&self.sheet)?)?;
         let (ui, consent) = (TerminalUi::new(screen), consent(self.yes));
         let executed = if self.plan {
             engine.apply_plan(self.sheet.file.path(), consent, limits, &ui, signal).await?

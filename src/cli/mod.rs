@@ -27,6 +27,7 @@ mod run_sandbox;
 mod sandbox;
 mod sandbox_limit_args;
 mod screen;
+mod session_args;
 mod settings_args;
 mod settings_file;
 mod settle;

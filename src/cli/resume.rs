@@ -4,14 +4,12 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ikbulk::engine::{Engine, Limits, ResumeOptions, Stop};
+use ikbulk::engine::{ResumeOptions, Stop};
 use ikbulk::internals::{path_argument, unfinished_runs};
 
 use super::executed::print_executed;
-use super::limit_args::{LimitArgs, ResultArgs};
-use super::listen_args::ListenArgs;
+use super::session_args::SessionArgs;
 use super::settings_args::{SettingsArgs, consent};
-use super::settle::SettleArgs;
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
 
@@ -30,13 +28,7 @@ pub(super) struct Resume {
     #[arg(long)]
     over_later_runs: bool,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    results: ResultArgs,
-    #[command(flatten)]
-    settle: SettleArgs,
-    #[command(flatten)]
-    listen: ListenArgs,
+    session: SessionArgs,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -47,13 +39,9 @@ impl Resume {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let settle = self.settle.patience(&self.listen)?;
-        let limits = Limits { settle, ..self.limits.to_limits()? };
         screen.require_shown_or(self.yes)?;
-        let mut settings = self.settings.with_profile()?.with_key()?;
-        self.results.apply_to(&mut settings);
-        settings.callbacks = self.listen.to_callbacks()?;
-        let engine = Engine::new(settings);
+        let settings = self.settings.with_profile()?.with_key()?;
+        let (engine, limits) = self.session.prepare(settings)?;
         let run = match self.run {
             Some(path) => path,
             None => only_unfinished_run(screen)?,

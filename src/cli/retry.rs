@@ -4,14 +4,12 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use ikbulk::engine::{Engine, Limits, RetryOptions, Stop};
+use ikbulk::engine::{RetryOptions, Stop};
 
 use super::executed::print_executed;
 use super::help::RUN;
-use super::limit_args::{LimitArgs, ResultArgs};
-use super::listen_args::ListenArgs;
+use super::session_args::SessionArgs;
 use super::settings_args::{SettingsArgs, consent};
-use super::settle::SettleArgs;
 use super::terminal_ui::TerminalUi;
 use super::{CliError, Screen};
 
@@ -33,13 +31,7 @@ pub(super) struct Retry {
     #[arg(long)]
     over_later_runs: bool,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    results: ResultArgs,
-    #[command(flatten)]
-    settle: SettleArgs,
-    #[command(flatten)]
-    listen: ListenArgs,
+    session: SessionArgs,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -50,13 +42,9 @@ impl Retry {
         screen: &Screen,
         signal: impl Future<Output = Stop>,
     ) -> Result<u8, CliError> {
-        let settle = self.settle.patience(&self.listen)?;
-        let limits = Limits { settle, ..self.limits.to_limits()? };
         screen.require_shown_or(self.yes)?;
-        let mut settings = self.settings.with_profile()?.with_key()?;
-        self.results.apply_to(&mut settings);
-        settings.callbacks = self.listen.to_callbacks()?;
-        let engine = Engine::new(settings);
+        let settings = self.settings.with_profile()?.with_key()?;
+        let (engine, limits) = self.session.prepare(settings)?;
         let options = RetryOptions {
             run_dir: self.run_dir,
             consent: consent(self.yes),
