@@ -15,13 +15,13 @@ use super::super::row::RowResult;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
     /// The row was rejected or failed: its edits are still to be applied.
-    Open,
+    NotApplied,
     /// The row was applied, or was up to date.
     Applied {
         /// Whether requests were sent for it.
         is_sent: bool,
     },
-    /// Nothing: the row is open or unknown, or a person must check it.
+    /// Nothing: the row was not attempted or is unknown, or a person must check it.
     Other,
 }
 
@@ -33,7 +33,8 @@ pub(super) type Edit = (String, Option<u64>);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RowEdits {
     pub(super) kind: Kind,
-    /// The columns of an open row that its own steps did not apply; of an applied row, all.
+    /// The columns of a row that is not applied without those that its own steps applied; of an
+    /// applied row, all.
     pub(super) edits: Vec<Edit>,
     /// The tag change of the row; `None` if there is none or its cells are invalid.
     pub(super) tags: Option<TagChange>,
@@ -72,7 +73,7 @@ impl RowEdits {
         let mut applied = edits.clone();
         applied.retain(|(column, _)| has(column));
         let applied_tags = tags.clone().and_then(|tags| applied_part(tags, &has));
-        if kind == Kind::Open {
+        if kind == Kind::NotApplied {
             edits.retain(|(column, _)| !was_applied(column, effects));
         }
         let requests = steps.iter().filter_map(|step| step.outcome.request_id.as_deref());
@@ -85,7 +86,7 @@ impl Kind {
     fn of(result: &RowResult<'_>, steps: &[StepRecord]) -> Self {
         let is_sent = steps.iter().any(StepRecord::was_sent);
         match (result.status, result.code) {
-            (Status::Rejected | Status::Failed, _) => Self::Open,
+            (Status::Rejected | Status::Failed, _) => Self::NotApplied,
             (Status::Updated, None)
             | (Status::Unchanged, Some(Code::UpToDate | Code::Superseded)) => {
                 Self::Applied { is_sent }

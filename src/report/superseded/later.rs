@@ -35,7 +35,7 @@ impl LaterRows {
     }
 
     /// What is superseded of a rejected or failed row: all that a later row set, to whatever value.
-    pub(super) fn superseded_of_open(&self, row: &RowEdits) -> Superseded {
+    pub(super) fn superseded_of_not_applied(&self, row: &RowEdits) -> Superseded {
         let mut superseded = Superseded::default();
         let mut all_tags = self.tags.sets_all();
         if let (None, Some(tags)) = (all_tags, &row.tags) {
@@ -117,7 +117,7 @@ mod tests {
         let edits: Vec<_> = edits.collect();
         RowEdits {
             kind,
-            applied: if kind == Kind::Open { Vec::new() } else { edits.clone() },
+            applied: if kind == Kind::NotApplied { Vec::new() } else { edits.clone() },
             edits,
             tags: None,
             applied_tags: None,
@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn only_conflicting_columns_of_an_open_row_are_superseded() {
+    fn only_conflicting_columns_of_a_rejected_row_are_superseded() {
         let open = |earlier: &[&str], column: &str| {
             let columns: Vec<_> = earlier.iter().map(|column| (*column, 1)).collect();
             let later = later(&[(3, edits(APPLIED, &[(column, 1)], &["r"]))]);
-            later.superseded_of_open(&edits(Kind::Open, &columns, &[])).open
+            later.superseded_of_not_applied(&edits(Kind::NotApplied, &columns, &[])).open
         };
         assert!(open(&["isPublished", "includeFileVersions"], "isPublished").is_empty());
         assert!(open(&["customMetadata.a"], "customMetadata.a").is_empty());

@@ -126,7 +126,7 @@ fn conclude(notes: &RowNotes<'_>) -> Result<(), ReportError> {
         }
         let Ok(edits) = serde_json::from_str::<RowEdits>(note) else { return Ok(()) };
         let superseded = match edits.kind {
-            Kind::Open => Some(later.superseded_of_open(&edits)),
+            Kind::NotApplied => Some(later.superseded_of_not_applied(&edits)),
             Kind::Applied { .. } => Some(later.superseded_of_applied(&edits)),
             Kind::Other => None,
         };
