@@ -33,8 +33,8 @@ pub enum StepKind {
     /// Sets the publication status: a separate PATCH, because the API accepts no other field beside
     /// it.
     Publish = 7,
-    /// Reads the file again at the end of the run, because the response to an earlier request on it
-    /// was lost. No row requests it; it belongs to the last row that changed the file.
+    /// Reads the file again at the end of the run, for a [`ReadBackReason`]. No row requests it; it
+    /// belongs to the last row that changed the file.
     ReadBack = 8,
 }
 
@@ -212,7 +212,7 @@ impl Patch {
 }
 
 /// The state that a file must have after all accepted requests. Absent fields are not checked.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The fields as last set.
     pub details: Details,
@@ -239,12 +239,6 @@ pub enum ReadBackReason {
     Sample,
     /// A first read of a sampled file did not show the change.
     Confirmation,
-}
-
-impl Default for ReadBackReason {
-    fn default() -> Self {
-        Self::LostResponse(0)
-    }
 }
 
 /// API endpoints. A 429 throttles one endpoint, not the others.

@@ -1,9 +1,22 @@
 //! Builds the expected state of a file, step by step.
 
-use crate::request::Expected;
-use crate::row::Tags;
+use crate::request::{Expected, ReadBackReason};
+use crate::row::{Details, Tags};
 
 impl Expected {
+    /// Nothing is known yet.
+    pub(super) fn new(reason: ReadBackReason) -> Self {
+        Self {
+            details: Details::default(),
+            tags: None,
+            tags_added: Vec::new(),
+            tags_removed: Vec::new(),
+            ai_tags_removed: Vec::new(),
+            publish: None,
+            reason,
+        }
+    }
+
     /// Applies a complete list of tags.
     pub(super) fn set_tags(&mut self, tags: &[String]) {
         self.invalidate_tags();
@@ -59,7 +72,8 @@ mod tests {
 
     #[test]
     fn single_tags_are_tracked_until_all_are_set() {
-        let mut expected = Expected::default();
+        let unknown = Expected::new(ReadBackReason::Sample);
+        let mut expected = unknown.clone();
         expected.edit_tags(&tags(&["a", "b"]), true);
         expected.edit_tags(&tags(&["b", "c"]), false);
         assert_eq!(
@@ -69,6 +83,6 @@ mod tests {
         expected.set_tags(&strings(&["x", "y"]));
         expected.edit_tags(&tags(&["y", "z"]), true);
         expected.edit_tags(&tags(&["x"]), false);
-        assert_eq!(expected, Expected { tags: Some(strings(&["y", "z"])), ..Expected::default() });
+        assert_eq!(expected, Expected { tags: Some(strings(&["y", "z"])), ..unknown });
     }
 }

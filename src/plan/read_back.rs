@@ -134,7 +134,7 @@ fn unverified(step: StepRef) -> Op {
 }
 
 /// A file to read back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ReadFile {
     expected: Expected,
     /// Whether a row that counts names the file.
@@ -149,7 +149,13 @@ struct ReadFile {
 
 impl ReadFile {
     fn new(reason: ReadBackReason) -> Self {
-        Self { expected: Expected { reason, ..Expected::default() }, ..Self::default() }
+        Self {
+            expected: Expected::new(reason),
+            has_row: false,
+            last_row: None,
+            is_read_back: false,
+            extension_fields: FieldSet::default(),
+        }
     }
 
     /// Whether a row counts: after a lost response only those after its row do.
@@ -261,7 +267,7 @@ mod tests {
             let tags = Some(TagChange::Replace(tags(tag)));
             Change { tags, ..Change::default() }
         };
-        let mut file = ReadFile::default();
+        let mut file = ReadFile::new(ReadBackReason::Sample);
         let planning = Planning::Diff(DiffOptions::default());
         let pos = |number| RowPos { number, offset: 0, line: number };
         file.row(pos(2), &replace("a"), &[step(2, StepKind::Details)], planning);
