@@ -136,6 +136,27 @@ impl SpendingLimits {
         self.run.runs.contains_key(&name) || self.day.runs.contains_key(&name)
     }
 
+    /// The reason why these runs alone exceed a limit; `None` if none does.
+    #[must_use]
+    pub fn exceeded_by(&self, runs: &Runs) -> Option<String> {
+        let of_run = self.run.exceeded(runs, &self.prices, "per run");
+        of_run.or_else(|| self.day.exceeded(runs, &self.prices, "per day"))
+    }
+
+    /// The flags of the limits that are set, to raise them.
+    #[must_use]
+    pub fn flags(&self) -> Vec<&'static str> {
+        let units = |limits: &PeriodLimits, flag| limits.units.map(|_| flag);
+        let runs = |limits: &PeriodLimits, flag| (!limits.runs.is_empty()).then_some(flag);
+        let flags = [
+            units(&self.run, "--max-units"),
+            runs(&self.run, "--max-extension-runs"),
+            units(&self.day, "--max-units-per-day"),
+            runs(&self.day, "--max-extension-runs-per-day"),
+        ];
+        flags.into_iter().flatten().collect()
+    }
+
     /// These limits, completed by those that a run has recorded.
     #[must_use]
     pub fn or(self, recorded: Self) -> Self {

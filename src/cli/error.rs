@@ -208,8 +208,12 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
             ". Pass --null-means leave to keep these fields, or --null-means clear to clear them"
         }
         Refusal::TooManyInvalid { .. } => ". Fix them, or pass a higher --max-bad",
-        Refusal::UnlimitedSpending { .. } => {
+        Refusal::UnlimitedSpending { unpriced_runs: 0, .. } => {
             ". Pass --max-units N or --max-extension-runs NAME=N to set a limit"
+        }
+        Refusal::UnlimitedSpending { .. } => {
+            ". Pass --max-extension-runs NAME=N to set a limit, or --max-units N with the --price of each \
+             extension whose units are not known"
         }
         Refusal::SavedExtensionChanged(_) => {
             ".\nPlan the rest again: apply the sheet, or its report of failed rows, as a new run"

@@ -22,7 +22,7 @@ use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
 use crate::run::{RunDir, RunLock, in_flight};
-use crate::spending::Prices;
+use crate::spending::SpendingLimits;
 
 /// Options of resuming a run.
 #[derive(Debug, Clone, Copy)]
@@ -300,7 +300,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let account = (&connection.client, &connection.reads);
         refuse_changed(&scan.summary.references, &context.rules.extensions, account).await?;
         refuse_unknown_prices(&scan.summary, &spending)?;
-        self.show(connection, meta, (&scan, &spending.prices), ledger.file_count()? > 0);
+        self.show(connection, meta, (&scan, &spending), ledger.file_count()? > 0);
         if !meta.sandbox && self.part == RunPart::Rest {
             self.tell_if_sheet_changed(meta);
         }
@@ -322,7 +322,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         &self,
         connection: &Connection,
         meta: &RunMeta,
-        (scan, prices): (&InputSummary, &Prices),
+        (scan, spending): (&InputSummary, &SpendingLimits),
         can_undo: bool,
     ) {
         let is_pilot = self.options.limits.rows.is_some() && self.part == RunPart::Plan;
@@ -335,7 +335,7 @@ impl<U: Ui> ExistingRun<'_, U> {
                 is_first_run: connection.is_first_run(meta),
                 sandbox: meta.sandbox,
                 execution: &self.settings.execution,
-                prices,
+                spending,
                 pilot_of: is_pilot.then_some(whole),
                 can_undo: Some(can_undo),
                 now: jiff::ZonedDateTime::now(),

@@ -1,12 +1,14 @@
 //! The recorded charges, for the runs that need them.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
 use crate::account::AccountId;
-use crate::charges::{Certainty, Charge, Charges, ChargesError};
+use crate::charges::{Certainty, Charges, ChargesError};
 use crate::error::chain;
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::{PriorRun, PriorRunLookup};
@@ -77,19 +79,18 @@ pub(super) fn already_ran(
     let Some(charges) = open_charges(connection, meta.has_extensions)? else {
         return Ok(Box::new(|_, _| PriorRun::None));
     };
-    let retried = match &meta.kind {
-        RunKind::Retry { of } => Some(of.clone()),
-        _ => None,
-    };
+    let is_retry = matches!(meta.kind, RunKind::Retry { .. });
+    let origin = origin(meta);
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
-        let charge = match &retried {
-            Some(retried) => charges.find_after(file, extension, retried)?,
-            None => charges.find(file, extension)?,
-        };
-        let is_failure = |charge: &Charge| charge.certainty == Certainty::Failed;
+        // What has run since, has run again, also if it failed again.
+        if let Some(origin) = &origin
+            && let Some(charge) = charges.find_after(file, extension, origin)?
+        {
+            return Ok(PriorRun::Same(charge.to_string()));
+        }
+        let charge = if is_retry { None } else { charges.find(file, extension)? };
         Ok(match charge {
-            // One that has failed since the retried run was retried, too.
-            Some(charge) if is_failure(&charge) && retried.is_none() => {
+            Some(charge) if charge.certainty == Certainty::Failed => {
                 PriorRun::Failed(charge.to_string())
             }
             Some(charge) => PriorRun::Same(charge.to_string()),
@@ -101,6 +102,16 @@ pub(super) fn already_ran(
     Ok(Box::new(move |file, extension| {
         find(file, extension).unwrap_or_else(|error| PriorRun::Same(chain(&error)))
     }))
+}
+
+/// Id of the run whose rows are sent again: of a retry, or of a sheet that is still where the run
+/// returned it.
+fn origin(meta: &RunMeta) -> Option<String> {
+    if let RunKind::Retry { of } = &meta.kind {
+        return Some(of.clone());
+    }
+    let run = RunDir::open(Path::new(meta.input_path.as_ref()?).parent()?).ok()?;
+    Some(run.ledger().ok()?.meta().ok()?.id)
 }
 
 /// Records the charges of a run as they are known now, in `charges`, unless it has none; tells of an

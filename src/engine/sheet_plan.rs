@@ -374,7 +374,7 @@ impl<U: Ui> SheetPlan<'_, U> {
             is_first_run,
             sandbox: self.sheet.sandbox,
             execution: &self.settings.execution,
-            prices: &self.settings.spending.prices,
+            spending: &self.settings.spending,
             pilot_of: self.limit.and(whole),
             can_undo: Some(self.planning != Planning::Direct || self.keeps_snapshots),
             now: ZonedDateTime::now(),

@@ -19,7 +19,7 @@ use crate::resolve::Resolution;
 use crate::run::{ReadProgress, ReadStats, RunDir};
 use crate::settings::Execution;
 use crate::settle;
-use crate::spending::Prices;
+use crate::spending::{Prices, SpendingLimits};
 use crate::undo::UndoSummary;
 
 /// The program around the engine: it shows events, and answers questions if a person is there.
@@ -217,8 +217,8 @@ pub struct Target<'t> {
     pub sandbox: bool,
     /// The rate limits and other settings of the executor.
     pub execution: &'t Execution,
-    /// The prices of billed extensions.
-    pub prices: &'t Prices,
+    /// The prices and limits of billed extensions.
+    pub spending: &'t SpendingLimits,
     /// All rows of the sheet, if only a pilot is sent now.
     pub pilot_of: Option<WholeSheet>,
     /// Whether snapshots are kept, so that the run can be undone; `None` where nothing is sent.

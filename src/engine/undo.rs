@@ -176,7 +176,7 @@ impl<U: Ui> Undo<'_, U> {
                 is_first_run: false,
                 sandbox: false,
                 execution: &self.settings.execution,
-                prices: &self.settings.spending.prices,
+                spending: &self.settings.spending,
                 pilot_of,
                 can_undo: Some(true),
                 now: ZonedDateTime::now(),

@@ -20,6 +20,7 @@ use crate::ledger::{Ended, LedgerError, LedgerFile, RunKind, RunMeta, Stage, Ste
 use crate::outcome::{Code, Status};
 use crate::row::RowPos;
 use crate::run::RunDir;
+use crate::spending::SpendingLimits;
 
 /// The reports that were written.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Reports {
     pub unknown: Option<PathBuf>,
     /// The flags with which `failed.*` and `unknown.*` are read like the sheet, each after a blank.
     pub read_flags: String,
+    /// The recorded limits of billed extensions.
+    pub spending: SpendingLimits,
     /// The backups of sheets that were edited since they were last written.
     pub backups: Vec<PathBuf>,
     /// The stage of the run.
@@ -130,6 +133,7 @@ fn write_files(
         failures,
         summary,
         read_flags: flags_of_returned(meta),
+        spending: meta.spending.clone(),
         backups,
         stage: meta.stage,
         can_undo: !meta.sandbox && ledger.file_count()? > 0,

@@ -110,6 +110,23 @@ fn failed_csv_repeats_only_the_failed_extension() {
 }
 
 #[test]
+fn what_failed_again_in_a_retry_is_left_by_the_failed_csv_of_the_first_run() {
+    let extensions = ExtensionOutcome::Always(Status::Failed);
+    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
+    env.write("sheet.csv", SHEET);
+    env.apply("sheet.csv").exits(1);
+    let run = env.only_run("sheet").name();
+    retry(&env, &run).exits(1);
+    assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
+    env.apply(&format!("{run}/failed.csv")).exits(0);
+    assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
+    // That of the retry asks for it again.
+    let second = env.runs("sheet").pop().expect("there are two").name();
+    env.apply(&format!("{second}/failed.csv")).exits(1);
+    assert_eq!((billed(&env, "a"), billed(&env, "c")), (3, 3));
+}
+
+#[test]
 fn run_without_failed_rows_needs_no_consent_to_retry_nothing() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", "fileId,tags\na,x\n");

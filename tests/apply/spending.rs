@@ -31,9 +31,12 @@ fn units_of_a_run_are_not_exceeded_and_resume_sends_the_rest() {
     let env = env(files(ids(5)), 5);
     let stopped = env.apply("sheet.csv --max-units 300").exits(5);
     let stopped = stopped.output_contains("billed     2 remove-bg (260 units)");
+    let stopped = stopped.output_contains(
+        "the limit of 300 units per run is reached before the end; the rows beyond it are left",
+    );
     let stopped = stopped.output_contains("3 × not_attempted budget (rows 4, 5, 6)");
     let stopped = stopped.output_contains("the limit of 300 units per run is reached");
-    stopped.output_contains("with a higher limit, such as --max-units");
+    stopped.output_contains("with a higher --max-units; the recorded limit holds otherwise");
     let run = env.only_run("sheet");
     let statuses = ["updated", "updated", "not_attempted", "not_attempted", "not_attempted"];
     assert_eq!(run.statuses(), statuses);

@@ -309,13 +309,16 @@ fn charges(lines: &mut Layout, summary: &PlanSummary, target: &Target<'_>) {
         return;
     }
     let runs = summary.extension_runs.iter().map(|(name, runs)| {
-        let units = match target.prices.units(name, runs) {
+        let units = match target.spending.prices.units(name, runs) {
             Some(units) => plural(units, "unit", "units"),
             None => "units unknown".to_owned(),
         };
         format!("{} {} ({units})", name.as_str(), plural(runs, "run", "runs"))
     });
     lines.add("billed", &runs.collect::<Vec<_>>().join(", "));
+    if let Some(why) = target.spending.exceeded_by(&summary.extension_runs) {
+        lines.add("", &format!("{why} before the end; the rows beyond it are left to a resume"));
+    }
     if target.is_first_run {
         lines.add(
             "",

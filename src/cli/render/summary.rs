@@ -177,9 +177,11 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     if resumes {
         lines.add_unwrapped("next", &resume_command(reports.stage, run));
         if reports.failures.count_of(Code::Budget) > 0 {
+            let flags = reports.spending.flags().join(" or ");
+            let day = if reports.spending.day.is_empty() { "" } else { ", or on another UTC day" };
             lines.add(
                 "",
-                "with a higher limit, such as --max-units; the recorded one holds otherwise",
+                &format!("with a higher {flags}{day}; the recorded limit holds otherwise"),
             );
         }
         if reports.summary.sandbox {
