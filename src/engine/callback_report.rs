@@ -31,6 +31,8 @@ pub struct CallbackReport {
     pub unrelated: u64,
     /// Those that could belong to several rows of one file.
     pub ambiguous: u64,
+    /// Those that belong to another run with the same extension on the file, or could.
+    pub of_other_runs: u64,
     /// Services of unrelated callbacks that this program does not know, at most five.
     pub unknown_services: BTreeSet<Box<str>>,
     /// What the listener received; `None` without a listener.

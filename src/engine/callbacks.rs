@@ -153,7 +153,8 @@ impl<'i> CallbackIntake<'i> {
         }
     }
 
-    /// Takes the callbacks that another receiver has saved.
+    /// Takes the callbacks that another receiver has saved. Other runs must have been taken into
+    /// account: a body does not say which run it is about.
     pub(super) fn take_saved(&self, path: &Path) -> Result<(), Error> {
         let failed = |error| Error::file(format!("read {}", path.display()), error);
         let mut bodies = SavedBodies::new(BufReader::new(File::open(path).map_err(failed)?));
@@ -205,6 +206,7 @@ impl CallbackReport {
             Effect::Settled => &mut self.settled,
             Effect::Repeated => &mut self.repeated,
             Effect::Ambiguous => &mut self.ambiguous,
+            Effect::OfOtherRun => &mut self.of_other_runs,
             Effect::Unrelated => &mut self.unrelated,
         };
         *count += 1;

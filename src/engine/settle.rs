@@ -1,8 +1,9 @@
 //! Settles a run: finds the final status of its pending extensions and unknown outcomes.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use super::locks::lock_run;
 use super::recorded_charges::{open_charges, record_charges};
 use super::settings::{Consent, prompt};
 use super::ui::{Event, Ui};
+use crate::account::{AccountDb, AccountId, Writer};
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::{Reads, Stop};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::report::{Reports, rewrite};
-use crate::run::RunDir;
+use crate::run::{RunDir, RunDirError};
 use crate::settings::Execution;
 use crate::settle::{
     ApiStates, OpenSteps, OtherRun, OtherRuns, SettleError, SettleProgress, SettleStop, Settler,
@@ -123,6 +125,7 @@ impl Engine {
         let intake = CallbackIntake::new(ledger, steps, listener.as_ref());
         intake.take_stored()?;
         if let Some(saved) = options.saved {
+            self.take_others_into_account(meta, &mut steps.borrow_mut())?;
             intake.take_saved(saved)?;
         }
         if options.saved.is_some() || steps.borrow().left() == 0 {
@@ -147,6 +150,18 @@ impl Engine {
         intake.tell(ui);
         let are_charges_recorded = settling.record_charges(ui);
         Ok((ended?, are_charges_recorded))
+    }
+
+    /// Takes the other runs of the account into account, without a connection. A saved callback can be
+    /// as old as any of them.
+    fn take_others_into_account(&self, meta: &RunMeta, steps: &mut OpenSteps) -> Result<(), Error> {
+        if meta.sandbox {
+            return Ok(());
+        }
+        let db = AccountDb::open(&self.settings().open_state()?)?;
+        let runs = RunsOfAccount { db: &db, account: db.account_of(&meta.account)? };
+        let others = OthersOnMachine::new(meta, Some(runs), None);
+        Ok(others.take_into_account(steps)?)
     }
 
     /// Opens the charges database for a run with billed extensions, without a connection.
@@ -215,7 +230,7 @@ impl Settling<'_> {
         let settler = Settler {
             ledger: self.ledger,
             states: &states,
-            others: &OthersOnMachine { settling: self, known: RefCell::default() },
+            others: &self.others(),
             steps: self.intake.steps,
             changed: &changed,
             awaits_callbacks: self.intake.listener.is_some(),
@@ -246,6 +261,13 @@ impl Settling<'_> {
         ended
     }
 
+    /// The other runs, as far as reading is concerned.
+    fn others(&self) -> OthersOnMachine<'_> {
+        let local = self.connection.local.as_ref();
+        let runs = local.map(|it| RunsOfAccount { db: &it.db, account: it.account });
+        OthersOnMachine::new(self.meta, runs, Some(PENDING_MAX))
+    }
+
     /// Settles a run that has just ended. An error is logged: the run itself is over. Returns whether
     /// anything may have been settled.
     pub(super) async fn settle(
@@ -271,57 +293,95 @@ impl Settling<'_> {
     }
 }
 
+/// The runs of an account, as this machine knows them.
+#[derive(Clone, Copy)]
+struct RunsOfAccount<'s> {
+    db: &'s AccountDb,
+    account: AccountId,
+}
+
 /// The other runs of the account on this machine.
 struct OthersOnMachine<'s> {
-    settling: &'s Settling<'s>,
+    meta: &'s RunMeta,
+    /// `None` if the run used a sandbox of its own.
+    runs: Option<RunsOfAccount<'s>>,
+    /// Runs that ended longer before this one began cannot have caused anything that is found now.
+    /// Without a limit, they count for as long as they can be read.
+    age_max: Option<SignedDuration>,
     /// The runs that were taken into account, with the times of their last changes.
     known: RefCell<Vec<(String, Option<Timestamp>)>>,
+    /// The ids of the runs that cannot be read. Each is told once.
+    unreadable: RefCell<BTreeSet<String>>,
 }
 
 /// Another run, as it is in the state of the account.
-struct Writer {
+struct Other {
     id: String,
-    run: RunDir,
+    run: Result<RunDir, RunDirError>,
+    path: PathBuf,
+    /// When it changed last, as far as that is known.
+    last: Option<Timestamp>,
     is_earlier: bool,
 }
 
-impl OthersOnMachine<'_> {
+impl<'s> OthersOnMachine<'s> {
+    fn new(
+        meta: &'s RunMeta,
+        runs: Option<RunsOfAccount<'s>>,
+        age_max: Option<SignedDuration>,
+    ) -> Self {
+        let (known, unreadable) = (RefCell::default(), RefCell::default());
+        Self { meta, runs, age_max, known, unreadable }
+    }
+
     /// The runs that may have had requests in flight, or extensions pending, since the run began.
-    fn writers(&self) -> Result<Vec<Writer>, SettleError> {
-        let Settling { meta, connection, .. } = self.settling;
-        let Some(LocalState { db, account, .. }) = &connection.local else {
+    fn others(&self) -> Result<Vec<Other>, SettleError> {
+        let Some(RunsOfAccount { db, account }) = self.runs else {
             return Ok(Vec::new());
         };
-        let begun: Option<Timestamp> = meta.begun.parse().ok();
-        let writers = db.writers(*account)?.into_iter().filter(|writer| writer.id != meta.id);
-        let writers = writers.filter_map(|writer| {
-            let run = RunDir::open(&writer.path).ok()?;
-            let last = writer.wrote_at.max(run.last_modified());
+        let begun: Option<Timestamp> = self.meta.begun.parse().ok();
+        let writers = db.writers(account)?.into_iter().filter(|writer| writer.id != self.meta.id);
+        let writers = writers.filter_map(|Writer { id, path, wrote_at, .. }| {
+            let run = RunDir::open(&path);
+            let last = wrote_at.max(run.as_ref().ok().and_then(RunDir::last_modified));
             let ended_before = begun.zip(last).map(|(begun, last)| begun.duration_since(last));
             let is_earlier = ended_before.is_some_and(|before| before.is_positive());
-            let is_past = ended_before.is_some_and(|before| before > PENDING_MAX);
-            (!is_past).then_some(Writer { id: writer.id, run, is_earlier })
+            let age_max = if run.is_ok() { self.age_max } else { Some(PENDING_MAX) };
+            let is_past = ended_before.zip(age_max).is_some_and(|(before, max)| before > max);
+            (!is_past).then_some(Other { id, run, path, last, is_earlier })
         });
         Ok(writers.collect())
+    }
+
+    fn tell_unreadable(&self, other: &Other, why: &str) {
+        if self.unreadable.borrow_mut().insert(other.id.clone()) {
+            tracing::warn!(
+                "cannot tell which files the run {} changed: {}; it may have caused whatever changed \
+                 on the files of this run, so that changes prove nothing",
+                other.path.display(),
+                why
+            );
+        }
     }
 }
 
 impl OtherRuns for OthersOnMachine<'_> {
     fn take_into_account(&self, steps: &mut OpenSteps) -> Result<(), SettleError> {
-        let writers = self.writers()?;
+        let others = self.others()?;
         let now: Vec<(String, Option<Timestamp>)> =
-            writers.iter().map(|it| (it.id.clone(), it.run.last_modified())).collect();
+            others.iter().map(|it| (it.id.clone(), it.last)).collect();
         if *self.known.borrow() == now {
             return Ok(());
         }
         steps.forget_others();
-        for Writer { run, is_earlier, .. } in writers {
-            if let Err(error) = take_run(steps, &run, is_earlier) {
-                tracing::warn!(
-                    "cannot tell which files the run {} changed: {}",
-                    run.path().display(),
-                    chain(&error)
-                );
+        for other in others {
+            let taken = match &other.run {
+                Ok(run) => take_run(steps, run, other.is_earlier).map_err(|error| chain(&error)),
+                Err(error) => Err(chain(error)),
+            };
+            if let Err(why) = taken {
+                self.tell_unreadable(&other, &why);
+                steps.beside_unreadable();
             }
         }
         *self.known.borrow_mut() = now;

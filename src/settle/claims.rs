@@ -135,6 +135,16 @@ impl Claim {
         names.filter_map(claim).collect()
     }
 
+    /// The claims of another run of which nothing is known: it may have left every trace.
+    pub(super) fn of_unknown_run() -> [Self; 2] {
+        [Trace::Any, Trace::Publication(true)].map(|trace| Self {
+            step: None,
+            name: "".into(),
+            trace,
+            is_immediate: false,
+        })
+    }
+
     /// The claim as that of another run. `is_earlier` if that run had ended when this one began.
     pub(super) fn of_other_run(self, is_earlier: bool) -> Option<Self> {
         let is_past = is_earlier && self.is_immediate;

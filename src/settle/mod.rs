@@ -20,12 +20,14 @@ mod evidence;
 mod laws;
 mod open;
 mod reader;
+mod reported;
 mod schedule;
 mod settler;
 mod states;
 
 pub use open::SettleError;
-pub(crate) use open::{Effect, OpenSteps, OtherRun, Reported};
+pub(crate) use open::{OpenSteps, OtherRun};
+pub(crate) use reported::{Effect, Reported};
 pub(crate) use settler::{OtherRuns, Settler};
 pub use settler::{SettleProgress, SettleStop};
 pub(crate) use states::ApiStates;

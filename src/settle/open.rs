@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::claims::{Claim, Trace};
 use super::evidence::{Evidence, evidence, is_since};
 use crate::account::AccountError;
-use crate::extension_results::ExtensionResults;
 use crate::history::each_update;
 use crate::imagekit::{Failure, FileState};
 use crate::input::{Context, Input, InputError};
@@ -44,40 +43,42 @@ impl From<Failure> for SettleError {
 /// bytes per step.
 #[derive(Debug, Default)]
 pub(crate) struct OpenSteps {
-    files: HashMap<FileId, OpenFile>,
+    pub(super) files: HashMap<FileId, OpenFile>,
 }
 
 #[derive(Debug, Default)]
-struct OpenFile {
-    steps: Vec<OpenStep>,
+pub(super) struct OpenFile {
+    pub(super) steps: Vec<OpenStep>,
     /// What requests of the run may have changed on the file, those of the steps included.
     claims: Vec<Claim>,
     /// What requests of other runs may have changed on it.
     other_claims: Vec<Claim>,
+    /// The extensions of other runs on it that have no final status, or got it after the response.
+    pub(super) other_parts: Vec<Part>,
     /// Whether reading it again is useless, because ImageKit does not have it or refuses to show it.
     is_unreadable: bool,
 }
 
 #[derive(Debug)]
-struct OpenStep {
-    pos: RowPos,
-    kind: StepKind,
+pub(super) struct OpenStep {
+    pub(super) pos: RowPos,
+    pub(super) kind: StepKind,
     /// The state before its request.
     before: Option<FileState>,
     /// A time of ImageKit before anything that it may have changed: a listed state from before it
     /// can be older than `before`.
     since: Option<Timestamp>,
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 /// An extension of a step, or its publication.
 #[derive(Debug)]
-struct Part {
-    name: Box<str>,
+pub(super) struct Part {
+    pub(super) name: Box<str>,
     /// `None` if reading the file cannot settle it.
     trace: Option<Trace>,
-    /// How its final status is known; `None` while it is open.
-    known_by: Option<KnownBy>,
+    /// Its final status; `None` while it is open.
+    pub(super) settled: Option<Box<Settled>>,
 }
 
 /// Another run of the account, whose requests may have changed the same files.
@@ -91,37 +92,6 @@ pub(crate) struct OtherRun<'r> {
     pub meta: &'r RunMeta,
     /// Whether it had ended when the run to settle began.
     pub is_earlier: bool,
-}
-
-/// A final status that ImageKit reported for a file.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reported<'r> {
-    /// The file.
-    pub file: &'r FileId,
-    /// Number of the row that requested it; `None` if that is not known.
-    pub row: Option<u64>,
-    /// The extension, as in `extensionStatus`.
-    pub name: &'r str,
-    /// Its final status.
-    pub status: FinalStatus,
-    /// ImageKit's error for people; may be empty.
-    pub error: &'r str,
-    /// What it wrote.
-    pub found: Option<&'r ExtensionResults>,
-}
-
-/// What a reported status changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It settled an extension, or confirmed or corrected what was only inferred.
-    Settled,
-    /// It was reported before.
-    Repeated,
-    /// The run has no such extension open on the file.
-    Unrelated,
-    /// Several rows of the file have the extension open. A report does not say which one it is about,
-    /// and may be a repetition, so they stay open.
-    Ambiguous,
 }
 
 impl OpenSteps {
@@ -145,7 +115,10 @@ impl OpenSteps {
             Ok::<_, SettleError>(())
         })?;
         if open.left() > 0 {
-            open.each_claim(input, context, meta, ledger, |file, claim| file.claims.push(claim))?;
+            let (planning, completeness) = (meta.planning, ledger.completeness()?);
+            open.each_update(input, context, ledger, |file, change, records| {
+                file.claims.extend(Claim::of_row(change, records, planning, completeness));
+            })?;
         }
         Ok(open)
     }
@@ -158,32 +131,42 @@ impl OpenSteps {
     pub(crate) fn beside(&mut self, other: OtherRun<'_>) -> Result<(), SettleError> {
         let OtherRun { input, ledger, meta, is_earlier } = other;
         let context = ledger.context(meta)?;
-        self.each_claim(input, &context, meta, ledger, |file, claim| {
-            file.other_claims.extend(claim.of_other_run(is_earlier));
+        let (planning, completeness) = (meta.planning, ledger.completeness()?);
+        self.each_update(input, &context, ledger, |file, change, records| {
+            let claims = Claim::of_row(change, records, planning, completeness).into_iter();
+            file.other_claims.extend(claims.filter_map(|claim| claim.of_other_run(is_earlier)));
+            file.other_parts.extend(records.iter().flat_map(|record| parts(change, record)));
         })
+    }
+
+    /// Takes into account that another run cannot be read: it may have changed every file in every
+    /// way.
+    pub(crate) fn beside_unreadable(&mut self) {
+        for file in self.files.values_mut() {
+            file.other_claims.extend(Claim::of_unknown_run());
+            file.other_parts.push(Part::open(ExtensionName::SavedExtension.as_str()));
+        }
     }
 
     /// Forgets the other runs, to take them into account anew.
     pub(crate) fn forget_others(&mut self) {
-        self.files.values_mut().for_each(|file| file.other_claims.clear());
+        for file in self.files.values_mut() {
+            file.other_claims.clear();
+            file.other_parts.clear();
+        }
     }
 
-    fn each_claim(
+    /// Passes the rows of a run on these files to `visit`.
+    fn each_update(
         &mut self,
         input: &Input,
         context: &Context,
-        meta: &RunMeta,
         ledger: &LedgerFile,
-        add: impl Fn(&mut OpenFile, Claim),
+        mut visit: impl FnMut(&mut OpenFile, &Change, &[StepRecord]),
     ) -> Result<(), SettleError> {
-        let completeness = ledger.completeness()?;
         each_update(input, context, ledger, |_, update, records| {
             if let Some(file) = self.files.get_mut(&update.file) {
-                let planning = meta.planning;
-                let claims = Claim::of_row(&update.change, records, planning, completeness);
-                for claim in claims {
-                    add(file, claim);
-                }
+                visit(file, &update.change, records);
             }
             Ok::<_, SettleError>(())
         })
@@ -278,74 +261,7 @@ impl OpenSteps {
         let steps = steps.filter(|step| step.pos == *pos && step.kind == *kind);
         let parts = steps.flat_map(|step| &mut step.parts);
         for part in parts.filter(|part| part.name == settled.name) {
-            part.known_by = Some(settled.known_by);
-        }
-    }
-
-    /// Records statuses that ImageKit reported, durably: all or none. Returns the effect of each.
-    /// Reporting one again changes nothing.
-    ///
-    /// # Errors
-    /// The ledger cannot be written. None has been recorded; they should be refused, so that ImageKit
-    /// repeats them, and the steps must not be used any more.
-    pub(crate) fn report(
-        &mut self,
-        ledger: &LedgerFile,
-        reports: &[Reported<'_>],
-    ) -> Result<Vec<Effect>, LedgerError> {
-        let (mut effects, mut settlements) = (Vec::new(), Vec::new());
-        for reported in reports {
-            let (effect, settlement) = self.take_report(*reported);
-            effects.push(effect);
-            settlements.extend(settlement);
-        }
-        if !settlements.is_empty() {
-            ledger.settle(&settlements, Timestamp::now())?;
-        }
-        Ok(effects)
-    }
-
-    /// Decides what a report settles, and notes it.
-    fn take_report(&mut self, reported: Reported<'_>) -> (Effect, Option<Settlement>) {
-        let Reported { file, row, name, status, error, found } = reported;
-        let steps = self.files.get(file).map(|file| file.steps.as_slice()).unwrap_or_default();
-        let steps = steps.iter().filter(|step| row.is_none_or(|row| step.pos.number == row));
-        let parts = steps.flat_map(|step| step.parts.iter().map(move |part| (step, part)));
-        let named = |wanted: &str| -> Vec<(&OpenStep, &Part)> {
-            parts.clone().filter(|(_, part)| *part.name == *wanted).collect()
-        };
-        let mut open = named(name);
-        if open.is_empty() {
-            // A saved extension is reported under the name of the extension that it stands for.
-            open = named(ExtensionName::SavedExtension.as_str());
-        } else {
-            open.retain(|(_, part)| part.known_by != Some(KnownBy::Callback));
-            if open.is_empty() {
-                return (Effect::Repeated, None);
-            }
-        }
-        let (pos, kind, part) = match open.as_slice() {
-            [] => return (Effect::Unrelated, None),
-            [(step, part)] => (step.pos, step.kind, part.name.clone()),
-            _ => return (Effect::Ambiguous, None),
-        };
-        let settled = Settled {
-            name: name.into(),
-            status,
-            known_by: KnownBy::Callback,
-            evidence: error.into(),
-            found: found.cloned().map(Box::new),
-        };
-        self.rename(file, (pos, kind, &part), name);
-        (Effect::Settled, Some(Settlement { pos, kind, settled }))
-    }
-
-    /// Notes the report of a part, under the name that it was reported with.
-    fn rename(&mut self, file: &FileId, (pos, kind, part): (RowPos, StepKind, &str), name: &str) {
-        let steps = self.files.get_mut(file).map(|file| &mut file.steps).into_iter().flatten();
-        let steps = steps.filter(|step| step.pos == pos && step.kind == kind);
-        for part in steps.flat_map(|step| &mut step.parts).filter(|it| *it.name == *part) {
-            (part.name, part.known_by) = (name.into(), Some(KnownBy::Callback));
+            part.settled = Some(Box::new(settled.clone()));
         }
     }
 
@@ -430,11 +346,16 @@ impl OpenStep {
 
 impl Part {
     fn open(name: &str) -> Self {
-        Self { name: name.into(), trace: Trace::of(name), known_by: None }
+        Self { name: name.into(), trace: Trace::of(name), settled: None }
     }
 
     fn is_open(&self) -> bool {
-        self.known_by.is_none()
+        self.settled.is_none()
+    }
+
+    /// How its final status is known; `None` while it is open.
+    pub(super) fn known_by(&self) -> Option<KnownBy> {
+        self.settled.as_deref().map(|settled| settled.known_by)
     }
 }
 
@@ -452,14 +373,12 @@ fn parts(change: &Change, record: &StepRecord) -> Vec<Part> {
     if is_unknown {
         return record.sent.extensions.iter().map(|it| Part::open(it.name.as_str())).collect();
     }
-    let known_by = |name: &str| {
-        record.settled.iter().find(|it| *it.name == *name).map(|settled| settled.known_by)
-    };
+    let settled = |name: &str| record.settled.iter().find(|it| *it.name == *name).cloned();
     let statuses = record.outcome.extension_status.as_deref().map(ExtensionStatus::read);
     let parts = statuses.into_iter().flatten().filter_map(|(name, status)| {
-        let known_by = known_by(&name);
-        let is_part = known_by.is_some() || status == ExtensionStatus::Pending;
-        is_part.then(|| Part { known_by, ..Part::open(&name) })
+        let settled = settled(&name).map(Box::new);
+        let is_part = settled.is_some() || status == ExtensionStatus::Pending;
+        is_part.then(|| Part { settled, ..Part::open(&name) })
     });
     parts.collect()
 }

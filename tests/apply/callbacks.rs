@@ -281,6 +281,88 @@ fn saved_callbacks_settle_the_extensions_that_they_name() {
     assert!(run.row(2)["message"].contains(r"no\u{1b}[2J image"), "{}", run.row(2)["message"]);
 }
 
+fn success(file: &str, version: &str) -> String {
+    let object = json!({"fileId": file, "versionInfo": {"id": version}});
+    json!({"service": "remove-bg", "status": "SUCCESS", "fileObject": object}).to_string() + "\n"
+}
+
+fn failure(file: &str, error: &str) -> String {
+    json!({"service": "remove-bg", "status": "FAILURE", "fileId": file, "error": error}).to_string()
+        + "\n"
+}
+
+/// A row that removes the background.
+fn remove_bg(file: &str, color: &str) -> String {
+    let options = json!({"name": "remove-bg", "options": {"bg_color": color}});
+    json!({"fileId": file, "extensions": [options]}).to_string() + "\n"
+}
+
+#[test]
+fn saved_callback_of_the_run_before_does_not_settle_its_retry() {
+    let env = TestEnv::new(pending(HOUR, Callbacks::default(), files(["a", "b", "c"])));
+    env.write("sheet.jsonl", ["a", "b", "c"].map(|file| remove_bg(file, "white")).concat());
+    env.apply("sheet.jsonl").exits(0);
+    let first = env.only_run("sheet");
+    let old = ["a", "b", "c"].map(|file| failure(file, "no image")).concat();
+    env.write("callbacks.jsonl", &old);
+    env.run(&format!("settle {} --from callbacks.jsonl", first.name())).exits(1);
+    env.run(&format!("retry {} --yes --rate unlimited", first.name())).exits(0);
+    let retry = env.runs("sheet").pop().expect("it ran");
+    let settle = format!("settle {} --from callbacks.jsonl", retry.name());
+    let statuses = |run: &RunFiles| -> Vec<String> {
+        run.report().iter().map(|row| row["extensionStatus.remove-bg"].clone()).collect()
+    };
+    let mut cases = Cases::default();
+    cases.add("bodies of the first run", env.run(&settle).exits(0));
+    assert_eq!(statuses(&retry), ["pending"; 3]);
+    // The same receiver has saved those of the retry, too.
+    let new = [success("a", "v2"), failure("b", "too dark"), failure("c", "no image")];
+    env.write("callbacks.jsonl", old + &new.concat());
+    cases.add("bodies of both", env.run(&settle).exits(1));
+    assert_eq!(statuses(&retry), ["success", "failed", "pending"]);
+    cases.add(
+        "first run again",
+        env.run(&format!("settle {} --from callbacks.jsonl", first.name())).exits(1),
+    );
+    assert_eq!(statuses(&first), ["failed"; 3]);
+    assert_text!(cases);
+}
+
+#[test]
+fn saved_callback_that_several_runs_wait_for_settles_none() {
+    let env = TestEnv::new(pending(HOUR, Callbacks::default(), files(["a"])));
+    env.write("white.jsonl", remove_bg("a", "white"));
+    env.write("black.jsonl", remove_bg("a", "black"));
+    env.apply("white.jsonl").exits(0);
+    env.apply("black.jsonl").exits(0);
+    let (white, black) = (env.only_run("white"), env.only_run("black"));
+    env.write("callbacks.jsonl", failure("a", "no image"));
+    let left_alone = "1 could be about another run of the extension on the file";
+    for run in [&white, &black] {
+        let settled = env.run(&format!("settle {} --from callbacks.jsonl", run.name())).exits(0);
+        settled.output_contains(left_alone);
+    }
+    // Nor if the other one can no longer be read.
+    fs::remove_dir_all(white.path()).expect("it can be removed");
+    let settled = env.run(&format!("settle {} --from callbacks.jsonl", black.name())).exits(0);
+    settled.output_contains(left_alone).output_contains("cannot tell which files the run");
+    assert_eq!(black.row(1)["extensionStatus.remove-bg"], "pending");
+}
+
+#[test]
+fn saved_callback_of_one_row_does_not_settle_the_next_row_of_the_file() {
+    let env = TestEnv::new(pending(HOUR, Callbacks::default(), files(["a"])));
+    env.write("sheet.jsonl", remove_bg("a", "white") + &remove_bg("a", "black"));
+    env.apply("sheet.jsonl --limit 1").exits(5);
+    let run = env.only_run("sheet");
+    env.write("callbacks.jsonl", failure("a", "no image"));
+    let settle = format!("settle {} --from callbacks.jsonl", run.name());
+    env.run(&settle).exits(5);
+    env.run(&format!("resume {} --yes --rate unlimited", run.name())).exits(1);
+    env.run(&settle).exits(1).output_contains("1 repeated what was known");
+    assert_eq!(run.row(2)["extensionStatus.remove-bg"], "pending");
+}
+
 #[test]
 fn what_cannot_be_received_is_refused_before_anything_is_sent() {
     let (env, address) = env(1, HOUR, Callbacks::default());

@@ -94,6 +94,21 @@ fn apply_and_resume_settle_what_they_sent() {
 }
 
 #[test]
+fn changes_that_an_unreadable_run_may_have_caused_prove_nothing() {
+    let env = TestEnv::new(pending(FinalStatus::Success, files(["a"])));
+    env.write("other.jsonl", row("a", REMOVE_BG));
+    env.apply("other.jsonl").exits(0);
+    env.write("sheet.jsonl", row("a", r#"{"name":"remove-bg","options":{"bg_color":"white"}}"#));
+    env.apply("sheet.jsonl").exits(0);
+    std::fs::remove_dir_all(env.only_run("other").path()).expect("it can be removed");
+    env.sandbox.advance(HOUR);
+    let run = env.only_run("sheet");
+    let settled = env.run(&format!("settle {}", run.name())).exits(0);
+    settled.output_contains("cannot tell which files the run").output_contains("other.ikbulk");
+    assert_eq!(run.row(1)["extensionStatus.remove-bg"], "pending");
+}
+
+#[test]
 fn many_files_are_read_from_lists() {
     let many = ids(200);
     let env = TestEnv::new(pending(FinalStatus::Success, files(&many)));
