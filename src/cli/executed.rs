@@ -6,19 +6,29 @@ use ikbulk::internals::path_argument;
 
 use super::Screen;
 use super::render::render_summary;
+use super::settle::print_settled;
 use super::terminal_ui::unknown_not_retried;
 
 /// Prints how a command ended, and returns its exit code.
 pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
     match executed {
         Executed::Ran(report) => print_run(report, screen),
-        Executed::NothingLeft { run, exit_code } => {
+        Executed::NothingLeft { run, exit_code, to_settle } => {
             let path = path_argument(run.path());
-            screen.print(&format!(
-                "nothing is left to do\nnext       `ikbulk report {path}` regenerates its reports\n"
-            ));
+            let (left, next) = if *to_settle {
+                (
+                    "send",
+                    format!(
+                        "`ikbulk settle {path}` finds out what became of its pending and unknown requests"
+                    ),
+                )
+            } else {
+                ("do", format!("`ikbulk report {path}` regenerates its reports"))
+            };
+            screen.print(&format!("nothing is left to {left}\nnext       {next}\n"));
             *exit_code
         }
+        Executed::Settled(settled) => print_settled(settled, screen),
         Executed::NothingToRetry { run, rows, exit_code } => {
             screen.print("no failed row is left to retry\n");
             if rows.unknown > 0 {
@@ -26,12 +36,16 @@ pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
             }
             *exit_code
         }
-        Executed::AlreadyFinished { run, exit_code } => {
+        Executed::AlreadyFinished { run, exit_code, to_settle } => {
             let path = path_argument(run.path());
+            let settle = match to_settle {
+                true => format!("settle     ikbulk settle {path}\n"),
+                false => String::new(),
+            };
             screen.print(&format!(
                 "run        {path}  already finished; nothing was sent\n\
                  next       `ikbulk report {path}` regenerates its reports; without --continue the \
-                 sheet is sent again\n"
+                 sheet is sent again\n{settle}"
             ));
             *exit_code
         }

@@ -6,14 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use ikbulk::engine::{
-    EndReason, Engine, SETTLE_FOR, SettleOptions, SettleReport, SettleStop, Stop,
-};
+use ikbulk::engine::{Engine, SETTLE_FOR, SettleOptions, SettleReport, SettleStop, Stop};
 use ikbulk::exit_codes;
 
 use super::help::RUN;
 use super::listen_args::ListenArgs;
-use super::render::{render_settled, render_summary};
+use super::render::{render_settled, render_settled_summary};
 use super::settings_args::SettingsArgs;
 use super::terminal_ui::TerminalUi;
 use super::values::Span;
@@ -79,15 +77,20 @@ impl Settle {
             saved: self.from.as_deref(),
         };
         let settled = engine.settle(&self.run, options, &TerminalUi::new(screen), signal).await?;
-        let SettleReport { run, reports, stop, are_charges_recorded, .. } = &settled;
-        screen.print(&render_settled(&settled, screen.width()));
-        screen.print(&render_summary(reports, &EndReason::Done, run.path(), screen.width()));
-        Ok(match stop {
-            SettleStop::Stopped(stop @ (Stop::Interrupt | Stop::Terminate | Stop::Hangup)) => {
-                stop.exit_code()
-            }
-            _ if !are_charges_recorded => exit_codes::NOT_WRITTEN,
-            _ => reports.summary.exit_code,
-        })
+        Ok(print_settled(&settled, screen))
+    }
+}
+
+/// Prints what was settled and the summary of the run, and returns its exit code.
+pub(super) fn print_settled(settled: &SettleReport, screen: &Screen) -> u8 {
+    let SettleReport { reports, stop, are_charges_recorded, .. } = settled;
+    screen.print(&render_settled(settled, screen.width()));
+    screen.print(&render_settled_summary(settled, screen.width()));
+    match stop {
+        SettleStop::Stopped(stop @ (Stop::Interrupt | Stop::Terminate | Stop::Hangup)) => {
+            stop.exit_code()
+        }
+        _ if !are_charges_recorded => exit_codes::NOT_WRITTEN,
+        _ => reports.summary.exit_code,
     }
 }

@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::prepared_run::{Executed, PreparedRun, StartedRun};
 use super::reading::Differences;
 use super::settings::{Consent, require_person};
+use super::settle::has_unsettled;
 use super::sheet::Sheet;
 use super::sheet_plan::{Origin, Planned, SheetPlan, StagedSheet, UseOfPlan};
 use super::ui::{Event, Notice, Ui};
@@ -95,7 +96,10 @@ impl Engine {
                 let options = ResumeOptions { consent, key_changed, over_later_runs, limits };
                 self.execute_existing(other, RunPart::Rest, options, ui, signal).await
             }
-            Prepared::Finished(run, exit_code) => Ok(Executed::AlreadyFinished { run, exit_code }),
+            Prepared::Finished(run, exit_code) => {
+                let to_settle = has_unsettled(&run)?;
+                Ok(Executed::AlreadyFinished { run, exit_code, to_settle })
+            }
         }
     }
 

@@ -11,9 +11,10 @@ use super::error::{Error, Refusal, StageProblem};
 use super::extensions::refuse_changed;
 use super::limits::Limits;
 use super::locks::lock_run;
-use super::prepared_run::{Executed, PreparedRun, StartedRun};
+use super::prepared_run::{Executed, PreparedRun, StartedRun, first_signal};
 use super::recorded_charges::{already_ran, charges};
 use super::settings::{Consent, Settings, prompt, refuse_unknown_prices, require_person};
+use super::settle::{SettleOptions, has_unsettled};
 use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
 use crate::execute::Stop;
@@ -99,12 +100,25 @@ impl Engine {
         let limits = options.limits;
         let lock = limits.within(lock_run(&run, limits.wait_lock)).await?;
         let existing = ExistingRun { run, part, options, settings: &self.settings, ui };
-        match limits.within(Box::pin(existing.prepare(lock))).await? {
+        let exit_code = match limits.within(Box::pin(existing.prepare(lock))).await? {
             Prepared::Run(started, _lock) => {
-                Ok(Executed::Ran(started.finish(limits, ui, signal).await?))
+                return Ok(Executed::Ran(started.finish(limits, ui, signal).await?));
             }
-            Prepared::Done(exit_code) => Ok(Executed::NothingLeft { run: existing.run, exit_code }),
-        }
+            Prepared::Done(exit_code) => exit_code,
+        };
+        let to_settle = has_unsettled(&existing.run)?;
+        let Some(patience) = limits.settle.filter(|_| to_settle) else {
+            return Ok(Executed::NothingLeft { run: existing.run, exit_code, to_settle });
+        };
+        let options = SettleOptions {
+            patience,
+            key_changed: options.key_changed,
+            wait_lock: limits.wait_lock,
+            saved: None,
+        };
+        let stop = first_signal(signal, limits);
+        let settled = self.settle(existing.run.path(), options, ui, stop).await?;
+        Ok(Executed::Settled(Box::new(settled)))
     }
 }
 

@@ -17,7 +17,7 @@ use super::error::Error;
 use super::limits::Limits;
 use super::recorded_charges::{allowance, already_ran, record_charges};
 use super::settings::Settings;
-use super::settle::Settling;
+use super::settle::{SettleReport, Settling};
 use super::ui::{Event, Ui};
 use crate::account::AccountLock;
 use crate::callback::Listener;
@@ -43,7 +43,12 @@ pub enum Executed {
         run: RunDir,
         /// The exit code of its last session (see [`crate::exit_codes`]).
         exit_code: u8,
+        /// Whether it has pending extensions or unknown outcomes, which may have a final status by
+        /// now.
+        to_settle: bool,
     },
+    /// The run had nothing left to send, and was settled.
+    Settled(Box<SettleReport>),
     /// The run has no rows to retry.
     NothingToRetry {
         /// The run.
@@ -60,6 +65,9 @@ pub enum Executed {
         run: RunDir,
         /// The exit code of its last session (see [`crate::exit_codes`]).
         exit_code: u8,
+        /// Whether it has pending extensions or unknown outcomes, which may have a final status by
+        /// now.
+        to_settle: bool,
     },
 }
 
@@ -233,7 +241,7 @@ async fn first_stop(signal: impl Future<Output = Stop>, limits: Limits, ui: &imp
 }
 
 /// Resolves at the first signal or the deadline.
-async fn first_signal(signal: impl Future<Output = Stop>, limits: Limits) -> Stop {
+pub(super) async fn first_signal(signal: impl Future<Output = Stop>, limits: Limits) -> Stop {
     let signal = std::pin::pin!(signal.fuse());
     let deadline = std::pin::pin!(limits.reached().fuse());
     select(signal, deadline).await.factor_first().0

@@ -72,6 +72,9 @@ pub struct SettleReport {
     pub open_now: u64,
     /// Why it ended.
     pub stop: SettleStop<Stop>,
+    /// Whether its requests named a URL for callbacks, so that what is left can be settled by
+    /// listening.
+    pub names_callback_url: bool,
     /// Whether the charges of the run are recorded as they are known now. If not, the next run with
     /// extensions on the account tries again.
     pub are_charges_recorded: bool,
@@ -106,7 +109,16 @@ impl Engine {
         let reports = rewrite(&run, &ledger, &meta, &context)?;
         let (stop, are_charges_recorded) = ended?;
         let open_now = steps.borrow().left();
-        Ok(SettleReport { run, reports, open_before, open_now, stop, are_charges_recorded })
+        let names_callback_url = ledger.callback_url()?.is_some();
+        Ok(SettleReport {
+            run,
+            reports,
+            open_before,
+            open_now,
+            stop,
+            names_callback_url,
+            are_charges_recorded,
+        })
     }
 
     /// Settles by the callbacks that were saved, stored or arrive, and by reading. Returns why it ended,
@@ -194,6 +206,18 @@ impl Engine {
         connection.register(run, meta)?;
         Ok(connection)
     }
+}
+
+/// Whether a run that has sent everything has pending extensions or unknown outcomes, whose final
+/// status may be known by now. Not if it used a sandbox of its own, which is gone.
+pub(super) fn has_unsettled(run: &RunDir) -> Result<bool, Error> {
+    let ledger = run.ledger()?;
+    let meta = ledger.meta()?;
+    if meta.sandbox {
+        return Ok(false);
+    }
+    let context = ledger.context(&meta)?;
+    Ok(OpenSteps::of(&run.input(&meta), &context, &meta, &ledger)?.left() > 0)
 }
 
 /// A run that has sent nothing has nothing to settle.

@@ -109,6 +109,25 @@ fn changes_that_an_unreadable_run_may_have_caused_prove_nothing() {
 }
 
 #[test]
+fn run_that_has_sent_all_is_settled_by_resume() {
+    let env = TestEnv::new(pending(FinalStatus::Success, files(["a"])));
+    env.write("sheet.jsonl", row("a", REMOVE_BG));
+    env.apply("sheet.jsonl").exits(0);
+    let run = env.only_run("sheet");
+    let mut cases = Cases::default();
+    let resume = format!("resume --yes {} --rate unlimited", run.name());
+    cases.add("resume", env.run(&resume).exits(0));
+    let again = "sheet.jsonl --continue --rerun-extensions --max-units 999";
+    cases.add("apply --continue", env.apply(again).exits(0));
+    env.sandbox.advance(HOUR);
+    cases.add("resume --settle", env.run(&format!("{resume} --settle")).exits(0));
+    assert_eq!(run.row(1)["extensionStatus.remove-bg"], "success");
+    cases.add("nothing is pending", env.run(&format!("{resume} --settle")).exits(0));
+    assert_text!(cases);
+    assert_eq!(env.sandbox.stats().calls.patch, 1, "settling changes nothing");
+}
+
+#[test]
 fn many_files_are_read_from_lists() {
     let many = ids(200);
     let env = TestEnv::new(pending(FinalStatus::Success, files(&many)));

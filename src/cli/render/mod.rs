@@ -22,6 +22,6 @@ pub(super) use plan::{PreviewStyle, render_plan};
 pub(super) use progress::ProgressDisplay;
 pub(super) use run_progress::render_run_progress;
 pub(super) use settle::{SettleDisplay, render_settled};
-pub(super) use summary::render_summary;
+pub(super) use summary::{render_settled_summary, render_summary};
 pub(super) use undo::render_undo;
 pub(super) use usage::{price_flag, render_usage};

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ikbulk::engine::{
-    AbortReason, Code, EndReason, ExtensionCounts, Reports, Stage, Stop, Summary,
+    AbortReason, Code, EndReason, ExtensionCounts, Reports, SettleReport, SettleStop, Stage, Stop,
+    Summary,
 };
 use ikbulk::internals::{Causes, path_argument, plural, thousands};
 
@@ -20,6 +21,29 @@ pub(in crate::cli) fn render_summary(
     reports: &Reports,
     ending: &EndReason,
     run: &Path,
+    width: usize,
+) -> String {
+    render(reports, ending, run, "", width)
+}
+
+/// Renders the summary of a run that was settled: reading again is no next step if it cannot settle
+/// what is left.
+pub(in crate::cli) fn render_settled_summary(settled: &SettleReport, width: usize) -> String {
+    let SettleReport { run, reports, stop, names_callback_url, .. } = settled;
+    let by = match stop {
+        SettleStop::NotByReading if *names_callback_url => " --listen ADDRESS",
+        SettleStop::NotByReading => " --from CALLBACKS",
+        _ => "",
+    };
+    render(reports, &EndReason::Done, run.path(), by, width)
+}
+
+/// Renders a summary. `settle_by` are the flags with which `settle` can settle what is left.
+fn render(
+    reports: &Reports,
+    ending: &EndReason,
+    run: &Path,
+    settle_by: &str,
     width: usize,
 ) -> String {
     let mut lines = Layout::new(width);
@@ -47,7 +71,7 @@ pub(in crate::cli) fn render_summary(
     for backup in &reports.backups {
         lines.add("saved", &format!("your edited sheet was saved as {}", backup.display()));
     }
-    next_steps(&mut lines, reports, run);
+    next_steps(&mut lines, reports, run, settle_by);
     lines.into_text()
 }
 
@@ -171,7 +195,7 @@ fn stop_reason(ending: &EndReason) -> Option<String> {
     })
 }
 
-fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
+fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path, settle_by: &str) {
     let rows = reports.summary.rows;
     let resumes = reports.summary.rows_left() > 0;
     if resumes {
@@ -192,7 +216,7 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
     if reports.can_undo && rows.updated > 0 {
         lines.add_unwrapped("undo", &format!("ikbulk undo {}", path_argument(run)));
     }
-    let label = settle_command(lines, reports, run).unwrap_or("next");
+    let label = settle_command(lines, reports, run, settle_by).unwrap_or("next");
     if let Some(unknown) = &reports.unknown {
         let unknown = unknown.display();
         let check = format!(
@@ -204,13 +228,18 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path) {
 
 /// Adds the command that finds out what is pending or unknown; returns the label of what comes after
 /// it. The sandbox of a run is gone with it.
-fn settle_command(lines: &mut Layout, reports: &Reports, run: &Path) -> Option<&'static str> {
+fn settle_command(
+    lines: &mut Layout,
+    reports: &Reports,
+    run: &Path,
+    settle_by: &str,
+) -> Option<&'static str> {
     let Summary { extensions, sandbox, .. } = &reports.summary;
     let is_pending = extensions.values().any(|counts| counts.pending > 0);
     if *sandbox || !is_pending && reports.unknown.is_none() {
         return None;
     }
-    lines.add_unwrapped("settle", &format!("ikbulk settle {}", path_argument(run)));
+    lines.add_unwrapped("settle", &format!("ikbulk settle {}{settle_by}", path_argument(run)));
     Some("then")
 }
 
