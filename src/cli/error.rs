@@ -216,7 +216,9 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
              extension whose units are not known"
         }
         Refusal::SavedExtensionChanged(_) => {
-            ".\nPlan the rest again: apply the sheet, or its report of failed rows, as a new run"
+            ".\nPlan the rest again: apply the sheet, or its report of failed rows, as a new run. An \
+             unfinished run must be reverted before, with `ikbulk undo RUN`, also if it has nothing to \
+             revert"
         }
         Refusal::NoKey => {
             ": set IMAGEKIT_PRIVATE_KEY, or pass --key-file FILE; without an account, try `ikbulk \

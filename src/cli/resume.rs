@@ -64,7 +64,10 @@ fn only_unfinished_run(screen: &Screen) -> Result<PathBuf, CliError> {
         return Err(CliError::new("name the run to resume: ikbulk resume RUN"));
     }
     let mut runs = unfinished_runs(Path::new("."));
-    runs.retain(|run| run.newer_run(&[]).is_ok_and(|newer| newer.is_none()));
+    runs.retain(|run| {
+        run.newer_run(&[]).is_ok_and(|newer| newer.is_none())
+            && run.undone_by(&[]).is_ok_and(|undo| undo.is_none())
+    });
     match (runs.pop(), runs.is_empty()) {
         (Some(run), true) => Ok(run.path().to_owned()),
         (None, _) => Err(CliError::new("no unfinished run in this directory")),

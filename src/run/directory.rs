@@ -221,6 +221,19 @@ impl RunDir {
         }))
     }
 
+    /// Finds an undo of this run that has finished, whether or not it had anything to revert. Searches
+    /// the sibling directories and `others`.
+    ///
+    /// # Errors
+    /// The ledger of this run cannot be read. Other runs that cannot be read are ignored.
+    pub fn undone_by(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
+        let ours = self.ledger()?.meta()?;
+        Ok(self.find_other(others, |run, _| {
+            let theirs = run.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger.is_done()?)));
+            theirs.is_ok_and(|(theirs, done)| theirs.undoes(&ours) && done.is_some())
+        }))
+    }
+
     /// The first other run that matches; the path of this run is passed along.
     fn find_other(
         &self,

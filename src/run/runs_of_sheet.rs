@@ -37,8 +37,8 @@ pub(crate) enum RunState {
 
 impl RunsOfSheet<'_> {
     /// The newest unfinished run of the same input, else of an earlier version of the sheet, else the
-    /// newest finished run of the same input. Runs that a newer run superseded are skipped. Searches
-    /// the siblings of the new run and `others`.
+    /// newest finished run of the same input. Runs that a newer run superseded, or an undo reverted,
+    /// are skipped. Searches the siblings of the new run and `others`.
     ///
     /// # Errors
     /// A ledger that was opened cannot be read. Runs that cannot be opened are ignored.
@@ -71,7 +71,7 @@ impl RunsOfSheet<'_> {
         }
         found.sort_by_key(|(rank, position, ..)| (*rank, *position));
         while let Some((_, _, run, state)) = found.pop() {
-            if run.newer_run(others)?.is_none() {
+            if run.newer_run(others)?.is_none() && run.undone_by(others)?.is_none() {
                 return Ok(Some((run, state)));
             }
             if matches!(state, RunState::Finished { .. }) {

@@ -123,6 +123,23 @@ fn a_saved_extension_that_changed_since_the_plan_is_not_run() {
 }
 
 #[test]
+fn an_unfinished_run_of_a_changed_saved_extension_can_be_left() {
+    let env = env(["a", "b"]);
+    env.write("sheet.csv", extensions(&[("a", BY_ID), ("b", BY_ID)]));
+    env.apply("sheet.csv --limit 1").exits(5);
+    let run = env.only_run("sheet");
+    let config = json!({"config": {"name": "aws-auto-tagging", "minConfidence": 80, "maxTags": 1}});
+    patch(&env, "/v1/saved-extensions/ext_tagging", &config);
+    let resume = format!("resume --yes {} --rate unlimited", run.name());
+    env.run(&resume).exits(2).output_contains("`ikbulk undo RUN`");
+    env.apply("sheet.csv").exits(2).output_contains("there is an unfinished run");
+    // The run has only extensions, which no undo can revert.
+    env.run(&format!("undo --yes {} --rate unlimited", run.name())).exits(0);
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.sandbox.stats().billed_runs_of("b", "aws-auto-tagging"), 1);
+}
+
+#[test]
 fn presets_are_used_by_name_and_for_all_rows_that_have_none() {
     let env = env(["a", "b", "c", "d"]);
     env.write("ikbulk.toml", SHOES);
