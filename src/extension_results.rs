@@ -13,7 +13,8 @@ const TEXT_BYTES_MAX: usize = 8 << 10;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExtensionResults {
-    /// The AI tags of the file whose source is one of the extensions, in ImageKit's order.
+    /// The AI tags of the file whose source is one of the extensions, in ImageKit's order; also those
+    /// that the file had before, until [`Self::since`] removes them.
     #[serde(rename = "AITags", skip_serializing_if = "Vec::is_empty")]
     pub ai_tags: Vec<FoundTag>,
     /// The description.
@@ -60,6 +61,14 @@ impl ExtensionResults {
             version: version.map(|text| shortened(&text)),
         };
         (results != Self::default()).then_some(results)
+    }
+
+    /// What the extensions found: without the AI tags that the file had before, with the same
+    /// confidence. `None` if nothing is left.
+    #[must_use]
+    pub fn since(mut self, before: &[FoundTag]) -> Option<Self> {
+        self.ai_tags.retain(|tag| !before.contains(tag));
+        (self != Self::default()).then_some(self)
     }
 
     /// Adds what became known later.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::extension_results::ExtensionResults;
 use crate::history::failed_extensions;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
@@ -28,8 +27,6 @@ pub(crate) struct RowResult<'s> {
     pub updated_at: Option<&'s str>,
     /// The statuses of its extensions as returned by ImageKit, as JSON.
     pub extension_status: Option<&'s str>,
-    /// What its extensions wrote, as returned by ImageKit.
-    pub results: Option<&'s ExtensionResults>,
     /// Whether one of its extensions failed.
     pub has_failed_extension: bool,
     /// Whether one step has an unknown outcome and others are still to be sent.
@@ -69,7 +66,6 @@ impl<'s> RowResult<'s> {
             request_id: worst.outcome.request_id.as_deref(),
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
-            results: steps.iter().rev().find_map(|record| record.outcome.results.as_deref()),
             has_failed_extension: steps.iter().any(|it| !failed_extensions(it).is_empty()),
             has_unsent_steps: false,
         };
@@ -104,7 +100,6 @@ impl<'s> RowResult<'s> {
             request_id: None,
             updated_at: None,
             extension_status: None,
-            results: None,
             has_failed_extension: false,
             has_unsent_steps: false,
         }

@@ -14,6 +14,7 @@ use super::result_cells::{RESULT_COLUMNS, result_cells};
 use super::row::RowResult;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
+use crate::extension_results::ExtensionResults;
 use crate::input::{DamagedText, NO_ROW, Record, Records, own};
 use crate::row::Rules;
 use crate::sanitize::escape_formula;
@@ -59,6 +60,7 @@ impl<'r> ReportSheet<'r> {
         number: u64,
         file_id: &str,
         row: &RowResult<'_>,
+        found: Option<&ExtensionResults>,
     ) -> csv::Result<()> {
         let csv = &mut self.csv;
         csv.write_field(number.to_string())?;
@@ -82,7 +84,7 @@ impl<'r> ReportSheet<'r> {
                 });
                 csv.write_field(escape_formula(&status.unwrap_or_default()).as_bytes())?;
             }
-            for cell in result_cells(row.results, self.rules) {
+            for cell in result_cells(found, self.rules) {
                 csv.write_field(escape_formula(&cell).as_bytes())?;
             }
         }

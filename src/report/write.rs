@@ -14,12 +14,14 @@ use super::superseded::SupersededRows;
 use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
+use crate::extension_results::ExtensionResults;
 use crate::history::each_record;
 use crate::input::{Context, Fingerprint, Input, ReadOptions, Records, read_flags};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunKind, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
-use crate::row::RowPos;
+use crate::row::{Change, Content, FileField, Row, RowPos};
 use crate::run::RunDir;
+use crate::settle::state_before;
 use crate::spending::SpendingLimits;
 
 /// The reports that were written.
@@ -227,7 +229,9 @@ impl<'p> ReportWriter<'p> {
         self.summary.add(&row);
         add_failure(&mut self.failures, pos, &row);
         let file_id = records.file_id();
-        self.report.write(pos.number, &file_id, &row).map_err(|error| failed(error.into()))?;
+        let found = self.found(pos, steps)?;
+        let written = self.report.write(pos.number, &file_id, &row, found.as_ref());
+        written.map_err(|error| failed(error.into()))?;
         let sheet = match row.status {
             Status::Rejected => &mut self.failed,
             Status::Unknown => &mut self.unknown,
@@ -237,6 +241,40 @@ impl<'p> ReportWriter<'p> {
         let superseded = superseded.as_ref();
         let row = ReturnedRow { pos, records, steps, result: &row, superseded };
         row.write(sheet, (self.input, self.context, self.ledger), failed)
+    }
+}
+
+impl ReportWriter<'_> {
+    /// What the extensions of a row found and wrote. If it is not known which AI tags the file had
+    /// before, all that are theirs.
+    fn found(
+        &self,
+        pos: RowPos,
+        steps: &[StepRecord],
+    ) -> Result<Option<ExtensionResults>, ReportError> {
+        let mut records = steps.iter().rev();
+        let Some(record) = records.find(|record| record.outcome.results.is_some()) else {
+            return Ok(None);
+        };
+        let results = record.outcome.results.as_deref().cloned().unwrap_or_default();
+        if results.ai_tags.is_empty() {
+            return Ok(Some(results));
+        }
+        let removes_tags = record.sent.fields.contains(FileField::AiTags);
+        let change = if removes_tags { self.change(pos)? } else { Change::default() };
+        Ok(match state_before(&change, record, self.ledger)? {
+            Some(before) => results.since(&before.ai_tags),
+            None => Some(results),
+        })
+    }
+
+    /// The change of a row.
+    fn change(&self, pos: RowPos) -> Result<Change, ReportError> {
+        let row = self.input.rows(self.context, Some(pos))?.next_row()?;
+        Ok(match row {
+            Some((Row { content: Content::Update(update), .. }, _)) => update.change,
+            _ => Change::default(),
+        })
     }
 }
 

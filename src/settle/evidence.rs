@@ -45,11 +45,12 @@ fn ai_tags(source: &str, before: &FileState, now: &FileState) -> Option<Evidence
     if names.is_empty() {
         return None;
     }
+    let found = ExtensionResults::in_file(&json!({ "AITags": found }), |name| name == source);
     let more = if names.len() > TAGS_NAMED_MAX { ", …" } else { "" };
     let first: Vec<&str> = names.into_iter().take(TAGS_NAMED_MAX).collect();
     Some(Evidence {
         text: format!("the file has its AI tags {}{more}", first.join(", ")),
-        found: ExtensionResults::in_file(&json!({ "AITags": found }), |name| name == source),
+        found: found.and_then(|found| found.since(&before.ai_tags)),
     })
 }
 
@@ -125,6 +126,10 @@ mod tests {
         let tags: Vec<String> =
             found.unwrap_or_default().ai_tags.iter().map(FoundTag::with_confidence).collect();
         assert_eq!(tags, ["Shoe (90.5 %)"]);
+        let found = evidence(&google, &state(&shoe), &state(&both)).and_then(|it| it.found);
+        let names: Vec<Box<str>> =
+            found.unwrap_or_default().ai_tags.into_iter().map(|tag| tag.name).collect();
+        assert_eq!(names, ["Bag".into()], "what was there before was not found");
     }
 
     #[test]

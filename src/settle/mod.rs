@@ -14,6 +14,7 @@
 //! [`Settler`] reads until everything is settled. It may be stopped and repeated at any point: what
 //! was recorded stays, and what was not is read again.
 
+mod before;
 mod claims;
 mod evidence;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod schedule;
 mod settler;
 mod states;
 
+pub(crate) use before::state_before;
 pub use open::SettleError;
 pub(crate) use open::{OpenSteps, OtherRun};
 pub(crate) use reported::{Effect, Reported};

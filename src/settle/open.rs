@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use super::before::state_before;
 use super::claims::{Claim, Trace};
 use super::evidence::{Evidence, evidence, is_since};
 use crate::account::AccountError;
@@ -13,7 +14,7 @@ use crate::input::{Context, Input, InputError};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, Settlement, StepRecord};
 use crate::outcome::{ExtensionStatus, Status};
 use crate::request::{StepKind, StepRef};
-use crate::row::{AiTagRemoval, Change, ExtensionName, FileField, FileId, RowPos};
+use crate::row::{Change, ExtensionName, FileId, RowPos};
 use crate::settled::{FinalStatus, KnownBy, PUBLICATION, Settled};
 
 /// Why a run cannot be settled.
@@ -293,16 +294,7 @@ impl OpenStep {
             return Ok(None);
         }
         let is_open = parts.iter().any(Part::is_open);
-        let state = if is_open { ledger.state_before(record.step)? } else { None };
-        let mut before: Option<FileState> =
-            state.and_then(|state| serde_json::from_str(&state).ok());
-        let is_cleared = record.outcome.status == Status::Updated
-            && record.sent.fields.contains(FileField::AiTags)
-            && change.ai_tags == Some(AiTagRemoval::All);
-        if let Some(before) = before.as_mut().filter(|_| is_cleared) {
-            // The removal comes before the extensions.
-            before.ai_tags.clear();
-        }
+        let before = if is_open { state_before(change, record, ledger)? } else { None };
         let returned = record.outcome.updated_at.as_deref();
         let known = returned.or_else(|| before.as_ref()?.updated_at.as_deref());
         let since = known.and_then(|text| text.parse().ok());

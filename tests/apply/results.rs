@@ -1,8 +1,9 @@
 //! What extensions wrote is in the reports.
 
-use ikbulk_sandbox::{Config, ExtensionOutcome, FoundTags, Status};
+use ikbulk_sandbox::{Config, ExtensionOutcome, FoundTags, Library, Status};
+use serde_json::json;
 
-use crate::harness::{Cases, TestEnv, assert_text, files};
+use crate::harness::{Cases, TestEnv, assert_text, files, with_library};
 
 const FILE: &str = "598821f949c0a938d57563bd";
 const SHEET: &str = concat!(
@@ -14,6 +15,12 @@ const SHEET: &str = concat!(
 
 /// ImageKit with the tags of the example in its documentation of "Update file details".
 fn example() -> TestEnv {
+    let env = TestEnv::new(example_config());
+    env.write("sheet.csv", SHEET);
+    env
+}
+
+fn example_config() -> Config {
     let tags = [
         ("saree", 96.283_732_8),
         ("traditional clothing", 98.373_222_8),
@@ -25,13 +32,11 @@ fn example() -> TestEnv {
         source: "google-auto-tagging".to_owned(),
         tags: tags.map(|(name, confidence)| (name.to_owned(), confidence)).to_vec(),
     };
-    let env = TestEnv::new(Config {
+    Config {
         found_tags: vec![found_tags],
         extensions: ExtensionOutcome::Always(Status::Success),
         ..files([FILE, "other"])
-    });
-    env.write("sheet.csv", SHEET);
-    env
+    }
 }
 
 #[test]
@@ -41,6 +46,51 @@ fn report_shows_the_tags_that_were_found() {
     cases.add("ikbulk apply sheet.csv", env.apply("sheet.csv").exits(0));
     cases.add("report.csv", env.only_run("sheet").text("report.csv"));
     assert_text!(cases);
+}
+
+/// The example, whose file has had two of the tags before, one with another confidence.
+fn tagged_example() -> TestEnv {
+    let source = "google-auto-tagging";
+    let had = |name: &str, confidence: f64| json!({"name": name, "confidence": confidence, "source": source});
+    let file = json!({
+        "fileId": FILE, "name": "a.jpg", "filePath": "/a.jpg", "description": "mine",
+        "AITags": [had("saree", 96.283_732_8), had("ethnic", 95.5), had("old", 99.0)],
+    });
+    let tags = [("saree", 96.283_732_8), ("ethnic", 99.992_882_8), ("new", 98.0)];
+    let found_tags = FoundTags {
+        file_id: None,
+        source: source.to_owned(),
+        tags: tags.map(|(name, confidence)| (name.to_owned(), confidence)).to_vec(),
+    };
+    let mut library = Library::new();
+    library.insert(file);
+    let env = TestEnv::new(Config {
+        found_tags: vec![found_tags],
+        extensions: ExtensionOutcome::Always(Status::Success),
+        ..with_library(library)
+    });
+    env.write("sheet.csv", SHEET);
+    env
+}
+
+#[test]
+fn tags_that_were_there_before_were_not_found() {
+    let env = tagged_example();
+    env.apply("sheet.csv --rerun-extensions").exits(0);
+    let row = env.only_run("sheet").row(2);
+    assert_eq!(row["aiTagConfidences"], "ethnic (99.9 %), new (98 %)");
+    assert_eq!(row["aiTags"], "ethnic,new");
+}
+
+#[test]
+fn tags_that_the_row_removed_first_were_found() {
+    for removed in ["all", "saree"] {
+        let env = tagged_example();
+        let extensions = SHEET.lines().nth(1).unwrap();
+        env.write("sheet.csv", format!("fileId,extensions,removeAITags\n{extensions},{removed}\n"));
+        env.apply("sheet.csv").exits(0);
+        assert_eq!(env.only_run("sheet").row(2)["aiTags"], "saree,ethnic,new", "{removed}");
+    }
 }
 
 #[test]
