@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::names::{Meaning, Names, own};
+use super::names::{Meaning, Names, own, report};
 use super::{InputError, NearlyKnown};
 use crate::plural::plural;
 use crate::row::{Field, METADATA};
@@ -51,11 +51,25 @@ impl Columns {
                 .filter_map(|own| Some((own, names.iter().position(|name| *name == own)?)))
                 .collect(),
         };
+        columns.ignore_results(known);
         columns.prefer_explicit_columns();
         columns.check(known)?;
         columns.file_id = columns.index_of(&Field::FileId);
         columns.ignored = columns.unread();
         Ok(columns)
+    }
+
+    /// The results in a report are not read, unless the options map them to a column.
+    fn ignore_results(&mut self, known: Names<'_>) {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        if !report::has_header(&names) {
+            return;
+        }
+        for (name, meaning) in self.names.iter().zip(&mut self.meanings) {
+            if report::is_result(name) && known.options.mapped(name).is_none() {
+                *meaning = Meaning::Ignored;
+            }
+        }
     }
 
     /// A column with the label of a field is not read if another column names the field in full.

@@ -39,7 +39,7 @@ pub use error::InputError;
 pub(crate) use error::NearlyKnown;
 pub use excerpt::Excerpt;
 pub(crate) use names::NO_ROW;
-pub(crate) use names::own;
+pub(crate) use names::{own, report};
 pub(crate) use null_keys::AmbiguousNull;
 pub use options::{Delimiter, ReadOptions};
 pub(crate) use raw_object::raw_pairs;

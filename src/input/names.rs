@@ -24,6 +24,34 @@ pub(crate) mod own {
     pub(crate) const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
 }
 
+/// The columns of `report.csv`. Together they tell a report from a sheet.
+pub(crate) mod report {
+    /// The columns of every report, in order.
+    pub(crate) const COMMON: [&str; 9] = [
+        "row",
+        "fileId",
+        "status",
+        "code",
+        "message",
+        "attempts",
+        "httpStatus",
+        "requestId",
+        "updatedAt",
+    ];
+    /// The columns with what extensions wrote, named as in an export.
+    pub(crate) const RESULTS: [&str; 4] = ["aiTags", "aiTagConfidences", "description", "version"];
+
+    /// Whether a header is that of a report.
+    pub(crate) fn has_header(names: &[&str]) -> bool {
+        COMMON.iter().all(|column| names.contains(column))
+    }
+
+    /// Whether a column of a report holds a result, which is no value to set.
+    pub(crate) fn is_result(name: &str) -> bool {
+        name != "fileId" && COMMON.contains(&name) || RESULTS.contains(&name)
+    }
+}
+
 /// A cell beyond all columns, so that a record that is no row stays none until a person has fixed it.
 pub(crate) const NO_ROW: &str = "delete this cell when the row is fixed";
 

@@ -10,12 +10,12 @@ use super::csv_line::CsvLine;
 use super::encoded_file::EncodedFile;
 use super::json_records::JsonWriter;
 use super::reason::{Reason, remaining_cell};
-use super::result_cells::{RESULT_COLUMNS, result_cells};
+use super::result_cells::result_cells;
 use super::row::RowResult;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::extension_results::ExtensionResults;
-use crate::input::{DamagedText, NO_ROW, Record, Records, own};
+use crate::input::{DamagedText, NO_ROW, Record, Records, own, report};
 use crate::row::Rules;
 use crate::sanitize::escape_formula;
 
@@ -28,18 +28,6 @@ pub(super) struct ReportSheet<'r> {
     rules: &'r Rules,
 }
 
-const REPORT_COLUMNS: [&str; 9] = [
-    "row",
-    "fileId",
-    "status",
-    "code",
-    "message",
-    "attempts",
-    "httpStatus",
-    "requestId",
-    "updatedAt",
-];
-
 impl<'r> ReportSheet<'r> {
     pub(super) fn new(
         file: AtomicFile,
@@ -48,8 +36,8 @@ impl<'r> ReportSheet<'r> {
     ) -> csv::Result<Self> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(BUFFER_BYTES).from_writer(file);
         let statuses = extensions.iter().map(|name| format!("extensionStatus.{name}"));
-        let results = RESULT_COLUMNS.iter().filter(|_| !extensions.is_empty());
-        let columns = REPORT_COLUMNS.iter().map(|name| (*name).to_owned());
+        let results = report::RESULTS.iter().filter(|_| !extensions.is_empty());
+        let columns = report::COMMON.iter().map(|name| (*name).to_owned());
         let columns = columns.chain(statuses).chain(results.map(|name| (*name).to_owned()));
         csv.write_record(columns.map(|name| escape_formula(&name).into_owned()))?;
         Ok(Self { csv, extensions, rules })

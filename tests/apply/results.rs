@@ -107,6 +107,36 @@ fn found_tags_can_be_applied_as_tags() {
 }
 
 #[test]
+fn only_the_mapped_column_of_a_report_is_read() {
+    let tagging = r#"{"name":"google-auto-tagging","maxTags":5,"minConfidence":95}"#;
+    let extensions = format!(r#"[{tagging},{{"name":"ai-auto-description"}}]"#);
+    let fields = ["status", "code", "version"]
+        .map(|name| json!({"id": name, "name": name, "label": name, "schema": {"type": "Text"}}));
+    let mut library = Library::new();
+    let file = json!({"fileId": FILE, "tags": null, "customMetadata": {"status": "mine"}});
+    library.insert(file);
+    let mut config = Config { library, ..example_config() };
+    config.fields.extend(fields);
+    let env = TestEnv::new(config);
+    env.write("sheet.jsonl", format!("{{\"fileId\":\"{FILE}\",\"extensions\":{extensions}}}\n"));
+    env.apply("sheet.jsonl").exits(0);
+    let report = env.only_run("sheet").path().join("report.csv");
+    std::fs::copy(report, env.path("found.csv")).expect("the report can be copied");
+    // A person writes another description meanwhile.
+    env.write("mine.csv", format!("fileId,description\n{FILE},mine\n"));
+    env.apply("mine.csv").exits(0);
+    env.apply("found.csv --map aiTags=addTags").exits(0);
+    let file = env.file(FILE);
+    assert_eq!(file["tags"].as_array().map(Vec::len), Some(4), "{file}");
+    assert_eq!(
+        (&file["description"], &file["customMetadata"]["status"]),
+        (&json!("mine"), &json!("mine"))
+    );
+    // Without a mapping, a report changes nothing.
+    env.apply("found.csv").exits(2).output_contains("no column changes anything");
+}
+
+#[test]
 fn results_of_all_sessions_are_in_regenerated_reports() {
     let env = example();
     let both = SHEET.to_owned() + &SHEET.lines().nth(1).unwrap().replace(FILE, "other") + "\n";
