@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::read_only::ReadOnly;
 use crate::imagekit::ListedFile;
-use crate::input::worksheet_number;
+use crate::input::{own, worksheet_number};
 use crate::row::{
     Encoded, Field, FieldType, MetadataField, Rules, Schema, SchemaError, encode_as_json,
     encode_as_text,
@@ -14,8 +14,8 @@ use crate::workbook_file::CELL_LENGTH_MAX;
 /// One column of an exported sheet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Column {
-    /// For people; ignored when the sheet is applied.
-    ReadOnly(ReadOnly),
+    /// Name of the column, for people; ignored when the sheet is applied.
+    ReadOnly(String, ReadOnly),
     /// Name of the column, and the field that it sets on import.
     Field(String, Field),
 }
@@ -65,7 +65,7 @@ impl Columns {
         });
         let fixed = DEFAULT.map(|(name, field)| Column::Field(name.to_owned(), field));
         Self::with_id(
-            [Column::ReadOnly(ReadOnly::FILE_PATH)]
+            [Column::read_only(ReadOnly::FILE_PATH, schema)]
                 .into_iter()
                 .chain(fixed)
                 .chain(metadata)
@@ -114,20 +114,28 @@ impl Column {
         if let Some((name, field)) = fields.find(|(known, _)| *known == name) {
             return Ok(Self::Field(name.to_owned(), field));
         }
-        ReadOnly::named(name).map(Self::ReadOnly).ok_or_else(|| {
+        let read_only = ReadOnly::named(name).map(|column| Self::read_only(column, schema));
+        read_only.ok_or_else(|| {
             let editable = DEFAULT.iter().chain([&PUBLISHED]).map(|(name, _)| *name);
             let known: Vec<&str> = editable.chain(ReadOnly::names()).collect();
             ColumnError::Unknown { name: name.to_owned(), known: known.join(", ") }
         })
     }
 
+    /// A read-only column. If a sheet with its name would set a custom metadata field of the account,
+    /// it has a name that no sheet reads.
+    fn read_only(column: ReadOnly, schema: &Schema) -> Self {
+        let name = column.name();
+        let is_unknown = matches!(schema.resolve_loosely(&name), Err(SchemaError::Unknown { .. }));
+        let is_free = is_unknown || Field::fixed(&name).is_some();
+        Self::ReadOnly(if is_free { name } else { own::FILE.to_owned() + &name }, column)
+    }
+
     /// The name in the header.
     #[must_use]
     pub(crate) fn name(&self) -> String {
-        match self {
-            Self::ReadOnly(column) => column.name(),
-            Self::Field(name, _) => name.clone(),
-        }
+        let (Self::ReadOnly(name, _) | Self::Field(name, _)) = self;
+        name.clone()
     }
 
     /// Whether this is the `fileId` column.
@@ -140,7 +148,7 @@ impl Column {
     #[must_use]
     pub(crate) fn as_text(&self, file: &ListedFile, rules: &Rules) -> Encoded<String> {
         match self {
-            Self::ReadOnly(column) => column.as_text(file, rules),
+            Self::ReadOnly(_, column) => column.as_text(file, rules),
             Self::Field(_, field) => encode_as_text(field, &value(field, file), rules),
         }
     }
@@ -149,7 +157,7 @@ impl Column {
     #[must_use]
     pub(crate) fn as_cell(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         let typed = match self {
-            Self::ReadOnly(column) => column.as_json(file, rules),
+            Self::ReadOnly(_, column) => column.as_json(file, rules),
             Self::Field(_, field) => {
                 let value = value(field, file);
                 let is_typed = match &value {
@@ -188,7 +196,7 @@ impl Column {
     #[must_use]
     pub(crate) fn as_json(&self, file: &ListedFile, rules: &Rules) -> Encoded<Value> {
         match self {
-            Self::ReadOnly(column) => column.as_json(file, rules),
+            Self::ReadOnly(_, column) => column.as_json(file, rules),
             Self::Field(_, field) => encode_as_json(field, value(field, file), rules),
         }
     }

@@ -212,7 +212,7 @@ fn object<'c>(row: impl Iterator<Item = (&'c Column, Option<Value>)>) -> Map<Str
             (Column::Field(_, Field::CustomMetadata(field)), Some(value)) => {
                 metadata.insert(field.name.to_string(), value);
             }
-            (Column::ReadOnly(_) | Column::Field(..), Some(value)) => {
+            (Column::ReadOnly(..) | Column::Field(..), Some(value)) => {
                 object.insert(column.name(), value);
             }
         }

@@ -22,6 +22,9 @@ pub(crate) mod own {
     pub(crate) const DONE: &str = "ikbulk.done";
     /// All own columns, in order.
     pub(crate) const ALL: [&str; 4] = [STATUS, CODE, MESSAGE, DONE];
+    /// In an export, precedes the name of a read-only column that the account has a custom metadata
+    /// field with: such a column is never read.
+    pub(crate) const FILE: &str = "ikbulk.file.";
 }
 
 /// The columns of `report.csv`. Together they tell a report from a sheet.
@@ -104,7 +107,7 @@ impl Names<'_> {
             let mapped = self.known(mapped).or_else(|| self.of_unread_account(mapped));
             return Some(mapped.unwrap_or_else(invalid));
         }
-        if self.options.ignores(name) {
+        if self.options.ignores(name) || name.starts_with(own::FILE) {
             return Some(Meaning::Ignored);
         }
         if own::ALL.contains(&name) {

@@ -235,6 +235,31 @@ fn read_only_columns_are_exported_and_ignored_when_applied() {
 }
 
 #[test]
+fn read_only_column_with_the_name_of_a_field_is_not_read_as_the_field() {
+    let field = |name: &str, label: &str| json!({"id": name, "name": name, "label": label, "schema": {"type": "Text"}});
+    let columns = "size,name,version,aiTags,tags";
+    for name in ["library.csv", "library.jsonl", "library.xlsx"] {
+        let mut library = Library::new();
+        library.insert(json!({
+            "fileId": "a", "size": 30, "customMetadata": {"size": "small", "title": "mine"},
+        }));
+        let mut config = with_library(library);
+        config.fields.extend([field("title", "Name"), field("release", "Version")]);
+        let env = TestEnv::new(config);
+        env.run(&format!("export -o {name} --columns {columns}")).exits(0);
+        changes_nothing(&env, name, &["a"]);
+        if name == "library.csv" {
+            let header = "fileId,ikbulk.file.size,ikbulk.file.name,ikbulk.file.version,aiTags,tags";
+            assert_eq!(exported_text(&env, name).lines().next(), Some(header));
+            // A person's own column means the field.
+            env.write("own.csv", "fileId,size\na,30\n");
+            env.apply("own.csv").exits(0);
+            assert_eq!(env.file("a")["customMetadata"]["size"], 30);
+        }
+    }
+}
+
+#[test]
 fn failed_page_is_read_again() {
     let page = script(vec![(3, status(503, "Try again."))], files(ids(2500)));
     let env = TestEnv::new(page);
