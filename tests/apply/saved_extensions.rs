@@ -71,6 +71,7 @@ fn cells_that_name_no_extension_are_rejected_with_what_exists() {
     let twice =
         r#"["Product tagging",{"name":"google-auto-tagging","minConfidence":1,"maxTags":1}]"#;
     let field = r#"[{"name":"ai-tasks","tasks":[{"type":"select_metadata","instruction":"?","field":"colour"}]}]"#;
+    let selections = r#"[{"name":"ai-tasks","tasks":[{"type":"select_metadata","instruction":"?","field":"color","max_selections":3}]}]"#;
     let value = r#"[{"name":"ai-tasks","tasks":[{"type":"yes_no","instruction":"?","on_yes":
         {"set_metadata":[{"field":"color","value":"pink"}]}}]}]"#;
     let mut cases = Cases::default();
@@ -80,6 +81,7 @@ fn cells_that_name_no_extension_are_rejected_with_what_exists() {
         ("bare", "remove-bg"),
         ("twice", twice),
         ("field", field),
+        ("selections", selections),
         ("value", value),
     ] {
         let file = format!("{name}.csv");

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{Extension, ExtensionName};
+use crate::row::change::{Tags, WebhookUrl};
 use crate::row::problem::Invalid;
 
 const TASKS_MAX: usize = 10;
@@ -17,6 +18,12 @@ const SELECTION: [&str; 3] = ["vocabulary", "min_selections", "max_selections"];
 /// The answers of a `yes_no` task.
 pub(super) const ANSWERS: [&str; 3] = ["on_yes", "on_no", "on_unknown"];
 const ACTION_HINT: &str = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
+
+/// Whether the action of an answer does something.
+fn has_effect(action: &Value) -> bool {
+    let mut lists = action.as_object().into_iter().flat_map(Map::values);
+    lists.any(|list| list.as_array().is_none_or(|list| !list.is_empty()))
+}
 
 /// Parses one extension of a cell.
 pub(super) fn parse(value: &Value) -> Result<Extension, Invalid> {
@@ -76,6 +83,13 @@ fn check_remove_bg(object: &Map<String, Value>) -> Result<(), Invalid> {
     if options.contains_key("bg_color") && options.contains_key("bg_image_url") {
         return Err(Invalid::new("has both bg_color and bg_image_url", "use one of the two"));
     }
+    let url = options.get("bg_image_url").and_then(Value::as_str);
+    if let Some(url) = url.filter(|url| WebhookUrl::parse(url).is_none()) {
+        return Err(Invalid::new(
+            format!("has the bg_image_url {url:?}, which is no URL"),
+            "write an absolute URL that starts with https:// or http://",
+        ));
+    }
     Ok(())
 }
 
@@ -117,7 +131,15 @@ fn check_task(value: &Value) -> Result<(), Invalid> {
                     "set at least one of the two: otherwise the task is billed and does nothing",
                 ));
             }
-            ANSWERS.iter().filter_map(|key| task.get(*key)).try_for_each(check_action)
+            let mut actions = ANSWERS.iter().filter_map(|key| task.get(*key));
+            actions.clone().try_for_each(check_action)?;
+            if !actions.any(has_effect) {
+                return Err(Invalid::new(
+                    "has a yes_no task whose answers change nothing",
+                    "give on_yes or on_no an action: otherwise the task is billed and does nothing",
+                ));
+            }
+            Ok(())
         }
         other => Err(Invalid::new(
             format!("has a task with the unknown type {other:?}"),
@@ -128,14 +150,19 @@ fn check_task(value: &Value) -> Result<(), Invalid> {
 
 /// Checks the vocabulary, and how many of it to select.
 fn check_selection(kind: &str, task: &Map<String, Value>) -> Result<(), Invalid> {
+    let mut words_max = None;
     if let Some(vocabulary) = task.get("vocabulary") {
-        let words = vocabulary.as_array().map_or(0, Vec::len);
-        if words == 0 || words > VOCABULARY_MAX {
+        let words = vocabulary.as_array().map(Vec::as_slice).unwrap_or_default();
+        if words.is_empty() || words.len() > VOCABULARY_MAX {
             return Err(Invalid::new(
                 "has a vocabulary that is not a list of 1 to 30 words",
                 "use 1 to 30 words",
             ));
         }
+        if words.iter().any(is_blank) {
+            return Err(Invalid::new("has a vocabulary with an empty word", "remove it"));
+        }
+        words_max = Some(words.len() as u64);
     }
     let min = optional_integer(kind, task, "min_selections", 0)?;
     let max = optional_integer(kind, task, "max_selections", 1)?;
@@ -144,8 +171,17 @@ fn check_selection(kind: &str, task: &Map<String, Value>) -> Result<(), Invalid>
             format!("has min_selections {min} above max_selections {max}"),
             "set max_selections to at least min_selections",
         )),
+        (Some(min), _) if words_max.is_some_and(|words| min > words) => Err(Invalid::new(
+            format!("has min_selections {min} and a vocabulary with fewer words"),
+            "set min_selections to at most the number of words, or add words",
+        )),
         _ => Ok(()),
     }
+}
+
+/// Whether a word has no text.
+fn is_blank(word: &Value) -> bool {
+    word.is_null() || word.as_str().is_some_and(|word| word.trim().is_empty())
 }
 
 /// Checks the vocabulary of `select_tags`, which follows the rules of tags.
@@ -183,8 +219,23 @@ fn check_action(value: &Value) -> Result<(), Invalid> {
             .as_array()
             .ok_or_else(|| Invalid::new("has an action that is not a list", ACTION_HINT))?;
         list.iter().try_for_each(|element| check_action_element(key, element))?;
+        if key.ends_with("_tags") && !list.is_empty() {
+            check_action_tags(key, list)?;
+        }
     }
     Ok(())
+}
+
+/// Checks the tags of an action, which follow the rules of tags.
+fn check_action_tags(key: &str, list: &[Value]) -> Result<(), Invalid> {
+    if list.iter().any(is_blank) {
+        return Err(Invalid::new(format!("has an empty tag in {key}"), "remove it"));
+    }
+    let tags = list.iter().filter_map(Value::as_str).map(str::to_owned);
+    let invalid = |(problem, suggestion): (String, &'static str)| {
+        Invalid::new(format!("has an action whose {key} {problem}"), suggestion)
+    };
+    Tags::new(tags.collect()).map(drop).map_err(invalid)
 }
 
 fn check_action_element(key: &str, element: &Value) -> Result<(), Invalid> {
@@ -295,8 +346,22 @@ mod tests {
                 "remove_tags": ["luxury"],
                 "set_metadata": [{"field": "tier", "value": 1}],
                 "unset_metadata": [{"field": "price"}]}}),
+            json!({"type": "yes_no", "instruction": "?", "on_yes": {"add_tags": ["a"]},
+                "on_no": {}, "on_unknown": {"remove_tags": []}}),
         ] {
             assert_eq!(check(&task), Ok(()), "{task}");
+        }
+    }
+
+    #[test]
+    fn background_is_a_url() {
+        let check = |url: &str| {
+            let options = json!({"bg_image_url": url});
+            parse(&json!({"name": "remove-bg", "options": options})).map(drop)
+        };
+        assert!(check("https://example.com/wall.jpg").is_ok());
+        for url in ["wall.jpg", "/walls/a.jpg", "ftp://example.com/a", "https://a b"] {
+            assert!(check(url).is_err_and(|it| it.problem.contains("which is no URL")), "{url}");
         }
     }
 
@@ -311,6 +376,12 @@ mod tests {
                 json!({"type": "yes_no", "instruction": "?", "on_unknown": {"add_tags": ["a"]}}),
                 "without on_yes and on_no",
             ),
+            (yes_no(json!({})), "answers change nothing"),
+            (yes_no(json!({"add_tags": [], "set_metadata": []})), "answers change nothing"),
+            (yes_no(json!({"add_tags": ["50% off"]})), "add_tags contains % in the tag"),
+            (yes_no(json!({"remove_tags": ["a\nb"]})), "remove_tags contains a line break"),
+            (yes_no(json!({"add_tags": [" "]})), "empty tag in add_tags"),
+            (yes_no(json!({"add_tags": ["a".repeat(501)]})), "add_tags has 501 characters"),
             (yes_no(json!([])), "action that is not an object"),
             (yes_no(json!({"add_tags": "a"})), "action that is not a list"),
             (yes_no(json!({"add_tags": [1]})), "in add_tags that is not a string"),
@@ -324,6 +395,8 @@ mod tests {
             (select("vocabulary", json!(vec!["a"; 31])), "1 to 30 words"),
             (select("vocabulary", json!(["a".repeat(501)])), "too long"),
             (select("vocabulary", json!([1])), "not a string"),
+            (select("vocabulary", json!(["a", ""])), "empty word"),
+            (select("min_selections", json!(2)), "min_selections 2 and a vocabulary with fewer"),
             (
                 json!({"type": "select_tags", "instruction": "?", "vocabulary": ["a"],
                     "min_selections": 2, "max_selections": 1}),

@@ -15,6 +15,8 @@ struct WrittenField<'t> {
     name: &'t str,
     /// The values that it may be set to.
     values: Vec<&'t Value>,
+    /// How many of the values the task may set at once, as far as it says so.
+    selections: Option<u64>,
     is_cleared: bool,
 }
 
@@ -39,7 +41,7 @@ impl Extension {
 }
 
 fn check(field: &WrittenField<'_>, schema: &Schema, rules: &Rules) -> Result<(), Invalid> {
-    let WrittenField { name, values, is_cleared } = field;
+    let WrittenField { name, values, selections, is_cleared } = field;
     // The API knows no labels here, so a label is refused with the name.
     let Some(known) = schema.named(name) else {
         let close = schema.closest(name).map(|close| format!("did you mean {close:?}? "));
@@ -49,7 +51,15 @@ fn check(field: &WrittenField<'_>, schema: &Schema, rules: &Rules) -> Result<(),
             format!("{close}known fields: {known}"),
         ));
     };
-    let is_list = known.rule.as_deref().is_some_and(|rule| rule.kind == FieldType::MultiSelect);
+    let kind = known.rule.as_deref().map(|rule| rule.kind);
+    let is_list = kind == Some(FieldType::MultiSelect);
+    let is_single = !is_list && kind.is_some_and(|kind| kind != FieldType::Other);
+    if let Some(selections) = selections.filter(|selections| is_single && *selections > 1) {
+        return Err(Invalid::new(
+            format!("selects up to {selections} values for {name}, which takes only one"),
+            "set max_selections to 1, or use a field of the type MultiSelect",
+        ));
+    }
     for value in values {
         // A vocabulary has the single values of a list.
         let list = Value::from(vec![(*value).clone()]);
@@ -82,16 +92,24 @@ fn fields_of_task(task: &Map<String, Value>) -> Vec<WrittenField<'_>> {
     let mut fields = Vec::new();
     if let Some(name) = task.get("field").and_then(Value::as_str) {
         let values = items(task.get("vocabulary"));
-        fields.push(WrittenField { name, values, is_cleared: false });
+        let number = |key: &str| task.get(key).and_then(Value::as_u64);
+        let selections = number("max_selections").max(number("min_selections"));
+        fields.push(WrittenField { name, values, selections, is_cleared: false });
     }
     for action in ANSWERS.into_iter().filter_map(|key| task.get(key)) {
         for set in items(action.get("set_metadata")) {
             let values = set.get("value").into_iter().collect();
-            let set_field = |name| WrittenField { name, values, is_cleared: false };
+            let set_field =
+                |name| WrittenField { name, values, selections: None, is_cleared: false };
             fields.extend(field_name(set).map(set_field));
         }
         for unset in items(action.get("unset_metadata")) {
-            let cleared = |name| WrittenField { name, values: Vec::new(), is_cleared: true };
+            let cleared = |name| WrittenField {
+                name,
+                values: Vec::new(),
+                selections: None,
+                is_cleared: true,
+            };
             fields.extend(field_name(unset).map(cleared));
         }
     }
