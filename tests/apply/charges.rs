@@ -311,6 +311,27 @@ fn remove_bg_in_three_rows() -> String {
 }
 
 #[test]
+fn same_configuration_in_other_words_is_charged_once() {
+    let env = TestEnv::new(always(Status::Success, files(["a"])));
+    let row = |options: &str| {
+        format!("{{\"fileId\":\"a\",\"extensions\":[{{\"name\":\"remove-bg\"{options}}}]}}\n")
+    };
+    let defaults = r#","options":{"semitransparency":true,"add_shadow":false}"#;
+    let spellings = ["", r#","options":{}"#, defaults].map(row);
+    env.write("sheet.jsonl", spellings.concat());
+    env.apply("sheet.jsonl").exits(0);
+    for (number, spelling) in spellings.iter().enumerate() {
+        let name = format!("next{number}.jsonl");
+        env.write(&name, spelling);
+        env.apply(&name).exits(0);
+    }
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
+    env.write("white.jsonl", row(r#","options":{"bg_color":"white"}"#));
+    env.apply("white.jsonl").exits(0);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 2);
+}
+
+#[test]
 fn same_extension_in_several_rows_runs_once() {
     let env = env_with_sheet(|config| config);
     env.write("sheet.jsonl", remove_bg_in_three_rows());

@@ -19,6 +19,40 @@ const SELECTION: [&str; 3] = ["vocabulary", "min_selections", "max_selections"];
 pub(super) const ANSWERS: [&str; 3] = ["on_yes", "on_no", "on_unknown"];
 const ACTION_HINT: &str = "write {\"add_tags\":[…]}, remove_tags, set_metadata or unset_metadata";
 
+/// The options of `remove-bg` whose default is documented.
+const REMOVE_BG_DEFAULTS: [(&str, bool); 2] = [("add_shadow", false), ("semitransparency", true)];
+
+/// The configuration without what means the same as its absence: options with their documented
+/// default, and actions that do nothing.
+pub(super) fn without_defaults(mut config: Value) -> Value {
+    let Some(object) = config.as_object_mut() else {
+        return config;
+    };
+    let is_remove_bg = object.get("name").and_then(Value::as_str) == Some("remove-bg");
+    if let Some(options) = object.get_mut("options").and_then(Value::as_object_mut)
+        && is_remove_bg
+    {
+        let is_default = |key: &str, value: &Value| {
+            REMOVE_BG_DEFAULTS.iter().any(|(name, default)| key == *name && *value == *default)
+        };
+        options.retain(|key, value| !is_default(key, value));
+        if options.is_empty() {
+            object.remove("options");
+        }
+    }
+    let tasks = object.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten();
+    for task in tasks.filter_map(Value::as_object_mut) {
+        task.retain(|key, value| {
+            let is_action = ANSWERS.contains(&key.as_str());
+            if let Some(lists) = value.as_object_mut().filter(|_| is_action) {
+                lists.retain(|_, list| list.as_array().is_none_or(|list| !list.is_empty()));
+            }
+            !is_action || has_effect(value)
+        });
+    }
+    config
+}
+
 /// Whether the action of an answer does something.
 fn has_effect(action: &Value) -> bool {
     let mut lists = action.as_object().into_iter().flat_map(Map::values);

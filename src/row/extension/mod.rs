@@ -43,8 +43,9 @@ pub struct SavedRef {
     pub name: Box<str>,
 }
 
-/// A hash of an extension's name and configuration, independent of key order. Stable across
-/// versions of this program, because the charges database stores it.
+/// A hash of an extension's name and configuration, independent of key order and of options with
+/// their documented default. Stable across versions of this program, because the charges database
+/// stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExtensionFingerprint(pub i64);
 
@@ -153,12 +154,16 @@ impl Extension {
         ExtensionFingerprint::of(self.config.clone())
     }
 
-    /// The hashes under which charges may be recorded: [`Self::fingerprint`], and the one of the id,
-    /// which was recorded for saved extensions before their configuration was read.
+    /// The hashes under which charges may be recorded: [`Self::fingerprint`]; that of the verbatim
+    /// configuration, which was recorded before options with their default were left out; and the one
+    /// of the id, which was recorded for saved extensions before their configuration was read.
     pub(crate) fn fingerprints(&self) -> impl Iterator<Item = ExtensionFingerprint> {
+        let verbatim = ExtensionFingerprint::verbatim(self.config.clone());
         let by_id =
             self.saved.as_ref().map(|saved| ExtensionFingerprint::of(saved_config(&saved.id)));
-        std::iter::once(self.fingerprint()).chain(by_id)
+        let current = self.fingerprint();
+        let verbatim = (verbatim != current).then_some(verbatim);
+        std::iter::once(current).chain(verbatim).chain(by_id)
     }
 
     /// A saved extension, named by id or name, whose configuration is not known.
@@ -243,7 +248,11 @@ impl fmt::Display for ExtensionFingerprint {
 }
 
 impl ExtensionFingerprint {
-    fn of(mut config: Value) -> Self {
+    fn of(config: Value) -> Self {
+        Self::verbatim(config::without_defaults(config))
+    }
+
+    fn verbatim(mut config: Value) -> Self {
         config.sort_all_objects();
         Self(xxh3_64(config.to_string().as_bytes()).cast_signed())
     }
@@ -355,7 +364,34 @@ mod tests {
     }
 
     #[test]
+    fn fingerprint_ignores_what_means_the_same_as_its_absence() {
+        let remove_bg = |options: &str| {
+            fingerprint(&format!(r#"{{"name":"remove-bg","options":{{{options}}}}}"#))
+        };
+        let plain = fingerprint(r#"{"name":"remove-bg"}"#);
+        for options in
+            ["", r#""add_shadow":false"#, r#""semitransparency":true,"add_shadow":false"#]
+        {
+            assert_eq!(remove_bg(options), plain, "{options}");
+        }
+        for options in [r#""add_shadow":true"#, r#""semitransparency":false"#, r#""bg_color":"a""#]
+        {
+            assert_ne!(remove_bg(options), plain, "{options}");
+        }
+        let yes_no = |answers: &str| {
+            let task = format!(r#"{{"type":"yes_no","instruction":"?",{answers}}}"#);
+            fingerprint(&format!(r#"{{"name":"ai-tasks","tasks":[{task}]}}"#))
+        };
+        let plain = yes_no(r#""on_yes":{"add_tags":["a"]}"#);
+        assert_eq!(yes_no(r#""on_yes":{"add_tags":["a"],"remove_tags":[]},"on_no":{}"#), plain);
+        assert_ne!(yes_no(r#""on_yes":{"remove_tags":["a"]}"#), plain);
+        assert_ne!(yes_no(r#""on_no":{"add_tags":["a"]}"#), plain);
+    }
+
+    #[test]
     fn fingerprint_is_stable_across_versions() {
         assert_eq!(fingerprint(TAGGING), 547_782_109_838_290_722);
+        let verbatim = |config: Value| ExtensionFingerprint::verbatim(config).0;
+        assert_eq!(fingerprint(r#"{"name":"remove-bg"}"#), verbatim(json!({"name": "remove-bg"})));
     }
 }
