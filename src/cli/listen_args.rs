@@ -12,6 +12,8 @@ use secrecy::SecretString;
 use super::CliError;
 use super::help::CALLBACKS;
 
+/// How every secret of ImageKit begins.
+const SECRET_PREFIX: &str = "whsec_";
 /// The environment variable of the secret, as in ImageKit's SDKs.
 const VARIABLE: &str = "IMAGEKIT_WEBHOOK_SECRET";
 
@@ -50,10 +52,11 @@ impl ListenArgs {
             (Some(path), _) => {
                 Some(secret_of(&read_secret_file(path)?, &format!("the file {}", path.display()))?)
             }
-            (None, Some(text)) if !text.is_empty() => {
+            (None, Some(text)) if self.listens() && !text.is_empty() => {
                 let text = text.into_string().map_err(|_| not_text(VARIABLE))?;
                 Some(secret_of(&text, VARIABLE)?)
             }
+            // The variable can be there for other programs.
             (None, _) => None,
         };
         Ok(Callbacks { public_url: self.public_url.clone(), listen: self.listen, secret })
@@ -81,6 +84,13 @@ fn secret_of(text: &str, origin: &str) -> Result<SecretString, CliError> {
     let secret = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if secret.is_empty() {
         return Err(CliError::new(format!("the webhook secret in {origin} is empty")));
+    }
+    let key = secret.strip_prefix(SECRET_PREFIX).unwrap_or_default();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(CliError::new(format!(
+            "the webhook secret in {origin} is none: it begins with {SECRET_PREFIX}, without blanks; \
+             every callback would be refused"
+        )));
     }
     Ok(secret.to_owned().into())
 }
@@ -111,6 +121,10 @@ mod tests {
         use secrecy::ExposeSecret as _;
         let secret = secret_of("\u{feff}whsec_a\r\n", "x").unwrap();
         assert_eq!(secret.expose_secret(), "whsec_a");
-        assert!(secret_of(" \n", "x").is_err());
+        for malformed in
+            [" \n", "whsec_", "whsec_a b", "whsec_ä", "secret", "WHSEC_a", "\"whsec_a\""]
+        {
+            assert!(secret_of(malformed, "x").is_err(), "{malformed:?}");
+        }
     }
 }

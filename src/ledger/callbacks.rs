@@ -12,7 +12,8 @@ use crate::extension_results::ExtensionResults;
 use crate::row::FileId;
 use crate::sqlite::damaged;
 
-/// At most one callback per row and service. `id` is the order of arrival; `error` is `NULL` for a
+/// At most one callback per row, service and file: one for another file settles nothing, and must not
+/// keep the right one out. `id` is the order of arrival; `error` is `NULL` for a
 /// success.
 pub(super) const TABLE: &str = "
     CREATE TABLE callback (
@@ -22,7 +23,7 @@ pub(super) const TABLE: &str = "
         file TEXT NOT NULL,
         error TEXT,
         found TEXT,
-        UNIQUE (row, service)
+        UNIQUE (row, service, file)
     );";
 
 /// The facts that hold the callback URL.
@@ -55,8 +56,8 @@ impl LedgerFile {
         })
     }
 
-    /// Stores callbacks, all or none. Of each row and service, the first stays. Returns what became
-    /// of each.
+    /// Stores callbacks, all or none. Of each row, service and file, the first stays. Returns what
+    /// became of each.
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -108,12 +109,10 @@ fn keep(transaction: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Ke
         return Ok(Kept::New);
     }
     let mut select = transaction.prepare_cached(
-        "SELECT file, error IS NULL FROM callback WHERE row = ?1 AND service = ?2",
+        "SELECT error IS NULL FROM callback WHERE row = ?1 AND service = ?2 AND file = ?3",
     )?;
-    let before: Option<(String, bool)> =
-        select.query_row(params![row, service], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let is_same =
-        before.is_some_and(|before| before == (file.as_str().to_owned(), error.is_none()));
+    let before = select.query_row(params![row, service, file.as_str()], |row| row.get(0));
+    let is_same = before.optional()? == Some(error.is_none());
     Ok(if is_same { Kept::Repeated } else { Kept::Contradicts })
 }
 
@@ -159,13 +158,13 @@ mod tests {
         let other = ledger.reconnect().unwrap();
         let mut elsewhere = arrival(2, "ai-tasks", success());
         elsewhere.callback.file = id("b");
-        let again = [arrival(9, "remove-bg", failure), first[1].clone(), elsewhere];
+        let again = [arrival(9, "remove-bg", failure), first[1].clone(), elsewhere.clone()];
         let kept = other.keep_callbacks(&again).unwrap();
-        assert_eq!(kept, [Kept::Contradicts, Kept::Repeated, Kept::Contradicts]);
+        assert_eq!(kept, [Kept::Contradicts, Kept::Repeated, Kept::New]);
 
         let all = ledger.callbacks_after(0, 9).unwrap();
         let arrivals: Vec<&Arrival> = all.iter().map(|(_, arrival)| arrival).collect();
-        assert_eq!(arrivals, first[..3].iter().collect::<Vec<_>>());
+        assert_eq!(arrivals, first[..3].iter().chain([&elsewhere]).collect::<Vec<_>>());
         assert_eq!(ledger.callbacks_after(all[1].0, 9).unwrap(), all[2..]);
         assert_eq!(ledger.callbacks_after(0, 1).unwrap(), all[..1]);
     }

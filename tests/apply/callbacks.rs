@@ -383,8 +383,11 @@ fn what_cannot_be_received_is_refused_before_anything_is_sent() {
         let text = result.to_string().replace(&address, "ADDRESS");
         cases.add(name, text);
     }
-    assert_eq!(env.sandbox.stats().calls.patch, 0);
     drop(occupied);
+    let command = ["apply", "--yes", "sheet.jsonl", "--settle", "--listen", &address];
+    let malformed = env.command(&command).env("IMAGEKIT_WEBHOOK_SECRET", "secret").run().exits(2);
+    cases.add("malformed secret", malformed.to_string());
+    assert_eq!(env.sandbox.stats().calls.patch, 0);
     env.apply("sheet.jsonl").exits(0);
     let run = env.runs("sheet").pop().expect("there is a run");
     let settle = |flags: &str| env.run(&format!("settle {} {flags}", run.name())).exits(2);
