@@ -14,6 +14,9 @@ use crate::row::FieldSet;
 use crate::sent::Sent;
 use crate::settled::{self, Settled};
 
+/// Rows that bulk calls completed, for each row of a larger sample of them.
+const ROWS_PER_READ: usize = 20;
+
 /// A step in the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRecord {
@@ -138,13 +141,15 @@ impl LedgerFile {
     }
 
     /// A random sample of the rows with a step that a bulk call completed, of at most `size` rows and
-    /// without the rows of `others`.
+    /// without the rows of `others`. It has more than `few` rows only if there are [`ROWS_PER_READ`]
+    /// for each of them.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub(crate) fn sample_of_bulk_rows(
         &self,
         size: usize,
+        few: usize,
         others: &BTreeSet<u64>,
         rng: &mut Rng,
     ) -> Result<BTreeSet<u64>, LedgerError> {
@@ -178,6 +183,11 @@ impl LedgerFile {
                 } else if let Some(place) = sample.get_mut(rng.usize(..seen)) {
                     *place = row;
                 }
+            }
+            let affordable = few.max(seen / ROWS_PER_READ);
+            if affordable < sample.len() {
+                rng.shuffle(&mut sample);
+                sample.truncate(affordable);
             }
             Ok(sample.into_iter().collect())
         })

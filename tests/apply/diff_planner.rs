@@ -261,6 +261,6 @@ fn library_with_endless_pages_is_read_by_id() {
     let done = env.run("apply sheet.csv --yes --rate unlimited --read-rate unlimited").exits(0);
     assert_text!(done);
     let reads = env.sandbox.stats().calls.list + env.sandbox.stats().calls.get;
-    // One more list names the account, and one file is read back.
-    assert_eq!(reads, 1 + 1 + 3 + 3 + 50 + 1);
+    // One more list names the account, and one of 20 files is read back.
+    assert_eq!(reads, 1 + 1 + 3 + 3 + 50 + 12);
 }

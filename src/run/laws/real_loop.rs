@@ -691,7 +691,7 @@ async fn sampled_of(rows: u64, faults: Faults) -> (Vec<ReadBackReason>, LedgerFi
 #[tokio::test(start_paused = true)]
 async fn sample_of_bulk_calls_is_read_back_once() {
     use ReadBackReason::Sample;
-    for (rows, size) in [(1, 1), (50, 1), (6_400, 2)] {
+    for (rows, size) in [(1, 1), (50, 1), (300, 6), (6_400, 16), (12_800, 16)] {
         let (sampled, ledger, _) = sampled_of(rows, Faults::default()).await;
         assert_eq!(sampled, vec![Sample; size], "{rows} rows");
         assert_eq!(codes(&ledger, Code::Mismatch), BTreeSet::new());
@@ -699,11 +699,21 @@ async fn sample_of_bulk_calls_is_read_back_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_of_few_rows_are_sampled_once() {
+    let rows = (2..8).map(|row| format!("file{row},tag{row}\n"));
+    let run = Run::new(&("fileId,addTags\n".to_owned() + &rows.collect::<String>()));
+    let library = Library::new(20, Faults::default());
+    run.session(&fast_settings(), &library, pending(), || {}).await;
+    assert_eq!(library.sampled.borrow().len(), 1, "one of 20 files at most, and one in any case");
+}
+
+#[tokio::test(start_paused = true)]
 async fn read_that_lags_is_no_mismatch() {
     use ReadBackReason::{Confirmation, Sample};
     let faults = Faults { stale_samples: true, ..Faults::default() };
     let (sampled, ledger, took) = sampled_of(200, faults).await;
-    assert_eq!(sampled, [Sample, Confirmation]);
+    // Two hundred rows are four calls.
+    assert_eq!(sampled, [[Sample; 4], [Confirmation; 4]].concat());
     assert_eq!(codes(&ledger, Code::Mismatch), BTreeSet::new());
     assert!(took >= Duration::from_secs(5));
 }
