@@ -52,7 +52,7 @@ impl CsvRecords {
         records.read_header()?;
         records.read_next()?;
         if let Some(first) = &records.next {
-            records.structure.learn_ids(&first.cells);
+            records.structure.learn_shape(&first.cells);
         }
         if let Some(pos) = from {
             records.seek(pos)?;
@@ -198,6 +198,11 @@ impl CsvRecords {
             Quoting::Open => Err(damaged_end(pos, "a quote is not closed", &self.current.cells)),
             Quoting::Misplaced { has_lines: true, is_escaped, .. } => {
                 Err(InputError::UnclosedQuote { pos, is_escaped })
+            }
+            Quoting::Balanced
+                if self.structure.swallows_row(&self.current.cells, self.delimiter.byte()) =>
+            {
+                Err(InputError::RowInCell { pos, text: shown(&self.current.cells) })
             }
             Quoting::Misplaced { .. } | Quoting::Balanced => Ok(()),
         }

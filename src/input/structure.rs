@@ -1,15 +1,16 @@
 //! Damage to the structure of a CSV sheet: records that are no rows of the sheet, or only half of one.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use csv::ByteRecord;
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 
 use super::names::{names_file, own};
 use super::raw_records::Quoting;
 use super::{InputError, ReadOptions};
 use crate::plural::plural;
-use crate::row::{Field, Problem, RowPos, fold, folds_to};
+use crate::row::{Field, Problem, RowPos, fold, folds_to, has_file_ending, unforced};
 
 /// First words of a line below the rows, folded.
 const FOOTER_WORDS: [&str; 16] = [
@@ -45,8 +46,8 @@ const COUNT_WORDS: [&str; 10] = [
 ];
 /// Names of the columns that identify files, folded.
 const FILE_NAMES: [&str; 3] = ["fileid", "filepath", "url"];
-/// The shape of ImageKit's ids: 24 hexadecimal digits.
-const IMAGEKIT_ID: (usize, bool) = (24, true);
+/// Digits of ImageKit's ids, which are hexadecimal.
+const IMAGEKIT_ID_DIGITS: usize = 24;
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
 
@@ -164,6 +165,26 @@ pub(super) fn shown(cells: &ByteRecord) -> String {
     shown
 }
 
+/// The shape of the cells that name files, where it tells them from words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileShape {
+    /// An id of ImageKit.
+    Id,
+    /// A path or URL.
+    Target,
+}
+
+impl FileShape {
+    fn of(cell: &str) -> Option<Self> {
+        let is_id =
+            cell.len() == IMAGEKIT_ID_DIGITS && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id {
+            return Some(Self::Id);
+        }
+        (cell.starts_with('/') || cell.contains("://")).then_some(Self::Target)
+    }
+}
+
 /// What the header says about the records below it.
 #[derive(Debug, Default)]
 pub(super) struct Structure {
@@ -175,8 +196,8 @@ pub(super) struct Structure {
     file: Vec<usize>,
     /// Index of the first column that an earlier run added, or a large number.
     own_from: usize,
-    /// Whether the first row has an id of ImageKit's shape, so that the others have, too.
-    has_imagekit_ids: bool,
+    /// The shape of the cell that names the file of the first row, and so of the others.
+    usual_shape: Option<FileShape>,
     /// Lengths up to which a cell can be a column name, and the first letters of those names.
     length_max: usize,
     first_letters: FirstLetters,
@@ -217,7 +238,7 @@ impl Structure {
             names,
             known,
             own_from: own_from.unwrap_or(usize::MAX),
-            has_imagekit_ids: false,
+            usual_shape: None,
             length_max,
             first_letters,
         }
@@ -312,10 +333,11 @@ impl Structure {
         let first = String::from_utf8_lossy(cells.get(0).unwrap_or_default());
         let words = || first.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
         let first_word = words().next().unwrap_or_default().to_lowercase();
-        if FOOTER_WORDS.contains(&fold(&first).as_str()) {
+        let can_be_word = !self.has_file(cells) || self.file.contains(&0);
+        if can_be_word && FOOTER_WORDS.contains(&fold(&first).as_str()) {
             return true;
         }
-        if !self.is_short(cells) || self.has_file(cells) {
+        if !self.has_gaps(cells) || self.has_file(cells) {
             return false;
         }
         let counts = || words().any(|word| COUNT_WORDS.contains(&word.to_lowercase().as_str()));
@@ -327,19 +349,87 @@ impl Structure {
 
     /// Whether the record may be a line below the rows, so that it matters whether it is the last.
     pub(super) fn may_be_footer(&self, cells: &ByteRecord) -> bool {
-        self.is_short(cells) || cells.get(0).is_some_and(|cell| cell.len() < 16)
+        self.has_gaps(cells) || cells.get(0).is_some_and(|cell| cell.len() < 16)
+    }
+
+    /// Whether the record has fewer filled cells than the header has columns.
+    fn has_gaps(&self, cells: &ByteRecord) -> bool {
+        cells.iter().filter(|cell| !cell.trim_ascii().is_empty()).count() < self.columns()
     }
 
     /// Whether the record is the rest of the one before, which a line end outside quotes cut off.
     pub(super) fn continues(&self, before: &ByteRecord, cells: &ByteRecord) -> bool {
-        if !self.is_short(cells) || is_blank(cells) || is_blank(before) {
+        if is_blank(cells) || is_blank(before) {
             return false;
         }
-        let fits = || before.len() + cells.len() == self.columns() + 1;
+        let is_rest = if self.is_short(cells) {
+            self.is_short_rest(before, cells)
+        } else {
+            self.is_long_rest(before, cells)
+        };
+        is_rest || self.has_unusual_file(cells) && ends_in_backslash(before)
+    }
+
+    /// Whether a short record is the rest of the one before.
+    fn is_short_rest(&self, before: &ByteRecord, cells: &ByteRecord) -> bool {
+        // The cell that is cut gives each half a part: more parts are two rows.
+        let (parts, parts_max) = (before.len() + cells.len(), self.columns() + 1);
         // A row whose first cell is empty is a row without a file, not the rest of a text.
         let begins_with_text = cells.get(0).is_some_and(|cell| !cell.trim_ascii().is_empty());
-        begins_with_text && !(self.has_file(cells) && self.has_usual_id(cells))
-            || self.is_short(before) && fits() && self.shape(before) != self.shape(cells)
+        let has_file = self.has_file(cells);
+        begins_with_text && !has_file
+            || begins_with_text && self.has_unusual_file(cells) && parts <= parts_max
+            || self.is_short(before)
+                && parts == parts_max
+                && self.length_and_digits(before) != self.length_and_digits(cells)
+    }
+
+    /// Whether a record with all columns is the rest of the one before: the cell that is cut is the last
+    /// one and its rest has delimiters, or it is the first one.
+    fn is_long_rest(&self, before: &ByteRecord, cells: &ByteRecord) -> bool {
+        let file_column = self.file.first().copied().unwrap_or_default();
+        if file_column > 0 {
+            let fits = before.len() + cells.len() == self.columns() + 1;
+            return fits && before.len() <= file_column && !self.has_file(before);
+        }
+        // A heading between the rows is often padded with empty cells.
+        let is_padded = cells.iter().next_back().is_some_and(|cell| cell.trim_ascii().is_empty());
+        if is_padded || !self.has_unusual_file(cells) || !self.has_usual_file(before) {
+            return false;
+        }
+        let begins_with_blank = |cell: &[u8]| cell.starts_with(b" ");
+        let has_blank_after_delimiter = |cells: &ByteRecord| cells.iter().any(begins_with_blank);
+        let is_text = self
+            .file_cell(cells)
+            .is_some_and(|cell| cell.contains(char::is_whitespace) && !has_file_ending(&cell));
+        is_text
+            || self.has_surplus(cells)
+            || has_blank_after_delimiter(cells) && !has_blank_after_delimiter(before)
+    }
+
+    /// Whether a line in one of the cells is a row of the sheet, because a quote is not closed. Its first
+    /// line belongs to the cells before it, and its last one to those after it.
+    pub(super) fn swallows_row(&self, cells: &ByteRecord, delimiter: u8) -> bool {
+        let Some(usual) = self.usual_shape else { return false };
+        if memchr2(b'\n', b'\r', cells.as_slice()).is_none() {
+            return false;
+        }
+        cells.iter().enumerate().any(|(index, cell)| {
+            let lines: Vec<&[u8]> = cell.split(|byte| matches!(byte, b'\n' | b'\r')).collect();
+            let is_row = |(at, line): (usize, &&[u8])| {
+                let before = if at == 0 { index } else { 0 };
+                let after = if at + 1 == lines.len() { cells.len() - index - 1 } else { 0 };
+                let parts: Vec<&[u8]> = line.split(|byte| *byte == delimiter).collect();
+                let names_file = |file: &usize| {
+                    let part = file.checked_sub(before).and_then(|at| parts.get(at));
+                    part.is_some_and(|part| FileShape::of(&file_name(part)) == Some(usual))
+                };
+                parts.len() > 1
+                    && before + parts.len() + after == self.columns()
+                    && self.file.iter().any(names_file)
+            };
+            lines.len() > 1 && lines.iter().enumerate().any(is_row)
+        })
     }
 
     pub(super) fn is_short(&self, cells: &ByteRecord) -> bool {
@@ -355,34 +445,56 @@ impl Structure {
     /// Whether a cell of the record can name a file: it is not empty and not a phrase.
     fn has_file(&self, cells: &ByteRecord) -> bool {
         self.file_cell(cells).is_some_and(|cell| {
-            let is_target = cell.starts_with(b"/") || memmem::find(cell, b"://").is_some();
-            is_target
-                || !cell
-                    .iter()
-                    .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'(' | b')'))
+            let is_target = FileShape::of(&cell) == Some(FileShape::Target);
+            is_target || !cell.contains(|c: char| c.is_whitespace() || matches!(c, '(' | ')'))
         })
     }
 
-    /// Learns the shape of ids from the first row.
-    pub(super) fn learn_ids(&mut self, first_row: &ByteRecord) {
-        self.has_imagekit_ids = self.shape(first_row) == Some(IMAGEKIT_ID);
+    /// Learns the shape of the cells that name files from the first row.
+    pub(super) fn learn_shape(&mut self, first_row: &ByteRecord) {
+        self.usual_shape = self.shape(first_row);
     }
 
-    /// Whether the record has an id of the same shape as the first row.
-    fn has_usual_id(&self, cells: &ByteRecord) -> bool {
-        !self.has_imagekit_ids || self.shape(cells) == Some(IMAGEKIT_ID)
+    /// Whether the record names its file as the first row does, where that tells it from words.
+    fn has_usual_file(&self, cells: &ByteRecord) -> bool {
+        self.usual_shape.is_some() && self.shape(cells) == self.usual_shape
     }
 
-    /// The length of the cell that names the file, and whether it is hexadecimal: the shape of ids.
-    fn shape(&self, cells: &ByteRecord) -> Option<(usize, bool)> {
+    /// Whether the record names its file otherwise than the first row, or not at all.
+    fn has_unusual_file(&self, cells: &ByteRecord) -> bool {
+        self.usual_shape.is_some() && self.shape(cells) != self.usual_shape
+    }
+
+    fn shape(&self, cells: &ByteRecord) -> Option<FileShape> {
+        FileShape::of(&self.file_cell(cells)?)
+    }
+
+    /// The length of the cell that names the file, and whether it is hexadecimal.
+    fn length_and_digits(&self, cells: &ByteRecord) -> Option<(usize, bool)> {
         let cell = self.file_cell(cells)?;
-        Some((cell.len(), cell.iter().all(u8::is_ascii_hexdigit)))
+        Some((cell.len(), cell.bytes().all(|byte| byte.is_ascii_hexdigit())))
     }
 
-    fn file_cell<'c>(&self, cells: &'c ByteRecord) -> Option<&'c [u8]> {
+    fn file_cell<'c>(&self, cells: &'c ByteRecord) -> Option<Cow<'c, str>> {
         let cells = self.file.iter().filter_map(|index| cells.get(*index));
-        cells.map(<[u8]>::trim_ascii).find(|cell| !cell.is_empty())
+        cells.map(file_name).find(|cell| !cell.is_empty())
     }
+}
+
+/// The text of a cell that names a file, without what programs and people put around it.
+fn file_name(cell: &[u8]) -> Cow<'_, str> {
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}');
+    let Ok(text) = std::str::from_utf8(cell) else { return String::from_utf8_lossy(cell) };
+    match unforced(text.trim_matches(is_around), true) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(is_around)),
+        Cow::Owned(text) => Cow::Owned(text.trim_matches(is_around).to_owned()),
+    }
+}
+
+/// Whether the record ends in a backslash that escapes the line end, as databases write it.
+fn ends_in_backslash(cells: &ByteRecord) -> bool {
+    let last = cells.iter().next_back().unwrap_or_default();
+    last.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 pub(super) fn is_blank(cells: &ByteRecord) -> bool {

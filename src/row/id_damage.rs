@@ -113,7 +113,8 @@ fn has_lost_digits(text: &str) -> bool {
         && text.bytes().skip(DIGITS_KEPT).all(|byte| byte == b'0')
 }
 
-fn has_file_ending(text: &str) -> bool {
+/// Whether the text ends as the name of a file does.
+pub(crate) fn has_file_ending(text: &str) -> bool {
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     ending.is_some_and(|ending| FILE_ENDINGS.contains(&ending.as_str()))
 }
