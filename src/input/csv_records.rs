@@ -2,7 +2,7 @@
 
 use csv::ByteRecord;
 
-use super::names::known_columns;
+use super::names::{NO_ROW, known_columns};
 use super::raw_records::{
     Before, LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, before,
 };
@@ -217,6 +217,9 @@ impl CsvRecords {
         }
         if let Some(damage) = quote_damage(self.current.quoting) {
             return Ok(Some(damage));
+        }
+        if structure.has_surplus(cells) && cells.iter().next_back() == Some(NO_ROW.as_bytes()) {
+            return Ok(Some(Damage::Marked));
         }
         if structure.repeats_header(cells, pos)? {
             return Ok(Some(Damage::Header));

@@ -250,3 +250,15 @@ fn compressed_sheets_are_read_from_standard_input_too() {
 fn zstd_sheet() -> Vec<u8> {
     fs::read(corpus().join("zstd/sheet.csv.zst")).expect("it is in the corpus")
 }
+
+#[test]
+fn row_that_was_marked_as_none_stays_so() {
+    let env = TestEnv::new(files(case_ids()));
+    let sheet = copy_sheet(&env, "line-end-outside-quotes");
+    env.apply(&format!("{sheet} --max-bad 100%")).exits(1);
+    let failed = env.only_run("sheet").text("failed.csv");
+    env.write("again.csv", failed);
+    let checked = env.run("check again.csv").exits(1);
+    assert!(!checked.out.contains("the header has"), "{}", checked.out);
+    checked.output_contains("as an earlier run has found");
+}
