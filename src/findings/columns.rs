@@ -46,18 +46,27 @@ pub struct ColumnFinding {
     pub samples: Vec<Sample>,
     /// Whether a person accepts it, so that it holds no rows.
     pub is_accepted: bool,
+    /// The character at which the lists of the column are split.
+    separator: char,
 }
 
 impl ColumnFinding {
     /// The fix, as an imperative.
     fn fix(&self) -> String {
-        let separator = self.samples.first().and_then(|sample| other_separator(&sample.text));
-        match (self.finding, separator) {
-            (Finding::OtherSeparator, Some(separator)) => {
-                format!("pass --list-separator '{separator}', or separate the words with commas")
+        let sample = self.samples.first().filter(|_| self.finding == Finding::OtherSeparator);
+        match sample.and_then(|sample| other_separator(&sample.text, self.separator)) {
+            None => self.finding.fix().to_owned(),
+            Some(other) if self.separator == ',' => {
+                let shown = if other == '\t' { "tab".to_owned() } else { format!("'{other}'") };
+                format!("pass --list-separator {shown}, or separate the words with commas")
             }
-            _ => self.finding.fix().to_owned(),
+            Some(_) => self.finding.fix_where(self.separator).into_owned(),
         }
+    }
+
+    /// Whether nearly all cells of the column show it.
+    fn is_of_most_cells(&self) -> bool {
+        self.filled >= FILLED_MIN && self.count * 10 >= self.filled * TENTHS_HELD
     }
 
     /// Whether the rows concerned are held back.
@@ -66,8 +75,8 @@ impl ColumnFinding {
         if self.is_accepted {
             return false;
         }
-        let is_most = self.filled >= FILLED_MIN && self.count * 10 >= self.filled * TENTHS_HELD;
-        self.finding.severity() == Severity::Hold && (is_most || self.finding.holds_few())
+        self.finding.severity() == Severity::Hold
+            && (self.is_of_most_cells() || self.finding.holds_few())
     }
 }
 
@@ -106,6 +115,8 @@ pub struct Columns {
 #[derive(Debug, Default)]
 struct Counts {
     filled: u64,
+    /// The character at which lists are split, if the cells are lists.
+    separator: Option<char>,
     findings: BTreeMap<Finding, (u64, Vec<Sample>)>,
 }
 
@@ -119,6 +130,9 @@ impl Columns {
         counts.filled += 1;
         if !kind.can_show_finding(cell) {
             return;
+        }
+        if let CellKind::List { separator } = kind {
+            counts.separator = Some(separator);
         }
         for finding in Finding::OF_CELLS {
             if finding.is_in(kind, cell) {
@@ -172,7 +186,7 @@ impl Columns {
         let is_shown =
             |finding: Finding| finding != Finding::DecimalOrThousands || has_decimal_commas;
         let of_column = |(column, counts): &(String, Counts)| {
-            let Counts { filled, findings } = counts;
+            let Counts { filled, separator, findings } = counts;
             let findings = findings.iter().filter(|(finding, _)| is_shown(**finding));
             let findings = findings.map(|(finding, (count, samples))| ColumnFinding {
                 column: column.clone(),
@@ -181,8 +195,11 @@ impl Columns {
                 filled: *filled,
                 samples: samples.clone(),
                 is_accepted: accepted.contains(finding),
+                separator: separator.unwrap_or(','),
             });
-            findings.collect::<Vec<_>>()
+            let is_shown =
+                |found: &ColumnFinding| !found.finding.needs_most() || found.is_of_most_cells();
+            findings.filter(is_shown).collect::<Vec<_>>()
         };
         let mut findings: Vec<_> = self.counts.iter().flat_map(of_column).collect();
         findings.sort_by(|one, other| one.column.cmp(&other.column));
@@ -205,10 +222,12 @@ impl Counts {
 mod tests {
     use super::*;
 
+    const LIST: CellKind = CellKind::List { separator: ',' };
+
     fn held(cells: &[&str]) -> bool {
         let mut columns = Columns::default();
         for (row, cell) in (2..).zip(cells) {
-            columns.count("tags", CellKind::List, row, cell);
+            columns.count("tags", LIST, row, cell);
         }
         columns.findings(&BTreeSet::new()).iter().any(ColumnFinding::is_held)
     }
@@ -248,8 +267,8 @@ mod tests {
     fn memory_is_bounded() {
         let mut columns = Columns::default();
         for number in 0..COLUMNS_MAX * 2 {
-            columns.count(&number.to_string(), CellKind::List, 2, "a;b");
-            columns.count("0", CellKind::List, 3, "a;b");
+            columns.count(&number.to_string(), LIST, 2, "a;b");
+            columns.count("0", LIST, 3, "a;b");
         }
         let findings = columns.findings(&BTreeSet::new());
         assert_eq!(findings.len(), COLUMNS_MAX);

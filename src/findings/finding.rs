@@ -1,5 +1,6 @@
 //! The kinds of findings.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,7 +15,7 @@ use super::text;
 pub enum Finding {
     /// Ids with an exponent, or with zeros after 15 digits: a spreadsheet read them as numbers.
     DamagedIds,
-    /// Lists with a separator other than the comma, which is therefore not split.
+    /// Lists with another separator than the one at which they are split.
     OtherSeparator,
     /// UTF-8 that was read in another encoding.
     BrokenAccents,
@@ -28,7 +29,7 @@ pub enum Finding {
     Dates,
     /// Curly quotes around words of a list.
     CurlyQuotes,
-    /// Zero-width, direction and no-break characters, which make look-alike words.
+    /// Zero-width, direction, no-break and control characters, which make look-alike words.
     InvisibleCharacters,
     /// Letters with separate accents, which look like composed letters.
     DecomposedLetters,
@@ -40,6 +41,8 @@ pub enum Finding {
     RemovedTagCase,
     /// Paths or URLs in the column of ids.
     IdIsPath,
+    /// Blanks at the beginning of texts, as after the delimiters of a sheet that a person aligned.
+    LeadingBlanks,
 }
 
 /// What a finding means for the rows concerned.
@@ -57,7 +60,10 @@ pub enum CellKind {
     /// A file id.
     Id,
     /// A list of words.
-    List,
+    List {
+        /// The character between them.
+        separator: char,
+    },
     /// A short text.
     Text,
     /// A text in sentences.
@@ -68,7 +74,7 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -83,10 +89,11 @@ impl Finding {
         Self::TagAccents,
         Self::RemovedTagCase,
         Self::IdIsPath,
+        Self::LeadingBlanks,
     ];
 
     /// The findings that a cell alone shows.
-    pub(super) const OF_CELLS: [Self; 9] = [
+    pub(super) const OF_CELLS: [Self; 10] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -96,6 +103,7 @@ impl Finding {
         Self::InvisibleCharacters,
         Self::DecomposedLetters,
         Self::IdIsPath,
+        Self::LeadingBlanks,
     ];
 
     /// The name in `--accept` and in reports.
@@ -116,6 +124,7 @@ impl Finding {
             Self::TagAccents => "tag-accents",
             Self::RemovedTagCase => "removed-tag-case",
             Self::IdIsPath => "id-is-path",
+            Self::LeadingBlanks => "leading-blanks",
         }
     }
 
@@ -149,6 +158,11 @@ impl Finding {
         self == Self::DecimalOrThousands || self.holds_singly()
     }
 
+    /// Whether the finding is shown only where most cells of the column have it.
+    pub(super) fn needs_most(self) -> bool {
+        self == Self::LeadingBlanks
+    }
+
     /// Whether a cell shows the finding; `false` for findings that need the library.
     #[must_use]
     pub fn is_in(self, kind: CellKind, cell: &str) -> bool {
@@ -156,12 +170,17 @@ impl Finding {
         match (self, kind) {
             (Self::DamagedIds, Id) => text::is_damaged_id(cell),
             (Self::IdIsPath, Id) => cell.contains('/'),
-            (Self::OtherSeparator, List) => text::other_separator(cell).is_some(),
-            (Self::CurlyQuotes, List) => text::has_curly_quotes(cell),
-            (Self::BrokenAccents, List | Text | Prose) => has_broken_accents(cell),
-            (Self::Dates, List | Text) => text::has_date(cell),
-            (Self::InvisibleCharacters, List | Text) => text::has_invisible_character(cell),
-            (Self::DecomposedLetters, List | Text) => text::has_decomposed_letter(cell),
+            (Self::OtherSeparator, List { separator }) => {
+                text::other_separator(cell, separator).is_some()
+            }
+            (Self::CurlyQuotes, List { separator }) => text::has_curly_quotes(cell, separator),
+            (Self::BrokenAccents, List { .. } | Text | Prose) => has_broken_accents(cell),
+            (Self::Dates, List { separator }) => cell.split(separator).any(text::is_date),
+            (Self::Dates, Text) => cell.split(',').any(text::is_date),
+            (Self::InvisibleCharacters, List { .. } | Text) => text::has_invisible_character(cell),
+            (Self::InvisibleCharacters, Prose) => text::has_control_character(cell),
+            (Self::DecomposedLetters, List { .. } | Text) => text::has_decomposed_letter(cell),
+            (Self::LeadingBlanks, Text | Prose) => text::begins_with_blank(cell),
             (Self::DecimalOrThousands, Number) => text::is_decimal_or_thousands(cell),
             _ => false,
         }
@@ -189,7 +208,19 @@ impl Finding {
             }
             Self::RemovedTagCase => "is on the file only in another case",
             Self::IdIsPath => "is a path or URL",
+            Self::LeadingBlanks => "begins with a blank, which is sent",
         }
+    }
+
+    /// The fix where lists are split at this character.
+    pub(crate) fn fix_where(self, separator: char) -> Cow<'static, str> {
+        if self == Self::OtherSeparator && separator != ',' {
+            // The option is right for other columns, so it stays.
+            return Cow::Owned(format!(
+                "separate the words with {separator} as in the other columns, or write a JSON array"
+            ));
+        }
+        Cow::Borrowed(self.fix())
     }
 
     /// The flag that lets rows with the finding pass.
@@ -218,6 +249,7 @@ impl Finding {
             Self::TagAccents => "use the letters of the library; the two tags only look the same",
             Self::RemovedTagCase => "use the spelling of the file; nothing is removed by this one",
             Self::IdIsPath => "name the column filePath or url",
+            Self::LeadingBlanks => "write no blanks after the delimiter",
         }
     }
 }

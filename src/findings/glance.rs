@@ -1,8 +1,9 @@
 //! Rules out findings by the bytes of a cell, in one pass: nearly every cell can show none.
 
 use super::CellKind;
+use super::text::begins_with_blank;
 
-/// A byte of a character beyond ASCII.
+/// A byte of a character beyond ASCII, or of a control character.
 const FOREIGN: u8 = 1;
 /// A byte that is in every path, URL, number that lost digits to an exponent, and number with decimals
 /// or thousands.
@@ -22,13 +23,14 @@ const fn classes() -> [u8; 256] {
     let mut byte = 0_u8;
     loop {
         classes[byte as usize] = match byte {
-            0x80.. => FOREIGN,
             b'0'..=b'9' => DIGIT,
             b'A'..=b'Z' | b'a'..=b'z' => LETTER,
             b'/' => PATH_OR_NUMBER | DATE,
             b'+' | b'.' | b',' => PATH_OR_NUMBER,
             b'-' | b' ' => DATE,
             b';' | b'|' | b'\t' => SEPARATOR,
+            b'\n' | b'\r' => 0,
+            0..=0x1f | 0x7f.. => FOREIGN,
             _ => 0,
         };
         if byte == u8::MAX {
@@ -42,17 +44,21 @@ impl CellKind {
     /// Whether a cell can show any finding that needs no library; `false` for nearly all cells.
     #[must_use]
     pub fn can_show_finding(self, cell: &str) -> bool {
-        if self == Self::Prose {
-            return !cell.is_ascii();
+        if matches!(self, Self::Prose | Self::Text) && begins_with_blank(cell) {
+            return true;
         }
         let seen = cell.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)]);
         let has = |class| seen & class != 0;
         match self {
             // A number has no letters, unless it has an exponent.
             Self::Id => has(PATH_OR_NUMBER) || !has(LETTER),
-            Self::List => has(FOREIGN | SEPARATOR) || has(DATE) && has(DIGIT),
+            Self::List { separator } => {
+                let has_comma = separator != ',' && has(PATH_OR_NUMBER);
+                has(FOREIGN | SEPARATOR) || has_comma || has(DATE) && has(DIGIT)
+            }
             Self::Number => has(PATH_OR_NUMBER),
-            Self::Text | Self::Prose => has(FOREIGN) || has(DATE) && has(DIGIT),
+            Self::Text => has(FOREIGN) || has(DATE) && has(DIGIT),
+            Self::Prose => has(FOREIGN),
         }
     }
 }
@@ -69,10 +75,11 @@ mod tests {
 
         #[test]
         fn no_finding_is_ruled_out_that_a_cell_shows(
-            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t ]|é|Ã©|“|\u{301}|\u{200b}|；){1,6})",
+            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t\x0b\x7f ]|é|Ã©|“|\u{301}|\u{200b}|；){1,6})",
         ) {
             use CellKind::{Id, List, Number, Prose, Text};
-            for kind in [Id, List, Text, Prose, Number] {
+            let lists = [',', ';', '，', ' '].map(|separator| List { separator });
+            for kind in [Id, Text, Prose, Number].into_iter().chain(lists) {
                 let shown = Finding::OF_CELLS.iter().find(|finding| finding.is_in(kind, &cell));
                 if let Some(shown) = shown {
                     prop_assert!(kind.can_show_finding(&cell), "{kind:?} {cell:?} {shown}");
@@ -84,8 +91,9 @@ mod tests {
     #[test]
     fn usual_cells_can_show_no_finding() {
         assert!(!CellKind::Id.can_show_finding("65a1f0c29b41d45b037cc000"));
-        assert!(!CellKind::List.can_show_finding("red,on sale,summer"));
+        let list = CellKind::List { separator: ',' };
+        assert!(!list.can_show_finding("red,on sale,summer"));
         assert!(!CellKind::Text.can_show_finding("ACME2026"));
-        assert!(!CellKind::Prose.can_show_finding("A description, of 1-Mar; or 2"));
+        assert!(!CellKind::Prose.can_show_finding("A description, of 1-Mar; or 2\nlines"));
     }
 }

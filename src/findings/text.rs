@@ -6,8 +6,8 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 
 use super::CellKind;
 
-/// Separators that people use in place of the comma.
-const SEPARATORS: [char; 6] = [';', '|', '\t', '；', '，', '、'];
+/// Separators that people use.
+const SEPARATORS: [char; 7] = [';', '|', '\t', '；', '，', '、', ','];
 /// Digits that a spreadsheet keeps of a number.
 const DIGITS_KEPT: usize = 15;
 /// Names of months in three or four letters, in lower case, as spreadsheets print them.
@@ -84,30 +84,28 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The separator in a list without a comma; `None` for a JSON array and for a list that is split.
-pub(super) fn other_separator(text: &str) -> Option<char> {
-    if text.contains(',') || text.trim_start().starts_with('[') {
+/// The separator in a list that has not the one at which it is split; `None` for a JSON array, words in
+/// quotes, and a list that is split.
+pub(super) fn other_separator(text: &str, separator: char) -> Option<char> {
+    let text = text.trim();
+    if text.contains(separator) || text.starts_with(['[', '"']) {
         return None;
     }
-    SEPARATORS.into_iter().find(|separator| text.trim().contains(*separator))
+    SEPARATORS.into_iter().find(|other| text.contains(*other))
 }
 
 /// Whether a word of a list begins or ends with a curly quote.
-pub(super) fn has_curly_quotes(text: &str) -> bool {
+pub(super) fn has_curly_quotes(text: &str, separator: char) -> bool {
     !text.is_ascii()
         && text
-            .split(',')
+            .split(separator)
             .map(str::trim)
             .any(|word| word.starts_with(CURLY_QUOTES) || word.ends_with(CURLY_QUOTES))
 }
 
 /// Whether a word is a date as spreadsheets print them without a year or a day: `1-Mar`, `Sep-07`.
-pub(super) fn has_date(text: &str) -> bool {
-    text.split(',').any(|word| is_date(word.trim()))
-}
-
-fn is_date(word: &str) -> bool {
-    let Some((first, second)) = word.split_once(['-', ' ', '/']) else {
+pub(super) fn is_date(word: &str) -> bool {
+    let Some((first, second)) = word.trim().split_once(['-', ' ', '/']) else {
         return false;
     };
     let is_month = |text: &str| {
@@ -119,9 +117,12 @@ fn is_date(word: &str) -> bool {
         || is_month(first) && is_number(second)
 }
 
-/// Whether a text has a zero-width, direction or no-break character. Joiners count only between
-/// ASCII letters: scripts and emoji need them.
+/// Whether a text has a zero-width, direction, no-break or control character. Joiners count only
+/// between ASCII letters: scripts and emoji need them.
 pub(crate) fn has_invisible_character(text: &str) -> bool {
+    if has_control_character(text) {
+        return true;
+    }
     !text.is_ascii()
         && text.chars().any(|c| {
             matches!(
@@ -130,6 +131,16 @@ pub(crate) fn has_invisible_character(text: &str) -> bool {
                     | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{a0}' | '\u{ad}' | '\u{2007}'
             )
         })
+}
+
+/// Whether a text has a control character other than a tab or line end. NUL is a problem of its own.
+pub(super) fn has_control_character(text: &str) -> bool {
+    text.chars().any(|c| c.is_control() && !matches!(c, '\0' | '\t' | '\n' | '\r'))
+}
+
+/// Whether a text begins with a blank.
+pub(super) fn begins_with_blank(text: &str) -> bool {
+    text.starts_with([' ', '\t', '\u{a0}'])
 }
 
 /// Whether an accent follows its letter as a character of its own.
@@ -225,31 +236,38 @@ mod tests {
     }
 
     #[test]
-    fn separators_count_only_without_a_comma() {
+    fn separators_count_only_without_the_one_in_force() {
         for text in ["a;b", "a|b", "green;", "a；b", "a、b"] {
-            assert!(other_separator(text).is_some(), "{text}");
+            assert!(other_separator(text, ',').is_some(), "{text}");
         }
-        for text in ["a,b;c", "a", r#"["a;b"]"#, "a b", ""] {
-            assert!(other_separator(text).is_none(), "{text}");
+        for text in ["a,b;c", "a", r#"["a;b"]"#, r#""a;b""#, "a b", ""] {
+            assert!(other_separator(text, ',').is_none(), "{text}");
         }
+        assert_eq!(other_separator("a,b", ';'), Some(','));
+        assert_eq!(other_separator("a|b", ';'), Some('|'));
+        assert_eq!(other_separator("a,b;c", ';'), None);
     }
 
     #[test]
     fn dates_in_place_of_words_are_recognized() {
         for text in ["1-Mar", "red,2-Sep", "Sep-07", "03. Mrz", "15-Dez"] {
-            assert!(has_date(text), "{text}");
+            assert!(text.split(',').any(is_date), "{text}");
         }
         for text in ["March", "1-marble", "Mar", "a-Mar", "12-13", "may be", "May-2026-x"] {
-            assert!(!has_date(text), "{text}");
+            assert!(!text.split(',').any(is_date), "{text}");
         }
     }
 
     #[test]
     fn look_alike_words_are_recognized() {
-        assert!(has_curly_quotes("“red”,white") && has_curly_quotes("“red, white”"));
-        assert!(!has_curly_quotes("rock’n’roll,\"a\""));
+        assert!(has_curly_quotes("“red”,white", ',') && has_curly_quotes("“red, white”", ','));
+        assert!(has_curly_quotes("red;“white”", ';') && !has_curly_quotes("a,“white”,b", ';'));
+        assert!(!has_curly_quotes("rock’n’roll,\"a\"", ','));
         assert!(has_invisible_character("re\u{200b}d") && has_invisible_character("on\u{a0}sale"));
-        assert!(!has_invisible_character("on sale é"));
+        for control in ['\u{7}', '\u{b}', '\u{1d}', '\u{7f}', '\u{85}'] {
+            assert!(has_invisible_character(&format!("red{control}blue")), "{control:?}");
+        }
+        assert!(!has_invisible_character("on sale é\t\r\n"));
         assert!(has_decomposed_letter("cafe\u{301}") && !has_decomposed_letter("café"));
         assert_eq!(composed("cafe\u{301}"), "café");
     }

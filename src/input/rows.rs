@@ -308,10 +308,7 @@ impl Rows<'_> {
     /// What the columns show so far.
     #[must_use]
     pub fn findings(&self) -> Vec<ColumnFinding> {
-        let rules = &self.context.rules;
-        let mut findings = self.findings.findings(&rules.accepted);
-        findings.retain(|found| !rules.settles(found.finding));
-        findings
+        self.findings.findings(&self.context.rules.accepted)
     }
 
     /// Names of the columns, or of the keys so far, that are not read.

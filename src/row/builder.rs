@@ -136,7 +136,9 @@ impl<'a> Builder<'a> {
             cell.texts(kind).for_each(|(kind, text)| columns.count(column, kind, *row, text));
         }
         if let Some(finding) = self.rules.held(column, field, cell, self.held_before) {
-            self.problems.push(Problem::held(column, &cell.shown(), finding));
+            self.read_held(field, cell);
+            let fix = finding.fix_where(self.rules.separator());
+            self.problems.push(Problem::held(column, &cell.shown(), finding, &fix));
             return;
         }
         if let Err(Invalid { problem, suggestion, is_word }) = self.parse(field, cell, self.rules) {
@@ -226,6 +228,30 @@ impl<'a> Builder<'a> {
         self.problems.iter().any(|problem| fold(problem.column()) == column)
     }
 
+    /// Reads a cell that a finding holds back, in case the library holds the same: then it is an export,
+    /// or the value is meant that way.
+    fn read_held(&mut self, field: &Field, cell: Cell<'_>) {
+        let rules = self.rules;
+        if field.names_file() || self.parse(field, cell, rules).is_err() {
+            return;
+        }
+        let words = if field.is_list() {
+            list(cell, field, rules).unwrap_or_default()
+        } else {
+            self.change.details.text(field).map(str::to_owned).into_iter().collect()
+        };
+        self.add_words(field, words);
+    }
+
+    /// Adds the words of a cell that the library must hold.
+    fn add_words(&mut self, field: &Field, words: Vec<String>) {
+        if !words.is_empty() {
+            self.word_problems += 1;
+            let words = words.into_iter().map(|word| HeldWord { field: field.clone(), word });
+            self.words.extend(words);
+        }
+    }
+
     /// Reads a cell as if its words were values, in case the library holds them.
     fn read_words(&mut self, field: &Field, cell: Cell<'_>) {
         let rules = self.rules.with_all_words();
@@ -238,50 +264,13 @@ impl<'a> Builder<'a> {
         };
         words.retain(|word| self.rules.is_undecided(field, word));
         if !words.is_empty() && self.parse(field, cell, &rules).is_ok() {
-            self.word_problems += 1;
-            let words = words.into_iter().map(|word| HeldWord { field: field.clone(), word });
-            self.words.extend(words);
+            self.add_words(field, words);
         }
-    }
-
-    /// The value that a cell means; `None` if it clears its field.
-    fn meaning<'c>(
-        &self,
-        field: &Field,
-        cell: Cell<'c>,
-        rules: &Rules,
-    ) -> Result<Option<Cell<'c>>, Invalid> {
-        let is_plain = rules.is_plain(cell);
-        let token = &rules.clear_token;
-        let literal = if is_plain { Some(cell) } else { cell.literal(token, field.is_list()) };
-        // A clear token clears, even if programs print it for no value.
-        if literal.is_none() && cell.is_clear(token) {
-            return Ok(None);
-        }
-        if literal.is_none()
-            && let Some(no_value) = rules.no_value(field, cell)
-        {
-            let problem = format!("is {}", no_value.description());
-            let invalid = Invalid::new(problem, no_value.suggestion(cell.shown().trim()));
-            return Err(Invalid { is_word: no_value.can_be_value(), ..invalid });
-        }
-        if !is_plain && cell.has_nul() {
-            return Err(Invalid::new("contains a NUL character", "remove it"));
-        }
-        if literal.is_none() && cell.is_nearly_clear(token) {
-            let word = cell.shown();
-            let suggestion = format!(
-                "write {token} to clear the field, or \\{} for the literal text",
-                word.trim()
-            );
-            return Err(Invalid::new(format!("looks like the clear token {token}"), suggestion));
-        }
-        Ok(Some(literal.unwrap_or(cell)))
     }
 
     /// Parses a cell into its field of the change.
     fn parse(&mut self, field: &Field, cell: Cell<'_>, rules: &Rules) -> Result<(), Invalid> {
-        let Some(cell) = self.meaning(field, cell, rules)? else {
+        let Some(cell) = meaning(field, cell, rules)? else {
             return self.clear(field);
         };
         match field {
@@ -473,6 +462,34 @@ impl<'a> Builder<'a> {
         }
         self.change.tags = Some(TagChange::Edit { add, remove });
     }
+}
+
+/// The value that a cell means; `None` if it clears its field.
+fn meaning<'c>(field: &Field, cell: Cell<'c>, rules: &Rules) -> Result<Option<Cell<'c>>, Invalid> {
+    let is_plain = rules.is_plain(cell);
+    let token = &rules.clear_token;
+    let literal = if is_plain { Some(cell) } else { cell.literal(token, field.is_list()) };
+    // A clear token clears, even if programs print it for no value.
+    if literal.is_none() && cell.is_clear(token) {
+        return Ok(None);
+    }
+    if literal.is_none()
+        && let Some(no_value) = rules.no_value(field, cell)
+    {
+        let problem = format!("is {}", no_value.description());
+        let invalid = Invalid::new(problem, no_value.suggestion(cell.shown().trim()));
+        return Err(Invalid { is_word: no_value.can_be_value(), ..invalid });
+    }
+    if !is_plain && cell.has_nul() {
+        return Err(Invalid::new("contains a NUL character", "remove it"));
+    }
+    if literal.is_none() && cell.is_nearly_clear(token) {
+        let word = cell.shown();
+        let suggestion =
+            format!("write {token} to clear the field, or \\{} for the literal text", word.trim());
+        return Err(Invalid::new(format!("looks like the clear token {token}"), suggestion));
+    }
+    Ok(Some(literal.unwrap_or(cell)))
 }
 
 fn file_id(cell: Cell<'_>) -> Result<FileId, Invalid> {

@@ -39,6 +39,13 @@ impl Details {
         })
     }
 
+    /// The text that they set a field to, if it is one.
+    #[must_use]
+    pub(super) fn text(&self, field: &Field) -> Option<&str> {
+        let (_, set) = self.0.iter().find(|(known, _)| known == field)?;
+        set.value()?.as_str()
+    }
+
     /// Whether they set a field other than custom metadata.
     #[must_use]
     pub(super) fn sets(&self, field: &Field) -> bool {

@@ -125,9 +125,10 @@ impl Field {
         }
     }
 
-    /// What its cells hold, as far as findings differ by it; `None` for values that are no text.
+    /// What its cells hold, as far as findings differ by it, where this character is between the words
+    /// of a list; `None` for values that are no text.
     #[must_use]
-    pub fn cell_kind(&self) -> Option<CellKind> {
+    pub fn cell_kind(&self, separator: char) -> Option<CellKind> {
         match self {
             Self::FileId => Some(CellKind::Id),
             Self::Description => Some(CellKind::Prose),
@@ -136,11 +137,11 @@ impl Field {
                     Some(CellKind::Text)
                 }
                 Some(FieldType::Textarea) => Some(CellKind::Prose),
-                Some(FieldType::MultiSelect) => Some(CellKind::List),
+                Some(FieldType::MultiSelect) => Some(CellKind::List { separator }),
                 Some(FieldType::Number) => Some(CellKind::Number),
                 Some(FieldType::Date | FieldType::Boolean) => None,
             },
-            list => list.is_list().then_some(CellKind::List),
+            list => list.is_list().then_some(CellKind::List { separator }),
         }
     }
 

@@ -53,10 +53,10 @@ impl Problem {
         shown
     }
 
-    /// A cell that is held back because of a finding.
+    /// A cell that is held back because of a finding, with its fix.
     #[must_use]
-    pub fn held(column: &str, value: &str, finding: Finding) -> Self {
-        let fix = format!("{}, or pass {}", finding.fix(), finding.accept_flag());
+    pub fn held(column: &str, value: &str, finding: Finding, fix: &str) -> Self {
+        let fix = format!("{fix}, or pass {}", finding.accept_flag());
         Self { finding: Some(finding), ..Self::new(column, value, finding.problem(), fix) }
     }
 

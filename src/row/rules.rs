@@ -141,7 +141,13 @@ impl Rules {
     /// What the cells of a field hold, as far as findings differ by it. With a locale, a number has one
     /// reading.
     pub(super) fn cell_kind(&self, field: &Field) -> Option<CellKind> {
-        field.cell_kind().filter(|kind| *kind != CellKind::Number || self.locale.is_none())
+        let kind = field.cell_kind(self.separator());
+        kind.filter(|kind| *kind != CellKind::Number || self.locale.is_none())
+    }
+
+    /// The character between the words of a list.
+    pub(super) fn separator(&self) -> char {
+        self.list_separator.unwrap_or(',')
     }
 
     /// The finding for which a cell is held back; `before` are those for which the row was.
@@ -163,17 +169,10 @@ impl Rules {
         found.or_else(|| self.holds.get(column)?.iter().copied().find(shows))
     }
 
-    /// Whether an option says how to read what shows the finding.
-    pub(crate) fn settles(&self, finding: Finding) -> bool {
-        finding == Finding::OtherSeparator && self.list_separator.is_some()
-    }
-
-    /// Whether a finding can hold rows: it is severe, and neither accepted nor settled by an option.
+    /// Whether a finding can hold rows: it is severe, and not accepted.
     #[must_use]
     pub fn can_hold(&self, finding: Finding) -> bool {
-        finding.severity() == Severity::Hold
-            && !self.settles(finding)
-            && !self.accepted.contains(&finding)
+        finding.severity() == Severity::Hold && !self.accepted.contains(&finding)
     }
 
     /// Whether a cell is certainly a value as it is; a fast path for nearly all cells.

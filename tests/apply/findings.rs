@@ -206,3 +206,46 @@ fn tags_that_differ_only_in_composed_accents_are_named() {
     assert_eq!(finding("removeTags", "cafe\u{301}"), "decomposed-letters removed-tag-case");
     assert_eq!(finding("addTags", "Caf\u{e9}"), "");
 }
+
+/// A library in which each file has these fields.
+fn library_with(fields: &Value) -> TestEnv {
+    let mut library = Library::new();
+    for id in case_ids() {
+        let mut file = fields.clone();
+        file["fileId"] = json!(id);
+        library.insert(file);
+    }
+    TestEnv::new(with_library(library))
+}
+
+#[test]
+fn unedited_export_is_up_to_date_whatever_its_values_show() {
+    let broken = "caf\u{c3}\u{a9}";
+    for fields in [
+        json!({"tags": ["a;b"]}),
+        json!({"tags": [broken], "description": broken, "customMetadata": {"brand": broken}}),
+    ] {
+        let env = library_with(&fields);
+        for name in ["export.csv", "export.jsonl"] {
+            env.run(&format!("export -o {name}")).exits(0);
+            env.apply(name).exits(0);
+            let statuses = env.runs("export").pop().expect("it ran").statuses();
+            assert_eq!(statuses, ["unchanged"; 6], "{name} {fields}");
+        }
+        // The same value is held where the file has another.
+        let rows = case_ids().into_iter().map(|id| format!("{id},c;d,{broken}"));
+        env.write("sheet.csv", sheet("fileId,tags,description", rows));
+        env.apply("sheet.csv --max-bad 100%").exits(1);
+        assert_eq!(env.only_run("sheet").statuses(), ["rejected"; 6]);
+    }
+}
+
+#[test]
+fn separator_in_force_does_not_hide_another_one() {
+    let env = library_with(&json!({"tags": ["old", "keep"]}));
+    let rows = case_ids().into_iter().map(|id| format!("{id},a;b,\"old,keep\""));
+    env.write("sheet.csv", sheet("fileId,addTags,removeTags", rows));
+    let refused = env.apply("sheet.csv --list-separator ;").exits(2);
+    refused.output_contains("separate the words with ; as in the other columns");
+    assert_eq!(env.file(&case_ids()[0])["tags"], json!(["old", "keep"]));
+}

@@ -251,7 +251,7 @@ impl DiffPlanner {
         let is_held = |column: &str| is_held_again || self.rules.holds(column, finding);
         let (column, new, old) = lost_zeros(&row.change, fields, is_held)?;
         let shown = format!("{new} (library: {old})");
-        Some(Problem::held(&column, &shown, finding))
+        Some(Problem::held(&column, &shown, finding, finding.fix()))
     }
 
     /// Adds the remaining rows and requests to the batch after the last row.
