@@ -46,26 +46,9 @@ struct Words<'r> {
 }
 
 impl Words<'_> {
-    /// Adds the words of separated text; skips empty ones. A word in quotes can contain separators, as
-    /// in CSV.
+    /// Adds the words of separated text.
     fn split(&mut self, text: &str) -> Result<(), Invalid> {
-        let separator = self.rules.list_separator.unwrap_or(',');
-        let mut rest = Some(text);
-        while let Some(text) = rest {
-            let (word, after) = match quoted_word(text, separator) {
-                Some((word, after)) => (Cow::Owned(word), after),
-                None => match text.split_once(separator) {
-                    Some((word, after)) => (Cow::Borrowed(word), Some(after)),
-                    None => (Cow::Borrowed(text), None),
-                },
-            };
-            let word = word.trim();
-            if !word.is_empty() {
-                self.push(word)?;
-            }
-            rest = after;
-        }
-        Ok(())
+        words_of_text(text, self.rules.separator()).try_for_each(|word| self.push(&word))
     }
 
     /// Adds an array element; rejects empty elements, which someone wrote on purpose.
@@ -83,6 +66,26 @@ impl Words<'_> {
         }
         Ok(())
     }
+}
+
+/// The words of separated text, without empty ones and blanks around them. A word in quotes can contain
+/// separators, as in CSV.
+pub(super) fn words_of_text(text: &str, separator: char) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut rest = Some(text);
+    let words = std::iter::from_fn(move || {
+        let text = rest?;
+        if let Some((word, after)) = quoted_word(text, separator) {
+            rest = after;
+            return Some(Cow::Owned(word.trim().to_owned()));
+        }
+        let (word, after) = match text.split_once(separator) {
+            Some((word, after)) => (word, Some(after)),
+            None => (text, None),
+        };
+        rest = after;
+        Some(Cow::Borrowed(word.trim()))
+    });
+    words.filter(|word| !word.is_empty())
 }
 
 /// A word in quotes at the beginning of the text, and the text after its separator; `None` if the text
@@ -125,6 +128,14 @@ mod tests {
     #[test]
     fn json_array_elements_may_contain_commas() {
         assert_words(r#"["a, b","c"]"#, &["a, b", "c"]);
+    }
+
+    #[test]
+    fn words_in_quotes_may_contain_commas() {
+        assert_words(r#""Smith, John",Acme, "Doe, Jane" "#, &["Smith, John", "Acme", "Doe, Jane"]);
+        assert_words(r#""say ""hi""",b"#, &[r#"say "hi""#, "b"]);
+        // Quotes that do not end with the word are part of it.
+        assert_words(r#""a" b,5" nail,"c"#, &[r#""a" b"#, r#"5" nail"#, r#""c"#]);
     }
 
     #[test]

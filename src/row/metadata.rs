@@ -9,6 +9,7 @@ use serde_json::{Number, Value};
 use super::Rules;
 use super::cell::Cell;
 use super::field::{Field, METADATA, MetadataField};
+use super::list::words_of_text;
 use super::locale::{self, Ambiguous};
 use super::problem::Invalid;
 use super::suggest::{closest_name, fold};
@@ -450,9 +451,8 @@ fn options(
                 Invalid::new("looks like a JSON array, but is not valid JSON", "fix the JSON")
             })?,
         (_, Some(text)) => {
-            let separator = rules.list_separator.unwrap_or(',');
-            let words = text.split(separator).map(str::trim).filter(|word| !word.is_empty());
-            words.map(|word| Value::String(word.to_owned())).collect()
+            let words = words_of_text(text, rules.separator());
+            words.map(|word| Value::String(word.into_owned())).collect()
         }
         (_, None) => return Err(Invalid::new("is not a list", "write a list of options")),
     };
