@@ -9,6 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use super::names::{Meaning, Names};
+use super::null_keys::NullKeys;
 use super::{Input, InputError, RECORD_BYTES_MAX};
 use crate::row::{Builder, Cell, Field, METADATA, MetadataField, NoDuplicateKeys, Problem, RowPos};
 
@@ -336,7 +337,9 @@ impl Object {
         builder: &mut Builder<'_>,
         names: Names<'_>,
         unread: &mut UnreadKeys,
+        nulls: &mut NullKeys,
     ) {
+        nulls.count_row();
         let mut keys = foldhash::HashSet::default();
         let is_file = self.is_file();
         for (key, value) in &self.0 {
@@ -347,10 +350,10 @@ impl Object {
             }
             match (key.as_str(), value) {
                 (key, _) if is_file && is_read_only(key) => unread.name(key),
-                ("ikbulk", Value::Object(_)) => {}
+                ("ikbulk", Value::Object(_)) => nulls.note_returned(),
                 ("publish", Value::Object(nested)) => {
                     for (name, value) in nested {
-                        set_key(builder, names, unread, name, value);
+                        set_key(builder, names, unread, nulls, name, value);
                     }
                 }
                 ("publish", value) => builder.reject(Problem::new(
@@ -359,7 +362,7 @@ impl Object {
                     "is not an object",
                     "write {\"isPublished\":true}, or omit the key",
                 )),
-                (key, value) => set_key(builder, names, unread, key, value),
+                (key, value) => set_key(builder, names, unread, nulls, key, value),
             }
         }
         if builder.is_blank()
@@ -401,9 +404,15 @@ impl Object {
     }
 
     /// Passes the values of an object of custom metadata to the builder.
-    pub(super) fn fill_metadata(&self, builder: &mut Builder<'_>, names: Names<'_>) {
+    pub(super) fn fill_metadata(
+        &self,
+        builder: &mut Builder<'_>,
+        names: Names<'_>,
+        nulls: &mut NullKeys,
+    ) {
+        nulls.count_row();
         for (name, value) in &self.0 {
-            set_metadata(builder, names, name, value);
+            set_metadata(builder, names, nulls, name, value);
         }
     }
 }
@@ -452,22 +461,27 @@ fn set_key(
     builder: &mut Builder<'_>,
     names: Names<'_>,
     unread: &mut UnreadKeys,
+    nulls: &mut NullKeys,
     key: &str,
     value: &Value,
 ) {
+    let mut set = |field: &Field| {
+        nulls.count(field, value);
+        builder.set(key, field, Cell::Json(value));
+    };
     // Fast path: the names of the API.
     if let Some(field) = Field::fixed(key).filter(|_| names.options.columns.is_empty()) {
-        return builder.set(key, &field, Cell::Json(value));
+        return set(&field);
     }
     if unread.skipped.contains(key) {
         return;
     }
     let (problem, suggestion) = match names.meaning(key.trim()) {
-        Meaning::Field(field) => return builder.set(key, &field, Cell::Json(value)),
+        Meaning::Field(field) => return set(&field),
         Meaning::MetadataObject => match value {
             Value::Object(nested) => {
                 for (name, value) in nested {
-                    set_metadata(builder, names, name, value);
+                    set_metadata(builder, names, nulls, name, value);
                 }
                 return;
             }
@@ -490,10 +504,20 @@ fn set_key(
 }
 
 /// Passes the value of a custom metadata field to the builder.
-fn set_metadata(builder: &mut Builder<'_>, names: Names<'_>, name: &str, value: &Value) {
+fn set_metadata(
+    builder: &mut Builder<'_>,
+    names: Names<'_>,
+    nulls: &mut NullKeys,
+    name: &str,
+    value: &Value,
+) {
     let key = MetadataField::column_of(name);
     match names.metadata(name) {
-        Ok(field) => builder.set(&key, &Field::CustomMetadata(field), Cell::Json(value)),
+        Ok(field) => {
+            let field = Field::CustomMetadata(field);
+            nulls.count(&field, value);
+            builder.set(&key, &field, Cell::Json(value));
+        }
         Err(error) => {
             builder.reject(Problem::new(
                 &key,

@@ -1,18 +1,15 @@
-//! Counts the nulls of JSON keys, to tell a program that writes every key in every row from a
+//! Counts the nulls of fields in JSON, to tell a program that writes every key in every row from a
 //! person who clears a field.
 
 use foldhash::HashMap;
 use serde_json::Value;
 
-use super::jsonl::Object;
-use crate::row::{METADATA, MetadataField};
+use crate::row::Field;
 
-/// Maximum distinct keys that are counted.
-const KEYS_MAX: usize = 10_000;
-/// Fields that null clears, besides custom metadata.
-const CLEARABLE: [&str; 3] = ["tags", "customCoordinates", "description"];
+/// Maximum distinct fields that are counted.
+const FIELDS_MAX: usize = 10_000;
 
-/// A key that every row has and that is null in some: null may mean "no value" as well as "clear".
+/// A field that every row has and that is null in some: null may mean "no value" as well as "clear".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AmbiguousNull {
     /// The column, such as `tags` or `customMetadata.brand`.
@@ -39,51 +36,36 @@ struct Counts {
 }
 
 impl NullKeys {
-    /// Counts the keys of one row.
-    pub(super) fn count(&mut self, Object(pairs): &Object) {
+    /// Counts a row with JSON keys.
+    pub(super) fn count_row(&mut self) {
         self.rows += 1;
-        for (key, value) in pairs {
-            match (key.as_str(), value) {
-                ("ikbulk", _) => self.note_returned(),
-                (METADATA, Value::Object(nested)) => {
-                    nested.iter().for_each(|(name, value)| self.count_metadata(name, value));
-                }
-                (key, value)
-                    if CLEARABLE.contains(&key) || MetadataField::name_in_column(key).is_some() =>
-                {
-                    self.count_key(key, value);
-                }
-                _ => {}
-            }
-        }
     }
 
-    /// Counts the keys of the object of custom metadata in the cell of one row.
-    pub(super) fn count_cell(&mut self, Object(pairs): &Object) {
-        self.rows += 1;
-        pairs.iter().for_each(|(name, value)| self.count_metadata(name, value));
+    /// Counts the value of a field in that row, whatever its key is called.
+    pub(super) fn count(&mut self, field: &Field, value: &Value) {
+        let is_clearable = matches!(
+            field,
+            Field::Tags | Field::CustomCoordinates | Field::Description | Field::CustomMetadata(_)
+        );
+        if !is_clearable {
+            return;
+        }
+        let column = field.column();
+        if !self.columns.contains_key(&*column) {
+            if self.columns.len() == FIELDS_MAX {
+                return;
+            }
+            self.columns.insert(column.clone().into_owned(), Counts::default());
+        }
+        if let Some(counts) = self.columns.get_mut(&*column) {
+            counts.present += 1;
+            counts.nulls += u64::from(value.is_null());
+        }
     }
 
     /// Notes that the rows come from an earlier run.
     pub(super) fn note_returned(&mut self) {
         self.is_returned = true;
-    }
-
-    fn count_metadata(&mut self, name: &str, value: &Value) {
-        self.count_key(&MetadataField::column_of(name), value);
-    }
-
-    fn count_key(&mut self, column: &str, value: &Value) {
-        if !self.columns.contains_key(column) {
-            if self.columns.len() == KEYS_MAX {
-                return;
-            }
-            self.columns.insert(column.to_owned(), Counts::default());
-        }
-        if let Some(counts) = self.columns.get_mut(column) {
-            counts.present += 1;
-            counts.nulls += u64::from(value.is_null());
-        }
     }
 
     /// The ambiguous columns, sorted by name.

@@ -372,12 +372,11 @@ fn parse_line(
     let context = names.context;
     match Object::parse(line) {
         Ok(object) => {
-            nulls.count(&object);
             let prior = PriorResult::parse(|column| object.own(column));
             let builder = Builder::new(&context.rules).watched(findings, row);
             let builder = builder.held_before(&prior.held);
             let mut builder = builder.checking(context.schema.as_ref());
-            object.fill(&mut builder, names, unread);
+            object.fill(&mut builder, names, unread, nulls);
             (context.finish(builder), prior)
         }
         Err(error) => {
@@ -445,10 +444,7 @@ fn fill_metadata(
         return;
     }
     match Object::parse(cell) {
-        Ok(object) => {
-            nulls.count_cell(&object);
-            object.fill_metadata(builder, names);
-        }
+        Ok(object) => object.fill_metadata(builder, names, nulls),
         Err(error) => builder.reject(Problem::new(
             column,
             &String::from_utf8_lossy(cell),

@@ -255,3 +255,98 @@ fn saved_plan_of_a_word_that_the_file_holds_is_applied() {
     env.run(&format!("undo --yes {}", run.name())).exits(0);
     assert!(env.file("a")["description"].as_str().unwrap_or_default().is_empty());
 }
+
+#[test]
+fn lists_mean_the_same_in_cells_and_json_texts() {
+    let env = TestEnv::new(files(["a"]));
+    let tags_of_file = || {
+        let mut tags: Vec<String> =
+            serde_json::from_value(env.file("a")["tags"].clone()).expect("a list");
+        tags.sort();
+        tags
+    };
+    for (text, tags) in [
+        (r#"["x, y","z"]"#, &["x, y", "z"][..]),
+        (r#""Smith, John",Acme"#, &["Acme", "Smith, John"]),
+        (r#""x""#, &["x"]),
+    ] {
+        env.write("sheet.jsonl", json!({"fileId": "a", "tags": text}).to_string() + "\n");
+        env.apply("sheet.jsonl").exits(0);
+        assert_eq!(tags_of_file(), tags, "{text}");
+        env.write("clear.csv", "fileId,tags\na,<clear>\n");
+        env.apply("clear.csv").exits(0);
+        env.write("sheet.csv", format!("fileId,tags\na,\"{}\"\n", text.replace('"', "\"\"")));
+        env.apply("sheet.csv").exits(0);
+        assert_eq!(tags_of_file(), tags, "{text}");
+    }
+    for code in ["{red}", "{\"a\": 1}", "('a', 'b')"] {
+        env.write("sheet.jsonl", json!({"fileId": "a", "tags": code}).to_string() + "\n");
+        env.run("check sheet.jsonl").exits(1);
+        // A text can be in braces.
+        if code == "{red}" {
+            env.write("sheet.jsonl", json!({"fileId": "a", "description": code}).to_string());
+            env.run("check sheet.jsonl").exits(0);
+        }
+    }
+}
+
+#[test]
+fn options_of_a_field_can_be_quoted_in_a_list() {
+    let mut config = files(["a"]);
+    let schema = json!({"type": "MultiSelect", "selectOptions": ["Paris, France", "Rome"]});
+    config.fields.push(json!({"id": "1", "name": "city", "label": "City", "schema": schema}));
+    let env = TestEnv::new(config);
+    env.write("sheet.csv", "fileId,customMetadata.city\na,\"\"\"Paris, France\"\",Rome\"\n");
+    env.apply("sheet.csv").exits(0);
+    assert_eq!(env.file("a")["customMetadata"]["city"], json!(["Paris, France", "Rome"]));
+}
+
+#[test]
+fn clear_token_clears_even_if_programs_print_it_for_no_value() {
+    let env = TestEnv::new(files(["a"]));
+    for token in ["NULL", "#N/A", "none"] {
+        env.write("set.csv", "fileId,tags,description\na,x,text\n");
+        env.apply("set.csv").exits(0);
+        env.write("sheet.csv", format!("fileId,tags,description\na,{token},{token}\n"));
+        env.apply(&format!("sheet.csv --clear-token {token}")).exits(0);
+        assert_eq!(env.file("a")["tags"], json!(null), "{token}");
+        assert!(env.file("a")["description"].as_str().unwrap_or_default().is_empty(), "{token}");
+    }
+}
+
+#[test]
+fn nulls_count_by_the_field_that_they_clear() {
+    let env = TestEnv::new(files(["a", "b"]));
+    let rows = |first: &str, second: &str| format!("{first}\n{second}\n");
+    for (name, text) in [
+        (
+            "sheet.jsonl",
+            rows(
+                r#"{"fileId":"a","Description":null,"tags":["x"]}"#,
+                r#"{"fileId":"b","description":"text","tags":["x"]}"#,
+            ),
+        ),
+        (
+            "sheet.jsonl",
+            rows(
+                r#"{"fileId":"a","Brand":null}"#,
+                r#"{"fileId":"b","customMetadata":{"brand":"x"}}"#,
+            ),
+        ),
+        (
+            "sheet.csv",
+            "fileId,customMetadata\na,\"{\"\"brand\"\":null}\"\nb,\"{\"\"brand\"\":\"\"x\"\"}\"\n"
+                .to_owned(),
+        ),
+    ] {
+        env.write(name, &text);
+        env.apply(name).exits(2).output_contains("--null-means");
+        env.apply(&format!("{name} --null-means leave")).exits(0);
+    }
+    // Rows without the field tell nothing about it.
+    env.write(
+        "sheet.jsonl",
+        rows(r#"{"fileId":"a","Brand":null}"#, r#"{"fileId":"b","tags":["x"]}"#),
+    );
+    env.apply("sheet.jsonl").exits(0);
+}
