@@ -4,11 +4,14 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::names::{Meaning, Names, own, report};
-use super::{InputError, NearlyKnown};
+use super::names::{Meaning, Names, metadata_name, own, report};
+use super::{Delimiter, InputError, NearlyKnown};
 use crate::plural::plural;
 use crate::row::{Field, METADATA};
 use crate::shell::quoted;
+
+/// Characters that programs write between cells, and that are rare in names.
+const DELIMITERS: [char; 8] = [',', ';', '\t', '|', ':', '^', '~', '\u{1f}'];
 
 /// A parsed header.
 #[derive(Debug, Clone)]
@@ -74,7 +77,7 @@ impl Columns {
 
     /// A column with the label of a field is not read if another column names the field in full.
     fn prefer_explicit_columns(&mut self) {
-        let is_explicit = |name: &str| name.contains('.');
+        let is_explicit = |name: &str| metadata_name(name).is_some();
         let field = |meaning: &Meaning| match meaning {
             Meaning::Field(Field::CustomMetadata(field)) => Some(Arc::clone(&field.name)),
             _ => None,
@@ -106,9 +109,7 @@ impl Columns {
                 _ => false,
             };
             match meaning {
-                _ if is_repeated => {
-                    problems.push(format!("column {name:?} appears twice; keep only one"));
-                }
+                _ if is_repeated => problems.push(self.repeated(index)),
                 Meaning::Invalid(why) => problems.push(why.clone()),
                 Meaning::Close(column) => {
                     nearly.push(NearlyKnown { name: name.clone(), column: column.clone() });
@@ -126,6 +127,21 @@ impl Columns {
         Err(InputError::Columns { problems, nearly })
     }
 
+    /// The problem of a column with the meaning of an earlier one.
+    fn repeated(&self, index: usize) -> String {
+        let columns = || self.names.iter().zip(&self.meanings);
+        let Some((name, meaning)) = columns().nth(index) else { return String::new() };
+        let earlier = columns().take(index).find(|(_, other)| *other == meaning);
+        match (earlier, meaning) {
+            (Some((earlier, _)), Meaning::Field(field)) if earlier != name => format!(
+                "columns {earlier:?} and {name:?} are both read as {}; keep only one, or name the \
+                 other in --ignore-columns",
+                field.column()
+            ),
+            _ => format!("column {name:?} appears twice; keep only one"),
+        }
+    }
+
     /// Checks that there is a column that identifies the files and, unless all rows run extensions,
     /// one that changes something.
     fn check_purpose(&self, problems: &mut Vec<String>, has_nearly: bool, known: Names<'_>) {
@@ -138,12 +154,7 @@ impl Columns {
         };
         let has_object = self.meanings.contains(&Meaning::MetadataObject);
         if !has_nearly && !fields().any(Field::names_file) {
-            let example = quoted(Path::new(&format!("{}=fileId", first_name(&self.names))));
-            problems.push(format!(
-                "no column fileId, filePath or url; the header has {}; if one of them names the files, \
-                 pass --map, such as --map {example}",
-                listed(&self.names)
-            ));
+            problems.push(self.no_file_column(known));
         } else if problems.is_empty()
             && !has_nearly
             && !has_object
@@ -155,6 +166,49 @@ impl Columns {
                 "no column changes anything; known columns are {known} and customMetadata.<name>"
             ));
         }
+    }
+
+    /// The problem of a header without a column that names the files.
+    fn no_file_column(&self, known: Names<'_>) -> String {
+        if let Some((cell, name, delimiter)) = self.unsplit_file_column(known) {
+            let delimiter = delimiter.to_string();
+            return format!(
+                "no column fileId, filePath or url; {name} is a part of the cell {:?}; if its columns are \
+                 to be split there, pass --delimiter {}; if whole lines are in quotes, export the sheet \
+                 without them",
+                shortened(cell),
+                quoted(Path::new(&delimiter))
+            );
+        }
+        let example = quoted(Path::new(&format!("{}=fileId", first_name(&self.names))));
+        let (place, other) = match &known.options.worksheet {
+            Some(worksheet) => (
+                format!(" in the worksheet {worksheet:?}"),
+                "; if another worksheet has the rows, pass --worksheet with its name",
+            ),
+            None => (String::new(), ""),
+        };
+        format!(
+            "no column fileId, filePath or url{place}; the header has {}; if one of them names the files, \
+             pass --map, such as --map {example}{other}",
+            listed(&self.names)
+        )
+    }
+
+    /// A cell of the header that contains the name of a file column between other delimiters; the name,
+    /// and the delimiter.
+    fn unsplit_file_column(&self, known: Names<'_>) -> Option<(&str, &str, Delimiter)> {
+        for cell in &self.names {
+            for delimiter in cell.chars().filter(|c| DELIMITERS.contains(c)) {
+                let mut parts = cell.split(delimiter).map(|part| part.trim().trim_matches('"'));
+                if let Some(name) = parts.find(|part| known.names_file(part))
+                    && let Ok(delimiter) = delimiter.try_into()
+                {
+                    return Some((cell, name, delimiter));
+                }
+            }
+        }
+        None
     }
 
     /// The columns that are not read; those without a name as one phrase.
@@ -233,15 +287,18 @@ fn first_name(names: &[String]) -> &str {
     name.and_then(|name| name.lines().next()).unwrap_or("NAME")
 }
 
-/// The first names, each shortened: a header can be arbitrary text.
+/// The beginning of a name: a header can be arbitrary text.
+fn shortened(name: &str) -> String {
+    const NAME_LENGTH_MAX: usize = 40;
+    let short: String = name.chars().take(NAME_LENGTH_MAX).collect();
+    let more = if short.len() < name.len() { "…" } else { "" };
+    short + more
+}
+
+/// The first names.
 fn listed(names: &[String]) -> String {
     const NAMES_MAX: usize = 12;
-    const NAME_LENGTH_MAX: usize = 40;
-    let short = |name: &String| {
-        let short: String = name.chars().take(NAME_LENGTH_MAX).collect();
-        let more = if short.len() < name.len() { "…" } else { "" };
-        format!("{:?}", short + more)
-    };
+    let short = |name: &String| format!("{:?}", shortened(name));
     let mut shown: Vec<String> = names.iter().take(NAMES_MAX).map(short).collect();
     if names.len() > NAMES_MAX {
         shown.push("…".to_owned());

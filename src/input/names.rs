@@ -5,10 +5,7 @@ use std::iter;
 use csv::ByteRecord;
 
 use super::{Context, ReadOptions};
-use crate::row::{
-    Field, METADATA, MetadataField, SchemaError, closest_name, equals_loosely, fold,
-    starts_loosely_with,
-};
+use crate::row::{Field, METADATA, MetadataField, SchemaError, closest_name, equals_loosely, fold};
 
 /// Columns that ikbulk appends to the input's own in `failed.csv` and `unknown.csv`.
 pub(crate) mod own {
@@ -211,10 +208,31 @@ fn fixed(name: &str) -> Option<Field> {
     })
 }
 
-/// The name of the custom metadata field in `customMetadata.<name>`; empty for `customMetadata`.
-fn metadata_name(name: &str) -> Option<&str> {
-    let (prefix, field) = name.split_once('.').unwrap_or((name, ""));
-    (fold(prefix) == fold(METADATA)).then(|| field.trim())
+/// The name of the custom metadata field in `customMetadata.<name>`, with any punctuation or blank in
+/// place of the point; empty for `customMetadata`.
+pub(super) fn metadata_name(name: &str) -> Option<&str> {
+    let rest = after_metadata(name)?;
+    let text = rest.trim_start();
+    let mark = text.chars().next().filter(|c| !c.is_alphanumeric());
+    match mark {
+        Some('[') => Some(text.trim_matches(['[', ']']).trim()),
+        Some(mark) => Some(text.get(mark.len_utf8()..)?.trim()),
+        None => (text.is_empty() || text.len() < rest.len()).then(|| text.trim_end()),
+    }
+}
+
+/// What follows `customMetadata` in a name, ignoring case, blanks and punctuation.
+fn after_metadata(name: &str) -> Option<&str> {
+    let mut prefix = METADATA.chars();
+    for (at, letter) in name.char_indices().filter(|(_, c)| c.is_alphanumeric()) {
+        if !prefix.next()?.eq_ignore_ascii_case(&letter) {
+            return None;
+        }
+        if prefix.as_str().is_empty() {
+            return name.get(at + letter.len_utf8()..);
+        }
+    }
+    None
 }
 
 /// The known column that `name` is most likely a misspelling of, if any; `metadata` for custom
@@ -229,13 +247,20 @@ pub(super) fn suggest_column(name: &str, metadata: &str) -> Option<String> {
 }
 
 fn suggest_metadata_column(name: &str, metadata: &str) -> Option<String> {
-    let (prefix, field) = name.split_once('.').unwrap_or((name, ""));
-    let is_prefix = closest_name(prefix, iter::once(METADATA)).is_some();
-    match field.trim() {
-        "" if is_prefix => Some(metadata.to_owned()),
-        field if is_prefix => Some(MetadataField::column_of(field)),
-        _ => starts_loosely_with(name, METADATA).then(|| metadata.to_owned()),
+    let column = |field: &str| match field {
+        "" => metadata.to_owned(),
+        field => MetadataField::column_of(field),
+    };
+    if let Some(field) = metadata_name(name) {
+        return Some(column(field));
     }
+    let mark = |c: char| !c.is_alphanumeric();
+    let (prefix, field) = name.rsplit_once(mark).unwrap_or((name, ""));
+    let (prefix, field) = name.split_once('.').unwrap_or((prefix, field));
+    if closest_name(prefix, iter::once(METADATA)).is_some() {
+        return Some(column(field.trim()));
+    }
+    after_metadata(name).map(column)
 }
 
 /// The one-word column that begins with `name`, such as `desc`.
@@ -250,6 +275,27 @@ fn abbreviated(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn field_of_custom_metadata_follows_any_mark() {
+        for (name, field) in [
+            ("customMetadata", Some("")),
+            ("customMetadata.", Some("")),
+            ("customMetadata. List price (EUR)", Some("List price (EUR)")),
+            ("customMetadata_sku", Some("sku")),
+            ("customMetadata-brand", Some("brand")),
+            ("custom metadata brand", Some("brand")),
+            ("CUSTOM_METADATA: brand", Some("brand")),
+            ("customMetadata/brand", Some("brand")),
+            ("customMetadata[sku]", Some("sku")),
+            ("customMetadata._x", Some("_x")),
+            ("customMetadataBrand", None),
+            ("metadata.brand", None),
+            ("custom", None),
+        ] {
+            assert_eq!(metadata_name(name), field, "{name}");
+        }
+    }
 
     fn suggest(name: &str) -> Option<String> {
         suggest_column(name, "customMetadata.<name>")
@@ -285,8 +331,10 @@ mod tests {
             ("custom_metadata.price", "customMetadata.price"),
             ("customMetadata", "customMetadata.<name>"),
             ("customMetadata.", "customMetadata.<name>"),
-            ("customMetadata_price", "customMetadata.<name>"),
-            ("custom metadata price", "customMetadata.<name>"),
+            ("customMetadata_price", "customMetadata.price"),
+            ("custom metadata price", "customMetadata.price"),
+            ("custmMetadata price", "customMetadata.price"),
+            ("customMetadataprice", "customMetadata.price"),
         ] {
             assert_eq!(suggest(name).as_deref(), Some(suggestion), "{name}");
         }

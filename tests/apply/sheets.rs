@@ -197,7 +197,7 @@ fn settings_file_says_what_columns_mean() {
     env.write("ikbulk.toml", "[columns]\nAsset = \"fileId\"\n\"Alt text\" = \"description\"\n");
     env.apply("sheet.csv").exits(0);
     assert_eq!(env.file("a")["description"], "a shoe");
-    env.apply("sheet.csv --map Title=description").exits(2).output_contains("appears twice");
+    env.apply("sheet.csv --map Title=description").exits(2).output_contains("both read as");
     env.write("ikbulk.toml", "[columns]\nAsset = \"file\"\n");
     env.apply("sheet.csv").exits(2).output_contains("no known column");
 }
