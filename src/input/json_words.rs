@@ -46,9 +46,60 @@ fn after_string(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
+/// The fix of a line that is nearly JSON; `None` if nothing is known about it.
+pub(super) fn fix(line: &[u8], error: &serde_json::Error) -> Option<&'static str> {
+    let outside = without_strings(line);
+    if outside.contains(&b'\'') {
+        return Some("write keys and texts in double quotes (Python: export with json.dumps)");
+    }
+    let has_comma_before_end = |text: &[u8]| {
+        let marks: Vec<u8> =
+            text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        marks.windows(2).any(|pair| matches!(pair, b",}" | b",]"))
+    };
+    if has_comma_before_end(&outside) {
+        return Some("delete the comma before the closing bracket");
+    }
+    if outside.trim_ascii_end().ends_with(b"},") {
+        return Some(
+            "delete the comma after the object, or write [ before the first and ] after the last",
+        );
+    }
+    let message = error.to_string();
+    if message.contains("surrogate") || message.contains("end of hex escape") {
+        return Some("write the character itself in place of half a \\u escape");
+    }
+    None
+}
+
+/// The text without its strings.
+fn without_strings(line: &[u8]) -> Vec<u8> {
+    let (mut rest, mut outside) = (line, Vec::new());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = if byte == b'"' { after_string(after) } else { after };
+        outside.push(byte);
+    }
+    outside
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nearly_json_gets_its_fix() {
+        let fix_of = |line: &str| {
+            let error = serde_json::from_str::<serde_json::Value>(line).expect_err(line);
+            fix(line.as_bytes(), &error).unwrap_or_default()
+        };
+        assert!(fix_of("{'fileId':'a'}").contains("double quotes"));
+        assert!(fix_of(r#"{"fileId":"it's"},"#).contains("after the object"));
+        assert!(fix_of(r#"{"tags":["a",],"b":1}"#).contains("before the closing bracket"));
+        assert!(fix_of(r#"{"tags":"a", }"#).contains("before the closing bracket"));
+        assert!(fix_of(r#"{"description":"\ud800"}"#).contains("escape"));
+        assert!(fix_of(r#"{"description":"\ud800 x"}"#).contains("escape"));
+        assert_eq!(fix_of(r#"{"a":1"#), "");
+    }
 
     #[test]
     fn words_are_found_outside_of_strings_only() {
