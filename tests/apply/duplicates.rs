@@ -136,3 +136,23 @@ fn rows_that_are_far_apart_are_superseded() {
     assert_eq!((run.count("unchanged"), run.count("updated")), (3000, 3000));
     assert_eq!(run.row(2)["message"], "superseded by row 3002 in description");
 }
+
+#[test]
+fn row_that_a_row_beyond_the_limit_replaces_is_not_sent() {
+    for (rule, statuses, description) in [
+        ("last", ["unchanged", "updated", "updated"], json!("right")),
+        ("reject", ["rejected", "updated", "rejected"], json!(null)),
+    ] {
+        let env = TestEnv::new(files(["a", "b"]));
+        let before = env.file("a")["description"].clone();
+        let description = if description.is_null() { before.clone() } else { description };
+        env.write("sheet.csv", "fileId,description\na,wrong\nb,text\na,right\n");
+        env.apply(&format!("sheet.csv --duplicates {rule} --limit 2")).exits(5);
+        let run = env.only_run("sheet");
+        assert_eq!(run.statuses(), ["not_attempted", "updated", "not_attempted"], "{rule}");
+        assert_eq!(env.file("a")["description"], before, "{rule}");
+        env.run(&format!("resume --yes {}", run.name()));
+        assert_eq!(run.statuses(), statuses, "{rule}");
+        assert_eq!(env.file("a")["description"], description, "{rule}");
+    }
+}

@@ -72,6 +72,8 @@ pub(crate) struct DiffPlanner {
     batcher: Batcher,
     /// Rows of files that later rows name as well.
     waiting_rows: HashMap<FileId, Vec<PendingRow>>,
+    /// The last row so far.
+    last_row: u64,
     /// Whether requests of an earlier session may still be in flight, and take effect after later
     /// ones.
     may_follow_lost_requests: bool,
@@ -101,6 +103,7 @@ impl DiffPlanner {
             preview: None,
             batcher: Batcher::new(),
             waiting_rows: HashMap::new(),
+            last_row: 0,
             may_follow_lost_requests: false,
             rules: Rules::default(),
             has_cells: false,
@@ -164,6 +167,7 @@ impl DiffPlanner {
         batch: &mut Batch,
     ) -> Result<(), LedgerError> {
         let Row { pos, content } = row;
+        self.last_row = pos.number;
         let Content::Update(update) = content else {
             direct(Row { pos, content }, progress, batch);
             return Ok(());
@@ -254,7 +258,8 @@ impl DiffPlanner {
         Some(Problem::held(&column, &shown, finding, finding.fix()))
     }
 
-    /// Adds the remaining rows and requests to the batch after the last row.
+    /// Adds the remaining rows and requests to the batch after the last row. Where a row beyond a limit
+    /// decides whether the rows of its file take effect, they wait for a session that reads it.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -265,6 +270,10 @@ impl DiffPlanner {
         });
         for (file, pending_rows) in files {
             let record = self.ledger.file_record(file.as_str())?;
+            let has_later_row = record.as_ref().is_some_and(|it| it.last_row > self.last_row);
+            if has_later_row && self.rules.duplicates != Duplicates::InOrder {
+                continue;
+            }
             self.file(&file, pending_rows, record, batch)?;
         }
         self.batcher.end(batch);
