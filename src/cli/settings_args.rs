@@ -18,7 +18,7 @@ use super::settings_file::{Layer, Profile, SettingsFiles};
 use super::sheet_args::SheetArgs;
 use super::values::{
     ClearToken, CountOrOff, ExtensionNumber, LocaleTag, RateText, Share, Span, above_zero,
-    duplicates, null_means,
+    duplicates, list_separator, null_means,
 };
 use super::{CliError, key};
 
@@ -106,7 +106,7 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "EFFECT", help_heading = INPUT, hide_short_help = true, value_parser = null_means())]
     null_means: Option<NullMeans>,
     /// The character between the words of a list [default: ,]
-    #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true)]
+    #[arg(long, value_name = "CHARACTER", help_heading = INPUT, hide_short_help = true, value_parser = list_separator)]
     list_separator: Option<char>,
     /// The language of numbers and dates with two readings, such as de or en-US
     #[arg(long, value_name = "TAG", help_heading = INPUT, hide_short_help = true)]

@@ -33,6 +33,16 @@ pub(super) fn null_means() -> impl TypedValueParser<Value = NullMeans> {
     })
 }
 
+/// Parses the character between the words of a list.
+pub(super) fn list_separator(text: &str) -> Result<char, &'static str> {
+    let mut letters = text.chars();
+    match (text, letters.next(), letters.next()) {
+        ("tab" | "\\t", ..) => Ok('\t'),
+        (_, Some(letter), None) => Ok(letter),
+        _ => Err("not a separator: use one character such as ; or the word tab"),
+    }
+}
+
 /// Parses which rows of one file take effect.
 pub(super) fn duplicates() -> impl TypedValueParser<Value = Duplicates> {
     let in_order =

@@ -42,7 +42,8 @@ pub fn read_flags(options: &ReadOptions, rules: &Rules) -> String {
         add("null-means", effect.as_str());
     }
     if let Some(separator) = rules.list_separator {
-        add("list-separator", &separator.to_string());
+        let text = if separator == '\t' { "tab".to_owned() } else { separator.to_string() };
+        add("list-separator", &text);
     }
     if let Some(tag) = rules.locale.and_then(Locale::tag) {
         add("locale", tag);
