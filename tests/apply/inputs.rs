@@ -308,3 +308,34 @@ fn interrupted_check_leaves_no_temporary_file() {
         assert_eq!(left.map(|entry| entry.file_name()).collect::<Vec<_>>(), [""; 0], "{signal}");
     }
 }
+
+#[test]
+fn read_only_key_of_one_object_hides_no_field_of_a_later_one() {
+    let env = TestEnv::new(files(["a", "b"]));
+    let listed = json!({"type": "file", "createdAt": "2026-01-01", "fileId": "a", "size": 1000});
+    env.write("sheet.jsonl", format!("{listed}\n{}\n", json!({"fileId": "b", "size": "small"})));
+    env.apply("sheet.jsonl").exits(0);
+    assert_eq!(env.file("b")["customMetadata"]["size"], "small");
+    assert_eq!(env.file("a")["customMetadata"]["size"], json!(null));
+}
+
+#[test]
+fn empty_json_array_has_no_rows() {
+    refused("sheet.json", "[]\n");
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.json", "[\n]\n");
+    env.run("check sheet.json").exits(2).output_contains("no rows");
+    env.apply_direct("sheet.json --allow-empty").exits(0);
+    assert_eq!(env.only_run("sheet").count("total"), 0);
+}
+
+#[test]
+fn separator_of_lists_is_named_like_a_delimiter() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags\na,x\ty\n");
+    let checked = env.run("check sheet.csv --list-separator tab").exits(0);
+    checked.output_contains("--list-separator tab");
+    env.apply("sheet.csv --list-separator tab").exits(0);
+    assert_eq!(env.file("a")["tags"], json!(["x", "y"]));
+    env.run("check sheet.csv --list-separator ab").exits(2);
+}

@@ -44,11 +44,11 @@ fn hostile_file_id_reaches_no_other_endpoint() {
 fn path_or_phrase_in_file_id_is_rejected() {
     let seen = Seen::default();
     let env = TestEnv::new(Config { hook: Some(seen.hook()), ..files(["a"]) });
-    let lines = ["../x", "a/b", "with space", "../../v1/files/addTags", "....//"]
+    let lines = ["../x", "a/b", "with space", "../../v1/files/addTags", "....//", "a\u{202e}b"]
         .map(|id| json!({"fileId": id, "description": "x"}).to_string() + "\n");
     env.write("sheet.jsonl", lines.concat());
     env.apply_direct("sheet.jsonl --max-bad 100%").exits(1);
-    assert_eq!(env.only_run("sheet").statuses(), ["rejected"; 5]);
+    assert_eq!(env.only_run("sheet").statuses(), ["rejected"; 6]);
     // The only request identifies the account.
     assert_eq!(seen.requests().len(), 1);
 }
