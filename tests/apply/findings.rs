@@ -228,7 +228,8 @@ fn unedited_export_is_up_to_date_whatever_its_values_show() {
         let env = library_with(&fields);
         for name in ["export.csv", "export.jsonl"] {
             env.run(&format!("export -o {name}")).exits(0);
-            env.apply(name).exits(0);
+            let applied = env.apply(name).exits(0);
+            assert!(!applied.out.contains("held ") && !applied.out.contains("--accept"), "{name}");
             let statuses = env.runs("export").pop().expect("it ran").statuses();
             assert_eq!(statuses, ["unchanged"; 6], "{name} {fields}");
         }

@@ -388,8 +388,12 @@ fn disagreements(lines: &mut Layout, summary: &PlanSummary) {
 
 /// Adds what columns show as a whole: first what holds rows back, then what is only noted.
 fn findings(lines: &mut Layout, summary: &PlanSummary) {
-    let (held, noted): (Vec<_>, Vec<_>) =
-        summary.findings.iter().partition(|finding| finding.is_held());
+    let mut findings = summary.findings.clone();
+    for finding in &mut findings {
+        // No row is held: the files already have the values.
+        finding.is_accepted |= summary.rejected == 0;
+    }
+    let (held, noted): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_held());
     let labelled = held.into_iter().map(|finding| ("held", finding));
     let labelled = labelled.chain(noted.into_iter().map(|finding| ("note", finding)));
     for (label, finding) in labelled.take(FINDINGS_SHOWN_MAX) {
