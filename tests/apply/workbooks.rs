@@ -446,3 +446,10 @@ fn damaged_workbooks_are_refused_with_the_place() {
     }
     assert_text!(cases);
 }
+
+#[test]
+fn worksheet_without_files_points_to_the_others() {
+    let env = TestEnv::new(files(["a"]));
+    write_workbook(&env.path("sheet.xlsx"), &[row(&["Notes", "Author"]), row(&["x", "y"])]);
+    env.run("check sheet.xlsx").exits(2).output_contains("pass --worksheet with its name");
+}
