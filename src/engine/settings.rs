@@ -136,7 +136,8 @@ impl Settings {
         self.too_many_invalid_except(summary, 0)
     }
 
-    /// The same, where some rows of those that are rejected may be valid: only the library shows.
+    /// The reason to refuse a sheet, where `undecided` of the rejected rows may be valid: only the library
+    /// shows.
     pub(super) fn too_many_invalid_except(
         &self,
         summary: &PlanSummary,

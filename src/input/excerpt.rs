@@ -48,7 +48,7 @@ impl Input {
     ) -> Result<Option<Excerpt>, InputError> {
         let mut source = self.open(context, Some(pos))?;
         Ok(match &mut source {
-            Source::Csv { columns, records } => {
+            Source::Cells { columns, records } => {
                 if records.worksheet().is_some() && records.advance()?.is_none() {
                     return Ok(None);
                 }

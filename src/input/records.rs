@@ -40,7 +40,7 @@ pub struct Records {
 
 /// One verbatim record.
 pub enum Record<'r> {
-    /// The cells of a CSV record.
+    /// The cells of a record of a sheet.
     Cells(&'r ByteRecord),
     /// A CSV record whose quotes are damaged.
     Text(DamagedText<'r>),
@@ -85,7 +85,7 @@ impl Records {
     /// The file cannot be read.
     pub fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
         match &mut self.source {
-            Source::Csv { records, .. } => records.advance(),
+            Source::Cells { records, .. } => records.advance(),
             Source::Jsonl(lines) => lines.advance(),
         }
     }
@@ -94,7 +94,7 @@ impl Records {
     #[must_use]
     pub fn record(&self) -> Record<'_> {
         match &self.source {
-            Source::Csv { records, .. } => {
+            Source::Cells { records, .. } => {
                 let cells = records.record();
                 if let Some(worksheet) = records.worksheet() {
                     let is_row = records.damage().is_none();
@@ -116,11 +116,11 @@ impl Records {
         }
     }
 
-    /// The CSV header; `None` for JSONL.
+    /// The header of a sheet; `None` for JSON.
     #[must_use]
     pub fn header(&self) -> Option<&ByteRecord> {
         match &self.source {
-            Source::Csv { records, .. } => Some(records.header()),
+            Source::Cells { records, .. } => Some(records.header()),
             Source::Jsonl(_) => None,
         }
     }
@@ -129,7 +129,7 @@ impl Records {
     #[must_use]
     pub fn column_names(&self) -> Vec<String> {
         match &self.source {
-            Source::Csv { columns, .. } => columns.canonical_names().collect(),
+            Source::Cells { columns, .. } => columns.canonical_names().collect(),
             Source::Jsonl(_) => Vec::new(),
         }
     }
@@ -144,7 +144,7 @@ impl Records {
     #[must_use]
     pub fn reads(&self, index: usize) -> bool {
         match &self.source {
-            Source::Csv { columns, .. } => {
+            Source::Cells { columns, .. } => {
                 columns.fields().any(|(column, ..)| column == index)
                     || columns.metadata_object().is_some_and(|(column, _)| column == index)
             }
@@ -156,7 +156,7 @@ impl Records {
     /// is a row of a worksheet.
     #[must_use]
     pub fn bad_columns(&self, message: &str) -> Vec<usize> {
-        let Source::Csv { records, columns } = &self.source else { return Vec::new() };
+        let Source::Cells { records, columns } = &self.source else { return Vec::new() };
         if records.worksheet().is_none_or(|worksheet| worksheet.damage().is_some()) {
             return Vec::new();
         }
@@ -183,7 +183,7 @@ impl Records {
     #[must_use]
     pub fn delimiter(&self) -> Delimiter {
         match &self.source {
-            Source::Csv { records, .. } => records.delimiter(),
+            Source::Cells { records, .. } => records.delimiter(),
             Source::Jsonl(_) => Delimiter::default(),
         }
     }
@@ -192,7 +192,7 @@ impl Records {
     #[must_use]
     pub fn file_id(&self) -> Cow<'_, str> {
         let written = match &self.source {
-            Source::Csv { records, columns } => {
+            Source::Cells { records, columns } => {
                 columns.file_id.map(|index| cell(records, index, true))
             }
             Source::Jsonl(lines) => Some(self.file_id_in_line(lines.line())),
@@ -235,7 +235,7 @@ impl Records {
     /// Passes the selected fields of the current record to the builder.
     fn fill(&self, builder: &mut Builder<'_>, is_selected: fn(&Field) -> bool) {
         match &self.source {
-            Source::Csv { records, columns } => {
+            Source::Cells { records, columns } => {
                 for (index, name, field) in columns.fields() {
                     if is_selected(field) {
                         let cell = cell(records, index, field.names_file());
@@ -260,7 +260,7 @@ impl Records {
     #[must_use]
     pub fn already_done(&self) -> String {
         match &self.source {
-            Source::Csv { records, columns } => {
+            Source::Cells { records, columns } => {
                 columns.own(own::DONE, records.record()).unwrap_or_default().to_owned()
             }
             Source::Jsonl(lines) => {
@@ -274,7 +274,7 @@ impl Records {
     #[must_use]
     pub fn touched(&self) -> Vec<String> {
         match &self.source {
-            Source::Csv { records, columns } => {
+            Source::Cells { records, columns } => {
                 // A blank cell leaves its field unchanged, like an empty one.
                 let cell = |index| records.record().get(index).unwrap_or_default().trim_ascii();
                 let object = columns.metadata_object().map(|(index, _)| cell(index));

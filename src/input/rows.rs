@@ -80,7 +80,7 @@ impl Input {
             Format::Csv | Format::Xlsx | Format::Ods => {
                 let records = CellRecords::open(self, from)?;
                 let columns = Columns::read(header(&records)?.into_iter(), self.names(context))?;
-                Source::Csv { columns, records: Box::new(records) }
+                Source::Cells { columns, records: Box::new(records) }
             }
             Format::Jsonl => Source::Jsonl(JsonLines::open(self, from)?),
         })
@@ -209,7 +209,7 @@ pub struct Rows<'c> {
 }
 
 pub(super) enum Source {
-    Csv { columns: Columns, records: Box<CellRecords> },
+    Cells { columns: Columns, records: Box<CellRecords> },
     Jsonl(JsonLines),
 }
 
@@ -274,7 +274,7 @@ impl Rows<'_> {
             self;
         let names = Names { options, context };
         let (pos, content, prior) = match source {
-            Source::Csv { columns, records } => {
+            Source::Cells { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
                 let prior = columns.prior_result(records.record());
                 let seen = Seen { findings, nulls, row: pos.number };
@@ -315,7 +315,7 @@ impl Rows<'_> {
     #[must_use]
     pub fn ignored_columns(&self) -> &[String] {
         match &self.source {
-            Source::Csv { columns, .. } => &columns.ignored,
+            Source::Cells { columns, .. } => &columns.ignored,
             Source::Jsonl(_) => &self.unread_keys.names,
         }
     }

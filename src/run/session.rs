@@ -70,7 +70,7 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// Executes the run until it is finished or `stop` resolves. Calls `watch` regularly with the
+    /// Executes the run until it is finished or `stop` resolves. Calls `on_progress` regularly with the
     /// dispatcher, to show progress. Returns why the session ended, and the ledger.
     ///
     /// # Errors
@@ -154,9 +154,9 @@ impl Session {
         execute_batch(executor, ledger, batch, ops).await
     }
 
-    /// After that: reads back a sample of the files that bulk calls updated, because their responses
-    /// contain only ids. A file that does not show its change is read again 5 seconds later; if it
-    /// still does not, the sample grows.
+    /// After [`Self::read_back`]: reads back a sample of the files that bulk calls updated, because
+    /// their responses contain only ids. A file that does not show its change is read again 5 seconds
+    /// later; if it still does not, the sample grows.
     async fn check_sample<T: Transport, S: FusedFuture<Output = EndReason>>(
         &self,
         executor: &mut Executor<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
