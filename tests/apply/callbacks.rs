@@ -329,6 +329,24 @@ fn saved_callback_of_the_run_before_does_not_settle_its_retry() {
 }
 
 #[test]
+fn extension_that_failed_by_callback_runs_again_only_from_failed_jsonl() {
+    let env = TestEnv::new(pending(HOUR, Callbacks::default(), files(["a"])));
+    env.write("sheet.jsonl", remove_bg("a", "white"));
+    env.apply("sheet.jsonl").exits(0);
+    let run = env.only_run("sheet").name();
+    env.write("callbacks.jsonl", failure("a", "no image"));
+    env.run(&format!("settle {run} --from callbacks.jsonl")).exits(1);
+    let billed = || env.sandbox.stats().billed_runs_of("a", "remove-bg");
+    env.apply("sheet.jsonl").exits(0);
+    assert_eq!(billed(), 1);
+    env.apply(&format!("{run}/failed.jsonl")).exits(0);
+    assert_eq!(billed(), 2);
+    // It is pending, which counts as charged.
+    env.apply(&format!("{run}/failed.jsonl")).exits(0);
+    assert_eq!(billed(), 2);
+}
+
+#[test]
 fn saved_callback_that_several_runs_wait_for_settles_none() {
     let env = TestEnv::new(pending(HOUR, Callbacks::default(), files(["a"])));
     env.write("white.jsonl", remove_bg("a", "white"));
