@@ -233,7 +233,7 @@ impl MetadataField {
     /// The column that sets the field `name`: `customMetadata.<name>`.
     #[must_use]
     pub fn column_of(name: &str) -> String {
-        format!("{METADATA}.{name}")
+        [METADATA, ".", name].concat()
     }
 
     /// The field name in a column `customMetadata.<name>`; `None` for any other column.

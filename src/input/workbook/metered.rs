@@ -13,8 +13,9 @@ use memchr::{memchr, memrchr2};
 /// What was read, and how much may be.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    /// Bytes of text that may be read from one cell to the next, and of one tag.
-    allowed: Cell<u64>,
+    /// Bytes of text that may be read from one cell to the next, and of one tag; `None` before the
+    /// cells, because what is loaded as a whole has limits of its own.
+    allowed: Cell<Option<u64>>,
     /// Bytes of text since the last cell.
     text: Cell<u64>,
     /// Bytes of the tag that is being read.
@@ -30,17 +31,21 @@ pub(super) struct Meter {
 impl Meter {
     /// Allows a number of bytes of text from now on.
     pub(super) fn allow(&self, bytes: u64) {
-        self.allowed.set(bytes);
+        self.allowed.set(Some(bytes));
         self.text.set(0);
         self.had_cell.set(true);
     }
 
     fn is_used_up(&self) -> bool {
-        self.text.get().max(self.tag.get()) > self.allowed.get()
+        let read = self.text.get().max(self.tag.get());
+        self.allowed.get().is_some_and(|allowed| read > allowed)
     }
 
     /// Counts what was read.
     fn count(&self, bytes: &[u8]) {
+        if self.allowed.get().is_none() {
+            return;
+        }
         // Where each read has cells, only its end can belong to a long text or tag.
         let last = if self.had_cell.take() { memrchr2(b'<', b'>', bytes) } else { None };
         match last.and_then(|last| bytes.get(last..)?.split_first()) {

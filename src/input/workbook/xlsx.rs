@@ -10,7 +10,7 @@ use calamine::{
 
 use super::WorkbookError;
 use super::choice::{Choice, Worksheet};
-use super::limits::{CELL_BYTES_MAX, UNPACKED_BYTES_MAX, larger_cell};
+use super::limits::{CELL_BYTES_MAX, larger_cell};
 use super::metered::{Meter, Metered};
 use super::rows::Rows;
 use super::stored::{self, Stored};
@@ -23,8 +23,6 @@ pub(super) fn convert<W: Write + Seek>(
     out: W,
 ) -> Result<(Choice, W), WorkbookError> {
     let meter = Rc::new(Meter::default());
-    // What is loaded as a whole has limits of its own.
-    meter.allow(UNPACKED_BYTES_MAX);
     let file = unpacked.file.try_clone().map_err(WorkbookError::Unpack)?;
     let file = Metered::new(file, Rc::clone(&meter)).map_err(WorkbookError::Unpack)?;
     let mut workbook = Xlsx::new(file).map_err(|error| damaged(&error))?;
