@@ -91,7 +91,9 @@ pub(super) fn other_separator(text: &str, separator: char) -> Option<char> {
     if text.contains(separator) || text.starts_with(['[', '"']) {
         return None;
     }
-    SEPARATORS.into_iter().find(|other| text.contains(*other))
+    // A comma before a blank is in a word, such as a name.
+    let is_in_words = |other: char| other == ',' && !text.replace(", ", "").contains(',');
+    SEPARATORS.into_iter().find(|other| text.contains(*other) && !is_in_words(*other))
 }
 
 /// Whether a word of a list begins or ends with a curly quote.
@@ -246,6 +248,7 @@ mod tests {
         assert_eq!(other_separator("a,b", ';'), Some(','));
         assert_eq!(other_separator("a|b", ';'), Some('|'));
         assert_eq!(other_separator("a,b;c", ';'), None);
+        assert_eq!(other_separator("Smith, John", ';'), None);
     }
 
     #[test]

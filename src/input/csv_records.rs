@@ -199,11 +199,6 @@ impl CsvRecords {
             Quoting::Misplaced { has_lines: true, is_escaped, .. } => {
                 Err(InputError::UnclosedQuote { pos, is_escaped })
             }
-            Quoting::Balanced
-                if self.structure.swallows_row(&self.current.cells, self.delimiter.byte()) =>
-            {
-                Err(InputError::RowInCell { pos, text: shown(&self.current.cells) })
-            }
             Quoting::Misplaced { .. } | Quoting::Balanced => Ok(()),
         }
     }
@@ -217,6 +212,9 @@ impl CsvRecords {
         }
         if let Some(damage) = quote_damage(self.current.quoting) {
             return Ok(Some(damage));
+        }
+        if structure.swallows_row(cells, self.delimiter.byte()) {
+            return Ok(Some(Damage::Rows));
         }
         if structure.has_surplus(cells) && cells.iter().next_back() == Some(NO_ROW.as_bytes()) {
             return Ok(Some(Damage::Marked));
@@ -265,7 +263,10 @@ impl CsvRecords {
         // Half a row and a line below the rows can only be told apart at the end.
         let is_footer =
             || self.raw.is_at_end() && structure.is_footer(&next.cells, next.blank_lines > 0);
+        // A heading stands apart from the rows.
+        let is_apart = next.blank_lines > 0 && !structure.is_short(&next.cells);
         next.quoting == Quoting::Balanced
+            && !is_apart
             && structure.continues(cells, &next.cells)
             && is_row(cells)
             && is_row(&next.cells)

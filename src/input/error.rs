@@ -119,17 +119,6 @@ pub enum InputError {
         /// Whether a backslash precedes the quote.
         is_escaped: bool,
     },
-    /// A line in a cell is a row of the sheet.
-    #[error(
-        "row {pos} contains other rows of the sheet, because a quote is not closed: {text:?}; fix the \
-         quotes (nothing was sent)"
-    )]
-    RowInCell {
-        /// The row.
-        pos: RowPos,
-        /// The beginning of the row.
-        text: String,
-    },
     /// A record exceeds [`super::RECORD_BYTES_MAX`].
     #[error(
         "row {pos} is longer than 16 MiB, probably because {why}; fix the row (nothing was sent)"

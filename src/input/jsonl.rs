@@ -376,14 +376,16 @@ impl Object {
     /// server with the rows in it.
     fn names_no_file(&self, names: Names<'_>) -> Option<Problem> {
         let is_unread = |key: &str| names.meaning(key.trim()) == Meaning::Unread;
-        let mut unread = self.0.iter().filter(|(key, value)| !value.is_null() && is_unread(key));
+        let unread = self.0.iter().filter(|(key, value)| !value.is_null() && is_unread(key));
         let first = unread.clone().next()?;
         let is_of_objects = |value: &Value| match value {
             Value::Array(array) => !array.is_empty() && array.iter().all(Value::is_object),
             Value::Object(_) => true,
             _ => false,
         };
-        let (key, suggestion) = match unread.find(|(_, value)| is_of_objects(value)) {
+        let mut objects = unread.filter(|(_, value)| is_of_objects(value));
+        let array = objects.clone().find(|(_, value)| value.is_array());
+        let (key, suggestion) = match array.or_else(|| objects.next()) {
             Some((key, Value::Array(_))) => {
                 (key, format!("write each object of {key:?} as a row, as jq '.[{key:?}][]' does"))
             }
@@ -410,7 +412,6 @@ impl Object {
         names: Names<'_>,
         nulls: &mut NullKeys,
     ) {
-        nulls.count_row();
         for (name, value) in &self.0 {
             set_metadata(builder, names, nulls, name, value);
         }

@@ -441,6 +441,7 @@ fn fill_metadata(
     nulls: &mut NullKeys,
 ) {
     let Some((index, column)) = columns.metadata_object() else { return };
+    nulls.count_row();
     let cell = record.get(index).unwrap_or_default().trim_ascii();
     if cell.is_empty() {
         return;

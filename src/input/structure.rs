@@ -70,6 +70,8 @@ pub(super) enum Damage {
     Footer,
     /// An earlier run marked the record as none.
     Marked,
+    /// A cell contains other rows, because a quote is not closed.
+    Rows,
     /// The record has more cells than the header, and they are not empty.
     Surplus,
 }
@@ -77,7 +79,7 @@ pub(super) enum Damage {
 impl Damage {
     /// Whether the record, written back with all cells, would be read without damage.
     pub(super) fn is_hidden_when_rewritten(&self) -> bool {
-        !matches!(self, Self::Quote { .. } | Self::Surplus)
+        !matches!(self, Self::Quote { .. } | Self::Rows | Self::Surplus)
     }
 
     /// The problem of the row.
@@ -109,6 +111,10 @@ impl Damage {
             Self::Marked => (
                 "is no row of the table, as an earlier run has found".to_owned(),
                 "fix the row, and delete the cell at its end; or delete the row",
+            ),
+            Self::Rows => (
+                "has other rows in a cell, because a quote is not closed".to_owned(),
+                "close the quote at the end of its cell; the rows after it are read then",
             ),
             Self::Surplus => {
                 let (has, wanted) = (cells.len() as u64, header.len());
@@ -377,10 +383,17 @@ impl Structure {
         // A row whose first cell is empty is a row without a file, not the rest of a text.
         let begins_with_text = cells.get(0).is_some_and(|cell| !cell.trim_ascii().is_empty());
         let has_file = self.has_file(cells);
+        // An id that is not the usual one has digits, a word of a text has none.
+        let may_be_id = self.file_cell(cells).is_some_and(|cell| {
+            FileShape::of(&cell) == Some(FileShape::Target)
+                || cell.contains(|c: char| c.is_ascii_digit())
+        });
+        let is_cut_once = parts <= parts_max || !may_be_id;
         begins_with_text && !has_file
-            || begins_with_text && self.has_unusual_file(cells) && parts <= parts_max
+            || begins_with_text && self.has_unusual_file(cells) && is_cut_once
             || self.is_short(before)
                 && parts == parts_max
+                && !(has_file && may_be_id)
                 && self.length_and_digits(before) != self.length_and_digits(cells)
     }
 
@@ -392,19 +405,19 @@ impl Structure {
             let fits = before.len() + cells.len() == self.columns() + 1;
             return fits && before.len() <= file_column && !self.has_file(before);
         }
-        // A heading between the rows is often padded with empty cells.
-        let is_padded = cells.iter().next_back().is_some_and(|cell| cell.trim_ascii().is_empty());
-        if is_padded || !self.has_unusual_file(cells) || !self.has_usual_file(before) {
-            return false;
-        }
-        let begins_with_blank = |cell: &[u8]| cell.starts_with(b" ");
-        let has_blank_after_delimiter = |cells: &ByteRecord| cells.iter().any(begins_with_blank);
-        let is_text = self
-            .file_cell(cells)
-            .is_some_and(|cell| cell.contains(char::is_whitespace) && !has_file_ending(&cell));
-        is_text
-            || self.has_surplus(cells)
-            || has_blank_after_delimiter(cells) && !has_blank_after_delimiter(before)
+        // Two rows are as likely, unless the text shows: it has words in place of the id, and blanks
+        // after its commas, which the row before has not, or more commas than a row.
+        let first = String::from_utf8_lossy(cells.get(0).unwrap_or_default());
+        let first = first.trim();
+        let is_words = !first.is_empty()
+            && (first.contains(char::is_whitespace)
+                || !first.contains(|c: char| c.is_ascii_digit()))
+            && FileShape::of(first) != Some(FileShape::Target)
+            && !has_file_ending(first);
+        let has_commas_of_text = has_blanks_after_delimiters(cells)
+            && !has_blanks_after_delimiters(before)
+            || self.has_surplus(cells);
+        is_words && has_commas_of_text && self.has_usual_file(before)
     }
 
     /// Whether a line in one of the cells is a row of the sheet, because a quote is not closed. Its first
@@ -420,11 +433,18 @@ impl Structure {
                 let before = if at == 0 { index } else { 0 };
                 let after = if at + 1 == lines.len() { cells.len() - index - 1 } else { 0 };
                 let parts: Vec<&[u8]> = line.split(|byte| *byte == delimiter).collect();
+                let is_name = |part: &[u8]| {
+                    let is_text = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'"';
+                    FileShape::of(&file_name(part)) == Some(usual) && !part.iter().any(is_text)
+                };
                 let names_file = |file: &usize| {
                     let part = file.checked_sub(before).and_then(|at| parts.get(at));
-                    part.is_some_and(|part| FileShape::of(&file_name(part)) == Some(usual))
+                    part.is_some_and(|part| is_name(part))
                 };
+                // A text has blanks after its commas.
+                let is_text = parts.iter().skip(1).any(|part| part.starts_with(b" "));
                 parts.len() > 1
+                    && !is_text
                     && before + parts.len() + after == self.columns()
                     && self.file.iter().any(names_file)
             };
@@ -489,6 +509,11 @@ fn file_name(cell: &[u8]) -> Cow<'_, str> {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(is_around)),
         Cow::Owned(text) => Cow::Owned(text.trim_matches(is_around).to_owned()),
     }
+}
+
+/// Whether a cell after the first one begins with a blank, as the parts of a text do.
+fn has_blanks_after_delimiters(cells: &ByteRecord) -> bool {
+    cells.iter().skip(1).any(|cell| cell.starts_with(b" "))
 }
 
 /// Whether the record ends in a backslash that escapes the line end, as databases write it.

@@ -15,7 +15,7 @@ const SUGGESTION: &str = r#"separate values with commas, or write a JSON array: 
 pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<String>, Invalid> {
     let mut words = Words { rules, field, read: Vec::new() };
     match (cell.text(), cell) {
-        (Some(text), _) if text.trim_start().starts_with('[') => {
+        (Some(text), _) if is_array(cell, text) => {
             let array: Vec<Cow<'_, str>> = serde_json::from_str(text).map_err(|_| {
                 invalid("looks like a JSON array, but is not a valid array of strings")
             })?;
@@ -33,6 +33,12 @@ pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<S
         (None, _) => return Err(invalid("is not a list of strings")),
     }
     Ok(words.read)
+}
+
+/// Whether a text is meant as a JSON array. In JSON, where a list needs no text, only a valid one is.
+fn is_array(cell: Cell<'_>, text: &str) -> bool {
+    let is_valid = || serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text).is_ok();
+    text.trim_start().starts_with('[') && (matches!(cell, Cell::Text(_)) || is_valid())
 }
 
 fn invalid(problem: &'static str) -> Invalid {

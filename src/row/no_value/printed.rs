@@ -138,12 +138,16 @@ pub(super) fn is_code(text: &str) -> bool {
     is_closed && CONSTRUCTORS.iter().any(|start| text.starts_with(start)) || is_php(text)
 }
 
-/// Whether the text is a list of one word or an object in braces, or words in parentheses: printed code
+/// Whether the text is an object or a list of one word in braces, or words in parentheses: printed code
 /// where a list is meant.
 pub(super) fn is_code_for_list(text: &str) -> bool {
-    let inside = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
-    text.starts_with('{') && text.ends_with('}')
-        || inside.is_some_and(|inside| inside.contains(',') && !inside.contains(['(', ')']))
+    let inside = |open, close| {
+        let inside = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        inside.filter(|inside| !inside.contains([open, close]))
+    };
+    inside('{', '}').is_some()
+        || text.starts_with('{') && is_json(text)
+        || inside('(', ')').is_some_and(|inside| inside.contains(',') && !inside.contains(", "))
 }
 
 fn is_json(text: &str) -> bool {
