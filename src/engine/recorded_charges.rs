@@ -1,6 +1,8 @@
 //! The recorded charges, for the runs that need them.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -81,18 +83,21 @@ pub(super) fn already_ran(
     };
     let is_retry = matches!(meta.kind, RunKind::Retry { .. });
     let origin = origin(meta);
+    let same_sheet = RunsOfSheet::new(meta.input_fingerprint.clone());
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
-        // What has run since, has run again, also if it failed again.
-        if let Some(origin) = &origin
-            && let Some(charge) = charges.find_after(file, extension, origin)?
-        {
-            return Ok(PriorRun::Same(charge.to_string()));
-        }
-        let charge = if is_retry { None } else { charges.find(file, extension)? };
+        let since = origin.as_deref().map(|run| charges.find_after(file, extension, run));
+        let since = since.transpose()?.flatten();
+        let has_run_since = since.is_some();
+        let charge =
+            if has_run_since || is_retry { since } else { charges.find(file, extension)? };
+        // What has run since the rows were returned was asked for, and so was what a copy of the sheet ran.
+        let was_asked_for =
+            |run: &Path| has_run_since || origin.is_none() && same_sheet.has_run(run);
         Ok(match charge {
-            Some(charge) if charge.certainty == Certainty::Failed => {
-                PriorRun::Failed(charge.to_string())
-            }
+            Some(charge) if charge.certainty == Certainty::Failed => PriorRun::Failed {
+                run: charge.to_string(),
+                was_asked_for: was_asked_for(&charge.run),
+            },
             Some(charge) => PriorRun::Same(charge.to_string()),
             None if charges.has_any(file, extension.name())? => PriorRun::Other,
             None => PriorRun::None,
@@ -102,6 +107,32 @@ pub(super) fn already_ran(
     Ok(Box::new(move |file, extension| {
         find(file, extension).unwrap_or_else(|error| PriorRun::Same(chain(&error)))
     }))
+}
+
+/// Which runs were of a sheet with the same content, such as a copy: what failed in one of them was asked
+/// for once.
+struct RunsOfSheet {
+    fingerprint: String,
+    /// The runs so far.
+    known: Mutex<HashMap<PathBuf, bool>>,
+}
+
+impl RunsOfSheet {
+    fn new(fingerprint: String) -> Self {
+        Self { fingerprint, known: Mutex::default() }
+    }
+
+    /// Whether this run is one of them; no if it cannot be read.
+    fn has_run(&self, path: &Path) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(is_same) = known.get(path) {
+            return *is_same;
+        }
+        let meta = RunDir::open(path).ok().and_then(|run| run.ledger().ok()?.meta().ok());
+        let is_same = meta.is_some_and(|meta| meta.input_fingerprint == self.fingerprint);
+        known.insert(path.to_owned(), is_same);
+        is_same
+    }
 }
 
 /// Id of the run whose rows are sent again: of a retry, or of a sheet that is still where the run

@@ -120,10 +120,37 @@ fn what_failed_again_in_a_retry_is_left_by_the_failed_csv_of_the_first_run() {
     assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
     env.apply(&format!("{run}/failed.csv")).exits(0);
     assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
-    // That of the retry asks for it again.
+    env.write(
+        "copy.csv",
+        std::fs::read(env.path(&format!("{run}/failed.csv"))).expect("it is there"),
+    );
+    env.apply("copy.csv").exits(0);
+    assert_eq!(
+        (billed(&env, "a"), billed(&env, "c")),
+        (2, 2),
+        "the retry has run what it asks for"
+    );
+    // That of the retry asks for it again, once.
     let second = env.runs("sheet").pop().expect("there are two").name();
-    env.apply(&format!("{second}/failed.csv")).exits(1);
-    assert_eq!((billed(&env, "a"), billed(&env, "c")), (3, 3));
+    for exit_code in [1, 0] {
+        env.apply(&format!("{second}/failed.csv")).exits(exit_code);
+        assert_eq!((billed(&env, "a"), billed(&env, "c")), (3, 3));
+    }
+}
+
+#[test]
+fn copy_of_failed_csv_asks_once() {
+    let extensions = ExtensionOutcome::Always(Status::Failed);
+    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
+    env.write("sheet.csv", SHEET);
+    env.apply("sheet.csv").exits(1);
+    let failed = env.only_run("sheet").text("failed.csv");
+    env.write("one.csv", &failed);
+    env.write("two.csv", &failed);
+    for (sheet, exit_code) in [("one.csv", 1), ("one.csv", 0), ("two.csv", 0)] {
+        env.apply(sheet).exits(exit_code);
+        assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2), "{sheet}");
+    }
 }
 
 #[test]

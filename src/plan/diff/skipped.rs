@@ -12,8 +12,13 @@ use crate::settings::SkipTagged;
 pub(crate) enum PriorRun {
     /// One ran it in the same configuration, described for messages.
     Same(String),
-    /// One ran it in the same configuration, and it failed; described for messages.
-    Failed(String),
+    /// One ran it in the same configuration, and it failed.
+    Failed {
+        /// The run, described for messages.
+        run: String,
+        /// Whether it ran what this sheet returns, so that the sheet has no more to ask for.
+        was_asked_for: bool,
+    },
     /// They ran it in other configurations only.
     Other,
     /// None is known to have run it.
@@ -102,8 +107,10 @@ impl DiffPlanner {
         }
         let prior = (self.prior_runs)(file, extension);
         let counts_tags = match (self.options.skip_tagged, prior) {
-            (_, PriorRun::Failed(_)) if situation.is_returned => return Decision::Run,
-            (_, PriorRun::Failed(run)) => return Decision::Failed(run),
+            (_, PriorRun::Failed { was_asked_for: false, .. }) if situation.is_returned => {
+                return Decision::Run;
+            }
+            (_, PriorRun::Failed { run, .. }) => return Decision::Failed(run),
             (_, PriorRun::Same(run)) => return Decision::Remembered(run),
             (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
             (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,

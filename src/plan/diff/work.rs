@@ -148,7 +148,8 @@ impl DiffPlanner {
         let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
         let reasons =
             extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let kept = "removeAITags: the AI tags of an extension that does not run again stay";
+        let kept = "removeAITags: no AI tag is removed, because some are those of an extension that does not run \
+                    again";
         let reasons: Vec<String> = reasons.chain(keeps_ai_tags.then(|| kept.to_owned())).collect();
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
