@@ -228,6 +228,14 @@ pub enum AiTagRemoval {
 }
 
 impl AiTagRemoval {
+    /// Whether it removes the AI tags with this name.
+    pub(crate) fn removes(&self, name: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|removed| removed == name),
+            Self::All => true,
+        }
+    }
+
     /// The list for a bulk call; `None` if such a call cannot name the tags.
     #[must_use]
     pub fn as_bulk(&self) -> Option<Tags> {

@@ -3,7 +3,7 @@
 use crate::imagekit::FileState;
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::Status;
-use crate::row::{AiTagRemoval, Change, FileField};
+use crate::row::{Change, FileField};
 
 /// The state that the extensions of a step found: the one before its request, without the AI tags that
 /// the request itself removed. `None` if it is not known.
@@ -21,10 +21,7 @@ pub(crate) fn state_before(
         record.outcome.status == Status::Updated && record.sent.fields.contains(FileField::AiTags);
     if let (Some(before), Some(removal), true) = (&mut before, &change.ai_tags, is_removed) {
         // The removal comes before the extensions.
-        before.ai_tags.retain(|tag| match removal {
-            AiTagRemoval::All => false,
-            AiTagRemoval::Named(names) => !names.iter().any(|name| **name == *tag.name),
-        });
+        before.ai_tags.retain(|tag| !removal.removes(&tag.name));
     }
     Ok(before)
 }

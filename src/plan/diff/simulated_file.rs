@@ -94,14 +94,10 @@ impl SimulatedFile {
         if let Some(tags) = &change.tags {
             self.apply_tags(tags);
         }
-        match &change.ai_tags {
-            None => {}
-            Some(AiTagRemoval::All) => {
-                self.fields.ai_tags.clear();
+        if let Some(removal) = &change.ai_tags {
+            self.fields.ai_tags.retain(|tag| !removal.removes(&tag.name));
+            if *removal == AiTagRemoval::All {
                 self.unknown.remove(FileField::AiTags);
-            }
-            Some(AiTagRemoval::Named(names)) => {
-                self.fields.ai_tags.retain(|tag| !names.contains(&tag.name));
             }
         }
         self.fields.set(&change.details);

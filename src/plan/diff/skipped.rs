@@ -122,9 +122,9 @@ impl DiffPlanner {
         }
     }
 
-    /// Whether AI tags that a row removes stay: they are the result of one of its extensions that does
-    /// not run again, and was paid.
-    pub(super) fn keeps_ai_tags(&self, change: &Change, situation: Situation<'_>) -> bool {
+    /// Drops the removal of AI tags from a change if they are the result of one of its extensions that
+    /// was paid and does not run again; returns whether it did.
+    pub(super) fn keep_paid_ai_tags(&self, change: &mut Change, situation: Situation<'_>) -> bool {
         let is_kept = |extension: &Extension| {
             situation.removes_tags_of(extension)
                 && matches!(
@@ -132,8 +132,12 @@ impl DiffPlanner {
                     Decision::EarlierRow(_) | Decision::Remembered(_) | Decision::Failed(_)
                 )
         };
-        change.ai_tags.is_some()
-            && change.extensions.iter().flat_map(Extensions::as_slice).any(is_kept)
+        let keeps = change.ai_tags.is_some()
+            && change.extensions.iter().flat_map(Extensions::as_slice).any(is_kept);
+        if keeps {
+            change.ai_tags = None;
+        }
+        keeps
     }
 
     /// Counts the extensions that are skipped by evidence.
@@ -163,16 +167,11 @@ impl Situation<'_> {
 
     /// Whether the row removes AI tags of the extension that the file has, or may have.
     fn removes_tags_of(&self, extension: &Extension) -> bool {
+        let Some(removal) = self.removal else { return false };
         let may_have_more =
             self.before.ai_tags().is_none() && extension.writes().contains(FileField::AiTags);
         let mut tags = self.before.ai_tags_of(extension.name().as_str());
-        match self.removal {
-            None => false,
-            Some(AiTagRemoval::All) => may_have_more || tags.next().is_some(),
-            Some(AiTagRemoval::Named(names)) => {
-                may_have_more || tags.any(|tag| names.contains(&tag.name))
-            }
-        }
+        may_have_more || tags.any(|tag| removal.removes(&tag.name))
     }
 }
 

@@ -95,9 +95,7 @@ impl DiffPlanner {
             is_returned: merged.is_returned(),
             extensions_run,
         };
-        if self.keeps_ai_tags(&merged.fields, situation) {
-            merged.fields.ai_tags = None;
-        }
+        self.keep_paid_ai_tags(&mut merged.fields, situation);
         simulated_file.apply(&merged.fields);
         merged.tags.iter().for_each(|stage| simulated_file.apply_tags(&stage.change));
         // The remainder of a lost request is computed from the whole request.
@@ -139,17 +137,14 @@ impl DiffPlanner {
         situation: Situation<'_>,
     ) -> PlannedRow {
         let mut own = MergedRows::of(pending.clone());
-        let keeps_ai_tags = self.keeps_ai_tags(&own.fields, situation);
-        if keeps_ai_tags {
-            own.fields.ai_tags = None;
-        }
+        let keeps_ai_tags = self.keep_paid_ai_tags(&mut own.fields, situation);
         let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
         let own_diff = FileDiff::of(&own, situation.before, should_run);
         let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
         let reasons =
             extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let kept = "removeAITags: no AI tag is removed, because some are those of an extension that does not run \
-                    again";
+        let kept = "removeAITags: no AI tag is removed, because some are those of an extension that \
+                    does not run again";
         let reasons: Vec<String> = reasons.chain(keeps_ai_tags.then(|| kept.to_owned())).collect();
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
