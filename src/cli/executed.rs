@@ -38,9 +38,10 @@ pub(super) fn print_executed(executed: &Executed, screen: &Screen) -> u8 {
         }
         Executed::AlreadyFinished { run, exit_code, to_settle } => {
             let path = path_argument(run.path());
-            let settle = match to_settle {
-                true => format!("settle     ikbulk settle {path}\n"),
-                false => String::new(),
+            let settle = if *to_settle {
+                format!("settle     ikbulk settle {path}\n")
+            } else {
+                String::new()
             };
             screen.print(&format!(
                 "run        {path}  already finished; nothing was sent\n\

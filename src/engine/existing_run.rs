@@ -314,7 +314,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let account = (&connection.client, &connection.reads);
         refuse_changed(&scan.summary.references, &context.rules.extensions, account).await?;
         refuse_unknown_prices(&scan.summary, &spending)?;
-        self.show(connection, meta, (&scan, &spending), ledger.file_count()? > 0);
+        self.show(connection, meta, &scan, &spending, ledger.file_count()? > 0);
         if !meta.sandbox && self.part == RunPart::Rest {
             self.tell_if_sheet_changed(meta);
         }
@@ -336,7 +336,8 @@ impl<U: Ui> ExistingRun<'_, U> {
         &self,
         connection: &Connection,
         meta: &RunMeta,
-        (scan, spending): (&InputSummary, &SpendingLimits),
+        scan: &InputSummary,
+        spending: &SpendingLimits,
         can_undo: bool,
     ) {
         let is_pilot = self.options.limits.rows.is_some() && self.part == RunPart::Plan;

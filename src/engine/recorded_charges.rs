@@ -71,9 +71,10 @@ pub(super) fn allowance(
     Ok(Allowance::new(meta.spending.clone(), ledger.spent()?, by_others, now))
 }
 
-/// Looks up in which earlier run an extension already ran on a file, for the planner. For a retry, only
-/// runs after the retried one count: that one ran the extension although earlier ones had, and its own
-/// charge may be of a time when the extension was pending.
+/// Looks up in which earlier run an extension already ran on a file, or failed, for the planner.
+///
+/// For a retry, only runs after the retried one count: that one ran the extension although earlier
+/// ones had, and its own charge may be of a time when the extension was pending.
 pub(super) fn already_ran(
     connection: &Connection,
     meta: &RunMeta,

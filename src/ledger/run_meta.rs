@@ -151,7 +151,7 @@ pub struct Ended {
 /// Whether a ledger has every request that its run sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completeness {
-    /// It does.
+    /// It has every one.
     Complete,
     /// Idempotent requests are recorded when their response arrives, and a session was killed, or
     /// stopped while some were in flight: they may have taken effect.

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::extension_results::{ExtensionResults, FoundTag};
 use crate::row::{Encoded, Field, Rules, encode_as_text};
 
-/// The cells of [`report::RESULTS`](crate::input::report::RESULTS): the names of the AI tags, as a cell `tags` or `addTags`; the AI tags with their confidences, for
-/// people; the description; the id of the new version. Empty where no extension of the row wrote
-/// any.
+/// The cells of [`report::RESULTS`](crate::input::report::RESULTS): the names of the AI tags, as a
+/// cell `tags` or `addTags`; the AI tags with their confidences, for people; the description; the id
+/// of the new version. Empty where no extension of the row wrote any.
 pub(super) fn result_cells<'r>(
     results: Option<&'r ExtensionResults>,
     rules: &Rules,

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-/// The text that a cell means. `is_id`: the cell identifies a file, where an apostrophe at the beginning
-/// is never part of the text, nor one at the end with it. A backslash keeps the text as written: `\'=1` is the text `'=1`.
+/// The text that a cell means. `is_id`: the cell identifies a file, so that an apostrophe at its
+/// beginning is never part of the text, nor a second one at its end. A backslash keeps the text as
+/// written: `\'=1` is the text `'=1`.
 pub(crate) fn unforced(text: &str, is_id: bool) -> Cow<'_, str> {
     // Fast path for nearly all cells.
     let first = text.as_bytes().first();

@@ -14,7 +14,7 @@ pub(in crate::cli) fn callbacks_text(report: &CallbackReport) -> String {
         (report.ambiguous, "could belong to several rows of a file, which stay pending".to_owned()),
         (
             report.of_other_runs,
-            "could be about another run of the extension on the file: left alone".to_owned(),
+            "could be about another run of the extension on the file: not used".to_owned(),
         ),
         (received.unsigned, "refused: not signed with the secret within 5 minutes".to_owned()),
         (received.malformed, "refused: not a callback".to_owned()),
@@ -76,7 +76,7 @@ mod tests {
             ],
         };
         insta::assert_snapshot!(callbacks_text(&report), @"
-        callbacks: 10,000 settled an extension; 2 repeated what was known; 2 contradicted an earlier one, which counts; 6 belong to no extension that this run waits for (unknown services: upscale); 7 could belong to several rows of a file, which stay pending; 8 could be about another run of the extension on the file: left alone; 3 refused: not signed with the secret within 5 minutes; 4 refused: not a callback
+        callbacks: 10,000 settled an extension; 2 repeated what was known; 2 contradicted an earlier one, which counts; 6 belong to no extension that this run waits for (unknown services: upscale); 7 could belong to several rows of a file, which stay pending; 8 could be about another run of the extension on the file: not used; 3 refused: not signed with the secret within 5 minutes; 4 refused: not a callback
         callbacks could not be stored: no space left on device; ImageKit sends them again
         1 saved body cannot be used: body 3 is not JSON (line 3); what follows is not read
         ");
