@@ -110,10 +110,13 @@ pub(crate) fn apply(outcome: &mut Outcome, sent: &Sent, settled: &[Settled]) {
     if settled.iter().any(|settled| settled.known_by == KnownBy::Read) {
         outcome.code = Some(Code::Inferred);
     }
-    let evidence = settled.iter().filter(|settled| !settled.evidence.is_empty());
-    let evidence: Vec<String> =
-        evidence.map(|settled| format!("{}: {}", settled.name, settled.evidence)).collect();
-    outcome.message = (!evidence.is_empty()).then(|| evidence.join("; ").into());
+    // Why extensions failed is part of the message of the row.
+    let evidence =
+        settled.iter().filter(|it| it.status == FinalStatus::Success && !it.evidence.is_empty());
+    let evidence = evidence.map(|settled| format!("{}: {}", settled.name, settled.evidence));
+    let message: Vec<String> =
+        outcome.message.take().map(String::from).into_iter().chain(evidence).collect();
+    outcome.message = (!message.is_empty()).then(|| message.join("; ").into());
 }
 
 /// The statuses without the settled ones: as ImageKit returned them, or pending for every extension
@@ -169,7 +172,8 @@ mod tests {
         let statuses = r#"{"ai-tasks":"pending","remove-bg":"success"}"#;
         assert_eq!(outcome.extension_status.as_deref(), Some(statuses));
         assert_eq!((outcome.status, outcome.code), (Status::Updated, Some(Code::Inferred)));
-        assert_eq!(outcome.message.as_deref(), Some("remove-bg: why"));
+        // What the step said before stays.
+        assert_eq!(outcome.message.as_deref(), Some("no response; remove-bg: why"));
     }
 
     #[test]

@@ -42,6 +42,8 @@ struct OpenRow {
     allowed: AllowedSteps,
     /// Whether a step was reopened, which leaves the later steps to the next session.
     is_reopened: bool,
+    /// What the row requests and its requests do not, for the messages of its steps.
+    left_out: Option<Box<str>>,
 }
 
 impl Window {
@@ -56,14 +58,14 @@ impl Window {
 
     /// Adds a row. In ordered mode, rows come in ascending order.
     pub(super) fn admit(&mut self, row: &PlannedRow) {
-        let PlannedRow { pos, open, worst, ref outcome, .. } = *row;
+        let PlannedRow { pos, open, worst, ref outcome, ref left_out, .. } = *row;
         if !self.is_out_of_order {
             self.order.push_back(pos);
         }
         if open > 0 || outcome.is_some() {
             let allowed = AllowedSteps::default().after(StepKind::Details, worst);
-            let (has_remainder, is_reopened) = (false, false);
-            let row = OpenRow { pos, open, has_remainder, worst, allowed, is_reopened };
+            let (has_remainder, is_reopened, left_out) = (false, false, left_out.clone());
+            let row = OpenRow { pos, open, has_remainder, worst, allowed, is_reopened, left_out };
             self.rows.insert(pos.number, row);
         }
     }
@@ -99,6 +101,11 @@ impl Window {
         let row = self.rows.get(&step.row);
         step.kind == StepKind::DetailsWithoutExtensions
             || row.is_some_and(|row| row.allowed.allows(step.kind))
+    }
+
+    /// What a row requests and its requests do not.
+    pub(super) fn left_out(&self, number: u64) -> Option<&str> {
+        self.rows.get(&number)?.left_out.as_deref()
     }
 
     /// Whether a row has a step with an unknown outcome.

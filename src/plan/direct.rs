@@ -35,14 +35,9 @@ pub(crate) fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
     let open = batch.requests.len() - first + usize::from(not_sent.is_some());
     let outcome = outcome.filter(|_| !progress.is_recorded());
     let outcome = outcome.map(|(status, code, message)| Outcome::local(status, code, message));
-    batch.rows.push(PlannedRow {
-        pos: row.pos,
-        open,
-        outcome: outcome.or_else(|| progress.interrupted_outcome().filter(|_| open == 0)),
-        worst: progress.worst_status(),
-        not_sent,
-        rejection,
-    });
+    let planned = PlannedRow::with_open_steps(row.pos, open, progress);
+    let outcome = outcome.or(planned.outcome);
+    batch.rows.push(PlannedRow { outcome, not_sent, rejection, ..planned });
 }
 
 /// Adds the requests for the steps of a row that are not done, in order. Returns a step that must

@@ -284,22 +284,28 @@ pub struct PlannedRow {
     pub not_sent: Option<StepKind>,
     /// Its problems, if cells of it are invalid and the outcome says so.
     pub rejection: Option<Box<Rejection>>,
+    /// What the row requests and its requests do not, with the reasons: the message of its steps that
+    /// succeed.
+    pub left_out: Option<Box<str>>,
 }
 
 impl PlannedRow {
     /// A row with this many open steps.
     fn with_open_steps(pos: RowPos, open: usize, progress: &RowProgress) -> Self {
         let outcome = progress.interrupted_outcome().filter(|_| open == 0);
-        let (worst, not_sent, rejection) = (progress.worst_status(), None, None);
-        Self { pos, open, outcome, worst, not_sent, rejection }
+        Self { outcome, open, ..Self::without_steps(pos, progress.worst_status()) }
     }
 
     /// A row for which nothing is sent.
     fn done(pos: RowPos, progress: &RowProgress, outcome: Outcome) -> Self {
         let outcome =
             if progress.is_recorded() { progress.interrupted_outcome() } else { Some(outcome) };
-        let (worst, not_sent, rejection) = (progress.worst_status(), None, None);
-        Self { pos, open: 0, outcome, worst, not_sent, rejection }
+        Self { outcome, ..Self::without_steps(pos, progress.worst_status()) }
+    }
+
+    /// A row without open steps or an outcome.
+    fn without_steps(pos: RowPos, worst: Status) -> Self {
+        Self { pos, open: 0, outcome: None, worst, not_sent: None, rejection: None, left_out: None }
     }
 }
 

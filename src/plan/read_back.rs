@@ -92,8 +92,7 @@ fn batch(requests: Vec<(RowPos, Request)>) -> Batch {
     let mut batch = Batch::default();
     for (pos, request) in requests {
         batch.requests.push(request);
-        let (outcome, worst, not_sent, rejection) = (None, Status::Updated, None, None);
-        batch.rows.push(PlannedRow { pos, open: 1, outcome, worst, not_sent, rejection });
+        batch.rows.push(PlannedRow { open: 1, ..PlannedRow::without_steps(pos, Status::Updated) });
     }
     batch
 }

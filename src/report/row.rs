@@ -212,6 +212,9 @@ impl<'s> RowResult<'s> {
             messages.push(format!("{failed} failed; {reasons}. Retrying it is charged again"));
         }
         if !messages.is_empty() {
+            if !self.message.is_empty() {
+                messages.push(self.message.to_string());
+            }
             self.message = Cow::Owned(messages.join("; "));
         }
     }

@@ -142,6 +142,46 @@ fn every_row_of_a_tagged_file_is_skipped() {
     }
 }
 
+/// Each of the ways in which the rest of a row is sent: as a PATCH, as a bulk call, in two steps, with
+/// another extension.
+#[test]
+fn updated_row_says_which_of_its_extensions_did_not_run() {
+    let env = env();
+    apply(&env, &tag_a(LOOSE), "--skip-tagged=never");
+    let rest = [
+        json!({"description": "x"}),
+        json!({"addTags": ["x"]}),
+        json!({"description": "y", "addTags": ["y"], "isPublished": false}),
+        json!({"description": "z", "removeAITags": "all"}),
+    ];
+    let mut messages: Vec<String> = Vec::new();
+    for fields in rest {
+        let mut row = tag_a(LOOSE);
+        row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        assert_eq!(apply(&env, &row, ""), (String::new(), 1), "{row}");
+        let line = env.runs("sheet").pop().expect("there is one").row(1).clone();
+        assert_eq!(line["status"], "updated", "{row}");
+        messages.push(line["message"].clone());
+    }
+    let two =
+        r#"[{"name":"google-auto-tagging","minConfidence":50,"maxTags":3},{"name":"remove-bg"}]"#;
+    assert_eq!(apply(&env, &tag_a(two), ""), (String::new(), 1));
+    messages.push(env.runs("sheet").pop().expect("there is one").row(1)["message"].clone());
+    assert_text!(messages.join("\n"));
+}
+
+#[test]
+fn superseded_row_also_says_which_of_its_extensions_did_not_run() {
+    let env = env();
+    let mut row = tag_a(LOOSE);
+    row["description"] = json!("x");
+    row["addTags"] = json!(["x"]);
+    let later = json!({"fileId": "a", "description": "y"});
+    env.write("sheet.jsonl", format!("{row}\n{later}\n"));
+    env.apply("sheet.jsonl").exits(0);
+    assert_text!(env.only_run("sheet").row(1)["message"]);
+}
+
 #[test]
 fn ai_tags_that_were_paid_stay_where_their_extension_does_not_run_again() {
     let env = env();

@@ -46,7 +46,16 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn record(&mut self, step: StepRef, outcome: Outcome, attempts: u32, sent: Sent) {
+    pub(super) fn record(
+        &mut self,
+        step: StepRef,
+        mut outcome: Outcome,
+        attempts: u32,
+        sent: Sent,
+    ) {
+        if outcome.status == Status::Updated && outcome.message.is_none() {
+            outcome.message = self.window.left_out(step.row).map(Into::into);
+        }
         if let Some(row_done) = self.window.complete(step, outcome.status) {
             self.ops.push(Op::Outcome { step, outcome, attempts, row_done, sent });
         }

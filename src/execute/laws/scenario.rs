@@ -125,6 +125,7 @@ pub(crate) fn plan(spec: RowSpec, number: u64, progress: &RowProgress, batch: &m
             worst: Status::Unchanged,
             not_sent: None,
             rejection: None,
+            left_out: None,
         });
     }
     batch.requests.push(match spec {

@@ -24,6 +24,8 @@ pub(in crate::plan) struct TagJob {
     pub(in crate::plan) complete: Option<Set<Tags>>,
     /// Whether its rows have been added to a batch.
     pub(in crate::plan) rows_added: bool,
+    /// What else its row requests and its requests do not; see [`PlannedRow::left_out`].
+    pub(in crate::plan) left_out: Option<Box<str>>,
 }
 
 impl TagJob {
@@ -39,7 +41,10 @@ impl TagJob {
         }
         batch.rows.extend(self.rows.iter().map(|(pos, progress)| {
             let open = kinds.iter().filter(|kind| progress.needs(**kind)).count();
-            PlannedRow::with_open_steps(*pos, open, progress)
+            PlannedRow {
+                left_out: self.left_out.clone(),
+                ..PlannedRow::with_open_steps(*pos, open, progress)
+            }
         }));
     }
 

@@ -405,7 +405,7 @@ impl DiffPlanner {
         keeps_order: bool,
         batch: &mut Batch,
     ) {
-        let MergedWork { merged, diff, before } = work;
+        let MergedWork { merged, diff, before, left_out } = work;
         let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
         let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
         let removal = merged.fields.ai_tags.as_ref();
@@ -429,6 +429,7 @@ impl DiffPlanner {
                     let progress = &pending.progress;
                     PlannedRow {
                         not_sent,
+                        left_out: left_out.clone(),
                         ..PlannedRow::with_open_steps(pending.pos, steps, progress)
                     }
                 }
@@ -437,8 +438,8 @@ impl DiffPlanner {
         }
         let mut requests = file_requests.detail_requests(file, before);
         requests.extend(file_requests.ai_tag_request(file));
-        let tags = shared
-            .map(|(stage, tags)| requests::tag_job(file, merged, stage, tags, open.is_none()));
+        let tags =
+            shared.map(|(stage, tags)| requests::tag_job(file, work, stage, tags, open.is_none()));
         if tags.is_none() {
             requests.extend(file_requests.tag_requests(file));
         }

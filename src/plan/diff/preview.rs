@@ -101,7 +101,7 @@ pub(in crate::plan) fn difference_of_row(pos: RowPos, update: &Update) -> FileDi
     let row = PendingRow { pos, change: update.change.clone(), progress: RowProgress::default() };
     let (merged, before) = (MergedRows::of(row), SimulatedFile::unknown());
     let diff = FileDiff::of(&merged, &before, |_| true);
-    let work = MergedWork { merged, diff, before };
+    let work = MergedWork { merged, diff, before, left_out: None };
     FileDifference {
         file: update.file.clone(),
         path: None,
@@ -174,7 +174,7 @@ struct FieldDiffs {
 
 impl FieldDiffs {
     fn collect(mut self, work: &MergedWork) -> Vec<Difference> {
-        let MergedWork { merged, diff, before } = work;
+        let MergedWork { merged, diff, before, .. } = work;
         if are_tags_left(merged) && diff.changed_stages().next().is_some() {
             let changes: Vec<&TagChange> = merged.tags.iter().map(|stage| &stage.change).collect();
             self.tags(before, &changes);

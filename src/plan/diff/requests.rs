@@ -3,6 +3,7 @@
 use super::file_diff::{FileDiff, TagDiff, as_set, contributes_to};
 use super::merge::{MergedRows, PendingRow, has_tags_alone};
 use super::simulated_file::SimulatedFile;
+use super::work::MergedWork;
 use crate::outcome::Status;
 use crate::plan::RowProgress;
 use crate::plan::batch::TagJob;
@@ -12,11 +13,12 @@ use crate::row::{FileId, Set, TagChange, Tags};
 /// The tag change of a stage of merged rows, for which other files are waited for.
 pub(super) fn tag_job(
     file: &FileId,
-    merged: &MergedRows,
+    work: &MergedWork,
     stage: usize,
     diff: &TagDiff,
     rows_added: bool,
 ) -> TagJob {
+    let MergedWork { merged, left_out, .. } = work;
     let rows = merged.rows_of_stage(stage).map(|pending| (pending.pos, pending.progress.clone()));
     TagJob {
         file: file.clone(),
@@ -26,6 +28,7 @@ pub(super) fn tag_job(
         superset: diff.superset.clone(),
         complete: diff.complete.clone(),
         rows_added,
+        left_out: left_out.clone(),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct MergedWork {
     pub(super) merged: MergedRows,
     pub(super) diff: FileDiff,
     pub(super) before: SimulatedFile,
+    /// What a row requests and its requests do not, with the reasons. Merged rows have no extensions,
+    /// and so send all that they request.
+    pub(super) left_out: Option<Box<str>>,
 }
 
 impl WorkItem {
@@ -95,7 +98,7 @@ impl DiffPlanner {
             is_returned: merged.is_returned(),
             extensions_run,
         };
-        self.keep_paid_ai_tags(&mut merged.fields, situation);
+        let keeps_ai_tags = self.keep_paid_ai_tags(&mut merged.fields, situation);
         simulated_file.apply(&merged.fields);
         merged.tags.iter().for_each(|stage| simulated_file.apply_tags(&stage.change));
         // The remainder of a lost request is computed from the whole request.
@@ -126,7 +129,29 @@ impl DiffPlanner {
                 simulated_file.invalidate(FileDiff::of(&row, &before, should_run).fields());
             }
         }
-        Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before })))
+        let is_sent = merged.pending_rows.iter().any(|row| row.progress.has_sent_details());
+        let reasons = if is_sent {
+            Vec::new()
+        } else {
+            self.reasons_left_out(merged.fields.extensions.as_ref(), keeps_ai_tags, situation)
+        };
+        let left_out = (!reasons.is_empty()).then(|| reasons.join("; ").into());
+        Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before, left_out })))
+    }
+
+    /// Why extensions do not run, and why AI tags stay.
+    fn reasons_left_out(
+        &self,
+        extensions: Option<&Extensions>,
+        keeps_ai_tags: bool,
+        situation: Situation<'_>,
+    ) -> Vec<String> {
+        let extensions = extensions.into_iter().flat_map(Extensions::as_slice);
+        let reasons =
+            extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
+        let kept = "removeAITags: no AI tag is removed, because some are those of an extension that \
+                    does not run again";
+        reasons.chain(keeps_ai_tags.then(|| kept.to_owned())).collect()
     }
 
     /// A row for which nothing is sent, with the reason as its code.
@@ -140,12 +165,8 @@ impl DiffPlanner {
         let keeps_ai_tags = self.keep_paid_ai_tags(&mut own.fields, situation);
         let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
         let own_diff = FileDiff::of(&own, situation.before, should_run);
-        let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
         let reasons =
-            extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let kept = "removeAITags: no AI tag is removed, because some are those of an extension that \
-                    does not run again";
-        let reasons: Vec<String> = reasons.chain(keeps_ai_tags.then(|| kept.to_owned())).collect();
+            self.reasons_left_out(pending.change.extensions.as_ref(), keeps_ai_tags, situation);
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
             let message =

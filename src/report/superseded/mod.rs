@@ -174,7 +174,7 @@ impl Superseded {
             // The plan left the row out as a whole, for a reason of its own.
             return;
         }
-        let own_error = row.message.clone();
+        let own_message = row.message.clone();
         let is_success = row.status.is_success();
         row.code = Some(Code::Superseded);
         // An extension that failed is still to be retried.
@@ -186,7 +186,9 @@ impl Superseded {
             message.push_str(&format!("; not applied: {}", self.open.join(", ")));
         }
         if !is_success {
-            message = format!("{message}; own error: {own_error}");
+            message = format!("{message}; own error: {own_message}");
+        } else if !is_planned && !own_message.is_empty() {
+            message = format!("{message}; {own_message}");
         }
         row.message = Cow::Owned(message);
     }
